@@ -1,0 +1,96 @@
+# make demo         the main job on real flights
+# make test         everything that has to hold
+# make test-lowest  the unit tests against the oldest versions that pyproject.toml allows
+#
+# Each sets itself up from Python >= 3.11 and pip: a virtual environment in this folder, made again
+# when pyproject.toml or the constraints change. Another Python: make test PYTHON=python3.13
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The first of these that is new enough; else python3, so that the message below can name it.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; \
+	done; echo python3)
+
+VENV := .venv
+LOWEST := .venv-lowest
+PINS := .venv-pins
+BIN := $(VENV)/bin
+# Named after what went in, so that a changed file, and nothing else, calls for another set-up.
+KEY = $(shell cat pyproject.toml $(1) 2>/dev/null | cksum | cut -d' ' -f1)
+READY := $(VENV)/.ready-$(call KEY,constraints.txt)
+LOWEST_READY := $(LOWEST)/.ready-$(call KEY,constraints-lowest.txt)
+
+say = @printf '\n== %s\n' $(1)
+
+.PHONY: help
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+.PHONY: demo
+demo: $(READY)
+	@$(BIN)/taskinity-data demo
+
+.PHONY: test
+test: $(READY)
+	$(call say,'format')
+	@$(BIN)/ruff format --check .
+	$(call say,'lint')
+	@$(BIN)/ruff check .
+	$(call say,'types')
+	@$(BIN)/mypy
+	$(call say,'layers')
+	@$(BIN)/lint-imports
+	$(call say,'dependencies')
+	@$(BIN)/deptry .
+	$(call say,'tests, doctests and the README, with branch coverage')
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+.PHONY: test-lowest
+test-lowest: $(LOWEST_READY)
+	$(call say,'unit tests against the oldest versions allowed')
+	@$(LOWEST)/bin/python -m pytest tests -m 'not pinned'
+
+# Pins for everyone, from empty environments; to be run under Python 3.11 and committed.
+.PHONY: constraints
+constraints: export PIP_DISABLE_PIP_VERSION_CHECK = 1
+constraints:
+	@$(PYTHON) -m venv --clear $(PINS)
+	@$(PINS)/bin/python -m pip install -qq -e '.[dev,s3]'
+	@$(PINS)/bin/python -m pip freeze --exclude-editable > constraints.txt
+	@$(PYTHON) -m venv --clear $(PINS)
+	@$(PYTHON) -c "$$LOWER_BOUNDS" > $(PINS)/lower-bounds.txt
+	@$(PINS)/bin/python -m pip install -qq -c $(PINS)/lower-bounds.txt -e '.[test]'
+	@$(PINS)/bin/python -m pip freeze --exclude-editable > constraints-lowest.txt
+	@rm -r $(PINS)
+	@git --no-pager diff --stat -- constraints.txt constraints-lowest.txt
+
+define LOWER_BOUNDS
+import tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+for needed in project["dependencies"] + project["optional-dependencies"]["polars"]:
+    print(needed.replace("[distributed]", "").replace(">=", "=="))
+endef
+export LOWER_BOUNDS
+
+.PHONY: clean
+clean:
+	rm -rf $(VENV) $(LOWEST) $(PINS) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+define make_venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "taskinity_data needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)."; \
+		echo "Name another one:  make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "Setting up $(1) with $$($(PYTHON) --version): about a minute, only this once"
+	@$(PYTHON) -m venv --clear $(1) || { \
+		echo "No virtual environment could be made: install your system's venv package (python3-venv)."; exit 1; }
+	@$(1)/bin/python -m pip install -qq --disable-pip-version-check -c $(2) -e '.[$(3)]'
+	@touch $@
+endef
+
+$(READY): 
+	$(call make_venv,$(VENV),constraints.txt,dev)
+
+$(LOWEST_READY):
+	$(call make_venv,$(LOWEST),constraints-lowest.txt,test)

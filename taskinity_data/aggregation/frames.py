@@ -1,0 +1,90 @@
+"""Chunk results as pandas frames, without decoding what is not looked at.
+
+It knows nothing of what is computed from them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from taskinity_data.aggregation.reducers import describe_kind, kind_of
+from taskinity_data.errors import PlanError, ReduceError, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["check_columns", "join_empty", "to_frame"]
+
+
+def check_columns(needed: Iterable[str], names: Iterable[str], who: str) -> None:
+    """Raise `PlanError` where a needed column is not among `names`."""
+    known = list(names)
+    for column in needed:
+        if column not in known:
+            raise PlanError(_missing(column, known, who), column=column)
+
+
+def to_frame(data: Any, columns: Sequence[str] | None, who: str) -> pd.DataFrame | None:
+    """`columns` of a frame, table or Series (None: all of them) as a frame with a fresh index.
+
+    Arrow numbers without nulls and texts are not copied. Levels of an index that carry a needed
+    name are columns too, as ``pandas.DataFrame.groupby`` takes them. None for a frame without any
+    rows and columns, which says nothing.
+
+    Raises
+    ------
+    ReduceError
+        `data` is no frame, or a column is missing.
+    """
+    kind = kind_of(data)
+    if kind == "polars":
+        data, kind = data.to_arrow(), "arrow"
+    if kind == "series":
+        data, kind = data.to_frame(), "pandas"
+    if kind == "arrow":
+        return _from_arrow(data, columns, who)
+    if kind != "pandas":
+        raise ReduceError(
+            f"{who} reduces frames and tables, but a chunk gave {describe_kind(data)}; return a "
+            "DataFrame or an Arrow table, or reduce with collect() or a reducer() of your own"
+        )
+    frame: pd.DataFrame = data
+    if not frame.shape[0] and not frame.shape[1]:
+        return None
+    if columns is None:
+        return frame.reset_index(drop=True)
+    levels = [name for name in frame.index.names if name in columns and name not in frame.columns]
+    if levels:
+        frame = frame.reset_index(level=levels)
+    for column in columns:
+        if column not in frame.columns:
+            raise ReduceError(_missing(column, list(frame.columns), who), column=column)
+    return frame[list(columns)].reset_index(drop=True)
+
+
+def _from_arrow(table: Any, columns: Sequence[str] | None, who: str) -> pd.DataFrame | None:
+    if not table.num_rows and not table.num_columns:
+        return None
+    if columns is not None:
+        for column in columns:
+            if column not in table.column_names:
+                raise ReduceError(_missing(column, table.column_names, who), column=column)
+        table = table.select(list(columns))
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True)
+    return frame.reset_index(drop=True)
+
+
+def join_empty(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One frame without rows whose dtypes are those of all chunks' rows put together."""
+    first = frames[0]
+    if all(frame.dtypes.equals(first.dtypes) for frame in frames[1:]):
+        return first
+    return pd.concat(frames, ignore_index=True)
+
+
+def _missing(column: object, known: Sequence[Any], who: str) -> str:
+    texts = [str(name) for name in known]
+    hint = suggest(str(column), texts) or f" There are: {', '.join(map(repr, texts[:20]))}"
+    return f"{who}: there is no column {column!r}.{hint}"

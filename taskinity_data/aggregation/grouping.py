@@ -1,0 +1,95 @@
+"""Which row belongs to which group: keys to codes, and groups to the order that pandas lists.
+
+It knows nothing of what is computed for a group.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Grouping", "group_rows", "order_groups"]
+
+
+class Grouping:
+    """A code from 0 to ``n_groups - 1`` for every row, -1 for a row of no group."""
+
+    def __init__(self, codes: NDArray[np.intp], n_groups: int) -> None:
+        self.codes = codes
+        self.n_groups = n_groups
+
+    @classmethod
+    def of_one(cls, n_rows: int) -> Grouping:
+        """All rows in a single group."""
+        return cls(np.zeros(n_rows, dtype=np.intp), 1)
+
+    @cached_property
+    def is_grouped(self) -> NDArray[np.bool_] | None:
+        """Which rows have a group; None: all of them."""
+        is_grouped = self.codes >= 0
+        return None if is_grouped.all() else is_grouped
+
+
+def group_rows(keys: pd.DataFrame) -> tuple[Grouping, pd.DataFrame]:
+    """Group rows by equal keys, as ``pandas.DataFrame.groupby(..., dropna=True, observed=True)``.
+
+    Returns
+    -------
+    grouping : Grouping
+        Rows with a null among their keys have no group.
+    groups : pandas.DataFrame
+        The keys of each group, in order of first appearance, with the dtypes of `keys`.
+    """
+    encoded = [_encode(keys.iloc[:, place]) for place in range(keys.shape[1])]
+    codes, uniques = encoded[0]
+    if len(encoded) == 1:
+        return Grouping(codes, len(uniques)), _frame([uniques], keys.columns)
+    columns = [uniques]
+    rows_of_columns = [np.arange(len(uniques))]
+    for more, more_uniques in encoded[1:]:
+        # Codes are made dense after each column, so that their product can't outgrow 64 bits.
+        width = max(len(more_uniques), 1)
+        joint = np.where((codes < 0) | (more < 0), -1, codes * width + more)
+        codes, pairs = pd.factorize(np.where(joint < 0, -1, joint))
+        is_null = pairs < 0
+        if is_null.any():
+            null_code = int(np.flatnonzero(is_null)[0])
+            codes = np.where(codes == null_code, -1, codes - (codes > null_code))
+            pairs = pairs[~is_null]
+        rows_of_columns = [rows[pairs // width] for rows in rows_of_columns]
+        rows_of_columns.append(pairs % width)
+        columns.append(more_uniques)
+    taken = [column.take(rows) for column, rows in zip(columns, rows_of_columns, strict=True)]
+    return Grouping(codes, len(rows_of_columns[0])), _frame(taken, keys.columns)
+
+
+def _encode(column: pd.Series[Any]) -> tuple[NDArray[np.intp], Any]:
+    codes, uniques = pd.factorize(column)
+    return codes.astype(np.intp, copy=False), uniques
+
+
+def _frame(columns: Sequence[Any], names: pd.Index[Any]) -> pd.DataFrame:
+    frame = pd.DataFrame({place: pd.Series(column) for place, column in enumerate(columns)})
+    frame.columns = names
+    return frame
+
+
+def order_groups(groups: pd.DataFrame) -> tuple[NDArray[np.intp], pd.Index[Any]]:
+    """In which order pandas lists these groups, and the index that it gives them.
+
+    pandas itself is asked, on one row a group, so that sorting, categories, time zones and names
+    are its own.
+    """
+    keys = [groups.iloc[:, place] for place in range(groups.shape[1])]
+    places = pd.Series(np.arange(len(groups)))
+    by: Any = keys if len(keys) > 1 else keys[0]
+    first = places.groupby(by, sort=True, dropna=True, observed=True).first()
+    return first.to_numpy(dtype=np.intp), first.index

@@ -1,0 +1,190 @@
+"""A group-by that is computed chunk by chunk and equals pandas' own over all rows.
+
+It knows nothing of files, trees or workers, and leaves what is computed of a group to `hows`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from taskinity_data.aggregation.frames import check_columns, join_empty, to_frame
+from taskinity_data.aggregation.grouping import group_rows, order_groups
+from taskinity_data.aggregation.hows import HOWS, answer_dtype
+from taskinity_data.aggregation.values import Answer, Values
+from taskinity_data.errors import ReduceError, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["GroupBy", "group_by", "merge_groups", "start_groups"]
+
+
+def start_groups(
+    frame: pd.DataFrame, keys: pd.DataFrame, aggregates: Sequence[tuple[Any, str]]
+) -> dict[str, Any]:
+    """The groups of one chunk: their keys, a state for each (column, how), and the dtypes."""
+    grouping, groups = group_rows(keys)
+    columns = {column: Values(frame[column], grouping) for column, _ in aggregates}
+    return {
+        "keys": groups,
+        "states": [HOWS[how].start(columns[column]) for column, how in aggregates],
+        "empty": frame.iloc[:0],
+        "empty_keys": keys.iloc[:0],
+    }
+
+
+def merge_groups(partials: Sequence[dict[str, Any]], hows: Sequence[str]) -> dict[str, Any]:
+    """One such partial of several, in chunk order."""
+    keys = [partial["keys"] for partial in partials]
+    empty_keys = join_empty([partial["empty_keys"] for partial in partials])
+    filled = [frame for frame in keys if len(frame)]
+    joined = pd.concat(filled, ignore_index=True) if filled else empty_keys
+    grouping, groups = group_rows(joined)
+    ends = np.cumsum([len(frame) for frame in keys])
+    codes = np.split(grouping.codes, ends[:-1])
+    states = [partial["states"] for partial in partials]
+    return {
+        "keys": groups,
+        "states": [
+            HOWS[how].merge([state[place] for state in states], codes)
+            for place, how in enumerate(hows)
+        ],
+        "empty": join_empty([partial["empty"] for partial in partials]),
+        "empty_keys": empty_keys,
+    }
+
+
+@dataclass(frozen=True, repr=False)
+class GroupBy:
+    """See `group_by`."""
+
+    by: tuple[Any, ...]
+    aggregates: tuple[tuple[str, Any, str], ...]
+
+    is_reducer: ClassVar[bool] = True
+    name: ClassVar[str] = "group_by"
+    wants: ClassVar[str] = "arrow"
+    releases_gil: ClassVar[bool] = True
+
+    def columns(self) -> tuple[str, ...]:
+        """Keys, then the aggregated columns, each once."""
+        return tuple(dict.fromkeys([*self.by, *(column for _, column, _ in self.aggregates)]))
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raise `PlanError` where a column is not among `names`."""
+        check_columns(self.columns(), names, "group_by()")
+
+    @property
+    def _pairs(self) -> list[tuple[Any, str]]:
+        return list(dict.fromkeys((column, how) for _, column, how in self.aggregates))
+
+    def partial(self, data: Any) -> dict[str, Any] | None:
+        """The groups of a frame or table; None where it has neither rows nor columns."""
+        frame = to_frame(data, self.columns(), "group_by()")
+        if frame is None:
+            return None
+        return start_groups(frame, frame[list(self.by)], self._pairs)
+
+    def combine(self, partials: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
+        """The groups of all."""
+        present = [partial for partial in partials if partial is not None]
+        return merge_groups(present, [how for _, how in self._pairs]) if present else None
+
+    def finish(self, partial: dict[str, Any] | None) -> pd.DataFrame:
+        """The answer; without any chunk a frame without rows whose columns are objects."""
+        if partial is None:
+            index: Any = pd.Index([], dtype=object, name=self.by[0])
+            if len(self.by) > 1:
+                index = pd.MultiIndex.from_arrays([[]] * len(self.by), names=self.by)
+            return pd.DataFrame(columns=[new for new, _, _ in self.aggregates], index=index)
+        keys = partial["keys"]
+        order, index = order_groups(keys if len(keys) else partial["empty_keys"])
+        answers = {}
+        for (column, how), state in zip(self._pairs, partial["states"], strict=True):
+            dtype = answer_dtype(partial["empty"][column], how)
+            what = f"group_by(): {how} of column {column!r} in a group"
+            found = HOWS[how].finish(state, Answer(len(keys), dtype, what))
+            answers[column, how] = found.take(order).set_axis(index)
+        return pd.DataFrame(
+            {new: answers[column, how] for new, column, how in self.aggregates}, index=index
+        )
+
+    def __repr__(self) -> str:
+        aggregates = [f"{new}=({column!r}, {how!r})" for new, column, how in self.aggregates]
+        return f"group_by({', '.join([*map(repr, self.by), *aggregates])})"
+
+
+def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
+    """Group all rows by columns and aggregate each group.
+
+    The answer equals ``frame.groupby([*by], dropna=True, observed=True).agg(**aggregates)`` over
+    all rows: the keys are its index, sorted; names, dtypes and nulls are pandas'.
+
+    Parameters
+    ----------
+    *by : str
+        The key columns. Rows with a null among their keys belong to no group. Levels of the index
+        that carry such a name will do.
+    **aggregates : (column, how)
+        ``new=(column, how)``, where `how` is ``"sum"``, ``"count"``, ``"mean"``, ``"min"``,
+        ``"max"``, ``"var"``, ``"std"`` (ddof 1), ``"first"``, ``"last"``, ``"nunique"`` or
+        ``"approx_distinct"`` (HyperLogLog, standard error 1.6 %).
+
+    Returns
+    -------
+    Reducer
+
+    Raises
+    ------
+    ReduceError
+        No key, no aggregate, an unknown `how`. Later: a column that can't be aggregated so, and a
+        sum of integers that its type can't hold, where pandas would wrap around.
+
+    Notes
+    -----
+    Sums of integers are exact; those of floats are off by less than 1e-13 * sum|x|, however many
+    chunks there are. Variances come from deviations, not from squares. ``"min"`` of zeros is 0.0,
+    never -0.0. Memory: a few numbers a group and aggregate; ``"nunique"`` holds every different
+    value of each group, ``"approx_distinct"`` at most 36 KiB a group.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> late = group_by("carrier", mean=("delay", "mean"), flights=("delay", "count"))
+    >>> chunks = [pd.DataFrame({"carrier": ["UA", "AA"], "delay": [1.0, 2.0]}),
+    ...           pd.DataFrame({"carrier": ["UA", "UA"], "delay": [3.0, None]})]
+    >>> late.finish(late.combine([late.partial(chunk) for chunk in chunks]))
+             mean  flights
+    carrier
+    AA        2.0        1
+    UA        2.0        2
+    """
+    if not by:
+        raise ReduceError('group_by() needs a key: group_by("carrier", n=("delay", "count"))')
+    for key in by:
+        if isinstance(key, (list, tuple)):
+            listed = ", ".join(map(repr, key))
+            raise ReduceError(f"group_by(): keys are given one by one: group_by({listed}, ...)")
+    if len(set(by)) < len(by):
+        raise ReduceError(f"group_by(): a key is given twice: {', '.join(map(repr, by))}")
+    if not aggregates:
+        raise ReduceError(
+            'group_by() needs what to compute, as new=(column, how): n=("delay", "count")'
+        )
+    checked = []
+    for new, pair in aggregates.items():
+        if not isinstance(pair, tuple) or len(pair) != len(("column", "how")):
+            raise ReduceError(f"group_by(): {new}={pair!r} should be ({new}=(column, how))")
+        column, how = pair
+        if not isinstance(how, str) or how not in HOWS:
+            hint = suggest(str(how), HOWS)
+            raise ReduceError(
+                f"group_by(): {new}={pair!r}: there is no how {how!r}.{hint} Known are: "
+                f"{', '.join(HOWS)}"
+            )
+        checked.append((new, column, how))
+    return GroupBy(tuple(by), tuple(checked))

@@ -1,0 +1,288 @@
+"""What group_by's words (`sum`, `mean`, `nunique`, ...) keep of a chunk and make of it.
+
+Each word has an object with four verbs: `start` makes a state of a column of a chunk, `merge` one
+state of several, `finish` the answer's column. It knows nothing of keys or frames: groups are
+numbers here.
+
+The states here are dense: arrays with an item a group, merged group by group in chunk order. Those
+of single values are in `picked`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from taskinity_data.aggregation.picked import (
+    ApproxDistinct,
+    Distinct,
+    Picking,
+    ask_pandas,
+    finish_picked,
+    rejoin,
+)
+from taskinity_data.aggregation.sums import (
+    Moments,
+    add_floats,
+    add_integers,
+    add_moments,
+    fit_integers,
+    floats_of_integers,
+    sum_floats,
+    sum_integers,
+    sum_moments,
+)
+from taskinity_data.aggregation.values import NOT_A_TIME, Answer, Values, from_numbers
+from taskinity_data.errors import ReduceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["HOWS", "How", "answer_dtype"]
+
+Codes = Any  # NDArray[np.intp]: the merged group of each group of one state
+SumState = tuple[str, Any, Any]
+
+
+class How(Protocol):
+    """One word of group_by."""
+
+    def start(self, values: Values) -> Any:
+        """The state of one chunk."""
+
+    def merge(self, states: Sequence[Any], codes: Sequence[Codes]) -> Any:
+        """One state of several in chunk order; ``codes[i][j]``: what group j of state i becomes."""
+
+    def finish(self, state: Any, answer: Answer) -> pd.Series[Any]:
+        """The answer, one item a group."""
+
+
+def answer_dtype(column: pd.Series[Any], how: str) -> Any:
+    """The dtype of pandas' own answer for a column like `column` (without rows).
+
+    None where that depends on what a column of objects holds.
+
+    Raises
+    ------
+    ReduceError
+        pandas can't compute `how` of such a column.
+    """
+    if how == "approx_distinct":
+        return np.dtype(np.int64)
+    if column.dtype == object:
+        # What objects are decides over the others; means of decimals are floats as objects.
+        return column.dtype if how in {"mean", "var"} else None
+    if how == "mean" and column.dtype == np.float32:
+        return column.dtype  # pandas says float64 where there are no rows, float32 where there are
+    try:
+        return column.groupby(np.zeros(0, dtype=np.intp)).agg(how).dtype
+    except TypeError as error:
+        raise ReduceError(f"{how} of column {column.name!r} ({column.dtype}): {error}") from error
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Rows that are not null."""
+
+    def start(self, values: Values) -> NDArray[np.int64]:
+        """Counts."""
+        return values.counts
+
+    def merge(
+        self, states: Sequence[NDArray[np.int64]], codes: Sequence[Codes]
+    ) -> NDArray[np.int64]:
+        """Their sums."""
+        total = np.zeros(_count_groups(codes), dtype=np.int64)
+        for state, code in zip(states, codes, strict=True):
+            total[code] += state
+        return total
+
+    def finish(self, state: NDArray[np.int64], answer: Answer) -> pd.Series[Any]:
+        """The counts."""
+        return from_numbers(state, answer.dtype)
+
+
+@dataclass(frozen=True)
+class Summing:
+    """Exact sums of integers, compensated sums of floats; what else can be added, pandas adds.
+
+    The state is (kind, ...): integers and floats are pairs of arrays, objects are picked.
+    """
+
+    def start(self, values: Values) -> SumState:
+        """Sums."""
+        if values.series.dtype.kind == "M":
+            raise ReduceError(f"column {values.series.name!r}: times can't be added")
+        if values.numbers is not None:
+            return _sum_numbers(values)
+        if values.series.isna().all():
+            return "nothing", None, None
+        return ("objects", *ask_pandas(values, "sum"))
+
+    def merge(self, states: Sequence[SumState], codes: Sequence[Codes]) -> SumState:
+        """Their sums."""
+        kinds = {kind for kind, _, _ in states} - {"nothing"}
+        if not kinds:
+            return "nothing", None, None
+        if "objects" in kinds and len(kinds) > 1:
+            raise ReduceError(f"sum: a column holds {' in one chunk, '.join(sorted(kinds))}")
+        filled = [i for i, (kind, _, _) in enumerate(states) if kind != "nothing"]
+        if "objects" in kinds:
+            joined = rejoin([states[i][1:] for i in filled], [codes[i] for i in filled])
+            return ("objects", *ask_pandas(joined, "sum"))
+        is_float = "floats" in kinds
+        n_groups = _count_groups(codes)
+        total: Any = None
+        for i in filled:
+            kind, high, low = states[i]
+            pair: Any = (high, low)
+            if is_float and kind == "integers":
+                pair = floats_of_integers(pair)
+            spread = (_spread(pair[0], codes[i], n_groups), _spread(pair[1], codes[i], n_groups))
+            if total is None:
+                total = spread
+            else:
+                total = add_floats(total, spread) if is_float else add_integers(total, spread)
+        return ("floats" if is_float else "integers", *total)
+
+    def finish(self, state: SumState, answer: Answer) -> pd.Series[Any]:
+        """The sums; `ReduceError` where an integer does not fit."""
+        kind, high, low = state
+        dtype = answer.dtype
+        if kind == "nothing":
+            return _sum_of_nothing(answer)
+        if kind == "objects":
+            sums = finish_picked((high, low), answer)
+            is_missing = np.ones(answer.n_groups, dtype=np.bool_)
+            is_missing[high] = False
+            return sums.where(~is_missing, _sum_of_nothing(answer)) if is_missing.any() else sums
+        if kind == "floats":
+            with np.errstate(over="ignore"):
+                return pd.Series(high + low).astype(dtype or np.float64)
+        if dtype is None:
+            dtype = np.dtype(np.int64)
+        if dtype.kind == "f":
+            return pd.Series(floats_of_integers((high, low))[0]).astype(dtype)
+        if dtype.kind == "m":
+            counts = fit_integers((high, low), np.dtype(np.int64), answer.what)
+            return from_numbers(counts, dtype)
+        fitting = np.dtype(getattr(dtype, "numpy_dtype", dtype))
+        return from_numbers(fit_integers((high, low), fitting, answer.what), dtype)
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """Means, from sums and counts."""
+
+    def start(self, values: Values) -> tuple[SumState, NDArray[np.int64]]:
+        """Sum and count."""
+        return _sum_numbers(values), values.counts
+
+    def merge(
+        self, states: Sequence[tuple[SumState, NDArray[np.int64]]], codes: Sequence[Codes]
+    ) -> tuple[SumState, NDArray[np.int64]]:
+        """Both added."""
+        return (
+            Summing().merge([sums for sums, _ in states], codes),
+            Counting().merge([counts for _, counts in states], codes),
+        )
+
+    def finish(self, state: tuple[SumState, NDArray[np.int64]], answer: Answer) -> pd.Series[Any]:
+        """Sum by count; null where the count is 0. Times are exact, rounded down."""
+        (kind, high, low), counts = state
+        if answer.dtype is not None and answer.dtype.kind in "mM":
+            sums = zip(high.tolist(), low.tolist(), counts.tolist(), strict=True)
+            exact = [((h << 32) + rest) // n if n else NOT_A_TIME for h, rest, n in sums]
+            return from_numbers(np.array(exact, dtype=np.int64), answer.dtype)
+        if kind == "integers":
+            high, low = floats_of_integers((high, low))
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            means = (high + low) / counts
+        return _as_nullable(means, counts > 0, answer.dtype)
+
+
+@dataclass(frozen=True)
+class Spreading:
+    """Variances, or standard deviations where `is_root` (ddof 1)."""
+
+    is_root: bool
+
+    def start(self, values: Values) -> Moments:
+        """Count, mean, squared deviations."""
+        if values.series.dtype.kind == "M":
+            raise ReduceError(
+                f"column {values.series.name!r}: no std or var of times; subtract a time first"
+            )
+        return sum_moments(values.array, values.codes, values.grouping.n_groups)
+
+    def merge(self, states: Sequence[Moments], codes: Sequence[Codes]) -> Moments:
+        """The moments of all."""
+        n_groups = _count_groups(codes)
+        total = Moments(*np.zeros((len(Moments._fields), n_groups)))
+        for state, code in zip(states, codes, strict=True):
+            more = Moments(*(_spread(part, code, n_groups) for part in state))
+            total = add_moments(total, more)
+        return total
+
+    def finish(self, state: Moments, answer: Answer) -> pd.Series[Any]:
+        """Null for groups of fewer than two values."""
+        n, squares = state.n, state.squares
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = squares / (n - 1)
+        if self.is_root:
+            found = np.sqrt(found)
+        if answer.dtype is not None and answer.dtype.kind == "m":
+            counts = np.where(n > 1, found, NOT_A_TIME).astype(np.int64)
+            return from_numbers(counts, answer.dtype)
+        return _as_nullable(found, n > 1, answer.dtype)
+
+
+def _sum_numbers(values: Values) -> SumState:
+    if values.array.dtype.kind == "f":
+        floats = values.array.astype(np.float64, copy=False)
+        return ("floats", *sum_floats(floats, values.codes, values.grouping.n_groups))
+    return ("integers", *sum_integers(values.array, values.codes, values.grouping.n_groups))
+
+
+def _count_groups(codes: Sequence[Codes]) -> int:
+    # Every merged group comes from a group of some state.
+    return 1 + max((int(code.max()) for code in codes if len(code)), default=-1)
+
+
+def _spread(array: NDArray[Any], codes: Codes, n_groups: int) -> NDArray[Any]:
+    spread = np.zeros(n_groups, dtype=array.dtype)
+    spread[codes] = array
+    return spread
+
+
+def _sum_of_nothing(answer: Answer) -> pd.Series[Any]:
+    """What pandas makes of nulls alone: 0, ``""`` for texts."""
+    nulls = pd.Series([None] * answer.n_groups, dtype=answer.dtype or object)
+    sums: pd.Series[Any] = nulls.groupby(np.arange(answer.n_groups)).sum()
+    return sums.astype(answer.dtype or object).reset_index(drop=True)
+
+
+def _as_nullable(
+    numbers: NDArray[np.float64], is_valid: NDArray[np.bool_], dtype: Any
+) -> pd.Series[Any]:
+    return pd.Series(np.where(is_valid, numbers, np.nan)).astype(dtype or np.float64)
+
+
+HOWS: dict[str, How] = {
+    "sum": Summing(),
+    "count": Counting(),
+    "mean": Averaging(),
+    "min": Picking("min"),
+    "max": Picking("max"),
+    "var": Spreading(is_root=False),
+    "std": Spreading(is_root=True),
+    "first": Picking("first"),
+    "last": Picking("last"),
+    "nunique": Distinct(),
+    "approx_distinct": ApproxDistinct(),
+}

@@ -1,0 +1,271 @@
+"""Sums and moments of groups that neither wrap nor lose digits, as plain arrays, one item a group.
+
+It knows nothing of columns, dtypes of answers or keys. Rows come as values and the code of each
+row's group, from 0 to ``n_groups - 1``, in any order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taskinity_data.errors import ReduceError
+
+__all__ = [
+    "Moments",
+    "add_floats",
+    "add_integers",
+    "add_moments",
+    "fit_integers",
+    "floats_of_integers",
+    "sum_floats",
+    "sum_integers",
+    "sum_moments",
+]
+
+Codes = NDArray[np.intp]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_MANTISSA_BITS = 53
+_LOW_BITS = 32
+_LOW_MASK = (1 << _LOW_BITS) - 1
+
+_MAX_SLICES = 4
+"""With 1,000,000 rows a slice takes 31 bits, so four hold every value from the largest down to
+2**-71 of it to the last bit; columns that span more are sorted and added pairwise."""
+
+_BLOCK_ROWS = 1 << 14
+"""Rows that are sliced at a time: 128 KiB of floats stay in the second-level cache (2.9 ms for
+1,000,000 rows in 400 groups, against 9 ms unblocked)."""
+
+
+def sum_floats(values: Floats, codes: Codes, n_groups: int) -> tuple[Floats, Floats]:
+    """The sum of each group as an unevaluated pair ``high + low``.
+
+    Notes
+    -----
+    Values are cut into slices of bits so short that the slices' sums are exact whatever the order
+    of rows; the few totals are then added with their rounding kept. The error is below 2**-100 of
+    sum|x|. Columns with infinities, NaN or too wide a span of magnitudes are sorted by group and
+    added pairwise: below 50 roundings on the way of a value, 5.5e-15 * sum|x|.
+
+    References
+    ----------
+    S. M. Rump, T. Ogita, S. Oishi, "Accurate floating-point summation part I: faithful rounding",
+    2008 (extraction of leading bits by adding and subtracting a constant).
+    """
+    largest = max(float(values.max()), -float(values.min())) if len(values) else 0.0
+    if largest == 0.0:
+        return np.zeros(n_groups), np.zeros(n_groups)
+    exponent = math.frexp(largest)[1] if math.isfinite(largest) else np.finfo(np.float64).maxexp
+    guard = len(values).bit_length() + 1
+    if exponent + guard < np.finfo(np.float64).maxexp - 1:
+        totals = _sum_slices(values, codes, n_groups, exponent, guard)
+        if totals is not None:
+            pair = (totals[0], np.zeros(n_groups))
+            for total in totals[1:]:
+                pair = add_floats(pair, (total, np.zeros(n_groups)))
+            return pair
+    return _sum_sorted(values, codes, n_groups)
+
+
+def _sum_slices(
+    values: Floats, codes: Codes, n_groups: int, exponent: int, guard: int
+) -> list[Floats] | None:
+    """Exact totals of each slice, None where `_MAX_SLICES` don't take all bits."""
+    # Adding 1.5 * 2**k to |x| < 2**exponent rounds x to a multiple of 2**(k - 52); `guard` more
+    # bits leave room for the sum of all rows.
+    step = _MANTISSA_BITS - guard - 1
+    constants = [math.ldexp(1.5, exponent + guard - slice_ * step) for slice_ in range(_MAX_SLICES)]
+    totals: list[Floats] = []
+    # Many groups: a pass over all totals for every block would cost more than the cache gives.
+    block_rows = max(_BLOCK_ROWS, 4 * n_groups)
+    for start in range(0, len(values), block_rows):
+        rest = values[start : start + block_rows]
+        block_codes = codes[start : start + block_rows]
+        for place, constant in enumerate(constants):
+            taken = rest + constant
+            taken -= constant
+            rest = rest - taken
+            if place == len(totals):
+                totals.append(np.zeros(n_groups))
+            totals[place] += np.bincount(block_codes, taken, minlength=n_groups)
+            if not rest.any():
+                break
+        else:
+            return None
+    return totals
+
+
+def _sum_sorted(values: Floats, codes: Codes, n_groups: int) -> tuple[Floats, Floats]:
+    order = np.argsort(codes, kind="stable")
+    counts = np.bincount(codes, minlength=n_groups)
+    groups = np.flatnonzero(counts)
+    starts = np.cumsum(counts[groups]) - counts[groups]
+    high = np.zeros(n_groups)
+    with np.errstate(over="ignore", invalid="ignore"):
+        high[groups] = np.add.reduceat(values[order], starts)
+    return high, np.zeros(n_groups)
+
+
+def add_floats(a: tuple[Floats, Floats], b: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """``a + b`` as pairs, with the rounding of the addition kept in the low part.
+
+    Infinities and NaN go their ordinary way; the low part is 0 beside them.
+
+    References
+    ----------
+    D. E. Knuth, The Art of Computer Programming 2, section 4.2.2, theorem B (two-sum).
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        total, rounding = _two_sum(a[0], b[0])
+        high, low = _two_sum(total, rounding + (a[1] + b[1]))
+    is_finite = np.isfinite(total)
+    return np.where(is_finite, high, total), np.where(is_finite, low, 0.0)
+
+
+def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    total = a + b
+    b_part = total - a
+    return total, (a - (total - b_part)) + (b - b_part)
+
+
+def sum_integers(values: NDArray[Any], codes: Codes, n_groups: int) -> tuple[Integers, Integers]:
+    """The exact sum of each group as ``high * 2**32 + low``, with ``0 <= low < 2**32``.
+
+    `values` are bools or integers of any width.
+    """
+    if not len(values):
+        none = np.zeros(n_groups, dtype=np.int64)
+        return none, none
+    largest = max(abs(int(values.min())), abs(int(values.max())))
+    if largest * len(values) < 1 << _MANTISSA_BITS:
+        # All partial sums are integers that a float64 holds, so adding weights is exact.
+        total = np.bincount(codes, values, minlength=n_groups).astype(np.int64)
+        return total >> _LOW_BITS, total & _LOW_MASK
+    wide = values.astype(np.uint64 if values.dtype.kind == "u" else np.int64, copy=False)
+    high = (wide >> wide.dtype.type(_LOW_BITS)).astype(np.int64)
+    low = (wide & wide.dtype.type(_LOW_MASK)).astype(np.int64)
+    sums = np.zeros((2, n_groups), dtype=np.int64)
+    np.add.at(sums[0], codes, high)
+    np.add.at(sums[1], codes, low)
+    return _carry(sums[0], sums[1])
+
+
+def add_integers(
+    a: tuple[Integers, Integers], b: tuple[Integers, Integers]
+) -> tuple[Integers, Integers]:
+    """``a + b``, exact."""
+    return _carry(a[0] + b[0], a[1] + b[1])
+
+
+def _carry(high: Integers, low: Integers) -> tuple[Integers, Integers]:
+    return high + (low >> _LOW_BITS), low & _LOW_MASK
+
+
+def floats_of_integers(pair: tuple[Integers, Integers]) -> tuple[Floats, Floats]:
+    """The same numbers as a pair of floats, for sums that turn from integers to floats."""
+    high = pair[0].astype(np.float64) * float(1 << _LOW_BITS)
+    return _two_sum(high, pair[1].astype(np.float64))
+
+
+def fit_integers(pair: tuple[Integers, Integers], dtype: np.dtype[Any], what: str) -> NDArray[Any]:
+    """The sums as `dtype`.
+
+    Raises
+    ------
+    ReduceError
+        One does not fit; `what` names it.
+    """
+    high, low = pair
+    limits = np.iinfo(dtype)
+    # The limits' own high words decide for 64 bits; narrower types are compared as int64.
+    is_outside = (high < limits.min >> _LOW_BITS) | (high > limits.max >> _LOW_BITS)
+    if dtype.kind == "u":
+        total: NDArray[Any] = high.astype(np.uint64) << np.uint64(_LOW_BITS)
+        total |= low.astype(np.uint64)
+    else:
+        total = (high << _LOW_BITS) | low
+    if dtype.itemsize < np.dtype(np.int64).itemsize:
+        is_outside |= (total < limits.min) | (total > limits.max)
+    if is_outside.any():
+        first = int(np.flatnonzero(is_outside)[0])
+        value = (int(high[first]) << _LOW_BITS) + int(low[first])
+        raise ReduceError(
+            f"{what} is {value}, which {dtype} can't hold ({limits.min} to {limits.max}); read the "
+            "column as a wider type or as float64"
+        )
+    return total.astype(dtype)
+
+
+class Moments(NamedTuple):
+    """Of each group: how many, their mean as ``mean + rest``, the sum of squared deviations.
+
+    The mean is kept as a pair because a variance of a few units around 1e9 would otherwise inherit
+    the mean's rounding each time that two are brought together (6e-9 relative for chunks of three
+    rows, 1e-15 so).
+    """
+
+    n: Floats
+    mean: Floats
+    rest: Floats
+    squares: Floats
+
+
+def sum_moments(values: NDArray[Any], codes: Codes, n_groups: int) -> Moments:
+    """The moments of each group.
+
+    Notes
+    -----
+    Two passes: deviations are taken from the group's own mean, so that a large common offset costs
+    no digits; their own sum is what rounding left out of that mean. A value of `squares` is off by
+    less than 2e-12 of itself (16,384 roundings, all the same way), usually by 1e-15.
+    """
+    numbers = values.astype(np.float64, copy=False)
+    n = np.bincount(codes, minlength=n_groups).astype(np.float64)
+    rows = np.maximum(n, 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = sum_floats(numbers, codes, n_groups)[0] / rows
+        deviations = numbers - mean[codes]
+        left = _sum_blocks(deviations, codes, n_groups)
+        squares = _sum_blocks(deviations * deviations, codes, n_groups) - left * left / rows
+        return Moments(n, mean, left / rows, np.maximum(squares, 0.0))
+
+
+def _sum_blocks(values: Floats, codes: Codes, n_groups: int) -> Floats:
+    # Nothing cancels among squares, so it is enough that no total is long: blocks, then their sums.
+    if n_groups == 1:
+        return np.atleast_1d(np.sum(values))
+    total = np.zeros(n_groups)
+    block_rows = max(_BLOCK_ROWS, 4 * n_groups)
+    for start in range(0, len(values), block_rows):
+        block = slice(start, start + block_rows)
+        total += np.bincount(codes[block], values[block], minlength=n_groups)
+    return total
+
+
+def add_moments(a: Moments, b: Moments) -> Moments:
+    """The moments of both together; a group without rows (n = 0) changes nothing.
+
+    References
+    ----------
+    T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for
+    computing sample variances", 1979.
+    """
+    n = a.n + b.n
+    rows = np.maximum(n, 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        delta = (b.mean - a.mean) + (b.rest - a.rest)
+        mean, rest = _two_sum(a.mean, a.rest + delta * (b.n / rows))
+        squares = a.squares + b.squares + delta * delta * (a.n * b.n / rows)
+    only_a, only_b = b.n == 0, a.n == 0
+    return Moments(
+        n,
+        np.where(only_a, a.mean, np.where(only_b, b.mean, mean)),
+        np.where(only_a, a.rest, np.where(only_b, b.rest, rest)),
+        np.where(only_a, a.squares, np.where(only_b, b.squares, squares)),
+    )

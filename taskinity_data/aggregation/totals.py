@@ -1,0 +1,337 @@
+"""Totals over all rows: sum, mean, min, max of every column of numbers, and describe.
+
+They are group-bys of a single group, or, for Series with labels, of a group a label. They know
+nothing of how states are kept: see `hows`.
+"""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from taskinity_data.aggregation.frames import join_empty, to_frame
+from taskinity_data.aggregation.grouping import Grouping, order_groups
+from taskinity_data.aggregation.groups import merge_groups, start_groups
+from taskinity_data.aggregation.hows import HOWS, answer_dtype
+from taskinity_data.aggregation.quantiles import Summary, merge_summaries, quantiles_of, summarize
+from taskinity_data.aggregation.reducers import describe_kind, kind_of
+from taskinity_data.aggregation.values import Answer, Values
+from taskinity_data.errors import ReduceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["describe", "max_", "mean", "min_", "sum_"]
+
+_ONE_GROUP = np.zeros(1, dtype=np.intp)
+
+
+class Columns(NamedTuple):
+    """The states of every column of numbers: ``states[column]``, one a how."""
+
+    states: dict[Any, list[Any]]
+    empty: pd.DataFrame
+    n_rows: int
+
+
+class Labelled(NamedTuple):
+    """The groups of Series whose labels are the keys; `levels` are the index's own names."""
+
+    groups: dict[str, Any]
+    levels: tuple[Any, ...]
+
+
+class Single(NamedTuple):
+    """The state of numbers that chunk functions returned."""
+
+    state: Any
+    empty: pd.Series[Any]
+
+
+def _start_columns(frame: pd.DataFrame, hows: Sequence[str]) -> Columns:
+    # What counts as a number is pandas' to say, so it is asked, on no rows.
+    frame = frame.loc[:, frame.columns.isin(frame.iloc[:0].sum(numeric_only=True).index)]
+    grouping = Grouping.of_one(len(frame))
+    states = {}
+    for column in frame.columns:
+        values = Values(frame[column], grouping)
+        states[column] = [HOWS[how].start(values) for how in hows]
+    return Columns(states, frame.iloc[:0], len(frame))
+
+
+def _merge_columns(partials: Sequence[Columns], hows: Sequence[str]) -> Columns:
+    columns = dict.fromkeys(column for partial in partials for column in partial.states)
+    merged = {}
+    for column in columns:
+        states = [p.states[column] for p in partials if column in p.states]
+        merged[column] = [
+            HOWS[how].merge([state[place] for state in states], [_ONE_GROUP] * len(states))
+            for place, how in enumerate(hows)
+        ]
+    empty = join_empty([partial.empty for partial in partials])
+    return Columns(merged, empty, sum(partial.n_rows for partial in partials))
+
+
+@dataclass(frozen=True, repr=False)
+class Total:
+    """See `sum_`, `mean`, `min_`, `max_`."""
+
+    how: str
+
+    is_reducer: ClassVar[bool] = True
+    wants: ClassVar[str] = "arrow"
+    releases_gil: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        """`how`."""
+        return self.how
+
+    def columns(self) -> tuple[str, ...] | None:
+        """None: every column of numbers."""
+        return None
+
+    def check(self, names: Iterable[str]) -> None:
+        """No column can be missing."""
+
+    def partial(self, data: Any) -> Columns | Labelled | Single | None:
+        """States of columns, of labels, or of a number."""
+        kind = kind_of(data)
+        if kind == "series":
+            labels = data.index.to_frame(index=False)
+            labels.columns = range(labels.shape[1])
+            frame = pd.DataFrame({0: data.array})
+            groups = start_groups(frame, labels, [(0, self.how)])
+            return Labelled(groups, tuple(data.index.names))
+        if kind is not None:
+            frame_or_none = to_frame(data, None, f"{self.how}()")
+            return None if frame_or_none is None else _start_columns(frame_or_none, [self.how])
+        if data is None or data is pd.NA:
+            return None
+        if not isinstance(data, (numbers.Number, np.generic)) and not hasattr(data, "as_tuple"):
+            raise ReduceError(
+                f"{self.how}() takes frames, tables, labelled Series and numbers, but a chunk gave "
+                f"{describe_kind(data)}; reduce with a reducer() of your own"
+            )
+        number = pd.Series([data])
+        state = HOWS[self.how].start(Values(number, Grouping.of_one(1)))
+        return Single(state, number.iloc[:0])
+
+    def combine(
+        self, partials: Sequence[Columns | Labelled | Single | None]
+    ) -> Columns | Labelled | Single | None:
+        """The states of all; `ReduceError` where chunks gave different kinds of results."""
+        present = [partial for partial in partials if partial is not None]
+        if not present:
+            return None
+        kinds = {type(partial) for partial in present}
+        if len(kinds) > 1:
+            names = sorted(_KIND_NAMES[kind] for kind in kinds)
+            raise ReduceError(f"{self.how}(): chunks gave different things: {' and '.join(names)}")
+        if isinstance(present[0], Columns):
+            return _merge_columns([p for p in present if isinstance(p, Columns)], [self.how])
+        if isinstance(present[0], Labelled):
+            groups = merge_groups(
+                [p.groups for p in present if isinstance(p, Labelled)], [self.how]
+            )
+            return Labelled(groups, present[0].levels)
+        singles = [p for p in present if isinstance(p, Single)]
+        state = HOWS[self.how].merge([p.state for p in singles], [_ONE_GROUP] * len(singles))
+        return Single(state, join_empty([p.empty.to_frame() for p in singles])[0])
+
+    def finish(self, partial: Columns | Labelled | Single | None) -> Any:
+        """A Series a column or label, or a number."""
+        if partial is None:
+            return getattr(pd.DataFrame(), self.how)(numeric_only=True)
+        what = f"{self.how}()"
+        if isinstance(partial, Labelled):
+            groups = partial.groups
+            keys = groups["keys"] if len(groups["keys"]) else groups["empty_keys"]
+            order, index = order_groups(keys)
+            column = groups["empty"][0]
+            dtype = answer_dtype(column, self.how)
+            answer = HOWS[self.how].finish(
+                groups["states"][0], Answer(len(groups["keys"]), dtype, what)
+            )
+            return answer.take(order).set_axis(index.set_names(list(partial.levels)))
+        if isinstance(partial, Single):
+            dtype = answer_dtype(partial.empty, self.how)
+            return HOWS[self.how].finish(partial.state, Answer(1, dtype, what)).iloc[0]
+        if not partial.n_rows:
+            return getattr(partial.empty, self.how)(numeric_only=True)
+        return self._finish_columns(partial)
+
+    def _finish_columns(self, partial: Columns) -> pd.Series[Any]:
+        # pandas is asked, on a row of ones, for the dtype of each answer and of all together.
+        ones = pd.DataFrame(
+            {column: pd.Series([1], dtype=dtype) for column, dtype in partial.empty.dtypes.items()}
+        )
+        ones.columns = partial.empty.columns
+        answers = []
+        for column, (state,) in partial.states.items():
+            dtype = getattr(ones[[column]], self.how)(numeric_only=True).dtype
+            what = f"{self.how}() of column {column!r}"
+            answers.append(HOWS[self.how].finish(state, Answer(1, dtype, what)).iloc[0])
+        together = getattr(ones, self.how)(numeric_only=True)
+        total: pd.Series[Any] = pd.Series(answers, index=together.index, dtype=together.dtype)
+        return total
+
+    def __repr__(self) -> str:
+        return f"{self.how}()"
+
+
+_KIND_NAMES = {Columns: "frames", Labelled: "labelled Series", Single: "numbers"}
+
+
+def sum_() -> Total:
+    """Add up all rows (public as ``sum``), as ``DataFrame.sum(numeric_only=True)``.
+
+    Chunks may give frames and tables (the answer is a Series, one item a column of numbers), Series
+    (added label by label, as ``pandas.concat(chunks).groupby(level=0).sum()``; the answer is a
+    Series sorted by label; for rows without labels give a frame), or numbers (the answer is a
+    number). None counts as nothing.
+
+    Returns
+    -------
+    Reducer
+
+    Notes
+    -----
+    Integers are exact: a sum that its type can't hold is a `ReduceError`. Floats are off by less
+    than 1e-13 * sum|x|. Nulls are left out. Without any chunk the answer is an empty Series.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> total = sum_()
+    >>> parts = [total.partial(pd.Series({"UA": 1, "AA": 2})), total.partial(pd.Series({"UA": 3}))]
+    >>> total.finish(total.combine(parts)).to_dict()
+    {'AA': 2, 'UA': 4}
+    """
+    return Total("sum")
+
+
+def mean() -> Total:
+    """Average all rows, as ``DataFrame.mean(numeric_only=True)``; Series and numbers as in `sum_`.
+
+    Returns
+    -------
+    Reducer
+
+    Notes
+    -----
+    Of numbers and Series that chunks gave it is the mean of those, each counting once whatever the
+    size of its chunk.
+    """
+    return Total("mean")
+
+
+def min_() -> Total:
+    """Find the smallest of all rows (public as ``min``), as ``DataFrame.min(numeric_only=True)``.
+
+    Returns
+    -------
+    Reducer
+        Series and numbers as in `sum_`.
+    """
+    return Total("min")
+
+
+def max_() -> Total:
+    """Find the largest of all rows (public as ``max``), as ``DataFrame.max(numeric_only=True)``.
+
+    Returns
+    -------
+    Reducer
+        Series and numbers as in `sum_`.
+    """
+    return Total("max")
+
+
+_DESCRIBED = ("count", "mean", "std", "min", "max")
+_QUARTILES = {"~25%": 0.25, "~50%": 0.5, "~75%": 0.75}
+
+
+@dataclass(frozen=True, repr=False)
+class Describe:
+    """See `describe`."""
+
+    is_reducer: ClassVar[bool] = True
+    name: ClassVar[str] = "describe"
+    wants: ClassVar[str] = "arrow"
+    releases_gil: ClassVar[bool] = True
+
+    def columns(self) -> tuple[str, ...] | None:
+        """None: every column of numbers."""
+        return None
+
+    def check(self, names: Iterable[str]) -> None:
+        """No column can be missing."""
+
+    def partial(self, data: Any) -> tuple[Columns, dict[Any, Summary]] | None:
+        """States and a summary of each column of numbers."""
+        frame = to_frame(data, None, "describe()")
+        if frame is None:
+            return None
+        frame = frame.select_dtypes(include=["number"], exclude=["timedelta"])
+        grouping = Grouping.of_one(len(frame))
+        summaries = {
+            column: summarize(Values(frame[column], grouping).array.astype(np.float64))
+            for column in frame.columns
+        }
+        return _start_columns(frame, _DESCRIBED), summaries
+
+    def combine(
+        self, partials: Sequence[tuple[Columns, dict[Any, Summary]] | None]
+    ) -> tuple[Columns, dict[Any, Summary]] | None:
+        """The states and summaries of all."""
+        present = [partial for partial in partials if partial is not None]
+        if not present:
+            return None
+        columns = _merge_columns([states for states, _ in present], _DESCRIBED)
+        summaries = {
+            column: merge_summaries([s[column] for _, s in present if column in s])
+            for column in columns.states
+        }
+        return columns, summaries
+
+    def finish(self, partial: tuple[Columns, dict[Any, Summary]] | None) -> pd.DataFrame:
+        """The table; without columns where there were no chunks."""
+        rows = ["count", "mean", "std", "min", *_QUARTILES, "max"]
+        if partial is None:
+            return pd.DataFrame(index=rows)
+        columns, summaries = partial
+        described = {}
+        for column, states in columns.states.items():
+            exact = {
+                how: HOWS[how].finish(state, Answer(1, np.dtype(np.float64), "describe()")).iloc[0]
+                for how, state in zip(_DESCRIBED, states, strict=True)
+            }
+            quartiles = quantiles_of(summaries[column], np.array(list(_QUARTILES.values())))
+            exact |= dict(zip(_QUARTILES, quartiles, strict=True))
+            described[column] = pd.Series(exact, dtype=np.float64).reindex(rows)
+        return pd.DataFrame(described, index=rows)
+
+    def __repr__(self) -> str:
+        return "describe()"
+
+
+def describe() -> Describe:
+    """Describe every column of numbers, as ``DataFrame.describe()``.
+
+    Returns
+    -------
+    Reducer
+        Its answer is a DataFrame of float64, a column for each column of numbers, with the rows
+        ``count``, ``mean``, ``std``, ``min``, ``~25%``, ``~50%``, ``~75%``, ``max``.
+
+    Notes
+    -----
+    The quartiles carry a tilde because they are estimates once a column has more than 4,096
+    different values (see `approx_quantiles` for the bound); the other rows are as pandas has them.
+    """
+    return Describe()

@@ -1,0 +1,272 @@
+"""In which order partials are combined: a tree whose shape depends on positions alone.
+
+It knows nothing of what a partial is, of who combines it (`combine` may as well submit the work and
+return a future), or of when partials arrive.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import ReduceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["ABSENT", "SPLIT_EVERY", "OrderedTree", "combine_present", "tree_levels"]
+
+SPLIT_EVERY = 16
+"""How many siblings are combined at once.
+
+Measured on group-by partials (mean, min, max). 1,000 chunks of 400 groups: 779 ms of combining in
+all with 2, 267 with 8, 212 with 16, 182 with 32. 100 chunks of 17,000 of 50,000 groups: 474, 206,
+154, 162 ms, while up to 6, 14, 20, 33 partials wait. Beyond 16 memory grows and time does not fall.
+"""
+
+
+class _Absent(Enum):
+    ABSENT = "ABSENT"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+ABSENT = _Absent.ABSENT
+"""Stands in the tree where a chunk has no partial (it failed, or was skipped)."""
+
+
+def combine_present(combine: Callable[[list[Any]], Any], siblings: Sequence[Any]) -> Any:
+    """What one node of the tree makes of its children, in order.
+
+    Absent ones are left out; a single one goes up as it is, without a call of `combine`; none at
+    all make the node `ABSENT`.
+    """
+    present = [partial for partial in siblings if partial is not ABSENT]
+    if not present:
+        return ABSENT
+    return present[0] if len(present) == 1 else combine(present)
+
+
+def tree_levels(
+    n_leaves: int, split_every: int = SPLIT_EVERY
+) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """The tree of `n_leaves` unsplit chunks as ranges of children, level by level from the leaves.
+
+    `OrderedTree` combines exactly these groups, so a static graph built from them gives the same
+    answer to the last bit.
+
+    Parameters
+    ----------
+    n_leaves : int
+        From 0 up.
+    split_every : int
+        From 2 up.
+
+    Returns
+    -------
+    tuple of tuple of (start, stop)
+        Node `i` of a level combines the nodes ``[start:stop]`` of the level below. The last level
+        has one node; there is no level for 0 leaves or 1.
+
+    Examples
+    --------
+    >>> tree_levels(5, split_every=2)
+    (((0, 2), (2, 4), (4, 5)), ((0, 2), (2, 3)), ((0, 2),))
+    """
+    _check_split_every(split_every)
+    levels = []
+    width = n_leaves
+    while width > 1:
+        level = tuple(
+            (start, min(start + split_every, width)) for start in range(0, width, split_every)
+        )
+        levels.append(level)
+        width = len(level)
+    return tuple(levels)
+
+
+class OrderedTree:
+    """Combines partials as soon as siblings are complete, in any order of arrival.
+
+    Parameters
+    ----------
+    combine : callable
+        Gets a list of at least two partials in chunk order, returns one. It must not change them.
+    split_every : int
+        From 2 up.
+
+    Notes
+    -----
+    A chunk's position is a tuple: ``(12,)`` is chunk 12, ``(12, 0)`` its first part after
+    ``split((12,))``, and so on down. Parts are combined in their place before their chunk counts as
+    there. Memory: ``split_every`` partials a level, and those that wait for an earlier sibling.
+    Not thread-safe.
+
+    Examples
+    --------
+    >>> tree = OrderedTree("".join, split_every=2)
+    >>> for position, partial in [((2,), "c"), ((0,), "a"), ((1,), "b")]:
+    ...     tree.add(position, partial)
+    >>> tree.close(3)
+    >>> tree.result()
+    'abc'
+    """
+
+    def __init__(self, combine: Callable[[list[Any]], Any], split_every: int = SPLIT_EVERY) -> None:
+        _check_split_every(split_every)
+        self._combine = combine
+        self._split_every = split_every
+        self._groups: dict[tuple[int, int], dict[int, Any]] = {}
+        self._parts: dict[tuple[int, ...], list[Any]] = {}
+        self._waiting: dict[tuple[int, ...], set[int]] = {}
+        self._seen: set[int] = set()
+        self._seen_below = 0
+        self._n_leaves: int | None = None
+        self._root: Any = ABSENT
+        self._is_complete = False
+
+    def split(self, position: tuple[int, ...], width: int = 2) -> None:
+        """Say that the chunk at `position` is replaced by `width` parts, to be added one by one.
+
+        Raises
+        ------
+        ReduceError
+            It has a partial already or was split before, or `width` is less than 1.
+        """
+        if width < 1:
+            raise ReduceError(f"chunk {position}: can't be split into {width} parts")
+        self._check_free(position)
+        self._parts[position] = [ABSENT] * width
+        self._waiting[position] = set(range(width))
+
+    def add(self, position: tuple[int, ...], partial: Any) -> None:
+        """Take the partial of the chunk at `position` (`ABSENT`: there is none).
+
+        Raises
+        ------
+        ReduceError
+            The position has a partial already, was split, or is not part of a split chunk.
+        """
+        self._check_free(position)
+        while len(position) > 1:
+            parent, part = position[:-1], position[-1]
+            self._parts[parent][part] = partial
+            self._waiting[parent].discard(part)
+            if self._waiting[parent]:
+                return
+            del self._waiting[parent]
+            partial = combine_present(self._combine, self._parts.pop(parent))
+            position = parent
+        self._mark_seen(position[0])
+        self._put(0, position[0], partial)
+
+    def close(self, n_leaves: int) -> None:
+        """Say that there are `n_leaves` chunks in all (parts not counted); may come at any time.
+
+        Raises
+        ------
+        ReduceError
+            It was said before, or a chunk from further on is there.
+        """
+        if self._n_leaves is not None:
+            raise ReduceError(f"the tree was closed at {self._n_leaves} chunks already")
+        last = max([self._seen_below - 1, *self._seen, *(p[0] for p in self._parts)])
+        if last >= n_leaves:
+            raise ReduceError(f"the tree can't end at {n_leaves} chunks: chunk {last} is there")
+        self._n_leaves = n_leaves
+        if n_leaves == 0:
+            self._is_complete = True
+        # Combining a last, short group may complete a short one above it, so levels go upwards.
+        for level, node in sorted(self._groups):
+            if (level, node) in self._groups:
+                self._combine_if_complete(level, node)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the tree is closed and every chunk is there."""
+        return self._is_complete
+
+    @property
+    def open_partials(self) -> int:
+        """How many partials are held, waiting for siblings."""
+        held = sum(len(group) for group in self._groups.values())
+        return held + sum(
+            len(parts) - len(self._waiting[position]) for position, parts in self._parts.items()
+        )
+
+    def result(self) -> Any:
+        """The one partial of all chunks, None where no chunk has any.
+
+        Raises
+        ------
+        ReduceError
+            The tree is not closed, or chunks are missing.
+        """
+        if not self._is_complete:
+            if self._n_leaves is None:
+                raise ReduceError("the tree was not closed; say how many chunks there are")
+            n_seen = self._seen_below + len(self._seen)
+            raise ReduceError(f"of {self._n_leaves} chunks only {n_seen} are there")
+        return None if self._root is ABSENT else self._root
+
+    def _check_free(self, position: tuple[int, ...]) -> None:
+        top = position[0]
+        if self._n_leaves is not None and top >= self._n_leaves:
+            raise ReduceError(f"chunk {position}: the tree was closed at {self._n_leaves} chunks")
+        if top < self._seen_below or top in self._seen:
+            raise ReduceError(f"chunk {position}: a partial is there already")
+        if position in self._parts:
+            raise ReduceError(f"chunk {position}: it was split, so its parts have to be added")
+        if len(position) > 1:
+            waiting = self._waiting.get(position[:-1])
+            if waiting is None:
+                raise ReduceError(f"chunk {position[:-1]}: it was not split, so it has no parts")
+            if position[-1] not in waiting:
+                raise ReduceError(
+                    f"chunk {position}: a partial is there already, or it is no part of "
+                    f"chunk {position[:-1]}"
+                )
+
+    def _mark_seen(self, top: int) -> None:
+        # A moving lower end keeps this as small as the out-of-order arrivals, not as all chunks.
+        self._seen.add(top)
+        while self._seen_below in self._seen:
+            self._seen.discard(self._seen_below)
+            self._seen_below += 1
+
+    def _put(self, level: int, node: int, partial: Any) -> None:
+        if self._width(level) == 1:
+            self._root = partial
+            self._is_complete = True
+            return
+        group, child = divmod(node, self._split_every)
+        self._groups.setdefault((level, group), {})[child] = partial
+        self._combine_if_complete(level, group)
+
+    def _combine_if_complete(self, level: int, group: int) -> None:
+        width = self._width(level)
+        children = self._groups[level, group]
+        if width == 1:
+            del self._groups[level, group]
+            self._put(level, 0, children[0])
+            return
+        first = group * self._split_every
+        expected = self._split_every if width is None else min(self._split_every, width - first)
+        if len(children) == expected:
+            del self._groups[level, group]
+            siblings = [children[child] for child in range(expected)]
+            self._put(level + 1, group, combine_present(self._combine, siblings))
+
+    def _width(self, level: int) -> int | None:
+        """How many nodes the level has, None while that is open; level 0 are the chunks."""
+        width = self._n_leaves
+        if width is not None:
+            for _ in range(level):
+                width = -(-width // self._split_every)
+        return width
+
+
+def _check_split_every(split_every: int) -> None:
+    if split_every < 2:
+        raise ReduceError(f"split_every={split_every}: at least 2 partials are combined at once")

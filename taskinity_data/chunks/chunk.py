@@ -1,0 +1,301 @@
+"""One piece of a dataset as a description: where it lies, how large it is, who can read it.
+
+A chunk holds no data. It knows nothing of how a plan came to it, of schedulers or of functions; its
+reader, which travels with it, turns it into rows on any machine that sees the files.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from taskinity_data.errors import PlanError, ReadError, SourceChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+__all__ = ["KINDS", "Chunk", "Fingerprint", "Piece", "ReadResult", "Reader", "SourceFile"]
+
+KINDS = ("pandas", "arrow", "polars")
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells that a file is still the one that was planned."""
+
+    nbytes: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: str) -> Fingerprint:
+        """The fingerprint of the local file `path` as it is now.
+
+        Raises
+        ------
+        OSError
+            The file is not there, or may not be looked at.
+        """
+        stat = os.stat(path)
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+    def check(self, path: str, start: int) -> None:
+        """Raise `SourceChanged` where `path` is no longer this file."""
+        try:
+            now = Fingerprint.of(path)
+        except FileNotFoundError as error:
+            raise SourceChanged(
+                f"{path}: the file was planned but is gone; plan again", path=path, start=start
+            ) from error
+        if now != self:
+            raise SourceChanged(
+                f"{path}: the file changed after it was planned ({self} then, {now} now); "
+                "plan again",
+                path=path,
+                start=start,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of a dataset.
+
+    `path` is absolute; `hive` the (key, value) pairs of its directories, as texts.
+    """
+
+    path: str
+    fingerprint: Fingerprint
+    hive: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk."""
+        return self.fingerprint.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A range of one file: whole records, never part of one.
+
+    `start` and `stop` count bytes for text, rows for Parquet and tables. `nbytes` is the size by
+    which chunks are planned: file bytes for text, uncompressed bytes of the selected columns for
+    Parquet, Arrow bytes in memory. `rows` is None where only reading can tell.
+    """
+
+    file: SourceFile
+    start: int
+    stop: int
+    nbytes: int
+    rows: int | None = None
+
+    @property
+    def path(self) -> str:
+        """The file's path."""
+        return self.file.path
+
+    def joined(self, other: Piece) -> Piece | None:
+        """Both as one piece where `other` follows directly in the same file, else None."""
+        if other.file != self.file or other.start != self.stop:
+            return None
+        rows = None if self.rows is None or other.rows is None else self.rows + other.rows
+        return replace(self, stop=other.stop, nbytes=self.nbytes + other.nbytes, rows=rows)
+
+
+class ReadResult(NamedTuple):
+    """A chunk's rows, and what the reader left out of them.
+
+    `data` is of the kind that was asked for; `rows` its length; `filtered` the rows that filters
+    and reader options dropped, None where that can't be known.
+    """
+
+    data: Any
+    rows: int
+    filtered: int | None
+
+
+class Reader(Protocol):
+    """How pieces of one dataset are found and read; frozen, picklable, stateless.
+
+    Every reader passes the reader contract suite.
+    """
+
+    @property
+    def format(self) -> str:
+        """``"csv"``, ``"parquet"``, ``"arrow"``."""
+
+    @property
+    def unit(self) -> str:
+        """What `start` and `stop` count: ``"bytes"`` or ``"rows"``."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema that every chunk keeps, after the selection of columns."""
+
+    def identity(self) -> str:
+        """A stable text of all that decides what a range reads as: options, columns, schema."""
+
+    def select(self, columns: Sequence[str]) -> Reader:
+        """The reader of `columns` alone, some of `schema`'s names, in that order."""
+
+    def extent(self, file: SourceFile) -> Piece:
+        """All data of `file` as one piece (without its header, footer, or ruled-out row groups)."""
+
+    def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
+        """The pieces of `file`, in order, as small as records and `grain_nbytes` allow.
+
+        They tile `extent(file)`; each holds at least one record, or what no record follows. Where
+        a footer rules ranges out, those are yielded too, with `nbytes` 0.
+        """
+
+    def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
+        """`piece` in pieces as small as records and `grain_nbytes` allow; its rows stay known."""
+
+    def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
+        """The rows of `pieces`, one after another, as one frame or table with a fresh index."""
+
+    def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
+        """`piece` cut near its middle, or None where it is one record."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a dataset (or a few pieces together), read by whoever holds it.
+
+    Attributes
+    ----------
+    reader : Reader
+    pieces : tuple of Piece
+        In order; at least one. Usually a single range of a single file.
+    index : int
+        Its place in the plan, from 0. Not part of its identity.
+    """
+
+    reader: Reader
+    pieces: tuple[Piece, ...]
+    index: int = 0
+
+    @property
+    def path(self) -> str:
+        """The file, or the first of the files, that it lies in."""
+        return self.pieces[0].path
+
+    @property
+    def start(self) -> int:
+        """Where it begins in `path`: bytes for text, rows for Parquet and tables."""
+        return self.pieces[0].start
+
+    @property
+    def stop(self) -> int:
+        """Where its last piece ends (in the last piece's file)."""
+        return self.pieces[-1].stop
+
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """Its pieces as ``PATH:START-STOP``, as `Dataset.pick` takes them."""
+        return tuple(f"{piece.path}:{piece.start}-{piece.stop}" for piece in self.pieces)
+
+    @property
+    def nbytes(self) -> int:
+        """The planned size: see `Piece`."""
+        return sum(piece.nbytes for piece in self.pieces)
+
+    @property
+    def rows(self) -> int | None:
+        """Rows, None where only reading can tell."""
+        counts = [piece.rows for piece in self.pieces]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
+    @cached_property
+    def key(self) -> str:
+        """A stable name made of the files' fingerprints, the ranges and the reader's options."""
+        digest = blake2b(self.reader.identity().encode(), digest_size=16)
+        for piece in self.pieces:
+            print_ = piece.file.fingerprint
+            digest.update(
+                f"\0{piece.path}\0{print_.nbytes}\0{print_.mtime_ns}\0{print_.inode}"
+                f"\0{piece.start}\0{piece.stop}".encode("utf-8", "surrogateescape")
+            )
+        return digest.hexdigest()
+
+    def read(self, as_: str = "pandas") -> Any:
+        """The chunk's rows, with a fresh index from 0.
+
+        Parameters
+        ----------
+        as_ : {"pandas", "arrow", "polars"}
+
+        Returns
+        -------
+        pandas.DataFrame, pyarrow.Table or polars.DataFrame
+
+        Raises
+        ------
+        ReadError
+            The range does not parse, or a value does not fit the schema.
+        SourceChanged
+            The file is no longer the one that was planned.
+        """
+        return self.load(as_).data
+
+    def __dask_tokenize__(self) -> str:
+        return self.key
+
+    def load(self, as_: str = "pandas") -> ReadResult:
+        """As `read`, with the counts of the rows read and of the rows left out.
+
+        Notes
+        -----
+        The fingerprints are checked before and after, so that a file that changes meanwhile is
+        never half counted. Where the rows are known from the plan, delivered and filtered rows
+        must add up to them.
+        """
+        if as_ not in KINDS:
+            raise PlanError(f"as_={as_!r}: a chunk is read as one of {', '.join(KINDS)}")
+        for piece in self.pieces:
+            piece.file.fingerprint.check(piece.path, piece.start)
+        try:
+            result = self.reader.read(self.pieces, as_)
+        except OSError as error:
+            raise ReadError(
+                f"{self}: can't be read: {error}", path=self.path, start=self.start
+            ) from error
+        for piece in self.pieces:
+            piece.file.fingerprint.check(piece.path, piece.start)
+        planned = self.rows
+        if planned is not None and result.filtered is not None:
+            delivered = result.rows + result.filtered
+            if delivered != planned:
+                raise ReadError(
+                    f"{self}: {planned} rows were planned but {delivered} read; please report this "
+                    "file as a bug",
+                    path=self.path,
+                    start=self.start,
+                )
+        return result
+
+    def split(self) -> tuple[Chunk, ...]:
+        """The chunk as two smaller ones, in order; as itself alone where it is one record."""
+        if len(self.pieces) > 1:
+            middle = len(self.pieces) // 2
+            return (
+                Chunk(self.reader, self.pieces[:middle], self.index),
+                Chunk(self.reader, self.pieces[middle:], self.index),
+            )
+        halves = self.reader.split(self.pieces[0])
+        if halves is None:
+            return (self,)
+        return tuple(Chunk(self.reader, (half,), self.index) for half in halves)
+
+    def __str__(self) -> str:
+        more = f" and {len(self.pieces) - 1} more pieces" if len(self.pieces) > 1 else ""
+        first = self.pieces[0]
+        return f"{first.path} [{self.reader.unit} {first.start:,} to {first.stop:,}]{more}"
+
+    def __repr__(self) -> str:
+        rows = "unknown" if self.rows is None else f"{self.rows:,}"
+        return f"Chunk({self}, {self.nbytes:,} bytes, {rows} rows)"

@@ -1,0 +1,138 @@
+"""How a CSV file marks its fields and records: the options that decide where records end.
+
+It knows nothing of files, types of values or pandas' other options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+from taskinity_data.errors import PlanError
+
+__all__ = ["REGULAR", "Dialect", "Facts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    r"""The marks of a CSV text, with the names, meanings and defaults of `pandas.read_csv`.
+
+    Attributes
+    ----------
+    sep : str
+        Between fields; one ASCII character.
+    quotechar : str or None
+        Around fields that hold other marks; None where quotes mean nothing (``csv.QUOTE_NONE``).
+    doublequote : bool
+        Two quotes inside a quoted field are one quote of its text.
+    escapechar : str or None
+        Takes the meaning from the character that follows it, line ends included.
+    comment : str or None
+        From here to the end of the line nothing is data; a line that begins so is no record.
+    skip_blank_lines : bool
+        Lines of nothing but spaces and tabs are no records (they are, where it is False).
+    skipinitialspace : bool
+        Spaces after `sep` are no part of the field, so that a quote may follow them.
+    newlines_in_values : bool
+        False promises that no field holds a line end: cuts are then found by seeking.
+
+    Raises
+    ------
+    PlanError
+        A mark is not one ASCII character, or is a line end.
+
+    Notes
+    -----
+    Records end at ``\n``, ``\r\n`` or a lone ``\r``. All marks are found as bytes: right in UTF-8
+    and in every encoding of one byte a character that extends ASCII.
+
+    Examples
+    --------
+    >>> Dialect(sep="\t").sep_byte
+    9
+    >>> Dialect(quotechar=None).quote_byte is None
+    True
+    """
+
+    sep: str = ","
+    quotechar: str | None = '"'
+    doublequote: bool = True
+    escapechar: str | None = None
+    comment: str | None = None
+    skip_blank_lines: bool = True
+    skipinitialspace: bool = False
+    newlines_in_values: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("sep", "quotechar", "escapechar", "comment"):
+            mark = getattr(self, name)
+            if mark is None and name != "sep":
+                continue
+            if not isinstance(mark, str) or len(mark) != 1 or not mark.isascii() or mark in "\r\n":
+                raise PlanError(
+                    f"{name}={mark!r}: chunks of CSV need one ASCII character here that is no line "
+                    "end; read such a file with pandas and hand over the frame"
+                )
+
+    @property
+    def sep_byte(self) -> int:
+        """`sep` as a byte."""
+        return ord(self.sep)
+
+    @property
+    def quote_byte(self) -> int | None:
+        """`quotechar` as a byte."""
+        return None if self.quotechar is None else ord(self.quotechar)
+
+    @property
+    def escape_byte(self) -> int | None:
+        """`escapechar` as a byte."""
+        return None if self.escapechar is None else ord(self.escapechar)
+
+    @property
+    def comment_byte(self) -> int | None:
+        """`comment` as a byte."""
+        return None if self.comment is None else ord(self.comment)
+
+    @property
+    def blank_bytes(self) -> bytes:
+        """The bytes that a blank line may be made of."""
+        return b" \t".replace(self.sep.encode(), b"")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether each byte has one meaning at most, so that the order of looking is free."""
+        given = [self.quotechar, self.escapechar, self.comment]
+        marks = [mark for mark in given if mark is not None]
+        has_blank_mark = any(mark in " \t" for mark in marks)
+        drops_sep = self.skipinitialspace and self.sep == " "
+        return len({self.sep, *marks}) == 1 + len(marks) and not has_blank_mark and not drops_sep
+
+
+class Facts(IntFlag):
+    """What a pass over a range saw that decides which parsers read it alike.
+
+    All but `UNCLOSED` may also be set by bytes close to the range, never left out.
+    """
+
+    NONE = 0
+    QUOTES = 1
+    """The quote character occurs."""
+    CR = 2
+    r"""``\r`` occurs."""
+    LONE_CR = 4
+    r"""A ``\r`` stands without a ``\n`` after it."""
+    NUL = 8
+    """A zero byte occurs."""
+    QUOTED_LINES = 16
+    """A quoted field holds a line end."""
+    SKIPPED_LINES = 32
+    """A blank line or a comment line occurs that pandas passes over."""
+    ODD = 64
+    """Parsers may differ: a quote in the middle of a field, text after one, escapes, comments."""
+    UNCLOSED = 128
+    """The range ends within quotes or after an escape; pandas refuses it."""
+
+
+REGULAR = ~(Facts.LONE_CR | Facts.NUL | Facts.ODD | Facts.UNCLOSED)
+"""The facts that every CSV parser reads alike."""

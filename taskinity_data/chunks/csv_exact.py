@@ -1,0 +1,335 @@
+"""The rows of a piece of CSV by pandas' own parser, held to the frozen schema.
+
+This is the engine whose word counts. It knows bytes and columns, not files or cuts.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from taskinity_data.chunks.csv_head import has_fresh_index
+from taskinity_data.chunks.schema import INT64_STOP, is_nullable_integer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.schema import Column
+
+__all__ = ["Misfit", "TooManyFields", "check_wide", "parse_exact", "parse_text"]
+
+BOM = b"\xef\xbb\xbf"
+
+
+class TooManyFields(ValueError):  # noqa: N818 - it becomes a ReadError where the file is known
+    """The first row has more fields than there are columns."""
+
+
+@dataclass
+class Misfit(Exception):  # noqa: N818 - it becomes a SchemaError where the file is known
+    """A value that does not fit its column.
+
+    Attributes
+    ----------
+    column : Column
+    row : int or None
+        From 0, within what was parsed.
+    value : text, None for a missing value
+    fits : str
+        A dtype that the column could be given instead.
+    why : str
+    """
+
+    column: Column
+    row: int | None
+    value: Any
+    fits: str
+    why: str
+
+
+def parse_text(
+    data: bytes, labels: Sequence[Hashable], options: CsvOptions, **keywords: Any
+) -> pd.DataFrame:
+    """The records in `data`, UTF-8 without a header, by `pandas.read_csv`.
+
+    Raises
+    ------
+    TooManyFields
+        In the first row, where pandas alone would make an index of them.
+    pandas.errors.ParserError
+        In another row, or a quote that is not closed.
+    """
+    if data.startswith(BOM):
+        # Here it is data: pandas drops a mark at the start of a file only.
+        data = b"\n" + data
+        keywords["skiprows"] = 1
+    frame: pd.DataFrame = pd.read_csv(
+        io.BytesIO(data), header=None, names=list(labels), **options.for_pandas(), **keywords
+    )
+    if not has_fresh_index(frame):
+        raise TooManyFields
+    return frame
+
+
+def parse_exact(
+    data: bytes, labels: Sequence[Hashable], columns: Sequence[Column], options: CsvOptions
+) -> pd.DataFrame:
+    """The rows in `data` with the columns and dtypes of the frozen schema.
+
+    Parameters
+    ----------
+    data : bytes
+        Whole records, UTF-8.
+    labels : sequence
+        All columns of the file, in its order.
+    columns : sequence of Column
+        Those that are wanted, in the order that is wanted.
+
+    Raises
+    ------
+    Misfit
+        A value does not fit its column.
+    TooManyFields, pandas.errors.ParserError
+        As `parse_text`.
+
+    Notes
+    -----
+    pandas is told no integer and bool types: told, it would make 1 of ``1.0`` and of ``True``.
+    All columns are parsed, since with `usecols` pandas lets rows with too many fields pass.
+    """
+    told: dict[Hashable, Any] = dict.fromkeys(labels, str)
+    for column in columns:
+        if column.kind == "float64":
+            told[column.label] = np.float64
+        elif column.kind != "str":
+            del told[column.label]
+    try:
+        frame = parse_text(data, labels, options, dtype=told)
+    except TooManyFields:
+        raise
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, pd.errors.ParserError):
+            raise
+        texts = parse_text(data, labels, options, dtype=str)
+        for column in columns:
+            if column.kind == "float64":
+                check_floats(texts, column, options)
+        raise
+    context = Context(data, labels, options)
+    series = {column.label: conform(frame[column.label], column, context) for column in columns}
+    result = pd.DataFrame(series, index=frame.index, copy=False)
+    result.columns = label_index([column.label for column in columns])
+    return result
+
+
+def label_index(labels: Sequence[Hashable]) -> pd.Index:
+    """The index of column labels as `pandas.read_csv` makes it."""
+    return pd.Index(list(labels))
+
+
+@dataclass
+class Context:
+    """What to look at again where a value is suspicious."""
+
+    data: bytes
+    labels: Sequence[Hashable]
+    options: CsvOptions
+
+    def texts(self, column: Column) -> pd.Series:
+        frame = parse_text(self.data, self.labels, self.options, dtype=str)
+        values: pd.Series = frame[column.label]
+        return values
+
+    def inferred(self, column: Column) -> pd.Series:
+        told = {label: str for label in self.labels if label != column.label}
+        values: pd.Series = parse_text(self.data, self.labels, self.options, dtype=told)[
+            column.label
+        ]
+        return values
+
+
+def conform(values: pd.Series, column: Column, context: Context) -> pd.Series:
+    """`values` as the column's dtype, where that is what pandas would have made of the file."""
+    if len(values) == 0:
+        empty: pd.Series = pd.Series([], dtype=column.dtype, index=values.index)
+        return empty
+    return CONFORM[column.kind](values, column, context)
+
+
+def conform_int64(values: pd.Series, column: Column, context: Context) -> pd.Series:
+    if values.dtype != np.int64:
+        raise misfit(column, context)
+    return narrowed(values, column)
+
+
+def conform_uint64(values: pd.Series, column: Column, context: Context) -> pd.Series:
+    is_unsigned = values.dtype == np.uint64
+    if not is_unsigned and not (values.dtype == np.int64 and values.min() >= 0):
+        raise misfit(column, context)
+    return narrowed(values.astype(np.uint64), column)
+
+
+def narrowed(values: pd.Series, column: Column) -> pd.Series:
+    limits = np.iinfo(column.dtype)
+    outside = (values < limits.min) | (values > limits.max)
+    if outside.any():
+        row = int(outside.to_numpy().argmax())
+        why = f"is beyond {column.dtype}"
+        raise Misfit(column, row, str(values.iloc[row]), values.dtype.name, why)
+    return values.astype(column.dtype)
+
+
+def conform_float64(values: pd.Series, column: Column, context: Context) -> pd.Series:
+    numbers = values.to_numpy()
+    # Told float64, pandas reads True as 1.0: only a column of nothing else can be that.
+    if bool(((numbers == 0) | (numbers == 1) | np.isnan(numbers)).all()):
+        again = context.inferred(column)
+        if again.dtype == object or again.dtype == bool:
+            raise misfit(column, context)
+    if not column.is_proven and bool((np.abs(numbers) >= INT64_STOP).any()):
+        check_wide(context.texts(column), column, context.options)
+    return values.astype(column.dtype)
+
+
+def conform_bool(values: pd.Series, column: Column, context: Context) -> pd.Series:
+    if values.dtype != bool:
+        raise misfit(column, context)
+    return values
+
+
+def conform_maybe_bool(values: pd.Series, column: Column, context: Context) -> pd.Series:
+    is_missing = values.isna()
+    if values.dtype == bool or is_missing.all():
+        return values.astype(object)
+    if values.dtype != object or not isinstance(values[~is_missing].iloc[0], bool | np.bool_):
+        raise misfit(column, context)
+    return values
+
+
+def conform_str(values: pd.Series, column: Column, context: Context) -> pd.Series:
+    if not column.is_proven:
+        check_wide(values, column, context.options)
+    if is_nullable_integer(column.dtype):
+        return to_nullable(values, column)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        result = values.astype(column.dtype)
+        lost = (result.isna() & values.notna()).to_numpy()
+        if lost.any():
+            row = int(lost.argmax())
+            raise Misfit(column, row, values.iloc[row], "str", "is none of the categories")
+        return result
+    if values.dtype == column.dtype:
+        return values
+    return values.astype(column.dtype)
+
+
+def to_nullable(texts: pd.Series, column: Column) -> pd.Series:
+    limits = np.iinfo(column.dtype.numpy_dtype)
+    numbers: list[int | None] = []
+    for row, text in enumerate(texts.tolist()):
+        if not isinstance(text, str):
+            numbers.append(None)
+            continue
+        try:
+            number = int(text) if text.isascii() and "_" not in text else None
+        except ValueError:
+            number = None
+        if number is None or not limits.min <= number <= limits.max:
+            raise Misfit(column, row, text, "str", f"is no {column.dtype}")
+        numbers.append(number)
+    return pd.Series(pd.array(numbers, dtype=column.dtype), index=texts.index)
+
+
+CONFORM: dict[str, Callable[[pd.Series, Column, Context], pd.Series]] = {
+    "int64": conform_int64,
+    "uint64": conform_uint64,
+    "float64": conform_float64,
+    "bool": conform_bool,
+    "maybe_bool": conform_maybe_bool,
+    "str": conform_str,
+}
+
+
+def check_wide(texts: Any, column: Column, options: CsvOptions) -> None:
+    """Raise `Misfit` where an integer beyond int64 may change what the whole column is.
+
+    Parameters
+    ----------
+    texts : Series or ChunkedArray of str
+    """
+    thousands = options.per_chunk.get("thousands") or ""
+    array = pa.array(texts) if isinstance(texts, pd.Series) else texts
+    pattern = rf"^\s*[+-]?[0-9{re.escape(thousands)}]{{19,}}\s*$"
+    is_long = pc.fill_null(pc.match_substring_regex(array, pattern), fill_value=False)
+    for row in pc.indices_nonzero(is_long).to_pylist():
+        text = array[row].as_py()
+        if not -INT64_STOP <= int(text.replace(thousands, "") if thousands else text) < INT64_STOP:
+            raise Misfit(
+                column,
+                row,
+                text,
+                column.kind,
+                "is an integer beyond int64, and what pandas makes of the column depends on where "
+                "it stands",
+            )
+
+
+def check_floats(texts: pd.DataFrame, column: Column, options: CsvOptions) -> None:
+    """Raise `Misfit` at the first text of a float column that pandas can't read as one."""
+    values = texts[column.label]
+    for row, text in first_rows(values):
+        if isinstance(text, str) and kind_of(text, options) not in {"int64", "uint64", "float64"}:
+            raise Misfit(column, row, text, "str", "is no number")
+
+
+def misfit(column: Column, context: Context) -> Misfit:
+    """The first value that does not fit an integer or bool column."""
+    texts = context.texts(column)
+    for row, text in first_rows(texts):
+        if not isinstance(text, str):
+            if column.kind == "maybe_bool":
+                continue
+            fits = "object" if column.kind == "bool" else "float64"
+            return Misfit(column, row, None, fits, "is missing")
+        kind = kind_of(text, context.options)
+        if kind == column.kind or (kind == "bool" and column.kind == "maybe_bool"):
+            continue
+        if column.kind == "uint64" and kind == "int64" and "-" not in text:
+            continue
+        numbers = {"int64", "uint64", "float64"}
+        fits = "float64" if {kind, column.kind} <= numbers else "str"
+        return Misfit(column, row, text, fits, f"is no {column.kind.replace('maybe_', '')}")
+    return Misfit(column, None, None, "str", f"has values that are no {column.kind}")
+
+
+def first_rows(texts: pd.Series) -> list[tuple[int, Any]]:
+    """(row, text) of the first of each distinct text, in order."""
+    firsts = texts.reset_index(drop=True).drop_duplicates()
+    return list(zip(firsts.index.tolist(), firsts.tolist(), strict=True))
+
+
+def kind_of(text: str, options: CsvOptions) -> str:
+    """What pandas infers for a column of just this text."""
+    quoted = text.replace('"', '""')
+    keywords = {
+        name: value
+        for name, value in options.per_chunk.items()
+        if name in {"true_values", "false_values", "decimal", "thousands"}
+    }
+    frame = pd.read_csv(
+        io.StringIO(f'"{quoted}",\n'),
+        header=None,
+        names=["value", "end"],
+        low_memory=False,
+        keep_default_na=False,
+        **keywords,
+    )
+    return str(frame["value"].dtype)

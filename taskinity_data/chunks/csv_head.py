@@ -1,0 +1,280 @@
+"""Where the data of a CSV file begin and what its columns are called, told by pandas itself.
+
+It knows nothing of types, schemas or other files.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from taskinity_data.chunks.csv_cuts import find_grains
+from taskinity_data.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from taskinity_data.chunks.csv_options import CsvOptions
+
+__all__ = ["Head", "decode_piece", "has_fresh_index", "read_head"]
+
+BOM = b"\xef\xbb\xbf"
+UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+# A header and a record fit in 64 KiB nearly always; reading that from a local disk takes 0.1 ms.
+HEAD_NBYTES = 1 << 16
+
+# Each line end that could close the header costs one parse of 0.2 ms.
+MAX_TRIES = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The beginning of one file.
+
+    Attributes
+    ----------
+    data_start : int
+        Byte after the header (and a byte order mark, and skipped rows).
+    labels : tuple
+        Column labels as pandas makes them: texts, or positions where there is no header.
+    """
+
+    data_start: int
+    labels: tuple[Hashable, ...]
+
+
+def decode_piece(data: bytes, options: CsvOptions) -> bytes:
+    """`data` as UTF-8, exactly as pandas transcodes a file before it parses it.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        Bytes that are no text in the given encoding.
+    """
+    encoding, errors = options.encoding, options.encoding_errors
+    if data.isascii():
+        return data
+    if encoding in {"utf-8", "utf-8-sig"}:
+        text = data.decode("utf-8", errors)
+        return data if errors == "strict" else text.encode()
+    return data.decode(encoding, errors).encode()
+
+
+def has_fresh_index(frame: pd.DataFrame) -> bool:
+    """Whether pandas took no column for an index, as it does where a first row is too long."""
+    return isinstance(frame.index, pd.RangeIndex)
+
+
+def read_head(path: str, options: CsvOptions) -> Head:
+    """The head of the file `path`.
+
+    Raises
+    ------
+    PlanError
+        The file is empty, binary, in another encoding, has no such header, or its first row has
+        more fields than the header.
+
+    Notes
+    -----
+    The header ends at the first line end after which a record that is added would be the first
+    row. pandas is asked, so that its rules for blank lines, comments and quotes hold.
+    """
+    nbytes = HEAD_NBYTES
+    while True:
+        with open(path, "rb") as file:
+            data = file.read(nbytes)
+            is_whole = not file.read(1)
+        check_text(path, data, options, is_whole=is_whole)
+        head = find_head(path, data, options, is_whole=is_whole)
+        if head is not None:
+            return head
+        nbytes *= 8
+
+
+def check_text(path: str, data: bytes, options: CsvOptions, *, is_whole: bool) -> None:
+    if not data:
+        raise PlanError(f"{path}: the file is empty (0 bytes): there are not even column names")
+    if data.startswith(UTF16_BOMS):
+        raise PlanError(f"{path}: this is UTF-16 text; convert it to UTF-8 first")
+    if b"\0" in data:
+        raise PlanError(
+            f"{path}: not a CSV file: byte {data.index(0)} is NUL; is this binary, or UTF-16?"
+        )
+    # A character may be cut by the end of what was read.
+    stop = len(data) if is_whole else max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+    try:
+        decode_piece(data[:stop], options)
+    except UnicodeDecodeError as error:
+        raise PlanError(
+            f"{path}: byte {error.start} is no {options.encoding} text; a binary file, or give "
+            "encoding= (such as encoding='cp1252')"
+        ) from error
+
+
+def find_head(path: str, data: bytes, options: CsvOptions, *, is_whole: bool) -> Head | None:
+    """The head, or None where `data` is too short to tell."""
+    start = bom_nbytes(data, options)
+    reason: Exception | None = None
+    data_start = None
+    if options.header is None and options.skiprows == 0:
+        data_start = start
+    else:
+        for end in candidates(data, start, options, is_whole=is_whole):
+            try:
+                found = begins_data(data[:end], options)
+            except PARSE_ERRORS as error:
+                reason = error
+                continue
+            if found:
+                data_start = end
+                break
+    if data_start is None:
+        if is_whole:
+            raise no_head(path, data, options, reason)
+        return None
+    check_first_separator(path, data, data_start, options)
+    for end in candidates(data, data_start, options, is_whole=is_whole):
+        try:
+            frame = parse(data[:end], options)
+            # A record that an escaped line end goes on behind is not the whole of it.
+            is_complete = len(frame) > 0 and (
+                end == len(data) or count_with_probe(data[:end], options) == len(frame) + 1
+            )
+        except PARSE_ERRORS as error:
+            reason = error
+            continue
+        if is_complete:
+            return Head(data_start, check_labels(path, frame, options))
+    if not is_whole:
+        return None
+    if reason is not None and not is_header_only(data, options):
+        raise no_head(path, data, options, reason)
+    return Head(data_start, check_labels(path, parse(data, options), options))
+
+
+def check_first_separator(path: str, data: bytes, start: int, options: CsvOptions) -> None:
+    r"""Refuse a first row whose first separator pandas loses, as it does after a skipped ``\r``."""
+    separator = options.dialect.sep.encode()
+    if options.skiprows and data[:start].endswith(b"\r") and data.startswith(separator, start):
+        raise PlanError(
+            f"{path}: the skipped line before byte {start} ends with \\r alone, and the first row "
+            "begins with a separator, which pandas then loses; write the file with \\n"
+        )
+
+
+PARSE_ERRORS = (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, IndexError)
+
+
+def is_header_only(data: bytes, options: CsvOptions) -> bool:
+    try:
+        return len(parse(data, options)) == 0
+    except PARSE_ERRORS:
+        return False
+
+
+def bom_nbytes(data: bytes, options: CsvOptions) -> int:
+    # utf-8-sig drops one mark while decoding, pandas' tokenizer drops one that is left.
+    if options.encoding == "utf-8-sig":
+        return len(BOM) * (2 if data.startswith(BOM * 2) else data.startswith(BOM))
+    return len(BOM) * (options.encoding == "utf-8" and data.startswith(BOM))
+
+
+def candidates(data: bytes, start: int, options: CsvOptions, *, is_whole: bool) -> Iterator[int]:
+    """Where the record that is looked for may end: likely places first, then every line end.
+
+    pandas judges them, so a wrong one costs a parse and no more. Without the likely ones, a first
+    field of many lines would cost a parse for each.
+    """
+    header = options.header if isinstance(options.header, int) else 0
+    grains = find_grains(data, start, len(data), options.dialect, 1)
+    yield from (grain.stop for grain in islice(grains, options.skiprows + header + 2))
+    yield from line_ends(data, start, is_whole=is_whole)
+    if is_whole:
+        yield len(data)
+
+
+def line_ends(data: bytes, start: int, *, is_whole: bool) -> Iterator[int]:
+    r"""Offsets after each ``\n``, ``\r\n`` and lone ``\r``, and the end of a whole file."""
+    at = start
+    for _ in range(MAX_TRIES):
+        feed, back = data.find(b"\n", at), data.find(b"\r", at)
+        ends = [end for end in (feed, back) if end >= 0]
+        if not ends:
+            break
+        at = min(ends) + 1
+        if data[at - 1] == ord("\r"):
+            if at == len(data) and not is_whole:
+                break
+            at += data[at : at + 1] == b"\n"
+        yield at
+    else:
+        return
+    if is_whole and at < len(data):
+        yield len(data)
+
+
+def begins_data(prefix: bytes, options: CsvOptions) -> bool:
+    """Whether a record put after `prefix` would be the first row."""
+    return count_with_probe(prefix, options) == 1
+
+
+def count_with_probe(prefix: bytes, options: CsvOptions) -> int:
+    """The rows of `prefix` with one more record behind it."""
+    special = {options.dialect.sep, options.dialect.quotechar, options.dialect.escapechar}
+    probe = next(c for c in "1234567" if c not in {*special, options.dialect.comment})
+    gap = b"" if prefix.endswith((b"\n", b"\r")) else b"\n"
+    return len(parse(prefix + gap + probe.encode() + b"\n", options))
+
+
+def parse(prefix: bytes, options: CsvOptions) -> pd.DataFrame:
+    text = io.BytesIO(decode_head(prefix, options))
+    frame: pd.DataFrame = pd.read_csv(text, **options.for_head())
+    return frame
+
+
+def decode_head(prefix: bytes, options: CsvOptions) -> bytes:
+    start = bom_nbytes(prefix, options)
+    return decode_piece(prefix[start:], options)
+
+
+def no_head(path: str, data: bytes, options: CsvOptions, reason: Exception | None) -> PlanError:
+    try:
+        parse(data, options)
+    except PARSE_ERRORS as error:
+        reason = error
+    return PlanError(
+        f"{path}: no header and first record found: {reason or 'there are no records'}; look at "
+        "header=, skiprows=, sep= and quotechar="
+    )
+
+
+def check_labels(path: str, frame: pd.DataFrame, options: CsvOptions) -> tuple[Hashable, ...]:
+    if not has_fresh_index(frame):
+        extra = frame.index.nlevels
+        raise PlanError(
+            f"{path}: the first row has {len(frame.columns) + extra} fields but there are "
+            f"{len(frame.columns)} names; pandas would make an index of the first {extra}, which "
+            "can't be kept chunk by chunk; give names= for all columns (and header=0 to replace "
+            "the header)"
+        )
+    labels: tuple[Any, ...] = tuple(
+        label if isinstance(label, str) else int(label) if is_position(label) else label
+        for label in frame.columns
+    )
+    for position, label in enumerate(labels):
+        if not isinstance(label, str) and label != position:
+            raise PlanError(f"names={list(labels)!r}: column names must be texts")
+    if len({str(label) for label in labels}) != len(labels):
+        raise PlanError(f"{path}: column names must be unique, these are {list(labels)!r}")
+    if not labels:
+        raise PlanError(f"{path}: there are no columns; is sep={options.dialect.sep!r} right?")
+    return labels
+
+
+def is_position(label: Any) -> bool:
+    return hasattr(label, "__index__") and not isinstance(label, bool)

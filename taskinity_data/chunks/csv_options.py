@@ -1,0 +1,393 @@
+"""Which options of `pandas.read_csv` a dataset of CSV files honours, where, and which it refuses.
+
+It knows names and values of options, not files, bytes or schemas.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass, field
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from taskinity_data.chunks.csv_dialect import Dialect
+from taskinity_data.errors import PlanError, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CsvOptions", "parse_options"]
+
+# Encodings in which every byte below 128 is that ASCII character, wherever it stands: separators,
+# quotes and line ends can then be found in the raw bytes. Not so in utf-16 and shift-jis.
+ENCODINGS = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "utf-8-sig": "utf-8-sig",
+    "utf8-sig": "utf-8-sig",
+    "ascii": "ascii",
+    "us-ascii": "ascii",
+    "latin-1": "latin-1",
+    "latin1": "latin-1",
+    "iso-8859-1": "latin-1",
+    "iso8859-1": "latin-1",
+    "cp1252": "cp1252",
+    "windows-1252": "cp1252",
+}
+
+# A handler must give the same text for a record whatever stands around it.
+ENCODING_ERRORS = ("strict", "ignore", "replace", "backslashreplace")
+
+# Handed to pandas for each chunk as they are: they act on one field at a time.
+PER_CHUNK = (
+    "na_values",
+    "keep_default_na",
+    "na_filter",
+    "true_values",
+    "false_values",
+    "decimal",
+    "thousands",
+)
+
+# They act on where records and fields end, so the cut pass has to know them as well.
+DIALECT = (
+    "quotechar",
+    "quoting",
+    "doublequote",
+    "escapechar",
+    "comment",
+    "skip_blank_lines",
+    "skipinitialspace",
+)
+
+IN_FUNCTION = "do it in the chunk function"
+REFUSED = {
+    "skipfooter": "the last rows are known only at the end of the file; drop them in the function",
+    "nrows": "a dataset has all rows; cut the file, or use head(n)",
+    "index_col": "each chunk has an index of its own from 0; call set_index in the chunk function",
+    "converters": f"types are inferred from all that converters return; {IN_FUNCTION}",
+    "parse_dates": "pandas guesses formats from the whole column; call pandas.to_datetime with a "
+    "format in the chunk function",
+    "date_format": f"dates are not parsed here; {IN_FUNCTION}",
+    "dayfirst": f"dates are not parsed here; {IN_FUNCTION}",
+    "cache_dates": f"dates are not parsed here; {IN_FUNCTION}",
+    "iterator": "a dataset is read in chunks already; use chunk_size=",
+    "chunksize": "a dataset is read in chunks already; use chunk_size= of the dataset",
+    "compression": "compressed files can't be cut; decompress the file first",
+    "lineterminator": "lines end with \\n, \\r\\n or \\r; write the file with one of these",
+    "dialect": "give sep=, quotechar=, quoting=, doublequote= and escapechar= one by one",
+    "memory_map": "each chunk reads just its own bytes already; leave it out",
+    "storage_options": "give it to open_dataset, not to the reader",
+    "dtype_backend": f"types are those of pandas' default; convert_dtypes {IN_FUNCTION[3:]}",
+}
+
+SIGNATURE = {
+    name: parameter.default
+    for name, parameter in signature(pd.read_csv).parameters.items()
+    if name != "filepath_or_buffer" and parameter.kind is not Parameter.VAR_KEYWORD
+}
+
+
+@dataclass(frozen=True)
+class CsvOptions:
+    """What was asked of the CSV reader, checked; picklable.
+
+    Attributes
+    ----------
+    dialect : Dialect
+        All that decides where a record ends.
+    encoding, encoding_errors : str
+        As Python names them; `encoding` is one of those in which ASCII bytes mean themselves.
+    header : int, "infer" or None
+    names : tuple of labels, or None
+    skiprows : int
+        Lines left out before the header.
+    usecols : tuple of labels or positions, or None
+        In the file's order afterwards, as in pandas.
+    dtype : dtype, mapping of label to dtype, or None
+        As pandas takes it.
+    per_chunk : dict
+        Options that pandas is given for each chunk as they are.
+    """
+
+    dialect: Dialect
+    encoding: str = "utf-8"
+    encoding_errors: str = "strict"
+    header: int | str | None = "infer"
+    names: tuple[Any, ...] | None = None
+    skiprows: int = 0
+    usecols: tuple[Any, ...] | None = None
+    dtype: Any = None
+    per_chunk: Mapping[str, Any] = field(default_factory=dict)
+
+    def for_pandas(self) -> dict[str, Any]:
+        """The keyword arguments of `pandas.read_csv` that hold for head and chunks alike."""
+        dialect = self.dialect
+        keywords = {
+            "sep": dialect.sep,
+            "doublequote": dialect.doublequote,
+            "escapechar": dialect.escapechar,
+            "comment": dialect.comment,
+            "skip_blank_lines": dialect.skip_blank_lines,
+            "skipinitialspace": dialect.skipinitialspace,
+            "engine": "c",
+            "low_memory": False,
+            **self.per_chunk,
+        }
+        if dialect.quotechar is None:
+            keywords["quoting"] = csv.QUOTE_NONE
+        else:
+            keywords["quotechar"] = dialect.quotechar
+        if FLOATS_NEED_ASKING:
+            keywords["float_precision"] = "round_trip"
+        return keywords
+
+    def for_head(self) -> dict[str, Any]:
+        """The same, and those that say where names come from."""
+        keywords = {**self.for_pandas(), "header": self.header, "skiprows": self.skiprows}
+        if self.names is not None:
+            keywords["names"] = list(self.names)
+        return keywords
+
+    def identity(self) -> str:
+        """A stable text of all options that decide how bytes are read."""
+        return repr(
+            (
+                self.dialect,
+                self.encoding,
+                self.encoding_errors,
+                self.header,
+                self.names,
+                self.skiprows,
+                self.usecols,
+                stable(self.dtype),
+                stable(self.per_chunk),
+            )
+        )
+
+
+# From pandas 3.1 on, all of its converters round correctly and the option only warns.
+FLOATS_NEED_ASKING = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
+
+
+def stable(value: Any) -> str:
+    """A text of `value` that is the same in every process (sets and mappings in sorted order)."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(sorted(f'{key!r}: {stable(value[key])}' for key in value))}}}"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(repr, value)))}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(stable, value))}]"
+    return repr(value)
+
+
+def parse_options(options: Mapping[str, Any]) -> CsvOptions:
+    """The options of a CSV dataset, checked before any file is opened.
+
+    Parameters
+    ----------
+    options : mapping
+        Names and meanings of `pandas.read_csv`, and ``newlines_in_values`` (default True). An
+        option that is refused may be given its default.
+
+    Returns
+    -------
+    CsvOptions
+
+    Raises
+    ------
+    PlanError
+        An option that `pandas.read_csv` does not have, or that can't be honoured chunk by chunk.
+    """
+    given = dict(options)
+    newlines_in_values = bool(given.pop("newlines_in_values", True))
+    for name, value in given.items():
+        check_name(name)
+        if name in REFUSED and not is_default(name, value):
+            raise PlanError(f"{name}={value!r} can't be honoured chunk by chunk: {REFUSED[name]}")
+    given = {name: value for name, value in given.items() if not is_default(name, value)}
+    check_engine(given)
+    check_values(given)
+    return CsvOptions(
+        dialect=parse_dialect(given, newlines_in_values=newlines_in_values),
+        encoding=parse_encoding(given.get("encoding")),
+        encoding_errors=parse_encoding_errors(given.get("encoding_errors", "strict")),
+        header=parse_header(given.get("header", "infer"), has_names="names" in given),
+        names=parse_labels("names", given.get("names")),
+        skiprows=parse_skiprows(given.get("skiprows", 0)),
+        usecols=parse_labels("usecols", given.get("usecols")),
+        dtype=given.get("dtype"),
+        per_chunk={name: given[name] for name in PER_CHUNK if name in given},
+    )
+
+
+def check_name(name: str) -> None:
+    if name not in SIGNATURE:
+        known = [*SIGNATURE, "newlines_in_values", "columns", "filters", "schema", "format"]
+        raise PlanError(
+            f"{name}= is no option of pandas.read_csv, nor of open_dataset.{suggest(name, known)}"
+        )
+
+
+def is_default(name: str, value: Any) -> bool:
+    default = SIGNATURE[name]
+    if name == "compression" and value is None:
+        return True
+    if name in {"na_values", "dtype", "names", "usecols", "true_values", "false_values"}:
+        return value is default or value is None
+    return value is default or (type(value) is type(default) and bool(value == default))
+
+
+def check_engine(given: Mapping[str, Any]) -> None:
+    """Refuse values that would change how bytes are parsed where they are none of ours."""
+    if given.get("engine", "c") != "c":
+        raise PlanError(
+            f"engine={given['engine']!r}: chunks are what pandas' C engine reads; leave engine out"
+        )
+    if given.get("on_bad_lines", "error") != "error":
+        raise PlanError(
+            f"on_bad_lines={given['on_bad_lines']!r} can't be honoured chunk by chunk: which lines "
+            "are bad depends on the line before; repair the file, or set on_error='bisect'"
+        )
+    if given.get("float_precision", "round_trip") != "round_trip":
+        raise PlanError(
+            f"float_precision={given['float_precision']!r}: floats are the correctly rounded ones; "
+            "leave float_precision out"
+        )
+
+
+def check_values(given: Mapping[str, Any]) -> None:
+    """Refuse spellings of values by which a column's type would depend on all of its values."""
+    for name in ("decimal", "thousands"):
+        if given.get(name) is not None:
+            check_byte(name, given[name])
+    for name in ("true_values", "false_values"):
+        for word in given.get(name) or ():
+            if NUMBER.fullmatch(str(word)):
+                raise PlanError(
+                    f"{name}={given[name]!r}: {word!r} is a number too, and which of both it is "
+                    "depends on the whole column; map it in the chunk function"
+                )
+
+
+def parse_dialect(given: Mapping[str, Any], *, newlines_in_values: bool) -> Dialect:
+    if "sep" in given and "delimiter" in given:
+        raise PlanError("sep= and delimiter= are the same option; give one of them")
+    sep = given.get("sep", given.get("delimiter", ","))
+    if sep is None:
+        raise PlanError("sep=None lets pandas guess the separator; name it, such as sep=';'")
+    values = {name: given[name] for name in DIALECT if name in given}
+    quoting = values.pop("quoting", csv.QUOTE_MINIMAL)
+    if quoting not in {csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONE}:
+        raise PlanError(
+            f"quoting={quoting!r}: only QUOTE_MINIMAL, QUOTE_ALL and QUOTE_NONE read the same in "
+            "every chunk; leave quoting out and give dtype= for what must stay text"
+        )
+    check_byte("sep", sep)
+    for name in ("quotechar", "escapechar", "comment"):
+        if values.get(name) is not None:
+            check_byte(name, values[name])
+    if quoting == csv.QUOTE_NONE:
+        values["quotechar"] = None
+    elif values.get("quotechar", '"') is None:
+        raise PlanError("quotechar=None needs quoting=csv.QUOTE_NONE (3) beside it")
+    special = [("sep", sep), ("quotechar", values.get("quotechar", '"'))]
+    special += [(name, values.get(name)) for name in ("escapechar", "comment")]
+    seen: dict[str, str] = {}
+    for name, character in special:
+        if character is None:
+            continue
+        if character in seen:
+            raise PlanError(
+                f"{seen[character]}= and {name}= are both {character!r}; they must differ"
+            )
+        seen[character] = name
+    return Dialect(sep=sep, newlines_in_values=newlines_in_values, **values)
+
+
+# Digits, or one of the words that pandas reads as a float.
+NUMBER = re.compile(r"\s*[+-]?([0-9.,]+(e[+-]?[0-9]+)?|inf(inity)?|nan.*)\s*", re.IGNORECASE)
+
+
+def check_byte(name: str, value: Any) -> None:
+    """Refuse what is not one ASCII character, or one that ends lines or fields by itself."""
+    if not isinstance(value, str) or not value:
+        raise PlanError(f"{name}={value!r}: must be one character")
+    if len(value) > 1 and name == "sep":
+        raise PlanError(
+            f"sep={value!r}: a separator of several characters is a regular expression to pandas "
+            "and can't be cut safely; rewrite the file with a separator of one character"
+        )
+    if len(value) > 1 or not value.isascii():
+        raise PlanError(f"{name}={value!r}: must be one ASCII character")
+    if value in "\r\n\0" or (name != "sep" and value in " \t"):
+        raise PlanError(f"{name}={value!r}: this character can't be used as {name}")
+
+
+def parse_encoding(value: Any) -> str:
+    if value is None:
+        return "utf-8"
+    name = str(value).lower().replace("_", "-")
+    if name not in ENCODINGS:
+        raise PlanError(
+            f"encoding={value!r}: cuts are found in bytes, so only {', '.join(ENCODINGS)} can be "
+            f"read in chunks; convert the file to utf-8.{suggest(name, ENCODINGS)}"
+        )
+    return ENCODINGS[name]
+
+
+def parse_encoding_errors(value: Any) -> str:
+    if value is None or value == "strict":
+        return "strict"
+    if value not in ENCODING_ERRORS:
+        raise PlanError(
+            f"encoding_errors={value!r}: use one of {', '.join(ENCODING_ERRORS)}."
+            f"{suggest(str(value), ENCODING_ERRORS)}"
+        )
+    return str(value)
+
+
+def parse_header(value: Any, *, has_names: bool) -> int | str | None:
+    if isinstance(value, bool) or (isinstance(value, int) and value < 0):
+        raise PlanError(f"header={value!r}: must be a row number, 'infer' or None")
+    if value is None or isinstance(value, int):
+        return value
+    if value == "infer":
+        return None if has_names else 0
+    if isinstance(value, list | tuple):
+        raise PlanError(
+            f"header={value!r}: a header of several rows makes nested columns, which chunks don't "
+            "have; give names= and skiprows="
+        )
+    raise PlanError(f"header={value!r}: must be a row number, 'infer' or None")
+
+
+def parse_skiprows(value: Any) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise PlanError(
+            f"skiprows={value!r} can't be honoured chunk by chunk: only a count of lines before "
+            "the header can; drop other rows in the chunk function"
+        )
+    if value < 0:
+        raise PlanError(f"skiprows={value}: must be 0 or more")
+    return value
+
+
+def parse_labels(name: str, value: Any) -> tuple[Any, ...] | None:
+    if value is None:
+        return None
+    if callable(value):
+        raise PlanError(f"{name}= must be a list of columns, not a function; make the list first")
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise PlanError(f"{name}={value!r}: must be a list, such as [{value!r}]")
+    labels = tuple(value)
+    if len(set(labels)) != len(labels):
+        raise PlanError(f"{name}={list(labels)!r}: names a column twice")
+    if any(isinstance(label, tuple) for label in labels):
+        raise PlanError(f"{name}={list(labels)!r}: nested columns can't be read in chunks")
+    return labels

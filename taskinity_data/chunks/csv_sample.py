@@ -1,0 +1,206 @@
+"""The types of the columns of CSV files, from a sample of them or from all of them.
+
+It asks pandas what it infers for slices, and leaves what follows from that to the schema.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+import pandas as pd
+
+from taskinity_data.chunks.csv_cuts import find_grains
+from taskinity_data.chunks.csv_exact import TooManyFields, parse_text
+from taskinity_data.chunks.csv_head import decode_piece
+from taskinity_data.chunks.csv_quotes import trim_to_records
+from taskinity_data.chunks.csv_trouble import record_ends
+from taskinity_data.chunks.schema import Seen, freeze, is_proven_by, observe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.csv_head import Head
+    from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.schema import Column
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+__all__ = ["SCAN_NBYTES", "infer_columns"]
+
+# pandas parses and infers about 100 MB/s a core (flights: 90, numbers and short texts: 160), so
+# that two cores read this in under half a second. A size, not a stopwatch: the schema is part of a
+# chunk's identity and must not change because the machine was busy.
+SCAN_NBYTES = 64_000_000
+
+# Of each file: head, middle and tail. 256 KiB take pandas 2.5 ms.
+SLICE_NBYTES = 256_000
+SAMPLED_FILES = 300
+
+# Large enough that a thread hand-over (50 µs) does not count, small enough that a few are nothing.
+SCAN_SLICE_NBYTES = 8_000_000
+
+# One record larger than this tells of a quote that is never closed; reading finds it out.
+MAX_SLICE_NBYTES = 64_000_000
+
+
+def infer_columns(
+    files: Sequence[tuple[SourceFile, Head]],
+    labels: Sequence[Hashable],
+    options: CsvOptions,
+    *,
+    scan: bool,
+) -> dict[Hashable, Column]:
+    """The columns `labels` as pandas would infer them over what is read of `files`.
+
+    Parameters
+    ----------
+    scan : bool
+        Read all; else only where all is at most `SCAN_NBYTES`.
+
+    Raises
+    ------
+    PlanError
+        The answer would depend on the order of values.
+    """
+    is_small = sum(file.nbytes for file, _ in files) <= SCAN_NBYTES
+    sampled = list(files) if scan or is_small else spread(files)
+    slices = scan_slices if scan or is_small else sample_slices
+    work = (
+        (data, head.labels, is_first)
+        for file, head in sampled
+        for is_first, data in slices(file, head, options)
+    )
+    facts = dict.fromkeys(labels, Seen())
+    proven = {label: len(sampled) == len(files) for label in labels}
+
+    def look(
+        item: tuple[bytes, tuple[Hashable, ...], bool],
+    ) -> tuple[bool, dict[Hashable, tuple[Seen, bool]]]:
+        data, all_labels, is_first = item
+        return is_first, observe_slice(data, all_labels, labels, options, is_first=is_first)
+
+    for is_first, found in map_ahead(look, work):
+        for label, (seen, settles) in found.items():
+            facts[label] |= seen
+            if is_first:
+                proven[label] &= settles
+    return {label: freeze(label, facts[label], is_proven=proven[label]) for label in labels}
+
+
+def spread(files: Sequence[tuple[SourceFile, Head]]) -> list[tuple[SourceFile, Head]]:
+    """At most `SAMPLED_FILES` of `files`, the first and the last among them."""
+    if len(files) <= SAMPLED_FILES:
+        return list(files)
+    step = (len(files) - 1) / (SAMPLED_FILES - 1)
+    return [files[round(place * step)] for place in range(SAMPLED_FILES)]
+
+
+def scan_slices(file: SourceFile, head: Head, options: CsvOptions) -> Iterator[tuple[bool, bytes]]:
+    """All data of a file, and of each slice whether it is the first."""
+    with open(file.path, "rb") as source:
+        grains = find_grains(
+            file.path, head.data_start, file.nbytes, options.dialect, SCAN_SLICE_NBYTES
+        )
+        for grain in grains:
+            if grain.stop - grain.start <= MAX_SLICE_NBYTES:
+                is_first = grain.start == head.data_start
+                yield is_first, source_bytes(source, grain.start, grain.stop)
+
+
+def sample_slices(
+    file: SourceFile, head: Head, options: CsvOptions
+) -> Iterator[tuple[bool, bytes]]:
+    """Head, middle and tail of a file, in whole records."""
+    dialect = options.dialect
+    start, stop = head.data_start, file.nbytes
+    if stop - start <= 3 * SLICE_NBYTES:
+        yield from scan_slices(file, head, options)
+        return
+    with open(file.path, "rb") as source:
+        for grain in islice(find_grains(file.path, start, stop, dialect, SLICE_NBYTES), 1):
+            if grain.stop - grain.start <= MAX_SLICE_NBYTES:
+                yield True, source_bytes(source, grain.start, grain.stop)
+        if dialect.escapechar is not None or dialect.comment is not None:
+            # Where either may stand before the window, nothing tells whether a quote in it opens.
+            return
+        quotechar = dialect.quotechar if dialect.newlines_in_values else None
+        for at in ((start + stop) // 2, stop - SLICE_NBYTES):
+            window = source_bytes(source, at, min(at + SLICE_NBYTES, stop))
+            records = trim_to_records(window, dialect.sep, quotechar)
+            if records is not None:
+                yield False, records
+
+
+def source_bytes(source: BinaryIO, start: int, stop: int) -> bytes:
+    source.seek(start)
+    return source.read(stop - start)
+
+
+def observe_slice(
+    data: bytes,
+    all_labels: Sequence[Hashable],
+    labels: Sequence[Hashable],
+    options: CsvOptions,
+    *,
+    is_first: bool,
+) -> dict[Hashable, tuple[Seen, bool]]:
+    """What a slice shows of each column, and whether its first values settle the column's type.
+
+    Rows with too many fields are passed over here, since reading reports them.
+    """
+    try:
+        decoded = decode_piece(data, options)
+        wanted = set(labels)
+        told = {label: str for label in all_labels if label not in wanted}
+        frame = parse_tolerantly(decoded, all_labels, options, told)
+        seen = {label: observe(frame[label]) for label in labels}
+        settled = dict.fromkeys(labels, False)
+        unsure = [label for label in labels if frame[label].dtype.kind not in "iu"]
+        if is_first and unsure:
+            texts = parse_tolerantly(decoded, all_labels, options, str)
+            thousands = options.per_chunk.get("thousands") or ""
+            settled |= {label: is_proven_by(texts[label], thousands) for label in unsure}
+    except (ValueError, OverflowError):
+        # Not parsed, not decoded: whoever reads this range is told what and where.
+        return {}
+    return {label: (seen[label], settled[label]) for label in labels}
+
+
+def parse_tolerantly(
+    data: bytes, labels: Sequence[Hashable], options: CsvOptions, dtype: Any
+) -> pd.DataFrame:
+    try:
+        return parse_text(data, labels, options, dtype=dtype)
+    except (pd.errors.ParserError, TooManyFields):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            keywords = {"dtype": dtype, "on_bad_lines": "skip", "index_col": False}
+            try:
+                return parse_text(data, labels, options, **keywords)
+            except pd.errors.ParserError:
+                # A quote that is never closed: the last record holds all that follows it.
+                ends = record_ends(data, options)
+                return parse_text(
+                    data[: ends[-2] if len(ends) > 1 else 0], labels, options, **keywords
+                )
+
+
+def map_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """``map(function, items)`` in threads, in order, few items ahead so that memory is bounded."""
+    threads = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
+    with ThreadPoolExecutor(threads or 1) as pool:
+        waiting: deque[Future[R]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * (threads or 1):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,54 @@
+"""Frames and Arrow tables of a frozen schema turned into each other.
+
+It knows columns and their types, not where the rows came from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from taskinity_data.chunks.schema import is_nullable_integer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskinity_data.chunks.schema import Column
+
+__all__ = ["concat_tables", "to_frame", "to_table"]
+
+
+def concat_tables(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
+    """The rows of `tables`, one after another; an empty table where there are none."""
+    if len(tables) == 1:
+        return tables[0]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def to_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pa.Table:
+    """`frame` as a table of the Arrow types of `columns`; missing values become nulls."""
+    arrays = {}
+    for column in columns:
+        values = pa.array(frame[column.label], from_pandas=True)
+        arrays[column.name] = values.cast(column.arrow_type)
+    return pa.table(arrays)
+
+
+def to_frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:
+    """`table` as a frame of the pandas types of `columns`, as `pandas.read_csv` gives them."""
+    frame: pd.DataFrame = table.to_pandas()
+    frame.columns = pd.Index([column.label for column in columns])
+    for column in columns:
+        label = column.label
+        if column.kind == "maybe_bool":
+            values = table.column(column.name).to_pandas().astype(object)
+            frame[label] = values.where(values.notna(), np.nan)
+        elif is_nullable_integer(column.dtype):
+            # By way of Python's integers, since floats can't hold large ones beside missing values.
+            frame[label] = pd.array(table.column(column.name).to_pylist(), dtype=column.dtype)
+        elif frame[label].dtype != column.dtype:
+            frame[label] = frame[label].astype(column.dtype)
+    return frame

@@ -1,0 +1,132 @@
+"""What is said where a piece of CSV can't be read: file, row, byte, value and what to do.
+
+It looks at the piece again, since only then the place is worth its price.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from taskinity_data.chunks.csv_cuts import find_grains
+from taskinity_data.chunks.csv_exact import TooManyFields, parse_text
+from taskinity_data.errors import ReadError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from taskinity_data.chunks.chunk import Piece
+    from taskinity_data.chunks.csv_exact import Misfit
+    from taskinity_data.chunks.csv_options import CsvOptions
+
+__all__ = ["misfit_error", "parse_error", "text_error"]
+
+
+def text_error(piece: Piece, at: int, why: str) -> ReadError:
+    """The error for a byte that belongs to no text; `at` counts from the piece's start."""
+    return ReadError(
+        f"{piece.path}: byte {piece.start + at:,} {why}; repair the file, or give encoding= and "
+        "encoding_errors=",
+        path=piece.path,
+        start=piece.start,
+    )
+
+
+def misfit_error(piece: Piece, misfit: Misfit, options: CsvOptions) -> SchemaError:
+    """The error for a value that does not fit its column."""
+    column = misfit.column
+    where, place = "", None
+    if misfit.row is not None:
+        place = record_start(piece, misfit.row, options)
+        where = f", row {misfit.row} of the chunk" + ("" if place is None else f" (byte {place:,})")
+    value = "a missing value" if misfit.value is None else repr(misfit.value)
+    verb = "" if misfit.value is None else f" {misfit.why}"
+    return SchemaError(
+        f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]{where}, column {column.label!r}: "
+        f"{value}{verb}, but the schema frozen before the run says {column.dtype}; "
+        f"give schema={{{column.label!r}: {misfit.fits!r}}}, or schema='scan' to look at all "
+        "values first",
+        path=piece.path,
+        start=piece.start,
+        row=misfit.row,
+        column=column.name,
+        value=misfit.value,
+    )
+
+
+def parse_error(
+    piece: Piece, data: bytes, labels: Sequence[Hashable], options: CsvOptions, error: Exception
+) -> ReadError:
+    """The error for records that pandas can't parse, with the first of them."""
+    ends = record_ends(data, options)
+    row = first_bad_row(data, ends, labels, options)
+    detail, where = str(error) or "too many fields", ""
+    if row is not None:
+        begin, end = (ends[row - 1] if row else 0), ends[row]
+        width = count_fields(data[begin:end], options)
+        where = f", row {row} of the chunk"
+        if options.encoding in {"utf-8", "utf-8-sig", "ascii"}:
+            where += f" (byte {piece.start + begin:,})"
+        if width is not None and width > len(labels):
+            detail = f"expected {len(labels)} fields, saw {width}"
+    return ReadError(
+        f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]{where}: {detail}; repair the row, "
+        "or look at sep=, quotechar= and escapechar=",
+        path=piece.path,
+        start=piece.start,
+        row=row,
+    )
+
+
+def record_ends(data: bytes, options: CsvOptions) -> list[int]:
+    return [
+        grain.stop
+        for grain in find_grains(data, 0, len(data), options.dialect, 1)
+        if grain.rows != 0
+    ]
+
+
+def record_start(piece: Piece, row: int, options: CsvOptions) -> int | None:
+    """The byte of the file at which a row begins (or the blank lines before it)."""
+    before = 0
+    grains = find_grains(piece.path, piece.start, piece.stop, options.dialect, 1)
+    for grain in grains:
+        if grain.rows is None:
+            return None
+        if before + grain.rows > row:
+            return grain.start
+        before += grain.rows
+    return None
+
+
+def first_bad_row(
+    data: bytes, ends: Sequence[int], labels: Sequence[Hashable], options: CsvOptions
+) -> int | None:
+    """The first record up to which `data` does not parse, by bisection."""
+    low, high = 0, len(ends)
+    while low < high:
+        middle = (low + high) // 2
+        if parses(data[: ends[middle]], labels, options):
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < len(ends) else None
+
+
+def parses(data: bytes, labels: Sequence[Hashable], options: CsvOptions) -> bool:
+    try:
+        parse_text(data, labels, options, dtype=str)
+    except (TooManyFields, ValueError):
+        return False
+    return True
+
+
+def count_fields(record: bytes, options: CsvOptions) -> int | None:
+    keywords = options.for_pandas()
+    try:
+        fields = pd.read_csv(io.BytesIO(record), header=None, dtype=str, **keywords).columns
+    except ValueError:
+        return None
+    return len(fields)

@@ -1,0 +1,286 @@
+"""Grains, as a reader streams them, put together to chunks of the size that is wanted now.
+
+It knows nothing of why a size is wanted, nor of what stands in the pieces.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.chunk import Chunk, Piece
+from taskinity_data.errors import PlanError, SettingsError
+from taskinity_data.policy import parse_nbytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from taskinity_data.chunks.chunk import Reader
+
+__all__ = ["ChunkSize", "cut", "divide", "parse_chunk_size"]
+
+MAX_RANGES = 256
+"""Files (or separate ranges) in one chunk at most: opening one costs about 0.1 ms."""
+
+TINY_SHARE = 0.5
+"""A last chunk below this share of the size is evened out with the one before it."""
+
+UNEVEN_SHARE = 0.15
+"""How far from the middle two last chunks may be parted so as not to cut through a row group."""
+
+_ROWS = re.compile(r"\s*([0-9][0-9_,]*)\s*rows?\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSize:
+    """How large chunks are to be: `target` many of `unit`, ``"bytes"`` (planned) or ``"rows"``."""
+
+    target: int
+    unit: str = "bytes"
+
+    def __str__(self) -> str:
+        return f"{self.target:,} {self.unit}"
+
+    def measure(self, piece: Piece) -> int:
+        """The size of `piece` in this unit."""
+        if self.unit == "bytes":
+            return piece.nbytes
+        if piece.rows is None:
+            raise PlanError(
+                f"{piece.path}: chunks of {self} need to know where rows end, which "
+                "newlines_in_values=False does not look for; leave that out, or give bytes, e.g. "
+                'chunk_size="64MiB"'
+            )
+        return piece.rows
+
+
+def parse_chunk_size(size: Any) -> ChunkSize | None:
+    """The size meant by ``"auto"`` (None), bytes, ``"64MiB"`` or ``"100_000 rows"``.
+
+    Raises
+    ------
+    PlanError
+        It is none of these, or not positive.
+
+    Examples
+    --------
+    >>> parse_chunk_size("64MiB"), parse_chunk_size("100_000 rows"), parse_chunk_size("auto")
+    (ChunkSize(target=67108864, unit='bytes'), ChunkSize(target=100000, unit='rows'), None)
+    """
+    if size is None or isinstance(size, ChunkSize):
+        return size
+    if isinstance(size, str):
+        if size.strip().lower() == "auto":
+            return None
+        rows = _ROWS.fullmatch(size)
+        if rows:
+            count = int(re.sub("[_,]", "", rows.group(1)))
+            if count > 0:
+                return ChunkSize(count, "rows")
+    elif not isinstance(size, bool) and hasattr(size, "__index__"):
+        size = operator.index(size)
+    try:
+        return ChunkSize(parse_nbytes(size))
+    except SettingsError as error:
+        raise PlanError(
+            f'chunk_size={size!r}: write "auto", bytes from 1 up (64_000_000, "64MiB"), or rows '
+            '("100_000 rows")'
+        ) from error
+
+
+def cut(
+    pieces: Iterable[Piece],
+    reader: Reader,
+    next_size: Callable[[], ChunkSize],
+) -> Iterator[Chunk]:
+    """Chunks of consecutive `pieces`, each of the size that `next_size` says when it begins.
+
+    Parameters
+    ----------
+    pieces : iterable of Piece
+        Consecutive grains of a dataset, as `Reader.grains` yields them.
+    reader : Reader
+    next_size : callable
+        Asked once for each chunk, one chunk ahead.
+
+    Yields
+    ------
+    Chunk
+        In bytes: the longest run of grains that is not larger than the size, and at least one
+        grain. In rows: exactly as many, but in the last. Pieces counted in rows are cut where the
+        size asks for it, in even parts; others, where they are larger than the size, between
+        records. A record is never cut.
+
+    Notes
+    -----
+    A chunk is yielded when the next one is complete, so that a last one below half the size can be
+    evened out with the one before.
+    """
+    cutter = _Cutter(reader, next_size)
+    for piece in pieces:
+        yield from cutter.add(piece)
+    yield from cutter.finish()
+
+
+class _Cutter:
+    def __init__(self, reader: Reader, next_size: Callable[[], ChunkSize]) -> None:
+        self._reader, self._next_size = reader, next_size
+        self._size: ChunkSize | None = None
+        self._held: list[Piece] = []
+        self._parts: list[Piece] = []
+        self._measured = 0
+        self._ranges = 0
+        self._index = 0
+
+    def add(self, piece: Piece) -> Iterator[Chunk]:
+        todo = [piece]
+        while todo:
+            if self._size is None:
+                self._size = self._next_size()
+            size, piece = self._size, todo.pop()
+            room = size.target - self._measured
+            if self._ranges >= MAX_RANGES and not self._follows(piece):
+                yield from self._close()
+                todo.append(piece)
+            elif size.measure(piece) <= room:
+                self._take(piece, size)
+            else:
+                head, rest = self._open_up(piece, size, room)
+                todo += reversed(rest)
+                if head:
+                    self._take(head, size)
+                if head or len(rest) == 1:
+                    yield from self._close()
+
+    def _open_up(
+        self, piece: Piece, size: ChunkSize, room: int
+    ) -> tuple[Piece | None, list[Piece]]:
+        """What of `piece` (which is too large) ends this chunk, and what is looked at again."""
+        measured = size.measure(piece)
+        if size.unit == "rows":
+            return _split_rows(self._reader, piece, room) if room else (None, [piece])
+        if self._reader.unit == "rows":
+            if self._measured >= TINY_SHARE * size.target:
+                return None, [piece]
+            share = room if self._measured else measured / -(-measured // size.target)
+            rows = max(1, int((piece.stop - piece.start) * share / measured))
+            return _split_rows(self._reader, piece, rows)
+        if measured > 2 * size.target and piece.rows != 1:
+            finer = list(self._reader.recut(piece, max(1, size.target // 4)))
+            if len(finer) > 1:
+                return None, finer
+        return (None, [piece]) if self._measured else (piece, [])
+
+    def _follows(self, piece: Piece) -> bool:
+        return bool(self._parts) and self._parts[-1].joined(piece) is not None
+
+    def _take(self, piece: Piece, size: ChunkSize) -> None:
+        if not self._follows(piece):
+            self._ranges += 1
+        self._parts.append(piece)
+        self._measured += size.measure(piece)
+
+    def _close(self) -> Iterator[Chunk]:
+        if self._held:
+            yield self._make(self._held)
+        self._held, self._parts = self._parts, []
+        self._size, self._measured, self._ranges = None, 0, 0
+
+    def finish(self) -> Iterator[Chunk]:
+        size, parts = self._size, self._parts
+        is_tiny = size is not None and self._measured < TINY_SHARE * size.target
+        if parts and self._held and is_tiny and size is not None:
+            both = [*self._held, *parts]
+            if self._measured == 0:
+                parts = []
+                self._held = both
+            elif size.unit == "bytes":
+                self._held, parts = _halve(self._reader, both)
+        if self._held:
+            yield self._make(self._held)
+        if parts:
+            yield self._make(parts)
+
+    def _make(self, parts: Sequence[Piece]) -> Chunk:
+        self._index += 1
+        return Chunk(self._reader, _join(parts), self._index - 1)
+
+
+def divide(pieces: Sequence[Piece], reader: Reader, width: int) -> tuple[Chunk, ...]:
+    """Exactly `width` chunks of about equal bytes, in order; some may hold an empty piece alone.
+
+    Parameters
+    ----------
+    pieces : sequence of Piece
+        At least one.
+    reader : Reader
+    width : int
+    """
+    weights = [piece.nbytes for piece in pieces]
+    if not any(weights):
+        weights = [piece.rows or 0 for piece in pieces]
+    total = sum(weights) or 1
+    groups: list[list[Piece]] = [[] for _ in range(width)]
+    for piece, weight, after in zip(pieces, weights, accumulate(weights), strict=True):
+        middle = after - weight / 2
+        groups[min(width - 1, int(middle * width / total))].append(piece)
+    chunks, last = [], pieces[0]
+    place = (last.start, last.file)
+    for index, group in enumerate(groups):
+        empty = Piece(place[1], place[0], place[0], 0, 0)
+        chunks.append(Chunk(reader, _join(group) if group else (empty,), index))
+        if group:
+            place = (group[-1].stop, group[-1].file)
+    return tuple(chunks)
+
+
+def _join(parts: Sequence[Piece]) -> tuple[Piece, ...]:
+    joined = [parts[0]]
+    for part in parts[1:]:
+        both = joined[-1].joined(part)
+        if both is None:
+            joined.append(part)
+        else:
+            joined[-1] = both
+    return tuple(joined)
+
+
+def _halve(reader: Reader, parts: Sequence[Piece]) -> tuple[list[Piece], list[Piece]]:
+    """`parts` as two runs of about equal bytes, cut within a part where that can be done."""
+    sums = list(accumulate(part.nbytes for part in parts))
+    middle = sums[-1] / 2
+    place = min(range(len(parts)), key=lambda one: abs(sums[one] - middle))
+    left, right = list(parts[: place + 1]), list(parts[place + 1 :])
+    if reader.unit == "rows" and abs(sums[place] - middle) > UNEVEN_SHARE * sums[-1]:
+        place = next(place for place, after in enumerate(sums) if after >= middle)
+        part = parts[place]
+        missing = middle - (sums[place] - part.nbytes)
+        head, rest = _split_rows(
+            reader, part, round((part.stop - part.start) * missing / part.nbytes)
+        )
+        left = [*parts[:place], *([head] if head else [])]
+        right = [*rest, *parts[place + 1 :]]
+    return left, right
+
+
+def _split_rows(reader: Reader, piece: Piece, rows: int) -> tuple[Piece | None, list[Piece]]:
+    """The first `rows` rows of `piece`, and the others, as far as there are some."""
+    if rows <= 0:
+        return None, [piece]
+    if piece.rows is not None and rows >= piece.rows:
+        return piece, []
+    if reader.unit == "rows":
+        # Whole bytes for a part of the rows; what is left keeps the sum exact.
+        span = piece.stop - piece.start
+        nbytes = piece.nbytes * rows // span
+        head = Piece(piece.file, piece.start, piece.start + rows, nbytes, rows)
+        left = piece.nbytes - nbytes
+        return head, [Piece(piece.file, head.stop, piece.stop, left, span - rows)]
+    records = list(reader.recut(piece, 1))
+    counts = list(accumulate(record.rows or 0 for record in records))
+    last = next(place for place, count in enumerate(counts) if count >= rows)
+    head, rest = _join(records[: last + 1])[0], _join(records[last + 1 :])
+    return head, list(rest)

@@ -1,0 +1,45 @@
+"""Facts as a person reads them: text for a terminal, HTML for a notebook, bytes in short.
+
+It knows nothing of datasets or plans.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["format_nbytes", "to_html", "to_text"]
+
+
+def to_text(title: str, facts: Sequence[tuple[str, str]]) -> str:
+    """`title`, and below it a line for each (name, text)."""
+    width = max(len(name) for name, _ in facts)
+    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in facts)])
+
+
+def to_html(title: str, facts: Sequence[tuple[str, str]]) -> str:
+    """The same as a table; names and texts may hold anything."""
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{escape(name)}</th>"
+        f"<td style='text-align:left'>{escape(text)}</td></tr>"
+        for name, text in facts
+    )
+    return f"<div><b>{escape(title)}</b><table>{rows}</table></div>"
+
+
+def format_nbytes(nbytes: float) -> str:
+    """`nbytes` as a person reads it, in powers of 1000.
+
+    >>> format_nbytes(999), format_nbytes(31_234_567)
+    ('999 B', '31.2 MB')
+    """
+    if nbytes < 1000:
+        return f"{nbytes:.0f} B"
+    for unit in ("kB", "MB", "GB", "TB"):
+        nbytes /= 1000
+        if nbytes < 999.95 or unit == "TB":
+            break
+    return f"{nbytes:,.1f} {unit}"

@@ -1,0 +1,156 @@
+"""Arrow tables as what a function asked for, with the same dtypes whatever stands in the table.
+
+It knows nothing of files. pandas has no integer or bool that may be missing (unless asked for):
+a column with nulls anywhere in the dataset is float64 or object in every chunk, as in the whole.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from taskinity_data.errors import PlanError, ReadError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["conform", "count_only", "deliver", "drop_pandas_index", "hidden_columns", "recode"]
+
+_ATTRIBUTES = b"PANDAS_ATTRS"
+
+
+def deliver(table: pa.Table, as_: str, with_nulls: frozenset[str] = frozenset()) -> Any:
+    """`table` as a pandas DataFrame, an Arrow table or a polars DataFrame.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    as_ : {"pandas", "arrow", "polars"}
+    with_nulls : frozenset of str
+        Integer and bool columns that hold nulls somewhere in the dataset.
+
+    Raises
+    ------
+    PlanError
+        polars is asked for and not installed.
+    """
+    if as_ == "arrow":
+        return table
+    if as_ == "polars":
+        try:
+            import polars as pl
+        except ImportError as error:
+            raise PlanError(
+                "a chunk is asked for as a polars.DataFrame but polars is not installed: "
+                "pip install polars"
+            ) from error
+        return pl.from_arrow(table)
+    frame = table.to_pandas(use_threads=False)
+    for place, name in enumerate(table.schema.names):
+        if name not in with_nulls:
+            continue
+        column = frame.iloc[:, place]
+        if not isinstance(column.dtype, np.dtype):
+            continue
+        if column.dtype == bool:
+            frame.isetitem(place, column.astype(object))
+        elif column.dtype.kind in "iu":
+            frame.isetitem(place, column.astype("float64"))
+    attributes = (table.schema.metadata or {}).get(_ATTRIBUTES)
+    if attributes:
+        frame.attrs = json.loads(attributes)
+    return frame
+
+
+def conform(table: pa.Table, schema: pa.Schema, path: str) -> pa.Table:
+    """`table` with the columns, order and types of `schema`; columns that are missing are null.
+
+    Raises
+    ------
+    SchemaError
+        A value does not fit; numbers and texts are never changed to make them fit.
+    """
+    if not schema.names:
+        return table.select([])
+    if table.schema.equals(schema, check_metadata=False):
+        return table.replace_schema_metadata(schema.metadata)
+    columns = []
+    for one in schema:
+        if one.name not in table.schema.names:
+            columns.append(pa.nulls(table.num_rows, one.type))
+            continue
+        column = table[one.name]
+        try:
+            columns.append(column if column.type == one.type else column.cast(one.type))
+        except pa.ArrowException as error:
+            raise SchemaError(
+                f"{path}: column {one.name!r} is {column.type} in this file and does not fit "
+                f"{one.type}: {error}",
+                path=path,
+                column=one.name,
+            ) from error
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def recode(column: pa.ChunkedArray, values: pa.Array, type_: pa.DataType) -> pa.ChunkedArray:
+    """The dictionary-encoded `column` over the dictionary `values` instead of its own ones."""
+    # Without a chunk there would be no dictionary, and pandas would see no categories.
+    chunks = [
+        pa.DictionaryArray.from_arrays(
+            pa.array([], type_.index_type), values, ordered=type_.ordered
+        )
+    ]
+    for chunk in column.chunks:
+        codes = chunk.indices
+        if not chunk.dictionary.equals(values):
+            places = pc.index_in(chunk.dictionary, value_set=values)
+            codes = places.take(codes)
+            if codes.null_count > chunk.indices.null_count:
+                raise ReadError("a category is not among those that were found when planning")
+        codes = codes.cast(type_.index_type)
+        chunks.append(pa.DictionaryArray.from_arrays(codes, values, ordered=type_.ordered))
+    return pa.chunked_array(chunks, type_)
+
+
+def count_only(rows: int) -> pa.Table:
+    """A table of `rows` rows and no columns."""
+    return pa.table({"rows": pa.nulls(rows)}).select([])
+
+
+def hidden_columns(schema: pa.Schema) -> frozenset[str]:
+    """Columns in which pandas stored an index without a name: no columns to who wrote them."""
+    stored = (schema.pandas_metadata or {}).get("index_columns", [])
+    return frozenset(
+        name for name in stored if isinstance(name, str) and name.startswith("__index_level_")
+    )
+
+
+def drop_pandas_index(
+    metadata: Mapping[bytes, bytes] | None, retyped: Iterable[str] = ()
+) -> dict[bytes, bytes] | None:
+    """Schema `metadata` by which pandas restores dtypes but no index.
+
+    Parameters
+    ----------
+    metadata : mapping of bytes, or None
+    retyped : iterable of str
+        Columns whose type is no longer the stored one.
+    """
+    if not metadata:
+        return None
+    kept = {key: value for key, value in metadata.items() if key in (b"pandas", _ATTRIBUTES)}
+    if b"pandas" in kept:
+        told = json.loads(kept[b"pandas"])
+        names = set(retyped)
+        told["index_columns"] = []
+        columns = [one for one in told["columns"] if one.get("field_name") not in names]
+        # An index without a name that is asked for as a column has its field's.
+        told["columns"] = [
+            {**one, "name": one["field_name"]} if one["name"] is None else one for one in columns
+        ]
+        kept[b"pandas"] = json.dumps(told).encode()
+    return kept or None

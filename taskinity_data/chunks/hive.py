@@ -1,0 +1,73 @@
+"""The columns that stand in directories' names (``year=2013/``), as pandas gives them: categories.
+
+It knows nothing of formats; a reader asks for a file's constant column.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskinity_data.chunks.chunk import SourceFile
+
+__all__ = ["HiveColumn", "find_hive_columns"]
+
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+_INTEGER = re.compile(r"-?[0-9]+")
+_INT32 = range(-(2**31), 2**31)
+
+
+@dataclass(frozen=True)
+class HiveColumn:
+    """A key of the directories' names, with all its values over the dataset, first seen first."""
+
+    name: str
+    values: pa.Array
+
+    @property
+    def type(self) -> pa.DataType:
+        """A dictionary of int32, where all values are such, else of strings."""
+        return pa.dictionary(pa.int32(), self.values.type)
+
+    def repeat(self, file: SourceFile, rows: int) -> pa.DictionaryArray:
+        """The value of `file`, `rows` times.
+
+        Parameters
+        ----------
+        file : SourceFile
+        rows : int
+
+        Returns
+        -------
+        pyarrow.DictionaryArray
+            Shape (rows,); its dictionary is the same for every file.
+        """
+        text = dict(file.hive)[self.name]
+        value = int(text) if pa.types.is_integer(self.values.type) and text != _NULL else text
+        place = None if text == _NULL else self.values.to_pylist().index(value)
+        codes = pa.repeat(pa.scalar(place, pa.int32()), rows)
+        return pa.DictionaryArray.from_arrays(codes, self.values)
+
+
+def find_hive_columns(files: Sequence[SourceFile]) -> tuple[HiveColumn, ...]:
+    """The hive columns of `files`, which all have the same keys, in the order of the keys."""
+    columns = []
+    for place, (name, _) in enumerate(files[0].hive):
+        texts = list(dict.fromkeys(file.hive[place][1] for file in files))
+        texts = [text for text in texts if text != _NULL]
+        is_integer = bool(texts) and all(
+            _INTEGER.fullmatch(text) and int(text) in _INT32 for text in texts
+        )
+        values = (
+            pa.array(list(dict.fromkeys(map(int, texts))), pa.int32())
+            if is_integer
+            else pa.array(texts, pa.string())
+        )
+        columns.append(HiveColumn(name, values))
+    return tuple(columns)

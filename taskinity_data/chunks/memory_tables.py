@@ -1,0 +1,117 @@
+"""Frames as Arrow tables that give back the same frames, or a refusal that names the column.
+
+It knows nothing of files or chunks.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.types as pat
+from pandas.api.types import is_object_dtype
+
+from taskinity_data.errors import PlanError
+
+__all__ = ["is_in_memory", "restore_objects", "to_table"]
+
+
+def is_in_memory(source: Any) -> bool:
+    """Whether `source` holds rows rather than naming files."""
+    polars = sys.modules.get("polars")
+    kinds = [pd.DataFrame, pd.Series, pa.Table, pa.RecordBatch, pa.RecordBatchReader]
+    kinds += [polars.DataFrame, polars.LazyFrame, polars.Series] if polars else []
+    return isinstance(source, tuple(kinds))
+
+
+def to_table(source: Any) -> tuple[pa.Table, pd.DataFrame | None]:
+    """`source` as a table, and, if it came from pandas, the frame without its index."""
+    if isinstance(source, pd.DataFrame):
+        return _from_pandas(source)
+    if isinstance(source, pa.Table):
+        return source, None
+    if isinstance(source, pa.RecordBatch):
+        return pa.Table.from_batches([source]), None
+    polars = sys.modules.get("polars")
+    if polars is not None and isinstance(source, polars.DataFrame):
+        return source.to_arrow(), None
+    hints = {
+        "Series": "call .to_frame() first",
+        "LazyFrame": "call .collect() first, or give the files it scans",
+        "RecordBatchReader": "call .read_all() first",
+    }
+    kind = type(source).__name__
+    raise PlanError(f"source: a {kind} can't be cut into chunks; {hints.get(kind, 'give a table')}")
+
+
+def _from_pandas(frame: pd.DataFrame) -> tuple[pa.Table, pd.DataFrame]:
+    named = [name for name in frame.index.names if name is not None]
+    dropped = [place for place, name in enumerate(frame.index.names) if name is None]
+    if named and dropped:
+        frame = frame.reset_index(level=dropped, drop=True)
+    frame = frame.reset_index(drop=not named)
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise PlanError(f"source: there are several columns {twice!r}; rename them first")
+    for place, label in enumerate(frame.columns):
+        column = frame.iloc[:, place]
+        if is_object_dtype(column.dtype) and not _is_plain(column):
+            kinds = sorted({type(value).__name__ for value in column.dropna().head(1000)})
+            raise PlanError(
+                f"source: column {label!r} holds Python objects ({', '.join(kinds)}) that Arrow "
+                "can't hold unchanged; convert it, e.g. by .astype(str), or leave it out"
+            )
+        try:
+            pa.Array.from_pandas(column.head(0))
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise _unfit(label, column, error) from error
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False), frame
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        for place, label in enumerate(frame.columns):
+            try:
+                pa.Array.from_pandas(frame.iloc[:, place])
+            except (pa.ArrowException, TypeError, ValueError, OverflowError) as cause:
+                raise _unfit(label, frame.iloc[:, place], cause) from cause
+        raise PlanError(f"source: Arrow can't hold the frame: {error}") from error
+
+
+def _unfit(label: Any, column: pd.Series[Any], error: Exception) -> PlanError:
+    return PlanError(
+        f"source: Arrow can't hold column {label!r} of dtype {column.dtype}: {error}; convert it "
+        "by .astype(...), or leave it out"
+    )
+
+
+_PLAIN = (
+    "string", "bytes", "integer", "floating", "boolean", "decimal", "date", "time", "datetime",
+    "datetime64", "timedelta", "timedelta64", "empty",
+)  # fmt: skip
+
+
+def _is_plain(column: pd.Series[Any]) -> bool:
+    """Whether Arrow gives the objects of `column` back as they were."""
+    if pd.api.types.infer_dtype(column, skipna=True) in _PLAIN:
+        return True
+    return all(isinstance(value, np.ndarray) for value in column.dropna())
+
+
+def restore_objects(column: pa.ChunkedArray, series: pd.Series[Any]) -> pd.Series[Any]:
+    """The values of `column` as the Python objects that they were; missing ones are None.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+    series : pandas.Series
+        What Arrow made of `column` by itself.
+    """
+    type_ = column.type
+    if pat.is_timestamp(type_) or pat.is_duration(type_):
+        objects = series.astype(object)
+        return objects.where(series.notna(), None)
+    if pat.is_nested(type_):
+        return series
+    return pd.Series(column.to_pylist(), dtype=object)

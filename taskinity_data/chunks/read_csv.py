@@ -1,0 +1,382 @@
+"""CSV files as chunks whose rows, put together, are `pandas.read_csv` of the whole file.
+
+It puts options, heads, cuts, schema and parsers together; each has a module of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from taskinity_data.chunks.chunk import Piece, ReadResult
+from taskinity_data.chunks.csv_cuts import find_grains, split_at
+from taskinity_data.chunks.csv_exact import Misfit, TooManyFields, parse_exact
+from taskinity_data.chunks.csv_fast import parse_fast
+from taskinity_data.chunks.csv_head import decode_piece, read_head
+from taskinity_data.chunks.csv_options import parse_options, stable
+from taskinity_data.chunks.csv_quotes import has_lone_return
+from taskinity_data.chunks.csv_sample import infer_columns
+from taskinity_data.chunks.csv_tables import concat_tables, to_frame, to_table
+from taskinity_data.chunks.csv_trouble import misfit_error, parse_error, text_error
+from taskinity_data.chunks.filters import parse_filters
+from taskinity_data.chunks.schema import arrow_schema, given_columns
+from taskinity_data.errors import PlanError, ReadError, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.csv_head import Head
+    from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.filters import Filters
+    from taskinity_data.chunks.schema import Column
+
+__all__ = ["CsvReader", "open_csv"]
+
+
+@dataclass(frozen=True)
+class CsvReader:
+    """Reads pieces of CSV files; see `Reader`.
+
+    Attributes
+    ----------
+    options : CsvOptions
+    columns : tuple of Column
+        What is delivered, in order.
+    extra : tuple of Column
+        What is read beside it, for the filters alone.
+    layouts : tuple of tuple of labels
+        The orders of columns that the files have, the commonest first.
+    layout_of : dict of path to position in `layouts`
+        Of the files that have another than the first.
+    filters : Filters or None
+    """
+
+    options: CsvOptions
+    columns: tuple[Column, ...]
+    extra: tuple[Column, ...]
+    layouts: tuple[tuple[Hashable, ...], ...]
+    layout_of: Mapping[str, int] = field(default_factory=dict)
+    filters: Filters | None = None
+
+    @property
+    def format(self) -> str:
+        """``"csv"``."""
+        return "csv"
+
+    @property
+    def unit(self) -> str:
+        """``"bytes"``."""
+        return "bytes"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema that every chunk keeps, after the selection of columns."""
+        return arrow_schema(self.columns)
+
+    def identity(self) -> str:
+        """A stable text of all that decides what a range reads as."""
+        filters = None if self.filters is None else self.filters.text
+        columns = [
+            (column.label, column.kind, repr(column.dtype), stable_categories(column))
+            for column in self.columns
+        ]
+        return f"csv 1 {self.options.identity()} {columns!r} {stable(self.layouts)} {filters}"
+
+    def extent(self, file: SourceFile) -> Piece:
+        """All data of `file` as one piece, without its header.
+
+        Raises
+        ------
+        PlanError
+            The file has no head: see `read_head`.
+        """
+        start = read_head(file.path, self.options).data_start
+        return Piece(file, start, file.nbytes, file.nbytes - start)
+
+    def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
+        """The pieces of `file`, in order, as small as records and `grain_nbytes` allow.
+
+        Notes
+        -----
+        One pass over the file, streamed. Pieces overlap nothing, and each can be read alone.
+        """
+        yield from self.recut(self.extent(file), grain_nbytes)
+
+    def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
+        """`piece` in pieces as small as records and `grain_nbytes` allow."""
+        found = find_grains(piece.path, piece.start, piece.stop, self.options.dialect, grain_nbytes)
+        for grain in found:
+            yield Piece(piece.file, grain.start, grain.stop, grain.stop - grain.start, grain.rows)
+
+    def select(self, columns: Sequence[str]) -> CsvReader:
+        """The reader of `columns` alone, some of `schema`'s names, in that order.
+
+        Where none is wanted the first is kept, since rows without columns can't be counted.
+        """
+        known = {column.name: column for column in (*self.columns, *self.extra)}
+        names = list(columns) or [self.columns[0].name]
+        needed = () if self.filters is None else self.filters.columns
+        return replace(
+            self,
+            columns=tuple(known[name] for name in names),
+            extra=tuple(known[name] for name in needed if name not in names),
+        )
+
+    def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
+        """`piece` cut near its middle, or None where it is one record."""
+        at = split_at(piece.path, piece.start, piece.stop, self.options.dialect)
+        if at is None or not piece.start < at < piece.stop:
+            return None
+        return (
+            Piece(piece.file, piece.start, at, at - piece.start),
+            Piece(piece.file, at, piece.stop, piece.stop - at),
+        )
+
+    def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
+        """The rows of `pieces`, one after another, as one frame or table with a fresh index.
+
+        Raises
+        ------
+        SchemaError
+            A value does not fit the frozen schema.
+        ReadError
+            A piece does not parse: a row with too many fields, an open quote, no text.
+
+        Notes
+        -----
+        Only the pieces' own bytes are read. Arrow parses where it provably gives what pandas
+        would; everything else, and every refusal, is pandas' word.
+        """
+        parts = [self.read_piece(piece) for piece in pieces]
+        if as_ == "pandas" and self.filters is None and all_frames(parts):
+            frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+            return ReadResult(frame, len(frame), 0)
+        wanted = (*self.columns, *self.extra)
+        tables = [
+            to_table(part, wanted) if isinstance(part, pd.DataFrame) else part for part in parts
+        ]
+        table = concat_tables(tables, arrow_schema(wanted))
+        before = table.num_rows
+        if self.filters is not None:
+            table = self.filters.apply(table).select([column.name for column in self.columns])
+        rows = table.num_rows
+        return ReadResult(deliver(table, self.columns, as_), rows, before - rows)
+
+    def read_piece(self, piece: Piece) -> pd.DataFrame | pa.Table:
+        """The rows of one piece, of whichever kind its parser made."""
+        labels = self.layouts[self.layout_of.get(piece.path, 0)]
+        wanted = (*self.columns, *self.extra)
+        data = read_bytes(piece)
+        if b"\0" in data:
+            raise text_error(piece, data.index(0), "is NUL, which no text has")
+        try:
+            data = decode_piece(data, self.options)
+        except UnicodeDecodeError as error:
+            why = f"is no {self.options.encoding} text"
+            raise text_error(piece, error.start, why) from error
+        check_returns(piece, data, self.options)
+        table = parse_fast(data, labels, wanted, self.options)
+        if table is not None:
+            return table
+        try:
+            return parse_exact(data, labels, wanted, self.options)
+        except Misfit as error:
+            raise misfit_error(piece, error, self.options) from None
+        except (TooManyFields, ValueError, OverflowError) as error:
+            raise parse_error(piece, data, labels, self.options, error) from error
+
+
+def check_returns(piece: Piece, data: bytes, options: CsvOptions) -> None:
+    r"""Raise `ReadError` where pandas' parser reads a record by what stood before it.
+
+    After a lone ``\r`` it takes a space for the separator that it is; at the start of a text, or
+    after ``\n``, `skipinitialspace` drops it.
+    """
+    dialect = options.dialect
+    if dialect.sep == " " and dialect.skipinitialspace and has_lone_return(data):
+        raise ReadError(
+            f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: lines end with \\r alone, "
+            "which can't be cut together with sep=' ' and skipinitialspace=True; write the file "
+            "with \\n",
+            path=piece.path,
+            start=piece.start,
+        )
+
+
+def all_frames(parts: Sequence[Any]) -> bool:
+    return all(isinstance(part, pd.DataFrame) for part in parts)
+
+
+def stable_categories(column: Column) -> str:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return repr(list(column.dtype.categories))
+    return ""
+
+
+def deliver(table: pa.Table, columns: Sequence[Column], as_: str) -> Any:
+    if as_ == "arrow":
+        return table
+    if as_ == "pandas":
+        return to_frame(table, columns)
+    try:
+        import polars as pl
+    except ImportError as error:
+        raise PlanError("polars is not installed; pip install polars, or ask for Arrow") from error
+    return pl.from_arrow(table)
+
+
+def read_bytes(piece: Piece) -> bytes:
+    with open(piece.path, "rb", buffering=0) as file:
+        file.seek(piece.start)
+        parts = []
+        left = piece.stop - piece.start
+        while left:
+            part = file.read(left)
+            if not part:
+                raise ReadError(
+                    f"{piece.path}: the file ends before byte {piece.stop:,}; plan again",
+                    path=piece.path,
+                    start=piece.start,
+                )
+            parts.append(part)
+            left -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def open_csv(
+    files: Sequence[SourceFile],
+    columns: Sequence[Hashable] | None,
+    filters: Any,
+    schema: Any,
+    options: Mapping[str, Any],
+) -> CsvReader:
+    """The reader of a dataset of CSV files.
+
+    Parameters
+    ----------
+    files : sequence of SourceFile
+        At least one; their rows follow one another.
+    columns : sequence of labels, or None for all
+        Delivered in this order (``usecols=`` among `options` keeps the file's).
+    filters : see `parse_filters`
+        Rows that don't pass are counted as filtered.
+    schema : None, "scan", pyarrow.Schema, or mapping of column to dtype
+        See INTERFACE; what it does not name is inferred.
+    options : mapping
+        Of `pandas.read_csv`, see `parse_options`.
+
+    Raises
+    ------
+    PlanError
+        An option, column, filter, type or file that can't be honoured, each with its name.
+
+    Notes
+    -----
+    Reads the head of every file (about 1 ms each), and a sample or all of it for the schema:
+    everything up to 64 MB, else 256 kB at head, middle and tail of up to 300 files.
+    """
+    parsed = parse_options(options)
+    heads = [read_head(file.path, parsed) for file in files]
+    labels = heads[0].labels
+    selected = select(labels, columns, parsed.usecols)
+    is_chosen = columns is not None or parsed.usecols is not None
+    given = given_columns(parsed.dtype, None if schema == "scan" else schema, labels)
+    names = {str(label): label for label in labels}
+    needed = list(labels) if filters is not None else list(selected)
+    check_same_columns(files, heads, needed if is_chosen else labels, is_chosen=is_chosen)
+    found = infer_columns(
+        list(zip(files, heads, strict=True)),
+        [label for label in needed if label not in given],
+        parsed,
+        scan=isinstance(schema, str) and schema == "scan",
+    )
+    known = {**found, **given}
+    row_filters = parse_filters(filters, arrow_schema([known[label] for label in needed]))
+    filtered_on = [] if row_filters is None else [names[name] for name in row_filters.columns]
+    layouts, layout_of = sort_layouts(files, heads)
+    return CsvReader(
+        options=parsed,
+        columns=tuple(known[label] for label in selected),
+        extra=tuple(known[label] for label in filtered_on if label not in selected),
+        layouts=layouts,
+        layout_of=layout_of,
+        filters=row_filters,
+    )
+
+
+def select(
+    labels: Sequence[Hashable], columns: Sequence[Hashable] | None, usecols: Sequence[Any] | None
+) -> list[Hashable]:
+    """The labels that are asked for, in the order of delivery."""
+    if columns is not None and usecols is not None:
+        raise PlanError("columns= and usecols= both select columns; keep one of them")
+    if usecols is not None:
+        chosen = {
+            labels[one] if isinstance(one, int) and 0 <= one < len(labels) else one
+            for one in usecols
+        }
+        check_known("usecols", chosen, labels)
+        return [label for label in labels if label in chosen]
+    if columns is None:
+        return list(labels)
+    if isinstance(columns, str):
+        raise PlanError(f"columns={columns!r}: must be a list, such as [{columns!r}]")
+    check_known("columns", columns, labels)
+    if len(set(columns)) != len(columns):
+        raise PlanError(f"columns={list(columns)!r}: names a column twice")
+    return list(columns)
+
+
+def check_known(option: str, chosen: Any, labels: Sequence[Hashable]) -> None:
+    if not chosen:
+        raise PlanError(f"{option}=[]: select at least one column")
+    for label in chosen:
+        if label not in labels:
+            raise PlanError(
+                f"{option}: there is no column {label!r} among {', '.join(map(repr, labels))}."
+                f"{suggest(str(label), map(str, labels))}"
+            )
+
+
+def check_same_columns(
+    files: Sequence[SourceFile],
+    heads: Sequence[Head],
+    needed: Sequence[Hashable],
+    *,
+    is_chosen: bool,
+) -> None:
+    """Raise `PlanError` where a file lacks a column, or has one that nobody asked about."""
+    wanted = set(needed)
+    for file, head in zip(files, heads, strict=True):
+        missing = [label for label in needed if label not in head.labels]
+        extra = [] if is_chosen else [label for label in head.labels if label not in wanted]
+        if missing or extra:
+            parts = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
+            parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
+            raise PlanError(
+                f"{file.path}: its columns are not those of {files[0].path}: it "
+                f"{' and '.join(parts)}; open these files apart, or select with columns= what all "
+                "of them have"
+            )
+
+
+def sort_layouts(
+    files: Sequence[SourceFile], heads: Sequence[Head]
+) -> tuple[tuple[tuple[Hashable, ...], ...], dict[str, int]]:
+    """The distinct orders of columns, and the files that don't have the commonest."""
+    counts: dict[tuple[Hashable, ...], int] = {}
+    for head in heads:
+        counts[head.labels] = counts.get(head.labels, 0) + 1
+    layouts = tuple(sorted(counts, key=lambda labels: -counts[labels]))
+    positions = {labels: position for position, labels in enumerate(layouts)}
+    layout_of = {
+        file.path: positions[head.labels]
+        for file, head in zip(files, heads, strict=True)
+        if positions[head.labels]
+    }
+    return layouts, layout_of

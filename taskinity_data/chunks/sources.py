@@ -1,0 +1,168 @@
+"""Which files a source means, in order: a path, a directory, a glob, a ``file://`` URL, a list.
+
+It knows nothing of what stands in the files; `detect` tells formats apart.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from glob import glob, has_magic
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from taskinity_data.chunks.chunk import Fingerprint, SourceFile
+from taskinity_data.errors import PlanError, SourceNotFound, suggest
+
+__all__ = ["find_files"]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_HIVE = re.compile(r"([^=]+)=(.*)", re.DOTALL)
+_HIDDEN = ("_", ".")
+
+
+def find_files(source: Any) -> tuple[SourceFile, ...]:
+    """The files behind `source`, one after another as their rows are to be.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, or a list of them
+        A file; a directory (read recursively, names that begin with ``_`` or ``.`` left out, in
+        the order of the paths' characters); a glob (sorted by name; ``**`` is any depth); a list
+        of these in the order given. A file named twice is read twice. Directories named
+        ``key=value`` below a directory, or from the first wildcard of a glob on, are hive keys.
+
+    Returns
+    -------
+    tuple of SourceFile
+        At least one, with absolute paths.
+
+    Raises
+    ------
+    SourceNotFound
+        There is no such file, no file in the directory, or none that the glob matches.
+    PlanError
+        Another kind of source or URL, a file that may not be read, hive keys that differ.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        found = _find_one(source)
+    elif isinstance(source, Iterable) and not isinstance(source, (bytes, set, frozenset, dict)):
+        found = [file for item in source for file in _find_one(item)]
+        if not found:
+            raise PlanError("source: the list of files is empty; name at least one")
+    else:
+        raise PlanError(
+            f"source: a {type(source).__name__} is no source; give a path, directory or glob, a "
+            "list of paths in order, a pandas or polars DataFrame, or an Arrow table"
+        )
+    files = tuple(_stat(path, hive) for path, hive in found)
+    _check_hive(files)
+    return files
+
+
+_Found = list[tuple[str, tuple[tuple[str, str], ...]]]
+
+
+def _find_one(item: Any) -> _Found:
+    if not isinstance(item, (str, os.PathLike)):
+        raise PlanError(f"source: {item!r} in the list is no path")
+    text = os.fsdecode(item)
+    if not text:
+        raise PlanError("source: the path is empty; name a file, directory or glob")
+    path = os.path.normpath(os.path.join(os.getcwd(), os.path.expanduser(_strip_scheme(text))))
+    if os.path.isdir(path):
+        return _walk(path, path)
+    if os.path.lexists(path) or not has_magic(path):
+        return [(path, ())]
+    return _match(path)
+
+
+def _strip_scheme(text: str) -> str:
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return text
+    url = urlsplit(text)
+    if scheme.group(1).lower() != "file" or url.netloc not in ("", "localhost"):
+        raise PlanError(
+            f"{text}: only local files are read in this version; download it first and give the "
+            "path, or a file:// URL"
+        )
+    return unquote(url.path)
+
+
+def _walk(directory: str, base: str) -> _Found:
+    paths = []
+
+    def fail(error: OSError) -> None:
+        raise PlanError(f"{error.filename}: the directory can't be listed: {error.strerror}")
+
+    for parent, directories, names in os.walk(directory, onerror=fail):
+        directories[:] = [name for name in directories if not name.startswith(_HIDDEN)]
+        paths += [os.path.join(parent, name) for name in names if not name.startswith(_HIDDEN)]
+    if not paths:
+        raise SourceNotFound(
+            f"{directory}: the directory holds no file (names that begin with _ or . are left out)"
+        )
+    return [(path, _hive(path, base)) for path in sorted(paths)]
+
+
+def _match(pattern: str) -> _Found:
+    base = pattern
+    while has_magic(base):
+        base = os.path.dirname(base)
+    matches = sorted(glob(pattern, recursive=True))
+    files = [path for path in matches if not os.path.isdir(path)]
+    if not matches:
+        raise SourceNotFound(f"{pattern}: no file matches{_close(pattern)}")
+    if files:
+        return [(path, _hive(path, base)) for path in files]
+    return [found for path in matches for found in _walk(path, base)]
+
+
+def _hive(path: str, base: str) -> tuple[tuple[str, str], ...]:
+    directories = PurePath(os.path.relpath(os.path.dirname(path), base)).parts
+    keys = [_HIVE.fullmatch(name) for name in directories]
+    return tuple((unquote(key.group(1)), unquote(key.group(2))) for key in keys if key)
+
+
+def _stat(path: str, hive: tuple[tuple[str, str], ...]) -> SourceFile:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise PlanError(f"{path}: is no regular file; chunks need one that can be sought in")
+        return SourceFile(path, Fingerprint.of(path), hive)
+    except FileNotFoundError as error:
+        raise SourceNotFound(f"{path}: there is no such file{_close(path)}") from error
+    except OSError as error:
+        raise PlanError(f"{path}: can't be looked at: {error.strerror}") from error
+
+
+def _close(path: str) -> str:
+    """Where the way to `path` breaks off, with the close names that are there instead."""
+    directory, name = os.path.split(path)
+    while directory != os.path.dirname(directory) and not os.path.isdir(directory):
+        if has_magic(directory):
+            return ""
+        directory, name = os.path.split(directory)
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return ""
+    if has_magic(name):
+        suffixes = sorted({PurePath(one).suffix for one in names} - {""})
+        there = f"its files end in {', '.join(suffixes[:8])}" if suffixes else "it holds none"
+        return f" in {directory}; {there}"
+    return f" in {directory}.{suggest(name, names)}"
+
+
+def _check_hive(files: tuple[SourceFile, ...]) -> None:
+    first = files[0]
+    keys = [key for key, _ in first.hive]
+    for file in files:
+        if [key for key, _ in file.hive] != keys or len(set(keys)) < len(keys):
+            raise PlanError(
+                f"{file.path}: its hive keys are {[key for key, _ in file.hive]}, those of "
+                f"{first.path} are {keys}; every file of a dataset needs the same, each once"
+            )

@@ -1,0 +1,96 @@
+"""``taskinity-data`` itself: its commands, and how errors become messages and exit codes.
+
+It knows nothing of what a command does.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from taskinity_data.cli.demo import demo
+from taskinity_data.cli.doctor import doctor
+from taskinity_data.cli.plan import plan
+from taskinity_data.cli.run import run
+from taskinity_data.cli.validate import validate
+from taskinity_data.cli.visualize import visualize
+from taskinity_data.errors import (
+    FlowFailed,
+    LedgerError,
+    ReadError,
+    ReduceError,
+    TaskinityDataError,
+    suggest,
+)
+from taskinity_data.version import __version__
+
+__all__ = ["EXIT_CODES", "commands"]
+
+EXIT_CODES = {"done": 0, "failed": 1, "wrong call": 2, "partial": 3, "interrupted": 130}
+
+# These are met while data is worked on; all others are about what the user asked for.
+_FAILURES = (FlowFailed, LedgerError, ReduceError, ReadError)
+
+
+class _Commands(click.Group):
+    """A group whose own errors are told without a traceback."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        # Not every release of click suggests the close names of commands.
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"No such command {args[0]!r}.{suggest(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TaskinityDataError as error:
+            click.echo(f"Error: {error}", err=True)
+            is_failure = isinstance(error, _FAILURES)
+            ctx.exit(EXIT_CODES["failed" if is_failure else "wrong call"])
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(EXIT_CODES["interrupted"])
+
+
+_HELP = """Ordinary pandas functions over data that is too large for one frame.
+
+A flow is a small text that names tasks and what follows what; the functions stand in a Python file.
+The data is cut into chunks, the chunks are worked on in parallel, and the results are brought
+together.
+
+\b
+See it work on real flights:
+  taskinity-data demo
+Look at a flow, and at how a dataset would be cut:
+  taskinity-data visualize delays.flow
+  taskinity-data plan "flights/*.csv"
+Run a flow with two workers, with the functions of my_tasks.py:
+  taskinity-data run delays.flow --tasks my_tasks.py --input data="flights/*.csv" --workers 2
+"""
+
+_EPILOG = """\b
+Exit codes: 0 all done; 1 the run failed; 2 the call was wrong; 3 done, but something
+failed within --max-failures, was skipped or replaced by a fallback; 130 interrupted.
+"""
+
+
+@click.group(
+    cls=_Commands,
+    help=_HELP,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="taskinity-data")
+def commands() -> None:
+    """Takes the options before the command."""
+    # A terminal of another encoding gets a question mark for a line character, not a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+for _command in (run, plan, validate, visualize, demo, doctor):
+    commands.add_command(_command)

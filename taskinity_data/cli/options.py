@@ -1,0 +1,146 @@
+"""Options that several commands share, and what their texts mean.
+
+It knows nothing of what is done with them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskinity_data.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = [
+    "as_json_option",
+    "chunk_size_option",
+    "examples",
+    "input_option",
+    "memory_option",
+    "parse_inputs",
+    "parse_reader_options",
+    "tasks_option",
+    "workers_option",
+]
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: lines to copy, which click must not wrap."""
+    return "\b\nExamples:\n" + "\n".join(f"  taskinity-data {command}" for command in commands)
+
+
+def tasks_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--tasks FILE.py``."""
+    return click.option(
+        "--tasks",
+        "tasks_path",
+        metavar="FILE.py",
+        help="The Python file with the flow's functions. It is imported; nothing in it is called "
+        "before the run.",
+    )(function)
+
+
+def input_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--input NAME=VALUE``, any number of times."""
+    return click.option(
+        "--input",
+        "input_texts",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="An input of the flow, by the name of the parameter that takes it. The value stays "
+        "a text. May be given many times.",
+    )(function)
+
+
+def workers_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--workers N``."""
+    return click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="How many workers. Default: one per core.",
+    )(function)
+
+
+def memory_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--memory M``."""
+    return click.option(
+        "--memory",
+        metavar="M",
+        help="What one worker may use, e.g. 2GiB. Default: its share of the machine.",
+    )(function)
+
+
+def chunk_size_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--chunk-size S``."""
+    return click.option(
+        "--chunk-size",
+        metavar="S",
+        help='auto, or a size that is kept: 64MiB, 64_000_000, "100_000 rows".',
+    )(function)
+
+
+def as_json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--json``."""
+    return click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="One JSON object on standard output; all else goes to standard error.",
+    )(function)
+
+
+def parse_inputs(texts: Iterable[str]) -> dict[str, str]:
+    """``{"data": "x.csv"}`` of ``["data=x.csv"]``; values stay the texts that they are.
+
+    Raises
+    ------
+    SettingsError
+        A text without a name or ``=``, or a name that comes twice.
+    """
+    inputs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise SettingsError(
+                f"--input {text!r}: write NAME=VALUE, e.g. --input data=flights.csv"
+            )
+        if name in inputs:
+            raise SettingsError(f"--input {name} is given twice: {inputs[name]!r} and {value!r}")
+        inputs[name] = value
+    return inputs
+
+
+def parse_reader_options(texts: Iterable[str]) -> dict[str, Any]:
+    """Reader options of ``["sep=;", "header=None"]``: Python literals, and texts as they are.
+
+    A backslash and a t stand for a tab.
+
+    Raises
+    ------
+    SettingsError
+        A text without a name or ``=``, or a name that comes twice.
+    """
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise SettingsError(f"--option {text!r}: write NAME=VALUE, e.g. --option sep=';'")
+        if name in options:
+            raise SettingsError(f"--option {name} is given twice")
+        options[name] = "\t" if value == "\\t" else _literal(value)
+    return options
+
+
+def _literal(text: str) -> Any:
+    import ast
+
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text

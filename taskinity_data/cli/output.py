@@ -1,0 +1,150 @@
+"""What a command says: to a person as text, to a program as one JSON object.
+
+It knows nothing of what is said.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import fields, is_dataclass
+from datetime import date, time, timedelta
+from enum import Enum
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskinity_data.errors import TaskinityDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Answer", "answering", "to_plain", "write_whole"]
+
+
+class Answer(dict[str, Any]):
+    """What becomes the JSON object; a command fills it in while it goes. `text` is for a person."""
+
+    text: str | None = None
+
+
+@contextmanager
+def answering(as_json: bool) -> Iterator[Answer]:
+    """Keeps standard output for one JSON object, which is written when the block ends.
+
+    Meanwhile all that is printed goes to standard error: by this process, by extensions that write
+    to the file descriptor, and by worker processes, which inherit it. Our own errors are in the
+    object as ``error``, with ``type`` and ``message``. Where `as_json` is False nothing changes.
+    """
+    answer = Answer()
+    if not as_json:
+        yield answer
+        return
+    try:
+        with _stdout_to_stderr():
+            yield answer
+    except TaskinityDataError as error:
+        answer.setdefault("error", {"type": type(error).__name__, "message": str(error)})
+        raise
+    except KeyboardInterrupt:
+        answer.setdefault("status", "INTERRUPTED")
+        raise
+    finally:
+        click.echo(json.dumps(to_plain(answer), allow_nan=False, ensure_ascii=False))
+
+
+@contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def to_plain(value: Any) -> Any:
+    """`value` as JSON has it: tables as lists of records, dates as ISO texts, NaN as null.
+
+    What JSON can't say becomes its `repr`.
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return str(value) if isinstance(value, Enum) else value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, (date, time)):
+        # pandas.NaT is a date, and not equal to itself.
+        return value.isoformat() if value == value else None
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_plain(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    return _table_to_plain(value)
+
+
+def _table_to_plain(value: Any) -> Any:
+    """Frames, series, tables and arrays by their own methods, so that none needs an import here."""
+    if hasattr(value, "to_pylist"):
+        return to_plain(value.to_pylist())
+    if hasattr(value, "to_dicts"):
+        return to_plain(value.to_dicts())
+    if hasattr(value, "reset_index") and hasattr(value, "to_frame"):
+        value = value.to_frame()
+    if hasattr(value, "reset_index"):
+        has_names = any(name is not None for name in value.index.names)
+        frame = value.reset_index() if has_names else value
+        columns = [str(column) for column in frame.columns]
+        return [
+            dict(zip(columns, map(_cell, row), strict=True))
+            for row in frame.itertuples(index=False, name=None)
+        ]
+    if hasattr(value, "tolist"):
+        return to_plain(value.tolist())
+    return _cell(value)
+
+
+def _cell(value: Any) -> Any:
+    # pandas.NA is neither a number nor equal to anything; its name is all that it shows.
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if hasattr(value, "item") and not hasattr(value, "reset_index"):
+        return to_plain(value.item())
+    if type(value).__module__ == "builtins" or isinstance(value, (date, timedelta)):
+        return to_plain(value) if not isinstance(value, (bytes, complex)) else repr(value)
+    return repr(value)
+
+
+def write_whole(path: str, text: str) -> None:
+    """Writes `path` so that it is there whole or, where that fails, as it was before.
+
+    Raises
+    ------
+    click.UsageError
+        The file can't be written there.
+    """
+    target = Path(path).resolve()
+    partial = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        try:
+            partial.write_text(text, encoding="utf-8", newline="\n")
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"{path} can't be written: {error.strerror}") from error

@@ -1,0 +1,109 @@
+"""``taskinity-data plan``: the chunks of a dataset, before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from taskinity_data.cli.options import (
+    as_json_option,
+    chunk_size_option,
+    examples,
+    input_option,
+    memory_option,
+    parse_inputs,
+    parse_reader_options,
+    tasks_option,
+    workers_option,
+)
+from taskinity_data.cli.output import answering
+from taskinity_data.errors import BindError, SettingsError
+
+__all__ = ["plan"]
+
+
+@click.command(
+    short_help="Show how a dataset, or a flow's data, is cut.",
+    epilog=examples(
+        'plan "flights/*.csv"',
+        "plan stations.txt --sep ';' --option header=None --workers 2 --memory 1GiB",
+        "plan flights/ --chunk-size 8MiB --chunks",
+        'plan delays.flow --tasks my_tasks.py --input data="flights/*.csv"',
+    ),
+)
+@click.argument("sources", metavar="SOURCE | FLOW", nargs=-1, required=True)
+@click.option("--sep", metavar="TEXT", help="The separator of a CSV file.")
+@click.option(
+    "--option",
+    "option_texts",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A reader option, as in pandas.read_csv or open_dataset: header=None, dtype=\"{'a': "
+    "'str'}\". May be given many times.",
+)
+@click.option("--columns", metavar="A,B,…", help="Only these columns.")
+@tasks_option
+@input_option
+@workers_option
+@memory_option
+@chunk_size_option
+@click.option("--chunks", "with_chunks", is_flag=True, help="List every chunk.")
+@as_json_option
+def plan(
+    sources: tuple[str, ...],
+    sep: str | None,
+    option_texts: tuple[str, ...],
+    columns: str | None,
+    tasks_path: str | None,
+    input_texts: tuple[str, ...],
+    with_chunks: bool,
+    as_json: bool,
+    **sizes: Any,
+) -> None:
+    """Show the chunks of SOURCE (a file, a folder, a glob, or several), or of a FLOW's inputs."""
+    from taskinity_data.cli.loading import is_flow_path
+
+    sizes = {name: value for name, value in sizes.items() if value is not None}
+    if sep is not None:
+        option_texts = (*option_texts, f"sep={sep!r}" if sep != "\\t" else "sep=\\t")
+    reader_options = parse_reader_options(option_texts)
+    if columns is not None:
+        reader_options["columns"] = [name.strip() for name in columns.split(",")]
+    with answering(as_json) as answer:
+        if len(sources) == 1 and is_flow_path(sources[0]):
+            if reader_options:
+                raise SettingsError(
+                    "a flow opens its own data: put reader options in its functions"
+                )
+            _plan_flow(sources[0], tasks_path, parse_inputs(input_texts), sizes, answer, as_json)
+            return
+        if tasks_path is not None or input_texts:
+            raise SettingsError("--tasks and --input go with a flow, and not with a dataset")
+        from taskinity_data.chunks.dataset import open_dataset
+        from taskinity_data.cli.preview import describe_plan
+
+        source = sources[0] if len(sources) == 1 else list(sources)
+        planned = open_dataset(source, **reader_options).plan(**sizes)
+        answer.update(describe_plan(planned, with_chunks=with_chunks))
+        if not as_json:
+            click.echo(repr(planned))
+            if with_chunks:
+                click.echo(planned.to_frame().to_string())
+
+
+def _plan_flow(
+    path: str,
+    tasks_path: str | None,
+    inputs: dict[str, str],
+    sizes: dict[str, Any],
+    answer: Any,
+    as_json: bool,
+) -> None:
+    from taskinity_data.cli.loading import open_flow
+    from taskinity_data.cli.preview import preview
+
+    flow = open_flow(path, tasks_path)
+    if not flow.is_bound:
+        raise BindError(f"{path}: hand over its functions with --tasks FILE.py")
+    preview(flow, inputs, sizes, answer, is_told=not as_json)

@@ -1,0 +1,207 @@
+"""``taskinity-data run``: runs a flow, or shows what it would do."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskinity_data.cli.logs import logging_as_set
+from taskinity_data.cli.options import (
+    as_json_option,
+    chunk_size_option,
+    examples,
+    input_option,
+    memory_option,
+    parse_inputs,
+    tasks_option,
+    workers_option,
+)
+from taskinity_data.cli.output import Answer, answering
+from taskinity_data.errors import BindError, FlowFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskinity_data.events import Event
+    from taskinity_data.flow.model import Flow
+
+__all__ = ["execute", "run"]
+
+_EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
+
+
+@click.command(
+    short_help="Run a flow.",
+    epilog=examples(
+        'run delays.flow --tasks my_tasks.py --input data="flights/*.csv"',
+        "run delays.flow --tasks my_tasks.py --input data=big.csv --workers 2 --memory 1GiB",
+        "run delays.flow --tasks my_tasks.py --input data=big.csv --dry-run",
+        "run my_script.py --json > answer.json",
+    ),
+)
+@click.argument("flow", metavar="FLOW_OR_SCRIPT")
+@tasks_option
+@input_option
+@workers_option
+@memory_option
+@click.option(
+    "--scheduler",
+    metavar="S",
+    help="synchronous, threads, processes, an address such as tcp://host:8786, or a scheduler "
+    "file. Default: what pays, by the first chunks' measured time.",
+)
+@chunk_size_option
+@click.option(
+    "--max-failures",
+    metavar="X",
+    help="How many chunks may fail, as a count (10) or a share (1%), before the run stops.",
+)
+@click.option(
+    "--only",
+    metavar="RANGE",
+    multiple=True,
+    help="Run one chunk alone, as PATH:START-STOP; a failed chunk tells its own. May be given "
+    "again, for a chunk of several pieces.",
+)
+@click.option(
+    "--dashboard",
+    is_flag=True,
+    help="Print the address of Dask's dashboard while the flow runs; in local processes, if "
+    "--scheduler does not say where.",
+)
+@click.option("--dry-run", is_flag=True, help="Show stages and chunks; run nothing.")
+@as_json_option
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    flow: str,
+    tasks_path: str | None,
+    input_texts: tuple[str, ...],
+    dry_run: bool,
+    dashboard: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run FLOW_OR_SCRIPT: a flow's text with --tasks, or a script that names its flow `flow`."""
+    from taskinity_data.cli.loading import open_flow
+
+    inputs = parse_inputs(input_texts)
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if "max_failures" in given:
+        given["max_failures"] = _count_or_share(given["max_failures"])
+    with answering(as_json) as answer:
+        opened = open_flow(flow, tasks_path)
+        if not opened.is_bound:
+            raise BindError(f"{flow}: hand over its functions with --tasks FILE.py")
+        if dry_run:
+            from taskinity_data.cli.preview import preview
+
+            preview(opened, inputs, given, answer, is_told=not as_json)
+            return
+        code = execute(opened, inputs, given, answer, dashboard=dashboard)
+        if not as_json and answer.text is not None:
+            click.echo(answer.text)
+    ctx.exit(code)
+
+
+def execute(
+    flow: Flow,
+    inputs: dict[str, str],
+    options: dict[str, Any],
+    answer: Answer,
+    *,
+    dashboard: bool = False,
+) -> int:
+    """Runs the bound `flow`, puts what became of it into `answer`, and gives the exit code.
+
+    Raises
+    ------
+    TaskinityDataError
+        What is wrong before the run begins. A run that fails is told, and not raised.
+    """
+    from taskinity_data.report.summary import summarise
+    from taskinity_data.run import run_flow
+    from taskinity_data.settings import load_settings
+
+    observers = [_DashboardLink()] if dashboard else []
+    if dashboard and load_settings().scheduler is None:
+        # Threads in this process have none to show.
+        options = {"scheduler": "processes"} | options
+    with _interruptible(), logging_as_set():
+        try:
+            done = run_flow(flow, inputs=inputs, observers=observers, **options)
+        except FlowFailed as error:
+            if error.run is None:
+                raise
+            done = error.run
+            click.echo(f"Error: {error}", err=True)
+        except KeyboardInterrupt as error:
+            stopped = getattr(error, "run", None)
+            if stopped is not None:
+                answer.update(_describe(stopped) | {"status": "INTERRUPTED"})
+            raise
+    answer.update(_describe(done))
+    # A failed run's frames have been told with the error.
+    answer.text = summarise(done, has_frames=str(done.status) != "FAILED")
+    return _EXIT_CODES[str(done.status)]
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM stops the block as Ctrl-C does, so that what it opened is closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:  # noqa: ARG001 - what a handler is given
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _DashboardLink:
+    """Prints where the dashboard is as soon as there is one."""
+
+    def on_event(self, event: Event) -> None:
+        from taskinity_data.events import SchedulerChanged
+
+        if isinstance(event, SchedulerChanged):
+            link = event.dashboard_link or f"none: {event.scheduler} has no dashboard"
+            click.echo(f"Dashboard: {link}", err=True)
+
+
+def _count_or_share(text: str) -> int | str:
+    return int(text) if text.strip().isdecimal() else text
+
+
+def _describe(run: Any) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "flow": run.flow.name,
+        "status": str(run.status),
+        "value": run.value,
+        "ledger": run.ledger.to_dict(),
+        "timings": run.timings,
+        "scheduler": run.scheduler,
+        "scheduler_reason": run.scheduler_reason,
+        "workers": run.workers,
+        "dashboard_link": run.dashboard_link,
+        "chunks": {name: len(plan) for name, plan in run.plans.items()},
+        "sizes": {
+            name: [
+                {"from_chunk": first, "target_nbytes": nbytes, "reason": reason}
+                for first, nbytes, reason in changes
+            ]
+            for name, changes in run.sizes.items()
+        },
+        "failures": run.failures,
+    }

@@ -1,0 +1,169 @@
+"""Every exception of the library, and nothing else.
+
+TaskinityDataError
+├── FlowSyntaxError (ValueError)      a flow text that does not parse: .line, .column, .problems
+├── FlowError (ValueError)            a flow whose graph can't be: cycle, unknown name, lone task
+├── BindError (TypeError)             names and functions that don't fit together
+├── PlanError (ValueError)            a dataset, option or size that can't be planned
+│   └── SourceNotFound (FileNotFoundError)
+├── ReadError (ValueError)            a piece that can't be read: .path, .start, .row, .column
+│   ├── SchemaError                   a value that does not fit the frozen schema: .value
+│   └── SourceChanged                 a file that is not the one that was planned
+├── ReduceError (ValueError)          partials that can't be combined, an overflow
+├── SchedulerError (RuntimeError)     no such scheduler, a worker without the code or the files
+├── SettingsError (ValueError)        a setting or option value that can't be understood
+├── LedgerError (RuntimeError)        bytes or rows that don't add up
+├── ResumeError (ValueError)          a run that can't be continued
+└── FlowFailed (RuntimeError)         a run that ended without its answer: .run
+
+It knows nothing of what raises them. All of them survive pickling with their facts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "BindError",
+    "FlowError",
+    "FlowFailed",
+    "FlowSyntaxError",
+    "LedgerError",
+    "PlanError",
+    "ReadError",
+    "ReduceError",
+    "ResumeError",
+    "SchedulerError",
+    "SchemaError",
+    "SettingsError",
+    "SourceChanged",
+    "SourceNotFound",
+    "TaskinityDataError",
+    "suggest",
+]
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"`` for the names of `known` that are close to `name`, else ``""``.
+
+    >>> suggest("retires", ["retries", "timeout"])
+    " Did you mean 'retries'?"
+    """
+    # Loaded when something is wrong already: it takes 10 ms of every start.
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+class TaskinityDataError(Exception):
+    """The base of all errors that this library raises on purpose.
+
+    Facts given by keyword become attributes and survive pickling.
+    """
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.__dict__.update(facts)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message), self.__dict__
+
+
+def _rebuild(kind: type[TaskinityDataError], message: str) -> TaskinityDataError:
+    # Called, not made by __new__, which for a ValueError that is an OSError too is the wrong one.
+    return kind(message)
+
+
+class FlowSyntaxError(TaskinityDataError, ValueError):
+    """A flow text that does not parse.
+
+    Attributes
+    ----------
+    line, column : int
+        Where the first problem stands, both from 1.
+    problems : tuple of (line, column, message)
+        All problems that were found, in the order of the text.
+    """
+
+    line: int
+    column: int
+    problems: tuple[tuple[int, int, str], ...]
+
+
+class FlowError(TaskinityDataError, ValueError):
+    """A flow whose graph can't be run: a cycle, an unknown name, a task without an edge."""
+
+
+class BindError(TaskinityDataError, TypeError):
+    """Tasks without a function, functions without a task, parameters that nothing fills."""
+
+
+class PlanError(TaskinityDataError, ValueError):
+    """A dataset, an option or a size that can't be planned."""
+
+
+class SourceNotFound(PlanError, FileNotFoundError):  # noqa: N818 - says what is the matter
+    """A path, directory or glob behind which there is no file."""
+
+
+class ReadError(TaskinityDataError, ValueError):
+    """A piece of a file that can't be read.
+
+    Attributes
+    ----------
+    path : str or None
+    start : int or None
+        Where the chunk begins: a byte for text, a row for Parquet and tables.
+    row : int or None
+        Row within the chunk, from 0.
+    column : str or None
+    """
+
+    path: str | None = None
+    start: int | None = None
+    row: int | None = None
+    column: str | None = None
+
+
+class SchemaError(ReadError):
+    """A value that does not fit the schema that was frozen before the run (`.value`)."""
+
+    value: Any = None
+
+
+class SourceChanged(ReadError):  # noqa: N818 - says what is the matter
+    """A file that is no longer the one that was planned."""
+
+
+class ReduceError(TaskinityDataError, ValueError):
+    """Partials that can't be combined, or an answer that its type can't hold."""
+
+
+class SchedulerError(TaskinityDataError, RuntimeError):
+    """No such scheduler, or workers that can't run this flow."""
+
+
+class SettingsError(TaskinityDataError, ValueError):
+    """A setting or option whose value can't be understood."""
+
+
+class LedgerError(TaskinityDataError, RuntimeError):
+    """Bytes or rows that don't add up."""
+
+
+class ResumeError(TaskinityDataError, ValueError):
+    """A run that can't be continued."""
+
+
+class FlowFailed(TaskinityDataError, RuntimeError):  # noqa: N818 - the published name
+    """A run that ended without its answer; `.run` holds all that is known of it."""
+
+    run: Any = None

@@ -1,0 +1,124 @@
+"""What a run says while it goes, as frozen events, and the protocol of those who listen.
+
+It knows nothing of what an observer does: progress bars, dashboards, journals and logs are all
+observers of the same events. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from taskinity_data.outcome import Outcome, RunStatus
+
+__all__ = [
+    "ChunkFinished",
+    "ChunkSubmitted",
+    "Event",
+    "FanOutGrew",
+    "Observer",
+    "RunFinished",
+    "RunStarted",
+    "SchedulerChanged",
+    "SizeChanged",
+    "TaskFinished",
+    "TaskStarted",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a run, at a time."""
+
+    run_id: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """A run begins. `tasks` are the flow's names in the order in which they can run."""
+
+    flow: str
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerChanged(Event):
+    """Who runs the tasks from now on, with how many workers, and why."""
+
+    scheduler: str
+    workers: int
+    reason: str
+    dashboard_link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStarted(Event):
+    """A task, or a fan-out, begins."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFinished(Event):
+    """A task ended, or a fan-out with all its chunks; `outcome` is None for a fan-out."""
+
+    task: str
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutGrew(Event):
+    """What is known by now of a fan-out's size: totals are estimates until `is_final`."""
+
+    task: str
+    chunks: int
+    nbytes: int
+    rows: int | None
+    is_final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSubmitted(Event):
+    """A chunk was handed to a worker's queue."""
+
+    task: str
+    key: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFinished(Event):
+    """A chunk ended, one way or the other."""
+
+    task: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class SizeChanged(Event):
+    """Chunks not yet cut get another size from now on."""
+
+    task: str
+    target_nbytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(Event):
+    """A run ended."""
+
+    status: RunStatus
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Who listens to a run. Called in the driver's thread, in the order of the events.
+
+    An observer that raises is dropped for the rest of the run with a logged warning; it never
+    costs the run.
+    """
+
+    def on_event(self, event: Event) -> None:
+        """Take notice of `event`; must return at once."""

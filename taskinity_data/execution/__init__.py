@@ -1,0 +1,1 @@
+"""By whom, and what when it goes wrong: worker wrapper, graph, clusters, driver."""

@@ -1,0 +1,149 @@
+"""Which strategy runs a flow where the user named none, and when another one pays.
+
+It starts in threads of this process, and looks at the measured time of the first chunks: where
+what is left takes much longer than a pool takes to start, local processes take over. It knows
+nothing of what the chunks are.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import BindError
+from taskinity_data.execution.clusters import current_client, open_strategy
+from taskinity_data.execution.shipping import pack_job
+from taskinity_data.execution.strategies import ThreadStrategy
+from taskinity_data.machine import count_cores, share_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.execution.strategies import Strategy
+
+__all__ = ["Chooser"]
+
+_log = logging.getLogger(__name__)
+
+POOL_PAYS_S = 3.0
+"""What must be left, in seconds of threads that may hold each other up, for a pool of processes to
+be started: a local Dask cluster takes 0.7 s until its first task (two cores, Dask 2026.8), and
+functions that hold Python's lock gain at most what cores there are."""
+
+
+class Chooser:
+    """Holds the strategy of a run, and changes it where that pays.
+
+    Parameters
+    ----------
+    scheduler : see `run_flow`
+    workers, memory_nbytes : int, optional
+    stays_in_threads : bool
+        All that runs are built-in reducers, whose kernels release Python's lock.
+    announce : callable
+        Takes (strategy, reason) at the start and at each change.
+    """
+
+    def __init__(
+        self,
+        scheduler: Any,
+        workers: int | None,
+        memory_nbytes: int | None,
+        *,
+        stays_in_threads: bool,
+        announce: Callable[[Strategy, str], None],
+    ) -> None:
+        self._workers = workers
+        self._memory_nbytes = memory_nbytes
+        self._announce = announce
+        self._may_change = False
+        self._starting: threading.Thread | None = None
+        self._started: list[Strategy | BaseException] = []
+        self._paths: list[str] = []
+        if scheduler is None and (client := current_client()) is not None:
+            scheduler, reason = client, "the current Dask client"
+        elif scheduler is not None:
+            reason = "asked for"
+        if scheduler is not None:
+            self.strategy = open_strategy(scheduler, workers, memory_nbytes)
+        else:
+            count = workers or count_cores()
+            self.strategy = ThreadStrategy(count, memory_nbytes or share_memory(count))
+            if stays_in_threads:
+                reason = "built-in reducers release Python's lock"
+            elif count == 1:
+                reason = "one worker needs no pool"
+            else:
+                reason = "until the first chunks show whether processes pay"
+                self._may_change = True
+        self._owned = [self.strategy]
+        self.reason = reason
+        announce(self.strategy, reason)
+
+    def check_files(self, paths: Sequence[str]) -> None:
+        """Let every worker see whether it has the library, and `paths`."""
+        self._paths += [path for path in paths if path not in self._paths]
+        self.strategy.check(self._paths)
+
+    def consider(self, fan_out: FanOut, wake: Callable[[], None]) -> None:
+        """Look at the time that is left, and start processes where they pay.
+
+        `wake` is called, from another thread, when they are ready for `refresh`.
+        """
+        if not self._may_change:
+            return
+        left_s = fan_out.estimate_remaining_s()
+        if left_s is None:
+            return
+        if left_s / self.strategy.workers < POOL_PAYS_S:
+            self.reason = (
+                f"after the first chunks {left_s / self.strategy.workers:.1f} s were left, too "
+                "little for processes to pay"
+            )
+            return
+        self._may_change = False
+        try:
+            pack_job(fan_out.job)
+        except BindError as error:
+            _log.info("staying in threads: %s", error)
+            self.reason = f"processes would pay, but {error}"
+            return
+        self._left_s = left_s
+        self._starting = threading.Thread(
+            target=self._start, args=(wake,), name="taskinity-start-pool"
+        )
+        self._starting.start()
+
+    def _start(self, wake: Callable[[], None]) -> None:
+        try:
+            strategy = open_strategy("processes", self._workers, self._memory_nbytes)
+            strategy.check(self._paths)
+            self._started.append(strategy)
+        except Exception as error:  # noqa: BLE001 - threads go on; told below
+            self._started.append(error)
+        wake()
+
+    def refresh(self) -> None:
+        """Change to the processes once they have started."""
+        if not self._started:
+            return
+        started = self._started.pop()
+        self._starting = None
+        if isinstance(started, BaseException):
+            _log.warning("staying in threads: no local processes (%s)", started)
+            self.reason = f"processes would pay, but did not start: {started}"
+            return
+        self._owned.append(started)
+        self.strategy = started
+        self.reason = f"{self._left_s:.0f} s of work were left after the first chunks"
+        self._announce(started, self.reason)
+
+    def close(self) -> None:
+        """End all that was started."""
+        if self._starting is not None:
+            self._starting.join()
+            self._owned += [one for one in self._started if not isinstance(one, BaseException)]
+        for strategy in reversed(self._owned):
+            strategy.close()

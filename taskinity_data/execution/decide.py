@@ -1,0 +1,108 @@
+"""What a policy says of a failed attempt: pure, with the random draw passed in.
+
+It knows no clock, no worker and no chunk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskinity_data.policy import Value
+
+if TYPE_CHECKING:
+    from taskinity_data.outcome import Failure
+    from taskinity_data.policy import Policy
+
+__all__ = ["Fail", "Fallback", "Retry", "Skip", "decide"]
+
+_REPEATING = frozenset(
+    {
+        "builtins.TypeError",
+        "builtins.NameError",
+        "builtins.AttributeError",
+        "builtins.ImportError",
+        "builtins.FileNotFoundError",
+        "builtins.KeyError",
+        "builtins.SyntaxError",
+        "builtins.NotImplementedError",
+        "taskinity_data.errors.SchemaError",
+        "taskinity_data.errors.SourceChanged",
+        "taskinity_data.errors.ReduceError",
+        "taskinity_data.errors.PlanError",
+        "taskinity_data.errors.BindError",
+    }
+)
+"""Errors that come again however often one tries: code and schema mistakes, a missing column
+(KeyError) or file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again after `delay_s` seconds."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Let the task's fallback stand in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Go on without this result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """It failed; the run's threshold says what that means."""
+
+
+def decide(
+    policy: Policy, failure: Failure, attempt: int, draw: float, is_fallback: bool = False
+) -> Retry | Fallback | Skip | Fail:
+    """What is to be done about `failure`.
+
+    Parameters
+    ----------
+    policy : Policy
+        Of the task that failed.
+    failure : Failure
+    attempt : int
+        The number of the attempt that failed, from 1.
+    draw : float
+        A random number from 0 to 1: full jitter [1]_.
+    is_fallback : bool
+        Whether it was the fallback that failed.
+
+    References
+    ----------
+    .. [1] M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    if not is_fallback and attempt <= policy.retries and _is_retryable(policy, failure):
+        ceiling_s = min(policy.max_delay_s, policy.retry_delay_s * 2.0 ** min(attempt - 1, 64))
+        return Retry(draw * ceiling_s)
+    if policy.on_error == "skip":
+        return Skip()
+    if policy.on_error == "fail" or is_fallback:
+        return Fail()
+    return Fallback()
+
+
+def _is_retryable(policy: Policy, failure: Failure) -> bool:
+    if any(_is_a(failure, kind) for kind in policy.give_up_on):
+        return False
+    if policy.retry_on is not None:
+        return any(_is_a(failure, kind) for kind in policy.retry_on)
+    return not _REPEATING.intersection(failure.ancestry)
+
+
+def _is_a(failure: Failure, kind: type[BaseException]) -> bool:
+    # By name, because an exception's class may have travelled by value.
+    return f"{kind.__module__}.{kind.__qualname__}" in failure.ancestry
+
+
+def needs_fallback(policy: Policy) -> bool:
+    """Whether `policy` names something that stands in for a failed task."""
+    return isinstance(policy.on_error, Value) or policy.on_error not in ("fail", "skip", "bisect")

@@ -1,0 +1,438 @@
+"""Runs the stages of a flow: keeps a window of batches in flight, and decides what failures mean.
+
+It knows nothing of who draws its events, of files or of formats: fan-outs come from a function that
+it is given, and the strategy says where items run.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data import events
+from taskinity_data.errors import LedgerError, TaskinityDataError
+from taskinity_data.execution.decide import Fallback, Retry, Skip, decide
+from taskinity_data.execution.fan_out import FanOut, merge_attempts
+from taskinity_data.execution.process import Item, Job, describe_failure
+from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrategy
+from taskinity_data.execution.window import Batch, Window
+from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from taskinity_data.execution.choose import Chooser
+    from taskinity_data.execution.strategies import Strategy
+    from taskinity_data.policy import Policy
+
+__all__ = ["Driver", "Work"]
+
+QUEUED = 1
+"""Batches that wait behind the running ones, a worker: enough that none runs dry while the driver
+looks elsewhere (a task's way to a worker and back is about 5 ms), and no more, because what waits
+can't be re-sized."""
+
+_POLL_S = 0.2
+"""How often a waiting driver looks up, so that Ctrl-C and time limits are noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One thing that the driver can do as soon as `needs` have their values.
+
+    Exactly one of `open` (a fan-out), `job` (a plain task) and `finish` (a reducer's last step, or
+    a plain aggregate's inputs) is what it is made of.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    open: Callable[[Mapping[str, Any], Strategy], FanOut] | None = None
+    job: Callable[[Mapping[str, Any]], Job] | None = None
+    finish: tuple[str, int] | None = None
+    is_local: bool = False
+
+
+class Driver:
+    """One run, from its first task to its last.
+
+    Parameters
+    ----------
+    run_id : str
+    works : sequence of Work
+        In an order in which they can run.
+    policies : mapping of task to Policy
+    chooser : Chooser
+        Says who runs the items, and may change its mind while the run goes.
+    emit : callable
+        Takes each event.
+    max_failures : int, float or None
+        A count, or a share from 0 to 1 of all planned chunks, that may end without a result; None
+        for each task's own default.
+    run_timeout_s : float, optional
+    seed : int
+        Of the jitter of retries.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        works: Sequence[Work],
+        policies: Mapping[str, Policy],
+        chooser: Chooser,
+        emit: Callable[[events.Event], None],
+        *,
+        max_failures: float | None = None,
+        run_timeout_s: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.run_id = run_id
+        self.values: dict[str, Any] = {}
+        self.outcomes: list[tuple[Item | None, Outcome]] = []
+        self.fan_outs: dict[str, FanOut] = {}
+        self.skipped: set[str] = set()
+        self.status = RunStatus.COMPLETED
+        self.stop_reason: str | None = None
+        self.cause: BaseException | None = None
+        self.seconds = {"plan": 0.0, "combine": 0.0, "wait": 0.0}
+        self._waiting = deque(works)
+        self._policies = policies
+        self._chooser = chooser
+        self._emit = emit
+        self._max_failures = max_failures
+        self._deadline_s = None if run_timeout_s is None else time.monotonic() + run_timeout_s
+        self._run_timeout_s = run_timeout_s
+        self._random = Random(seed)  # noqa: S311 - jitter
+        self._window = Window()
+        self._retries: list[tuple[float, int, Batch, Item]] = []
+        self._before: dict[tuple[str, int], Outcome] = {}
+        self._active: dict[str, FanOut] = {}
+        self._single: dict[str, Work] = {}
+        self._failed: dict[str, int] = {}
+        self._local: Strategy | None = None
+        self._ticket = 0
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run to the end; what came of it stands in the attributes.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Ctrl-C, after all that was started is cancelled; the attributes hold what was done.
+        """
+        try:
+            while True:
+                self._start_ready()
+                self._fill()
+                if not self._window and not self._retries:
+                    if self._is_over():
+                        break
+                    continue
+                self._wait()
+                self._check_deadline()
+        except KeyboardInterrupt:
+            self.status = RunStatus.INTERRUPTED
+            self.stop_reason = "interrupted"
+            self._window.cancel()
+            raise
+        except BaseException:
+            self.status = RunStatus.FAILED
+            self._window.cancel()
+            raise
+        finally:
+            if self._local is not None:
+                self._local.close()
+        if self.status is RunStatus.COMPLETED and self._has_losses():
+            self.status = RunStatus.PARTIAL
+
+    def _is_over(self) -> bool:
+        if self.stop_reason is not None:
+            return True
+        return not self._waiting and not self._active and not self._single
+
+    def _has_losses(self) -> bool:
+        return any(
+            outcome.status is not Status.COMPLETED or outcome.is_fallback
+            for _, outcome in self.outcomes
+        )
+
+    # -- starting ------------------------------------------------------------------------------
+
+    def _start_ready(self) -> None:
+        progressed = True
+        while progressed and self.stop_reason is None:
+            progressed = False
+            for work in list(self._waiting):
+                if any(need in self.skipped for need in work.needs):
+                    self._waiting.remove(work)
+                    self._skip(work)
+                    progressed = True
+                elif all(need in self.values for need in work.needs):
+                    self._waiting.remove(work)
+                    self._start(work)
+                    progressed = True
+                if self.stop_reason is not None:
+                    return
+
+    def _skip(self, work: Work) -> None:
+        """A task whose input was skipped is skipped with it."""
+        self.skipped.add(work.name)
+        outcome = Outcome(work.name, _key(self.run_id, work.name), Status.SKIPPED)
+        self.outcomes.append((None, outcome))
+        self._emit(events.TaskFinished(self.run_id, time.time(), work.name, outcome))
+
+    def _start(self, work: Work) -> None:
+        if work.finish is not None:
+            source, number = work.finish
+            self._finish_reducer(work.name, self.fan_outs[source], number)
+            return
+        self._emit(events.TaskStarted(self.run_id, time.time(), work.name))
+        try:
+            strategy = self._chooser.strategy
+            if work.open is not None:
+                at = time.perf_counter()
+                fan_out = work.open(self.values, strategy)
+                self.seconds["plan"] += time.perf_counter() - at
+                self.fan_outs[work.name] = fan_out
+                self._active[work.name] = fan_out
+                return
+            assert work.job is not None
+            job = work.job(self.values)
+        except TaskinityDataError as error:
+            self._fail(f"{work.name}: {error}", error)
+            return
+        self._single[work.name] = work
+        item = Item(key=_key(self.run_id, work.name))
+        self._submit(self._local_strategy() if work.is_local else strategy, work.name, job, [item])
+
+    def _local_strategy(self) -> Strategy:
+        """Where a plain aggregate runs: here, because its list is here already."""
+        if isinstance(self._chooser.strategy, SynchronousStrategy):
+            return self._chooser.strategy
+        if self._local is None:
+            self._local = ThreadStrategy(1)
+        return self._local
+
+    # -- the window ----------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        if self.stop_reason is not None:
+            return
+        now = time.monotonic()
+        while self._retries and self._retries[0][0] <= now:
+            _, _, batch, item = heapq.heappop(self._retries)
+            where = self._chooser.strategy if batch.strategy is not self._local else self._local
+            self._submit(where, batch.name, batch.job, [item])
+        self._chooser.refresh()
+        strategy = self._chooser.strategy
+        window = strategy.workers + (QUEUED * strategy.workers if strategy.workers > 1 else 0)
+        if isinstance(strategy, SynchronousStrategy):
+            window = 1
+        busy = self._window.count(strategy)
+        turns = deque(self._active.values())
+        while turns and busy < window and self.stop_reason is None:
+            fan_out = turns.popleft()
+            if self._hand_out(fan_out, strategy):
+                turns.append(fan_out)
+            busy += 1
+
+    def _hand_out(self, fan_out: FanOut, strategy: Strategy) -> bool:
+        """Submit one batch; False where the fan-out has no items left."""
+        at = time.perf_counter()
+        try:
+            items = fan_out.take_batch(strategy.workers)
+        except TaskinityDataError as error:
+            self._fail(f"{fan_out.name}: {error}", error)
+            return False
+        finally:
+            self.seconds["plan"] += time.perf_counter() - at
+        if items:
+            self._submit(strategy, fan_out.name, fan_out.job, items)
+        self._emit(
+            events.FanOutGrew(
+                self.run_id,
+                time.time(),
+                fan_out.name,
+                fan_out.given,
+                fan_out.total_nbytes,
+                fan_out.total_rows,
+                fan_out.is_cut,
+            )
+        )
+        if fan_out.is_done:
+            self._finish_fan_out(fan_out)
+        return bool(items) and not fan_out.is_cut
+
+    def _submit(self, strategy: Strategy, name: str, job: Job, items: list[Item]) -> None:
+        for item in items:
+            self._emit(events.ChunkSubmitted(self.run_id, time.time(), name, item.key, item.nbytes))
+        self._ticket += 1
+        key = f"{name}-{_key(self.run_id, items[0].key, str(self._ticket))}"
+        self._window.submit(Batch(name, items, strategy, job), key)
+
+    # -- what comes back -----------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """Take in what is done; wait for the first of it at most until the next retry."""
+        timeout_s = _POLL_S
+        if self._retries:
+            timeout_s = min(timeout_s, max(0.0, self._retries[0][0] - time.monotonic()))
+        at = time.perf_counter()
+        found = self._window.wait(timeout_s)
+        self.seconds["wait"] += time.perf_counter() - at
+        for batch, outcomes in found:
+            self._take_in(batch, outcomes)
+
+    def _take_in(self, batch: Batch, found: list[Outcome] | BaseException) -> None:
+        if isinstance(found, BaseException):
+            if self.stop_reason is not None:
+                return
+            found = [_lost(batch, item, found) for item in batch.items]
+        for item, outcome in zip(batch.items, found, strict=True):
+            self._judge(batch, item, outcome)
+
+    def _judge(self, batch: Batch, item: Item, outcome: Outcome) -> None:
+        name = batch.name
+        outcome = merge_attempts(self._before.pop((name, item.position), None), outcome)
+        failure = outcome.failure
+        if failure is None:
+            self._end(batch, item, outcome)
+            return
+        policy = self._policies.get(outcome.task) or self._policies[name]
+        is_fallback = item.fallback is not None
+        verdict = decide(policy, failure, item.attempt, self._random.random(), is_fallback)
+        if self.stop_reason is None and isinstance(verdict, Retry | Fallback):
+            delay_s = verdict.delay_s if isinstance(verdict, Retry) else 0.0
+            stand_in = outcome.task if isinstance(verdict, Fallback) else item.fallback
+            self._before[name, item.position] = outcome
+            self._ticket += 1
+            item = replace(item, attempt=item.attempt + 1, fallback=stand_in)
+            at_s = time.monotonic() + delay_s
+            heapq.heappush(self._retries, (at_s, self._ticket, batch, item))
+            return
+        status = Status.SKIPPED if isinstance(verdict, Skip) else Status.FAILED
+        self._end(batch, item, replace(outcome, status=status))
+
+    def _end(self, batch: Batch, item: Item, outcome: Outcome) -> None:
+        fan_out = self._active.get(batch.name)
+        if fan_out is None:
+            self._end_single(batch.name, outcome)
+            return
+        at = time.perf_counter()
+        try:
+            fan_out.end(item, outcome, not batch.strategy.crosses_processes)
+        except TaskinityDataError as error:
+            self._fail(f"{batch.name}: {error}", error)
+        except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
+            self._fail(f"{batch.name}: combining raised {describe_failure(error)}", error)
+        self.seconds["combine"] += time.perf_counter() - at
+        self._book(item, outcome)
+        self._emit(events.ChunkFinished(self.run_id, time.time(), batch.name, outcome))
+        if outcome.status is not Status.COMPLETED:
+            self._failed[batch.name] = self._failed.get(batch.name, 0) + 1
+            self._check_threshold(fan_out, outcome)
+        if self.stop_reason is None:
+            self._chooser.consider(fan_out, self._window.wake)
+            if fan_out.is_done:
+                self._finish_fan_out(fan_out)
+
+    def _book(self, item: Item | None, outcome: Outcome) -> None:
+        # The value lives in the tree or among the results; the account must not hold it too.
+        self.outcomes.append((item, replace(outcome, value=None)))
+
+    def _end_single(self, name: str, outcome: Outcome) -> None:
+        work = self._single.pop(name)
+        self._book(None, outcome)
+        self._emit(
+            events.TaskFinished(self.run_id, time.time(), name, replace(outcome, value=None))
+        )
+        if outcome.status is Status.COMPLETED:
+            self.values[work.name] = outcome.value[1]
+        elif outcome.status is Status.SKIPPED:
+            self.skipped.add(work.name)
+        else:
+            failure = outcome.failure
+            self._fail(f"{name} failed: {failure}", failure.error if failure else None)
+
+    def _finish_fan_out(self, fan_out: FanOut) -> None:
+        del self._active[fan_out.name]
+        if fan_out.job.keeps_result:
+            self.values[fan_out.name] = list(fan_out.results.values())
+        else:
+            self.values[fan_out.name] = None
+        try:
+            fan_out.prove()
+        except LedgerError as error:
+            self._fail(f"{fan_out.name}: {error}", error)
+        self._emit(events.TaskFinished(self.run_id, time.time(), fan_out.name))
+
+    def _finish_reducer(self, name: str, fan_out: FanOut, number: int) -> None:
+        started_s, at = time.time(), time.perf_counter()
+        self._emit(events.TaskStarted(self.run_id, started_s, name))
+        failure = None
+        try:
+            self.values[name] = fan_out.finish(number)
+        except Exception as error:  # noqa: BLE001 - a user's finish may raise anything
+            failure = describe_failure(error)
+            self._fail(f"{name} failed: {failure}", error)
+        took_s = time.perf_counter() - at
+        self.seconds["combine"] += took_s
+        attempt = Attempt(1, started_s, took_s, "driver", partial_s=took_s, failure=failure)
+        status = Status.COMPLETED if failure is None else Status.FAILED
+        outcome = Outcome(name, _key(self.run_id, name), status, (attempt,))
+        self._book(None, outcome)
+        self._emit(events.TaskFinished(self.run_id, time.time(), name, outcome))
+
+    # -- stopping ------------------------------------------------------------------------------
+
+    def _check_threshold(self, fan_out: FanOut, outcome: Outcome) -> None:
+        failed = self._failed[fan_out.name]
+        allowed = self._max_failures
+        if allowed is None:
+            if outcome.status is Status.SKIPPED:
+                return
+            allowed = 0
+        elif isinstance(allowed, float):
+            total = fan_out.expect_items()
+            if total is None:
+                return
+            allowed = int(allowed * total)
+        if failed > allowed:
+            failure = outcome.failure
+            more = (
+                "" if allowed == 0 else f" ({failed} chunks failed, max_failures allows {allowed})"
+            )
+            self._fail(
+                f"{outcome.task} failed: {failure}{more}", failure.error if failure else None
+            )
+
+    def _check_deadline(self) -> None:
+        if self._deadline_s is not None and time.monotonic() > self._deadline_s:
+            self._fail(
+                f"the run took longer than run_timeout ({self._run_timeout_s:g} s)",
+                TimeoutError(f"run_timeout of {self._run_timeout_s:g} s"),
+            )
+
+    def _fail(self, reason: str, cause: BaseException | None) -> None:
+        if self.stop_reason is None:
+            self.stop_reason, self.cause = reason, cause
+            self.status = RunStatus.FAILED
+            self._retries.clear()
+            self._window.cancel()
+
+
+def _lost(batch: Batch, item: Item, error: BaseException) -> Outcome:
+    """What became of an item whose batch never came back."""
+    now = time.time()
+    attempt = Attempt(item.attempt, now, 0.0, "unknown", failure=describe_failure(error))
+    return Outcome(batch.name, item.key, Status.FAILED, (attempt,), nbytes=item.nbytes)
+
+
+def _key(*parts: str) -> str:
+    return blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

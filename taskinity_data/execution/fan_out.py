@@ -1,0 +1,282 @@
+"""The state of one fan-out: which items are still to be handed out, what came back, the account.
+
+It knows nothing of workers or futures: the driver asks it for items and tells it outcomes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.aggregation.tree import ABSENT, OrderedTree
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.plan import check_tiling
+from taskinity_data.chunks.sizing import Learner, Observation, Size
+from taskinity_data.errors import LedgerError
+from taskinity_data.execution.process import Item
+from taskinity_data.outcome import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from taskinity_data.chunks.chunk import Piece
+    from taskinity_data.execution.process import Job
+    from taskinity_data.outcome import Outcome
+
+__all__ = ["PLACES", "FanOut", "Ledger", "chunk_items", "list_items", "merge_attempts"]
+
+PLACES = ("processed", "fallback", "quarantined", "skipped", "failed", "not_run", "filtered")
+"""Where what was planned can have gone."""
+
+
+def chunk_items(chunks: Iterable[Chunk]) -> Iterator[Item]:
+    """An item for each chunk, in order."""
+    for position, chunk in enumerate(chunks):
+        yield Item(key=chunk.key, data=chunk, position=position)
+
+
+def list_items(values: Sequence[Any], width: int | None) -> Iterator[Item]:
+    """An item for each value, or `width` slices of nearly equal length where that is given."""
+    if width is None:
+        pieces: list[Any] = list(values)
+    else:
+        ends = [len(values) * number // width for number in range(width + 1)]
+        pieces = [list(values[a:b]) for a, b in pairwise(ends)]
+    yield from same_items(pieces)
+
+
+def same_items(pieces: Sequence[Any]) -> Iterator[Item]:
+    """An item for each of `pieces` as it is, named by its place."""
+    for position, value in enumerate(pieces):
+        key = blake2b(f"item {position} of {len(pieces)}".encode(), digest_size=16).hexdigest()
+        yield Item(key=key, data=value, position=position)
+
+
+def merge_attempts(before: Outcome | None, outcome: Outcome) -> Outcome:
+    """`outcome` with the attempts that went before it."""
+    if before is None:
+        return outcome
+    return replace(outcome, attempts=(*before.attempts, *outcome.attempts))
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Bytes and rows by what became of them; rows are unknown from the first unknown count on."""
+
+    nbytes: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
+    rows_are_known: bool = True
+
+    def enter(self, chunk: Chunk, outcome: Outcome) -> None:
+        """Book what became of `chunk`."""
+        place = _place(outcome)
+        self.nbytes[place] += chunk.nbytes
+        if chunk.rows is None:
+            self.rows_are_known = False
+        if outcome.status is Status.COMPLETED and outcome.rows is not None:
+            self.rows[place] += outcome.rows
+            self.rows["filtered"] += outcome.filtered or 0
+        else:
+            self.rows[place] += chunk.rows or 0
+
+
+def _place(outcome: Outcome) -> str:
+    if outcome.status is Status.COMPLETED:
+        return "fallback" if outcome.is_fallback else "processed"
+    return "skipped" if outcome.status is Status.SKIPPED else "failed"
+
+
+class FanOut:
+    """One fan-out while it runs.
+
+    Parameters
+    ----------
+    job : Job
+    items : iterator of Item
+        Pulled one by one, so that a plan can be streamed and sizes can change on the way.
+    extents : sequence of Piece
+        All data of each file, which the chunks must tile; empty where items are no chunks.
+    total_nbytes : int
+        Planned bytes of all items together; 0 where items are no chunks.
+    total_rows : int or None
+        Rows of all items together, None where unknown.
+    total_items : int or None
+        None while that depends on sizes.
+    learner : Learner
+        Learns what a chunk costs, for batches and for sizes.
+    adapts : bool
+        Whether sizes follow what is learned; otherwise they were given.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        items: Iterator[Item],
+        *,
+        extents: Sequence[Piece] = (),
+        total_nbytes: int = 0,
+        total_rows: int | None = None,
+        total_items: int | None = None,
+        learner: Learner,
+        adapts: bool = False,
+    ) -> None:
+        self.name = job.task
+        self.job = job
+        self.extents = tuple(extents)
+        self.total_nbytes = total_nbytes
+        self.total_rows = total_rows
+        self.ledger = Ledger()
+        self.chunks: list[Chunk] = []
+        self.sizes: list[tuple[int, Size]] = []
+        self.is_cut = False
+        self.cut_nbytes = 0
+        self.given = 0
+        self.ended = 0
+        self._items = items
+        self._total_items = total_items
+        self._learner = learner
+        self._adapts = adapts
+        self._workers = 1
+        self._trees = tuple(OrderedTree(reducer.combine) for reducer in job.reducers)
+        self._results: dict[int, Any] = {}
+        self._seconds = 0.0
+        self._ended_weight = 0
+        if not adapts:
+            self.sizes.append((0, learner.first))
+
+    # -- handing out ---------------------------------------------------------------------------
+
+    def take_batch(self, workers: int) -> list[Item]:
+        """The next items that travel together; empty only at the end."""
+        self._workers = workers
+        batch = self._take(1)
+        if batch and self._learner.count:
+            size = self._learner.batch_size(_weight(batch[0]), self._remaining_weight(), workers)
+            batch += self._take(size - 1)
+        return batch
+
+    def _take(self, count: int) -> list[Item]:
+        taken: list[Item] = []
+        while len(taken) < count and not self.is_cut:
+            item = next(self._items, None)
+            if item is None:
+                self.is_cut = True
+                for tree in self._trees:
+                    tree.close(self.given)
+                break
+            self.given += 1
+            self.cut_nbytes += item.nbytes
+            if isinstance(item.data, Chunk):
+                self.chunks.append(item.data)
+            taken.append(item)
+        return taken
+
+    def next_target(self) -> Size:
+        """The size of the next chunk, as far as is known by now."""
+        remaining = max(0, self.total_nbytes - self.cut_nbytes)
+        size = self._learner.next_size(remaining, self._workers, self.given - self.ended)
+        if not self.sizes or self.sizes[-1][1].target_nbytes != size.target_nbytes:
+            self.sizes.append((self.given, size))
+        return size
+
+    def _remaining_weight(self) -> int | None:
+        if self.total_nbytes:
+            return max(0, self.total_nbytes - self.cut_nbytes)
+        return None if self._total_items is None else self._total_items - self.given
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every item has ended."""
+        return self.is_cut and self.given == self.ended
+
+    def expect_items(self) -> float | None:
+        """How many items there will be: exact once all are cut, before that at today's sizes."""
+        if self.is_cut:
+            return self.given
+        if self._total_items is not None:
+            return self._total_items
+        return self.given * self.total_nbytes / self.cut_nbytes if self.cut_nbytes else None
+
+    # -- what came back ------------------------------------------------------------------------
+
+    def end(self, item: Item, outcome: Outcome, shares_process: bool) -> None:
+        """Take the last word on `item`.
+
+        `shares_process` says that other items ran in the same process, so that its peak of memory
+        is not this item's.
+        """
+        self.ended += 1
+        self._seconds += outcome.duration_s
+        self._ended_weight += _weight(item)
+        if isinstance(item.data, Chunk):
+            self.ledger.enter(item.data, outcome)
+        completed = outcome.status is Status.COMPLETED
+        if completed:
+            attempt = outcome.attempts[-1]
+            memory = attempt.memory_nbytes if shares_process else attempt.peak_nbytes
+            self._learner = self._learner.observe(
+                Observation(_weight(item), attempt.duration_s, memory if item.nbytes else None)
+            )
+        partials, result = outcome.value if completed else ((), None)
+        for number, tree in enumerate(self._trees):
+            tree.add((item.position,), partials[number] if completed else ABSENT)
+        if self.job.keeps_result and completed:
+            self._results[item.position] = result
+
+    def estimate_remaining_s(self) -> float | None:
+        """Seconds of one worker that are left, None before anything ended or was counted."""
+        expected = self.total_nbytes or self._total_items
+        if not self._ended_weight or not expected:
+            return None
+        return self._seconds / self._ended_weight * max(0, expected - self._ended_weight)
+
+    def finish(self, number: int) -> Any:
+        """The answer of the reducer with that number."""
+        return self.job.reducers[number].finish(self._trees[number].result())
+
+    @property
+    def results(self) -> dict[int, Any]:
+        """The results of the items that have one, by position."""
+        return {position: self._results[position] for position in sorted(self._results)}
+
+    def account(self) -> dict[str, dict[str, int | None]]:
+        """Bytes and rows: planned, and by what became of them; None where unknown."""
+        planned_rows = self.planned_rows
+        rows: dict[str, int | None] = {"planned": planned_rows}
+        nbytes: dict[str, int | None] = {"planned": self.total_nbytes}
+        for place in PLACES:
+            nbytes[place] = self.ledger.nbytes[place]
+            rows[place] = self.ledger.rows[place]
+        nbytes["not_run"] = self.total_nbytes - self.ledger.nbytes.total()
+        if planned_rows is not None:
+            rows["not_run"] = planned_rows - self.ledger.rows.total()
+        elif not self.is_done:
+            rows["not_run"] = None
+        return {"bytes": nbytes, "rows": rows}
+
+    @property
+    def planned_rows(self) -> int | None:
+        """Rows of all items, as the footers or the cut pass have counted them."""
+        if self.total_rows is not None or not self.is_cut or not self.chunks:
+            return self.total_rows
+        rows = [chunk.rows for chunk in self.chunks]
+        return None if None in rows else sum(count for count in rows if count is not None)
+
+    def prove(self) -> None:
+        """Raise `LedgerError` unless the chunks tile every file and each is accounted for."""
+        if self.extents:
+            check_tiling(self.extents, self.chunks)
+        for unit, booked in self.account().items():
+            if booked["planned"] is not None and booked["not_run"] != 0:
+                raise LedgerError(
+                    f"{self.name}: {booked['planned']:,} {unit} were planned, but not all are "
+                    f"accounted for ({booked}); please report this as a bug"
+                )
+
+
+def _weight(item: Item) -> int:
+    """What an item counts for: its bytes, or one."""
+    return item.nbytes or 1

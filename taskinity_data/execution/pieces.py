@@ -1,0 +1,203 @@
+"""Opens a fan-out: cuts a dataset, or takes a list apart, into the items that a job is done to.
+
+It knows nothing of who runs them. Sizes follow what the run learns, unless they were given.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.dataset import Dataset, open_dataset
+from taskinity_data.chunks.plan import ChunkPlan, ChunkSize
+from taskinity_data.chunks.sizing import Learner, Size
+from taskinity_data.errors import PlanError
+from taskinity_data.execution.fan_out import FanOut, chunk_items, list_items, same_items
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskinity_data.chunks.chunk import Chunk, Piece
+    from taskinity_data.execution.process import Item, Job
+    from taskinity_data.execution.strategies import Strategy
+    from taskinity_data.flow.stages import FanOut as FanOutStage
+
+__all__ = ["PieceOptions", "open_fan_out", "plan_items"]
+
+
+@dataclass(frozen=True, slots=True)
+class PieceOptions:
+    """How fan-outs are cut.
+
+    Attributes
+    ----------
+    chunk_size : ChunkSize or None
+        Of every fan-out; None: that of its dataset.
+    default_size : ChunkSize or None
+        Where neither says one; None: sizes follow what the run learns.
+    plans : tuple of (fan-out's name, ChunkPlan)
+        Cuts to repeat.
+    only : tuple of str
+        The ranges of the one chunk to run, of whichever dataset has them; empty: all chunks.
+    """
+
+    chunk_size: ChunkSize | None = None
+    default_size: ChunkSize | None = None
+    plans: tuple[tuple[str, ChunkPlan], ...] = ()
+    only: tuple[str, ...] = ()
+
+
+def open_fan_out(
+    stage: FanOutStage, job: Job, value: Any, options: PieceOptions, strategy: Strategy
+) -> FanOut:
+    """The fan-out of `stage` over `value`.
+
+    Raises
+    ------
+    PlanError
+        `value` is nothing that can be fanned out, or can't be cut as asked for.
+    """
+    width = None if stage.width == "*" else int(stage.width)
+    if found := _as_dataset(value, stage):
+        dataset = _narrow(found, job.chains, job.reducers)
+        if options.only:
+            return _given(job, [dataset.pick(options.only)], (), "the one chunk asked for")
+        if width is not None:
+            return _divide(stage, job, dataset, width, strategy)
+        plan = dict(options.plans).get(stage.name)
+        if plan is not None:
+            return _repeat(stage, job, dataset, plan)
+        size = options.chunk_size or dataset.chunk_size or options.default_size
+        return _cut(job, dataset, size, strategy)
+    items = list(_value_items(stage, value, width))
+    learner = Learner(Size(1, f"one of {len(items)} items"))
+    return FanOut(job, iter(items), total_items=len(items), learner=learner)
+
+
+def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Iterator[Item]:
+    """The items of `stage` over `value`, cut once and for all.
+
+    Raises
+    ------
+    PlanError
+        As `open_fan_out`.
+    """
+    width = None if stage.width == "*" else int(stage.width)
+    if found := _as_dataset(value, stage):
+        dataset = _narrow(found, stage.chains, reducers)
+        return chunk_items(dataset.plan() if width is None else dataset.divide(width))
+    return _value_items(stage, value, width)
+
+
+def _value_items(stage: FanOutStage, value: Any, width: int | None) -> Iterator[Item]:
+    if isinstance(value, list | tuple | range):
+        return list_items(value, width)
+    if stage.members:
+        return same_items([value] * len(stage.members))
+    raise PlanError(
+        f"{stage.name} fans out over {type(value).__name__}, which can't be cut into pieces: give "
+        "a Dataset, a path, a DataFrame, an Arrow table, or a list"
+    )
+
+
+def _as_dataset(value: Any, stage: FanOutStage) -> Dataset | None:
+    if isinstance(value, Dataset):
+        return value
+    is_table = hasattr(value, "columns") and hasattr(value, "shape")
+    if not (isinstance(value, str | os.PathLike) or is_table):
+        return None
+    try:
+        return open_dataset(value)
+    except PlanError as error:
+        raise type(error)(f"{stage.name}: {error}") from error
+
+
+def _narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) -> Dataset:
+    """`dataset` with the columns alone that reducers look at, where no function stands between."""
+    if any(chains) or not reducers:
+        return dataset
+    names = list(dataset.schema.names)
+    wanted: set[str] = set()
+    for reducer in reducers:
+        reducer.check(names)
+        columns = reducer.columns()
+        if columns is None:
+            return dataset
+        wanted |= set(columns)
+    return dataset.select([name for name in names if name in wanted])
+
+
+def _cut(job: Job, dataset: Dataset, size: ChunkSize | None, strategy: Strategy) -> FanOut:
+    extent = dataset.extent
+    if size is not None:
+        learner = Learner(Size(size.target, "as asked for"))
+        chunks = dataset.cut(lambda: size, size)
+        return FanOut(
+            job,
+            chunk_items(chunks),
+            extents=dataset.extents,
+            total_nbytes=extent.nbytes,
+            total_rows=extent.rows,
+            learner=learner,
+        )
+    first = dataset.first_size(strategy.workers, strategy.memory_nbytes)
+    learner = Learner(first, strategy.memory_nbytes, dataset.expansion)
+
+    def next_target() -> ChunkSize:
+        return ChunkSize(fan_out.next_target().target_nbytes, "bytes")
+
+    fan_out = FanOut(
+        job,
+        chunk_items(dataset.cut(next_target, None)),
+        extents=dataset.extents,
+        total_nbytes=extent.nbytes,
+        total_rows=extent.rows,
+        learner=learner,
+        adapts=True,
+    )
+    return fan_out
+
+
+def _divide(
+    stage: FanOutStage, job: Job, dataset: Dataset, width: int, strategy: Strategy
+) -> FanOut:
+    chunks = dataset.divide(width)
+    largest = max(chunk.nbytes for chunk in chunks)
+    needs = int(largest * dataset.expansion)
+    memory = strategy.memory_nbytes
+    if memory is not None and needs > memory:
+        raise PlanError(
+            f"{stage.name}: a piece of 1/{width} of the data is expected to take "
+            f"{needs / 2**30:.1f} GiB, a worker has {memory / 2**30:.1f} GiB. Write "
+            f"{stage.name}[*] to let the pieces be sized"
+        )
+    return _given(job, chunks, dataset.extents, f"1/{width} of the data, as the flow says")
+
+
+def _repeat(stage: FanOutStage, job: Job, dataset: Dataset, plan: ChunkPlan) -> FanOut:
+    """The cuts of `plan`, which must be one of `dataset`, and whole."""
+    if dataset.sources != tuple(extent.file for extent in plan.extents):
+        raise PlanError(
+            f"{stage.name}: the plan given is of other files, or they changed since; plan again"
+        )
+    if any(chunk.reader.identity() != dataset.reader.identity() for chunk in plan):
+        raise PlanError(
+            f"{stage.name}: the plan given was made with other reader options, columns or schema"
+        )
+    plan.ledger()
+    return _given(job, plan.chunks, dataset.extents, f"as in the plan given ({plan.reason})")
+
+
+def _given(job: Job, chunks: Sequence[Chunk], extents: Sequence[Piece], reason: str) -> FanOut:
+    rows = [chunk.rows for chunk in chunks]
+    nbytes = sum(chunk.nbytes for chunk in chunks)
+    return FanOut(
+        job,
+        chunk_items(chunks),
+        extents=extents,
+        total_nbytes=nbytes,
+        total_rows=None if None in rows else sum(row for row in rows if row is not None),
+        total_items=len(chunks),
+        learner=Learner(Size(max(1, nbytes // max(1, len(chunks))), reason)),
+    )

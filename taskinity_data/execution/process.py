@@ -1,0 +1,308 @@
+"""Runs a chunk's functions where the chunk is, and returns an Outcome, whatever user code does.
+
+It knows nothing of schedulers, retries or other chunks; what it is asked to do comes as a `Job`,
+what to do it on as an `Item`. It never raises for what a user's function did.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.errors import TaskinityDataError
+from taskinity_data.outcome import Attempt, Failure, Outcome, Status
+from taskinity_data.policy import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+__all__ = ["Item", "Job", "Step", "describe_failure", "run_item", "run_items"]
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
+_MACHINERY = (
+    _PACKAGE,
+    f"{os.sep}distributed{os.sep}",
+    f"{os.sep}concurrent{os.sep}futures{os.sep}",
+)
+
+_MAX_PICKLED_ERROR = 1 << 20
+"""An exception larger than this stays on the worker; its text travels all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One function, with everything but its first input.
+
+    `kind` says as what the function wants a chunk; `takes_piece` whether it gets the chunk, the
+    item or the step before's result as its first input (a plain task does not); `leading` and
+    `arguments` are the values of its other parameters, by position and by name.
+    """
+
+    task: str
+    function: Callable[..., Any]
+    kind: str = "pandas"
+    takes_piece: bool = True
+    leading: tuple[Any, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    fallback: Step | Value | None = None
+    validate_input: Any = None
+    validate_output: Any = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is done to each item: it passes through a chain of steps, then through `reducers`.
+
+    Attributes
+    ----------
+    task : str
+    chains : tuple of tuple of Step
+        One for all items, or one for each position (the numbered siblings).
+    kind : str
+        As what a chunk is read where its chain is empty.
+    reducers : tuple of Reducer
+    keeps_result : bool
+        Whether the last step's result itself is part of the outcome's value, which is the pair
+        (partials, result).
+    """
+
+    task: str
+    chains: tuple[tuple[Step, ...], ...]
+    kind: str = "pandas"
+    reducers: tuple[Any, ...] = ()
+    keeps_result: bool = True
+
+    def chain(self, position: int) -> tuple[Step, ...]:
+        """The steps of the item at `position`."""
+        return self.chains[position] if len(self.chains) > 1 else self.chains[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to do a job on: a chunk, or any value that was fanned out; None for a plain task.
+
+    `position` is its place among the fan-out's items, `attempt` counts from 1, `fallback` names
+    the task whose fallback is to stand in for it.
+    """
+
+    key: str
+    data: Any = None
+    position: int = 0
+    attempt: int = 1
+    fallback: str | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The planned size of its chunk, 0 where it is none."""
+        return self.data.nbytes if isinstance(self.data, Chunk) else 0
+
+
+def run_items(job: Job, items: Iterable[Item]) -> list[Outcome]:
+    """The outcomes of `items`, in their order."""
+    return [run_item(job, item) for item in items]
+
+
+def run_item(job: Job, item: Item) -> Outcome:
+    """What became of `item`: its value or partials, or its failure; never raises for user code.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Only in the main thread, where it is the user's Ctrl-C.
+    """
+    clock = _Clock(time.time(), time.perf_counter())
+    try:
+        value, rows, filtered = _work(job, item, clock)
+        failure = None
+    except KeyboardInterrupt as error:
+        if threading.current_thread() is threading.main_thread():
+            raise
+        value, rows, filtered, failure = None, None, None, describe_failure(error)
+    except BaseException as error:  # noqa: BLE001 - a failure is a value
+        value, rows, filtered, failure = None, None, None, describe_failure(error)
+    duration_s = time.perf_counter() - clock.begun
+    attempt = Attempt(
+        number=item.attempt,
+        started_s=clock.started_s,
+        duration_s=duration_s,
+        worker=name_worker(),
+        read_s=clock.read_s,
+        function_s=clock.function_s,
+        partial_s=clock.partial_s,
+        memory_nbytes=clock.memory_nbytes,
+        peak_nbytes=peak_nbytes(),
+        failure=failure,
+    )
+    return Outcome(
+        task=clock.task or job.task,
+        key=item.key,
+        status=Status.COMPLETED if failure is None else Status.FAILED,
+        attempts=(attempt,),
+        rows=rows,
+        filtered=filtered,
+        nbytes=item.nbytes,
+        is_fallback=item.fallback is not None and failure is None,
+        value=value,
+    )
+
+
+@dataclass(slots=True)
+class _Clock:
+    started_s: float
+    begun: float
+    read_s: float = 0.0
+    function_s: float = 0.0
+    partial_s: float = 0.0
+    memory_nbytes: int | None = None
+    task: str | None = None
+
+
+def _work(job: Job, item: Item, clock: _Clock) -> tuple[Any, int | None, int | None]:
+    chain = [_effective(step, item) for step in job.chain(item.position)]
+    first = chain[0] if chain else None
+    kind = first.kind if isinstance(first, Step) else job.kind
+    clock.task = job.chain(item.position)[0].task if chain else None
+    data, rows, filtered = item.data, None, None
+    if isinstance(data, Chunk) and kind != "chunk" and not isinstance(first, Value):
+        at = time.perf_counter()
+        try:
+            data, rows, filtered = data.load(kind)
+        finally:
+            clock.read_s = time.perf_counter() - at
+        clock.memory_nbytes = measure_nbytes(data)
+    for planned, step in zip(job.chain(item.position), chain, strict=True):
+        clock.task = planned.task
+        at = time.perf_counter()
+        try:
+            data = step.value if isinstance(step, Value) else _call(step, data)
+        finally:
+            took_s = time.perf_counter() - at
+            clock.function_s += took_s
+        if planned.timeout_s is not None and took_s > planned.timeout_s:
+            raise TimeoutError(
+                f"{planned.task} took {took_s:.3g} s, its timeout is {planned.timeout_s:g} s"
+            )
+    clock.task = None
+    result = data if job.keeps_result else None
+    at = time.perf_counter()
+    try:
+        partials = tuple(reducer.partial(data) for reducer in job.reducers)
+    finally:
+        clock.partial_s = time.perf_counter() - at
+    return (partials, result), rows, filtered
+
+
+def _effective(step: Step, item: Item) -> Step | Value:
+    """`step`, or what stands in for it."""
+    if item.fallback == step.task and step.fallback is not None:
+        return step.fallback
+    return step
+
+
+def _call(step: Step, data: Any) -> Any:
+    if not step.takes_piece:
+        result = step.function(*step.leading, **step.arguments)
+    else:
+        _validate(step.validate_input, data, f"the input of {step.task}")
+        result = step.function(data, *step.leading, **step.arguments)
+    _validate(step.validate_output, result, f"the result of {step.task}")
+    return result
+
+
+def _validate(check: Any, data: Any, what: str) -> None:
+    if check is None:
+        return
+    if hasattr(check, "validate"):
+        check.validate(data)
+    elif check(data) is False:
+        name = getattr(check, "__name__", repr(check))
+        raise ValueError(f"{what} did not pass {name}")
+
+
+def measure_nbytes(data: Any) -> int | None:
+    """Bytes that a frame or table takes in memory, None for anything else.
+
+    Objects in object columns count as their pointers only; measuring them would cost as much as
+    many chunk functions do.
+    """
+    if hasattr(data, "memory_usage"):
+        usage = data.memory_usage(index=False)
+        return int(usage.sum() if hasattr(usage, "sum") else usage)
+    if hasattr(data, "estimated_size"):
+        return int(data.estimated_size())
+    nbytes = getattr(data, "nbytes", None)
+    return int(nbytes) if isinstance(nbytes, int) else None
+
+
+def peak_nbytes() -> int | None:
+    """The most memory that this process has held so far, None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def name_worker() -> str:
+    """Host, process and thread: who did it."""
+    return f"{socket.gethostname()}:{os.getpid()}/{threading.current_thread().name}"
+
+
+def describe_failure(error: BaseException) -> Failure:
+    """`error` as a value, with the frames that its author knows."""
+    try:
+        message = str(error)
+    except Exception as second:  # noqa: BLE001 - a user's __str__ may do anything
+        message = f"(its __str__ raised {type(second).__name__})"
+    return Failure(
+        kind=type(error).__name__,
+        message=message,
+        traceback=format_user_traceback(error),
+        ancestry=tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__),
+        error=_portable(error),
+    )
+
+
+def format_user_traceback(error: BaseException) -> str:
+    """The traceback without this library's, Dask's and the pool's frames.
+
+    Where nothing else is left (the reader or a reducer refused), the message alone.
+    """
+    if isinstance(error, TaskinityDataError):
+        return f"{type(error).__name__}: {error}\n"
+    try:
+        told = traceback.TracebackException.from_exception(error, limit=-64)
+        seen: traceback.TracebackException | None = told
+        while seen is not None:
+            kept = [
+                frame
+                for frame in seen.stack
+                if not any(part in frame.filename for part in _MACHINERY)
+            ]
+            seen.stack = traceback.StackSummary.from_list(kept)
+            seen = seen.__cause__ or seen.__context__
+        return "".join(told.format())
+    except Exception:  # noqa: BLE001 - an exception so broken that it can't be told
+        return f"{type(error).__name__}\n"
+
+
+def _portable(error: BaseException) -> BaseException | None:
+    try:
+        blob = pickle.dumps(error)
+        if len(blob) > _MAX_PICKLED_ERROR:
+            return None
+        again: object = pickle.loads(blob)  # noqa: S301 - made in the line above
+    except Exception:  # noqa: BLE001 - what can't travel is told by its text
+        return None
+    return error if type(again) is type(error) else None

@@ -1,0 +1,166 @@
+"""Packs a job so that any worker process can unpack it, and outcomes so that each travels alone.
+
+Functions of the user's own modules travel by value, because a worker that can't import a module
+does not say so: it hangs. It knows nothing of how the bytes get there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import site
+import sys
+import sysconfig
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.errors import BindError
+from taskinity_data.execution.process import describe_failure, run_items
+from taskinity_data.outcome import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import ModuleType
+
+    from taskinity_data.execution.process import Item, Job
+    from taskinity_data.outcome import Outcome
+
+__all__ = ["pack_items", "pack_job", "pack_value", "run_parcel", "unpack_outcomes", "unpack_value"]
+
+_log = logging.getLogger(__name__)
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def pack_job(job: Job) -> bytes:
+    """`job` as bytes that hold the code of the user's own modules, not their names.
+
+    Raises
+    ------
+    BindError
+        A function, or something that it holds on to, can't be pickled; the message names it.
+    """
+    try:
+        with _modules_by_value():
+            return bytes(cloudpickle.dumps(job))
+    except Exception as whole:  # noqa: BLE001 - whatever a user's __reduce__ raises
+        try:
+            # A module with a lock or a handle at its top can still be found by its name.
+            blob = bytes(cloudpickle.dumps(job))
+        except Exception:  # noqa: BLE001 - told below
+            raise BindError(_tell_unpicklable(job, whole)) from whole
+        _log.info("user modules travel by name: %s", whole)
+        return blob
+
+
+def _tell_unpicklable(job: Job, error: Exception) -> str:
+    for step in (step for chain in job.chains for step in chain):
+        held = {getattr(step.function, "__qualname__", repr(step.function)): step.function}
+        held |= {
+            f"the input {name!r} ({type(value).__name__})": value
+            for name, value in step.arguments.items()
+        }
+        for what, value in held.items():
+            try:
+                cloudpickle.dumps(value)
+            except Exception as cause:  # noqa: BLE001 - told in the message
+                return (
+                    f"{step.task}: {what} can't be sent to another process: {cause}. Make it "
+                    'inside the function, or run with scheduler="threads"'
+                )
+    return f"{job.task}: can't be sent to another process: {error}"
+
+
+@contextmanager
+def _modules_by_value() -> Iterator[None]:
+    registered = []
+    for module in list(sys.modules.values()):
+        if _is_own(module) and module.__name__ not in cloudpickle.list_registry_pickle_by_value():
+            cloudpickle.register_pickle_by_value(module)
+            registered.append(module)
+    try:
+        yield
+    finally:
+        for module in registered:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _is_own(module: ModuleType) -> bool:
+    """Whether `module` is the user's own: loaded from outside the installation."""
+    path = getattr(module, "__file__", None)
+    name = getattr(module, "__name__", "__main__")
+    if not path or name == "__main__" or name.partition(".")[0] == _PACKAGE:
+        return False
+    if not path.endswith(".py") or sys.modules.get(name) is not module:
+        return False
+    return not str(Path(path).resolve()).startswith(_installed())
+
+
+@lru_cache(maxsize=1)
+def _installed() -> tuple[str, ...]:
+    folders = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
+    return tuple(os.path.join(Path(folder).resolve(), "") for folder in folders)
+
+
+@lru_cache(maxsize=16)
+def unpack_job(blob: bytes) -> Job:
+    """The job in `blob`; kept, so that a worker loads each job once."""
+    job: Job = pickle.loads(blob)  # noqa: S301 - made by pack_job of the same run
+    return job
+
+
+def pack_items(items: Sequence[Item]) -> bytes:
+    """`items` as bytes; of chunks quickly, since they hold nothing of the user's."""
+    if all(item.data is None or isinstance(item.data, Chunk) for item in items):
+        return pickle.dumps(list(items), protocol=5)
+    return pack_value(list(items))
+
+
+def pack_value(value: Any) -> bytes:
+    """Any value as bytes, with the code of the user's own modules."""
+    with _modules_by_value():
+        return bytes(cloudpickle.dumps(value))
+
+
+def unpack_value(blob: bytes) -> Any:
+    """What `pack_value` packed."""
+    return pickle.loads(blob)  # noqa: S301 - made by pack_value of the same run
+
+
+def run_parcel(job_blob: bytes, items_blob: bytes) -> list[bytes]:
+    """Runs packed `items` on a worker; each outcome is packed alone.
+
+    An outcome whose value can't be pickled becomes that item's failure.
+    """
+    job = unpack_job(job_blob)
+    items: list[Item] = unpack_value(items_blob)
+    return [_pack_outcome(outcome) for outcome in run_items(job, items)]
+
+
+def _pack_outcome(outcome: Outcome) -> bytes:
+    try:
+        return pickle.dumps(outcome, protocol=5)
+    except Exception:  # noqa: BLE001 - classes that travelled by value need cloudpickle
+        try:
+            return bytes(cloudpickle.dumps(outcome))
+        except Exception as error:  # noqa: BLE001 - a failure is a value
+            told = TypeError(
+                f"the result ({type(outcome.value).__name__}) can't be sent back: {error}. Return "
+                "a frame, a table or plain data"
+            )
+            attempt = replace(outcome.attempts[-1], failure=describe_failure(told))
+            return pickle.dumps(
+                replace(outcome, status=Status.FAILED, attempts=(attempt,), value=None), protocol=5
+            )
+
+
+def unpack_outcomes(blobs: Sequence[bytes]) -> list[Outcome]:
+    """What `run_parcel` returned, as outcomes."""
+    return [pickle.loads(blob) for blob in blobs]  # noqa: S301 - made by run_parcel of this run

@@ -1,0 +1,83 @@
+"""The batches that are on their way: handed to a strategy, and not yet taken back.
+
+It knows nothing of what outcomes mean; it waits for them, whichever strategy they come from.
+"""
+
+from __future__ import annotations
+
+import queue
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from taskinity_data.execution.process import Item, Job
+    from taskinity_data.execution.strategies import Pending, Strategy
+    from taskinity_data.outcome import Outcome
+
+__all__ = ["Batch", "Window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Items that travel together: of the task `name`, for `job`, by `strategy`."""
+
+    name: str
+    items: list[Item]
+    strategy: Strategy
+    job: Job
+
+
+class Window:
+    """Batches in flight. Used by one thread; futures end in any."""
+
+    def __init__(self) -> None:
+        self._in_flight: dict[Pending, Batch] = {}
+        self._done: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
+        # Strategies and jobs are kept beside what was loaded, so that no id is used again.
+        self._loaded: dict[tuple[int, int], tuple[Strategy, Job, Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._in_flight)
+
+    def count(self, strategy: Strategy) -> int:
+        """Batches that `strategy` has."""
+        return sum(batch.strategy is strategy for batch in self._in_flight.values())
+
+    def submit(self, batch: Batch, key: str) -> None:
+        """Hand `batch` to its strategy, under the name `key`; a job is loaded once."""
+        name = id(batch.strategy), id(batch.job)
+        if name not in self._loaded:
+            self._loaded[name] = (batch.strategy, batch.job, batch.strategy.load(batch.job))
+        pending = batch.strategy.submit(self._loaded[name][2], batch.items, key)
+        self._in_flight[pending] = batch
+        pending.add_done_callback(self._done.put)
+
+    def wake(self) -> None:
+        """Let `wait` return at once; from any thread."""
+        self._done.put(None)
+
+    def wait(self, timeout_s: float) -> list[tuple[Batch, list[Outcome] | BaseException]]:
+        """What is done by now; waits for the first of it, at most `timeout_s` seconds."""
+        try:
+            done = [self._done.get(timeout=timeout_s)]
+        except queue.Empty:
+            return []
+        while not self._done.empty():
+            done.append(self._done.get())
+        found: list[tuple[Batch, list[Outcome] | BaseException]] = []
+        for strategy, group in self._by_strategy(one for one in done if one in self._in_flight):
+            for pending, outcomes in zip(group, strategy.collect(group), strict=True):
+                found.append((self._in_flight.pop(pending), outcomes))
+        return found
+
+    def cancel(self) -> None:
+        """Give up what waits; what runs goes on to its end and is taken back by `wait`."""
+        for strategy, group in self._by_strategy(self._in_flight):
+            strategy.cancel(group)
+
+    def _by_strategy(self, pending: Any) -> list[tuple[Strategy, list[Pending]]]:
+        groups: dict[int, tuple[Strategy, list[Pending]]] = {}
+        for one in pending:
+            strategy = self._in_flight[one].strategy
+            groups.setdefault(id(strategy), (strategy, []))[1].append(one)
+        return list(groups.values())

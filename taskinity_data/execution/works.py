@@ -1,0 +1,92 @@
+"""What a driver is given: one thing to do for each stage of a flow, and what each waits for.
+
+It knows nothing of when they are done, or by whom.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.execution.driver import Work
+from taskinity_data.execution.jobs import call_job, chunk_job, consumers, reducers_of, resolve
+from taskinity_data.execution.pieces import open_fan_out
+from taskinity_data.flow.stages import Call, FanOut, Reduce, Stage, Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskinity_data.execution.choose import Chooser
+    from taskinity_data.execution.pieces import PieceOptions
+
+__all__ = ["make_works", "only_kernels"]
+
+
+def make_works(
+    steps: Sequence[Stage], inputs: Mapping[str, Any], options: PieceOptions, chooser: Chooser
+) -> list[Work]:
+    """A work for each of `steps`, in their order."""
+    fan_outs = {stage.name for stage in steps if isinstance(stage, FanOut)}
+    works = []
+    for stage in steps:
+        if isinstance(stage, FanOut):
+            works.append(_fan_out_work(stage, steps, inputs, options, chooser))
+        elif isinstance(stage, Reduce) and stage.is_reducer:
+            number = [one.name for one in reducers_of(stage.over, steps)].index(stage.name)
+            over = internal_name(stage.over, steps)
+            works.append(Work(stage.name, (over,), finish=(over, number)))
+        else:
+            works.append(_call_work(stage, inputs, fan_outs))
+    return works
+
+
+def internal_name(fan_out: str, steps: Sequence[Stage]) -> str:
+    """How the driver calls a fan-out: apart from the reducer that gave it its name."""
+    clash = any(stage.name == fan_out and not isinstance(stage, FanOut) for stage in steps)
+    return f"{fan_out}[*]" if clash else fan_out
+
+
+def _call_work(stage: Call | Reduce, inputs: Mapping[str, Any], fan_outs: set[str]) -> Work:
+    takes_list = any(
+        isinstance(source, Upstream) and source.task in fan_outs
+        for source in stage.arguments.values()
+    )
+    return Work(
+        stage.name,
+        stage.after,
+        job=lambda values: call_job(stage, values, inputs),
+        is_local=takes_list,
+    )
+
+
+def _fan_out_work(
+    stage: FanOut,
+    steps: Sequence[Stage],
+    inputs: Mapping[str, Any],
+    options: PieceOptions,
+    chooser: Chooser,
+) -> Work:
+    reducers = [one.task.function for one in reducers_of(stage.name, steps)]
+    takers = consumers(stage.name, steps)
+    keeps_result = bool(takers) or not reducers
+    name = internal_name(stage.name, steps)
+
+    def open_(values: Mapping[str, Any], strategy: Any) -> Any:
+        job = chunk_job(stage, values, inputs, reducers, keeps_result)
+        job = replace(job, task=name)
+        value = resolve(stage.over, values, inputs)
+        fan_out = open_fan_out(stage, job, value, options, strategy)
+        chooser.check_files([extent.path for extent in fan_out.extents])
+        return fan_out
+
+    return Work(name, stage.after, open=open_)
+
+
+def only_kernels(steps: Sequence[Stage]) -> bool:
+    """Whether built-in reducers alone run, in kernels that release Python's lock."""
+    return all(
+        not any(stage.chains)
+        if isinstance(stage, FanOut)
+        else isinstance(stage, Reduce) and bool(getattr(stage.task.function, "releases_gil", False))
+        for stage in steps
+    )

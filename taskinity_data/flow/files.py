@@ -1,0 +1,107 @@
+"""Flow files: read, written all at once, found in a directory.
+
+It knows nothing of the language but its parser and its writer.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskinity_data.errors import FlowError, FlowSyntaxError, SourceNotFound, suggest
+from taskinity_data.flow.parser import parse_text
+
+if TYPE_CHECKING:
+    from taskinity_data.flow.model import Flow
+
+__all__ = ["SUFFIXES", "list_flows", "load_flow", "save_flow"]
+
+SUFFIXES = (".flow", ".dsl", ".taskinity")
+
+
+def load_flow(path: str | os.PathLike[str]) -> Flow:
+    """The flow in the file `path`.
+
+    Parameters
+    ----------
+    path : path
+        A UTF-8 text, with or without a byte order mark, called ``*.flow``, ``*.dsl`` or
+        ``*.taskinity``.
+
+    Raises
+    ------
+    SourceNotFound
+        There is no such file (it is a FileNotFoundError too).
+    FlowError
+        A directory, another suffix, or what can't be read as text.
+    FlowSyntaxError
+        The text does not parse.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in SUFFIXES:
+        raise FlowError(f"{file}: a flow file is called *{', *'.join(SUFFIXES)}", path=str(file))
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        beside = [one.name for one in list_flows(file.parent)] if file.parent.is_dir() else []
+        raise SourceNotFound(
+            f"{file}: no such file.{suggest(file.name, beside)}", path=str(file)
+        ) from error
+    except UnicodeDecodeError as error:
+        raise FlowError(
+            f"{file}: byte {error.start} is not UTF-8; save the flow as UTF-8", path=str(file)
+        ) from error
+    except OSError as error:
+        raise FlowError(f"{file}: can't be read: {error.strerror}", path=str(file)) from error
+    try:
+        return parse_text(text, origin=str(file))
+    except FlowSyntaxError as error:
+        error.__dict__["path"] = str(file)
+        raise
+
+
+def save_flow(flow: Flow, path: str | os.PathLike[str]) -> Path:
+    """Write `flow` to the file `path`, and give the path back.
+
+    The file appears, or is replaced, all at once: a reader sees the old text or the new one.
+
+    Raises
+    ------
+    FlowError
+        Another suffix than a flow file's.
+    OSError
+        The file can't be written.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in SUFFIXES:
+        raise FlowError(f"{file}: a flow file is called *{', *'.join(SUFFIXES)}", path=str(file))
+    text = flow.to_text().encode("utf-8")
+    handle, staged = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(staged).chmod(file.stat().st_mode & 0o777 if file.exists() else 0o644)
+        Path(staged).replace(file)
+    except BaseException:
+        Path(staged).unlink(missing_ok=True)
+        raise
+    return file
+
+
+def list_flows(directory: str | os.PathLike[str] = ".") -> list[Path]:
+    """The flow files that stand directly in `directory`, sorted by name.
+
+    Raises
+    ------
+    SourceNotFound
+        There is no such directory.
+    """
+    folder = Path(directory)
+    if not folder.is_dir():
+        raise SourceNotFound(f"{folder}: no such directory", path=str(folder))
+    found = [one for one in folder.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file()]
+    return sorted(one for one in found if not one.name.startswith("."))

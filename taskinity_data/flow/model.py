@@ -1,0 +1,368 @@
+"""A flow as an immutable value: named tasks, the edges between them, and what must hold of both.
+
+It knows nothing of the language that it was written in, of datasets, of schedulers or of drawing;
+the methods that lead there import what they need when they are called.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from taskinity_data.errors import FlowError, suggest
+from taskinity_data.flow.names import is_name, to_snake
+from taskinity_data.flow.order import find_cycle, sort_names
+from taskinity_data.flow.policies import POLICY_FIELDS, stated_keywords
+from taskinity_data.flow.siblings import find_places
+from taskinity_data.policy import ON_ERROR, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+    from taskinity_data.flow.sources import Source
+
+__all__ = ["MAX_WIDTH", "Flow", "FlowInput", "Task", "Width"]
+
+Width = int | Literal["*"] | None
+
+MAX_WIDTH = 1_000_000
+"""A fixed width above this is taken for a slip: a task costs milliseconds, so that a million
+chunks alone cost about half an hour of scheduling."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowInput:
+    """An input that a flow written in Python declares.
+
+    `default` fills it where the caller hands over nothing and `is_required` is False.
+    """
+
+    name: str
+    is_required: bool = True
+    default: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task of a flow.
+
+    Attributes
+    ----------
+    name : str
+    description : str or None
+    width : None, "*" or int
+        None: runs once. ``"*"``: once for each chunk or item. A number: for that many slices.
+    policy : Policy
+    function : callable, reducer or None
+        What runs; None until the flow is bound.
+    arguments : dict of str to Source, or None
+        Which source fills which parameter, where the flow was written in Python. None: parameters
+        are filled by name.
+    chunk_parameter : str or None
+        The key of `arguments` that is fanned out over; None where there is none.
+    stated : frozenset of str
+        The keywords of ``@td.task`` that were given for this task in the flow's text (of an
+        unbound task: at least those that are not the default). They win over those of the function
+        that is bound to it.
+    """
+
+    name: str
+    description: str | None = None
+    width: Width = None
+    policy: Policy = field(default_factory=Policy)
+    function: Callable[..., Any] | Any | None = None
+    arguments: Mapping[str, Source] | None = field(default=None, hash=False)
+    chunk_parameter: str | None = None
+    stated: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not is_name(self.name):
+            raise FlowError(f"task {self.name!r}: a name is made of letters, digits and _")
+        is_number = isinstance(self.width, int) and not isinstance(self.width, bool)
+        if not (self.width in (None, "*") or (is_number and 1 <= int(self.width) <= MAX_WIDTH)):
+            raise FlowError(
+                f"task {self.name}: width {self.width!r} is neither '*' nor a whole number from 1 "
+                f"to {MAX_WIDTH:,}"
+            )
+        stated = frozenset(self.stated)
+        if self.function is None:
+            stated |= stated_keywords(self.policy)
+        object.__setattr__(self, "stated", stated)
+
+    @property
+    def fallback(self) -> str | None:
+        """The task that `on_error` names, None where it names none."""
+        on_error = self.policy.on_error
+        return on_error if isinstance(on_error, str) and on_error not in ON_ERROR else None
+
+    def __str__(self) -> str:
+        return self.name if self.width is None else f"{self.name}[{self.width}]"
+
+    def __repr__(self) -> str:
+        facts = [repr(str(self))]
+        facts += [
+            f"{keyword}={getattr(self.policy, POLICY_FIELDS[keyword])!r}"
+            for keyword in POLICY_FIELDS
+            if keyword in self.stated | stated_keywords(self.policy)
+        ]
+        if self.function is not None:
+            facts.append(f"function={getattr(self.function, '__qualname__', self.function)}")
+        return f"Task({', '.join(facts)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Flow:
+    """What to do, as a value: tasks, and which of them follow which.
+
+    Two flows are equal where names, descriptions, tasks (with policies and functions) and edges
+    are, in the same order.
+
+    Attributes
+    ----------
+    name : str
+    description : str or None
+    tasks : tuple of Task
+        In the order of the text.
+    edges : tuple of (str, str)
+        From a task's name to the name of one that follows it.
+    inputs : tuple of FlowInput, or None
+        What a flow written in Python declares. None: its functions' parameters decide.
+    output : str or None
+        The task whose result is the flow's value, where that is not the last one.
+
+    Raises
+    ------
+    FlowError
+        The graph can't be run; the message lists all that is wrong.
+    """
+
+    name: str
+    description: str | None = None
+    tasks: tuple[Task, ...] = ()
+    edges: tuple[tuple[str, str], ...] = ()
+    inputs: tuple[FlowInput, ...] | None = None
+    output: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tasks", tuple(self.tasks))
+        object.__setattr__(self, "edges", tuple((before, after) for before, after in self.edges))
+        problems = _check_flow(self)
+        if problems:
+            lines = "".join(f"\n- {line}" for line in problems)
+            raise FlowError(f"flow {self.name}: {problems[0] if len(problems) == 1 else lines}")
+
+    def task(self, name: str) -> Task:
+        """The task called `name`.
+
+        Raises
+        ------
+        FlowError
+            There is none.
+        """
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        names = [task.name for task in self.tasks]
+        raise FlowError(f"flow {self.name} has no task {name!r}.{suggest(name, names)}")
+
+    def upstreams(self, name: str) -> tuple[str, ...]:
+        """The names of the tasks with an edge to `name`, in the order of the edges."""
+        return tuple(before for before, after in self.edges if after == name)
+
+    def downstreams(self, name: str) -> tuple[str, ...]:
+        """The names of the tasks that `name` has an edge to, in the order of the edges."""
+        return tuple(after for before, after in self.edges if before == name)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The tasks' names so that each stands after all that it follows; ties as in the text."""
+        return tuple(sort_names([task.name for task in self.tasks], self.edges))
+
+    @property
+    def fallbacks(self) -> frozenset[str]:
+        """The tasks that run only where another's `on_error` names them."""
+        named = {task.fallback for task in self.tasks if task.fallback is not None}
+        return frozenset(named - {name for edge in self.edges for name in edge})
+
+    @property
+    def last(self) -> str:
+        """Whose result is the flow's value: `output`, else the last task in `order`.
+
+        Where that is one of numbered siblings, all of them, under the name without the number.
+        """
+        if self.output is not None:
+            return self.output
+        fallbacks = self.fallbacks
+        last = [name for name in self.order if name not in fallbacks][-1]
+        return next(
+            place.name for place in find_places(self) if last in {task.name for task in place.tasks}
+        )
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether every task has its function."""
+        return all(task.function is not None for task in self.tasks)
+
+    @property
+    def required_inputs(self) -> tuple[str, ...]:
+        """The inputs without which the flow can't run, in the order in which they are needed.
+
+        Raises
+        ------
+        BindError
+            The flow is not bound, or its functions do not fit together.
+        """
+        from taskinity_data.flow.stages import required_inputs
+
+        return required_inputs(self)
+
+    def bind(self, tasks: ModuleType | Mapping[str, Any] | list[Any] | tuple[Any, ...]) -> Flow:
+        """The same flow with a function, or a reducer, for every task.
+
+        Parameters
+        ----------
+        tasks : module, dict or list
+            A module: its functions are found by name, others are left alone. A dict: by key. A
+            list: by the functions' own names, or by the `name` of their ``@td.task``. A task
+            called ``ProcessChunk`` binds ``process_chunk``. Tasks that have a function already
+            keep it where none is handed over.
+
+        Raises
+        ------
+        BindError
+            Tasks without a function, functions without a task, what can't be called, and
+            parameters that nothing can fill: all of it in one message.
+        """
+        from taskinity_data.flow.binding import bind
+
+        return bind(self, tasks)
+
+    def to_text(self) -> str:
+        """The flow in the flow language: ``parse_flow(flow.to_text()) == flow`` where unbound.
+
+        What only Python can say (functions, fallbacks that are functions, validators) stands in
+        comments, and comes back by binding.
+        """
+        from taskinity_data.flow.text import to_text
+
+        return to_text(self)
+
+    def to_mermaid(self) -> str:
+        """The flow as Mermaid text."""
+        from taskinity_data.flow.diagram import to_mermaid
+
+        return to_mermaid(self)
+
+    def to_svg(self) -> str:
+        """The flow as an SVG picture."""
+        from taskinity_data.flow.diagram import to_svg
+
+        return to_svg(self)
+
+    def to_ascii(self) -> str:
+        """The flow as a picture made of text."""
+        from taskinity_data.flow.diagram import to_ascii
+
+        return to_ascii(self)
+
+    def _repr_html_(self) -> str:
+        return self.to_svg()
+
+    def to_delayed(self, **inputs: Any) -> Any:
+        """The bound flow as one static ``dask.delayed`` graph over `inputs`.
+
+        Raises
+        ------
+        BindError
+            The flow is not bound, or inputs are missing or not asked for.
+        PlanError
+            A width that only a run can know: use ``run_flow``.
+        """
+        from taskinity_data.execution.graph import build_delayed
+
+        return build_delayed(self, inputs)
+
+    def __repr__(self) -> str:
+        state = "" if self.is_bound else ", unbound"
+        shown = ", ".join(str(task) for task in self.tasks[:8])
+        more = f", … {len(self.tasks) - 8} more" if len(self.tasks) > 8 else ""
+        return f"Flow({self.name}: {shown}{more}; {len(self.edges)} edges{state})"
+
+
+def _check_flow(flow: Flow) -> list[str]:
+    """All that keeps `flow` from being a flow, in words."""
+    names = [task.name for task in flow.tasks]
+    problems = []
+    if not isinstance(flow.name, str) or not is_name(flow.name):
+        problems.append(f"{flow.name!r} is no name for a flow: use letters, digits and _")
+    if not names:
+        problems.append("a flow needs at least one task")
+    problems += _check_names(names)
+    edges = list(flow.edges)
+    known = set(names)
+    for (before, after), times in Counter(edges).items():
+        problems += [
+            f"edge {before} -> {after}: no task {name!r}.{suggest(name, names)}"
+            for name in (before, after)
+            if name not in known
+        ]
+        if before == after:
+            problems.append(f"task {before} can't follow itself")
+        elif times > 1:
+            problems.append(f"edge {before} -> {after} stands twice")
+    if flow.output is not None and flow.output not in names:
+        problems.append(f"no task {flow.output!r} to give the value.{suggest(flow.output, names)}")
+    if problems:
+        return problems
+    circle = find_cycle(names, edges)
+    if circle:
+        return [f"these tasks wait for each other: {' -> '.join(circle)}"]
+    return _check_fallbacks(flow) + _check_alone(flow)
+
+
+def _check_names(names: list[str]) -> list[str]:
+    problems = [f"two tasks are called {name}" for name, n in Counter(names).items() if n > 1]
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.setdefault(to_snake(name), name)
+        if other != name:
+            problems.append(
+                f"tasks {other} and {name} would both bind a function {to_snake(name)}: rename one"
+            )
+    return problems
+
+
+def _check_fallbacks(flow: Flow) -> list[str]:
+    by_name = {task.name: task for task in flow.tasks}
+    problems = []
+    for task in flow.tasks:
+        name = task.fallback
+        if name is None:
+            continue
+        if name not in by_name:
+            choices = [*ON_ERROR, *by_name]
+            problems.append(
+                f"task {task.name}: on_error names {name!r}, which is neither fail, skip or bisect "
+                f"nor a task of this flow.{suggest(name, choices)}"
+            )
+        elif name == task.name:
+            problems.append(f"task {name} can't be its own fallback")
+        elif by_name[name].fallback is not None:
+            problems.append(
+                f"task {task.name}: its fallback {name} has a fallback itself; give one of them up"
+            )
+    return problems
+
+
+def _check_alone(flow: Flow) -> list[str]:
+    fallbacks = flow.fallbacks
+    if len(flow.tasks) - len(fallbacks) <= 1:
+        return []
+    linked = {name for edge in flow.edges for name in edge} | fallbacks
+    return [
+        f"task {task.name} has no edge: nothing leads to it or follows it"
+        for task in flow.tasks
+        if task.name not in linked and task.arguments is None
+    ]

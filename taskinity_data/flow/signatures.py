@@ -1,0 +1,150 @@
+"""Which parameters a function has, and as what it wants its chunk, by the annotation.
+
+Annotations that are texts are read, never evaluated, and no library is imported to understand
+them. It knows nothing of what fills the parameters.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from taskinity_data.errors import BindError
+
+__all__ = ["Parameter", "find_kind", "read_parameters"]
+
+_KINDS = {
+    ("pandas", "DataFrame"): "pandas",
+    ("pyarrow", "Table"): "arrow",
+    ("polars", "DataFrame"): "polars",
+    ("taskinity_data", "Chunk"): "chunk",
+}
+_ALIASES = {
+    "pd": "pandas",
+    "pa": "pyarrow",
+    "pl": "polars",
+    "td": "taskinity_data",
+}
+_BARE = {"Table": "pyarrow", "Chunk": "taskinity_data"}
+"""Class names that say enough when a text gives no module. A bare DataFrame is pandas'."""
+
+_LIBRARIES = frozenset({"pandas", "pyarrow", "polars", "taskinity_data", "dask", "modin"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter that can be filled.
+
+    `is_positional`: only by position. `is_keyword`: only by name.
+    """
+
+    name: str
+    is_optional: bool = False
+    is_positional: bool = False
+    is_keyword: bool = False
+    annotation: Any = None
+
+
+def read_parameters(function: Any) -> tuple[Parameter, ...]:
+    """The parameters of `function` that can be filled, in order.
+
+    ``*args`` counts as one parameter, filled by position, where nothing else can be; ``**kwargs``
+    is never filled. A built-in that does not tell its parameters has one.
+
+    Raises
+    ------
+    BindError
+        The function hides its parameters in a way that can't be followed.
+    """
+    try:
+        signature = _read_signature(function)
+    except ValueError:
+        return (Parameter("value", is_positional=True),)
+    except TypeError as error:
+        raise BindError(f"its parameters can't be read: {error}") from error
+    found = [
+        Parameter(
+            one.name,
+            is_optional=one.default is not one.empty,
+            is_positional=one.kind is one.POSITIONAL_ONLY,
+            is_keyword=one.kind is one.KEYWORD_ONLY,
+            annotation=None if one.annotation is one.empty else one.annotation,
+        )
+        for one in signature.parameters.values()
+        if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    rest = [one for one in signature.parameters.values() if one.kind is one.VAR_POSITIONAL]
+    if rest and all(one.is_keyword for one in found):
+        found.insert(0, Parameter(rest[0].name, is_optional=True, is_positional=True))
+    return tuple(found)
+
+
+def _read_signature(function: Any) -> inspect.Signature:
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
+    return inspect.signature(function)
+
+
+def find_kind(function: Any, parameter: Parameter) -> str:
+    """As what `function` wants a piece of a dataset that comes as `parameter`.
+
+    Returns
+    -------
+    {"pandas", "arrow", "polars", "chunk"}
+        ``"pandas"`` too where there is no annotation, or one that says nothing of tables (``dict``,
+        ``int``): those are for items of a list, which go as they are.
+
+    Raises
+    ------
+    BindError
+        The annotation is a class of a data frame library that a chunk can't be read as.
+    """
+    annotation = parameter.annotation
+    if annotation is None:
+        return "pandas"
+    forward = getattr(annotation, "__forward_arg__", None)
+    if isinstance(annotation, str) or forward is not None:
+        library, name = _read_annotation(str(forward or annotation), _globals_of(function))
+    elif isinstance(annotation, type):
+        library, name = annotation.__module__.partition(".")[0], annotation.__qualname__
+    else:
+        return "pandas"
+    if (library, name) in _KINDS:
+        return _KINDS[library, name]
+    if library in _LIBRARIES:
+        raise BindError(
+            f"parameter {parameter.name!r} is annotated {library}.{name}, which a chunk can't be "
+            "read as: write pandas.DataFrame, pyarrow.Table, polars.DataFrame or td.Chunk, or no "
+            "annotation for items of a list"
+        )
+    return "pandas"
+
+
+def _read_annotation(text: str, known: dict[str, Any]) -> tuple[str, str]:
+    """The library and the class that the text of an annotation names, empty where none."""
+    text = text.strip().strip("\"'")
+    if not re.fullmatch(r"\w+(\.\w+)*", text):
+        return "", text
+    first, _, rest = text.partition(".")
+    value = known.get(first)
+    if isinstance(value, type) and not rest:
+        return value.__module__.partition(".")[0], value.__qualname__
+    if rest:
+        module = getattr(value, "__name__", None) or _ALIASES.get(first, first)
+        return module.partition(".")[0], rest.rpartition(".")[2]
+    return ("pandas", text) if text == "DataFrame" else (_BARE.get(text, ""), text)
+
+
+def _globals_of(function: Any) -> dict[str, Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    plain = inspect.unwrap(function)
+    if not inspect.isroutine(plain) and not isinstance(plain, type):
+        plain = vars(type(plain)).get("__call__", plain)
+    return getattr(plain, "__globals__", {})

@@ -1,0 +1,86 @@
+"""What is wrong with a flow text, gathered and told all at once.
+
+It knows nothing of the language's rules: only places, messages and how a caret is drawn.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from taskinity_data.errors import FlowSyntaxError
+
+__all__ = ["Problem", "Problems", "split_lines"]
+
+_SHOWN_PROBLEMS = 20
+"""More than fit on a screen help nobody; `.problems` holds them all."""
+
+_SHOWN_COLUMNS = 100
+"""Of a longer line, only this much around the problem is shown."""
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of `text`: ended by LF, CRLF or CR alone, and by nothing else."""
+    return re.split(r"\r\n|\n|\r", text)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """A mistake: line and column from 1, what is wrong, and how many characters it covers."""
+
+    line: int
+    column: int
+    message: str
+    length: int = 1
+
+
+@dataclass(slots=True)
+class Problems:
+    """The mistakes of one text, in the order in which they are found."""
+
+    lines: list[str]
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, line: int, column: int, message: str, length: int = 1) -> None:
+        """Note a mistake at `line` and `column`, both from 1."""
+        self.found.append(Problem(line, column, message, max(1, length)))
+
+    def raise_any(self, origin: str) -> None:
+        """Raise all that was found, in the order of the text, as one error.
+
+        Raises
+        ------
+        FlowSyntaxError
+            There is at least one problem.
+        """
+        if not self.found:
+            return
+        found = sorted(self.found)
+        count = "a problem" if len(found) == 1 else f"{len(found)} problems"
+        parts = [f"{origin} has {count}"]
+        parts += [self._draw(problem) for problem in found[:_SHOWN_PROBLEMS]]
+        if len(found) > _SHOWN_PROBLEMS:
+            parts.append(f"… and {len(found) - _SHOWN_PROBLEMS} more (see .problems)")
+        raise FlowSyntaxError(
+            "\n\n".join(parts),
+            line=found[0].line,
+            column=found[0].column,
+            problems=tuple((one.line, one.column, one.message) for one in found),
+        )
+
+    def _draw(self, problem: Problem) -> str:
+        line = self.lines[problem.line - 1]
+        first = (
+            max(0, problem.column - 1 - _SHOWN_COLUMNS // 2) if len(line) > _SHOWN_COLUMNS else 0
+        )
+        shown = "".join(
+            letter if letter.isprintable() or letter == "\t" else "\N{REPLACEMENT CHARACTER}"
+            for letter in line[first : first + _SHOWN_COLUMNS]
+        )
+        before = shown[: problem.column - 1 - first]
+        gap = "".join("\t" if letter == "\t" else " " for letter in before)
+        carets = "^" * max(1, min(problem.length, len(shown) - len(before)))
+        return (
+            f"line {problem.line}, column {problem.column}: {problem.message}\n"
+            f"    {shown}\n    {gap}{carets}"
+        )

@@ -1,0 +1,110 @@
+"""What is to happen when a task fails, as frozen values: what, not how.
+
+It knows no clock, no random number and no worker.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["ON_ERROR", "Policy", "Value", "parse_duration", "parse_nbytes", "value"]
+
+ON_ERROR = ("fail", "skip", "bisect")
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_NBYTES = {
+    "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}  # fmt: skip
+_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A fallback that is itself the result, told apart from a fallback function."""
+
+    value: Any
+
+
+def value(result: Any) -> Value:
+    """`result` itself as the fallback of a task: ``@td.task(on_error=td.value(None))``."""
+    return Value(result)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a task is granted: attempts, time, and what its failure means.
+
+    `on_error` is ``"fail"``, ``"skip"``, ``"bisect"``, the name of a task of the flow, a function
+    of the same input, or a `Value`. `retry_on` None stands for all errors but those that would
+    only repeat. Times are in seconds; `timeout_s` is for each attempt.
+    """
+
+    retries: int = 0
+    retry_delay_s: float = 1.0
+    max_delay_s: float = 60.0
+    retry_on: tuple[type[BaseException], ...] | None = None
+    give_up_on: tuple[type[BaseException], ...] = ()
+    timeout_s: float | None = None
+    on_error: str | Value | Callable[..., Any] = "fail"
+    validate_input: Any = None
+    validate_output: Any = None
+    resources: Mapping[str, float] | None = field(default=None, hash=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
+            raise SettingsError(
+                f"retries: {self.retries!r} is not a whole number from 0 up, e.g. retries=3"
+            )
+
+
+def parse_duration(text: str | float) -> float:
+    """Seconds of ``"1s"``, ``"250ms"``, ``"2m"``, ``"1.5h"``, or of a number of seconds.
+
+    Raises
+    ------
+    SettingsError
+        The text is no duration, or is negative.
+
+    >>> parse_duration("250ms"), parse_duration("2m"), parse_duration(3)
+    (0.25, 120.0, 3.0)
+    """
+    if isinstance(text, (int, float)) and not isinstance(text, bool) and 0 <= text < float("inf"):
+        return float(text)
+    found = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
+    unit = found.group(2).lower() or "s" if found else ""
+    if found is None or unit not in _SECONDS:
+        raise SettingsError(f"{text!r} is not a duration: write e.g. 500ms, 30s, 2m or 1h")
+    return float(found.group(1).replace("_", "")) * _SECONDS[unit]
+
+
+def parse_nbytes(text: str | int) -> int:
+    """Bytes of ``"64MiB"``, ``"2 GB"``, ``"1_000"``, or of a number of bytes.
+
+    Raises
+    ------
+    SettingsError
+        The text is no size, or the size is not positive.
+
+    >>> parse_nbytes("64MiB"), parse_nbytes("1.5 kB"), parse_nbytes(10)
+    (67108864, 1500, 10)
+    """
+    nbytes = 0
+    if isinstance(text, int) and not isinstance(text, bool):
+        nbytes = text
+    elif isinstance(text, str) and (found := _QUANTITY.fullmatch(text)):
+        unit = found.group(2).lower() or "b"
+        if unit in _NBYTES:
+            nbytes = round(float(found.group(1).replace("_", "")) * _NBYTES[unit])
+    if nbytes < 1:
+        raise SettingsError(
+            f"{text!r} is not a size: write e.g. 64MiB, 2GB or 1_000_000 (bytes, from 1 up)"
+        )
+    return nbytes

@@ -1,0 +1,212 @@
+"""Tells in one screen what became of a run: answer, account, time, sizes, failures.
+
+It is given the run and knows nothing of how it was made.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
+
+__all__ = ["summarise", "summary_html"]
+
+_MOST_ROWS, _MOST_LETTERS = 20, 2_000
+_MOST_FAILURES, _MOST_SLOW, _MOST_SIZES = 3, 3, 3
+_PLACES = {
+    "processed": "processed",
+    "fallback": "by a fallback",
+    "quarantined": "quarantined",
+    "skipped": "skipped",
+    "failed": "failed",
+    "not_run": "not run",
+    "filtered": "filtered out",
+}
+
+
+def summarise(run: Any, *, has_frames: bool = True) -> str:
+    """`run` as text of about one screen, with the answer's first rows in it.
+
+    `has_frames` False leaves the failure's traceback out, for who has shown it already.
+    """
+    lines = [_headline(run)]
+    answer = [] if str(run.status) == "FAILED" else describe_value(run.value).splitlines()
+    for title, section in ({"Answer": answer} | _sections(run, has_frames)).items():
+        if section:
+            lines += ["", title, *(f"  {line}" for line in section)]
+    return "\n".join(lines)
+
+
+def summary_html(run: Any) -> str:
+    """`run` as HTML for a notebook: the answer as the notebook shows it, the rest as lists."""
+    parts = [f"<p><b>{escape(_headline(run))}</b></p>"]
+    shown = getattr(run.value, "_repr_html_", None)
+    answer = shown() if shown is not None and _is_small(run.value) else None
+    if answer is None:
+        answer = f"<pre>{escape(describe_value(run.value))}</pre>"
+    parts.append(f"<div>{answer}</div>")
+    for title, lines in _sections(run).items():
+        if lines:
+            text = escape("\n".join(lines))
+            is_open = " open" if title == "Failed" else ""
+            parts.append(f"<details{is_open}><summary>{title}</summary><pre>{text}</pre></details>")
+    return f'<div class="taskinity-run">{"".join(parts)}</div>'
+
+
+def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
+    return {
+        "Ledger": _ledger(run),
+        "Time": _time(run),
+        "Chunks": _chunks(run),
+        "Slowest": _slowest(run),
+        "Failed": _failures(run, has_frames),
+    }
+
+
+def describe_value(value: Any) -> str:
+    """What an answer is, and its beginning: frames and tables by their first rows.
+
+    >>> describe_value([1, 2, 3])
+    'list of 3: [1, 2, 3]'
+    """
+    kind = type(value).__name__
+    shape = getattr(value, "shape", None)
+    if hasattr(value, "to_string") and hasattr(value, "iloc"):
+        size = tell_count(shape[0], "row") if shape else ""
+        if shape is not None and len(shape) == 2:
+            size += f" × {tell_count(shape[1], 'column')}"
+        text = value.head(_MOST_ROWS).to_string() if len(value) else ""
+        more = f"\n… {len(value) - _MOST_ROWS:,} more rows" if len(value) > _MOST_ROWS else ""
+        return f"{kind}, {size}" + (f"\n{text}{more}" if text else "")
+    if shape is not None and len(shape) == 2:
+        return f"{kind}, {tell_count(shape[0], 'row')} × {tell_count(shape[1], 'column')}"
+    is_cut = isinstance(value, (list, tuple)) and len(value) > _MOST_ROWS
+    text = repr(value[:_MOST_ROWS] if is_cut else value)
+    if is_cut:
+        text += f" and {len(value) - _MOST_ROWS:,} more"
+    if len(text) > _MOST_LETTERS:
+        text = text[:_MOST_LETTERS] + "…"
+    if isinstance(value, (list, tuple, dict, set)):
+        return f"{kind} of {len(value):,}: {text}"
+    return text
+
+
+def _is_small(value: Any) -> bool:
+    return not hasattr(value, "__len__") or len(value) <= 1_000
+
+
+def _headline(run: Any) -> str:
+    who = f"{run.scheduler}, {tell_count(run.workers, 'worker')}"
+    total = tell_seconds(run.timings["total"])
+    return f"{run.flow.name}: {run.status} in {total} ({who}; run {run.run_id})"
+
+
+def _ledger(run: Any) -> list[str]:
+    lines = []
+    for unit in ("bytes", "rows"):
+        account = run.ledger[unit].to_dict()
+        planned = account["planned"]
+        if _is_unknown(planned) and unit == "rows":
+            # Only reading can tell; what was read is still worth knowing.
+            lines.append(f"rows: planned unknown, {_amount(account['processed'])} processed")
+            continue
+        if not planned:
+            continue
+        parts = [
+            f"{_amount(account[place])} {words}"
+            for place, words in _PLACES.items()
+            if _is_unknown(account[place]) or account[place]
+        ]
+        lines.append(f"{unit}: {_amount(planned)} planned = {' + '.join(parts)}")
+    return lines
+
+
+def _time(run: Any) -> list[str]:
+    spent = run.timings
+    driver = {
+        "start workers": spent.get("start_workers", 0.0),
+        "plan": spent.get("plan", 0.0),
+        "combine": spent.get("combine", 0.0),
+        "wait for workers": spent.get("wait", 0.0),
+    }
+    workers = {
+        "read": spent.get("read", 0.0),
+        "function": spent.get("function", 0.0),
+        "partial": spent.get("partial", 0.0),
+    }
+    lines = [f"here: {_shares(driver)}; {tell_seconds(spent['total'])} in all"]
+    busy = sum(workers.values())
+    if busy:
+        lines.append(f"on the workers: {_shares(workers)}; {tell_seconds(busy)} in all")
+        if spent["total"] and run.plans:
+            ratio = busy / spent["total"]
+            lines.append(f"speed-up against that work, one after another: {ratio:.2f}")
+    if run.scheduler_reason:
+        lines.append(f"{run.scheduler}: {run.scheduler_reason}")
+    return lines
+
+
+def _shares(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{name} {tell_seconds(spent)}" for name, spent in seconds.items() if spent)
+
+
+def _chunks(run: Any) -> list[str]:
+    lines = []
+    for name, plan in run.plans.items():
+        nbytes = [chunk.nbytes for chunk in plan]
+        if not nbytes:
+            continue
+        sizes = f"of {tell_nbytes(min(nbytes))} to {tell_nbytes(max(nbytes))}"
+        lines.append(f"{name}: {tell_count(len(nbytes), 'chunk')} {sizes}")
+        changes = list(run.sizes.get(name, ()))
+        left_out = len(changes) - _MOST_SIZES - 1
+        if left_out > 0:
+            changes = [changes[0], *changes[-_MOST_SIZES:]]
+        # A reason says the size that it led to.
+        lines += [f"  from chunk {first}: {reason}" for first, _, reason in changes]
+        if left_out > 0:
+            lines.append(f"  and {tell_count(left_out, 'change')} between the first and the last")
+    return lines
+
+
+def _slowest(run: Any) -> list[str]:
+    chunks = run.outcomes[run.outcomes["path"].notna()]
+    if len(chunks) <= _MOST_SLOW:
+        return []
+    slow = chunks.nlargest(_MOST_SLOW, "duration_s").to_dict("records")
+    return [f"{tell_seconds(row['duration_s'])}: {_where(row)} on {row['worker']}" for row in slow]
+
+
+def _failures(run: Any, has_frames: bool) -> list[str]:
+    failures = run.failures
+    lines = []
+    for number, row in enumerate(failures.head(_MOST_FAILURES).to_dict("records")):
+        attempts = tell_count(row["attempts"], "attempt")
+        lines.append(f"{row['task']}: {row['error']} ({row['status'].lower()}, {attempts})")
+        if not _is_unknown(row["path"]):
+            lines.append(f"  in {_where(row)}, key {row['key']}")
+        # Chunks mostly fail alike: one traceback tells it.
+        if has_frames and not number:
+            lines += [f"  {line}" for line in str(row["traceback"]).rstrip().splitlines()]
+    if len(failures) > _MOST_FAILURES:
+        lines.append(f"and {len(failures) - _MOST_FAILURES:,} more: run.failures")
+    if lines and not failures["path"].isna().all():
+        lines.append(
+            "Next: read such a chunk alone, [c for c in run.plan if c.key == KEY][0].read(); "
+            "or let a run go on without them, with on_error skip or --max-failures"
+        )
+    return lines
+
+
+def _where(row: dict[Any, Any]) -> str:
+    return f"{row['path']} [{row['start']:,} to {row['stop']:,}]"
+
+
+def _amount(count: Any) -> str:
+    return "unknown" if _is_unknown(count) else f"{count:,}"
+
+
+def _is_unknown(value: Any) -> bool:
+    # pandas.NA can't be compared, NaN is not equal to itself.
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)

@@ -1,0 +1,279 @@
+"""What became of a run: the answer, the account of all that was planned, and why it failed.
+
+It knows nothing of how the run went about it; it is made once, at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.plan import ChunkPlan
+from taskinity_data.execution.fan_out import PLACES
+from taskinity_data.outcome import RunStatus, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskinity_data.execution.driver import Driver
+    from taskinity_data.execution.process import Item
+    from taskinity_data.flow.model import Flow
+    from taskinity_data.outcome import Outcome
+
+__all__ = ["Run"]
+
+OUTCOME_COLUMNS = {
+    "task": "str",
+    "key": "str",
+    "path": "str",
+    "start": "Int64",
+    "stop": "Int64",
+    "rows": "Int64",
+    "nbytes": "int64",
+    "status": "str",
+    "attempts": "int64",
+    "worker": "str",
+    "started": "datetime64[ns, UTC]",
+    "duration_s": "float64",
+    "peak_nbytes": "Int64",
+    "error": "str",
+}
+"""The columns of `Run.outcomes` and their dtypes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    value : object
+        The last task's result, None where there is none.
+    results : dict
+        By the flow's names: each task's result. A fan-out's entry is the list of its results where
+        a plain function aggregates (or nothing does), without the failed ones; under a reducer it
+        is absent. A numbered sibling's entry is its own result.
+    status : RunStatus
+        ``COMPLETED``, ``PARTIAL`` (something failed, was skipped, or a fallback stood in),
+        ``FAILED``, ``INTERRUPTED``.
+    run_id : str
+    flow : Flow
+    plan : ChunkPlan or None
+        The cuts that were made, to be repeated by ``plan=``; of the first fan-out over a dataset.
+    plans : dict of str to ChunkPlan
+        Those of all fan-outs over datasets.
+    sizes : dict of str to list of (int, int, str)
+        For each of them: from which chunk on, how many bytes, and why.
+    scheduler, scheduler_reason : str
+        Who ran it in the end, and why.
+    workers : int
+    dashboard_link : str or None
+    timings : dict of str to float
+        Seconds: ``total``, ``start_workers``, ``plan``, ``combine``, ``wait`` of the driver;
+        ``read``, ``function``, ``partial`` summed over all workers.
+    """
+
+    value: Any
+    results: dict[str, Any]
+    status: RunStatus
+    run_id: str
+    flow: Flow
+    plans: dict[str, ChunkPlan]
+    sizes: dict[str, list[tuple[int, int, str]]]
+    scheduler: str
+    scheduler_reason: str
+    workers: int
+    dashboard_link: str | None
+    timings: dict[str, float]
+    stop_reason: str | None = None
+    _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
+    _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        flow: Flow,
+        driver: Driver,
+        *,
+        run_id: str,
+        strategy: tuple[str, int, str | None],
+        reason: str,
+        seconds: Mapping[str, float],
+    ) -> Run:
+        """The account of what `driver` did."""
+        name, workers, link = strategy
+        results = _results(flow, driver)
+        timings = {**seconds, **driver.seconds, "read": 0.0, "function": 0.0, "partial": 0.0}
+        for _, outcome in driver.outcomes:
+            for attempt in outcome.attempts:
+                timings["read"] += attempt.read_s
+                timings["function"] += attempt.function_s
+                timings["partial"] += attempt.partial_s
+        plans = {
+            fan_out.name: ChunkPlan(
+                tuple(fan_out.chunks),
+                fan_out.extents,
+                fan_out.sizes[-1][1].target_nbytes,
+                fan_out.sizes[-1][1].reason,
+            )
+            for fan_out in driver.fan_outs.values()
+            if fan_out.chunks
+        }
+        return cls(
+            value=results.get(flow.last),
+            results=results,
+            status=driver.status,
+            run_id=run_id,
+            flow=flow,
+            plans=plans,
+            sizes={
+                fan_out.name: [(at, size.target_nbytes, size.reason) for at, size in fan_out.sizes]
+                for fan_out in driver.fan_outs.values()
+                if fan_out.chunks
+            },
+            scheduler=name,
+            scheduler_reason=reason,
+            workers=workers,
+            dashboard_link=link,
+            timings=timings,
+            stop_reason=driver.stop_reason,
+            _ended=tuple(driver.outcomes),
+            _accounts={
+                fan_out.name: fan_out.account()
+                for fan_out in driver.fan_outs.values()
+                if fan_out.total_nbytes or fan_out.chunks
+            },
+        )
+
+    @property
+    def plan(self) -> ChunkPlan | None:
+        """The cuts of the first fan-out over a dataset."""
+        return next(iter(self.plans.values()), None)
+
+    @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        """What became of each task and each chunk, a row each.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``task, key, path`` str; ``start, stop, rows, peak_nbytes`` Int64; ``nbytes, attempts``
+            int64; ``status, worker, error`` str; ``started`` UTC time; ``duration_s`` float64.
+        """
+        rows = [_row(item, outcome) for item, outcome in self._ended]
+        frame = pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS))
+        frame["started"] = pd.to_datetime(frame["started"], unit="s", utc=True)
+        return frame.astype(OUTCOME_COLUMNS)
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """The rows of `outcomes` that have an error and no result, with their ``traceback``."""
+        told = [
+            (number, outcome.failure.traceback)
+            for number, (_, outcome) in enumerate(self._ended)
+            if outcome.failure is not None and outcome.status is not Status.COMPLETED
+        ]
+        frame = self.outcomes.iloc[[number for number, _ in told]]
+        return frame.assign(traceback=pd.Series([text for _, text in told], frame.index, "str"))
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """Where all that was planned has gone.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``bytes`` and ``rows`` (Int64, ``<NA>`` where unknown); index ``planned,
+            processed, fallback, quarantined, skipped, failed, not_run, filtered``. The first is
+            the sum of the others.
+        """
+        index = pd.Index(["planned", *PLACES], name="ledger")
+        total: dict[str, list[Any]] = {}
+        for unit in ("bytes", "rows"):
+            total[unit] = []
+            for place in index:
+                found = [account[unit][place] for account in self._accounts.values()]
+                total[unit].append(pd.NA if None in found else sum(found))
+        return pd.DataFrame(total, index=index, dtype="Int64")
+
+    def tell_failure(self) -> str:
+        """Why it stopped, where, and what to do next."""
+        lines = [self.stop_reason or "it failed"]
+        failed = [
+            (item, outcome)
+            for item, outcome in self._ended
+            if outcome.status is Status.FAILED and outcome.failure is not None
+        ]
+        if failed:
+            item, outcome = failed[0]
+            assert outcome.failure is not None
+            if item is not None and isinstance(item.data, Chunk):
+                lines.append(f"in {item.data} (chunk {item.position}, key {item.key})")
+            if outcome.failure.traceback.strip() not in lines[0]:
+                lines.append(outcome.failure.traceback.rstrip())
+            if item is not None and isinstance(item.data, Chunk):
+                ranges = item.data.ranges
+                alone = repr(ranges[0] if len(ranges) == 1 else list(ranges))
+                lines.append(
+                    f"To try this chunk alone, make the same call with only={alone} "
+                    "(on the command line: --only RANGE)"
+                )
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        chunks = sum(len(plan) for plan in self.plans.values())
+        return (
+            f"Run({self.run_id}, {self.flow.name}: {self.status}, {chunks} chunks on "
+            f"{self.scheduler} in {self.timings['total']:.2f} s)"
+        )
+
+    def __str__(self) -> str:
+        from taskinity_data.report.summary import summarise
+
+        return summarise(self)
+
+    def _repr_html_(self) -> str:
+        from taskinity_data.report.summary import summary_html
+
+        return summary_html(self)
+
+
+def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
+    names = {task.name for task in flow.tasks}
+    results = {name: value for name, value in driver.values.items() if name in names}
+    for fan_out in driver.fan_outs.values():
+        if not fan_out.job.keeps_result:
+            results.pop(fan_out.name, None)
+            continue
+        if fan_out.name in driver.values:
+            results[fan_out.name] = driver.values[fan_out.name]
+        for position, result in fan_out.results.items():
+            chain = fan_out.job.chain(position)
+            if len(fan_out.job.chains) > 1 and chain:
+                results[chain[-1].task] = result
+    return results
+
+
+def _row(item: Item | None, outcome: Outcome) -> tuple[Any, ...]:
+    chunk = item.data if item is not None and isinstance(item.data, Chunk) else None
+    last = outcome.attempts[-1] if outcome.attempts else None
+    return (
+        outcome.task,
+        outcome.key,
+        chunk.path if chunk else None,
+        chunk.start if chunk else None,
+        chunk.stop if chunk else None,
+        outcome.rows,
+        outcome.nbytes,
+        str(outcome.status),
+        len(outcome.attempts),
+        last.worker if last else None,
+        last.started_s if last else None,
+        outcome.duration_s,
+        last.peak_nbytes if last else None,
+        str(outcome.failure) if outcome.failure is not None else None,
+    )

@@ -1,0 +1,262 @@
+"""The user's settings from arguments, the environment and .env, each with where it came from.
+
+It knows nothing of what a setting is used for, and never changes the environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import SettingsError, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Settings", "load_settings"]
+
+_LOG = logging.getLogger(__name__)
+
+PREFIX = "TASKINITY_"
+DEFAULT = "default"
+ARGUMENT = "argument"
+ENVIRONMENT = "the environment"
+
+# What a size looks like; how many bytes or rows it stands for is not this module's business.
+_SIZE = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*(?:b|[kmgt]i?b|rows?)?", re.IGNORECASE)
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds where an argument says nothing.
+
+    Attributes
+    ----------
+    max_workers : int or None
+        How many workers a run may start; None: one per core.
+    chunk_size : str
+        ``"auto"``, or a size in bytes or rows as `open_dataset` takes it.
+    scheduler : str or None
+        ``"synchronous"``, ``"threads"``, ``"processes"``, an address or a scheduler file; None
+        leaves the choice to the run.
+    output_dir : str or None
+        Folder or URL where a run's output goes; None: nowhere.
+    run_dir : pathlib.Path
+        Where runs keep what they know of themselves.
+    log_dir : pathlib.Path
+        Where the command line's logs go.
+    log_level : str
+        A level of `logging`, in capitals.
+    """
+
+    max_workers: int | None = None
+    chunk_size: str = "auto"
+    scheduler: str | None = None
+    output_dir: str | None = None
+    run_dir: Path = Path(".taskinity")
+    log_dir: Path = Path("logs")
+    log_level: str = "WARNING"
+    sources: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+
+    def source_of(self, name: str) -> str:
+        """Where the setting `name` came from, in words for a person.
+
+        Raises
+        ------
+        SettingsError
+            There is no such setting.
+
+        >>> load_settings({"TASKINITY_MAX_WORKERS": "2"}, Path("/")).source_of("max_workers")
+        'TASKINITY_MAX_WORKERS in the environment'
+        """
+        _check_name(name)
+        return dict(self.sources).get(name, DEFAULT)
+
+
+NAMES = tuple(f.name for f in fields(Settings) if f.name != "sources")
+"""The settings, as attributes; `variable_of` gives their names in the environment."""
+
+
+def variable_of(name: str) -> str:
+    """The environment's name of a setting.
+
+    >>> variable_of("run_dir")
+    'TASKINITY_RUN_DIR'
+    """
+    return PREFIX + name.upper()
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    **arguments: Any,
+) -> Settings:
+    """The settings that hold: an argument, else the environment, else .env, else the default.
+
+    Parameters
+    ----------
+    environ
+        The environment; `os.environ` as it is now by default.
+    directory
+        The folder whose ``.env`` is read, if it has one; the working directory by default.
+    **arguments
+        Settings by their attribute's name that beat all else; None stands for "not given".
+
+    Raises
+    ------
+    SettingsError
+        A value can't be understood (`.variable`, and `.path`, `.line` for .env), the .env file
+        can't be read, or an argument is no setting.
+
+    Notes
+    -----
+    An empty value counts as not set. Unknown names that begin with ``TASKINITY_`` are logged as
+    warnings, with the names that are close.
+
+    >>> load_settings({"TASKINITY_CHUNK_SIZE": "64MiB"}, Path("/"), max_workers=3).max_workers
+    3
+    """
+    environ = os.environ if environ is None else environ
+    path = (Path.cwd() if directory is None else directory) / ".env"
+    dotenv = _read_dotenv(path)
+    for name in arguments:
+        _check_name(name)
+    _warn_of_unknown(environ, ENVIRONMENT)
+    _warn_of_unknown(dotenv, str(path))
+
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, understand in _UNDERSTAND.items():
+        variable = variable_of(name)
+        if arguments.get(name) is not None:
+            values[name] = _understood(understand, name, str(arguments[name]), {})
+            sources[name] = ARGUMENT
+        elif environ.get(variable):
+            text = environ[variable]
+            values[name] = _understood(understand, variable, text, {"variable": variable})
+            sources[name] = f"{variable} in {ENVIRONMENT}"
+        elif dotenv.get(variable):
+            line = _line_of(path, variable)
+            where = {"variable": variable, "path": str(path), "line": line}
+            values[name] = _understood(understand, variable, dotenv[variable], where)
+            sources[name] = f"{variable} in {path}, line {line}"
+    return Settings(**values, sources=tuple(sources.items()))
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    # 8 ms that runs without a .env file need not pay.
+    from dotenv import dotenv_values
+
+    try:
+        found = dotenv_values(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{path} can't be read ({error}): make it a readable text file in UTF-8, or remove it",
+            path=str(path),
+        ) from error
+    return {name: text for name, text in found.items() if text is not None}
+
+
+def _line_of(path: Path, variable: str) -> int:
+    """The line of `path`, from 1, that sets `variable`: the last one, which is the one that holds.
+
+    python-dotenv's public interface gives values without their places.
+    """
+    last = 0
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        name = line.strip().removeprefix("export ").partition("=")[0].strip().strip("'\"")
+        if name == variable:
+            last = number
+    return last
+
+
+def _understood(
+    understand: Callable[[str], Any], label: str, text: str, facts: dict[str, Any]
+) -> Any:
+    try:
+        return understand(text.strip())
+    except ValueError as error:
+        where = f"{facts['path']}, line {facts['line']}: " if "path" in facts else ""
+        raise SettingsError(f"{where}{label}={text}: {error}", **facts) from error
+
+
+def _count(text: str) -> int:
+    # int() also takes "1_000" and other scripts' digits, which nobody means here.
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise ValueError("not a whole number from 1 up; write e.g. 4")
+    return int(text)
+
+
+def _words(text: str) -> str:
+    if not text:
+        raise ValueError("empty; give it a value or remove it")
+    return text
+
+
+def _chunk_size(text: str) -> str:
+    found = _SIZE.fullmatch(text)
+    if text.lower() != "auto" and (found is None or not float(found[1].replace("_", ""))):
+        raise ValueError('not a chunk size; write e.g. auto, 64MiB, 64_000_000 or "100_000 rows"')
+    return text
+
+
+def _folder_or_url(text: str) -> str:
+    return text if "://" in text else str(_folder(text))
+
+
+def _folder(text: str) -> Path:
+    if "://" in text:
+        raise ValueError("a URL; name a folder on this machine, e.g. runs")
+    path = Path(_words(text)).expanduser()
+    if path.exists() and not path.is_dir():
+        raise ValueError("there is a file of that name; name a folder, which need not exist yet")
+    return path
+
+
+def _level(text: str) -> str:
+    if text.upper() not in _LEVELS:
+        hint = suggest(text.upper(), _LEVELS)
+        raise ValueError(f"no such level.{hint} Levels are {', '.join(_LEVELS)}")
+    return text.upper()
+
+
+_UNDERSTAND: Mapping[str, Callable[[str], Any]] = MappingProxyType(
+    {
+        "max_workers": _count,
+        "chunk_size": _chunk_size,
+        "scheduler": _words,
+        "output_dir": _folder_or_url,
+        "run_dir": _folder,
+        "log_dir": _folder,
+        "log_level": _level,
+    }
+)
+
+
+def _check_name(name: str) -> None:
+    if name not in NAMES:
+        hint = suggest(name, NAMES) or f" Settings are {', '.join(NAMES)}."
+        raise SettingsError(f"{name!r} is not a setting.{hint}")
+
+
+def _warn_of_unknown(names: Mapping[str, str], where: str) -> None:
+    known = [variable_of(name) for name in NAMES]
+    for name in sorted(names):
+        if name.startswith(PREFIX) and name not in known:
+            # Without the prefix, which would make any two names close.
+            near = get_close_matches(name.removeprefix(PREFIX).lower(), NAMES, n=1)
+            hint = (
+                f" Did you mean {variable_of(near[0])}?"
+                if near
+                else f" Known are {', '.join(known)}."
+            )
+            _LOG.warning("%s in %s is no setting and has no effect.%s", name, where, hint)

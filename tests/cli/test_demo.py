@@ -1,0 +1,70 @@
+"""``taskinity-data demo``: its answer, against DuckDB over the same files."""
+
+import json
+import shutil
+import time
+from contextlib import ExitStack
+
+import duckdb
+import pytest
+
+from taskinity_data.cli.demo import find_flights
+from taskinity_data.errors import SourceNotFound
+
+QUERY = """
+    select carrier, name, count(*) as flights,
+        avg(dep_delay) as mean_dep_delay, avg(arr_delay) as mean_arr_delay,
+        count(*) filter (where arr_delay >= 15) as late
+    from read_parquet('{flights}') join read_csv('{airlines}', header = true) using (carrier)
+    group by carrier, name order by carrier
+"""
+
+
+def by_duckdb(flights, airlines):
+    relation = duckdb.sql(QUERY.format(flights=flights, airlines=airlines))
+    return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+
+
+def test_the_answer_over_the_whole_year_is_duckdb_s_within_ten_seconds(call_apart, datasets):
+    begun = time.monotonic()
+    said = call_apart("demo", "--workers", "2", "--json")
+    assert time.monotonic() - begun < 10
+    assert said.exit_code == 0, said.stderr
+    answer = json.loads(said.stdout)
+    expected = by_duckdb(datasets / "flights" / "*.parquet", datasets / "airlines.csv")
+    assert len(expected) == 16
+    assert [list(row) for row in answer["value"]] == [list(row) for row in expected]
+    for found, row in zip(answer["value"], expected, strict=True):
+        assert (found.pop("carrier"), found.pop("name")) == (row.pop("carrier"), row.pop("name"))
+        assert found == pytest.approx(row, rel=1e-12)
+    assert answer["ledger"]["rows"]["processed"] == 336_776
+
+
+def test_the_demo_shows_flow_plan_answer_and_time(call, datasets):
+    said = call("demo")
+    assert said.exit_code == 0, said.stderr
+    for text in (
+        "task ProcessChunk[*]:",
+        "│       NameAirlines        │",
+        "ChunkPlan of",
+        "rows   336,776",
+        "FlightDelays: COMPLETED",
+        "JetBlue Airways",
+        "on the workers: read",
+    ):
+        assert text in said.stdout, text
+
+
+def test_outside_a_checkout_the_month_in_the_package_is_taken(tmp_path, datasets):
+    shutil.copy(datasets / "flights" / "2013-02.parquet", tmp_path)
+    shutil.copy(datasets / "airlines.csv", tmp_path)
+    with ExitStack() as stack:
+        flights = find_flights(stack, checkout=tmp_path / "nowhere", shipped=tmp_path)
+        expected = by_duckdb(flights.data, flights.airlines)
+    assert sum(row["flights"] for row in expected) == 24_951
+    assert "2013-02, which come with the package" in flights.words
+
+
+def test_where_there_are_no_flights_it_says_where_they_should_be(tmp_path):
+    with ExitStack() as stack, pytest.raises(SourceNotFound, match="install"):
+        find_flights(stack, checkout=tmp_path, shipped=tmp_path)

@@ -1,0 +1,117 @@
+"""How values become JSON, and texts of options become values."""
+
+import datetime as dt
+import json
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from taskinity_data.cli.options import parse_inputs, parse_reader_options
+from taskinity_data.cli.output import to_plain
+from taskinity_data.errors import SettingsError
+from taskinity_data.outcome import Attempt, Status
+
+NAMED = pd.DataFrame({"late": [1, 2]}, index=pd.Index(["AA", "UA"], name="carrier"))
+MANY = pd.DataFrame(
+    {"x": [0.1]}, index=pd.MultiIndex.from_tuples([("a", 1)], names=["key", "number"])
+)
+HOLES = pd.DataFrame(
+    {
+        "a": pd.array([1, None], "Int64"),
+        "b": [1.5, float("nan")],
+        "c": pd.to_datetime(["2013-01-02", None]),
+        "d": ["x", None],
+        "e": pd.Categorical(["u", None]),
+        "f": [True, False],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (None, None),
+        (True, True),
+        (3, 3),
+        (0.1 + 0.2, 0.1 + 0.2),
+        (float("nan"), None),
+        (float("inf"), None),
+        ("text", "text"),
+        (Status.FAILED, "FAILED"),
+        (np.int64(7), 7),
+        (np.float32(0.5), 0.5),
+        (np.bool_(True), True),
+        (np.array([[1, 2]]), [[1, 2]]),
+        (pd.NA, None),
+        (pd.NaT, None),
+        (pd.Timestamp("2013-01-02 03:04"), "2013-01-02T03:04:00"),
+        (dt.date(2013, 1, 2), "2013-01-02"),
+        (dt.timedelta(seconds=1.5), 1.5),
+        (PurePosixPath("/a/b"), "/a/b"),
+        ({1: (2, {3})}, {"1": [2, [3]]}),
+        (NAMED, [{"carrier": "AA", "late": 1}, {"carrier": "UA", "late": 2}]),
+        (NAMED["late"], [{"carrier": "AA", "late": 1}, {"carrier": "UA", "late": 2}]),
+        (MANY, [{"key": "a", "number": 1, "x": 0.1}]),
+        (pa.table({"a": [1, None]}), [{"a": 1}, {"a": None}]),
+        (pl.DataFrame({"a": [1, 2]}), [{"a": 1}, {"a": 2}]),
+        (b"\x00", "b'\\x00'"),
+        (1 + 2j, "(1+2j)"),
+    ],
+    ids=repr,
+)
+def test_values_of_every_kind_become_plain_json(value, plain):
+    assert json.loads(json.dumps(to_plain(value), allow_nan=False)) == plain
+
+
+def test_missing_values_of_a_frame_are_null_whatever_their_kind():
+    records = to_plain(HOLES)
+    assert records[0] == {
+        "a": 1, "b": 1.5, "c": "2013-01-02T00:00:00", "d": "x", "e": "u", "f": True
+    }  # fmt: skip
+    assert records[1] == {"a": None, "b": None, "c": None, "d": None, "e": None, "f": False}
+
+
+def test_a_dataclass_becomes_an_object_of_its_fields():
+    assert to_plain(Attempt(1, 2.0, 3.0, "w"))["worker"] == "w"
+
+
+def test_a_number_keeps_all_its_digits():
+    frame = pd.DataFrame({"a": [0.1 + 0.2], "b": [2**63 - 1]})
+    assert to_plain(frame) == [{"a": 0.30000000000000004, "b": 9223372036854775807}]
+
+
+def test_the_value_of_an_input_is_the_text_as_it_stands():
+    assert parse_inputs(["data=a=b, c", "n=1", "empty="]) == {
+        "data": "a=b, c",
+        "n": "1",
+        "empty": "",
+    }
+
+
+def test_reader_options_are_literals_or_texts():
+    texts = ["sep=;", "header=None", "quoting=3", "dtype={'a': 'str'}", "names=['x', 'y']", "a=b=c"]
+    assert parse_reader_options(texts) == {
+        "sep": ";",
+        "header": None,
+        "quoting": 3,
+        "dtype": {"a": "str"},
+        "names": ["x", "y"],
+        "a": "b=c",
+    }
+
+
+def test_reader_options_are_never_evaluated():
+    assert parse_reader_options(["a=__import__('os').getcwd()"]) == {
+        "a": "__import__('os').getcwd()"
+    }
+
+
+@pytest.mark.parametrize("parse", [parse_inputs, parse_reader_options])
+@pytest.mark.parametrize("texts", [["a"], ["=1"], ["a b=1"], ["a=1", "a=2"]])
+def test_what_is_no_name_and_value_is_refused(parse, texts):
+    with pytest.raises(SettingsError):
+        parse(texts)

@@ -1,0 +1,232 @@
+"""What is shown while a run goes, and where nothing is shown."""
+
+import io
+import re
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from taskinity_data.events import (
+    ChunkFinished,
+    FanOutGrew,
+    Observer,
+    RunFinished,
+    RunStarted,
+    SchedulerChanged,
+    TaskFinished,
+    TaskStarted,
+)
+from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
+from taskinity_data.report.progress import NotebookProgress, TerminalProgress, progress_for
+from taskinity_data.report.tally import Tally
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def outcome(task, status=Status.COMPLETED, **facts):
+    return Outcome(task, "k", status, (Attempt(1, 0.0, 0.1, "w"),), **facts)
+
+
+def half_of_a_run():
+    """Ten chunks of 10 MB and 100,000 rows, 0.5 s each; five have ended, one of them failed."""
+    yield RunStarted("r", 0.0, "Delays", ("Prepare", "Work", "Reduce"))
+    yield SchedulerChanged("r", 0.0, "threads", 2, "it pays")
+    yield TaskStarted("r", 0.0, "Prepare")
+    yield TaskFinished("r", 0.0, "Prepare", outcome("Prepare"))
+    yield TaskStarted("r", 0.0, "Work")
+    for number in range(5):
+        at_s = number * 0.5
+        yield FanOutGrew("r", at_s, "Work", 10, 100_000_000, None, number >= 3)
+        status = Status.FAILED if number == 2 else Status.COMPLETED
+        ended = outcome("Work", status, rows=100_000, nbytes=10_000_000)
+        yield ChunkFinished("r", at_s + 0.5, "Work", ended)
+
+
+def whole_run():
+    yield from half_of_a_run()
+    for number in range(5, 10):
+        ended = outcome("Work", rows=100_000, nbytes=10_000_000)
+        yield ChunkFinished("r", number * 0.5 + 0.5, "Work", ended)
+    yield TaskFinished("r", 5.0, "Work")
+    yield TaskStarted("r", 5.0, "Reduce")
+    yield TaskFinished("r", 5.2, "Reduce", outcome("Reduce"))
+    yield RunFinished("r", 5.2, RunStatus.PARTIAL)
+
+
+def told(events):
+    tally = Tally()
+    for event in events:
+        tally.add(event)
+    return tally
+
+
+def seen(stream):
+    """What stands in the terminal at the end: the last frame, without control sequences."""
+    last = re.split(r"\x1b\[2K(?!.*\x1b\[2K)", stream.getvalue(), flags=re.DOTALL)[-1]
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", last)
+
+
+def test_a_fan_out_is_told_by_chunks_failures_rates_and_time_left():
+    facts = told(half_of_a_run()).tasks["Work"].facts()
+    # 50 MB of 100 in 2.5 s, 400,000 rows of chunks that have a result.
+    assert facts == ["5/10 chunks", "1 failed", "160 k rows/s", "20 MB/s", "2.5 s left"]
+
+
+def test_chunks_have_no_total_before_all_are_cut():
+    events = list(half_of_a_run())[:7]
+    assert told(events).tasks["Work"].facts()[0] == "1 chunk"
+    assert told(events).tasks["Work"].share == pytest.approx(0.1)
+
+
+def test_a_fan_out_over_a_list_is_measured_by_its_items():
+    grown = FanOutGrew("r", 0.0, "Work", 4, 0, None, is_final=True)
+    ended = ChunkFinished("r", 1.0, "Work", outcome("Work"))
+    assert told([grown, ended]).tasks["Work"].share == 0.25
+
+
+def test_the_terminal_shows_tasks_bars_and_facts():
+    stream = Terminal()
+    bars = TerminalProgress(stream, width=100)
+    for event in whole_run():
+        bars.on_event(event)
+    lines = [line.rstrip() for line in seen(stream).splitlines() if line.strip()]
+    assert lines[0] == "Prepare done 0 ms"
+    assert re.fullmatch(r"Work ━+ 100%", lines[1])
+    assert lines[2] == "  10/10 chunks · 1 failed · 180 k rows/s · 20 MB/s · 5.0 s"
+    assert lines[3] == "Reduce done 200 ms"
+
+
+def test_the_terminal_names_who_works_while_it_goes():
+    stream = Terminal()
+    bars = TerminalProgress(stream, width=100)
+    for event in half_of_a_run():
+        bars.on_event(event)
+    text = seen(stream)
+    bars.close()
+    assert "threads, 2 workers" in text
+    assert "50%" in text
+
+
+def test_forty_columns_are_enough():
+    stream = Terminal()
+    bars = TerminalProgress(stream, width=40)
+    for event in half_of_a_run():
+        bars.on_event(event)
+    text = seen(stream)
+    bars.close()
+    assert max(map(len, text.splitlines())) <= 40
+    for fact in ("5/10 chunks", "1 failed", "2.5 s left", "2 workers"):
+        assert fact in " ".join(text.split())
+
+
+def test_no_color_is_honoured(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stream = Terminal()
+    bars = TerminalProgress(stream, width=80)
+    for event in whole_run():
+        bars.on_event(event)
+    colours = re.findall(r"\x1b\[([0-9;]*)m", stream.getvalue())
+    assert not [code for code in colours if re.search(r"\b(3[0-9]|4[0-9]|9[0-7]|10[0-7])\b", code)]
+
+
+def test_the_cursor_comes_back_and_no_thread_stays():
+    before = threading.active_count()
+    stream = Terminal()
+    bars = TerminalProgress(stream, width=80)
+    for event in whole_run():
+        bars.on_event(event)
+    text = stream.getvalue()
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert threading.active_count() == before
+
+
+def test_what_is_no_terminal_gets_only_the_end_without_control_sequences():
+    stream = io.StringIO()
+    bars = TerminalProgress(stream)
+    for event in whole_run():
+        bars.on_event(event)
+    assert "\x1b" not in stream.getvalue()
+    assert stream.getvalue().count("10/10 chunks") == 1
+
+
+def test_standard_output_is_left_alone(capsys):
+    bars = TerminalProgress(Terminal(), width=80)
+    events = list(whole_run())
+    for event in events[:8]:
+        bars.on_event(event)
+    sys.stdout.write("the user's own line\n")
+    for event in events[8:]:
+        bars.on_event(event)
+    assert capsys.readouterr().out == "the user's own line\n"
+
+
+@pytest.mark.parametrize(
+    ("progress", "stream", "count"),
+    [
+        (None, io.StringIO(), 0),
+        (None, Terminal(), 1),
+        (False, Terminal(), 0),
+        (True, io.StringIO(), 1),
+    ],
+)
+def test_progress_is_shown_on_a_terminal_or_where_asked_for(progress, stream, count):
+    found = progress_for(progress, stream)
+    assert len(found) == count
+    assert all(isinstance(one, Observer) for one in found)
+
+
+class Display:
+    """IPython's `display` as far as it is needed, keeping what a saved notebook would hold."""
+
+    def __init__(self):
+        self.shown = []
+
+    def __call__(self, thing, display_id):
+        assert display_id is True
+        self.shown.append(thing._repr_html_())
+        return self
+
+    def update(self, thing):
+        self.shown.append(thing._repr_html_())
+
+
+def test_a_notebook_keeps_the_last_state_in_one_output():
+    display = Display()
+    bars = NotebookProgress(display)
+    for event in whole_run():
+        bars.on_event(event)
+    last = display.shown[-1]
+    assert "PARTIAL" in last
+    assert '<progress max="1" value="1.000">' in last
+    assert "10/10 chunks · 1 failed" in last
+
+
+def test_a_notebook_is_not_flooded():
+    display = Display()
+    bars = NotebookProgress(display)
+    for number in range(10_000):
+        bars.on_event(ChunkFinished("r", number / 10_000, "Work", outcome("Work")))
+    assert len(display.shown) <= 5
+
+
+def test_names_are_escaped_in_a_notebook():
+    display = Display()
+    NotebookProgress(display).on_event(RunStarted("r", 0.0, "<script>", ()))
+    assert "&lt;script&gt;" in display.shown[0]
+
+
+def test_a_notebook_is_told_from_a_terminal_by_its_shell(monkeypatch):
+    class ZMQInteractiveShell:
+        pass
+
+    shell = SimpleNamespace(get_ipython=ZMQInteractiveShell)
+    shell.display = SimpleNamespace(display=Display())
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", shell.display)
+    assert isinstance(progress_for()[0], NotebookProgress)

@@ -1,0 +1,179 @@
+"""What a person reads of a run that has ended."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from taskinity_data.report.summary import describe_value, summarise, summary_html
+
+PLACES = ["planned", "processed", "fallback", "quarantined", "skipped", "failed", "not_run"]
+
+
+def chunk(nbytes):
+    return SimpleNamespace(nbytes=nbytes)
+
+
+def make_run(**changes):
+    """A run of six chunks, of which the fourth failed."""
+    outcomes = pd.DataFrame(
+        {
+            "task": "ProcessChunk",
+            "key": [f"k{number}" for number in range(6)],
+            "path": "/data/a.csv",
+            "start": pd.array([number * 1000 for number in range(6)], "Int64"),
+            "stop": pd.array([number * 1000 + 1000 for number in range(6)], "Int64"),
+            "status": ["COMPLETED"] * 3 + ["FAILED"] + ["COMPLETED"] * 2,
+            "attempts": [1, 1, 1, 3, 1, 1],
+            "worker": "w1",
+            "duration_s": [0.1, 0.9, 0.2, 0.3, 0.4, 0.5],
+            "error": [None] * 3 + ["ValueError: <b>bad</b> cell"] + [None] * 2,
+        }
+    )
+    frames = 'File "my_tasks.py", line 7, in process_chunk\n    int(cell)\nValueError: bad'
+    ledger = pd.DataFrame(
+        {"bytes": [6000, 5000, 0, 0, 0, 1000, 0, 0], "rows": [600, 480, 0, 0, 0, 100, 0, 20]},
+        index=[*PLACES, "filtered"],
+        dtype="Int64",
+    )
+    facts = {
+        "value": pd.DataFrame({"carrier": ["AA", "UA"], "late": [3, 4]}),
+        "status": "PARTIAL",
+        "run_id": "r1",
+        "flow": SimpleNamespace(name="Delays"),
+        "outcomes": outcomes,
+        "failures": outcomes.iloc[[3]].assign(traceback=frames),
+        "ledger": ledger,
+        "plans": {"ProcessChunk": [chunk(1000)] * 6},
+        "sizes": {
+            "ProcessChunk": [(0, 1000, "1 kB: first size"), (4, 2000, "2 kB: chunks took 0.1 s")]
+        },
+        "scheduler": "threads",
+        "scheduler_reason": "built-in reducers alone",
+        "workers": 2,
+        "timings": {
+            "total": 1.2, "start_workers": 0.0, "plan": 0.1, "combine": 0.05, "wait": 1.0,
+            "read": 0.6, "function": 1.8, "partial": 0.0,
+        },
+    }  # fmt: skip
+    return SimpleNamespace(**(facts | changes))
+
+
+def test_the_first_line_says_what_came_of_it_who_ran_it_and_for_how_long():
+    first = summarise(make_run()).splitlines()[0]
+    assert first == "Delays: PARTIAL in 1.2 s (threads, 2 workers; run r1)"
+
+
+def test_the_answer_is_shown_with_its_shape():
+    text = summarise(make_run())
+    assert "DataFrame, 2 rows × 2 columns" in text
+    assert "AA     3" in text
+
+
+def test_the_ledger_names_what_there_was_and_nothing_else():
+    text = summarise(make_run())
+    assert "bytes: 6,000 planned = 5,000 processed + 1,000 failed\n" in text
+    assert "rows: 600 planned = 480 processed + 100 failed + 20 filtered out" in text
+    assert "quarantined" not in text
+
+
+def test_rows_that_were_not_known_are_not_called_zero():
+    ledger = make_run().ledger
+    ledger.loc["planned", "rows"] = pd.NA
+    assert "rows: planned unknown, 480 processed" in summarise(make_run(ledger=ledger))
+
+
+def test_time_is_split_and_compared_with_one_chunk_after_another():
+    text = summarise(make_run())
+    assert "here: plan 100 ms, combine 50 ms, wait for workers 1.0 s; 1.2 s in all" in text
+    assert "on the workers: read 600 ms, function 1.8 s; 2.4 s in all" in text
+    assert "one after another: 2.00" in text
+    assert "threads: built-in reducers alone" in text
+
+
+def test_every_change_of_size_comes_with_its_reason():
+    text = summarise(make_run())
+    assert "ProcessChunk: 6 chunks of 1.0 kB to 1.0 kB" in text
+    assert "from chunk 0: 1 kB: first size" in text
+    assert "from chunk 4: 2 kB: chunks took 0.1 s" in text
+
+
+def test_many_changes_of_size_stay_on_the_screen():
+    sizes = {"ProcessChunk": [(number, 1000, f"why{number}") for number in range(50)]}
+    text = summarise(make_run(sizes=sizes))
+    assert "why0" in text
+    assert "why49" in text
+    assert "why20" not in text
+    assert "46 changes between" in text
+
+
+def test_the_slowest_chunks_are_named_with_their_place_slowest_first():
+    text = summarise(make_run())
+    slow = [line.strip() for line in text.splitlines() if " on w1" in line]
+    assert [line.split(":")[0] for line in slow] == ["900 ms", "500 ms", "400 ms"]
+    assert "/data/a.csv [1,000 to 2,000]" in slow[0]
+
+
+def test_a_failed_chunk_has_error_place_frames_and_what_to_do_next():
+    text = summarise(make_run())
+    assert "ProcessChunk: ValueError: <b>bad</b> cell (failed, 3 attempts)" in text
+    assert "/data/a.csv [3,000 to 4,000], key k3" in text
+    assert 'File "my_tasks.py", line 7, in process_chunk' in text
+    assert "Next:" in text
+
+
+def test_a_failed_run_has_no_answer_and_its_frames_only_once():
+    text = summarise(make_run(status="FAILED", value=None), has_frames=False)
+    assert "Answer" not in text
+    assert "in process_chunk" not in text
+    assert "key k3" in text
+
+
+def test_many_failures_are_counted_and_not_listed():
+    failures = pd.concat([make_run().failures] * 40)
+    text = summarise(make_run(failures=failures))
+    assert text.count("3 attempts") == 3
+    assert text.count("line 7, in process_chunk") == 1
+    assert "and 37 more: run.failures" in text
+
+
+def test_a_run_without_chunks_or_failures_has_no_empty_sections():
+    run = make_run()
+    empty = {"outcomes": run.outcomes.iloc[:0], "failures": run.failures.iloc[:0]}
+    text = summarise(make_run(**empty, plans={}, sizes={}, ledger=run.ledger * 0))
+    assert [line for line in text.splitlines() if line and not line.startswith(" ")][1:] == [
+        "Answer",
+        "Time",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        (3, "3"),
+        ([1, 2], "list of 2: [1, 2]"),
+        ({"a": 1}, "dict of 1: {'a': 1}"),
+        (pd.Series([1.5], name="x"), "Series, 1 row\n0    1.5"),
+        (pd.DataFrame({"a": []}), "DataFrame, 0 rows × 1 column"),
+    ],
+)
+def test_an_answer_of_any_kind_is_described(value, text):
+    assert describe_value(value) == text
+
+
+def test_a_large_answer_is_shown_by_its_beginning():
+    assert describe_value(pd.DataFrame({"a": range(1000)})).endswith("… 980 more rows")
+    assert describe_value(list(range(1000))).endswith("19] and 980 more")
+    assert len(describe_value("x" * 10_000)) < 2_100
+
+
+def test_html_holds_errors_and_values_as_text():
+    html = summary_html(make_run(value="<script>alert(1)</script>"))
+    assert "<script>" not in html
+    assert "<b>bad</b>" not in html
+    assert "&lt;b&gt;bad&lt;/b&gt; cell" in html
+
+
+def test_html_shows_a_frame_as_a_notebook_does():
+    assert '<table border="1" class="dataframe">' in summary_html(make_run())

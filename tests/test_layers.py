@@ -1,0 +1,66 @@
+"""What import-linter's contracts, which `make test` checks too, can't say."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "taskinity_data"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def _imports(path: Path) -> list[tuple[int, str]]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [
+                (node.lineno, f"{'.' * node.level}{node.module or ''}.{alias.name}")
+                for alias in node.names
+            ]
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_submodules_and_never_the_package_root(path):
+    submodules = {each.stem for each in PACKAGE.iterdir()}
+    for line, name in _imports(path):
+        head, _, rest = name.partition(".")
+        assert head, f"{path}:{line}: a relative import"
+        if head == "taskinity_data" and path != PACKAGE / "__init__.py":
+            first = rest.partition(".")[0]
+            assert first in submodules, f"{path}:{line}: {name} is imported from the root"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_says_what_it_is(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), f"{path} has no docstring"
+
+
+def test_every_folder_and_file_of_the_package_has_a_layer():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = {
+        name.strip(" ()") for layer in contracts[0]["layers"] for name in layer.split("|")
+    } | set(contracts[0]["exhaustive_ignores"])
+    there = {
+        path.stem
+        for path in PACKAGE.iterdir()
+        if (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").is_file()
+    }
+    assert there <= layers
+
+
+def test_the_exceptions_to_the_layers_are_those_of_the_published_methods():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    assert contracts[0]["ignore_imports"] == [
+        "taskinity_data.flow.model -> taskinity_data.execution.graph"
+    ]

@@ -1,0 +1,793 @@
+"""Flows from end to end: the answer against pandas over the whole, and the account of it."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pandas as pd
+import psutil
+import pyarrow as pa
+import pytest
+
+import taskinity_data as td
+from taskinity_data import errors
+from taskinity_data.outcome import RunStatus
+
+SCHEDULERS = ("synchronous", "threads", "processes")
+
+DEMO = """\
+flow ParallelProcessingDemo:
+    description: "Flow for parallel processing demonstration"
+    
+    task DataPreparation:
+        description: "Prepare data for processing"
+        # Code to prepare data
+    
+    task ProcessChunk1:
+        description: "Process first chunk of data"
+        # Code to process first chunk
+    
+    task ProcessChunk2:
+        description: "Process second chunk of data"
+        # Code to process second chunk
+    
+    task ProcessChunk3:
+        description: "Process third chunk of data"
+        # Code to process third chunk
+    
+    task ProcessChunk4:
+        description: "Process fourth chunk of data"
+        # Code to process fourth chunk
+    
+    task AggregateResults:
+        description: "Aggregate results from all chunks"
+        # Code to aggregate results
+    
+    DataPreparation -> ProcessChunk1
+    DataPreparation -> ProcessChunk2
+    DataPreparation -> ProcessChunk3
+    DataPreparation -> ProcessChunk4
+    ProcessChunk1 -> AggregateResults
+    ProcessChunk2 -> AggregateResults
+    ProcessChunk3 -> AggregateResults
+    ProcessChunk4 -> AggregateResults
+"""  # noqa: W293 - as people bring it
+
+
+@pytest.fixture(scope="module")
+def frame():
+    rng = np.random.default_rng(7)
+    return pd.DataFrame(
+        {
+            "key": rng.choice(["a", "b", "c", "d"], 5000),
+            "x": rng.normal(size=5000).round(6),
+            "n": rng.integers(-1000, 1000, 5000),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def csv(frame, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "data.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def wait_for(path):
+    """Until `path` exists; gives up after a minute."""
+    for _ in range(6000):
+        if path.exists():
+            return
+        threading.Event().wait(0.01)
+    raise TimeoutError(path)
+
+
+def demo_tasks():
+    def data_preparation(data):
+        return data
+
+    def process_chunk(chunk):
+        return chunk.groupby("key").n.sum()
+
+    def aggregate_results(results):
+        assert isinstance(results, list)
+        return pd.concat(results).groupby(level=0).sum()
+
+    return [data_preparation, process_chunk, aggregate_results]
+
+
+# -- the flow that people bring --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_the_demo_text_runs_as_one_fan_out_of_four(scheduler, csv, frame):
+    flow = td.parse_flow(DEMO).bind(demo_tasks())
+    run = td.run_flow(flow, scheduler=scheduler, workers=2, data=str(csv))
+    pd.testing.assert_series_equal(run.value, frame.groupby("key").n.sum())
+    assert run.status is RunStatus.COMPLETED
+    assert (run.outcomes.task.str.startswith("ProcessChunk")).sum() == 4
+    assert len(run.results["ProcessChunk"]) == 4
+    pd.testing.assert_series_equal(run.results["ProcessChunk2"], run.results["ProcessChunk"][1])
+
+
+def test_numbered_siblings_may_each_have_a_function_of_their_own(csv, frame):
+    def make(number):
+        def process(chunk):
+            return number, len(chunk)
+
+        process.__name__ = f"process_chunk{number}"
+        return process
+
+    def aggregate_results(results):
+        return results
+
+    tasks = [demo_tasks()[0], *(make(number) for number in (1, 2, 3, 4)), aggregate_results]
+    run = td.run_flow(td.parse_flow(DEMO).bind(tasks), scheduler="threads", data=str(csv))
+    assert [number for number, _ in run.value] == [1, 2, 3, 4]
+    assert sum(rows for _, rows in run.value) == len(frame)
+
+
+def test_numbered_siblings_divide_a_list_and_get_anything_else_whole():
+    def process_chunk(chunk):
+        return chunk
+
+    def aggregate_results(results):
+        return results
+
+    def flow_over(value):
+        tasks = [lambda: value, process_chunk, aggregate_results]
+        names = ["data_preparation", "process_chunk", "aggregate_results"]
+        return td.parse_flow(DEMO).bind(dict(zip(names, tasks, strict=True)))
+
+    assert td.run_flow(flow_over([1, 2, 3, 4, 5, 6]), scheduler="threads").value == [
+        [1], [2, 3], [4], [5, 6],
+    ]  # fmt: skip
+    assert td.run_flow(flow_over({"a": 1}), scheduler="threads").value == [{"a": 1}] * 4
+
+
+def test_every_tasks_result_comes_back_by_name_from_the_dsl(csv, frame):
+    results = td.run_flow_from_dsl(DEMO, {"data": str(csv)}, demo_tasks(), max_workers=2)
+    assert set(results) >= {"DataPreparation", "ProcessChunk1", "ProcessChunk4"}
+    pd.testing.assert_series_equal(results["AggregateResults"], frame.groupby("key").n.sum())
+    one = td.run_parallel_flow_from_dsl(DEMO, str(csv), demo_tasks())
+    pd.testing.assert_series_equal(one["AggregateResults"], results["AggregateResults"])
+
+
+# -- process ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("chunk_size", ["auto", "7kB", "999 rows", 1 << 40])
+def test_a_group_by_equals_pandas_over_the_whole(scheduler, chunk_size, csv, frame):
+    if scheduler == "processes" and chunk_size != "7kB":
+        chunk_size = "20kB"
+    run = td.process(
+        str(csv),
+        lambda chunk: chunk[chunk.n > 0],
+        reduce=td.group_by("key", rows=("n", "count"), total=("n", "sum"), mean=("x", "mean")),
+        scheduler=scheduler,
+        workers=2,
+        chunk_size=chunk_size,
+    )
+    expected = (
+        frame[frame.n > 0]
+        .groupby("key")
+        .agg(rows=("n", "count"), total=("n", "sum"), mean=("x", "mean"))
+    )
+    pd.testing.assert_frame_equal(run.value, expected, rtol=1e-13)
+
+
+def test_without_a_function_the_rows_are_reduced_and_only_the_columns_needed_are_read(csv, frame):
+    run = td.process(str(csv), reduce=td.group_by("key", total=("n", "sum")), workers=2)
+    pd.testing.assert_frame_equal(run.value, frame.groupby("key").agg(total=("n", "sum")))
+    assert run.plan[0].reader.schema.names == ["key", "n"]
+    assert run.scheduler == "threads"
+    assert "release" in run.scheduler_reason
+
+
+@pytest.mark.parametrize("kind", ["frame", "table", "dataset"])
+def test_sources_in_memory_are_cut_like_files(kind, frame):
+    source = {
+        "frame": lambda: frame,
+        "table": lambda: pa.Table.from_pandas(frame),
+        "dataset": lambda: td.open_dataset(frame, chunk_size="500 rows"),
+    }[kind]()
+    run = td.process(source, lambda chunk: int(chunk.n.sum()), scheduler="threads", workers=2)
+    assert sum(run.value) == frame.n.sum()
+    if kind == "dataset":
+        assert len(run.value) == 10
+
+
+def test_a_chunk_comes_as_the_annotation_says(csv):
+    def arrow(chunk: pa.Table):
+        return type(chunk).__name__
+
+    def described(chunk: td.Chunk):
+        return len(chunk.read())
+
+    assert set(td.process(str(csv), arrow, scheduler="threads").value) == {"Table"}
+    assert sum(td.process(str(csv), described, scheduler="threads").value) == 5000
+
+
+def test_an_option_that_nothing_has_is_an_error_with_close_names(csv):
+    with pytest.raises(errors.BindError, match="chunk_size"):
+        td.process(str(csv), len, chunksiz="1MB")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"workers": 0}, errors.SettingsError, "workers=0"),
+        ({"chunk_size": 0}, errors.PlanError, "chunk_size"),
+        ({"chunk_size": "64 MiBs"}, errors.PlanError, "64 MiBs"),
+        ({"max_failures": "many"}, errors.SettingsError, "max_failures"),
+        ({"run_timeout": "soon"}, errors.SettingsError, "soon"),
+        ({"memory": "-1"}, errors.SettingsError, "is not a size"),
+        ({"scheduler": "thread"}, errors.SchedulerError, "Did you mean 'threads'"),
+        ({"reduce": 3}, errors.BindError, "reduce=3"),
+        ({"retries": -1}, errors.SettingsError, "retries"),
+        ({"on_error": "bisect"}, errors.PlanError, "bisect"),
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_runs(options, error, says, csv):
+    ran = []
+    with pytest.raises(error, match=says):
+        td.process(str(csv), ran.append, **options)
+    assert ran == []
+
+
+# -- any graph -------------------------------------------------------------------------------------
+
+
+def test_sources_joins_and_side_by_side_tasks():
+    @td.task
+    def left(a):
+        return a + 1
+
+    @td.task
+    def right(b):
+        return b * 10
+
+    @td.task
+    def join(one, two):
+        return one + two
+
+    @td.task
+    def both(joined, one):
+        return joined, one
+
+    @td.flow
+    def graph(a, b):
+        one, two = left(a), right(b)
+        return both(join(one, two), one)
+
+    run = td.run_flow(graph, scheduler="threads", a=1, b=2)
+    assert run.value == (22, 2)
+    assert set(run.outcomes.status) == {"COMPLETED"}
+
+
+def test_side_by_side_tasks_run_at_the_same_time():
+    barrier = threading.Barrier(2, timeout=30)
+
+    @td.task
+    def one():
+        return barrier.wait() >= 0
+
+    @td.task
+    def two():
+        return barrier.wait() >= 0
+
+    @td.task
+    def meet(a, b):
+        return a and b
+
+    @td.flow
+    def graph():
+        return meet(one(), two())
+
+    assert td.run_flow(graph, scheduler="threads", workers=2).value
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_a_fan_out_over_a_list_that_a_task_computed_and_then_another(scheduler):
+    text = """
+    flow Two:
+        Names -> Measure[*] -> Longest -> Spell[*] -> Join
+    """
+
+    def names(count):
+        return ["x" * number for number in range(1, count + 1)]
+
+    def measure(item):
+        return len(item)
+
+    def longest(results):
+        return [max(results), min(results)]
+
+    def spell(item, prefix="n"):
+        return f"{prefix}{item}"
+
+    def join(results):
+        return "-".join(results)
+
+    flow = td.parse_flow(text).bind([names, measure, longest, spell, join])
+    run = td.run_flow(flow, scheduler=scheduler, workers=2, count=7)
+    assert run.value == "n7-n1"
+    assert run.results["Measure"] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_chunk_wise_tasks_in_a_row_run_as_one_task(csv, frame):
+    text = "flow Row:\n    Open -> Keep[*] -> Count[*] -> Sum"
+    flow = td.parse_flow(text).bind(
+        {
+            "open": lambda data: td.open_dataset(data, chunk_size="10kB"),
+            "keep": lambda chunk: (chunk[chunk.n > 0], threading.get_ident()),
+            "count": lambda kept: (len(kept[0]), kept[1] == threading.get_ident()),
+            "sum": lambda results: (sum(n for n, _ in results), all(same for _, same in results)),
+        }
+    )
+    run = td.run_flow(flow, scheduler="threads", workers=2, data=str(csv))
+    assert run.value == ((frame.n > 0).sum(), True)
+    assert "Keep" not in run.results
+
+
+def test_one_fan_out_feeds_several_reducers_and_a_plain_function(csv, frame):
+    text = "flow Many:\n    Open -> Part[*]\n    Part -> [Total, Groups, Plain]\n"
+    text += "    [Total, Groups, Plain] -> All"
+    flow = td.parse_flow(text).bind(
+        {
+            "open": lambda data: td.open_dataset(data, chunk_size="10kB"),
+            "part": lambda chunk: chunk[["key", "n"]],
+            "total": td.count(),
+            "groups": td.group_by("key", total=("n", "sum")),
+            "plain": lambda part: len(part),
+            "all": lambda total, groups, plain: (total, groups, plain),
+        }
+    )
+    run = td.run_flow(flow, scheduler="threads", workers=2, data=str(csv))
+    assert run.value[0] == len(frame)
+    pd.testing.assert_frame_equal(run.value[1], frame.groupby("key").agg(total=("n", "sum")))
+    assert run.value[2] == len(run.plan)
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+def test_small_inputs_reach_every_chunk(scheduler, csv, frame):
+    text = "flow Small:\n    Open -> Join[*] -> Sum\n    Names -> Join"
+    flow = td.parse_flow(text).bind(
+        {
+            "open": lambda data: td.open_dataset(data, chunk_size="20kB"),
+            "names": lambda: pd.DataFrame({"key": list("abcd"), "weight": [1, 2, 3, 4]}),
+            "join": lambda chunk, names: int(chunk.merge(names).weight.sum()),
+            "sum": lambda results: sum(results),
+        }
+    )
+    run = td.run_flow(flow, scheduler=scheduler, workers=2, data=str(csv))
+    assert run.value == frame.key.map({"a": 1, "b": 2, "c": 3, "d": 4}).sum()
+
+
+def test_what_cannot_be_fanned_out_says_so():
+    flow = td.parse_flow("flow F:\n    Make -> Each[*] -> End").bind(
+        {"make": lambda: 42, "each": lambda item: item, "end": lambda results: results}
+    )
+    with pytest.raises(errors.FlowFailed, match="Each fans out over int"):
+        td.run_flow(flow, scheduler="threads")
+
+
+# -- failures --------------------------------------------------------------------------------------
+
+
+def fail_in_third(chunk):
+    if chunk.at[0, "key"] == "!":
+        raise ValueError("marked")
+    return len(chunk)
+
+
+@pytest.fixture
+def marked(tmp_path):
+    """Ten files of 20 rows; the third and the seventh are marked."""
+    for number in range(10):
+        key = "!" if number in (3, 7) else "a"
+        pd.DataFrame({"key": [key] * 20, "n": range(20)}).to_csv(
+            tmp_path / f"{number}.csv", index=False
+        )
+    return str(tmp_path / "*.csv")
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_failed_chunk_fails_the_run_with_all_that_one_needs_to_know(scheduler, marked):
+    with pytest.raises(errors.FlowFailed) as caught:
+        td.process(
+            td.open_dataset(marked, chunk_size="20 rows"),
+            fail_in_third,
+            scheduler=scheduler,
+            workers=2,
+        )
+    run = caught.value.run
+    text = str(caught.value)
+    assert "marked" in text
+    assert "fail_in_third" in text
+    assert re.search(r"[37]\.csv \[bytes", text)
+    assert "run_item" not in text
+    assert run.status is RunStatus.FAILED
+    assert run.failures.iloc[0].path.endswith(("3.csv", "7.csv"))
+    ledger = run.ledger["bytes"]
+    assert ledger["planned"] == ledger.drop("planned").sum()
+    assert ledger["failed"] > 0
+
+
+def test_a_failed_chunk_tells_how_to_try_it_alone(marked):
+    def call(**options):
+        data = td.open_dataset(marked, chunk_size="20 rows")
+        return td.process(data, fail_in_third, scheduler="synchronous", **options)
+
+    with pytest.raises(errors.FlowFailed) as caught:
+        call()
+    only = re.search(r"only='([^']+)'", str(caught.value))[1]
+    with pytest.raises(errors.FlowFailed, match="marked") as again:
+        call(only=only)
+    assert len(again.value.run.outcomes) == 1
+    good = only.replace("3.csv", "2.csv")
+    assert call(only=good).value == [20]
+    for wrong in ("nowhere.csv:0-5", only.replace("-96", "-9600"), "3.csv"):
+        with pytest.raises((errors.FlowFailed, errors.PlanError)):
+            call(only=wrong)
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+def test_skipping_leaves_out_the_failed_chunks_and_says_so(scheduler, marked):
+    run = td.process(
+        td.open_dataset(marked, chunk_size="20 rows"),
+        fail_in_third,
+        scheduler=scheduler,
+        workers=2,
+        on_error="skip",
+    )
+    assert run.value == [20] * 8
+    assert run.status is RunStatus.PARTIAL
+    assert list(run.ledger.loc[["planned", "processed", "skipped"], "rows"]) == [200, 160, 40]
+    assert len(run.failures) == 2
+    assert set(run.failures.status) == {"SKIPPED"}
+
+
+def test_a_fallback_stands_in_and_is_booked_apart(marked):
+    run = td.process(
+        td.open_dataset(marked, chunk_size="20 rows"),
+        fail_in_third,
+        scheduler="threads",
+        on_error=lambda chunk: -1,
+    )
+    assert sorted(run.value) == [-1, -1] + [20] * 8
+    assert run.status is RunStatus.PARTIAL
+    assert run.ledger.at["fallback", "rows"] == 40
+    by_value = td.process(
+        td.open_dataset(marked, chunk_size="20 rows"),
+        fail_in_third,
+        scheduler="threads",
+        on_error=td.value(0),
+    )
+    assert sum(by_value.value) == 160
+
+
+def test_max_failures_as_a_count_and_as_a_share(marked):
+    run = td.process(
+        td.open_dataset(marked, chunk_size="20 rows"),
+        fail_in_third,
+        scheduler="threads",
+        max_failures=2,
+    )
+    assert run.status is RunStatus.PARTIAL
+    assert len(run.failures) == 2
+    for allowed in (1, "15%"):
+        with pytest.raises(errors.FlowFailed, match="max_failures"):
+            td.process(
+                td.open_dataset(marked, chunk_size="20 rows"),
+                fail_in_third,
+                scheduler="synchronous",
+                max_failures=allowed,
+            )
+    assert td.process(
+        td.open_dataset(marked, chunk_size="20 rows"),
+        fail_in_third,
+        scheduler="threads",
+        max_failures="20%",
+    ).value
+
+
+def test_a_retry_is_another_attempt_and_is_recorded(tmp_path, marked):
+    def flaky(chunk):
+        path = tmp_path / f"seen-{chunk.key.iloc[0] == '!'}-{os.getpid()}"
+        if not path.exists():
+            path.touch()
+            raise OSError("first time")
+        return len(chunk)
+
+    run = td.process(
+        td.open_dataset(marked, chunk_size="20 rows"),
+        flaky,
+        scheduler="threads",
+        workers=1,
+        retries=2,
+        retry_delay="1ms",
+    )
+    assert run.value == [20] * 10
+    assert run.status is RunStatus.COMPLETED
+    assert sorted(run.outcomes.attempts)[-2:] == [2, 2]
+
+
+def test_a_failed_plain_task_fails_the_run_and_a_skipped_one_skips_what_follows():
+    def build(on_error):
+        @td.task(on_error=on_error)
+        def broken():
+            raise ValueError("no")
+
+        @td.task
+        def after(value):
+            return value
+
+        @td.flow
+        def graph():
+            return after(broken())
+
+        return graph
+
+    with pytest.raises(errors.FlowFailed, match="Broken failed: ValueError: no"):
+        td.run_flow(build("fail"), scheduler="threads")
+    run = td.run_flow(build("skip"), scheduler="threads")
+    assert run.value is None
+    assert list(run.outcomes.status) == ["SKIPPED", "SKIPPED"]
+    assert td.run_flow(build(td.value(5)), scheduler="threads").value == 5
+
+
+def test_a_run_that_takes_too_long_is_stopped(marked):
+    done = threading.Event()
+
+    def slow(chunk):
+        done.wait(0.05)
+
+    with pytest.raises(errors.FlowFailed, match="run_timeout") as caught:
+        td.process(
+            td.open_dataset(marked, chunk_size="20 rows"),
+            slow,
+            scheduler="threads",
+            workers=1,
+            run_timeout="60ms",
+        )
+    assert caught.value.run.ledger.at["not_run", "bytes"] > 0
+
+
+def test_a_file_that_changes_between_plan_and_read_is_refused(marked, tmp_path):
+    plan = td.open_dataset(marked, chunk_size="20 rows").plan()
+    (tmp_path / "5.csv").write_text("key,n\na,1\n")
+    with pytest.raises(errors.FlowFailed, match=r"5\.csv.*changed"):
+        td.run_flow(
+            td.parse_flow("flow F:\n    A -> B[*] -> C").bind(
+                {"a": lambda: list(plan), "b": lambda item: len(item), "c": td.collect()}
+            ),
+            scheduler="threads",
+        )
+
+
+def test_a_broken_reducer_fails_the_run_with_its_own_error(csv):
+    broken = td.reducer(lambda partials: 1 / 0)
+    with pytest.raises(errors.FlowFailed, match="ZeroDivisionError"):
+        td.process(str(csv), len, reduce=broken, scheduler="threads", chunk_size="5kB")
+
+
+# -- the same answer, whoever runs it --------------------------------------------------------------
+
+SUM = {"total": ("x", "sum"), "mean": ("x", "mean"), "var": ("x", "var")}
+
+
+def test_the_answer_is_the_same_to_the_last_bit_on_every_scheduler(csv):
+    dataset = td.open_dataset(str(csv), chunk_size="3kB")
+
+    def keep(chunk):
+        return chunk[chunk.n != 5]
+
+    def answer(**options):
+        run = td.process(dataset, keep, reduce=td.group_by("key", **SUM), **options)
+        return run.value.to_numpy().tobytes()
+
+    answers = {
+        answer(scheduler="synchronous"),
+        answer(scheduler="threads", workers=1),
+        answer(scheduler="threads", workers=7),
+        answer(scheduler="processes", workers=2),
+    }
+    assert len(answers) == 1
+
+
+def test_the_static_graph_gives_the_same_answer_to_the_last_bit(csv):
+    import dask
+
+    dataset = td.open_dataset(str(csv), chunk_size="3kB")
+    flow = td.parse_flow("flow F:\n    Open -> Part[*] -> Groups -> Finish").bind(
+        {
+            "open": lambda data: data,
+            "part": lambda chunk: chunk[chunk.n != 5],
+            "groups": td.group_by("key", **SUM),
+            "finish": lambda groups: groups,
+        }
+    )
+    run = td.run_flow(flow, scheduler="threads", workers=3, data=dataset)
+    delayed = flow.to_delayed(data=dataset)
+    with dask.config.set(scheduler="threads"):
+        found = delayed.compute()
+    assert found.to_numpy().tobytes() == run.value.to_numpy().tobytes()
+    names = {dask.utils.key_split(key) for key in delayed.dask}
+    assert {"Part", "Groups", "Finish"} <= names
+
+
+def test_the_static_graph_refuses_a_width_that_only_a_run_knows():
+    flow = td.parse_flow("flow F:\n    A -> B[*] -> C -> D[*] -> E").bind(
+        {
+            "a": lambda: [1, 2],
+            "b": lambda item: item,
+            "c": lambda results: results,
+            "d": lambda item: item,
+            "e": lambda results: sum(results),
+        }
+    )
+    with pytest.raises(errors.PlanError, match="run_flow"):
+        flow.to_delayed()
+
+
+def test_a_plan_of_an_earlier_run_repeats_its_cuts(csv):
+    first = td.process(str(csv), len, scheduler="threads", chunk_size="4kB")
+    again = td.process(str(csv), len, scheduler="threads", plan=first.plan)
+    assert again.value == first.value
+    assert [chunk.key for chunk in again.plan] == [chunk.key for chunk in first.plan]
+
+
+def test_a_plan_of_other_files_is_refused(csv, marked):
+    plan = td.open_dataset(marked).plan()
+    with pytest.raises(errors.FlowFailed, match="other files"):
+        td.process(str(csv), len, scheduler="threads", plan=plan)
+
+
+def test_outcomes_and_ledger_account_for_every_byte_and_row(csv, frame):
+    run = td.process(str(csv), len, scheduler="threads", chunk_size="6kB")
+    chunks = run.outcomes[run.outcomes.task == "ProcessChunk"].sort_values("start")
+    assert chunks.rows.sum() == len(frame)
+    assert (chunks.start.to_numpy()[1:] == chunks.stop.to_numpy()[:-1]).all()
+    header = len("key,x,n\n")
+    assert run.ledger.at["processed", "bytes"] == os.path.getsize(csv) - header
+    assert run.ledger.at["processed", "rows"] == len(frame)
+
+
+def test_sums_are_exact_however_many_chunks(tmp_path):
+    values = np.random.default_rng(1).normal(size=2000) * 10.0 ** np.arange(2000) ** 0.5
+    pd.DataFrame({"x": values}).to_parquet(tmp_path / "x.parquet", row_group_size=7)
+    run = td.process(str(tmp_path / "x.parquet"), reduce=td.sum(), chunk_size="7 rows")
+    assert abs(run.value["x"] - math.fsum(values)) <= 1e-13 * math.fsum(np.abs(values))
+
+
+# -- choosing and sizing ---------------------------------------------------------------------------
+
+
+def test_long_work_moves_from_threads_to_processes(tmp_path):
+    for number in range(40):
+        pd.DataFrame({"n": range(50)}).to_csv(tmp_path / f"{number:02}.csv", index=False)
+
+    here, first, started = os.getpid(), tmp_path / "first", tmp_path / "started"
+
+    def slow(chunk):
+        if os.getpid() != here:
+            started.touch()
+        elif first.exists():
+            wait_for(started)
+        else:
+            threading.Event().wait(0.3)
+            first.touch()
+        return os.getpid()
+
+    run = td.process(str(tmp_path), slow, workers=2, chunk_size="50 rows")
+    assert run.scheduler == "processes"
+    assert os.getpid() in run.value
+    assert len(set(run.value)) > 1
+    assert "left" in run.scheduler_reason
+
+
+def test_the_current_client_is_used_where_there_is_one(csv):
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster),
+    ):
+        run = td.process(str(csv), len, chunk_size="50kB")
+        assert run.scheduler.startswith("tcp://")
+        assert run.scheduler_reason == "the current Dask client"
+
+
+def test_sizes_adapt_and_say_why(tmp_path):
+    pd.DataFrame({"x": np.arange(400_000)}).to_csv(tmp_path / "x.csv", index=False)
+    run = td.process(str(tmp_path / "x.csv"), len, scheduler="threads", workers=2)
+    assert sum(run.value) == 400_000
+    sizes = run.sizes["ProcessChunk"]
+    assert len({target for _, target, _ in sizes}) > 1
+    assert all(reason for _, _, reason in sizes)
+    assert run.plan.ledger().rows.sum() == 400_000
+
+
+def test_observers_get_every_event_in_order_and_one_that_raises_is_dropped(csv):
+    seen = []
+
+    class Recorder:
+        def on_event(self, event):
+            seen.append(type(event).__name__)
+
+    class Broken:
+        def on_event(self, event):
+            raise RuntimeError("no")
+
+    run = td.process(
+        str(csv), len, scheduler="threads", chunk_size="20kB", observers=[Broken(), Recorder()]
+    )
+    assert seen[0] == "RunStarted"
+    assert seen[-1] == "RunFinished"
+    assert seen.count("ChunkFinished") == len(run.value)
+    assert seen.count("ChunkSubmitted") == len(run.value)
+
+
+# -- nothing is left behind ------------------------------------------------------------------------
+
+
+def test_no_thread_or_file_is_left(frame, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before = set(threading.enumerate())
+    td.process(frame, len, scheduler="threads", chunk_size="100 rows")
+    with pytest.raises(errors.FlowFailed):
+        td.process(frame, lambda chunk: 1 / 0, scheduler="threads", chunk_size="100 rows")
+    gc.collect()
+    assert {thread for thread in threading.enumerate() if thread.is_alive()} <= before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_ctrl_c_stops_the_run_and_leaves_no_process(scheduler, marked, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import sys, time, threading
+        import taskinity_data as td
+
+        def slow(chunk):
+            print("running", flush=True)
+            time.sleep(0.3)
+            return 1
+
+        if __name__ == "__main__":
+            try:
+                data = td.open_dataset({marked!r}, chunk_size="20 rows")
+                td.process(data, slow, scheduler={scheduler!r}, workers=2)
+            except KeyboardInterrupt as error:
+                run = error.run
+                print(run.status, run.ledger.at["not_run", "bytes"] > 0, flush=True)
+                sys.exit(130)
+        """)
+    )
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as child:
+        lines = iter(child.stdout.readline, "")
+        assert next(lines).strip().startswith("running")
+        family = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
+        os.killpg(child.pid, signal.SIGINT)
+        rest = [line.strip() for line in lines]
+        assert child.wait(60) == 130
+    assert rest[-1] == "INTERRUPTED True"
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert alive == []
