@@ -1,14 +1,14 @@
 """A large `station;temp` file grouped by station: taskinity_data against a hand-made loop.
 
-    python datasets/make.py measurements --rows 202_000_000 --seed 1 -o measurements.csv
-    python benchmarks/group_csv.py measurements.csv --workers 2 --rounds 3
+    python datasets/make.py measurements --rows 202_000_000 --seed 1 -o big.csv
+    python benchmarks/group_csv.py big.csv --workers 2 --rounds 3
 
 The peer is a `multiprocessing` pool over byte ranges that end at line ends: each worker reads its
 own bytes with pandas (both engines, several chunk sizes; the best is taken) and groups them, the
 parent adds up. It relies on no field holding a newline, which taskinity_data does not (the last row
 tells it so). Each variant is a process of its own, rounds alternate; time is from before the pool
-starts to the answer, and once more with the pool started before the clock. Memory is the peak of the
-whole tree of processes, sampled every 50 ms: proportional set size, so that pages that forked
+starts to the answer, and once more with the pool started before the clock. Memory is the peak of
+the whole tree of processes, sampled every 50 ms: proportional set size, so that pages that forked
 processes share count once.
 """
 
@@ -52,7 +52,7 @@ def ours(path: str, workers: int, *, warm: bool, **options: object) -> tuple[pd.
             LocalCluster(n_workers=workers, threads_per_worker=1, host="127.0.0.1") as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
-            client.run(lambda: __import__("taskinity_data").run)
+            client.run(lambda: __import__("taskinity_data.run"))
             options["scheduler"] = client
             begun = time.perf_counter()
             return call(), time.perf_counter() - begun

@@ -194,6 +194,29 @@ def test_without_a_function_the_rows_are_reduced_and_only_the_columns_needed_are
     assert "release" in run.scheduler_reason
 
 
+TEXTS = ["a", "b", "", "NA", "nan", "1", "01", "x,y", "é", "#N/A", "-0", "None", " a", "true"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("numbers", [["1.5", "-0", "", "3"], ["1", "2"], ["NA", "nan", "7", "inf"]])
+def test_keys_that_are_read_as_codes_group_as_texts_do(seed, numbers, tmp_path):
+    rng = np.random.default_rng(seed)
+    keys = rng.choice(TEXTS[: 3 + 2 * seed], 300)
+    rows = [f'"{key}",{rng.choice(TEXTS)!s},{rng.choice(numbers)}' for key in keys]
+    rows = [row if row.count(",") == 2 else row.replace(",x,y,", ",z,") for row in rows]
+    path = tmp_path / "k.csv"
+    path.write_text("k,m,v\n" + "\n".join(rows) + "\n")
+    whole = pd.read_csv(path, low_memory=False)
+    for by in (["k"], ["k", "m"], ["m"]):
+        how = {"n": ("v", "count"), "s": ("v", "sum"), "low": ("v", "min")}
+        expected = whole.groupby(by if len(by) > 1 else by[0]).agg(**how)
+        for size in ("700 B", "1MB"):
+            run = td.process(
+                str(path), reduce=td.group_by(*by, **how), chunk_size=size, scheduler="threads"
+            )
+            pd.testing.assert_frame_equal(run.value, expected)
+
+
 @pytest.mark.parametrize("kind", ["frame", "table", "dataset"])
 def test_sources_in_memory_are_cut_like_files(kind, frame):
     source = {

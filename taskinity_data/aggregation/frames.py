@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from taskinity_data.aggregation.reducers import describe_kind, kind_of
@@ -15,7 +16,7 @@ from taskinity_data.errors import PlanError, ReduceError, suggest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["check_columns", "join_empty", "to_frame"]
+__all__ = ["check_columns", "join_empty", "take_codes", "to_frame"]
 
 
 def check_columns(needed: Iterable[str], names: Iterable[str], who: str) -> None:
@@ -74,6 +75,26 @@ def _from_arrow(table: Any, columns: Sequence[str] | None, who: str) -> pd.DataF
         table = table.select(list(columns))
     frame: pd.DataFrame = table.to_pandas(split_blocks=True)
     return frame.reset_index(drop=True)
+
+
+def take_codes(data: Any) -> dict[str, tuple[Any, Any]]:
+    """The text columns that a reader's table holds as codes, as its metadata say: codes, texts."""
+    metadata = getattr(getattr(data, "schema", None), "metadata", None) or {}
+    names = metadata.get(b"encoded_columns")
+    if names is None:
+        return {}
+    table = data.unify_dictionaries()
+    found = {}
+    for name in names.decode().split("\0"):
+        chunks = table.column(name).chunks
+        indices = [chunk.indices for chunk in chunks]
+        codes = [
+            (one.fill_null(-1) if one.null_count else one).to_numpy(zero_copy_only=False)
+            for one in indices
+        ]
+        texts = pd.Index(chunks[0].dictionary.to_pandas())
+        found[name] = (np.concatenate(codes), texts)
+    return found
 
 
 def join_empty(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

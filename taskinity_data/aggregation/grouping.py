@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,27 +38,49 @@ class Grouping:
         return None if is_grouped.all() else is_grouped
 
 
-def group_rows(keys: pd.DataFrame) -> tuple[Grouping, pd.DataFrame]:
+Codes = tuple["NDArray[np.integer[Any]]", Any]
+"""For each row the place of its key among the unique ones (-1: null), and these."""
+
+
+def group_rows(
+    keys: pd.DataFrame, encoded: Mapping[Any, Codes] | None = None, names: Sequence[Any] = ()
+) -> tuple[Grouping, pd.DataFrame]:
     """Group rows by equal keys, as ``pandas.DataFrame.groupby(..., dropna=True, observed=True)``.
+
+    Parameters
+    ----------
+    keys : pandas.DataFrame
+    encoded : mapping of name to Codes, optional
+        Keys that are encoded already, each of whose unique values occurs; not in `keys`.
+    names : sequence
+        All keys, in order, where some are encoded.
 
     Returns
     -------
     grouping : Grouping
         Rows with a null among their keys have no group.
     groups : pandas.DataFrame
-        The keys of each group, in order of first appearance, with the dtypes of `keys`.
+        The keys of each group, with the dtypes of `keys`: in order of first appearance, or of the
+        encoded ones' unique values.
     """
-    encoded = [_encode(keys.iloc[:, place]) for place in range(keys.shape[1])]
-    codes, uniques = encoded[0]
-    if len(encoded) == 1:
-        return Grouping(codes, len(uniques)), _frame([uniques], keys.columns)
+    if encoded:
+        found = [encoded[name] if name in encoded else _encode(keys[name]) for name in names]
+        labels: Any = pd.Index(list(names))
+    else:
+        found = [_encode(keys.iloc[:, place]) for place in range(keys.shape[1])]
+        labels = keys.columns
+    first, uniques = found[0]
+    codes: NDArray[np.intp] = np.asarray(first, dtype=np.intp)
+    if len(found) == 1:
+        return Grouping(codes, len(uniques)), _frame([uniques], labels)
     columns = [uniques]
     rows_of_columns = [np.arange(len(uniques))]
-    for more, more_uniques in encoded[1:]:
+    for more, more_uniques in found[1:]:
         # Codes are made dense after each column, so that their product can't outgrow 64 bits.
         width = max(len(more_uniques), 1)
         joint = np.where((codes < 0) | (more < 0), -1, codes * width + more)
-        codes, pairs = pd.factorize(np.where(joint < 0, -1, joint))
+        dense, pairs = pd.factorize(np.where(joint < 0, -1, joint))
+        codes = np.asarray(dense, dtype=np.intp)
         is_null = pairs < 0
         if is_null.any():
             null_code = int(np.flatnonzero(is_null)[0])
@@ -68,12 +90,12 @@ def group_rows(keys: pd.DataFrame) -> tuple[Grouping, pd.DataFrame]:
         rows_of_columns.append(pairs % width)
         columns.append(more_uniques)
     taken = [column.take(rows) for column, rows in zip(columns, rows_of_columns, strict=True)]
-    return Grouping(codes, len(rows_of_columns[0])), _frame(taken, keys.columns)
+    return Grouping(codes, len(rows_of_columns[0])), _frame(taken, labels)
 
 
-def _encode(column: pd.Series[Any]) -> tuple[NDArray[np.intp], Any]:
+def _encode(column: pd.Series[Any]) -> Codes:
     codes, uniques = pd.factorize(column)
-    return codes.astype(np.intp, copy=False), uniques
+    return codes, uniques
 
 
 def _frame(columns: Sequence[Any], names: pd.Index[Any]) -> pd.DataFrame:

@@ -11,29 +11,38 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from taskinity_data.aggregation.frames import check_columns, join_empty, to_frame
+from taskinity_data.aggregation.frames import check_columns, join_empty, take_codes, to_frame
 from taskinity_data.aggregation.grouping import group_rows, order_groups
 from taskinity_data.aggregation.hows import HOWS, answer_dtype
 from taskinity_data.aggregation.values import Answer, Values
 from taskinity_data.errors import ReduceError, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from taskinity_data.aggregation.grouping import Codes
 
 __all__ = ["GroupBy", "group_by", "merge_groups", "start_groups"]
 
 
 def start_groups(
-    frame: pd.DataFrame, keys: pd.DataFrame, aggregates: Sequence[tuple[Any, str]]
+    frame: pd.DataFrame,
+    keys: pd.DataFrame,
+    aggregates: Sequence[tuple[Any, str]],
+    encoded: Mapping[Any, Codes] | None = None,
+    names: Sequence[Any] = (),
 ) -> dict[str, Any]:
-    """The groups of one chunk: their keys, a state for each (column, how), and the dtypes."""
-    grouping, groups = group_rows(keys)
+    """The groups of one chunk: their keys, a state for each (column, how), and the dtypes.
+
+    `encoded` and `names` are as in `group_rows`.
+    """
+    grouping, groups = group_rows(keys, encoded, names)
     columns = {column: Values(frame[column], grouping) for column, _ in aggregates}
     return {
         "keys": groups,
         "states": [HOWS[how].start(columns[column]) for column, how in aggregates],
-        "empty": frame.iloc[:0],
-        "empty_keys": keys.iloc[:0],
+        "empty": frame[list(columns)].iloc[:0],
+        "empty_keys": groups.iloc[:0] if encoded else keys.iloc[:0],
     }
 
 
@@ -74,6 +83,11 @@ class GroupBy:
         """Keys, then the aggregated columns, each once."""
         return tuple(dict.fromkeys([*self.by, *(column for _, column, _ in self.aggregates)]))
 
+    def encodes(self) -> tuple[Any, ...]:
+        """The columns of which codes are enough: keys that are not aggregated too."""
+        aggregated = {column for _, column, _ in self.aggregates}
+        return tuple(key for key in self.by if key not in aggregated)
+
     def check(self, names: Iterable[str]) -> None:
         """Raise `PlanError` where a column is not among `names`."""
         check_columns(self.columns(), names, "group_by()")
@@ -84,10 +98,13 @@ class GroupBy:
 
     def partial(self, data: Any) -> dict[str, Any] | None:
         """The groups of a frame or table; None where it has neither rows nor columns."""
-        frame = to_frame(data, self.columns(), "group_by()")
+        encoded = take_codes(data)
+        columns = [column for column in self.columns() if column not in encoded]
+        frame = to_frame(data, columns, "group_by()")
         if frame is None:
             return None
-        return start_groups(frame, frame[list(self.by)], self._pairs)
+        keys = frame[[key for key in self.by if key not in encoded]]
+        return start_groups(frame, keys, self._pairs, encoded, self.by)
 
     def combine(self, partials: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
         """The groups of all."""

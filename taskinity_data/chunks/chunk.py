@@ -250,11 +250,14 @@ class Chunk:
 
         Notes
         -----
+        ``as_="native"`` is for reducers: a frame or a table, whichever the reader makes faster.
         The fingerprints are checked before and after, so that a file that changes meanwhile is
         never half counted. Where the rows are known from the plan, delivered and filtered rows
         must add up to them.
         """
-        if as_ not in KINDS:
+        if as_ == "native" and not hasattr(self.reader, "encode"):
+            as_ = "arrow"
+        if as_ not in (*KINDS, "native"):
             raise PlanError(f"as_={as_!r}: a chunk is read as one of {', '.join(KINDS)}")
         for piece in self.pieces:
             piece.file.fingerprint.check(piece.path, piece.start)

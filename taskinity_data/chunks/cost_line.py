@@ -6,7 +6,7 @@ It knows neither what the cost is (seconds, memory) nor what is made of the line
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,10 +16,20 @@ __all__ = ["Line", "fit_line"]
 
 DECAY = 0.98
 """By what the weight of a point falls when one more comes: a half-life of 34 points follows a cost
-that drifts along the file. Simulated makespans are the same for 0.97 to 0.99, within 0.5 %."""
+that drifts along the file. Simulated makespans differ by 0.3 % on average from 0.97 to 0.99."""
 
 CONFIDENCE = 2.0
 """Standard errors by which a fixed cost must stand out from noise."""
+
+FEWEST = 4
+"""Points without which there is no fixed cost: two more than a line has parameters."""
+
+ROUNDS = 2
+"""Of re-weighting: a third moves simulated makespans by 0.04 % on average."""
+
+SMALL, ONE_SIZE = 0.01, 1e-6
+"""In units of the means: the least cost that residuals are measured by, and the relative variance
+of sizes below which they are all one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ class Line:
 def fit_line(points: Sequence[tuple[int, float]], most: float = math.inf) -> Line | None:
     """The line through (bytes, cost) with the least squared relative residuals.
 
-    Weights fall with age, and follow the line found before (three rounds of re-weighting). The
+    Weights fall with age, and follow the line found before (rounds of re-weighting). The
     fixed part is what stands out from noise, from drift, and is not above `most`; where sizes
     do not tell it from the slope, the line goes through the origin.
     """
@@ -48,36 +58,40 @@ def fit_line(points: Sequence[tuple[int, float]], most: float = math.inf) -> Lin
     mean_y = sum(y for _, y in points) / len(points)
     # In units of the means: sizes and costs of any magnitude are as exact.
     scaled = [(x / mean_x, y / mean_y) for x, y in points]
-    ages = [DECAY ** (len(points) - 1 - index) for index in range(len(points))]
-    fit = Line(0.0, 1.0, 0.0)
-    for _ in range(3):
-        fit = _refit(scaled, ages, fit, most / mean_y)
-    return Line(fit.fixed * mean_y, fit.per_byte * mean_y / mean_x, fit.scatter)
+    most = min(most / mean_y, _cheapest(scaled)) if len(points) >= FEWEST else 0.0
+    line = Line(0.0, 1.0, 0.0)
+    for _ in range(ROUNDS):
+        line = _refit(scaled, line, most)
+    return Line(line.fixed * mean_y, line.per_byte * mean_y / mean_x, line.scatter)
 
 
-def _refit(points: list[tuple[float, float]], ages: list[float], fit: Line, most: float) -> Line:
+def _refit(points: list[tuple[float, float]], line: Line, most: float) -> Line:
     """One round of re-weighted least squares; x and y in units of their means."""
-    rows = [
-        (age / max(fit.predict(x), 0.01) ** 2, x, y)
-        for age, (x, y) in zip(ages, points, strict=True)
-    ]
-    total = sum(u for u, _, _ in rows)
-    mean_x = sum(u * x for u, x, _ in rows) / total
-    mean_y = sum(u * y for u, _, y in rows) / total
-    sxx = sum(u * (x - mean_x) ** 2 for u, x, _ in rows)
+    fixed, per_byte = line.fixed, line.per_byte
+    age = 1.0
+    ages = squares = w = wx = wy = wxx = wxy = wyy = 0.0
+    for x, y in reversed(points):
+        expected = max(fixed + per_byte * x, SMALL)
+        weight = age / (expected * expected)
+        residual = y - fixed - per_byte * x
+        ages += age
+        squares += weight * residual * residual
+        w += weight
+        wx += weight * x
+        wy += weight * y
+        wxx += weight * x * x
+        wxy += weight * x * y
+        wyy += weight * y * y
+        age *= DECAY
+    mean_x, mean_y = wx / w, wy / w
+    sxx, sxy, syy = wxx - wx * mean_x, wxy - wx * mean_y, wyy - wy * mean_y
     fixed = 0.0
-    if len(points) >= 4 and sxx > 1e-6 * total * mean_x**2:
-        slope = max(0.0, sum(u * (x - mean_x) * (y - mean_y) for u, x, y in rows) / sxx)
-        intercept = mean_y - slope * mean_x
-        squares = sum(u * (y - intercept - slope * x) ** 2 for u, x, y in rows)
-        error = math.sqrt(squares / (len(points) - 2) * (1 / total + mean_x**2 / sxx))
-        fixed = max(0.0, min(intercept - CONFIDENCE * error, _cheapest(points), most))
-    line = Line(fixed, max(0.0, mean_y - fixed) / mean_x, 0.0)
-    squares = sum(
-        age * ((y - line.predict(x)) / max(line.predict(x), 0.01)) ** 2
-        for age, (x, y) in zip(ages, points, strict=True)
-    )
-    return replace(line, scatter=math.sqrt(squares / sum(ages)))
+    if most > 0.0 and sxx > ONE_SIZE * wx * mean_x:
+        slope = max(0.0, sxy / sxx)
+        variance = max(0.0, syy - slope * sxy) / (len(points) - 2)
+        error = math.sqrt(variance * (1 / w + mean_x**2 / sxx))
+        fixed = max(0.0, min(mean_y - slope * mean_x - CONFIDENCE * error, most))
+    return Line(fixed, max(0.0, mean_y - fixed) / mean_x, math.sqrt(squares / ages))
 
 
 def _cheapest(points: list[tuple[float, float]]) -> float:

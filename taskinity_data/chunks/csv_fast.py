@@ -17,12 +17,17 @@ from taskinity_data.chunks.csv_quotes import are_regular, has_lone_return
 from taskinity_data.chunks.schema import INT64_STOP, KINDS, arrow_schema, dtype_of_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Collection, Hashable, Sequence
 
     from taskinity_data.chunks.csv_options import CsvOptions
     from taskinity_data.chunks.schema import Column
 
-__all__ = ["MISSING", "can_be_fast", "parse_fast"]
+__all__ = ["ENCODED", "MISSING", "can_be_fast", "parse_fast"]
+
+ENCODED = "encoded_columns"
+"""Names, in a table's metadata, the text columns that it holds as dictionaries (joined by NUL)."""
+
+DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
 # The texts that pandas documents as missing values.
 MISSING = (
@@ -75,7 +80,11 @@ def can_be_fast(labels: Sequence[Hashable], columns: Sequence[Column], options: 
 
 
 def parse_fast(
-    data: bytes, labels: Sequence[Hashable], columns: Sequence[Column], options: CsvOptions
+    data: bytes,
+    labels: Sequence[Hashable],
+    columns: Sequence[Column],
+    options: CsvOptions,
+    encoded: Collection[Hashable] = (),
 ) -> pa.Table | None:
     """The rows in `data` as a table of the frozen schema, or None where pandas must look.
 
@@ -87,6 +96,8 @@ def parse_fast(
         All columns of the file, in its order.
     columns : sequence of Column
         Those that are wanted, in the order that is wanted.
+    encoded : labels
+        Text columns that come as dictionaries; the schema's metadata name them, under `ENCODED`.
 
     Notes
     -----
@@ -99,6 +110,24 @@ def parse_fast(
     if has_integers and has_hexadecimal(data):
         # Arrow reads hexadecimal integers, pandas takes them for text.
         return None
+    texts = [column for column in columns if column.kind == "str" and column.label not in encoded]
+    # Looking each value up among all spellings of a missing one takes a tenth of the parse. Without
+    # texts it shows afterwards whether that was needed.
+    for missing in (MISSING,) if texts else (MISSING[:1], MISSING):
+        table = _parse(data, labels, columns, options, encoded, missing)
+        if table is not None:
+            return table
+    return None
+
+
+def _parse(
+    data: bytes,
+    labels: Sequence[Hashable],
+    columns: Sequence[Column],
+    options: CsvOptions,
+    encoded: Collection[Hashable],
+    missing: Sequence[str],
+) -> pa.Table | None:
     dialect = options.dialect
     has_quotes = dialect.quotechar is not None and dialect.quotechar.encode() in data
     try:
@@ -118,9 +147,12 @@ def parse_fast(
                 ignore_empty_lines=dialect.skip_blank_lines,
             ),
             convert_options=arrow_csv.ConvertOptions(
-                column_types={column.name: KINDS[column.kind] for column in columns},
+                column_types={
+                    column.name: DICTIONARY if column.label in encoded else KINDS[column.kind]
+                    for column in columns
+                },
                 include_columns=[column.name for column in columns],
-                null_values=MISSING,
+                null_values=missing,
                 true_values=TRUE,
                 false_values=FALSE,
                 strings_can_be_null=True,
@@ -131,8 +163,17 @@ def parse_fast(
         )
     except pa.ArrowException:
         return None
-    if any(is_suspicious(table.column(column.name), column, options) for column in columns):
-        return None
+    for column in columns:
+        values = table.column(column.name)
+        if column.label in encoded:
+            values = pa.chunked_array([chunk.dictionary for chunk in values.chunks], pa.string())
+            if pc.any(pc.is_in(values, pa.array(MISSING))).as_py():
+                return None
+        if is_suspicious(values, column, options):
+            return None
+    if encoded:
+        names = "\0".join(str(label) for label in encoded)
+        return table.replace_schema_metadata({ENCODED: names})
     return table.cast(arrow_schema(columns))
 
 

@@ -21,7 +21,7 @@ from taskinity_data.chunks.csv_sample import infer_columns
 from taskinity_data.chunks.csv_tables import concat_tables, to_frame, to_table
 from taskinity_data.chunks.csv_trouble import misfit_error, parse_error, text_error
 from taskinity_data.chunks.filters import parse_filters
-from taskinity_data.chunks.schema import arrow_schema, given_columns
+from taskinity_data.chunks.schema import arrow_schema, dtype_of_kind, given_columns
 from taskinity_data.errors import PlanError, ReadError, suggest
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class CsvReader:
     layout_of : dict of path to position in `layouts`
         Of the files that have another than the first.
     filters : Filters or None
+    encoded : tuple of labels
+        Text columns that may come as codes: see `encode`.
     """
 
     options: CsvOptions
@@ -62,6 +64,7 @@ class CsvReader:
     layouts: tuple[tuple[Hashable, ...], ...]
     layout_of: Mapping[str, int] = field(default_factory=dict)
     filters: Filters | None = None
+    encoded: tuple[Hashable, ...] = ()
 
     @property
     def format(self) -> str:
@@ -127,6 +130,20 @@ class CsvReader:
             extra=tuple(known[name] for name in needed if name not in names),
         )
 
+    def encode(self, columns: Sequence[str]) -> CsvReader:
+        """The same reader, which may give these text columns as codes where it reads as "native".
+
+        Only for who knows them as such: the table's schema names them, under `csv_fast.ENCODED`.
+        """
+        texts = [
+            column.label
+            for column in self.columns
+            if column.name in columns
+            and column.kind == "str"
+            and column.dtype == dtype_of_kind("str")
+        ]
+        return replace(self, encoded=tuple(texts))
+
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
         """`piece` cut near its middle, or None where it is one record."""
         at = split_at(piece.path, piece.start, piece.stop, self.options.dialect)
@@ -152,6 +169,11 @@ class CsvReader:
         Only the pieces' own bytes are read. Arrow parses where it provably gives what pandas
         would; everything else, and every refusal, is pandas' word.
         """
+        if as_ == "native":
+            if len(pieces) == 1 and self.filters is None:
+                part = self.read_piece(pieces[0], self.encoded)
+                return ReadResult(part, len(part), 0)
+            as_ = "pandas"
         parts = [self.read_piece(piece) for piece in pieces]
         if as_ == "pandas" and self.filters is None and all_frames(parts):
             frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
@@ -167,7 +189,9 @@ class CsvReader:
         rows = table.num_rows
         return ReadResult(deliver(table, self.columns, as_), rows, before - rows)
 
-    def read_piece(self, piece: Piece) -> pd.DataFrame | pa.Table:
+    def read_piece(
+        self, piece: Piece, encoded: tuple[Hashable, ...] = ()
+    ) -> pd.DataFrame | pa.Table:
         """The rows of one piece, of whichever kind its parser made."""
         labels = self.layouts[self.layout_of.get(piece.path, 0)]
         wanted = (*self.columns, *self.extra)
@@ -180,7 +204,7 @@ class CsvReader:
             why = f"is no {self.options.encoding} text"
             raise text_error(piece, error.start, why) from error
         check_returns(piece, data, self.options)
-        table = parse_fast(data, labels, wanted, self.options)
+        table = parse_fast(data, labels, wanted, self.options, encoded)
         if table is not None:
             return table
         try:

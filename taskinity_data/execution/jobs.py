@@ -47,7 +47,8 @@ def chunk_job(
         tuple(_chunk_step(step, values, inputs) for step in chain) for chain in stage.chains
     )
     wanted = {reducer.wants for reducer in reducers}
-    kind = wanted.pop() if len(wanted) == 1 else "pandas"
+    # What takes Arrow takes frames too: the reader may choose.
+    kind = "native" if wanted == {"arrow"} else "pandas"
     return Job(stage.name, chains, kind, tuple(reducers), keeps_result)
 
 

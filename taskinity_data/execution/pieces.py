@@ -125,7 +125,9 @@ def _narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) ->
         if columns is None:
             return dataset
         wanted |= set(columns)
-    return dataset.select([name for name in names if name in wanted])
+    narrow = dataset.select([name for name in names if name in wanted])
+    encodes = getattr(reducers[0], "encodes", None)
+    return narrow if encodes is None or len(reducers) > 1 else narrow.encode(encodes())
 
 
 def _cut(job: Job, dataset: Dataset, size: ChunkSize | None, strategy: Strategy) -> FanOut:
