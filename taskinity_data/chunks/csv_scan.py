@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK_NBYTES", "Scan", "count_rows", "scan_range"]
 
-BLOCK_NBYTES = 1 << 18
+BLOCK_NBYTES = 1 << 20
 """Bytes of a block, and with the masks made of it about what a core's second cache holds."""
 
 LEAF_NBYTES = 1 << 15

@@ -236,7 +236,8 @@ class Driver:
             window = 1
         busy = self._window.count(strategy)
         turns = deque(self._active.values())
-        while turns and busy < window and self.stop_reason is None:
+        # What has ended is looked at first: it may change the size of what is cut next.
+        while turns and busy < window and self.stop_reason is None and not self._window.has_done:
             fan_out = turns.popleft()
             if self._hand_out(fan_out, strategy):
                 turns.append(fan_out)

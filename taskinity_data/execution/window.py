@@ -39,6 +39,11 @@ class Window:
     def __len__(self) -> int:
         return len(self._in_flight)
 
+    @property
+    def has_done(self) -> bool:
+        """Whether `wait` would return at once."""
+        return not self._done.empty()
+
     def count(self, strategy: Strategy) -> int:
         """Batches that `strategy` has."""
         return sum(batch.strategy is strategy for batch in self._in_flight.values())
