@@ -232,7 +232,9 @@ def sum_moments(values: NDArray[Any], codes: Codes, n_groups: int) -> Moments:
         mean = sum_floats(numbers, codes, n_groups)[0] / rows
         deviations = numbers - mean[codes]
         left = _sum_blocks(deviations, codes, n_groups)
-        squares = _sum_blocks(deviations * deviations, codes, n_groups) - left * left / rows
+        squares = _sum_blocks(deviations * deviations, codes, n_groups)
+        # Where squares overflow, so may what is taken off: inf - inf would be null.
+        squares = np.where(np.isinf(squares), squares, squares - left * left / rows)
         return Moments(n, mean, left / rows, np.maximum(squares, 0.0))
 
 

@@ -64,7 +64,9 @@ class Values:
         if isinstance(dtype, pd.DatetimeTZDtype):
             return _with_validity(self._counts, _is_not_a_time)
         if dtype.kind in "iubf" and hasattr(dtype, "numpy_dtype"):
-            array = self.series.to_numpy(dtype=dtype.numpy_dtype, na_value=0)
+            # Arrow's booleans take no 0 for a null.
+            filler = False if dtype.kind == "b" else 0
+            array = self.series.to_numpy(dtype=dtype.numpy_dtype, na_value=filler)
             is_null = self.series.isna().to_numpy()
             return Numbers(array, ~is_null if is_null.any() else None)
         return None

@@ -12,14 +12,25 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from taskinity_data.chunks.csv_cuts import find_grains
-from taskinity_data.chunks.csv_exact import TooManyFields, parse_text
+from taskinity_data.chunks.csv_exact import Misfit, TooManyFields, check_wide, parse_text
 from taskinity_data.chunks.csv_head import decode_piece
 from taskinity_data.chunks.csv_quotes import trim_to_records
 from taskinity_data.chunks.csv_trouble import record_ends
-from taskinity_data.chunks.schema import Seen, freeze, is_proven_by, observe
+from taskinity_data.chunks.schema import (
+    INT64_STOP,
+    Column,
+    Seen,
+    dtype_of_kind,
+    freeze,
+    is_proven_by,
+    observe,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -28,7 +39,6 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_head import Head
     from taskinity_data.chunks.csv_options import CsvOptions
-    from taskinity_data.chunks.schema import Column
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -162,6 +172,11 @@ def observe_slice(
         told = {label: str for label in all_labels if label not in wanted}
         frame = parse_tolerantly(decoded, all_labels, options, told)
         seen = {label: observe(frame[label]) for label in labels}
+        for label in labels:
+            if "text" in seen[label].kinds and has_wide_integers(frame[label], options):
+                as_float = dict.fromkeys(all_labels, str) | {label: np.float64}
+                if are_numbers(decoded, all_labels, options, as_float):
+                    seen[label] = Seen(seen[label].kinds - {"text"} | {"wide text"})
         settled = dict.fromkeys(labels, False)
         unsure = [label for label in labels if frame[label].dtype.kind not in "iu"]
         if is_first and unsure:
@@ -172,6 +187,29 @@ def observe_slice(
         # Not parsed, not decoded: whoever reads this range is told what and where.
         return {}
     return {label: (seen[label], settled[label]) for label in labels}
+
+
+def has_wide_integers(texts: pd.Series, options: CsvOptions) -> bool:
+    """Whether an integer beyond int64 is among `texts`."""
+    array = pa.array(texts)
+    if not pa.types.is_large_string(array.type) and not pa.types.is_string(array.type):
+        return False
+    is_long = pc.greater_equal(pc.binary_length(array), len(str(INT64_STOP)))
+    try:
+        check_wide(array.filter(is_long), Column(texts.name, "str", dtype_of_kind("str")), options)
+    except Misfit:
+        return True
+    return False
+
+
+def are_numbers(
+    data: bytes, labels: Sequence[Hashable], options: CsvOptions, told: dict[Hashable, Any]
+) -> bool:
+    try:
+        parse_tolerantly(data, labels, options, told)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def parse_tolerantly(

@@ -50,7 +50,7 @@ class Filters:
     text: str
 
     def apply(self, table: pa.Table) -> pa.Table:
-        """The rows of `table` that pass, in their order."""
+        """The rows of `table` that pass, in their order; `PlanError` where Arrow can't tell."""
         # Table.filter would start threads of its own beside the worker's.
         plan = acero.Declaration.from_sequence(
             [
@@ -58,7 +58,12 @@ class Filters:
                 acero.Declaration("filter", acero.FilterNodeOptions(self.expression)),
             ]
         )
-        return plan.to_table(use_threads=False)
+        try:
+            return plan.to_table(use_threads=False)
+        except (pa.ArrowException, OverflowError) as error:
+            raise PlanError(
+                f"filters: {self.expression} can't be evaluated over the rows: {error}"
+            ) from error
 
 
 def parse_filters(filters: Any, schema: pa.Schema) -> Filters | None:
@@ -159,7 +164,7 @@ def _express(predicate: _Predicate) -> Any:
                 return column.isin(value)
             case _:
                 return ~column.isin(value)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise PlanError(f"filters: Arrow can't hold the value of {predicate!r}: {error}") from error
 
 

@@ -80,10 +80,14 @@ def conform(table: pa.Table, schema: pa.Schema, path: str) -> pa.Table:
         return table.replace_schema_metadata(schema.metadata)
     columns = []
     for one in schema:
-        if one.name not in table.schema.names:
-            columns.append(pa.nulls(table.num_rows, one.type))
-            continue
-        column = table[one.name]
+        has_column = one.name in table.schema.names
+        column = table[one.name] if has_column else pa.nulls(table.num_rows, one.type)
+        if column.null_count and not one.nullable:
+            raise SchemaError(
+                f"{path}: column {one.name!r} holds a null, but the schema has it as not null",
+                path=path,
+                column=one.name,
+            )
         try:
             columns.append(column if column.type == one.type else column.cast(one.type))
         except pa.ArrowException as error:

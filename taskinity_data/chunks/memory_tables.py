@@ -53,6 +53,11 @@ def _from_pandas(frame: pd.DataFrame) -> tuple[pa.Table, pd.DataFrame]:
     if named and dropped:
         frame = frame.reset_index(level=dropped, drop=True)
     frame = frame.reset_index(drop=not named)
+    if len(frame) and not len(frame.columns):
+        raise PlanError(
+            f"source: a frame of {len(frame):,} rows has no column, so Arrow can't hold its rows; "
+            "make its index a column: frame.reset_index()"
+        )
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise PlanError(f"source: there are several columns {twice!r}; rename them first")
@@ -87,16 +92,32 @@ def _unfit(label: Any, column: pd.Series[Any], error: Exception) -> PlanError:
 
 
 _PLAIN = (
-    "string", "bytes", "integer", "floating", "boolean", "decimal", "date", "time", "datetime",
-    "datetime64", "timedelta", "timedelta64", "empty",
+    "string", "bytes", "integer", "floating", "boolean", "decimal", "datetime64", "timedelta64",
+    "empty",
 )  # fmt: skip
+_TIMES = ("date", "time", "datetime", "timedelta")
 
 
 def _is_plain(column: pd.Series[Any]) -> bool:
     """Whether Arrow gives the objects of `column` back as they were."""
-    if pd.api.types.infer_dtype(column, skipna=True) in _PLAIN:
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind in _TIMES:
+        return _come_back(column.dropna())
+    if kind in _PLAIN:
         return True
     return all(isinstance(value, np.ndarray) for value in column.dropna())
+
+
+def _come_back(values: pd.Series[Any]) -> bool:
+    """Whether `values`, times without nulls, keep their zones and all their digits in Arrow."""
+    try:
+        column = pa.chunked_array([pa.Array.from_pandas(values)])
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return False
+    return all(
+        old == new and str(getattr(old, "tzinfo", None)) == str(getattr(new, "tzinfo", None))
+        for old, new in zip(values, restore_objects(column, column.to_pandas()), strict=True)
+    )
 
 
 def restore_objects(column: pa.ChunkedArray, series: pd.Series[Any]) -> pd.Series[Any]:

@@ -173,7 +173,7 @@ def _unify(
     first = open_footer(files[0]).schema
     expected = set(first.names) - hidden_columns(first)
 
-    def check(file: SourceFile) -> list[pa.DataType]:
+    def check(file: SourceFile) -> list[pa.Field]:
         found = open_footer(file).schema
         known = expected | hidden_columns(found) if must_be_all else set(found.names)
         missing = [name for name in stored.names if name not in found.names]
@@ -186,11 +186,14 @@ def _unify(
                 "all files have by columns=, or give schema= (a pyarrow.Schema): what a file lacks "
                 "is then null"
             )
-        return [found.field(name).type for name in stored.names]
+        return [found.field(name) for name in stored.names]
 
     types = list(stored.types)
+    nullable = [one.nullable for one in stored]
     for file, found in zip(files, _map(check, files), strict=True):
-        for place, (name, type_) in enumerate(zip(stored.names, found, strict=True)):
+        for place, one in enumerate(found):
+            name, type_ = one.name, one.type
+            nullable[place] |= one.nullable
             if name in fixed or _holds(types[place], type_):
                 continue
             if not pat.is_null(types[place]):
@@ -199,7 +202,12 @@ def _unify(
                     f'{files[0].path}; give the type for all: schema={{"{name}": "{type_}"}}'
                 )
             types[place] = type_
-    return pa.schema([one.with_type(type_) for one, type_ in zip(stored, types, strict=True)])
+    return pa.schema(
+        [
+            one.with_type(type_).with_nullable(may_be_null)
+            for one, type_, may_be_null in zip(stored, types, nullable, strict=True)
+        ]
+    )
 
 
 def _holds(wide: pa.DataType, narrow: pa.DataType) -> bool:

@@ -14,6 +14,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.types as pat
 from pandas.api.types import is_object_dtype
@@ -28,8 +29,6 @@ from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import pandas as pd
 
     from taskinity_data.chunks.filters import Filters
 
@@ -69,6 +68,8 @@ class ArrowReader:
     filters : Filters or None
     objects : frozenset of str
         Columns that were of dtype object in pandas; Arrow holds them by a type of its own.
+    arrow_dtyped : frozenset of str
+        Columns of a `pandas.ArrowDtype`, which pandas' metadata don't tell from its own dtypes.
     labels : pandas.Index or None
         pandas' names of the columns, where they are not plain texts.
     categories : tuple of (str, pyarrow.Array)
@@ -84,6 +85,7 @@ class ArrowReader:
     batch_rows: int
     filters: Filters | None = None
     objects: frozenset[str] = frozenset()
+    arrow_dtyped: frozenset[str] = frozenset()
     labels: pd.Index | None = field(default=None, compare=False)
     categories: tuple[tuple[str, pa.Array], ...] = ()
     with_nulls: frozenset[str] = frozenset()
@@ -108,7 +110,8 @@ class ArrowReader:
         digest = blake2b(self.schema.serialize(), digest_size=16)
         filters = "" if self.filters is None else self.filters.text
         digest.update(
-            f"\0{filters}\0{sorted(self.objects)}\0{sorted(self.with_nulls)}\0{self.labels!r}".encode()
+            f"\0{filters}\0{sorted(self.objects)}\0{sorted(self.arrow_dtyped)}"
+            f"\0{sorted(self.with_nulls)}\0{self.labels!r}".encode()
         )
         return f"arrow {digest.hexdigest()}"
 
@@ -167,6 +170,9 @@ class ArrowReader:
             for place, name in enumerate(self.schema.names):
                 if name in self.objects:
                     data.isetitem(place, restore_objects(table.column(place), data.iloc[:, place]))
+                elif name in self.arrow_dtyped:
+                    values = pd.arrays.ArrowExtensionArray(table.column(place))
+                    data.isetitem(place, pd.Series(values, index=data.index))
             if self.labels is not None:
                 data.columns = self.labels
         return ReadResult(data, rows, planned - rows)
@@ -225,8 +231,10 @@ def open_memory(
     )
     os.close(handle)
     batch_rows = _write(table, path)
+    arrow_dtyped = _find_arrow_dtypes(frame, table)
     schema = pa.schema(
-        [table.schema.field(name) for name in selected], drop_pandas_index(table.schema.metadata)
+        [table.schema.field(name) for name in selected],
+        drop_pandas_index(table.schema.metadata, arrow_dtyped),
     )
     reader = ArrowReader(
         schema=schema,
@@ -236,6 +244,7 @@ def open_memory(
         batch_rows=batch_rows,
         filters=parsed,
         objects=_find_objects(frame, table),
+        arrow_dtyped=arrow_dtyped,
         labels=_find_labels(frame, table, selected),
         categories=_categories(table, selected),
         with_nulls=_find_nulls(table, selected, parsed),
@@ -249,6 +258,12 @@ def _find_objects(frame: pd.DataFrame | None, table: pa.Table) -> frozenset[str]
         return frozenset()
     is_object = [is_object_dtype(dtype) for dtype in frame.dtypes]
     return frozenset(name for name, yes in zip(table.schema.names, is_object, strict=True) if yes)
+
+
+def _find_arrow_dtypes(frame: pd.DataFrame | None, table: pa.Table) -> frozenset[str]:
+    dtypes: Any = [] if frame is None else frame.dtypes
+    pairs = zip(table.schema.names, dtypes, strict=False)
+    return frozenset(name for name, dtype in pairs if isinstance(dtype, pd.ArrowDtype))
 
 
 def _find_labels(

@@ -18,6 +18,7 @@ import pyarrow.fs as pfs
 from taskinity_data.chunks.chunk import Piece, ReadResult
 from taskinity_data.chunks.footers import open_footer, read_groups, read_rows
 from taskinity_data.chunks.frames import conform, count_only, deliver, recode
+from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -214,7 +215,13 @@ def surviving_groups(
     fragment = pds.ParquetFileFormat().make_fragment(
         footer.file.path, pfs.LocalFileSystem(), partition_expression=known
     )
-    kept = fragment.subset(filter=filters.expression, schema=schema)
+    try:
+        kept = fragment.subset(filter=filters.expression, schema=schema)
+    except (pa.ArrowException, OverflowError) as error:
+        raise PlanError(
+            f"{footer.file.path}: the statistics can't be compared with the filter "
+            f"{filters.expression}: {error}"
+        ) from error
     return sorted(group.id for group in kept.row_groups)
 
 

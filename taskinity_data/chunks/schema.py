@@ -97,7 +97,8 @@ class Seen:
 
     `kinds` holds ``"null"``, ``"integer"``, ``"negative"``, ``"big"`` (integer of uint64 only),
     ``"huge"`` (integer of neither), ``"float"`` (any number, where missing values hide whether
-    they are integers), ``"bool"``, ``"text"``.
+    they are integers), ``"bool"``, ``"text"``, ``"wide text"`` (numbers that pandas left as texts
+    for an integer beyond int64 among the first of them).
     """
 
     kinds: frozenset[str] = field(default_factory=frozenset)
@@ -155,6 +156,9 @@ def freeze(label: Hashable, all_seen: Seen, *, is_proven: bool) -> Column:
         Integers beyond int64 stand beside something that makes the answer depend on their order.
     """
     seen = all_seen.kinds
+    if "wide text" in seen:
+        # Pandas would have made floats of them, had the slice not begun there.
+        seen = seen - {"wide text"} | ({"float"} if is_proven else {"text"})
     if not seen:
         return Column(label, "str", np.dtype(object), is_proven=True)
     wide = seen & {"big", "huge"}

@@ -51,6 +51,9 @@ def make_frame(rng, n):
             "arrow_int": pd.array(
                 holes(rng.integers(-9, 9, n), None), dtype=pd.ArrowDtype(pa.int64())
             ),
+            "arrow_bool": pd.array(
+                holes(rng.random(n) < 0.5, None), dtype=pd.ArrowDtype(pa.bool_())
+            ),
             "text": pd.Series(rng.choice(["x", "y", "", None], n), dtype="str"),
             "string": pd.Series(rng.choice(["x", "y", None], n), dtype="string"),
             "time": pd.Series(pd.to_datetime(seconds, unit="s")).where(rng.random(n) < 0.7),
@@ -382,3 +385,12 @@ def test_it_pickles_compares_and_reads_as_it_was_written():
     assert repr(reducer) == "group_by('a', 'b', n=('x', 'count'))"
     assert isinstance(reducer, GroupBy)
     assert reducer != group_by("a", n=("x", "count"))
+
+
+@pytest.mark.parametrize("how", ["var", "std"])
+def test_a_spread_beyond_floats_is_infinite_in_one_chunk_and_in_many(how, reduce, cut):
+    frame = pd.DataFrame({"key": [1, 1, 1, 2, 2], "x": [1e300, -1e300, 1e300, 0.5, 1e200]})
+    want = frame.groupby("key").agg(x=("x", how))
+    assert want.x.tolist() == [np.inf, np.inf]
+    for cuts in ([], [1, 2, 3, 4]):
+        assert_frame_equal(reduce(group_by("key", x=("x", how)), cut(frame, cuts)), want)

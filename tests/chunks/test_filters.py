@@ -106,6 +106,7 @@ def test_filters_pickle():
         ([("b", "in", "xyz")], r"needs a list of values, such as \['xyz'\]"),
         ([("a", "==", "x")], "does not fit the columns' types.*a: int64"),
         ([("a", "==", object())], "Arrow can't hold"),
+        ([("a", "<=", 2**64)], "Arrow can't hold"),
         (pc.field("zz") > 1, "does not fit"),
         (pc.field("a") + 1, "does not fit"),
     ],

@@ -2,8 +2,10 @@ import csv
 import pickle
 import random
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -619,6 +621,47 @@ def test_a_late_wide_integer_never_changes_what_went_before(tmp_path):
     error = in_chunks(file, 5_000, {})
     assert isinstance(error, SchemaError)
     assert "beyond int64" in str(error)
+
+
+@pytest.mark.parametrize("scan", [True, False])
+def test_numbers_stay_numbers_where_a_later_slice_begins_with_a_wide_integer(
+    scan, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(csv_sample, "SCAN_NBYTES", 10**6 if scan else 0)
+    monkeypatch.setattr(csv_sample, "SLICE_NBYTES", 200)
+    monkeypatch.setattr(csv_sample, "SCAN_SLICE_NBYTES", 200)
+    middle = ["2,x\n", "99999999999999999999,x\n"] * 60
+    file = write(tmp_path, "".join(["a,b\n", *["1.5,x\n"] * 200, *middle, *["0.5,x\n"] * 200]))
+    assert whole(file, {})["a"].dtype == np.float64
+    assert judge(file, 300, {}) == "exact"
+
+
+@pytest.mark.usefixtures("_small_sample")
+def test_a_refusal_asks_pandas_of_few_of_the_values_before_it(tmp_path, monkeypatch):
+    asked = []
+    read = pd.read_csv
+    monkeypatch.setattr(
+        pd, "read_csv", lambda *args, **options: asked.append(1) or read(*args, **options)
+    )
+    good = [f"{n},{n}.5\n" for n in range(20_000)]
+    file = write(tmp_path, "".join(["a,b\n", *good[:9_000], "1.0,x\n", *good[9_000:]]))
+    for column, value in (("a", "1.0"), ("b", "x")):
+        reader = reader_of(file, columns=[column])
+        with pytest.raises(SchemaError, match=f"column '{column}': '{value}'"):
+            reader.read([reader.extent(file)], "pandas")
+    assert len(asked) < 100
+
+
+@pytest.mark.usefixtures("_small_sample")
+def test_a_bool_among_late_floats_is_named_rather_than_what_stands_before_it(tmp_path):
+    rows = ["a,b\n", *["0.5,x\n"] * 20_000]
+    rows[5_001:5_004] = [",x\n", "1,x\n", "True,x\n"]
+    file = write(tmp_path, "".join(rows))
+    reader = reader_of(file)
+    start = len("a,b\n") + 5_000 * len("0.5,x\n")
+    piece = replace(reader.extent(file), start=start, stop=start + len(",x\n1,x\nTrue,x\n"))
+    with pytest.raises(SchemaError, match=r"column 'a': 'True' .*schema=\{'a': 'str'\}"):
+        reader.read([piece], "pandas")
 
 
 def test_a_small_file_is_looked_at_whole(tmp_path):

@@ -103,6 +103,12 @@ def test_every_dtype_that_arrow_holds_comes_back(tmp_path):
         ([[1], [2], [3]], r"column 'x' holds Python objects \(list\)"),
         ([{1}, {2}, {3}], r"column 'x' holds Python objects \(set\)"),
         ([2**70] * 3, "Arrow can't hold column 'x' of dtype object"),
+        ([dt.date(2020, 1, 1), pd.Timestamp("2020-01-01 05:00"), None], r"\(Timestamp, date\)"),
+        ([dt.time(1, tzinfo=dt.UTC)] * 3, r"column 'x' holds Python objects \(time\)"),
+        ([pd.Timestamp(0, tz="UTC"), pd.Timestamp(0), None], r"\(Timestamp\)"),
+        ([pd.Timestamp(0, tz="UTC"), pd.Timestamp(0, tz="Asia/Tokyo"), None], r"\(Timestamp\)"),
+        ([pd.Timestamp(0).to_pydatetime(), pd.Timestamp(1), None], r"\(Timestamp, datetime\)"),
+        ([dt.timedelta(1), pd.Timedelta(1), None], r"\(Timedelta, timedelta\)"),
     ],
 )
 def test_objects_that_arrow_would_change_are_refused_by_column(values, words):
@@ -188,6 +194,29 @@ def test_large_frames_are_written_in_batches_and_read_by_ranges():
     dataset = open_dataset(frame)
     assert dataset.reader.batch_rows < 200_000
     assert_same(join([chunk.read() for chunk in dataset.plan(chunk_size="77_777 rows")]), frame)
+
+
+@pytest.mark.parametrize(
+    ("type_", "values"),
+    [
+        (pa.string(), ["a", None]),
+        (pa.bool_(), [True, None]),
+        (pa.int8(), [1, None]),
+        (pa.list_(pa.int64()), [[1, 2], None]),
+        (pa.timestamp("us", "Europe/Warsaw"), [dt.datetime(2020, 1, 1, tzinfo=dt.UTC), None]),
+        (pa.decimal128(5, 2), [decimal.Decimal("1.50"), None]),
+    ],
+)
+def test_columns_of_arrow_dtypes_come_back(type_, values):
+    frame = pd.DataFrame({"n": [1, 2], "x": pd.array(values, dtype=pd.ArrowDtype(type_))})
+    for source in (frame, frame.iloc[:0], frame.iloc[:1]):
+        assert_same(read_all(open_dataset(source)), source)
+
+
+def test_rows_without_columns_are_refused_since_their_number_would_be_lost():
+    with pytest.raises(PlanError, match=r"5 rows has no column.*reset_index"):
+        open_dataset(pd.DataFrame(index=range(5)))
+    assert open_dataset(pd.DataFrame()).rows == 0
 
 
 def test_an_empty_frame_has_one_chunk_with_its_dtypes():

@@ -465,6 +465,24 @@ def test_a_column_that_is_null_throughout_the_first_file_takes_a_later_type(tmp_
     assert got.v.isna().tolist() == [True, True, False, False]
 
 
+@pytest.mark.parametrize("kind", ["int64", "bool", "date", "text"])
+def test_nulls_of_a_later_file_are_kept_where_the_first_has_none_by_its_schema(kind, tmp_path):
+    values = {"int64": [1], "bool": [True], "date": [dt.date(2020, 1, 1)], "text": ["a"]}[kind]
+    type_ = VALUES[kind][0]
+    strict = pa.table({"v": values}, schema=pa.schema([pa.field("v", type_, nullable=False)]))
+    one = write(tmp_path / "1.parquet", strict)
+    two = write(tmp_path / "2.parquet", pa.table({"v": pa.array([None, *values], type_)}))
+    assert_same(read_all(open_dataset([one, two]), 1), pd.read_parquet(tmp_path))
+    with pytest.raises(SchemaError, match=r"2\.parquet: column 'v' holds a null"):
+        read_all(open_dataset([one, two], schema=strict.schema))
+
+
+def test_a_filter_that_arrow_cant_compare_with_statistics_is_refused_by_file(tmp_path):
+    path = write(tmp_path / "1.parquet", pa.table({"v": pa.array([7, 2**64 - 1], pa.uint64())}))
+    with pytest.raises(PlanError, match=r"1\.parquet: the statistics can't be compared"):
+        read_all(open_dataset(path, filters=[("v", "in", [7])]))
+
+
 def test_a_schema_makes_categories_and_fills_what_a_file_lacks(tmp_path):
     category = pa.dictionary(pa.int8(), pa.string())
     one = write(tmp_path / "1.parquet", pa.table({"c": ["x", "y"], "n": [1, 2]}))
