@@ -138,9 +138,11 @@ def first_size(
     if total_nbytes is not None:
         share = total_nbytes / max(1, workers)
         worth = max(SMALLEST_NBYTES, min(share, SMALLEST_S * rate))
-        bounds[f"{FIRST_SHARES} chunks a worker of {format_nbytes(total_nbytes)}"] = max(
-            share / FIRST_SHARES, worth
-        )
+        if share / FIRST_SHARES >= worth:
+            reason = f"{FIRST_SHARES} chunks a worker of {format_nbytes(total_nbytes)}"
+        else:
+            reason = f"less of {format_nbytes(total_nbytes)} is not worth a task"
+        bounds[reason] = max(share / FIRST_SHARES, worth)
     if worker_memory_nbytes is not None:
         room = SPARE_SHARE * worker_memory_nbytes / _positive(expansion, 1.0)
         measured = f"{expansion:.3g} bytes a byte"

@@ -5,6 +5,7 @@ It knows nothing of what is done with them.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "as_json_option",
+    "check_ranges",
     "chunk_size_option",
     "examples",
     "input_option",
@@ -135,6 +137,21 @@ def parse_reader_options(texts: Iterable[str]) -> dict[str, Any]:
             raise SettingsError(f"--option {name} is given twice")
         options[name] = "\t" if value == "\\t" else _literal(value)
     return options
+
+
+def check_ranges(texts: Iterable[str]) -> None:
+    """Whether each can be a chunk's place; whether there is such a file shows when it is opened.
+
+    Raises
+    ------
+    SettingsError
+        A text that is not ``PATH:START-STOP``.
+    """
+    for text in texts:
+        if re.fullmatch(r".+:[0-9]+-[0-9]+", text, re.DOTALL) is None:
+            raise SettingsError(
+                f"--only {text!r}: write PATH:START-STOP, e.g. --only flights.csv:158-983830"
+            )
 
 
 def _literal(text: str) -> Any:

@@ -65,12 +65,12 @@ def plan(
     from taskinity_data.cli.loading import is_flow_path
 
     sizes = {name: value for name, value in sizes.items() if value is not None}
-    if sep is not None:
-        option_texts = (*option_texts, f"sep={sep!r}" if sep != "\\t" else "sep=\\t")
-    reader_options = parse_reader_options(option_texts)
-    if columns is not None:
-        reader_options["columns"] = [name.strip() for name in columns.split(",")]
     with answering(as_json) as answer:
+        if sep is not None:
+            option_texts = (*option_texts, f"sep={sep!r}" if sep != "\\t" else "sep=\\t")
+        reader_options = parse_reader_options(option_texts)
+        if columns is not None:
+            reader_options["columns"] = [name.strip() for name in columns.split(",")]
         if len(sources) == 1 and is_flow_path(sources[0]):
             if reader_options:
                 raise SettingsError(

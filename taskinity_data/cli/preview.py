@@ -89,9 +89,14 @@ def _tell(stage: Stage) -> str:
         return f"{stage.name}: runs once"
     if isinstance(stage, FanOut):
         over = _name_of(stage.over)
-        times = "once a chunk or item" if stage.width == "*" else f"{stage.width} times"
-        names = " then ".join(task.name for task in stage.tasks) or "the rows themselves"
-        return f"{names}: {times} of {over}, side by side"
+        if stage.members:
+            # One after another is what a chain's tasks are, and not the siblings.
+            names = f"{stage.name} ({stage.members[0]} to {stage.members[-1]})"
+        else:
+            names = " then ".join(task.name for task in stage.tasks) or "the rows themselves"
+        if stage.width == "*":
+            return f"{names}: once a chunk or item of {over}, side by side"
+        return f"{names}: {stage.width} times, each over one of {stage.width} slices of {over}"
     how = "combines partials, in chunk order" if stage.is_reducer else "gets the list of results"
     return f"{stage.name}: {how} of {stage.over}"
 

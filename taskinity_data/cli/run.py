@@ -12,6 +12,7 @@ import click
 from taskinity_data.cli.logs import logging_as_set
 from taskinity_data.cli.options import (
     as_json_option,
+    check_ranges,
     chunk_size_option,
     examples,
     input_option,
@@ -90,11 +91,12 @@ def run(
     """Run FLOW_OR_SCRIPT: a flow's text with --tasks, or a script that names its flow `flow`."""
     from taskinity_data.cli.loading import open_flow
 
-    inputs = parse_inputs(input_texts)
-    given = {name: value for name, value in options.items() if value not in (None, ())}
-    if "max_failures" in given:
-        given["max_failures"] = _count_or_share(given["max_failures"])
     with answering(as_json) as answer:
+        inputs = parse_inputs(input_texts)
+        check_ranges(options["only"])
+        given = {name: value for name, value in options.items() if value not in (None, ())}
+        if "max_failures" in given:
+            given["max_failures"] = _count_or_share(given["max_failures"])
         opened = open_flow(flow, tasks_path)
         if not opened.is_bound:
             raise BindError(f"{flow}: hand over its functions with --tasks FILE.py")

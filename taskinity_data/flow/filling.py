@@ -39,9 +39,12 @@ class Given:
     def __contains__(self, name: str) -> bool:
         return self.names is not None and name in self.names
 
-    def __str__(self) -> str:
+    def tell(self, wanted: str) -> str:
+        """What there is; where that is nothing, how to give the input called `wanted`."""
         shown = ", ".join(sorted(self.names or ()))
-        return f"the inputs are {shown}." if shown else "no input is given."
+        if shown:
+            return f"the inputs are {shown}."
+        return f"no input is given: give {wanted}=… (on the command line --input {wanted}=…)."
 
 
 @dataclass(slots=True)
@@ -167,7 +170,8 @@ def _fill_chunk_from_input(chunk: Parameter, given: Given, result: Filling) -> N
         result.over = Input(loose[0])
     else:
         result.problems.append(
-            f"nothing fills its chunk {chunk.name!r}; {given}{suggest(chunk.name, given.names)}"
+            f"nothing fills its chunk {chunk.name!r}; {given.tell(chunk.name)}"
+            f"{suggest(chunk.name, given.names)}"
         )
 
 
@@ -222,6 +226,6 @@ def _require(
         names = [to_snake(name) for name in upstreams]
         after = f"its upstreams are {', '.join(names)}; " if names else ""
         result.problems.append(
-            f"nothing fills parameter {one.name!r}; {after}{given}"
+            f"nothing fills parameter {one.name!r}; {after}{given.tell(one.name)}"
             f"{suggest(one.name, [*names, *given.names])}"
         )

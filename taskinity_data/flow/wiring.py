@@ -241,7 +241,7 @@ class _Wirer:
             self.result.required |= dict.fromkeys(needed)
             return
         self.result.problems += [
-            f"the input {name!r} is missing; {self.given}{suggest(name, self.inputs)}"
+            f"the input {name!r} is missing; {self.given.tell(name)}{suggest(name, self.inputs)}"
             for name in needed
             if name not in self.inputs
         ]

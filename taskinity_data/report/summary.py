@@ -157,7 +157,8 @@ def _chunks(run: Any) -> list[str]:
         nbytes = [chunk.nbytes for chunk in plan]
         if not nbytes:
             continue
-        sizes = f"of {tell_nbytes(min(nbytes))} to {tell_nbytes(max(nbytes))}"
+        least, most = tell_nbytes(min(nbytes)), tell_nbytes(max(nbytes))
+        sizes = f"of {least}" if least == most else f"of {least} to {most}"
         lines.append(f"{name}: {tell_count(len(nbytes), 'chunk')} {sizes}")
         changes = list(run.sizes.get(name, ()))
         left_out = len(changes) - _MOST_SIZES - 1
@@ -175,17 +176,22 @@ def _slowest(run: Any) -> list[str]:
     if len(chunks) <= _MOST_SLOW:
         return []
     slow = chunks.nlargest(_MOST_SLOW, "duration_s").to_dict("records")
-    return [f"{tell_seconds(row['duration_s'])}: {_where(row)} on {row['worker']}" for row in slow]
+    planned = _planned(run)
+    return [
+        f"{tell_seconds(row['duration_s'])}: {_where(row, planned)} on {row['worker']}"
+        for row in slow
+    ]
 
 
 def _failures(run: Any, has_frames: bool) -> list[str]:
     failures = run.failures
+    planned = _planned(run)
     lines = []
     for number, row in enumerate(failures.head(_MOST_FAILURES).to_dict("records")):
         attempts = tell_count(row["attempts"], "attempt")
         lines.append(f"{row['task']}: {row['error']} ({row['status'].lower()}, {attempts})")
         if not _is_unknown(row["path"]):
-            lines.append(f"  in {_where(row)}, key {row['key']}")
+            lines.append(f"  in {_where(row, planned)}, key {row['key']}")
         # Chunks mostly fail alike: one traceback tells it.
         if has_frames and not number:
             lines += [f"  {line}" for line in str(row["traceback"]).rstrip().splitlines()]
@@ -199,8 +205,19 @@ def _failures(run: Any, has_frames: bool) -> list[str]:
     return lines
 
 
-def _where(row: dict[Any, Any]) -> str:
-    return f"{row['path']} [{row['start']:,} to {row['stop']:,}]"
+def _planned(run: Any) -> dict[str, Any]:
+    return {chunk.key: chunk for plan in run.plans.values() for chunk in plan}
+
+
+def _where(row: dict[Any, Any], planned: dict[str, Any]) -> str:
+    chunk = planned.get(row["key"])
+    pieces = [] if chunk is None else list(chunk.pieces)
+    if len(pieces) < 2:
+        return f"{row['path']} [{row['start']:,} to {row['stop']:,}]"
+    # It goes on in other places, mostly other files: its stop is where the last of them stops.
+    first = pieces[0]
+    more = tell_count(len(pieces) - 1, "more piece")
+    return f"{first.path} [{first.start:,} to {first.stop:,}] and {more}"
 
 
 def _amount(count: Any) -> str:

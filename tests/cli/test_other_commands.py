@@ -82,6 +82,11 @@ def test_a_right_flow_is_called_right(folder, call):
     assert "--tasks" in said.stdout
 
 
+def test_one_edge_is_not_called_edges(folder, call):
+    (folder / "totals.flow").write_text("flow Totals:\n    DataPreparation -> ProcessChunk\n")
+    assert "2 tasks, 1 edge, no errors" in call("validate", "totals.flow").stdout
+
+
 def test_with_functions_the_inputs_are_named(folder, call):
     said = call("validate", "totals.flow", "--tasks", "my_tasks.py")
     assert said.exit_code == 0, said.stderr

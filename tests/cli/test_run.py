@@ -239,6 +239,40 @@ def test_a_dry_run_shows_the_slices_of_a_fixed_width(folder, call):
     assert json.loads(said.stdout)["stages"][0]["plan"]["chunks"] == 3
 
 
+def test_a_dry_run_tells_numbered_siblings_as_side_by_side(folder, call):
+    (folder / "totals.flow").write_text(
+        "flow Totals:\n    DataPreparation -> [ProcessChunk1, ProcessChunk2] -> AggregateResults\n"
+    )
+    said = call(*CALL, *INPUTS, "--dry-run")
+    assert said.exit_code == 0, said.stderr
+    assert "ProcessChunk (ProcessChunk1 to ProcessChunk2): 2 times, each over" in said.stdout
+    assert "then" not in said.stdout
+
+
+def test_a_chunk_that_is_no_range_is_refused_before_anything_runs(folder, call):
+    said = call(*CALL, *INPUTS, "--only", "numbers.csv")
+    assert said.exit_code == 2
+    assert "--only 'numbers.csv': write PATH:START-STOP" in said.stderr
+    assert "looking for" not in said.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(*CALL, "--input", "data"), (*CALL, "--only", "x"), ("plan", "numbers.csv", "--option", "x")],
+)
+def test_an_option_that_can_not_be_understood_is_in_the_json_object_too(folder, call, arguments):
+    said = call(*arguments, "--json")
+    assert said.exit_code == 2
+    assert json.loads(said.stdout)["error"]["type"] == "SettingsError"
+
+
+def test_an_input_that_is_missing_is_told_with_the_option_that_gives_it(folder, call):
+    said = call(*CALL)
+    assert said.exit_code == 2
+    assert "nothing fills parameter 'data'" in said.stderr
+    assert "--input data=…" in said.stderr
+
+
 def test_a_dry_run_checks_what_a_run_would_check(folder, call):
     said = call(*CALL, "--input", "data=numbers.csv", "--dry-run")
     assert said.exit_code == 2

@@ -10,8 +10,8 @@ from taskinity_data.report.summary import describe_value, summarise, summary_htm
 PLACES = ["planned", "processed", "fallback", "quarantined", "skipped", "failed", "not_run"]
 
 
-def chunk(nbytes):
-    return SimpleNamespace(nbytes=nbytes)
+def chunk(nbytes, key="", pieces=()):
+    return SimpleNamespace(nbytes=nbytes, key=key, pieces=pieces)
 
 
 def make_run(**changes):
@@ -93,7 +93,7 @@ def test_time_is_split_and_compared_with_one_chunk_after_another():
 
 def test_every_change_of_size_comes_with_its_reason():
     text = summarise(make_run())
-    assert "ProcessChunk: 6 chunks of 1.0 kB to 1.0 kB" in text
+    assert "ProcessChunk: 6 chunks of 1.0 kB\n" in text
     assert "from chunk 0: 1 kB: first size" in text
     assert "from chunk 4: 2 kB: chunks took 0.1 s" in text
 
@@ -112,6 +112,20 @@ def test_the_slowest_chunks_are_named_with_their_place_slowest_first():
     slow = [line.strip() for line in text.splitlines() if " on w1" in line]
     assert [line.split(":")[0] for line in slow] == ["900 ms", "500 ms", "400 ms"]
     assert "/data/a.csv [1,000 to 2,000]" in slow[0]
+
+
+def test_sizes_that_differ_are_told_as_a_range():
+    text = summarise(make_run(plans={"ProcessChunk": [chunk(1000), chunk(2000)]}))
+    assert "ProcessChunk: 2 chunks of 1.0 kB to 2.0 kB\n" in text
+
+
+def test_a_chunk_of_several_files_is_placed_by_its_first_piece():
+    pieces = [
+        SimpleNamespace(path="/data/a.csv", start=3000, stop=3500),
+        SimpleNamespace(path="/data/b.csv", start=10, stop=510),
+    ]
+    text = summarise(make_run(plans={"ProcessChunk": [chunk(1000, "k3", pieces)]}))
+    assert "/data/a.csv [3,000 to 3,500] and 1 more piece, key k3" in text
 
 
 def test_a_failed_chunk_has_error_place_frames_and_what_to_do_next():
