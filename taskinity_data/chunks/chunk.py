@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -43,6 +44,10 @@ class Fingerprint:
         """
         stat = os.stat(path)
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+    def __str__(self) -> str:
+        at = datetime.fromtimestamp(self.mtime_ns / 1e9, UTC).isoformat(" ", "milliseconds")
+        return f"{self.nbytes:,} bytes of {at}, file number {self.inode}"
 
     def check(self, path: str, start: int) -> None:
         """Raise `SourceChanged` where `path` is no longer this file."""
@@ -295,7 +300,8 @@ class Chunk:
         return tuple(Chunk(self.reader, (half,), self.index) for half in halves)
 
     def __str__(self) -> str:
-        more = f" and {len(self.pieces) - 1} more pieces" if len(self.pieces) > 1 else ""
+        others = len(self.pieces) - 1
+        more = f" and {others} more piece{'s' if others > 1 else ''}" if others else ""
         first = self.pieces[0]
         return f"{first.path} [{self.reader.unit} {first.start:,} to {first.stop:,}]{more}"
 

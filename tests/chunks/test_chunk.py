@@ -45,7 +45,7 @@ def test_a_chunk_tells_where_it_lies(piece):
     chunk = Chunk(Stub(), (piece, more))
     assert (chunk.path, chunk.start, chunk.stop, chunk.nbytes) == (piece.path, 2, 8, 6)
     assert chunk.rows is None
-    assert str(chunk) == f"{piece.path} [bytes 2 to 6] and 1 more pieces"
+    assert str(chunk) == f"{piece.path} [bytes 2 to 6] and 1 more piece"
     assert repr(Chunk(Stub(), (piece,))) == f"Chunk({piece.path} [bytes 2 to 6], 4 bytes, 2 rows)"
     assert "unknown rows" in repr(chunk)
 
