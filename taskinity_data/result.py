@@ -5,6 +5,7 @@ It knows nothing of how the run went about it; it is made once, at the end.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -218,9 +219,10 @@ class Run:
             if item is not None and isinstance(item.data, Chunk):
                 ranges = item.data.ranges
                 alone = repr(ranges[0] if len(ranges) == 1 else list(ranges))
+                typed = " ".join(f"--only {shlex.quote(one)}" for one in ranges)
                 lines.append(
-                    f"To try this chunk alone, make the same call with only={alone} "
-                    "(on the command line: --only RANGE)"
+                    f"To try this chunk alone, make the same call with only={alone}; on the "
+                    f"command line: {typed}"
                 )
         return "\n".join(lines)
 

@@ -19,7 +19,7 @@ from taskinity_data.aggregation.reducers import collect
 from taskinity_data.chunks.csv_options import SIGNATURE
 from taskinity_data.chunks.dataset import open_dataset
 from taskinity_data.chunks.plan import ChunkPlan, parse_chunk_size
-from taskinity_data.errors import BindError, FlowFailed
+from taskinity_data.errors import BindError, FlowFailed, TaskinityDataError
 from taskinity_data.execution.choose import Chooser
 from taskinity_data.execution.driver import Driver
 from taskinity_data.execution.jobs import policies
@@ -190,6 +190,11 @@ def process(
         reduce = collect()
     elif not callable(reduce) and not getattr(reduce, "is_reducer", False):
         raise BindError(f"reduce={reduce!r} is neither a reducer nor a function of a list")
+    elif str(getattr(reduce, "__module__", "")).startswith("taskinity_data.aggregation") and not (
+        getattr(reduce, "is_reducer", False)
+    ):
+        name = reduce.__name__.rstrip("_")
+        raise BindError(f"reduce=td.{name}: that makes reducers; call it, reduce=td.{name}(...)")
     dataset = open_dataset(source, **dataset_options)
     name = task_options.pop("name", "ProcessChunk")
     description = task_options.pop("description", None)
@@ -343,8 +348,9 @@ def _run(
         status = driver.status if driver is not None else RunStatus.FAILED
         told(events.RunFinished(run_id, time.time(), status))
         told.close()
-    assert driver is not None
-    assert chooser is not None
+    if driver is None or chooser is None:
+        assert failed is not None
+        raise failed
     run = Run.of(
         flow,
         driver,
@@ -361,6 +367,9 @@ def _run(
         failed.run = run  # type: ignore[attr-defined]  # for whoever catches it
         raise failed
     if run.status is RunStatus.FAILED:
+        if not driver.has_submitted and isinstance(driver.cause, TaskinityDataError):
+            # Nothing has run: the call was wrong.
+            raise driver.cause
         raise FlowFailed(f"flow {flow.name}: {run.tell_failure()}", run=run) from driver.cause
     return run
 

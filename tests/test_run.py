@@ -241,6 +241,23 @@ def test_a_chunk_comes_as_the_annotation_says(csv):
     assert sum(td.process(str(csv), described, scheduler="threads").value) == 5000
 
 
+def test_a_source_that_is_missing_is_told_as_that_whether_opened_by_us_or_fanned_out():
+    flow = td.parse_flow("flow F:\n    Part[*] -> Total").bind(
+        {"part": lambda chunk: len(chunk), "total": lambda results: sum(results)}
+    )
+    for call in (
+        lambda: td.process("no/such.csv", len),
+        lambda: td.run_flow(flow, data="no/such.csv"),
+    ):
+        with pytest.raises(errors.SourceNotFound, match=r"such\.csv"):
+            call()
+
+
+def test_a_reducer_that_was_not_called_is_told_how_to(csv):
+    with pytest.raises(errors.BindError, match=r"reduce=td.sum\(\.\.\.\)"):
+        td.process(str(csv), reduce=td.sum)
+
+
 def test_an_option_that_nothing_has_is_an_error_with_close_names(csv):
     with pytest.raises(errors.BindError, match="chunk_size"):
         td.process(str(csv), len, chunksiz="1MB")
@@ -401,7 +418,7 @@ def test_what_cannot_be_fanned_out_says_so():
     flow = td.parse_flow("flow F:\n    Make -> Each[*] -> End").bind(
         {"make": lambda: 42, "each": lambda item: item, "end": lambda results: results}
     )
-    with pytest.raises(errors.FlowFailed, match="Each fans out over int"):
+    with pytest.raises(errors.FlowFailed, match="Each: it fans out over int"):
         td.run_flow(flow, scheduler="threads")
 
 
@@ -671,9 +688,22 @@ def test_a_plan_of_an_earlier_run_repeats_its_cuts(csv):
     assert [chunk.key for chunk in again.plan] == [chunk.key for chunk in first.plan]
 
 
+def test_a_plan_of_all_columns_serves_a_reducer_that_needs_few(csv, frame):
+    plan = td.open_dataset(str(csv)).plan(chunk_size="4kB")
+    for reduce, expected in ((td.count(), len(frame)), (td.group_by("key", n=("n", "sum")), None)):
+        run = td.process(str(csv), reduce=reduce, scheduler="threads", plan=plan)
+        assert len(run.plan) == len(plan)
+        if expected is not None:
+            assert run.value == expected
+    pd.testing.assert_frame_equal(run.value, frame.groupby("key").agg(n=("n", "sum")))
+    narrow = td.open_dataset(str(csv), columns=["key"]).plan(chunk_size="4kB")
+    with pytest.raises(errors.PlanError, match="other reader options"):
+        td.process(str(csv), reduce=td.group_by("key", n=("n", "sum")), plan=narrow)
+
+
 def test_a_plan_of_other_files_is_refused(csv, marked):
     plan = td.open_dataset(marked).plan()
-    with pytest.raises(errors.FlowFailed, match="other files"):
+    with pytest.raises(errors.PlanError, match="other files"):
         td.process(str(csv), len, scheduler="threads", plan=plan)
 
 

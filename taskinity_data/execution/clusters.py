@@ -9,16 +9,18 @@ from __future__ import annotations
 import logging
 import multiprocessing.spawn
 import os
+import signal
 import socket
 import sys
 import threading
-import time
 from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskinity_data.errors import SchedulerError, suggest
-from taskinity_data.execution.shipping import pack_items, pack_job, run_parcel, unpack_outcomes
+from taskinity_data.execution.dask_strategy import DaskStrategy
 from taskinity_data.execution.strategies import (
     ExecutorStrategy,
     SynchronousStrategy,
@@ -27,14 +29,13 @@ from taskinity_data.execution.strategies import (
 from taskinity_data.machine import count_cores, share_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from distributed import Client
 
-    from taskinity_data.execution.process import Item, Job
     from taskinity_data.execution.strategies import Strategy
 
-__all__ = ["DaskStrategy", "current_client", "open_strategy", "start_local"]
+__all__ = ["current_client", "open_strategy", "start_local"]
 
 _log = logging.getLogger(__name__)
 
@@ -46,19 +47,8 @@ _IGNORE_CTRL_C = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 """What each worker of ours runs first: a terminal's Ctrl-C goes to all processes, but it is the
 driver that stops the workers."""
 
-_WAIT_FOR_WORKERS_S = 30.0
-"""How long a given cluster may take to bring its first worker: batch queues are asked for more by
-starting the cluster before the run."""
-
 _CONNECT_S = 5.0
 """How long a scheduler may take to answer: one that runs does so in milliseconds."""
-
-_SCATTER_NBYTES = 32 << 10
-"""A packed job up to this size travels in each task (Dask warns from 10 MB on, and a scattered one
-is lost with its workers); a larger one goes to each worker once."""
-
-_REFRESH_S = 2.0
-"""How often the number of a cluster's workers is looked at: adaptive clusters act in seconds."""
 
 
 def current_client() -> Client | None:
@@ -70,7 +60,14 @@ def current_client() -> Client | None:
         client: Client = module.client.default_client()
     except ValueError:
         return None
-    return None if client.asynchronous else client
+    return None if client.asynchronous or not _has_loop(client) else client
+
+
+def _has_loop(client: Client) -> bool:
+    """Whether the thread that `client` talks through lives: a forked process has not got it."""
+    loop = getattr(client.loop, "asyncio_loop", None)
+    ident = getattr(loop, "_thread_id", None)
+    return any(thread.ident == ident for thread in threading.enumerate())
 
 
 def open_strategy(scheduler: Any, workers: int | None, memory_nbytes: int | None) -> Strategy:
@@ -141,27 +138,49 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
         "distributed.worker.memory.terminate": 0.95,
         "distributed.admin.tick.limit": "60s",
     }
-    with dask.config.set(options):
-        hidden = _ChildrenSkipMain()
+    with ExitStack() as started, _hold_ctrl_c():
+        started.callback(_ChildrenSkipMain().close)
+        scratch = started.enter_context(TemporaryDirectory(prefix="taskinity-"))
         try:
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                memory_limit=memory_nbytes or share_memory(workers),
-                dashboard_address=f"127.0.0.1:{_free_dashboard_port()}",
-                worker_dashboard_address=None,
-                silence_logs=logging.ERROR,
-                preload=[_IGNORE_CTRL_C],
-            )
-        except BaseException:
-            hidden.close()
-            raise
+            with dask.config.set({**options, "temporary-directory": scratch}):
+                cluster = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    memory_limit=memory_nbytes or share_memory(workers),
+                    dashboard_address=f"127.0.0.1:{_free_dashboard_port()}",
+                    worker_dashboard_address=None,
+                    silence_logs=logging.ERROR,
+                    preload=[_IGNORE_CTRL_C],
+                )
+        except RuntimeError as error:
+            raise SchedulerError(
+                f'no local processes could be started ({error}); run with scheduler="threads", or '
+                "ask taskinity-data doctor what this machine grants"
+            ) from error
+        started.callback(cluster.close)
         client = Client(cluster, set_as_default=False)
-    return DaskStrategy(
-        client, name="processes", memory_nbytes=memory_nbytes, closes=(client, cluster, hidden)
-    )
+        started.callback(client.close)
+        return DaskStrategy(
+            client, name="processes", memory_nbytes=memory_nbytes, closes=(started.pop_all(),)
+        )
+
+
+@contextmanager
+def _hold_ctrl_c() -> Iterator[None]:
+    """Ctrl-C comes after the block: what is half started can't be closed again.
+
+    Threads and processes that begin within it never get a Ctrl-C of their own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _free_dashboard_port() -> int:
@@ -222,139 +241,3 @@ def _connect(target: Any, workers: int | None, memory_nbytes: int | None) -> Das
             "right?"
         ) from error
     return DaskStrategy(client, limit=workers, memory_nbytes=memory_nbytes, closes=(client,))
-
-
-class DaskStrategy:
-    """A Dask client: its own local cluster, or one that the user has.
-
-    Parameters
-    ----------
-    client : distributed.Client
-    limit : int, optional
-        At most so many items at once.
-    closes : tuple
-        What to close with the strategy, in this order.
-    """
-
-    crosses_processes = True
-
-    def __init__(
-        self,
-        client: Client,
-        *,
-        name: str | None = None,
-        limit: int | None = None,
-        memory_nbytes: int | None = None,
-        closes: tuple[Any, ...] = (),
-    ) -> None:
-        self._client = client
-        self._closes = closes
-        self._limit = limit
-        self._memory_nbytes = memory_nbytes
-        self._looked_s = 0.0
-        self._threads: dict[str, int] = {}
-        self.name = name or str(client.scheduler.address if client.scheduler else client)
-        self.is_local = name == "processes"
-        if client.asynchronous:
-            raise SchedulerError("an asynchronous Client can't be used: give a plain one")
-        try:
-            client.wait_for_workers(1, timeout=_WAIT_FOR_WORKERS_S)
-        except TimeoutError as error:
-            self.close()
-            raise SchedulerError(
-                f"{self.name}: the cluster has no workers after {_WAIT_FOR_WORKERS_S:g} s; start "
-                "some (cluster.scale(4)) and run again"
-            ) from error
-
-    @property
-    def workers(self) -> int:
-        """Threads of all workers, by now; at least 1."""
-        now = time.monotonic()
-        if now - self._looked_s > _REFRESH_S or not self._threads:
-            self._threads = dict(self._client.nthreads())
-            self._looked_s = now
-        count = sum(self._threads.values())
-        return max(1, min(count, self._limit) if self._limit else count)
-
-    @property
-    def memory_nbytes(self) -> int | None:
-        """The least that a worker's thread may use, as the workers say."""
-        if self._memory_nbytes is not None:
-            return self._memory_nbytes
-        shares = [
-            worker["memory_limit"] // max(1, worker["nthreads"])
-            for worker in self._client.scheduler_info(n_workers=-1)["workers"].values()
-            if worker.get("memory_limit")
-        ]
-        return min(shares, default=None)
-
-    @property
-    def dashboard_link(self) -> str | None:
-        """Dask's dashboard."""
-        link = self._client.dashboard_link
-        return link or None
-
-    def check(self, paths: Sequence[str]) -> None:
-        """Ask every worker for the library's version and for `paths`."""
-        here = sys.modules[__name__.partition(".")[0]].__version__
-
-        def ask(paths: list[str]) -> tuple[str, list[str]]:
-            # Travels by value, so that a worker without the library can answer too.
-            from importlib import import_module
-            from pathlib import Path
-
-            try:
-                version = str(import_module("taskinity_data").__version__)
-            except ImportError:
-                version = ""
-            return version, [path for path in paths if not Path(path).exists()]
-
-        for worker, (version, missing) in self._client.run(ask, list(paths)).items():
-            if version != here:
-                has = f"taskinity_data {version}" if version else "no taskinity_data"
-                raise SchedulerError(
-                    f"worker {worker} has {has}, this is {here}: install the same version there"
-                )
-            if missing:
-                raise SchedulerError(
-                    f"worker {worker} does not see {missing[0]}: the files must be at the same "
-                    "path on every worker (a shared file system)"
-                )
-
-    def load(self, job: Job) -> Any:
-        """`job`, packed and sent once to each worker."""
-        blob = pack_job(job)
-        if len(blob) <= _SCATTER_NBYTES:
-            return blob
-        return self._client.scatter(blob, broadcast=True, hash=False)
-
-    def submit(self, loaded: Any, items: Sequence[Item], key: str) -> Any:
-        """One Dask task for all of `items`."""
-        return self._client.submit(
-            run_parcel, loaded, pack_items(items), key=key, pure=False, retries=0
-        )
-
-    def collect(self, pending: Sequence[Any]) -> list[Any]:
-        """The outcomes, fetched together."""
-        done = [future for future in pending if future.status == "finished"]
-        brought = dict(zip(done, self._client.gather(done), strict=True)) if done else {}
-        found: list[Any] = []
-        for future in pending:
-            if future in brought:
-                found.append(unpack_outcomes(brought[future]))
-            elif future.status == "error":
-                found.append(future.exception())
-            else:
-                found.append(SchedulerError(f"Dask lost {future.key} ({future.status})"))
-        return found
-
-    def cancel(self, pending: Sequence[Any]) -> None:
-        """Tell Dask to forget what has not started."""
-        if pending:
-            self._client.cancel(list(pending), force=True)
-
-    def close(self) -> None:
-        """Close what this strategy started."""
-        for thing in self._closes:
-            thing.close()
-        self._closes = ()

@@ -15,7 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data import events
-from taskinity_data.errors import LedgerError, TaskinityDataError
+from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
 from taskinity_data.execution.decide import Fallback, Retry, Skip, decide
 from taskinity_data.execution.fan_out import FanOut, merge_attempts
 from taskinity_data.execution.process import Item, Job, describe_failure
@@ -98,6 +98,7 @@ class Driver:
         self.status = RunStatus.COMPLETED
         self.stop_reason: str | None = None
         self.cause: BaseException | None = None
+        self.has_submitted = False
         self.seconds = {"plan": 0.0, "combine": 0.0, "wait": 0.0}
         self._waiting = deque(works)
         self._policies = policies
@@ -114,6 +115,7 @@ class Driver:
         self._single: dict[str, Work] = {}
         self._failed: dict[str, int] = {}
         self._local: Strategy | None = None
+        self._suspects: set[tuple[str, str]] = set()
         self._ticket = 0
 
     # -- the loop ------------------------------------------------------------------------------
@@ -128,8 +130,11 @@ class Driver:
         """
         try:
             while True:
-                self._start_ready()
-                self._fill()
+                try:
+                    self._start_ready()
+                    self._fill()
+                except SchedulerError as error:
+                    self._fail(str(error), error)
                 if not self._window and not self._retries:
                     if self._is_over():
                         break
@@ -148,6 +153,7 @@ class Driver:
         finally:
             if self._local is not None:
                 self._local.close()
+            self._window.close()
         if self.status is RunStatus.COMPLETED and self._has_losses():
             self.status = RunStatus.PARTIAL
 
@@ -231,9 +237,9 @@ class Driver:
             self._submit(where, batch.name, batch.job, [item])
         self._chooser.refresh()
         strategy = self._chooser.strategy
-        window = strategy.workers + (QUEUED * strategy.workers if strategy.workers > 1 else 0)
-        if isinstance(strategy, SynchronousStrategy):
-            window = 1
+        window = strategy.workers
+        if window > 1 and getattr(strategy, "queues", True):
+            window += QUEUED * strategy.workers
         busy = self._window.count(strategy)
         turns = deque(self._active.values())
         # What has ended is looked at first: it may change the size of what is cut next.
@@ -271,6 +277,7 @@ class Driver:
         return bool(items) and not fan_out.is_cut
 
     def _submit(self, strategy: Strategy, name: str, job: Job, items: list[Item]) -> None:
+        self.has_submitted = True
         for item in items:
             self._emit(events.ChunkSubmitted(self.run_id, time.time(), name, item.key, item.nbytes))
         self._ticket += 1
@@ -290,13 +297,27 @@ class Driver:
         for batch, outcomes in found:
             self._take_in(batch, outcomes)
 
-    def _take_in(self, batch: Batch, found: list[Outcome] | BaseException) -> None:
+    def _take_in(self, batch: Batch, found: list[Outcome | BaseException] | BaseException) -> None:
         if isinstance(found, BaseException):
             if self.stop_reason is not None:
                 return
-            found = [_lost(batch, item, found) for item in batch.items]
+            # A worker that dies takes along what was beside the item that did it: each once more,
+            # alone. The second time it is its own fault.
+            again = [item for item in batch.items if (batch.name, item.key) not in self._suspects]
+            self._suspects.update((batch.name, item.key) for item in again)
+            for item in again:
+                self._again(batch, item, 0.0)
+            if again:
+                return
+            found = [found]
         for item, outcome in zip(batch.items, found, strict=True):
+            if isinstance(outcome, BaseException):
+                outcome = _lost(batch, item, outcome)
             self._judge(batch, item, outcome)
+
+    def _again(self, batch: Batch, item: Item, delay_s: float) -> None:
+        self._ticket += 1
+        heapq.heappush(self._retries, (time.monotonic() + delay_s, self._ticket, batch, item))
 
     def _judge(self, batch: Batch, item: Item, outcome: Outcome) -> None:
         name = batch.name
@@ -312,10 +333,8 @@ class Driver:
             delay_s = verdict.delay_s if isinstance(verdict, Retry) else 0.0
             stand_in = outcome.task if isinstance(verdict, Fallback) else item.fallback
             self._before[name, item.position] = outcome
-            self._ticket += 1
             item = replace(item, attempt=item.attempt + 1, fallback=stand_in)
-            at_s = time.monotonic() + delay_s
-            heapq.heappush(self._retries, (at_s, self._ticket, batch, item))
+            self._again(batch, item, delay_s)
             return
         status = Status.SKIPPED if isinstance(verdict, Skip) else Status.FAILED
         self._end(batch, item, replace(outcome, status=status))

@@ -59,7 +59,7 @@ def open_fan_out(
         `value` is nothing that can be fanned out, or can't be cut as asked for.
     """
     width = None if stage.width == "*" else int(stage.width)
-    if found := _as_dataset(value, stage):
+    if found := _as_dataset(value):
         dataset = _narrow(found, job.chains, job.reducers)
         if options.only:
             return _given(job, [dataset.pick(options.only)], (), "the one chunk asked for")
@@ -67,7 +67,7 @@ def open_fan_out(
             return _divide(stage, job, dataset, width, strategy)
         plan = dict(options.plans).get(stage.name)
         if plan is not None:
-            return _repeat(stage, job, dataset, plan)
+            return _repeat(job, (dataset, found), plan)
         size = options.chunk_size or dataset.chunk_size or options.default_size
         return _cut(job, dataset, size, strategy)
     items = list(_value_items(stage, value, width))
@@ -84,7 +84,7 @@ def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Itera
         As `open_fan_out`.
     """
     width = None if stage.width == "*" else int(stage.width)
-    if found := _as_dataset(value, stage):
+    if found := _as_dataset(value):
         dataset = _narrow(found, stage.chains, reducers)
         return chunk_items(dataset.plan() if width is None else dataset.divide(width))
     return _value_items(stage, value, width)
@@ -96,21 +96,18 @@ def _value_items(stage: FanOutStage, value: Any, width: int | None) -> Iterator[
     if stage.members:
         return same_items([value] * len(stage.members))
     raise PlanError(
-        f"{stage.name} fans out over {type(value).__name__}, which can't be cut into pieces: give "
+        f"it fans out over {type(value).__name__}, which can't be cut into pieces: give "
         "a Dataset, a path, a DataFrame, an Arrow table, or a list"
     )
 
 
-def _as_dataset(value: Any, stage: FanOutStage) -> Dataset | None:
+def _as_dataset(value: Any) -> Dataset | None:
     if isinstance(value, Dataset):
         return value
     is_table = hasattr(value, "columns") and hasattr(value, "shape")
     if not (isinstance(value, str | os.PathLike) or is_table):
         return None
-    try:
-        return open_dataset(value)
-    except PlanError as error:
-        raise type(error)(f"{stage.name}: {error}") from error
+    return open_dataset(value)
 
 
 def _narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) -> Dataset:
@@ -170,25 +167,25 @@ def _divide(
     memory = strategy.memory_nbytes
     if memory is not None and needs > memory:
         raise PlanError(
-            f"{stage.name}: a piece of 1/{width} of the data is expected to take "
+            f"a piece of 1/{width} of the data is expected to take "
             f"{needs / 2**30:.1f} GiB, a worker has {memory / 2**30:.1f} GiB. Write "
             f"{stage.name}[*] to let the pieces be sized"
         )
     return _given(job, chunks, dataset.extents, f"1/{width} of the data, as the flow says")
 
 
-def _repeat(stage: FanOutStage, job: Job, dataset: Dataset, plan: ChunkPlan) -> FanOut:
-    """The cuts of `plan`, which must be one of `dataset`, and whole."""
-    if dataset.sources != tuple(extent.file for extent in plan.extents):
-        raise PlanError(
-            f"{stage.name}: the plan given is of other files, or they changed since; plan again"
-        )
-    if any(chunk.reader.identity() != dataset.reader.identity() for chunk in plan):
-        raise PlanError(
-            f"{stage.name}: the plan given was made with other reader options, columns or schema"
-        )
-    plan.ledger()
-    return _given(job, plan.chunks, dataset.extents, f"as in the plan given ({plan.reason})")
+def _repeat(job: Job, datasets: Sequence[Dataset], plan: ChunkPlan) -> FanOut:
+    """The cuts of `plan`, which must be of one of `datasets` (all columns, or some), and whole."""
+    sources = datasets[0].sources
+    if sources != tuple(extent.file for extent in plan.extents):
+        raise PlanError("the plan given is of other files, or they changed since; plan again")
+    made_by = {chunk.reader.identity() for chunk in plan}
+    for dataset in datasets:
+        if made_by <= {dataset.reader.identity()}:
+            plan.ledger()
+            reason = f"as in the plan given ({plan.reason})"
+            return _given(job, plan.chunks, dataset.extents, reason)
+    raise PlanError("the plan given was made with other reader options, columns or schema")
 
 
 def _given(job: Job, chunks: Sequence[Chunk], extents: Sequence[Piece], reason: str) -> FanOut:

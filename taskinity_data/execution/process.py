@@ -17,8 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
+
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import TaskinityDataError
+from taskinity_data.execution.unpickle import load_back
 from taskinity_data.outcome import Attempt, Failure, Outcome, Status
 from taskinity_data.policy import Value
 
@@ -298,11 +301,15 @@ def format_user_traceback(error: BaseException) -> str:
 
 
 def _portable(error: BaseException) -> BaseException | None:
-    try:
-        blob = pickle.dumps(error)
-        if len(blob) > _MAX_PICKLED_ERROR:
-            return None
-        again: object = pickle.loads(blob)  # noqa: S301 - made in the line above
-    except Exception:  # noqa: BLE001 - what can't travel is told by its text
-        return None
-    return error if type(again) is type(error) else None
+    # What pickle can't, because its class came here by value, cloudpickle sends back by value.
+    for dumps in (pickle.dumps, cloudpickle.dumps):
+        try:
+            blob = dumps(error)
+            if len(blob) > _MAX_PICKLED_ERROR:
+                return None
+            again: object = load_back(blob)
+        except Exception:  # noqa: BLE001 - what can't travel is told by its text
+            again = None
+        if type(again) is type(error):
+            return error
+    return None

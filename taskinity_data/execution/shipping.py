@@ -12,6 +12,7 @@ import pickle
 import site
 import sys
 import sysconfig
+import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -23,6 +24,7 @@ import cloudpickle
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import BindError
 from taskinity_data.execution.process import describe_failure, run_items
+from taskinity_data.execution.unpickle import load_back
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
@@ -32,11 +34,22 @@ if TYPE_CHECKING:
     from taskinity_data.execution.process import Item, Job
     from taskinity_data.outcome import Outcome
 
-__all__ = ["pack_items", "pack_job", "pack_value", "run_parcel", "unpack_outcomes", "unpack_value"]
+__all__ = [
+    "Parcel",
+    "pack_items",
+    "pack_job",
+    "pack_value",
+    "run_parcel",
+    "unpack_outcomes",
+    "unpack_value",
+]
 
 _log = logging.getLogger(__name__)
 
 _PACKAGE = __name__.partition(".")[0]
+
+_registry_lock = threading.RLock()
+"""Held while modules are registered: one run must not take back what another is packing with."""
 
 
 def pack_job(job: Job) -> bytes:
@@ -80,16 +93,18 @@ def _tell_unpicklable(job: Job, error: Exception) -> str:
 
 @contextmanager
 def _modules_by_value() -> Iterator[None]:
-    registered = []
-    for module in list(sys.modules.values()):
-        if _is_own(module) and module.__name__ not in cloudpickle.list_registry_pickle_by_value():
-            cloudpickle.register_pickle_by_value(module)
-            registered.append(module)
-    try:
-        yield
-    finally:
-        for module in registered:
-            cloudpickle.unregister_pickle_by_value(module)
+    with _registry_lock:
+        registered = []
+        known = cloudpickle.list_registry_pickle_by_value()
+        for module in list(sys.modules.values()):
+            if _is_own(module) and module.__name__ not in known:
+                cloudpickle.register_pickle_by_value(module)
+                registered.append(module)
+        try:
+            yield
+        finally:
+            for module in registered:
+                cloudpickle.unregister_pickle_by_value(module)
 
 
 def _is_own(module: ModuleType) -> bool:
@@ -116,6 +131,28 @@ def unpack_job(blob: bytes) -> Job:
     return job
 
 
+class Parcel:
+    """A packed job that a worker unpacks once, and forgets with the parcel."""
+
+    def __init__(self, blob: bytes) -> None:
+        self._blob = blob
+        self._lock = threading.Lock()
+        self._job: Job | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Parcel, (self._blob,)
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + len(self._blob)
+
+    def unpack(self) -> Job:
+        """The job."""
+        with self._lock:
+            if self._job is None:
+                self._job = pickle.loads(self._blob)  # noqa: S301 - made by pack_job of this run
+            return self._job
+
+
 def pack_items(items: Sequence[Item]) -> bytes:
     """`items` as bytes; of chunks quickly, since they hold nothing of the user's."""
     if all(item.data is None or isinstance(item.data, Chunk) for item in items):
@@ -134,12 +171,12 @@ def unpack_value(blob: bytes) -> Any:
     return pickle.loads(blob)  # noqa: S301 - made by pack_value of the same run
 
 
-def run_parcel(job_blob: bytes, items_blob: bytes) -> list[bytes]:
+def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes]:
     """Runs packed `items` on a worker; each outcome is packed alone.
 
     An outcome whose value can't be pickled becomes that item's failure.
     """
-    job = unpack_job(job_blob)
+    job = packed.unpack() if isinstance(packed, Parcel) else unpack_job(packed)
     items: list[Item] = unpack_value(items_blob)
     return [_pack_outcome(outcome) for outcome in run_items(job, items)]
 
@@ -161,6 +198,17 @@ def _pack_outcome(outcome: Outcome) -> bytes:
             )
 
 
-def unpack_outcomes(blobs: Sequence[bytes]) -> list[Outcome]:
-    """What `run_parcel` returned, as outcomes."""
-    return [pickle.loads(blob) for blob in blobs]  # noqa: S301 - made by run_parcel of this run
+def unpack_outcomes(blobs: Sequence[bytes]) -> list[Outcome | BaseException]:
+    """What `run_parcel` returned, as outcomes; an error for one that can't be unpacked here."""
+    return [_unpack_outcome(blob) for blob in blobs]
+
+
+def _unpack_outcome(blob: bytes) -> Outcome | BaseException:
+    try:
+        outcome: Outcome = load_back(blob)
+        return outcome
+    except Exception as error:  # noqa: BLE001 - whatever a user's class raises while it is rebuilt
+        return TypeError(
+            f"the result was sent back, but can't be unpickled here: {type(error).__name__}: "
+            f"{error}. Return a frame, a table or plain data"
+        )

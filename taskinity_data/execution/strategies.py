@@ -10,6 +10,7 @@ import os
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
+from taskinity_data.errors import SchedulerError
 from taskinity_data.execution.process import run_items
 from taskinity_data.execution.shipping import pack_items, pack_job, run_parcel, unpack_outcomes
 
@@ -65,7 +66,9 @@ class Strategy(Protocol):
     def submit(self, loaded: Any, items: Sequence[Item], key: str) -> Pending:
         """Start `items` together under the name `key`; returns at once."""
 
-    def collect(self, pending: Sequence[Any]) -> list[list[Outcome] | BaseException]:
+    def collect(
+        self, pending: Sequence[Any]
+    ) -> list[list[Outcome | BaseException] | BaseException]:
         """What finished batches brought: outcomes in the items' order, or why there are none."""
 
     def cancel(self, pending: Sequence[Any]) -> None:
@@ -170,7 +173,9 @@ class ExecutorStrategy:
         self._executor = executor
         self.name = type(executor).__name__
         size = getattr(executor, "_max_workers", None)
-        self.workers = workers or (size if isinstance(size, int) else os.cpu_count() or 1)
+        size = size if isinstance(size, int) else os.cpu_count() or 1
+        self.workers = workers or size
+        self.queues = self.workers >= size
         self.memory_nbytes = memory_nbytes
         self.crosses_processes = not isinstance(executor, ThreadPoolExecutor)
 
@@ -183,9 +188,12 @@ class ExecutorStrategy:
 
     def submit(self, loaded: Any, items: Sequence[Item], key: str) -> Future[Any]:  # noqa: ARG002
         """Queue `items` as one call."""
-        if self.crosses_processes:
-            return self._executor.submit(run_parcel, loaded, pack_items(items))
-        return self._executor.submit(run_items, loaded, items)
+        try:
+            if self.crosses_processes:
+                return self._executor.submit(run_parcel, loaded, pack_items(items))
+            return self._executor.submit(run_items, loaded, items)
+        except RuntimeError as error:  # shut down, or broken by a process that died
+            raise SchedulerError(f"{self.name} takes no more work: {error}") from error
 
     def collect(self, pending: Sequence[Future[Any]]) -> list[Any]:
         """The outcomes, unpacked."""

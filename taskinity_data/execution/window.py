@@ -61,7 +61,9 @@ class Window:
         """Let `wait` return at once; from any thread."""
         self._done.put(None)
 
-    def wait(self, timeout_s: float) -> list[tuple[Batch, list[Outcome] | BaseException]]:
+    def wait(
+        self, timeout_s: float
+    ) -> list[tuple[Batch, list[Outcome | BaseException] | BaseException]]:
         """What is done by now; waits for the first of it, at most `timeout_s` seconds."""
         try:
             done = [self._done.get(timeout=timeout_s)]
@@ -69,7 +71,7 @@ class Window:
             return []
         while not self._done.empty():
             done.append(self._done.get())
-        found: list[tuple[Batch, list[Outcome] | BaseException]] = []
+        found: list[tuple[Batch, list[Outcome | BaseException] | BaseException]] = []
         for strategy, group in self._by_strategy(one for one in done if one in self._in_flight):
             for pending, outcomes in zip(group, strategy.collect(group), strict=True):
                 found.append((self._in_flight.pop(pending), outcomes))
@@ -79,6 +81,12 @@ class Window:
         """Give up what waits; what runs goes on to its end and is taken back by `wait`."""
         for strategy, group in self._by_strategy(self._in_flight):
             strategy.cancel(group)
+
+    def close(self) -> None:
+        """Let go of all that was submitted and loaded, whoever still holds on to this."""
+        self._in_flight.clear()
+        self._loaded.clear()
+        self._done = queue.SimpleQueue()
 
     def _by_strategy(self, pending: Any) -> list[tuple[Strategy, list[Pending]]]:
         groups: dict[int, tuple[Strategy, list[Pending]]] = {}

@@ -165,8 +165,13 @@ def test_a_script_without_a_main_guard_runs_on_processes(tmp_path):
     assert done.stdout.split() == ["once", "10"], done.stderr
 
 
-def test_closing_leaves_no_process_behind():
+def test_closing_leaves_no_process_and_no_file_behind(tmp_path, monkeypatch):
+    import tempfile
+
     import psutil
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
 
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     strategy = open_strategy("processes", 2, None)
@@ -177,6 +182,7 @@ def test_closing_leaves_no_process_behind():
     assert during
     alive = [pid for pid in during if psutil.pid_exists(pid) and _is_worker(pid)]
     assert alive == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def _is_worker(pid: int) -> bool:

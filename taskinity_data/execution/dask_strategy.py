@@ -1,0 +1,306 @@
+"""The strategy behind a Dask client, and what it makes of workers that come, go and die.
+
+It knows nothing of how the client came to be, or of what batches mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import SchedulerError
+from taskinity_data.execution.shipping import (
+    Parcel,
+    pack_items,
+    pack_job,
+    run_parcel,
+    unpack_outcomes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from distributed import Client
+
+    from taskinity_data.execution.process import Item, Job
+
+__all__ = ["DaskStrategy"]
+
+_log = logging.getLogger(__name__)
+
+_WAIT_FOR_WORKERS_S = 30.0
+"""How long a given cluster may take to bring its first worker: batch queues are asked for more by
+starting the cluster before the run."""
+
+_SCATTER_NBYTES = 32 << 10
+"""A packed job up to this size travels in each task (Dask warns from 10 MB on, and a scattered one
+is lost with its workers); a larger one goes to each worker once."""
+
+_REFRESH_S = 2.0
+"""How often the number of a cluster's workers is looked at: adaptive clusters act in seconds."""
+
+
+class DaskStrategy:
+    """A Dask client: its own local cluster, or one that the user has.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    limit : int, optional
+        At most so many items at once.
+    closes : tuple
+        What to close with the strategy, in this order.
+    """
+
+    crosses_processes = True
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        name: str | None = None,
+        limit: int | None = None,
+        memory_nbytes: int | None = None,
+        closes: tuple[Any, ...] = (),
+    ) -> None:
+        self._client = client
+        self._closes = closes
+        self._limit = limit
+        self._memory_nbytes = memory_nbytes
+        self._looked_s = 0.0
+        self._empty_since_s: float | None = None
+        self._scattered: list[Any] = []
+        self._cancelled: list[str] = []
+        self._threads: dict[str, int] = {}
+        if client.asynchronous:
+            raise SchedulerError("an asynchronous Client can't be used: give a plain one")
+        if client.status != "running":
+            raise SchedulerError(f"the Client given is {client.status}: connect a new one")
+        self.name = name or str(client.scheduler.address if client.scheduler else client)
+        _give_up_slot()
+        try:
+            client.wait_for_workers(1, timeout=_WAIT_FOR_WORKERS_S)
+        except TimeoutError as error:
+            self.close()
+            raise SchedulerError(
+                f"{self.name}: the cluster has no workers after {_WAIT_FOR_WORKERS_S:g} s; start "
+                "some (cluster.scale(4)) and run again"
+            ) from error
+
+    @property
+    def workers(self) -> int:
+        """Threads of all workers, by now; at least 1.
+
+        Raises
+        ------
+        SchedulerError
+            The scheduler is gone, or all workers have been gone for long.
+        """
+        now = time.monotonic()
+        if now - self._looked_s > _REFRESH_S or not self._threads:
+            self._look(now)
+        count = sum(self._threads.values())
+        return max(1, min(count, self._limit) if self._limit else count)
+
+    def _look(self, now: float) -> None:
+        if self._is_cut_off():
+            raise SchedulerError(f"{self.name}: the Dask scheduler is gone")
+        try:
+            self._threads = dict(self._client.nthreads())
+        except (OSError, TimeoutError, ValueError, RuntimeError, AttributeError) as error:
+            raise SchedulerError(f"{self.name}: the Dask scheduler is gone ({error})") from error
+        self._looked_s = now
+        if self._threads:
+            self._empty_since_s = None
+        elif self._empty_since_s is None:
+            self._empty_since_s = now
+        elif now - self._empty_since_s > _WAIT_FOR_WORKERS_S:
+            raise SchedulerError(
+                f"{self.name}: all workers died or left, and none came back within "
+                f"{_WAIT_FOR_WORKERS_S:g} s. Their logs say why; a chunk that takes more memory "
+                "than a worker has is the usual cause"
+            )
+
+    @property
+    def queues(self) -> bool:
+        """Whether what is submitted beyond `workers` waits, because they are all there are."""
+        return self._limit is None or self._limit >= sum(self._threads.values())
+
+    @property
+    def memory_nbytes(self) -> int | None:
+        """The least that a worker's thread may use, as the workers say."""
+        if self._memory_nbytes is not None:
+            return self._memory_nbytes
+        shares = [
+            worker["memory_limit"] // max(1, worker["nthreads"])
+            for worker in self._client.scheduler_info(n_workers=-1)["workers"].values()
+            if worker.get("memory_limit")
+        ]
+        return min(shares, default=None)
+
+    @property
+    def dashboard_link(self) -> str | None:
+        """Dask's dashboard."""
+        link = self._client.dashboard_link
+        return link or None
+
+    def check(self, paths: Sequence[str]) -> None:
+        """Ask every worker for the library's version and for `paths`."""
+        here = sys.modules[__name__.partition(".")[0]].__version__
+
+        def ask(paths: list[str]) -> tuple[str, list[str]]:
+            # Travels by value, so that a worker without the library can answer too.
+            from importlib import import_module
+            from pathlib import Path
+
+            try:
+                version = str(import_module("taskinity_data").__version__)
+            except ImportError:
+                version = ""
+            return version, [path for path in paths if not Path(path).exists()]
+
+        try:
+            answers = self._client.run(ask, list(paths))
+        except (OSError, TimeoutError) as error:
+            raise SchedulerError(f"{self.name}: a worker does not answer ({error})") from error
+        for worker, (version, missing) in answers.items():
+            if version != here:
+                has = f"taskinity_data {version}" if version else "no taskinity_data"
+                raise SchedulerError(
+                    f"worker {worker} has {has}, this is {here}: install the same version there"
+                )
+            if missing:
+                raise SchedulerError(
+                    f"worker {worker} does not see {missing[0]}: the files must be at the same "
+                    "path on every worker (a shared file system)"
+                )
+
+    def load(self, job: Job) -> Any:
+        """`job`, packed and sent once to each worker."""
+        blob = pack_job(job)
+        if len(blob) <= _SCATTER_NBYTES:
+            return blob
+        scattered = self._client.scatter(Parcel(blob), broadcast=True, hash=False)
+        self._scattered.append(scattered)
+        return scattered
+
+    def submit(self, loaded: Any, items: Sequence[Item], key: str) -> Any:
+        """One Dask task for all of `items`."""
+        if self._is_cut_off():
+            raise SchedulerError(f"{self.name}: the Dask scheduler is gone")
+        return self._client.submit(
+            run_parcel, loaded, pack_items(items), key=key, pure=False, retries=0
+        )
+
+    def collect(self, pending: Sequence[Any]) -> list[Any]:
+        """The outcomes, fetched together."""
+        done = [future for future in pending if future.status == "finished"]
+        brought = self._fetch(done)
+        found: list[Any] = []
+        for future in pending:
+            if future in brought:
+                batch = brought[future]
+                found.append(batch if isinstance(batch, Exception) else unpack_outcomes(batch))
+            elif future.status == "error":
+                found.append(self._find_error(future))
+            else:
+                told = "the Dask scheduler is gone" if self._is_cut_off() else "Dask gave it up"
+                found.append(SchedulerError(f"{told} ({future.key} is {future.status})"))
+        for future in pending:
+            future.release()  # whoever still holds on to it, an exception's frames for one
+        return found
+
+    def _fetch(self, done: list[Any]) -> dict[Any, Any]:
+        """What each of `done` brought, or the error that fetching it ended in."""
+        try:
+            return dict(zip(done, self._gather(done), strict=True)) if done else {}
+        except Exception as error:  # noqa: BLE001 - Dask's and the network's
+            if len(done) == 1:
+                return {done[0]: _explain(error)}
+        return {future: result for one in done for future, result in self._fetch([one]).items()}
+
+    def _gather(self, done: list[Any]) -> list[Any]:
+        # Dask waits for as long as it takes to compute again what died with its worker, so this
+        # looks up in between: Ctrl-C works, and that no worker is left is noticed.
+        fetching = asyncio.run_coroutine_threadsafe(
+            self._client._gather(done),  # noqa: SLF001 - gather itself can't be interrupted
+            self._client.loop.asyncio_loop,
+        )
+        try:
+            while True:
+                try:
+                    found: list[Any] = fetching.result(timeout=_REFRESH_S)
+                    return found
+                except TimeoutError:
+                    if fetching.done():
+                        raise
+                    self._look(time.monotonic())
+        finally:
+            fetching.cancel()
+            del fetching  # its error holds on to this frame
+
+    def _find_error(self, future: Any) -> BaseException:
+        """Why the batch behind `future` failed as a whole."""
+        try:
+            return _explain(future.exception())
+        except Exception as second:  # noqa: BLE001 - an exception that can't be unpickled here
+            return SchedulerError(f"{future.key} failed: {second}")
+
+    def _is_cut_off(self) -> bool:
+        return bool(self._client.status != "running")
+
+    def cancel(self, pending: Sequence[Any]) -> None:
+        """Tell Dask to forget what has not started."""
+        if not pending or self._is_cut_off():
+            return
+        self._cancelled += [future.key for future in pending]
+        try:
+            self._client.cancel(list(pending), force=True)
+        except (OSError, TimeoutError, RuntimeError) as error:
+            _log.info("%s can't be asked to cancel: %s", self.name, error)
+
+    def close(self) -> None:
+        """Close what this strategy started, and take back what it sent."""
+        for scattered in self._scattered:
+            scattered.release()
+        self._scattered.clear()
+        if self._cancelled and not self._is_cut_off():
+            # A cancellation can overtake the task that it is meant for, which then would stay.
+            self._client._send_to_scheduler(  # noqa: SLF001 - Dask forgot the futures already
+                {
+                    "op": "client-releases-keys",
+                    "keys": self._cancelled,
+                    "client": self._client.id,
+                }
+            )
+        self._cancelled = []
+        for thing in self._closes:
+            thing.close()
+        self._closes = ()
+
+
+def _give_up_slot() -> None:
+    """Inside a task, let Dask start another on this thread's slot: this run may need it."""
+    from distributed import get_worker, secede
+
+    try:
+        get_worker()
+        secede()
+    except (ValueError, KeyError, AttributeError):
+        return  # no task, or it has left already
+
+
+def _explain(error: BaseException) -> BaseException:
+    """Dask's `error`, in words of what happened where a worker died."""
+    # Its frames hold futures, and so keep their results on the cluster.
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    if type(error).__name__ != "KilledWorker":
+        return error
+    times, last = error.allowed_failures + 1, error.last_worker  # type: ignore[attr-defined]
+    return SchedulerError(
+        f"the worker died each time it ran this, {times} times, last {last.address}: out of "
+        "memory, a crash in native code, or os._exit"
+    )
