@@ -44,7 +44,7 @@ test: $(READY)
 	@$(BIN)/lint-imports
 	$(call say,'dependencies')
 	@$(BIN)/deptry .
-	$(call say,'tests, doctests and the README, with branch coverage')
+	$(call say,'tests with branch coverage and doctests and the README')
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
 .PHONY: test-lowest
