@@ -119,7 +119,7 @@ def task(  # the keywords are the published ones
     retry_on, give_up_on : exception class or several
         None: all but errors that would only repeat.
     timeout : duration, optional
-        For one attempt.
+        For one attempt, judged when it ends: an attempt that hangs is not ended by it.
     on_error : {"fail", "skip", "bisect"}, function of the same input, or ``td.value(...)``
     validate_input, validate_output : callable, or anything with ``.validate``
     resources : dict of str to float, optional
