@@ -101,7 +101,7 @@ def parse_nbytes(text: str | int) -> int:
         nbytes = text
     elif isinstance(text, str) and (found := _QUANTITY.fullmatch(text)):
         unit = found.group(2).lower() or "b"
-        if unit in _NBYTES:
+        if unit in _NBYTES and (unit != "b" or "." not in found.group(1)):
             nbytes = round(float(found.group(1).replace("_", "")) * _NBYTES[unit])
     if nbytes < 1:
         raise SettingsError(

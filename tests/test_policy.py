@@ -92,7 +92,24 @@ def test_sizes_that_people_write_are_understood(text, nbytes):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "0MiB", "64 MiBs", "-1", "1M", "MiB", "1..5kB", 0, -5, True, 1.5, None]
+    "text",
+    [
+        "",
+        "0",
+        "0MiB",
+        "64 MiBs",
+        "-1",
+        "1M",
+        "MiB",
+        "1..5kB",
+        "1.5",
+        "2.0 B",
+        0,
+        -5,
+        True,
+        1.5,
+        None,
+    ],
 )
 def test_what_is_no_size_is_refused_with_examples(text):
     with pytest.raises(SettingsError, match=r"is not a size: write e.g. 64MiB"):

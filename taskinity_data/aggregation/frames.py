@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from taskinity_data.aggregation.reducers import describe_kind, kind_of
 from taskinity_data.errors import PlanError, ReduceError, suggest
@@ -73,7 +73,7 @@ def _from_arrow(table: Any, columns: Sequence[str] | None, who: str) -> pd.DataF
             if column not in table.column_names:
                 raise ReduceError(_missing(column, table.column_names, who), column=column)
         table = table.select(list(columns))
-    frame: pd.DataFrame = table.to_pandas(split_blocks=True)
+    frame: pd.DataFrame = table.combine_chunks().to_pandas(split_blocks=True)
     return frame.reset_index(drop=True)
 
 
@@ -86,14 +86,11 @@ def take_codes(data: Any) -> dict[str, tuple[Any, Any]]:
     table = data.unify_dictionaries()
     found = {}
     for name in names.decode().split("\0"):
-        chunks = table.column(name).chunks
-        indices = [chunk.indices for chunk in chunks]
-        codes = [
-            (one.fill_null(-1) if one.null_count else one).to_numpy(zero_copy_only=False)
-            for one in indices
-        ]
-        texts = pd.Index(chunks[0].dictionary.to_pandas())
-        found[name] = (np.concatenate(codes), texts)
+        column = table.column(name).combine_chunks()
+        codes = column.indices.cast(pa.int64())
+        if codes.null_count:
+            codes = codes.fill_null(-1)
+        found[name] = (codes.to_numpy(), pd.Index(column.dictionary.to_pandas()))
     return found
 
 

@@ -104,7 +104,9 @@ def parse_fast(
     Arrow releases the interpreter lock; it is held to one thread, since workers are the
     parallelism.
     """
-    if not can_be_fast(labels, columns, options) or not looks_alike(data, options):
+    quotechar = options.dialect.quotechar
+    has_quotes = quotechar is not None and quotechar.encode() in data
+    if not can_be_fast(labels, columns, options) or not looks_alike(data, options, has_quotes):
         return None
     has_integers = any(column.kind == "int64" for column in columns)
     if has_integers and has_hexadecimal(data):
@@ -114,7 +116,7 @@ def parse_fast(
     # Looking each value up among all spellings of a missing one takes a tenth of the parse. Without
     # texts it shows afterwards whether that was needed.
     for missing in (MISSING,) if texts else (MISSING[:1], MISSING):
-        table = _parse(data, labels, columns, options, encoded, missing)
+        table = _parse(data, labels, columns, options, encoded, missing, has_quotes)
         if table is not None:
             return table
     return None
@@ -127,9 +129,9 @@ def _parse(
     options: CsvOptions,
     encoded: Collection[Hashable],
     missing: Sequence[str],
+    has_quotes: bool,
 ) -> pa.Table | None:
     dialect = options.dialect
-    has_quotes = dialect.quotechar is not None and dialect.quotechar.encode() in data
     try:
         table = arrow_csv.read_csv(
             pa.BufferReader(data),
@@ -177,14 +179,14 @@ def _parse(
     return table.cast(arrow_schema(columns))
 
 
-def looks_alike(data: bytes, options: CsvOptions) -> bool:
+def looks_alike(data: bytes, options: CsvOptions, has_quotes: bool) -> bool:
     """Whether both parsers cut these bytes into the same fields."""
     dialect = options.dialect
     if not data or data.startswith(b"\xef\xbb\xbf"):
         return False
     if has_lone_return(data):
         return False
-    return are_regular(data, dialect.sep, dialect.quotechar)
+    return not has_quotes or are_regular(data, dialect.sep, dialect.quotechar)
 
 
 def has_hexadecimal(data: bytes) -> bool:

@@ -6,10 +6,9 @@ it is given, and the strategy says where items run.
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data import events
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
 from taskinity_data.execution.decide import Fallback, Retry, Skip, decide
-from taskinity_data.execution.fan_out import FanOut, merge_attempts
+from taskinity_data.execution.fan_out import FanOut, lose, merge_attempts
+from taskinity_data.execution.limits import Limits
 from taskinity_data.execution.process import Item, Job, describe_failure
+from taskinity_data.execution.retries import Retries
 from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrategy
 from taskinity_data.execution.window import Batch, Window
 from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 
     from taskinity_data.execution.choose import Chooser
     from taskinity_data.execution.strategies import Strategy
+    from taskinity_data.execution.work import Work
     from taskinity_data.policy import Policy
 
-__all__ = ["Driver", "Work"]
+__all__ = ["Driver"]
 
 QUEUED = 1
 """Batches that wait behind the running ones, a worker: enough that none runs dry while the driver
@@ -39,22 +41,6 @@ can't be re-sized."""
 
 _POLL_S = 0.2
 """How often a waiting driver looks up, so that Ctrl-C and time limits are noticed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One thing that the driver can do as soon as `needs` have their values.
-
-    Exactly one of `open` (a fan-out), `job` (a plain task) and `finish` (a reducer's last step, or
-    a plain aggregate's inputs) is what it is made of.
-    """
-
-    name: str
-    needs: tuple[str, ...]
-    open: Callable[[Mapping[str, Any], Strategy], FanOut] | None = None
-    job: Callable[[Mapping[str, Any]], Job] | None = None
-    finish: tuple[str, int] | None = None
-    is_local: bool = False
 
 
 class Driver:
@@ -104,16 +90,13 @@ class Driver:
         self._policies = policies
         self._chooser = chooser
         self._emit = emit
-        self._max_failures = max_failures
-        self._deadline_s = None if run_timeout_s is None else time.monotonic() + run_timeout_s
-        self._run_timeout_s = run_timeout_s
+        self._limits = Limits(max_failures, run_timeout_s)
         self._random = Random(seed)  # noqa: S311 - jitter
         self._window = Window()
-        self._retries: list[tuple[float, int, Batch, Item]] = []
+        self._retries = Retries()
         self._before: dict[tuple[str, int], Outcome] = {}
         self._active: dict[str, FanOut] = {}
         self._single: dict[str, Work] = {}
-        self._failed: dict[str, int] = {}
         self._local: Strategy | None = None
         self._suspects: set[tuple[str, str]] = set()
         self._ticket = 0
@@ -140,7 +123,9 @@ class Driver:
                         break
                     continue
                 self._wait()
-                self._check_deadline()
+                overrun = self._limits.overrun()
+                if overrun is not None:
+                    self._fail(str(overrun), overrun)
         except KeyboardInterrupt:
             self.status = RunStatus.INTERRUPTED
             self.stop_reason = "interrupted"
@@ -230,9 +215,7 @@ class Driver:
     def _fill(self) -> None:
         if self.stop_reason is not None:
             return
-        now = time.monotonic()
-        while self._retries and self._retries[0][0] <= now:
-            _, _, batch, item = heapq.heappop(self._retries)
+        for batch, item in self._retries.take_due():
             where = self._chooser.strategy if batch.strategy is not self._local else self._local
             self._submit(where, batch.name, batch.job, [item])
         self._chooser.refresh()
@@ -288,11 +271,8 @@ class Driver:
 
     def _wait(self) -> None:
         """Take in what is done; wait for the first of it at most until the next retry."""
-        timeout_s = _POLL_S
-        if self._retries:
-            timeout_s = min(timeout_s, max(0.0, self._retries[0][0] - time.monotonic()))
         at = time.perf_counter()
-        found = self._window.wait(timeout_s)
+        found = self._window.wait(self._retries.limit_wait(_POLL_S))
         self.seconds["wait"] += time.perf_counter() - at
         for batch, outcomes in found:
             self._take_in(batch, outcomes)
@@ -306,18 +286,14 @@ class Driver:
             again = [item for item in batch.items if (batch.name, item.key) not in self._suspects]
             self._suspects.update((batch.name, item.key) for item in again)
             for item in again:
-                self._again(batch, item, 0.0)
+                self._retries.add(batch, item, 0.0)
             if again:
                 return
             found = [found]
         for item, outcome in zip(batch.items, found, strict=True):
             if isinstance(outcome, BaseException):
-                outcome = _lost(batch, item, outcome)
+                outcome = lose(batch.name, item, outcome)
             self._judge(batch, item, outcome)
-
-    def _again(self, batch: Batch, item: Item, delay_s: float) -> None:
-        self._ticket += 1
-        heapq.heappush(self._retries, (time.monotonic() + delay_s, self._ticket, batch, item))
 
     def _judge(self, batch: Batch, item: Item, outcome: Outcome) -> None:
         name = batch.name
@@ -334,7 +310,7 @@ class Driver:
             stand_in = outcome.task if isinstance(verdict, Fallback) else item.fallback
             self._before[name, item.position] = outcome
             item = replace(item, attempt=item.attempt + 1, fallback=stand_in)
-            self._again(batch, item, delay_s)
+            self._retries.add(batch, item, delay_s)
             return
         status = Status.SKIPPED if isinstance(verdict, Skip) else Status.FAILED
         self._end(batch, item, replace(outcome, status=status))
@@ -355,8 +331,10 @@ class Driver:
         self._book(item, outcome)
         self._emit(events.ChunkFinished(self.run_id, time.time(), batch.name, outcome))
         if outcome.status is not Status.COMPLETED:
-            self._failed[batch.name] = self._failed.get(batch.name, 0) + 1
-            self._check_threshold(fan_out, outcome)
+            reason = self._limits.count_loss(fan_out, outcome)
+            if reason is not None:
+                failure = outcome.failure
+                self._fail(reason, failure.error if failure else None)
         if self.stop_reason is None:
             self._chooser.consider(fan_out, self._window.wake)
             if fan_out.is_done:
@@ -411,47 +389,12 @@ class Driver:
 
     # -- stopping ------------------------------------------------------------------------------
 
-    def _check_threshold(self, fan_out: FanOut, outcome: Outcome) -> None:
-        failed = self._failed[fan_out.name]
-        allowed = self._max_failures
-        if allowed is None:
-            if outcome.status is Status.SKIPPED:
-                return
-            allowed = 0
-        elif isinstance(allowed, float):
-            total = fan_out.expect_items()
-            if total is None:
-                return
-            allowed = int(allowed * total)
-        if failed > allowed:
-            failure = outcome.failure
-            more = (
-                "" if allowed == 0 else f" ({failed} chunks failed, max_failures allows {allowed})"
-            )
-            self._fail(
-                f"{outcome.task} failed: {failure}{more}", failure.error if failure else None
-            )
-
-    def _check_deadline(self) -> None:
-        if self._deadline_s is not None and time.monotonic() > self._deadline_s:
-            self._fail(
-                f"the run took longer than run_timeout ({self._run_timeout_s:g} s)",
-                TimeoutError(f"run_timeout of {self._run_timeout_s:g} s"),
-            )
-
     def _fail(self, reason: str, cause: BaseException | None) -> None:
         if self.stop_reason is None:
             self.stop_reason, self.cause = reason, cause
             self.status = RunStatus.FAILED
             self._retries.clear()
             self._window.cancel()
-
-
-def _lost(batch: Batch, item: Item, error: BaseException) -> Outcome:
-    """What became of an item whose batch never came back."""
-    now = time.time()
-    attempt = Attempt(item.attempt, now, 0.0, "unknown", failure=describe_failure(error))
-    return Outcome(batch.name, item.key, Status.FAILED, (attempt,), nbytes=item.nbytes)
 
 
 def _key(*parts: str) -> str:

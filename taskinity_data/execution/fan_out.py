@@ -5,6 +5,7 @@ It knows nothing of workers or futures: the driver asks it for items and tells i
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -16,17 +17,16 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import Learner, Observation, Size
 from taskinity_data.errors import LedgerError
-from taskinity_data.execution.process import Item
-from taskinity_data.outcome import Status
+from taskinity_data.execution.process import Item, describe_failure
+from taskinity_data.outcome import Attempt, Outcome, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from taskinity_data.chunks.chunk import Piece
     from taskinity_data.execution.process import Job
-    from taskinity_data.outcome import Outcome
 
-__all__ = ["PLACES", "FanOut", "Ledger", "chunk_items", "list_items", "merge_attempts"]
+__all__ = ["PLACES", "FanOut", "Ledger", "chunk_items", "list_items", "lose", "merge_attempts"]
 
 PLACES = ("processed", "fallback", "quarantined", "skipped", "failed", "not_run", "filtered")
 """Where what was planned can have gone."""
@@ -60,6 +60,12 @@ def merge_attempts(before: Outcome | None, outcome: Outcome) -> Outcome:
     if before is None:
         return outcome
     return replace(outcome, attempts=(*before.attempts, *outcome.attempts))
+
+
+def lose(name: str, item: Item, error: BaseException) -> Outcome:
+    """What became of an item of task `name` whose batch never came back."""
+    attempt = Attempt(item.attempt, time.time(), 0.0, "unknown", failure=describe_failure(error))
+    return Outcome(name, item.key, Status.FAILED, (attempt,), nbytes=item.nbytes)
 
 
 @dataclass(slots=True)

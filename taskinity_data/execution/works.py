@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.execution.driver import Work
 from taskinity_data.execution.jobs import call_job, chunk_job, consumers, reducers_of, resolve
 from taskinity_data.execution.pieces import open_fan_out
+from taskinity_data.execution.work import Work
 from taskinity_data.flow.stages import Call, FanOut, Reduce, Stage, Upstream
 
 if TYPE_CHECKING:

@@ -1,0 +1,64 @@
+"""When a run stops although work is left: too many failures, or too long.
+
+It counts and reads a clock; to stop is for the driver.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from taskinity_data.outcome import Status
+
+if TYPE_CHECKING:
+    from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.outcome import Outcome
+
+__all__ = ["Limits"]
+
+
+class Limits:
+    """How many chunks may end without a result, and until when.
+
+    Parameters
+    ----------
+    max_failures : int, float or None
+        A count, or a share from 0 to 1 of all planned chunks; None: none may fail, any may be
+        skipped.
+    run_timeout_s : float, optional
+        From now on.
+    """
+
+    def __init__(self, max_failures: float | None, run_timeout_s: float | None) -> None:
+        self._max_failures = max_failures
+        self._run_timeout_s = run_timeout_s
+        self._deadline_s = None if run_timeout_s is None else time.monotonic() + run_timeout_s
+        self._lost: Counter[str] = Counter()
+
+    def count_loss(self, fan_out: FanOut, outcome: Outcome) -> str | None:
+        """Count a chunk that ended without a result; the reason to stop, None where there is none.
+
+        A share can't be judged before the number of chunks is known.
+        """
+        self._lost[fan_out.name] += 1
+        lost, allowed = self._lost[fan_out.name], self._max_failures
+        if allowed is None:
+            if outcome.status is Status.SKIPPED:
+                return None
+            allowed = 0
+        elif isinstance(allowed, float):
+            total = fan_out.expect_items()
+            if total is None:
+                return None
+            allowed = int(allowed * total)
+        if lost <= allowed:
+            return None
+        more = f" ({lost} chunks failed, max_failures allows {allowed})" if allowed else ""
+        return f"{outcome.task} failed: {outcome.failure}{more}"
+
+    def overrun(self) -> TimeoutError | None:
+        """What to stop with once the run's time is up."""
+        if self._deadline_s is None or time.monotonic() <= self._deadline_s:
+            return None
+        return TimeoutError(f"the run took longer than run_timeout ({self._run_timeout_s:g} s)")
