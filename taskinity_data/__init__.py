@@ -39,14 +39,9 @@ if TYPE_CHECKING:
     from taskinity_data.flow.files import list_flows, load_flow, save_flow
     from taskinity_data.flow.model import Flow
     from taskinity_data.flow.parser import parse_dsl, parse_flow
+    from taskinity_data.from_dsl import run_flow_from_dsl, run_parallel_flow_from_dsl
     from taskinity_data.policy import value
-    from taskinity_data.run import (
-        Run,
-        process,
-        run_flow,
-        run_flow_from_dsl,
-        run_parallel_flow_from_dsl,
-    )
+    from taskinity_data.run import Run, process, run_flow
 
 __all__ = [
     "Chunk",
@@ -112,8 +107,8 @@ _HOMES = {
     "process": "run",
     "reducer": "aggregation",
     "run_flow": "run",
-    "run_flow_from_dsl": "run",
-    "run_parallel_flow_from_dsl": "run",
+    "run_flow_from_dsl": "from_dsl",
+    "run_parallel_flow_from_dsl": "from_dsl",
     "save_flow": "flow.files",
     "sum": "aggregation",
     "task": "flow.decorators",

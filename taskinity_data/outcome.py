@@ -74,7 +74,7 @@ class Outcome:
 
     `value` is the partial (a tuple, one for each reducer that the fan-out feeds, or the chunk's
     result); `rows` is what the reader delivered, `filtered` the rows that filters or reader
-    options dropped, None where unknown.
+    options dropped, None where unknown; `output` what a writer says it wrote of the result.
     """
 
     task: str
@@ -86,6 +86,7 @@ class Outcome:
     nbytes: int = 0
     is_fallback: bool = False
     value: Any = field(default=None, compare=False, repr=False)
+    output: Any = field(default=None, compare=False, repr=False)
 
     @property
     def failure(self) -> Failure | None:

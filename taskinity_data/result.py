@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from taskinity_data.flow.model import Flow
     from taskinity_data.outcome import Outcome
 
-__all__ = ["Run"]
+__all__ = ["Output", "Run"]
 
 OUTCOME_COLUMNS = {
     "task": "str",
@@ -44,6 +44,15 @@ OUTCOME_COLUMNS = {
     "error": "str",
 }
 """The columns of `Run.outcomes` and their dtypes."""
+
+
+class Output(NamedTuple):
+    """What a run has written: where, and how much."""
+
+    path: str
+    files: int
+    rows: int
+    nbytes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +85,8 @@ class Run:
     timings : dict of str to float
         Seconds: ``total``, ``start_workers``, ``plan``, ``combine``, ``wait`` of the driver;
         ``read``, ``function``, ``partial`` summed over all workers.
+    output : Output or None
+        What was written, where ``output=`` said so: its ``path``, ``files``, ``rows``, ``nbytes``.
     """
 
     value: Any
@@ -91,6 +102,7 @@ class Run:
     dashboard_link: str | None
     timings: dict[str, float]
     stop_reason: str | None = None
+    output: Output | None = None
     _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
 

@@ -6,12 +6,10 @@ runs it in `execution`, what is shown in `report`.
 
 from __future__ import annotations
 
-import logging
+import os
 import secrets
 import time
-from dataclasses import replace
-from inspect import currentframe
-from types import ModuleType
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data import events
@@ -25,13 +23,12 @@ from taskinity_data.execution.driver import Driver
 from taskinity_data.execution.jobs import policies
 from taskinity_data.execution.pieces import PieceOptions
 from taskinity_data.execution.works import make_works, only_kernels
-from taskinity_data.flow.marks import mark_of
 from taskinity_data.flow.model import Flow, Task
-from taskinity_data.flow.parser import parse_flow
 from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.stages import FanOut, Stage, stages
 from taskinity_data.outcome import RunStatus
 from taskinity_data.policy import parse_duration, parse_nbytes
+from taskinity_data.report.announcer import Announcer
 from taskinity_data.report.progress import progress_for
 from taskinity_data.result import Run
 from taskinity_data.run_options import (
@@ -45,14 +42,13 @@ from taskinity_data.run_options import (
     sort_plans,
     with_defaults,
 )
+from taskinity_data.run_output import OutputOptions, RunOutput, drop_results, open_output
 from taskinity_data.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Run", "process", "run_flow", "run_flow_from_dsl", "run_parallel_flow_from_dsl"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["Run", "process", "run_flow"]
 
 
 def run_flow(
@@ -66,6 +62,13 @@ def run_flow(
     run_timeout: str | float | None = None,
     plan: ChunkPlan | Mapping[str, ChunkPlan] | None = None,
     only: str | Sequence[str] = (),
+    output: str | os.PathLike[str] | None = None,
+    output_format: str = "parquet",
+    partition_by: str | Sequence[str] = (),
+    if_exists: str = "error",
+    max_rows_per_file: int | None = None,
+    output_compression: str | None = None,
+    spreadsheet_safe: bool = False,
     progress: bool | None = None,
     observers: Sequence[Any] = (),
     inputs: Mapping[str, Any] | None = None,
@@ -97,6 +100,19 @@ def run_flow(
     only : str or sequence of str, optional
         One chunk alone, as ``PATH:START-STOP``: the error of a failed chunk tells its own. With
         ``scheduler="synchronous"`` a debugger stops in its function.
+    output : path, optional
+        A directory: each chunk's table becomes a part file there, and all appear at once when the
+        run has ended well. Of a flow with one fan-out.
+    output_format : {"parquet", "csv", "jsonl", "arrow"}
+    partition_by : str or sequence of str
+        Columns by whose values parts are sorted into ``column=value`` directories.
+    if_exists : {"error", "overwrite", "append"}
+        What to do where the directory exists; until the run has ended well nothing is done.
+    max_rows_per_file : int, optional
+    output_compression : str, optional
+        Of Parquet and Arrow; default: that of the format.
+    spreadsheet_safe : bool
+        Of CSV: texts that a spreadsheet would take for formulas get a quote in front.
     progress : bool, optional
         Whether to draw; default: on a terminal or in a notebook.
     observers : sequence of Observer
@@ -137,6 +153,15 @@ def run_flow(
         run_timeout=run_timeout,
         plan=plan,
         only=only,
+        written=OutputOptions(
+            output,
+            output_format,
+            partition_by,
+            if_exists,
+            max_rows_per_file,
+            output_compression,
+            spreadsheet_safe,
+        ),
         progress=progress,
         observers=observers,
     )
@@ -157,7 +182,8 @@ def process(
     function : callable, optional
         chunk -> anything. None: the rows themselves are reduced.
     reduce : Reducer or callable
-        A reducer, or a function of the list of all results in chunk order. Default: `collect`.
+        A reducer, or a function of the list of all results in chunk order. Default: `collect`; with
+        ``output=`` nothing, and the value is the output's directory.
     **options
         Options of `td.task`, of `td.open_dataset` (those of `pandas.read_csv` included) and of
         `td.run_flow`.
@@ -186,8 +212,11 @@ def process(
         keywords_of(run_flow) - {"inputs"},
         {*keywords_of(open_dataset), *SIGNATURE, "newlines_in_values"},
     )
+    names = [one.name for one in fields(OutputOptions) if one.name in run_options]
+    written = OutputOptions(**{name: run_options.pop(name) for name in names})
+    writes_only = reduce is None and written.output is not None
     if reduce is None:
-        reduce = collect()
+        reduce = drop_results() if writes_only else collect()
     elif not callable(reduce) and not getattr(reduce, "is_reducer", False):
         raise BindError(f"reduce={reduce!r} is neither a reducer nor a function of a list")
     elif str(getattr(reduce, "__module__", "")).startswith("taskinity_data.aggregation") and not (
@@ -221,7 +250,8 @@ def process(
         for stage in steps
         if stage.name != "DataPreparation"
     )
-    return _run(flow, steps, {}, {"DataPreparation": dataset}, **run_options)
+    run = _run(flow, steps, {}, {"DataPreparation": dataset}, written=written, **run_options)
+    return replace(run, value=os.fspath(written.output)) if writes_only else run
 
 
 def pass_rows(chunk: Any) -> Any:
@@ -231,54 +261,6 @@ def pass_rows(chunk: Any) -> Any:
 
 def _open(source: Any) -> Any:
     return open_dataset(source)
-
-
-def run_flow_from_dsl(
-    text: str,
-    input_data: Any = None,
-    tasks: Any = None,
-    max_workers: int | None = None,
-) -> dict[str, Any]:
-    """Run a flow's text, and give every task's result by name.
-
-    Parameters
-    ----------
-    text : str
-        In the flow language.
-    input_data : optional
-        A dict of the flow's inputs, or the one input that it needs.
-    tasks : module, dict or list, optional
-        The functions; default: those marked ``@td.task`` in the caller's module.
-    max_workers : int, optional
-
-    Returns
-    -------
-    dict
-    """
-    if tasks is None:
-        frame = currentframe()
-        caller = frame.f_back if frame is not None else None
-        names = caller.f_globals if caller is not None else {}
-        # As a module, because there functions that match no task are left alone.
-        tasks = ModuleType(str(names.get("__name__", "__main__")))
-        vars(tasks).update({key: one for key, one in names.items() if mark_of(one) is not None})
-    flow = parse_flow(text).bind(tasks)
-    needed = flow.required_inputs
-    if isinstance(input_data, dict) and (set(input_data) & set(needed) or not needed):
-        inputs = dict(input_data)
-    elif input_data is None:
-        inputs = {}
-    elif len(needed) == 1:
-        inputs = {needed[0]: input_data}
-    else:
-        raise BindError(
-            f"flow {flow.name} needs the inputs {', '.join(needed) or 'none'}: give input_data as "
-            "a dict of them"
-        )
-    return run_flow(flow, workers=max_workers, inputs=inputs).results
-
-
-run_parallel_flow_from_dsl = run_flow_from_dsl
 
 
 # -- putting it together ---------------------------------------------------------------------------
@@ -298,6 +280,7 @@ def _run(
     run_timeout: str | float | None = None,
     plan: ChunkPlan | Mapping[str, ChunkPlan] | None = None,
     only: str | Sequence[str] = (),
+    written: OutputOptions,
     progress: bool | None = None,
     observers: Sequence[Any] = (),
 ) -> Run:
@@ -311,8 +294,10 @@ def _run(
     ranges = (only,) if isinstance(only, str) else tuple(only)
     options = PieceOptions(size, default_size, sort_plans(steps, plan), ranges)
 
+    sink = open_output(steps, written)
+
     run_id = time.strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(3)
-    told = _Announcer(run_id, [*progress_for(progress), *observers])
+    told = Announcer(run_id, [*progress_for(progress), *observers])
     begun = time.perf_counter()
     told(events.RunStarted(run_id, time.time(), flow.name, flow.order))
     driver: Driver | None = None
@@ -329,18 +314,23 @@ def _run(
         started_s = time.perf_counter() - begun
         driver = Driver(
             run_id,
-            make_works(steps, inputs, options, chooser),
+            make_works(steps, inputs, options, chooser, sink.writers if sink else {}),
             policies(steps),
             chooser,
             told,
             max_failures=allowed,
             run_timeout_s=timeout_s,
+            inspect=sink.inspect if sink else None,
         )
         driver.values.update(values)
         driver.run()
+        if sink is not None and driver.status is not RunStatus.FAILED:
+            _commit(sink, flow, driver, run_id)
     except KeyboardInterrupt as error:
         failed = error
     finally:
+        if sink is not None:
+            sink.close()
         at = time.perf_counter()
         if chooser is not None:
             chooser.close()
@@ -363,6 +353,7 @@ def _run(
             "close": closed_s,
         },
     )
+    run = replace(run, output=sink.written if sink else None)
     if failed is not None:
         failed.run = run  # type: ignore[attr-defined]  # for whoever catches it
         raise failed
@@ -374,31 +365,8 @@ def _run(
     return run
 
 
-class _Announcer:
-    """Passes events on to observers; one that raises is dropped, and said."""
-
-    def __init__(self, run_id: str, observers: Sequence[Any]) -> None:
-        self._run_id = run_id
-        self._observers = list(observers)
-        self.strategies: list[tuple[str, int, str | None]] = []
-
-    def __call__(self, event: events.Event) -> None:
-        for observer in list(self._observers):
-            try:
-                observer.on_event(event)
-            except Exception:  # noqa: BLE001 - an observer never costs the run
-                _log.warning("observer %r raised and is dropped", observer, exc_info=True)
-                self._observers.remove(observer)
-
-    def announce(self, strategy: Any, reason: str) -> None:
-        """Tell who runs from now on."""
-        name, workers, link = strategy.name, strategy.workers, strategy.dashboard_link
-        self.strategies.append((name, workers, link))
-        self(events.SchedulerChanged(self._run_id, time.time(), name, workers, reason, link))
-
-    def close(self) -> None:
-        """Let observers put their things away."""
-        for observer in self._observers:
-            close = getattr(observer, "close", None)
-            if close is not None:
-                close()
+def _commit(sink: RunOutput, flow: Flow, driver: Driver, run_id: str) -> None:
+    try:
+        sink.commit(flow, driver, run_id)
+    except (TaskinityDataError, OSError) as error:
+        driver.fail(f"the output can't be committed: {error}", error)

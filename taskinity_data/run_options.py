@@ -48,7 +48,7 @@ def check_flow(flow: Any) -> Flow:
 
 def check_inputs(given: Mapping[str, Any]) -> None:
     """Refuse what a later version will take as an option, so that it is no input today."""
-    for name in ("resume", "output", "run_dir", "check", "output_format", "partition_by"):
+    for name in ("resume", "run_dir", "check"):
         if name in given:
             raise PlanError(f"{name}= is not part of this version")
 

@@ -131,7 +131,7 @@ class Reader(Protocol):
 
     @property
     def format(self) -> str:
-        """``"csv"``, ``"parquet"``, ``"arrow"``."""
+        """``"csv"``, ``"jsonl"``, ``"json"``, ``"parquet"``, ``"arrow"`` or ``"orc"``."""
 
     @property
     def unit(self) -> str:

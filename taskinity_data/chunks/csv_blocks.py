@@ -43,14 +43,15 @@ FILL = b"\xff"
 ROOM_NBYTES = 1 << 12
 """How much longer than a block its buffer is, for the beginning of the line that it was cut in."""
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview
-"""A file's path, or its bytes."""
-
 
 class ReadInto(Protocol):
     """Fills `view` with the bytes from `offset` on; says how many there were."""
 
     def __call__(self, view: memoryview, offset: int) -> int: ...
+
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | ReadInto
+"""A file's path, its bytes, or what reads them."""
 
 
 class Buffer:
@@ -116,6 +117,9 @@ def open_source(source: Source) -> Iterator[ReadInto]:
             return len(found)
 
         yield copy_into
+        return
+    if callable(source):
+        yield source
         return
     file = os.open(source, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:

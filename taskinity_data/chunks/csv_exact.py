@@ -71,9 +71,8 @@ def parse_text(
         # Here it is data: pandas drops a mark at the start of a file only.
         data = b"\n" + data
         keywords["skiprows"] = 1
-    frame: pd.DataFrame = pd.read_csv(
-        io.BytesIO(data), header=None, names=list(labels), **options.for_pandas(), **keywords
-    )
+    keywords = {**options.for_pandas(), **keywords}
+    frame: pd.DataFrame = pd.read_csv(io.BytesIO(data), header=None, names=list(labels), **keywords)
     if not has_fresh_index(frame):
         raise TooManyFields
     return frame

@@ -5,14 +5,19 @@ It knows nothing of types, schemas or other files.
 
 from __future__ import annotations
 
+import codecs
 import io
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from taskinity_data.chunks.csv_cuts import find_grains
+from taskinity_data.chunks.csv_encodings import CHARACTERS, mark_units, to_utf8, unit_nbytes
+from taskinity_data.chunks.csv_text import codec_of, is_plain
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.csv_options import CsvOptions
 
-__all__ = ["Head", "decode_piece", "has_fresh_index", "read_head"]
+__all__ = ["Head", "has_fresh_index", "read_head"]
 
 BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -48,23 +53,6 @@ class Head:
     labels: tuple[Hashable, ...]
 
 
-def decode_piece(data: bytes, options: CsvOptions) -> bytes:
-    """`data` as UTF-8, exactly as pandas transcodes a file before it parses it.
-
-    Raises
-    ------
-    UnicodeDecodeError
-        Bytes that are no text in the given encoding.
-    """
-    encoding, errors = options.encoding, options.encoding_errors
-    if data.isascii():
-        return data
-    if encoding in {"utf-8", "utf-8-sig"}:
-        text = data.decode("utf-8", errors)
-        return data if errors == "strict" else text.encode()
-    return data.decode(encoding, errors).encode()
-
-
 def has_fresh_index(frame: pd.DataFrame) -> bool:
     """Whether pandas took no column for an index, as it does where a first row is too long."""
     return isinstance(frame.index, pd.RangeIndex)
@@ -85,22 +73,62 @@ def read_head(path: str, options: CsvOptions) -> Head:
     row. pandas is asked, so that its rules for blank lines, comments and quotes hold.
     """
     nbytes = HEAD_NBYTES
+    # A byte order mark may hide in the first bytes of encodings with longer characters.
+    is_decoded = options.encoding in CHARACTERS or not is_plain(options)
+    look = find_decoded_head if is_decoded else find_plain_head
     while True:
         with open(path, "rb") as file:
             data = file.read(nbytes)
             is_whole = not file.read(1)
-        check_text(path, data, options, is_whole=is_whole)
-        head = find_head(path, data, options, is_whole=is_whole)
+        if not data:
+            raise PlanError(f"{path}: the file is empty (0 bytes): there are not even column names")
+        head = look(path, data, options, is_whole=is_whole)
         if head is not None:
             return head
         nbytes *= 8
 
 
+def find_plain_head(path: str, data: bytes, options: CsvOptions, *, is_whole: bool) -> Head | None:
+    """The head, or None where `data` is too short to tell."""
+    check_text(path, data, options, is_whole=is_whole)
+    return find_head(path, data, options, is_whole=is_whole)
+
+
+def find_decoded_head(
+    path: str, data: bytes, options: CsvOptions, *, is_whole: bool
+) -> Head | None:
+    """The same where marks can't be looked for among the bytes: they are decoded first."""
+    codec, begin = codec_of(path, options)
+    decoder = codecs.getincrementaldecoder(codec)(options.encoding_errors)
+    try:
+        text = decoder.decode(data[begin:], final=is_whole)
+    except UnicodeDecodeError as error:
+        raise no_text(path, begin + error.start, options) from error
+    if "\0" in text:
+        raise PlanError(f"{path}: character {text.index(chr(0))} is NUL, which no text has")
+    decoded = text.encode()
+    as_utf8 = replace(options, encoding="utf-8", encoding_errors="strict")
+    head = find_head(path, decoded, as_utf8, is_whole=is_whole)
+    if head is None:
+        return None
+    before = decoded[: head.data_start].decode()
+    lines = len(LINE_MARK.findall(before))
+    if head.data_start == len(decoded):
+        return replace(head, data_start=len(data))
+    if not lines:
+        return replace(head, data_start=begin + len(before.encode(codec)))
+    # An undecodable byte may be more than one character or none, but line ends are what they are.
+    marks = mark_units(data, codec)
+    ends = np.flatnonzero((marks == ord("\n")) | (marks == ord("\r"))) + 1
+    return replace(head, data_start=int(ends[lines - 1]) * unit_nbytes(codec))
+
+
+LINE_MARK = re.compile(r"[\r\n]")
+
+
 def check_text(path: str, data: bytes, options: CsvOptions, *, is_whole: bool) -> None:
-    if not data:
-        raise PlanError(f"{path}: the file is empty (0 bytes): there are not even column names")
     if data.startswith(UTF16_BOMS):
-        raise PlanError(f"{path}: this is UTF-16 text; convert it to UTF-8 first")
+        raise PlanError(f"{path}: this is UTF-16 text; give encoding='utf-16'")
     if b"\0" in data:
         raise PlanError(
             f"{path}: not a CSV file: byte {data.index(0)} is NUL; is this binary, or UTF-16?"
@@ -108,12 +136,16 @@ def check_text(path: str, data: bytes, options: CsvOptions, *, is_whole: bool) -
     # A character may be cut by the end of what was read.
     stop = len(data) if is_whole else max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
     try:
-        decode_piece(data[:stop], options)
+        to_utf8(data[:stop], options.encoding, options.encoding_errors)
     except UnicodeDecodeError as error:
-        raise PlanError(
-            f"{path}: byte {error.start} is no {options.encoding} text; a binary file, or give "
-            "encoding= (such as encoding='cp1252')"
-        ) from error
+        raise no_text(path, error.start, options) from error
+
+
+def no_text(path: str, at: int, options: CsvOptions) -> PlanError:
+    return PlanError(
+        f"{path}: byte {at} is no {options.encoding} text; a binary file, or give encoding= (such "
+        "as encoding='cp1252')"
+    )
 
 
 def find_head(path: str, data: bytes, options: CsvOptions, *, is_whole: bool) -> Head | None:
@@ -239,7 +271,7 @@ def parse(prefix: bytes, options: CsvOptions) -> pd.DataFrame:
 
 def decode_head(prefix: bytes, options: CsvOptions) -> bytes:
     start = bom_nbytes(prefix, options)
-    return decode_piece(prefix[start:], options)
+    return to_utf8(prefix[start:], options.encoding, options.encoding_errors)
 
 
 def no_head(path: str, data: bytes, options: CsvOptions, reason: Exception | None) -> PlanError:

@@ -13,33 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from taskinity_data.chunks.csv_dates import parse_date_options
 from taskinity_data.chunks.csv_dialect import Dialect
+from taskinity_data.chunks.csv_encodings import parse_encoding, parse_encoding_errors
 from taskinity_data.errors import PlanError, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["CsvOptions", "parse_options"]
-
-# Encodings in which every byte below 128 is that ASCII character, wherever it stands: separators,
-# quotes and line ends can then be found in the raw bytes. Not so in utf-16 and shift-jis.
-ENCODINGS = {
-    "utf-8": "utf-8",
-    "utf8": "utf-8",
-    "utf-8-sig": "utf-8-sig",
-    "utf8-sig": "utf-8-sig",
-    "ascii": "ascii",
-    "us-ascii": "ascii",
-    "latin-1": "latin-1",
-    "latin1": "latin-1",
-    "iso-8859-1": "latin-1",
-    "iso8859-1": "latin-1",
-    "cp1252": "cp1252",
-    "windows-1252": "cp1252",
-}
-
-# A handler must give the same text for a record whatever stands around it.
-ENCODING_ERRORS = ("strict", "ignore", "replace", "backslashreplace")
 
 # Handed to pandas for each chunk as they are: they act on one field at a time.
 PER_CHUNK = (
@@ -69,11 +51,8 @@ REFUSED = {
     "nrows": "a dataset has all rows; cut the file, or use head(n)",
     "index_col": "each chunk has an index of its own from 0; call set_index in the chunk function",
     "converters": f"types are inferred from all that converters return; {IN_FUNCTION}",
-    "parse_dates": "pandas guesses formats from the whole column; call pandas.to_datetime with a "
-    "format in the chunk function",
-    "date_format": f"dates are not parsed here; {IN_FUNCTION}",
-    "dayfirst": f"dates are not parsed here; {IN_FUNCTION}",
-    "cache_dates": f"dates are not parsed here; {IN_FUNCTION}",
+    "dayfirst": "it only guides a guess; give date_format=, such as '%d/%m/%Y'",
+    "cache_dates": "it changes no date; leave it out",
     "iterator": "a dataset is read in chunks already; use chunk_size=",
     "chunksize": "a dataset is read in chunks already; use chunk_size= of the dataset",
     "compression": "compressed files can't be cut; decompress the file first",
@@ -100,13 +79,19 @@ class CsvOptions:
     dialect : Dialect
         All that decides where a record ends.
     encoding, encoding_errors : str
-        As Python names them; `encoding` is one of those in which ASCII bytes mean themselves.
+        As Python names them; see `csv_encodings`.
     header : int, "infer" or None
     names : tuple of labels, or None
     skiprows : int
         Lines left out before the header.
     usecols : tuple of labels or positions, or None
         In the file's order afterwards, as in pandas.
+    skips_bad_lines : bool
+        Rows with too many fields are left out and counted; else they are errors.
+    parse_dates : tuple of labels or positions
+        Columns of dates.
+    date_format : str, mapping of label to str, or None
+        Their formats, where they are not to be guessed.
     dtype : dtype, mapping of label to dtype, or None
         As pandas takes it.
     per_chunk : dict
@@ -120,6 +105,9 @@ class CsvOptions:
     names: tuple[Any, ...] | None = None
     skiprows: int = 0
     usecols: tuple[Any, ...] | None = None
+    skips_bad_lines: bool = False
+    parse_dates: tuple[Any, ...] = ()
+    date_format: Any = None
     dtype: Any = None
     per_chunk: Mapping[str, Any] = field(default_factory=dict)
 
@@ -141,6 +129,8 @@ class CsvOptions:
             keywords["quoting"] = csv.QUOTE_NONE
         else:
             keywords["quotechar"] = dialect.quotechar
+        if self.skips_bad_lines:
+            keywords["on_bad_lines"] = "skip"
         if FLOATS_NEED_ASKING:
             keywords["float_precision"] = "round_trip"
         return keywords
@@ -163,6 +153,9 @@ class CsvOptions:
                 self.names,
                 self.skiprows,
                 self.usecols,
+                self.skips_bad_lines,
+                self.parse_dates,
+                stable(self.date_format),
                 stable(self.dtype),
                 stable(self.per_chunk),
             )
@@ -211,14 +204,19 @@ def parse_options(options: Mapping[str, Any]) -> CsvOptions:
     given = {name: value for name, value in given.items() if not is_default(name, value)}
     check_engine(given)
     check_values(given)
+    encoding = parse_encoding(given.get("encoding"))
+    parse_dates, date_format = parse_date_options(given)
     return CsvOptions(
         dialect=parse_dialect(given, newlines_in_values=newlines_in_values),
-        encoding=parse_encoding(given.get("encoding")),
-        encoding_errors=parse_encoding_errors(given.get("encoding_errors", "strict")),
+        encoding=encoding,
+        encoding_errors=parse_encoding_errors(given.get("encoding_errors"), encoding),
         header=parse_header(given.get("header", "infer"), has_names="names" in given),
         names=parse_labels("names", given.get("names")),
         skiprows=parse_skiprows(given.get("skiprows", 0)),
         usecols=parse_labels("usecols", given.get("usecols")),
+        skips_bad_lines=parse_bad_lines(given),
+        parse_dates=parse_dates,
+        date_format=date_format,
         dtype=given.get("dtype"),
         per_chunk={name: given[name] for name in PER_CHUNK if name in given},
     )
@@ -247,16 +245,39 @@ def check_engine(given: Mapping[str, Any]) -> None:
         raise PlanError(
             f"engine={given['engine']!r}: chunks are what pandas' C engine reads; leave engine out"
         )
-    if given.get("on_bad_lines", "error") != "error":
-        raise PlanError(
-            f"on_bad_lines={given['on_bad_lines']!r} can't be honoured chunk by chunk: which lines "
-            "are bad depends on the line before; repair the file, or set on_error='bisect'"
-        )
     if given.get("float_precision", "round_trip") != "round_trip":
         raise PlanError(
             f"float_precision={given['float_precision']!r}: floats are the correctly rounded ones; "
             "leave float_precision out"
         )
+
+
+def parse_bad_lines(given: Mapping[str, Any]) -> bool:
+    """Whether rows with too many fields are left out."""
+    value = given.get("on_bad_lines", "error")
+    if callable(value):
+        raise PlanError(
+            "on_bad_lines=: a function can't be honoured chunk by chunk, as pandas' C engine knows "
+            "none; use 'skip', or repair the rows before"
+        )
+    if value == "quarantine":
+        raise PlanError(
+            "on_bad_lines='quarantine': single rows are not set aside in this version; use 'skip', "
+            "which counts them, or 'error' with on_error='bisect', which sets aside their chunk"
+        )
+    if value not in BAD_LINES:
+        raise PlanError(
+            f"on_bad_lines={value!r}: use one of {', '.join(BAD_LINES)}."
+            f"{suggest(str(value), BAD_LINES)}"
+        )
+    if value != "error" and given.get("usecols") is not None:
+        raise PlanError(
+            f"on_bad_lines={value!r}: beside usecols= pandas takes no row for bad; use columns="
+        )
+    return bool(value != "error")
+
+
+BAD_LINES = ("error", "skip", "warn")
 
 
 def check_values(given: Mapping[str, Any]) -> None:
@@ -325,29 +346,6 @@ def check_byte(name: str, value: Any) -> None:
         raise PlanError(f"{name}={value!r}: must be one ASCII character")
     if value in "\r\n\0" or (name != "sep" and value in " \t"):
         raise PlanError(f"{name}={value!r}: this character can't be used as {name}")
-
-
-def parse_encoding(value: Any) -> str:
-    if value is None:
-        return "utf-8"
-    name = str(value).lower().replace("_", "-")
-    if name not in ENCODINGS:
-        raise PlanError(
-            f"encoding={value!r}: cuts are found in bytes, so only {', '.join(ENCODINGS)} can be "
-            f"read in chunks; convert the file to utf-8.{suggest(name, ENCODINGS)}"
-        )
-    return ENCODINGS[name]
-
-
-def parse_encoding_errors(value: Any) -> str:
-    if value is None or value == "strict":
-        return "strict"
-    if value not in ENCODING_ERRORS:
-        raise PlanError(
-            f"encoding_errors={value!r}: use one of {', '.join(ENCODING_ERRORS)}."
-            f"{suggest(str(value), ENCODING_ERRORS)}"
-        )
-    return str(value)
 
 
 def parse_header(value: Any, *, has_names: bool) -> int | str | None:

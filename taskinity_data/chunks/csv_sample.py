@@ -17,10 +17,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from taskinity_data.chunks.csv_cuts import find_grains
+from taskinity_data.chunks.csv_bad_lines import skip_bad_start
+from taskinity_data.chunks.csv_encodings import to_utf8, unit_nbytes
 from taskinity_data.chunks.csv_exact import Misfit, TooManyFields, check_wide, parse_text
-from taskinity_data.chunks.csv_head import decode_piece
 from taskinity_data.chunks.csv_quotes import trim_to_records
+from taskinity_data.chunks.csv_text import codec_of, find_text_grains, open_marks
 from taskinity_data.chunks.csv_trouble import record_ends
 from taskinity_data.chunks.schema import (
     INT64_STOP,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-__all__ = ["SCAN_NBYTES", "infer_columns"]
+__all__ = ["SCAN_NBYTES", "infer_columns", "iter_texts"]
 
 # pandas parses and infers about 100 MB/s a core (flights: 90, numbers and short texts: 160), so
 # that two cores read this in under half a second. A size, not a stopwatch: the schema is part of a
@@ -80,22 +81,16 @@ def infer_columns(
     PlanError
         The answer would depend on the order of values.
     """
-    is_small = sum(file.nbytes for file, _ in files) <= SCAN_NBYTES
-    sampled = list(files) if scan or is_small else spread(files)
-    slices = scan_slices if scan or is_small else sample_slices
-    work = (
-        (data, head.labels, is_first)
-        for file, head in sampled
-        for is_first, data in slices(file, head, options)
-    )
+    sampled, work = iter_slices(files, options, scan=scan)
     facts = dict.fromkeys(labels, Seen())
     proven = {label: len(sampled) == len(files) for label in labels}
 
     def look(
-        item: tuple[bytes, tuple[Hashable, ...], bool],
+        item: tuple[bytes, str, tuple[Hashable, ...], bool],
     ) -> tuple[bool, dict[Hashable, tuple[Seen, bool]]]:
-        data, all_labels, is_first = item
-        return is_first, observe_slice(data, all_labels, labels, options, is_first=is_first)
+        data, codec, all_labels, is_first = item
+        found = observe_slice(data, codec, all_labels, labels, options, is_first=is_first)
+        return is_first, found
 
     for is_first, found in map_ahead(look, work):
         for label, (seen, settles) in found.items():
@@ -103,6 +98,61 @@ def infer_columns(
             if is_first:
                 proven[label] &= settles
     return {label: freeze(label, facts[label], is_proven=proven[label]) for label in labels}
+
+
+def iter_slices(
+    files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, *, scan: bool
+) -> tuple[list[tuple[SourceFile, Head]], Iterator[tuple[bytes, str, tuple[Hashable, ...], bool]]]:
+    """The files that are looked into, and what is read of them.
+
+    Of each slice: its bytes, their codec, the file's labels, and whether it is the file's first.
+    """
+    is_whole = is_read_whole(files, scan=scan)
+    sampled = list(files) if is_whole else spread(files)
+    slices = scan_slices if is_whole else sample_slices
+    return sampled, (
+        (data, codec_of(file.path, options)[0], head.labels, is_first)
+        for file, head in sampled
+        for is_first, data in slices(file, head, options)
+    )
+
+
+def is_read_whole(files: Sequence[tuple[SourceFile, Head]], *, scan: bool) -> bool:
+    return scan or sum(file.nbytes for file, _ in files) <= SCAN_NBYTES
+
+
+def iter_texts(
+    files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, *, scan: bool
+) -> Iterator[tuple[pd.DataFrame, bool]]:
+    """The same slices as texts, and of each whether all before it have come, too.
+
+    A slice that does not parse is passed over: whoever reads it is told.
+    """
+    is_whole = is_read_whole(files, scan=scan)
+    _, work = iter_slices(files, options, scan=scan)
+
+    def look(
+        item: tuple[bytes, str, tuple[Hashable, ...], bool],
+    ) -> tuple[pd.DataFrame | None, bool]:
+        data, codec, all_labels, is_first = item
+        try:
+            decoded = decode_slice(data, codec, all_labels, options)
+            return parse_tolerantly(decoded, all_labels, options, str), is_first
+        except (ValueError, OverflowError):
+            return None, is_first
+
+    is_gapless = True
+    for place, (texts, is_first) in enumerate(map_ahead(look, work)):
+        is_gapless = is_gapless and is_whole if place else is_first
+        if texts is not None:
+            yield texts, is_gapless
+
+
+def decode_slice(
+    data: bytes, codec: str, all_labels: Sequence[Hashable], options: CsvOptions
+) -> bytes:
+    decoded = to_utf8(data, codec, options.encoding_errors)
+    return skip_bad_start(decoded, all_labels, options) if options.skips_bad_lines else decoded
 
 
 def spread(files: Sequence[tuple[SourceFile, Head]]) -> list[tuple[SourceFile, Head]]:
@@ -116,8 +166,8 @@ def spread(files: Sequence[tuple[SourceFile, Head]]) -> list[tuple[SourceFile, H
 def scan_slices(file: SourceFile, head: Head, options: CsvOptions) -> Iterator[tuple[bool, bytes]]:
     """All data of a file, and of each slice whether it is the first."""
     with open(file.path, "rb") as source:
-        grains = find_grains(
-            file.path, head.data_start, file.nbytes, options.dialect, SCAN_SLICE_NBYTES
+        grains = find_text_grains(
+            file.path, head.data_start, file.nbytes, options, SCAN_SLICE_NBYTES
         )
         for grain in grains:
             if grain.stop - grain.start <= MAX_SLICE_NBYTES:
@@ -135,18 +185,23 @@ def sample_slices(
         yield from scan_slices(file, head, options)
         return
     with open(file.path, "rb") as source:
-        for grain in islice(find_grains(file.path, start, stop, dialect, SLICE_NBYTES), 1):
+        for grain in islice(find_text_grains(file.path, start, stop, options, SLICE_NBYTES), 1):
             if grain.stop - grain.start <= MAX_SLICE_NBYTES:
                 yield True, source_bytes(source, grain.start, grain.stop)
         if dialect.escapechar is not None or dialect.comment is not None:
             # Where either may stand before the window, nothing tells whether a quote in it opens.
             return
         quotechar = dialect.quotechar if dialect.newlines_in_values else None
-        for at in ((start + stop) // 2, stop - SLICE_NBYTES):
-            window = source_bytes(source, at, min(at + SLICE_NBYTES, stop))
-            records = trim_to_records(window, dialect.sep, quotechar)
-            if records is not None:
-                yield False, records
+        unit = unit_nbytes(options.encoding)
+        with open_marks(file.path, options) as read:
+            for at in ((start + stop) // 2 // unit, (stop - SLICE_NBYTES) // unit):
+                window = bytearray(SLICE_NBYTES // unit)
+                got = read(memoryview(window), at)
+                records = trim_to_records(bytes(window[:got]), dialect.sep, quotechar)
+                if records is not None:
+                    begin = at + window.index(b"\n") + 1
+                    end = begin + len(records)
+                    yield False, source_bytes(source, begin * unit, end * unit)
 
 
 def source_bytes(source: BinaryIO, start: int, stop: int) -> bytes:
@@ -156,6 +211,7 @@ def source_bytes(source: BinaryIO, start: int, stop: int) -> bytes:
 
 def observe_slice(
     data: bytes,
+    codec: str,
     all_labels: Sequence[Hashable],
     labels: Sequence[Hashable],
     options: CsvOptions,
@@ -167,7 +223,7 @@ def observe_slice(
     Rows with too many fields are passed over here, since reading reports them.
     """
     try:
-        decoded = decode_piece(data, options)
+        decoded = decode_slice(data, codec, all_labels, options)
         wanted = set(labels)
         told = {label: str for label in all_labels if label not in wanted}
         frame = parse_tolerantly(decoded, all_labels, options, told)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from taskinity_data.chunks.csv_cuts import find_grains
+from taskinity_data.chunks.csv_dates import DateColumn
 from taskinity_data.chunks.csv_exact import TooManyFields, parse_text
+from taskinity_data.chunks.csv_text import find_text_grains
 from taskinity_data.errors import ReadError, SchemaError
 
 if TYPE_CHECKING:
@@ -39,15 +41,18 @@ def misfit_error(piece: Piece, misfit: Misfit, options: CsvOptions) -> SchemaErr
     column = misfit.column
     where, place = "", None
     if misfit.row is not None:
-        place = record_start(piece, misfit.row, options)
+        # Rows that were left out are not among those that are counted.
+        place = None if options.skips_bad_lines else record_start(piece, misfit.row, options)
         where = f", row {misfit.row} of the chunk" + ("" if place is None else f" (byte {place:,})")
     value = "a missing value" if misfit.value is None else repr(misfit.value)
     verb = "" if misfit.value is None else f" {misfit.why}"
+    advice = f"schema={{{column.label!r}: {misfit.fits!r}}}"
+    if isinstance(column, DateColumn):
+        advice = f"a date_format= that fits all, or leave {column.label!r} out of parse_dates"
     return SchemaError(
         f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]{where}, column {column.label!r}: "
         f"{value}{verb}, but the schema frozen before the run says {column.dtype}; "
-        f"give schema={{{column.label!r}: {misfit.fits!r}}}, or schema='scan' to look at all "
-        "values first",
+        f"give {advice}, or schema='scan' to look at all values first",
         path=piece.path,
         start=piece.start,
         row=misfit.row,
@@ -91,8 +96,7 @@ def record_ends(data: bytes, options: CsvOptions) -> list[int]:
 def record_start(piece: Piece, row: int, options: CsvOptions) -> int | None:
     """The byte of the file at which a row begins (or the blank lines before it)."""
     before = 0
-    grains = find_grains(piece.path, piece.start, piece.stop, options.dialect, 1)
-    for grain in grains:
+    for grain in find_text_grains(piece.path, piece.start, piece.stop, options, 1):
         if grain.rows is None:
             return None
         if before + grain.rows > row:
@@ -118,7 +122,9 @@ def first_bad_row(
 def parses(data: bytes, labels: Sequence[Hashable], options: CsvOptions) -> bool:
     try:
         parse_text(data, labels, options, dtype=str)
-    except (TooManyFields, ValueError):
+    except TooManyFields:
+        return options.skips_bad_lines
+    except ValueError:
         return False
     return True
 

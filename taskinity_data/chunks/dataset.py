@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.chunks.chunk import Chunk, Piece
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
 from taskinity_data.chunks.describe import format_nbytes, to_html, to_text
-from taskinity_data.chunks.detect import detect_format, implied_options
+from taskinity_data.chunks.detect import detect_format
+from taskinity_data.chunks.formats import open_files, refuse_options
 from taskinity_data.chunks.limits import check_memory, check_workers
 from taskinity_data.chunks.memory_tables import is_in_memory
-from taskinity_data.chunks.open_parquet import check_columns, open_parquet
+from taskinity_data.chunks.open_parquet import check_columns
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.read_ahead import read_ahead
-from taskinity_data.chunks.read_hive import add_hive_columns
-from taskinity_data.chunks.read_memory import open_memory
+from taskinity_data.chunks.read_memory import ArrowReader, open_memory
 from taskinity_data.chunks.sizing import Size, first_size
 from taskinity_data.chunks.sources import find_files
 from taskinity_data.errors import PlanError, ReadError, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
     import pyarrow as pa
@@ -92,7 +92,7 @@ class Dataset:
 
     @property
     def format(self) -> str:
-        """``"csv"``, ``"parquet"`` or ``"arrow"``."""
+        """``"csv"``, ``"jsonl"``, ``"json"``, ``"parquet"``, ``"arrow"`` or ``"orc"``."""
         return self.reader.format
 
     @property
@@ -351,7 +351,9 @@ class Dataset:
 
     @property
     def _title(self) -> str:
-        return "Dataset in memory" if self.format == "arrow" else f"Dataset of {self.format} files"
+        if isinstance(self.reader, ArrowReader):
+            return "Dataset in memory"
+        return f"Dataset of {self.format} files"
 
     def __repr__(self) -> str:
         return to_text(self._title, self._facts())
@@ -379,7 +381,7 @@ def open_dataset(
         A file, a directory (read recursively), a glob, a ``file://`` URL, a list of these in
         order; a pandas or polars DataFrame, an Arrow table or record batch, written once as Arrow
         IPC; a `Dataset` is given back.
-    format : {"csv", "parquet"} or None
+    format : {"csv", "jsonl", "json", "parquet", "arrow", "orc"} or None
         None: found from suffix and content.
     columns : list of str or None
         Columns, in that order; None: all.
@@ -417,7 +419,7 @@ def open_dataset(
     """
     size = parse_chunk_size(chunk_size)
     if isinstance(source, Dataset):
-        _refuse_options(
+        refuse_options(
             "a Dataset, which is open already",
             {"filters": filters, "schema": schema, "format": format, **reader_options},
         )
@@ -428,26 +430,12 @@ def open_dataset(
             "storage_options: only local files are read in this version, which need none"
         )
     if is_in_memory(source):
-        _refuse_options("a table in memory", {"schema": schema, "format": format, **reader_options})
+        refuse_options("a table in memory", {"schema": schema, "format": format, **reader_options})
         file, table_reader = open_memory(source, columns, filters)
         return Dataset((file,), table_reader, size)
     files = find_files(source)
-    if detect_format(files, format, reader_options) == "parquet":
-        _refuse_options("Parquet", reader_options)
-        return Dataset(files, open_parquet(files, columns, filters, schema), size)
-    from taskinity_data.chunks.read_csv import open_csv
-
-    options = implied_options(files, reader_options)
-    if files[0].hive:
-        whole = open_csv(files, None, None, schema, options)
-        return Dataset(files, add_hive_columns(whole, files, columns, filters), size)
-    return Dataset(files, open_csv(files, columns, filters, schema, options), size)
-
-
-def _refuse_options(what: str, options: Mapping[str, Any]) -> None:
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise PlanError(f"{given[0]}={options[given[0]]!r} means nothing for {what}; leave it out")
+    found = detect_format(files, format, reader_options)
+    return Dataset(files, open_files(found, files, columns, filters, schema, reader_options), size)
 
 
 def _empty(extent: Piece) -> Piece:

@@ -17,9 +17,26 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "detect_format", "implied_options"]
 
-FORMATS = ("csv", "parquet")
+FORMATS = ("csv", "jsonl", "json", "parquet", "arrow", "orc")
+"""``"arrow"``: Arrow's IPC, as a file (Feather) or a stream; ``"jsonl"``: an object a line."""
 
-_SUFFIXES = {".csv": "csv", ".tsv": "csv", ".tab": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_TEXT = ("csv", "jsonl", "json")
+_NAMES = {"parquet": "Parquet", "arrow": "Arrow IPC", "orc": "ORC", "csv": "CSV", "json": "JSON"}
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".orc": "orc",
+}
 _TABS = (".tsv", ".tab")
 _CONVERT = {
     ".gz": "gunzip --keep FILE",
@@ -27,23 +44,22 @@ _CONVERT = {
     ".xz": "unxz --keep FILE",
     ".zst": "unzstd FILE",
     ".zip": "unzip FILE",
-    ".json": 'pandas.read_json("FILE").to_parquet("FILE.parquet")',
-    ".jsonl": 'pandas.read_json("FILE", lines=True).to_parquet("FILE.parquet")',
-    ".ndjson": 'pandas.read_json("FILE", lines=True).to_parquet("FILE.parquet")',
     ".xlsx": 'pandas.read_excel("FILE").to_parquet("FILE.parquet")',
-    ".feather": 'pandas.read_feather("FILE").to_parquet("FILE.parquet")',
-    ".arrow": 'pandas.read_feather("FILE").to_parquet("FILE.parquet")',
-    ".orc": 'pandas.read_orc("FILE").to_parquet("FILE.parquet")',
+    ".fwf": 'pandas.read_fwf("FILE").to_parquet("FILE.parquet")',
+    ".avro": "duckdb -c \"load avro; copy (from read_avro('FILE')) to 'FILE.parquet'\"",
 }
 _PARQUET, _ENCRYPTED = b"PAR1", b"PARE"
+_BEGINNINGS = {
+    "parquet": (_PARQUET, _ENCRYPTED),
+    "arrow": (b"ARROW1\0\0", b"\xff\xff\xff\xff", b"FEA1"),
+    "orc": (b"ORC\x08", b"ORC\x0a", b"ORC"),
+}
 _MAGIC = {
     b"\x1f\x8b": ".gz",
     b"BZh": ".bz2",
     b"\xfd7zXZ": ".xz",
     b"\x28\xb5\x2f\xfd": ".zst",
     b"PK\x03\x04": ".zip",
-    b"ARROW1": ".arrow",
-    b"ORC": ".orc",
 }
 _HEAD_NBYTES = 4096
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
@@ -62,7 +78,7 @@ def detect_format(
     Parameters
     ----------
     files : sequence of SourceFile
-    said : {"csv", "parquet"} or None
+    said : one of `FORMATS`, or None
         What the user says; None: found from suffix and content.
     options : mapping
         Reader options: an `encoding` whose texts hold zero bytes is not taken for binary.
@@ -79,7 +95,7 @@ def detect_format(
     """
     if said is not None and said not in FORMATS:
         raise PlanError(
-            f"format={said!r}: this version reads {' and '.join(FORMATS)}."
+            f"format={said!r}: this version reads {', '.join(FORMATS)}."
             f"{suggest(str(said), FORMATS)}"
         )
     encoding = str(options.get("encoding") or "utf-8").lower().replace("_", "-")
@@ -108,43 +124,68 @@ def _detect(file: SourceFile, format_: str | None, *, is_wide: bool) -> str:
     path = file.path
     suffix = PurePath(path).suffix.lower()
     head, tail = _peek(file)
-    content = "parquet" if head.startswith(_PARQUET) or tail == _PARQUET else None
+    content = _content(head, tail)
     said = format_ or _SUFFIXES.get(suffix)
     if file.nbytes == 0:
         raise PlanError(f"{path}: the file is empty (0 bytes); remove it or write it again")
     if said is None and suffix in _CONVERT:
         _refuse(path, suffix)
-    if said == "csv" and content == "parquet":
+    if said in _TEXT and content is not None:
         raise PlanError(
-            f"{path}: this is a Parquet file under another name; rename it to .parquet, or give "
-            'format="parquet"'
+            f"{path}: this is {_a(content)} file under another name; rename it to .{content}, or "
+            f'give format="{content}"'
         )
-    if said == "csv" or (said is None and content is None):
+    if content is None and (said is None or said in _TEXT):
         for magic, kind in _MAGIC.items():
             if head.startswith(magic) and (said is None or not _is_text(head)):
                 _refuse(path, kind)
-    if said is None and content is None:
+    found = said or content
+    if found is None:
         raise PlanError(
             f"{path}: the suffix {suffix!r} says nothing of the format, nor do the first bytes; "
             f'give format="csv" (or one of {", ".join(FORMATS)})'
         )
-    if said == "csv":
+    if found in _TEXT:
         if not is_wide and not _is_text(head):
             hint = ' (is it UTF-16? give encoding="utf-16")' if b"\0" in head else ""
             raise PlanError(f"{path}: this is a binary file, not text{hint}")
-        return "csv"
-    _check_parquet(path, head, tail)
-    return "parquet"
+    elif found == "parquet":
+        _check_parquet(path, head, tail)
+    elif not head.startswith(_BEGINNINGS[found]) and not _is_old_stream(found, head):
+        raise PlanError(f"{path}: this is no {_NAMES[found]} file, {_begins(head)}")
+    return found
+
+
+def _content(head: bytes, tail: bytes) -> str | None:
+    """The binary format that the bytes tell."""
+    if tail == _PARQUET:
+        return "parquet"
+    for name, beginnings in _BEGINNINGS.items():
+        if head.startswith(beginnings) and not _is_text(head):
+            return name
+    return None
+
+
+def _is_old_stream(format_: str, head: bytes) -> bool:
+    """Whether it may be an Arrow stream as written before version 0.15: a length comes first."""
+    return format_ == "arrow" and 0 < int.from_bytes(head[:4], "little", signed=True) < 1 << 24
+
+
+def _a(format_: str) -> str:
+    name = _NAMES[format_]
+    return f"an {name}" if name[0] in "AO" else f"a {name}"
+
+
+def _begins(head: bytes) -> str:
+    hint = '; is it a CSV? give format="csv"' if _is_text(head) else ""
+    return f"it begins with {head[:4]!r}{hint}"
 
 
 def _check_parquet(path: str, head: bytes, tail: bytes) -> None:
     if _ENCRYPTED in (head[:4], tail):
         raise PlanError(f"{path}: the Parquet file is encrypted, which this version can't read")
     if not head.startswith(_PARQUET):
-        raise PlanError(
-            f"{path}: this is no Parquet file, it begins with {head[:4]!r}"
-            + ('; is it a CSV? give format="csv"' if _is_text(head) else "")
-        )
+        raise PlanError(f"{path}: this is no Parquet file, {_begins(head)}")
     if tail != _PARQUET:
         raise PlanError(
             f"{path}: the Parquet file is truncated, its footer is missing; write or copy it again"

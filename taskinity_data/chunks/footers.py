@@ -13,14 +13,13 @@ a cursor is taken out while it is in use, so that threads never share one.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from taskinity_data.chunks.caches import Cache
 from taskinity_data.chunks.chunk import Piece
 from taskinity_data.chunks.frames import count_only
 from taskinity_data.errors import PlanError, ReadError
@@ -41,45 +40,6 @@ CURSORS = 4
 
 CURSOR_ROWS = 65_536
 """Rows decoded at a time: 16,384 to 131,072 cost the same within 5 % (1 M rows, 8 columns)."""
-
-_V = TypeVar("_V")
-
-
-class _Cache(Generic[_V]):
-    """The last values put in, up to a total weight; one taken out is its taker's alone."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._total, self._lock = limit, 0, Lock()
-        self._values: OrderedDict[Any, tuple[_V, int]] = OrderedDict()
-
-    def take(self, key: Any) -> _V | None:
-        with self._lock:
-            value, weight = self._values.pop(key, (None, 0))
-            self._total -= weight
-            return value
-
-    def put(self, key: Any, value: _V, weight: int = 1) -> None:
-        with self._lock:
-            _, replaced = self._values.pop(key, (None, 0))
-            self._values[key] = value, weight
-            self._total += weight - replaced
-            while self._total > self._limit:
-                _, (_, dropped) = self._values.popitem(last=False)
-                self._total -= dropped
-
-    def clear(self) -> list[_V]:
-        with self._lock:
-            values = [value for value, _ in self._values.values()]
-            self._values.clear()
-            self._total = 0
-            return values
-
-    def get(self, key: Any) -> _V | None:
-        with self._lock:
-            value, _ = self._values.get(key, (None, 0))
-            if value is not None:
-                self._values.move_to_end(key)
-            return value
 
 
 @dataclass(frozen=True)
@@ -130,8 +90,8 @@ class Footer:
         return pq.ParquetFile(self.file.path, metadata=self.metadata)
 
 
-_footers: _Cache[Footer] = _Cache(FOOTERS_NBYTES)
-_cursors: _Cache[_Cursor] = _Cache(CURSORS)
+_footers: Cache[Footer] = Cache(FOOTERS_NBYTES)
+_cursors: Cache[_Cursor] = Cache(CURSORS)
 
 
 def open_footer(file: SourceFile) -> Footer:

@@ -48,7 +48,9 @@ def deliver(table: pa.Table, as_: str, with_nulls: frozenset[str] = frozenset())
                 "a chunk is asked for as a polars.DataFrame but polars is not installed: "
                 "pip install polars"
             ) from error
-        return pl.from_arrow(table)
+        data: Any = pl.from_arrow(table)
+        data.columns = table.schema.names  # it calls a column without a name by its number
+        return data
     frame = table.to_pandas(use_threads=False)
     for place, name in enumerate(table.schema.names):
         if name not in with_nulls:

@@ -23,12 +23,12 @@ from taskinity_data.chunks.read_parquet import ParquetReader, surviving_groups
 from taskinity_data.errors import PlanError, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from taskinity_data.chunks.chunk import Piece, SourceFile
     from taskinity_data.chunks.footers import Footer
 
-__all__ = ["check_columns", "open_parquet"]
+__all__ = ["check_columns", "holds", "open_parquet", "read_schema"]
 
 _T = TypeVar("_T")
 
@@ -38,7 +38,11 @@ system waits for each."""
 
 
 def open_parquet(
-    files: Sequence[SourceFile], columns: Sequence[str] | None, filters: Any, schema: Any
+    files: Sequence[SourceFile],
+    columns: Sequence[str] | None,
+    filters: Any,
+    schema: Any,
+    options: Mapping[str, Any] | None = None,  # noqa: ARG001 - Parquet has none
 ) -> ParquetReader:
     """The reader of `files`, whose chunks together equal `pandas.read_parquet`.
 
@@ -74,7 +78,7 @@ def open_parquet(
             f"{files[0].path}: {clash[0]!r} is a column and a hive key of the directories; name "
             "the files in a list, in which directories' names count for nothing"
         )
-    base, retyped = _read_schema(schema, first.schema)
+    base, retyped = read_schema(schema, first.schema)
     hidden = hidden_columns(first.schema)
     hive_fields = [pa.field(one.name, one.type) for one in hive]
     known = pa.schema([*base, *hive_fields])
@@ -130,7 +134,7 @@ def check_columns(
     return names
 
 
-def _read_schema(schema: Any, found: pa.Schema) -> tuple[pa.Schema, frozenset[str]]:
+def read_schema(schema: Any, found: pa.Schema) -> tuple[pa.Schema, frozenset[str]]:
     """The schema to read by, and the columns whose type is not the stored one."""
     if schema is None or (isinstance(schema, str) and schema == "scan"):
         return found.remove_metadata(), frozenset()
@@ -194,7 +198,7 @@ def _unify(
         for place, one in enumerate(found):
             name, type_ = one.name, one.type
             nullable[place] |= one.nullable
-            if name in fixed or _holds(types[place], type_):
+            if name in fixed or holds(types[place], type_):
                 continue
             if not pat.is_null(types[place]):
                 raise PlanError(
@@ -210,7 +214,7 @@ def _unify(
     )
 
 
-def _holds(wide: pa.DataType, narrow: pa.DataType) -> bool:
+def holds(wide: pa.DataType, narrow: pa.DataType) -> bool:
     """Whether every value of `narrow` is one of `wide`."""
     if wide == narrow or pat.is_null(narrow):
         return True

@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from taskinity_data.chunks.chunk import Piece, ReadResult
-from taskinity_data.chunks.csv_cuts import find_grains, split_at
-from taskinity_data.chunks.csv_exact import Misfit, TooManyFields, parse_exact
+from taskinity_data.chunks.csv_bad_lines import parse_with_bad_lines
+from taskinity_data.chunks.csv_columns import check_same_columns, select_labels, sort_layouts
+from taskinity_data.chunks.csv_date_sample import infer_dates
+from taskinity_data.chunks.csv_dates import DateColumn, as_text, date_labels, with_dates
+from taskinity_data.chunks.csv_exact import Misfit, TooManyFields
 from taskinity_data.chunks.csv_fast import parse_fast
-from taskinity_data.chunks.csv_head import decode_piece, read_head
+from taskinity_data.chunks.csv_head import read_head
 from taskinity_data.chunks.csv_options import parse_options, stable
-from taskinity_data.chunks.csv_quotes import has_lone_return
+from taskinity_data.chunks.csv_piece import read_text
 from taskinity_data.chunks.csv_sample import infer_columns
 from taskinity_data.chunks.csv_tables import concat_tables, to_frame, to_table
-from taskinity_data.chunks.csv_trouble import misfit_error, parse_error, text_error
+from taskinity_data.chunks.csv_text import find_text_grains, split_text_at
+from taskinity_data.chunks.csv_trouble import misfit_error, parse_error
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.schema import arrow_schema, dtype_of_kind, given_columns
-from taskinity_data.errors import PlanError, ReadError, suggest
+from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -30,7 +34,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from taskinity_data.chunks.chunk import SourceFile
-    from taskinity_data.chunks.csv_head import Head
     from taskinity_data.chunks.csv_options import CsvOptions
     from taskinity_data.chunks.filters import Filters
     from taskinity_data.chunks.schema import Column
@@ -85,7 +88,7 @@ class CsvReader:
         """A stable text of all that decides what a range reads as."""
         filters = None if self.filters is None else self.filters.text
         columns = [
-            (column.label, column.kind, repr(column.dtype), stable_categories(column))
+            (column.label, column.kind, repr(column.dtype), details_of(column))
             for column in self.columns
         ]
         return f"csv 1 {self.options.identity()} {columns!r} {stable(self.layouts)} {filters}"
@@ -112,7 +115,7 @@ class CsvReader:
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
         """`piece` in pieces as small as records and `grain_nbytes` allow."""
-        found = find_grains(piece.path, piece.start, piece.stop, self.options.dialect, grain_nbytes)
+        found = find_text_grains(piece.path, piece.start, piece.stop, self.options, grain_nbytes)
         for grain in found:
             yield Piece(piece.file, grain.start, grain.stop, grain.stop - grain.start, grain.rows)
 
@@ -146,7 +149,7 @@ class CsvReader:
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
         """`piece` cut near its middle, or None where it is one record."""
-        at = split_at(piece.path, piece.start, piece.stop, self.options.dialect)
+        at = split_text_at(piece.path, piece.start, piece.stop, self.options)
         if at is None or not piece.start < at < piece.stop:
             return None
         return (
@@ -171,13 +174,15 @@ class CsvReader:
         """
         if as_ == "native":
             if len(pieces) == 1 and self.filters is None:
-                part = self.read_piece(pieces[0], self.encoded)
-                return ReadResult(part, len(part), 0)
+                part, skipped = self.read_piece(pieces[0], self.encoded)
+                return ReadResult(part, len(part), skipped)
             as_ = "pandas"
-        parts = [self.read_piece(piece) for piece in pieces]
+        read = [self.read_piece(piece) for piece in pieces]
+        parts = [part for part, _ in read]
+        skipped = sum(count for _, count in read)
         if as_ == "pandas" and self.filters is None and all_frames(parts):
             frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-            return ReadResult(frame, len(frame), 0)
+            return ReadResult(frame, len(frame), skipped)
         wanted = (*self.columns, *self.extra)
         tables = [
             to_table(part, wanted) if isinstance(part, pd.DataFrame) else part for part in parts
@@ -187,59 +192,37 @@ class CsvReader:
         if self.filters is not None:
             table = self.filters.apply(table).select([column.name for column in self.columns])
         rows = table.num_rows
-        return ReadResult(deliver(table, self.columns, as_), rows, before - rows)
+        return ReadResult(deliver(table, self.columns, as_), rows, skipped + before - rows)
 
     def read_piece(
         self, piece: Piece, encoded: tuple[Hashable, ...] = ()
-    ) -> pd.DataFrame | pa.Table:
-        """The rows of one piece, of whichever kind its parser made."""
+    ) -> tuple[pd.DataFrame | pa.Table, int]:
+        """The rows of one piece, of whichever kind its parser made, and how many it left out."""
         labels = self.layouts[self.layout_of.get(piece.path, 0)]
         wanted = (*self.columns, *self.extra)
-        data = read_bytes(piece)
-        if b"\0" in data:
-            raise text_error(piece, data.index(0), "is NUL, which no text has")
+        texts = [as_text(column) for column in wanted]
+        data = read_text(piece, self.options)
+        part: Any = parse_fast(data, labels, texts, self.options, encoded)
+        skipped = 0
         try:
-            data = decode_piece(data, self.options)
-        except UnicodeDecodeError as error:
-            why = f"is no {self.options.encoding} text"
-            raise text_error(piece, error.start, why) from error
-        check_returns(piece, data, self.options)
-        table = parse_fast(data, labels, wanted, self.options, encoded)
-        if table is not None:
-            return table
-        try:
-            return parse_exact(data, labels, wanted, self.options)
+            if part is None:
+                part, skipped = parse_with_bad_lines(data, labels, texts, self.options)
+            return with_dates(part, wanted), skipped
         except Misfit as error:
             raise misfit_error(piece, error, self.options) from None
         except (TooManyFields, ValueError, OverflowError) as error:
             raise parse_error(piece, data, labels, self.options, error) from error
 
 
-def check_returns(piece: Piece, data: bytes, options: CsvOptions) -> None:
-    r"""Raise `ReadError` where pandas' parser reads a record by what stood before it.
-
-    After a lone ``\r`` it takes a space for the separator that it is; at the start of a text, or
-    after ``\n``, `skipinitialspace` drops it.
-    """
-    dialect = options.dialect
-    if dialect.sep == " " and dialect.skipinitialspace and has_lone_return(data):
-        raise ReadError(
-            f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: lines end with \\r alone, "
-            "which can't be cut together with sep=' ' and skipinitialspace=True; write the file "
-            "with \\n",
-            path=piece.path,
-            start=piece.start,
-        )
-
-
 def all_frames(parts: Sequence[Any]) -> bool:
     return all(isinstance(part, pd.DataFrame) for part in parts)
 
 
-def stable_categories(column: Column) -> str:
+def details_of(column: Column) -> str:
+    """What a column's dtype does not tell in its text."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         return repr(list(column.dtype.categories))
-    return ""
+    return repr(column.format) if isinstance(column, DateColumn) else ""
 
 
 def deliver(table: pa.Table, columns: Sequence[Column], as_: str) -> Any:
@@ -252,24 +235,6 @@ def deliver(table: pa.Table, columns: Sequence[Column], as_: str) -> Any:
     except ImportError as error:
         raise PlanError("polars is not installed; pip install polars, or ask for Arrow") from error
     return pl.from_arrow(table)
-
-
-def read_bytes(piece: Piece) -> bytes:
-    with open(piece.path, "rb", buffering=0) as file:
-        file.seek(piece.start)
-        parts = []
-        left = piece.stop - piece.start
-        while left:
-            part = file.read(left)
-            if not part:
-                raise ReadError(
-                    f"{piece.path}: the file ends before byte {piece.stop:,}; plan again",
-                    path=piece.path,
-                    start=piece.start,
-                )
-            parts.append(part)
-            left -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def open_csv(
@@ -307,18 +272,23 @@ def open_csv(
     parsed = parse_options(options)
     heads = [read_head(file.path, parsed) for file in files]
     labels = heads[0].labels
-    selected = select(labels, columns, parsed.usecols)
+    selected = select_labels(labels, columns, parsed.usecols)
     is_chosen = columns is not None or parsed.usecols is not None
     given = given_columns(parsed.dtype, None if schema == "scan" else schema, labels)
     names = {str(label): label for label in labels}
     needed = list(labels) if filters is not None else list(selected)
     check_same_columns(files, heads, needed if is_chosen else labels, is_chosen=is_chosen)
+    opened = list(zip(files, heads, strict=True))
+    scan = isinstance(schema, str) and schema == "scan"
+    dates = date_labels(parsed.parse_dates, labels)
+    check_dates(dates, given, selected if parsed.usecols is not None else labels)
     found = infer_columns(
-        list(zip(files, heads, strict=True)),
-        [label for label in needed if label not in given],
+        opened,
+        [label for label in needed if label not in given and label not in dates],
         parsed,
-        scan=isinstance(schema, str) and schema == "scan",
+        scan=scan,
     )
+    found |= infer_dates(opened, [one for one in needed if one in dates], parsed, scan=scan)
     known = {**found, **given}
     row_filters = parse_filters(filters, arrow_schema([known[label] for label in needed]))
     filtered_on = [] if row_filters is None else [names[name] for name in row_filters.columns]
@@ -333,74 +303,14 @@ def open_csv(
     )
 
 
-def select(
-    labels: Sequence[Hashable], columns: Sequence[Hashable] | None, usecols: Sequence[Any] | None
-) -> list[Hashable]:
-    """The labels that are asked for, in the order of delivery."""
-    if columns is not None and usecols is not None:
-        raise PlanError("columns= and usecols= both select columns; keep one of them")
-    if usecols is not None:
-        chosen = {
-            labels[one] if isinstance(one, int) and 0 <= one < len(labels) else one
-            for one in usecols
-        }
-        check_known("usecols", chosen, labels)
-        return [label for label in labels if label in chosen]
-    if columns is None:
-        return list(labels)
-    if isinstance(columns, str):
-        raise PlanError(f"columns={columns!r}: must be a list, such as [{columns!r}]")
-    check_known("columns", columns, labels)
-    if len(set(columns)) != len(columns):
-        raise PlanError(f"columns={list(columns)!r}: names a column twice")
-    return list(columns)
-
-
-def check_known(option: str, chosen: Any, labels: Sequence[Hashable]) -> None:
-    if not chosen:
-        raise PlanError(f"{option}=[]: select at least one column")
-    for label in chosen:
-        if label not in labels:
-            raise PlanError(
-                f"{option}: there is no column {label!r} among {', '.join(map(repr, labels))}."
-                f"{suggest(str(label), map(str, labels))}"
-            )
-
-
-def check_same_columns(
-    files: Sequence[SourceFile],
-    heads: Sequence[Head],
-    needed: Sequence[Hashable],
-    *,
-    is_chosen: bool,
+def check_dates(
+    dates: Sequence[Hashable], given: Mapping[Hashable, Column], labels: Sequence[Hashable]
 ) -> None:
-    """Raise `PlanError` where a file lacks a column, or has one that nobody asked about."""
-    wanted = set(needed)
-    for file, head in zip(files, heads, strict=True):
-        missing = [label for label in needed if label not in head.labels]
-        extra = [] if is_chosen else [label for label in head.labels if label not in wanted]
-        if missing or extra:
-            parts = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
-            parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
+    for label in dates:
+        if label in given:
             raise PlanError(
-                f"{file.path}: its columns are not those of {files[0].path}: it "
-                f"{' and '.join(parts)}; open these files apart, or select with columns= what all "
-                "of them have"
+                f"column {label!r}: parse_dates= and dtype= (or schema=) both name its type; keep "
+                "one"
             )
-
-
-def sort_layouts(
-    files: Sequence[SourceFile], heads: Sequence[Head]
-) -> tuple[tuple[tuple[Hashable, ...], ...], dict[str, int]]:
-    """The distinct orders of columns, and the files that don't have the commonest."""
-    counts: dict[tuple[Hashable, ...], int] = {}
-    for head in heads:
-        counts[head.labels] = counts.get(head.labels, 0) + 1
-    layouts = tuple(sorted(counts, key=lambda labels: -counts[labels]))
-    positions = {labels: position for position, labels in enumerate(layouts)}
-    layout_of = {
-        file.path: positions[head.labels]
-        for file, head in zip(files, heads, strict=True)
-        if positions[head.labels]
-    }
-    return layouts, layout_of
+        if label not in labels:
+            raise PlanError(f"parse_dates: column {label!r} is not among usecols=; add it there")

@@ -135,6 +135,8 @@ def first_size(
         At least 1 byte.
     """
     rate = _positive(read_rate_nbytes_s, ASSUMED_RATE_NBYTES_S)
+    if total_nbytes == 0:
+        return Size(SMALLEST_NBYTES, "there are no rows to cut")
     bounds = {f"{FIRST_S:g} s to read at {_rate(rate)}": FIRST_S * rate}
     if total_nbytes is not None:
         share = total_nbytes / max(1, workers)

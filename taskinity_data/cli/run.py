@@ -40,6 +40,7 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
     epilog=examples(
         'run delays.flow --tasks my_tasks.py --input data="flights/*.csv"',
         "run delays.flow --tasks my_tasks.py --input data=big.csv --workers 2 --memory 1GiB",
+        "run clean.flow --tasks my_tasks.py --input data=big.csv --output clean",
         "run delays.flow --tasks my_tasks.py --input data=big.csv --dry-run",
         "run my_script.py --json > answer.json",
     ),
@@ -67,6 +68,27 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
     multiple=True,
     help="Run one chunk alone, as PATH:START-STOP; a failed chunk tells its own. May be given "
     "again, for a chunk of several pieces.",
+)
+@click.option(
+    "--output",
+    metavar="DIR",
+    help="Write each chunk's table as a part file there; all appear at once at the end.",
+)
+@click.option(
+    "--output-format",
+    metavar="F",
+    help="parquet (default), csv, jsonl or arrow.",
+)
+@click.option(
+    "--partition-by",
+    metavar="COLUMN",
+    multiple=True,
+    help="Sort parts into COLUMN=value directories; may be given again.",
+)
+@click.option(
+    "--if-exists",
+    metavar="X",
+    help="Where DIR exists: error (default), overwrite or append.",
 )
 @click.option(
     "--dashboard",
@@ -198,6 +220,7 @@ def _describe(run: Any) -> dict[str, Any]:
         "workers": run.workers,
         "dashboard_link": run.dashboard_link,
         "chunks": {name: len(plan) for name, plan in run.plans.items()},
+        "output": None if run.output is None else run.output._asdict(),
         "sizes": {
             name: [
                 {"from_chunk": first, "target_nbytes": nbytes, "reason": reason}

@@ -60,6 +60,8 @@ class Driver:
         A count, or a share from 0 to 1 of all planned chunks, that may end without a result; None
         for each task's own default.
     run_timeout_s : float, optional
+    inspect : callable, optional
+        Sees each item's outcome; a `TaskinityDataError` that it raises stops the run.
     seed : int
         Of the jitter of retries.
     """
@@ -74,6 +76,7 @@ class Driver:
         *,
         max_failures: float | None = None,
         run_timeout_s: float | None = None,
+        inspect: Callable[[Outcome], None] | None = None,
         seed: int = 0,
     ) -> None:
         self.run_id = run_id
@@ -90,6 +93,7 @@ class Driver:
         self._policies = policies
         self._chooser = chooser
         self._emit = emit
+        self._inspect = inspect
         self._limits = Limits(max_failures, run_timeout_s)
         self._random = Random(seed)  # noqa: S311 - jitter
         self._window = Window()
@@ -117,7 +121,7 @@ class Driver:
                     self._start_ready()
                     self._fill()
                 except SchedulerError as error:
-                    self._fail(str(error), error)
+                    self.fail(str(error), error)
                 if not self._window and not self._retries:
                     if self._is_over():
                         break
@@ -125,7 +129,7 @@ class Driver:
                 self._wait()
                 overrun = self._limits.overrun()
                 if overrun is not None:
-                    self._fail(str(overrun), overrun)
+                    self.fail(str(overrun), overrun)
         except KeyboardInterrupt:
             self.status = RunStatus.INTERRUPTED
             self.stop_reason = "interrupted"
@@ -196,7 +200,7 @@ class Driver:
             assert work.job is not None
             job = work.job(self.values)
         except TaskinityDataError as error:
-            self._fail(f"{work.name}: {error}", error)
+            self.fail(f"{work.name}: {error}", error)
             return
         self._single[work.name] = work
         item = Item(key=_key(self.run_id, work.name))
@@ -238,7 +242,7 @@ class Driver:
         try:
             items = fan_out.take_batch(strategy.workers)
         except TaskinityDataError as error:
-            self._fail(f"{fan_out.name}: {error}", error)
+            self.fail(f"{fan_out.name}: {error}", error)
             return False
         finally:
             self.seconds["plan"] += time.perf_counter() - at
@@ -323,10 +327,12 @@ class Driver:
         at = time.perf_counter()
         try:
             fan_out.end(item, outcome, not batch.strategy.crosses_processes)
+            if self._inspect is not None:
+                self._inspect(outcome)
         except TaskinityDataError as error:
-            self._fail(f"{batch.name}: {error}", error)
+            self.fail(f"{batch.name}: {error}", error)
         except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
-            self._fail(f"{batch.name}: combining raised {describe_failure(error)}", error)
+            self.fail(f"{batch.name}: combining raised {describe_failure(error)}", error)
         self.seconds["combine"] += time.perf_counter() - at
         self._book(item, outcome)
         self._emit(events.ChunkFinished(self.run_id, time.time(), batch.name, outcome))
@@ -334,7 +340,7 @@ class Driver:
             reason = self._limits.count_loss(fan_out, outcome)
             if reason is not None:
                 failure = outcome.failure
-                self._fail(reason, failure.error if failure else None)
+                self.fail(reason, failure.error if failure else None)
         if self.stop_reason is None:
             self._chooser.consider(fan_out, self._window.wake)
             if fan_out.is_done:
@@ -356,7 +362,7 @@ class Driver:
             self.skipped.add(work.name)
         else:
             failure = outcome.failure
-            self._fail(f"{name} failed: {failure}", failure.error if failure else None)
+            self.fail(f"{name} failed: {failure}", failure.error if failure else None)
 
     def _finish_fan_out(self, fan_out: FanOut) -> None:
         del self._active[fan_out.name]
@@ -367,7 +373,7 @@ class Driver:
         try:
             fan_out.prove()
         except LedgerError as error:
-            self._fail(f"{fan_out.name}: {error}", error)
+            self.fail(f"{fan_out.name}: {error}", error)
         self._emit(events.TaskFinished(self.run_id, time.time(), fan_out.name))
 
     def _finish_reducer(self, name: str, fan_out: FanOut, number: int) -> None:
@@ -378,7 +384,7 @@ class Driver:
             self.values[name] = fan_out.finish(number)
         except Exception as error:  # noqa: BLE001 - a user's finish may raise anything
             failure = describe_failure(error)
-            self._fail(f"{name} failed: {failure}", error)
+            self.fail(f"{name} failed: {failure}", error)
         took_s = time.perf_counter() - at
         self.seconds["combine"] += took_s
         attempt = Attempt(1, started_s, took_s, "driver", partial_s=took_s, failure=failure)
@@ -389,7 +395,8 @@ class Driver:
 
     # -- stopping ------------------------------------------------------------------------------
 
-    def _fail(self, reason: str, cause: BaseException | None) -> None:
+    def fail(self, reason: str, cause: BaseException | None) -> None:
+        """Stop, for `reason`: nothing new is begun, what runs is cancelled."""
         if self.stop_reason is None:
             self.stop_reason, self.cause = reason, cause
             self.status = RunStatus.FAILED

@@ -60,7 +60,8 @@ def open_fan_out(
     """
     width = None if stage.width == "*" else int(stage.width)
     if found := _as_dataset(value):
-        dataset = _narrow(found, job.chains, job.reducers)
+        # What is written is whole rows, whatever reducers look at.
+        dataset = found if job.writer else _narrow(found, job.chains, job.reducers)
         if options.only:
             return _given(job, [dataset.pick(options.only)], (), "the one chunk asked for")
         if width is not None:

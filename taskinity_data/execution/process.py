@@ -15,7 +15,7 @@ import time
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import cloudpickle
 
@@ -28,7 +28,7 @@ from taskinity_data.policy import Value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Item", "Job", "Step", "describe_failure", "run_item", "run_items"]
+__all__ = ["Item", "Job", "Step", "Writer", "describe_failure", "run_item", "run_items"]
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 _MACHINERY = (
@@ -39,6 +39,13 @@ _MACHINERY = (
 
 _MAX_PICKLED_ERROR = 1 << 20
 """An exception larger than this stays on the worker; its text travels all the same."""
+
+
+class Writer(Protocol):
+    """Keeps an item's result outside the run; pickles."""
+
+    def write(self, key: str, index: int, data: Any) -> Any:
+        """Write `data`, the result of the item `key` at position `index`; says what was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,8 @@ class Job:
     keeps_result : bool
         Whether the last step's result itself is part of the outcome's value, which is the pair
         (partials, result).
+    writer : Writer, optional
+        Gets the last step's result of each item.
     """
 
     task: str
@@ -84,6 +93,7 @@ class Job:
     kind: str = "pandas"
     reducers: tuple[Any, ...] = ()
     keeps_result: bool = True
+    writer: Writer | None = None
 
     def chain(self, position: int) -> tuple[Step, ...]:
         """The steps of the item at `position`."""
@@ -125,14 +135,13 @@ def run_item(job: Job, item: Item) -> Outcome:
     """
     clock = _Clock(time.time(), time.perf_counter())
     try:
-        value, rows, filtered = _work(job, item, clock)
-        failure = None
+        done, failure = _work(job, item, clock), None
     except KeyboardInterrupt as error:
         if threading.current_thread() is threading.main_thread():
             raise
-        value, rows, filtered, failure = None, None, None, describe_failure(error)
+        done, failure = _Done(), describe_failure(error)
     except BaseException as error:  # noqa: BLE001 - a failure is a value
-        value, rows, filtered, failure = None, None, None, describe_failure(error)
+        done, failure = _Done(), describe_failure(error)
     duration_s = time.perf_counter() - clock.begun
     attempt = Attempt(
         number=item.attempt,
@@ -151,11 +160,12 @@ def run_item(job: Job, item: Item) -> Outcome:
         key=item.key,
         status=Status.COMPLETED if failure is None else Status.FAILED,
         attempts=(attempt,),
-        rows=rows,
-        filtered=filtered,
+        rows=done.rows,
+        filtered=done.filtered,
         nbytes=item.nbytes,
         is_fallback=item.fallback is not None and failure is None,
-        value=value,
+        value=done.value,
+        output=done.output,
     )
 
 
@@ -170,7 +180,14 @@ class _Clock:
     task: str | None = None
 
 
-def _work(job: Job, item: Item, clock: _Clock) -> tuple[Any, int | None, int | None]:
+class _Done(NamedTuple):
+    value: Any = None
+    rows: int | None = None
+    filtered: int | None = None
+    output: Any = None
+
+
+def _work(job: Job, item: Item, clock: _Clock) -> _Done:
     chain = [_effective(step, item) for step in job.chain(item.position)]
     first = chain[0] if chain else None
     kind = first.kind if isinstance(first, Step) else job.kind
@@ -200,9 +217,10 @@ def _work(job: Job, item: Item, clock: _Clock) -> tuple[Any, int | None, int | N
     at = time.perf_counter()
     try:
         partials = tuple(reducer.partial(data) for reducer in job.reducers)
+        output = None if job.writer is None else job.writer.write(item.key, item.position, data)
     finally:
         clock.partial_s = time.perf_counter() - at
-    return (partials, result), rows, filtered
+    return _Done((partials, result), rows, filtered, output)
 
 
 def _effective(step: Step, item: Item) -> Step | Value:

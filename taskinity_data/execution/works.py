@@ -18,19 +18,26 @@ if TYPE_CHECKING:
 
     from taskinity_data.execution.choose import Chooser
     from taskinity_data.execution.pieces import PieceOptions
+    from taskinity_data.execution.process import Writer
 
 __all__ = ["make_works", "only_kernels"]
 
 
 def make_works(
-    steps: Sequence[Stage], inputs: Mapping[str, Any], options: PieceOptions, chooser: Chooser
+    steps: Sequence[Stage],
+    inputs: Mapping[str, Any],
+    options: PieceOptions,
+    chooser: Chooser,
+    writers: Mapping[str, Writer] | None = None,
 ) -> list[Work]:
-    """A work for each of `steps`, in their order."""
+    """A work for each of `steps`, in their order; `writers` get the results of fan-outs by name."""
+    writers = writers or {}
     fan_outs = {stage.name for stage in steps if isinstance(stage, FanOut)}
     works = []
     for stage in steps:
         if isinstance(stage, FanOut):
-            works.append(_fan_out_work(stage, steps, inputs, options, chooser))
+            writer = writers.get(stage.name)
+            works.append(_fan_out_work(stage, steps, inputs, options, chooser, writer))
         elif isinstance(stage, Reduce) and stage.is_reducer:
             number = [one.name for one in reducers_of(stage.over, steps)].index(stage.name)
             over = internal_name(stage.over, steps)
@@ -65,6 +72,7 @@ def _fan_out_work(
     inputs: Mapping[str, Any],
     options: PieceOptions,
     chooser: Chooser,
+    writer: Writer | None,
 ) -> Work:
     reducers = [one.task.function for one in reducers_of(stage.name, steps)]
     takers = consumers(stage.name, steps)
@@ -74,6 +82,10 @@ def _fan_out_work(
     def open_(values: Mapping[str, Any], strategy: Any) -> Any:
         job = chunk_job(stage, values, inputs, reducers, keeps_result)
         job = replace(job, task=name)
+        if writer is not None:
+            # One kind for all chunks: which of them "native" means differs from chunk to chunk.
+            kind = "arrow" if job.kind == "native" else job.kind
+            job = replace(job, writer=writer, kind=kind)
         value = resolve(stage.over, values, inputs)
         fan_out = open_fan_out(stage, job, value, options, strategy)
         chooser.check_files([extent.path for extent in fan_out.extents])

@@ -56,12 +56,21 @@ def summary_html(run: Any) -> str:
 
 def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
     return {
+        "Output": _output(run),
         "Ledger": _ledger(run),
         "Time": _time(run),
         "Chunks": _chunks(run),
         "Slowest": _slowest(run),
         "Failed": _failures(run, has_frames),
     }
+
+
+def _output(run: Any) -> list[str]:
+    if run.output is None:
+        return []
+    path, files, rows, nbytes = run.output
+    size = f"{tell_count(files, 'file')}, {tell_count(rows, 'row')}, {tell_nbytes(nbytes)}"
+    return [f"{size} in {path}"]
 
 
 def describe_value(value: Any) -> str:

@@ -32,7 +32,20 @@ def test_every_option_of_pandas_may_be_given_its_default():
         ({"index_col": 0}, "set_index"),
         ({"index_col": False}, "index_col"),
         ({"converters": {"a": int}}, "converters"),
-        ({"parse_dates": ["a"]}, "to_datetime"),
+        ({"parse_dates": True}, "index"),
+        ({"parse_dates": [["a", "b"]]}, "names or positions"),
+        ({"parse_dates": {"d": ["a", "b"]}}, "names or positions"),
+        ({"parse_dates": ("a",)}, "names or positions"),
+        ({"parse_dates": [True]}, "names or positions"),
+        ({"parse_dates": [0], "usecols": ["a"]}, "give names"),
+        ({"date_format": "%Y"}, "parses nothing"),
+        ({"date_format": "%Y", "parse_dates": False}, "parses nothing"),
+        ({"date_format": 1, "parse_dates": ["a"]}, "dict of column to format"),
+        ({"date_format": {"a": 1}, "parse_dates": ["a"]}, "dict of column to format"),
+        ({"date_format": "mixed", "parse_dates": ["a"]}, "ISO8601"),
+        ({"date_format": {"a": "mixed"}, "parse_dates": ["a"]}, "ISO8601"),
+        ({"dayfirst": True, "parse_dates": ["a"]}, "date_format="),
+        ({"cache_dates": False}, "leave it out"),
         ({"iterator": True}, "iterator"),
         ({"chunksize": 10}, "chunk_size="),
         ({"compression": "gzip"}, "decompress"),
@@ -57,13 +70,21 @@ def test_every_option_of_pandas_may_be_given_its_default():
         ({"quotechar": "''"}, "one ASCII"),
         ({"quotechar": None}, "QUOTE_NONE"),
         ({"quoting": csv.QUOTE_NONNUMERIC}, "quoting"),
-        ({"encoding": "utf-16"}, "utf-8"),
+        ({"encoding": "iso2022_jp"}, "all bytes before it"),
+        ({"encoding": "utf-7"}, "all bytes before it"),
+        ({"encoding": "hz"}, "all bytes before it"),
+        ({"encoding": "cp037"}, "convert the file to utf-8"),
+        ({"encoding": "shift_jis_2004"}, "convert the file to utf-8"),
+        ({"encoding": "gbk", "encoding_errors": "replace"}, "encoding_errors"),
+        ({"encoding": "euc_jp", "encoding_errors": "ignore"}, "encoding_errors"),
         ({"encoding": "utf-9"}, "Did you mean 'utf-8'"),
         ({"encoding_errors": "ignored"}, "Did you mean 'ignore'"),
         ({"engine": "python"}, "engine"),
         ({"engine": "pyarrow"}, "engine"),
-        ({"on_bad_lines": "skip"}, "on_bad_lines"),
-        ({"on_bad_lines": "warn"}, "on_bad_lines"),
+        ({"on_bad_lines": lambda fields: None}, "C engine"),
+        ({"on_bad_lines": "quarantine"}, "on_error='bisect'"),
+        ({"on_bad_lines": "skipp"}, "Did you mean 'skip'"),
+        ({"on_bad_lines": "skip", "usecols": ["a"]}, "columns="),
         ({"float_precision": "legacy"}, "correctly rounded"),
         ({"dtype_backend": "pyarrow"}, "dtype_backend"),
         ({"true_values": ["1"]}, "true_values"),
@@ -86,7 +107,9 @@ def test_spellings_of_an_encoding_are_one_encoding():
     assert {parse_options({"encoding": name}).encoding for name in ("UTF-8", "utf8", "utf_8")} == {
         "utf-8"
     }
-    assert parse_options({"encoding": "ISO-8859-1"}).encoding == "latin-1"
+    assert parse_options({"encoding": "ISO-8859-1"}).encoding == "iso8859-1"
+    assert parse_options({"encoding": "shift-jis"}).encoding == "shift_jis"
+    assert parse_options({"encoding": "UTF_16LE"}).encoding == "utf-16-le"
 
 
 def test_names_alone_mean_that_there_is_no_header():

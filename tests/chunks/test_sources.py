@@ -245,10 +245,9 @@ def test_binary_called_csv_is_refused_but_wide_encodings_are_not(tmp_path):
     [
         ("a.csv.gz", "gunzip"),
         ("a.csv.zst", "unzstd"),
-        ("a.json", "read_json"),
-        ("a.jsonl", "lines=True"),
         ("a.xlsx", "read_excel"),
-        ("a.feather", "read_feather"),
+        ("a.fwf", "read_fwf"),
+        ("a.avro", "read_avro"),
     ],
 )
 def test_other_formats_are_refused_with_the_line_that_converts(tmp_path, name, line):

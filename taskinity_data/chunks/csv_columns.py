@@ -1,0 +1,91 @@
+"""Which columns a dataset of CSV files has, which of them are asked for, and in what order.
+
+It knows labels and heads, not types or rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import PlanError, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.csv_head import Head
+
+__all__ = ["check_same_columns", "select_labels", "sort_layouts"]
+
+
+def select_labels(
+    labels: Sequence[Hashable], columns: Sequence[Hashable] | None, usecols: Sequence[Any] | None
+) -> list[Hashable]:
+    """The labels that are asked for, in the order of delivery."""
+    if columns is not None and usecols is not None:
+        raise PlanError("columns= and usecols= both select columns; keep one of them")
+    if usecols is not None:
+        chosen = {
+            labels[one] if isinstance(one, int) and 0 <= one < len(labels) else one
+            for one in usecols
+        }
+        check_known("usecols", chosen, labels)
+        return [label for label in labels if label in chosen]
+    if columns is None:
+        return list(labels)
+    if isinstance(columns, str):
+        raise PlanError(f"columns={columns!r}: must be a list, such as [{columns!r}]")
+    check_known("columns", columns, labels)
+    if len(set(columns)) != len(columns):
+        raise PlanError(f"columns={list(columns)!r}: names a column twice")
+    return list(columns)
+
+
+def check_known(option: str, chosen: Any, labels: Sequence[Hashable]) -> None:
+    if not chosen:
+        raise PlanError(f"{option}=[]: select at least one column")
+    for label in chosen:
+        if label not in labels:
+            raise PlanError(
+                f"{option}: there is no column {label!r} among {', '.join(map(repr, labels))}."
+                f"{suggest(str(label), map(str, labels))}"
+            )
+
+
+def check_same_columns(
+    files: Sequence[SourceFile],
+    heads: Sequence[Head],
+    needed: Sequence[Hashable],
+    *,
+    is_chosen: bool,
+) -> None:
+    """Raise `PlanError` where a file lacks a column, or has one that nobody asked about."""
+    wanted = set(needed)
+    for file, head in zip(files, heads, strict=True):
+        missing = [label for label in needed if label not in head.labels]
+        extra = [] if is_chosen else [label for label in head.labels if label not in wanted]
+        if missing or extra:
+            parts = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
+            parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
+            raise PlanError(
+                f"{file.path}: its columns are not those of {files[0].path}: it "
+                f"{' and '.join(parts)}; open these files apart, or select with columns= what all "
+                "of them have"
+            )
+
+
+def sort_layouts(
+    files: Sequence[SourceFile], heads: Sequence[Head]
+) -> tuple[tuple[tuple[Hashable, ...], ...], dict[str, int]]:
+    """The distinct orders of columns, and the files that don't have the commonest."""
+    counts: dict[tuple[Hashable, ...], int] = {}
+    for head in heads:
+        counts[head.labels] = counts.get(head.labels, 0) + 1
+    layouts = tuple(sorted(counts, key=lambda labels: -counts[labels]))
+    positions = {labels: position for position, labels in enumerate(layouts)}
+    layout_of = {
+        file.path: positions[head.labels]
+        for file, head in zip(files, heads, strict=True)
+        if positions[head.labels]
+    }
+    return layouts, layout_of

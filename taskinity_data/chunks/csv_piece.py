@@ -1,0 +1,81 @@
+"""The text of one piece of a CSV file: its bytes, read, decoded and found fit for a parser.
+
+It knows nothing of columns or types.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskinity_data.chunks.csv_encodings import to_utf8, unit_nbytes
+from taskinity_data.chunks.csv_quotes import has_lone_return
+from taskinity_data.chunks.csv_text import codec_of
+from taskinity_data.chunks.csv_trouble import text_error
+from taskinity_data.errors import ReadError
+
+if TYPE_CHECKING:
+    from taskinity_data.chunks.chunk import Piece
+    from taskinity_data.chunks.csv_options import CsvOptions
+
+__all__ = ["read_text"]
+
+NO_TEXT = "is NUL, which no text has"
+
+
+def read_text(piece: Piece, options: CsvOptions) -> bytes:
+    """The whole records of `piece` as UTF-8.
+
+    Raises
+    ------
+    ReadError
+        A byte that belongs to no text, NUL, or lines that can't be cut with these options.
+    """
+    data = read_bytes(piece)
+    codec, _ = codec_of(piece.path, options)
+    unit = unit_nbytes(codec)
+    if unit == 1 and b"\0" in data:
+        raise text_error(piece, data.index(0), NO_TEXT)
+    try:
+        text = to_utf8(data, codec, options.encoding_errors)
+    except UnicodeDecodeError as error:
+        raise text_error(piece, error.start, f"is no {options.encoding} text") from error
+    if unit > 1 and b"\0" in text:
+        before = text[: text.index(0)].decode()
+        raise text_error(piece, len(before.encode(codec)), NO_TEXT)
+    check_returns(piece, text, options)
+    return text
+
+
+def check_returns(piece: Piece, data: bytes, options: CsvOptions) -> None:
+    r"""Raise `ReadError` where pandas' parser reads a record by what stood before it.
+
+    After a lone ``\r`` it takes a space for the separator that it is; at the start of a text, or
+    after ``\n``, `skipinitialspace` drops it.
+    """
+    dialect = options.dialect
+    if dialect.sep == " " and dialect.skipinitialspace and has_lone_return(data):
+        raise ReadError(
+            f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: lines end with \\r alone, "
+            "which can't be cut together with sep=' ' and skipinitialspace=True; write the file "
+            "with \\n",
+            path=piece.path,
+            start=piece.start,
+        )
+
+
+def read_bytes(piece: Piece) -> bytes:
+    with open(piece.path, "rb", buffering=0) as file:
+        file.seek(piece.start)
+        parts = []
+        left = piece.stop - piece.start
+        while left:
+            part = file.read(left)
+            if not part:
+                raise ReadError(
+                    f"{piece.path}: the file ends before byte {piece.stop:,}; plan again",
+                    path=piece.path,
+                    start=piece.start,
+                )
+            parts.append(part)
+            left -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,73 @@
+"""Which module opens files of a format, loaded when it is needed.
+
+It knows nothing of what stands in the files; `detect` tells which format they are in.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from taskinity_data.chunks.detect import implied_options
+from taskinity_data.chunks.read_hive import add_hive_columns
+from taskinity_data.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskinity_data.chunks.chunk import Reader, SourceFile
+
+__all__ = ["open_files", "refuse_options"]
+
+
+class _Opener(NamedTuple):
+    """``module.function(files, columns, filters, schema, options)`` gives a reader."""
+
+    module: str
+    function: str
+    takes_options: bool = False
+    knows_hive: bool = False
+
+
+_OPENERS = {
+    "csv": _Opener("read_csv", "open_csv", takes_options=True),
+    "jsonl": _Opener("read_jsonl", "open_jsonl", takes_options=True),
+    "json": _Opener("read_json", "open_json", takes_options=True),
+    "parquet": _Opener("open_parquet", "open_parquet", knows_hive=True),
+    "arrow": _Opener("read_ipc", "open_ipc"),
+    "orc": _Opener("read_orc", "open_orc"),
+}
+
+
+def open_files(
+    format_: str,
+    files: Sequence[SourceFile],
+    columns: Sequence[str] | None,
+    filters: Any,
+    schema: Any,
+    options: Mapping[str, Any],
+) -> Reader:
+    """The reader of `files`, all of `format_`; the rest is as in `open_dataset`.
+
+    Raises
+    ------
+    PlanError
+        An option means nothing for the format, or its reader refuses something.
+    """
+    opener = _OPENERS[format_]
+    if not opener.takes_options:
+        refuse_options(format_, options)
+    open_them = getattr(import_module(f"taskinity_data.chunks.{opener.module}"), opener.function)
+    options = implied_options(files, options)
+    if files[0].hive and not opener.knows_hive:
+        whole = open_them(files, None, None, schema, options)
+        return add_hive_columns(whole, files, columns, filters)
+    reader: Reader = open_them(files, columns, filters, schema, options)
+    return reader
+
+
+def refuse_options(what: str, options: Mapping[str, Any]) -> None:
+    """Raise `PlanError` where any option has a value."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise PlanError(f"{given[0]}={options[given[0]]!r} means nothing for {what}; leave it out")

@@ -1,0 +1,277 @@
+"""JSON records as chunks, however they lie in their files.
+
+It puts cuts, schema and parsers together; each has a module of its own, and so have the formats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from taskinity_data.chunks.chunk import Piece, ReadResult
+from taskinity_data.chunks.filters import parse_filters
+from taskinity_data.chunks.json_array import BadArray
+from taskinity_data.chunks.json_cuts import cut_records, split_records
+from taskinity_data.chunks.json_exact import Trouble, parse_exact
+from taskinity_data.chunks.json_fast import parse_fast
+from taskinity_data.chunks.json_frames import deliver_records
+from taskinity_data.chunks.json_sample import freeze, infer_columns, read_range
+from taskinity_data.chunks.json_types import given_types, has_struct
+from taskinity_data.chunks.open_parquet import check_columns
+from taskinity_data.errors import PlanError, ReadError, SchemaError, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.filters import Filters
+    from taskinity_data.chunks.json_cuts import Layout
+    from taskinity_data.chunks.json_sample import JsonSchema
+
+__all__ = ["JsonReader", "open_records"]
+
+SLICE_NBYTES = 8 << 20
+"""Text that is parsed at a time: one odd record sends no more than this to the slow parser."""
+
+
+@dataclass(frozen=True)
+class JsonReader:
+    """Reads pieces of files of JSON records; see `Reader`.
+
+    Attributes
+    ----------
+    layout : Layout
+    known : JsonSchema
+        Of all columns that were seen or named.
+    columns : tuple of str
+        What is delivered, in order.
+    is_open : bool
+        Some keys are not wanted, so that keys outside of `known` are passed over.
+    filters : Filters or None
+    """
+
+    layout: Layout
+    known: JsonSchema
+    columns: tuple[str, ...]
+    is_open: bool
+    filters: Filters | None = None
+
+    @property
+    def format(self) -> str:
+        """``"jsonl"`` or ``"json"``."""
+        return self.layout.format
+
+    @property
+    def unit(self) -> str:
+        """``"bytes"``."""
+        return "bytes"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema that every chunk keeps, after the selection of columns."""
+        return select_fields(self.known.types, self.columns)
+
+    def identity(self) -> str:
+        """A stable text of all that decides what a range reads as."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> str:
+        known = self.known
+        filters = None if self.filters is None else self.filters.text
+        types = [(one.name, str(one.type)) for one in known.types]
+        return (
+            f"{self.format} 1 {types!r} {sorted(known.strict)!r} {sorted(known.with_nulls)!r} "
+            f"{known.dtypes!r} {self.columns!r} {self.is_open} {filters}"
+        )
+
+    def select(self, columns: Sequence[str]) -> JsonReader:
+        """The reader of `columns` alone, some of `schema`'s names, in that order.
+
+        Where none is wanted the first is kept, since rows without columns can't be counted.
+        """
+        names = tuple(columns) or self.columns[:1]
+        is_open = self.is_open or not set(self.known.types.names) <= set(names)
+        return replace(self, columns=names, is_open=is_open)
+
+    def extent(self, file: SourceFile) -> Piece:
+        """All data of `file` as one piece, without a byte order mark or an opening bracket."""
+        start = self.layout.find_start(file.path)
+        return Piece(file, start, file.nbytes, file.nbytes - start)
+
+    def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
+        """The pieces of `file`, in order, as small as records and `grain_nbytes` allow.
+
+        Notes
+        -----
+        One pass over the file, streamed; rows are known from it.
+        """
+        yield from self.recut(self.extent(file), grain_nbytes)
+
+    def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
+        """`piece` in pieces as small as records and `grain_nbytes` allow."""
+        ends = self.layout.find_ends(piece.path, piece.start, piece.stop)
+        for start, stop, rows in cut_records(ends, piece.start, piece.stop, grain_nbytes):
+            yield Piece(piece.file, start, stop, stop - start, rows)
+
+    def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
+        """`piece` cut near its middle, or None where it is one record."""
+        ends = self.layout.find_ends(piece.path, piece.start, piece.stop)
+        halves = split_records(ends, piece.start, piece.stop)
+        if halves is None:
+            return None
+        at, before, behind = halves
+        return (
+            Piece(piece.file, piece.start, at, at - piece.start, before),
+            Piece(piece.file, at, piece.stop, piece.stop - at, behind),
+        )
+
+    def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
+        """The rows of `pieces`, one after another, as one frame or table with a fresh index.
+
+        Raises
+        ------
+        SchemaError
+            A key or a value does not fit the frozen schema.
+        ReadError
+            A piece does not parse.
+
+        Notes
+        -----
+        Only the pieces' own bytes are read. Arrow parses where it provably gives what Python's
+        json module would; everything else, and every refusal, is Python's word.
+        """
+        filtered_on = () if self.filters is None else self.filters.columns
+        fields = select_fields(
+            self.known.types, tuple(dict.fromkeys((*self.columns, *filtered_on)))
+        )
+        tables = [table for piece in pieces for table in self._read_piece(piece, fields)]
+        table = pa.concat_tables([fields.empty_table(), *tables])
+        before = table.num_rows
+        if self.filters is not None:
+            table = self.filters.apply(table)
+        rows = table.num_rows
+        table = table.select(list(self.columns))
+        first = pieces[0]
+        data = deliver_records(table, self.known, as_, first.path, first.start)
+        return ReadResult(data, rows, before - rows)
+
+    def _read_piece(self, piece: Piece, fields: pa.Schema) -> Iterator[pa.Table]:
+        text = read_range(piece.path, piece.start, piece.stop)
+        try:
+            text = self.layout.to_lines(piece, text)
+        except BadArray as error:
+            at = piece.start + error.offset
+            raise ReadError(
+                f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: {error.why} "
+                f"(byte {at:,}); mend the file",
+                path=piece.path,
+                start=piece.start,
+            ) from error
+        place = rows = 0
+        while place < len(text):
+            stop = text.find(b"\n", place + SLICE_NBYTES) + 1 or len(text)
+            try:
+                table = self._parse(text[place:stop], fields)
+            except Trouble as error:
+                line = text.count(b"\n", 0, place + error.offset) + 1
+                raise self._explain(piece, error, place, line, rows) from error
+            yield table
+            place = stop
+            rows += table.num_rows
+
+    def _parse(self, text: bytes, fields: pa.Schema) -> pa.Table:
+        # Arrow passes over unknown keys of wanted objects too, where it passes over any.
+        is_lax = self.is_open and not any(has_struct(one.type) for one in fields)
+        table = parse_fast(text, fields if is_lax else self.known.types, is_open=is_lax)
+        if table is not None:
+            table = table.select(fields.names)
+            if not any(table[name].null_count for name in self.known.strict & set(fields.names)):
+                return table
+        return parse_exact(text, fields, self.known.strict, is_open=self.is_open)
+
+    def _explain(
+        self, piece: Piece, trouble: Trouble, place: int, line: int, rows: int
+    ) -> ReadError:
+        where = (
+            f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: {self.layout.record} {line} "
+            f"of these (byte {piece.start + place + trouble.offset:,}): "
+        )
+        facts = {"path": piece.path, "start": piece.start, "row": rows + trouble.row}
+        if trouble.column is None:
+            return ReadError(f"{where}{trouble.why}", **facts)
+        return SchemaError(where + trouble.why, **facts, column=trouble.column, value=trouble.value)
+
+
+def select_fields(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    return pa.schema([schema.field(name) for name in names])
+
+
+def open_records(
+    layout: Layout,
+    files: Sequence[SourceFile],
+    columns: Sequence[str] | None,
+    filters: Any,
+    schema: Any,
+    options: Mapping[str, Any],
+) -> JsonReader:
+    """The reader of a dataset of files whose records lie as `layout` says.
+
+    Parameters
+    ----------
+    layout : Layout
+    files : sequence of SourceFile
+        At least one; their rows follow one another.
+    columns : sequence of str, or None for all
+    filters : see `parse_filters`
+        Rows that don't pass are counted as filtered.
+    schema : None, "scan", pyarrow.Schema, or mapping of column to dtype
+        What it does not name is inferred; what it names need not have been seen.
+    options : mapping
+        ``encoding`` alone, which must be UTF-8.
+
+    Raises
+    ------
+    PlanError
+        An option, column, filter, type or file that can't be honoured, each with its name.
+    """
+    check_options(options)
+    given = given_types(schema)
+    for file in files:
+        layout.find_start(file.path)
+    seen = infer_columns(files, layout, scan=isinstance(schema, str))
+    if not seen.types and not given:
+        why = seen.trouble or "there is no record with a key"
+        raise PlanError(f"{files[0].path}: {why}; a dataset needs at least one column")
+    if columns is not None and not list(columns):
+        raise PlanError("columns=[]: select at least one column")
+    is_chosen = columns is not None and not isinstance(columns, str)
+    known = freeze(seen, given, columns if is_chosen and filters is None else None)
+    names = check_columns(columns, known.types, known.types.names)
+    return JsonReader(
+        layout=layout,
+        known=known,
+        columns=tuple(names),
+        is_open=not seen.types.keys() <= set(names),
+        filters=parse_filters(filters, known.types),
+    )
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise `PlanError` for what JSON has no use for."""
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name != "encoding":
+            raise PlanError(
+                f"{name}={value!r} means nothing for JSON; leave it out."
+                f"{suggest(name, ['encoding', 'columns', 'filters', 'schema', 'chunk_size'])}"
+            )
+        if str(value).lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
+            raise PlanError(
+                f"encoding={value!r}: JSON is UTF-8; convert the file: "
+                f"iconv -f {value} -t UTF-8 FILE > NEW"
+            )

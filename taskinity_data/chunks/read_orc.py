@@ -1,0 +1,146 @@
+"""ORC files as pieces: stripes, or ranges of rows within them.
+
+It knows nothing of how many pieces make a chunk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.orc as po
+
+from taskinity_data.chunks.caches import Cache
+from taskinity_data.chunks.orc_tail import read_tail
+from taskinity_data.chunks.tables_layout import Layout, check_names
+from taskinity_data.chunks.tables_open import open_tables
+from taskinity_data.chunks.tables_reader import read_all, unreadable
+from taskinity_data.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.tables_reader import TableReader
+
+__all__ = ["OrcAccess", "open_orc"]
+
+STRIPES = 4
+"""Decoded stripes that are kept while ranges within them are read in order."""
+
+LAYOUTS = 1000
+"""Files whose tails are kept."""
+
+_stripes: Cache[Any] = Cache(STRIPES)
+_layouts: Cache[Layout] = Cache(LAYOUTS)
+
+
+def open_orc(
+    files: Sequence[SourceFile],
+    columns: Sequence[str] | None,
+    filters: Any,
+    schema: Any,
+    options: Mapping[str, Any] | None = None,  # noqa: ARG001 - ORC has none
+) -> TableReader:
+    """The reader of `files`, whose chunks together equal `pandas.read_orc`.
+
+    Parameters
+    ----------
+    files : sequence of SourceFile
+    columns, filters, schema
+        As in `open_tables`.
+
+    Raises
+    ------
+    PlanError
+        A file's tail can't be read; besides as in `open_tables`.
+
+    Notes
+    -----
+    Reads the tails of the files alone, but where there are `filters`, or statistics are missing:
+    then integer and bool columns are read up to the first null.
+    """
+    return open_tables(OrcAccess(), files, columns, filters, schema)
+
+
+@dataclass(frozen=True)
+class OrcAccess:
+    """How `TableReader` looks into ORC files."""
+
+    @property
+    def format(self) -> str:
+        """``"orc"``."""
+        return "orc"
+
+    def open_layout(self, file: SourceFile) -> Layout:
+        """What `file` holds."""
+        key = file.path, file.fingerprint
+        found = _layouts.get(key)
+        if found is None:
+            found = _open(file)
+            _layouts.put(key, found)
+        return found
+
+    def read_rows(self, layout: Layout, start: int, stop: int, names: Sequence[str]) -> pa.Table:
+        """Rows `start` to `stop` of columns `names`.
+
+        Notes
+        -----
+        A stripe is decoded whole, unless the same process has just read up to `start`.
+        """
+        try:
+            return pa.Table.from_batches(list(_read_parts(layout, start, stop, names)))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise unreadable(layout, start, error) from error
+
+    def read_dictionaries(self, layout: Layout, name: str) -> pa.Table:
+        """All rows of column `name`: ORC has no categories, only a schema may ask for them."""
+        return read_all(self, layout, name)
+
+
+def _open(file: SourceFile) -> Layout:
+    path = file.path
+    try:
+        opened = po.ORCFile(path)
+        schema = opened.schema
+        tail = read_tail(opened.reader.serialized_file_tail())
+        null_counts = dict(zip(schema.names, tail.null_counts, strict=True))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise PlanError(
+            f"{path}: the ORC file's tail can't be read: {error}; the file is truncated or "
+            "damaged: write or copy it again"
+        ) from error
+    check_names(schema, path)
+    rows = np.array(tail.rows, np.int64)
+    total = max(1, int(rows.sum()))
+    sizes = [[nbytes * count // total for nbytes in tail.nbytes] for count in tail.rows]
+    return Layout(
+        file=file,
+        schema=schema,
+        starts=np.cumsum([0, *tail.rows], dtype=np.int64),
+        sizes=np.array(sizes, np.int64).reshape(len(rows), len(schema)),
+        null_counts={name: count for name, count in null_counts.items() if count is not None},
+    )
+
+
+def _read_parts(layout: Layout, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
+    """Rows `start` to `stop` of columns `names`, a part for each stripe that they lie in."""
+    file = layout.file
+    opened = po.ORCFile(file.path)
+    # Arrow takes a dot in a name for a way into a struct; such files are read whole, then cut.
+    is_plain = not any("." in name for name in layout.schema.names)
+    columns = list(names) if is_plain else None
+    for group in layout.groups(start, stop):
+        first, last = int(layout.starts[group]), int(layout.starts[group + 1])
+        key = file.path, file.fingerprint, group, tuple(names)
+        batch = _stripes.take(key)
+        if batch is None:
+            batch = opened.read_stripe(group, columns=columns).select(list(names))
+        low, high = max(first, start), min(last, stop)
+        part = batch.slice(low - first, high - low)
+        part.validate(full=True)
+        yield part
+        if high < last:
+            _stripes.put(key, batch)

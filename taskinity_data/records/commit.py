@@ -1,0 +1,235 @@
+"""From staged parts to a directory that stands whole: gather, describe, sync, rename.
+
+It knows nothing of who calls it and when. Until the last rename nothing outside the run's own
+directory has changed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from taskinity_data.errors import LedgerError, PlanError, ReadError
+from taskinity_data.records.disk import (
+    exchange,
+    make_directories,
+    rename,
+    sync,
+    sync_directory,
+    sync_tree,
+)
+from taskinity_data.records.manifest import BATCH, MANIFEST, StoredPart, list_batches
+from taskinity_data.records.partitions import check_texts, empty_directory
+from taskinity_data.records.parts import write_file
+from taskinity_data.records.schemas import CommonSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskinity_data.records.formats import Format
+    from taskinity_data.records.manifest import Manifest
+    from taskinity_data.records.parts import Part, StagedFile
+    from taskinity_data.records.places import Place
+
+__all__ = [
+    "agree",
+    "check_order",
+    "describe",
+    "gather",
+    "publish_added",
+    "publish_new",
+    "publish_over",
+    "write_empty",
+]
+
+
+def check_order(parts: Sequence[Part]) -> None:
+    """Raise `LedgerError` where a chunk comes twice, or before one that stands before it."""
+    seen: dict[tuple[int, str], Part] = {}
+    last = -1
+    for part in parts:
+        if (part.index, part.key) in seen:
+            raise LedgerError(f"{part.who} is to be committed twice; keep one part of each chunk")
+        if part.index < last:
+            raise LedgerError(f"{part.who} comes behind chunk {last:,}; give parts in chunk order")
+        seen[part.index, part.key] = part
+        last = part.index
+
+
+def agree(parts: Sequence[Part], partition_by: Sequence[str]) -> pa.Schema | None:
+    """The schema that all `parts` have, None where none has any.
+
+    Raises
+    ------
+    SchemaError
+        Two chunks differ; a text would be read as another number from its directory's name.
+    """
+    common = CommonSchema()
+    for part in parts:
+        if part.schema is not None:
+            common.add(part.schema, part.who, has_rows=part.rows > 0)
+    schema = common.schema
+    if partition_by and schema is not None:
+        check_texts(schema, {file.directory for part in parts for file in part.files})
+    return schema
+
+
+def gather(
+    place: Place,
+    parts: Sequence[Part],
+    schema: pa.Schema | None,
+    format_: Format,
+    partition_by: Sequence[str],
+) -> tuple[StoredPart, ...]:
+    """Bring the files of `parts` to the place's `final` directory, under their last names.
+
+    Parameters
+    ----------
+    place : Place
+    parts : sequence of Part
+        In chunk order.
+    schema : pyarrow.Schema or None
+        What they agree on; files in which a column has no type are written anew with it.
+    format_ : Format
+    partition_by : sequence of str
+
+    Raises
+    ------
+    ReadError
+        A file is missing or has another size than when it was written.
+    LedgerError
+        Two files would have the same name, as on a file system that ignores case.
+    """
+    stored = []
+    for part, file, name in _name_files(parts, format_.name):
+        source = os.path.join(place.parts, file.name)
+        directory = make_directories(place.final, file.directory)
+        path = os.path.join(directory, name)
+        _check_file(part, file, source)
+        if os.path.lexists(path):
+            raise LedgerError(
+                f"{part.who}: a second file would be named {file.directory}/{name}; this file "
+                "system takes two names for one, so partition by another column"
+            )
+        nbytes, checksum = file.nbytes, file.checksum
+        if format_.is_typed and schema is not None and _lacks_types(part, schema, partition_by):
+            table = _retype(format_.read(source), schema.remove_metadata(), schema.metadata)
+            nbytes, checksum = write_file(table, format_, path)
+        else:
+            rename(source, path)
+        relative = os.path.join(file.directory, name)
+        stored.append(StoredPart(relative, part.index, part.key, file.rows, nbytes, checksum))
+    return tuple(stored)
+
+
+def write_empty(
+    place: Place, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
+) -> StoredPart:
+    """A file without rows, from which readers know the columns."""
+    directory = empty_directory(schema, partition_by)
+    name = f"part-00000-empty.{format_.name}"
+    path = os.path.join(make_directories(place.final, directory), name)
+    table = schema.empty_table().drop_columns(list(partition_by))
+    nbytes, checksum = write_file(table, format_, path)
+    return StoredPart(os.path.join(directory, name), 0, "empty", 0, nbytes, checksum)
+
+
+def describe(place: Place, manifest: Manifest) -> None:
+    """Write `manifest` into the place's `final` directory, and sync all that is in it."""
+    with open(os.path.join(place.final, MANIFEST), "x", encoding="utf-8") as file:
+        file.write(manifest.to_json())
+        file.flush()
+        sync(file.fileno())
+    sync_tree(place.final)
+
+
+def publish_new(place: Place) -> None:
+    """Make `final` the target, which is not there, or an empty directory: one rename.
+
+    Raises
+    ------
+    PlanError
+        Something has come there since the run began.
+    """
+    try:
+        rename(place.final, place.target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        raise PlanError(
+            f"output={place.target!r}: something has come there since the run began, and was left "
+            "as it is; nothing was written. Name another directory"
+        ) from error
+    sync_directory(os.path.dirname(place.target))
+
+
+def publish_added(place: Place) -> str:
+    """Make `final` a directory in the target: one rename. Its name."""
+    taken = [name.removeprefix(BATCH).partition("-")[0] for name in list_batches(place.target)]
+    number = max(map(int, taken), default=0) + 1
+    name = f"{BATCH}{number:05}-{place.run.removeprefix('run-')}"
+    rename(place.final, os.path.join(place.target, name))
+    sync_directory(place.target)
+    return name
+
+
+def publish_over(place: Place) -> None:
+    """Make `final` the target in the place of what is there now.
+
+    Notes
+    -----
+    Where the system can exchange two directories it is one step. Elsewhere the target is put aside
+    first; for that instant there is none, and if the process dies in it, the next run on the target
+    (or `Place.leave`) brings the old one back.
+    """
+    if not exchange(place.final, place.target):
+        rename(place.target, place.old)
+        rename(place.final, place.target)
+    sync_directory(os.path.dirname(place.target))
+
+
+def _name_files(parts: Sequence[Part], suffix: str) -> Iterator[tuple[Part, StagedFile, str]]:
+    """Names that sort as the rows do: as many digits as the largest number has."""
+    width = max(5, len(str(parts[-1].index))) if parts else 5
+    for index, same in groupby(parts, key=lambda part: part.index):
+        pieces = list(same)
+        for place, part in enumerate(pieces):
+            # The halves of a chunk that was cut in two have one index.
+            half = f"{place:0{len(str(len(pieces)))}}-" if len(pieces) > 1 else ""
+            stem = f"part-{index:0{width}}-{half}{part.key}"
+            most = max((file.number or 0 for file in part.files), default=0)
+            digits = max(5, len(str(most)))
+            for file in part.files:
+                number = "" if file.number is None else f"-{file.number:0{digits}}"
+                yield part, file, f"{stem}{number}.{suffix}"
+
+
+def _check_file(part: Part, file: StagedFile, path: str) -> None:
+    nbytes = os.path.getsize(path) if os.path.isfile(path) else None
+    if nbytes != file.nbytes:
+        found = "is missing" if nbytes is None else f"has {nbytes:,} bytes"
+        raise ReadError(
+            f"{path}: the file that {part.who} wrote {found}, instead of {file.nbytes:,} bytes; "
+            "do all workers see the same file system? Run it again",
+            path=path,
+        )
+
+
+def _lacks_types(part: Part, schema: pa.Schema, partition_by: Sequence[str]) -> bool:
+    told = {one.name: one.type for one in part.schema or ()}
+    return any(one.type != told[one.name] for one in schema if one.name not in partition_by)
+
+
+def _retype(table: pa.Table, schema: pa.Schema, metadata: dict[bytes, bytes] | None) -> pa.Table:
+    fields = [schema.field(name) for name in table.column_names]
+    columns = [
+        pa.nulls(table.num_rows, one.type)
+        if column.null_count == table.num_rows
+        else column.cast(one.type)
+        for one, column in zip(fields, table.columns, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=metadata))

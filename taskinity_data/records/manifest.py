@@ -1,0 +1,167 @@
+"""What a directory of parts says of itself: ``_manifest.json``.
+
+It knows nothing of how the parts came there. What was appended has a manifest of its own, in its
+own directory, so that no file that readers rely on is ever written twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+
+from taskinity_data.errors import ReadError
+from taskinity_data.records.schemas import CommonSchema
+
+__all__ = ["BATCH", "MANIFEST", "Manifest", "StoredPart", "list_batches", "read_manifest"]
+
+MANIFEST = "_manifest.json"
+
+BATCH = "part-batch-"
+"""What directories of appended parts begin with: sorted behind ``part-0``, their rows come last."""
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """One file of a dataset.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the dataset's directory.
+    index, key : int, str
+        Of the chunk whose rows it holds.
+    rows, nbytes : int
+    checksum : str
+        BLAKE2b of all its bytes, 32 bytes in hexadecimal.
+    """
+
+    path: str
+    index: int
+    key: str
+    rows: int
+    nbytes: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What stands in a directory of parts.
+
+    Attributes
+    ----------
+    format : str
+    schema : pyarrow.Schema or None
+        Of the rows with the columns that directories are named by; None where no chunk had any.
+    partition_by : tuple of str
+    parts : tuple of StoredPart
+        In chunk order.
+    meta : dict
+        The caller's own, of plain JSON.
+    """
+
+    format: str
+    schema: pa.Schema | None
+    partition_by: tuple[str, ...]
+    parts: tuple[StoredPart, ...]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Of all parts."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all parts."""
+        return sum(part.nbytes for part in self.parts)
+
+    def to_json(self) -> str:
+        """The text of the file, the same for equal manifests."""
+        schema = self.schema
+        told = {
+            "version": _VERSION,
+            "format": self.format,
+            "partition_by": list(self.partition_by),
+            "rows": self.rows,
+            "columns": None if schema is None else {one.name: str(one.type) for one in schema},
+            "arrow_schema": None if schema is None else _encode(schema),
+            "parts": [asdict(part) for part in self.parts],
+            "meta": self.meta,
+        }
+        return json.dumps(told, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Manifest:
+        """The manifest that `to_json` gave `text` for; other texts raise ValueError or KeyError."""
+        told = json.loads(text)
+        if told["version"] != _VERSION:
+            raise ValueError(f"it has version {told['version']!r}, this version reads {_VERSION}")
+        schema = told["arrow_schema"]
+        return cls(
+            told["format"],
+            None if schema is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(schema))),
+            tuple(told["partition_by"]),
+            tuple(StoredPart(**part) for part in told["parts"]),
+            told["meta"],
+        )
+
+
+def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
+    """The manifest of `directory`, with the parts of all that was appended.
+
+    Parameters
+    ----------
+    directory : path
+
+    Returns
+    -------
+    Manifest
+        `meta` is that of the first commit.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
+    ReadError
+        One can't be understood.
+    """
+    whole = _read_one(os.path.join(directory, MANIFEST))
+    common = CommonSchema()
+    if whole.schema is not None:
+        common.add(whole.schema, MANIFEST)
+    parts = list(whole.parts)
+    for batch in list_batches(directory):
+        added = _read_one(os.path.join(directory, batch, MANIFEST))
+        if added.schema is not None:
+            common.add(added.schema, batch)
+        parts += [replace(part, path=f"{batch}/{part.path}") for part in added.parts]
+    return replace(whole, schema=common.schema, parts=tuple(parts))
+
+
+def list_batches(directory: str | os.PathLike[str]) -> list[str]:
+    """The directories of what was appended, first one first."""
+    return sorted(name for name in os.listdir(directory) if name.startswith(BATCH))
+
+
+def _read_one(path: str) -> Manifest:
+    with open(path, "rb") as file:
+        text = file.read()
+    try:
+        return Manifest.from_json(text)
+    except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise ReadError(
+            f"{path}: is no manifest of a written dataset ({error}); write the dataset anew into "
+            "another directory",
+            path=path,
+        ) from error
+
+
+def _encode(schema: pa.Schema) -> str:
+    return base64.b64encode(schema.serialize().to_pybytes()).decode()

@@ -1,0 +1,238 @@
+"""Chunks' tables as files in the run's staging directory, each under a name of its own.
+
+It knows nothing of the target. A file that no part names is dropped at commit, so that retries,
+lost workers and stragglers leave no trace: the part that the caller keeps is the one that counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import PlanError, SchemaError
+from taskinity_data.records.disk import sync
+from taskinity_data.records.partitions import check_columns, split_rows
+from taskinity_data.records.schemas import CommonSchema
+from taskinity_data.records.tables import to_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from taskinity_data.records.formats import Format
+
+__all__ = ["Part", "StagedFile", "Writer", "digest_file", "write_file"]
+
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """One file of a part, where it stands until the commit.
+
+    Attributes
+    ----------
+    name : str
+        In the staging directory.
+    directory : str
+        Where its rows belong below the target: ``""``, or ``year=2013/month=1``.
+    number : int or None
+        Which file of its chunk and directory it is, None where `max_rows_per_file` is.
+    rows, nbytes : int
+    checksum : str
+        BLAKE2b of all its bytes, 32 bytes in hexadecimal.
+    """
+
+    name: str
+    directory: str
+    number: int | None
+    rows: int
+    nbytes: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one chunk wrote.
+
+    Attributes
+    ----------
+    index, key : int, str
+        Of the chunk.
+    schema : pyarrow.Schema or None
+        None where the chunk gave nothing.
+    files : tuple of StagedFile
+        None for a chunk without rows.
+    """
+
+    index: int
+    key: str
+    schema: pa.Schema | None
+    files: tuple[StagedFile, ...]
+
+    @property
+    def who(self) -> str:
+        """The chunk, for messages."""
+        return name_chunk(self.index, self.key)
+
+    @property
+    def rows(self) -> int:
+        """Of all files."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all files."""
+        return sum(file.nbytes for file in self.files)
+
+
+def name_chunk(index: int, key: str) -> str:
+    """``chunk 12 (key)``."""
+    return f"chunk {index:,} ({key})"
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes chunks' tables on whatever worker sees the staging directory.
+
+    Attributes
+    ----------
+    staging : str
+        The directory, of this run alone.
+    format : Format
+    partition_by : tuple of str
+    max_rows_per_file : int or None
+    expected : pyarrow.Schema or None
+        That of the dataset which parts are added to.
+
+    Notes
+    -----
+    Frozen, picklable, safe in any number of threads and processes.
+    """
+
+    staging: str
+    format: Format
+    partition_by: tuple[str, ...] = ()
+    max_rows_per_file: int | None = None
+    expected: pa.Schema | None = None
+
+    def write(self, key: str, index: int, data: Any) -> Part:
+        """Write what a chunk function returned, and what became of it.
+
+        Parameters
+        ----------
+        key : str
+            The chunk's: letters, digits, ``.``, ``_`` and ``-``, at most 100.
+        index : int
+            The chunk's place in the plan, from 0.
+        data : pandas.DataFrame, pandas.Series, pyarrow.Table, pyarrow.RecordBatch, \
+polars.DataFrame or None
+            None, or a table without rows, writes no file.
+
+        Returns
+        -------
+        Part
+            Its files are on disk, synced.
+
+        Raises
+        ------
+        PlanError
+            `data` is no table.
+        SchemaError
+            A column that the format or a directory's name has no form for, or that does not fit
+            the dataset which parts are added to.
+        OSError
+            The disk is full, or the staging directory can't be reached.
+        """
+        who = name_chunk(index, key)
+        if not _KEY.fullmatch(key) or index < 0:
+            raise PlanError(f"{who}: the key or index can't be part of a file's name")
+        table = to_table(data, who)
+        if table is None:
+            return Part(index, key, None, ())
+        check_columns(self.partition_by, table.column_names, who)
+        if self.expected is not None:
+            check_added(self.expected, table.schema, who, self.format, has_rows=table.num_rows > 0)
+        if not table.num_rows:
+            return Part(index, key, table.schema, ())
+        # Nobody else ever writes under this name: not a retry, not a straggler.
+        stem = f"part-{index:05}-{key}-{os.urandom(6).hex()}"
+        files = []
+        for place, (directory, number, rows) in enumerate(self._split(table, who)):
+            name = f"{stem}-{place}.{self.format.name}"
+            try:
+                nbytes, checksum = write_file(rows, self.format, os.path.join(self.staging, name))
+            except SchemaError as error:
+                error.message = f"{who}: {error.message}"
+                raise
+            files.append(StagedFile(name, directory, number, rows.num_rows, nbytes, checksum))
+        return Part(index, key, table.schema, tuple(files))
+
+    def _split(self, table: pa.Table, who: str) -> Iterator[tuple[str, int | None, pa.Table]]:
+        most = self.max_rows_per_file
+        for directory, rows in split_rows(table, self.partition_by, who):
+            if most is None:
+                yield directory, None, rows
+                continue
+            for number, start in enumerate(range(0, rows.num_rows, most)):
+                yield directory, number, rows.slice(start, most)
+
+
+def check_added(
+    expected: pa.Schema, schema: pa.Schema, who: str, format_: Format, *, has_rows: bool
+) -> None:
+    """Raise `SchemaError` where rows of `schema` don't fit a dataset of the schema `expected`."""
+    common = CommonSchema()
+    common.add(expected, "the dataset that is added to")
+    common.add(schema, who, has_rows=has_rows)
+    found = common.schema
+    if found is None or not format_.is_typed or found.equals(expected):
+        return
+    name, old, new = next(
+        (one.name, one.type, other.type)
+        for one, other in zip(expected, found, strict=True)
+        if one.type != other.type
+    )
+    raise SchemaError(
+        f"column {name!r} is all null ({old}) in the dataset that is added to and {new} in {who}; "
+        "its files can't take a type any more: write into a new directory",
+        column=name,
+    )
+
+
+def write_file(table: pa.Table, format_: Format, path: str) -> tuple[int, str]:
+    """Write `table` to the new file `path`, synced; its bytes and checksum.
+
+    Raises
+    ------
+    OSError
+        Of the kind that the system gave, saying what can be done.
+    """
+    try:
+        with open(path, "xb") as file:
+            format_.write(table, file)
+            file.flush()
+            sync(file.fileno())
+        return digest_file(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            error.errno,
+            "the run's staging directory is not there: this worker does not see the file system "
+            "of the output, or the run has ended",
+            path,
+        ) from error
+    except OSError as error:
+        raise OSError(
+            error.errno, f"the part can't be written: {error.strerror or error}", path
+        ) from error
+
+
+def digest_file(path: str) -> tuple[int, str]:
+    """Bytes and checksum of the file `path`, read anew."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32))
+        return file.tell(), digest.hexdigest()

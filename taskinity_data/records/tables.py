@@ -1,0 +1,152 @@
+"""What a chunk function returned, as an Arrow table with plain types.
+
+It knows nothing of files.
+
+Notes
+-----
+Plain types are those that do not depend on which rows stand in a chunk: codes of categories are
+int32 however many categories a chunk has, texts and bytes are the large kinds. A row label without
+a name and of whole numbers is what is left of the chunk's own `RangeIndex` by filtering and
+sorting; it counts from 0 in every chunk, so that it would be noise in a dataset, and is dropped.
+Any other index becomes columns, as `pandas.DataFrame.to_parquet` has it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from taskinity_data.errors import PlanError, SchemaError
+
+__all__ = ["plain_type", "to_table"]
+
+
+def to_table(data: Any, who: str) -> pa.Table | None:
+    """`data` as a table of plain types, None where it has neither rows nor columns.
+
+    Parameters
+    ----------
+    data : pandas.DataFrame or Series, pyarrow.Table or RecordBatch, polars.DataFrame, or None
+        A Series needs a name, which becomes the column's.
+    who : str
+        The chunk, for messages.
+
+    Returns
+    -------
+    pyarrow.Table or None
+        Of the pandas metadata only what is true of any chunk is left.
+
+    Raises
+    ------
+    PlanError
+        Another kind of value, two columns of one name, a Series without a name.
+    SchemaError
+        A column that Arrow has no type for: of mixed values, or of objects.
+    """
+    table = _convert(data, who)
+    if table is None or not (len(data) or table.num_columns):
+        return None
+    if not table.num_columns:
+        raise PlanError(
+            f"{who}: there are {len(data):,} rows without any column, which no file can hold; "
+            "return a frame with columns, or None"
+        )
+    names = table.column_names
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise PlanError(f"{who}: there are several columns {twice!r}; rename them in the function")
+    told = _told_by_pandas(table.schema)
+    for place, column in enumerate(table.columns):
+        if _has_no_category(column):
+            table = table.set_column(place, names[place], pa.nulls(table.num_rows))
+    fields = [pa.field(one.name, plain_type(one.type)) for one in table.schema]
+    return table.cast(pa.schema(fields)).replace_schema_metadata(told)
+
+
+def plain_type(type_: pa.DataType) -> pa.DataType:
+    """The type that stands for `type_` whatever the chunk's rows are.
+
+    >>> import pyarrow as pa
+    >>> plain_type(pa.dictionary(pa.int8(), pa.string()))
+    DictionaryType(dictionary<values=large_string, indices=int32, ordered=0>)
+    """
+    if pa.types.is_dictionary(type_):
+        return pa.dictionary(pa.int32(), plain_type(type_.value_type), type_.ordered)
+    if pa.types.is_string(type_) or pa.types.is_string_view(type_):
+        return pa.large_string()
+    if pa.types.is_binary(type_) or pa.types.is_binary_view(type_):
+        return pa.large_binary()
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return pa.large_list(plain_type(type_.value_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([one.with_type(plain_type(one.type)) for one in type_])
+    return type_
+
+
+def _convert(data: Any, who: str) -> pa.Table | None:
+    if data is None or isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if isinstance(data, pd.Series):
+        if data.name is None:
+            raise PlanError(
+                f"{who} gave a Series without a name, which can't be a column; name it: "
+                "series.rename('NAME')"
+            )
+        data = data.to_frame()
+    if isinstance(data, pd.DataFrame):
+        return _from_pandas(data, who)
+    kind = f"{type(data).__module__}.{type(data).__qualname__}".removeprefix("builtins.")
+    if kind.startswith("polars.") and type(data).__name__ == "DataFrame":
+        return data.to_arrow()
+    hint = "; call .collect() on it" if type(data).__name__ == "LazyFrame" else ""
+    raise PlanError(
+        f"{who} gave {kind}, which is no table{hint}; with output=, the function has to return a "
+        "pandas DataFrame or named Series, an Arrow table, a polars DataFrame, or None for no rows"
+    )
+
+
+def _from_pandas(frame: pd.DataFrame, who: str) -> pa.Table:
+    index = frame.index
+    is_label = index.nlevels > 1 or index.name is not None
+    is_label = is_label or not pd.api.types.is_integer_dtype(index.dtype)
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=is_label, nthreads=1)
+    except ValueError as error:  # among them ArrowInvalid
+        if isinstance(error, pa.ArrowException):
+            raise _unfit(frame, who, error) from error
+        raise PlanError(f"{who}: the frame is no table: {error}") from error
+    except (pa.ArrowException, TypeError) as error:
+        raise _unfit(frame, who, error) from error
+
+
+def _unfit(frame: pd.DataFrame, who: str, error: Exception) -> SchemaError:
+    for place, name in enumerate(frame.columns):
+        try:
+            pa.Array.from_pandas(frame.iloc[:, place])
+        except (pa.ArrowException, TypeError, ValueError):
+            return SchemaError(
+                f"{who}: column {name!r} ({frame.dtypes.iloc[place]}) holds values that are not of "
+                f"one type: {error}; convert it in the function, e.g. .astype(str)",
+                column=str(name),
+            )
+    return SchemaError(f"{who}: the index holds values that are not of one type: {error}")
+
+
+def _has_no_category(column: pa.ChunkedArray) -> bool:
+    # pandas gives the categories of no value whatever type comes first.
+    is_empty = pa.types.is_dictionary(column.type) and 0 < len(column) == column.null_count
+    return is_empty and not any(len(chunk.dictionary) for chunk in column.chunks)
+
+
+def _told_by_pandas(schema: pa.Schema) -> dict[bytes, bytes] | None:
+    told = schema.pandas_metadata
+    if not told:
+        return None
+    # A range is that of one chunk's rows, and of none once files are read together.
+    told["index_columns"] = [one for one in told["index_columns"] if one in schema.names]
+    return {b"pandas": json.dumps(told).encode()}

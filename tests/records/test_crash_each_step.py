@@ -1,0 +1,137 @@
+"""A run that dies before each single step on the file system leaves old or new, never neither."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from taskinity_data.records import commit
+from taskinity_data.records.manifest import read_manifest
+from taskinity_data.records.sink import open_sink
+
+ROOT = Path(__file__).parents[2]
+
+
+class Killed(BaseException):
+    """What no handler of the library catches."""
+
+
+class Killer:
+    """Counts steps that change the file system, and lets none happen from a chosen one on."""
+
+    def __init__(self):
+        self.last, self.count, self.is_dead = None, 0, False
+        sys.addaudithook(self.hook)
+
+    def hook(self, event, args):
+        if self.last is None or not self.is_step(event, args):
+            return
+        self.count += 1
+        if self.is_dead or self.count > self.last:
+            self.is_dead = True
+            raise Killed(event)
+
+    @staticmethod
+    def is_step(event, args):
+        if event == "open":
+            return bool(args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)) and str(
+                args[0]
+            ).startswith(os.sep)
+        return event in {
+            "os.mkdir",
+            "os.rename",
+            "os.remove",
+            "os.rmdir",
+            "shutil.rmtree",
+        } or (event == "ctypes.dlsym" and args[1] == "renameat2")
+
+    def run(self, function, last):
+        self.last, self.count, self.is_dead = last, 0, False
+        try:
+            function()
+        except Killed:
+            pass
+        finally:
+            self.last = None
+        return self.is_dead
+
+
+KILLER = Killer()
+
+
+def _frame(first):
+    return pd.DataFrame({"n": range(first, first + 4), "text": None if first == 4 else "x"})
+
+
+def _write(target, if_exists, first):
+    with open_sink(target, if_exists=if_exists) as sink:
+        # The first part has no type for `text` in the new run: it is written anew at the commit.
+        parts = [sink.writer.write(f"k{i}", i, _frame(first + 4 * i)) for i in range(2)]
+        sink.commit(parts)
+
+
+def _rows(target):
+    if not target.exists():
+        return None
+    rows = []
+    for part in read_manifest(target).parts:
+        rows += pd.read_parquet(target / part.path)["n"].tolist()
+    assert sorted(rows) == sorted(pd.read_parquet(target)["n"])
+    return rows
+
+
+OLD, NEW = [0, 1, 2, 3, 4, 5, 6, 7], [4, 5, 6, 7, 8, 9, 10, 11]
+CASES = {
+    "error": (None, NEW),
+    "overwrite": (OLD, NEW),
+    "two renames": (OLD, NEW),
+    "append": (OLD, OLD + NEW),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_old_or_new_whatever_the_step_before_which_it_dies(case, tmp_path, monkeypatch):
+    old, new = CASES[case]
+    monkeypatch.setattr(commit, "sync", lambda descriptor: None)
+    if case == "two renames":
+        monkeypatch.setattr(commit, "exchange", lambda one, other: False)
+    if_exists = "overwrite" if case == "two renames" else case
+    found, last, was_killed = [], -1, True
+    while was_killed:
+        last += 1
+        folder = tmp_path / str(last)
+        folder.mkdir()
+        target = folder / "out"
+        if old is not None:
+            _write(target, "error", 0)
+        run = partial(_write, target, if_exists, 4)
+        was_killed = KILLER.run(run, last)
+        rows = _rows(target)
+        if not (case == "two renames" and rows is None):
+            assert rows in (old, new), f"before step {last}"
+        open_sink(target, if_exists="append").abort()
+        assert _rows(target) in (old, new), f"behind step {last}, and the next sink"
+        assert [path.name for path in folder.iterdir()] == ["out"] * target.exists()
+        found.append(rows)
+    assert last > 10
+    assert found[0] == old
+    assert found[-1] == new
+    # Once it is new it stays so: the commit is one step.
+    first_new = found.index(new)
+    assert set(map(str, found[first_new:])) == {str(new)}
+    assert (None in found) == (case in ("error", "two renames"))
+
+
+def test_processes_killed_at_random_leave_old_or_new():
+    ended = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "kill_writes.py", "--rounds", "3", "--seed", "7"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.count(" | 0 |\n") == 4

@@ -1,0 +1,133 @@
+"""Values as directories' names: none leaves the target, none is taken for another."""
+
+import datetime as dt
+import os
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import taskinity_data as td
+from taskinity_data.errors import SchemaError
+from taskinity_data.records.manifest import read_manifest
+from taskinity_data.records.partitions import NULL
+from taskinity_data.records.sink import open_sink
+
+
+def _write(target, table, partition_by, **options):
+    with open_sink(target, partition_by=partition_by, **options) as sink:
+        return sink.commit([sink.writer.write("k", 0, table)])
+
+
+def _pairs(table, key="key"):
+    return sorted(zip(table["n"].to_pylist(), map(_text, table[key].to_pylist()), strict=True))
+
+
+def _text(value):
+    return "null" if value is None or value != value else f"= {value}"
+
+
+TEXTS = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(
+        ["..", ".", "a/b", "/etc", "x=y", "a\nb", "50%", "%2F", "😀", " ", "", "A", "a"]
+    ),
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.none() | TEXTS, min_size=1, max_size=8))
+@example(["..", "../..", "/", "a" * 200, None])
+@example(["%2F", "/", "%252F", "\0", "\x7f", "\\", ":", "*"])
+def test_any_text_is_read_back_by_us_arrow_and_duckdb(tmp_path_factory, values):
+    texts = [*values, "no number"]  # else texts of digits are numbers to every reader
+    table = pa.table({"key": pa.array(texts, pa.string()), "n": range(len(texts))})
+    folder = tmp_path_factory.mktemp("texts")
+    told = _write(folder / "out", table, "key")
+    assert os.listdir(folder) == ["out"]
+    for part in told.parts:
+        assert (folder / "out" / part.path).resolve().is_relative_to(folder / "out")
+        assert part.path.count("/") == 1
+    expected = _pairs(table)
+    assert _pairs(ds.dataset(folder / "out", partitioning="hive").to_table()) == expected
+    ours = [chunk.read("arrow") for chunk in td.open_dataset(folder / "out").plan()]
+    assert sorted(pair for one in ours for pair in _pairs(one)) == expected
+    files = f"{folder}/out/**/*.parquet"
+    found = duckdb.execute(
+        "select n, key from read_parquet(?, hive_partitioning=true, hive_types_autocast=false)",
+        [files],
+    ).fetchall()
+    assert sorted((n, _text(key)) for n, key in found) == expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [2013, -1, None, 2013],
+        [dt.date(2013, 1, 1), None, dt.date(1969, 12, 31)],
+        pa.array([1, 2, 1], pa.uint8()),
+        pa.array(["x", None, "x"]).dictionary_encode(),
+    ],
+)
+def test_numbers_dates_and_categories_are_read_back(tmp_path, values):
+    table = pa.table({"key": values, "n": range(len(values))})
+    _write(tmp_path / "out", table, ["key"])
+    found = ds.dataset(tmp_path / "out", partitioning="hive").to_table()
+    assert _pairs(found) == _pairs(table)
+
+
+def test_rows_keep_their_order_within_a_directory_and_files_their_size(tmp_path):
+    frame = pd.DataFrame({"y": [1, 2] * 5, "m": ["a", "a", "b", "b", "a"] * 2, "n": range(10)})
+    told = _write(tmp_path / "out", frame, ["y", "m"], max_rows_per_file=2)
+    for (year, month), rows in frame.groupby(["y", "m"]):
+        files = [part for part in told.parts if part.path.startswith(f"y={year}/m={month}/")]
+        read = [pd.read_parquet(tmp_path / "out" / p.path, partitioning=None) for p in files]
+        assert pd.concat(read)["n"].tolist() == rows["n"].tolist()
+        assert max(len(one) for one in read) <= 2
+    assert told.rows == 10
+    assert read_manifest(tmp_path / "out").partition_by == ("y", "m")
+
+
+def test_a_named_index_can_name_directories(tmp_path):
+    frame = pd.DataFrame({"n": [1, 2]}, index=pd.Index([7, 8], name="id"))
+    _write(tmp_path / "out", frame, "id")
+    found = td.open_dataset(tmp_path / "out")
+    assert found.schema.names == ["n", "id"]
+
+
+@pytest.mark.parametrize("texts", [["007", "8"], ["-0"], ["0x10", None]])
+def test_texts_that_readers_take_for_other_numbers_are_refused(tmp_path, texts):
+    with pytest.raises(SchemaError, match="take for a number"):
+        _write(tmp_path / "out", pa.table({"key": texts, "n": range(len(texts))}), "key")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1.5], "whole numbers, texts and dates"),
+        ([True], "whole numbers, texts and dates"),
+        ([NULL], "take for a null"),
+        (["x" * 255], "at most 255"),
+        (["😀" * 30], "at most 255"),
+    ],
+)
+def test_values_without_a_directory_are_refused(tmp_path, values, said):
+    with pytest.raises(SchemaError, match=said) as caught:
+        _write(tmp_path / "out", pa.table({"key": values, "n": [1]}), "key")
+    assert caught.value.column == "key"
+    assert "chunk 0 (k)" in str(caught.value)
+
+
+def test_columns_that_rows_cant_be_parted_by_are_told(tmp_path):
+    table = pa.table({"carrier": ["x"]})
+    with pytest.raises(SchemaError, match="Did you mean 'carrier'"):
+        _write(tmp_path / "out", table, "carier")
+    with pytest.raises(SchemaError, match="There are: 'carrier'"):
+        _write(tmp_path / "out", table, "zzz")
+    with pytest.raises(SchemaError, match="takes all columns"):
+        _write(tmp_path / "out", table, "carrier")

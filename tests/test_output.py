@@ -1,0 +1,228 @@
+"""``output=``: what a run writes, read again by others, and what it leaves if it ends otherwise."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+import taskinity_data as td
+from taskinity_data.errors import FlowFailed, PlanError
+
+FLIGHTS = Path(__file__).parents[1] / "datasets" / "flights"
+MONTHS = [FLIGHTS / f"2013-0{month}.parquet" for month in (1, 2)]
+COLUMNS = ["carrier", "month", "dep_delay", "distance"]
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "out"
+
+
+def late(chunk):
+    return chunk[chunk.dep_delay > 60]
+
+
+def expected():
+    whole = pd.concat([pd.read_parquet(month, columns=COLUMNS) for month in MONTHS])
+    return late(whole).reset_index(drop=True)
+
+
+def run(target, function=late, source=MONTHS, **options):
+    options = {"columns": COLUMNS, "scheduler": "threads", "progress": False, **options}
+    return td.process(list(map(str, source)), function, output=target, **options)
+
+
+def left(directory):
+    """What lies beside the target that is not the target."""
+    return [path.name for path in directory.iterdir() if path.name != "out"]
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_the_parts_are_the_rows_in_order_and_the_value_is_where_they_are(target, scheduler):
+    done = run(target, scheduler=scheduler, workers=2, chunk_size="10_000 rows")
+    assert done.value == str(target)
+    files = sorted(target.glob("*.parquet"))
+    assert len(files) == done.output.files == len(done.plan) > 4
+    read = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    pd.testing.assert_frame_equal(read, expected(), check_names=True)
+    assert done.output.rows == len(read)
+    assert done.output.nbytes == sum(file.stat().st_size for file in files)
+    assert left(target.parent) == []
+
+
+def test_a_reducer_still_answers_and_sees_what_is_written(target):
+    done = run(target, reduce=td.group_by("carrier", n=("dep_delay", "count")))
+    pd.testing.assert_frame_equal(
+        done.value, expected().groupby("carrier").agg(n=("dep_delay", "count"))
+    )
+    assert done.output.rows == len(expected())
+
+
+def test_without_a_function_all_columns_are_written_whatever_the_reducer_looks_at(target):
+    done = run(target, None, reduce=td.group_by("carrier", n=("dep_delay", "count")))
+    assert list(td.open_dataset(target).head(1).columns) == COLUMNS
+    assert done.output.rows == done.value["n"].sum() + (
+        pd.concat([pd.read_parquet(month) for month in MONTHS]).dep_delay.isna().sum()
+    )
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "csv", "jsonl", "arrow"])
+def test_each_format_reads_back_through_open_dataset(target, output_format):
+    run(target, output_format=output_format, chunk_size="20_000 rows")
+    read = td.process(target, reduce=td.concat(), progress=False).value
+    # Text holds no types: a column of whole floats reads as integers.
+    is_typed = output_format in ("parquet", "arrow")
+    pd.testing.assert_frame_equal(read, expected(), check_dtype=is_typed)
+
+
+def test_partitions_come_back_as_columns_and_are_read_by_others(target):
+    run(target, partition_by=["carrier"])
+    told = duckdb.sql(
+        f"select carrier, count(*) n from read_parquet('{target}/**/*.parquet', "
+        "hive_partitioning=true) group by 1 order by 1"
+    ).df()
+    counts = expected().groupby("carrier").size()
+    assert dict(zip(told.carrier, told.n, strict=True)) == dict(counts)
+    read = td.process(
+        target, reduce=td.group_by("carrier", n=("distance", "count")), progress=False
+    ).value
+    assert dict(read.n) == dict(counts)
+
+
+def test_the_manifest_tells_rows_inputs_and_the_run(target):
+    done = run(target)
+    told = json.loads((target / "_manifest.json").read_text())
+    assert told["rows"] == len(expected())
+    assert told["meta"]["run_id"] == done.run_id
+    assert [one["path"] for one in told["meta"]["inputs"]] == list(map(str, MONTHS))
+
+
+def test_what_exists_is_an_error_before_work_unless_told(target):
+    run(target)
+    before = sorted(path.name for path in target.iterdir())
+    calls = []
+    with pytest.raises(PlanError, match=r"out.*overwrite"):
+        run(target, lambda chunk: calls.append(1))
+    assert not calls
+    assert sorted(path.name for path in target.iterdir()) == before
+    rows = len(expected())
+    assert run(target, if_exists="append").output.rows == rows
+    assert td.process(target, reduce=td.count(), progress=False).value == 2 * rows
+    run(target, if_exists="overwrite")
+    assert td.process(target, reduce=td.count(), progress=False).value == rows
+
+
+def test_a_failed_run_leaves_nothing_and_an_overwritten_target_as_it_was(target):
+    def fail(chunk):
+        if chunk.month.iloc[0] == 2:
+            raise ValueError("February")
+        return chunk
+
+    with pytest.raises(FlowFailed, match="February"):
+        run(target, fail)
+    assert not target.exists()
+    assert left(target.parent) == []
+    run(target)
+    with pytest.raises(FlowFailed, match="February"):
+        run(target, fail, if_exists="overwrite")
+    assert td.process(target, reduce=td.count(), progress=False).value == len(expected())
+
+
+def test_a_partial_run_commits_what_there_is_and_says_so(target):
+    def fail(chunk):
+        if chunk.month.iloc[0] == 2:
+            raise ValueError("February")
+        return chunk
+
+    done = run(target, fail, on_error="skip")
+    assert str(done.status) == "PARTIAL"
+    assert done.output.rows == len(pd.read_parquet(MONTHS[0]))
+
+
+def test_a_retried_chunk_is_written_once(target, tmp_path):
+    def flaky(chunk):
+        mark = tmp_path / f"tried-{chunk.month.iloc[0]}"
+        if not mark.exists():
+            mark.touch()
+            raise OSError("once")
+        return chunk
+
+    done = run(target, flaky, retries=1, retry_delay=0)
+    assert done.outcomes.attempts.max() == 2
+    assert done.output.rows == sum(len(pd.read_parquet(month)) for month in MONTHS)
+
+
+def test_chunks_that_disagree_on_columns_fail_the_run_and_name_the_column(target):
+    def more(chunk):
+        return chunk.assign(extra=1) if chunk.month.iloc[0] == 2 else chunk
+
+    with pytest.raises(FlowFailed, match="extra"):
+        run(target, more)
+    assert not target.exists()
+
+
+def test_a_result_that_is_no_table_fails_its_chunk_with_what_to_return(target):
+    with pytest.raises(FlowFailed, match="DataFrame"):
+        run(target, len)
+    assert not target.exists()
+
+
+def test_options_of_an_output_that_there_is_not_are_refused():
+    with pytest.raises(PlanError, match="output="):
+        td.process(str(MONTHS[0]), len, partition_by=["carrier"], progress=False)
+
+
+def test_a_flow_with_two_fan_outs_is_refused(target):
+    flow = td.parse_flow("flow Two:\n    A[*] -> X\n    B[*] -> Y\n    X -> Z\n    Y -> Z\n").bind(
+        {"a": lambda c: c, "b": lambda c: c, "x": len, "y": len, "z": lambda x, y: 1}
+    )
+    inputs = {name: [1, 2] for name in flow.required_inputs}
+    with pytest.raises(PlanError, match="A, B"):
+        td.run_flow(flow, output=target, inputs=inputs, progress=False)
+
+
+def test_the_command_writes_and_says_what(tmp_path):
+    (tmp_path / "clean.flow").write_text("flow Clean:\n    Prepare -> Clean[*] -> Report\n")
+    (tmp_path / "my_tasks.py").write_text(
+        "import taskinity_data as td\n"
+        "def prepare(data):\n    return td.open_dataset(data)\n"
+        "def clean(chunk):\n    return chunk[chunk.dep_delay > 60]\n"
+        "report = td.count()\n"
+    )
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "taskinity_data", "run", "clean.flow", "--tasks", "my_tasks.py",
+            "--input", f"data={MONTHS[0]}", "--output", "out", "--output-format", "csv", "--json",
+        ],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    rows = len(late(pd.read_parquet(MONTHS[0])))
+    assert told["output"]["rows"] == told["value"] == rows
+    assert sum(len(pd.read_csv(part)) for part in (tmp_path / "out").glob("*.csv")) == rows
+
+
+def test_a_run_that_is_interrupted_leaves_the_target_absent(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, pathlib, signal, threading\nimport taskinity_data as td\n"
+        "def stop(chunk):\n"
+        "    if chunk.month.iloc[0] == 2:\n"
+        "        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)\n"
+        "        threading.Event().wait(1)\n"
+        "    return chunk\n"
+        f"td.process({list(map(str, MONTHS))!r}, stop, output='out', scheduler='threads',"
+        " workers=1, chunk_size='5_000 rows', progress=False)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (-signal.SIGINT, 1, 130), done.stderr
+    assert "KeyboardInterrupt" in done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["script.py"]
