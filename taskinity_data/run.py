@@ -17,7 +17,8 @@ from taskinity_data.aggregation.reducers import collect
 from taskinity_data.chunks.csv_options import SIGNATURE
 from taskinity_data.chunks.dataset import open_dataset
 from taskinity_data.chunks.plan import ChunkPlan, parse_chunk_size
-from taskinity_data.errors import BindError, FlowFailed, TaskinityDataError
+from taskinity_data.chunks.streams import is_stream
+from taskinity_data.errors import BindError, FlowFailed, PlanError, TaskinityDataError
 from taskinity_data.execution.choose import Chooser
 from taskinity_data.execution.driver import Driver
 from taskinity_data.execution.jobs import policies
@@ -178,7 +179,9 @@ def process(
 
     Parameters
     ----------
-    source : path, glob, directory, list of them, DataFrame, Arrow table or Dataset
+    source : path, glob, directory, list of them, DataFrame, Arrow table, Dataset, or iterator
+        Of an iterator of frames or tables, a record batch reader or a Dask DataFrame each part is a
+        chunk, taken while the run goes and never more than workers can use.
     function : callable, optional
         chunk -> anything. None: the rows themselves are reduced.
     reduce : Reducer or callable
@@ -224,7 +227,13 @@ def process(
     ):
         name = reduce.__name__.rstrip("_")
         raise BindError(f"reduce=td.{name}: that makes reducers; call it, reduce=td.{name}(...)")
-    dataset = open_dataset(source, **dataset_options)
+    if not is_stream(source):
+        source = open_dataset(source, **dataset_options)
+    elif dataset_options:
+        raise PlanError(
+            f"{next(iter(dataset_options))}= is an option of files and tables; the frames of an "
+            "iterator are taken as they come"
+        )
     name = task_options.pop("name", "ProcessChunk")
     description = task_options.pop("description", None)
     flow = Flow(
@@ -250,7 +259,7 @@ def process(
         for stage in steps
         if stage.name != "DataPreparation"
     )
-    run = _run(flow, steps, {}, {"DataPreparation": dataset}, written=written, **run_options)
+    run = _run(flow, steps, {}, {"DataPreparation": source}, written=written, **run_options)
     return replace(run, value=os.fspath(written.output)) if writes_only else run
 
 

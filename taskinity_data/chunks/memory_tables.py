@@ -41,7 +41,7 @@ def to_table(source: Any) -> tuple[pa.Table, pd.DataFrame | None]:
     hints = {
         "Series": "call .to_frame() first",
         "LazyFrame": "call .collect() first, or give the files it scans",
-        "RecordBatchReader": "call .read_all() first",
+        "RecordBatchReader": "it is read once: give it to process() or run_flow(), or read_all()",
     }
     kind = type(source).__name__
     raise PlanError(f"source: a {kind} can't be cut into chunks; {hints.get(kind, 'give a table')}")

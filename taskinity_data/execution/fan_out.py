@@ -16,6 +16,7 @@ from taskinity_data.aggregation.tree import ABSENT, OrderedTree
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import Learner, Observation, Size
+from taskinity_data.chunks.streams import Block
 from taskinity_data.errors import LedgerError
 from taskinity_data.execution.process import Item, describe_failure
 from taskinity_data.outcome import Attempt, Outcome, Status
@@ -26,7 +27,16 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Piece
     from taskinity_data.execution.process import Job
 
-__all__ = ["PLACES", "FanOut", "Ledger", "chunk_items", "list_items", "lose", "merge_attempts"]
+__all__ = [
+    "PLACES",
+    "FanOut",
+    "Ledger",
+    "chunk_items",
+    "list_items",
+    "lose",
+    "merge_attempts",
+    "stream_items",
+]
 
 PLACES = ("processed", "fallback", "quarantined", "skipped", "failed", "not_run", "filtered")
 """Where what was planned can have gone."""
@@ -52,6 +62,13 @@ def same_items(pieces: Sequence[Any]) -> Iterator[Item]:
     """An item for each of `pieces` as it is, named by its place."""
     for position, value in enumerate(pieces):
         key = blake2b(f"item {position} of {len(pieces)}".encode(), digest_size=16).hexdigest()
+        yield Item(key=key, data=value, position=position)
+
+
+def stream_items(parts: Iterable[Any]) -> Iterator[Item]:
+    """An item for each of `parts`, none taken before it is asked for."""
+    for position, value in enumerate(parts):
+        key = blake2b(f"item {position} of a stream".encode(), digest_size=16).hexdigest()
         yield Item(key=key, data=value, position=position)
 
 
@@ -159,7 +176,8 @@ class FanOut:
         """The next items that travel together; empty only at the end."""
         self._workers = workers
         batch = self._take(1)
-        if batch and self._learner.count:
+        # More frames of a stream at once would be more in memory at once.
+        if batch and self._learner.count and not isinstance(batch[0].data, Block):
             size = self._learner.batch_size(_weight(batch[0]), self._remaining_weight(), workers)
             batch += self._take(size - 1)
         return batch

@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.chunks.dataset import Dataset, open_dataset
 from taskinity_data.chunks.plan import ChunkPlan, ChunkSize
 from taskinity_data.chunks.sizing import Learner, Size
+from taskinity_data.chunks.streams import is_stream, iter_blocks
 from taskinity_data.errors import PlanError
-from taskinity_data.execution.fan_out import FanOut, chunk_items, list_items, same_items
+from taskinity_data.execution.fan_out import (
+    FanOut,
+    chunk_items,
+    list_items,
+    same_items,
+    stream_items,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,6 +66,8 @@ def open_fan_out(
         `value` is nothing that can be fanned out, or can't be cut as asked for.
     """
     width = None if stage.width == "*" else int(stage.width)
+    if is_stream(value):
+        return _stream(stage, job, value, options)
     if found := _as_dataset(value):
         # What is written is whole rows, whatever reducers look at.
         dataset = found if job.writer else _narrow(found, job.chains, job.reducers)
@@ -85,10 +94,33 @@ def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Itera
         As `open_fan_out`.
     """
     width = None if stage.width == "*" else int(stage.width)
+    if is_stream(value):
+        raise PlanError(
+            "an iterator is taken while a run goes, so it has no graph; use run_flow, or a list"
+        )
     if found := _as_dataset(value):
         dataset = _narrow(found, stage.chains, reducers)
         return chunk_items(dataset.plan() if width is None else dataset.divide(width))
     return _value_items(stage, value, width)
+
+
+def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> FanOut:
+    """An item for each frame, taken from the iterator as workers ask for more."""
+    said: dict[str, Any] = {
+        "chunk_size": options.chunk_size,
+        "plan": dict(options.plans).get(stage.name),
+        "only": options.only or None,
+        "width": None if stage.width == "*" else stage.width,
+    }
+    for name, given in said.items():
+        if given is not None:
+            raise PlanError(
+                f"{name}={given}: an iterator is taken as it comes, each of its frames is a chunk; "
+                "give a list, a table or files to cut it otherwise"
+            )
+    items = stream_items(iter_blocks(value))
+    learner = Learner(Size(1, "each frame of the iterator"))
+    return FanOut(job, items, learner=learner)
 
 
 def _value_items(stage: FanOutStage, value: Any, width: int | None) -> Iterator[Item]:

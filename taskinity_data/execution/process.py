@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import cloudpickle
 
 from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.streams import Block
 from taskinity_data.errors import TaskinityDataError
 from taskinity_data.execution.unpickle import load_back
 from taskinity_data.outcome import Attempt, Failure, Outcome, Status
@@ -193,7 +194,8 @@ def _work(job: Job, item: Item, clock: _Clock) -> _Done:
     kind = first.kind if isinstance(first, Step) else job.kind
     clock.task = job.chain(item.position)[0].task if chain else None
     data, rows, filtered = item.data, None, None
-    if isinstance(data, Chunk) and kind != "chunk" and not isinstance(first, Value):
+    is_read = isinstance(data, Block) or (isinstance(data, Chunk) and kind != "chunk")
+    if is_read and not isinstance(first, Value):
         at = time.perf_counter()
         try:
             data, rows, filtered = data.load(kind)

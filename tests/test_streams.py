@@ -1,0 +1,152 @@
+"""Iterators of frames as a source: all rows, in order, and never more of them than workers use."""
+
+import threading
+import time
+
+import dask.dataframe as dd
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import taskinity_data as td
+from taskinity_data.errors import FlowFailed, PlanError, SourceNotFound
+
+FRAME = pd.DataFrame({"a": range(100), "g": list("xyzz") * 25, "f": [0.5, None] * 50})
+TABLE = pa.Table.from_pandas(FRAME, preserve_index=False)
+KINDS = {"pandas": pd.DataFrame, "arrow": pa.Table, "polars": pl.DataFrame}
+
+
+def frames():
+    return (FRAME.iloc[place : place + 7] for place in range(0, len(FRAME), 7))
+
+
+STREAMS = {
+    "generator of frames": frames,
+    "generator of tables": lambda: (TABLE.slice(place, 9) for place in range(0, 100, 9)),
+    "generator of batches": lambda: iter(TABLE.to_batches(max_chunksize=13)),
+    "generator of polars frames": lambda: (
+        pl.from_arrow(TABLE.slice(p, 30)) for p in (0, 30, 60, 90)
+    ),
+    "record batch reader": lambda: pa.RecordBatchReader.from_batches(
+        TABLE.schema, TABLE.to_batches(max_chunksize=11)
+    ),
+    "Dask DataFrame": lambda: dd.from_pandas(FRAME, npartitions=5),
+}
+
+
+def process(stream, function=None, **options):
+    options = {"scheduler": "threads", "workers": 2, "progress": False, **options}
+    return td.process(stream, function, **options)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_the_rows_of_all_parts_come_in_order_whoever_runs(name, scheduler):
+    done = process(
+        STREAMS[name](), lambda c: c.assign(b=2), reduce=td.concat(), scheduler=scheduler
+    )
+    # Dask makes texts a dtype of its own.
+    is_same = name != "Dask DataFrame"
+    pd.testing.assert_frame_equal(done.value, FRAME.assign(b=2), check_dtype=is_same)
+    assert done.outcomes.rows.sum() == len(FRAME)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_reducer_takes_the_parts_as_they_are(name):
+    told = process(STREAMS[name](), reduce=td.group_by("g", s=("f", "sum"), n=("a", "count"))).value
+    pd.testing.assert_frame_equal(
+        told, FRAME.groupby("g").agg(s=("f", "sum"), n=("a", "count")), check_index_type=False
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_function_gets_what_its_annotation_says(name, kind):
+    def tell(chunk):
+        return type(chunk), len(chunk)
+
+    tell.__annotations__["chunk"] = KINDS[kind]
+    told = process(STREAMS[name](), tell).value
+    assert {one for one, _ in told} == {KINDS[kind]}
+    assert sum(rows for _, rows in told) == len(FRAME)
+
+
+def test_no_more_is_taken_than_workers_can_use():
+    taken, done, most = [0], [0], [0]
+    lock = threading.Lock()
+
+    def parts():
+        for number in range(60):
+            taken[0] += 1
+            with lock:
+                most[0] = max(most[0], taken[0] - done[0])
+            yield pd.DataFrame({"a": [number]})
+
+    def slow(chunk):
+        time.sleep(0.002)
+        with lock:
+            done[0] += 1
+        return int(chunk.a.iloc[0])
+
+    assert process(parts(), slow).value == list(range(60))
+    # Two that run, two that wait, two that came back and were not looked at, one just made.
+    assert most[0] <= 7
+
+
+def test_other_values_go_as_they_are():
+    assert process(iter(range(5)), lambda value: value * 2).value == [0, 2, 4, 6, 8]
+
+
+def test_an_iterator_without_parts_is_an_answer_of_nothing():
+    assert process(iter([]), len).value == []
+
+
+def test_an_iterator_that_raises_stops_the_run_and_says_after_how_many():
+    def parts():
+        yield FRAME
+        raise OSError("the disk is gone")
+
+    with pytest.raises(FlowFailed, match=r"raised OSError after 1 frames: the disk is gone"):
+        process(parts(), len)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"chunk_size": "10 rows"}, {"only": "a.csv:0-1"}, {"columns": ["a"]}, {"sep": ";"}],
+    ids=str,
+)
+def test_options_that_cut_or_read_are_refused(options):
+    with pytest.raises(PlanError, match=next(iter(options))):
+        process(frames(), len, **options)
+
+
+def test_a_function_of_chunks_is_told_that_there_are_none():
+    def read(chunk: td.Chunk):
+        return chunk.read()
+
+    with pytest.raises(FlowFailed, match="reads files"):
+        process(frames(), read)
+
+
+def test_a_flow_fans_out_over_an_iterator_that_its_first_task_returns():
+    flow = td.parse_flow("flow F:\n    Prepare -> Count[*] -> Total\n").bind(
+        {"prepare": frames, "count": len, "total": sum}
+    )
+    assert td.run_flow(flow, scheduler="threads", progress=False).value == len(FRAME)
+    with pytest.raises(PlanError, match="no graph"):
+        flow.to_delayed()
+
+
+def test_a_fixed_width_is_refused():
+    flow = td.parse_flow("flow F:\n    Prepare -> Count[4] -> Total\n").bind(
+        {"prepare": frames, "count": len, "total": sum}
+    )
+    with pytest.raises((PlanError, FlowFailed), match="width"):
+        td.run_flow(flow, scheduler="threads", progress=False)
+
+
+def test_an_open_file_is_no_stream_of_frames(tmp_path):
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    with open(tmp_path / "a.csv") as file, pytest.raises(SourceNotFound, match="no such file"):
+        process(file, len)
