@@ -1,5 +1,6 @@
 """A run that dies before each single step on the file system leaves old or new, never neither."""
 
+import builtins
 import os
 import subprocess
 import sys
@@ -23,31 +24,34 @@ class Killed(BaseException):
 class Killer:
     """Counts steps that change the file system, and lets none happen from a chosen one on."""
 
-    def __init__(self):
-        self.last, self.count, self.is_dead = None, 0, False
-        sys.addaudithook(self.hook)
+    STEPS = ("mkdir", "rename", "replace", "remove", "unlink", "rmdir")
 
-    def hook(self, event, args):
-        if self.last is None or not self.is_step(event, args):
-            return
-        self.count += 1
-        if self.is_dead or self.count > self.last:
-            self.is_dead = True
-            raise Killed(event)
+    def __init__(self, monkeypatch):
+        self.last, self.count, self.is_dead = None, 0, False
+        for name in self.STEPS:
+            monkeypatch.setattr(os, name, self.guard(getattr(os, name)))
+        monkeypatch.setattr(os, "open", self.guard(os.open, self.creates))
+        monkeypatch.setattr(builtins, "open", self.guard(open, self.writes))
+        monkeypatch.setattr(commit, "exchange", self.guard(commit.exchange))
+
+    def guard(self, step, is_step=lambda *args, **more: True):
+        def guarded(*args, **more):
+            if self.last is not None and is_step(*args, **more):
+                self.count += 1
+                if self.is_dead or self.count > self.last:
+                    self.is_dead = True
+                    raise Killed(step.__name__)
+            return step(*args, **more)
+
+        return guarded
 
     @staticmethod
-    def is_step(event, args):
-        if event == "open":
-            return bool(args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)) and str(
-                args[0]
-            ).startswith(os.sep)
-        return event in {
-            "os.mkdir",
-            "os.rename",
-            "os.remove",
-            "os.rmdir",
-            "shutil.rmtree",
-        } or (event == "ctypes.dlsym" and args[1] == "renameat2")
+    def creates(path, flags, *_, **__):
+        return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+
+    @staticmethod
+    def writes(file, mode="r", *_, **__):
+        return not isinstance(file, int) and set(mode) & set("wax+")
 
     def run(self, function, last):
         self.last, self.count, self.is_dead = last, 0, False
@@ -58,9 +62,6 @@ class Killer:
         finally:
             self.last = None
         return self.is_dead
-
-
-KILLER = Killer()
 
 
 def _frame(first):
@@ -99,6 +100,7 @@ def test_old_or_new_whatever_the_step_before_which_it_dies(case, tmp_path, monke
     monkeypatch.setattr(commit, "sync", lambda descriptor: None)
     if case == "two renames":
         monkeypatch.setattr(commit, "exchange", lambda one, other: False)
+    killer = Killer(monkeypatch)
     if_exists = "overwrite" if case == "two renames" else case
     found, last, was_killed = [], -1, True
     while was_killed:
@@ -109,7 +111,7 @@ def test_old_or_new_whatever_the_step_before_which_it_dies(case, tmp_path, monke
         if old is not None:
             _write(target, "error", 0)
         run = partial(_write, target, if_exists, 4)
-        was_killed = KILLER.run(run, last)
+        was_killed = killer.run(run, last)
         rows = _rows(target)
         if not (case == "two renames" and rows is None):
             assert rows in (old, new), f"before step {last}"

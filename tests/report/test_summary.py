@@ -48,6 +48,7 @@ def make_run(**changes):
         "sizes": {
             "ProcessChunk": [(0, 1000, "1 kB: first size"), (4, 2000, "2 kB: chunks took 0.1 s")]
         },
+        "output": None,
         "scheduler": "threads",
         "scheduler_reason": "built-in reducers alone",
         "workers": 2,
@@ -68,6 +69,12 @@ def test_the_answer_is_shown_with_its_shape():
     text = summarise(make_run())
     assert "DataFrame, 2 rows × 2 columns" in text
     assert "AA     3" in text
+
+
+def test_what_was_written_is_told_with_its_place_and_size():
+    told = summarise(make_run(output=("out/late", 12, 26_581, 3_000_000)))
+    assert "Output\n  12 files, 26,581 rows, 3.0 MB in out/late" in told
+    assert "Output" not in summarise(make_run())
 
 
 def test_the_ledger_names_what_there_was_and_nothing_else():
