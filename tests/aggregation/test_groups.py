@@ -89,6 +89,8 @@ def pandas_answer(frame, by, aggregates):
 
 
 def assert_agrees(got, want):
+    # Of one row alone pandas gives the mean of float32 as float64, else as float32.
+    want = want.astype({name: np.float32 for name in want if name == "float32_mean"})
     exact = [c for c in want if not c.startswith("float32")]
     assert_frame_equal(got[exact], want[exact], rtol=1e-11, atol=1e-13)
     # pandas adds float32 in float32; here a sum is rounded once.
