@@ -15,11 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from taskinity_data.chunks.csv_head import has_fresh_index
 from taskinity_data.chunks.schema import INT64_STOP, is_nullable_integer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from taskinity_data.chunks.csv_options import CsvOptions
     from taskinity_data.chunks.schema import Column
@@ -73,9 +72,24 @@ def parse_text(
         keywords["skiprows"] = 1
     keywords = {**options.for_pandas(), **keywords}
     frame: pd.DataFrame = pd.read_csv(io.BytesIO(data), header=None, names=list(labels), **keywords)
-    if not has_fresh_index(frame):
+    if len(frame) and count_first_fields(data, keywords) > len(labels):
         raise TooManyFields
     return frame
+
+
+def count_first_fields(data: bytes, keywords: Mapping[str, Any]) -> int:
+    """The fields of the first record in `data`.
+
+    The index does not tell: of extra fields that count evenly pandas makes the same `RangeIndex`
+    that rows without any have.
+    """
+    try:
+        first: pd.DataFrame = pd.read_csv(
+            io.BytesIO(data), header=None, nrows=1, **{**keywords, "dtype": str}
+        )
+    except pd.errors.EmptyDataError:
+        return 0  # a blank line that counts as a row
+    return first.shape[1]
 
 
 def parse_exact(

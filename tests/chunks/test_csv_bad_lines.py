@@ -11,6 +11,7 @@ from pandas.testing import assert_frame_equal
 
 from taskinity_data.chunks.csv_bad_lines import skip_bad_start
 from taskinity_data.chunks.csv_options import parse_options
+from taskinity_data.chunks.dataset import open_dataset
 from taskinity_data.chunks.read_csv import open_csv
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 
@@ -166,3 +167,23 @@ def test_the_sample_is_not_misled_by_the_first_row_of_a_slice(tmp_path, monkeypa
     file = write(tmp_path, "a,b\n1,2\n1,2\nx,y,z\n3,4\n5,6\n")
     assert_frame_equal(in_chunks(file, 1, SKIP), pd.read_csv(file.path, **SKIP))
     assert str(reader_of(file).schema.field("a").type) == "int64"
+
+
+@pytest.mark.parametrize("ids", [range(6), range(1, 7), range(10, 70, 10), [5] * 6], ids=str)
+@pytest.mark.parametrize("dtype", [{"zip": str}, str, None], ids=str)
+@pytest.mark.parametrize("size", ["1 rows", "2 rows", "3 rows", 1, 1 << 20])
+def test_extra_fields_are_seen_though_ids_count_as_an_index_does(tmp_path, ids, dtype, size):
+    rows = [f"{one},0{place}" + (",x" if place == 3 else "") for place, one in enumerate(ids)]
+    path = tmp_path / "a.csv"
+    path.write_text("id,zip\n" + "\n".join(rows) + "\n")
+    options = {} if dtype is None else {"dtype": dtype}
+    with pytest.raises(ReadError, match=r"more fields|saw 3"):
+        read(path, size, **options)
+    whole = pd.read_csv(path, on_bad_lines="skip", **options)
+    assert len(whole) == 5
+    pd.testing.assert_frame_equal(read(path, size, on_bad_lines="skip", **options), whole)
+
+
+def read(path, size, **options):
+    plan = open_dataset(path, **options).plan(chunk_size=size)
+    return pd.concat([chunk.read() for chunk in plan], ignore_index=True)
