@@ -14,6 +14,7 @@ import pandas as pd
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.plan import ChunkPlan
+from taskinity_data.chunks.read_memory import ArrowReader
 from taskinity_data.execution.fan_out import PLACES
 from taskinity_data.outcome import RunStatus, Status
 
@@ -228,7 +229,9 @@ class Run:
                 lines.append(f"in {item.data} (chunk {item.position}, key {item.key})")
             if outcome.failure.traceback.strip() not in lines[0]:
                 lines.append(outcome.failure.traceback.rstrip())
-            if item is not None and isinstance(item.data, Chunk):
+            # A frame in memory has no file that the next call would find.
+            in_memory = isinstance(getattr(item and item.data, "reader", None), ArrowReader)
+            if item is not None and isinstance(item.data, Chunk) and not in_memory:
                 ranges = item.data.ranges
                 alone = repr(ranges[0] if len(ranges) == 1 else list(ranges))
                 typed = " ".join(f"--only {shlex.quote(one)}" for one in ranges)

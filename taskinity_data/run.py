@@ -103,15 +103,20 @@ def run_flow(
         ``scheduler="synchronous"`` a debugger stops in its function.
     output : path, optional
         A directory: each chunk's table becomes a part file there, and all appear at once when the
-        run has ended well. Of a flow with one fan-out.
+        run has ended well. Of a flow with one fan-out; where the flow ends with it, the value is
+        the directory, and the tables don't come here.
     output_format : {"parquet", "csv", "jsonl", "arrow"}
+        CSV and JSON Lines hold no types: whole floats read back as integers.
     partition_by : str or sequence of str
-        Columns by whose values parts are sorted into ``column=value`` directories.
+        Columns by whose values parts are sorted into ``column=value`` directories: integers,
+        dates and texts. Readers take the values from the names: as integers, or texts.
     if_exists : {"error", "overwrite", "append"}
         What to do where the directory exists; until the run has ended well nothing is done.
     max_rows_per_file : int, optional
+        A chunk with more rows becomes several files. Default: one file a chunk and directory.
     output_compression : str, optional
-        Of Parquet and Arrow; default: that of the format.
+        Of Parquet (``"snappy"``, the default, ``"zstd"``, ``"gzip"``, …) and Arrow (``"lz4"``,
+        ``"zstd"``); texts are not compressed.
     spreadsheet_safe : bool
         Of CSV: texts that a spreadsheet would take for formulas get a quote in front.
     progress : bool, optional
@@ -323,7 +328,7 @@ def _run(
         started_s = time.perf_counter() - begun
         driver = Driver(
             run_id,
-            make_works(steps, inputs, options, chooser, sink.writers if sink else {}),
+            make_works(steps, inputs, options, chooser, sink.by_fan_out if sink else {}),
             policies(steps),
             chooser,
             told,
@@ -362,7 +367,9 @@ def _run(
             "close": closed_s,
         },
     )
-    run = replace(run, output=sink.written if sink else None)
+    if sink is not None and sink.written is not None:
+        ends_here = flow.last in sink.by_fan_out and run.value is None
+        run = replace(run, output=sink.written, value=sink.written.path if ends_here else run.value)
     if failed is not None:
         failed.run = run  # type: ignore[attr-defined]  # for whoever catches it
         raise failed

@@ -57,9 +57,24 @@ class RunOutput:
         self.written: Output | None = None
 
     @property
-    def writers(self) -> dict[str, Any]:
-        """What workers write with, by the fan-out whose results it gets."""
-        return {self._fan_out: self._sink.writer}
+    def by_fan_out(self) -> dict[str, RunOutput]:
+        """Itself, under the name of the fan-out whose results it gets."""
+        return {self._fan_out: self}
+
+    @property
+    def writer(self) -> Any:
+        """What workers write with."""
+        return self._sink.writer
+
+    def check_sources(self, paths: Sequence[str]) -> None:
+        """Raise `PlanError` where a file that is read lies in the output's directory."""
+        inside = self._sink.target + os.sep
+        for path in paths:
+            if path.startswith(inside) or os.path.realpath(path).startswith(inside):
+                raise PlanError(
+                    f"output={self._path!r} holds {path}, which this run reads: it would read its "
+                    "own output; name a directory apart from the source"
+                )
 
     def inspect(self, outcome: Outcome) -> None:
         """Raise `SchemaError` where a chunk's columns or types are not those of the others."""

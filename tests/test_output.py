@@ -16,6 +16,7 @@ from taskinity_data.errors import FlowFailed, PlanError
 
 FLIGHTS = Path(__file__).parents[1] / "datasets" / "flights"
 MONTHS = [FLIGHTS / f"2013-0{month}.parquet" for month in (1, 2)]
+FRAME = pd.DataFrame({"a": [1, 2, 3]})
 COLUMNS = ["carrier", "month", "dep_delay", "distance"]
 
 
@@ -176,6 +177,65 @@ def test_a_result_that_is_no_table_fails_its_chunk_with_what_to_return(target):
 def test_options_of_an_output_that_there_is_not_are_refused():
     with pytest.raises(PlanError, match="output="):
         td.process(str(MONTHS[0]), len, partition_by=["carrier"], progress=False)
+
+
+def test_where_a_flow_ends_with_what_is_written_no_table_comes_back(target):
+    flow = td.parse_flow("flow Clean:\n    Prepare -> Clean[*]\n").bind(
+        {"prepare": lambda data: td.open_dataset(data), "clean": late}
+    )
+    done = td.run_flow(flow, data=list(map(str, MONTHS)), output=target, progress=False)
+    assert done.value == str(target)
+    assert done.results == {"Prepare": done.results["Prepare"]}
+    assert done.output.rows == len(late(pd.concat([pd.read_parquet(month) for month in MONTHS])))
+
+
+def test_a_plain_aggregate_still_gets_what_is_written(target):
+    flow = td.parse_flow("flow Clean:\n    Prepare -> Clean[*] -> Count\n").bind(
+        {"prepare": lambda data: td.open_dataset(data), "clean": late, "count": len}
+    )
+    done = td.run_flow(flow, data=list(map(str, MONTHS)), output=target, progress=False)
+    assert done.value == done.output.files
+
+
+def test_an_output_that_is_read_is_refused_before_any_chunk_runs(tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    FRAME.to_csv(source / "x.csv", index=False)
+    options = {"output_format": "csv", "source": [source], "columns": None, "if_exists": "append"}
+    assert run(source / "out", lambda chunk: chunk, **options).output.rows == len(FRAME)
+    calls = []
+    for target in (source / "out", source):
+        with pytest.raises(PlanError, match=r"reads|no run of this library wrote"):
+            run(target, lambda chunk: calls.append(1), **options)
+    assert not calls
+    assert td.process(str(source), reduce=td.count(), progress=False).value == 2 * len(FRAME)
+
+
+def test_integers_with_a_null_among_them_name_directories_and_read_back(target):
+    frame = FRAME.assign(p=pd.array([None, 1, 2], "Int64"))
+    td.process(frame, lambda chunk: chunk, output=target, partition_by="p", progress=False)
+    read = td.open_dataset(target).head()
+    assert read.sort_values("a").p.tolist()[1:] == [1, 2]
+    assert read.p.isna().sum() == 1
+
+
+def test_a_column_without_a_form_in_files_is_named(target):
+    with pytest.raises(FlowFailed, match=r"no form for a column's type.*'z'"):
+        td.process(
+            FRAME, lambda chunk: chunk.assign(z=pd.cut(chunk.a, 3)), output=target, progress=False
+        )
+    assert not target.exists()
+
+
+def test_a_path_that_can_be_none_is_refused():
+    with pytest.raises(PlanError, match="no path"):
+        run("a\0b")
+
+
+def test_a_directory_of_ones_own_is_not_offered_to_be_overwritten(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(PlanError, match=r"name another directory$"):
+        run(tmp_path)
 
 
 def test_a_flow_with_two_fan_outs_is_refused(target):

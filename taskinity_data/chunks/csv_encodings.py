@@ -172,6 +172,11 @@ def parse_encoding_errors(value: Any, encoding: str) -> str:
             f"encoding_errors={value!r}: which bytes are replaced in {encoding} depends on what "
             "follows them, chunk by chunk; convert the file to utf-8, or leave it out"
         )
+    if encoding == "utf-8" and value == "ignore":
+        raise PlanError(
+            "encoding_errors='ignore': of a utf-8 field in which nothing is left pandas makes an "
+            "empty text, not a missing value, which is not done here; use 'replace'"
+        )
     return str(value)
 
 

@@ -98,7 +98,11 @@ def open_parquet(
     fields = {one.name: one for one in [*stored, *hive_fields]}
     reader = ParquetReader(
         schema=pa.schema(
-            [fields[name] for name in selected], drop_pandas_index(first.schema.metadata, retyped)
+            [fields[name] for name in selected],
+            # What pandas' metadata say of a column that became a key is no longer true of it.
+            drop_pandas_index(
+                first.schema.metadata, {*retyped, *(one.name for one in hive_fields)}
+            ),
         ),
         stored=stored,
         hive=used_hive,

@@ -140,6 +140,8 @@ class Driver:
             self._window.cancel()
             raise
         finally:
+            for fan_out in self.fan_outs.values():
+                fan_out.close()
             if self._local is not None:
                 self._local.close()
             self._window.close()

@@ -43,9 +43,14 @@ PLACES = ("processed", "fallback", "quarantined", "skipped", "failed", "not_run"
 
 
 def chunk_items(chunks: Iterable[Chunk]) -> Iterator[Item]:
-    """An item for each chunk, in order."""
-    for position, chunk in enumerate(chunks):
-        yield Item(key=chunk.key, data=chunk, position=position)
+    """An item for each chunk, in order; closing it closes `chunks`."""
+    try:
+        for position, chunk in enumerate(chunks):
+            yield Item(key=chunk.key, data=chunk, position=position)
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
 
 
 def list_items(values: Sequence[Any], width: int | None) -> Iterator[Item]:
@@ -223,6 +228,12 @@ class FanOut:
         if self._total_items is not None:
             return self._total_items
         return self.given * self.total_nbytes / self.cut_nbytes if self.cut_nbytes else None
+
+    def close(self) -> None:
+        """Let go of what is not handed out: a pass over files ends, with its threads."""
+        close = getattr(self._items, "close", None)
+        if close is not None:
+            close()
 
     # -- what came back ------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ It knows nothing of when they are done, or by whom.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from taskinity_data.execution.jobs import call_job, chunk_job, consumers, reducers_of, resolve
 from taskinity_data.execution.pieces import open_fan_out
@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from taskinity_data.execution.pieces import PieceOptions
     from taskinity_data.execution.process import Writer
 
-__all__ = ["make_works", "only_kernels"]
+__all__ = ["Output", "make_works", "only_kernels"]
+
+
+class Output(Protocol):
+    """Where the results of a fan-out go."""
+
+    @property
+    def writer(self) -> Writer:
+        """What workers write with."""
+
+    def check_sources(self, paths: Sequence[str]) -> None:
+        """Raise `PlanError` where what is read is also what is written."""
 
 
 def make_works(
@@ -28,16 +39,16 @@ def make_works(
     inputs: Mapping[str, Any],
     options: PieceOptions,
     chooser: Chooser,
-    writers: Mapping[str, Writer] | None = None,
+    outputs: Mapping[str, Output] | None = None,
 ) -> list[Work]:
-    """A work for each of `steps`, in their order; `writers` get the results of fan-outs by name."""
-    writers = writers or {}
+    """A work for each of `steps`, in their order; `outputs` get the results of fan-outs by name."""
+    outputs = outputs or {}
     fan_outs = {stage.name for stage in steps if isinstance(stage, FanOut)}
     works = []
     for stage in steps:
         if isinstance(stage, FanOut):
-            writer = writers.get(stage.name)
-            works.append(_fan_out_work(stage, steps, inputs, options, chooser, writer))
+            output = outputs.get(stage.name)
+            works.append(_fan_out_work(stage, steps, inputs, options, chooser, output))
         elif isinstance(stage, Reduce) and stage.is_reducer:
             number = [one.name for one in reducers_of(stage.over, steps)].index(stage.name)
             over = internal_name(stage.over, steps)
@@ -72,23 +83,27 @@ def _fan_out_work(
     inputs: Mapping[str, Any],
     options: PieceOptions,
     chooser: Chooser,
-    writer: Writer | None,
+    output: Output | None,
 ) -> Work:
     reducers = [one.task.function for one in reducers_of(stage.name, steps)]
     takers = consumers(stage.name, steps)
-    keeps_result = bool(takers) or not reducers
+    # What is written need not come here as well, unless a task asks for it.
+    keeps_result = bool(takers) or not (reducers or output)
     name = internal_name(stage.name, steps)
 
     def open_(values: Mapping[str, Any], strategy: Any) -> Any:
         job = chunk_job(stage, values, inputs, reducers, keeps_result)
         job = replace(job, task=name)
-        if writer is not None:
+        if output is not None:
             # One kind for all chunks: which of them "native" means differs from chunk to chunk.
             kind = "arrow" if job.kind == "native" else job.kind
-            job = replace(job, writer=writer, kind=kind)
+            job = replace(job, writer=output.writer, kind=kind)
         value = resolve(stage.over, values, inputs)
         fan_out = open_fan_out(stage, job, value, options, strategy)
-        chooser.check_files([extent.path for extent in fan_out.extents])
+        paths = [extent.path for extent in fan_out.extents]
+        chooser.check_files(paths)
+        if output is not None:
+            output.check_sources(paths)
         return fan_out
 
     return Work(name, stage.after, open=open_)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from taskinity_data.errors import PlanError, suggest
+from taskinity_data.errors import PlanError, SchemaError, suggest
 from taskinity_data.records.write_text import write_csv, write_jsonl
 
 if TYPE_CHECKING:
@@ -59,6 +59,16 @@ class Format:
         SchemaError
             A type or value that the format has no form for.
         """
+        try:
+            self._write(table, file)
+        except pa.ArrowNotImplementedError as error:
+            kinds = ", ".join(f"{one.name!r} ({one.type})" for one in table.schema)
+            raise SchemaError(
+                f"{self.name} has no form for a column's type: {error}; convert it in the "
+                f"function, e.g. .astype(str); the columns are {kinds}"
+            ) from error
+
+    def _write(self, table: pa.Table, file: BinaryIO) -> None:
         if self.name == "parquet":
             pq.write_table(table, file, compression=self.compression)
         elif self.name == "arrow":

@@ -233,6 +233,8 @@ def _find_directory(target: str | os.PathLike[str]) -> str:
         text = unquote(url.path)
     if not text:
         raise PlanError("output: the path is empty; name a directory")
+    if "\0" in text:
+        raise PlanError(f"output={text!r} is no path; name a directory")
     path = os.path.realpath(os.path.expanduser(text))
     if os.path.lexists(path) and not os.path.isdir(path):
         raise PlanError(f"output={text!r} is a file; name a directory")
@@ -253,9 +255,10 @@ def _look_at(path: str, if_exists: str) -> Manifest | None:
     if not _has_entries(path):
         return None
     if if_exists == "error":
+        is_ours = os.path.isfile(os.path.join(path, MANIFEST))
+        ways = ", or say if_exists='overwrite' or if_exists='append'" if is_ours else ""
         raise PlanError(
-            f"output={path!r} is there already and not empty; name another directory, or say "
-            "if_exists='overwrite' or if_exists='append'"
+            f"output={path!r} is there already and not empty; name another directory{ways}"
         )
     try:
         existing = read_manifest(path)
