@@ -88,13 +88,13 @@ class CommonSchema:
             return
         missing = [name for name in known if name not in names]
         extra = [name for name in names if name not in known]
-        what = [f"has no column {name!r}" for name in missing]
-        what += [f"has a column {name!r} more" for name in extra]
+        what = [f"{name!r} is missing" for name in missing]
+        what += [f"{name!r} is there as well" for name in extra]
         if not what:
-            what = [f"has the columns in another order, {names} instead of {known}"]
+            what = [f"they stand in another order, {names} instead of {known}"]
         raise SchemaError(
-            f"{who} {' and '.join(what)} than {self._names_from}; return the same columns from "
-            "every chunk",
+            f"{who}: its columns are not those of {self._names_from}: {', '.join(what)}; return "
+            "the same columns from every chunk",
             column=[*missing, *extra, None][0],
         )
 

@@ -291,7 +291,8 @@ def _check_same(path: str, existing: Manifest, format_: str, names: Sequence[str
         ("partition_by", list(existing.partition_by), list(names)),
     ):
         if there != asked:
+            way = f"say {option}={there!r}" if there else f"leave {option}= out"
             raise PlanError(
                 f"output={path!r} was written with {option}={there!r}, and {asked!r} can't be "
-                f"added to it; say {option}={there!r}, or name another directory"
+                f"added to it; {way}, or name another directory"
             )

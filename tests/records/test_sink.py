@@ -128,7 +128,7 @@ def test_objects_without_values_become_texts(tmp_path):
     ("other", "said"),
     [
         ({"a": [1.5], "b": ["x"]}, ["'a'", "int64", "double", "chunk 0", "chunk 1"]),
-        ({"a": [1]}, ["chunk 1", "no column 'b'"]),
+        ({"a": [1]}, ["chunk 1", "'b' is missing"]),
         ({"a": [1], "b": ["x"], "c": [1]}, ["chunk 1", "'c'"]),
         ({"b": ["x"], "a": [1]}, ["chunk 1", "order"]),
     ],
