@@ -7,7 +7,7 @@ reader, which travels with it, turns it into rows on any machine that sees the f
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import blake2b
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from taskinity_data.chunks.stores import Store
+
 __all__ = ["KINDS", "Chunk", "Fingerprint", "Piece", "ReadResult", "Reader", "SourceFile"]
 
 KINDS = ("pandas", "arrow", "polars")
@@ -27,11 +29,16 @@ KINDS = ("pandas", "arrow", "polars")
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What tells that a file is still the one that was planned."""
+    """What tells that a file is still the one that was planned.
+
+    `tag` is empty for local files; for those of stores the entity tag, or ``"-"`` where there is
+    none, and the time counts (0 where there is none either: then the size alone tells).
+    """
 
     nbytes: int
     mtime_ns: int
     inode: int
+    tag: str = ""
 
     @classmethod
     def of(cls, path: str) -> Fingerprint:
@@ -46,8 +53,11 @@ class Fingerprint:
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
     def __str__(self) -> str:
+        if self.tag and not self.mtime_ns:
+            return f"{self.nbytes:,} bytes, entity tag {self.tag}"
         at = datetime.fromtimestamp(self.mtime_ns / 1e9, UTC).isoformat(" ", "milliseconds")
-        return f"{self.nbytes:,} bytes of {at}, file number {self.inode}"
+        number = "" if self.tag else f", file number {self.inode}"
+        return f"{self.nbytes:,} bytes of {at}{number}"
 
     def check(self, path: str, start: int) -> None:
         """Raise `SourceChanged` where `path` is no longer this file."""
@@ -70,17 +80,31 @@ class Fingerprint:
 class SourceFile:
     """A file of a dataset.
 
-    `path` is absolute; `hive` the (key, value) pairs of its directories, as texts.
+    `path` is absolute, or a URL without its secrets; `hive` the (key, value) pairs of its
+    directories, as texts. Where it lies in a `store`, `name` is what that calls it, secrets and
+    all.
     """
 
     path: str
     fingerprint: Fingerprint
     hive: tuple[tuple[str, str], ...] = ()
+    store: Store | None = None
+    name: str = field(default="", repr=False)
 
     @property
     def nbytes(self) -> int:
         """Bytes on disk."""
         return self.fingerprint.nbytes
+
+    def check(self, start: int) -> None:
+        """Raise `SourceChanged` where it is no longer the file that was planned."""
+        if self.store is None:
+            self.fingerprint.check(self.path, start)
+        else:
+            self.store.check(self.name, self.path, self.fingerprint, start)
+
+    def __str__(self) -> str:
+        return self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +245,9 @@ class Chunk:
         digest = blake2b(self.reader.identity().encode(), digest_size=16)
         for piece in self.pieces:
             print_ = piece.file.fingerprint
+            number = f"tag {print_.tag}" if print_.tag else print_.inode
             digest.update(
-                f"\0{piece.path}\0{print_.nbytes}\0{print_.mtime_ns}\0{print_.inode}"
+                f"\0{piece.path}\0{print_.nbytes}\0{print_.mtime_ns}\0{number}"
                 f"\0{piece.start}\0{piece.stop}".encode("utf-8", "surrogateescape")
             )
         return digest.hexdigest()
@@ -265,7 +290,7 @@ class Chunk:
         if as_ not in (*KINDS, "native"):
             raise PlanError(f"as_={as_!r}: a chunk is read as one of {', '.join(KINDS)}")
         for piece in self.pieces:
-            piece.file.fingerprint.check(piece.path, piece.start)
+            piece.file.check(piece.start)
         try:
             result = self.reader.read(self.pieces, as_)
         except OSError as error:
@@ -273,7 +298,7 @@ class Chunk:
                 f"{self}: can't be read: {error}", path=self.path, start=self.start
             ) from error
         for piece in self.pieces:
-            piece.file.fingerprint.check(piece.path, piece.start)
+            piece.file.check(piece.start)
         planned = self.rows
         if planned is not None and result.filtered is not None:
             delivered = result.rows + result.filtered

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from taskinity_data.chunks.chunk import SourceFile
+from taskinity_data.chunks.files import WINDOW_NBYTES, StoreFile
 from taskinity_data.errors import SourceChanged
 
 if TYPE_CHECKING:
@@ -50,8 +52,8 @@ class ReadInto(Protocol):
     def __call__(self, view: memoryview, offset: int) -> int: ...
 
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | ReadInto
-"""A file's path, its bytes, or what reads them."""
+Source = str | os.PathLike[str] | SourceFile | bytes | bytearray | memoryview | ReadInto
+"""A file or the path of a local one, its bytes, or what reads them."""
 
 
 class Buffer:
@@ -121,6 +123,11 @@ def open_source(source: Source) -> Iterator[ReadInto]:
     if callable(source):
         yield source
         return
+    if isinstance(source, SourceFile):
+        if source.store is not None:
+            yield StoreFile(source, WINDOW_NBYTES).read_into
+            return
+        source = source.path
     file = os.open(source, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
 

@@ -18,11 +18,13 @@ import pandas as pd
 from taskinity_data.chunks.csv_cuts import find_grains
 from taskinity_data.chunks.csv_encodings import CHARACTERS, mark_units, to_utf8, unit_nbytes
 from taskinity_data.chunks.csv_text import codec_of, is_plain
+from taskinity_data.chunks.files import open_file
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
+    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_options import CsvOptions
 
 __all__ = ["Head", "has_fresh_index", "read_head"]
@@ -58,8 +60,8 @@ def has_fresh_index(frame: pd.DataFrame) -> bool:
     return isinstance(frame.index, pd.RangeIndex)
 
 
-def read_head(path: str, options: CsvOptions) -> Head:
-    """The head of the file `path`.
+def read_head(file: SourceFile, options: CsvOptions) -> Head:
+    """The head of `file`.
 
     Raises
     ------
@@ -77,38 +79,40 @@ def read_head(path: str, options: CsvOptions) -> Head:
     is_decoded = options.encoding in CHARACTERS or not is_plain(options)
     look = find_decoded_head if is_decoded else find_plain_head
     while True:
-        with open(path, "rb") as file:
-            data = file.read(nbytes)
-            is_whole = not file.read(1)
+        with open_file(file) as opened:
+            data = opened.read(nbytes)
+            is_whole = not opened.read(1)
         if not data:
-            raise PlanError(f"{path}: the file is empty (0 bytes): there are not even column names")
-        head = look(path, data, options, is_whole=is_whole)
+            raise PlanError(f"{file}: the file is empty (0 bytes): there are not even column names")
+        head = look(file, data, options, is_whole=is_whole)
         if head is not None:
             return head
         nbytes *= 8
 
 
-def find_plain_head(path: str, data: bytes, options: CsvOptions, *, is_whole: bool) -> Head | None:
+def find_plain_head(
+    file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool
+) -> Head | None:
     """The head, or None where `data` is too short to tell."""
-    check_text(path, data, options, is_whole=is_whole)
-    return find_head(path, data, options, is_whole=is_whole)
+    check_text(file, data, options, is_whole=is_whole)
+    return find_head(file, data, options, is_whole=is_whole)
 
 
 def find_decoded_head(
-    path: str, data: bytes, options: CsvOptions, *, is_whole: bool
+    file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool
 ) -> Head | None:
     """The same where marks can't be looked for among the bytes: they are decoded first."""
-    codec, begin = codec_of(path, options)
+    codec, begin = codec_of(file, options)
     decoder = codecs.getincrementaldecoder(codec)(options.encoding_errors)
     try:
         text = decoder.decode(data[begin:], final=is_whole)
     except UnicodeDecodeError as error:
-        raise no_text(path, begin + error.start, options) from error
+        raise no_text(file, begin + error.start, options) from error
     if "\0" in text:
-        raise PlanError(f"{path}: character {text.index(chr(0))} is NUL, which no text has")
+        raise PlanError(f"{file}: character {text.index(chr(0))} is NUL, which no text has")
     decoded = text.encode()
     as_utf8 = replace(options, encoding="utf-8", encoding_errors="strict")
-    head = find_head(path, decoded, as_utf8, is_whole=is_whole)
+    head = find_head(file, decoded, as_utf8, is_whole=is_whole)
     if head is None:
         return None
     before = decoded[: head.data_start].decode()
@@ -126,29 +130,29 @@ def find_decoded_head(
 LINE_MARK = re.compile(r"[\r\n]")
 
 
-def check_text(path: str, data: bytes, options: CsvOptions, *, is_whole: bool) -> None:
+def check_text(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool) -> None:
     if data.startswith(UTF16_BOMS):
-        raise PlanError(f"{path}: this is UTF-16 text; give encoding='utf-16'")
+        raise PlanError(f"{file}: this is UTF-16 text; give encoding='utf-16'")
     if b"\0" in data:
         raise PlanError(
-            f"{path}: not a CSV file: byte {data.index(0)} is NUL; is this binary, or UTF-16?"
+            f"{file}: not a CSV file: byte {data.index(0)} is NUL; is this binary, or UTF-16?"
         )
     # A character may be cut by the end of what was read.
     stop = len(data) if is_whole else max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
     try:
         to_utf8(data[:stop], options.encoding, options.encoding_errors)
     except UnicodeDecodeError as error:
-        raise no_text(path, error.start, options) from error
+        raise no_text(file, error.start, options) from error
 
 
-def no_text(path: str, at: int, options: CsvOptions) -> PlanError:
+def no_text(file: SourceFile, at: int, options: CsvOptions) -> PlanError:
     return PlanError(
-        f"{path}: byte {at} is no {options.encoding} text; a binary file, or give encoding= (such "
+        f"{file}: byte {at} is no {options.encoding} text; a binary file, or give encoding= (such "
         "as encoding='cp1252')"
     )
 
 
-def find_head(path: str, data: bytes, options: CsvOptions, *, is_whole: bool) -> Head | None:
+def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool) -> Head | None:
     """The head, or None where `data` is too short to tell."""
     start = bom_nbytes(data, options)
     reason: Exception | None = None
@@ -167,9 +171,9 @@ def find_head(path: str, data: bytes, options: CsvOptions, *, is_whole: bool) ->
                 break
     if data_start is None:
         if is_whole:
-            raise no_head(path, data, options, reason)
+            raise no_head(file, data, options, reason)
         return None
-    check_first_separator(path, data, data_start, options)
+    check_first_separator(file, data, data_start, options)
     for end in candidates(data, data_start, options, is_whole=is_whole):
         try:
             frame = parse(data[:end], options)
@@ -181,20 +185,20 @@ def find_head(path: str, data: bytes, options: CsvOptions, *, is_whole: bool) ->
             reason = error
             continue
         if is_complete:
-            return Head(data_start, check_labels(path, frame, options))
+            return Head(data_start, check_labels(file, frame, options))
     if not is_whole:
         return None
     if reason is not None and not is_header_only(data, options):
-        raise no_head(path, data, options, reason)
-    return Head(data_start, check_labels(path, parse(data, options), options))
+        raise no_head(file, data, options, reason)
+    return Head(data_start, check_labels(file, parse(data, options), options))
 
 
-def check_first_separator(path: str, data: bytes, start: int, options: CsvOptions) -> None:
+def check_first_separator(file: SourceFile, data: bytes, start: int, options: CsvOptions) -> None:
     r"""Refuse a first row whose first separator pandas loses, as it does after a skipped ``\r``."""
     separator = options.dialect.sep.encode()
     if options.skiprows and data[:start].endswith(b"\r") and data.startswith(separator, start):
         raise PlanError(
-            f"{path}: the skipped line before byte {start} ends with \\r alone, and the first row "
+            f"{file}: the skipped line before byte {start} ends with \\r alone, and the first row "
             "begins with a separator, which pandas then loses; write the file with \\n"
         )
 
@@ -274,22 +278,26 @@ def decode_head(prefix: bytes, options: CsvOptions) -> bytes:
     return to_utf8(prefix[start:], options.encoding, options.encoding_errors)
 
 
-def no_head(path: str, data: bytes, options: CsvOptions, reason: Exception | None) -> PlanError:
+def no_head(
+    file: SourceFile, data: bytes, options: CsvOptions, reason: Exception | None
+) -> PlanError:
     try:
         parse(data, options)
     except PARSE_ERRORS as error:
         reason = error
     return PlanError(
-        f"{path}: no header and first record found: {reason or 'there are no records'}; look at "
+        f"{file}: no header and first record found: {reason or 'there are no records'}; look at "
         "header=, skiprows=, sep= and quotechar="
     )
 
 
-def check_labels(path: str, frame: pd.DataFrame, options: CsvOptions) -> tuple[Hashable, ...]:
+def check_labels(
+    file: SourceFile, frame: pd.DataFrame, options: CsvOptions
+) -> tuple[Hashable, ...]:
     if not has_fresh_index(frame):
         extra = frame.index.nlevels
         raise PlanError(
-            f"{path}: the first row has {len(frame.columns) + extra} fields but there are "
+            f"{file}: the first row has {len(frame.columns) + extra} fields but there are "
             f"{len(frame.columns)} names; pandas would make an index of the first {extra}, which "
             "can't be kept chunk by chunk; give names= for all columns (and header=0 to replace "
             "the header)"
@@ -302,9 +310,9 @@ def check_labels(path: str, frame: pd.DataFrame, options: CsvOptions) -> tuple[H
         if not isinstance(label, str) and label != position:
             raise PlanError(f"names={list(labels)!r}: column names must be texts")
     if len({str(label) for label in labels}) != len(labels):
-        raise PlanError(f"{path}: column names must be unique, these are {list(labels)!r}")
+        raise PlanError(f"{file}: column names must be unique, these are {list(labels)!r}")
     if not labels:
-        raise PlanError(f"{path}: there are no columns; is sep={options.dialect.sep!r} right?")
+        raise PlanError(f"{file}: there are no columns; is sep={options.dialect.sep!r} right?")
     return labels
 
 

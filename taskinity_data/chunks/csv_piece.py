@@ -11,6 +11,7 @@ from taskinity_data.chunks.csv_encodings import to_utf8, unit_nbytes
 from taskinity_data.chunks.csv_quotes import has_lone_return
 from taskinity_data.chunks.csv_text import codec_of
 from taskinity_data.chunks.csv_trouble import text_error
+from taskinity_data.chunks.files import read_range
 from taskinity_data.errors import ReadError
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def read_text(piece: Piece, options: CsvOptions) -> bytes:
     ReadError
         A byte that belongs to no text, NUL, or lines that can't be cut with these options.
     """
-    data = read_bytes(piece)
-    codec, _ = codec_of(piece.path, options)
+    data = read_range(piece.file, piece.start, piece.stop)
+    codec, _ = codec_of(piece.file, options)
     unit = unit_nbytes(codec)
     if unit == 1 and b"\0" in data:
         raise text_error(piece, data.index(0), NO_TEXT)
@@ -61,21 +62,3 @@ def check_returns(piece: Piece, data: bytes, options: CsvOptions) -> None:
             path=piece.path,
             start=piece.start,
         )
-
-
-def read_bytes(piece: Piece) -> bytes:
-    with open(piece.path, "rb", buffering=0) as file:
-        file.seek(piece.start)
-        parts = []
-        left = piece.stop - piece.start
-        while left:
-            part = file.read(left)
-            if not part:
-                raise ReadError(
-                    f"{piece.path}: the file ends before byte {piece.stop:,}; plan again",
-                    path=piece.path,
-                    start=piece.start,
-                )
-            parts.append(part)
-            left -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -23,6 +23,7 @@ from taskinity_data.chunks.csv_exact import Misfit, TooManyFields, check_wide, p
 from taskinity_data.chunks.csv_quotes import trim_to_records
 from taskinity_data.chunks.csv_text import codec_of, find_text_grains, open_marks
 from taskinity_data.chunks.csv_trouble import record_ends
+from taskinity_data.chunks.files import open_file
 from taskinity_data.chunks.schema import (
     INT64_STOP,
     Column,
@@ -111,7 +112,7 @@ def iter_slices(
     sampled = list(files) if is_whole else spread(files)
     slices = scan_slices if is_whole else sample_slices
     return sampled, (
-        (data, codec_of(file.path, options)[0], head.labels, is_first)
+        (data, codec_of(file, options)[0], head.labels, is_first)
         for file, head in sampled
         for is_first, data in slices(file, head, options)
     )
@@ -165,10 +166,8 @@ def spread(files: Sequence[tuple[SourceFile, Head]]) -> list[tuple[SourceFile, H
 
 def scan_slices(file: SourceFile, head: Head, options: CsvOptions) -> Iterator[tuple[bool, bytes]]:
     """All data of a file, and of each slice whether it is the first."""
-    with open(file.path, "rb") as source:
-        grains = find_text_grains(
-            file.path, head.data_start, file.nbytes, options, SCAN_SLICE_NBYTES
-        )
+    with open_file(file, SCAN_SLICE_NBYTES) as source:
+        grains = find_text_grains(file, head.data_start, file.nbytes, options, SCAN_SLICE_NBYTES)
         for grain in grains:
             if grain.stop - grain.start <= MAX_SLICE_NBYTES:
                 is_first = grain.start == head.data_start
@@ -184,8 +183,8 @@ def sample_slices(
     if stop - start <= 3 * SLICE_NBYTES:
         yield from scan_slices(file, head, options)
         return
-    with open(file.path, "rb") as source:
-        for grain in islice(find_text_grains(file.path, start, stop, options, SLICE_NBYTES), 1):
+    with open_file(file, SCAN_SLICE_NBYTES) as source:
+        for grain in islice(find_text_grains(file, start, stop, options, SLICE_NBYTES), 1):
             if grain.stop - grain.start <= MAX_SLICE_NBYTES:
                 yield True, source_bytes(source, grain.start, grain.stop)
         if dialect.escapechar is not None or dialect.comment is not None:
@@ -193,7 +192,7 @@ def sample_slices(
             return
         quotechar = dialect.quotechar if dialect.newlines_in_values else None
         unit = unit_nbytes(options.encoding)
-        with open_marks(file.path, options) as read:
+        with open_marks(file, options) as read:
             for at in ((start + stop) // 2 // unit, (stop - SLICE_NBYTES) // unit):
                 window = bytearray(SLICE_NBYTES // unit)
                 got = read(memoryview(window), at)

@@ -22,12 +22,14 @@ from taskinity_data.chunks.csv_encodings import (
     needs_mark,
     unit_nbytes,
 )
+from taskinity_data.chunks.files import open_file
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Iterator
 
+    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_blocks import ReadInto
     from taskinity_data.chunks.csv_cuts import Grain
     from taskinity_data.chunks.csv_dialect import Dialect
@@ -39,8 +41,8 @@ LOOK_BACK_NBYTES = 1 << 10
 """Bytes before a place in which a character surely begins: texts have a blank or comma sooner."""
 
 
-def codec_of(path: str, options: CsvOptions) -> tuple[str, int]:
-    """The codec of the file `path`, and the bytes of its byte order mark; see `find_codec`.
+def codec_of(file: SourceFile | str, options: CsvOptions) -> tuple[str, int]:
+    """The codec of `file`, and the bytes of its byte order mark; see `find_codec`.
 
     Raises
     ------
@@ -49,26 +51,26 @@ def codec_of(path: str, options: CsvOptions) -> tuple[str, int]:
     """
     head = b""
     if needs_mark(options.encoding):
-        with open(path, "rb", buffering=0) as file:
-            head = file.read(4)
+        with open_file(file) as opened:
+            head = opened.read(4)
     found = find_codec(options.encoding, head)
     if found is None:
         raise PlanError(
-            f"{path}: {options.encoding} text begins with a byte order mark, and this does not; "
+            f"{file}: {options.encoding} text begins with a byte order mark, and this does not; "
             f"give encoding='{options.encoding}-le' or encoding='{options.encoding}-be'"
         )
     return found
 
 
 def find_text_grains(
-    path: str, start: int, stop: int, options: CsvOptions, grain_nbytes: int
+    file: SourceFile | str, start: int, stop: int, options: CsvOptions, grain_nbytes: int
 ) -> Iterator[Grain]:
     """The grains of a file's range, as `find_grains` gives them, in bytes of the file."""
     if is_plain(options):
-        yield from find_grains(path, start, stop, options.dialect, grain_nbytes)
+        yield from find_grains(file, start, stop, options.dialect, grain_nbytes)
         return
     unit = unit_nbytes(options.encoding)
-    with open_marks(path, options) as read:
+    with open_marks(file, options) as read:
         found = find_grains(
             read, start // unit, -(-stop // unit), options.dialect, -(-grain_nbytes // unit)
         )
@@ -76,12 +78,12 @@ def find_text_grains(
             yield replace(grain, start=grain.start * unit, stop=min(grain.stop * unit, stop))
 
 
-def split_text_at(path: str, start: int, stop: int, options: CsvOptions) -> int | None:
+def split_text_at(file: SourceFile | str, start: int, stop: int, options: CsvOptions) -> int | None:
     """The end of the record nearest to the middle, as `split_at` gives it, in bytes of the file."""
     if is_plain(options):
-        return split_at(path, start, stop, options.dialect)
+        return split_at(file, start, stop, options.dialect)
     unit = unit_nbytes(options.encoding)
-    with open_marks(path, options) as read:
+    with open_marks(file, options) as read:
         at = split_at(read, start // unit, -(-stop // unit), options.dialect)
     return None if at is None else at * unit
 
@@ -98,16 +100,16 @@ def marks_of(dialect: Dialect) -> str:
 
 
 @contextmanager
-def open_marks(path: str, options: CsvOptions) -> Iterator[ReadInto]:
+def open_marks(file: SourceFile | str, options: CsvOptions) -> Iterator[ReadInto]:
     """A function that reads the file's marks: a byte for each code unit, `OTHER` for all else.
 
     Notes
     -----
     Any place can be read, from any thread; nothing is remembered from one read to the next.
     """
-    codec, _ = codec_of(path, options)
+    codec, _ = codec_of(file, options)
     characters = characters_of(codec, marks_of(options.dialect))
-    with open_source(path) as read:
+    with open_source(file) as read:
         if unit_nbytes(codec) > 1:
             yield read_units(read, codec)
         elif characters is None:

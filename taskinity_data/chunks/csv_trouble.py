@@ -96,7 +96,7 @@ def record_ends(data: bytes, options: CsvOptions) -> list[int]:
 def record_start(piece: Piece, row: int, options: CsvOptions) -> int | None:
     """The byte of the file at which a row begins (or the blank lines before it)."""
     before = 0
-    for grain in find_text_grains(piece.path, piece.start, piece.stop, options, 1):
+    for grain in find_text_grains(piece.file, piece.start, piece.stop, options, 1):
         if grain.rows is None:
             return None
         if before + grain.rows > row:

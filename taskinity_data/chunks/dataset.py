@@ -378,9 +378,9 @@ def open_dataset(
     Parameters
     ----------
     source : str, os.PathLike, list of them, DataFrame, or Arrow table
-        A file, a directory (read recursively), a glob, a ``file://`` URL, a list of these in
-        order; a pandas or polars DataFrame, an Arrow table or record batch, written once as Arrow
-        IPC; a `Dataset` is given back.
+        A file, a directory (read recursively), a glob, a URL of any of them that fsspec knows, a
+        list of these in order; a pandas or polars DataFrame, an Arrow table or record batch,
+        written once as Arrow IPC; a `Dataset` is given back.
     format : {"csv", "jsonl", "json", "parquet", "arrow", "orc"} or None
         None: found from suffix and content.
     columns : list of str or None
@@ -393,7 +393,8 @@ def open_dataset(
     chunk_size : "auto", int or str
         Planned bytes (``64_000_000``, ``"64MiB"``) or rows (``"100_000 rows"``).
     storage_options : dict or None
-        For stores, none of which this version reads.
+        For the stores of URLs: what fsspec's file system of that protocol takes (``key``,
+        ``secret``, ``endpoint_url``, ``anon``, ...). Secrets: they are shown nowhere.
     **reader_options
         Of `pandas.read_csv`, with its names and meanings, and ``newlines_in_values=True``.
 
@@ -418,6 +419,8 @@ def open_dataset(
     0  2
     """
     size = parse_chunk_size(chunk_size)
+    if storage_options and (isinstance(source, Dataset) or is_in_memory(source)):
+        raise PlanError("storage_options are for URLs, and this source is none; leave them out")
     if isinstance(source, Dataset):
         refuse_options(
             "a Dataset, which is open already",
@@ -425,15 +428,11 @@ def open_dataset(
         )
         narrowed = source if columns is None else source.select(columns)
         return narrowed if size is None else replace(narrowed, chunk_size=size)
-    if storage_options:
-        raise PlanError(
-            "storage_options: only local files are read in this version, which need none"
-        )
     if is_in_memory(source):
         refuse_options("a table in memory", {"schema": schema, "format": format, **reader_options})
         file, table_reader = open_memory(source, columns, filters)
         return Dataset((file,), table_reader, size)
-    files = find_files(source)
+    files = find_files(source, storage_options)
     found = detect_format(files, format, reader_options)
     return Dataset(files, open_files(found, files, columns, filters, schema, reader_options), size)
 

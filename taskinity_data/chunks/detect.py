@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.chunks.files import map_files
 from taskinity_data.errors import PlanError, suggest
 
 if TYPE_CHECKING:
@@ -15,13 +16,20 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.chunk import SourceFile
 
-__all__ = ["FORMATS", "detect_format", "implied_options"]
+__all__ = ["FORMATS", "NAMES", "detect_format", "implied_options"]
 
 FORMATS = ("csv", "jsonl", "json", "parquet", "arrow", "orc")
 """``"arrow"``: Arrow's IPC, as a file (Feather) or a stream; ``"jsonl"``: an object a line."""
 
 _TEXT = ("csv", "jsonl", "json")
-_NAMES = {"parquet": "Parquet", "arrow": "Arrow IPC", "orc": "ORC", "csv": "CSV", "json": "JSON"}
+NAMES = {
+    "csv": "CSV",
+    "jsonl": "JSON Lines",
+    "json": "JSON",
+    "parquet": "Parquet",
+    "arrow": "Arrow IPC",
+    "orc": "ORC",
+}
 _SUFFIXES = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -101,8 +109,8 @@ def detect_format(
     encoding = str(options.get("encoding") or "utf-8").lower().replace("_", "-")
     is_wide = encoding.startswith(("utf-16", "utf16", "utf-32", "utf32"))
     first, found = files[0], ""
-    for file in files:
-        one = _detect(file, said, is_wide=is_wide)
+    for file, ends in zip(files, map_files(_peek, files), strict=True):
+        one = _detect(file, said, *ends, is_wide=is_wide)
         if found and one != found:
             raise PlanError(
                 f"{file.path} is {one} but {first.path} is {found}: a dataset has one format; name "
@@ -114,16 +122,21 @@ def detect_format(
 
 def implied_options(files: Sequence[SourceFile], options: Mapping[str, Any]) -> dict[str, Any]:
     """`options` with the tab as separator where all files' suffixes say so and the user nothing."""
-    is_tabs = all(file.path.lower().endswith(_TABS) for file in files)
+    is_tabs = all(_name(file.path).lower().endswith(_TABS) for file in files)
     if is_tabs and not {"sep", "delimiter"} & set(options):
         return {**options, "sep": "\t"}
     return dict(options)
 
 
-def _detect(file: SourceFile, format_: str | None, *, is_wide: bool) -> str:
+def _name(path: str) -> str:
+    return path.partition("?hidden=")[0]
+
+
+def _detect(
+    file: SourceFile, format_: str | None, head: bytes, tail: bytes, *, is_wide: bool
+) -> str:
     path = file.path
-    suffix = PurePath(path).suffix.lower()
-    head, tail = _peek(file)
+    suffix = PurePath(_name(path)).suffix.lower()
     content = _content(head, tail)
     said = format_ or _SUFFIXES.get(suffix)
     if file.nbytes == 0:
@@ -152,7 +165,7 @@ def _detect(file: SourceFile, format_: str | None, *, is_wide: bool) -> str:
     elif found == "parquet":
         _check_parquet(path, head, tail)
     elif not head.startswith(_BEGINNINGS[found]) and not _is_old_stream(found, head):
-        raise PlanError(f"{path}: this is no {_NAMES[found]} file, {_begins(head)}")
+        raise PlanError(f"{path}: this is no {NAMES[found]} file, {_begins(head)}")
     return found
 
 
@@ -172,7 +185,7 @@ def _is_old_stream(format_: str, head: bytes) -> bool:
 
 
 def _a(format_: str) -> str:
-    name = _NAMES[format_]
+    name = NAMES[format_]
     return f"an {name}" if name[0] in "AO" else f"a {name}"
 
 
@@ -203,6 +216,10 @@ def _is_text(head: bytes) -> bool:
 
 
 def _peek(file: SourceFile) -> tuple[bytes, bytes]:
+    if file.store is not None:
+        ranges = [(0, min(_HEAD_NBYTES, file.nbytes)), (max(0, file.nbytes - 4), file.nbytes)]
+        head, tail = file.store.read(file.name, file.path, ranges)
+        return head, tail
     try:
         with open(file.path, "rb") as stream:
             head = stream.read(_HEAD_NBYTES)

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from taskinity_data.chunks.caches import Cache
 from taskinity_data.chunks.chunk import Piece
+from taskinity_data.chunks.files import open_tail, read_parts
 from taskinity_data.chunks.frames import count_only
 from taskinity_data.errors import PlanError, ReadError
 
@@ -85,9 +86,20 @@ class Footer:
             return None
         return int(statistics.null_count)
 
-    def open(self) -> pq.ParquetFile:
-        """The file, ready to read; one for each thread."""
-        return pq.ParquetFile(self.file.path, metadata=self.metadata)
+    def open(self, groups: Sequence[int], names: Sequence[str]) -> pq.ParquetFile:
+        """The file, ready to read columns `names` of `groups` from it; one for each thread.
+
+        Where it lies in a store, their bytes are read now.
+        """
+        if self.file.store is None:
+            return pq.ParquetFile(self.file.path, metadata=self.metadata)
+        places = [leaf for name in names for leaf in self.leaves[name]]
+        ranges = [
+            _span(self.metadata.row_group(group).column(leaf))
+            for group in groups
+            for leaf in places
+        ]
+        return pq.ParquetFile(read_parts(self.file, ranges), metadata=self.metadata)
 
 
 _footers: Cache[Footer] = Cache(FOOTERS_NBYTES)
@@ -106,7 +118,7 @@ def open_footer(file: SourceFile) -> Footer:
     if found is not None:
         return Footer(file, found.metadata, found.schema, found.rows, found.leaves)
     try:
-        with pq.ParquetFile(file.path) as opened:
+        with pq.ParquetFile(file.path if file.store is None else open_tail(file)) as opened:
             metadata, schema = opened.metadata, opened.schema_arrow
     except (pa.ArrowException, OSError) as error:
         raise PlanError(
@@ -132,7 +144,7 @@ def read_groups(footer: Footer, groups: Sequence[int], names: Sequence[str]) -> 
         return count_only(sum(footer.rows[group] for group in groups))
     columns = _physical(footer, names)
     try:
-        with footer.open() as opened:
+        with footer.open(groups, columns or footer.schema.names) as opened:
             table = opened.read_row_groups(list(groups), columns=columns, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(footer, sum(footer.rows[: groups[0]]), error) from error
@@ -169,9 +181,10 @@ class _Cursor:
 
     def __init__(self, footer: Footer, group: int, names: Sequence[str]) -> None:
         self.position = 0
-        self._opened = footer.open()
+        columns = _physical(footer, names)
+        self._opened = footer.open([group], columns or footer.schema.names)
         self._batches: Iterator[Any] = self._opened.iter_batches(
-            CURSOR_ROWS, [group], _physical(footer, names), use_threads=False
+            CURSOR_ROWS, [group], columns, use_threads=False
         )
         self._rest: Any = None
 
@@ -195,6 +208,15 @@ def _physical(footer: Footer, names: Sequence[str]) -> list[str] | None:
     # pyarrow takes a dot in a name for a way into a struct; such files are read whole, then cut.
     is_plain = not any("." in name for name in footer.schema.names)
     return list(names) if is_plain else None
+
+
+def _span(column: Any) -> tuple[int, int]:
+    """From and to where the bytes of a column chunk go."""
+    start = column.data_page_offset
+    # Writers that have no dictionary page may tell its place as 0, which is the file's mark.
+    if column.dictionary_page_offset:
+        start = min(start, column.dictionary_page_offset)
+    return start, start + column.total_compressed_size
 
 
 def _count_leaves(type_: pa.DataType) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskinity_data.chunks.detect import implied_options
+from taskinity_data.chunks.detect import NAMES, implied_options
 from taskinity_data.chunks.read_hive import add_hive_columns
 from taskinity_data.errors import PlanError
 
@@ -56,7 +56,7 @@ def open_files(
     """
     opener = _OPENERS[format_]
     if not opener.takes_options:
-        refuse_options(format_, options)
+        refuse_options(NAMES[format_], options)
     open_them = getattr(import_module(f"taskinity_data.chunks.{opener.module}"), opener.function)
     options = implied_options(files, options)
     if files[0].hive and not opener.knows_hive:

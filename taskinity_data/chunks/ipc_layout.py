@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from taskinity_data.chunks.caches import Cache
+from taskinity_data.chunks.files import Bytes, StoreBytes
 from taskinity_data.chunks.ipc_messages import MessageError, read_footer, read_message
 from taskinity_data.chunks.tables_layout import Layout, check_names
 from taskinity_data.errors import PlanError
@@ -125,11 +126,7 @@ def open_ipc_layout(file: SourceFile) -> IpcLayout:
 
 def _open(file: SourceFile) -> IpcLayout:
     path = file.path
-    try:
-        with pa.memory_map(path) as mapped:
-            data = memoryview(mapped.read_buffer()).cast("B")
-    except (pa.ArrowException, OSError) as error:
-        raise PlanError(f"{path}: can't be read: {error}") from error
+    data = _map(file)
     if data[: len(_FEATHER_V1)] == _FEATHER_V1:
         line = f"feather.write_feather(feather.read_table({path!r}), {path + '.arrow'!r})"
         raise PlanError(
@@ -170,7 +167,17 @@ def _open(file: SourceFile) -> IpcLayout:
     )
 
 
-def _read_stream(data: memoryview, path: str) -> tuple[bytes, list[Message]]:
+def _map(file: SourceFile) -> Bytes:
+    if file.store is not None:
+        return StoreBytes(file, file.nbytes)
+    try:
+        with pa.memory_map(file.path) as mapped:
+            return memoryview(mapped.read_buffer()).cast("B")
+    except (pa.ArrowException, OSError) as error:
+        raise PlanError(f"{file.path}: can't be read: {error}") from error
+
+
+def _read_stream(data: Bytes, path: str) -> tuple[bytes, list[Message]]:
     """The schema's message and the others of a stream."""
     messages: list[Message] = []
     place = 0
@@ -193,7 +200,7 @@ def _read_stream(data: memoryview, path: str) -> tuple[bytes, list[Message]]:
     return bytes(data[messages[0].start : messages[0].stop]), messages[1:]
 
 
-def _read_file(data: memoryview, path: str) -> tuple[bytes, list[Message]]:
+def _read_file(data: Bytes, path: str) -> tuple[bytes, list[Message]]:
     """The schema's message and the others of a file: dictionaries, then record batches."""
     nbytes = len(data)
     tail = nbytes - _TAIL_NBYTES
@@ -223,7 +230,7 @@ def _read_file(data: memoryview, path: str) -> tuple[bytes, list[Message]]:
     return footer.schema, messages
 
 
-def _read_block(data: memoryview, block: Block, kind: str, path: str) -> Message:
+def _read_block(data: Bytes, block: Block, kind: str, path: str) -> Message:
     one = _read_message(data, block.start, path) if block.start >= _HEAD_NBYTES else None
     told = block.start + block.header_nbytes, block.body_nbytes
     if one is None or one.kind != kind or (one.body, one.stop - one.body) != told:
@@ -234,7 +241,7 @@ def _read_block(data: memoryview, block: Block, kind: str, path: str) -> Message
     return one
 
 
-def _read_message(data: memoryview, start: int, path: str) -> Message:
+def _read_message(data: Bytes, start: int, path: str) -> Message:
     try:
         return read_message(data, start)
     except MessageError as error:
@@ -254,7 +261,7 @@ def _read_schema(head: bytes, path: str) -> pa.Schema:
         raise PlanError(f"{path}: the schema can't be read: {error}; {_DAMAGED}") from error
 
 
-def _check_first_schema(data: memoryview, told: bytes, path: str) -> tuple[int, int]:
+def _check_first_schema(data: Bytes, told: bytes, path: str) -> tuple[int, int]:
     """From and to where the schema goes that stands before the batches, the same as the footer's.
 
     Some writers have no message there.
@@ -318,9 +325,7 @@ def _buffers(type_: pa.DataType) -> int:
     return 3 if is_text or is_large or is_list_view else 2
 
 
-def _sizes(
-    data: memoryview, batch: Message, buffers: Sequence[tuple[int, int]], path: str
-) -> list[int]:
+def _sizes(data: Bytes, batch: Message, buffers: Sequence[tuple[int, int]], path: str) -> list[int]:
     """Bytes of each column of `batch`, uncompressed."""
     lengths = [_length(data, batch, place, nbytes, path) for place, nbytes in batch.buffers]
     variadic = iter(batch.variadic)
@@ -332,7 +337,7 @@ def _sizes(
     return [sum(lengths[end - count : end]) for count, end in zip(counts, ends, strict=True)]
 
 
-def _length(data: memoryview, batch: Message, place: int, nbytes: int, path: str) -> int:
+def _length(data: Bytes, batch: Message, place: int, nbytes: int, path: str) -> int:
     if not batch.is_compressed or nbytes < _LENGTH_NBYTES:
         return nbytes
     start = batch.body + place

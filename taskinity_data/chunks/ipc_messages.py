@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from taskinity_data.chunks.files import Bytes
 
 __all__ = ["Block", "Footer", "Message", "MessageError", "read_footer", "read_message"]
 
@@ -133,7 +136,7 @@ def _number(data: memoryview, place: int, code: str) -> int:
         raise MessageError("its header points outside itself") from error
 
 
-def read_message(data: memoryview, start: int) -> Message:
+def read_message(data: Bytes, start: int) -> Message:
     """The message that begins at byte `start` of the file `data`.
 
     Raises
@@ -143,9 +146,10 @@ def read_message(data: memoryview, start: int) -> Message:
     """
     if start + _OLD_PREFIX_NBYTES > len(data):
         raise MessageError("the file ends before the mark that ends it")
-    nbytes, prefix = _number(data, start, "i"), _OLD_PREFIX_NBYTES
+    begin = data[start : start + _PREFIX_NBYTES]
+    nbytes, prefix = _number(begin, 0, "i"), _OLD_PREFIX_NBYTES
     if nbytes == _CONTINUATION:
-        nbytes, prefix = _number(data, start + prefix, "i"), _PREFIX_NBYTES
+        nbytes, prefix = _number(begin, prefix, "i"), _PREFIX_NBYTES
     first = start + prefix
     if nbytes == 0:
         return Message("end", start, first, first)

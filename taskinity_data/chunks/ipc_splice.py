@@ -5,8 +5,9 @@ It knows nothing of rows that are wanted or of what becomes of the batches.
 Notes
 -----
 The schema, the dictionaries that the batches need and the batches' own messages are handed to
-Arrow's stream reader one after another, as if nothing stood between them. The file is mapped:
-columns that are not wanted, and rows that are not looked at, are not read from the disk.
+Arrow's stream reader one after another, as if nothing stood between them. A local file is mapped:
+columns that are not wanted, and rows that are not looked at, are not read from the disk. Of a
+store's, each message is read whole.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+
+from taskinity_data.chunks.files import read_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,19 +27,18 @@ __all__ = ["copy_out", "read_batches"]
 
 
 class _Spliced:
-    """Parts of a mapped file as one readable file of pyarrow."""
+    """Parts of a file as one readable file of pyarrow."""
 
     closed = False
 
-    def __init__(self, head: bytes, data: pa.Buffer, segments: Iterator[tuple[int, int]]) -> None:
-        self._data, self._segments = data, segments
+    def __init__(self, head: bytes, parts: Iterator[pa.Buffer]) -> None:
+        self._parts = parts
         self._part = pa.py_buffer(head)
 
     def read_buffer(self, nbytes: int) -> pa.Buffer:
         """The next `nbytes`, fewer where a message ends; nothing at the end."""
         if self._part.size == 0:
-            start, stop = next(self._segments, (0, 0))
-            self._part = self._data.slice(start, stop - start)
+            self._part = next(self._parts, self._part)
         taken = self._part.slice(0, nbytes)
         self._part = self._part.slice(taken.size)
         return taken
@@ -59,12 +61,22 @@ def read_batches(layout: IpcLayout, batches: Sequence[int], names: Sequence[str]
     """
     places = sorted(layout.schema.get_field_index(name) for name in names)
     options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=places)
-    with pa.memory_map(layout.file.path) as mapped:
-        data = mapped.read_buffer()
-    spliced = _Spliced(layout.head, data, layout.segments(batches))
+    spliced = _Spliced(layout.head, _read_segments(layout, batches))
     reader = pa.ipc.open_stream(pa.PythonFile(spliced, mode="r"), options=options)
     for _ in batches:
         yield reader.read_next_batch()
+
+
+def _read_segments(layout: IpcLayout, batches: Sequence[int]) -> Iterator[pa.Buffer]:
+    segments = layout.segments(batches)
+    if layout.file.store is not None:
+        for start, stop in segments:
+            yield pa.py_buffer(read_range(layout.file, start, stop))
+        return
+    with pa.memory_map(layout.file.path) as mapped:
+        data = mapped.read_buffer()
+    for start, stop in segments:
+        yield data.slice(start, stop - start)
 
 
 def copy_out(table: pa.Table) -> pa.Table:

@@ -16,6 +16,7 @@ from taskinity_data.chunks.json_cuts import BLANKS, BLOCK_NBYTES, find_lines, re
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.json_cuts import Offsets
 
 __all__ = ["BadArray", "Walk", "find_element_ends", "to_lines"]
@@ -96,12 +97,12 @@ class Walk:
         return (lengths & 1).astype(np.bool_)
 
 
-def find_element_ends(path: str, start: int, stop: int) -> Iterator[Offsets]:
+def find_element_ends(file: SourceFile, start: int, stop: int) -> Iterator[Offsets]:
     """The offsets behind each element of a range and its comma, block after block.
 
     Parameters
     ----------
-    path : str
+    file : SourceFile
     start : int
         In front of an element, behind the array's first bracket.
     stop : int
@@ -113,7 +114,7 @@ def find_element_ends(path: str, start: int, stop: int) -> Iterator[Offsets]:
     """
     walk = Walk()
     is_open = False
-    for place, block in read_blocks(path, start, stop):
+    for place, block in read_blocks(file, start, stop):
         commas, closed = walk.feed(block)
         yield commas + (place + 1)
         behind = int(commas[-1]) + 1 if len(commas) else 0

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from taskinity_data.chunks.files import open_unbuffered
 from taskinity_data.errors import ReadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from taskinity_data.chunks.chunk import Piece
+    from taskinity_data.chunks.chunk import Piece, SourceFile
 
 __all__ = [
     "BLANKS",
@@ -85,9 +86,9 @@ class Layout:
     format : str
     record : str
         What one is called where it lies in a piece: ``"line"``, ``"element"``.
-    find_start : callable of path
+    find_start : callable of file
         The first byte of a file that may belong to a record.
-    find_ends : callable of path, start, stop
+    find_ends : callable of file, start, stop
         As `find_line_ends`.
     to_lines : callable of piece, bytes
         A piece's bytes as JSON Lines, each at its place; may raise `BadArray`.
@@ -97,14 +98,14 @@ class Layout:
 
     format: str
     record: str
-    find_start: Callable[[str], int]
-    find_ends: Callable[[str, int, int], Iterator[Offsets]]
+    find_start: Callable[[SourceFile], int]
+    find_ends: Callable[[SourceFile, int, int], Iterator[Offsets]]
     to_lines: Callable[[Piece, bytes], bytes]
     is_seekable: bool
 
 
 def read_blocks(
-    path: str, start: int, stop: int, block_nbytes: int = BLOCK_NBYTES
+    file: SourceFile | str, start: int, stop: int, block_nbytes: int = BLOCK_NBYTES
 ) -> Iterator[tuple[int, bytes]]:
     """The bytes of a range in blocks, each with the offset of its first byte.
 
@@ -113,14 +114,14 @@ def read_blocks(
     ReadError
         The file ends before `stop`.
     """
-    with open(path, "rb", buffering=0) as file:
-        file.seek(start)
+    with open_unbuffered(file) as opened:
+        opened.seek(start)
         while start < stop:
-            block = file.read(min(block_nbytes, stop - start))
+            block = opened.read(min(block_nbytes, stop - start))
             if not block:
                 raise ReadError(
-                    f"{path}: the file ends before byte {stop:,}; plan again",
-                    path=path,
+                    f"{file}: the file ends before byte {stop:,}; plan again",
+                    path=str(file),
                     start=start,
                 )
             yield start, block
@@ -157,7 +158,7 @@ def find_lines(text: bytes) -> Lines:
     return Lines(begins, first, last, ends)
 
 
-def find_line_ends(path: str, start: int, stop: int) -> Iterator[Offsets]:
+def find_line_ends(file: SourceFile | str, start: int, stop: int) -> Iterator[Offsets]:
     """The offsets behind each line of a range that is not blank, block after block.
 
     Notes
@@ -165,7 +166,7 @@ def find_line_ends(path: str, start: int, stop: int) -> Iterator[Offsets]:
     One pass, streamed. The last line ends at `stop` at the latest.
     """
     is_open = False
-    for place, block in read_blocks(path, start, stop):
+    for place, block in read_blocks(file, start, stop):
         closed = block.rfind(b"\n") + 1
         ends = find_lines(block[:closed]).ends
         if is_open and closed:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from taskinity_data.chunks.chunk import Piece, ReadResult
+from taskinity_data.chunks.files import map_files, read_range
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.json_array import BadArray
 from taskinity_data.chunks.json_cuts import cut_records, split_records
 from taskinity_data.chunks.json_exact import Trouble, parse_exact
 from taskinity_data.chunks.json_fast import parse_fast
 from taskinity_data.chunks.json_frames import deliver_records
-from taskinity_data.chunks.json_sample import freeze, infer_columns, read_range
+from taskinity_data.chunks.json_sample import freeze, infer_columns
 from taskinity_data.chunks.json_types import given_types, has_struct
 from taskinity_data.chunks.open_parquet import check_columns
 from taskinity_data.errors import PlanError, ReadError, SchemaError, suggest
@@ -99,7 +100,7 @@ class JsonReader:
 
     def extent(self, file: SourceFile) -> Piece:
         """All data of `file` as one piece, without a byte order mark or an opening bracket."""
-        start = self.layout.find_start(file.path)
+        start = self.layout.find_start(file)
         return Piece(file, start, file.nbytes, file.nbytes - start)
 
     def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
@@ -113,13 +114,13 @@ class JsonReader:
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
         """`piece` in pieces as small as records and `grain_nbytes` allow."""
-        ends = self.layout.find_ends(piece.path, piece.start, piece.stop)
+        ends = self.layout.find_ends(piece.file, piece.start, piece.stop)
         for start, stop, rows in cut_records(ends, piece.start, piece.stop, grain_nbytes):
             yield Piece(piece.file, start, stop, stop - start, rows)
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
         """`piece` cut near its middle, or None where it is one record."""
-        ends = self.layout.find_ends(piece.path, piece.start, piece.stop)
+        ends = self.layout.find_ends(piece.file, piece.start, piece.stop)
         halves = split_records(ends, piece.start, piece.stop)
         if halves is None:
             return None
@@ -160,7 +161,7 @@ class JsonReader:
         return ReadResult(data, rows, before - rows)
 
     def _read_piece(self, piece: Piece, fields: pa.Schema) -> Iterator[pa.Table]:
-        text = read_range(piece.path, piece.start, piece.stop)
+        text = read_range(piece.file, piece.start, piece.stop)
         try:
             text = self.layout.to_lines(piece, text)
         except BadArray as error:
@@ -240,8 +241,7 @@ def open_records(
     """
     check_options(options)
     given = given_types(schema)
-    for file in files:
-        layout.find_start(file.path)
+    list(map_files(layout.find_start, files))
     seen = infer_columns(files, layout, scan=isinstance(schema, str))
     if not seen.types and not given:
         why = seen.trouble or "there is no record with a key"

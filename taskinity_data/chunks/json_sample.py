@@ -19,8 +19,9 @@ from taskinity_data.chunks.csv_sample import (
     SLICE_NBYTES,
     map_ahead,
 )
+from taskinity_data.chunks.files import read_range
 from taskinity_data.chunks.json_array import BadArray
-from taskinity_data.chunks.json_cuts import cut_records, find_lines, read_blocks
+from taskinity_data.chunks.json_cuts import cut_records, find_lines
 from taskinity_data.chunks.json_exact import LineParser, Trouble
 from taskinity_data.chunks.json_fast import infer_fast
 from taskinity_data.chunks.json_types import Clash, holds_no_null, join_types, type_of
@@ -131,25 +132,25 @@ def spread(files: Sequence[SourceFile]) -> list[SourceFile]:
 
 def all_slices(file: SourceFile, layout: Layout) -> Iterator[tuple[Piece, bytes]]:
     """All records of a file in slices."""
-    start = layout.find_start(file.path)
-    ends = layout.find_ends(file.path, start, file.nbytes)
+    start = layout.find_start(file)
+    ends = layout.find_ends(file, start, file.nbytes)
     for grain in cut_records(ends, start, file.nbytes, SCAN_SLICE_NBYTES):
         yield cut_out(file, grain.start, grain.stop)
 
 
 def some_slices(file: SourceFile, layout: Layout) -> Iterator[tuple[Piece, bytes]]:
     """Head, middle and tail of a file in whole records, the head alone where none can be sought."""
-    start, stop = layout.find_start(file.path), file.nbytes
+    start, stop = layout.find_start(file), file.nbytes
     if stop - start <= 3 * SLICE_NBYTES:
         yield from all_slices(file, layout)
         return
-    ends = layout.find_ends(file.path, start, stop)
+    ends = layout.find_ends(file, start, stop)
     head = next(cut_records(ends, start, stop, SLICE_NBYTES))
     yield cut_out(file, start, head.stop)
     if not layout.is_seekable:
         return
     for at in ((start + stop) // 2, stop - SLICE_NBYTES):
-        text = read_range(file.path, at, at + SLICE_NBYTES)
+        text = read_range(file, at, at + SLICE_NBYTES)
         first = text.find(b"\n") + 1
         last = len(text) if at + SLICE_NBYTES == stop else text.rfind(b"\n") + 1
         if first:
@@ -158,12 +159,7 @@ def some_slices(file: SourceFile, layout: Layout) -> Iterator[tuple[Piece, bytes
 
 def cut_out(file: SourceFile, start: int, stop: int) -> tuple[Piece, bytes]:
     """A range of `file`, and its bytes."""
-    return Piece(file, start, stop, stop - start), read_range(file.path, start, stop)
-
-
-def read_range(path: str, start: int, stop: int) -> bytes:
-    """The bytes of a range, in memory at once."""
-    return b"".join(block for _, block in read_blocks(path, start, stop, stop - start))
+    return Piece(file, start, stop, stop - start), read_range(file, start, stop)
 
 
 def look_at(text: bytes) -> Seen:

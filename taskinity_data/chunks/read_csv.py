@@ -24,6 +24,7 @@ from taskinity_data.chunks.csv_sample import infer_columns
 from taskinity_data.chunks.csv_tables import concat_tables, to_frame, to_table
 from taskinity_data.chunks.csv_text import find_text_grains, split_text_at
 from taskinity_data.chunks.csv_trouble import misfit_error, parse_error
+from taskinity_data.chunks.files import map_files
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.schema import arrow_schema, dtype_of_kind, given_columns
 from taskinity_data.errors import PlanError
@@ -101,7 +102,7 @@ class CsvReader:
         PlanError
             The file has no head: see `read_head`.
         """
-        start = read_head(file.path, self.options).data_start
+        start = read_head(file, self.options).data_start
         return Piece(file, start, file.nbytes, file.nbytes - start)
 
     def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
@@ -115,7 +116,7 @@ class CsvReader:
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
         """`piece` in pieces as small as records and `grain_nbytes` allow."""
-        found = find_text_grains(piece.path, piece.start, piece.stop, self.options, grain_nbytes)
+        found = find_text_grains(piece.file, piece.start, piece.stop, self.options, grain_nbytes)
         for grain in found:
             yield Piece(piece.file, grain.start, grain.stop, grain.stop - grain.start, grain.rows)
 
@@ -149,7 +150,7 @@ class CsvReader:
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
         """`piece` cut near its middle, or None where it is one record."""
-        at = split_text_at(piece.path, piece.start, piece.stop, self.options)
+        at = split_text_at(piece.file, piece.start, piece.stop, self.options)
         if at is None or not piece.start < at < piece.stop:
             return None
         return (
@@ -270,7 +271,7 @@ def open_csv(
     everything up to 64 MB, else 256 kB at head, middle and tail of up to 300 files.
     """
     parsed = parse_options(options)
-    heads = [read_head(file.path, parsed) for file in files]
+    heads = list(map_files(lambda file: read_head(file, parsed), files))
     labels = heads[0].labels
     selected = select_labels(labels, columns, parsed.usecols)
     is_chosen = columns is not None or parsed.usecols is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.chunks.files import open_file
 from taskinity_data.chunks.json_array import find_element_ends, to_lines
 from taskinity_data.chunks.json_cuts import BLANKS, BOM, Layout
 from taskinity_data.chunks.json_reader import open_records
@@ -53,30 +54,30 @@ def open_json(
     return open_records(_ARRAY, files, columns, filters, schema, options)
 
 
-def _find_start(path: str) -> int:
+def _find_start(file: SourceFile) -> int:
     """The byte behind the array's first bracket."""
-    with open(path, "rb") as file:
-        place = len(BOM) if file.read(len(BOM)) == BOM else 0
-        file.seek(place)
-        line = file.readline(_LINE_NBYTES)
+    with open_file(file) as opened:
+        place = len(BOM) if opened.read(len(BOM)) == BOM else 0
+        opened.seek(place)
+        line = opened.readline(_LINE_NBYTES)
         while line and not line.strip(BLANKS):
             place += len(line)
-            line = file.readline(_LINE_NBYTES)
+            line = opened.readline(_LINE_NBYTES)
     text = line.lstrip(BLANKS)
     if text.startswith(b"["):
         return place + len(line) - len(text) + 1
     if not text.startswith(b"{"):
         raise PlanError(
-            f"{path}: an array [{{...}}, {{...}}] was expected, but it begins with {text[:20]!r}"
+            f"{file}: an array [{{...}}, {{...}}] was expected, but it begins with {text[:20]!r}"
         )
-    convert = f"jq -c '.KEY[]' {path} > {path}l"
+    convert = f"jq -c '.KEY[]' {file} > {file}l"
     if not _is_object(text):
         raise PlanError(
-            f"{path}: this is one object, no array of records; write the list in it as JSON Lines: "
+            f"{file}: this is one object, no array of records; write the list in it as JSON Lines: "
             f"{convert}"
         )
     raise PlanError(
-        f'{path}: this is no array, its first line is an object; give format="jsonl" where each '
+        f'{file}: this is no array, its first line is an object; give format="jsonl" where each '
         f"line is a record. Where a list of records lies in it, write that one: {convert}"
     )
 

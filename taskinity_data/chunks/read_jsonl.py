@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.chunks.files import open_file
 from taskinity_data.chunks.json_cuts import BLANKS, BOM, Layout, find_line_ends
 from taskinity_data.chunks.json_reader import open_records
 from taskinity_data.errors import PlanError
@@ -50,13 +51,13 @@ def open_jsonl(
     return open_records(_LINES, files, columns, filters, schema, options)
 
 
-def _find_start(path: str) -> int:
-    with open(path, "rb") as file:
-        head = file.read(_HEAD_NBYTES)
+def _find_start(file: SourceFile) -> int:
+    with open_file(file) as opened:
+        head = opened.read(_HEAD_NBYTES)
     start = len(BOM) if head.startswith(BOM) else 0
     if head[start:].lstrip(BLANKS).startswith(b"["):
         raise PlanError(
-            f"{path}: this begins with [, which is no line of JSON Lines; where it is one array of "
+            f"{file}: this begins with [, which is no line of JSON Lines; where it is one array of "
             'records, give format="json"'
         )
     return start

@@ -212,9 +212,15 @@ def surviving_groups(
         column = pds.field(one.name)
         claim = column.is_null() if value is None else column == value
         known = claim if known is None else known & claim
-    fragment = pds.ParquetFileFormat().make_fragment(
-        footer.file.path, pfs.LocalFileSystem(), partition_expression=known
-    )
+    form = pds.ParquetFileFormat()
+    if footer.file.store is None:
+        fragment = form.make_fragment(
+            footer.file.path, pfs.LocalFileSystem(), partition_expression=known
+        )
+    else:
+        alone = pa.BufferOutputStream()
+        footer.metadata.write_metadata_file(alone)
+        fragment = form.make_fragment(alone.getvalue(), partition_expression=known)
     try:
         kept = fragment.subset(filter=filters.expression, schema=schema)
     except (pa.ArrowException, OverflowError) as error:

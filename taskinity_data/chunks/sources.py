@@ -1,4 +1,4 @@
-"""Which files a source means, in order: a path, a directory, a glob, a ``file://`` URL, a list.
+"""Which files a source means, in order: a path, a directory, a glob, a URL, a list of them.
 
 It knows nothing of what stands in the files; `detect` tells formats apart.
 """
@@ -8,23 +8,24 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from glob import glob, has_magic
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from taskinity_data.chunks.chunk import Fingerprint, SourceFile
+from taskinity_data.chunks.store_files import HIDDEN, find_in_store, hive_keys
 from taskinity_data.errors import PlanError, SourceNotFound, suggest
 
 __all__ = ["find_files"]
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-_HIVE = re.compile(r"([^=]+)=(.*)", re.DOTALL)
-_HIDDEN = ("_", ".")
+_URL = re.compile(r"(?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
 
 
-def find_files(source: Any) -> tuple[SourceFile, ...]:
+def find_files(
+    source: Any, storage_options: Mapping[str, Any] | None = None
+) -> tuple[SourceFile, ...]:
     """The files behind `source`, one after another as their rows are to be.
 
     Parameters
@@ -32,47 +33,65 @@ def find_files(source: Any) -> tuple[SourceFile, ...]:
     source : str, os.PathLike, or a list of them
         A file; a directory (read recursively, names that begin with ``_`` or ``.`` left out, in
         the order of the paths' characters); a glob (sorted by name; ``**`` is any depth); a list
-        of these in the order given. A file named twice is read twice. Directories named
+        of these in the order given; a URL (``file://`` is a local path) of any of them. A file
+        named twice is read twice. Directories named
         ``key=value`` below a directory, or from the first wildcard of a glob on, are hive keys.
+    storage_options : mapping or None
+        For the stores of all URLs: see `open_store`.
 
     Returns
     -------
     tuple of SourceFile
-        At least one, with absolute paths.
+        At least one, with absolute paths or URLs.
 
     Raises
     ------
     SourceNotFound
         There is no such file, no file in the directory, or none that the glob matches.
     PlanError
-        Another kind of source or URL, a file that may not be read, hive keys that differ.
+        Another kind of source, a file that may not be read, a store that can't be reached,
+        hive keys that differ, storage options without a URL.
     """
+    options = dict(storage_options or {})
     if isinstance(source, (str, os.PathLike)):
-        found = _find_one(source)
+        files = _find_one(source, options)
     elif isinstance(source, Iterable) and not isinstance(source, (bytes, set, frozenset, dict)):
-        found = [file for item in source for file in _find_one(item)]
-        if not found:
+        files = [file for item in source for file in _find_one(item, options)]
+        if not files:
             raise PlanError("source: the list of files is empty; name at least one")
     else:
         raise PlanError(
             f"source: a {type(source).__name__} is no source; give a path, directory or glob, a "
             "list of paths in order, a pandas or polars DataFrame, or an Arrow table"
         )
-    files = tuple(_stat(path, hive) for path, hive in found)
+    if options and all(file.store is None for file in files):
+        raise PlanError(
+            f"storage_options ({', '.join(sorted(options))}): all files are local, which need "
+            "none; leave them out"
+        )
     _check_hive(files)
-    return files
+    return tuple(files)
 
 
 _Found = list[tuple[str, tuple[tuple[str, str], ...]]]
 
 
-def _find_one(item: Any) -> _Found:
+def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
     if not isinstance(item, (str, os.PathLike)):
         raise PlanError(f"source: {item!r} in the list is no path")
     text = os.fsdecode(item)
     if not text:
         raise PlanError("source: the path is empty; name a file, directory or glob")
-    path = os.path.normpath(os.path.join(os.getcwd(), os.path.expanduser(_strip_scheme(text))))
+    if _URL.match(text):
+        local = _local_path(text)
+        if local is None:
+            return find_in_store(text, options)
+        text = local
+    path = os.path.normpath(os.path.join(os.getcwd(), os.path.expanduser(text)))
+    return [_stat(one, hive) for one, hive in _find_local(path)]
+
+
+def _find_local(path: str) -> _Found:
     if os.path.isdir(path):
         return _walk(path, path)
     if os.path.lexists(path) or not has_magic(path):
@@ -80,16 +99,13 @@ def _find_one(item: Any) -> _Found:
     return _match(path)
 
 
-def _strip_scheme(text: str) -> str:
-    scheme = _SCHEME.match(text)
-    if scheme is None:
-        return text
+def _local_path(text: str) -> str | None:
+    """The path that a ``file://`` URL means, None for another URL."""
+    if not text.lower().startswith("file://"):
+        return None
     url = urlsplit(text)
-    if scheme.group(1).lower() != "file" or url.netloc not in ("", "localhost"):
-        raise PlanError(
-            f"{text}: only local files are read in this version; download it first and give the "
-            "path, or a file:// URL"
-        )
+    if url.netloc not in ("", "localhost"):
+        raise PlanError(f"{text}: file:// is for files of this machine; write file:///PATH")
     return unquote(url.path)
 
 
@@ -100,13 +116,13 @@ def _walk(directory: str, base: str) -> _Found:
         raise PlanError(f"{error.filename}: the directory can't be listed: {error.strerror}")
 
     for parent, directories, names in os.walk(directory, onerror=fail):
-        directories[:] = [name for name in directories if not name.startswith(_HIDDEN)]
-        paths += [os.path.join(parent, name) for name in names if not name.startswith(_HIDDEN)]
+        directories[:] = [name for name in directories if not name.startswith(HIDDEN)]
+        paths += [os.path.join(parent, name) for name in names if not name.startswith(HIDDEN)]
     if not paths:
         raise SourceNotFound(
             f"{directory}: the directory holds no file (names that begin with _ or . are left out)"
         )
-    return [(path, _hive(path, base)) for path in sorted(paths)]
+    return [(path, hive_keys(path, base)) for path in sorted(paths)]
 
 
 def _match(pattern: str) -> _Found:
@@ -118,14 +134,8 @@ def _match(pattern: str) -> _Found:
     if not matches:
         raise SourceNotFound(f"{pattern}: no file matches{_close(pattern)}")
     if files:
-        return [(path, _hive(path, base)) for path in files]
+        return [(path, hive_keys(path, base)) for path in files]
     return [found for path in matches for found in _walk(path, base)]
-
-
-def _hive(path: str, base: str) -> tuple[tuple[str, str], ...]:
-    directories = PurePath(os.path.relpath(os.path.dirname(path), base)).parts
-    keys = [_HIVE.fullmatch(name) for name in directories]
-    return tuple((unquote(key.group(1)), unquote(key.group(2))) for key in keys if key)
 
 
 def _stat(path: str, hive: tuple[tuple[str, str], ...]) -> SourceFile:
@@ -157,7 +167,7 @@ def _close(path: str) -> str:
     return f" in {directory}.{suggest(name, names)}"
 
 
-def _check_hive(files: tuple[SourceFile, ...]) -> None:
+def _check_hive(files: Sequence[SourceFile]) -> None:
     first = files[0]
     keys = [key for key, _ in first.hive]
     for file in files:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
+from taskinity_data.chunks.files import map_files
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.frames import conform, drop_pandas_index, hidden_columns
 from taskinity_data.chunks.open_parquet import check_columns, holds, read_schema
@@ -62,7 +63,7 @@ def open_tables(
     a null in any row that passes are float64 and object in every chunk, as in the whole. With
     `filters`, columns that hold nulls are read up to the first that passes.
     """
-    layouts = [access.open_layout(file) for file in files]
+    layouts = list(map_files(access.open_layout, files))
     first = layouts[0].schema
     base, retyped = read_schema(schema, first)
     hidden = hidden_columns(first)

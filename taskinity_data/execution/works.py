@@ -101,7 +101,8 @@ def _fan_out_work(
         value = resolve(stage.over, values, inputs)
         fan_out = open_fan_out(stage, job, value, options, strategy)
         paths = [extent.path for extent in fan_out.extents]
-        chooser.check_files(paths)
+        # A file of a store is opened by each worker for itself.
+        chooser.check_files([one.path for one in fan_out.extents if one.file.store is None])
         if output is not None:
             output.check_sources(paths)
         return fan_out

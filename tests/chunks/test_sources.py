@@ -102,9 +102,11 @@ def test_a_list_may_hold_globs_and_directories(tmp_path):
         ({"a.csv"}, "a set is no source"),
         (b"a.csv", "a bytes is no source"),
         ([3], "3 in the list is no path"),
-        ("s3://bucket/a.csv", "only local files are read in this version"),
-        ("https://example.org/a.csv", "only local files"),
-        ("file://elsewhere/a.csv", "only local files"),
+        ("nowhere://bucket/a.csv", "fsspec knows no protocol 'nowhere'"),
+        ("zip://a.csv::memory://a.zip", "unpack or copy the file first"),
+        ("simplecache::memory://a.csv", "unpack or copy the file first"),
+        ("https://example.org/*.csv", "a web server lists no files"),
+        ("file://elsewhere/a.csv", "files of this machine"),
     ],
 )
 def test_what_is_no_source_is_refused(source, words):

@@ -1,0 +1,351 @@
+"""Stores beyond this machine, as fsspec knows them: what lies there, and ranges of its bytes.
+
+It knows nothing of formats. What a URL or an option says in secret is never shown: a file's `path`
+is its URL without it, and errors are written anew, since those of libraries quote what they sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from taskinity_data.chunks.chunk import Fingerprint
+from taskinity_data.errors import PlanError, ReadError, SourceChanged, SourceNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["WEB", "Store", "clean_url", "open_store"]
+
+WEB = ("http", "https")
+"""Protocols without listings, whose URLs may carry a query."""
+
+PART_NBYTES = 8 << 20
+"""A longer range is asked for in parts of this size, several at a time: S3 gives one request about
+as much as 100 MB/s."""
+
+_EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
+_ARCHIVES = ("zip", "tar", "libarchive", "reference", "dir", "generic", "data")
+_CONTAINERS = ("az", "abfs", "abfss", "adl", "wasb", "wasbs")
+"""Protocols that write a container and its account with an @ between them."""
+
+_TAGS = ("ETag", "etag", "generation", "md5Hash", "sha", "blob_id", "Content-MD5", "Digest")
+_TIMES = (
+    "LastModified",
+    "last_modified",
+    "Last-Modified",
+    "mtime",
+    "updated",
+    "modified",
+    "created",
+)
+
+_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*(?:://|::))")
+
+_MISSING, _DENIED = (404,), (401, 403)
+_DENIED_NAMES = ("NoCredentialsError", "PartialCredentialsError", "PermissionError")
+
+
+def clean_url(url: str) -> str:
+    """`url` as it may be shown: without user and password, its query told by a digest.
+
+    Examples
+    --------
+    >>> clean_url("https://me:secret@example.org/a.csv?token=1")
+    'https://example.org/a.csv?hidden=d6cfdd24'
+    """
+    chain = _CHAIN.split(url)
+    if len(chain) > 1:
+        return "::".join(clean_url(one) if "://" in one else one for one in chain)
+    scheme = url.partition("://")[0].lower()
+    parts = urlsplit(url) if scheme in WEB else None
+    if parts is None:
+        place, slash, rest = url[len(scheme) + 3 :].partition("/")
+        shown = place if scheme in _CONTAINERS and ":" not in place else place.rpartition("@")[2]
+        return f"{scheme}://{shown}{slash}{rest}"
+    query = ""
+    if parts.query:
+        query = f"hidden={blake2b(parts.query.encode(), digest_size=4).hexdigest()}"
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit((scheme, place, parts.path, query, ""))
+
+
+@dataclass(frozen=True)
+class Store:
+    """How a store is reached: a file system of fsspec and its arguments, which are secrets.
+
+    Pickles; whoever holds one gets the file system of his own process, for which fsspec keeps one
+    instance.
+
+    Attributes
+    ----------
+    protocol : str
+    prefix : str
+        What stands before an object's name in the URL that is shown.
+    """
+
+    protocol: str
+    prefix: str
+    _kind: type[Any] = field(repr=False)
+    _options: Mapping[str, Any] = field(repr=False, hash=False)
+
+    @property
+    def system(self) -> Any:
+        """The file system: made in this process, or taken from fsspec's cache."""
+        return self._kind(**self._options)
+
+    def show(self, name: str) -> str:
+        """The URL of the object `name`, without secrets."""
+        return clean_url(name) if self.protocol in WEB else self.prefix + name.lstrip("/")
+
+    def look_up(self, name: str, path: str) -> dict[str, Any]:
+        """What the store says now of the object `name`, shown as `path`.
+
+        Raises
+        ------
+        SourceNotFound, PlanError
+            It is not there; it may not be seen, or the store can't be reached.
+        """
+        try:
+            system = self.system
+            system.invalidate_cache(name)
+            found: dict[str, Any] = system.info(name)
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            raise self._explain(name, path, error) from None
+        return found
+
+    def find(self, name: str, path: str) -> dict[str, dict[str, Any]]:
+        """All objects below the directory `name`, by name, with what the store says of each."""
+        try:
+            system = self.system
+            system.invalidate_cache(name)
+            found: dict[str, dict[str, Any]] = system.find(name, detail=True)
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            raise self._explain(name, path, error) from None
+        return found
+
+    def glob(self, pattern: str, path: str) -> dict[str, dict[str, Any]]:
+        """The objects and directories that match, by name, with what the store says of each."""
+        try:
+            system = self.system
+            system.invalidate_cache()
+            found: dict[str, dict[str, Any]] = system.glob(pattern, detail=True)
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            raise self._explain(pattern, path, error) from None
+        return found
+
+    def check(self, name: str, path: str, planned: Fingerprint, start: int) -> None:
+        """Raise `SourceChanged` where the object is no longer the one that was planned.
+
+        Notes
+        -----
+        One request, past all caches of listings.
+        """
+        try:
+            now = fingerprint_of(self.look_up(name, path), path)
+        except SourceNotFound as error:
+            raise SourceChanged(
+                f"{path}: the file was planned but is gone; plan again", path=path, start=start
+            ) from error
+        except PlanError as error:
+            raise ReadError(str(error), path=path, start=start) from error
+        if now != planned:
+            raise SourceChanged(
+                f"{path}: the file changed after it was planned ({planned} then, {now} now); "
+                "plan again",
+                path=path,
+                start=start,
+            )
+
+    def check_ranges(self, name: str, path: str, nbytes: int) -> None:
+        """Raise `PlanError` where an HTTP server gives no ranges of a file of `nbytes`."""
+        if nbytes < 2:
+            return
+        try:
+            with self.system.open(name, "rb", size=nbytes, cache_type="none") as file:
+                file.seek(nbytes - 1)
+                got = file.read(1)
+        except ValueError:
+            got = b""
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            raise self._explain(name, path, error) from None
+        if len(got) != 1:
+            raise PlanError(
+                f"{path}: the server does not answer ranges, so that no part of the file can be "
+                "read alone; download it first and give the path"
+            )
+
+    def read(self, name: str, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes of each range, asked for at the same time where the store allows that.
+
+        Raises
+        ------
+        ReadError
+            The connection broke, the answer has another length, or the store refused.
+        """
+        parts = [list(_divide(start, stop)) for start, stop in ranges]
+        wanted = [part for one in parts for part in one]
+        starts, stops = [start for start, _ in wanted], [stop for _, stop in wanted]
+        try:
+            found = self.system.cat_ranges([name] * len(wanted), starts, stops, on_error="return")
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            found = [error] * len(wanted)
+        for (start, stop), data in zip(wanted, found, strict=True):
+            if isinstance(data, Exception):
+                why = str(self._explain(name, path, data))
+                raise ReadError(
+                    f"{why} (bytes {start:,} to {stop:,})", path=path, start=start
+                ) from None
+            if len(data) != stop - start:
+                raise ReadError(
+                    f"{path}: {stop - start:,} bytes were asked for at byte {start:,}, but "
+                    f"{len(data):,} came: the answer was cut short or is another's; run again",
+                    path=path,
+                    start=start,
+                )
+        answers = iter(found)
+        return [_join([next(answers) for _ in one]) for one in parts]
+
+    def _explain(self, name: str, path: str, error: Exception) -> PlanError:
+        kind, status = _find_cause(error)
+        if kind == "FileNotFoundError" or status in _MISSING:
+            return SourceNotFound(
+                f"{path}: there is no such file, directory or bucket in the store"
+            )
+        if kind in _DENIED_NAMES or status in _DENIED:
+            return PlanError(
+                f"{path}: the store refuses to show it ({status or kind}); give credentials that "
+                "may read it in storage_options, or in the environment"
+            )
+        text = "" if status is None else f" {status}"
+        is_plain = isinstance(error, OSError) and self.protocol not in WEB
+        why = self._scrub(str(error), name, path) if is_plain else ""
+        because = f": {why}" if why else ""
+        return PlanError(
+            f"{path}: the store can't be read ({kind}{text}{because}); see whether it can be "
+            "reached, then run again"
+        )
+
+    def _scrub(self, text: str, name: str, path: str) -> str:
+        text = text.replace(name, path)
+        for secret in _texts(self._options):
+            text = text.replace(secret, "***")
+        return text
+
+
+def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
+    """The store that `url` lies in, and its name there.
+
+    Parameters
+    ----------
+    url : str
+        ``PROTOCOL://...``, of any protocol that fsspec knows.
+    options : mapping
+        `storage_options`: what fsspec's file system of that protocol takes.
+
+    Raises
+    ------
+    PlanError
+        An unknown protocol, a package that is missing, options that it does not take, an archive
+        or a chain of protocols.
+    """
+    shown = clean_url(url)
+    protocol = url.partition("://")[0].lower()
+    if _CHAIN.search(url) or protocol in _ARCHIVES:
+        raise PlanError(
+            f"{shown}: members of archives and chains of protocols are not read, since their "
+            "bytes can't be read by ranges; unpack or copy the file first and give its own path"
+        )
+    import fsspec
+
+    try:
+        kind = fsspec.get_filesystem_class(protocol)
+    except ValueError:
+        raise PlanError(
+            f"{shown}: fsspec knows no protocol {protocol!r}; write s3://, gs://, az://, https:// "
+            "or a path"
+        ) from None
+    except ImportError as error:
+        extra = _EXTRAS.get(protocol)
+        hint = str(error) if extra is None else f"pip install 'taskinity-data[{extra}]'"
+        raise PlanError(f"{shown}: {protocol}:// needs a package: {hint}") from None
+    try:
+        given = {**kind._get_kwargs_from_urls(url), **options}  # noqa: SLF001 - fsspec's own way
+        if protocol in WEB:
+            # Of an answer that is compressed on its way, ranges are not those of the file.
+            given["headers"] = {"Accept-Encoding": "identity", **given.get("headers", {})}
+        name: str = kind(**given)._strip_protocol(url)  # noqa: SLF001 - fsspec's own way
+    except Exception as error:  # noqa: BLE001 - each library has errors of its own
+        raise PlanError(
+            f"{shown}: the store can't be opened ({type(error).__name__}); look at "
+            f"storage_options ({', '.join(sorted(options)) or 'none given'})"
+        ) from None
+    whole, end = shown.rstrip("/"), name.strip("/")
+    prefix = whole.removesuffix(end) if end and whole.endswith(end) else f"{protocol}://"
+    return Store(protocol, prefix, kind, given), name
+
+
+def fingerprint_of(told: Mapping[str, Any], path: str) -> Fingerprint:
+    """What tells the object apart, of what a store says of it: a tag, else a time; and its size.
+
+    Raises
+    ------
+    PlanError
+        The store tells no size.
+    """
+    nbytes = told.get("size")
+    if nbytes is None:
+        raise PlanError(
+            f"{path}: the server does not tell how large the file is, so that it can't be cut; "
+            "download it first and give the path"
+        )
+    # A listing tells times to the millisecond that a request for one object tells to the second.
+    tag = next((str(told[key]).replace('"', "") for key in _TAGS if told.get(key)), "")
+    times = () if tag else (told[key] for key in _TIMES if told.get(key))
+    return Fingerprint(int(nbytes), next((_to_ns(one) for one in times), 0), 0, tag or "-")
+
+
+def _to_ns(value: Any) -> int:
+    if isinstance(value, str):
+        try:
+            value = parsedate_to_datetime(value)
+        except ValueError:
+            value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return round(float(value) * 1e9)
+
+
+def _divide(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    for place in range(start, stop, PART_NBYTES):
+        yield place, min(place + PART_NBYTES, stop)
+
+
+def _join(parts: list[bytes]) -> bytes:
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _find_cause(error: BaseException) -> tuple[str, int | None]:
+    """The name of what went wrong first, and the HTTP status, where there is one."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    status = getattr(error, "status", None)
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return type(error).__name__, status if isinstance(status, int) else None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts within options that are long enough to be secrets."""
+    if isinstance(value, Mapping):
+        for one in value.values():
+            yield from _texts(one)
+    elif len(str(value)) > 3:
+        yield str(value)
