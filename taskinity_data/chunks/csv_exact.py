@@ -202,6 +202,16 @@ def narrowed(values: pd.Series, column: Column) -> pd.Series:
 
 def conform_float64(values: pd.Series, column: Column, context: Context) -> pd.Series:
     numbers = values.to_numpy()
+    if "na_values" in context.options.per_chunk and np.isnan(numbers).any():
+        # na_values=[1] and " 1": pandas compares texts where all of the column are integers, else
+        # numbers too, which a chunk can't know.
+        texts = context.texts(column)
+        is_integer = texts.str.fullmatch(r"\s*[+-]?[0-9]+\s*") == True  # noqa: E712 - or null
+        unclear = np.isnan(numbers) & is_integer.to_numpy(dtype=bool)
+        if unclear.any():
+            row = int(unclear.argmax())
+            why = "is one of na_values as a number, but not as it is written; add it as it stands"
+            raise Misfit(column, row, str(texts.iloc[row]), "str", why)
     # Told float64, pandas reads True as 1.0: only a column of nothing else can be that.
     if bool(((numbers == 0) | (numbers == 1) | np.isnan(numbers)).all()):
         again = context.inferred(column)
