@@ -719,3 +719,19 @@ def test_a_frame_may_be_written_to(tmp_path):
         frame.loc[0, "a"] = 9
         frame["a"].to_numpy()
         assert frame["a"].tolist() == [9, 3]
+
+
+@pytest.mark.parametrize("na_values", [[1], ["1"], ["1.0"], {"a": [1]}], ids=str)
+@pytest.mark.parametrize("text", ["a,b\n,x\n 1,y\n", "a,b\n2.5,x\n 1,y\n", "a,b\n2.5,x\n01,y\n"])
+def test_a_number_that_na_values_means_as_a_number_alone_is_refused(tmp_path, na_values, text):
+    # pandas takes it for missing or not by what stands in the rest of the column.
+    file = write(tmp_path, text)
+    verdicts = {judge(file, size, {"na_values": na_values}) for size in (1, 1 << 30)}
+    assert verdicts == {"refused"}
+
+
+@pytest.mark.parametrize("value", ["-999", "-999.0", "-9.99e2"])
+def test_a_float_that_na_values_means_is_missing_as_in_pandas(tmp_path, value):
+    file = write(tmp_path, f"a,b\n1.5,x\n-999,y\n{value},z\n2.5,w\n")
+    verdicts = {judge(file, size, {"na_values": [-999]}) for size in (1, 1 << 30)}
+    assert verdicts == {"exact"}
