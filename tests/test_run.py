@@ -754,7 +754,7 @@ def test_the_current_client_is_used_where_there_is_one(csv):
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster),
     ):
         run = td.process(str(csv), len, chunk_size="50kB")
