@@ -388,15 +388,17 @@ def open_dataset(
     filters : list of tuple, list of list of tuple, pyarrow.compute.Expression, or None
         Rows that pass, as in `pandas.read_parquet`.
     schema : None, "scan", pyarrow.Schema, or dict
-        None: from a sample (CSV) or the footers (Parquet). ``"scan"``: exact, reads all once. A
-        schema, or types of some columns.
+        None: from a sample (CSV, JSON) or what the files say of themselves (others). ``"scan"``:
+        exact, reads all once. A schema, or types of some columns.
     chunk_size : "auto", int or str
         Planned bytes (``64_000_000``, ``"64MiB"``) or rows (``"100_000 rows"``).
     storage_options : dict or None
         For the stores of URLs: what fsspec's file system of that protocol takes (``key``,
         ``secret``, ``endpoint_url``, ``anon``, ...). Secrets: they are shown nowhere.
     **reader_options
-        Of `pandas.read_csv`, with its names and meanings, and ``newlines_in_values=True``.
+        Of CSV: those of `pandas.read_csv`, with its names and meanings, but for those that can't be
+        kept chunk by chunk, and ``newlines_in_values=True``. Of JSON: ``encoding`` (UTF-8). Other
+        formats have none.
 
     Returns
     -------
