@@ -24,9 +24,9 @@ from taskinity_data.execution.driver import Driver
 from taskinity_data.execution.jobs import policies
 from taskinity_data.execution.pieces import PieceOptions
 from taskinity_data.execution.works import make_works, only_kernels
-from taskinity_data.flow.model import Flow, Task
 from taskinity_data.flow.policies import make_policy
-from taskinity_data.flow.stages import FanOut, Stage, stages
+from taskinity_data.flow.short import short_flow
+from taskinity_data.flow.stages import stages
 from taskinity_data.outcome import RunStatus
 from taskinity_data.policy import parse_duration, parse_nbytes
 from taskinity_data.report.announcer import Announcer
@@ -48,6 +48,9 @@ from taskinity_data.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.stages import Stage
 
 __all__ = ["Run", "process", "run_flow"]
 
@@ -241,40 +244,9 @@ def process(
         )
     name = task_options.pop("name", "ProcessChunk")
     description = task_options.pop("description", None)
-    flow = Flow(
-        "Process",
-        tasks=(
-            Task("DataPreparation", function=_open),
-            Task(
-                name,
-                description,
-                "*",
-                make_policy(**task_options),
-                pass_rows if function is None else function,
-            ),
-            Task("AggregateResults", function=reduce),
-        ),
-        edges=(("DataPreparation", name), (name, "AggregateResults")),
-    ).bind({})
-    steps = stages(flow, ("source",))
-    steps = tuple(
-        replace(stage, chains=((),))
-        if function is None and isinstance(stage, FanOut) and getattr(reduce, "is_reducer", False)
-        else stage
-        for stage in steps
-        if stage.name != "DataPreparation"
-    )
+    flow, steps = short_flow(function, reduce, make_policy(**task_options), name, description)
     run = _run(flow, steps, {}, {"DataPreparation": source}, written=written, **run_options)
     return replace(run, value=os.fspath(written.output)) if writes_only else run
-
-
-def pass_rows(chunk: Any) -> Any:
-    """The chunk itself: what stands where no function was given."""
-    return chunk
-
-
-def _open(source: Any) -> Any:
-    return open_dataset(source)
 
 
 # -- putting it together ---------------------------------------------------------------------------

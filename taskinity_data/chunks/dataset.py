@@ -313,6 +313,7 @@ class Dataset:
             A size or count that can't be, a file that can't be cut.
         """
         size = self.chunk_size if chunk_size is None else parse_chunk_size(chunk_size)
+        is_given = size is not None
         if size is not None:
             reason = f"{size}, as asked for"
         else:
@@ -321,7 +322,7 @@ class Dataset:
             size, reason = ChunkSize(first.target_nbytes), first.reason
         chunks = tuple(self.cut(lambda: size, size))
         target = size.target if size.unit == "bytes" else None
-        return ChunkPlan(chunks, self.extents, target, reason)
+        return ChunkPlan(chunks, self.extents, target, reason, is_given)
 
     def to_dask(self) -> Any:
         """A `dask.dataframe.DataFrame` with a partition for each chunk of `plan()`.

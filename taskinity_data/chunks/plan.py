@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from statistics import median
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import pandas as pd
 
@@ -17,9 +17,10 @@ from taskinity_data.chunks.describe import format_nbytes, to_html, to_text
 from taskinity_data.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from taskinity_data.chunks.chunk import Chunk, Piece
+    from taskinity_data.forecast.estimate import Forecast
 
 __all__ = [
     "ChunkPlan", "ChunkSize", "check_tiling", "cut", "divide", "parse_chunk_size",
@@ -42,12 +43,15 @@ class ChunkPlan:
         The size that was aimed at, None where it was rows.
     reason : str
         Why that size.
+    is_given : bool
+        The size was asked for, so a run keeps it.
     """
 
     chunks: tuple[Chunk, ...]
     extents: tuple[Piece, ...]
     target_nbytes: int | None
     reason: str
+    is_given: bool = False
 
     def __len__(self) -> int:
         return len(self.chunks)
@@ -128,6 +132,41 @@ class ChunkPlan:
             "pieces": pd.Series([len(pieces) for pieces in found], dtype="int64"),
         }
         return pd.DataFrame(columns)
+
+    def estimate(
+        self,
+        function: Callable[..., Any] | None = None,
+        reduce: Any = None,
+        *,
+        workers: int | None = None,
+        memory: int | str | None = None,
+        scheduler: Any = None,
+    ) -> Forecast:
+        """What a run over this data will take: time, memory and size of the output, as ranges.
+
+        `function` and the reducer are tried on slices of a tenth of a second from places spread
+        over all files, alone and side by side, by whoever would run them: two to five seconds,
+        nothing is kept. A plain function as `reduce` is not called.
+
+        Parameters
+        ----------
+        function, reduce, workers, memory, scheduler
+            As in `td.process`.
+
+        Returns
+        -------
+        Forecast
+            ``.seconds``, ``.memory_nbytes``, ``.output_nbytes``: ranges with ``.low`` and
+            ``.high``; ``.chunk_nbytes``, ``.bottleneck``, ``.more_workers``.
+
+        Raises
+        ------
+        PlanError
+            There is no data, or the function fails on a slice.
+        """
+        from taskinity_data.forecast.estimate import estimate
+
+        return estimate(self, function, reduce, workers=workers, memory=memory, scheduler=scheduler)
 
     def _facts(self) -> list[tuple[str, str]]:
         files = self.files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,10 @@ from taskinity_data.cli.options import (
 from taskinity_data.cli.output import answering
 from taskinity_data.errors import BindError, SettingsError
 
+if TYPE_CHECKING:
+    from taskinity_data.chunks.plan import ChunkPlan
+    from taskinity_data.forecast.forecast import Forecast
+
 __all__ = ["plan"]
 
 
@@ -30,6 +34,7 @@ __all__ = ["plan"]
         "plan stations.txt --sep ';' --option header=None --workers 2 --memory 1GiB",
         "plan flights/ --chunk-size 8MiB --chunks",
         'plan delays.flow --tasks my_tasks.py --input data="flights/*.csv"',
+        'plan "flights/*.csv" --tasks my_tasks.py --estimate',
     ),
 )
 @click.argument("sources", metavar="SOURCE | FLOW", nargs=-1, required=True)
@@ -49,6 +54,13 @@ __all__ = ["plan"]
 @memory_option
 @chunk_size_option
 @click.option("--chunks", "with_chunks", is_flag=True, help="List every chunk.")
+@click.option(
+    "--estimate",
+    "is_estimated",
+    is_flag=True,
+    help="Try the functions of --tasks on a few slices, some seconds, and forecast time, memory "
+    "and output. With a dataset: process_chunk and aggregate_results, or one of them.",
+)
 @as_json_option
 def plan(
     sources: tuple[str, ...],
@@ -58,11 +70,13 @@ def plan(
     tasks_path: str | None,
     input_texts: tuple[str, ...],
     with_chunks: bool,
+    is_estimated: bool,
     as_json: bool,
     **sizes: Any,
 ) -> None:
     """Show the chunks of SOURCE (a file, a folder, a glob, or several), or of a FLOW's inputs."""
-    from taskinity_data.cli.loading import is_flow_path
+    from taskinity_data.cli.loading import is_flow_path, open_flow
+    from taskinity_data.cli.preview import describe_forecast, describe_plan, preview
 
     sizes = {name: value for name, value in sizes.items() if value is not None}
     with answering(as_json) as answer:
@@ -76,12 +90,20 @@ def plan(
                 raise SettingsError(
                     "a flow opens its own data: put reader options in its functions"
                 )
-            _plan_flow(sources[0], tasks_path, parse_inputs(input_texts), sizes, answer, as_json)
+            flow = open_flow(sources[0], tasks_path)
+            if not flow.is_bound:
+                raise BindError(f"{sources[0]}: hand over its functions with --tasks FILE.py")
+            inputs = parse_inputs(input_texts)
+            preview(flow, inputs, sizes, answer, is_told=not as_json, is_estimated=is_estimated)
             return
-        if tasks_path is not None or input_texts:
-            raise SettingsError("--tasks and --input go with a flow, and not with a dataset")
+        if input_texts:
+            raise SettingsError("--input goes with a flow, and not with a dataset")
+        if (tasks_path is not None) is not is_estimated:
+            raise SettingsError(
+                "with a dataset, --tasks FILE.py and --estimate go together: its process_chunk and "
+                "aggregate_results are tried on a few slices"
+            )
         from taskinity_data.chunks.dataset import open_dataset
-        from taskinity_data.cli.preview import describe_plan
 
         source = sources[0] if len(sources) == 1 else list(sources)
         planned = open_dataset(source, **reader_options).plan(**sizes)
@@ -90,20 +112,22 @@ def plan(
             click.echo(repr(planned))
             if with_chunks:
                 click.echo(planned.to_frame().to_string())
+        if tasks_path is not None:
+            forecast = _estimate(planned, tasks_path, sizes)
+            answer["forecast"] = describe_forecast(forecast)
+            if not as_json:
+                click.echo(repr(forecast))
 
 
-def _plan_flow(
-    path: str,
-    tasks_path: str | None,
-    inputs: dict[str, str],
-    sizes: dict[str, Any],
-    answer: Any,
-    as_json: bool,
-) -> None:
-    from taskinity_data.cli.loading import open_flow
-    from taskinity_data.cli.preview import preview
+def _estimate(planned: ChunkPlan, tasks_path: str, sizes: dict[str, Any]) -> Forecast:
+    from taskinity_data.cli.loading import import_file
 
-    flow = open_flow(path, tasks_path)
-    if not flow.is_bound:
-        raise BindError(f"{path}: hand over its functions with --tasks FILE.py")
-    preview(flow, inputs, sizes, answer, is_told=not as_json)
+    module = import_file(tasks_path)
+    function = getattr(module, "process_chunk", None)
+    reduce = getattr(module, "aggregate_results", None)
+    if function is None and reduce is None:
+        raise BindError(
+            f"{tasks_path}: it has neither process_chunk nor aggregate_results to be tried"
+        )
+    chosen = {name: sizes[name] for name in ("workers", "memory") if name in sizes}
+    return planned.estimate(function, reduce, **chosen)

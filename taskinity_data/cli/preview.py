@@ -1,6 +1,6 @@
 """What a flow would do: its stages, and the chunks of those datasets that are known before it runs.
 
-It calls none of the flow's functions.
+It calls none of the flow's functions, unless it is to forecast: then those that feed a fan-out.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskinity_data.errors import PlanError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.cli.output import Answer
     from taskinity_data.flow.model import Flow
     from taskinity_data.flow.stages import FanOut, Source, Stage
+    from taskinity_data.forecast.forecast import Forecast
 
-__all__ = ["describe_plan", "preview"]
+__all__ = ["describe_forecast", "describe_plan", "preview"]
 
 
 def preview(
@@ -27,8 +30,12 @@ def preview(
     answer: Answer,
     *,
     is_told: bool,
+    is_estimated: bool = False,
 ) -> None:
     """Puts stages and known plans into `answer`, and prints them where `is_told`.
+
+    Where `is_estimated`, the tasks that feed fan-outs are called, and each fan-out is tried on a
+    few slices; else none of the flow's functions is called.
 
     Raises
     ------
@@ -49,11 +56,94 @@ def preview(
         if is_told:
             click.echo(f"{number}. {text}")
         if isinstance(stage, FanOut):
-            plan = _plan_of(stage, inputs, options)
+            feeds = Feeds(steps, inputs) if is_estimated else None
+            plan = _plan_of(stage, inputs, options, feeds)
             entry["plan"] = None if plan is None else describe_plan(plan)
+            told = [repr(plan) if plan is not None else _why_unknown(stage.over)]
+            if plan is not None and feeds is not None and stage.width == "*":
+                forecast = _estimate(stage, steps, feeds, plan, options)
+                entry["forecast"] = describe_forecast(forecast)
+                entry["called"] = feeds.called
+                called = f"Called for that: {', '.join(feeds.called)}"
+                told += [repr(forecast), *([called] if feeds.called else [])]
             if is_told:
-                known = repr(plan) if plan is not None else _why_unknown(stage.over)
-                click.echo("\n".join(f"   {line}" for line in known.splitlines()))
+                lines = "\n".join(told).splitlines()
+                click.echo("\n".join(f"   {line}" for line in lines))
+
+
+class Feeds:
+    """The values that a fan-out needs, made by calling the tasks that they come from.
+
+    Attributes
+    ----------
+    called : list of str
+        The tasks that were called.
+    """
+
+    def __init__(self, steps: Sequence[Stage], inputs: Mapping[str, Any]) -> None:
+        self.inputs = inputs
+        self.values: dict[str, Any] = {}
+        self.called: list[str] = []
+        self._steps = {stage.name: stage for stage in steps}
+
+    def get(self, source: Source) -> Any:
+        """The value behind `source`.
+
+        Raises
+        ------
+        PlanError
+            It comes from a fan-out, which only a run can do.
+        """
+        from taskinity_data.flow.stages import Call, Constant, Input
+
+        if isinstance(source, Constant):
+            return source.value
+        if isinstance(source, Input):
+            return self.inputs[source.name]
+        if source.task not in self.values:
+            stage = self._steps.get(source.task)
+            if not isinstance(stage, Call):
+                raise PlanError(f"{source.task} fans out, or needs what does: only a run can tell")
+            given = {name: self.get(one) for name, one in stage.arguments.items()}
+            self.values[source.task] = stage.call(given)
+            self.called.append(source.task)
+        return self.values[source.task]
+
+
+def _estimate(
+    stage: FanOut,
+    steps: Sequence[Stage],
+    feeds: Feeds,
+    plan: ChunkPlan,
+    options: Mapping[str, Any],
+) -> Forecast:
+    from taskinity_data.flow.stages import Upstream
+    from taskinity_data.forecast.estimate import estimate_job, make_job
+
+    for step in (step for chain in stage.chains for step in chain):
+        for source in step.arguments.values():
+            if isinstance(source, Upstream):
+                feeds.get(source)
+    chosen = {name: options[name] for name in ("workers", "memory") if name in options}
+    job = make_job(stage, steps, feeds.values, feeds.inputs)
+    return estimate_job(plan, job, **chosen)
+
+
+def describe_forecast(forecast: Forecast) -> dict[str, Any]:
+    """A forecast as plain data: seconds and bytes, each range as [low, high]."""
+    return {
+        "seconds": list(forecast.seconds),
+        "memory_nbytes": list(forecast.memory_nbytes),
+        "output_nbytes": list(forecast.output_nbytes),
+        "chunk_nbytes": forecast.chunk_nbytes,
+        "chunk_reason": forecast.chunk_reason,
+        "workers": forecast.workers,
+        "scheduler": forecast.scheduler,
+        "work_s": forecast.work._asdict(),
+        "bottleneck": forecast.bottleneck,
+        "more_workers": forecast.more_workers,
+        "tried": forecast.tried,
+    }
 
 
 def describe_plan(plan: ChunkPlan, *, with_chunks: bool = False) -> dict[str, Any]:
@@ -118,18 +208,21 @@ def _why_unknown(source: Source) -> str:
 
 
 def _plan_of(
-    stage: FanOut, inputs: Mapping[str, str], options: Mapping[str, Any]
+    stage: FanOut, inputs: Mapping[str, str], options: Mapping[str, Any], feeds: Feeds | None
 ) -> ChunkPlan | None:
-    """The plan where what is fanned out over is an input, else None."""
+    """The plan where what is fanned out over is known, else None."""
     from taskinity_data.flow.stages import Input
 
-    if not isinstance(stage.over, Input) or stage.over.name not in inputs:
+    if feeds is not None:
+        source = feeds.get(stage.over)
+    elif isinstance(stage.over, Input) and stage.over.name in inputs:
+        source = inputs[stage.over.name]
+    else:
         return None
-    from taskinity_data.chunks.dataset import open_dataset
+    from taskinity_data.chunks.dataset import Dataset, open_dataset
     from taskinity_data.chunks.plan import ChunkPlan
 
-    source = inputs[stage.over.name]
-    dataset = open_dataset(source)
+    dataset = source if isinstance(source, Dataset) else open_dataset(source)
     if stage.width != "*":
         reason = f"exactly {stage.width} slices, as the flow asks for"
         return ChunkPlan(dataset.divide(stage.width), dataset.extents, None, reason)

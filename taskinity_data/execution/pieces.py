@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.strategies import Strategy
     from taskinity_data.flow.stages import FanOut as FanOutStage
 
-__all__ = ["PieceOptions", "open_fan_out", "plan_items"]
+__all__ = ["PieceOptions", "narrow", "open_fan_out", "plan_items"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def open_fan_out(
         return _stream(stage, job, value, options)
     if found := _as_dataset(value):
         # What is written is whole rows, whatever reducers look at.
-        dataset = found if job.writer else _narrow(found, job.chains, job.reducers)
+        dataset = found if job.writer else narrow(found, job.chains, job.reducers)
         if options.only:
             return _given(job, [dataset.pick(options.only)], (), "the one chunk asked for")
         if width is not None:
@@ -99,7 +99,7 @@ def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Itera
             "an iterator is taken while a run goes, so it has no graph; use run_flow, or a list"
         )
     if found := _as_dataset(value):
-        dataset = _narrow(found, stage.chains, reducers)
+        dataset = narrow(found, stage.chains, reducers)
         return chunk_items(dataset.plan() if width is None else dataset.divide(width))
     return _value_items(stage, value, width)
 
@@ -143,7 +143,7 @@ def _as_dataset(value: Any) -> Dataset | None:
     return open_dataset(value)
 
 
-def _narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) -> Dataset:
+def narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) -> Dataset:
     """`dataset` with the columns alone that reducers look at, where no function stands between."""
     if any(chains) or not reducers:
         return dataset

@@ -1,0 +1,148 @@
+"""How near forecasts come: ten jobs, each forecast by a few slices and then run whole.
+
+    python benchmarks/forecast.py --rows 40_000_000 --workers 2
+
+Makes its data in a temporary folder (measurements as CSV and as Parquet), forecasts each job in a
+process of its own, runs it in another, and prints both. Goal: nine of ten within 25 %, all within
+the range.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd  # noqa: TC002 - the library reads annotations
+
+import taskinity_data as td
+
+HERE = Path(__file__).resolve().parent
+HOW = {"low": ("temp", "min"), "mean": ("temp", "mean"), "high": ("temp", "max")}
+
+
+def by_station(chunk: pd.DataFrame) -> pd.DataFrame:
+    return chunk.groupby("station").temp.agg(["sum", "count"])
+
+
+def in_python(chunk: pd.DataFrame) -> int:
+    return sum(1 for name in chunk.station.head(20_000) if name.endswith("a"))
+
+
+def waits(chunk: pd.DataFrame) -> int:
+    time.sleep(0.05)
+    return len(chunk)
+
+
+def uneven(chunk: pd.DataFrame) -> int:
+    # Texts of hot places cost ten times as much as those of others.
+    hot = chunk[chunk.temp > 20]
+    return sum(len(name) for name in hot.station.tolist() * 10) + len(chunk)
+
+
+def filtered(chunk: pd.DataFrame) -> pd.DataFrame:
+    return chunk[chunk.temp > 45]
+
+
+# name: source, function, reduce, options
+JOBS = {
+    "group CSV by a reducer": ("csv", None, lambda: td.group_by("station", **HOW), {}),
+    "group CSV in pandas": ("csv", by_station, td.collect, {}),
+    "count rows of CSV": ("csv", None, td.count, {}),
+    "a loop in Python": ("csv", in_python, td.collect, {}),
+    "a function that waits": ("csv", waits, td.collect, {}),
+    "uneven work": ("csv", uneven, td.collect, {}),
+    "rows that are kept": ("csv", filtered, td.concat, {}),
+    "group Parquet by a reducer": ("parquet", None, lambda: td.group_by("station", **HOW), {}),
+    "group Parquet in pandas": ("parquet", by_station, td.collect, {}),
+    "quantiles of Parquet": ("parquet", None, lambda: td.approx_quantiles("temp", 0.5), {}),
+}
+
+
+def one(name: str, kind: str, folder: str, workers: int) -> dict[str, object]:
+    source, function, reduce, options = JOBS[name]
+    path = str(Path(folder) / f"measurements.{source}")
+    reader = {"sep": ";"} if source == "csv" else {}
+    if kind == "forecast":
+        begun = time.perf_counter()
+        plan = td.open_dataset(path, **reader).plan(workers=workers)
+        planned = time.perf_counter()
+        found = plan.estimate(function, reduce(), workers=workers, **options)
+        return {
+            "low": found.seconds.low,
+            "middle": found.seconds.middle,
+            "high": found.seconds.high,
+            "scheduler": found.scheduler,
+            "plan_s": planned - begun,
+            "took_s": time.perf_counter() - planned,
+        }
+    begun = time.perf_counter()
+    run = td.process(
+        path, function, reduce=reduce(), workers=workers, progress=False, **options, **reader
+    )
+    return {"seconds": time.perf_counter() - begun, "scheduler": run.scheduler}
+
+
+def call(name: str, kind: str, folder: str, workers: int) -> dict[str, object]:
+    command = [sys.executable, __file__, "--one", name, "--kind", kind, "--folder", folder]
+    command += ["--workers", str(workers)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def make_data(folder: Path, rows: int) -> None:
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    make = HERE.parent / "datasets" / "make.py"
+    csv = folder / "measurements.csv"
+    command = [sys.executable, str(make), "measurements", "--rows", str(rows), "--seed", "1"]
+    subprocess.run([*command, "-o", str(csv)], check=True, stdout=subprocess.DEVNULL)
+    options = pyarrow.csv.ParseOptions(delimiter=";")
+    parquet = folder / "measurements.parquet"
+    with (
+        pyarrow.csv.open_csv(csv, parse_options=options) as batches,
+        pyarrow.parquet.ParquetWriter(parquet, batches.schema) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=40_000_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--one")
+    parser.add_argument("--kind")
+    parser.add_argument("--folder")
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(one(args.one, args.kind, args.folder, args.workers)))
+        return
+    near = inside = 0
+    with tempfile.TemporaryDirectory() as folder:
+        make_data(Path(folder), args.rows)
+        print("| job | forecast | took | off | inside | to forecast |")
+        print("| --- | --- | ---: | ---: | --- | ---: |")
+        for name in JOBS:
+            told = call(name, "forecast", folder, args.workers)
+            real = call(name, "run", folder, args.workers)
+            off = real["seconds"] / told["middle"] - 1
+            is_inside = told["low"] <= real["seconds"] <= told["high"]
+            near += abs(off) <= 0.25
+            inside += is_inside
+            print(
+                f"| {name} ({real['scheduler']}) | {told['low']:.1f} to {told['high']:.1f} s "
+                f"| {real['seconds']:.1f} s | {off:+.0%} | {'yes' if is_inside else 'no'} "
+                f"| {told['took_s']:.1f} s |",
+                flush=True,
+            )
+    print(f"\n{near} of {len(JOBS)} within 25 %, {inside} within the range")
+
+
+if __name__ == "__main__":
+    main()

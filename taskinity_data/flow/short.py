@@ -1,0 +1,71 @@
+"""The flow of three tasks behind one function and one reducer, and its stages.
+
+It opens nothing: what `DataPreparation` is to return is known by whoever runs it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.flow.model import Flow, Task
+from taskinity_data.flow.stages import FanOut, Stage, stages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskinity_data.policy import Policy
+
+__all__ = ["pass_rows", "short_flow"]
+
+
+def short_flow(
+    function: Callable[..., Any] | None,
+    reduce: Any,
+    policy: Policy,
+    name: str = "ProcessChunk",
+    description: str | None = None,
+) -> tuple[Flow, tuple[Stage, ...]]:
+    """DataPreparation -> `name`[*] -> AggregateResults, and what of it is to run.
+
+    Parameters
+    ----------
+    function : callable or None
+        chunk -> anything; None: the rows themselves are reduced.
+    reduce : Reducer or callable
+
+    Returns
+    -------
+    flow, stages
+        Without DataPreparation's stage: its value is given.
+
+    Raises
+    ------
+    BindError
+        A parameter that nothing fills.
+    """
+    flow = Flow(
+        "Process",
+        tasks=(
+            Task("DataPreparation", function=_source),
+            Task(name, description, "*", policy, pass_rows if function is None else function),
+            Task("AggregateResults", function=reduce),
+        ),
+        edges=(("DataPreparation", name), (name, "AggregateResults")),
+    ).bind({})
+    reads_only = function is None and getattr(reduce, "is_reducer", False)
+    steps = tuple(
+        replace(stage, chains=((),)) if reads_only and isinstance(stage, FanOut) else stage
+        for stage in stages(flow, ("source",))
+        if stage.name != "DataPreparation"
+    )
+    return flow, steps
+
+
+def pass_rows(chunk: Any) -> Any:
+    """The chunk itself: what stands where no function was given."""
+    return chunk
+
+
+def _source(source: Any) -> Any:
+    return source

@@ -1,0 +1,189 @@
+"""What was measured on slices, as ranges for the whole: time, memory, output, and what bounds it.
+
+Pure arithmetic, and how it is told; it knows nothing of how slices were tried.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from taskinity_data.chunks.describe import format_nbytes, to_html, to_text
+
+__all__ = ["Forecast", "Range", "Work", "bound", "more_workers", "spread", "wall_seconds"]
+
+LEAST_SPREAD, MOST_SPREAD = 0.2, math.sqrt(2) - 1
+"""How far a range goes to each side at least, by factors of one plus this: what neighbours on a
+machine do to equal runs; and at most: the upper end is then twice the lower."""
+
+ERRORS = 2.0
+"""Standard errors of the mean that a range takes in."""
+
+
+class Range(NamedTuple):
+    """From where to where a number is expected, ends included."""
+
+    low: float
+    high: float
+
+    @property
+    def middle(self) -> float:
+        """The geometric mean: as many times the lower end as the upper is of it."""
+        return math.sqrt(self.low * self.high)
+
+
+class Work(NamedTuple):
+    """Seconds of a whole run.
+
+    `read`, `function` and `partial` are spent by workers, summed over them; `here` by the process
+    that drives them (finding cuts, combining); `start` and `finish` before and after.
+    """
+
+    read: float
+    function: float
+    partial: float
+    here: float
+    start: float
+    finish: float
+
+    @property
+    def by_workers(self) -> float:
+        """Seconds of one worker."""
+        return self.read + self.function + self.partial
+
+
+def wall_seconds(work: Work, workers: int, cores: int | None) -> float:
+    """Seconds from start to answer.
+
+    Parameters
+    ----------
+    work : Work
+    workers : int
+    cores : int or None
+        Those that the workers share with this process; None where they have machines of their own.
+    """
+    alone = max(work.by_workers / workers, work.here)
+    if cores is not None and workers >= cores:
+        alone = max(alone, (work.by_workers + work.here) / workers)
+    return work.start + alone + work.finish
+
+
+def spread(middle: float, ratios: list[float]) -> Range:
+    """The range around `middle` for what was measured as `ratios` (cost a byte, of each slice)."""
+    error = 0.0
+    if len(ratios) > 1:
+        mean = sum(ratios) / len(ratios)
+        variance = sum((ratio - mean) ** 2 for ratio in ratios) / (len(ratios) - 1)
+        error = math.sqrt(variance / len(ratios)) / mean if mean else 0.0
+    factor = 1 + min(MOST_SPREAD, LEAST_SPREAD + ERRORS * error)
+    return Range(middle / factor, middle * factor)
+
+
+def bound(work: Work, workers: int) -> str:
+    """What takes most of the time, in words."""
+    total = work.by_workers
+    if work.here > total / workers:
+        return f"this process: finding cuts and combining take {work.here:.3g} s"
+    parts = {"reading": work.read, "the function": work.function, "partials": work.partial}
+    name, most = max(parts.items(), key=lambda part: part[1])
+    return f"{name}: {most / total:.0%} of the work" if total else "starting"
+
+
+def more_workers(
+    work: Work, workers: int, cores: int | None, slowdown: float, is_in_threads: bool
+) -> str:
+    """Whether more workers would help, and why.
+
+    `slowdown` is what a slice takes beside others, against alone.
+    """
+    here, fixed = work.here, work.start + work.finish
+    if fixed > work.by_workers / workers:
+        return f"no: {fixed:.2g} s go to starting and finishing"
+    if here * workers > work.by_workers:
+        return "no: this process could not keep up with them"
+    if is_in_threads and workers > 1 and slowdown > 1 + (workers - 1) / 2:
+        return (
+            f"no: threads wait for each other, a slice takes {slowdown:.2g} times as long beside "
+            'the others as alone; scheduler="processes" would help'
+        )
+    if cores is not None and workers >= cores:
+        many = f"{cores} cores are" if cores > 1 else "the only core is"
+        return f"not on this machine, whose {many} busy; on a cluster of more machines"
+    most = int(work.by_workers / here) if here else 1_000
+    return f"yes, up to about {min(most, 1_000):,}"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run is expected to take.
+
+    Attributes
+    ----------
+    seconds : Range
+        From the call to the answer.
+    memory_nbytes : Range
+        The peak of a worker process; with threads, of this process.
+    output_nbytes : Range
+        What comes back as the answer, or as all chunks' results.
+    chunk_nbytes : int
+        The planned size at which chunks would settle.
+    chunk_reason : str
+    workers : int
+    scheduler : str
+        Who would run it.
+    work : Work
+        The seconds behind it.
+    bottleneck, more_workers : str
+        In words.
+    tried : str
+        What the numbers come from.
+    """
+
+    seconds: Range
+    memory_nbytes: Range
+    output_nbytes: Range
+    chunk_nbytes: int
+    chunk_reason: str
+    workers: int
+    scheduler: str
+    work: Work
+    bottleneck: str
+    more_workers: str
+    tried: str
+
+    def _facts(self) -> list[tuple[str, str]]:
+        where = "in this process" if self.scheduler in ("threads", "synchronous") else "a worker"
+        who = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        return [
+            ("time", f"{_seconds(self.seconds)} with {who} ({self.scheduler})"),
+            ("memory", f"{_nbytes(self.memory_nbytes)} {where}"),
+            ("output", _nbytes(self.output_nbytes)),
+            ("chunks", self.chunk_reason),
+            ("bound by", self.bottleneck),
+            ("more workers", self.more_workers),
+            ("tried", self.tried),
+        ]
+
+    def __repr__(self) -> str:
+        return to_text("Forecast", self._facts())
+
+    def _repr_html_(self) -> str:
+        return to_html("Forecast", self._facts())
+
+
+def _seconds(found: Range) -> str:
+    return " to ".join(_tell_seconds(end) for end in found)
+
+
+def _tell_seconds(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def _nbytes(found: Range) -> str:
+    return " to ".join(format_nbytes(end) for end in found)

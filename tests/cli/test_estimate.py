@@ -1,0 +1,68 @@
+"""`plan --estimate`: what it tries, what it calls, what it refuses."""
+
+import json
+
+import pytest
+
+from taskinity_data.forecast import estimate as forecasts
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    monkeypatch.setattr(forecasts, "ALONE_S", 0.05)
+    monkeypatch.setattr(forecasts, "BESIDE_S", 0.05)
+
+
+def test_a_dataset_s_functions_are_tried(folder, call):
+    (folder / "alone.py").write_text("def process_chunk(chunk):\n    return chunk.a.sum()\n")
+    said = call("plan", "numbers.csv", "--tasks", "alone.py", "--estimate", "--workers", "1")
+    assert said.exit_code == 0, said.stderr
+    assert "ChunkPlan of" in said.stdout
+    assert "Forecast" in said.stdout
+    assert "with 1 worker" in said.stdout
+
+
+def test_the_forecast_is_part_of_the_one_object(folder, call):
+    (folder / "alone.py").write_text(
+        "import taskinity_data as td\naggregate_results = td.count()\n"
+    )
+    said = call("plan", "numbers.csv", "--tasks", "alone.py", "--estimate", "--json")
+    found = json.loads(said.stdout)["forecast"]
+    assert 0 < found["seconds"][0] <= found["seconds"][1] <= 2.01 * found["seconds"][0]
+    assert set(found["work_s"]) == {"read", "function", "partial", "here", "start", "finish"}
+
+
+def test_a_flow_s_forecast_calls_what_feeds_the_fan_out_and_says_so(call):
+    arguments = ["totals.flow", "--tasks", "my_tasks.py", "--input", "data=numbers.csv"]
+    said = call("plan", *arguments, "--input", "factor=2", "--estimate", "--json")
+    stages = {stage["name"]: stage for stage in json.loads(said.stdout)["stages"]}
+    assert stages["ProcessChunk"]["called"] == ["DataPreparation"]
+    assert stages["ProcessChunk"]["forecast"]["seconds"][0] > 0
+    shown = call("plan", *arguments, "--input", "factor=2", "--estimate")
+    assert "Called for that: DataPreparation" in shown.stdout
+
+
+def test_without_it_nothing_of_a_flow_is_called(call):
+    said = call(
+        "plan", "totals.flow", "--tasks", "my_tasks.py", "--input", "data=numbers.csv",
+        "--input", "factor=2",
+    )  # fmt: skip
+    assert said.exit_code == 0
+    assert "looking for" not in said.stdout + said.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--estimate"], "go together"),
+        (["--tasks", "my_tasks.py"], "go together"),
+        (["--tasks", "empty.py", "--estimate"], "neither process_chunk nor aggregate_results"),
+    ],
+)
+def test_what_can_not_be_tried_is_2_in_words(folder, call, arguments, told):
+    (folder / "empty.py").write_text("")
+    said = call("plan", "numbers.csv", *arguments)
+    assert said.exit_code == 2
+    assert told in said.stderr

@@ -1,0 +1,131 @@
+"""Forecasts of real runs: what is tried, what is refused, and that numbers mean what they say."""
+
+import os
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import taskinity_data as td
+from taskinity_data.forecast import estimate as forecasts
+
+ROWS = 40_000
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("forecast") / "numbers.csv"
+    frame = pd.DataFrame({"key": [f"k{n % 50}" for n in range(ROWS)], "a": range(ROWS)})
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    monkeypatch.setattr(forecasts, "ALONE_S", 0.05)
+    monkeypatch.setattr(forecasts, "BESIDE_S", 0.05)
+
+
+def is_range(found):
+    return 0 < found.low <= found.high <= 2.01 * found.low
+
+
+def test_a_reducer_alone_is_tried_in_threads(path):
+    plan = td.open_dataset(path).plan(workers=2)
+    found = plan.estimate(reduce=td.group_by("key", total=("a", "sum")), workers=2)
+    assert (found.scheduler, found.workers) == ("threads", 2)
+    assert is_range(found.seconds)
+    assert is_range(found.memory_nbytes)
+    assert found.work.function == 0
+    assert found.work.read > 0
+    # The answer has fifty rows, however much is read.
+    real = td.process(path, reduce=td.group_by("key", total=("a", "sum"))).value
+    nbytes = real.memory_usage().sum()
+    assert found.output_nbytes.low / 2 < nbytes < found.output_nbytes.high * 2
+
+
+def test_results_that_come_back_are_counted_for_the_whole(path):
+    plan = td.open_dataset(path).plan(workers=1)
+    found = plan.estimate(lambda chunk: chunk[["a"]], workers=1, scheduler="synchronous")
+    assert found.output_nbytes.low < ROWS * 8 < found.output_nbytes.high
+
+
+def test_a_function_that_takes_long_is_what_bounds_it(path):
+    def slow(chunk: pd.DataFrame):
+        for _ in range(len(chunk) * 20):
+            pass
+        return len(chunk)
+
+    plan = td.open_dataset(path).plan(workers=1)
+    found = plan.estimate(slow, workers=1, scheduler="synchronous")
+    assert found.bottleneck.startswith("the function: ")
+    assert "the function" in repr(found)
+    assert "the function" in found._repr_html_()
+
+
+def test_a_given_chunk_size_is_kept(path):
+    plan = td.open_dataset(path, chunk_size="5_000 rows").plan(workers=1)
+    seen = []
+    found = plan.estimate(lambda chunk: seen.append(len(chunk)), workers=1, scheduler="synchronous")
+    assert found.chunk_nbytes == plan.nbytes // 8
+    assert max(seen) == 5_000
+
+
+def test_the_plan_s_own_size_is_not_taken_for_one_that_was_given(path):
+    assert not td.open_dataset(path).plan().is_given
+    assert td.open_dataset(path).plan(chunk_size=1000).is_given
+    assert td.open_dataset(path, chunk_size=1000).plan().is_given
+
+
+def test_only_the_reducer_s_columns_are_read(tmp_path):
+    frame = pd.DataFrame({"a": range(1000), "wide": ["x" * 1000] * 1000})
+    frame.to_parquet(tmp_path / "wide.parquet", row_group_size=100)
+    plan = td.open_dataset(tmp_path / "wide.parquet").plan(workers=1)
+    found = plan.estimate(reduce=td.approx_distinct("a"), workers=1, scheduler="synchronous")
+    columns = pq.ParquetFile(tmp_path / "wide.parquet").metadata.row_group(0)
+    assert columns.column(1).total_uncompressed_size > 0
+    assert found.chunk_nbytes < 20_000
+
+
+def test_processes_are_tried_as_processes(path):
+    pids = td.open_dataset(path).plan(workers=2)
+    found = pids.estimate(lambda chunk: os.getpid(), workers=2, scheduler="processes")
+    assert (found.scheduler, found.workers) == ("processes", 2)
+    assert found.work.start > 0
+    assert found.memory_nbytes.low > 10_000_000
+
+
+def test_a_function_that_fails_says_where_before_anything_runs(path):
+    def fail(chunk):
+        raise ValueError("no such unit")
+
+    plan = td.open_dataset(path).plan(workers=1)
+    with pytest.raises(td.errors.PlanError, match=r"tried .*numbers\.csv .*no such unit") as caught:
+        plan.estimate(fail, workers=1)
+    assert "in fail" in str(caught.value)
+
+
+def test_a_plain_aggregate_is_not_called(path):
+    def never(parts):
+        raise AssertionError(parts)
+
+    plan = td.open_dataset(path).plan(workers=1)
+    assert is_range(plan.estimate(len, never, workers=1, scheduler="synchronous").seconds)
+
+
+def test_without_data_there_is_nothing_to_try(tmp_path):
+    (tmp_path / "empty.csv").write_text("a,b\n")
+    plan = td.open_dataset(tmp_path / "empty.csv").plan()
+    with pytest.raises(td.errors.PlanError, match="no data"):
+        plan.estimate(len)
+
+
+def test_what_is_no_reducer_is_refused(path):
+    with pytest.raises(td.errors.BindError, match="neither a reducer"):
+        td.open_dataset(path).plan().estimate(len, 3)
+
+
+def test_frames_in_memory_are_forecast_too():
+    frame = pd.DataFrame({"a": range(10_000)})
+    plan = td.open_dataset(frame).plan(workers=1)
+    assert is_range(plan.estimate(reduce=td.sum(), workers=1).seconds)

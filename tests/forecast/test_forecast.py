@@ -1,0 +1,108 @@
+"""The arithmetic of forecasts, and the places of slices: pure, checked by cases and properties."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskinity_data.chunks.dataset import open_dataset
+from taskinity_data.forecast.forecast import (
+    Range,
+    Work,
+    bound,
+    more_workers,
+    spread,
+    wall_seconds,
+)
+from taskinity_data.forecast.slices import order_places, slice_at
+
+READING = Work(read=8.0, function=1.0, partial=1.0, here=0.5, start=0.0, finish=0.0)
+
+
+def test_workers_share_the_work_and_their_machine_with_the_driver():
+    assert wall_seconds(READING, 2, cores=None) == 5.0
+    assert wall_seconds(READING, 2, cores=8) == 5.0
+    assert wall_seconds(READING, 2, cores=2) == 5.25
+
+
+def test_starting_and_finishing_are_added():
+    work = READING._replace(start=1.0, finish=0.25)
+    assert wall_seconds(work, 2, cores=None) == 6.25
+
+
+def test_a_driver_that_takes_longer_than_its_workers_is_the_bound():
+    work = READING._replace(here=9.0)
+    assert wall_seconds(work, 4, cores=None) == 9.0
+    assert bound(work, 4).startswith("this process")
+    assert more_workers(work, 4, None, 1.0, is_in_threads=False).startswith("no: this process")
+
+
+def test_the_largest_part_is_named_with_its_share():
+    assert bound(READING, 2) == "reading: 80% of the work"
+    assert bound(READING._replace(function=36.0), 2) == "the function: 80% of the work"
+
+
+def test_more_workers_help_until_the_driver_can_not_keep_up():
+    assert more_workers(READING, 2, None, 1.0, is_in_threads=False) == "yes, up to about 20"
+    assert "not on this machine" in more_workers(READING, 2, 2, 1.0, is_in_threads=True)
+
+
+def test_threads_that_wait_for_each_other_are_told_from_busy_cores():
+    told = more_workers(READING, 2, 8, 1.9, is_in_threads=True)
+    assert "threads wait for each other" in told
+    assert 'scheduler="processes"' in told
+    assert more_workers(READING, 2, 8, 1.9, is_in_threads=False).startswith("yes")
+
+
+@given(
+    middle=st.floats(1e-3, 1e6),
+    ratios=st.lists(st.floats(1e-12, 1e-3), max_size=30),
+)
+def test_a_range_holds_its_middle_and_is_never_wider_than_a_factor_of_two(middle, ratios):
+    found = spread(middle, ratios)
+    assert found.low < middle < found.high
+    assert found.high <= found.low * 2 * (1 + 1e-12)
+    assert math.isclose(found.middle, middle, rel_tol=1e-9)
+
+
+def test_even_slices_make_a_narrow_range():
+    assert spread(10.0, [1.0, 1.0, 1.0]) == Range(10 / 1.2, 12.0)
+    assert spread(10.0, [1.0, 5.0, 9.0]).high > 12.0
+
+
+@given(st.integers(1, 200))
+def test_places_are_one_in_each_share(count):
+    places = list(order_places(count))
+    assert sorted(math.floor(place * count) for place in places) == list(range(count))
+
+
+def test_the_first_places_are_far_apart():
+    first = list(order_places(16))[:4]
+    assert sorted(math.floor(place * 4) for place in first) == [0, 1, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    path = tmp_path_factory.mktemp("slices") / "numbers.csv"
+    path.write_text("a,b\n" + "".join(f"{n},{'x' * (n % 40)}\n" for n in range(20_000)))
+    return open_dataset(path).plan(chunk_size=100_000)
+
+
+@given(place=st.floats(0, 1), nbytes=st.integers(1, 200_000) | st.none())
+def test_a_slice_is_whole_records_of_one_chunk(plan, place, nbytes):
+    found = slice_at(plan.chunks, place, nbytes)
+    whole = plan[found.index]
+    assert whole.start <= found.start < found.stop <= whole.stop
+    if nbytes is None:
+        assert found == whole
+    else:
+        assert found.nbytes <= max(nbytes + nbytes // 8 + 100, 100)
+    read = found.read()
+    assert len(read) == found.rows
+    assert (read.b.fillna("").str.len() == read.a % 40).all()
+
+
+def test_a_place_is_counted_in_bytes(plan):
+    assert slice_at(plan.chunks, 0.0, 10).index == 0
+    assert slice_at(plan.chunks, 0.999999, 10).index == len(plan) - 1
