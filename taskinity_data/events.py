@@ -81,11 +81,13 @@ class FanOutGrew(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChunkSubmitted(Event):
-    """A chunk was handed to a worker's queue."""
+    """A chunk was handed to a worker's queue: `where` is its range in `path`, None for an item."""
 
     task: str
     key: str
     nbytes: int
+    path: str | None = None
+    where: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from taskinity_data.flow.stages import stages
 from taskinity_data.outcome import RunStatus
 from taskinity_data.policy import parse_duration, parse_nbytes
 from taskinity_data.report.announcer import Announcer
+from taskinity_data.report.dashboard import DashboardObserver
 from taskinity_data.report.progress import progress_for
 from taskinity_data.result import Run
 from taskinity_data.run_options import (
@@ -283,7 +284,8 @@ def _run(
     sink = open_output(steps, written)
 
     run_id = time.strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(3)
-    told = Announcer(run_id, [*progress_for(progress), *observers])
+    page = DashboardObserver(flow.to_svg())
+    told = Announcer(run_id, [*progress_for(progress), page, *observers])
     begun = time.perf_counter()
     told(events.RunStarted(run_id, time.time(), flow.name, flow.order))
     driver: Driver | None = None

@@ -91,6 +91,11 @@ class DaskStrategy:
             ) from error
 
     @property
+    def client(self) -> Client:
+        """The client itself, for who watches its cluster."""
+        return self._client
+
+    @property
     def workers(self) -> int:
         """Threads of all workers, by now; at least 1.
 

@@ -268,7 +268,11 @@ class Driver:
     def _submit(self, strategy: Strategy, name: str, job: Job, items: list[Item]) -> None:
         self.has_submitted = True
         for item in items:
-            self._emit(events.ChunkSubmitted(self.run_id, time.time(), name, item.key, item.nbytes))
+            self._emit(
+                events.ChunkSubmitted(
+                    self.run_id, time.time(), name, item.key, item.nbytes, *item.place
+                )
+            )
         self._ticket += 1
         key = f"{name}-{_key(self.run_id, items[0].key, str(self._ticket))}"
         self._window.submit(Batch(name, items, strategy, job), key)

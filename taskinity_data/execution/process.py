@@ -120,6 +120,14 @@ class Item:
         """The planned size of its chunk, 0 where it is none."""
         return self.data.nbytes if isinstance(self.data, Chunk) else 0
 
+    @property
+    def place(self) -> tuple[str | None, str | None]:
+        """The file of its chunk and the range in it, None where it is none."""
+        if not isinstance(self.data, Chunk):
+            return None, None
+        chunk = self.data
+        return chunk.path, f"{chunk.reader.unit} {chunk.start:,} to {chunk.stop:,}"
+
 
 def run_items(job: Job, items: Iterable[Item]) -> list[Outcome]:
     """The outcomes of `items`, in their order."""

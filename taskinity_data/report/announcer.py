@@ -39,6 +39,10 @@ class Announcer:
         """Tell who runs from now on."""
         name, workers, link = strategy.name, strategy.workers, strategy.dashboard_link
         self.strategies.append((name, workers, link))
+        for observer in self._observers:
+            use = getattr(observer, "use", None)
+            if use is not None:
+                use(strategy)
         self(events.SchedulerChanged(self._run_id, time.time(), name, workers, reason, link))
 
     def close(self) -> None:

@@ -1,0 +1,166 @@
+"""Tells a Dask scheduler how a run goes, so that its dashboard has a page of it.
+
+It runs beside the driver, as an observer of the run's events; what the page looks like is known in
+the scheduler's process alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.events import (
+    ChunkFinished,
+    ChunkSubmitted,
+    FanOutGrew,
+    RunFinished,
+    RunStarted,
+    SchedulerChanged,
+    TaskFinished,
+    TaskStarted,
+)
+from taskinity_data.report.words import tell_count
+
+if TYPE_CHECKING:
+    from taskinity_data.events import Event
+
+__all__ = ["PAGE", "TOPIC", "DashboardObserver"]
+
+_log = logging.getLogger(__name__)
+
+TOPIC = "taskinity"
+"""The scheduler's log of events in which batches travel."""
+
+PAGE = "/taskinity"
+"""Where the page stands on Dask's dashboard."""
+
+PAUSE_S = 0.25
+"""Between two batches: what a person takes for at once, and four messages a second."""
+
+MOST_LETTERS = 4_000
+"""Of a traceback; the report and the outcomes have all of it."""
+
+
+class DashboardObserver:
+    """Collects what happens, and sends it to the scheduler a few times a second.
+
+    Until the run is on a Dask cluster with a dashboard, what happened waits here.
+
+    Parameters
+    ----------
+    svg : str
+        The flow, drawn.
+    """
+
+    def __init__(self, svg: str = "") -> None:
+        self._svg = svg
+        self._client: Any = None
+        self._batch: list[tuple[Any, ...]] = []
+        self._lock = Lock()
+        self._is_due = False
+        self._sending: asyncio.Lock | None = None
+        self._run_id = ""
+
+    def use(self, strategy: Any) -> None:
+        """Send to the cluster of `strategy` from now on, if it is one with a dashboard."""
+        client = getattr(strategy, "client", None)
+        if client is None or not client.dashboard_link:
+            return
+        from taskinity_data.report.dashboard_plugin import DashboardPlugin
+
+        try:
+            client.register_plugin(DashboardPlugin(), name=DashboardPlugin.name)
+        except Exception as error:  # noqa: BLE001 - a page never costs the run
+            _log.warning("no page of the run on Dask's dashboard: %s", error)
+            return
+        self._client = client
+
+    def on_event(self, event: Event) -> None:
+        """Note it, to be sent with what else comes within `PAUSE_S`."""
+        if isinstance(event, RunStarted):
+            self._run_id = event.run_id
+        told = self._tell(event)
+        if told is None:
+            return
+        with self._lock:
+            self._batch.append(told)
+        if self._client is not None and not self._is_due:
+            # The client's own loop wakes up for it, whatever the driver waits for.
+            self._is_due = True
+            self._client.loop.add_callback(self._send_soon)
+
+    def _tell(self, event: Event) -> tuple[Any, ...] | None:
+        at = event.at_s
+        match event:
+            case RunStarted():
+                return ("run", at, event.flow, tuple(event.tasks), self._svg)
+            case SchedulerChanged():
+                told = f"{event.scheduler}, {tell_count(event.workers, 'worker')}"
+                return ("scheduler", at, told)
+            case TaskStarted():
+                return ("begin", at, event.task)
+            case TaskFinished():
+                state = str(event.outcome.status) if event.outcome is not None else "COMPLETED"
+                return ("end", at, event.task, state)
+            case FanOutGrew():
+                return ("grew", at, event.task, event.chunks, event.nbytes, event.is_final)
+            case ChunkSubmitted():
+                place = event.path or "", event.where or ""
+                return ("chunk", at, event.task, event.key, event.nbytes, *place)
+            case ChunkFinished():
+                return _done(event)
+            case RunFinished():
+                return ("finish", at, str(event.status))
+        return None
+
+    def close(self) -> None:
+        """Send what is left, and wait until it is there."""
+        client, self._client = self._client, None
+        if client is not None and client.status == "running":
+            client.sync(self._send, client)
+
+    async def _send_soon(self) -> None:
+        await asyncio.sleep(PAUSE_S)
+        self._is_due = False
+        client = self._client
+        if client is not None and client.status == "running":
+            await self._send(client)
+
+    async def _send(self, client: Any) -> None:
+        # Batches go one after another: on their own ways one could overtake another.
+        if self._sending is None:
+            self._sending = asyncio.Lock()
+        async with self._sending:
+            with self._lock:
+                batch, self._batch = self._batch, []
+            if not batch:
+                return
+            message = {"run": self._run_id, "batch": batch}
+            try:
+                await client.scheduler.log_event(topic=TOPIC, msg=message)
+            except OSError as error:
+                # The run itself finds out, where that matters to it.
+                _log.info("the scheduler of the page is gone: %s", error)
+                self._client = None
+
+
+def _done(event: ChunkFinished) -> tuple[Any, ...]:
+    outcome = event.outcome
+    failure = outcome.failure
+    worker = outcome.attempts[-1].worker if outcome.attempts else ""
+    told = ("", "") if failure is None else (str(failure), failure.traceback[-MOST_LETTERS:])
+    return (
+        "done",
+        event.at_s,
+        event.task,
+        outcome.key,
+        str(outcome.status),
+        outcome.rows,
+        len(outcome.attempts),
+        worker,
+        outcome.duration_s,
+        told[0][:MOST_LETTERS],
+        told[1],
+    )

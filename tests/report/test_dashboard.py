@@ -1,0 +1,150 @@
+"""The page on Dask's dashboard, as a real browser sees it while real runs go."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pandas as pd
+import pytest
+from browser import Browser
+from distributed import Client, LocalCluster
+
+import taskinity_data as td
+
+TEXT = """(() => {
+  const texts = [];
+  const walk = node => {
+    if (node.shadowRoot) walk(node.shadowRoot);
+    for (const child of node.children || []) {
+      if (child.id && child.id.startsWith("taskinity-")) texts.push(child.innerText);
+      walk(child);
+    }
+  };
+  walk(document.body);
+  return texts.join("\\n");
+})()"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, protocol="tcp", host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+        ) as cluster,
+        Client(cluster, set_as_default=False) as opened,
+    ):  # fmt: skip
+        yield opened
+
+
+def read_until(page, *words, seconds=60):
+    """What the page says, as soon as it says all of `words`."""
+    end = time.monotonic() + seconds
+    while True:
+        text = page.evaluate(TEXT)
+        if all(word in text for word in words) or time.monotonic() > end:
+            return text
+
+
+def address(client):
+    return client.dashboard_link.replace("/status", "/taskinity")
+
+
+GATE = threading.Event()
+
+
+def wait_at_the_fifth(item):
+    # Workers are threads of this process: the gate is theirs too.
+    if item >= 4:
+        assert GATE.wait(60)
+    if item == 2:
+        raise ValueError("<b>bad</b> luck")
+    return item
+
+
+def test_the_page_follows_a_run(browser, client):
+    GATE.clear()
+    ran = []
+    flow = td.parse_flow("flow Ten:\n    Items -> Each[*] -> All").bind(
+        {"items": lambda: list(range(10)), "each": wait_at_the_fifth, "all": len}
+    )
+
+    def run():
+        ran.append(td.run_flow(flow, scheduler=client, max_failures=1, progress=False))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        end = time.monotonic() + 60
+        while b"taskinity" not in fetch(client) and time.monotonic() < end:
+            time.sleep(0.05)
+        page = browser.open(address(client))
+        # How many there are is known once all are handed out.
+        text = read_until(page, "\t4 of ", "1 failed or skipped")
+        assert "Ten: RUNNING" in text
+        assert "\t4 of " in text
+        assert "or more chunks, 1 failed or skipped" in text
+        assert "ValueError: <b>bad</b> luck" in text
+    finally:
+        GATE.set()
+        thread.join()
+    text = read_until(page, "Ten: PARTIAL", "10 of 10")
+    assert "Ten: PARTIAL" in text
+    assert "10 of 10 chunks, 1 failed or skipped" in text
+    assert ran[0].status == "PARTIAL"
+    errors = [said for said in page.messages if '"type": "error"' in said or "Uncaught" in said]
+    assert errors == []
+
+
+def fetch(client):
+    from urllib.request import urlopen
+
+    with urlopen(client.dashboard_link) as answer:
+        return answer.read()
+
+
+def test_the_menu_of_dask_s_own_pages_leads_to_it(browser, client):
+    td.process(pd.DataFrame({"a": [1]}), len, scheduler=client, progress=False)
+    page = browser.open(client.dashboard_link)
+    href = "[...document.querySelectorAll('.navbar a')].filter(a => a.text == 'Taskinity')[0].href"
+    link = page.evaluate(href)
+    assert link == address(client)
+    page.go(link)
+    assert "COMPLETED" in read_until(page, "Process: COMPLETED")
+
+
+def test_a_scheduler_of_its_own_process_gets_the_page_too(browser, tmp_path):
+    told = tmp_path / "scheduler.json"
+    command = [
+        sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port",
+        "0", "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(told),
+    ]  # fmt: skip
+    worker = [
+        sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(told),
+        "--no-dashboard", "--nworkers", "1", "--nthreads", "1", "--local-directory", str(tmp_path),
+    ]  # fmt: skip
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    processes = [subprocess.Popen(command, **quiet), subprocess.Popen(worker, **quiet)]
+    try:
+        end = time.monotonic() + 60
+        while not told.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        with Client(scheduler_file=str(told), set_as_default=False, timeout=60) as client:
+            run = td.process(
+                pd.DataFrame({"a": range(6)}), chunk_size="2 rows", reduce=td.count(),
+                scheduler=client, progress=False,
+            )  # fmt: skip
+            assert run.value == 6
+            page = browser.open(address(client))
+            assert "3 of 3 chunks" in read_until(page, "Process: COMPLETED", "3 of 3 chunks")
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait(30)
