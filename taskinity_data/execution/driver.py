@@ -17,7 +17,8 @@ from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataErro
 from taskinity_data.execution.judge import Judge
 from taskinity_data.execution.limits import Limits
 from taskinity_data.execution.process import Item, Job, describe_failure
-from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrategy
+from taskinity_data.execution.recovery import guard
+from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrategy, check_timeouts
 from taskinity_data.execution.window import Batch, Window
 from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
 
@@ -124,6 +125,7 @@ class Driver:
                 overrun = self._limits.overrun()
                 if overrun is not None:
                     self.fail(str(overrun), overrun)
+                    self._window.abort()
         except KeyboardInterrupt:
             self.status = RunStatus.INTERRUPTED
             self.stop_reason = "interrupted"
@@ -260,7 +262,9 @@ class Driver:
         return bool(items) and not fan_out.is_cut
 
     def _submit(self, strategy: Strategy, name: str, job: Job, items: list[Item]) -> None:
+        check_timeouts(job, strategy)
         self.has_submitted = True
+        items = [guard(item, job, strategy, self._limits.until_s) for item in items]
         for item in items:
             self._emit(events.ChunkSubmitted(self.run_id, time.time(), name, item.key, item.nbytes))
         self._ticket += 1

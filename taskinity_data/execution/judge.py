@@ -6,6 +6,7 @@ which items are due again.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Judge"]
 
+MOST_LOSSES = 10
+"""So often an item may lose its worker to what comes from outside: more than an unlucky one does
+whose workers are killed one after another, and an end for one that kills them in some way of its
+own."""
+
 
 class Judge:
     """Owns the attempts of all items: those that were made, and those that are due.
@@ -40,7 +46,7 @@ class Judge:
         self._policies = policies
         self._random = Random(seed)  # noqa: S311 - jitter
         self._before: dict[tuple[str, int], Outcome] = {}
-        self._suspects: set[tuple[str, str]] = set()
+        self._losses: Counter[tuple[str, int]] = Counter()
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -52,24 +58,32 @@ class Judge:
         self, batch: Batch, found: list[Outcome | BaseException] | BaseException
     ) -> Iterator[tuple[Item, Outcome]]:
         """The items of `batch` that have ended with what was `found`, each with its outcome."""
+        is_lost = isinstance(found, BaseException)
         if isinstance(found, BaseException):
             if self._is_stopped:
                 return
-            # A worker that dies takes along what was beside the item that did it: each once more,
-            # alone. The second time it is its own fault.
-            again = [item for item in batch.items if (batch.name, item.key) not in self._suspects]
-            self._suspects.update((batch.name, item.key) for item in again)
-            for item in again:
-                self.retries.add(batch, item, 0.0)
-            if again:
-                return
-            found = [found]
+            found = [found] * len(batch.items)
         for item, outcome in zip(batch.items, found, strict=True):
             if isinstance(outcome, BaseException):
+                if is_lost and self._runs_again(batch, item):
+                    continue
                 outcome = lose(batch.name, item, outcome)
             ended = self._judge(batch, item, outcome)
             if ended is not None:
                 yield item, ended
+
+    def _runs_again(self, batch: Batch, item: Item) -> bool:
+        """Whether `item`, whose worker died, was only beside the fault, for all that is known.
+
+        From the first time on it runs in a child process, so that its own fault is seen there and
+        costs no worker; one that is lost all the same dies of what comes from outside.
+        """
+        self._losses[batch.name, item.position] += 1
+        can_tell = getattr(batch.strategy, "can_end", False)
+        if self._losses[batch.name, item.position] > (MOST_LOSSES if can_tell else 1):
+            return False
+        self.retries.add(batch, replace(item, is_suspect=True), 0.0)
+        return True
 
     def _judge(self, batch: Batch, item: Item, outcome: Outcome) -> Outcome | None:
         """The last word on `item`; None where it is tried again."""
