@@ -11,6 +11,7 @@ TaskinityDataError
 │   └── SourceChanged                 a file that is not the one that was planned
 ├── ReduceError (ValueError)          partials that can't be combined, an overflow
 ├── SchedulerError (RuntimeError)     no such scheduler, a worker without the code or the files
+├── WorkerDied (RuntimeError)          a worker process that ended under a task
 ├── SettingsError (ValueError)        a setting or option value that can't be understood
 ├── LedgerError (RuntimeError)        bytes or rows that don't add up
 ├── ResumeError (ValueError)          a run that can't be continued
@@ -42,6 +43,7 @@ __all__ = [
     "SourceChanged",
     "SourceNotFound",
     "TaskinityDataError",
+    "WorkerDied",
     "suggest",
 ]
 
@@ -149,6 +151,10 @@ class ReduceError(TaskinityDataError, ValueError):
 
 class SchedulerError(TaskinityDataError, RuntimeError):
     """No such scheduler, or workers that can't run this flow."""
+
+
+class WorkerDied(TaskinityDataError, RuntimeError):  # noqa: N818 - says what is the matter
+    """A worker process that ended under a task: a signal, `os._exit`, a crash in native code."""
 
 
 class SettingsError(TaskinityDataError, ValueError):

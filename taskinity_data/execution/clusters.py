@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskinity_data.errors import SchedulerError, suggest
-from taskinity_data.execution.dask_strategy import DaskStrategy
+from taskinity_data.execution.dask_strategy import DaskStrategy, OwnStrategy
 from taskinity_data.execution.strategies import (
     ExecutorStrategy,
     SynchronousStrategy,
@@ -150,6 +150,8 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
         # A small machine's few percent (sampling) and noise on a user's terminal.
         "distributed.worker.profile.enabled": False,
         "distributed.worker.memory.terminate": 0.95,
+        # What ran or waited there runs again in a child process, which costs no second worker.
+        "distributed.scheduler.allowed-failures": 0,
         "distributed.admin.tick.limit": "60s",
         "distributed.nanny.pre-spawn-environ": {
             **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
@@ -169,7 +171,8 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
                     memory_limit=memory_nbytes or share_memory(workers),
                     dashboard_address=f"127.0.0.1:{_free_dashboard_port()}",
                     worker_dashboard_address=None,
-                    silence_logs=logging.ERROR,
+                    # What workers die of is told by the run.
+                    silence_logs=logging.CRITICAL,
                     preload=[_IGNORE_CTRL_C],
                 )
         except RuntimeError as error:
@@ -180,8 +183,12 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
         started.callback(cluster.close)
         client = Client(cluster, set_as_default=False)
         started.callback(client.close)
-        return DaskStrategy(
-            client, name="processes", memory_nbytes=memory_nbytes, closes=(started.pop_all(),)
+        return OwnStrategy(
+            client,
+            cluster,
+            name="processes",
+            memory_nbytes=memory_nbytes,
+            closes=(started.pop_all(),),
         )
 
 

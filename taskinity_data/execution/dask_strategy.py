@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.errors import SchedulerError
-from taskinity_data.execution.shipping import (
-    Parcel,
-    pack_items,
-    pack_job,
-    run_parcel,
-    unpack_outcomes,
-)
+from taskinity_data.errors import SchedulerError, WorkerDied
+from taskinity_data.execution.batches import run_parcel
+from taskinity_data.execution.shipping import Parcel, pack_items, pack_job, unpack_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.execution.process import Item, Job
 
-__all__ = ["DaskStrategy"]
+__all__ = ["DaskStrategy", "OwnStrategy"]
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +54,7 @@ class DaskStrategy:
     """
 
     crosses_processes = True
+    can_end = True
 
     def __init__(
         self,
@@ -137,14 +136,15 @@ class DaskStrategy:
     @property
     def memory_nbytes(self) -> int | None:
         """The least that a worker's thread may use, as the workers say."""
-        if self._memory_nbytes is not None:
+        if self._memory_nbytes is not None or self._is_cut_off():
             return self._memory_nbytes
         shares = [
             worker["memory_limit"] // max(1, worker["nthreads"])
             for worker in self._client.scheduler_info(n_workers=-1)["workers"].values()
             if worker.get("memory_limit")
         ]
-        return min(shares, default=None)
+        self._memory_nbytes = min(shares, default=None)
+        return self._memory_nbytes
 
     @property
     def dashboard_link(self) -> str | None:
@@ -287,6 +287,24 @@ class DaskStrategy:
         self._closes = ()
 
 
+class OwnStrategy(DaskStrategy):
+    """A local cluster that was started for this run, whose workers may be killed."""
+
+    def __init__(self, client: Client, cluster: Any, **options: Any) -> None:
+        super().__init__(client, **options)
+        self._cluster = cluster
+
+    def abort(self) -> bool:
+        """Kill all workers, so that nothing goes on; whether that could be done."""
+        for nanny in self._cluster.workers.values():
+            nanny.auto_restart = False
+            pid = getattr(nanny, "pid", None)
+            if pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        return True
+
+
 def _give_up_slot() -> None:
     """Inside a task, let Dask start another on this thread's slot: this run may need it."""
     from distributed import get_worker, secede
@@ -305,7 +323,8 @@ def _explain(error: BaseException) -> BaseException:
     if type(error).__name__ != "KilledWorker":
         return error
     times, last = error.allowed_failures + 1, error.last_worker  # type: ignore[attr-defined]
-    return SchedulerError(
-        f"the worker died each time it ran this, {times} times, last {last.address}: out of "
-        "memory, a crash in native code, or os._exit"
+    often = f", {times} times" if times > 1 else ""
+    return WorkerDied(
+        f"the worker died under it{often}, last {last.address}: out of memory, a crash in native "
+        "code, os._exit, or killed from outside"
     )

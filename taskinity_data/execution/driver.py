@@ -1,7 +1,7 @@
-"""Runs the stages of a flow: keeps a window of batches in flight, and decides what failures mean.
+"""Runs the stages of a flow: keeps a window of batches in flight, and takes in what comes back.
 
 It knows nothing of who draws its events, of files or of formats: fan-outs come from a function that
-it is given, and the strategy says where items run.
+it is given, the strategy says where items run, and the judge whether one is tried again.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ import time
 from collections import deque
 from dataclasses import replace
 from hashlib import blake2b
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data import events
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
-from taskinity_data.execution.decide import Fallback, Retry, Skip, decide
-from taskinity_data.execution.fan_out import FanOut, lose, merge_attempts
+from taskinity_data.execution.judge import Judge
 from taskinity_data.execution.limits import Limits
 from taskinity_data.execution.process import Item, Job, describe_failure
-from taskinity_data.execution.retries import Retries
-from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrategy
+from taskinity_data.execution.recovery import guard
+from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrategy, check_timeouts
 from taskinity_data.execution.window import Batch, Window
 from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
 
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data.execution.choose import Chooser
+    from taskinity_data.execution.fan_out import FanOut
     from taskinity_data.execution.strategies import Strategy
     from taskinity_data.execution.work import Work
     from taskinity_data.policy import Policy
@@ -90,19 +89,15 @@ class Driver:
         self.has_submitted = False
         self.seconds = {"plan": 0.0, "combine": 0.0, "wait": 0.0}
         self._waiting = deque(works)
-        self._policies = policies
         self._chooser = chooser
         self._emit = emit
         self._inspect = inspect
         self._limits = Limits(max_failures, run_timeout_s)
-        self._random = Random(seed)  # noqa: S311 - jitter
         self._window = Window()
-        self._retries = Retries()
-        self._before: dict[tuple[str, int], Outcome] = {}
+        self._judge = Judge(policies, seed)
         self._active: dict[str, FanOut] = {}
         self._single: dict[str, Work] = {}
         self._local: Strategy | None = None
-        self._suspects: set[tuple[str, str]] = set()
         self._ticket = 0
 
     # -- the loop ------------------------------------------------------------------------------
@@ -122,7 +117,7 @@ class Driver:
                     self._fill()
                 except SchedulerError as error:
                     self.fail(str(error), error)
-                if not self._window and not self._retries:
+                if not self._window and not self._judge.retries:
                     if self._is_over():
                         break
                     continue
@@ -130,6 +125,7 @@ class Driver:
                 overrun = self._limits.overrun()
                 if overrun is not None:
                     self.fail(str(overrun), overrun)
+                    self._window.abort()
         except KeyboardInterrupt:
             self.status = RunStatus.INTERRUPTED
             self.stop_reason = "interrupted"
@@ -221,7 +217,7 @@ class Driver:
     def _fill(self) -> None:
         if self.stop_reason is not None:
             return
-        for batch, item in self._retries.take_due():
+        for batch, item in self._judge.retries.take_due():
             where = self._chooser.strategy if batch.strategy is not self._local else self._local
             self._submit(where, batch.name, batch.job, [item])
         self._chooser.refresh()
@@ -266,7 +262,9 @@ class Driver:
         return bool(items) and not fan_out.is_cut
 
     def _submit(self, strategy: Strategy, name: str, job: Job, items: list[Item]) -> None:
+        check_timeouts(job, strategy)
         self.has_submitted = True
+        items = [guard(item, job, strategy, self._limits.until_s) for item in items]
         for item in items:
             self._emit(
                 events.ChunkSubmitted(
@@ -282,48 +280,11 @@ class Driver:
     def _wait(self) -> None:
         """Take in what is done; wait for the first of it at most until the next retry."""
         at = time.perf_counter()
-        found = self._window.wait(self._retries.limit_wait(_POLL_S))
+        found = self._window.wait(self._judge.retries.limit_wait(_POLL_S))
         self.seconds["wait"] += time.perf_counter() - at
         for batch, outcomes in found:
-            self._take_in(batch, outcomes)
-
-    def _take_in(self, batch: Batch, found: list[Outcome | BaseException] | BaseException) -> None:
-        if isinstance(found, BaseException):
-            if self.stop_reason is not None:
-                return
-            # A worker that dies takes along what was beside the item that did it: each once more,
-            # alone. The second time it is its own fault.
-            again = [item for item in batch.items if (batch.name, item.key) not in self._suspects]
-            self._suspects.update((batch.name, item.key) for item in again)
-            for item in again:
-                self._retries.add(batch, item, 0.0)
-            if again:
-                return
-            found = [found]
-        for item, outcome in zip(batch.items, found, strict=True):
-            if isinstance(outcome, BaseException):
-                outcome = lose(batch.name, item, outcome)
-            self._judge(batch, item, outcome)
-
-    def _judge(self, batch: Batch, item: Item, outcome: Outcome) -> None:
-        name = batch.name
-        outcome = merge_attempts(self._before.pop((name, item.position), None), outcome)
-        failure = outcome.failure
-        if failure is None:
-            self._end(batch, item, outcome)
-            return
-        policy = self._policies.get(outcome.task) or self._policies[name]
-        is_fallback = item.fallback is not None
-        verdict = decide(policy, failure, item.attempt, self._random.random(), is_fallback)
-        if self.stop_reason is None and isinstance(verdict, Retry | Fallback):
-            delay_s = verdict.delay_s if isinstance(verdict, Retry) else 0.0
-            stand_in = outcome.task if isinstance(verdict, Fallback) else item.fallback
-            self._before[name, item.position] = outcome
-            item = replace(item, attempt=item.attempt + 1, fallback=stand_in)
-            self._retries.add(batch, item, delay_s)
-            return
-        status = Status.SKIPPED if isinstance(verdict, Skip) else Status.FAILED
-        self._end(batch, item, replace(outcome, status=status))
+            for item, outcome in self._judge.take_in(batch, outcomes):
+                self._end(batch, item, outcome)
 
     def _end(self, batch: Batch, item: Item, outcome: Outcome) -> None:
         fan_out = self._active.get(batch.name)
@@ -406,7 +367,7 @@ class Driver:
         if self.stop_reason is None:
             self.stop_reason, self.cause = reason, cause
             self.status = RunStatus.FAILED
-            self._retries.clear()
+            self._judge.stop()
             self._window.cancel()
 
 

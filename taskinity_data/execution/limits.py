@@ -28,12 +28,18 @@ class Limits:
         skipped.
     run_timeout_s : float, optional
         From now on.
+
+    Attributes
+    ----------
+    until_s : float or None
+        The end of that time in seconds since the epoch, for workers elsewhere.
     """
 
     def __init__(self, max_failures: float | None, run_timeout_s: float | None) -> None:
         self._max_failures = max_failures
         self._run_timeout_s = run_timeout_s
         self._deadline_s = None if run_timeout_s is None else time.monotonic() + run_timeout_s
+        self.until_s = None if run_timeout_s is None else time.time() + run_timeout_s
         self._lost: Counter[str] = Counter()
 
     def count_loss(self, fan_out: FanOut, outcome: Outcome) -> str | None:

@@ -27,9 +27,9 @@ from taskinity_data.outcome import Attempt, Failure, Outcome, Status
 from taskinity_data.policy import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Item", "Job", "Step", "Writer", "describe_failure", "run_item", "run_items"]
+__all__ = ["Guard", "Item", "Job", "Step", "Writer", "describe_failure", "run_item"]
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 _MACHINERY = (
@@ -96,9 +96,26 @@ class Job:
     keeps_result: bool = True
     writer: Writer | None = None
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether a step has a time limit."""
+        return any(step.timeout_s is not None for chain in self.chains for step in chain)
+
     def chain(self, position: int) -> tuple[Step, ...]:
         """The steps of the item at `position`."""
         return self.chains[position] if len(self.chains) > 1 else self.chains[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What an item may take in its child process, beside its steps' own times.
+
+    `memory_nbytes` is what the process may hold, `until_s` the end of the run's time, in seconds
+    since the epoch; None: no bound.
+    """
+
+    memory_nbytes: int | None = None
+    until_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +123,8 @@ class Item:
     """One thing to do a job on: a chunk, or any value that was fanned out; None for a plain task.
 
     `position` is its place among the fan-out's items, `attempt` counts from 1, `fallback` names
-    the task whose fallback is to stand in for it.
+    the task whose fallback is to stand in for it. With a `guard` it runs in a child process, which
+    can be ended; it `is_suspect` once it was lost with a worker.
     """
 
     key: str
@@ -114,6 +132,9 @@ class Item:
     position: int = 0
     attempt: int = 1
     fallback: str | None = None
+
+    guard: Guard | None = None
+    is_suspect: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -129,13 +150,10 @@ class Item:
         return chunk.path, f"{chunk.reader.unit} {chunk.start:,} to {chunk.stop:,}"
 
 
-def run_items(job: Job, items: Iterable[Item]) -> list[Outcome]:
-    """The outcomes of `items`, in their order."""
-    return [run_item(job, item) for item in items]
-
-
-def run_item(job: Job, item: Item) -> Outcome:
+def run_item(job: Job, item: Item, begin: Callable[[int], object] | None = None) -> Outcome:
     """What became of `item`: its value or partials, or its failure; never raises for user code.
+
+    `begin` is called with the number of each step before it starts; the first starts with reading.
 
     Raises
     ------
@@ -144,7 +162,7 @@ def run_item(job: Job, item: Item) -> Outcome:
     """
     clock = _Clock(time.time(), time.perf_counter())
     try:
-        done, failure = _work(job, item, clock), None
+        done, failure = _work(job, item, clock, begin), None
     except KeyboardInterrupt as error:
         if threading.current_thread() is threading.main_thread():
             raise
@@ -196,12 +214,14 @@ class _Done(NamedTuple):
     output: Any = None
 
 
-def _work(job: Job, item: Item, clock: _Clock) -> _Done:
+def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | None) -> _Done:
     chain = [_effective(step, item) for step in job.chain(item.position)]
     first = chain[0] if chain else None
     kind = first.kind if isinstance(first, Step) else job.kind
     clock.task = job.chain(item.position)[0].task if chain else None
     data, rows, filtered = item.data, None, None
+    if begin is not None:
+        begin(0)
     is_read = isinstance(data, Block) or (isinstance(data, Chunk) and kind != "chunk")
     if is_read and not isinstance(first, Value):
         at = time.perf_counter()
@@ -210,8 +230,10 @@ def _work(job: Job, item: Item, clock: _Clock) -> _Done:
         finally:
             clock.read_s = time.perf_counter() - at
         clock.memory_nbytes = measure_nbytes(data)
-    for planned, step in zip(job.chain(item.position), chain, strict=True):
+    for number, (planned, step) in enumerate(zip(job.chain(item.position), chain, strict=True)):
         clock.task = planned.task
+        if number and begin is not None:
+            begin(number)
         at = time.perf_counter()
         try:
             data = step.value if isinstance(step, Value) else _call(step, data)

@@ -23,7 +23,7 @@ import cloudpickle
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import BindError
-from taskinity_data.execution.process import describe_failure, run_items
+from taskinity_data.execution.process import describe_failure
 from taskinity_data.execution.unpickle import load_back
 from taskinity_data.outcome import Status
 
@@ -38,8 +38,10 @@ __all__ = [
     "Parcel",
     "pack_items",
     "pack_job",
+    "pack_outcome",
     "pack_value",
-    "run_parcel",
+    "unpack_job",
+    "unpack_outcome",
     "unpack_outcomes",
     "unpack_value",
 ]
@@ -48,12 +50,17 @@ _log = logging.getLogger(__name__)
 
 _PACKAGE = __name__.partition(".")[0]
 
+_PLAIN = (Chunk, str, bytes, int, float, type(None))
+"""Types that hold nothing of the user's."""
+
 _registry_lock = threading.RLock()
 """Held while modules are registered: one run must not take back what another is packing with."""
 
 
-def pack_job(job: Job) -> bytes:
+def pack_job(job: Job, instead: str = 'run with scheduler="threads"') -> bytes:
     """`job` as bytes that hold the code of the user's own modules, not their names.
+
+    `instead` is what else can be done about a job that can't be packed.
 
     Raises
     ------
@@ -68,12 +75,12 @@ def pack_job(job: Job) -> bytes:
             # A module with a lock or a handle at its top can still be found by its name.
             blob = bytes(cloudpickle.dumps(job))
         except Exception:  # noqa: BLE001 - told below
-            raise BindError(_tell_unpicklable(job, whole)) from whole
+            raise BindError(_tell_unpicklable(job, whole, instead)) from whole
         _log.info("user modules travel by name: %s", whole)
         return blob
 
 
-def _tell_unpicklable(job: Job, error: Exception) -> str:
+def _tell_unpicklable(job: Job, error: Exception, instead: str) -> str:
     for step in (step for chain in job.chains for step in chain):
         held = {getattr(step.function, "__qualname__", repr(step.function)): step.function}
         held |= {
@@ -86,7 +93,7 @@ def _tell_unpicklable(job: Job, error: Exception) -> str:
             except Exception as cause:  # noqa: BLE001 - told in the message
                 return (
                     f"{step.task}: {what} can't be sent to another process: {cause}. Make it "
-                    'inside the function, or run with scheduler="threads"'
+                    f"inside the function, or {instead}"
                 )
     return f"{job.task}: can't be sent to another process: {error}"
 
@@ -115,6 +122,12 @@ def _is_own(module: ModuleType) -> bool:
         return False
     if not path.endswith(".py") or sys.modules.get(name) is not module:
         return False
+    return _is_outside(path)
+
+
+@lru_cache(maxsize=1 << 14)
+def _is_outside(path: str) -> bool:
+    # Some 2,000 modules are loaded beside pandas and Dask: 50 ms where each is looked up again.
     return not str(Path(path).resolve()).startswith(_installed())
 
 
@@ -145,6 +158,11 @@ class Parcel:
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + len(self._blob)
 
+    @property
+    def blob(self) -> bytes:
+        """The job, packed."""
+        return self._blob
+
     def unpack(self) -> Job:
         """The job."""
         with self._lock:
@@ -155,7 +173,7 @@ class Parcel:
 
 def pack_items(items: Sequence[Item]) -> bytes:
     """`items` as bytes; of chunks quickly, since they hold nothing of the user's."""
-    if all(item.data is None or isinstance(item.data, Chunk) for item in items):
+    if all(type(item.data) in _PLAIN for item in items):
         return pickle.dumps(list(items), protocol=5)
     return pack_value(list(items))
 
@@ -171,17 +189,8 @@ def unpack_value(blob: bytes) -> Any:
     return pickle.loads(blob)  # noqa: S301 - made by pack_value of the same run
 
 
-def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes]:
-    """Runs packed `items` on a worker; each outcome is packed alone.
-
-    An outcome whose value can't be pickled becomes that item's failure.
-    """
-    job = packed.unpack() if isinstance(packed, Parcel) else unpack_job(packed)
-    items: list[Item] = unpack_value(items_blob)
-    return [_pack_outcome(outcome) for outcome in run_items(job, items)]
-
-
-def _pack_outcome(outcome: Outcome) -> bytes:
+def pack_outcome(outcome: Outcome) -> bytes:
+    """`outcome` as bytes; where its value can't be pickled, that is the item's failure."""
     try:
         return pickle.dumps(outcome, protocol=5)
     except Exception:  # noqa: BLE001 - classes that travelled by value need cloudpickle
@@ -198,12 +207,13 @@ def _pack_outcome(outcome: Outcome) -> bytes:
             )
 
 
-def unpack_outcomes(blobs: Sequence[bytes]) -> list[Outcome | BaseException]:
-    """What `run_parcel` returned, as outcomes; an error for one that can't be unpacked here."""
-    return [_unpack_outcome(blob) for blob in blobs]
+def unpack_outcomes(blobs: Sequence[bytes | BaseException]) -> list[Outcome | BaseException]:
+    """What a worker returned, as outcomes; an error for one that can't be unpacked here."""
+    return [blob if isinstance(blob, BaseException) else unpack_outcome(blob) for blob in blobs]
 
 
-def _unpack_outcome(blob: bytes) -> Outcome | BaseException:
+def unpack_outcome(blob: bytes) -> Outcome | BaseException:
+    """What `pack_outcome` packed; an error where it can't be unpacked here."""
     try:
         outcome: Outcome = load_back(blob)
         return outcome

@@ -10,9 +10,11 @@ import os
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
-from taskinity_data.errors import SchedulerError
-from taskinity_data.execution.process import run_items
-from taskinity_data.execution.shipping import pack_items, pack_job, run_parcel, unpack_outcomes
+from taskinity_data.errors import PlanError, SchedulerError
+from taskinity_data.execution.batches import run_items, run_parcel
+from taskinity_data.execution.children import Nursery
+from taskinity_data.execution.process import run_item
+from taskinity_data.execution.shipping import pack_items, pack_job, unpack_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +22,14 @@ if TYPE_CHECKING:
     from taskinity_data.execution.process import Item, Job
     from taskinity_data.outcome import Outcome
 
-__all__ = ["ExecutorStrategy", "Pending", "Strategy", "SynchronousStrategy", "ThreadStrategy"]
+__all__ = [
+    "ExecutorStrategy",
+    "Pending",
+    "Strategy",
+    "SynchronousStrategy",
+    "ThreadStrategy",
+    "check_timeouts",
+]
 
 
 class Pending(Protocol):
@@ -34,7 +43,8 @@ class Strategy(Protocol):
     """Who runs items, and how many at once.
 
     The executor contract suite says what each must keep to. `crosses_processes` tells that jobs
-    and results are pickled on the way.
+    and results are pickled on the way. One whose `can_end` is missing or False runs no item in a
+    child process, so that no timeout can be kept; one with an `abort` can end all that runs.
     """
 
     @property
@@ -78,6 +88,15 @@ class Strategy(Protocol):
         """Release all that this strategy started, and nothing that it was given."""
 
 
+def check_timeouts(job: Job, strategy: Strategy) -> None:
+    """Raise `PlanError` where `job` has a time limit that `strategy` can't keep."""
+    if job.is_timed and not getattr(strategy, "can_end", False):
+        raise PlanError(
+            f"{job.task}: a timeout can't be kept with scheduler={strategy.name!r}, where nothing "
+            'can end a function that hangs; use "threads" or "processes", or leave timeout out'
+        )
+
+
 def _collect(pending: Sequence[Future[Any]]) -> list[Any]:
     found: list[Any] = []
     for future in pending:
@@ -111,7 +130,7 @@ class SynchronousStrategy:
     def submit(self, loaded: Job, items: Sequence[Item], key: str) -> Future[list[Outcome]]:  # noqa: ARG002
         """Run `items` before returning."""
         future: Future[list[Outcome]] = Future()
-        future.set_result(run_items(loaded, items))
+        future.set_result([run_item(loaded, item) for item in items])
         return future
 
     def collect(self, pending: Sequence[Future[list[Outcome]]]) -> list[Any]:
@@ -126,29 +145,33 @@ class SynchronousStrategy:
 
 
 class ThreadStrategy:
-    """A pool of threads in this process."""
+    """A pool of threads in this process; items with a guard run in a child process of each."""
 
     name = "threads"
     dashboard_link = None
     crosses_processes = False
+    can_end = True
 
     def __init__(self, workers: int, memory_nbytes: int | None = None) -> None:
         self.workers = workers
         self.memory_nbytes = memory_nbytes
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="taskinity")
+        self._nursery = Nursery()
 
     def check(self, paths: Sequence[str]) -> None:
         """Nothing to check: this process planned the files."""
 
     def load(self, job: Job) -> Job:
-        """`job` itself."""
+        """`job` itself, once it is known that it can go where its time limit needs it."""
+        if job.is_timed:
+            pack_job(job, "leave timeout out")
         return job
 
-    def submit(self, loaded: Job, items: Sequence[Item], key: str) -> Future[list[Outcome]]:  # noqa: ARG002
+    def submit(self, loaded: Job, items: Sequence[Item], key: str) -> Future[Any]:  # noqa: ARG002
         """Queue `items` for one thread."""
-        return self._pool.submit(run_items, loaded, items)
+        return self._pool.submit(run_items, loaded, items, self._nursery)
 
-    def collect(self, pending: Sequence[Future[list[Outcome]]]) -> list[Any]:
+    def collect(self, pending: Sequence[Future[Any]]) -> list[Any]:
         """The outcomes."""
         return _collect(pending)
 
@@ -158,7 +181,8 @@ class ThreadStrategy:
             future.cancel()
 
     def close(self) -> None:
-        """Wait for what runs, and end the threads."""
+        """Wait for what runs in threads, end what runs in children, and the threads."""
+        self._nursery.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -166,11 +190,13 @@ class ExecutorStrategy:
     """Any `concurrent.futures.Executor` that the user has; never shut down here."""
 
     dashboard_link = None
+    can_end = True
 
     def __init__(
         self, executor: Executor, workers: int | None = None, memory_nbytes: int | None = None
     ) -> None:
         self._executor = executor
+        self._nursery = Nursery()
         self.name = type(executor).__name__
         size = getattr(executor, "_max_workers", None)
         size = size if isinstance(size, int) else os.cpu_count() or 1
@@ -191,7 +217,7 @@ class ExecutorStrategy:
         try:
             if self.crosses_processes:
                 return self._executor.submit(run_parcel, loaded, pack_items(items))
-            return self._executor.submit(run_items, loaded, items)
+            return self._executor.submit(run_items, loaded, items, self._nursery)
         except RuntimeError as error:  # shut down, or broken by a process that died
             raise SchedulerError(f"{self.name} takes no more work: {error}") from error
 
@@ -210,4 +236,5 @@ class ExecutorStrategy:
             future.cancel()
 
     def close(self) -> None:
-        """Leave the executor to its owner."""
+        """Leave the executor to its owner, without children."""
+        self._nursery.close()

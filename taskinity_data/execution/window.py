@@ -82,6 +82,14 @@ class Window:
         for strategy, group in self._by_strategy(self._in_flight):
             strategy.cancel(group)
 
+    def abort(self) -> None:
+        """End what runs where that can be done, and forget it; the rest is taken back by `wait`."""
+        for strategy, group in self._by_strategy(self._in_flight):
+            end = getattr(strategy, "abort", None)
+            if end is not None and end():
+                for pending in group:
+                    del self._in_flight[pending]
+
     def close(self) -> None:
         """Let go of all that was submitted and loaded, whoever still holds on to this."""
         self._in_flight.clear()

@@ -7,7 +7,9 @@ import threading
 
 import pytest
 
-from taskinity_data.execution.process import Item, Job, Step, run_item, run_items
+from taskinity_data.execution.batches import run_items
+from taskinity_data.execution.children import Nursery
+from taskinity_data.execution.process import Item, Job, Step, run_item
 from taskinity_data.outcome import Status
 from taskinity_data.policy import value
 
@@ -86,7 +88,7 @@ def test_the_failing_step_is_named():
 
 def test_one_bad_item_leaves_the_others_of_its_batch_alone():
     job = job_of(lambda x: 1 / x)
-    outcomes = run_items(job, [Item("a", 1), Item("b", 0), Item("c", 2)])
+    outcomes = run_items(job, [Item("a", 1), Item("b", 0), Item("c", 2)], Nursery())
     assert [outcome.status for outcome in outcomes] == ["COMPLETED", "FAILED", "COMPLETED"]
 
 

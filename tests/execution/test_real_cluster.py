@@ -445,7 +445,7 @@ def test_a_chunk_that_kills_its_worker_fails_alone(where, client, csv):
     done = run(csv, die, scheduler, workers=2, on_error="skip")
     assert done.value == [100] * 3
     failed = done.failures
-    assert "worker died" in failed.error.item()
+    assert "worker process died, signal 9 (memory: " in failed.error.item()
     assert failed.key.item() == done.plan.chunks[1].key
     if where == "cluster":
         wait_until_clean(client)
