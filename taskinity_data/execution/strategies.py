@@ -135,6 +135,7 @@ class ThreadStrategy:
     def __init__(self, workers: int, memory_nbytes: int | None = None) -> None:
         self.workers = workers
         self.memory_nbytes = memory_nbytes
+        self.waits = True
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="taskinity")
 
     def check(self, paths: Sequence[str]) -> None:
@@ -158,8 +159,8 @@ class ThreadStrategy:
             future.cancel()
 
     def close(self) -> None:
-        """Wait for what runs, and end the threads."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Wait for what runs (where `waits` is set), and end the threads."""
+        self._pool.shutdown(wait=self.waits, cancel_futures=True)
 
 
 class ExecutorStrategy:
