@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.stores import clean_url
 from taskinity_data.errors import ResumeError, SettingsError
+from taskinity_data.flow.marks import is_reducer
 from taskinity_data.records.checkpoints import Checkpoints
 from taskinity_data.records.past import Past, read_past
 from taskinity_data.records.run_places import (
@@ -135,7 +136,9 @@ def open_journal(
         if resume:
             raise ResumeError("only= runs one chunk and keeps nothing; leave resume= out")
         return RunJournal(new_id, run_dir)
-    where = None if output is None else _clean(output)
+    # What can be no output is refused by the sink.
+    is_path = isinstance(output, (str, os.PathLike)) and "\0" not in os.fsdecode(output)
+    where = _clean(output) if is_path else None
     subject = options.subject or f"flow {flow.name}"
     place = past = None
     if resume:
@@ -239,6 +242,9 @@ def _describe(
         "functions": {task.name: _place_of(task.function) for task in flow.tasks},
         "inputs": {name: value for name, value in options.inputs.items() if _is_plain(value)},
         "asked": list(options.inputs),
+        "is_process": bool(options.subject),
+        "is_wired": any(task.arguments is not None for task in flow.tasks),
+        "reducers": [task.name for task in flow.tasks if is_reducer(task.function)],
     }
 
 

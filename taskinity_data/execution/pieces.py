@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.strategies import Strategy
     from taskinity_data.flow.stages import FanOut as FanOutStage
 
-__all__ = ["PieceOptions", "open_fan_out", "plan_items"]
+__all__ = ["PieceOptions", "find_item", "open_fan_out", "plan_items"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,23 @@ def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Itera
         dataset = _narrow(found, stage.chains, reducers)
         return chunk_items(dataset.plan() if width is None else dataset.divide(width))
     return _value_items(stage, value, width)
+
+
+def find_item(stage: FanOutStage, value: Any, ranges: Sequence[str], key: str) -> Item:
+    """The item of `stage` over `value` that lies at `ranges`, or is called `key`.
+
+    Raises
+    ------
+    PlanError
+        There is none.
+    """
+    dataset = None if is_stream(value) else _as_dataset(value)
+    if dataset is not None and stage.width == "*":
+        return next(chunk_items([dataset.pick(ranges)]))
+    for item in plan_items(stage, value, ()):
+        if item.key == key:
+            return item
+    raise PlanError(f"{stage.name}: there is no item {key!r} any more")
 
 
 def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> FanOut:

@@ -29,7 +29,16 @@ from taskinity_data.policy import Value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Item", "Job", "Step", "Writer", "describe_failure", "run_item", "run_items"]
+__all__ = [
+    "Item",
+    "Job",
+    "Step",
+    "Writer",
+    "call_step",
+    "describe_failure",
+    "run_item",
+    "run_items",
+]
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 _MACHINERY = (
@@ -206,7 +215,7 @@ def _work(job: Job, item: Item, clock: _Clock) -> _Done:
         clock.task = planned.task
         at = time.perf_counter()
         try:
-            data = step.value if isinstance(step, Value) else _call(step, data)
+            data = step.value if isinstance(step, Value) else call_step(step, data)
         finally:
             took_s = time.perf_counter() - at
             clock.function_s += took_s
@@ -232,7 +241,8 @@ def _effective(step: Step, item: Item) -> Step | Value:
     return step
 
 
-def _call(step: Step, data: Any) -> Any:
+def call_step(step: Step, data: Any) -> Any:
+    """What the function of `step` returns for `data`, both of them validated."""
     if not step.takes_piece:
         result = step.function(*step.leading, **step.arguments)
     else:

@@ -23,9 +23,11 @@ __all__ = ["KeptParts", "kept_directory"]
 
 
 def kept_directory(output: Any, run_id: str) -> Path | None:
-    """Where the parts of a stopped run are; None where the output is no local directory."""
+    """Where the parts of a stopped run are; None where the output can be no local directory."""
+    if not isinstance(output, (str, os.PathLike)):
+        return None
     text = os.fsdecode(output).removeprefix("file://")
-    if "://" in text:
+    if "://" in text or "\0" in text or not text:
         return None
     target = Path(os.path.realpath(os.path.expanduser(text)))
     return target.parent / f".{target.name[:150]}.kept-{run_id}"
@@ -36,14 +38,15 @@ class KeptParts:
 
     def __init__(self, output: Any, run_id: str) -> None:
         self._run_id = run_id
-        self._output = os.fsdecode(output).removeprefix("file://")
+        self._output = output
         self._directory = kept_directory(output, run_id)
 
     def check_not_committed(self) -> None:
         """Raise `ResumeError` where the run has made its output visible already."""
         if self._directory is None:
             return
-        target = Path(os.path.realpath(os.path.expanduser(self._output)))
+        text = os.fsdecode(self._output).removeprefix("file://")
+        target = Path(os.path.realpath(os.path.expanduser(text)))
         for path in (target / MANIFEST, *target.glob(f"part-batch-*/{MANIFEST}")):
             try:
                 meta = json.loads(path.read_text(encoding="utf-8"))
