@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from taskinity_data.flow.model import Flow
     from taskinity_data.flow.parser import parse_dsl, parse_flow
     from taskinity_data.from_dsl import run_flow_from_dsl, run_parallel_flow_from_dsl
+    from taskinity_data.history import PastRun, list_runs, load_run, replay
     from taskinity_data.policy import value
     from taskinity_data.run import Run, process, run_flow
 
@@ -48,6 +49,7 @@ __all__ = [
     "ChunkPlan",
     "Dataset",
     "Flow",
+    "PastRun",
     "Run",
     "__version__",
     "approx_distinct",
@@ -61,7 +63,9 @@ __all__ = [
     "group_by",
     "histogram",
     "list_flows",
+    "list_runs",
     "load_flow",
+    "load_run",
     "max",
     "mean",
     "min",
@@ -70,6 +74,7 @@ __all__ = [
     "parse_flow",
     "process",
     "reducer",
+    "replay",
     "run_flow",
     "run_flow_from_dsl",
     "run_parallel_flow_from_dsl",
@@ -87,6 +92,7 @@ _HOMES = {
     "ChunkPlan": "chunks.plan",
     "Dataset": "chunks.dataset",
     "Flow": "flow.model",
+    "PastRun": "history",
     "Run": "run",
     "approx_distinct": "aggregation",
     "approx_quantiles": "aggregation",
@@ -97,7 +103,9 @@ _HOMES = {
     "group_by": "aggregation",
     "histogram": "aggregation",
     "list_flows": "flow.files",
+    "list_runs": "history",
     "load_flow": "flow.files",
+    "load_run": "history",
     "max": "aggregation",
     "mean": "aggregation",
     "min": "aggregation",
@@ -106,6 +114,7 @@ _HOMES = {
     "parse_flow": "flow.parser",
     "process": "run",
     "reducer": "aggregation",
+    "replay": "history",
     "run_flow": "run",
     "run_flow_from_dsl": "from_dsl",
     "run_parallel_flow_from_dsl": "from_dsl",

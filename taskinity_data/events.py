@@ -17,6 +17,7 @@ __all__ = [
     "ChunkSubmitted",
     "Event",
     "FanOutGrew",
+    "Notice",
     "Observer",
     "RunFinished",
     "RunStarted",
@@ -96,6 +97,13 @@ class ChunkFinished(Event):
 
     task: str
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Notice(Event):
+    """Something that the user should know, in a sentence."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class Attempt:
 class Outcome:
     """What became of one task, or of one chunk of a fan-out.
 
+    `is_recalled` says that an earlier try of the run has finished it, and its attempts are of then;
     `value` is the partial (a tuple, one for each reducer that the fan-out feeds, or the chunk's
     result); `rows` is what the reader delivered, `filtered` the rows that filters or reader
     options dropped, None where unknown; `output` what a writer says it wrote of the result.
@@ -85,6 +86,7 @@ class Outcome:
     filtered: int | None = None
     nbytes: int = 0
     is_fallback: bool = False
+    is_recalled: bool = False
     value: Any = field(default=None, compare=False, repr=False)
     output: Any = field(default=None, compare=False, repr=False)
 

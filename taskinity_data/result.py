@@ -86,6 +86,8 @@ class Run:
     timings : dict of str to float
         Seconds: ``total``, ``start_workers``, ``plan``, ``combine``, ``wait`` of the driver;
         ``read``, ``function``, ``partial`` summed over all workers.
+    notices : tuple of str
+        What the run said on its way: what is used again, what can't be kept, how to resume.
     output : Output or None
         What was written, where ``output=`` said so: its ``path``, ``files``, ``rows``, ``nbytes``.
     """
@@ -104,6 +106,7 @@ class Run:
     timings: dict[str, float]
     stop_reason: str | None = None
     output: Output | None = None
+    notices: tuple[str, ...] = ()
     _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -117,13 +120,15 @@ class Run:
         strategy: tuple[str, int, str | None],
         reason: str,
         seconds: Mapping[str, float],
+        notices: tuple[str, ...] = (),
     ) -> Run:
         """The account of what `driver` did."""
         name, workers, link = strategy
         results = _results(flow, driver)
         timings = {**seconds, **driver.seconds, "read": 0.0, "function": 0.0, "partial": 0.0}
         for _, outcome in driver.outcomes:
-            for attempt in outcome.attempts:
+            # What an earlier try did took no time of this one.
+            for attempt in () if outcome.is_recalled else outcome.attempts:
                 timings["read"] += attempt.read_s
                 timings["function"] += attempt.function_s
                 timings["partial"] += attempt.partial_s
@@ -155,6 +160,7 @@ class Run:
             dashboard_link=link,
             timings=timings,
             stop_reason=driver.stop_reason,
+            notices=notices,
             _ended=tuple(driver.outcomes),
             _accounts={
                 fan_out.name: fan_out.account()

@@ -7,7 +7,6 @@ runs it in `execution`, what is shown in `report`.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from taskinity_data.chunks.streams import is_stream
 from taskinity_data.errors import BindError, FlowFailed, PlanError, TaskinityDataError
 from taskinity_data.execution.choose import Chooser
 from taskinity_data.execution.driver import Driver
+from taskinity_data.execution.interrupts import soft_interrupts
 from taskinity_data.execution.jobs import policies
 from taskinity_data.execution.pieces import PieceOptions
 from taskinity_data.execution.works import make_works, only_kernels
@@ -33,6 +33,7 @@ from taskinity_data.report.announcer import Announcer
 from taskinity_data.report.dashboard import DashboardObserver
 from taskinity_data.report.progress import progress_for
 from taskinity_data.result import Run
+from taskinity_data.run_journal import JournalOptions, Notices, name_subject, open_journal
 from taskinity_data.run_options import (
     check_flow,
     check_inputs,
@@ -67,6 +68,8 @@ def run_flow(
     run_timeout: str | float | None = None,
     plan: ChunkPlan | Mapping[str, ChunkPlan] | None = None,
     only: str | Sequence[str] = (),
+    resume: bool | str | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
     output: str | os.PathLike[str] | None = None,
     output_format: str = "parquet",
     partition_by: str | Sequence[str] = (),
@@ -105,6 +108,14 @@ def run_flow(
     only : str or sequence of str, optional
         One chunk alone, as ``PATH:START-STOP``: the error of a failed chunk tells its own. With
         ``scheduler="synchronous"`` a debugger stops in its function.
+    resume : bool or str, optional
+        True: the newest run of this flow and output goes on, as far as there is one. A run's id:
+        that one. Finished chunks of unchanged code, options and data are used again; what differs
+        is said.
+    run_dir : path, optional
+        Where what is finished is kept while the run goes, one directory a run. Default:
+        ``TASKINITY_RUN_DIR``, else ``.taskinity``, where runs of less than two seconds leave
+        nothing.
     output : path, optional
         A directory: each chunk's table becomes a part file there, and all appear at once when the
         run has ended well. Of a flow with one fan-out; where the flow ends with it, the value is
@@ -142,10 +153,13 @@ def run_flow(
         The flow is not bound, or inputs are missing or unknown.
     PlanError, SettingsError, SchedulerError
         A source, option or scheduler that can't be meant.
+    ResumeError
+        `resume` names a run that is not there, goes on now, or can't be gone on with.
     FlowFailed
         The run ended without its answer; `.run` holds what was done.
     KeyboardInterrupt
-        Ctrl-C, once all is cancelled and closed.
+        Ctrl-C or SIGTERM, once what ran has ended (or was dropped after 5 s), what is finished is
+        kept and all is closed; `.run` holds what was done. A second one stops at once.
     """
     given = {**(inputs or {}), **more_inputs}
     check_inputs(given)
@@ -172,6 +186,7 @@ def run_flow(
             output_compression,
             spreadsheet_safe,
         ),
+        kept=JournalOptions(resume, run_dir, inputs=given),
         progress=progress,
         observers=observers,
     )
@@ -227,6 +242,12 @@ def process(
     names = [one.name for one in fields(OutputOptions) if one.name in run_options]
     written = OutputOptions(**{name: run_options.pop(name) for name in names})
     writes_only = reduce is None and written.output is not None
+    kept = JournalOptions(
+        run_options.pop("resume", None),
+        run_options.pop("run_dir", None),
+        name_subject(source, function or reduce),
+        {"source": source, **dataset_options},
+    )
     if reduce is None:
         reduce = drop_results() if writes_only else collect()
     elif not callable(reduce) and not getattr(reduce, "is_reducer", False):
@@ -246,7 +267,9 @@ def process(
     name = task_options.pop("name", "ProcessChunk")
     description = task_options.pop("description", None)
     flow, steps = short_flow(function, reduce, make_policy(**task_options), name, description)
-    run = _run(flow, steps, {}, {"DataPreparation": source}, written=written, **run_options)
+    run = _run(
+        flow, steps, {}, {"DataPreparation": source}, written=written, kept=kept, **run_options
+    )
     return replace(run, value=os.fspath(written.output)) if writes_only else run
 
 
@@ -268,6 +291,7 @@ def _run(
     plan: ChunkPlan | Mapping[str, ChunkPlan] | None = None,
     only: str | Sequence[str] = (),
     written: OutputOptions,
+    kept: JournalOptions,
     progress: bool | None = None,
     observers: Sequence[Any] = (),
 ) -> Run:
@@ -279,15 +303,22 @@ def _run(
     check_policies(steps)
     default_size = parse_chunk_size(settings.chunk_size)
     ranges = (only,) if isinstance(only, str) else tuple(only)
-    options = PieceOptions(size, default_size, sort_plans(steps, plan), ranges)
+    plans = sort_plans(steps, plan)
 
-    sink = open_output(steps, written)
-
-    run_id = time.strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(3)
+    notices = Notices()
+    journal = open_journal(flow, kept, settings, written.output, notices, is_kept=not ranges)
+    run_id, checkpoints = journal.run_id, journal.checkpoints
+    options = PieceOptions(size, default_size, plans, ranges, checkpoints)
+    try:
+        sink = open_output(steps, written, journal)
+    except BaseException:
+        journal.close("FAILED")
+        raise
     page = DashboardObserver(flow.to_svg())
     told = Announcer(run_id, [*progress_for(progress), page, *observers])
     begun = time.perf_counter()
     told(events.RunStarted(run_id, time.time(), flow.name, flow.order))
+    notices.pass_on(lambda text: told(events.Notice(run_id, time.time(), text)))
     driver: Driver | None = None
     chooser: Chooser | None = None
     failed: BaseException | None = None
@@ -309,21 +340,29 @@ def _run(
             max_failures=allowed,
             run_timeout_s=timeout_s,
             inspect=sink.inspect if sink else None,
+            checkpoints=checkpoints,
         )
         driver.values.update(values)
-        driver.run()
-        if sink is not None and driver.status is not RunStatus.FAILED:
+        with soft_interrupts(driver.interrupt):
+            driver.run()
+        if driver.status is RunStatus.INTERRUPTED:
+            failed = KeyboardInterrupt()
+        elif sink is not None and driver.status is not RunStatus.FAILED:
             _commit(sink, flow, driver, run_id)
     except KeyboardInterrupt as error:
         failed = error
     finally:
-        if sink is not None:
-            sink.close()
         at = time.perf_counter()
         if chooser is not None:
-            chooser.close()
+            chooser.close(waits=driver is None or not driver.has_dropped)
         closed_s = time.perf_counter() - at
         status = driver.status if driver is not None else RunStatus.FAILED
+        if sink is not None:
+            sink.close(is_kept=checkpoints is not None and checkpoints.will_keep(status))
+        value = driver.values.get(flow.last or "") if driver is not None else None
+        journal.close(status, value, driver.stop_reason if driver is not None else None)
+        if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and journal.is_resumable:
+            notices(journal.tell_resume())
         told(events.RunFinished(run_id, time.time(), status))
         told.close()
     if driver is None or chooser is None:
@@ -340,6 +379,7 @@ def _run(
             "start_workers": started_s,
             "close": closed_s,
         },
+        notices=tuple(notices.texts),
     )
     if sink is not None and sink.written is not None:
         ends_here = flow.last in sink.by_fan_out and run.value is None

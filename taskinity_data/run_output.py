@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from taskinity_data.errors import PlanError
 from taskinity_data.flow.stages import FanOut, Stage
 from taskinity_data.outcome import Status
+from taskinity_data.records.kept_parts import KeptParts
 from taskinity_data.records.sink import open_sink
 from taskinity_data.result import Output
 from taskinity_data.version import __version__
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from taskinity_data.flow.model import Flow
     from taskinity_data.outcome import Outcome
     from taskinity_data.records.sink import Sink
+    from taskinity_data.run_journal import RunJournal
 
 __all__ = ["OutputOptions", "RunOutput", "drop_results", "open_output"]
 
@@ -50,10 +52,11 @@ class OutputOptions:
 class RunOutput:
     """The results of one fan-out on their way to a sink."""
 
-    def __init__(self, fan_out: str, path: str, sink: Sink) -> None:
+    def __init__(self, fan_out: str, path: str, sink: Sink, kept: KeptParts) -> None:
         self._fan_out = fan_out
         self._path = path
         self._sink = sink
+        self._kept = kept
         self.written: Output | None = None
 
     @property
@@ -102,20 +105,33 @@ class RunOutput:
             },
         )
         self.written = Output(self._path, len(manifest.parts), manifest.rows, manifest.nbytes)
+        self._kept.remove()
 
-    def close(self) -> None:
-        """Leave the target as it was, unless it was committed."""
+    def adopt(self, part: Any) -> Any:
+        """A part that an earlier try wrote, for this one; None where it is not there as it was."""
+        return part if self._kept.give_back(part, self._sink.writer.staging) else None
+
+    def close(self, *, is_kept: bool = False) -> None:
+        """Leave the target as it was, unless it was committed; `is_kept`: keep finished parts."""
         if self.written is None:
+            if is_kept:
+                self._kept.take(self._sink.writer.staging)
             self._sink.abort()
 
 
-def open_output(steps: Sequence[Stage], options: OutputOptions) -> RunOutput | None:
+def open_output(
+    steps: Sequence[Stage], options: OutputOptions, journal: RunJournal
+) -> RunOutput | None:
     """What takes the results of the flow's one fan-out; None where no output is asked for.
+
+    What an earlier try of the run has written is put aside before the sink removes it.
 
     Raises
     ------
     PlanError
         There is not one fan-out alone, or the sink refuses something.
+    ResumeError
+        The earlier try has committed already.
     """
     options.check()
     if options.output is None:
@@ -127,6 +143,11 @@ def open_output(steps: Sequence[Stage], options: OutputOptions) -> RunOutput | N
             f"({', '.join(names) or 'never'})"
         )
     partition_by = options.partition_by
+    kept = KeptParts(options.output, journal.run_id)
+    if journal.past is not None:
+        kept.check_not_committed()
+        for staging in journal.past.staging:
+            kept.take(staging)
     sink = open_sink(
         options.output,
         format=options.output_format,
@@ -136,7 +157,11 @@ def open_output(steps: Sequence[Stage], options: OutputOptions) -> RunOutput | N
         compression=options.output_compression,
         spreadsheet_safe=options.spreadsheet_safe,
     )
-    return RunOutput(names[0], os.fspath(options.output), sink)
+    output = RunOutput(names[0], os.fspath(options.output), sink, kept)
+    if journal.checkpoints is not None:
+        journal.checkpoints.adopt = output.adopt
+        journal.checkpoints.note_output(str(sink.writer.staging))
+    return output
 
 
 @dataclass(frozen=True, repr=False)

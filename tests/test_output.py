@@ -285,4 +285,8 @@ def test_a_run_that_is_interrupted_leaves_the_target_absent(tmp_path):
     )
     assert done.returncode in (-signal.SIGINT, 1, 130), done.stderr
     assert "KeyboardInterrupt" in done.stderr
-    assert sorted(os.listdir(tmp_path)) == ["script.py"]
+    # The target is absent; what was finished waits for a resume.
+    assert not (tmp_path / "out").exists()
+    kept, runs, script = sorted(os.listdir(tmp_path))
+    assert kept.startswith(".out.kept-")
+    assert (runs, script) == (".taskinity", "script.py")

@@ -11,6 +11,19 @@ __all__ = ["main"]
 
 def main() -> None:
     """Runs ``taskinity-data`` with the arguments of this process, and ends it."""
-    from taskinity_data.cli.group import commands
+    import os
+    import sys
+    import threading
 
-    commands(prog_name="taskinity-data")
+    from taskinity_data.cli.group import EXIT_CODES, commands
+
+    try:
+        commands(prog_name="taskinity-data")
+    except SystemExit as end:
+        running = any(one.name.startswith("taskinity") for one in threading.enumerate())
+        if end.code != EXIT_CODES["interrupted"] or not running:
+            raise
+        # A function that did not end in time is dropped: Python would wait for its thread.
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(EXIT_CODES["interrupted"])

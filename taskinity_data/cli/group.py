@@ -14,6 +14,7 @@ from taskinity_data.cli.demo import demo
 from taskinity_data.cli.doctor import doctor
 from taskinity_data.cli.plan import plan
 from taskinity_data.cli.run import run
+from taskinity_data.cli.runs import runs
 from taskinity_data.cli.validate import validate
 from taskinity_data.cli.visualize import visualize
 from taskinity_data.errors import (
@@ -92,5 +93,5 @@ def commands() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (run, plan, validate, visualize, demo, doctor):
+for _command in (run, plan, validate, visualize, runs, demo, doctor):
     commands.add_command(_command)

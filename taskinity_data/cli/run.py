@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -91,6 +92,15 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
     help="Where DIR exists: error (default), overwrite or append.",
 )
 @click.option(
+    "--resume",
+    metavar="[RUN_ID]",
+    is_flag=False,
+    flag_value="",
+    help="Go on with that run, or with the newest one of this flow and output: finished chunks "
+    "whose code, options and data are the same are used again. At the end of the line, or with an "
+    "id.",
+)
+@click.option(
     "--dashboard",
     is_flag=True,
     help="Print the address of Dask's dashboard while the flow runs; in local processes, if "
@@ -119,6 +129,8 @@ def run(
         given = {name: value for name, value in options.items() if value not in (None, ())}
         if "max_failures" in given:
             given["max_failures"] = _count_or_share(given["max_failures"])
+        if "resume" in given:
+            given["resume"] = given["resume"] or True
         opened = open_flow(flow, tasks_path)
         if not opened.is_bound:
             raise BindError(f"{flow}: hand over its functions with --tasks FILE.py")
@@ -127,7 +139,7 @@ def run(
 
             preview(opened, inputs, given, answer, is_told=not as_json)
             return
-        code = execute(opened, inputs, given, answer, dashboard=dashboard)
+        code = execute(opened, inputs, given | _keep(), answer, dashboard=dashboard)
         if not as_json and answer.text is not None:
             click.echo(answer.text)
     ctx.exit(code)
@@ -175,17 +187,32 @@ def execute(
     return _EXIT_CODES[str(done.status)]
 
 
+def _keep() -> dict[str, Any]:
+    """Where this run is kept from its start on, so that it is listed and can be resumed.
+
+    Where the directory can't be written and nobody asked for it, the run goes on without, and says
+    so.
+    """
+    from taskinity_data.settings import load_settings
+
+    settings = load_settings()
+    folder = settings.run_dir.absolute()
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if settings.source_of("run_dir") == "default" and not os.access(there, os.W_OK | os.X_OK):
+        click.echo(f"No journal is kept, {there} can't be written.", err=True)
+        return {}
+    return {"run_dir": folder}
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """SIGTERM stops the block as Ctrl-C does, so that what it opened is closed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    from taskinity_data.execution.interrupts import raise_interrupt
 
-    def interrupt(number: int, frame: Any) -> None:  # noqa: ARG001 - what a handler is given
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, raise_interrupt)
     try:
         yield
     finally:
@@ -229,4 +256,5 @@ def _describe(run: Any) -> dict[str, Any]:
             for name, changes in run.sizes.items()
         },
         "failures": run.failures,
+        "notices": list(run.notices),
     }

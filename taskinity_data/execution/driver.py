@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.execution.choose import Chooser
     from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.execution.recalls import Checkpoints
     from taskinity_data.execution.strategies import Strategy
     from taskinity_data.execution.work import Work
     from taskinity_data.policy import Policy
@@ -37,6 +38,9 @@ QUEUED = 1
 """Batches that wait behind the running ones, a worker: enough that none runs dry while the driver
 looks elsewhere (a task's way to a worker and back is about 5 ms), and no more, because what waits
 can't be re-sized."""
+
+GRACE_S = 5.0
+"""How long what runs may take to its end once the run is interrupted; then it is dropped."""
 
 _POLL_S = 0.2
 """How often a waiting driver looks up, so that Ctrl-C and time limits are noticed."""
@@ -61,6 +65,8 @@ class Driver:
     run_timeout_s : float, optional
     inspect : callable, optional
         Sees each item's outcome; a `TaskinityDataError` that it raises stops the run.
+    checkpoints : Checkpoints, optional
+        Keeps what became of items, and knows which ones need not run again.
     seed : int
         Of the jitter of retries.
     """
@@ -76,6 +82,7 @@ class Driver:
         max_failures: float | None = None,
         run_timeout_s: float | None = None,
         inspect: Callable[[Outcome], None] | None = None,
+        checkpoints: Checkpoints | None = None,
         seed: int = 0,
     ) -> None:
         self.run_id = run_id
@@ -87,18 +94,21 @@ class Driver:
         self.stop_reason: str | None = None
         self.cause: BaseException | None = None
         self.has_submitted = False
+        self.has_dropped = False
         self.seconds = {"plan": 0.0, "combine": 0.0, "wait": 0.0}
         self._waiting = deque(works)
         self._chooser = chooser
         self._emit = emit
         self._inspect = inspect
+        self._checkpoints = checkpoints
         self._limits = Limits(max_failures, run_timeout_s)
         self._window = Window()
         self._judge = Judge(policies, seed)
         self._active: dict[str, FanOut] = {}
         self._single: dict[str, Work] = {}
-        self._local: Strategy | None = None
+        self._local: ThreadStrategy | None = None
         self._ticket = 0
+        self._is_interrupted = False
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -112,6 +122,9 @@ class Driver:
         """
         try:
             while True:
+                if self._is_interrupted:
+                    self._drain()
+                    break
                 try:
                     self._start_ready()
                     self._fill()
@@ -139,10 +152,34 @@ class Driver:
             for fan_out in self.fan_outs.values():
                 fan_out.close()
             if self._local is not None:
+                self._local.waits = not self.has_dropped
                 self._local.close()
             self._window.close()
         if self.status is RunStatus.COMPLETED and self._has_losses():
             self.status = RunStatus.PARTIAL
+
+    def interrupt(self) -> bool:
+        """Begin nothing more, and end soon; False where this thread itself runs the items.
+
+        For signal handlers: it only leaves a word.
+        """
+        if isinstance(self._chooser.strategy, SynchronousStrategy):
+            return False
+        self._is_interrupted = True
+        self._window.wake()
+        return True
+
+    def _drain(self) -> None:
+        """Take back what ends within the grace, and drop the rest."""
+        self.status = RunStatus.INTERRUPTED
+        self.stop_reason = self.stop_reason or "interrupted"
+        self._judge.stop()
+        self._window.cancel()
+        until_s = time.monotonic() + GRACE_S
+        while self._window and time.monotonic() < until_s:
+            self._wait()
+        self.has_dropped = bool(self._window)
+        self._window.abort()
 
     def _is_over(self) -> bool:
         if self.stop_reason is not None:
@@ -236,14 +273,11 @@ class Driver:
 
     def _hand_out(self, fan_out: FanOut, strategy: Strategy) -> bool:
         """Submit one batch; False where the fan-out has no items left."""
-        at = time.perf_counter()
         try:
-            items = fan_out.take_batch(strategy.workers)
+            items = self._take(fan_out, strategy)
         except TaskinityDataError as error:
             self.fail(f"{fan_out.name}: {error}", error)
             return False
-        finally:
-            self.seconds["plan"] += time.perf_counter() - at
         if items:
             self._submit(strategy, fan_out.name, fan_out.job, items)
         self._emit(
@@ -260,6 +294,23 @@ class Driver:
         if fan_out.is_done:
             self._finish_fan_out(fan_out)
         return bool(items) and not fan_out.is_cut
+
+    def _take(self, fan_out: FanOut, strategy: Strategy) -> list[Item]:
+        """The next items that have to run; those before them have ended in an earlier try."""
+        left: list[Item] = []
+        while not left and not fan_out.is_cut and self.stop_reason is None:
+            at = time.perf_counter()
+            items = fan_out.take_batch(strategy.workers)
+            self.seconds["plan"] += time.perf_counter() - at
+            for item in items:
+                outcome = None
+                if self._checkpoints is not None:
+                    outcome = self._checkpoints.recall(fan_out.name, item)
+                if outcome is None:
+                    left.append(item)
+                else:
+                    self._settle(fan_out, item, outcome, shares_process=True)
+        return left
 
     def _submit(self, strategy: Strategy, name: str, job: Job, items: list[Item]) -> None:
         check_timeouts(job, strategy)
@@ -291,18 +342,9 @@ class Driver:
         if fan_out is None:
             self._end_single(batch.name, outcome)
             return
-        at = time.perf_counter()
-        try:
-            fan_out.end(item, outcome, not batch.strategy.crosses_processes)
-            if self._inspect is not None:
-                self._inspect(outcome)
-        except TaskinityDataError as error:
-            self.fail(f"{batch.name}: {error}", error)
-        except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
-            self.fail(f"{batch.name}: combining raised {describe_failure(error)}", error)
-        self.seconds["combine"] += time.perf_counter() - at
-        self._book(item, outcome)
-        self._emit(events.ChunkFinished(self.run_id, time.time(), batch.name, outcome))
+        if self._checkpoints is not None:
+            self._checkpoints.keep(batch.name, item, outcome)
+        self._settle(fan_out, item, outcome, not batch.strategy.crosses_processes)
         if outcome.status is not Status.COMPLETED:
             reason = self._limits.count_loss(fan_out, outcome)
             if reason is not None:
@@ -312,6 +354,21 @@ class Driver:
             self._chooser.consider(fan_out, self._window.wake)
             if fan_out.is_done:
                 self._finish_fan_out(fan_out)
+
+    def _settle(self, fan_out: FanOut, item: Item, outcome: Outcome, shares_process: bool) -> None:
+        """Combine and book the last word on `item`."""
+        at = time.perf_counter()
+        try:
+            fan_out.end(item, outcome, shares_process)
+            if self._inspect is not None:
+                self._inspect(outcome)
+        except TaskinityDataError as error:
+            self.fail(f"{fan_out.name}: {error}", error)
+        except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
+            self.fail(f"{fan_out.name}: combining raised {describe_failure(error)}", error)
+        self.seconds["combine"] += time.perf_counter() - at
+        self._book(item, outcome)
+        self._emit(events.ChunkFinished(self.run_id, time.time(), fan_out.name, outcome))
 
     def _book(self, item: Item | None, outcome: Outcome) -> None:
         # The value lives in the tree or among the results; the account must not hold it too.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.dataset import Dataset, open_dataset
 from taskinity_data.chunks.plan import ChunkPlan, ChunkSize
+from taskinity_data.chunks.repeated_cuts import repeat_cuts
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.chunks.streams import is_stream, iter_blocks
 from taskinity_data.errors import PlanError
@@ -23,14 +24,15 @@ from taskinity_data.execution.fan_out import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from taskinity_data.chunks.chunk import Chunk, Piece
     from taskinity_data.execution.process import Item, Job
+    from taskinity_data.execution.recalls import Checkpoints, Entered
     from taskinity_data.execution.strategies import Strategy
     from taskinity_data.flow.stages import FanOut as FanOutStage
 
-__all__ = ["PieceOptions", "narrow", "open_fan_out", "plan_items"]
+__all__ = ["PieceOptions", "find_item", "narrow", "open_fan_out", "plan_items"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,21 @@ class PieceOptions:
         Cuts to repeat.
     only : tuple of str
         The ranges of the one chunk to run, of whichever dataset has them; empty: all chunks.
+    checkpoints : Checkpoints or None
+        Is told of every fan-out that begins, and knows the cuts of an earlier try.
     """
 
     chunk_size: ChunkSize | None = None
     default_size: ChunkSize | None = None
     plans: tuple[tuple[str, ChunkPlan], ...] = ()
     only: tuple[str, ...] = ()
+    checkpoints: Checkpoints | None = None
+
+    def enter(self, job: Job, dataset: Dataset | None, asked: Any) -> Entered | None:
+        """Tell of a fan-out that begins."""
+        if self.checkpoints is None:
+            return None
+        return self.checkpoints.enter(job, dataset, str(asked))
 
 
 def open_fan_out(
@@ -74,12 +85,15 @@ def open_fan_out(
         if options.only:
             return _given(job, [dataset.pick(options.only)], (), "the one chunk asked for")
         if width is not None:
+            options.enter(job, dataset, width)
             return _divide(stage, job, dataset, width, strategy)
         plan = dict(options.plans).get(stage.name)
         if plan is not None:
+            options.enter(job, dataset, "plan")
             return _repeat(job, (dataset, found), plan)
         size = options.chunk_size or dataset.chunk_size or options.default_size
-        return _cut(job, dataset, size, strategy)
+        return _cut(job, dataset, size, strategy, options.enter(job, dataset, size))
+    options.enter(job, None, width)
     items = list(_value_items(stage, value, width))
     learner = Learner(Size(1, f"one of {len(items)} items"))
     return FanOut(job, iter(items), total_items=len(items), learner=learner)
@@ -104,6 +118,23 @@ def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Itera
     return _value_items(stage, value, width)
 
 
+def find_item(stage: FanOutStage, value: Any, ranges: Sequence[str], key: str) -> Item:
+    """The item of `stage` over `value` that lies at `ranges`, or is called `key`.
+
+    Raises
+    ------
+    PlanError
+        There is none.
+    """
+    dataset = None if is_stream(value) else _as_dataset(value)
+    if dataset is not None and stage.width == "*":
+        return next(chunk_items([dataset.pick(ranges)]))
+    for item in plan_items(stage, value, ()):
+        if item.key == key:
+            return item
+    raise PlanError(f"{stage.name}: there is no item {key!r} any more")
+
+
 def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> FanOut:
     """An item for each frame, taken from the iterator as workers ask for more."""
     said: dict[str, Any] = {
@@ -118,6 +149,7 @@ def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> 
                 f"{name}={given}: an iterator is taken as it comes, each of its frames is a chunk; "
                 "give a list, a table or files to cut it otherwise"
             )
+    options.enter(job, None, "stream")
     items = stream_items(iter_blocks(value))
     learner = Learner(Size(1, "each frame of the iterator"))
     return FanOut(job, items, learner=learner)
@@ -160,14 +192,25 @@ def narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) -> 
     return narrow if encodes is None or len(reducers) > 1 else narrow.encode(encodes())
 
 
-def _cut(job: Job, dataset: Dataset, size: ChunkSize | None, strategy: Strategy) -> FanOut:
+def _cut(
+    job: Job,
+    dataset: Dataset,
+    size: ChunkSize | None,
+    strategy: Strategy,
+    entered: Entered | None,
+) -> FanOut:
     extent = dataset.extent
+
+    def cut(next_size: Callable[[], ChunkSize]) -> Iterator[Chunk]:
+        if entered is None or not entered.cuts.chunks:
+            return dataset.cut(next_size, size)
+        return repeat_cuts(dataset, entered.cuts, entered.name_file, next_size, size)
+
     if size is not None:
         learner = Learner(Size(size.target, "as asked for"))
-        chunks = dataset.cut(lambda: size, size)
         return FanOut(
             job,
-            chunk_items(chunks),
+            chunk_items(cut(lambda: size)),
             extents=dataset.extents,
             total_nbytes=extent.nbytes,
             total_rows=extent.rows,
@@ -181,7 +224,7 @@ def _cut(job: Job, dataset: Dataset, size: ChunkSize | None, strategy: Strategy)
 
     fan_out = FanOut(
         job,
-        chunk_items(dataset.cut(next_target, None)),
+        chunk_items(cut(next_target)),
         extents=dataset.extents,
         total_nbytes=extent.nbytes,
         total_rows=extent.rows,

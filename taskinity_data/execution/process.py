@@ -29,7 +29,16 @@ from taskinity_data.policy import Value
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Guard", "Item", "Job", "Step", "Writer", "describe_failure", "run_item"]
+__all__ = [
+    "Guard",
+    "Item",
+    "Job",
+    "Step",
+    "Writer",
+    "call_step",
+    "describe_failure",
+    "run_item",
+]
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 _MACHINERY = (
@@ -236,7 +245,7 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
             begin(number)
         at = time.perf_counter()
         try:
-            data = step.value if isinstance(step, Value) else _call(step, data)
+            data = step.value if isinstance(step, Value) else call_step(step, data)
         finally:
             took_s = time.perf_counter() - at
             clock.function_s += took_s
@@ -262,7 +271,8 @@ def _effective(step: Step, item: Item) -> Step | Value:
     return step
 
 
-def _call(step: Step, data: Any) -> Any:
+def call_step(step: Step, data: Any) -> Any:
+    """What the function of `step` returns for `data`, both of them validated."""
     if not step.takes_piece:
         result = step.function(*step.leading, **step.arguments)
     else:

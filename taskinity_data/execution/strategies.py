@@ -155,6 +155,7 @@ class ThreadStrategy:
     def __init__(self, workers: int, memory_nbytes: int | None = None) -> None:
         self.workers = workers
         self.memory_nbytes = memory_nbytes
+        self.waits = True
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="taskinity")
         self._nursery = Nursery()
 
@@ -181,9 +182,9 @@ class ThreadStrategy:
             future.cancel()
 
     def close(self) -> None:
-        """Wait for what runs in threads, end what runs in children, and the threads."""
+        """Wait for what runs in threads (where `waits` is set), end what runs in children."""
         self._nursery.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=self.waits, cancel_futures=True)
 
 
 class ExecutorStrategy:

@@ -57,6 +57,7 @@ def summary_html(run: Any) -> str:
 def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
     return {
         "Output": _output(run),
+        "Notes": list(getattr(run, "notices", ())),
         "Ledger": _ledger(run),
         "Time": _time(run),
         "Chunks": _chunks(run),

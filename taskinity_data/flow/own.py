@@ -1,0 +1,49 @@
+"""Which code is the user's own: what lies outside the installation, and is not this library.
+
+It knows nothing of what is done with it.
+"""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+import sysconfig
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["installed_folders", "is_own_module", "is_own_name"]
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def is_own_module(module: ModuleType) -> bool:
+    """Whether `module` is the user's own, ``__main__`` among them."""
+    path = getattr(module, "__file__", None)
+    name = getattr(module, "__name__", "__main__")
+    if name == "__main__":
+        return True
+    if not path or name.partition(".")[0] == _PACKAGE:
+        return False
+    return path.endswith(".py") and not str(Path(path).resolve()).startswith(installed_folders())
+
+
+def is_own_name(name: str | None) -> bool:
+    """Whether the module called `name` is the user's own; one that is not loaded is."""
+    if name is None or name in sys.builtin_module_names:
+        return False
+    module = sys.modules.get(name)
+    if module is not None:
+        return is_own_module(module)
+    return name.partition(".")[0] != _PACKAGE
+
+
+@lru_cache(maxsize=1)
+def installed_folders() -> tuple[str, ...]:
+    """The folders of the installation, each with a separator at its end."""
+    folders = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
+    return tuple(os.path.join(Path(folder).resolve(), "") for folder in folders)

@@ -1,0 +1,277 @@
+"""What is kept of a run while it goes, and what of an earlier try is used again.
+
+It is told of each item when it is handed out (`recall`) and when it has ended (`keep`), and looks
+items up by identity: of the code, of the options, of the data. It knows nothing of who runs items.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.repeated_cuts import earlier_piece
+from taskinity_data.outcome import Status
+from taskinity_data.records.exact import NoExactForm, encode
+from taskinity_data.records.fan_out_record import FanOutRecord
+from taskinity_data.records.journal import Journal
+from taskinity_data.records.plain_outcomes import from_plain, to_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskinity_data.chunks.dataset import Dataset
+    from taskinity_data.outcome import Outcome
+    from taskinity_data.records.past import Past
+    from taskinity_data.records.run_places import RunPlace
+
+__all__ = ["BEGIN_S", "Checkpoints"]
+
+BEGIN_S = 2.0
+"""A run that nobody asked to keep is kept from its third second on, so that small ones leave no
+directory behind; what had ended before is written then."""
+
+_MOST_ANSWER_NBYTES = 16 << 20
+"""A larger answer is not kept for `load_run`."""
+
+
+class Checkpoints:
+    """The journal of one run.
+
+    Parameters
+    ----------
+    enter : callable
+        Makes the run's place, and locks it; may raise `OSError`.
+    head : mapping
+        What the run says of itself, of plain values.
+    say : callable
+        Takes what the user should know.
+    past : Past, optional
+        What is to be used again.
+    is_asked : bool
+        Whether the user asked for it: then it begins at once, and must be possible.
+    """
+
+    def __init__(
+        self,
+        enter: Callable[[], RunPlace],
+        head: Mapping[str, Any],
+        say: Callable[[str], None],
+        *,
+        past: Past | None = None,
+        is_asked: bool = False,
+    ) -> None:
+        self._enter, self._head, self._say = enter, dict(head), say
+        self._past = past
+        self._begun_s = time.monotonic()
+        self._early: list[tuple[str, Any, Outcome | None]] | None = []
+        self._early_notes: list[str] = []
+        self._place: RunPlace | None = None
+        self._journal: Journal | None = None
+        self._fans: dict[str, FanOutRecord] = {}
+        self._files: set[str] = set()
+        self._counts: Counter[str] = Counter()
+        self.adopt: Callable[[Any], Any] | None = None
+        if is_asked:
+            self._begin()
+
+    def will_keep(self, status: str) -> bool:
+        """Whether what has ended can be used again, once `close` is told `status`."""
+        return self.was_kept or (bool(self._early) and status == "INTERRUPTED")
+
+    @property
+    def was_kept(self) -> bool:
+        """Whether something that has ended can be used again."""
+        return bool(self._counts["kept"] + self._counts["recalled"])
+
+    @property
+    def recalled(self) -> int:
+        """How many chunks were taken from an earlier try."""
+        return self._counts["recalled"]
+
+    # -- fan-outs ------------------------------------------------------------------------------
+
+    def enter(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord:
+        """A fan-out begins: what it runs is `job`, and what it is cut from `dataset`."""
+        past = self._past.fan_outs.get(job.task) if self._past is not None else None
+        fan = FanOutRecord(job, dataset, asked, past)
+        self._fans[job.task] = fan
+        self._note("F", {"name": job.task, "code": fan.parts, "asked": fan.asked})
+        for part, what in fan.unstable.items():
+            self._tell(
+                f"{job.task}: {part} holds something without an identity ({what}), so its chunks "
+                "are run again when this run is resumed"
+            )
+        if past is not None and self._past is not None:
+            for line in fan.tell_differences(self._past.files):
+                self._tell(line)
+        return fan
+
+    def recall(self, name: str, item: Any) -> Outcome | None:
+        """The outcome of `item`, which is handed out now, if an earlier try has finished it."""
+        fan = self._fans.get(name)
+        if fan is None:
+            return None
+        fan.count(item)
+        if isinstance(item.data, Chunk):
+            self._note_cut(fan, item.data)
+        record = fan.find(item)
+        if record is None:
+            return None
+        try:
+            value = fan.load(record.load())
+        except (OSError, ValueError) as error:
+            self._tell(f"{name}: a stored chunk can't be read ({error}) and is run again")
+            return None
+        outcome = from_plain(record.facts[3], value)
+        if outcome.output is not None:
+            part = self.adopt(outcome.output) if self.adopt is not None else None
+            if part is None:
+                return None
+            outcome = replace(outcome, output=replace(part, index=item.position, key=item.key))
+        self._counts["recalled"] += 1
+        return replace(outcome, task=name, key=item.key, is_recalled=True)
+
+    def keep(self, name: str, item: Any, outcome: Outcome) -> None:
+        """Keep what became of `item`, with its partial where that has an exact form."""
+        fan = self._fans.get(name)
+        if fan is None or outcome.is_recalled:
+            return
+        identity, before = fan.identity_of(item)
+        fan.forget(item)
+        data = item.data
+        where = (data.path, data.start, data.stop) if isinstance(data, Chunk) else None
+        facts = (name, identity, before, to_plain(outcome), where)
+        is_done = outcome.status is Status.COMPLETED and identity is not None
+        self._note("C", facts, outcome if is_done else None)
+
+    def _note_cut(self, fan: FanOutRecord, chunk: Chunk) -> None:
+        pieces = tuple(earlier_piece(one, fan.name_file(one.file)) for one in chunk.pieces)
+        if fan.past is not None and fan.past.cuts.get((pieces[0].file, pieces[0].start)) == pieces:
+            return
+        for name, piece in zip(pieces, chunk.pieces, strict=True):
+            if name.file not in self._files:
+                self._files.add(name.file)
+                self._note("P", (name.file, piece.path))
+        self._note("K", (fan.name, [tuple(one) for one in pieces]))
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def _tell(self, text: str) -> None:
+        if self._early is not None:
+            self._early_notes.append(text)
+        elif self._journal is not None:
+            self._say(text)
+            self._write("N", text)
+
+    def _note(self, kind: str, facts: Any, outcome: Outcome | None = None) -> None:
+        if self._early is None:
+            self._write(kind, facts, outcome)
+            return
+        self._early.append((kind, facts, outcome))
+        if time.monotonic() - self._begun_s >= BEGIN_S:
+            try:
+                self._begin()
+            except OSError as error:
+                self._early = None
+                self._say(
+                    f"no journal is kept: {error.strerror} ({error.filename}). If the run stops it "
+                    "starts anew; run_dir= or TASKINITY_RUN_DIR name another directory"
+                )
+
+    def _begin(self) -> None:
+        self._place = self._enter()
+        try:
+            self._place.summarize(self._head | {"status": "RUNNING"})
+            self._journal = Journal(self._place.directory, self._place.run_id)
+        except OSError:
+            self._place.leave()
+            raise
+        early, self._early = self._early or [], None
+        self._write("H", self._head)
+        for text in self._early_notes:
+            self._tell(text)
+        for kind, facts, outcome in early:
+            self._write(kind, facts, outcome)
+
+    def _write(self, kind: str, facts: Any, outcome: Outcome | None = None) -> None:
+        if self._journal is None:
+            return
+        buffers = [] if outcome is None else self._encode(self._fans[facts[0]], outcome)
+        try:
+            self._journal.add(kind, facts, buffers)
+        except OSError as error:
+            directory = self._journal.path.parent
+            self._stop_journal()
+            self._say(
+                f"the journal in {directory} can't be written any more ({error.strerror}): the run "
+                "goes on without it, and what it finishes from now on is not kept"
+            )
+            return
+        if kind == "C":
+            self._counts["ended"] += 1
+            self._counts["kept"] += bool(buffers)
+
+    def _encode(self, fan: FanOutRecord, outcome: Outcome) -> list[bytes | memoryview]:
+        try:
+            return encode(fan.dump(outcome.value))
+        except NoExactForm as error:
+            if not fan.is_told:
+                fan.is_told = True
+                self._tell(
+                    f"{fan.name}: its results hold {error}, which can't be stored exactly, so its "
+                    "chunks are run again when this run is resumed (a reducer may bring dump= and "
+                    "load=)"
+                )
+            return []
+
+    def _stop_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def note_output(self, staging: str) -> None:
+        """Where parts are written until they are committed."""
+        self._note("O", staging)
+
+    def close(self, status: str, value: Any = None, reason: str | None = None) -> None:
+        """The run has ended; a small run that was stopped is still kept, if it can be."""
+        if self._early and status == "INTERRUPTED":
+            try:
+                self._begin()
+            except OSError as error:
+                self._say(f"what was finished can't be kept: {error.strerror} ({error.filename})")
+        self._early = None
+        if self._past is not None:
+            self._tell(
+                f"{self.recalled:,} finished chunks of run {self._past.run_id} were used again"
+            )
+        end = {"status": status, "reason": reason, "ended_s": time.time()}
+        if self._journal is not None:
+            self._add_end(end, value)
+            self._stop_journal()
+        if self._place is not None:
+            try:
+                counts = {"chunks": self._counts["ended"] + self._counts["recalled"]}
+                self._place.summarize(self._head | end | counts)
+            except OSError as error:
+                self._say(f"{self._place.directory}: {error.strerror}")
+            self._place.leave()
+            self._place = None
+
+    def _add_end(self, end: dict[str, Any], value: Any) -> None:
+        assert self._journal is not None
+        try:
+            buffers = encode(value)
+        except NoExactForm:
+            buffers = []
+        if sum(map(len, buffers)) > _MOST_ANSWER_NBYTES:
+            buffers = []
+        try:
+            self._journal.add("E", end, buffers)
+        except OSError as error:
+            self._say(f"the journal's end can't be written: {error.strerror}")

@@ -1,0 +1,333 @@
+"""What a piece of the user's code is, as digests: the same for the same code in another process.
+
+A function is its bytecode, constants, defaults, closure, and the globals that it reads, through all
+code outside the installation; each global is a part of its own, so that it can be named when it
+has changed. Line numbers, file names and comments are no part of it. It runs nothing of what it
+looks at but `__reduce_ex__`, as pickle would; nothing is ever loaded from what it writes.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import dis
+import functools
+import sys
+import types
+from hashlib import blake2b
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.flow.marks import MARK
+from taskinity_data.flow.own import is_own_module, is_own_name
+from taskinity_data.records.exact import NoExactForm, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Identity", "identify", "tell_changes"]
+
+_MOST_DEPTH = 200
+
+_BY_TYPE = {"_thread.lock", "_thread.RLock", "threading.Event", "threading.Condition"}
+"""What has no state that a result could depend on."""
+
+_NOT_STATE = {
+    "__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__",
+    "__static_attributes__", "__annotations__", "__annotate__", "__annotate_func__",
+    "__annotations_cache__", "__abstractmethods__", "_abc_impl", "__match_args__",
+    "__dataclass_params__", "__dataclass_fields__", "__orig_bases__", "__parameters__", MARK,
+}  # fmt: skip
+
+
+class Identity:
+    """The digests of what a computation is made of, by name.
+
+    Attributes
+    ----------
+    parts : dict of str to str
+        A digest of each root and of each global of the user's own code that they read.
+    unstable : dict of str to str
+        By part, what in it has no identity that another process would find again.
+    """
+
+    def __init__(self, parts: Mapping[str, str], unstable: Mapping[str, str]) -> None:
+        self.parts = dict(parts)
+        self.unstable = dict(unstable)
+
+    @property
+    def digest(self) -> str | None:
+        """Of all parts together; None where one of them has no identity."""
+        if self.unstable:
+            return None
+        whole = blake2b(digest_size=16)
+        for name, digest in sorted(self.parts.items()):
+            whole.update(f"{name}\0{digest}\0".encode("utf-8", "surrogatepass"))
+        return whole.hexdigest()
+
+
+def identify(roots: Mapping[str, Any]) -> Identity:
+    """What `roots`, functions and values by name, are.
+
+    Notes
+    -----
+    Frames and tables are digested whole, at about 1 GB/s.
+    """
+    walk = _Walk()
+    for name, value in roots.items():
+        walk.add(name, value)
+    return walk.finish()
+
+
+def tell_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The names of parts that differ."""
+    names = dict.fromkeys([*before, *now])
+    return [name for name in names if before.get(name) != now.get(name)]
+
+
+class _Unstable(Exception):  # noqa: N818 - says what is the matter
+    """Something without an identity."""
+
+
+class _Walk:
+    """Goes through values, and keeps a list of the globals that are still to be looked at."""
+
+    def __init__(self) -> None:
+        self._todo: list[tuple[str, Any]] = []
+        self._named: set[str] = set()
+        self._parts: dict[str, str] = {}
+        self._unstable: dict[str, str] = {}
+        self._above: dict[int, int] = {}
+        self._kept: list[Any] = []
+
+    def add(self, name: str, value: Any) -> None:
+        """Look at `value`, once, as the part called `name`."""
+        if name not in self._named:
+            self._named.add(name)
+            self._todo.append((name, value))
+
+    def finish(self) -> Identity:
+        while self._todo:
+            name, value = self._todo.pop(0)
+            digest = blake2b(digest_size=16)
+            self._above.clear()
+            try:
+                self._look(value, digest)
+            except (_Unstable, NoExactForm) as error:
+                self._unstable[name] = str(error)
+            except RecursionError:
+                self._unstable[name] = "a value that is nested too deeply"
+            self._parts[name] = digest.hexdigest()
+        return Identity(self._parts, self._unstable)
+
+    # -- values --------------------------------------------------------------------------------
+
+    def _look(self, value: Any, out: Any) -> None:
+        if id(value) in self._above:
+            # In itself: told by how far up, so that two processes say the same.
+            out.update(b"again %d" % (len(self._above) - self._above[id(value)]))
+            return
+        if len(self._above) > _MOST_DEPTH:
+            raise RecursionError
+        self._above[id(value)] = len(self._above)
+        try:
+            self._look_at(value, out)
+        finally:
+            del self._above[id(value)]
+
+    def _look_at(self, value: Any, out: Any) -> None:
+        kind = type(value)
+        if isinstance(value, types.FunctionType):
+            self._function(value, out)
+        elif isinstance(value, type):
+            self._class(value, out)
+        elif isinstance(value, types.ModuleType):
+            out.update(f"module {value.__name__}".encode())
+        elif isinstance(value, types.CodeType):
+            self._code(value, out)
+        elif isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
+            self._builtin(value, out)
+        elif (parts := _parts_of(value)) is not None:
+            self._all(kind.__name__.encode(), parts, out)
+        elif isinstance(value, PurePath):
+            out.update(f"path {value}".encode("utf-8", "surrogateescape"))
+        elif kind in (tuple, list):
+            self._all(kind.__name__.encode(), value, out)
+        elif kind is dict:
+            self._all(b"dict", (one for pair in value.items() for one in pair), out)
+        elif kind in (set, frozenset):
+            out.update(kind.__name__.encode())
+            for digest in sorted(self._digest(one) for one in value):
+                out.update(digest)
+        else:
+            self._other(value, out)
+
+    def _all(self, what: bytes, values: Any, out: Any) -> None:
+        out.update(b"(" + what)
+        for value in values:
+            out.update(b",")
+            self._look(value, out)
+        out.update(b")")
+
+    def _digest(self, value: Any) -> bytes:
+        digest = blake2b(digest_size=16)
+        self._look(value, digest)
+        return digest.digest()
+
+    def _builtin(self, value: Any, out: Any) -> None:
+        owner = getattr(value, "__self__", None)
+        out.update(f"builtin {value.__module__}.{value.__qualname__}".encode())
+        if owner is not None and not isinstance(owner, (types.ModuleType, type)):
+            self._look(owner, out)
+
+    def _other(self, value: Any, out: Any) -> None:
+        kind = type(value)
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        if name in _BY_TYPE:
+            out.update(name.encode())
+            return
+        try:
+            buffers = encode(value)
+        except NoExactForm:
+            buffers = None
+        if buffers is not None:
+            for buffer in buffers:
+                out.update(buffer)
+            return
+        wrapped = getattr(value, "__wrapped__", None)
+        if kind.__module__ == "functools" and wrapped is not None:
+            self._all(b"wrapped", (wrapped,), out)
+            return
+        self._reduced(value, out)
+
+    def _reduced(self, value: Any, out: Any) -> None:
+        """An object by what pickle would take of it."""
+        kind = type(value)
+        reduce = copyreg.dispatch_table.get(kind)
+        try:
+            parts = reduce(value) if reduce is not None else value.__reduce_ex__(4)
+        except Exception as error:
+            raise _Unstable(f"{kind.__module__}.{kind.__qualname__}: {error}") from error
+        self._kept.append(parts)  # so that no id is used again
+        if isinstance(parts, str):
+            out.update(f"named {kind.__module__}.{parts}".encode())
+            return
+        made, args, state, items, pairs = (*parts, None, None, None)[:5]
+        self._all(b"object", (made, args), out)
+        if state is not None:
+            self._look(state, out)
+        for more in (items, pairs):
+            if more is not None:
+                self._all(b"items", more, out)
+
+    # -- code ----------------------------------------------------------------------------------
+
+    def _function(self, function: types.FunctionType, out: Any) -> None:
+        if not is_own_name(function.__module__):
+            out.update(f"function {function.__module__}.{function.__qualname__}".encode())
+            # What a library's decorator holds on to may be the user's.
+            if not function.__closure__ and not hasattr(function, "__wrapped__"):
+                return
+        cells = []
+        for cell in function.__closure__ or ():
+            try:
+                cells.append(cell.cell_contents)
+            except ValueError:
+                cells.append("empty cell")
+        out.update(b"function")
+        self._code(function.__code__, out)
+        self._all(b"defaults", (function.__defaults__, function.__kwdefaults__), out)
+        self._all(b"cells", cells, out)
+        if is_own_name(function.__module__):
+            self._globals(function.__code__, function.__globals__)
+
+    def _code(self, code: types.CodeType, out: Any) -> None:
+        facts = (
+            code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars,
+            code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags,
+            code.co_exceptiontable,
+        )  # fmt: skip
+        self._all(b"code", facts, out)
+        self._all(b"constants", code.co_consts, out)
+
+    def _globals(self, code: types.CodeType, known: Mapping[str, Any]) -> None:
+        """Queue what `code` reads by name: globals, and what it may take of own modules."""
+        names = set(_names_in(code))
+        for reached in _codes_in(code):
+            for instruction in dis.get_instructions(reached):
+                if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                    name = str(instruction.argval)
+                    if name in known:
+                        self._global(known, name, names)
+                elif instruction.opname == "IMPORT_NAME":
+                    module = sys.modules.get(_absolute(instruction.argval, known))
+                    if module is not None:
+                        self._module(module, names)
+
+    def _global(self, known: Mapping[str, Any], name: str, names: set[str]) -> None:
+        value = known[name]
+        if isinstance(value, types.ModuleType):
+            self._module(value, names)
+            return
+        home = known.get("__name__", "__main__")
+        if isinstance(value, (types.FunctionType, type)):
+            if not is_own_name(value.__module__) and not hasattr(value, "__wrapped__"):
+                return
+            home, name = value.__module__, value.__qualname__
+            if "<locals>" in name or name == "<lambda>":
+                home, name = str(known.get("__name__", "__main__")), f"{name} as global"
+        self.add(f"{home}.{name}", value)
+
+    def _module(self, module: types.ModuleType, names: set[str]) -> None:
+        if not is_own_module(module):
+            return
+        held = vars(module)
+        for name in sorted(names & held.keys()):
+            if not name.startswith("__"):
+                self._global(held, name, names)
+
+    def _class(self, kind: type, out: Any) -> None:
+        out.update(f"class {kind.__module__}.{kind.__qualname__}".encode())
+        if not is_own_name(kind.__module__):
+            return
+        for base in kind.__bases__:
+            self._look(base, out)
+        for name, value in sorted(vars(kind).items()):
+            if name in _NOT_STATE or isinstance(
+                value, (types.MemberDescriptorType, types.GetSetDescriptorType)
+            ):
+                continue
+            out.update(name.encode())
+            self._look(value, out)
+
+
+def _parts_of(value: Any) -> tuple[Any, ...] | None:
+    """What functions in another wrapping are made of; None for all else."""
+    if isinstance(value, types.MethodType):
+        return value.__func__, value.__self__
+    if isinstance(value, functools.partial):
+        return value.func, value.args, value.keywords
+    if isinstance(value, (staticmethod, classmethod)):
+        return (value.__func__,)
+    if isinstance(value, property):
+        return value.fget, value.fset, value.fdel
+    return None
+
+
+def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes_in(constant)
+
+
+def _names_in(code: types.CodeType) -> Iterator[str]:
+    for one in _codes_in(code):
+        yield from one.co_names
+
+
+def _absolute(name: str, known: Mapping[str, Any]) -> str:
+    package = known.get("__package__")
+    # A relative import's level is an instruction before; the package's own modules are tried.
+    if name and name not in sys.modules and package and f"{package}.{name}" in sys.modules:
+        return f"{package}.{name}"
+    return name

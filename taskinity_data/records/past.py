@@ -1,0 +1,140 @@
+"""What the journal of a run says, read as a whole: its fan-outs, their cuts, what ended how.
+
+It knows nothing of what will be made of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.repeated_cuts import EarlierPiece
+from taskinity_data.errors import ResumeError
+from taskinity_data.records.journal import list_segments, read_segment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from taskinity_data.records.journal import Record
+
+__all__ = ["Past", "PastFanOut", "read_past"]
+
+
+@dataclass(slots=True)
+class PastFanOut:
+    """A fan-out as the journal tells it.
+
+    Attributes
+    ----------
+    code : dict of str to str
+        Digests of what it ran, by part.
+    asked : str
+        How it was to be cut, and as what its files were read.
+    cuts : dict
+        The chunks by the file and place where each begins.
+    kept : dict
+        The record of each finished chunk that has a value, by (identity, how many of it before).
+    """
+
+    code: dict[str, str] = field(default_factory=dict)
+    asked: str = ""
+    cuts: dict[tuple[str, int], tuple[EarlierPiece, ...]] = field(default_factory=dict)
+    kept: dict[tuple[str, int], Record] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Past:
+    """A run as its journal tells it.
+
+    Attributes
+    ----------
+    head : dict
+        What the last try said of itself when it began.
+    first : dict
+        What the first try said.
+    fan_outs : dict of str to PastFanOut
+    files : dict of str to str
+        The path of each file, by its identity.
+    ended : dict
+        (fan-out or "", key, how many before) to the facts of what ended.
+    notes : list of str
+    end : dict or None
+        What the last try said when it ended; None where it did not come to that.
+    value : Record or None
+        Of the answer, where it was kept.
+    staging : list of str
+        Where parts were written, try by try.
+    lost_nbytes : int
+        Behind the valid part of segments.
+    """
+
+    run_id: str
+    directory: Path
+    head: dict[str, Any] = field(default_factory=dict)
+    first: dict[str, Any] = field(default_factory=dict)
+    fan_outs: dict[str, PastFanOut] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    ended: dict[tuple[str, str, int], Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    end: dict[str, Any] | None = None
+    value: Record | None = None
+    staging: list[str] = field(default_factory=list)
+    lost_nbytes: int = 0
+
+    def add(self, record: Record) -> None:
+        """Take in one record; what a later one says holds."""
+        facts = record.facts
+        if record.kind == "H":
+            self.head, self.end, self.value = facts, None, None
+            self.first = self.first or facts
+        elif record.kind == "F":
+            past = self.fan_outs.setdefault(facts["name"], PastFanOut())
+            if past.asked != facts["asked"]:
+                past.cuts.clear()
+            past.code, past.asked = facts["code"], facts["asked"]
+        elif record.kind == "P":
+            self.files[facts[0]] = facts[1]
+        elif record.kind == "K":
+            pieces = tuple(EarlierPiece(*one) for one in facts[1])
+            self.fan_outs[facts[0]].cuts[pieces[0].file, pieces[0].start] = pieces
+        elif record.kind == "C":
+            self._end(record)
+        elif record.kind == "O":
+            self.staging.append(facts)
+        elif record.kind == "N":
+            self.notes.append(facts)
+        elif record.kind == "E":
+            self.end = facts
+            self.value = record if record.nbytes else None
+
+    def _end(self, record: Record) -> None:
+        name, identity, before, plain, _ = record.facts
+        self.ended[name, plain[1], before] = record.facts
+        if identity is not None and record.nbytes and name in self.fan_outs:
+            self.fan_outs[name].kept[identity, before] = record
+
+
+def read_past(directory: Path) -> Past:
+    """What the journal in `directory` says, as far as it proves itself.
+
+    Raises
+    ------
+    ResumeError
+        There is none, or nothing of it is valid.
+    """
+    run_id = directory.name
+    past = Past(run_id, directory)
+    segments = list_segments(directory)
+    for path in segments:
+        try:
+            segment = read_segment(path, run_id)
+        except OSError as error:
+            raise ResumeError(f"run {run_id}: {path} can't be read: {error}") from error
+        past.lost_nbytes += segment.lost_nbytes
+        if segment.records and segment.records[0].kind == "H":
+            for record in segment.records:
+                past.add(record)
+    if not past.head:
+        what = "its journal is damaged from the start" if segments else "it has no journal"
+        raise ResumeError(f"run {run_id} in {directory.parent}: {what}; start it anew")
+    return past

@@ -1,0 +1,81 @@
+"""Outcomes as plain values and back: without their value, and without exceptions themselves.
+
+It knows nothing of where they are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.outcome import Attempt, Failure, Outcome, Status
+from taskinity_data.records.parts import Part, StagedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["from_plain", "to_plain"]
+
+_ATTEMPT = tuple(field.name for field in fields(Attempt) if field.name != "failure")
+
+
+def to_plain(outcome: Outcome) -> tuple[Any, ...]:
+    """All but the value."""
+    return (
+        outcome.task,
+        outcome.key,
+        str(outcome.status),
+        [_plain_attempt(attempt) for attempt in outcome.attempts],
+        outcome.rows,
+        outcome.filtered,
+        outcome.nbytes,
+        outcome.is_fallback,
+        _plain_part(outcome.output),
+    )
+
+
+def from_plain(plain: Sequence[Any], value: Any = None) -> Outcome:
+    """The outcome that `to_plain` made it of, with `value`."""
+    task, key, status, attempts, rows, filtered, nbytes, is_fallback, output = plain
+    return Outcome(
+        task=task,
+        key=key,
+        status=Status(status),
+        attempts=tuple(_attempt(one) for one in attempts),
+        rows=rows,
+        filtered=filtered,
+        nbytes=nbytes,
+        is_fallback=is_fallback,
+        value=value,
+        output=_part(output),
+    )
+
+
+def _plain_attempt(attempt: Attempt) -> tuple[Any, ...]:
+    failure = attempt.failure
+    told = failure and (failure.kind, failure.message, failure.traceback, failure.ancestry)
+    return (*(getattr(attempt, name) for name in _ATTEMPT), told)
+
+
+def _attempt(plain: Sequence[Any]) -> Attempt:
+    *values, told = plain
+    failure = None if told is None else Failure(*told)
+    return Attempt(**dict(zip(_ATTEMPT, values, strict=True)), failure=failure)
+
+
+def _plain_part(part: Any) -> tuple[Any, ...] | None:
+    if not isinstance(part, Part):
+        return None
+    schema = None if part.schema is None else part.schema.serialize().to_pybytes()
+    files = [{one.name: getattr(file, one.name) for one in fields(file)} for file in part.files]
+    return part.index, part.key, schema, files
+
+
+def _part(plain: Sequence[Any] | None) -> Part | None:
+    if plain is None:
+        return None
+    import pyarrow as pa
+
+    index, key, schema, files = plain
+    read = None if schema is None else pa.ipc.read_schema(pa.py_buffer(schema))
+    return Part(index, key, read, tuple(StagedFile(**one) for one in files))

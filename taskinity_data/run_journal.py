@@ -1,0 +1,286 @@
+"""Whether a run is kept, where, and which earlier run it goes on with.
+
+It knows nothing of how chunks are kept or found again: see `records.checkpoints`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import secrets
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.stores import clean_url
+from taskinity_data.errors import ResumeError, SettingsError
+from taskinity_data.flow.marks import is_reducer
+from taskinity_data.records.checkpoints import Checkpoints
+from taskinity_data.records.past import Past, read_past
+from taskinity_data.records.run_places import (
+    enter_run,
+    find_run,
+    list_places,
+    read_summary,
+)
+from taskinity_data.records.versions import compare_versions, versions_here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskinity_data.flow.model import Flow
+    from taskinity_data.records.run_places import RunPlace
+    from taskinity_data.settings import Settings
+
+__all__ = ["JournalOptions", "Notices", "RunJournal", "name_subject", "open_journal"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JournalOptions:
+    """What a run was told of what is kept of it.
+
+    `subject` tells runs of the same thing: the flow's name, or what `process` was called with.
+    `inputs` are what `replay` needs again, as far as they can be kept.
+    """
+
+    resume: Any = None
+    run_dir: Any = None
+    subject: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class RunJournal:
+    """The run's number, what is kept, and what is known from before."""
+
+    run_id: str
+    run_dir: Path
+    checkpoints: Checkpoints | None = None
+    past: Past | None = None
+    is_resumable: bool = False
+
+    def close(self, status: str, value: Any = None, reason: str | None = None) -> None:
+        """The run has ended."""
+        if self.checkpoints is not None:
+            self.checkpoints.close(str(status), value, reason)
+            self.is_resumable = self.checkpoints.was_kept
+
+    def tell_resume(self) -> str:
+        """How the run can go on, in words."""
+        return (
+            f"what was finished is kept in {self.run_dir / self.run_id}: the same call with "
+            f'resume="{self.run_id}" goes on there; on the command line: --resume {self.run_id}'
+        )
+
+
+class Notices:
+    """What the user should know, logged and kept; passed on once there is somebody to hear it."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._take: Callable[[str], None] | None = None
+
+    def __call__(self, text: str) -> None:
+        self.texts.append(text)
+        _log.warning("%s", text)
+        if self._take is not None:
+            self._take(text)
+
+    def pass_on(self, take: Callable[[str], None]) -> None:
+        """Hand what was said, and what will be, to `take`."""
+        self._take = take
+        for text in self.texts:
+            take(text)
+
+
+def open_journal(
+    flow: Flow,
+    options: JournalOptions,
+    settings: Settings,
+    output: Any,
+    say: Callable[[str], None],
+    *,
+    is_kept: bool = True,
+) -> RunJournal:
+    """The journal of a run that begins now, of an earlier one where that is resumed.
+
+    Parameters
+    ----------
+    flow, options, settings
+    output : path or None
+    say : callable
+        Takes what the user should know.
+    is_kept : bool
+        False for a run that only looks at something: then there is nothing to resume either.
+
+    Raises
+    ------
+    ResumeError
+        There is no such run, it is of something else, it goes on now, its journal or versions
+        can't be used.
+    SettingsError
+        `run_dir` or `resume` can't be meant, or the directory can't be written though it was asked
+        for.
+    """
+    resume = options.resume
+    if resume is not None and not isinstance(resume, (bool, str)):
+        raise SettingsError(f"resume={resume!r}: give True, or a run's id as text")
+    run_dir = _find_directory(options.run_dir, settings)
+    new_id = time.strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(3)
+    if not is_kept:
+        if resume:
+            raise ResumeError("only= runs one chunk and keeps nothing; leave resume= out")
+        return RunJournal(new_id, run_dir)
+    # What can be no output is refused by the sink.
+    is_path = isinstance(output, (str, os.PathLike)) and "\0" not in os.fsdecode(output)
+    where = _clean(output) if is_path else None
+    subject = options.subject or f"flow {flow.name}"
+    place = past = None
+    if resume:
+        place, past = _find_past(run_dir, resume, subject, where, flow, say)
+    run_id = new_id if place is None else place.run_id
+    is_asked = bool(resume) or options.run_dir is not None
+    is_asked = is_asked or settings.source_of("run_dir") != "default"
+    head = _describe(flow, run_id, subject, where, options)
+    try:
+        checkpoints = Checkpoints(
+            (lambda: enter_run(run_dir, run_id)) if place is None else (lambda: place),
+            head,
+            say,
+            past=past,
+            is_asked=is_asked,
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"run_dir={str(run_dir)!r}: what is finished can't be kept there: {error.strerror} "
+            f"({error.filename}); name another directory with run_dir= or TASKINITY_RUN_DIR"
+        ) from error
+    return RunJournal(run_id, run_dir, checkpoints, past)
+
+
+def _find_directory(given: Any, settings: Settings) -> Path:
+    if given is None:
+        return settings.run_dir.absolute()
+    if not isinstance(given, (str, os.PathLike)) or not os.fspath(given) or "://" in str(given):
+        raise SettingsError(f"run_dir={given!r} is no path of a directory on this machine")
+    return Path(os.fsdecode(given)).expanduser().absolute()
+
+
+def _find_past(
+    run_dir: Path,
+    resume: str | bool,
+    subject: str,
+    output: str | None,
+    flow: Flow,
+    say: Callable[[str], None],
+) -> tuple[RunPlace | None, Past | None]:
+    if isinstance(resume, str):
+        directory = find_run(run_dir, resume)
+    else:
+        alike = [
+            place
+            for place in list_places(run_dir)
+            if (facts := read_summary(place)).get("subject") == subject
+            and facts.get("output") == output
+        ]
+        if not alike:
+            say(f"resume=True: there is no earlier run of {subject} in {run_dir}; it starts anew")
+            return None, None
+        directory = alike[0]
+    place = enter_run(run_dir, directory.name)
+    try:
+        past = read_past(directory)
+        _check(past, flow, say)
+    except ResumeError as error:
+        place.leave()
+        if isinstance(resume, str):
+            raise
+        say(f"{error}; it starts anew")
+        return None, None
+    except BaseException:
+        place.leave()
+        raise
+    if past.lost_nbytes:
+        say(
+            f"run {past.run_id}: {past.lost_nbytes:,} bytes at the end of its journal are "
+            "incomplete or damaged; what they told is run again"
+        )
+    return place, past
+
+
+def _check(past: Past, flow: Flow, say: Callable[[str], None]) -> None:
+    name = past.head.get("flow")
+    if name != flow.name:
+        raise ResumeError(f"run {past.run_id} is of flow {name}, and this is {flow.name}")
+    told, is_usable = compare_versions(past.head["versions"], versions_here())
+    if not is_usable:
+        raise ResumeError(
+            f"run {past.run_id} can't be gone on with by other versions: {'; '.join(told)}"
+        )
+    if told:
+        say(f"run {past.run_id} goes on with other versions: {'; '.join(told)}")
+
+
+def _describe(
+    flow: Flow, run_id: str, subject: str, output: str | None, options: JournalOptions
+) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "flow": flow.name,
+        "subject": subject,
+        "output": output,
+        "started_s": time.time(),
+        "versions": versions_here(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "text": flow.to_text(),
+        "functions": {task.name: _place_of(task.function) for task in flow.tasks},
+        "inputs": {name: value for name, value in options.inputs.items() if _is_plain(value)},
+        "asked": list(options.inputs),
+        "is_process": bool(options.subject),
+        "is_wired": any(task.arguments is not None for task in flow.tasks),
+        "reducers": [task.name for task in flow.tasks if is_reducer(task.function)],
+    }
+
+
+def _place_of(function: Any) -> list[str] | None:
+    """Module, name and file of a function that can be found by them."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or "<" in name:
+        return None
+    try:
+        file = inspect.getsourcefile(function)
+    except TypeError:
+        file = None
+    return [module, name, str(Path(file).absolute()) if file else ""]
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether an input may be kept: a plain value, and no URL that tells secrets."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, str):
+        return "://" not in value or clean_url(value) == value
+    return value is None or type(value) in (bool, int, float)
+
+
+def _clean(path: Any) -> str:
+    text = os.fsdecode(path)
+    return clean_url(text) if "://" in text else str(Path(text).expanduser().absolute())
+
+
+def name_subject(source: Any, function: Any) -> str:
+    """What `process` was called with, in words: of what, by which function."""
+    if isinstance(source, (str, os.PathLike)):
+        what = _clean(source)
+    elif isinstance(source, (list, tuple)) and source:
+        what = f"{name_subject(source[0], None)} and others"
+    else:
+        what = f"a {type(source).__name__}"
+    place = _place_of(function)
+    return what if function is None else f"{what} by {place[1] if place else 'a function'}"
