@@ -61,6 +61,7 @@ class DashboardObserver:
         self._lock = Lock()
         self._is_due = False
         self._sending: asyncio.Lock | None = None
+        self._plugged: Any = None
         self._run_id = ""
 
     def use(self, strategy: Any) -> None:
@@ -68,14 +69,9 @@ class DashboardObserver:
         client = getattr(strategy, "client", None)
         if client is None or not client.dashboard_link:
             return
-        from taskinity_data.report.dashboard_plugin import DashboardPlugin
-
-        try:
-            client.register_plugin(DashboardPlugin(), name=DashboardPlugin.name)
-        except Exception as error:  # noqa: BLE001 - a page never costs the run
-            _log.warning("no page of the run on Dask's dashboard: %s", error)
-            return
         self._client = client
+        # The run does not wait for its page.
+        client.loop.add_callback(self._send_soon, 0.0)
 
     def on_event(self, event: Event) -> None:
         """Note it, to be sent with what else comes within `PAUSE_S`."""
@@ -89,7 +85,7 @@ class DashboardObserver:
         if self._client is not None and not self._is_due:
             # The client's own loop wakes up for it, whatever the driver waits for.
             self._is_due = True
-            self._client.loop.add_callback(self._send_soon)
+            self._client.loop.add_callback(self._send_soon, PAUSE_S)
 
     def _tell(self, event: Event) -> tuple[Any, ...] | None:
         at = event.at_s
@@ -117,22 +113,33 @@ class DashboardObserver:
 
     def close(self) -> None:
         """Send what is left, and wait until it is there."""
-        client, self._client = self._client, None
+        client = self._client
         if client is not None and client.status == "running":
             client.sync(self._send, client)
+        self._client = self._plugged = None
 
-    async def _send_soon(self) -> None:
-        await asyncio.sleep(PAUSE_S)
+    async def _send_soon(self, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
         self._is_due = False
         client = self._client
         if client is not None and client.status == "running":
             await self._send(client)
 
     async def _send(self, client: Any) -> None:
+        from taskinity_data.report.dashboard_plugin import DashboardPlugin
+
         # Batches go one after another: on their own ways one could overtake another.
         if self._sending is None:
             self._sending = asyncio.Lock()
         async with self._sending:
+            if self._plugged is not client:
+                self._plugged = client
+                try:
+                    await client.register_plugin(DashboardPlugin(), name=DashboardPlugin.name)
+                except Exception as error:  # noqa: BLE001 - a page never costs the run
+                    _log.warning("no page of the run on Dask's dashboard: %s", error)
+                    self._client = None
+                    return
             with self._lock:
                 batch, self._batch = self._batch, []
             if not batch:

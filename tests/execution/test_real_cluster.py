@@ -26,6 +26,10 @@ from taskinity_data import errors
 from taskinity_data.execution import dask_strategy
 from taskinity_data.outcome import RunStatus
 
+# Dask's memory manager drops copies of what a worker does not need for the moment, at times of its
+# own; how often things are sent can be counted without it.
+KEEPS_COPIES = "DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__START"
+
 WAIT_S = 20
 STEP_S = 0.01
 
@@ -100,6 +104,7 @@ def start_cluster(folder, *, workers=2, nanny=True):
                 subprocess.Popen(
                     [sys.executable, "-m", "dask", *map(str, words)],
                     cwd=away,
+                    env={**os.environ, KEEPS_COPIES: "false"},
                     stdout=log,
                     stderr=subprocess.STDOUT,
                 )
