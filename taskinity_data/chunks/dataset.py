@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.chunks.codecs import Compression
 from taskinity_data.chunks.cut import parse_chunk_size
-from taskinity_data.chunks.detect import detect_format
+from taskinity_data.chunks.detect import detect_codecs, detect_format, peek_files
 from taskinity_data.chunks.formats import open_files, refuse_options
 from taskinity_data.chunks.memory_tables import is_in_memory
 from taskinity_data.chunks.opened import Dataset, Extent
 from taskinity_data.chunks.read_memory import open_memory
 from taskinity_data.chunks.sources import find_files
+from taskinity_data.chunks.unpack import unpack_files
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ def open_dataset(
     ----------
     source : str, os.PathLike, list of them, DataFrame, or Arrow table
         A file, a directory (read recursively), a glob, a URL of any of them that fsspec knows, a
-        list of these in order; a pandas or polars DataFrame, an Arrow table or record batch,
+        list of these in order; CSV and JSON may be compressed (gzip, bz2, xz, zstd, lz4, framed
+        snappy, zip with one member); a pandas or polars DataFrame, an Arrow table or record batch,
         written once as Arrow IPC; a `Dataset` is given back.
     format : {"csv", "jsonl", "json", "parquet", "arrow", "orc"} or None
         None: found from suffix and content.
@@ -59,7 +62,9 @@ def open_dataset(
     **reader_options
         Of CSV: those of `pandas.read_csv`, with its names and meanings, but for those that can't be
         kept chunk by chunk, and ``newlines_in_values=True``. Of JSON: ``encoding`` (UTF-8). Other
-        formats have none.
+        formats have none. Of CSV and JSON also ``compression``: ``"infer"`` (from suffix and
+        content), ``None`` (read as it is), a codec, or ``{"method": ..., "max_nbytes": ...}`` with
+        the size that a file may unpack to.
 
     Returns
     -------
@@ -72,6 +77,14 @@ def open_dataset(
         where, and what to do.
     SourceNotFound
         There is no such file.
+    ReadError
+        A compressed file is cut off or damaged: `.start` is the byte of the file.
+
+    Notes
+    -----
+    A compressed file is unpacked here, once and as a stream, into a scratch file in the directory
+    for temporary files (``TMPDIR``), which goes with the last dataset, plan or chunk that refers to
+    it. Places and sizes are then those of the text.
 
     Examples
     --------
@@ -95,6 +108,12 @@ def open_dataset(
         refuse_options("a table in memory", {"schema": schema, "format": format, **reader_options})
         file, table_reader = open_memory(source, columns, filters)
         return Dataset((file,), table_reader, size)
+    compression = Compression.parse(reader_options.pop("compression", "infer"))
     files = find_files(source, storage_options)
-    found = detect_format(files, format, reader_options)
+    ends = peek_files(files)
+    codecs = detect_codecs(files, ends, compression.method, format)
+    if any(codecs):
+        files = unpack_files(files, codecs, compression.max_nbytes)
+        ends = peek_files(files)
+    found = detect_format(files, format, reader_options, ends)
     return Dataset(files, open_files(found, files, columns, filters, schema, reader_options), size)

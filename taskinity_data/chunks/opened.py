@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk, Piece
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
-from taskinity_data.chunks.describe import format_nbytes, to_html, to_text
+from taskinity_data.chunks.describe import format_nbytes, tell_unpacked, to_html, to_text
 from taskinity_data.chunks.limits import check_memory, check_workers
 from taskinity_data.chunks.open_parquet import check_columns
 from taskinity_data.chunks.plan import ChunkPlan
@@ -340,7 +340,7 @@ class Dataset:
         columns = ", ".join(f"{one.name}: {one.type}" for one in self.schema)
         return [
             ("files", f"{len(self.files):,}  {shown}"),
-            ("bytes", format_nbytes(self.nbytes)),
+            ("bytes", format_nbytes(self.nbytes) + tell_unpacked(self.sources)),
             ("rows", rows),
             ("columns", f"{len(self.schema)}  {columns}"),
         ]
