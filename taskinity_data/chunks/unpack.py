@@ -93,9 +93,14 @@ def unpack_files(
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
-    for one in running:
-        if not one.cancelled() and not isinstance(one.exception(), _Stopped | None):
-            one.result()
+    errors = [one.exception() for one in running if not one.cancelled()]
+    error = next((one for one in errors if not isinstance(one, _Stopped | None)), None)
+    if error is not None:
+        try:
+            raise error
+        finally:
+            # The error holds this frame, which must hold neither it nor the texts.
+            del error, errors, running
     made = {_key(*one): text.result() for one, text in zip(packed, running, strict=True)}
     return tuple(
         replace(file, unpacked=made.get(_key(file, codec)))
