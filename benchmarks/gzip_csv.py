@@ -6,9 +6,9 @@ Makes the text by `datasets/make.py measurements` (about 25 bytes a row: 40 mill
 and packs it by `gzip -6`. pandas reads the whole file, or a million rows at a time and adds up;
 polars reads it whole, or scans it and groups by its streaming engine. Each variant is a process of
 its own, rounds alternate, so that each round compares what ran side by side. Time is from before
-the file is opened to the answer (imports are done); memory is the peak of the whole tree of
-processes, sampled every 50 ms (proportional set size), without the page cache, in which our scratch
-file of the unpacked text lies. All must give the same answer.
+the file is opened to the answer (imports are done); CPU is that of the process; memory is the peak
+of the whole tree of processes, sampled every 50 ms (proportional set size), without the page cache,
+in which our scratch file of the unpacked text lies. All must give the same answer.
 """
 
 from __future__ import annotations
@@ -71,12 +71,11 @@ def with_polars(path: str, *, scan: bool):
 
 
 def run_variant(name: str, path: str) -> None:
-    import pandas as pd
-    import polars as pl
+    import pandas as pd  # noqa: F401 - not part of the time
+    import polars as pl  # noqa: F401
 
     import taskinity_data.run  # noqa: F401
 
-    assert pl.__version__
     call = {
         "ours": ours,
         "pandas": whole_pandas,
@@ -85,10 +84,11 @@ def run_variant(name: str, path: str) -> None:
         "polars-scan": lambda path: with_polars(path, scan=True),
     }[name]
     begun = time.perf_counter()
-    answer: pd.DataFrame = call(path)
-    seconds = time.perf_counter() - begun
+    cpu = time.process_time()
+    answer = call(path)
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
     answer = answer.sort_index().round(6)
-    print(json.dumps({"s": seconds, "answer": answer.to_dict("list"), "rows": len(answer)}))
+    print(json.dumps({"s": seconds, "cpu": cpu, "answer": answer.to_dict("list")}))
 
 
 def tree_memory(process: psutil.Process) -> int:
@@ -154,12 +154,14 @@ def main() -> None:
         for _, name in itertools.product(range(options.rounds), options.only):
             found[name].append(measure(name, path))
     first = next(iter(found.values()))[0]["answer"]
-    print(f"{'':15} {'median s':>9} {'best s':>7} {'peak MB':>8}")
+    print(f"{'':15} {'median s':>9} {'best s':>7} {'cpu s':>7} {'peak MB':>8}")
     for name, runs in found.items():
         assert all(close(one["answer"], first) for one in runs), f"{name} gives another answer"
         times = [one["s"] for one in runs]
         peak = statistics.median(one["peak"] for one in runs) / 1e6
-        print(f"{name:15} {statistics.median(times):9.2f} {min(times):7.2f} {peak:8,.0f}")
+        cpu = statistics.median(one["cpu"] for one in runs)
+        median = statistics.median(times)
+        print(f"{name:15} {median:9.2f} {min(times):7.2f} {cpu:7.2f} {peak:8,.0f}")
 
 
 def close(one: dict, other: dict) -> bool:
