@@ -84,7 +84,8 @@ class SourceFile:
     `path` is absolute, or a URL without its secrets; `hive` the (key, value) pairs of its
     directories, as texts. Where it lies in a `store`, `name` is what that calls it, secrets and
     all. Of a compressed file the fingerprint is its own, and `unpacked` is where its text lies:
-    `nbytes` and all places count bytes of that.
+    `nbytes` and all places count bytes of that. Of a member of an `archive`, `name` is its name
+    there, and the fingerprint that of the archive.
     """
 
     path: str
@@ -93,6 +94,7 @@ class SourceFile:
     store: Store | None = None
     name: str = field(default="", repr=False)
     unpacked: Unpacked | None = None
+    archive: SourceFile | None = None
 
     @property
     def nbytes(self) -> int:
@@ -108,7 +110,9 @@ class SourceFile:
 
     def check(self, start: int) -> None:
         """Raise `SourceChanged` where it is no longer the file that was planned."""
-        if self.store is None:
+        if self.archive is not None:
+            self.archive.check(start)
+        elif self.store is None:
             self.fingerprint.check(self.path, start)
         else:
             self.store.check(self.name, self.path, self.fingerprint, start)

@@ -97,7 +97,7 @@ def detect_codecs(
     """
     found = []
     for file, (head, _) in zip(files, ends, strict=True):
-        codec = find_codec(file.path, head, method)
+        codec = "zip" if file.archive else find_codec(file.path, head, method)
         inner = said or _SUFFIXES.get(_suffix(file))
         if codec is not None and inner is not None and inner not in _TEXT:
             raise _refuse_packed(file.path, codec, inner)
@@ -168,7 +168,7 @@ def implied_options(files: Sequence[SourceFile], options: Mapping[str, Any]) -> 
 
 def _suffix(file: SourceFile) -> str:
     """The suffix that tells the format, in small letters."""
-    path = file.path.partition("?hidden=")[0]
+    path = file.path.partition("?hidden=")[0] if file.archive is None else file.name
     inner = inner_name(path) if file.unpacked is None else file.unpacked.inner
     return PurePath(inner).suffix.lower()
 
@@ -260,6 +260,8 @@ def _is_text(head: bytes) -> bool:
 
 
 def _peek(file: SourceFile) -> tuple[bytes, bytes]:
+    if file.archive is not None and file.unpacked is None:
+        return b"", b""
     local = file.local
     if local is None and file.store is not None:
         ranges = [(0, min(_HEAD_NBYTES, file.nbytes)), (max(0, file.nbytes - 4), file.nbytes)]

@@ -24,7 +24,7 @@ from taskinity_data.chunks.describe import format_nbytes
 from taskinity_data.chunks.files import open_file, open_unbuffered, read_range
 from taskinity_data.chunks.unpack_parts import BGZF_END, find_parts, is_bgzf
 from taskinity_data.chunks.unpacked import Unpacked, current_scratch
-from taskinity_data.chunks.zip_member import decode_member, open_archive
+from taskinity_data.chunks.zip_member import decode_member, open_archive, pick_member
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.machine import count_cores
 
@@ -181,11 +181,14 @@ def _fill(writer: _Writer, file: SourceFile, codec: str, threads: int) -> str:
     """Write the text of `file`; what it would be called."""
     name = inner_name(file.path)
     if codec == "zip":
-        with open_file(file, IN_NBYTES) as opened:
-            archive, member = open_archive(opened, file.path)
+        with open_file(file.archive or file, IN_NBYTES) as opened:
+            archive, members = open_archive(opened, file.path)
+            member = pick_member(members, file.path, file.name if file.archive else "")
             with archive:
                 writer.expect(member.file_size)
                 writer.write(decode_member(archive, member))
+        if file.archive is not None:
+            return member.filename
         has_format = "." in os.path.basename(name) and name != file.path
         return name if has_format else inner_name(member.filename)
     if codec == "gzip":

@@ -66,7 +66,7 @@ class Unpacked:
         Where the scratch file is not there (another machine, or its owner has gone) `file` is
         unpacked again, once in this process.
         """
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             if os.stat(self.path).st_size == self.nbytes:
                 return self.path
         from taskinity_data.chunks.unpack import unpack_again
@@ -129,7 +129,8 @@ def _sweep() -> None:
     with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
             named = mine.fullmatch(entry.name)
-            if named and not _is_alive(int(named[1])):
+            is_ours = named and entry.is_dir(follow_symlinks=False)
+            if named and is_ours and not _is_alive(int(named[1])):
                 with suppress(OSError):
                     _remove_unlocked(entry.path)
 
@@ -145,7 +146,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def _remove_unlocked(directory: str) -> None:
-    if os.stat(directory).st_uid != os.getuid():
+    if os.lstat(directory).st_uid != os.getuid():
         return
     lock = os.open(os.path.join(directory, _LOCK), os.O_CREAT | os.O_RDWR, 0o600)
     try:

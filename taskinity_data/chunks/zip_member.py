@@ -1,4 +1,4 @@
-"""The one member of a zip archive, as a stream; an archive of several is refused.
+"""A member of a zip archive, as a stream: the only one, or the one that is named.
 
 It knows nothing of limits. Nothing is ever written under a name that stands in an archive.
 """
@@ -16,23 +16,23 @@ from taskinity_data.chunks.decode import OUT_NBYTES
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["decode_member", "open_archive"]
+__all__ = ["decode_member", "open_archive", "pick_member"]
 
 _SHOWN = 10
 _ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
 
 
-def open_archive(file: BinaryIO, path: str) -> tuple[zipfile.ZipFile, zipfile.ZipInfo]:
-    """The archive, and its only member that is no directory.
+def open_archive(file: BinaryIO, path: str) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
+    """The archive, and its members that are no directories.
 
     Raises
     ------
     BadStream
-        There is no whole archive.
+        There is no whole archive, or something before it.
     PlanError
-        It holds no member or several, or its member is encrypted or packed in an unknown way.
+        It holds no member.
     """
     try:
         archive = zipfile.ZipFile(file)
@@ -42,18 +42,30 @@ def open_archive(file: BinaryIO, path: str) -> tuple[zipfile.ZipFile, zipfile.Zi
             f"it is no whole archive, its directory is missing or damaged ({error})", file.tell()
         ) from None
     members = [one for one in archive.infolist() if not one.is_dir()]
-    if len(members) != 1:
-        raise PlanError(f"{path}: {_tell(members, path)}")
-    member = members[0]
-    if member.flag_bits & 1:
-        raise PlanError(
-            f"{path}: its member {member.filename!r} is encrypted, which is not read; unpack it "
-            f"first: unzip -p {shlex.quote(path)} > NEW"
-        )
-    first = min(one.header_offset for one in archive.infolist())
-    if first:
+    if not members:
+        raise PlanError(f"{path}: the archive holds no file")
+    if min(one.header_offset for one in archive.infolist()):
         raise BadStream("what it begins with is not part of the archive", 0)
-    return archive, member
+    return archive, members
+
+
+def pick_member(members: Sequence[zipfile.ZipInfo], path: str, name: str) -> zipfile.ZipInfo:
+    """The member called `name`; the only one where that is empty.
+
+    Raises
+    ------
+    PlanError
+        There are several, or it is encrypted.
+    """
+    found = [one for one in members if one.filename == name] if name else list(members)
+    if len(found) != 1:
+        raise PlanError(f"{path}: {_tell(members, path)}")
+    if found[0].flag_bits & 1:
+        raise PlanError(
+            f"{path}: its member {found[0].filename!r} is encrypted, which is not read; unpack it "
+            f"first: unzip -p {shlex.quote(path)} {shlex.quote(found[0].filename)} > NEW"
+        )
+    return found[0]
 
 
 def decode_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -76,13 +88,10 @@ def decode_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator
         )
 
 
-def _tell(members: list[zipfile.ZipInfo], path: str) -> str:
-    if not members:
-        return "the archive holds no file"
+def _tell(members: Sequence[zipfile.ZipInfo], path: str) -> str:
     names = ", ".join(repr(one.filename) for one in members[:_SHOWN])
     more = f" and {len(members) - _SHOWN} more" if len(members) > _SHOWN else ""
-    picked = shlex.quote(members[0].filename)
     return (
-        f"the archive holds {len(members)} files ({names}{more}), and one is read; unpack the one "
-        f"that is meant: unzip -p {shlex.quote(path)} {picked} > NEW"
+        f"the archive holds {len(members)} files ({names}{more}); say which are meant: "
+        f'"zip://{members[0].filename}::{path}", or "zip://*::{path}" for all of its top'
     )
