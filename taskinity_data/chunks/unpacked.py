@@ -64,14 +64,17 @@ class Unpacked:
         """The path of the text of `file`.
 
         Where the scratch file is not there (another machine, or its owner has gone) `file` is
-        unpacked again, once in this process.
+        unpacked again, once in this process, and copies made from now on refer to that.
         """
         with suppress(OSError):
             if os.stat(self.path).st_size == self.nbytes:
                 return self.path
         from taskinity_data.chunks.unpack import unpack_again
 
-        return unpack_again(file, self).path
+        # A dataset that a task opened on a worker comes here after its scratch file has gone: its
+        # pieces are sent to workers next, none of which should have to unpack.
+        object.__setattr__(self, "path", unpack_again(file, self).path)
+        return self.path
 
 
 _owned: weakref.WeakValueDictionary[str, Unpacked] = weakref.WeakValueDictionary()

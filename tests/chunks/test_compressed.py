@@ -5,6 +5,7 @@ import glob
 import gzip
 import io
 import itertools
+import multiprocessing
 import os
 import pickle
 import random
@@ -14,6 +15,7 @@ import tempfile
 import textwrap
 import zipfile
 import zlib
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -510,6 +512,8 @@ def test_a_copy_whose_scratch_file_is_gone_unpacks_once_more(tmp_path, monkeypat
     assert_same(join([chunk.read() for chunk in plan]), pd.read_csv(path))
     assert len(pickle.loads(packed)[0].read())
     assert calls == ["xz"]
+    sent = pickle.loads(pickle.dumps(plan))[0].pieces[0].file.unpacked
+    assert Path(sent.path).exists()
     os.utime(path, ns=(1, 1))
     with pytest.raises(SourceChanged):
         plan[0].read()
@@ -591,6 +595,34 @@ def test_a_run_gives_the_same_on_every_scheduler(tmp_path, scheduler):
     assert_same(found.sort_index(), expected.sort_index())
     assert set(run.outcomes.path.dropna()) == set(paths)
     del run
+
+
+def open_there(path):
+    return open_dataset(path)
+
+
+def test_a_dataset_that_a_task_opened_on_a_worker_is_read_by_all(tmp_path):
+    path = write_packed(tmp_path, "a.csv", TEXT, "gzip")
+    flow = td.parse_flow("flow Sums:\n    open_there -> add_up[*] -> sum_up\n")
+    tasks = {
+        "open_there": open_there,
+        "add_up": lambda chunk: int(chunk.a.sum()),
+        "sum_up": lambda add_up: sum(add_up),
+    }
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        run = td.run_flow(
+            flow.bind(tasks), scheduler=pool, chunk_size=2000, progress=False, path=path
+        )
+    assert run.value == sum(range(1000))
+    del run
+
+
+def test_a_dask_frame_has_the_rows_too(tmp_path):
+    path = write_packed(tmp_path, "a.csv", TEXT, "bz2")
+    frame = open_dataset(path, chunk_size=2000).to_dask()
+    assert frame.npartitions > 1
+    assert frame.a.compute(scheduler="synchronous").tolist() == list(range(1000))
+    del frame
 
 
 # ------------------------------------------------------------------ what the user says
