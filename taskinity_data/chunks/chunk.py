@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from taskinity_data.chunks.stores import Store
+    from taskinity_data.chunks.unpacked import Unpacked
 
 __all__ = ["KINDS", "Chunk", "Fingerprint", "Piece", "ReadResult", "Reader", "SourceFile"]
 
@@ -82,7 +83,9 @@ class SourceFile:
 
     `path` is absolute, or a URL without its secrets; `hive` the (key, value) pairs of its
     directories, as texts. Where it lies in a `store`, `name` is what that calls it, secrets and
-    all.
+    all. Of a compressed file the fingerprint is its own, and `unpacked` is where its text lies:
+    `nbytes` and all places count bytes of that. Of a member of an `archive`, `name` is its name
+    there, and the fingerprint that of the archive.
     """
 
     path: str
@@ -90,15 +93,26 @@ class SourceFile:
     hive: tuple[tuple[str, str], ...] = ()
     store: Store | None = None
     name: str = field(default="", repr=False)
+    unpacked: Unpacked | None = None
+    archive: SourceFile | None = None
 
     @property
     def nbytes(self) -> int:
-        """Bytes on disk."""
-        return self.fingerprint.nbytes
+        """Bytes of it; of a compressed file those of its text."""
+        return self.fingerprint.nbytes if self.unpacked is None else self.unpacked.nbytes
+
+    @property
+    def local(self) -> str | None:
+        """Where this machine's system finds its bytes (or text); None where a store has them."""
+        if self.unpacked is not None:
+            return self.unpacked.find(self)
+        return self.path if self.store is None else None
 
     def check(self, start: int) -> None:
         """Raise `SourceChanged` where it is no longer the file that was planned."""
-        if self.store is None:
+        if self.archive is not None:
+            self.archive.check(start)
+        elif self.store is None:
             self.fingerprint.check(self.path, start)
         else:
             self.store.check(self.name, self.path, self.fingerprint, start)
@@ -111,9 +125,10 @@ class SourceFile:
 class Piece:
     """A range of one file: whole records, never part of one.
 
-    `start` and `stop` count bytes for text, rows for Parquet and tables. `nbytes` is the size by
-    which chunks are planned: file bytes for text, uncompressed bytes of the selected columns for
-    Parquet, Arrow bytes in memory. `rows` is None where only reading can tell.
+    `start` and `stop` count bytes for text (of compressed files: of what they unpack to), rows for
+    Parquet and tables. `nbytes` is the size by which chunks are planned: bytes of text,
+    uncompressed bytes of the selected columns for Parquet, Arrow bytes in memory. `rows` is None
+    where only reading can tell.
     """
 
     file: SourceFile
@@ -215,7 +230,7 @@ class Chunk:
 
     @property
     def start(self) -> int:
-        """Where it begins in `path`: bytes for text, rows for Parquet and tables."""
+        """Where it begins in `path`: bytes for text (unpacked), rows for Parquet and tables."""
         return self.pieces[0].start
 
     @property
@@ -250,6 +265,8 @@ class Chunk:
                 f"\0{piece.path}\0{print_.nbytes}\0{print_.mtime_ns}\0{number}"
                 f"\0{piece.start}\0{piece.stop}".encode("utf-8", "surrogateescape")
             )
+            if piece.file.unpacked is not None:
+                digest.update(f"\0unpacked {piece.file.unpacked.codec}".encode())
         return digest.hexdigest()
 
     def read(self, as_: str = "pandas") -> Any:

@@ -124,10 +124,11 @@ def open_source(source: Source) -> Iterator[ReadInto]:
         yield source
         return
     if isinstance(source, SourceFile):
-        if source.store is not None:
+        local = source.local
+        if local is None:
             yield StoreFile(source, WINDOW_NBYTES).read_into
             return
-        source = source.path
+        source = local
     file = os.open(source, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
 

@@ -55,7 +55,7 @@ REFUSED = {
     "cache_dates": "it changes no date; leave it out",
     "iterator": "a dataset is read in chunks already; use chunk_size=",
     "chunksize": "a dataset is read in chunks already; use chunk_size= of the dataset",
-    "compression": "compressed files can't be cut; decompress the file first",
+    "compression": "give it to open_dataset, not to the reader",
     "lineterminator": "lines end with \\n, \\r\\n or \\r; write the file with one of these",
     "dialect": "give sep=, quotechar=, quoting=, doublequote= and escapechar= one by one",
     "memory_map": "each chunk reads just its own bytes already; leave it out",
@@ -232,8 +232,6 @@ def check_name(name: str) -> None:
 
 def is_default(name: str, value: Any) -> bool:
     default = SIGNATURE[name]
-    if name == "compression" and value is None:
-        return True
     if name in {"na_values", "dtype", "names", "usecols", "true_values", "false_values"}:
         return value is default or value is None
     return value is default or (type(value) is type(default) and bool(value == default))

@@ -1,366 +1,28 @@
 """What a source is, before anything but metadata and a small sample of it is read.
 
-It knows nothing of flows, workers or schedulers; `plan` and `cut` turn it into chunks.
+It knows nothing of flows, workers or schedulers; `opened` holds what it gives back.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.chunk import Chunk, Piece
-from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
-from taskinity_data.chunks.describe import format_nbytes, to_html, to_text
-from taskinity_data.chunks.detect import detect_format
+from taskinity_data.chunks.codecs import Compression
+from taskinity_data.chunks.cut import parse_chunk_size
+from taskinity_data.chunks.detect import detect_codecs, detect_format, peek_files
 from taskinity_data.chunks.formats import open_files, refuse_options
-from taskinity_data.chunks.limits import check_memory, check_workers
 from taskinity_data.chunks.memory_tables import is_in_memory
-from taskinity_data.chunks.open_parquet import check_columns
-from taskinity_data.chunks.plan import ChunkPlan
-from taskinity_data.chunks.read_ahead import read_ahead
-from taskinity_data.chunks.read_memory import ArrowReader, open_memory
-from taskinity_data.chunks.sizing import Size, first_size
+from taskinity_data.chunks.opened import Dataset, Extent
+from taskinity_data.chunks.read_memory import open_memory
 from taskinity_data.chunks.sources import find_files
-from taskinity_data.errors import PlanError, ReadError, suggest
+from taskinity_data.chunks.unpack import unpack_files
+from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    import pandas as pd
-    import pyarrow as pa
-
-    from taskinity_data.chunks.chunk import Reader, SourceFile
+    from collections.abc import Sequence
 
 __all__ = ["Dataset", "Extent", "open_dataset"]
-
-SAMPLE_NBYTES = 1 << 20
-"""Planned bytes that are read to learn how much they grow in memory: 10 to 30 ms of CSV."""
-
-GRAIN_NBYTES = 256 << 10
-"""Text between possible cuts while sizes may still change: a grain costs 5 µs, so 20 µs a MB."""
-
-_RANGE = re.compile(r"(.+):([0-9]+)-([0-9]+)", re.DOTALL)
-
-GRAINS_A_CHUNK = 16
-"""Grains in a chunk of a given size: it is then at least 15/16 of what was asked for."""
-
-LARGEST_GRAIN_NBYTES = 4 << 20
-WHOLE = 1 << 62
-"""More bytes than any piece has: pieces counted in rows are cut by arithmetic alone."""
-
-FILES_AHEAD = 2
-GRAINS_AHEAD = 1024
-
-FRAME_RATES = {"parquet": 600e6, "arrow": 3000e6}
-"""Bytes of pandas frame that one core makes in a second where the source isn't text (measured on
-the flights by month: 590 MB/s of Parquet, 2,950 of a mapped table). A constant, so that two plans
-of the same files are the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """How much a dataset holds: planned bytes, and rows (None where only reading can tell)."""
-
-    nbytes: int
-    rows: int | None
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Files of one format and schema, or a table, not yet read: see `open_dataset`. Pickles.
-
-    Attributes
-    ----------
-    sources : tuple of SourceFile
-        The files, in order.
-    reader : Reader
-    chunk_size : ChunkSize or None
-        The size that was asked for, None for ``"auto"``.
-    """
-
-    sources: tuple[SourceFile, ...]
-    reader: Reader
-    chunk_size: ChunkSize | None = None
-
-    @property
-    def files(self) -> list[str]:
-        """The files' paths, in order; of a frame or table, the file that it was written to."""
-        return [file.path for file in self.sources]
-
-    @property
-    def format(self) -> str:
-        """``"csv"``, ``"jsonl"``, ``"json"``, ``"parquet"``, ``"arrow"`` or ``"orc"``."""
-        return self.reader.format
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The selected columns, as every chunk has them."""
-        return self.reader.schema
-
-    @property
-    def nbytes(self) -> int:
-        """Planned bytes: file bytes for text, uncompressed bytes of the selected columns for
-        Parquet (without row groups that the filter rules out), Arrow bytes in memory.
-        """
-        return self.extent.nbytes
-
-    @property
-    def rows(self) -> int | None:
-        """Rows, None where only reading can tell: in text, and where a filter drops some."""
-        return None if self._is_filtered else self.extent.rows
-
-    @property
-    def _is_filtered(self) -> bool:
-        return getattr(self.reader, "filters", None) is not None
-
-    @cached_property
-    def extents(self) -> tuple[Piece, ...]:
-        """All data of each file, in order, each as one piece."""
-        if len(self.sources) == 1:
-            return (self.reader.extent(self.sources[0]),)
-        return tuple(
-            read_ahead(
-                self.sources,
-                lambda file: [self.reader.extent(file)],
-                threads=FILES_AHEAD,
-                depth=GRAINS_AHEAD,
-            )
-        )
-
-    @property
-    def extent(self) -> Extent:
-        """Planned bytes and rows (those that a filter will drop among them) of all files."""
-        rows = [extent.rows for extent in self.extents]
-        known = [count for count in rows if count is not None]
-        total = sum(known) if len(known) == len(rows) else None
-        return Extent(sum(extent.nbytes for extent in self.extents), total)
-
-    @cached_property
-    def expansion(self) -> float:
-        """Bytes in memory, as a pandas frame, of a planned byte: measured on the first megabyte
-        that can be read (a piece that can't be is the run's to report).
-        """
-        planned = taken = 0
-        for piece in self.iter_grains(SAMPLE_NBYTES // 4):
-            try:
-                frame = self.reader.read([piece], "pandas").data
-            except ReadError:
-                continue
-            planned += piece.nbytes
-            taken += int(frame.memory_usage(deep=True).sum())
-            if planned >= SAMPLE_NBYTES:
-                break
-        return max(taken / planned, 1e-3) if planned else 1.0
-
-    def select(self, columns: Sequence[str]) -> Dataset:
-        """The same rows with `columns` (some of those that are selected) alone, in that order.
-
-        Raises
-        ------
-        PlanError
-            A column is not among them.
-        """
-        names = check_columns(columns, self.schema, self.schema.names)
-        return replace(self, reader=self.reader.select(names))
-
-    def encode(self, columns: Sequence[str]) -> Dataset:
-        """The same rows, where a reducer may get these text columns as codes, if that is faster."""
-        encode = getattr(self.reader, "encode", None)
-        return self if encode is None else replace(self, reader=encode(columns))
-
-    def head(self, n: int = 5) -> pd.DataFrame:
-        """The first `n` rows; reads little more than those, unless a filter drops most."""
-        import pandas as pd
-
-        frames: list[pd.DataFrame] = []
-        missing = n
-        for piece in self.iter_grains(GRAIN_NBYTES):
-            frame = self.reader.read([piece], "pandas").data
-            frames.append(frame.iloc[:missing])
-            missing -= len(frames[-1])
-            if missing <= 0:
-                break
-        kept = [frame for frame in frames if len(frame)] or frames[:1]
-        return pd.concat(kept, ignore_index=True) if len(kept) > 1 else kept[0]
-
-    def iter_grains(self, grain_nbytes: int) -> Iterator[Piece]:
-        """The finest pieces of all files, in order, as they are found.
-
-        Parameters
-        ----------
-        grain_nbytes : int
-            Planned bytes of a piece, as near as records allow.
-
-        Notes
-        -----
-        The pass over text runs ahead in threads, some hundred grains and one file further; closing
-        the iterator ends them.
-        """
-
-        def produce(file: SourceFile) -> Iterator[Piece]:
-            is_empty = True
-            for piece in self.reader.grains(file, grain_nbytes):
-                is_empty = False
-                yield piece
-            if is_empty:
-                extent = self.reader.extent(file)
-                yield replace(extent, rows=0) if extent.start == extent.stop else extent
-
-        return read_ahead(self.sources, produce, threads=FILES_AHEAD, depth=GRAINS_AHEAD)
-
-    def cut(
-        self, next_size: Callable[[], ChunkSize], size: ChunkSize | None = None
-    ) -> Iterator[Chunk]:
-        """Chunks, in order, as the pass over the files goes on.
-
-        Parameters
-        ----------
-        next_size : callable
-            The size of the next chunk, asked when it begins.
-        size : ChunkSize or None
-            The size of all of them, where it is fixed: grains are then made for it.
-        """
-        return cut(self.iter_grains(self._grain_nbytes(size)), self.reader, next_size)
-
-    def _grain_nbytes(self, size: ChunkSize | None) -> int:
-        if self.reader.unit == "rows":
-            return WHOLE
-        if size is None or size.unit == "rows":
-            return GRAIN_NBYTES
-        return max(1, min(size.target // GRAINS_A_CHUNK, LARGEST_GRAIN_NBYTES))
-
-    def divide(self, width: int) -> tuple[Chunk, ...]:
-        """Exactly `width` chunks of about equal bytes, in order.
-
-        Parameters
-        ----------
-        width : int
-            At least 1. Where there are fewer records, some chunks hold none.
-
-        Raises
-        ------
-        PlanError
-            `width` is no whole number from 1 up.
-        """
-        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            raise PlanError(f"width={width!r}: give a whole number from 1 up")
-        grain = max(1, self.nbytes // (width * GRAINS_A_CHUNK))
-        return divide(list(self.iter_grains(grain)), self.reader, width)
-
-    def pick(self, ranges: Sequence[str]) -> Chunk:
-        """One chunk by its ranges, as `Chunk.ranges` of a chunk of this dataset names them.
-
-        Parameters
-        ----------
-        ranges : sequence of str
-            Each ``PATH:START-STOP``.
-
-        Raises
-        ------
-        PlanError
-            No file of the dataset has that range.
-        """
-        return Chunk(self.reader, tuple(self._pick_one(text) for text in ranges))
-
-    def _pick_one(self, text: str) -> Piece:
-        found = _RANGE.fullmatch(text)
-        if found is None:
-            raise PlanError(f"{text!r} is no range of a file: write PATH:START-STOP")
-        path, start, stop = found[1], int(found[2]), int(found[3])
-        for extent in self.extents:
-            if extent.path in (path, str(Path(path).absolute())):
-                if not extent.start <= start <= stop <= extent.stop:
-                    raise PlanError(
-                        f"{text}: {path} has {extent.start} to {extent.stop}; nothing else"
-                    )
-                share = (stop - start) / max(1, extent.stop - extent.start)
-                return Piece(extent.file, start, stop, round(extent.nbytes * share))
-        raise PlanError(f"{text}: the dataset has no such file.{suggest(path, self.files)}")
-
-    def first_size(self, workers: int, memory_nbytes: int | None) -> Size:
-        """The size of chunks before any has been read, for `workers` with `memory_nbytes` each."""
-        frame_rate = FRAME_RATES.get(self.format)
-        rate = None if frame_rate is None else frame_rate / self.expansion
-        return first_size(self.nbytes, workers, memory_nbytes, self.expansion, rate)
-
-    def plan(
-        self,
-        workers: int | None = None,
-        memory: int | str | None = None,
-        chunk_size: Any = None,
-    ) -> ChunkPlan:
-        """All chunks; where they are cut is found now, none of them is read.
-
-        Parameters
-        ----------
-        workers : int or None
-            How many will read at a time; None: the cores of this process.
-        memory : int, str or None
-            What one worker may use, in bytes or as ``"2GiB"``; None: its share of this machine.
-        chunk_size : "auto", int, str, or None
-            Bytes, ``"64MiB"`` or ``"100_000 rows"``; None: what `open_dataset` was given.
-
-        Returns
-        -------
-        ChunkPlan
-
-        Raises
-        ------
-        PlanError
-            A size or count that can't be, a file that can't be cut.
-        """
-        size = self.chunk_size if chunk_size is None else parse_chunk_size(chunk_size)
-        is_given = size is not None
-        if size is not None:
-            reason = f"{size}, as asked for"
-        else:
-            workers = check_workers(workers)
-            first = self.first_size(workers, check_memory(memory, workers))
-            size, reason = ChunkSize(first.target_nbytes), first.reason
-        chunks = tuple(self.cut(lambda: size, size))
-        target = size.target if size.unit == "bytes" else None
-        return ChunkPlan(chunks, self.extents, target, reason, is_given)
-
-    def to_dask(self) -> Any:
-        """A `dask.dataframe.DataFrame` with a partition for each chunk of `plan()`.
-
-        Raises
-        ------
-        ImportError
-            dask.dataframe is not installed.
-        """
-        import dask.dataframe as dd
-
-        meta = self.reader.read([_empty(self.extents[0])], "pandas").data
-        from_map: Any = dd.from_map
-        return from_map(_read, list(self.plan()), meta=meta, enforce_metadata=False)
-
-    def _facts(self) -> list[tuple[str, str]]:
-        first, *others = self.files
-        shown = first if not others else f"{first} … {others[-1]}"
-        rows = "unknown before reading" if self.rows is None else f"{self.rows:,}"
-        columns = ", ".join(f"{one.name}: {one.type}" for one in self.schema)
-        return [
-            ("files", f"{len(self.files):,}  {shown}"),
-            ("bytes", format_nbytes(self.nbytes)),
-            ("rows", rows),
-            ("columns", f"{len(self.schema)}  {columns}"),
-        ]
-
-    @property
-    def _title(self) -> str:
-        if isinstance(self.reader, ArrowReader):
-            return "Dataset in memory"
-        return f"Dataset of {self.format} files"
-
-    def __repr__(self) -> str:
-        return to_text(self._title, self._facts())
-
-    def _repr_html_(self) -> str:
-        return to_html(self._title, self._facts())
 
 
 def open_dataset(
@@ -380,7 +42,8 @@ def open_dataset(
     ----------
     source : str, os.PathLike, list of them, DataFrame, or Arrow table
         A file, a directory (read recursively), a glob, a URL of any of them that fsspec knows, a
-        list of these in order; a pandas or polars DataFrame, an Arrow table or record batch,
+        list of these in order; CSV and JSON may be compressed (gzip, bz2, xz, zstd, lz4, framed
+        snappy, zip with one member); a pandas or polars DataFrame, an Arrow table or record batch,
         written once as Arrow IPC; a `Dataset` is given back.
     format : {"csv", "jsonl", "json", "parquet", "arrow", "orc"} or None
         None: found from suffix and content.
@@ -399,7 +62,9 @@ def open_dataset(
     **reader_options
         Of CSV: those of `pandas.read_csv`, with its names and meanings, but for those that can't be
         kept chunk by chunk, and ``newlines_in_values=True``. Of JSON: ``encoding`` (UTF-8). Other
-        formats have none.
+        formats have none. Of CSV and JSON also ``compression``: ``"infer"`` (from suffix and
+        content), ``None`` (read as it is), a codec, or ``{"method": ..., "max_nbytes": ...}`` with
+        the size that a file may unpack to.
 
     Returns
     -------
@@ -412,6 +77,14 @@ def open_dataset(
         where, and what to do.
     SourceNotFound
         There is no such file.
+    ReadError
+        A compressed file is cut off or damaged: `.start` is the byte of the file.
+
+    Notes
+    -----
+    A compressed file is unpacked here, once and as a stream, into a scratch file in the directory
+    for temporary files (``TMPDIR``), which goes with the last dataset, plan or chunk that refers to
+    it. Places and sizes are then those of the text.
 
     Examples
     --------
@@ -435,15 +108,12 @@ def open_dataset(
         refuse_options("a table in memory", {"schema": schema, "format": format, **reader_options})
         file, table_reader = open_memory(source, columns, filters)
         return Dataset((file,), table_reader, size)
+    compression = Compression.parse(reader_options.pop("compression", "infer"))
     files = find_files(source, storage_options)
-    found = detect_format(files, format, reader_options)
+    ends = peek_files(files)
+    codecs = detect_codecs(files, ends, compression.method, format)
+    if any(codecs):
+        files = unpack_files(files, codecs, compression.max_nbytes)
+        ends = peek_files(files)
+    found = detect_format(files, format, reader_options, ends)
     return Dataset(files, open_files(found, files, columns, filters, schema, reader_options), size)
-
-
-def _empty(extent: Piece) -> Piece:
-    return Piece(extent.file, extent.start, extent.start, 0, 0)
-
-
-def _read(chunk: Chunk) -> pd.DataFrame:
-    frame: pd.DataFrame = chunk.read("pandas")
-    return frame

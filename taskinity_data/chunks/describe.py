@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["format_nbytes", "to_html", "to_text"]
+    from taskinity_data.chunks.chunk import SourceFile
+
+__all__ = ["format_nbytes", "tell_unpacked", "to_html", "to_text"]
 
 
 def to_text(title: str, facts: Sequence[tuple[str, str]]) -> str:
@@ -43,3 +45,13 @@ def format_nbytes(nbytes: float) -> str:
         if nbytes < 999.95 or unit == "TB":
             break
     return f"{nbytes:,.1f} {unit}"
+
+
+def tell_unpacked(files: Sequence[SourceFile]) -> str:
+    """What to say behind the bytes of `files`: that, and from how much, they are unpacked."""
+    packed = {file: file.unpacked.codec for file in files if file.unpacked is not None}
+    if not packed:
+        return ""
+    nbytes = sum(file.fingerprint.nbytes for file in packed)
+    codecs = ", ".join(sorted(set(packed.values())))
+    return f", unpacked from {format_nbytes(nbytes)} of {codecs}; places count unpacked bytes"

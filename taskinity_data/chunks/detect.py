@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.chunks.codecs import codec_of, find_codec, inner_name, unpack_line
 from taskinity_data.chunks.files import map_files
 from taskinity_data.errors import PlanError, suggest
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.chunk import SourceFile
 
-__all__ = ["FORMATS", "NAMES", "detect_format", "implied_options"]
+__all__ = [
+    "FORMATS", "NAMES", "detect_codecs", "detect_format", "implied_options", "peek_files",
+]  # fmt: skip
 
 FORMATS = ("csv", "jsonl", "json", "parquet", "arrow", "orc")
 """``"arrow"``: Arrow's IPC, as a file (Feather) or a stream; ``"jsonl"``: an object a line."""
@@ -47,11 +50,6 @@ _SUFFIXES = {
 }
 _TABS = (".tsv", ".tab")
 _CONVERT = {
-    ".gz": "gunzip --keep FILE",
-    ".bz2": "bunzip2 --keep FILE",
-    ".xz": "unxz --keep FILE",
-    ".zst": "unzstd FILE",
-    ".zip": "unzip FILE",
     ".xlsx": 'pandas.read_excel("FILE").to_parquet("FILE.parquet")',
     ".fwf": 'pandas.read_fwf("FILE").to_parquet("FILE.parquet")',
     ".avro": "duckdb -c \"load avro; copy (from read_avro('FILE')) to 'FILE.parquet'\"",
@@ -62,13 +60,6 @@ _BEGINNINGS = {
     "arrow": (b"ARROW1\0\0", b"\xff\xff\xff\xff", b"FEA1"),
     "orc": (b"ORC\x08", b"ORC\x0a", b"ORC"),
 }
-_MAGIC = {
-    b"\x1f\x8b": ".gz",
-    b"BZh": ".bz2",
-    b"\xfd7zXZ": ".xz",
-    b"\x28\xb5\x2f\xfd": ".zst",
-    b"PK\x03\x04": ".zip",
-}
 _HEAD_NBYTES = 4096
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 BINARY_SHARE = 0.05
@@ -76,10 +67,56 @@ BINARY_SHARE = 0.05
 bytes have 10 %."""
 
 
+def peek_files(files: Sequence[SourceFile]) -> list[tuple[bytes, bytes]]:
+    """The first 4 KiB and the last 4 bytes of each file; of a compressed one that is unpacked, of
+    its text.
+    """
+    return list(map_files(_peek, files))
+
+
+def detect_codecs(
+    files: Sequence[SourceFile],
+    ends: Sequence[tuple[bytes, bytes]],
+    method: str | None,
+    said: str | None,
+) -> list[str | None]:
+    """The codec that each of `files` is to be unpacked with; None: it is read as it is.
+
+    Parameters
+    ----------
+    files : sequence of SourceFile
+    ends : what `peek_files` gives of them
+    method : see `Compression`
+    said : one of `FORMATS`, or None
+        What the user says of the format.
+
+    Raises
+    ------
+    PlanError
+        Name or `method` belie the content; a format that is not read compressed.
+    """
+    found = []
+    for file, (head, _) in zip(files, ends, strict=True):
+        codec = "zip" if file.archive else find_codec(file.path, head, method)
+        inner = said or _SUFFIXES.get(_suffix(file))
+        if codec is not None and inner is not None and inner not in _TEXT:
+            raise _refuse_packed(file.path, codec, inner)
+        found.append(codec)
+    return found
+
+
+def _refuse_packed(path: str, codec: str, format_: str) -> PlanError:
+    return PlanError(
+        f"{path}: {NAMES[format_]} within {codec} is not read, since it can't be cut; unpack it "
+        f"first: {unpack_line(codec, path)}"
+    )
+
+
 def detect_format(
     files: Sequence[SourceFile],
     said: str | None,
     options: Mapping[str, Any],
+    ends: Sequence[tuple[bytes, bytes]] | None = None,
 ) -> str:
     """The one format of all `files`.
 
@@ -90,6 +127,7 @@ def detect_format(
         What the user says; None: found from suffix and content.
     options : mapping
         Reader options: an `encoding` whose texts hold zero bytes is not taken for binary.
+    ends : what `peek_files` gives of them, where that is known
 
     Raises
     ------
@@ -109,8 +147,8 @@ def detect_format(
     encoding = str(options.get("encoding") or "utf-8").lower().replace("_", "-")
     is_wide = encoding.startswith(("utf-16", "utf16", "utf-32", "utf32"))
     first, found = files[0], ""
-    for file, ends in zip(files, map_files(_peek, files), strict=True):
-        one = _detect(file, said, *ends, is_wide=is_wide)
+    for file, both in zip(files, ends or map_files(_peek, files), strict=True):
+        one = _detect(file, said, *both, is_wide=is_wide)
         if found and one != found:
             raise PlanError(
                 f"{file.path} is {one} but {first.path} is {found}: a dataset has one format; name "
@@ -122,25 +160,29 @@ def detect_format(
 
 def implied_options(files: Sequence[SourceFile], options: Mapping[str, Any]) -> dict[str, Any]:
     """`options` with the tab as separator where all files' suffixes say so and the user nothing."""
-    is_tabs = all(_name(file.path).lower().endswith(_TABS) for file in files)
+    is_tabs = all(_suffix(file) in _TABS for file in files)
     if is_tabs and not {"sep", "delimiter"} & set(options):
         return {**options, "sep": "\t"}
     return dict(options)
 
 
-def _name(path: str) -> str:
-    return path.partition("?hidden=")[0]
+def _suffix(file: SourceFile) -> str:
+    """The suffix that tells the format, in small letters."""
+    path = file.path.partition("?hidden=")[0] if file.archive is None else file.name
+    inner = inner_name(path) if file.unpacked is None else file.unpacked.inner
+    return PurePath(inner).suffix.lower()
 
 
 def _detect(
     file: SourceFile, format_: str | None, head: bytes, tail: bytes, *, is_wide: bool
 ) -> str:
     path = file.path
-    suffix = PurePath(_name(path)).suffix.lower()
+    suffix = _suffix(file)
     content = _content(head, tail)
     said = format_ or _SUFFIXES.get(suffix)
     if file.nbytes == 0:
-        raise PlanError(f"{path}: the file is empty (0 bytes); remove it or write it again")
+        what = "file is" if file.unpacked is None else "text that it unpacks to is"
+        raise PlanError(f"{path}: the {what} empty (0 bytes); remove it or write it again")
     if said is None and suffix in _CONVERT:
         _refuse(path, suffix)
     if said in _TEXT and content is not None:
@@ -148,10 +190,10 @@ def _detect(
             f"{path}: this is {_a(content)} file under another name; rename it to .{content}, or "
             f'give format="{content}"'
         )
-    if content is None and (said is None or said in _TEXT):
-        for magic, kind in _MAGIC.items():
-            if head.startswith(magic) and (said is None or not _is_text(head)):
-                _refuse(path, kind)
+    codec = codec_of(head)
+    if codec and content is None and not _is_text(head) and (said is None or said in _TEXT):
+        read = "" if codec == "tar" else f'give compression="{codec}", or '
+        raise PlanError(f"{path}: this is {codec}; {read}unpack it: {unpack_line(codec, path)}")
     found = said or content
     if found is None:
         raise PlanError(
@@ -162,6 +204,8 @@ def _detect(
         if not is_wide and not _is_text(head):
             hint = ' (is it UTF-16? give encoding="utf-16")' if b"\0" in head else ""
             raise PlanError(f"{path}: this is a binary file, not text{hint}")
+    elif file.unpacked is not None:
+        raise _refuse_packed(path, file.unpacked.codec, found)
     elif found == "parquet":
         _check_parquet(path, head, tail)
     elif not head.startswith(_BEGINNINGS[found]) and not _is_old_stream(found, head):
@@ -216,12 +260,15 @@ def _is_text(head: bytes) -> bool:
 
 
 def _peek(file: SourceFile) -> tuple[bytes, bytes]:
-    if file.store is not None:
+    if file.archive is not None and file.unpacked is None:
+        return b"", b""
+    local = file.local
+    if local is None and file.store is not None:
         ranges = [(0, min(_HEAD_NBYTES, file.nbytes)), (max(0, file.nbytes - 4), file.nbytes)]
         head, tail = file.store.read(file.name, file.path, ranges)
         return head, tail
     try:
-        with open(file.path, "rb") as stream:
+        with open(str(local), "rb") as stream:
             head = stream.read(_HEAD_NBYTES)
             stream.seek(max(0, file.nbytes - 4))
             return head, stream.read(4)

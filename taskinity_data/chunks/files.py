@@ -1,7 +1,7 @@
 """The few ways in which the bytes of a file are read, wherever it lies.
 
-It knows nothing of what stands in them. Local files are opened by the system, a path alone stands
-for one; of others ranges are asked for.
+It knows nothing of what stands in them. Local files, and the texts of compressed ones, are opened
+by the system, a path alone stands for one; of others ranges are asked for.
 """
 
 from __future__ import annotations
@@ -52,16 +52,19 @@ GAP_NBYTES = 64 << 10
 
 def open_file(file: SourceFile | str, window_nbytes: int = HEAD_NBYTES) -> BinaryIO:
     """The file, to be read and sought in; of a store, `window_nbytes` are read ahead."""
-    if isinstance(file, str) or file.store is None:
-        return open(str(file), "rb")
-    return cast("BinaryIO", io.BufferedReader(StoreFile(file, window_nbytes), 1 << 13))
+    local = file if isinstance(file, str) else file.local
+    if local is not None:
+        return open(local, "rb")
+    opened = StoreFile(cast("SourceFile", file), window_nbytes)
+    return cast("BinaryIO", io.BufferedReader(opened, 1 << 13))
 
 
 def open_unbuffered(file: SourceFile | str) -> io.RawIOBase:
     """The file for a pass over it; of a store, `WINDOW_NBYTES` are read ahead."""
-    if isinstance(file, str) or file.store is None:
-        return open(str(file), "rb", buffering=0)
-    return StoreFile(file, WINDOW_NBYTES)
+    local = file if isinstance(file, str) else file.local
+    if local is not None:
+        return open(local, "rb", buffering=0)
+    return StoreFile(cast("SourceFile", file), WINDOW_NBYTES)
 
 
 def map_files(function: Callable[[SourceFile], _T], files: Sequence[SourceFile]) -> Iterator[_T]:
@@ -81,9 +84,11 @@ def read_range(file: SourceFile | str, start: int, stop: int) -> bytes:
     ReadError
         The file ends before `stop`, or its store can't be read.
     """
-    if not isinstance(file, str) and file.store is not None:
-        return file.store.read(file.name, file.path, [(start, stop)])[0]
-    with open(str(file), "rb", buffering=0) as opened:
+    local = file if isinstance(file, str) else file.local
+    if local is None:
+        there = cast("SourceFile", file)
+        return cast("Store", there.store).read(there.name, there.path, [(start, stop)])[0]
+    with open(local, "rb", buffering=0) as opened:
         opened.seek(start)
         parts = []
         left = stop - start

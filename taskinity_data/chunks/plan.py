@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import pandas as pd
 
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
-from taskinity_data.chunks.describe import format_nbytes, to_html, to_text
+from taskinity_data.chunks.describe import format_nbytes, tell_unpacked, to_html, to_text
 from taskinity_data.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -173,7 +173,8 @@ class ChunkPlan:
         more = "" if len(files) == 1 else f" … {files[-1]}"
         sizes = sorted(chunk.nbytes for chunk in self.chunks)
         facts = [("files", f"{len(files):,}  {files[0]}{more}")] if files else []
-        facts.append(("bytes", format_nbytes(self.nbytes)))
+        unpacked = tell_unpacked([extent.file for extent in self.extents])
+        facts.append(("bytes", format_nbytes(self.nbytes) + unpacked))
         facts.append(("rows", "unknown before reading" if self.rows is None else f"{self.rows:,}"))
         if sizes:
             spread = [format_nbytes(size) for size in (sizes[0], int(median(sizes)), sizes[-1])]

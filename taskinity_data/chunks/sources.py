@@ -14,6 +14,7 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from taskinity_data.chunks.archives import ZIP, find_members
 from taskinity_data.chunks.chunk import Fingerprint, SourceFile
 from taskinity_data.chunks.store_files import HIDDEN, find_in_store, hive_keys
 from taskinity_data.errors import PlanError, SourceNotFound, suggest
@@ -33,7 +34,8 @@ def find_files(
     source : str, os.PathLike, or a list of them
         A file; a directory (read recursively, names that begin with ``_`` or ``.`` left out, in
         the order of the paths' characters); a glob (sorted by name; ``**`` is any depth); a list
-        of these in the order given; a URL (``file://`` is a local path) of any of them. A file
+        of these in the order given; a URL (``file://`` is a local path) of any of them;
+        ``zip://MEMBER::ARCHIVE`` with a member's name or a glob of them. A file
         named twice is read twice. Directories named
         ``key=value`` below a directory, or from the first wildcard of a glob on, are hive keys.
     storage_options : mapping or None
@@ -64,7 +66,7 @@ def find_files(
             f"source: a {type(source).__name__} is no source; give a path, directory or glob, a "
             "list of paths in order, a pandas or polars DataFrame, or an Arrow table"
         )
-    if options and all(file.store is None for file in files):
+    if options and all((file.archive or file).store is None for file in files):
         raise PlanError(
             f"storage_options ({', '.join(sorted(options))}): all files are local, which need "
             "none; leave them out"
@@ -82,6 +84,8 @@ def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
     text = os.fsdecode(item)
     if not text:
         raise PlanError("source: the path is empty; name a file, directory or glob")
+    if text.lower().startswith(ZIP):
+        return find_members(text, lambda outer: _find_one(outer, options))
     if _URL.match(text):
         local = _local_path(text)
         if local is None:

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.chunks.unpacked import is_scratch
 from taskinity_data.errors import SchedulerError, WorkerDied
 from taskinity_data.execution.batches import run_parcel
 from taskinity_data.execution.shipping import Parcel, pack_items, pack_job, unpack_outcomes
@@ -176,6 +177,12 @@ class DaskStrategy:
                 has = f"taskinity_data {version}" if version else "no taskinity_data"
                 raise SchedulerError(
                     f"worker {worker} has {has}, this is {here}: install the same version there"
+                )
+            if missing and is_scratch(missing[0]):
+                raise SchedulerError(
+                    f"worker {worker} does not see {missing[0]}, to which a compressed file was "
+                    "unpacked here: unpack the files first, or set TMPDIR, here, to a directory "
+                    "that all machines share"
                 )
             if missing:
                 raise SchedulerError(

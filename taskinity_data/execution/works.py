@@ -102,7 +102,8 @@ def _fan_out_work(
         fan_out = open_fan_out(stage, job, value, options, strategy)
         paths = [extent.path for extent in fan_out.extents]
         # A file of a store is opened by each worker for itself.
-        chooser.check_files([one.path for one in fan_out.extents if one.file.store is None])
+        seen = [one.file.local for one in fan_out.extents]
+        chooser.check_files([path for path in seen if path is not None])
         if output is not None:
             output.check_sources(paths)
         return fan_out

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.aggregation.reducers import collect
-from taskinity_data.chunks.dataset import GRAIN_NBYTES, Dataset
+from taskinity_data.chunks.opened import GRAIN_NBYTES, Dataset
 from taskinity_data.chunks.describe import format_nbytes
 from taskinity_data.chunks.limits import check_memory, check_workers
 from taskinity_data.chunks.sizing import TASK_S, Learner, Observation

@@ -48,7 +48,6 @@ def test_every_option_of_pandas_may_be_given_its_default():
         ({"cache_dates": False}, "leave it out"),
         ({"iterator": True}, "iterator"),
         ({"chunksize": 10}, "chunk_size="),
-        ({"compression": "gzip"}, "decompress"),
         ({"lineterminator": ";"}, "lineterminator"),
         ({"dialect": "excel"}, "dialect"),
         ({"memory_map": True}, "memory_map"),

@@ -6,6 +6,7 @@ The servers are real and on this machine: an HTTP server that can misbehave, and
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import pickle
 import shutil
@@ -85,6 +86,8 @@ WRITERS = {
     "a.arrow": write_arrow,
     "zstd.arrow": lambda table, path: write_arrow(table, path, compression="zstd"),
     "a.arrows": write_stream,
+    "a.csv.gz": lambda table, path: table.to_pandas().to_csv(path, index=False),
+    "a.jsonl.xz": lambda table, path: table.to_pandas().to_json(path, orient="records", lines=True),
     "a.orc": lambda table, path: pa.orc.write_table(table, path, stripe_size=20_000),
 }
 OPTIONS = {"wide.csv": {"encoding": "utf-16"}}
@@ -277,10 +280,12 @@ def read_all(dataset):
 def read_whole(path):
     """The rows by somebody else: pandas, or pyarrow."""
     name = Path(path).name
-    if name.endswith(".csv"):
+    if name.endswith((".csv", ".gz")):
         return pd.read_csv(path, low_memory=False, **OPTIONS.get(name, {}))
-    if name.endswith(".jsonl"):
-        return pd.DataFrame([json.loads(line) for line in Path(path).read_text().splitlines()])
+    if name.endswith((".jsonl", ".xz")):
+        data = Path(path).read_bytes()
+        text = lzma.decompress(data) if name.endswith(".xz") else data
+        return pd.DataFrame([json.loads(line) for line in text.splitlines()])
     if name.endswith(".json"):
         return pd.DataFrame(json.loads(Path(path).read_text()))
     if name.endswith(".parquet"):

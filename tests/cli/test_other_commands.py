@@ -1,5 +1,6 @@
 """Help, plan, validate, visualize, doctor: what they say and what they do not load."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -323,3 +324,25 @@ def test_control_groups_of_the_first_version_are_read(tmp_path):
 
 def test_no_control_groups_are_no_limits(tmp_path):
     assert read_limits(tmp_path / "proc", tmp_path / "groups") == Limits(None, None)
+
+
+# --- compressed files -----------------------------------------------------------------------------
+
+
+def test_compressed_files_are_planned_and_run_as_they_are(folder, call):
+    (folder / "numbers.csv.gz").write_bytes(gzip.compress((folder / "numbers.csv").read_bytes()))
+    said = call("plan", "numbers.csv.gz", "--chunk-size", "30 rows")
+    assert said.exit_code == 0, said.stderr
+    assert "ChunkPlan of 4 chunks" in said.stdout
+    assert "of gzip; places count unpacked bytes" in said.stdout
+    said = call("plan", "numbers.csv.gz", "--option", "compression=None")
+    assert said.exit_code == 2
+    assert 'compression="gzip"' in said.stderr
+    inputs = ("--input", "data=numbers.csv.gz", "--input", "factor=2")
+    said = call("run", "totals.flow", "--tasks", "my_tasks.py", *inputs, "--chunk-size", "30 rows")
+    assert said.exit_code == 0, said.stderr
+    assert f"{{'total': {sum(range(100)) * 2}, 'chunks': 4}}" in said.stdout
+    (folder / "numbers.csv.gz").write_bytes(b"\x1f\x8b\x08\0")
+    said = call("plan", "numbers.csv.gz")
+    assert said.exit_code == 1
+    assert "ends in the middle of a member (byte 4 of the file's 4)" in said.stderr

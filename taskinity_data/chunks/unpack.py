@@ -1,0 +1,360 @@
+"""Compressed files unpacked, once each, as streams, into scratch files; with limits for bombs.
+
+It knows nothing of what stands in the text. Files are unpacked a few at a time, parts of one too
+where it can be cut; a megabyte or two of each is in memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import weakref
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.bad_stream import BadStream
+from taskinity_data.chunks.caches import Cache
+from taskinity_data.chunks.codecs import codec_of, inner_name, unpack_line
+from taskinity_data.chunks.decode import IN_NBYTES, decode
+from taskinity_data.chunks.describe import format_nbytes
+from taskinity_data.chunks.files import open_file, open_unbuffered, read_range
+from taskinity_data.chunks.unpack_parts import BGZF_END, find_parts, is_bgzf
+from taskinity_data.chunks.unpacked import Unpacked, current_scratch
+from taskinity_data.chunks.zip_member import decode_member, open_archive, pick_member
+from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.machine import count_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.unpack_parts import Part
+
+__all__ = ["unpack_again", "unpack_files"]
+
+MAX_RATIO = 500
+"""Text of a byte of file, at most, once there are `RATIO_FLOOR_NBYTES` of text. Repetitive logs
+reach 100 to 200 with xz; a bomb of zeros has 1,000 (gzip) to 45,000 (bz2)."""
+
+RATIO_FLOOR_NBYTES = 256 << 20
+
+RESERVE_NBYTES = 256 << 20
+"""Bytes that stay free on the disk of the scratch files."""
+
+_LOOK_NBYTES = 32 << 20
+"""Text between two looks at the disk's free space."""
+
+_known: weakref.WeakValueDictionary[Any, Unpacked] = weakref.WeakValueDictionary()
+_again: Cache[Unpacked] = Cache(256)
+_unpacking_again = Lock()
+
+
+def unpack_files(
+    files: Sequence[SourceFile], codecs: Sequence[str | None], max_nbytes: int | None = None
+) -> tuple[SourceFile, ...]:
+    """`files`, those with a codec with the text that they unpack to.
+
+    Parameters
+    ----------
+    files : sequence of SourceFile
+    codecs : sequence of str or None
+        The codec of each; None: it is read as it is.
+    max_nbytes : int or None
+        Bytes of text of one file, at most; None: what the disk has, and `MAX_RATIO` times the file.
+
+    Raises
+    ------
+    ReadError
+        Compressed bytes are cut off or damaged (`.start`: at which byte of the file).
+    SourceChanged
+        A file changed meanwhile.
+    PlanError
+        A limit is reached; an archive of several files, or encrypted; compressed twice.
+
+    Notes
+    -----
+    A text that this process has already, of the same unchanged file, is not made again.
+    """
+    todo = {_key(file, codec): (file, codec) for file, codec in zip(files, codecs, strict=True)}
+    packed = [(file, codec) for file, codec in todo.values() if codec is not None]
+    if not packed:
+        return tuple(files)
+    threads = min(len(packed), count_cores())
+    parallel = max(1, count_cores() // threads)
+    stop = Event()
+    with ThreadPoolExecutor(threads, "taskinity-unpack") as pool:
+        try:
+            running = [pool.submit(_unpack, *one, max_nbytes, parallel, stop) for one in packed]
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    errors = [one.exception() for one in running if not one.cancelled()]
+    error = next((one for one in errors if not isinstance(one, _Stopped | None)), None)
+    if error is not None:
+        try:
+            raise error
+        finally:
+            # The error holds this frame, which must hold neither it nor the texts.
+            del error, errors, running
+    made = {_key(*one): text.result() for one, text in zip(packed, running, strict=True)}
+    return tuple(
+        replace(file, unpacked=made.get(_key(file, codec)))
+        for file, codec in zip(files, codecs, strict=True)
+    )
+
+
+def unpack_again(file: SourceFile, lost: Unpacked) -> Unpacked:
+    """The text of `file`, whose scratch file this process does not see; kept until it ends.
+
+    Raises
+    ------
+    As `unpack_files`; ReadError where the text is another one.
+    """
+    key = _key(file, lost.codec)
+    with _unpacking_again:
+        found = _again.get(key)
+        if found is None:
+            packed = replace(file, unpacked=None)
+            packed.check(0)
+            # It was within the limits when it was planned.
+            found = _unpack(packed, lost.codec, lost.nbytes, count_cores(), Event())
+            _again.put(key, found)
+    if found != lost:
+        raise ReadError(
+            f"{file}: unpacks to {found.nbytes:,} bytes now, but to {lost.nbytes:,} when it was "
+            "planned; plan again",
+            path=file.path,
+            start=0,
+        )
+    return found
+
+
+def _key(file: SourceFile, codec: str | None) -> tuple[Any, ...]:
+    return file.path, file.name, file.fingerprint, codec
+
+
+def _unpack(
+    file: SourceFile, codec: str, max_nbytes: int | None, threads: int, stop: Event
+) -> Unpacked:
+    key = _key(file, codec)
+    known = _known.get(key)
+    if known is not None and Path(known.path).exists():
+        return known
+    scratch = current_scratch()
+    target, path = scratch.create()
+    try:
+        writer = _Writer(target, file, max_nbytes, scratch.directory, stop)
+        try:
+            inner = _fill(writer, file, codec, threads)
+        except BadStream as error:
+            raise ReadError(
+                f"{file}: the {codec} can't be unpacked: {error.why} (byte {error.offset:,} of the "
+                f"file's {file.nbytes:,}); copy or write it again",
+                path=file.path,
+                start=error.offset,
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise ReadError(
+                    f"{file}: can't be unpacked into {scratch.directory}: {error.strerror}",
+                    path=file.path,
+                    start=0,
+                ) from error
+            raise writer.full() from error
+        file.check(0)
+        found = Unpacked(codec, inner, writer.nbytes, path, scratch)
+    except BaseException:
+        Path(path).unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(target)
+    _known[key] = found
+    return found
+
+
+def _fill(writer: _Writer, file: SourceFile, codec: str, threads: int) -> str:
+    """Write the text of `file`; what it would be called."""
+    name = inner_name(file.path)
+    if codec == "zip":
+        with open_file(file.archive or file, IN_NBYTES) as opened:
+            archive, members = open_archive(opened, file.path)
+            member = pick_member(members, file.path, file.name if file.archive else "")
+            with archive:
+                writer.expect(member.file_size)
+                writer.write(decode_member(archive, member))
+        if file.archive is not None:
+            return member.filename
+        has_format = "." in os.path.basename(name) and name != file.path
+        return name if has_format else inner_name(member.filename)
+    if codec == "gzip":
+        _check_bgzf_end(file)
+    parts = _find_parts(file, codec) if threads > 1 and file.store is None else []
+    if len(parts) > 1:
+        writer.expect(sum(part.nbytes for part in parts))
+        _write_parts(writer, file, codec, parts, threads)
+    else:
+        with open_unbuffered(file) as opened:
+            writer.write(decode(codec, opened.read))
+    return name
+
+
+def _check_bgzf_end(file: SourceFile) -> None:
+    if not is_bgzf(read_range(file, 0, min(18, file.nbytes))):
+        return
+    if read_range(file, max(0, file.nbytes - len(BGZF_END)), file.nbytes) != BGZF_END:
+        raise BadStream("it is bgzf, but ends without the empty block that bgzf ends with, as if "
+                        "it were cut off", file.nbytes)  # fmt: skip
+
+
+def _find_parts(file: SourceFile, codec: str) -> list[Part]:
+    with open_unbuffered(file) as opened:
+        number = opened.fileno()
+        return find_parts(codec, lambda at, count: os.pread(number, count, at), file.nbytes)
+
+
+def _write_parts(
+    writer: _Writer, file: SourceFile, codec: str, parts: Sequence[Part], threads: int
+) -> None:
+    with open_unbuffered(file) as opened:
+        number = opened.fileno()
+
+        def write(part: Part) -> None:
+            source = _Range(number, part)
+            try:
+                done = writer.write(decode(codec, source.read), part.place, part.nbytes)
+            except BadStream as error:
+                offset = min(part.start + max(0, error.offset - len(part.before)), part.stop)
+                raise BadStream(error.why, offset) from None
+            if done != part.nbytes:
+                raise BadStream(
+                    f"{part.nbytes:,} bytes of text are declared, but {done:,} there", part.start
+                )
+
+        with ThreadPoolExecutor(threads, "taskinity-unpack-part") as pool:
+            try:
+                for _ in pool.map(write, parts):
+                    pass
+            finally:
+                writer.stop_parts()
+                pool.shutdown(cancel_futures=True)
+
+
+class _Range:
+    """The bytes of a part, with what is put around them, to be read once."""
+
+    def __init__(self, number: int, part: Part) -> None:
+        self._number, self._place, self._stop = number, part.start, part.stop
+        self._before, self._after = part.before, part.after
+
+    def read(self, nbytes: int) -> bytes:
+        if self._before:
+            found, self._before = self._before, b""
+            return found
+        found = os.pread(self._number, min(nbytes, self._stop - self._place), self._place)
+        self._place += len(found)
+        if not found:
+            found, self._after = self._after, b""
+        return found
+
+
+class _Writer:
+    """Writes text into a scratch file, within the limits; parts may be written from threads."""
+
+    def __init__(
+        self, target: int, file: SourceFile, max_nbytes: int | None, directory: str, stop: Event
+    ) -> None:
+        self._target, self._file, self._directory = target, file, directory
+        self._max_nbytes, self._stop = max_nbytes, stop
+        self._stop_parts = Event()
+        self._lock = Lock()
+        self._next_look = 0
+        self._expected = 0
+        self.nbytes = 0
+
+    def expect(self, nbytes: int) -> None:
+        """Raise now where `nbytes`, which the file declares, is too much."""
+        self._expected = nbytes
+        self._check(nbytes)
+        if nbytes > shutil.disk_usage(self._directory).free - RESERVE_NBYTES:
+            raise self.full()
+
+    def stop_parts(self) -> None:
+        """Let the threads that write parts of this file end."""
+        self._stop_parts.set()
+
+    def write(self, blocks: Iterator[bytes], place: int = 0, nbytes: int | None = None) -> int:
+        """Write `blocks` from `place` on; how many bytes. More than `nbytes` are not written."""
+        done = 0
+        for block in blocks:
+            if self._stop.is_set() or self._stop_parts.is_set():
+                raise _Stopped
+            if done == 0 and place == 0:
+                self._check_first(block)
+            if nbytes is not None and done + len(block) > nbytes:
+                return done + len(block)
+            self._count(len(block))
+            view = memoryview(block)
+            while view:
+                written = os.pwrite(self._target, view, place + done)
+                view, done = view[written:], done + written
+        return done
+
+    def full(self) -> PlanError:
+        """What to raise where the disk is full."""
+        free = shutil.disk_usage(self._directory).free
+        needed = f"{self._expected:,}" if self._expected else f"more than {self.nbytes:,}"
+        return PlanError(
+            f"{self._file}: unpacking it needs {needed} bytes in {self._directory}, where "
+            f"{free:,} are free and {RESERVE_NBYTES:,} must stay free; make room, or set TMPDIR to "
+            "a directory on a larger disk"
+        )
+
+    def _count(self, nbytes: int) -> None:
+        with self._lock:
+            self.nbytes += nbytes
+            self._check(self.nbytes)
+            if self.nbytes < self._next_look:
+                return
+            self._next_look = self.nbytes + _LOOK_NBYTES
+        if shutil.disk_usage(self._directory).free < RESERVE_NBYTES + nbytes:
+            raise self.full()
+
+    def _check(self, nbytes: int) -> None:
+        limit = self._max_nbytes
+        if limit is not None and nbytes > limit:
+            raise PlanError(
+                f"{self._file}: unpacks to more than the {limit:,} bytes of max_nbytes; give more: "
+                + _raise_to(2 * max(nbytes, limit))
+            )
+        most = MAX_RATIO * self._file.nbytes
+        if limit is None and nbytes > max(RATIO_FLOOR_NBYTES, most):
+            raise PlanError(
+                f"{self._file}: its {self._file.nbytes:,} bytes unpack to more than {MAX_RATIO} "
+                "times as much, as those of a bomb do; where it is none, say how much it may be: "
+                + _raise_to(max(4 * nbytes, 1 << 30))
+            )
+
+    def _check_first(self, block: bytes) -> None:
+        codec = codec_of(block)
+        if codec is None:
+            return
+        if codec == "tar":
+            raise PlanError(
+                f"{self._file}: holds a tar archive; unpack the member that is meant first: "
+                f"{unpack_line('tar', self._file.path)}"
+            )
+        raise PlanError(f"{self._file}: is compressed twice, within it is {codec}; unpack it once")
+
+
+def _raise_to(nbytes: int) -> str:
+    size = format_nbytes(nbytes).partition(" (")[0].replace(" ", "")
+    return f'compression={{"method": "infer", "max_nbytes": "{size}"}}'
+
+
+class _Stopped(Exception):  # noqa: N818 - never seen: another error is on its way
+    """Another file or part failed, or the user gave up."""

@@ -1,0 +1,172 @@
+"""Where the text of a compressed file lies while this process lives: a private scratch file.
+
+It knows nothing of codecs. A scratch file goes with the last dataset, plan or chunk that refers to
+it, at the latest when the process ends; what a process left that was killed is removed by the next
+one that unpacks anything.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import socket
+import tempfile
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from taskinity_data.chunks.chunk import SourceFile
+
+__all__ = ["Scratch", "Unpacked", "current_scratch", "is_scratch"]
+
+PREFIX = "taskinity-unpacked-"
+_LOCK = "owner"
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """The text of a compressed file.
+
+    Pickles: a copy in another process reads the scratch file without owning it.
+
+    Attributes
+    ----------
+    codec : str
+    inner : str
+        What the text would be called: tells its format.
+    nbytes : int
+        Bytes of text.
+    path : str
+        The scratch file.
+    """
+
+    codec: str
+    inner: str
+    nbytes: int
+    path: str = field(compare=False)
+    _scratch: Scratch | None = field(compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self._scratch is not None:
+            _owned[self.path] = self
+            weakref.finalize(self, _remove_file, self.path, os.getpid())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revive, (self.codec, self.inner, self.nbytes, self.path)
+
+    def find(self, file: SourceFile) -> str:
+        """The path of the text of `file`.
+
+        Where the scratch file is not there (another machine, or its owner has gone) `file` is
+        unpacked again, once in this process, and copies made from now on refer to that.
+        """
+        with suppress(OSError):
+            if os.stat(self.path).st_size == self.nbytes:
+                return self.path
+        from taskinity_data.chunks.unpack import unpack_again
+
+        # A dataset that a task opened on a worker comes here after its scratch file has gone: its
+        # pieces are sent to workers next, none of which should have to unpack.
+        object.__setattr__(self, "path", unpack_again(file, self).path)
+        return self.path
+
+
+_owned: weakref.WeakValueDictionary[str, Unpacked] = weakref.WeakValueDictionary()
+
+
+def _revive(codec: str, inner: str, nbytes: int, path: str) -> Unpacked:
+    # In the process that owns the file a copy keeps it, too.
+    return _owned.get(path) or Unpacked(codec, inner, nbytes, path, None)
+
+
+class Scratch:
+    """The directory of this process's scratch files, which goes with the last of them."""
+
+    def __init__(self) -> None:
+        self.directory = tempfile.mkdtemp(prefix=f"{PREFIX}{_host()}-{os.getpid()}-")
+        self._lock = os.open(os.path.join(self.directory, _LOCK), os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        weakref.finalize(self, _remove_directory, self.directory, self._lock, os.getpid())
+
+    def create(self) -> tuple[int, str]:
+        """A new file, open for writing, and its path."""
+        return tempfile.mkstemp(prefix="text-", dir=self.directory)
+
+
+_current: weakref.WeakValueDictionary[int, Scratch] = weakref.WeakValueDictionary()
+_starting = Lock()
+
+
+def current_scratch() -> Scratch:
+    """The scratch directory of this process; leftovers of dead ones go when it is made."""
+    with _starting:
+        found = _current.get(os.getpid())
+        if found is None:
+            _sweep()
+            found = _current[os.getpid()] = Scratch()
+        return found
+
+
+def is_scratch(path: str) -> bool:
+    """Whether `path` is that of a scratch file."""
+    return os.path.basename(os.path.dirname(path)).startswith(PREFIX)
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:64]
+
+
+def _sweep() -> None:
+    """Remove the directories of processes of this user on this machine that are no more.
+
+    Its number is gone and nobody holds the lock: containers that share a directory may share a
+    host's name too, but not the numbers of processes.
+    """
+    mine = re.compile(re.escape(f"{PREFIX}{_host()}-") + r"([0-9]+)-[^-]+")
+    with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+        for entry in entries:
+            named = mine.fullmatch(entry.name)
+            is_ours = named and entry.is_dir(follow_symlinks=False)
+            if named and is_ours and not _is_alive(int(named[1])):
+                with suppress(OSError):
+                    _remove_unlocked(entry.path)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove_unlocked(directory: str) -> None:
+    if os.lstat(directory).st_uid != os.getuid():
+        return
+    lock = os.open(os.path.join(directory, _LOCK), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(directory, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _remove_file(path: str, pid: int) -> None:
+    # A forked child has copies of these objects, but no right to the files.
+    if os.getpid() == pid:
+        with suppress(OSError):
+            Path(path).unlink()
+
+
+def _remove_directory(directory: str, lock: int, pid: int) -> None:
+    if os.getpid() == pid:
+        shutil.rmtree(directory, ignore_errors=True)
+    os.close(lock)
