@@ -22,7 +22,7 @@ from taskinity_data.chunks.files import open_file
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Sequence
 
     from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_options import CsvOptions
@@ -185,7 +185,9 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
             reason = error
             continue
         if is_complete:
-            return Head(data_start, check_labels(file, frame, options))
+            labels = check_labels(file, frame, options)
+            check_width(file, data[:end], data_start, labels, options)
+            return Head(data_start, labels)
     if not is_whole:
         return None
     if reason is not None and not is_header_only(data, options):
@@ -194,12 +196,17 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
 
 
 def check_first_separator(file: SourceFile, data: bytes, start: int, options: CsvOptions) -> None:
-    r"""Refuse a first row whose first separator pandas loses, as it does after a skipped ``\r``."""
-    separator = options.dialect.sep.encode()
-    if options.skiprows and data[:start].endswith(b"\r") and data.startswith(separator, start):
+    r"""Refuse a first row whose first separator pandas takes otherwise than a chunk does.
+
+    After a skipped line that a lone ``\r`` ends it is lost; after a header that one ends, a space
+    separates that `skipinitialspace` else drops.
+    """
+    dialect = options.dialect
+    is_lost = options.skiprows or (dialect.sep == " " and dialect.skipinitialspace)
+    if is_lost and data[:start].endswith(b"\r") and data.startswith(dialect.sep.encode(), start):
         raise PlanError(
-            f"{file}: the skipped line before byte {start} ends with \\r alone, and the first row "
-            "begins with a separator, which pandas then loses; write the file with \\n"
+            f"{file}: the line before byte {start} ends with \\r alone, and the first row begins "
+            "with a separator, which pandas reads differently there; write the file with \\n"
         )
 
 
@@ -261,10 +268,15 @@ def begins_data(prefix: bytes, options: CsvOptions) -> bool:
 
 def count_with_probe(prefix: bytes, options: CsvOptions) -> int:
     """The rows of `prefix` with one more record behind it."""
-    special = {options.dialect.sep, options.dialect.quotechar, options.dialect.escapechar}
-    probe = next(c for c in "1234567" if c not in {*special, options.dialect.comment})
     gap = b"" if prefix.endswith((b"\n", b"\r")) else b"\n"
-    return len(parse(prefix + gap + probe.encode() + b"\n", options))
+    return len(parse(prefix + gap + probe_mark(options).encode() + b"\n", options))
+
+
+def probe_mark(options: CsvOptions) -> str:
+    """A character that is plain text in this dialect."""
+    dialect = options.dialect
+    special = {dialect.sep, dialect.quotechar, dialect.escapechar, dialect.comment}
+    return next(one for one in "1234567" if one not in special)
 
 
 def parse(prefix: bytes, options: CsvOptions) -> pd.DataFrame:
@@ -314,6 +326,37 @@ def check_labels(
     if not labels:
         raise PlanError(f"{file}: there are no columns; is sep={options.dialect.sep!r} right?")
     return labels
+
+
+def check_width(
+    file: SourceFile, prefix: bytes, start: int, labels: Sequence[Hashable], options: CsvOptions
+) -> None:
+    """Refuse more `names` than fields where pandas goes by fields that a later chunk does not see.
+
+    Beside a header it judges rows by the fields of the header and of the first row, which begins at
+    `start` and ends `prefix`; beside `usecols` it wants a row somewhere with a field for each name.
+    """
+    if options.names is None or (options.header is None and options.usecols is None):
+        return
+    strict = replace(options, skips_bad_lines=False)
+    try:
+        if options.usecols is not None:
+            first = replace(strict, names=None, header=None, skiprows=0)
+            fits = parse(prefix[start:], first).shape[1] >= len(labels)
+        else:
+            full = options.dialect.sep.join([probe_mark(options)] * len(labels))
+            gap = b"" if prefix.endswith((b"\n", b"\r")) else b"\n"
+            parse(prefix + gap + full.encode() + b"\n", strict)
+            fits = True
+    except PARSE_ERRORS:
+        fits = False
+    if not fits:
+        beside = "header=" if options.usecols is None else "usecols="
+        raise PlanError(
+            f"{file}: names={list(labels)!r} are more than the first row has fields, and beside "
+            f"{beside} it depends on other rows whether pandas takes that; give as many names as "
+            "there are fields"
+        )
 
 
 def is_position(label: Any) -> bool:
