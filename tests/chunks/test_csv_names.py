@@ -52,9 +52,9 @@ def test_names_that_header_or_first_row_bear_out_are_read(text, options, nbytes,
 
 
 def test_the_refusal_says_what_to_give(tmp_path):
-    file = write(tmp_path, "a,b\n1,2\n")
+    text, options = REFUSED["spaces, and a header that is shorter"]
     with pytest.raises(PlanError, match="as many names as there are fields"):
-        read_head(file, parse_options({**XYZ, "header": 0}))
+        read_head(write(tmp_path, text), parse_options(options))
 
 
 FIELDS = ["1", "1", "2.5", "True", "x", "", '"a b"', '"', "  ", "1 "]
