@@ -20,6 +20,7 @@ from taskinity_data.chunks.csv_fast import parse_fast
 from taskinity_data.chunks.csv_head import read_head
 from taskinity_data.chunks.csv_options import parse_options, stable
 from taskinity_data.chunks.csv_piece import read_text
+from taskinity_data.chunks.csv_quarantine import find_bad_lines
 from taskinity_data.chunks.csv_sample import infer_columns
 from taskinity_data.chunks.csv_tables import concat_tables, to_frame, to_table
 from taskinity_data.chunks.csv_text import find_text_grains, split_text_at
@@ -27,7 +28,8 @@ from taskinity_data.chunks.csv_trouble import misfit_error, parse_error
 from taskinity_data.chunks.files import map_files
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.schema import arrow_schema, dtype_of_kind, given_columns
-from taskinity_data.errors import PlanError
+from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.outcome import join_bad_lines
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.csv_options import CsvOptions
     from taskinity_data.chunks.filters import Filters
     from taskinity_data.chunks.schema import Column
+    from taskinity_data.outcome import BadLines
 
 __all__ = ["CsvReader", "open_csv"]
 
@@ -84,6 +87,11 @@ class CsvReader:
     def schema(self) -> pa.Schema:
         """The schema that every chunk keeps, after the selection of columns."""
         return arrow_schema(self.columns)
+
+    @property
+    def keeps_bad_lines(self) -> bool:
+        """Whether it hands over what does not parse."""
+        return self.options.keeps_bad_lines
 
     def identity(self) -> str:
         """A stable text of all that decides what a range reads as."""
@@ -175,15 +183,16 @@ class CsvReader:
         """
         if as_ == "native":
             if len(pieces) == 1 and self.filters is None:
-                part, skipped = self.read_piece(pieces[0], self.encoded)
-                return ReadResult(part, len(part), skipped)
+                part, skipped, bad = self.read_piece(pieces[0], self.encoded)
+                return ReadResult(part, len(part), skipped, bad)
             as_ = "pandas"
         read = [self.read_piece(piece) for piece in pieces]
-        parts = [part for part, _ in read]
-        skipped = sum(count for _, count in read)
+        parts = [part for part, _, _ in read]
+        skipped = sum(count for _, count, _ in read)
+        bad = join_bad_lines(lines for _, _, lines in read)
         if as_ == "pandas" and self.filters is None and all_frames(parts):
             frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-            return ReadResult(frame, len(frame), skipped)
+            return ReadResult(frame, len(frame), skipped, bad)
         wanted = (*self.columns, *self.extra)
         tables = [
             to_table(part, wanted) if isinstance(part, pd.DataFrame) else part for part in parts
@@ -193,12 +202,16 @@ class CsvReader:
         if self.filters is not None:
             table = self.filters.apply(table).select([column.name for column in self.columns])
         rows = table.num_rows
-        return ReadResult(deliver(table, self.columns, as_), rows, skipped + before - rows)
+        data = deliver(table, self.columns, as_)
+        return ReadResult(data, rows, skipped + before - rows, bad)
 
     def read_piece(
         self, piece: Piece, encoded: tuple[Hashable, ...] = ()
-    ) -> tuple[pd.DataFrame | pa.Table, int]:
-        """The rows of one piece, of whichever kind its parser made, and how many it left out."""
+    ) -> tuple[pd.DataFrame | pa.Table, int, BadLines | None]:
+        """The rows of one piece, of whichever kind its parser made, and what it left out.
+
+        That is how many rows were dropped, and those that were set aside.
+        """
         labels = self.layouts[self.layout_of.get(piece.path, 0)]
         wanted = (*self.columns, *self.extra)
         texts = [as_text(column) for column in wanted]
@@ -208,7 +221,13 @@ class CsvReader:
         try:
             if part is None:
                 part, skipped = parse_with_bad_lines(data, labels, texts, self.options)
-            return with_dates(part, wanted), skipped
+            bad = None
+            if skipped and self.options.keeps_bad_lines:
+                bad = find_bad_lines(piece, data, labels, self.options, skipped)
+                skipped = 0
+            return with_dates(part, wanted), skipped, bad
+        except ReadError:
+            raise
         except Misfit as error:
             raise misfit_error(piece, error, self.options) from None
         except (TooManyFields, ValueError, OverflowError) as error:

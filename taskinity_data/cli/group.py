@@ -73,7 +73,7 @@ Run a flow with two workers, with the functions of my_tasks.py:
 
 _EPILOG = """\b
 Exit codes: 0 all done; 1 the run failed; 2 the call was wrong; 3 done, but something
-failed within --max-failures, was skipped or replaced by a fallback; 130 interrupted.
+failed within --max-failures, was skipped, quarantined or replaced by a fallback; 130 interrupted.
 """
 
 

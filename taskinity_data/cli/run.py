@@ -229,4 +229,5 @@ def _describe(run: Any) -> dict[str, Any]:
             for name, changes in run.sizes.items()
         },
         "failures": run.failures,
+        "bad_lines": run.bad_lines.drop(columns="raw"),
     }

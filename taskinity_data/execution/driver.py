@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data import events
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
+from taskinity_data.execution.bad_lines import BadLineBook
 from taskinity_data.execution.decide import Fallback, Retry, Skip, decide
 from taskinity_data.execution.fan_out import FanOut, lose, merge_attempts
 from taskinity_data.execution.limits import Limits
@@ -99,6 +100,7 @@ class Driver:
         self._window = Window()
         self._retries = Retries()
         self._before: dict[tuple[str, int], Outcome] = {}
+        self.bad_lines = BadLineBook()
         self._active: dict[str, FanOut] = {}
         self._single: dict[str, Work] = {}
         self._local: Strategy | None = None
@@ -155,7 +157,7 @@ class Driver:
 
     def _has_losses(self) -> bool:
         return any(
-            outcome.status is not Status.COMPLETED or outcome.is_fallback
+            outcome.status is not Status.COMPLETED or outcome.is_fallback or outcome.bad_lines
             for _, outcome in self.outcomes
         )
 
@@ -336,7 +338,7 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
             self.fail(f"{batch.name}: combining raised {describe_failure(error)}", error)
         self.seconds["combine"] += time.perf_counter() - at
-        self._book(item, outcome)
+        self._book(item, self.bad_lines.take(batch.name, item, outcome))
         self._emit(events.ChunkFinished(self.run_id, time.time(), batch.name, outcome))
         if outcome.status is not Status.COMPLETED:
             reason = self._limits.count_loss(fan_out, outcome)

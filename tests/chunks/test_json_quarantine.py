@@ -1,0 +1,91 @@
+"""Lines of JSON Lines that are no object of JSON: refused, left out, or set aside."""
+
+import json
+
+import pyarrow as pa
+import pytest
+from csv_oracle import chunks_of, write
+
+from taskinity_data.chunks.dataset import open_dataset
+from taskinity_data.errors import PlanError, ReadError, SchemaError
+
+GOOD = [{"a": number, "b": f"é{number}"} for number in range(6)]
+BAD = [b"{oops", b'{"a": 1, "a": 2}', b"[1]", b'{"a": "\xff"}', b"null", b'{"a": 1']
+
+
+def mixed(directory):
+    lines = [
+        part for one, bad in zip(GOOD, BAD, strict=True) for part in (json.dumps(one).encode(), bad)
+    ]
+    return write(directory, b"\n\n".join(lines), "data.jsonl")
+
+
+def load(file, size, kind="arrow", **options):
+    dataset = open_dataset(file.path, **options)
+    return [chunk.load(kind) for chunk in chunks_of(dataset.reader, [file], size)]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "arrow"])
+@pytest.mark.parametrize("size", [1, 30, 80, 1 << 30])
+def test_lines_that_are_no_object_come_back_beside_the_others(size, kind, tmp_path):
+    file = mixed(tmp_path)
+    raw = (tmp_path / "data.jsonl").read_bytes()
+    results = load(file, size, kind, on_bad_lines="quarantine")
+    found = [line for one in results if one.bad_lines for line in one.bad_lines.kept]
+    assert [line.raw.strip(b"\n") for line in found] == BAD
+    assert [raw[line.start : line.stop] for line in found] == [line.raw for line in found]
+    assert "no JSON" in found[0].reason
+    assert "twice" in found[1].reason
+    assert r"\xff" in found[3].text
+    assert sum(one.bad_lines.count for one in results if one.bad_lines) == len(BAD)
+    assert [one.filtered for one in results] == [0] * len(results)
+    if kind == "arrow":
+        rows = pa.concat_tables([one.data for one in results]).to_pylist()
+        assert rows == GOOD
+    if size == 1 << 30:
+        assert [line.row for line in found] == [1, 3, 5, 7, 9, 11]
+
+
+@pytest.mark.parametrize("size", [1, 80, 1 << 30])
+def test_lines_that_are_no_object_are_left_out_and_counted(size, tmp_path):
+    results = load(mixed(tmp_path), size, on_bad_lines="skip")
+    assert pa.concat_tables([one.data for one in results]).to_pylist() == GOOD
+    assert sum(one.filtered for one in results) == len(BAD)
+    assert {one.bad_lines for one in results} == {None}
+
+
+def test_they_are_errors_where_nothing_else_was_said(tmp_path):
+    file = mixed(tmp_path)
+    with pytest.raises(ReadError, match="no JSON"):
+        load(file, 1 << 30)
+
+
+def test_a_value_that_does_not_fit_is_still_an_error_and_named_by_its_place(tmp_path):
+    file = write(tmp_path, '{oops\n{"a": 1}\n{"a": "x"}\n', "data.jsonl")
+    with pytest.raises(SchemaError, match=r"line 3 .*\(byte 15\)") as caught:
+        load(file, 1 << 30, on_bad_lines="quarantine", schema={"a": "int64"})
+    assert caught.value.column == "a"
+
+
+def test_slices_of_a_piece_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("taskinity_data.chunks.json_reader.SLICE_NBYTES", 20)
+    file = mixed(tmp_path)
+    raw = (tmp_path / "data.jsonl").read_bytes()
+    (result,) = load(file, 1 << 30, on_bad_lines="quarantine")
+    found = result.bad_lines.kept
+    assert [line.row for line in found] == [1, 3, 5, 7, 9, 11]
+    assert [raw[line.start : line.stop] for line in found] == [line.raw for line in found]
+    assert result.data.to_pylist() == GOOD
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("a.json", {"on_bad_lines": "quarantine"}, "which of its elements"),
+        ("a.jsonl", {"on_bad_lines": "quarantin"}, "Did you mean 'quarantine'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(name, options, match, tmp_path):
+    (tmp_path / name).write_text('[{"a": 1}]' if name == "a.json" else '{"a": 1}\n')
+    with pytest.raises(PlanError, match=match):
+        open_dataset(tmp_path / name, **options)
