@@ -9,10 +9,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from taskinity_data.chunks.chunk import Piece, ReadResult
 from taskinity_data.chunks.csv_bad_lines import parse_with_bad_lines
-from taskinity_data.chunks.csv_columns import check_same_columns, select_labels, sort_layouts
+from taskinity_data.chunks.csv_columns import (
+    check_same_columns,
+    find_labels,
+    select_labels,
+    sort_layouts,
+)
 from taskinity_data.chunks.csv_date_sample import infer_dates
 from taskinity_data.chunks.csv_dates import DateColumn, as_text, date_labels, with_dates
 from taskinity_data.chunks.csv_exact import Misfit, TooManyFields
@@ -22,19 +28,23 @@ from taskinity_data.chunks.csv_options import parse_options, stable
 from taskinity_data.chunks.csv_piece import read_text
 from taskinity_data.chunks.csv_quarantine import find_bad_lines
 from taskinity_data.chunks.csv_sample import infer_columns
-from taskinity_data.chunks.csv_tables import concat_tables, to_frame, to_table
+from taskinity_data.chunks.csv_tables import concat_tables, fill, to_frame, to_table
 from taskinity_data.chunks.csv_text import find_text_grains, split_text_at
 from taskinity_data.chunks.csv_trouble import misfit_error, parse_error
 from taskinity_data.chunks.files import map_files
 from taskinity_data.chunks.filters import parse_filters
-from taskinity_data.chunks.schema import arrow_schema, dtype_of_kind, given_columns
+from taskinity_data.chunks.schema import (
+    arrow_schema,
+    dtype_of_kind,
+    given_columns,
+    text_column,
+    with_room,
+)
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.outcome import join_bad_lines
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
-
-    import pyarrow as pa
 
     from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_options import CsvOptions
@@ -214,8 +224,10 @@ class CsvReader:
         """
         labels = self.layouts[self.layout_of.get(piece.path, 0)]
         wanted = (*self.columns, *self.extra)
-        texts = [as_text(column) for column in wanted]
+        there = [column for column in wanted if column.label in labels]
+        texts = [as_text(column) for column in there or [text_column(labels[0])]]
         data = read_text(piece, self.options)
+        encoded = tuple(label for label in encoded if label in labels)
         part: Any = parse_fast(data, labels, texts, self.options, encoded)
         skipped = 0
         try:
@@ -225,7 +237,8 @@ class CsvReader:
             if skipped and self.options.keeps_bad_lines:
                 bad = find_bad_lines(piece, data, labels, self.options, skipped)
                 skipped = 0
-            return with_dates(part, wanted), skipped, bad
+            part = with_dates(part, there)
+            return (part if len(there) == len(wanted) else fill(part, wanted)), skipped, bad
         except ReadError:
             raise
         except Misfit as error:
@@ -275,7 +288,8 @@ def open_csv(
     filters : see `parse_filters`
         Rows that don't pass are counted as filtered.
     schema : None, "scan", pyarrow.Schema, or mapping of column to dtype
-        See INTERFACE; what it does not name is inferred.
+        A schema: these columns alone, in this order. What a mapping does not name is inferred.
+        What it names files may lack; their rows then have missing values.
     options : mapping
         Of `pandas.read_csv`, see `parse_options`.
 
@@ -291,16 +305,29 @@ def open_csv(
     """
     parsed = parse_options(options)
     heads = list(map_files(lambda file: read_head(file, parsed), files))
-    labels = heads[0].labels
+    scan = isinstance(schema, str) and schema == "scan"
+    is_arrow = isinstance(schema, pa.Schema)
+    if is_arrow and parsed.usecols is not None:
+        raise PlanError("usecols= and a pyarrow schema both select columns; keep one of them")
+    labels = find_labels(heads, schema)
     selected = select_labels(labels, columns, parsed.usecols)
-    is_chosen = columns is not None or parsed.usecols is not None
-    given = given_columns(parsed.dtype, None if schema == "scan" else schema, labels)
+    is_chosen = columns is not None or parsed.usecols is not None or is_arrow
+    given = given_columns(parsed.dtype, None if scan else schema, labels)
     names = {str(label): label for label in labels}
     needed = list(labels) if filters is not None else list(selected)
-    check_same_columns(files, heads, needed if is_chosen else labels, is_chosen=is_chosen)
+    check_same_columns(
+        files,
+        heads,
+        needed if is_chosen else labels,
+        is_chosen=is_chosen,
+        optional=labels if is_arrow else schema if isinstance(schema, dict) else (),
+    )
+    for file, head in zip(files, heads, strict=True):
+        for label in needed:
+            if label not in head.labels:
+                given[label] = with_room(given[label], is_arrow=is_arrow, lacks=file.path)
     opened = list(zip(files, heads, strict=True))
-    scan = isinstance(schema, str) and schema == "scan"
-    dates = date_labels(parsed.parse_dates, labels)
+    dates = date_labels(parsed.parse_dates, heads[0].labels)
     check_dates(dates, given, selected if parsed.usecols is not None else labels)
     found = infer_columns(
         opened,
@@ -333,4 +360,7 @@ def check_dates(
                 "one"
             )
         if label not in labels:
-            raise PlanError(f"parse_dates: column {label!r} is not among usecols=; add it there")
+            raise PlanError(
+                f"parse_dates: column {label!r} is not among those of usecols= or schema=; add it "
+                "there"
+            )
