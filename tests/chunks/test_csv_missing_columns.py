@@ -1,4 +1,4 @@
-"""Columns that some files lack, named by schema=: missing values, as where pandas joins the files."""
+"""Columns that some files lack, named by schema=: missing values, as pandas joins such files."""
 
 import pandas as pd
 import pyarrow as pa

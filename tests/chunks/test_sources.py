@@ -238,7 +238,7 @@ def test_binary_called_csv_is_refused_but_wide_encodings_are_not(tmp_path):
     path.write_bytes(bytes(range(256)) * 4)
     assert "binary file" in refusal(path)
     path.write_bytes("a,b\n1,2\n".encode("utf-16"))
-    assert 'encoding="utf-16"' in refusal(path)
+    assert "encoding='utf-16'" in refusal(path)
     assert detect(path, encoding="utf_16") == "csv"
 
 
