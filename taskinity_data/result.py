@@ -267,6 +267,15 @@ class Run:
     def tell_failure(self) -> str:
         """Why it stopped, where, and what to do next."""
         lines = [self.stop_reason or "it failed"]
+        # What is said of two chunks, such as that their columns differ, names them by their keys.
+        lines += [
+            f"chunk {item.position} is {item.data}"
+            for item, outcome in self._ended
+            if item is not None
+            and outcome.status is Status.COMPLETED
+            and isinstance(item.data, Chunk)
+            and item.key in lines[0]
+        ]
         failed = [
             (item, outcome)
             for item, outcome in self._ended

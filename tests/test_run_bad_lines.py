@@ -163,3 +163,35 @@ def book_item(position):
     from taskinity_data.execution.process import Item
 
     return Item(f"k{position}", None, position)
+
+
+def test_chunks_whose_columns_differ_are_named_by_file_and_range(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n3,4\n5,6\n")
+
+    def change(chunk):
+        return chunk if chunk.a[0] < 5 else chunk.astype(str)
+
+    with pytest.raises(td.errors.FlowFailed) as caught:
+        td.process(
+            path,
+            change,
+            output=tmp_path / "out",
+            chunk_size=1,
+            scheduler="synchronous",
+            progress=False,
+        )
+    told = str(caught.value)
+    assert "column 'a' is int64 in chunk 0" in told
+    assert f"chunk 0 is {path} [bytes 4 to 8]" in told
+    assert f"chunk 2 is {path} [bytes 12 to 16]" in told
+
+
+def test_complex_numbers_that_are_to_be_written_are_refused_with_what_to_return(tmp_path):
+    with pytest.raises(td.errors.FlowFailed, match="real and imaginary parts as two columns"):
+        td.process(
+            pd.DataFrame({"a": [1, 2]}),
+            lambda chunk: chunk * 1j,
+            output=tmp_path / "out",
+            progress=False,
+        )

@@ -230,7 +230,10 @@ class JsonReader:
         )
         facts = {"path": piece.path, "start": piece.start, "row": rows + trouble.row}
         if trouble.column is None:
-            return ReadError(f"{where}{trouble.why}", **facts)
+            step = "mend the file"
+            if self.format == "jsonl":
+                step = "mend the line, or set such lines aside with on_bad_lines='quarantine'"
+            return ReadError(f"{where}{trouble.why}; {step}", **facts)
         return SchemaError(where + trouble.why, **facts, column=trouble.column, value=trouble.value)
 
 
@@ -271,8 +274,13 @@ def open_records(
     list(map_files(layout.find_start, files))
     seen = infer_columns(files, layout, scan=isinstance(schema, str))
     if not seen.types and not given:
-        why = seen.trouble or "there is no record with a key"
-        raise PlanError(f"{files[0].path}: {why}; a dataset needs at least one column")
+        if seen.trouble:
+            raise PlanError(f"{seen.trouble}; mend the file")
+        if seen.rows:
+            raise PlanError(
+                f"{files[0].path}: there is no record with a key among {seen.rows:,}, and rows "
+                "without columns can't be counted; leave the file out"
+            )
     if columns is not None and not list(columns):
         raise PlanError("columns=[]: select at least one column")
     is_chosen = columns is not None and not isinstance(columns, str)

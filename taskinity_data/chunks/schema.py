@@ -335,9 +335,9 @@ def given_column(label: Hashable, wanted: Any) -> Column:
         if dtype.kind == "U":
             return Column(label, "str", dtype_of_kind("str"), **given)
     raise PlanError(
-        f"column {label!r}: chunks of CSV can't be held to {wanted!r}; use an integer, float, "
-        "bool, str, 'Int64' (integers with missing values) or a CategoricalDtype with its "
-        "categories, and convert in the chunk function"
+        f"column {label!r}: chunks of CSV can't be read as {wanted!r}; read it as 'str' and "
+        "convert in the chunk function, or name an integer, a float, bool, 'Int64' (integers with "
+        "missing values) or a CategoricalDtype with its categories"
     )
 
 
