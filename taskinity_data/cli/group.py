@@ -16,6 +16,7 @@ from taskinity_data.cli.plan import plan
 from taskinity_data.cli.run import run
 from taskinity_data.cli.validate import validate
 from taskinity_data.cli.visualize import visualize
+from taskinity_data.cli.words import in_typed_words
 from taskinity_data.errors import (
     FlowFailed,
     LedgerError,
@@ -47,7 +48,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except TaskinityDataError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {in_typed_words(str(error), ctx.invoked_subcommand)}", err=True)
             is_failure = isinstance(error, _FAILURES)
             ctx.exit(EXIT_CODES["failed" if is_failure else "wrong call"])
         except KeyboardInterrupt:
