@@ -5,15 +5,18 @@ It knows records and options, not columns' types; how many there are it is told 
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from taskinity_data.chunks.csv_bad_lines import has_good
-from taskinity_data.chunks.csv_cuts import find_grains
-from taskinity_data.chunks.csv_encodings import unit_nbytes
-from taskinity_data.chunks.csv_text import codec_of, find_text_grains
+from taskinity_data.chunks.csv_blocks import open_source
+from taskinity_data.chunks.csv_encodings import mark_units, unit_nbytes
+from taskinity_data.chunks.csv_scan import scan_range
+from taskinity_data.chunks.csv_text import codec_of, open_marks
 from taskinity_data.chunks.csv_walk import get_walker
 from taskinity_data.chunks.files import read_range
 from taskinity_data.errors import ReadError
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from taskinity_data.chunks.chunk import Piece
+    from taskinity_data.chunks.csv_blocks import ReadInto
+    from taskinity_data.chunks.csv_dialect import Dialect
     from taskinity_data.chunks.csv_options import CsvOptions
 
 __all__ = ["find_bad_lines"]
@@ -59,7 +64,8 @@ def find_bad_lines(
     exact = replace(options, dialect=replace(options.dialect, newlines_in_values=True))
     # From 1 on: at 0 a byte order mark would be none of the data.
     text = b"\n" + data
-    stops = [one.stop for one in find_grains(text, 1, len(text), exact.dialect, 1) if one.rows]
+    with open_source(text) as read:
+        stops = find_record_ends(read, 1, len(text), exact.dialect)
     starts = [1, *stops[:-1]]
     places, walker = places_in_file(piece, data, stops, exact), get_walker(exact.dialect)
     is_suspect = count_separators(text, starts, stops, exact.dialect.sep_byte) >= len(labels)
@@ -85,7 +91,9 @@ def find_bad_lines(
     nbytes = 0
     for row in bad:
         start, stop = places[row] - piece.start, places[row + 1] - piece.start
-        start = behind_blank_lines(raw, start, codec)
+        skipped = find_skipped(exact.dialect).match(text, starts[row], stops[row])
+        if skipped is not None and skipped.end() > skipped.start():
+            start += behind_line_ends(raw[start:stop], len(LINE_END.findall(skipped[0])), codec)
         nbytes += stop - start
         if len(lines) < MOST_LINES:
             line = BadLine(
@@ -118,14 +126,36 @@ def places_in_file(
     )
     if is_utf8 and options.encoding_errors == "strict":
         return [piece.start, *(piece.start + stop - 1 for stop in stops)]
-    found = find_text_grains(piece.file, piece.start, piece.stop, options, 1)
-    return [piece.start, *(grain.stop for grain in found if grain.rows)]
+    unit = unit_nbytes(options.encoding)
+    with open_marks(piece.file, options) as read:
+        ends = find_record_ends(read, piece.start // unit, -(-piece.stop // unit), options.dialect)
+    return [piece.start, *(min(end * unit, piece.stop) for end in ends)]
 
 
-def behind_blank_lines(raw: bytes, start: int, codec: str) -> int:
-    """The place behind the line ends from `start` on."""
-    unit = unit_nbytes(codec)
-    ends = {end.encode(codec) for end in "\r\n"}
-    while raw[start : start + unit] in ends:
-        start += unit
-    return start
+def find_record_ends(read: ReadInto, start: int, stop: int, dialect: Dialect) -> list[int]:
+    """The offsets behind each record of a range, without the blank lines that follow it."""
+    ends: list[int] = []
+    for scan in scan_range(read, start, stop, dialect):
+        ends += (scan.find_ends() + start).tolist()
+        start += scan.nbytes
+    return ends
+
+
+LINE_END = re.compile(rb"[\r\n]")
+
+
+@lru_cache(maxsize=64)
+def find_skipped(dialect: Dialect) -> re.Pattern[bytes]:
+    """A pattern for the blank lines and comment lines before a record."""
+    skipped = [b"[%b]*" % dialect.blank_bytes if dialect.blank_bytes else b""]
+    skipped = skipped if dialect.skip_blank_lines else []
+    if dialect.comment is not None:
+        skipped.append(re.escape(dialect.comment.encode()) + rb"[^\r\n]*")
+    return re.compile(rb"(?:(?:%b)(?:\r\n|[\r\n]))*" % b"|".join(skipped) if skipped else b"")
+
+
+def behind_line_ends(raw: bytes, count: int, codec: str) -> int:
+    r"""The offset behind so many ``\r`` and ``\n`` of `raw`."""
+    marks = mark_units(raw, codec)
+    ends = np.flatnonzero((marks == ord("\n")) | (marks == ord("\r"))) + 1
+    return int(ends[count - 1]) * unit_nbytes(codec)

@@ -53,6 +53,22 @@ def test_bad_lines_come_back_with_their_bytes_place_and_reason(size, kind, tmp_p
     assert pickle.loads(pickle.dumps(found)) == found
 
 
+LINES = "a,b\n\t\n1,2\n \n#é\n\r\n\nx,é,z\n\n #,1,2\n\n"
+
+
+@pytest.mark.parametrize("size", [*SIZES, 4, 20])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize("newlines_in_values", [True, False])
+def test_blank_lines_and_comments_are_none_of_a_bad_line(
+    size, encoding, newlines_in_values, tmp_path
+):
+    raw = LINES.encode(encoding)
+    options = {"comment": "#", "encoding": encoding, "newlines_in_values": newlines_in_values}
+    found = lines_of(load(write(tmp_path, raw), size, {**QUARANTINE, **options}))
+    assert [line.text for line in found] == ["x,é,z"]
+    assert [raw[line.start : line.stop] for line in found] == ["x,é,z\n".encode(encoding)]
+
+
 @pytest.mark.parametrize("name", SKIPPED)
 def test_for_every_size_the_same_lines_are_set_aside(name, tmp_path):
     text, options = SKIPPED[name]
@@ -64,8 +80,8 @@ def test_for_every_size_the_same_lines_are_set_aside(name, tmp_path):
     places = [[(line.start, line.stop) for line in lines_of(results)] for results in found]
     assert places[0]
     assert all(one == places[0] for one in places)
-    raw = (text if isinstance(text, bytes) else text.encode()).strip(b"\n")
-    assert all(line.raw.strip(b"\n") in raw for line in lines_of(found[0]))
+    raw = text if isinstance(text, bytes) else text.encode()
+    assert all(line.raw in raw for line in lines_of(found[0]))
 
 
 def judged_rows(file, options):
