@@ -8,9 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Attempt", "Failure", "Outcome", "RunStatus", "Status"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "Attempt",
+    "BadLine",
+    "BadLines",
+    "Failure",
+    "Outcome",
+    "RunStatus",
+    "Status",
+    "join_bad_lines",
+    "take_first",
+]
 
 
 class Status(StrEnum):
@@ -69,13 +82,87 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class BadLine:
+    """A record that did not parse and was set aside.
+
+    Attributes
+    ----------
+    path : str
+    start, stop : int
+        Bytes of the file.
+    row : int
+        Its place among the records of its piece of the file, from 0.
+    raw : bytes
+        Itself, as it stands in the file; of a long one the beginning, `MOST_LINE_NBYTES`.
+    encoding : str
+        Of `raw`, as Python names it.
+    reason : str
+    """
+
+    path: str
+    start: int
+    stop: int
+    row: int
+    raw: bytes
+    encoding: str
+    reason: str
+
+    @property
+    def text(self) -> str:
+        r"""`raw` as text, without its line end; what is none of its encoding as ``\xff``."""
+        return self.raw.decode(self.encoding, "backslashreplace").rstrip("\r\n")
+
+
+MOST_LINES, MOST_NBYTES, MOST_LINE_NBYTES = 1_000, 1 << 20, 1 << 14
+"""What is kept of a chunk's bad lines, and of each: enough to see what is wrong with a file, and
+little beside the chunk. All of them are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadLines:
+    """What was set aside of a chunk: how many records, their bytes, and the first of them."""
+
+    count: int
+    nbytes: int
+    kept: tuple[BadLine, ...]
+
+    def __add__(self, other: BadLines) -> BadLines:
+        kept = take_first((*self.kept, *other.kept))
+        return BadLines(self.count + other.count, self.nbytes + other.nbytes, kept)
+
+
+def join_bad_lines(parts: Iterable[BadLines | None]) -> BadLines | None:
+    """Those of all `parts`, None where there are none."""
+    joined = None
+    for part in parts:
+        if part is not None:
+            joined = part if joined is None else joined + part
+    return joined
+
+
+def take_first(
+    lines: Iterable[BadLine], most: int = MOST_LINES, most_nbytes: int = MOST_NBYTES
+) -> tuple[BadLine, ...]:
+    """The first of `lines` that are no more than so many, and hold no more bytes."""
+    taken: list[BadLine] = []
+    nbytes = 0
+    for line in lines:
+        nbytes += len(line.raw)
+        if len(taken) == most or nbytes > most_nbytes:
+            break
+        taken.append(line)
+    return tuple(taken)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one task, or of one chunk of a fan-out.
 
     `is_recalled` says that an earlier try of the run has finished it, and its attempts are of then;
     `value` is the partial (a tuple, one for each reducer that the fan-out feeds, or the chunk's
     result); `rows` is what the reader delivered, `filtered` the rows that filters or reader
-    options dropped, None where unknown; `output` what a writer says it wrote of the result.
+    options dropped, None where unknown; `bad_lines` what was set aside, None where nothing was;
+    `output` what a writer says it wrote of the result.
     """
 
     task: str
@@ -89,6 +176,7 @@ class Outcome:
     is_recalled: bool = False
     value: Any = field(default=None, compare=False, repr=False)
     output: Any = field(default=None, compare=False, repr=False)
+    bad_lines: BadLines | None = None
 
     @property
     def failure(self) -> Failure | None:

@@ -21,6 +21,7 @@ from taskinity_data.outcome import RunStatus, Status
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from taskinity_data.execution.bad_lines import Entry
     from taskinity_data.execution.driver import Driver
     from taskinity_data.execution.process import Item
     from taskinity_data.flow.model import Flow
@@ -47,6 +48,20 @@ OUTCOME_COLUMNS = {
 """The columns of `Run.outcomes` and their dtypes."""
 
 
+BAD_LINE_COLUMNS = {
+    "task": "str",
+    "key": "str",
+    "path": "str",
+    "start": "int64",
+    "stop": "int64",
+    "row": "int64",
+    "reason": "str",
+    "text": "str",
+    "raw": "object",
+}
+"""The columns of `Run.bad_lines` and their dtypes."""
+
+
 class Output(NamedTuple):
     """What a run has written: where, and how much."""
 
@@ -69,7 +84,8 @@ class Run:
         a plain function aggregates (or nothing does), without the failed ones; under a reducer it
         is absent. A numbered sibling's entry is its own result.
     status : RunStatus
-        ``COMPLETED``, ``PARTIAL`` (something failed, was skipped, or a fallback stood in),
+        ``COMPLETED``, ``PARTIAL`` (something failed, was skipped or quarantined, or a fallback
+        stood in),
         ``FAILED``, ``INTERRUPTED``.
     run_id : str
     flow : Flow
@@ -109,6 +125,7 @@ class Run:
     notices: tuple[str, ...] = ()
     _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    _bad_lines: tuple[Entry, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(
@@ -167,6 +184,7 @@ class Run:
                 for fan_out in driver.fan_outs.values()
                 if fan_out.total_nbytes or fan_out.chunks
             },
+            _bad_lines=driver.bad_lines.entries(),
         )
 
     @property
@@ -201,6 +219,38 @@ class Run:
         return frame.assign(traceback=pd.Series([text for _, text in told], frame.index, "str"))
 
     @cached_property
+    def bad_lines(self) -> pd.DataFrame:
+        """The records that did not parse and were set aside (``on_bad_lines="quarantine"``).
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``task, key`` (of the chunk), ``path, reason, text`` str; ``start, stop`` (bytes of the
+            file), ``row`` (within its piece of the chunk, from 0) int64; ``raw`` bytes. In the
+            order of chunks and rows.
+
+        Notes
+        -----
+        Held in memory: the first 10,000, 16 MiB at most, and of a chunk the first 1,000, 1 MiB at
+        most; of a line its first 16 KiB. The ledger counts all of them as ``quarantined``.
+        """
+        rows = [
+            (
+                task,
+                key,
+                line.path,
+                line.start,
+                line.stop,
+                line.row,
+                line.reason,
+                line.text,
+                line.raw,
+            )
+            for task, key, line in self._bad_lines
+        ]
+        return pd.DataFrame(rows, columns=list(BAD_LINE_COLUMNS)).astype(BAD_LINE_COLUMNS)
+
+    @cached_property
     def ledger(self) -> pd.DataFrame:
         """Where all that was planned has gone.
 
@@ -223,6 +273,15 @@ class Run:
     def tell_failure(self) -> str:
         """Why it stopped, where, and what to do next."""
         lines = [self.stop_reason or "it failed"]
+        # What is said of two chunks, such as that their columns differ, names them by their keys.
+        lines += [
+            f"chunk {item.position} is {item.data}"
+            for item, outcome in self._ended
+            if item is not None
+            and outcome.status is Status.COMPLETED
+            and isinstance(item.data, Chunk)
+            and item.key in lines[0]
+        ]
         failed = [
             (item, outcome)
             for item, outcome in self._ended

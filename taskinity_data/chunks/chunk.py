@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.stores import Store
     from taskinity_data.chunks.unpacked import Unpacked
+    from taskinity_data.outcome import BadLines
 
-__all__ = ["KINDS", "Chunk", "Fingerprint", "Piece", "ReadResult", "Reader", "SourceFile"]
+__all__ = [
+    "KINDS",
+    "Chunk",
+    "Fingerprint",
+    "Piece",
+    "ReadResult",
+    "Reader",
+    "SourceFile",
+    "refuse_quarantine",
+]
 
 KINDS = ("pandas", "arrow", "polars")
 
@@ -154,12 +164,14 @@ class ReadResult(NamedTuple):
     """A chunk's rows, and what the reader left out of them.
 
     `data` is of the kind that was asked for; `rows` its length; `filtered` the rows that filters
-    and reader options dropped, None where that can't be known.
+    and reader options dropped, None where that can't be known; `bad_lines` the records that did not
+    parse and were set aside, None where there are none.
     """
 
     data: Any
     rows: int
     filtered: int | None
+    bad_lines: BadLines | None = None
 
 
 class Reader(Protocol):
@@ -204,6 +216,15 @@ class Reader(Protocol):
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
         """`piece` cut near its middle, or None where it is one record."""
+
+
+def refuse_quarantine(reader: Reader, why: str) -> None:
+    """Raise `PlanError` where `reader` hands over what does not parse: nobody would see it."""
+    if getattr(reader, "keeps_bad_lines", False):
+        raise PlanError(
+            f"on_bad_lines='quarantine' hands over the lines that do not parse, and {why}; run the "
+            "flow (td.run_flow, td.process), or use on_bad_lines='skip'"
+        )
 
 
 @dataclass(frozen=True)
@@ -293,7 +314,7 @@ class Chunk:
         return self.key
 
     def load(self, as_: str = "pandas") -> ReadResult:
-        """As `read`, with the counts of the rows read and of the rows left out.
+        """As `read`, with the counts of the rows read and left out, and what was set aside.
 
         Notes
         -----
@@ -318,7 +339,8 @@ class Chunk:
             piece.file.check(piece.start)
         planned = self.rows
         if planned is not None and result.filtered is not None:
-            delivered = result.rows + result.filtered
+            bad = 0 if result.bad_lines is None else result.bad_lines.count
+            delivered = result.rows + result.filtered + bad
             if delivered != planned:
                 raise ReadError(
                     f"{self}: {planned} rows were planned but {delivered} read; please report this "

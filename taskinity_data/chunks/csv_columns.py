@@ -1,21 +1,42 @@
 """Which columns a dataset of CSV files has, which of them are asked for, and in what order.
 
-It knows labels and heads, not types or rows.
+It knows labels and heads, and which labels a schema names; not types or rows.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from taskinity_data.errors import PlanError, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Collection, Hashable, Sequence
 
     from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_head import Head
 
-__all__ = ["check_same_columns", "select_labels", "sort_layouts"]
+__all__ = ["check_same_columns", "find_labels", "select_labels", "sort_layouts"]
+
+
+def find_labels(heads: Sequence[Head], schema: Any) -> list[Hashable]:
+    """The labels of the dataset, in order.
+
+    Those of an Arrow schema where there is one, whatever files have; else the first file's, and
+    behind them what a dict names and another file has, as it comes up.
+    """
+    first = heads[0].labels
+    by_name = {str(label): label for head in heads for label in head.labels}
+    if isinstance(schema, pa.Schema):
+        if len(set(schema.names)) < len(schema.names):
+            raise PlanError(f"schema={schema.names}: names a column twice; name each once")
+        return [by_name.get(name, name) for name in schema.names]
+    found = dict.fromkeys(first)
+    if isinstance(schema, dict):
+        for head in heads[1:]:
+            found |= dict.fromkeys(one for one in head.labels if one in schema)
+    return list(found)
 
 
 def select_labels(
@@ -58,19 +79,24 @@ def check_same_columns(
     needed: Sequence[Hashable],
     *,
     is_chosen: bool,
+    optional: Collection[Hashable] = (),
 ) -> None:
-    """Raise `PlanError` where a file lacks a column, or has one that nobody asked about."""
+    """Raise `PlanError` where a file lacks a column, or has one that nobody asked about.
+
+    Those of `optional` it may lack.
+    """
     wanted = set(needed)
     for file, head in zip(files, heads, strict=True):
-        missing = [label for label in needed if label not in head.labels]
+        missing = [one for one in needed if one not in head.labels and one not in optional]
         extra = [] if is_chosen else [label for label in head.labels if label not in wanted]
         if missing or extra:
             parts = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
             parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
             raise PlanError(
                 f"{file.path}: its columns are not those of {files[0].path}: it "
-                f"{' and '.join(parts)}; open these files apart, or select with columns= what all "
-                "of them have"
+                f"{' and '.join(parts)}; open these files apart, select with columns= what all of "
+                f"them have, or name the type, schema={{{(missing or extra)[0]!r}: 'float64'}}: "
+                "rows of files that lack the column then have missing values"
             )
 
 

@@ -19,10 +19,16 @@ from taskinity_data.chunks.csv_cuts import find_grains
 from taskinity_data.chunks.csv_encodings import CHARACTERS, mark_units, to_utf8, unit_nbytes
 from taskinity_data.chunks.csv_text import codec_of, is_plain
 from taskinity_data.chunks.files import open_file
+from taskinity_data.chunks.hints import (
+    LOOK_NBYTES,
+    find_wide_encoding,
+    hint_dialect,
+    hint_encoding,
+)
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Sequence
 
     from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_options import CsvOptions
@@ -30,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Head", "has_fresh_index", "read_head"]
 
 BOM = b"\xef\xbb\xbf"
-UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 # A header and a record fit in 64 KiB nearly always; reading that from a local disk takes 0.1 ms.
 HEAD_NBYTES = 1 << 16
@@ -107,7 +112,7 @@ def find_decoded_head(
     try:
         text = decoder.decode(data[begin:], final=is_whole)
     except UnicodeDecodeError as error:
-        raise no_text(file, begin + error.start, options) from error
+        raise no_text(file, data, begin + error.start, options) from error
     if "\0" in text:
         raise PlanError(f"{file}: character {text.index(chr(0))} is NUL, which no text has")
     decoded = text.encode()
@@ -131,25 +136,22 @@ LINE_MARK = re.compile(r"[\r\n]")
 
 
 def check_text(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool) -> None:
-    if data.startswith(UTF16_BOMS):
-        raise PlanError(f"{file}: this is UTF-16 text; give encoding='utf-16'")
+    wide = find_wide_encoding(data)
+    if wide is not None:
+        raise PlanError(f"{file}: this is UTF-{wide[4:6]} text; give encoding={wide!r}")
     if b"\0" in data:
-        raise PlanError(
-            f"{file}: not a CSV file: byte {data.index(0)} is NUL; is this binary, or UTF-16?"
-        )
+        raise PlanError(f"{file}: not a CSV file: byte {data.index(0)} is NUL, which no text has")
     # A character may be cut by the end of what was read.
     stop = len(data) if is_whole else max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
     try:
         to_utf8(data[:stop], options.encoding, options.encoding_errors)
     except UnicodeDecodeError as error:
-        raise no_text(file, error.start, options) from error
+        raise no_text(file, data, error.start, options) from error
 
 
-def no_text(file: SourceFile, at: int, options: CsvOptions) -> PlanError:
-    return PlanError(
-        f"{file}: byte {at} is no {options.encoding} text; a binary file, or give encoding= (such "
-        "as encoding='cp1252')"
-    )
+def no_text(file: SourceFile, data: bytes, at: int, options: CsvOptions) -> PlanError:
+    hint = hint_encoding(data, at, options.encoding)
+    return PlanError(f"{file}: byte {at} is no {options.encoding} text; {hint}")
 
 
 def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool) -> Head | None:
@@ -185,21 +187,28 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
             reason = error
             continue
         if is_complete:
-            return Head(data_start, check_labels(file, frame, options))
+            labels = check_labels(file, data, frame, options)
+            check_width(file, data[:end], data_start, labels, options)
+            return Head(data_start, labels)
     if not is_whole:
         return None
     if reason is not None and not is_header_only(data, options):
         raise no_head(file, data, options, reason)
-    return Head(data_start, check_labels(file, parse(data, options), options))
+    return Head(data_start, check_labels(file, data, parse(data, options), options))
 
 
 def check_first_separator(file: SourceFile, data: bytes, start: int, options: CsvOptions) -> None:
-    r"""Refuse a first row whose first separator pandas loses, as it does after a skipped ``\r``."""
-    separator = options.dialect.sep.encode()
-    if options.skiprows and data[:start].endswith(b"\r") and data.startswith(separator, start):
+    r"""Refuse a first row whose first separator pandas takes otherwise than a chunk does.
+
+    After a skipped line that a lone ``\r`` ends it is lost; after a header that one ends, a space
+    separates that `skipinitialspace` else drops.
+    """
+    dialect = options.dialect
+    is_lost = options.skiprows or (dialect.sep == " " and dialect.skipinitialspace)
+    if is_lost and data[:start].endswith(b"\r") and data.startswith(dialect.sep.encode(), start):
         raise PlanError(
-            f"{file}: the skipped line before byte {start} ends with \\r alone, and the first row "
-            "begins with a separator, which pandas then loses; write the file with \\n"
+            f"{file}: the line before byte {start} ends with \\r alone, and the first row begins "
+            "with a separator, which pandas reads differently there; write the file with \\n"
         )
 
 
@@ -261,10 +270,15 @@ def begins_data(prefix: bytes, options: CsvOptions) -> bool:
 
 def count_with_probe(prefix: bytes, options: CsvOptions) -> int:
     """The rows of `prefix` with one more record behind it."""
-    special = {options.dialect.sep, options.dialect.quotechar, options.dialect.escapechar}
-    probe = next(c for c in "1234567" if c not in {*special, options.dialect.comment})
     gap = b"" if prefix.endswith((b"\n", b"\r")) else b"\n"
-    return len(parse(prefix + gap + probe.encode() + b"\n", options))
+    return len(parse(prefix + gap + probe_mark(options).encode() + b"\n", options))
+
+
+def probe_mark(options: CsvOptions) -> str:
+    """A character that is plain text in this dialect."""
+    dialect = options.dialect
+    special = {dialect.sep, dialect.quotechar, dialect.escapechar, dialect.comment}
+    return next(one for one in "1234567" if one not in special)
 
 
 def parse(prefix: bytes, options: CsvOptions) -> pd.DataFrame:
@@ -287,12 +301,18 @@ def no_head(
         reason = error
     return PlanError(
         f"{file}: no header and first record found: {reason or 'there are no records'}; look at "
-        "header=, skiprows=, sep= and quotechar="
+        f"header=, skiprows=, sep= and quotechar={hint_head(data, options)}"
     )
 
 
+def hint_head(data: bytes, options: CsvOptions) -> str:
+    """What else the file looks like."""
+    head = data[bom_nbytes(data, options) : LOOK_NBYTES + 1]
+    return hint_dialect(to_utf8(head, options.encoding, "replace"), options)
+
+
 def check_labels(
-    file: SourceFile, frame: pd.DataFrame, options: CsvOptions
+    file: SourceFile, data: bytes, frame: pd.DataFrame, options: CsvOptions
 ) -> tuple[Hashable, ...]:
     if not has_fresh_index(frame):
         extra = frame.index.nlevels
@@ -300,7 +320,7 @@ def check_labels(
             f"{file}: the first row has {len(frame.columns) + extra} fields but there are "
             f"{len(frame.columns)} names; pandas would make an index of the first {extra}, which "
             "can't be kept chunk by chunk; give names= for all columns (and header=0 to replace "
-            "the header)"
+            f"the header){hint_head(data, options)}"
         )
     labels: tuple[Any, ...] = tuple(
         label if isinstance(label, str) else int(label) if is_position(label) else label
@@ -312,8 +332,42 @@ def check_labels(
     if len({str(label) for label in labels}) != len(labels):
         raise PlanError(f"{file}: column names must be unique, these are {list(labels)!r}")
     if not labels:
-        raise PlanError(f"{file}: there are no columns; is sep={options.dialect.sep!r} right?")
+        hint = hint_head(data, options)
+        raise PlanError(
+            f"{file}: there are no columns; is sep={options.dialect.sep!r} right?{hint}"
+        )
     return labels
+
+
+def check_width(
+    file: SourceFile, prefix: bytes, start: int, labels: Sequence[Hashable], options: CsvOptions
+) -> None:
+    """Refuse more `names` than fields where pandas goes by fields that a later chunk does not see.
+
+    Beside a header it judges rows by the fields of the header and of the first row, which begins at
+    `start` and ends `prefix`; beside `usecols` it wants a row somewhere with a field for each name.
+    """
+    if options.names is None or (options.header is None and options.usecols is None):
+        return
+    strict = replace(options, skips_bad_lines=False)
+    try:
+        if options.usecols is not None:
+            first = replace(strict, names=None, header=None, skiprows=0)
+            fits = parse(prefix[start:], first).shape[1] >= len(labels)
+        else:
+            full = options.dialect.sep.join([probe_mark(options)] * len(labels))
+            gap = b"" if prefix.endswith((b"\n", b"\r")) else b"\n"
+            parse(prefix + gap + full.encode() + b"\n", strict)
+            fits = True
+    except PARSE_ERRORS:
+        fits = False
+    if not fits:
+        beside = "header=" if options.usecols is None else "usecols="
+        raise PlanError(
+            f"{file}: names={list(labels)!r} are more than the first row has fields, and beside "
+            f"{beside} it depends on other rows whether pandas takes that; give as many names as "
+            "there are fields"
+        )
 
 
 def is_position(label: Any) -> bool:

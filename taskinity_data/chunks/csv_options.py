@@ -88,6 +88,8 @@ class CsvOptions:
         In the file's order afterwards, as in pandas.
     skips_bad_lines : bool
         Rows with too many fields are left out and counted; else they are errors.
+    keeps_bad_lines : bool
+        They are handed over beside the rows that are left.
     parse_dates : tuple of labels or positions
         Columns of dates.
     date_format : str, mapping of label to str, or None
@@ -106,6 +108,7 @@ class CsvOptions:
     skiprows: int = 0
     usecols: tuple[Any, ...] | None = None
     skips_bad_lines: bool = False
+    keeps_bad_lines: bool = False
     parse_dates: tuple[Any, ...] = ()
     date_format: Any = None
     dtype: Any = None
@@ -154,6 +157,7 @@ class CsvOptions:
                 self.skiprows,
                 self.usecols,
                 self.skips_bad_lines,
+                self.keeps_bad_lines,
                 self.parse_dates,
                 stable(self.date_format),
                 stable(self.dtype),
@@ -206,6 +210,7 @@ def parse_options(options: Mapping[str, Any]) -> CsvOptions:
     check_values(given)
     encoding = parse_encoding(given.get("encoding"))
     parse_dates, date_format = parse_date_options(given)
+    bad_lines = parse_bad_lines(given)
     return CsvOptions(
         dialect=parse_dialect(given, newlines_in_values=newlines_in_values),
         encoding=encoding,
@@ -214,7 +219,8 @@ def parse_options(options: Mapping[str, Any]) -> CsvOptions:
         names=parse_labels("names", given.get("names")),
         skiprows=parse_skiprows(given.get("skiprows", 0)),
         usecols=parse_labels("usecols", given.get("usecols")),
-        skips_bad_lines=parse_bad_lines(given),
+        skips_bad_lines=bad_lines != "error",
+        keeps_bad_lines=bad_lines == "quarantine",
         parse_dates=parse_dates,
         date_format=date_format,
         dtype=given.get("dtype"),
@@ -250,18 +256,13 @@ def check_engine(given: Mapping[str, Any]) -> None:
         )
 
 
-def parse_bad_lines(given: Mapping[str, Any]) -> bool:
-    """Whether rows with too many fields are left out."""
+def parse_bad_lines(given: Mapping[str, Any]) -> str:
+    """What is done with rows with too many fields."""
     value = given.get("on_bad_lines", "error")
     if callable(value):
         raise PlanError(
             "on_bad_lines=: a function can't be honoured chunk by chunk, as pandas' C engine knows "
-            "none; use 'skip', or repair the rows before"
-        )
-    if value == "quarantine":
-        raise PlanError(
-            "on_bad_lines='quarantine': single rows are not set aside in this version; use 'skip', "
-            "which counts them, or 'error' with on_error='bisect', which sets aside their chunk"
+            "none; use 'skip', or 'quarantine', which hands them over"
         )
     if value not in BAD_LINES:
         raise PlanError(
@@ -272,10 +273,10 @@ def parse_bad_lines(given: Mapping[str, Any]) -> bool:
         raise PlanError(
             f"on_bad_lines={value!r}: beside usecols= pandas takes no row for bad; use columns="
         )
-    return bool(value != "error")
+    return str(value)
 
 
-BAD_LINES = ("error", "skip", "warn")
+BAD_LINES = ("error", "skip", "warn", "quarantine")
 
 
 def check_values(given: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from taskinity_data.chunks.csv_quotes import has_lone_return
 from taskinity_data.chunks.csv_text import codec_of
 from taskinity_data.chunks.csv_trouble import text_error
 from taskinity_data.chunks.files import read_range
+from taskinity_data.chunks.hints import hint_encoding
 from taskinity_data.errors import ReadError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["read_text"]
 
 NO_TEXT = "is NUL, which no text has"
+REPAIR = "repair the file"
 
 
 def read_text(piece: Piece, options: CsvOptions) -> bytes:
@@ -35,14 +37,15 @@ def read_text(piece: Piece, options: CsvOptions) -> bytes:
     codec, _ = codec_of(piece.file, options)
     unit = unit_nbytes(codec)
     if unit == 1 and b"\0" in data:
-        raise text_error(piece, data.index(0), NO_TEXT)
+        raise text_error(piece, data.index(0), NO_TEXT, REPAIR)
     try:
         text = to_utf8(data, codec, options.encoding_errors)
     except UnicodeDecodeError as error:
-        raise text_error(piece, error.start, f"is no {options.encoding} text") from error
+        step = hint_encoding(data, error.start, options.encoding)
+        raise text_error(piece, error.start, f"is no {options.encoding} text", step) from error
     if unit > 1 and b"\0" in text:
         before = text[: text.index(0)].decode()
-        raise text_error(piece, len(before.encode(codec)), NO_TEXT)
+        raise text_error(piece, len(before.encode(codec)), NO_TEXT, REPAIR)
     check_returns(piece, text, options)
     return text
 

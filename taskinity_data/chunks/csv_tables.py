@@ -18,7 +18,26 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.schema import Column
 
-__all__ = ["concat_tables", "to_frame", "to_table"]
+__all__ = ["concat_tables", "fill", "to_frame", "to_table"]
+
+
+def fill(part: pd.DataFrame | pa.Table, columns: Sequence[Column]) -> pd.DataFrame | pa.Table:
+    """The rows of `part` with `columns` alone, missing values in those that it lacks."""
+    if isinstance(part, pa.Table):
+        for column in columns:
+            if column.name not in part.schema.names:
+                nulls = pa.nulls(len(part), column.arrow_type)
+                part = part.append_column(column.name, nulls)
+        return part.select([column.name for column in columns])
+    series = {
+        column.label: part[column.label]
+        if column.label in part.columns
+        else pd.Series(np.nan, part.index, column.dtype)
+        for column in columns
+    }
+    frame = pd.DataFrame(series, index=part.index, copy=False)
+    frame.columns = pd.Index([column.label for column in columns])
+    return frame
 
 
 def concat_tables(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:

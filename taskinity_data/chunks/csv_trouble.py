@@ -6,6 +6,7 @@ It looks at the piece again, since only then the place is worth its price.
 from __future__ import annotations
 
 import io
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,6 +15,7 @@ from taskinity_data.chunks.csv_cuts import find_grains
 from taskinity_data.chunks.csv_dates import DateColumn
 from taskinity_data.chunks.csv_exact import TooManyFields, parse_text
 from taskinity_data.chunks.csv_text import find_text_grains
+from taskinity_data.chunks.hints import LOOK_NBYTES, hint_dialect
 from taskinity_data.errors import ReadError, SchemaError
 
 if TYPE_CHECKING:
@@ -26,11 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["misfit_error", "parse_error", "text_error"]
 
 
-def text_error(piece: Piece, at: int, why: str) -> ReadError:
+def text_error(piece: Piece, at: int, why: str, step: str) -> ReadError:
     """The error for a byte that belongs to no text; `at` counts from the piece's start."""
     return ReadError(
-        f"{piece.path}: byte {piece.start + at:,} {why}; repair the file, or give encoding= and "
-        "encoding_errors=",
+        f"{piece.path}: byte {piece.start + at:,} {why}; {step}",
         path=piece.path,
         start=piece.start,
     )
@@ -66,9 +67,12 @@ def parse_error(
 ) -> ReadError:
     """The error for records that pandas can't parse, with the first of them."""
     ends = record_ends(data, options)
+    step = "repair the row, or look at"
     row = first_bad_row(data, ends, labels, options)
-    detail, where = str(error) or "too many fields", ""
+    detail, where, hint = str(error) or "too many fields", "", ""
     if row is not None:
+        place = bisect_left(ends, ends[row] - LOOK_NBYTES // 2)
+        hint = hint_dialect(data[ends[place - 1] if place else 0 :][:LOOK_NBYTES], options)
         begin, end = (ends[row - 1] if row else 0), ends[row]
         width = count_fields(data[begin:end], options)
         where = f", row {row} of the chunk"
@@ -76,9 +80,10 @@ def parse_error(
             where += f" (byte {piece.start + begin:,})"
         if width is not None and width > len(labels):
             detail = f"expected {len(labels)} fields, saw {width}"
+            step = "repair the row, set such rows aside with on_bad_lines='quarantine', or look at"
     return ReadError(
-        f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]{where}: {detail}; repair the row, "
-        "or look at sep=, quotechar= and escapechar=",
+        f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]{where}: {detail}; {step} sep=, "
+        f"quotechar= and escapechar={hint}",
         path=piece.path,
         start=piece.start,
         row=row,

@@ -70,6 +70,14 @@ class Walker:
             re.compile(_any_of(byte for byte in range(256) if steps[byte] != state))
             for state, steps in zip(State, self._steps, strict=True)
         ]
+        self._marks_or_sep = [
+            re.compile(
+                _any_of(
+                    byte for byte in range(256) if steps[byte] != state or byte == dialect.sep_byte
+                )
+            )
+            for state, steps in zip(State, self._steps, strict=True)
+        ]
         self._line = _compile_line(dialect)
 
     def walk(self, data: bytes | bytearray, state: State) -> tuple[list[int], State]:
@@ -110,6 +118,21 @@ class Walker:
             elif step & ENDS_BEFORE:
                 ends.append(place - 1)
         return ends, State(current)
+
+    def count_fields(self, record: bytes) -> int:
+        """The fields of one record; blank lines and comment lines before it are none of it."""
+        current, place, count = int(State.RECORD), 0, 1
+        dialect = self._dialect
+        while (found := self._marks_or_sep[current].search(record, place)) is not None:
+            place = found.end()
+            byte = record[place - 1]
+            step = self._steps[current][byte]
+            # A space at the start of a field is dropped and no separator, where both are asked for.
+            is_dropped = current == State.FIELD and dialect.skipinitialspace and byte == SPACE
+            if byte == dialect.sep_byte and step & STATE_BITS == State.FIELD and not is_dropped:
+                count += 1
+            current = step & STATE_BITS
+        return count
 
     def _step(self, state: State, byte: int) -> int:
         """The state after `byte`, and what `byte` ends."""

@@ -53,7 +53,8 @@ def open_dataset(
         Rows that pass, as in `pandas.read_parquet`.
     schema : None, "scan", pyarrow.Schema, or dict
         None: from a sample (CSV, JSON) or what the files say of themselves (others). ``"scan"``:
-        exact, reads all once. A schema, or types of some columns.
+        exact, reads all once. A schema, or types of some columns; what it names CSV files may
+        lack, and their rows then have missing values.
     chunk_size : "auto", int or str
         Planned bytes (``64_000_000``, ``"64MiB"``) or rows (``"100_000 rows"``).
     storage_options : dict or None
@@ -61,10 +62,11 @@ def open_dataset(
         ``secret``, ``endpoint_url``, ``anon``, ...). Secrets: they are shown nowhere.
     **reader_options
         Of CSV: those of `pandas.read_csv`, with its names and meanings, but for those that can't be
-        kept chunk by chunk, and ``newlines_in_values=True``. Of JSON: ``encoding`` (UTF-8). Other
-        formats have none. Of CSV and JSON also ``compression``: ``"infer"`` (from suffix and
-        content), ``None`` (read as it is), a codec, or ``{"method": ..., "max_nbytes": ...}`` with
-        the size that a file may unpack to.
+        kept chunk by chunk, ``newlines_in_values=True``, and ``on_bad_lines="quarantine"``, which
+        hands what does not parse to the run (`Run.bad_lines`). Of JSON: ``encoding`` (UTF-8); of
+        JSON Lines ``on_bad_lines`` too. Other formats have none. Of CSV and JSON also
+        ``compression``: ``"infer"`` (from suffix and content), ``None`` (read as it is), a codec,
+        or ``{"method": ..., "max_nbytes": ...}`` with the size that a file may unpack to.
 
     Returns
     -------

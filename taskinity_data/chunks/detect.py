@@ -202,8 +202,7 @@ def _detect(
         )
     if found in _TEXT:
         if not is_wide and not _is_text(head):
-            hint = ' (is it UTF-16? give encoding="utf-16")' if b"\0" in head else ""
-            raise PlanError(f"{path}: this is a binary file, not text{hint}")
+            raise PlanError(f"{path}: {_no_text(found, head)}")
     elif file.unpacked is not None:
         raise _refuse_packed(path, file.unpacked.codec, found)
     elif found == "parquet":
@@ -211,6 +210,22 @@ def _detect(
     elif not head.startswith(_BEGINNINGS[found]) and not _is_old_stream(found, head):
         raise PlanError(f"{path}: this is no {NAMES[found]} file, {_begins(head)}")
     return found
+
+
+def _no_text(format_: str, head: bytes) -> str:
+    """What a file is that holds control characters, and what to do."""
+    from taskinity_data.chunks.hints import find_wide_encoding
+
+    wide = find_wide_encoding(head)
+    if wide is None:
+        return "this is a binary file, not text"
+    name = f"UTF-{wide[4:6]}"
+    if format_ == "csv":
+        return f"this is {name} text; give encoding={wide!r}"
+    return (
+        f"this is {name} text, and JSON is read as UTF-8; convert the file: "
+        f"iconv -f {wide.upper()} -t UTF-8 FILE > NEW"
+    )
 
 
 def _content(head: bytes, tail: bytes) -> str | None:

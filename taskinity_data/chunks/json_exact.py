@@ -12,7 +12,14 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from taskinity_data.chunks.json_cuts import find_lines
-from taskinity_data.chunks.json_types import Clash, code_of, join_types, type_of
+from taskinity_data.chunks.json_types import (
+    ITEMS,
+    Clash,
+    code_of,
+    join_types,
+    tell_path,
+    type_of,
+)
 
 __all__ = ["LineParser", "Trouble", "parse_exact"]
 
@@ -43,7 +50,14 @@ class Trouble(Exception):  # noqa: N818 - says what is the matter
 
 
 class Misfit(ValueError):  # noqa: N818 - says what is the matter
-    """A value that does not fit its column's type."""
+    """A value that does not fit its column's type; `path` leads to it, as in `Clash`."""
+
+    path: tuple[str, ...] = ()
+
+    def within(self, name: str) -> Misfit:
+        """Itself, seen from one level further out."""
+        self.path = (name, *self.path)
+        return self
 
 
 class NoText(Misfit):
@@ -89,7 +103,7 @@ def parse_exact(
                 columns[name].append(fit(value, type_))
             except Misfit as error:
                 step = "mend the file" if isinstance(error, NoText) else advice(field, value)
-                why = f"column {name!r}: {error}; {step}"
+                why = f"column {name!r}{tell_path(name, error.path)}: {error}; {step}"
                 raise Trouble(offset, row, why, name, value) from error
     return pa.table([pa.array(columns[one.name], one.type) for one in schema], schema=schema)
 
@@ -123,7 +137,7 @@ class LineParser:
         except ValueError as error:
             raise Trouble(begin, row, f"this can't be read: {error}") from error
         if not isinstance(record, dict):
-            why = f"an object {{...}} was expected, not {text[begin : begin + 20]!r}"
+            why = f"an object {{...}} was expected, not {text[begin:end].strip()[:20]!r}"
             raise Trouble(begin, row, why)
         if self._twice:
             raise Trouble(begin, row, f"the key {self._twice[0]!r} stands twice in one object")
@@ -148,13 +162,13 @@ def fit(value: Any, type_: pa.DataType) -> Any:
     if value is None:
         return None
     if pat.is_list(type_) and isinstance(value, list):
-        return [fit(item, type_.value_type) for item in value]
+        return [fit_within(ITEMS, item, type_.value_type) for item in value]
     if pat.is_struct(type_) and isinstance(value, dict):
         fields = {one.name: one.type for one in type_}
         for key in value:
             if key not in fields:
                 raise Misfit(f"the key {key!r} of an object in it was never seen before")
-        return {key: fit(item, fields[key]) for key, item in value.items()}
+        return {key: fit_within(key, item, fields[key]) for key, item in value.items()}
     if pat.is_large_string(type_) and isinstance(value, str):
         if has_lone_surrogate(value):
             raise NoText(f"{show(value)} holds half a surrogate pair, which is no text")
@@ -171,6 +185,13 @@ def fit(value: Any, type_: pa.DataType) -> Any:
         if pat.is_integer(type_) and fits_width(value, type_):
             return value
     raise Misfit(f"{show(value)} is no {type_}")
+
+
+def fit_within(step: str, value: Any, type_: pa.DataType) -> Any:
+    try:
+        return fit(value, type_)
+    except Misfit as error:
+        raise error.within(step) from None
 
 
 def has_lone_surrogate(text: str) -> bool:

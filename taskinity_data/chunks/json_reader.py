@@ -19,10 +19,12 @@ from taskinity_data.chunks.json_cuts import cut_records, split_records
 from taskinity_data.chunks.json_exact import Trouble, parse_exact
 from taskinity_data.chunks.json_fast import parse_fast
 from taskinity_data.chunks.json_frames import deliver_records
+from taskinity_data.chunks.json_lines import blank_bad_lines
 from taskinity_data.chunks.json_sample import freeze, infer_columns
 from taskinity_data.chunks.json_types import given_types, has_struct
 from taskinity_data.chunks.open_parquet import check_columns
 from taskinity_data.errors import PlanError, ReadError, SchemaError, suggest
+from taskinity_data.outcome import join_bad_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.filters import Filters
     from taskinity_data.chunks.json_cuts import Layout
     from taskinity_data.chunks.json_sample import JsonSchema
+    from taskinity_data.outcome import BadLines
 
 __all__ = ["JsonReader", "open_records"]
 
@@ -52,6 +55,8 @@ class JsonReader:
     is_open : bool
         Some keys are not wanted, so that keys outside of `known` are passed over.
     filters : Filters or None
+    on_bad_lines : {"error", "skip", "quarantine"}
+        What is done with a line that is no object of JSON.
     """
 
     layout: Layout
@@ -59,6 +64,7 @@ class JsonReader:
     columns: tuple[str, ...]
     is_open: bool
     filters: Filters | None = None
+    on_bad_lines: str = "error"
 
     @property
     def format(self) -> str:
@@ -75,6 +81,11 @@ class JsonReader:
         """The schema that every chunk keeps, after the selection of columns."""
         return select_fields(self.known.types, self.columns)
 
+    @property
+    def keeps_bad_lines(self) -> bool:
+        """Whether it hands over what does not parse."""
+        return self.on_bad_lines == "quarantine"
+
     def identity(self) -> str:
         """A stable text of all that decides what a range reads as."""
         return self._identity
@@ -86,7 +97,7 @@ class JsonReader:
         types = [(one.name, str(one.type)) for one in known.types]
         return (
             f"{self.format} 1 {types!r} {sorted(known.strict)!r} {sorted(known.with_nulls)!r} "
-            f"{known.dtypes!r} {self.columns!r} {self.is_open} {filters}"
+            f"{known.dtypes!r} {self.columns!r} {self.is_open} {filters} {self.on_bad_lines}"
         )
 
     def select(self, columns: Sequence[str]) -> JsonReader:
@@ -149,8 +160,13 @@ class JsonReader:
         fields = select_fields(
             self.known.types, tuple(dict.fromkeys((*self.columns, *filtered_on)))
         )
-        tables = [table for piece in pieces for table in self._read_piece(piece, fields)]
+        bad: list[BadLines] = []
+        tables = [table for piece in pieces for table in self._read_piece(piece, fields, bad)]
         table = pa.concat_tables([fields.empty_table(), *tables])
+        set_aside = join_bad_lines(bad)
+        dropped = 0
+        if set_aside is not None and self.on_bad_lines == "skip":
+            dropped, set_aside = set_aside.count, None
         before = table.num_rows
         if self.filters is not None:
             table = self.filters.apply(table)
@@ -158,9 +174,11 @@ class JsonReader:
         table = table.select(list(self.columns))
         first = pieces[0]
         data = deliver_records(table, self.known, as_, first.path, first.start)
-        return ReadResult(data, rows, before - rows)
+        return ReadResult(data, rows, dropped + before - rows, set_aside)
 
-    def _read_piece(self, piece: Piece, fields: pa.Schema) -> Iterator[pa.Table]:
+    def _read_piece(
+        self, piece: Piece, fields: pa.Schema, bad: list[BadLines]
+    ) -> Iterator[pa.Table]:
         text = read_range(piece.file, piece.start, piece.stop)
         try:
             text = self.layout.to_lines(piece, text)
@@ -175,14 +193,23 @@ class JsonReader:
         place = rows = 0
         while place < len(text):
             stop = text.find(b"\n", place + SLICE_NBYTES) + 1 or len(text)
+            part, set_aside = text[place:stop], 0
             try:
-                table = self._parse(text[place:stop], fields)
+                try:
+                    table = self._parse(part, fields)
+                except Trouble as error:
+                    if error.column is not None or self.on_bad_lines == "error":
+                        raise
+                    part, found = blank_bad_lines(part, piece, place, rows)
+                    bad.append(found)
+                    set_aside = found.count
+                    table = self._parse(part, fields)
             except Trouble as error:
                 line = text.count(b"\n", 0, place + error.offset) + 1
                 raise self._explain(piece, error, place, line, rows) from error
             yield table
             place = stop
-            rows += table.num_rows
+            rows += table.num_rows + set_aside
 
     def _parse(self, text: bytes, fields: pa.Schema) -> pa.Table:
         # Arrow passes over unknown keys of wanted objects too, where it passes over any.
@@ -203,7 +230,10 @@ class JsonReader:
         )
         facts = {"path": piece.path, "start": piece.start, "row": rows + trouble.row}
         if trouble.column is None:
-            return ReadError(f"{where}{trouble.why}", **facts)
+            step = "mend the file"
+            if self.format == "jsonl":
+                step = "mend the line, or set such lines aside with on_bad_lines='quarantine'"
+            return ReadError(f"{where}{trouble.why}; {step}", **facts)
         return SchemaError(where + trouble.why, **facts, column=trouble.column, value=trouble.value)
 
 
@@ -232,20 +262,25 @@ def open_records(
     schema : None, "scan", pyarrow.Schema, or mapping of column to dtype
         What it does not name is inferred; what it names need not have been seen.
     options : mapping
-        ``encoding`` alone, which must be UTF-8.
+        ``encoding``, which must be UTF-8; of JSON Lines ``on_bad_lines``.
 
     Raises
     ------
     PlanError
         An option, column, filter, type or file that can't be honoured, each with its name.
     """
-    check_options(options)
+    check_options(options, layout.format)
     given = given_types(schema)
     list(map_files(layout.find_start, files))
     seen = infer_columns(files, layout, scan=isinstance(schema, str))
     if not seen.types and not given:
-        why = seen.trouble or "there is no record with a key"
-        raise PlanError(f"{files[0].path}: {why}; a dataset needs at least one column")
+        if seen.trouble:
+            raise PlanError(f"{seen.trouble}; mend the file")
+        if seen.rows:
+            raise PlanError(
+                f"{files[0].path}: there is no record with a key among {seen.rows:,}, and rows "
+                "without columns can't be counted; leave the file out"
+            )
     if columns is not None and not list(columns):
         raise PlanError("columns=[]: select at least one column")
     is_chosen = columns is not None and not isinstance(columns, str)
@@ -257,20 +292,35 @@ def open_records(
         columns=tuple(names),
         is_open=not seen.types.keys() <= set(names),
         filters=parse_filters(filters, known.types),
+        on_bad_lines=options.get("on_bad_lines") or "error",
     )
 
 
-def check_options(options: Mapping[str, Any]) -> None:
+BAD_LINES = ("error", "skip", "quarantine")
+
+
+def check_options(options: Mapping[str, Any], format_: str) -> None:
     """Raise `PlanError` for what JSON has no use for."""
+    known = ["encoding", "on_bad_lines", "columns", "filters", "schema", "chunk_size"]
     for name, value in options.items():
         if value is None:
             continue
-        if name != "encoding":
+        if name == "on_bad_lines":
+            if format_ != "jsonl" and value != "error":
+                raise PlanError(
+                    f"on_bad_lines={value!r}: where an array is broken, nothing tells which of its "
+                    "elements are; mend the file, or write it as JSON Lines"
+                )
+            if value not in BAD_LINES:
+                raise PlanError(
+                    f"on_bad_lines={value!r}: use one of {', '.join(BAD_LINES)}."
+                    f"{suggest(str(value), BAD_LINES)}"
+                )
+        elif name != "encoding":
             raise PlanError(
-                f"{name}={value!r} means nothing for JSON; leave it out."
-                f"{suggest(name, ['encoding', 'columns', 'filters', 'schema', 'chunk_size'])}"
+                f"{name}={value!r} means nothing for JSON; leave it out.{suggest(name, known)}"
             )
-        if str(value).lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
+        elif str(value).lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
             raise PlanError(
                 f"encoding={value!r}: JSON is UTF-8; convert the file: "
                 f"iconv -f {value} -t UTF-8 FILE > NEW"

@@ -24,7 +24,7 @@ from taskinity_data.chunks.json_array import BadArray
 from taskinity_data.chunks.json_cuts import cut_records, find_lines
 from taskinity_data.chunks.json_exact import LineParser, Trouble
 from taskinity_data.chunks.json_fast import infer_fast
-from taskinity_data.chunks.json_types import Clash, holds_no_null, join_types, type_of
+from taskinity_data.chunks.json_types import Clash, holds_no_null, join_types, tell_path, type_of
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Seen:
         Columns with a value that is null or missing.
     rows : int
     trouble : str
-        Of the first record that could not be read, else ``""``.
+        Of the first record that could not be read, and where it stands; else ``""``.
     """
 
     types: Mapping[str, pa.DataType | Clash]
@@ -111,9 +111,9 @@ def infer_columns(files: Sequence[SourceFile], layout: Layout, *, scan: bool) ->
     def look(item: tuple[Piece, bytes]) -> Seen:
         piece, text = item
         try:
-            return look_at(layout.to_lines(piece, text))
+            return look_at(layout.to_lines(piece, text), piece)
         except BadArray as error:
-            trouble = f"{piece.path} (byte {piece.start + error.offset:,}): {error}"
+            trouble = tell_place(piece, error.offset) + error.why
             return Seen({}, frozenset(), 0, trouble)
 
     seen = Seen({}, frozenset(), 0)
@@ -162,14 +162,18 @@ def cut_out(file: SourceFile, start: int, stop: int) -> tuple[Piece, bytes]:
     return Piece(file, start, stop, stop - start), read_range(file, start, stop)
 
 
-def look_at(text: bytes) -> Seen:
-    """What the lines of `text` show."""
+def tell_place(piece: Piece, offset: int) -> str:
+    return f"{piece.path} (byte {piece.start + offset:,}): "
+
+
+def look_at(text: bytes, piece: Piece) -> Seen:
+    """What the lines of `text`, those of `piece`, show."""
     table = infer_fast(text)
     if table is not None:
         nulls = [name for name in table.schema.names if table[name].null_count]
         types = {one.name: plain(one.type) for one in table.schema}
         return Seen(types, frozenset(nulls), table.num_rows)
-    return look_closely(text)
+    return look_closely(text, piece)
 
 
 def plain(type_: pa.DataType) -> pa.DataType:
@@ -183,7 +187,7 @@ def plain(type_: pa.DataType) -> pa.DataType:
     return pa.large_string()
 
 
-def look_closely(text: bytes) -> Seen:
+def look_closely(text: bytes, piece: Piece) -> Seen:
     """As `look_at`, record by record."""
     lines = find_lines(text)
     parser = LineParser()
@@ -194,7 +198,7 @@ def look_closely(text: bytes) -> Seen:
         try:
             record = parser.read(text, begin, end, rows)
         except Trouble as error:
-            trouble = trouble or error.why
+            trouble = trouble or tell_place(piece, error.offset) + error.why
             continue
         rows += 1
         for name, value in record.items():
@@ -202,7 +206,8 @@ def look_closely(text: bytes) -> Seen:
                 name.encode()
                 found = type_of(value)
             except UnicodeEncodeError:
-                trouble = trouble or f"the key {name!r} or one in it holds half a surrogate pair"
+                why = f"the key {name!r} or one in it holds half a surrogate pair"
+                trouble = trouble or tell_place(piece, begin) + why
                 continue
             except Clash as error:
                 found = error
@@ -244,8 +249,8 @@ def freeze(seen: Seen, given: Mapping[str, Given], needed: Collection[str] | Non
             types[name] = found
         elif needed is None or name in needed:
             raise PlanError(
-                f"column {name!r}: it holds {found}, and there is no type for both; select the "
-                "other columns with columns=, or write it as text"
+                f"column {name!r}: it holds {found}{tell_path(name, found.path)}, and there is no "
+                "type for both; select the other columns with columns=, or write it as text"
             )
     inferred = {name for name in types if name not in given and holds_no_null(types[name])}
     strict = {name for name, one in given.items() if one.is_strict}

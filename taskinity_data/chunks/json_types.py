@@ -16,9 +16,10 @@ import pyarrow.types as pat
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "ITEMS",
     "MAX_DEPTH",
     "Clash",
     "Given",
@@ -27,17 +28,35 @@ __all__ = [
     "has_struct",
     "holds_no_null",
     "join_types",
+    "tell_path",
     "type_of",
 ]
 
 MAX_DEPTH = 64
 """Lists and objects within each other: far more than data have, far less than overruns a stack."""
 
+ITEMS = "[]"
+MOST_STEPS = 8
+"""Shown of the way to a value that lies deep."""
+
 _TEXT = pa.large_string()
 
 
 class Clash(ValueError):  # noqa: N818 - says what is the matter
-    """Two values that no one type holds exactly, or one that none does."""
+    """Two values that no one type holds exactly, or one that none does.
+
+    `path` leads to it from the column's value: keys of objects, and ``"[]"`` for the items of a
+    list.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.path: tuple[str, ...] = ()
+
+    def within(self, name: str) -> Clash:
+        """Itself, seen from one level further out."""
+        self.path = (name, *self.path)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +113,19 @@ def type_of(value: Any, depth: int = 0) -> pa.DataType:
         return _TEXT
     if isinstance(value, list):
         found = pa.null()
-        for item in value:
-            found = join_types(found, type_of(item, depth + 1))
+        try:
+            for item in value:
+                found = join_types(found, type_of(item, depth + 1))
+        except Clash as error:
+            raise error.within(ITEMS) from None
         return pa.list_(found)
-    return pa.struct([(key, type_of(item, depth + 1)) for key, item in value.items()])
+    fields = []
+    for key, item in value.items():
+        try:
+            fields.append((key, type_of(item, depth + 1)))
+        except Clash as error:
+            raise error.within(key) from None
+    return pa.struct(fields)
 
 
 def join_types(one: pa.DataType, other: pa.DataType) -> pa.DataType:
@@ -118,12 +146,18 @@ def join_types(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     if pat.is_null(one):
         return other
     if pat.is_list(one) and pat.is_list(other):
-        return pa.list_(join_types(one.value_type, other.value_type))
+        try:
+            return pa.list_(join_types(one.value_type, other.value_type))
+        except Clash as error:
+            raise error.within(ITEMS) from None
     if pat.is_struct(one) and pat.is_struct(other):
         fields = {field.name: field.type for field in one}
         for field in other:
             known = fields.get(field.name, pa.null())
-            fields[field.name] = join_types(known, field.type)
+            try:
+                fields[field.name] = join_types(known, field.type)
+            except Clash as error:
+                raise error.within(field.name) from None
         return pa.struct(list(fields.items()))
     both = {one, other}
     if both == {pa.int64(), pa.uint64()}:
@@ -131,6 +165,14 @@ def join_types(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     if both <= {pa.int64(), pa.uint64(), pa.float64()}:
         return pa.float64()
     raise Clash(f"{name_of(one)} beside {name_of(other)}")
+
+
+def tell_path(column: str, path: Sequence[str]) -> str:
+    """``" (in 'a.b[]')"`` for what lies deeper in a column, else ``""``."""
+    if not path:
+        return ""
+    steps = "".join(step if step == ITEMS else f".{step}" for step in path[:MOST_STEPS])
+    return f" (in {column + steps + '…' * (len(path) > MOST_STEPS)!r})"
 
 
 def name_of(type_: pa.DataType) -> str:
@@ -236,7 +278,7 @@ def _readable(name: str, type_: pa.DataType, depth: int = 0) -> pa.DataType:
 
 def _refusal(name: str, wanted: Any) -> str:
     return (
-        f"column {name!r}: JSON can't be held to {wanted!s}; use an integer, float64, bool, str, "
-        "'Int64' or 'boolean' (with missing values), pa.list_ or pa.struct of these, and convert "
-        "in the chunk function"
+        f"column {name!r}: JSON can't be held to {wanted!s}; read it as an integer, float64, bool, "
+        "str, 'Int64' or 'boolean' (with missing values), pa.list_ or pa.struct of these, and make "
+        "of it what you want in the chunk function"
     )

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.chunk import Chunk, Piece
+from taskinity_data.chunks.chunk import Chunk, Piece, refuse_quarantine
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
 from taskinity_data.chunks.describe import format_nbytes, tell_unpacked, to_html, to_text
 from taskinity_data.chunks.limits import check_memory, check_workers
@@ -327,9 +327,12 @@ class Dataset:
         ------
         ImportError
             dask.dataframe is not installed.
+        PlanError
+            Lines that do not parse are to be handed over, which takes a run.
         """
         import dask.dataframe as dd
 
+        refuse_quarantine(self.reader, "a Dask DataFrame has no place for them")
         meta = self.reader.read([_empty(self.extents[0])], "pandas").data
         from_map: Any = dd.from_map
         return from_map(_read, list(self.plan()), meta=meta, enforce_metadata=False)

@@ -9,10 +9,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from taskinity_data.chunks.chunk import Piece, ReadResult
 from taskinity_data.chunks.csv_bad_lines import parse_with_bad_lines
-from taskinity_data.chunks.csv_columns import check_same_columns, select_labels, sort_layouts
+from taskinity_data.chunks.csv_columns import (
+    check_same_columns,
+    find_labels,
+    select_labels,
+    sort_layouts,
+)
 from taskinity_data.chunks.csv_date_sample import infer_dates
 from taskinity_data.chunks.csv_dates import DateColumn, as_text, date_labels, with_dates
 from taskinity_data.chunks.csv_exact import Misfit, TooManyFields
@@ -20,24 +26,31 @@ from taskinity_data.chunks.csv_fast import parse_fast
 from taskinity_data.chunks.csv_head import read_head
 from taskinity_data.chunks.csv_options import parse_options, stable
 from taskinity_data.chunks.csv_piece import read_text
+from taskinity_data.chunks.csv_quarantine import find_bad_lines
 from taskinity_data.chunks.csv_sample import infer_columns
-from taskinity_data.chunks.csv_tables import concat_tables, to_frame, to_table
+from taskinity_data.chunks.csv_tables import concat_tables, fill, to_frame, to_table
 from taskinity_data.chunks.csv_text import find_text_grains, split_text_at
 from taskinity_data.chunks.csv_trouble import misfit_error, parse_error
 from taskinity_data.chunks.files import map_files
 from taskinity_data.chunks.filters import parse_filters
-from taskinity_data.chunks.schema import arrow_schema, dtype_of_kind, given_columns
-from taskinity_data.errors import PlanError
+from taskinity_data.chunks.schema import (
+    arrow_schema,
+    dtype_of_kind,
+    given_columns,
+    text_column,
+    with_room,
+)
+from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.outcome import join_bad_lines
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
-
-    import pyarrow as pa
 
     from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_options import CsvOptions
     from taskinity_data.chunks.filters import Filters
     from taskinity_data.chunks.schema import Column
+    from taskinity_data.outcome import BadLines
 
 __all__ = ["CsvReader", "open_csv"]
 
@@ -84,6 +97,11 @@ class CsvReader:
     def schema(self) -> pa.Schema:
         """The schema that every chunk keeps, after the selection of columns."""
         return arrow_schema(self.columns)
+
+    @property
+    def keeps_bad_lines(self) -> bool:
+        """Whether it hands over what does not parse."""
+        return self.options.keeps_bad_lines
 
     def identity(self) -> str:
         """A stable text of all that decides what a range reads as."""
@@ -175,15 +193,16 @@ class CsvReader:
         """
         if as_ == "native":
             if len(pieces) == 1 and self.filters is None:
-                part, skipped = self.read_piece(pieces[0], self.encoded)
-                return ReadResult(part, len(part), skipped)
+                part, skipped, bad = self.read_piece(pieces[0], self.encoded)
+                return ReadResult(part, len(part), skipped, bad)
             as_ = "pandas"
         read = [self.read_piece(piece) for piece in pieces]
-        parts = [part for part, _ in read]
-        skipped = sum(count for _, count in read)
+        parts = [part for part, _, _ in read]
+        skipped = sum(count for _, count, _ in read)
+        bad = join_bad_lines(lines for _, _, lines in read)
         if as_ == "pandas" and self.filters is None and all_frames(parts):
             frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-            return ReadResult(frame, len(frame), skipped)
+            return ReadResult(frame, len(frame), skipped, bad)
         wanted = (*self.columns, *self.extra)
         tables = [
             to_table(part, wanted) if isinstance(part, pd.DataFrame) else part for part in parts
@@ -193,22 +212,35 @@ class CsvReader:
         if self.filters is not None:
             table = self.filters.apply(table).select([column.name for column in self.columns])
         rows = table.num_rows
-        return ReadResult(deliver(table, self.columns, as_), rows, skipped + before - rows)
+        data = deliver(table, self.columns, as_)
+        return ReadResult(data, rows, skipped + before - rows, bad)
 
     def read_piece(
         self, piece: Piece, encoded: tuple[Hashable, ...] = ()
-    ) -> tuple[pd.DataFrame | pa.Table, int]:
-        """The rows of one piece, of whichever kind its parser made, and how many it left out."""
+    ) -> tuple[pd.DataFrame | pa.Table, int, BadLines | None]:
+        """The rows of one piece, of whichever kind its parser made, and what it left out.
+
+        That is how many rows were dropped, and those that were set aside.
+        """
         labels = self.layouts[self.layout_of.get(piece.path, 0)]
         wanted = (*self.columns, *self.extra)
-        texts = [as_text(column) for column in wanted]
+        there = [column for column in wanted if column.label in labels]
+        texts = [as_text(column) for column in there or [text_column(labels[0])]]
         data = read_text(piece, self.options)
+        encoded = tuple(label for label in encoded if label in labels)
         part: Any = parse_fast(data, labels, texts, self.options, encoded)
         skipped = 0
         try:
             if part is None:
                 part, skipped = parse_with_bad_lines(data, labels, texts, self.options)
-            return with_dates(part, wanted), skipped
+            bad = None
+            if skipped and self.options.keeps_bad_lines:
+                bad = find_bad_lines(piece, data, labels, self.options, skipped)
+                skipped = 0
+            part = with_dates(part, there)
+            return (part if len(there) == len(wanted) else fill(part, wanted)), skipped, bad
+        except ReadError:
+            raise
         except Misfit as error:
             raise misfit_error(piece, error, self.options) from None
         except (TooManyFields, ValueError, OverflowError) as error:
@@ -256,7 +288,8 @@ def open_csv(
     filters : see `parse_filters`
         Rows that don't pass are counted as filtered.
     schema : None, "scan", pyarrow.Schema, or mapping of column to dtype
-        See INTERFACE; what it does not name is inferred.
+        A schema: these columns alone, in this order. What a mapping does not name is inferred.
+        What it names files may lack; their rows then have missing values.
     options : mapping
         Of `pandas.read_csv`, see `parse_options`.
 
@@ -272,16 +305,29 @@ def open_csv(
     """
     parsed = parse_options(options)
     heads = list(map_files(lambda file: read_head(file, parsed), files))
-    labels = heads[0].labels
+    scan = isinstance(schema, str) and schema == "scan"
+    is_arrow = isinstance(schema, pa.Schema)
+    if is_arrow and parsed.usecols is not None:
+        raise PlanError("usecols= and a pyarrow schema both select columns; keep one of them")
+    labels = find_labels(heads, schema)
     selected = select_labels(labels, columns, parsed.usecols)
-    is_chosen = columns is not None or parsed.usecols is not None
-    given = given_columns(parsed.dtype, None if schema == "scan" else schema, labels)
+    is_chosen = columns is not None or parsed.usecols is not None or is_arrow
+    given = given_columns(parsed.dtype, None if scan else schema, labels)
     names = {str(label): label for label in labels}
     needed = list(labels) if filters is not None else list(selected)
-    check_same_columns(files, heads, needed if is_chosen else labels, is_chosen=is_chosen)
+    check_same_columns(
+        files,
+        heads,
+        needed if is_chosen else labels,
+        is_chosen=is_chosen,
+        optional=labels if is_arrow else schema if isinstance(schema, dict) else (),
+    )
+    for file, head in zip(files, heads, strict=True):
+        for label in needed:
+            if label not in head.labels:
+                given[label] = with_room(given[label], is_arrow=is_arrow, lacks=file.path)
     opened = list(zip(files, heads, strict=True))
-    scan = isinstance(schema, str) and schema == "scan"
-    dates = date_labels(parsed.parse_dates, labels)
+    dates = date_labels(parsed.parse_dates, heads[0].labels)
     check_dates(dates, given, selected if parsed.usecols is not None else labels)
     found = infer_columns(
         opened,
@@ -314,4 +360,7 @@ def check_dates(
                 "one"
             )
         if label not in labels:
-            raise PlanError(f"parse_dates: column {label!r} is not among usecols=; add it there")
+            raise PlanError(
+                f"parse_dates: column {label!r} is not among those of usecols= or schema=; add it "
+                "there"
+            )

@@ -19,6 +19,7 @@ from taskinity_data.chunks.frames import deliver
 from taskinity_data.chunks.hive import find_hive_columns
 from taskinity_data.chunks.open_parquet import check_columns
 from taskinity_data.errors import PlanError
+from taskinity_data.outcome import join_bad_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,6 +61,11 @@ class HiveReader:
     def unit(self) -> str:
         """That of the files."""
         return self.inner.unit
+
+    @property
+    def keeps_bad_lines(self) -> bool:
+        """Whether it hands over what does not parse."""
+        return bool(getattr(self.inner, "keeps_bad_lines", False))
 
     def identity(self) -> str:
         """A stable text of all that decides what a range reads as."""
@@ -119,6 +125,7 @@ class HiveReader:
             deliver(data, as_) if isinstance(data, pa.Table) else data,
             sum(result.rows for result in read),
             sum(known) if len(known) == len(filtered) else None,
+            join_bad_lines(result.bad_lines for result in read),
         )
 
     def _may_pass(self, file: SourceFile) -> bool:
@@ -141,10 +148,15 @@ class HiveReader:
         dropped = result.rows - passed.num_rows
         filtered = None if result.filtered is None else result.filtered + dropped
         if as_ != "pandas":
-            return ReadResult(passed.select(self.schema.names), passed.num_rows, filtered)
+            return ReadResult(
+                passed.select(self.schema.names), passed.num_rows, filtered, result.bad_lines
+            )
         frame = self.inner.read(pieces, "pandas").data.iloc[passed[_ROW].to_numpy()]
         return ReadResult(
-            self._to_frame(frame.reset_index(drop=True), file), passed.num_rows, filtered
+            self._to_frame(frame.reset_index(drop=True), file),
+            passed.num_rows,
+            filtered,
+            result.bad_lines,
         )
 
     def _to_frame(self, frame: pd.DataFrame, file: SourceFile) -> pd.DataFrame:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk, Piece
 from taskinity_data.chunks.cut import cut
-from taskinity_data.chunks.dataset import FILES_AHEAD, GRAINS_AHEAD
 from taskinity_data.chunks.files import open_unbuffered
+from taskinity_data.chunks.opened import FILES_AHEAD, GRAINS_AHEAD
 from taskinity_data.chunks.read_ahead import read_ahead
 
 if TYPE_CHECKING:

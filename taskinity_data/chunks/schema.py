@@ -28,6 +28,8 @@ __all__ = [
     "given_columns",
     "is_proven_by",
     "observe",
+    "text_column",
+    "with_room",
 ]
 
 INT64_STOP = 1 << 63
@@ -182,6 +184,11 @@ def freeze(label: Hashable, all_seen: Seen, *, is_proven: bool) -> Column:
     return Column(label, kind, dtype_of_kind(kind), is_proven=is_proven)
 
 
+def text_column(label: Hashable) -> Column:
+    """A column of whatever stands there."""
+    return Column(label, "str", dtype_of_kind("str"), is_proven=True)
+
+
 def dtype_of_kind(kind: str) -> Any:
     if kind == "str":
         return pd.StringDtype(na_value=np.nan)
@@ -242,6 +249,39 @@ def given_columns(dtype: Any, schema: Any, labels: Sequence[Hashable]) -> dict[H
     return {label: given_column(label, wanted) for label, wanted in {**asked, **by_schema}.items()}
 
 
+def with_room(column: Column, *, is_arrow: bool, lacks: str) -> Column:
+    """`column` with room for the missing values of a file that lacks it.
+
+    Parameters
+    ----------
+    column : Column
+        Its type was named.
+    is_arrow : bool
+        By an Arrow type, which has room for nulls; pandas then holds it by the dtype that has room.
+    lacks : str
+        That file.
+
+    Raises
+    ------
+    PlanError
+        A dtype was named that has no room.
+    """
+    if column.allows_missing:
+        return column
+    dtype = column.dtype
+    is_bool = column.kind == "bool"
+    wide = "str" if is_bool else dtype.name.replace("i", "I").replace("uI", "UI")
+    if not is_arrow:
+        also = "" if is_bool else " or 'float64'"
+        raise PlanError(
+            f"column {column.label!r}: {lacks} lacks it, and {dtype} has no room for missing "
+            f"values; give schema={{{column.label!r}: {wide!r}}}{also}"
+        )
+    if is_bool:
+        return replace(column, kind="maybe_bool", dtype=np.dtype(object))
+    return replace(column, kind="str", dtype=pd.api.types.pandas_dtype(wide))
+
+
 def as_mapping(option: str, value: Any, labels: Sequence[Hashable]) -> Mapping[Hashable, Any]:
     if value is None:
         return {}
@@ -295,9 +335,9 @@ def given_column(label: Hashable, wanted: Any) -> Column:
         if dtype.kind == "U":
             return Column(label, "str", dtype_of_kind("str"), **given)
     raise PlanError(
-        f"column {label!r}: chunks of CSV can't be held to {wanted!r}; use an integer, float, "
-        "bool, str, 'Int64' (integers with missing values) or a CategoricalDtype with its "
-        "categories, and convert in the chunk function"
+        f"column {label!r}: chunks of CSV can't be read as {wanted!r}; read it as 'str' and "
+        "convert in the chunk function, or name an integer, a float, bool, 'Int64' (integers with "
+        "missing values) or a CategoricalDtype with its categories"
     )
 
 

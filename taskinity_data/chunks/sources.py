@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from glob import glob, has_magic
 from pathlib import PurePath
@@ -36,7 +37,8 @@ def find_files(
         the order of the paths' characters); a glob (sorted by name; ``**`` is any depth); a list
         of these in the order given; a URL (``file://`` is a local path) of any of them;
         ``zip://MEMBER::ARCHIVE`` with a member's name or a glob of them. A file
-        named twice is read twice. Directories named
+        named twice is read twice. Of several files behind a directory or glob those of 0 bytes are
+        left out with a warning, unless all are. Directories named
         ``key=value`` below a directory, or from the first wildcard of a glob on, are hive keys.
     storage_options : mapping or None
         For the stores of all URLs: see `open_store`.
@@ -75,6 +77,9 @@ def find_files(
     return tuple(files)
 
 
+MOST_NAMED = 5
+"""Empty files named in a warning."""
+
 _Found = list[tuple[str, tuple[tuple[str, str], ...]]]
 
 
@@ -89,10 +94,29 @@ def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
     if _URL.match(text):
         local = _local_path(text)
         if local is None:
-            return find_in_store(text, options)
+            return _leave_out_empty(find_in_store(text, options))
         text = local
     path = os.path.normpath(os.path.join(os.getcwd(), os.path.expanduser(text)))
-    return [_stat(one, hive) for one, hive in _find_local(path)]
+    return _leave_out_empty([_stat(one, hive) for one, hive in _find_local(path)])
+
+
+def _leave_out_empty(files: list[SourceFile]) -> list[SourceFile]:
+    """`files` without those of 0 bytes, which hold no row in any format but may be a failed copy.
+
+    A file that was named itself, or is one of nothing but empty ones, stays: it is refused later.
+    """
+    empty = [file.path for file in files if file.nbytes == 0]
+    if not empty or len(empty) == len(files):
+        return files
+    names = ", ".join(empty[:MOST_NAMED])
+    more = f" and {len(empty) - MOST_NAMED:,} more" if len(empty) > MOST_NAMED else ""
+    warnings.warn(
+        f"{len(empty):,} of {len(files):,} files are empty (0 bytes) and are left out: "
+        f"{names}{more}; name the others alone, or remove these, if that is meant",
+        UserWarning,
+        stacklevel=2,
+    )
+    return [file for file in files if file.nbytes]
 
 
 def _find_local(path: str) -> _Found:

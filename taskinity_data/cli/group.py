@@ -17,6 +17,7 @@ from taskinity_data.cli.run import run
 from taskinity_data.cli.runs import runs
 from taskinity_data.cli.validate import validate
 from taskinity_data.cli.visualize import visualize
+from taskinity_data.cli.words import in_typed_words
 from taskinity_data.errors import (
     FlowFailed,
     LedgerError,
@@ -48,7 +49,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except TaskinityDataError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {in_typed_words(str(error), ctx.invoked_subcommand)}", err=True)
             is_failure = isinstance(error, _FAILURES)
             ctx.exit(EXIT_CODES["failed" if is_failure else "wrong call"])
         except KeyboardInterrupt:
@@ -74,7 +75,7 @@ Run a flow with two workers, with the functions of my_tasks.py:
 
 _EPILOG = """\b
 Exit codes: 0 all done; 1 the run failed; 2 the call was wrong; 3 done, but something
-failed within --max-failures, was skipped or replaced by a fallback; 130 interrupted.
+failed within --max-failures, was skipped, quarantined or replaced by a fallback; 130 interrupted.
 """
 
 

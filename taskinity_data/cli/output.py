@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskinity_data.cli.words import in_typed_words
 from taskinity_data.errors import TaskinityDataError
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def answering(as_json: bool) -> Iterator[Answer]:
         with _stdout_to_stderr():
             yield answer
     except TaskinityDataError as error:
-        answer.setdefault("error", {"type": type(error).__name__, "message": str(error)})
+        context = click.get_current_context(silent=True)
+        told = in_typed_words(str(error), None if context is None else context.info_name)
+        answer.setdefault("error", {"type": type(error).__name__, "message": told})
         raise
     except KeyboardInterrupt:
         answer.setdefault("status", "INTERRUPTED")

@@ -257,4 +257,5 @@ def _describe(run: Any) -> dict[str, Any]:
         },
         "failures": run.failures,
         "notices": list(run.notices),
+        "bad_lines": run.bad_lines.drop(columns="raw"),
     }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data import events
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
+from taskinity_data.execution.bad_lines import BadLineBook
 from taskinity_data.execution.judge import Judge
 from taskinity_data.execution.limits import Limits
 from taskinity_data.execution.process import Item, Job, describe_failure
@@ -104,6 +105,7 @@ class Driver:
         self._limits = Limits(max_failures, run_timeout_s)
         self._window = Window()
         self._judge = Judge(policies, seed)
+        self.bad_lines = BadLineBook()
         self._active: dict[str, FanOut] = {}
         self._single: dict[str, Work] = {}
         self._local: ThreadStrategy | None = None
@@ -188,7 +190,7 @@ class Driver:
 
     def _has_losses(self) -> bool:
         return any(
-            outcome.status is not Status.COMPLETED or outcome.is_fallback
+            outcome.status is not Status.COMPLETED or outcome.is_fallback or outcome.bad_lines
             for _, outcome in self.outcomes
         )
 
@@ -367,7 +369,7 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
             self.fail(f"{fan_out.name}: combining raised {describe_failure(error)}", error)
         self.seconds["combine"] += time.perf_counter() - at
-        self._book(item, outcome)
+        self._book(item, self.bad_lines.take(fan_out.name, item, outcome))
         self._emit(events.ChunkFinished(self.run_id, time.time(), fan_out.name, outcome))
 
     def _book(self, item: Item | None, outcome: Outcome) -> None:

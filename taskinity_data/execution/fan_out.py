@@ -101,7 +101,11 @@ class Ledger:
     def enter(self, chunk: Chunk, outcome: Outcome) -> None:
         """Book what became of `chunk`."""
         place = _place(outcome)
-        self.nbytes[place] += chunk.nbytes
+        bad = outcome.bad_lines
+        if bad is not None:
+            self.nbytes["quarantined"] += bad.nbytes
+            self.rows["quarantined"] += bad.count
+        self.nbytes[place] += chunk.nbytes - (0 if bad is None else bad.nbytes)
         if chunk.rows is None:
             self.rows_are_known = False
         if outcome.status is Status.COMPLETED and outcome.rows is not None:

@@ -14,6 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.aggregation.tree import ABSENT, combine_present, tree_levels
+from taskinity_data.chunks.chunk import Chunk, refuse_quarantine
 from taskinity_data.errors import BindError, FlowFailed, PlanError
 from taskinity_data.execution.decide import Fallback, Skip, decide
 from taskinity_data.execution.jobs import call_job, chunk_job, consumers, reducers_of, resolve
@@ -145,6 +146,9 @@ class _Builder:
         ]
         over = resolve(stage.over, self._values, self._inputs)
         items = list(plan_items(stage, over, reducers))
+        for item in items[:1]:
+            if isinstance(item.data, Chunk):
+                refuse_quarantine(item.data.reader, "a static graph has no place for them")
         bare = replace(stage, over=Upstream(""))
         packed = pack_value((bare, dict(self._inputs), reducers, keeps))
         needed = self._needed(sources)

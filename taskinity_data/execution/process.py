@@ -29,6 +29,8 @@ from taskinity_data.policy import Value
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskinity_data.outcome import BadLines
+
 __all__ = [
     "Guard",
     "Item",
@@ -202,6 +204,7 @@ def run_item(job: Job, item: Item, begin: Callable[[int], object] | None = None)
         is_fallback=item.fallback is not None and failure is None,
         value=done.value,
         output=done.output,
+        bad_lines=done.bad_lines,
     )
 
 
@@ -221,6 +224,7 @@ class _Done(NamedTuple):
     rows: int | None = None
     filtered: int | None = None
     output: Any = None
+    bad_lines: BadLines | None = None
 
 
 def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | None) -> _Done:
@@ -228,14 +232,14 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
     first = chain[0] if chain else None
     kind = first.kind if isinstance(first, Step) else job.kind
     clock.task = job.chain(item.position)[0].task if chain else None
-    data, rows, filtered = item.data, None, None
+    data, rows, filtered, bad_lines = item.data, None, None, None
     if begin is not None:
         begin(0)
     is_read = isinstance(data, Block) or (isinstance(data, Chunk) and kind != "chunk")
     if is_read and not isinstance(first, Value):
         at = time.perf_counter()
         try:
-            data, rows, filtered = data.load(kind)
+            data, rows, filtered, bad_lines = data.load(kind)
         finally:
             clock.read_s = time.perf_counter() - at
         clock.memory_nbytes = measure_nbytes(data)
@@ -261,7 +265,7 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
         output = None if job.writer is None else job.writer.write(item.key, item.position, data)
     finally:
         clock.partial_s = time.perf_counter() - at
-    return _Done((partials, result), rows, filtered, output)
+    return _Done((partials, result), rows, filtered, output, bad_lines)
 
 
 def _effective(step: Step, item: Item) -> Step | Value:

@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.aggregation.reducers import collect
-from taskinity_data.chunks.opened import GRAIN_NBYTES, Dataset
 from taskinity_data.chunks.describe import format_nbytes
 from taskinity_data.chunks.limits import check_memory, check_workers
+from taskinity_data.chunks.opened import GRAIN_NBYTES, Dataset
 from taskinity_data.chunks.sizing import TASK_S, Learner, Observation
 from taskinity_data.errors import BindError, PlanError
 from taskinity_data.execution.choose import POOL_PAYS_S

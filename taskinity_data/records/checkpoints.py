@@ -20,18 +20,23 @@ from taskinity_data.records.journal import Journal
 from taskinity_data.records.plain_outcomes import from_plain, to_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data.chunks.dataset import Dataset
     from taskinity_data.outcome import Outcome
     from taskinity_data.records.past import Past
     from taskinity_data.records.run_places import RunPlace
 
+    Buffer = bytes | memoryview
+
 __all__ = ["BEGIN_S", "Checkpoints"]
 
 BEGIN_S = 2.0
 """A run that nobody asked to keep is kept from its third second on, so that small ones leave no
 directory behind; what had ended before is written then."""
+
+MOST_EARLY_NBYTES = 32 << 20
+"""Partials that wait for that time at most: a run with more is kept at once."""
 
 _MOST_ANSWER_NBYTES = 16 << 20
 """A larger answer is not kept for `load_run`."""
@@ -66,7 +71,8 @@ class Checkpoints:
         self._enter, self._head, self._say = enter, dict(head), say
         self._past = past
         self._begun_s = time.monotonic()
-        self._early: list[tuple[str, Any, Outcome | None]] | None = []
+        self._early: list[tuple[str, Any, list[Buffer]]] | None = []
+        self._early_nbytes = 0
         self._early_notes: list[str] = []
         self._place: RunPlace | None = None
         self._journal: Journal | None = None
@@ -167,11 +173,15 @@ class Checkpoints:
             self._write("N", text)
 
     def _note(self, kind: str, facts: Any, outcome: Outcome | None = None) -> None:
+        # What has no exact form is let go of at once; the rest waits as it will be written.
+        buffers = [] if outcome is None else self._encode(self._fans[facts[0]], outcome)
         if self._early is None:
-            self._write(kind, facts, outcome)
+            self._write(kind, facts, buffers)
             return
-        self._early.append((kind, facts, outcome))
-        if time.monotonic() - self._begun_s >= BEGIN_S:
+        self._early.append((kind, facts, buffers))
+        self._early_nbytes += sum(map(len, buffers))
+        is_large = self._early_nbytes > MOST_EARLY_NBYTES
+        if is_large or time.monotonic() - self._begun_s >= BEGIN_S:
             try:
                 self._begin()
             except OSError as error:
@@ -193,13 +203,12 @@ class Checkpoints:
         self._write("H", self._head)
         for text in self._early_notes:
             self._tell(text)
-        for kind, facts, outcome in early:
-            self._write(kind, facts, outcome)
+        for kind, facts, buffers in early:
+            self._write(kind, facts, buffers)
 
-    def _write(self, kind: str, facts: Any, outcome: Outcome | None = None) -> None:
+    def _write(self, kind: str, facts: Any, buffers: Sequence[Buffer] = ()) -> None:
         if self._journal is None:
             return
-        buffers = [] if outcome is None else self._encode(self._fans[facts[0]], outcome)
         try:
             self._journal.add(kind, facts, buffers)
         except OSError as error:
@@ -214,7 +223,7 @@ class Checkpoints:
             self._counts["ended"] += 1
             self._counts["kept"] += bool(buffers)
 
-    def _encode(self, fan: FanOutRecord, outcome: Outcome) -> list[bytes | memoryview]:
+    def _encode(self, fan: FanOutRecord, outcome: Outcome) -> list[Buffer]:
         try:
             return encode(fan.dump(outcome.value))
         except NoExactForm as error:

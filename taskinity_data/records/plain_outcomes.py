@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.outcome import Attempt, Failure, Outcome, Status
+from taskinity_data.outcome import Attempt, BadLine, BadLines, Failure, Outcome, Status
 from taskinity_data.records.parts import Part, StagedFile
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["from_plain", "to_plain"]
 
 _ATTEMPT = tuple(field.name for field in fields(Attempt) if field.name != "failure")
+_BAD_LINE = tuple(field.name for field in fields(BadLine))
 
 
 def to_plain(outcome: Outcome) -> tuple[Any, ...]:
@@ -31,12 +32,13 @@ def to_plain(outcome: Outcome) -> tuple[Any, ...]:
         outcome.nbytes,
         outcome.is_fallback,
         _plain_part(outcome.output),
+        _plain_lines(outcome.bad_lines),
     )
 
 
 def from_plain(plain: Sequence[Any], value: Any = None) -> Outcome:
     """The outcome that `to_plain` made it of, with `value`."""
-    task, key, status, attempts, rows, filtered, nbytes, is_fallback, output = plain
+    task, key, status, attempts, rows, filtered, nbytes, is_fallback, output, bad_lines = plain
     return Outcome(
         task=task,
         key=key,
@@ -48,6 +50,7 @@ def from_plain(plain: Sequence[Any], value: Any = None) -> Outcome:
         is_fallback=is_fallback,
         value=value,
         output=_part(output),
+        bad_lines=_lines(bad_lines),
     )
 
 
@@ -61,6 +64,20 @@ def _attempt(plain: Sequence[Any]) -> Attempt:
     *values, told = plain
     failure = None if told is None else Failure(*told)
     return Attempt(**dict(zip(_ATTEMPT, values, strict=True)), failure=failure)
+
+
+def _plain_lines(bad_lines: BadLines | None) -> tuple[Any, ...] | None:
+    if bad_lines is None:
+        return None
+    kept = [tuple(getattr(line, name) for name in _BAD_LINE) for line in bad_lines.kept]
+    return bad_lines.count, bad_lines.nbytes, kept
+
+
+def _lines(plain: Sequence[Any] | None) -> BadLines | None:
+    if plain is None:
+        return None
+    count, nbytes, kept = plain
+    return BadLines(count, nbytes, tuple(BadLine(*line) for line in kept))
 
 
 def _plain_part(part: Any) -> tuple[Any, ...] | None:

@@ -129,6 +129,12 @@ def _unfit(frame: pd.DataFrame, who: str, error: Exception) -> SchemaError:
         try:
             pa.Array.from_pandas(frame.iloc[:, place])
         except (pa.ArrowException, TypeError, ValueError):
+            if frame.dtypes.iloc[place].kind == "c":
+                return SchemaError(
+                    f"{who}: column {name!r} ({frame.dtypes.iloc[place]}): Arrow has no complex "
+                    "numbers; return real and imaginary parts as two columns",
+                    column=str(name),
+                )
             return SchemaError(
                 f"{who}: column {name!r} ({frame.dtypes.iloc[place]}) holds values that are not of "
                 f"one type: {error}; convert it in the function, e.g. .astype(str)",

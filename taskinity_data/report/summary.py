@@ -14,6 +14,7 @@ __all__ = ["summarise", "summary_html"]
 
 _MOST_ROWS, _MOST_LETTERS = 20, 2_000
 _MOST_FAILURES, _MOST_SLOW, _MOST_SIZES = 3, 3, 3
+_MOST_BAD_LINES, _MOST_LINE_LETTERS = 3, 60
 _PLACES = {
     "processed": "processed",
     "fallback": "by a fallback",
@@ -62,6 +63,7 @@ def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
         "Time": _time(run),
         "Chunks": _chunks(run),
         "Slowest": _slowest(run),
+        "Quarantined": _bad_lines(run),
         "Failed": _failures(run, has_frames),
     }
 
@@ -191,6 +193,24 @@ def _slowest(run: Any) -> list[str]:
         f"{tell_seconds(row['duration_s'])}: {_where(row, planned)} on {row['worker']}"
         for row in slow
     ]
+
+
+def _bad_lines(run: Any) -> list[str]:
+    kept = run.bad_lines
+    if not len(kept):
+        return []
+    count = int(run.ledger.loc["quarantined", "rows"])
+    lines = [f"{tell_count(count, 'line')} did not parse and were set aside: run.bad_lines"]
+    for row in kept.head(_MOST_BAD_LINES).to_dict("records"):
+        text = row["text"]
+        more = "…" if len(text) > _MOST_LINE_LETTERS else ""
+        where = f"{row['path']} [bytes {row['start']:,} to {row['stop']:,}]"
+        lines.append(f"{where}: {row['reason']}: {text[:_MOST_LINE_LETTERS]!r}{more}")
+    if count > _MOST_BAD_LINES:
+        lines.append(f"and {count - _MOST_BAD_LINES:,} more")
+    if count > len(kept):
+        lines.append(f"kept are the first {len(kept):,}; the others are counted")
+    return lines
 
 
 def _failures(run: Any, has_frames: bool) -> list[str]:

@@ -27,6 +27,8 @@ def write(directory, text, name="data.csv"):
 def whole(file, options):
     """What `pandas.read_csv` makes of the file, or its error."""
     keywords = {key: value for key, value in options.items() if key != "newlines_in_values"}
+    if keywords.get("on_bad_lines") == "quarantine":
+        keywords["on_bad_lines"] = "skip"
     try:
         return pd.read_csv(file.path, low_memory=False, **FLOATS, **keywords)
     except Exception as error:

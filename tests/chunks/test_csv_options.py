@@ -81,7 +81,7 @@ def test_every_option_of_pandas_may_be_given_its_default():
         ({"engine": "python"}, "engine"),
         ({"engine": "pyarrow"}, "engine"),
         ({"on_bad_lines": lambda fields: None}, "C engine"),
-        ({"on_bad_lines": "quarantine"}, "on_error='bisect'"),
+        ({"on_bad_lines": "quarantin"}, "Did you mean 'quarantine'"),
         ({"on_bad_lines": "skipp"}, "Did you mean 'skip'"),
         ({"on_bad_lines": "skip", "usecols": ["a"]}, "columns="),
         ({"float_precision": "legacy"}, "correctly rounded"),

@@ -3,6 +3,7 @@
 import builtins
 import gzip
 import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -239,7 +240,7 @@ def test_binary_called_csv_is_refused_but_wide_encodings_are_not(tmp_path):
     path.write_bytes(bytes(range(256)) * 4)
     assert "binary file" in refusal(path)
     path.write_bytes("a,b\n1,2\n".encode("utf-16"))
-    assert 'encoding="utf-16"' in refusal(path)
+    assert "encoding='utf-16'" in refusal(path)
     assert detect(path, encoding="utf_16") == "csv"
 
 
@@ -297,3 +298,23 @@ def test_a_directory_that_may_not_be_listed_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(PlanError, match="can't be listed: Permission denied"):
         find_files(tmp_path)
+
+
+@pytest.mark.parametrize("use", ["directory", "glob", "url"])
+def test_empty_files_among_others_are_left_out_with_a_warning_that_names_them(use, tmp_path):
+    for name, text in (("a.csv", "x\n1\n"), ("b.log", ""), ("c.csv", ""), ("d.csv", "x\n2\n")):
+        (tmp_path / name).write_text(text)
+    source = {"directory": tmp_path, "glob": tmp_path / "*", "url": f"file://{tmp_path}"}[use]
+    with pytest.warns(UserWarning, match=r"2 of 4 files are empty .*b\.log, .*c\.csv; name"):
+        files = find_files(str(source))
+    assert [Path(file.path).name for file in files] == ["a.csv", "d.csv"]
+
+
+def test_an_empty_file_that_is_named_itself_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    (tmp_path / "b.csv").write_text("")
+    with pytest.raises(PlanError, match=r"b\.csv: the file is empty \(0 bytes\)"):
+        open_dataset([tmp_path / "a.csv", tmp_path / "b.csv"])
+    (tmp_path / "a.csv").write_text("")
+    with pytest.raises(PlanError, match=r"a\.csv: the file is empty \(0 bytes\)"):
+        open_dataset(tmp_path)

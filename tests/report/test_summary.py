@@ -49,6 +49,7 @@ def make_run(**changes):
             "ProcessChunk": [(0, 1000, "1 kB: first size"), (4, 2000, "2 kB: chunks took 0.1 s")]
         },
         "output": None,
+        "bad_lines": pd.DataFrame(),
         "scheduler": "threads",
         "scheduler_reason": "built-in reducers alone",
         "workers": 2,
