@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from taskinity_data.chunks.caches import Cache
+from taskinity_data.chunks.frames import copy_out
 from taskinity_data.chunks.ipc_layout import open_ipc_layout
-from taskinity_data.chunks.ipc_splice import copy_out, read_batches
+from taskinity_data.chunks.ipc_splice import read_batches
 from taskinity_data.chunks.tables_open import open_tables
 from taskinity_data.chunks.tables_reader import read_all, unreadable
 
