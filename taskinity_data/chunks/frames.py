@@ -151,8 +151,9 @@ def conform(table: pa.Table, schema: pa.Schema, path: str) -> pa.Table:
     if table.schema.equals(schema, check_metadata=False):
         return table.replace_schema_metadata(schema.metadata)
     columns = []
+    names = set(table.schema.names)
     for one in schema:
-        has_column = one.name in table.schema.names
+        has_column = one.name in names
         column = table[one.name] if has_column else pa.nulls(table.num_rows, one.type)
         if column.null_count and not one.nullable:
             raise SchemaError(

@@ -72,7 +72,7 @@ def open_parquet(
     """
     first = open_footer(files[0])
     hive = find_hive_columns(files)
-    clash = [one.name for one in hive if one.name in first.schema.names]
+    clash = [one.name for one in hive if first.schema.get_field_index(one.name) >= 0]
     if clash:
         raise PlanError(
             f"{files[0].path}: {clash[0]!r} is a column and a hive key of the directories; name "
@@ -128,14 +128,17 @@ def check_columns(
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
         raise PlanError(f'columns={columns!r}: give a list of names, e.g. columns=["carrier"]')
     names = list(columns)
+    known = set(schema.names)
+    seen: set[str] = set()
     for name in names:
-        if name not in schema.names:
+        if name not in known:
             raise PlanError(
                 f"columns: there is no column {name!r} among {', '.join(default)}."
                 f"{suggest(name, schema.names)}"
             )
-        if names.count(name) > 1:
+        if name in seen:
             raise PlanError(f"columns: {name!r} is named twice; name each column once")
+        seen.add(name)
     return names
 
 
@@ -144,10 +147,9 @@ def read_schema(schema: Any, found: pa.Schema) -> tuple[pa.Schema, frozenset[str
     if schema is None or (isinstance(schema, str) and schema == "scan"):
         return found.remove_metadata(), frozenset()
     if isinstance(schema, pa.Schema):
+        known = set(found.names)
         changed = {
-            one.name
-            for one in schema
-            if one.name not in found.names or one != found.field(one.name)
+            one.name for one in schema if one.name not in known or one != found.field(one.name)
         }
         return schema.remove_metadata(), frozenset(changed)
     if not isinstance(schema, dict):
@@ -203,8 +205,9 @@ def unify(
     expected = set(first.names) - hidden_columns(first)
     fields = {one.name: one for one in stored}
     for path, schema in found:
-        known = expected | hidden_columns(schema) if must_be_all else set(schema.names)
-        missing = [name for name in stored.names if name not in schema.names]
+        names = set(schema.names)
+        known = expected | hidden_columns(schema) if must_be_all else names
+        missing = [name for name in fields if name not in names]
         extra = [name for name in schema.names if name not in known]
         if missing or extra:
             name, what = (missing[0], "no") if missing else (extra[0], "an extra")
@@ -304,10 +307,11 @@ def _dictionaries(
 def _find_nulls(files: Sequence[SourceFile], reader: ParquetReader) -> frozenset[str]:
     """The selected integer and bool columns that hold a null in some row that passes."""
     never = set(reader.filters.not_null) if reader.filters else set()
+    selected = set(reader.schema.names)
     names = [
         one.name
         for one in reader.stored
-        if one.name in reader.schema.names and one.name not in never and may_be_float(one.type)
+        if one.name in selected and one.name not in never and may_be_float(one.type)
     ]
     if not names:
         return frozenset()

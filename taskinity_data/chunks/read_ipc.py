@@ -120,6 +120,10 @@ def _read_parts(
         first, last = int(layout.starts[group]), int(layout.starts[group + 1])
         if batch.num_rows != last - first:
             raise ValueError(f"a batch of {last - first:,} rows has {batch.num_rows:,}")
+        for column in batch.columns:
+            # A part counts its nulls, the whole has what the batch's header tells.
+            if column.null_count != column[:1].null_count + column[1:].null_count:
+                raise ValueError("a column has other nulls than its header tells")
         low, high = max(first, start), min(last, stop)
         part = batch.slice(low - first, high - low)
         # Arrow follows offsets and codes without a look: wrong ones would end the process.

@@ -131,10 +131,11 @@ def _find_categories(
 def _find_nulls(layouts: Sequence[Layout], reader: TableReader) -> frozenset[str]:
     """The selected integer and bool columns that hold a null in some row that passes."""
     never = set(reader.filters.not_null) if reader.filters else set()
+    selected = set(reader.schema.names)
     names = [
         one.name
         for one in reader.stored
-        if one.name in reader.schema.names and one.name not in never and may_be_float(one.type)
+        if one.name in selected and one.name not in never and may_be_float(one.type)
     ]
     found: set[str] = set()
     for layout in layouts:
@@ -159,6 +160,6 @@ def _read_nulls(layout: Layout, reader: TableReader) -> set[str]:
 
 
 def _count_nulls(layout: Layout, name: str) -> int | None:
-    if name not in layout.schema.names or pat.is_null(layout.schema.field(name).type):
+    if layout.schema.get_field_index(name) < 0 or pat.is_null(layout.schema.field(name).type):
         return layout.rows
     return layout.null_counts.get(name)

@@ -163,7 +163,8 @@ class TableReader:
     def _read_one(self, piece: Piece) -> pa.Table:
         """The rows of `piece` that pass."""
         layout = self.access.open_layout(piece.file)
-        names = [name for name in self.stored.names if name in layout.schema.names]
+        there = set(layout.schema.names)
+        names = [name for name in self.stored.names if name in there]
         rows = piece.stop - piece.start
         if names:
             table = self.access.read_rows(layout, piece.start, piece.stop, names)
