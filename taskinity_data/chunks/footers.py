@@ -165,6 +165,8 @@ def read_groups(footer: Footer, groups: Sequence[int], names: Sequence[str]) -> 
     try:
         with footer.open(groups, columns or footer.schema.names) as opened:
             table = opened.read_row_groups(list(groups), columns=columns, use_threads=False)
+        if table.num_rows != sum(footer.rows[group] for group in groups):
+            raise pa.ArrowInvalid("a row group ends before its last row")
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(footer, sum(footer.rows[: groups[0]]), error) from error
     return table.select(list(names))

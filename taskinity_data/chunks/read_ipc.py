@@ -122,7 +122,8 @@ def _read_parts(
             raise ValueError(f"a batch of {last - first:,} rows has {batch.num_rows:,}")
         for column in batch.columns:
             # A part counts its nulls, the whole has what the batch's header tells.
-            if column.null_count != column[:1].null_count + column[1:].null_count:
+            nulls = column.null_count
+            if nulls and nulls != column[:1].null_count + column[1:].null_count:
                 raise ValueError("a column has other nulls than its header tells")
         low, high = max(first, start), min(last, stop)
         part = batch.slice(low - first, high - low)
