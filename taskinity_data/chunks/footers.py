@@ -13,16 +13,18 @@ a cursor is taken out while it is in use, so that threads never share one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from taskinity_data.chunks.caches import Cache
 from taskinity_data.chunks.chunk import Piece
-from taskinity_data.chunks.files import open_tail, read_parts
+from taskinity_data.chunks.files import StoreFile, open_file, open_tail, read_parts
 from taskinity_data.chunks.frames import count_only
+from taskinity_data.chunks.parquet_footer import FooterError, RowGroup, read_footer
+from taskinity_data.chunks.tables_layout import check_names
 from taskinity_data.errors import PlanError, ReadError
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ thousand files of 20 columns have 10 MB, and opening and planning look at each f
 
 CURSORS = 4
 """Cursors that are kept: a cursor holds one row group's compressed columns."""
+
+_END_NBYTES = 8
+"""Of a file: the footer's length, and the mark."""
 
 CURSOR_ROWS = 65_536
 """Rows decoded at a time: 16,384 to 131,072 cost the same within 5 % (1 M rows, 8 columns)."""
@@ -55,6 +60,7 @@ class Footer:
         Rows of each row group.
     leaves : dict of str to range
         Each column's places among the row groups' column chunks (a nested one has several).
+    groups : tuple of RowGroup
     """
 
     file: SourceFile
@@ -62,6 +68,7 @@ class Footer:
     schema: pa.Schema
     rows: tuple[int, ...]
     leaves: dict[str, range]
+    groups: tuple[RowGroup, ...]
 
     def piece(self, group: int) -> Piece:
         """All rows of row group `group`, without a size."""
@@ -70,36 +77,27 @@ class Footer:
 
     def nbytes(self, group: int, names: Sequence[str]) -> int:
         """Uncompressed bytes of columns `names` in row group `group`."""
-        row_group = self.metadata.row_group(group)
-        return sum(
-            row_group.column(leaf).total_uncompressed_size
-            for name in names
-            for leaf in self.leaves[name]
-        )
+        columns = self.groups[group].columns
+        return sum(columns[leaf].nbytes for name in names for leaf in self.leaves[name])
 
     def null_count(self, group: int, name: str) -> int | None:
         """Nulls of the flat column `name` in row group `group`, None where it isn't told."""
         if not self.schema.field(name).nullable:
             return 0
-        statistics = self.metadata.row_group(group).column(self.leaves[name][0]).statistics
-        if statistics is None or not statistics.has_null_count:
-            return None
-        return int(statistics.null_count)
+        return self.groups[group].columns[self.leaves[name][0]].null_count
 
     def open(self, groups: Sequence[int], names: Sequence[str]) -> pq.ParquetFile:
         """The file, ready to read columns `names` of `groups` from it; one for each thread.
 
         Where it lies in a store, their bytes are read now.
         """
-        if self.file.store is None:
-            return pq.ParquetFile(self.file.path, metadata=self.metadata)
-        places = [leaf for name in names for leaf in self.leaves[name]]
-        ranges = [
-            _span(self.metadata.row_group(group).column(leaf))
-            for group in groups
-            for leaf in places
-        ]
-        return pq.ParquetFile(read_parts(self.file, ranges), metadata=self.metadata)
+        source: str | StoreFile = self.file.path
+        if self.file.store is not None:
+            places = [leaf for name in names for leaf in self.leaves[name]]
+            columns = [self.groups[group].columns[leaf] for group in groups for leaf in places]
+            source = read_parts(self.file, [(one.start, one.stop) for one in columns])
+        # Checksums of pages, where the writer left some, cost 0.1 ms a megabyte.
+        return pq.ParquetFile(source, metadata=self.metadata, page_checksum_verification=True)
 
 
 _footers: Cache[Footer] = Cache(FOOTERS_NBYTES)
@@ -116,26 +114,47 @@ def open_footer(file: SourceFile) -> Footer:
     """
     found = _footers.get((file.path, file.fingerprint))
     if found is not None:
-        return Footer(file, found.metadata, found.schema, found.rows, found.leaves)
+        return replace(found, file=file)
     try:
-        with pq.ParquetFile(file.path if file.store is None else open_tail(file)) as opened:
-            metadata, schema = opened.metadata, opened.schema_arrow
-    except (pa.ArrowException, OSError) as error:
+        source = open_file(file.path) if file.store is None else open_tail(file)
+        with source:
+            groups = _read_groups_of(source, file.nbytes)
+            source.seek(0)
+            with pq.ParquetFile(source) as opened:
+                metadata, schema = opened.metadata, opened.schema_arrow
+            if schema.names and len(groups) != metadata.num_row_groups:
+                raise FooterError("it tells of other row groups than Arrow finds")
+    # Extension types are built from what the file says by any class that is registered.
+    except Exception as error:
+        if isinstance(error, ReadError):
+            raise
         raise PlanError(
             f"{file.path}: the Parquet footer can't be read ({error}); write or copy the file again"
         ) from error
-    names = schema.names
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise PlanError(f"{file.path}: there are several columns {twice!r}; rename them first")
-    rows = tuple(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+    check_names(schema, file.path)
+    rows = tuple(group.rows for group in groups)
     leaves, place = {}, 0
     for one in schema:
         leaves[one.name] = range(place, place + _count_leaves(one.type))
         place = leaves[one.name].stop
-    footer = Footer(file, metadata, schema, rows, leaves)
+    if any(len(group.columns) != place for group in groups):
+        raise PlanError(
+            f"{file.path}: the Parquet footer tells of other columns than its Arrow schema; write "
+            "the file again"
+        )
+    footer = Footer(file, metadata, schema, rows, leaves, groups)
     _footers.put((file.path, file.fingerprint), footer, metadata.serialized_size)
     return footer
+
+
+def _read_groups_of(source: BinaryIO | StoreFile, nbytes: int) -> tuple[RowGroup, ...]:
+    """The row groups of the open file `source` of `nbytes`, whose marks have been looked at."""
+    source.seek(max(0, nbytes - _END_NBYTES))
+    length = int.from_bytes((source.read(_END_NBYTES) or b"")[:4], "little")
+    if not 0 < length <= nbytes - _END_NBYTES - 4:
+        raise FooterError("its length is not that of a part of the file")
+    source.seek(nbytes - _END_NBYTES - length)
+    return read_footer(source.read(length) or b"", nbytes)
 
 
 def read_groups(footer: Footer, groups: Sequence[int], names: Sequence[str]) -> pa.Table:
@@ -146,7 +165,9 @@ def read_groups(footer: Footer, groups: Sequence[int], names: Sequence[str]) -> 
     try:
         with footer.open(groups, columns or footer.schema.names) as opened:
             table = opened.read_row_groups(list(groups), columns=columns, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+        if table.num_rows != sum(footer.rows[group] for group in groups):
+            raise pa.ArrowInvalid("a row group ends before its last row")
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(footer, sum(footer.rows[: groups[0]]), error) from error
     return table.select(list(names))
 
@@ -161,7 +182,7 @@ def read_rows(footer: Footer, group: int, start: int, stop: int, names: Sequence
         if cursor is None or cursor.position > start:
             cursor = _Cursor(footer, group, names)
         table = cursor.read(start, stop)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(footer, sum(footer.rows[:group]) + start, error) from error
     if cursor.position < footer.rows[group]:
         _cursors.put(key, cursor)
@@ -191,7 +212,9 @@ class _Cursor:
     def read(self, start: int, stop: int) -> pa.Table:
         parts = []
         while self.position < stop:
-            batch = next(self._batches) if self._rest is None else self._rest
+            batch = next(self._batches, None) if self._rest is None else self._rest
+            if batch is None:
+                raise pa.ArrowInvalid("a row group ends before its last row")
             low = min(max(start - self.position, 0), batch.num_rows)
             high = min(stop - self.position, batch.num_rows)
             if high > low:
@@ -208,15 +231,6 @@ def _physical(footer: Footer, names: Sequence[str]) -> list[str] | None:
     # pyarrow takes a dot in a name for a way into a struct; such files are read whole, then cut.
     is_plain = not any("." in name for name in footer.schema.names)
     return list(names) if is_plain else None
-
-
-def _span(column: Any) -> tuple[int, int]:
-    """From and to where the bytes of a column chunk go."""
-    start = column.data_page_offset
-    # Writers that have no dictionary page may tell its place as 0, which is the file's mark.
-    if column.dictionary_page_offset:
-        start = min(start, column.dictionary_page_offset)
-    return start, start + column.total_compressed_size
 
 
 def _count_leaves(type_: pa.DataType) -> int:

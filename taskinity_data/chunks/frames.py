@@ -13,12 +13,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from taskinity_data.chunks.nested_integers import find_rounded
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["conform", "count_only", "deliver", "drop_pandas_index", "hidden_columns", "recode"]
+    from taskinity_data.chunks.chunk import Piece
+
+__all__ = [
+    "conform",
+    "copy_out",
+    "count_only",
+    "deliver",
+    "deliver_rows",
+    "drop_pandas_index",
+    "gather",
+    "hidden_columns",
+    "recode",
+]
 
 _ATTRIBUTES = b"PANDAS_ATTRS"
 
@@ -48,6 +61,8 @@ def deliver(table: pa.Table, as_: str, with_nulls: frozenset[str] = frozenset())
                 "a chunk is asked for as a polars.DataFrame but polars is not installed: "
                 "pip install polars"
             ) from error
+        if any("fixed_size_list" in str(one.type) for one in table.schema):
+            table = copy_out(table)  # polars takes no part of such a column that holds nulls
         data: Any = pl.from_arrow(table)
         data.columns = table.schema.names  # it calls a column without a name by its number
         return data
@@ -68,6 +83,61 @@ def deliver(table: pa.Table, as_: str, with_nulls: frozenset[str] = frozenset())
     return frame
 
 
+def deliver_rows(
+    table: pa.Table,
+    as_: str,
+    with_nulls: frozenset[str],
+    pieces: Sequence[Piece],
+    exact: frozenset[str] = frozenset(),
+) -> Any:
+    """As `deliver`, of rows read from `pieces`, where pandas may have no form for them.
+
+    Columns in `exact` are taken from the table, not from what pandas makes of them.
+
+    Raises
+    ------
+    ReadError
+        The table holds what `as_` has no type for, or a nested integer that pandas would round.
+    """
+    path, start = pieces[0].path, pieces[0].start
+    name = find_rounded(table.drop_columns(list(exact))) if as_ == "pandas" else None
+    if name is not None:
+        raise ReadError(
+            f"{path}: column {name!r} [rows from {start:,}]: integers beyond 2**53 stand beside "
+            "missing values within its lists or structs, where pandas would round them; read "
+            'chunks "arrow" (annotate the chunk as pyarrow.Table), or leave it out by columns=',
+            path=path,
+            start=start,
+            column=name,
+        )
+    try:
+        return deliver(table, as_, with_nulls)
+    except PlanError:
+        raise
+    except (pa.ArrowException, ValueError, ArithmeticError) as error:
+        raise ReadError(
+            f"{path}: what is read has no form in {as_}: {error}; leave such columns out by "
+            'columns=, or read chunks "arrow"',
+            path=path,
+            start=start,
+        ) from error
+
+
+def gather(
+    tables: Sequence[pa.Table], schema: pa.Schema, dictionaries: Iterable[tuple[str, pa.Array]]
+) -> pa.Table:
+    """The columns of `schema` out of `tables`, one after another, those named in `dictionaries`
+    over one dictionary each.
+    """
+    selected = [table.select(schema.names) for table in tables]
+    table = pa.concat_tables(selected) if selected else schema.empty_table()
+    columns = dict(zip(table.schema.names, table.columns, strict=True))
+    for name, values in dictionaries:
+        if name in columns:
+            columns[name] = recode(columns[name], values, schema.field(name).type)
+    return pa.Table.from_arrays(list(columns.values()), schema=schema)
+
+
 def conform(table: pa.Table, schema: pa.Schema, path: str) -> pa.Table:
     """`table` with the columns, order and types of `schema`; columns that are missing are null.
 
@@ -81,8 +151,9 @@ def conform(table: pa.Table, schema: pa.Schema, path: str) -> pa.Table:
     if table.schema.equals(schema, check_metadata=False):
         return table.replace_schema_metadata(schema.metadata)
     columns = []
+    names = set(table.schema.names)
     for one in schema:
-        has_column = one.name in table.schema.names
+        has_column = one.name in names
         column = table[one.name] if has_column else pa.nulls(table.num_rows, one.type)
         if column.null_count and not one.nullable:
             raise SchemaError(
@@ -120,6 +191,17 @@ def recode(column: pa.ChunkedArray, values: pa.Array, type_: pa.DataType) -> pa.
         codes = codes.cast(type_.index_type)
         chunks.append(pa.DictionaryArray.from_arrays(codes, values, ordered=type_.ordered))
     return pa.chunked_array(chunks, type_)
+
+
+def copy_out(table: pa.Table) -> pa.Table:
+    """`table` in memory of its own, without what lies around its rows.
+
+    A table that lies in a mapped file would change with the file, after it was checked.
+    """
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
 def count_only(rows: int) -> pa.Table:

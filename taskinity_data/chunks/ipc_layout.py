@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["IpcLayout", "open_ipc_layout"]
 
 _MAGIC = b"ARROW1"
+_BEGIN = _MAGIC + bytes(2)
 _FEATHER_V1 = b"FEA1"
 _CONTINUATION = b"\xff\xff\xff\xff"
 _HEAD_NBYTES = 8
@@ -212,7 +213,9 @@ def _read_file(data: Bytes, path: str) -> tuple[bytes, list[Message]]:
         raise PlanError(f"{path}: the Arrow file's footer is malformed; {_DAMAGED}")
     try:
         footer = read_footer(data[end:tail])
-    except MessageError as error:
+        # Arrow looks at all of the footer, here at one without a file before it.
+        pa.ipc.open_file(pa.py_buffer(_BEGIN + bytes(data[end:])))
+    except (MessageError, pa.ArrowException, OSError) as error:
         raise PlanError(f"{path}: the Arrow file's footer is malformed; {_DAMAGED}") from error
     messages = [
         *(_read_block(data[:end], block, "dictionary", path) for block in footer.dictionaries),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.ipc_layout import IpcLayout
 
-__all__ = ["copy_out", "read_batches"]
+__all__ = ["read_batches"]
 
 
 class _Spliced:
@@ -77,14 +77,3 @@ def _read_segments(layout: IpcLayout, batches: Sequence[int]) -> Iterator[pa.Buf
         data = mapped.read_buffer()
     for start, stop in segments:
         yield data.slice(start, stop - start)
-
-
-def copy_out(table: pa.Table) -> pa.Table:
-    """`table` in memory of its own, without what lies around its rows.
-
-    A table that still lay in the map would change with the file, after it was checked.
-    """
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return pa.ipc.open_stream(sink.getvalue()).read_all()

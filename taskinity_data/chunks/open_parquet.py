@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Piece, SourceFile
     from taskinity_data.chunks.footers import Footer
 
-__all__ = ["check_columns", "holds", "open_parquet", "read_schema"]
+__all__ = ["check_columns", "holds", "may_be_float", "open_parquet", "read_schema", "unify"]
 
 _T = TypeVar("_T")
 
@@ -72,7 +72,7 @@ def open_parquet(
     """
     first = open_footer(files[0])
     hive = find_hive_columns(files)
-    clash = [one.name for one in hive if one.name in first.schema.names]
+    clash = [one.name for one in hive if first.schema.get_field_index(one.name) >= 0]
     if clash:
         raise PlanError(
             f"{files[0].path}: {clash[0]!r} is a column and a hive key of the directories; name "
@@ -87,7 +87,8 @@ def open_parquet(
     needed = {*selected, *(parsed.columns if parsed else ())}
     stored = pa.schema([one for one in base if one.name in needed])
     if not isinstance(schema, pa.Schema):
-        stored = _unify(files, stored, retyped, must_be_all=columns is None)
+        schemas = _map(lambda file: (file.path, open_footer(file).schema), files)
+        stored = unify(list(schemas), stored, retyped, must_be_all=columns is None)
     used_hive = tuple(one for one in hive if one.name in needed)
     full = pa.schema([*stored, *(one for one in hive_fields if one.name in needed)])
 
@@ -127,14 +128,17 @@ def check_columns(
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
         raise PlanError(f'columns={columns!r}: give a list of names, e.g. columns=["carrier"]')
     names = list(columns)
+    known = set(schema.names)
+    seen: set[str] = set()
     for name in names:
-        if name not in schema.names:
+        if name not in known:
             raise PlanError(
                 f"columns: there is no column {name!r} among {', '.join(default)}."
                 f"{suggest(name, schema.names)}"
             )
-        if names.count(name) > 1:
+        if name in seen:
             raise PlanError(f"columns: {name!r} is named twice; name each column once")
+        seen.add(name)
     return names
 
 
@@ -143,10 +147,9 @@ def read_schema(schema: Any, found: pa.Schema) -> tuple[pa.Schema, frozenset[str
     if schema is None or (isinstance(schema, str) and schema == "scan"):
         return found.remove_metadata(), frozenset()
     if isinstance(schema, pa.Schema):
+        known = set(found.names)
         changed = {
-            one.name
-            for one in schema
-            if one.name not in found.names or one != found.field(one.name)
+            one.name for one in schema if one.name not in known or one != found.field(one.name)
         }
         return schema.remove_metadata(), frozenset(changed)
     if not isinstance(schema, dict):
@@ -174,48 +177,65 @@ def _read_type(name: str, type_: Any) -> pa.DataType:
         ) from error
 
 
-def _unify(
-    files: Sequence[SourceFile], stored: pa.Schema, fixed: frozenset[str], *, must_be_all: bool
+def unify(
+    found: Sequence[tuple[str, pa.Schema]],
+    stored: pa.Schema,
+    fixed: frozenset[str],
+    *,
+    must_be_all: bool,
 ) -> pa.Schema:
-    """`stored` with the types that hold the columns of all `files`."""
-    first = open_footer(files[0]).schema
-    expected = set(first.names) - hidden_columns(first)
+    """`stored`, some columns of the first file, with the types that hold those of all files.
 
-    def check(file: SourceFile) -> list[pa.Field]:
-        found = open_footer(file).schema
-        known = expected | hidden_columns(found) if must_be_all else set(found.names)
-        missing = [name for name in stored.names if name not in found.names]
-        extra = [name for name in found.names if name not in known]
+    Parameters
+    ----------
+    found : sequence of (str, pyarrow.Schema)
+        Path and schema of each file.
+    stored : pyarrow.Schema
+    fixed : frozenset of str
+        Columns whose type is given and stays.
+    must_be_all : bool
+        Whether a column that is not in the first file is an error.
+
+    Raises
+    ------
+    PlanError
+        A file lacks a column, has one too many, or one of another type.
+    """
+    first_path, first = found[0]
+    expected = set(first.names) - hidden_columns(first)
+    fields = {one.name: one for one in stored}
+    for path, schema in found:
+        names = set(schema.names)
+        known = expected | hidden_columns(schema) if must_be_all else names
+        missing = [name for name in fields if name not in names]
+        extra = [name for name in schema.names if name not in known]
         if missing or extra:
             name, what = (missing[0], "no") if missing else (extra[0], "an extra")
             raise PlanError(
-                f"{file.path}: has {what} column {name!r}, unlike {files[0].path}."
-                f"{suggest(name, found.names if missing else first.names)} Select the columns that "
-                "all files have by columns=, or give schema= (a pyarrow.Schema): what a file lacks "
-                "is then null"
+                f"{path}: has {what} column {name!r}, unlike {first_path}."
+                f"{suggest(name, schema.names if missing else first.names)} Select the columns "
+                "that all files have by columns=, or give schema= (a pyarrow.Schema): what a file "
+                "lacks is then null"
             )
-        return [found.field(name) for name in stored.names]
+        for name, one in fields.items():
+            other = schema.field(name)
+            one = one.with_nullable(one.nullable or other.nullable)
+            if name not in fixed and not holds(one.type, other.type):
+                if not pat.is_null(one.type):
+                    raise PlanError(
+                        f"{path}: column {name!r} is {other.type}, but {one.type} in {first_path}; "
+                        f'give the type for all: schema={{"{name}": "{other.type}"}}'
+                    )
+                one = one.with_type(other.type)
+            fields[name] = one
+    return pa.schema(list(fields.values()))
 
-    types = list(stored.types)
-    nullable = [one.nullable for one in stored]
-    for file, found in zip(files, _map(check, files), strict=True):
-        for place, one in enumerate(found):
-            name, type_ = one.name, one.type
-            nullable[place] |= one.nullable
-            if name in fixed or holds(types[place], type_):
-                continue
-            if not pat.is_null(types[place]):
-                raise PlanError(
-                    f"{file.path}: column {name!r} is {type_}, but {types[place]} in "
-                    f'{files[0].path}; give the type for all: schema={{"{name}": "{type_}"}}'
-                )
-            types[place] = type_
-    return pa.schema(
-        [
-            one.with_type(type_).with_nullable(may_be_null)
-            for one, type_, may_be_null in zip(stored, types, nullable, strict=True)
-        ]
-    )
+
+def may_be_float(type_: pa.DataType) -> bool:
+    """Whether pandas has another dtype for a column of `type_` that holds nulls."""
+    if isinstance(type_, pa.BaseExtensionType):
+        return may_be_float(type_.storage_type)
+    return bool(pat.is_integer(type_) or pat.is_boolean(type_))
 
 
 def holds(wide: pa.DataType, narrow: pa.DataType) -> bool:
@@ -287,12 +307,11 @@ def _dictionaries(
 def _find_nulls(files: Sequence[SourceFile], reader: ParquetReader) -> frozenset[str]:
     """The selected integer and bool columns that hold a null in some row that passes."""
     never = set(reader.filters.not_null) if reader.filters else set()
+    selected = set(reader.schema.names)
     names = [
         one.name
         for one in reader.stored
-        if one.name in reader.schema.names
-        and one.name not in never
-        and (pat.is_integer(one.type) or pat.is_boolean(one.type))
+        if one.name in selected and one.name not in never and may_be_float(one.type)
     ]
     if not names:
         return frozenset()

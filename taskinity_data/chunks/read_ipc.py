@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from taskinity_data.chunks.caches import Cache
+from taskinity_data.chunks.frames import copy_out
 from taskinity_data.chunks.ipc_layout import open_ipc_layout
-from taskinity_data.chunks.ipc_splice import copy_out, read_batches
+from taskinity_data.chunks.ipc_splice import read_batches
 from taskinity_data.chunks.tables_open import open_tables
 from taskinity_data.chunks.tables_reader import read_all, unreadable
 
@@ -119,6 +120,11 @@ def _read_parts(
         first, last = int(layout.starts[group]), int(layout.starts[group + 1])
         if batch.num_rows != last - first:
             raise ValueError(f"a batch of {last - first:,} rows has {batch.num_rows:,}")
+        for column in batch.columns:
+            # A part counts its nulls, the whole has what the batch's header tells.
+            nulls = column.null_count
+            if nulls and nulls != column[:1].null_count + column[1:].null_count:
+                raise ValueError("a column has other nulls than its header tells")
         low, high = max(first, start), min(last, stop)
         part = batch.slice(low - first, high - low)
         # Arrow follows offsets and codes without a look: wrong ones would end the process.

@@ -21,7 +21,7 @@ from pandas.api.types import is_object_dtype
 
 from taskinity_data.chunks.chunk import Fingerprint, Piece, ReadResult, SourceFile
 from taskinity_data.chunks.filters import parse_filters
-from taskinity_data.chunks.frames import count_only, deliver, drop_pandas_index, recode
+from taskinity_data.chunks.frames import count_only, deliver_rows, drop_pandas_index, gather
 from taskinity_data.chunks.memory_tables import restore_objects, to_table
 from taskinity_data.chunks.open_parquet import check_columns
 from taskinity_data.chunks.read_parquet import divide_rows
@@ -155,17 +155,9 @@ class ArrowReader:
         tables = [table for piece in pieces if piece.rows for table in self._tables(piece)]
         rows = sum(table.num_rows for table in tables)
         planned = sum(piece.stop - piece.start for piece in pieces)
-        if not self.schema.names:
-            table = count_only(rows)
-        else:
-            selected = [table.select(self.schema.names) for table in tables]
-            table = pa.concat_tables(selected) if selected else self.schema.empty_table()
-        for name, values in self.categories:
-            place = table.schema.get_field_index(name)
-            one = table.schema.field(place)
-            table = table.set_column(place, one, recode(table[name], values, one.type))
-        table = table.replace_schema_metadata(self.schema.metadata) if table.num_columns else table
-        data = deliver(table, as_, self.with_nulls)
+        named = bool(self.schema.names)
+        table = gather(tables, self.schema, self.categories) if named else count_only(rows)
+        data = deliver_rows(table, as_, self.with_nulls, pieces, exact=self.arrow_dtyped)
         if as_ == "pandas":
             for place, name in enumerate(self.schema.names):
                 if name in self.objects:

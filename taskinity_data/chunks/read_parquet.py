@@ -17,7 +17,7 @@ import pyarrow.fs as pfs
 
 from taskinity_data.chunks.chunk import Piece, ReadResult
 from taskinity_data.chunks.footers import open_footer, read_groups, read_rows
-from taskinity_data.chunks.frames import conform, count_only, deliver, recode
+from taskinity_data.chunks.frames import conform, count_only, deliver_rows, gather
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
@@ -129,6 +129,13 @@ class ParquetReader:
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
         """The rows of `pieces`, one after another.
 
+        Raises
+        ------
+        ReadError
+            They can't be read, or hold what `as_` has no type for.
+        SchemaError
+            A value does not fit the schema.
+
         Notes
         -----
         Decodes in the calling thread. Rows before a piece that begins within a row group are
@@ -137,19 +144,11 @@ class ParquetReader:
         tables = [table for piece in pieces for table in self._tables(piece)]
         rows = sum(table.num_rows for table in tables)
         planned = sum(piece.stop - piece.start for piece in pieces)
-        table = self._select(tables) if self.schema.names else count_only(rows)
-        return ReadResult(deliver(table, as_, self.with_nulls), rows, planned - rows)
-
-    def _select(self, tables: Sequence[pa.Table]) -> pa.Table:
-        selected = [table.select(self.schema.names) for table in tables]
-        table = pa.concat_tables(selected) if selected else self.schema.empty_table()
         dictionaries = [*self.categories, *((one.name, one.values) for one in self.hive)]
-        for name, values in dictionaries:
-            place = table.schema.get_field_index(name)
-            if place >= 0:
-                field = table.schema.field(place)
-                table = table.set_column(place, field, recode(table[name], values, field.type))
-        return table.cast(self.schema)
+        named = bool(self.schema.names)
+        table = gather(tables, self.schema, dictionaries) if named else count_only(rows)
+        data = deliver_rows(table, as_, self.with_nulls, pieces)
+        return ReadResult(data, rows, planned - rows)
 
     @cached_property
     def _full(self) -> pa.Schema:

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from taskinity_data.chunks.archives import ZIP, find_members
 from taskinity_data.chunks.chunk import Fingerprint, SourceFile
+from taskinity_data.chunks.same_files import refuse_second_names
 from taskinity_data.chunks.store_files import HIDDEN, find_in_store, hive_keys
 from taskinity_data.errors import PlanError, SourceNotFound, suggest
 
@@ -36,9 +37,10 @@ def find_files(
         A file; a directory (read recursively, names that begin with ``_`` or ``.`` left out, in
         the order of the paths' characters); a glob (sorted by name; ``**`` is any depth); a list
         of these in the order given; a URL (``file://`` is a local path) of any of them;
-        ``zip://MEMBER::ARCHIVE`` with a member's name or a glob of them. A file
-        named twice is read twice. Of several files behind a directory or glob those of 0 bytes are
-        left out with a warning, unless all are. Directories named
+        ``zip://MEMBER::ARCHIVE`` with a member's name or a glob of them. What a list names twice
+        is read twice, as given; a file that one directory or glob holds under two names, by a
+        link, is refused. Of several files behind a directory or glob those of 0 bytes are left out
+        with a warning, unless all are. Directories named
         ``key=value`` below a directory, or from the first wildcard of a glob on, are hive keys.
     storage_options : mapping or None
         For the stores of all URLs: see `open_store`.
@@ -58,9 +60,9 @@ def find_files(
     """
     options = dict(storage_options or {})
     if isinstance(source, (str, os.PathLike)):
-        files = _find_one(source, options)
+        files = list(refuse_second_names(_find_one(source, options)))
     elif isinstance(source, Iterable) and not isinstance(source, (bytes, set, frozenset, dict)):
-        files = [file for item in source for file in _find_one(item, options)]
+        files = [file for item in source for file in refuse_second_names(_find_one(item, options))]
         if not files:
             raise PlanError("source: the list of files is empty; name at least one")
     else:
@@ -97,6 +99,7 @@ def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
             return _leave_out_empty(find_in_store(text, options))
         text = local
     path = os.path.normpath(os.path.join(os.getcwd(), os.path.expanduser(text)))
+    path = path.removeprefix("/") if path.startswith("//") else path  # POSIX keeps two, not more
     return _leave_out_empty([_stat(one, hive) for one, hive in _find_local(path)])
 
 

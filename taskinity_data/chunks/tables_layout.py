@@ -5,6 +5,7 @@ It knows nothing of how one format or another tells it, nor of chunks.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,8 @@ class Layout:
         A group without rows has none: its buffers may hold an offset.
         """
         rows = np.diff(self.starts)
-        places = [place for place, name in enumerate(self.schema.names) if name in names]
+        wanted = set(names)
+        places = [place for place, name in enumerate(self.schema.names) if name in wanted]
         sizes = self.sizes[:, places].sum(axis=1) if places else rows
         return [int(nbytes) for nbytes in np.where(rows > 0, sizes, 0)]
 
@@ -71,5 +73,5 @@ def check_names(schema: pa.Schema, path: str) -> None:
     """Raise `PlanError` where two columns of `schema` have one name."""
     names = schema.names
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(names).items() if count > 1)
         raise PlanError(f"{path}: there are several columns {twice!r}; rename them first")

@@ -16,9 +16,9 @@ import pyarrow.types as pat
 from taskinity_data.chunks.files import map_files
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.frames import conform, drop_pandas_index, hidden_columns
-from taskinity_data.chunks.open_parquet import check_columns, holds, read_schema
+from taskinity_data.chunks.open_parquet import check_columns, may_be_float, read_schema, unify
 from taskinity_data.chunks.tables_reader import TableReader
-from taskinity_data.errors import PlanError, suggest
+from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,8 @@ def open_tables(
     needed = {*selected, *(parsed.columns if parsed else ())}
     stored = pa.schema([one for one in base if one.name in needed])
     if not isinstance(schema, pa.Schema):
-        stored = _unify(layouts, stored, retyped, must_be_all=columns is None)
+        found = [(layout.file.path, layout.schema) for layout in layouts]
+        stored = unify(found, stored, retyped, must_be_all=columns is None)
     stored, categories = _find_categories(access, layouts, stored)
     reader = TableReader(
         access=access,
@@ -84,41 +85,6 @@ def open_tables(
         categories=categories,
     )
     return replace(reader, with_nulls=_find_nulls(layouts, reader))
-
-
-def _unify(
-    layouts: Sequence[Layout], stored: pa.Schema, fixed: frozenset[str], *, must_be_all: bool
-) -> pa.Schema:
-    """`stored` with the types that hold the columns of all files."""
-    first = layouts[0]
-    expected = set(first.schema.names) - hidden_columns(first.schema)
-    fields = {one.name: one for one in stored}
-    for layout in layouts:
-        found, path = layout.schema, layout.file.path
-        known = expected | hidden_columns(found) if must_be_all else set(found.names)
-        missing = [name for name in stored.names if name not in found.names]
-        extra = [name for name in found.names if name not in known]
-        if missing or extra:
-            name, what = (missing[0], "no") if missing else (extra[0], "an extra")
-            raise PlanError(
-                f"{path}: has {what} column {name!r}, unlike {first.file.path}."
-                f"{suggest(name, found.names if missing else first.schema.names)} Select the "
-                "columns that all files have by columns=, or give schema= (a pyarrow.Schema): what "
-                "a file lacks is then null"
-            )
-        for name, one in fields.items():
-            other = found.field(name)
-            one = one.with_nullable(one.nullable or other.nullable)
-            if name not in fixed and not holds(one.type, other.type):
-                if not pat.is_null(one.type):
-                    raise PlanError(
-                        f"{path}: column {name!r} is {other.type}, but {one.type} in "
-                        f'{first.file.path}; give the type for all: schema={{"{name}": '
-                        f'"{other.type}"}}'
-                    )
-                one = one.with_type(other.type)
-            fields[name] = one
-    return pa.schema(list(fields.values()))
 
 
 def _find_categories(
@@ -165,10 +131,11 @@ def _find_categories(
 def _find_nulls(layouts: Sequence[Layout], reader: TableReader) -> frozenset[str]:
     """The selected integer and bool columns that hold a null in some row that passes."""
     never = set(reader.filters.not_null) if reader.filters else set()
+    selected = set(reader.schema.names)
     names = [
         one.name
         for one in reader.stored
-        if one.name in reader.schema.names and one.name not in never and _may_be_float(one.type)
+        if one.name in selected and one.name not in never and may_be_float(one.type)
     ]
     found: set[str] = set()
     for layout in layouts:
@@ -192,14 +159,7 @@ def _read_nulls(layout: Layout, reader: TableReader) -> set[str]:
     return found
 
 
-def _may_be_float(type_: pa.DataType) -> bool:
-    """Whether pandas has another dtype for a column of `type_` that holds nulls."""
-    if isinstance(type_, pa.BaseExtensionType):
-        return _may_be_float(type_.storage_type)
-    return bool(pat.is_integer(type_) or pat.is_boolean(type_))
-
-
 def _count_nulls(layout: Layout, name: str) -> int | None:
-    if name not in layout.schema.names or pat.is_null(layout.schema.field(name).type):
+    if layout.schema.get_field_index(name) < 0 or pat.is_null(layout.schema.field(name).type):
         return layout.rows
     return layout.null_counts.get(name)

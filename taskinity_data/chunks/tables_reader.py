@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow as pa
 
 from taskinity_data.chunks.chunk import Piece, ReadResult
-from taskinity_data.chunks.frames import conform, count_only, deliver, recode
+from taskinity_data.chunks.frames import conform, count_only, deliver_rows, gather
 from taskinity_data.chunks.read_parquet import divide_rows
-from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.errors import ReadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -155,24 +155,16 @@ class TableReader:
         tables = [self._read_one(piece) for piece in pieces if piece.start < piece.stop]
         rows = sum(table.num_rows for table in tables)
         planned = sum(piece.stop - piece.start for piece in pieces)
-        table = self._select(tables) if self.schema.names else count_only(rows)
-        try:
-            data = deliver(table, as_, self.with_nulls)
-        except PlanError:
-            raise
-        except (pa.ArrowException, ValueError, ArithmeticError) as error:
-            raise ReadError(
-                f"{pieces[0].path}: what is read has no form in {as_}: {error}; leave such columns "
-                'out by columns=, or read chunks "arrow"',
-                path=pieces[0].path,
-                start=pieces[0].start,
-            ) from error
+        named = bool(self.schema.names)
+        table = gather(tables, self.schema, self.categories) if named else count_only(rows)
+        data = deliver_rows(table, as_, self.with_nulls, pieces)
         return ReadResult(data, rows, planned - rows)
 
     def _read_one(self, piece: Piece) -> pa.Table:
         """The rows of `piece` that pass."""
         layout = self.access.open_layout(piece.file)
-        names = [name for name in self.stored.names if name in layout.schema.names]
+        there = set(layout.schema.names)
+        names = [name for name in self.stored.names if name in there]
         rows = piece.stop - piece.start
         if names:
             table = self.access.read_rows(layout, piece.start, piece.stop, names)
@@ -180,16 +172,6 @@ class TableReader:
             table = count_only(rows)
         table = conform(table, self.stored, piece.path)
         return table if self.filters is None else self.filters.apply(table)
-
-    def _select(self, tables: Sequence[pa.Table]) -> pa.Table:
-        selected = [table.select(self.schema.names) for table in tables]
-        table = pa.concat_tables(selected) if selected else self.schema.empty_table()
-        columns = dict(zip(table.schema.names, table.columns, strict=True))
-        for name, values in self.categories:
-            if name in columns:
-                type_ = self.schema.field(name).type
-                columns[name] = recode(columns[name], values, type_)
-        return pa.Table.from_arrays(list(columns.values()), schema=self.schema)
 
 
 def read_all(access: ReadsGroups, layout: Layout, name: str) -> pa.Table:
