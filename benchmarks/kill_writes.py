@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 
 from taskinity_data.records import commit
 from taskinity_data.records.manifest import read_manifest
-from taskinity_data.records.parts import digest_file
 from taskinity_data.records.sink import open_sink
+from taskinity_data.records.staging import digest_file
 
 PARTS, ROWS = 8, 1_000
 OLD, NEW = 0, 1_000_000
