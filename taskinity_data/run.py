@@ -6,7 +6,6 @@ runs it in `execution`, what is shown in `report`.
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from dataclasses import fields, replace
@@ -47,6 +46,7 @@ from taskinity_data.run_output import OutputOptions, RunOutput, drop_results, op
 from taskinity_data.settings import load_settings
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Run", "process", "run_flow"]
@@ -70,6 +70,7 @@ def run_flow(
     max_rows_per_file: int | None = None,
     output_compression: str | None = None,
     spreadsheet_safe: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
     observers: Sequence[Any] = (),
     inputs: Mapping[str, Any] | None = None,
@@ -102,9 +103,10 @@ def run_flow(
         One chunk alone, as ``PATH:START-STOP``: the error of a failed chunk tells its own. With
         ``scheduler="synchronous"`` a debugger stops in its function.
     output : path, optional
-        A directory: each chunk's table becomes a part file there, and all appear at once when the
-        run has ended well. Of a flow with one fan-out; where the flow ends with it, the value is
-        the directory, and the tables don't come here.
+        A directory, or the URL of one in a store: each chunk's table becomes a part file there, and
+        all appear at once when the run has ended well. Of a flow with one fan-out; where the flow
+        ends with it, the value is the directory, and the tables don't come here. A relative path
+        lies below ``TASKINITY_OUTPUT_DIR``, where that is set.
     output_format : {"parquet", "csv", "jsonl", "arrow"}
         CSV and JSON Lines hold no types: whole floats read back as integers.
     partition_by : str or sequence of str
@@ -119,6 +121,9 @@ def run_flow(
         ``"zstd"``); texts are not compressed.
     spreadsheet_safe : bool
         Of CSV: texts that a spreadsheet would take for formulas get a quote in front.
+    storage_options : dict, optional
+        Of an `output` in a store: what fsspec's file system takes. `process` gives them to its
+        source's URLs, too; a source in another store is opened first, with `td.open_dataset`.
     progress : bool, optional
         Whether to draw; default: on a terminal or in a notebook.
     observers : sequence of Observer
@@ -167,6 +172,7 @@ def run_flow(
             max_rows_per_file,
             output_compression,
             spreadsheet_safe,
+            storage_options,
         ),
         progress=progress,
         observers=observers,
@@ -222,6 +228,8 @@ def process(
     )
     names = [one.name for one in fields(OutputOptions) if one.name in run_options]
     written = OutputOptions(**{name: run_options.pop(name) for name in names})
+    written, shared = written.shared_with(source, load_settings().output_dir)
+    dataset_options |= shared
     writes_only = reduce is None and written.output is not None
     if reduce is None:
         reduce = drop_results() if writes_only else collect()
@@ -234,6 +242,8 @@ def process(
         raise BindError(f"reduce=td.{name}: that makes reducers; call it, reduce=td.{name}(...)")
     if not is_stream(source):
         source = open_dataset(source, **dataset_options)
+        if function is None:
+            written.check_columns(source.schema.names)
     elif dataset_options:
         raise PlanError(
             f"{next(iter(dataset_options))}= is an option of files and tables; the frames of an "
@@ -265,7 +275,7 @@ def process(
         if stage.name != "DataPreparation"
     )
     run = _run(flow, steps, {}, {"DataPreparation": source}, written=written, **run_options)
-    return replace(run, value=os.fspath(written.output)) if writes_only else run
+    return replace(run, value=run.output.path) if writes_only and run.output else run
 
 
 def pass_rows(chunk: Any) -> Any:
@@ -308,7 +318,7 @@ def _run(
     ranges = (only,) if isinstance(only, str) else tuple(only)
     options = PieceOptions(size, default_size, sort_plans(steps, plan), ranges)
 
-    sink = open_output(steps, written)
+    sink = open_output(steps, written, settings.output_dir)
 
     run_id = time.strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(3)
     told = Announcer(run_id, [*progress_for(progress), *observers])
@@ -322,7 +332,7 @@ def _run(
             scheduler if scheduler is not None else settings.scheduler,
             settings.max_workers,
             memory_nbytes,
-            stays_in_threads=only_kernels(steps),
+            stays_in_threads=only_kernels(steps) or (sink is not None and sink.is_in_process),
             announce=told.announce,
         )
         started_s = time.perf_counter() - begun

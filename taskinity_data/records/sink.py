@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from taskinity_data.records.parts import Part
     from taskinity_data.records.staging import Staging
 
-__all__ = ["IF_EXISTS", "Sink", "open_sink"]
+__all__ = ["IF_EXISTS", "Sink", "is_in_store", "open_sink"]
 
 IF_EXISTS = ("error", "overwrite", "append")
 
@@ -270,17 +270,24 @@ def open_sink(
     return Sink(place, Writer(place.staging, chosen, names, most, expected), if_exists, existing)
 
 
+def is_in_store(place: Any) -> bool:
+    """Whether `place` is a URL beyond the local file system."""
+    if not isinstance(place, (str, os.PathLike)):
+        return False
+    scheme = _SCHEME.match(os.fsdecode(place))
+    return scheme is not None and scheme.group(1).lower() != "file"
+
+
 def _open_target(output: Any, options: Mapping[str, Any]) -> Target:
     if not isinstance(output, (str, os.PathLike)):
         raise PlanError(f"output={output!r} is no path; name a directory")
     text = os.fsdecode(output)
-    scheme = _SCHEME.match(text)
-    if scheme is not None and scheme.group(1).lower() != "file":
+    if is_in_store(text):
         from taskinity_data.records.remote import open_remote
         from taskinity_data.records.store_target import StoreTarget
 
         return StoreTarget(open_remote(text, options))
-    if scheme is not None:
+    if _SCHEME.match(text):
         url = urlsplit(text)
         if url.netloc not in ("", "localhost"):
             raise PlanError(f"output={text!r}: file:// is for this machine; write file:///PATH")
