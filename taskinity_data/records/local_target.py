@@ -62,6 +62,10 @@ class LocalTarget:
             check_all_ours(path, existing, _walk(path))
         return existing
 
+    def remove_leftovers(self) -> list[str]:
+        """Bring back or remove what runs that are dead have left. What it was."""
+        return self._place.recover()
+
     def holds(self, path: str) -> bool:
         """Whether the file `path` lies in it."""
         inside = self.shown + os.sep

@@ -70,12 +70,18 @@ class Remote:
         Raises
         ------
         PlanError
-            It is a file itself; the store can't be reached, or shows nothing to these credentials.
+            It is a file itself; there is no such bucket; the store can't be reached, or shows
+            nothing to these credentials.
         """
         try:
             found = self.store.find(self.name, self.url)
-        except SourceNotFound:
-            return {}
+        except SourceNotFound as error:
+            if self.is_file_system:
+                return {}  # to be made
+            raise PlanError(
+                f"output={self.url!r}: there is no such bucket or container; make it first, or "
+                "name another"
+            ) from error
         if any(name.rstrip("/") == self.name and not name.endswith("/") for name in found):
             raise PlanError(f"output={self.url!r} is a file; name a directory")
         return {

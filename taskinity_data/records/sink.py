@@ -18,6 +18,7 @@ from taskinity_data.records.local_target import LocalTarget, find_directory
 from taskinity_data.records.manifest import Manifest
 from taskinity_data.records.partitions import check_partition_by
 from taskinity_data.records.parts import Writer, check_added
+from taskinity_data.records.places import find_beside
 from taskinity_data.records.schemas import CommonSchema
 from taskinity_data.records.standing import check_same
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from taskinity_data.records.parts import Part
     from taskinity_data.records.staging import Staging
 
-__all__ = ["IF_EXISTS", "Sink", "is_in_store", "open_sink"]
+__all__ = ["IF_EXISTS", "Sink", "is_in_store", "open_sink", "remove_leftovers"]
 
 IF_EXISTS = ("error", "overwrite", "append")
 
@@ -55,6 +56,9 @@ class Target(Protocol):
 
     def look(self, if_exists: str) -> Manifest | None:
         """Clean up, and the manifest of what stands there; `PlanError` where it may not."""
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove what runs that are dead have left, and what that was."""
 
     def holds(self, path: str) -> bool:
         """Whether the file or URL `path` lies in it."""
@@ -270,6 +274,44 @@ def open_sink(
     return Sink(place, Writer(place.staging, chosen, names, most, expected), if_exists, existing)
 
 
+def remove_leftovers(
+    target: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Remove what dead runs left that were writing `target`; what is committed stays as it is.
+
+    The next run on the same target does that too.
+
+    Parameters
+    ----------
+    target : str or os.PathLike
+        As in `open_sink`.
+    storage_options : mapping or None
+
+    Returns
+    -------
+    list of str
+        The directories (local) or files (of a store) that were removed, without uploads that were
+        not ended.
+
+    Raises
+    ------
+    PlanError
+        A run is writing it; it can't be a target, or a store does not answer.
+    OSError
+        Something can't be removed.
+    """
+    options = dict(storage_options or {})
+    if not is_in_store(target):
+        path = find_directory(_local_path(os.fsdecode(target)))
+        if not os.path.isdir(find_beside(path)):
+            return []
+    place = _open_target(target, options)
+    try:
+        return place.remove_leftovers()
+    finally:
+        place.leave()
+
+
 def is_in_store(place: Any) -> bool:
     """Whether `place` is a URL beyond the local file system."""
     if not isinstance(place, (str, os.PathLike)):
@@ -287,12 +329,16 @@ def _open_target(output: Any, options: Mapping[str, Any]) -> Target:
         from taskinity_data.records.store_target import StoreTarget
 
         return StoreTarget(open_remote(text, options))
-    if _SCHEME.match(text):
-        url = urlsplit(text)
-        if url.netloc not in ("", "localhost"):
-            raise PlanError(f"output={text!r}: file:// is for this machine; write file:///PATH")
-        text = unquote(url.path)
-    path = find_directory(text)
+    path = find_directory(_local_path(text))
     if options:
         raise PlanError("storage_options mean nothing for a local directory; leave them out")
     return LocalTarget(path)
+
+
+def _local_path(text: str) -> str:
+    if not _SCHEME.match(text):
+        return text
+    url = urlsplit(text)
+    if url.netloc not in ("", "localhost"):
+        raise PlanError(f"output={text!r}: file:// is for this machine; write file:///PATH")
+    return unquote(url.path)

@@ -61,6 +61,7 @@ class Marker:
         OSError
             The store failed while others' markers were looked at.
         """
+        self._remote.list_files()  # some servers make buckets that are not there
         try:
             self._remote.put(self.name, self._text)
         except OSError as error:

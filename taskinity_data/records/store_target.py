@@ -88,7 +88,8 @@ class StoreTarget:
 
     def remove_leftovers(self) -> list[str]:
         """Remove what runs that are dead have left: parts, uploads, markers. What it was."""
-        return self._remove_leftovers(self._remote.list_files())
+        names = self._remove_leftovers(self._remote.list_files())
+        return [self._remote.show(name) for name in names]
 
     def _remove_leftovers(self, told: Mapping[str, Any]) -> list[str]:
         before = self._read_manifest(told)
@@ -123,7 +124,7 @@ class StoreTarget:
         told = self._remote.list_files()
         stored = []
         for part in parts:
-            is_anew = format_.is_typed and schema is not None
+            is_anew = bool(part.files) and format_.is_typed and schema is not None
             is_anew = is_anew and lacks_types(part, schema, partition_by)
             attempt = Attempt(part.index, part.key, os.urandom(4).hex())
             for number, file in enumerate(part.files):
