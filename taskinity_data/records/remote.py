@@ -82,7 +82,7 @@ class Remote:
                 f"output={self.url!r}: there is no such bucket or container; make it first, or "
                 "name another"
             ) from error
-        if any(name.rstrip("/") == self.name and not name.endswith("/") for name in found):
+        if found.get(self.name, {}).get("type") == "file":
             raise PlanError(f"output={self.url!r} is a file; name a directory")
         return {
             name[len(self.name) :].lstrip("/"): told
