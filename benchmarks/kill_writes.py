@@ -179,7 +179,7 @@ def fork_writer(place: Disk | Store, mode: str) -> int:
         return process
     try:
         place.write(mode, NEW)
-    except BaseException:
+    except Exception:  # noqa: BLE001 - whatever it is, it is shown, and what stands is looked at
         traceback.print_exc()
     finally:
         os._exit(0)
