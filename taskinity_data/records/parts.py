@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -159,17 +160,24 @@ polars.DataFrame or None
         if not table.num_rows:
             return Part(index, key, table.schema, ())
         attempt = Attempt(index, key, os.urandom(4).hex())
-        files = []
-        for place, (directory, number, rows) in enumerate(self._split(table, who)):
-            try:
-                name, nbytes, checksum = self.staging.put(
-                    rows, self.format, directory, attempt, place
-                )
-            except SchemaError as error:
-                error.message = f"{who}: {error.message}"
-                raise
-            files.append(StagedFile(name, directory, number, rows.num_rows, nbytes, checksum))
+        pieces = list(enumerate(self._split(table, who)))
+        try:
+            if min(self.staging.at_once, len(pieces)) == 1:
+                files = [self._put(attempt, *piece) for piece in pieces]
+            else:
+                with ThreadPoolExecutor(min(self.staging.at_once, len(pieces))) as pool:
+                    files = list(pool.map(lambda piece: self._put(attempt, *piece), pieces))
+        except SchemaError as error:
+            error.message = f"{who}: {error.message}"
+            raise
         return Part(index, key, table.schema, tuple(files))
+
+    def _put(
+        self, attempt: Attempt, place: int, piece: tuple[str, int | None, pa.Table]
+    ) -> StagedFile:
+        directory, number, rows = piece
+        name, nbytes, checksum = self.staging.put(rows, self.format, directory, attempt, place)
+        return StagedFile(name, directory, number, rows.num_rows, nbytes, checksum)
 
     def _split(self, table: pa.Table, who: str) -> Iterator[tuple[str, int | None, pa.Table]]:
         most = self.max_rows_per_file

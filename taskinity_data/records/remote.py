@@ -63,18 +63,31 @@ class Remote:
         """The URL of the file `relative`, without secrets."""
         return self.store.show(self._full(relative))
 
-    def list_files(self) -> dict[str, dict[str, Any]]:
-        """All files below it, by names relative to it, with what the store says of each; one
-        listing.
+    def check(self) -> None:
+        """Raise `PlanError` where it is a file, or where nothing can be seen of the store."""
+        try:
+            told = self.store.look_up(self.name, self.url)
+        except SourceNotFound:
+            return
+        if told.get("type") == "file":
+            raise PlanError(f"output={self.url!r} is a file; name a directory")
+
+    def list_files(self, below: str = "") -> dict[str, dict[str, Any]]:
+        """All files in it, by names relative to it, with what the store says of each; one listing.
+
+        Parameters
+        ----------
+        below : str
+            A directory in it, whose files alone are wanted.
 
         Raises
         ------
         PlanError
-            It is a file itself; there is no such bucket; the store can't be reached, or shows
-            nothing to these credentials.
+            There is no such bucket; the store can't be reached, or shows nothing to these
+            credentials.
         """
         try:
-            found = self.store.find(self.name, self.url)
+            found = self.store.find(f"{self.name}/{below}".rstrip("/"), self.url)
         except SourceNotFound as error:
             if self.is_file_system:
                 return {}  # to be made
@@ -82,8 +95,6 @@ class Remote:
                 f"output={self.url!r}: there is no such bucket or container; make it first, or "
                 "name another"
             ) from error
-        if found.get(self.name, {}).get("type") == "file":
-            raise PlanError(f"output={self.url!r} is a file; name a directory")
         return {
             name[len(self.name) :].lstrip("/"): told
             for name, told in found.items()

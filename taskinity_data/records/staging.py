@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from taskinity_data.errors import PlanError
 from taskinity_data.records.disk import sync
@@ -34,7 +34,12 @@ class Attempt:
 
 
 class Staging(Protocol):
-    """Takes files for one run; frozen, picklable, safe in any number of threads and processes."""
+    """Takes files for one run; frozen, picklable, safe in any number of threads and processes.
+
+    `at_once` says how many files of a chunk are best put at a time.
+    """
+
+    at_once: ClassVar[int]
 
     def put(
         self, table: pa.Table, format_: Format, directory: str, attempt: Attempt, number: int
@@ -49,6 +54,8 @@ class Staging(Protocol):
 @dataclass(frozen=True)
 class LocalStaging:
     """A directory of the run alone, from which files are moved when it commits."""
+
+    at_once: ClassVar[int] = 1
 
     path: str
 
@@ -74,6 +81,8 @@ class StoreStaging:
     process : str or None
         The process that alone sees the store, where one does.
     """
+
+    at_once: ClassVar[int] = 8  # an upload is mostly waiting
 
     remote: Remote
     batch: int

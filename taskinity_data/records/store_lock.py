@@ -61,7 +61,8 @@ class Marker:
         OSError
             The store failed while others' markers were looked at.
         """
-        self._remote.list_files()  # some servers make buckets that are not there
+        self._remote.check()
+        self._remote.list_files(MARKERS)  # some servers make buckets that are not there
         try:
             self._remote.put(self.name, self._text)
         except OSError as error:
@@ -76,7 +77,7 @@ class Marker:
         return dead
 
     def _refuse_others(self) -> list[str]:
-        told = self._remote.list_files()
+        told = self._remote.list_files(MARKERS)
         dead = []
         for name in find_markers(told):
             if name == self.name:

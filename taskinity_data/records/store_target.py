@@ -54,6 +54,7 @@ class StoreTarget:
         self.is_in_process = remote.store.protocol == "memory"
         self._before: bytes | None = None
         self._may_stand: set[str] = set()
+        self._told: dict[str, dict[str, Any]] = {}
         self._is_done = False
         self._marker = Marker(remote, self._run)
         self._dead = self._marker.put()
@@ -72,9 +73,13 @@ class StoreTarget:
             `if_exists` does not go with it.
         """
         told = self._remote.list_files()
-        gone = self._remove_leftovers(told)
         self._before = self._read_manifest(told)
-        others = set(told) - set(gone) - set(find_markers(told))
+        stale = self._find_leftovers(told)
+        try:
+            self._remove_leftovers(stale)
+        except OSError as error:
+            _LOG.warning("%s: what an earlier run left stays there: %s", self.shown, error)
+        others = set(told) - set(stale) - set(find_markers(told))
         if not others:
             return None
         check_allowed(self.shown, if_exists, has_manifest=self._before is not None)
@@ -88,18 +93,21 @@ class StoreTarget:
 
     def remove_leftovers(self) -> list[str]:
         """Remove what runs that are dead have left: parts, uploads, markers. What it was."""
-        names = self._remove_leftovers(self._remote.list_files())
-        return [self._remote.show(name) for name in names]
+        told = self._remote.list_files()
+        self._before = self._read_manifest(told)
+        stale = self._find_leftovers(told)
+        self._remove_leftovers(stale)
+        return [self._remote.show(name) for name in stale]
 
-    def _remove_leftovers(self, told: Mapping[str, Any]) -> list[str]:
-        before = self._read_manifest(told)
-        listed = set() if before is None else _list(self._parse(before, told))
-        doomed = [name for name in told if _is_staged(name) and name not in listed]
-        markers = [name for name in self._dead if name in told]
+    def _find_leftovers(self, told: Mapping[str, Any]) -> list[str]:
+        """Files that count for nothing; the markers of dead runs stand last."""
+        listed = set() if self._before is None else _list(self._parse(self._before, told))
+        parts = [name for name in told if _is_staged(name) and name not in listed]
+        return [*parts, *(name for name in self._dead if name in told)]
+
+    def _remove_leftovers(self, stale: Sequence[str]) -> None:
         self._remote.abort_uploads(_is_staged)
-        self._remote.remove(doomed)
-        self._remote.remove(markers)
-        return [*doomed, *markers]
+        self._remote.remove(stale)
 
     def holds(self, path: str) -> bool:
         """Whether the file `path` lies in it."""
@@ -118,10 +126,13 @@ class StoreTarget:
         ------
         ReadError
             A file is missing or has another size than when it was written.
+        PlanError
+            Files of others have come there since the run began.
         OSError
             One can't be written anew.
         """
-        told = self._remote.list_files()
+        told = self._told = self._remote.list_files()
+        self._check_new(told)
         stored = []
         for part in parts:
             is_anew = bool(part.files) and format_.is_typed and schema is not None
@@ -173,8 +184,7 @@ class StoreTarget:
         OSError
             The manifest can't be put, and is not there.
         """
-        told = self._remote.list_files()
-        self._check_unchanged(told)
+        self._check_unchanged()
         if existing is not None and if_exists == "append":
             manifest = existing.joined(manifest)
         manifest = replace(manifest, is_whole=True)
@@ -194,36 +204,40 @@ class StoreTarget:
 
     def _stands(self, text: bytes) -> bool:
         try:
-            return self._read_manifest(self._remote.list_files()) == text
+            return self._read_now() == text
         except (OSError, TaskinityDataError):
             return False
 
-    def _check_unchanged(self, told: Mapping[str, Any]) -> None:
-        if self._marker.name not in told:
+    def _check_new(self, told: Mapping[str, Any]) -> None:
+        """Raise `PlanError` where others' files have come to a target that was not there."""
+        if self._before is None and not all(is_hidden(name) or _is_staged(name) for name in told):
+            raise PlanError(self._tell_changed())
+
+    def _check_unchanged(self) -> None:
+        if self._remote.look_up(self._marker.name) is None:
             raise PlanError(
                 f"output={self.shown!r}: another run took this one for dead, as it gave no sign; "
                 "nothing was committed. Run it again"
             )
-        is_same = self._read_manifest(told) == self._before
-        is_new = self._before is None and any(
-            not is_hidden(name) and not _is_staged(name) for name in told
+        if self._read_now() != self._before:
+            raise PlanError(self._tell_changed())
+
+    def _tell_changed(self) -> str:
+        return (
+            f"output={self.shown!r}: something has come there since the run began, and was left as "
+            "it is; nothing was written. Name another directory"
         )
-        if not is_same or is_new:
-            raise PlanError(
-                f"output={self.shown!r}: something has come there since the run began, and was "
-                "left as it is; nothing was written. Name another directory"
-            )
 
     def _sweep(self, old: Manifest | None) -> None:
         """Remove what the new manifest does not list; what can't be is left to the next run."""
         try:
-            told = self._remote.list_files()
-            doomed = {name for name in told if _is_staged(name)}
+            doomed = {name for name in self._told if _is_staged(name)}
             if old is not None:
                 doomed |= _list(old)
-                doomed |= {name for name in told if name.startswith(BATCH) and is_hidden(name)}
+                batches = {name for name in self._told if name.startswith(BATCH)}
+                doomed |= {name for name in batches if is_hidden(name)}
             self._remote.abort_uploads(_is_staged)
-            self._remote.remove(name for name in told if name in doomed - self._may_stand)
+            self._remote.remove(sorted(doomed - self._may_stand))
         except (OSError, TaskinityDataError) as error:
             _LOG.warning("%s: the run has committed, but left files: %s", self.shown, error)
 
@@ -245,6 +259,10 @@ class StoreTarget:
 
     def _is_own(self, name: str) -> bool:
         return _is_staged(name) and self._run in os.path.basename(name)
+
+    def _read_now(self) -> bytes | None:
+        told = self._remote.look_up(MANIFEST)
+        return self._read_manifest({} if told is None else {MANIFEST: told})
 
     def _read_manifest(self, told: Mapping[str, Mapping[str, Any]]) -> bytes | None:
         return self._remote.read(MANIFEST, told[MANIFEST]["size"]) if MANIFEST in told else None
