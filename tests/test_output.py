@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import duckdb
@@ -374,6 +376,20 @@ def test_passwords_of_a_url_stand_nowhere(memory, monkeypatch):
         run("guarded://me:hunter2@runs/late", storage_options={"token": "hunter3"})
     for text in (told, repr(done), str(caught.value), done._repr_html_(), str(done.plan)):
         assert "hunter" not in text
+
+
+@pytest.mark.parametrize("way", ["duckdb", "dask"])
+def test_what_was_written_is_sorted_by_two_lines_of_others(tmp_path, way):
+    text = (Path(__file__).parents[1] / "docs" / "design" / "output.md").read_text()
+    (code,) = re.findall(f"<!-- sort with {way} -->\n```python\n(.*?)```", text, re.DOTALL)
+    run(tmp_path / "results")
+    with warnings.catch_warnings(action="ignore"):  # Dask's own, of this pandas
+        exec(code, {"results": str(tmp_path / "results"), "target": str(tmp_path / "sorted")})
+        files = sorted(
+            (tmp_path / "sorted").glob("*"), key=lambda file: int(file.name.split(".")[1])
+        )
+    read = pd.concat(map(pd.read_parquet, files or [tmp_path / "sorted"])).dep_delay
+    assert read.tolist() == sorted(expected().dep_delay)
 
 
 def test_what_sigterm_left_is_removed_by_the_next_run(tmp_path):
