@@ -194,6 +194,11 @@ class Remote:
         -----
         S3 keeps, and bills, what was uploaded until somebody does; Google and Azure drop it after
         a week. Credentials may be allowed to write and not to list uploads: then nothing is done.
+
+        Raises
+        ------
+        OSError
+            One can't be aborted.
         """
         system = self.store.system
         if not hasattr(system, "call_s3"):
@@ -210,17 +215,21 @@ class Remote:
                 return
             for one in told.get("Uploads") or ():
                 if is_meant(one["Key"][len(start) :]):
-                    with suppress(FileNotFoundError):
-                        system.call_s3(
-                            "abort_multipart_upload",
-                            Bucket=bucket,
-                            Key=one["Key"],
-                            UploadId=one["UploadId"],
-                        )
+                    self._abort_upload(bucket, one["Key"], one["UploadId"])
             if not told.get("IsTruncated"):
                 return
             place = {"KeyMarker": told["NextKeyMarker"]}
             place["UploadIdMarker"] = told.get("NextUploadIdMarker", "")
+
+    def _abort_upload(self, bucket: str, key: str, upload: str) -> None:
+        try:
+            self.store.system.call_s3(
+                "abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload
+            )
+        except FileNotFoundError:
+            pass  # it has just ended
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            raise explain(self.url, error) from None
 
     def _full(self, relative: str) -> str:
         return f"{self.name}/{relative}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from taskinity_data.records.remote import Remote
 
 __all__ = ["StoreTarget"]
+
+_BESIDE = re.compile(re.escape(MANIFEST) + r"\.[0-9a-f]{12}")
+"""What a manifest is called that is about to be moved to its place."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -285,9 +289,14 @@ def _list(manifest: Manifest) -> set[str]:
 
 
 def _is_staged(name: str) -> bool:
-    """Whether a run writes files of that name, which count once a manifest lists them."""
-    last = os.path.basename(name)
-    return bool(PART.fullmatch(last)) or name.startswith(f"{MANIFEST}.")
+    """Whether a run writes files of that name, which count once a manifest lists them.
+
+    Those of another output, in a directory below this one, are none of this one's.
+    """
+    *directories, last = name.split("/")
+    if not directories and _BESIDE.fullmatch(last):
+        return True
+    return all("=" in one for one in directories) and PART.fullmatch(last) is not None
 
 
 def _find_batches(told: Mapping[str, Any]) -> list[str]:

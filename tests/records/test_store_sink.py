@@ -383,13 +383,20 @@ def test_leftovers_of_dead_runs_are_removed_by_name_alone(memory, tmp_path):
     with open_sink(URL, if_exists="append") as sink:
         late = sink.writer
     stray = late.write("k", 7, frame()).files[0].name
-    memory.pipe_file("/bucket/out/part-mine.parquet", b"x")
+    with open_sink(f"{URL}/sub/b", partition_by="kind") as sink:  # another output below it
+        sink.commit([sink.writer.write("k", 0, frame())])
+    mine = ["part-mine.parquet", "_manifest.json.bak", *(f"sub/b/{name}" for name in
+            names(memory, "/bucket/out/sub/b"))]  # fmt: skip
+    for name in mine[:2]:
+        memory.pipe_file(f"/bucket/out/{name}", b"x")
     put_marker(memory, process=2**22 + 1)
     assert sorted(remove_leftovers(URL)) == [
         "memory://bucket/out/_writing/0123456789ab",
         f"memory://bucket/out/{stray}",
     ]
-    assert names(memory) == sorted([*kept, "part-mine.parquet"])
+    assert names(memory) == sorted([*kept, *mine])
+    same(read(URL), frame())
+    assert len(read(f"{URL}/sub/b")) == 9
     assert remove_leftovers(URL) == []
     home = tmp_path / ".x.writing" / "run-0123456789ab"
     home.mkdir(parents=True)
