@@ -170,6 +170,7 @@ polars.DataFrame or None
         except SchemaError as error:
             error.message = f"{who}: {error.message}"
             raise
+        self.staging.confirm([file.name for file in files])
         return Part(index, key, table.schema, tuple(files))
 
     def _put(

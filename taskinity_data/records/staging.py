@@ -16,6 +16,8 @@ from taskinity_data.errors import PlanError
 from taskinity_data.records.disk import sync
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from taskinity_data.records.formats import Format
@@ -50,6 +52,9 @@ class Staging(Protocol):
         this attempt.
         """
 
+    def confirm(self, names: Sequence[str]) -> None:
+        """Take back the files of an attempt, and raise, where the run has ended meanwhile."""
+
 
 @dataclass(frozen=True)
 class LocalStaging:
@@ -67,6 +72,9 @@ class LocalStaging:
         name = f"part-{attempt.index:05}-{attempt.key}-{attempt.token}-{number}.{format_.name}"
         return name, *write_file(table, format_, os.path.join(self.path, name))
 
+    def confirm(self, names: Sequence[str]) -> None:
+        """Nothing: the directory is gone with the run."""
+
 
 @dataclass(frozen=True)
 class StoreStaging:
@@ -78,6 +86,8 @@ class StoreStaging:
     batch : int
         How many runs wrote before, so that names sort as rows do.
     run : str
+    marker : str
+        The file, relative to the target, that is there as long as the run is.
     process : str or None
         The process that alone sees the store, where one does.
     """
@@ -87,6 +97,7 @@ class StoreStaging:
     remote: Remote
     batch: int
     run: str
+    marker: str
     process: str | None = None
 
     def put(
@@ -107,6 +118,27 @@ class StoreStaging:
         data = file.getvalue()
         self.remote.put(name, data)
         return name, len(data), digest(data)
+
+    def confirm(self, names: Sequence[str]) -> None:
+        """Ask for the run's marker, which is removed before the last look for the run's files.
+
+        Raises
+        ------
+        FileNotFoundError
+            The run has ended, and the files were removed.
+        OSError
+            The store does not answer.
+        """
+        try:
+            is_there = self.remote.look_up(self.marker) is not None
+        except PlanError as error:
+            raise OSError(str(error)) from error
+        if not is_there:
+            self.remote.remove(names)
+            raise FileNotFoundError(
+                f"{self.remote.url}: the run has ended, or another one took it for dead; what this "
+                "worker wrote was removed"
+            )
 
 
 def name_process() -> str:

@@ -59,14 +59,13 @@ class StoreTarget:
         self._before: bytes | None = None
         self._may_stand: set[str] = set()
         self._told: dict[str, dict[str, Any]] = {}
-        self._is_done = False
         self._marker = Marker(remote, self._run)
         self._dead = self._marker.put()
         self.staging = self._stage(1)
 
     def _stage(self, batch: int) -> StoreStaging:
         process = name_process() if self.is_in_process else None
-        return StoreStaging(self._remote, batch, self._run, process)
+        return StoreStaging(self._remote, batch, self._run, self._marker.name, process)
 
     def look(self, if_exists: str) -> Manifest | None:
         """Remove what dead runs left; the manifest of what stands there, None where nothing does.
@@ -203,8 +202,7 @@ class StoreTarget:
                 raise OSError(
                     f"{error}; the dataset is what it was, unless the store did get the manifest"
                 ) from None
-        self._is_done = True
-        self._sweep(existing)
+        self._remove_old(existing)
 
     def _stands(self, text: bytes) -> bool:
         try:
@@ -232,17 +230,14 @@ class StoreTarget:
             "it is; nothing was written. Name another directory"
         )
 
-    def _sweep(self, old: Manifest | None) -> None:
-        """Remove what the new manifest does not list; what can't be is left to the next run."""
+    def _remove_old(self, old: Manifest | None) -> None:
+        """Remove what the old manifest listed and the new one does not."""
+        if old is None:
+            return
+        batches = {name for name in self._told if name.startswith(BATCH) and is_hidden(name)}
         try:
-            doomed = {name for name in self._told if _is_staged(name)}
-            if old is not None:
-                doomed |= _list(old)
-                batches = {name for name in self._told if name.startswith(BATCH)}
-                doomed |= {name for name in batches if is_hidden(name)}
-            self._remote.abort_uploads(_is_staged)
-            self._remote.remove(sorted(doomed - self._may_stand))
-        except (OSError, TaskinityDataError) as error:
+            self._remote.remove(sorted((_list(old) | batches) - self._may_stand))
+        except OSError as error:
             _LOG.warning("%s: the run has committed, but left files: %s", self.shown, error)
 
     def leave(self) -> None:
@@ -251,13 +246,11 @@ class StoreTarget:
         Where the store does not answer, what is left is removed by the next run.
         """
         try:
-            self._marker.stop()
-            if not self._is_done:
-                told = self._remote.list_files()
-                own = [name for name in told if self._is_own(name)]
-                self._remote.abort_uploads(self._is_own)
-                self._remote.remove(name for name in own if name not in self._may_stand)
+            # In this order: who writes a part now finds no marker behind it, and removes it.
             self._marker.remove()
+            own = [name for name in self._remote.list_files() if self._is_own(name)]
+            self._remote.abort_uploads(self._is_own)
+            self._remote.remove(name for name in own if name not in self._may_stand)
         except (OSError, TaskinityDataError) as error:
             _LOG.warning("%s: the run has ended, but left files: %s", self.shown, error)
 

@@ -16,6 +16,7 @@ from taskinity_data.records import store_lock
 from taskinity_data.records.manifest import Manifest
 from taskinity_data.records.remote import Remote
 from taskinity_data.records.sink import open_sink, remove_leftovers
+from taskinity_data.records.staging import Attempt
 
 URL = "memory://bucket/out"
 
@@ -25,6 +26,12 @@ def write(target, chunks, meta=None, **options):
         writer = pickle.loads(pickle.dumps(sink.writer))
         parts = [writer.write(f"k{i}", i, chunk) for i, chunk in enumerate(chunks)]
         return sink.commit(pickle.loads(pickle.dumps(parts)), meta)
+
+
+def stray(writer):
+    """The name of a file that a worker put which then died."""
+    table = pa.Table.from_pandas(frame())
+    return writer.staging.put(table, writer.format, "", Attempt(7, "key", "01234567"), 0)[0]
 
 
 def names(system, below="/bucket/out"):
@@ -123,11 +130,21 @@ def test_a_chunk_that_is_written_twice_counts_once(memory):
     assert names(memory) == ["_manifest.json", kept.files[0].name]
 
 
-def test_a_straggler_writes_nothing_that_counts_and_the_next_run_removes_it(memory):
+def test_a_straggler_of_a_run_that_has_ended_takes_back_what_it_wrote(memory):
+    with open_sink(URL, partition_by="kind") as sink:
+        writer = sink.writer
+        sink.commit([writer.write("k", 0, frame())])
+    before = names(memory)
+    with pytest.raises(FileNotFoundError, match="the run has ended"):
+        writer.write("k", 0, frame())
+    assert names(memory) == before
+
+
+def test_what_a_straggler_leaves_that_dies_counts_for_nothing_and_the_next_run_removes_it(memory):
     with open_sink(URL) as sink:
         writer = sink.writer
         sink.commit([writer.write("k", 0, frame())])
-    late = writer.write("k", 0, frame()).files[0].name
+    late = stray(writer)
     same(read(URL), frame())
     same(read(f"{URL}/*.parquet"), frame())
     assert late in names(memory)
@@ -382,7 +399,7 @@ def test_leftovers_of_dead_runs_are_removed_by_name_alone(memory, tmp_path):
     kept = names(memory)
     with open_sink(URL, if_exists="append") as sink:
         late = sink.writer
-    stray = late.write("k", 7, frame()).files[0].name
+    left = stray(late)
     with open_sink(f"{URL}/sub/b", partition_by="kind") as sink:  # another output below it
         sink.commit([sink.writer.write("k", 0, frame())])
     mine = ["part-mine.parquet", "_manifest.json.bak", *(f"sub/b/{name}" for name in
@@ -392,7 +409,7 @@ def test_leftovers_of_dead_runs_are_removed_by_name_alone(memory, tmp_path):
     put_marker(memory, process=2**22 + 1)
     assert sorted(remove_leftovers(URL)) == [
         "memory://bucket/out/_writing/0123456789ab",
-        f"memory://bucket/out/{stray}",
+        f"memory://bucket/out/{left}",
     ]
     assert names(memory) == sorted([*kept, *mine])
     same(read(URL), frame())
