@@ -226,7 +226,7 @@ def kill_often(place: Disk | Store, rounds: int, draw: random.Random) -> list[st
         counts = dict.fromkeys(("absent", "old", "new"), 0)
         problems = []
         for _ in range(rounds):
-            found, problem = kill_once(place, mode, draw.uniform(0, 1.1 * longest_s))
+            found, problem = kill_once(place, mode, draw.uniform(0, 1.5 * longest_s))
             if problem:
                 problems.append(problem)
             else:
