@@ -6,7 +6,6 @@ runs it in `execution`, what is shown in `report`.
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
@@ -45,10 +44,11 @@ from taskinity_data.run_options import (
     sort_plans,
     with_defaults,
 )
-from taskinity_data.run_output import OutputOptions, RunOutput, drop_results, open_output
+from taskinity_data.run_output import OutputOptions, RunOutput, drop_results, locate, open_output
 from taskinity_data.settings import load_settings
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data.flow.model import Flow
@@ -77,6 +77,7 @@ def run_flow(
     max_rows_per_file: int | None = None,
     output_compression: str | None = None,
     spreadsheet_safe: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
     observers: Sequence[Any] = (),
     inputs: Mapping[str, Any] | None = None,
@@ -117,9 +118,10 @@ def run_flow(
         ``TASKINITY_RUN_DIR``, else ``.taskinity``, where runs of less than two seconds leave
         nothing.
     output : path, optional
-        A directory: each chunk's table becomes a part file there, and all appear at once when the
-        run has ended well. Of a flow with one fan-out; where the flow ends with it, the value is
-        the directory, and the tables don't come here.
+        A directory, or the URL of one in a store: each chunk's table becomes a part file there, and
+        all appear at once when the run has ended well. Of a flow with one fan-out; where the flow
+        ends with it, the value is the directory, and the tables don't come here. A relative path
+        lies below ``TASKINITY_OUTPUT_DIR``, where that is set.
     output_format : {"parquet", "csv", "jsonl", "arrow"}
         CSV and JSON Lines hold no types: whole floats read back as integers.
     partition_by : str or sequence of str
@@ -134,6 +136,9 @@ def run_flow(
         ``"zstd"``); texts are not compressed.
     spreadsheet_safe : bool
         Of CSV: texts that a spreadsheet would take for formulas get a quote in front.
+    storage_options : dict, optional
+        Of an `output` in a store: what fsspec's file system takes. `process` gives them to its
+        source's URLs, too; a source in another store is opened first, with `td.open_dataset`.
     progress : bool, optional
         Whether to draw; default: on a terminal or in a notebook.
     observers : sequence of Observer
@@ -185,6 +190,7 @@ def run_flow(
             max_rows_per_file,
             output_compression,
             spreadsheet_safe,
+            storage_options,
         ),
         kept=JournalOptions(resume, run_dir, inputs=given),
         progress=progress,
@@ -241,6 +247,8 @@ def process(
     )
     names = [one.name for one in fields(OutputOptions) if one.name in run_options]
     written = OutputOptions(**{name: run_options.pop(name) for name in names})
+    written, shared = written.shared_with(source, load_settings().output_dir)
+    dataset_options |= shared
     writes_only = reduce is None and written.output is not None
     kept = JournalOptions(
         run_options.pop("resume", None),
@@ -259,6 +267,8 @@ def process(
         raise BindError(f"reduce=td.{name}: that makes reducers; call it, reduce=td.{name}(...)")
     if not is_stream(source):
         source = open_dataset(source, **dataset_options)
+        if function is None:
+            written.check_columns(source.schema.names)
     elif dataset_options:
         raise PlanError(
             f"{next(iter(dataset_options))}= is an option of files and tables; the frames of an "
@@ -270,7 +280,7 @@ def process(
     run = _run(
         flow, steps, {}, {"DataPreparation": source}, written=written, kept=kept, **run_options
     )
-    return replace(run, value=os.fspath(written.output)) if writes_only else run
+    return replace(run, value=run.output.path) if writes_only and run.output else run
 
 
 # -- putting it together ---------------------------------------------------------------------------
@@ -305,6 +315,7 @@ def _run(
     ranges = (only,) if isinstance(only, str) else tuple(only)
     plans = sort_plans(steps, plan)
 
+    written = replace(written, output=locate(written.output, settings.output_dir))
     notices = Notices()
     journal = open_journal(flow, kept, settings, written.output, notices, is_kept=not ranges)
     run_id, checkpoints = journal.run_id, journal.checkpoints
@@ -327,7 +338,7 @@ def _run(
             scheduler if scheduler is not None else settings.scheduler,
             settings.max_workers,
             memory_nbytes,
-            stays_in_threads=only_kernels(steps),
+            stays_in_threads=only_kernels(steps) or (sink is not None and sink.is_in_process),
             announce=told.announce,
         )
         started_s = time.perf_counter() - begun

@@ -6,20 +6,22 @@ It knows nothing of files: a sink writes them, and workers call it through its w
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from taskinity_data.errors import PlanError
+from taskinity_data.errors import PlanError, SchemaError
 from taskinity_data.flow.stages import FanOut, Stage
 from taskinity_data.outcome import Status
 from taskinity_data.records.kept_parts import KeptParts
-from taskinity_data.records.sink import open_sink
+from taskinity_data.records.partitions import check_columns, check_partition_by
+from taskinity_data.records.sink import is_in_store, open_sink
+from taskinity_data.records.staging import LocalStaging
 from taskinity_data.result import Output
 from taskinity_data.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from taskinity_data.execution.driver import Driver
     from taskinity_data.flow.model import Flow
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from taskinity_data.records.sink import Sink
     from taskinity_data.run_journal import RunJournal
 
-__all__ = ["OutputOptions", "RunOutput", "drop_results", "open_output"]
+__all__ = ["OutputOptions", "RunOutput", "drop_results", "locate", "open_output"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,34 @@ class OutputOptions:
     max_rows_per_file: int | None = None
     output_compression: str | None = None
     spreadsheet_safe: bool = False
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    def check_columns(self, names: Sequence[str]) -> None:
+        """Raise `PlanError` where rows of these columns can't be parted by `partition_by`."""
+        try:
+            check_columns(check_partition_by(self.partition_by), names, "the dataset")
+        except SchemaError as error:
+            raise PlanError(str(error), column=error.column) from error
+
+    def shared_with(
+        self, source: Any, output_dir: str | None
+    ) -> tuple[OutputOptions, dict[str, Any]]:
+        """These and the source's options, where `storage_options` are given for all URLs at once.
+
+        Parameters
+        ----------
+        source : object
+            What `process` was given.
+        output_dir : str or None
+            See `locate`.
+        """
+        if self.storage_options is None:
+            return self, {}
+        items = source if isinstance(source, (list, tuple)) else [source]
+        is_for_output = is_in_store(locate(self.output, output_dir))
+        is_for_source = any(map(is_in_store, items)) or not is_for_output
+        options = {"storage_options": self.storage_options} if is_for_source else {}
+        return (self if is_for_output else replace(self, storage_options=None)), options
 
     def check(self) -> None:
         """Raise `PlanError` where something is said of an output that there is not."""
@@ -57,6 +87,7 @@ class RunOutput:
         self._path = path
         self._sink = sink
         self._kept = kept
+        self.is_in_process = sink.is_in_process
         self.written: Output | None = None
 
     @property
@@ -65,22 +96,33 @@ class RunOutput:
         return {self._fan_out: self}
 
     @property
+    def staging(self) -> str:
+        """The directory in which parts wait for the commit; nothing where that is a store."""
+        staging = self._sink.writer.staging
+        return staging.path if isinstance(staging, LocalStaging) else ""
+
+    @property
     def writer(self) -> Any:
         """What workers write with."""
         return self._sink.writer
 
     def check_sources(self, paths: Sequence[str]) -> None:
         """Raise `PlanError` where a file that is read lies in the output's directory."""
-        inside = self._sink.target + os.sep
         for path in paths:
-            if path.startswith(inside) or os.path.realpath(path).startswith(inside):
+            if self._sink.holds(path):
                 raise PlanError(
                     f"output={self._path!r} holds {path}, which this run reads: it would read its "
                     "own output; name a directory apart from the source"
                 )
 
     def inspect(self, outcome: Outcome) -> None:
-        """Raise `SchemaError` where a chunk's columns or types are not those of the others."""
+        """Raise `SchemaError` where a chunk's columns or types are not those of the others, and
+        what would fail every other chunk, too.
+        """
+        failure = outcome.failure
+        if failure is not None and getattr(failure.error, "ends_run", False):
+            assert failure.error is not None
+            raise failure.error
         if outcome.output is not None:
             self._sink.check(outcome.output)
 
@@ -109,14 +151,49 @@ class RunOutput:
 
     def adopt(self, part: Any) -> Any:
         """A part that an earlier try wrote, for this one; None where it is not there as it was."""
-        return part if self._kept.give_back(part, self._sink.writer.staging) else None
+        return part if self._kept.give_back(part, self.staging) else None
 
     def close(self, *, is_kept: bool = False) -> None:
         """Leave the target as it was, unless it was committed; `is_kept`: keep finished parts."""
         if self.written is None:
             if is_kept:
-                self._kept.take(self._sink.writer.staging)
+                self._kept.take(self.staging)
             self._sink.abort()
+
+
+def locate(output: Any, output_dir: str | None) -> Any:
+    """`output` itself, or, where it is a relative path, where it lies below `output_dir`.
+
+    Parameters
+    ----------
+    output : path or None
+    output_dir : str or None
+        The setting: a folder or a URL.
+
+    Raises
+    ------
+    PlanError
+        It leads out of a URL.
+
+    Examples
+    --------
+    >>> locate("clean/2013", "s3://bucket/results")
+    's3://bucket/results/clean/2013'
+    """
+    if output_dir is None or not isinstance(output, (str, os.PathLike)):
+        return output
+    text = os.fsdecode(output)
+    if not text or "://" in text or text.startswith(("/", "~")):
+        return output
+    if "://" not in output_dir:
+        return os.path.join(output_dir, text)
+    below = os.path.normpath(text)
+    if below.partition("/")[0] in (".", ".."):
+        raise PlanError(
+            f"output={text!r} names no directory below TASKINITY_OUTPUT_DIR, which is a URL; give "
+            "a name without .. or the whole URL"
+        )
+    return f"{output_dir.rstrip('/')}/{below}"
 
 
 def open_output(
@@ -155,12 +232,15 @@ def open_output(
         if_exists=options.if_exists,
         max_rows_per_file=options.max_rows_per_file,
         compression=options.output_compression,
+        storage_options=options.storage_options,
         spreadsheet_safe=options.spreadsheet_safe,
     )
-    output = RunOutput(names[0], os.fspath(options.output), sink, kept)
+    # A URL may hold a password.
+    path = sink.target if is_in_store(options.output) else os.fsdecode(options.output)
+    output = RunOutput(names[0], path, sink, kept)
     if journal.checkpoints is not None:
         journal.checkpoints.adopt = output.adopt
-        journal.checkpoints.note_output(str(sink.writer.staging))
+        journal.checkpoints.note_output(output.staging)
     return output
 
 

@@ -47,7 +47,7 @@ class Settings:
         ``"synchronous"``, ``"threads"``, ``"processes"``, an address or a scheduler file; None
         leaves the choice to the run.
     output_dir : str or None
-        Folder or URL where a run's output goes; None: nowhere.
+        Folder or URL below which a relative ``output=`` lies; None: the working directory.
     run_dir : pathlib.Path
         Where runs keep what they know of themselves.
     log_dir : pathlib.Path

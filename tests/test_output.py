@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import duckdb
+import fsspec
 import pandas as pd
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 import taskinity_data as td
 from taskinity_data.errors import FlowFailed, PlanError
@@ -17,6 +21,7 @@ from taskinity_data.errors import FlowFailed, PlanError
 FLIGHTS = Path(__file__).parents[1] / "datasets" / "flights"
 MONTHS = [FLIGHTS / f"2013-0{month}.parquet" for month in (1, 2)]
 FRAME = pd.DataFrame({"a": [1, 2, 3]})
+TYPED = ("parquet", "arrow")
 COLUMNS = ["carrier", "month", "dep_delay", "distance"]
 
 
@@ -78,8 +83,7 @@ def test_each_format_reads_back_through_open_dataset(target, output_format):
     run(target, output_format=output_format, chunk_size="20_000 rows")
     read = td.process(target, reduce=td.concat(), progress=False).value
     # Text holds no types: a column of whole floats reads as integers.
-    is_typed = output_format in ("parquet", "arrow")
-    pd.testing.assert_frame_equal(read, expected(), check_dtype=is_typed)
+    pd.testing.assert_frame_equal(read, expected(), check_dtype=output_format in TYPED)
 
 
 def test_partitions_come_back_as_columns_and_are_read_by_others(target):
@@ -245,6 +249,169 @@ def test_a_flow_with_two_fan_outs_is_refused(target):
     inputs = {name: [1, 2] for name in flow.required_inputs}
     with pytest.raises(PlanError, match="A, B"):
         td.run_flow(flow, output=target, inputs=inputs, progress=False)
+
+
+def test_a_partition_column_that_is_missing_is_found_before_the_run_where_it_can_be(target):
+    with pytest.raises(PlanError, match=r"no column 'carier' to partition by.*'carrier'"):
+        run(target, None, partition_by="carier")
+    with pytest.raises(PlanError, match=r"no column 'tailnum'"):
+        run(target, None, partition_by=["carrier", "tailnum"])
+    with pytest.raises(PlanError, match="takes all columns"):
+        run(target, None, partition_by=COLUMNS)
+    assert left(target.parent) == []
+    run(target, None, partition_by="carrier")
+    assert len(list(target.iterdir())) == 17
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+def test_else_it_ends_the_run_at_the_first_chunk_whatever_on_error_says(target, scheduler):
+    calls = []
+
+    def drop(chunk):
+        calls.append(1)
+        return chunk.drop(columns="carrier")
+
+    with pytest.raises(FlowFailed, match=r"no column 'carrier' to partition by") as caught:
+        run(
+            target, drop, partition_by="carrier", chunk_size="1_000 rows", on_error="skip",
+            retries=3, workers=1, scheduler=scheduler,
+        )  # fmt: skip
+    assert len(calls) <= 4  # what was in flight, of 52
+    assert str(caught.value.run.status) == "FAILED"
+    assert not target.exists()
+    assert left(target.parent) == []
+
+
+@pytest.fixture
+def memory():
+    """The file system of ``memory://``, empty."""
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    yield system
+    system.store.clear()
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "csv", "jsonl", "arrow"])
+def test_a_store_gets_what_a_disk_gets(target, memory, output_format):
+    options = {"output_format": output_format, "chunk_size": "20_000 rows"}
+    on_disk = run(target, **options)
+    for if_exists, times in (("error", 1), ("append", 2), ("overwrite", 1)):
+        done = run("memory://runs/late", if_exists=if_exists, **options)
+        assert done.value == done.output.path == "memory://runs/late"
+        assert done.output[1:] == on_disk.output[1:]
+        read = td.process("memory://runs/late", reduce=td.concat(), progress=False).value
+        whole = pd.concat([expected()] * times, ignore_index=True)
+        pd.testing.assert_frame_equal(read, whole, check_dtype=output_format in TYPED)
+    told = json.loads(memory.cat("/runs/late/_manifest.json"))
+    assert told["meta"]["run_id"] == done.run_id
+    assert len(memory.find("/runs")) == len(done.plan) + 1
+
+
+def test_what_is_in_memory_is_written_by_threads(memory):
+    assert "threads" in repr(run("memory://runs/late", scheduler=None))
+    with pytest.raises(FlowFailed, match="scheduler='threads'"):
+        run("memory://runs/other", scheduler="processes", workers=1, on_error="skip")
+    assert not memory.find("/runs/other")
+
+
+def test_a_file_url_is_a_directory_here(target):
+    done = run(target.as_uri())
+    assert done.value == target.as_uri()
+    assert td.open_dataset(target).rows == len(expected())
+    assert left(target.parent) == []
+
+
+def test_a_relative_name_lies_below_the_folder_of_outputs(tmp_path, memory, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TASKINITY_OUTPUT_DIR", "results")
+    done = run("late/2013")
+    assert done.value == done.output.path == os.path.join("results", "late", "2013")
+    assert td.open_dataset("results/late/2013").rows == done.output.rows
+    assert run(tmp_path / "elsewhere").value == str(tmp_path / "elsewhere")
+    monkeypatch.setenv("TASKINITY_OUTPUT_DIR", "memory://runs/")
+    assert run(Path("late")).value == "memory://runs/late"
+    assert run("memory://other/late").value == "memory://other/late"
+    for name in ("../late", ".", "a/../../b"):
+        with pytest.raises(PlanError, match="TASKINITY_OUTPUT_DIR"):
+            run(name)
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "results"]
+    assert set(memory.find("/")) == set(memory.find("/runs/late") + memory.find("/other/late"))
+
+
+def test_storage_options_are_for_urls_alone(target):
+    for output in (target, None):
+        with pytest.raises(PlanError, match="storage_options"):
+            run(output, storage_options={"key": "hunter2"})
+    flow = td.parse_flow("flow Clean:\n    Prepare -> Clean[*]\n").bind(
+        {"prepare": lambda data: td.open_dataset(data), "clean": late}
+    )
+    with pytest.raises(PlanError, match="local directory") as caught:
+        td.run_flow(
+            flow, data=str(MONTHS[0]), output=target, storage_options={"key": "hunter2"},
+            progress=False,
+        )  # fmt: skip
+    assert "hunter2" not in str(caught.value)
+
+
+def test_passwords_of_a_url_stand_nowhere(memory, monkeypatch):
+    class Guarded(MemoryFileSystem):
+        protocol = "guarded"
+
+        def __init__(self, password=None, **options):
+            super().__init__(**options)
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return super()._strip_protocol(f"memory://{path.rpartition('@')[2]}")
+
+        @staticmethod
+        def _get_kwargs_from_urls(url):
+            return {"password": "hunter2"}
+
+    fsspec.register_implementation("guarded", Guarded, clobber=True)
+    done = run("guarded://me:hunter2@runs/late", storage_options={"token": "hunter3"})
+    assert done.value == done.output.path == "guarded://runs/late"
+    told = memory.cat("/runs/late/_manifest.json").decode()
+    with pytest.raises(PlanError, match="not empty") as caught:
+        run("guarded://me:hunter2@runs/late", storage_options={"token": "hunter3"})
+    for text in (told, repr(done), str(caught.value), done._repr_html_(), str(done.plan)):
+        assert "hunter" not in text
+
+
+@pytest.mark.parametrize("way", ["duckdb", "dask"])
+def test_what_was_written_is_sorted_by_two_lines_of_others(tmp_path, way):
+    text = (Path(__file__).parents[1] / "docs" / "design" / "output.md").read_text()
+    (code,) = re.findall(f"<!-- sort with {way} -->\n```python\n(.*?)```", text, re.DOTALL)
+    run(tmp_path / "results")
+    with warnings.catch_warnings(action="ignore"):  # Dask's own, of this pandas
+        exec(code, {"results": str(tmp_path / "results"), "target": str(tmp_path / "sorted")})
+        files = sorted(
+            (tmp_path / "sorted").glob("*"), key=lambda file: int(file.name.split(".")[1])
+        )
+    read = pd.concat(map(pd.read_parquet, files or [tmp_path / "sorted"])).dep_delay
+    assert read.tolist() == sorted(expected().dep_delay)
+
+
+def test_what_sigterm_left_is_removed_by_the_next_run(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal\nimport taskinity_data as td\n"
+        "def stop(chunk):\n"
+        "    if chunk.month.iloc[0] == 2:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return chunk\n"
+        f"td.process({list(map(str, MONTHS))!r}, stop, output='out', scheduler='threads',"
+        " workers=1, chunk_size='5_000 rows', progress=False)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGTERM, done.stderr
+    assert sorted(os.listdir(tmp_path)) == [".out.writing", "script.py"]
+    assert list(tmp_path.glob(".out.writing/run-*/parts/*.parquet"))
+    run(tmp_path / "out")
+    assert sorted(os.listdir(tmp_path)) == ["out", "script.py"]
+    assert td.open_dataset(tmp_path / "out").rows == len(expected())
 
 
 def test_the_command_writes_and_says_what(tmp_path):

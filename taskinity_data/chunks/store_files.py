@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from taskinity_data.chunks.chunk import SourceFile
+from taskinity_data.chunks.committed import keep_committed, list_committed
 from taskinity_data.errors import PlanError, SourceNotFound
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ def _match(store: Store, pattern: str) -> list[SourceFile]:
         raise SourceNotFound(f"{shown}: no file matches")
     files = {name: one for name, one in told.items() if one["type"] != "directory"}
     if files:
-        return [_make(store, name, files[name], base) for name in sorted(files)]
+        return [
+            _make(store, name, files[name], base) for name in keep_committed(store, sorted(files))
+        ]
     found = [file for name in sorted(told) for file in _below(store, name, base)]
     if not found:
         raise SourceNotFound(f"{shown}: the directories that match hold no file")
@@ -114,16 +117,16 @@ def _match(store: Store, pattern: str) -> list[SourceFile]:
 def _below(store: Store, directory: str, base: str) -> list[SourceFile]:
     """All files below a directory, without those hidden there; hive keys begin below `base`."""
     told = store.find(directory, store.show(directory))
+    committed = list_committed(store, directory, told)
+    if committed is not None:
+        return [_make(store, name, told[name], base) for name in committed]
     names = {
         name: name[len(directory) :].strip("/").split("/")
         for name, one in told.items()
         if one["type"] == "file" and not name.endswith("/")
     }
-    return [
-        _make(store, name, told[name], base)
-        for name in sorted(names)
-        if not _is_hidden(names[name])
-    ]
+    shown = [name for name in sorted(names) if not _is_hidden(names[name])]
+    return [_make(store, name, told[name], base) for name in keep_committed(store, shown)]
 
 
 def _is_hidden(parts: Iterable[str]) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "examples",
     "input_option",
     "memory_option",
+    "output_options",
     "parse_inputs",
     "parse_reader_options",
     "tasks_option",
@@ -83,6 +84,54 @@ def chunk_size_option(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="S",
         help='auto, or a size that is kept: 64MiB, 64_000_000, "100_000 rows".',
     )(function)
+
+
+def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--output DIR`` and what says how it is written, under `run_flow`'s names."""
+    options = (
+        click.option(
+            "--output",
+            metavar="DIR",
+            help="Write each chunk's table as a part file there; all appear at once at the end. A "
+            "directory, or a URL such as s3://BUCKET/NAME, with keys from the environment.",
+        ),
+        click.option(
+            "--output-format", metavar="F", help="parquet (default), csv, jsonl or arrow."
+        ),
+        click.option(
+            "--partition-by",
+            metavar="COLUMN",
+            multiple=True,
+            help="Sort parts into COLUMN=value directories; may be given again.",
+        ),
+        click.option(
+            "--if-exists",
+            metavar="X",
+            help="Where DIR exists: error (default), overwrite or append.",
+        ),
+        click.option(
+            "--max-rows-per-file",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Cut a chunk with more rows into several files. Default: one file a chunk (and "
+            "directory), as large as the chunk; 1000000 suits readers that open whole files.",
+        ),
+        click.option(
+            "--output-compression",
+            metavar="C",
+            help="Of parquet: snappy (default), zstd (smaller, slower), gzip, lz4, brotli, none; "
+            "of arrow: none (default), lz4, zstd; csv and jsonl are not compressed.",
+        ),
+        click.option(
+            "--spreadsheet-safe",
+            is_flag=True,
+            help="Of csv: put ' before texts that a spreadsheet would run as formulas (those that "
+            "begin with = + - @). They no longer read back as they were.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 def as_json_option(function: Callable[..., Any]) -> Callable[..., Any]:

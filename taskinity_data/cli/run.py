@@ -18,6 +18,7 @@ from taskinity_data.cli.options import (
     examples,
     input_option,
     memory_option,
+    output_options,
     parse_inputs,
     tasks_option,
     workers_option,
@@ -42,6 +43,7 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
         'run delays.flow --tasks my_tasks.py --input data="flights/*.csv"',
         "run delays.flow --tasks my_tasks.py --input data=big.csv --workers 2 --memory 1GiB",
         "run clean.flow --tasks my_tasks.py --input data=big.csv --output clean",
+        "run clean.flow --tasks my_tasks.py --input data=big.csv --output s3://bucket/clean",
         "run delays.flow --tasks my_tasks.py --input data=big.csv --dry-run",
         "run my_script.py --json > answer.json",
     ),
@@ -70,27 +72,7 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
     help="Run one chunk alone, as PATH:START-STOP; a failed chunk tells its own. May be given "
     "again, for a chunk of several pieces.",
 )
-@click.option(
-    "--output",
-    metavar="DIR",
-    help="Write each chunk's table as a part file there; all appear at once at the end.",
-)
-@click.option(
-    "--output-format",
-    metavar="F",
-    help="parquet (default), csv, jsonl or arrow.",
-)
-@click.option(
-    "--partition-by",
-    metavar="COLUMN",
-    multiple=True,
-    help="Sort parts into COLUMN=value directories; may be given again.",
-)
-@click.option(
-    "--if-exists",
-    metavar="X",
-    help="Where DIR exists: error (default), overwrite or append.",
-)
+@output_options
 @click.option(
     "--resume",
     metavar="[RUN_ID]",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from taskinity_data.errors import LedgerError, PlanError, ReadError
+from taskinity_data.records.agreement import lacks_types, retype
 from taskinity_data.records.disk import (
     exchange,
     make_directories,
@@ -23,9 +24,8 @@ from taskinity_data.records.disk import (
     sync_tree,
 )
 from taskinity_data.records.manifest import BATCH, MANIFEST, StoredPart, list_batches
-from taskinity_data.records.partitions import check_texts, empty_directory
-from taskinity_data.records.parts import write_file
-from taskinity_data.records.schemas import CommonSchema
+from taskinity_data.records.partitions import empty_directory
+from taskinity_data.records.staging import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from taskinity_data.records.places import Place
 
 __all__ = [
-    "agree",
-    "check_order",
     "describe",
     "gather",
     "publish_added",
@@ -45,37 +43,6 @@ __all__ = [
     "publish_over",
     "write_empty",
 ]
-
-
-def check_order(parts: Sequence[Part]) -> None:
-    """Raise `LedgerError` where a chunk comes twice, or before one that stands before it."""
-    seen: dict[tuple[int, str], Part] = {}
-    last = -1
-    for part in parts:
-        if (part.index, part.key) in seen:
-            raise LedgerError(f"{part.who} is to be committed twice; keep one part of each chunk")
-        if part.index < last:
-            raise LedgerError(f"{part.who} comes behind chunk {last:,}; give parts in chunk order")
-        seen[part.index, part.key] = part
-        last = part.index
-
-
-def agree(parts: Sequence[Part], partition_by: Sequence[str]) -> pa.Schema | None:
-    """The schema that all `parts` have, None where none has any.
-
-    Raises
-    ------
-    SchemaError
-        Two chunks differ; a text would be read as another number from its directory's name.
-    """
-    common = CommonSchema()
-    for part in parts:
-        if part.schema is not None:
-            common.add(part.schema, part.who, has_rows=part.rows > 0)
-    schema = common.schema
-    if partition_by and schema is not None:
-        check_texts(schema, {file.directory for part in parts for file in part.files})
-    return schema
 
 
 def gather(
@@ -116,8 +83,9 @@ def gather(
                 "system takes two names for one, so partition by another column"
             )
         nbytes, checksum = file.nbytes, file.checksum
-        if format_.is_typed and schema is not None and _lacks_types(part, schema, partition_by):
-            table = _retype(format_.read(source), schema.remove_metadata(), schema.metadata)
+        if format_.is_typed and schema is not None and lacks_types(part, schema, partition_by):
+            with pa.OSFile(source) as opened:
+                table = retype(format_.read(opened), schema)
             nbytes, checksum = write_file(table, format_, path)
         else:
             rename(source, path)
@@ -217,19 +185,3 @@ def _check_file(part: Part, file: StagedFile, path: str) -> None:
             "do all workers see the same file system? Run it again",
             path=path,
         )
-
-
-def _lacks_types(part: Part, schema: pa.Schema, partition_by: Sequence[str]) -> bool:
-    told = {one.name: one.type for one in part.schema or ()}
-    return any(one.type != told[one.name] for one in schema if one.name not in partition_by)
-
-
-def _retype(table: pa.Table, schema: pa.Schema, metadata: dict[bytes, bytes] | None) -> pa.Table:
-    fields = [schema.field(name) for name in table.column_names]
-    columns = [
-        pa.nulls(table.num_rows, one.type)
-        if column.null_count == table.num_rows
-        else column.cast(one.type)
-        for one, column in zip(fields, table.columns, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=metadata))

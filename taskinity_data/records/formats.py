@@ -81,12 +81,12 @@ class Format:
         else:
             write_jsonl(table, file)
 
-    def read(self, path: str) -> pa.Table:
+    def read(self, file: pa.NativeFile) -> pa.Table:
         """The table of a file that `write` wrote, for formats whose files carry types."""
         if self.name == "parquet":
-            with pq.ParquetFile(path) as file:
-                return file.read()
-        with pa.OSFile(path) as file, pa.ipc.open_file(file) as reader:
+            with pq.ParquetFile(file) as opened:
+                return opened.read()
+        with pa.ipc.open_file(file) as reader:
             return reader.read_all()
 
 

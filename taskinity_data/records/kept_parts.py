@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import ResumeError
 from taskinity_data.records.manifest import MANIFEST
-from taskinity_data.records.parts import digest_file
+from taskinity_data.records.staging import digest_file
 
 if TYPE_CHECKING:
     from taskinity_data.records.parts import Part

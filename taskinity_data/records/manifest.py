@@ -14,15 +14,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from taskinity_data.chunks.committed import BATCH, MANIFEST
 from taskinity_data.errors import ReadError
 from taskinity_data.records.schemas import CommonSchema
 
-__all__ = ["BATCH", "MANIFEST", "Manifest", "StoredPart", "list_batches", "read_manifest"]
-
-MANIFEST = "_manifest.json"
-
-BATCH = "part-batch-"
-"""What directories of appended parts begin with: sorted behind ``part-0``, their rows come last."""
+__all__ = [
+    "BATCH",
+    "MANIFEST",
+    "Manifest",
+    "StoredPart",
+    "list_batches",
+    "parse_manifest",
+    "read_manifest",
+]
 
 _VERSION = 1
 
@@ -64,6 +68,10 @@ class Manifest:
         In chunk order.
     meta : dict
         The caller's own, of plain JSON.
+    added : tuple of dict
+        The same of each run that has added parts since.
+    is_whole : bool
+        Whether it lists all that was appended, too; False where each batch has a manifest.
     """
 
     format: str
@@ -71,6 +79,8 @@ class Manifest:
     partition_by: tuple[str, ...]
     parts: tuple[StoredPart, ...]
     meta: dict[str, Any] = field(default_factory=dict)
+    added: tuple[dict[str, Any], ...] = ()
+    is_whole: bool = False
 
     @property
     def rows(self) -> int:
@@ -81,6 +91,25 @@ class Manifest:
     def nbytes(self) -> int:
         """Of all parts."""
         return sum(part.nbytes for part in self.parts)
+
+    def joined(self, other: Manifest) -> Manifest:
+        """Both as one: the parts of `other`, which was added, stand behind these.
+
+        Raises
+        ------
+        SchemaError
+            Columns or types differ.
+        """
+        common = CommonSchema()
+        for schema, who in ((self.schema, "the dataset"), (other.schema, "what was added")):
+            if schema is not None:
+                common.add(schema, who)
+        return replace(
+            self,
+            schema=common.schema,
+            parts=self.parts + other.parts,
+            added=(*self.added, other.meta, *other.added),
+        )
 
     def to_json(self) -> str:
         """The text of the file, the same for equal manifests."""
@@ -95,6 +124,10 @@ class Manifest:
             "parts": [asdict(part) for part in self.parts],
             "meta": self.meta,
         }
+        if self.added:
+            told["added"] = list(self.added)
+        if self.is_whole:
+            told["whole"] = True
         return json.dumps(told, indent=1, allow_nan=False) + "\n"
 
     @classmethod
@@ -110,6 +143,8 @@ class Manifest:
             tuple(told["partition_by"]),
             tuple(StoredPart(**part) for part in told["parts"]),
             told["meta"],
+            tuple(told.get("added", ())),
+            bool(told.get("whole", False)),
         )
 
 
@@ -123,7 +158,7 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
     Returns
     -------
     Manifest
-        `meta` is that of the first commit.
+        `meta` is that of the first commit, `added` that of later ones.
 
     Raises
     ------
@@ -133,16 +168,11 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
         One can't be understood.
     """
     whole = _read_one(os.path.join(directory, MANIFEST))
-    common = CommonSchema()
-    if whole.schema is not None:
-        common.add(whole.schema, MANIFEST)
-    parts = list(whole.parts)
-    for batch in list_batches(directory):
+    for batch in () if whole.is_whole else list_batches(directory):
         added = _read_one(os.path.join(directory, batch, MANIFEST))
-        if added.schema is not None:
-            common.add(added.schema, batch)
-        parts += [replace(part, path=f"{batch}/{part.path}") for part in added.parts]
-    return replace(whole, schema=common.schema, parts=tuple(parts))
+        parts = tuple(replace(part, path=f"{batch}/{part.path}") for part in added.parts)
+        whole = whole.joined(replace(added, parts=parts))
+    return whole
 
 
 def list_batches(directory: str | os.PathLike[str]) -> list[str]:
@@ -150,9 +180,8 @@ def list_batches(directory: str | os.PathLike[str]) -> list[str]:
     return sorted(name for name in os.listdir(directory) if name.startswith(BATCH))
 
 
-def _read_one(path: str) -> Manifest:
-    with open(path, "rb") as file:
-        text = file.read()
+def parse_manifest(text: bytes, path: str) -> Manifest:
+    """The manifest that `text` is, which was read from `path`; `ReadError` where it is none."""
     try:
         return Manifest.from_json(text)
     except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
@@ -161,6 +190,11 @@ def _read_one(path: str) -> Manifest:
             "another directory",
             path=path,
         ) from error
+
+
+def _read_one(path: str) -> Manifest:
+    with open(path, "rb") as file:
+        return parse_manifest(file.read(), path)
 
 
 def _encode(schema: pa.Schema) -> str:

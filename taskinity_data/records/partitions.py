@@ -148,17 +148,23 @@ def check_texts(schema: pa.Schema, directories: Iterable[str]) -> None:
 
 
 def check_columns(partition_by: Sequence[str], names: Sequence[str], who: str) -> None:
-    """Raise `SchemaError` where rows can't be parted because of the names of the columns."""
+    """Raise `SchemaError` where rows can't be parted because of the names of the columns.
+
+    Every other chunk would fail by the same: it has a true `ends_run`.
+    """
     for name in partition_by:
         if name not in names:
             there = suggest(name, names) or f" There are: {', '.join(map(repr, names[:20]))}."
             raise SchemaError(
-                f"{who}: there is no column {name!r} to partition by.{there}", column=name
+                f"{who}: there is no column {name!r} to partition by.{there}",
+                column=name,
+                ends_run=True,
             )
-    if len(partition_by) == len(names):
+    if partition_by and len(partition_by) == len(names):
         raise SchemaError(
             f"{who}: partition_by takes all columns, and leaves none for the files; keep one",
             column=partition_by[0],
+            ends_run=True,
         )
 
 

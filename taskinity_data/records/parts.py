@@ -1,4 +1,4 @@
-"""Chunks' tables as files in the run's staging directory, each under a name of its own.
+"""Chunks' tables as files where the run stages them, each under a name of its own.
 
 It knows nothing of the target. A file that no part names is dropped at commit, so that retries,
 lost workers and stragglers leave no trace: the part that the caller keeps is the one that counts.
@@ -6,16 +6,16 @@ lost workers and stragglers leave no trace: the part that the caller keeps is th
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SchemaError
-from taskinity_data.records.disk import sync
 from taskinity_data.records.partitions import check_columns, split_rows
 from taskinity_data.records.schemas import CommonSchema
+from taskinity_data.records.staging import Attempt
 from taskinity_data.records.tables import to_table
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from taskinity_data.records.formats import Format
+    from taskinity_data.records.staging import Staging
 
-__all__ = ["Part", "StagedFile", "Writer", "digest_file", "write_file"]
+__all__ = ["Part", "StagedFile", "Writer", "check_added"]
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
@@ -37,7 +38,7 @@ class StagedFile:
     Attributes
     ----------
     name : str
-        In the staging directory.
+        Where it is staged.
     directory : str
         Where its rows belong below the target: ``""``, or ``year=2013/month=1``.
     number : int or None
@@ -97,12 +98,11 @@ def name_chunk(index: int, key: str) -> str:
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes chunks' tables on whatever worker sees the staging directory.
+    """Writes chunks' tables on whatever worker sees the place where they are staged.
 
     Attributes
     ----------
-    staging : str
-        The directory, of this run alone.
+    staging : Staging
     format : Format
     partition_by : tuple of str
     max_rows_per_file : int or None
@@ -114,7 +114,7 @@ class Writer:
     Frozen, picklable, safe in any number of threads and processes.
     """
 
-    staging: str
+    staging: Staging
     format: Format
     partition_by: tuple[str, ...] = ()
     max_rows_per_file: int | None = None
@@ -136,7 +136,7 @@ polars.DataFrame or None
         Returns
         -------
         Part
-            Its files are on disk, synced.
+            Its files are on disk, synced, or in the store.
 
         Raises
         ------
@@ -146,7 +146,7 @@ polars.DataFrame or None
             A column that the format or a directory's name has no form for, or that does not fit
             the dataset which parts are added to.
         OSError
-            The disk is full, or the staging directory can't be reached.
+            The disk is full, the staging directory or the store can't be reached.
         """
         who = name_chunk(index, key)
         if not _KEY.fullmatch(key) or index < 0:
@@ -159,18 +159,26 @@ polars.DataFrame or None
             check_added(self.expected, table.schema, who, self.format, has_rows=table.num_rows > 0)
         if not table.num_rows:
             return Part(index, key, table.schema, ())
-        # Nobody else ever writes under this name: not a retry, not a straggler.
-        stem = f"part-{index:05}-{key}-{os.urandom(6).hex()}"
-        files = []
-        for place, (directory, number, rows) in enumerate(self._split(table, who)):
-            name = f"{stem}-{place}.{self.format.name}"
-            try:
-                nbytes, checksum = write_file(rows, self.format, os.path.join(self.staging, name))
-            except SchemaError as error:
-                error.message = f"{who}: {error.message}"
-                raise
-            files.append(StagedFile(name, directory, number, rows.num_rows, nbytes, checksum))
+        attempt = Attempt(index, key, os.urandom(4).hex())
+        pieces = list(enumerate(self._split(table, who)))
+        try:
+            if min(self.staging.at_once, len(pieces)) == 1:
+                files = [self._put(attempt, *piece) for piece in pieces]
+            else:
+                with ThreadPoolExecutor(min(self.staging.at_once, len(pieces))) as pool:
+                    files = list(pool.map(lambda piece: self._put(attempt, *piece), pieces))
+        except SchemaError as error:
+            error.message = f"{who}: {error.message}"
+            raise
+        self.staging.confirm([file.name for file in files])
         return Part(index, key, table.schema, tuple(files))
+
+    def _put(
+        self, attempt: Attempt, place: int, piece: tuple[str, int | None, pa.Table]
+    ) -> StagedFile:
+        directory, number, rows = piece
+        name, nbytes, checksum = self.staging.put(rows, self.format, directory, attempt, place)
+        return StagedFile(name, directory, number, rows.num_rows, nbytes, checksum)
 
     def _split(self, table: pa.Table, who: str) -> Iterator[tuple[str, int | None, pa.Table]]:
         most = self.max_rows_per_file
@@ -202,37 +210,3 @@ def check_added(
         "its files can't take a type any more: write into a new directory",
         column=name,
     )
-
-
-def write_file(table: pa.Table, format_: Format, path: str) -> tuple[int, str]:
-    """Write `table` to the new file `path`, synced; its bytes and checksum.
-
-    Raises
-    ------
-    OSError
-        Of the kind that the system gave, saying what can be done.
-    """
-    try:
-        with open(path, "xb") as file:
-            format_.write(table, file)
-            file.flush()
-            sync(file.fileno())
-        return digest_file(path)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            error.errno,
-            "the run's staging directory is not there: this worker does not see the file system "
-            "of the output, or the run has ended",
-            path,
-        ) from error
-    except OSError as error:
-        raise OSError(
-            error.errno, f"the part can't be written: {error.strerror or error}", path
-        ) from error
-
-
-def digest_file(path: str) -> tuple[int, str]:
-    """Bytes and checksum of the file `path`, read anew."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32))
-        return file.tell(), digest.hexdigest()

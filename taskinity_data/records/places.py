@@ -17,7 +17,7 @@ from pathlib import Path
 from taskinity_data.errors import PlanError
 from taskinity_data.records.disk import remove, rename, sync_directory
 
-__all__ = ["Place", "enter"]
+__all__ = ["Place", "enter", "find_beside"]
 
 _RUN = re.compile(r"run-[0-9a-f]{12}")
 
@@ -46,11 +46,17 @@ class Place:
         self.final = os.path.join(self._home, "final")
         self.old = os.path.join(self._home, "old")
 
+    def recover(self) -> list[str]:
+        """Bring back or remove what dead runs left; the directories that it was in."""
+        names = sorted(name for name in os.listdir(self._beside) if _RUN.fullmatch(name))
+        homes = [os.path.join(self._beside, name) for name in names]
+        for home in homes:
+            self._recover(home)
+        return homes
+
     def prepare(self) -> None:
         """Bring back or remove what dead runs left, and make this run's directories."""
-        for name in sorted(os.listdir(self._beside)):
-            if _RUN.fullmatch(name):
-                self._recover(os.path.join(self._beside, name))
+        self.recover()
         for path in (self._home, self.parts, self.final):
             Path(path).mkdir()
 
@@ -77,6 +83,15 @@ class Place:
             os.close(self._lock)
 
 
+def find_beside(target: str) -> str:
+    """The directory beside `target` in which runs work that write it."""
+    parent, name = os.path.split(target)
+    beside = os.path.join(parent, f".{name}.writing")
+    if len(os.fsencode(os.path.basename(beside))) > 255:
+        beside = os.path.join(parent, f".{blake2b(os.fsencode(name), digest_size=16).hexdigest()}")
+    return beside
+
+
 def enter(target: str) -> Place:
     """The place of a new run that writes `target`, locked; `Place.prepare` has to follow.
 
@@ -90,10 +105,7 @@ def enter(target: str) -> Place:
     PlanError
         Another run is writing it, or nothing can be written beside it.
     """
-    parent, name = os.path.split(target)
-    beside = os.path.join(parent, f".{name}.writing")
-    if len(os.fsencode(os.path.basename(beside))) > 255:
-        beside = os.path.join(parent, f".{blake2b(os.fsencode(name), digest_size=16).hexdigest()}")
+    beside = find_beside(target)
     path = os.path.join(beside, "lock")
     for _ in range(_TRIES):
         try:

@@ -8,31 +8,80 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from taskinity_data.errors import PlanError, suggest
-from taskinity_data.records import commit as steps
+from taskinity_data.records.agreement import agree, check_order
 from taskinity_data.records.formats import check_format
-from taskinity_data.records.manifest import MANIFEST, Manifest, read_manifest
+from taskinity_data.records.local_target import LocalTarget, find_directory
+from taskinity_data.records.manifest import Manifest
 from taskinity_data.records.partitions import check_partition_by
 from taskinity_data.records.parts import Writer, check_added
-from taskinity_data.records.places import enter
+from taskinity_data.records.places import find_beside
 from taskinity_data.records.schemas import CommonSchema
+from taskinity_data.records.standing import check_same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
-    from taskinity_data.records.parts import Part
-    from taskinity_data.records.places import Place
+    import pyarrow as pa
 
-__all__ = ["IF_EXISTS", "Sink", "open_sink"]
+    from taskinity_data.records.formats import Format
+    from taskinity_data.records.manifest import StoredPart
+    from taskinity_data.records.parts import Part
+    from taskinity_data.records.staging import Staging
+
+__all__ = ["IF_EXISTS", "Sink", "is_in_store", "open_sink", "remove_leftovers"]
 
 IF_EXISTS = ("error", "overwrite", "append")
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_SCHEME = re.compile(r"((?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+)://")
+
+
+class Target(Protocol):
+    """A place that is locked for one run, and how it becomes what the run wrote.
+
+    `shown` is its name, without secrets; `is_in_process` says that only threads can write to it.
+    """
+
+    shown: str
+    is_in_process: bool
+
+    @property
+    def staging(self) -> Staging:
+        """Takes the files of parts; known from `look` on."""
+
+    def look(self, if_exists: str) -> Manifest | None:
+        """Clean up, and the manifest of what stands there; `PlanError` where it may not."""
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove what runs that are dead have left, and what that was."""
+
+    def holds(self, path: str) -> bool:
+        """Whether the file or URL `path` lies in it."""
+
+    def gather(
+        self,
+        parts: Sequence[Part],
+        schema: pa.Schema | None,
+        format_: Format,
+        partition_by: Sequence[str],
+    ) -> tuple[StoredPart, ...]:
+        """The files of `parts`, looked at; those that lack a type of `schema` written anew."""
+
+    def write_empty(
+        self, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
+    ) -> StoredPart:
+        """A file without rows, from which readers know the columns."""
+
+    def publish(self, manifest: Manifest, existing: Manifest | None, if_exists: str) -> None:
+        """Make what was gathered visible at once."""
+
+    def leave(self) -> None:
+        """Drop what was not published, and unlock."""
 
 
 class Sink:
@@ -43,17 +92,28 @@ class Sink:
     Attributes
     ----------
     target : str
-        Absolute, links resolved.
+        Absolute, links resolved; of a store, its URL without secrets.
     writer : Writer
         For workers: frozen and picklable.
     """
 
-    def __init__(self, place: Place, writer: Writer, mode: str, existing: Manifest | None) -> None:
-        self.target = place.target
+    def __init__(
+        self, place: Target, writer: Writer, if_exists: str, existing: Manifest | None
+    ) -> None:
+        self.target = place.shown
         self.writer = writer
-        self._place, self._mode, self._existing = place, mode, existing
+        self._place, self._if_exists, self._existing = place, if_exists, existing
         self._seen = CommonSchema()
         self._is_open = True
+
+    @property
+    def is_in_process(self) -> bool:
+        """Whether only threads of this process can write to it."""
+        return self._place.is_in_process
+
+    def holds(self, path: str) -> bool:
+        """Whether the file or URL `path` lies in it."""
+        return self._place.holds(path)
 
     def __enter__(self) -> Self:
         return self
@@ -102,11 +162,14 @@ class Sink:
             The sink has ended before; something has come to the target meanwhile.
         ReadError
             A part's file is missing.
+        OSError
+            The disk or the store failed.
 
         Notes
         -----
-        Files are renamed, not copied; only those with a column that got its type from other chunks
-        are written anew. Whatever is raised, the sink has ended, and the target is what it was.
+        Files are not copied; only those with a column that got its type from other chunks are
+        written anew. Whatever is raised, the sink has ended, and the target is what it was (where
+        a store fails while it gets the manifest: or what it was to be).
         """
         if not self._is_open:
             raise PlanError(f"output={self.target!r}: this sink has ended; open another one")
@@ -118,24 +181,18 @@ class Sink:
     def _commit(self, parts: Sequence[Part], meta: dict[str, Any]) -> Manifest:
         json.dumps(meta, allow_nan=False)  # before anything is moved
         place, writer, existing = self._place, self.writer, self._existing
-        steps.check_order(parts)
-        schema = steps.agree(parts, writer.partition_by)
-        is_added = existing is not None and self._mode == "append"
+        check_order(parts)
+        schema = agree(parts, writer.partition_by)
+        is_added = existing is not None and self._if_exists == "append"
         if is_added and schema is not None and writer.expected is not None:
             rows = any(part.rows for part in parts)
             check_added(writer.expected, schema, "this run", writer.format, has_rows=rows)
             schema = writer.expected
-        stored = steps.gather(place, parts, schema, writer.format, writer.partition_by)
+        stored = place.gather(parts, schema, writer.format, writer.partition_by)
         if not stored and schema is not None and not is_added and writer.format.name != "jsonl":
-            stored = (steps.write_empty(place, schema, writer.format, writer.partition_by),)
+            stored = (place.write_empty(schema, writer.format, writer.partition_by),)
         manifest = Manifest(writer.format.name, schema, writer.partition_by, stored, meta)
-        steps.describe(place, manifest)
-        if is_added:
-            steps.publish_added(place)
-        elif self._mode == "overwrite" and _has_entries(place.target):
-            steps.publish_over(place)
-        else:
-            steps.publish_new(place)
+        place.publish(manifest, existing, self._if_exists)
         return manifest
 
     def abort(self) -> None:
@@ -161,7 +218,8 @@ def open_sink(
     Parameters
     ----------
     target : str or os.PathLike
-        A directory, or its ``file://`` URL. It appears when the run commits.
+        A directory, its ``file://`` URL, or the URL of one in a store. It appears when the run
+        commits.
     format : {"parquet", "csv", "jsonl", "arrow"}
     partition_by : str, or sequence of str
         Columns whose values name directories (``year=2013/``) instead of standing in the files.
@@ -173,7 +231,7 @@ def open_sink(
     compression : str or None
         None: ``"snappy"`` for Parquet, none for others.
     storage_options : mapping or None
-        For URLs, which this version does not write.
+        For URLs of stores: what fsspec's file system of that protocol takes.
     spreadsheet_safe : bool
         CSV alone: texts that a spreadsheet would take for a formula get a single quote before them.
 
@@ -185,12 +243,14 @@ def open_sink(
     Raises
     ------
     PlanError
-        Any of these can't be; the target exists, or is another's, or is being written.
+        Any of these can't be; the target exists, or is another's, or is being written; a store
+        can't be reached, or not be written to.
 
     Notes
     -----
-    What dead runs left beside the target is removed, and a target that one of them had put aside is
-    brought back. Processes that this one forks hold the lock with it, until they or it end.
+    What dead runs left is removed, and a target that one of them had put aside is brought back.
+    Processes that this one forks hold the lock of a local target with it, until they or it end.
+    For a store a thread keeps up a marker until the sink ends.
     """
     chosen = check_format(format, compression, spreadsheet_safe=spreadsheet_safe)
     names = check_partition_by(partition_by)
@@ -202,97 +262,83 @@ def open_sink(
     most = max_rows_per_file
     if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
         raise PlanError(f"max_rows_per_file={most!r}: give a whole number from 1 up")
-    path = _find_directory(target)
-    if storage_options:
-        raise PlanError("storage_options mean nothing for a local directory; leave them out")
-    place = enter(path)
+    place = _open_target(target, dict(storage_options or {}))
     try:
-        place.prepare()
-        existing = _look_at(path, if_exists)
+        existing = place.look(if_exists)
         if existing is not None and if_exists == "append":
-            _check_same(path, existing, format, names)
+            check_same(place.shown, existing, format, names)
         expected = existing.schema if existing is not None and if_exists == "append" else None
     except BaseException:
         place.leave()
         raise
-    return Sink(place, Writer(place.parts, chosen, names, most, expected), if_exists, existing)
+    return Sink(place, Writer(place.staging, chosen, names, most, expected), if_exists, existing)
 
 
-def _find_directory(target: str | os.PathLike[str]) -> str:
-    if not isinstance(target, (str, os.PathLike)):
-        raise PlanError(f"output={target!r} is no path; name a directory")
-    text = os.fsdecode(target)
-    scheme = _SCHEME.match(text)
-    if scheme is not None:
-        url = urlsplit(text)
-        if scheme.group(1).lower() != "file" or url.netloc not in ("", "localhost"):
-            raise PlanError(
-                f"output={text!r}: only local directories are written in this version; name one, "
-                "and copy it when the run has ended"
-            )
-        text = unquote(url.path)
-    if not text:
-        raise PlanError("output: the path is empty; name a directory")
-    if "\0" in text:
-        raise PlanError(f"output={text!r} is no path; name a directory")
-    path = os.path.realpath(os.path.expanduser(text))
-    if os.path.lexists(path) and not os.path.isdir(path):
-        raise PlanError(f"output={text!r} is a file; name a directory")
-    if os.path.ismount(path):
-        raise PlanError(
-            f"output={text!r} is where a file system is mounted, which can't be exchanged in one "
-            "step; name a directory in it"
-        )
-    return path
+def remove_leftovers(
+    target: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Remove what dead runs left that were writing `target`; what is committed stays as it is.
 
+    The next run on the same target does that too.
 
-def _has_entries(path: str) -> bool:
-    return os.path.isdir(path) and bool(os.listdir(path))
+    Parameters
+    ----------
+    target : str or os.PathLike
+        As in `open_sink`.
+    storage_options : mapping or None
 
+    Returns
+    -------
+    list of str
+        The directories (local) or files (of a store) that were removed, without uploads that were
+        not ended.
 
-def _look_at(path: str, if_exists: str) -> Manifest | None:
-    """The manifest of what stands at `path`, None where nothing does."""
-    if not _has_entries(path):
-        return None
-    if if_exists == "error":
-        is_ours = os.path.isfile(os.path.join(path, MANIFEST))
-        ways = ", or say if_exists='overwrite' or if_exists='append'" if is_ours else ""
-        raise PlanError(
-            f"output={path!r} is there already and not empty; name another directory{ways}"
-        )
+    Raises
+    ------
+    PlanError
+        A run is writing it; it can't be a target, or a store does not answer.
+    OSError
+        Something can't be removed.
+    """
+    options = dict(storage_options or {})
+    if not is_in_store(target):
+        path = find_directory(_local_path(os.fsdecode(target)))
+        if not os.path.isdir(find_beside(path)):
+            return []
+    place = _open_target(target, options)
     try:
-        existing = read_manifest(path)
-    except FileNotFoundError as error:
-        raise PlanError(
-            f"output={path!r} holds files that no run of this library wrote (no {MANIFEST}); "
-            f"if_exists={if_exists!r} changes none of them: name another directory"
-        ) from error
-    if if_exists == "overwrite":
-        _check_all_ours(path, existing)
-    return existing
+        return place.remove_leftovers()
+    finally:
+        place.leave()
 
 
-def _check_all_ours(path: str, existing: Manifest) -> None:
-    ours = {part.path for part in existing.parts}
-    for parent, directories, names in os.walk(path):
-        directories[:] = [name for name in directories if not name.startswith((".", "_"))]
-        for name in names:
-            relative = os.path.relpath(os.path.join(parent, name), path)
-            if not name.startswith((".", "_")) and relative not in ours:
-                raise PlanError(
-                    f"output={path!r} holds {relative}, which no run wrote; overwriting would "
-                    "remove it: move it, or name another directory"
-                )
+def is_in_store(place: Any) -> bool:
+    """Whether `place` is a URL beyond the local file system."""
+    if not isinstance(place, (str, os.PathLike)):
+        return False
+    scheme = _SCHEME.match(os.fsdecode(place))
+    return scheme is not None and scheme.group(1).lower() != "file"
 
 
-def _check_same(path: str, existing: Manifest, format_: str, names: Sequence[str]) -> None:
-    for option, there, asked in (
-        ("output_format", existing.format, format_),
-        ("partition_by", list(existing.partition_by), list(names)),
-    ):
-        if there != asked:
-            way = f"say {option}={there!r}" if there else f"leave {option}= out"
-            raise PlanError(
-                f"output={path!r} was written with {option}={there!r}, and {asked!r} can't be "
-                f"added to it; {way}, or name another directory"
-            )
+def _open_target(output: Any, options: Mapping[str, Any]) -> Target:
+    if not isinstance(output, (str, os.PathLike)):
+        raise PlanError(f"output={output!r} is no path; name a directory")
+    text = os.fsdecode(output)
+    if is_in_store(text):
+        from taskinity_data.records.remote import open_remote
+        from taskinity_data.records.store_target import StoreTarget
+
+        return StoreTarget(open_remote(text, options))
+    path = find_directory(_local_path(text))
+    if options:
+        raise PlanError("storage_options mean nothing for a local directory; leave them out")
+    return LocalTarget(path)
+
+
+def _local_path(text: str) -> str:
+    if not _SCHEME.match(text):
+        return text
+    url = urlsplit(text)
+    if url.netloc not in ("", "localhost"):
+        raise PlanError(f"output={text!r}: file:// is for this machine; write file:///PATH")
+    return unquote(url.path)

@@ -1,4 +1,4 @@
-"""How values become JSON, and texts of options become values."""
+"""How values become JSON, texts of options become values, and what is said of outputs."""
 
 import datetime as dt
 import json
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from taskinity_data.cli.options import parse_inputs, parse_reader_options
@@ -115,3 +116,70 @@ def test_reader_options_are_never_evaluated():
 def test_what_is_no_name_and_value_is_refused(parse, texts):
     with pytest.raises(SettingsError):
         parse(texts)
+
+
+WRITERS = """\
+import taskinity_data as td
+
+
+def data_preparation(data):
+    return td.open_dataset(data)
+
+
+def process_chunk(chunk):
+    return chunk.assign(b="=" + chunk.b)
+
+
+aggregate_results = td.count()
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "files", "first", "codec"),
+    [
+        (["--max-rows-per-file", "30"], 4, "=x0", "SNAPPY"),
+        (["--output-compression", "zstd"], 1, "=x0", "ZSTD"),
+        (["--output-format", "csv", "--spreadsheet-safe"], 1, "'=x0", None),
+        (["--output-format", "csv"], 1, "=x0", None),
+    ],
+)
+def test_options_say_how_an_output_is_written(folder, call, options, files, first, codec):
+    (folder / "my_tasks.py").write_text(WRITERS)
+    flow = ["totals.flow", "--tasks", "my_tasks.py", "--input", "data=numbers.csv"]
+    said = call("run", *flow, "--output", "out", "--json", *options)
+    assert said.exit_code == 0, said.stderr
+    assert json.loads(said.stdout)["output"]["files"] == files
+    parts = sorted((folder / "out").glob("part-*"))
+    assert len(parts) == files
+    if codec:
+        assert pq.ParquetFile(parts[0]).metadata.row_group(0).column(0).compression == codec
+        read = pd.concat(map(pd.read_parquet, parts))
+    else:
+        read = pd.concat(map(pd.read_csv, parts))
+    assert read.b.iloc[0] == first
+    assert len(read) == 100
+
+
+def test_the_help_tells_what_the_options_of_outputs_are_for(call):
+    said = call("run", "--help").stdout
+    for words in (
+        "--max-rows-per-file N", "--output-compression C", "--spreadsheet-safe", "s3://BUCKET",
+        "snappy (default)", "formulas",
+    ):  # fmt: skip
+        assert words in said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--max-rows-per-file", "0"], "max-rows-per-file"),
+        (["--output-compression", "ztsd"], "Did you mean 'zstd'"),
+        (["--spreadsheet-safe"], "means nothing for parquet"),
+    ],
+)
+def test_options_of_an_output_that_cant_be_are_wrong_calls(folder, call, options, said):
+    flow = ["totals.flow", "--tasks", "my_tasks.py", "--input", "data=numbers.csv", "--input"]
+    done = call("run", *flow, "factor=1", "--output", "out", *options)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert not (folder / "out").exists()

@@ -293,7 +293,7 @@ def test_targets_that_cant_be_are_refused_before_work(tmp_path):
         (tmp_path / "file" / "below", "can't be written"),
         ("", "empty"),
         (3, "no path"),
-        ("s3://bucket/x", "only local"),
+        ("file://elsewhere/x", "this machine"),
         ("/", "mounted"),
         (tmp_path / "full", "not empty"),
     ):
@@ -402,7 +402,7 @@ def test_a_part_that_is_gone_or_cut_is_told(tmp_path):
     for damage, said in ((Path.unlink, "is missing"), (lambda p: os.truncate(p, 4), "has 4 bytes")):
         with open_sink(tmp_path / "out") as sink:
             part = sink.writer.write("k", 0, pd.DataFrame({"a": [1]}))
-            damage(Path(sink.writer.staging, part.files[0].name))
+            damage(Path(sink.writer.staging.path, part.files[0].name))
             with pytest.raises(ReadError, match=said):
                 sink.commit([part])
     assert os.listdir(tmp_path) == []
@@ -412,7 +412,7 @@ def test_a_full_disk_is_told_with_its_kind(tmp_path, monkeypatch):
     def fail(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("taskinity_data.records.parts.sync", fail)
+    monkeypatch.setattr("taskinity_data.records.staging.sync", fail)
     with (
         open_sink(tmp_path / "out") as sink,
         pytest.raises(OSError, match="No space left") as caught,

@@ -1,0 +1,137 @@
+"""A target on a local file system, which one rename makes visible.
+
+It knows nothing of sinks' rules for options; the steps themselves stand in `commit`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from taskinity_data.errors import PlanError
+from taskinity_data.records import commit as steps
+from taskinity_data.records.manifest import MANIFEST, read_manifest
+from taskinity_data.records.places import enter
+from taskinity_data.records.staging import LocalStaging
+from taskinity_data.records.standing import check_all_ours, check_allowed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from taskinity_data.records.formats import Format
+    from taskinity_data.records.manifest import Manifest, StoredPart
+    from taskinity_data.records.parts import Part
+
+__all__ = ["LocalTarget", "find_directory"]
+
+
+class LocalTarget:
+    """A directory that is locked for one run; see `Target`.
+
+    Parameters
+    ----------
+    path : str
+        As `find_directory` gives it.
+    """
+
+    is_in_process = False
+
+    def __init__(self, path: str) -> None:
+        self.shown = path
+        self._place = enter(path)
+        self.staging = LocalStaging(self._place.parts)
+
+    def look(self, if_exists: str) -> Manifest | None:
+        """Remove what dead runs left; the manifest of what stands there, None where nothing does.
+
+        Raises
+        ------
+        PlanError
+            `if_exists` does not go with it.
+        """
+        self._place.prepare()
+        path = self.shown
+        if not _has_entries(path):
+            return None
+        has_manifest = os.path.isfile(os.path.join(path, MANIFEST))
+        check_allowed(path, if_exists, has_manifest=has_manifest)
+        existing = read_manifest(path)
+        if if_exists == "overwrite":
+            check_all_ours(path, existing, _walk(path))
+        return existing
+
+    def remove_leftovers(self) -> list[str]:
+        """Bring back or remove what runs that are dead have left. What it was."""
+        return self._place.recover()
+
+    def holds(self, path: str) -> bool:
+        """Whether the file `path` lies in it."""
+        inside = self.shown + os.sep
+        return path.startswith(inside) or os.path.realpath(path).startswith(inside)
+
+    def gather(
+        self,
+        parts: Sequence[Part],
+        schema: pa.Schema | None,
+        format_: Format,
+        partition_by: Sequence[str],
+    ) -> tuple[StoredPart, ...]:
+        """See `commit.gather`."""
+        return steps.gather(self._place, parts, schema, format_, partition_by)
+
+    def write_empty(
+        self, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
+    ) -> StoredPart:
+        """See `commit.write_empty`."""
+        return steps.write_empty(self._place, schema, format_, partition_by)
+
+    def publish(self, manifest: Manifest, existing: Manifest | None, if_exists: str) -> None:
+        """Make what was gathered visible in one step."""
+        place = self._place
+        steps.describe(place, manifest)
+        if existing is not None and if_exists == "append":
+            steps.publish_added(place)
+        elif if_exists == "overwrite" and _has_entries(place.target):
+            steps.publish_over(place)
+        else:
+            steps.publish_new(place)
+
+    def leave(self) -> None:
+        """Drop what was not committed, and unlock."""
+        self._place.leave()
+
+
+def find_directory(text: str) -> str:
+    """The absolute path, links resolved, of a directory that can be a target.
+
+    Raises
+    ------
+    PlanError
+        It is a file, or where a file system is mounted.
+    """
+    if not text:
+        raise PlanError("output: the path is empty; name a directory")
+    if "\0" in text:
+        raise PlanError(f"output={text!r} is no path; name a directory")
+    path = os.path.realpath(os.path.expanduser(text))
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise PlanError(f"output={text!r} is a file; name a directory")
+    if os.path.ismount(path):
+        raise PlanError(
+            f"output={text!r} is where a file system is mounted, which can't be exchanged in one "
+            "step; name a directory in it"
+        )
+    return path
+
+
+def _has_entries(path: str) -> bool:
+    return os.path.isdir(path) and bool(os.listdir(path))
+
+
+def _walk(path: str) -> Iterator[str]:
+    for parent, directories, names in os.walk(path):
+        directories[:] = [name for name in directories if not name.startswith((".", "_"))]
+        for name in names:
+            yield os.path.relpath(os.path.join(parent, name), path)
