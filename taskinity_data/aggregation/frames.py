@@ -97,7 +97,7 @@ def take_codes(data: Any) -> dict[str, tuple[Any, Any]]:
 def join_empty(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """One frame without rows whose dtypes are those of all chunks' rows put together."""
     first = frames[0]
-    if all(frame.dtypes.equals(first.dtypes) for frame in frames[1:]):
+    if all(frame is first or frame.dtypes.equals(first.dtypes) for frame in frames[1:]):
         return first
     return pd.concat(frames, ignore_index=True)
 

@@ -95,6 +95,9 @@ def group_rows(
 
 def _encode(column: pd.Series[Any]) -> Codes:
     codes, uniques = pd.factorize(column)
+    if getattr(uniques.dtype, "kind", "O") == "f":
+        # -0.0 and 0.0 are one key; which of them is met first would be chance.
+        uniques = uniques + 0.0
     return codes, uniques
 
 

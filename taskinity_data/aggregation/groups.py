@@ -8,63 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import pandas as pd
 
-from taskinity_data.aggregation.frames import check_columns, join_empty, take_codes, to_frame
-from taskinity_data.aggregation.grouping import group_rows, order_groups
+from taskinity_data.aggregation.frames import check_columns, take_codes, to_frame
+from taskinity_data.aggregation.group_holder import GroupHolder
+from taskinity_data.aggregation.group_states import merge_groups, start_groups
+from taskinity_data.aggregation.grouping import order_groups
 from taskinity_data.aggregation.hows import HOWS, answer_dtype
-from taskinity_data.aggregation.values import Answer, Values
+from taskinity_data.aggregation.values import Answer
 from taskinity_data.errors import ReduceError, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from taskinity_data.aggregation.grouping import Codes
-
-__all__ = ["GroupBy", "group_by", "merge_groups", "start_groups"]
-
-
-def start_groups(
-    frame: pd.DataFrame,
-    keys: pd.DataFrame,
-    aggregates: Sequence[tuple[Any, str]],
-    encoded: Mapping[Any, Codes] | None = None,
-    names: Sequence[Any] = (),
-) -> dict[str, Any]:
-    """The groups of one chunk: their keys, a state for each (column, how), and the dtypes.
-
-    `encoded` and `names` are as in `group_rows`.
-    """
-    grouping, groups = group_rows(keys, encoded, names)
-    columns = {column: Values(frame[column], grouping) for column, _ in aggregates}
-    return {
-        "keys": groups,
-        "states": [HOWS[how].start(columns[column]) for column, how in aggregates],
-        "empty": frame[list(columns)].iloc[:0],
-        "empty_keys": groups.iloc[:0] if encoded else keys.iloc[:0],
-    }
-
-
-def merge_groups(partials: Sequence[dict[str, Any]], hows: Sequence[str]) -> dict[str, Any]:
-    """One such partial of several, in chunk order."""
-    keys = [partial["keys"] for partial in partials]
-    empty_keys = join_empty([partial["empty_keys"] for partial in partials])
-    filled = [frame for frame in keys if len(frame)]
-    joined = pd.concat(filled, ignore_index=True) if filled else empty_keys
-    grouping, groups = group_rows(joined)
-    ends = np.cumsum([len(frame) for frame in keys])
-    codes = np.split(grouping.codes, ends[:-1])
-    states = [partial["states"] for partial in partials]
-    return {
-        "keys": groups,
-        "states": [
-            HOWS[how].merge([state[place] for state in states], codes)
-            for place, how in enumerate(hows)
-        ],
-        "empty": join_empty([partial["empty"] for partial in partials]),
-        "empty_keys": empty_keys,
-    }
+__all__ = ["GroupBy", "group_by"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,17 +75,29 @@ class GroupBy:
             if len(self.by) > 1:
                 index = pd.MultiIndex.from_arrays([[]] * len(self.by), names=self.by)
             return pd.DataFrame(columns=[new for new, _, _ in self.aggregates], index=index)
-        keys = partial["keys"]
-        order, index = order_groups(keys if len(keys) else partial["empty_keys"])
+        return self._assemble(partial["keys"], partial, partial["states"].__getitem__)
+
+    def hold(self) -> GroupHolder:
+        """What holds partials in bounded memory while they are combined; see `holding`."""
+        return GroupHolder([how for _, how in self._pairs], self.finish, self._assemble)
+
+    def _assemble(
+        self, keys: pd.DataFrame, dtypes: dict[str, Any], state_of: Callable[[int], Any]
+    ) -> pd.DataFrame:
+        """The answer for these groups; `state_of` a pair's place is asked for one after another."""
+        n_groups = len(keys)
+        order, index = order_groups(keys if n_groups else dtypes["empty_keys"])
+        del keys
         answers = {}
-        for (column, how), state in zip(self._pairs, partial["states"], strict=True):
-            dtype = answer_dtype(partial["empty"][column], how)
+        for place, (column, how) in enumerate(self._pairs):
+            dtype = answer_dtype(dtypes["empty"][column], how)
             what = f"group_by(): {how} of column {column!r} in a group"
-            found = HOWS[how].finish(state, Answer(len(keys), dtype, what))
+            found = HOWS[how].finish(state_of(place), Answer(n_groups, dtype, what))
             answers[column, how] = found.take(order).set_axis(index)
-        return pd.DataFrame(
-            {new: answers[column, how] for new, column, how in self.aggregates}, index=index
-        )
+        columns = {new: answers[column, how] for new, column, how in self.aggregates}
+        # Two names of one pair must not share their memory.
+        is_shared = len(columns) > len(answers)
+        return pd.DataFrame(columns, index=index, copy=is_shared)
 
     def __repr__(self) -> str:
         aggregates = [f"{new}=({column!r}, {how!r})" for new, column, how in self.aggregates]
@@ -164,9 +133,15 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
     Notes
     -----
     Sums of integers are exact; those of floats are off by less than 1e-13 * sum|x|, however many
-    chunks there are. Variances come from deviations, not from squares. ``"min"`` of zeros is 0.0,
-    never -0.0. Memory: a few numbers a group and aggregate; ``"nunique"`` holds every different
-    value of each group, ``"approx_distinct"`` at most 36 KiB a group.
+    chunks there are. Variances come from deviations, not from squares. ``"min"`` of zeros and keys
+    that are zero are 0.0, never -0.0.
+
+    The answer is one DataFrame and must fit in memory. Beside it a run holds a few chunks' partials
+    (a few numbers a group and aggregate; ``"nunique"`` every different value of each group,
+    ``"approx_distinct"`` at most 36 KiB a group) and 256 MiB of what is combined; more than that
+    goes to a temporary file (see ``TMPDIR``), which nobody else can read, and which ends with its
+    process. Objects other than texts, bytes and dates stay in memory, and so does everything in the
+    static graph of ``to_delayed``.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """What group_by's words (`sum`, `mean`, `nunique`, ...) keep of a chunk and make of it.
 
-Each word has an object with four verbs: `start` makes a state of a column of a chunk, `merge` one
-state of several, `finish` the answer's column. It knows nothing of keys or frames: groups are
+Each word has an object with these verbs: `start` makes a state of a column of a chunk, `merge` one
+state of several, `finish` the answer's column; `flatten` and `restore` are for states that are
+stored in between. It knows nothing of keys or frames: groups are
 numbers here.
 
 The states here are dense: arrays with an item a group, merged group by group in chunk order. Those
@@ -31,11 +32,9 @@ from taskinity_data.aggregation.sums import (
     add_moments,
     fit_integers,
     floats_of_integers,
-    sum_floats,
-    sum_integers,
     sum_moments,
 )
-from taskinity_data.aggregation.values import NOT_A_TIME, Answer, Values, from_numbers
+from taskinity_data.aggregation.values import NOT_A_TIME, Answer, Parts, Values, from_numbers
 from taskinity_data.errors import ReduceError
 
 if TYPE_CHECKING:
@@ -60,6 +59,12 @@ class How(Protocol):
 
     def finish(self, state: Any, answer: Answer) -> pd.Series[Any]:
         """The answer, one item a group."""
+
+    def flatten(self, state: Any) -> Parts:
+        """The state as columns, so that it can be split by groups and stored."""
+
+    def restore(self, parts: Parts) -> Any:
+        """The state that such columns, or some groups' items of them, are."""
 
 
 def answer_dtype(column: pd.Series[Any], how: str) -> Any:
@@ -106,6 +111,14 @@ class Counting:
         """The counts."""
         return from_numbers(state, answer.dtype)
 
+    def flatten(self, state: NDArray[np.int64]) -> Parts:
+        """One column."""
+        return Parts("", None, (state,))
+
+    def restore(self, parts: Parts) -> NDArray[np.int64]:
+        """It."""
+        return parts.columns[0]  # type: ignore[no-any-return]
+
 
 @dataclass(frozen=True)
 class Summing:
@@ -136,19 +149,17 @@ class Summing:
             joined = rejoin([states[i][1:] for i in filled], [codes[i] for i in filled])
             return ("objects", *ask_pandas(joined, "sum"))
         is_float = "floats" in kinds
-        n_groups = _count_groups(codes)
-        total: Any = None
+        total: Any = np.zeros((2, _count_groups(codes)), np.float64 if is_float else np.int64)
         for i in filled:
             kind, high, low = states[i]
             pair: Any = (high, low)
             if is_float and kind == "integers":
                 pair = floats_of_integers(pair)
-            spread = (_spread(pair[0], codes[i], n_groups), _spread(pair[1], codes[i], n_groups))
-            if total is None:
-                total = spread
-            else:
-                total = add_floats(total, spread) if is_float else add_integers(total, spread)
-        return ("floats" if is_float else "integers", *total)
+            # Only the groups that this state has: it may be a thousandth of all.
+            here = (total[0][codes[i]], total[1][codes[i]])
+            added = add_floats(here, pair) if is_float else add_integers(here, pair)
+            total[0][codes[i]], total[1][codes[i]] = added
+        return ("floats" if is_float else "integers", total[0], total[1])
 
     def finish(self, state: SumState, answer: Answer) -> pd.Series[Any]:
         """The sums; `ReduceError` where an integer does not fit."""
@@ -173,6 +184,21 @@ class Summing:
             return from_numbers(counts, dtype)
         fitting = np.dtype(getattr(dtype, "numpy_dtype", dtype))
         return from_numbers(fit_integers((high, low), fitting, answer.what), dtype)
+
+    def flatten(self, state: SumState) -> Parts:
+        """Two columns, none for nulls alone; of objects those that were picked."""
+        kind, high, low = state
+        if kind == "nothing":
+            return Parts(kind, None, ())
+        return Parts(kind, high, (low,)) if kind == "objects" else Parts(kind, None, (high, low))
+
+    def restore(self, parts: Parts) -> SumState:
+        """Their triple."""
+        if parts.kind == "nothing":
+            return "nothing", None, None
+        first = parts.columns[0]
+        second = first if parts.kind == "objects" else parts.columns[1]
+        return parts.kind, parts.groups if parts.kind == "objects" else first, second
 
 
 @dataclass(frozen=True)
@@ -205,6 +231,16 @@ class Averaging:
             means = (high + low) / counts
         return _as_nullable(means, counts > 0, answer.dtype)
 
+    def flatten(self, state: tuple[SumState, NDArray[np.int64]]) -> Parts:
+        """Sums, then counts."""
+        kind, groups, columns = Summing().flatten(state[0])
+        return Parts(kind, groups, (*columns, state[1]))
+
+    def restore(self, parts: Parts) -> tuple[SumState, NDArray[np.int64]]:
+        """The pair of both."""
+        *sums, counts = parts.columns
+        return Summing().restore(parts._replace(columns=tuple(sums))), counts
+
 
 @dataclass(frozen=True)
 class Spreading:
@@ -222,11 +258,11 @@ class Spreading:
 
     def merge(self, states: Sequence[Moments], codes: Sequence[Codes]) -> Moments:
         """The moments of all."""
-        n_groups = _count_groups(codes)
-        total = Moments(*np.zeros((len(Moments._fields), n_groups)))
+        total = Moments(*np.zeros((len(Moments._fields), _count_groups(codes))))
         for state, code in zip(states, codes, strict=True):
-            more = Moments(*(_spread(part, code, n_groups) for part in state))
-            total = add_moments(total, more)
+            here = add_moments(Moments(*(part[code] for part in total)), state)
+            for part, added in zip(total, here, strict=True):
+                part[code] = added
         return total
 
     def finish(self, state: Moments, answer: Answer) -> pd.Series[Any]:
@@ -241,23 +277,22 @@ class Spreading:
             return from_numbers(counts, answer.dtype)
         return _as_nullable(found, n > 1, answer.dtype)
 
+    def flatten(self, state: Moments) -> Parts:
+        """Four columns."""
+        return Parts("", None, tuple(state))
+
+    def restore(self, parts: Parts) -> Moments:
+        """Their moments."""
+        return Moments(*parts.columns)
+
 
 def _sum_numbers(values: Values) -> SumState:
-    if values.array.dtype.kind == "f":
-        floats = values.array.astype(np.float64, copy=False)
-        return ("floats", *sum_floats(floats, values.codes, values.grouping.n_groups))
-    return ("integers", *sum_integers(values.array, values.codes, values.grouping.n_groups))
+    return "floats" if values.array.dtype.kind == "f" else "integers", *values.sums
 
 
 def _count_groups(codes: Sequence[Codes]) -> int:
     # Every merged group comes from a group of some state.
     return 1 + max((int(code.max()) for code in codes if len(code)), default=-1)
-
-
-def _spread(array: NDArray[Any], codes: Codes, n_groups: int) -> NDArray[Any]:
-    spread = np.zeros(n_groups, dtype=array.dtype)
-    spread[codes] = array
-    return spread
 
 
 def _sum_of_nothing(answer: Answer) -> pd.Series[Any]:

@@ -22,7 +22,7 @@ from taskinity_data.aggregation.distinct import (
     rank_hashes,
 )
 from taskinity_data.aggregation.grouping import Grouping
-from taskinity_data.aggregation.values import Answer, Values, from_numbers
+from taskinity_data.aggregation.values import Answer, Parts, Values, from_numbers
 from taskinity_data.errors import ReduceError
 
 if TYPE_CHECKING:
@@ -63,6 +63,14 @@ class Picking:
         """Null for groups without a value."""
         missing = None if self.how in {"first", "last"} else np.nan
         return finish_picked(state, answer, missing)
+
+    def flatten(self, state: Picked) -> Parts:
+        """One column."""
+        return _flatten(state)
+
+    def restore(self, parts: Parts) -> Picked:
+        """It and its groups."""
+        return _restore(parts)
 
 
 def _pick_row(values: Values, *, is_last: bool) -> Picked:
@@ -106,6 +114,14 @@ class Distinct:
         counts = np.bincount(state[0], minlength=answer.n_groups)
         return from_numbers(counts, answer.dtype)
 
+    def flatten(self, state: Picked) -> Parts:
+        """One column."""
+        return _flatten(state)
+
+    def restore(self, parts: Parts) -> Picked:
+        """It and its groups."""
+        return _restore(parts)
+
 
 @dataclass(frozen=True)
 class ApproxDistinct:
@@ -131,6 +147,29 @@ class ApproxDistinct:
         """Estimates, rounded."""
         estimates = estimate_distinct(*state, answer.n_groups, GROUP_PRECISION)
         return from_numbers(estimates, answer.dtype)
+
+    def flatten(self, state: tuple[Any, Any]) -> Parts:
+        """Registers within their groups, and ranks."""
+        registers = (state[0] & ((1 << GROUP_PRECISION) - 1)).astype(np.uint16)
+        return Parts("", state[0] >> GROUP_PRECISION, (registers, state[1]))
+
+    def restore(self, parts: Parts) -> tuple[Any, Any]:
+        """Both, numbered by group."""
+        assert parts.groups is not None
+        registers, ranks = parts.columns
+        return (parts.groups.astype(np.int64) << GROUP_PRECISION) + registers, ranks
+
+
+def _flatten(state: Picked) -> Parts:
+    groups, series = state
+    if (np.diff(groups) < 0).any():
+        order = np.argsort(groups, kind="stable")
+        groups, series = groups[order], series.take(order)
+    return Parts("", groups, (series,))
+
+
+def _restore(parts: Parts) -> Picked:
+    return parts.groups, parts.columns[0]
 
 
 def _pair_uniques(values: Values) -> tuple[NDArray[np.intp], int, Any]:

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.aggregation.frames import join_empty, to_frame
+from taskinity_data.aggregation.group_states import merge_groups, start_groups
 from taskinity_data.aggregation.grouping import Grouping, order_groups
-from taskinity_data.aggregation.groups import merge_groups, start_groups
 from taskinity_data.aggregation.hows import HOWS, answer_dtype
 from taskinity_data.aggregation.quantiles import Summary, merge_summaries, quantiles_of, summarize
 from taskinity_data.aggregation.reducers import describe_kind, kind_of

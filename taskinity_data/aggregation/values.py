@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from taskinity_data.aggregation.sums import sum_floats, sum_integers
 from taskinity_data.errors import ReduceError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.aggregation.grouping import Grouping
 
-__all__ = ["NOT_A_TIME", "Answer", "Numbers", "Values", "from_numbers"]
+__all__ = ["NOT_A_TIME", "Answer", "Numbers", "Parts", "Values", "from_numbers"]
 
 NOT_A_TIME = int(np.iinfo(np.int64).min)
 """What pandas has for NaT."""
@@ -40,6 +41,18 @@ class Answer(NamedTuple):
     n_groups: int
     dtype: Any
     what: str
+
+
+class Parts(NamedTuple):
+    """A state of many groups as columns.
+
+    `groups` says which group each item of the columns belongs to, in order; None: item i is of
+    group i. `kind` is one word that holds for all items.
+    """
+
+    kind: str
+    groups: NDArray[np.intp] | None
+    columns: tuple[Any, ...]
 
 
 class Values:
@@ -127,6 +140,14 @@ class Values:
     def counts(self) -> NDArray[np.int64]:
         """How many such rows each group has."""
         return np.bincount(self.codes, minlength=self.grouping.n_groups)
+
+    @cached_property
+    def sums(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The sum of each group, as `sum_floats` or `sum_integers` gives it."""
+        array, n_groups = self.array, self.grouping.n_groups
+        if array.dtype.kind == "f":
+            return sum_floats(array.astype(np.float64, copy=False), self.codes, n_groups)
+        return sum_integers(array, self.codes, n_groups)
 
 
 _KINDS_OF_NUMBERS = frozenset({"decimal", "integer", "floating", "mixed-integer-float", "empty"})

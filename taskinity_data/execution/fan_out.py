@@ -12,6 +12,7 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.aggregation.holding import hold
 from taskinity_data.aggregation.tree import ABSENT, OrderedTree
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.plan import check_tiling
@@ -172,7 +173,8 @@ class FanOut:
         self._learner = learner
         self._adapts = adapts
         self._workers = 1
-        self._trees = tuple(OrderedTree(reducer.combine) for reducer in job.reducers)
+        self._holders = tuple(hold(reducer) for reducer in job.reducers)
+        self._trees = tuple(OrderedTree(holder.combine) for holder in self._holders)
         self._results: dict[int, Any] = {}
         self._seconds = 0.0
         self._ended_weight = 0
@@ -234,7 +236,9 @@ class FanOut:
         return self.given * self.total_nbytes / self.cut_nbytes if self.cut_nbytes else None
 
     def close(self) -> None:
-        """Let go of what is not handed out: a pass over files ends, with its threads."""
+        """Let go of what is not handed out (a pass over files ends, with its threads) or held."""
+        for holder in self._holders:
+            holder.close()
         close = getattr(self._items, "close", None)
         if close is not None:
             close()
@@ -261,7 +265,8 @@ class FanOut:
             )
         partials, result = outcome.value if completed else ((), None)
         for number, tree in enumerate(self._trees):
-            tree.add((item.position,), partials[number] if completed else ABSENT)
+            partial = self._holders[number].take(partials[number]) if completed else ABSENT
+            tree.add((item.position,), partial)
         if self.job.keeps_result and completed:
             self._results[item.position] = result
 
@@ -274,7 +279,7 @@ class FanOut:
 
     def finish(self, number: int) -> Any:
         """The answer of the reducer with that number."""
-        return self.job.reducers[number].finish(self._trees[number].result())
+        return self._holders[number].finish(self._trees[number].result())
 
     @property
     def results(self) -> dict[int, Any]:

@@ -1,0 +1,67 @@
+"""The partial of a group-by: the groups of one chunk, and one such partial of several.
+
+It is a dict: ``keys`` (a frame with a row a group), ``states`` (one a column and how, see `hows`),
+and ``empty`` and ``empty_keys``, frames without rows that hold the dtypes. It knows nothing of
+answers, trees or files.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from taskinity_data.aggregation.frames import join_empty
+from taskinity_data.aggregation.grouping import group_rows
+from taskinity_data.aggregation.hows import HOWS
+from taskinity_data.aggregation.values import Values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskinity_data.aggregation.grouping import Codes
+
+__all__ = ["merge_groups", "start_groups"]
+
+
+def start_groups(
+    frame: pd.DataFrame,
+    keys: pd.DataFrame,
+    aggregates: Sequence[tuple[Any, str]],
+    encoded: Mapping[Any, Codes] | None = None,
+    names: Sequence[Any] = (),
+) -> dict[str, Any]:
+    """The groups of one chunk: their keys, a state for each (column, how), and the dtypes.
+
+    `encoded` and `names` are as in `group_rows`.
+    """
+    grouping, groups = group_rows(keys, encoded, names)
+    columns = {column: Values(frame[column], grouping) for column, _ in aggregates}
+    return {
+        "keys": groups,
+        "states": [HOWS[how].start(columns[column]) for column, how in aggregates],
+        "empty": frame[list(columns)].iloc[:0],
+        "empty_keys": groups.iloc[:0] if encoded else keys.iloc[:0],
+    }
+
+
+def merge_groups(partials: Sequence[dict[str, Any]], hows: Sequence[str]) -> dict[str, Any]:
+    """One such partial of several, in chunk order."""
+    keys = [partial["keys"] for partial in partials]
+    empty_keys = join_empty([partial["empty_keys"] for partial in partials])
+    filled = [frame for frame in keys if len(frame)]
+    joined = pd.concat(filled, ignore_index=True) if filled else empty_keys
+    grouping, groups = group_rows(joined)
+    ends = np.cumsum([len(frame) for frame in keys])
+    codes = np.split(grouping.codes, ends[:-1])
+    states = [partial["states"] for partial in partials]
+    return {
+        "keys": groups,
+        "states": [
+            HOWS[how].merge([state[place] for state in states], codes)
+            for place, how in enumerate(hows)
+        ],
+        "empty": join_empty([partial["empty"] for partial in partials]),
+        "empty_keys": empty_keys,
+    }
