@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from taskinity_data.cli.bench import bench
 from taskinity_data.cli.demo import demo
 from taskinity_data.cli.doctor import doctor
 from taskinity_data.cli.plan import plan
@@ -92,5 +93,5 @@ def commands() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (run, plan, validate, visualize, demo, doctor):
+for _command in (run, plan, validate, visualize, bench, demo, doctor):
     commands.add_command(_command)
