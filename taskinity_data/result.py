@@ -19,7 +19,9 @@ from taskinity_data.execution.fan_out import PLACES
 from taskinity_data.outcome import RunStatus, Status
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from taskinity_data.execution.bad_lines import Entry
     from taskinity_data.execution.driver import Driver
@@ -269,6 +271,29 @@ class Run:
                 found = [account[unit][place] for account in self._accounts.values()]
                 total[unit].append(pd.NA if None in found else sum(found))
         return pd.DataFrame(total, index=index, dtype="Int64")
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write all that is known of this run as one HTML file, which opens without a network.
+
+        Parameters
+        ----------
+        path : path, optional
+            A file, or a directory to put ``<run_id>.html`` into; default: the working directory.
+            What is missing of its directories is made; a file that is there is replaced.
+
+        Returns
+        -------
+        pathlib.Path
+            Where it is, absolute.
+
+        Raises
+        ------
+        OSError
+            It can't be written there.
+        """
+        from taskinity_data.report.html import write_report
+
+        return write_report(self, self._ended, path)
 
     def tell_failure(self) -> str:
         """Why it stopped, where, and what to do next."""

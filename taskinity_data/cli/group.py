@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from taskinity_data.cli.bench import bench
 from taskinity_data.cli.demo import demo
 from taskinity_data.cli.doctor import doctor
 from taskinity_data.cli.plan import plan
@@ -94,5 +95,5 @@ def commands() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (run, plan, validate, visualize, runs, demo, doctor):
+for _command in (run, plan, validate, visualize, runs, bench, demo, doctor):
     commands.add_command(_command)

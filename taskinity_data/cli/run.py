@@ -44,6 +44,7 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
         "run delays.flow --tasks my_tasks.py --input data=big.csv --workers 2 --memory 1GiB",
         "run clean.flow --tasks my_tasks.py --input data=big.csv --output clean",
         "run clean.flow --tasks my_tasks.py --input data=big.csv --output s3://bucket/clean",
+        "run delays.flow --tasks my_tasks.py --input data=big.csv --report delays.html",
         "run delays.flow --tasks my_tasks.py --input data=big.csv --dry-run",
         "run my_script.py --json > answer.json",
     ),
@@ -83,6 +84,11 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
     "id.",
 )
 @click.option(
+    "--report",
+    metavar="FILE.html",
+    help="Write all that is known of the run there when it has ended, well or not.",
+)
+@click.option(
     "--dashboard",
     is_flag=True,
     help="Print the address of Dask's dashboard while the flow runs; in local processes, if "
@@ -99,6 +105,7 @@ def run(
     input_texts: tuple[str, ...],
     dry_run: bool,
     dashboard: bool,
+    report: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -116,12 +123,14 @@ def run(
         opened = open_flow(flow, tasks_path)
         if not opened.is_bound:
             raise BindError(f"{flow}: hand over its functions with --tasks FILE.py")
+        if dry_run and report is not None:
+            raise click.UsageError("--report tells of a run; --dry-run makes none")
         if dry_run:
             from taskinity_data.cli.preview import preview
 
             preview(opened, inputs, given, answer, is_told=not as_json)
             return
-        code = execute(opened, inputs, given | _keep(), answer, dashboard=dashboard)
+        code = execute(opened, inputs, given | _keep(), answer, dashboard=dashboard, report=report)
         if not as_json and answer.text is not None:
             click.echo(answer.text)
     ctx.exit(code)
@@ -134,6 +143,7 @@ def execute(
     answer: Answer,
     *,
     dashboard: bool = False,
+    report: str | None = None,
 ) -> int:
     """Runs the bound `flow`, puts what became of it into `answer`, and gives the exit code.
 
@@ -162,8 +172,10 @@ def execute(
             stopped = getattr(error, "run", None)
             if stopped is not None:
                 answer.update(_describe(stopped) | {"status": "INTERRUPTED"})
+                _report(stopped, report, answer)
             raise
     answer.update(_describe(done))
+    _report(done, report, answer)
     # A failed run's frames have been told with the error.
     answer.text = summarise(done, has_frames=str(done.status) != "FAILED")
     return _EXIT_CODES[str(done.status)]
@@ -184,6 +196,19 @@ def _keep() -> dict[str, Any]:
         click.echo(f"No journal is kept, {there} can't be written.", err=True)
         return {}
     return {"run_dir": folder}
+
+
+def _report(done: Any, path: str | None, answer: Answer) -> None:
+    if path is None:
+        return
+    try:
+        written = done.report(path)
+    except OSError as error:
+        raise click.ClickException(
+            f"the run is {str(done.status).lower()}, but its report can't be written: {error}"
+        ) from error
+    answer["report"] = str(written)
+    click.echo(f"Report: {written}", err=True)
 
 
 @contextmanager

@@ -100,7 +100,8 @@ def _box(box: Box, node: Node, described: list[str]) -> str:
         y += _TEXT_LINE
         lines.append(f'<text x="{box.middle}" y="{y + 3}">{escape(line)}</text>')
     full = ": ".join(filter(None, [node.label, node.description]))
-    group = '<g class="many">' if node.is_fan_out else "<g>"
+    classes = " ".join(filter(None, ["many" if node.is_fan_out else "", node.state]))
+    group = f'<g class="{classes}">' if classes else "<g>"
     return "".join([group, f"<title>{escape(full)}</title>", *rects, *lines, "</g>"])
 
 

@@ -30,12 +30,14 @@ class Node:
 
     `width` says how often it runs: ``""`` once, ``"[*]"`` once a chunk, ``"×8"`` eight times.
     `members` are the names of the tasks that it stands for. Texts hold no control characters.
+    `state` is what became of it, as a class of the drawing: ``completed``, ``failed``, ``skipped``.
     """
 
     name: str
     width: str
     description: str
     members: tuple[str, ...]
+    state: str = ""
 
     @property
     def label(self) -> str:

@@ -1,0 +1,213 @@
+"""Writes what became of a run as one HTML file that needs no network, script or other file.
+
+It is given the run and knows nothing of how it was made. Every text goes through Jinja's escaping
+and loses its control characters; the page forbids itself scripts and requests as well.
+"""
+
+from __future__ import annotations
+
+import secrets
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.machine import count_cores
+from taskinity_data.report import html_parts as parts
+from taskinity_data.report.html_bound import find_bound, percent
+from taskinity_data.report.html_tries import printable, tries_of
+from taskinity_data.report.summary import describe_value
+from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+__all__ = ["render_report", "write_report"]
+
+_MOST_SIZES, _MOST_TEXT, _MOST_ANSWER = 20, 100_000, 20_000
+
+
+def write_report(
+    run: Any, ended: Sequence[tuple[Any, Any]], path: str | os.PathLike[str] | None = None
+) -> Path:
+    """Write the report of `run`, and give its absolute path.
+
+    `ended` are the run's pairs of item and outcome. The default path, and the file's name where
+    `path` is a directory, is ``<run_id>.html``. Directories are made; the file is there whole, or
+    as it was before.
+
+    Raises
+    ------
+    OSError
+        It can't be written there.
+    """
+    target = Path(f"{run.run_id}.html" if path is None else path).expanduser().resolve()
+    if target.is_dir():
+        target /= f"{run.run_id}.html"
+    page = render_report(run, ended)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        partial.write_text(page, encoding="utf-8", newline="\n")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def render_report(run: Any, ended: Sequence[tuple[Any, Any]]) -> str:
+    """The report of `run` as HTML."""
+    from jinja2 import Environment
+
+    jinja = Environment(autoescape=True, finalize=_finalize, trim_blocks=True)
+    jinja.filters |= {
+        "cut": lambda text, longest: printable(str(text), longest),
+        "seconds": tell_seconds,
+        "nbytes": tell_nbytes,
+        "percent": percent,
+    }
+    text = files("taskinity_data.report").joinpath("html_page.jinja").read_text(encoding="utf-8")
+    return jinja.from_string(text).render(_facts(run, ended))
+
+
+def _finalize(value: Any) -> Any:
+    # Markup is ours, and has been cleaned where it was made.
+    return value if hasattr(value, "__html__") else printable(str(value))
+
+
+def _facts(run: Any, ended: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
+    tries = tries_of(ended)
+    chunks = [one for one in tries if one.number is not None]
+    found, count, kinds = parts.troubles(ended)
+    listed, file_count = parts.files_of(run.plans)
+    facts: dict[str, Any] = {
+        "flow": run.flow.name,
+        "description": run.flow.description or "",
+        "flow_text": printable(run.flow.to_text(), _MOST_TEXT),
+        "status": str(run.status),
+        "run_id": run.run_id,
+        "stop_reason": run.stop_reason or "",
+        "facts": _headline(run, tries),
+        "bound": find_bound(
+            run.timings, tries, workers=run.workers, scheduler=run.scheduler, cores=count_cores()
+        ),
+        "troubles": found,
+        "trouble_count": tell_count(count, "task or chunk") if count == 1 else f"{count:,} of them",
+        "can_try": any(one.command for one in found),
+        "kinds": kinds,
+        "answer": _answer(run),
+        "output": _output(run),
+        "picture": parts.flow_picture(run.flow, tries, ended),
+        "has_tries": bool(tries),
+        "workers_chart": parts.workers_chart(tries),
+        "times": _times(run),
+        "times_chart": parts.times_chart(tries) if chunks else "",
+        "slow": parts.slowest(tries),
+        "throughput": parts.throughput_charts(tries) if chunks else [],
+        "memory_chart": parts.memory_chart(tries),
+        "sizes": _sizes(run),
+        "ledger": _ledger(run),
+        "files": listed,
+        "file_count": file_count,
+        "environment": parts.environment(),
+    }
+    return facts | {"sections": _sections(facts)}
+
+
+def _sections(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    found = [
+        ("bound", "What bounded the run", True),
+        ("troubles", "Retries and failures", facts["troubles"]),
+        ("answer", "Answer", True),
+        ("flow", "Flow", True),
+        ("workers", "Workers over time", facts["has_tries"]),
+        ("times", "Times", True),
+        ("throughput", "Throughput", facts["throughput"]),
+        ("memory", "Memory", facts["memory_chart"]),
+        ("sizes", "Sizes of the chunks", facts["sizes"]),
+        ("ledger", "Ledger", facts["ledger"]),
+        ("inputs", "Inputs and environment", True),
+    ]
+    return [(id_, title) for id_, title, is_there in found if is_there]
+
+
+def _headline(run: Any, tries: Sequence[Any]) -> list[tuple[str, str]]:
+    from datetime import UTC, datetime
+
+    facts = [("run", run.run_id), ("took", tell_seconds(run.timings["total"]))]
+    if tries:
+        began = datetime.fromtimestamp(tries[0].started_s, UTC)
+        facts.append(("first task began", f"{began:%Y-%m-%d %H:%M:%S} UTC"))
+    who = f"{run.scheduler}, {tell_count(run.workers, 'worker')}"
+    facts.append(("on", f"{who} ({run.scheduler_reason})" if run.scheduler_reason else who))
+    chunks = sum(len(plan) for plan in run.plans.values())
+    if chunks:
+        planned = tell_nbytes(sum(plan.nbytes for plan in run.plans.values()))
+        facts.append(("chunks", f"{chunks:,}, {planned} planned"))
+    return facts
+
+
+def _answer(run: Any) -> str:
+    if str(run.status) in ("FAILED", "INTERRUPTED"):
+        return f"None: the run is {str(run.status).lower()}."
+    return printable(describe_value(run.value), _MOST_ANSWER)
+
+
+def _output(run: Any) -> str:
+    if run.output is None:
+        return ""
+    path, count, rows, nbytes = run.output
+    told = f"{tell_count(count, 'file')}, {tell_count(rows, 'row')}, {tell_nbytes(nbytes)}"
+    return f"{told} in {path}"
+
+
+def _times(run: Any) -> list[tuple[str, str, str]]:
+    names = {
+        "total": ("the whole run", "here"),
+        "start_workers": ("starting workers", "here"),
+        "plan": ("planning", "here"),
+        "combine": ("combining", "here"),
+        "wait": ("waiting for workers", "here"),
+        "close": ("stopping workers", "here"),
+        "read": ("reading", "on the workers, added up"),
+        "function": ("the function", "on the workers, added up"),
+        "partial": ("reducing and writing", "on the workers, added up"),
+    }
+    found = [
+        (words, tell_seconds(run.timings[name]), place)
+        for name, (words, place) in names.items()
+        if run.timings.get(name)
+    ]
+    work = sum(run.timings.get(name, 0.0) for name in ("read", "function", "partial"))
+    if work and run.timings["total"]:
+        found.append(
+            ("speed-up", f"{work / run.timings['total']:.2f}", "that work ÷ the whole run")
+        )
+    return found
+
+
+def _sizes(run: Any) -> list[tuple[str, str, list[tuple[int, str]], int]]:
+    found = []
+    for name, plan in run.plans.items():
+        if not len(plan):
+            continue
+        changes = [(first, reason) for first, _, reason in run.sizes.get(name, ())]
+        left_out = max(len(changes) - _MOST_SIZES, 0)
+        if left_out:
+            changes = [changes[0], *changes[left_out + 1 :]]
+        found.append((name, parts.sizes_chart(name, plan), changes, left_out))
+    return found
+
+
+def _ledger(run: Any) -> list[tuple[str, str, str]]:
+    if not run.plans:
+        return []
+    rows = run.ledger.astype(object).where(run.ledger.notna(), None)
+    return [
+        (str(name).replace("_", " "), _amount(row["bytes"]), _amount(row["rows"]))
+        for name, row in rows.iterrows()
+    ]
+
+
+def _amount(count: Any) -> str:
+    return "unknown" if count is None else f"{count:,}"

@@ -1,0 +1,116 @@
+"""The tries of a run's tasks as flat rows: what charts, tables and rules of the report work on.
+
+It knows nothing of HTML, and of the run only its pairs of item and outcome.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.outcome import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Try", "printable", "tries_of", "where"]
+
+# What would move a terminal's cursor, hide, or turn the direction of what follows it.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb\ufffe\uffff"
+    "\ud800-\udfff]"
+)
+
+_MOST_ERROR = 120
+
+
+class Try(NamedTuple):
+    """One attempt at one item, or at one single task.
+
+    `number` is the place of the item in its fan-out, None for a single task. `status` is that of
+    the task's outcome for its last attempt, ``"RETRIED"`` for those before it, ``"FALLBACK"`` where
+    a fallback's result stands in. `error` is cut to what a mark's title
+    holds. Times are in seconds since the epoch and seconds.
+    """
+
+    task: str
+    number: int | None
+    key: str
+    place: str
+    status: str
+    attempt: int
+    started_s: float
+    duration_s: float
+    worker: str
+    read_s: float
+    function_s: float
+    partial_s: float
+    memory_nbytes: int | None
+    peak_nbytes: int | None
+    nbytes: int
+    rows: int | None
+    error: str
+
+    @property
+    def ended_s(self) -> float:
+        """When it ended, in seconds since the epoch."""
+        return self.started_s + self.duration_s
+
+
+def tries_of(ended: Sequence[tuple[Any, Any]]) -> list[Try]:
+    """All attempts of all outcomes in `ended`, pairs of item (None for a single task) and outcome.
+
+    They come in the order in which they began.
+    """
+    found = []
+    for item, outcome in ended:
+        number = None if item is None else item.position
+        place = "" if item is None else where(item.data)
+        for attempt in outcome.attempts:
+            is_last = attempt is outcome.attempts[-1]
+            status = str(outcome.status) if is_last else "RETRIED"
+            if is_last and outcome.is_fallback and outcome.status is Status.COMPLETED:
+                status = "FALLBACK"
+            found.append(
+                Try(
+                    outcome.task,
+                    number,
+                    outcome.key,
+                    place,
+                    status,
+                    attempt.number,
+                    attempt.started_s,
+                    attempt.duration_s,
+                    attempt.worker,
+                    attempt.read_s,
+                    attempt.function_s,
+                    attempt.partial_s,
+                    attempt.memory_nbytes,
+                    attempt.peak_nbytes,
+                    outcome.nbytes,
+                    outcome.rows if is_last else None,
+                    "" if attempt.failure is None else str(attempt.failure)[:_MOST_ERROR],
+                )
+            )
+    return sorted(found, key=lambda one: one.started_s)
+
+
+def where(data: Any) -> str:
+    """Where an item's data lies, in words for a person; empty where it is no chunk."""
+    if not isinstance(data, Chunk):
+        return ""
+    first, *others = data.pieces
+    more = "" if not others else f" and {len(others):,} more"
+    return f"{first.path} [{first.start:,} to {first.stop:,}]{more}"
+
+
+def printable(text: str, longest: int | None = None) -> str:
+    r"""`text` with each control character as ``�``, cut to `longest` characters.
+
+    >>> printable("red \x1b[31m", 7)
+    'red �[…'
+    """
+    if longest is not None and len(text) > longest:
+        text = text[: longest - 1] + "…"
+    return _UNPRINTABLE.sub("�", text)

@@ -1,0 +1,113 @@
+"""What is said to have bounded a run, for runs whose times are known."""
+
+import pytest
+
+from taskinity_data.report.html_bound import find_bound
+from taskinity_data.report.html_tries import Try
+
+
+def attempt(number, started, took, *, read=0.0, function=0.0, partial=0.0, worker="w0"):
+    return Try(
+        "Work", number, f"k{number}", "", "COMPLETED", 1, started, took, worker, read, function,
+        partial, None, None, 1_000_000, 10, "",
+    )  # fmt: skip
+
+
+def two_workers(chunks=20, took=1.0, **parts):
+    """`chunks` on two workers without a gap."""
+    shares = {name: share * took for name, share in parts.items()}
+    return [
+        attempt(number, number // 2 * took, took, worker=f"w{number % 2}", **shares)
+        for number in range(chunks)
+    ]
+
+
+def bound(tries, *, workers=2, scheduler="threads", cores=2, total=None, **seconds):
+    total = max((one.ended_s for one in tries), default=0.0) if total is None else total
+    return find_bound(
+        {"total": total, **seconds}, tries, workers=workers, scheduler=scheduler, cores=cores
+    )
+
+
+def test_reading_is_told_with_its_share_of_the_work_and_what_the_store_gave():
+    found = bound(two_workers(read=0.71, function=0.29))
+    assert found.headline.startswith("Reading took 71 % of the workers' work: more workers will ")
+    assert "2.0 MB a second" in found.advice
+
+
+def test_a_function_on_all_cores_gains_nothing_from_more_workers():
+    found = bound(two_workers(read=0.2, function=0.8))
+    assert found.headline == (
+        "The function took 80 % of the workers' work: more than 2 workers on 2 cores will not help."
+    )
+    assert "scheduler='processes'" in found.advice
+
+
+def test_a_function_on_some_of_the_cores_would_gain():
+    found = bound(two_workers(function=1.0), scheduler="processes", cores=8)
+    assert found.headline.endswith("up to 8 workers will help.")
+    assert "workers=8" in found.advice
+
+
+def test_nothing_is_said_of_the_cores_of_a_cluster_elsewhere():
+    found = bound(two_workers(function=1.0), scheduler="tcp://10.0.0.1:8786")
+    assert found.headline == "The function took 100 % of the workers' work."
+
+
+def test_reducing_and_writing_are_told_where_they_take_most():
+    assert bound(two_workers(function=0.3, partial=0.7)).headline.startswith(
+        "Reducing and writing took 70 %"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "begins"),
+    [
+        (
+            {"start_workers": 6.0, "close": 2.0},
+            "Starting and stopping workers took 80 % of the run",
+        ),
+        ({"plan": 1.0, "combine": 6.0}, "Planning and combining here took 70 % of the run"),
+    ],
+)
+def test_what_happens_outside_of_the_workers_comes_first(seconds, begins):
+    found = bound(two_workers(chunks=4, function=1.0), total=10.0, **seconds)
+    assert found.headline.startswith(begins)
+    assert len(found.rules) == 7
+
+
+def test_single_tasks_bound_what_runs_beside_none():
+    found = bound([attempt(None, 0.0, 9.0)], total=10.0)
+    assert found.headline == "Single tasks took 90 % of the run: more workers will not help."
+
+
+def test_too_few_chunks_leave_workers_without_work():
+    found = bound([attempt(0, 0.0, 1.0, function=1.0)])
+    assert found.headline == (
+        "Workers were without work for 50 % of their time: there were 1 chunk for 2 workers."
+    )
+
+
+def test_a_long_last_chunk_is_named():
+    tries = [*two_workers(chunks=4, function=1.0), attempt(4, 2.0, 10.0, function=10.0)]
+    assert "the last chunk ran alone for 10.0 s" in bound(tries).headline
+
+
+def test_chunks_that_are_too_small_are_named():
+    tries = [attempt(number, number * 0.005, 0.001, function=0.001) for number in range(100)]
+    found = bound(tries)
+    assert "a chunk took 1 ms" in found.headline
+    assert "Larger chunks" in found.advice
+
+
+def test_a_run_in_which_nothing_ran_is_bound_by_nothing():
+    assert bound([]).headline == "Nothing was run, so nothing bounded it."
+
+
+def test_each_rule_is_given_with_what_was_measured_and_when_it_holds():
+    rules = {rule.name: rule for rule in bound(two_workers(read=0.71, function=0.29)).rules}
+    assert rules["reading"].share == pytest.approx(0.71)
+    assert rules["reading"].holds
+    assert not rules["the function"].holds
+    assert rules["workers without work"].share == pytest.approx(0.0)
+    assert rules["reading"].sums == "14.2 s of the workers' work, which was 20.0 s"
