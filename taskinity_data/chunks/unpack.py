@@ -11,12 +11,14 @@ import os
 import shutil
 import weakref
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.bad_stream import BadStream
+from taskinity_data.chunks.bz2_blocks import decode_blocks, find_blocks
 from taskinity_data.chunks.caches import Cache
 from taskinity_data.chunks.codecs import codec_of, inner_name, unpack_line
 from taskinity_data.chunks.decode import IN_NBYTES, decode
@@ -44,6 +46,9 @@ RATIO_FLOOR_NBYTES = 256 << 20
 
 RESERVE_NBYTES = 256 << 20
 """Bytes that stay free on the disk of the scratch files."""
+
+BLOCKS_NBYTES = 1 << 20
+"""Bytes of bz2 from which on its blocks are looked for: 0.2 s of one core."""
 
 _LOOK_NBYTES = 32 << 20
 """Text between two looks at the disk's free space."""
@@ -193,12 +198,20 @@ def _fill(writer: _Writer, file: SourceFile, codec: str, threads: int) -> str:
         return name if has_format else inner_name(member.filename)
     if codec == "gzip":
         _check_bgzf_end(file)
-    parts = _find_parts(file, codec) if threads > 1 and file.store is None else []
+    is_cut = threads > 1 and file.store is None
+    parts = _find_parts(file, codec) if is_cut else []
     if len(parts) > 1:
         writer.expect(sum(part.nbytes for part in parts))
         _write_parts(writer, file, codec, parts, threads)
-    else:
-        with open_unbuffered(file) as opened:
+        return name
+    with open_unbuffered(file) as opened:
+        blocks = []
+        if codec == "bz2" and is_cut and file.nbytes >= BLOCKS_NBYTES:
+            blocks = find_blocks(opened.fileno(), file.nbytes)
+        if blocks:
+            with closing(decode_blocks(opened.fileno(), blocks, threads)) as texts:
+                writer.write(texts)
+        else:
             writer.write(decode(codec, opened.read))
     return name
 
