@@ -55,9 +55,13 @@ def scratch(tmp_path_factory, monkeypatch):
     directory = tmp_path_factory.mktemp("scratch")
     monkeypatch.setattr(tempfile, "tempdir", str(directory))
     unpack._again.clear()
+    if unpacked._current:
+        gc.collect()
+    assert not unpacked._current
     yield directory
     unpack._again.clear()
-    gc.collect()
+    if os.listdir(directory):
+        gc.collect()
     assert os.listdir(directory) == []
 
 
