@@ -14,14 +14,13 @@ from typing import Any
 from taskinity_data.chunks.cut import parse_chunk_size
 from taskinity_data.errors import PlanError, suggest
 
-__all__ = ["CODECS", "HEAD_NBYTES", "Compression", "codec_of", "find_codec", "inner_name"]
+__all__ = [
+    "CODECS", "Compression", "codec_of", "find_codec", "inner_name", "unpack_line",
+]  # fmt: skip
 
 CODECS = ("gzip", "bz2", "xz", "zstd", "lz4", "snappy", "zip")
 """lz4: frames; snappy: the framed format. Each may have any number of members, frames or streams,
 but zip, of which one member is read."""
-
-HEAD_NBYTES = 512
-"""First bytes that `codec_of` looks at: as many as tell a tar archive."""
 
 SUFFIXES = {
     ".gz": "gzip",
@@ -69,7 +68,7 @@ class Compression:
         ``"infer"``: found from suffix and content; one of `CODECS`: every file is that; None: no
         file is compressed, whatever its name.
     max_nbytes : int or None
-        What one file may unpack to; None: see `unpack`.
+        What one file may unpack to; None: see `scratch_writer`.
     """
 
     method: str | None = "infer"
@@ -144,7 +143,7 @@ def find_codec(path: str, head: bytes, method: str | None) -> str | None:
     path : str
         As it is shown, its last suffix that of the file.
     head : bytes
-        Its first `HEAD_NBYTES`.
+        Its first bytes, 512 of them or more.
     method : see `Compression`
 
     Raises

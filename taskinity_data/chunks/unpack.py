@@ -8,45 +8,37 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import weakref
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.bad_stream import BadStream
+from taskinity_data.chunks.bz2_blocks import decode_blocks, find_blocks
 from taskinity_data.chunks.caches import Cache
-from taskinity_data.chunks.codecs import codec_of, inner_name, unpack_line
-from taskinity_data.chunks.decode import IN_NBYTES, decode
-from taskinity_data.chunks.describe import format_nbytes
-from taskinity_data.chunks.files import open_file, open_unbuffered, read_range
+from taskinity_data.chunks.codecs import inner_name
+from taskinity_data.chunks.decode import decode
+from taskinity_data.chunks.files import WINDOW_NBYTES, open_file, open_unbuffered, read_range
+from taskinity_data.chunks.scratch_writer import ScratchWriter, Stopped
 from taskinity_data.chunks.unpack_parts import BGZF_END, find_parts, is_bgzf
 from taskinity_data.chunks.unpacked import Unpacked, current_scratch
 from taskinity_data.chunks.zip_member import decode_member, open_archive, pick_member
-from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.errors import ReadError
 from taskinity_data.machine import count_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.unpack_parts import Part
 
 __all__ = ["unpack_again", "unpack_files"]
 
-MAX_RATIO = 500
-"""Text of a byte of file, at most, once there are `RATIO_FLOOR_NBYTES` of text. Repetitive logs
-reach 100 to 200 with xz; a bomb of zeros has 1,000 (gzip) to 45,000 (bz2)."""
-
-RATIO_FLOOR_NBYTES = 256 << 20
-
-RESERVE_NBYTES = 256 << 20
-"""Bytes that stay free on the disk of the scratch files."""
-
-_LOOK_NBYTES = 32 << 20
-"""Text between two looks at the disk's free space."""
+BLOCKS_NBYTES = 1 << 20
+"""Bytes of bz2 from which on its blocks are looked for: 0.2 s of one core."""
 
 _known: weakref.WeakValueDictionary[Any, Unpacked] = weakref.WeakValueDictionary()
 _again: Cache[Unpacked] = Cache(256)
@@ -64,7 +56,8 @@ def unpack_files(
     codecs : sequence of str or None
         The codec of each; None: it is read as it is.
     max_nbytes : int or None
-        Bytes of text of one file, at most; None: what the disk has, and `MAX_RATIO` times the file.
+        Bytes of text of one file, at most; None: what the disk has, and 500 times the file: see
+        `scratch_writer`.
 
     Raises
     ------
@@ -94,7 +87,7 @@ def unpack_files(
             stop.set()
             pool.shutdown(cancel_futures=True)
     errors = [one.exception() for one in running if not one.cancelled()]
-    error = next((one for one in errors if not isinstance(one, _Stopped | None)), None)
+    error = next((one for one in errors if not isinstance(one, Stopped | None)), None)
     if error is not None:
         try:
             raise error
@@ -148,7 +141,7 @@ def _unpack(
     scratch = current_scratch()
     target, path = scratch.create()
     try:
-        writer = _Writer(target, file, max_nbytes, scratch.directory, stop)
+        writer = ScratchWriter(target, file, max_nbytes, scratch.directory, stop)
         try:
             inner = _fill(writer, file, codec, threads)
         except BadStream as error:
@@ -177,11 +170,11 @@ def _unpack(
     return found
 
 
-def _fill(writer: _Writer, file: SourceFile, codec: str, threads: int) -> str:
+def _fill(writer: ScratchWriter, file: SourceFile, codec: str, threads: int) -> str:
     """Write the text of `file`; what it would be called."""
     name = inner_name(file.path)
     if codec == "zip":
-        with open_file(file.archive or file, IN_NBYTES) as opened:
+        with open_file(file.archive or file, WINDOW_NBYTES) as opened:
             archive, members = open_archive(opened, file.path)
             member = pick_member(members, file.path, file.name if file.archive else "")
             with archive:
@@ -193,12 +186,20 @@ def _fill(writer: _Writer, file: SourceFile, codec: str, threads: int) -> str:
         return name if has_format else inner_name(member.filename)
     if codec == "gzip":
         _check_bgzf_end(file)
-    parts = _find_parts(file, codec) if threads > 1 and file.store is None else []
+    is_cut = threads > 1 and file.store is None
+    parts = _find_parts(file, codec) if is_cut else []
     if len(parts) > 1:
         writer.expect(sum(part.nbytes for part in parts))
         _write_parts(writer, file, codec, parts, threads)
-    else:
-        with open_unbuffered(file) as opened:
+        return name
+    with open_unbuffered(file) as opened:
+        blocks = []
+        if codec == "bz2" and is_cut and file.nbytes >= BLOCKS_NBYTES:
+            blocks = find_blocks(opened.fileno(), file.nbytes)
+        if blocks:
+            with closing(decode_blocks(opened.fileno(), blocks, threads)) as texts:
+                writer.write(texts)
+        else:
             writer.write(decode(codec, opened.read))
     return name
 
@@ -218,7 +219,7 @@ def _find_parts(file: SourceFile, codec: str) -> list[Part]:
 
 
 def _write_parts(
-    writer: _Writer, file: SourceFile, codec: str, parts: Sequence[Part], threads: int
+    writer: ScratchWriter, file: SourceFile, codec: str, parts: Sequence[Part], threads: int
 ) -> None:
     with open_unbuffered(file) as opened:
         number = opened.fileno()
@@ -260,101 +261,3 @@ class _Range:
         if not found:
             found, self._after = self._after, b""
         return found
-
-
-class _Writer:
-    """Writes text into a scratch file, within the limits; parts may be written from threads."""
-
-    def __init__(
-        self, target: int, file: SourceFile, max_nbytes: int | None, directory: str, stop: Event
-    ) -> None:
-        self._target, self._file, self._directory = target, file, directory
-        self._max_nbytes, self._stop = max_nbytes, stop
-        self._stop_parts = Event()
-        self._lock = Lock()
-        self._next_look = 0
-        self._expected = 0
-        self.nbytes = 0
-
-    def expect(self, nbytes: int) -> None:
-        """Raise now where `nbytes`, which the file declares, is too much."""
-        self._expected = nbytes
-        self._check(nbytes)
-        if nbytes > shutil.disk_usage(self._directory).free - RESERVE_NBYTES:
-            raise self.full()
-
-    def stop_parts(self) -> None:
-        """Let the threads that write parts of this file end."""
-        self._stop_parts.set()
-
-    def write(self, blocks: Iterator[bytes], place: int = 0, nbytes: int | None = None) -> int:
-        """Write `blocks` from `place` on; how many bytes. More than `nbytes` are not written."""
-        done = 0
-        for block in blocks:
-            if self._stop.is_set() or self._stop_parts.is_set():
-                raise _Stopped
-            if done == 0 and place == 0:
-                self._check_first(block)
-            if nbytes is not None and done + len(block) > nbytes:
-                return done + len(block)
-            self._count(len(block))
-            view = memoryview(block)
-            while view:
-                written = os.pwrite(self._target, view, place + done)
-                view, done = view[written:], done + written
-        return done
-
-    def full(self) -> PlanError:
-        """What to raise where the disk is full."""
-        free = shutil.disk_usage(self._directory).free
-        needed = f"{self._expected:,}" if self._expected else f"more than {self.nbytes:,}"
-        return PlanError(
-            f"{self._file}: unpacking it needs {needed} bytes in {self._directory}, where "
-            f"{free:,} are free and {RESERVE_NBYTES:,} must stay free; make room, or set TMPDIR to "
-            "a directory on a larger disk"
-        )
-
-    def _count(self, nbytes: int) -> None:
-        with self._lock:
-            self.nbytes += nbytes
-            self._check(self.nbytes)
-            if self.nbytes < self._next_look:
-                return
-            self._next_look = self.nbytes + _LOOK_NBYTES
-        if shutil.disk_usage(self._directory).free < RESERVE_NBYTES + nbytes:
-            raise self.full()
-
-    def _check(self, nbytes: int) -> None:
-        limit = self._max_nbytes
-        if limit is not None and nbytes > limit:
-            raise PlanError(
-                f"{self._file}: unpacks to more than the {limit:,} bytes of max_nbytes; give more: "
-                + _raise_to(2 * max(nbytes, limit))
-            )
-        most = MAX_RATIO * self._file.nbytes
-        if limit is None and nbytes > max(RATIO_FLOOR_NBYTES, most):
-            raise PlanError(
-                f"{self._file}: its {self._file.nbytes:,} bytes unpack to more than {MAX_RATIO} "
-                "times as much, as those of a bomb do; where it is none, say how much it may be: "
-                + _raise_to(max(4 * nbytes, 1 << 30))
-            )
-
-    def _check_first(self, block: bytes) -> None:
-        codec = codec_of(block)
-        if codec is None:
-            return
-        if codec == "tar":
-            raise PlanError(
-                f"{self._file}: holds a tar archive; unpack the member that is meant first: "
-                f"{unpack_line('tar', self._file.path)}"
-            )
-        raise PlanError(f"{self._file}: is compressed twice, within it is {codec}; unpack it once")
-
-
-def _raise_to(nbytes: int) -> str:
-    size = format_nbytes(nbytes).partition(" (")[0].replace(" ", "")
-    return f'compression={{"method": "infer", "max_nbytes": "{size}"}}'
-
-
-class _Stopped(Exception):  # noqa: N818 - never seen: another error is on its way
-    """Another file or part failed, or the user gave up."""

@@ -1,5 +1,6 @@
 """Compressed CSV and JSON: the rows of the text, whatever the codec, its members, and the cuts."""
 
+import bz2
 import gc
 import glob
 import gzip
@@ -54,9 +55,13 @@ def scratch(tmp_path_factory, monkeypatch):
     directory = tmp_path_factory.mktemp("scratch")
     monkeypatch.setattr(tempfile, "tempdir", str(directory))
     unpack._again.clear()
+    if unpacked._current:
+        gc.collect()
+    assert not unpacked._current
     yield directory
     unpack._again.clear()
-    gc.collect()
+    if os.listdir(directory):
+        gc.collect()
     assert os.listdir(directory) == []
 
 
@@ -234,6 +239,38 @@ def test_parts_that_are_damaged_are_refused(tmp_path, monkeypatch, name):
             assert len(found) == len(text)
         else:
             assert found == text
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_blocks_of_bz2_are_undone_by_threads(tmp_path, monkeypatch, threads):
+    monkeypatch.setattr(unpack, "BLOCKS_NBYTES", 0)
+    monkeypatch.setattr(unpack, "count_cores", lambda: threads)
+    monkeypatch.setattr(unpack, "decode", None)
+    numbers = random.Random(threads)
+    text = b"a,b\n" + b"".join(b"%d,%d\n" % (i, numbers.randrange(10**6)) for i in range(60_000))
+    parts = [text[:7], b"", text[7:300_001], text[300_001:], b""]
+    levels = [9, 1, 1, 2, 9]
+    path = tmp_path / "a.csv.bz2"
+    path.write_bytes(b"".join(map(bz2.compress, parts, levels)))
+    assert_same(read_all(path, "200kB"), pd.read_csv(path))
+
+
+def test_blocks_of_bz2_that_do_not_add_up_are_left_to_the_stream(tmp_path, monkeypatch):
+    packed = bz2.compress(TEXT * 30, 1) + bz2.compress(TEXT, 9)
+    path = tmp_path / "a.csv.bz2"
+    monkeypatch.setattr(unpack, "BLOCKS_NBYTES", 0)
+    monkeypatch.setattr(unpack, "count_cores", lambda: 2)
+    for place in range(0, len(packed), 397):
+        damaged = bytearray(packed)
+        damaged[place] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises((ReadError, PlanError), match=r"a\.csv\.bz2"):
+            open_dataset(path)
+        path.write_bytes(packed[:place] + b"x" + packed[place:])
+        with pytest.raises((ReadError, PlanError), match=r"a\.csv\.bz2"):
+            open_dataset(path)
+    path.write_bytes(packed)
+    assert open_dataset(path).sources[0].nbytes == 31 * len(TEXT)
 
 
 def test_bgzf_without_its_last_block_was_cut_off(tmp_path):

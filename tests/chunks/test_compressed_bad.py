@@ -2,6 +2,7 @@
 
 import bz2
 import errno
+import gc
 import gzip
 import io
 import lzma
@@ -32,7 +33,7 @@ from packers import (
     write_packed,
 )
 
-from taskinity_data.chunks import decode, snappy_frames, unpack, unpacked
+from taskinity_data.chunks import decode, scratch_writer, snappy_frames, unpack, unpacked
 from taskinity_data.chunks.bad_stream import BadStream
 from taskinity_data.chunks.codecs import CODECS
 from taskinity_data.chunks.dataset import open_dataset
@@ -60,6 +61,14 @@ def scratch(tmp_path_factory, monkeypatch):
     directory = tmp_path_factory.mktemp("scratch")
     monkeypatch.setattr(tempfile, "tempdir", str(directory))
     return directory
+
+
+@pytest.fixture
+def fresh(scratch):
+    """`scratch`, and nothing of earlier tests is kept by an error that is not collected yet."""
+    gc.collect()
+    assert not unpacked._current
+    return scratch
 
 
 def refusal(path, error=(PlanError, ReadError), **options):
@@ -335,17 +344,17 @@ def test_a_member_packed_in_an_unknown_way_is_refused(tmp_path):
 
 @pytest.fixture
 def small_limits(monkeypatch):
-    monkeypatch.setattr(unpack, "RATIO_FLOOR_NBYTES", 1 << 20)
-    monkeypatch.setattr(unpack, "_LOOK_NBYTES", 1 << 20)
+    monkeypatch.setattr(scratch_writer, "RATIO_FLOOR_NBYTES", 1 << 20)
+    monkeypatch.setattr(scratch_writer, "_LOOK_NBYTES", 1 << 20)
 
 
 @pytest.mark.parametrize("codec", ["gzip", "bz2", "xz", "zstd", "zip"])
-def test_a_bomb_stops_at_the_ratio(tmp_path, small_limits, codec, scratch):
+def test_a_bomb_stops_at_the_ratio(tmp_path, small_limits, codec, fresh):
     path = write_packed(tmp_path, "a.csv", b"a\n" + bytes(20 << 20), codec)
     message = str(refusal(path, PlanError))
     assert "500 times" in message
     assert '"max_nbytes": "' in message
-    assert not list(scratch.glob("*/text-*"))
+    assert not list(fresh.glob("*/text-*"))
 
 
 def test_a_bomb_whose_frame_tells_its_size_is_never_unpacked(tmp_path, small_limits, monkeypatch):
@@ -372,29 +381,29 @@ def test_a_size_that_the_user_gives_takes_the_place_of_the_ratio(tmp_path, small
 def test_repetitive_text_below_the_floor_is_no_bomb(tmp_path):
     text = b"a,b\n" + b"1,2\n" * 1_000_000
     path = write_packed(tmp_path, "a.csv", text, "bz2")
-    assert len(text) > unpack.MAX_RATIO * os.path.getsize(path)
+    assert len(text) > scratch_writer.MAX_RATIO * os.path.getsize(path)
     assert open_dataset(path).nbytes == len(text) - 4
 
 
-def test_a_disk_that_runs_full_is_told_before_it_is(tmp_path, small_limits, monkeypatch, scratch):
+def test_a_disk_that_runs_full_is_told_before_it_is(tmp_path, small_limits, monkeypatch, fresh):
     numbers = random.Random(1)
     text = b"a\n" + b"".join(b"%d\n" % numbers.randrange(10**9) for _ in range(600_000))
     path = write_packed(tmp_path, "a.csv", text, "gzip")
-    free = unpack.RESERVE_NBYTES + (3 << 20)
-    used = lambda _: sum(one.stat().st_size for one in scratch.glob("*/text-*"))
+    free = scratch_writer.RESERVE_NBYTES + (3 << 20)
+    used = lambda _: sum(one.stat().st_size for one in fresh.glob("*/text-*"))
     monkeypatch.setattr(
         shutil, "disk_usage", lambda where: SimpleNamespace(free=free - used(where))
     )
     message = str(refusal(path, PlanError))
     assert "needs more than " in message
-    assert str(scratch) in message
+    assert str(fresh) in message
     assert "TMPDIR" in message
-    assert not list(scratch.glob("*/text-*"))
+    assert not list(fresh.glob("*/text-*"))
     path = write_packed(tmp_path, "a.csv", text, "zip")
     assert f"needs {len(text):,} bytes" in str(refusal(path, PlanError))
 
 
-def test_a_disk_that_is_full_all_the_same_is_told(tmp_path, monkeypatch, scratch):
+def test_a_disk_that_is_full_all_the_same_is_told(tmp_path, monkeypatch, fresh):
     def pwrite(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -405,7 +414,7 @@ def test_a_disk_that_is_full_all_the_same_is_told(tmp_path, monkeypatch, scratch
         os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error"))
     )
     assert "I/O error" in str(refusal(path, ReadError))
-    assert not list(scratch.glob("*/text-*"))
+    assert not list(fresh.glob("*/text-*"))
 
 
 def test_memory_stays_bounded(tmp_path):
