@@ -153,7 +153,8 @@ def hint_dialect(text: bytes, options: CsvOptions) -> str:
     given = {name: mark for name, mark in marks.items() if mark}
     other = {name: mark for name, mark in given.items() if mark != getattr(dialect, name)}
     columns = _count_columns(sample, other, options)
-    if not other or columns < 2 or found.delimiter not in SEPARATORS:
+    is_likely = found.delimiter is not None and found.delimiter in SEPARATORS
+    if not other or columns < 2 or not is_likely:
         return ""
     told = ", ".join(f"{name}={mark!r}" for name, mark in other.items())
     return f"; it reads as {columns} columns with {told}"
