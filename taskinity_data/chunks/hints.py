@@ -28,9 +28,14 @@ LOOK_NBYTES = 16 << 10
 MOST_ENCODINGS = 3
 """Named at most: of short texts in Western European encodings the right one may be the second."""
 
+SEPARATORS = ",;\t|: ^~\x1f"
+"""Others are seldom meant: what was taken for one is then mostly a mark of comments or escapes."""
+
 COMMONEST = "cp1252"
 """Named first where it is among those that were found, or the bytes are the same text in it: the
 guess prefers cp1250 for short French texts."""
+
+NAMED = [name for name in (*SINGLE, *HIGH, *CHARACTERS) if name != "ascii"]
 
 _EXTRA = "for a guess at it: pip install 'taskinity-data[suggest]'"
 
@@ -102,7 +107,7 @@ def hint_encoding(data: bytes, at: int, encoding: str) -> str:
         from charset_normalizer import from_bytes
     except ImportError:
         return f"it is binary, or in another encoding: give encoding=; {_EXTRA}"
-    found = from_bytes(data, cp_isolation=[*SINGLE, *HIGH, *CHARACTERS])
+    found = from_bytes(data, cp_isolation=NAMED)
     names = list(dict.fromkeys(codecs.lookup(one.encoding).name for one in found))
     if names and (COMMONEST in names or _read_alike(data, names[0], COMMONEST)):
         names = [COMMONEST, *(name for name in names if name != COMMONEST)]
@@ -148,7 +153,8 @@ def hint_dialect(text: bytes, options: CsvOptions) -> str:
     given = {name: mark for name, mark in marks.items() if mark}
     other = {name: mark for name, mark in given.items() if mark != getattr(dialect, name)}
     columns = _count_columns(sample, other, options)
-    if not other or columns < 2:
+    is_likely = found.delimiter is not None and found.delimiter in SEPARATORS
+    if not other or columns < 2 or not is_likely:
         return ""
     told = ", ".join(f"{name}={mark!r}" for name, mark in other.items())
     return f"; it reads as {columns} columns with {told}"

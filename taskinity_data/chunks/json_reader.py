@@ -193,23 +193,29 @@ class JsonReader:
         place = rows = 0
         while place < len(text):
             stop = text.find(b"\n", place + SLICE_NBYTES) + 1 or len(text)
-            part, set_aside = text[place:stop], 0
             try:
-                try:
-                    table = self._parse(part, fields)
-                except Trouble as error:
-                    if error.column is not None or self.on_bad_lines == "error":
-                        raise
-                    part, found = blank_bad_lines(part, piece, place, rows)
-                    bad.append(found)
-                    set_aside = found.count
-                    table = self._parse(part, fields)
+                table, found = self._parse_slice(text[place:stop], fields, piece, place, rows)
             except Trouble as error:
                 line = text.count(b"\n", 0, place + error.offset) + 1
                 raise self._explain(piece, error, place, line, rows) from error
             yield table
             place = stop
-            rows += table.num_rows + set_aside
+            rows += table.num_rows
+            if found is not None:
+                bad.append(found)
+                rows += found.count
+
+    def _parse_slice(
+        self, text: bytes, fields: pa.Schema, piece: Piece, place: int, rows: int
+    ) -> tuple[pa.Table, BadLines | None]:
+        """The rows of some lines of `piece`, and the lines that are no object if these may be."""
+        try:
+            return self._parse(text, fields), None
+        except Trouble as error:
+            if error.column is not None or self.on_bad_lines == "error":
+                raise
+        text, found = blank_bad_lines(text, piece, place, rows)
+        return self._parse(text, fields), found
 
     def _parse(self, text: bytes, fields: pa.Schema) -> pa.Table:
         # Arrow passes over unknown keys of wanted objects too, where it passes over any.
