@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 __all__ = [
+    "HEAD_NBYTES",
     "WINDOW_NBYTES",
     "Bytes",
     "StoreBytes",

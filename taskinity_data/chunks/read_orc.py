@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.orc as po
 
 from taskinity_data.chunks.caches import Cache
-from taskinity_data.chunks.files import WINDOW_NBYTES, StoreFile, open_tail
+from taskinity_data.chunks.files import HEAD_NBYTES, WINDOW_NBYTES, StoreFile, open_tail
 from taskinity_data.chunks.orc_tail import read_tail
 from taskinity_data.chunks.tables_layout import Layout, check_names
 from taskinity_data.chunks.tables_open import open_tables
@@ -104,7 +104,7 @@ class OrcAccess:
 def _open(file: SourceFile) -> Layout:
     path = file.path
     try:
-        opened = po.ORCFile(path if file.store is None else open_tail(file))
+        opened = po.ORCFile(pa.OSFile(path) if file.store is None else open_tail(file))
         schema = opened.schema
         tail = read_tail(opened.reader.serialized_file_tail())
         null_counts = dict(zip(schema.names, tail.null_counts, strict=True))
@@ -126,10 +126,22 @@ def _open(file: SourceFile) -> Layout:
     )
 
 
+def _window(layout: Layout, names: Sequence[str]) -> int:
+    """Bytes to read ahead: about those of columns `names` in one stripe, which lie together."""
+    whole = sum(layout.group_nbytes(layout.schema.names))
+    share = sum(layout.group_nbytes(names)) / whole if whole else 1
+    stripe_nbytes = layout.file.nbytes // max(1, len(layout.sizes))
+    return max(HEAD_NBYTES, min(WINDOW_NBYTES, int(stripe_nbytes * share)))
+
+
 def _read_parts(layout: Layout, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
     """Rows `start` to `stop` of columns `names`, a part for each stripe that they lie in."""
     file = layout.file
-    opened = po.ORCFile(file.path if file.store is None else StoreFile(file, WINDOW_NBYTES))
+    # By its path alone Arrow would map it, and a file that is cut short would end the process.
+    is_here = file.store is None
+    opened = po.ORCFile(
+        pa.OSFile(file.path) if is_here else StoreFile(file, _window(layout, names))
+    )
     # Arrow takes a dot in a name for a way into a struct; such files are read whole, then cut.
     is_plain = not any("." in name for name in layout.schema.names)
     columns = list(names) if is_plain else None
