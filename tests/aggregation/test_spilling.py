@@ -1,4 +1,4 @@
-"""A group-by whose partials go to temporary files gives what it gives in memory, to the last bit."""
+"""A group-by that spills gives what it gives in memory, to the last bit."""
 
 import datetime as dt
 import os
@@ -73,7 +73,9 @@ def _make(rng, n):
     seconds = rng.integers(0, 8, n)
     return pd.DataFrame(
         {
-            "text": pd.Series(rng.choice(["b", "a", "é", "", "a much longer text", None], n), dtype="str"),
+            "text": pd.Series(
+                rng.choice(["b", "a", "é", "", "a much longer text", None], n), dtype="str"
+            ),
             "number": rng.integers(-4, 4, n),
             "half": holes(rng.integers(-2, 3, n) / 2 * rng.choice([-1.0, 1.0], n), np.nan),
             "bool": rng.random(n) < 0.5,
@@ -81,7 +83,9 @@ def _make(rng, n):
             "arrow": pd.array(holes(rng.integers(-9, 9, n), None), dtype=pd.ArrowDtype(pa.int64())),
             "string": pd.Series(rng.choice(["x", "y", None], n), dtype="string"),
             "time": pd.Series(pd.to_datetime(seconds, unit="s")).where(rng.random(n) < 0.7),
-            "zoned": pd.Series(pd.to_datetime(seconds, unit="s", utc=True)).dt.tz_convert("Asia/Tokyo"),
+            "zoned": pd.Series(pd.to_datetime(seconds, unit="s", utc=True)).dt.tz_convert(
+                "Asia/Tokyo"
+            ),
             "span": pd.to_timedelta(seconds, unit="s"),
             "category": pd.Categorical(rng.choice(["u", "v", None], n), categories=["w", "v", "u"]),
             "date": pd.Series([dt.date(2013, 1, 1 + int(d)) for d in seconds], dtype=object),
@@ -89,7 +93,7 @@ def _make(rng, n):
             "x": holes(rng.normal(size=n) * 10.0 ** rng.integers(-9, 9, n), np.nan),
             "i": rng.integers(-(2**62), 2**62, n) // 64,
         }
-    )  # fmt: skip
+    )
 
 
 NUMBERS = ["sum", "count", "mean", "min", "max", "var", "std", "first", "last", "nunique"]
@@ -98,12 +102,27 @@ AGGREGATES = {
     **{f"i_{how}": ("i", how) for how in ("sum", "mean", "min")},
     **{f"text_{how}": ("text", how) for how in ("min", "sum", "nunique", "last")},
     **{f"{name}_last": (name, "last") for name in ("category", "date", "zoned", "Int64", "object")},
-    "arrow_max": ("arrow", "max"), "span_sum": ("span", "sum"), "time_mean": ("time", "mean"),
-}  # fmt: skip
+    "arrow_max": ("arrow", "max"),
+    "span_sum": ("span", "sum"),
+    "time_mean": ("time", "mean"),
+}
 KEYS = [
-    "text", "number", "half", "bool", "Int64", "arrow", "string", "time", "zoned", "span",
-    "category", "date", "object", ("text", "half"), ("category", "half", "date"),
-]  # fmt: skip
+    "text",
+    "number",
+    "half",
+    "bool",
+    "Int64",
+    "arrow",
+    "string",
+    "time",
+    "zoned",
+    "span",
+    "category",
+    "date",
+    "object",
+    ("text", "half"),
+    ("category", "half", "date"),
+]
 
 
 @pytest.mark.parametrize("by", KEYS, ids=str)
@@ -143,19 +162,37 @@ MIXED = {
     "widths": [np.array([1, 2], "int8"), np.array([2, 3], "uint64"), np.array([3, -1], "int64")],
     "bools, integers": [[True, False], [0, 1], [2, 3]],
     "nullable": [pd.array([1, None], "Int64"), pd.array([1.0, 2.5], "Float64"), [1, 2]],
-    "units": [pd.to_datetime(["2020-01-01"]).as_unit("s"), pd.to_datetime(["2020-01-01"]).as_unit("ns")],
+    "units": [
+        pd.to_datetime(["2020-01-01"]).as_unit("s"),
+        pd.to_datetime(["2020-01-01"]).as_unit("ns"),
+    ],
     "zones": [
         pd.to_datetime(["2020-01-01T12:00"], utc=True),
         pd.to_datetime(["2020-01-01T12:00"], utc=True).tz_convert("Asia/Tokyo"),
     ],
-    "categories": [pd.Categorical(["a", "b"]), pd.Categorical(["b", "c"]), pd.Series(["c", "a"], dtype=object)],
-    "texts": [pd.Series(["a", "b"], dtype="str"), pd.Series(["b", "a"], dtype=object), pd.Series(["b"], dtype="string")],
-    "texts, numbers": [pd.Series(["a", "b"], dtype="str"), [1, 2], pd.Series(["b", 1, 2.0], dtype=object)],
+    "categories": [
+        pd.Categorical(["a", "b"]),
+        pd.Categorical(["b", "c"]),
+        pd.Series(["c", "a"], dtype=object),
+    ],
+    "texts": [
+        pd.Series(["a", "b"], dtype="str"),
+        pd.Series(["b", "a"], dtype=object),
+        pd.Series(["b"], dtype="string"),
+    ],
+    "texts, numbers": [
+        pd.Series(["a", "b"], dtype="str"),
+        [1, 2],
+        pd.Series(["b", 1, 2.0], dtype=object),
+    ],
     "decimals": [pd.Series([Decimal("1.0"), Decimal(2)]), pd.Series([Decimal("1.00"), Decimal(3)])],
     "bytes": [pd.Series([b"a", b"\xff"]), pd.Series([b"\xff", b""])],
-    "half surrogates": [pd.Series(["\ud800", "b"], dtype=object), pd.Series(["b", "\ud800"], dtype=object)],
+    "half surrogates": [
+        pd.Series(["\ud800", "b"], dtype=object),
+        pd.Series(["b", "\ud800"], dtype=object),
+    ],
     "nulls alone": [pd.Series([None, None], dtype=object), [1, 2], pd.Series([np.nan, 1.0])],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", MIXED)
@@ -177,7 +214,7 @@ def test_chunks_of_different_dtypes_agree_spilled_or_not(kind):
 
 
 def test_memory_stays_near_the_budget_and_the_answer(rng):
-    n_groups, n_chunks = 60_000, 48
+    n_groups, n_chunks = 60_000, 20
     keys = [rng.integers(0, n_groups, 20_000) for _ in range(n_chunks)]
     reducer_ = group_by("k", **{how: ("v", how) for how in ("sum", "mean", "min", "max", "var")})
 
@@ -201,15 +238,32 @@ def test_memory_stays_near_the_budget_and_the_answer(rng):
 
 def test_equal_keys_hash_alike_whatever_their_dtype():
     same = [
-        [pd.Series([1, 0, 2**53]), pd.Series([1.0, -0.0, 2.0**53]), pd.Series([1, 0, 2**53], dtype="uint64"),
-         pd.array([1, 0, 2**53], "Int64"), pd.array([1, 0, 2**53], pd.ArrowDtype(pa.float64())),
-         pd.Categorical([1, 0, 2**53])],
-        [pd.Series([True, False]), pd.Series([1, 0], dtype="int8"), pd.array([True, False], "boolean")],
-        [pd.Series(["a", "é" * 9, ""], dtype=dtype) for dtype in ("str", "string", object, "category")],
-        [pd.to_datetime(["2020-06-01T10:00", "1800-01-01T00:00"]).as_unit(unit) for unit in ("s", "ms", "ns")],
-        [pd.to_datetime(["2020-06-01T10:00"], utc=True),
-         pd.to_datetime(["2020-06-01T10:00"], utc=True).tz_convert("Europe/Paris")],
-    ]  # fmt: skip
+        [
+            pd.Series([1, 0, 2**53]),
+            pd.Series([1.0, -0.0, 2.0**53]),
+            pd.Series([1, 0, 2**53], dtype="uint64"),
+            pd.array([1, 0, 2**53], "Int64"),
+            pd.array([1, 0, 2**53], pd.ArrowDtype(pa.float64())),
+            pd.Categorical([1, 0, 2**53]),
+        ],
+        [
+            pd.Series([True, False]),
+            pd.Series([1, 0], dtype="int8"),
+            pd.array([True, False], "boolean"),
+        ],
+        [
+            pd.Series(["a", "é" * 9, ""], dtype=dtype)
+            for dtype in ("str", "string", object, "category")
+        ],
+        [
+            pd.to_datetime(["2020-06-01T10:00", "1800-01-01T00:00"]).as_unit(unit)
+            for unit in ("s", "ms", "ns")
+        ],
+        [
+            pd.to_datetime(["2020-06-01T10:00"], utc=True),
+            pd.to_datetime(["2020-06-01T10:00"], utc=True).tz_convert("Europe/Paris"),
+        ],
+    ]
     for columns in same:
         hashes = [hash_keys(pd.DataFrame({"k": column})).tolist() for column in columns]
         assert all(one == hashes[0] for one in hashes), columns[0]
@@ -236,7 +290,7 @@ COLUMNS |= {
     "bytes": pd.Series([b"", b"\x00x", b"long" * 9]),
     "python": pd.Series(["a", None, ""], dtype=pd.StringDtype("python")),
     "float32": pd.Series([np.nan, -0.0, np.inf], dtype="float32"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -367,9 +421,12 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing(numbers, budget, temporary
     monkeypatch.setattr(Scratch, "write", limited)
     with pytest.raises(FlowFailed, match=r"No space left on device.*TMPDIR") as caught:
         td.process(
-            numbers, reduce=group_by("k", **LATE), chunk_size="1_000 rows", progress=False,
+            numbers,
+            reduce=group_by("k", **LATE),
+            chunk_size="1_000 rows",
+            progress=False,
             scheduler="threads",
-        )  # fmt: skip
+        )
     assert str(temporary) in str(caught.value)
     assert not _open_spills()
     assert not list(temporary.iterdir())
