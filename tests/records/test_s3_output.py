@@ -211,7 +211,10 @@ def test_runs_killed_at_random_leave_old_or_new(s3):
     del s3  # where it is skipped, the script has no server either
     script = [sys.executable, ROOT / "benchmarks" / "kill_writes.py", "--store"]
     ended = subprocess.run(
-        [*script, "--rounds", "2", "--seed", "7"], capture_output=True, text=True, check=False
+        [*script, "--rounds", "2", "--seed", "7", "--within", "0.6"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stdout.count(" | 0 |\n") == 3
