@@ -28,6 +28,7 @@ REDUCE = td.group_by("k", total=("x", "sum"), mean=("x", "mean"), std=("x", "std
 @pytest.fixture
 def ground(tmp_path, monkeypatch):
     """The working directory, with rows in three files."""
+    reset()
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(7)
     (tmp_path / "in").mkdir()
