@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.repeated_cuts import earlier_piece
+from taskinity_data.chunks.repeated_cuts import EarlierCuts, earlier_piece
 from taskinity_data.outcome import Status
-from taskinity_data.records.exact import NoExactForm, encode
+from taskinity_data.records.exact import encode
 from taskinity_data.records.fan_out_record import FanOutRecord
 from taskinity_data.records.journal import Journal
 from taskinity_data.records.plain_outcomes import from_plain, to_plain
@@ -22,6 +22,7 @@ from taskinity_data.records.plain_outcomes import from_plain, to_plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.dataset import Dataset
     from taskinity_data.outcome import Outcome
     from taskinity_data.records.past import Past
@@ -33,8 +34,21 @@ BEGIN_S = 2.0
 """A run that nobody asked to keep is kept from its third second on, so that small ones leave no
 directory behind; what had ended before is written then."""
 
+_MOST_PARTIAL_NBYTES = 64 << 20
+"""A larger partial is not kept: to write it takes about as long as to read a chunk again."""
+
 _MOST_ANSWER_NBYTES = 16 << 20
 """A larger answer is not kept for `load_run`."""
+
+
+class Unknown:
+    """What is known of a fan-out while nothing is written: nothing."""
+
+    cuts = EarlierCuts()
+
+    def name_file(self, file: SourceFile) -> str:
+        """Never asked for, as there are no cuts."""
+        raise AssertionError(file)
 
 
 class Checkpoints:
@@ -66,8 +80,8 @@ class Checkpoints:
         self._enter, self._head, self._say = enter, dict(head), say
         self._past = past
         self._begun_s = time.monotonic()
-        self._early: list[tuple[str, Any, Outcome | None]] | None = []
-        self._early_notes: list[str] = []
+        self._early: list[Callable[[], Any]] | None = []
+        self._is_asked = is_asked
         self._place: RunPlace | None = None
         self._journal: Journal | None = None
         self._fans: dict[str, FanOutRecord] = {}
@@ -79,7 +93,8 @@ class Checkpoints:
 
     def will_keep(self, status: str) -> bool:
         """Whether what has ended can be used again, once `close` is told `status`."""
-        return self.was_kept or (bool(self._early) and status == "INTERRUPTED")
+        is_waiting = self._early is not None and self._counts["early"] > 0
+        return self.was_kept or (is_waiting and status == "INTERRUPTED")
 
     @property
     def was_kept(self) -> bool:
@@ -93,12 +108,53 @@ class Checkpoints:
 
     # -- fan-outs ------------------------------------------------------------------------------
 
-    def enter(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord:
+    def enter(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord | Unknown:
         """A fan-out begins: what it runs is `job`, and what it is cut from `dataset`."""
+        if self._waits(lambda: self._enter_fan_out(job, dataset, asked)):
+            return Unknown()
+        return self._enter_fan_out(job, dataset, asked)
+
+    def recall(self, name: str, item: Any) -> Outcome | None:
+        """The outcome of `item`, which is handed out now, if an earlier try has finished it."""
+        if self._waits(lambda: self._recall(name, item)):
+            return None
+        return self._recall(name, item)
+
+    def keep(self, name: str, item: Any, outcome: Outcome) -> None:
+        """Keep what became of `item`, with its partial where that has an exact form."""
+        self._counts["early"] += 1
+        if not self._waits(lambda: self._keep(name, item, outcome)):
+            self._keep(name, item, outcome)
+
+    def note_output(self, staging: str) -> None:
+        """Where parts are written until they are committed."""
+        if not self._waits(lambda: self._write("O", staging)):
+            self._write("O", staging)
+
+    def _waits(self, act: Callable[[], Any]) -> bool:
+        """Whether it is too early to begin; then `act` is done when the time has come."""
+        if self._early is None:
+            return False
+        if time.monotonic() - self._begun_s < BEGIN_S:
+            self._early.append(act)
+            return True
+        try:
+            self._begin()
+        except OSError as error:
+            self._early = None
+            self._say(
+                f"no journal is kept: {error.strerror} ({error.filename}). If the run stops it "
+                "starts anew; run_dir= or TASKINITY_RUN_DIR name another directory"
+            )
+        return False
+
+    # -- what is done about them ---------------------------------------------------------------
+
+    def _enter_fan_out(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord:
         past = self._past.fan_outs.get(job.task) if self._past is not None else None
-        fan = FanOutRecord(job, dataset, asked, past)
+        fan = FanOutRecord(job, dataset, asked, past, takes_time=self._is_asked)
         self._fans[job.task] = fan
-        self._note("F", {"name": job.task, "code": fan.parts, "asked": fan.asked})
+        self._write("F", {"name": job.task, "code": fan.parts, "asked": fan.asked})
         for part, what in fan.unstable.items():
             self._tell(
                 f"{job.task}: {part} holds something without an identity ({what}), so its chunks "
@@ -109,8 +165,7 @@ class Checkpoints:
                 self._tell(line)
         return fan
 
-    def recall(self, name: str, item: Any) -> Outcome | None:
-        """The outcome of `item`, which is handed out now, if an earlier try has finished it."""
+    def _recall(self, name: str, item: Any) -> Outcome | None:
         fan = self._fans.get(name)
         if fan is None:
             return None
@@ -134,8 +189,7 @@ class Checkpoints:
         self._counts["recalled"] += 1
         return replace(outcome, task=name, key=item.key, is_recalled=True)
 
-    def keep(self, name: str, item: Any, outcome: Outcome) -> None:
-        """Keep what became of `item`, with its partial where that has an exact form."""
+    def _keep(self, name: str, item: Any, outcome: Outcome) -> None:
         fan = self._fans.get(name)
         if fan is None or outcome.is_recalled:
             return
@@ -145,7 +199,7 @@ class Checkpoints:
         where = (data.path, data.start, data.stop) if isinstance(data, Chunk) else None
         facts = (name, identity, before, to_plain(outcome), where)
         is_done = outcome.status is Status.COMPLETED and identity is not None
-        self._note("C", facts, outcome if is_done else None)
+        self._write("C", facts, outcome if is_done else None)
 
     def _note_cut(self, fan: FanOutRecord, chunk: Chunk) -> None:
         pieces = tuple(earlier_piece(one, fan.name_file(one.file)) for one in chunk.pieces)
@@ -154,32 +208,15 @@ class Checkpoints:
         for name, piece in zip(pieces, chunk.pieces, strict=True):
             if name.file not in self._files:
                 self._files.add(name.file)
-                self._note("P", (name.file, piece.path))
-        self._note("K", (fan.name, [tuple(one) for one in pieces]))
+                self._write("P", (name.file, piece.path))
+        self._write("K", (fan.name, [tuple(one) for one in pieces]))
 
     # -- writing -------------------------------------------------------------------------------
 
     def _tell(self, text: str) -> None:
-        if self._early is not None:
-            self._early_notes.append(text)
-        elif self._journal is not None:
+        if self._journal is not None:
             self._say(text)
             self._write("N", text)
-
-    def _note(self, kind: str, facts: Any, outcome: Outcome | None = None) -> None:
-        if self._early is None:
-            self._write(kind, facts, outcome)
-            return
-        self._early.append((kind, facts, outcome))
-        if time.monotonic() - self._begun_s >= BEGIN_S:
-            try:
-                self._begin()
-            except OSError as error:
-                self._early = None
-                self._say(
-                    f"no journal is kept: {error.strerror} ({error.filename}). If the run stops it "
-                    "starts anew; run_dir= or TASKINITY_RUN_DIR name another directory"
-                )
 
     def _begin(self) -> None:
         self._place = self._enter()
@@ -191,10 +228,8 @@ class Checkpoints:
             raise
         early, self._early = self._early or [], None
         self._write("H", self._head)
-        for text in self._early_notes:
-            self._tell(text)
-        for kind, facts, outcome in early:
-            self._write(kind, facts, outcome)
+        for act in early:
+            act()
 
     def _write(self, kind: str, facts: Any, outcome: Outcome | None = None) -> None:
         if self._journal is None:
@@ -216,8 +251,8 @@ class Checkpoints:
 
     def _encode(self, fan: FanOutRecord, outcome: Outcome) -> list[bytes | memoryview]:
         try:
-            return encode(fan.dump(outcome.value))
-        except NoExactForm as error:
+            return encode(fan.dump(outcome.value), _MOST_PARTIAL_NBYTES)
+        except Exception as error:  # noqa: BLE001 - what users' values do must not cost the run
             if not fan.is_told:
                 fan.is_told = True
                 self._tell(
@@ -234,13 +269,9 @@ class Checkpoints:
 
     # -- the end -------------------------------------------------------------------------------
 
-    def note_output(self, staging: str) -> None:
-        """Where parts are written until they are committed."""
-        self._note("O", staging)
-
     def close(self, status: str, value: Any = None, reason: str | None = None) -> None:
         """The run has ended; a small run that was stopped is still kept, if it can be."""
-        if self._early and status == "INTERRUPTED":
+        if self._early is not None and self.will_keep(status):
             try:
                 self._begin()
             except OSError as error:
@@ -266,10 +297,8 @@ class Checkpoints:
     def _add_end(self, end: dict[str, Any], value: Any) -> None:
         assert self._journal is not None
         try:
-            buffers = encode(value)
-        except NoExactForm:
-            buffers = []
-        if sum(map(len, buffers)) > _MOST_ANSWER_NBYTES:
+            buffers = encode(value, _MOST_ANSWER_NBYTES)
+        except Exception:  # noqa: BLE001 - then load_run has no value
             buffers = []
         try:
             self._journal.add("E", end, buffers)

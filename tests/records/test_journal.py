@@ -124,9 +124,9 @@ def test_short_writes_are_gone_on_with(tmp_path, monkeypatch):
 
 def test_what_is_written_is_synced_in_the_background(tmp_path, monkeypatch):
     synced = []
-    real = os.fdatasync
+    real = module._sync_data
     monkeypatch.setattr(module, "SYNC_S", 0.001)
-    monkeypatch.setattr(module.os, "fdatasync", lambda file: (synced.append(file), real(file)))
+    monkeypatch.setattr(module, "_sync_data", lambda file: (synced.append(file), real(file)))
     written = Journal(tmp_path, "run-1")
     written.add("H", {})
     while not synced:
