@@ -50,6 +50,8 @@ from taskinity_data.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from taskinity_data.run_journal import RunJournal
+
 __all__ = ["Run", "process", "run_flow"]
 
 
@@ -336,11 +338,7 @@ def _run(
     journal = open_journal(flow, kept, settings, written.output, notices, is_kept=not ranges)
     run_id, checkpoints = journal.run_id, journal.checkpoints
     options = PieceOptions(size, default_size, plans, ranges, checkpoints)
-    try:
-        sink = open_output(steps, written, journal)
-    except BaseException:
-        journal.close("FAILED")
-        raise
+    sink = _begin(steps, written, journal)
     told = Announcer(run_id, [*progress_for(progress), *observers])
     begun = time.perf_counter()
     told(events.RunStarted(run_id, time.time(), flow.name, flow.order))
@@ -377,6 +375,8 @@ def _run(
             _commit(sink, flow, driver, run_id)
     except KeyboardInterrupt as error:
         failed = error
+        if driver is not None and (sink is None or sink.written is None):
+            driver.status = RunStatus.INTERRUPTED
     finally:
         at = time.perf_counter()
         if chooser is not None:
@@ -419,6 +419,20 @@ def _run(
             raise driver.cause
         raise FlowFailed(f"flow {flow.name}: {run.tell_failure()}", run=run) from driver.cause
     return run
+
+
+def _begin(steps: Sequence[Stage], written: OutputOptions, journal: RunJournal) -> RunOutput | None:
+    """Open the output, and the journal once that is sure to be possible."""
+    sink = None
+    try:
+        sink = open_output(steps, written, journal)
+        journal.begin()
+    except BaseException:
+        journal.abandon()
+        if sink is not None:
+            sink.close()
+        raise
+    return sink
 
 
 def _commit(sink: RunOutput, flow: Flow, driver: Driver, run_id: str) -> None:

@@ -465,8 +465,36 @@ def test_parts_of_finished_chunks_are_used_again(ground):
     undisturbed(output="whole", reduce=None)
     pd.testing.assert_frame_equal(pd.read_parquet("out"), pd.read_parquet("whole"))
     assert done.output.rows == 1200
+    # It is done: there is nothing to go on with.
+    with pytest.raises(ResumeError, match="all of it"):
+        go(resume=done.run_id, **options)
+    with pytest.raises(PlanError, match="is there already"):
+        go(resume=True, **options)
+    reset()
+    anew = go(resume=True, if_exists="overwrite", **options)
+    assert anew.run_id != done.run_id
+    assert len(Work.calls) == 12
+
+
+def test_what_was_committed_before_the_end_is_not_appended_twice(ground, monkeypatch):
+    from taskinity_data.run_output import RunOutput
+
+    options = {"output": "out", "reduce": None, "if_exists": "append"}
+    go(**options)
+    commit = RunOutput.commit
+
+    def die(self, *arguments):
+        commit(self, *arguments)
+        self.written = None  # as far as the run came to know
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunOutput, "commit", die)
+    with pytest.raises(KeyboardInterrupt):
+        go(**options)
+    monkeypatch.setattr(RunOutput, "commit", commit)
     with pytest.raises(ResumeError, match="all of it"):
         go(resume=True, **options)
+    assert len(pd.read_parquet("out")) == 2400
 
 
 # -- signals and sudden ends ----------------------------------------------------------------------

@@ -65,7 +65,7 @@ class Checkpoints:
     past : Past, optional
         What is to be used again.
     is_asked : bool
-        Whether the user asked for it: then it begins at once, and must be possible.
+        Whether the user asked for it: then `begin` has to be called, and time may be taken.
     """
 
     def __init__(
@@ -88,8 +88,6 @@ class Checkpoints:
         self._files: set[str] = set()
         self._counts: Counter[str] = Counter()
         self.adopt: Callable[[Any], Any] | None = None
-        if is_asked:
-            self._begin()
 
     def will_keep(self, status: str) -> bool:
         """Whether what has ended can be used again, once `close` is told `status`."""
@@ -139,7 +137,7 @@ class Checkpoints:
             self._early.append(act)
             return True
         try:
-            self._begin()
+            self.begin()
         except OSError as error:
             self._early = None
             self._say(
@@ -218,7 +216,16 @@ class Checkpoints:
             self._say(text)
             self._write("N", text)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Begin to write, what was told until now first.
+
+        Raises
+        ------
+        OSError
+            It can't be written.
+        ResumeError
+            Another process is running it.
+        """
         self._place = self._enter()
         try:
             self._place.summarize(self._head | {"status": "RUNNING"})
@@ -273,7 +280,7 @@ class Checkpoints:
         """The run has ended; a small run that was stopped is still kept, if it can be."""
         if self._early is not None and self.will_keep(status):
             try:
-                self._begin()
+                self.begin()
             except OSError as error:
                 self._say(f"what was finished can't be kept: {error.strerror} ({error.filename})")
         self._early = None
