@@ -14,7 +14,7 @@ from taskinity_data.records.journal import Journal, list_segments, read_segment
 from taskinity_data.records.locks import FileLock, Locked, who_holds
 
 SAID = [("H", {"run": "r"}, None), ("K", ("a", [(1, 2)]), None), ("C", ("a", "id", 0), [1.5, "x"]),
-        ("C", ("a", "id", 1), list(range(50))), ("E", {"status": "FAILED"}, None)]  # fmt: skip
+        ("C", ("a", "id", 1), list(range(9))), ("E", {"status": "FAILED"}, None)]  # fmt: skip
 
 
 @pytest.fixture
