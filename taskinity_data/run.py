@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.flow.model import Flow
     from taskinity_data.flow.stages import Stage
+    from taskinity_data.run_journal import RunJournal
 
 __all__ = ["Run", "process", "run_flow"]
 
@@ -320,11 +321,7 @@ def _run(
     journal = open_journal(flow, kept, settings, written.output, notices, is_kept=not ranges)
     run_id, checkpoints = journal.run_id, journal.checkpoints
     options = PieceOptions(size, default_size, plans, ranges, checkpoints)
-    try:
-        sink = open_output(steps, written, journal)
-    except BaseException:
-        journal.close("FAILED")
-        raise
+    sink = _begin(steps, written, journal)
     page = DashboardObserver(flow.to_svg())
     told = Announcer(run_id, [*progress_for(progress), page, *observers])
     begun = time.perf_counter()
@@ -362,6 +359,8 @@ def _run(
             _commit(sink, flow, driver, run_id)
     except KeyboardInterrupt as error:
         failed = error
+        if driver is not None and (sink is None or sink.written is None):
+            driver.status = RunStatus.INTERRUPTED
     finally:
         at = time.perf_counter()
         if chooser is not None:
@@ -404,6 +403,20 @@ def _run(
             raise driver.cause
         raise FlowFailed(f"flow {flow.name}: {run.tell_failure()}", run=run) from driver.cause
     return run
+
+
+def _begin(steps: Sequence[Stage], written: OutputOptions, journal: RunJournal) -> RunOutput | None:
+    """Open the output, and the journal once that is sure to be possible."""
+    sink = None
+    try:
+        sink = open_output(steps, written, journal)
+        journal.begin()
+    except BaseException:
+        journal.abandon()
+        if sink is not None:
+            sink.close()
+        raise
+    return sink
 
 
 def _commit(sink: RunOutput, flow: Flow, driver: Driver, run_id: str) -> None:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["JournalOptions", "Notices", "RunJournal", "name_subject", "open_journal"]
 
+_DONE = ("COMPLETED", "PARTIAL")
+
 _log = logging.getLogger(__name__)
 
 
@@ -62,7 +64,33 @@ class RunJournal:
     run_dir: Path
     checkpoints: Checkpoints | None = None
     past: Past | None = None
+    place: RunPlace | None = None
+    is_asked: bool = False
     is_resumable: bool = False
+
+    def begin(self) -> None:
+        """Begin to write, where that was asked for; otherwise that waits for two seconds.
+
+        Raises
+        ------
+        SettingsError
+            It can't be written.
+        """
+        if not self.is_asked or self.checkpoints is None:
+            return
+        try:
+            self.checkpoints.begin()
+        except OSError as error:
+            raise SettingsError(
+                f"run_dir={str(self.run_dir)!r}: what is finished can't be kept there: "
+                f"{error.strerror} ({error.filename}); name another directory with run_dir= or "
+                "TASKINITY_RUN_DIR"
+            ) from error
+
+    def abandon(self) -> None:
+        """The run is not even begun: an earlier try stays as it was."""
+        if self.place is not None:
+            self.place.leave()
 
     def close(self, status: str, value: Any = None, reason: str | None = None) -> None:
         """The run has ended."""
@@ -124,8 +152,7 @@ def open_journal(
         There is no such run, it is of something else, it goes on now, its journal or versions
         can't be used.
     SettingsError
-        `run_dir` or `resume` can't be meant, or the directory can't be written though it was asked
-        for.
+        `run_dir` or `resume` can't be meant.
     """
     resume = options.resume
     if resume is not None and not isinstance(resume, (bool, str)):
@@ -147,20 +174,14 @@ def open_journal(
     is_asked = bool(resume) or options.run_dir is not None
     is_asked = is_asked or settings.source_of("run_dir") != "default"
     head = _describe(flow, run_id, subject, where, options)
-    try:
-        checkpoints = Checkpoints(
-            (lambda: enter_run(run_dir, run_id)) if place is None else (lambda: place),
-            head,
-            say,
-            past=past,
-            is_asked=is_asked,
-        )
-    except OSError as error:
-        raise SettingsError(
-            f"run_dir={str(run_dir)!r}: what is finished can't be kept there: {error.strerror} "
-            f"({error.filename}); name another directory with run_dir= or TASKINITY_RUN_DIR"
-        ) from error
-    return RunJournal(run_id, run_dir, checkpoints, past)
+    checkpoints = Checkpoints(
+        (lambda: enter_run(run_dir, run_id)) if place is None else (lambda: place),
+        head,
+        say,
+        past=past,
+        is_asked=is_asked,
+    )
+    return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked)
 
 
 def _find_directory(given: Any, settings: Settings) -> Path:
@@ -192,6 +213,9 @@ def _find_past(
             say(f"resume=True: there is no earlier run of {subject} in {run_dir}; it starts anew")
             return None, None
         directory = alike[0]
+        if output is not None and read_summary(directory).get("status") in _DONE:
+            say(f"resume=True: run {directory.name} has written {output} already; it starts anew")
+            return None, None
     place = enter_run(run_dir, directory.name)
     try:
         past = read_past(directory)

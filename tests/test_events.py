@@ -18,6 +18,7 @@ EVENTS = [
     events.FanOutGrew("r1", 1.0, "ProcessChunk", 4, 400, None, is_final=False),
     events.ChunkSubmitted("r1", 1.0, "ProcessChunk", "ProcessChunk-1f", 100),
     events.ChunkFinished("r1", 1.0, "ProcessChunk", OUTCOME),
+    events.Notice("r1", 1.0, "20 finished chunks were used again"),
     events.SizeChanged("r1", 1.0, "ProcessChunk", 2**20, "chunks took 20 ms"),
     events.RunFinished("r1", 2.0, RunStatus.COMPLETED),
 ]

@@ -311,6 +311,7 @@ class Driver:
                 if outcome is None:
                     left.append(item)
                 else:
+                    self.has_submitted = True
                     self._settle(fan_out, item, outcome, shares_process=True)
         return left
 

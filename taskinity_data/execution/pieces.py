@@ -128,6 +128,10 @@ def find_item(stage: FanOutStage, value: Any, ranges: Sequence[str], key: str) -
     """
     dataset = None if is_stream(value) else _as_dataset(value)
     if dataset is not None and stage.width == "*":
+        if getattr(dataset.reader, "keeper", None) is not None:
+            # A table in memory lies in another file each time.
+            path = dataset.sources[0].path
+            ranges = [f"{path}:{one.rpartition(':')[2]}" for one in ranges]
         return next(chunk_items([dataset.pick(ranges)]))
     for item in plan_items(stage, value, ()):
         if item.key == key:

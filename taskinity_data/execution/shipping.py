@@ -7,11 +7,8 @@ does not say so: it hangs. It knows nothing of how the bytes get there.
 from __future__ import annotations
 
 import logging
-import os
 import pickle
-import site
 import sys
-import sysconfig
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +22,7 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import BindError
 from taskinity_data.execution.process import describe_failure
 from taskinity_data.execution.unpickle import load_back
+from taskinity_data.flow.own import installed_folders
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
@@ -128,13 +126,7 @@ def _is_own(module: ModuleType) -> bool:
 @lru_cache(maxsize=1 << 14)
 def _is_outside(path: str) -> bool:
     # Some 2,000 modules are loaded beside pandas and Dask: 50 ms where each is looked up again.
-    return not str(Path(path).resolve()).startswith(_installed())
-
-
-@lru_cache(maxsize=1)
-def _installed() -> tuple[str, ...]:
-    folders = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
-    return tuple(os.path.join(Path(folder).resolve(), "") for folder in folders)
+    return not str(Path(path).resolve()).startswith(installed_folders())
 
 
 @lru_cache(maxsize=16)

@@ -12,22 +12,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.repeated_cuts import earlier_piece
+from taskinity_data.chunks.repeated_cuts import EarlierCuts, earlier_piece
 from taskinity_data.outcome import Status
-from taskinity_data.records.exact import NoExactForm, encode
+from taskinity_data.records.exact import encode
 from taskinity_data.records.fan_out_record import FanOutRecord
 from taskinity_data.records.journal import Journal
 from taskinity_data.records.plain_outcomes import from_plain, to_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
+    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.dataset import Dataset
     from taskinity_data.outcome import Outcome
     from taskinity_data.records.past import Past
     from taskinity_data.records.run_places import RunPlace
-
-    Buffer = bytes | memoryview
 
 __all__ = ["BEGIN_S", "Checkpoints"]
 
@@ -35,11 +34,25 @@ BEGIN_S = 2.0
 """A run that nobody asked to keep is kept from its third second on, so that small ones leave no
 directory behind; what had ended before is written then."""
 
-MOST_EARLY_NBYTES = 32 << 20
-"""Partials that wait for that time at most: a run with more is kept at once."""
+MOST_EARLY = 32
+"""Results that wait for that time, so that a run's memory does not hold all of its first seconds;
+what ends beyond them before it begins is not kept, and would be run again."""
+
+_MOST_PARTIAL_NBYTES = 64 << 20
+"""A larger partial is not kept: to write it takes about as long as to read a chunk again."""
 
 _MOST_ANSWER_NBYTES = 16 << 20
 """A larger answer is not kept for `load_run`."""
+
+
+class Unknown:
+    """What is known of a fan-out while nothing is written: nothing."""
+
+    cuts = EarlierCuts()
+
+    def name_file(self, file: SourceFile) -> str:
+        """Never asked for, as there are no cuts."""
+        raise AssertionError(file)
 
 
 class Checkpoints:
@@ -56,7 +69,7 @@ class Checkpoints:
     past : Past, optional
         What is to be used again.
     is_asked : bool
-        Whether the user asked for it: then it begins at once, and must be possible.
+        Whether the user asked for it: then `begin` has to be called, and time may be taken.
     """
 
     def __init__(
@@ -71,21 +84,19 @@ class Checkpoints:
         self._enter, self._head, self._say = enter, dict(head), say
         self._past = past
         self._begun_s = time.monotonic()
-        self._early: list[tuple[str, Any, list[Buffer]]] | None = []
-        self._early_nbytes = 0
-        self._early_notes: list[str] = []
+        self._early: list[Callable[[], Any]] | None = []
+        self._is_asked = is_asked
         self._place: RunPlace | None = None
         self._journal: Journal | None = None
         self._fans: dict[str, FanOutRecord] = {}
         self._files: set[str] = set()
         self._counts: Counter[str] = Counter()
         self.adopt: Callable[[Any], Any] | None = None
-        if is_asked:
-            self._begin()
 
     def will_keep(self, status: str) -> bool:
         """Whether what has ended can be used again, once `close` is told `status`."""
-        return self.was_kept or (bool(self._early) and status == "INTERRUPTED")
+        is_waiting = self._early is not None and self._counts["early"] > 0
+        return self.was_kept or (is_waiting and status == "INTERRUPTED")
 
     @property
     def was_kept(self) -> bool:
@@ -99,12 +110,60 @@ class Checkpoints:
 
     # -- fan-outs ------------------------------------------------------------------------------
 
-    def enter(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord:
+    def enter(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord | Unknown:
         """A fan-out begins: what it runs is `job`, and what it is cut from `dataset`."""
+        if self._waits(lambda: self._enter_fan_out(job, dataset, asked)):
+            return Unknown()
+        return self._enter_fan_out(job, dataset, asked)
+
+    def recall(self, name: str, item: Any) -> Outcome | None:
+        """The outcome of `item`, which is handed out now, if an earlier try has finished it."""
+        if self._waits(lambda: self._recall(name, item)):
+            return None
+        return self._recall(name, item)
+
+    def keep(self, name: str, item: Any, outcome: Outcome) -> None:
+        """Keep what became of `item`, with its partial where that has an exact form."""
+        has_value = not self._is_early or self._counts["early"] < MOST_EARLY
+        if not has_value:
+            outcome = replace(outcome, value=None)
+        self._counts["early"] += 1
+        if not self._waits(lambda: self._keep(name, item, outcome, has_value)):
+            self._keep(name, item, outcome, has_value)
+
+    def note_output(self, staging: str) -> None:
+        """Where parts are written until they are committed."""
+        if not self._waits(lambda: self._write("O", staging)):
+            self._write("O", staging)
+
+    @property
+    def _is_early(self) -> bool:
+        return self._early is not None and time.monotonic() - self._begun_s < BEGIN_S
+
+    def _waits(self, act: Callable[[], Any]) -> bool:
+        """Whether it is too early to begin; then `act` is done when the time has come."""
+        if self._early is None:
+            return False
+        if self._is_early:
+            self._early.append(act)
+            return True
+        try:
+            self.begin()
+        except OSError as error:
+            self._early = None
+            self._say(
+                f"no journal is kept: {error.strerror} ({error.filename}). If the run stops it "
+                "starts anew; run_dir= or TASKINITY_RUN_DIR name another directory"
+            )
+        return False
+
+    # -- what is done about them ---------------------------------------------------------------
+
+    def _enter_fan_out(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord:
         past = self._past.fan_outs.get(job.task) if self._past is not None else None
-        fan = FanOutRecord(job, dataset, asked, past)
+        fan = FanOutRecord(job, dataset, asked, past, takes_time=self._is_asked)
         self._fans[job.task] = fan
-        self._note("F", {"name": job.task, "code": fan.parts, "asked": fan.asked})
+        self._write("F", {"name": job.task, "code": fan.parts, "asked": fan.asked})
         for part, what in fan.unstable.items():
             self._tell(
                 f"{job.task}: {part} holds something without an identity ({what}), so its chunks "
@@ -115,8 +174,7 @@ class Checkpoints:
                 self._tell(line)
         return fan
 
-    def recall(self, name: str, item: Any) -> Outcome | None:
-        """The outcome of `item`, which is handed out now, if an earlier try has finished it."""
+    def _recall(self, name: str, item: Any) -> Outcome | None:
         fan = self._fans.get(name)
         if fan is None:
             return None
@@ -140,8 +198,7 @@ class Checkpoints:
         self._counts["recalled"] += 1
         return replace(outcome, task=name, key=item.key, is_recalled=True)
 
-    def keep(self, name: str, item: Any, outcome: Outcome) -> None:
-        """Keep what became of `item`, with its partial where that has an exact form."""
+    def _keep(self, name: str, item: Any, outcome: Outcome, has_value: bool) -> None:
         fan = self._fans.get(name)
         if fan is None or outcome.is_recalled:
             return
@@ -150,8 +207,8 @@ class Checkpoints:
         data = item.data
         where = (data.path, data.start, data.stop) if isinstance(data, Chunk) else None
         facts = (name, identity, before, to_plain(outcome), where)
-        is_done = outcome.status is Status.COMPLETED and identity is not None
-        self._note("C", facts, outcome if is_done else None)
+        is_done = has_value and outcome.status is Status.COMPLETED and identity is not None
+        self._write("C", facts, outcome if is_done else None)
 
     def _note_cut(self, fan: FanOutRecord, chunk: Chunk) -> None:
         pieces = tuple(earlier_piece(one, fan.name_file(one.file)) for one in chunk.pieces)
@@ -160,38 +217,26 @@ class Checkpoints:
         for name, piece in zip(pieces, chunk.pieces, strict=True):
             if name.file not in self._files:
                 self._files.add(name.file)
-                self._note("P", (name.file, piece.path))
-        self._note("K", (fan.name, [tuple(one) for one in pieces]))
+                self._write("P", (name.file, piece.path))
+        self._write("K", (fan.name, [tuple(one) for one in pieces]))
 
     # -- writing -------------------------------------------------------------------------------
 
     def _tell(self, text: str) -> None:
-        if self._early is not None:
-            self._early_notes.append(text)
-        elif self._journal is not None:
+        if self._journal is not None:
             self._say(text)
             self._write("N", text)
 
-    def _note(self, kind: str, facts: Any, outcome: Outcome | None = None) -> None:
-        # What has no exact form is let go of at once; the rest waits as it will be written.
-        buffers = [] if outcome is None else self._encode(self._fans[facts[0]], outcome)
-        if self._early is None:
-            self._write(kind, facts, buffers)
-            return
-        self._early.append((kind, facts, buffers))
-        self._early_nbytes += sum(map(len, buffers))
-        is_large = self._early_nbytes > MOST_EARLY_NBYTES
-        if is_large or time.monotonic() - self._begun_s >= BEGIN_S:
-            try:
-                self._begin()
-            except OSError as error:
-                self._early = None
-                self._say(
-                    f"no journal is kept: {error.strerror} ({error.filename}). If the run stops it "
-                    "starts anew; run_dir= or TASKINITY_RUN_DIR name another directory"
-                )
+    def begin(self) -> None:
+        """Begin to write, what was told until now first.
 
-    def _begin(self) -> None:
+        Raises
+        ------
+        OSError
+            It can't be written.
+        ResumeError
+            Another process is running it.
+        """
         self._place = self._enter()
         try:
             self._place.summarize(self._head | {"status": "RUNNING"})
@@ -201,14 +246,13 @@ class Checkpoints:
             raise
         early, self._early = self._early or [], None
         self._write("H", self._head)
-        for text in self._early_notes:
-            self._tell(text)
-        for kind, facts, buffers in early:
-            self._write(kind, facts, buffers)
+        for act in early:
+            act()
 
-    def _write(self, kind: str, facts: Any, buffers: Sequence[Buffer] = ()) -> None:
+    def _write(self, kind: str, facts: Any, outcome: Outcome | None = None) -> None:
         if self._journal is None:
             return
+        buffers = [] if outcome is None else self._encode(self._fans[facts[0]], outcome)
         try:
             self._journal.add(kind, facts, buffers)
         except OSError as error:
@@ -223,10 +267,10 @@ class Checkpoints:
             self._counts["ended"] += 1
             self._counts["kept"] += bool(buffers)
 
-    def _encode(self, fan: FanOutRecord, outcome: Outcome) -> list[Buffer]:
+    def _encode(self, fan: FanOutRecord, outcome: Outcome) -> list[bytes | memoryview]:
         try:
-            return encode(fan.dump(outcome.value))
-        except NoExactForm as error:
+            return encode(fan.dump(outcome.value), _MOST_PARTIAL_NBYTES)
+        except Exception as error:  # noqa: BLE001 - what users' values do must not cost the run
             if not fan.is_told:
                 fan.is_told = True
                 self._tell(
@@ -243,15 +287,11 @@ class Checkpoints:
 
     # -- the end -------------------------------------------------------------------------------
 
-    def note_output(self, staging: str) -> None:
-        """Where parts are written until they are committed."""
-        self._note("O", staging)
-
     def close(self, status: str, value: Any = None, reason: str | None = None) -> None:
         """The run has ended; a small run that was stopped is still kept, if it can be."""
-        if self._early and status == "INTERRUPTED":
+        if self._early is not None and self.will_keep(status):
             try:
-                self._begin()
+                self.begin()
             except OSError as error:
                 self._say(f"what was finished can't be kept: {error.strerror} ({error.filename})")
         self._early = None
@@ -275,10 +315,8 @@ class Checkpoints:
     def _add_end(self, end: dict[str, Any], value: Any) -> None:
         assert self._journal is not None
         try:
-            buffers = encode(value)
-        except NoExactForm:
-            buffers = []
-        if sum(map(len, buffers)) > _MOST_ANSWER_NBYTES:
+            buffers = encode(value, _MOST_ANSWER_NBYTES)
+        except Exception:  # noqa: BLE001 - then load_run has no value
             buffers = []
         try:
             self._journal.add("E", end, buffers)

@@ -34,10 +34,10 @@ class NoExactForm(Exception):  # noqa: N818 - says what is the matter
 class Writing:
     """Bytes in the making: a list of buffers, small ones put together."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_nbytes: int | None = None) -> None:
         self._done: list[bytes | memoryview] = []
         self._open = bytearray()
-        self._above: set[int] = set()
+        self._left = most_nbytes
 
     def tag(self, tag: bytes) -> None:
         """One byte that says what follows."""
@@ -48,6 +48,10 @@ class Writing:
         view = memoryview(data)
         if view.ndim != 1 or view.format != "B":
             view = view.cast("B") if view.nbytes else memoryview(b"")
+        if self._left is not None:
+            self._left -= view.nbytes
+            if self._left < 0:
+                raise NoExactForm("more bytes than are kept")
         self._open += _LENGTH.pack(view.nbytes)
         if view.nbytes < _LARGE_NBYTES:
             self._open += view
@@ -147,15 +151,22 @@ class Reading:
         return self._place == len(self._data)
 
 
-def encode(value: Any) -> list[bytes | memoryview]:
+def encode(value: Any, most_nbytes: int | None = None) -> list[bytes | memoryview]:
     """`value` as buffers, which `decode` takes joined; large ones are views of the value's own.
+
+    Parameters
+    ----------
+    value
+    most_nbytes : int, optional
+        What texts, arrays and tables may take together.
 
     Raises
     ------
     NoExactForm
-        Its type, or that of something in it, has no exact form; the message names it.
+        Its type, or that of something in it, has no exact form, or it is too large; the message
+        says so.
     """
-    writing = Writing()
+    writing = Writing(most_nbytes)
     try:
         writing.value(value)
     except RecursionError as error:

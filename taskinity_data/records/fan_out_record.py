@@ -30,12 +30,21 @@ __all__ = ["FanOutRecord"]
 
 _MOST_NAMES = 4
 
+_MOST_UNASKED_NBYTES = 1 << 30
+"""Of a table in memory that is digested, about a second, where nobody asked for a journal."""
+
 
 class FanOutRecord:
     """One fan-out: what it runs, on what, and what is known of it from before."""
 
     def __init__(
-        self, job: Any, dataset: Dataset | None, asked: str, past: PastFanOut | None
+        self,
+        job: Any,
+        dataset: Dataset | None,
+        asked: str,
+        past: PastFanOut | None,
+        *,
+        takes_time: bool = True,
     ) -> None:
         self.name: str = job.task
         self.past = past
@@ -50,6 +59,9 @@ class FanOutRecord:
         self._codes = [one.digest for one in found]
         self.parts = {name: digest for one in found for name, digest in one.parts.items()}
         self.unstable = {name: what for one in found for name, what in one.unstable.items()}
+        if dataset is not None and not takes_time and _is_large_in_memory(dataset):
+            self._codes = [None] * len(self._codes)
+            self.unstable["its table in memory"] = "too large to be digested unasked"
         self._reader = None if dataset is None else dataset.reader
         self._sources = () if dataset is None else dataset.sources
         reader = "" if dataset is None else _digest(dataset.reader.identity())
@@ -158,6 +170,11 @@ class FanOutRecord:
         """The value that `dump` made it of."""
         partials, result = stored
         return tuple(starmap(_load, zip(self._reducers, partials, strict=True))), result
+
+
+def _is_large_in_memory(dataset: Dataset) -> bool:
+    is_in_memory = getattr(dataset.reader, "keeper", None) is not None
+    return is_in_memory and dataset.nbytes > _MOST_UNASKED_NBYTES
 
 
 def _dump(reducer: Any, partial: Any) -> Any:

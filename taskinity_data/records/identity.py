@@ -116,6 +116,8 @@ class _Walk:
                 self._unstable[name] = str(error)
             except RecursionError:
                 self._unstable[name] = "a value that is nested too deeply"
+            except Exception as error:  # noqa: BLE001 - a user's objects may do anything
+                self._unstable[name] = f"{type(error).__name__}: {error}"
             self._parts[name] = digest.hexdigest()
         return Identity(self._parts, self._unstable)
 

@@ -35,6 +35,8 @@ power cut. A process that is killed loses nothing of it."""
 
 _MOST_BUFFERS = 512
 
+_sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has fsync alone
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -179,7 +181,7 @@ class Journal:
         if self._is_dirty and self._error is None:
             self._is_dirty = False
             try:
-                os.fdatasync(self._file)
+                _sync_data(self._file)
             except OSError as error:
                 self._error = error
 

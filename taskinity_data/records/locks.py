@@ -8,12 +8,16 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["FileLock", "Locked", "who_holds"]
+
+
+_TRIES, _PAUSE_S = 50, 0.01
 
 
 class Locked(Exception):  # noqa: N818 - says what is the matter
@@ -34,16 +38,25 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            told = os.pread(self._file, 200, 0).decode(errors="replace").strip()
-            os.close(self._file)
-            raise Locked(told or "another process") from error
+            self._take()
         except BaseException:
             os.close(self._file)
             raise
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+
+    def _take(self) -> None:
+        for last in range(_TRIES - 1, -1, -1):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                told = os.pread(self._file, 200, 0).decode(errors="replace").strip()
+                # Who only looks (`who_holds`) writes nothing, and is gone at once.
+                if told or not last:
+                    raise Locked(told or "another process") from error
+                time.sleep(_PAUSE_S)
+            else:
+                return
 
     def close(self) -> None:
         """Let the next one in; nothing happens the second time."""

@@ -371,6 +371,6 @@ def test_a_run_without_messages_leaves_no_log(folder, call):
     before = sorted(folder.iterdir())
     assert call(*CALL, *INPUTS, *HERE).exit_code == 0
     assert [path for path in sorted(folder.iterdir()) if path not in before] in (
-        [],
-        [folder / "__pycache__"],
+        [folder / ".taskinity"],
+        [folder / ".taskinity", folder / "__pycache__"],
     )

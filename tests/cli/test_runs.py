@@ -1,0 +1,130 @@
+"""``taskinity-data run --resume`` and ``taskinity-data runs``."""
+
+import json
+import os
+import signal
+
+import pytest
+
+TASKS = """\
+import os, signal, threading
+import taskinity_data as td
+
+
+def data_preparation(data):
+    return td.open_dataset(data, chunk_size="10 rows")
+
+
+def process_chunk(chunk):
+    with open("ran", "a") as file:
+        file.write("x")
+    if os.environ.get("STOP") and chunk["a"].iloc[0] >= 40:
+        if os.environ["STOP"] == "raise":
+            raise ValueError("stop here")
+        if not os.path.exists("sent"):
+            open("sent", "w").close()
+            os.kill(os.getpid(), int(os.environ["STOP"]))
+        threading.Event().wait(float(os.environ["NAP"]))
+    return int(chunk["a"].sum())
+
+
+def aggregate_results(process_chunk):
+    return sum(process_chunk)
+"""
+RUN = ("run", "totals.flow", "--tasks", "my_tasks.py", "--input", "data=numbers.csv",
+       "--scheduler", "threads", "--workers", "1", "--chunk-size", "10 rows")  # fmt: skip
+
+
+@pytest.fixture
+def stoppable(folder, monkeypatch):
+    """The folder, with functions that stop where ``STOP`` says."""
+    (folder / "my_tasks.py").write_text(TASKS)
+    monkeypatch.delenv("STOP", raising=False)
+    return folder
+
+
+def runs_of(folder):
+    return sorted(one for one in os.listdir(folder / ".taskinity") if one != ".gitignore")
+
+
+def times(folder):
+    return len((folder / "ran").read_text())
+
+
+def test_a_failed_run_goes_on_by_its_id_or_as_the_newest(stoppable, call, monkeypatch):
+    monkeypatch.setenv("STOP", "raise")
+    said = call(*RUN)
+    (run_id,) = runs_of(stoppable)
+    assert said.exit_code == 1
+    assert f"--resume {run_id}" in said.stderr
+    done = times(stoppable)
+    for arguments in (("--resume", run_id), ("--resume",)):
+        assert call(*RUN, *arguments).exit_code == 1
+    assert times(stoppable) <= done + 4
+    monkeypatch.delenv("STOP")
+    said = call(*RUN, "--json", "--resume", run_id)
+    answer = json.loads(said.stdout)
+    assert (said.exit_code, answer["value"], answer["run_id"]) == (0, 4950, run_id)
+    assert "finished chunks" in answer["notices"][-1]
+    assert runs_of(stoppable) == [run_id]
+
+
+def test_a_resume_of_what_is_not_there_is_a_wrong_call(stoppable, call):
+    said = call(*RUN, "--resume", "20260101T000000-abcdef")
+    assert said.exit_code == 2
+    assert "no run" in said.stderr
+    assert not (stoppable / "ran").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_130_and_says_how_to_go_on(stoppable, call_apart, call, number):
+    said = call_apart(*RUN, "--json", env=os.environ | {"STOP": str(int(number)), "NAP": "0.1"})
+    assert said.exit_code == 130
+    (run_id,) = runs_of(stoppable)
+    assert f"--resume {run_id}" in said.stderr
+    answer = json.loads(said.stdout)
+    assert (answer["status"], answer["run_id"]) == ("INTERRUPTED", run_id)
+    before = times(stoppable)
+    said = call(*RUN, "--resume", run_id)
+    assert said.exit_code == 0
+    # What ran when the signal came has ended, and was kept.
+    assert times(stoppable) == 10
+    assert before >= 5
+    assert runs_of(stoppable) == [run_id]
+
+
+def test_a_second_signal_stops_at_once(stoppable, call_apart):
+    code = TASKS.replace(
+        "threading.Event().wait", "os.kill(os.getpid(), signal.SIGINT); threading.Event().wait"
+    )
+    (stoppable / "my_tasks.py").write_text(code)
+    said = call_apart(*RUN, env=os.environ | {"STOP": str(int(signal.SIGINT)), "NAP": "40"})
+    assert said.exit_code == 130
+    assert "Traceback" not in said.stderr
+
+
+def test_runs_are_listed_shown_and_removed(stoppable, call, monkeypatch):
+    assert "No runs in" in call("runs").stdout
+    assert call(*RUN).exit_code == 0
+    monkeypatch.setenv("STOP", "raise")
+    assert call(*RUN).exit_code == 1
+    listed = json.loads(call("runs", "list", "--json").stdout)["runs"]
+    assert [one["status"] for one in listed] == ["FAILED", "COMPLETED"]
+    assert [one["flow"] for one in listed] == ["Totals", "Totals"]
+    text = call("runs").stdout
+    failed, done = (one["run_id"] for one in listed)
+    assert text.index(failed) < text.index(done)
+    said = call("runs", "show", failed)
+    assert said.exit_code == 0
+    assert "Totals: FAILED" in said.stdout
+    assert "ValueError: stop here" in said.stdout
+    shown = json.loads(call("runs", "show", done, "--json").stdout)
+    assert (shown["value"], len(shown["outcomes"])) == (4950, 10)
+    assert call("runs", "show", "nothing").exit_code == 2
+    assert f"Would remove {done}" in call("runs", "clean", "--dry-run").stdout
+    assert runs_of(stoppable) == sorted([failed, done])
+    assert call("runs", "clean").stdout.startswith(f"Removed {done}")
+    assert runs_of(stoppable) == [failed]
+    removed = json.loads(call("runs", "clean", "--older-than", "0s", "--json").stdout)["removed"]
+    assert [one["run_id"] for one in removed] == [failed]
+    assert "Nothing to remove." in call("runs", "clean").stdout
