@@ -74,7 +74,8 @@ class Outcome:
 
     `value` is the partial (a tuple, one for each reducer that the fan-out feeds, or the chunk's
     result); `rows` is what the reader delivered, `filtered` the rows that filters or reader
-    options dropped, None where unknown; `output` what a writer says it wrote of the result.
+    options dropped, None where unknown; it `is_quarantined` where it failed and is left out, while
+    the rest of its chunk goes on; `output` what a writer says it wrote of the result.
     """
 
     task: str
@@ -85,6 +86,7 @@ class Outcome:
     filtered: int | None = None
     nbytes: int = 0
     is_fallback: bool = False
+    is_quarantined: bool = False
     value: Any = field(default=None, compare=False, repr=False)
     output: Any = field(default=None, compare=False, repr=False)
 

@@ -15,7 +15,7 @@ import pandas as pd
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.read_memory import ArrowReader
-from taskinity_data.execution.fan_out import PLACES
+from taskinity_data.execution.ledger import PLACES
 from taskinity_data.outcome import RunStatus, Status
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
             continue
         if fan_out.name in driver.values:
             results[fan_out.name] = driver.values[fan_out.name]
-        for position, result in fan_out.results.items():
+        for (position, *_), result in fan_out.results.items():
             chain = fan_out.job.chain(position)
             if len(fan_out.job.chains) > 1 and chain:
                 results[chain[-1].task] = result

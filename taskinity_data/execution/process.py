@@ -122,7 +122,8 @@ class Guard:
 class Item:
     """One thing to do a job on: a chunk, or any value that was fanned out; None for a plain task.
 
-    `position` is its place among the fan-out's items, `attempt` counts from 1, `fallback` names
+    `position` is its place among the fan-out's items, `part` its place within one that was split
+    (the second half's first half is ``(1, 0)``), `attempt` counts from 1, `fallback` names
     the task whose fallback is to stand in for it. With a `guard` it runs in a child process, which
     can be ended; it `is_suspect` once it was lost with a worker.
     """
@@ -130,11 +131,17 @@ class Item:
     key: str
     data: Any = None
     position: int = 0
+    part: tuple[int, ...] = ()
     attempt: int = 1
     fallback: str | None = None
 
     guard: Guard | None = None
     is_suspect: bool = False
+
+    @property
+    def place(self) -> tuple[int, ...]:
+        """Position and part: items sorted by it are in order."""
+        return (self.position, *self.part)
 
     @property
     def nbytes(self) -> int:
