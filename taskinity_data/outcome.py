@@ -66,6 +66,8 @@ class Attempt:
     peak_nbytes: int | None = None
     """The most that the process held resident while or before it ran."""
     failure: Failure | None = None
+    notices: tuple[str, ...] = ()
+    """What its functions changed of the process around them, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ class Outcome:
     `value` is the partial (a tuple, one for each reducer that the fan-out feeds, or the chunk's
     result); `rows` is what the reader delivered, `filtered` the rows that filters or reader
     options dropped, None where unknown; it `is_quarantined` where it failed and is left out, while
-    the rest of its chunk goes on; `output` what a writer says it wrote of the result.
+    the rest of its chunk goes on; `columns` are those of its result where that is concatenated;
+    `output` what a writer says it wrote of the result.
     """
 
     task: str
@@ -87,6 +90,7 @@ class Outcome:
     nbytes: int = 0
     is_fallback: bool = False
     is_quarantined: bool = False
+    columns: tuple[str, ...] | None = None
     value: Any = field(default=None, compare=False, repr=False)
     output: Any = field(default=None, compare=False, repr=False)
 

@@ -88,6 +88,9 @@ class Run:
         ``read``, ``function``, ``partial`` summed over all workers.
     output : Output or None
         What was written, where ``output=`` said so: its ``path``, ``files``, ``rows``, ``nbytes``.
+    notices : tuple of str
+        What is no failure and still worth knowing: functions that changed the working directory
+        or the environment, results whose columns differ from chunk to chunk.
     """
 
     value: Any
@@ -104,6 +107,7 @@ class Run:
     timings: dict[str, float]
     stop_reason: str | None = None
     output: Output | None = None
+    notices: tuple[str, ...] = ()
     _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -155,6 +159,7 @@ class Run:
             dashboard_link=link,
             timings=timings,
             stop_reason=driver.stop_reason,
+            notices=driver.notices.lines,
             _ended=tuple(driver.outcomes),
             _accounts={
                 fan_out.name: fan_out.account()

@@ -16,6 +16,7 @@ from taskinity_data import events
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
 from taskinity_data.execution.judge import Judge
 from taskinity_data.execution.limits import Limits
+from taskinity_data.execution.notices import Notices
 from taskinity_data.execution.process import Item, Job, describe_failure
 from taskinity_data.execution.recovery import guard
 from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrategy, check_timeouts
@@ -88,6 +89,7 @@ class Driver:
         self.stop_reason: str | None = None
         self.cause: BaseException | None = None
         self.has_submitted = False
+        self.notices = Notices()
         self.seconds = {"plan": 0.0, "combine": 0.0, "wait": 0.0}
         self._waiting = deque(works)
         self._chooser = chooser
@@ -327,6 +329,7 @@ class Driver:
     def _book(self, item: Item | None, outcome: Outcome) -> None:
         # The value lives in the tree or among the results; the account must not hold it too.
         self.outcomes.append((item, replace(outcome, value=None)))
+        self.notices.see(item, outcome)
 
     def _end_single(self, name: str, outcome: Outcome) -> None:
         work = self._single.pop(name)

@@ -22,6 +22,7 @@ import cloudpickle
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.streams import Block
 from taskinity_data.errors import TaskinityDataError
+from taskinity_data.execution.surroundings import Surroundings
 from taskinity_data.execution.unpickle import load_back
 from taskinity_data.outcome import Attempt, Failure, Outcome, Status
 from taskinity_data.policy import Value
@@ -149,10 +150,17 @@ class Item:
         return self.data.nbytes if isinstance(self.data, Chunk) else 0
 
 
-def run_item(job: Job, item: Item, begin: Callable[[int], object] | None = None) -> Outcome:
+def run_item(
+    job: Job,
+    item: Item,
+    begin: Callable[[int], object] | None = None,
+    *,
+    restores: bool = False,
+) -> Outcome:
     """What became of `item`: its value or partials, or its failure; never raises for user code.
 
     `begin` is called with the number of each step before it starts; the first starts with reading.
+    What functions change of the process around them is noticed, and where it `restores` put back.
 
     Raises
     ------
@@ -160,6 +168,7 @@ def run_item(job: Job, item: Item, begin: Callable[[int], object] | None = None)
         Only in the main thread, where it is the user's Ctrl-C.
     """
     clock = _Clock(time.time(), time.perf_counter())
+    before = Surroundings() if job.chain(item.position) else None
     try:
         done, failure = _work(job, item, clock, begin), None
     except KeyboardInterrupt as error:
@@ -169,6 +178,9 @@ def run_item(job: Job, item: Item, begin: Callable[[int], object] | None = None)
     except BaseException as error:  # noqa: BLE001 - a failure is a value
         done, failure = _Done(), describe_failure(error)
     duration_s = time.perf_counter() - clock.begun
+    notices = before.changes() if before is not None else ()
+    if notices and restores and before is not None:
+        before.restore()
     attempt = Attempt(
         number=item.attempt,
         started_s=clock.started_s,
@@ -180,6 +192,7 @@ def run_item(job: Job, item: Item, begin: Callable[[int], object] | None = None)
         memory_nbytes=clock.memory_nbytes,
         peak_nbytes=peak_nbytes(),
         failure=failure,
+        notices=notices,
     )
     return Outcome(
         task=clock.task or job.task,
@@ -190,6 +203,7 @@ def run_item(job: Job, item: Item, begin: Callable[[int], object] | None = None)
         filtered=done.filtered,
         nbytes=item.nbytes,
         is_fallback=item.fallback is not None and failure is None,
+        columns=done.columns,
         value=done.value,
         output=done.output,
     )
@@ -211,6 +225,7 @@ class _Done(NamedTuple):
     rows: int | None = None
     filtered: int | None = None
     output: Any = None
+    columns: tuple[str, ...] | None = None
 
 
 def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | None) -> _Done:
@@ -251,7 +266,17 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
         output = None if job.writer is None else job.writer.write(item.key, item.position, data)
     finally:
         clock.partial_s = time.perf_counter() - at
-    return _Done((partials, result), rows, filtered, output)
+    columns = (
+        _columns(data)
+        if any(getattr(one, "name", "") == "concat" for one in job.reducers)
+        else None
+    )
+    return _Done((partials, result), rows, filtered, output, columns)
+
+
+def _columns(data: Any) -> tuple[str, ...] | None:
+    names = getattr(data, "column_names", getattr(data, "columns", None))
+    return None if names is None else tuple(map(str, names))
 
 
 def _effective(step: Step, item: Item) -> Step | Value:

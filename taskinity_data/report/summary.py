@@ -61,6 +61,7 @@ def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
         "Time": _time(run),
         "Chunks": _chunks(run),
         "Slowest": _slowest(run),
+        "Noticed": list(getattr(run, "notices", ())),
         "Failed": _failures(run, has_frames),
     }
 
