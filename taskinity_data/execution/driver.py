@@ -120,6 +120,8 @@ class Driver:
                     self._fill()
                 except SchedulerError as error:
                     self.fail(str(error), error)
+                if self.stop_reason is not None:
+                    self._window.drop_gone()
                 if not self._window and not self._judge.is_waiting:
                     if self._is_over():
                         break
