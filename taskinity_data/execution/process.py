@@ -22,6 +22,7 @@ import cloudpickle
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.streams import Block
 from taskinity_data.errors import TaskinityDataError
+from taskinity_data.execution.contracts import check_contract
 from taskinity_data.execution.surroundings import Surroundings
 from taskinity_data.execution.unpickle import load_back
 from taskinity_data.outcome import Attempt, Failure, Outcome, Status
@@ -290,20 +291,10 @@ def _call(step: Step, data: Any) -> Any:
     if not step.takes_piece:
         result = step.function(*step.leading, **step.arguments)
     else:
-        _validate(step.validate_input, data, f"the input of {step.task}")
+        check_contract(step.validate_input, data, f"the input of {step.task}")
         result = step.function(data, *step.leading, **step.arguments)
-    _validate(step.validate_output, result, f"the result of {step.task}")
+    check_contract(step.validate_output, result, f"the result of {step.task}")
     return result
-
-
-def _validate(check: Any, data: Any, what: str) -> None:
-    if check is None:
-        return
-    if hasattr(check, "validate"):
-        check.validate(data)
-    elif check(data) is False:
-        name = getattr(check, "__name__", repr(check))
-        raise ValueError(f"{what} did not pass {name}")
 
 
 def measure_nbytes(data: Any) -> int | None:
