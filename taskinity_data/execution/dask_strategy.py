@@ -14,6 +14,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from taskinity_data.errors import SchedulerError, WorkerDied
 from taskinity_data.execution.batches import run_parcel
 from taskinity_data.execution.shipping import Parcel, pack_items, pack_job, unpack_outcomes
@@ -324,15 +326,33 @@ class OwnStrategy(DaskStrategy):
         finally:
             self._is_repairing = False
 
+    def close(self) -> None:
+        """Close the cluster, and end what functions have left behind on its workers."""
+        left = [child for pid in self._pids() for child in _family(pid)]
+        super().close()
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+
+    def _pids(self) -> list[int]:
+        pids = [getattr(nanny, "pid", None) for nanny in self._cluster.workers.values()]
+        return [pid for pid in pids if pid is not None]
+
     def abort(self) -> bool:
         """Kill all workers, so that nothing goes on; whether that could be done."""
         for nanny in self._cluster.workers.values():
             nanny.auto_restart = False
-            pid = getattr(nanny, "pid", None)
-            if pid is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        for pid in self._pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         return True
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.Error:
+        return []
 
 
 def _give_up_slot() -> None:
