@@ -79,6 +79,8 @@ class Attempt:
     peak_nbytes: int | None = None
     """The most that the process held resident while or before it ran."""
     failure: Failure | None = None
+    notices: tuple[str, ...] = ()
+    """What its functions changed of the process around them, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,9 @@ class Outcome:
     `is_recalled` says that an earlier try of the run has finished it, and its attempts are of then;
     `value` is the partial (a tuple, one for each reducer that the fan-out feeds, or the chunk's
     result); `rows` is what the reader delivered, `filtered` the rows that filters or reader
-    options dropped, None where unknown; `bad_lines` what was set aside, None where nothing was;
+    options dropped, None where unknown; `bad_lines` what was set aside, None where nothing was; it
+    `is_quarantined` where it failed and is left out, while the rest of its chunk goes on; `columns`
+    are those of its result where that is concatenated;
     `output` what a writer says it wrote of the result.
     """
 
@@ -174,6 +178,8 @@ class Outcome:
     nbytes: int = 0
     is_fallback: bool = False
     is_recalled: bool = False
+    is_quarantined: bool = False
+    columns: tuple[str, ...] | None = None
     value: Any = field(default=None, compare=False, repr=False)
     output: Any = field(default=None, compare=False, repr=False)
     bad_lines: BadLines | None = None

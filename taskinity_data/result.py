@@ -15,7 +15,7 @@ import pandas as pd
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.read_memory import ArrowReader
-from taskinity_data.execution.fan_out import PLACES
+from taskinity_data.execution.ledger import PLACES
 from taskinity_data.outcome import RunStatus, Status
 
 if TYPE_CHECKING:
@@ -108,6 +108,9 @@ class Run:
         What the run said on its way: what is used again, what can't be kept, how to resume.
     output : Output or None
         What was written, where ``output=`` said so: its ``path``, ``files``, ``rows``, ``nbytes``.
+    notices : tuple of str
+        What is no failure and still worth knowing: functions that changed the working directory
+        or the environment, results whose columns differ from chunk to chunk.
     """
 
     value: Any
@@ -179,7 +182,7 @@ class Run:
             dashboard_link=link,
             timings=timings,
             stop_reason=driver.stop_reason,
-            notices=notices,
+            notices=(*notices, *driver.notices.lines),
             _ended=tuple(driver.outcomes),
             _accounts={
                 fan_out.name: fan_out.account()
@@ -358,7 +361,7 @@ def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
             continue
         if fan_out.name in driver.values:
             results[fan_out.name] = driver.values[fan_out.name]
-        for position, result in fan_out.results.items():
+        for (position, *_), result in fan_out.results.items():
             chain = fan_out.job.chain(position)
             if len(fan_out.job.chains) > 1 and chain:
                 results[chain[-1].task] = result

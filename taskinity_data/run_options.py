@@ -89,10 +89,6 @@ def parse_max_failures(value: int | str | None) -> float | None:
 def check_policies(steps: Sequence[Stage]) -> None:
     """Refuse policies that this version can't keep."""
     for name, policy in policies(steps).items():
-        if policy.on_error == "bisect":
-            raise PlanError(
-                f"{name}: on_error bisect is not part of this version; use skip, or a fallback"
-            )
         if policy.resources:
             raise PlanError(f"{name}: resources are not part of this version")
 

@@ -129,7 +129,7 @@ class RunOutput:
     def commit(self, flow: Flow, driver: Driver, run_id: str) -> None:
         """Make all parts visible, in chunk order."""
         written = [
-            (item.position, outcome.output)
+            (item.place, outcome.output)
             for item, outcome in driver.outcomes
             if item is not None
             and outcome.status is Status.COMPLETED

@@ -275,7 +275,6 @@ def test_an_option_that_nothing_has_is_an_error_with_close_names(csv):
         ({"scheduler": "thread"}, errors.SchedulerError, "Did you mean 'threads'"),
         ({"reduce": 3}, errors.BindError, "reduce=3"),
         ({"retries": -1}, errors.SettingsError, "retries"),
-        ({"on_error": "bisect"}, errors.PlanError, "bisect"),
     ],
 )
 def test_a_wrong_option_is_told_before_anything_runs(options, error, says, csv):

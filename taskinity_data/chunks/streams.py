@@ -58,7 +58,8 @@ class Block:
             return ReadResult(data, rows, 0)
         table, frame = to_table(data)
         if as_ == "pandas" and frame is not None:
-            return ReadResult(frame, rows, 0)
+            # Of the same memory until it is written to: a retry is to see it as it came.
+            return ReadResult(frame.copy(deep=False), rows, 0)
         return ReadResult(deliver(table, "arrow" if as_ == "native" else as_), rows, 0)
 
 

@@ -36,7 +36,7 @@ class BadLineBook:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, int], tuple[str, tuple[BadLine, ...]]] = {}
+        self._kept: dict[tuple[str, tuple[int, ...]], tuple[str, tuple[BadLine, ...]]] = {}
         self._count = self._nbytes = 0
 
     def take(self, name: str, item: Item | None, outcome: Outcome) -> Outcome:
@@ -44,7 +44,7 @@ class BadLineBook:
         bad = outcome.bad_lines
         if bad is None or item is None:
             return outcome
-        self._kept[name, item.position] = (outcome.key, bad.kept)
+        self._kept[name, item.place] = (outcome.key, bad.kept)
         self._count += len(bad.kept)
         self._nbytes += sum(len(line.raw) for line in bad.kept)
         if self._count > 2 * MOST_LINES or self._nbytes > 2 * MOST_NBYTES:
@@ -62,7 +62,7 @@ class BadLineBook:
 
     def _trim(self) -> None:
         most, most_nbytes = MOST_LINES, MOST_NBYTES
-        kept: dict[tuple[str, int], tuple[str, tuple[BadLine, ...]]] = {}
+        kept: dict[tuple[str, tuple[int, ...]], tuple[str, tuple[BadLine, ...]]] = {}
         for place, (key, lines) in sorted(self._kept.items()):
             taken = take_first(lines, most, most_nbytes)
             if taken:

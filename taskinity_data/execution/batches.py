@@ -55,7 +55,7 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
     found: list[bytes | BaseException] = []
     for item in items:
         if item.guard is None:
-            found.append(pack_outcome(run_item(job, item)))
+            found.append(pack_outcome(run_item(job, item, restores=True)))
             continue
         try:
             found.append(_nursery.run(job, item, blob))

@@ -70,7 +70,10 @@ def _serve(pipe: Connection) -> None:
             assert job is not None
             (item,) = unpack_value(blob)
             outcome = run_item(
-                job, item, lambda number: pipe.send_bytes(STEP + number.to_bytes(4, "big"))
+                job,
+                item,
+                lambda number: pipe.send_bytes(STEP + number.to_bytes(4, "big")),
+                restores=True,
             )
             packed = pack_outcome(outcome)
             pipe.send_bytes(DONE)

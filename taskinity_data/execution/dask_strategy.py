@@ -14,6 +14,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from taskinity_data.chunks.unpacked import is_scratch
 from taskinity_data.errors import SchedulerError, WorkerDied
 from taskinity_data.execution.batches import run_parcel
@@ -56,6 +58,7 @@ class DaskStrategy:
 
     crosses_processes = True
     can_end = True
+    _patience_s: float | None = None
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class DaskStrategy:
         self._limit = limit
         self._memory_nbytes = memory_nbytes
         self._looked_s = 0.0
+        self._is_lost = False
         self._empty_since_s: float | None = None
         self._scattered: list[Any] = []
         self._cancelled: list[str] = []
@@ -116,17 +120,20 @@ class DaskStrategy:
         try:
             self._threads = dict(self._client.nthreads())
         except (OSError, TimeoutError, ValueError, RuntimeError, AttributeError) as error:
+            self._is_lost = True
             raise SchedulerError(f"{self.name}: the Dask scheduler is gone ({error})") from error
         self._looked_s = now
         if self._threads:
             self._empty_since_s = None
-        elif self._empty_since_s is None:
+            return
+        if self._empty_since_s is None:
             self._empty_since_s = now
-        elif now - self._empty_since_s > _WAIT_FOR_WORKERS_S:
+        patience_s = self._patience_s or _WAIT_FOR_WORKERS_S
+        if now - self._empty_since_s > patience_s:
             raise SchedulerError(
                 f"{self.name}: all workers died or left, and none came back within "
-                f"{_WAIT_FOR_WORKERS_S:g} s. Their logs say why; a chunk that takes more memory "
-                "than a worker has is the usual cause"
+                f"{patience_s:g} s. Their logs say why; a chunk that takes more memory than a "
+                "worker has is the usual cause"
             )
 
     @property
@@ -261,6 +268,11 @@ class DaskStrategy:
         except Exception as second:  # noqa: BLE001 - an exception that can't be unpickled here
             return SchedulerError(f"{future.key} failed: {second}")
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing more will come from there."""
+        return self._is_lost or self._is_cut_off()
+
     def _is_cut_off(self) -> bool:
         return bool(self._client.status != "running")
 
@@ -297,19 +309,62 @@ class DaskStrategy:
 class OwnStrategy(DaskStrategy):
     """A local cluster that was started for this run, whose workers may be killed."""
 
+    _patience_s = 120.0
+
     def __init__(self, client: Client, cluster: Any, **options: Any) -> None:
-        super().__init__(client, **options)
         self._cluster = cluster
+        self._is_repairing = False
+        super().__init__(client, **options)
+
+    def _look(self, now: float) -> None:
+        super()._look(now)
+        if len(self._threads) < len(self._cluster.worker_spec) and not self._is_repairing:
+            self._is_repairing = True
+            self._cluster.loop.add_callback(self._repair)
+
+    async def _repair(self) -> None:
+        """Start anew what Dask has given up: a worker that died while it started, for one."""
+        from distributed.core import Status
+
+        cluster = self._cluster
+        try:
+            for name, nanny in list(cluster.workers.items()):
+                if nanny.status in (Status.closed, Status.failed):
+                    del cluster.workers[name]
+            if set(cluster.worker_spec) - set(cluster.workers):
+                await cluster._correct_state()  # noqa: SLF001 - scale() does it if the number changes
+        except Exception as error:  # noqa: BLE001 - whatever a process that starts dies of
+            _log.info("a worker did not start again: %s", error)
+        finally:
+            self._is_repairing = False
+
+    def close(self) -> None:
+        """Close the cluster, and end what functions have left behind on its workers."""
+        left = [child for pid in self._pids() for child in _family(pid)]
+        super().close()
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+
+    def _pids(self) -> list[int]:
+        pids = [getattr(nanny, "pid", None) for nanny in self._cluster.workers.values()]
+        return [pid for pid in pids if pid is not None]
 
     def abort(self) -> bool:
         """Kill all workers, so that nothing goes on; whether that could be done."""
         for nanny in self._cluster.workers.values():
             nanny.auto_restart = False
-            pid = getattr(nanny, "pid", None)
-            if pid is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        for pid in self._pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         return True
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.Error:
+        return []
 
 
 def _give_up_slot() -> None:

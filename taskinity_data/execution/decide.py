@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from taskinity_data.outcome import Failure
     from taskinity_data.policy import Policy
 
-__all__ = ["Fail", "Fallback", "Retry", "Skip", "decide"]
+__all__ = ["Bisect", "Fail", "Fallback", "Retry", "Skip", "decide"]
 
 _REPEATING = frozenset(
     {
@@ -55,13 +55,18 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
+class Bisect:
+    """Halve it, until the bad rows are alone; one that can't be halved is left out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fail:
     """It failed; the run's threshold says what that means."""
 
 
 def decide(
     policy: Policy, failure: Failure, attempt: int, draw: float, is_fallback: bool = False
-) -> Retry | Fallback | Skip | Fail:
+) -> Retry | Fallback | Skip | Bisect | Fail:
     """What is to be done about `failure`.
 
     Parameters
@@ -85,6 +90,8 @@ def decide(
         return Retry(draw * ceiling_s)
     if policy.on_error == "skip":
         return Skip()
+    if policy.on_error == "bisect":
+        return Bisect()
     if policy.on_error == "fail" or is_fallback:
         return Fail()
     return Fallback()

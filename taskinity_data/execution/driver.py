@@ -17,6 +17,7 @@ from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataErro
 from taskinity_data.execution.bad_lines import BadLineBook
 from taskinity_data.execution.judge import Judge
 from taskinity_data.execution.limits import Limits
+from taskinity_data.execution.notices import Notices
 from taskinity_data.execution.process import Item, Job, describe_failure
 from taskinity_data.execution.recovery import guard
 from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrategy, check_timeouts
@@ -26,6 +27,7 @@ from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from taskinity_data.chunks.sizing import Size
     from taskinity_data.execution.choose import Chooser
     from taskinity_data.execution.fan_out import FanOut
     from taskinity_data.execution.recalls import Checkpoints
@@ -96,6 +98,8 @@ class Driver:
         self.cause: BaseException | None = None
         self.has_submitted = False
         self.has_dropped = False
+        self.notices = Notices()
+        self.bad_lines = BadLineBook()
         self.seconds = {"plan": 0.0, "combine": 0.0, "wait": 0.0}
         self._waiting = deque(works)
         self._chooser = chooser
@@ -104,9 +108,8 @@ class Driver:
         self._checkpoints = checkpoints
         self._limits = Limits(max_failures, run_timeout_s)
         self._window = Window()
-        self._judge = Judge(policies, seed)
-        self.bad_lines = BadLineBook()
         self._active: dict[str, FanOut] = {}
+        self._judge = Judge(policies, self._active, self._tell_size, seed)
         self._single: dict[str, Work] = {}
         self._local: ThreadStrategy | None = None
         self._ticket = 0
@@ -132,7 +135,9 @@ class Driver:
                     self._fill()
                 except SchedulerError as error:
                     self.fail(str(error), error)
-                if not self._window and not self._judge.retries:
+                if self.stop_reason is not None:
+                    self._window.drop_gone()
+                if not self._window and not self._judge.is_waiting:
                     if self._is_over():
                         break
                     continue
@@ -256,15 +261,18 @@ class Driver:
     def _fill(self) -> None:
         if self.stop_reason is not None:
             return
-        for batch, item in self._judge.retries.take_due():
-            where = self._chooser.strategy if batch.strategy is not self._local else self._local
-            self._submit(where, batch.name, batch.job, [item])
+        self._judge.release()
         self._chooser.refresh()
         strategy = self._chooser.strategy
         window = strategy.workers
         if window > 1 and getattr(strategy, "queues", True):
             window += QUEUED * strategy.workers
         busy = self._window.count(strategy)
+        while busy < window and (due := self._judge.take_due()) is not None:
+            batch, item = due
+            where = strategy if batch.strategy is not self._local else self._local
+            self._submit(where, batch.name, batch.job, [item])
+            busy += 1
         turns = deque(self._active.values())
         # What has ended is looked at first: it may change the size of what is cut next.
         while turns and busy < window and self.stop_reason is None and not self._window.has_done:
@@ -322,7 +330,7 @@ class Driver:
         for item in items:
             self._emit(
                 events.ChunkSubmitted(
-                    self.run_id, time.time(), name, item.key, item.nbytes, *item.place
+                    self.run_id, time.time(), name, item.key, item.nbytes, *item.file_range
                 )
             )
         self._ticket += 1
@@ -339,6 +347,7 @@ class Driver:
         for batch, outcomes in found:
             for item, outcome in self._judge.take_in(batch, outcomes):
                 self._end(batch, item, outcome)
+            self._notice_repeats(batch.name)
 
     def _end(self, batch: Batch, item: Item, outcome: Outcome) -> None:
         fan_out = self._active.get(batch.name)
@@ -348,11 +357,10 @@ class Driver:
         if self._checkpoints is not None:
             self._checkpoints.keep(batch.name, item, outcome)
         self._settle(fan_out, item, outcome, not batch.strategy.crosses_processes)
-        if outcome.status is not Status.COMPLETED:
+        if fan_out.loses(item, outcome):
             reason = self._limits.count_loss(fan_out, outcome)
             if reason is not None:
-                failure = outcome.failure
-                self.fail(reason, failure.error if failure else None)
+                self.fail(reason, outcome.failure.error if outcome.failure else None)
         if self.stop_reason is None:
             self._chooser.consider(fan_out, self._window.wake)
             if fan_out.is_done:
@@ -373,9 +381,21 @@ class Driver:
         self._book(item, self.bad_lines.take(fan_out.name, item, outcome))
         self._emit(events.ChunkFinished(self.run_id, time.time(), fan_out.name, outcome))
 
+    def _notice_repeats(self, name: str) -> None:
+        """Stop where all that was tried fails alike."""
+        fan_out, repeats = self._active.get(name), self._judge.repeats.get(name)
+        if fan_out and repeats and not fan_out.completed and (reason := repeats.tell()):
+            self.fail(reason, repeats.failure)
+
+    def _tell_size(self, name: str, size: Size) -> None:
+        self._emit(
+            events.SizeChanged(self.run_id, time.time(), name, size.target_nbytes, size.reason)
+        )
+
     def _book(self, item: Item | None, outcome: Outcome) -> None:
         # The value lives in the tree or among the results; the account must not hold it too.
         self.outcomes.append((item, replace(outcome, value=None)))
+        self.notices.see(item, outcome)
 
     def _end_single(self, name: str, outcome: Outcome) -> None:
         work = self._single.pop(name)
@@ -401,6 +421,9 @@ class Driver:
             fan_out.prove()
         except LedgerError as error:
             self.fail(f"{fan_out.name}: {error}", error)
+        # Now the number of chunks is known, of which a share may fail.
+        if reason := self._limits.judge(fan_out):
+            self.fail(reason, None)
         self._emit(events.TaskFinished(self.run_id, time.time(), fan_out.name))
 
     def _finish_reducer(self, name: str, fan_out: FanOut, number: int) -> None:

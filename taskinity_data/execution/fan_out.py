@@ -6,8 +6,7 @@ It knows nothing of workers or futures: the driver asks it for items and tells i
 from __future__ import annotations
 
 import time
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.aggregation.holding import hold
 from taskinity_data.aggregation.tree import ABSENT, OrderedTree
 from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.describe import format_nbytes
 from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import Learner, Observation, Size
 from taskinity_data.chunks.streams import Block
 from taskinity_data.errors import LedgerError
+from taskinity_data.execution.ledger import PLACES, Ledger
 from taskinity_data.execution.process import Item, describe_failure
+from taskinity_data.execution.recovery import split_chunk
 from taskinity_data.outcome import Attempt, Outcome, Status
 
 if TYPE_CHECKING:
@@ -29,18 +31,13 @@ if TYPE_CHECKING:
     from taskinity_data.execution.process import Job
 
 __all__ = [
-    "PLACES",
     "FanOut",
-    "Ledger",
     "chunk_items",
     "list_items",
     "lose",
     "merge_attempts",
     "stream_items",
 ]
-
-PLACES = ("processed", "fallback", "quarantined", "skipped", "failed", "not_run", "filtered")
-"""Where what was planned can have gone."""
 
 
 def chunk_items(chunks: Iterable[Chunk]) -> Iterator[Item]:
@@ -92,34 +89,12 @@ def lose(name: str, item: Item, error: BaseException) -> Outcome:
 
 
 @dataclass(slots=True)
-class Ledger:
-    """Bytes and rows by what became of them; rows are unknown from the first unknown count on."""
+class _Parts:
+    """What is known of a chunk that was split."""
 
-    nbytes: Counter[str] = field(default_factory=Counter)
-    rows: Counter[str] = field(default_factory=Counter)
-    rows_are_known: bool = True
-
-    def enter(self, chunk: Chunk, outcome: Outcome) -> None:
-        """Book what became of `chunk`."""
-        place = _place(outcome)
-        bad = outcome.bad_lines
-        if bad is not None:
-            self.nbytes["quarantined"] += bad.nbytes
-            self.rows["quarantined"] += bad.count
-        self.nbytes[place] += chunk.nbytes - (0 if bad is None else bad.nbytes)
-        if chunk.rows is None:
-            self.rows_are_known = False
-        if outcome.status is Status.COMPLETED and outcome.rows is not None:
-            self.rows[place] += outcome.rows
-            self.rows["filtered"] += outcome.filtered or 0
-        else:
-            self.rows[place] += chunk.rows or 0
-
-
-def _place(outcome: Outcome) -> str:
-    if outcome.status is Status.COMPLETED:
-        return "fallback" if outcome.is_fallback else "processed"
-    return "skipped" if outcome.status is Status.SKIPPED else "failed"
+    open: int = 0
+    has_result: bool = False
+    is_lost: bool = False
 
 
 class FanOut:
@@ -142,6 +117,8 @@ class FanOut:
         Learns what a chunk costs, for batches and for sizes.
     adapts : bool
         Whether sizes follow what is learned; otherwise they were given.
+    splits : bool
+        Whether a chunk may be split where it fails.
     """
 
     def __init__(
@@ -155,6 +132,7 @@ class FanOut:
         total_items: int | None = None,
         learner: Learner,
         adapts: bool = False,
+        splits: bool = False,
     ) -> None:
         self.name = job.task
         self.job = job
@@ -168,6 +146,12 @@ class FanOut:
         self.cut_nbytes = 0
         self.given = 0
         self.ended = 0
+        self.positions = 0
+        self.completed = 0
+        self._splits = splits
+        self._most_nbytes: int | None = None
+        self._too_large: int | None = None
+        self._split: dict[int, _Parts] = {}
         self._items = items
         self._total_items = total_items
         self._learner = learner
@@ -175,7 +159,7 @@ class FanOut:
         self._workers = 1
         self._holders = tuple(hold(reducer) for reducer in job.reducers)
         self._trees = tuple(OrderedTree(holder.combine) for holder in self._holders)
-        self._results: dict[int, Any] = {}
+        self._results: dict[tuple[int, ...], Any] = {}
         self._seconds = 0.0
         self._ended_weight = 0
         if not adapts:
@@ -200,19 +184,66 @@ class FanOut:
             if item is None:
                 self.is_cut = True
                 for tree in self._trees:
-                    tree.close(self.given)
+                    tree.close(self.positions)
                 break
             self.given += 1
+            self.positions += 1
             self.cut_nbytes += item.nbytes
             if isinstance(item.data, Chunk):
                 self.chunks.append(item.data)
-            taken.append(item)
+            taken += self.fit(item)
         return taken
+
+    # -- splitting -----------------------------------------------------------------------------
+
+    def split(self, item: Item) -> list[Item]:
+        """The parts that take the place of `item`, in order; none where it can't be split.
+
+        Their partials are combined first, so that they stand where the chunk stood.
+        """
+        if not self._splits or not isinstance(item.data, Chunk):
+            return []
+        halves = split_chunk(item.data)
+        if len(halves) < 2:
+            return []
+        for tree in self._trees:
+            tree.split(item.place, len(halves))
+        at = next(n for n, chunk in enumerate(self.chunks) if chunk is item.data)
+        self.chunks[at : at + 1] = halves
+        self.given += len(halves) - 1
+        self._split.setdefault(item.position, _Parts()).open += len(halves) - bool(item.part)
+        return [
+            replace(item, key=half.key, data=half, part=(*item.part, number))
+            for number, half in enumerate(halves)
+        ]
+
+    def shrink(self, item: Item, to_nbytes: int) -> None:
+        """From now on chunks have at most `to_nbytes`, because `item` was too large."""
+        if self._most_nbytes is not None and to_nbytes >= self._most_nbytes:
+            return
+        self._most_nbytes = max(1, to_nbytes)
+        if self._too_large is None:
+            self._too_large = item.nbytes
+        else:
+            self.sizes.pop()  # one line says it all
+        told, size = format_nbytes(self._too_large), format_nbytes(self._most_nbytes)
+        reason = (
+            f"{told} chunks were too large for this function: {size} from chunk {self.positions} on"
+        )
+        self.sizes.append((self.positions, Size(self._most_nbytes, reason)))
+
+    def fit(self, item: Item) -> list[Item]:
+        """`item`, or its parts where it is larger than what is known to fit."""
+        if self._most_nbytes is None or item.nbytes <= self._most_nbytes:
+            return [item]
+        return [fit for part in self.split(item) for fit in self.fit(part)] or [item]
 
     def next_target(self) -> Size:
         """The size of the next chunk, as far as is known by now."""
         remaining = max(0, self.total_nbytes - self.cut_nbytes)
         size = self._learner.next_size(remaining, self._workers, self.given - self.ended)
+        if self._most_nbytes is not None:
+            return min(size, self.sizes[-1][1], key=lambda one: one.target_nbytes)
         if not self.sizes or self.sizes[-1][1].target_nbytes != size.target_nbytes:
             self.sizes.append((self.given, size))
         return size
@@ -228,12 +259,14 @@ class FanOut:
         return self.is_cut and self.given == self.ended
 
     def expect_items(self) -> float | None:
-        """How many items there will be: exact once all are cut, before that at today's sizes."""
+        """How many items there will be, parts not counted: exact once all are cut, before that at
+        today's sizes.
+        """
         if self.is_cut:
-            return self.given
+            return self.positions
         if self._total_items is not None:
             return self._total_items
-        return self.given * self.total_nbytes / self.cut_nbytes if self.cut_nbytes else None
+        return self.positions * self.total_nbytes / self.cut_nbytes if self.cut_nbytes else None
 
     def close(self) -> None:
         """Let go of what is not handed out (a pass over files ends, with its threads) or held."""
@@ -257,6 +290,7 @@ class FanOut:
         if isinstance(item.data, Chunk):
             self.ledger.enter(item.data, outcome)
         completed = outcome.status is Status.COMPLETED
+        self.completed += completed and not outcome.is_fallback
         if completed:
             attempt = outcome.attempts[-1]
             memory = attempt.memory_nbytes if shares_process else attempt.peak_nbytes
@@ -266,9 +300,26 @@ class FanOut:
         partials, result = outcome.value if completed else ((), None)
         for number, tree in enumerate(self._trees):
             partial = self._holders[number].take(partials[number]) if completed else ABSENT
-            tree.add((item.position,), partial)
+            tree.add(item.place, partial)
         if self.job.keeps_result and completed:
-            self._results[item.position] = result
+            self._results[item.place] = result
+
+    def loses(self, item: Item, outcome: Outcome) -> bool:
+        """Whether with `outcome` a chunk has ended without a result; a split one counts once.
+
+        One of which only rows were quarantined has a result.
+        """
+        is_lost = outcome.status is not Status.COMPLETED
+        parts = self._split.get(item.position)
+        if parts is None:
+            return is_lost
+        parts.open -= 1
+        parts.has_result |= not is_lost
+        if parts.is_lost:
+            return False
+        is_whole = not parts.open and not parts.has_result
+        parts.is_lost = is_whole or (is_lost and not outcome.is_quarantined)
+        return parts.is_lost
 
     def estimate_remaining_s(self) -> float | None:
         """Seconds of one worker that are left, None before anything ended or was counted."""
@@ -282,9 +333,9 @@ class FanOut:
         return self._holders[number].finish(self._trees[number].result())
 
     @property
-    def results(self) -> dict[int, Any]:
-        """The results of the items that have one, by position."""
-        return {position: self._results[position] for position in sorted(self._results)}
+    def results(self) -> dict[tuple[int, ...], Any]:
+        """The results of the items that have one, by place and in order."""
+        return {place: self._results[place] for place in sorted(self._results)}
 
     def account(self) -> dict[str, dict[str, int | None]]:
         """Bytes and rows: planned, and by what became of them; None where unknown."""

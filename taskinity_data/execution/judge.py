@@ -11,14 +11,18 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
-from taskinity_data.execution.decide import Fallback, Retry, Skip, decide
+from taskinity_data.execution.decide import Bisect, Fallback, Retry, Skip, decide
 from taskinity_data.execution.fan_out import lose, merge_attempts
+from taskinity_data.execution.recovery import is_too_large
+from taskinity_data.execution.repeats import Repeats
 from taskinity_data.execution.retries import Retries
 from taskinity_data.outcome import Outcome, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from taskinity_data.chunks.sizing import Size
+    from taskinity_data.execution.fan_out import FanOut
     from taskinity_data.execution.process import Item
     from taskinity_data.execution.window import Batch
     from taskinity_data.policy import Policy
@@ -37,22 +41,60 @@ class Judge:
     Parameters
     ----------
     policies : mapping of task to Policy
+    fan_outs : mapping of name to FanOut
+        Those that run, by now.
+    tell_size : callable
+        Takes a fan-out's name and the size that its chunks have from now on.
     seed : int
         Of the jitter of retries.
     """
 
-    def __init__(self, policies: Mapping[str, Policy], seed: int = 0) -> None:
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        fan_outs: Mapping[str, FanOut],
+        tell_size: Callable[[str, Size], None],
+        seed: int = 0,
+    ) -> None:
         self.retries = Retries()
+        self.repeats: dict[str, Repeats] = {}
         self._policies = policies
+        self._fan_outs = fan_outs
+        self._tell_size = tell_size
+        self._held: dict[str, list[tuple[Batch, list[Item]]]] = {}
         self._random = Random(seed)  # noqa: S311 - jitter
-        self._before: dict[tuple[str, int], Outcome] = {}
-        self._losses: Counter[tuple[str, int]] = Counter()
+        self._before: dict[tuple[str, tuple[int, ...]], Outcome] = {}
+        self._losses: Counter[tuple[str, tuple[int, ...]]] = Counter()
         self._is_stopped = False
 
     def stop(self) -> None:
         """From now on nothing is tried again."""
         self._is_stopped = True
         self.retries.clear()
+        self._held.clear()
+
+    def release(self) -> None:
+        """Go on with what was bisected, once it is known that not all fails alike."""
+        for name, fan_out in self._fan_outs.items():
+            if fan_out.completed or fan_out.is_cut:
+                for batch, parts in self._held.pop(name, ()):
+                    self.retries.add_parts(batch, parts)
+
+    def take_due(self) -> tuple[Batch, Item] | None:
+        """An item whose time has come, of a size that fits by what is known today."""
+        while (due := self.retries.take_due()) is not None:
+            batch, item = due
+            fan_out = self._fan_outs.get(batch.name)
+            parts = [item] if fan_out is None else fan_out.fit(item)
+            if len(parts) == 1:
+                return due
+            self.retries.add_parts(batch, parts)
+        return None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything is to be tried again."""
+        return bool(self.retries or self._held)
 
     def take_in(
         self, batch: Batch, found: list[Outcome | BaseException] | BaseException
@@ -78,9 +120,9 @@ class Judge:
         From the first time on it runs in a child process, so that its own fault is seen there and
         costs no worker; one that is lost all the same dies of what comes from outside.
         """
-        self._losses[batch.name, item.position] += 1
+        self._losses[batch.name, item.place] += 1
         can_tell = getattr(batch.strategy, "can_end", False)
-        if self._losses[batch.name, item.position] > (MOST_LOSSES if can_tell else 1):
+        if self._losses[batch.name, item.place] > (MOST_LOSSES if can_tell else 1):
             return False
         self.retries.add(batch, replace(item, is_suspect=True), 0.0)
         return True
@@ -88,19 +130,42 @@ class Judge:
     def _judge(self, batch: Batch, item: Item, outcome: Outcome) -> Outcome | None:
         """The last word on `item`; None where it is tried again."""
         name = batch.name
-        outcome = merge_attempts(self._before.pop((name, item.position), None), outcome)
+        outcome = merge_attempts(self._before.pop((name, item.place), None), outcome)
         failure = outcome.failure
         if failure is None:
             return outcome
         policy = self._policies.get(outcome.task) or self._policies[name]
         is_fallback = item.fallback is not None
         verdict = decide(policy, failure, item.attempt, self._random.random(), is_fallback)
-        if not self._is_stopped and isinstance(verdict, Retry | Fallback):
+        if self._is_stopped:
+            return self._end(outcome, verdict)
+        if is_too_large(failure) and (parts := self._split(name, item)):
+            fan_out = self._fan_outs[name]
+            fan_out.shrink(item, max(part.nbytes for part in parts))
+            self._tell_size(name, fan_out.sizes[-1][1])
+            self.retries.add_parts(batch, parts)
+            return None
+        if isinstance(verdict, Retry | Fallback):
             delay_s = verdict.delay_s if isinstance(verdict, Retry) else 0.0
             stand_in = outcome.task if isinstance(verdict, Fallback) else item.fallback
-            self._before[name, item.position] = outcome
+            self._before[name, item.place] = outcome
             again = replace(item, attempt=item.attempt + 1, fallback=stand_in)
             self.retries.add(batch, again, delay_s)
             return None
+        repeats = self.repeats.setdefault(name, Repeats())
+        if name in self._fan_outs and not self._fan_outs[name].completed:
+            repeats.see(item, outcome)
+        if isinstance(verdict, Bisect) and (parts := self._split(name, item)):
+            # Held until something of this fan-out has come through: if all of it fails alike, it
+            # is no matter of rows.
+            self._held.setdefault(name, []).append((batch, parts))
+            return None
+        return self._end(outcome, verdict)
+
+    def _split(self, name: str, item: Item) -> list[Item]:
+        fan_out = self._fan_outs.get(name)
+        return [] if fan_out is None else fan_out.split(item)
+
+    def _end(self, outcome: Outcome, verdict: object) -> Outcome:
         status = Status.SKIPPED if isinstance(verdict, Skip) else Status.FAILED
-        return replace(outcome, status=status)
+        return replace(outcome, status=status, is_quarantined=isinstance(verdict, Bisect))

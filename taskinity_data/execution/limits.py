@@ -41,17 +41,25 @@ class Limits:
         self._deadline_s = None if run_timeout_s is None else time.monotonic() + run_timeout_s
         self.until_s = None if run_timeout_s is None else time.time() + run_timeout_s
         self._lost: Counter[str] = Counter()
+        self._last: dict[str, Outcome] = {}
 
     def count_loss(self, fan_out: FanOut, outcome: Outcome) -> str | None:
         """Count a chunk that ended without a result; the reason to stop, None where there is none.
 
         A share can't be judged before the number of chunks is known.
         """
+        if self._max_failures is None and (
+            outcome.status is Status.SKIPPED or outcome.is_quarantined
+        ):
+            return None
         self._lost[fan_out.name] += 1
+        self._last[fan_out.name] = outcome
+        return self.judge(fan_out)
+
+    def judge(self, fan_out: FanOut) -> str | None:
+        """Why the run stops by what `fan_out` has lost, once more is known of its chunks."""
         lost, allowed = self._lost[fan_out.name], self._max_failures
         if allowed is None:
-            if outcome.status is Status.SKIPPED:
-                return None
             allowed = 0
         elif isinstance(allowed, float):
             total = fan_out.expect_items()
@@ -60,6 +68,7 @@ class Limits:
             allowed = int(allowed * total)
         if lost <= allowed:
             return None
+        outcome = self._last[fan_out.name]
         more = f" ({lost} chunks failed, max_failures allows {allowed})" if allowed else ""
         return f"{outcome.task} failed: {outcome.failure}{more}"
 

@@ -77,9 +77,13 @@ def open_fan_out(
         `value` is nothing that can be fanned out, or can't be cut as asked for.
     """
     width = None if stage.width == "*" else int(stage.width)
-    if is_stream(value):
+    is_streamed = is_stream(value)
+    found = None if is_streamed else _as_dataset(value)
+    if width is not None or found is None:
+        _refuse_bisect(stage)
+    if is_streamed:
         return _stream(stage, job, value, options)
-    if found := _as_dataset(value):
+    if found:
         # What is written is whole rows, whatever reducers look at.
         dataset = found if job.writer else narrow(found, job.chains, job.reducers)
         if options.only:
@@ -137,6 +141,16 @@ def find_item(stage: FanOutStage, value: Any, ranges: Sequence[str], key: str) -
         if item.key == key:
             return item
     raise PlanError(f"{stage.name}: there is no item {key!r} any more")
+
+
+def _refuse_bisect(stage: FanOutStage) -> None:
+    for task in stage.tasks:
+        if task.policy.on_error == "bisect":
+            raise PlanError(
+                f"{task.name}: on_error bisect halves chunks of files and tables where the fan-out "
+                "is [*]; items of a list or stream, and pieces of a fixed number, are never "
+                "halved: use skip, or a fallback"
+            )
 
 
 def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> FanOut:
@@ -219,6 +233,7 @@ def _cut(
             total_nbytes=extent.nbytes,
             total_rows=extent.rows,
             learner=learner,
+            splits=True,
         )
     first = dataset.first_size(strategy.workers, strategy.memory_nbytes)
     learner = Learner(first, strategy.memory_nbytes, dataset.expansion)
@@ -234,6 +249,7 @@ def _cut(
         total_rows=extent.rows,
         learner=learner,
         adapts=True,
+        splits=True,
     )
     return fan_out
 
@@ -251,7 +267,8 @@ def _divide(
             f"{needs / 2**30:.1f} GiB, a worker has {memory / 2**30:.1f} GiB. Write "
             f"{stage.name}[*] to let the pieces be sized"
         )
-    return _given(job, chunks, dataset.extents, f"1/{width} of the data, as the flow says")
+    reason = f"1/{width} of the data, as the flow says"
+    return _given(job, chunks, dataset.extents, reason, splits=False)
 
 
 def _repeat(job: Job, datasets: Sequence[Dataset], plan: ChunkPlan) -> FanOut:
@@ -268,7 +285,14 @@ def _repeat(job: Job, datasets: Sequence[Dataset], plan: ChunkPlan) -> FanOut:
     raise PlanError("the plan given was made with other reader options, columns or schema")
 
 
-def _given(job: Job, chunks: Sequence[Chunk], extents: Sequence[Piece], reason: str) -> FanOut:
+def _given(
+    job: Job,
+    chunks: Sequence[Chunk],
+    extents: Sequence[Piece],
+    reason: str,
+    *,
+    splits: bool = True,
+) -> FanOut:
     rows = [chunk.rows for chunk in chunks]
     nbytes = sum(chunk.nbytes for chunk in chunks)
     return FanOut(
@@ -279,4 +303,5 @@ def _given(job: Job, chunks: Sequence[Chunk], extents: Sequence[Piece], reason: 
         total_rows=None if None in rows else sum(row for row in rows if row is not None),
         total_items=len(chunks),
         learner=Learner(Size(max(1, nbytes // max(1, len(chunks))), reason)),
+        splits=splits,
     )

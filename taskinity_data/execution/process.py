@@ -22,6 +22,8 @@ import cloudpickle
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.streams import Block
 from taskinity_data.errors import TaskinityDataError
+from taskinity_data.execution.contracts import check_contract
+from taskinity_data.execution.surroundings import Surroundings
 from taskinity_data.execution.unpickle import load_back
 from taskinity_data.outcome import Attempt, Failure, Outcome, Status
 from taskinity_data.policy import Value
@@ -133,7 +135,8 @@ class Guard:
 class Item:
     """One thing to do a job on: a chunk, or any value that was fanned out; None for a plain task.
 
-    `position` is its place among the fan-out's items, `attempt` counts from 1, `fallback` names
+    `position` is its place among the fan-out's items, `part` its place within one that was split
+    (the second half's first half is ``(1, 0)``), `attempt` counts from 1, `fallback` names
     the task whose fallback is to stand in for it. With a `guard` it runs in a child process, which
     can be ended; it `is_suspect` once it was lost with a worker.
     """
@@ -141,6 +144,7 @@ class Item:
     key: str
     data: Any = None
     position: int = 0
+    part: tuple[int, ...] = ()
     attempt: int = 1
     fallback: str | None = None
 
@@ -148,12 +152,17 @@ class Item:
     is_suspect: bool = False
 
     @property
+    def place(self) -> tuple[int, ...]:
+        """Position and part: items sorted by it are in order."""
+        return (self.position, *self.part)
+
+    @property
     def nbytes(self) -> int:
         """The planned size of its chunk, 0 where it is none."""
         return self.data.nbytes if isinstance(self.data, Chunk) else 0
 
     @property
-    def place(self) -> tuple[str | None, str | None]:
+    def file_range(self) -> tuple[str | None, str | None]:
         """The file of its chunk and the range in it, None where it is none."""
         if not isinstance(self.data, Chunk):
             return None, None
@@ -161,10 +170,17 @@ class Item:
         return chunk.path, f"{chunk.reader.unit} {chunk.start:,} to {chunk.stop:,}"
 
 
-def run_item(job: Job, item: Item, begin: Callable[[int], object] | None = None) -> Outcome:
+def run_item(
+    job: Job,
+    item: Item,
+    begin: Callable[[int], object] | None = None,
+    *,
+    restores: bool = False,
+) -> Outcome:
     """What became of `item`: its value or partials, or its failure; never raises for user code.
 
     `begin` is called with the number of each step before it starts; the first starts with reading.
+    What functions change of the process around them is noticed, and where it `restores` put back.
 
     Raises
     ------
@@ -172,6 +188,7 @@ def run_item(job: Job, item: Item, begin: Callable[[int], object] | None = None)
         Only in the main thread, where it is the user's Ctrl-C.
     """
     clock = _Clock(time.time(), time.perf_counter())
+    before = Surroundings() if job.chain(item.position) else None
     try:
         done, failure = _work(job, item, clock, begin), None
     except KeyboardInterrupt as error:
@@ -181,6 +198,9 @@ def run_item(job: Job, item: Item, begin: Callable[[int], object] | None = None)
     except BaseException as error:  # noqa: BLE001 - a failure is a value
         done, failure = _Done(), describe_failure(error)
     duration_s = time.perf_counter() - clock.begun
+    notices = before.changes() if before is not None else ()
+    if notices and restores and before is not None:
+        before.restore()
     attempt = Attempt(
         number=item.attempt,
         started_s=clock.started_s,
@@ -192,6 +212,7 @@ def run_item(job: Job, item: Item, begin: Callable[[int], object] | None = None)
         memory_nbytes=clock.memory_nbytes,
         peak_nbytes=peak_nbytes(),
         failure=failure,
+        notices=notices,
     )
     return Outcome(
         task=clock.task or job.task,
@@ -202,6 +223,7 @@ def run_item(job: Job, item: Item, begin: Callable[[int], object] | None = None)
         filtered=done.filtered,
         nbytes=item.nbytes,
         is_fallback=item.fallback is not None and failure is None,
+        columns=done.columns,
         value=done.value,
         output=done.output,
         bad_lines=done.bad_lines,
@@ -225,6 +247,7 @@ class _Done(NamedTuple):
     filtered: int | None = None
     output: Any = None
     bad_lines: BadLines | None = None
+    columns: tuple[str, ...] | None = None
 
 
 def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | None) -> _Done:
@@ -265,7 +288,17 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
         output = None if job.writer is None else job.writer.write(item.key, item.position, data)
     finally:
         clock.partial_s = time.perf_counter() - at
-    return _Done((partials, result), rows, filtered, output, bad_lines)
+    columns = (
+        _columns(data)
+        if any(getattr(one, "name", "") == "concat" for one in job.reducers)
+        else None
+    )
+    return _Done((partials, result), rows, filtered, output, bad_lines, columns)
+
+
+def _columns(data: Any) -> tuple[str, ...] | None:
+    names = getattr(data, "column_names", getattr(data, "columns", None))
+    return None if names is None else tuple(map(str, names))
 
 
 def _effective(step: Step, item: Item) -> Step | Value:
@@ -280,20 +313,10 @@ def call_step(step: Step, data: Any) -> Any:
     if not step.takes_piece:
         result = step.function(*step.leading, **step.arguments)
     else:
-        _validate(step.validate_input, data, f"the input of {step.task}")
+        check_contract(step.validate_input, data, f"the input of {step.task}")
         result = step.function(data, *step.leading, **step.arguments)
-    _validate(step.validate_output, result, f"the result of {step.task}")
+    check_contract(step.validate_output, result, f"the result of {step.task}")
     return result
-
-
-def _validate(check: Any, data: Any, what: str) -> None:
-    if check is None:
-        return
-    if hasattr(check, "validate"):
-        check.validate(data)
-    elif check(data) is False:
-        name = getattr(check, "__name__", repr(check))
-        raise ValueError(f"{what} did not pass {name}")
 
 
 def measure_nbytes(data: Any) -> int | None:

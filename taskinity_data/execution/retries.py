@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from taskinity_data.execution.process import Item
     from taskinity_data.execution.window import Batch
@@ -31,12 +31,20 @@ class Retries:
         due = time.monotonic() + delay_s
         heapq.heappush(self._heap, (due, next(self._ticket), batch, item))
 
-    def take_due(self) -> Iterator[tuple[Batch, Item]]:
-        """Those whose time has come, each taken out as it is given."""
-        now = time.monotonic()
-        while self._heap and self._heap[0][0] <= now:
-            _, _, batch, item = heapq.heappop(self._heap)
-            yield batch, item
+    def add_parts(self, batch: Batch, parts: Iterable[Item]) -> None:
+        """`parts` of an item of `batch` are due before all else, the smallest first.
+
+        So few parts are open at a time, and what is good is seen soon.
+        """
+        for part in parts:
+            heapq.heappush(self._heap, (-len(part.part), next(self._ticket), batch, part))
+
+    def take_due(self) -> tuple[Batch, Item] | None:
+        """One whose time has come, taken out."""
+        if not self._heap or self._heap[0][0] > time.monotonic():
+            return None
+        _, _, batch, item = heapq.heappop(self._heap)
+        return batch, item
 
     def limit_wait(self, timeout_s: float) -> float:
         """`timeout_s`, or less where an item is due before."""

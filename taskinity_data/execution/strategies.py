@@ -10,7 +10,7 @@ import os
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
-from taskinity_data.errors import PlanError, SchedulerError
+from taskinity_data.errors import BindError, PlanError, SchedulerError
 from taskinity_data.execution.batches import run_items, run_parcel
 from taskinity_data.execution.children import Nursery
 from taskinity_data.execution.process import run_item
@@ -44,7 +44,9 @@ class Strategy(Protocol):
 
     The executor contract suite says what each must keep to. `crosses_processes` tells that jobs
     and results are pickled on the way. One whose `can_end` is missing or False runs no item in a
-    child process, so that no timeout can be kept; one with an `abort` can end all that runs.
+    child process, so that no timeout can be kept; one with an `abort` can end all that runs. One
+    with a `can_send` may have jobs that can't go to a child: a timeout refuses them, while a run's
+    end is then looked at between chunks alone.
     """
 
     @property
@@ -144,20 +146,41 @@ class SynchronousStrategy:
         """Nothing was started."""
 
 
-class ThreadStrategy:
+class _Sending:
+    """Knows which jobs can be sent to a child process of this one."""
+
+    crosses_processes = False
+
+    def __init__(self) -> None:
+        self._nursery = Nursery()
+        self._sent: tuple[Job, bool] | None = None
+
+    def can_send(self, job: Job) -> bool:
+        """Whether `job` can go to a child process; found out once."""
+        if self.crosses_processes:
+            return True
+        if self._sent is None or self._sent[0] is not job:
+            try:
+                pack_job(job)
+                self._sent = job, True
+            except BindError:
+                self._sent = job, False
+        return self._sent[1]
+
+
+class ThreadStrategy(_Sending):
     """A pool of threads in this process; items with a guard run in a child process of each."""
 
     name = "threads"
     dashboard_link = None
-    crosses_processes = False
     can_end = True
 
     def __init__(self, workers: int, memory_nbytes: int | None = None) -> None:
+        super().__init__()
         self.workers = workers
         self.memory_nbytes = memory_nbytes
         self.waits = True
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="taskinity")
-        self._nursery = Nursery()
 
     def check(self, paths: Sequence[str]) -> None:
         """Nothing to check: this process planned the files."""
@@ -187,7 +210,7 @@ class ThreadStrategy:
         self._pool.shutdown(wait=self.waits, cancel_futures=True)
 
 
-class ExecutorStrategy:
+class ExecutorStrategy(_Sending):
     """Any `concurrent.futures.Executor` that the user has; never shut down here."""
 
     dashboard_link = None
@@ -196,8 +219,8 @@ class ExecutorStrategy:
     def __init__(
         self, executor: Executor, workers: int | None = None, memory_nbytes: int | None = None
     ) -> None:
+        super().__init__()
         self._executor = executor
-        self._nursery = Nursery()
         self.name = type(executor).__name__
         size = getattr(executor, "_max_workers", None)
         size = size if isinstance(size, int) else os.cpu_count() or 1

@@ -82,6 +82,13 @@ class Window:
         for strategy, group in self._by_strategy(self._in_flight):
             strategy.cancel(group)
 
+    def drop_gone(self) -> None:
+        """Forget what was handed to a strategy from which nothing more will come."""
+        for strategy, group in self._by_strategy(self._in_flight):
+            if getattr(strategy, "is_gone", False):
+                for pending in group:
+                    del self._in_flight[pending]
+
     def abort(self) -> None:
         """End what runs where that can be done, and forget it; the rest is taken back by `wait`."""
         for strategy, group in self._by_strategy(self._in_flight):

@@ -53,7 +53,7 @@ class FanOutRecord:
         self._files: dict[SourceFile, str] = {}
         self._readers: dict[int, tuple[Any, bytes]] = {}
         self._seen: Counter[str] = Counter()
-        self._current: dict[int, tuple[str | None, int]] = {}
+        self._current: dict[tuple[int, ...], tuple[str | None, int]] = {}
         shared = _describe_job(job)
         found = [identify(_describe_chain(chain) | shared) for chain in job.chains]
         self._codes = [one.digest for one in found]
@@ -119,15 +119,15 @@ class FanOutRecord:
         if identity is not None:
             before = self._seen[identity]
             self._seen[identity] += 1
-        self._current[item.position] = identity, before
+        self._current[item.place] = identity, before
 
     def identity_of(self, item: Any) -> tuple[str | None, int]:
-        """What `count` found."""
-        return self._current.get(item.position, (None, 0))
+        """What `count` found; nothing for parts of a chunk that was split while it ran."""
+        return self._current.get(item.place, (None, 0))
 
     def forget(self, item: Any) -> None:
         """It has ended."""
-        self._current.pop(item.position, None)
+        self._current.pop(item.place, None)
 
     def _identify(self, item: Any) -> str | None:
         code = self._codes[item.position if len(self._codes) > 1 else 0]

@@ -64,6 +64,7 @@ def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
         "Chunks": _chunks(run),
         "Slowest": _slowest(run),
         "Quarantined": _bad_lines(run),
+        "Noticed": list(getattr(run, "notices", ())),
         "Failed": _failures(run, has_frames),
     }
 

@@ -1,0 +1,53 @@
+"""Where bytes and rows of chunks have gone.
+
+It knows nothing of what was planned, or of who reads the account.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from taskinity_data.outcome import Outcome, Status
+
+if TYPE_CHECKING:
+    from taskinity_data.chunks.chunk import Chunk
+
+__all__ = ["PLACES", "Ledger"]
+
+PLACES = ("processed", "fallback", "quarantined", "skipped", "failed", "not_run", "filtered")
+"""Where what was planned can have gone."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Bytes and rows by what became of them; rows are unknown from the first unknown count on."""
+
+    nbytes: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
+    rows_are_known: bool = True
+
+    def enter(self, chunk: Chunk, outcome: Outcome) -> None:
+        """Book what became of `chunk`."""
+        place = _place(outcome)
+        bad = outcome.bad_lines
+        if bad is not None:
+            self.nbytes["quarantined"] += bad.nbytes
+            self.rows["quarantined"] += bad.count
+        self.nbytes[place] += chunk.nbytes - (0 if bad is None else bad.nbytes)
+        if chunk.rows is None:
+            self.rows_are_known = False
+        if outcome.status is Status.COMPLETED and outcome.rows is not None:
+            self.rows[place] += outcome.rows
+            self.rows["filtered"] += outcome.filtered or 0
+        else:
+            self.rows[place] += chunk.rows or 0
+
+
+def _place(outcome: Outcome) -> str:
+    if outcome.status is Status.COMPLETED:
+        return "fallback" if outcome.is_fallback else "processed"
+    if outcome.is_quarantined:
+        return "quarantined"
+    return "skipped" if outcome.status is Status.SKIPPED else "failed"

@@ -1,0 +1,46 @@
+"""Rounds and cleanliness for every test of faults."""
+
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_generate_tests(metafunc):
+    """`seed`: so many as FAULT_ROUNDS says for each scenario, few where it says none."""
+    if "seed" in metafunc.fixturenames:
+        share = metafunc.definition.get_closest_marker("rounds")
+        usual, many = share.args if share else (1, 10)
+        factor = float(os.environ.get("FAULT_ROUNDS", "0"))
+        metafunc.parametrize("seed", range(round(many * factor) if factor else usual))
+
+
+def _processes():
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path, monkeypatch):
+    """The fourth rule: no process, thread or temporary file is left behind."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    threads, before = set(threading.enumerate()), _processes()
+    yield
+    gone = [psutil.Process(pid) for pid in _processes() - before if psutil.pid_exists(pid)]
+    gone = [one for one in gone if "resource_tracker" not in " ".join(one.cmdline())]
+    _, alive = psutil.wait_procs(gone, timeout=5)
+    assert not alive
+    left = [
+        one
+        for one in set(threading.enumerate()) - threads
+        if one.is_alive() and one.name.startswith(("taskinity", "child"))
+    ]
+    assert not left
+    assert not list(scratch.iterdir())
