@@ -77,8 +77,8 @@ def inflater() -> Any:
     """ISA-L where it is installed, else zlib.
 
     Of 373 MB of measurements (73 MB of gzip) one core makes 0.4 s with ISA-L and 0.9 to 1.4 s with
-    zlib, scratch file included. rapidgzip took 1.0 s in one thread and as long in two, and 370 to 720 MB
-    of memory.
+    zlib, scratch file included. rapidgzip took 1.0 s in one thread and as long in two, and 370 to
+    720 MB of memory.
     """
     try:
         from isal import isal_zlib
