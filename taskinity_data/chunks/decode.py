@@ -24,7 +24,8 @@ __all__ = ["IN_NBYTES", "OUT_NBYTES", "decode"]
 
 IN_NBYTES = 256 << 10
 OUT_NBYTES = 1 << 20
-"""Bytes of a block, at most: with 64 KiB gzip took a tenth longer, with more nothing was won."""
+"""Bytes of a block, at most: ISA-L took 0.57, 0.53, 0.37, 0.66 s for 373 MB of text with blocks of
+64 KiB, 256 KiB, 1 MiB, 4 MiB."""
 
 XZ_MEMORY_NBYTES = 512 << 20
 """Memory that an xz stream may ask for: `xz -9` needs 65 MiB, its header could ask for 4 GiB."""
@@ -75,9 +76,9 @@ class _Kind(NamedTuple):
 def inflater() -> Any:
     """ISA-L where it is installed, else zlib.
 
-    Of 373 MB of measurements (73 MB of gzip) one core makes 0.4 s with ISA-L and 1.4 s with zlib,
-    scratch file included. rapidgzip took 1.0 s in one thread and as long in two, and 370 to 720 MB
-    of memory.
+    Of 373 MB of measurements (73 MB of gzip) one core makes 0.4 s with ISA-L and 0.9 to 1.4 s with
+    zlib, scratch file included. rapidgzip took 1.0 s in one thread and as long in two, and 370 to
+    720 MB of memory.
     """
     try:
         from isal import isal_zlib

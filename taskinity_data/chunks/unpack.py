@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["unpack_again", "unpack_files"]
 
 BLOCKS_NBYTES = 1 << 20
-"""Bytes of bz2 from which on its blocks are looked for: 0.2 s of one core."""
+"""Bytes of bz2 from which on its blocks are looked for: about a second of one core."""
 
 _known: weakref.WeakValueDictionary[Any, Unpacked] = weakref.WeakValueDictionary()
 _again: Cache[Unpacked] = Cache(256)

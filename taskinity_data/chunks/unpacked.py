@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import SourceFile
 
-__all__ = ["Scratch", "Unpacked", "current_scratch", "is_scratch"]
+__all__ = ["Scratch", "Unpacked", "current_scratch", "has_gone", "is_scratch"]
 
 PREFIX = "taskinity-unpacked-"
 _LOCK = "owner"
@@ -116,6 +116,11 @@ def current_scratch() -> Scratch:
 def is_scratch(path: str) -> bool:
     """Whether `path` is that of a scratch file."""
     return os.path.basename(os.path.dirname(path)).startswith(PREFIX)
+
+
+def has_gone(path: str) -> bool:
+    """Whether `path` is that of a scratch file that is no more."""
+    return is_scratch(path) and not Path(path).exists()
 
 
 def _host() -> str:

@@ -11,6 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.chunks.unpacked import has_gone
 from taskinity_data.errors import BindError
 from taskinity_data.execution.clusters import current_client, open_strategy
 from taskinity_data.execution.shipping import pack_job
@@ -84,6 +85,8 @@ class Chooser:
 
     def check_files(self, paths: Sequence[str]) -> None:
         """Let every worker see whether it has the library, and `paths`."""
+        # The texts of compressed files go with their dataset, which an earlier task may have had.
+        self._paths = [path for path in self._paths if not has_gone(path)]
         self._paths += [path for path in paths if path not in self._paths]
         self.strategy.check(self._paths)
 
@@ -119,7 +122,7 @@ class Chooser:
     def _start(self, wake: Callable[[], None]) -> None:
         try:
             strategy = open_strategy("processes", self._workers, self._memory_nbytes)
-            strategy.check(self._paths)
+            strategy.check([path for path in self._paths if not has_gone(path)])
             self._started.append(strategy)
         except Exception as error:  # noqa: BLE001 - threads go on; told below
             self._started.append(error)

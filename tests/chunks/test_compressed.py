@@ -44,6 +44,7 @@ from taskinity_data.chunks.codecs import CODECS, Compression
 from taskinity_data.chunks.dataset import open_dataset
 from taskinity_data.chunks.unpacked import current_scratch, is_scratch
 from taskinity_data.errors import PlanError, ReadError, SourceChanged
+from taskinity_data.execution.choose import Chooser
 
 KNOWN_TO_PANDAS = ("gzip", "bz2", "xz", "zip")
 TEXT = b"a,b\n" + b"".join(b"%d,x%d\n" % (i, i) for i in range(1000))
@@ -660,6 +661,21 @@ def test_a_dask_frame_has_the_rows_too(tmp_path):
     assert frame.npartitions > 1
     assert frame.a.compute(scheduler="synchronous").tolist() == list(range(1000))
     del frame
+
+
+def test_a_text_that_went_with_its_fan_out_is_asked_for_no_more(tmp_path):
+    chooser = Chooser(
+        "synchronous", None, None, stays_in_threads=True, announce=lambda strategy, reason: None
+    )
+    asked = []
+    chooser.strategy.check = lambda paths: asked.append(list(paths))
+    dataset = open_dataset(write_packed(tmp_path, "a.csv", TEXT, "gzip"))
+    local = dataset.sources[0].local
+    chooser.check_files([local, "/elsewhere/b.csv"])
+    del dataset
+    chooser.check_files(["/elsewhere/c.csv"])
+    assert asked == [[local, "/elsewhere/b.csv"], ["/elsewhere/b.csv", "/elsewhere/c.csv"]]
+    chooser.close()
 
 
 # ------------------------------------------------------------------ what the user says
