@@ -3,6 +3,7 @@
 import json
 import pickle
 import threading
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -299,6 +300,14 @@ def test_urls_that_cant_be_written_to_are_refused(url, said):
     with pytest.raises(PlanError, match=said) as caught:
         open_sink(url)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_path_is_no_url(memory, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PlanError, match="give the URL as a text"):
+        open_sink(Path(URL))
+    open_sink(URL).abort()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_no_target(memory):
