@@ -23,6 +23,7 @@ from taskinity_data.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from taskinity_data.chunks.chunk import Fingerprint
     from taskinity_data.execution.driver import Driver
     from taskinity_data.flow.model import Flow
     from taskinity_data.outcome import Outcome
@@ -273,11 +274,9 @@ def drop_results() -> _Dropped:
 
 def _describe_inputs(driver: Driver) -> list[dict[str, Any]]:
     extents = [extent for fan_out in driver.fan_outs.values() for extent in fan_out.extents]
-    return [
-        {
-            "path": extent.path,
-            "nbytes": extent.file.fingerprint.nbytes,
-            "mtime_ns": extent.file.fingerprint.mtime_ns,
-        }
-        for extent in extents
-    ]
+    return [_describe_input(extent.path, extent.file.fingerprint) for extent in extents]
+
+
+def _describe_input(path: str, fingerprint: Fingerprint) -> dict[str, Any]:
+    told = {"path": path, "nbytes": fingerprint.nbytes, "mtime_ns": fingerprint.mtime_ns}
+    return told | ({"tag": fingerprint.tag} if fingerprint.tag else {})

@@ -263,6 +263,12 @@ def test_a_partition_column_that_is_missing_is_found_before_the_run_where_it_can
     assert len(list(target.iterdir())) == 17
 
 
+def test_so_does_a_column_that_no_directory_can_be_named_by(target):
+    with pytest.raises(FlowFailed, match=r"'dep_delay' is double.*convert it"):
+        run(target, partition_by="dep_delay", on_error="skip")
+    assert left(target.parent) == []
+
+
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
 def test_else_it_ends_the_run_at_the_first_chunk_whatever_on_error_says(target, scheduler):
     calls = []

@@ -176,6 +176,7 @@ def _check_type(table: pa.Table, name: str, who: str) -> None:
             f"{who}: column {name!r} is {kind}, and directories are named by whole numbers, texts "
             "and dates alone; convert it in the function, e.g. .dt.date or .astype(str)",
             column=name,
+            ends_run=True,
         )
 
 

@@ -52,7 +52,7 @@ class Remote:
     @property
     def url(self) -> str:
         """Its URL, without secrets."""
-        return self.store.show(self.name)
+        return clean_url(self.store.show(self.name))
 
     @property
     def is_file_system(self) -> bool:
@@ -61,7 +61,7 @@ class Remote:
 
     def show(self, relative: str) -> str:
         """The URL of the file `relative`, without secrets."""
-        return self.store.show(self._full(relative))
+        return clean_url(self.store.show(self._full(relative)))
 
     def check(self) -> None:
         """Raise `PlanError` where it is a file, or where nothing can be seen of the store."""
@@ -105,14 +105,14 @@ class Remote:
         """What the store says of one file, None where it is not there."""
         name = self._full(relative)
         try:
-            return self.store.look_up(name, self.store.show(name))
+            return self.store.look_up(name, self.show(relative))
         except SourceNotFound:
             return None
 
     def read(self, relative: str, nbytes: int) -> bytes:
         """All bytes of a file of that size; `ReadError` where it can't be read."""
         name = self._full(relative)
-        return self.store.read(name, self.store.show(name), [(0, nbytes)])[0]
+        return self.store.read(name, self.show(relative), [(0, nbytes)])[0]
 
     def put(self, relative: str, data: bytes) -> None:
         """Put a file there, in the place of one of that name.

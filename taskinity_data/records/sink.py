@@ -40,6 +40,9 @@ IF_EXISTS = ("error", "overwrite", "append")
 
 _SCHEME = re.compile(r"((?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+)://")
 
+_CRUSHED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
+"""What `pathlib` makes of a URL."""
+
 
 class Target(Protocol):
     """A place that is locked for one run, and how it becomes what the run wrote.
@@ -329,6 +332,11 @@ def _open_target(output: Any, options: Mapping[str, Any]) -> Target:
         from taskinity_data.records.store_target import StoreTarget
 
         return StoreTarget(open_remote(text, options))
+    if not isinstance(output, str) and _CRUSHED.match(text):
+        raise PlanError(
+            f"output={output!r}: a path keeps one slash alone, so that this is no URL any more; "
+            "give the URL as a text"
+        )
     path = find_directory(_local_path(text))
     if options:
         raise PlanError("storage_options mean nothing for a local directory; leave them out")

@@ -78,6 +78,9 @@ def test_source_and_output_may_share_the_options(s3, system):
     )
     same(read(url, storage_options=s3), double(frame()))
     assert done.output.rows == 9
+    inputs = Manifest.from_json(system.cat_file(f"{url[5:]}/_manifest.json")).meta["inputs"]
+    told = system.info(inputs[0]["path"])
+    assert (inputs[0]["nbytes"], inputs[0]["tag"]) == (told["size"], told["ETag"].strip('"'))
     with pytest.raises(PlanError, match="which this run reads"):
         td.process(
             source, double, output=source, storage_options=s3, if_exists="overwrite",
@@ -125,6 +128,7 @@ def test_what_is_refused_before_work_begins(s3, system, monkeypatch):
         ("s3://nowhere/out", s3, "no such bucket"),
         ("s3://flights/out", {**s3, "secret": "wrong-secret"}, "403.*give credentials"),
         ("s3://flights/out", {**s3, "key": "nobody"}, "403.*give credentials"),
+        ("s3://key:wrong-secret@nowhere/out", s3, "^s3://nowhere/out: the store can't be read"),
         ("s3://flights/out", without, "NoCredentialsError.*give credentials"),
     ):
         with pytest.raises(PlanError, match=said) as caught:

@@ -3,6 +3,7 @@
 import json
 import pickle
 import threading
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -203,6 +204,25 @@ def test_a_part_that_is_gone_or_cut_is_told(memory):
             td.open_dataset(URL)
 
 
+def test_a_broken_manifest_is_told_and_another_program_s_is_none(memory):
+    write(URL, [frame()])
+    text = memory.cat("/bucket/out/_manifest.json")
+    memory.pipe_file("/bucket/out/_manifest.json", text[:-9])
+    with pytest.raises(ReadError, match="is no manifest"):
+        td.open_dataset(URL)
+    for if_exists in ("append", "overwrite", "error"):
+        with pytest.raises(ReadError, match="is no manifest"):
+            open_sink(URL, if_exists=if_exists)
+    with pytest.raises(ReadError, match="is no manifest"):
+        remove_leftovers(URL)
+    memory.pipe_file("/bucket/out/_manifest.json", text)
+    same(read(URL), frame())
+    for part in listed(memory):
+        memory.mv(f"/bucket/out/{part}", "/bucket/other/a.parquet")
+    memory.pipe_file("/bucket/other/_manifest.json", b'{"version": 3, "parts": []}')
+    same(read("memory://bucket/other"), frame())
+
+
 def test_what_came_meanwhile_is_left_alone(memory):
     other = frame(100)
     with open_sink(URL) as sink:
@@ -282,6 +302,14 @@ def test_urls_that_cant_be_written_to_are_refused(url, said):
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_path_is_no_url(memory, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PlanError, match="give the URL as a text"):
+        open_sink(Path(URL))
+    open_sink(URL).abort()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_is_no_target(memory):
     memory.pipe_file("/bucket/out", b"x")
     with pytest.raises(PlanError, match="is a file"):
@@ -352,6 +380,16 @@ def test_a_process_that_has_ended_here_is_known_to_be_dead(memory, changes, is_d
         with pytest.raises(PlanError, match="is writing it"):
             open_sink(URL)
         assert names(memory) == ["_writing/0123456789ab"]
+
+
+def test_a_marker_that_is_not_whole_counts_until_its_lease_ends(memory):
+    memory.pipe_file("/bucket/out/_writing/0123456789ab", b'{"host"')
+    with pytest.raises(PlanError, match="is writing it"):
+        open_sink(URL)
+    marker = memory.store["/bucket/out/_writing/0123456789ab"]
+    marker.created -= pd.Timedelta(seconds=store_lock.LEASE_S + 10)
+    open_sink(URL).abort()
+    assert not memory.find("/bucket")
 
 
 def test_a_run_elsewhere_that_gives_no_sign_is_dead_after_its_lease(memory, monkeypatch):
