@@ -216,7 +216,7 @@ class Run:
     def failures(self) -> pd.DataFrame:
         """The rows of `outcomes` that have an error and no result, with their ``traceback``."""
         told = [
-            (number, outcome.failure.traceback)
+            (number, _as_text(outcome.failure.traceback))
             for number, (_, outcome) in enumerate(self._ended)
             if outcome.failure is not None and outcome.status is not Status.COMPLETED
         ]
@@ -243,7 +243,7 @@ class Run:
             (
                 task,
                 key,
-                line.path,
+                _as_text(line.path),
                 line.start,
                 line.stop,
                 line.row,
@@ -352,6 +352,11 @@ class Run:
         return summary_html(self)
 
 
+def _as_text(text: str) -> str:
+    r"""`text` with half surrogate pairs, as names of files may hold, written as ``\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
     names = {task.name for task in flow.tasks}
     results = {name: value for name, value in driver.values.items() if name in names}
@@ -374,7 +379,7 @@ def _row(item: Item | None, outcome: Outcome) -> tuple[Any, ...]:
     return (
         outcome.task,
         outcome.key,
-        chunk.path if chunk else None,
+        _as_text(chunk.path) if chunk else None,
         chunk.start if chunk else None,
         chunk.stop if chunk else None,
         outcome.rows,
@@ -385,5 +390,5 @@ def _row(item: Item | None, outcome: Outcome) -> tuple[Any, ...]:
         last.started_s if last else None,
         outcome.duration_s,
         last.peak_nbytes if last else None,
-        str(outcome.failure) if outcome.failure is not None else None,
+        _as_text(str(outcome.failure)) if outcome.failure is not None else None,
     )

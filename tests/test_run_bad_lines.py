@@ -1,6 +1,7 @@
 """What a run hands over of lines that did not parse."""
 
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -195,3 +196,19 @@ def test_complex_numbers_that_are_to_be_written_are_refused_with_what_to_return(
             output=tmp_path / "out",
             progress=False,
         )
+
+
+def test_names_of_files_that_are_no_utf8_can_be_shown(tmp_path):
+    path = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"a\xff.csv"))
+    with open(path, "w") as file:
+        file.write("a,b\n1,2\n1,2,3\n")
+    run = td.process(path, len, on_bad_lines="quarantine", progress=False, scheduler="synchronous")
+    assert run.bad_lines["path"].str.endswith(r"a\udcff.csv").all()
+    assert run.outcomes["path"].dropna().str.endswith(r"a\udcff.csv").all()
+    assert r"a\udcff.csv" in str(run)
+
+    def fail(chunk):
+        raise ValueError(path)
+
+    run = td.process(path, fail, on_error="skip", progress=False, on_bad_lines="skip")
+    assert r"a\udcff.csv" in run.failures["error"].iloc[0]
