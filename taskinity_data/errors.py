@@ -44,6 +44,7 @@ __all__ = [
     "SourceNotFound",
     "TaskinityDataError",
     "WorkerDied",
+    "inert",
     "suggest",
 ]
 
@@ -61,6 +62,20 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
+def inert(text: str) -> str:
+    r"""`text` with what could steer a terminal, or hide in it, escaped; not line ends and tabs.
+
+    >>> inert("\x1b[31mred")
+    '\\x1b[31mred'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode()
+        for one in text
+    )
+
+
 class TaskinityDataError(Exception):
     """The base of all errors that this library raises on purpose.
 
@@ -73,7 +88,7 @@ class TaskinityDataError(Exception):
         self.__dict__.update(facts)
 
     def __str__(self) -> str:
-        return self.message
+        return inert(self.message)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message), self.__dict__

@@ -114,7 +114,7 @@ def to_markdown() -> str:
             *stores,
             "",
             (
-                "Every format is read from every one of them. Of hive directories, files whose keys "
+                "Every format is read from each of them. Of hive directories, files whose keys "
                 "`filters` rule out are not read, whatever their format."
             ),
             "",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from taskinity_data.errors import inert
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,14 +21,14 @@ __all__ = ["format_nbytes", "tell_unpacked", "to_html", "to_text"]
 def to_text(title: str, facts: Sequence[tuple[str, str]]) -> str:
     """`title`, and below it a line for each (name, text)."""
     width = max(len(name) for name, _ in facts)
-    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in facts)])
+    return inert("\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in facts)]))
 
 
 def to_html(title: str, facts: Sequence[tuple[str, str]]) -> str:
     """The same as a table; names and texts may hold anything."""
     rows = "".join(
         f"<tr><th style='text-align:left'>{escape(name)}</th>"
-        f"<td style='text-align:left'>{escape(text)}</td></tr>"
+        f"<td style='text-align:left'>{escape(inert(text))}</td></tr>"
         for name, text in facts
     )
     return f"<div><b>{escape(title)}</b><table>{rows}</table></div>"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import NamedTuple
 
-__all__ = ["OrcTail", "TailError", "read_tail"]
+__all__ = ["OrcTail", "Stripe", "TailError", "read_fields", "read_number", "read_tail"]
 
 _FIXED_NBYTES = {0: 1, 1: 1, 2: 2, 3: 4, 4: 8, 5: 4, 6: 8, 9: 8, 14: 16, 15: 4, 18: 8}
 """Bytes of a value in Arrow, by the number of ORC's kind: boolean, byte, short, int, long, float,
@@ -24,6 +24,21 @@ _STRUCT = 12
 
 class TailError(ValueError):
     """The bytes are no file tail."""
+
+
+class Stripe(NamedTuple):
+    """Where a stripe lies: its first byte, and the bytes of its three parts, in order."""
+
+    start: int
+    index_nbytes: int
+    data_nbytes: int
+    footer_nbytes: int
+
+    @property
+    def footer(self) -> tuple[int, int]:
+        """From and to where its footer goes."""
+        start = self.start + self.index_nbytes + self.data_nbytes
+        return start, start + self.footer_nbytes
 
 
 class OrcTail(NamedTuple):
@@ -37,11 +52,22 @@ class OrcTail(NamedTuple):
         Of each top column in the file, None where it isn't told.
     nbytes : list of int
         Of each top column in memory, about.
+    stripes : list of Stripe
+    columns : int
+        All of them, those within others and the row itself too.
+    compression : int
+        ORC's number of it, 0 for none.
+    bounds : list of (int, int) or None
+        Of each top column of integers the least and the most, where they are told.
     """
 
     rows: list[int]
     null_counts: list[int | None]
     nbytes: list[int]
+    stripes: list[Stripe]
+    columns: int
+    compression: int
+    bounds: list[tuple[int, int] | None]
 
 
 def read_tail(tail: bytes) -> OrcTail:
@@ -52,21 +78,22 @@ def read_tail(tail: bytes) -> OrcTail:
     TailError
         It is malformed.
     """
-    footer = _read_fields(_bytes(_read_fields(tail), 2))
-    stripes = [_read_fields(one) for one in footer[3] if isinstance(one, bytes)]
-    rows = [_int(stripe, 5) for stripe in stripes]
-    types = [_read_fields(one) for one in footer[4] if isinstance(one, bytes)]
-    statistics = [_read_fields(one) for one in footer[7] if isinstance(one, bytes)]
-    if not types or _int(types[0], 1) != _STRUCT:
+    whole = read_fields(tail)
+    footer = read_fields(_bytes(whole, 2))
+    stripes = [read_fields(one) for one in footer[3] if isinstance(one, bytes)]
+    rows = [read_number(stripe, 5) for stripe in stripes]
+    types = [read_fields(one) for one in footer[4] if isinstance(one, bytes)]
+    statistics = [read_fields(one) for one in footer[7] if isinstance(one, bytes)]
+    if not types or read_number(types[0], 1) != _STRUCT:
         raise TailError("its rows have no columns")
     tops = _children(types[0])
     if any(not 0 < top < len(types) for top in tops):
         raise TailError("a column of it has no type")
-    total = _int(footer, 6)
+    total = read_number(footer, 6)
     if sum(rows) != total:
         raise TailError(f"its stripes have {sum(rows):,} rows, but it {total:,}")
     has_statistics = len(statistics) == len(types)
-    values = [_int(one, 1) if 1 in one else total for one in statistics]
+    values = [read_number(one, 1) if 1 in one else total for one in statistics]
     nulls = [
         total - values[top] if has_statistics and 1 in statistics[top] else None for top in tops
     ]
@@ -79,19 +106,30 @@ def read_tail(tail: bytes) -> OrcTail:
     ]
     if any(count is not None and count < 0 for count in nulls):
         raise TailError("a column of it has more values than rows")
-    return OrcTail(rows, nulls, nbytes)
+    places = [Stripe(*(read_number(stripe, field) for field in (1, 2, 3, 4))) for stripe in stripes]
+    compression = read_number(read_fields(_bytes(whole, 1)), 2)
+    bounds = [_bounds(statistics[top]) for top in tops]
+    return OrcTail(rows, nulls, nbytes, places, len(types), compression, bounds)
 
 
 _Fields = dict[int, list[int | bytes]]
 
 
 def _nbytes(type_: _Fields, statistics: _Fields, values: int) -> int:
-    fixed = _FIXED_NBYTES.get(_int(type_, 1))
+    fixed = _FIXED_NBYTES.get(read_number(type_, 1))
     if fixed is not None:
         return fixed * values
-    texts = _zigzag(_int(_read_fields(_bytes(statistics, 4)), 3))
-    binary = _zigzag(_int(_read_fields(_bytes(statistics, 8)), 1))
+    texts = _zigzag(read_number(read_fields(_bytes(statistics, 4)), 3))
+    binary = _zigzag(read_number(read_fields(_bytes(statistics, 8)), 1))
     return _OFFSET_NBYTES * values + max(0, texts) + max(0, binary)
+
+
+def _bounds(statistics: _Fields) -> tuple[int, int] | None:
+    """The least and the most of a column of integers."""
+    told = read_fields(_bytes(statistics, 2))
+    if 1 not in told or 2 not in told:
+        return None
+    return _zigzag(read_number(told, 1)), _zigzag(read_number(told, 2))
 
 
 def _children(type_: _Fields) -> list[int]:
@@ -107,8 +145,14 @@ def _children(type_: _Fields) -> list[int]:
     return found
 
 
-def _read_fields(data: bytes) -> _Fields:
-    """The values of each field of a message: numbers, or bytes."""
+def read_fields(data: bytes) -> _Fields:
+    """The values of each field of a message: numbers, or bytes.
+
+    Raises
+    ------
+    TailError
+        It is malformed.
+    """
     fields: _Fields = defaultdict(list)
     place = 0
     while place < len(data):
@@ -143,7 +187,8 @@ def _read_varint(data: bytes, place: int) -> tuple[int, int]:
             return value, place
 
 
-def _int(fields: _Fields, number: int) -> int:
+def read_number(fields: _Fields, number: int) -> int:
+    """The last value of the field `number`, 0 where it is left out."""
     found = fields.get(number) or [0]
     return found[-1] if isinstance(found[-1], int) else 0
 

@@ -6,14 +6,23 @@ It knows nothing of how many pieces make a chunk.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.orc as po
+import pyarrow.types as pat
 
 from taskinity_data.chunks.caches import Cache
-from taskinity_data.chunks.files import HEAD_NBYTES, WINDOW_NBYTES, StoreFile, open_tail
+from taskinity_data.chunks.files import (
+    HEAD_NBYTES,
+    WINDOW_NBYTES,
+    StoreFile,
+    open_tail,
+    read_range,
+)
+from taskinity_data.chunks.orc_stripes import check_stripe
 from taskinity_data.chunks.orc_tail import read_tail
 from taskinity_data.chunks.tables_layout import Layout, check_names
 from taskinity_data.chunks.tables_open import open_tables
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.orc_tail import OrcTail
     from taskinity_data.chunks.tables_reader import TableReader
 
 __all__ = ["OrcAccess", "open_orc"]
@@ -35,7 +45,7 @@ LAYOUTS = 1000
 """Files whose tails are kept."""
 
 _stripes: Cache[Any] = Cache(STRIPES)
-_layouts: Cache[Layout] = Cache(LAYOUTS)
+_layouts: Cache[OrcLayout] = Cache(LAYOUTS)
 
 
 def open_orc(
@@ -66,6 +76,13 @@ def open_orc(
     return open_tables(OrcAccess(), files, columns, filters, schema)
 
 
+@dataclass(frozen=True, eq=False)
+class OrcLayout(Layout):
+    """What one ORC file holds, with its tail."""
+
+    tail: OrcTail
+
+
 @dataclass(frozen=True)
 class OrcAccess:
     """How `TableReader` looks into ORC files."""
@@ -92,7 +109,9 @@ class OrcAccess:
         A stripe is decoded whole, unless the same process has just read up to `start`.
         """
         try:
-            return pa.Table.from_batches(list(_read_parts(layout, start, stop, names)))
+            return pa.Table.from_batches(
+                list(_read_parts(cast("OrcLayout", layout), start, stop, names))
+            )
         except (pa.ArrowException, OSError, ValueError) as error:
             raise unreadable(layout, start, error) from error
 
@@ -101,7 +120,7 @@ class OrcAccess:
         return read_all(self, layout, name)
 
 
-def _open(file: SourceFile) -> Layout:
+def _open(file: SourceFile) -> OrcLayout:
     path = file.path
     try:
         opened = po.ORCFile(pa.OSFile(path) if file.store is None else open_tail(file))
@@ -117,13 +136,30 @@ def _open(file: SourceFile) -> Layout:
     rows = np.array(tail.rows, np.int64)
     total = max(1, int(rows.sum()))
     sizes = [[nbytes * count // total for nbytes in tail.nbytes] for count in tail.rows]
-    return Layout(
+    return OrcLayout(
         file=file,
         schema=schema,
         starts=np.cumsum([0, *tail.rows], dtype=np.int64),
         sizes=np.array(sizes, np.int64).reshape(len(rows), len(schema)),
         null_counts={name: count for name, count in null_counts.items() if count is not None},
+        tail=tail,
     )
+
+
+def _check_values(layout: OrcLayout, part: Any, *, is_whole: bool) -> None:
+    """Raise `ValueError` where integers, or nulls of the whole, are not as the tail tells.
+
+    ORC has no checksums, and Arrow makes something of nearly any bytes.
+    """
+    for name, column in zip(part.schema.names, part.columns, strict=True):
+        if is_whole and layout.null_counts.get(name, column.null_count) != column.null_count:
+            raise ValueError(f"column {name!r} has other nulls than its statistics tell")
+        bounds = layout.tail.bounds[layout.schema.get_field_index(name)]
+        if bounds is None or not pat.is_integer(column.type):
+            continue
+        least, most = pc.min_max(column).as_py().values()
+        if least is not None and not bounds[0] <= least <= most <= bounds[1]:
+            raise ValueError(f"column {name!r} has values that its statistics rule out")
 
 
 def _window(layout: Layout, names: Sequence[str]) -> int:
@@ -134,7 +170,7 @@ def _window(layout: Layout, names: Sequence[str]) -> int:
     return max(HEAD_NBYTES, min(WINDOW_NBYTES, int(stripe_nbytes * share)))
 
 
-def _read_parts(layout: Layout, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
+def _read_parts(layout: OrcLayout, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
     """Rows `start` to `stop` of columns `names`, a part for each stripe that they lie in."""
     file = layout.file
     # By its path alone Arrow would map it, and a file that is cut short would end the process.
@@ -150,10 +186,13 @@ def _read_parts(layout: Layout, start: int, stop: int, names: Sequence[str]) -> 
         key = file.path, file.fingerprint, group, tuple(names)
         batch = _stripes.take(key)
         if batch is None:
+            stripe = layout.tail.stripes[group]
+            check_stripe(read_range(file, *stripe.footer), stripe, layout.tail)
             batch = opened.read_stripe(group, columns=columns).select(list(names))
         low, high = max(first, start), min(last, stop)
         part = batch.slice(low - first, high - low)
         part.validate(full=True)
+        _check_values(layout, part, is_whole=part.num_rows == layout.rows)
         yield part
         if high < last:
             _stripes.put(key, batch)

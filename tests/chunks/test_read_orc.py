@@ -202,11 +202,11 @@ def tail(*footer):
 
 def test_a_tail_without_statistics_tells_no_nulls():
     found = read_tail(tail(STRIPE, TYPES, field(6, 3)))
-    assert found == ([3], [None], [24])
+    assert found[:3] == ([3], [None], [24])
     packed = field(4, field(1, 12) + field(2, b"\x01")) + field(4, field(1, 4))
     statistics = field(7, field(1, 3)) + field(7, field(1, 2))
     odd = bytes([9 << 3 | 1]) + bytes(8) + bytes([10 << 3 | 5]) + bytes(4)
-    assert read_tail(tail(STRIPE, packed, field(6, 3), statistics, odd)) == ([3], [1], [16])
+    assert read_tail(tail(STRIPE, packed, field(6, 3), statistics, odd))[:3] == ([3], [1], [16])
 
 
 @pytest.mark.parametrize(

