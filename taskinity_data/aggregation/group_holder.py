@@ -115,8 +115,10 @@ class GroupHolder:
         self._held.append(held)
         while True:
             waiting = [one for one in self._held if one.partial is not None]
+            if sum(one.nbytes for one in waiting) <= self._budget_nbytes:
+                return held
             movable = [one for one in waiting if one.can_spill]
-            if not movable or sum(one.nbytes for one in waiting) <= self._budget_nbytes:
+            if not movable:
                 return held
             self._spill(max(movable, key=lambda one: one.nbytes))
 
@@ -197,17 +199,20 @@ def _cut(present: Sequence[tuple[Stored, int]], step_nbytes: int) -> list[tuple[
     return list(zip([0, *last[:-1].tolist()], last.tolist(), strict=True))
 
 
-def _measure(data: Any) -> int:
+def _measure(partial: dict[str, Any] | None) -> int:
     """About how many bytes a partial takes."""
-    if isinstance(data, dict):
-        return sum(map(_measure, data.values()))
-    if isinstance(data, (tuple, list)):
-        return sum(map(_measure, data))
-    if isinstance(data, np.ndarray):
-        return data.nbytes
-    if isinstance(data, pd.DataFrame):
-        return sum(_measure(data.iloc[:, place]) for place in range(data.shape[1]))
-    if isinstance(data, pd.Series):
-        n_objects = len(data) if is_object_dtype(data.dtype) else 0
-        return int(data.memory_usage(index=False)) + n_objects * _OBJECT_NBYTES
+    if partial is None:
+        return 0
+    keys = sum(_measure_state(column) for _, column in partial["keys"].items())
+    return keys + sum(map(_measure_state, partial["states"]))
+
+
+def _measure_state(state: Any) -> int:
+    if isinstance(state, np.ndarray):
+        return state.nbytes
+    if isinstance(state, tuple):
+        return sum(map(_measure_state, state))
+    if isinstance(state, pd.Series):
+        n_objects = len(state) if is_object_dtype(state.dtype) else 0
+        return int(state.array.nbytes) + n_objects * _OBJECT_NBYTES
     return 0

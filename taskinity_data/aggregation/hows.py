@@ -155,7 +155,8 @@ class Summing:
             pair: Any = (high, low)
             if is_float and kind == "integers":
                 pair = floats_of_integers(pair)
-            # Only the groups that this state has: it may be a thousandth of all.
+            # Only the groups that this state has (it may be a thousandth of all), and the first
+            # state like the others, so that a group's sum does not depend on other groups.
             here = (total[0][codes[i]], total[1][codes[i]])
             added = add_floats(here, pair) if is_float else add_integers(here, pair)
             total[0][codes[i]], total[1][codes[i]] = added

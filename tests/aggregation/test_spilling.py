@@ -347,7 +347,7 @@ def _open_spills():
 @pytest.fixture
 def numbers(tmp_path, rng):
     path = tmp_path / "numbers.csv"
-    frame = pd.DataFrame({"k": rng.integers(0, 3_000, 20_000), "v": rng.normal(size=20_000)})
+    frame = pd.DataFrame({"k": rng.integers(0, 2_000, 10_000), "v": rng.normal(size=10_000)})
     frame.to_csv(path, index=False)
     return str(path)
 
@@ -368,10 +368,10 @@ def test_a_run_that_spills_gives_the_same_bits_on_every_scheduler(
     scheduler, numbers, budget, temporary
 ):
     reducer_ = group_by("k", **LATE)
-    options = {"chunk_size": "1_000 rows", "progress": False, "workers": 2}
+    options = {"chunk_size": "500 rows", "progress": False, "workers": 2}
     budget(PLENTY)
     want = td.process(numbers, reduce=reducer_, scheduler="synchronous", **options).value
-    stored = budget(300_000)
+    stored = budget(150_000)
     got = td.process(numbers, reduce=reducer_, scheduler=scheduler, **options).value
     assert len(stored) > 20
     assert_frame_equal(got, want, check_exact=True)
@@ -380,7 +380,7 @@ def test_a_run_that_spills_gives_the_same_bits_on_every_scheduler(
 
 
 def test_the_static_graph_gives_the_bits_of_a_run_that_spills(numbers, budget):
-    dataset = td.open_dataset(numbers, chunk_size="1_000 rows")
+    dataset = td.open_dataset(numbers, chunk_size="500 rows")
     flow = td.parse_flow("flow F:\n    Open -> Part[*] -> Groups").bind(
         {
             "open": lambda data: data,
@@ -389,16 +389,16 @@ def test_the_static_graph_gives_the_bits_of_a_run_that_spills(numbers, budget):
         }
     )
     want = flow.to_delayed(data=dataset).compute(scheduler="synchronous")
-    stored = budget(300_000)
+    stored = budget(150_000)
     got = td.run_flow(flow, data=dataset, scheduler="threads", progress=False).value
     assert len(stored) > 20
     assert_frame_equal(got, want, check_exact=True)
 
 
 def test_a_full_disk_stops_the_run_and_leaves_nothing(numbers, budget, temporary, monkeypatch):
-    budget(300_000)
+    budget(150_000)
     write = Scratch.write
-    room = [300_000]
+    room = [100_000]
 
     class Full:
         def __init__(self, file):
@@ -423,7 +423,7 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing(numbers, budget, temporary
         td.process(
             numbers,
             reduce=group_by("k", **LATE),
-            chunk_size="1_000 rows",
+            chunk_size="500 rows",
             progress=False,
             scheduler="threads",
         )
