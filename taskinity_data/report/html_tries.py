@@ -6,6 +6,7 @@ It knows nothing of HTML, and of the run only its pairs of item and outcome.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk
@@ -13,6 +14,8 @@ from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from taskinity_data.outcome import Failure
 
 __all__ = ["Try", "printable", "tries_of", "where"]
 
@@ -90,10 +93,17 @@ def tries_of(ended: Sequence[tuple[Any, Any]]) -> list[Try]:
                     attempt.peak_nbytes,
                     outcome.nbytes,
                     outcome.rows if is_last else None,
-                    "" if attempt.failure is None else str(attempt.failure)[:_MOST_ERROR],
+                    _tell_error(attempt.failure),
                 )
             )
     return sorted(found, key=lambda one: one.started_s)
+
+
+def _tell_error(failure: Failure | None) -> str:
+    if failure is None:
+        return ""
+    # A message may be long, and there may be thousands of them: cut before it is copied.
+    return str(replace(failure, message=failure.message[:_MOST_ERROR]))
 
 
 def where(data: Any) -> str:

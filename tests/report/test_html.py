@@ -371,3 +371,10 @@ def test_a_printed_report_shows_what_is_folded_on_the_screen(browser, run, tmp_p
     assert page.evaluate(is_seen)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.pdf().startswith(b"%PDF-")
+
+
+def test_the_first_failures_are_seen_and_the_others_folded(browser, large_file):
+    page = browser.open(large_file)
+    rows = "[...document.querySelectorAll('#troubles ~ div tbody > tr, #troubles ~ details tr')]"
+    assert page.evaluate(f"{rows}.filter(one => one.checkVisibility()).length") == 5
+    assert page.evaluate(f"{rows}.length") == 5 + 1 + 45
