@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -190,6 +191,28 @@ def test_what_was_tried_again_skipped_or_replaced_is_told(run):
     assert "completed when tried again 2 ValueError: first" in words
     assert "skipped 1 ValueError: second" in words
     assert "replaced by a fallback 2 ValueError: third" in words
+
+
+def test_chunks_of_an_earlier_run_take_no_time_of_this_one_and_are_told(run):
+    """Resumed runs and quarantine mark their outcomes; a report knows both."""
+    chunks = run.plan.chunks
+    (old, again), (item, lost) = (
+        outcome_of(chunks[0], 0, failures=[failure_of("of yesterday"), None]),
+        outcome_of(chunks[1], 1, Status.FAILED, [failure_of("bad row")]),
+    )
+    facts = {name: getattr(again, name) for name in ("task", "key", "status", "attempts", "nbytes")}
+    more = {"rows": 2, "is_fallback": False, "failure": None, "is_recalled": True}
+    again = SimpleNamespace(**facts, **more)
+    facts = {name: getattr(lost, name) for name in ("task", "key", "status", "attempts", "nbytes")}
+    more = {"rows": 2, "is_fallback": False, "failure": lost.failure, "is_quarantined": True}
+    lost = SimpleNamespace(**facts, **more)
+    html = render(replace(run, _ended=[(old, again), (item, lost), outcome_of(chunks[2], 2)]))
+    words = words_of(html)
+    assert "2 attempts on" in words
+    assert "of yesterday" not in html
+    assert "quarantined 1 ValueError: bad row" in words
+    drawn = " ".join(re.findall(r"<text [^>]*>([^<]*)</text>", html))
+    assert "1 used again of an earlier run" in drawn
 
 
 def test_hostile_texts_are_texts_alone(run):
