@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import runpy
 import subprocess
 import sys
@@ -13,9 +16,12 @@ import pytest
 from nbclient import NotebookClient
 
 import taskinity_data as td
+from taskinity_data.settings import NAMES, load_settings, variable_of
 
 ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
 FLIGHTS = ROOT / "datasets" / "flights"
+SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,7 @@ def late():
 
 
 def test_flight_delays_is_right(late):
-    flow = runpy.run_path(str(ROOT / "examples" / "flight_delays.py"))["flow"]
+    flow = runpy.run_path(str(EXAMPLES / "flight_delays.py"))["flow"]
     run = td.run_flow(flow, data=FLIGHTS, scheduler="threads", workers=2)
     assert run.value.flights.tolist() == late["count"].tolist()
     assert run.value.mean_delay.tolist() == pytest.approx(late["mean"].tolist(), rel=1e-13)
@@ -47,7 +53,242 @@ def test_flight_delays_runs_by_its_command_line_from_another_folder(scheduler, t
     )
     assert "336,776 planned = 336,776 processed" in done.stdout
     assert scheduler in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} <= {".taskinity"}
+
+
+# --- five scripts, each by its command line -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def address():
+    """A Dask cluster of two processes that the examples share: starting it takes longest."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture
+def say(tmp_path, monkeypatch, capsys, request):
+    """What ``python examples/NAME.py`` prints in another folder; "processes" by a command line."""
+
+    def run(name, scheduler):
+        if scheduler == "cluster":
+            scheduler = request.getfixturevalue("address")
+        command = [str(EXAMPLES / f"{name}.py"), "--workers", "2", "--scheduler", scheduler]
+        if scheduler != "processes":
+            monkeypatch.chdir(tmp_path)
+            monkeypatch.setattr(sys, "argv", command)
+            runpy.run_path(command[0], run_name="__main__")
+            return capsys.readouterr().out
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+schedulers = pytest.mark.parametrize("scheduler", ["threads", "cluster"])
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "cluster", "processes"])
+def test_basic_parallel_asks_two_at_a_time_and_gets_the_same_answer(scheduler, say):
+    said = say("basic_parallel", scheduler)
+    assert "answer: {'EWR': 120835, 'JFK': 111279, 'LGA': 104662, 'weather': 26115}" in said
+    assert "the same one after another: True" in said
+    assert "at the same time at most: 2 of 4" in said
+    alone_s = float(re.search(r"one after another: ([\d.]+) s", said)[1])
+    assert alone_s >= 2.0
+    assert re.search(r"2 workers, \S+: [\d.]+ s, [\d.]+ times as fast", said)
+    flights = pd.concat([pd.read_parquet(one, columns=["origin"]) for one in FLIGHTS.iterdir()])
+    assert flights["origin"].value_counts().to_dict() == {
+        "EWR": 120_835, "JFK": 111_279, "LGA": 104_662,
+    }  # fmt: skip
+
+
+@schedulers
+def test_dependency_graph_names_the_path_that_took_longest(scheduler, say):
+    said = say("dependency_graph", scheduler)
+    path, took, whole = re.search(
+        r"critical path: (.+), ([\d.]+) s of ([\d.]+) s in all", said
+    ).groups()
+    before, after = said.split("Summary", 1)[0], said.rsplit("DependencyGraph", 1)[1]
+    assert "0." not in before
+    seconds = re.findall(r"(\d+\.\d{3}) s", after)
+    assert len(seconds) == 8
+    assert sum(map(float, seconds)) == pytest.approx(float(whole), abs=0.02)
+    assert float(took) <= float(whole)
+    names = path.split(" -> ")
+    assert names[1::2] == ["Join", "Summary"]
+    assert names[0] in {"Flights", "Weather", "Planes"}
+    # The same by DuckDB's hand: joins and means.
+    flights = ", ".join(f"'{FLIGHTS / f'2013-0{month}.parquet'}'" for month in (1, 2, 3))
+    wet = duckdb_mean(
+        f"SELECT avg(dep_delay) FROM read_parquet([{flights}]) f "
+        f"JOIN '{ROOT}/datasets/weather.parquet' w USING (origin, time_hour) "
+        f"JOIN (SELECT tailnum FROM '{ROOT}/datasets/planes.csv') p USING (tailnum) "
+        "WHERE precip > 0"
+    )
+    assert re.search(rf"rain +{wet:.2f}", said)
+
+
+def duckdb_mean(query):
+    import duckdb
+
+    with duckdb.connect() as connection:
+        return connection.sql(query).fetchall()[0][0]
+
+
+@schedulers
+def test_parallel_data_processing_prints_a_line_for_each_size_and_proves_its_rows(scheduler, say):
+    said = say("parallel_data_processing", scheduler)
+    table = re.findall(r"^ *([\d,]+) +(\d) +(\d+) +([\d.]+) +([\d.]+)$", said, re.MULTILINE)
+    sizes = ["27,004", "109,119", "336,776"]
+    assert [row[:2] for row in table] == [(size, n) for size in sizes for n in ("1", "2")]
+    assert "rows planned 336,776 = processed 336,776" in said
+    frame = pd.concat([pd.read_parquet(one) for one in FLIGHTS.iterdir()])
+    morning = frame[(frame.hour <= 12) & (frame.carrier == "OO")]["dep_delay"] / 60
+    assert re.search(rf"OO +morning +{morning.count()} +{morning.mean():.2f}", said)
+
+
+@schedulers
+def test_dynamic_parallel_has_a_task_for_each_destination_in_the_data(scheduler, say):
+    said = say("dynamic_parallel", scheduler)
+    assert "12 tasks from the data, on 2 workers of this machine" in said
+    july = pd.read_parquet(FLIGHTS / "2013-07.parquet")
+    for place in july["dest"].value_counts().head(12).index:
+        days = july[july.dest == place].groupby(["month", "day"])["arr_delay"].mean()
+        assert re.search(rf"{place} +7-{days.idxmax()[1]} +{round(days.max())}\b", said)
+    assert "from chunk 0: 500.0 kB: first size" in said
+    handed, told = (
+        said.split("while the run goes:")[1].count(" bytes\n"),
+        int(re.search(r"(\d+) chunks of", said)[1]),
+    )
+    assert handed == told
+    early = pd.concat([pd.read_parquet(FLIGHTS / f"2013-0{one}.parquet") for one in (1, 2)])
+    assert f"{(early.dep_delay > 15).sum():,} late flights of {len(early):,}" in said
+
+
+@schedulers
+def test_error_handling_shows_what_each_policy_makes_of_a_bad_row(scheduler, say):
+    said = say("error_handling", scheduler)
+    every = sum(range(1000))
+    assert "retry: COMPLETED, {'COMPLETED': 10}, answer 1000\n  attempts: 20 for 10 chunks" in said
+    assert f"fallback: PARTIAL, {{'COMPLETED': 10}}, answer {every - 450}" in said
+    assert "rows by the fallback: 100" in said
+    skipped = sum(range(400, 500))
+    assert f"'COMPLETED': 9, 'SKIPPED': 1}}, answer {every - skipped}" in said
+    assert "no policy: FAILED" in said
+    assert f"a better function: COMPLETED, {{'COMPLETED': 1}}, answer {skipped - 450}" in said
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_an_example_is_short_and_stands_in_the_readme(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 80
+    assert f"({path.name})" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
+
+
+def test_an_example_runs_in_a_folder_that_nothing_can_be_written_to(tmp_path, say):
+    tmp_path.chmod(0o555)
+    assert "the same one after another: True" in say("basic_parallel", "threads")
+
+
+def test_the_requirements_are_what_the_examples_need(tmp_path):
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [
+            *pip, "--dry-run", "--no-deps", "--no-index", "--no-build-isolation", "--report",
+            str(tmp_path / "report.json"), "-r", str(EXAMPLES / "requirements.txt"),
+        ],
+        cwd=ROOT,
+        check=True,
+    )  # fmt: skip
+    (one,) = json.loads((tmp_path / "report.json").read_text())["install"]
+    assert one["metadata"]["name"] == "taskinity-data"
+
+
+# --- .env.example ---------------------------------------------------------------------------------
+
+
+def _shown():
+    """The settings of ``.env.example`` with the values that stand there."""
+    text = (EXAMPLES / ".env.example").read_text(encoding="utf-8")
+    return dict(re.findall(r"^# (TASKINITY_\w+)=(.*)$", text, re.MULTILINE))
+
+
+def _write_env(folder, name, value=None):
+    (folder / ".env").write_text(f"{name}={_shown()[name] if value is None else value}\n")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_all_settings_that_have_an_effect_are_shown_with_their_defaults():
+    # No run writes to TASKINITY_OUTPUT_DIR yet.
+    assert set(_shown()) == {variable_of(name) for name in NAMES} - {"TASKINITY_OUTPUT_DIR"}
+    text = (EXAMPLES / ".env.example").read_text(encoding="utf-8")
+    assert text.count("Default: ") == len(_shown())
+
+
+def test_every_setting_that_is_shown_is_read(folder):
+    for name, value in _shown().items():
+        _write_env(folder, name)
+        settings = load_settings({}, folder)
+        attribute = name.removeprefix("TASKINITY_").lower()
+        assert str(getattr(settings, attribute)) == value
+        assert ".env, line 1" in settings.source_of(attribute)
+
+
+def _small(**options):
+    return td.process(pd.DataFrame({"a": range(100)}), len, reduce=len, **options)
+
+
+def test_max_workers_bounds_a_run(folder):
+    _write_env(folder, "TASKINITY_MAX_WORKERS")
+    assert _small(scheduler="threads").workers == 4
+
+
+def test_chunk_size_cuts_a_run(folder):
+    _write_env(folder, "TASKINITY_CHUNK_SIZE", "10 rows")
+    assert _small(scheduler="threads").value == 10
+
+
+def test_scheduler_says_who_runs(folder):
+    _write_env(folder, "TASKINITY_SCHEDULER", "synchronous")
+    assert _small().scheduler == "synchronous"
+
+
+@pytest.mark.parametrize(("level", "is_kept"), [("WARNING", True), ("CRITICAL", False)])
+def test_log_level_and_log_dir_say_what_is_logged_and_where(folder, level, is_kept):
+    (folder / ".env").write_text(f"TASKINITY_LOG_DIR=told\nTASKINITY_LOG_LEVEL={level}\n")
+    (folder / "a.csv").write_text("a\n1\n")
+    (folder / "one.py").write_text(
+        "import taskinity_data as td\n\n\n@td.task\ndef rows(chunk):\n    return len(chunk)\n\n\n"
+        "@td.flow\ndef flow(data):\n    return rows.map(data)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "taskinity_data", "run", "one.py", "--input", "data=a.csv"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "TASKINITY_MAXWORKERS": "2"},
+    )
+    told = folder / "told" / "taskinity-data.log"
+    assert told.exists() is is_kept
+    assert "Did you mean TASKINITY_MAX_WORKERS?" in done.stderr
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)

@@ -24,6 +24,7 @@ _PLOT = _WIDTH - _LEFT - _RIGHT
 # A mark with its title takes about 150 bytes: these many keep a chart below 400 kB.
 _MOST_MARKS, _MOST_CELLS, _MOST_LANES = 2_000, 6_000, 48
 _LANE = 18
+_CLOCK = (10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
 
 
 class Span(NamedTuple):
@@ -78,8 +79,8 @@ def spans(found: Sequence[Span], stop: float, title: str, words: str) -> str:
     if left_out:
         words += f" {tell_count(len(left_out), 'more worker')} not drawn."
     if is_shared:
-        words += " There are too many chunks to draw each: the darker, the busier."
-    axis = _x_axis(height, 0.0, stop, tell_seconds)
+        words += " There are too many chunks to draw each: the fuller the colour, the busier."
+    axis = _x_axis(height, stop, tell_seconds)
     return _svg("".join(axis) + "".join(marks), height, title, words)
 
 
@@ -123,7 +124,7 @@ def bars(
         marks.append(f"<g>{''.join(rects)}<title>{_text(told)}</title></g>")
     if wide > 1:
         words += f" Each bar is the mean of {wide} neighbours, the dot the highest of them."
-    axes = [*_y_axis(height, top, tell), *_x_axis(height, 0, len(found), _count)]
+    axes = [*_y_axis(height, top, tell), *_x_axis(height, len(found), _count)]
     return _svg("".join(axes) + "".join(marks), height, title, words)
 
 
@@ -158,7 +159,7 @@ def lines(
         marks.append(
             f'<path class="series s{number % 6}" d="{drawn}"><title>{_text(name)}</title></path>'
         )
-    axes = [*_y_axis(height, top, tell_y), *_x_axis(height, 0.0, stop, tell_x)]
+    axes = [*_y_axis(height, top, tell_y), *_x_axis(height, stop, tell_x)]
     legend = "".join(
         f'<li><span class="swatch s{number % 6}"></span>{_text(name)}</li>'
         for number, name in enumerate(series)
@@ -199,7 +200,7 @@ def _shares(found: Sequence[Span], stop: float, cells: int) -> list[Span]:
             told = f"{tell_seconds(first)} to {tell_seconds(last)}: {min(mean, 1) * 100:.0f} % busy"
             if bad:
                 told += f", {failed} retried, failed, skipped or replaced"
-            kind = "FAILED" if bad else f"busy{level}"
+            kind = "odd" if bad else f"busy{level}"
             drawn.append(Span("", first, last, kind, told))
     return drawn
 
@@ -215,15 +216,16 @@ def _y_axis(height: int, top: float, tell: Callable[[float], str]) -> list[str]:
     return marks
 
 
-def _x_axis(height: int, start: float, stop: float, tell: Callable[[float], str]) -> list[str]:
+def _x_axis(height: int, stop: float, tell: Callable[[float], str]) -> list[str]:
     marks = []
-    for value in _ticks(stop - start, 6):
-        x = _LEFT + value / (stop - start or 1e-9) * _PLOT
+    ticks = _clock_ticks(stop, 6) if tell is tell_seconds else _ticks(stop, 6)
+    for value in ticks:
+        x = _LEFT + value / (stop or 1e-9) * _PLOT
         marks.append(f'<path class="grid" d="M{x:.1f} {_TOP}V{_TOP + height + 5}"/>')
         anchor = " end" if x > _WIDTH - 60 else ""
         marks.append(
             f'<text x="{x:.1f}" y="{_TOP + height + 20}" class="tick mid{anchor}">'
-            f"{_text(tell(start + value))}</text>"
+            f"{_text(tell(value) if value else '0')}</text>"
         )
     return marks
 
@@ -235,6 +237,17 @@ def _ticks(top: float, count: int) -> Iterable[float]:
     rough = top / count
     size = 10 ** math.floor(math.log10(rough))
     step = next(size * one for one in (1, 2, 5, 10) if size * one >= rough)
+    return [step * number for number in range(int(top / step + 1e-9) + 1)]
+
+
+def _clock_ticks(top: float, count: int) -> Iterable[float]:
+    """As `_ticks`, in steps that stay round as minutes and hours."""
+    if top < 60:
+        return _ticks(top, count)
+    fitting = (step for step in _CLOCK if step * count >= top)
+    step = next(fitting, None)
+    if step is None:
+        return [hours * 3600 for hours in _ticks(top / 3600, count)]
     return [step * number for number in range(int(top / step + 1e-9) + 1)]
 
 

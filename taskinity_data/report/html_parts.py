@@ -20,7 +20,7 @@ from taskinity_data.flow.picture import picture_of
 from taskinity_data.machine import count_cores, memory_limit
 from taskinity_data.outcome import Status
 from taskinity_data.report.html_charts import Bar, Span, bars, lines, spans
-from taskinity_data.report.html_tries import where
+from taskinity_data.report.html_tries import standing, where
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_number, tell_seconds
 from taskinity_data.version import __version__
 
@@ -36,6 +36,16 @@ __all__ = [
 ]  # fmt: skip
 
 _PACKAGES = ("pandas", "pyarrow", "numpy", "dask", "distributed", "polars")
+_WORDS = {
+    "PENDING": "pending",
+    "RUNNING": "running",
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "SKIPPED": "skipped",
+    "QUARANTINED": "quarantined",
+    "FALLBACK": "replaced by a fallback",
+    "REUSED": "used again of an earlier run",
+}
 _MOST_TROUBLES, _MOST_SLOW, _MOST_FILES, _MOST_PROCESSES = 50, 20, 100, 6
 
 
@@ -47,7 +57,7 @@ def flow_picture(flow: Any, tries: Sequence[Try], ended: Sequence[tuple[Any, Any
         worked[one.task] += one.duration_s
     counts: dict[str, Counter[str]] = {}
     for _, outcome in ended:
-        counts.setdefault(outcome.task, Counter())[str(outcome.status)] += 1
+        counts.setdefault(outcome.task, Counter())[standing(outcome)] += 1
     nodes = {}
     for key, node in picture.nodes.items():
         found: Counter[str] = Counter()
@@ -62,16 +72,16 @@ def _state(node: Node, found: Counter[str], spent: float) -> str:
     if not found:
         return node.description
     if node.is_fan_out:
-        told = ", ".join(f"{count:,} {status.lower()}" for status, count in found.most_common())
+        told = ", ".join(f"{count:,} {_WORDS[status]}" for status, count in found.most_common())
         return f"{told}; {tell_seconds(spent)} of work"
-    return f"{next(iter(found)).lower()}, {tell_seconds(spent)}"
+    return f"{_WORDS[next(iter(found))]}, {tell_seconds(spent)}"
 
 
 def _worst(found: Counter[str]) -> str:
-    for status in ("FAILED", "SKIPPED", "COMPLETED"):
+    for status in ("FAILED", "QUARANTINED", "SKIPPED"):
         if found[status]:
-            return status.lower()
-    return ""
+            return "skipped" if status == "SKIPPED" else "failed"
+    return "completed" if found else ""
 
 
 def workers_chart(tries: Sequence[Try]) -> str:
@@ -219,7 +229,8 @@ def troubles(ended: Sequence[tuple[Any, Any]]) -> tuple[list[Trouble], int, list
     found = [
         (item, outcome)
         for item, outcome in ended
-        if outcome.failure is not None or outcome.is_fallback or len(outcome.attempts) > 1
+        if standing(outcome) != "REUSED"
+        and (outcome.failure is not None or outcome.is_fallback or len(outcome.attempts) > 1)
     ]
     found.sort(key=lambda pair: order.get(pair[1].status, 0))
     kinds: Counter[str] = Counter(
@@ -233,9 +244,9 @@ def troubles(ended: Sequence[tuple[Any, Any]]) -> tuple[list[Trouble], int, list
 
 def _trouble(item: Any, outcome: Any) -> Trouble:
     failures = [attempt.failure for attempt in outcome.attempts if attempt.failure is not None]
-    status = str(outcome.status).lower()
-    if outcome.status is Status.COMPLETED:
-        status = "replaced by a fallback" if outcome.is_fallback else "completed when tried again"
+    status = _WORDS[standing(outcome)]
+    if standing(outcome) == "COMPLETED":
+        status = "completed when tried again"
     command = python = ""
     data = item.data if item is not None else None
     # A frame in memory has no file that another call would find.

@@ -6,6 +6,7 @@ It knows nothing of HTML, and of the run only its pairs of item and outcome.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk
@@ -14,7 +15,9 @@ from taskinity_data.outcome import Status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Try", "printable", "tries_of", "where"]
+    from taskinity_data.outcome import Failure
+
+__all__ = ["Try", "printable", "standing", "tries_of", "where"]
 
 # What would move a terminal's cursor, hide, or turn the direction of what follows it.
 _UNPRINTABLE = re.compile(
@@ -28,10 +31,9 @@ _MOST_ERROR = 120
 class Try(NamedTuple):
     """One attempt at one item, or at one single task.
 
-    `number` is the place of the item in its fan-out, None for a single task. `status` is that of
-    the task's outcome for its last attempt, ``"RETRIED"`` for those before it, ``"FALLBACK"`` where
-    a fallback's result stands in. `error` is cut to what a mark's title
-    holds. Times are in seconds since the epoch and seconds.
+    `number` is the place of the item in its fan-out, None for a single task. `status` is the
+    `standing` of its outcome for the last attempt, ``"RETRIED"`` for those before it. `error` is
+    cut to what a mark's title holds. Times are in seconds since the epoch and seconds.
     """
 
     task: str
@@ -61,17 +63,18 @@ class Try(NamedTuple):
 def tries_of(ended: Sequence[tuple[Any, Any]]) -> list[Try]:
     """All attempts of all outcomes in `ended`, pairs of item (None for a single task) and outcome.
 
-    They come in the order in which they began.
+    They come in the order in which they began, without those of an earlier run whose results were
+    used again: they took no time of this one.
     """
     found = []
     for item, outcome in ended:
+        if standing(outcome) == "REUSED":
+            continue
         number = None if item is None else item.position
         place = "" if item is None else where(item.data)
         for attempt in outcome.attempts:
             is_last = attempt is outcome.attempts[-1]
-            status = str(outcome.status) if is_last else "RETRIED"
-            if is_last and outcome.is_fallback and outcome.status is Status.COMPLETED:
-                status = "FALLBACK"
+            status = standing(outcome) if is_last else "RETRIED"
             found.append(
                 Try(
                     outcome.task,
@@ -90,10 +93,28 @@ def tries_of(ended: Sequence[tuple[Any, Any]]) -> list[Try]:
                     attempt.peak_nbytes,
                     outcome.nbytes,
                     outcome.rows if is_last else None,
-                    "" if attempt.failure is None else str(attempt.failure)[:_MOST_ERROR],
+                    _tell_error(attempt.failure),
                 )
             )
     return sorted(found, key=lambda one: one.started_s)
+
+
+def standing(outcome: Any) -> str:
+    """What became of a task in one word: its status, REUSED, QUARANTINED or FALLBACK."""
+    if getattr(outcome, "is_recalled", False):
+        return "REUSED"
+    if getattr(outcome, "is_quarantined", False):
+        return "QUARANTINED"
+    if outcome.is_fallback and outcome.status is Status.COMPLETED:
+        return "FALLBACK"
+    return str(outcome.status)
+
+
+def _tell_error(failure: Failure | None) -> str:
+    if failure is None:
+        return ""
+    # A message may be long, and there may be thousands of them: cut before it is copied.
+    return str(replace(failure, message=failure.message[:_MOST_ERROR]))
 
 
 def where(data: Any) -> str:

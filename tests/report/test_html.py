@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -192,6 +193,28 @@ def test_what_was_tried_again_skipped_or_replaced_is_told(run):
     assert "replaced by a fallback 2 ValueError: third" in words
 
 
+def test_chunks_of_an_earlier_run_take_no_time_of_this_one_and_are_told(run):
+    """Resumed runs and quarantine mark their outcomes; a report knows both."""
+    chunks = run.plan.chunks
+    (old, again), (item, lost) = (
+        outcome_of(chunks[0], 0, failures=[failure_of("of yesterday"), None]),
+        outcome_of(chunks[1], 1, Status.FAILED, [failure_of("bad row")]),
+    )
+    facts = {name: getattr(again, name) for name in ("task", "key", "status", "attempts", "nbytes")}
+    more = {"rows": 2, "is_fallback": False, "failure": None, "is_recalled": True}
+    again = SimpleNamespace(**facts, **more)
+    facts = {name: getattr(lost, name) for name in ("task", "key", "status", "attempts", "nbytes")}
+    more = {"rows": 2, "is_fallback": False, "failure": lost.failure, "is_quarantined": True}
+    lost = SimpleNamespace(**facts, **more)
+    html = render(replace(run, _ended=[(old, again), (item, lost), outcome_of(chunks[2], 2)]))
+    words = words_of(html)
+    assert "2 attempts on" in words
+    assert "of yesterday" not in html
+    assert "quarantined 1 ValueError: bad row" in words
+    drawn = " ".join(re.findall(r"<text [^>]*>([^<]*)</text>", html))
+    assert "1 used again of an earlier run" in drawn
+
+
 def test_hostile_texts_are_texts_alone(run):
     flow = replace(run.flow, description=HOSTILE)
     chunk = run.plan.chunks[0]
@@ -371,3 +394,10 @@ def test_a_printed_report_shows_what_is_folded_on_the_screen(browser, run, tmp_p
     assert page.evaluate(is_seen)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.pdf().startswith(b"%PDF-")
+
+
+def test_the_first_failures_are_seen_and_the_others_folded(browser, large_file):
+    page = browser.open(large_file)
+    rows = "[...document.querySelectorAll('#troubles ~ div tbody > tr, #troubles ~ details tr')]"
+    assert page.evaluate(f"{rows}.filter(one => one.checkVisibility()).length") == 5
+    assert page.evaluate(f"{rows}.length") == 5 + 1 + 45
