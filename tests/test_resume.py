@@ -551,9 +551,16 @@ SCRIPT = """
 import os, signal, sys, threading
 import taskinity_data as td
 
+def is_first():
+    try:
+        os.close(os.open("sent", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
 def work(chunk):
     done = len(os.listdir("ran"))
-    if os.environ.get("KILL") and done >= int(os.environ["KILL"]):
+    if os.environ.get("KILL") and done >= int(os.environ["KILL"]) and is_first():
         os.kill(int(os.environ.get("PID", os.getpid())), int(os.environ["NUMBER"]))
         threading.Event().wait(float(os.environ.get("NAP", "30")))
     open(f"ran/{chunk.n.iloc[0]}-{chunk.x.iloc[0]}", "a").write("x")
@@ -573,10 +580,11 @@ GROUPS = 'dict(reduce=td.group_by("k", total=("x", "sum"), mean=("x", "mean"), s
 def launch(ground, options=GROUPS, **environment):
     (ground / "ran").mkdir(exist_ok=True)
     (ground / "script.py").write_text(SCRIPT)
+    (ground / "sent").unlink(missing_ok=True)
     return subprocess.run(
         [sys.executable, "script.py", options], cwd=ground, capture_output=True, text=True,
         check=False, env=os.environ | {name: str(value) for name, value in environment.items()},
-        timeout=60,
+        timeout=120,
     )  # fmt: skip
 
 
