@@ -16,6 +16,7 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data.errors import FlowFailed, PlanError, ResumeError, SettingsError
+from taskinity_data.history import clean_runs
 from taskinity_data.outcome import RunStatus
 from taskinity_data.records import checkpoints as checkpoints_module
 from taskinity_data.records import journal as journal_module
@@ -612,6 +613,9 @@ def test_a_writer_that_is_killed_keeps_the_parts_that_are_whole(ground):
     done = launch(ground, options, KILL=5, NUMBER=int(signal.SIGKILL))
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (ground / "out").exists()
+    (place,) = clean_runs("runs", older_than_s=0, dry_run=True)
+    assert place[1] == "INTERRUPTED"
+    assert place[2] > 4 * 1000  # its parts among them
     done = launch(ground, options)
     assert done.returncode == 0, done.stderr
     assert sum(times - 1 for times in ran(ground).values()) <= 2
@@ -669,8 +673,6 @@ def test_what_does_not_end_in_time_is_dropped_and_handlers_are_put_back(ground, 
 
 
 def test_runs_are_listed_newest_first_and_cleaned(ground):
-    from taskinity_data.history import clean_runs
-
     done = go()
     failed = stopped(3)
     frame = td.list_runs("runs")
