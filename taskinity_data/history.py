@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -221,10 +222,7 @@ def clean_runs(
         is_old = older_than_s is not None and age_s >= older_than_s
         if status == "RUNNING" or not (is_old or status in ("COMPLETED", "PARTIAL")):
             continue
-        folders = [place]
-        kept = kept_directory(facts.get("output"), place.name)
-        if kept is not None and kept.is_dir():
-            folders.append(kept)
+        folders = [place, *_written_by(place, facts.get("output"))]
         nbytes = sum(
             entry.stat().st_size for one in folders for entry in one.rglob("*") if entry.is_file()
         )
@@ -233,6 +231,14 @@ def clean_runs(
                 shutil.rmtree(folder, ignore_errors=True)
         removed.append((place.name, status, nbytes))
     return removed
+
+
+def _written_by(place: Path, output: Any) -> list[Path]:
+    """Directories of parts that a run has written and not committed."""
+    found = [kept_directory(output, place.name)]
+    with suppress(ResumeError):  # of a damaged one nothing is known
+        found += [Path(one) for one in read_past(place).staging]
+    return [one for one in found if one is not None and one.is_dir()]
 
 
 def replay(

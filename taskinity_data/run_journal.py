@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import re
 import secrets
 import socket
 import time
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from taskinity_data.settings import Settings
 
 __all__ = ["JournalOptions", "Notices", "RunJournal", "name_subject", "open_journal"]
+
+_SECRET = re.compile("pass|pwd|secret|token|key|credential|auth|storage_options", re.IGNORECASE)
+"""Names of inputs that are not kept, whatever they hold."""
 
 _DONE = ("COMPLETED", "PARTIAL")
 
@@ -264,7 +268,11 @@ def _describe(
         "pid": os.getpid(),
         "text": flow.to_text(),
         "functions": {task.name: _place_of(task.function) for task in flow.tasks},
-        "inputs": {name: value for name, value in options.inputs.items() if _is_plain(value)},
+        "inputs": {
+            name: value
+            for name, value in options.inputs.items()
+            if _is_plain(value) and not _SECRET.search(name)
+        },
         "asked": list(options.inputs),
         "is_process": bool(options.subject),
         "is_wired": any(task.arguments is not None for task in flow.tasks),

@@ -183,8 +183,11 @@ class Driver:
         self._judge.stop()
         self._window.cancel()
         until_s = time.monotonic() + GRACE_S
-        while self._window and time.monotonic() < until_s:
-            self._wait()
+        try:
+            while self._window and time.monotonic() < until_s:
+                self._wait()
+        except SchedulerError:
+            pass  # nothing comes from there any more
         self.has_dropped = bool(self._window)
         self._window.abort()
 

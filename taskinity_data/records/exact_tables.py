@@ -1,7 +1,7 @@
-"""The exact forms of numpy's arrays and pandas' frames, and the table of all such forms.
+"""The exact forms of pandas' frames, series, indexes and scalars, and the table of all such forms.
 
 Frames keep their blocks, so that sums over them are the same to the last bit. It knows nothing of
-plain values (see `exact`), nor of how Arrow's data are written (see `exact_arrow`).
+plain values (see `exact`), nor of how others are written (see `exact_numpy`, `exact_arrow`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.lib import format as npy
 from pandas.api.internals import (  # type: ignore[import-not-found]  # no stubs
     create_dataframe_from_blocks,
 )
@@ -19,7 +18,7 @@ from pandas.api.internals import (  # type: ignore[import-not-found]  # no stubs
 from taskinity_data.aggregation import totals
 from taskinity_data.aggregation.quantiles import Summary
 from taskinity_data.aggregation.sums import Moments
-from taskinity_data.records import exact_arrow
+from taskinity_data.records import exact_arrow, exact_numpy
 from taskinity_data.records.exact import NoExactForm, describe_zone, zone_of_plain
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def read(reading: Reading, tag: bytes) -> Any:
 def _find(value: Any) -> tuple[bytes, Callable[[Writing, Any], None]] | None:
     kind = type(value)
     if isinstance(value, np.generic):
-        return b"g", _write_scalar
+        return b"g", exact_numpy.write_scalar
     if kind in _NAMED.values():
         return b"P", _write_named
     root = kind.__module__.partition(".")[0]
@@ -71,72 +70,6 @@ def _find(value: Any) -> tuple[bytes, Callable[[Writing, Any], None]] | None:
     if root == "polars" and kind.__name__ in ("DataFrame", "Series"):
         return b"p", exact_arrow.write_polars
     return None
-
-
-# -- numpy -----------------------------------------------------------------------------------------
-
-
-def _write_scalar(writing: Writing, value: np.generic) -> None:
-    if type(value) is not value.dtype.type or value.dtype.hasobject:
-        raise NoExactForm(f"numpy {value.dtype!r}")
-    _write_dtype(writing, value.dtype)
-    writing.raw(value.tobytes())
-
-
-def _read_scalar(reading: Reading) -> Any:
-    dtype = _read_dtype(reading)
-    return np.frombuffer(bytes(reading.raw()), dtype)[0] if dtype.itemsize else dtype.type()
-
-
-def _write_dtype(writing: Writing, dtype: np.dtype[Any]) -> None:
-    if dtype.metadata is not None or (dtype.kind == "V" and dtype.fields is None):
-        raise NoExactForm(f"numpy {dtype!r}")
-    if dtype.fields is None and np.dtype(dtype.str) != dtype:
-        raise NoExactForm(f"numpy {dtype!r}")  # StringDType
-    writing.value(dtype.str if dtype.fields is None else _listed(npy.dtype_to_descr(dtype)))
-
-
-def _listed(described: Any) -> Any:
-    return described if isinstance(described, list) else [described]
-
-
-def _read_dtype(reading: Reading) -> np.dtype[Any]:
-    return np.dtype(npy.descr_to_dtype(reading.value()))
-
-
-def _write_array(writing: Writing, value: np.ndarray[Any, Any]) -> None:
-    if value.dtype == object:
-        writing.value("O")
-        writing.value(value.shape)
-        writing.value(bool(value.flags.f_contiguous and not value.flags.c_contiguous))
-        order: Any = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
-        writing.values(value.ravel(order), value.size)
-        return
-    if value.dtype.hasobject:
-        raise NoExactForm(f"an array of {value.dtype!r}")
-    _write_dtype(writing, value.dtype)
-    is_turned = bool(value.flags.f_contiguous and not value.flags.c_contiguous)
-    writing.value(value.shape)
-    writing.value(is_turned)
-    flat = value.T if is_turned else value
-    writing.raw(np.ascontiguousarray(flat).reshape(-1).view(np.uint8) if value.nbytes else b"")
-
-
-def _read_array(reading: Reading) -> np.ndarray[Any, Any]:
-    described = reading.value()
-    shape, is_turned = reading.value(), reading.value()
-    order: Any = "F" if is_turned else "C"
-    array: np.ndarray[Any, Any]
-    if described == "O":
-        items = reading.values()
-        array = np.empty(len(items), dtype=object)
-        for place, item in enumerate(items):
-            array[place] = item
-    else:
-        array = np.frombuffer(bytearray(reading.raw()), np.dtype(npy.descr_to_dtype(described)))
-        if not array.size:
-            array = np.empty(shape, array.dtype)
-    return array.reshape(shape, order=order)
 
 
 # -- pandas ----------------------------------------------------------------------------------------
@@ -170,7 +103,7 @@ def _write_values(writing: Writing, values: Any) -> None:
     """An array of pandas: numpy's, or an extension's."""
     if isinstance(values, np.ndarray):
         writing.tag(b"n")
-        _write_array(writing, values)
+        exact_numpy.write_array(writing, values)
     else:
         writing.value(values)
 
@@ -392,8 +325,8 @@ def _read_named(reading: Reading) -> Any:
 
 
 _READERS: dict[bytes, Callable[[Reading], Any]] = {
-    b"n": _read_array,
-    b"g": _read_scalar,
+    b"n": exact_numpy.read_array,
+    b"g": exact_numpy.read_scalar,
     b"M": _read_timestamp,
     b"k": _read_timedelta,
     b"T": lambda _: pd.NaT,
@@ -416,7 +349,7 @@ def _write_nothing(writing: Writing, value: Any) -> None:
 
 
 _WRITERS: dict[Any, tuple[bytes, Callable[[Writing, Any], None]]] = {
-    np.ndarray: (b"n", _write_array),
+    np.ndarray: (b"n", exact_numpy.write_array),
     pd.Timestamp: (b"M", _write_timestamp),
     pd.Timedelta: (b"k", _write_timedelta),
     type(pd.NaT): (b"T", _write_nothing),

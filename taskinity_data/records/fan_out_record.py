@@ -90,16 +90,15 @@ class FanOutRecord:
                 "before; chunks that are cut otherwise are run again"
             )
         now = {self.name_file(file): file.path for file in self._sources}
-        gone = {paths[name] for places in [self.past.cuts] for name, _ in places if name in paths}
-        gone -= set(now.values()) & {paths.get(name, "") for name in now}
-        before = {name for name, _ in self.past.cuts} | {
-            piece.file for pieces in self.past.cuts.values() for piece in pieces
-        }
-        for word, names in (
-            ("changed", [p for n, p in now.items() if n not in before and p in paths.values()]),
-            ("gone", sorted(p for p in gone if p not in now.values())),
-        ):
-            if names and not any(name.startswith("memory ") for name in now):
+        if any(name.startswith("memory ") for name in now):
+            return told
+        pieces = [piece.file for cut in self.past.cuts.values() for piece in cut]
+        before = {name: paths.get(name, "a file") for name in pieces}
+        is_new = [path for name, path in now.items() if name not in before]
+        changed = sorted({path for path in is_new if path in before.values()})
+        gone = sorted(set(before.values()) - set(now.values()))
+        for word, names in (("changed", changed), ("gone", gone)):
+            if names:
                 told.append(f"{self.name}: {_list(names)} {word} since")
         return told
 

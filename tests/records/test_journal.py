@@ -153,3 +153,25 @@ def test_a_lock_is_one_process_s_and_ends_with_it(tmp_path):
     subprocess.run([sys.executable, "-c", code, path], check=False)
     assert who_holds(path) is None
     FileLock(path).close()
+
+
+def test_a_lock_that_a_fork_of_a_dead_process_holds_is_taken_over(tmp_path):
+    path = tmp_path / "lock"
+    code = (
+        "import os, sys, pathlib\n"
+        "from taskinity_data.records.locks import FileLock\n"
+        "lock = FileLock(pathlib.Path(sys.argv[1]))\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    sys.stdin.read()\n"
+        "    os._exit(0)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE) as process:
+        process.wait()
+        assert who_holds(path) is None
+        lock = FileLock(path)
+        with pytest.raises(Locked, match=str(os.getpid())):
+            FileLock(path)
+        lock.close()
+        process.stdin.close()  # and the fork ends
