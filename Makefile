@@ -1,5 +1,6 @@
 # make demo         the main job on real flights
 # make test         everything that has to hold
+# make test-faults  hundreds of rounds of functions and workers that misbehave, below 5 minutes
 # make test-lowest  the unit tests against the oldest versions that pyproject.toml allows
 #
 # Each sets itself up from Python >= 3.11 and pip: a virtual environment in this folder, made again
@@ -47,6 +48,13 @@ test: $(READY)
 	$(call say,'tests with branch coverage and doctests and the README')
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
+# FAULT_ROUNDS=10 runs ten times as many.
+.PHONY: test-faults
+test-faults: export FAULT_ROUNDS ?= 1
+test-faults: $(READY)
+	$(call say,'rounds of faults')
+	@$(BIN)/python -m pytest -q tests/faults
+
 .PHONY: test-lowest
 test-lowest: $(LOWEST_READY)
 	$(call say,'unit tests against the oldest versions allowed')
@@ -57,7 +65,7 @@ test-lowest: $(LOWEST_READY)
 constraints: export PIP_DISABLE_PIP_VERSION_CHECK = 1
 constraints:
 	@$(PYTHON) -m venv --clear $(PINS)
-	@$(PINS)/bin/python -m pip install -qq -e '.[dev,s3]'
+	@$(PINS)/bin/python -m pip install -qq -e '.[dev,contracts]'
 	@$(PINS)/bin/python -m pip freeze --exclude-editable > constraints.txt
 	@$(PYTHON) -m venv --clear $(PINS)
 	@$(PYTHON) -c "$$LOWER_BOUNDS" > $(PINS)/lower-bounds.txt

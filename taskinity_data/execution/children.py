@@ -6,6 +6,7 @@ waited for it goes on with another. It knows nothing of what becomes of a failed
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -30,6 +31,9 @@ __all__ = ["Nursery", "tell_death"]
 
 _LOOK_S = 0.05
 """How often the memory of a child is looked at: 20 µs a look."""
+
+_FULL_SHARE = 0.8
+"""From this share of its limit on, a child that was killed from outside is taken for too large."""
 
 _START_S = 60.0
 """How long a child may take to start and to unpack its job: 0.4 s, minutes on a loaded machine with
@@ -148,7 +152,13 @@ class _Child:
             self.kill()
             if not limit.has_begun:
                 raise _NotBegun(self._tell()) from error
-            return limit.lose(WorkerDied(f"{limit.task}: {self._tell(limit)}"), self._peak_nbytes)
+            told = f"{limit.task}: {self._tell(limit)}"
+            was_full = self._peak_nbytes >= _FULL_SHARE * (limit.memory_nbytes or math.inf)
+            # The system's own killer is quicker than our look.
+            is_memory = self._status == -signal.SIGKILL and was_full
+            return limit.lose(
+                MemoryError(told) if is_memory else WorkerDied(told), self._peak_nbytes
+            )
 
     def _send(self, kind: bytes, blob: bytes) -> None:
         self._pipe.send_bytes(kind)

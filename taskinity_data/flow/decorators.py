@@ -119,9 +119,13 @@ def task(  # the keywords are the published ones
     retry_on, give_up_on : exception class or several
         None: all but errors that would only repeat.
     timeout : duration, optional
-        For one attempt, judged when it ends: an attempt that hangs is not ended by it.
+        For one attempt, which is ended within a second after it: the task runs in a child
+        process, so that it must pickle and has no side effects here. Not for ``"synchronous"``.
     on_error : {"fail", "skip", "bisect"}, function of the same input, or ``td.value(...)``
+        ``"bisect"`` halves a failed chunk until its bad rows are alone, which are left out.
     validate_input, validate_output : callable, or anything with ``.validate``
+        A function gives False, or a boolean for each row; a schema (pandera's) raises. Rows that
+        fail are named.
     resources : dict of str to float, optional
         Dask's worker resources.
 

@@ -124,6 +124,16 @@ def test_too_much_memory_is_a_memory_error(nursery):
     assert "of 400.0 MiB)" in found[1].failure.message
 
 
+def test_one_killed_from_outside_with_its_memory_full_took_too_much(nursery):
+    def fill(x):
+        held = b"x" * (330 << 20)
+        return held and (os.kill(os.getpid(), signal.SIGKILL), time.sleep(600))
+
+    (outcome,) = run_items(job_of(fill), guarded(1, memory_nbytes=520 << 20), nursery)
+    assert outcome.failure.kind == "MemoryError"
+    assert "worker process died, signal 9 (memory: " in outcome.failure.message
+
+
 def test_an_interrupt_or_exit_that_a_function_raises_is_its_own(nursery):
     for error in (KeyboardInterrupt, SystemExit):
 

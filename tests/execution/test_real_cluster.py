@@ -475,6 +475,38 @@ def test_a_cluster_without_workers_left_ends_the_run(csv, tmp_path, monkeypatch)
             run(csv, die, client)
 
 
+def test_a_timeout_on_a_given_cluster_ends_the_task_and_no_worker(client, csv):
+    def hang(chunk):
+        while chunk.n.min() == 100:
+            pass
+        return len(chunk)
+
+    pids = client.run(os.getpid)
+    done = run(csv, hang, client, timeout="1s", on_error="skip")
+    assert done.value == [100] * 3
+    assert "longer than its timeout of 1 s" in done.failures.error.item()
+    with pytest.raises(errors.FlowFailed, match="run_timeout"):
+        run(csv, hang, client, run_timeout="4s")
+    assert client.run(os.getpid) == pids
+    wait_until_clean(client)
+
+
+def test_a_scheduler_that_dies_ends_the_run(csv, tmp_path):
+    def kill_scheduler(chunk, pid):
+        if chunk.n.min() == 100:
+            os.kill(pid, signal.SIGKILL)
+            threading.Event().wait(WAIT_S)
+        return len(chunk)
+
+    with start_cluster(tmp_path, workers=2) as client:
+        pid = client.run_on_scheduler(os.getpid)
+        flow = td.parse_flow("flow F:\n  A -> B[*] -> C\n").bind(
+            {"A": lambda: str(csv), "B": kill_scheduler, "C": sum}
+        )
+        with pytest.raises(errors.FlowFailed, match="scheduler is gone"):
+            td.run_flow(flow, scheduler=client, chunk_size="100 rows", progress=False, pid=pid)
+
+
 def test_a_pool_whose_process_died_fails_the_run(csv):
     import multiprocessing
 

@@ -21,6 +21,23 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("seed", range(round(many * factor) if factor else usual))
 
 
+def pytest_terminal_summary(terminalreporter):
+    """How many rounds of each scenario held."""
+    if "FAULT_ROUNDS" not in os.environ:
+        return
+    counts = {}
+    for word in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(word, ()):
+            if "test_faults.py" in report.nodeid:
+                name = report.nodeid.partition("::")[2].partition("[")[0]
+                held, all_ = counts.get(name, (0, 0))
+                counts[name] = held + (word == "passed"), all_ + 1
+    terminalreporter.section("rounds")
+    for name, (held, all_) in counts.items():
+        words = name.removeprefix("test_").replace("_", " ")
+        terminalreporter.write_line(f"{held:4} of {all_:4}  {words}")
+
+
 def _processes():
     return {child.pid for child in psutil.Process().children(recursive=True)}
 

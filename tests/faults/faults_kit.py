@@ -159,6 +159,15 @@ class Round:
             self.do_be_killed(chunk, number)
         return chunk
 
+    def do_kill_other(self, chunk: pd.DataFrame, number: int) -> pd.DataFrame:
+        """Kill one other worker, once."""
+        if self.first(f"other-{number}"):
+            for worker in workers_of(self.driver):
+                if worker.pid != os.getpid():
+                    worker.kill()
+                    break
+        return chunk
+
     # -- what is to be --------------------------------------------------------------------------
 
     def expect(self, lost: tuple[str, ...]) -> pd.DataFrame:

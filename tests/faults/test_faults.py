@@ -37,14 +37,14 @@ def test_bad_rows_are_halved_out(seed, tmp_path):
     assert len(case.ran()) <= CHUNKS * 4 + 3 * 2 * 4
 
 
-@pytest.mark.rounds(1, 12)
+@pytest.mark.rounds(1, 8)
 def test_hangs_and_deaths_under_a_timeout_in_threads(seed, tmp_path):
     kinds = {"hang": 1, "hang_in_c": 1, "crash": 1, "die": 1, "be_killed": 1, "raise": 1, "odd": 1}
     case = Round.of(tmp_path / "round", seed, kinds)
     check_rules(case, run_round(case, timeout="2s"))
 
 
-@pytest.mark.rounds(1, 12)
+@pytest.mark.rounds(1, 8)
 def test_deaths_of_workers_cost_their_own_chunk(seed, tmp_path):
     kinds = {"crash": 1, "die": 1, "be_killed_once": 1, "raise": 1, "interrupt": 1, "large": 1}
     case = Round.of(tmp_path / "round", seed, kinds)
@@ -55,9 +55,9 @@ def test_deaths_of_workers_cost_their_own_chunk(seed, tmp_path):
     assert set(ended.attempts) == {1}
 
 
-@pytest.mark.rounds(1, 8)
-def test_all_workers_killed_three_times(seed, tmp_path):
-    case = Round.of(tmp_path / "round", seed, {"kill_all": 3})
+@pytest.mark.rounds(1, 6)
+def test_all_workers_killed_three_times_and_others_one_by_one(seed, tmp_path):
+    case = Round.of(tmp_path / "round", seed, {"kill_all": 3, "kill_other": 3})
     run = run_round(case, scheduler="processes", workers=2, on_error="fail")
     check_rules(case, run)
     assert run.status is RunStatus.COMPLETED
