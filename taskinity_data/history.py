@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taskinity_data.outcome import Outcome
     from taskinity_data.records.past import Past
 
-__all__ = ["PastRun", "clean_runs", "list_runs", "load_run", "replay"]
+__all__ = ["PastRun", "clean_runs", "list_runs", "load_run", "reopen", "replay"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,6 +297,50 @@ def replay(
         values = {"DataPreparation": open_dataset(given.pop("source"), **given)}
         return run_piece(steps, {}, values, facts[0], ranges, key)
     return run_piece(stages(flow, tuple(given)), given, {}, facts[0], ranges, key)
+
+
+def reopen(
+    run_id: str,
+    inputs: Mapping[str, Any],
+    run_dir: str | os.PathLike[str] | None = None,
+) -> tuple[Flow, dict[str, Any], str]:
+    """The flow of a kept run, its inputs, and the file that its functions were in.
+
+    Parameters
+    ----------
+    run_id : str
+    inputs : mapping
+        Those that could not be kept, and others instead of those that were.
+    run_dir : path, optional
+        As in `list_runs`.
+
+    Raises
+    ------
+    ResumeError
+        There is no such run; it was called from Python, or wrote an output, so that only the same
+        call can go on with it; an input is missing.
+    """
+    past = read_past(find_run(_directory(run_dir), run_id))
+    head = past.head
+    if head["is_process"] or head["is_wired"]:
+        raise ResumeError(
+            f"run {run_id} was called from Python, whose arguments are not kept: make the same "
+            f"call with resume={run_id!r}"
+        )
+    if head["output"]:
+        raise ResumeError(
+            f"run {run_id} writes {head['output']}, and how is not kept: make the same call with "
+            f"--resume {run_id}"
+        )
+    given = head["inputs"] | dict(inputs)
+    missing = [name for name in head["asked"] if name not in given]
+    if missing:
+        raise ResumeError(
+            f"run {run_id}: the input {missing[0]!r} could not be kept; give it again: "
+            f"--input {missing[0]}=..."
+        )
+    files = {place[2] for place in head["functions"].values() if place and place[2]}
+    return parse_flow(head["text"]), given, min(files, default="")
 
 
 def _ranges_of(past: Past, facts: Any) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from taskinity_data.cli.bench import bench
 from taskinity_data.cli.demo import demo
 from taskinity_data.cli.doctor import doctor
 from taskinity_data.cli.plan import plan
+from taskinity_data.cli.redrive import redrive
 from taskinity_data.cli.run import run
 from taskinity_data.cli.runs import runs
 from taskinity_data.cli.validate import validate
@@ -95,5 +96,5 @@ def commands() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (run, plan, validate, visualize, runs, bench, demo, doctor):
+for _command in (run, plan, validate, visualize, runs, redrive, bench, demo, doctor):
     commands.add_command(_command)

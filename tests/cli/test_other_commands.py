@@ -68,7 +68,7 @@ def test_a_mistyped_command_gets_the_close_one(call):
     assert "visualize" in said.stderr
 
 
-@pytest.mark.parametrize("command", ["report", "redrive"])
+@pytest.mark.parametrize("command", ["report"])
 def test_commands_that_do_not_exist_yet_are_not_there(call, command):
     assert call(command).exit_code == 2
 

@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+import taskinity_data as td
+
 TASKS = """\
 import os, signal, threading
 import taskinity_data as td
@@ -128,3 +130,51 @@ def test_runs_are_listed_shown_and_removed(stoppable, call, monkeypatch):
     removed = json.loads(call("runs", "clean", "--older-than", "0s", "--json").stdout)["removed"]
     assert [one["run_id"] for one in removed] == [failed]
     assert "Nothing to remove." in call("runs", "clean").stdout
+
+
+# --- redrive --------------------------------------------------------------------------------------
+
+
+def test_only_what_was_not_completed_is_run_again(stoppable, call, monkeypatch):
+    monkeypatch.setenv("STOP", "raise")
+    call(*RUN)
+    (run_id,) = runs_of(stoppable)
+    monkeypatch.delenv("STOP")
+    (stoppable / "ran").unlink()
+    said = call("redrive", run_id, "--scheduler", "threads", "--chunk-size", "10 rows", "--json")
+    assert said.exit_code == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert found["value"] == sum(range(100))
+    assert found["run_id"] == run_id
+    assert times(stoppable) == 6
+
+
+def test_a_redrive_takes_today_s_code(stoppable, call, monkeypatch):
+    monkeypatch.setenv("STOP", "raise")
+    call(*RUN)
+    (run_id,) = runs_of(stoppable)
+    monkeypatch.delenv("STOP")
+    (stoppable / "ran").unlink()
+    (stoppable / "better.py").write_text(TASKS.replace('["a"].sum()', '["a"].sum() * 2'))
+    said = call(
+        "redrive", run_id, "--tasks", "better.py", "--chunk-size", "10 rows",
+        "--scheduler", "threads", "--json",
+    )  # fmt: skip
+    assert json.loads(said.stdout)["value"] == 2 * sum(range(100))
+    assert times(stoppable) == 10
+    assert "changed" in said.stderr
+
+
+def test_what_only_the_same_call_can_go_on_with_is_refused(stoppable, call):
+    done = td.process(
+        "numbers.csv", len, run_dir=".taskinity", scheduler="synchronous", progress=False
+    )
+    said = call("redrive", done.run_id)
+    assert said.exit_code == 2
+    assert f"resume='{done.run_id}'" in said.stderr
+
+
+def test_a_run_that_is_not_there_is_named(stoppable, call):
+    said = call("redrive", "20260101T000000-aaaaaa")
+    assert said.exit_code == 2
+    assert "20260101T000000-aaaaaa" in said.stderr
