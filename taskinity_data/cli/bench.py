@@ -55,7 +55,8 @@ def bench(workers: int | None, quick: bool, as_json: bool) -> None:
             told = ", ".join(f"{job.words}: 1/{FEWER[job.name]}" for job in JOBS[:2])
             click.echo(f"--quick: fewer records ({told}), so that small ones say little.")
         answer["load_before"] = load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-        if load > _BUSY * count_cores():
+        busy = load > _BUSY * count_cores()
+        if busy:
             click.echo(
                 f"Other work keeps this machine busy (load {load:.1f}): take no figure for it."
             )
@@ -74,6 +75,8 @@ def bench(workers: int | None, quick: bool, as_json: bool) -> None:
         answer["bare_processes"] = bare
         answer["quick"] = quick
         answer["advice"] = advise(lines, pools.started_s, bare)
+        if busy:
+            answer["advice"].insert(0, "Measure again while this machine is idle, before all else.")
         click.echo()
         for (name, n), took in pools.started_s.items():
             click.echo(f"Starting {n} {name} took {took:.1f} s, with their imports.")

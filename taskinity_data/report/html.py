@@ -93,7 +93,7 @@ def _facts(run: Any, ended: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
             run.timings, tries, workers=run.workers, scheduler=run.scheduler, cores=count_cores()
         ),
         "troubles": found,
-        "trouble_count": tell_count(count, "task or chunk") if count == 1 else f"{count:,} of them",
+        "trouble_count": count,
         "can_try": any(one.command for one in found),
         "kinds": kinds,
         "answer": _answer(run),

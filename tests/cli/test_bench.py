@@ -127,3 +127,16 @@ def test_the_start_of_the_slowest_pool_and_bare_processes_are_told():
     told = advice_of()
     assert any("Starting 2 processes took 1.5 s" in one for one in told)
     assert any("98.0 % of what they reach" in one for one in told)
+
+
+@pytest.mark.parametrize(("load", "is_told"), [(0.0, False), (1e3, True)])
+def test_figures_of_a_busy_machine_are_called_worthless(call, monkeypatch, load, is_told):
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr(command, "_measure_job", lambda job, *_: iter(lines_of(job.name)))
+    bare = {"records": 1, "workers": 2, "bare_s": 1.0, "parallel_s": 1.0, "share": 1.0}
+    monkeypatch.setattr(command, "_measure_bare", lambda *_: bare)
+    monkeypatch.setattr(command, "advise", lambda *_: ["threads"])
+    said = call("bench")
+    assert ("Other work keeps this machine busy" in said.stdout) is is_told
+    assert ("- Measure again while this machine is idle" in said.stdout) is is_told
+    assert "- threads" in said.stdout

@@ -128,7 +128,7 @@ def test_a_report_of_ten_thousand_chunks_is_below_two_megabytes(large_page):
     assert len(html.encode()) < 2_000_000
     assert "too many chunks to draw each" in html
     words = words_of(html)
-    assert "100 of them; the first 50, worst first" in words
+    assert "100 in all; the first 50, worst first" in words
     assert "200 × ProcessChunk: ValueError" in words
     assert "from chunk 0: reason 0" in words
     assert "from chunk 9,990: reason 999" in words
@@ -169,6 +169,7 @@ def test_a_failed_chunk_has_its_error_traceback_and_the_calls_that_try_it_again(
     assert "--only" in words
     assert "in double" in words
     assert "1 × ProcessChunk: ValueError" in words
+    assert "1 in all. To try one again" in words
 
 
 def test_a_chunk_of_a_frame_in_memory_promises_no_call_that_would_not_find_it():
@@ -393,6 +394,8 @@ def test_a_printed_report_shows_what_is_folded_on_the_screen(browser, run, tmp_p
     page.show(media="print", is_dark=True)
     assert page.evaluate(is_seen)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    fill = "getComputedStyle(document.querySelector('.taskinity-flow rect')).fill"
+    assert page.evaluate(fill) == "rgb(255, 255, 255)"
     assert page.pdf().startswith(b"%PDF-")
 
 
