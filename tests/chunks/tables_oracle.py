@@ -46,8 +46,8 @@ def read_frame(path, format_, table):
 
 
 def sizes_of(rows):
-    """Rows a chunk: single ones in small files, some, all."""
-    return sorted({1 if rows <= 60 else rows // 7, max(1, rows // 4), max(1, rows)})
+    """Rows a chunk: of small files single ones and a few, of others a part and all."""
+    return [1, 5] if rows <= 60 else [rows // 7, rows]
 
 
 def judge(path, format_, rows_a_chunk=None):

@@ -89,7 +89,7 @@ def test_a_damaged_copy_has_the_rows_of_the_whole_or_is_refused(tmp_path, format
     write = {"parquet": made.write_parquet, "arrow": made.write_ipc, "orc": made.write_orc}
     write[format_](table, path, way)
     ended = subprocess.run(
-        [sys.executable, "-W", "ignore", str(HERE / "damage.py"), path, format_, "0", "300"],
+        [sys.executable, "-W", "ignore", str(HERE / "damage.py"), path, format_, "0", "200"],
         capture_output=True,
         text=True,
         check=False,
@@ -99,8 +99,8 @@ def test_a_damaged_copy_has_the_rows_of_the_whole_or_is_refused(tmp_path, format
     verdicts = Counter(words[1] for words in said if words[1] not in ("ours", "whole"))
     bad = [words for words in said if words[1] not in ("ours", "whole", "exact", "refused")]
     assert not bad
-    assert sum(verdicts.values()) == 300
-    assert verdicts["refused"] > 120
+    assert sum(verdicts.values()) == 200
+    assert verdicts["refused"] > 80
 
 
 ROWS = 1_234
@@ -163,11 +163,11 @@ def test_a_hundred_thousand_columns_are_planned_and_read(tmp_path):
     assert chunk.read("arrow").shape == (2, WIDE)
 
 
-def test_ten_thousand_columns_of_parquet_are_planned_and_read(tmp_path):
-    table = pa.table({str(place): [place] for place in range(WIDE // 10)})
+def test_five_thousand_columns_of_parquet_are_planned_and_read(tmp_path):
+    table = pa.table({str(place): [place] for place in range(WIDE // 20)})
     path = tmp_path / "a.parquet"
     pq.write_table(table, path)
-    assert open_dataset(path).head().shape == (1, WIDE // 10)
+    assert open_dataset(path).head().shape == (1, WIDE // 20)
     assert open_dataset(path, columns=["7"]).head()["7"].tolist() == [7]
 
 

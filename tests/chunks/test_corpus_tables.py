@@ -14,15 +14,18 @@ import made_tables as made
 import polars as pl
 import pyarrow as pa
 import pytest
-from tables_oracle import judge
+from tables_oracle import judge, same_values
 
 from taskinity_data.chunks.dataset import open_dataset
+from taskinity_data.chunks.nested_integers import find_rounded
+from taskinity_data.errors import ReadError
 
 HERE = Path(__file__).parent
 COMMITTED = sorted((HERE.parent / "corpus" / "tables").glob("*.parquet"))
 OF_PYARROW = Path(pa.__file__).parent / "tests" / "data"
 FLIGHTS = HERE.parent.parent / "datasets"
 REFUSALS = json.loads((HERE / "table_refusals.json").read_text())
+BEYOND = 2**53 + 1
 BOTH = "refused, as the whole is"
 
 
@@ -160,3 +163,43 @@ def test_parquet_of_duckdb(tmp_path, options):
         read = [chunk.read("arrow") for chunk in dataset.plan(chunk_size="3 rows")]
         found = connection.execute(f"select {', '.join(names)} from '{path}'").fetchall()
         assert [tuple(row.values()) for row in pa.concat_tables(read).to_pylist()] == found
+
+
+def test_nested_integers_that_pandas_would_round_are_read_as_arrow_and_polars(tmp_path):
+    table = made.TABLES["big nested nulls"]
+    path = str(tmp_path / "a.parquet")
+    made.write_parquet(table, path, "five rows")
+    for rows in (1, 5, 100):
+        plan = open_dataset(path).plan(chunk_size=f"{rows} rows")
+        tables = [chunk.read("arrow") for chunk in plan]
+        assert pa.concat_tables(tables).to_pylist() == table.to_pylist()
+        assert pl.concat([chunk.read("polars") for chunk in plan])["ids"].to_list() == (
+            table["ids"].to_pylist()
+        )
+    assert open_dataset(path, columns=["id"]).head(2).id.tolist() == [0, 1]
+    with pytest.raises(ReadError, match=r"a\.parquet: column 'ids' .*pandas would round them"):
+        open_dataset(path).head()
+
+
+@pytest.mark.parametrize(
+    ("type_", "values", "is_rounded"),
+    [
+        (pa.list_(pa.int64()), [[BEYOND, None]], True),
+        (pa.list_(pa.int64()), [[BEYOND], [None]], True),
+        (pa.list_(pa.int64()), [[BEYOND], None, []], False),
+        (pa.list_(pa.int64()), [[2**53, None]], False),
+        (pa.list_(pa.int32()), [[1, None]], False),
+        (pa.list_(pa.int64(), 2), [[BEYOND, 1], None], True),
+        (pa.list_view(pa.int64()), [[BEYOND], [None]], True),
+        (pa.map_(pa.string(), pa.int64()), [[("k", BEYOND), ("j", None)]], True),
+        (pa.map_(pa.int64(), pa.int64()), [[(BEYOND, 1)]], False),
+        (pa.struct([("n", pa.int64())]), [{"n": BEYOND}, {"n": None}], True),
+        (pa.struct([("n", pa.int64())]), [{"n": BEYOND}, {"n": 1}], False),
+        (pa.list_(pa.struct([("n", pa.uint64())])), [[{"n": 2**64 - 1}, {"n": None}]], True),
+    ],
+)
+def test_what_pandas_would_round_is_found(type_, values, is_rounded):
+    table = pa.table({"a": pa.array(values, type_)})
+    assert (find_rounded(table) == "a") == is_rounded
+    if not is_rounded:
+        assert same_values(list(table.to_pandas().a), values)
