@@ -11,6 +11,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Runs ``taskinity-data`` with the arguments of this process, and ends it."""
+    import atexit
     import os
     import sys
     import threading
@@ -24,6 +25,7 @@ def main() -> None:
         if end.code != EXIT_CODES["interrupted"] or not running:
             raise
         # A function that did not end in time is dropped: Python would wait for its thread.
+        atexit._run_exitfuncs()  # noqa: SLF001 - temporary files go, as at any other end
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(EXIT_CODES["interrupted"])

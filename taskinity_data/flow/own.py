@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["installed_folders", "is_own_module", "is_own_name"]
+__all__ = ["installed_folders", "is_own_file", "is_own_module", "is_own_name"]
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -29,6 +29,11 @@ def is_own_module(module: ModuleType) -> bool:
         return True
     if not path or name.partition(".")[0] == _PACKAGE:
         return False
+    return is_own_file(path)
+
+
+def is_own_file(path: str) -> bool:
+    """Whether `path` is a Python file outside the installation."""
     return path.endswith(".py") and not str(Path(path).resolve()).startswith(installed_folders())
 
 

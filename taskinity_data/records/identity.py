@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.flow.marks import MARK
 from taskinity_data.flow.own import is_own_module, is_own_name
 from taskinity_data.records.exact import NoExactForm, encode
+from taskinity_data.records.imports import read_unloaded, spell_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -255,15 +256,28 @@ class _Walk:
         """Queue what `code` reads by name: globals, and what it may take of own modules."""
         names = set(_names_in(code))
         for reached in _codes_in(code):
+            imported = ""
             for instruction in dis.get_instructions(reached):
                 if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                     name = str(instruction.argval)
                     if name in known:
                         self._global(known, name, names)
                 elif instruction.opname == "IMPORT_NAME":
-                    module = sys.modules.get(_absolute(instruction.argval, known))
-                    if module is not None:
-                        self._module(module, names)
+                    imported = str(instruction.argval or "")
+                    self._import(imported, known, names)
+                elif instruction.opname == "IMPORT_FROM":
+                    inner = f"{imported}.{instruction.argval}".lstrip(".")
+                    self._import(inner, known, names)
+
+    def _import(self, name: str, known: Mapping[str, Any], names: set[str]) -> None:
+        """What is imported when the code runs: loaded modules by what is taken, others whole."""
+        for spelt in spell_modules(name, known.get("__package__")):
+            module = sys.modules.get(spelt)
+            if module is not None:
+                self._module(module, names)
+                continue
+            for one, text in read_unloaded(spelt).items():
+                self.add(f"the file of {one}", text)
 
     def _global(self, known: Mapping[str, Any], name: str, names: set[str]) -> None:
         value = known[name]
@@ -325,11 +339,3 @@ def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
 def _names_in(code: types.CodeType) -> Iterator[str]:
     for one in _codes_in(code):
         yield from one.co_names
-
-
-def _absolute(name: str, known: Mapping[str, Any]) -> str:
-    package = known.get("__package__")
-    # A relative import's level is an instruction before; the package's own modules are tried.
-    if name and name not in sys.modules and package and f"{package}.{name}" in sys.modules:
-        return f"{package}.{name}"
-    return name

@@ -139,6 +139,23 @@ def test_other_modules_of_the_user_count_by_what_is_taken_of_them(load, old, new
     assert {name for name in ALL if digest(module, name) != before[name]} == set(changed)
 
 
+def test_modules_that_are_not_loaded_yet_count_by_their_files(load, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "my_late_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "inner.py").write_text("from . import deeper\nimport pandas\n")
+    (package / "deeper.py").write_text("VALUE = 1\n")
+    text = "def chunk(x):\n    from my_late_package import inner\n    return inner.deeper.VALUE\n"
+    before = identify({"task": load(text).chunk})
+    assert before.unstable == {}
+    assert "my_late_package.inner" not in sys.modules
+    (package / "deeper.py").write_text("VALUE = 2\n")
+    after = identify({"task": load(text).chunk})
+    assert tell_changes(before.parts, after.parts) == ["the file of my_late_package.deeper"]
+    monkeypatch.delitem(sys.modules, "my_late_package", raising=False)
+
+
 def test_what_changed_is_named(load):
     before = identify({"task": load().chunk}).parts
     after = identify({"task": load(MODULE.replace("FACTOR = 2", "FACTOR = 3")).chunk}).parts
