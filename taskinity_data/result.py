@@ -104,13 +104,12 @@ class Run:
     timings : dict of str to float
         Seconds: ``total``, ``start_workers``, ``plan``, ``combine``, ``wait`` of the driver;
         ``read``, ``function``, ``partial`` summed over all workers.
-    notices : tuple of str
-        What the run said on its way: what is used again, what can't be kept, how to resume.
     output : Output or None
         What was written, where ``output=`` said so: its ``path``, ``files``, ``rows``, ``nbytes``.
     notices : tuple of str
-        What is no failure and still worth knowing: functions that changed the working directory
-        or the environment, results whose columns differ from chunk to chunk.
+        What is no failure and still worth knowing: what is used again of an earlier run, what can't
+        be kept, functions that changed the working directory or the environment, results whose
+        columns differ from chunk to chunk.
     """
 
     value: Any

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -161,7 +162,7 @@ class _Cutter:
         """What of `piece` (which is too large) ends this chunk, and what is looked at again."""
         measured = size.measure(piece)
         if size.unit == "rows":
-            return _split_rows(self._reader, piece, room) if room else (None, [piece])
+            return _split_rows(self._reader, piece, room, size.target) if room else (None, [piece])
         if self._reader.unit == "rows":
             if self._measured >= TINY_SHARE * size.target:
                 return None, [piece]
@@ -266,8 +267,14 @@ def _halve(reader: Reader, parts: Sequence[Piece]) -> tuple[list[Piece], list[Pi
     return left, right
 
 
-def _split_rows(reader: Reader, piece: Piece, rows: int) -> tuple[Piece | None, list[Piece]]:
-    """The first `rows` rows of `piece`, and the others, as far as there are some."""
+def _split_rows(
+    reader: Reader, piece: Piece, rows: int, then: int | None = None
+) -> tuple[Piece | None, list[Piece]]:
+    """The first `rows` rows of `piece`, and the others, as far as there are some.
+
+    Of text the others come `then` rows at a time: to find its records again for each chunk would
+    take as long as there are chunks in a grain.
+    """
     if rows <= 0:
         return None, [piece]
     if piece.rows is not None and rows >= piece.rows:
@@ -281,6 +288,10 @@ def _split_rows(reader: Reader, piece: Piece, rows: int) -> tuple[Piece | None, 
         return head, [Piece(piece.file, head.stop, piece.stop, left, span - rows)]
     records = list(reader.recut(piece, 1))
     counts = list(accumulate(record.rows or 0 for record in records))
-    last = next(place for place, count in enumerate(counts) if count >= rows)
-    head, rest = _join(records[: last + 1])[0], _join(records[last + 1 :])
-    return head, list(rest)
+    begin, wanted = 0, rows
+    found: list[Piece] = []
+    while begin < len(records):
+        stop = min(bisect_left(counts, wanted), len(records) - 1) + 1 if wanted else len(records)
+        found += _join(records[begin:stop])
+        begin, wanted = stop, wanted + then if then else 0
+    return found[0], found[1:]

@@ -88,7 +88,7 @@ def _facts(run: Any, ended: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
         "run_id": run.run_id,
         "stop_reason": run.stop_reason or "",
         "facts": _headline(run, tries),
-        "notices": list(getattr(run, "notices", ()))[:_MOST_SIZES],
+        "notices": list(run.notices)[:_MOST_SIZES],
         "bound": find_bound(
             run.timings, tries, workers=run.workers, scheduler=run.scheduler, cores=count_cores()
         ),

@@ -101,9 +101,9 @@ def tries_of(ended: Sequence[tuple[Any, Any]]) -> list[Try]:
 
 def standing(outcome: Any) -> str:
     """What became of a task in one word: its status, REUSED, QUARANTINED or FALLBACK."""
-    if getattr(outcome, "is_recalled", False):
+    if outcome.is_recalled:
         return "REUSED"
-    if getattr(outcome, "is_quarantined", False):
+    if outcome.is_quarantined:
         return "QUARANTINED"
     if outcome.is_fallback and outcome.status is Status.COMPLETED:
         return "FALLBACK"

@@ -58,13 +58,12 @@ def summary_html(run: Any) -> str:
 def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
     return {
         "Output": _output(run),
-        "Notes": list(getattr(run, "notices", ())),
+        "Notes": list(run.notices),
         "Ledger": _ledger(run),
         "Time": _time(run),
         "Chunks": _chunks(run),
         "Slowest": _slowest(run),
         "Quarantined": _bad_lines(run),
-        "Noticed": list(getattr(run, "notices", ())),
         "Failed": _failures(run, has_frames),
     }
 
