@@ -41,6 +41,7 @@ def make_run(**changes):
         "status": "PARTIAL",
         "run_id": "r1",
         "flow": SimpleNamespace(name="Delays"),
+        "notices": (),
         "outcomes": outcomes,
         "failures": outcomes.iloc[[3]].assign(traceback=frames),
         "ledger": ledger,
