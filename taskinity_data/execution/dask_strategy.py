@@ -268,6 +268,22 @@ class DaskStrategy:
         except Exception as second:  # noqa: BLE001 - an exception that can't be unpickled here
             return SchedulerError(f"{future.key} failed: {second}")
 
+    def find_lost(self, pending: Sequence[Any]) -> list[Any]:
+        """Those of `pending` that the scheduler does not know: it has lost them without a word."""
+
+        def find_known(keys: list[str], dask_scheduler: Any = None) -> list[str]:
+            return [key for key in keys if key in dask_scheduler.tasks]
+
+        waiting = [future for future in pending if future.status == "pending"]
+        if not waiting or self.is_gone:
+            return []
+        try:
+            known = self._client.run_on_scheduler(find_known, [future.key for future in waiting])
+        except Exception as error:  # noqa: BLE001 - it may forbid to be asked
+            _log.info("%s does not say what it knows: %s", self.name, error)
+            return []
+        return [future for future in waiting if future.key not in known]
+
     @property
     def is_gone(self) -> bool:
         """Whether nothing more will come from there."""

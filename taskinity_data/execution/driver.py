@@ -329,7 +329,9 @@ class Driver:
     def _submit(self, strategy: Strategy, name: str, job: Job, items: list[Item]) -> None:
         check_timeouts(job, strategy)
         self.has_submitted = True
-        items = [guard(item, job, strategy, self._limits.until_s) for item in items]
+        # A plain aggregate's list is not sent elsewhere unless its own time limit asks for it.
+        until_s = None if strategy is self._local else self._limits.until_s
+        items = [guard(item, job, strategy, until_s) for item in items]
         for item in items:
             self._emit(
                 events.ChunkSubmitted(

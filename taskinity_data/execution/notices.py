@@ -54,7 +54,8 @@ class Notices:
 def _differ(known: tuple[str, ...], columns: tuple[str, ...]) -> str:
     more = [name for name in columns if name not in known]
     fewer = [name for name in known if name not in columns]
-    parts = [f"more: {', '.join(more)}"] if more else []
-    parts += [f"missing: {', '.join(fewer)}"] if fewer else []
+    # Names may hold anything, terminal escapes too.
+    parts = [f"more: {', '.join(map(repr, more))}"] if more else []
+    parts += [f"missing: {', '.join(map(repr, fewer))}"] if fewer else []
     told = "; ".join(parts) or "in another order"
     return f"a result has other columns than the first one ({told}), and pandas.concat fills gaps"

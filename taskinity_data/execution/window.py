@@ -6,15 +6,22 @@ It knows nothing of what outcomes mean; it waits for them, whichever strategy th
 from __future__ import annotations
 
 import queue
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import WorkerDied
 
 if TYPE_CHECKING:
     from taskinity_data.execution.process import Item, Job
     from taskinity_data.execution.strategies import Pending, Strategy
     from taskinity_data.outcome import Outcome
 
-__all__ = ["Batch", "Window"]
+__all__ = ["WATCH_S", "Batch", "Window"]
+
+WATCH_S = 60.0
+"""So long nothing may come back before the scheduler is asked whether it still knows of all that it
+has: once a minute that costs nothing, and most chunks are quicker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,7 @@ class Window:
 
     def __init__(self) -> None:
         self._in_flight: dict[Pending, Batch] = {}
+        self._progress_s = time.monotonic()
         self._done: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         # Strategies and jobs are kept beside what was loaded, so that no id is used again.
         self._loaded: dict[tuple[int, int], tuple[Strategy, Job, Any]] = {}
@@ -68,7 +76,11 @@ class Window:
         try:
             done = [self._done.get(timeout=timeout_s)]
         except queue.Empty:
-            return []
+            if time.monotonic() - self._progress_s < WATCH_S:
+                return []
+            self._progress_s = time.monotonic()
+            return list(self._take_lost())
+        self._progress_s = time.monotonic()
         while not self._done.empty():
             done.append(self._done.get())
         found: list[tuple[Batch, list[Outcome | BaseException] | BaseException]] = []
@@ -81,6 +93,16 @@ class Window:
         """Give up what waits; what runs goes on to its end and is taken back by `wait`."""
         for strategy, group in self._by_strategy(self._in_flight):
             strategy.cancel(group)
+
+    def _take_lost(self) -> list[tuple[Batch, BaseException]]:
+        """Take out what a strategy has lost without a word, so far as it can be asked."""
+        lost: list[tuple[Batch, BaseException]] = []
+        for strategy, group in self._by_strategy(self._in_flight):
+            find = getattr(strategy, "find_lost", None)
+            for pending in find(group) if find else ():
+                told = WorkerDied("the scheduler has lost it without a word, several times")
+                lost.append((self._in_flight.pop(pending), told))
+        return lost
 
     def drop_gone(self) -> None:
         """Forget what was handed to a strategy from which nothing more will come."""

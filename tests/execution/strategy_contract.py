@@ -9,7 +9,9 @@ import threading
 
 import pytest
 
-from taskinity_data.execution.process import Item, Job, Step
+from taskinity_data import errors
+from taskinity_data.execution.process import Guard, Item, Job, Step
+from taskinity_data.execution.strategies import check_timeouts
 from taskinity_data.outcome import Status
 
 WAIT_S = 60
@@ -24,6 +26,12 @@ def fail_on_three(value):
     if value == 3:
         raise ValueError("three")
     return value
+
+
+def hang_on_three(value):
+    while value == 3:
+        pass
+    return os.getpid()
 
 
 def give_lock(value):
@@ -105,6 +113,20 @@ class StrategyContract:
         ]
         found = self.finish(strategy, pending)
         assert [batch[0].value[1] for batch in found] == [2 * number for number in range(50)]
+
+    def test_an_item_with_a_guard_is_ended_when_its_time_is_up(self, strategy):
+        job = Job("P", ((Step("P", hang_on_three, timeout_s=0.5),),))
+        if not getattr(strategy, "can_end", False):
+            with pytest.raises(errors.PlanError, match="a timeout can't be kept"):
+                check_timeouts(job, strategy)
+            return
+        check_timeouts(job, strategy)
+        items = [Item(f"{n:032x}", n, n, guard=Guard(4 << 30)) for n in (2, 3, 4)]
+        pending = [strategy.submit(strategy.load(job), items, f"P-{next(NUMBERS):032x}")]
+        outcomes = self.finish(strategy, pending)[0]
+        assert [outcome.status for outcome in outcomes] == ["COMPLETED", "FAILED", "COMPLETED"]
+        assert "longer than its timeout of 0.5 s" in outcomes[1].failure.message
+        assert outcomes[0].value[1] != os.getpid()
 
     def test_cancelled_batches_do_not_block_what_follows(self, strategy):
         loaded = strategy.load(Job("P", ((Step("P", double),),)))

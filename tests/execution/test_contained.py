@@ -41,8 +41,8 @@ def test_on_threads_changes_of_the_process_are_noticed_and_named(put_back, caplo
         run = td.process(FRAME, stray, chunk_size="10 rows", scheduler="threads", workers=1)
     os.environ.pop("FAULTS_NEW")
     folder, environ = sorted(run.notices, reverse=True)
-    assert folder.startswith("ProcessChunk changed the working directory to /, first in ")
-    assert "changed the environment: FAULTS_NEW, FAULTS_SECRET, first in " in environ
+    assert folder.startswith("ProcessChunk changed the working directory to '/', first in ")
+    assert "changed the environment: 'FAULTS_NEW', 'FAULTS_SECRET', first in " in environ
     assert "s3cr3t" not in str(run) + caplog.text
     assert "changed the working directory" in str(run)
     assert caplog.text.count("changed the working directory") == 1
@@ -60,7 +60,7 @@ def test_on_workers_they_are_put_back():
     finally:
         nursery.close()
     assert first.value[1][0] == "/"
-    assert first.attempts[0].notices[0] == "changed the working directory to /"
+    assert first.attempts[0].notices[0] == "changed the working directory to '/'"
     assert second.value[1] == (os.getcwd(), False)
 
 
@@ -95,7 +95,7 @@ def test_columns_that_drift_are_found_at_the_first_chunk():
     )
     (notice,) = run.notices
     assert notice.startswith("ProcessChunk: a result has other columns than the first one")
-    assert "(more: extra)" in notice
+    assert "(more: 'extra')" in notice
     assert "[rows 20 to 30] (2 times)" in notice
     assert len(run.value) == 40
 

@@ -23,7 +23,7 @@ from distributed import Client, LocalCluster
 
 import taskinity_data as td
 from taskinity_data import errors
-from taskinity_data.execution import dask_strategy
+from taskinity_data.execution import dask_strategy, window
 from taskinity_data.outcome import RunStatus
 
 # Dask's memory manager drops copies of what a worker does not need for the moment, at times of its
@@ -489,6 +489,35 @@ def test_a_timeout_on_a_given_cluster_ends_the_task_and_no_worker(client, csv):
         run(csv, hang, client, run_timeout="4s")
     assert client.run(os.getpid) == pids
     wait_until_clean(client)
+
+
+def test_what_the_scheduler_has_lost_is_found_and_runs_again(client, csv, tmp_path, monkeypatch):
+    monkeypatch.setattr(window, "WATCH_S", 1.0)
+
+    def forget(dask_scheduler):
+        for key in [key for key in dask_scheduler.tasks if key.startswith("ProcessChunk")]:
+            del dask_scheduler.tasks[key]
+
+    def wait_once(chunk):
+        if chunk.n.min() == 0 and not (tmp_path / "mark").exists():
+            (tmp_path / "mark").touch()
+            while not (tmp_path / "go on").exists():
+                threading.Event().wait(STEP_S)
+        return len(chunk)
+
+    def lose():
+        wait_until((tmp_path / "mark").exists)
+        client.run_on_scheduler(forget)
+
+    losing = threading.Thread(target=lose)
+    losing.start()
+    try:
+        done = run(csv, wait_once, client)
+    finally:
+        (tmp_path / "go on").touch()
+        losing.join()
+    assert done.value == [100] * 4
+    assert set(done.outcomes.attempts) == {1}
 
 
 def test_a_scheduler_that_dies_ends_the_run(csv, tmp_path):
