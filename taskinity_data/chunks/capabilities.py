@@ -74,9 +74,12 @@ STORES = {
     ),
     "`gs://`, `az://` (packages gcsfs, adlfs)": "store",
     "`memory://` (of one process)": "store",
-    "`zip://` and chains of protocols": "",
+    "`zip://MEMBER::ARCHIVE` (CSV, JSON Lines and JSON)": "unpacked",
+    "other chains of protocols": "",
 }
-"""Where files may lie: files here, a store that is read by ranges, or refused."""
+"""Where files may lie: files here, a store that is read by ranges, unpacked first, or refused."""
+
+_READ_AS = {"here": "files here", "store": "stores", "unpacked": "files here, once unpacked"}
 
 _HEAD = """# Formats and stores
 
@@ -95,10 +98,7 @@ def to_markdown() -> str:
         + f" | {told.note} |"
         for (format_, place), told in CAPABILITIES.items()
     ]
-    stores = [
-        f"| {name} | {'refused' if not place else 'files here' if place == 'here' else 'stores'} |"
-        for name, place in STORES.items()
-    ]
+    stores = [f"| {name} | {_READ_AS.get(place, 'refused')} |" for name, place in STORES.items()]
     return "\n".join(
         [
             _HEAD,
@@ -114,8 +114,14 @@ def to_markdown() -> str:
             *stores,
             "",
             (
-                "Every format is read from each of them. Of hive directories, files whose keys "
-                "`filters` rule out are not read, whatever their format."
+                "Every format is read from each of them, if nothing else is said. Of hive "
+                "directories, files whose keys `filters` rule out are not read, whatever their format."
+            ),
+            "",
+            (
+                "CSV, JSON Lines and JSON may be compressed: gzip, bz2, xz, zstd, lz4, snappy, a "
+                "zip with one member. The text is unpacked once, into a temporary file, and then "
+                "read as one of the files here."
             ),
             "",
         ]

@@ -47,6 +47,9 @@ LARGEST_GRAIN_NBYTES = 4 << 20
 WHOLE = 1 << 62
 """More bytes than any piece has: pieces counted in rows are cut by arithmetic alone."""
 
+MOST_COLUMNS = 50
+"""Columns that are named where a dataset shows itself."""
+
 FILES_AHEAD = 2
 GRAINS_AHEAD = 1024
 
@@ -341,7 +344,9 @@ class Dataset:
         first, *others = self.files
         shown = first if not others else f"{first} … {others[-1]}"
         rows = "unknown before reading" if self.rows is None else f"{self.rows:,}"
-        columns = ", ".join(f"{one.name}: {one.type}" for one in self.schema)
+        names = [f"{field.name}: {field.type}" for field in list(self.schema)[:MOST_COLUMNS]]
+        more = len(self.schema) - len(names)
+        columns = ", ".join([*names, *([f"and {more:,} more"] if more else [])])
         return [
             ("files", f"{len(self.files):,}  {shown}"),
             ("bytes", format_nbytes(self.nbytes) + tell_unpacked(self.sources)),
