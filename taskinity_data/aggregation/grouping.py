@@ -107,11 +107,6 @@ def _frame(columns: Sequence[Any], names: pd.Index[Any]) -> pd.DataFrame:
     return frame
 
 
-_PLAIN_NUMBERS = frozenset(map(np.dtype, "i1 i2 i4 i8 u1 u2 u4 u8 f4 f8".split()))
-    map(np.dtype, ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8"))
-)
-
-
 def order_groups(groups: pd.DataFrame) -> tuple[NDArray[np.intp], pd.Index[Any]]:
     """In which order pandas lists these groups, and the index that it gives them.
 
@@ -119,8 +114,8 @@ def order_groups(groups: pd.DataFrame) -> tuple[NDArray[np.intp], pd.Index[Any]]
     are its own. (One key of plain numbers it sorts as numbers: its hash table of many millions of
     them would take several times what the answer does.)
     """
-    if groups.shape[1] == 1 and groups.dtypes.iloc[0] in _PLAIN_NUMBERS:
-        numbers = groups.iloc[:, 0]
+    numbers = groups.iloc[:, 0]
+    if groups.shape[1] == 1 and numbers.dtype in (np.int64, np.int32, np.float64):
         order = np.argsort(numbers.to_numpy(), kind="stable")
         return order, pd.Index(numbers.take(order), name=groups.columns[0])
     keys = [groups.iloc[:, place] for place in range(groups.shape[1])]
