@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.version import __version__
 
 if TYPE_CHECKING:
-    from taskinity_data import errors, settings
+    from taskinity_data import errors, settings, testing
     from taskinity_data.aggregation import (
         approx_distinct,
         approx_quantiles,
@@ -82,11 +82,12 @@ __all__ = [
     "settings",
     "sum",
     "task",
+    "testing",
     "top_k",
     "value",
 ]
 
-_MODULES = ("errors", "flow", "settings")
+_MODULES = ("errors", "flow", "settings", "testing")
 _HOMES = {
     "Chunk": "chunks.chunk",
     "ChunkPlan": "chunks.plan",

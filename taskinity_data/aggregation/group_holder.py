@@ -18,9 +18,12 @@ from taskinity_data.aggregation.group_states import merge_groups
 from taskinity_data.aggregation.hows import HOWS
 from taskinity_data.aggregation.scratch import Scratch
 from taskinity_data.aggregation.spilled import N_BUCKETS, Stored, find_common, write_block
+from taskinity_data.aggregation.values import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
 __all__ = ["BUDGET_NBYTES", "GroupHolder"]
 
@@ -98,11 +101,12 @@ class GroupHolder:
             return self._finish(self._load(held))
         parts = [block.read_keys(like) for block in blocks]
         keys = pd.concat(parts, ignore_index=True)
-        codes = np.split(np.arange(len(keys)), np.cumsum([len(part) for part in parts])[:-1])
+        starts = np.cumsum([0, *map(len, parts[:-1])])
+        del parts
 
         def state_of(place: int) -> Any:
-            states = [block.read_state(place, like, hows[place]) for block in blocks]
-            return HOWS[hows[place]].merge(states, codes)
+            found = [block.read_parts(place, like) for block in blocks]
+            return HOWS[hows[place]].restore(_chain(found, starts))
 
         return self._assemble(keys, like.dtypes, state_of)
 
@@ -184,6 +188,24 @@ class GroupHolder:
                 found.append(block)
             stack.pop_all()
         return Held(None, Stored(scratch, tuple(found)), nbytes)
+
+
+def _chain(found: list[Parts], starts: NDArray[np.intp]) -> Parts:
+    """The parts of blocks, whose first groups are `starts`, one after another; `found` is used up.
+
+    They are of one kind, for each block has something of every sibling.
+    """
+    kind, n_columns, has_groups = found[0].kind, len(found[0].columns), found[0].groups is not None
+    groups = None
+    if has_groups:
+        groups = np.concatenate([p.groups + at for p, at in zip(found, starts, strict=True)])
+    columns = [
+        pd.concat(column, ignore_index=True)
+        if isinstance(column[0], pd.Series)
+        else np.concatenate(column)
+        for column in ([parts.columns[place] for parts in found] for place in range(n_columns))
+    ]
+    return Parts(kind, groups, tuple(columns))
 
 
 def _cut(present: Sequence[tuple[Stored, int]], step_nbytes: int) -> list[tuple[int, int]]:

@@ -103,9 +103,9 @@ class Block:
         """The keys of all its groups."""
         return self._read_keys(self.first, self.end, like)
 
-    def read_state(self, place: int, like: Like, how: str) -> Any:
-        """One state of all its groups."""
-        return HOWS[how].restore(self._read_state(place, self.first, self.end, like))
+    def read_parts(self, place: int, like: Like) -> Parts:
+        """One state of all its groups, as columns."""
+        return self._read_state(place, self.first, self.end, like)
 
     def _read_keys(self, start: int, stop: int, like: Like) -> pd.DataFrame:
         start, stop = self._within(start, stop)

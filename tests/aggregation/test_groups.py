@@ -136,6 +136,16 @@ def test_random_frames_and_cuts_equal_pandas(n, seed, data, reduce, cut):
     assert_agrees(got, pandas_answer(frame, by, aggregates))
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint64", "float32", "float64"])
+def test_one_key_of_numbers_is_listed_as_pandas_lists_it(dtype, reduce, cut, rng):
+    keys = rng.integers(0, 9, 50).astype(dtype) - np.dtype(dtype).type(3)  # unsigned ones wrap
+    frame = pd.DataFrame({"k": keys, "v": range(50)})
+    if frame.k.dtype.kind == "f":
+        frame.loc[::7, "k"] = [np.inf, -np.inf, np.nan, -0.0, np.inf, np.nan, 1.5, -0.0]
+    got = reduce(group_by("k", n=("v", "sum")), cut(frame, [7, 20]))
+    assert_frame_equal(got, frame.groupby("k").agg(n=("v", "sum")), check_index_type="exact")
+
+
 def test_arrow_tables_give_what_their_pandas_frames_give(reduce, rng):
     n = 300
     table = pa.table(

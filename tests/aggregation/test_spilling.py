@@ -44,6 +44,9 @@ def budget(monkeypatch):
 
     monkeypatch.setattr(group_holder, "write_block", count)
 
+    # Fewer, larger steps than in earnest, where they are 32 MiB.
+    monkeypatch.setattr(group_holder, "_STEPS", 2)
+
     def set_budget(nbytes):
         monkeypatch.setattr(group_holder, "BUDGET_NBYTES", nbytes)
         stored.clear()

@@ -1,0 +1,222 @@
+"""The checks of reducers and of chunk functions.
+
+They run them here, on small pieces, and know nothing of files, schedulers or runs.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+
+from taskinity_data.aggregation.reducers import describe_kind, kind_of
+from taskinity_data.flow.signatures import find_kind, read_parameters
+from taskinity_data.testing.compare import differ
+from taskinity_data.testing.cuts import shrink, small_cuts
+from taskinity_data.testing.pieces import convert, count_rows, join, show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskinity_data.aggregation.reducers import Reducer
+
+__all__ = ["check_chunkwise", "check_reducer"]
+
+Chunks = list[Any]
+
+
+def check_reducer(reducer: Reducer, frames: Sequence[Any]) -> None:
+    """Check on real chunks that a reducer's answer does not depend on how chunks are grouped.
+
+    Parameters
+    ----------
+    reducer : Reducer
+        One of the library's, or of `td.reducer`.
+    frames : sequence
+        A few chunks, or results of a chunk function: frames, Arrow tables, Series, lists or arrays
+        (what can be sliced and put together again). A few hundred rows are enough; they should
+        hold what is awkward in the data: nulls, equal keys in several chunks, negative numbers.
+
+    Raises
+    ------
+    AssertionError
+        A law does not hold. The message names it, with the smallest chunks found for which it
+        does not, and both answers. The laws: the reducer and its partials pickle; there is an
+        answer for no chunks at all; a single partial may go to `finish` without `combine`;
+        `combine` is associative and leaves its partials as they were; rows may be cut anywhere,
+        also into chunks without rows.
+    ValueError
+        There is nothing in `frames`, or they can't be sliced and put together.
+
+    Notes
+    -----
+    Answers are compared with their dtypes, nulls and order of rows; floats up to rounding (1e-9 of
+    the largest in their column). A reducer whose answer tells the chunks apart, as `td.collect`
+    does, is found out by this. Takes some hundred times as long as reducing `frames` once.
+
+    Examples
+    --------
+    >>> import taskinity_data as td
+    >>> td.testing.check_reducer(td.reducer(sum, partial=len), [["a", "b", "c"], ["d"]])
+    >>> mean = td.reducer(lambda means: sum(means) / len(means), partial=lambda x: sum(x) / len(x))
+    >>> td.testing.check_reducer(mean, [[1, 2, 6]])
+    Traceback (most recent call last):
+    AssertionError: reducer(<lambda>, partial=<lambda>): ...
+    """
+    whole = join(list(frames))
+    try:
+        again: Any = pickle.loads(cloudpickle.dumps(reducer))  # noqa: S301 - made here
+    except Exception as error:
+        raise AssertionError(f"{reducer!r}: it can't be pickled, so not sent: {error}") from error
+    try:
+        reducer.finish(None)
+    except Exception as error:
+        raise AssertionError(
+            f"{reducer!r}: finish(None), the answer for no chunks at all, raised {error!r}"
+        ) from error
+    for chunks in [*small_cuts(whole), list(frames)]:
+        found = _break_laws(again, chunks)
+        if found is None:
+            continue
+        law, _ = found
+
+        def breaks(smaller: Chunks, law: str = law) -> bool:
+            found = _break_laws(again, smaller)
+            return found is not None and found[0] == law
+
+        smallest = shrink(chunks, breaks)
+        told = _break_laws(again, smallest)
+        assert told is not None
+        raise AssertionError(f"{reducer!r}: {law}.\n{told[1]}\nThe chunks:\n{show(smallest)}")
+
+
+def _break_laws(reducer: Reducer, chunks: Chunks) -> tuple[str, str] | None:
+    """The first law that does not hold for `chunks`, and how; None where all hold."""
+    try:
+        whole = reducer.finish(reducer.partial(join(chunks)))
+    except Exception as error:  # noqa: BLE001 - told to its author
+        return "one chunk alone can't be reduced", f"It raised {error!r}"
+    law = "some chunks can't be reduced"
+    try:
+        partials = [reducer.partial(chunk) for chunk in chunks]
+        partials = [pickle.loads(cloudpickle.dumps(one)) for one in partials]  # noqa: S301
+        law = "combine changes the partials that it gets"
+        before = copy.deepcopy(partials)
+        flat = reducer.combine(partials)
+        kept = copy.deepcopy(flat)
+        for old, new in zip(before, partials, strict=True):
+            difference = differ(reducer.finish(old), reducer.finish(copy.deepcopy(new)))
+            if difference:
+                return law, difference
+        law = "combine is not associative"
+        want = reducer.finish(kept)
+        for cut in sorted({1, len(partials) - 1} - {0, len(partials)}):
+            fresh = copy.deepcopy(partials)
+            nested = [reducer.combine(fresh[:cut]), reducer.combine(fresh[cut:])]
+            difference = differ(want, reducer.finish(reducer.combine(nested)))
+            if difference:
+                return law, f"combine([combine(first {cut}), combine(the others)]): {difference}"
+        law = "the answer depends on where rows are cut into chunks"
+        difference = differ(whole, want)
+    except Exception as error:  # noqa: BLE001 - told to its author
+        return law, f"It raised {error!r}"
+    return (law, f"In one chunk and in {len(chunks)}: {difference}") if difference else None
+
+
+def check_chunkwise(function: Callable[[Any], Any], frame: Any) -> None:
+    """Check that a function may be run chunk by chunk: that the cuts don't change its rows.
+
+    Rolling windows, differences to the row before, ranks, shares of a total and the removal of
+    duplicates look beyond their chunk; run chunk by chunk they give other rows, and no error.
+
+    Parameters
+    ----------
+    function : callable
+        A chunk function; its first parameter's annotation says as what it gets chunks, as in a run.
+    frame : DataFrame, Arrow table or polars frame
+        Rows like those of the data, some tens to some thousands, with what is awkward in them:
+        equal keys far apart, nulls, no order.
+
+    Raises
+    ------
+    AssertionError
+        The function's rows of all chunks, one after another, are not its rows of the whole frame.
+        The message names the first row that differs, the cuts, and the smallest example found.
+    TypeError
+        The function gives no rows (a number, a dict): its results are for a reducer, see
+        `check_reducer`.
+
+    Notes
+    -----
+    Rows are compared with their columns, dtypes, nulls and order; floats up to rounding. An index
+    of integers without a name is left out, since a chunk's rows are numbered anew. Where the whole
+    frame raises, that error is raised as it is.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import taskinity_data as td
+    >>> frame = pd.DataFrame({"x": [3, 1, 2]})
+    >>> td.testing.check_chunkwise(lambda chunk: chunk[chunk.x > 1], frame)
+    >>> td.testing.check_chunkwise(lambda chunk: chunk.cumsum(), frame)
+    Traceback (most recent call last):
+    AssertionError: <lambda>: its rows depend on where chunks are cut...
+    """
+    parameters = read_parameters(function)
+    kind = find_kind(function, parameters[0]) if parameters else "pandas"
+    name = getattr(function, "__name__", repr(function))
+    if kind == "chunk":
+        raise TypeError(f"{name} reads its chunk by itself; check the function of its rows")
+
+    def call(piece: Any) -> Any:
+        return _as_rows(function(convert(piece, kind)), name)
+
+    def find(chunks: Chunks) -> str | None:
+        whole = call(join(chunks))
+        try:
+            parts = [call(chunk) for chunk in chunks]
+            return differ(whole, join(parts))
+        except TypeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - told to its author
+            return f"a chunk raised {error!r}"
+
+    for chunks in small_cuts(frame, with_empty=False):
+        difference = find(chunks)
+        if difference:
+            smallest = shrink(chunks, lambda smaller: bool(find(smaller)))
+            raise AssertionError(
+                f"{name}: its rows depend on where chunks are cut. Of the first "
+                f"{sum(map(count_rows, chunks))} rows, in one chunk and cut before row "
+                f"{_cuts_of(chunks)}: {difference}\nThe smallest chunks found: "
+                f"{find(smallest)}\n{show(smallest)}"
+            )
+
+
+def _cuts_of(chunks: Chunks) -> str:
+    return " and ".join(map(str, np.cumsum([count_rows(chunk) for chunk in chunks])[:-1].tolist()))
+
+
+def _as_rows(result: Any, name: str) -> Any:
+    """A function's result as rows whose numbering does not count."""
+    kind = kind_of(result)
+    if kind in ("pandas", "series"):
+        index = result.index
+        is_numbering = index.names == [None] and pd.api.types.is_integer_dtype(index.dtype)
+        if is_numbering:
+            return result.reset_index(drop=True)
+        frame = result.to_frame() if kind == "series" else result
+        labels = {
+            f"index level {level}": index.get_level_values(level) for level in range(index.nlevels)
+        }
+        return pd.concat([pd.DataFrame(labels), frame.reset_index(drop=True)], axis=1)
+    if kind is None and not isinstance(result, (list, tuple, np.ndarray)):
+        raise TypeError(
+            f"{name} gave {describe_kind(result)}, which has no rows to compare; results that are "
+            "put together by a reducer are checked by check_reducer"
+        )
+    return result

@@ -1,0 +1,79 @@
+"""Rows of any kind, cut and put together: frames, tables, Series, arrays, lists.
+
+It knows nothing of what is done with them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from taskinity_data.aggregation.reducers import describe_kind, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["convert", "count_rows", "cut_rows", "join", "show"]
+
+
+def count_rows(data: Any) -> int:
+    """How many rows or items."""
+    return int(data.num_rows) if kind_of(data) == "arrow" else len(data)
+
+
+def cut_rows(data: Any, start: int, stop: int) -> Any:
+    """The rows from `start` to `stop`, numbered anew."""
+    kind = kind_of(data)
+    if kind in ("arrow", "polars"):
+        return data.slice(start, max(0, min(stop, count_rows(data)) - start))
+    if kind in ("pandas", "series"):
+        return data.iloc[start:stop].reset_index(drop=True)
+    return data[start:stop]
+
+
+def join(pieces: Sequence[Any]) -> Any:
+    """Pieces of one kind as one."""
+    if not pieces:
+        raise ValueError("there is nothing to check with: give a few chunks")
+    kind = kind_of(pieces[0])
+    if len(pieces) == 1:
+        return pieces[0]
+    if kind == "arrow":
+        return pa.concat_tables(pieces)
+    if kind == "polars":
+        import polars as pl
+
+        return pl.concat(pieces)
+    if kind in ("pandas", "series"):
+        return pd.concat(pieces, ignore_index=True)
+    if isinstance(pieces[0], np.ndarray):
+        return np.concatenate(pieces)
+    if isinstance(pieces[0], (list, tuple)):
+        return [item for piece in pieces for item in piece]
+    raise ValueError(
+        f"{describe_kind(pieces[0])} can't be cut and put together: give frames, tables, Series, "
+        "arrays or lists"
+    )
+
+
+def convert(piece: Any, kind: str) -> Any:
+    """A copy of `piece` as what a function wants, so that what it does to it harms nobody."""
+    has = kind_of(piece)
+    if kind == "arrow" and has == "pandas":
+        return pa.Table.from_pandas(piece, preserve_index=False)
+    if kind == "polars" and has in ("pandas", "arrow"):
+        import polars as pl
+
+        return pl.from_pandas(piece) if has == "pandas" else pl.from_arrow(piece)
+    return piece.copy() if has in ("pandas", "series") else piece
+
+
+def show(chunks: Sequence[Any]) -> str:
+    """Their text, for a message."""
+    return "\n---\n".join(
+        chunk.to_string(max_rows=8) if kind_of(chunk) in ("pandas", "series") else repr(chunk)[:800]
+        for chunk in chunks
+    )
