@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from taskinity_data.errors import PlanError
 from taskinity_data.flow.stages import FanOut, Stage
 from taskinity_data.outcome import Status
-from taskinity_data.records.kept_parts import KeptParts
+from taskinity_data.records.kept_parts import KeptParts, local_staging
 from taskinity_data.records.sink import open_sink
 from taskinity_data.result import Output
 from taskinity_data.version import __version__
@@ -109,13 +109,14 @@ class RunOutput:
 
     def adopt(self, part: Any) -> Any:
         """A part that an earlier try wrote, for this one; None where it is not there as it was."""
-        return part if self._kept.give_back(part, self._sink.writer.staging) else None
+        return part if self._kept.give_back(part, local_staging(self._sink.writer)) else None
 
     def close(self, *, is_kept: bool = False) -> None:
         """Leave the target as it was, unless it was committed; `is_kept`: keep finished parts."""
         if self.written is None:
-            if is_kept:
-                self._kept.take(self._sink.writer.staging)
+            staging = local_staging(self._sink.writer)
+            if is_kept and staging is not None:
+                self._kept.take(staging)
             self._sink.abort()
 
 
@@ -160,7 +161,9 @@ def open_output(
     output = RunOutput(names[0], os.fspath(options.output), sink, kept)
     if journal.checkpoints is not None:
         journal.checkpoints.adopt = output.adopt
-        journal.checkpoints.note_output(str(sink.writer.staging))
+        staged = local_staging(sink.writer)
+        if staged is not None:
+            journal.checkpoints.note_output(staged)
     return output
 
 
