@@ -115,6 +115,12 @@ def test_sizes_that_were_learned_are_repeated(ground, monkeypatch):
     assert [(chunk.path, chunk.start, chunk.stop) for chunk in run.plan][:3] == cuts
     assert same_bits(run.value, undisturbed(plan=run.plan))
     run.plan.ledger()
+    # And where all chunks are cut already, no size is asked for at all.
+    reset()
+    again = go(resume=True, chunk_size="auto")
+    assert Work.calls == []
+    assert again.sizes["ProcessChunk"][0][2] == "as in the try before"
+    assert same_bits(again.value, run.value)
 
 
 def _tiny_size(*_):
