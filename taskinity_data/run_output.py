@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from taskinity_data.errors import PlanError, SchemaError
 from taskinity_data.flow.stages import FanOut, Stage
 from taskinity_data.outcome import Status
-from taskinity_data.records.kept_parts import KeptParts
+from taskinity_data.records.kept_parts import KeptParts, local_staging
 from taskinity_data.records.partitions import check_columns, check_partition_by
 from taskinity_data.records.sink import is_in_store, open_sink
-from taskinity_data.records.staging import LocalStaging
 from taskinity_data.result import Output
 from taskinity_data.version import __version__
 
@@ -97,12 +96,6 @@ class RunOutput:
         return {self._fan_out: self}
 
     @property
-    def staging(self) -> str:
-        """The directory in which parts wait for the commit; nothing where that is a store."""
-        staging = self._sink.writer.staging
-        return staging.path if isinstance(staging, LocalStaging) else ""
-
-    @property
     def writer(self) -> Any:
         """What workers write with."""
         return self._sink.writer
@@ -152,13 +145,15 @@ class RunOutput:
 
     def adopt(self, part: Any) -> Any:
         """A part that an earlier try wrote, for this one; None where it is not there as it was."""
-        return part if self._kept.give_back(part, self.staging) else None
+        staging = local_staging(self._sink.writer)
+        return part if staging is not None and self._kept.give_back(part, staging) else None
 
     def close(self, *, is_kept: bool = False) -> None:
         """Leave the target as it was, unless it was committed; `is_kept`: keep finished parts."""
         if self.written is None:
-            if is_kept:
-                self._kept.take(self.staging)
+            staging = local_staging(self._sink.writer)
+            if is_kept and staging is not None:
+                self._kept.take(staging)
             self._sink.abort()
 
 
@@ -241,7 +236,9 @@ def open_output(
     output = RunOutput(names[0], path, sink, kept)
     if journal.checkpoints is not None:
         journal.checkpoints.adopt = output.adopt
-        journal.checkpoints.note_output(output.staging)
+        staged = local_staging(sink.writer)
+        if staged is not None:
+            journal.checkpoints.note_output(staged)
     return output
 
 

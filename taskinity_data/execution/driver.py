@@ -150,6 +150,7 @@ class Driver:
             self.status = RunStatus.INTERRUPTED
             self.stop_reason = "interrupted"
             self._window.cancel()
+            self.has_dropped = bool(self._window)
             raise
         except BaseException:
             self.status = RunStatus.FAILED

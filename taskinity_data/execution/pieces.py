@@ -251,6 +251,9 @@ def _cut(
         adapts=True,
         splits=True,
     )
+    if entered is not None and entered.cuts.chunks:
+        # No size may ever be asked for, where all chunks are cut already.
+        fan_out.sizes.append((0, Size(first.target_nbytes, "as in the try before")))
     return fan_out
 
 

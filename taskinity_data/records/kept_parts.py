@@ -19,7 +19,7 @@ from taskinity_data.records.staging import digest_file
 if TYPE_CHECKING:
     from taskinity_data.records.parts import Part
 
-__all__ = ["KeptParts", "kept_directory"]
+__all__ = ["KeptParts", "kept_directory", "local_staging"]
 
 
 def kept_directory(output: Any, run_id: str) -> Path | None:
@@ -31,6 +31,12 @@ def kept_directory(output: Any, run_id: str) -> Path | None:
         return None
     target = Path(os.path.realpath(os.path.expanduser(text)))
     return target.parent / f".{target.name[:150]}.kept-{run_id}"
+
+
+def local_staging(writer: Any) -> str | None:
+    """The directory in which `writer` keeps files until the commit; None where it is none."""
+    path = getattr(writer.staging, "path", writer.staging)
+    return path if isinstance(path, str) else None
 
 
 class KeptParts:
@@ -68,11 +74,11 @@ class KeptParts:
             if entry.is_file(follow_symlinks=False):
                 Path(entry.path).replace(self._directory / entry.name)
 
-    def give_back(self, part: Part, staging: str) -> bool:
+    def give_back(self, part: Part, staging: str | None) -> bool:
         """Whether all files of `part` are here as they were written; then they are in `staging`."""
         if not part.files:
             return True
-        if self._directory is None:
+        if self._directory is None or staging is None:
             return False
         for file in part.files:
             path = self._directory / file.name

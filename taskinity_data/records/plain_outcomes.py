@@ -18,19 +18,17 @@ __all__ = ["from_plain", "to_plain"]
 
 _ATTEMPT = tuple(field.name for field in fields(Attempt) if field.name != "failure")
 _BAD_LINE = tuple(field.name for field in fields(BadLine))
+_MADE = ("status", "attempts", "is_recalled", "value", "output", "bad_lines")
+_OUTCOME = tuple(field.name for field in fields(Outcome) if field.name not in _MADE)
+"""The facts of an outcome that are plain values themselves: its task and key first."""
 
 
 def to_plain(outcome: Outcome) -> tuple[Any, ...]:
-    """All but the value."""
+    """All but the value; the task and the key come first."""
     return (
-        outcome.task,
-        outcome.key,
+        *(getattr(outcome, name) for name in _OUTCOME),
         str(outcome.status),
         [_plain_attempt(attempt) for attempt in outcome.attempts],
-        outcome.rows,
-        outcome.filtered,
-        outcome.nbytes,
-        outcome.is_fallback,
         _plain_part(outcome.output),
         _plain_lines(outcome.bad_lines),
     )
@@ -38,16 +36,11 @@ def to_plain(outcome: Outcome) -> tuple[Any, ...]:
 
 def from_plain(plain: Sequence[Any], value: Any = None) -> Outcome:
     """The outcome that `to_plain` made it of, with `value`."""
-    task, key, status, attempts, rows, filtered, nbytes, is_fallback, output, bad_lines = plain
+    *facts, status, attempts, output, bad_lines = plain
     return Outcome(
-        task=task,
-        key=key,
+        **dict(zip(_OUTCOME, facts, strict=True)),
         status=Status(status),
         attempts=tuple(_attempt(one) for one in attempts),
-        rows=rows,
-        filtered=filtered,
-        nbytes=nbytes,
-        is_fallback=is_fallback,
         value=value,
         output=_part(output),
         bad_lines=_lines(bad_lines),

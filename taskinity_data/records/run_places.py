@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from taskinity_data.errors import ResumeError, suggest
+from taskinity_data.records.disk import sync, sync_directory
 from taskinity_data.records.locks import FileLock, Locked, who_holds
 
 __all__ = ["RunPlace", "enter_run", "find_run", "list_places", "read_summary", "who_runs"]
@@ -38,7 +39,10 @@ class RunPlace:
             They can't be written.
         """
         staged = self.directory / f"{_SUMMARY}.new"
-        staged.write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
+        with staged.open("w", encoding="utf-8") as file:
+            json.dump(facts, file, ensure_ascii=False)
+            file.flush()
+            sync(file.fileno())
         staged.replace(self.directory / _SUMMARY)
 
     def leave(self) -> None:
@@ -62,6 +66,7 @@ def enter_run(run_dir: Path, run_id: str) -> RunPlace:
         (run_dir / ".gitignore").write_text("*\n", encoding="utf-8")
     directory = run_dir / run_id
     directory.mkdir(mode=0o700, exist_ok=True)
+    sync_directory(str(run_dir))
     try:
         return RunPlace(directory, FileLock(directory / _LOCK))
     except Locked as error:

@@ -97,7 +97,7 @@ def test_a_signal_ends_with_130_and_says_how_to_go_on(stoppable, call_apart, cal
 
 def test_a_second_signal_stops_at_once(stoppable, call_apart):
     code = TASKS.replace(
-        "threading.Event().wait", "os.kill(os.getpid(), signal.SIGINT); threading.Event().wait"
+        "threading.Event().wait", "os.kill(os.getpid(), signal.SIGTERM); threading.Event().wait"
     )
     (stoppable / "my_tasks.py").write_text(code)
     said = call_apart(*RUN, env=os.environ | {"STOP": str(int(signal.SIGINT)), "NAP": "40"})
