@@ -138,7 +138,6 @@ class _Child:
         self.is_alive = True
         self._status: int | None = None
         self._peak_nbytes = 0
-        self._is_ready = False
 
     def run(self, job: Job, item: Item, blob: bytes | None) -> bytes:
         limit = _Limit(job, item)
@@ -192,6 +191,11 @@ class _Child:
                 raise SchedulerError(
                     f"{limit.task}: its child process did not start within {_START_S:g} s"
                 )
+
+    def __del__(self) -> None:
+        # Of a nursery that nobody closed: a worker process that ends, an executor's owner.
+        if getattr(self, "is_alive", False) and not sys.is_finalizing():
+            self.kill()
 
     def _held_nbytes(self) -> int:
         import psutil

@@ -169,6 +169,8 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
                     processes=True,
                     host="127.0.0.1",
                     memory_limit=memory_nbytes or share_memory(workers),
+                    # Those that start in place of dead ones go there too.
+                    local_directory=scratch,
                     dashboard_address=f"127.0.0.1:{_free_dashboard_port()}",
                     worker_dashboard_address=None,
                     # What workers die of is told by the run.
