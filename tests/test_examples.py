@@ -236,8 +236,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_all_settings_that_have_an_effect_are_shown_with_their_defaults():
-    # No run writes to TASKINITY_OUTPUT_DIR yet.
-    assert set(_shown()) == {variable_of(name) for name in NAMES} - {"TASKINITY_OUTPUT_DIR"}
+    assert set(_shown()) == {variable_of(name) for name in NAMES}
     text = (EXAMPLES / ".env.example").read_text(encoding="utf-8")
     assert text.count("Default: ") == len(_shown())
 
@@ -251,8 +250,8 @@ def test_every_setting_that_is_shown_is_read(folder):
         assert ".env, line 1" in settings.source_of(attribute)
 
 
-def _small(**options):
-    return td.process(pd.DataFrame({"a": range(100)}), len, reduce=len, **options)
+def _small(function=len, **options):
+    return td.process(pd.DataFrame({"a": range(100)}), function, reduce=len, **options)
 
 
 def test_max_workers_bounds_a_run(folder):
@@ -268,6 +267,18 @@ def test_chunk_size_cuts_a_run(folder):
 def test_scheduler_says_who_runs(folder):
     _write_env(folder, "TASKINITY_SCHEDULER", "synchronous")
     assert _small().scheduler == "synchronous"
+
+
+def test_output_dir_is_where_relative_outputs_lie(folder):
+    _write_env(folder, "TASKINITY_OUTPUT_DIR")
+    _small(lambda chunk: chunk, scheduler="threads", output="clean")
+    assert list((folder / "results" / "clean").glob("*.parquet"))
+
+
+def test_run_dir_is_where_runs_are_kept(folder):
+    _write_env(folder, "TASKINITY_RUN_DIR", "kept")
+    done = _small(scheduler="threads")
+    assert (folder / "kept" / done.run_id).is_dir()
 
 
 @pytest.mark.parametrize(("level", "is_kept"), [("WARNING", True), ("CRITICAL", False)])
