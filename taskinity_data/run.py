@@ -322,7 +322,7 @@ def _run(
     run_id, checkpoints = journal.run_id, journal.checkpoints
     options = PieceOptions(size, default_size, plans, ranges, checkpoints)
     sink = _begin(steps, written, journal)
-    page = DashboardObserver(flow.to_svg())
+    page = DashboardObserver(flow)
     told = Announcer(run_id, [*progress_for(progress), page, *observers])
     begun = time.perf_counter()
     told(events.RunStarted(run_id, time.time(), flow.name, flow.order))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,13 @@ from taskinity_data.events import (
     TaskFinished,
     TaskStarted,
 )
+from taskinity_data.flow.draw_svg import draw_svg
+from taskinity_data.flow.picture import picture_of
 from taskinity_data.report.words import tell_count
 
 if TYPE_CHECKING:
     from taskinity_data.events import Event
+    from taskinity_data.flow.model import Flow
 
 __all__ = ["PAGE", "TOPIC", "DashboardObserver"]
 
@@ -35,6 +39,8 @@ TOPIC = "taskinity"
 
 PAGE = "/taskinity"
 """Where the page stands on Dask's dashboard."""
+
+_WORST_FIRST = ("failed", "running", "skipped", "completed")
 
 PAUSE_S = 0.25
 """Between two batches: what a person takes for at once, and four messages a second."""
@@ -50,12 +56,13 @@ class DashboardObserver:
 
     Parameters
     ----------
-    svg : str
-        The flow, drawn.
+    flow : Flow
+        Drawn anew, with states, whenever a task begins or ends.
     """
 
-    def __init__(self, svg: str = "") -> None:
-        self._svg = svg
+    def __init__(self, flow: Flow) -> None:
+        self._picture = picture_of(flow)
+        self._states: dict[str, str] = {}
         self._client: Any = None
         self._batch: list[tuple[Any, ...]] = []
         self._lock = Lock()
@@ -80,8 +87,13 @@ class DashboardObserver:
         told = self._tell(event)
         if told is None:
             return
+        batch = [told]
+        if isinstance(event, TaskStarted | TaskFinished):
+            state = str(told[3]) if isinstance(event, TaskFinished) else "RUNNING"
+            self._states[event.task.removesuffix("[*]")] = state.lower()
+            batch.append(("svg", event.at_s, self._draw()))
         with self._lock:
-            self._batch.append(told)
+            self._batch += batch
         if self._client is not None and not self._is_due:
             # The client's own loop wakes up for it, whatever the driver waits for.
             self._is_due = True
@@ -91,7 +103,7 @@ class DashboardObserver:
         at = event.at_s
         match event:
             case RunStarted():
-                return ("run", at, event.flow, tuple(event.tasks), self._svg)
+                return ("run", at, event.flow, tuple(event.tasks), self._draw())
             case SchedulerChanged():
                 told = f"{event.scheduler}, {tell_count(event.workers, 'worker')}"
                 return ("scheduler", at, told)
@@ -110,6 +122,15 @@ class DashboardObserver:
             case RunFinished():
                 return ("finish", at, str(event.status))
         return None
+
+    def _draw(self) -> str:
+        nodes = {}
+        for key, node in self._picture.nodes.items():
+            # Chunk-wise tasks in a row run as one, under the name of the last.
+            states = {self._states.get(name, "") for name in (node.name, *node.members)} - {""}
+            state = next((one for one in _WORST_FIRST if one in states), "")
+            nodes[key] = replace(node, state=state)
+        return draw_svg(replace(self._picture, nodes=nodes))
 
     def close(self) -> None:
         """Send what is left, and wait until it is there."""

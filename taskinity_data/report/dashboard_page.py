@@ -40,6 +40,11 @@ COLORS = {
 }
 """Of the states; for those who see no red or green they differ in lightness too."""
 
+_STATES_STYLE = "<style>" + "".join(
+    f".taskinity-flow .{state.lower()} rect{{stroke:{color};stroke-width:3}}"
+    for state, color in COLORS.items()
+) + "</style>"  # fmt: skip
+
 REFRESH_MS = 500
 
 MOST_CELLS = 3_000
@@ -118,7 +123,7 @@ class _View:
         self._head.text = tell_head(run)
         if run.svg != self._drawn_svg:
             self._drawn_svg = run.svg
-            self._graph.text = run.svg
+            self._graph.text = _STATES_STYLE + run.svg
         self._tasks.text = tell_tasks(run)
         self._failures.text = tell_failures(run)
         is_many = len(run.columns["key"]) > MOST_CELLS

@@ -96,6 +96,9 @@ class LiveRun:
         for name in tasks:
             self._task(name)
 
+    def _on_svg(self, svg: str) -> None:
+        self.svg = svg
+
     def _on_scheduler(self, told: str) -> None:
         self.scheduler = told
 

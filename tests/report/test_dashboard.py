@@ -26,6 +26,21 @@ TEXT = """(() => {
 })()"""
 
 
+NODES = """(() => {
+  const found = [];
+  const walk = node => {
+    if (node.shadowRoot) walk(node.shadowRoot);
+    for (const child of node.children || []) {
+      if (child.classList && child.classList.contains("name"))
+        found.push([child.textContent, child.parentElement.getAttribute("class")]);
+      walk(child);
+    }
+  };
+  walk(document.body);
+  return found;
+})()"""
+
+
 @pytest.fixture(scope="module")
 def browser():
     with Browser() as opened:
@@ -89,6 +104,7 @@ def test_the_page_follows_a_run(browser, client):
         # How many there are is known once all are handed out.
         text = read_until(page, "\t4 of ", "1 failed or skipped")
         assert "Ten: RUNNING" in text
+        assert states(page) == {"Items": "completed", "Each [*]": "many running", "All": None}
         assert "\t4 of " in text
         assert "or more chunks, 1 failed or skipped" in text
         assert "ValueError: <b>bad</b> luck" in text
@@ -96,11 +112,17 @@ def test_the_page_follows_a_run(browser, client):
         GATE.set()
         thread.join()
     text = read_until(page, "Ten: PARTIAL", "10 of 10")
+    assert set(states(page).values()) == {"completed", "many completed"}
     assert "Ten: PARTIAL" in text
     assert "10 of 10 chunks, 1 failed or skipped" in text
     assert ran[0].status == "PARTIAL"
     errors = [said for said in page.messages if '"type": "error"' in said or "Uncaught" in said]
     assert errors == []
+
+
+def states(page):
+    """The class of each node of the drawn flow, by what is written in it."""
+    return dict(page.evaluate(NODES))
 
 
 def fetch(client):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from taskinity_data.flow.parser import parse_flow
 from taskinity_data.report import dashboard_page
 from taskinity_data.report.dashboard import DashboardObserver
 from taskinity_data.report.live import MOST_POINTS, LiveRun
@@ -94,6 +95,6 @@ def test_nothing_that_a_run_holds_is_markup(run):
 
 
 def test_without_a_dask_cluster_nothing_is_sent():
-    observer = DashboardObserver()
+    observer = DashboardObserver(parse_flow("flow F:\n    A -> B"))
     observer.use(object())
     observer.close()
