@@ -363,14 +363,17 @@ def _run(
             driver.status = RunStatus.INTERRUPTED
     finally:
         at = time.perf_counter()
-        if chooser is not None:
-            chooser.close(waits=driver is None or not driver.has_dropped)
-        closed_s = time.perf_counter() - at
         status = driver.status if driver is not None else RunStatus.FAILED
-        if sink is not None:
-            sink.close(is_kept=checkpoints is not None and checkpoints.will_keep(status))
         value = driver.values.get(flow.last or "") if driver is not None else None
-        journal.close(status, value, driver.stop_reason if driver is not None else None)
+        try:
+            if chooser is not None:
+                chooser.close(waits=driver is None or not driver.has_dropped)
+        finally:
+            # Whatever comes meanwhile, a third Ctrl-C for one, must not leave the run locked.
+            if sink is not None:
+                sink.close(is_kept=checkpoints is not None and checkpoints.will_keep(status))
+            journal.close(status, value, driver.stop_reason if driver is not None else None)
+        closed_s = time.perf_counter() - at
         if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and journal.is_resumable:
             notices(journal.tell_resume())
         told(events.RunFinished(run_id, time.time(), status))

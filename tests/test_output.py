@@ -445,8 +445,10 @@ def test_a_run_that_is_interrupted_leaves_the_target_absent(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import os, pathlib, signal, threading\nimport taskinity_data as td\n"
+        "sent = []\n"
         "def stop(chunk):\n"
-        "    if chunk.month.iloc[0] == 2:\n"
+        "    if chunk.month.iloc[0] == 2 and not sent:\n"
+        "        sent.append(1)\n"
         "        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)\n"
         "        threading.Event().wait(1)\n"
         "    return chunk\n"

@@ -654,7 +654,8 @@ def test_what_does_not_end_in_time_is_dropped_and_handlers_are_put_back(ground, 
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     def hang(chunk):
-        if len(Work.calls) > 2:
+        if len(Work.calls) == 3 and not release.is_set():
+            Work.calls.append("signal")
             signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
             release.wait()
         Work.calls.append(1)
