@@ -33,7 +33,8 @@ def refuse_second_names(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
     """
     prints: dict[Fingerprint, list[SourceFile]] = {}
     for file in files:
-        if file.store is None:
+        # Members of an archive share its fingerprint.
+        if file.store is None and "://" not in file.path:
             prints.setdefault(file.fingerprint, []).append(file)
     for alike in prints.values():
         seen: dict[tuple[int, int], SourceFile] = {}
