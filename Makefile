@@ -1,6 +1,6 @@
 # make demo         the main job on real flights
 # make test         everything that has to hold
-# make test-faults  hundreds of rounds of functions and workers that misbehave, below 5 minutes
+# make test-faults  hundreds of rounds of functions and workers that misbehave
 # make test-lowest  the unit tests against the oldest versions that pyproject.toml allows
 #
 # Each sets itself up from Python >= 3.11 and pip: a virtual environment in this folder, made again

@@ -147,9 +147,6 @@ class Round:
         time.sleep(600)
         raise AssertionError
 
-    def do_be_killed_once(self, chunk: pd.DataFrame, number: int) -> pd.DataFrame:
-        return self.do_be_killed(chunk, number) if self.first(f"killed-{number}") else chunk
-
     def do_kill_all(self, chunk: pd.DataFrame, number: int) -> pd.DataFrame:
         """Kill all workers of the run, once; this process last."""
         if self.first(f"all-{number}"):

@@ -46,7 +46,7 @@ def test_hangs_and_deaths_under_a_timeout_in_threads(seed, tmp_path):
 
 @pytest.mark.rounds(1, 8)
 def test_deaths_of_workers_cost_their_own_chunk(seed, tmp_path):
-    kinds = {"crash": 1, "die": 1, "be_killed_once": 1, "raise": 1, "interrupt": 1, "large": 1}
+    kinds = {"crash": 1, "die": 1, "kill_other": 1, "raise": 1, "interrupt": 1, "large": 1}
     case = Round.of(tmp_path / "round", seed, kinds)
     run = run_round(case, scheduler="processes", workers=2)
     check_rules(case, run)
