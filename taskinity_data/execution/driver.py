@@ -318,7 +318,7 @@ class Driver:
             self.seconds["plan"] += time.perf_counter() - at
             for item in items:
                 outcome = None
-                if self._checkpoints is not None:
+                if self._checkpoints is not None and not item.part:
                     outcome = self._checkpoints.recall(fan_out.name, item)
                 if outcome is None:
                     left.append(item)
@@ -360,7 +360,8 @@ class Driver:
         if fan_out is None:
             self._end_single(batch.name, outcome)
             return
-        if self._checkpoints is not None:
+        # A part is no chunk of the plan: one that was split is run again.
+        if self._checkpoints is not None and not item.part:
             self._checkpoints.keep(batch.name, item, outcome)
         self._settle(fan_out, item, outcome, not batch.strategy.crosses_processes)
         if fan_out.loses(item, outcome):
