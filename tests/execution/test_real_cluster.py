@@ -495,19 +495,30 @@ def test_what_the_scheduler_has_lost_is_found_and_runs_again(client, csv, tmp_pa
     monkeypatch.setattr(window, "WATCH_S", 1.0)
 
     def forget(dask_scheduler):
-        for key in [key for key in dask_scheduler.tasks if key.startswith("ProcessChunk")]:
+        for key, task in list(dask_scheduler.tasks.items()):
+            if not key.startswith("ProcessChunk"):
+                continue
+            # Workers and queue must not keep room for what is gone.
+            if task.processing_on is not None:
+                dask_scheduler._exit_processing_common(task)
+            dask_scheduler.queued.discard(task)
             del dask_scheduler.tasks[key]
 
     def wait_once(chunk):
-        if chunk.n.min() == 0 and not (tmp_path / "mark").exists():
-            (tmp_path / "mark").touch()
-            while not (tmp_path / "go on").exists():
-                threading.Event().wait(STEP_S)
+        if chunk.n.min() == 0:
+            with (tmp_path / "ran").open("a") as file:
+                file.write("x")
+            if not (tmp_path / "mark").exists():
+                (tmp_path / "mark").touch()
+                while not (tmp_path / "go on").exists():
+                    threading.Event().wait(STEP_S)
         return len(chunk)
 
     def lose():
         wait_until((tmp_path / "mark").exists)
         client.run_on_scheduler(forget)
+        # What runs on has to end: what runs again may be given to the same worker.
+        (tmp_path / "go on").touch()
 
     losing = threading.Thread(target=lose)
     losing.start()
@@ -518,6 +529,7 @@ def test_what_the_scheduler_has_lost_is_found_and_runs_again(client, csv, tmp_pa
         losing.join()
     assert done.value == [100] * 4
     assert set(done.outcomes.attempts) == {1}
+    assert (tmp_path / "ran").read_text() == "xx"
 
 
 def test_a_scheduler_that_dies_ends_the_run(csv, tmp_path):
