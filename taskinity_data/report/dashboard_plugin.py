@@ -63,7 +63,6 @@ class DashboardPlugin(SchedulerPlugin):  # type: ignore[misc]  # Dask carries no
         try:
             from distributed.dashboard.core import BokehApplication
             from distributed.dashboard.scheduler import template_variables
-            from tornado.ioloop import IOLoop
 
             from taskinity_data.report.dashboard_page import page
         except ImportError as error:
@@ -81,5 +80,5 @@ class DashboardPlugin(SchedulerPlugin):  # type: ignore[misc]  # Dask carries no
             template_variables=variables,
         )
         application.add_application(server)
-        server.initialize(IOLoop.current())
+        server.initialize(scheduler.loop)
         server.start()
