@@ -422,6 +422,16 @@ def test_a_small_run_leaves_nothing_behind_and_a_longer_one_can_be_resumed(groun
     assert len(Work.calls) == 4
 
 
+def test_a_run_that_nobody_asked_to_keep_fills_no_disk(ground, monkeypatch):
+    monkeypatch.setattr(checkpoints_module, "BEGIN_S", 0.0)
+    monkeypatch.setattr(checkpoints_module, "MOST_UNASKED_NBYTES", 0)
+    run = stopped(8, run_dir=None)
+    assert "and no more" in " ".join(run.notices)
+    go(resume=True, run_dir=None)
+    # The first was kept; the others ran again.
+    assert len(Work.calls) == 11
+
+
 def test_where_nothing_can_be_written_the_run_goes_on_or_is_refused_if_it_was_asked(
     ground, monkeypatch
 ):

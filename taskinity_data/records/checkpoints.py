@@ -41,6 +41,9 @@ what ends beyond them before it begins is not kept, and would be run again."""
 _MOST_PARTIAL_NBYTES = 64 << 20
 """A larger partial is not kept: to write it takes about as long as to read a chunk again."""
 
+MOST_UNASKED_NBYTES = 1 << 30
+"""All that is kept of a run whose user did not ask for it: a disk is filled only on demand."""
+
 _MOST_ANSWER_NBYTES = 16 << 20
 """A larger answer is not kept for `load_run`."""
 
@@ -86,6 +89,8 @@ class Checkpoints:
         self._begun_s = time.monotonic()
         self._early: list[Callable[[], Any]] | None = []
         self._is_asked = is_asked
+        self._kept_nbytes = 0
+        self._is_full = False
         self._place: RunPlace | None = None
         self._journal: Journal | None = None
         self._fans: dict[str, FanOutRecord] = {}
@@ -268,8 +273,19 @@ class Checkpoints:
             self._counts["kept"] += bool(buffers)
 
     def _encode(self, fan: FanOutRecord, outcome: Outcome) -> list[bytes | memoryview]:
+        if not self._is_asked and self._kept_nbytes > MOST_UNASKED_NBYTES:
+            if not self._is_full:
+                self._is_full = True
+                self._tell(
+                    f"{fan.name}: {self._kept_nbytes:,} bytes of results are kept, and no more: "
+                    "chunks that end from now on are run again when this run is resumed; with "
+                    "run_dir= or TASKINITY_RUN_DIR all are kept"
+                )
+            return []
         try:
-            return encode(fan.dump(outcome.value), _MOST_PARTIAL_NBYTES)
+            buffers = encode(fan.dump(outcome.value), _MOST_PARTIAL_NBYTES)
+            self._kept_nbytes += sum(map(len, buffers))
+            return buffers
         except Exception as error:  # noqa: BLE001 - what users' values do must not cost the run
             if not fan.is_told:
                 fan.is_told = True
