@@ -398,13 +398,13 @@ def test_what_was_written_is_sorted_by_two_lines_of_others(tmp_path, way):
     assert read.tolist() == sorted(expected().dep_delay)
 
 
-def test_what_sigterm_left_is_removed_by_the_next_run(tmp_path):
+def test_what_a_killed_run_left_is_removed_by_the_next_run(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import os, signal\nimport taskinity_data as td\n"
         "def stop(chunk):\n"
         "    if chunk.month.iloc[0] == 2:\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return chunk\n"
         f"td.process({list(map(str, MONTHS))!r}, stop, output='out', scheduler='threads',"
         " workers=1, chunk_size='5_000 rows', progress=False)\n"
@@ -412,7 +412,7 @@ def test_what_sigterm_left_is_removed_by_the_next_run(tmp_path):
     done = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert done.returncode == -signal.SIGTERM, done.stderr
+    assert done.returncode == -signal.SIGKILL, done.stderr
     assert sorted(os.listdir(tmp_path)) == [".out.writing", "script.py"]
     assert list(tmp_path.glob(".out.writing/run-*/parts/*.parquet"))
     run(tmp_path / "out")

@@ -5,7 +5,6 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -201,12 +200,8 @@ def test_chunks_of_an_earlier_run_take_no_time_of_this_one_and_are_told(run):
         outcome_of(chunks[0], 0, failures=[failure_of("of yesterday"), None]),
         outcome_of(chunks[1], 1, Status.FAILED, [failure_of("bad row")]),
     )
-    facts = {name: getattr(again, name) for name in ("task", "key", "status", "attempts", "nbytes")}
-    more = {"rows": 2, "is_fallback": False, "failure": None, "is_recalled": True}
-    again = SimpleNamespace(**facts, **more)
-    facts = {name: getattr(lost, name) for name in ("task", "key", "status", "attempts", "nbytes")}
-    more = {"rows": 2, "is_fallback": False, "failure": lost.failure, "is_quarantined": True}
-    lost = SimpleNamespace(**facts, **more)
+    again = replace(again, is_recalled=True)
+    lost = replace(lost, is_quarantined=True)
     html = render(replace(run, _ended=[(old, again), (item, lost), outcome_of(chunks[2], 2)]))
     words = words_of(html)
     assert "2 attempts on" in words
