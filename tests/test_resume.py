@@ -107,9 +107,9 @@ def test_a_run_can_stop_again_and_again(ground):
 
 
 def test_sizes_that_were_learned_are_repeated(ground, monkeypatch):
-    monkeypatch.setattr("taskinity_data.chunks.dataset.first_size", _tiny_size)
+    monkeypatch.setattr("taskinity_data.chunks.opened.first_size", _tiny_size)
     before = stopped(3, chunk_size="auto")
-    monkeypatch.setattr("taskinity_data.chunks.dataset.first_size", _large_size)
+    monkeypatch.setattr("taskinity_data.chunks.opened.first_size", _large_size)
     run = go(resume=True, chunk_size="auto")
     cuts = [(chunk.path, chunk.start, chunk.stop) for chunk in before.plan][:3]
     assert [(chunk.path, chunk.start, chunk.stop) for chunk in run.plan][:3] == cuts
