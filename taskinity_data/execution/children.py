@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from taskinity_data.errors import BindError, SchedulerError, WorkerDied
 from taskinity_data.execution import child_main
-from taskinity_data.execution.process import describe_failure, name_worker
+from taskinity_data.execution.process import describe_failure, name_worker, peak_nbytes
 from taskinity_data.execution.shipping import pack_items, pack_job, pack_outcome
 from taskinity_data.outcome import Attempt, Outcome, Status
 
@@ -138,6 +138,8 @@ class _Child:
         self.is_alive = True
         self._status: int | None = None
         self._peak_nbytes = 0
+        # On Linux a child's own account of its peak begins with that of the process it came from.
+        self._born_nbytes = peak_nbytes() or 0
 
     def run(self, job: Job, item: Item, blob: bytes | None) -> bytes:
         limit = _Limit(job, item)
@@ -175,9 +177,10 @@ class _Child:
                     raise BindError(f"{limit.task} can't be unpacked in a child process: {told}")
                 if message[:1] == child_main.STEP:
                     limit.begin(int.from_bytes(message[1:], "big"))
+                    self._look()
                 continue
             error: BaseException | None = limit.overrun()
-            held = self._held_nbytes()
+            held = self._look()
             if error is None and limit.memory_nbytes and held > limit.memory_nbytes:
                 error = MemoryError(
                     f"{limit.task} took more memory than a worker has and was ended "
@@ -197,13 +200,16 @@ class _Child:
         if getattr(self, "is_alive", False) and not sys.is_finalizing():
             self.kill()
 
-    def _held_nbytes(self) -> int:
+    def _look(self) -> int:
+        """Bytes that it holds now; the most that were seen are remembered."""
         import psutil
 
         try:
-            return int(psutil.Process(self._process.pid).memory_info().rss)
+            held = int(psutil.Process(self._process.pid).memory_info().rss)
         except psutil.Error:
             return 0
+        self._peak_nbytes = max(self._peak_nbytes, held)
+        return held
 
     def _tell(self, limit: _Limit | None = None) -> str:
         return tell_death(
@@ -222,7 +228,9 @@ class _Child:
             try:
                 _, status, usage = os.wait4(pid, 0)
                 self._status = os.waitstatus_to_exitcode(status)
-                self._peak_nbytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                most = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                if most > self._born_nbytes:
+                    self._peak_nbytes = max(self._peak_nbytes, most)
             except ChildProcessError:
                 pass
             self._process.returncode = -signal.SIGKILL if self._status is None else self._status
