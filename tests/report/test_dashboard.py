@@ -102,9 +102,10 @@ def test_the_page_follows_a_run(browser, client):
             time.sleep(0.05)
         page = browser.open(address(client))
         # How many there are is known once all are handed out.
-        text = read_until(page, "\t4 of ", "1 failed or skipped")
+        text = read_until(page, "\t4 of ", "1 failed or skipped", "luck")
         assert "Ten: RUNNING" in text
-        assert states(page) == {"Items": "completed", "Each [*]": "many running", "All": None}
+        wanted = {"Items": "completed", "Each [*]": "many running", "All": None}
+        assert states_until(page, wanted) == wanted
         assert "\t4 of " in text
         assert "or more chunks, 1 failed or skipped" in text
         assert "ValueError: <b>bad</b> luck" in text
@@ -112,7 +113,8 @@ def test_the_page_follows_a_run(browser, client):
         GATE.set()
         thread.join()
     text = read_until(page, "Ten: PARTIAL", "10 of 10")
-    assert set(states(page).values()) == {"completed", "many completed"}
+    wanted = {"Items": "completed", "Each [*]": "many completed", "All": "completed"}
+    assert states_until(page, wanted) == wanted
     assert "Ten: PARTIAL" in text
     assert "10 of 10 chunks, 1 failed or skipped" in text
     assert ran[0].status == "PARTIAL"
@@ -120,9 +122,13 @@ def test_the_page_follows_a_run(browser, client):
     assert errors == []
 
 
-def states(page):
-    """The class of each node of the drawn flow, by what is written in it."""
-    return dict(page.evaluate(NODES))
+def states_until(page, wanted, seconds=60):
+    """The class of each node of the drawn flow, by what is written in it; once it is `wanted`."""
+    end = time.monotonic() + seconds
+    while True:
+        found = dict(page.evaluate(NODES))
+        if found == wanted or time.monotonic() > end:
+            return found
 
 
 def fetch(client):
