@@ -45,6 +45,12 @@ _WORST_FIRST = ("failed", "running", "skipped", "completed")
 PAUSE_S = 0.25
 """Between two batches: what a person takes for at once, and four messages a second."""
 
+MOST_WAITING = 10_000
+"""Events that are held for a cluster that may never come: a run in threads has none."""
+
+CLOSE_S = 5.0
+"""How long the end of a run waits for its page."""
+
 MOST_LETTERS = 4_000
 """Of a traceback; the report and the outcomes have all of it."""
 
@@ -52,7 +58,7 @@ MOST_LETTERS = 4_000
 class DashboardObserver:
     """Collects what happens, and sends it to the scheduler a few times a second.
 
-    Until the run is on a Dask cluster with a dashboard, what happened waits here.
+    Until the run is on a Dask cluster with a dashboard, the first of what happened waits here.
 
     Parameters
     ----------
@@ -84,6 +90,8 @@ class DashboardObserver:
         """Note it, to be sent with what else comes within `PAUSE_S`."""
         if isinstance(event, RunStarted):
             self._run_id = event.run_id
+        if self._client is None and len(self._batch) >= MOST_WAITING:
+            return
         told = self._tell(event)
         if told is None:
             return
@@ -136,7 +144,10 @@ class DashboardObserver:
         """Send what is left, and wait until it is there."""
         client = self._client
         if client is not None and client.status == "running":
-            client.sync(self._send, client)
+            try:
+                client.sync(self._send, client, callback_timeout=CLOSE_S)
+            except (OSError, TimeoutError) as error:
+                _log.info("the page does not get the end of the run: %s", error)
         self._client = self._plugged = None
 
     async def _send_soon(self, pause_s: float) -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from taskinity_data.events import ChunkSubmitted
 from taskinity_data.flow.parser import parse_flow
-from taskinity_data.report import dashboard_page
+from taskinity_data.report import dashboard, dashboard_page
 from taskinity_data.report.dashboard import DashboardObserver
 from taskinity_data.report.live import MOST_POINTS, LiveRun
 
@@ -97,4 +98,32 @@ def test_nothing_that_a_run_holds_is_markup(run):
 def test_without_a_dask_cluster_nothing_is_sent():
     observer = DashboardObserver(parse_flow("flow F:\n    A -> B"))
     observer.use(object())
+    observer.close()
+
+
+def test_what_waits_for_a_cluster_is_bounded(monkeypatch):
+    monkeypatch.setattr(dashboard, "MOST_WAITING", 10)
+    observer = DashboardObserver(parse_flow("flow F:\n    A -> B"))
+    for number in range(1_000):
+        observer.on_event(ChunkSubmitted("r", 0.0, "B", str(number), 1))
+    assert len(observer._batch) == 10
+
+
+def test_a_scheduler_that_does_not_answer_costs_the_run_nothing():
+    class Client:
+        dashboard_link = "http://127.0.0.1:1/status"
+        status = "running"
+
+        class loop:
+            add_callback = staticmethod(lambda *arguments: None)
+
+        def sync(self, function, *arguments, callback_timeout):
+            raise TimeoutError(f"{function.__name__} took {callback_timeout} s")
+
+    class Strategy:
+        client = Client()
+
+    observer = DashboardObserver(parse_flow("flow F:\n    A -> B"))
+    observer.use(Strategy())
+    observer.on_event(ChunkSubmitted("r", 0.0, "B", "k", 1))
     observer.close()
