@@ -43,7 +43,7 @@ from taskinity_data.machine import count_cores
 from taskinity_data.policy import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.chunks.plan import ChunkPlan
@@ -136,7 +136,7 @@ def estimate_job(
         if who.workers == 1 and not strategy.crosses_processes:
             tried = alone
         else:
-            places = order_places(PLACES * who.workers)
+            places = _places(plan, nbytes, who.workers)
             slices = (slice_at(plan.chunks, place, nbytes) for place in places)
             tried = run_trial(job, slices, strategy, BESIDE_S)
     finally:
@@ -217,9 +217,15 @@ def _try_alone(plan: ChunkPlan, job: Job) -> tuple[Tried, int | None]:
     nbytes: int | None = int(min(max(fits, PILOT_NBYTES), LARGEST_NBYTES))
     if plan.is_given and max(chunk.nbytes for chunk in plan.chunks) <= LARGEST_NBYTES:
         nbytes = None
-    places = order_places(PLACES)
+    places = _places(plan, nbytes, 1)
     slices = (slice_at(plan.chunks, place, nbytes) for place in places)
     return run_trial(job, slices, strategy, ALONE_S), nbytes
+
+
+def _places(plan: ChunkPlan, nbytes: int | None, workers: int) -> Iterator[float]:
+    """Where slices of `nbytes` begin: no more of them than the data hold, and one to warm up."""
+    whole = nbytes or max(chunk.nbytes for chunk in plan.chunks)
+    return order_places(min(PLACES * workers, workers + -(-plan.nbytes // whole)))
 
 
 def _open(
@@ -313,6 +319,9 @@ def _combine(job: Job, tried: Tried, total_nbytes: int) -> _Here:
 
 
 def _nbytes(value: Any) -> int:
+    if hasattr(value, "memory_usage"):
+        usage = value.memory_usage(deep=True)  # the index is part of an answer
+        return int(usage.sum() if hasattr(usage, "sum") else usage)
     found = measure_nbytes(value)
     if found is not None:
         return found
