@@ -426,10 +426,22 @@ def test_a_run_that_nobody_asked_to_keep_fills_no_disk(ground, monkeypatch):
     monkeypatch.setattr(checkpoints_module, "BEGIN_S", 0.0)
     monkeypatch.setattr(checkpoints_module, "MOST_UNASKED_NBYTES", 0)
     run = stopped(8, run_dir=None)
-    assert "and no more" in " ".join(run.notices)
+    assert "with run_dir= or TASKINITY_RUN_DIR more of them are" in " ".join(run.notices)
     go(resume=True, run_dir=None)
-    # The first was kept; the others ran again.
-    assert len(Work.calls) == 11
+    assert len(Work.calls) == 12
+
+
+def test_of_such_a_run_no_result_is_kept_that_is_sooner_computed_again(ground, monkeypatch):
+    monkeypatch.setattr(checkpoints_module, "BEGIN_S", 0.0)
+    monkeypatch.setattr(checkpoints_module, "FREE_NBYTES", 0)
+    monkeypatch.setattr(checkpoints_module, "MOST_UNASKED_SHARE", 0)
+    stopped(8, run_dir=None)
+    go(resume=True, run_dir=None)
+    assert len(Work.calls) == 12
+    Work.calls.clear()
+    stopped(8)
+    go(resume=True)
+    assert len(Work.calls) == 12 - 8
 
 
 def test_where_nothing_can_be_written_the_run_goes_on_or_is_refused_if_it_was_asked(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.repeated_cuts import EarlierCuts, earlier_piece
 from taskinity_data.outcome import Status
-from taskinity_data.records.exact import encode
+from taskinity_data.records.exact import TooLarge, encode
 from taskinity_data.records.fan_out_record import FanOutRecord
 from taskinity_data.records.journal import Journal
 from taskinity_data.records.plain_outcomes import from_plain, to_plain
@@ -43,6 +43,13 @@ _MOST_PARTIAL_NBYTES = 64 << 20
 
 MOST_UNASKED_NBYTES = 1 << 30
 """All that is kept of a run whose user did not ask for it: a disk is filled only on demand."""
+
+FREE_NBYTES = 1 << 20
+_WRITTEN_PER_S = 500e6
+MOST_UNASKED_SHARE = 0.1
+"""Of such a run a result above 1 MiB is kept where that takes a tenth of the time that it took to
+compute, at most: 500 MB are summed and written in a second. With a run's first millions of groups
+all that work would be for nothing."""
 
 _MOST_ANSWER_NBYTES = 16 << 20
 """A larger answer is not kept for `load_run`."""
@@ -90,7 +97,7 @@ class Checkpoints:
         self._early: list[Callable[[], Any]] | None = []
         self._is_asked = is_asked
         self._kept_nbytes = 0
-        self._is_full = False
+        self._is_large_told = False
         self._place: RunPlace | None = None
         self._journal: Journal | None = None
         self._fans: dict[str, FanOutRecord] = {}
@@ -273,19 +280,26 @@ class Checkpoints:
             self._counts["kept"] += bool(buffers)
 
     def _encode(self, fan: FanOutRecord, outcome: Outcome) -> list[bytes | memoryview]:
-        if not self._is_asked and self._kept_nbytes > MOST_UNASKED_NBYTES:
-            if not self._is_full:
-                self._is_full = True
-                self._tell(
-                    f"{fan.name}: {self._kept_nbytes:,} bytes of results are kept, and no more: "
-                    "chunks that end from now on are run again when this run is resumed; with "
-                    "run_dir= or TASKINITY_RUN_DIR all are kept"
-                )
-            return []
+        most_nbytes = _MOST_PARTIAL_NBYTES
+        if not self._is_asked:
+            worth = int(outcome.duration_s * MOST_UNASKED_SHARE * _WRITTEN_PER_S)
+            most_nbytes = min(most_nbytes, max(FREE_NBYTES, worth))
+            most_nbytes = min(most_nbytes, MOST_UNASKED_NBYTES - self._kept_nbytes)
         try:
-            buffers = encode(fan.dump(outcome.value), _MOST_PARTIAL_NBYTES)
+            buffers = encode(fan.dump(outcome.value), most_nbytes)
             self._kept_nbytes += sum(map(len, buffers))
             return buffers
+        except TooLarge:
+            if not self._is_large_told:
+                self._is_large_told = True
+                self._tell(
+                    f"{fan.name}: not all results are kept, as large ones are sooner computed again"
+                    + (
+                        f" than read ({_MOST_PARTIAL_NBYTES >> 20} MiB each at most)"
+                        if self._is_asked
+                        else "; with run_dir= or TASKINITY_RUN_DIR more of them are"
+                    )
+                )
         except Exception as error:  # noqa: BLE001 - what users' values do must not cost the run
             if not fan.is_told:
                 fan.is_told = True
@@ -294,7 +308,7 @@ class Checkpoints:
                     "chunks are run again when this run is resumed (a reducer may bring dump= and "
                     "load=)"
                 )
-            return []
+        return []
 
     def _stop_journal(self) -> None:
         if self._journal is not None:

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["NoExactForm", "Reading", "Writing", "decode", "encode"]
+__all__ = ["NoExactForm", "Reading", "TooLarge", "Writing", "decode", "encode"]
 
 _LENGTH = struct.Struct("<Q")
 _FLOAT = struct.Struct("<d")
@@ -29,6 +29,10 @@ _LARGE_NBYTES = 1 << 14
 
 class NoExactForm(Exception):  # noqa: N818 - says what is the matter
     """A value whose type has no exact form here."""
+
+
+class TooLarge(NoExactForm):
+    """A value that takes more bytes than were allowed."""
 
 
 class Writing:
@@ -51,7 +55,7 @@ class Writing:
         if self._left is not None:
             self._left -= view.nbytes
             if self._left < 0:
-                raise NoExactForm("more bytes than are kept")
+                raise TooLarge("more bytes than are kept")
         self._open += _LENGTH.pack(view.nbytes)
         if view.nbytes < _LARGE_NBYTES:
             self._open += view
@@ -163,8 +167,9 @@ def encode(value: Any, most_nbytes: int | None = None) -> list[bytes | memoryvie
     Raises
     ------
     NoExactForm
-        Its type, or that of something in it, has no exact form, or it is too large; the message
-        says so.
+        Its type, or that of something in it, has no exact form; the message says which.
+    TooLarge
+        It takes more than `most_nbytes`.
     """
     writing = Writing(most_nbytes)
     try:
