@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,13 +113,20 @@ def order_groups(groups: pd.DataFrame) -> tuple[NDArray[np.intp], pd.Index[Any]]
     """In which order pandas lists these groups, and the index that it gives them.
 
     pandas itself is asked, on one row a group, so that sorting, categories, time zones and names
-    are its own. (One key of plain numbers it sorts as numbers: its hash table of many millions of
-    them would take several times what the answer does.)
+    are its own. (One key of plain numbers or texts is sorted as such: pandas' hash table of many
+    millions of them would take several times what the answer does.)
     """
-    numbers = groups.iloc[:, 0]
-    if groups.shape[1] == 1 and numbers.dtype in (np.int64, np.int32, np.float64):
-        order = np.argsort(numbers.to_numpy(), kind="stable")
-        return order, pd.Index(numbers.take(order), name=groups.columns[0])
+    only = groups.iloc[:, 0]
+    order: NDArray[np.intp] | None = None
+    if groups.shape[1] > 1:
+        pass
+    elif only.dtype in (np.int64, np.int32, np.float64):
+        order = np.argsort(only.to_numpy(), kind="stable")
+    elif getattr(only.dtype, "storage", None) == "pyarrow":
+        # By UTF-8's bytes, which is by code points, as Python compares texts.
+        order = pc.sort_indices(pa.array(only)).to_numpy().astype(np.intp)
+    if order is not None:
+        return order, pd.Index(only.take(order), name=groups.columns[0])
     keys = [groups.iloc[:, place] for place in range(groups.shape[1])]
     places = pd.Series(np.arange(len(groups)))
     by: Any = keys if len(keys) > 1 else keys[0]

@@ -146,6 +146,15 @@ def test_one_key_of_numbers_is_listed_as_pandas_lists_it(dtype, reduce, cut, rng
     assert_frame_equal(got, frame.groupby("k").agg(n=("v", "sum")), check_index_type="exact")
 
 
+@pytest.mark.parametrize("dtype", ["str", "string", object, pd.ArrowDtype(pa.string())])
+def test_one_key_of_texts_is_listed_as_pandas_lists_it(dtype, reduce, cut):
+    # By code point: UTF-16 would put the emoji before U+FFFF, a locale the umlaut beside the vowel.
+    texts = ["\u00e4", "Z", "a", "\uffff", "\U0001f600", "", None, "a\0b", "ab", "Z"]
+    frame = pd.DataFrame({"k": pd.Series(texts, dtype=dtype), "v": range(len(texts))})
+    got = reduce(group_by("k", n=("v", "sum")), cut(frame, [3, 7]))
+    assert_frame_equal(got, frame.groupby("k").agg(n=("v", "sum")), check_index_type="exact")
+
+
 def test_arrow_tables_give_what_their_pandas_frames_give(reduce, rng):
     n = 300
     table = pa.table(
