@@ -28,7 +28,7 @@ MARKERS = "_writing"
 """The directory below the target in which each run that writes there has a file."""
 
 PART = re.compile(
-    r"part-(?P<batch>[0-9]{5,})-[0-9]{8,}-[A-Za-z0-9._-]+-(?P<run>[0-9a-f]{12})-[0-9a-f]{8}-[0-9]{5,}\.[a-z]+"
+    r"part-(?P<batch>[0-9]{5,})-[0-9]{8,}(\.[0-9]{3,})*-[A-Za-z0-9._-]+-(?P<run>[0-9a-f]{12})-[0-9a-f]{8}-[0-9]{5,}\.[a-z]+"
 )
 """A part of a store: batch, chunk, key, run, attempt, number."""
 

@@ -58,7 +58,7 @@ _MAX_PICKLED_ERROR = 1 << 20
 class Writer(Protocol):
     """Keeps an item's result outside the run; pickles."""
 
-    def write(self, key: str, index: int, data: Any) -> Any:
+    def write(self, key: str, index: int, data: Any, within: tuple[int, ...]) -> Any:
         """Write `data`, the result of the item `key` at position `index`; says what was written."""
 
 
@@ -285,7 +285,9 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
     at = time.perf_counter()
     try:
         partials = tuple(reducer.partial(data) for reducer in job.reducers)
-        output = None if job.writer is None else job.writer.write(item.key, item.position, data)
+        output = None
+        if job.writer is not None:
+            output = job.writer.write(item.key, item.position, data, item.part)
     finally:
         clock.partial_s = time.perf_counter() - at
     columns = (

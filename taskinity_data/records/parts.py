@@ -68,12 +68,15 @@ class Part:
         None where the chunk gave nothing.
     files : tuple of StagedFile
         None for a chunk without rows.
+    within : tuple of int
+        Its place within the chunk of that index, where that one was split.
     """
 
     index: int
     key: str
     schema: pa.Schema | None
     files: tuple[StagedFile, ...]
+    within: tuple[int, ...] = ()
 
     @property
     def who(self) -> str:
@@ -120,7 +123,7 @@ class Writer:
     max_rows_per_file: int | None = None
     expected: pa.Schema | None = None
 
-    def write(self, key: str, index: int, data: Any) -> Part:
+    def write(self, key: str, index: int, data: Any, within: tuple[int, ...] = ()) -> Part:
         """Write what a chunk function returned, and what became of it.
 
         Parameters
@@ -132,6 +135,8 @@ class Writer:
         data : pandas.DataFrame, pandas.Series, pyarrow.Table, pyarrow.RecordBatch, \
 polars.DataFrame or None
             None, or a table without rows, writes no file.
+        within : tuple of int
+            Its place within the chunk of that index, where that one was split.
 
         Returns
         -------
@@ -159,7 +164,7 @@ polars.DataFrame or None
             check_added(self.expected, table.schema, who, self.format, has_rows=table.num_rows > 0)
         if not table.num_rows:
             return Part(index, key, table.schema, ())
-        attempt = Attempt(index, key, os.urandom(4).hex())
+        attempt = Attempt(index, key, os.urandom(4).hex(), within)
         pieces = list(enumerate(self._split(table, who)))
         try:
             if min(self.staging.at_once, len(pieces)) == 1:
@@ -171,7 +176,7 @@ polars.DataFrame or None
             error.message = f"{who}: {error.message}"
             raise
         self.staging.confirm([file.name for file in files])
-        return Part(index, key, table.schema, tuple(files))
+        return Part(index, key, table.schema, tuple(files), within)
 
     def _put(
         self, attempt: Attempt, place: int, piece: tuple[str, int | None, pa.Table]

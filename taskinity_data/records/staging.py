@@ -28,11 +28,12 @@ __all__ = ["Attempt", "LocalStaging", "Staging", "StoreStaging", "digest_file", 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of writing one chunk."""
+    """One try of writing one chunk; `within` is its place within one that was split."""
 
     index: int
     key: str
     token: str
+    within: tuple[int, ...] = ()
 
 
 class Staging(Protocol):
@@ -110,7 +111,8 @@ class StoreStaging:
                 "processes don't see it; use scheduler='threads', or another store",
                 ends_run=True,
             )
-        chunk = f"{attempt.index:08}-{attempt.key}"
+        place = "".join([f"{attempt.index:08}", *(f".{number:03}" for number in attempt.within)])
+        chunk = f"{place}-{attempt.key}"
         stem = f"part-{self.batch:05}-{chunk}-{self.run}-{attempt.token}-{number:05}"
         name = os.path.join(directory, f"{stem}.{format_.name}")
         file = io.BytesIO()

@@ -140,7 +140,7 @@ class StoreTarget:
         for part in parts:
             is_anew = bool(part.files) and format_.is_typed and schema is not None
             is_anew = is_anew and lacks_types(part, schema, partition_by)
-            attempt = Attempt(part.index, part.key, os.urandom(4).hex())
+            attempt = Attempt(part.index, part.key, os.urandom(4).hex(), part.within)
             for number, file in enumerate(part.files):
                 self._check_file(part, file.name, file.nbytes, told)
                 name, nbytes, checksum = file.name, file.nbytes, file.checksum

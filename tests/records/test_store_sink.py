@@ -55,6 +55,21 @@ def test_each_format_reads_back_in_order(memory, format_, most):
     assert listed(memory) == sorted(listed(memory))
 
 
+def test_names_sort_as_rows_do_where_a_chunk_was_split(memory):
+    whole = frame()
+    places = [(0, ()), (1, (0,)), (1, (1, 0)), (1, (1, 1))]
+    pieces = zip("zyxw", places, cut(whole, 2, 3, 5), strict=True)
+    with open_sink(URL) as sink:
+        sink.commit([sink.writer.write(k, index, one, at) for k, (index, at), one in pieces])
+    files = [f"memory:///bucket/out/{name}" for name in names(memory) if name.startswith("part-")]
+    assert len(files) == 4
+    same(pd.concat(map(pd.read_parquet, files), ignore_index=True), whole)
+    same(read(URL), whole)
+    with open_sink(URL, if_exists="append") as sink:  # takes all of them for its own kind
+        sink.commit([sink.writer.write("k", 0, whole)])
+    assert len(read(URL)) == 2 * len(whole)
+
+
 @pytest.mark.parametrize("format_", ["parquet", "csv", "jsonl", "arrow"])
 def test_partitions_are_directories_that_read_back_as_columns(memory, format_):
     whole = frame()
