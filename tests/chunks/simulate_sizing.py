@@ -71,6 +71,8 @@ def simulate(
     next_size: Callable[[Learner, int, int], Size],
     batch: Callable[[Learner, int, int], int],
     seed: int = 0,
+    *,
+    learns: bool = True,
 ) -> Result:
     cumulated = workload.cumulated()
     mean = cumulated[-1] / len(workload.blocks)
@@ -151,7 +153,8 @@ def simulate(
             in_flight -= 1
             memory = workload.base_nbytes + workload.expansion * nbytes
             memory_share = max(memory_share, memory / workload.memory_nbytes)
-            learner = learner.observe(Observation(nbytes, seconds_, int(memory)))
+            if learns:
+                learner = learner.observe(Observation(nbytes, seconds_, int(memory)))
     return Result(finish, len(sizes), tasks, memory_share, tuple(sizes), longest, busy)
 
 
@@ -180,6 +183,7 @@ def fixed(workload: Workload, workers: int, nbytes: int, seed: int = 0, batch: i
         lambda _learner, _left, _in_flight: Size(nbytes, "fixed"),
         lambda _learner, _nbytes, _left: batch,
         seed,
+        learns=False,
     )
 
 
