@@ -1,6 +1,7 @@
 """What holds for every test: the same settings, an empty folder to stand in, the same examples."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -32,3 +33,9 @@ def _neutral_ground(tmp_path_factory):
             patch.setenv("PYTHONPATH", os.pathsep.join(map(os.path.abspath, there)))
         patch.chdir(tmp_path_factory.mktemp("ground"))
         yield
+
+
+@pytest.fixture(scope="session")
+def demo_text():
+    """The flow text that people bring, to the letter: comments, blanks at lines' ends."""
+    return (Path(__file__).parent / "parallel_demo.flow").read_text(encoding="utf-8")

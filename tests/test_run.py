@@ -24,44 +24,6 @@ from taskinity_data.outcome import RunStatus
 
 SCHEDULERS = ("synchronous", "threads", "processes")
 
-DEMO = """\
-flow ParallelProcessingDemo:
-    description: "Flow for parallel processing demonstration"
-    
-    task DataPreparation:
-        description: "Prepare data for processing"
-        # Code to prepare data
-    
-    task ProcessChunk1:
-        description: "Process first chunk of data"
-        # Code to process first chunk
-    
-    task ProcessChunk2:
-        description: "Process second chunk of data"
-        # Code to process second chunk
-    
-    task ProcessChunk3:
-        description: "Process third chunk of data"
-        # Code to process third chunk
-    
-    task ProcessChunk4:
-        description: "Process fourth chunk of data"
-        # Code to process fourth chunk
-    
-    task AggregateResults:
-        description: "Aggregate results from all chunks"
-        # Code to aggregate results
-    
-    DataPreparation -> ProcessChunk1
-    DataPreparation -> ProcessChunk2
-    DataPreparation -> ProcessChunk3
-    DataPreparation -> ProcessChunk4
-    ProcessChunk1 -> AggregateResults
-    ProcessChunk2 -> AggregateResults
-    ProcessChunk3 -> AggregateResults
-    ProcessChunk4 -> AggregateResults
-"""  # noqa: W293 - as people bring it
-
 
 @pytest.fixture(scope="module")
 def frame():
@@ -109,8 +71,8 @@ def demo_tasks():
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_the_demo_text_runs_as_one_fan_out_of_four(scheduler, csv, frame):
-    flow = td.parse_flow(DEMO).bind(demo_tasks())
+def test_the_demo_text_runs_as_one_fan_out_of_four(scheduler, csv, frame, demo_text):
+    flow = td.parse_flow(demo_text).bind(demo_tasks())
     run = td.run_flow(flow, scheduler=scheduler, workers=2, data=str(csv))
     pd.testing.assert_series_equal(run.value, frame.groupby("key").n.sum())
     assert run.status is RunStatus.COMPLETED
@@ -119,7 +81,7 @@ def test_the_demo_text_runs_as_one_fan_out_of_four(scheduler, csv, frame):
     pd.testing.assert_series_equal(run.results["ProcessChunk2"], run.results["ProcessChunk"][1])
 
 
-def test_numbered_siblings_may_each_have_a_function_of_their_own(csv, frame):
+def test_numbered_siblings_may_each_have_a_function_of_their_own(csv, frame, demo_text):
     def make(number):
         def process(chunk):
             return number, len(chunk)
@@ -131,12 +93,12 @@ def test_numbered_siblings_may_each_have_a_function_of_their_own(csv, frame):
         return results
 
     tasks = [demo_tasks()[0], *(make(number) for number in (1, 2, 3, 4)), aggregate_results]
-    run = td.run_flow(td.parse_flow(DEMO).bind(tasks), scheduler="threads", data=str(csv))
+    run = td.run_flow(td.parse_flow(demo_text).bind(tasks), scheduler="threads", data=str(csv))
     assert [number for number, _ in run.value] == [1, 2, 3, 4]
     assert sum(rows for _, rows in run.value) == len(frame)
 
 
-def test_numbered_siblings_divide_a_list_and_get_anything_else_whole():
+def test_numbered_siblings_divide_a_list_and_get_anything_else_whole(demo_text):
     def process_chunk(chunk):
         return chunk
 
@@ -146,7 +108,7 @@ def test_numbered_siblings_divide_a_list_and_get_anything_else_whole():
     def flow_over(value):
         tasks = [lambda: value, process_chunk, aggregate_results]
         names = ["data_preparation", "process_chunk", "aggregate_results"]
-        return td.parse_flow(DEMO).bind(dict(zip(names, tasks, strict=True)))
+        return td.parse_flow(demo_text).bind(dict(zip(names, tasks, strict=True)))
 
     assert td.run_flow(flow_over([1, 2, 3, 4, 5, 6]), scheduler="threads").value == [
         [1], [2, 3], [4], [5, 6],
@@ -154,11 +116,11 @@ def test_numbered_siblings_divide_a_list_and_get_anything_else_whole():
     assert td.run_flow(flow_over({"a": 1}), scheduler="threads").value == [{"a": 1}] * 4
 
 
-def test_every_tasks_result_comes_back_by_name_from_the_dsl(csv, frame):
-    results = td.run_flow_from_dsl(DEMO, {"data": str(csv)}, demo_tasks(), max_workers=2)
+def test_every_tasks_result_comes_back_by_name_from_the_dsl(csv, frame, demo_text):
+    results = td.run_flow_from_dsl(demo_text, {"data": str(csv)}, demo_tasks(), max_workers=2)
     assert set(results) >= {"DataPreparation", "ProcessChunk1", "ProcessChunk4"}
     pd.testing.assert_series_equal(results["AggregateResults"], frame.groupby("key").n.sum())
-    one = td.run_parallel_flow_from_dsl(DEMO, str(csv), demo_tasks())
+    one = td.run_parallel_flow_from_dsl(demo_text, str(csv), demo_tasks())
     pd.testing.assert_series_equal(one["AggregateResults"], results["AggregateResults"])
 
 

@@ -301,49 +301,10 @@ def test_a_signal_stops_the_run_with_130(folder, number):
     assert "Traceback" not in stderr
 
 
-NUMBERED = """\
-flow ParallelProcessingDemo:
-    description: "Flow for parallel processing demonstration"
-    
-    task DataPreparation:
-        description: "Prepare data for processing"
-        # Code to prepare data
-    
-    task ProcessChunk1:
-        description: "Process first chunk of data"
-        # Code to process first chunk
-    
-    task ProcessChunk2:
-        description: "Process second chunk of data"
-        # Code to process second chunk
-    
-    task ProcessChunk3:
-        description: "Process third chunk of data"
-        # Code to process third chunk
-    
-    task ProcessChunk4:
-        description: "Process fourth chunk of data"
-        # Code to process fourth chunk
-    
-    task AggregateResults:
-        description: "Aggregate results from all chunks"
-        # Code to aggregate results
-    
-    DataPreparation -> ProcessChunk1
-    DataPreparation -> ProcessChunk2
-    DataPreparation -> ProcessChunk3
-    DataPreparation -> ProcessChunk4
-    ProcessChunk1 -> AggregateResults
-    ProcessChunk2 -> AggregateResults
-    ProcessChunk3 -> AggregateResults
-    ProcessChunk4 -> AggregateResults
-"""  # noqa: W293 - the text as people have it
-
-
 def test_the_text_that_people_bring_gives_the_answer_of_one_whole_frame(
-    folder, call_apart, datasets
+    folder, call_apart, datasets, demo_text
 ):
-    (folder / "demo.flow").write_text(NUMBERED)
+    (folder / "demo.flow").write_text(demo_text)
     rewrite(folder, "(chunk, factor)", "(chunk)")
     rewrite(folder, 'int(chunk["a"].sum()) * int(factor)', 'int((chunk["arr_delay"] > 15).sum())')
     months = sorted((datasets / "flights_csv").glob("*.csv"))

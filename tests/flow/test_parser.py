@@ -29,44 +29,6 @@ flow FlightDelays:
     DataPreparation -> ProcessChunk[*] -> AggregateResults
 """
 
-DEMO = """\
-flow ParallelProcessingDemo:
-    description: "Flow for parallel processing demonstration"
-    
-    task DataPreparation:
-        description: "Prepare data for processing"
-        # Code to prepare data
-    
-    task ProcessChunk1:
-        description: "Process first chunk of data"
-        # Code to process first chunk
-    
-    task ProcessChunk2:
-        description: "Process second chunk of data"
-        # Code to process second chunk
-    
-    task ProcessChunk3:
-        description: "Process third chunk of data"
-        # Code to process third chunk
-    
-    task ProcessChunk4:
-        description: "Process fourth chunk of data"
-        # Code to process fourth chunk
-    
-    task AggregateResults:
-        description: "Aggregate results from all chunks"
-        # Code to aggregate results
-    
-    DataPreparation -> ProcessChunk1
-    DataPreparation -> ProcessChunk2
-    DataPreparation -> ProcessChunk3
-    DataPreparation -> ProcessChunk4
-    ProcessChunk1 -> AggregateResults
-    ProcessChunk2 -> AggregateResults
-    ProcessChunk3 -> AggregateResults
-    ProcessChunk4 -> AggregateResults
-"""  # noqa: W293 - verbatim, as people bring it
-
 
 def problems_of(text: str) -> tuple[tuple[int, int, str], ...]:
     with pytest.raises(FlowSyntaxError) as caught:
@@ -93,8 +55,8 @@ def test_the_published_example_reads_as_it_says() -> None:
     assert chunk.description == "Delays of one chunk"
 
 
-def test_the_text_of_taskinity_gives_six_tasks_and_eight_edges() -> None:
-    flow = parse_flow(DEMO)
+def test_the_text_of_taskinity_gives_six_tasks_and_eight_edges(demo_text) -> None:
+    flow = parse_flow(demo_text)
     assert len(flow.tasks) == 6
     assert len(flow.edges) == 8
     assert flow.task("ProcessChunk3").description == "Process third chunk of data"
