@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taskinity_data.chunks.cut import parse_chunk_size
-from taskinity_data.errors import PlanError, suggest
+from taskinity_data.errors import PlanError, SettingsError, suggest
+from taskinity_data.policy import parse_nbytes
 
 __all__ = [
     "CODECS", "Compression", "codec_of", "find_codec", "inner_name", "unpack_line",
@@ -91,14 +91,11 @@ class Compression:
                 f"compression: {unknown[0]!r} means nothing here; the keys are method, max_nbytes"
             )
         limit = value.get("max_nbytes")
-        size = None if limit is None else parse_chunk_size(limit)
-        if limit is not None and (size is None or size.unit != "bytes"):
-            raise PlanError(
-                f'compression: max_nbytes={limit!r} is no size; give bytes, such as "20GB"'
-            )
-        return cls(
-            _check_method(value.get("method", "infer")), None if size is None else size.target
-        )
+        try:
+            most = None if limit is None else parse_nbytes(limit)
+        except SettingsError as error:
+            raise PlanError(f"compression: max_nbytes={error}") from error
+        return cls(_check_method(value.get("method", "infer")), most)
 
 
 def _check_method(method: Any) -> str | None:
