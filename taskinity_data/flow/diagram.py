@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_mermaid", "to_ascii", "to_mermaid", "to_svg"]
 
-# What has a meaning inside a quoted label: its end, entities, tags, Markdown, directives.
-_MEANINGFUL = re.compile(r"[\"#&<>`%]")
+# What has a meaning inside a quoted label: its end, entities, tags, Markdown, directives, "\\n".
+_MEANINGFUL = re.compile(r"[\"#&<>`%\\]")
 # The lines for screen readers know no escapes; there, what Mermaid looks for everywhere goes.
 _UNSPEAKABLE = re.compile(r"[#%;<>]")
 
@@ -78,7 +78,9 @@ def draw_mermaid(picture: Picture) -> str:
 
 
 def _mermaid_node(node: Node) -> str:
-    text = "<br/>".join(_escaped(line) for line in (node.label, node.description) if line)
+    text = "<br/>".join(
+        _escaped(line) for line in (node.label, node.description, node.policy) if line
+    )
     return f'[["{text}"]]' if node.is_fan_out else f'["{text}"]'
 
 
