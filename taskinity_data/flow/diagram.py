@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_mermaid", "to_ascii", "to_mermaid", "to_svg"]
 
-# What has a meaning inside a quoted label: its end, entities, tags, Markdown, directives, "\\n".
-_MEANINGFUL = re.compile(r"[\"#&<>`%\\]")
+# What has a meaning inside a quoted label: its end, entities, tags, Markdown, directives.
+_MEANINGFUL = re.compile(r"[\"#&<>`%]")
+# Mermaid breaks the line at a backslash and an n, however they are written; with an invisible word
+# joiner between them it doesn't.
+_LINE_BREAK, _NO_LINE_BREAK = r"\n", "\\\N{WORD JOINER}n"
 # The lines for screen readers know no escapes; there, what Mermaid looks for everywhere goes.
 _UNSPEAKABLE = re.compile(r"[#%;<>]")
 
@@ -85,4 +88,5 @@ def _mermaid_node(node: Node) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _MEANINGFUL.sub(lambda found: f"#{ord(found[0])};", text)
+    escaped = _MEANINGFUL.sub(lambda found: f"#{ord(found[0])};", text)
+    return escaped.replace(_LINE_BREAK, _NO_LINE_BREAK)
