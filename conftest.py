@@ -1,4 +1,4 @@
-"""Runs every code block and every command of the README, in a folder of its own."""
+"""Runs every code block and every command of the README and of guides, in a folder of their own."""
 
 import os
 import re
@@ -73,7 +73,7 @@ def _leave_folder(namespace):
 
 pytest_collect_file = Sybil(
     parsers=[_find_files, PythonCodeBlockParser(), CodeBlockParser("console", _run_commands)],
-    patterns=["README.md"],
+    patterns=["README.md", "from-taskinity.md"],
     setup=_enter_folder,
     teardown=_leave_folder,
 ).pytest()

@@ -21,6 +21,9 @@ __all__ = ["draw_mermaid", "to_ascii", "to_mermaid", "to_svg"]
 
 # What has a meaning inside a quoted label: its end, entities, tags, Markdown, directives.
 _MEANINGFUL = re.compile(r"[\"#&<>`%]")
+# Mermaid breaks the line at a backslash and an n, however they are written; with an invisible word
+# joiner between them it doesn't.
+_LINE_BREAK, _NO_LINE_BREAK = r"\n", "\\\N{WORD JOINER}n"
 # The lines for screen readers know no escapes; there, what Mermaid looks for everywhere goes.
 _UNSPEAKABLE = re.compile(r"[#%;<>]")
 
@@ -78,9 +81,12 @@ def draw_mermaid(picture: Picture) -> str:
 
 
 def _mermaid_node(node: Node) -> str:
-    text = "<br/>".join(_escaped(line) for line in (node.label, node.description) if line)
+    text = "<br/>".join(
+        _escaped(line) for line in (node.label, node.description, node.policy) if line
+    )
     return f'[["{text}"]]' if node.is_fan_out else f'["{text}"]'
 
 
 def _escaped(text: str) -> str:
-    return _MEANINGFUL.sub(lambda found: f"#{ord(found[0])};", text)
+    escaped = _MEANINGFUL.sub(lambda found: f"#{ord(found[0])};", text)
+    return escaped.replace(_LINE_BREAK, _NO_LINE_BREAK)

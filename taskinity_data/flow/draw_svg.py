@@ -26,6 +26,10 @@ _MARGIN, _PADDING, _SHEET = 12, 14, 5
 _DESCRIPTION_COLUMNS, _DESCRIPTION_LINES = 34, 3
 _GAPS = Gaps(across=28, along=44, edge=16)
 
+# Wider pictures shrink to their page no further than this, for at 9 px a text can still be read;
+# from there on the page scrolls.
+_LEAST_SCALE = 0.75
+
 # All rules are bound to the class, because a style in an SVG inside a page rules the whole page.
 # Lines are of a middle grey that is seen on white and on black, as not every page that is dark
 # says so to the SVG.
@@ -33,6 +37,7 @@ _STYLE = """\
 .taskinity-flow rect{fill:#eef3fb;stroke:#4a6fa5;stroke-width:1.5}
 .taskinity-flow .many rect{fill:#fdf1e1;stroke:#b4690e}
 .taskinity-flow text{fill:#1b2430;text-anchor:middle;font:12px system-ui,sans-serif}
+.taskinity-flow .policy{font-size:11px;font-style:italic}
 .taskinity-flow .name{font:600 14px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 .taskinity-flow .line{fill:none;stroke:#7a8594;stroke-width:1.6}
 .taskinity-flow .head{fill:#7a8594;stroke:none}
@@ -53,7 +58,8 @@ def draw_svg(picture: Picture) -> str:
     parts = [
         '<svg xmlns="http://www.w3.org/2000/svg" class="taskinity-flow" role="img"',
         f' width="{width}" height="{height}" viewBox="0 0 {width} {height}"',
-        f' aria-label="{escape(picture.title)}" style="max-width:100%;height:auto">',
+        f' aria-label="{escape(picture.title)}"',
+        f' style="max-width:100%;min-width:{round(_LEAST_SCALE * width)}px;height:auto">',
         f"<title>{escape(picture.title)}</title>",
         f"<desc>{escape(picture.in_words())}</desc>",
         f"<style>{_STYLE}</style>",
@@ -68,7 +74,8 @@ def draw_svg(picture: Picture) -> str:
 
 def _text_lines(node: Node) -> list[str]:
     wide = max(_DESCRIPTION_COLUMNS, int(columns_of(node.label) * _NAME_ADVANCE / _TEXT_ADVANCE))
-    return wrap(node.description, wide, _DESCRIPTION_LINES) if node.description else []
+    described = wrap(node.description, wide, _DESCRIPTION_LINES) if node.description else []
+    return [*described, node.policy] if node.policy else described
 
 
 def _size(node: Node, described: list[str]) -> Size:
@@ -96,10 +103,11 @@ def _box(box: Box, node: Node, described: list[str]) -> str:
     ]
     y = box.y + _PADDING // 2 + 15
     lines = [f'<text class="name" x="{box.middle}" y="{y}">{escape(node.label)}</text>']
-    for line in described:
+    for number, line in enumerate(described, start=1):
         y += _TEXT_LINE
-        lines.append(f'<text x="{box.middle}" y="{y + 3}">{escape(line)}</text>')
-    full = ": ".join(filter(None, [node.label, node.description]))
+        kind = ' class="policy"' if node.policy and number == len(described) else ""
+        lines.append(f'<text{kind} x="{box.middle}" y="{y + 3}">{escape(line)}</text>')
+    full = ": ".join(filter(None, [node.label, node.description, node.policy]))
     classes = " ".join(filter(None, ["many" if node.is_fan_out else "", node.state]))
     group = f'<g class="{classes}">' if classes else "<g>"
     return "".join([group, f"<title>{escape(full)}</title>", *rects, *lines, "</g>"])

@@ -92,7 +92,8 @@ def _parts(word: str, columns: int) -> list[str]:
 
 def _node_lines(node: Node, wide: int) -> list[str]:
     described = wrap(node.description, wide, _DESCRIPTION_LINES) if wide else []
-    return [node.label, *described]
+    policy = wrap(node.policy, wide, _DESCRIPTION_LINES) if wide else []
+    return [node.label, *described, *policy]
 
 
 def _size(node: Node, lines: Sequence[str], arriving: int) -> Size:

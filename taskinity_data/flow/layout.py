@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["Box", "Gaps", "Layout", "Link", "Size", "place"]
 
 # On 500 random graphs of 4 to 14 nodes, crossings fell from 7,492 to 2,476 after one sweep, 1,643
-# after 4, 1,596 after 6, 1,589 after 12; the sideways way of all links from 153,017 columns to
-# 128,076 after one sweep, 123,593 after 4, and no further.
+# after 4, 1,596 after 6, 1,589 after 12.
 _ORDER_SWEEPS = 6
-_PLACE_SWEEPS = 4
+# Sweeps that look to one side, then those that look to both. The sideways way of all links of a
+# tree of 200 tasks whose twos meet was 214,000 pixels after 4 + 0 sweeps, 40,000 after 4 + 4,
+# 34,000 after 2 + 8, and no less after 4 + 32; small graphs gain 1 %.
+_PLACE_SWEEPS, _SETTLE_SWEEPS = 2, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,14 +224,22 @@ def _columns(
     for row in rows:
         for index, x in zip(row, _spread([0.0] * len(row), row, widths, gap), strict=True):
             middle[index] = x + widths[index] / 2
-    for sweep in range(_PLACE_SWEEPS):
+    for sweep in range(_PLACE_SWEEPS + _SETTLE_SWEEPS):
         downward = sweep % 2 == 0
-        near = above if downward else below
         for row in rows if downward else reversed(rows):
-            wanted = [
-                _mean([middle[n] for n in near[index]], middle[index]) - widths[index] / 2
-                for index in row
-            ]
+            wanted = []
+            for index in row:
+                # One of many neighbours of a node pulls it little, or the many would be drawn
+                # together above it.
+                pulls = [(n, 1 / len(below[n])) for n in above[index]]
+                pushes = [(n, 1 / len(above[n])) for n in below[index]]
+                one_side = pulls if downward else pushes
+                near = one_side if sweep < _PLACE_SWEEPS else pulls + pushes
+                whole = sum(weight for _, weight in near)
+                at = (
+                    sum(middle[n] * weight for n, weight in near) / whole if near else middle[index]
+                )
+                wanted.append(at - widths[index] / 2)
             for index, x in zip(row, _spread(wanted, row, widths, gap), strict=True):
                 middle[index] = x + widths[index] / 2
     left = [0] * len(widths)

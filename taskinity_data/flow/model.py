@@ -268,7 +268,7 @@ class Flow:
         return to_ascii(self)
 
     def _repr_html_(self) -> str:
-        return self.to_svg()
+        return f'<div style="overflow-x:auto">{self.to_svg()}</div>'
 
     def to_delayed(self, **inputs: Any) -> Any:
         """The bound flow as one static ``dask.delayed`` graph over `inputs`.

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskinity_data.flow.siblings import find_places
+from taskinity_data.flow.text import write_number
+from taskinity_data.policy import ON_ERROR
 
 if TYPE_CHECKING:
     from taskinity_data.flow.model import Flow
     from taskinity_data.flow.siblings import Place
+    from taskinity_data.policy import Policy
 
 __all__ = ["Node", "Picture", "picture_of"]
 
@@ -31,6 +34,7 @@ class Node:
     `width` says how often it runs: ``""`` once, ``"[*]"`` once a chunk, ``"×8"`` eight times.
     `members` are the names of the tasks that it stands for. Texts hold no control characters.
     `state` is what became of it, as a class of the drawing: ``completed``, ``failed``, ``skipped``.
+    `policy` says what is done about failures, where that was asked for.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Node:
     description: str
     members: tuple[str, ...]
     state: str = ""
+    policy: str = ""
 
     @property
     def label(self) -> str:
@@ -77,7 +82,10 @@ def picture_of(flow: Flow) -> Picture:
         if task.name in flow.fallbacks:
             owners = [one.name for one in flow.tasks if one.fallback == task.name]
             told = f"instead of {', '.join(owners)}, where that fails. {task.description or ''}"
-            nodes[f"n{len(nodes)}"] = Node(task.name, "", _printable(told), (task.name,))
+            policy = _tell_policy(task.policy)
+            nodes[f"n{len(nodes)}"] = Node(
+                task.name, "", _printable(told), (task.name,), policy=policy
+            )
     return Picture(flow.name, _printable(flow.description), nodes, tuple(edges))
 
 
@@ -88,7 +96,23 @@ def _node_of(place: Place) -> Node:
         described = f"{members[0]} to {members[-1]}"
     width = place.width
     times = "" if width is None else "[*]" if width == "*" else f"×{width}"
-    return Node(place.name, times, _printable(described), members)
+    policies = dict.fromkeys(_tell_policy(task.policy) for task in place.tasks)
+    told = next(iter(policies)) if len(policies) == 1 else "policies differ"
+    return Node(place.name, times, _printable(described), members, policy=told)
+
+
+def _tell_policy(policy: Policy) -> str:
+    """``"3 retries · timeout 30 s · or Lenient"``; nothing where a failure just fails."""
+    told = []
+    if policy.retries:
+        told.append(f"{policy.retries} {'retry' if policy.retries == 1 else 'retries'}")
+    if policy.timeout_s is not None:
+        told.append(f"timeout {write_number(policy.timeout_s)} s")
+    if policy.on_error in ON_ERROR:
+        told += [] if policy.on_error == "fail" else [str(policy.on_error)]
+    else:
+        told.append(f"or {policy.on_error if isinstance(policy.on_error, str) else 'a fallback'}")
+    return " · ".join(told)
 
 
 def _printable(text: str | None) -> str:

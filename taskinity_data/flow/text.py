@@ -105,15 +105,15 @@ def _write_value(keyword: str, value: Any) -> str | None:
     if keyword == "retries":
         return str(value)
     if keyword in ("retry_delay", "max_delay", "timeout"):
-        return f"{_write_number(value)}s" if value is not None and math.isfinite(value) else None
+        return f"{write_number(value)}s" if value is not None and math.isfinite(value) else None
     if keyword == "on_error":
         return value if isinstance(value, str) else None
     if keyword == "resources" and value and all(is_name(name) for name in value):
-        return ", ".join(f"{name}={_write_number(amount)}" for name, amount in value.items())
+        return ", ".join(f"{name}={write_number(amount)}" for name, amount in value.items())
     return None
 
 
-def _write_number(number: float) -> str:
+def write_number(number: float) -> str:
     """Every digit of `number`, without an exponent."""
     whole = f"{Decimal(repr(number if isinstance(number, int) else float(number))):f}"
     return whole.removesuffix(".0")
