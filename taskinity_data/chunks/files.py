@@ -88,7 +88,7 @@ def read_range(file: SourceFile | str, start: int, stop: int) -> bytes:
     local = file if isinstance(file, str) else file.local
     if local is None:
         there = cast("SourceFile", file)
-        return cast("Store", there.store).read(there.name, there.path, [(start, stop)])[0]
+        return _ask(there, [(start, stop)])[0]
     with open(local, "rb", buffering=0) as opened:
         opened.seek(start)
         parts = []
@@ -114,11 +114,15 @@ def read_parts(file: SourceFile, ranges: Sequence[tuple[int, int]]) -> StoreFile
             joined[-1] = joined[-1][0], max(stop, joined[-1][1])
         elif start < stop:
             joined.append((start, stop))
-    store = cast("Store", file.store)
-    found = store.read(file.name, file.path, joined)
+    found = _ask(file, joined)
     return StoreFile(
         file, HEAD_NBYTES, [(one[0], data) for one, data in zip(joined, found, strict=True)]
     )
+
+
+def _ask(file: SourceFile, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """These ranges of a file of a store, all at once."""
+    return cast("Store", file.store).read(file.name, file.path, ranges, file.fingerprint)
 
 
 def open_tail(file: SourceFile) -> StoreFile:

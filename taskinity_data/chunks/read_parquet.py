@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.dataset as pds
 import pyarrow.fs as pfs
+import pyarrow.types as pat
 
 from taskinity_data.chunks.chunk import Piece, ReadResult
 from taskinity_data.chunks.footers import open_footer, read_groups, read_rows
@@ -150,6 +151,17 @@ class ParquetReader:
         data = deliver_rows(table, as_, self.with_nulls, pieces)
         return ReadResult(data, rows, planned - rows)
 
+    def frame_nbytes(self, piece: Piece) -> int | None:
+        """Bytes of all rows of `piece` as a pandas frame, None where only reading can tell.
+
+        Rows that the filter will drop are counted, as they are read before.
+        """
+        widths = [_width(one.type, one.name in self.with_nulls) for one in self.schema]
+        if None in widths:
+            return None
+        rows = piece.stop - piece.start if piece.nbytes else 0
+        return rows * sum(width for width in widths if width is not None)
+
     @cached_property
     def _full(self) -> pa.Schema:
         """The stored columns and the hive keys: what filters see."""
@@ -197,6 +209,17 @@ class ParquetReader:
     def survivors(self, footer: Footer) -> list[int]:
         """The row groups that the filter does not rule out."""
         return surviving_groups(footer, self.filters, self._full, self.hive)
+
+
+def _width(type_: pa.DataType, has_nulls: bool) -> int | None:
+    """Bytes of a value of this type in a pandas column, None where they differ."""
+    if pat.is_boolean(type_):
+        return None if has_nulls else 1
+    if pat.is_integer(type_):
+        return 8 if has_nulls else int(type_.bit_width) // 8
+    if pat.is_floating(type_) or pat.is_timestamp(type_) or pat.is_duration(type_):
+        return int(type_.bit_width) // 8
+    return None
 
 
 def surviving_groups(
