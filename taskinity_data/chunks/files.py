@@ -16,9 +16,10 @@ from taskinity_data.errors import ReadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.chunk import Piece, SourceFile
     from taskinity_data.chunks.stores import Store
 
+_S = TypeVar("_S")
 _T = TypeVar("_T")
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "open_tail",
     "open_unbuffered",
     "read_parts",
+    "read_pieces",
     "read_range",
 ]
 
@@ -70,11 +72,24 @@ def open_unbuffered(file: SourceFile | str) -> io.RawIOBase:
 
 def map_files(function: Callable[[SourceFile], _T], files: Sequence[SourceFile]) -> Iterator[_T]:
     """What `function` gives of each file, in order; where some lie in stores, several at a time."""
-    if all(file.store is None for file in files):
-        yield from map(function, files)
+    return _map_at_once(function, files, any(file.store is not None for file in files))
+
+
+def _map_at_once(
+    function: Callable[[_S], _T], items: Sequence[_S], is_waiting: bool
+) -> Iterator[_T]:
+    if not is_waiting or len(items) == 1:
+        yield from map(function, items)
         return
-    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        yield from pool.map(function, files)
+    with ThreadPoolExecutor(min(FILES_AT_ONCE, len(items))) as pool:
+        yield from pool.map(function, items)
+
+
+def read_pieces(function: Callable[[Piece], _T], pieces: Sequence[Piece]) -> list[_T]:
+    """What `function` reads of each piece, in order; as `map_files` where they lie in stores."""
+    files = [one.file for one in pieces]
+    is_waiting = any(one.store is not None and one.unpacked is None for one in files)
+    return list(_map_at_once(function, pieces, is_waiting))
 
 
 def read_range(file: SourceFile | str, start: int, stop: int) -> bytes:

@@ -17,6 +17,7 @@ import pyarrow.fs as pfs
 import pyarrow.types as pat
 
 from taskinity_data.chunks.chunk import Piece, ReadResult
+from taskinity_data.chunks.files import read_pieces
 from taskinity_data.chunks.footers import open_footer, read_groups, read_rows
 from taskinity_data.chunks.frames import conform, count_only, deliver_rows, gather
 from taskinity_data.errors import PlanError
@@ -139,10 +140,12 @@ class ParquetReader:
 
         Notes
         -----
-        Decodes in the calling thread. Rows before a piece that begins within a row group are
-        decoded too, unless the same process has just read up to there.
+        Decodes in the calling thread, but for several pieces that lie in stores. Rows before a
+        piece that begins within a row group are decoded too, unless the same process has just read
+        up to there.
         """
-        tables = [table for piece in pieces for table in self._tables(piece)]
+        read = read_pieces(lambda piece: list(self._tables(piece)), pieces)
+        tables = [table for found in read for table in found]
         rows = sum(table.num_rows for table in tables)
         planned = sum(piece.stop - piece.start for piece in pieces)
         dictionaries = [*self.categories, *((one.name, one.values) for one in self.hive)]

@@ -598,6 +598,29 @@ def test_footers_of_a_store_are_read_at_the_same_time(monkeypatch):
     assert not everyone.broken
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.orc"])
+def test_small_objects_that_share_a_chunk_are_read_at_the_same_time(monkeypatch, folder, name):
+    system = fsspec.filesystem("memory")
+    with suppress(FileNotFoundError):
+        system.rm("/shared", recursive=True)
+    for n in range(4):
+        system.pipe(f"/shared/{n}{name}", (folder / name).read_bytes())
+    (chunk,) = open_dataset("memory://shared", chunk_size=10**8).plan()
+    waiting, read = threading.Barrier(4), type(system).cat_ranges
+    seen = set()
+
+    def wait_for_all(self, paths, *args, **options):
+        if paths[0] not in seen:
+            seen.add(paths[0])
+            waiting.wait(20)
+        return read(self, paths, *args, **options)
+
+    monkeypatch.setattr(type(system), "cat_ranges", wait_for_all)
+    whole = read_whole(folder / name)
+    pd.testing.assert_frame_equal(chunk.read(), pd.concat([whole] * 4, ignore_index=True))
+    assert len(seen) == 4
+
+
 @pytest.mark.parametrize(
     "make",
     [
