@@ -67,7 +67,12 @@ def start(
         stderr=subprocess.DEVNULL,
         cwd=directory,
     )
-    return process, {
+    return process, reach(port)
+
+
+def reach(port: int) -> dict[str, Any]:
+    """The `storage_options` that reach the server (or what stands before it) on `port`."""
+    return {
         "key": KEY,
         "secret": SECRET,
         "endpoint_url": f"http://127.0.0.1:{port}",

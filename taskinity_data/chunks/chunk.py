@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import blake2b
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from taskinity_data.chunks.still import check_after, check_before
 from taskinity_data.errors import PlanError, ReadError, SourceChanged, inert
 
 if TYPE_CHECKING:
@@ -319,24 +321,23 @@ class Chunk:
         Notes
         -----
         ``as_="native"`` is for reducers: a frame or a table, whichever the reader makes faster.
-        The fingerprints are checked before and after, so that a file that changes meanwhile is
-        never half counted. Where the rows are known from the plan, delivered and filtered rows
-        must add up to them.
+        Files are seen to be those that were planned, see `still`, so that one that changes
+        meanwhile is never half counted. Where the rows are known from the plan, delivered and
+        filtered rows must add up to them.
         """
         if as_ == "native" and not hasattr(self.reader, "encode"):
             as_ = "arrow"
         if as_ not in (*KINDS, "native"):
             raise PlanError(f"as_={as_!r}: a chunk is read as one of {', '.join(KINDS)}")
-        for piece in self.pieces:
-            piece.file.check(piece.start)
+        since = monotonic()
+        check_before(self.pieces)
         try:
             result = self.reader.read(self.pieces, as_)
         except OSError as error:
             raise ReadError(
                 f"{self}: can't be read: {error}", path=self.path, start=self.start
             ) from error
-        for piece in self.pieces:
-            piece.file.check(piece.start)
+        check_after(self.pieces, since)
         planned = self.rows
         if planned is not None and result.filtered is not None:
             bad = 0 if result.bad_lines is None else result.bad_lines.count

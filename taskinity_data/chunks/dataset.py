@@ -112,7 +112,7 @@ def open_dataset(
         return Dataset((file,), table_reader, size)
     compression = Compression.parse(reader_options.pop("compression", "infer"))
     files = find_files(source, storage_options)
-    ends = peek_files(files)
+    ends = peek_files(files, format, compression.method)
     codecs = detect_codecs(files, ends, compression.method, format)
     if any(codecs):
         files = unpack_files(files, codecs, compression.max_nbytes)

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import SourceFile
 
 __all__ = [
-    "FORMATS", "NAMES", "detect_codecs", "detect_format", "implied_options", "peek_files",
+    "FORMATS", "NAMES", "Ends", "detect_codecs", "detect_format", "implied_options", "peek_files",
+    "refuse_parquet",
 ]  # fmt: skip
+
+Ends = tuple[bytes, bytes] | None
+"""The first 4 KiB and the last 4 bytes of a file; None: its name is believed until it is opened."""
 
 FORMATS = ("csv", "jsonl", "json", "parquet", "arrow", "orc")
 """``"arrow"``: Arrow's IPC, as a file (Feather) or a stream; ``"jsonl"``: an object a line."""
@@ -67,16 +71,43 @@ BINARY_SHARE = 0.05
 bytes have 10 %."""
 
 
-def peek_files(files: Sequence[SourceFile]) -> list[tuple[bytes, bytes]]:
-    """The first 4 KiB and the last 4 bytes of each file; of a compressed one that is unpacked, of
-    its text.
+def peek_files(
+    files: Sequence[SourceFile], said: str | None = None, method: str | None = "infer"
+) -> list[Ends]:
+    """The ends of each file; of a compressed one that is unpacked, of its text.
+
+    Parameters
+    ----------
+    files : sequence of SourceFile
+    said : one of `FORMATS`, or None
+        What the user says of the format.
+    method : see `Compression`
+
+    Notes
+    -----
+    Two requests a file of a store, but for what is called Parquet there: to open it reads its end,
+    and its mark with that (`refuse_parquet`).
     """
-    return list(map_files(_peek, files))
+    is_open = said in (None, "parquet") and method in (None, "infer")
+
+    def peek(file: SourceFile) -> Ends:
+        is_parquet = said == "parquet" or _SUFFIXES.get(_suffix(file)) == "parquet"
+        is_believed = is_open and is_parquet and file.store is not None and file.nbytes > 0
+        return None if is_believed and not file.archive else _peek(file)
+
+    return list(map_files(peek, files))
+
+
+def refuse_parquet(file: SourceFile, said: str | None = None) -> None:
+    """Raise `PlanError` with what `file`, which has no Parquet mark at its end, is instead."""
+    ends = [_peek(file)]
+    detect_codecs([file], ends, "infer", said)
+    detect_format([file], said, {}, ends)
 
 
 def detect_codecs(
     files: Sequence[SourceFile],
-    ends: Sequence[tuple[bytes, bytes]],
+    ends: Sequence[Ends],
     method: str | None,
     said: str | None,
 ) -> list[str | None]:
@@ -96,7 +127,8 @@ def detect_codecs(
         Name or `method` belie the content; a format that is not read compressed.
     """
     found = []
-    for file, (head, _) in zip(files, ends, strict=True):
+    for file, both in zip(files, ends, strict=True):
+        head = both[0] if both else b""
         codec = "zip" if file.archive else find_codec(file.path, head, method)
         inner = said or _SUFFIXES.get(_suffix(file))
         if codec is not None and inner is not None and inner not in _TEXT:
@@ -116,7 +148,7 @@ def detect_format(
     files: Sequence[SourceFile],
     said: str | None,
     options: Mapping[str, Any],
-    ends: Sequence[tuple[bytes, bytes]] | None = None,
+    ends: Sequence[Ends] | None = None,
 ) -> str:
     """The one format of all `files`.
 
@@ -148,7 +180,7 @@ def detect_format(
     is_wide = encoding.startswith(("utf-16", "utf16", "utf-32", "utf32"))
     first, found = files[0], ""
     for file, both in zip(files, ends or map_files(_peek, files), strict=True):
-        one = _detect(file, said, *both, is_wide=is_wide)
+        one = "parquet" if both is None else _detect(file, said, *both, is_wide=is_wide)
         if found and one != found:
             raise PlanError(
                 f"{file.path} is {one} but {first.path} is {found}: a dataset has one format; name "
@@ -280,7 +312,7 @@ def _peek(file: SourceFile) -> tuple[bytes, bytes]:
     local = file.local
     if local is None and file.store is not None:
         ranges = [(0, min(_HEAD_NBYTES, file.nbytes)), (max(0, file.nbytes - 4), file.nbytes)]
-        head, tail = file.store.read(file.name, file.path, ranges)
+        head, tail = file.store.read(file.name, file.path, ranges, file.fingerprint)
         return head, tail
     try:
         with open(str(local), "rb") as stream:

@@ -16,9 +16,10 @@ from taskinity_data.errors import ReadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.chunk import Piece, SourceFile
     from taskinity_data.chunks.stores import Store
 
+_S = TypeVar("_S")
 _T = TypeVar("_T")
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "open_tail",
     "open_unbuffered",
     "read_parts",
+    "read_pieces",
     "read_range",
 ]
 
@@ -70,11 +72,24 @@ def open_unbuffered(file: SourceFile | str) -> io.RawIOBase:
 
 def map_files(function: Callable[[SourceFile], _T], files: Sequence[SourceFile]) -> Iterator[_T]:
     """What `function` gives of each file, in order; where some lie in stores, several at a time."""
-    if all(file.store is None for file in files):
-        yield from map(function, files)
+    return _map_at_once(function, files, any(file.store is not None for file in files))
+
+
+def _map_at_once(
+    function: Callable[[_S], _T], items: Sequence[_S], is_waiting: bool
+) -> Iterator[_T]:
+    if not is_waiting or len(items) == 1:
+        yield from map(function, items)
         return
-    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        yield from pool.map(function, files)
+    with ThreadPoolExecutor(min(FILES_AT_ONCE, len(items))) as pool:
+        yield from pool.map(function, items)
+
+
+def read_pieces(function: Callable[[Piece], _T], pieces: Sequence[Piece]) -> list[_T]:
+    """What `function` reads of each piece, in order; as `map_files` where they lie in stores."""
+    files = [one.file for one in pieces]
+    is_waiting = any(one.store is not None and one.unpacked is None for one in files)
+    return list(_map_at_once(function, pieces, is_waiting))
 
 
 def read_range(file: SourceFile | str, start: int, stop: int) -> bytes:
@@ -88,7 +103,7 @@ def read_range(file: SourceFile | str, start: int, stop: int) -> bytes:
     local = file if isinstance(file, str) else file.local
     if local is None:
         there = cast("SourceFile", file)
-        return cast("Store", there.store).read(there.name, there.path, [(start, stop)])[0]
+        return _ask(there, [(start, stop)])[0]
     with open(local, "rb", buffering=0) as opened:
         opened.seek(start)
         parts = []
@@ -114,11 +129,15 @@ def read_parts(file: SourceFile, ranges: Sequence[tuple[int, int]]) -> StoreFile
             joined[-1] = joined[-1][0], max(stop, joined[-1][1])
         elif start < stop:
             joined.append((start, stop))
-    store = cast("Store", file.store)
-    found = store.read(file.name, file.path, joined)
+    found = _ask(file, joined)
     return StoreFile(
         file, HEAD_NBYTES, [(one[0], data) for one, data in zip(joined, found, strict=True)]
     )
+
+
+def _ask(file: SourceFile, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """These ranges of a file of a store, all at once."""
+    return cast("Store", file.store).read(file.name, file.path, ranges, file.fingerprint)
 
 
 def open_tail(file: SourceFile) -> StoreFile:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from taskinity_data.chunks.caches import Cache
 from taskinity_data.chunks.chunk import Piece
+from taskinity_data.chunks.detect import refuse_parquet
 from taskinity_data.chunks.files import StoreFile, open_file, open_tail, read_parts
 from taskinity_data.chunks.frames import count_only
 from taskinity_data.chunks.parquet_footer import FooterError, RowGroup, read_footer
@@ -41,6 +42,7 @@ thousand files of 20 columns have 10 MB, and opening and planning look at each f
 CURSORS = 4
 """Cursors that are kept: a cursor holds one row group's compressed columns."""
 
+MARK = b"PAR1"
 _END_NBYTES = 8
 """Of a file: the footer's length, and the mark."""
 
@@ -115,9 +117,11 @@ def open_footer(file: SourceFile) -> Footer:
     found = _footers.get((file.path, file.fingerprint))
     if found is not None:
         return replace(found, file=file)
+    source = open_file(file.path) if file.store is None else open_tail(file)
     try:
-        source = open_file(file.path) if file.store is None else open_tail(file)
         with source:
+            if file.store is not None:
+                _look_at_mark(source, file)
             groups = _read_groups_of(source, file.nbytes)
             source.seek(0)
             with pq.ParquetFile(source) as opened:
@@ -126,7 +130,7 @@ def open_footer(file: SourceFile) -> Footer:
                 raise FooterError("it tells of other row groups than Arrow finds")
     # Extension types are built from what the file says by any class that is registered.
     except Exception as error:
-        if isinstance(error, ReadError):
+        if isinstance(error, (ReadError, PlanError)):
             raise
         raise PlanError(
             f"{file.path}: the Parquet footer can't be read ({error}); write or copy the file again"
@@ -145,6 +149,13 @@ def open_footer(file: SourceFile) -> Footer:
     footer = Footer(file, metadata, schema, rows, leaves, groups)
     _footers.put((file.path, file.fingerprint), footer, metadata.serialized_size)
     return footer
+
+
+def _look_at_mark(source: BinaryIO | StoreFile, file: SourceFile) -> None:
+    """Raise `PlanError` where a store's file does not end as Parquet: only its name was known."""
+    source.seek(max(0, file.nbytes - len(MARK)))
+    if source.read(len(MARK)) != MARK:
+        refuse_parquet(file, "parquet")
 
 
 def _read_groups_of(source: BinaryIO | StoreFile, nbytes: int) -> tuple[RowGroup, ...]:

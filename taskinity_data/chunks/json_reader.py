@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from taskinity_data.chunks.chunk import Piece, ReadResult
-from taskinity_data.chunks.files import map_files, read_range
+from taskinity_data.chunks.files import map_files, read_pieces, read_range
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.json_array import BadArray
 from taskinity_data.chunks.json_cuts import cut_records, split_records
@@ -160,10 +160,15 @@ class JsonReader:
         fields = select_fields(
             self.known.types, tuple(dict.fromkeys((*self.columns, *filtered_on)))
         )
-        bad: list[BadLines] = []
-        tables = [table for piece in pieces for table in self._read_piece(piece, fields, bad)]
+
+        def read(piece: Piece) -> tuple[list[pa.Table], list[BadLines]]:
+            bad: list[BadLines] = []
+            return list(self._read_piece(piece, fields, bad)), bad
+
+        found = read_pieces(read, pieces)
+        tables = [table for some, _ in found for table in some]
         table = pa.concat_tables([fields.empty_table(), *tables])
-        set_aside = join_bad_lines(bad)
+        set_aside = join_bad_lines(lines for _, bad in found for lines in bad)
         dropped = 0
         if set_aside is not None and self.on_bad_lines == "skip":
             dropped, set_aside = set_aside.count, None

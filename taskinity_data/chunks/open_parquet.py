@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
+from taskinity_data.chunks.files import map_files
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.footers import open_footer, read_groups
 from taskinity_data.chunks.frames import conform, drop_pandas_index, hidden_columns
@@ -70,6 +71,8 @@ def open_parquet(
     about 0.1 ms a footer; with `filters`, the columns of which footers tell nulls are read up to
     the first row group where one of them passes.
     """
+    if any(file.store is not None for file in files):
+        _map(open_footer, files)  # all at a time, to be kept; the first alone would be waited for
     first = open_footer(files[0])
     hive = find_hive_columns(files)
     clash = [one.name for one in hive if first.schema.get_field_index(one.name) >= 0]
@@ -344,7 +347,9 @@ def _count_nulls(footer: Footer, group: int, name: str) -> int | None:
     return footer.null_count(group, name)
 
 
-def _map(function: Callable[[SourceFile], _T], files: Iterable[SourceFile]) -> Iterable[_T]:
+def _map(function: Callable[[SourceFile], _T], files: Sequence[SourceFile]) -> Iterable[_T]:
     """`function` of each of `files`, in order, a few at a time."""
+    if any(file.store is not None for file in files):
+        return list(map_files(function, files))
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(function, files))

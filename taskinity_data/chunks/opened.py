@@ -139,20 +139,29 @@ class Dataset:
 
     @cached_property
     def expansion(self) -> float:
-        """Bytes in memory, as a pandas frame, of a planned byte: measured on the first megabyte
-        that can be read (a piece that can't be is the run's to report).
+        """Bytes in memory, as a pandas frame, of a planned byte: of the first megabyte that can be
+        read (a piece that can't be is the run's to report), measured where its types don't tell.
         """
         planned = taken = 0
         for piece in self.iter_grains(SAMPLE_NBYTES // 4):
             try:
-                frame = self.reader.read([piece], "pandas").data
+                nbytes = self._measure(piece)
             except ReadError:
                 continue
             planned += piece.nbytes
-            taken += int(frame.memory_usage(deep=True).sum())
+            taken += nbytes
             if planned >= SAMPLE_NBYTES:
                 break
         return max(taken / planned, 1e-3) if planned else 1.0
+
+    def _measure(self, piece: Piece) -> int:
+        """Bytes of `piece` as a pandas frame."""
+        tell = getattr(self.reader, "frame_nbytes", None)
+        nbytes: int | None = None if tell is None else tell(piece)
+        if nbytes is None:
+            frame = self.reader.read([piece], "pandas").data
+            nbytes = int(frame.memory_usage(deep=True).sum())
+        return nbytes
 
     def select(self, columns: Sequence[str]) -> Dataset:
         """The same rows with `columns` (some of those that are selected) alone, in that order.

@@ -31,7 +31,7 @@ from taskinity_data.chunks.csv_sample import infer_columns
 from taskinity_data.chunks.csv_tables import concat_tables, fill, to_frame, to_table
 from taskinity_data.chunks.csv_text import find_text_grains, split_text_at
 from taskinity_data.chunks.csv_trouble import misfit_error, parse_error
-from taskinity_data.chunks.files import map_files
+from taskinity_data.chunks.files import map_files, read_pieces
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.schema import (
     arrow_schema,
@@ -196,7 +196,7 @@ class CsvReader:
                 part, skipped, bad = self.read_piece(pieces[0], self.encoded)
                 return ReadResult(part, len(part), skipped, bad)
             as_ = "pandas"
-        read = [self.read_piece(piece) for piece in pieces]
+        read = read_pieces(self.read_piece, pieces)
         parts = [part for part, _, _ in read]
         skipped = sum(count for _, count, _ in read)
         bad = join_bad_lines(lines for _, _, lines in read)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.dataset as pds
 import pyarrow.fs as pfs
+import pyarrow.types as pat
 
 from taskinity_data.chunks.chunk import Piece, ReadResult
+from taskinity_data.chunks.files import read_pieces
 from taskinity_data.chunks.footers import open_footer, read_groups, read_rows
 from taskinity_data.chunks.frames import conform, count_only, deliver_rows, gather
 from taskinity_data.errors import PlanError
@@ -138,10 +140,12 @@ class ParquetReader:
 
         Notes
         -----
-        Decodes in the calling thread. Rows before a piece that begins within a row group are
-        decoded too, unless the same process has just read up to there.
+        Decodes in the calling thread, but for several pieces that lie in stores. Rows before a
+        piece that begins within a row group are decoded too, unless the same process has just read
+        up to there.
         """
-        tables = [table for piece in pieces for table in self._tables(piece)]
+        read = read_pieces(lambda piece: list(self._tables(piece)), pieces)
+        tables = [table for found in read for table in found]
         rows = sum(table.num_rows for table in tables)
         planned = sum(piece.stop - piece.start for piece in pieces)
         dictionaries = [*self.categories, *((one.name, one.values) for one in self.hive)]
@@ -149,6 +153,17 @@ class ParquetReader:
         table = gather(tables, self.schema, dictionaries) if named else count_only(rows)
         data = deliver_rows(table, as_, self.with_nulls, pieces)
         return ReadResult(data, rows, planned - rows)
+
+    def frame_nbytes(self, piece: Piece) -> int | None:
+        """Bytes of all rows of `piece` as a pandas frame, None where only reading can tell.
+
+        Rows that the filter will drop are counted, as they are read before.
+        """
+        widths = [_width(one.type, one.name in self.with_nulls) for one in self.schema]
+        if None in widths:
+            return None
+        rows = piece.stop - piece.start if piece.nbytes else 0
+        return rows * sum(width for width in widths if width is not None)
 
     @cached_property
     def _full(self) -> pa.Schema:
@@ -197,6 +212,17 @@ class ParquetReader:
     def survivors(self, footer: Footer) -> list[int]:
         """The row groups that the filter does not rule out."""
         return surviving_groups(footer, self.filters, self._full, self.hive)
+
+
+def _width(type_: pa.DataType, has_nulls: bool) -> int | None:
+    """Bytes of a value of this type in a pandas column, None where they differ."""
+    if pat.is_boolean(type_):
+        return None if has_nulls else 1
+    if pat.is_integer(type_):
+        return 8 if has_nulls else int(type_.bit_width) // 8
+    if pat.is_floating(type_) or pat.is_timestamp(type_) or pat.is_duration(type_):
+        return int(type_.bit_width) // 8
+    return None
 
 
 def surviving_groups(

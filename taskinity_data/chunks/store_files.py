@@ -134,7 +134,7 @@ def _is_hidden(parts: Iterable[str]) -> bool:
 
 
 def _make(store: Store, name: str, told: Mapping[str, Any], base: str) -> SourceFile:
-    from taskinity_data.chunks.stores import fingerprint_of
+    from taskinity_data.chunks.store_fingerprints import fingerprint_of
 
     path = store.show(name)
     hive = hive_keys(name, base) if base else ()

@@ -9,17 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from hashlib import blake2b
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from taskinity_data.chunks.chunk import Fingerprint
+from taskinity_data.chunks.store_fingerprints import fingerprint_of
+from taskinity_data.chunks.tagged import read_tagged, see, tells_tags
 from taskinity_data.errors import PlanError, ReadError, SourceChanged, SourceNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from taskinity_data.chunks.chunk import Fingerprint
 
 __all__ = ["WEB", "Store", "clean_url", "open_store"]
 
@@ -34,17 +36,6 @@ _EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
 _ARCHIVES = ("zip", "tar", "libarchive", "reference", "dir", "generic", "data")
 _CONTAINERS = ("az", "abfs", "abfss", "adl", "wasb", "wasbs")
 """Protocols that write a container and its account with an @ between them."""
-
-_TAGS = ("ETag", "etag", "generation", "md5Hash", "sha", "blob_id", "Content-MD5", "Digest")
-_TIMES = (
-    "LastModified",
-    "last_modified",
-    "Last-Modified",
-    "mtime",
-    "updated",
-    "modified",
-    "created",
-)
 
 _CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*(?:://|::))")
 
@@ -181,38 +172,90 @@ class Store:
                 "read alone; download it first and give the path"
             )
 
-    def read(self, name: str, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    @property
+    def tells_tags(self) -> bool:
+        """Whether answers carry the entity tag, so that no reading need be asked about."""
+        return tells_tags(self._kind)
+
+    def read(
+        self,
+        name: str,
+        path: str,
+        ranges: Sequence[tuple[int, int]],
+        planned: Fingerprint | None = None,
+    ) -> list[bytes]:
         """The bytes of each range, asked for at the same time where the store allows that.
+
+        Parameters
+        ----------
+        name, path : str
+        ranges : sequence of (int, int)
+        planned : Fingerprint or None
+            What the object is to be still: looked at where answers tell it.
 
         Raises
         ------
+        SourceChanged
+            An answer is not that of the object that was planned.
         ReadError
             The connection broke, the answer has another length, or the store refused.
         """
         parts = [list(_divide(start, stop)) for start, stop in ranges]
         wanted = [part for one in parts for part in one]
-        starts, stops = [start for start, _ in wanted], [stop for _, stop in wanted]
+        is_tagged = planned is not None and planned.tag not in ("", "-") and self.tells_tags
+        since = monotonic()
         try:
-            found = self.system.cat_ranges([name] * len(wanted), starts, stops, on_error="return")
+            found = self._get(name, wanted, is_tagged=is_tagged)
         except Exception as error:  # noqa: BLE001 - each library has errors of its own
             found = [error] * len(wanted)
-        for (start, stop), data in zip(wanted, found, strict=True):
-            if isinstance(data, Exception):
-                why = str(self._explain(name, path, data))
+        seen = {one[1] for one in found if isinstance(one, tuple)}
+        for (start, stop), got in zip(wanted, found, strict=True):
+            if isinstance(got, BaseException):
+                self._refuse_changed(name, path, planned, start)
+                why = str(self._explain(name, path, got))
                 raise ReadError(
                     f"{why} (bytes {start:,} to {stop:,})", path=path, start=start
                 ) from None
-            if len(data) != stop - start:
+            if len(got[0]) != stop - start:
+                self._refuse_changed(name, path, planned, start)
                 raise ReadError(
                     f"{path}: {stop - start:,} bytes were asked for at byte {start:,}, but "
-                    f"{len(data):,} came: the answer was cut short or is another's; run again",
+                    f"{len(got[0]):,} came: the answer was cut short or is another's; run again",
                     path=path,
                     start=start,
                 )
-        answers = iter(found)
+        if planned is not None and is_tagged and wanted:
+            if seen == {planned.tag}:
+                see(path, planned.tag, since)
+            elif seen != {""}:
+                self.check(name, path, planned, wanted[0][0])
+        answers = (got[0] for got in found if not isinstance(got, BaseException))
         return [_join([next(answers) for _ in one]) for one in parts]
 
-    def _explain(self, name: str, path: str, error: Exception) -> PlanError:
+    def _get(
+        self, name: str, wanted: list[tuple[int, int]], *, is_tagged: bool
+    ) -> list[tuple[bytes, str] | BaseException]:
+        """The bytes of each range with their tag, which is empty where it isn't asked for."""
+        if is_tagged:
+            return read_tagged(self.system, name, wanted)
+        starts, stops = [start for start, _ in wanted], [stop for _, stop in wanted]
+        found = self.system.cat_ranges([name] * len(wanted), starts, stops, on_error="return")
+        return [one if isinstance(one, BaseException) else (one, "") for one in found]
+
+    def _refuse_changed(
+        self, name: str, path: str, planned: Fingerprint | None, start: int
+    ) -> None:
+        """Raise `SourceChanged` where that is why a range can't be read."""
+        if planned is not None:
+            try:
+                self.check(name, path, planned, start)
+            except SourceChanged:
+                raise
+            except ReadError:
+                # The store does not answer this either: what failed first says more.
+                return
+
+    def _explain(self, name: str, path: str, error: BaseException) -> PlanError:
         kind, status = _find_cause(error)
         if kind == "FileNotFoundError" or status in _MISSING:
             return SourceNotFound(
@@ -290,37 +333,6 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
     whole, end = shown.rstrip("/"), name.strip("/")
     prefix = whole.removesuffix(end) if end and whole.endswith(end) else f"{protocol}://"
     return Store(protocol, prefix, kind, given), name
-
-
-def fingerprint_of(told: Mapping[str, Any], path: str) -> Fingerprint:
-    """What tells the object apart, of what a store says of it: a tag, else a time; and its size.
-
-    Raises
-    ------
-    PlanError
-        The store tells no size.
-    """
-    nbytes = told.get("size")
-    if nbytes is None:
-        raise PlanError(
-            f"{path}: the server does not tell how large the file is, so that it can't be cut; "
-            "download it first and give the path"
-        )
-    # A listing tells times to the millisecond that a request for one object tells to the second.
-    tag = next((str(told[key]).replace('"', "") for key in _TAGS if told.get(key)), "")
-    times = () if tag else (told[key] for key in _TIMES if told.get(key))
-    return Fingerprint(int(nbytes), next((_to_ns(one) for one in times), 0), 0, tag or "-")
-
-
-def _to_ns(value: Any) -> int:
-    if isinstance(value, str):
-        try:
-            value = parsedate_to_datetime(value)
-        except ValueError:
-            value = datetime.fromisoformat(value)
-    if isinstance(value, datetime):
-        value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    return round(float(value) * 1e9)
 
 
 def _divide(start: int, stop: int) -> Iterator[tuple[int, int]]:

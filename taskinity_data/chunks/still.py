@@ -1,0 +1,74 @@
+"""Whether files are still those that were planned, asked as seldom as that can be known.
+
+It knows nothing of rows. A local file is looked at before and after it is read, and so is an object
+of a store whose answers don't tell; where each answer carries the entity tag, reading is proof
+enough, and only an object of which nothing had to be read is asked after.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskinity_data.chunks.files import map_files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskinity_data.chunks.chunk import Piece, SourceFile
+
+__all__ = ["check_after", "check_before"]
+
+
+def check_before(pieces: Sequence[Piece]) -> None:
+    """Raise `SourceChanged` where that shows before `pieces` are read."""
+    _check({one: at for one, at in _find_files(pieces).items() if not _tells(one)})
+
+
+def check_after(pieces: Sequence[Piece], since: float) -> None:
+    """Raise `SourceChanged` where `pieces`, read from `since` on, may be those of other files.
+
+    Parameters
+    ----------
+    pieces : sequence of Piece
+    since : float
+        Of `time.monotonic`, before anything was read.
+
+    Notes
+    -----
+    An object of which the plan rules out all rows is not asked after where answers tell tags: what
+    is said of it is what its footer said when it was planned.
+    """
+    read = _find_files([piece for piece in pieces if piece.nbytes or not _tells(_source(piece))])
+    _check({one: at for one, at in read.items() if not _is_proven(one, since)})
+
+
+def _source(piece: Piece) -> SourceFile:
+    """The file whose fingerprint was planned: the archive of a member."""
+    return piece.file if piece.file.archive is None else piece.file.archive
+
+
+def _find_files(pieces: Sequence[Piece]) -> dict[SourceFile, int]:
+    """The files that `pieces` lie in, each with where the first piece of it begins."""
+    found: dict[SourceFile, int] = {}
+    for piece in pieces:
+        found.setdefault(_source(piece), piece.start)
+    return found
+
+
+def _tells(file: SourceFile) -> bool:
+    """Whether answers tell if it is still the same."""
+    tag = file.fingerprint.tag
+    return file.store is not None and file.store.tells_tags and tag not in ("", "-")
+
+
+def _is_proven(file: SourceFile, since: float) -> bool:
+    if not _tells(file):
+        return False
+    from taskinity_data.chunks.tagged import is_seen_since
+
+    return is_seen_since(file.path, file.fingerprint.tag, since)
+
+
+def _check(files: dict[SourceFile, int]) -> None:
+    for _ in map_files(lambda file: file.check(files[file]), list(files)):
+        pass
