@@ -21,7 +21,7 @@ from taskinity_data.errors import PlanError, ReadError, SourceChanged, SourceNot
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["WEB", "Store", "clean_url", "open_store"]
+__all__ = ["WEB", "Store", "clean_text", "clean_url", "open_store"]
 
 WEB = ("http", "https")
 """Protocols without listings, whose URLs may carry a query."""
@@ -45,6 +45,9 @@ _TIMES = (
     "modified",
     "created",
 )
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_CLEAN = re.compile(r"[^?@]*(?:\?hidden=[0-9a-f]{8}\W*)?")
 
 _CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*(?:://|::))")
 
@@ -74,6 +77,26 @@ def clean_url(url: str) -> str:
         query = f"hidden={blake2b(parts.query.encode(), digest_size=4).hexdigest()}"
     place = parts.netloc.rpartition("@")[2]
     return urlunsplit((scheme, place, parts.path, query, ""))
+
+
+def clean_text(text: str) -> str:
+    """`text` with its URLs as they may be shown: see `clean_url`.
+
+    Examples
+    --------
+    >>> clean_text("no answer from 'https://me:secret@example.org/a?sig=1' (s3://k:x@b/c)")
+    "no answer from 'https://example.org/a?hidden=c3c8d5a6' (s3://b/c)"
+    """
+    return _URL.sub(lambda found: _clean_found(found[0]), text) if "://" in text else text
+
+
+def _clean_found(url: str) -> str:
+    if _CLEAN.fullmatch(url):
+        return url
+    try:
+        return clean_url(url)
+    except ValueError:  # no URL after all
+        return f"{url.partition('://')[0]}://…"
 
 
 @dataclass(frozen=True)
