@@ -22,8 +22,9 @@ from taskinity_data.execution.replay import run_piece
 from taskinity_data.flow.parser import parse_flow
 from taskinity_data.flow.stages import stages
 from taskinity_data.records.kept_parts import kept_directory
-from taskinity_data.records.past import read_past
+from taskinity_data.records.past import find_item, read_past
 from taskinity_data.records.plain_outcomes import from_plain
+from taskinity_data.records.quarantine import find_quarantine
 from taskinity_data.records.run_places import find_run, list_places, read_summary, who_runs
 from taskinity_data.result import OUTCOME_COLUMNS
 from taskinity_data.settings import load_settings
@@ -61,6 +62,8 @@ class PastRun:
     notices : tuple of str
     versions : dict of str to str
     directory : pathlib.Path
+    quarantine : pathlib.Path or None
+        As `Run.quarantine`.
     """
 
     run_id: str
@@ -75,6 +78,7 @@ class PastRun:
     notices: tuple[str, ...]
     versions: dict[str, str]
     directory: Path
+    quarantine: Path | None
     _tracebacks: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -166,6 +170,7 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Past
         notices=tuple(past.notes),
         versions=past.head["versions"],
         directory=place,
+        quarantine=find_quarantine(place),
         _tracebacks={one.key: one.failure.traceback for one, _ in found if one.failure is not None},
     )
 
@@ -256,7 +261,8 @@ def replay(
     Parameters
     ----------
     run_id, key : str
-        As in `Run.outcomes`, or `load_run(run_id).outcomes`.
+        As in `Run.outcomes`, `load_run(run_id).outcomes`, or an entry of its quarantine, where
+        single rows have one too.
     tasks : module, list of functions or dict by task, optional
         Functions, where they can't be found by module and name (lambdas, those of notebooks).
     run_dir : path, optional
@@ -277,12 +283,7 @@ def replay(
         A function can't be found.
     """
     past = read_past(find_run(_directory(run_dir), run_id))
-    facts = next((one for one in past.ended.values() if one[3][1] == key), None)
-    if facts is None:
-        raise ResumeError(
-            f"run {run_id} has no chunk {key!r} that has ended; "
-            f"td.load_run({run_id!r}).outcomes tells those that have"
-        )
+    name, ranges = find_item(past, key)
     given = past.head["inputs"] | inputs
     missing = [name for name in past.head["asked"] if name not in given]
     if missing:
@@ -291,12 +292,11 @@ def replay(
             f"td.replay({run_id!r}, {key!r}, {missing[0]}=...)"
         )
     flow = _bind(past, tasks)
-    ranges = _ranges_of(past, facts)
     if past.head["is_process"]:
         steps = tuple(one for one in stages(flow, ("source",)) if one.name != "DataPreparation")
         values = {"DataPreparation": open_dataset(given.pop("source"), **given)}
-        return run_piece(steps, {}, values, facts[0], ranges, key)
-    return run_piece(stages(flow, tuple(given)), given, {}, facts[0], ranges, key)
+        return run_piece(steps, {}, values, name, ranges, key)
+    return run_piece(stages(flow, tuple(given)), given, {}, name, ranges, key)
 
 
 def reopen(
@@ -341,18 +341,6 @@ def reopen(
         )
     files = {place[2] for place in head["functions"].values() if place and place[2]}
     return parse_flow(head["text"]), given, min(files, default="")
-
-
-def _ranges_of(past: Past, facts: Any) -> tuple[str, ...]:
-    name, where = facts[0], facts[4]
-    if where is None:
-        return ()
-    for pieces in past.fan_outs[name].cuts.values():
-        first = pieces[0]
-        path = past.files.get(first.file)
-        if path == where[0] and first.start == where[1] and pieces[-1].stop == where[2]:
-            return tuple(f"{past.files[one.file]}:{one.start}-{one.stop}" for one in pieces)
-    return (f"{where[0]}:{where[1]}-{where[2]}",)
 
 
 def _bind(past: Past, tasks: Any) -> Flow:

@@ -106,6 +106,11 @@ class Run:
         ``read``, ``function``, ``partial`` summed over all workers.
     output : Output or None
         What was written, where ``output=`` said so: its ``path``, ``files``, ``rows``, ``nbytes``.
+    quarantine : pathlib.Path or None
+        The directory in which what failed was set aside, None where nothing was, or where the run
+        is not kept (see ``run_dir=``): for each chunk, row or list item without a result, and each
+        chunk with lines that did not parse, ``NAME.json`` says what, where and why, and
+        ``NAME.arrow`` (``pandas.read_feather``) or ``NAME.raw`` holds the rows themselves.
     notices : tuple of str
         What is no failure and still worth knowing: what is used again of an earlier run, what can't
         be kept, functions that changed the working directory or the environment, results whose
@@ -127,6 +132,9 @@ class Run:
     stop_reason: str | None = None
     output: Output | None = None
     notices: tuple[str, ...] = ()
+    quarantine: Path | None = None
+    again: str = field(default="", repr=False)
+    """How what was set aside is run again, in words."""
     _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _bad_lines: tuple[Entry, ...] = field(default=(), repr=False)
@@ -142,6 +150,8 @@ class Run:
         reason: str,
         seconds: Mapping[str, float],
         notices: tuple[str, ...] = (),
+        quarantine: Path | None = None,
+        again: str = "",
     ) -> Run:
         """The account of what `driver` did."""
         name, workers, link = strategy
@@ -182,6 +192,8 @@ class Run:
             timings=timings,
             stop_reason=driver.stop_reason,
             notices=(*notices, *driver.notices.lines),
+            quarantine=quarantine,
+            again=again,
             _ended=tuple(driver.outcomes),
             _accounts={
                 fan_out.name: fan_out.account()
@@ -331,6 +343,8 @@ class Run:
                     f"To try this chunk alone, make the same call with only={alone}; on the "
                     f"command line: {typed}"
                 )
+        if self.quarantine is not None:
+            lines.append(f"What failed is kept in {_as_text(str(self.quarantine))}: {self.again}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -393,6 +393,8 @@ def _run(
             "close": closed_s,
         },
         notices=tuple(notices.texts),
+        quarantine=journal.quarantine,
+        again=journal.again,
     )
     if sink is not None and sink.written is not None:
         ends_here = flow.last in sink.by_fan_out and run.value is None

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import secrets
+import shlex
 import socket
 import time
 from dataclasses import dataclass, field
@@ -71,6 +72,8 @@ class RunJournal:
     place: RunPlace | None = None
     is_asked: bool = False
     is_resumable: bool = False
+    again: str = ""
+    """How what was set aside is run again, in words."""
 
     def begin(self) -> None:
         """Begin to write, where that was asked for; otherwise that waits for two seconds.
@@ -101,6 +104,11 @@ class RunJournal:
         if self.checkpoints is not None:
             self.checkpoints.close(str(status), value, reason)
             self.is_resumable = self.checkpoints.was_kept
+
+    @property
+    def quarantine(self) -> Path | None:
+        """Where what failed is set aside, None where nothing is."""
+        return None if self.checkpoints is None else self.checkpoints.quarantine
 
     def tell_resume(self) -> str:
         """How the run can go on, in words."""
@@ -185,7 +193,22 @@ def open_journal(
         past=past,
         is_asked=is_asked,
     )
-    return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked)
+    again = _tell_again(run_dir, run_id, settings, head, is_given=options.run_dir is not None)
+    return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked, again=again)
+
+
+def _tell_again(
+    run_dir: Path, run_id: str, settings: Settings, head: Mapping[str, Any], *, is_given: bool
+) -> str:
+    where = f", run_dir={str(run_dir)!r}" if is_given else ""
+    one = f"td.replay({run_id!r}, KEY{where}) runs one of them again here, with nothing caught"
+    if head["is_process"] or head["is_wired"] or head["output"]:
+        more = f'the same call with resume="{run_id}" (on the command line: --resume {run_id})'
+    else:
+        is_elsewhere = run_dir != settings.run_dir.absolute()
+        before = f"TASKINITY_RUN_DIR={shlex.quote(str(run_dir))} " if is_elsewhere else ""
+        more = f"{before}taskinity-data redrive {run_id}"
+    return f"{one}; all of them, and nothing else: {more}"
 
 
 def _find_directory(given: Any, settings: Settings) -> Path:

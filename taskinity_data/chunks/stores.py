@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.chunk import Fingerprint
 
-__all__ = ["WEB", "Store", "clean_url", "open_store"]
+__all__ = ["WEB", "Store", "clean_text", "clean_url", "open_store"]
 
 WEB = ("http", "https")
 """Protocols without listings, whose URLs may carry a query."""
@@ -36,6 +36,9 @@ _EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
 _ARCHIVES = ("zip", "tar", "libarchive", "reference", "dir", "generic", "data")
 _CONTAINERS = ("az", "abfs", "abfss", "adl", "wasb", "wasbs")
 """Protocols that write a container and its account with an @ between them."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_CLEAN = re.compile(r"[^?@]*(?:\?hidden=[0-9a-f]{8}\W*)?")
 
 _CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*(?:://|::))")
 
@@ -65,6 +68,26 @@ def clean_url(url: str) -> str:
         query = f"hidden={blake2b(parts.query.encode(), digest_size=4).hexdigest()}"
     place = parts.netloc.rpartition("@")[2]
     return urlunsplit((scheme, place, parts.path, query, ""))
+
+
+def clean_text(text: str) -> str:
+    """`text` with its URLs as they may be shown: see `clean_url`.
+
+    Examples
+    --------
+    >>> clean_text("no answer from 'https://me:secret@example.org/a?sig=1' (s3://k:x@b/c)")
+    "no answer from 'https://example.org/a?hidden=c3c8d5a6' (s3://b/c)"
+    """
+    return _URL.sub(lambda found: _clean_found(found[0]), text) if "://" in text else text
+
+
+def _clean_found(url: str) -> str:
+    if _CLEAN.fullmatch(url):
+        return url
+    try:
+        return clean_url(url)
+    except ValueError:  # no URL after all
+        return f"{url.partition('://')[0]}://…"
 
 
 @dataclass(frozen=True)

@@ -263,6 +263,7 @@ def _describe(run: Any) -> dict[str, Any]:
             for name, changes in run.sizes.items()
         },
         "failures": run.failures,
+        "quarantine": None if run.quarantine is None else str(run.quarantine),
         "notices": list(run.notices),
         "bad_lines": run.bad_lines.drop(columns="raw"),
     }

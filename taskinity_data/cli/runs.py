@@ -71,6 +71,7 @@ def show(run_id: str, as_json: bool) -> None:
             "notices": list(run.notices),
             "outcomes": run.outcomes,
             "failures": run.failures,
+            "quarantine": None if run.quarantine is None else str(run.quarantine),
         }
         if as_json:
             return
@@ -85,6 +86,7 @@ def show(run_id: str, as_json: bool) -> None:
             lines.append(
                 f"  failed: {row['path']} [{row['start']} to {row['stop']}]: {row['error']}"
             )
+        lines += [f"  quarantine: {run.quarantine}"] if run.quarantine else []
         if run.value is not None:
             lines += ["", describe_value(run.value)]
         click.echo("\n".join(lines))

@@ -385,6 +385,8 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
             self.fail(f"{fan_out.name}: combining raised {describe_failure(error)}", error)
         self.seconds["combine"] += time.perf_counter() - at
+        if self._checkpoints is not None:
+            self._checkpoints.set_aside(fan_out.name, item, outcome)
         self._book(item, self.bad_lines.take(fan_out.name, item, outcome))
         self._emit(events.ChunkFinished(self.run_id, time.time(), fan_out.name, outcome))
 

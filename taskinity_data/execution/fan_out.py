@@ -212,10 +212,12 @@ class FanOut:
         self.chunks[at : at + 1] = halves
         self.given += len(halves) - 1
         self._split.setdefault(item.position, _Parts()).open += len(halves) - bool(item.part)
-        return [
-            replace(item, key=half.key, data=half, part=(*item.part, number))
-            for number, half in enumerate(halves)
-        ]
+        parts, row = [], item.row
+        for number, half in enumerate(halves):
+            part = replace(item, key=half.key, data=half, part=(*item.part, number), row=row)
+            parts.append(replace(part, origin=item.origin or item.key))
+            row = None if row is None or half.rows is None else row + half.rows
+        return parts
 
     def shrink(self, item: Item, to_nbytes: int) -> None:
         """From now on chunks have at most `to_nbytes`, because `item` was too large."""

@@ -136,8 +136,9 @@ class Item:
     """One thing to do a job on: a chunk, or any value that was fanned out; None for a plain task.
 
     `position` is its place among the fan-out's items, `part` its place within one that was split
-    (the second half's first half is ``(1, 0)``), `attempt` counts from 1, `fallback` names
-    the task whose fallback is to stand in for it. With a `guard` it runs in a child process, which
+    (the second half's first half is ``(1, 0)``), `origin` that chunk's key and `row` where in it
+    its first row stands, None where unknown; `attempt` counts from 1, `fallback` names the task
+    whose fallback is to stand in for it. With a `guard` it runs in a child process, which
     can be ended; it `is_suspect` once it was lost with a worker.
     """
 
@@ -145,6 +146,8 @@ class Item:
     data: Any = None
     position: int = 0
     part: tuple[int, ...] = ()
+    origin: str | None = None
+    row: int | None = 0
     attempt: int = 1
     fallback: str | None = None
 

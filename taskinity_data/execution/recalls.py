@@ -39,3 +39,6 @@ class Checkpoints(Protocol):
 
     def keep(self, name: str, item: Item, outcome: Outcome) -> None:
         """Keep the last word on an item, before its value is combined."""
+
+    def set_aside(self, name: str, item: Item, outcome: Outcome) -> None:
+        """Keep the rows of an item, or of a part of one, that has no result, or bad lines."""

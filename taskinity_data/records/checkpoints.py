@@ -18,9 +18,11 @@ from taskinity_data.records.exact import TooLarge, encode
 from taskinity_data.records.fan_out_record import FanOutRecord
 from taskinity_data.records.journal import Journal
 from taskinity_data.records.plain_outcomes import from_plain, to_plain
+from taskinity_data.records.quarantine import Quarantine, belongs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.dataset import Dataset
@@ -100,6 +102,7 @@ class Checkpoints:
         self._is_large_told = False
         self._place: RunPlace | None = None
         self._journal: Journal | None = None
+        self._quarantine: Quarantine | None = None
         self._fans: dict[str, FanOutRecord] = {}
         self._files: set[str] = set()
         self._counts: Counter[str] = Counter()
@@ -114,6 +117,11 @@ class Checkpoints:
     def was_kept(self) -> bool:
         """Whether something that has ended can be used again."""
         return bool(self._counts["kept"] + self._counts["recalled"])
+
+    @property
+    def quarantine(self) -> Path | None:
+        """Where what failed is set aside, None where nothing is."""
+        return None if self._quarantine is None else self._quarantine.path
 
     @property
     def recalled(self) -> int:
@@ -142,6 +150,14 @@ class Checkpoints:
         self._counts["early"] += 1
         if not self._waits(lambda: self._keep(name, item, outcome, has_value)):
             self._keep(name, item, outcome, has_value)
+
+    def set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
+        """Keep the rows of `item` where it has no result, and the lines that did not parse."""
+        if self._past is None and not belongs(outcome):
+            return
+        outcome = replace(outcome, value=None)
+        if not self._waits(lambda: self._set_aside(name, item, outcome)):
+            self._set_aside(name, item, outcome)
 
     def note_output(self, staging: str) -> None:
         """Where parts are written until they are committed."""
@@ -222,6 +238,10 @@ class Checkpoints:
         is_done = has_value and outcome.status is Status.COMPLETED and identity is not None
         self._write("C", facts, outcome if is_done else None)
 
+    def _set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
+        if self._quarantine is not None:
+            self._quarantine.take(name, item, outcome)
+
     def _note_cut(self, fan: FanOutRecord, chunk: Chunk) -> None:
         pieces = tuple(earlier_piece(one, fan.name_file(one.file)) for one in chunk.pieces)
         if fan.past is not None and fan.past.cuts.get((pieces[0].file, pieces[0].start)) == pieces:
@@ -256,6 +276,7 @@ class Checkpoints:
         except OSError:
             self._place.leave()
             raise
+        self._quarantine = Quarantine(self._place.directory, self._place.run_id, self._say)
         early, self._early = self._early or [], None
         self._write("H", self._head)
         for act in early:
@@ -329,6 +350,8 @@ class Checkpoints:
             self._tell(
                 f"{self.recalled:,} finished chunks of run {self._past.run_id} were used again"
             )
+        if self._quarantine is not None:
+            self._quarantine.close(has_ended_well=status in ("COMPLETED", "PARTIAL"))
         end = {"status": status, "reason": reason, "ended_s": time.time()}
         if self._journal is not None:
             self._add_end(end, value)

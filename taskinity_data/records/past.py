@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.chunks.repeated_cuts import EarlierPiece
 from taskinity_data.errors import ResumeError
 from taskinity_data.records.journal import list_segments, read_segment
+from taskinity_data.records.quarantine import read_entries
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from taskinity_data.records.journal import Record
 
-__all__ = ["Past", "PastFanOut", "read_past"]
+__all__ = ["Past", "PastFanOut", "find_item", "read_past"]
 
 
 @dataclass(slots=True)
@@ -138,3 +139,38 @@ def read_past(directory: Path) -> Past:
         what = "its journal is damaged from the start" if segments else "it has no journal"
         raise ResumeError(f"run {run_id} in {directory.parent}: {what}; start it anew")
     return past
+
+
+def find_item(past: Past, key: str) -> tuple[str, tuple[str, ...]]:
+    """The fan-out and the ranges of a chunk that has ended, or of what was set aside.
+
+    Raises
+    ------
+    ResumeError
+        There is none with that key.
+    """
+    for facts in past.ended.values():
+        if facts[3][1] == key:
+            return facts[0], _ranges_of(past, facts)
+    for entry in read_entries(past.directory):
+        if entry["key"] == key:
+            return entry["fan_out"], tuple(
+                f"{piece['path']}:{piece['start']}-{piece['stop']}" for piece in entry["pieces"]
+            )
+    raise ResumeError(
+        f"run {past.run_id} has no chunk {key!r} that has ended; "
+        f"td.load_run({past.run_id!r}).outcomes tells those that have, and its .quarantine what "
+        "was set aside"
+    )
+
+
+def _ranges_of(past: Past, facts: Any) -> tuple[str, ...]:
+    name, where = facts[0], facts[4]
+    if where is None:
+        return ()
+    for pieces in past.fan_outs[name].cuts.values():
+        first = pieces[0]
+        path = past.files.get(first.file)
+        if path == where[0] and first.start == where[1] and pieces[-1].stop == where[2]:
+            return tuple(f"{past.files[one.file]}:{one.start}-{one.stop}" for one in pieces)
+    return (f"{where[0]}:{where[1]}-{where[2]}",)

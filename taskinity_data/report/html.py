@@ -15,7 +15,7 @@ from taskinity_data.machine import count_cores
 from taskinity_data.report import html_parts as parts
 from taskinity_data.report.html_bound import find_bound, percent
 from taskinity_data.report.html_tries import printable, tries_of
-from taskinity_data.report.summary import describe_value
+from taskinity_data.report.summary import describe_value, tell_quarantine
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def _facts(run: Any, ended: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
         "trouble_count": count,
         "can_try": any(one.command for one in found),
         "kinds": kinds,
+        "set_aside": tell_quarantine(run),
         "answer": _answer(run),
         "output": _output(run),
         "picture": parts.flow_picture(run.flow, tries, ended),
@@ -119,6 +120,7 @@ def _sections(facts: dict[str, Any]) -> list[tuple[str, str]]:
     found = [
         ("bound", "What bounded the run", True),
         ("troubles", "Retries and failures", facts["troubles"]),
+        ("aside", "Set aside", facts["set_aside"]),
         ("answer", "Answer", True),
         ("flow", "Flow", True),
         ("workers", "Workers over time", facts["has_tries"]),

@@ -10,7 +10,7 @@ from typing import Any
 
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
-__all__ = ["summarise", "summary_html"]
+__all__ = ["describe_value", "summarise", "summary_html", "tell_quarantine"]
 
 _MOST_ROWS, _MOST_LETTERS = 20, 2_000
 _MOST_FAILURES, _MOST_SLOW, _MOST_SIZES = 3, 3, 3
@@ -65,6 +65,7 @@ def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
         "Slowest": _slowest(run),
         "Quarantined": _bad_lines(run),
         "Failed": _failures(run, has_frames),
+        "Set aside": tell_quarantine(run),
     }
 
 
@@ -213,6 +214,14 @@ def _bad_lines(run: Any) -> list[str]:
     return lines
 
 
+def tell_quarantine(run: Any) -> list[str]:
+    """Where what failed is set aside, and what to do with it; empty where nothing is."""
+    if run.quarantine is None:
+        return []
+    how = ".json says what and why, .arrow (pandas.read_feather) or .raw holds the rows"
+    return [f"in {run.quarantine}: of each key {how}", f"Next: {run.again}"]
+
+
 def _failures(run: Any, has_frames: bool) -> list[str]:
     failures = run.failures
     planned = _planned(run)
@@ -227,7 +236,7 @@ def _failures(run: Any, has_frames: bool) -> list[str]:
             lines += [f"  {line}" for line in str(row["traceback"]).rstrip().splitlines()]
     if len(failures) > _MOST_FAILURES:
         lines.append(f"and {len(failures) - _MOST_FAILURES:,} more: run.failures")
-    if lines and not failures["path"].isna().all():
+    if lines and run.quarantine is None and not failures["path"].isna().all():
         lines.append(
             "Next: read such a chunk alone, [c for c in run.plan if c.key == KEY][0].read(); "
             "or let a run go on without them, with on_error skip or --max-failures"

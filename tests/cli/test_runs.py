@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -178,3 +179,27 @@ def test_a_run_that_is_not_there_is_named(stoppable, call):
     said = call("redrive", "20260101T000000-aaaaaa")
     assert said.exit_code == 2
     assert "20260101T000000-aaaaaa" in said.stderr
+
+
+def test_redrive_runs_only_what_was_set_aside(stoppable, call, monkeypatch):
+    flow = (stoppable / "totals.flow").read_text()
+    told = '        description: "Add up one chunk"\n'
+    (stoppable / "totals.flow").write_text(flow.replace(told, told + "        on_error: bisect\n"))
+    text = TASKS.replace(">= 40", "== 40")
+    (stoppable / "my_tasks.py").write_text(text)
+    monkeypatch.setenv("STOP", "raise")
+    assert "taskinity-data redrive 2" in call(*RUN).stdout
+    call("runs", "clean")
+    first = call(*RUN, "--json")
+    assert first.exit_code == 3
+    place = Path(json.loads(first.stdout)["quarantine"])
+    assert sorted(one.suffix for one in place.iterdir()) == [".arrow", ".json"]
+    (run_id,) = runs_of(stoppable)
+    assert f"quarantine: {place}" in call("runs", "show", run_id).stdout
+    (stoppable / "ran").unlink()
+    monkeypatch.delenv("STOP")
+    again = call("redrive", run_id, "--chunk-size", "10 rows", "--scheduler", "threads", "--json")
+    assert again.exit_code == 0
+    assert json.loads(again.stdout)["quarantine"] is None
+    assert json.loads(again.stdout)["value"] == sum(range(100))
+    assert times(stoppable) == 1

@@ -50,6 +50,8 @@ def make_run(**changes):
             "ProcessChunk": [(0, 1000, "1 kB: first size"), (4, 2000, "2 kB: chunks took 0.1 s")]
         },
         "output": None,
+        "quarantine": None,
+        "again": "",
         "bad_lines": pd.DataFrame(),
         "scheduler": "threads",
         "scheduler_reason": "built-in reducers alone",
@@ -143,6 +145,13 @@ def test_a_failed_chunk_has_error_place_frames_and_what_to_do_next():
     assert "/data/a.csv [3,000 to 4,000], key k3" in text
     assert 'File "my_tasks.py", line 7, in process_chunk' in text
     assert "Next:" in text
+
+
+def test_where_failures_are_kept_stands_with_what_to_type_instead_of_the_other_advice():
+    text = summarise(make_run(quarantine="/runs/r1/quarantine", again="td.replay('r1', KEY)"))
+    assert "Set aside\n  in /runs/r1/quarantine: " in text
+    assert "Next: td.replay('r1', KEY)" in text
+    assert text.count("Next:") == 1
 
 
 def test_a_failed_run_has_no_answer_and_its_frames_only_once():
