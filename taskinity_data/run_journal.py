@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.stores import clean_url
 from taskinity_data.errors import ResumeError, SettingsError
+from taskinity_data.events import SchedulerChanged
 from taskinity_data.flow.marks import is_reducer
 from taskinity_data.records.checkpoints import Checkpoints
+from taskinity_data.records.identity import identify
 from taskinity_data.records.past import Past, read_past
 from taskinity_data.records.run_places import (
     enter_run,
@@ -32,6 +34,7 @@ from taskinity_data.records.versions import compare_versions, versions_here
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskinity_data.events import Event, Observer
     from taskinity_data.flow.model import Flow
     from taskinity_data.records.run_places import RunPlace
     from taskinity_data.settings import Settings
@@ -51,13 +54,15 @@ class JournalOptions:
     """What a run was told of what is kept of it.
 
     `subject` tells runs of the same thing: the flow's name, or what `process` was called with.
-    `inputs` are what `replay` needs again, as far as they can be kept.
+    `inputs` are what `replay` needs again, as far as they can be kept; `options` what a person
+    compares between runs.
     """
 
     resume: Any = None
     run_dir: Any = None
     subject: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -96,11 +101,22 @@ class RunJournal:
         if self.place is not None:
             self.place.leave()
 
-    def close(self, status: str, value: Any = None, reason: str | None = None) -> None:
-        """The run has ended."""
+    def close(
+        self,
+        status: str,
+        value: Any = None,
+        reason: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """The run has ended; `facts` are what `load_run` tells of it beside its chunks."""
         if self.checkpoints is not None:
-            self.checkpoints.close(str(status), value, reason)
+            self.checkpoints.close(str(status), value, reason, facts)
             self.is_resumable = self.checkpoints.was_kept
+
+    @property
+    def observers(self) -> list[Observer]:
+        """What takes down for it what the run says."""
+        return [] if self.checkpoints is None else [_WhoRuns(self.checkpoints)]
 
     def tell_resume(self) -> str:
         """How the run can go on, in words."""
@@ -108,6 +124,17 @@ class RunJournal:
             f"what was finished is kept in {self.run_dir / self.run_id}: the same call with "
             f'resume="{self.run_id}" goes on there; on the command line: --resume {self.run_id}'
         )
+
+
+@dataclass(frozen=True)
+class _WhoRuns:
+    """Keeps who runs the items."""
+
+    checkpoints: Checkpoints
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, SchedulerChanged):
+            self.checkpoints.note_scheduler(event.scheduler, event.workers, event.reason)
 
 
 class Notices:
@@ -184,6 +211,7 @@ def open_journal(
         say,
         past=past,
         is_asked=is_asked,
+        more=lambda: {"code": _code_of(flow), "options": _plain_options(options.options)},
     )
     return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked)
 
@@ -277,6 +305,21 @@ def _describe(
         "is_process": bool(options.subject),
         "is_wired": any(task.arguments is not None for task in flow.tasks),
         "reducers": [task.name for task in flow.tasks if is_reducer(task.function)],
+    }
+
+
+def _code_of(flow: Flow) -> dict[str, str]:
+    """Digests of all tasks' functions and of the globals that they read, by name."""
+    found = identify({f"task {task.name}": task.function for task in flow.tasks})
+    return {name: part for name, part in found.parts.items() if name not in found.unstable}
+
+
+def _plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that were given: as they are where they can be kept, else what they are."""
+    return {
+        name: value if _is_plain(value) else f"a {type(value).__name__}"
+        for name, value in options.items()
+        if value is not None and not _SECRET.search(name)
     }
 
 
