@@ -110,6 +110,8 @@ class Run:
         What is no failure and still worth knowing: what is used again of an earlier run, what can't
         be kept, functions that changed the working directory or the environment, results whose
         columns differ from chunk to chunk.
+    log : pathlib.Path or None
+        Its log file, where it has one.
     """
 
     value: Any
@@ -127,6 +129,7 @@ class Run:
     stop_reason: str | None = None
     output: Output | None = None
     notices: tuple[str, ...] = ()
+    log: Path | None = None
     _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _bad_lines: tuple[Entry, ...] = field(default=(), repr=False)
@@ -331,6 +334,8 @@ class Run:
                     f"To try this chunk alone, make the same call with only={alone}; on the "
                     f"command line: {typed}"
                 )
+        if self.log is not None:
+            lines.append(f"Its log is {_as_text(str(self.log))}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

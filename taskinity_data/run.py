@@ -19,6 +19,7 @@ from taskinity_data.chunks.streams import is_stream
 from taskinity_data.errors import BindError, FlowFailed, PlanError, TaskinityDataError
 from taskinity_data.execution.choose import Chooser
 from taskinity_data.execution.driver import Driver
+from taskinity_data.execution.hearing import PassedOn, hearing, lowered
 from taskinity_data.execution.interrupts import soft_interrupts
 from taskinity_data.execution.jobs import policies
 from taskinity_data.execution.pieces import PieceOptions
@@ -33,7 +34,13 @@ from taskinity_data.report.dashboard import DashboardObserver
 from taskinity_data.report.progress import progress_for
 from taskinity_data.result import Output, Run
 from taskinity_data.run_facts import facts_of
-from taskinity_data.run_journal import JournalOptions, Notices, name_subject, open_journal
+from taskinity_data.run_journal import (
+    JournalOptions,
+    Notices,
+    name_subject,
+    open_journal,
+    open_log,
+)
 from taskinity_data.run_options import (
     check_flow,
     check_inputs,
@@ -332,10 +339,11 @@ def _run(
     notices = Notices()
     journal = open_journal(flow, kept, settings, written.output, notices, is_kept=not ranges)
     run_id, checkpoints = journal.run_id, journal.checkpoints
-    options = PieceOptions(size, default_size, plans, ranges, checkpoints)
+    log = open_log(journal, settings, notices, is_kept=not ranges)
+    options = PieceOptions(size, default_size, plans, ranges, checkpoints, log.level)
     sink = _begin(steps, written, journal)
     page = DashboardObserver(flow)
-    told = Announcer(run_id, [*journal.observers, *progress_for(progress), page, *observers])
+    told = Announcer(run_id, [*journal.observers, log, *progress_for(progress), page, *observers])
     begun = time.perf_counter()
     told(events.RunStarted(run_id, time.time(), flow.name, flow.order))
     notices.pass_on(lambda text: told(events.Notice(run_id, time.time(), text)))
@@ -364,7 +372,8 @@ def _run(
             checkpoints=checkpoints,
         )
         driver.values.update(values)
-        with soft_interrupts(driver.interrupt):
+        heard = PassedOn(log.level, log.take)
+        with soft_interrupts(driver.interrupt), lowered(log.level), hearing(heard):
             driver.run()
         if driver.status is RunStatus.INTERRUPTED:
             failed = KeyboardInterrupt()
@@ -398,6 +407,7 @@ def _run(
         closed_s = time.perf_counter() - at
         if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and journal.is_resumable:
             notices(journal.tell_resume())
+            log.keep()
         told(events.RunFinished(run_id, time.time(), status))
         told.close()
     if driver is None or run is None:
@@ -407,6 +417,7 @@ def _run(
         run,
         timings=run.timings | {"total": time.perf_counter() - begun, "close": closed_s},
         notices=(*notices.texts, *run.notices),
+        log=log.path,
     )
     if sink is not None and sink.written is not None:
         ends_here = flow.last in sink.by_fan_out and run.value is None

@@ -20,7 +20,7 @@ from taskinity_data.chunks.stores import clean_url
 from taskinity_data.errors import ResumeError, SettingsError
 from taskinity_data.events import SchedulerChanged
 from taskinity_data.flow.marks import is_reducer
-from taskinity_data.records.checkpoints import Checkpoints
+from taskinity_data.records.checkpoints import BEGIN_S, Checkpoints
 from taskinity_data.records.identity import identify
 from taskinity_data.records.past import Past, read_past
 from taskinity_data.records.run_places import (
@@ -30,6 +30,7 @@ from taskinity_data.records.run_places import (
     read_summary,
 )
 from taskinity_data.records.versions import compare_versions, versions_here
+from taskinity_data.report.run_log import RunLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from taskinity_data.records.run_places import RunPlace
     from taskinity_data.settings import Settings
 
-__all__ = ["JournalOptions", "Notices", "RunJournal", "name_subject", "open_journal"]
+__all__ = ["JournalOptions", "Notices", "RunJournal", "name_subject", "open_journal", "open_log"]
 
 _SECRET = re.compile("pass|pwd|secret|token|key|credential|auth|storage_options", re.IGNORECASE)
 """Names of inputs that are not kept, whatever they hold."""
@@ -214,6 +215,19 @@ def open_journal(
         more=lambda: {"code": _code_of(flow), "options": _plain_options(options.options)},
     )
     return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked)
+
+
+def open_log(
+    journal: RunJournal, settings: Settings, say: Callable[[str], None], *, is_kept: bool = True
+) -> RunLog:
+    """The run's log. It is kept where the run itself is: from the start where that was asked for,
+    or a folder for logs named; else from the third second on.
+    """
+    waits_s: float | None = BEGIN_S if is_kept else None
+    if journal.is_asked or settings.source_of("log_dir") != "default":
+        waits_s = 0.0
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    return RunLog(journal.run_id, settings.log_dir.absolute(), level, waits_s=waits_s, say=say)
 
 
 def _find_directory(given: Any, settings: Settings) -> Path:
