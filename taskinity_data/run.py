@@ -149,7 +149,8 @@ def run_flow(
         Of an `output` in a store: what fsspec's file system takes. `process` gives them to its
         source's URLs, too; a source in another store is opened first, with `td.open_dataset`.
     progress : bool, optional
-        Whether to draw; default: on a terminal or in a notebook.
+        Whether to show how it goes; default: as bars on a terminal or in a notebook, elsewhere a
+        line every few seconds on standard error.
     observers : sequence of Observer
         Each gets every event.
     inputs : dict, optional
