@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChunkFinished",
+    "ChunkRetried",
     "ChunkSubmitted",
     "Event",
     "FanOutGrew",
@@ -89,6 +90,19 @@ class ChunkSubmitted(Event):
     nbytes: int
     path: str | None = None
     where: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRetried(Event):
+    """A chunk has failed and is tried again: `what` says how, in words.
+
+    `outcome` is what became of its attempts so far, None where it was lost with its worker.
+    """
+
+    task: str
+    key: str
+    what: str
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,12 @@
-"""What earlier runs left: their list, one of them, and one of their chunks run again here.
+"""What earlier runs left: their list, their removal, and one of their chunks run again here.
 
 It knows nothing of how a run is kept or resumed.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,72 +19,19 @@ from taskinity_data.errors import BindError, ResumeError
 from taskinity_data.execution.replay import run_piece
 from taskinity_data.flow.parser import parse_flow
 from taskinity_data.flow.stages import stages
+from taskinity_data.past_run import PastRun, load_run, run_directory, status_of
 from taskinity_data.records.kept_parts import kept_directory
 from taskinity_data.records.past import find_item, read_past
-from taskinity_data.records.plain_outcomes import from_plain
-from taskinity_data.records.quarantine import find_quarantine
-from taskinity_data.records.run_places import find_run, list_places, read_summary, who_runs
-from taskinity_data.result import OUTCOME_COLUMNS
-from taskinity_data.settings import load_settings
+from taskinity_data.records.run_places import find_run, list_places, read_summary
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from taskinity_data.flow.model import Flow
-    from taskinity_data.outcome import Outcome
     from taskinity_data.records.past import Past
 
 __all__ = ["PastRun", "clean_runs", "list_runs", "load_run", "reopen", "replay"]
-
-
-@dataclass(frozen=True, eq=False)
-class PastRun:
-    """A run as its journal tells it; see `load_run`.
-
-    Attributes
-    ----------
-    run_id, flow : str
-    status : str
-        ``COMPLETED``, ``PARTIAL``, ``FAILED``, ``INTERRUPTED`` (or its process died) or
-        ``RUNNING``.
-    started : pandas.Timestamp
-        Of its last try, in UTC.
-    duration_s : float or None
-        Of its last try; None where that did not come to its end.
-    value : object
-        The answer, where the run has one that could be kept.
-    stop_reason : str or None
-    output : str or None
-    outcomes : pandas.DataFrame
-        As `Run.outcomes`, of all chunks that have ended.
-    notices : tuple of str
-    versions : dict of str to str
-    directory : pathlib.Path
-    quarantine : pathlib.Path or None
-        As `Run.quarantine`.
-    """
-
-    run_id: str
-    flow: str
-    status: str
-    started: pd.Timestamp
-    duration_s: float | None
-    value: Any
-    stop_reason: str | None
-    output: str | None
-    outcomes: pd.DataFrame = field(repr=False)
-    notices: tuple[str, ...]
-    versions: dict[str, str]
-    directory: Path
-    quarantine: Path | None
-    _tracebacks: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    @property
-    def failures(self) -> pd.DataFrame:
-        """The rows of `outcomes` that have no result, with their ``traceback``."""
-        frame = self.outcomes[self.outcomes["status"] != "COMPLETED"]
-        told = [self._tracebacks.get(key) for key in frame["key"]]
-        return frame.assign(traceback=pd.Series(told, frame.index, "str"))
 
 
 def list_runs(run_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
@@ -104,14 +49,14 @@ def list_runs(run_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
         ``chunks`` Int64 (that have ended).
     """
     rows = []
-    for place in list_places(_directory(run_dir)):
+    for place in list_places(run_directory(run_dir)):
         facts = read_summary(place)
         started_s, ended_s = facts.get("started_s"), facts.get("ended_s")
         rows.append(
             {
                 "run_id": place.name,
                 "flow": facts.get("flow"),
-                "status": _status(place, facts.get("status")),
+                "status": status_of(place, facts.get("status")),
                 "started": started_s,
                 "duration_s": ended_s - started_s if ended_s and started_s else None,
                 "chunks": facts.get("chunks"),
@@ -124,76 +69,6 @@ def list_runs(run_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     }  # fmt: skip
     frame = pd.DataFrame(rows, columns=list(dtypes)).astype(dtypes)
     return frame.assign(started=pd.to_datetime(frame["started"], unit="s", utc=True))
-
-
-def _directory(run_dir: str | os.PathLike[str] | None) -> Path:
-    return load_settings().run_dir if run_dir is None else Path(os.fsdecode(run_dir)).expanduser()
-
-
-def _status(place: Path, told: Any) -> str:
-    if who_runs(place) is not None:
-        return "RUNNING"
-    return "INTERRUPTED" if told in (None, "RUNNING") else str(told)
-
-
-def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> PastRun:
-    """The run `run_id`, as its journal tells it.
-
-    Parameters
-    ----------
-    run_id : str
-    run_dir : path, optional
-        As in `list_runs`.
-
-    Raises
-    ------
-    ResumeError
-        There is none, or its journal can't be read.
-    """
-    place = find_run(_directory(run_dir), run_id)
-    past = read_past(place)
-    end = past.end or {}
-    found = [(from_plain(facts[3]), facts[4]) for facts in past.ended.values()]
-    frame = pd.DataFrame([_row(*one) for one in found], columns=list(OUTCOME_COLUMNS))
-    frame["started"] = pd.to_datetime(frame["started"].astype("float64"), unit="s", utc=True)
-    started_s, ended_s = past.head["started_s"], end.get("ended_s")
-    return PastRun(
-        run_id=run_id,
-        flow=past.head["flow"],
-        status=_status(place, end.get("status")),
-        started=pd.Timestamp(started_s, unit="s", tz="UTC"),
-        duration_s=None if ended_s is None else ended_s - started_s,
-        value=None if past.value is None else past.value.load(),
-        stop_reason=end.get("reason"),
-        output=past.head["output"],
-        outcomes=frame.astype(OUTCOME_COLUMNS),
-        notices=tuple(past.notes),
-        versions=past.head["versions"],
-        directory=place,
-        quarantine=find_quarantine(place),
-        _tracebacks={one.key: one.failure.traceback for one, _ in found if one.failure is not None},
-    )
-
-
-def _row(outcome: Outcome, where: Any) -> tuple[Any, ...]:
-    path, start, stop = where or (None, None, None)
-    last = outcome.attempts[-1] if outcome.attempts else None
-    return (
-        outcome.task,
-        outcome.key,
-        path,
-        start,
-        stop,
-        outcome.rows,
-        outcome.nbytes,
-        str(outcome.status),
-        len(outcome.attempts),
-        last.worker if last else None,
-        last.started_s if last else None,
-        outcome.duration_s,
-        last.peak_nbytes if last else None,
-        str(outcome.failure) if outcome.failure is not None else None,
-    )
 
 
 def clean_runs(
@@ -220,9 +95,9 @@ def clean_runs(
         them. Runs that go on now are never touched.
     """
     removed = []
-    for place in list_places(_directory(run_dir)):
+    for place in list_places(run_directory(run_dir)):
         facts = read_summary(place)
-        status = _status(place, facts.get("status"))
+        status = status_of(place, facts.get("status"))
         age_s = pd.Timestamp.now("UTC").timestamp() - float(facts.get("started_s", 0.0))
         is_old = older_than_s is not None and age_s >= older_than_s
         if status == "RUNNING" or not (is_old or status in ("COMPLETED", "PARTIAL")):
@@ -282,7 +157,7 @@ def replay(
     BindError
         A function can't be found.
     """
-    past = read_past(find_run(_directory(run_dir), run_id))
+    past = read_past(find_run(run_directory(run_dir), run_id))
     name, ranges = find_item(past, key)
     given = past.head["inputs"] | inputs
     missing = [name for name in past.head["asked"] if name not in given]
@@ -320,7 +195,7 @@ def reopen(
         There is no such run; it was called from Python, or wrote an output, so that only the same
         call can go on with it; an input is missing.
     """
-    past = read_past(find_run(_directory(run_dir), run_id))
+    past = read_past(find_run(run_directory(run_dir), run_id))
     head = past.head
     if head["is_process"] or head["is_wired"]:
         raise ResumeError(

@@ -6,7 +6,7 @@ key alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,13 @@ __all__ = [
     "BadLine",
     "BadLines",
     "Failure",
+    "LogLine",
     "Outcome",
     "RunStatus",
     "Status",
     "join_bad_lines",
     "take_first",
+    "without_logs",
 ]
 
 
@@ -64,6 +66,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class LogLine:
+    """What a function said through `logging`: when (seconds since the epoch), at which level, the
+    logger's name, and the text, which may hold anything.
+    """
+
+    at_s: float
+    level: int
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try of one task. Times in seconds since the epoch and seconds; memory in bytes."""
 
@@ -81,6 +95,10 @@ class Attempt:
     failure: Failure | None = None
     notices: tuple[str, ...] = ()
     """What its functions changed of the process around them, in words."""
+    logs: tuple[LogLine, ...] = field(default=(), compare=False, repr=False)
+    """What they logged; it goes to the run's log, and is held nowhere else."""
+    logs_cut: int = field(default=0, compare=False, repr=False)
+    """How many more lines there were than an attempt may bring along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +211,11 @@ class Outcome:
     def duration_s(self) -> float:
         """The last attempt's time."""
         return self.attempts[-1].duration_s if self.attempts else 0.0
+
+
+def without_logs(outcome: Outcome) -> Outcome:
+    """`outcome` without what its functions logged, for who holds on to it."""
+    if not any(attempt.logs for attempt in outcome.attempts):
+        return outcome
+    bare = (replace(attempt, logs=(), logs_cut=0) for attempt in outcome.attempts)
+    return replace(outcome, attempts=tuple(bare))

@@ -115,6 +115,8 @@ class Run:
         What is no failure and still worth knowing: what is used again of an earlier run, what can't
         be kept, functions that changed the working directory or the environment, results whose
         columns differ from chunk to chunk.
+    log : pathlib.Path or None
+        Its log file, where it has one.
     """
 
     value: Any
@@ -135,6 +137,7 @@ class Run:
     quarantine: Path | None = None
     again: str = field(default="", repr=False)
     """How what was set aside is run again, in words."""
+    log: Path | None = None
     _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _bad_lines: tuple[Entry, ...] = field(default=(), repr=False)
@@ -345,6 +348,8 @@ class Run:
                 )
         if self.quarantine is not None:
             lines.append(f"What failed is kept in {_as_text(str(self.quarantine))}: {self.again}")
+        if self.log is not None:
+            lines.append(f"Its log is {_as_text(str(self.log))}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

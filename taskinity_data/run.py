@@ -19,6 +19,7 @@ from taskinity_data.chunks.streams import is_stream
 from taskinity_data.errors import BindError, FlowFailed, PlanError, TaskinityDataError
 from taskinity_data.execution.choose import Chooser
 from taskinity_data.execution.driver import Driver
+from taskinity_data.execution.hearing import PassedOn, hearing, lowered
 from taskinity_data.execution.interrupts import soft_interrupts
 from taskinity_data.execution.jobs import policies
 from taskinity_data.execution.pieces import PieceOptions
@@ -31,8 +32,15 @@ from taskinity_data.policy import parse_duration, parse_nbytes
 from taskinity_data.report.announcer import Announcer
 from taskinity_data.report.dashboard import DashboardObserver
 from taskinity_data.report.progress import progress_for
-from taskinity_data.result import Run
-from taskinity_data.run_journal import JournalOptions, Notices, name_subject, open_journal
+from taskinity_data.result import Output, Run
+from taskinity_data.run_facts import facts_of
+from taskinity_data.run_journal import (
+    JournalOptions,
+    Notices,
+    name_subject,
+    open_journal,
+    open_log,
+)
 from taskinity_data.run_options import (
     check_flow,
     check_inputs,
@@ -141,7 +149,8 @@ def run_flow(
         Of an `output` in a store: what fsspec's file system takes. `process` gives them to its
         source's URLs, too; a source in another store is opened first, with `td.open_dataset`.
     progress : bool, optional
-        Whether to draw; default: on a terminal or in a notebook.
+        Whether to show how it goes; default: as bars on a terminal or in a notebook, elsewhere a
+        line every few seconds on standard error.
     observers : sequence of Observer
         Each gets every event.
     inputs : dict, optional
@@ -317,16 +326,29 @@ def _run(
     plans = sort_plans(steps, plan)
 
     written = replace(written, output=locate(written.output, settings.output_dir))
+    asked = {
+        "scheduler": scheduler if scheduler is not None else settings.scheduler,
+        "workers": settings.max_workers,
+        "memory": memory,
+        "chunk_size": settings.chunk_size if chunk_size == "auto" else chunk_size,
+        "max_failures": max_failures,
+        "run_timeout": run_timeout,
+        "plan": plan,
+        **(vars(written) if written.output is not None else {}),
+    }
+    kept = replace(kept, options=asked)
     notices = Notices()
     journal = open_journal(flow, kept, settings, written.output, notices, is_kept=not ranges)
     run_id, checkpoints = journal.run_id, journal.checkpoints
-    options = PieceOptions(size, default_size, plans, ranges, checkpoints)
+    log = open_log(journal, settings, notices, is_kept=not ranges)
+    options = PieceOptions(size, default_size, plans, ranges, checkpoints, log.level)
     sink = _begin(steps, written, journal)
     page = DashboardObserver(flow)
-    told = Announcer(run_id, [*progress_for(progress), page, *observers])
+    told = Announcer(run_id, [*journal.observers, log, *progress_for(progress), page, *observers])
     begun = time.perf_counter()
     told(events.RunStarted(run_id, time.time(), flow.name, flow.order))
     notices.pass_on(lambda text: told(events.Notice(run_id, time.time(), text)))
+    run: Run | None = None
     driver: Driver | None = None
     chooser: Chooser | None = None
     failed: BaseException | None = None
@@ -351,7 +373,8 @@ def _run(
             checkpoints=checkpoints,
         )
         driver.values.update(values)
-        with soft_interrupts(driver.interrupt):
+        heard = PassedOn(log.level, log.take)
+        with soft_interrupts(driver.interrupt), lowered(log.level), hearing(heard):
             driver.run()
         if driver.status is RunStatus.INTERRUPTED:
             failed = KeyboardInterrupt()
@@ -372,33 +395,36 @@ def _run(
             # Whatever comes meanwhile, a third Ctrl-C for one, must not leave the run locked.
             if sink is not None:
                 sink.close(is_kept=checkpoints is not None and checkpoints.will_keep(status))
-            journal.close(status, value, driver.stop_reason if driver is not None else None)
+            facts = None
+            try:
+                if driver is not None and chooser is not None:
+                    seconds = {"total": time.perf_counter() - begun, "start_workers": started_s}
+                    written_to = None if sink is None else sink.written
+                    run = _account(flow, driver, chooser, told, run_id, seconds, written_to)
+                    facts = facts_of(run, driver)
+            finally:
+                reason = driver.stop_reason if driver is not None else None
+                journal.close(status, value, reason, facts)
         closed_s = time.perf_counter() - at
         if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and journal.is_resumable:
             notices(journal.tell_resume())
+            log.keep()
         told(events.RunFinished(run_id, time.time(), status))
         told.close()
-    if driver is None or chooser is None:
+    if driver is None or run is None:
         assert failed is not None
         raise failed
-    run = Run.of(
-        flow,
-        driver,
-        run_id=run_id,
-        strategy=told.strategies[-1],
-        reason=chooser.reason,
-        seconds={
-            "total": time.perf_counter() - begun,
-            "start_workers": started_s,
-            "close": closed_s,
-        },
-        notices=tuple(notices.texts),
+    run = replace(
+        run,
+        timings=run.timings | {"total": time.perf_counter() - begun, "close": closed_s},
+        notices=(*notices.texts, *run.notices),
+        log=log.path,
         quarantine=journal.quarantine,
         again=journal.again,
     )
     if sink is not None and sink.written is not None:
         ends_here = flow.last in sink.by_fan_out and run.value is None
-        run = replace(run, output=sink.written, value=sink.written.path if ends_here else run.value)
+        run = replace(run, value=sink.written.path if ends_here else run.value)
     if failed is not None:
         failed.run = run  # type: ignore[attr-defined]  # for whoever catches it
         raise failed
@@ -408,6 +434,26 @@ def _run(
             raise driver.cause
         raise FlowFailed(f"flow {flow.name}: {run.tell_failure()}", run=run) from driver.cause
     return run
+
+
+def _account(
+    flow: Flow,
+    driver: Driver,
+    chooser: Chooser,
+    told: Announcer,
+    run_id: str,
+    seconds: Mapping[str, float],
+    output: Output | None,
+) -> Run:
+    run = Run.of(
+        flow,
+        driver,
+        run_id=run_id,
+        strategy=told.strategies[-1],
+        reason=chooser.reason,
+        seconds=seconds,
+    )
+    return replace(run, output=output)
 
 
 def _begin(steps: Sequence[Stage], written: OutputOptions, journal: RunJournal) -> RunOutput | None:

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.stores import clean_url
 from taskinity_data.errors import ResumeError, SettingsError
+from taskinity_data.events import SchedulerChanged
 from taskinity_data.flow.marks import is_reducer
-from taskinity_data.records.checkpoints import Checkpoints
+from taskinity_data.records.checkpoints import BEGIN_S, Checkpoints
+from taskinity_data.records.identity import identify
 from taskinity_data.records.past import Past, read_past
 from taskinity_data.records.run_places import (
     enter_run,
@@ -29,15 +31,17 @@ from taskinity_data.records.run_places import (
     read_summary,
 )
 from taskinity_data.records.versions import compare_versions, versions_here
+from taskinity_data.report.run_log import RunLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskinity_data.events import Event, Observer
     from taskinity_data.flow.model import Flow
     from taskinity_data.records.run_places import RunPlace
     from taskinity_data.settings import Settings
 
-__all__ = ["JournalOptions", "Notices", "RunJournal", "name_subject", "open_journal"]
+__all__ = ["JournalOptions", "Notices", "RunJournal", "name_subject", "open_journal", "open_log"]
 
 _SECRET = re.compile("pass|pwd|secret|token|key|credential|auth|storage_options", re.IGNORECASE)
 """Names of inputs that are not kept, whatever they hold."""
@@ -52,13 +56,15 @@ class JournalOptions:
     """What a run was told of what is kept of it.
 
     `subject` tells runs of the same thing: the flow's name, or what `process` was called with.
-    `inputs` are what `replay` needs again, as far as they can be kept.
+    `inputs` are what `replay` needs again, as far as they can be kept; `options` what a person
+    compares between runs.
     """
 
     resume: Any = None
     run_dir: Any = None
     subject: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -99,10 +105,16 @@ class RunJournal:
         if self.place is not None:
             self.place.leave()
 
-    def close(self, status: str, value: Any = None, reason: str | None = None) -> None:
-        """The run has ended."""
+    def close(
+        self,
+        status: str,
+        value: Any = None,
+        reason: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """The run has ended; `facts` are what `load_run` tells of it beside its chunks."""
         if self.checkpoints is not None:
-            self.checkpoints.close(str(status), value, reason)
+            self.checkpoints.close(str(status), value, reason, facts)
             self.is_resumable = self.checkpoints.was_kept
 
     @property
@@ -110,12 +122,28 @@ class RunJournal:
         """Where what failed is set aside, None where nothing is."""
         return None if self.checkpoints is None else self.checkpoints.quarantine
 
+    @property
+    def observers(self) -> list[Observer]:
+        """What takes down for it what the run says."""
+        return [] if self.checkpoints is None else [_WhoRuns(self.checkpoints)]
+
     def tell_resume(self) -> str:
         """How the run can go on, in words."""
         return (
             f"what was finished is kept in {self.run_dir / self.run_id}: the same call with "
             f'resume="{self.run_id}" goes on there; on the command line: --resume {self.run_id}'
         )
+
+
+@dataclass(frozen=True)
+class _WhoRuns:
+    """Keeps who runs the items."""
+
+    checkpoints: Checkpoints
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, SchedulerChanged):
+            self.checkpoints.note_scheduler(event.scheduler, event.workers, event.reason)
 
 
 class Notices:
@@ -192,6 +220,7 @@ def open_journal(
         say,
         past=past,
         is_asked=is_asked,
+        more=lambda: {"code": _code_of(flow), "options": _plain_options(options.options)},
     )
     again = _tell_again(run_dir, run_id, settings, head, is_given=options.run_dir is not None)
     return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked, again=again)
@@ -209,6 +238,19 @@ def _tell_again(
         before = f"TASKINITY_RUN_DIR={shlex.quote(str(run_dir))} " if is_elsewhere else ""
         more = f"{before}taskinity-data redrive {run_id}"
     return f"{one}; all of them, and nothing else: {more}"
+
+
+def open_log(
+    journal: RunJournal, settings: Settings, say: Callable[[str], None], *, is_kept: bool = True
+) -> RunLog:
+    """The run's log. It is kept where the run itself is: from the start where that was asked for,
+    or a folder for logs named; else from the third second on.
+    """
+    waits_s: float | None = BEGIN_S if is_kept else None
+    if journal.is_asked or settings.source_of("log_dir") != "default":
+        waits_s = 0.0
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    return RunLog(journal.run_id, settings.log_dir.absolute(), level, waits_s=waits_s, say=say)
 
 
 def _find_directory(given: Any, settings: Settings) -> Path:
@@ -300,6 +342,21 @@ def _describe(
         "is_process": bool(options.subject),
         "is_wired": any(task.arguments is not None for task in flow.tasks),
         "reducers": [task.name for task in flow.tasks if is_reducer(task.function)],
+    }
+
+
+def _code_of(flow: Flow) -> dict[str, str]:
+    """Digests of all tasks' functions and of the globals that they read, by name."""
+    found = identify({f"task {task.name}": task.function for task in flow.tasks})
+    return {name: part for name, part in found.parts.items() if name not in found.unstable}
+
+
+def _plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that were given: as they are where they can be kept, else what they are."""
+    return {
+        name: value if _is_plain(value) else f"a {type(value).__name__}"
+        for name, value in options.items()
+        if value is not None and not _SECRET.search(name)
     }
 
 

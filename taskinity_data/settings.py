@@ -51,9 +51,9 @@ class Settings:
     run_dir : pathlib.Path
         Where runs keep what they know of themselves.
     log_dir : pathlib.Path
-        Where the command line's logs go.
+        Where the logs of runs go, a file each.
     log_level : str
-        A level of `logging`, in capitals.
+        From which level of `logging` on they hold messages, in capitals.
     """
 
     max_workers: int | None = None
@@ -62,7 +62,7 @@ class Settings:
     output_dir: str | None = None
     run_dir: Path = Path(".taskinity")
     log_dir: Path = Path("logs")
-    log_level: str = "WARNING"
+    log_level: str = "INFO"
     sources: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
 
     def source_of(self, name: str) -> str:

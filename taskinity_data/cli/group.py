@@ -15,6 +15,7 @@ from taskinity_data.cli.demo import demo
 from taskinity_data.cli.doctor import doctor
 from taskinity_data.cli.plan import plan
 from taskinity_data.cli.redrive import redrive
+from taskinity_data.cli.report import report
 from taskinity_data.cli.run import run
 from taskinity_data.cli.runs import runs
 from taskinity_data.cli.validate import validate
@@ -96,5 +97,5 @@ def commands() -> None:
             stream.reconfigure(errors="replace")
 
 
-for _command in (run, plan, validate, visualize, runs, redrive, bench, demo, doctor):
+for _command in (run, plan, validate, visualize, runs, report, redrive, bench, demo, doctor):
     commands.add_command(_command)

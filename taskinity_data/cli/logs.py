@@ -1,6 +1,6 @@
-"""Where the library's log goes when the command line uses it: standard error, and a file.
+"""What the library logs while the command line uses it goes to standard error.
 
-It knows nothing of what is logged. Level and folder are settings.
+It knows nothing of what is logged; what a run says is in the run's own log as well.
 """
 
 from __future__ import annotations
@@ -8,55 +8,50 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from io import TextIOWrapper
 
 __all__ = ["logging_as_set"]
-
-_FILE = "taskinity-data.log"
 
 
 @contextmanager
 def logging_as_set() -> Iterator[None]:
-    """Writes the library's log as ``TASKINITY_LOG_LEVEL`` and ``TASKINITY_LOG_DIR`` say.
+    """Writes warnings of the library to standard error, from ``TASKINITY_LOG_LEVEL`` on.
 
-    Folder and file are made by the first message; a run without any leaves nothing behind.
+    Not the events of a run: its progress and its summary tell them.
 
     Raises
     ------
     SettingsError
         A setting can't be understood.
     """
+    from taskinity_data.report.run_log import EVENTS
     from taskinity_data.settings import load_settings
 
     log = logging.getLogger("taskinity_data")
-    told = logging.StreamHandler(sys.stderr)
+    told = _Stderr(logging.WARNING)
     told.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    told.addFilter(lambda record: record.name != EVENTS)
     log.addHandler(told)
-    handlers: list[logging.Handler] = [told]
     level = log.level
     try:
-        settings = load_settings()
-        kept = _LateFile(settings.log_dir / _FILE, encoding="utf-8", delay=True)
-        kept.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        log.addHandler(kept)
-        handlers.append(kept)
-        log.setLevel(settings.log_level)
+        lowest = logging.getLevelNamesMapping()[load_settings().log_level]
+        told.setLevel(max(lowest, logging.WARNING))
+        log.setLevel(lowest)
         yield
     finally:
         log.setLevel(level)
-        for handler in handlers:
-            log.removeHandler(handler)
-            handler.close()
+        log.removeHandler(told)
+        told.close()
 
 
-class _LateFile(logging.FileHandler):
-    """A file whose folder is made when there is something to write."""
+class _Stderr(logging.Handler):
+    """Standard error as it is now: a progress bar puts itself in its place to stay below lines."""
 
-    def _open(self) -> TextIOWrapper:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-        return super()._open()
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(f"{self.format(record)}\n")
+        except Exception:  # noqa: BLE001 - as logging's own handlers do
+            self.handleError(record)

@@ -1,4 +1,4 @@
-"""``taskinity-data runs``: the runs that are kept, one of them, and their removal."""
+"""``taskinity-data runs``: the runs that are kept, one of them, two of them, and their removal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ __all__ = ["runs"]
 
 
 @click.group(
-    short_help="List, show and remove runs that are kept.",
+    short_help="List, show, compare and remove runs that are kept.",
     invoke_without_command=True,
-    epilog=examples("runs", "runs show 20260801T101500-3fa2c1", "runs clean --older-than 30d"),
+    epilog=examples(
+        "runs",
+        "runs show 20260801T101500-3fa2c1",
+        "runs diff 20260801T101500-3fa2c1 20260802T090000-77e01b",
+        "runs clean --older-than 30d",
+    ),
 )
 @click.pass_context
 def runs(ctx: click.Context) -> None:
@@ -90,6 +95,21 @@ def show(run_id: str, as_json: bool) -> None:
         if run.value is not None:
             lines += ["", describe_value(run.value)]
         click.echo("\n".join(lines))
+
+
+@runs.command(short_help="What changed between two runs.")
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@as_json_option
+def diff(before: str, after: str, as_json: bool) -> None:
+    """What changed from the run A to the run B: inputs, code, options, versions, times, totals."""
+    from taskinity_data.history import load_run
+
+    with answering(as_json) as answer:
+        found = load_run(before).diff(load_run(after))
+        answer |= found.to_dict()
+        if not as_json:
+            click.echo(str(found))
 
 
 @runs.command(short_help="Remove runs that have ended well, or are old.")

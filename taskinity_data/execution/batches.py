@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from taskinity_data.errors import TaskinityDataError
 from taskinity_data.execution.children import Nursery
+from taskinity_data.execution.hearing import lowered
 from taskinity_data.execution.process import run_item
 from taskinity_data.execution.shipping import (
     Parcel,
@@ -53,12 +54,13 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
     blob = packed.blob if isinstance(packed, Parcel) else packed
     items: list[Item] = unpack_value(items_blob)
     found: list[bytes | BaseException] = []
-    for item in items:
-        if item.guard is None:
-            found.append(pack_outcome(run_item(job, item, restores=True)))
-            continue
-        try:
-            found.append(_nursery.run(job, item, blob))
-        except TaskinityDataError as error:
-            found.append(error)
+    with lowered(job.log_level):
+        for item in items:
+            if item.guard is None:
+                found.append(pack_outcome(run_item(job, item, restores=True)))
+                continue
+            try:
+                found.append(_nursery.run(job, item, blob))
+            except TaskinityDataError as error:
+                found.append(error)
     return found

@@ -11,6 +11,7 @@ import threading
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from taskinity_data.execution.hearing import lowered
 from taskinity_data.execution.process import describe_failure, run_item
 from taskinity_data.execution.shipping import pack_outcome, unpack_job, unpack_value
 
@@ -69,12 +70,13 @@ def _serve(pipe: Connection) -> None:
                 continue
             assert job is not None
             (item,) = unpack_value(blob)
-            outcome = run_item(
-                job,
-                item,
-                lambda number: pipe.send_bytes(STEP + number.to_bytes(4, "big")),
-                restores=True,
-            )
+            with lowered(job.log_level):
+                outcome = run_item(
+                    job,
+                    item,
+                    lambda number: pipe.send_bytes(STEP + number.to_bytes(4, "big")),
+                    restores=True,
+                )
             packed = pack_outcome(outcome)
             pipe.send_bytes(DONE)
             pipe.send_bytes(packed)

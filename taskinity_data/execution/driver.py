@@ -22,7 +22,7 @@ from taskinity_data.execution.process import Item, Job, describe_failure
 from taskinity_data.execution.recovery import guard
 from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrategy, check_timeouts
 from taskinity_data.execution.window import Batch, Window
-from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
+from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status, without_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -109,7 +109,7 @@ class Driver:
         self._limits = Limits(max_failures, run_timeout_s)
         self._window = Window()
         self._active: dict[str, FanOut] = {}
-        self._judge = Judge(policies, self._active, self._tell_size, seed)
+        self._judge = Judge(policies, self._active, self._tell_size, seed, self._tell_again)
         self._single: dict[str, Work] = {}
         self._local: ThreadStrategy | None = None
         self._ticket = 0
@@ -401,9 +401,12 @@ class Driver:
             events.SizeChanged(self.run_id, time.time(), name, size.target_nbytes, size.reason)
         )
 
+    def _tell_again(self, name: str, item: Item, outcome: Outcome | None, what: str) -> None:
+        self._emit(events.ChunkRetried(self.run_id, time.time(), name, item.key, what, outcome))
+
     def _book(self, item: Item | None, outcome: Outcome) -> None:
         # The value lives in the tree or among the results; the account must not hold it too.
-        self.outcomes.append((item, replace(outcome, value=None)))
+        self.outcomes.append((item, without_logs(replace(outcome, value=None))))
         self.notices.see(item, outcome)
 
     def _end_single(self, name: str, outcome: Outcome) -> None:

@@ -16,7 +16,7 @@ from taskinity_data.execution.fan_out import lose, merge_attempts
 from taskinity_data.execution.recovery import is_too_large
 from taskinity_data.execution.repeats import Repeats
 from taskinity_data.execution.retries import Retries
-from taskinity_data.outcome import Outcome, Status
+from taskinity_data.outcome import Outcome, Status, without_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +47,9 @@ class Judge:
         Takes a fan-out's name and the size that its chunks have from now on.
     seed : int
         Of the jitter of retries.
+    tell_again : callable, optional
+        Takes a fan-out's name, an item that is tried again, what became of it so far, and how it
+        is tried, in words.
     """
 
     def __init__(
@@ -55,12 +58,14 @@ class Judge:
         fan_outs: Mapping[str, FanOut],
         tell_size: Callable[[str, Size], None],
         seed: int = 0,
+        tell_again: Callable[[str, Item, Outcome | None, str], None] | None = None,
     ) -> None:
         self.retries = Retries()
         self.repeats: dict[str, Repeats] = {}
         self._policies = policies
         self._fan_outs = fan_outs
         self._tell_size = tell_size
+        self._tell_again = tell_again or (lambda *_: None)
         self._held: dict[str, list[tuple[Batch, list[Item]]]] = {}
         self._random = Random(seed)  # noqa: S311 - jitter
         self._before: dict[tuple[str, tuple[int, ...]], Outcome] = {}
@@ -124,6 +129,7 @@ class Judge:
         can_tell = getattr(batch.strategy, "can_end", False)
         if self._losses[batch.name, item.place] > (MOST_LOSSES if can_tell else 1):
             return False
+        self._tell_again(batch.name, item, None, "its worker died: in a child process")
         self.retries.add(batch, replace(item, is_suspect=True), 0.0)
         return True
 
@@ -143,12 +149,15 @@ class Judge:
             fan_out = self._fan_outs[name]
             fan_out.shrink(item, max(part.nbytes for part in parts))
             self._tell_size(name, fan_out.sizes[-1][1])
+            self._tell_again(name, item, outcome, f"in {len(parts)} parts, it was too large")
             self.retries.add_parts(batch, parts)
             return None
         if isinstance(verdict, Retry | Fallback):
             delay_s = verdict.delay_s if isinstance(verdict, Retry) else 0.0
             stand_in = outcome.task if isinstance(verdict, Fallback) else item.fallback
-            self._before[name, item.place] = outcome
+            how = f"in {delay_s:.2g} s" if isinstance(verdict, Retry) else "by its fallback"
+            self._tell_again(name, item, outcome, how)
+            self._before[name, item.place] = without_logs(outcome)
             again = replace(item, attempt=item.attempt + 1, fallback=stand_in)
             self.retries.add(batch, again, delay_s)
             return None
@@ -158,6 +167,7 @@ class Judge:
         if isinstance(verdict, Bisect) and (parts := self._split(name, item)):
             # Held until something of this fan-out has come through: if all of it fails alike, it
             # is no matter of rows.
+            self._tell_again(name, item, outcome, "in halves")
             self._held.setdefault(name, []).append((batch, parts))
             return None
         return self._end(outcome, verdict)

@@ -51,6 +51,8 @@ class PieceOptions:
         The ranges of the one chunk to run, of whichever dataset has them; empty: all chunks.
     checkpoints : Checkpoints or None
         Is told of every fan-out that begins, and knows the cuts of an earlier try.
+    log_level : int or None
+        See `Job`.
     """
 
     chunk_size: ChunkSize | None = None
@@ -58,6 +60,7 @@ class PieceOptions:
     plans: tuple[tuple[str, ChunkPlan], ...] = ()
     only: tuple[str, ...] = ()
     checkpoints: Checkpoints | None = None
+    log_level: int | None = None
 
     def enter(self, job: Job, dataset: Dataset | None, asked: Any) -> Entered | None:
         """Tell of a fan-out that begins."""

@@ -23,6 +23,7 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.streams import Block
 from taskinity_data.errors import TaskinityDataError
 from taskinity_data.execution.contracts import check_contract
+from taskinity_data.execution.hearing import Heard, hearing
 from taskinity_data.execution.surroundings import Surroundings
 from taskinity_data.execution.unpickle import load_back
 from taskinity_data.outcome import Attempt, Failure, Outcome, Status
@@ -100,6 +101,8 @@ class Job:
         (partials, result).
     writer : Writer, optional
         Gets the last step's result of each item.
+    log_level : int, optional
+        From which level on what functions log comes back with the outcome; None: nothing does.
     """
 
     task: str
@@ -108,6 +111,7 @@ class Job:
     reducers: tuple[Any, ...] = ()
     keeps_result: bool = True
     writer: Writer | None = None
+    log_level: int | None = None
 
     @property
     def is_timed(self) -> bool:
@@ -192,8 +196,10 @@ def run_item(
     """
     clock = _Clock(time.time(), time.perf_counter())
     before = Surroundings() if job.chain(item.position) else None
+    said = Heard(job.log_level)
     try:
-        done, failure = _work(job, item, clock, begin), None
+        with hearing(said):
+            done, failure = _work(job, item, clock, begin), None
     except KeyboardInterrupt as error:
         if threading.current_thread() is threading.main_thread():
             raise
@@ -216,6 +222,8 @@ def run_item(
         peak_nbytes=peak_nbytes(),
         failure=failure,
         notices=notices,
+        logs=tuple(said.lines),
+        logs_cut=said.cut,
     )
     return Outcome(
         task=clock.task or job.task,

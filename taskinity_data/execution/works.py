@@ -54,7 +54,7 @@ def make_works(
             over = internal_name(stage.over, steps)
             works.append(Work(stage.name, (over,), finish=(over, number)))
         else:
-            works.append(_call_work(stage, inputs, fan_outs))
+            works.append(_call_work(stage, inputs, fan_outs, options.log_level))
     return works
 
 
@@ -64,7 +64,9 @@ def internal_name(fan_out: str, steps: Sequence[Stage]) -> str:
     return f"{fan_out}[*]" if clash else fan_out
 
 
-def _call_work(stage: Call | Reduce, inputs: Mapping[str, Any], fan_outs: set[str]) -> Work:
+def _call_work(
+    stage: Call | Reduce, inputs: Mapping[str, Any], fan_outs: set[str], log_level: int | None
+) -> Work:
     takes_list = any(
         isinstance(source, Upstream) and source.task in fan_outs
         for source in stage.arguments.values()
@@ -72,7 +74,7 @@ def _call_work(stage: Call | Reduce, inputs: Mapping[str, Any], fan_outs: set[st
     return Work(
         stage.name,
         stage.after,
-        job=lambda values: call_job(stage, values, inputs),
+        job=lambda values: replace(call_job(stage, values, inputs), log_level=log_level),
         is_local=takes_list,
     )
 
@@ -93,7 +95,7 @@ def _fan_out_work(
 
     def open_(values: Mapping[str, Any], strategy: Any) -> Any:
         job = chunk_job(stage, values, inputs, reducers, keeps_result)
-        job = replace(job, task=name)
+        job = replace(job, task=name, log_level=options.log_level)
         if output is not None:
             # One kind for all chunks: which of them "native" means differs from chunk to chunk.
             kind = "arrow" if job.kind == "native" else job.kind

@@ -82,6 +82,8 @@ class Checkpoints:
         What is to be used again.
     is_asked : bool
         Whether the user asked for it: then `begin` has to be called, and time may be taken.
+    more : callable
+        What else the journal, and not the listing, says of the run: asked once it is begun.
     """
 
     def __init__(
@@ -92,8 +94,10 @@ class Checkpoints:
         *,
         past: Past | None = None,
         is_asked: bool = False,
+        more: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._enter, self._head, self._say = enter, dict(head), say
+        self._more = more
         self._past = past
         self._begun_s = time.monotonic()
         self._early: list[Callable[[], Any]] | None = []
@@ -164,6 +168,11 @@ class Checkpoints:
         if not self._waits(lambda: self._write("O", staging)):
             self._write("O", staging)
 
+    def note_scheduler(self, name: str, workers: int, reason: str) -> None:
+        """Who runs items from now on."""
+        if not self._waits(lambda: self._write("S", (name, workers, reason))):
+            self._write("S", (name, workers, reason))
+
     @property
     def _is_early(self) -> bool:
         return self._early is not None and time.monotonic() - self._begun_s < BEGIN_S
@@ -191,7 +200,8 @@ class Checkpoints:
         past = self._past.fan_outs.get(job.task) if self._past is not None else None
         fan = FanOutRecord(job, dataset, asked, past, takes_time=self._is_asked)
         self._fans[job.task] = fan
-        self._write("F", {"name": job.task, "code": fan.parts, "asked": fan.asked})
+        facts = {"name": job.task, "code": fan.parts, "asked": fan.asked}
+        self._write("F", facts | {"unstable": list(fan.unstable)})
         for part, what in fan.unstable.items():
             self._tell(
                 f"{job.task}: {part} holds something without an identity ({what}), so its chunks "
@@ -234,7 +244,7 @@ class Checkpoints:
         fan.forget(item)
         data = item.data
         where = (data.path, data.start, data.stop) if isinstance(data, Chunk) else None
-        facts = (name, identity, before, to_plain(outcome), where)
+        facts = (name, identity, before, to_plain(outcome), where, item.position)
         is_done = has_value and outcome.status is Status.COMPLETED and identity is not None
         self._write("C", facts, outcome if is_done else None)
 
@@ -278,7 +288,7 @@ class Checkpoints:
             raise
         self._quarantine = Quarantine(self._place.directory, self._place.run_id, self._say)
         early, self._early = self._early or [], None
-        self._write("H", self._head)
+        self._write("H", self._head | dict(self._more()))
         for act in early:
             act()
 
@@ -338,8 +348,17 @@ class Checkpoints:
 
     # -- the end -------------------------------------------------------------------------------
 
-    def close(self, status: str, value: Any = None, reason: str | None = None) -> None:
-        """The run has ended; a small run that was stopped is still kept, if it can be."""
+    def close(
+        self,
+        status: str,
+        value: Any = None,
+        reason: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """The run has ended; a small run that was stopped is still kept, if it can be.
+
+        `facts` are plain values that the journal keeps beside.
+        """
         if self._early is not None and self.will_keep(status):
             try:
                 self.begin()
@@ -354,7 +373,7 @@ class Checkpoints:
             self._quarantine.close(has_ended_well=status in ("COMPLETED", "PARTIAL"))
         end = {"status": status, "reason": reason, "ended_s": time.time()}
         if self._journal is not None:
-            self._add_end(end, value)
+            self._add_end({**(facts or {}), **end}, value)
             self._stop_journal()
         if self._place is not None:
             try:

@@ -35,12 +35,15 @@ class PastFanOut:
         The chunks by the file and place where each begins.
     kept : dict
         The record of each finished chunk that has a value, by (identity, how many of it before).
+    unstable : list of str
+        Parts of `code` whose digests say nothing.
     """
 
     code: dict[str, str] = field(default_factory=dict)
     asked: str = ""
     cuts: dict[tuple[str, int], tuple[EarlierPiece, ...]] = field(default_factory=dict)
     kept: dict[tuple[str, int], Record] = field(default_factory=dict)
+    unstable: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -65,6 +68,12 @@ class Past:
         Of the answer, where it was kept.
     staging : list of str
         Where parts were written, try by try.
+    schedulers : list of (str, int, str)
+        Who ran it, with how many workers and why: of the last try, in order.
+    tries : int
+        How often it was begun.
+    tried : dict
+        By the keys of `ended`: in which try, from 1.
     lost_nbytes : int
         Behind the valid part of segments.
     """
@@ -80,6 +89,9 @@ class Past:
     end: dict[str, Any] | None = None
     value: Record | None = None
     staging: list[str] = field(default_factory=list)
+    schedulers: list[tuple[str, int, str]] = field(default_factory=list)
+    tries: int = 0
+    tried: dict[tuple[str, str, int], int] = field(default_factory=dict)
     lost_nbytes: int = 0
 
     def add(self, record: Record) -> None:
@@ -88,11 +100,14 @@ class Past:
         if record.kind == "H":
             self.head, self.end, self.value = facts, None, None
             self.first = self.first or facts
+            self.schedulers = []
+            self.tries += 1
         elif record.kind == "F":
             past = self.fan_outs.setdefault(facts["name"], PastFanOut())
             if past.asked != facts["asked"]:
                 past.cuts.clear()
             past.code, past.asked = facts["code"], facts["asked"]
+            past.unstable = facts.get("unstable", [])
         elif record.kind == "P":
             self.files[facts[0]] = facts[1]
         elif record.kind == "K":
@@ -104,13 +119,16 @@ class Past:
             self.staging.append(facts)
         elif record.kind == "N":
             self.notes.append(facts)
+        elif record.kind == "S":
+            self.schedulers.append(tuple(facts))
         elif record.kind == "E":
             self.end = facts
             self.value = record if record.nbytes else None
 
     def _end(self, record: Record) -> None:
-        name, identity, before, plain, _ = record.facts
+        name, identity, before, plain, *_ = record.facts
         self.ended[name, plain[1], before] = record.facts
+        self.tried[name, plain[1], before] = self.tries
         if identity is not None and record.nbytes and name in self.fan_outs:
             self.fan_outs[name].kept[identity, before] = record
 

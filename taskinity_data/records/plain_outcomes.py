@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["from_plain", "to_plain"]
 
-_ATTEMPT = tuple(field.name for field in fields(Attempt) if field.name != "failure")
+_LOGS = ("logs", "logs_cut")
+_ATTEMPT = tuple(one.name for one in fields(Attempt) if one.name not in ("failure", *_LOGS))
 _BAD_LINE = tuple(field.name for field in fields(BadLine))
 _MADE = ("status", "attempts", "is_recalled", "value", "output", "bad_lines")
 _OUTCOME = tuple(field.name for field in fields(Outcome) if field.name not in _MADE)

@@ -28,11 +28,15 @@ _MOST_SIZES, _MOST_TEXT, _MOST_ANSWER = 20, 100_000, 20_000
 
 
 def write_report(
-    run: Any, ended: Sequence[tuple[Any, Any]], path: str | os.PathLike[str] | None = None
+    run: Any,
+    ended: Sequence[tuple[Any, Any]],
+    path: str | os.PathLike[str] | None = None,
+    missing: Sequence[str] = (),
 ) -> Path:
     """Write the report of `run`, and give its absolute path.
 
-    `ended` are the run's pairs of item and outcome. The default path, and the file's name where
+    `ended` are the run's pairs of item and outcome, `missing` says what is not known of it, in
+    sentences. The default path, and the file's name where
     `path` is a directory, is ``<run_id>.html``. Directories are made; the file is there whole, or
     as it was before.
 
@@ -44,7 +48,7 @@ def write_report(
     target = Path(f"{run.run_id}.html" if path is None else path).expanduser().resolve()
     if target.is_dir():
         target /= f"{run.run_id}.html"
-    page = render_report(run, ended)
+    page = render_report(run, ended, missing)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
@@ -55,7 +59,7 @@ def write_report(
     return target
 
 
-def render_report(run: Any, ended: Sequence[tuple[Any, Any]]) -> str:
+def render_report(run: Any, ended: Sequence[tuple[Any, Any]], missing: Sequence[str] = ()) -> str:
     """The report of `run` as HTML."""
     from jinja2 import Environment
 
@@ -67,7 +71,7 @@ def render_report(run: Any, ended: Sequence[tuple[Any, Any]]) -> str:
         "percent": percent,
     }
     text = files("taskinity_data.report").joinpath("html_page.jinja").read_text(encoding="utf-8")
-    return jinja.from_string(text).render(_facts(run, ended))
+    return jinja.from_string(text).render(_facts(run, ended) | {"missing": missing})
 
 
 def _finalize(value: Any) -> Any:
@@ -141,8 +145,9 @@ def _headline(run: Any, tries: Sequence[Any]) -> list[tuple[str, str]]:
     if tries:
         began = datetime.fromtimestamp(tries[0].started_s, UTC)
         facts.append(("first task began", f"{began:%Y-%m-%d %H:%M:%S} UTC"))
-    who = f"{run.scheduler}, {tell_count(run.workers, 'worker')}"
-    facts.append(("on", f"{who} ({run.scheduler_reason})" if run.scheduler_reason else who))
+    if run.workers:
+        who = f"{run.scheduler}, {tell_count(run.workers, 'worker')}"
+        facts.append(("on", f"{who} ({run.scheduler_reason})" if run.scheduler_reason else who))
     chunks = sum(len(plan) for plan in run.plans.values())
     if chunks:
         planned = tell_nbytes(sum(plan.nbytes for plan in run.plans.values()))
@@ -151,7 +156,7 @@ def _headline(run: Any, tries: Sequence[Any]) -> list[tuple[str, str]]:
 
 
 def _answer(run: Any) -> str:
-    if str(run.status) in ("FAILED", "INTERRUPTED"):
+    if str(run.status) in ("FAILED", "INTERRUPTED", "RUNNING"):
         return f"None: the run is {str(run.status).lower()}."
     return printable(describe_value(run.value), _MOST_ANSWER)
 
@@ -203,7 +208,8 @@ def _sizes(run: Any) -> list[tuple[str, str, list[tuple[int, str]], int]]:
 
 
 def _ledger(run: Any) -> list[tuple[str, str, str]]:
-    if not run.plans:
+    # Nothing is planned in the ledger of a run of which none was kept.
+    if not run.plans or not run.ledger.loc["planned", "bytes"]:
         return []
     rows = run.ledger.astype(object).where(run.ledger.notna(), None)
     return [

@@ -250,7 +250,7 @@ def _trouble(item: Any, outcome: Any) -> Trouble:
     command = python = ""
     data = item.data if item is not None else None
     # A frame in memory has no file that another call would find.
-    if isinstance(data, Chunk) and not isinstance(data.reader, ArrowReader):
+    if isinstance(data, Chunk) and not _is_in_memory(data.reader):
         ranges = data.ranges
         python = f"only={ranges[0]!r}" if len(ranges) == 1 else f"only={list(ranges)!r}"
         command = " ".join(f"--only {shlex.quote(one)}" for one in ranges)
@@ -266,6 +266,10 @@ def _trouble(item: Any, outcome: Any) -> Trouble:
         command,
         python,
     )
+
+
+def _is_in_memory(reader: Any) -> bool:
+    return isinstance(reader, ArrowReader) or getattr(reader, "keeper", None) is not None
 
 
 def slowest(tries: Sequence[Try]) -> list[Try]:

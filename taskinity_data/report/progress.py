@@ -9,19 +9,23 @@ import sys
 from html import escape
 from typing import TYPE_CHECKING, Any, TextIO
 
+from taskinity_data.errors import inert
 from taskinity_data.events import RunFinished
 from taskinity_data.report.tally import Tally
+from taskinity_data.report.words import tell_seconds
 
 if TYPE_CHECKING:
     from taskinity_data.events import Event, Observer
     from taskinity_data.report.tally import TaskTally
 
-__all__ = ["NotebookProgress", "TerminalProgress", "progress_for"]
+__all__ = ["NotebookProgress", "PlainProgress", "TerminalProgress", "progress_for"]
 
 # Drawing took 1.3 ms in a terminal of 80 columns, so that ten a second cost about 1 % of a core.
 _TERMINAL_PAUSE_S = 0.1
 # Each update travels to the browser and is kept in the file of the notebook until the next.
 _NOTEBOOK_PAUSE_S = 0.25
+# What a person who watches a log waits for, and 720 lines an hour.
+_PLAIN_PAUSE_S = 5.0
 
 
 def progress_for(progress: bool | None = None, stream: TextIO | None = None) -> list[Observer]:
@@ -30,7 +34,8 @@ def progress_for(progress: bool | None = None, stream: TextIO | None = None) -> 
     Parameters
     ----------
     progress : bool, optional
-        None: in a notebook, and where `stream` is a terminal. True: always. False: never.
+        None: in a notebook, on a terminal, and elsewhere for runs of more than a few seconds. True:
+        always. False: never.
     stream : text file, optional
         Where a terminal's progress is drawn; standard error by default.
 
@@ -44,11 +49,15 @@ def progress_for(progress: bool | None = None, stream: TextIO | None = None) -> 
     if _is_notebook():
         return [NotebookProgress()]
     stream = sys.stderr if stream is None else stream
-    return [TerminalProgress(stream)] if progress or stream.isatty() else []
+    if stream is None:  # a program without a console
+        return []
+    if stream.isatty():
+        return [TerminalProgress(stream)]
+    return [PlainProgress(stream, ends=bool(progress))]
 
 
 class TerminalProgress:
-    """A bar for each task, redrawn in place; on what is no terminal, only how it ended."""
+    """A bar for each task, redrawn in place."""
 
     def __init__(self, stream: TextIO, width: int | None = None) -> None:
         from rich.console import Console
@@ -95,11 +104,50 @@ class TerminalProgress:
             if task.is_fan_out:
                 bar = ProgressBar(total=1.0, completed=task.share, width=None)
                 grid.add_row(task.name, bar, f"{task.share:4.0%}")
-                facts = [*task.facts(), *([self._tally.scheduler] if not task.is_done else [])]
+                facts = [*task.facts(), *([self._tally.who()] if not task.is_done else [])]
                 lines += [grid, Text("  " + " · ".join(filter(None, facts)), style="dim")]
             else:
                 lines.append(Text(f"{task.name} {task.facts()[0]}", overflow="ellipsis"))
         return Group(*lines)
+
+
+class PlainProgress:
+    """A line every few seconds, for what is no terminal; nothing of a run that takes no longer.
+
+    Parameters
+    ----------
+    stream : text file
+    ends : bool
+        Whether the last line comes of a short run too.
+    """
+
+    def __init__(self, stream: TextIO, *, ends: bool = False) -> None:
+        self._stream = stream
+        self._tally = Tally()
+        self._told_s: float | None = None
+        self._begun_s = 0.0
+        self._has_told = ends
+
+    def on_event(self, event: Event) -> None:
+        """Count it, and write a line if the last one is long enough ago."""
+        self._tally.add(event)
+        if self._told_s is None:
+            self._told_s = self._begun_s = event.at_s
+        is_last = isinstance(event, RunFinished)
+        if (is_last and self._has_told) or event.at_s - self._told_s >= _PLAIN_PAUSE_S:
+            self._told_s, self._has_told = event.at_s, True
+            self._stream.write(self._line(event.at_s, is_last))
+            self._stream.flush()
+
+    def _line(self, at_s: float, is_last: bool) -> str:
+        tally = self._tally
+        tasks = [one for one in tally.tasks.values() if is_last or not one.is_done]
+        told = [f"{one.name} {', '.join(one.facts())}" for one in tasks if one.is_fan_out]
+        told = told or [f"{one.name} {one.facts()[0]}" for one in tasks[-1:]]
+        about = tally.status if is_last else tally.who()
+        head = f"{tally.flow} after {tell_seconds(at_s - self._begun_s)}"
+        line = f"{head}: {'; '.join(filter(None, (*told, about)))}"
+        return inert(line).replace("\n", " ") + "\n"
 
 
 class NotebookProgress:
@@ -128,9 +176,7 @@ class NotebookProgress:
 
     def _html(self) -> str:
         rows = "".join(_html_row(task) for task in self._tally.tasks.values())
-        about = " · ".join(
-            filter(None, (self._tally.flow, self._tally.scheduler, self._tally.status))
-        )
+        about = " · ".join(filter(None, (self._tally.flow, self._tally.who(), self._tally.status)))
         return f"<div><div>{escape(about)}</div><table>{rows}</table></div>"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from taskinity_data.events import (
     ChunkFinished,
+    ChunkRetried,
     FanOutGrew,
     RunFinished,
     RunStarted,
@@ -18,7 +19,7 @@ from taskinity_data.events import (
     TaskStarted,
 )
 from taskinity_data.outcome import Status
-from taskinity_data.report.words import tell_count, tell_number, tell_seconds
+from taskinity_data.report.words import tell_count, tell_nbytes, tell_number, tell_seconds
 
 if TYPE_CHECKING:
     from taskinity_data.events import Event
@@ -41,6 +42,7 @@ class TaskTally:
     has_failed: bool = False
     completed: int = 0
     failed: int = 0
+    retried: int = 0
     done_nbytes: int = 0
     done_rows: int = 0
 
@@ -73,6 +75,8 @@ class TaskTally:
         found = [known]
         if self.failed:
             found.append(f"{self.failed:,} failed")
+        if self.retried:
+            found.append(f"{self.retried:,} tried again")
         if self.done_rows:
             found.append(f"{tell_number(self.done_rows / spent)} rows/s")
         if self.done_nbytes:
@@ -86,11 +90,12 @@ class TaskTally:
 
 @dataclass(slots=True)
 class Tally:
-    """A run so far: its tasks in the order in which they began, and who runs them."""
+    """A run so far: its tasks in the order in which they began, who runs them, their memory."""
 
     flow: str = ""
     status: str = ""
     scheduler: str = ""
+    peak_nbytes: int = 0
     tasks: dict[str, TaskTally] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
@@ -106,6 +111,8 @@ class Tally:
                 task = self._task(event.task, event.at_s)
                 task.is_fan_out, task.is_final = True, event.is_final
                 task.chunks, task.nbytes = event.chunks, event.nbytes
+            case ChunkRetried():
+                self._task(event.task, event.at_s).retried += 1
             case ChunkFinished():
                 self._add_chunk(event)
             case TaskFinished():
@@ -116,6 +123,11 @@ class Tally:
             case RunFinished():
                 self.status = str(event.status)
 
+    def who(self) -> str:
+        """Who runs it, and the most memory that one of their processes has held."""
+        memory = f"{tell_nbytes(self.peak_nbytes)} at most" if self.peak_nbytes else ""
+        return " · ".join(filter(None, (self.scheduler, memory)))
+
     def _task(self, name: str, at_s: float) -> TaskTally:
         return self.tasks.setdefault(name, TaskTally(name, at_s, at_s))
 
@@ -123,6 +135,8 @@ class Tally:
         task, outcome = self._task(event.task, event.at_s), event.outcome
         task.is_fan_out, task.now_s = True, event.at_s
         task.done_nbytes += outcome.nbytes
+        for attempt in outcome.attempts:
+            self.peak_nbytes = max(self.peak_nbytes, attempt.peak_nbytes or 0)
         if outcome.status is Status.COMPLETED:
             task.completed += 1
             task.done_rows += outcome.rows or 0

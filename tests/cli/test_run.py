@@ -324,14 +324,43 @@ def test_what_the_library_logs_is_told_and_kept(folder, call, monkeypatch):
     monkeypatch.setenv("TASKINITY_CHUNK_SIZES", "1MiB")
     said = call(*CALL, *INPUTS, *HERE)
     assert "WARNING: TASKINITY_CHUNK_SIZES" in said.stderr
-    text = (folder / "kept" / "here" / "taskinity-data.log").read_text()
-    assert "WARNING taskinity_data.settings: TASKINITY_CHUNK_SIZES" in text
+    (run_id,) = (path.name for path in (folder / ".taskinity").iterdir() if path.is_dir())
+    text = (folder / "kept" / "here" / f"{run_id}.log").read_text()
+    assert f"INFO {run_id} flow Totals begins" in text
+    assert f"INFO {run_id} ended: COMPLETED" in text
 
 
-def test_a_run_without_messages_leaves_no_log(folder, call):
+def test_a_run_leaves_its_log_and_what_is_kept_of_it(folder, call):
     before = sorted(folder.iterdir())
     assert call(*CALL, *INPUTS, *HERE).exit_code == 0
-    assert [path for path in sorted(folder.iterdir()) if path not in before] in (
-        [folder / ".taskinity"],
-        [folder / ".taskinity", folder / "__pycache__"],
+    left = {path.name for path in folder.iterdir() if path not in before}
+    assert left - {"__pycache__"} == {".taskinity", "logs"}
+    assert len(list((folder / "logs").iterdir())) == 1
+
+
+def test_a_failed_run_says_where_its_log_is_and_what_it_said_is_in_it(folder, call):
+    (folder / "my_tasks.py").write_text(
+        "import logging\nimport taskinity_data as td\n\n\n"
+        "def data_preparation(data):\n    return td.open_dataset(data)\n\n\n"
+        "def process_chunk(chunk, factor):\n"
+        "    logging.getLogger('mine').info('factor %s', factor)\n"
+        "    raise ValueError(factor)\n\n\n"
+        "def aggregate_results(process_chunk):\n    return 0\n"
     )
+    said = call(*CALL, *INPUTS, "--scheduler", "processes", "--workers", "1")
+    assert said.exit_code == 1
+    (log,) = (folder / "logs").iterdir()
+    assert f"Its log is {log}" in said.stderr
+    lines = log.read_text().splitlines()
+    (mine,) = [number for number, line in enumerate(lines) if line.endswith(" mine: factor 2")]
+    assert " ProcessChunk/" in lines[mine]
+    assert any("ERROR" in line and "ValueError: 2" in line for line in lines[mine:])
+    # What chunks met is in the summary: standard error has it once.
+    assert said.stderr.count("ValueError: 2") == 2
+
+
+def test_a_log_that_cannot_be_written_is_said_and_the_run_goes_on(folder, call, monkeypatch):
+    monkeypatch.setenv("TASKINITY_LOG_DIR", str(folder / "numbers.csv" / "logs"))
+    said = call(*CALL, *INPUTS, *HERE)
+    assert said.exit_code == 0
+    assert f"the run has no log in {folder / 'numbers.csv' / 'logs'}" in said.stderr

@@ -203,3 +203,36 @@ def test_redrive_runs_only_what_was_set_aside(stoppable, call, monkeypatch):
     assert json.loads(again.stdout)["quarantine"] is None
     assert json.loads(again.stdout)["value"] == sum(range(100))
     assert times(stoppable) == 1
+
+
+# --- diff and report ------------------------------------------------------------------------------
+
+
+def test_two_runs_are_compared_as_text_and_as_an_object(stoppable, call):
+    call(*RUN)
+    (stoppable / "better.py").write_text(TASKS.replace('["a"].sum()', '["a"].sum() * 2'))
+    call(*RUN, "--tasks", "better.py", "--workers", "2")
+    after, before = td.list_runs(".taskinity")["run_id"]
+    said = call("runs", "diff", before, after)
+    assert "ProcessChunk: its function changed" in said.stdout
+    assert "workers: 1 before, 2 after" in said.stdout
+    found = json.loads(call("runs", "diff", before, after, "--json").stdout)
+    assert found["tasks"] == ["ProcessChunk"]
+    assert found["totals"]["chunks"] == [10, 10]
+    assert call("runs", "diff", before, "nothing").exit_code == 2
+
+
+def test_the_report_of_a_kept_run_is_written_where_it_was_asked_for(stoppable, call, monkeypatch):
+    monkeypatch.setenv("STOP", "raise")
+    call(*RUN)
+    (run_id,) = runs_of(stoppable)
+    said = call("report", run_id)
+    assert said.stdout == f"Report: {stoppable / run_id}.html\n"
+    said = call("report", run_id, "-o", "seen/r.html", "--json")
+    answer = json.loads(said.stdout)
+    assert (answer["status"], answer["report"]) == ("FAILED", str(stoppable / "seen" / "r.html"))
+    assert "ValueError: stop here" in (stoppable / "seen" / "r.html").read_text()
+    assert call("report", "nothing").exit_code == 2
+    said = call("report", run_id, "-o", "numbers.csv/r.html")
+    assert said.exit_code == 1
+    assert "the report can't be written" in said.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import pickle
 import threading
@@ -46,6 +47,11 @@ def tell_process(value):
     return os.getpid()
 
 
+def log_a_warning(value):
+    logging.getLogger("users.own").debug("not asked for")
+    logging.getLogger("users.own").warning("item %d", value)
+
+
 def add(value, *, more):
     return value + more
 
@@ -74,6 +80,20 @@ class StrategyContract:
         outcomes = self.run(strategy, double, [5, 6, 7])
         assert [outcome.value[1] for outcome in outcomes] == [10, 12, 14]
         assert [int(outcome.key, 16) for outcome in outcomes] == [0, 1, 2]
+
+    @pytest.mark.parametrize("guard", [None, Guard()], ids=["there", "in a child"])
+    def test_what_a_function_logs_comes_back_with_its_outcome(self, strategy, guard):
+        if guard is not None and not getattr(strategy, "can_end", False):
+            guard = None  # runs no child processes
+        job = Job("P", ((Step("P", log_a_warning),),), log_level=logging.WARNING)
+        items = [Item(f"{number:032x}", number, number, guard=guard) for number in range(2)]
+        pending = strategy.submit(strategy.load(job), items, f"P-{next(NUMBERS):032x}")
+        outcomes = self.finish(strategy, [pending])[0]
+        said = [[line.text for line in outcome.attempts[0].logs] for outcome in outcomes]
+        assert said == [["item 0"], ["item 1"]]
+        (line,) = outcomes[0].attempts[0].logs
+        assert (line.name, line.level) == ("users.own", logging.WARNING)
+        assert abs(line.at_s - outcomes[0].attempts[0].started_s) < WAIT_S
 
     def test_a_failure_is_a_value_and_costs_its_item_alone(self, strategy):
         outcomes = self.run(strategy, fail_on_three, [2, 3, 4])

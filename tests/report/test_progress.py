@@ -1,15 +1,19 @@
 """What is shown while a run goes, and where nothing is shown."""
 
 import io
+import logging
 import re
 import sys
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from taskinity_data.cli.logs import logging_as_set
 from taskinity_data.events import (
     ChunkFinished,
+    ChunkRetried,
     FanOutGrew,
     Observer,
     RunFinished,
@@ -146,13 +150,75 @@ def test_the_cursor_comes_back_and_no_thread_stays():
     assert threading.active_count() == before
 
 
-def test_what_is_no_terminal_gets_only_the_end_without_control_sequences():
-    stream = io.StringIO()
-    bars = TerminalProgress(stream)
+def slow_run():
+    """The same, each second taken for four."""
     for event in whole_run():
-        bars.on_event(event)
-    assert "\x1b" not in stream.getvalue()
-    assert stream.getvalue().count("10/10 chunks") == 1
+        yield replace(event, at_s=event.at_s * 4)
+
+
+def test_what_is_no_terminal_gets_a_plain_line_every_few_seconds():
+    stream = io.StringIO()
+    (plain,) = progress_for(None, stream)
+    for event in slow_run():
+        plain.on_event(event)
+    lines = stream.getvalue().replace("; threads, 2 workers", " ←").splitlines()
+    assert lines == [
+        "Delays after 6.0 s: Work 3 chunks, 1 failed, 33.3 k rows/s, 5 MB/s, 14.0 s left ←",
+        "Delays after 12.0 s: Work 6/10 chunks, 1 failed, 41.7 k rows/s, 5 MB/s, 8.0 s left ←",
+        "Delays after 18.0 s: Work 9/10 chunks, 1 failed, 44.4 k rows/s, 5 MB/s, 2.0 s left ←",
+        "Delays after 20.8 s: Work 10/10 chunks, 1 failed, 45 k rows/s, 5 MB/s, 20.0 s; PARTIAL",
+    ]
+
+
+def test_what_is_no_terminal_gets_nothing_of_a_short_run_unless_it_is_asked_for():
+    stream, asked = io.StringIO(), io.StringIO()
+    short = list(half_of_a_run())
+    (quiet,) = progress_for(None, stream)
+    for event in short:
+        quiet.on_event(event)
+    (plain,) = progress_for(True, asked)
+    for event in [*short, RunFinished("r", 2.5, RunStatus.INTERRUPTED)]:
+        plain.on_event(event)
+    assert stream.getvalue() == ""
+    (line,) = asked.getvalue().splitlines()
+    assert line.startswith("Delays after 2.5 s: Work 5/10 chunks, 1 failed")
+    assert line.endswith("; INTERRUPTED")
+
+
+def test_a_single_task_is_told_where_nothing_is_fanned_out():
+    stream = io.StringIO()
+    (plain,) = progress_for(None, stream)
+    plain.on_event(RunStarted("r", 0.0, "Delays", ("A\x1b[31m\nforged",)))
+    plain.on_event(TaskStarted("r", 0.0, "A\x1b[31m\nforged"))
+    plain.on_event(SchedulerChanged("r", 7.0, "threads", 1, "asked for"))
+    assert stream.getvalue() == "Delays after 7.0 s: A\\x1b[31m forged running; threads, 1 worker\n"
+
+
+def test_memory_and_what_is_tried_again_are_told():
+    tally = told(half_of_a_run())
+    tally.add(ChunkRetried("r", 2.5, "Work", "k", "in 1 s"))
+    attempt = Attempt(1, 0.0, 0.1, "w", peak_nbytes=180_000_000)
+    held = Outcome("Work", "k", Status.COMPLETED, (attempt,))
+    tally.add(ChunkFinished("r", 2.5, "Work", held))
+    assert "1 tried again" in tally.tasks["Work"].facts()
+    assert tally.who() == "threads, 2 workers · 180.0 MB at most"
+
+
+def test_lines_that_are_logged_do_not_tear_the_bars(monkeypatch):
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    bars = TerminalProgress(stream, width=60)
+    log = logging.getLogger("taskinity_data.torn")
+    with logging_as_set():
+        for number, event in enumerate(half_of_a_run()):
+            bars.on_event(event)
+            log.warning("line %d", number)
+    bars.close()
+    text = stream.getvalue()
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n")
+    lines = [line.strip() for line in plain.splitlines()]
+    assert [f"WARNING: line {number}" in lines for number in range(1, 15)] == [True] * 14
 
 
 def test_standard_output_is_left_alone(capsys):
@@ -169,7 +235,8 @@ def test_standard_output_is_left_alone(capsys):
 @pytest.mark.parametrize(
     ("progress", "stream", "count"),
     [
-        (None, io.StringIO(), 0),
+        (None, io.StringIO(), 1),
+        (False, io.StringIO(), 0),
         (None, Terminal(), 1),
         (False, Terminal(), 0),
         (True, io.StringIO(), 1),

@@ -1,0 +1,186 @@
+"""One run that is kept, as its journal tells it: its outcomes, its report, its differences.
+
+It knows nothing of how a run is kept or resumed.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from taskinity_data.records.past import read_past
+from taskinity_data.records.plain_outcomes import from_plain
+from taskinity_data.records.quarantine import find_quarantine
+from taskinity_data.records.run_places import find_run, who_runs
+from taskinity_data.result import OUTCOME_COLUMNS
+from taskinity_data.run_diff import RunDiff, compare_runs, facts_for_diff
+from taskinity_data.run_facts import rebuild_run
+from taskinity_data.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskinity_data.outcome import Outcome
+    from taskinity_data.records.past import Past
+
+__all__ = ["PastRun", "load_run", "run_directory", "status_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class PastRun:
+    """A run as its journal tells it; see `load_run`.
+
+    Attributes
+    ----------
+    run_id, flow : str
+    status : str
+        ``COMPLETED``, ``PARTIAL``, ``FAILED``, ``INTERRUPTED`` (or its process died) or
+        ``RUNNING``.
+    started : pandas.Timestamp
+        Of its last try, in UTC.
+    duration_s : float or None
+        Of its last try; None where that did not come to its end.
+    value : object
+        The answer, where the run has one that could be kept.
+    stop_reason : str or None
+    output : str or None
+    outcomes : pandas.DataFrame
+        As `Run.outcomes`, of all chunks that have ended.
+    notices : tuple of str
+    versions : dict of str to str
+    directory : pathlib.Path
+    quarantine : pathlib.Path or None
+        As `Run.quarantine`.
+    """
+
+    run_id: str
+    flow: str
+    status: str
+    started: pd.Timestamp
+    duration_s: float | None
+    value: Any
+    stop_reason: str | None
+    output: str | None
+    outcomes: pd.DataFrame = field(repr=False)
+    notices: tuple[str, ...]
+    versions: dict[str, str]
+    directory: Path
+    quarantine: Path | None
+    _tracebacks: Mapping[str, str] = field(default_factory=dict, repr=False)
+    _past: Past | None = field(default=None, repr=False)
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """The rows of `outcomes` that have no result, with their ``traceback``."""
+        frame = self.outcomes[self.outcomes["status"] != "COMPLETED"]
+        told = [self._tracebacks.get(key) for key in frame["key"]]
+        return frame.assign(traceback=pd.Series(told, frame.index, "str"))
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write all that is known of this run as one HTML file, as `Run.report` does.
+
+        What was not kept (of a run that was killed or goes on, or of an older version) is said in
+        it.
+
+        Parameters
+        ----------
+        path : path, optional
+            As in `Run.report`.
+
+        Raises
+        ------
+        OSError
+            It can't be written there.
+        """
+        from taskinity_data.report.html import write_report
+
+        assert self._past is not None
+        run, ended, missing = rebuild_run(self._past, self.status)
+        return write_report(run, ended, path, missing)
+
+    def diff(self, other: PastRun) -> RunDiff:
+        """What changed from this run to `other`: inputs, code, options, versions, times, totals."""
+        return compare_runs(self._facts, other._facts)
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        assert self._past is not None
+        return facts_for_diff(self._past, self.status)
+
+
+def run_directory(run_dir: str | os.PathLike[str] | None) -> Path:
+    """Where runs are kept: `run_dir`, else as the settings say."""
+    return load_settings().run_dir if run_dir is None else Path(os.fsdecode(run_dir)).expanduser()
+
+
+def status_of(place: Path, told: Any) -> str:
+    """How the run in `place` stands, of which its journal or summary `told`."""
+    if who_runs(place) is not None:
+        return "RUNNING"
+    return "INTERRUPTED" if told in (None, "RUNNING") else str(told)
+
+
+def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> PastRun:
+    """The run `run_id`, as its journal tells it.
+
+    Parameters
+    ----------
+    run_id : str
+    run_dir : path, optional
+        As in `list_runs`.
+
+    Raises
+    ------
+    ResumeError
+        There is none, or its journal can't be read.
+    """
+    place = find_run(run_directory(run_dir), run_id)
+    past = read_past(place)
+    end = past.end or {}
+    found = [(from_plain(facts[3]), facts[4]) for facts in past.ended.values()]
+    frame = pd.DataFrame([_row(*one) for one in found], columns=list(OUTCOME_COLUMNS))
+    frame["started"] = pd.to_datetime(frame["started"].astype("float64"), unit="s", utc=True)
+    started_s, ended_s = past.head["started_s"], end.get("ended_s")
+    return PastRun(
+        run_id=run_id,
+        flow=past.head["flow"],
+        status=status_of(place, end.get("status")),
+        started=pd.Timestamp(started_s, unit="s", tz="UTC"),
+        duration_s=None if ended_s is None else ended_s - started_s,
+        value=None if past.value is None else past.value.load(),
+        stop_reason=end.get("reason"),
+        output=past.head["output"],
+        outcomes=frame.astype(OUTCOME_COLUMNS),
+        notices=tuple(past.notes),
+        versions=past.head["versions"],
+        directory=place,
+        quarantine=find_quarantine(place),
+        _tracebacks={one.key: one.failure.traceback for one, _ in found if one.failure is not None},
+        _past=past,
+    )
+
+
+def _row(outcome: Outcome, where: Any) -> tuple[Any, ...]:
+    path, start, stop = where or (None, None, None)
+    last = outcome.attempts[-1] if outcome.attempts else None
+    return (
+        outcome.task,
+        outcome.key,
+        path,
+        start,
+        stop,
+        outcome.rows,
+        outcome.nbytes,
+        str(outcome.status),
+        len(outcome.attempts),
+        last.worker if last else None,
+        last.started_s if last else None,
+        outcome.duration_s,
+        last.peak_nbytes if last else None,
+        str(outcome.failure) if outcome.failure is not None else None,
+    )

@@ -1,0 +1,198 @@
+"""What the journal keeps of a run beside its chunks, as plain data: made at its end, read later.
+
+It knows nothing of journals, and nothing of how a run is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from taskinity_data.chunks.chunk import Chunk, Fingerprint, Piece, SourceFile
+from taskinity_data.chunks.plan import ChunkPlan
+from taskinity_data.errors import FlowError, FlowSyntaxError
+from taskinity_data.execution.process import Item
+from taskinity_data.flow.model import Flow
+from taskinity_data.flow.parser import parse_flow
+from taskinity_data.outcome import Status
+from taskinity_data.records.plain_outcomes import from_plain, to_plain
+from taskinity_data.records.quarantine import find_quarantine
+from taskinity_data.result import Output, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskinity_data.execution.driver import Driver
+    from taskinity_data.outcome import Outcome, RunStatus
+    from taskinity_data.records.past import Past
+
+__all__ = ["facts_of", "outcomes_of", "rebuild_run"]
+
+
+def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
+    """What is kept of `run`, which `driver` drove: plain values alone."""
+    return {
+        "timings": dict(run.timings),
+        "accounts": {name: fan_out.account() for name, fan_out in driver.fan_outs.items()},
+        "sizes": {name: [list(one) for one in changes] for name, changes in run.sizes.items()},
+        "singles": [to_plain(outcome) for item, outcome in driver.outcomes if item is None],
+        "output": None if run.output is None else list(run.output),
+    }
+
+
+def rebuild_run(
+    past: Past, status: str
+) -> tuple[Run, list[tuple[Item | None, Outcome]], list[str]]:
+    """The run that the journal `past` tells of, its pairs of item and outcome, and what is missing.
+
+    Its results are not there, but for the answer; its chunks can be told, and not be read.
+
+    Raises
+    ------
+    OSError, ValueError
+        The answer was changed since the journal was proved.
+    """
+    missing = []
+    end = past.end
+    if end is None:
+        missing.append(
+            "This run goes on now: the report shows what had ended when it was written."
+            if status == "RUNNING"
+            else "This run did not come to its end, or its process was killed: times of the whole, "
+            "single tasks, the ledger and how sizes adapted were not kept."
+        )
+    elif "timings" not in end:
+        missing.append(
+            "The run was kept by a version that did not keep times of the whole, single tasks, the "
+            "ledger and sizes."
+        )
+    end = end or {}
+    cuts = _chunks(past)
+    ended = _ended(past, cuts)
+    ended += [(None, outcome) for outcome in _singles(past)]
+    if not past.ended:
+        missing.append("No chunk had ended, or none was kept.")
+    name, workers, reason = past.schedulers[-1] if past.schedulers else ("unknown", 0, "")
+    if not past.schedulers:
+        missing.append("Who ran it was not kept.")
+    output = end.get("output")
+    run = Run(
+        value=None if past.value is None else past.value.load(),
+        results={},
+        status=cast("RunStatus", status),
+        run_id=past.run_id,
+        flow=_flow(past, missing),
+        plans={
+            name: ChunkPlan(tuple(found.values()), (), None, "as it was cut")
+            for name, found in cuts.items()
+            if found
+        },
+        sizes={
+            name: [(at, nbytes, why) for at, nbytes, why in changes]
+            for name, changes in end.get("sizes", {}).items()
+        },
+        scheduler=name,
+        scheduler_reason=reason,
+        workers=workers,
+        dashboard_link=None,
+        timings=_timings(past, ended),
+        stop_reason=end.get("reason"),
+        output=None if output is None else Output(*output),
+        notices=tuple(past.notes),
+        quarantine=find_quarantine(past.directory),
+        again=f"td.replay({past.run_id!r}, KEY) runs one of them again here",
+        _ended=tuple(ended),
+        _accounts=end.get("accounts", {}),
+    )
+    return run, ended, missing
+
+
+def _flow(past: Past, missing: list[str]) -> Flow:
+    try:
+        return parse_flow(past.head["text"])
+    except (FlowSyntaxError, FlowError, KeyError):
+        missing.append("The flow's text can't be read by this version.")
+        return Flow(str(past.head.get("flow", "Flow")))
+
+
+class _NoReader:
+    """Stands where a chunk's reader was: the journal tells where chunks lie, not how to read."""
+
+    unit = "places"
+
+    def __init__(self, is_in_memory: bool) -> None:
+        self.keeper = "gone" if is_in_memory else None
+
+    def identity(self) -> str:
+        return "not kept"
+
+
+def _chunks(past: Past) -> dict[str, dict[tuple[str, int, int], Chunk]]:
+    """The chunks of each fan-out by path, start and stop, in the order in which they were cut."""
+    found: dict[str, dict[tuple[str, int, int], Chunk]] = {}
+    for name, fan_out in past.fan_outs.items():
+        mine = found.setdefault(name, {})
+        for pieces in fan_out.cuts.values():
+            in_memory = pieces[0].file.startswith("memory ")
+            chunk = Chunk(
+                cast("Any", _NoReader(in_memory)),
+                tuple(
+                    Piece(
+                        SourceFile(past.files.get(one.file, "a file"), Fingerprint(0, 0, 0)),
+                        one.start,
+                        one.stop,
+                        one.nbytes,
+                        one.rows,
+                    )
+                    for one in pieces
+                ),
+                len(mine),
+            )
+            mine[chunk.path, chunk.start, chunk.stop] = chunk
+    return found
+
+
+def outcomes_of(past: Past, *, singles: bool = True) -> list[Outcome]:
+    """What became of all chunks, and of `singles`: tasks that run once, of a run that has ended."""
+    found = [outcome for _, outcome in _ended(past, {})]
+    return [*found, *_singles(past)] if singles else found
+
+
+def _singles(past: Past) -> list[Outcome]:
+    return [from_plain(one) for one in (past.end or {}).get("singles", ())]
+
+
+def _ended(
+    past: Past, cuts: Mapping[str, Mapping[tuple[str, int, int], Chunk]]
+) -> list[tuple[Item | None, Outcome]]:
+    found: list[tuple[Item | None, Outcome]] = []
+    for number, (key, facts) in enumerate(past.ended.items()):
+        name, _, _, plain, where, *more = facts
+        outcome = from_plain(plain)
+        is_old = past.tried.get(key, past.tries) < past.tries
+        if is_old and outcome.status is Status.COMPLETED:
+            outcome = replace(outcome, is_recalled=True)
+        chunk = None if where is None else cuts.get(name, {}).get(tuple(where))
+        position = more[0] if more else number
+        found.append((Item(key=outcome.key, data=chunk, position=position), outcome))
+    return found
+
+
+def _timings(past: Past, ended: list[tuple[Item | None, Outcome]]) -> dict[str, float]:
+    """Those that were kept; else what the chunks tell."""
+    end = past.end or {}
+    if "timings" in end:
+        return dict(end["timings"])
+    attempts = [
+        attempt
+        for _, outcome in ended
+        for attempt in (() if outcome.is_recalled else outcome.attempts)
+    ]
+    begun_s = past.head["started_s"]
+    last_s = max((one.started_s + one.duration_s for one in attempts), default=begun_s)
+    return {
+        "total": max(end.get("ended_s", last_s) - begun_s, 0.0),
+        "read": sum(one.read_s for one in attempts),
+        "function": sum(one.function_s for one in attempts),
+        "partial": sum(one.partial_s for one in attempts),
+    }

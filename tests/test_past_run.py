@@ -1,0 +1,309 @@
+"""Runs that are kept: their report afterwards, and what differs between two of them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from html import unescape
+
+import pandas as pd
+import pytest
+
+import taskinity_data as td
+from taskinity_data.errors import FlowFailed, ResumeError
+from taskinity_data.past_run import load_run
+from taskinity_data.records.exact import encode
+from taskinity_data.records.journal import Journal, list_segments, read_segment
+
+MODULE = """\
+FACTOR = 2
+
+
+def scale(chunk):
+    return chunk.assign(x=chunk.x * FACTOR)
+
+
+def stop_at_50(chunk):
+    if chunk.x.max() >= 50:
+        raise ValueError("<b>stop</b>\\x1b[31m here")
+    return chunk
+"""
+
+REDUCE = td.group_by("k", total=("x", "sum"))
+
+
+@pytest.fixture
+def ground(tmp_path, monkeypatch):
+    """The working directory, with a file of 100 rows and a module of the user's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    frame(100).to_csv("a.csv", index=False)
+    (tmp_path / "kept_tasks.py").write_text(MODULE)
+    yield tmp_path
+    sys.modules.pop("kept_tasks", None)
+
+
+def frame(rows):
+    return pd.DataFrame({"k": ["a", "b"] * (rows // 2), "x": range(rows)})
+
+
+def tasks():
+    import kept_tasks
+
+    return kept_tasks
+
+
+def go(source="a.csv", function=None, **options):
+    base = {
+        "reduce": REDUCE, "chunk_size": "10 rows", "scheduler": "synchronous", "run_dir": "runs",
+    }  # fmt: skip
+    done = td.process(source, function or tasks().scale, **(base | options))
+    return load_run(done.run_id, "runs")
+
+
+def failed(**options):
+    with pytest.raises(FlowFailed) as caught:
+        go(function=tasks().stop_at_50, **options)
+    return load_run(caught.value.run.run_id, "runs")
+
+
+def words_of(path):
+    html = path.read_text()
+    text = re.sub(r"<(style|title|desc)\b.*?</\1>", " ", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text)))
+
+
+# --- report ---------------------------------------------------------------------------------------
+
+
+def test_the_report_of_a_kept_run_says_what_that_of_the_run_itself_says(ground):
+    done = td.process(
+        "a.csv", tasks().scale, reduce=REDUCE, chunk_size="10 rows", scheduler="threads",
+        workers=2, run_dir="runs",
+    )  # fmt: skip
+    there = words_of(done.report(ground / "then.html"))
+    again = words_of(load_run(done.run_id, "runs").report(ground / "again.html"))
+    # Shares of the whole differ: a run's own time goes on until its journal is closed.
+    for title in ("chunks 10,", "10 chunks: from", "11 attempts on", "Where all that was"):
+        parts = [text[text.index(title) :][:40] for text in (there, again)]
+        assert parts[0] == parts[1]
+    assert "10 chunks" in again
+    assert "10 completed;" in again
+    assert "not kept" not in again
+
+
+def test_a_failed_run_has_its_failures_and_the_calls_that_try_them_again(ground):
+    path = failed().report("out/r.html")
+    assert path.parent == ground / "out"
+    words = words_of(path)
+    assert "FAILED" in words
+    assert "<b>stop</b>�[31m here" in words
+    assert "--only" in words
+    assert "a.csv:" in words
+    assert "in stop_at_50" in words
+    assert "not_run" not in words
+    assert "not run" in words
+
+
+def test_chunks_of_an_earlier_try_are_told_as_such(ground):
+    before = failed()
+    import kept_tasks
+
+    kept_tasks.stop_at_50.__code__ = (lambda chunk: chunk).__code__
+    again = go(function=kept_tasks.stop_at_50, resume=before.run_id)
+    assert again.run_id == before.run_id
+    words = words_of(again.report())
+    assert "COMPLETED" in words
+    # Its code differs, so that all are run again; a try with the same code has them all.
+    assert "10 completed;" in words
+    third = go(function=kept_tasks.stop_at_50, resume=before.run_id)
+    assert "10 used again of an earlier run" in words_of(third.report())
+
+
+def without_end(run, *kinds):
+    """The run's journal as it was before those records were written, in a run of its own."""
+    (segment,) = list_segments(run.directory)
+    copy = run.directory.with_name(run.run_id + "-cut")
+    copy.mkdir()
+    (copy / "lock").touch()
+    journal = Journal(copy, copy.name)
+    for record in read_segment(segment, run.run_id).records:
+        if record.kind not in kinds:
+            value = encode(record.load()) if record.nbytes else ()
+            journal.add(record.kind, record.facts, value)
+    journal.close()
+    return load_run(copy.name, "runs")
+
+
+def test_a_run_that_was_killed_is_reported_as_far_as_it_came(ground):
+    killed = without_end(go(), "E")
+    assert killed.status == "INTERRUPTED"
+    words = words_of(killed.report())
+    assert "This run did not come to its end, or its process was killed" in words
+    assert "10 chunks" in words
+    assert "Time of each chunk" in words
+    assert "Ledger" not in words
+
+
+def test_a_run_without_chunks_has_a_report(ground):
+    words = words_of(without_end(go(), "C", "K", "P", "F", "E").report())
+    assert "No chunk had ended, or none was kept." in words
+    assert "Nothing was run, so nothing bounded it." in words
+
+
+def test_a_run_of_an_older_version_has_a_report_and_a_difference(ground):
+    now = go()
+    (segment,) = list_segments(now.directory)
+    copy = now.directory.with_name("older")
+    copy.mkdir()
+    (copy / "lock").touch()
+    journal = Journal(copy, "older")
+    for record in read_segment(segment, now.run_id).records:
+        facts = record.facts
+        if record.kind == "H":
+            facts = {name: facts[name] for name in facts if name not in ("code", "options")}
+        elif record.kind == "E":
+            facts = {name: facts[name] for name in ("status", "reason", "ended_s")}
+        elif record.kind == "C":
+            facts = facts[:5]
+        if record.kind != "S":
+            journal.add(record.kind, facts, encode(record.load()) if record.nbytes else ())
+    journal.close()
+    older = load_run("older", "runs")
+    words = words_of(older.report())
+    assert "kept by a version that did not keep times of the whole" in words
+    assert "Who ran it was not kept." in words
+    found = older.diff(now)
+    assert found.files == {"added": [], "removed": [], "changed": []}
+    assert "run older was kept without its code and options" in found.unknown
+
+
+GOES_ON = """\
+import os, sys, threading
+import taskinity_data as td
+
+def wait(chunk):
+    if len(os.listdir("marks")) >= 3:
+        print("waits", flush=True)
+        sys.stdin.readline()
+    open(f"marks/{chunk.x.iloc[0]}", "w").close()
+    return len(chunk)
+
+td.process("a.csv", wait, chunk_size="10 rows", scheduler="threads", workers=1, run_dir="runs",
+           progress=False)
+"""
+
+
+def test_a_run_that_goes_on_now_and_one_that_is_killed_have_reports(ground):
+    (ground / "marks").mkdir()
+    (ground / "goes_on.py").write_text(GOES_ON)
+    process = subprocess.Popen(
+        [sys.executable, "goes_on.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout.readline() == b"waits\n"
+        (run_id,) = td.list_runs("runs")["run_id"]
+        run = load_run(run_id, "runs")
+        assert run.status == "RUNNING"
+        words = words_of(run.report())
+        assert "This run goes on now" in words
+        assert len(run.outcomes)
+        assert f"{len(run.outcomes)} completed;" in words
+        assert "threads, 1 worker" in words
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    words = words_of(load_run(run_id, "runs").report())
+    assert "INTERRUPTED" in words
+    assert "its process was killed" in words
+    assert f"{len(run.outcomes)} completed;" in words
+
+
+# --- diff -----------------------------------------------------------------------------------------
+
+
+def test_the_same_again_differs_in_nothing_but_times(ground):
+    found = go().diff(go())
+    assert found.files == {"added": [], "removed": [], "changed": []}
+    changed = found.to_dict()
+    names = ("inputs", "tasks", "globals", "text", "options", "versions", "unknown")
+    assert not any(changed[name] for name in names)
+    assert {one for one in found.totals.values() if one[0] != one[1]} == set()
+    assert set(found.times) == {"the whole run", "work of ProcessChunk", "work of AggregateResults"}
+
+
+def test_files_are_told_that_came_went_or_changed(ground):
+    frame(20).to_csv("b.csv", index=False)
+    frame(20).to_csv("c.csv", index=False)
+    before = go(["a.csv", "b.csv"])
+    frame(60).to_csv("a.csv", index=False)
+    found = before.diff(go(["a.csv", "c.csv"]))
+    names = {word: [os.path.basename(one) for one in paths] for word, paths in found.files.items()}
+    assert names == {"added": ["c.csv"], "removed": ["b.csv"], "changed": ["a.csv"]}
+    assert found.inputs["source"] == (["a.csv", "b.csv"], ["a.csv", "c.csv"])
+    assert found.totals["rows"] == (120, 80)
+
+
+def test_the_global_or_the_function_that_changed_is_named(ground):
+    import kept_tasks
+
+    before = go()
+    kept_tasks.FACTOR = 3
+    after = go()
+    found = before.diff(after)
+    assert (found.tasks, found.globals) == ([], ["kept_tasks.FACTOR"])
+    kept_tasks.scale.__code__ = (lambda chunk: chunk.assign(x=chunk.x + 1)).__code__
+    found = after.diff(go())
+    assert found.tasks == ["ProcessChunk"]
+    found = go().diff(go(reduce=td.group_by("k", total=("x", "max"))))
+    assert found.tasks == ["AggregateResults"]
+
+
+def test_options_and_versions_are_told_with_both_values(ground):
+    found = go().diff(go(chunk_size="20 rows", workers=3, scheduler="threads", max_failures="5%"))
+    assert found.options == {
+        "chunk_size": ("10 rows", "20 rows"),
+        "workers": (None, 3),
+        "scheduler": ("synchronous", "threads"),
+        "max_failures": (None, "5%"),
+    }
+    text = str(found)
+    assert "chunk_size: 10 rows before, 20 rows after" in text
+    assert "workers: none before, 3 after" in text
+
+
+def test_a_table_in_memory_is_compared_by_what_it_holds(ground):
+    before, same, other = go(frame(40)), go(frame(40)), go(frame(60))
+    assert before.diff(same).files["changed"] == []
+    assert before.diff(other).files["changed"] == ["a table in memory"]
+
+
+def test_what_failed_in_one_run_stands_in_the_totals(ground):
+    found = go(function=tasks().stop_at_50, on_error="skip").diff(failed())
+    assert found.totals["status"] == ("PARTIAL", "FAILED")
+    assert found.totals["skipped"] == (5, 0)
+    assert found.options == {}
+    assert "status: PARTIAL before, FAILED after" in str(found)
+
+
+def test_a_difference_is_inert_and_plain_data(ground):
+    name = "x\x1b[31m\nForged: line.csv"
+    frame(20).to_csv(name, index=False)
+    found = go().diff(go(name))
+    assert "\x1b" not in str(found)
+    assert json.loads(json.dumps(found.to_dict()))["files"]["added"] == [str(ground / name)]
+    assert "<pre>" in found._repr_html_()
+
+
+def test_secrets_are_kept_in_neither(ground):
+    found = go(storage_options=None).diff(go(max_failures=1))
+    journal = b"".join(path.read_bytes() for path in ground.glob("runs/*/*.journal"))
+    assert b"storage_options" not in journal
+    assert list(found.options) == ["max_failures"]
+
+
+def test_a_run_that_is_not_there_is_named(ground):
+    with pytest.raises(ResumeError, match="20260101T000000-aaaaaa"):
+        load_run("20260101T000000-aaaaaa", "runs")
