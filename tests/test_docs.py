@@ -46,3 +46,13 @@ def test_the_readme_gives_the_advice_that_the_bench_gives():
     bench = (ROOT / "taskinity_data" / "cli" / "bench.py").read_text(encoding="utf-8")
     for said in ("do not help on these cores", "Workers may be more than cores", "name a size"):
         assert said in bench
+
+
+def test_the_pictures_of_the_documents_are_small_and_each_is_shown():
+    text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    sizes = [path.stat().st_size for path in (ROOT / "docs" / "pictures").iterdir()]
+    for path in (ROOT / "docs" / "pictures").iterdir():
+        assert f"docs/pictures/{path.name})" in text
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert max(sizes) < 150_000
+    assert sum(sizes) < 1_000_000
