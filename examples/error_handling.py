@@ -1,24 +1,16 @@
-"""When chunks fail: retry with back-off, a fallback, skipping under a threshold, one chunk alone.
+"""When chunks fail: each policy at work, a worker that dies, a run that is killed and goes on.
 
-python examples/error_handling.py [--workers N] [--scheduler S]
-"""
+python examples/error_handling.py [--workers N] [--scheduler S]"""
 
 import argparse
+import os
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
-import pandas as pd
-
 import taskinity_data as td
-
-
-def write_numbers(folder):
-    """A thousand numbers, of which the 450th is a text."""
-    path = folder / "numbers.csv"
-    values = [str(number) for number in range(1_000)]
-    values[450] = "oops"
-    path.write_text("number\n" + "\n".join(values) + "\n")
-    return path
 
 
 def strict(chunk):
@@ -26,54 +18,62 @@ def strict(chunk):
 
 
 def lenient(chunk):
-    return int(pd.to_numeric(chunk["number"], errors="coerce").sum())
+    return strict(chunk[chunk["number"] != "oops"])
 
 
-def tell(title, run):
-    counts = run.outcomes.query("task != 'AggregateResults'")["status"].value_counts().to_dict()
-    print(f"{title}: {run.status}, {counts}, answer {run.value}")
+def fragile(chunk: td.Chunk):  # to the chunk with a text happens what its folder is called
+    path, frame = Path(chunk.path), chunk.read()
+    if path.parent.name == "killed":
+        time.sleep(0.2)
+        path.with_name(f"{chunk.start}.done").touch()
+    elif "oops" in set(frame["number"]):
+        with path.with_suffix(".asked").open("a") as file:
+            asked = file.write("x") and file.tell()  # so often by now
+        if asked <= {"retry": 2, "redrive": 1}.get(path.parent.name, 0):
+            raise ConnectionError("the service is busy")
+        time.sleep(60 if path.parent.name == "timeout" else 0)
+        if path.parent.name == "death" and asked == 1:  # as where a library crashes
+            os._exit(1)
+    return lenient(frame)
+
+
+def show(title, folder, function, **options):
+    data = Path(folder, title.split()[0], "numbers.csv")
+    data.parent.mkdir(exist_ok=True)
+    numbers = [*range(450), "oops", *range(451, 1_000)]
+    data.exists() or data.write_text("\n".join(["number", *map(str, numbers)]))
+    options |= {"chunk_size": "100 rows", "dtype": "str", "run_dir": Path(folder, "runs")}
+    run = td.process(data, function, reduce=sum, progress=False, **options)
+    chunks, rows = run.outcomes[run.outcomes["task"] == "ProcessChunk"], run.ledger["rows"]
+    other = {name: int(rows[name]) for name in ("fallback", "skipped", "quarantined") if rows[name]}
+    print(f"{title}: {run.status}, {run.value}, {chunks['attempts'].sum()} attempts, "
+          f"{other or 'all rows'}", *run.failures["error"], *run.notices, sep="\n  ")  # fmt: skip
+    return run
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--scheduler", default="threads")
-    where = vars(parser.parse_args()) | {"chunk_size": "100 rows", "dtype": {"number": "str"}}
-
+    parser.add_argument("--killed", help="the folder of the run that this script starts and kills")
+    where = vars(parser.parse_args())
+    if killed := where.pop("killed"):
+        sys.exit(not show("killed", killed, fragile, **where))
     with tempfile.TemporaryDirectory() as folder:
-        path = write_numbers(Path(folder))
-
-        def flaky(chunk):
-            """Fails the first time that it sees a chunk, as a service does that is busy."""
-            seen = Path(folder) / f"seen-{chunk['number'].iloc[0]}"
-            if not seen.exists():
-                seen.touch()
-                raise ConnectionError("the service is busy")
-            return len(chunk)
-
-        run = td.process(path, flaky, reduce=sum, retries=3, retry_delay="50ms", **where)
-        chunks = run.outcomes.query("task == 'ProcessChunk'")
-        tell("retry", run)
-        print(f"  attempts: {chunks['attempts'].sum()} for {len(chunks)} chunks\n")
-
-        run = td.process(path, strict, reduce=sum, on_error=lenient, **where)
-        tell("fallback", run)
-        print(f"  rows by the fallback: {run.ledger.at['fallback', 'rows']}\n")
-
-        run = td.process(path, strict, reduce=sum, on_error="skip", max_failures="10%", **where)
-        tell("skip", run)
-        print(
-            f"  rows skipped: {run.ledger.at['skipped', 'rows']}; {run.failures['error'].iloc[0]}\n"
-        )
-
-        try:
-            td.process(path, strict, reduce=sum, **where)
-        except td.errors.FlowFailed as error:
-            place = str(error).split("only=")[1].split(";")[0].strip("'")
-            print(f"no policy: {error.run.status}, and the error tells the chunk")
-        where["scheduler"] = "synchronous"  # where a debugger stops in the function
-        run = td.process(path, lenient, reduce=sum, only=place, **where)
-        tell("that chunk alone, with a better function", run)
+        show("retry with back-off", folder, fragile, retries=3, retry_delay="50ms", **where)
+        show("timeout of a second", folder, fragile, timeout="1s", on_error="skip", **where)
+        show("fallback", folder, strict, on_error=lenient, **where)
+        show("skip under 10 %", folder, strict, on_error="skip", max_failures="10%", **where)
+        show("bisect to the bad row", folder, strict, on_error="bisect", **where)
+        run = show("redrive (first)", folder, fragile, on_error="skip", **where)
+        show("redrive (again)", folder, fragile, resume=run.run_id, **where)
+        show("death of a worker", folder, fragile, retries=1, timeout="1 min", **where)
+        command = [sys.executable, __file__, *sys.argv[1:], "--killed", folder]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as child:
+            while len(list(Path(folder).glob("killed/*.done"))) < 4 and child.poll() is None:
+                time.sleep(0.02)
+            child.kill()
+        show("killed and resumed", folder, fragile, resume=True, **where)
 
 
 if __name__ == "__main__":

@@ -72,8 +72,8 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
 
-    def screenshot(self, path):
-        said = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+    def screenshot(self, path, *, is_whole=True):
+        said = self.call("Page.captureScreenshot", captureBeyondViewport=is_whole)
         Path(path).write_bytes(base64.b64decode(said["data"]))
 
     def pdf(self):
