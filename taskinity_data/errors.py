@@ -10,6 +10,7 @@ TaskinityDataError
 │   ├── SchemaError                   a value that does not fit the frozen schema: .value
 │   └── SourceChanged                 a file that is not the one that was planned
 ├── ReduceError (ValueError)          partials that can't be combined, an overflow
+├── CheckError (ValueError)           check=True: an answer that depends on the cuts: .task, .law
 ├── SchedulerError (RuntimeError)     no such scheduler, a worker without the code or the files
 ├── WorkerDied (RuntimeError)          a worker process that ended under a task
 ├── SettingsError (ValueError)        a setting or option value that can't be understood
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BindError",
+    "CheckError",
     "FlowError",
     "FlowFailed",
     "FlowSyntaxError",
@@ -162,6 +164,13 @@ class SourceChanged(ReadError):  # noqa: N818 - says what is the matter
 
 class ReduceError(TaskinityDataError, ValueError):
     """Partials that can't be combined, or an answer that its type can't hold."""
+
+
+class CheckError(TaskinityDataError, ValueError):
+    """A function or reducer whose answer depends on where chunks are cut (`.task`, `.law`)."""
+
+    task: str | None = None
+    law: str | None = None
 
 
 class SchedulerError(TaskinityDataError, RuntimeError):

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_flow",
-    "check_inputs",
     "check_policies",
     "check_workers",
     "keywords_of",
@@ -44,12 +43,6 @@ def check_flow(flow: Any) -> Flow:
             f"flow {flow.name}: no function for {', '.join(missing)}; bind them: flow.bind(tasks)"
         )
     return flow
-
-
-def check_inputs(given: Mapping[str, Any]) -> None:
-    """Refuse what a later version will take as an option, so that it is no input today."""
-    if "check" in given:
-        raise PlanError("check= is not part of this version")
 
 
 def with_defaults(flow: Flow, given: Mapping[str, Any]) -> dict[str, Any]:
