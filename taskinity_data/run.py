@@ -24,6 +24,7 @@ from taskinity_data.execution.driver import Driver
 from taskinity_data.execution.interrupts import soft_interrupts
 from taskinity_data.execution.jobs import policies
 from taskinity_data.execution.pieces import PieceOptions
+from taskinity_data.execution.resources import check_resources
 from taskinity_data.execution.works import make_works, only_kernels
 from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.short import short_flow
@@ -37,7 +38,6 @@ from taskinity_data.result import Run
 from taskinity_data.run_journal import JournalOptions, Notices, name_subject, open_journal
 from taskinity_data.run_options import (
     check_flow,
-    check_policies,
     check_workers,
     keywords_of,
     parse_max_failures,
@@ -321,7 +321,6 @@ def _run(
     memory_nbytes = None if memory is None else parse_nbytes(memory)
     allowed = parse_max_failures(max_failures)
     timeout_s = None if run_timeout is None else parse_duration(run_timeout)
-    check_policies(steps)
     default_size = parse_chunk_size(settings.chunk_size)
     ranges = (only,) if isinstance(only, str) else tuple(only)
     plans = sort_plans(steps, plan)
@@ -349,6 +348,7 @@ def _run(
             announce=told.announce,
         )
         started_s = time.perf_counter() - begun
+        check_resources(steps, chooser.strategy)
         driver = Driver(
             run_id,
             make_works(

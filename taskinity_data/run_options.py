@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.errors import BindError, PlanError, SettingsError, suggest
-from taskinity_data.execution.jobs import policies
 from taskinity_data.flow.model import Flow
 from taskinity_data.flow.policies import POLICY_FIELDS
 from taskinity_data.flow.stages import FanOut, Stage
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_flow",
-    "check_policies",
     "check_workers",
     "keywords_of",
     "parse_max_failures",
@@ -77,13 +75,6 @@ def parse_max_failures(value: int | str | None) -> float | None:
     raise SettingsError(
         f"max_failures={value!r} is neither a count such as 10 nor a share such as '1%'"
     )
-
-
-def check_policies(steps: Sequence[Stage]) -> None:
-    """Refuse policies that this version can't keep."""
-    for name, policy in policies(steps).items():
-        if policy.resources:
-            raise PlanError(f"{name}: resources are not part of this version")
 
 
 def sort_plans(

@@ -100,6 +100,8 @@ class Job:
         (partials, result).
     writer : Writer, optional
         Gets the last step's result of each item.
+    resources : dict of str to float
+        What a worker must have to be given an item, beside time and memory.
     """
 
     task: str
@@ -108,6 +110,7 @@ class Job:
     reducers: tuple[Any, ...] = ()
     keeps_result: bool = True
     writer: Writer | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_timed(self) -> bool:
