@@ -12,6 +12,7 @@ TaskinityDataError
 ├── ReduceError (ValueError)          partials that can't be combined, an overflow
 ├── CheckError (ValueError)           check=True: an answer that depends on the cuts: .task, .law
 ├── SchedulerError (RuntimeError)     no such scheduler, a worker without the code or the files
+├── TooLargeToSend (ValueError)       a result that can't travel: .nbytes, .most_nbytes
 ├── WorkerDied (RuntimeError)          a worker process that ended under a task
 ├── SettingsError (ValueError)        a setting or option value that can't be understood
 ├── LedgerError (RuntimeError)        bytes or rows that don't add up
@@ -45,6 +46,7 @@ __all__ = [
     "SourceChanged",
     "SourceNotFound",
     "TaskinityDataError",
+    "TooLargeToSend",
     "WorkerDied",
     "inert",
     "suggest",
@@ -175,6 +177,13 @@ class CheckError(TaskinityDataError, ValueError):
 
 class SchedulerError(TaskinityDataError, RuntimeError):
     """No such scheduler, or workers that can't run this flow."""
+
+
+class TooLargeToSend(TaskinityDataError, ValueError):  # noqa: N818 - says what is the matter
+    """A result that takes more memory than may travel from a worker to the driver."""
+
+    nbytes: int | None = None
+    most_nbytes: int | None = None
 
 
 class WorkerDied(TaskinityDataError, RuntimeError):  # noqa: N818 - says what is the matter

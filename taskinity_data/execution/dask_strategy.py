@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -21,6 +22,7 @@ from taskinity_data.errors import SchedulerError, WorkerDied
 from taskinity_data.execution.batches import run_parcel
 from taskinity_data.execution.resources import tell_missing
 from taskinity_data.execution.shipping import Parcel, pack_items, pack_job, unpack_outcomes
+from taskinity_data.execution.travel import limit_results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -226,7 +228,7 @@ class DaskStrategy:
         resources = dict(job.resources) or None
         if resources is not None:
             self._wanted[job.task] = resources
-        blob = pack_job(job)
+        blob = pack_job(replace(job, most_nbytes=limit_results(self.memory_nbytes)))
         if len(blob) <= _SCATTER_NBYTES:
             return blob, resources
         scattered = self._client.scatter(Parcel(blob), broadcast=True, hash=False)

@@ -102,6 +102,8 @@ class Job:
         Gets the last step's result of each item.
     resources : dict of str to float
         What a worker must have to be given an item, beside time and memory.
+    most_nbytes : int, optional
+        What an outcome's value may take to be sent to another process; None: whatever it takes.
     """
 
     task: str
@@ -111,6 +113,7 @@ class Job:
     keeps_result: bool = True
     writer: Writer | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
+    most_nbytes: int | None = None
 
     @property
     def is_timed(self) -> bool:
