@@ -10,7 +10,9 @@ TaskinityDataError
 │   ├── SchemaError                   a value that does not fit the frozen schema: .value
 │   └── SourceChanged                 a file that is not the one that was planned
 ├── ReduceError (ValueError)          partials that can't be combined, an overflow
+├── CheckError (ValueError)           check=True: an answer that depends on the cuts: .task, .law
 ├── SchedulerError (RuntimeError)     no such scheduler, a worker without the code or the files
+├── TooLargeToSend (ValueError)       a result that can't travel: .nbytes, .most_nbytes
 ├── WorkerDied (RuntimeError)          a worker process that ended under a task
 ├── SettingsError (ValueError)        a setting or option value that can't be understood
 ├── LedgerError (RuntimeError)        bytes or rows that don't add up
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BindError",
+    "CheckError",
     "FlowError",
     "FlowFailed",
     "FlowSyntaxError",
@@ -43,6 +46,7 @@ __all__ = [
     "SourceChanged",
     "SourceNotFound",
     "TaskinityDataError",
+    "TooLargeToSend",
     "WorkerDied",
     "inert",
     "suggest",
@@ -164,8 +168,22 @@ class ReduceError(TaskinityDataError, ValueError):
     """Partials that can't be combined, or an answer that its type can't hold."""
 
 
+class CheckError(TaskinityDataError, ValueError):
+    """A function or reducer whose answer depends on where chunks are cut (`.task`, `.law`)."""
+
+    task: str | None = None
+    law: str | None = None
+
+
 class SchedulerError(TaskinityDataError, RuntimeError):
     """No such scheduler, or workers that can't run this flow."""
+
+
+class TooLargeToSend(TaskinityDataError, ValueError):  # noqa: N818 - says what is the matter
+    """A result that takes more memory than may travel from a worker to the driver."""
+
+    nbytes: int | None = None
+    most_nbytes: int | None = None
 
 
 class WorkerDied(TaskinityDataError, RuntimeError):  # noqa: N818 - says what is the matter

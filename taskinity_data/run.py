@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data import events
@@ -17,12 +18,14 @@ from taskinity_data.chunks.dataset import open_dataset
 from taskinity_data.chunks.plan import ChunkPlan, parse_chunk_size
 from taskinity_data.chunks.streams import is_stream
 from taskinity_data.errors import BindError, FlowFailed, PlanError, TaskinityDataError
+from taskinity_data.execution.check_laws import check_fan_out
 from taskinity_data.execution.choose import Chooser
 from taskinity_data.execution.driver import Driver
 from taskinity_data.execution.hearing import PassedOn, hearing, lowered
 from taskinity_data.execution.interrupts import soft_interrupts
 from taskinity_data.execution.jobs import policies
 from taskinity_data.execution.pieces import PieceOptions
+from taskinity_data.execution.resources import check_resources
 from taskinity_data.execution.works import make_works, only_kernels
 from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.short import short_flow
@@ -43,8 +46,6 @@ from taskinity_data.run_journal import (
 )
 from taskinity_data.run_options import (
     check_flow,
-    check_inputs,
-    check_policies,
     check_workers,
     keywords_of,
     parse_max_failures,
@@ -77,6 +78,7 @@ def run_flow(
     run_timeout: str | float | None = None,
     plan: ChunkPlan | Mapping[str, ChunkPlan] | None = None,
     only: str | Sequence[str] = (),
+    check: bool = False,
     resume: bool | str | None = None,
     run_dir: str | os.PathLike[str] | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -118,6 +120,11 @@ def run_flow(
     only : str or sequence of str, optional
         One chunk alone, as ``PATH:START-STOP``: the error of a failed chunk tells its own. With
         ``scheduler="synchronous"`` a debugger stops in its function.
+    check : bool
+        Whether functions and reducers are tried on rows of the first chunks, before anything is
+        run, for answers that depend on where chunks are cut: with the laws of
+        `td.testing.check_reducer` and `check_chunkwise`, in this process, for a few seconds at
+        most.
     resume : bool or str, optional
         True: the newest run of this flow and output goes on, as far as there is one. A run's id:
         that one. Finished chunks of unchanged code, options and data are used again; what differs
@@ -168,6 +175,8 @@ def run_flow(
         The flow is not bound, or inputs are missing or unknown.
     PlanError, SettingsError, SchedulerError
         A source, option or scheduler that can't be meant.
+    CheckError
+        With `check`: a law does not hold; the message shows the rows.
     ResumeError
         `resume` names a run that is not there, goes on now, or can't be gone on with.
     FlowFailed
@@ -177,7 +186,6 @@ def run_flow(
         kept and all is closed; `.run` holds what was done. A second one stops at once.
     """
     given = {**(inputs or {}), **more_inputs}
-    check_inputs(given)
     steps = stages(check_flow(flow), tuple(given))
     return _run(
         flow,
@@ -192,6 +200,7 @@ def run_flow(
         run_timeout=run_timeout,
         plan=plan,
         only=only,
+        check=check,
         written=OutputOptions(
             output,
             output_format,
@@ -310,6 +319,7 @@ def _run(
     run_timeout: str | float | None = None,
     plan: ChunkPlan | Mapping[str, ChunkPlan] | None = None,
     only: str | Sequence[str] = (),
+    check: bool = False,
     written: OutputOptions,
     kept: JournalOptions,
     progress: bool | None = None,
@@ -320,7 +330,6 @@ def _run(
     memory_nbytes = None if memory is None else parse_nbytes(memory)
     allowed = parse_max_failures(max_failures)
     timeout_s = None if run_timeout is None else parse_duration(run_timeout)
-    check_policies(steps)
     default_size = parse_chunk_size(settings.chunk_size)
     ranges = (only,) if isinstance(only, str) else tuple(only)
     plans = sort_plans(steps, plan)
@@ -361,9 +370,17 @@ def _run(
             announce=told.announce,
         )
         started_s = time.perf_counter() - begun
+        check_resources(steps, chooser.strategy)
         driver = Driver(
             run_id,
-            make_works(steps, inputs, options, chooser, sink.by_fan_out if sink else {}),
+            make_works(
+                steps,
+                inputs,
+                options,
+                chooser,
+                sink.by_fan_out if sink else {},
+                partial(check_fan_out, say=notices) if check else None,
+            ),
             policies(steps),
             chooser,
             told,

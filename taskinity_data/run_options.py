@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.errors import BindError, PlanError, SettingsError, suggest
-from taskinity_data.execution.jobs import policies
 from taskinity_data.flow.model import Flow
 from taskinity_data.flow.policies import POLICY_FIELDS
 from taskinity_data.flow.stages import FanOut, Stage
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_flow",
-    "check_inputs",
-    "check_policies",
     "check_workers",
     "keywords_of",
     "parse_max_failures",
@@ -44,12 +41,6 @@ def check_flow(flow: Any) -> Flow:
             f"flow {flow.name}: no function for {', '.join(missing)}; bind them: flow.bind(tasks)"
         )
     return flow
-
-
-def check_inputs(given: Mapping[str, Any]) -> None:
-    """Refuse what a later version will take as an option, so that it is no input today."""
-    if "check" in given:
-        raise PlanError("check= is not part of this version")
 
 
 def with_defaults(flow: Flow, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,13 +75,6 @@ def parse_max_failures(value: int | str | None) -> float | None:
     raise SettingsError(
         f"max_failures={value!r} is neither a count such as 10 nor a share such as '1%'"
     )
-
-
-def check_policies(steps: Sequence[Stage]) -> None:
-    """Refuse policies that this version can't keep."""
-    for name, policy in policies(steps).items():
-        if policy.resources:
-            raise PlanError(f"{name}: resources are not part of this version")
 
 
 def sort_plans(

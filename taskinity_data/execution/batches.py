@@ -57,7 +57,8 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
     with lowered(job.log_level):
         for item in items:
             if item.guard is None:
-                found.append(pack_outcome(run_item(job, item, restores=True)))
+                outcome = run_item(job, item, restores=True)
+                found.append(pack_outcome(outcome, job.most_nbytes))
                 continue
             try:
                 found.append(_nursery.run(job, item, blob))

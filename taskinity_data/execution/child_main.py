@@ -77,7 +77,7 @@ def _serve(pipe: Connection) -> None:
                     lambda number: pipe.send_bytes(STEP + number.to_bytes(4, "big")),
                     restores=True,
                 )
-            packed = pack_outcome(outcome)
+            packed = pack_outcome(outcome, job.most_nbytes)
             pipe.send_bytes(DONE)
             pipe.send_bytes(packed)
     except (EOFError, OSError):

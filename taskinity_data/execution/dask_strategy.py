@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -19,10 +20,12 @@ import psutil
 from taskinity_data.chunks.unpacked import is_scratch
 from taskinity_data.errors import SchedulerError, WorkerDied
 from taskinity_data.execution.batches import run_parcel
+from taskinity_data.execution.resources import tell_missing
 from taskinity_data.execution.shipping import Parcel, pack_items, pack_job, unpack_outcomes
+from taskinity_data.execution.travel import limit_results
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from distributed import Client
 
@@ -79,6 +82,8 @@ class DaskStrategy:
         self._scattered: list[Any] = []
         self._cancelled: list[str] = []
         self._threads: dict[str, int] = {}
+        self._wanted: dict[str, Mapping[str, float]] = {}
+        self._lacking_since_s: float | None = None
         if client.asynchronous:
             raise SchedulerError("an asynchronous Client can't be used: give a plain one")
         if client.status != "running":
@@ -125,6 +130,7 @@ class DaskStrategy:
         self._looked_s = now
         if self._threads:
             self._empty_since_s = None
+            self._look_for_resources(now)
             return
         if self._empty_since_s is None:
             self._empty_since_s = now
@@ -135,6 +141,26 @@ class DaskStrategy:
                 f"{patience_s:g} s. Their logs say why; a chunk that takes more memory than a "
                 "worker has is the usual cause"
             )
+
+    def _look_for_resources(self, now: float) -> None:
+        """Dask keeps what no worker may run, and says nothing."""
+        lacking = next(
+            (task for task, wanted in self._wanted.items() if not self.offers(wanted)), None
+        )
+        if lacking is None:
+            self._lacking_since_s = None
+        elif self._lacking_since_s is None:
+            self._lacking_since_s = now
+        elif now - self._lacking_since_s > _WAIT_FOR_WORKERS_S:
+            raise SchedulerError(tell_missing(self.name, self._wanted[lacking], lacking))
+
+    def offers(self, wanted: Mapping[str, float]) -> bool:
+        """Whether a worker was started with all of `wanted`."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        return any(
+            all(worker["resources"].get(name, 0.0) >= least for name, least in wanted.items())
+            for worker in workers
+        )
 
     @property
     def queues(self) -> bool:
@@ -198,20 +224,30 @@ class DaskStrategy:
                 )
 
     def load(self, job: Job) -> Any:
-        """`job`, packed and sent once to each worker."""
-        blob = pack_job(job)
+        """`job`, packed and sent once to each worker, and what such a worker must have."""
+        resources = dict(job.resources) or None
+        if resources is not None:
+            self._wanted[job.task] = resources
+        blob = pack_job(replace(job, most_nbytes=limit_results(self.memory_nbytes)))
         if len(blob) <= _SCATTER_NBYTES:
-            return blob
+            return blob, resources
         scattered = self._client.scatter(Parcel(blob), broadcast=True, hash=False)
         self._scattered.append(scattered)
-        return scattered
+        return scattered, resources
 
     def submit(self, loaded: Any, items: Sequence[Item], key: str) -> Any:
         """One Dask task for all of `items`."""
         if self._is_cut_off():
             raise SchedulerError(f"{self.name}: the Dask scheduler is gone")
+        job, resources = loaded
         return self._client.submit(
-            run_parcel, loaded, pack_items(items), key=key, pure=False, retries=0
+            run_parcel,
+            job,
+            pack_items(items),
+            key=key,
+            pure=False,
+            retries=0,
+            resources=resources,
         )
 
     def collect(self, pending: Sequence[Any]) -> list[Any]:

@@ -31,6 +31,7 @@ _REPEATING = frozenset(
         "taskinity_data.errors.ReduceError",
         "taskinity_data.errors.PlanError",
         "taskinity_data.errors.BindError",
+        "taskinity_data.errors.TooLargeToSend",
     }
 )
 """Errors that come again however often one tries: code and schema mistakes, a missing column

@@ -250,7 +250,8 @@ class Driver:
             return
         self._single[work.name] = work
         item = Item(key=_key(self.run_id, work.name))
-        self._submit(self._local_strategy() if work.is_local else strategy, work.name, job, [item])
+        is_local = work.is_local and not job.resources
+        self._submit(self._local_strategy() if is_local else strategy, work.name, job, [item])
 
     def _local_strategy(self) -> Strategy:
         """Where a plain aggregate runs: here, because its list is here already."""

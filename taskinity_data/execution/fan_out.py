@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.aggregation.holding import hold
@@ -152,7 +152,7 @@ class FanOut:
         self._most_nbytes: int | None = None
         self._too_large: int | None = None
         self._split: dict[int, _Parts] = {}
-        self._items = items
+        self._items = self._source = items
         self._total_items = total_items
         self._learner = learner
         self._adapts = adapts
@@ -176,6 +176,12 @@ class FanOut:
             size = self._learner.batch_size(_weight(batch[0]), self._remaining_weight(), workers)
             batch += self._take(size - 1)
         return batch
+
+    def peek(self, count: int) -> list[Item]:
+        """The first of the items that are left, which are handed out all the same."""
+        seen = list(islice(self._items, count))
+        self._items = chain(seen, self._items)
+        return seen
 
     def _take(self, count: int) -> list[Item]:
         taken: list[Item] = []
@@ -274,7 +280,7 @@ class FanOut:
         """Let go of what is not handed out (a pass over files ends, with its threads) or held."""
         for holder in self._holders:
             holder.close()
-        close = getattr(self._items, "close", None)
+        close = getattr(self._source, "close", None)
         if close is not None:
             close()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.execution.process import Job, Step
+from taskinity_data.execution.resources import resources_of
 from taskinity_data.flow import stages
 from taskinity_data.flow.sources import Constant, Input
 from taskinity_data.policy import Policy, Value
@@ -32,7 +33,7 @@ def resolve(source: Source, values: Mapping[str, Any], inputs: Mapping[str, Any]
 def call_job(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Job:
     """The job of a task that runs once."""
     step = _call_step(stage, values, inputs)
-    return Job(stage.name, ((step,),))
+    return Job(stage.name, ((step,),), resources=resources_of([stage]))
 
 
 def chunk_job(
@@ -49,7 +50,8 @@ def chunk_job(
     wanted = {reducer.wants for reducer in reducers}
     # What takes Arrow takes frames too: the reader may choose.
     kind = "native" if wanted == {"arrow"} else "pandas"
-    return Job(stage.name, chains, kind, tuple(reducers), keeps_result)
+    wants = resources_of(step for chain in stage.chains for step in chain)
+    return Job(stage.name, chains, kind, tuple(reducers), keeps_result, resources=wants)
 
 
 def _call_step(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Step:

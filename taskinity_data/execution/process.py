@@ -103,6 +103,10 @@ class Job:
         Gets the last step's result of each item.
     log_level : int, optional
         From which level on what functions log comes back with the outcome; None: nothing does.
+    resources : dict of str to float
+        What a worker must have to be given an item, beside time and memory.
+    most_nbytes : int, optional
+        What an outcome's value may take to be sent to another process; None: whatever it takes.
     """
 
     task: str
@@ -112,6 +116,8 @@ class Job:
     keeps_result: bool = True
     writer: Writer | None = None
     log_level: int | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
+    most_nbytes: int | None = None
 
     @property
     def is_timed(self) -> bool:

@@ -21,6 +21,7 @@ import cloudpickle
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import BindError
 from taskinity_data.execution.process import describe_failure
+from taskinity_data.execution.travel import estimate_nbytes, refuse
 from taskinity_data.execution.unpickle import load_back
 from taskinity_data.flow.own import installed_folders
 from taskinity_data.outcome import Status
@@ -181,22 +182,32 @@ def unpack_value(blob: bytes) -> Any:
     return pickle.loads(blob)  # noqa: S301 - made by pack_value of the same run
 
 
-def pack_outcome(outcome: Outcome) -> bytes:
-    """`outcome` as bytes; where its value can't be pickled, that is the item's failure."""
+def pack_outcome(outcome: Outcome, most_nbytes: int | None = None) -> bytes:
+    """`outcome` as bytes; where its value can't be pickled, or takes more, that is its failure."""
+    if most_nbytes is not None and (nbytes := estimate_nbytes(outcome)) > most_nbytes:
+        return _pack_failure(outcome, refuse(outcome, nbytes, most_nbytes))
     try:
-        return pickle.dumps(outcome, protocol=5)
+        blob = pickle.dumps(outcome, protocol=5)
     except Exception:  # noqa: BLE001 - classes that travelled by value need cloudpickle
         try:
-            return bytes(cloudpickle.dumps(outcome))
+            blob = bytes(cloudpickle.dumps(outcome))
         except Exception as error:  # noqa: BLE001 - a failure is a value
             told = TypeError(
                 f"the result ({type(outcome.value).__name__}) can't be sent back: {error}. Return "
                 "a frame, a table or plain data"
             )
-            attempt = replace(outcome.attempts[-1], failure=describe_failure(told))
-            return pickle.dumps(
-                replace(outcome, status=Status.FAILED, attempts=(attempt,), value=None), protocol=5
-            )
+            return _pack_failure(outcome, told)
+    if most_nbytes is not None and len(blob) > most_nbytes:
+        return _pack_failure(outcome, refuse(outcome, len(blob), most_nbytes))
+    return blob
+
+
+def _pack_failure(outcome: Outcome, error: Exception) -> bytes:
+    attempt = replace(outcome.attempts[-1], failure=describe_failure(error))
+    failed = replace(
+        outcome, status=Status.FAILED, attempts=(*outcome.attempts[:-1], attempt), value=None
+    )
+    return pickle.dumps(failed, protocol=5)
 
 
 def unpack_outcomes(blobs: Sequence[bytes | BaseException]) -> list[Outcome | BaseException]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from taskinity_data.errors import BindError, PlanError, SchedulerError
@@ -15,6 +16,7 @@ from taskinity_data.execution.batches import run_items, run_parcel
 from taskinity_data.execution.children import Nursery
 from taskinity_data.execution.process import run_item
 from taskinity_data.execution.shipping import pack_items, pack_job, unpack_outcomes
+from taskinity_data.execution.travel import limit_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -189,7 +191,8 @@ class ThreadStrategy(_Sending):
         """`job` itself, once it is known that it can go where its time limit needs it."""
         if job.is_timed:
             pack_job(job, "leave timeout out")
-        return job
+        # For those of its items that run in a child.
+        return replace(job, most_nbytes=limit_results(self.memory_nbytes))
 
     def submit(self, loaded: Job, items: Sequence[Item], key: str) -> Future[Any]:  # noqa: ARG002
         """Queue `items` for one thread."""
@@ -234,6 +237,7 @@ class ExecutorStrategy(_Sending):
 
     def load(self, job: Job) -> Any:
         """`job`, packed where it has to cross processes."""
+        job = replace(job, most_nbytes=limit_results(self.memory_nbytes))
         return pack_job(job) if self.crosses_processes else job
 
     def submit(self, loaded: Any, items: Sequence[Item], key: str) -> Future[Any]:  # noqa: ARG002

@@ -14,8 +14,9 @@ from taskinity_data.execution.work import Work
 from taskinity_data.flow.stages import Call, FanOut, Reduce, Stage, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from taskinity_data.execution import fan_out as opened
     from taskinity_data.execution.choose import Chooser
     from taskinity_data.execution.pieces import PieceOptions
     from taskinity_data.execution.process import Writer
@@ -40,15 +41,19 @@ def make_works(
     options: PieceOptions,
     chooser: Chooser,
     outputs: Mapping[str, Output] | None = None,
+    check: Callable[[opened.FanOut], None] | None = None,
 ) -> list[Work]:
-    """A work for each of `steps`, in their order; `outputs` get the results of fan-outs by name."""
+    """A work for each of `steps`, in their order; `outputs` get the results of fan-outs by name.
+
+    `check` sees each fan-out before it begins.
+    """
     outputs = outputs or {}
     fan_outs = {stage.name for stage in steps if isinstance(stage, FanOut)}
     works = []
     for stage in steps:
         if isinstance(stage, FanOut):
             output = outputs.get(stage.name)
-            works.append(_fan_out_work(stage, steps, inputs, options, chooser, output))
+            works.append(_fan_out_work(stage, steps, inputs, options, chooser, output, check))
         elif isinstance(stage, Reduce) and stage.is_reducer:
             number = [one.name for one in reducers_of(stage.over, steps)].index(stage.name)
             over = internal_name(stage.over, steps)
@@ -86,6 +91,7 @@ def _fan_out_work(
     options: PieceOptions,
     chooser: Chooser,
     output: Output | None,
+    check: Callable[[opened.FanOut], None] | None,
 ) -> Work:
     reducers = [one.task.function for one in reducers_of(stage.name, steps)]
     takers = consumers(stage.name, steps)
@@ -108,6 +114,8 @@ def _fan_out_work(
         chooser.check_files([path for path in seen if path is not None])
         if output is not None:
             output.check_sources(paths)
+        if check is not None:
+            check(fan_out)
         return fan_out
 
     return Work(name, stage.after, open=open_)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.testing.pieces import count_rows, cut_rows, join
+from taskinity_data.checks.pieces import count_rows, cut_rows, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

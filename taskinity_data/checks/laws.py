@@ -1,32 +1,54 @@
-"""The checks of reducers and of chunk functions.
+"""The laws of reducers and of chunk functions, tried here on small pieces.
 
-They run them here, on small pieces, and know nothing of files, schedulers or runs.
+They know nothing of files, schedulers or runs.
 """
 
 from __future__ import annotations
 
 import copy
 import pickle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cloudpickle
 import numpy as np
 import pandas as pd
 
 from taskinity_data.aggregation.reducers import describe_kind, kind_of
+from taskinity_data.checks.compare import differ
+from taskinity_data.checks.cuts import shrink, small_cuts
+from taskinity_data.checks.pieces import convert, count_rows, join, show
 from taskinity_data.flow.signatures import find_kind, read_parameters
-from taskinity_data.testing.compare import differ
-from taskinity_data.testing.cuts import shrink, small_cuts
-from taskinity_data.testing.pieces import convert, count_rows, join, show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from taskinity_data.aggregation.reducers import Reducer
 
-__all__ = ["check_chunkwise", "check_reducer"]
+__all__ = [
+    "Broken",
+    "as_rows",
+    "check_chunkwise",
+    "check_reducer",
+    "find_broken",
+    "find_dependence",
+]
 
 Chunks = list[Any]
+
+
+class Broken(NamedTuple):
+    """A law that does not hold, how it shows, and the smallest chunks found for which it does."""
+
+    law: str
+    difference: str
+    chunks: Chunks
+
+    def __str__(self) -> str:
+        return f"{self.law}.\n{self.difference}\nThe chunks:\n{show(self.chunks)}"
+
+
+def _never() -> bool:
+    return False
 
 
 def check_reducer(reducer: Reducer, frames: Sequence[Any]) -> None:
@@ -78,20 +100,34 @@ def check_reducer(reducer: Reducer, frames: Sequence[Any]) -> None:
         raise AssertionError(
             f"{reducer!r}: finish(None), the answer for no chunks at all, raised {error!r}"
         ) from error
-    for chunks in [*small_cuts(whole), list(frames)]:
-        found = _break_laws(again, chunks)
+    broken = find_broken(again, [*small_cuts(whole), list(frames)])
+    if broken is not None:
+        raise AssertionError(f"{reducer!r}: {broken}")
+
+
+def find_broken(
+    reducer: Reducer, cuts: Iterable[Chunks], is_over: Callable[[], bool] = _never
+) -> Broken | None:
+    """The first law of `reducer` that does not hold for one of `cuts`; None where all hold.
+
+    Once it `is_over` nothing more is tried.
+    """
+    for chunks in cuts:
+        found = None if is_over() else _break_laws(reducer, chunks)
         if found is None:
             continue
-        law, _ = found
+        law, difference = found
 
         def breaks(smaller: Chunks, law: str = law) -> bool:
-            found = _break_laws(again, smaller)
+            found = None if is_over() else _break_laws(reducer, smaller)
             return found is not None and found[0] == law
 
         smallest = shrink(chunks, breaks)
-        told = _break_laws(again, smallest)
-        assert told is not None
-        raise AssertionError(f"{reducer!r}: {law}.\n{told[1]}\nThe chunks:\n{show(smallest)}")
+        if smallest is not chunks:
+            told = _break_laws(reducer, smallest)
+            difference = difference if told is None else told[1]
+        return Broken(law, difference, smallest)
+    return None
 
 
 def _break_laws(reducer: Reducer, chunks: Chunks) -> tuple[str, str] | None:
@@ -173,9 +209,24 @@ def check_chunkwise(function: Callable[[Any], Any], frame: Any) -> None:
         raise TypeError(f"{name} reads its chunk by itself; check the function of its rows")
 
     def call(piece: Any) -> Any:
-        return _as_rows(function(convert(piece, kind)), name)
+        return as_rows(function(convert(piece, kind)), name)
+
+    told = find_dependence(call, small_cuts(frame, with_empty=False))
+    if told is not None:
+        raise AssertionError(f"{name}: {told}")
+
+
+def find_dependence(
+    call: Callable[[Any], Any], cuts: Iterable[Chunks], is_over: Callable[[], bool] = _never
+) -> str | None:
+    """How the rows that `call` gives depend on where chunks are cut; None where they don't.
+
+    Once it `is_over` nothing more is tried.
+    """
 
     def find(chunks: Chunks) -> str | None:
+        if is_over():
+            return None
         whole = call(join(chunks))
         try:
             parts = [call(chunk) for chunk in chunks]
@@ -185,23 +236,24 @@ def check_chunkwise(function: Callable[[Any], Any], frame: Any) -> None:
         except Exception as error:  # noqa: BLE001 - told to its author
             return f"a chunk raised {error!r}"
 
-    for chunks in small_cuts(frame, with_empty=False):
+    for chunks in cuts:
         difference = find(chunks)
         if difference:
             smallest = shrink(chunks, lambda smaller: bool(find(smaller)))
-            raise AssertionError(
-                f"{name}: its rows depend on where chunks are cut. Of the first "
+            return (
+                "its rows depend on where chunks are cut. Of the first "
                 f"{sum(map(count_rows, chunks))} rows, in one chunk and cut before row "
                 f"{_cuts_of(chunks)}: {difference}\nThe smallest chunks found: "
-                f"{find(smallest)}\n{show(smallest)}"
+                f"{find(smallest) or difference}\n{show(smallest)}"
             )
+    return None
 
 
 def _cuts_of(chunks: Chunks) -> str:
     return " and ".join(map(str, np.cumsum([count_rows(chunk) for chunk in chunks])[:-1].tolist()))
 
 
-def _as_rows(result: Any, name: str) -> Any:
+def as_rows(result: Any, name: str) -> Any:
     """A function's result as rows whose numbering does not count."""
     kind = kind_of(result)
     if kind in ("pandas", "series"):
