@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.driver import Driver
     from taskinity_data.execution.process import Item
     from taskinity_data.flow.model import Flow
+    from taskinity_data.forecast.actual import Met
     from taskinity_data.outcome import Outcome
 
 __all__ = ["Output", "Run"]
@@ -112,6 +113,10 @@ class Run:
         columns differ from chunk to chunk.
     log : pathlib.Path or None
         Its log file, where it has one.
+    next_steps : tuple of str
+        What to type next, where it is kept and did not do all.
+    predicted : tuple of Met
+        What ``plan.estimate`` said of it against what it took, where such a plan was given.
     """
 
     value: Any
@@ -130,6 +135,8 @@ class Run:
     output: Output | None = None
     notices: tuple[str, ...] = ()
     log: Path | None = None
+    next_steps: tuple[str, ...] = ()
+    predicted: tuple[Met, ...] = ()
     _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _bad_lines: tuple[Entry, ...] = field(default=(), repr=False)

@@ -14,6 +14,7 @@ from taskinity_data.errors import FlowError, FlowSyntaxError
 from taskinity_data.execution.process import Item
 from taskinity_data.flow.model import Flow
 from taskinity_data.flow.parser import parse_flow
+from taskinity_data.forecast.actual import Met
 from taskinity_data.outcome import Status
 from taskinity_data.records.plain_outcomes import from_plain, to_plain
 from taskinity_data.result import Output, Run
@@ -36,6 +37,7 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
         "sizes": {name: [list(one) for one in changes] for name, changes in run.sizes.items()},
         "singles": [to_plain(outcome) for item, outcome in driver.outcomes if item is None],
         "output": None if run.output is None else list(run.output),
+        "predicted": [list(one) for one in run.predicted],
     }
 
 
@@ -98,6 +100,7 @@ def rebuild_run(
         stop_reason=end.get("reason"),
         output=None if output is None else Output(*output),
         notices=tuple(past.notes),
+        predicted=tuple(Met(*one) for one in end.get("predicted", ())),
         _ended=tuple(ended),
         _accounts=end.get("accounts", {}),
     )

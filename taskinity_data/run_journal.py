@@ -20,6 +20,7 @@ from taskinity_data.chunks.stores import clean_url
 from taskinity_data.errors import ResumeError, SettingsError
 from taskinity_data.events import SchedulerChanged
 from taskinity_data.flow.marks import is_reducer
+from taskinity_data.outcome import Status
 from taskinity_data.records.checkpoints import BEGIN_S, Checkpoints
 from taskinity_data.records.identity import identify
 from taskinity_data.records.past import Past, read_past
@@ -30,13 +31,15 @@ from taskinity_data.records.run_places import (
     read_summary,
 )
 from taskinity_data.records.versions import compare_versions, versions_here
+from taskinity_data.report.next_steps import next_steps
 from taskinity_data.report.run_log import RunLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data.events import Event, Observer
     from taskinity_data.flow.model import Flow
+    from taskinity_data.outcome import Outcome
     from taskinity_data.records.run_places import RunPlace
     from taskinity_data.settings import Settings
 
@@ -118,6 +121,28 @@ class RunJournal:
     def observers(self) -> list[Observer]:
         """What takes down for it what the run says."""
         return [] if self.checkpoints is None else [_WhoRuns(self.checkpoints)]
+
+    def next_steps(
+        self, status: str, outcomes: Sequence[tuple[Any, Outcome]], settings: Settings
+    ) -> tuple[str, ...]:
+        """What to type next, of a run that has ended with `outcomes`."""
+        if self.checkpoints is None or not self.checkpoints.has_begun:
+            return ()
+        # A part of a chunk that was split is not found again by its key.
+        lost = [
+            outcome.key
+            for item, outcome in outcomes
+            if item is not None and not item.part and outcome.status is not Status.COMPLETED
+        ]
+        is_usual = self.run_dir == settings.run_dir.absolute()
+        steps = next_steps(
+            self.checkpoints.head,
+            status,
+            key=lost[0] if lost else None,
+            is_resumable=self.is_resumable,
+            run_dir=None if is_usual else str(self.run_dir),
+        )
+        return tuple(steps)
 
     def tell_resume(self) -> str:
         """How the run can go on, in words."""

@@ -172,6 +172,8 @@ def execute(
             stopped = getattr(error, "run", None)
             if stopped is not None:
                 answer.update(_describe(stopped) | {"status": "INTERRUPTED"})
+                for step in stopped.next_steps:
+                    click.echo(f"Next: {step}", err=True)
                 _report(stopped, report, answer)
             raise
     answer.update(_describe(done))
@@ -264,5 +266,8 @@ def _describe(run: Any) -> dict[str, Any]:
         },
         "failures": run.failures,
         "notices": list(run.notices),
+        "log": None if run.log is None else str(run.log),
+        "next_steps": list(run.next_steps),
+        "predicted": [one._asdict() | {"verdict": one.verdict} for one in run.predicted],
         "bad_lines": run.bad_lines.drop(columns="raw"),
     }

@@ -101,6 +101,12 @@ class Checkpoints:
         self._files: set[str] = set()
         self._counts: Counter[str] = Counter()
         self.adopt: Callable[[Any], Any] | None = None
+        self.has_begun = False
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        """What the run says of itself."""
+        return self._head
 
     def will_keep(self, status: str) -> bool:
         """Whether what has ended can be used again, once `close` is told `status`."""
@@ -259,6 +265,7 @@ class Checkpoints:
         except OSError:
             self._place.leave()
             raise
+        self.has_begun = True
         early, self._early = self._early or [], None
         self._write("H", self._head | dict(self._more()))
         for act in early:
