@@ -73,12 +73,22 @@ def rebuild_run(
     ended += [(None, outcome) for outcome in _singles(past)]
     if not past.ended:
         missing.append("No chunk had ended, or none was kept.")
+    told = {item.data for item, _ in ended if item is not None}
+    lost = sum(chunk not in told for found in cuts.values() for chunk in found.values())
+    if past.ended and lost and status in ("COMPLETED", "PARTIAL"):
+        missing.append(
+            f"Of {lost:,} chunks nothing is kept: they were split while they ran, or their files "
+            "changed between tries."
+        )
     name, workers, reason = past.schedulers[-1] if past.schedulers else ("unknown", 0, "")
     if not past.schedulers:
         missing.append("Who ran it was not kept.")
     output = end.get("output")
+    value = None if past.value is None else past.value.load()
+    if value is None and output is not None:
+        value = output[0]
     run = Run(
-        value=None if past.value is None else past.value.load(),
+        value=value,
         results={},
         status=cast("RunStatus", status),
         run_id=past.run_id,

@@ -526,7 +526,7 @@ def test_parts_of_finished_chunks_are_used_again(ground):
     missing.unlink()
     done = go(resume=True, **options)
     assert len(Work.calls) == 7
-    assert sorted(os.listdir(ground)) == ["in", "out", "runs"]
+    assert sorted(os.listdir(ground)) == ["in", "logs", "out", "runs"]
     undisturbed(output="whole", reduce=None)
     pd.testing.assert_frame_equal(pd.read_parquet("out"), pd.read_parquet("whole"))
     assert done.output.rows == 1200

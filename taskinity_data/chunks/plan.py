@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from taskinity_data.chunks.chunk import Chunk, Piece
-    from taskinity_data.forecast.forecast import Forecast
+    from taskinity_data.forecast.estimate import Forecast
 
 __all__ = [
     "ChunkPlan", "ChunkSize", "check_tiling", "cut", "divide", "parse_chunk_size",

@@ -172,8 +172,9 @@ def execute(
             stopped = getattr(error, "run", None)
             if stopped is not None:
                 answer.update(_describe(stopped) | {"status": "INTERRUPTED"})
-                for step in stopped.next_steps:
-                    click.echo(f"Next: {step}", err=True)
+                told = [] if stopped.log is None else [f"Its log is {stopped.log}"]
+                told += [f"Next: {step}" for step in stopped.next_steps]
+                click.echo("\n".join(told), err=True)
                 _report(stopped, report, answer)
             raise
     answer.update(_describe(done))
