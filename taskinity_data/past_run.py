@@ -6,7 +6,7 @@ It knows nothing of how a run is kept or resumed.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from taskinity_data.records.past import read_past
 from taskinity_data.records.plain_outcomes import from_plain
 from taskinity_data.records.quarantine import find_quarantine
 from taskinity_data.records.run_places import find_run, who_runs
+from taskinity_data.report.next_steps import next_steps
 from taskinity_data.result import OUTCOME_COLUMNS
 from taskinity_data.run_diff import RunDiff, compare_runs, facts_for_diff
 from taskinity_data.run_facts import rebuild_run
@@ -101,7 +102,24 @@ class PastRun:
 
         assert self._past is not None
         run, ended, missing = rebuild_run(self._past, self.status)
+        run = replace(run, next_steps=self.next_steps)
         return write_report(run, ended, path, missing)
+
+    @property
+    def next_steps(self) -> tuple[str, ...]:
+        """What to type next, where it did not do all and does not go on."""
+        if self.status == "RUNNING" or self._past is None:
+            return ()
+        head = {"run_id": self.run_id, **self._past.head}
+        lost = self.failures["key"]
+        place = self.directory.parent.absolute()
+        steps = next_steps(
+            head,
+            self.status,
+            key=lost.iloc[0] if len(lost) else None,
+            run_dir=None if place == run_directory(None).absolute() else str(place),
+        )
+        return tuple(steps)
 
     def diff(self, other: PastRun) -> RunDiff:
         """What changed from this run to `other`: inputs, code, options, versions, times, totals."""

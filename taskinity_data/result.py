@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.driver import Driver
     from taskinity_data.execution.process import Item
     from taskinity_data.flow.model import Flow
+    from taskinity_data.forecast.actual import Met
     from taskinity_data.outcome import Outcome
 
 __all__ = ["Output", "Run"]
@@ -117,6 +118,10 @@ class Run:
         columns differ from chunk to chunk.
     log : pathlib.Path or None
         Its log file, where it has one.
+    next_steps : tuple of str
+        What to type next, where it is kept and did not do all.
+    predicted : tuple of Met
+        What ``plan.estimate`` said of it against what it took, where such a plan was given.
     """
 
     value: Any
@@ -135,9 +140,9 @@ class Run:
     output: Output | None = None
     notices: tuple[str, ...] = ()
     quarantine: Path | None = None
-    again: str = field(default="", repr=False)
-    """How what was set aside is run again, in words."""
     log: Path | None = None
+    next_steps: tuple[str, ...] = ()
+    predicted: tuple[Met, ...] = ()
     _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _bad_lines: tuple[Entry, ...] = field(default=(), repr=False)
@@ -154,7 +159,6 @@ class Run:
         seconds: Mapping[str, float],
         notices: tuple[str, ...] = (),
         quarantine: Path | None = None,
-        again: str = "",
     ) -> Run:
         """The account of what `driver` did."""
         name, workers, link = strategy
@@ -196,7 +200,6 @@ class Run:
             stop_reason=driver.stop_reason,
             notices=(*notices, *driver.notices.lines),
             quarantine=quarantine,
-            again=again,
             _ended=tuple(driver.outcomes),
             _accounts={
                 fan_out.name: fan_out.account()
@@ -347,9 +350,10 @@ class Run:
                     f"command line: {typed}"
                 )
         if self.quarantine is not None:
-            lines.append(f"What failed is kept in {_as_text(str(self.quarantine))}: {self.again}")
+            lines.append(f"What failed is kept in {_as_text(str(self.quarantine))}")
         if self.log is not None:
             lines.append(f"Its log is {_as_text(str(self.log))}")
+        lines += [f"Next: {step}" for step in self.next_steps]
         return "\n".join(lines)
 
     def __repr__(self) -> str:

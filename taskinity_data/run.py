@@ -30,6 +30,8 @@ from taskinity_data.execution.works import make_works, only_kernels
 from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.short import short_flow
 from taskinity_data.flow.stages import stages
+from taskinity_data.forecast.actual import compare_forecast
+from taskinity_data.forecast.estimate import answer_nbytes
 from taskinity_data.outcome import RunStatus
 from taskinity_data.policy import parse_duration, parse_nbytes
 from taskinity_data.report.announcer import Announcer
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.flow.model import Flow
     from taskinity_data.flow.stages import Stage
+    from taskinity_data.forecast.actual import Met
     from taskinity_data.run_journal import RunJournal
 
 __all__ = ["Run", "process", "run_flow"]
@@ -418,6 +421,7 @@ def _run(
                     seconds = {"total": time.perf_counter() - begun, "start_workers": started_s}
                     written_to = None if sink is None else sink.written
                     run = _account(flow, driver, chooser, told, run_id, seconds, written_to)
+                    run = replace(run, predicted=_predicted(run, driver, plans))
                     facts = facts_of(run, driver)
             finally:
                 reason = driver.stop_reason if driver is not None else None
@@ -437,7 +441,7 @@ def _run(
         notices=(*notices.texts, *run.notices),
         log=log.path,
         quarantine=journal.quarantine,
-        again=journal.again,
+        next_steps=journal.next_steps(str(run.status), driver.outcomes, settings),
     )
     if sink is not None and sink.written is not None:
         ends_here = flow.last in sink.by_fan_out and run.value is None
@@ -471,6 +475,21 @@ def _account(
         seconds=seconds,
     )
     return replace(run, output=output)
+
+
+def _predicted(run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]]) -> tuple[Met, ...]:
+    """What the one plan that has a forecast said of the run, against the run."""
+    found = [plan.forecast for _, plan in plans if plan.forecast is not None]
+    if len(found) != 1 or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED):
+        return ()
+    peaks = [
+        attempt.peak_nbytes
+        for _, outcome in driver.outcomes
+        for attempt in outcome.attempts
+        if attempt.peak_nbytes is not None
+    ]
+    output = None if run.value is None else answer_nbytes(run.value)
+    return compare_forecast(found[0], run.timings["total"], max(peaks, default=None), output)
 
 
 def _begin(steps: Sequence[Stage], written: OutputOptions, journal: RunJournal) -> RunOutput | None:

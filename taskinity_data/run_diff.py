@@ -120,7 +120,8 @@ def facts_for_diff(past: Past, status: str) -> dict[str, Any]:
         "text": head.get("text", ""),
         "files": files,
         "inputs": kept | {name: f"digest {one}" if one else None for name, one in hidden.items()},
-        "hidden": [name for name, one in hidden.items() if one is None],
+        # Of a table in memory the digest stands among the files.
+        "hidden": [name for name, one in hidden.items() if one is None and _IN_MEMORY not in files],
         "code": head.get("code"),
         "options": head.get("options"),
         "versions": head.get("versions", {}) | {"host": head.get("host")},

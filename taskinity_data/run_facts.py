@@ -14,6 +14,7 @@ from taskinity_data.errors import FlowError, FlowSyntaxError
 from taskinity_data.execution.process import Item
 from taskinity_data.flow.model import Flow
 from taskinity_data.flow.parser import parse_flow
+from taskinity_data.forecast.actual import Met
 from taskinity_data.outcome import Status
 from taskinity_data.records.plain_outcomes import from_plain, to_plain
 from taskinity_data.records.quarantine import find_quarantine
@@ -37,6 +38,7 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
         "sizes": {name: [list(one) for one in changes] for name, changes in run.sizes.items()},
         "singles": [to_plain(outcome) for item, outcome in driver.outcomes if item is None],
         "output": None if run.output is None else list(run.output),
+        "predicted": [list(one) for one in run.predicted],
     }
 
 
@@ -72,12 +74,22 @@ def rebuild_run(
     ended += [(None, outcome) for outcome in _singles(past)]
     if not past.ended:
         missing.append("No chunk had ended, or none was kept.")
+    told = {item.data for item, _ in ended if item is not None}
+    lost = sum(chunk not in told for found in cuts.values() for chunk in found.values())
+    if past.ended and lost and status in ("COMPLETED", "PARTIAL"):
+        missing.append(
+            f"Of {lost:,} chunks nothing is kept: they were split while they ran, or their files "
+            "changed between tries."
+        )
     name, workers, reason = past.schedulers[-1] if past.schedulers else ("unknown", 0, "")
     if not past.schedulers:
         missing.append("Who ran it was not kept.")
     output = end.get("output")
+    value = None if past.value is None else past.value.load()
+    if value is None and output is not None:
+        value = output[0]
     run = Run(
-        value=None if past.value is None else past.value.load(),
+        value=value,
         results={},
         status=cast("RunStatus", status),
         run_id=past.run_id,
@@ -100,7 +112,7 @@ def rebuild_run(
         output=None if output is None else Output(*output),
         notices=tuple(past.notes),
         quarantine=find_quarantine(past.directory),
-        again=f"td.replay({past.run_id!r}, KEY) runs one of them again here",
+        predicted=tuple(Met(*one) for one in end.get("predicted", ())),
         _ended=tuple(ended),
         _accounts=end.get("accounts", {}),
     )

@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import secrets
-import shlex
 import socket
 import time
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from taskinity_data.chunks.stores import clean_url
 from taskinity_data.errors import ResumeError, SettingsError
 from taskinity_data.events import SchedulerChanged
 from taskinity_data.flow.marks import is_reducer
+from taskinity_data.outcome import Status
 from taskinity_data.records.checkpoints import BEGIN_S, Checkpoints
 from taskinity_data.records.identity import identify
 from taskinity_data.records.past import Past, read_past
@@ -31,13 +31,15 @@ from taskinity_data.records.run_places import (
     read_summary,
 )
 from taskinity_data.records.versions import compare_versions, versions_here
+from taskinity_data.report.next_steps import next_steps
 from taskinity_data.report.run_log import RunLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data.events import Event, Observer
     from taskinity_data.flow.model import Flow
+    from taskinity_data.outcome import Outcome
     from taskinity_data.records.run_places import RunPlace
     from taskinity_data.settings import Settings
 
@@ -78,8 +80,6 @@ class RunJournal:
     place: RunPlace | None = None
     is_asked: bool = False
     is_resumable: bool = False
-    again: str = ""
-    """How what was set aside is run again, in words."""
 
     def begin(self) -> None:
         """Begin to write, where that was asked for; otherwise that waits for two seconds.
@@ -126,6 +126,27 @@ class RunJournal:
     def observers(self) -> list[Observer]:
         """What takes down for it what the run says."""
         return [] if self.checkpoints is None else [_WhoRuns(self.checkpoints)]
+
+    def next_steps(
+        self, status: str, outcomes: Sequence[tuple[Any, Outcome]], settings: Settings
+    ) -> tuple[str, ...]:
+        """What to type next, of a run that has ended with `outcomes`."""
+        if self.checkpoints is None or not self.checkpoints.has_begun:
+            return ()
+        lost = [
+            outcome.key
+            for item, outcome in outcomes
+            if item is not None and outcome.status is not Status.COMPLETED
+        ]
+        is_usual = self.run_dir == settings.run_dir.absolute()
+        steps = next_steps(
+            self.checkpoints.head,
+            status,
+            key=lost[0] if lost else None,
+            is_resumable=self.is_resumable,
+            run_dir=None if is_usual else str(self.run_dir),
+        )
+        return tuple(steps)
 
     def tell_resume(self) -> str:
         """How the run can go on, in words."""
@@ -222,22 +243,7 @@ def open_journal(
         is_asked=is_asked,
         more=lambda: {"code": _code_of(flow), "options": _plain_options(options.options)},
     )
-    again = _tell_again(run_dir, run_id, settings, head, is_given=options.run_dir is not None)
-    return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked, again=again)
-
-
-def _tell_again(
-    run_dir: Path, run_id: str, settings: Settings, head: Mapping[str, Any], *, is_given: bool
-) -> str:
-    where = f", run_dir={str(run_dir)!r}" if is_given else ""
-    one = f"td.replay({run_id!r}, KEY{where}) runs one of them again here, with nothing caught"
-    if head["is_process"] or head["is_wired"] or head["output"]:
-        more = f'the same call with resume="{run_id}" (on the command line: --resume {run_id})'
-    else:
-        is_elsewhere = run_dir != settings.run_dir.absolute()
-        before = f"TASKINITY_RUN_DIR={shlex.quote(str(run_dir))} " if is_elsewhere else ""
-        more = f"{before}taskinity-data redrive {run_id}"
-    return f"{one}; all of them, and nothing else: {more}"
+    return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked)
 
 
 def open_log(

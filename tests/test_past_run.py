@@ -307,3 +307,61 @@ def test_secrets_are_kept_in_neither(ground):
 def test_a_run_that_is_not_there_is_named(ground):
     with pytest.raises(ResumeError, match="20260101T000000-aaaaaa"):
         load_run("20260101T000000-aaaaaa", "runs")
+
+
+# --- what is next, and what was predicted ---------------------------------------------------------
+
+
+def test_a_failed_run_says_what_to_type_next_and_that_works(ground):
+    with pytest.raises(FlowFailed) as caught:
+        go(function=tasks().stop_at_50)
+    run = caught.value.run
+    resume, replay, report = run.next_steps
+    assert f'resume="{run.run_id}"' in resume
+    assert f"run_dir={str(ground / 'runs')!r}" in replay
+    with pytest.raises(ValueError, match="stop"):
+        eval(replay.partition(": ")[2], {"td": td})
+    command = report.partition(": ")[2]
+    assert command == f"TASKINITY_RUN_DIR={ground / 'runs'} taskinity-data report {run.run_id}"
+    assert str(run).splitlines()[-3:] == [f"  {step}" for step in run.next_steps]
+    assert load_run(run.run_id, "runs").next_steps == run.next_steps
+
+
+def test_what_cannot_be_found_again_is_named_and_done_runs_have_no_next_step(ground):
+    assert go().next_steps == ()
+    with pytest.raises(FlowFailed) as caught:
+        go(frame(60), tasks().stop_at_50)
+    assert ", source=...)" in caught.value.run.next_steps[1]
+    with pytest.raises(FlowFailed) as caught:
+        go(function=tasks().stop_at_50, run_dir=None)
+    # Too small to be kept, so that there is nothing to go on with.
+    assert caught.value.run.next_steps == ()
+
+
+def test_skipped_chunks_are_next_and_what_is_committed_is_not_gone_on_with(ground):
+    options = {"function": tasks().stop_at_50, "on_error": "skip"}
+    assert "resume=" in go(**options).next_steps[0]
+    written = go(**options, reduce=None, output="out").next_steps
+    assert [step for step in written if "resume" in step] == []
+    assert len(written) == 2
+
+
+def test_predicted_is_set_against_actual_in_the_run_and_in_what_is_kept(ground):
+    plan = td.open_dataset("a.csv").plan(chunk_size="10 rows")
+    forecast = plan.estimate(tasks().scale, REDUCE, scheduler="synchronous", workers=1)
+    done = td.process(
+        "a.csv", tasks().scale, reduce=REDUCE, plan=plan, scheduler="synchronous", run_dir="runs"
+    )
+    time, memory, output = done.predicted
+    assert (time.low, time.high) == tuple(forecast.seconds)
+    assert time.actual == pytest.approx(done.timings["total"], rel=0.5)
+    assert memory.actual == done.outcomes["peak_nbytes"].max()
+    assert output.actual == done.value.memory_usage(deep=True).sum()
+    assert f"time: {time.low:.0f}"[:5] in str(done)
+    kept = load_run(done.run_id, "runs")
+    words = words_of(kept.report())
+    assert "Predicted and actual" in words
+    assert "memory is the highest that a process had been" in words
+    again = td.process("a.csv", tasks().scale, reduce=REDUCE, scheduler="synchronous")
+    assert again.predicted == ()
+    assert "Predicted and actual" not in words_of(again.report())

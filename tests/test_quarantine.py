@@ -97,7 +97,7 @@ def test_a_failed_run_says_where_and_what_to_type_next(ground):
     assert [one["key"] for one in entries(run)] == [key]
     for text in (str(caught.value), str(run)):
         assert str(run.quarantine) in text
-        assert f"td.replay('{run.run_id}', KEY, run_dir=" in text
+        assert f'td.replay("{run.run_id}", "{key}", run_dir=' in text
         assert f'resume="{run.run_id}"' in text
     assert str(run.quarantine) in run._repr_html_()
     assert str(run.quarantine) in run.report(ground / "report.html").read_text()

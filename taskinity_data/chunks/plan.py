@@ -5,7 +5,7 @@ It knows nothing of how chunks were cut or of who will read them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from statistics import median
 from typing import TYPE_CHECKING, Any, overload
@@ -45,6 +45,8 @@ class ChunkPlan:
         Why that size.
     is_given : bool
         The size was asked for, so a run keeps it.
+    forecast : Forecast or None
+        The newest that `estimate` has made; a run with this plan sets it against what became of it.
     """
 
     chunks: tuple[Chunk, ...]
@@ -52,6 +54,7 @@ class ChunkPlan:
     target_nbytes: int | None
     reason: str
     is_given: bool = False
+    forecast: Forecast | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.chunks)
@@ -166,7 +169,11 @@ class ChunkPlan:
         """
         from taskinity_data.forecast.estimate import estimate
 
-        return estimate(self, function, reduce, workers=workers, memory=memory, scheduler=scheduler)
+        found = estimate(
+            self, function, reduce, workers=workers, memory=memory, scheduler=scheduler
+        )
+        object.__setattr__(self, "forecast", found)
+        return found
 
     def _facts(self) -> list[tuple[str, str]]:
         files = self.files

@@ -172,6 +172,9 @@ def execute(
             stopped = getattr(error, "run", None)
             if stopped is not None:
                 answer.update(_describe(stopped) | {"status": "INTERRUPTED"})
+                told = [] if stopped.log is None else [f"Its log is {stopped.log}"]
+                told += [f"Next: {step}" for step in stopped.next_steps]
+                click.echo("\n".join(told), err=True)
                 _report(stopped, report, answer)
             raise
     answer.update(_describe(done))
@@ -265,5 +268,8 @@ def _describe(run: Any) -> dict[str, Any]:
         "failures": run.failures,
         "quarantine": None if run.quarantine is None else str(run.quarantine),
         "notices": list(run.notices),
+        "log": None if run.log is None else str(run.log),
+        "next_steps": list(run.next_steps),
+        "predicted": [one._asdict() | {"verdict": one.verdict} for one in run.predicted],
         "bad_lines": run.bad_lines.drop(columns="raw"),
     }

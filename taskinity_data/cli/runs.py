@@ -74,6 +74,7 @@ def show(run_id: str, as_json: bool) -> None:
             "value": run.value,
             "versions": run.versions,
             "notices": list(run.notices),
+            "next_steps": list(run.next_steps),
             "outcomes": run.outcomes,
             "failures": run.failures,
             "quarantine": None if run.quarantine is None else str(run.quarantine),
@@ -94,6 +95,8 @@ def show(run_id: str, as_json: bool) -> None:
         lines += [f"  quarantine: {run.quarantine}"] if run.quarantine else []
         if run.value is not None:
             lines += ["", describe_value(run.value)]
+        if run.next_steps:
+            lines += ["", "Next", *(f"  {step}" for step in run.next_steps)]
         click.echo("\n".join(lines))
 
 

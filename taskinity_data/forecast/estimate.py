@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.strategies import Strategy
     from taskinity_data.flow.stages import Stage
 
-__all__ = ["Forecast", "estimate", "estimate_job", "make_job"]
+__all__ = ["Forecast", "answer_nbytes", "estimate", "estimate_job", "make_job"]
 
 ALONE_S, BESIDE_S = 0.8, 1.5
 """Seconds of slices one after another, and side by side."""
@@ -297,12 +297,12 @@ def _combine(job: Job, tried: Tried, total_nbytes: int) -> _Here:
     """
     scale = total_nbytes / tried.nbytes
     if not job.reducers:
-        results = sum(_nbytes(outcome.value[1]) for outcome in tried.outcomes)
+        results = sum(answer_nbytes(outcome.value[1]) for outcome in tried.outcomes)
         return _Here(0.0, 0.0, results * scale)
     combine_s = finish_s = output = 0.0
     for number, reducer in enumerate(job.reducers):
         partials: Sequence[Any] = [outcome.value[0][number] for outcome in tried.outcomes]
-        single = sum(_nbytes(partial) for partial in partials) / len(partials)
+        single = sum(answer_nbytes(partial) for partial in partials) / len(partials)
         at = time.perf_counter()
         together = reducer.combine(partials)
         combine_s += (time.perf_counter() - at) / len(partials)
@@ -311,14 +311,15 @@ def _combine(job: Job, tried: Tried, total_nbytes: int) -> _Here:
         seconds = time.perf_counter() - at
         power = 0.0
         if len(partials) > 1 and single:
-            power = math.log(max(1.0, _nbytes(together) / single)) / math.log(len(partials))
+            power = math.log(max(1.0, answer_nbytes(together) / single)) / math.log(len(partials))
         growth = scale ** min(1.0, power)
         finish_s += seconds * growth
-        output += _nbytes(answer) * growth
+        output += answer_nbytes(answer) * growth
     return _Here(combine_s, finish_s, output)
 
 
-def _nbytes(value: Any) -> int:
+def answer_nbytes(value: Any) -> int:
+    """Bytes of an answer in memory, its index among them; of plain values as they are pickled."""
     if hasattr(value, "memory_usage"):
         usage = value.memory_usage(deep=True)  # the index is part of an answer
         return int(usage.sum() if hasattr(usage, "sum") else usage)

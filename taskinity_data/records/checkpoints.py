@@ -111,6 +111,12 @@ class Checkpoints:
         self._files: set[str] = set()
         self._counts: Counter[str] = Counter()
         self.adopt: Callable[[Any], Any] | None = None
+        self.has_begun = False
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        """What the run says of itself."""
+        return self._head
 
     def will_keep(self, status: str) -> bool:
         """Whether what has ended can be used again, once `close` is told `status`."""
@@ -287,6 +293,7 @@ class Checkpoints:
             self._place.leave()
             raise
         self._quarantine = Quarantine(self._place.directory, self._place.run_id, self._say)
+        self.has_begun = True
         early, self._early = self._early or [], None
         self._write("H", self._head | dict(self._more()))
         for act in early:

@@ -107,6 +107,8 @@ def _facts(run: Any, ended: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
         "has_tries": bool(tries),
         "workers_chart": parts.workers_chart(tries),
         "times": _times(run),
+        "predicted": _predicted(run),
+        "next_steps": list(run.next_steps),
         "times_chart": parts.times_chart(tries) if chunks else "",
         "slow": parts.slowest(tries),
         "throughput": parts.throughput_charts(tries) if chunks else [],
@@ -129,6 +131,7 @@ def _sections(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("flow", "Flow", True),
         ("workers", "Workers over time", facts["has_tries"]),
         ("times", "Times", True),
+        ("predicted", "Predicted and actual", facts["predicted"]),
         ("throughput", "Throughput", facts["throughput"]),
         ("memory", "Memory", facts["memory_chart"]),
         ("sizes", "Sizes of the chunks", facts["sizes"]),
@@ -191,6 +194,15 @@ def _times(run: Any) -> list[tuple[str, str, str]]:
         found.append(
             ("speed-up", f"{work / run.timings['total']:.2f}", "that work ÷ the whole run")
         )
+    return found
+
+
+def _predicted(run: Any) -> list[tuple[str, str, str, str]]:
+    found = []
+    for met in run.predicted:
+        tell = tell_seconds if met.what == "time" else tell_nbytes
+        actual = "unknown" if met.actual is None else tell(met.actual)
+        found.append((met.what, f"{tell(met.low)} to {tell(met.high)}", actual, met.verdict))
     return found
 
 

@@ -210,9 +210,11 @@ class RunLog:
 
     def keep(self) -> None:
         """Begin the file, what has waited first; nothing where there is one."""
-        waiting, self._waiting = self._waiting, None
-        if waiting is None:
+        waiting = self._waiting
+        if not waiting:
+            self._opens_s = time.monotonic()  # with its first line
             return
+        self._waiting = None
         try:
             self._target.parent.mkdir(parents=True, exist_ok=True)
             # What others have put there in its place is not written through.

@@ -10,7 +10,7 @@ from typing import Any
 
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
-__all__ = ["describe_value", "summarise", "summary_html", "tell_quarantine"]
+__all__ = ["describe_value", "summarise", "summary_html", "tell_met", "tell_quarantine"]
 
 _MOST_ROWS, _MOST_LETTERS = 20, 2_000
 _MOST_FAILURES, _MOST_SLOW, _MOST_SIZES = 3, 3, 3
@@ -50,7 +50,7 @@ def summary_html(run: Any) -> str:
     for title, lines in _sections(run).items():
         if lines:
             text = escape("\n".join(lines))
-            is_open = " open" if title == "Failed" else ""
+            is_open = " open" if title in ("Failed", "Next") else ""
             parts.append(f"<details{is_open}><summary>{title}</summary><pre>{text}</pre></details>")
     return f'<div class="taskinity-run">{"".join(parts)}</div>'
 
@@ -61,11 +61,13 @@ def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
         "Notes": list(run.notices),
         "Ledger": _ledger(run),
         "Time": _time(run),
+        "Predicted": [tell_met(one) for one in run.predicted],
         "Chunks": _chunks(run),
         "Slowest": _slowest(run),
         "Quarantined": _bad_lines(run),
         "Failed": _failures(run, has_frames),
         "Set aside": tell_quarantine(run),
+        "Next": _next(run),
     }
 
 
@@ -219,7 +221,7 @@ def tell_quarantine(run: Any) -> list[str]:
     if run.quarantine is None:
         return []
     how = ".json says what and why, .arrow (pandas.read_feather) or .raw holds the rows"
-    return [f"in {run.quarantine}: of each key {how}", f"Next: {run.again}"]
+    return [f"in {run.quarantine}: of each key {how}"]
 
 
 def _failures(run: Any, has_frames: bool) -> list[str]:
@@ -236,12 +238,32 @@ def _failures(run: Any, has_frames: bool) -> list[str]:
             lines += [f"  {line}" for line in str(row["traceback"]).rstrip().splitlines()]
     if len(failures) > _MOST_FAILURES:
         lines.append(f"and {len(failures) - _MOST_FAILURES:,} more: run.failures")
-    if lines and run.quarantine is None and not failures["path"].isna().all():
-        lines.append(
-            "Next: read such a chunk alone, [c for c in run.plan if c.key == KEY][0].read(); "
-            "or let a run go on without them, with on_error skip or --max-failures"
-        )
     return lines
+
+
+def _next(run: Any) -> list[str]:
+    """What to type next; the last of the summary."""
+    failures = run.failures
+    if run.next_steps:
+        return list(run.next_steps)
+    if len(failures) and not failures["path"].isna().all():
+        return [
+            "read such a chunk alone: [c for c in run.plan if c.key == KEY][0].read()",
+            "let a run go on without them: on_error skip, or --max-failures",
+        ]
+    return []
+
+
+def tell_met(met: Any) -> str:
+    """What was predicted against what was, in words.
+
+    >>> from taskinity_data.forecast.actual import Met
+    >>> tell_met(Met("memory", 1e8, 2e8, 1.5e8))
+    'memory: 100.0 MB to 200.0 MB predicted, 150.0 MB was it: within'
+    """
+    tell = tell_seconds if met.what == "time" else tell_nbytes
+    actual = "unknown" if met.actual is None else f"{tell(met.actual)} was it: {met.verdict}"
+    return f"{met.what}: {tell(met.low)} to {tell(met.high)} predicted, {actual}"
 
 
 def _planned(run: Any) -> dict[str, Any]:

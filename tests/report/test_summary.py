@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from taskinity_data.forecast.actual import Met
 from taskinity_data.report.summary import describe_value, summarise, summary_html
 
 PLACES = ["planned", "processed", "fallback", "quarantined", "skipped", "failed", "not_run"]
@@ -51,8 +52,9 @@ def make_run(**changes):
         },
         "output": None,
         "quarantine": None,
-        "again": "",
         "bad_lines": pd.DataFrame(),
+        "next_steps": (),
+        "predicted": (),
         "scheduler": "threads",
         "scheduler_reason": "built-in reducers alone",
         "workers": 2,
@@ -144,14 +146,34 @@ def test_a_failed_chunk_has_error_place_frames_and_what_to_do_next():
     assert "ProcessChunk: ValueError: <b>bad</b> cell (failed, 3 attempts)" in text
     assert "/data/a.csv [3,000 to 4,000], key k3" in text
     assert 'File "my_tasks.py", line 7, in process_chunk' in text
-    assert "Next:" in text
+    assert text.splitlines()[-3] == "Next"
 
 
-def test_where_failures_are_kept_stands_with_what_to_type_instead_of_the_other_advice():
-    text = summarise(make_run(quarantine="/runs/r1/quarantine", again="td.replay('r1', KEY)"))
+def test_the_last_thing_is_what_to_type_next():
+    steps = ("what did not complete: taskinity-data redrive r1", "all: taskinity-data report r1")
+    text = summarise(make_run(next_steps=steps))
+    assert text.splitlines()[-3:] == ["Next", f"  {steps[0]}", f"  {steps[1]}"]
+    assert "taskinity-data redrive r1" in summary_html(make_run(next_steps=steps))
+    done = make_run(status="COMPLETED", failures=make_run().failures.iloc[:0])
+    assert "Next" not in summarise(done)
+
+
+def test_what_was_predicted_is_set_against_what_was():
+    met = (
+        Met("time", 1.0, 2.0, 1.5),
+        Met("memory", 1e8, 2e8, 2.5e8),
+        Met("output", 1e3, 2e3, 500),
+    )
+    text = summarise(make_run(predicted=(*met, Met("output", 1.0, 2.0, None))))
+    assert "  time: 1.0 s to 2.0 s predicted, 1.5 s was it: within" in text
+    assert "  memory: 100.0 MB to 200.0 MB predicted, 250.0 MB was it: 25 % more" in text
+    assert "  output: 1.0 kB to 2.0 kB predicted, 500 B was it: 50 % less" in text
+    assert "  output: 1 B to 2 B predicted, unknown" in text
+
+
+def test_where_failures_are_kept_is_said():
+    text = summarise(make_run(quarantine="/runs/r1/quarantine"))
     assert "Set aside\n  in /runs/r1/quarantine: " in text
-    assert "Next: td.replay('r1', KEY)" in text
-    assert text.count("Next:") == 1
 
 
 def test_a_failed_run_has_no_answer_and_its_frames_only_once():
