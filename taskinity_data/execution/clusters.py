@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskinity_data.errors import SchedulerError, suggest
-from taskinity_data.execution.dask_strategy import DaskStrategy, OwnStrategy
+from taskinity_data.execution.dask_strategy import DaskStrategy
+from taskinity_data.execution.own_cluster import OwnStrategy, start_workers
 from taskinity_data.execution.strategies import (
     ExecutorStrategy,
     SynchronousStrategy,
@@ -164,7 +165,7 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
         try:
             with dask.config.set({**options, "temporary-directory": scratch}):
                 cluster = LocalCluster(
-                    n_workers=workers,
+                    n_workers=0,
                     threads_per_worker=1,
                     processes=True,
                     host="127.0.0.1",
@@ -177,12 +178,13 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
                     silence_logs=logging.CRITICAL,
                     preload=[_IGNORE_CTRL_C],
                 )
+                started.callback(cluster.close)
+                start_workers(cluster, workers)
         except RuntimeError as error:
             raise SchedulerError(
                 f'no local processes could be started ({error}); run with scheduler="threads", or '
                 "ask taskinity-data doctor what this machine grants"
             ) from error
-        started.callback(cluster.close)
         client = Client(cluster, set_as_default=False)
         started.callback(client.close)
         return OwnStrategy(

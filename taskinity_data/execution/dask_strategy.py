@@ -7,15 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from taskinity_data.chunks.unpacked import is_scratch
 from taskinity_data.errors import SchedulerError, WorkerDied
@@ -31,7 +26,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.execution.process import Item, Job
 
-__all__ = ["DaskStrategy", "OwnStrategy"]
+__all__ = ["DaskStrategy"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +37,10 @@ starting the cluster before the run."""
 _SCATTER_NBYTES = 32 << 10
 """A packed job up to this size travels in each task (Dask warns from 10 MB on, and a scattered one
 is lost with its workers); a larger one goes to each worker once."""
+
+_SILENCE_S = 60.0
+"""How long a scheduler may take to say which workers it has: one that is stopped, or cut off where
+no one says so, never answers, and Dask itself would wait for ever."""
 
 _REFRESH_S = 2.0
 """How often the number of a cluster's workers is looked at: adaptive clusters act in seconds."""
@@ -123,10 +122,13 @@ class DaskStrategy:
         if self._is_cut_off():
             raise SchedulerError(f"{self.name}: the Dask scheduler is gone")
         try:
-            self._threads = dict(self._client.nthreads())
+            self._threads = dict(
+                self._client.sync(self._client.scheduler.ncores, callback_timeout=_SILENCE_S)
+            )
         except (OSError, TimeoutError, ValueError, RuntimeError, AttributeError) as error:
             self._is_lost = True
-            raise SchedulerError(f"{self.name}: the Dask scheduler is gone ({error})") from error
+            why = str(error) or f"no answer within {_SILENCE_S:g} s"
+            raise SchedulerError(f"{self.name}: the Dask scheduler is gone ({why})") from error
         self._looked_s = now
         if self._threads:
             self._empty_since_s = None
@@ -237,7 +239,7 @@ class DaskStrategy:
 
     def submit(self, loaded: Any, items: Sequence[Item], key: str) -> Any:
         """One Dask task for all of `items`."""
-        if self._is_cut_off():
+        if self.is_gone:
             raise SchedulerError(f"{self.name}: the Dask scheduler is gone")
         job, resources = loaded
         return self._client.submit(
@@ -262,7 +264,7 @@ class DaskStrategy:
             elif future.status == "error":
                 found.append(self._find_error(future))
             else:
-                told = "the Dask scheduler is gone" if self._is_cut_off() else "Dask gave it up"
+                told = "the Dask scheduler is gone" if self.is_gone else "Dask gave it up"
                 found.append(SchedulerError(f"{told} ({future.key} is {future.status})"))
         for future in pending:
             future.release()  # whoever still holds on to it, an exception's frames for one
@@ -330,7 +332,7 @@ class DaskStrategy:
 
     def cancel(self, pending: Sequence[Any]) -> None:
         """Tell Dask to forget what has not started."""
-        if not pending or self._is_cut_off():
+        if not pending or self.is_gone:
             return
         self._cancelled += [future.key for future in pending]
         try:
@@ -343,7 +345,7 @@ class DaskStrategy:
         for scattered in self._scattered:
             scattered.release()
         self._scattered.clear()
-        if self._cancelled and not self._is_cut_off():
+        if self._cancelled and not self.is_gone:
             # A cancellation can overtake the task that it is meant for, which then would stay.
             self._client._send_to_scheduler(  # noqa: SLF001 - Dask forgot the futures already
                 {
@@ -356,67 +358,6 @@ class DaskStrategy:
         for thing in self._closes:
             thing.close()
         self._closes = ()
-
-
-class OwnStrategy(DaskStrategy):
-    """A local cluster that was started for this run, whose workers may be killed."""
-
-    _patience_s = 120.0
-
-    def __init__(self, client: Client, cluster: Any, **options: Any) -> None:
-        self._cluster = cluster
-        self._is_repairing = False
-        super().__init__(client, **options)
-
-    def _look(self, now: float) -> None:
-        super()._look(now)
-        if len(self._threads) < len(self._cluster.worker_spec) and not self._is_repairing:
-            self._is_repairing = True
-            self._cluster.loop.add_callback(self._repair)
-
-    async def _repair(self) -> None:
-        """Start anew what Dask has given up: a worker that died while it started, for one."""
-        from distributed.core import Status
-
-        cluster = self._cluster
-        try:
-            for name, nanny in list(cluster.workers.items()):
-                if nanny.status in (Status.closed, Status.failed):
-                    del cluster.workers[name]
-            if set(cluster.worker_spec) - set(cluster.workers):
-                await cluster._correct_state()  # noqa: SLF001 - scale() does it if the number changes
-        except Exception as error:  # noqa: BLE001 - whatever a process that starts dies of
-            _log.info("a worker did not start again: %s", error)
-        finally:
-            self._is_repairing = False
-
-    def close(self) -> None:
-        """Close the cluster, and end what functions have left behind on its workers."""
-        left = [child for pid in self._pids() for child in _family(pid)]
-        super().close()
-        for process in left:
-            with suppress(psutil.Error):
-                process.kill()
-
-    def _pids(self) -> list[int]:
-        pids = [getattr(nanny, "pid", None) for nanny in self._cluster.workers.values()]
-        return [pid for pid in pids if pid is not None]
-
-    def abort(self) -> bool:
-        """Kill all workers, so that nothing goes on; whether that could be done."""
-        for nanny in self._cluster.workers.values():
-            nanny.auto_restart = False
-        for pid in self._pids():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return True
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        return list(psutil.Process(pid).children(recursive=True))
-    except psutil.Error:
-        return []
 
 
 def _give_up_slot() -> None:

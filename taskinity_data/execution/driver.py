@@ -113,6 +113,7 @@ class Driver:
         self._single: dict[str, Work] = {}
         self._local: ThreadStrategy | None = None
         self._ticket = 0
+        self._has_room = True
         self._is_interrupted = False
 
     # -- the loop ------------------------------------------------------------------------------
@@ -278,6 +279,7 @@ class Driver:
             where = strategy if batch.strategy is not self._local else self._local
             self._submit(where, batch.name, batch.job, [item])
             busy += 1
+        self._has_room = busy < window
         turns = deque(self._active.values())
         # What has ended is looked at first: it may change the size of what is cut next.
         while turns and busy < window and self.stop_reason is None and not self._window.has_done:
@@ -349,9 +351,15 @@ class Driver:
     def _wait(self) -> None:
         """Take in what is done; wait for the first of it at most until the next retry."""
         at = time.perf_counter()
-        found = self._window.wait(self._judge.retries.limit_wait(_POLL_S))
+        # Where all is full, what is due waits for something to end, not for its time.
+        until_due_s = self._judge.retries.limit_wait(_POLL_S)
+        found = self._window.wait(until_due_s if self._has_room else _POLL_S)
         self.seconds["wait"] += time.perf_counter() - at
         for batch, outcomes in found:
+            if isinstance(outcomes, SchedulerError) and getattr(batch.strategy, "is_gone", False):
+                # No fault of these items: they have not run, and a resumed run does them.
+                self.fail(str(outcomes), outcomes)
+                continue
             for item, outcome in self._judge.take_in(batch, outcomes):
                 self._end(batch, item, outcome)
             self._notice_repeats(batch.name)

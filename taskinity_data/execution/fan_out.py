@@ -19,6 +19,7 @@ from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import Learner, Observation, Size
 from taskinity_data.chunks.streams import Block
 from taskinity_data.errors import LedgerError
+from taskinity_data.execution.caps import SizeCap
 from taskinity_data.execution.ledger import PLACES, Ledger
 from taskinity_data.execution.process import Item, describe_failure
 from taskinity_data.execution.recovery import split_chunk
@@ -149,7 +150,7 @@ class FanOut:
         self.positions = 0
         self.completed = 0
         self._splits = splits
-        self._most_nbytes: int | None = None
+        self._cap = SizeCap()
         self._too_large: int | None = None
         self._split: dict[int, _Parts] = {}
         self._items = self._source = items
@@ -225,24 +226,26 @@ class FanOut:
             row = None if row is None or half.rows is None else row + half.rows
         return parts
 
-    def shrink(self, item: Item, to_nbytes: int) -> None:
-        """From now on chunks have at most `to_nbytes`, because `item` was too large."""
-        if self._most_nbytes is not None and to_nbytes >= self._most_nbytes:
-            return
-        self._most_nbytes = max(1, to_nbytes)
+    def shrink(self, item: Item, parts: Sequence[Item]) -> bool:
+        """Whether chunks are smaller from now on, because `item`, now `parts`, was too large."""
+        if not self._cap.refuse(item.place, len(parts), max(part.nbytes for part in parts)):
+            return False
+        most = self._cap.most_nbytes
+        assert most is not None
         if self._too_large is None:
             self._too_large = item.nbytes
         else:
             self.sizes.pop()  # one line says it all
-        told, size = format_nbytes(self._too_large), format_nbytes(self._most_nbytes)
+        told, size = format_nbytes(self._too_large), format_nbytes(most)
         reason = (
             f"{told} chunks were too large for this function: {size} from chunk {self.positions} on"
         )
-        self.sizes.append((self.positions, Size(self._most_nbytes, reason)))
+        self.sizes.append((self.positions, Size(most, reason)))
+        return True
 
     def fit(self, item: Item) -> list[Item]:
         """`item`, or its parts where it is larger than what is known to fit."""
-        if self._most_nbytes is None or item.nbytes <= self._most_nbytes:
+        if self._cap.fits(item.nbytes):
             return [item]
         return [fit for part in self.split(item) for fit in self.fit(part)] or [item]
 
@@ -250,7 +253,7 @@ class FanOut:
         """The size of the next chunk, as far as is known by now."""
         remaining = max(0, self.total_nbytes - self.cut_nbytes)
         size = self._learner.next_size(remaining, self._workers, self.given - self.ended)
-        if self._most_nbytes is not None:
+        if self._cap.most_nbytes is not None:
             return min(size, self.sizes[-1][1], key=lambda one: one.target_nbytes)
         if not self.sizes or self.sizes[-1][1].target_nbytes != size.target_nbytes:
             self.sizes.append((self.given, size))
@@ -300,6 +303,7 @@ class FanOut:
         completed = outcome.status is Status.COMPLETED
         self.completed += completed and not outcome.is_fallback
         if completed:
+            self._cap.take(item.nbytes)
             attempt = outcome.attempts[-1]
             memory = attempt.memory_nbytes if shares_process else attempt.peak_nbytes
             self._learner = self._learner.observe(

@@ -147,8 +147,8 @@ class Judge:
             return self._end(outcome, verdict)
         if is_too_large(failure) and (parts := self._split(name, item)):
             fan_out = self._fan_outs[name]
-            fan_out.shrink(item, max(part.nbytes for part in parts))
-            self._tell_size(name, fan_out.sizes[-1][1])
+            if fan_out.shrink(item, parts):
+                self._tell_size(name, fan_out.sizes[-1][1])
             self._tell_again(name, item, outcome, f"in {len(parts)} parts, it was too large")
             self.retries.add_parts(batch, parts)
             return None

@@ -13,7 +13,7 @@ from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 __all__ = ["describe_value", "summarise", "summary_html", "tell_met", "tell_quarantine"]
 
 _MOST_ROWS, _MOST_LETTERS = 20, 2_000
-_MOST_FAILURES, _MOST_SLOW, _MOST_SIZES = 3, 3, 3
+_MOST_FAILURES, _MOST_SLOW, _MOST_SIZES = 20, 3, 3
 _MOST_BAD_LINES, _MOST_LINE_LETTERS = 3, 60
 _PLACES = {
     "processed": "processed",

@@ -20,18 +20,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
+from real_cluster import STEP_S, WAIT_S, start_cluster, wait_until
 
 import taskinity_data as td
 from taskinity_data import errors
 from taskinity_data.execution import dask_strategy, window
 from taskinity_data.outcome import RunStatus
-
-# Dask's memory manager drops copies of what a worker does not need for the moment, at times of its
-# own; how often things are sent can be counted without it.
-KEEPS_COPIES = "DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__START"
-
-WAIT_S = 20
-STEP_S = 0.01
 
 USER_MODULE = """\
 import os
@@ -90,43 +84,6 @@ def use_counted(chunk, counted):
 """
 
 
-@contextlib.contextmanager
-def start_cluster(folder, *, workers=2, nanny=True):
-    """A client of a scheduler and its workers, all of them processes in another folder."""
-    away = folder / "away"
-    away.mkdir()
-    file = folder / "scheduler.json"
-    with contextlib.ExitStack() as stack:
-
-        def start(*words):
-            log = stack.enter_context((folder / "log.txt").open("a"))
-            child = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-m", "dask", *map(str, words)],
-                    cwd=away,
-                    env={**os.environ, KEEPS_COPIES: "false"},
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
-            )
-            stack.callback(child.terminate)
-
-        local = ("--host", "127.0.0.1", "--no-dashboard")
-        start("scheduler", *local, "--port", 0, "--scheduler-file", file)
-        for number in range(workers):
-            kind = () if nanny else ("--no-nanny",)
-            start(
-                *("worker", *local, "--scheduler-file", file, "--nthreads", 1, *kind),
-                *("--local-directory", folder / f"worker{number}"),
-            )
-        client = stack.enter_context(
-            Client(scheduler_file=str(file), set_as_default=False, timeout=WAIT_S)
-        )
-        client.wait_for_workers(workers, timeout=WAIT_S)
-        client.file = file
-        yield client
-
-
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     with start_cluster(tmp_path_factory.mktemp("cluster")) as client:
@@ -158,14 +115,6 @@ def csv(tmp_path_factory):
         {"key": rng.choice(list("abc"), 400), "n": range(400), "x": rng.normal(size=400)}
     ).to_csv(path, index=False)
     return path
-
-
-def wait_until(is_so):
-    for _ in range(int(WAIT_S / STEP_S)):
-        if is_so():
-            return
-        threading.Event().wait(STEP_S)
-    raise TimeoutError
 
 
 def wait_until_clean(client):

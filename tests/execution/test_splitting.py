@@ -202,6 +202,25 @@ def test_one_row_that_does_not_fit_fails_or_is_left_out(files):
         assert run.ledger.at[place, "rows"] == 1
 
 
+def test_a_row_that_does_not_fit_makes_the_other_chunks_no_smaller_than_half(files):
+    calls: list[int] = []
+
+    def need_memory(chunk):
+        calls.append(len(chunk))
+        if chunk.n.isin((3, 251)).any():
+            raise MemoryError("too much")
+        return chunk
+
+    run = process(
+        files["parquet"], need_memory, chunk_size="8 rows", on_error="skip", reduce=td.count(),
+        workers=1,
+    )  # fmt: skip
+    assert run.value == ROWS - 2
+    # Two of 8 rows, their halves down to the row, all others as 8 or as 4.
+    assert len(calls) <= ROWS / 4 + 2 * 6
+    assert run.sizes["ProcessChunk"][-1][0] == 1
+
+
 def test_a_fixed_number_of_pieces_is_never_split():
     def need_memory(chunk):
         raise MemoryError("too much")

@@ -1,0 +1,68 @@
+"""A scheduler and workers that are processes of their own, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+
+from distributed import Client
+
+# Dask's memory manager drops copies of what a worker does not need for the moment, at times of its
+# own; how often things are sent can be counted without it.
+KEEPS_COPIES = "DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__START"
+
+WAIT_S = 20
+STEP_S = 0.01
+
+
+@contextlib.contextmanager
+def start_cluster(folder, *, workers=2, nanny=True, words=(), security=None, **environment):
+    """A client of a scheduler and its workers, all of them processes in another folder.
+
+    `words` go to the command of each, `environment` into it.
+    """
+    away = folder / "away"
+    away.mkdir()
+    file = folder / "scheduler.json"
+    with contextlib.ExitStack() as stack:
+
+        def start(*told):
+            log = stack.enter_context((folder / "log.txt").open("a"))
+            child = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "dask", *map(str, told)],
+                    cwd=away,
+                    env={**os.environ, KEEPS_COPIES: "false", **environment},
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+            stack.callback(child.terminate)
+
+        local = ("--host", "127.0.0.1", "--no-dashboard", *words)
+        start("scheduler", *local, "--port", 0, "--scheduler-file", file)
+        for number in range(workers):
+            kind = () if nanny else ("--no-nanny",)
+            start(
+                *("worker", *local, "--scheduler-file", file, "--nthreads", 1, *kind),
+                *("--local-directory", folder / f"worker{number}"),
+            )
+        client = stack.enter_context(
+            Client(
+                scheduler_file=str(file), set_as_default=False, timeout=WAIT_S, security=security
+            )
+        )
+        client.wait_for_workers(workers, timeout=WAIT_S)
+        client.file = file
+        yield client
+
+
+def wait_until(is_so):
+    for _ in range(int(WAIT_S / STEP_S)):
+        if is_so():
+            return
+        threading.Event().wait(STEP_S)
+    raise TimeoutError
