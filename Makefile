@@ -65,7 +65,7 @@ test-lowest: $(LOWEST_READY)
 constraints: export PIP_DISABLE_PIP_VERSION_CHECK = 1
 constraints:
 	@$(PYTHON) -m venv --clear $(PINS)
-	@$(PINS)/bin/python -m pip install -qq -e '.[dev,contracts]'
+	@$(PINS)/bin/python -m pip install -qq -e '.[dev,contracts,az]'
 	@$(PINS)/bin/python -m pip freeze --exclude-editable > constraints.txt
 	@$(PYTHON) -m venv --clear $(PINS)
 	@$(PYTHON) -c "$$LOWER_BOUNDS" > $(PINS)/lower-bounds.txt

@@ -72,7 +72,7 @@ STORES = {
     "`http://`, `https://` (extra `http`; each URL is named; servers without ranges are refused)": (
         "store"
     ),
-    "`gs://`, `az://` (packages gcsfs, adlfs)": "store",
+    "`gs://` (extra `gs`), `az://` (extra `az`)": "store",
     "`memory://` (of one process)": "store",
     "`zip://MEMBER::ARCHIVE` (CSV, JSON Lines and JSON)": "unpacked",
     "other chains of protocols": "",

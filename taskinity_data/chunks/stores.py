@@ -32,7 +32,8 @@ PART_NBYTES = 8 << 20
 """A longer range is asked for in parts of this size, several at a time: S3 gives one request about
 as much as 100 MB/s."""
 
-_EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
+_EXTRAS = {"s3a": "s3", "https": "http", "gcs": "gs", "abfs": "az", "abfss": "az"}
+_EXTRAS |= {name: name for name in ("s3", "http", "gs", "az")}
 _ARCHIVES = ("zip", "tar", "libarchive", "reference", "dir", "generic", "data")
 _CONTAINERS = ("az", "abfs", "abfss", "adl", "wasb", "wasbs")
 """Protocols that write a container and its account with an @ between them."""
@@ -371,11 +372,14 @@ def _find_cause(error: BaseException) -> tuple[str, int | None]:
     """The name of what went wrong first, and the HTTP status, where there is one."""
     while error.__cause__ is not None:
         error = error.__cause__
-    status = getattr(error, "status", None)
+    told = (getattr(error, name, None) for name in ("status", "status_code", "code"))
+    status = next((one for one in told if isinstance(one, int)), None)
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return type(error).__name__, status if isinstance(status, int) else None
+    if status is None and str(error).startswith("Forbidden:"):
+        status = 403  # gcsfs gives it no other form
+    return type(error).__name__, status
 
 
 def _texts(value: Any) -> Iterator[str]:
