@@ -47,7 +47,7 @@ def show(title, folder, function, **options):
     chunks, rows = run.outcomes[run.outcomes["task"] == "ProcessChunk"], run.ledger["rows"]
     other = {name: int(rows[name]) for name in ("fallback", "skipped", "quarantined") if rows[name]}
     print(f"{title}: {run.status}, {run.value}, {chunks['attempts'].sum()} attempts, "
-          f"{other or 'all rows'}", *run.failures["error"], *run.notices, sep="\n  ")  # fmt: skip
+          f"{other or 'all rows'}", *run.failures["error"], sep="\n  ")  # fmt: skip
     return run
 
 
