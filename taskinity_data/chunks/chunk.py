@@ -14,6 +14,7 @@ from hashlib import blake2b
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from taskinity_data.chunks.marks import check_mark
 from taskinity_data.chunks.still import check_after, check_before
 from taskinity_data.errors import PlanError, ReadError, SourceChanged, inert
 
@@ -240,11 +241,14 @@ class Chunk:
         In order; at least one. Usually a single range of a single file.
     index : int
         Its place in the plan, from 0. Not part of its identity.
+    mark : int or None
+        The checksum of the blocks where it was cut, see `mark_cut`; None: not looked at.
     """
 
     reader: Reader
     pieces: tuple[Piece, ...]
     index: int = 0
+    mark: int | None = field(default=None, compare=False, repr=False)
 
     @property
     def path(self) -> str:
@@ -331,6 +335,7 @@ class Chunk:
             raise PlanError(f"as_={as_!r}: a chunk is read as one of {', '.join(KINDS)}")
         since = monotonic()
         check_before(self.pieces)
+        check_mark(self)
         try:
             result = self.reader.read(self.pieces, as_)
         except OSError as error:

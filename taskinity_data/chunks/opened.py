@@ -15,6 +15,7 @@ from taskinity_data.chunks.chunk import Chunk, Piece, refuse_quarantine
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
 from taskinity_data.chunks.describe import format_nbytes, tell_unpacked, to_html, to_text
 from taskinity_data.chunks.limits import check_memory, check_workers
+from taskinity_data.chunks.marks import mark_all, mark_chunk
 from taskinity_data.chunks.open_parquet import check_columns
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.read_ahead import read_ahead
@@ -231,7 +232,7 @@ class Dataset:
         size : ChunkSize or None
             The size of all of them, where it is fixed: grains are then made for it.
         """
-        return cut(self.iter_grains(self._grain_nbytes(size)), self.reader, next_size)
+        return mark_all(cut(self.iter_grains(self._grain_nbytes(size)), self.reader, next_size))
 
     def _grain_nbytes(self, size: ChunkSize | None) -> int:
         if self.reader.unit == "rows":
@@ -256,7 +257,8 @@ class Dataset:
         if isinstance(width, bool) or not isinstance(width, int) or width < 1:
             raise PlanError(f"width={width!r}: give a whole number from 1 up")
         grain = max(1, self.nbytes // (width * GRAINS_A_CHUNK))
-        return divide(list(self.iter_grains(grain)), self.reader, width)
+        chunks = divide(list(self.iter_grains(grain)), self.reader, width)
+        return tuple(map(mark_chunk, chunks))
 
     def pick(self, ranges: Sequence[str]) -> Chunk:
         """One chunk by its ranges, as `Chunk.ranges` of a chunk of this dataset names them.

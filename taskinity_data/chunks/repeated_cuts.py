@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from taskinity_data.chunks.chunk import Chunk, Piece
 from taskinity_data.chunks.cut import cut
 from taskinity_data.chunks.files import open_unbuffered
+from taskinity_data.chunks.marks import mark_chunk, mark_cut
 from taskinity_data.chunks.opened import FILES_AHEAD, GRAINS_AHEAD
 from taskinity_data.chunks.read_ahead import read_ahead
 
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.cut import ChunkSize
     from taskinity_data.chunks.dataset import Dataset
 
-__all__ = ["EarlierCuts", "EarlierPiece", "earlier_piece", "identify_file", "repeat_cuts"]
+__all__ = [
+    "EarlierCuts",
+    "EarlierPiece",
+    "earlier_piece",
+    "find_altered",
+    "identify_file",
+    "repeat_cuts",
+]
 
 _BLOCK_NBYTES = 8 << 20
 
@@ -36,6 +44,8 @@ class EarlierPiece(NamedTuple):
     stop: int
     nbytes: int
     rows: int | None
+    mark: int | None = None
+    """Of its chunk, where it is the first piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +131,7 @@ def _chunks(
         else:
             found = (Chunk(reader, pieces) for _, pieces in run if isinstance(pieces, tuple))
         for chunk in found:
-            yield replace(chunk, index=index)
+            yield mark_chunk(replace(chunk, index=index))
             index += 1
 
 
@@ -217,6 +227,24 @@ def _fit(
     return tuple(found)
 
 
-def earlier_piece(piece: Piece, name: str) -> EarlierPiece:
+def earlier_piece(piece: Piece, name: str, mark: int | None = None) -> EarlierPiece:
     """`piece` of the file called `name`, as it is kept."""
-    return EarlierPiece(name, piece.start, piece.stop, piece.nbytes, piece.rows)
+    return EarlierPiece(name, piece.start, piece.stop, piece.nbytes, piece.rows, mark)
+
+
+def find_altered(cuts: EarlierCuts, files: Mapping[str, SourceFile], unit: str) -> dict[str, str]:
+    """Those of `files` that are others where they were cut, by name, with what they are now.
+
+    They have the size and time of then, so that their fingerprints don't tell.
+    """
+    altered: dict[str, str] = {}
+    for pieces in cuts.chunks.values():
+        first, last = pieces[0], pieces[-1]
+        ends = files.get(first.file), files.get(last.file)
+        if first.mark is None or ends[0] is None or ends[1] is None:
+            continue
+        now = mark_cut(ends[0], first.start, ends[1], last.stop, unit)
+        if now != first.mark:
+            for name in (first.file, last.file):
+                altered[name] = f"{altered.get(name, '')} {now}"
+    return altered

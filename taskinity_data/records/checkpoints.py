@@ -259,7 +259,10 @@ class Checkpoints:
             self._quarantine.take(name, item, outcome)
 
     def _note_cut(self, fan: FanOutRecord, chunk: Chunk) -> None:
-        pieces = tuple(earlier_piece(one, fan.name_file(one.file)) for one in chunk.pieces)
+        pieces = tuple(
+            earlier_piece(one, fan.name_file(one.file), None if place else chunk.mark)
+            for place, one in enumerate(chunk.pieces)
+        )
         if fan.past is not None and fan.past.cuts.get((pieces[0].file, pieces[0].start)) == pieces:
             return
         for name, piece in zip(pieces, chunk.pieces, strict=True):

@@ -14,7 +14,7 @@ from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.repeated_cuts import EarlierCuts, identify_file
+from taskinity_data.chunks.repeated_cuts import EarlierCuts, find_altered, identify_file
 from taskinity_data.chunks.streams import Block
 from taskinity_data.records.exact import NoExactForm
 from taskinity_data.records.identity import identify, tell_changes
@@ -66,6 +66,15 @@ class FanOutRecord:
         self._sources = () if dataset is None else dataset.sources
         reader = "" if dataset is None else _digest(dataset.reader.identity())
         self.asked = f"{asked} {reader}"
+        self._tell_apart()
+
+    def _tell_apart(self) -> None:
+        """Give files that were changed in place another name, for they are others."""
+        if self._reader is None or not self.cuts.chunks:
+            return
+        files = {self.name_file(file): file for file in self._sources}
+        for name, now in find_altered(self.cuts, files, self._reader.unit).items():
+            self._files[files[name]] = _digest(f"{name} changed in place {now}")
 
     @property
     def cuts(self) -> EarlierCuts:
