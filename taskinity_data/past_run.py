@@ -53,6 +53,8 @@ class PastRun:
     outcomes : pandas.DataFrame
         As `Run.outcomes`, of all chunks that have ended.
     notices : tuple of str
+    log : str or None
+        Where its log was written, of a run that came to its end.
     versions : dict of str to str
     directory : pathlib.Path
     quarantine : pathlib.Path or None
@@ -69,6 +71,7 @@ class PastRun:
     output: str | None
     outcomes: pd.DataFrame = field(repr=False)
     notices: tuple[str, ...]
+    log: str | None
     versions: dict[str, str]
     directory: Path
     quarantine: Path | None
@@ -175,6 +178,7 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Past
         output=past.head["output"],
         outcomes=frame.astype(OUTCOME_COLUMNS),
         notices=tuple(past.notes),
+        log=end.get("log"),
         versions=past.head["versions"],
         directory=place,
         quarantine=find_quarantine(place),

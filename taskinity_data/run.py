@@ -421,7 +421,7 @@ def _run(
                     seconds = {"total": time.perf_counter() - begun, "start_workers": started_s}
                     written_to = None if sink is None else sink.written
                     run = _account(flow, driver, chooser, told, run_id, seconds, written_to)
-                    run = replace(run, predicted=_predicted(run, driver, plans))
+                    run = replace(run, predicted=_predicted(run, driver, plans), log=log.path)
                     facts = facts_of(run, driver)
             finally:
                 reason = driver.stop_reason if driver is not None else None

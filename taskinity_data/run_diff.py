@@ -25,6 +25,8 @@ __all__ = ["RunDiff", "compare_runs", "facts_for_diff"]
 
 _MOST_NAMES, _MOST_LINES, _MOST_LETTERS = 8, 40, 120
 _IN_MEMORY = "a table in memory"
+_NO_CODE = ("argument ", "reducer ", "what is kept", "output")
+"""Parts of a fan-out's identity that are no code, or that stand elsewhere too."""
 
 Pair = tuple[Any, Any]
 """What something was in the first run and in the second, None where it was not there."""
@@ -114,6 +116,7 @@ def facts_for_diff(past: Past, status: str) -> dict[str, Any]:
         for name in head.get("asked", ())
         if name not in kept
     }
+    code = {name: part for name, part in parts.items() if not name.startswith(_NO_CODE)}
     return {
         "run_id": past.run_id,
         "status": status,
@@ -122,7 +125,8 @@ def facts_for_diff(past: Past, status: str) -> dict[str, Any]:
         "inputs": kept | {name: f"digest {one}" if one else None for name, one in hidden.items()},
         # Of a table in memory the digest stands among the files.
         "hidden": [name for name, one in hidden.items() if one is None and _IN_MEMORY not in files],
-        "code": head.get("code"),
+        "code": code | head.get("code", {}),
+        "has_all_code": "code" in head,
         "options": head.get("options"),
         "versions": head.get("versions", {}) | {"host": head.get("host")},
         "times": _times(past),
@@ -170,13 +174,16 @@ def compare_runs(before: Mapping[str, Any], after: Mapping[str, Any]) -> RunDiff
                 f"run {facts['run_id']} did not come to its end, so that files, times and totals "
                 "are those of what it had done"
             )
-        if facts["code"] is None or facts["options"] is None:
-            unknown.append(f"run {facts['run_id']} was kept without its code and options")
+        if not facts["has_all_code"] or facts["options"] is None:
+            unknown.append(
+                f"run {facts['run_id']} was kept without its options, and the code of single tasks"
+            )
     hidden = dict.fromkeys([*before["hidden"], *after["hidden"]])
     unknown += [f"the input {name}: its values are not kept" for name in hidden]
-    changed: list[str] = []
-    if before["code"] is not None and after["code"] is not None:
-        changed = list(_differ(before["code"], after["code"]))
+    # What one of them alone reads has changed the function that reads it.
+    both = before["code"].keys() & after["code"].keys()
+    changed = [name for name in after["code"] if name in both]
+    changed = [name for name in changed if before["code"][name] != after["code"][name]]
     lines = unified_diff(
         before["text"].splitlines(), after["text"].splitlines(), "before", "after", "", "", 1, ""
     )
@@ -185,10 +192,18 @@ def compare_runs(before: Mapping[str, Any], after: Mapping[str, Any]) -> RunDiff
         after=after["run_id"],
         files=_files(before["files"], after["files"]),
         inputs=_differ(before["inputs"], after["inputs"]),
-        tasks=[name.removeprefix("task ") for name in changed if name.startswith("task ")],
-        globals=[name for name in changed if not name.startswith("task ")],
+        tasks=[
+            name.removeprefix("task ")
+            for name in changed
+            if name.startswith(("task ", "fallback of "))
+        ],
+        globals=[name for name in changed if not name.startswith(("task ", "fallback of "))],
         text=list(lines),
-        options=_differ(before["options"] or {}, after["options"] or {}),
+        options=(
+            _differ(before["options"], after["options"])
+            if before["options"] is not None and after["options"] is not None
+            else {}
+        ),
         versions=_differ(before["versions"], after["versions"]),
         times=_pairs(before["times"], after["times"]),
         totals=_pairs(before["totals"], after["totals"]),

@@ -6,6 +6,7 @@ It knows nothing of journals, and nothing of how a run is shown.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from taskinity_data.chunks.chunk import Chunk, Fingerprint, Piece, SourceFile
@@ -39,6 +40,7 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
         "singles": [to_plain(outcome) for item, outcome in driver.outcomes if item is None],
         "output": None if run.output is None else list(run.output),
         "predicted": [list(one) for one in run.predicted],
+        "log": None if run.log is None else str(run.log),
     }
 
 
@@ -113,6 +115,7 @@ def rebuild_run(
         notices=tuple(past.notes),
         quarantine=find_quarantine(past.directory),
         predicted=tuple(Met(*one) for one in end.get("predicted", ())),
+        log=Path(end["log"]) if end.get("log") else None,
         _ended=tuple(ended),
         _accounts=end.get("accounts", {}),
     )

@@ -352,8 +352,11 @@ def _describe(
 
 
 def _code_of(flow: Flow) -> dict[str, str]:
-    """Digests of all tasks' functions and of the globals that they read, by name."""
-    found = identify({f"task {task.name}": task.function for task in flow.tasks})
+    """Digests of the functions of tasks that run once, and of the globals that they read, by name.
+
+    Those of fan-outs come with these: they are digested there, and what they hold may be large.
+    """
+    found = identify({f"task {one.name}": one.function for one in flow.tasks if one.width is None})
     return {name: part for name, part in found.parts.items() if name not in found.unstable}
 
 

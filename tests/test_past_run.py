@@ -85,6 +85,7 @@ def test_the_report_of_a_kept_run_says_what_that_of_the_run_itself_says(ground):
     )  # fmt: skip
     there = words_of(done.report(ground / "then.html"))
     again = words_of(load_run(done.run_id, "runs").report(ground / "again.html"))
+    assert f"its log {ground / 'logs' / done.run_id}.log" in again
     # Shares of the whole differ: a run's own time goes on until its journal is closed.
     for title in ("chunks 10,", "10 chunks: from", "11 attempts on", "Where all that was"):
         parts = [text[text.index(title) :][:40] for text in (there, again)]
@@ -177,7 +178,9 @@ def test_a_run_of_an_older_version_has_a_report_and_a_difference(ground):
     assert "Who ran it was not kept." in words
     found = older.diff(now)
     assert found.files == {"added": [], "removed": [], "changed": []}
-    assert "run older was kept without its code and options" in found.unknown
+    assert found.options == {}
+    told = "run older was kept without its options, and the code of single tasks"
+    assert told in found.unknown
 
 
 GOES_ON = """\
@@ -257,6 +260,8 @@ def test_the_global_or_the_function_that_changed_is_named(ground):
     kept_tasks.scale.__code__ = (lambda chunk: chunk.assign(x=chunk.x + 1)).__code__
     found = after.diff(go())
     assert found.tasks == ["ProcessChunk"]
+    found = go().diff(go(on_error=td.value(None)))
+    assert found.tasks == []
     found = go().diff(go(reduce=td.group_by("k", total=("x", "max"))))
     assert found.tasks == ["AggregateResults"]
 

@@ -71,6 +71,7 @@ def show(run_id: str, as_json: bool) -> None:
             "duration_s": run.duration_s,
             "stop_reason": run.stop_reason,
             "output": run.output,
+            "log": run.log,
             "value": run.value,
             "versions": run.versions,
             "notices": list(run.notices),
@@ -85,6 +86,7 @@ def show(run_id: str, as_json: bool) -> None:
         lines = [f"{run.flow}: {run.status} ({run.started:%Y-%m-%d %H:%M:%S} UTC{took})"]
         lines += [f"  stopped: {line}" for line in (run.stop_reason or "").splitlines()[:1]]
         lines += [f"  output: {run.output}"] if run.output else []
+        lines += [f"  log: {run.log}"] if run.log else []
         lines += [f"  chunks: {_count(counts)}"] if counts else []
         lines += [f"  {name} {version}" for name, version in run.versions.items()]
         lines += [f"  note: {notice}" for notice in run.notices]

@@ -155,6 +155,8 @@ def _headline(run: Any, tries: Sequence[Any]) -> list[tuple[str, str]]:
     if chunks:
         planned = tell_nbytes(sum(plan.nbytes for plan in run.plans.values()))
         facts.append(("chunks", f"{chunks:,}, {planned} planned"))
+    if run.log is not None:
+        facts.append(("its log", str(run.log)))
     return facts
 
 

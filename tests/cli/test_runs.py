@@ -119,6 +119,7 @@ def test_runs_are_listed_shown_and_removed(stoppable, call, monkeypatch):
     said = call("runs", "show", failed)
     assert said.exit_code == 0
     assert "Totals: FAILED" in said.stdout
+    assert f"  log: {stoppable / 'logs' / failed}.log\n" in said.stdout
     assert "ValueError: stop here" in said.stdout
     shown = json.loads(call("runs", "show", done, "--json").stdout)
     assert (shown["value"], len(shown["outcomes"])) == (4950, 10)
