@@ -15,7 +15,7 @@ import pandas as pd
 
 from taskinity_data.records.past import read_past
 from taskinity_data.records.plain_outcomes import from_plain
-from taskinity_data.records.quarantine import find_quarantine
+from taskinity_data.records.quarantine import find_failed_chunks, find_quarantine, row_of_entry
 from taskinity_data.records.run_places import find_run, who_runs
 from taskinity_data.report.next_steps import next_steps
 from taskinity_data.result import OUTCOME_COLUMNS
@@ -51,7 +51,8 @@ class PastRun:
     stop_reason : str or None
     output : str or None
     outcomes : pandas.DataFrame
-        As `Run.outcomes`, of all chunks that have ended.
+        As `Run.outcomes`, of all chunks that have ended; of those that were split while they ran,
+        the parts that failed.
     notices : tuple of str
     log : str or None
         Where its log was written, of a run that came to its end.
@@ -164,7 +165,11 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Past
     past = read_past(place)
     end = past.end or {}
     found = [(from_plain(facts[3]), facts[4]) for facts in past.ended.values()]
-    frame = pd.DataFrame([_row(*one) for one in found], columns=list(OUTCOME_COLUMNS))
+    # Parts of chunks that were split are in no journal; those that failed were set aside.
+    keys = {outcome.key for outcome, _ in found}
+    parts = [one for one in find_failed_chunks(place) if one["key"] not in keys]
+    rows = [*(_row(*one) for one in found), *map(row_of_entry, parts)]
+    frame = pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS))
     frame["started"] = pd.to_datetime(frame["started"].astype("float64"), unit="s", utc=True)
     started_s, ended_s = past.head["started_s"], end.get("ended_s")
     return PastRun(
@@ -182,7 +187,8 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Past
         versions=past.head["versions"],
         directory=place,
         quarantine=find_quarantine(place),
-        _tracebacks={one.key: one.failure.traceback for one, _ in found if one.failure is not None},
+        _tracebacks={one.key: one.failure.traceback for one, _ in found if one.failure is not None}
+        | {one["key"]: one["traceback"] for one in parts},
         _past=past,
     )
 

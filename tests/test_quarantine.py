@@ -76,6 +76,12 @@ def test_each_bad_row_of_a_bisected_chunk_is_an_entry_with_its_row_place_and_err
         assert "in look" in entry["traceback"]
         assert entry["key"] in set(run.failures.key)
     assert run.ledger.loc["quarantined", "rows"] == 2
+    past = td.load_run(run.run_id, "runs").failures
+    columns = ["task", "key", "path", "start", "stop", "status", "error", "traceback", "nbytes"]
+    now = run.failures
+    assert past[columns].values.tolist() == now[columns].values.tolist()
+    difference = past.started.reset_index(drop=True) - now.started.reset_index(drop=True)
+    assert difference.abs().max() < pd.Timedelta("2ms")
 
 
 def test_a_skipped_chunk_is_an_entry_with_all_attempts(ground):
