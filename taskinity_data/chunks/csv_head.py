@@ -26,6 +26,7 @@ from taskinity_data.chunks.hints import (
     hint_encoding,
 )
 from taskinity_data.errors import PlanError
+from taskinity_data.machine import count_cores, share_memory
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
@@ -39,6 +40,9 @@ BOM = b"\xef\xbb\xbf"
 
 # A header and a record fit in 64 KiB nearly always; reading that from a local disk takes 0.1 ms.
 HEAD_NBYTES = 1 << 16
+
+# Bytes that looking for the head takes for each byte of it: a first row of 300 MB took 2,075 MB.
+HEAD_GROWTH = 8
 
 # Each line end that could close the header costs one parse of 0.2 ms.
 MAX_TRIES = 2_000
@@ -92,7 +96,15 @@ def read_head(file: SourceFile, options: CsvOptions) -> Head:
         head = look(file, data, options, is_whole=is_whole)
         if head is not None:
             return head
-        nbytes *= 8
+        nbytes = min(8 * nbytes, share_memory(count_cores()) // HEAD_GROWTH)
+        if nbytes <= len(data):
+            raise PlanError(
+                f"{file}: header and first row have more than {len(data):,} bytes, too many for a "
+                "worker's memory; see what stands there: where a quote is never closed, give "
+                "quoting=3, where line ends are missing, mend the file",
+                path=file.path,
+                start=0,
+            )
 
 
 def find_plain_head(

@@ -24,6 +24,7 @@ from taskinity_data.chunks.csv_quotes import trim_to_records
 from taskinity_data.chunks.csv_text import codec_of, find_text_grains, open_marks
 from taskinity_data.chunks.csv_trouble import record_ends
 from taskinity_data.chunks.files import open_file
+from taskinity_data.chunks.limits import LONGEST_SAMPLE_NBYTES
 from taskinity_data.chunks.schema import (
     INT64_STOP,
     Column,
@@ -60,7 +61,7 @@ SAMPLED_FILES = 300
 SCAN_SLICE_NBYTES = 8_000_000
 
 # One record larger than this tells of a quote that is never closed; reading finds it out.
-MAX_SLICE_NBYTES = 64_000_000
+MAX_SLICE_NBYTES = LONGEST_SAMPLE_NBYTES
 
 
 def infer_columns(

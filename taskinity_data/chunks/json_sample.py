@@ -25,6 +25,7 @@ from taskinity_data.chunks.json_cuts import cut_records, find_lines
 from taskinity_data.chunks.json_exact import LineParser, Trouble
 from taskinity_data.chunks.json_fast import infer_fast
 from taskinity_data.chunks.json_types import Clash, holds_no_null, join_types, tell_path, type_of
+from taskinity_data.chunks.limits import LONGEST_SAMPLE_NBYTES
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ def all_slices(file: SourceFile, layout: Layout) -> Iterator[tuple[Piece, bytes]
     start = layout.find_start(file)
     ends = layout.find_ends(file, start, file.nbytes)
     for grain in cut_records(ends, start, file.nbytes, SCAN_SLICE_NBYTES):
-        yield cut_out(file, grain.start, grain.stop)
+        if grain.stop - grain.start <= LONGEST_SAMPLE_NBYTES:
+            yield cut_out(file, grain.start, grain.stop)
 
 
 def some_slices(file: SourceFile, layout: Layout) -> Iterator[tuple[Piece, bytes]]:
@@ -146,7 +148,8 @@ def some_slices(file: SourceFile, layout: Layout) -> Iterator[tuple[Piece, bytes
         return
     ends = layout.find_ends(file, start, stop)
     head = next(cut_records(ends, start, stop, SLICE_NBYTES))
-    yield cut_out(file, start, head.stop)
+    if head.stop - start <= LONGEST_SAMPLE_NBYTES:
+        yield cut_out(file, start, head.stop)
     if not layout.is_seekable:
         return
     for at in ((start + stop) // 2, stop - SLICE_NBYTES):

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.chunks.chunk import Chunk, Piece, refuse_quarantine
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
 from taskinity_data.chunks.describe import format_nbytes, tell_unpacked, to_html, to_text
-from taskinity_data.chunks.limits import check_memory, check_workers
+from taskinity_data.chunks.limits import (
+    LONGEST_SAMPLE_NBYTES,
+    check_memory,
+    check_record,
+    check_workers,
+)
 from taskinity_data.chunks.marks import mark_all, mark_chunk
 from taskinity_data.chunks.open_parquet import check_columns
 from taskinity_data.chunks.plan import ChunkPlan
@@ -145,6 +150,8 @@ class Dataset:
         """
         planned = taken = 0
         for piece in self.iter_grains(SAMPLE_NBYTES // 4):
+            if self.reader.unit == "bytes" and piece.nbytes > LONGEST_SAMPLE_NBYTES:
+                continue
             try:
                 nbytes = self._measure(piece)
             except ReadError:
@@ -195,13 +202,15 @@ class Dataset:
         kept = [frame for frame in frames if len(frame)] or frames[:1]
         return pd.concat(kept, ignore_index=True) if len(kept) > 1 else kept[0]
 
-    def iter_grains(self, grain_nbytes: int) -> Iterator[Piece]:
+    def iter_grains(self, grain_nbytes: int, memory_nbytes: int | None = None) -> Iterator[Piece]:
         """The finest pieces of all files, in order, as they are found.
 
         Parameters
         ----------
         grain_nbytes : int
             Planned bytes of a piece, as near as records allow.
+        memory_nbytes : int or None
+            What one worker may use: a record of text that is too long for that is a `PlanError`.
 
         Notes
         -----
@@ -213,6 +222,8 @@ class Dataset:
             is_empty = True
             for piece in self.reader.grains(file, grain_nbytes):
                 is_empty = False
+                if memory_nbytes is not None and self.reader.unit == "bytes":
+                    check_record(piece, grain_nbytes, memory_nbytes)
                 yield piece
             if is_empty:
                 extent = self.reader.extent(file)
@@ -221,7 +232,10 @@ class Dataset:
         return read_ahead(self.sources, produce, threads=FILES_AHEAD, depth=GRAINS_AHEAD)
 
     def cut(
-        self, next_size: Callable[[], ChunkSize], size: ChunkSize | None = None
+        self,
+        next_size: Callable[[], ChunkSize],
+        size: ChunkSize | None = None,
+        memory_nbytes: int | None = None,
     ) -> Iterator[Chunk]:
         """Chunks, in order, as the pass over the files goes on.
 
@@ -231,8 +245,11 @@ class Dataset:
             The size of the next chunk, asked when it begins.
         size : ChunkSize or None
             The size of all of them, where it is fixed: grains are then made for it.
+        memory_nbytes : int or None
+            See `iter_grains`.
         """
-        return mark_all(cut(self.iter_grains(self._grain_nbytes(size)), self.reader, next_size))
+        grains = self.iter_grains(self._grain_nbytes(size), memory_nbytes)
+        return mark_all(cut(grains, self.reader, next_size))
 
     def _grain_nbytes(self, size: ChunkSize | None) -> int:
         if self.reader.unit == "rows":
@@ -320,17 +337,19 @@ class Dataset:
         Raises
         ------
         PlanError
-            A size or count that can't be, a file that can't be cut.
+            A size or count that can't be, a file that can't be cut, a record of text that is too
+            long for a worker's memory (`.path`, `.start`).
         """
         size = self.chunk_size if chunk_size is None else parse_chunk_size(chunk_size)
         is_given = size is not None
+        workers = check_workers(workers)
+        memory_nbytes = check_memory(memory, workers)
         if size is not None:
             reason = f"{size}, as asked for"
         else:
-            workers = check_workers(workers)
-            first = self.first_size(workers, check_memory(memory, workers))
+            first = self.first_size(workers, memory_nbytes)
             size, reason = ChunkSize(first.target_nbytes), first.reason
-        chunks = tuple(self.cut(lambda: size, size))
+        chunks = tuple(self.cut(lambda: size, size, memory_nbytes))
         target = size.target if size.unit == "bytes" else None
         return ChunkPlan(chunks, self.extents, target, reason, is_given)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from taskinity_data.chunks.chunk import Chunk, Piece
 from taskinity_data.chunks.cut import cut
 from taskinity_data.chunks.files import open_unbuffered
+from taskinity_data.chunks.limits import check_record
 from taskinity_data.chunks.marks import mark_chunk, mark_cut
 from taskinity_data.chunks.opened import FILES_AHEAD, GRAINS_AHEAD
 from taskinity_data.chunks.read_ahead import read_ahead
@@ -82,6 +83,7 @@ def repeat_cuts(
     identify: Callable[[SourceFile], str],
     next_size: Callable[[], ChunkSize],
     size: ChunkSize | None = None,
+    memory_nbytes: int | None = None,
 ) -> Iterator[Chunk]:
     """The chunks of `dataset`: those of `earlier` wherever they still fit, others cut as usual.
 
@@ -92,7 +94,7 @@ def repeat_cuts(
         Of a dataset with the same reader.
     identify : callable
         See `identify_file`.
-    next_size, size
+    next_size, size, memory_nbytes
         As in `Dataset.cut`.
 
     Notes
@@ -106,6 +108,8 @@ def repeat_cuts(
     def produce(numbered: tuple[int, _Rest]) -> Iterator[tuple[int, Piece]]:
         number, rest = numbered
         for piece in rest.grains(dataset.reader, grain_nbytes):
+            if memory_nbytes is not None and dataset.reader.unit == "bytes":
+                check_record(piece, grain_nbytes, memory_nbytes)
             yield number, piece
 
     rests = [(number, one) for number, one in enumerate(parts) if isinstance(one, _Rest)]

@@ -25,6 +25,8 @@ __all__ = [
     "output_options",
     "parse_inputs",
     "parse_reader_options",
+    "parse_storage_options",
+    "storage_option",
     "tasks_option",
     "workers_option",
 ]
@@ -83,6 +85,20 @@ def chunk_size_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "--chunk-size",
         metavar="S",
         help='auto, or a size that is kept: 64MiB, 64_000_000, "100_000 rows".',
+    )(function)
+
+
+def storage_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--storage-option NAME=VALUE``, any number of times."""
+    return click.option(
+        "--storage-option",
+        "storage_texts",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Of a SOURCE to plan, or an --output, in a store: what fsspec's file system takes, "
+        "e.g. anon=True, endpoint_url=http://127.0.0.1:9000. Shown and kept nowhere; but others of "
+        "this machine can see a command line, so that keys are safer in the environment. May be "
+        "given many times.",
     )(function)
 
 
@@ -185,6 +201,28 @@ def parse_reader_options(texts: Iterable[str]) -> dict[str, Any]:
         if name in options:
             raise SettingsError(f"--option {name} is given twice")
         options[name] = "\t" if value == "\\t" else _literal(value)
+    return options
+
+
+def parse_storage_options(texts: Iterable[str]) -> dict[str, Any]:
+    """As `parse_reader_options`, but no message tells a value: it may be a secret.
+
+    Raises
+    ------
+    SettingsError
+        A text without a name or ``=``, or a name that comes twice.
+    """
+    options: dict[str, Any] = {}
+    for place, text in enumerate(texts, 1):
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise SettingsError(
+                f"--storage-option number {place}: write NAME=VALUE, e.g. anon=True"
+            )
+        if name in options:
+            raise SettingsError(f"--storage-option {name} is given twice")
+        options[name] = _literal(value)
     return options
 
 

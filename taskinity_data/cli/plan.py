@@ -14,6 +14,8 @@ from taskinity_data.cli.options import (
     memory_option,
     parse_inputs,
     parse_reader_options,
+    parse_storage_options,
+    storage_option,
     tasks_option,
     workers_option,
 )
@@ -48,6 +50,7 @@ __all__ = ["plan"]
     "'str'}\". May be given many times.",
 )
 @click.option("--columns", metavar="A,B,…", help="Only these columns.")
+@storage_option
 @tasks_option
 @input_option
 @workers_option
@@ -67,6 +70,7 @@ def plan(
     sep: str | None,
     option_texts: tuple[str, ...],
     columns: str | None,
+    storage_texts: tuple[str, ...],
     tasks_path: str | None,
     input_texts: tuple[str, ...],
     with_chunks: bool,
@@ -85,6 +89,8 @@ def plan(
         reader_options = parse_reader_options(option_texts)
         if columns is not None:
             reader_options["columns"] = [name.strip() for name in columns.split(",")]
+        if storage_texts:
+            reader_options["storage_options"] = parse_storage_options(storage_texts)
         if len(sources) == 1 and is_flow_path(sources[0]):
             if reader_options:
                 raise SettingsError(

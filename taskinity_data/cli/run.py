@@ -20,6 +20,8 @@ from taskinity_data.cli.options import (
     memory_option,
     output_options,
     parse_inputs,
+    parse_storage_options,
+    storage_option,
     tasks_option,
     workers_option,
 )
@@ -74,6 +76,7 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
     "again, for a chunk of several pieces.",
 )
 @output_options
+@storage_option
 @click.option(
     "--resume",
     metavar="[RUN_ID]",
@@ -103,6 +106,7 @@ def run(
     flow: str,
     tasks_path: str | None,
     input_texts: tuple[str, ...],
+    storage_texts: tuple[str, ...],
     dry_run: bool,
     dashboard: bool,
     report: str | None,
@@ -116,6 +120,8 @@ def run(
         inputs = parse_inputs(input_texts)
         check_ranges(options["only"])
         given = {name: value for name, value in options.items() if value not in (None, ())}
+        if storage_texts:
+            given["storage_options"] = parse_storage_options(storage_texts)
         if "max_failures" in given:
             given["max_failures"] = _count_or_share(given["max_failures"])
         if "resume" in given:

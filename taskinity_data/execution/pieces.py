@@ -224,8 +224,10 @@ def _cut(
 
     def cut(next_size: Callable[[], ChunkSize]) -> Iterator[Chunk]:
         if entered is None or not entered.cuts.chunks:
-            return dataset.cut(next_size, size)
-        return repeat_cuts(dataset, entered.cuts, entered.name_file, next_size, size)
+            return dataset.cut(next_size, size, strategy.memory_nbytes)
+        return repeat_cuts(
+            dataset, entered.cuts, entered.name_file, next_size, size, strategy.memory_nbytes
+        )
 
     if size is not None:
         learner = Learner(Size(size.target, "as asked for"))

@@ -1,0 +1,87 @@
+"""--storage-option: it reaches the store, and its value stands nowhere."""
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from taskinity_data.cli.options import parse_storage_options
+from taskinity_data.errors import SettingsError
+
+SECRET = "hush-password"
+GIVEN = ("--storage-option", f"password={SECRET}", "--storage-option", "client={'a': 1}")
+
+
+class Locked(MemoryFileSystem):
+    """A store that opens for who knows the password, and shows what it was given."""
+
+    protocol = "locked"
+
+    def __init__(self, password=None, client=None, **more):
+        super().__init__(**more)
+        if (password, client) != (SECRET, {"a": 1}):
+            raise PermissionError(f"not {password}")
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("locked://", "memory://"))
+
+
+@pytest.fixture
+def locked():
+    fsspec.register_implementation("locked", Locked, clobber=True)
+    system = fsspec.filesystem("memory")
+    system.pipe("/locked/in/a.csv", b"a\n1\n2\n")
+    yield system
+    system.rm("/locked", recursive=True)
+
+
+def check_nowhere(folder, said):
+    texts = [said.stdout, said.stderr]
+    texts += [
+        path.read_bytes().decode(errors="replace") for path in folder.rglob("*") if path.is_file()
+    ]
+    assert not [text for text in texts if SECRET in text]
+
+
+def test_a_plan_reads_a_store_with_them(folder, call, locked):
+    said = call("plan", "locked://locked/in/a.csv", *GIVEN)
+    assert said.exit_code == 0, said.stderr
+    check_nowhere(folder, said)
+    said = call("plan", "locked://locked/in/a.csv", *GIVEN[:2], "--json")
+    assert said.exit_code == 2
+    assert "storage_options (password)" in said.stdout + said.stderr
+    check_nowhere(folder, said)
+
+
+def test_a_run_writes_to_a_store_with_them(folder, call, locked):
+    (folder / "keep.flow").write_text("flow Keep:\n    DataPreparation -> Keep[*]\n")
+    (folder / "keep.py").write_text(
+        "import taskinity_data as td\n"
+        "def data_preparation(data):\n    return td.open_dataset(data)\n"
+        "def keep(chunk):\n    return chunk\n"
+    )
+    said = call(
+        "run", "keep.flow", "--tasks", "keep.py", "--input", "data=numbers.csv",
+        "--scheduler", "synchronous", "--report", "run.html",
+        "--output", "locked://locked/out", *GIVEN,
+    )  # fmt: skip
+    assert said.exit_code == 0, said.stderr
+    assert locked.exists("/locked/out/_manifest.json")
+    assert (folder / "run.html").stat().st_size > 0
+    assert [path for path in (folder / ".taskinity").rglob("*") if path.is_file()]
+    check_nowhere(folder, said)
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ([SECRET], "number 1: write NAME=VALUE"),
+        (["anon=True", f"pass word={SECRET}"], "number 2: write NAME=VALUE"),
+        ([f"password={SECRET}", f"password={SECRET}"], "password is given twice"),
+    ],
+)
+def test_what_can_not_be_understood_is_told_without_its_value(texts, words):
+    with pytest.raises(SettingsError, match=words) as caught:
+        parse_storage_options(texts)
+    assert SECRET not in str(caught.value)
+    assert parse_storage_options(["anon=True", "key=a=b"]) == {"anon": True, "key": "a=b"}
