@@ -298,6 +298,7 @@ def test_a_difference_is_inert_and_plain_data(ground):
     frame(20).to_csv(name, index=False)
     found = go().diff(go(name))
     assert "\x1b" not in str(found)
+    assert not [line for line in str(found).splitlines() if line.startswith("Forged")]
     assert json.loads(json.dumps(found.to_dict()))["files"]["added"] == [str(ground / name)]
     assert "<pre>" in found._repr_html_()
 
