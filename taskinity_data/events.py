@@ -131,9 +131,10 @@ class SizeChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunFinished(Event):
-    """A run ended."""
+    """A run ended; `reason` says why, where it did not do all."""
 
     status: RunStatus
+    reason: str | None = None
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@ runs it in `execution`, what is shown in `report`.
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import fields, replace
 from functools import partial
@@ -430,7 +431,7 @@ def _run(
         if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and journal.is_resumable:
             notices(journal.tell_resume())
             log.keep()
-        told(events.RunFinished(run_id, time.time(), status))
+        told(events.RunFinished(run_id, time.time(), status, _why(driver)))
         told.close()
     if driver is None or run is None:
         assert failed is not None
@@ -455,6 +456,14 @@ def _run(
             raise driver.cause
         raise FlowFailed(f"flow {flow.name}: {run.tell_failure()}", run=run) from driver.cause
     return run
+
+
+def _why(driver: Driver | None) -> str | None:
+    """Why the run that ends now did not do all: by its driver, or by what is being raised."""
+    if driver is not None and driver.stop_reason is not None:
+        return driver.stop_reason
+    error = sys.exception()
+    return None if error is None else f"{type(error).__name__}: {error}"
 
 
 def _account(

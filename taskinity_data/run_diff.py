@@ -90,7 +90,7 @@ class RunDiff:
         }
         lines = [f"From {self.before} to {self.after}"]
         for title, told in sections.items():
-            lines += ["", title, *(f"  {inert(line)}" for line in told or ["the same"])]
+            lines += ["", title, *(f"  {_one_line(line)}" for line in told or ["the same"])]
         if not self.unknown:
             lines = lines[:-3]
         return "\n".join(lines)
@@ -229,6 +229,10 @@ def _files(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, lis
 
 
 # -- in words --------------------------------------------------------------------------------------
+
+
+def _one_line(text: str) -> str:
+    return inert(text).replace("\n", "\\n")
 
 
 def _tell_files(files: Mapping[str, list[str]]) -> list[str]:

@@ -315,4 +315,4 @@ def test_log_level_and_log_dir_say_what_is_logged_and_where(folder, level, is_ke
         env={**os.environ, "TASKINITY_MAXWORKERS": "2"},
     )
     assert len(list((folder / "told").glob("*.log"))) == is_kept
-    assert ("Did you mean TASKINITY_MAX_WORKERS?" in done.stderr) is is_kept
+    assert "Did you mean TASKINITY_MAX_WORKERS?" in done.stderr

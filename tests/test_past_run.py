@@ -298,6 +298,7 @@ def test_a_difference_is_inert_and_plain_data(ground):
     frame(20).to_csv(name, index=False)
     found = go().diff(go(name))
     assert "\x1b" not in str(found)
+    assert not [line for line in str(found).splitlines() if line.startswith("Forged")]
     assert json.loads(json.dumps(found.to_dict()))["files"]["added"] == [str(ground / name)]
     assert "<pre>" in found._repr_html_()
 
@@ -370,3 +371,30 @@ def test_predicted_is_set_against_actual_in_the_run_and_in_what_is_kept(ground):
     again = td.process("a.csv", tasks().scale, reduce=REDUCE, scheduler="synchronous")
     assert again.predicted == ()
     assert "Predicted and actual" not in words_of(again.report())
+
+
+# --- the log --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"function": len, "reduce": lambda found: 1 / 0}, "AggregateResults failed: ZeroDivision"),
+        ({"run_timeout": 1e-9}, "run_timeout"),
+    ],
+    ids=["the aggregate", "the time"],
+)
+def test_the_log_says_why_a_run_failed_that_no_chunk_failed(ground, options, why):
+    with pytest.raises(FlowFailed) as caught:
+        go(**options)
+    run = caught.value.run
+    last = run.log.read_text().splitlines()[-1]
+    assert f" ERROR {run.run_id} ended: FAILED, " in last
+    assert why in last
+    assert str(caught.value).endswith(f"Its log is {run.log}")
+
+
+def test_a_small_call_leaves_no_log(ground):
+    done = td.process(frame(4), len, reduce=sum, scheduler="threads")
+    assert done.log is None
+    assert not (ground / "logs").exists()

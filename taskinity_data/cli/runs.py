@@ -8,6 +8,7 @@ import click
 
 from taskinity_data.cli.options import as_json_option, examples
 from taskinity_data.cli.output import answering
+from taskinity_data.errors import inert
 
 __all__ = ["runs"]
 
@@ -49,7 +50,7 @@ def list_(as_json: bool) -> None:
             duration_s=frame["duration_s"].round(1),
             output=frame["output"].fillna(""),
         )
-        click.echo(shown.to_string(index=False, na_rep=""))
+        click.echo(inert(shown.to_string(index=False, na_rep="")))
 
 
 @runs.command(short_help="What is known of a run.")
@@ -99,7 +100,7 @@ def show(run_id: str, as_json: bool) -> None:
             lines += ["", describe_value(run.value)]
         if run.next_steps:
             lines += ["", "Next", *(f"  {step}" for step in run.next_steps)]
-        click.echo("\n".join(lines))
+        click.echo(inert("\n".join(lines)))
 
 
 @runs.command(short_help="What changed between two runs.")

@@ -159,7 +159,8 @@ class RunLog:
                 return logging.WARNING, event.text
             case events.RunFinished():
                 is_bad = event.status is RunStatus.FAILED
-                return logging.ERROR if is_bad else logging.INFO, f"ended: {event.status}"
+                why = f", {event.reason}" if event.reason else ""
+                return logging.ERROR if is_bad else logging.INFO, f"ended: {event.status}{why}"
         return None
 
     def _tell_finished(self, outcome: Outcome) -> tuple[int, str]:

@@ -252,3 +252,14 @@ def test_a_failed_flow_is_redriven_by_the_command_that_its_summary_ends_with(
     monkeypatch.delenv("STOP")
     again = call(*redrive.partition("taskinity-data ")[2].split(), "--chunk-size", "10 rows")
     assert again.exit_code == 0
+
+
+def test_what_is_shown_of_a_run_steers_no_terminal(stoppable, call, monkeypatch):
+    (stoppable / "my_tasks.py").write_text(TASKS.replace("stop here", "\\x1b[2J\\u202e stop"))
+    monkeypatch.setenv("STOP", "raise")
+    call(*RUN)
+    (run_id,) = runs_of(stoppable)
+    for command in (("runs", "show", run_id), ("runs", "list")):
+        said = call(*command)
+        assert not set(said.stdout) & {"\x1b", "\u202e"}
+    assert r"\x1b[2J\u202e stop" in call("runs", "show", run_id).stdout

@@ -73,6 +73,11 @@ def test_there_is_a_line_for_each_event(log):
     assert (times[0], times[-1]) == ("1970-01-01T00:01:39.500Z", "1970-01-01T00:01:41.062Z")
 
 
+def test_why_a_run_ended_is_told(log):
+    log.on_event(events.RunFinished("r", 1.0, RunStatus.FAILED, "2 of 9 chunks failed\nat most 1"))
+    assert lines_of(log) == [r"ERROR r ended: FAILED, 2 of 9 chunks failed\nat most 1"]
+
+
 def test_what_failed_is_told_with_place_and_frames_and_tries_as_they_come(log):
     failure = Failure("ValueError", "bad", 'File "my.py", line 7, in work\nValueError: bad')
     log.on_event(events.ChunkSubmitted("r", 1.0, "Work", "0123456789ab", 5, "/a.csv", "bytes 0"))
