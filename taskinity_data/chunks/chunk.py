@@ -13,7 +13,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from taskinity_data.errors import PlanError, ReadError, SourceChanged, inert
+from taskinity_data.errors import PlanError, ReadError, SourceChanged, inert_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -367,7 +367,9 @@ class Chunk:
         others = len(self.pieces) - 1
         more = f" and {others} more piece{'s' if others > 1 else ''}" if others else ""
         first = self.pieces[0]
-        return inert(f"{first.path} [{self.reader.unit} {first.start:,} to {first.stop:,}]{more}")
+        return inert_line(
+            f"{first.path} [{self.reader.unit} {first.start:,} to {first.stop:,}]{more}"
+        )
 
     def __repr__(self) -> str:
         rows = "unknown" if self.rows is None else f"{self.rows:,}"
