@@ -49,6 +49,7 @@ __all__ = [
     "TooLargeToSend",
     "WorkerDied",
     "inert",
+    "inert_line",
     "suggest",
 ]
 
@@ -78,6 +79,15 @@ def inert(text: str) -> str:
         one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode()
         for one in text
     )
+
+
+def inert_line(text: str) -> str:
+    r"""`text` as `inert` gives it, in one line: of a name, which must not begin lines of its own.
+
+    >>> inert_line("a.csv\nERROR forged")
+    'a.csv\\nERROR forged'
+    """
+    return inert(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 class TaskinityDataError(Exception):

@@ -50,7 +50,11 @@ def test_a_missing_source_is_caught_as_a_missing_file():
 
 
 def test_the_exported_names_are_all_the_errors_there_are():
-    assert set(errors.__all__) == {kind.__name__ for kind in KINDS} | {"inert", "suggest"}
+    assert set(errors.__all__) == {kind.__name__ for kind in KINDS} | {
+        "inert",
+        "inert_line",
+        "suggest",
+    }
     assert errors.__all__ == sorted(errors.__all__)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskinity_data.chunks.marks import check_mark
 from taskinity_data.chunks.still import check_after, check_before
-from taskinity_data.errors import PlanError, ReadError, SourceChanged, inert
+from taskinity_data.errors import PlanError, ReadError, SourceChanged, inert_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -373,7 +373,9 @@ class Chunk:
         others = len(self.pieces) - 1
         more = f" and {others} more piece{'s' if others > 1 else ''}" if others else ""
         first = self.pieces[0]
-        return inert(f"{first.path} [{self.reader.unit} {first.start:,} to {first.stop:,}]{more}")
+        return inert_line(
+            f"{first.path} [{self.reader.unit} {first.start:,} to {first.stop:,}]{more}"
+        )
 
     def __repr__(self) -> str:
         rows = "unknown" if self.rows is None else f"{self.rows:,}"

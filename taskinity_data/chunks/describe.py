@@ -8,7 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from taskinity_data.errors import inert
+from taskinity_data.errors import inert_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +21,15 @@ __all__ = ["format_nbytes", "tell_unpacked", "to_html", "to_text"]
 def to_text(title: str, facts: Sequence[tuple[str, str]]) -> str:
     """`title`, and below it a line for each (name, text)."""
     width = max(len(name) for name, _ in facts)
-    return inert("\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in facts)]))
+    lines = [title, *(f"  {name:<{width}}  {text}" for name, text in facts)]
+    return "\n".join(map(inert_line, lines))
 
 
 def to_html(title: str, facts: Sequence[tuple[str, str]]) -> str:
     """The same as a table; names and texts may hold anything."""
     rows = "".join(
-        f"<tr><th style='text-align:left'>{escape(name)}</th>"
-        f"<td style='text-align:left'>{escape(inert(text))}</td></tr>"
+        f"<tr><th style='text-align:left'>{escape(inert_line(name))}</th>"
+        f"<td style='text-align:left'>{escape(inert_line(text))}</td></tr>"
         for name, text in facts
     )
     return f"<div><b>{escape(title)}</b><table>{rows}</table></div>"

@@ -14,7 +14,7 @@ import pandas as pd
 
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
 from taskinity_data.chunks.describe import format_nbytes, tell_unpacked, to_html, to_text
-from taskinity_data.errors import LedgerError, inert
+from taskinity_data.errors import LedgerError, inert_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -250,5 +250,11 @@ def _sum_rows(counts: Sequence[int | None]) -> int | None:
 
 def _to_row(chunk: Chunk) -> str:
     rows = "?" if chunk.rows is None else f"{chunk.rows:,}"
-    cells = (inert(chunk.path), f"{chunk.start:,}", f"{chunk.stop:,}", f"{chunk.nbytes:,}", rows)
+    cells = (
+        inert_line(chunk.path),
+        f"{chunk.start:,}",
+        f"{chunk.stop:,}",
+        f"{chunk.nbytes:,}",
+        rows,
+    )
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"

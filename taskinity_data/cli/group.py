@@ -13,6 +13,7 @@ import click
 from taskinity_data.cli.bench import bench
 from taskinity_data.cli.demo import demo
 from taskinity_data.cli.doctor import doctor
+from taskinity_data.cli.output import tell_error
 from taskinity_data.cli.plan import plan
 from taskinity_data.cli.redrive import redrive
 from taskinity_data.cli.report import report
@@ -52,7 +53,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except TaskinityDataError as error:
-            click.echo(f"Error: {in_typed_words(str(error), ctx.invoked_subcommand)}", err=True)
+            tell_error(in_typed_words(str(error), ctx.invoked_subcommand))
             is_failure = isinstance(error, _FAILURES)
             ctx.exit(EXIT_CODES["failed" if is_failure else "wrong call"])
         except KeyboardInterrupt:

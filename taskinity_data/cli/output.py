@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskinity_data.cli.words import in_typed_words
-from taskinity_data.errors import TaskinityDataError
+from taskinity_data.errors import TaskinityDataError, inert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Answer", "answering", "to_plain", "write_whole"]
+__all__ = ["Answer", "answering", "tell_error", "to_plain", "write_whole"]
 
 
 class Answer(dict[str, Any]):
@@ -57,7 +57,20 @@ def answering(as_json: bool) -> Iterator[Answer]:
         answer.setdefault("status", "INTERRUPTED")
         raise
     finally:
-        click.echo(json.dumps(to_plain(answer), allow_nan=False, ensure_ascii=False))
+        click.echo(_inert(json.dumps(to_plain(answer), allow_nan=False, ensure_ascii=False)))
+
+
+def _inert(told: str) -> str:
+    """JSON with what could steer a terminal as JSON's own escapes: it says the same."""
+    if told.isprintable():
+        return told
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in told)
+
+
+def tell_error(text: str) -> None:
+    """Say what went wrong; further lines of `text` stand below it, and can't pass for ours."""
+    told = inert(text).replace("\n", "\n  ")
+    click.echo(f"Error: {told}", err=True)
 
 
 @contextmanager

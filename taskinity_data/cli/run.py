@@ -25,7 +25,7 @@ from taskinity_data.cli.options import (
     tasks_option,
     workers_option,
 )
-from taskinity_data.cli.output import Answer, answering
+from taskinity_data.cli.output import Answer, answering, tell_error
 from taskinity_data.errors import BindError, FlowFailed
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def execute(
             if error.run is None:
                 raise
             done = error.run
-            click.echo(f"Error: {error}", err=True)
+            tell_error(str(error))
         except KeyboardInterrupt as error:
             stopped = getattr(error, "run", None)
             if stopped is not None:

@@ -182,8 +182,8 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
                 start_workers(cluster, workers)
         except RuntimeError as error:
             raise SchedulerError(
-                f'no local processes could be started ({error}); run with scheduler="threads", or '
-                "ask taskinity-data doctor what this machine grants"
+                f"no local processes could be started ({_find_root(error)}); run with "
+                'scheduler="threads", or ask taskinity-data doctor what this machine grants'
             ) from error
         client = Client(cluster, set_as_default=False)
         started.callback(client.close)
@@ -194,6 +194,13 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
             memory_nbytes=memory_nbytes,
             closes=(started.pop_all(),),
         )
+
+
+def _find_root(error: BaseException) -> BaseException:
+    """What `error` came of in the end: Dask's own says that something did not start."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 @contextmanager
@@ -264,9 +271,10 @@ def _connect(target: Any, workers: int | None, memory_nbytes: int | None) -> Das
             client = target.get_client()
         else:
             client = Client(target, set_as_default=False, timeout=_CONNECT_S)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TimeoutError, ValueError, RuntimeError, TypeError) as error:
+        # The last two are Dask's for TLS: clear text where it is required, no certificate.
         raise SchedulerError(
-            f"{told}: no Dask scheduler answers there ({error}). Is it running, and is the address "
-            "right?"
+            f"{told}: no Dask scheduler answers there ({error}). Is it running, and are the "
+            "address and the settings for TLS right?"
         ) from error
     return DaskStrategy(client, limit=workers, memory_nbytes=memory_nbytes, closes=(client,))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from taskinity_data.errors import inert
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
 __all__ = ["describe_value", "summarise", "summary_html", "tell_met", "tell_quarantine"]
@@ -35,21 +36,22 @@ def summarise(run: Any, *, has_frames: bool = True) -> str:
     answer = [] if str(run.status) == "FAILED" else describe_value(run.value).splitlines()
     for title, section in ({"Answer": answer} | _sections(run, has_frames)).items():
         if section:
-            lines += ["", title, *(f"  {line}" for line in section)]
-    return "\n".join(lines)
+            # What stands within a line must not begin one of its own.
+            lines += ["", title, *("  " + line.replace("\n", "\n  ") for line in section)]
+    return inert("\n".join(lines))
 
 
 def summary_html(run: Any) -> str:
     """`run` as HTML for a notebook: the answer as the notebook shows it, the rest as lists."""
-    parts = [f"<p><b>{escape(_headline(run))}</b></p>"]
+    parts = [f"<p><b>{escape(inert(_headline(run)))}</b></p>"]
     shown = getattr(run.value, "_repr_html_", None)
     answer = shown() if shown is not None and _is_small(run.value) else None
     if answer is None:
         answer = f"<pre>{escape(describe_value(run.value))}</pre>"
-    parts.append(f"<div>{answer}</div>")
+    parts.append(f"<div>{inert(answer)}</div>")
     for title, lines in _sections(run).items():
         if lines:
-            text = escape("\n".join(lines))
+            text = escape(inert("\n".join(lines)))
             is_open = " open" if title in ("Failed", "Next") else ""
             parts.append(f"<details{is_open}><summary>{title}</summary><pre>{text}</pre></details>")
     return f'<div class="taskinity-run">{"".join(parts)}</div>'
