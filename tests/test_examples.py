@@ -105,7 +105,7 @@ def say(tmp_path, monkeypatch, capsys, caplog, request):
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert {path.name for path in tmp_path.iterdir()} <= {".taskinity"}
+        assert {path.name for path in tmp_path.iterdir()} <= {".taskinity", "logs"}
         return done.stdout
 
     return run
@@ -207,8 +207,8 @@ def test_error_handling_shows_what_each_policy_makes_of_a_bad_row(scheduler, say
     assert f"(again): COMPLETED, {whole}, 10 attempts, all rows\n" in said
     assert f"death of a worker: COMPLETED, {whole}, 11 attempts, all rows\n" in said
     assert f"killed and resumed: COMPLETED, {whole}, 10 attempts, all rows\n" in said
-    used = re.findall(r" (\d+) finished chunks of run \S+ were used", said)
-    redriven, resumed = used
+    used = re.findall(r" (\d+) finished chunks of run (\S+) were used", said)
+    redriven, resumed = {run_id: number for number, run_id in used}.values()
     assert int(redriven) == 9
     assert 1 <= int(resumed) < 10
 
