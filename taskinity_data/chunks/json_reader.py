@@ -20,7 +20,7 @@ from taskinity_data.chunks.json_exact import Trouble, parse_exact
 from taskinity_data.chunks.json_fast import parse_fast
 from taskinity_data.chunks.json_frames import deliver_records
 from taskinity_data.chunks.json_lines import blank_bad_lines
-from taskinity_data.chunks.json_sample import freeze, infer_columns
+from taskinity_data.chunks.json_sample import Seen, freeze, infer_columns
 from taskinity_data.chunks.json_types import given_types, has_struct
 from taskinity_data.chunks.open_parquet import check_columns
 from taskinity_data.errors import PlanError, ReadError, SchemaError, suggest
@@ -271,7 +271,8 @@ def open_records(
     filters : see `parse_filters`
         Rows that don't pass are counted as filtered.
     schema : None, "scan", pyarrow.Schema, or mapping of column to dtype
-        What it does not name is inferred; what it names need not have been seen.
+        A schema: these columns alone, in this order, and nothing is read for it. What a mapping
+        does not name is inferred. What either names need not be there.
     options : mapping
         ``encoding``, which must be UTF-8; of JSON Lines ``on_bad_lines``.
 
@@ -283,7 +284,10 @@ def open_records(
     check_options(options, layout.format)
     given = given_types(schema)
     list(map_files(layout.find_start, files))
-    seen = infer_columns(files, layout, scan=isinstance(schema, str))
+    is_told = isinstance(schema, pa.Schema) and len(schema) > 0
+    seen = Seen({}, frozenset(), 0)
+    if not is_told:
+        seen = infer_columns(files, layout, scan=isinstance(schema, str))
     if not seen.types and not given:
         if seen.trouble:
             raise PlanError(f"{seen.trouble}; mend the file")
@@ -301,7 +305,7 @@ def open_records(
         layout=layout,
         known=known,
         columns=tuple(names),
-        is_open=not seen.types.keys() <= set(names),
+        is_open=is_told or not seen.types.keys() <= set(names),
         filters=parse_filters(filters, known.types),
         on_bad_lines=options.get("on_bad_lines") or "error",
     )

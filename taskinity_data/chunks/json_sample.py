@@ -50,23 +50,27 @@ class Seen:
     rows : int
     trouble : str
         Of the first record that could not be read, and where it stands; else ``""``.
+    place : str
+        Where the records begin.
     """
 
     types: Mapping[str, pa.DataType | Clash]
     nulls: frozenset[str]
     rows: int
     trouble: str = ""
+    place: str = ""
 
     def __or__(self, other: Seen) -> Seen:
         types = dict(self.types)
         for name, found in other.types.items():
-            types[name] = join(types.get(name, pa.null()), found)
+            types[name] = join(types.get(name, pa.null()), found, other.place)
         nulls = self.nulls | other.nulls
         if self.rows:
             nulls |= other.types.keys() - self.types.keys()
         if other.rows:
             nulls |= self.types.keys() - other.types.keys()
-        return Seen(types, nulls, self.rows + other.rows, self.trouble or other.trouble)
+        trouble, place = self.trouble or other.trouble, self.place or other.place
+        return Seen(types, nulls, self.rows + other.rows, trouble, place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +179,7 @@ def look_at(text: bytes, piece: Piece) -> Seen:
     if table is not None:
         nulls = [name for name in table.schema.names if table[name].null_count]
         types = {one.name: plain(one.type) for one in table.schema}
-        return Seen(types, frozenset(nulls), table.num_rows)
+        return Seen(types, frozenset(nulls), table.num_rows, place=tell_place(piece, 0))
     return look_closely(text, piece)
 
 
@@ -214,21 +218,22 @@ def look_closely(text: bytes, piece: Piece) -> Seen:
                 continue
             except Clash as error:
                 found = error
-            types[name] = join(types.get(name, pa.null()), found)
+            types[name] = join(types.get(name, pa.null()), found, tell_place(piece, begin))
             filled[name] = filled.get(name, 0) + (value is not None)
     nulls = frozenset(name for name, count in filled.items() if count < rows)
-    return Seen(types, nulls, rows, trouble)
+    return Seen(types, nulls, rows, trouble, tell_place(piece, 0))
 
 
-def join(one: pa.DataType | Clash, other: pa.DataType | Clash) -> pa.DataType | Clash:
+def join(one: pa.DataType | Clash, other: pa.DataType | Clash, where: str) -> pa.DataType | Clash:
+    """The type that holds both, or the first clash; `where` the second was found."""
     if isinstance(one, Clash):
         return one
     if isinstance(other, Clash):
-        return other
+        return other.at(where)
     try:
         return join_types(one, other)
     except Clash as error:
-        return error
+        return error.at(where)
 
 
 def freeze(seen: Seen, given: Mapping[str, Given], needed: Collection[str] | None) -> JsonSchema:
@@ -252,8 +257,8 @@ def freeze(seen: Seen, given: Mapping[str, Given], needed: Collection[str] | Non
             types[name] = found
         elif needed is None or name in needed:
             raise PlanError(
-                f"column {name!r}: it holds {found}{tell_path(name, found.path)}, and there is no "
-                "type for both; select the other columns with columns=, or write it as text"
+                f"{found.where}column {name!r}: it holds {found}{tell_path(name, found.path)}, and "
+                "there is no type for both; select other columns by columns=, or write it as text"
             )
     inferred = {name for name in types if name not in given and holds_no_null(types[name])}
     strict = {name for name, one in given.items() if one.is_strict}

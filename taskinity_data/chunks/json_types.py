@@ -46,12 +46,18 @@ class Clash(ValueError):  # noqa: N818 - says what is the matter
     """Two values that no one type holds exactly, or one that none does.
 
     `path` leads to it from the column's value: keys of objects, and ``"[]"`` for the items of a
-    list.
+    list. `where` tells the file and byte of the record that shows it, once that is known.
     """
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
         self.path: tuple[str, ...] = ()
+        self.where = ""
+
+    def at(self, where: str) -> Clash:
+        """Itself, found at `where`, if no earlier place is known."""
+        self.where = self.where or where
+        return self
 
     def within(self, name: str) -> Clash:
         """Itself, seen from one level further out."""
