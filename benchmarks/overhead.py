@@ -106,7 +106,7 @@ def without(parts):
     if "log" in parts:
         stack.enter_context(patch("taskinity_data.run_journal.RunLog", NoLog))
     if "page" in parts:
-        stack.enter_context(patch("taskinity_data.run.DashboardObserver", NoPage))
+        stack.enter_context(patch("taskinity_data.one_run.DashboardObserver", NoPage))
     return stack
 
 

@@ -1,72 +1,42 @@
-"""Runs a flow, and says what became of it: the place where all parts are put together.
+"""What a user calls to run a flow, or a function over a source: `run_flow` and `process`.
 
-It decides nothing itself: what runs in which order stands in `flow`, what is cut in `chunks`, who
-runs it in `execution`, what is shown in `report`.
+It knows nothing of how a run goes: see `one_run`.
 """
 
 from __future__ import annotations
 
-import sys
-import time
 from dataclasses import fields, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data import events
 from taskinity_data.aggregation.reducers import collect
 from taskinity_data.chunks.csv_options import SIGNATURE
 from taskinity_data.chunks.dataset import open_dataset
-from taskinity_data.chunks.plan import ChunkPlan, parse_chunk_size
 from taskinity_data.chunks.streams import is_stream
-from taskinity_data.errors import BindError, FlowFailed, PlanError, TaskinityDataError
-from taskinity_data.execution.check_laws import check_fan_out
-from taskinity_data.execution.choose import Chooser
-from taskinity_data.execution.driver import Driver
-from taskinity_data.execution.hearing import PassedOn, hearing, lowered
-from taskinity_data.execution.interrupts import soft_interrupts
-from taskinity_data.execution.jobs import policies
-from taskinity_data.execution.pieces import PieceOptions
-from taskinity_data.execution.resources import check_resources
-from taskinity_data.execution.works import make_works, only_kernels
+from taskinity_data.errors import BindError, PlanError
 from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.short import short_flow
 from taskinity_data.flow.stages import stages
-from taskinity_data.forecast.actual import compare_forecast
-from taskinity_data.forecast.estimate import answer_nbytes
-from taskinity_data.outcome import RunStatus
-from taskinity_data.policy import parse_duration, parse_nbytes
-from taskinity_data.report.announcer import Announcer
-from taskinity_data.report.dashboard import DashboardObserver
-from taskinity_data.report.progress import progress_for
-from taskinity_data.result import Output, Run
-from taskinity_data.run_facts import facts_of
+from taskinity_data.one_run import carry_out
+from taskinity_data.result import Run
 from taskinity_data.run_journal import (
     JournalOptions,
-    Notices,
     name_subject,
-    open_journal,
-    open_log,
 )
 from taskinity_data.run_options import (
     check_flow,
-    check_workers,
     keywords_of,
-    parse_max_failures,
     sort_options,
-    sort_plans,
     with_defaults,
 )
-from taskinity_data.run_output import OutputOptions, RunOutput, drop_results, locate, open_output
+from taskinity_data.run_output import OutputOptions, drop_results
 from taskinity_data.settings import load_settings
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
 
+    from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.flow.model import Flow
-    from taskinity_data.flow.stages import Stage
-    from taskinity_data.forecast.actual import Met
-    from taskinity_data.run_journal import RunJournal
 
 __all__ = ["Run", "process", "run_flow"]
 
@@ -191,7 +161,7 @@ def run_flow(
     """
     given = {**(inputs or {}), **more_inputs}
     steps = stages(check_flow(flow), tuple(given))
-    return _run(
+    return carry_out(
         flow,
         steps,
         with_defaults(flow, given),
@@ -300,223 +270,7 @@ def process(
     name = task_options.pop("name", "ProcessChunk")
     description = task_options.pop("description", None)
     flow, steps = short_flow(function, reduce, make_policy(**task_options), name, description)
-    run = _run(
+    run = carry_out(
         flow, steps, {}, {"DataPreparation": source}, written=written, kept=kept, **run_options
     )
     return replace(run, value=run.output.path) if writes_only and run.output else run
-
-
-# -- putting it together ---------------------------------------------------------------------------
-
-
-def _run(
-    flow: Flow,
-    steps: Sequence[Stage],
-    inputs: Mapping[str, Any],
-    values: Mapping[str, Any],
-    *,
-    scheduler: Any = None,
-    workers: int | None = None,
-    memory: str | int | None = None,
-    chunk_size: str | int = "auto",
-    max_failures: int | str | None = None,
-    run_timeout: str | float | None = None,
-    plan: ChunkPlan | Mapping[str, ChunkPlan] | None = None,
-    only: str | Sequence[str] = (),
-    check: bool = False,
-    written: OutputOptions,
-    kept: JournalOptions,
-    progress: bool | None = None,
-    observers: Sequence[Any] = (),
-) -> Run:
-    size = parse_chunk_size(chunk_size)
-    settings = load_settings(max_workers=check_workers(workers))
-    memory_nbytes = None if memory is None else parse_nbytes(memory)
-    allowed = parse_max_failures(max_failures)
-    timeout_s = None if run_timeout is None else parse_duration(run_timeout)
-    default_size = parse_chunk_size(settings.chunk_size)
-    ranges = (only,) if isinstance(only, str) else tuple(only)
-    plans = sort_plans(steps, plan)
-
-    written = replace(written, output=locate(written.output, settings.output_dir))
-    asked = {
-        "scheduler": scheduler if scheduler is not None else settings.scheduler,
-        "workers": settings.max_workers,
-        "memory": memory,
-        "chunk_size": settings.chunk_size if chunk_size == "auto" else chunk_size,
-        "max_failures": max_failures,
-        "run_timeout": run_timeout,
-        "plan": plan,
-        **(vars(written) if written.output is not None else {}),
-    }
-    kept = replace(kept, options=asked)
-    notices = Notices()
-    journal = open_journal(flow, kept, settings, written.output, notices, is_kept=not ranges)
-    run_id, checkpoints = journal.run_id, journal.checkpoints
-    log = open_log(journal, settings, notices, is_kept=not ranges)
-    options = PieceOptions(size, default_size, plans, ranges, checkpoints, log.level)
-    sink = _begin(steps, written, journal)
-    page = DashboardObserver(flow)
-    told = Announcer(run_id, [*journal.observers, log, *progress_for(progress), page, *observers])
-    begun = time.perf_counter()
-    told(events.RunStarted(run_id, time.time(), flow.name, flow.order))
-    notices.pass_on(lambda text: told(events.Notice(run_id, time.time(), text)))
-    run: Run | None = None
-    driver: Driver | None = None
-    chooser: Chooser | None = None
-    failed: BaseException | None = None
-    try:
-        chooser = Chooser(
-            scheduler if scheduler is not None else settings.scheduler,
-            settings.max_workers,
-            memory_nbytes,
-            stays_in_threads=only_kernels(steps) or (sink is not None and sink.is_in_process),
-            announce=told.announce,
-        )
-        started_s = time.perf_counter() - begun
-        check_resources(steps, chooser.strategy)
-        driver = Driver(
-            run_id,
-            make_works(
-                steps,
-                inputs,
-                options,
-                chooser,
-                sink.by_fan_out if sink else {},
-                partial(check_fan_out, say=notices) if check else None,
-            ),
-            policies(steps),
-            chooser,
-            told,
-            max_failures=allowed,
-            run_timeout_s=timeout_s,
-            inspect=sink.inspect if sink else None,
-            checkpoints=checkpoints,
-        )
-        driver.values.update(values)
-        heard = PassedOn(log.level, log.take)
-        with soft_interrupts(driver.interrupt), lowered(log.level), hearing(heard):
-            driver.run()
-        if driver.status is RunStatus.INTERRUPTED:
-            failed = KeyboardInterrupt()
-        elif sink is not None and driver.status is not RunStatus.FAILED:
-            _commit(sink, flow, driver, run_id)
-    except KeyboardInterrupt as error:
-        failed = error
-        if driver is not None and (sink is None or sink.written is None):
-            driver.status = RunStatus.INTERRUPTED
-    finally:
-        at = time.perf_counter()
-        status = driver.status if driver is not None else RunStatus.FAILED
-        value = driver.values.get(flow.last or "") if driver is not None else None
-        try:
-            if chooser is not None:
-                chooser.close(waits=driver is None or not driver.has_dropped)
-        finally:
-            # Whatever comes meanwhile, a third Ctrl-C for one, must not leave the run locked.
-            if sink is not None:
-                sink.close(is_kept=checkpoints is not None and checkpoints.will_keep(status))
-            facts = None
-            try:
-                if driver is not None and chooser is not None:
-                    seconds = {"total": time.perf_counter() - begun, "start_workers": started_s}
-                    written_to = None if sink is None else sink.written
-                    run = _account(flow, driver, chooser, told, run_id, seconds, written_to)
-                    run = replace(run, predicted=_predicted(run, driver, plans), log=log.path)
-                    facts = facts_of(run, driver)
-            finally:
-                reason = driver.stop_reason if driver is not None else None
-                journal.close(status, value, reason, facts)
-        closed_s = time.perf_counter() - at
-        if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and journal.is_resumable:
-            notices(journal.tell_resume())
-            log.keep()
-        told(events.RunFinished(run_id, time.time(), status, _why(driver)))
-        told.close()
-    if driver is None or run is None:
-        assert failed is not None
-        raise failed
-    run = replace(
-        run,
-        timings=run.timings | {"total": time.perf_counter() - begun, "close": closed_s},
-        notices=(*notices.texts, *run.notices),
-        log=log.path,
-        quarantine=journal.quarantine,
-        next_steps=journal.next_steps(str(run.status), driver.outcomes, settings),
-    )
-    if sink is not None and sink.written is not None:
-        ends_here = flow.last in sink.by_fan_out and run.value is None
-        run = replace(run, value=sink.written.path if ends_here else run.value)
-    if failed is not None:
-        failed.run = run  # type: ignore[attr-defined]  # for whoever catches it
-        raise failed
-    if run.status is RunStatus.FAILED:
-        if not driver.has_submitted and isinstance(driver.cause, TaskinityDataError):
-            # Nothing has run: the call was wrong.
-            raise driver.cause
-        raise FlowFailed(f"flow {flow.name}: {run.tell_failure()}", run=run) from driver.cause
-    return run
-
-
-def _why(driver: Driver | None) -> str | None:
-    """Why the run that ends now did not do all: by its driver, or by what is being raised."""
-    if driver is not None and driver.stop_reason is not None:
-        return driver.stop_reason
-    error = sys.exception()
-    return None if error is None else f"{type(error).__name__}: {error}"
-
-
-def _account(
-    flow: Flow,
-    driver: Driver,
-    chooser: Chooser,
-    told: Announcer,
-    run_id: str,
-    seconds: Mapping[str, float],
-    output: Output | None,
-) -> Run:
-    run = Run.of(
-        flow,
-        driver,
-        run_id=run_id,
-        strategy=told.strategies[-1],
-        reason=chooser.reason,
-        seconds=seconds,
-    )
-    return replace(run, output=output)
-
-
-def _predicted(run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]]) -> tuple[Met, ...]:
-    """What the one plan that has a forecast said of the run, against the run."""
-    found = [plan.forecast for _, plan in plans if plan.forecast is not None]
-    if len(found) != 1 or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED):
-        return ()
-    peaks = [
-        attempt.peak_nbytes
-        for _, outcome in driver.outcomes
-        for attempt in outcome.attempts
-        if attempt.peak_nbytes is not None
-    ]
-    output = None if run.value is None else answer_nbytes(run.value)
-    return compare_forecast(found[0], run.timings["total"], max(peaks, default=None), output)
-
-
-def _begin(steps: Sequence[Stage], written: OutputOptions, journal: RunJournal) -> RunOutput | None:
-    """Open the output, and the journal once that is sure to be possible."""
-    sink = None
-    try:
-        sink = open_output(steps, written, journal)
-        journal.begin()
-    except BaseException:
-        journal.abandon()
-        if sink is not None:
-            sink.close()
-        raise
-    return sink
-
-
-def _commit(sink: RunOutput, flow: Flow, driver: Driver, run_id: str) -> None:
-    try:
-        sink.commit(flow, driver, run_id)
-    except (TaskinityDataError, OSError) as error:
-        driver.fail(f"the output can't be committed: {error}", error)

@@ -188,7 +188,8 @@ def test_a_slow_function_is_tried_on_fewer_cuts(ground, monkeypatch):
     calls, said = [], []
     real = check_laws.check_fan_out
     monkeypatch.setattr(
-        "taskinity_data.run.check_fan_out", lambda fan_out, say: real(fan_out, said.append, tick)
+        "taskinity_data.one_run.check_fan_out",
+        lambda fan_out, say: real(fan_out, said.append, tick),
     )
     assert go(lambda chunk: calls.append(1) or len(chunk), td.sum()).value == 600
     assert [line for line in said if "tried on few cuts" in line]

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskinity_data.chunks.marks import check_mark
-from taskinity_data.chunks.still import check_after, check_before
+from taskinity_data.chunks.still import check_after, check_before, refuse_changed
 from taskinity_data.errors import PlanError, ReadError, SourceChanged, inert_line
 
 if TYPE_CHECKING:
@@ -338,7 +338,13 @@ class Chunk:
         check_mark(self)
         try:
             result = self.reader.read(self.pieces, as_)
+        except SourceChanged:
+            raise
+        except ReadError:
+            refuse_changed(self.pieces)
+            raise
         except OSError as error:
+            refuse_changed(self.pieces)
             raise ReadError(
                 f"{self}: can't be read: {error}", path=self.path, start=self.start
             ) from error

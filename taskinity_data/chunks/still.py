@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskinity_data.chunks.files import map_files
+from taskinity_data.errors import ReadError, SourceChanged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskinity_data.chunks.chunk import Piece, SourceFile
 
-__all__ = ["check_after", "check_before"]
+__all__ = ["check_after", "check_before", "refuse_changed"]
 
 
 def check_before(pieces: Sequence[Piece]) -> None:
@@ -40,6 +41,23 @@ def check_after(pieces: Sequence[Piece], since: float) -> None:
     """
     read = _find_files([piece for piece in pieces if piece.nbytes or not _tells(_source(piece))])
     _check({one: at for one, at in read.items() if not _is_proven(one, since)})
+
+
+def refuse_changed(pieces: Sequence[Piece]) -> None:
+    """Raise `SourceChanged` where that may be why `pieces` can't be read.
+
+    Notes
+    -----
+    Libraries tell what went wrong beneath them as damage of the file. Other files were looked at
+    before they were read.
+    """
+    try:
+        _check({one: at for one, at in _find_files(pieces).items() if _tells(one)})
+    except SourceChanged:
+        raise
+    except ReadError:
+        # The store does not answer this either: what failed first says more.
+        return
 
 
 def _source(piece: Piece) -> SourceFile:

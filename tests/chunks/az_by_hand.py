@@ -13,6 +13,8 @@ import pytest
 from s3_server import free_ports
 from store_contract import Place, StoreContract, local
 
+from taskinity_data.chunks.dataset import open_dataset
+
 __all__ = ["TestAz", "local", "place"]
 
 ACCOUNT = "tester"
@@ -57,4 +59,15 @@ def place(tmp_path_factory):
 
 
 class TestAz(StoreContract):
-    pass
+    def test_an_object_whose_answers_tell_its_tag_is_not_asked_after(self, place, monkeypatch):
+        place.put("once/a.csv", b"a\n1\n")
+        (chunk,) = open_dataset(f"{place.url}/once/a.csv", storage_options=place.options).plan()
+        asked = []
+        look = type(place.system)._info
+        monkeypatch.setattr(
+            type(place.system),
+            "_info",
+            lambda *given, **more: asked.append(1) or look(*given, **more),
+        )
+        assert chunk.read().a.tolist() == [1]
+        assert asked == []

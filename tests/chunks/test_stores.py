@@ -402,6 +402,17 @@ def test_an_object_that_changes_between_two_answers_is_not_counted(
     assert len(web.gets()) == 8
 
 
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_change_is_told_as_such_whatever_the_format(folder, serve, name):
+    pytest.importorskip("aiohttp")
+    web = serve(folder)
+    dataset = open_dataset(f"{web.url}/{name}", chunk_size=20_000, **OPTIONS.get(name, {}))
+    chunk = dataset.plan()[1]
+    web.versions[name] = 1
+    with pytest.raises(SourceChanged, match="changed after it was planned"):
+        chunk.read()
+
+
 def test_an_object_whose_answers_tell_its_tag_is_not_asked_after(tmp_path, serve):
     pytest.importorskip("aiohttp")
     web = serve(write_files({"a.csv": "a\n1\n"}, tmp_path))
