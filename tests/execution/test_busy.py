@@ -68,9 +68,11 @@ def test_a_retry_that_waits_for_room_costs_no_time_of_the_driver(monkeypatch, tm
             go_on.wait(20)
         return n
 
+    # Two run and two wait, so that there is no room for the one that is due.
     run = td.process(
-        FRAME, work, scheduler="threads", workers=2, chunk_size="1 rows", retries=1, retry_delay=0
-    )
-    assert run.value == [0, 1, 2, 3]
+        pd.DataFrame({"n": range(8)}), work, scheduler="threads", workers=2, chunk_size="1 rows",
+        retries=1, retry_delay="50ms",
+    )  # fmt: skip
+    assert run.value == list(range(8))
     # All of these look-ups waited for something to end: none asked again at once, and again.
     assert waits.count(0.0) <= 4
