@@ -87,7 +87,8 @@ def shoot_terminal(browser, folder):
     said = read_terminal(command, folder)
     frames = [text for text in said if re.search(r"ProcessChunk.*\b[456]\d/\d", text)]
     half = frames[0] if frames else said[len(said) // 2]
-    texts = [f"$ {shlex.join(command)}\n{half}", "", said[-1]]
+    ended = said[-1].split("\n\nSlowest")[0]
+    texts = [f"$ {shlex.join(command)}\n{half}", "", ended]
     html = "\n".join(to_html(text) for text in texts)
     shoot(browser, folder, "terminal", f'<pre class="shell">{html}</pre>', width=COLUMNS * 8 + 72)
 
@@ -245,6 +246,7 @@ def shoot(browser, folder, name, body, width, most=2_000):
 
 def save(page, name, width, height):
     """What is seen of a page, as PNG."""
+    page.call("Emulation.setScrollbarsHidden", hidden=True)
     page.show(width=width, height=height)
     temporary = f"{re.escape(tempfile.gettempdir())}/tmp[a-z0-9_]+/"
     private = [(f"{ROOT}/", ""), (temporary, ""), (rf"\b{socket.gethostname()}:(?=\d)", "machine:")]

@@ -36,20 +36,23 @@ class Flights(NamedTuple):
 @click.pass_context
 def demo(ctx: click.Context, workers: int | None, as_json: bool) -> None:
     """Mean delays by airline for flights that left New York in 2013: flow, plan, run, answer."""
-    from taskinity_data.cli.run import execute
+    from taskinity_data.cli.run import execute, keep
 
     with answering(as_json) as answer, ExitStack() as stack:
         flights = find_flights(stack)
         flow = _show_job(flights, workers)
         _tell("The run")
         inputs = {"data": flights.data, "airlines": flights.airlines}
-        options = {} if workers is None else {"workers": workers}
-        code = execute(flow, inputs, options, answer)
+        options = keep() | ({} if workers is None else {"workers": workers})
+        report = str(options["run_dir"] / "demo.html") if "run_dir" in options else None
+        code = execute(flow, inputs, options, answer, report=report)
         answer["data"] = flights.data
         if not as_json:
             click.echo(answer.text)
             click.echo()
             click.echo("Next, with your own files and functions: taskinity-data run --help")
+            if report is not None:
+                click.echo(f"This run as a page, for your browser: {report}")
     ctx.exit(code)
 
 

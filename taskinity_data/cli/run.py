@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from taskinity_data.events import Event
     from taskinity_data.flow.model import Flow
 
-__all__ = ["execute", "run"]
+__all__ = ["execute", "keep", "run"]
 
 _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
 
@@ -136,7 +136,7 @@ def run(
 
             preview(opened, inputs, given, answer, is_told=not as_json)
             return
-        code = execute(opened, inputs, given | _keep(), answer, dashboard=dashboard, report=report)
+        code = execute(opened, inputs, given | keep(), answer, dashboard=dashboard, report=report)
         if not as_json and answer.text is not None:
             click.echo(answer.text)
     ctx.exit(code)
@@ -190,7 +190,7 @@ def execute(
     return _EXIT_CODES[str(done.status)]
 
 
-def _keep() -> dict[str, Any]:
+def keep() -> dict[str, Any]:
     """Where this run is kept from its start on, so that it is listed and can be resumed.
 
     Where the directory can't be written and nobody asked for it, the run goes on without, and says

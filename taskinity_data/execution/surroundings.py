@@ -11,6 +11,15 @@ from typing import Any
 
 __all__ = ["Surroundings"]
 
+# What Dask sets in the process that starts its workers, and leaves there: a pool that starts while
+# chunks still run in threads is not their doing.
+_OF_A_STARTING_POOL = frozenset(
+    {
+        "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS", "PYTHONHASHSEED", "__DASK_PARENT_PID",
+    }
+)  # fmt: skip
+
 
 class Surroundings:
     """The working directory and the environment as they are now; to look and compare takes 2 µs.
@@ -38,8 +47,9 @@ class Surroundings:
                 os.fsdecode(name)
                 for name in {*environ, *self._environ}
                 if environ.get(name) != self._environ.get(name)
-            }
-            told.append(f"changed the environment: {', '.join(map(repr, sorted(names)))}")
+            } - _OF_A_STARTING_POOL
+            if names:
+                told.append(f"changed the environment: {', '.join(map(repr, sorted(names)))}")
         return tuple(told)
 
     def restore(self) -> None:

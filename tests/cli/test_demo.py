@@ -25,9 +25,11 @@ def by_duckdb(flights, airlines):
     return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
 
 
-def test_the_answer_over_the_whole_year_is_duckdb_s_within_ten_seconds(call_apart, datasets):
+def test_the_answer_over_the_whole_year_is_duckdb_s_within_ten_seconds(
+    call_apart, datasets, tmp_path
+):
     begun = time.monotonic()
-    said = call_apart("demo", "--workers", "2", "--json")
+    said = call_apart("demo", "--workers", "2", "--json", cwd=tmp_path)
     assert time.monotonic() - begun < 10
     assert said.exit_code == 0, said.stderr
     answer = json.loads(said.stdout)
@@ -40,7 +42,10 @@ def test_the_answer_over_the_whole_year_is_duckdb_s_within_ten_seconds(call_apar
     assert answer["ledger"]["rows"]["processed"] == 336_776
 
 
-def test_the_demo_shows_flow_plan_answer_and_time(call, datasets):
+def test_the_demo_shows_flow_plan_answer_and_time_and_ends_with_a_report(
+    call, datasets, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     said = call("demo")
     assert said.exit_code == 0, said.stderr
     for text in (
@@ -53,6 +58,9 @@ def test_the_demo_shows_flow_plan_answer_and_time(call, datasets):
         "on the workers: read",
     ):
         assert text in said.stdout, text
+    page = tmp_path / ".taskinity" / "demo.html"
+    assert said.stdout.splitlines()[-1].endswith(f": {page}")
+    assert "336,776" in page.read_text(encoding="utf-8")
 
 
 def test_outside_a_checkout_the_month_in_the_package_is_taken(tmp_path, datasets):
