@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import cloudpickle
 
 from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.stores import clean_text
 from taskinity_data.chunks.streams import Block
 from taskinity_data.errors import TaskinityDataError
 from taskinity_data.execution.contracts import check_contract
@@ -369,15 +370,15 @@ def name_worker() -> str:
 
 
 def describe_failure(error: BaseException) -> Failure:
-    """`error` as a value, with the frames that its author knows."""
+    """`error` as a value, with the frames that its author knows, and no secrets of URLs."""
     try:
         message = str(error)
     except Exception as second:  # noqa: BLE001 - a user's __str__ may do anything
         message = f"(its __str__ raised {type(second).__name__})"
     return Failure(
         kind=type(error).__name__,
-        message=message,
-        traceback=format_user_traceback(error),
+        message=clean_text(message),
+        traceback=clean_text(format_user_traceback(error)),
         ancestry=tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__),
         error=_portable(error),
     )

@@ -17,7 +17,6 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.stores import clean_text
 from taskinity_data.outcome import Status
 from taskinity_data.records.aside_rows import Rows, is_safe, pack_chunk, pack_lines, pack_value
 from taskinity_data.records.disk import sync, sync_directory
@@ -264,7 +263,7 @@ def _describe_failure(outcome: Outcome) -> dict[str, Any]:
     failure = outcome.failure
     if failure is None:
         return {"error": None, "traceback": None}
-    return {"error": clean_text(str(failure)), "traceback": clean_text(failure.traceback)}
+    return {"error": str(failure), "traceback": failure.traceback}
 
 
 def _describe_attempt(attempt: Attempt) -> dict[str, Any]:
@@ -276,5 +275,5 @@ def _describe_attempt(attempt: Attempt) -> dict[str, Any]:
         "worker": attempt.worker,
         "memory_nbytes": attempt.memory_nbytes,
         "peak_nbytes": attempt.peak_nbytes,
-        "error": None if attempt.failure is None else clean_text(str(attempt.failure)),
+        "error": None if attempt.failure is None else str(attempt.failure),
     }

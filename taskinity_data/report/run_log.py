@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data import events
+from taskinity_data.chunks.stores import clean_text
 from taskinity_data.errors import inert
 from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
@@ -111,7 +112,7 @@ class RunLog:
     def take(self, line: LogLine, where: str = "") -> None:
         """Write down what was logged, by the driver itself where nothing else is said."""
         if line.level >= self.level and line.name not in _TOLD_AS_EVENT:
-            self._write(line.at_s, line.level, where, f"{line.name}: {line.text}")
+            self._write(line.at_s, line.level, where, f"{line.name}: {clean_text(line.text)}")
 
     def _write_logs(self, where: str, outcome: Outcome) -> None:
         for attempt in outcome.attempts:
