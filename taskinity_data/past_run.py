@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from taskinity_data.outcome_frames import NOWHERE, attempts_frame, outcome_row, outcomes_frame
 from taskinity_data.records.past import read_past
 from taskinity_data.records.plain_outcomes import from_plain
 from taskinity_data.records.quarantine import find_failed_chunks, find_quarantine, row_of_entry
 from taskinity_data.records.run_places import find_run, who_runs
 from taskinity_data.report.next_steps import next_steps
-from taskinity_data.result import OUTCOME_COLUMNS
 from taskinity_data.run_diff import RunDiff, compare_runs, facts_for_diff
 from taskinity_data.run_facts import rebuild_run
 from taskinity_data.settings import load_settings
@@ -26,7 +26,6 @@ from taskinity_data.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from taskinity_data.outcome import Outcome
     from taskinity_data.records.past import Past
 
 __all__ = ["PastRun", "load_run", "run_directory", "status_of"]
@@ -53,6 +52,8 @@ class PastRun:
     outcomes : pandas.DataFrame
         As `Run.outcomes`, of all chunks that have ended; of those that were split while they ran,
         the parts that failed.
+    attempts : pandas.DataFrame
+        As `Run.attempts`, of the chunks that have ended.
     notices : tuple of str
     log : str or None
         Where its log was written, of a run that came to its end.
@@ -71,6 +72,7 @@ class PastRun:
     stop_reason: str | None
     output: str | None
     outcomes: pd.DataFrame = field(repr=False)
+    attempts: pd.DataFrame = field(repr=False)
     notices: tuple[str, ...]
     log: str | None
     versions: dict[str, str]
@@ -168,9 +170,10 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Past
     # Parts of chunks that were split are in no journal; those that failed were set aside.
     keys = {outcome.key for outcome, _ in found}
     parts = [one for one in find_failed_chunks(place) if one["key"] not in keys]
-    rows = [*(_row(*one) for one in found), *map(row_of_entry, parts)]
-    frame = pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS))
-    frame["started"] = pd.to_datetime(frame["started"].astype("float64"), unit="s", utc=True)
+    rows = [
+        *(outcome_row(outcome, where or NOWHERE) for outcome, where in found),
+        *map(row_of_entry, parts),
+    ]
     started_s, ended_s = past.head["started_s"], end.get("ended_s")
     return PastRun(
         run_id=run_id,
@@ -181,7 +184,8 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Past
         value=None if past.value is None else past.value.load(),
         stop_reason=end.get("reason"),
         output=past.head["output"],
-        outcomes=frame.astype(OUTCOME_COLUMNS),
+        outcomes=outcomes_frame(rows),
+        attempts=attempts_frame((outcome, where or NOWHERE) for outcome, where in found),
         notices=tuple(past.notes),
         log=end.get("log"),
         versions=past.head["versions"],
@@ -190,25 +194,4 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Past
         _tracebacks={one.key: one.failure.traceback for one, _ in found if one.failure is not None}
         | {one["key"]: one["traceback"] for one in parts},
         _past=past,
-    )
-
-
-def _row(outcome: Outcome, where: Any) -> tuple[Any, ...]:
-    path, start, stop = where or (None, None, None)
-    last = outcome.attempts[-1] if outcome.attempts else None
-    return (
-        outcome.task,
-        outcome.key,
-        path,
-        start,
-        stop,
-        outcome.rows,
-        outcome.nbytes,
-        str(outcome.status),
-        len(outcome.attempts),
-        last.worker if last else None,
-        last.started_s if last else None,
-        outcome.duration_s,
-        last.peak_nbytes if last else None,
-        str(outcome.failure) if outcome.failure is not None else None,
     )

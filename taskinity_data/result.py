@@ -17,6 +17,14 @@ from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.read_memory import ArrowReader
 from taskinity_data.execution.ledger import PLACES
 from taskinity_data.outcome import RunStatus, Status
+from taskinity_data.outcome_frames import (
+    NOWHERE,
+    as_text,
+    attempts_frame,
+    bad_lines_frame,
+    outcome_row,
+    outcomes_frame,
+)
 
 if TYPE_CHECKING:
     import os
@@ -31,38 +39,6 @@ if TYPE_CHECKING:
     from taskinity_data.outcome import Outcome
 
 __all__ = ["Output", "Run"]
-
-OUTCOME_COLUMNS = {
-    "task": "str",
-    "key": "str",
-    "path": "str",
-    "start": "Int64",
-    "stop": "Int64",
-    "rows": "Int64",
-    "nbytes": "int64",
-    "status": "str",
-    "attempts": "int64",
-    "worker": "str",
-    "started": "datetime64[ns, UTC]",
-    "duration_s": "float64",
-    "peak_nbytes": "Int64",
-    "error": "str",
-}
-"""The columns of `Run.outcomes` and their dtypes."""
-
-
-BAD_LINE_COLUMNS = {
-    "task": "str",
-    "key": "str",
-    "path": "str",
-    "start": "int64",
-    "stop": "int64",
-    "row": "int64",
-    "reason": "str",
-    "text": "str",
-    "raw": "object",
-}
-"""The columns of `Run.bad_lines` and their dtypes."""
 
 
 class Output(NamedTuple):
@@ -224,16 +200,26 @@ class Run:
             ``task, key, path`` str; ``start, stop, rows, peak_nbytes`` Int64; ``nbytes, attempts``
             int64; ``status, worker, error`` str; ``started`` UTC time; ``duration_s`` float64.
         """
-        rows = [_row(item, outcome) for item, outcome in self._ended]
-        frame = pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS))
-        frame["started"] = pd.to_datetime(frame["started"], unit="s", utc=True)
-        return frame.astype(OUTCOME_COLUMNS)
+        return outcomes_frame(outcome_row(outcome, _where(item)) for item, outcome in self._ended)
+
+    @cached_property
+    def attempts(self) -> pd.DataFrame:
+        """Each try of each task and chunk, a row each, those of an earlier run that were used too.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``task, key, path, worker, error`` str; ``start, stop, memory_nbytes`` (the chunk, once
+            read), ``peak_nbytes`` Int64; ``attempt`` (from 1) int64; ``started`` UTC time;
+            ``duration_s, read_s, function_s, partial_s`` float64.
+        """
+        return attempts_frame((outcome, _where(item)) for item, outcome in self._ended)
 
     @property
     def failures(self) -> pd.DataFrame:
         """The rows of `outcomes` that have an error and no result, with their ``traceback``."""
         told = [
-            (number, _as_text(outcome.failure.traceback))
+            (number, as_text(outcome.failure.traceback))
             for number, (_, outcome) in enumerate(self._ended)
             if outcome.failure is not None and outcome.status is not Status.COMPLETED
         ]
@@ -256,21 +242,7 @@ class Run:
         Held in memory: the first 10,000, 16 MiB at most, and of a chunk the first 1,000, 1 MiB at
         most; of a line its first 16 KiB. The ledger counts all of them as ``quarantined``.
         """
-        rows = [
-            (
-                task,
-                key,
-                _as_text(line.path),
-                line.start,
-                line.stop,
-                line.row,
-                line.reason,
-                line.text,
-                line.raw,
-            )
-            for task, key, line in self._bad_lines
-        ]
-        return pd.DataFrame(rows, columns=list(BAD_LINE_COLUMNS)).astype(BAD_LINE_COLUMNS)
+        return bad_lines_frame(self._bad_lines)
 
     @cached_property
     def ledger(self) -> pd.DataFrame:
@@ -350,9 +322,9 @@ class Run:
                     f"command line: {typed}"
                 )
         if self.quarantine is not None:
-            lines.append(f"What failed is kept in {_as_text(str(self.quarantine))}")
+            lines.append(f"What failed is kept in {as_text(str(self.quarantine))}")
         if self.log is not None:
-            lines.append(f"Its log is {_as_text(str(self.log))}")
+            lines.append(f"Its log is {as_text(str(self.log))}")
         lines += [f"Next: {step}" for step in self.next_steps]
         return "\n".join(lines)
 
@@ -374,11 +346,6 @@ class Run:
         return summary_html(self)
 
 
-def _as_text(text: str) -> str:
-    r"""`text` with half surrogate pairs, as names of files may hold, written as ``\udcff``."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
     names = {task.name for task in flow.tasks}
     results = {name: value for name, value in driver.values.items() if name in names}
@@ -395,22 +362,6 @@ def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
     return results
 
 
-def _row(item: Item | None, outcome: Outcome) -> tuple[Any, ...]:
-    chunk = item.data if item is not None and isinstance(item.data, Chunk) else None
-    last = outcome.attempts[-1] if outcome.attempts else None
-    return (
-        outcome.task,
-        outcome.key,
-        _as_text(chunk.path) if chunk else None,
-        chunk.start if chunk else None,
-        chunk.stop if chunk else None,
-        outcome.rows,
-        outcome.nbytes,
-        str(outcome.status),
-        len(outcome.attempts),
-        last.worker if last else None,
-        last.started_s if last else None,
-        outcome.duration_s,
-        last.peak_nbytes if last else None,
-        _as_text(str(outcome.failure)) if outcome.failure is not None else None,
-    )
+def _where(item: Item | None) -> tuple[str | None, int | None, int | None]:
+    chunk = item.data if item is not None else None
+    return (chunk.path, chunk.start, chunk.stop) if isinstance(chunk, Chunk) else NOWHERE

@@ -522,6 +522,14 @@ def test_a_retry_is_another_attempt_and_is_recorded(tmp_path, marked):
     assert run.value == [20] * 10
     assert run.status is RunStatus.COMPLETED
     assert sorted(run.outcomes.attempts)[-2:] == [2, 2]
+    tries = run.attempts[run.attempts.task == "ProcessChunk"]
+    assert len(tries) == 12
+    again = tries[tries.duplicated("key", keep=False)]
+    assert again.attempt.tolist() == [1, 2, 1, 2]
+    assert again.error.fillna("").tolist() == ["OSError: first time", ""] * 2
+    assert again.path.str.endswith(".csv").all()
+    assert again.started.is_monotonic_increasing
+    assert (tries.duration_s >= tries.function_s).all()
 
 
 def test_a_failed_plain_task_fails_the_run_and_a_skipped_one_skips_what_follows():
@@ -768,6 +776,40 @@ def test_no_thread_or_file_is_left(frame, tmp_path, monkeypatch):
     gc.collect()
     assert {thread for thread in threading.enumerate() if thread.is_alive()} <= before
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(("scheduler", "timeout"), [("processes", None), ("threads", "5m")])
+def test_a_driver_that_is_gone_leaves_no_process(scheduler, timeout, number, marked, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import time
+        import taskinity_data as td
+
+        def slow(chunk):
+            print("running", flush=True)
+            time.sleep(600)
+
+        if __name__ == "__main__":
+            data = td.open_dataset({marked!r}, chunk_size="20 rows")
+            td.process(data, slow, scheduler={scheduler!r}, workers=2, timeout={timeout!r})
+        """)
+    )
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        assert child.stdout.readline().strip() == "running"
+        family = psutil.Process(child.pid).children(recursive=True)
+        assert family
+        child.send_signal(number)
+        assert child.wait(60) == -number
+        _, alive = psutil.wait_procs(family, timeout=30)
+    assert alive == []
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])

@@ -1,0 +1,157 @@
+"""Outcomes, attempts and bad lines as DataFrames: one row each.
+
+It knows nothing of runs; where an item lies in a file is told to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from taskinity_data.outcome import BadLine, Outcome
+
+    Place = tuple[str | None, int | None, int | None]
+
+__all__ = [
+    "NOWHERE",
+    "as_text",
+    "attempts_frame",
+    "bad_lines_frame",
+    "outcome_row",
+    "outcomes_frame",
+]
+
+NOWHERE: Place = (None, None, None)
+"""Path, start and stop of what lies in no file."""
+
+_WHERE = {"task": "str", "key": "str", "path": "str", "start": "Int64", "stop": "Int64"}
+
+_OUTCOMES = _WHERE | {
+    "rows": "Int64",
+    "nbytes": "int64",
+    "status": "str",
+    "attempts": "int64",
+    "worker": "str",
+    "started": "datetime64[ns, UTC]",
+    "duration_s": "float64",
+    "peak_nbytes": "Int64",
+    "error": "str",
+}
+
+_ATTEMPTS = _WHERE | {
+    "attempt": "int64",
+    "worker": "str",
+    "started": "datetime64[ns, UTC]",
+    "duration_s": "float64",
+    "read_s": "float64",
+    "function_s": "float64",
+    "partial_s": "float64",
+    "memory_nbytes": "Int64",
+    "peak_nbytes": "Int64",
+    "error": "str",
+}
+
+_BAD_LINES = {
+    "task": "str",
+    "key": "str",
+    "path": "str",
+    "start": "int64",
+    "stop": "int64",
+    "row": "int64",
+    "reason": "str",
+    "text": "str",
+    "raw": "object",
+}
+
+
+def as_text(text: str) -> str:
+    r"""`text` with half surrogate pairs, as names of files may hold, written as ``\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def outcomes_frame(rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
+    """Of rows as `outcome_row` makes them; see `Run.outcomes`."""
+    return _frame(rows, _OUTCOMES)
+
+
+def outcome_row(outcome: Outcome, where: Place) -> tuple[Any, ...]:
+    """What became of an item that lies there."""
+    last = outcome.attempts[-1] if outcome.attempts else None
+    return (
+        *_where(outcome, where),
+        outcome.rows,
+        outcome.nbytes,
+        str(outcome.status),
+        len(outcome.attempts),
+        last.worker if last else None,
+        last.started_s if last else None,
+        outcome.duration_s,
+        last.peak_nbytes if last else None,
+        _tell(outcome.failure),
+    )
+
+
+def attempts_frame(found: Iterable[tuple[Outcome, Place]]) -> pd.DataFrame:
+    """Of outcomes and where their items lie; see `Run.attempts`."""
+    return _frame(
+        (
+            (
+                *_where(outcome, where),
+                attempt.number,
+                attempt.worker,
+                attempt.started_s,
+                attempt.duration_s,
+                attempt.read_s,
+                attempt.function_s,
+                attempt.partial_s,
+                attempt.memory_nbytes,
+                attempt.peak_nbytes,
+                _tell(attempt.failure),
+            )
+            for outcome, where in found
+            for attempt in outcome.attempts
+        ),
+        _ATTEMPTS,
+    )
+
+
+def bad_lines_frame(found: Iterable[tuple[str, str, BadLine]]) -> pd.DataFrame:
+    """Of tasks, keys and lines; see `Run.bad_lines`."""
+    return _frame(
+        (
+            (
+                task,
+                key,
+                as_text(line.path),
+                line.start,
+                line.stop,
+                line.row,
+                line.reason,
+                line.text,
+                line.raw,
+            )
+            for task, key, line in found
+        ),
+        _BAD_LINES,
+    )
+
+
+def _where(outcome: Outcome, where: Place) -> tuple[Any, ...]:
+    path, start, stop = where
+    return outcome.task, outcome.key, None if path is None else as_text(path), start, stop
+
+
+def _tell(failure: Any) -> str | None:
+    return None if failure is None else as_text(str(failure))
+
+
+def _frame(rows: Iterable[tuple[Any, ...]], columns: Mapping[str, str]) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows), columns=list(columns))
+    if "started" in columns:
+        seconds = frame["started"].astype("float64")
+        frame["started"] = pd.to_datetime(seconds, unit="s", utc=True)
+    return frame.astype(dict(columns))
