@@ -17,10 +17,6 @@ def strict(chunk):
     return int(chunk["number"].astype("int64").sum())
 
 
-def lenient(chunk):
-    return strict(chunk[chunk["number"] != "oops"])
-
-
 def fragile(chunk: td.Chunk):  # to the chunk with a text happens what its folder is called
     path, frame = Path(chunk.path), chunk.read()
     if path.parent.name == "killed":
@@ -34,7 +30,7 @@ def fragile(chunk: td.Chunk):  # to the chunk with a text happens what its folde
         time.sleep(60 if path.parent.name == "timeout" else 0)
         if path.parent.name == "death" and asked == 1:  # as where a library crashes
             os._exit(1)
-    return lenient(frame)
+    return strict(frame[frame["number"] != "oops"])
 
 
 def show(title, folder, function, **options):
@@ -44,10 +40,12 @@ def show(title, folder, function, **options):
     data.exists() or data.write_text("\n".join(["number", *map(str, numbers)]))
     options |= {"chunk_size": "100 rows", "dtype": "str", "run_dir": Path(folder, "runs")}
     run = td.process(data, function, reduce=sum, progress=False, **options)
-    chunks, rows = run.outcomes[run.outcomes["task"] == "ProcessChunk"], run.ledger["rows"]
+    attempts = run.outcomes.query("task == 'ProcessChunk'")["attempts"].sum()
+    aside = [*run.quarantine.glob("*.json")] if run.quarantine else []  # their rows lie beside them
+    rows = run.ledger["rows"]
     other = {name: int(rows[name]) for name in ("fallback", "skipped", "quarantined") if rows[name]}
-    print(f"{title}: {run.status}, {run.value}, {chunks['attempts'].sum()} attempts, "
-          f"{other or 'all rows'}", *run.failures["error"], sep="\n  ")  # fmt: skip
+    print(f"{title}: {run.status}, {run.value}, {attempts} attempts, {other or 'all rows'}, "
+          f"in quarantine: {len(aside)}", *run.failures["error"], sep="\n  ")  # fmt: skip
     return run
 
 
@@ -62,7 +60,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         show("retry with back-off", folder, fragile, retries=3, retry_delay="50ms", **where)
         show("timeout of a second", folder, fragile, timeout="1s", on_error="skip", **where)
-        show("fallback", folder, strict, on_error=lenient, **where)
+        show(
+            "fallback", folder, strict, on_error=lambda c: strict(c[c["number"] != "oops"]), **where
+        )
         show("skip under 10 %", folder, strict, on_error="skip", max_failures="10%", **where)
         show("bisect to the bad row", folder, strict, on_error="bisect", **where)
         run = show("redrive (first)", folder, fragile, on_error="skip", **where)

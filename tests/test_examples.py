@@ -198,15 +198,23 @@ def test_error_handling_shows_what_each_policy_makes_of_a_bad_row(scheduler, say
     said = say("error_handling", scheduler)
     whole = sum(range(1_000)) - 450  # all but the text in place of 450
     without = whole - (sum(range(400, 500)) - 450)
-    assert f"back-off: COMPLETED, {whole}, 12 attempts, all rows\n" in said
-    assert f"second: PARTIAL, {without}, 10 attempts, {{'skipped': 100}}\n  TimeoutError: " in said
-    assert f"fallback: PARTIAL, {whole}, 11 attempts, {{'fallback': 100}}\n" in said
-    assert f"10 %: PARTIAL, {without}, 10 attempts, {{'skipped': 100}}\n  ValueError: " in said
-    assert f"bad row: PARTIAL, {whole}, 16 attempts, {{'quarantined': 1}}\n  ValueError: " in said
-    assert f"(first): PARTIAL, {without}, 10 attempts, {{'skipped': 100}}\n  Connection" in said
-    assert f"(again): COMPLETED, {whole}, 10 attempts, all rows\n" in said
-    assert f"death of a worker: COMPLETED, {whole}, 11 attempts, all rows\n" in said
-    assert f"killed and resumed: COMPLETED, {whole}, 10 attempts, all rows\n" in said
+    skipped, bad_value = "{'skipped': 100}", "\n  ValueError: invalid literal for int()"
+    for title, told in {
+        "retry with back-off": f"COMPLETED, {whole}, 12 attempts, all rows, in quarantine: 0\n",
+        "timeout of a second": f"PARTIAL, {without}, 10 attempts, {skipped}, in quarantine: 1"
+        "\n  TimeoutError: ProcessChunk took longer",
+        "fallback": f"PARTIAL, {whole}, 11 attempts, {{'fallback': 100}}, in quarantine: 0\n",
+        "skip under 10 %": f"PARTIAL, {without}, 10 attempts, {skipped}, "
+        f"in quarantine: 1{bad_value}",
+        "bisect to the bad row": f"PARTIAL, {whole}, 16 attempts, {{'quarantined': 1}}, "
+        f"in quarantine: 1{bad_value}",
+        "redrive (first)": f"PARTIAL, {without}, 10 attempts, {skipped}, in quarantine: 1"
+        "\n  ConnectionError: the service is busy",
+        "redrive (again)": f"COMPLETED, {whole}, 10 attempts, all rows, in quarantine: 0\n",
+        "death of a worker": f"COMPLETED, {whole}, 11 attempts, all rows, in quarantine: 0\n",
+        "killed and resumed": f"COMPLETED, {whole}, 10 attempts, all rows, in quarantine: 0\n",
+    }.items():
+        assert f"{title}: {told}" in said
     used = re.findall(r" (\d+) finished chunks of run (\S+) were used", said)
     redriven, resumed = {run_id: number for number, run_id in used}.values()
     assert int(redriven) == 9
