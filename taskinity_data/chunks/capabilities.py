@@ -115,8 +115,8 @@ def to_markdown() -> str:
             "",
             (
                 "Every format is read from each of them, if nothing else is said. Of hive "
-                "directories, files whose keys `filters` rule out are not read, whatever their "
-                "format."
+                "directories, files whose keys `filters` rule out are not opened, whatever their "
+                "format, but for the first, whose columns are those of all."
             ),
             "",
             (

@@ -12,6 +12,7 @@ from taskinity_data.chunks.codecs import Compression
 from taskinity_data.chunks.cut import parse_chunk_size
 from taskinity_data.chunks.detect import detect_codecs, detect_format, peek_files
 from taskinity_data.chunks.formats import open_files, refuse_options
+from taskinity_data.chunks.hive import find_hive_columns, rule_out
 from taskinity_data.chunks.memory_tables import is_in_memory
 from taskinity_data.chunks.opened import Dataset, Extent
 from taskinity_data.chunks.read_memory import open_memory
@@ -111,11 +112,14 @@ def open_dataset(
         file, table_reader = open_memory(source, columns, filters)
         return Dataset((file,), table_reader, size)
     compression = Compression.parse(reader_options.pop("compression", "infer"))
-    files = find_files(source, storage_options)
+    every_file = find_files(source, storage_options)
+    hive = find_hive_columns(every_file)
+    files = rule_out(every_file, hive, filters)
     ends = peek_files(files, format, compression.method)
     codecs = detect_codecs(files, ends, compression.method, format)
     if any(codecs):
         files = unpack_files(files, codecs, compression.max_nbytes)
         ends = peek_files(files)
     found = detect_format(files, format, reader_options, ends)
-    return Dataset(files, open_files(found, files, columns, filters, schema, reader_options), size)
+    reader = open_files(found, files, hive, columns, filters, schema, reader_options)
+    return Dataset(files, reader, size)

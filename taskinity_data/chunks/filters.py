@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from taskinity_data.errors import PlanError, suggest
 
-__all__ = ["Filters", "parse_filters"]
+__all__ = ["Filters", "narrow_filters", "parse_filters"]
 
 _HELP = (
     'write e.g. filters=[("carrier", "==", "UA"), ("dep_delay", ">", 0)] (all must hold), a '
@@ -111,6 +111,22 @@ def parse_filters(filters: Any, schema: pa.Schema) -> Filters | None:
     drops = [{name for name, op, value in group if _drops_null(op, value)} for group in groups]
     not_null = tuple(name for name in columns if all(name in names for names in drops))
     return Filters(expression, columns, not_null, repr(groups))
+
+
+def narrow_filters(filters: Any, schema: pa.Schema) -> Filters | None:
+    """What `filters` ask of the columns of `schema` alone: what passes them in full passes it.
+
+    None where that is nothing, or where `filters` are wrong, which `parse_filters` then says.
+    """
+    try:
+        if isinstance(filters, pc.Expression):
+            return parse_filters(filters, schema)  # refused where it needs other columns
+        groups = [
+            [one for one in group if one[0] in schema.names] for group in _read_groups(filters)
+        ]
+        return parse_filters(groups, schema) if all(groups) else None
+    except PlanError:
+        return None
 
 
 def _read_groups(filters: Any) -> list[list[_Predicate]]:

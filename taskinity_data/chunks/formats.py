@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskinity_data.chunks.chunk import Reader, SourceFile
+    from taskinity_data.chunks.hive import HiveColumn
 
 __all__ = ["open_files", "refuse_options"]
 
 
 class _Opener(NamedTuple):
-    """``module.function(files, columns, filters, schema, options)`` gives a reader."""
+    """``module.function(files, columns, filters, schema, options)`` gives a reader.
+
+    The hive columns take the place of options where the reader knows them.
+    """
 
     module: str
     function: str
@@ -42,12 +46,13 @@ _OPENERS = {
 def open_files(
     format_: str,
     files: Sequence[SourceFile],
+    hive: tuple[HiveColumn, ...],
     columns: Sequence[str] | None,
     filters: Any,
     schema: Any,
     options: Mapping[str, Any],
 ) -> Reader:
-    """The reader of `files`, all of `format_`; the rest is as in `open_dataset`.
+    """The reader of `files`, all of `format_`, with `hive` columns; the rest as in `open_dataset`.
 
     Raises
     ------
@@ -59,10 +64,14 @@ def open_files(
         refuse_options(NAMES[format_], options)
     open_them = getattr(import_module(f"taskinity_data.chunks.{opener.module}"), opener.function)
     options = implied_options(files, options)
-    if files[0].hive and not opener.knows_hive:
+    reader: Reader
+    if opener.knows_hive:
+        reader = open_them(files, columns, filters, schema, hive)
+    elif hive:
         whole = open_them(files, None, None, schema, options)
-        return add_hive_columns(whole, files, columns, filters)
-    reader: Reader = open_them(files, columns, filters, schema, options)
+        reader = add_hive_columns(whole, files[0].path, hive, columns, filters)
+    else:
+        reader = open_them(files, columns, filters, schema, options)
     return reader
 
 

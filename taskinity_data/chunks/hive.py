@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+
+from taskinity_data.chunks.filters import narrow_filters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskinity_data.chunks.chunk import SourceFile
 
-__all__ = ["HiveColumn", "find_hive_columns"]
+__all__ = ["HiveColumn", "find_hive_columns", "rule_out"]
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _INTEGER = re.compile(r"-?[0-9]+")
@@ -48,11 +51,23 @@ class HiveColumn:
         pyarrow.DictionaryArray
             Shape (rows,); its dictionary is the same for every file.
         """
-        text = dict(file.hive)[self.name]
-        value = int(text) if pa.types.is_integer(self.values.type) and text != _NULL else text
-        place = None if text == _NULL else self.values.to_pylist().index(value)
-        codes = pa.repeat(pa.scalar(place, pa.int32()), rows)
+        codes = pa.repeat(pa.scalar(self._place(file), pa.int32()), rows)
         return pa.DictionaryArray.from_arrays(codes, self.values)
+
+    def list(self, files: Sequence[SourceFile]) -> pa.DictionaryArray:
+        """The value of each of `files`; shape (files,)."""
+        codes = pa.array(map(self._place, files), pa.int32())
+        return pa.DictionaryArray.from_arrays(codes, self.values)
+
+    def _place(self, file: SourceFile) -> int | None:
+        text = dict(file.hive)[self.name]
+        if text == _NULL:
+            return None
+        return self._places[int(text) if pa.types.is_integer(self.values.type) else text]
+
+    @cached_property
+    def _places(self) -> dict[Any, int]:
+        return {value: place for place, value in enumerate(self.values.to_pylist())}
 
 
 def find_hive_columns(files: Sequence[SourceFile]) -> tuple[HiveColumn, ...]:
@@ -71,3 +86,22 @@ def find_hive_columns(files: Sequence[SourceFile]) -> tuple[HiveColumn, ...]:
         )
         columns.append(HiveColumn(name, values))
     return tuple(columns)
+
+
+def rule_out(
+    files: Sequence[SourceFile], hive: Sequence[HiveColumn], filters: Any
+) -> tuple[SourceFile, ...]:
+    """`files` without those in which no row can pass `filters`, by their keys alone.
+
+    The first stays in any case: its columns are those of all.
+    """
+    schema = pa.schema([pa.field(one.name, one.type) for one in hive])
+    narrowed = None if filters is None or not hive else narrow_filters(filters, schema)
+    if narrowed is None:
+        return tuple(files)
+    place = "\0"  # no key can have that name
+    keys = pa.table(
+        {**{one.name: one.list(files) for one in hive}, place: pa.array(range(len(files)))}
+    )
+    passed = narrowed.apply(keys)[place].to_pylist()
+    return tuple(files[number] for number in sorted({0, *passed}))

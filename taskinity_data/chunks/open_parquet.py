@@ -19,15 +19,15 @@ from taskinity_data.chunks.files import map_files
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.footers import open_footer, read_groups
 from taskinity_data.chunks.frames import conform, drop_pandas_index, hidden_columns
-from taskinity_data.chunks.hive import find_hive_columns
 from taskinity_data.chunks.read_parquet import ParquetReader, surviving_groups
 from taskinity_data.errors import PlanError, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from taskinity_data.chunks.chunk import Piece, SourceFile
     from taskinity_data.chunks.footers import Footer
+    from taskinity_data.chunks.hive import HiveColumn
 
 __all__ = ["check_columns", "holds", "may_be_float", "open_parquet", "read_schema", "unify"]
 
@@ -43,7 +43,7 @@ def open_parquet(
     columns: Sequence[str] | None,
     filters: Any,
     schema: Any,
-    options: Mapping[str, Any] | None = None,  # noqa: ARG001 - Parquet has none
+    hive: tuple[HiveColumn, ...],
 ) -> ParquetReader:
     """The reader of `files`, whose chunks together equal `pandas.read_parquet`.
 
@@ -57,6 +57,9 @@ def open_parquet(
         None and ``"scan"``: as the first file has it; others must have the same columns, with types
         that the first's can hold. A schema: these columns, null where a file has none of them. A
         dict: other types for some columns.
+
+    hive : tuple of HiveColumn
+        Columns that stand in directories' names.
 
     Raises
     ------
@@ -74,7 +77,6 @@ def open_parquet(
     if any(file.store is not None for file in files):
         _map(open_footer, files)  # all at a time, to be kept; the first alone would be waited for
     first = open_footer(files[0])
-    hive = find_hive_columns(files)
     clash = [one.name for one in hive if first.schema.get_field_index(one.name) >= 0]
     if clash:
         raise PlanError(

@@ -16,7 +16,6 @@ import pyarrow as pa
 from taskinity_data.chunks.chunk import Piece, ReadResult
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.frames import deliver
-from taskinity_data.chunks.hive import find_hive_columns
 from taskinity_data.chunks.open_parquet import check_columns
 from taskinity_data.errors import PlanError
 from taskinity_data.outcome import join_bad_lines
@@ -182,16 +181,21 @@ def _join(parts: Sequence[Any]) -> Any:
 
 
 def add_hive_columns(
-    reader: Reader, files: Sequence[SourceFile], columns: Sequence[str] | None, filters: Any
+    reader: Reader,
+    first: str,
+    hive: tuple[HiveColumn, ...],
+    columns: Sequence[str] | None,
+    filters: Any,
 ) -> HiveReader:
-    """`reader` with the hive keys of `files` as columns, last, as categories.
+    """`reader` with the `hive` columns, last, as categories.
 
     Parameters
     ----------
     reader : Reader
         Of all columns, without a filter.
-    files : sequence of SourceFile
-        Whose directories have keys.
+    first : str
+        Path of the first file, for messages.
+    hive : tuple of HiveColumn
     columns, filters
         As in `open_dataset`.
 
@@ -200,11 +204,10 @@ def add_hive_columns(
     PlanError
         A key is a column of the files too; an unknown column; a wrong filter.
     """
-    hive = find_hive_columns(files)
     clash = [one.name for one in hive if one.name in reader.schema.names]
     if clash:
         raise PlanError(
-            f"{files[0].path}: {clash[0]!r} is a column and a hive key of the directories; name "
+            f"{first}: {clash[0]!r} is a column and a hive key of the directories; name "
             "the files in a list, in which directories' names count for nothing"
         )
     known = pa.schema([*reader.schema, *(pa.field(one.name, one.type) for one in hive)])

@@ -153,4 +153,5 @@ def check(source, whole, told, count):
 def test_arrow_files_here_are_mapped_not_read(files):
     path = files / "a.arrow"
     _, nbytes = count_here(lambda: read_all(open_dataset(path)))
-    assert nbytes < path.stat().st_size / 100
+    # What is left are the blocks by which changes in place are found.
+    assert nbytes < path.stat().st_size / 50

@@ -9,6 +9,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
@@ -328,9 +329,56 @@ def test_hive_keys_of_csv_are_categories_and_filter(hive, filters, query):
         full = [result.data for result in results if result.rows]
         got = pd.concat(full, ignore_index=True) if full else results[0].data
         pd.testing.assert_frame_equal(got, expected, check_dtype=bool(full))
-        assert sum(result.rows + result.filtered for result in results) == 300
+        assert sum(one.rows + one.filtered for one in results) == 100 * len(dataset.files)
         assert sum(chunk.read("arrow").num_rows for chunk in plan) == len(expected)
         assert sum(len(chunk.read("polars")) for chunk in plan) == len(expected)
+
+
+WRITERS = {
+    "a.parquet": lambda frame, path: frame.to_parquet(path),
+    "a.csv": lambda frame, path: frame.to_csv(path, index=False),
+    "a.csv.gz": lambda frame, path: frame.to_csv(path, index=False),
+    "a.jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True),
+    "a.arrow": lambda frame, path: frame.to_feather(path),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    ("filters", "query", "files"),
+    [
+        ([("year", "==", 2013)], "year == 2013", 3),
+        ([("year", "in", [2013]), ("month", "==", 2), ("a", "<", 5)], "month == 2 and a < 5", 2),
+        ([[("year", "==", 2013), ("month", "==", 1)], [("year", "<", 2013)]], None, 3),
+        (ds.field("year") == 2013, "year == 2013", 3),
+    ],
+)
+def test_files_that_the_keys_rule_out_are_not_opened(tmp_path, name, filters, query, files):
+    parts = []
+    for year in (2012, 2013, 2014):
+        for month in (1, 2):
+            place = tmp_path / f"year={year}" / f"month={month}"
+            place.mkdir(parents=True)
+            if year == 2014:
+                (place / name).write_bytes(b"\0 no such thing\n" * 9)
+                continue
+            WRITERS[name](FRAME, place / name)
+            parts.append(FRAME.assign(year=year, month=month))
+    whole = pd.concat(parts)
+    expected = (
+        whole[(whole.year == 2012) | (whole.month == 1)]
+        if query is None
+        else whole[whole.year == 2013].query(query)
+    )
+    dataset = open_dataset(str(tmp_path), filters=filters)
+    # The first is opened for its columns, though its rows may be ruled out.
+    assert len(dataset.files) == files
+    got = pd.concat([chunk.read() for chunk in dataset.plan(chunk_size="1 kB")])
+    assert got.a.tolist() == expected.a.tolist()
+    assert got.year.astype(int).tolist() == expected.year.tolist()
+    assert got.year.cat.categories.tolist() == [2012, 2013, 2014]
+    with pytest.raises((PlanError, ReadError)):
+        join(open_dataset(str(tmp_path)).plan())
 
 
 def test_hive_keys_of_csv_are_selected_in_order(hive):
