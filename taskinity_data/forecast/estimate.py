@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.aggregation.reducers import collect
+from taskinity_data.chunks.cost_line import fit_line
 from taskinity_data.chunks.describe import format_nbytes
 from taskinity_data.chunks.limits import check_memory, check_workers
 from taskinity_data.chunks.opened import GRAIN_NBYTES, Dataset
@@ -28,6 +29,7 @@ from taskinity_data.execution.shipping import pack_job
 from taskinity_data.execution.strategies import SynchronousStrategy
 from taskinity_data.flow.short import short_flow
 from taskinity_data.flow.stages import FanOut
+from taskinity_data.forecast.chunking import count_chunks
 from taskinity_data.forecast.forecast import (
     Forecast,
     Range,
@@ -136,24 +138,22 @@ def estimate_job(
         if who.workers == 1 and not strategy.crosses_processes:
             tried = alone
         else:
-            places = _places(plan, nbytes, who.workers)
-            slices = (slice_at(plan.chunks, place, nbytes) for place in places)
-            tried = run_trial(job, slices, strategy, BESIDE_S)
+            tried = run_trial(job, _slices(plan, nbytes, who.workers), strategy, BESIDE_S)
     finally:
         at = time.perf_counter()
         strategy.close()
         closed_s = time.perf_counter() - at
     crosses = strategy.crosses_processes
-    size, reason = _settle(plan, dataset, tried, who, crosses)
+    learner = _learn(dataset, tried, who, crosses)
+    assert learner.time is not None
+    size, reason, chunks = _settle(plan, learner, who.workers)
     here = _combine(job, tried, plan.nbytes)
-    chunks = math.ceil(plan.nbytes / size)
     task_s = TASK_S if crosses else THREAD_TASK_S
-    scale = plan.nbytes / tried.nbytes
     start_s = opened_s + (tried.warm_up_s if crosses else 0.0)
     work = Work(
-        read=scale * sum(attempt.read_s for attempt in tried.attempts),
-        function=scale * sum(attempt.function_s for attempt in tried.attempts),
-        partial=scale * sum(attempt.partial_s for attempt in tried.attempts),
+        read=_whole(plan, tried, chunks, [one.read_s for one in tried.attempts]),
+        function=_whole(plan, tried, chunks, [one.function_s for one in tried.attempts]),
+        partial=_whole(plan, tried, chunks, [one.partial_s for one in tried.attempts]),
         here=_pass_seconds(plan) + chunks * (here.combine_s + task_s),
         # Threads go on while the processes that take over start.
         start=start_s / 2 if is_late else start_s,
@@ -162,7 +162,7 @@ def estimate_job(
     cores = count_cores() if who.name in _LOCAL else None
     seconds = wall_seconds(work, who.workers, cores)
     ratios = [
-        outcome.duration_s / chunk.nbytes
+        outcome.duration_s / learner.time.predict(chunk.nbytes)
         for chunk, outcome in zip(tried.chunks, tried.outcomes, strict=True)
         if chunk.nbytes
     ]
@@ -217,15 +217,17 @@ def _try_alone(plan: ChunkPlan, job: Job) -> tuple[Tried, int | None]:
     nbytes: int | None = int(min(max(fits, PILOT_NBYTES), LARGEST_NBYTES))
     if plan.is_given and max(chunk.nbytes for chunk in plan.chunks) <= LARGEST_NBYTES:
         nbytes = None
-    places = _places(plan, nbytes, 1)
-    slices = (slice_at(plan.chunks, place, nbytes) for place in places)
-    return run_trial(job, slices, strategy, ALONE_S), nbytes
+    return run_trial(job, _slices(plan, nbytes, 1), strategy, ALONE_S), nbytes
 
 
-def _places(plan: ChunkPlan, nbytes: int | None, workers: int) -> Iterator[float]:
-    """Where slices of `nbytes` begin: no more of them than the data hold, and one to warm up."""
+def _slices(plan: ChunkPlan, nbytes: int | None, workers: int) -> Iterator[Chunk]:
+    """Slices of `nbytes`, every other of half of that, so that what a chunk costs beside its bytes
+    shows; no more of them than the data hold, and one to warm up.
+    """
     whole = nbytes or max(chunk.nbytes for chunk in plan.chunks)
-    return order_places(min(PLACES * workers, workers + -(-plan.nbytes // whole)))
+    count = min(PLACES * workers, workers + -(-plan.nbytes // whole))
+    for number, place in enumerate(order_places(count)):
+        yield slice_at(plan.chunks, place, nbytes // 2 if nbytes and number % 2 else nbytes)
 
 
 def _open(
@@ -254,22 +256,36 @@ def _is_portable(job: Job) -> bool:
     return True
 
 
-def _settle(
-    plan: ChunkPlan, dataset: Dataset, tried: Tried, who: _Who, crosses_processes: bool
-) -> tuple[int, str]:
-    """The size at which a run's chunks would settle, and why."""
-    if plan.is_given:
-        return max(1, plan.nbytes // len(plan)), plan.reason
+def _learn(dataset: Dataset, tried: Tried, who: _Who, crosses_processes: bool) -> Learner:
+    """What a run would have learned of these slices."""
     first = dataset.first_size(who.workers, who.memory_nbytes)
     learner = Learner(first, who.memory_nbytes, dataset.expansion)
     for chunk, outcome in zip(tried.chunks, tried.outcomes, strict=True):
         attempt = outcome.attempts[-1]
         peak = attempt.peak_nbytes if crosses_processes else attempt.memory_nbytes
         learner = learner.observe(Observation(chunk.nbytes, attempt.duration_s, peak))
+    return learner
+
+
+def _settle(plan: ChunkPlan, learner: Learner, workers: int) -> tuple[int, str, int]:
+    """The size at which a run's chunks would settle, why, and how many it would make."""
+    if plan.is_given:
+        return max(1, plan.nbytes // len(plan)), plan.reason, len(plan)
     # One chunk in flight where else this would be one of the smaller ones that a run learns from.
-    sizes = [learner.next_size(plan.nbytes, who.workers, busy) for busy in (0, 1)]
+    sizes = [learner.next_size(plan.nbytes, workers, busy) for busy in (0, 1)]
     best = max(sizes, key=lambda size: size.target_nbytes)
-    return best.target_nbytes, best.reason
+    assert learner.time is not None
+    count = count_chunks(learner.first, learner, learner.time, plan.nbytes, workers)
+    return best.target_nbytes, best.reason, count
+
+
+def _whole(plan: ChunkPlan, tried: Tried, chunks: int, seconds: Sequence[float]) -> float:
+    """The seconds of all data in so many chunks, where the slices took `seconds`."""
+    sizes = [chunk.nbytes for chunk in tried.chunks]
+    line = fit_line(list(zip(sizes, seconds, strict=True))) if any(seconds) else None
+    if line is None or plan.is_given:
+        return sum(seconds) / tried.nbytes * plan.nbytes
+    return line.fixed * chunks + line.per_byte * plan.nbytes
 
 
 def _pass_seconds(plan: ChunkPlan) -> float:

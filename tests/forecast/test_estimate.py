@@ -1,6 +1,7 @@
 """Forecasts of real runs: what is tried, what is refused, and that numbers mean what they say."""
 
 import os
+import time
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -61,6 +62,22 @@ def test_a_function_that_takes_long_is_what_bounds_it(path):
     assert found.bottleneck.startswith("the function: ")
     assert "the function" in repr(found)
     assert "the function" in found._repr_html_()
+
+
+def test_what_a_chunk_costs_beside_its_bytes_is_not_counted_by_the_byte(tmp_path, monkeypatch):
+    monkeypatch.setattr(forecasts, "ALONE_S", 0.5)
+    path = tmp_path / "long.csv"
+    pd.DataFrame({"a": range(3_000_000)}).to_csv(path, index=False)
+
+    def waits(chunk: pd.DataFrame):
+        time.sleep(0.05)
+        return len(chunk)
+
+    found = (
+        td.open_dataset(path).plan(workers=1).estimate(waits, workers=1, scheduler="synchronous")
+    )
+    # Slices are of 0.1 s, so that by their bytes it would be 40 times as much and more.
+    assert 0.05 <= found.work.function < 20 * 0.05
 
 
 def test_a_given_chunk_size_is_kept(path):
