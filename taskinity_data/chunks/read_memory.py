@@ -6,9 +6,7 @@ It knows nothing of who reads: local workers map the file, so that rows are neve
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
-import weakref
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -24,6 +22,7 @@ from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.frames import count_only, deliver_rows, drop_pandas_index, gather
 from taskinity_data.chunks.memory_tables import restore_objects, to_table
 from taskinity_data.chunks.open_parquet import check_columns
+from taskinity_data.chunks.own_directory import OwnDirectory
 from taskinity_data.chunks.read_parquet import divide_rows
 from taskinity_data.errors import PlanError
 
@@ -42,8 +41,8 @@ class Keeper:
     """A private directory that goes when the last reader of this process that refers to it goes."""
 
     def __init__(self) -> None:
-        self.directory = tempfile.mkdtemp(prefix="taskinity-")
-        self._finalizer = weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
+        self._own = OwnDirectory("memory")
+        self.directory = self._own.path
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy in another process reads the file but does not own it.

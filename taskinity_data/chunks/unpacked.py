@@ -1,17 +1,12 @@
 """Where the text of a compressed file lies while this process lives: a private scratch file.
 
 It knows nothing of codecs. A scratch file goes with the last dataset, plan or chunk that refers to
-it, at the latest when the process ends; what a process left that was killed is removed by the next
-one that unpacks anything.
+it, at the latest when the process ends.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import re
-import shutil
-import socket
 import tempfile
 import weakref
 from contextlib import suppress
@@ -20,13 +15,14 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.chunks.own_directory import OwnDirectory, prefix_of
+
 if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import SourceFile
 
 __all__ = ["Scratch", "Unpacked", "current_scratch", "has_gone", "is_scratch"]
 
-PREFIX = "taskinity-unpacked-"
-_LOCK = "owner"
+PREFIX = prefix_of("unpacked")
 
 
 @dataclass(frozen=True)
@@ -89,10 +85,8 @@ class Scratch:
     """The directory of this process's scratch files, which goes with the last of them."""
 
     def __init__(self) -> None:
-        self.directory = tempfile.mkdtemp(prefix=f"{PREFIX}{_host()}-{os.getpid()}-")
-        self._lock = os.open(os.path.join(self.directory, _LOCK), os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        weakref.finalize(self, _remove_directory, self.directory, self._lock, os.getpid())
+        self._own = OwnDirectory("unpacked")
+        self.directory = self._own.path
 
     def create(self) -> tuple[int, str]:
         """A new file, open for writing, and its path."""
@@ -104,11 +98,10 @@ _starting = Lock()
 
 
 def current_scratch() -> Scratch:
-    """The scratch directory of this process; leftovers of dead ones go when it is made."""
+    """The scratch directory of this process."""
     with _starting:
         found = _current.get(os.getpid())
         if found is None:
-            _sweep()
             found = _current[os.getpid()] = Scratch()
         return found
 
@@ -123,55 +116,8 @@ def has_gone(path: str) -> bool:
     return is_scratch(path) and not Path(path).exists()
 
 
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:64]
-
-
-def _sweep() -> None:
-    """Remove the directories of processes of this user on this machine that are no more.
-
-    Its number is gone and nobody holds the lock: containers that share a directory may share a
-    host's name too, but not the numbers of processes.
-    """
-    mine = re.compile(re.escape(f"{PREFIX}{_host()}-") + r"([0-9]+)-[^-]+")
-    with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
-        for entry in entries:
-            named = mine.fullmatch(entry.name)
-            is_ours = named and entry.is_dir(follow_symlinks=False)
-            if named and is_ours and not _is_alive(int(named[1])):
-                with suppress(OSError):
-                    _remove_unlocked(entry.path)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _remove_unlocked(directory: str) -> None:
-    if os.lstat(directory).st_uid != os.getuid():
-        return
-    lock = os.open(os.path.join(directory, _LOCK), os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(directory, ignore_errors=True)
-    finally:
-        os.close(lock)
-
-
 def _remove_file(path: str, pid: int) -> None:
     # A forked child has copies of these objects, but no right to the files.
     if os.getpid() == pid:
         with suppress(OSError):
             Path(path).unlink()
-
-
-def _remove_directory(directory: str, lock: int, pid: int) -> None:
-    if os.getpid() == pid:
-        shutil.rmtree(directory, ignore_errors=True)
-    os.close(lock)

@@ -16,9 +16,9 @@ import threading
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from taskinity_data.chunks.own_directory import OwnDirectory
 from taskinity_data.errors import SchedulerError, suggest
 from taskinity_data.execution.dask_strategy import DaskStrategy
 from taskinity_data.execution.own_cluster import OwnStrategy, start_workers
@@ -161,7 +161,9 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
     }
     with ExitStack() as started, _hold_ctrl_c():
         started.callback(_ChildrenSkipMain().close)
-        scratch = started.enter_context(TemporaryDirectory(prefix="taskinity-"))
+        own = OwnDirectory("workers")
+        started.callback(own.close)
+        scratch = own.path
         try:
             with dask.config.set({**options, "temporary-directory": scratch}):
                 cluster = LocalCluster(

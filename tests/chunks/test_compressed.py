@@ -39,7 +39,7 @@ from packers import (
 from reader_contract import Case, ReaderContract, assert_same, join
 
 import taskinity_data as td
-from taskinity_data.chunks import decode, unpack, unpack_parts, unpacked
+from taskinity_data.chunks import decode, own_directory, unpack, unpack_parts, unpacked
 from taskinity_data.chunks.codecs import CODECS, Compression
 from taskinity_data.chunks.dataset import open_dataset
 from taskinity_data.chunks.unpacked import current_scratch, is_scratch
@@ -570,7 +570,7 @@ def test_the_next_run_removes_what_a_dead_one_left(tmp_path, scratch):
         [sys.executable, "-c", textwrap.dedent(script)], check=True, capture_output=True, text=True
     ).stdout.strip()
     assert Path(left).exists()
-    alive = scratch / f"{unpacked.PREFIX}{unpacked._host()}-{os.getpid()}-alive"
+    alive = scratch / f"{unpacked.PREFIX}{own_directory._host()}-{os.getpid()}-alive"
     elsewhere = scratch / f"{unpacked.PREFIX}another-1-abc"
     for directory in (alive, elsewhere):
         directory.mkdir()

@@ -1,0 +1,100 @@
+"""Private temporary directories that go with what they are for, at the latest with the process.
+
+What a process left that was killed is removed by the next one that makes such a directory. It knows
+nothing of what lies in them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import socket
+import tempfile
+import weakref
+from contextlib import suppress
+
+__all__ = ["OwnDirectory", "prefix_of"]
+
+_PREFIX = "taskinity-"
+_LOCK = "owner"
+_swept: set[tuple[int, str]] = set()
+
+
+class OwnDirectory:
+    """A new directory of this process; `close` removes it before its last reference goes.
+
+    Parameters
+    ----------
+    kind : str
+        A word for its name.
+
+    Attributes
+    ----------
+    path : str
+    """
+
+    def __init__(self, kind: str) -> None:
+        here = os.getpid(), tempfile.gettempdir()
+        if here not in _swept:
+            _swept.add(here)
+            _sweep()
+        self.path = tempfile.mkdtemp(prefix=f"{prefix_of(kind)}{_host()}-{os.getpid()}-")
+        lock = os.open(os.path.join(self.path, _LOCK), os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        self.close = weakref.finalize(self, _remove, self.path, lock, os.getpid())
+
+
+def prefix_of(kind: str) -> str:
+    """How the names of such directories begin."""
+    return f"{_PREFIX}{kind}-"
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:64]
+
+
+def _sweep() -> None:
+    """Remove the directories of processes of this user on this machine that are no more.
+
+    Its number is gone and nobody holds the lock: containers that share a directory may share a
+    host's name too, but not the numbers of processes.
+    """
+    mine = re.compile(f"{_PREFIX}[a-z]+-{re.escape(_host())}-([0-9]+)-[^-]+")
+    with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+        for entry in entries:
+            named = mine.fullmatch(entry.name)
+            if named is None or not entry.is_dir(follow_symlinks=False):
+                continue
+            if not _is_alive(int(named[1])):
+                with suppress(OSError):
+                    _remove_unlocked(entry.path)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove_unlocked(directory: str) -> None:
+    if os.lstat(directory).st_uid != os.getuid():
+        return
+    lock = os.open(os.path.join(directory, _LOCK), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(directory, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _remove(directory: str, lock: int, pid: int) -> None:
+    # A forked child has copies of these objects, but no right to the directory.
+    if os.getpid() == pid:
+        shutil.rmtree(directory, ignore_errors=True)
+    os.close(lock)
