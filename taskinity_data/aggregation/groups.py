@@ -128,7 +128,7 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
     ------
     ReduceError
         No key, no aggregate, an unknown `how`. Later: a column that can't be aggregated so, and a
-        sum of integers that its type can't hold, where pandas would wrap around.
+        sum of integers that 64 bits can't hold, where pandas would wrap around.
 
     Notes
     -----

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from taskinity_data.aggregation.picked import (
     ApproxDistinct,
@@ -184,7 +185,11 @@ class Summing:
             counts = fit_integers((high, low), np.dtype(np.int64), answer.what)
             return from_numbers(counts, dtype)
         fitting = np.dtype(getattr(dtype, "numpy_dtype", dtype))
-        return from_numbers(fit_integers((high, low), fitting, answer.what), dtype)
+        found = fit_integers((high, low), np.dtype(f"{fitting.kind}8"), answer.what)
+        limits = np.iinfo(fitting)
+        if ((found < limits.min) | (found > limits.max)).any():
+            return from_numbers(found, _widen(dtype, found.dtype))
+        return from_numbers(found.astype(fitting), dtype)
 
     def flatten(self, state: SumState) -> Parts:
         """Two columns, none for nulls alone; of objects those that were picked."""
@@ -200,6 +205,15 @@ class Summing:
         first = parts.columns[0]
         second = first if parts.kind == "objects" else parts.columns[1]
         return parts.kind, parts.groups if parts.kind == "objects" else first, second
+
+
+def _widen(dtype: Any, wide: np.dtype[Any]) -> Any:
+    """The dtype of pandas' own sums of `dtype` where one of them needs 64 bits."""
+    if isinstance(dtype, pd.ArrowDtype):
+        return pd.ArrowDtype(pa.from_numpy_dtype(wide))
+    if isinstance(dtype, np.dtype):
+        return wide
+    return pd.Int64Dtype() if wide.kind == "i" else pd.UInt64Dtype()
 
 
 @dataclass(frozen=True)

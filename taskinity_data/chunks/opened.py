@@ -363,12 +363,15 @@ class Dataset:
         PlanError
             Lines that do not parse are to be handed over, which takes a run.
         """
+        import dask
         import dask.dataframe as dd
 
         refuse_quarantine(self.reader, "a Dask DataFrame has no place for them")
         meta = self.reader.read([_empty(self.extents[0])], "pandas").data
         from_map: Any = dd.from_map
-        return from_map(_read, list(self.plan()), meta=meta, enforce_metadata=False)
+        # Texts are texts already; Dask would turn decimals, dates, bytes and lists into texts too.
+        with dask.config.set({"dataframe.convert-string": False}):
+            return from_map(_read, list(self.plan()), meta=meta, enforce_metadata=False)
 
     def _facts(self) -> list[tuple[str, str]]:
         first, *others = self.files

@@ -215,6 +215,18 @@ def test_combine_leaves_its_partials_as_they_were(cut, rng):
         assert_frame_equal(reducer.finish(partial), before, check_exact=True)
 
 
+@pytest.mark.parametrize(
+    "dtype", ["int8", "int32", "uint8", "uint32", "Int8", "UInt16", "int32[pyarrow]"]
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_sums_of_narrow_integers_are_as_wide_as_pandas_makes_them(dtype, count, reduce, cut):
+    small = np.dtype(dtype.lower().partition("[")[0])
+    values = [np.iinfo(small).max] * count + [1, 2]
+    frame = pd.DataFrame({"k": [0] * count + [1, 1], "x": pd.Series(values, dtype=dtype)})
+    got = reduce(group_by("k", s=("x", "sum")), cut(frame, [1, 2]))
+    assert_frame_equal(got, frame.groupby("k").agg(s=("x", "sum")))
+
+
 def test_sums_that_pandas_would_wrap_are_refused(reduce):
     reducer = group_by("k", s=("x", "sum"))
     chunks = [pd.DataFrame({"k": ["a"], "x": [2**63 - 1]}), pd.DataFrame({"k": ["a"], "x": [1]})]
