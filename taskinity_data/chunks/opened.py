@@ -6,6 +6,7 @@ It knows nothing of how it was opened (`dataset` does that), of flows, workers o
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -288,7 +289,11 @@ class Dataset:
         Raises
         ------
         PlanError
-            No file of the dataset has that range.
+            No file of the dataset has that range, or it cuts a record.
+
+        Notes
+        -----
+        Of text it takes the pass over all that stands before the range's end.
         """
         return Chunk(self.reader, tuple(self._pick_one(text) for text in ranges))
 
@@ -303,6 +308,8 @@ class Dataset:
                     raise PlanError(
                         f"{text}: {path} has {extent.start} to {extent.stop}; nothing else"
                     )
+                for place in (start, stop):
+                    _check_cut(self.reader, extent, place, text)
                 share = (stop - start) / max(1, extent.stop - extent.start)
                 return Piece(extent.file, start, stop, round(extent.nbytes * share))
         raise PlanError(f"{text}: the dataset has no such file.{suggest(path, self.files)}")
@@ -398,6 +405,23 @@ class Dataset:
 
     def _repr_html_(self) -> str:
         return to_html(self._title, self._facts())
+
+
+def _check_cut(reader: Reader, extent: Piece, place: int, text: str) -> None:
+    """Raise `PlanError` where no record of `extent` begins or ends at byte `place`."""
+    if reader.unit != "bytes" or place in (extent.start, extent.stop):
+        return
+    for around in reader.recut(extent, GRAIN_NBYTES):
+        if around.start < place < around.stop:
+            cuts = [*(one.start for one in reader.recut(around, 1)), around.stop]
+            if place not in cuts:
+                behind = bisect_left(cuts, place)
+                raise PlanError(
+                    f"{text}: byte {place} is in the middle of a record, which lies at "
+                    f"{cuts[behind - 1]}-{cuts[behind]}; was the file edited since?"
+                )
+        if around.stop >= place:
+            return
 
 
 def _empty(extent: Piece) -> Piece:

@@ -247,6 +247,29 @@ def test_dask_has_a_partition_for_each_chunk(source):
     pd.testing.assert_frame_equal(computed, FRAME)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_range_that_cuts_a_record_is_refused(tmp_path, name):
+    text = 'a,b\n1,10\n2,"20\n00"\n3,30\n'
+    if name == "a.jsonl":
+        text = '{"a":1}\n{"a":2222}\n{"a":3}\n'
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    dataset = open_dataset(path)
+    chunks = list(dataset.plan(chunk_size=1))
+    cuts = {chunk.start for chunk in chunks} | {chunks[-1].stop}
+    whole = join(chunks)
+    for start in range(chunks[0].start, len(text) + 1):
+        for stop in range(start + 1, len(text) + 1):
+            if {start, stop} <= cuts:
+                rows = dataset.pick([f"{path}:{start}-{stop}"]).read()
+                assert rows.a.tolist() in [
+                    whole.a.tolist()[i:j] for i in range(3) for j in range(i + 1, 4)
+                ]
+            else:
+                with pytest.raises(PlanError, match="is in the middle of a record, which lies at"):
+                    dataset.pick([f"{path}:{start}-{stop}"])
+
+
 def test_the_text_of_a_dataset_tells_files_bytes_rows_and_columns(parquet):
     lines = repr(open_dataset(parquet)).splitlines()
     assert lines[0] == "Dataset of parquet files"
