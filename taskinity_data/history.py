@@ -22,6 +22,7 @@ from taskinity_data.flow.stages import stages
 from taskinity_data.past_run import PastRun, load_run, run_directory, status_of
 from taskinity_data.records.kept_parts import kept_directory
 from taskinity_data.records.past import find_item, read_past
+from taskinity_data.records.quarantine import find_quarantine
 from taskinity_data.records.run_places import find_run, list_places, read_summary
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ def clean_runs(
 ) -> list[tuple[str, str, int]]:
     """Remove runs that have ended well, and those that ended or died long ago.
 
+    Ended well has a run that is completed, or partial without a quarantine: what was set aside is
+    there to be run again.
+
     Parameters
     ----------
     run_dir : path, optional
@@ -100,7 +104,8 @@ def clean_runs(
         status = status_of(place, facts.get("status"))
         age_s = pd.Timestamp.now("UTC").timestamp() - float(facts.get("started_s", 0.0))
         is_old = older_than_s is not None and age_s >= older_than_s
-        if status == "RUNNING" or not (is_old or status in ("COMPLETED", "PARTIAL")):
+        is_done = status == "COMPLETED" or (status == "PARTIAL" and not find_quarantine(place))
+        if status == "RUNNING" or not (is_old or is_done):
             continue
         folders = [place, *_written_by(place, facts.get("output"))]
         nbytes = sum(
@@ -178,8 +183,8 @@ def reopen(
     run_id: str,
     inputs: Mapping[str, Any],
     run_dir: str | os.PathLike[str] | None = None,
-) -> tuple[Flow, dict[str, Any], str]:
-    """The flow of a kept run, its inputs, and the file that its functions were in.
+) -> tuple[Flow, dict[str, Any], str, str | int]:
+    """The flow of a kept run, its inputs, the file of its functions, and its chunk size.
 
     Parameters
     ----------
@@ -215,7 +220,8 @@ def reopen(
             f"--input {missing[0]}=..."
         )
     files = {place[2] for place in head["functions"].values() if place and place[2]}
-    return parse_flow(head["text"]), given, min(files, default="")
+    size = head.get("options", {}).get("chunk_size") or "auto"
+    return parse_flow(head["text"]), given, min(files, default=""), size
 
 
 def _bind(past: Past, tasks: Any) -> Flow:

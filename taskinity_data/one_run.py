@@ -27,7 +27,7 @@ from taskinity_data.execution.works import make_works, only_kernels
 from taskinity_data.forecast.actual import compare_forecast
 from taskinity_data.forecast.estimate import answer_nbytes
 from taskinity_data.outcome import RunStatus
-from taskinity_data.policy import parse_duration, parse_nbytes
+from taskinity_data.policy import parse_duration
 from taskinity_data.report.announcer import Announcer
 from taskinity_data.report.dashboard import DashboardObserver
 from taskinity_data.report.progress import progress_for
@@ -42,6 +42,7 @@ from taskinity_data.run_journal import (
 from taskinity_data.run_options import (
     check_workers,
     parse_max_failures,
+    parse_memory,
     sort_plans,
 )
 from taskinity_data.run_output import OutputOptions, RunOutput, locate, open_output
@@ -94,7 +95,7 @@ def carry_out(
     """
     size = parse_chunk_size(chunk_size)
     settings = load_settings(max_workers=check_workers(workers))
-    memory_nbytes = None if memory is None else parse_nbytes(memory)
+    memory_nbytes = parse_memory(memory)
     allowed = parse_max_failures(max_failures)
     timeout_s = None if run_timeout is None else parse_duration(run_timeout)
     default_size = parse_chunk_size(settings.chunk_size)

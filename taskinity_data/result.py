@@ -15,6 +15,7 @@ import pandas as pd
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.read_memory import ArrowReader
+from taskinity_data.errors import inert_line
 from taskinity_data.execution.ledger import PLACES
 from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.outcome_frames import (
@@ -309,6 +310,8 @@ class Run:
             assert outcome.failure is not None
             if item is not None and isinstance(item.data, Chunk):
                 lines.append(f"in {item.data} (chunk {item.position}, key {item.key})")
+            elif item is not None:
+                lines.append(f"in item {item.position}, key {item.key}: {_show(item.data)}")
             if outcome.failure.traceback.strip() not in lines[0]:
                 lines.append(outcome.failure.traceback.rstrip())
             # A frame in memory has no file that the next call would find.
@@ -360,6 +363,14 @@ def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
             if len(fan_out.job.chains) > 1 and chain:
                 results[chain[-1].task] = result
     return results
+
+
+def _show(value: Any) -> str:
+    """An item of a list, in a line."""
+    try:
+        return inert_line(f"{value!r:.200}")
+    except Exception:  # noqa: BLE001 - a user's __repr__ may do anything
+        return f"a {type(value).__name__}"
 
 
 def _where(item: Item | None) -> tuple[str | None, int | None, int | None]:

@@ -13,6 +13,7 @@ from taskinity_data.errors import BindError, PlanError, SettingsError, suggest
 from taskinity_data.flow.model import Flow
 from taskinity_data.flow.policies import POLICY_FIELDS
 from taskinity_data.flow.stages import FanOut, Stage
+from taskinity_data.policy import parse_nbytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,6 +23,7 @@ __all__ = [
     "check_workers",
     "keywords_of",
     "parse_max_failures",
+    "parse_memory",
     "sort_options",
     "sort_plans",
     "with_defaults",
@@ -47,6 +49,26 @@ def with_defaults(flow: Flow, given: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs given, and the flow's own values for the others."""
     defaults = {one.name: one.default for one in flow.inputs or () if not one.is_required}
     return {**defaults, **given}
+
+
+_LEAST_NBYTES = 1 << 20
+
+
+def parse_memory(memory: str | int | None) -> int | None:
+    """Bytes that one worker may use, None where nothing is said.
+
+    Raises
+    ------
+    SettingsError
+        It is no size, or so small that only a slip can mean it.
+    """
+    nbytes = None if memory is None else parse_nbytes(memory)
+    if nbytes is not None and nbytes < _LEAST_NBYTES:
+        raise SettingsError(
+            f"memory={memory!r}: a worker needs more than {nbytes:,} bytes, 1 MiB at least; write "
+            "e.g. 2GiB"
+        )
+    return nbytes
 
 
 def check_workers(workers: int | None) -> int | None:

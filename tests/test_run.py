@@ -532,6 +532,25 @@ def test_a_retry_is_another_attempt_and_is_recorded(tmp_path, marked):
     assert (tries.duration_s >= tries.function_s).all()
 
 
+def test_an_item_of_a_list_that_fails_is_named():
+    @td.task
+    def items():
+        return [10, "two", 30]
+
+    @td.task
+    def double(item):
+        return item + 1
+
+    @td.flow
+    def flow():
+        return double.map(items())
+
+    with pytest.raises(errors.FlowFailed) as caught:
+        td.run_flow(flow, scheduler="synchronous")
+    assert "in item 1, key " in str(caught.value)
+    assert ": 'two'\n" in str(caught.value)
+
+
 def test_a_failed_plain_task_fails_the_run_and_a_skipped_one_skips_what_follows():
     def build(on_error):
         @td.task(on_error=on_error)

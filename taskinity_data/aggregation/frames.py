@@ -31,14 +31,16 @@ def to_frame(data: Any, columns: Sequence[str] | None, who: str) -> pd.DataFrame
     """`columns` of a frame, table or Series (None: all of them) as a frame with a fresh index.
 
     Arrow numbers without nulls and texts are not copied. Levels of an index that carry a needed
-    name are columns too, as ``pandas.DataFrame.groupby`` takes them. None for a frame without any
-    rows and columns, which says nothing.
+    name are columns too, as ``pandas.DataFrame.groupby`` takes them. None for None, and for a frame
+    without any rows and columns, which say nothing.
 
     Raises
     ------
     ReduceError
         `data` is no frame, or a column is missing.
     """
+    if data is None:
+        return None
     kind = kind_of(data)
     if kind == "polars":
         data, kind = data.to_arrow(), "arrow"

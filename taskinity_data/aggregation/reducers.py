@@ -128,7 +128,9 @@ class Concat(WholeChunks):
     name: ClassVar[str] = "concat"
 
     def partial(self, data: Any) -> list[Any]:
-        """A list of one frame or table; raises `ReduceError` for anything else."""
+        """A list of one frame or table, of none for None; `ReduceError` for anything else."""
+        if data is None:
+            return []
         if kind_of(data) is None:
             raise ReduceError(
                 f"concat() puts frames and tables one after another, but a chunk gave "
@@ -144,7 +146,7 @@ class Concat(WholeChunks):
         """The frame or table; an empty DataFrame where there were no chunks."""
         import pandas as pd
 
-        if partial is None:
+        if not partial:
             return pd.DataFrame()
         kinds = {kind_of(frame) for frame in partial}
         if len(kinds) > 1:

@@ -52,6 +52,12 @@ def _from_pandas(frame: pd.DataFrame) -> tuple[pa.Table, pd.DataFrame]:
     dropped = [place for place, name in enumerate(frame.index.names) if name is None]
     if named and dropped:
         frame = frame.reset_index(level=dropped, drop=True)
+    both = [name for name in named if name in frame.columns]
+    if both:
+        raise PlanError(
+            f"source: {both[0]!r} is a column and a level of the index; rename one, or drop the "
+            "index: frame.reset_index(drop=True)"
+        )
     frame = frame.reset_index(drop=not named)
     if len(frame) and not len(frame.columns):
         raise PlanError(

@@ -55,19 +55,20 @@ def redrive(
     had not run.
 
     Chunks that it finished are used again, unless their data or today's code of --tasks differ;
-    cuts are those of the run, where --chunk-size is as it was. Without --tasks the functions are
-    taken from the file that they were in.
+    cuts are those of the run, unless another --chunk-size is given. Without --tasks the functions
+    are taken from the file that they were in.
     """
     from taskinity_data.cli.loading import import_file
     from taskinity_data.history import reopen
 
     with answering(as_json) as answer:
         inputs = parse_inputs(input_texts)
-        flow, kept, file = reopen(run_id, inputs)
+        flow, kept, file, chunk_size = reopen(run_id, inputs)
         if not (tasks_path or file):
             raise BindError(f"run {run_id}: hand over its functions with --tasks FILE.py")
         flow = flow.bind(import_file(tasks_path or file))
         given = {name: value for name, value in options.items() if value is not None}
+        given.setdefault("chunk_size", chunk_size)
         code = execute(flow, kept, given | {"resume": run_id}, answer, report=report)
         if not as_json and answer.text is not None:
             click.echo(answer.text)

@@ -213,9 +213,10 @@ def _report(done: Any, path: str | None, answer: Answer) -> None:
     try:
         written = done.report(path)
     except OSError as error:
-        raise click.ClickException(
-            f"the run is {str(done.status).lower()}, but its report can't be written: {error}"
-        ) from error
+        # The answer is worth more than the report.
+        ended = str(done.status).lower()
+        tell_error(f"the run is {ended}, but its report can't be written: {error}")
+        return
     answer["report"] = str(written)
     click.echo(f"Report: {written}", err=True)
 

@@ -127,7 +127,8 @@ def diff(before: str, after: str, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
 @as_json_option
 def clean(older_than: str | None, dry_run: bool, as_json: bool) -> None:
-    """Remove runs that have ended well. Stopped ones stay until --older-than.
+    """Remove runs that have ended well. Stopped ones, and those with a quarantine, stay until
+    --older-than.
 
     A run that goes on now is never touched.
     """

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskinity_data.chunks.own_directory import OwnDirectory
-from taskinity_data.errors import SchedulerError, suggest
+from taskinity_data.errors import SchedulerError, SettingsError, suggest
 from taskinity_data.execution.dask_strategy import DaskStrategy
 from taskinity_data.execution.own_cluster import OwnStrategy, start_workers
 from taskinity_data.execution.strategies import (
@@ -116,6 +116,10 @@ def open_strategy(scheduler: Any, workers: int | None, memory_nbytes: int | None
     )
 
 
+PROCESS_NBYTES = 96 << 20
+"""What a worker process holds with pandas, Arrow and Dask loaded, before it has any data."""
+
+
 def _open_named(name: str, workers: int | None, memory_nbytes: int | None) -> Strategy:
     if name in ("synchronous", "sync", "single-threaded"):
         return SynchronousStrategy(memory_nbytes or share_memory(1))
@@ -123,6 +127,11 @@ def _open_named(name: str, workers: int | None, memory_nbytes: int | None) -> St
     if name in ("threads", "threading"):
         return ThreadStrategy(count, memory_nbytes or share_memory(count))
     if name in ("processes", "multiprocessing"):
+        if memory_nbytes is not None and memory_nbytes < PROCESS_NBYTES:
+            raise SettingsError(
+                f"memory: a worker process takes about {PROCESS_NBYTES >> 20} MiB by itself, so "
+                f"that {memory_nbytes:,} bytes are too little; give more, or scheduler='threads'"
+            )
         return start_local(count, memory_nbytes)
     if name.startswith(_PROTOCOLS):
         return _connect(name, workers, memory_nbytes)

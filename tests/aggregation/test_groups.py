@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from taskinity_data.aggregation.groups import GroupBy, group_by
+from taskinity_data.aggregation.reducers import concat
 from taskinity_data.errors import PlanError, ReduceError
 
 HOWS = ["sum", "count", "mean", "min", "max", "var", "std", "first", "last", "nunique"]
@@ -323,6 +324,16 @@ def test_no_chunks_give_an_empty_frame_with_the_names(reduce):
     got = reduce(group_by("k", s=("x", "sum")), [])
     assert (list(got.columns), got.index.name, len(got)) == (["s"], "k", 0)
     assert list(reduce(group_by("k", "l", s=("x", "sum")), []).index.names) == ["k", "l"]
+
+
+def test_none_says_nothing(reduce):
+    frame = pd.DataFrame({"k": ["a"], "x": [1]})
+    assert_frame_equal(
+        reduce(group_by("k", s=("x", "sum")), [None, frame, None]),
+        frame.groupby("k").agg(s=("x", "sum")),
+    )
+    assert_frame_equal(reduce(concat(), [None, frame, None]), frame)
+    assert reduce(concat(), [None]).empty
 
 
 def test_frames_without_rows_and_columns_say_nothing(reduce):

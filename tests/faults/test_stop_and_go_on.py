@@ -137,7 +137,7 @@ class Runs(RuleBasedStateMachine):
         World.calls = []
         observers = [] if dies_after is None else [Stop(dies_after, dies_softly)]
         if is_redrive:
-            flow, inputs, _ = reopen(self.run_id, {}, self.home / "runs")
+            flow, inputs, *_ = reopen(self.run_id, {}, self.home / "runs")
         else:
             flow, inputs = td.parse_flow(FLOW), {"folder": str(self.data)}
         resume = {} if self.run_id is None else {"resume": self.run_id}
