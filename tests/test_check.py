@@ -69,10 +69,33 @@ def test_what_is_sound_runs_as_without_it(ground, name, source):
     function, reduce = SOUND[name]
     run = go(function, reduce, source)
     assert str(run.status) == "COMPLETED"
-    assert not [line for line in run.notices if "check" in line]
+    (told,) = [line for line in run.notices if "check" in line]
+    assert "does not depend on the cuts as far as the first 100 rows of 3 chunks show" in told
     assert len(run.outcomes) >= 4
     without = go(function, reduce, source, check=False)
     assert differ(run.value, without.value) is None
+
+
+@pytest.mark.parametrize(
+    ("function", "is_told"),
+    [
+        (lambda chunk: chunk.drop_duplicates("n"), True),
+        (lambda chunk: chunk[chunk.duplicated("n")], True),
+        (lambda chunk: chunk.head(100), True),
+        (lambda chunk: chunk[chunk.n % 3 == 0], False),
+    ],
+    ids=["drop_duplicates", "duplicated", "head", "filter"],
+)
+def test_what_only_rows_that_occur_twice_would_show_is_told(ground, function, is_told):
+    run = td.process(
+        pd.DataFrame({"n": range(4000)}),
+        function,
+        reduce=td.concat(),
+        check=True,
+        chunk_size="1_000 rows",
+        scheduler="synchronous",
+    )
+    assert any("of rows that occur twice" in line for line in run.notices) is is_told
 
 
 MEAN_OF_MEANS = td.reducer(

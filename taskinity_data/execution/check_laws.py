@@ -12,7 +12,7 @@ from taskinity_data.aggregation.reducers import kind_of
 from taskinity_data.checks.compare import differ
 from taskinity_data.checks.cuts import small_cuts
 from taskinity_data.checks.laws import as_rows, find_broken, find_dependence
-from taskinity_data.checks.pieces import convert, count_rows, cut_rows
+from taskinity_data.checks.pieces import convert, count_rows, cut_rows, join
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.memory_tables import is_in_memory
 from taskinity_data.chunks.streams import Block
@@ -20,7 +20,7 @@ from taskinity_data.errors import CheckError
 from taskinity_data.execution.process import call_step, describe_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from taskinity_data.aggregation.reducers import Reducer
     from taskinity_data.execution.fan_out import FanOut
@@ -102,7 +102,12 @@ def check_fan_out(
             tried += 1
     if items and not tried:
         say(f"check: {job.task} has no items whose rows can be cut; it is not tried")
-    elif is_over():
+    elif tried:
+        say(
+            f"check: {job.task} does not depend on the cuts as far as the first {ROWS} rows of "
+            f"{tried} chunk{'s' if tried > 1 else ''} show; plain aggregates are not tried"
+        )
+    if is_over():
         say(f"check: {job.task} takes long, so that it was tried on few cuts ({MOST_S:g} s)")
 
 
@@ -165,6 +170,29 @@ class _Sample:
             self._check_reducer(reducer, whole)
         if self._is_of_rows(whole):
             self._check_rows()
+        if self._is_first and self._chain:
+            self._look_twice(is_of_rows=self._is_of_rows(whole))
+
+    def _look_twice(self, *, is_of_rows: bool) -> None:
+        """Tell where rows that occur twice would make the cuts matter, as for removing duplicates.
+
+        Such rows may not be in the data, so that it is no error.
+        """
+        twice = [self._rows, self._rows]
+        try:
+            self._call(join(twice))
+            through: list[Any] = [_Through(one, self._call) for one in self._reducers]
+            broken: list[Any] = [find_broken(one, [twice], self._is_over) for one in through]
+            if is_of_rows:
+                broken.append(self._find_dependence([twice]))
+        except Exception:  # noqa: BLE001 - it takes no such rows, then
+            return
+        if any(broken):
+            self._say(
+                f"check: of rows that occur twice, in one chunk or in two, {self._names} makes "
+                "something else each time, as where duplicates are removed or first rows taken; "
+                "where such rows can be in the data the answer depends on the cuts"
+            )
 
     def _call(self, rows: Any) -> Any:
         # A copy, so that what a function does to its chunk harms nobody.
@@ -206,12 +234,14 @@ class _Sample:
                 raise self._error(f"{self._names}, reduced by {reducer!r}", str(broken), broken.law)
 
     def _check_rows(self) -> None:
-        cuts = small_cuts(self._rows, with_empty=False)
-        told = find_dependence(
-            lambda rows: as_rows(self._call(rows), self._names), cuts, self._is_over
-        )
+        told = self._find_dependence(small_cuts(self._rows, with_empty=False))
         if told is not None:
             self._fail("its rows depend on where chunks are cut", told)
+
+    def _find_dependence(self, cuts: Iterable[list[Any]]) -> str | None:
+        return find_dependence(
+            lambda rows: as_rows(self._call(rows), self._names), cuts, self._is_over
+        )
 
     def _fail(self, law: str, told: str) -> None:
         raise self._error(self._names, told if told.startswith(law) else f"{law}. {told}", law)
