@@ -18,6 +18,12 @@ def main() -> None:
 
     from taskinity_data.cli.group import EXIT_CODES, commands
 
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # Closed by who called: the next file that is opened would take its place.
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            mode = "w" if number else "r"
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
     try:
         commands(prog_name="taskinity-data")
     except SystemExit as end:

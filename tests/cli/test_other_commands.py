@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -346,3 +347,13 @@ def test_compressed_files_are_planned_and_run_as_they_are(folder, call):
     said = call("plan", "numbers.csv.gz")
     assert said.exit_code == 1
     assert "ends in the middle of a member (byte 4 of the file's 4)" in said.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_obstacle(tmp_path, closed):
+    line = f"{shlex.quote(sys.executable)} -m taskinity_data doctor --json {closed}"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) is (" >&-" not in f" {closed}")
