@@ -14,7 +14,7 @@ from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 __all__ = ["describe_value", "summarise", "summary_html", "tell_met", "tell_quarantine"]
 
 _MOST_ROWS, _MOST_LETTERS = 20, 2_000
-_MOST_FAILURES, _MOST_SLOW, _MOST_SIZES = 20, 3, 3
+_MOST_FAILURES, _MOST_OVERCOME, _MOST_SLOW, _MOST_SIZES = 20, 3, 3, 3
 _MOST_BAD_LINES, _MOST_LINE_LETTERS = 3, 60
 _PLACES = {
     "processed": "processed",
@@ -67,6 +67,7 @@ def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
         "Chunks": _chunks(run),
         "Slowest": _slowest(run),
         "Quarantined": _bad_lines(run),
+        "Overcome": _overcome(run),
         "Failed": _failures(run, has_frames),
         "Set aside": tell_quarantine(run),
         "Next": _next(run),
@@ -241,6 +242,20 @@ def _failures(run: Any, has_frames: bool) -> list[str]:
     if len(failures) > _MOST_FAILURES:
         lines.append(f"and {len(failures) - _MOST_FAILURES:,} more: run.failures")
     return lines
+
+
+def _overcome(run: Any) -> list[str]:
+    """The errors of attempts that another one, or a fallback, made good."""
+    tries, outcomes = run.attempts, run.outcomes
+    done = outcomes.loc[outcomes["status"] == "COMPLETED", "key"]
+    lost = tries[tries["error"].notna() & tries["key"].isin(done)]
+    counts = lost.groupby(["task", "error"], sort=False).size().sort_values(ascending=False)
+    lines = [
+        f"{task}: {error} ({tell_count(count, 'attempt')}; then by another, or by a fallback)"
+        for (task, error), count in counts.head(_MOST_OVERCOME).items()
+    ]
+    more = len(counts) - _MOST_OVERCOME
+    return [*lines, f"and {tell_count(more, 'other error')}: run.attempts"] if more > 0 else lines
 
 
 def _next(run: Any) -> list[str]:

@@ -44,6 +44,7 @@ def make_run(**changes):
         "flow": SimpleNamespace(name="Delays"),
         "notices": (),
         "outcomes": outcomes,
+        "attempts": outcomes[["task", "key", "error"]],
         "failures": outcomes.iloc[[3]].assign(traceback=frames),
         "ledger": ledger,
         "plans": {"ProcessChunk": [chunk(1000)] * 6},
@@ -231,3 +232,17 @@ def test_html_holds_errors_and_values_as_text():
 
 def test_html_shows_a_frame_as_a_notebook_does():
     assert '<table border="1" class="dataframe">' in summary_html(make_run())
+
+
+def test_errors_that_another_attempt_made_good_are_told_with_their_number():
+    made = make_run()
+    done = made.outcomes[made.outcomes.status == "COMPLETED"].key.iloc[0]
+    errors = ["OSError: busy"] * 4 + ["ValueError: a", "ValueError: b", "ValueError: c", None]
+    tries = pd.DataFrame({"task": "ProcessChunk", "key": done, "error": errors})
+    text = summarise(make_run(attempts=tries))
+    assert (
+        "Overcome\n  ProcessChunk: OSError: busy (4 attempts; then by another, or by a fallback)\n"
+        in text
+    )
+    assert "  and 1 other error: run.attempts\n" in text
+    assert "Overcome" not in summarise(make_run())
