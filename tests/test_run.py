@@ -803,8 +803,11 @@ def test_a_driver_that_is_gone_leaves_no_process(scheduler, timeout, number, mar
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent(f"""
-        import time
+        import signal, time
         import taskinity_data as td
+
+        # Who runs the tests may ignore it, as nohup does.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
         def slow(chunk):
             print("running", flush=True)
@@ -822,11 +825,14 @@ def test_a_driver_that_is_gone_leaves_no_process(scheduler, timeout, number, mar
         text=True,
         start_new_session=True,
     ) as child:
-        assert child.stdout.readline().strip() == "running"
-        family = psutil.Process(child.pid).children(recursive=True)
-        assert family
-        child.send_signal(number)
-        assert child.wait(60) == -number
+        try:
+            assert child.stdout.readline().strip() == "running"
+            family = psutil.Process(child.pid).children(recursive=True)
+            assert family
+            child.send_signal(number)
+            assert child.wait(60) == -number
+        finally:
+            child.kill()
         _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
 

@@ -95,7 +95,9 @@ def test_what_is_started_here_listens_on_loopback_alone(csv):
                 here = psutil.Process()
                 started = [one for one in here.children(recursive=True) if one not in before]
                 for process in (here, *started):
-                    for one in process.net_connections("inet"):
+                    # psutil 6 gave it another name.
+                    find = getattr(process, "net_connections", None) or process.connections
+                    for one in find("inet"):
                         if one.status == psutil.CONN_LISTEN:
                             heard.add((process.pid, one.laddr.ip, one.laddr.port))
 
