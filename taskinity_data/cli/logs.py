@@ -53,5 +53,6 @@ class _Stderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             sys.stderr.write(f"{self.format(record)}\n")
+            sys.stderr.flush()
         except Exception:  # noqa: BLE001 - as logging's own handlers do
             self.handleError(record)

@@ -201,6 +201,7 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
         return OwnStrategy(
             client,
             cluster,
+            scratch,
             name="processes",
             memory_nbytes=memory_nbytes,
             closes=(started.pop_all(),),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -62,8 +63,8 @@ class OwnStrategy(DaskStrategy):
 
     _patience_s = 120.0
 
-    def __init__(self, client: Client, cluster: Any, **options: Any) -> None:
-        self._cluster = cluster
+    def __init__(self, client: Client, cluster: Any, scratch: str, **options: Any) -> None:
+        self._cluster, self._scratch = cluster, scratch
         self._is_repairing = False
         super().__init__(client, **options)
 
@@ -88,6 +89,9 @@ class OwnStrategy(DaskStrategy):
         for process in left:
             with suppress(psutil.Error):
                 process.kill()
+        psutil.wait_procs(left, timeout=1.0)
+        # One that was about to start may have made its directory anew.
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _pids(self) -> list[int]:
         pids = [getattr(nanny, "pid", None) for nanny in self._cluster.workers.values()]

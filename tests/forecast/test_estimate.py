@@ -65,7 +65,7 @@ def test_a_function_that_takes_long_is_what_bounds_it(path):
 
 
 def test_what_a_chunk_costs_beside_its_bytes_is_not_counted_by_the_byte(tmp_path, monkeypatch):
-    monkeypatch.setattr(forecasts, "ALONE_S", 0.5)
+    monkeypatch.setattr(forecasts, "ALONE_S", 10.0)  # all sixteen slices
     path = tmp_path / "long.csv"
     pd.DataFrame({"a": range(3_000_000)}).to_csv(path, index=False)
 
