@@ -88,7 +88,8 @@ class Run:
         The directory in which what failed was set aside, None where nothing was, or where the run
         is not kept (see ``run_dir=``): for each chunk, row or list item without a result, and each
         chunk with lines that did not parse, ``NAME.json`` says what, where and why, and
-        ``NAME.arrow`` (``pandas.read_feather``) or ``NAME.raw`` holds the rows themselves.
+        ``NAME.arrow`` (``pandas.read_feather``) or ``NAME.raw`` holds the rows themselves. An item
+        of a list that is no table has its position there, and not its value.
     notices : tuple of str
         What is no failure and still worth knowing: what is used again of an earlier run, what can't
         be kept, functions that changed the working directory or the environment, results whose
