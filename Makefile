@@ -7,6 +7,8 @@
 # when pyproject.toml or the constraints change. Another Python: make test PYTHON=python3.13
 
 SHELL := /bin/sh
+# Workers that are started anew would compile the whole package each time.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 
 # The first of these that is new enough; else python3, so that the message below can name it.
