@@ -50,8 +50,8 @@ class PastRun:
     stop_reason : str or None
     output : str or None
     outcomes : pandas.DataFrame
-        As `Run.outcomes`, of all chunks that have ended; of those that were split while they ran,
-        the parts that failed.
+        As `Run.outcomes`, of all chunks that have ended, and of the parts of those that were split
+        while they ran.
     attempts : pandas.DataFrame
         As `Run.attempts`, of the chunks that have ended.
     notices : tuple of str
@@ -167,7 +167,7 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Past
     past = read_past(place)
     end = past.end or {}
     found = [(from_plain(facts[3]), facts[4]) for facts in past.ended.values()]
-    # Parts of chunks that were split are in no journal; those that failed were set aside.
+    # Of a journal that kept no parts of chunks that were split: those that failed were set aside.
     keys = {outcome.key for outcome, _ in found}
     parts = [one for one in find_failed_chunks(place) if one["key"] not in keys]
     rows = [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from taskinity_data.chunks.chunk import Chunk, Fingerprint, Piece, SourceFile
 from taskinity_data.chunks.plan import ChunkPlan
+from taskinity_data.chunks.repeated_cuts import IN_MEMORY
 from taskinity_data.errors import FlowError, FlowSyntaxError
 from taskinity_data.execution.process import Item
 from taskinity_data.flow.model import Flow
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
     from taskinity_data.execution.driver import Driver
     from taskinity_data.outcome import Outcome, RunStatus
-    from taskinity_data.records.past import Past
+    from taskinity_data.records.past import EndedPart, Past
+
+    _Cuts = dict[tuple[str, int, int], Chunk]
 
 __all__ = ["facts_of", "outcomes_of", "rebuild_run"]
 
@@ -80,8 +83,8 @@ def rebuild_run(
     lost = sum(chunk not in told for found in cuts.values() for chunk in found.values())
     if past.ended and lost and status in ("COMPLETED", "PARTIAL"):
         missing.append(
-            f"Of {lost:,} chunks nothing is kept: they were split while they ran, or their files "
-            "changed between tries."
+            f"Of {lost:,} chunks nothing is kept: an older version split them while they ran, or "
+            "their files changed between tries."
         )
     name, workers, reason = past.schedulers[-1] if past.schedulers else ("unknown", 0, "")
     if not past.schedulers:
@@ -142,13 +145,58 @@ class _NoReader:
         return "not kept"
 
 
-def _chunks(past: Past) -> dict[str, dict[tuple[str, int, int], Chunk]]:
-    """The chunks of each fan-out by path, start and stop, in the order in which they were cut."""
-    found: dict[str, dict[tuple[str, int, int], Chunk]] = {}
+def _chunks(past: Past) -> dict[str, _Cuts]:
+    """The chunks of each fan-out by path, start and stop, in the order in which they were cut.
+
+    Where one was split, its parts that have ended stand in its place.
+    """
+    found = {name: _put_parts(mine, past, name) for name, mine in _planned(past).items()}
+    return {
+        name: {where: replace(chunk, index=n) for n, (where, chunk) in enumerate(mine.items())}
+        for name, mine in found.items()
+    }
+
+
+def _put_parts(mine: _Cuts, past: Past, name: str) -> _Cuts:
+    splits = [split for (fan_out, *_), split in past.split.items() if fan_out == name]
+    if not splits:
+        return mine
+    instead: dict[tuple[str, int, int] | None, list[Chunk]] = {}
+    for split in splits:
+        parts = [_part_chunk(one) for one in sorted(split.parts.values(), key=lambda one: one[:2])]
+        first = parts[0].pieces[0]
+        whole = next((where for where, chunk in mine.items() if _holds(chunk, first)), None)
+        instead.setdefault(whole, []).extend(parts)
+    found: _Cuts = {}
+    for where, chunk in mine.items():
+        for one in instead.get(where, [chunk]):
+            found[one.path, one.start, one.stop] = replace(one, reader=chunk.reader)
+    for one in instead.get(None, ()):
+        found[one.path, one.start, one.stop] = one
+    return found
+
+
+def _holds(chunk: Chunk, part: Piece) -> bool:
+    return any(
+        one.path == part.path and one.start <= part.start and part.stop <= one.stop
+        for one in chunk.pieces
+    )
+
+
+def _part_chunk(part: EndedPart) -> Chunk:
+    pieces = tuple(
+        Piece(SourceFile(path, Fingerprint(0, 0, 0)), start, stop, nbytes, rows)
+        for path, start, stop, nbytes, rows in part.pieces
+    )
+    return Chunk(cast("Any", _NoReader(False)), pieces)
+
+
+def _planned(past: Past) -> dict[str, _Cuts]:
+    found: dict[str, _Cuts] = {}
     for name, fan_out in past.fan_outs.items():
         mine = found.setdefault(name, {})
         for pieces in fan_out.cuts.values():
-            in_memory = pieces[0].file.startswith("memory ")
+            in_memory = pieces[0].file.startswith(IN_MEMORY)
             chunk = Chunk(
                 cast("Any", _NoReader(in_memory)),
                 tuple(
@@ -181,6 +229,7 @@ def _ended(
     past: Past, cuts: Mapping[str, Mapping[tuple[str, int, int], Chunk]]
 ) -> list[tuple[Item | None, Outcome]]:
     found: list[tuple[Item | None, Outcome]] = []
+    places = {key: one.part for split in past.split.values() for key, one in split.parts.items()}
     for number, (key, facts) in enumerate(past.ended.items()):
         name, _, _, plain, where, *more = facts
         outcome = from_plain(plain)
@@ -189,7 +238,8 @@ def _ended(
             outcome = replace(outcome, is_recalled=True)
         chunk = None if where is None else cuts.get(name, {}).get(tuple(where))
         position = more[0] if more else number
-        found.append((Item(key=outcome.key, data=chunk, position=position), outcome))
+        item = Item(outcome.key, chunk, position, places.get(key, ()))
+        found.append((item, outcome))
     return found
 
 

@@ -55,12 +55,16 @@ def tasks():
     return kept_tasks
 
 
-def go(source="a.csv", function=None, **options):
+def go(*given, **options):
+    """A run as it is kept."""
+    return load_run(live(*given, **options).run_id, "runs")
+
+
+def live(source="a.csv", function=None, **options):
     base = {
         "reduce": REDUCE, "chunk_size": "10 rows", "scheduler": "synchronous", "run_dir": "runs",
     }  # fmt: skip
-    done = td.process(source, function or tasks().scale, **(base | options))
-    return load_run(done.run_id, "runs")
+    return td.process(source, function or tasks().scale, **(base | options))
 
 
 def failed(**options):
@@ -224,6 +228,61 @@ def test_a_run_that_goes_on_now_and_one_that_is_killed_have_reports(ground):
     assert f"{len(run.outcomes)} completed;" in words
 
 
+COMPARED = ["task", "key", "path", "start", "stop", "rows", "nbytes", "status", "attempts", "error"]
+
+
+def rows_of(run):
+    """What became of chunks and their parts, in the order in which they ended."""
+    frame = run.outcomes[run.outcomes.path.notna()]
+    return frame[COMPARED].astype(object).where(frame.notna(), None).values.tolist()
+
+
+def refuses(*numbers, error=ValueError):
+    def look(chunk):
+        if chunk.x.isin(numbers).any() and (error is ValueError or len(chunk) > 3):
+            raise error("no")
+        return chunk
+
+    return look
+
+
+@pytest.mark.parametrize("source", ["a.csv", "a.parquet", "frame", "files"])
+@pytest.mark.parametrize("error", [ValueError, MemoryError])
+def test_parts_of_split_chunks_stand_in_the_report_of_a_kept_run(ground, source, error):
+    frame(100).to_parquet("a.parquet")
+    source = frame(100) if source == "frame" else source
+    if isinstance(source, str) and source == "files":
+        for number in range(8):
+            frame(4).assign(x=number).to_csv(f"part{number}.csv", index=False)
+        source = "part*.csv"
+    run = live(source, refuses(3, 42, error=error), on_error="bisect")
+    kept = load_run(run.run_id, "runs")
+    assert rows_of(kept) == rows_of(run)
+    assert len(kept.attempts) == run.attempts.path.notna().sum() > 7
+    assert kept.failures[COMPARED].values.tolist() == run.failures[COMPARED].values.tolist()
+    now, then = words_of(run.report()), words_of(kept.report())
+    assert "nothing is kept" not in then
+    for words in (now, then):
+        assert f"{len(run.plan)} chunks" in words
+    counted = re.compile(r"[0-9]+ (?:completed|quarantined|failed)\b")
+    assert counted.findall(then) == counted.findall(now) != []
+
+
+def test_a_chunk_that_runs_again_leaves_no_parts_of_before(ground):
+    run = live(function=refuses(3, 42), on_error="bisect")
+    other = live(function=refuses(45), on_error="bisect", resume=run.run_id)
+    assert sorted(rows_of(load_run(run.run_id, "runs"))) == sorted(rows_of(other))
+    whole = live(function=refuses(), on_error="bisect", resume=run.run_id)
+    kept = load_run(run.run_id, "runs")
+    assert sorted(rows_of(kept)) == sorted(rows_of(whole))
+    assert len(rows_of(kept)) == 10
+    with pytest.raises(FlowFailed):
+        go(function=refuses(3, error=MemoryError), resume=run.run_id, reduce=lambda found: 1 / 0)
+    kept = load_run(run.run_id, "runs")
+    assert kept.status == "FAILED"
+    assert len({tuple(row[1:5]) for row in rows_of(kept)}) == len(rows_of(kept)) > 10
+
+
 # --- diff -----------------------------------------------------------------------------------------
 
 
@@ -347,11 +406,11 @@ def test_what_cannot_be_found_again_is_named_and_done_runs_have_no_next_step(gro
 def test_skipped_chunks_are_next_whether_the_others_were_written_or_not(ground):
     options = {"function": tasks().stop_at_50, "on_error": "skip"}
     for more in ({}, {"reduce": None, "output": "out"}):
-        before = go(**options, **more)
+        before = live(**options, **more)
         resume = before.next_steps[0]
         assert resume.endswith(f': the same call with resume="{before.run_id}"')
         assert before.next_steps == load_run(before.run_id, "runs").next_steps
-        done = go(**(options | more | {"resume": before.run_id, "function": tasks().scale}))
+        done = live(**(options | more | {"resume": before.run_id, "function": tasks().scale}))
         assert (str(done.status), done.next_steps) == ("COMPLETED", ())
 
 

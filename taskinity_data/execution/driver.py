@@ -369,8 +369,7 @@ class Driver:
         if fan_out is None:
             self._end_single(batch.name, outcome)
             return
-        # A part is no chunk of the plan: one that was split is run again.
-        if self._checkpoints is not None and not item.part:
+        if self._checkpoints is not None:
             self._checkpoints.keep(batch.name, item, outcome)
         self._settle(fan_out, item, outcome, not batch.strategy.crosses_processes)
         if fan_out.loses(item, outcome):

@@ -38,7 +38,11 @@ class Checkpoints(Protocol):
         """The outcome of an item of the fan-out `name`, which is handed out now, from before."""
 
     def keep(self, name: str, item: Item, outcome: Outcome) -> None:
-        """Keep the last word on an item, before its value is combined."""
+        """Keep the last word on an item, before its value is combined.
+
+        Of a part what became of it is kept alone: it is no chunk of the plan, and one that was
+        split is run again.
+        """
 
     def set_aside(self, name: str, item: Item, outcome: Outcome) -> None:
         """Keep the rows of an item, or of a part of one, that has no result, or bad lines."""
