@@ -119,6 +119,15 @@ class RunJournal:
             self.is_resumable = self.checkpoints.was_kept
 
     @property
+    def has_committed(self) -> bool:
+        """Whether an earlier try has said that the output stands which is written now."""
+        if self.past is None or self.checkpoints is None:
+            return False
+        return (
+            self.past.has_committed and self.past.head["output"] == self.checkpoints.head["output"]
+        )
+
+    @property
     def quarantine(self) -> Path | None:
         """Where what failed is set aside, None where nothing is."""
         return None if self.checkpoints is None else self.checkpoints.quarantine

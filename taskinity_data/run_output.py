@@ -246,7 +246,7 @@ def open_output(
     kept = KeptParts(options.output, journal.run_id)
     earlier = None
     if journal.past is not None:
-        earlier = Earlier(journal.run_id, journal.past.has_committed)
+        earlier = Earlier(journal.run_id, journal.has_committed)
         for staging in journal.past.staging:
             kept.take(staging)
     sink = open_sink(

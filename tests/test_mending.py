@@ -2,6 +2,7 @@
 
 import json
 import os
+import types
 from pathlib import Path
 
 import fsspec
@@ -10,19 +11,21 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data.errors import FlowFailed, PlanError, ResumeError
+from taskinity_data.records import checkpoints as checkpoints_module
 from taskinity_data.records import commit as commit_module
 from taskinity_data.records.manifest import read_manifest
 from taskinity_data.run_output import RunOutput
 
 FRAME = pd.DataFrame({"n": range(100), "text": [f"t{n}" for n in range(100)]})
-RAN = []
+Ran = types.ModuleType("ran_state")
+"""Which chunks ran: in no module of the user, so that it is no part of the functions."""
 
 
 @pytest.fixture
 def ground(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     FRAME.to_csv("data.csv", index=False)
-    RAN.clear()
+    Ran.numbers = []
     return tmp_path
 
 
@@ -39,8 +42,8 @@ def refusing(*bad):
     """A function that refuses chunks with these numbers, of 10 rows each."""
 
     def look(chunk):
-        RAN.append(int(chunk.n.iloc[0]) // 10)
-        if RAN[-1] in bad:
+        Ran.numbers.append(int(chunk.n.iloc[0]) // 10)
+        if Ran.numbers[-1] in bad:
             raise ValueError("not yet")
         return chunk.assign(twice=chunk.n * 2)
 
@@ -48,7 +51,7 @@ def refusing(*bad):
 
 
 def mended(chunk):
-    RAN.append(int(chunk.n.iloc[0]) // 10)
+    Ran.numbers.append(int(chunk.n.iloc[0]) // 10)
     return chunk.assign(twice=chunk.n * 2)
 
 
@@ -62,8 +65,8 @@ def go(function, **options):
 
 def ran():
     """The numbers of the chunks that ran since it was asked last."""
-    found = sorted(RAN)
-    RAN.clear()
+    found = sorted(Ran.numbers)
+    Ran.numbers = []
     return found
 
 
@@ -141,8 +144,8 @@ def test_what_was_never_committed_runs_again_with_other_code(ground):
     before = partial(2, 5)
 
     def wrong(chunk):
-        RAN.append(int(chunk.n.iloc[0]) // 10)
-        if RAN[-1] == 5:
+        Ran.numbers.append(int(chunk.n.iloc[0]) // 10)
+        if Ran.numbers[-1] == 5:
             raise ValueError("stop")
         return chunk.assign(twice=-1)
 
@@ -176,8 +179,8 @@ def test_nothing_is_visible_before_the_commit_and_what_came_through_is_kept(grou
 
 def test_other_inputs_of_the_function_are_another_call(ground):
     def scale(chunk, factor):
-        RAN.append(int(chunk.n.iloc[0]) // 10)
-        if RAN[-1] == 3 and factor == 2:
+        Ran.numbers.append(int(chunk.n.iloc[0]) // 10)
+        if Ran.numbers[-1] == 3 and factor == 2:
             raise ValueError("not yet")
         return chunk.assign(twice=chunk.n * factor)
 
@@ -202,7 +205,7 @@ def test_other_inputs_of_the_function_are_another_call(ground):
 
 def test_bad_rows_of_a_bisected_chunk_come_back_at_their_place(ground):
     def look(chunk):
-        RAN.append(len(chunk))
+        Ran.numbers.append(len(chunk))
         if chunk.n.isin([17, 63]).any():
             raise ValueError("not yet")
         return chunk.assign(twice=chunk.n * 2)
@@ -218,10 +221,10 @@ def test_bad_rows_of_a_bisected_chunk_come_back_at_their_place(ground):
 
 def test_columns_that_got_their_type_from_other_chunks_are_used_again(ground):
     def look(chunk):
-        RAN.append(int(chunk.n.iloc[0]) // 10)
-        if RAN[-1] in bad:
+        Ran.numbers.append(int(chunk.n.iloc[0]) // 10)
+        if Ran.numbers[-1] in bad:
             raise ValueError("not yet")
-        note = "x" if RAN[-1] == 4 else None
+        note = "x" if Ran.numbers[-1] == 4 else None
         return chunk.assign(twice=chunk.n * 2, note=pd.Series(note, chunk.index, "object"))
 
     bad = [6, 7]
@@ -241,8 +244,8 @@ def test_columns_that_got_their_type_from_other_chunks_are_used_again(ground):
 def test_partitions_and_other_formats_are_completed_too(ground, output_format):
     def by_tens(bad):
         def look(chunk):
-            RAN.append(int(chunk.n.iloc[0]) // 10)
-            if RAN[-1] in bad:
+            Ran.numbers.append(int(chunk.n.iloc[0]) // 10)
+            if Ran.numbers[-1] in bad:
                 raise ValueError("not yet")
             return chunk.assign(odd=chunk.n % 2)
 
@@ -447,3 +450,48 @@ def test_a_killed_run_that_has_committed_is_known_by_its_manifest(ground, monkey
     done = go(refusing(), resume=caught.value.run.run_id)
     assert ran() == [2]
     assert (str(done.status), numbers()) == ("COMPLETED", list(range(100)))
+
+
+def test_chunks_of_the_first_seconds_are_no_exception(ground, monkeypatch):
+    pd.DataFrame({"n": range(1000)}).to_csv("data.csv", index=False)
+    # Nobody asked for a journal, which begins once some time has gone.
+    monkeypatch.setattr(checkpoints_module, "MOST_EARLY", 2)
+    monkeypatch.setattr(checkpoints_module, "BEGIN_S", 60.0)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        go(refusing(70), run_dir=None, observers=[Interrupts(90)])
+    ran()
+    again = go(refusing(70), resume=caught.value.run.run_id, run_dir=None)
+    assert (str(again.status), ran()) == ("PARTIAL", [70, *range(90, 100)])
+    done = go(refusing(), resume=again.run_id, run_dir=None)
+    assert (str(done.status), ran()) == ("COMPLETED", [70])
+    assert numbers() == list(range(1000))
+
+
+class Interrupts:
+    """Stops the run once that many chunks have ended."""
+
+    def __init__(self, count):
+        self.left = count
+
+    def on_event(self, event):
+        if type(event).__name__ == "ChunkFinished":
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+
+
+def test_another_output_is_written_from_its_beginning(ground):
+    before = partial(2)
+    done = go(mended, resume=before.run_id, output="other")
+    assert (str(done.status), numbers("other")) == ("COMPLETED", list(range(100)))
+    assert numbers() == all_but(2)
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+def test_workers_complete_it_as_well(ground, scheduler):
+    options = {"scheduler": scheduler, "workers": 2}
+    before = go(refusing(2, 7), **options)
+    assert numbers() == all_but(2, 7)
+    done = go(refusing(), resume=before.run_id, **options)
+    assert (done.outcomes.status == "COMPLETED").all()
+    assert numbers() == list(range(100))

@@ -57,6 +57,11 @@ _MOST_ANSWER_NBYTES = 16 << 20
 """A larger answer is not kept for `load_run`."""
 
 
+def _is_nothing(value: Any) -> bool:
+    """Whether no result came: what was written is all of it."""
+    return value is not None and value[1] is None and all(one is None for one in value[0])
+
+
 class Unknown:
     """What is known of a fan-out while nothing is written: nothing."""
 
@@ -161,6 +166,7 @@ class Checkpoints:
                 self._keep_part(name, item, outcome)
             return
         has_value = not self._is_early or self._counts["early"] < MOST_EARLY
+        has_value = has_value or _is_nothing(outcome.value)
         if not has_value:
             outcome = replace(outcome, value=None)
         self._counts["early"] += 1

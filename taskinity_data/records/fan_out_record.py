@@ -63,8 +63,10 @@ class FanOutRecord:
         found = [identify(_describe_chain(chain) | shared) for chain in job.chains]
         self._codes = [one.digest for one in found]
         # All but the functions: what they have written stands, whatever they are now.
-        given = [_describe_given(chain) | shared for chain in job.chains]
-        self._given = [identify(one).digest for one in given]
+        self._given: list[str | None] = [None] * len(found)
+        if job.writer is not None:
+            given = [_describe_given(chain) | shared for chain in job.chains]
+            self._given = [identify(one).digest for one in given]
         self.parts = {name: digest for one in found for name, digest in one.parts.items()}
         self.unstable = {name: what for one in found for name, what in one.unstable.items()}
         if dataset is not None and not takes_time and _is_large_in_memory(dataset):

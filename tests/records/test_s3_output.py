@@ -222,3 +222,28 @@ def test_runs_killed_at_random_leave_old_or_new(s3):
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stdout.count(" | 0 |\n") == 3
+
+
+def test_what_a_run_left_out_joins_what_stands_in_the_store(s3, system, tmp_path):
+    whole, url = frame(rows=40), "s3://flights/mended"
+    whole.to_parquet(tmp_path / "in.parquet", row_group_size=10)
+
+    def refusing(chunk):
+        if chunk.number.iloc[0] in bad:
+            raise ValueError("not yet")
+        return double(chunk)
+
+    bad = [whole.number.iloc[10]]
+    options = {
+        "output": url, "storage_options": s3, "chunk_size": "10 rows", "scheduler": "threads",
+        "workers": 2, "progress": False, "on_error": "skip", "run_dir": tmp_path / "runs",
+    }  # fmt: skip
+    source = td.open_dataset(tmp_path / "in.parquet")
+    before = td.process(source, refusing, **options)
+    assert (str(before.status), before.output.files) == ("PARTIAL", 3)
+    stood = committed(system, url)
+    bad = []
+    done = td.process(source, refusing, resume=before.run_id, **options)
+    assert (str(done.status), done.output.files) == ("COMPLETED", 4)
+    assert set(stood) < set(committed(system, url)) == set(names(system, url))
+    same(read(url, storage_options=s3), double(whole))
