@@ -183,8 +183,10 @@ def reopen(
     run_id: str,
     inputs: Mapping[str, Any],
     run_dir: str | os.PathLike[str] | None = None,
-) -> tuple[Flow, dict[str, Any], str, str | int]:
-    """The flow of a kept run, its inputs, the file of its functions, and its chunk size.
+) -> tuple[Flow, dict[str, Any], str, dict[str, Any]]:
+    """The flow of a kept run, its inputs, the file of its functions, and options of the call.
+
+    The options are what decides how it is cut, what is written and how much may fail.
 
     Parameters
     ----------
@@ -197,8 +199,8 @@ def reopen(
     Raises
     ------
     ResumeError
-        There is no such run; it was called from Python, or wrote an output, so that only the same
-        call can go on with it; an input is missing.
+        There is no such run; it was called from Python, or its output's URL holds secrets, so that
+        only the same call can go on with it; an input is missing.
     """
     past = read_past(find_run(run_directory(run_dir), run_id))
     head = past.head
@@ -207,7 +209,8 @@ def reopen(
             f"run {run_id} was called from Python, whose arguments are not kept: make the same "
             f"call with resume={run_id!r}"
         )
-    if head["output"]:
+    written = dict(head.get("written") or {})
+    if head["output"] and not written:
         raise ResumeError(
             f"run {run_id} writes {head['output']}, and how is not kept: make the same call with "
             f"--resume {run_id}"
@@ -220,8 +223,13 @@ def reopen(
             f"--input {missing[0]}=..."
         )
     files = {place[2] for place in head["functions"].values() if place and place[2]}
-    size = head.get("options", {}).get("chunk_size") or "auto"
-    return parse_flow(head["text"]), given, min(files, default=""), size
+    asked = head.get("options", {})
+    options = {"chunk_size": asked.get("chunk_size") or "auto"}
+    if asked.get("max_failures") is not None:
+        options["max_failures"] = asked["max_failures"]
+    if head["output"]:
+        options |= written | {"output": head["output"]}
+    return parse_flow(head["text"]), given, min(files, default=""), options
 
 
 def _bind(past: Past, tasks: Any) -> Flow:

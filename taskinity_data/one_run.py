@@ -115,7 +115,12 @@ def carry_out(
     }
     notices = Notices()
     journal = open_journal(
-        flow, replace(kept, options=asked), settings, written.output, notices, is_kept=not ranges
+        flow,
+        replace(kept, options=asked, written=written.told()),
+        settings,
+        written.output,
+        notices,
+        is_kept=not ranges,
     )
     log = open_log(journal, settings, notices, is_kept=not ranges)
     options = PieceOptions(size, default_size, plans, ranges, journal.checkpoints, log.level)

@@ -102,7 +102,8 @@ def run_flow(
     resume : bool or str, optional
         True: the newest run of this flow and output goes on, as far as there is one. A run's id:
         that one. Finished chunks of unchanged code, options and data are used again; what differs
-        is said.
+        is said. A run whose output stands, without what failed or was skipped, goes on by its id
+        alone: that runs, and joins what stands there, which stays, once the run has ended well.
     run_dir : path, optional
         Where what is finished is kept while the run goes, one directory a run. Default:
         ``TASKINITY_RUN_DIR``, else ``.taskinity``, where runs of less than two seconds leave

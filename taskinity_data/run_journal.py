@@ -59,7 +59,7 @@ class JournalOptions:
 
     `subject` tells runs of the same thing: the flow's name, or what `process` was called with.
     `inputs` are what `replay` needs again, as far as they can be kept; `options` what a person
-    compares between runs.
+    compares between runs; `written` how an output is written.
     """
 
     resume: Any = None
@@ -67,6 +67,7 @@ class JournalOptions:
     subject: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    written: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -235,6 +236,8 @@ def open_journal(
     is_asked = bool(resume) or options.run_dir is not None
     is_asked = is_asked or settings.source_of("run_dir") != "default"
     head = _describe(flow, run_id, subject, where, options)
+    if where is not None and ("://" not in where or where == os.fsdecode(output)):
+        head["written"] = dict(options.written)
     checkpoints = Checkpoints(
         (lambda: enter_run(run_dir, run_id)) if place is None else (lambda: place),
         head,
@@ -289,7 +292,10 @@ def _find_past(
             return None, None
         directory = alike[0]
         if output is not None and read_summary(directory).get("status") in _DONE:
-            say(f"resume=True: run {directory.name} has written {output} already; it starts anew")
+            say(
+                f"resume=True: run {directory.name} has written {output} already; it starts anew. "
+                f'What a run has left out is done by its number alone: resume="{directory.name}"'
+            )
             return None, None
     place = enter_run(run_dir, directory.name)
     try:

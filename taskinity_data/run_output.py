@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from taskinity_data.errors import PlanError, SchemaError
+from taskinity_data.chunks.repeated_cuts import IN_MEMORY
+from taskinity_data.errors import PlanError, ResumeError, SchemaError
 from taskinity_data.flow.stages import FanOut, Stage
 from taskinity_data.outcome import Status
 from taskinity_data.records.kept_parts import KeptParts, local_staging
+from taskinity_data.records.mending import Earlier
 from taskinity_data.records.partitions import check_columns, check_partition_by
 from taskinity_data.records.sink import is_in_store, open_sink
 from taskinity_data.result import Output
@@ -72,6 +74,15 @@ class OutputOptions:
         options = {"storage_options": self.storage_options} if is_for_source else {}
         return (self if is_for_output else replace(self, storage_options=None)), options
 
+    def told(self) -> dict[str, Any]:
+        """How the output is written, as plain values; of what may be secret the names, `asks`."""
+        given = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in vars(self).items()
+            if name not in ("output", "storage_options") and value != getattr(type(self), name)
+        }
+        return given | {"asks": sorted(self.storage_options or ())}
+
     def check(self) -> None:
         """Raise `PlanError` where something is said of an output that there is not."""
         given = [name for name, value in vars(self).items() if value != getattr(type(self), name)]
@@ -88,6 +99,7 @@ class RunOutput:
         self._sink = sink
         self._kept = kept
         self.is_in_process = sink.is_in_process
+        self.must_read: frozenset[str] = frozenset()
         self.written: Output | None = None
 
     @property
@@ -101,7 +113,17 @@ class RunOutput:
         return self._sink.writer
 
     def check_sources(self, paths: Sequence[str]) -> None:
-        """Raise `PlanError` where a file that is read lies in the output's directory."""
+        """Raise `PlanError` where a file that is read lies in the output's directory.
+
+        Where what the run has committed is to be completed, `ResumeError` where a file that it
+        read is no source any more: its rows would go.
+        """
+        gone = sorted(self.must_read - set(paths))
+        if gone:
+            raise ResumeError(
+                f"{self._path} holds rows of {gone[0]}, which is no source any more: to complete "
+                "it would remove them. Put the file back, or start another run, into another output"
+            )
         for path in paths:
             if self._sink.holds(path):
                 raise PlanError(
@@ -134,6 +156,7 @@ class RunOutput:
             [part for _, part in written],
             {
                 "run_id": run_id,
+                "status": str(driver.status),
                 "taskinity_data": __version__,
                 "flow": flow.name,
                 "flow_fingerprint": blake2b(flow.to_text().encode(), digest_size=16).hexdigest(),
@@ -146,7 +169,10 @@ class RunOutput:
     def adopt(self, part: Any) -> Any:
         """A part that an earlier try wrote, for this one; None where it is not there as it was."""
         staging = local_staging(self._sink.writer)
-        return part if staging is not None and self._kept.give_back(part, staging) else None
+        if staging is not None and self._kept.give_back(part, staging):
+            return part
+        mending = self._sink.mending
+        return None if mending is None else mending.reclaim(part)
 
     def close(self, *, is_kept: bool = False) -> None:
         """Leave the target as it was, unless it was committed; `is_kept`: keep finished parts."""
@@ -204,7 +230,8 @@ def open_output(
     PlanError
         There is not one fan-out alone, or the sink refuses something.
     ResumeError
-        The earlier try has committed already.
+        The earlier try has committed all of it already, or what it has committed is not there as
+        it was.
     """
     options.check()
     if options.output is None:
@@ -217,8 +244,9 @@ def open_output(
         )
     partition_by = options.partition_by
     kept = KeptParts(options.output, journal.run_id)
+    earlier = None
     if journal.past is not None:
-        kept.check_not_committed()
+        earlier = Earlier(journal.run_id, journal.past.has_committed)
         for staging in journal.past.staging:
             kept.take(staging)
     sink = open_sink(
@@ -230,12 +258,22 @@ def open_output(
         compression=options.output_compression,
         storage_options=options.storage_options,
         spreadsheet_safe=options.spreadsheet_safe,
+        earlier=earlier,
     )
     # A URL may hold a password.
     path = sink.target if is_in_store(options.output) else os.fsdecode(options.output)
     output = RunOutput(names[0], path, sink, kept)
+    if sink.mending is not None and journal.past is not None:
+        if not journal.past.has_committed:
+            # It was killed before it could say so; its parts are known by their content.
+            journal.past.commit()
+        # A table in memory lies elsewhere each time.
+        files = journal.past.files.items()
+        named = {path for name, path in files if not name.startswith(IN_MEMORY)}
+        output.must_read = frozenset(named.intersection(sink.mending.sources))
     if journal.checkpoints is not None:
         journal.checkpoints.adopt = output.adopt
+        journal.checkpoints.mends = sink.mending is not None
         staged = local_staging(sink.writer)
         if staged is not None:
             journal.checkpoints.note_output(staged)

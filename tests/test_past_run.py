@@ -344,12 +344,15 @@ def test_what_cannot_be_found_again_is_named_and_done_runs_have_no_next_step(gro
     assert caught.value.run.next_steps == ()
 
 
-def test_skipped_chunks_are_next_and_what_is_committed_is_not_gone_on_with(ground):
+def test_skipped_chunks_are_next_whether_the_others_were_written_or_not(ground):
     options = {"function": tasks().stop_at_50, "on_error": "skip"}
-    assert "resume=" in go(**options).next_steps[0]
-    written = go(**options, reduce=None, output="out").next_steps
-    assert [step for step in written if "resume" in step] == []
-    assert len(written) == 2
+    for more in ({}, {"reduce": None, "output": "out"}):
+        before = go(**options, **more)
+        resume = before.next_steps[0]
+        assert resume.endswith(f': the same call with resume="{before.run_id}"')
+        assert before.next_steps == load_run(before.run_id, "runs").next_steps
+        done = go(**(options | more | {"resume": before.run_id, "function": tasks().scale}))
+        assert (str(done.status), done.next_steps) == ("COMPLETED", ())
 
 
 def test_predicted_is_set_against_actual_in_the_run_and_in_what_is_kept(ground):

@@ -13,7 +13,7 @@ import pytest
 import taskinity_data as td
 from taskinity_data.errors import FlowFailed, ResumeError
 from taskinity_data.history import clean_runs
-from taskinity_data.records import aside_rows
+from taskinity_data.records import apart, aside_rows
 from taskinity_data.records import quarantine as module
 
 FRAME = pd.DataFrame({"a": range(40), "b": [f"text {n}" for n in range(40)]})
@@ -310,10 +310,25 @@ def test_what_ended_a_worker_is_not_read_here(ground, monkeypatch, kind):
     whole = Path("data.csv").read_bytes().removeprefix(b"a,b\n")
     starts = [one["pieces"][0]["start"] for one in entries(run)]
     assert b"".join(raw for _, raw in sorted(zip(starts, found, strict=True))) == whole
-    run = go(look, "data.parquet", reduce=td.count(), on_error="skip", chunk_size="40 rows")
+    # What has no raw form is read in a process of its own.
+    FRAME.iloc[:4].to_parquet("small.parquet")
+    run = go(look, "small.parquet", reduce=td.count(), on_error="skip", chunk_size="4 rows")
+    rows = pd.concat([rows_of(run, entry) for entry in entries(run)], ignore_index=True)
+    pd.testing.assert_frame_equal(rows, FRAME.iloc[:4])
+
+
+def test_a_reader_that_dies_costs_its_entry_the_rows_and_the_run_nothing(ground, monkeypatch):
+    def look(chunk: td.Chunk):
+        raise td.errors.WorkerDied("gone")
+
+    monkeypatch.setattr(module, "ReaderApart", lambda: apart.ReaderApart(most_memory_nbytes=1))
+    run = go(look, "data.parquet", reduce=td.count(), on_error="skip", chunk_size="20 rows")
+    assert str(run.status) == "PARTIAL"
+    assert len(entries(run)) == 2
     for entry in entries(run):
         assert "file" not in entry["kept"]
-        assert "might fail" in entry["kept"]["why_not"]
+        assert "took more than 0 MiB" in entry["kept"]["why_not"]
+        assert entry["pieces"][0]["stop"] - entry["pieces"][0]["start"] == 20
 
 
 def test_columns_that_arrow_can_not_hold_are_said(ground):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.dataset import Dataset
 
 __all__ = [
+    "IN_MEMORY",
     "EarlierCuts",
     "EarlierPiece",
     "earlier_piece",
@@ -33,6 +34,9 @@ __all__ = [
     "identify_file",
     "repeat_cuts",
 ]
+
+IN_MEMORY = "memory "
+"""How the identities of tables in memory begin."""
 
 _BLOCK_NBYTES = 8 << 20
 
@@ -66,7 +70,7 @@ def identify_file(reader: Reader, file: SourceFile) -> str:
         with open_unbuffered(file) as opened:
             while block := opened.read(_BLOCK_NBYTES):
                 digest.update(block)
-        return f"memory {digest.hexdigest()}"
+        return f"{IN_MEMORY}{digest.hexdigest()}"
     print_ = file.fingerprint
     number = f"tag {print_.tag}" if print_.tag else print_.inode
     digest.update(

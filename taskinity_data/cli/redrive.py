@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,12 +13,17 @@ from taskinity_data.cli.options import (
     input_option,
     memory_option,
     parse_inputs,
+    parse_storage_options,
+    storage_option,
     tasks_option,
     workers_option,
 )
 from taskinity_data.cli.output import answering
-from taskinity_data.cli.run import execute
-from taskinity_data.errors import BindError
+from taskinity_data.cli.run import count_or_share, execute
+from taskinity_data.errors import BindError, ResumeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["redrive"]
 
@@ -38,6 +43,7 @@ __all__ = ["redrive"]
 @click.option("--scheduler", metavar="S", help="As in run.")
 @chunk_size_option
 @click.option("--max-failures", metavar="X", help="As in run.")
+@storage_option
 @click.option("--report", metavar="FILE.html", help="As in run.")
 @as_json_option
 @click.pass_context
@@ -48,6 +54,7 @@ def redrive(
     tasks_path: str | None,
     input_texts: tuple[str, ...],
     report: str | None,
+    storage_texts: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -55,21 +62,37 @@ def redrive(
     had not run.
 
     Chunks that it finished are used again, unless their data or today's code of --tasks differ;
-    cuts are those of the run, unless another --chunk-size is given. Without --tasks the functions
-    are taken from the file that they were in.
+    cuts are those of the run, unless another --chunk-size is given. An output that it has written
+    already gets what was missing in its place, all at once. Without --tasks the functions are
+    taken from the file that they were in.
     """
     from taskinity_data.cli.loading import import_file
     from taskinity_data.history import reopen
 
     with answering(as_json) as answer:
         inputs = parse_inputs(input_texts)
-        flow, kept, file, chunk_size = reopen(run_id, inputs)
+        flow, kept, file, asked = reopen(run_id, inputs)
         if not (tasks_path or file):
             raise BindError(f"run {run_id}: hand over its functions with --tasks FILE.py")
         flow = flow.bind(import_file(tasks_path or file))
         given = {name: value for name, value in options.items() if value is not None}
-        given.setdefault("chunk_size", chunk_size)
+        if "max_failures" in given:
+            given["max_failures"] = count_or_share(given["max_failures"])
+        given = asked | given
+        given |= _storage_options(run_id, given.pop("asks", ()), storage_texts)
         code = execute(flow, kept, given | {"resume": run_id}, answer, report=report)
         if not as_json and answer.text is not None:
             click.echo(answer.text)
     ctx.exit(code)
+
+
+def _storage_options(run_id: str, asks: Sequence[str], texts: Sequence[str]) -> dict[str, Any]:
+    """Those that were given again; `asks` are the names that the run was given."""
+    found = parse_storage_options(texts)
+    missing = [name for name in asks if name not in found]
+    if missing:
+        raise ResumeError(
+            f"run {run_id}: the storage option {missing[0]!r} was not kept; give it again: "
+            f"--storage-option {missing[0]}=..."
+        )
+    return {"storage_options": found} if found else {}

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from taskinity_data.events import Event
     from taskinity_data.flow.model import Flow
 
-__all__ = ["execute", "keep", "run"]
+__all__ = ["count_or_share", "execute", "keep", "run"]
 
 _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
 
@@ -123,7 +123,7 @@ def run(
         if storage_texts:
             given["storage_options"] = parse_storage_options(storage_texts)
         if "max_failures" in given:
-            given["max_failures"] = _count_or_share(given["max_failures"])
+            given["max_failures"] = count_or_share(given["max_failures"])
         if "resume" in given:
             given["resume"] = given["resume"] or True
         opened = open_flow(flow, tasks_path)
@@ -247,7 +247,8 @@ class _DashboardLink:
             click.echo(f"Dashboard: {link}", err=True)
 
 
-def _count_or_share(text: str) -> int | str:
+def count_or_share(text: str) -> int | str:
+    """``"10"`` as a number, ``"1%"`` as it is."""
     return int(text) if text.strip().isdecimal() else text
 
 

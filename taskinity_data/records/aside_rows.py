@@ -18,10 +18,12 @@ from taskinity_data.chunks.streams import Block, is_stream
 from taskinity_data.outcome import BadLine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.outcome import BadLines, Outcome
 
-__all__ = ["Rows", "is_safe", "pack_chunk", "pack_lines", "pack_value"]
+__all__ = ["Rows", "is_safe", "pack_chunk", "pack_lines", "pack_value", "write_table"]
 
 _DANGERS = ("errors.WorkerDied", "builtins.MemoryError", "builtins.TimeoutError")
 """After these, reading might do to this process what it did to the worker."""
@@ -47,8 +49,13 @@ def is_safe(chunk: Chunk, outcome: Outcome) -> bool:
     return failure is None or not any(one.endswith(_DANGERS) for one in failure.ancestry)
 
 
-def pack_chunk(chunk: Chunk, *, is_safe: bool) -> Rows:
-    """The rows of `chunk`; raw where they don't parse, or where it is not safe to read them."""
+def pack_chunk(
+    chunk: Chunk, *, is_safe: bool, apart: Callable[[Chunk], Rows] | None = None
+) -> Rows:
+    """The rows of `chunk`; raw where they don't parse, or where it is not safe to read them.
+
+    What has no raw form is then read by `apart`, in another process.
+    """
     why_not = "reading them here might fail as it did"
     if is_safe:
         try:
@@ -56,7 +63,7 @@ def pack_chunk(chunk: Chunk, *, is_safe: bool) -> Rows:
         except Exception as error:  # noqa: BLE001 - what does not parse is kept as it stands
             why_not = clean_text(f"{type(error).__name__}: {error}")
     if chunk.reader.unit != "bytes":
-        return Rows(why_not=why_not)
+        return Rows(why_not=why_not) if is_safe or apart is None else apart(chunk)
     try:
         for piece in chunk.pieces:
             piece.file.check(piece.start)
@@ -100,6 +107,11 @@ def _escape(text: str) -> str:
 
 def _pack(table: Any) -> Rows:
     sink = pa.BufferOutputStream()
+    write_table(table, sink)
+    return Rows(".arrow", sink.getvalue(), table.num_rows)
+
+
+def write_table(table: Any, sink: Any) -> None:
+    """Write `table` as an Arrow file."""
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write(table)
-    return Rows(".arrow", sink.getvalue(), table.num_rows)

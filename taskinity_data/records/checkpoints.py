@@ -111,6 +111,7 @@ class Checkpoints:
         self._files: set[str] = set()
         self._counts: Counter[str] = Counter()
         self.adopt: Callable[[Any], Any] | None = None
+        self.mends = False
         self.has_begun = False
 
     @property
@@ -154,6 +155,11 @@ class Checkpoints:
 
     def keep(self, name: str, item: Any, outcome: Outcome) -> None:
         """Keep what became of `item`, with its partial where that has an exact form."""
+        if item.part:
+            outcome = replace(outcome, value=None)
+            if not self._waits(lambda: self._keep_part(name, item, outcome)):
+                self._keep_part(name, item, outcome)
+            return
         has_value = not self._is_early or self._counts["early"] < MOST_EARLY
         if not has_value:
             outcome = replace(outcome, value=None)
@@ -214,7 +220,7 @@ class Checkpoints:
                 "are run again when this run is resumed"
             )
         if past is not None and self._past is not None:
-            for line in fan.tell_differences(self._past.files):
+            for line in fan.tell_differences(self._past.files, mends=self.mends):
                 self._tell(line)
         return fan
 
@@ -225,7 +231,7 @@ class Checkpoints:
         fan.count(item)
         if isinstance(item.data, Chunk):
             self._note_cut(fan, item.data)
-        record = fan.find(item)
+        record = fan.find(item, mends=self.mends)
         if record is None:
             return None
         try:
@@ -246,13 +252,20 @@ class Checkpoints:
         fan = self._fans.get(name)
         if fan is None or outcome.is_recalled:
             return
-        identity, before = fan.identity_of(item)
+        identity, before, given = fan.identity_of(item)
         fan.forget(item)
+        if outcome.output is None or outcome.is_fallback:
+            given = None
         data = item.data
         where = (data.path, data.start, data.stop) if isinstance(data, Chunk) else None
-        facts = (name, identity, before, to_plain(outcome), where, item.position)
+        facts = (name, identity, before, to_plain(outcome), where, item.position, given)
         is_done = has_value and outcome.status is Status.COMPLETED and identity is not None
         self._write("C", facts, outcome if is_done else None)
+
+    def _keep_part(self, name: str, item: Any, outcome: Outcome) -> None:
+        fan = self._fans.get(name)
+        if fan is not None:
+            self._write("D", (name, *fan.describe_part(item), to_plain(outcome)))
 
     def _set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
         if self._quarantine is not None:

@@ -145,8 +145,8 @@ def publish_added(place: Place) -> str:
     return name
 
 
-def publish_over(place: Place) -> None:
-    """Make `final` the target in the place of what is there now.
+def publish_over(place: Place, batch: str = "") -> None:
+    """Make `final` the target in the place of what is there now; or that batch of the target.
 
     Notes
     -----
@@ -154,10 +154,11 @@ def publish_over(place: Place) -> None:
     first; for that instant there is none, and if the process dies in it, the next run on the target
     (or `Place.leave`) brings the old one back.
     """
-    if not exchange(place.final, place.target):
-        rename(place.target, place.old)
-        rename(place.final, place.target)
-    sync_directory(os.path.dirname(place.target))
+    standing = os.path.join(place.target, batch) if batch else place.target
+    if not exchange(place.final, standing):
+        rename(standing, place.make_old(batch))
+        rename(place.final, standing)
+    sync_directory(os.path.dirname(standing))
 
 
 def _name_files(parts: Sequence[Part], suffix: str) -> Iterator[tuple[Part, StagedFile, str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 __all__ = [
     "exchange",
+    "link",
     "make_directories",
     "remove",
     "rename",
@@ -59,6 +60,16 @@ def make_directories(root: str, directory: str) -> str:
 def rename(old: str, new: str) -> None:
     """Give the file or directory `old` the name `new`, in one step."""
     Path(old).rename(new)
+
+
+def link(old: str, new: str) -> None:
+    """Give the file `old` the second name `new`; a copy, where the system can't."""
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copyfile(old, new)
+        with open(new, "rb") as file:
+            sync(file.fileno())
 
 
 def exchange(one: str, other: str) -> bool:

@@ -14,13 +14,18 @@ from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.repeated_cuts import EarlierCuts, find_altered, identify_file
+from taskinity_data.chunks.repeated_cuts import (
+    IN_MEMORY,
+    EarlierCuts,
+    find_altered,
+    identify_file,
+)
 from taskinity_data.chunks.streams import Block
 from taskinity_data.records.exact import NoExactForm
 from taskinity_data.records.identity import identify, tell_changes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.dataset import Dataset
@@ -53,14 +58,17 @@ class FanOutRecord:
         self._files: dict[SourceFile, str] = {}
         self._readers: dict[int, tuple[Any, bytes]] = {}
         self._seen: Counter[str] = Counter()
-        self._current: dict[tuple[int, ...], tuple[str | None, int]] = {}
+        self._current: dict[tuple[int, ...], tuple[str | None, int, str | None]] = {}
         shared = _describe_job(job)
         found = [identify(_describe_chain(chain) | shared) for chain in job.chains]
         self._codes = [one.digest for one in found]
+        # All but the functions: what they have written stands, whatever they are now.
+        given = [_describe_given(chain) | shared for chain in job.chains]
+        self._given = [identify(one).digest for one in given]
         self.parts = {name: digest for one in found for name, digest in one.parts.items()}
         self.unstable = {name: what for one in found for name, what in one.unstable.items()}
         if dataset is not None and not takes_time and _is_large_in_memory(dataset):
-            self._codes = [None] * len(self._codes)
+            self._codes = self._given = [None] * len(self._codes)
             self.unstable["its table in memory"] = "too large to be digested unasked"
         self._reader = None if dataset is None else dataset.reader
         self._sources = () if dataset is None else dataset.sources
@@ -83,13 +91,18 @@ class FanOutRecord:
             return EarlierCuts()
         return EarlierCuts(self.past.cuts)
 
-    def tell_differences(self, paths: Mapping[str, str]) -> list[str]:
-        """What is not as it was, in words."""
+    def tell_differences(self, paths: Mapping[str, str], *, mends: bool = False) -> list[str]:
+        """What is not as it was, in words; `mends`: see `find`."""
         assert self.past is not None
         told = []
         n_kept = len(self.past.kept)
         changed = tell_changes(self.past.code, self.parts)
-        if changed and n_kept:
+        if changed and n_kept and mends:
+            told.append(
+                f"{self.name} changed ({_list(changed)}): chunks that were written stay as they "
+                "are, what was left out runs with today's code"
+            )
+        elif changed and n_kept:
             told.append(
                 f"{self.name} changed ({_list(changed)}): {n_kept:,} finished chunks are run again"
             )
@@ -99,7 +112,7 @@ class FanOutRecord:
                 "before; chunks that are cut otherwise are run again"
             )
         now = {self.name_file(file): file.path for file in self._sources}
-        if any(name.startswith("memory ") for name in now):
+        if any(name.startswith(IN_MEMORY) for name in now):
             return told
         pieces = [piece.file for cut in self.past.cuts.values() for piece in cut]
         before = {name: paths.get(name, "a file") for name in pieces}
@@ -122,23 +135,33 @@ class FanOutRecord:
 
     def count(self, item: Any) -> None:
         """Find the identity of an item that is handed out; equal ones are told apart by order."""
-        identity = self._identify(item)
+        identity = self._identify(item, self._codes)
         before = 0
         if identity is not None:
             before = self._seen[identity]
             self._seen[identity] += 1
-        self._current[item.place] = identity, before
+        given = self._identify(item, self._given)
+        self._current[item.place] = identity, before, given
 
-    def identity_of(self, item: Any) -> tuple[str | None, int]:
-        """What `count` found; nothing for parts of a chunk that was split while it ran."""
-        return self._current.get(item.place, (None, 0))
+    def identity_of(self, item: Any) -> tuple[str | None, int, str | None]:
+        """What `count` found: by its code, how many before it, and by all but the functions.
+
+        Nothing for parts of a chunk that was split while it ran.
+        """
+        return self._current.get(item.place, (None, 0, None))
+
+    def describe_part(self, item: Any) -> tuple[Any, ...]:
+        """The chunk that was split, how many equal ones before it, and where in it the part is."""
+        before = self._current.get((item.position,), (None, 0, None))[1]
+        pieces = [(one.path, one.start, one.stop, one.nbytes, one.rows) for one in item.data.pieces]
+        return item.origin, before, item.position, item.part, pieces
 
     def forget(self, item: Any) -> None:
         """It has ended."""
         self._current.pop(item.place, None)
 
-    def _identify(self, item: Any) -> str | None:
-        code = self._codes[item.position if len(self._codes) > 1 else 0]
+    def _identify(self, item: Any, codes: Sequence[str | None]) -> str | None:
+        code = codes[item.position if len(codes) > 1 else 0]
         if code is None or isinstance(item.data, Block):
             return None
         digest = blake2b(code.encode(), digest_size=16)
@@ -160,12 +183,18 @@ class FanOutRecord:
             self._readers[id(reader)] = reader, _digest(reader.identity()).encode()
         return self._readers[id(reader)][1]
 
-    def find(self, item: Any) -> Any:
-        """The record of `item` from before, if there is one; each is used once."""
-        identity, before = self.identity_of(item)
-        if self.past is None or identity is None:
+    def find(self, item: Any, *, mends: bool = False) -> Any:
+        """The record of `item` from before, if there is one; each is used once.
+
+        With `mends` one by other functions counts too, as what they have written stands.
+        """
+        identity, before, given = self.identity_of(item)
+        if self.past is None:
             return None
-        return self.past.kept.pop((identity, before), None)
+        found = None if identity is None else self.past.kept.pop((identity, before), None)
+        if found is None and mends and given is not None:
+            found = self.past.written.pop((given, before), None)
+        return found
 
     # -- values --------------------------------------------------------------------------------
 
@@ -222,6 +251,14 @@ def _describe_chain(chain: Any) -> dict[str, Any]:
             }
         elif fallback is not None:
             roots[f"fallback of {step.task}"] = fallback.value
+    return roots
+
+
+def _describe_given(chain: Any) -> dict[str, Any]:
+    """What the functions of a chain are called with, beside the chunk."""
+    roots: dict[str, Any] = {"tasks": [step.task for step in chain]}
+    for step in chain:
+        roots[f"given to {step.task}"] = _with_files([*step.leading, step.arguments])
     return roots
 
 

@@ -6,14 +6,11 @@ they were. Parts that lie in a store are not kept, so their chunks run again.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.errors import ResumeError
-from taskinity_data.records.manifest import MANIFEST
 from taskinity_data.records.staging import digest_file
 
 if TYPE_CHECKING:
@@ -43,27 +40,7 @@ class KeptParts:
     """The kept parts of the run `run_id`, which writes `output`."""
 
     def __init__(self, output: Any, run_id: str) -> None:
-        self._run_id = run_id
-        self._output = output
         self._directory = kept_directory(output, run_id)
-
-    def check_not_committed(self) -> None:
-        """Raise `ResumeError` where the run has made its output visible already."""
-        if self._directory is None:
-            return
-        text = os.fsdecode(self._output).removeprefix("file://")
-        target = Path(os.path.realpath(os.path.expanduser(text)))
-        for path in (target / MANIFEST, *target.glob(f"part-batch-*/{MANIFEST}")):
-            try:
-                meta = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-            if _find(meta, "run_id") == self._run_id:
-                raise ResumeError(
-                    f"run {self._run_id} has written {target} already, all of it: there is nothing "
-                    "to go on with; start another run",
-                    run_id=self._run_id,
-                )
 
     def take(self, staging: str) -> None:
         """Put aside what was written in `staging`, a directory of a try that has ended."""
@@ -92,15 +69,3 @@ class KeptParts:
         """Nothing of it is needed any more."""
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
-
-
-def _find(value: Any, key: str) -> Any:
-    """The first value called `key` in nested objects."""
-    if isinstance(value, dict):
-        if key in value:
-            return value[key]
-        for inner in value.values():
-            found = _find(inner, key)
-            if found is not None:
-                return found
-    return None

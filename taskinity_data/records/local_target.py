@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from taskinity_data.errors import PlanError
 from taskinity_data.records import commit as steps
-from taskinity_data.records.manifest import MANIFEST, read_manifest
+from taskinity_data.records.disk import link
+from taskinity_data.records.manifest import MANIFEST, find_commit, list_batches, read_manifest
+from taskinity_data.records.mending import Mending
 from taskinity_data.records.places import enter
-from taskinity_data.records.staging import LocalStaging
+from taskinity_data.records.staging import LocalStaging, digest_file
 from taskinity_data.records.standing import check_all_ours, check_allowed
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.records.formats import Format
     from taskinity_data.records.manifest import Manifest, StoredPart
+    from taskinity_data.records.mending import Earlier
     from taskinity_data.records.parts import Part
 
 __all__ = ["LocalTarget", "find_directory"]
@@ -41,18 +44,27 @@ class LocalTarget:
     def __init__(self, path: str) -> None:
         self.shown = path
         self._place = enter(path)
+        self._batch = ""
         self.staging = LocalStaging(self._place.parts)
+        self.mending: Mending | None = None
 
-    def look(self, if_exists: str) -> Manifest | None:
+    def look(self, if_exists: str, earlier: Earlier | None = None) -> Manifest | None:
         """Remove what dead runs left; the manifest of what stands there, None where nothing does.
 
         Raises
         ------
         PlanError
             `if_exists` does not go with it.
+        ResumeError
+            What `earlier` has committed is not there as it was, or leaves nothing to do.
         """
         self._place.prepare()
         path = self.shown
+        if earlier is not None:
+            self.mending = self._find_earlier(earlier)
+            if self.mending is not None:
+                return self.mending.manifest
+            earlier.check_there(path)
         if not _has_entries(path):
             return None
         has_manifest = os.path.isfile(os.path.join(path, MANIFEST))
@@ -61,6 +73,38 @@ class LocalTarget:
         if if_exists == "overwrite":
             check_all_ours(path, existing, _walk(path))
         return existing
+
+    def _find_earlier(self, earlier: Earlier) -> Mending | None:
+        """What `earlier` has committed, every file seen to be what it was."""
+        path = self.shown
+        found = find_commit(path, earlier.wrote) if os.path.isdir(path) else None
+        if found is None:
+            return None
+        self._batch, manifest = found
+        home = os.path.join(path, self._batch)
+        earlier.check_open(path, manifest.meta)
+        others = [name for name in ("", *list_batches(path)) if name != self._batch]
+        if others and not self._batch:
+            raise earlier.refuse(path, f"other runs have appended to it since ({others[0]})")
+        check_all_ours(home, manifest, _walk(home))
+        for part in manifest.parts:
+            name = os.path.join(home, part.path)
+            if not os.path.isfile(name) or digest_file(name) != (part.nbytes, part.checksum):
+                what = "was changed" if os.path.isfile(name) else "is gone"
+                raise earlier.refuse(path, f"{name} {what} since")
+        return Mending(
+            manifest,
+            self._bring,
+            expected=read_manifest(path).schema if self._batch else None,
+            is_added=bool(self._batch),
+        )
+
+    def _bring(self, part: StoredPart, name: str) -> str:
+        """Stage a file that stands in the target, which keeps it, once more."""
+        link(
+            os.path.join(self.shown, self._batch, part.path), os.path.join(self.staging.path, name)
+        )
+        return name
 
     def remove_leftovers(self) -> list[str]:
         """Bring back or remove what runs that are dead have left. What it was."""
@@ -91,7 +135,9 @@ class LocalTarget:
         """Make what was gathered visible in one step."""
         place = self._place
         steps.describe(place, manifest)
-        if existing is not None and if_exists == "append":
+        if self.mending is not None:
+            steps.publish_over(place, self._batch)
+        elif existing is not None and if_exists == "append":
             steps.publish_added(place)
         elif if_exists == "overwrite" and _has_entries(place.target):
             steps.publish_over(place)

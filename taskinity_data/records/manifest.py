@@ -10,7 +10,7 @@ import base64
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -18,11 +18,15 @@ from taskinity_data.chunks.committed import BATCH, MANIFEST
 from taskinity_data.errors import ReadError
 from taskinity_data.records.schemas import CommonSchema
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = [
     "BATCH",
     "MANIFEST",
     "Manifest",
     "StoredPart",
+    "find_commit",
     "list_batches",
     "parse_manifest",
     "read_manifest",
@@ -67,7 +71,8 @@ class Manifest:
     parts : tuple of StoredPart
         In chunk order.
     meta : dict
-        The caller's own, of plain JSON.
+        The caller's own, of plain JSON; beside it what finds the run's parts again: ``retyped``,
+        and in a store ``runs``.
     added : tuple of dict
         The same of each run that has added parts since.
     is_whole : bool
@@ -173,6 +178,20 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
         parts = tuple(replace(part, path=f"{batch}/{part.path}") for part in added.parts)
         whole = whole.joined(replace(added, parts=parts))
     return whole
+
+
+def find_commit(
+    directory: str | os.PathLike[str], is_sought: Callable[[dict[str, Any]], bool]
+) -> tuple[str, Manifest] | None:
+    """The batch ("" for what stands in `directory` itself) whose facts are sought; its manifest."""
+    for batch in ("", *list_batches(directory)):
+        try:
+            found = _read_one(os.path.join(directory, batch, MANIFEST))
+        except FileNotFoundError:
+            continue
+        if is_sought(found.meta):
+            return batch, found
+    return None
 
 
 def list_batches(directory: str | os.PathLike[str]) -> list[str]:

@@ -46,6 +46,9 @@ class StagedFile:
     rows, nbytes : int
     checksum : str
         BLAKE2b of all its bytes, 32 bytes in hexadecimal.
+    written : str
+        The checksum when its chunk wrote it, where it was committed before, and may have been
+        written anew for that.
     """
 
     name: str
@@ -54,6 +57,7 @@ class StagedFile:
     rows: int
     nbytes: int
     checksum: str
+    written: str = ""
 
 
 @dataclass(frozen=True)

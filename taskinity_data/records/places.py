@@ -2,7 +2,8 @@
 
 It knows nothing of parts. The directory ``.NAME.writing`` holds a lock file and a directory of the
 run, with ``parts`` (what workers wrote), ``final`` (what the target will be) and, for an instant on
-systems that can't exchange two directories, ``old`` (what the target was).
+systems that can't exchange two directories, ``old`` (what the target was) or ``old-batch`` (the one
+of its batches that is replaced).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ __all__ = ["Place", "enter", "find_beside"]
 
 _RUN = re.compile(r"run-[0-9a-f]{12}")
 
+_OLD, _OLD_BATCH = "old", "old-batch"
+
 _TRIES = 100
 """How often another run may leave at the very moment in which this one enters."""
 
@@ -34,7 +37,7 @@ class Place:
         Absolute, links resolved.
     run : str
         The name of the run's directory.
-    parts, final, old : str
+    parts, final : str
     """
 
     def __init__(self, target: str, beside: str, lock: int) -> None:
@@ -44,7 +47,13 @@ class Place:
         self._home = os.path.join(beside, self.run)
         self.parts = os.path.join(self._home, "parts")
         self.final = os.path.join(self._home, "final")
-        self.old = os.path.join(self._home, "old")
+
+    def make_old(self, batch: str = "") -> str:
+        """Where the target, or that batch of it, is put aside; it is not there yet."""
+        if not batch:
+            return os.path.join(self._home, _OLD)
+        Path(self._home, _OLD_BATCH).mkdir()
+        return os.path.join(self._home, _OLD_BATCH, batch)
 
     def recover(self) -> list[str]:
         """Bring back or remove what dead runs left; the directories that it was in."""
@@ -61,12 +70,16 @@ class Place:
             Path(path).mkdir()
 
     def _recover(self, home: str) -> None:
-        old = os.path.join(home, "old")
-        if os.path.isdir(old) and not os.path.lexists(self.target):
-            # It died between the two renames of an overwrite, before it could say that it had
-            # committed.
-            rename(old, self.target)
-            sync_directory(os.path.dirname(self.target))
+        old, batches = os.path.join(home, _OLD), os.path.join(home, _OLD_BATCH)
+        aside = {old: self.target} if os.path.isdir(old) else {}
+        for name in os.listdir(batches) if os.path.isdir(batches) else ():
+            aside[os.path.join(batches, name)] = os.path.join(self.target, name)
+        for path, standing in aside.items():
+            if not os.path.lexists(standing):
+                # It died between the two renames of an overwrite, before it could say that it had
+                # committed.
+                rename(path, standing)
+                sync_directory(os.path.dirname(standing))
         remove(home)
 
     def leave(self) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.outcome import Status
+from taskinity_data.records.apart import ReaderApart
 from taskinity_data.records.aside_rows import Rows, is_safe, pack_chunk, pack_lines, pack_value
 from taskinity_data.records.disk import sync, sync_directory
 from taskinity_data.records.versions import versions_here
@@ -133,6 +134,7 @@ class Quarantine:
             of = str(entry.get("fan_out")), str(entry.get("chunk"))
             self._earlier.setdefault(of, []).append(entry["entry"])
         self._count = self._nbytes = 0
+        self._apart = ReaderApart()
         self._is_broken = False
 
     @property
@@ -232,7 +234,7 @@ class Quarantine:
             return pack_value(data)
         if data.nbytes > min(MOST_ENTRY_NBYTES, MOST_NBYTES - self._nbytes):
             return Rows(why_not="too large to be copied; they are where the range says")
-        return pack_chunk(data, is_safe=is_safe(data, outcome))
+        return pack_chunk(data, is_safe=is_safe(data, outcome), apart=self._apart.read)
 
 
 def _private(path: str, flags: int) -> int:

@@ -16,6 +16,7 @@ from taskinity_data.records.agreement import agree, check_order
 from taskinity_data.records.formats import check_format
 from taskinity_data.records.local_target import LocalTarget, find_directory
 from taskinity_data.records.manifest import Manifest
+from taskinity_data.records.mending import RETYPED
 from taskinity_data.records.partitions import check_partition_by
 from taskinity_data.records.parts import Writer, check_added
 from taskinity_data.records.places import find_beside
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.records.formats import Format
     from taskinity_data.records.manifest import StoredPart
+    from taskinity_data.records.mending import Earlier, Mending
     from taskinity_data.records.parts import Part
     from taskinity_data.records.staging import Staging
 
@@ -54,11 +56,18 @@ class Target(Protocol):
     is_in_process: bool
 
     @property
+    def mending(self) -> Mending | None:
+        """What a run that goes on has committed, which the next commit takes the place of."""
+
+    @property
     def staging(self) -> Staging:
         """Takes the files of parts; known from `look` on."""
 
-    def look(self, if_exists: str) -> Manifest | None:
-        """Clean up, and the manifest of what stands there; `PlanError` where it may not."""
+    def look(self, if_exists: str, earlier: Earlier | None = None) -> Manifest | None:
+        """Clean up, and the manifest of what stands there; `PlanError` where it may not.
+
+        What `earlier` has committed is looked for first, and becomes `mending`.
+        """
 
     def remove_leftovers(self) -> list[str]:
         """Remove what runs that are dead have left, and what that was."""
@@ -113,6 +122,11 @@ class Sink:
     def is_in_process(self) -> bool:
         """Whether only threads of this process can write to it."""
         return self._place.is_in_process
+
+    @property
+    def mending(self) -> Mending | None:
+        """What the run has committed before, of which parts can be used again; else None."""
+        return self._place.mending
 
     def holds(self, path: str) -> bool:
         """Whether the file or URL `path` lies in it."""
@@ -187,6 +201,8 @@ class Sink:
         check_order(parts)
         schema = agree(parts, writer.partition_by)
         is_added = existing is not None and self._if_exists == "append"
+        if place.mending is not None:
+            is_added = place.mending.is_added
         if is_added and schema is not None and writer.expected is not None:
             rows = any(part.rows for part in parts)
             check_added(writer.expected, schema, "this run", writer.format, has_rows=rows)
@@ -194,6 +210,8 @@ class Sink:
         stored = place.gather(parts, schema, writer.format, writer.partition_by)
         if not stored and schema is not None and not is_added and writer.format.name != "jsonl":
             stored = (place.write_empty(schema, writer.format, writer.partition_by),)
+        retyped = _find_retyped(parts, stored)
+        meta |= {RETYPED: retyped} if retyped else {}
         manifest = Manifest(writer.format.name, schema, writer.partition_by, stored, meta)
         place.publish(manifest, existing, self._if_exists)
         return manifest
@@ -215,6 +233,7 @@ def open_sink(
     compression: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
     spreadsheet_safe: bool = False,
+    earlier: Earlier | None = None,
 ) -> Sink:
     """Lock `target` for a run that writes it; all that can be refused is refused now.
 
@@ -237,6 +256,9 @@ def open_sink(
         For URLs of stores: what fsspec's file system of that protocol takes.
     spreadsheet_safe : bool
         CSV alone: texts that a spreadsheet would take for a formula get a single quote before them.
+    earlier : Earlier or None
+        The run that goes on. Where it has committed, and left something out, what is committed
+        now takes the place of that, whatever `if_exists` says: all files of it are looked at.
 
     Returns
     -------
@@ -248,6 +270,8 @@ def open_sink(
     PlanError
         Any of these can't be; the target exists, or is another's, or is being written; a store
         can't be reached, or not be written to.
+    ResumeError
+        What `earlier` has committed is not what stands there, or leaves nothing to do.
 
     Notes
     -----
@@ -267,14 +291,26 @@ def open_sink(
         raise PlanError(f"max_rows_per_file={most!r}: give a whole number from 1 up")
     place = _open_target(target, dict(storage_options or {}))
     try:
-        existing = place.look(if_exists)
-        if existing is not None and if_exists == "append":
+        existing = place.look(if_exists, earlier)
+        mending = place.mending
+        is_added = existing is not None and if_exists == "append"
+        if existing is not None and (is_added or mending is not None):
             check_same(place.shown, existing, format, names)
-        expected = existing.schema if existing is not None and if_exists == "append" else None
+        expected = existing.schema if existing is not None and is_added else None
+        if mending is not None:
+            expected = mending.expected
     except BaseException:
         place.leave()
         raise
     return Sink(place, Writer(place.staging, chosen, names, most, expected), if_exists, existing)
+
+
+def _find_retyped(parts: Sequence[Part], stored: Sequence[StoredPart]) -> dict[str, str]:
+    """The checksums that chunks wrote, by the path of each file that has another one now."""
+    files = [file for part in parts for file in part.files]
+    written = [file.written or file.checksum for file in files]
+    pairs = zip(stored, written, strict=False)  # a file without rows is no chunk's
+    return {one.path: checksum for one, checksum in pairs if one.checksum != checksum}
 
 
 def remove_leftovers(

@@ -18,6 +18,7 @@ from taskinity_data.chunks.committed import PART
 from taskinity_data.errors import PlanError, ReadError, TaskinityDataError
 from taskinity_data.records.agreement import lacks_types, retype
 from taskinity_data.records.manifest import BATCH, MANIFEST, StoredPart, parse_manifest
+from taskinity_data.records.mending import Around, Mending
 from taskinity_data.records.partitions import empty_directory
 from taskinity_data.records.staging import Attempt, StoreStaging, name_process
 from taskinity_data.records.standing import check_all_ours, check_allowed, is_hidden
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.records.formats import Format
     from taskinity_data.records.manifest import Manifest
+    from taskinity_data.records.mending import Earlier
     from taskinity_data.records.parts import Part
     from taskinity_data.records.remote import Remote
 
@@ -35,6 +37,9 @@ __all__ = ["StoreTarget"]
 
 _BESIDE = re.compile(re.escape(MANIFEST) + r"\.[0-9a-f]{12}")
 """What a manifest is called that is about to be moved to its place."""
+
+_RUNS = "runs"
+"""In a manifest's facts: what names of its parts have in common, one for each try."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,6 +61,8 @@ class StoreTarget:
         self.shown = remote.url
         self._remote, self._run = remote, os.urandom(6).hex()
         self.is_in_process = remote.store.protocol == "memory"
+        self.mending: Mending | None = None
+        self._around: Around | None = None
         self._before: bytes | None = None
         self._may_stand: set[str] = set()
         self._told: dict[str, dict[str, Any]] = {}
@@ -67,13 +74,15 @@ class StoreTarget:
         process = name_process() if self.is_in_process else None
         return StoreStaging(self._remote, batch, self._run, self._marker.name, process)
 
-    def look(self, if_exists: str) -> Manifest | None:
+    def look(self, if_exists: str, earlier: Earlier | None = None) -> Manifest | None:
         """Remove what dead runs left; the manifest of what stands there, None where nothing does.
 
         Raises
         ------
         PlanError
             `if_exists` does not go with it.
+        ResumeError
+            What `earlier` has committed is not there as it was, or leaves nothing to do.
         """
         told = self._remote.list_files()
         self._before = self._read_manifest(told)
@@ -83,16 +92,49 @@ class StoreTarget:
         except OSError as error:
             _LOG.warning("%s: what an earlier run left stays there: %s", self.shown, error)
         others = set(told) - set(stale) - set(find_markers(told))
+        if earlier is not None:
+            existing = None if self._before is None else self._parse(self._before, told)
+            if existing is not None and self._find_earlier(earlier, existing, told):
+                check_all_ours(self.shown, existing, sorted(others))
+                return existing
+            earlier.check_there(self.shown)
         if not others:
             return None
         check_allowed(self.shown, if_exists, has_manifest=self._before is not None)
         existing = self._parse(self._before or b"", told)
         if if_exists == "overwrite":
             check_all_ours(self.shown, existing, sorted(others))
-        batches = (PART.fullmatch(os.path.basename(part.path)) for part in existing.parts)
-        last = max((int(one["batch"]) for one in batches if one), default=0)
-        self.staging = self._stage(last + 1)
+        self.staging = self._stage(_batch_of(existing.parts) + 1)
         return existing
+
+    def _find_earlier(
+        self, earlier: Earlier, existing: Manifest, told: Mapping[str, Mapping[str, Any]]
+    ) -> bool:
+        """Whether `earlier` has committed there; then its parts, all there, can be used again."""
+        facts = [existing.meta, *existing.added]
+        number = next((n for n, meta in enumerate(facts) if earlier.wrote(meta)), None)
+        if number is None:
+            return False
+        earlier.check_open(self.shown, facts[number])
+        runs = set(facts[number].get(_RUNS, ()))
+        places = [n for n, part in enumerate(existing.parts) if _run_of(part.path) in runs]
+        if not places and number != len(facts) - 1:
+            raise earlier.refuse(self.shown, "other runs have appended to it since")
+        first, end = (places[0], places[-1] + 1) if places else (len(existing.parts),) * 2
+        own = existing.parts[first:end]
+        for part in own:
+            if told.get(part.path, {}).get("size") != part.nbytes:
+                what = "was changed" if part.path in told else "is gone"
+                raise earlier.refuse(self.shown, f"{self._remote.show(part.path)} {what} since")
+        self._around = Around(existing, number, existing.parts[:first], existing.parts[end:])
+        self.staging = self._stage(_batch_of(own) or _batch_of(existing.parts) + 1)
+        self.mending = Mending(
+            replace(existing, parts=own, meta=facts[number]),
+            lambda part, _: part.path,
+            expected=existing.schema if number else None,
+            is_added=number > 0,
+        )
+        return True
 
     def remove_leftovers(self) -> list[str]:
         """Remove what runs that are dead have left: parts, uploads, markers. What it was."""
@@ -188,7 +230,11 @@ class StoreTarget:
             The manifest can't be put, and is not there.
         """
         self._check_unchanged()
-        if existing is not None and if_exists == "append":
+        runs = {_run_of(part.path) for part in manifest.parts} - {None}
+        manifest = replace(manifest, meta={**manifest.meta, _RUNS: sorted(runs)})
+        if self._around is not None:
+            manifest = self._around.put(manifest)
+        elif existing is not None and if_exists == "append":
             manifest = existing.joined(manifest)
         manifest = replace(manifest, is_whole=True)
         text = manifest.to_json().encode()
@@ -279,6 +325,18 @@ class StoreTarget:
 
 def _list(manifest: Manifest) -> set[str]:
     return {part.path for part in manifest.parts}
+
+
+def _run_of(name: str) -> str | None:
+    """What the names of a run's parts have in common."""
+    found = PART.fullmatch(os.path.basename(name))
+    return None if found is None else found["run"]
+
+
+def _batch_of(parts: Sequence[StoredPart]) -> int:
+    """The last batch that `parts` are of, 0 where there are none."""
+    found = (PART.fullmatch(os.path.basename(part.path)) for part in parts)
+    return max((int(one["batch"]) for one in found if one), default=0)
 
 
 def _is_staged(name: str) -> bool:

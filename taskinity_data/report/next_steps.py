@@ -42,15 +42,19 @@ def next_steps(
     missing = [name for name in head.get("asked", ()) if name not in head.get("inputs", {})]
     where = f"TASKINITY_RUN_DIR={shlex.quote(run_dir)} " if run_dir is not None else ""
     from_python = head.get("is_process") or head.get("is_wired")
-    has_committed = status == "PARTIAL" and head.get("output")
+    written = head.get("written")
     steps = []
-    if is_resumable and not has_committed:
+    if is_resumable:
         what = "what did not complete, with today's code"
-        if from_python or head.get("output"):
+        if from_python or (head.get("output") and written is None):
             call = f'the same call with resume="{run_id}"'
-            steps.append(f"{what}: {call}; on the command line --resume {run_id}")
+            typed = "" if head.get("is_process") else f"; on the command line --resume {run_id}"
+            steps.append(f"{what}: {call}{typed}")
         else:
             given = "".join(f" --input {name}=..." for name in missing)
+            asks = (written or {}).get("asks", ())
+            given += "".join(f" --storage-option {name}=..." for name in asks)
+            given += "" if _has_file(head) else " --tasks FILE.py"
             steps.append(f"{what}: {where}taskinity-data redrive {run_id}{given}")
     if key is not None and not head.get("is_wired"):
         more = "" if run_dir is None else f", run_dir={run_dir!r}"
@@ -61,3 +65,8 @@ def next_steps(
         )
     steps.append(f"all that is known of it: {where}taskinity-data report {run_id}")
     return steps
+
+
+def _has_file(head: Mapping[str, Any]) -> bool:
+    """Whether the file of its functions is known."""
+    return any(place and place[2] for place in head.get("functions", {}).values())

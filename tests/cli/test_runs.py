@@ -2,9 +2,13 @@
 
 import json
 import os
+import shlex
 import signal
+import sys
+import types
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import taskinity_data as td
@@ -264,3 +268,119 @@ def test_what_is_shown_of_a_run_steers_no_terminal(stoppable, call, monkeypatch)
         said = call(*command)
         assert not set(said.stdout) & {"\x1b", "\u202e"}
     assert r"\x1b[2J\u202e stop" in call("runs", "show", run_id).stdout
+
+
+# --- an output that is completed ------------------------------------------------------------------
+
+WRITING = """\
+import td_ran
+
+
+def process_chunk(chunk):
+    td_ran.numbers.append(int(chunk["a"].iloc[0]) // 10)
+    if td_ran.numbers[-1] in td_ran.bad:
+        raise ValueError("not yet")
+    return chunk
+"""
+WRITE = ("run", "clean.flow", "--tasks", "my_tasks.py", "--input", "data=numbers.csv",
+         "--scheduler", "threads", "--chunk-size", "10 rows")  # fmt: skip
+
+
+@pytest.fixture
+def writing(folder, monkeypatch):
+    """The folder, with a flow that writes; what comes tells which chunks ran, and refuses some."""
+    ran = types.ModuleType("td_ran")
+    ran.numbers, ran.bad = [], {2, 5, 9}
+    monkeypatch.setitem(sys.modules, "td_ran", ran)
+    text = (folder / "totals.flow").read_text()
+    text = text.replace('        description: "Add up one chunk"\n', "        on_error: skip\n")
+    (folder / "clean.flow").write_text(text)
+    (folder / "my_tasks.py").write_text(
+        "import taskinity_data as td\n"
+        + WRITING
+        + "\n\ndef data_preparation(data):\n    return td.open_dataset(data)\n"
+        + "\n\ndef aggregate_results(process_chunk):\n    return len(process_chunk)\n"
+    )
+    return ran
+
+
+def mend(folder, text):
+    """Write the functions anew; another process would not have the old ones."""
+    (folder / "my_tasks.py").write_text(text)
+    sys.modules.pop("my_tasks", None)
+
+
+def typed(said, **given):
+    """What the summary says to type next, as arguments, with the values that it leaves open."""
+    (line,) = [line for line in said.stdout.splitlines() if "taskinity-data redrive" in line]
+    words = shlex.split(line.partition("taskinity-data ")[2])
+    return [word.replace("...", given.get(word.partition("=")[0], "...")) for word in words]
+
+
+@pytest.mark.parametrize("where", ["out", "memory://bucket/clean"])
+def test_what_the_summary_says_completes_the_output(writing, folder, call, where):
+    store = ("--storage-option", "note=1") if "://" in where else ()
+    said = call(*WRITE, "--output", where, "--output-format", "csv", *store)
+    assert said.exit_code == 3, said.stderr
+    assert len(td.open_dataset(where).files) == 7
+    (run_id,) = runs_of(folder)
+    shown = call("runs", "show", run_id)
+    assert typed(shown) == typed(said)
+    if store:
+        refused = call("redrive", run_id)
+        assert refused.exit_code == 2
+        assert "--storage-option note=..." in refused.stderr
+    writing.numbers.clear()
+    writing.bad.clear()
+    again = call(*typed(said, note="1"))
+    assert again.exit_code == 0, again.stderr
+    assert sorted(writing.numbers) == [2, 5, 9]
+    rows = pd.concat([chunk.read() for chunk in td.open_dataset(where).plan()])
+    assert rows["a"].tolist() == list(range(100))
+    assert runs_of(folder) == [run_id]
+    refused = call(*typed(said, note="1"))
+    assert (refused.exit_code, "all of it" in refused.stderr) == (2, True)
+
+
+def test_a_function_that_was_mended_runs_on_what_was_left_out_alone(writing, folder, call):
+    said = call(*WRITE, "--output", "out", "--max-failures", "3")
+    assert said.exit_code == 3
+    writing.numbers.clear()
+    text = (folder / "my_tasks.py").read_text()
+    mend(folder, text.replace("in td_ran.bad", "in (5,)"))
+    again = call(*typed(said))
+    assert again.exit_code == 3
+    assert "today's code" in again.stdout
+    assert sorted(writing.numbers) == [2, 5, 9]
+    mend(folder, text.replace("in td_ran.bad", "in ()"))
+    writing.numbers.clear()
+    assert call(*typed(again)).exit_code == 0
+    assert writing.numbers == [5]
+    assert pd.read_parquet("out")["a"].tolist() == list(range(100))
+
+
+def test_a_run_that_failed_before_it_wrote_is_redriven_too(writing, folder, call):
+    (folder / "clean.flow").write_text((folder / "totals.flow").read_text())
+    said = call(*WRITE, "--output", "out", "--workers", "1")
+    assert said.exit_code == 1
+    assert not (folder / "out").exists()
+    ran = set(writing.numbers)
+    writing.numbers.clear()
+    writing.bad.clear()
+    again = call(*typed(said))
+    assert again.exit_code == 0, again.stderr
+    assert set(writing.numbers) == {*range(10)} - (ran - {2})
+    assert pd.read_parquet("out")["a"].tolist() == list(range(100))
+
+
+def test_a_url_with_secrets_is_not_typed_again(writing, folder, call):
+    said = call(*WRITE, "--output", "memory://user:pw@bucket/clean")
+    assert said.exit_code == 3
+    (run_id,) = runs_of(folder)
+    assert f'the same call with resume="{run_id}"; on the command line --resume {run_id}' in (
+        said.stdout
+    )
+    assert call("redrive", run_id).exit_code == 2
+    writing.bad.clear()
+    again = call(*WRITE, "--output", "memory://user:pw@bucket/clean", "--resume", run_id)
+    assert again.exit_code == 0, again.stderr

@@ -12,6 +12,7 @@ import pytest
 
 from taskinity_data.records import commit
 from taskinity_data.records.manifest import read_manifest
+from taskinity_data.records.mending import Earlier
 from taskinity_data.records.sink import open_sink
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ class Killed(BaseException):
 class Killer:
     """Counts steps that change the file system, and lets none happen from a chosen one on."""
 
-    STEPS = ("mkdir", "rename", "replace", "remove", "unlink", "rmdir")
+    STEPS = ("mkdir", "rename", "replace", "remove", "unlink", "rmdir", "link")
 
     def __init__(self, monkeypatch):
         self.last, self.count, self.is_dead = None, 0, False
@@ -73,6 +74,23 @@ def _write(target, if_exists, first):
         # The first part has no type for `text` in the new run: it is written anew at the commit.
         parts = [sink.writer.write(f"k{i}", i, _frame(first + 4 * i)) for i in range(2)]
         sink.commit(parts)
+
+
+def _write_again(target, batch):
+    """The last of two chunks, by a run that has left it out before; the first is used again."""
+    with open_sink(target, if_exists="append", earlier=Earlier("it", True)) as sink:
+        first = sink.mending.reclaim(_PARTS[target])
+        second = sink.writer.write("k1", 1, _frame(batch + 4))
+        sink.commit([first, second], {"run_id": "it"})
+
+
+_PARTS = {}
+
+
+def _write_half(target, first):
+    with open_sink(target, if_exists="append") as sink:
+        _PARTS[target] = sink.writer.write("k0", 0, _frame(first))
+        sink.commit([_PARTS[target]], {"run_id": "it", "status": "PARTIAL"})
 
 
 def _rows(target):
@@ -126,6 +144,48 @@ def test_old_or_new_whatever_the_step_before_which_it_dies(case, tmp_path, monke
     first_new = found.index(new)
     assert set(map(str, found[first_new:])) == {str(new)}
     assert (None in found) == (case in ("error", "two renames"))
+
+
+MENDS = {
+    "whole": ([], [], True),
+    "whole, two renames": ([], [], False),
+    "batch": (OLD, OLD, True),
+    "batch, two renames": (OLD, OLD, False),
+}
+
+
+@pytest.mark.parametrize("case", MENDS)
+def test_what_is_completed_is_old_or_new_too(case, tmp_path, monkeypatch):
+    before, behind, has_exchange = MENDS[case]
+    monkeypatch.setattr(commit, "sync", lambda descriptor: None)
+    if not has_exchange:
+        monkeypatch.setattr(commit, "exchange", lambda one, other: False)
+    killer = Killer(monkeypatch)
+    half, whole = [8, 9, 10, 11], [8, 9, 10, 11, 12, 13, 14, 15]
+    old, new = [before + middle + behind for middle in (half, whole)]
+    found, last, was_killed = [], -1, True
+    while was_killed:
+        last += 1
+        folder = tmp_path / str(last)
+        folder.mkdir()
+        target = folder / "out"
+        if before:
+            _write(target, "error", 0)
+        _write_half(target, 8)
+        if behind:
+            _write(target, "append", 0)
+        was_killed = killer.run(partial(_write_again, target, 8), last)
+        rows = _rows(target)
+        if has_exchange:
+            assert rows in (old, new), f"before step {last}"
+        open_sink(target, if_exists="append").abort()
+        rows = _rows(target)
+        assert rows in (old, new), f"behind step {last}, and the next sink"
+        assert [path.name for path in folder.iterdir()] == ["out"]
+        found.append(rows)
+    assert last > 10
+    assert (found[0], found[-1]) == (old, new)
+    assert set(map(str, found[found.index(new) :])) == {str(new)}
 
 
 def test_processes_killed_at_random_leave_old_or_new():

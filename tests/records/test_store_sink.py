@@ -93,7 +93,11 @@ def test_append_adds_behind_and_overwrite_replaces(memory):
     same(read(URL), pd.concat([one, two], ignore_index=True))
     assert set(first) < set(names(memory))
     manifest = Manifest.from_json(memory.cat("/bucket/out/_manifest.json"))
+    runs = [one.pop("runs") for one in (manifest.meta, *manifest.added)]
     assert (manifest.meta, manifest.added) == ({"run": 1}, ({"run": 2},))
+    assert all(
+        f"-{run}-" in listed(memory)[place] for place, (run,) in zip((0, -1), runs, strict=True)
+    )
     assert listed(memory) == sorted(listed(memory))
     write(URL, [three], if_exists="overwrite")
     same(read(URL), three)

@@ -1,0 +1,166 @@
+"""What a run has committed already, given out part by part for a commit that takes its place.
+
+It knows nothing of where files lie: who looked at the target tells how one is brought.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import ResumeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pyarrow as pa
+
+    from taskinity_data.records.manifest import Manifest, StoredPart
+    from taskinity_data.records.parts import Part
+
+__all__ = ["ALL_DONE", "RETYPED", "Around", "Earlier", "Mending"]
+
+ALL_DONE = "COMPLETED"
+"""The `status` in a manifest's facts of a run that left nothing out."""
+
+RETYPED = "retyped"
+"""In a manifest's facts: the checksums that files had before they got a type from other chunks."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The run that goes on; `has_committed`: its journal says that its output stood already."""
+
+    run_id: str
+    has_committed: bool = False
+
+    def wrote(self, meta: Mapping[str, Any]) -> bool:
+        """Whether a manifest's facts are this run's."""
+        return meta.get("run_id") == self.run_id
+
+    def check_open(self, target: str, meta: Mapping[str, Any]) -> None:
+        """Raise `ResumeError` where it left nothing out."""
+        if meta.get("status", ALL_DONE) == ALL_DONE:
+            raise ResumeError(
+                f"run {self.run_id} has written {target} already, all of it: there is nothing to "
+                "go on with; start another run",
+                run_id=self.run_id,
+            )
+
+    def check_there(self, target: str) -> None:
+        """Raise `ResumeError` where what it has committed was not found at `target`."""
+        if self.has_committed:
+            raise ResumeError(
+                f"run {self.run_id} has written {target}, but what stands there now is not its "
+                "own (gone, or overwritten since), so that it can't be completed; start another "
+                "run",
+                run_id=self.run_id,
+            )
+
+    def refuse(self, target: str, why: str) -> ResumeError:
+        """The error of a commit that can't be replaced."""
+        return ResumeError(
+            f"run {self.run_id} can't be completed in {target}: {why}; start another run, into "
+            "another output",
+            run_id=self.run_id,
+        )
+
+
+@dataclass(frozen=True)
+class Around:
+    """A manifest of several runs, with room for one of them.
+
+    Attributes
+    ----------
+    whole : Manifest
+    number : int
+        Of the run: 0 is the first, whose facts are `meta`, the others' are `added`.
+    before, after : tuple of StoredPart
+        What is not that run's.
+    """
+
+    whole: Manifest
+    number: int
+    before: tuple[StoredPart, ...]
+    after: tuple[StoredPart, ...]
+
+    def put(self, own: Manifest) -> Manifest:
+        """All with `own` in its place.
+
+        Raises
+        ------
+        SchemaError
+            Columns or types differ.
+        """
+        facts = [self.whole.meta, *self.whole.added]
+        facts[self.number] = own.meta
+        schema = own.schema
+        if len(facts) > 1:
+            # The dataset's own hold: files of others can't take a type any more.
+            schema = self.whole.joined(own).schema
+        parts = (*self.before, *own.parts, *self.after)
+        return replace(own, schema=schema, parts=parts, meta=facts[0], added=tuple(facts[1:]))
+
+
+class Mending:
+    """The parts that one run has committed, each given out once.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Of that run's parts alone.
+    bring : callable
+        (stored part, name) -> the name under which a commit finds it; `name` is where it was
+        staged once.
+    expected : pyarrow.Schema or None
+        That of the dataset which the run had added to.
+    is_added : bool
+        Whether there is such a dataset.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        bring: Callable[[StoredPart, str], str],
+        *,
+        expected: pa.Schema | None = None,
+        is_added: bool = False,
+    ) -> None:
+        self.manifest, self.expected, self.is_added = manifest, expected, is_added
+        self._bring = bring
+        self._left: dict[tuple[str, str], list[StoredPart]] = {}
+        before = manifest.meta.get(RETYPED, {})
+        for one in manifest.parts:
+            known = os.path.dirname(one.path), before.get(one.path, one.checksum)
+            self._left.setdefault(known, []).append(one)
+
+    @property
+    def sources(self) -> list[str]:
+        """The files of which rows stand in it."""
+        return [one["path"] for one in self.manifest.meta.get("inputs", ())]
+
+    def reclaim(self, part: Part) -> Part | None:
+        """`part` with its files as they stand, None where one is not there as it was written.
+
+        Content decides: files are known by their checksums and directories.
+        """
+        found = []
+        for file in part.files:
+            left = self._left.get((file.directory, file.checksum))
+            if not left:
+                return None
+            found.append(left.pop(0))
+        files = [
+            replace(
+                file,
+                name=self._bring(one, file.name),
+                nbytes=one.nbytes,
+                checksum=one.checksum,
+                written=file.checksum,
+            )
+            for file, one in zip(part.files, found, strict=True)
+        ]
+        has_types = any(file.checksum != file.written for file in files)
+        schema = self.manifest.schema if has_types else part.schema
+        return replace(part, schema=schema, files=tuple(files))
