@@ -211,6 +211,8 @@ class OneRun:
             has_committed = self._sink is not None and self._sink.written is not None
             if self._driver is not None and not has_committed:
                 self._driver.status = RunStatus.INTERRUPTED
+            if self._chooser is not None:
+                self._chooser.abort()
         finally:
             self._close()
 
@@ -228,9 +230,9 @@ class OneRun:
         status = driver.status if driver is not None else RunStatus.FAILED
         try:
             if self._chooser is not None:
-                self._chooser.close(waits=driver is None or not driver.has_dropped)
+                self._close_workers(self._chooser)
         finally:
-            # Whatever comes meanwhile, a third Ctrl-C for one, must not leave the run locked.
+            # Whatever comes meanwhile must not leave the run locked.
             self._settle(status)
         self._closed_s = time.perf_counter() - at
         if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and self._journal.is_resumable:
@@ -239,6 +241,14 @@ class OneRun:
         run_id = self._journal.run_id
         self._told(events.RunFinished(run_id, time.time(), status, self._why()))
         self._told.close()
+
+    def _close_workers(self, chooser: Chooser) -> None:
+        """End what was started; Ctrl-C ends it now, and the run is told of all the same."""
+        try:
+            chooser.close(waits=self._driver is None or not self._driver.has_dropped)
+        except KeyboardInterrupt as error:
+            self._failed = self._failed or error
+            chooser.close(waits=False)
 
     def _settle(self, status: RunStatus) -> None:
         """Close output and journal, with all that is known by now."""
