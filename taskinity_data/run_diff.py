@@ -25,6 +25,7 @@ __all__ = ["RunDiff", "compare_runs", "facts_for_diff"]
 
 _MOST_NAMES, _MOST_LINES, _MOST_LETTERS = 8, 40, 120
 _IN_MEMORY = "a table in memory"
+_DIGEST = "digest "
 _NO_CODE = ("argument ", "reducer ", "what is kept", "output")
 """Parts of a fan-out's identity that are no code, or that stand elsewhere too."""
 
@@ -83,12 +84,12 @@ class RunDiff:
                 *self.text[:_MOST_LINES],
             ],
             "Options": _tell_pairs(self.options),
-            "Versions": _tell_pairs(self.versions),
+            "Versions": _tell_pairs(self.versions, "not installed"),
             "Times": [f"{name}: {_tell_times(*pair)}" for name, pair in self.times.items()],
             "Totals": _tell_totals(self.totals),
             "Not compared": self.unknown,
         }
-        lines = [f"From {self.before} to {self.after}"]
+        lines = [f"Before: {self.before}", f"After:  {self.after}"]
         for title, told in sections.items():
             lines += ["", title, *(f"  {_one_line(line)}" for line in told or ["the same"])]
         if not self.unknown:
@@ -122,7 +123,7 @@ def facts_for_diff(past: Past, status: str) -> dict[str, Any]:
         "status": status,
         "text": head.get("text", ""),
         "files": files,
-        "inputs": kept | {name: f"digest {one}" if one else None for name, one in hidden.items()},
+        "inputs": kept | {name: f"{_DIGEST}{one}" if one else None for name, one in hidden.items()},
         # Of a table in memory the digest stands among the files.
         "hidden": [name for name, one in hidden.items() if one is None and _IN_MEMORY not in files],
         "code": code | head.get("code", {}),
@@ -244,12 +245,24 @@ def _list(names: list[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + more
 
 
-def _tell_pairs(pairs: Mapping[str, Pair]) -> list[str]:
-    return [f"{name}: {_tell(a)} before, {_tell(b)} after" for name, (a, b) in pairs.items()]
+def _tell_pairs(pairs: Mapping[str, Pair], absent: str = "not given") -> list[str]:
+    return [f"{name}: {_tell_pair(*pair, absent)}" for name, pair in pairs.items()]
+
+
+def _tell_pair(before: Any, after: Any, absent: str) -> str:
+    """Both values in words; those that can't be kept are there as digests alone."""
+    if all(str(one).startswith(_DIGEST) for one in (before, after)):
+        return "another value"
+    told = [
+        absent if one is None else "a value that is not kept" if str(one).startswith(_DIGEST)
+        else _tell(one)
+        for one in (before, after)
+    ]  # fmt: skip
+    return f"{told[0]} before, {told[1]} after"
 
 
 def _tell(value: Any) -> str:
-    text = "none" if value is None else str(value)
+    text = str(value) if str(value).strip() else repr(value)
     return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
 
 
