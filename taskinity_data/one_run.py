@@ -213,7 +213,7 @@ class OneRun:
         if self._sink is None:
             return
         try:
-            self._sink.commit(self._flow, driver, self._journal.run_id)
+            self._sink.commit(self._flow, driver, self._journal.run_id, self._notices)
         except (TaskinityDataError, OSError) as error:
             driver.fail(f"the output can't be committed: {error}", error)
 

@@ -14,13 +14,13 @@ from taskinity_data.errors import PlanError, SchemaError
 from taskinity_data.flow.stages import FanOut, Stage
 from taskinity_data.outcome import Status
 from taskinity_data.records.kept_parts import KeptParts, local_staging
-from taskinity_data.records.partitions import check_columns, check_partition_by
+from taskinity_data.records.partitions import check_columns, check_partition_by, find_misread
 from taskinity_data.records.sink import is_in_store, open_sink
 from taskinity_data.result import Output
 from taskinity_data.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data.chunks.chunk import Fingerprint
     from taskinity_data.execution.driver import Driver
@@ -120,8 +120,8 @@ class RunOutput:
         if outcome.output is not None:
             self._sink.check(outcome.output)
 
-    def commit(self, flow: Flow, driver: Driver, run_id: str) -> None:
-        """Make all parts visible, in chunk order."""
+    def commit(self, flow: Flow, driver: Driver, run_id: str, say: Callable[[str], None]) -> None:
+        """Make all parts visible, in chunk order, and say what other readers may misread."""
         written = [
             (item.place, outcome.output)
             for item, outcome in driver.outcomes
@@ -142,6 +142,15 @@ class RunOutput:
         )
         self.written = Output(self._path, len(manifest.parts), manifest.rows, manifest.nbytes)
         self._kept.remove()
+        if manifest.schema is not None and manifest.partition_by:
+            folders = {os.path.dirname(part.path) for part in manifest.parts}
+            for name, text in find_misread(manifest.schema, folders).items():
+                say(
+                    f"partition_by: column {name!r} holds texts such as {text!r}, which other "
+                    "readers take for numbers unless they are told otherwise (pandas: "
+                    "partitioning=, DuckDB: hive_types=, polars: hive_schema=); td.open_dataset "
+                    "reads texts"
+                )
 
     def adopt(self, part: Any) -> Any:
         """A part that an earlier try wrote, for this one; None where it is not there as it was."""

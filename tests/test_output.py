@@ -384,6 +384,23 @@ def test_passwords_of_a_url_stand_nowhere(memory, monkeypatch):
         assert "hunter" not in text
 
 
+@pytest.mark.parametrize("way", ["pandas", "duckdb", "polars"])
+def test_directories_of_digits_are_told_of_and_read_as_texts_as_the_design_says(tmp_path, way):
+    text = (Path(__file__).parents[1] / "docs" / "design" / "output.md").read_text()
+    (code,) = re.findall(f"<!-- texts with {way} -->\n```python\n(.*?)```", text, re.DOTALL)
+    frame = pd.DataFrame({"code": pd.Series(["007", "12", "007"], dtype="str"), "n": range(3)})
+    results = str(tmp_path / "results")
+    done = td.process(frame, output=results, partition_by="code", progress=False)
+    assert [one for one in done.notices if "'code' holds texts such as '007'" in one]
+    names = {"results": results}
+    exec(code, names)
+    found = names["frame"] if way != "polars" else names["frame"].to_pandas()
+    found = found.sort_values("n", ignore_index=True)
+    assert found.code.astype("str").tolist() == frame.code.tolist()
+    ours = pd.concat(chunk.read() for chunk in td.open_dataset(results).plan())
+    assert ours.sort_values("n").code.tolist() == frame.code.tolist()
+
+
 @pytest.mark.parametrize("way", ["duckdb", "dask"])
 def test_what_was_written_is_sorted_by_two_lines_of_others(tmp_path, way):
     text = (Path(__file__).parents[1] / "docs" / "design" / "output.md").read_text()
