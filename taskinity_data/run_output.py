@@ -11,12 +11,14 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskinity_data.errors import PlanError, SchemaError
-from taskinity_data.flow.stages import FanOut, Stage
+from taskinity_data.flow.stages import FanOut, Input, Stage, stages
+from taskinity_data.flow.wiring import wire
 from taskinity_data.outcome import Status
 from taskinity_data.records.kept_parts import KeptParts, local_staging
 from taskinity_data.records.partitions import check_columns, check_partition_by, find_misread
 from taskinity_data.records.sink import is_in_store, open_sink
 from taskinity_data.result import Output
+from taskinity_data.settings import load_settings
 from taskinity_data.version import __version__
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from taskinity_data.records.sink import Sink
     from taskinity_data.run_journal import RunJournal
 
-__all__ = ["OutputOptions", "RunOutput", "drop_results", "locate", "open_output"]
+__all__ = ["OutputOptions", "RunOutput", "drop_results", "locate", "open_output", "share_options"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,54 @@ class OutputOptions:
         given = [name for name, value in vars(self).items() if value != getattr(type(self), name)]
         if self.output is None and given:
             raise PlanError(f"{given[0]}= says how output is written: say where with output=")
+
+
+def share_options(
+    flow: Flow, written: OutputOptions, inputs: Mapping[str, Any]
+) -> tuple[OutputOptions, dict[str, Any], Mapping[str, Any] | None]:
+    """Who gets the `storage_options` of a flow's run, which stand for all its URLs at once.
+
+    They go to an output in a store; and, where an input is a URL or nothing is written to a store,
+    to tasks that have a parameter of that name, and to URLs that the run itself opens.
+
+    Parameters
+    ----------
+    flow : Flow
+    written : OutputOptions
+        What was said of the output, with the `storage_options`.
+    inputs : mapping
+        Of the flow.
+
+    Returns
+    -------
+    (OutputOptions, dict, mapping or None)
+        Those of the output, the inputs, and the options of URLs that the run opens.
+
+    Raises
+    ------
+    PlanError
+        Nobody takes them.
+    """
+    given = dict(inputs)
+    written, shared = written.shared_with(list(given.values()), load_settings().output_dir)
+    options = shared.get("storage_options")
+    if options is None:
+        return written, given, None
+    fills = wire(flow, {*given, "storage_options"}).fills.values()
+    if any(Input("storage_options") in fill.sources() for fill in fills):
+        given.setdefault("storage_options", dict(options))
+    elif written.storage_options is None and not any(
+        isinstance(stage, FanOut)
+        and isinstance(stage.over, Input)
+        and is_in_store(given.get(stage.over.name))
+        for stage in stages(flow, tuple(given))
+    ):
+        raise PlanError(
+            f"storage_options ({', '.join(sorted(options))}) reach no URL: the flow opens its data "
+            "in a function; let that take them as a parameter, storage_options=None, and hand them "
+            "to td.open_dataset"
+        )
+    return written, given, options
 
 
 class RunOutput:

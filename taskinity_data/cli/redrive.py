@@ -13,6 +13,8 @@ from taskinity_data.cli.options import (
     input_option,
     memory_option,
     parse_inputs,
+    parse_storage_options,
+    storage_option,
     tasks_option,
     workers_option,
 )
@@ -38,6 +40,7 @@ __all__ = ["redrive"]
 @click.option("--scheduler", metavar="S", help="As in run.")
 @chunk_size_option
 @click.option("--max-failures", metavar="X", help="As in run.")
+@storage_option
 @click.option("--report", metavar="FILE.html", help="As in run.")
 @as_json_option
 @click.pass_context
@@ -47,6 +50,7 @@ def redrive(
     run_id: str,
     tasks_path: str | None,
     input_texts: tuple[str, ...],
+    storage_texts: tuple[str, ...],
     report: str | None,
     as_json: bool,
     **options: Any,
@@ -63,11 +67,14 @@ def redrive(
 
     with answering(as_json) as answer:
         inputs = parse_inputs(input_texts)
-        flow, kept, file, chunk_size = reopen(run_id, inputs)
+        stored = {"storage_options": parse_storage_options(storage_texts)} if storage_texts else {}
+        flow, kept, file, chunk_size = reopen(run_id, inputs | stored)
+        kept = {name: value for name, value in kept.items() if name not in stored}
         if not (tasks_path or file):
             raise BindError(f"run {run_id}: hand over its functions with --tasks FILE.py")
         flow = flow.bind(import_file(tasks_path or file))
         given = {name: value for name, value in options.items() if value is not None}
+        given |= stored
         given.setdefault("chunk_size", chunk_size)
         code = execute(flow, kept, given | {"resume": run_id}, answer, report=report)
         if not as_json and answer.text is not None:
