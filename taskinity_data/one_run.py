@@ -114,7 +114,7 @@ def carry_out(
         "max_failures": max_failures,
         "run_timeout": run_timeout,
         "plan": plan,
-        **(vars(written) if written.output is not None else {}),
+        **written.given(),
     }
     notices = Notices()
     journal = open_journal(

@@ -53,7 +53,8 @@ class RunDiff:
     options, versions : dict of str to pair
         Those that differ.
     times, totals : dict of str to pair
-        All of them: seconds of the run and of each task's work; chunks, rows, bytes, failures.
+        All of them: seconds of the run and of each task's work, 0.0 of what was not run, None where
+        that is unknown; chunks, rows, bytes, failures.
     unknown : list of str
         What could not be compared, in sentences.
     """
@@ -81,7 +82,7 @@ class RunDiff:
             "Code": [
                 *(f"{name}: its function changed" for name in self.tasks),
                 *(f"{name} changed" for name in self.globals),
-                *self.text[:_MOST_LINES],
+                *(["the flow's text:", *self.text[:_MOST_LINES]] if self.text else []),
             ],
             "Options": _tell_pairs(self.options),
             "Versions": _tell_pairs(self.versions, "not installed"),
@@ -206,10 +207,20 @@ def compare_runs(before: Mapping[str, Any], after: Mapping[str, Any]) -> RunDiff
             else {}
         ),
         versions=_differ(before["versions"], after["versions"]),
-        times=_pairs(before["times"], after["times"]),
+        times=_pairs(*(_all_times(one, before, after) for one in (before, after))),
         totals=_pairs(before["totals"], after["totals"]),
         unknown=unknown,
     )
+
+
+def _all_times(
+    facts: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, float | None]:
+    """The times of `facts`; what one of both runs has not done took no time of it, if all its times
+    are known.
+    """
+    names = dict.fromkeys([*before["times"], *after["times"]])
+    return {name: facts["times"].get(name, 0.0 if facts["is_whole"] else None) for name in names}
 
 
 def _pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Pair]:
@@ -237,7 +248,12 @@ def _one_line(text: str) -> str:
 
 
 def _tell_files(files: Mapping[str, list[str]]) -> list[str]:
-    return [f"{word}: {_list(paths)}" for word, paths in files.items() if paths]
+    words = {
+        "added": "read after, and not before",
+        "removed": "read before, and not after",
+        "changed": "changed in between",
+    }
+    return [f"{words[one]}: {_list(paths)}" for one, paths in files.items() if paths]
 
 
 def _list(names: list[str]) -> str:
@@ -267,11 +283,12 @@ def _tell(value: Any) -> str:
 
 
 def _tell_times(before: float | None, after: float | None) -> str:
-    if before is None or after is None:
-        told = [None if one is None else tell_seconds(one) for one in (before, after)]
-        return f"{told[0] or 'unknown'} before, {told[1] or 'unknown'} after"
-    change = f" ({after / before - 1:+.0%})" if before > 0 else ""
-    return f"{tell_seconds(before)} before, {tell_seconds(after)} after{change}"
+    told = [
+        "unknown" if one is None else tell_seconds(one) if one else "not run"
+        for one in (before, after)
+    ]
+    change = f" ({after / before - 1:+.0%})" if before and after else ""
+    return f"{told[0]} before, {told[1]} after{change}"
 
 
 def _tell_totals(totals: Mapping[str, Pair]) -> Iterable[str]:

@@ -76,9 +76,17 @@ class OutputOptions:
 
     def check(self) -> None:
         """Raise `PlanError` where something is said of an output that there is not."""
-        given = [name for name, value in vars(self).items() if value != getattr(type(self), name)]
+        given = self.given()
         if self.output is None and given:
-            raise PlanError(f"{given[0]}= says how output is written: say where with output=")
+            raise PlanError(
+                f"{next(iter(given))}= says how output is written: say where with output="
+            )
+
+    def given(self) -> dict[str, Any]:
+        """Those that are not the defaults."""
+        return {
+            name: value for name, value in vars(self).items() if value != getattr(type(self), name)
+        }
 
 
 def share_options(

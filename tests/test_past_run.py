@@ -311,6 +311,23 @@ def test_an_input_that_differs_is_told_in_plain_words(ground, pair, said):
     assert "  polars: 1.2 before, not installed after" in str(found).splitlines()
 
 
+def test_what_one_run_alone_did_is_told_as_such(ground):
+    before = go()
+    text = str(before.diff(failed())).splitlines()
+    (told,) = [one for one in text if "work of AggregateResults: " in one]
+    assert told.endswith("before, not run after")
+    written = go(reduce=None, output="out")
+    found = before.diff(written)
+    assert found.options == {"output": (None, "out")}
+
+
+def test_files_that_came_or_went_are_told_in_plain_words(ground):
+    frame(20).to_csv("b.csv", index=False)
+    text = str(go("a.csv").diff(go("b.csv"))).splitlines()
+    assert f"  read after, and not before: {ground / 'b.csv'}" in text
+    assert f"  read before, and not after: {ground / 'a.csv'}" in text
+
+
 def test_a_difference_is_inert_and_plain_data(ground):
     name = "x\x1b[31m\nForged: line.csv"
     frame(20).to_csv(name, index=False)
