@@ -218,9 +218,10 @@ def reopen(
     given = head["inputs"] | dict(inputs)
     missing = [name for name in head["asked"] if name not in given]
     if missing:
+        again = "--storage-option NAME=VALUE"
+        again = again if missing[0] == "storage_options" else f"--input {missing[0]}=..."
         raise ResumeError(
-            f"run {run_id}: the input {missing[0]!r} could not be kept; give it again: "
-            f"--input {missing[0]}=..."
+            f"run {run_id}: the input {missing[0]!r} could not be kept; give it again: {again}"
         )
     files = {place[2] for place in head["functions"].values() if place and place[2]}
     asked = head.get("options", {})

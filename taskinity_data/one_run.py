@@ -79,6 +79,7 @@ def carry_out(
     check: bool = False,
     written: OutputOptions,
     kept: JournalOptions,
+    storage_options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
     observers: Sequence[Any] = (),
 ) -> Run:
@@ -92,6 +93,8 @@ def carry_out(
         What tasks that need not run have given.
     written, kept
         What was said of the output and of the journal.
+    storage_options : mapping or None
+        Of URLs that the run itself opens.
     """
     size = parse_chunk_size(chunk_size)
     settings = load_settings(max_workers=check_workers(workers))
@@ -111,7 +114,7 @@ def carry_out(
         "max_failures": max_failures,
         "run_timeout": run_timeout,
         "plan": plan,
-        **(vars(written) if written.output is not None else {}),
+        **written.given(),
     }
     notices = Notices()
     journal = open_journal(
@@ -123,7 +126,9 @@ def carry_out(
         is_kept=not ranges,
     )
     log = open_log(journal, settings, notices, is_kept=not ranges)
-    options = PieceOptions(size, default_size, plans, ranges, journal.checkpoints, log.level)
+    options = PieceOptions(
+        size, default_size, plans, ranges, journal.checkpoints, log.level, storage_options
+    )
     sink = _begin(steps, written, journal)
     told = Announcer(
         journal.run_id,
@@ -220,7 +225,7 @@ class OneRun:
         if self._sink is None:
             return
         try:
-            self._sink.commit(self._flow, driver, self._journal.run_id)
+            self._sink.commit(self._flow, driver, self._journal.run_id, self._notices)
         except (TaskinityDataError, OSError) as error:
             driver.fail(f"the output can't be committed: {error}", error)
 
