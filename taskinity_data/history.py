@@ -209,8 +209,8 @@ def reopen(
             f"run {run_id} was called from Python, whose arguments are not kept: make the same "
             f"call with resume={run_id!r}"
         )
-    written = dict(head.get("written") or {})
-    if head["output"] and not written:
+    written = head.get("written")
+    if head["output"] and written is None:
         raise ResumeError(
             f"run {run_id} writes {head['output']}, and how is not kept: make the same call with "
             f"--resume {run_id}"
@@ -218,17 +218,18 @@ def reopen(
     given = head["inputs"] | dict(inputs)
     missing = [name for name in head["asked"] if name not in given]
     if missing:
+        again = "--storage-option NAME=VALUE"
+        again = again if missing[0] == "storage_options" else f"--input {missing[0]}=..."
         raise ResumeError(
-            f"run {run_id}: the input {missing[0]!r} could not be kept; give it again: "
-            f"--input {missing[0]}=..."
+            f"run {run_id}: the input {missing[0]!r} could not be kept; give it again: {again}"
         )
     files = {place[2] for place in head["functions"].values() if place and place[2]}
     asked = head.get("options", {})
-    options = {"chunk_size": asked.get("chunk_size") or "auto"}
+    options = {"chunk_size": asked.get("chunk_size") or "auto", "asks": head.get("asks", ())}
     if asked.get("max_failures") is not None:
         options["max_failures"] = asked["max_failures"]
     if head["output"]:
-        options |= written | {"output": head["output"]}
+        options |= (written or {}) | {"output": head["output"]}
     return parse_flow(head["text"]), given, min(files, default=""), options
 
 

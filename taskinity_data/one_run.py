@@ -79,6 +79,7 @@ def carry_out(
     check: bool = False,
     written: OutputOptions,
     kept: JournalOptions,
+    storage_options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
     observers: Sequence[Any] = (),
 ) -> Run:
@@ -92,6 +93,8 @@ def carry_out(
         What tasks that need not run have given.
     written, kept
         What was said of the output and of the journal.
+    storage_options : mapping or None
+        Of URLs that the run itself opens.
     """
     size = parse_chunk_size(chunk_size)
     settings = load_settings(max_workers=check_workers(workers))
@@ -111,7 +114,7 @@ def carry_out(
         "max_failures": max_failures,
         "run_timeout": run_timeout,
         "plan": plan,
-        **(vars(written) if written.output is not None else {}),
+        **written.given(),
     }
     notices = Notices()
     journal = open_journal(
@@ -123,7 +126,9 @@ def carry_out(
         is_kept=not ranges,
     )
     log = open_log(journal, settings, notices, is_kept=not ranges)
-    options = PieceOptions(size, default_size, plans, ranges, journal.checkpoints, log.level)
+    options = PieceOptions(
+        size, default_size, plans, ranges, journal.checkpoints, log.level, storage_options
+    )
     sink = _begin(steps, written, journal)
     told = Announcer(
         journal.run_id,
@@ -211,6 +216,8 @@ class OneRun:
             has_committed = self._sink is not None and self._sink.written is not None
             if self._driver is not None and not has_committed:
                 self._driver.status = RunStatus.INTERRUPTED
+            if self._chooser is not None:
+                self._chooser.abort()
         finally:
             self._close()
 
@@ -218,7 +225,7 @@ class OneRun:
         if self._sink is None:
             return
         try:
-            self._sink.commit(self._flow, driver, self._journal.run_id)
+            self._sink.commit(self._flow, driver, self._journal.run_id, self._notices)
         except (TaskinityDataError, OSError) as error:
             driver.fail(f"the output can't be committed: {error}", error)
 
@@ -228,9 +235,9 @@ class OneRun:
         status = driver.status if driver is not None else RunStatus.FAILED
         try:
             if self._chooser is not None:
-                self._chooser.close(waits=driver is None or not driver.has_dropped)
+                self._close_workers(self._chooser)
         finally:
-            # Whatever comes meanwhile, a third Ctrl-C for one, must not leave the run locked.
+            # Whatever comes meanwhile must not leave the run locked.
             self._settle(status)
         self._closed_s = time.perf_counter() - at
         if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and self._journal.is_resumable:
@@ -239,6 +246,14 @@ class OneRun:
         run_id = self._journal.run_id
         self._told(events.RunFinished(run_id, time.time(), status, self._why()))
         self._told.close()
+
+    def _close_workers(self, chooser: Chooser) -> None:
+        """End what was started; Ctrl-C ends it now, and the run is told of all the same."""
+        try:
+            chooser.close(waits=self._driver is None or not self._driver.has_dropped)
+        except KeyboardInterrupt as error:
+            self._failed = self._failed or error
+            chooser.close(waits=False)
 
     def _settle(self, status: RunStatus) -> None:
         """Close output and journal, with all that is known by now."""

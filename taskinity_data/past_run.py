@@ -83,7 +83,7 @@ class PastRun:
 
     @property
     def failures(self) -> pd.DataFrame:
-        """The rows of `outcomes` that have no result, with their ``traceback``."""
+        """The rows of `outcomes` that have no result, with their ``traceback``, in chunk order."""
         frame = self.outcomes[self.outcomes["status"] != "COMPLETED"]
         told = [self._tracebacks.get(key) for key in frame["key"]]
         return frame.assign(traceback=pd.Series(told, frame.index, "str"))
@@ -184,7 +184,7 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Past
         value=None if past.value is None else past.value.load(),
         stop_reason=end.get("reason"),
         output=past.head["output"],
-        outcomes=outcomes_frame(rows),
+        outcomes=outcomes_frame(rows[number] for number in _in_order(past, parts)),
         attempts=attempts_frame((outcome, where or NOWHERE) for outcome, where in found),
         notices=tuple(past.notes),
         log=end.get("log"),
@@ -195,3 +195,19 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Past
         | {one["key"]: one["traceback"] for one in parts},
         _past=past,
     )
+
+
+def _in_order(past: Past, parts: list[dict[str, Any]]) -> list[int]:
+    """The numbers of what has ended, and behind it of `parts`, by fan-outs and their items' order.
+
+    Of a chunk that was split the parts are in order; those of `parts` already.
+    """
+    ranks = {name: number for number, name in enumerate(past.fan_outs)}
+    within = {key: one.part for split in past.split.values() for key, one in split.parts.items()}
+    places: list[tuple[str, int, tuple[int, ...]]] = []
+    for number, (key, (name, _, _, _, _, *more)) in enumerate(past.ended.items()):
+        # Older journals tell no position.
+        places.append((name, more[0] if more else number, within.get(key, ())))
+    places += [(one["fan_out"], one["position"], ()) for one in parts]
+    keys = [(ranks.get(name, len(ranks)), *place) for name, *place in places]
+    return sorted(range(len(keys)), key=keys.__getitem__)

@@ -124,6 +124,7 @@ class Run:
     _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _bad_lines: tuple[Entry, ...] = field(default=(), repr=False)
+    _ranks: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -185,6 +186,7 @@ class Run:
                 if fan_out.total_nbytes or fan_out.chunks
             },
             _bad_lines=driver.bad_lines.entries(),
+            _ranks=_ranks(flow, driver),
         )
 
     @property
@@ -219,14 +221,24 @@ class Run:
 
     @property
     def failures(self) -> pd.DataFrame:
-        """The rows of `outcomes` that have an error and no result, with their ``traceback``."""
+        """The rows of `outcomes` that have an error and no result, with their ``traceback``.
+
+        They are in the order of the flow's tasks and of the chunks, and keep the labels that they
+        have in `outcomes`, which is in the order in which things ended.
+        """
         told = [
             (number, as_text(outcome.failure.traceback))
             for number, (_, outcome) in enumerate(self._ended)
             if outcome.failure is not None and outcome.status is not Status.COMPLETED
         ]
+        told.sort(key=lambda one: self._order_of(*self._ended[one[0]]))
         frame = self.outcomes.iloc[[number for number, _ in told]]
         return frame.assign(traceback=pd.Series([text for _, text in told], frame.index, "str"))
+
+    def _order_of(self, item: Item | None, outcome: Outcome) -> tuple[int, tuple[int, ...]]:
+        """What sorts by the flow's tasks and, within a fan-out, by its items' order."""
+        rank = self._ranks.get(outcome.task, len(self._ranks))
+        return rank, () if item is None else item.place
 
     @cached_property
     def bad_lines(self) -> pd.DataFrame:
@@ -348,6 +360,15 @@ class Run:
         from taskinity_data.report.summary import summary_html
 
         return summary_html(self)
+
+
+def _ranks(flow: Flow, driver: Driver) -> dict[str, int]:
+    """Where each task stands in the flow; the tasks of one fan-out stand at one place."""
+    ranks = {name: number for number, name in enumerate(flow.order)}
+    for fan_out in driver.fan_outs.values():
+        names = [fan_out.name, *(step.task for chain in fan_out.job.chains for step in chain)]
+        ranks |= dict.fromkeys(names, min(ranks.get(name, len(ranks)) for name in names))
+    return ranks
 
 
 def _results(flow: Flow, driver: Driver) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from taskinity_data.run_options import (
     sort_options,
     with_defaults,
 )
-from taskinity_data.run_output import OutputOptions, drop_results
+from taskinity_data.run_output import OutputOptions, drop_results, share_options
 from taskinity_data.settings import load_settings
 
 if TYPE_CHECKING:
@@ -128,8 +128,9 @@ def run_flow(
     spreadsheet_safe : bool
         Of CSV: texts that a spreadsheet would take for formulas get a quote in front.
     storage_options : dict, optional
-        Of an `output` in a store: what fsspec's file system takes. `process` gives them to its
-        source's URLs, too; a source in another store is opened first, with `td.open_dataset`.
+        Of all URLs at once, what fsspec's file system takes: of an `output` in a store, of a source
+        that the run itself opens, and of those that a task opens which has a parameter
+        `storage_options`. A source in another store is opened first, with `td.open_dataset`.
     progress : bool, optional
         Whether to show how it goes; default: as bars on a terminal or in a notebook, elsewhere a
         line every few seconds on standard error.
@@ -160,8 +161,19 @@ def run_flow(
         Ctrl-C or SIGTERM, once what ran has ended (or was dropped after 5 s), what is finished is
         kept and all is closed; `.run` holds what was done. A second one stops at once.
     """
+    written = OutputOptions(
+        output,
+        output_format,
+        partition_by,
+        if_exists,
+        max_rows_per_file,
+        output_compression,
+        spreadsheet_safe,
+        storage_options,
+    )
     given = {**(inputs or {}), **more_inputs}
-    steps = stages(check_flow(flow), tuple(given))
+    written, given, shared = share_options(check_flow(flow), written, given)
+    steps = stages(flow, tuple(given))
     return carry_out(
         flow,
         steps,
@@ -176,17 +188,11 @@ def run_flow(
         plan=plan,
         only=only,
         check=check,
-        written=OutputOptions(
-            output,
-            output_format,
-            partition_by,
-            if_exists,
-            max_rows_per_file,
-            output_compression,
-            spreadsheet_safe,
-            storage_options,
+        written=written,
+        kept=JournalOptions(
+            resume, run_dir, inputs=given, asks=tuple(sorted(storage_options or ()))
         ),
-        kept=JournalOptions(resume, run_dir, inputs=given),
+        storage_options=shared,
         progress=progress,
         observers=observers,
     )

@@ -25,6 +25,7 @@ __all__ = ["RunDiff", "compare_runs", "facts_for_diff"]
 
 _MOST_NAMES, _MOST_LINES, _MOST_LETTERS = 8, 40, 120
 _IN_MEMORY = "a table in memory"
+_DIGEST = "digest "
 _NO_CODE = ("argument ", "reducer ", "what is kept", "output")
 """Parts of a fan-out's identity that are no code, or that stand elsewhere too."""
 
@@ -52,7 +53,8 @@ class RunDiff:
     options, versions : dict of str to pair
         Those that differ.
     times, totals : dict of str to pair
-        All of them: seconds of the run and of each task's work; chunks, rows, bytes, failures.
+        All of them: seconds of the run and of each task's work, 0.0 of what was not run, None where
+        that is unknown; chunks, rows, bytes, failures.
     unknown : list of str
         What could not be compared, in sentences.
     """
@@ -80,15 +82,15 @@ class RunDiff:
             "Code": [
                 *(f"{name}: its function changed" for name in self.tasks),
                 *(f"{name} changed" for name in self.globals),
-                *self.text[:_MOST_LINES],
+                *(["the flow's text:", *self.text[:_MOST_LINES]] if self.text else []),
             ],
             "Options": _tell_pairs(self.options),
-            "Versions": _tell_pairs(self.versions),
+            "Versions": _tell_pairs(self.versions, "not installed"),
             "Times": [f"{name}: {_tell_times(*pair)}" for name, pair in self.times.items()],
             "Totals": _tell_totals(self.totals),
             "Not compared": self.unknown,
         }
-        lines = [f"From {self.before} to {self.after}"]
+        lines = [f"Before: {self.before}", f"After:  {self.after}"]
         for title, told in sections.items():
             lines += ["", title, *(f"  {_one_line(line)}" for line in told or ["the same"])]
         if not self.unknown:
@@ -122,7 +124,7 @@ def facts_for_diff(past: Past, status: str) -> dict[str, Any]:
         "status": status,
         "text": head.get("text", ""),
         "files": files,
-        "inputs": kept | {name: f"digest {one}" if one else None for name, one in hidden.items()},
+        "inputs": kept | {name: f"{_DIGEST}{one}" if one else None for name, one in hidden.items()},
         # Of a table in memory the digest stands among the files.
         "hidden": [name for name, one in hidden.items() if one is None and _IN_MEMORY not in files],
         "code": code | head.get("code", {}),
@@ -205,10 +207,20 @@ def compare_runs(before: Mapping[str, Any], after: Mapping[str, Any]) -> RunDiff
             else {}
         ),
         versions=_differ(before["versions"], after["versions"]),
-        times=_pairs(before["times"], after["times"]),
+        times=_pairs(*(_all_times(one, before, after) for one in (before, after))),
         totals=_pairs(before["totals"], after["totals"]),
         unknown=unknown,
     )
+
+
+def _all_times(
+    facts: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, float | None]:
+    """The times of `facts`; what one of both runs has not done took no time of it, if all its times
+    are known.
+    """
+    names = dict.fromkeys([*before["times"], *after["times"]])
+    return {name: facts["times"].get(name, 0.0 if facts["is_whole"] else None) for name in names}
 
 
 def _pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Pair]:
@@ -236,7 +248,12 @@ def _one_line(text: str) -> str:
 
 
 def _tell_files(files: Mapping[str, list[str]]) -> list[str]:
-    return [f"{word}: {_list(paths)}" for word, paths in files.items() if paths]
+    words = {
+        "added": "read after, and not before",
+        "removed": "read before, and not after",
+        "changed": "changed in between",
+    }
+    return [f"{words[one]}: {_list(paths)}" for one, paths in files.items() if paths]
 
 
 def _list(names: list[str]) -> str:
@@ -244,21 +261,34 @@ def _list(names: list[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + more
 
 
-def _tell_pairs(pairs: Mapping[str, Pair]) -> list[str]:
-    return [f"{name}: {_tell(a)} before, {_tell(b)} after" for name, (a, b) in pairs.items()]
+def _tell_pairs(pairs: Mapping[str, Pair], absent: str = "not given") -> list[str]:
+    return [f"{name}: {_tell_pair(*pair, absent)}" for name, pair in pairs.items()]
+
+
+def _tell_pair(before: Any, after: Any, absent: str) -> str:
+    """Both values in words; those that can't be kept are there as digests alone."""
+    if all(str(one).startswith(_DIGEST) for one in (before, after)):
+        return "another value"
+    told = [
+        absent if one is None else "a value that is not kept" if str(one).startswith(_DIGEST)
+        else _tell(one)
+        for one in (before, after)
+    ]  # fmt: skip
+    return f"{told[0]} before, {told[1]} after"
 
 
 def _tell(value: Any) -> str:
-    text = "none" if value is None else str(value)
+    text = str(value) if str(value).strip() else repr(value)
     return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
 
 
 def _tell_times(before: float | None, after: float | None) -> str:
-    if before is None or after is None:
-        told = [None if one is None else tell_seconds(one) for one in (before, after)]
-        return f"{told[0] or 'unknown'} before, {told[1] or 'unknown'} after"
-    change = f" ({after / before - 1:+.0%})" if before > 0 else ""
-    return f"{tell_seconds(before)} before, {tell_seconds(after)} after{change}"
+    told = [
+        "unknown" if one is None else tell_seconds(one) if one else "not run"
+        for one in (before, after)
+    ]
+    change = f" ({after / before - 1:+.0%})" if before and after else ""
+    return f"{told[0]} before, {told[1]} after{change}"
 
 
 def _tell_totals(totals: Mapping[str, Pair]) -> Iterable[str]:

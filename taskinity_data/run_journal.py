@@ -59,7 +59,8 @@ class JournalOptions:
 
     `subject` tells runs of the same thing: the flow's name, or what `process` was called with.
     `inputs` are what `replay` needs again, as far as they can be kept; `options` what a person
-    compares between runs; `written` how an output is written.
+    compares between runs; `written` how an output is written; `asks` the names of storage options,
+    whose values are not kept.
     """
 
     resume: Any = None
@@ -68,6 +69,7 @@ class JournalOptions:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     written: Mapping[str, Any] = field(default_factory=dict)
+    asks: tuple[str, ...] = ()
 
 
 @dataclass
@@ -153,7 +155,8 @@ class RunJournal:
             self.checkpoints.head,
             status,
             key=lost[0] if lost else None,
-            is_resumable=self.is_resumable,
+            # Of one that has ended well all that was left out can be run, if that is all.
+            is_resumable=self.is_resumable or status == "PARTIAL",
             run_dir=None if is_usual else str(self.run_dir),
         )
         return tuple(steps)
@@ -360,6 +363,7 @@ def _describe(
             if _is_plain(value) and not _SECRET.search(name)
         },
         "asked": list(options.inputs),
+        "asks": list(options.asks),
         "is_process": bool(options.subject),
         "is_wired": any(task.arguments is not None for task in flow.tasks),
         "reducers": [task.name for task in flow.tasks if is_reducer(task.function)],

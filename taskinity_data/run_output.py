@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskinity_data.chunks.repeated_cuts import IN_MEMORY
 from taskinity_data.errors import PlanError, ResumeError, SchemaError
-from taskinity_data.flow.stages import FanOut, Stage
+from taskinity_data.flow.stages import FanOut, Input, Stage, stages
+from taskinity_data.flow.wiring import wire
 from taskinity_data.outcome import Status
 from taskinity_data.records.kept_parts import KeptParts, local_staging
 from taskinity_data.records.mending import Earlier
-from taskinity_data.records.partitions import check_columns, check_partition_by
+from taskinity_data.records.partitions import check_columns, check_partition_by, find_misread
 from taskinity_data.records.sink import is_in_store, open_sink
 from taskinity_data.result import Output
+from taskinity_data.settings import load_settings
 from taskinity_data.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data.chunks.chunk import Fingerprint
     from taskinity_data.execution.driver import Driver
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from taskinity_data.records.sink import Sink
     from taskinity_data.run_journal import RunJournal
 
-__all__ = ["OutputOptions", "RunOutput", "drop_results", "locate", "open_output"]
+__all__ = ["OutputOptions", "RunOutput", "drop_results", "locate", "open_output", "share_options"]
 
 
 @dataclass(frozen=True)
@@ -75,19 +77,74 @@ class OutputOptions:
         return (self if is_for_output else replace(self, storage_options=None)), options
 
     def told(self) -> dict[str, Any]:
-        """How the output is written, as plain values; of what may be secret the names, `asks`."""
-        given = {
+        """How the output is written, as plain values: without where, and what may be secret."""
+        return {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in vars(self).items()
-            if name not in ("output", "storage_options") and value != getattr(type(self), name)
+            for name, value in self.given().items()
+            if name not in ("output", "storage_options")
         }
-        return given | {"asks": sorted(self.storage_options or ())}
 
     def check(self) -> None:
         """Raise `PlanError` where something is said of an output that there is not."""
-        given = [name for name, value in vars(self).items() if value != getattr(type(self), name)]
+        given = self.given()
         if self.output is None and given:
-            raise PlanError(f"{given[0]}= says how output is written: say where with output=")
+            raise PlanError(
+                f"{next(iter(given))}= says how output is written: say where with output="
+            )
+
+    def given(self) -> dict[str, Any]:
+        """Those that are not the defaults."""
+        return {
+            name: value for name, value in vars(self).items() if value != getattr(type(self), name)
+        }
+
+
+def share_options(
+    flow: Flow, written: OutputOptions, inputs: Mapping[str, Any]
+) -> tuple[OutputOptions, dict[str, Any], Mapping[str, Any] | None]:
+    """Who gets the `storage_options` of a flow's run, which stand for all its URLs at once.
+
+    They go to an output in a store; and, where an input is a URL or nothing is written to a store,
+    to tasks that have a parameter of that name, and to URLs that the run itself opens.
+
+    Parameters
+    ----------
+    flow : Flow
+    written : OutputOptions
+        What was said of the output, with the `storage_options`.
+    inputs : mapping
+        Of the flow.
+
+    Returns
+    -------
+    (OutputOptions, dict, mapping or None)
+        Those of the output, the inputs, and the options of URLs that the run opens.
+
+    Raises
+    ------
+    PlanError
+        Nobody takes them.
+    """
+    given = dict(inputs)
+    written, shared = written.shared_with(list(given.values()), load_settings().output_dir)
+    options = shared.get("storage_options")
+    if options is None:
+        return written, given, None
+    fills = wire(flow, {*given, "storage_options"}).fills.values()
+    if any(Input("storage_options") in fill.sources() for fill in fills):
+        given.setdefault("storage_options", dict(options))
+    elif written.storage_options is None and not any(
+        isinstance(stage, FanOut)
+        and isinstance(stage.over, Input)
+        and is_in_store(given.get(stage.over.name))
+        for stage in stages(flow, tuple(given))
+    ):
+        raise PlanError(
+            f"storage_options ({', '.join(sorted(options))}) reach no URL: the flow opens its data "
+            "in a function; let that take them as a parameter, storage_options=None, and hand them "
+            "to td.open_dataset"
+        )
+    return written, given, options
 
 
 class RunOutput:
@@ -142,8 +199,8 @@ class RunOutput:
         if outcome.output is not None:
             self._sink.check(outcome.output)
 
-    def commit(self, flow: Flow, driver: Driver, run_id: str) -> None:
-        """Make all parts visible, in chunk order."""
+    def commit(self, flow: Flow, driver: Driver, run_id: str, say: Callable[[str], None]) -> None:
+        """Make all parts visible, in chunk order, and say what other readers may misread."""
         written = [
             (item.place, outcome.output)
             for item, outcome in driver.outcomes
@@ -165,6 +222,15 @@ class RunOutput:
         )
         self.written = Output(self._path, len(manifest.parts), manifest.rows, manifest.nbytes)
         self._kept.remove()
+        if manifest.schema is not None and manifest.partition_by:
+            folders = {os.path.dirname(part.path) for part in manifest.parts}
+            for name, text in find_misread(manifest.schema, folders).items():
+                say(
+                    f"partition_by: column {name!r} holds texts such as {text!r}, which other "
+                    "readers take for numbers unless they are told otherwise (pandas: "
+                    "partitioning=, DuckDB: hive_types=, polars: hive_schema=); td.open_dataset "
+                    "reads texts"
+                )
 
     def adopt(self, part: Any) -> Any:
         """A part that an earlier try wrote, for this one; None where it is not there as it was."""

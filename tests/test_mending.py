@@ -495,3 +495,12 @@ def test_workers_complete_it_as_well(ground, scheduler):
     done = go(refusing(), resume=before.run_id, **options)
     assert (done.outcomes.status == "COMPLETED").all()
     assert numbers() == list(range(100))
+
+
+def test_an_output_in_which_nothing_stands_yet_is_completed(ground):
+    options = {"chunk_size": "20 rows"}
+    before = partial(*range(10), **options)
+    assert before.output.rows == 0
+    assert f'resume="{before.run_id}"' in before.next_steps[0]
+    done = go(mended, resume=before.run_id, **options)
+    assert (str(done.status), numbers()) == ("COMPLETED", list(range(100)))

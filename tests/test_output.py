@@ -351,7 +351,7 @@ def test_storage_options_are_for_urls_alone(target):
     flow = td.parse_flow("flow Clean:\n    Prepare -> Clean[*]\n").bind(
         {"prepare": lambda data: td.open_dataset(data), "clean": late}
     )
-    with pytest.raises(PlanError, match="local directory") as caught:
+    with pytest.raises(PlanError, match=r"\(key\) reach no URL") as caught:
         td.run_flow(
             flow, data=str(MONTHS[0]), output=target, storage_options={"key": "hunter2"},
             progress=False,
@@ -382,6 +382,23 @@ def test_passwords_of_a_url_stand_nowhere(memory, monkeypatch):
         run("guarded://me:hunter2@runs/late", storage_options={"token": "hunter3"})
     for text in (told, repr(done), str(caught.value), done._repr_html_(), str(done.plan)):
         assert "hunter" not in text
+
+
+@pytest.mark.parametrize("way", ["pandas", "duckdb", "polars"])
+def test_directories_of_digits_are_told_of_and_read_as_texts_as_the_design_says(tmp_path, way):
+    text = (Path(__file__).parents[1] / "docs" / "design" / "output.md").read_text()
+    (code,) = re.findall(f"<!-- texts with {way} -->\n```python\n(.*?)```", text, re.DOTALL)
+    frame = pd.DataFrame({"code": pd.Series(["007", "12", "007"], dtype="str"), "n": range(3)})
+    results = str(tmp_path / "results")
+    done = td.process(frame, output=results, partition_by="code", progress=False)
+    assert [one for one in done.notices if "'code' holds texts such as '007'" in one]
+    names = {"results": results}
+    exec(code, names)
+    found = names["frame"] if way != "polars" else names["frame"].to_pandas()
+    found = found.sort_values("n", ignore_index=True)
+    assert found.code.astype("str").tolist() == frame.code.tolist()
+    ours = pd.concat(chunk.read() for chunk in td.open_dataset(results).plan())
+    assert ours.sort_values("n").code.tolist() == frame.code.tolist()
 
 
 @pytest.mark.parametrize("way", ["duckdb", "dask"])

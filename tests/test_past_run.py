@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from html import unescape
 
 import pandas as pd
@@ -232,8 +233,8 @@ COMPARED = ["task", "key", "path", "start", "stop", "rows", "nbytes", "status", 
 
 
 def rows_of(run):
-    """What became of chunks and their parts, in the order in which they ended."""
-    frame = run.outcomes[run.outcomes.path.notna()]
+    """What became of chunks and their parts, in their order."""
+    frame = run.outcomes[run.outcomes.path.notna()].sort_values(["path", "start"])
     return frame[COMPARED].astype(object).where(frame.notna(), None).values.tolist()
 
 
@@ -335,7 +336,7 @@ def test_options_and_versions_are_told_with_both_values(ground):
     }
     text = str(found)
     assert "chunk_size: 10 rows before, 20 rows after" in text
-    assert "workers: none before, 3 after" in text
+    assert "workers: not given before, 3 after" in text
 
 
 def test_a_table_in_memory_is_compared_by_what_it_holds(ground):
@@ -350,6 +351,40 @@ def test_what_failed_in_one_run_stands_in_the_totals(ground):
     assert found.totals["skipped"] == (5, 0)
     assert found.options == {}
     assert "status: PARTIAL before, FAILED after" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ((5, None), "limit: 5 before, not given after"),
+        ((None, 5), "limit: not given before, 5 after"),
+        (("", "a"), "limit: '' before, a after"),
+        (("digest ab", "digest cd"), "limit: another value"),
+        (("digest ab", 5), "limit: a value that is not kept before, 5 after"),
+        (("digest ab", None), "limit: a value that is not kept before, not given after"),
+    ],
+)
+def test_an_input_that_differs_is_told_in_plain_words(ground, pair, said):
+    found = replace(go().diff(go()), inputs={"limit": pair}, versions={"polars": ("1.2", None)})
+    assert f"  {said}" in str(found).splitlines()
+    assert "  polars: 1.2 before, not installed after" in str(found).splitlines()
+
+
+def test_what_one_run_alone_did_is_told_as_such(ground):
+    before = go()
+    text = str(before.diff(failed())).splitlines()
+    (told,) = [one for one in text if "work of AggregateResults: " in one]
+    assert told.endswith("before, not run after")
+    written = go(reduce=None, output="out")
+    found = before.diff(written)
+    assert found.options == {"output": (None, "out")}
+
+
+def test_files_that_came_or_went_are_told_in_plain_words(ground):
+    frame(20).to_csv("b.csv", index=False)
+    text = str(go("a.csv").diff(go("b.csv"))).splitlines()
+    assert f"  read after, and not before: {ground / 'b.csv'}" in text
+    assert f"  read before, and not after: {ground / 'a.csv'}" in text
 
 
 def test_a_difference_is_inert_and_plain_data(ground):

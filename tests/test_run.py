@@ -459,6 +459,48 @@ def test_skipping_leaves_out_the_failed_chunks_and_says_so(scheduler, marked):
     assert set(run.failures.status) == {"SKIPPED"}
 
 
+def test_failures_are_in_chunk_order_whichever_failed_first(tmp_path):
+    pd.DataFrame({"n": range(80)}).to_csv(tmp_path / "n.csv", index=False)
+
+    def fail(chunk):
+        # The first chunk is tried again, so that it fails for good when others have ended.
+        raise OSError("once more") if chunk.n.min() == 0 else ValueError("no")
+
+    run = td.process(
+        tmp_path / "n.csv", fail, chunk_size="10 rows", scheduler="synchronous", on_error="skip",
+        retries=1, retry_delay="100ms", retry_on=(OSError,), reduce=len, run_dir=tmp_path / "runs",
+    )  # fmt: skip
+    assert run.outcomes["start"].iloc[0] != run.plan.chunks[0].start
+    starts = [chunk.start for chunk in run.plan]
+    assert run.failures["start"].tolist() == starts
+    assert run.failures["error"].iloc[0] == "OSError: once more"
+    assert run.failures["traceback"].str.contains("in fail").all()
+    pd.testing.assert_frame_equal(
+        run.failures.drop(columns="traceback"), run.outcomes.loc[run.failures.index]
+    )
+    assert td.load_run(run.run_id, tmp_path / "runs").failures["start"].tolist() == starts
+
+
+def test_failures_of_two_fan_outs_stand_one_after_the_other():
+    text = """flow Two:
+    A -> One[*] -> End
+    A -> Other[*] -> End
+    """
+
+    @td.task(retries=1, retry_delay="100ms", retry_on=(OSError,), on_error="skip")
+    def fail(item):
+        raise OSError(item) if item == 0 else ValueError(item)
+
+    flow = td.parse_flow(text).bind(
+        {"A": lambda: [0, 1, 2], "One": fail, "Other": fail, "End": lambda one, other: 0}
+    )
+    run = td.run_flow(flow, scheduler="synchronous", workers=1)
+    ended = run.outcomes[run.outcomes["status"] == "SKIPPED"]
+    assert ended["error"].tolist() != run.failures["error"].tolist()
+    assert run.failures["task"].tolist() == ["One"] * 3 + ["Other"] * 3
+    assert [one[-1] for one in run.failures["error"]] == list("012" * 2)
+
+
 def test_a_fallback_stands_in_and_is_booked_apart(marked):
     run = td.process(
         td.open_dataset(marked, chunk_size="20 rows"),

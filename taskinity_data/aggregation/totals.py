@@ -39,10 +39,13 @@ class Columns(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """The groups of Series whose labels are the keys; `levels` are the index's own names."""
+    """The groups of Series whose labels are the keys; `levels` are the index's own names, `name` is
+    that of the Series: each None where chunks differ, as in `pandas.concat`.
+    """
 
     groups: dict[str, Any]
     levels: tuple[Any, ...]
+    name: Any = None
 
 
 class Single(NamedTuple):
@@ -106,7 +109,7 @@ class Total:
             labels.columns = range(labels.shape[1])
             frame = pd.DataFrame({0: data.array})
             groups = start_groups(frame, labels, [(0, self.how)])
-            return Labelled(groups, tuple(data.index.names))
+            return Labelled(groups, tuple(data.index.names), data.name)
         if kind is not None:
             frame_or_none = to_frame(data, None, f"{self.how}()")
             return None if frame_or_none is None else _start_columns(frame_or_none, [self.how])
@@ -135,10 +138,10 @@ class Total:
         if isinstance(present[0], Columns):
             return _merge_columns([p for p in present if isinstance(p, Columns)], [self.how])
         if isinstance(present[0], Labelled):
-            groups = merge_groups(
-                [p.groups for p in present if isinstance(p, Labelled)], [self.how]
-            )
-            return Labelled(groups, present[0].levels)
+            labelled = [p for p in present if isinstance(p, Labelled)]
+            groups = merge_groups([p.groups for p in labelled], [self.how])
+            levels = map(_common_name, zip(*(p.levels for p in labelled), strict=False))
+            return Labelled(groups, tuple(levels), _common_name([p.name for p in labelled]))
         singles = [p for p in present if isinstance(p, Single)]
         state = HOWS[self.how].merge([p.state for p in singles], [_ONE_GROUP] * len(singles))
         return Single(state, join_empty([p.empty.to_frame() for p in singles])[0])
@@ -157,7 +160,8 @@ class Total:
             answer = HOWS[self.how].finish(
                 groups["states"][0], Answer(len(groups["keys"]), dtype, what)
             )
-            return answer.take(order).set_axis(index.set_names(list(partial.levels)))
+            labels = index.set_names(list(partial.levels))
+            return answer.take(order).set_axis(labels).rename(partial.name)
         if isinstance(partial, Single):
             dtype = answer_dtype(partial.empty, self.how)
             return HOWS[self.how].finish(partial.state, Answer(1, dtype, what)).iloc[0]
@@ -182,6 +186,10 @@ class Total:
 
     def __repr__(self) -> str:
         return f"{self.how}()"
+
+
+def _common_name(names: Sequence[Any]) -> Any:
+    return names[0] if all(name == names[0] for name in names[1:]) else None
 
 
 _KIND_NAMES = {Columns: "frames", Labelled: "labelled Series", Single: "numbers"}

@@ -1,4 +1,4 @@
-"""Which files of a store belong to a written dataset: those that its manifest lists.
+"""What the manifest of a written dataset tells its readers: its files, and which keys are texts.
 
 It knows nothing of how they are written, only of their names: a store has no step that makes a
 directory of files visible at once, so that the manifest, which is written last, tells what counts.
@@ -6,18 +6,28 @@ directory of files visible at once, so that the manifest, which is written last,
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.errors import ReadError, SourceNotFound
+from taskinity_data.errors import PlanError, ReadError, SourceNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.stores import Store
 
-__all__ = ["BATCH", "MANIFEST", "MARKERS", "PART", "keep_committed", "list_committed"]
+__all__ = [
+    "BATCH",
+    "MANIFEST",
+    "MARKERS",
+    "PART",
+    "find_text_keys",
+    "keep_committed",
+    "list_committed",
+]
 
 MANIFEST = "_manifest.json"
 
@@ -110,6 +120,56 @@ def keep_committed(store: Store, names: Iterable[str]) -> list[str]:
     return kept
 
 
+def find_text_keys(files: Sequence[SourceFile]) -> frozenset[str]:
+    """The hive keys that are texts, whatever they look like: all manifests of `files` say so.
+
+    Raises
+    ------
+    ReadError
+        A manifest can't be understood.
+    """
+    bases = {_base_of(file): file for file in files}
+    found = [_text_keys(base, file) for base, file in bases.items()]
+    return frozenset.intersection(*found) if found else frozenset()
+
+
+def _base_of(file: SourceFile) -> str:
+    """The directory, on this machine or in the store, of which directories `key=value` are part."""
+    *directories, _ = (file.path if file.store is None else file.name).split("/")
+    while directories and "=" in directories[-1]:
+        directories.pop()
+    return "/".join(directories)
+
+
+def _text_keys(base: str, file: SourceFile) -> frozenset[str]:
+    import pyarrow as pa
+
+    name = f"{base}/{MANIFEST}"
+    manifest: dict[str, Any] | None = None
+    if file.archive is None and file.store is not None:
+        try:
+            told = {name: file.store.look_up(name, file.store.show(name))}
+        except (SourceNotFound, PlanError):
+            return frozenset()
+        manifest = _read(file.store, name, told)
+    elif file.archive is None:
+        try:
+            with open(name, "rb") as opened:
+                manifest = _understand(opened.read(), name)
+        except OSError:
+            return frozenset()
+    if manifest is None or manifest["arrow_schema"] is None:
+        return frozenset()
+    encoded = base64.b64decode(manifest["arrow_schema"])
+    types = {one.name: one.type for one in pa.ipc.read_schema(pa.py_buffer(encoded))}
+    texts = {
+        key
+        for key, type_ in types.items()
+        if pa.types.is_large_string(type_.value_type if pa.types.is_dictionary(type_) else type_)
+    }
+    return frozenset(texts & set(manifest.get("partition_by", ())))
+
+
 def _find_base(name: str) -> str | None:
     """The directory whose manifest tells of the part `name`, None for other files."""
     *directories, last = name.split("/")
@@ -135,7 +195,11 @@ def _read(store: Store, name: str, told: Mapping[str, Any]) -> dict[str, Any] | 
     if name not in told:
         return None
     path = store.show(name)
-    data = store.read(name, path, [(0, told[name]["size"])])[0]
+    return _understand(store.read(name, path, [(0, told[name]["size"])])[0], path)
+
+
+def _understand(data: bytes, path: str) -> dict[str, Any] | None:
+    """The manifest that `data` is, None where it is another program's."""
     try:
         manifest = json.loads(data)
     except ValueError as error:

@@ -158,7 +158,8 @@ def detect_format(
     said : one of `FORMATS`, or None
         What the user says; None: found from suffix and content.
     options : mapping
-        Reader options: an `encoding` whose texts hold zero bytes is not taken for binary.
+        Reader options: an `encoding` whose texts hold zero bytes is not taken for binary; where
+        neither suffix nor content tells a format, a separator means CSV.
     ends : what `peek_files` gives of them, where that is known
 
     Raises
@@ -178,9 +179,10 @@ def detect_format(
         )
     encoding = str(options.get("encoding") or "utf-8").lower().replace("_", "-")
     is_wide = encoding.startswith(("utf-16", "utf16", "utf-32", "utf32"))
+    implied = "csv" if {"sep", "delimiter"} & set(options) else None
     first, found = files[0], ""
     for file, both in zip(files, ends or map_files(_peek, files), strict=True):
-        one = "parquet" if both is None else _detect(file, said, *both, is_wide=is_wide)
+        one = "parquet" if both is None else _detect(file, said, implied, *both, is_wide=is_wide)
         if found and one != found:
             raise PlanError(
                 f"{file.path} is {one} but {first.path} is {found}: a dataset has one format; name "
@@ -206,7 +208,13 @@ def _suffix(file: SourceFile) -> str:
 
 
 def _detect(
-    file: SourceFile, format_: str | None, head: bytes, tail: bytes, *, is_wide: bool
+    file: SourceFile,
+    format_: str | None,
+    implied: str | None,
+    head: bytes,
+    tail: bytes,
+    *,
+    is_wide: bool,
 ) -> str:
     path = file.path
     suffix = _suffix(file)
@@ -226,7 +234,7 @@ def _detect(
     if codec and content is None and not _is_text(head) and (said is None or said in _TEXT):
         read = "" if codec == "tar" else f'give compression="{codec}", or '
         raise PlanError(f"{path}: this is {codec}; {read}unpack it: {unpack_line(codec, path)}")
-    found = said or content
+    found = said or content or implied
     if found is None:
         raise PlanError(
             f"{path}: the suffix {suffix!r} says nothing of the format, nor do the first bytes; "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from taskinity_data.chunks.committed import find_text_keys
 from taskinity_data.chunks.filters import narrow_filters
 
 if TYPE_CHECKING:
@@ -71,21 +72,30 @@ class HiveColumn:
 
 
 def find_hive_columns(files: Sequence[SourceFile]) -> tuple[HiveColumn, ...]:
-    """The hive columns of `files`, which all have the same keys, in the order of the keys."""
-    columns = []
+    """The hive columns of `files`, which all have the same keys, in the order of the keys.
+
+    Texts of digits are integers, unless the manifest of the run that wrote them has them as texts.
+    """
+    found: dict[str, list[str]] = {}
     for place, (name, _) in enumerate(files[0].hive):
-        texts = list(dict.fromkeys(file.hive[place][1] for file in files))
-        texts = [text for text in texts if text != _NULL]
-        is_integer = bool(texts) and all(
-            _INTEGER.fullmatch(text) and int(text) in _INT32 for text in texts
-        )
-        values = (
+        texts = dict.fromkeys(file.hive[place][1] for file in files)
+        found[name] = [text for text in texts if text != _NULL]
+    integers = {name for name, texts in found.items() if texts and all(map(_is_integer, texts))}
+    if integers:
+        integers -= find_text_keys(files)
+    return tuple(
+        HiveColumn(
+            name,
             pa.array(list(dict.fromkeys(map(int, texts))), pa.int32())
-            if is_integer
-            else pa.array(texts, pa.string())
+            if name in integers
+            else pa.array(texts, pa.string()),
         )
-        columns.append(HiveColumn(name, values))
-    return tuple(columns)
+        for name, texts in found.items()
+    )
+
+
+def _is_integer(text: str) -> bool:
+    return _INTEGER.fullmatch(text) is not None and int(text) in _INT32
 
 
 def rule_out(

@@ -5,7 +5,7 @@ It merges what slices show; which slices there are follows from how records lie 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -113,18 +113,40 @@ def infer_columns(files: Sequence[SourceFile], layout: Layout, *, scan: bool) ->
     else:
         work = (item for file in spread(files) for item in some_slices(file, layout))
 
-    def look(item: tuple[Piece, bytes]) -> Seen:
+    def look(item: tuple[Piece, bytes]) -> tuple[Piece, Seen]:
         piece, text = item
         try:
-            return look_at(layout.to_lines(piece, text), piece)
+            return piece, look_at(layout.to_lines(piece, text), piece)
         except BadArray as error:
             trouble = tell_place(piece, error.offset) + error.why
-            return Seen({}, frozenset(), 0, trouble)
+            return piece, Seen({}, frozenset(), 0, trouble)
 
     seen = Seen({}, frozenset(), 0)
-    for found in map_ahead(look, work):
-        seen |= found
+    for piece, found in map_ahead(look, work):
+        both = seen | found
+        clashing = [
+            name
+            for name, type_ in both.types.items()
+            if isinstance(type_, Clash)
+            and not isinstance(seen.types.get(name), Clash)
+            and not isinstance(found.types.get(name), Clash)
+        ]
+        if clashing:
+            both = replace(both, types={**both.types, **pin_down(seen, clashing, piece, layout)})
+        seen = both
     return seen
+
+
+def pin_down(
+    seen: Seen, names: Sequence[str], piece: Piece, layout: Layout
+) -> dict[str, pa.DataType | Clash]:
+    """The clashes of the columns `names` in `piece` with what was `seen` before, each with the
+    record that shows it.
+    """
+    text = layout.to_lines(piece, read_range(piece.file, piece.start, piece.stop))
+    before = {name: seen.types[name] for name in names}
+    found = look_closely(text, piece, before).types
+    return {name: found[name] for name in names if isinstance(found[name], Clash)}
 
 
 def spread(files: Sequence[SourceFile]) -> list[SourceFile]:
@@ -194,11 +216,13 @@ def plain(type_: pa.DataType) -> pa.DataType:
     return pa.large_string()
 
 
-def look_closely(text: bytes, piece: Piece) -> Seen:
-    """As `look_at`, record by record."""
+def look_closely(
+    text: bytes, piece: Piece, before: Mapping[str, pa.DataType | Clash] | None = None
+) -> Seen:
+    """As `look_at`, record by record; the types of `before` were found in front of them."""
     lines = find_lines(text)
     parser = LineParser()
-    types: dict[str, pa.DataType | Clash] = {}
+    types: dict[str, pa.DataType | Clash] = dict(before or {})
     filled: dict[str, int] = {}
     rows, trouble = 0, ""
     for begin, end in zip(lines.begins.tolist(), lines.ends.tolist(), strict=True):

@@ -59,6 +59,12 @@ class ScratchWriter:
         """Let the threads that write parts of this file end."""
         self._stop_parts.set()
 
+    def begin_again(self) -> None:
+        """Forget all that was written, once no thread writes any more."""
+        os.ftruncate(self._target, 0)
+        self._stop_parts.clear()
+        self.nbytes = self._next_look = 0
+
     def write(self, blocks: Iterator[bytes], place: int = 0, nbytes: int | None = None) -> int:
         """Write `blocks` from `place` on; how many bytes. More than `nbytes` are not written."""
         done = 0

@@ -23,14 +23,14 @@ from taskinity_data.chunks.codecs import inner_name
 from taskinity_data.chunks.decode import decode
 from taskinity_data.chunks.files import WINDOW_NBYTES, open_file, open_unbuffered, read_range
 from taskinity_data.chunks.scratch_writer import ScratchWriter, Stopped
-from taskinity_data.chunks.unpack_parts import BGZF_END, find_parts, is_bgzf
+from taskinity_data.chunks.unpack_parts import BGZF_END, find_parts, guess_members, is_bgzf
 from taskinity_data.chunks.unpacked import Unpacked, current_scratch
 from taskinity_data.chunks.zip_member import decode_member, open_archive, pick_member
 from taskinity_data.errors import ReadError
 from taskinity_data.machine import count_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.unpack_parts import Part
@@ -187,11 +187,18 @@ def _fill(writer: ScratchWriter, file: SourceFile, codec: str, threads: int) -> 
     if codec == "gzip":
         _check_bgzf_end(file)
     is_cut = threads > 1 and file.store is None
-    parts = _find_parts(file, codec) if is_cut else []
+    parts = _find_parts(find_parts, file, codec) if is_cut else []
     if len(parts) > 1:
         writer.expect(sum(part.nbytes for part in parts))
         _write_parts(writer, file, codec, parts, threads)
         return name
+    guessed = _find_parts(guess_members, file) if is_cut and codec == "gzip" else []
+    if len(guessed) > 1:
+        try:
+            _write_parts(writer, file, codec, guessed, threads)
+            return name
+        except BadStream:
+            writer.begin_again()
     with open_unbuffered(file) as opened:
         blocks = []
         if codec == "bz2" and is_cut and file.nbytes >= BLOCKS_NBYTES:
@@ -212,10 +219,10 @@ def _check_bgzf_end(file: SourceFile) -> None:
                         "it were cut off", file.nbytes)  # fmt: skip
 
 
-def _find_parts(file: SourceFile, codec: str) -> list[Part]:
+def _find_parts(find: Callable[..., list[Part]], file: SourceFile, *codec: str) -> list[Part]:
     with open_unbuffered(file) as opened:
         number = opened.fileno()
-        return find_parts(codec, lambda at, count: os.pread(number, count, at), file.nbytes)
+        return find(*codec, lambda at, count: os.pread(number, count, at), file.nbytes)
 
 
 def _write_parts(

@@ -43,8 +43,7 @@ def tasks_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "--tasks",
         "tasks_path",
         metavar="FILE.py",
-        help="The Python file with the flow's functions. It is imported; nothing in it is called "
-        "before the run.",
+        help="The Python file with the flow's functions. It is imported, which runs its top level.",
     )(function)
 
 
@@ -95,10 +94,10 @@ def storage_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "storage_texts",
         multiple=True,
         metavar="NAME=VALUE",
-        help="Of a SOURCE to plan, or an --output, in a store: what fsspec's file system takes, "
-        "e.g. anon=True, endpoint_url=http://127.0.0.1:9000. Shown and kept nowhere; but others of "
-        "this machine can see a command line, so that keys are safer in the environment. May be "
-        "given many times.",
+        help="Of all URLs of stores: what fsspec's file system takes, e.g. anon=True, "
+        "endpoint_url=http://127.0.0.1:9000. A flow's function that opens data gets them where it "
+        "has a parameter storage_options. Shown and kept nowhere; but others of this machine can "
+        "see a command line, so that keys are safer in the environment. May be given many times.",
     )(function)
 
 

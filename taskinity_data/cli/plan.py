@@ -78,7 +78,10 @@ def plan(
     as_json: bool,
     **sizes: Any,
 ) -> None:
-    """Show the chunks of SOURCE (a file, a folder, a glob, or several), or of a FLOW's inputs."""
+    """Show the chunks of SOURCE (a file, a folder, a glob, or several), or those of a FLOW.
+
+    The functions of a flow that tell what is cut are called; none is called on a chunk.
+    """
     from taskinity_data.cli.loading import is_flow_path, open_flow
     from taskinity_data.cli.preview import describe_forecast, describe_plan, preview
 
@@ -89,8 +92,9 @@ def plan(
         reader_options = parse_reader_options(option_texts)
         if columns is not None:
             reader_options["columns"] = [name.strip() for name in columns.split(",")]
-        if storage_texts:
-            reader_options["storage_options"] = parse_storage_options(storage_texts)
+        stored: dict[str, Any] = (
+            {"storage_options": parse_storage_options(storage_texts)} if storage_texts else {}
+        )
         if len(sources) == 1 and is_flow_path(sources[0]):
             if reader_options:
                 raise SettingsError(
@@ -100,7 +104,15 @@ def plan(
             if not flow.is_bound:
                 raise BindError(f"{sources[0]}: hand over its functions with --tasks FILE.py")
             inputs = parse_inputs(input_texts)
-            preview(flow, inputs, sizes, answer, is_told=not as_json, is_estimated=is_estimated)
+            preview(
+                flow,
+                inputs,
+                sizes | stored,
+                answer,
+                is_told=not as_json,
+                is_estimated=is_estimated,
+                with_chunks=with_chunks,
+            )
             return
         if input_texts:
             raise SettingsError("--input goes with a flow, and not with a dataset")
@@ -112,7 +124,7 @@ def plan(
         from taskinity_data.chunks.dataset import open_dataset
 
         source = sources[0] if len(sources) == 1 else list(sources)
-        planned = open_dataset(source, **reader_options).plan(**sizes)
+        planned = open_dataset(source, **reader_options, **stored).plan(**sizes)
         answer.update(describe_plan(planned, with_chunks=with_chunks))
         if not as_json:
             click.echo(repr(planned))

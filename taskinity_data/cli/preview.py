@@ -1,6 +1,7 @@
-"""What a flow would do: its stages, and the chunks of those datasets that are known before it runs.
+"""What a flow would do: its stages, and the chunks of its fan-outs.
 
-It calls none of the flow's functions, unless it is to forecast: then those that feed a fan-out.
+It calls those of the flow's functions that tell what is fanned out, and says which; where it is to
+forecast, a few slices are tried, too.
 """
 
 from __future__ import annotations
@@ -9,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskinity_data.errors import PlanError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.cli.output import Answer
     from taskinity_data.flow.model import Flow
-    from taskinity_data.flow.stages import FanOut, Source, Stage
+    from taskinity_data.flow.stages import Call, FanOut, Source, Stage
     from taskinity_data.forecast.forecast import Forecast
 
 __all__ = ["describe_forecast", "describe_plan", "preview"]
@@ -25,28 +24,37 @@ __all__ = ["describe_forecast", "describe_plan", "preview"]
 
 def preview(
     flow: Flow,
-    inputs: Mapping[str, str],
+    inputs: Mapping[str, Any],
     options: Mapping[str, Any],
     answer: Answer,
     *,
     is_told: bool,
     is_estimated: bool = False,
+    with_chunks: bool = False,
 ) -> None:
-    """Puts stages and known plans into `answer`, and prints them where `is_told`.
+    """Puts stages and their plans into `answer`, and prints them where `is_told`.
 
-    Where `is_estimated`, the tasks that feed fan-outs are called, and each fan-out is tried on a
-    few slices; else none of the flow's functions is called.
+    The tasks that feed fan-outs are called, each once; no chunk is, unless `is_estimated`: then
+    each fan-out is tried on a few slices.
 
     Raises
     ------
     BindError
         Inputs are missing or not asked for.
+    FlowFailed
+        A task that feeds a fan-out fails.
     PlanError
-        A dataset that is known can't be planned.
+        What is fanned out can't be planned.
     """
     from taskinity_data.flow.stages import FanOut, stages
+    from taskinity_data.run_options import with_defaults
+    from taskinity_data.run_output import OutputOptions, share_options
 
-    steps = stages(flow, inputs)
+    written = OutputOptions(options.get("output"), storage_options=options.get("storage_options"))
+    _, inputs, shared = share_options(flow, written, inputs)
+    options = {**options, "storage_options": shared}
+    steps = stages(flow, tuple(inputs))
+    feeds = Feeds(steps, with_defaults(flow, inputs))
     answer["flow"] = flow.name
     answer["stages"] = []
     for number, stage in enumerate(steps, 1):
@@ -56,19 +64,34 @@ def preview(
         if is_told:
             click.echo(f"{number}. {text}")
         if isinstance(stage, FanOut):
-            feeds = Feeds(steps, inputs) if is_estimated else None
-            plan = _plan_of(stage, inputs, options, feeds)
-            entry["plan"] = None if plan is None else describe_plan(plan)
-            told = [repr(plan) if plan is not None else _why_unknown(stage.over)]
-            if plan is not None and feeds is not None and stage.width == "*":
-                forecast = _estimate(stage, steps, feeds, plan, options)
-                entry["forecast"] = describe_forecast(forecast)
-                entry["called"] = feeds.called
-                called = f"Called for that: {', '.join(feeds.called)}"
-                told += [repr(forecast), *([called] if feeds.called else [])]
+            chosen = options | {"is_estimated": is_estimated, "with_chunks": with_chunks}
+            told = _fill(entry, stage, feeds, chosen)
             if is_told:
                 lines = "\n".join(told).splitlines()
                 click.echo("\n".join(f"   {line}" for line in lines))
+
+
+def _fill(
+    entry: dict[str, Any], stage: FanOut, feeds: Feeds, options: Mapping[str, Any]
+) -> list[str]:
+    """Put what is known of a fan-out into its `entry`, and say it."""
+    known = len(feeds.called)
+    entry["plan"] = None
+    waits_for = feeds.find_wait(stage.over)
+    if waits_for is not None:
+        return [f"Its chunks are known once {waits_for} has run."]
+    plan, told = _look(stage, feeds.get(stage.over), options)
+    lines = [told]
+    if plan is not None:
+        entry["plan"] = describe_plan(plan, with_chunks=options["with_chunks"])
+        if options["with_chunks"]:
+            lines.append(plan.to_frame().to_string())
+        if options["is_estimated"] and stage.width == "*":
+            forecast = _estimate(stage, feeds, plan, options)
+            entry["forecast"] = describe_forecast(forecast)
+            lines.append(repr(forecast))
+    entry["called"] = feeds.called[known:]
+    return lines + ([f"Called for that: {', '.join(entry['called'])}"] if entry["called"] else [])
 
 
 class Feeds:
@@ -76,56 +99,68 @@ class Feeds:
 
     Attributes
     ----------
+    inputs : mapping
+        Of the flow.
+    steps : sequence of Stage
+    values : dict
+        The results of the tasks that were called.
     called : list of str
-        The tasks that were called.
+        Their names.
     """
 
     def __init__(self, steps: Sequence[Stage], inputs: Mapping[str, Any]) -> None:
         self.inputs = inputs
+        self.steps = steps
         self.values: dict[str, Any] = {}
         self.called: list[str] = []
-        self._steps = {stage.name: stage for stage in steps}
+        self._by_name = {stage.name: stage for stage in steps}
+
+    def find_wait(self, source: Source) -> str | None:
+        """The fan-out that has to run before there is a value behind `source`; None: none has."""
+        from taskinity_data.flow.stages import Call, Upstream
+
+        if not isinstance(source, Upstream):
+            return None
+        stage = self._by_name.get(source.task)
+        if not isinstance(stage, Call):
+            return source.task
+        found = (self.find_wait(one) for one in _sources(stage))
+        return next((name for name in found if name is not None), None)
 
     def get(self, source: Source) -> Any:
-        """The value behind `source`.
+        """The value behind `source`, which waits for nothing."""
+        from taskinity_data.execution.graph import call_now
+        from taskinity_data.execution.jobs import resolve
+        from taskinity_data.flow.stages import Call, Upstream
 
-        Raises
-        ------
-        PlanError
-            It comes from a fan-out, which only a run can do.
-        """
-        from taskinity_data.flow.stages import Call, Constant, Input
-
-        if isinstance(source, Constant):
-            return source.value
-        if isinstance(source, Input):
-            return self.inputs[source.name]
-        if source.task not in self.values:
-            stage = self._steps.get(source.task)
-            if not isinstance(stage, Call):
-                raise PlanError(f"{source.task} fans out, or needs what does: only a run can tell")
-            given = {name: self.get(one) for name, one in stage.arguments.items()}
-            self.values[source.task] = stage.call(given)
+        if isinstance(source, Upstream) and source.task not in self.values:
+            stage = self._by_name[source.task]
+            assert isinstance(stage, Call)
+            for one in _sources(stage):
+                self.get(one)
+            self.values[source.task] = call_now(stage, self.values, self.inputs)
             self.called.append(source.task)
-        return self.values[source.task]
+        return resolve(source, self.values, self.inputs)
 
 
-def _estimate(
-    stage: FanOut,
-    steps: Sequence[Stage],
-    feeds: Feeds,
-    plan: ChunkPlan,
-    options: Mapping[str, Any],
-) -> Forecast:
-    from taskinity_data.flow.stages import Upstream
+def _sources(stage: Call) -> list[Source]:
+    """What its parameters, and those of its fallback, are filled from."""
+    fallback = [] if stage.fallback is None else _sources(stage.fallback)
+    return [*stage.arguments.values(), *fallback]
+
+
+def _estimate(stage: FanOut, feeds: Feeds, plan: ChunkPlan, options: Mapping[str, Any]) -> Forecast:
+    from taskinity_data.errors import PlanError
     from taskinity_data.forecast.estimate import estimate_job, make_job
 
     for step in (step for chain in stage.chains for step in chain):
         for source in step.arguments.values():
-            if isinstance(source, Upstream):
-                feeds.get(source)
+            waits_for = feeds.find_wait(source)
+            if waits_for is not None:
+                raise PlanError(f"{stage.name} needs what {waits_for} brings: only a run can tell")
+            feeds.get(source)
     chosen = {name: options[name] for name in ("workers", "memory") if name in options}
-    job = make_job(stage, steps, feeds.values, feeds.inputs)
+    job = make_job(stage, feeds.steps, feeds.values, feeds.inputs)
     return estimate_job(plan, job, **chosen)
 
 
@@ -199,34 +234,30 @@ def _name_of(source: Source) -> str:
     return f"input {source.name}" if isinstance(source, Input) else "a constant"
 
 
-def _why_unknown(source: Source) -> str:
-    from taskinity_data.flow.stages import Upstream
+def _look(stage: FanOut, value: Any, options: Mapping[str, Any]) -> tuple[ChunkPlan | None, str]:
+    """The plan of a fan-out over `value`, where it is cut before the run, and what to say of it.
 
-    if isinstance(source, Upstream):
-        return f"Its chunks are known once {source.task} has run; `plan SOURCE` shows a dataset's."
-    return "Its chunks are known once it runs."
-
-
-def _plan_of(
-    stage: FanOut, inputs: Mapping[str, str], options: Mapping[str, Any], feeds: Feeds | None
-) -> ChunkPlan | None:
-    """The plan where what is fanned out over is known, else None."""
-    from taskinity_data.flow.stages import Input
-
-    if feeds is not None:
-        source = feeds.get(stage.over)
-    elif isinstance(stage.over, Input) and stage.over.name in inputs:
-        source = inputs[stage.over.name]
-    else:
-        return None
-    from taskinity_data.chunks.dataset import Dataset, open_dataset
+    Raises
+    ------
+    PlanError
+        It can't be fanned out.
+    """
     from taskinity_data.chunks.plan import ChunkPlan
+    from taskinity_data.chunks.streams import is_stream
+    from taskinity_data.execution.pieces import as_dataset, plan_items
 
-    dataset = source if isinstance(source, Dataset) else open_dataset(source)
+    if is_stream(value):
+        return None, "A chunk is each frame that it gives, taken while the flow runs."
+    dataset = as_dataset(value, options.get("storage_options"))
+    if dataset is None:
+        count = sum(1 for _ in plan_items(stage, value, ()))
+        return None, f"{count:,} item{'' if count == 1 else 's'}"
     if stage.width != "*":
         reason = f"exactly {stage.width} slices, as the flow asks for"
-        return ChunkPlan(dataset.divide(stage.width), dataset.extents, None, reason)
+        plan = ChunkPlan(dataset.divide(stage.width), dataset.extents, None, reason)
+        return plan, repr(plan)
     chosen = {
         name: options[name] for name in ("workers", "memory", "chunk_size") if name in options
     }
-    return dataset.plan(**chosen)
+    plan = dataset.plan(**chosen)
+    return plan, repr(plan)

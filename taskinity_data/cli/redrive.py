@@ -23,7 +23,7 @@ from taskinity_data.cli.run import count_or_share, execute
 from taskinity_data.errors import BindError, ResumeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["redrive"]
 
@@ -53,8 +53,8 @@ def redrive(
     run_id: str,
     tasks_path: str | None,
     input_texts: tuple[str, ...],
-    report: str | None,
     storage_texts: tuple[str, ...],
+    report: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -71,28 +71,29 @@ def redrive(
 
     with answering(as_json) as answer:
         inputs = parse_inputs(input_texts)
-        flow, kept, file, asked = reopen(run_id, inputs)
+        found = parse_storage_options(storage_texts)
+        stored = {"storage_options": found} if found else {}
+        flow, kept, file, asked = reopen(run_id, inputs | stored)
+        kept = {name: value for name, value in kept.items() if name not in stored}
         if not (tasks_path or file):
             raise BindError(f"run {run_id}: hand over its functions with --tasks FILE.py")
         flow = flow.bind(import_file(tasks_path or file))
         given = {name: value for name, value in options.items() if value is not None}
         if "max_failures" in given:
             given["max_failures"] = count_or_share(given["max_failures"])
-        given = asked | given
-        given |= _storage_options(run_id, given.pop("asks", ()), storage_texts)
+        given = asked | given | stored
+        _check_given_again(run_id, given.pop("asks", ()), found)
         code = execute(flow, kept, given | {"resume": run_id}, answer, report=report)
         if not as_json and answer.text is not None:
             click.echo(answer.text)
     ctx.exit(code)
 
 
-def _storage_options(run_id: str, asks: Sequence[str], texts: Sequence[str]) -> dict[str, Any]:
-    """Those that were given again; `asks` are the names that the run was given."""
-    found = parse_storage_options(texts)
+def _check_given_again(run_id: str, asks: Sequence[str], found: Mapping[str, Any]) -> None:
+    """Raise `ResumeError` where one of the storage options `asks` that the run had is missing."""
     missing = [name for name in asks if name not in found]
     if missing:
         raise ResumeError(
             f"run {run_id}: the storage option {missing[0]!r} was not kept; give it again: "
             f"--storage-option {missing[0]}=..."
         )
-    return {"storage_options": found} if found else {}

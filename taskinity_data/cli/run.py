@@ -97,7 +97,11 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
     help="Print the address of Dask's dashboard while the flow runs; in local processes, if "
     "--scheduler does not say where.",
 )
-@click.option("--dry-run", is_flag=True, help="Show stages and chunks; run nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show stages and chunks, and run no chunk. The tasks that tell what is cut are called.",
+)
 @as_json_option
 @click.pass_context
 def run(

@@ -243,10 +243,7 @@ class _Limit:
         self._job = job
         self._item = item
         self._chain = job.chain(item.position)
-        until_s = item.guard.until_s if item.guard else None
-        # The wall clock is asked once: it may jump while the item runs.
-        left_s = None if until_s is None else until_s - time.time()
-        self._until_s = None if left_s is None else time.monotonic() + left_s
+        self._deadline = item.guard.deadline if item.guard else None
         self._timeout_s: float | None = None
         self._step_begun = self._begun = time.monotonic()
         self._started_s = time.time()
@@ -269,8 +266,8 @@ class _Limit:
         left = [longest_s]
         if self.has_begun and self._timeout_s is not None:
             left.append(self._step_begun + self._timeout_s - time.monotonic())
-        if self._until_s is not None:
-            left.append(self._until_s - time.monotonic())
+        if self._deadline is not None:
+            left.append(self._deadline.left_s)
         return max(0.0, min(left))
 
     def overrun(self) -> TimeoutError | None:
@@ -280,7 +277,7 @@ class _Limit:
             return TimeoutError(
                 f"{self.task} took longer than its timeout of {self._timeout_s:g} s and was ended"
             )
-        if self._until_s is not None and time.monotonic() >= self._until_s:
+        if self._deadline is not None and self._deadline.left_s <= 0:
             return TimeoutError(f"{self.task} was ended: the time of the run (run_timeout) is up")
         return None
 

@@ -143,10 +143,18 @@ class Chooser:
         self.reason = f"{self._left_s:.0f} s of work were left after the first chunks"
         self._announce(started, self.reason)
 
+    def abort(self) -> None:
+        """Kill the workers that can be killed: one that is asked to end lets its task end first."""
+        for strategy in self._owned:
+            end = getattr(strategy, "abort", None)
+            if end is not None:
+                end()
+
     def close(self, *, waits: bool = True) -> None:
         """End all that was started; without `waits`, what still runs in threads is left to end."""
         if self._starting is not None:
             self._starting.join()
+            self._starting = None
             self._owned += [one for one in self._started if not isinstance(one, BaseException)]
         for strategy in reversed(self._owned):
             if isinstance(strategy, ThreadStrategy):

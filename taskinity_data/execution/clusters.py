@@ -9,18 +9,18 @@ from __future__ import annotations
 import logging
 import multiprocessing.spawn
 import os
-import signal
 import socket
 import sys
 import threading
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskinity_data.chunks.own_directory import OwnDirectory
 from taskinity_data.errors import SchedulerError, SettingsError, suggest
 from taskinity_data.execution.dask_strategy import DaskStrategy
+from taskinity_data.execution.interrupts import block_ctrl_c, hold_interrupts
 from taskinity_data.execution.own_cluster import OwnStrategy, start_workers
 from taskinity_data.execution.strategies import (
     ExecutorStrategy,
@@ -30,8 +30,6 @@ from taskinity_data.execution.strategies import (
 from taskinity_data.machine import count_cores, share_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from distributed import Client
 
     from taskinity_data.execution.strategies import Strategy
@@ -46,7 +44,7 @@ _DASHBOARD_PORT = 8787
 
 _IGNORE_CTRL_C = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 """What each worker of ours runs first: a terminal's Ctrl-C goes to all processes, but it is the
-driver that stops the workers."""
+driver that stops the workers. They are born deaf to it, and stay so with what they start."""
 
 _WORKER_MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
@@ -168,44 +166,49 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
             **_WORKER_MALLOC,
         },
     }
-    with ExitStack() as started, _hold_ctrl_c():
-        started.callback(_ChildrenSkipMain().close)
-        own = OwnDirectory("workers")
-        started.callback(own.close)
-        scratch = own.path
-        try:
-            with dask.config.set({**options, "temporary-directory": scratch}):
-                cluster = LocalCluster(
-                    n_workers=0,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",
-                    memory_limit=memory_nbytes or share_memory(workers),
-                    # Those that start in place of dead ones go there too.
-                    local_directory=scratch,
-                    dashboard_address=f"127.0.0.1:{_free_dashboard_port()}",
-                    worker_dashboard_address=None,
-                    # What workers die of is told by the run.
-                    silence_logs=logging.CRITICAL,
-                    preload=[_IGNORE_CTRL_C],
-                )
-                started.callback(cluster.close)
-                start_workers(cluster, workers)
-        except RuntimeError as error:
-            raise SchedulerError(
-                f"no local processes could be started ({_find_root(error)}); run with "
-                'scheduler="threads", or ask taskinity-data doctor what this machine grants'
-            ) from error
-        client = Client(cluster, set_as_default=False)
-        started.callback(client.close)
-        return OwnStrategy(
-            client,
-            cluster,
-            scratch,
-            name="processes",
-            memory_nbytes=memory_nbytes,
-            closes=(started.pop_all(),),
-        )
+    with ExitStack() as started:
+        with hold_interrupts():
+            started.callback(_ChildrenSkipMain().close)
+            own = OwnDirectory("workers")
+            started.callback(own.close)
+            scratch = own.path
+            try:
+                with dask.config.set({**options, "temporary-directory": scratch}):
+                    cluster = LocalCluster(
+                        n_workers=0,
+                        threads_per_worker=1,
+                        processes=True,
+                        host="127.0.0.1",
+                        memory_limit=memory_nbytes or share_memory(workers),
+                        # Those that start in place of dead ones go there too.
+                        local_directory=scratch,
+                        dashboard_address=f"127.0.0.1:{_free_dashboard_port()}",
+                        worker_dashboard_address=None,
+                        # What workers die of is told by the run.
+                        silence_logs=logging.CRITICAL,
+                        preload=[_IGNORE_CTRL_C],
+                    )
+                    started.callback(cluster.close)
+                    start_workers(cluster, workers)
+            except RuntimeError as error:
+                raise SchedulerError(
+                    f"no local processes could be started ({_find_root(error)}); run with "
+                    'scheduler="threads", or ask taskinity-data doctor what this machine grants'
+                ) from error
+            client = Client(cluster, set_as_default=False)
+            started.callback(client.close)
+            strategy = OwnStrategy(
+                client,
+                cluster,
+                scratch,
+                name="processes",
+                memory_nbytes=memory_nbytes,
+                closes=(started.pop_all(),),
+            )
+            started.callback(strategy.close)
+        # A Ctrl-C that came meanwhile was raised above, and has closed it.
+        started.pop_all()
+        return strategy
 
 
 def _find_root(error: BaseException) -> BaseException:
@@ -213,22 +216,6 @@ def _find_root(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
-
-
-@contextmanager
-def _hold_ctrl_c() -> Iterator[None]:
-    """Ctrl-C comes after the block: what is half started can't be closed again.
-
-    Threads and processes that begin within it never get a Ctrl-C of their own.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _free_dashboard_port() -> int:
@@ -242,7 +229,7 @@ def _free_dashboard_port() -> int:
 
 
 class _ChildrenSkipMain:
-    """While open, Dask's workers start without importing the user's main script again.
+    """While open, Dask's workers start without the user's main script, and deaf to Ctrl-C.
 
     The functions of the main script travel by value, so no worker needs it; and a script without
     an ``if __name__ == "__main__"`` guard would start itself over in each worker.
@@ -261,6 +248,9 @@ class _ChildrenSkipMain:
     def _prepare(cls, name: str) -> dict[str, Any]:
         data = dict(cls._original(name))
         if name.startswith("Dask Worker process"):
+            # In the thread that starts the process, just before: Python's resource tracker, which
+            # was started there for the first one, has let Ctrl-C through again.
+            block_ctrl_c()
             data.pop("init_main_from_name", None)
             data.pop("init_main_from_path", None)
         return data

@@ -334,8 +334,8 @@ class Driver:
         check_timeouts(job, strategy)
         self.has_submitted = True
         # A plain aggregate's list is not sent elsewhere unless its own time limit asks for it.
-        until_s = None if strategy is self._local else self._limits.until_s
-        items = [guard(item, job, strategy, until_s) for item in items]
+        deadline = None if strategy is self._local else self._limits.deadline
+        items = [guard(item, job, strategy, deadline) for item in items]
         for item in items:
             self._emit(
                 events.ChunkSubmitted(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.process import Job
     from taskinity_data.flow.model import Flow
 
-__all__ = ["build_delayed"]
+__all__ = ["build_delayed", "call_now"]
 
 
 def build_delayed(flow: Flow, inputs: Mapping[str, Any]) -> Any:
@@ -53,6 +53,18 @@ def build_delayed(flow: Flow, inputs: Mapping[str, Any]) -> Any:
         raise BindError(f"flow {flow.name}: bind its tasks first, flow.bind(tasks)")
     defaults = {one.name: one.default for one in flow.inputs or () if not one.is_required}
     return _Builder(stages(flow, tuple(inputs)), {**defaults, **inputs}).build(flow.last)
+
+
+def call_now(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
+    """The result of a task that runs once, called in this process, and not again where it fails.
+
+    Raises
+    ------
+    FlowFailed
+        It failed, and has no fallback; the message holds the user's own frames.
+    """
+    job = call_job(stage, values, inputs)
+    return _run(job, Item(key=stage.name), {stage.name: stage.task.policy})[1]
 
 
 class _Builder:
@@ -114,10 +126,7 @@ class _Builder:
         )
 
     def _call_now(self, stage: Call | Reduce) -> None:
-        job = call_job(stage, self._values, self._inputs)
-        self._values[stage.name] = _run(job, Item(key=stage.name), {stage.name: stage.task.policy})[
-            1
-        ]
+        self._values[stage.name] = call_now(stage, self._values, self._inputs)
 
     def _call(self, stage: Call | Reduce) -> None:
         packed = pack_value((stage, dict(self._inputs)))
@@ -178,8 +187,7 @@ def _give(value: Any) -> Any:
 
 def _call_node(packed: bytes, values: Mapping[str, Any]) -> Any:
     stage, inputs = _unpack(packed)
-    job = call_job(stage, values, inputs)
-    return _run(job, Item(key=stage.name), {stage.name: stage.task.policy})[1]
+    return call_now(stage, values, inputs)
 
 
 def _chunk_node(packed: bytes, item: bytes, values: Mapping[str, Any]) -> Any:

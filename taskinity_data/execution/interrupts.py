@@ -1,5 +1,7 @@
 """Lets Ctrl-C and SIGTERM stop a run softly: the first time it ends what runs, the second time now.
 
+What must not be left half done can hold them for a while.
+
 It knows nothing of how a run stops.
 """
 
@@ -13,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["raise_interrupt", "soft_interrupts"]
+__all__ = [
+    "block_ctrl_c",
+    "hold_interrupts",
+    "late_interrupts",
+    "raise_interrupt",
+    "soft_interrupts",
+]
 
 
 def raise_interrupt(number: int, frame: Any) -> None:  # noqa: ARG001 - what a handler is given
@@ -54,3 +62,51 @@ def soft_interrupts(stop: Callable[[], bool]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def late_interrupts(meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
+    """Ctrl-C and SIGTERM come after the block: what they broke into could not be closed again.
+
+    `meanwhile` is called as soon as one comes, so that the block may end earlier for it.
+    """
+    came: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:  # noqa: ARG001 - what a handler is given
+        came.append(number)
+        if meanwhile is not None:
+            meanwhile()
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for one in (signal.SIGINT, signal.SIGTERM):
+            if callable(handler := signal.getsignal(one)):
+                before[one] = handler
+                signal.signal(one, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(came):
+            signal.raise_signal(number)
+
+
+@contextmanager
+def hold_interrupts() -> Iterator[None]:
+    """As `late_interrupts`, and threads and processes that begin within it never get a Ctrl-C.
+
+    That holds in any thread. SIGTERM they get: it is what ends them.
+    """
+    # A signal that is blocked here goes to any thread that does not block it: that's not enough.
+    with late_interrupts():
+        mask = block_ctrl_c()
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def block_ctrl_c() -> set[Any]:
+    """Keep Ctrl-C from this thread and what it starts; gives the signals that it blocked before."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -1,14 +1,14 @@
 """When a run stops although work is left: too many failures, or too long.
 
-It counts and reads a clock; to stop is for the driver.
+It counts and looks at the time; to stop is for the driver.
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from taskinity_data.execution.deadline import Deadline
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
@@ -31,15 +31,14 @@ class Limits:
 
     Attributes
     ----------
-    until_s : float or None
-        The end of that time in seconds since the epoch, for workers elsewhere.
+    deadline : Deadline or None
+        The end of that time.
     """
 
     def __init__(self, max_failures: float | None, run_timeout_s: float | None) -> None:
         self._max_failures = max_failures
         self._run_timeout_s = run_timeout_s
-        self._deadline_s = None if run_timeout_s is None else time.monotonic() + run_timeout_s
-        self.until_s = None if run_timeout_s is None else time.time() + run_timeout_s
+        self.deadline = None if run_timeout_s is None else Deadline(run_timeout_s)
         self._lost: Counter[str] = Counter()
         self._last: dict[str, Outcome] = {}
 
@@ -74,6 +73,6 @@ class Limits:
 
     def overrun(self) -> TimeoutError | None:
         """What to stop with once the run's time is up."""
-        if self._deadline_s is None or time.monotonic() <= self._deadline_s:
+        if self.deadline is None or self.deadline.left_s >= 0:
             return None
         return TimeoutError(f"the run took longer than run_timeout ({self._run_timeout_s:g} s)")

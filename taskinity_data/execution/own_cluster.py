@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from taskinity_data.execution.dask_strategy import DaskStrategy
+from taskinity_data.execution.interrupts import late_interrupts
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -66,6 +67,7 @@ class OwnStrategy(DaskStrategy):
     def __init__(self, client: Client, cluster: Any, scratch: str, **options: Any) -> None:
         self._cluster, self._scratch = cluster, scratch
         self._is_repairing = False
+        self._left: list[psutil.Process] = []
         super().__init__(client, **options)
 
     def _look(self, now: float) -> None:
@@ -83,13 +85,21 @@ class OwnStrategy(DaskStrategy):
             self._is_repairing = False
 
     def close(self) -> None:
-        """Close the cluster, and end what functions have left behind on its workers."""
-        left = [child for pid in self._pids() for child in _family(pid)]
-        super().close()
-        for process in left:
+        """Close the cluster, and end what functions have left behind on its workers.
+
+        A worker lets what it runs come to its end, for four seconds; Ctrl-C meanwhile kills it.
+        """
+        self._left += [child for pid in self._pids() for child in _family(pid)]
+        # Dask would give up in the middle, and forget which processes it had.
+        with late_interrupts(self.abort):
+            super().close()
+            self._end_left()
+
+    def _end_left(self) -> None:
+        for process in self._left:
             with suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(left, timeout=1.0)
+        psutil.wait_procs(self._left, timeout=1.0)
         # One that was about to start may have made its directory anew.
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -101,6 +111,8 @@ class OwnStrategy(DaskStrategy):
         """Kill all workers, so that nothing goes on; whether that could be done."""
         for nanny in self._cluster.workers.values():
             nanny.auto_restart = False
+        # What they have started outlives them, and could not be found any more.
+        self._left += [child for pid in self._pids() for child in _family(pid)]
         for pid in self._pids():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

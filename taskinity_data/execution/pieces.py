@@ -6,7 +6,7 @@ It knows nothing of who runs them. Sizes follow what the run learns, unless they
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.dataset import Dataset, open_dataset
@@ -24,7 +24,7 @@ from taskinity_data.execution.fan_out import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from taskinity_data.chunks.chunk import Chunk, Piece
     from taskinity_data.execution.process import Item, Job
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.strategies import Strategy
     from taskinity_data.flow.stages import FanOut as FanOutStage
 
-__all__ = ["PieceOptions", "find_item", "narrow", "open_fan_out", "plan_items"]
+__all__ = ["PieceOptions", "as_dataset", "find_item", "narrow", "open_fan_out", "plan_items"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class PieceOptions:
         Is told of every fan-out that begins, and knows the cuts of an earlier try.
     log_level : int or None
         See `Job`.
+    storage_options : mapping or None
+        Of URLs that are opened here, and not by a function.
     """
 
     chunk_size: ChunkSize | None = None
@@ -61,6 +63,7 @@ class PieceOptions:
     only: tuple[str, ...] = ()
     checkpoints: Checkpoints | None = None
     log_level: int | None = None
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def enter(self, job: Job, dataset: Dataset | None, asked: Any) -> Entered | None:
         """Tell of a fan-out that begins."""
@@ -81,7 +84,7 @@ def open_fan_out(
     """
     width = None if stage.width == "*" else int(stage.width)
     is_streamed = is_stream(value)
-    found = None if is_streamed else _as_dataset(value)
+    found = None if is_streamed else as_dataset(value, options.storage_options)
     if width is not None or found is None:
         _refuse_bisect(stage)
     if is_streamed:
@@ -119,7 +122,7 @@ def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Itera
         raise PlanError(
             "an iterator is taken while a run goes, so it has no graph; use run_flow, or a list"
         )
-    if found := _as_dataset(value):
+    if found := as_dataset(value):
         dataset = narrow(found, stage.chains, reducers)
         return chunk_items(dataset.plan() if width is None else dataset.divide(width))
     return _value_items(stage, value, width)
@@ -133,7 +136,7 @@ def find_item(stage: FanOutStage, value: Any, ranges: Sequence[str], key: str) -
     PlanError
         There is none.
     """
-    dataset = None if is_stream(value) else _as_dataset(value)
+    dataset = None if is_stream(value) else as_dataset(value)
     if dataset is not None and stage.width == "*":
         if getattr(dataset.reader, "keeper", None) is not None:
             # A table in memory lies in another file each time.
@@ -187,13 +190,18 @@ def _value_items(stage: FanOutStage, value: Any, width: int | None) -> Iterator[
     )
 
 
-def _as_dataset(value: Any) -> Dataset | None:
+def as_dataset(value: Any, storage_options: Mapping[str, Any] | None = None) -> Dataset | None:
+    """The dataset that `value` is, or that is opened from it; None: it is a list or the like.
+
+    `storage_options` are used where it is a URL.
+    """
     if isinstance(value, Dataset):
         return value
     is_table = hasattr(value, "columns") and hasattr(value, "shape")
     if not (isinstance(value, str | os.PathLike) or is_table):
         return None
-    return open_dataset(value)
+    is_url = not is_table and "://" in os.fsdecode(value)
+    return open_dataset(value, storage_options=dict(storage_options or {}) if is_url else None)
 
 
 def narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) -> Dataset:

@@ -33,6 +33,7 @@ from taskinity_data.policy import Value
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from taskinity_data.execution.deadline import Deadline
     from taskinity_data.outcome import BadLines
 
 __all__ = [
@@ -134,12 +135,12 @@ class Job:
 class Guard:
     """What an item may take in its child process, beside its steps' own times.
 
-    `memory_nbytes` is what the process may hold, `until_s` the end of the run's time, in seconds
-    since the epoch; None: no bound.
+    `memory_nbytes` is what the process may hold, `deadline` the end of the run's time; None: no
+    bound.
     """
 
     memory_nbytes: int | None = None
-    until_s: float | None = None
+    deadline: Deadline | None = None
 
 
 @dataclass(frozen=True, slots=True)

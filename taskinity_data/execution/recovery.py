@@ -12,6 +12,7 @@ from taskinity_data.execution.process import Guard
 
 if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk
+    from taskinity_data.execution.deadline import Deadline
     from taskinity_data.execution.process import Item, Job
     from taskinity_data.execution.strategies import Strategy
     from taskinity_data.outcome import Failure
@@ -22,13 +23,13 @@ _LEAST_NBYTES = 256 << 20
 """What a child process may hold in any case: Python with pandas and pyarrow has 130 MiB."""
 
 
-def guard(item: Item, job: Job, strategy: Strategy, until_s: float | None) -> Item:
+def guard(item: Item, job: Job, strategy: Strategy, deadline: Deadline | None) -> Item:
     """`item` with a guard where it may have to be ended, without one elsewhere.
 
     That is where a step has a time limit, where a worker died under it, and where the run has an
-    end, `until_s`, and `strategy` can't end its workers.
+    end, `deadline`, and `strategy` can't end its workers.
     """
-    may_outlast = until_s is not None and not hasattr(strategy, "abort")
+    may_outlast = deadline is not None and not hasattr(strategy, "abort")
     if may_outlast and not job.is_timed and hasattr(strategy, "can_send"):
         may_outlast = strategy.can_send(job)
     if not getattr(strategy, "can_end", False) or not (
@@ -37,7 +38,7 @@ def guard(item: Item, job: Job, strategy: Strategy, until_s: float | None) -> It
         return item if item.guard is None else replace(item, guard=None)
     memory = strategy.memory_nbytes
     return replace(
-        item, guard=Guard(None if memory is None else max(memory, _LEAST_NBYTES), until_s)
+        item, guard=Guard(None if memory is None else max(memory, _LEAST_NBYTES), deadline)
     )
 
 

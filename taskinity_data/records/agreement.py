@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from taskinity_data.errors import LedgerError
-from taskinity_data.records.partitions import check_texts
 from taskinity_data.records.schemas import CommonSchema
 
 if TYPE_CHECKING:
@@ -34,22 +33,19 @@ def check_order(parts: Sequence[Part]) -> None:
         last = part.index
 
 
-def agree(parts: Sequence[Part], partition_by: Sequence[str]) -> pa.Schema | None:
+def agree(parts: Sequence[Part]) -> pa.Schema | None:
     """The schema that all `parts` have, None where none has any.
 
     Raises
     ------
     SchemaError
-        Two chunks differ; a text would be read as another number from its directory's name.
+        Two chunks differ.
     """
     common = CommonSchema()
     for part in parts:
         if part.schema is not None:
             common.add(part.schema, part.who, has_rows=part.rows > 0)
-    schema = common.schema
-    if partition_by and schema is not None:
-        check_texts(schema, {file.directory for part in parts for file in part.files})
-    return schema
+    return common.schema
 
 
 def lacks_types(part: Part, schema: pa.Schema, partition_by: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -33,6 +34,14 @@ class NoExactForm(Exception):  # noqa: N818 - says what is the matter
 
 class TooLarge(NoExactForm):
     """A value that takes more bytes than were allowed."""
+
+
+@cache
+def _tables() -> Any:
+    """What writes and reads frames: pandas is loaded for them alone."""
+    from taskinity_data.records import exact_tables
+
+    return exact_tables
 
 
 class Writing:
@@ -87,9 +96,7 @@ class Writing:
             self._open += tag
             write(self, value)
             return
-        from taskinity_data.records import exact_tables
-
-        if not exact_tables.write(self, value):
+        if not _tables().write(self, value):
             raise NoExactForm(f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."))
 
     def values(self, values: Iterable[Any], count: int) -> None:
@@ -141,9 +148,7 @@ class Reading:
         read = _READERS.get(tag)
         if read is not None:
             return read(self)
-        from taskinity_data.records import exact_tables
-
-        return exact_tables.read(self, tag)
+        return _tables().read(self, tag)
 
     def values(self) -> list[Any]:
         """Several values, after their number."""

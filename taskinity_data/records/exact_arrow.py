@@ -6,6 +6,7 @@ It knows nothing of other kinds of values.
 from __future__ import annotations
 
 import io
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -29,14 +30,28 @@ __all__ = [
 ]
 
 
+_OPTIONS = pa.ipc.IpcWriteOptions()
+"""The defaults: without them each stream looks for them in the environment."""
+
+
+def _serialize(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as stream:
+        stream.write_table(table)
+    return sink.getvalue()
+
+
+@cache
+def _serialize_empty(dtype: pa.DataType) -> pa.Buffer:
+    """A column without values: partials hold several, the same in each."""
+    return _serialize(pa.table({"": pa.chunked_array([], dtype)}))
+
+
 def write_table(writing: Writing, value: pa.Table) -> None:
     """An Arrow table; raises `NoExactForm` where it has rows and no column."""
     if value.num_rows and not value.num_columns:
         raise NoExactForm("a table of rows without columns")
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, value.schema) as stream:
-        stream.write_table(value)
-    writing.raw(sink.getvalue())
+    writing.raw(_serialize(value))
 
 
 def read_table(reading: Reading) -> pa.Table:
@@ -58,7 +73,7 @@ def read_batch(reading: Reading) -> pa.RecordBatch:
 
 def write_chunked(writing: Writing, value: pa.ChunkedArray) -> None:
     """A chunked array."""
-    write_table(writing, pa.table({"": value}))
+    writing.raw(_serialize(pa.table({"": value})) if len(value) else _serialize_empty(value.type))
 
 
 def read_chunked(reading: Reading) -> pa.ChunkedArray:

@@ -1,7 +1,7 @@
 """Rows parted by columns' values into hive directories (``year=2013/month=1``).
 
 It knows nothing of files. Values are percent-encoded, so that no text can leave the directory or
-be taken for another; what readers would not read back is refused.
+be taken for another; what readers would not read back is told.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = [
     "NULL",
     "check_columns",
     "check_partition_by",
-    "check_texts",
     "empty_directory",
+    "find_misread",
     "split_rows",
 ]
 
@@ -116,8 +116,8 @@ def empty_directory(schema: pa.Schema, partition_by: Sequence[str]) -> str:
     return "/".join(f"{name}={text}" for name, text in zip(partition_by, texts, strict=True))
 
 
-def check_texts(schema: pa.Schema, directories: Iterable[str]) -> None:
-    """Refuse texts that readers would take for numbers, and change: ``007`` for 7.
+def find_misread(schema: pa.Schema, directories: Iterable[str]) -> dict[str, str]:
+    """Columns of texts that other readers would take for other numbers (``007`` for 7).
 
     Parameters
     ----------
@@ -126,25 +126,25 @@ def check_texts(schema: pa.Schema, directories: Iterable[str]) -> None:
     directories : iterable of str
         Of the whole dataset: a column is read as numbers if all of its texts look like some.
 
-    Raises
-    ------
-    SchemaError
-        A column of texts would be read as other numbers.
+    Returns
+    -------
+    dict of str to str
+        One such text of each column.
     """
     texts: dict[str, set[str]] = defaultdict(set)
     for directory in directories:
-        for name, _, text in (one.partition("=") for one in directory.split("/")):
-            if text != NULL and pa.types.is_large_string(_value_type(schema.field(name).type)):
+        for name, equals, text in (one.partition("=") for one in directory.split("/")):
+            # What was appended has a directory of its own above.
+            if not equals or text == NULL:
+                continue
+            if pa.types.is_large_string(_value_type(schema.field(name).type)):
                 texts[name].add(unquote(text))
+    misread = {}
     for name, found in texts.items():
         changed = sorted(text for text in found if not _PLAIN_NUMBER.fullmatch(text))
         if changed and all(_NUMBER.fullmatch(text) for text in found):
-            raise SchemaError(
-                f"partition_by: column {name!r} holds texts such as {changed[0]!r}, which readers "
-                "of directories take for a number; put a letter before them in the function, or "
-                "partition by another column",
-                column=name,
-            )
+            misread[name] = changed[0]
+    return misread
 
 
 def check_columns(partition_by: Sequence[str], names: Sequence[str], who: str) -> None:

@@ -199,7 +199,7 @@ class Sink:
         json.dumps(meta, allow_nan=False)  # before anything is moved
         place, writer, existing = self._place, self.writer, self._existing
         check_order(parts)
-        schema = agree(parts, writer.partition_by)
+        schema = agree(parts)
         is_added = existing is not None and self._if_exists == "append"
         if place.mending is not None:
             is_added = place.mending.is_added

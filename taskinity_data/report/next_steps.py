@@ -40,20 +40,19 @@ def next_steps(
         return []
     run_id = str(head["run_id"])
     missing = [name for name in head.get("asked", ()) if name not in head.get("inputs", {})]
+    typed = [name for name in missing if name != "storage_options"]
     where = f"TASKINITY_RUN_DIR={shlex.quote(run_dir)} " if run_dir is not None else ""
     from_python = head.get("is_process") or head.get("is_wired")
-    written = head.get("written")
     steps = []
     if is_resumable:
         what = "what did not complete, with today's code"
-        if from_python or (head.get("output") and written is None):
+        if from_python or (head.get("output") and head.get("written") is None):
             call = f'the same call with resume="{run_id}"'
-            typed = "" if head.get("is_process") else f"; on the command line --resume {run_id}"
-            steps.append(f"{what}: {call}{typed}")
+            call += "" if head.get("is_process") else f"; on the command line --resume {run_id}"
+            steps.append(f"{what}: {call}")
         else:
-            given = "".join(f" --input {name}=..." for name in missing)
-            asks = (written or {}).get("asks", ())
-            given += "".join(f" --storage-option {name}=..." for name in asks)
+            given = "".join(f" --input {name}=..." for name in typed)
+            given += "".join(f" --storage-option {name}=..." for name in head.get("asks", ()))
             given += "" if _has_file(head) else " --tasks FILE.py"
             steps.append(f"{what}: {where}taskinity-data redrive {run_id}{given}")
     if key is not None and not head.get("is_wired"):

@@ -64,6 +64,14 @@ def test_labelled_series_are_brought_together_label_by_label(how, reduce):
     assert_series_equal(reduce(TOTALS[how], chunks), want, check_names=False)
 
 
+@pytest.mark.parametrize("how", list(TOTALS))
+@pytest.mark.parametrize("names", [("n", "n", "n"), ("n", "m", "n"), (None, "n", "n"), (1, 1, 1)])
+def test_series_keep_the_name_that_all_have_as_in_pandas(how, names, reduce):
+    chunks = [pd.Series({"a": 1, "b": 2}, name=name).rename_axis(name) for name in names]
+    want = getattr(pd.concat(chunks).groupby(level=0), how)()
+    assert_series_equal(reduce(TOTALS[how], chunks), want)
+
+
 def test_series_with_several_levels_keep_their_names(reduce):
     frame = pd.DataFrame({"k": ["a", "b", "a"], "l": [1, 1, 2], "x": [1, 2, 3]})
     want = frame.groupby(["k", "l"]).x.sum()
@@ -73,7 +81,8 @@ def test_series_with_several_levels_keep_their_names(reduce):
     ]
     got = reduce(sum_(), chunks)
     assert got.index.names == ["k", "l"]
-    assert_series_equal(got, want, check_names=False)
+    assert got.name == "x"
+    assert_series_equal(got, want)
 
 
 def test_numbers_are_brought_together(reduce):

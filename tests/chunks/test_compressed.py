@@ -39,7 +39,7 @@ from packers import (
 from reader_contract import Case, ReaderContract, assert_same, join
 
 import taskinity_data as td
-from taskinity_data.chunks import decode, own_directory, unpack, unpack_parts, unpacked
+from taskinity_data.chunks import decode, own_directory, sources, unpack, unpack_parts, unpacked
 from taskinity_data.chunks.codecs import CODECS, Compression
 from taskinity_data.chunks.dataset import open_dataset
 from taskinity_data.chunks.unpacked import current_scratch, is_scratch
@@ -240,6 +240,92 @@ def test_parts_that_are_damaged_are_refused(tmp_path, monkeypatch, name):
             assert len(found) == len(text)
         else:
             assert found == text
+
+
+def store(data):
+    """A member of gzip in which `data` stands as it is: no tool would write it so."""
+    assert len(data) < 1 << 16
+    length = len(data).to_bytes(2, "little") + (len(data) ^ 0xFFFF).to_bytes(2, "little")
+    end = zlib.crc32(data).to_bytes(4, "little") + len(data).to_bytes(4, "little")
+    return b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01" + length + data + end
+
+
+def flushed(text):
+    """gzip's own way of naming what it packs, in a header that is longer."""
+    packed = io.BytesIO()
+    with gzip.GzipFile("a name.csv", "wb", 1, packed, 99) as file:
+        file.write(text)
+    return packed.getvalue()
+
+
+def damage(packed, at):
+    return packed[:at] + bytes([packed[at] ^ 0x55]) + packed[at + 1 :]
+
+
+MEMBERS = [gzip.compress(TEXT[:3000]), flushed(TEXT[3000:6000]), gzip.compress(TEXT[6000:], 1)]
+
+
+@pytest.mark.parametrize(
+    ("members", "text", "tries"),
+    [
+        (MEMBERS, TEXT, 3),
+        ([gzip.compress(b""), *MEMBERS, gzip.compress(b"")], TEXT, 5),
+        # What looks like the head of a member stands within one, or is the end of the file.
+        ([MEMBERS[0], store(b"7,\x1f\x8b\x08\0\0\0\0\0\0\x03 8\n")], None, 3),
+        ([MEMBERS[0], store(b"7," + MEMBERS[1] + b"8\n")], None, 3),
+        ([store(b"a,b\n1,\x1f\x8b\x08\0\0\0\0\0\0\x03")], None, 2),
+        # Zeros between members: the size is not where it is looked for.
+        ([MEMBERS[0], bytes(9), MEMBERS[1], bytes(9)], TEXT[:6000], 2),
+    ],
+)
+def test_members_of_gzip_are_guessed_and_the_guess_is_proved(
+    tmp_path, monkeypatch, members, text, tries
+):
+    monkeypatch.setattr(unpack_parts, "PART_NBYTES", 1)
+    monkeypatch.setattr(unpack, "count_cores", lambda: 3)
+    done = []
+    real = unpack._write_parts
+
+    def write_parts(writer, file, codec, parts, threads):
+        done.append(len(parts))
+        real(writer, file, codec, parts, threads)
+
+    monkeypatch.setattr(unpack, "_write_parts", write_parts)
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(b"".join(members))
+    text = text or gzip.decompress(path.read_bytes())
+    (file,) = unpack.unpack_files(sources.find_files(str(path)), ["gzip"])
+    assert Path(file.local).read_bytes() == text
+    assert done == [tries]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_heads_of_members_are_found_across_windows(monkeypatch, seed):
+    monkeypatch.setattr(unpack_parts, "_WINDOW_NBYTES", 64)
+    monkeypatch.setattr(unpack_parts, "PART_NBYTES", 1)
+    numbers = random.Random(seed)
+    texts = [bytes(numbers.choices(b"abc,\n", k=numbers.randrange(200))) for _ in range(200)]
+    packed = [gzip.compress(text) for text in texts]
+    data = b"".join(packed)
+    found = unpack_parts.guess_members(lambda at, count: data[at : at + count], len(data))
+    ends = list(itertools.accumulate(map(len, packed)))
+    assert [part.stop for part in found] == ends
+    assert [part.nbytes for part in found] == list(map(len, texts))
+
+
+def test_a_damaged_member_is_refused_as_in_a_stream(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpack_parts, "PART_NBYTES", 1)
+    path = tmp_path / "a.csv.gz"
+    packed = b"".join(MEMBERS)
+    at = len(MEMBERS[0]) + len(MEMBERS[1]) - 6
+    path.write_bytes(damage(packed, at))
+    with pytest.raises(ReadError, match="damaged") as in_parts:
+        open_dataset(path)
+    monkeypatch.setattr(unpack, "guess_members", lambda peek, nbytes: [])
+    with pytest.raises(ReadError) as in_stream:
+        open_dataset(path)
+    assert str(in_parts.value) == str(in_stream.value)
+    assert in_parts.value.start == in_stream.value.start
 
 
 @pytest.mark.parametrize("threads", [2, 5])

@@ -184,6 +184,18 @@ def test_tabs_are_implied_by_the_suffix_unless_the_user_says_otherwise(tmp_path)
     assert implied_options(files, {"delimiter": ";"}) == {"delimiter": ";"}
 
 
+@pytest.mark.parametrize("option", ["sep", "delimiter"])
+def test_a_separator_means_csv_where_nothing_else_tells_the_format(tmp_path, option):
+    (tmp_path / "stations.txt").write_text("Hamburg;12.0\nBulawayo;8.9\n")
+    dataset = open_dataset(tmp_path / "stations.txt", header=None, **{option: ";"})
+    assert (dataset.reader.format, dataset.plan().rows) == ("csv", 2)
+    with pytest.raises(PlanError, match="says nothing of the format"):
+        open_dataset(tmp_path / "stations.txt", header=None)
+    (tmp_path / "lines.txt").write_text('{"a": 1}\n')
+    with pytest.raises(PlanError, match=f"{option}="):
+        open_dataset(tmp_path / "lines.txt", format="jsonl", **{option: ";"})
+
+
 def test_the_format_given_beats_the_suffix(tmp_path):
     make(tmp_path, "a.dat")
     assert detect(tmp_path / "a.dat", "csv") == "csv"

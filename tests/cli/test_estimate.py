@@ -44,13 +44,19 @@ def test_a_flow_s_forecast_calls_what_feeds_the_fan_out_and_says_so(call):
     assert "Called for that: DataPreparation" in shown.stdout
 
 
-def test_without_it_nothing_of_a_flow_is_called(call):
-    said = call(
+def test_without_it_the_chunks_of_a_flow_are_shown_and_none_is_tried(call):
+    arguments = [
         "plan", "totals.flow", "--tasks", "my_tasks.py", "--input", "data=numbers.csv",
-        "--input", "factor=2",
-    )  # fmt: skip
-    assert said.exit_code == 0
-    assert "looking for" not in said.stdout + said.stderr
+        "--input", "factor=2", "--chunk-size", "30 rows", "--chunks",
+    ]  # fmt: skip
+    said = call(*arguments)
+    assert said.exit_code == 0, said.stderr
+    assert "ChunkPlan of 4 chunks" in said.stdout
+    assert "Called for that: DataPreparation" in said.stdout
+    assert "Forecast" not in said.stdout
+    assert said.stdout.count("numbers.csv") >= 4
+    found = json.loads(call(*arguments, "--json").stdout)["stages"][1]
+    assert [chunk["index"] for chunk in found["plan"]["chunk_list"]] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -208,13 +208,58 @@ def test_a_tasks_file_may_have_the_name_of_an_installed_module(folder, call):
     assert json.loads("1") == 1
 
 
-def test_a_dry_run_shows_stages_and_calls_no_function(folder, call):
-    said = call(*CALL, *INPUTS, "--dry-run")
+def test_a_dry_run_shows_chunks_by_calling_what_finds_them_and_nothing_else(folder, call):
+    rewrite(folder, "return int(", "print('one chunk')\n    return int(")
+    rewrite(folder, "return {", "print('all chunks')\n    return {")
+    said = call(*CALL, *INPUTS, "--dry-run", "--chunk-size", "30 rows")
     assert said.exit_code == 0, said.stderr
     assert "1. DataPreparation: runs once" in said.stdout
     assert "2. ProcessChunk: once a chunk or item of what DataPreparation returns" in said.stdout
-    assert "known once DataPreparation has run" in said.stdout
-    assert "looking for" not in said.stdout
+    assert "ChunkPlan of 4 chunks" in said.stdout
+    assert "Called for that: DataPreparation" in said.stdout
+    assert said.stdout.count("looking for") == 1
+    assert "one chunk" not in said.stdout
+    assert "all chunks" not in said.stdout
+    assert not (folder / ".taskinity").exists()
+
+
+def test_a_dry_run_that_can_not_find_its_data_is_1_with_the_users_frames(folder, call):
+    rewrite(folder, "return td.open_dataset(data)", "raise ValueError('nothing there')")
+    said = call(*CALL, *INPUTS, "--dry-run")
+    assert said.exit_code == 1
+    assert "DataPreparation failed: ValueError: nothing there" in said.stderr
+    assert 'my_tasks.py", line 6, in data_preparation' in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        ("list(range(7))", "7 items"),
+        ("iter([])", "A chunk is each frame that it gives"),
+        ("data", "ChunkPlan of 1 chunk"),
+    ],
+)
+def test_a_dry_run_tells_what_is_no_dataset(folder, call, returned, told):
+    rewrite(folder, "return td.open_dataset(data)", f"return {returned}")
+    said = call(*CALL, *INPUTS, "--dry-run")
+    assert said.exit_code == 0, said.stderr
+    assert told in said.stdout
+
+
+def test_a_dry_run_leaves_open_what_a_fan_out_has_to_bring(folder, call):
+    (folder / "twice.flow").write_text(
+        "flow Twice:\n    DataPreparation -> ProcessChunk[*] -> Choose -> Again[*]\n"
+    )
+    (folder / "my_tasks.py").write_text(
+        (folder / "my_tasks.py").read_text()
+        + "\n\ndef choose(process_chunk):\n    return [1]\n\n\ndef again(item):\n    return 1\n"
+    )
+    said = call("run", "twice.flow", "--tasks", "my_tasks.py", *INPUTS, "--dry-run", "--json")
+    stages = {one["name"]: one for one in json.loads(said.stdout)["stages"]}
+    assert stages["ProcessChunk"]["plan"]["chunks"] >= 1
+    assert stages["Again"]["plan"] is None
+    shown = call("run", "twice.flow", "--tasks", "my_tasks.py", *INPUTS, "--dry-run").stdout
+    assert "Its chunks are known once Choose has run." in shown
 
 
 def test_a_dry_run_shows_the_plan_of_data_that_is_an_input(folder, call):

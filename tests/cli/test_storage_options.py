@@ -1,9 +1,13 @@
 """--storage-option: it reaches the store, and its value stands nowhere."""
 
+import json
+import sys
+
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from taskinity_data import load_run
 from taskinity_data.cli.options import parse_storage_options
 from taskinity_data.errors import SettingsError
 
@@ -69,6 +73,96 @@ def test_a_run_writes_to_a_store_with_them(folder, call, locked):
     assert locked.exists("/locked/out/_manifest.json")
     assert (folder / "run.html").stat().st_size > 0
     assert [path for path in (folder / ".taskinity").rglob("*") if path.is_file()]
+    check_nowhere(folder, said)
+
+
+KEEP = """\
+import taskinity_data as td
+
+
+def data_preparation(data, storage_options=None):
+    return td.open_dataset(data, storage_options=storage_options)
+
+
+def keep(chunk):
+    return chunk
+
+
+def fail(chunk):
+    raise ValueError("no")
+"""
+STORED = ("--tasks", "keep.py", "--input", "data=locked://locked/in/a.csv", *GIVEN)
+
+
+@pytest.fixture
+def flows(folder):
+    (folder / "keep.flow").write_text("flow Keep:\n    DataPreparation -> Keep[*]\n")
+    (folder / "fail.flow").write_text("flow Keep:\n    DataPreparation -> Fail[*]\n")
+    (folder / "direct.flow").write_text("flow Direct:\n    task Keep[*]:\n")
+    (folder / "keep.py").write_text(KEEP)
+
+
+@pytest.mark.usefixtures("flows")
+@pytest.mark.parametrize("output", [(), ("--output", "out"), ("--output", "locked://locked/out")])
+def test_a_function_that_opens_the_data_gets_them_by_its_parameter(folder, call, locked, output):
+    said = call("run", "keep.flow", *STORED, "--scheduler", "synchronous", *output)
+    assert said.exit_code == 0, said.stderr
+    assert locked.exists("/locked/out/_manifest.json") == ("locked://locked/out" in output)
+    check_nowhere(folder, said)
+    said = call("run", "keep.flow", *STORED, "--dry-run")
+    assert "ChunkPlan of 1 chunk" in said.stdout, said.stderr
+    said = call("plan", "keep.flow", *STORED)
+    assert "ChunkPlan of 1 chunk" in said.stdout, said.stderr
+
+
+@pytest.mark.usefixtures("flows")
+def test_a_function_that_reads_files_here_gets_none_of_an_output_in_a_store(call, locked):
+    said = call(
+        "run", "keep.flow", "--tasks", "keep.py", "--input", "data=numbers.csv", *GIVEN,
+        "--output", "locked://locked/out", "--scheduler", "synchronous",
+    )  # fmt: skip
+    assert said.exit_code == 0, said.stderr
+    assert locked.exists("/locked/out/_manifest.json")
+
+
+@pytest.mark.usefixtures("flows", "locked")
+def test_a_url_that_the_run_itself_opens_is_opened_with_them(folder, call):
+    given = [one.replace("data=", "chunk=") for one in STORED]
+    said = call("run", "direct.flow", *given, "--scheduler", "synchronous", "--json")
+    assert said.exit_code == 0, said.stderr
+    assert json.loads(said.stdout)["ledger"]["rows"]["processed"] == 2
+    check_nowhere(folder, said)
+    assert "ChunkPlan of 1 chunk" in call("run", "direct.flow", *given, "--dry-run").stdout
+
+
+@pytest.mark.usefixtures("flows", "locked")
+def test_options_that_reach_no_url_are_refused_with_what_to_write(folder, call):
+    (folder / "keep.py").write_text(KEEP.replace(", storage_options=None)", ")").replace(
+        "storage_options=storage_options", ""
+    ))  # fmt: skip
+    said = call("run", "keep.flow", *STORED)
+    assert said.exit_code == 2
+    assert "storage_options (client, password) reach no URL" in said.stderr
+    assert "parameter, storage_options=None" in said.stderr
+
+
+@pytest.mark.usefixtures("flows", "locked")
+def test_a_redrive_asks_for_them_again_and_uses_them(folder, call):
+    said = call("run", "fail.flow", *STORED, "--scheduler", "synchronous", "--json")
+    assert said.exit_code == 1
+    run_id = json.loads(said.stdout)["run_id"]
+    # Nothing was finished, so that the run itself proposes nothing; what is kept of it does.
+    told = load_run(run_id).next_steps[0]
+    assert told.endswith(
+        f"redrive {run_id} --storage-option client=... --storage-option password=..."
+    )
+    said = call("redrive", run_id)
+    assert said.exit_code == 2
+    assert "--storage-option NAME=VALUE" in said.stderr
+    (folder / "keep.py").write_text(KEEP.replace('raise ValueError("no")', "return chunk"))
+    sys.modules.pop("keep", None)
+    said = call("redrive", run_id, *GIVEN)
+    assert said.exit_code == 0, said.stderr
     check_nowhere(folder, said)
 
 

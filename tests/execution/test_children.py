@@ -19,6 +19,7 @@ from taskinity_data import errors
 from taskinity_data.execution import child_main
 from taskinity_data.execution.batches import run_items
 from taskinity_data.execution.children import Nursery, tell_death
+from taskinity_data.execution.deadline import Deadline
 from taskinity_data.execution.process import Guard, Item, Job, Step
 from taskinity_data.outcome import Status
 
@@ -30,8 +31,8 @@ def nursery():
     made.close()
 
 
-def guarded(*data, memory_nbytes=None, until_s=None) -> list[Item]:
-    limits = Guard(memory_nbytes, until_s)
+def guarded(*data, memory_nbytes=None, deadline=None) -> list[Item]:
+    limits = Guard(memory_nbytes, deadline)
     return [Item(f"k{number}", one, number, guard=limits) for number, one in enumerate(data)]
 
 
@@ -148,9 +149,24 @@ def test_an_interrupt_or_exit_that_a_function_raises_is_its_own(nursery):
 
 def test_the_end_of_the_run_ends_what_runs(nursery):
     (outcome,) = run_items(
-        job_of(lambda x: time.sleep(600)), guarded(1, until_s=time.time() + 0.2), nursery
+        job_of(lambda x: time.sleep(600)), guarded(1, deadline=Deadline(0.2)), nursery
     )
     assert "run_timeout" in outcome.failure.message
+
+
+@pytest.mark.parametrize(
+    ("jump_s", "left_s", "nap_s", "status"),
+    [(86_400.0, 600.0, 0, "COMPLETED"), (-86_400.0, 0.2, 600, "FAILED")],
+    ids=["forward", "back"],
+)
+def test_a_clock_that_jumps_does_not_move_the_end_of_the_run(
+    jump_s, left_s, nap_s, status, nursery, monkeypatch
+):
+    wall = time.time
+    items = guarded(nap_s, deadline=Deadline(left_s))
+    monkeypatch.setattr(time, "time", lambda: wall() + jump_s)
+    (outcome,) = run_items(job_of(lambda x: time.sleep(x)), items, nursery)
+    assert outcome.status == status
 
 
 def test_one_child_serves_many_items_and_jobs(nursery):

@@ -99,11 +99,40 @@ def test_a_named_index_can_name_directories(tmp_path):
     assert found.schema.names == ["n", "id"]
 
 
-@pytest.mark.parametrize("texts", [["007", "8"], ["-0"], ["0x10", None]])
-def test_texts_that_readers_take_for_other_numbers_are_refused(tmp_path, texts):
-    with pytest.raises(SchemaError, match="take for a number"):
-        _write(tmp_path / "out", pa.table({"key": texts, "n": range(len(texts))}), "key")
-    assert os.listdir(tmp_path) == []
+def _read_ours(source, **options):
+    chunks = [chunk.read("arrow") for chunk in td.open_dataset(source, **options).plan()]
+    return pa.concat_tables(chunks, promote_options="permissive")
+
+
+@pytest.mark.parametrize("texts", [["007", "8"], ["-0"], ["0x10", None], ["12", "13"]])
+def test_texts_that_look_like_numbers_are_read_back_by_us_as_texts(tmp_path, texts):
+    table = pa.table({"key": texts, "n": range(len(texts))})
+    _write(tmp_path / "out", table, "key")
+    for source in ("out", "out/*/*.parquet"):
+        assert _pairs(_read_ours(tmp_path / source)) == _pairs(table)
+
+
+def test_keys_of_digits_are_numbers_where_no_manifest_has_them_as_texts(tmp_path):
+    _write(tmp_path / "ints", pa.table({"key": [7, 8], "n": [0, 1]}), "key")
+    assert _read_ours(tmp_path / "ints")["key"].to_pylist() == [7, 8]
+    _write(tmp_path / "texts", pa.table({"key": ["007", "8"], "n": [0, 1]}), "key")
+    (tmp_path / "texts" / "_manifest.json").unlink()
+    assert _read_ours(tmp_path / "texts")["key"].to_pylist() == [7, 8]
+
+
+def test_texts_that_were_appended_are_read_back_too_and_can_be_filtered_by(tmp_path):
+    _write(tmp_path / "out", pa.table({"key": ["007"], "n": [0]}), "key")
+    _write(tmp_path / "out", pa.table({"key": ["07", "7"], "n": [1, 2]}), "key", if_exists="append")
+    whole = _read_ours(tmp_path / "out")
+    assert _pairs(whole) == [(0, "= 007"), (1, "= 07"), (2, "= 7")]
+    picked = _read_ours(tmp_path / "out", filters=[("key", "==", "07")])
+    assert picked["n"].to_pylist() == [1]
+
+
+def test_texts_that_look_like_numbers_are_read_back_by_us_from_a_store(tmp_path):
+    url = f"local://{tmp_path}/out"
+    _write(url, pa.table({"key": ["007", "8"], "n": [0, 1]}), "key")
+    assert _pairs(_read_ours(url)) == [(0, "= 007"), (1, "= 8")]
 
 
 @pytest.mark.parametrize(
