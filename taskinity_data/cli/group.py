@@ -13,6 +13,7 @@ import click
 from taskinity_data.cli.bench import bench
 from taskinity_data.cli.demo import demo
 from taskinity_data.cli.doctor import doctor
+from taskinity_data.cli.exit_codes import EXIT_CODES
 from taskinity_data.cli.output import tell_error
 from taskinity_data.cli.plan import plan
 from taskinity_data.cli.redrive import redrive
@@ -32,9 +33,7 @@ from taskinity_data.errors import (
 )
 from taskinity_data.version import __version__
 
-__all__ = ["EXIT_CODES", "commands"]
-
-EXIT_CODES = {"done": 0, "failed": 1, "wrong call": 2, "partial": 3, "interrupted": 130}
+__all__ = ["commands"]
 
 # These are met while data is worked on; all others are about what the user asked for.
 _FAILURES = (FlowFailed, LedgerError, ReduceError, ReadError)
@@ -42,6 +41,14 @@ _FAILURES = (FlowFailed, LedgerError, ReduceError, ReadError)
 
 class _Commands(click.Group):
     """A group whose own errors are told without a traceback."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except KeyboardInterrupt:
+            # click would call it aborted, with a code of its own.
+            click.echo("Interrupted.", err=True)
+            sys.exit(EXIT_CODES["interrupted"])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         # Not every release of click suggests the close names of commands.
