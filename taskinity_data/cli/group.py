@@ -5,6 +5,7 @@ It knows nothing of what a command does.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -99,6 +100,8 @@ failed within --max-failures, was skipped, quarantined or replaced by a fallback
 @click.version_option(__version__, prog_name="taskinity-data")
 def commands() -> None:
     """Takes the options before the command."""
+    if os.environ.get("NO_COLOR"):
+        click.get_current_context().color = False
     # A terminal of another encoding gets a question mark for a line character, not a traceback.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
