@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data import events
 from taskinity_data.chunks.plan import ChunkPlan, parse_chunk_size
-from taskinity_data.errors import FlowFailed, TaskinityDataError
+from taskinity_data.errors import FlowFailed, SchedulerError, TaskinityDataError
 from taskinity_data.execution.check_laws import check_fan_out
 from taskinity_data.execution.choose import Chooser
 from taskinity_data.execution.driver import Driver
@@ -104,7 +104,8 @@ def carry_out(
     default_size = parse_chunk_size(settings.chunk_size)
     ranges = (only,) if isinstance(only, str) else tuple(only)
     plans = sort_plans(steps, plan)
-    scheduler = scheduler if scheduler is not None else settings.scheduler
+    set_by = settings.source_of("scheduler") if scheduler is None else None
+    scheduler = settings.scheduler if scheduler is None else scheduler
     written = replace(written, output=locate(written.output, settings.output_dir))
     asked = {
         "scheduler": scheduler,
@@ -137,13 +138,20 @@ def carry_out(
 
     def choose() -> Chooser:
         is_in_process = sink is not None and sink.is_in_process
-        return Chooser(
-            scheduler,
-            settings.max_workers,
-            memory_nbytes,
-            stays_in_threads=only_kernels(steps) or is_in_process,
-            announce=told.announce,
-        )
+        try:
+            return Chooser(
+                scheduler,
+                settings.max_workers,
+                memory_nbytes,
+                stays_in_threads=only_kernels(steps) or is_in_process,
+                announce=told.announce,
+            )
+        except SchedulerError as error:
+            if scheduler is None or set_by is None:
+                raise
+            # Nobody has given it as an argument.
+            why = str(error).removeprefix("scheduler=")
+            raise SchedulerError(f"{set_by}: {why}") from error
 
     def drive(chooser: Chooser) -> Driver:
         check_resources(steps, chooser.strategy)

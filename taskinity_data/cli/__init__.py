@@ -12,11 +12,37 @@ __all__ = ["main"]
 def main() -> None:
     """Runs ``taskinity-data`` with the arguments of this process, and ends it."""
     import atexit
+    import signal
+    import sys
+
+    from taskinity_data.cli.exit_codes import EXIT_CODES
+    from taskinity_data.execution.interrupts import raise_interrupt
+
+    # First of all: to load what a command needs takes most of a second. Who ignores SIGTERM for
+    # what he starts has his reasons.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, raise_interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # The last thing that is done: it must not change the exit code any more.
+        atexit.register(signal.signal, number, signal.SIG_IGN)
+    try:
+        _main()
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(EXIT_CODES["interrupted"])
+
+
+def _main() -> None:
+    import atexit
     import os
+    import signal
     import sys
     import threading
+    from contextlib import suppress
 
-    from taskinity_data.cli.group import EXIT_CODES, commands
+    from taskinity_data.cli.exit_codes import EXIT_CODES
+    from taskinity_data.cli.group import commands
+    from taskinity_data.cli.output import tell_lost_output
 
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -27,11 +53,23 @@ def main() -> None:
     try:
         commands(prog_name="taskinity-data")
     except SystemExit as end:
-        running = any(one.name.startswith("taskinity") for one in threading.enumerate())
-        if end.code != EXIT_CODES["interrupted"] or not running:
+        is_lost = tell_lost_output()
+        if end.code != EXIT_CODES["interrupted"]:
+            if is_lost:
+                sys.exit(end.code or EXIT_CODES["failed"])
+            raise
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Asked once more, while what is left is put away.
+            signal.signal(number, lambda *_: os._exit(EXIT_CODES["interrupted"]))
+        if not any(one.name.startswith("taskinity") for one in threading.enumerate()):
             raise
         # A function that did not end in time is dropped: Python would wait for its thread.
         atexit._run_exitfuncs()  # noqa: SLF001 - temporary files go, as at any other end
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            with suppress(OSError):
+                stream.flush()
         os._exit(EXIT_CODES["interrupted"])
+    except OSError as error:
+        if not tell_lost_output(error):
+            raise
+        sys.exit(EXIT_CODES["failed"])

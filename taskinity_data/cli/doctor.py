@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from taskinity_data.cli.narrow import fold
 from taskinity_data.cli.options import as_json_option, examples
 from taskinity_data.cli.output import answering
 from taskinity_data.errors import SettingsError
@@ -57,7 +58,7 @@ def doctor(as_json: bool) -> None:
     with answering(as_json) as answer:
         answer.update(_examine())
         if not as_json:
-            click.echo(_describe(answer))
+            click.echo(fold(_describe(answer)))
 
 
 def _examine() -> dict[str, Any]:

@@ -5,6 +5,7 @@ It knows nothing of what a command does.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -13,6 +14,7 @@ import click
 from taskinity_data.cli.bench import bench
 from taskinity_data.cli.demo import demo
 from taskinity_data.cli.doctor import doctor
+from taskinity_data.cli.exit_codes import EXIT_CODES
 from taskinity_data.cli.output import tell_error
 from taskinity_data.cli.plan import plan
 from taskinity_data.cli.redrive import redrive
@@ -32,9 +34,7 @@ from taskinity_data.errors import (
 )
 from taskinity_data.version import __version__
 
-__all__ = ["EXIT_CODES", "commands"]
-
-EXIT_CODES = {"done": 0, "failed": 1, "wrong call": 2, "partial": 3, "interrupted": 130}
+__all__ = ["commands"]
 
 # These are met while data is worked on; all others are about what the user asked for.
 _FAILURES = (FlowFailed, LedgerError, ReduceError, ReadError)
@@ -42,6 +42,14 @@ _FAILURES = (FlowFailed, LedgerError, ReduceError, ReadError)
 
 class _Commands(click.Group):
     """A group whose own errors are told without a traceback."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except KeyboardInterrupt:
+            # click would call it aborted, with a code of its own.
+            click.echo("Interrupted.", err=True)
+            sys.exit(EXIT_CODES["interrupted"])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         # Not every release of click suggests the close names of commands.
@@ -92,6 +100,8 @@ failed within --max-failures, was skipped, quarantined or replaced by a fallback
 @click.version_option(__version__, prog_name="taskinity-data")
 def commands() -> None:
     """Takes the options before the command."""
+    if os.environ.get("NO_COLOR"):
+        click.get_current_context().color = False
     # A terminal of another encoding gets a question mark for a line character, not a traceback.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

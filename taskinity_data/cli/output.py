@@ -5,6 +5,7 @@ It knows nothing of what is said.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -24,7 +25,14 @@ from taskinity_data.errors import TaskinityDataError, inert
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Answer", "answering", "tell_error", "to_plain", "write_whole"]
+__all__ = [
+    "Answer",
+    "answering",
+    "tell_error",
+    "tell_lost_output",
+    "to_plain",
+    "write_whole",
+]
 
 
 class Answer(dict[str, Any]):
@@ -71,6 +79,27 @@ def tell_error(text: str) -> None:
     """Say what went wrong; further lines of `text` stand below it, and can't pass for ours."""
     told = inert(text).replace("\n", "\n  ")
     click.echo(f"Error: {told}", err=True)
+
+
+def tell_lost_output(error: OSError | None = None) -> bool:
+    """Whether standard output takes no more, on a full disk for one; that is said, once.
+
+    With `error`, whether that is what it came of. A pipe that nobody reads any more is no trouble:
+    who closed it has what he wanted.
+    """
+    try:
+        sys.stdout.flush()
+        if error is not None:
+            # Where nothing is buffered, nothing is left that would fail again.
+            os.write(sys.stdout.fileno(), b"\n")
+    except OSError as found:
+        if found.errno == errno.EPIPE:
+            return False
+        # Python would try again when it ends, and end with a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        tell_error(f"standard output can't be written: {found.strerror}")
+        return True
+    return False
 
 
 @contextmanager

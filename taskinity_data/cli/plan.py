@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskinity_data.cli.narrow import fold, lay_out
 from taskinity_data.cli.options import (
     as_json_option,
     chunk_size_option,
@@ -127,14 +128,14 @@ def plan(
         planned = open_dataset(source, **reader_options, **stored).plan(**sizes)
         answer.update(describe_plan(planned, with_chunks=with_chunks))
         if not as_json:
-            click.echo(repr(planned))
+            click.echo(fold(repr(planned)))
             if with_chunks:
-                click.echo(planned.to_frame().to_string())
+                click.echo(lay_out(planned.to_frame(), has_index=True))
         if tasks_path is not None:
             forecast = _estimate(planned, tasks_path, sizes)
             answer["forecast"] = describe_forecast(forecast)
             if not as_json:
-                click.echo(repr(forecast))
+                click.echo(fold(repr(forecast)))
 
 
 def _estimate(planned: ChunkPlan, tasks_path: str, sizes: dict[str, Any]) -> Forecast:

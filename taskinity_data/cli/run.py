@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,8 +26,6 @@ from taskinity_data.cli.output import Answer, answering, tell_error
 from taskinity_data.errors import BindError, FlowFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from taskinity_data.events import Event
     from taskinity_data.flow.model import Flow
 
@@ -170,7 +165,7 @@ def execute(
     if dashboard and load_settings().scheduler is None:
         # Threads in this process have none to show.
         options = {"scheduler": "processes"} | options
-    with _interruptible(), logging_as_set():
+    with logging_as_set():
         try:
             done = run_flow(flow, inputs=inputs, observers=observers, **options)
         except FlowFailed as error:
@@ -223,21 +218,6 @@ def _report(done: Any, path: str | None, answer: Answer) -> None:
         return
     answer["report"] = str(written)
     click.echo(f"Report: {written}", err=True)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM stops the block as Ctrl-C does, so that what it opened is closed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    from taskinity_data.execution.interrupts import raise_interrupt
-
-    before = signal.signal(signal.SIGTERM, raise_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _DashboardLink:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from taskinity_data.cli.narrow import lay_out
 from taskinity_data.cli.options import as_json_option, examples
 from taskinity_data.cli.output import answering
 from taskinity_data.errors import inert
@@ -50,7 +51,7 @@ def list_(as_json: bool) -> None:
             duration_s=frame["duration_s"].round(1),
             output=frame["output"].fillna(""),
         )
-        click.echo(inert(shown.to_string(index=False, na_rep="")))
+        click.echo(lay_out(shown))
 
 
 @runs.command(short_help="What is known of a run.")

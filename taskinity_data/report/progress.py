@@ -5,6 +5,7 @@ It knows nothing of the engine, and starts no thread: it draws when it is told s
 
 from __future__ import annotations
 
+import os
 import sys
 from html import escape
 from typing import TYPE_CHECKING, Any, TextIO
@@ -66,7 +67,12 @@ class TerminalProgress:
         self._tally = Tally()
         self._drawn_s = float("-inf")
         self._live = Live(
-            console=Console(file=stream, width=width),
+            # rich itself leaves out colours for NO_COLOR, and not bold and dim.
+            console=Console(
+                file=stream,
+                width=width,
+                color_system=None if os.environ.get("NO_COLOR") else "auto",
+            ),
             get_renderable=self._render,
             auto_refresh=False,
             # Standard output may be a file that must get what is printed to it.

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -357,3 +358,67 @@ def test_closed_streams_are_no_obstacle(tmp_path, closed):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert bool(done.stdout) is (" >&-" not in f" {closed}")
+
+
+# --- a full disk ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extra", [(), ("--json",)], ids=["text", "json"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "totals.flow", "--tasks", "my_tasks.py", "--input", "data=numbers.csv",
+         "--input", "factor=2", "--scheduler", "synchronous"),
+        ("plan", "numbers.csv"),
+        ("runs", "list"),
+        ("doctor",),
+    ],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_an_answer_that_a_full_disk_does_not_take_is_one_line_and_1(folder, command, extra):
+    said = to_full_disk(*command, *extra)
+    assert said.returncode == 1
+    lines = [line for line in said.stderr.splitlines() if not line.startswith("looking for")]
+    assert lines == ["Error: standard output can't be written: No space left on device"]
+
+
+def test_what_a_function_prints_to_a_full_disk_does_not_hide_why_the_run_failed(folder):
+    text = (folder / "my_tasks.py").read_text().replace("return int", "return 1 / 0, int")
+    (folder / "my_tasks.py").write_text(text)
+    said = to_full_disk(
+        "run", "totals.flow", "--tasks", "my_tasks.py", "--input", "data=numbers.csv",
+        "--input", "factor=2", "--scheduler", "synchronous",
+    )  # fmt: skip
+    assert said.returncode == 1
+    assert "ZeroDivisionError" in said.stderr
+    assert said.stderr.endswith(
+        "Error: standard output can't be written: No space left on device\n"
+    )
+    assert "Exception ignored" not in said.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_help_to_a_full_disk_is_one_line_too(folder, unbuffered):
+    said = to_full_disk("--help", unbuffered=unbuffered)
+    assert said.returncode == 1
+    assert said.stderr == "Error: standard output can't be written: No space left on device\n"
+
+
+def test_a_pipe_that_nobody_reads_any_more_is_no_error(folder):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "taskinity_data", "plan", "numbers.csv"],
+        stdout=write, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def to_full_disk(*arguments, unbuffered=""):
+    with open("/dev/full", "w") as full:
+        return subprocess.run(
+            [sys.executable, "-m", "taskinity_data", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip

@@ -409,3 +409,27 @@ def test_a_log_that_cannot_be_written_is_said_and_the_run_goes_on(folder, call, 
     said = call(*CALL, *INPUTS, *HERE)
     assert said.exit_code == 0
     assert f"the run has no log in {folder / 'numbers.csv' / 'logs'}" in said.stderr
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+def test_a_scheduler_that_a_setting_names_is_told_with_the_setting(folder, call, monkeypatch):
+    (folder / ".env").write_text("A=1\nTASKINITY_SCHEDULER=treads\n")
+    said = call(*CALL, *INPUTS)
+    assert said.exit_code == 2
+    told = f"Error: TASKINITY_SCHEDULER in {folder / '.env'}, line 2: 'treads' is no scheduler."
+    assert told in said.stderr
+    assert "Did you mean 'threads'" in said.stderr
+    assert "--scheduler" not in said.stderr
+    monkeypatch.setenv("TASKINITY_SCHEDULER", "nowhere.json")
+    said = call(*CALL, *INPUTS)
+    assert said.exit_code == 2
+    assert "Error: TASKINITY_SCHEDULER in the environment: nowhere.json: there" in said.stderr
+
+
+def test_a_scheduler_that_is_an_option_is_told_with_the_option(folder, call, monkeypatch):
+    monkeypatch.setenv("TASKINITY_SCHEDULER", "threads")
+    said = call(*CALL, *INPUTS, "--scheduler", "treads")
+    assert said.exit_code == 2
+    assert "Error: --scheduler treads is no scheduler." in said.stderr
