@@ -66,7 +66,7 @@ class Policy:
 
 
 def parse_duration(text: str | float) -> float:
-    """Seconds of ``"1s"``, ``"250ms"``, ``"2m"``, ``"1.5h"``, or of a number of seconds.
+    """Seconds of ``"1s"``, ``"250ms"``, ``"2m"``, ``"1.5h"``, ``"30d"``, or of a number of seconds.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def parse_duration(text: str | float) -> float:
     found = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     unit = found.group(2).lower() or "s" if found else ""
     if found is None or unit not in _SECONDS:
-        raise SettingsError(f"{text!r} is not a duration: write e.g. 500ms, 30s, 2m or 1h")
+        raise SettingsError(f"{text!r} is not a duration: write e.g. 500ms, 30s, 2m, 1h or 30d")
     return float(found.group(1).replace("_", "")) * _SECONDS[unit]
 
 

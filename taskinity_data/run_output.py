@@ -141,8 +141,7 @@ def share_options(
     ):
         raise PlanError(
             f"storage_options ({', '.join(sorted(options))}) reach no URL: the flow opens its data "
-            "in a function; let that take them as a parameter, storage_options=None, and hand them "
-            "to td.open_dataset"
+            "in a function; give that a parameter storage_options, and hand it to td.open_dataset"
         )
     return written, given, options
 

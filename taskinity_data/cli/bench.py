@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskinity_data.cli.options import as_json_option, examples, workers_option
+from taskinity_data.cli.options import as_json_option, examples
 from taskinity_data.cli.output import answering
 from taskinity_data.report.words import tell_count
 
@@ -32,11 +32,17 @@ _BUSY, _SMALL_S = 0.5, 1.0
     short_help="Measure sequential against parallel on this machine.",
     epilog=examples("bench --quick", "bench --workers 8", "bench --json > bench.json"),
 )
-@workers_option
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many workers. Default: four that wait, and one per core that computes.",
+)
 @click.option(
     "--quick",
     is_flag=True,
-    help="Fewer records where records take long: under a minute, and less exact.",
+    help="Fewer records where records take long: under a minute on an idle machine, and less "
+    "exact.",
 )
 @as_json_option
 def bench(workers: int | None, quick: bool, as_json: bool) -> None:
@@ -44,7 +50,6 @@ def bench(workers: int | None, quick: bool, as_json: bool) -> None:
 
     One waits a millisecond a record, one computes in Python, one is an Arrow kernel. In full it
     takes about half an hour, for a million milliseconds of waiting are 17 minutes in sequence.
-    Without --workers four wait, and each core computes.
     """
     from taskinity_data.cli.bench_measure import JOBS, Pools
     from taskinity_data.machine import count_cores

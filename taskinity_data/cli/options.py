@@ -65,7 +65,7 @@ def workers_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "--workers",
         type=click.IntRange(min=1),
         metavar="N",
-        help="How many workers. Default: one per core.",
+        help="How many workers. Default: TASKINITY_MAX_WORKERS, else one per core.",
     )(function)
 
 

@@ -84,7 +84,7 @@ def plan(
     The functions of a flow that tell what is cut are called; none is called on a chunk.
     """
     from taskinity_data.cli.loading import is_flow_path, open_flow
-    from taskinity_data.cli.preview import describe_forecast, describe_plan, preview
+    from taskinity_data.cli.preview import choose_sizes, describe_forecast, describe_plan, preview
 
     sizes = {name: value for name, value in sizes.items() if value is not None}
     with answering(as_json) as answer:
@@ -125,7 +125,9 @@ def plan(
         from taskinity_data.chunks.dataset import open_dataset
 
         source = sources[0] if len(sources) == 1 else list(sources)
-        planned = open_dataset(source, **reader_options, **stored).plan(**sizes)
+        dataset = open_dataset(source, **reader_options, **stored)
+        sizes = choose_sizes(dataset, sizes)
+        planned = dataset.plan(**sizes)
         answer.update(describe_plan(planned, with_chunks=with_chunks))
         if not as_json:
             click.echo(fold(repr(planned)))
@@ -148,5 +150,4 @@ def _estimate(planned: ChunkPlan, tasks_path: str, sizes: dict[str, Any]) -> For
         raise BindError(
             f"{tasks_path}: it has neither process_chunk nor aggregate_results to be tried"
         )
-    chosen = {name: sizes[name] for name in ("workers", "memory") if name in sizes}
-    return planned.estimate(function, reduce, **chosen)
+    return planned.estimate(function, reduce, workers=sizes["workers"], memory=sizes["memory"])

@@ -13,13 +13,14 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from taskinity_data.chunks.opened import Dataset
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.cli.output import Answer
     from taskinity_data.flow.model import Flow
     from taskinity_data.flow.stages import Call, FanOut, Source, Stage
     from taskinity_data.forecast.forecast import Forecast
 
-__all__ = ["describe_forecast", "describe_plan", "preview"]
+__all__ = ["choose_sizes", "describe_forecast", "describe_plan", "preview"]
 
 
 def preview(
@@ -152,6 +153,7 @@ def _sources(stage: Call) -> list[Source]:
 def _estimate(stage: FanOut, feeds: Feeds, plan: ChunkPlan, options: Mapping[str, Any]) -> Forecast:
     from taskinity_data.errors import PlanError
     from taskinity_data.forecast.estimate import estimate_job, make_job
+    from taskinity_data.settings import load_settings
 
     for step in (step for chain in stage.chains for step in chain):
         for source in step.arguments.values():
@@ -160,8 +162,30 @@ def _estimate(stage: FanOut, feeds: Feeds, plan: ChunkPlan, options: Mapping[str
                 raise PlanError(f"{stage.name} needs what {waits_for} brings: only a run can tell")
             feeds.get(source)
     chosen = {name: options[name] for name in ("workers", "memory") if name in options}
+    chosen.setdefault("workers", load_settings().max_workers)
     job = make_job(stage, feeds.steps, feeds.values, feeds.inputs)
     return estimate_job(plan, job, **chosen)
+
+
+def choose_sizes(dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run with `options` would give to ``dataset.plan``: they, then its own, then settings.
+
+    Raises
+    ------
+    SettingsError
+        A setting can't be meant.
+    """
+    from taskinity_data.settings import load_settings
+
+    settings = load_settings()
+    size = options.get("chunk_size", "auto")
+    if size == "auto":
+        size = settings.chunk_size if dataset.chunk_size is None else None
+    return {
+        "workers": options.get("workers", settings.max_workers),
+        "memory": options.get("memory"),
+        "chunk_size": size,
+    }
 
 
 def describe_forecast(forecast: Forecast) -> dict[str, Any]:
@@ -256,8 +280,5 @@ def _look(stage: FanOut, value: Any, options: Mapping[str, Any]) -> tuple[ChunkP
         reason = f"exactly {stage.width} slices, as the flow asks for"
         plan = ChunkPlan(dataset.divide(stage.width), dataset.extents, None, reason)
         return plan, repr(plan)
-    chosen = {
-        name: options[name] for name in ("workers", "memory", "chunk_size") if name in options
-    }
-    plan = dataset.plan(**chosen)
+    plan = dataset.plan(**choose_sizes(dataset, options))
     return plan, repr(plan)

@@ -23,6 +23,9 @@ _RUN_OPTIONS = (
     "output_format",
     "partition_by",
     "if_exists",
+    "max_rows_per_file",
+    "output_compression",
+    "spreadsheet_safe",
 )
 _PLAN_OPTIONS = ("workers", "memory", "chunk_size", "sep", "columns")
 _DATASET_OPTIONS = ("format", "filters", "schema", "storage_options", "newlines_in_values")
@@ -49,7 +52,7 @@ def in_typed_words(message: str, command: str | None) -> str:
     if command == "plan":
         readers = _reader_options()
         return _pattern({*_PLAN_OPTIONS, *readers}).sub(_type_for_plan, message)
-    if command == "run":
+    if command in ("run", "redrive"):
         if _pattern(_reader_options()).search(message):
             message += _WHERE_TO_GIVE
         return _pattern(set(_RUN_OPTIONS)).sub(lambda found: _flag(found[1], found[2]), message)
@@ -79,7 +82,12 @@ def _type_for_plan(found: re.Match[str]) -> str:
 
 def _flag(name: str, value: str | None) -> str:
     flag = f"--{name.replace('_', '-')}"
-    return flag if value is None else f"{flag} {_quote(_plain(value))}"
+    if value is None or value == "True":
+        return flag
+    if name == "partition_by":
+        # Of these each name is an option of its own.
+        return " ".join(f"{flag} {_quote(one)}" for one in _plain(value).split(","))
+    return f"{flag} {_quote(_plain(value))}"
 
 
 def _plain(literal: str) -> str:

@@ -107,7 +107,7 @@ def check_format(name: Any, compression: Any, *, spreadsheet_safe: bool) -> Form
     codec = known[0] if compression is None else compression
     if codec not in known:
         raise PlanError(
-            f"compression={compression!r}: {name} files are written with {', '.join(known)}."
+            f"output_compression={compression!r}: {name} files are written with {', '.join(known)}."
             f"{suggest(str(compression), known)}"
         )
     if spreadsheet_safe and name != "csv":

@@ -1,10 +1,13 @@
 """`plan --estimate`: what it tries, what it calls, what it refuses."""
 
 import json
+import sys
 
 import pytest
 
 from taskinity_data.forecast import estimate as forecasts
+
+INPUTS = ("--input", "data=numbers.csv", "--input", "factor=2")
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -57,6 +60,34 @@ def test_without_it_the_chunks_of_a_flow_are_shown_and_none_is_tried(call):
     assert said.stdout.count("numbers.csv") >= 4
     found = json.loads(call(*arguments, "--json").stdout)["stages"][1]
     assert [chunk["index"] for chunk in found["plan"]["chunk_list"]] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("plan", "numbers.csv"),
+        ("plan", "totals.flow", "--tasks", "my_tasks.py", *INPUTS),
+        ("run", "totals.flow", "--tasks", "my_tasks.py", *INPUTS, "--dry-run"),
+    ],
+)
+def test_settings_hold_for_a_plan_as_for_a_run_and_arguments_beat_them(
+    folder, call, monkeypatch, arguments
+):
+    monkeypatch.setenv("TASKINITY_CHUNK_SIZE", "10 rows")
+    assert "ChunkPlan of 10 chunks" in call(*arguments).stdout
+    assert "ChunkPlan of 2 chunks" in call(*arguments, "--chunk-size", "50 rows").stdout
+    rewrite = (
+        (folder / "my_tasks.py")
+        .read_text()
+        .replace("(data)\n\n", '(data, chunk_size="20 rows")\n\n')
+    )
+    (folder / "my_tasks.py").write_text(rewrite)
+    if "totals.flow" in arguments:
+        sys.modules.pop("my_tasks", None)
+        assert "ChunkPlan of 5 chunks" in call(*arguments).stdout
+    monkeypatch.setenv("TASKINITY_CHUNK_SIZE", "many")
+    said = call(*arguments)
+    assert (said.exit_code, "TASKINITY_CHUNK_SIZE" in said.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_options_that_reach_no_url_are_refused_with_what_to_write(folder, call):
     said = call("run", "keep.flow", *STORED)
     assert said.exit_code == 2
     assert "storage_options (client, password) reach no URL" in said.stderr
-    assert "parameter, storage_options=None" in said.stderr
+    assert said.stderr.endswith("a parameter storage_options, and hand it to td.open_dataset\n")
 
 
 @pytest.mark.usefixtures("flows", "locked")

@@ -36,12 +36,16 @@ def test_options_of_a_dataset_are_named_as_plan_takes_them(message, typed):
     [
         ("chunk_size='x': write bytes", "--chunk-size x: write bytes"),
         ("max_failures=200%: at most", "--max-failures 200%: at most"),
-        ("partition_by=['a', 'b'] are", "--partition-by a,b are"),
+        ("partition_by=['a', 'b'] are", "--partition-by a --partition-by b are"),
+        ("output_compression='gzip': csv", "--output-compression gzip: csv"),
+        ("spreadsheet_safe=True means", "--spreadsheet-safe means"),
+        ("max_rows_per_file=0: give", "--max-rows-per-file 0: give"),
         ("give if_exists='append'", "give --if-exists append"),
     ],
 )
 def test_options_of_a_run_are_named_as_run_takes_them(message, typed):
     assert in_typed_words(message, "run") == typed
+    assert in_typed_words(message, "redrive") == typed
 
 
 @pytest.mark.parametrize(
