@@ -225,7 +225,7 @@ def _plan_of(
     dataset = source if isinstance(source, Dataset) else open_dataset(source)
     if stage.width != "*":
         reason = f"exactly {stage.width} slices, as the flow asks for"
-        return ChunkPlan(dataset.divide(stage.width), dataset.extents, None, reason)
+        return ChunkPlan(dataset.divide(stage.width), dataset.extents, None, reason, is_given=True)
     chosen = {
         name: options[name] for name in ("workers", "memory", "chunk_size") if name in options
     }
