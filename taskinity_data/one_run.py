@@ -25,7 +25,7 @@ from taskinity_data.execution.pieces import PieceOptions
 from taskinity_data.execution.resources import check_resources
 from taskinity_data.execution.works import make_works, only_kernels
 from taskinity_data.forecast.actual import compare_forecast
-from taskinity_data.forecast.estimate import answer_nbytes
+from taskinity_data.forecast.here import answer_nbytes
 from taskinity_data.outcome import RunStatus
 from taskinity_data.policy import parse_duration
 from taskinity_data.report.announcer import Announcer

@@ -81,7 +81,8 @@ class Run:
     dashboard_link : str or None
     timings : dict of str to float
         Seconds: ``total``, ``start_workers``, ``plan``, ``combine``, ``wait`` of the driver;
-        ``read``, ``function``, ``partial`` summed over all workers.
+        ``read``, ``function``, ``partial`` of all chunks and items, summed over the workers;
+        ``single``: tasks that run once, beside none of these.
     output : Output or None
         What was written, where ``output=`` said so: its ``path``, ``files``, ``rows``, ``nbytes``.
     quarantine : pathlib.Path or None
@@ -143,9 +144,14 @@ class Run:
         name, workers, link = strategy
         results = _results(flow, driver)
         timings = {**seconds, **driver.seconds, "read": 0.0, "function": 0.0, "partial": 0.0}
-        for _, outcome in driver.outcomes:
+        timings["single"] = 0.0
+        for item, outcome in driver.outcomes:
             # What an earlier try did took no time of this one.
             for attempt in () if outcome.is_recalled else outcome.attempts:
+                if item is None:
+                    # What a reducer finishes is combining already.
+                    timings["single"] += attempt.function_s
+                    continue
                 timings["read"] += attempt.read_s
                 timings["function"] += attempt.function_s
                 timings["partial"] += attempt.partial_s

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import numpy as np
 import pandas as pd
@@ -274,6 +275,20 @@ def test_sources_joins_and_side_by_side_tasks():
     run = td.run_flow(graph, scheduler="threads", a=1, b=2)
     assert run.value == (22, 2)
     assert set(run.outcomes.status) == {"COMPLETED"}
+
+
+def test_the_time_of_tasks_that_run_once_is_kept_apart_from_what_chunks_cost():
+    def prepare():
+        time.sleep(0.3)
+        return pd.DataFrame({"a": range(10)})
+
+    flow = td.parse_flow("flow F:\n    DataPreparation -> ProcessChunk[*] -> AggregateResults\n")
+    bound = flow.bind(
+        {"data_preparation": prepare, "process_chunk": len, "aggregate_results": td.sum}
+    )
+    run = td.run_flow(bound, scheduler="threads", progress=False)
+    assert run.timings["single"] >= 0.3
+    assert run.timings["function"] < 0.3
 
 
 def test_side_by_side_tasks_run_at_the_same_time():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Line", "fit_line"]
+__all__ = ["Line", "fit_line", "fit_middle"]
 
 DECAY = 0.98
 """By what the weight of a point falls when one more comes: a half-life of 34 points follows a cost
@@ -65,7 +65,34 @@ def fit_line(points: Sequence[tuple[int, float]], most: float = math.inf) -> Lin
     return Line(line.fixed * mean_y, line.per_byte * mean_y / mean_x, line.scatter)
 
 
-def _refit(points: list[tuple[float, float]], line: Line, most: float) -> Line:
+def fit_middle(points: Sequence[tuple[int, float]]) -> Line | None:
+    """As `fit_line`, through the middle of the points: the fixed part as likely too large as too
+    small, all points of the same age. It is what is to be expected, not what sizes can rely on.
+
+    >>> line = fit_middle([(100, 3.0), (200, 4.0)])
+    >>> round(line.fixed, 6), round(line.per_byte, 6)
+    (2.0, 0.01)
+    """
+    if not points:
+        return None
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    if not mean_y:
+        return Line(0.0, 0.0, 0.0)
+    scaled = [(x / mean_x, y / mean_y) for x, y in points]
+    line = Line(0.0, 1.0, 0.0)
+    for _ in range(ROUNDS):
+        line = _refit(scaled, line, math.inf, confidence=0.0, decay=1.0)
+    return Line(line.fixed * mean_y, line.per_byte * mean_y / mean_x, line.scatter)
+
+
+def _refit(
+    points: list[tuple[float, float]],
+    line: Line,
+    most: float,
+    confidence: float = CONFIDENCE,
+    decay: float = DECAY,
+) -> Line:
     """One round of re-weighted least squares; x and y in units of their means."""
     fixed, per_byte = line.fixed, line.per_byte
     age = 1.0
@@ -82,15 +109,15 @@ def _refit(points: list[tuple[float, float]], line: Line, most: float) -> Line:
         wxx += weight * x * x
         wxy += weight * x * y
         wyy += weight * y * y
-        age *= DECAY
+        age *= decay
     mean_x, mean_y = wx / w, wy / w
     sxx, sxy, syy = wxx - wx * mean_x, wxy - wx * mean_y, wyy - wy * mean_y
     fixed = 0.0
     if most > 0.0 and sxx > ONE_SIZE * wx * mean_x:
         slope = max(0.0, sxy / sxx)
-        variance = max(0.0, syy - slope * sxy) / (len(points) - 2)
+        variance = max(0.0, syy - slope * sxy) / max(1, len(points) - 2)
         error = math.sqrt(variance * (1 / w + mean_x**2 / sxx))
-        fixed = max(0.0, min(mean_y - slope * mean_x - CONFIDENCE * error, most))
+        fixed = max(0.0, min(mean_y - slope * mean_x - confidence * error, most))
     return Line(fixed, max(0.0, mean_y - fixed) / mean_x, math.sqrt(squares / ages))
 
 

@@ -278,7 +278,8 @@ def _look(stage: FanOut, value: Any, options: Mapping[str, Any]) -> tuple[ChunkP
         return None, f"{count:,} item{'' if count == 1 else 's'}"
     if stage.width != "*":
         reason = f"exactly {stage.width} slices, as the flow asks for"
-        plan = ChunkPlan(dataset.divide(stage.width), dataset.extents, None, reason)
+        extents = dataset.extents
+        plan = ChunkPlan(dataset.divide(stage.width), extents, None, reason, is_given=True)
         return plan, repr(plan)
     plan = dataset.plan(**choose_sizes(dataset, options))
     return plan, repr(plan)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from taskinity_data.chunks.describe import format_nbytes, to_html, to_text
+from taskinity_data.execution.choose import POOL_PAYS_S
 
 __all__ = ["Forecast", "Range", "Work", "bound", "more_workers", "spread", "wall_seconds"]
 
@@ -37,7 +38,8 @@ class Work(NamedTuple):
     """Seconds of a whole run.
 
     `read`, `function` and `partial` are spent by workers, summed over them; `here` by the process
-    that drives them (finding cuts, combining); `start` and `finish` before and after.
+    that drives them (finding cuts, combining); `start` and `finish` before and after; `idle` is
+    when some workers have nothing to do any more, or not yet.
     """
 
     read: float
@@ -46,6 +48,7 @@ class Work(NamedTuple):
     here: float
     start: float
     finish: float
+    idle: float = 0.0
 
     @property
     def by_workers(self) -> float:
@@ -66,7 +69,7 @@ def wall_seconds(work: Work, workers: int, cores: int | None) -> float:
     alone = max(work.by_workers / workers, work.here)
     if cores is not None and workers >= cores:
         alone = max(alone, (work.by_workers + work.here) / workers)
-    return work.start + alone + work.finish
+    return work.start + alone + work.idle + work.finish
 
 
 def spread(middle: float, ratios: list[float]) -> Range:
@@ -103,10 +106,13 @@ def more_workers(
     if here * workers > work.by_workers:
         return "no: this process could not keep up with them"
     if is_in_threads and workers > 1 and slowdown > 1 + (workers - 1) / 2:
-        return (
+        waits = (
             f"no: threads wait for each other, a slice takes {slowdown:.2g} times as long beside "
-            'the others as alone; scheduler="processes" would help'
+            "the others as alone"
         )
+        if work.by_workers / workers < POOL_PAYS_S:
+            return f"{waits}; it is over before processes would pay"
+        return f'{waits}; scheduler="processes" would help'
     if cores is not None and workers >= cores:
         many = f"{cores} cores are" if cores > 1 else "the only core is"
         return f"not on this machine, whose {many} busy; on a cluster of more machines"

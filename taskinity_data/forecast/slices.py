@@ -39,30 +39,37 @@ def order_places(count: int) -> Iterator[float]:
 
 
 def slice_at(chunks: Sequence[Chunk], place: float, nbytes: int | None) -> Chunk:
-    """About `nbytes` planned bytes that begin at `place` of all chunks' bytes, at most one chunk.
+    """About `nbytes` planned bytes from `place` of all chunks' bytes on, where a chunk begins.
 
     Parameters
     ----------
     chunks : sequence of Chunk
         At least one.
     place : float
-        From 0 to 1.
+        From 0 to 1. A slice that would reach beyond the end begins earlier.
     nbytes : int or None
         None: the whole chunk that lies there.
     """
     ends = list(accumulate(chunk.nbytes for chunk in chunks))
-    chunk = chunks[min(bisect_right(ends, place * ends[-1]), len(chunks) - 1)]
-    if nbytes is None or chunk.nbytes <= nbytes:
-        return chunk
+    begin = place * ends[-1] if nbytes is None else min(place * ends[-1], ends[-1] - nbytes)
+    first = min(bisect_right(ends, begin), len(chunks) - 1)
+    if nbytes is None:
+        return chunks[first]
     pieces: list[Piece] = []
-    for piece in chunk.pieces:
-        grains = chunk.reader.recut(piece, max(1, nbytes // GRAINS))
-        for grain in grains:
-            joined = pieces[-1].joined(grain) if pieces else None
-            if joined is None:
-                pieces.append(grain)
-            else:
-                pieces[-1] = joined
-            if sum(one.nbytes for one in pieces) >= nbytes:
-                return Chunk(chunk.reader, tuple(pieces), chunk.index)
-    return chunk
+    left = nbytes
+    for chunk in chunks[first:]:
+        for piece in chunk.pieces:
+            is_whole = piece.nbytes <= left
+            grains = chunk.reader.recut(piece, max(1, nbytes // GRAINS))
+            for grain in [piece] if is_whole else grains:
+                joined = pieces[-1].joined(grain) if pieces else None
+                if joined is None:
+                    pieces.append(grain)
+                else:
+                    pieces[-1] = joined
+                left -= grain.nbytes
+                if left <= 0:
+                    break
+            if left <= 0:
+                return Chunk(chunk.reader, tuple(pieces), chunks[first].index)
+    return Chunk(chunks[first].reader, tuple(pieces), chunks[first].index)

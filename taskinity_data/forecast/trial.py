@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.chunks.cost_line import fit_middle
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.process import Item, peak_nbytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.execution.process import Job
@@ -35,7 +36,8 @@ class Tried:
     chunks, outcomes : tuples
         Side by side, in the order in which they were begun; warm-ups are left out.
     warm_up_s : float
-        What the first slice of each worker took longer than the later ones: imports, first calls.
+        What the first slice of each worker took longer than the later ones, on the average:
+        imports, first calls, memory that is new.
     peak_nbytes : int or None
         The most that a process held: a worker of its own, or this process with its threads.
     """
@@ -51,6 +53,21 @@ class Tried:
         return tuple(outcome.attempts[-1] for outcome in self.outcomes)
 
     @property
+    def points(self) -> list[tuple[int, float]]:
+        """Planned bytes and seconds of each slice that has bytes."""
+        pairs = zip(self.chunks, self.outcomes, strict=True)
+        return [(chunk.nbytes, outcome.duration_s) for chunk, outcome in pairs if chunk.nbytes]
+
+    def that(self, counts: Callable[[int], bool]) -> Tried:
+        """The same with those slices alone whose size `counts`, where there are any."""
+        pairs = zip(self.chunks, self.outcomes, strict=True)
+        kept = [pair for pair in pairs if counts(pair[0].nbytes)]
+        if not kept:
+            return self
+        chunks, outcomes = zip(*kept, strict=True)
+        return replace(self, chunks=chunks, outcomes=outcomes)
+
+    @property
     def nbytes(self) -> int:
         """Planned bytes of all slices."""
         return sum(chunk.nbytes for chunk in self.chunks)
@@ -61,10 +78,17 @@ class Tried:
         return sum(attempt.duration_s for attempt in self.attempts)
 
 
-def run_trial(job: Job, chunks: Iterable[Chunk], strategy: Strategy, seconds: float) -> Tried:
+def run_trial(
+    job: Job,
+    chunks: Iterable[Chunk],
+    strategy: Strategy,
+    seconds: float,
+    see: Callable[[Chunk, Outcome], None] = lambda *_: None,
+) -> Tried:
     """Do `job` to `chunks` until they or `seconds` have run out, all workers busy.
 
-    The first slice of each worker warms it up, and counts only where there are no others.
+    The first slice of each worker warms it up, and counts only where there are no others. `see` is
+    told of each that has ended, before the next is taken.
 
     Raises
     ------
@@ -100,6 +124,7 @@ def run_trial(job: Job, chunks: Iterable[Chunk], strategy: Strategy, seconds: fl
         pending = done.get()
         number, chunk = in_flight.pop(pending)
         ended[number] = chunk, _only(chunk, strategy.collect([pending])[0])
+        see(*ended[number])
     first = [ended[number] for number in sorted(ended)][: strategy.workers]
     later = [ended[number] for number in sorted(ended)][strategy.workers :]
     counted = later or first
@@ -128,13 +153,13 @@ def _only(chunk: Chunk, found: Any) -> Outcome:
 
 
 def _seconds_more(first: list[tuple[Chunk, Outcome]], later: list[tuple[Chunk, Outcome]]) -> float:
-    """What the slowest warm-up took more than its bytes explain."""
-    nbytes = sum(chunk.nbytes for chunk, _ in later)
-    if not nbytes:
+    """What warm-ups took more than their bytes explain."""
+    line = fit_middle([(chunk.nbytes, outcome.duration_s) for chunk, outcome in later])
+    if line is None:
         return 0.0
-    per_byte = sum(outcome.duration_s for _, outcome in later) / nbytes
-    more = [outcome.duration_s - per_byte * chunk.nbytes for chunk, outcome in first]
-    return max(0.0, *more)
+    more = [outcome.duration_s - line.predict(chunk.nbytes) for chunk, outcome in first]
+    # Workers share what is left, so that what one loses all of them make good.
+    return max(0.0, sum(more) / len(more))
 
 
 def _forget_peak() -> bool:

@@ -15,7 +15,7 @@ from taskinity_data.machine import count_cores
 from taskinity_data.report import html_parts as parts
 from taskinity_data.report.html_bound import find_bound, percent
 from taskinity_data.report.html_tries import printable, tries_of
-from taskinity_data.report.summary import describe_value, tell_quarantine
+from taskinity_data.report.summary import describe_value, speed_up, tell_quarantine
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
 if TYPE_CHECKING:
@@ -185,17 +185,19 @@ def _times(run: Any) -> list[tuple[str, str, str]]:
         "read": ("reading", "on the workers, added up"),
         "function": ("the function", "on the workers, added up"),
         "partial": ("reducing and writing", "on the workers, added up"),
+        "single": ("tasks that run once", "one after another"),
     }
     found = [
         (words, tell_seconds(run.timings[name]), place)
         for name, (words, place) in names.items()
         if run.timings.get(name)
     ]
-    work = sum(run.timings.get(name, 0.0) for name in ("read", "function", "partial"))
-    if work and run.timings["total"]:
-        found.append(
-            ("speed-up", f"{work / run.timings['total']:.2f}", "that work ÷ the whole run")
+    ratio = speed_up(run.timings, run.workers)
+    if ratio:
+        beside = (
+            "the whole run" if not run.timings.get("single") else "the run without single tasks"
         )
+        found.append(("speed-up", f"{ratio:.2f}", f"the work of chunks ÷ {beside}"))
     return found
 
 

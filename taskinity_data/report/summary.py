@@ -6,12 +6,15 @@ It is given the run and knows nothing of how it was made.
 from __future__ import annotations
 
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import inert
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
-__all__ = ["describe_value", "summarise", "summary_html", "tell_met", "tell_quarantine"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["describe_value", "speed_up", "summarise", "summary_html", "tell_met", "tell_quarantine"]
 
 _MOST_ROWS, _MOST_LETTERS = 20, 2_000
 _MOST_FAILURES, _MOST_OVERCOME, _MOST_SLOW, _MOST_SIZES = 20, 3, 3, 3
@@ -148,6 +151,7 @@ def _time(run: Any) -> list[str]:
         "combine": spent.get("combine", 0.0),
         "wait for workers": spent.get("wait", 0.0),
     }
+    single = spent.get("single", 0.0)
     workers = {
         "read": spent.get("read", 0.0),
         "function": spent.get("function", 0.0),
@@ -157,12 +161,29 @@ def _time(run: Any) -> list[str]:
     busy = sum(workers.values())
     if busy:
         lines.append(f"on the workers: {_shares(workers)}; {tell_seconds(busy)} in all")
-        if spent["total"] and run.plans:
-            ratio = busy / spent["total"]
+        ratio = speed_up(spent, run.workers)
+        if ratio and run.plans:
             lines.append(f"speed-up against that work, one after another: {ratio:.2f}")
+    if single:
+        lines.append(f"tasks that run once: {tell_seconds(single)}")
     if run.scheduler_reason:
         lines.append(f"{run.scheduler}: {run.scheduler_reason}")
     return lines
+
+
+def speed_up(timings: Mapping[str, float], workers: int) -> float | None:
+    """How many times as long the chunks' work takes as the run took for it; None without chunks.
+
+    The time of tasks that run once is none that workers share. Where such tasks ran beside the
+    chunks, all workers were busy at best.
+
+    >>> speed_up({"total": 5.0, "single": 3.0, "read": 1.0, "function": 2.0, "partial": 0.0}, 2)
+    1.5
+    """
+    busy = sum(timings.get(name, 0.0) for name in ("read", "function", "partial"))
+    if not busy or not timings["total"]:
+        return None
+    return busy / max(timings["total"] - timings.get("single", 0.0), busy / max(1, workers))
 
 
 def _shares(seconds: dict[str, float]) -> str:

@@ -34,7 +34,8 @@ def test_the_forecast_is_part_of_the_one_object(folder, call):
     said = call("plan", "numbers.csv", "--tasks", "alone.py", "--estimate", "--json")
     found = json.loads(said.stdout)["forecast"]
     assert 0 < found["seconds"][0] <= found["seconds"][1] <= 2.01 * found["seconds"][0]
-    assert set(found["work_s"]) == {"read", "function", "partial", "here", "start", "finish"}
+    parts = {"read", "function", "partial", "here", "start", "finish", "idle"}
+    assert set(found["work_s"]) == parts
 
 
 def test_a_flow_s_forecast_calls_what_feeds_the_fan_out_and_says_so(call):

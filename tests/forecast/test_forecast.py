@@ -31,6 +31,10 @@ def test_starting_and_finishing_are_added():
     assert wall_seconds(work, 2, cores=None) == 6.25
 
 
+def test_workers_that_wait_at_the_end_are_added():
+    assert wall_seconds(READING._replace(idle=0.5), 2, cores=None) == 5.5
+
+
 def test_a_driver_that_takes_longer_than_its_workers_is_the_bound():
     work = READING._replace(here=9.0)
     assert wall_seconds(work, 4, cores=None) == 9.0
@@ -53,6 +57,14 @@ def test_threads_that_wait_for_each_other_are_told_from_busy_cores():
     assert "threads wait for each other" in told
     assert 'scheduler="processes"' in told
     assert more_workers(READING, 2, 8, 1.9, is_in_threads=False).startswith("yes")
+
+
+def test_processes_are_not_advised_for_what_is_over_before_they_pay():
+    tiny = Work(read=0.4, function=0.1, partial=0.0, here=0.01, start=0.0, finish=0.0)
+    told = more_workers(tiny, 2, 8, 1.9, is_in_threads=True)
+    assert told.startswith("no: threads wait for each other")
+    assert "processes would pay" in told
+    assert "scheduler=" not in told
 
 
 @given(
@@ -89,18 +101,26 @@ def plan(tmp_path_factory):
     return open_dataset(path).plan(chunk_size=100_000)
 
 
-@given(place=st.floats(0, 1), nbytes=st.integers(1, 200_000) | st.none())
-def test_a_slice_is_whole_records_of_one_chunk(plan, place, nbytes):
+@given(place=st.floats(0, 1), nbytes=st.integers(1, 400_000) | st.none())
+def test_a_slice_is_whole_records_from_where_a_chunk_begins(plan, place, nbytes):
     found = slice_at(plan.chunks, place, nbytes)
-    whole = plan[found.index]
-    assert whole.start <= found.start < found.stop <= whole.stop
+    first = plan[found.index]
+    assert found.start == first.start
     if nbytes is None:
-        assert found == whole
+        assert found == first
     else:
+        assert min(nbytes, plan.nbytes) <= found.nbytes
         assert found.nbytes <= max(nbytes + nbytes // 8 + 100, 100)
     read = found.read()
     assert len(read) == found.rows
     assert (read.b.fillna("").str.len() == read.a % 40).all()
+
+
+def test_a_slice_goes_on_over_chunks_and_does_not_reach_beyond_the_end(plan):
+    found = slice_at(plan.chunks, 0.99, 250_000)
+    assert found.nbytes >= 250_000
+    assert found.stop <= plan[-1].stop
+    assert len(found.pieces) == 1
 
 
 def test_a_place_is_counted_in_bytes(plan):

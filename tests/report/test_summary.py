@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from taskinity_data.forecast.actual import Met
-from taskinity_data.report.summary import describe_value, summarise, summary_html
+from taskinity_data.report.summary import describe_value, speed_up, summarise, summary_html
 
 PLACES = ["planned", "processed", "fallback", "quarantined", "skipped", "failed", "not_run"]
 
@@ -103,6 +103,20 @@ def test_time_is_split_and_compared_with_one_chunk_after_another():
     assert "on the workers: read 600 ms, function 1.8 s; 2.4 s in all" in text
     assert "one after another: 2.00" in text
     assert "threads: built-in reducers alone" in text
+
+
+def test_tasks_that_run_once_stand_apart_from_what_chunks_cost():
+    timings = make_run().timings | {"total": 4.2, "single": 3.0}
+    text = summarise(make_run(timings=timings))
+    assert "on the workers: read 600 ms, function 1.8 s; 2.4 s in all" in text
+    assert "one after another: 2.00" in text
+    assert "tasks that run once: 3.0 s" in text
+    assert "run once" not in summarise(make_run())
+
+
+def test_a_speed_up_is_never_above_the_workers_where_single_tasks_ran_beside_the_chunks():
+    assert speed_up({"total": 4.0, "single": 3.9, "function": 2.0}, 2) == 2.0
+    assert speed_up({"total": 4.0, "single": 3.9}, 2) is None
 
 
 def test_every_change_of_size_comes_with_its_reason():

@@ -1,0 +1,113 @@
+"""How large the slices of a trial are: they grow until they are as large as a run's chunks.
+
+It knows nothing of where slices lie, or of who works on them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from taskinity_data.chunks.cost_line import fit_middle
+from taskinity_data.chunks.sizing import Observation
+
+if TYPE_CHECKING:
+    from taskinity_data.chunks.chunk import Chunk
+    from taskinity_data.chunks.cost_line import Line
+    from taskinity_data.chunks.sizing import Learner
+    from taskinity_data.outcome import Outcome
+
+__all__ = ["TrialSizes"]
+
+PILOT_NBYTES = 256 << 10
+"""The first two slices: the first one imports and warms up, the second tells more."""
+
+GROWTH = 8
+"""The largest factor between a slice that has ended and the next: two make 16 MB of the pilot."""
+
+LONGEST_S = 0.3
+"""Seconds that a slice's bytes may take: twice a usual chunk's, so that several fit into a trial
+where a run's chunks are longer still."""
+
+SETTLED = 1.5
+"""Below such a factor slices grow no more."""
+
+PARTS = (1, 4, 2)
+"""Slices are whole, a quarter, a half, and so on: what a chunk costs beside its bytes shows as a
+line through them."""
+
+SMALLEST_PART = 6
+"""Slices below such a part of the settled size were on the way to it."""
+
+
+class TrialSizes:
+    """The sizes of slices, one after another, by what the ones before have cost.
+
+    Parameters
+    ----------
+    learner : Learner
+        As a run begins with it.
+    total_nbytes, workers : int
+        Of the run.
+    is_whole : bool
+        Slices are whole chunks, as they were cut.
+    """
+
+    def __init__(
+        self, learner: Learner, total_nbytes: int, workers: int, *, is_whole: bool = False
+    ) -> None:
+        self._learner = learner
+        self._total_nbytes, self._workers = total_nbytes, workers
+        self._is_whole = is_whole
+        self._points: list[tuple[int, float]] = []
+        self._settled: int | None = None
+        self._number = 0
+
+    def see(self, chunk: Chunk, outcome: Outcome) -> None:
+        """Take what the slice `chunk` has cost."""
+        if chunk.nbytes:
+            self._points.append((chunk.nbytes, outcome.duration_s))
+
+    def next_nbytes(self) -> int | None:
+        """Of the next slice; None: a whole chunk."""
+        if self._is_whole:
+            return None
+        if self._settled is None:
+            grown = self._grow()
+            largest = max((nbytes for nbytes, _ in self._points), default=0)
+            if len(self._points) < 2 or grown >= SETTLED * largest:
+                return grown
+            self._settled = grown
+        self._number += 1
+        return max(1, self._settled // PARTS[(self._number - 1) % len(PARTS)])
+
+    def counts(self, nbytes: int) -> bool:
+        """Whether a slice of that size tells of a run's chunks, or was on the way to them."""
+        if self._is_whole:
+            return True
+        largest = max((one for one, _ in self._points), default=0)
+        return nbytes * SMALLEST_PART >= (self._settled or largest)
+
+    def _grow(self) -> int:
+        sizes = [nbytes for nbytes, _ in self._points[1:]]
+        if not sizes:
+            return min(PILOT_NBYTES, self._total_nbytes)
+        line = fit_middle(self._points[1:])
+        assert line is not None
+        largest = max(sizes)
+        longest = max(LONGEST_S / line.per_byte, PILOT_NBYTES) if line.per_byte else math.inf
+        grown = min(GROWTH * largest, longest, self._total_nbytes)
+        if min(sizes) < largest or grown < SETTLED * largest:
+            grown = min(grown, self._ask(line, largest))
+        return int(max(1, grown))
+
+    def _ask(self, line: Line, largest: int) -> int:
+        """What a run would make its chunks, once it has seen some that cost what `line` says."""
+        learner = self._learner
+        for part in (1, 2, 1, 4, 2, 1):
+            learner = learner.observe(Observation(largest // part, line.predict(largest // part)))
+        # One chunk in flight where else this would be one of the smaller ones that a run learns by.
+        return max(
+            learner.next_size(self._total_nbytes, self._workers, busy).target_nbytes
+            for busy in (0, 1)
+        )
