@@ -42,12 +42,6 @@ NODES = """(() => {
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with Browser() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def client():
     with (
         LocalCluster(
@@ -56,6 +50,13 @@ def client():
         ) as cluster,
         Client(cluster, set_as_default=False) as opened,
     ):  # fmt: skip
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def browser(client):
+    """Closed before the cluster: what Bokeh is sending when its loop ends it never sends."""
+    with Browser() as opened:
         yield opened
 
 
