@@ -504,3 +504,15 @@ def test_an_output_in_which_nothing_stands_yet_is_completed(ground):
     assert f'resume="{before.run_id}"' in before.next_steps[0]
     done = go(mended, resume=before.run_id, **options)
     assert (str(done.status), numbers()) == ("COMPLETED", list(range(100)))
+
+
+def test_what_a_fallback_stood_in_for_runs_once_the_function_is_mended(ground):
+    def instead(chunk):
+        return chunk.assign(twice=0)
+
+    before = go(refusing(3), on_error=instead)
+    assert (str(before.status), before.output.rows) == ("PARTIAL", 100)
+    ran()
+    done = go(refusing(), on_error=instead, resume=before.run_id)
+    assert (str(done.status), ran()) == ("COMPLETED", [3])
+    assert numbers() == list(range(100))
