@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import signal
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -96,10 +97,13 @@ class OwnStrategy(DaskStrategy):
             self._end_left()
 
     def _end_left(self) -> None:
-        for process in self._left:
+        left, self._left = self._left, []
+        for process in left:
             with suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(self._left, timeout=1.0)
+        until_s = time.monotonic() + 1.0
+        while any(map(_is_alive, left)) and time.monotonic() < until_s:
+            time.sleep(0.01)
         # One that was about to start may have made its directory anew.
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -117,6 +121,14 @@ class OwnStrategy(DaskStrategy):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         return True
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    # Where no one collects the dead, in many a container, they stay as zombies.
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _family(pid: int) -> list[psutil.Process]:
