@@ -246,8 +246,9 @@ def _tell(stage: Stage) -> str:
         if stage.width == "*":
             return f"{names}: once a chunk or item of {over}, side by side"
         return f"{names}: {stage.width} times, each over one of {stage.width} slices of {over}"
-    how = "combines partials, in chunk order" if stage.is_reducer else "gets the list of results"
-    return f"{stage.name}: {how} of {stage.over}"
+    if stage.is_reducer:
+        return f"{stage.name}: combines the partials of {stage.over}, in chunk order"
+    return f"{stage.name}: gets the list of results of {stage.over}"
 
 
 def _name_of(source: Source) -> str:

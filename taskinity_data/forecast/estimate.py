@@ -168,7 +168,8 @@ def estimate_job(
     ]
     slowdown = (tried.seconds / tried.nbytes) / (alone.seconds / alone.nbytes)
     peak = tried.peak_nbytes or 0
-    shown = f"{len(tried.chunks)} slices, {format_nbytes(tried.nbytes)} of "
+    count = len(tried.chunks)
+    shown = f"{count} slice{'' if count == 1 else 's'}, {format_nbytes(tried.nbytes)} of "
     return Forecast(
         seconds=spread(seconds, ratios),
         memory_nbytes=Range(SPARE_MEMORY * peak, MORE_MEMORY * peak),
