@@ -77,7 +77,7 @@ def _fill(
 ) -> list[str]:
     """Put what is known of a fan-out into its `entry`, and say it."""
     known = len(feeds.called)
-    entry["plan"] = None
+    entry |= {"plan": None, "called": []}
     waits_for = feeds.find_wait(stage.over)
     if waits_for is not None:
         return [f"Its chunks are known once {waits_for} has run."]
