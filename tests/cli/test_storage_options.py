@@ -7,6 +7,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+import taskinity_data as td
 from taskinity_data.cli.options import parse_storage_options
 from taskinity_data.errors import SettingsError
 
@@ -132,6 +133,19 @@ def test_a_url_that_the_run_itself_opens_is_opened_with_them(folder, call):
     assert json.loads(said.stdout)["ledger"]["rows"]["processed"] == 2
     check_nowhere(folder, said)
     assert "ChunkPlan of 1 chunk" in call("run", "direct.flow", *given, "--dry-run").stdout
+
+
+@pytest.mark.usefixtures("flows", "locked")
+@pytest.mark.parametrize("task", ["fail", "direct"])
+def test_a_replay_opens_with_them_what_the_run_opened(folder, call, task):
+    (folder / "direct.flow").write_text("flow Direct:\n    task Fail[*]:\n")
+    given = [one.replace("data=", "chunk=") if task == "direct" else one for one in STORED]
+    said = call("run", f"{task}.flow", *given, "--scheduler", "synchronous", "--json")
+    answer = json.loads(said.stdout)
+    key = answer["failures"][0]["key"]
+    options = {"password": SECRET, "client": {"a": 1}}
+    with pytest.raises(ValueError, match=r"^no$"):
+        td.replay(answer["run_id"], key, storage_options=options)
 
 
 @pytest.mark.usefixtures("flows", "locked")
