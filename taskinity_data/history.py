@@ -24,6 +24,7 @@ from taskinity_data.records.kept_parts import kept_directory
 from taskinity_data.records.past import find_item, read_past
 from taskinity_data.records.quarantine import find_quarantine
 from taskinity_data.records.run_places import find_run, list_places, read_summary
+from taskinity_data.run_output import OutputOptions, share_options
 
 if TYPE_CHECKING:
     import os
@@ -148,7 +149,7 @@ def replay(
     run_dir : path, optional
         As in `list_runs`.
     **inputs
-        The inputs that can't be kept: what is in memory, and URLs with secrets.
+        The inputs that can't be kept: what is in memory, URLs with secrets, `storage_options`.
 
     Returns
     -------
@@ -176,7 +177,9 @@ def replay(
         steps = tuple(one for one in stages(flow, ("source",)) if one.name != "DataPreparation")
         values = {"DataPreparation": open_dataset(given.pop("source"), **given)}
         return run_piece(steps, {}, values, name, ranges, key)
-    return run_piece(stages(flow, tuple(given)), given, {}, name, ranges, key)
+    stored = OutputOptions(storage_options=given.pop("storage_options", None))
+    _, given, shared = share_options(flow, stored, given)
+    return run_piece(stages(flow, tuple(given)), given, {}, name, ranges, key, shared)
 
 
 def reopen(

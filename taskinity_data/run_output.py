@@ -126,6 +126,8 @@ def share_options(
         Nobody takes them.
     """
     given = dict(inputs)
+    if written.storage_options is None:
+        return written, given, None
     written, shared = written.shared_with(list(given.values()), load_settings().output_dir)
     options = shared.get("storage_options")
     if options is None:

@@ -77,10 +77,12 @@ def _fill(
 ) -> list[str]:
     """Put what is known of a fan-out into its `entry`, and say it."""
     known = len(feeds.called)
-    entry["plan"] = None
+    entry |= {"plan": None, "called": []}
+    tried = ["No forecast: only datasets that [*] cuts are tried."]
+    tried = tried if options["is_estimated"] else []
     waits_for = feeds.find_wait(stage.over)
     if waits_for is not None:
-        return [f"Its chunks are known once {waits_for} has run."]
+        return [f"Its chunks are known once {waits_for} has run.", *tried]
     plan, told = _look(stage, feeds.get(stage.over), options)
     lines = [told]
     if plan is not None:
@@ -90,7 +92,8 @@ def _fill(
         if options["is_estimated"] and stage.width == "*":
             forecast = _estimate(stage, feeds, plan, options)
             entry["forecast"] = describe_forecast(forecast)
-            lines.append(repr(forecast))
+            tried = [repr(forecast)]
+    lines += tried
     entry["called"] = feeds.called[known:]
     return lines + ([f"Called for that: {', '.join(entry['called'])}"] if entry["called"] else [])
 
@@ -246,8 +249,9 @@ def _tell(stage: Stage) -> str:
         if stage.width == "*":
             return f"{names}: once a chunk or item of {over}, side by side"
         return f"{names}: {stage.width} times, each over one of {stage.width} slices of {over}"
-    how = "combines partials, in chunk order" if stage.is_reducer else "gets the list of results"
-    return f"{stage.name}: {how} of {stage.over}"
+    if stage.is_reducer:
+        return f"{stage.name}: combines the partials of {stage.over}, in chunk order"
+    return f"{stage.name}: gets the list of results of {stage.over}"
 
 
 def _name_of(source: Source) -> str:

@@ -93,9 +93,11 @@ def show(run_id: str, as_json: bool) -> None:
         lines += [f"  {name} {version}" for name, version in run.versions.items()]
         lines += [f"  note: {notice}" for notice in run.notices]
         for row in run.failures.head(3).to_dict("records"):
-            lines.append(
-                f"  failed: {row['path']} [{row['start']} to {row['stop']}]: {row['error']}"
-            )
+            # An item of a list lies in no file.
+            where = f"{row['task']} (key {row['key']})"
+            if isinstance(row["path"], str):
+                where = f"{row['path']} [{row['start']} to {row['stop']}]"
+            lines.append(f"  failed: {where}: {row['error']}")
         lines += [f"  quarantine: {run.quarantine}"] if run.quarantine else []
         if run.value is not None:
             lines += ["", describe_value(run.value)]

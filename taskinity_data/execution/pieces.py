@@ -128,7 +128,13 @@ def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Itera
     return _value_items(stage, value, width)
 
 
-def find_item(stage: FanOutStage, value: Any, ranges: Sequence[str], key: str) -> Item:
+def find_item(
+    stage: FanOutStage,
+    value: Any,
+    ranges: Sequence[str],
+    key: str,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Item:
     """The item of `stage` over `value` that lies at `ranges`, or is called `key`.
 
     Raises
@@ -136,14 +142,14 @@ def find_item(stage: FanOutStage, value: Any, ranges: Sequence[str], key: str) -
     PlanError
         There is none.
     """
-    dataset = None if is_stream(value) else as_dataset(value)
+    dataset = None if is_stream(value) else as_dataset(value, storage_options)
     if dataset is not None and stage.width == "*":
         if getattr(dataset.reader, "keeper", None) is not None:
             # A table in memory lies in another file each time.
             path = dataset.sources[0].path
             ranges = [f"{path}:{one.rpartition(':')[2]}" for one in ranges]
         return next(chunk_items([dataset.pick(ranges)]))
-    for item in plan_items(stage, value, ()):
+    for item in plan_items(stage, value if dataset is None else dataset, ()):
         if item.key == key:
             return item
     raise PlanError(f"{stage.name}: there is no item {key!r} any more")

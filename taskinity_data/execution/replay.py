@@ -30,6 +30,7 @@ def run_piece(
     name: str,
     ranges: Sequence[str],
     key: str,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Any:
     """What the functions of the fan-out `name` return for the item `key`.
 
@@ -43,6 +44,8 @@ def run_piece(
     ranges : sequence of str
         Where the chunk lies; empty where the item is none.
     key : str
+    storage_options : mapping or None
+        Of a URL that is opened here, and not by a function.
 
     Raises
     ------
@@ -52,7 +55,8 @@ def run_piece(
     known = dict(values)
     for stage in steps:
         if isinstance(stage, FanOut) and internal_name(stage.name, steps) == name:
-            item = find_item(stage, resolve(stage.over, known, inputs), ranges, key)
+            over = resolve(stage.over, known, inputs)
+            item = find_item(stage, over, ranges, key, storage_options)
             job = chunk_job(stage, known, inputs, [], keeps_result=True)
             chain = job.chain(item.position)
             data = item.data

@@ -164,7 +164,8 @@ def estimate_job(
     if by_itself is not None and by_itself.predict(1):
         slowdown = tried.seconds / sum(by_itself.predict(nbytes) for nbytes, _ in tried.points)
     peak = trial.tried.peak_nbytes or 0
-    shown = f"{len(tried.chunks)} slices, {format_nbytes(tried.nbytes)} of "
+    count = len(tried.chunks)
+    shown = f"{count} slice{'' if count == 1 else 's'}, {format_nbytes(tried.nbytes)} of "
     return Forecast(
         seconds=spread(seconds, ratios),
         memory_nbytes=Range(SPARE_MEMORY * peak, MORE_MEMORY * peak),

@@ -35,6 +35,21 @@ def test_mixed_kinds_are_told_with_the_file_and_the_byte_of_the_record(
     assert byte == 1_000 * len(row)
 
 
+def test_records_of_an_array_that_clash_with_earlier_ones_are_told_with_their_byte(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(json_sample, "SCAN_SLICE_NBYTES", 1_000)
+    rows = ['{"a": 1, "b": "x"}'] * 500
+    rows[300] = '{"a": "x", "b": "x"}'
+    rows[400] = '{"a": 1, "b": 2}'
+    text = f"[{','.join(rows)}]"
+    (tmp_path / "a.json").write_text(text)
+    for columns, mixed in ((["a"], rows[300]), (["b"], rows[400])):
+        with pytest.raises(PlanError, match="numbers") as caught:
+            open_dataset(tmp_path / "a.json", columns=columns)
+        assert f"(byte {text.index(mixed):,}): column {columns[0]!r}" in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
 def test_an_integer_beyond_64_bits_is_told_with_its_record(tmp_path, name):
     row, long = '{"a": 1}', f'{{"a": {10**30}}}'

@@ -48,6 +48,15 @@ def test_a_flow_s_forecast_calls_what_feeds_the_fan_out_and_says_so(call):
     assert "Called for that: DataPreparation" in shown.stdout
 
 
+def test_what_is_no_dataset_has_no_forecast_and_that_is_said(folder, call):
+    text = (folder / "my_tasks.py").read_text().replace("td.open_dataset(data)", "[1, 2]")
+    (folder / "my_tasks.py").write_text(text)
+    said = call("plan", "totals.flow", "--tasks", "my_tasks.py", *INPUTS, "--estimate")
+    assert said.exit_code == 0, said.stderr
+    assert "2 items" in said.stdout
+    assert "No forecast: only datasets that [*] cuts are tried." in said.stdout
+
+
 def test_without_it_the_chunks_of_a_flow_are_shown_and_none_is_tried(call):
     arguments = [
         "plan", "totals.flow", "--tasks", "my_tasks.py", "--input", "data=numbers.csv",

@@ -223,6 +223,17 @@ def test_a_dry_run_shows_chunks_by_calling_what_finds_them_and_nothing_else(fold
     assert not (folder / ".taskinity").exists()
 
 
+def test_a_dry_run_tells_a_reducer_by_what_it_combines(folder, call):
+    text = (folder / "my_tasks.py").read_text()
+    (folder / "my_tasks.py").write_text(
+        text[: text.index("def aggregate_results")] + "aggregate_results = td.sum()\n"
+    )
+    said = call(*CALL, *INPUTS, "--dry-run")
+    assert (
+        "3. AggregateResults: combines the partials of ProcessChunk, in chunk order" in said.stdout
+    )
+
+
 def test_a_dry_run_that_can_not_find_its_data_is_1_with_the_users_frames(folder, call):
     rewrite(folder, "return td.open_dataset(data)", "raise ValueError('nothing there')")
     said = call(*CALL, *INPUTS, "--dry-run")

@@ -210,6 +210,28 @@ def test_redrive_runs_only_what_was_set_aside(stoppable, call, monkeypatch):
     assert times(stoppable) == 1
 
 
+def test_what_failed_is_shown_with_its_place_or_its_key(folder, call):
+    (folder / "list.flow").write_text(
+        "flow List:\n    Numbers -> Half[*] -> Total\n    task Half[*]:\n        on_error: skip\n"
+    )
+    (folder / "list_tasks.py").write_text(
+        "import taskinity_data as td\n"
+        "def numbers(data):\n    return td.open_dataset(data) if data else [0, 1]\n"
+        "def half(item):\n    raise ValueError('no')\n"
+        "def total(half):\n    return 0\n"
+    )
+    for data in ("", "numbers.csv"):
+        said = call(
+            "run", "list.flow", "--tasks", "list_tasks.py", "--input", f"data={data}",
+            "--scheduler", "synchronous", "--json",
+        )  # fmt: skip
+        answer = json.loads(said.stdout)
+        failure = answer["failures"][0]
+        where = f"{failure['path']} [{failure['start']} to {failure['stop']}]"
+        where = where if data else f"Half (key {failure['key']})"
+        assert f"  failed: {where}: ValueError: no" in call("runs", "show", answer["run_id"]).stdout
+
+
 # --- diff and report ------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from taskinity_data import load_run
+import taskinity_data as td
 from taskinity_data.cli.options import parse_storage_options
 from taskinity_data.errors import SettingsError
 
@@ -136,6 +136,19 @@ def test_a_url_that_the_run_itself_opens_is_opened_with_them(folder, call):
 
 
 @pytest.mark.usefixtures("flows", "locked")
+@pytest.mark.parametrize("task", ["fail", "direct"])
+def test_a_replay_opens_with_them_what_the_run_opened(folder, call, task):
+    (folder / "direct.flow").write_text("flow Direct:\n    task Fail[*]:\n")
+    given = [one.replace("data=", "chunk=") if task == "direct" else one for one in STORED]
+    said = call("run", f"{task}.flow", *given, "--scheduler", "synchronous", "--json")
+    answer = json.loads(said.stdout)
+    key = answer["failures"][0]["key"]
+    options = {"password": SECRET, "client": {"a": 1}}
+    with pytest.raises(ValueError, match=r"^no$"):
+        td.replay(answer["run_id"], key, storage_options=options)
+
+
+@pytest.mark.usefixtures("flows", "locked")
 def test_options_that_reach_no_url_are_refused_with_what_to_write(folder, call):
     (folder / "keep.py").write_text(KEEP.replace(", storage_options=None)", ")").replace(
         "storage_options=storage_options", ""
@@ -152,7 +165,7 @@ def test_a_redrive_asks_for_them_again_and_uses_them(folder, call):
     assert said.exit_code == 1
     run_id = json.loads(said.stdout)["run_id"]
     # Nothing was finished, so that the run itself proposes nothing; what is kept of it does.
-    told = load_run(run_id).next_steps[0]
+    told = td.load_run(run_id).next_steps[0]
     assert told.endswith(
         f"redrive {run_id} --storage-option client=... --storage-option password=..."
     )
