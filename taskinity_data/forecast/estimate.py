@@ -238,10 +238,11 @@ def _try_beside(
     if not _may_change(job, workers):
         return attempt("threads"), False
     # Beside each other slices take no less: where the run would surely change, it is not tried.
-    if _left_seconds(plan, alone) / workers >= POOL_PAYS_S:
+    cold_s = _cold_seconds(alone, sizes)
+    if _left_seconds(plan, alone, sizes, cold_s) / workers >= POOL_PAYS_S:
         return attempt("processes"), True
     found = attempt("threads")
-    if _left_seconds(plan, found.tried) / workers >= POOL_PAYS_S:
+    if _left_seconds(plan, found.tried, sizes, cold_s) / workers >= POOL_PAYS_S:
         return attempt("processes"), True
     return found, False
 
@@ -282,9 +283,16 @@ def _may_change(job: Job, workers: int) -> bool:
     return workers > 1 and not is_kernels and _is_portable(job)
 
 
-def _left_seconds(plan: ChunkPlan, tried: Tried) -> float:
-    """What a run finds to be left after its first chunks, in seconds of one worker."""
-    return tried.seconds / tried.nbytes * plan.nbytes
+def _left_seconds(plan: ChunkPlan, tried: Tried, sizes: TrialSizes, cold_s: float) -> float:
+    """What a run finds to be left once its first chunk has ended, in seconds of one worker.
+
+    It decides then, by what that chunk took with all that the process had to load for it.
+    """
+    line = fit_middle(tried.that(sizes.counts).points)
+    if line is None:
+        return 0.0
+    first = plan.chunks[0].nbytes if plan.is_given else sizes.first_nbytes
+    return (line.predict(first) + cold_s) / first * max(0, plan.nbytes - first)
 
 
 def _is_portable(job: Job) -> bool:

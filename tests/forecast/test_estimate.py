@@ -1,6 +1,7 @@
 """Forecasts of real runs: what is tried, what is refused, and that numbers mean what they say."""
 
 import os
+import threading
 import time
 
 import pandas as pd
@@ -146,3 +147,31 @@ def test_frames_in_memory_are_forecast_too():
     frame = pd.DataFrame({"a": range(10_000)})
     plan = td.open_dataset(frame).plan(workers=1)
     assert is_range(plan.estimate(reduce=td.sum(), workers=1).seconds)
+
+
+@pytest.mark.parametrize(("left_s", "expected"), [(0.0, "threads"), (1e9, "processes")])
+def test_without_a_scheduler_the_rule_of_a_run_chooses_it(path, monkeypatch, left_s, expected):
+    monkeypatch.setattr(forecasts, "_left_seconds", lambda *_: left_s)
+    found = td.open_dataset(path).plan(workers=2).estimate(len, workers=2)
+    assert found.scheduler == expected
+
+
+def test_a_function_that_is_slow_only_beside_others_goes_to_processes(path, monkeypatch):
+    alone, beside = 2 * 2.9, 2 * 3.1
+    seen = iter([alone, beside])
+    monkeypatch.setattr(forecasts, "_left_seconds", lambda *_: next(seen))
+    found = td.open_dataset(path).plan(workers=2).estimate(len, workers=2)
+    assert found.scheduler == "processes"
+
+
+def test_kernels_alone_and_what_cannot_travel_stay_in_threads(path, monkeypatch):
+    monkeypatch.setattr(forecasts, "_left_seconds", lambda *_: 1e9)
+    plan = td.open_dataset(path).plan(workers=2)
+    assert plan.estimate(reduce=td.count(), workers=2).scheduler == "threads"
+    lock = threading.Lock()
+
+    def holds(chunk: pd.DataFrame):
+        with lock:
+            return len(chunk)
+
+    assert plan.estimate(holds, workers=2).scheduler == "threads"
