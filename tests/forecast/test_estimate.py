@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data.forecast import estimate as forecasts
+from taskinity_data.forecast.trial import Tried
 
 ROWS = 40_000
 
@@ -175,3 +177,17 @@ def test_kernels_alone_and_what_cannot_travel_stay_in_threads(path, monkeypatch)
             return len(chunk)
 
     assert plan.estimate(holds, workers=2).scheduler == "threads"
+
+
+def test_memory_that_is_new_is_reckoned_up_to_a_run_s_first_chunk():
+    def tried(*points, warm_up_s=0.5):
+        chunks = tuple(SimpleNamespace(nbytes=nbytes) for nbytes, _ in points)
+        outcomes = tuple(SimpleNamespace(duration_s=seconds) for _, seconds in points)
+        return Tried(chunks, outcomes, warm_up_s, None)
+
+    # Each byte that is new takes as much again.
+    grown = tried((1, 2.0), (10, 19.0), (10, 10.0), (5, 5.0), (10, 10.0))
+    assert forecasts._cold_seconds(grown, 30) == pytest.approx(0.5 + 10 / 10 * 30)
+    even = tried((10, 10.0), (10, 10.0), (5, 5.0))
+    assert forecasts._cold_seconds(even, 30) == pytest.approx(0.5)
+    assert forecasts._cold_seconds(tried((10, 10.0)), 30) == 0.5
