@@ -146,7 +146,7 @@ def estimate_job(
     warm_up_s = trial.tried.warm_up_s
     if not trial.crosses_processes:
         # What the first slices of all have loaded, a run in another process has to load again.
-        warm_up_s = max(warm_up_s, _cold_seconds(alone, sizes))
+        warm_up_s = max(warm_up_s, _cold_seconds(alone, sizes.first_nbytes))
     read, function, partial = _parts(plan, tried, played)
     work = Work(
         read=read,
@@ -239,10 +239,11 @@ def _try_beside(
     if not _may_change(job, workers):
         return attempt("threads"), False
     # Beside each other slices take no less: where the run would surely change, it is not tried.
-    if _left_seconds(plan, alone) / workers >= POOL_PAYS_S:
+    cold_s = _cold_seconds(alone, sizes.first_nbytes)
+    if _left_seconds(plan, alone, sizes, cold_s) / workers >= POOL_PAYS_S:
         return attempt("processes"), True
     found = attempt("threads")
-    if _left_seconds(plan, found.tried) / workers >= POOL_PAYS_S:
+    if _left_seconds(plan, found.tried, sizes, cold_s) / workers >= POOL_PAYS_S:
         return attempt("processes"), True
     return found, False
 
@@ -283,9 +284,16 @@ def _may_change(job: Job, workers: int) -> bool:
     return workers > 1 and not is_kernels and _is_portable(job)
 
 
-def _left_seconds(plan: ChunkPlan, tried: Tried) -> float:
-    """What a run finds to be left after its first chunks, in seconds of one worker."""
-    return tried.seconds / tried.nbytes * plan.nbytes
+def _left_seconds(plan: ChunkPlan, tried: Tried, sizes: TrialSizes, cold_s: float) -> float:
+    """What a run finds to be left once its first chunk has ended, in seconds of one worker.
+
+    It decides then, by what that chunk took with all that the process had to load for it.
+    """
+    line = fit_middle(tried.that(sizes.counts).points)
+    if line is None:
+        return 0.0
+    first = plan.chunks[0].nbytes if plan.is_given else sizes.first_nbytes
+    return (line.predict(first) + cold_s) / first * max(0, plan.nbytes - first)
 
 
 def _is_portable(job: Job) -> bool:
@@ -296,14 +304,19 @@ def _is_portable(job: Job) -> bool:
     return True
 
 
-def _cold_seconds(alone: Tried, sizes: TrialSizes) -> float:
+def _cold_seconds(alone: Tried, first_nbytes: int) -> float:
     """What a process takes once: for imports and first calls, shown by the first slice of all; for
-    memory that is new to it, shown by the first one of a run's size.
+    memory that is new to it, shown by those that were larger than any before, and reckoned up to
+    the size of a run's first chunk.
     """
-    first, *later = alone.that(sizes.counts).points or [(0, 0.0)]
-    line = fit_middle(later)
-    more_s = 0.0 if line is None else first[1] - line.predict(first[0])
-    return alone.warm_up_s + max(0.0, more_s)
+    points = alone.points
+    largest = max((nbytes for nbytes, _ in points), default=0)
+    new = 1 + next((at for at, (nbytes, _) in enumerate(points) if nbytes == largest), 0)
+    line = fit_middle(points[new:])
+    if line is None:
+        return alone.warm_up_s
+    more_s = sum(seconds - line.predict(nbytes) for nbytes, seconds in points[:new])
+    return alone.warm_up_s + max(0.0, more_s) * first_nbytes / largest
 
 
 def _learn(learner: Learner, tried: Tried, crosses_processes: bool) -> Learner:

@@ -14,9 +14,9 @@ from taskinity_data.execution.choose import POOL_PAYS_S
 
 __all__ = ["Forecast", "Range", "Work", "bound", "more_workers", "spread", "wall_seconds"]
 
-LEAST_SPREAD, MOST_SPREAD = 0.2, math.sqrt(2) - 1
-"""How far a range goes to each side at least, by factors of one plus this: what neighbours on a
-machine do to equal runs; and at most: the upper end is then twice the lower."""
+LEAST_SPREAD, MOST_SPREAD = 0.25, math.sqrt(2) - 1
+"""How far a range goes to each side at least, by factors of one plus this: what nine of ten runs
+are meant to be within; and at most: the upper end is then twice the lower."""
 
 ERRORS = 2.0
 """Standard errors of the mean that a range takes in."""

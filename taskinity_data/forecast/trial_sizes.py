@@ -63,6 +63,11 @@ class TrialSizes:
         self._settled: int | None = None
         self._number = 0
 
+    @property
+    def first_nbytes(self) -> int:
+        """Of a run's first chunks."""
+        return min(self._learner.first.target_nbytes, self._total_nbytes)
+
     def see(self, chunk: Chunk, outcome: Outcome) -> None:
         """Take what the slice `chunk` has cost."""
         if chunk.nbytes:

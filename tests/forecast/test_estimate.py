@@ -1,7 +1,9 @@
 """Forecasts of real runs: what is tried, what is refused, and that numbers mean what they say."""
 
 import os
+import threading
 import time
+from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -9,6 +11,7 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data.forecast import estimate as forecasts
+from taskinity_data.forecast.trial import Tried
 
 ROWS = 40_000
 
@@ -146,3 +149,45 @@ def test_frames_in_memory_are_forecast_too():
     frame = pd.DataFrame({"a": range(10_000)})
     plan = td.open_dataset(frame).plan(workers=1)
     assert is_range(plan.estimate(reduce=td.sum(), workers=1).seconds)
+
+
+@pytest.mark.parametrize(("left_s", "expected"), [(0.0, "threads"), (1e9, "processes")])
+def test_without_a_scheduler_the_rule_of_a_run_chooses_it(path, monkeypatch, left_s, expected):
+    monkeypatch.setattr(forecasts, "_left_seconds", lambda *_: left_s)
+    found = td.open_dataset(path).plan(workers=2).estimate(len, workers=2)
+    assert found.scheduler == expected
+
+
+def test_a_function_that_is_slow_only_beside_others_goes_to_processes(path, monkeypatch):
+    alone, beside = 2 * 2.9, 2 * 3.1
+    seen = iter([alone, beside])
+    monkeypatch.setattr(forecasts, "_left_seconds", lambda *_: next(seen))
+    found = td.open_dataset(path).plan(workers=2).estimate(len, workers=2)
+    assert found.scheduler == "processes"
+
+
+def test_kernels_alone_and_what_cannot_travel_stay_in_threads(path, monkeypatch):
+    monkeypatch.setattr(forecasts, "_left_seconds", lambda *_: 1e9)
+    plan = td.open_dataset(path).plan(workers=2)
+    assert plan.estimate(reduce=td.count(), workers=2).scheduler == "threads"
+    lock = threading.Lock()
+
+    def holds(chunk: pd.DataFrame):
+        with lock:
+            return len(chunk)
+
+    assert plan.estimate(holds, workers=2).scheduler == "threads"
+
+
+def test_memory_that_is_new_is_reckoned_up_to_a_run_s_first_chunk():
+    def tried(*points, warm_up_s=0.5):
+        chunks = tuple(SimpleNamespace(nbytes=nbytes) for nbytes, _ in points)
+        outcomes = tuple(SimpleNamespace(duration_s=seconds) for _, seconds in points)
+        return Tried(chunks, outcomes, warm_up_s, None)
+
+    # Each byte that is new takes as much again.
+    grown = tried((1, 2.0), (10, 19.0), (10, 10.0), (5, 5.0), (10, 10.0))
+    assert forecasts._cold_seconds(grown, 30) == pytest.approx(0.5 + 10 / 10 * 30)
+    even = tried((10, 10.0), (10, 10.0), (5, 5.0))
+    assert forecasts._cold_seconds(even, 30) == pytest.approx(0.5)
+    assert forecasts._cold_seconds(tried((10, 10.0)), 30) == 0.5
