@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -16,7 +17,7 @@ from taskinity_data.errors import PlanError, ReduceError, suggest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["check_columns", "join_empty", "take_codes", "to_frame"]
+__all__ = ["check_columns", "join_empty", "take_codes", "to_frame", "without_rows"]
 
 
 def check_columns(needed: Iterable[str], names: Iterable[str], who: str) -> None:
@@ -102,6 +103,14 @@ def join_empty(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if all(frame is first or frame.dtypes.equals(first.dtypes) for frame in frames[1:]):
         return first
     return pd.concat(frames, ignore_index=True)
+
+
+def without_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns and dtypes of `frame`, without rows.
+
+    A slice would hold on to the memory of all rows for as long as the partial waits.
+    """
+    return frame.take(np.empty(0, np.intp)).reset_index(drop=True)
 
 
 def _missing(column: object, known: Sequence[Any], who: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from taskinity_data.aggregation.frames import join_empty, to_frame
+from taskinity_data.aggregation.frames import join_empty, to_frame, without_rows
 from taskinity_data.aggregation.group_states import merge_groups, start_groups
 from taskinity_data.aggregation.grouping import Grouping, order_groups
 from taskinity_data.aggregation.hows import HOWS, answer_dtype
@@ -63,7 +63,7 @@ def _start_columns(frame: pd.DataFrame, hows: Sequence[str]) -> Columns:
     for column in frame.columns:
         values = Values(frame[column], grouping)
         states[column] = [HOWS[how].start(values) for how in hows]
-    return Columns(states, frame.iloc[:0], len(frame))
+    return Columns(states, without_rows(frame), len(frame))
 
 
 def _merge_columns(partials: Sequence[Columns], hows: Sequence[str]) -> Columns:

@@ -1,4 +1,5 @@
 import datetime as dt
+import gc
 import math
 import pickle
 from decimal import Decimal
@@ -13,6 +14,7 @@ from pandas.testing import assert_frame_equal
 
 from taskinity_data.aggregation.groups import GroupBy, group_by
 from taskinity_data.aggregation.reducers import concat
+from taskinity_data.aggregation.totals import sum_
 from taskinity_data.errors import PlanError, ReduceError
 
 HOWS = ["sum", "count", "mean", "min", "max", "var", "std", "first", "last", "nunique"]
@@ -438,3 +440,17 @@ def test_a_spread_beyond_floats_is_infinite_in_one_chunk_and_in_many(how, reduce
     assert want.x.tolist() == [np.inf, np.inf]
     for cuts in ([], [1, 2, 3, 4]):
         assert_frame_equal(reduce(group_by("key", x=("x", how)), cut(frame, cuts)), want)
+
+
+@pytest.mark.parametrize("reducer", [group_by("key", total=("a", "sum")), sum_()])
+def test_a_partial_does_not_hold_on_to_the_rows_that_it_was_made_of(reducer):
+    rows = 200_000
+    before = pa.total_allocated_bytes()
+    keys = pa.array([f"k{n % 10}" for n in range(rows)])
+    table = pa.table({"key": keys, "a": pa.array(range(rows), pa.float64())})
+    taken = pa.total_allocated_bytes() - before
+    partial = reducer.partial(table)
+    del keys, table
+    gc.collect()
+    assert partial is not None
+    assert pa.total_allocated_bytes() - before < taken / 10
