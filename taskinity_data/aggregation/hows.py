@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from taskinity_data.aggregation.grouping import Grouping
 from taskinity_data.aggregation.picked import (
     ApproxDistinct,
     Distinct,
@@ -134,8 +135,13 @@ class Summing:
             raise ReduceError(f"column {values.series.name!r}: times can't be added")
         if values.numbers is not None:
             return _sum_numbers(values)
-        if values.series.isna().all():
-            return "nothing", None, None
+        is_valid = values.is_valid
+        if is_valid is not None:
+            # What pandas takes for nulls, beside which a sum of bools would turn into an integer.
+            if not is_valid.any():
+                return "nothing", None, None
+            codes, n_groups = values.grouping.codes[is_valid], values.grouping.n_groups
+            values = Values(values.series[is_valid], Grouping(codes, n_groups))
         return ("objects", *ask_pandas(values, "sum"))
 
     def merge(self, states: Sequence[SumState], codes: Sequence[Codes]) -> SumState:
