@@ -16,9 +16,12 @@ from taskinity_data.aggregation.frames import join_empty, without_rows
 from taskinity_data.aggregation.grouping import group_rows
 from taskinity_data.aggregation.hows import HOWS
 from taskinity_data.aggregation.values import Values
+from taskinity_data.errors import ReduceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from taskinity_data.aggregation.grouping import Codes
 
@@ -55,13 +58,22 @@ def merge_groups(partials: Sequence[dict[str, Any]], hows: Sequence[str]) -> dic
     grouping, groups = group_rows(joined)
     ends = np.cumsum([len(frame) for frame in keys])
     codes = np.split(grouping.codes, ends[:-1])
-    states = [partial["states"] for partial in partials]
     return {
         "keys": groups,
-        "states": [
-            HOWS[how].merge([state[place] for state in states], codes)
-            for place, how in enumerate(hows)
-        ],
+        "states": [_merge_states(partials, place, how, codes) for place, how in enumerate(hows)],
         "empty": join_empty([partial["empty"] for partial in partials]),
         "empty_keys": empty_keys,
     }
+
+
+def _merge_states(
+    partials: Sequence[dict[str, Any]], place: int, how: str, codes: Sequence[NDArray[np.intp]]
+) -> Any:
+    try:
+        return HOWS[how].merge([partial["states"][place] for partial in partials], codes)
+    except ReduceError as error:
+        if getattr(error, "column", None) is not None:
+            raise
+        dtypes = [partial["empty"].dtypes for partial in partials]
+        mixed = [name for name in dtypes[0].index if len({str(one[name]) for one in dtypes}) > 1]
+        raise ReduceError(f"group_by(): {error} (it is among {mixed!r})") from error

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from taskinity_data.aggregation.grouping import Grouping
 from taskinity_data.aggregation.picked import (
     ApproxDistinct,
     Distinct,
@@ -47,6 +48,7 @@ __all__ = ["HOWS", "How", "answer_dtype"]
 
 Codes = Any  # NDArray[np.intp]: the merged group of each group of one state
 SumState = tuple[str, Any, Any]
+Spread = tuple[str, Moments]
 
 
 class How(Protocol):
@@ -125,7 +127,8 @@ class Counting:
 class Summing:
     """Exact sums of integers, compensated sums of floats; what else can be added, pandas adds.
 
-    The state is (kind, ...): integers and floats are pairs of arrays, objects are picked.
+    The state is (kind, ...): integers and floats are pairs of arrays, objects are picked. Times are
+    integers whose kind is their dtype, since what one counts depends on it.
     """
 
     def start(self, values: Values) -> SumState:
@@ -134,22 +137,29 @@ class Summing:
             raise ReduceError(f"column {values.series.name!r}: times can't be added")
         if values.numbers is not None:
             return _sum_numbers(values)
-        if values.series.isna().all():
-            return "nothing", None, None
+        is_valid = values.is_valid
+        if is_valid is not None:
+            # What pandas takes for nulls, beside which a sum of bools would turn into an integer.
+            if not is_valid.any():
+                return "nothing", None, None
+            codes, n_groups = values.grouping.codes[is_valid], values.grouping.n_groups
+            values = Values(values.series[is_valid], Grouping(codes, n_groups))
         return ("objects", *ask_pandas(values, "sum"))
 
     def merge(self, states: Sequence[SumState], codes: Sequence[Codes]) -> SumState:
         """Their sums."""
-        kinds = {kind for kind, _, _ in states} - {"nothing"}
-        if not kinds:
+        there = [i for i, (kind, _, _) in enumerate(states) if kind != "nothing"]
+        if not there:
             return "nothing", None, None
-        if "objects" in kinds and len(kinds) > 1:
-            raise ReduceError(f"sum: a column holds {' in one chunk, '.join(sorted(kinds))}")
-        filled = [i for i, (kind, _, _) in enumerate(states) if kind != "nothing"]
+        filled = [i for i in there if len(codes[i])] or there[:1]
+        kinds = {states[i][0] for i in filled}
+        if not kinds <= {"integers", "floats"}:
+            _check_one_kind("sum", kinds)
         if "objects" in kinds:
             joined = rejoin([states[i][1:] for i in filled], [codes[i] for i in filled])
             return ("objects", *ask_pandas(joined, "sum"))
-        is_float = "floats" in kinds
+        (found, *_) = sorted(kinds)  # "floats" where there are both
+        is_float = found == "floats"
         total: Any = np.zeros((2, _count_groups(codes)), np.float64 if is_float else np.int64)
         for i in filled:
             kind, high, low = states[i]
@@ -161,7 +171,7 @@ class Summing:
             here = (total[0][codes[i]], total[1][codes[i]])
             added = add_floats(here, pair) if is_float else add_integers(here, pair)
             total[0][codes[i]], total[1][codes[i]] = added
-        return ("floats" if is_float else "integers", total[0], total[1])
+        return (found, total[0], total[1])
 
     def finish(self, state: SumState, answer: Answer) -> pd.Series[Any]:
         """The sums; `ReduceError` where an integer does not fit."""
@@ -263,26 +273,30 @@ class Spreading:
 
     is_root: bool
 
-    def start(self, values: Values) -> Moments:
-        """Count, mean, squared deviations."""
+    def start(self, values: Values) -> Spread:
+        """Kind; count, mean, squared deviations."""
         if values.series.dtype.kind == "M":
             raise ReduceError(
                 f"column {values.series.name!r}: no std or var of times; subtract a time first"
             )
-        return sum_moments(values.array, values.codes, values.grouping.n_groups)
+        moments = sum_moments(values.array, values.codes, values.grouping.n_groups)
+        return _time_kind(values), moments
 
-    def merge(self, states: Sequence[Moments], codes: Sequence[Codes]) -> Moments:
+    def merge(self, states: Sequence[Spread], codes: Sequence[Codes]) -> Spread:
         """The moments of all."""
+        filled = [kind for (kind, _), code in zip(states, codes, strict=True) if len(code)]
+        kinds = set(filled or [states[0][0]])
+        _check_one_kind("std or var", {kind or "numbers" for kind in kinds})
         total = Moments(*np.zeros((len(Moments._fields), _count_groups(codes))))
-        for state, code in zip(states, codes, strict=True):
+        for (_, state), code in zip(states, codes, strict=True):
             here = add_moments(Moments(*(part[code] for part in total)), state)
             for part, added in zip(total, here, strict=True):
                 part[code] = added
-        return total
+        return kinds.pop(), total
 
-    def finish(self, state: Moments, answer: Answer) -> pd.Series[Any]:
+    def finish(self, state: Spread, answer: Answer) -> pd.Series[Any]:
         """Null for groups of fewer than two values."""
-        n, squares = state.n, state.squares
+        n, squares = state[1].n, state[1].squares
         with np.errstate(invalid="ignore", divide="ignore"):
             found = squares / (n - 1)
         if self.is_root:
@@ -292,17 +306,33 @@ class Spreading:
             return from_numbers(counts, answer.dtype)
         return _as_nullable(found, n > 1, answer.dtype)
 
-    def flatten(self, state: Moments) -> Parts:
+    def flatten(self, state: Spread) -> Parts:
         """Four columns."""
-        return Parts("", None, tuple(state))
+        return Parts(state[0], None, tuple(state[1]))
 
-    def restore(self, parts: Parts) -> Moments:
+    def restore(self, parts: Parts) -> Spread:
         """Their moments."""
-        return Moments(*parts.columns)
+        return parts.kind, Moments(*parts.columns)
 
 
 def _sum_numbers(values: Values) -> SumState:
-    return "floats" if values.array.dtype.kind == "f" else "integers", *values.sums
+    kind = "floats" if values.array.dtype.kind == "f" else "integers"
+    return _time_kind(values) or kind, *values.sums
+
+
+def _time_kind(values: Values) -> str:
+    """The dtype of times, which says what one counts; ``""`` for numbers."""
+    dtype = values.series.dtype
+    return str(dtype) if dtype.kind in "mM" else ""
+
+
+def _check_one_kind(how: str, kinds: set[str]) -> None:
+    if len(kinds) > 1:
+        found = " in one chunk, ".join(sorted(kinds))
+        raise ReduceError(
+            f"{how}: a column holds {found} in another; give it one dtype in every chunk, by "
+            ".astype(...) in the chunk function"
+        )
 
 
 def _count_groups(codes: Sequence[Codes]) -> int:

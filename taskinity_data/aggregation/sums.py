@@ -34,6 +34,9 @@ _MANTISSA_BITS = 53
 _LOW_BITS = 32
 _LOW_MASK = (1 << _LOW_BITS) - 1
 
+_SUM_BITS = 64
+"""By which no sum is longer than its largest value: there are fewer rows than 2**64."""
+
 _MAX_SLICES = 4
 """With 1,000,000 rows a slice takes 31 bits, so four hold every value from the largest down to
 2**-71 of it to the last bit; columns that span more are sorted and added pairwise."""
@@ -230,6 +233,10 @@ def sum_moments(values: NDArray[Any], codes: Codes, n_groups: int) -> Moments:
     rows = np.maximum(n, 1.0)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = sum_floats(numbers, codes, n_groups)[0] / rows
+        if not np.isfinite(mean).all():
+            # The sum overflows, which the mean of what is finite does not.
+            small = sum_floats(np.ldexp(numbers, -_SUM_BITS), codes, n_groups)[0] / rows
+            mean = np.where(np.isfinite(mean), mean, np.ldexp(small, _SUM_BITS))
         deviations = numbers - mean[codes]
         left = _sum_blocks(deviations, codes, n_groups)
         squares = _sum_blocks(deviations * deviations, codes, n_groups)
@@ -264,6 +271,9 @@ def add_moments(a: Moments, b: Moments) -> Moments:
         delta = (b.mean - a.mean) + (b.rest - a.rest)
         mean, rest = _two_sum(a.mean, a.rest + delta * (b.n / rows))
         squares = a.squares + b.squares + delta * delta * (a.n * b.n / rows)
+        is_far = np.isinf(delta) & np.isfinite(a.mean) & np.isfinite(b.mean)
+        mean = np.where(is_far, a.mean * (a.n / rows) + b.mean * (b.n / rows), mean)
+        rest = np.where(is_far, 0.0, rest)
     only_a, only_b = b.n == 0, a.n == 0
     return Moments(
         n,

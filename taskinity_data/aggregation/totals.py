@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_object_dtype
 
 from taskinity_data.aggregation.frames import join_empty, to_frame, without_rows
 from taskinity_data.aggregation.group_states import merge_groups, start_groups
@@ -31,11 +32,16 @@ _ONE_GROUP = np.zeros(1, dtype=np.intp)
 
 
 class Columns(NamedTuple):
-    """The states of every column of numbers: ``states[column]``, one a how."""
+    """The states of every column of numbers: ``states[column]``, one a how.
+
+    `empty` has all columns, without rows. Of those in `void` every row that there was is a null of
+    dtype object, which tells nothing of the dtype that others have.
+    """
 
     states: dict[Any, list[Any]]
     empty: pd.DataFrame
     n_rows: int
+    void: frozenset[Any] = frozenset()
 
 
 class Labelled(NamedTuple):
@@ -55,28 +61,73 @@ class Single(NamedTuple):
     empty: pd.Series[Any]
 
 
-def _start_columns(frame: pd.DataFrame, hows: Sequence[str]) -> Columns:
-    # What counts as a number is pandas' to say, so it is asked, on no rows.
-    frame = frame.loc[:, frame.columns.isin(frame.iloc[:0].sum(numeric_only=True).index)]
+def _start_columns(frame: pd.DataFrame, hows: Sequence[str], names: pd.Index[Any]) -> Columns:
     grouping = Grouping.of_one(len(frame))
     states = {}
-    for column in frame.columns:
+    for column in names:
         values = Values(frame[column], grouping)
         states[column] = [HOWS[how].start(values) for how in hows]
-    return Columns(states, without_rows(frame), len(frame))
+    is_object = [column for column, dtype in frame.dtypes.items() if is_object_dtype(dtype)]
+    void = frozenset(column for column in is_object if frame[column].isna().all())
+    return Columns(states, without_rows(frame), len(frame), void)
 
 
-def _merge_columns(partials: Sequence[Columns], hows: Sequence[str]) -> Columns:
+def _numbers_of(frame: pd.DataFrame) -> pd.Index[Any]:
+    """The columns of numbers. What counts as one is pandas' to say: it is asked, on no rows."""
+    return frame.iloc[:0].sum(numeric_only=True).index
+
+
+def _described_of(frame: pd.DataFrame) -> pd.Index[Any]:
+    return frame.iloc[:0].select_dtypes(include=["number"], exclude=["timedelta"]).columns
+
+
+def _merge_columns(partials: Sequence[Columns], hows: Sequence[str], what: str) -> Columns:
     columns = dict.fromkeys(column for partial in partials for column in partial.states)
     merged = {}
     for column in columns:
+        _check_alike(column, partials, what)
         states = [p.states[column] for p in partials if column in p.states]
         merged[column] = [
             HOWS[how].merge([state[place] for state in states], [_ONE_GROUP] * len(states))
             for place, how in enumerate(hows)
         ]
-    empty = join_empty([partial.empty for partial in partials])
-    return Columns(merged, empty, sum(partial.n_rows for partial in partials))
+    # Nulls of no dtype are like those of floats, beside which numbers stay numbers.
+    empties = [
+        p.empty.astype(
+            {name: np.float64 for name in p.empty if name in columns and name not in p.states}
+        )
+        for p in partials
+    ]
+    void = {column for p in partials for column in p.void}
+    told = {column for p in partials if p.n_rows for column in p.empty if column not in p.void}
+    return Columns(
+        merged,
+        join_empty(empties),
+        sum(partial.n_rows for partial in partials),
+        frozenset(void - told - columns.keys()),
+    )
+
+
+def _check_alike(column: Any, partials: Sequence[Columns], what: str) -> None:
+    """Raise `ReduceError` where some chunks' `column` is numbers that pandas would not add up."""
+    filled = [p for p in partials if p.n_rows]
+    dtypes = {
+        p.empty[column].dtype: p for p in filled if column in p.empty and column not in p.void
+    }
+    has_gap = any(column not in p.empty or column in p.void for p in filled)
+    are_numbers = all(column in p.states for p in dtypes.values())
+    are_alike = len({dtype.kind == "b" for dtype in dtypes}) <= 1
+    # Beside a null, bools are objects to pandas; integers are floats.
+    has_room = not has_gap or np.dtype(np.bool_) not in dtypes
+    if are_numbers and are_alike and has_room:
+        return
+    found = [*map(str, dtypes), *(["null or missing"] if has_gap else [])]
+    raise ReduceError(
+        f"{what}: column {column!r} is {' in some chunks and '.join(found)} in others, so that "
+        "the answer would depend on the cuts; give it one dtype in every chunk, for example by "
+        '.astype("float64") or .astype("boolean") in the chunk function, or leave it out there',
+        column=column,
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,7 +163,11 @@ class Total:
             return Labelled(groups, tuple(data.index.names), data.name)
         if kind is not None:
             frame_or_none = to_frame(data, None, f"{self.how}()")
-            return None if frame_or_none is None else _start_columns(frame_or_none, [self.how])
+            return (
+                None
+                if frame_or_none is None
+                else _start_columns(frame_or_none, [self.how], _numbers_of(frame_or_none))
+            )
         if data is None or data is pd.NA:
             return None
         if not isinstance(data, (numbers.Number, np.generic)) and not hasattr(data, "as_tuple"):
@@ -136,7 +191,8 @@ class Total:
             names = sorted(_KIND_NAMES[kind] for kind in kinds)
             raise ReduceError(f"{self.how}(): chunks gave different things: {' and '.join(names)}")
         if isinstance(present[0], Columns):
-            return _merge_columns([p for p in present if isinstance(p, Columns)], [self.how])
+            columns = [p for p in present if isinstance(p, Columns)]
+            return _merge_columns(columns, [self.how], f"{self.how}()")
         if isinstance(present[0], Labelled):
             labelled = [p for p in present if isinstance(p, Labelled)]
             groups = merge_groups([p.groups for p in labelled], [self.how])
@@ -171,12 +227,14 @@ class Total:
 
     def _finish_columns(self, partial: Columns) -> pd.Series[Any]:
         # pandas is asked, on a row of ones, for the dtype of each answer and of all together.
+        empty = partial.empty.loc[:, partial.empty.columns.isin(list(partial.states))]
         ones = pd.DataFrame(
-            {column: pd.Series([1], dtype=dtype) for column, dtype in partial.empty.dtypes.items()}
+            {column: pd.Series([1], dtype=dtype) for column, dtype in empty.dtypes.items()}
         )
-        ones.columns = partial.empty.columns
+        ones.columns = empty.columns
         answers = []
-        for column, (state,) in partial.states.items():
+        for column in empty:
+            (state,) = partial.states[column]
             dtype = getattr(ones[[column]], self.how)(numeric_only=True).dtype
             what = f"{self.how}() of column {column!r}"
             answers.append(HOWS[self.how].finish(state, Answer(1, dtype, what)).iloc[0])
@@ -285,13 +343,13 @@ class Describe:
         frame = to_frame(data, None, "describe()")
         if frame is None:
             return None
-        frame = frame.select_dtypes(include=["number"], exclude=["timedelta"])
+        names = _described_of(frame)
         grouping = Grouping.of_one(len(frame))
         summaries = {
             column: summarize(Values(frame[column], grouping).array.astype(np.float64))
-            for column in frame.columns
+            for column in names
         }
-        return _start_columns(frame, _DESCRIBED), summaries
+        return _start_columns(frame, _DESCRIBED, names), summaries
 
     def combine(
         self, partials: Sequence[tuple[Columns, dict[Any, Summary]] | None]
@@ -300,7 +358,7 @@ class Describe:
         present = [partial for partial in partials if partial is not None]
         if not present:
             return None
-        columns = _merge_columns([states for states, _ in present], _DESCRIBED)
+        columns = _merge_columns([states for states, _ in present], _DESCRIBED, "describe()")
         summaries = {
             column: merge_summaries([s[column] for _, s in present if column in s])
             for column in columns.states

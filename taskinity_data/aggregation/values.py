@@ -103,8 +103,11 @@ class Values:
         kind = pd.api.types.infer_dtype(self.series, skipna=True)
         is_arrow_decimal = str(self.series.dtype).startswith("decimal")
         if not is_arrow_decimal and kind not in _KINDS_OF_NUMBERS:
+            named = f"column {self.series.name!r} ({self.series.dtype}) holds {kind}, not numbers"
+            dtype = "boolean" if kind == "boolean" else "float64"
             raise ReduceError(
-                f"column {self.series.name!r} ({self.series.dtype}) holds {kind}, not numbers"
+                f'{named}; convert it in the chunk function, for example by .astype("{dtype}")',
+                column=self.series.name,
             )
         is_null = self.series.isna().to_numpy()
         array = self.series.where(~is_null, 0).to_numpy().astype(np.float64)

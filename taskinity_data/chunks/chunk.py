@@ -324,11 +324,15 @@ class Chunk:
 
         Notes
         -----
-        ``as_="native"`` is for reducers: a frame or a table, whichever the reader makes faster.
+        ``as_="native"`` is for reducers: a frame or a table, whichever the reader makes faster; a
+        frame where pandas holds a column otherwise than some rows of a table tell (as integers and
+        bools that have nulls in other chunks): the reader's `needs_pandas`.
         Files are seen to be those that were planned, see `still`, so that one that changes
         meanwhile is never half counted. Where the rows are known from the plan, delivered and
         filtered rows must add up to them.
         """
+        if as_ == "native" and getattr(self.reader, "needs_pandas", False):
+            as_ = "pandas"
         if as_ == "native" and not hasattr(self.reader, "encode"):
             as_ = "arrow"
         if as_ not in (*KINDS, "native"):

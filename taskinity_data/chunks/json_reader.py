@@ -86,6 +86,12 @@ class JsonReader:
         """Whether it hands over what does not parse."""
         return self.on_bad_lines == "quarantine"
 
+    @property
+    def needs_pandas(self) -> bool:
+        """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
+        told = self.known.with_nulls.union(name for name, _ in self.known.dtypes)
+        return not told.isdisjoint(self.columns)
+
     def identity(self) -> str:
         """A stable text of all that decides what a range reads as."""
         return self._identity

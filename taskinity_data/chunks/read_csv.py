@@ -37,6 +37,7 @@ from taskinity_data.chunks.schema import (
     arrow_schema,
     dtype_of_kind,
     given_columns,
+    is_nullable_integer,
     text_column,
     with_room,
 )
@@ -102,6 +103,14 @@ class CsvReader:
     def keeps_bad_lines(self) -> bool:
         """Whether it hands over what does not parse."""
         return self.options.keeps_bad_lines
+
+    @property
+    def needs_pandas(self) -> bool:
+        """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
+        return any(
+            column.kind == "maybe_bool" or is_nullable_integer(column.dtype)
+            for column in self.columns
+        )
 
     def identity(self) -> str:
         """A stable text of all that decides what a range reads as."""

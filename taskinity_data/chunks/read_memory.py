@@ -100,6 +100,15 @@ class ArrowReader:
         """``"rows"``."""
         return "rows"
 
+    @property
+    def needs_pandas(self) -> bool:
+        """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
+        told = self.with_nulls | self.arrow_dtyped
+        return any(
+            one.name in told or (one.name in self.objects and _is_number_or_time(one.type))
+            for one in self.schema
+        )
+
     def identity(self) -> str:
         """A stable text of all that decides what a range reads as."""
         return self._identity
@@ -242,6 +251,11 @@ def open_memory(
         keeper=keeper,
     )
     return SourceFile(path, Fingerprint.of(path)), reader
+
+
+def _is_number_or_time(type_: pa.DataType) -> bool:
+    """Whether pandas would not take values of `type_` as objects by itself."""
+    return bool(pat.is_primitive(type_) and not pat.is_date(type_) and not pat.is_time(type_))
 
 
 def _find_objects(frame: pd.DataFrame | None, table: pa.Table) -> frozenset[str]:

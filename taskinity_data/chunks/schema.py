@@ -26,6 +26,7 @@ __all__ = [
     "arrow_schema",
     "freeze",
     "given_columns",
+    "is_nullable_integer",
     "is_proven_by",
     "observe",
     "text_column",
@@ -223,6 +224,7 @@ def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
 
 
 def is_nullable_integer(dtype: Any) -> bool:
+    """Whether `dtype` is one of integers with room for missing values."""
     return types.is_extension_array_dtype(dtype) and types.is_integer_dtype(dtype)
 
 

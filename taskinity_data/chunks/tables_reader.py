@@ -87,6 +87,11 @@ class TableReader:
         """``"rows"``."""
         return "rows"
 
+    @property
+    def needs_pandas(self) -> bool:
+        """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
+        return not self.with_nulls.isdisjoint(self.schema.names)
+
     def identity(self) -> str:
         """A stable text of all that decides what a range reads as."""
         return self._identity

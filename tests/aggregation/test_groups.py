@@ -454,3 +454,51 @@ def test_a_partial_does_not_hold_on_to_the_rows_that_it_was_made_of(reducer):
     gc.collect()
     assert partial is not None
     assert pa.total_allocated_bytes() - before < taken / 10
+
+
+SPAN = pd.to_timedelta([1, 2], unit="s").to_series(index=[0, 1]).astype("m8[s]")
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "std"])
+@pytest.mark.parametrize(
+    "other",
+    [pd.Series([1.5, 2.5]), pd.Series([1, 2]), SPAN.astype("m8[ns]"), pd.Series([None, np.nan])],
+    ids=str,
+)
+def test_times_are_not_added_to_numbers_nor_to_times_of_another_unit(how, other, reduce):
+    chunks = [pd.DataFrame({"k": "a", "x": x}) for x in (SPAN, SPAN, other, SPAN, SPAN)]
+    for places in ([0, 2], [2, 0], [0, 1, 2, 3, 4], [2, 0, 1, 3, 4], [0, 1, 3, 4, 2]):
+        with pytest.raises(ReduceError, match=r"a column holds .* in another; .*among \['x'\]"):
+            reduce(group_by("k", a=("x", how)), [chunks[place] for place in places])
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "std"])
+def test_chunks_without_rows_say_nothing_of_what_times_are(how, reduce):
+    frame = pd.DataFrame({"k": ["a", "a", "b"], "x": SPAN.reindex([0, 1, 0]).array})
+    none = pd.DataFrame({"k": pd.Series([], dtype="str"), "x": pd.Series([], dtype="m8[s]")})
+    got = reduce(group_by("k", a=("x", how)), [none, frame, none])
+    assert_frame_equal(got, frame.groupby("k").agg(a=("x", how)))
+
+
+@pytest.mark.parametrize("values", [[1e308] * 4, [-1e308] * 4, [1.7e308, 1e308, 1.7e308, 1e308]])
+def test_variances_of_values_whose_sum_overflows_do_not_depend_on_the_cut(values, reduce, cut):
+    frame = pd.DataFrame({"k": "a", "x": values})
+    want = frame.groupby("k").agg(v=("x", "var"), s=("x", "std"))
+    for cuts in ([], [1], [2], [1, 2, 3]):
+        got = reduce(group_by("k", v=("x", "var"), s=("x", "std")), cut(frame, cuts))
+        assert_frame_equal(got, want)
+
+
+def test_variances_of_values_that_lie_too_far_apart_are_infinite_in_every_cut(reduce, cut):
+    frame = pd.DataFrame({"k": "a", "x": [1e308, -1e308, 1e308, -1e308, 1e308]})
+    for cuts in ([], [1], [2], [1, 2, 3, 4]):
+        assert reduce(group_by("k", v=("x", "var")), cut(frame, cuts))["v"].tolist() == [math.inf]
+
+
+def test_a_sum_of_bools_and_nulls_is_pandas_own_in_every_cut(reduce, cut):
+    bools = pd.Series([True, None, None, True, False, None, None, True], dtype=object)
+    frame = pd.DataFrame({"k": list("aaabbccc"), "x": bools})
+    want = frame.groupby("k").agg(a=("x", "sum"))
+    for cuts in ([], [1], [2], range(1, 8)):
+        got = reduce(group_by("k", a=("x", "sum")), cut(frame, cuts))
+        assert list(map(repr, got["a"])) == list(map(repr, want["a"]))

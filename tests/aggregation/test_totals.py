@@ -142,3 +142,68 @@ def test_describe_of_no_rows_equals_pandas(reduce):
     assert_frame_equal(reduce(describe(), [frame, frame]), want)
     assert list(reduce(describe(), []).index) == list(want.index)
     assert reduce(describe(), [pd.DataFrame()]).shape == (8, 0)
+
+
+REDUCERS = {**TOTALS, "describe": describe()}
+ONES = pd.Series([1.0, 2.0])
+
+
+@pytest.mark.parametrize("name", list(REDUCERS))
+@pytest.mark.parametrize(
+    "other",
+    [
+        pd.Series([1.0, 2.0], dtype=object),
+        pd.Series(["1", "2"], dtype="str"),
+        pd.Series(["1", "2"], dtype="category"),
+        pd.Series([Decimal(1), Decimal(2)]),
+        pd.to_timedelta([1, 2], unit="s").to_series(index=[0, 1]),
+        pd.to_datetime([1, 2], unit="s").to_series(index=[0, 1]),
+        pd.Series([True, False]),
+        pd.Series([True, None], dtype=object),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("numbers", [ONES, ONES.astype("int64"), ONES.astype("Int64")], ids=str)
+def test_a_column_of_numbers_in_some_chunks_only_is_refused(name, other, numbers, reduce):
+    chunks = [pd.DataFrame({"i": 1, "x": x}) for x in (numbers, numbers, other, numbers, numbers)]
+    for places in ([0, 2], [2, 0], [0, 1, 2, 3, 4], [2, 0, 1, 3, 4], [0, 1, 3, 4, 2]):
+        with pytest.raises(ReduceError, match=r"\(\): column 'x' is .* in some chunks and .*dtype"):
+            reduce(REDUCERS[name], [chunks[place] for place in places])
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+@pytest.mark.parametrize("other", [{"x": [None, True]}, {"x": [None]}, {"y": [1.0]}], ids=str)
+def test_bools_that_miss_in_some_chunks_are_refused_since_pandas_has_objects(how, other, reduce):
+    chunks = [pd.DataFrame({"i": 1, "x": [True, True]})] * 4 + [pd.DataFrame({"i": 1, **other})]
+    with pytest.raises(ReduceError, match="column 'x' is bool in some chunks and "):
+        reduce(TOTALS[how], chunks)
+    with pytest.raises(ReduceError, match=r"column 'x' is .* in some chunks and "):
+        reduce(TOTALS[how], chunks[::-1])
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+@pytest.mark.parametrize("dtype", ["int64", "float64"])
+def test_nulls_of_no_dtype_are_like_those_of_floats(how, dtype, reduce):
+    numbers = pd.DataFrame({"x": pd.Series([1, 2], dtype=dtype), "i": [3, 4]})
+    nulls = pd.DataFrame({"x": [None, None], "i": [5, 6]})
+    frames = [numbers, nulls.astype({"x": "float64"}), numbers]
+    want = getattr(pd.concat(frames), how)(numeric_only=True)
+    assert_series_equal(reduce(TOTALS[how], [numbers, nulls, numbers]), want)
+    assert_series_equal(reduce(TOTALS[how], [nulls, numbers, numbers]), want)
+    assert reduce(describe(), [nulls, numbers])["x"]["count"] == 2
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+def test_columns_of_nulls_of_no_dtype_are_left_out_as_in_pandas(how, reduce):
+    nulls = pd.DataFrame({"x": [None, None], "i": [5, 6]})
+    want = getattr(pd.concat([nulls] * 3), how)(numeric_only=True)
+    assert_series_equal(reduce(TOTALS[how], [nulls] * 3), want)
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+@pytest.mark.parametrize("empty", [{"x": []}, {"x": pd.Series([], dtype="str")}], ids=str)
+def test_chunks_without_rows_say_nothing_of_what_numbers_are(how, empty, reduce):
+    filled = pd.DataFrame({"x": [1.5, 2.0], "i": [5, 6]})
+    none = pd.DataFrame({**empty, "i": pd.Series([], dtype="int64")})
+    want = getattr(filled, how)(numeric_only=True)
+    assert_series_equal(reduce(TOTALS[how], [none, filled, none]), want)

@@ -1,0 +1,144 @@
+"""What reducers get where no function stands between: the dtypes of the whole, in every chunk."""
+
+import json
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.orc
+import pyarrow.parquet
+import pytest
+from pandas.testing import assert_frame_equal, assert_series_equal
+
+import taskinity_data as td
+from taskinity_data.errors import FlowFailed
+
+QUIET = {"scheduler": "synchronous", "progress": False}
+CUTS = ("1 rows", "2 rows", "3 rows", "100 rows")
+KINDS = ("csv", "jsonl", "json", "parquet", "feather", "orc", "frame", "table")
+TOTALS = {"sum": td.sum, "mean": td.mean, "min": td.min, "max": td.max}
+
+TABLE = pa.table(
+    {
+        "k": ["a", "a", "b", "b", "a", "a", "b"],
+        "i": [1, 2, 3, 4, 5, 6, 7],
+        "flag": [True, True, None, False, None, True, True],
+        "n": [5, 6, 5, None, 7, 5, 6],
+    }
+)
+WHOLE = TABLE.to_pandas()
+
+
+def make_source(table, kind, directory):
+    path = directory / f"made.{kind}"
+    if kind == "csv":
+        path.write_text(table.to_pandas().to_csv(index=False))
+    elif kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    elif kind == "json":
+        path.write_text(json.dumps(table.to_pylist()))
+    elif kind == "parquet":
+        pa.parquet.write_table(table, path)
+    elif kind == "feather":
+        pa.feather.write_feather(table, path)
+    elif kind == "orc":
+        pa.orc.write_table(table, path)
+    else:
+        return table if kind == "table" else table.to_pandas()
+    return str(path)
+
+
+@pytest.fixture(params=KINDS)
+def source(request, tmp_path):
+    return make_source(TABLE, request.param, tmp_path)
+
+
+def run(source, reducer, cut, **options):
+    return td.process(source, reduce=reducer, chunk_size=cut, **QUIET, **options).value
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+def test_totals_of_bools_and_integers_with_nulls_do_not_depend_on_the_cut(how, source):
+    want = getattr(WHOLE, how)(numeric_only=True)
+    for cut in CUTS:
+        assert_series_equal(run(source, TOTALS[how](), cut), want)
+
+
+def test_describe_takes_the_same_columns_in_every_cut(source):
+    for cut in CUTS:
+        assert list(run(source, td.describe(), cut).columns) == ["i", "n"]
+
+
+@pytest.mark.parametrize("how", ["sum", "count", "min", "max", "first", "last", "nunique"])
+@pytest.mark.parametrize("column", ["flag", "n"])
+def test_groups_of_bools_and_integers_with_nulls_equal_pandas(how, column, source):
+    want = WHOLE.groupby("k").agg(a=(column, how))
+    for cut in CUTS:
+        assert_frame_equal(
+            run(source, td.group_by("k", a=(column, how)), cut), want, check_index_type=False
+        )
+
+
+@pytest.mark.parametrize("how", ["mean", "std", "var"])
+def test_averages_of_bools_with_nulls_are_refused_in_every_cut(how, source):
+    for cut in CUTS:
+        with pytest.raises(FlowFailed, match=r"column 'flag' \(object\) holds boolean.*astype"):
+            run(source, td.group_by("k", a=("flag", how)), cut)
+
+
+def test_integer_keys_with_nulls_have_one_dtype_in_every_cut(source):
+    want = WHOLE.groupby("n").agg(a=("i", "sum"))
+    for cut in CUTS:
+        assert_frame_equal(run(source, td.group_by("n", a=("i", "sum")), cut), want)
+
+
+def test_wide_integers_with_nulls_are_those_of_pandas_in_every_cut(tmp_path):
+    numbers = [2**53 + 1, 2**53, 2**62, 2**62, None]
+    table = pa.table({"k": ["a"] * 5, "n": numbers, "i": [1, 2, 3, 4, 5]})
+    whole = table.to_pandas()
+    source = make_source(table, "parquet", tmp_path)
+    for cut in CUTS:
+        got = run(source, td.group_by("n", a=("i", "sum")), cut)
+        assert_frame_equal(got, whole.groupby("n").agg(a=("i", "sum")))
+        got = run(source, td.group_by("k", a=("n", "nunique")), cut)
+        assert_frame_equal(got, whole.groupby("k").agg(a=("n", "nunique")))
+
+
+@pytest.mark.parametrize("dtype", ["int64[pyarrow]", "Int64"])
+@pytest.mark.parametrize("how", ["sum", "min", "max", "first", "last", "nunique"])
+def test_integers_with_nulls_of_a_frame_stay_exact(how, dtype):
+    frame = pd.DataFrame(
+        {
+            "k": pd.array([1, 2, None, 1], dtype=dtype),
+            "v": pd.array([2**53 + 1, None, 5, 0], dtype=dtype),
+        }
+    )
+    want = frame.groupby("k").agg(a=("v", how))
+    for cut in CUTS:
+        assert_frame_equal(run(frame, td.group_by("k", a=("v", how)), cut), want)
+
+
+@pytest.mark.parametrize("dtype", ["int64[pyarrow]", "Int64"])
+def test_totals_of_integers_with_nulls_of_a_frame_stay_exact(dtype):
+    frame = pd.DataFrame({"v": pd.array([2**53 + 1, None, 5], dtype=dtype)})
+    for cut in CUTS:
+        assert_series_equal(run(frame, td.max(), cut), frame.max(numeric_only=True))
+        assert_series_equal(run(frame, td.sum(), cut), frame.sum(numeric_only=True))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_integers_that_a_schema_gives_room_for_nulls_stay_exact(kind, tmp_path):
+    table = pa.table({"n": [2**53 + 1, None, 2**53], "i": [1, 2, 3]})
+    source = make_source(table, kind, tmp_path)
+    if kind == "csv":
+        (tmp_path / "made.csv").write_text("n,i\n9007199254740993,1\n,2\n9007199254740992,3\n")
+    for cut in CUTS:
+        got = run(source, td.group_by("n", a=("i", "sum")), cut, schema={"n": "Int64"})
+        assert got["a"].to_dict() == {2**53: 3, 2**53 + 1: 1}
+        assert got.index.dtype == "Int64"
+
+
+def test_objects_of_a_frame_are_no_numbers_as_in_pandas():
+    frame = pd.DataFrame({"o": pd.Series([1, 2, 3], dtype=object), "i": [1, 2, 3]})
+    for cut in CUTS:
+        assert_series_equal(run(frame, td.sum(), cut), frame.sum(numeric_only=True))
