@@ -209,6 +209,7 @@ def open_memory(
     None, whatever they were.
     """
     table, frame = to_table(source)
+    _refuse_categories(frame)
     names = table.schema.names
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -242,6 +243,20 @@ def open_memory(
         keeper=keeper,
     )
     return SourceFile(path, Fingerprint.of(path)), reader
+
+
+def _refuse_categories(frame: pd.DataFrame | None) -> None:
+    """Raise `PlanError` for categories that Arrow's files have no dictionary of."""
+    dtypes = [] if frame is None else frame.dtypes.items()
+    for label, dtype in dtypes:
+        if isinstance(dtype, pd.CategoricalDtype) and isinstance(
+            dtype.categories.dtype, pd.IntervalDtype | pd.PeriodDtype
+        ):
+            kind = dtype.categories.dtype
+            raise PlanError(
+                f"source: column {label!r} has categories of dtype {kind}, as pandas.cut makes "
+                f'them, which Arrow can\'t hold; convert it: .astype("{kind}"), or .astype(str)'
+            )
 
 
 def _find_objects(frame: pd.DataFrame | None, table: pa.Table) -> frozenset[str]:
