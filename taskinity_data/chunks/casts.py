@@ -60,10 +60,11 @@ def _nullable(type_: Any) -> Any:
     if isinstance(type_, str) and (type_ == "boolean" or type_[:1].isupper()):
         try:
             type_ = pd.api.types.pandas_dtype(type_)
-        except TypeError:
+        except (TypeError, ValueError):
             return None
-    has_own = isinstance(type_, pd.api.extensions.ExtensionDtype)
-    return type_ if has_own and isinstance(getattr(type_, "numpy_dtype", None), np.dtype) else None
+    if isinstance(type_, pd.ArrowDtype) or not isinstance(type_, pd.api.extensions.ExtensionDtype):
+        return None
+    return type_ if isinstance(getattr(type_, "numpy_dtype", None), np.dtype) else None
 
 
 def holds(wide: pa.DataType, narrow: pa.DataType) -> bool:

@@ -68,6 +68,13 @@ def test_a_dtype_with_missing_values_stands_beside_what_pandas_noted(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("type_", ["Int65", "Period[foo]", "category", pd.ArrowDtype(pa.int64())])
+def test_other_dtypes_of_pandas_are_refused(tmp_path, type_):
+    paths = write(tmp_path, "parquet", pa.table({"x": [1]}))
+    with pytest.raises(PlanError, match="for column 'x' is no type that Arrow knows"):
+        td.open_dataset(paths, schema={"x": type_})
+
+
 LOST = {
     "the time of a day": ([pd.Timestamp("2020-01-01 05:00")], "date32[day]"),
     "the day of a time": ([pd.Timestamp("2020-01-01 05:00")], "time64[us]"),
