@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.aggregation.reducers import collect
 from taskinity_data.chunks.csv_options import SIGNATURE
 from taskinity_data.chunks.dataset import open_dataset
-from taskinity_data.chunks.streams import is_stream
+from taskinity_data.chunks.streams import is_stream, listed_paths
 from taskinity_data.errors import BindError, PlanError
 from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.short import short_flow
@@ -211,7 +211,8 @@ def process(
     ----------
     source : path, glob, directory, list of them, DataFrame, Arrow table, Dataset, or iterator
         Of an iterator of frames or tables, a record batch reader or a Dask DataFrame each part is a
-        chunk, taken while the run goes and never more than workers can use.
+        chunk, taken while the run goes and never more than workers can use. An iterator of paths
+        is the list of them.
     function : callable, optional
         chunk -> anything. None: the rows themselves are reduced.
     reduce : Reducer or callable
@@ -240,6 +241,7 @@ def process(
     >>> process(frame, lambda chunk: int(chunk.a.sum()), chunk_size="2 rows").value
     [1, 5, 4]
     """
+    source = listed_paths(source)
     task_options, dataset_options, run_options = sort_options(
         options,
         keywords_of(run_flow) - {"inputs"},

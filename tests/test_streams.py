@@ -1,7 +1,10 @@
 """Iterators of frames as a source: all rows, in order, and never more of them than workers use."""
 
+import csv
+import io
 import threading
 import time
+from pathlib import Path
 
 import dask.dataframe as dd
 import pandas as pd
@@ -148,5 +151,65 @@ def test_a_fixed_width_is_refused():
 
 def test_an_open_file_is_no_stream_of_frames(tmp_path):
     (tmp_path / "a.csv").write_text("a\n1\n")
-    with open(tmp_path / "a.csv") as file, pytest.raises(SourceNotFound, match="no such file"):
-        process(file, len)
+    for opening in (process, td.open_dataset):
+        with (
+            open(tmp_path / "a.csv") as file,
+            pytest.raises(PlanError, match=r"an open file \(TextIOWrapper\) .* give its path"),
+        ):
+            opening(file)
+        with pytest.raises(PlanError, match=r"an open file \(StringIO\) .* give its path"):
+            opening(io.StringIO("a\n1\n"))
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+@pytest.mark.parametrize("again", [lambda one: one, lambda one: one[:]], ids=["same", "view"])
+def test_a_frame_that_is_changed_and_given_again_is_each_time_what_it_was(scheduler, again):
+    def parts():
+        frame = pd.DataFrame({"a": [0, 0]})
+        values = frame["a"].to_numpy()
+        values.flags.writeable = True
+        for number in range(30):
+            values[:] = number
+            yield again(frame)
+
+    assert process(parts(), reduce=td.concat(), scheduler=scheduler).value.a.tolist() == [
+        number for number in range(30) for _ in range(2)
+    ]
+
+
+def test_a_polars_frame_that_is_changed_and_given_again_is_each_time_what_it_was():
+    def parts():
+        frame = pl.DataFrame({"a": [0]})
+        for number in range(30):
+            frame[0, "a"] = number
+            yield frame
+
+    assert process(parts(), reduce=td.concat()).value.a.tolist() == list(range(30))
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_an_iterator_of_paths_is_the_list_of_them(tmp_path, kind):
+    for number in range(2):
+        (tmp_path / f"{number}.csv").write_text(f"a\n{number}\n5\n6\n")
+    paths = sorted(tmp_path.glob("*.csv"))
+    assert process(map(kind, paths), reduce=td.count()).value == 6
+    done = process(map(kind, paths), reduce=td.concat(), columns=["a"], chunk_size="2 rows")
+    assert done.value.a.tolist() == [0, 5, 6, 1, 5, 6]
+    with pytest.raises(SourceNotFound, match="no such file"):
+        process(iter(["nowhere.csv"]), len)
+    with pytest.raises(PlanError, match="5 in the list is no path"):
+        process(iter([str(paths[0]), 5]), len)
+
+
+def test_a_reader_of_the_module_csv_is_refused():
+    with pytest.raises(PlanError, match=r"a csv\.reader gives lists .* the path of its file"):
+        process(csv.reader(["a", "1"]), reduce=td.count())
+
+
+def test_tables_that_no_dataset_can_be_made_of_are_refused_with_who_takes_them():
+    with pytest.raises(PlanError, match=r"a Dask DataFrame .* give it to process\(\)"):
+        td.open_dataset(dd.from_pandas(FRAME, npartitions=2))
+    for opening in (process, td.open_dataset):
+        with pytest.raises(PlanError, match=r"list of tables \(DataFrame\) .* iter\(") as caught:
+            opening([FRAME])
+        assert len(str(caught.value)) < 300

@@ -321,8 +321,7 @@ def misfit(column: Column, context: Context) -> Misfit:
         if not isinstance(text, str):
             if column.allows_missing:
                 continue
-            fits = "object" if column.kind == "bool" else "float64"
-            return Misfit(column, row, None, fits, "is missing")
+            return Misfit(column, row, None, "float64", "is missing")
         kind = kind_of(text, context.options)
         if kind == column.kind or (kind == "bool" and column.kind == "maybe_bool"):
             continue

@@ -50,10 +50,16 @@ def misfit_error(piece: Piece, misfit: Misfit, options: CsvOptions) -> SchemaErr
     advice = f"schema={{{column.label!r}: {misfit.fits!r}}}"
     if isinstance(column, DateColumn):
         advice = f"a date_format= that fits all, or leave {column.label!r} out of parse_dates"
+    advice = f"{advice}, or schema='scan' to look at all values first"
+    if column.kind == "bool" and misfit.value is None:
+        # No dtype is read as booleans beside missing values; what is inferred is.
+        advice = "schema='scan' to look at all values first"
+        if column.is_given:
+            advice = f"no type for {column.label!r} (it is then found out), or {advice}"
     return SchemaError(
         f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]{where}, column {column.label!r}: "
         f"{value}{verb}, but the schema frozen before the run says {column.dtype}; "
-        f"give {advice}, or schema='scan' to look at all values first",
+        f"give {advice}",
         path=piece.path,
         start=piece.start,
         row=misfit.row,

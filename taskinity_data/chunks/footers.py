@@ -25,7 +25,7 @@ from taskinity_data.chunks.detect import refuse_parquet
 from taskinity_data.chunks.files import StoreFile, open_file, open_tail, read_parts
 from taskinity_data.chunks.frames import count_only
 from taskinity_data.chunks.parquet_footer import FooterError, RowGroup, read_footer
-from taskinity_data.chunks.tables_layout import check_names
+from taskinity_data.chunks.tables_layout import check_schema
 from taskinity_data.errors import PlanError, ReadError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def open_footer(file: SourceFile) -> Footer:
         raise PlanError(
             f"{file.path}: the Parquet footer can't be read ({error}); write or copy the file again"
         ) from error
-    check_names(schema, file.path)
+    check_schema(schema, file.path)
     rows = tuple(group.rows for group in groups)
     leaves, place = {}, 0
     for one in schema:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from taskinity_data.chunks.casts import cast
 from taskinity_data.chunks.nested_integers import find_rounded
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 _ATTRIBUTES = b"PANDAS_ATTRS"
+_KEPT = (b"pandas", _ATTRIBUTES)
+_NOTHING_TOLD = b'{"index_columns": [], "column_indexes": [], "columns": []}'
 
 
 def deliver(table: pa.Table, as_: str, with_nulls: frozenset[str] = frozenset()) -> Any:
@@ -114,7 +117,10 @@ def deliver_rows(
         return deliver(table, as_, with_nulls)
     except PlanError:
         raise
-    except (pa.ArrowException, ValueError, ArithmeticError) as error:
+    # pandas raises the last three where what it noted of dtypes makes no sense to it.
+    except (
+        pa.ArrowException, ValueError, ArithmeticError, TypeError, LookupError, AttributeError
+    ) as error:  # fmt: skip
         raise ReadError(
             f"{path}: what is read has no form in {as_}: {error}; leave such columns out by "
             'columns=, or read chunks "arrow"',
@@ -162,7 +168,7 @@ def conform(table: pa.Table, schema: pa.Schema, path: str) -> pa.Table:
                 column=one.name,
             )
         try:
-            columns.append(column if column.type == one.type else column.cast(one.type))
+            columns.append(cast(column, one.type))
         except pa.ArrowException as error:
             raise SchemaError(
                 f"{path}: column {one.name!r} is {column.type} in this file and does not fit "
@@ -218,7 +224,9 @@ def hidden_columns(schema: pa.Schema) -> frozenset[str]:
 
 
 def drop_pandas_index(
-    metadata: Mapping[bytes, bytes] | None, retyped: Iterable[str] = ()
+    metadata: Mapping[bytes, bytes] | None,
+    retyped: Iterable[str] = (),
+    dtypes: Mapping[str, str] | None = None,
 ) -> dict[bytes, bytes] | None:
     """Schema `metadata` by which pandas restores dtypes but no index.
 
@@ -227,18 +235,22 @@ def drop_pandas_index(
     metadata : mapping of bytes, or None
     retyped : iterable of str
         Columns whose type is no longer the stored one.
+    dtypes : mapping of str to str, or None
+        Those of them that pandas is to have as one of its dtypes with missing values.
     """
-    if not metadata:
-        return None
-    kept = {key: value for key, value in metadata.items() if key in (b"pandas", _ATTRIBUTES)}
-    if b"pandas" in kept:
-        told = json.loads(kept[b"pandas"])
+    kept = {key: value for key, value in (metadata or {}).items() if key in _KEPT}
+    if b"pandas" in kept or dtypes:
+        told = json.loads(kept.get(b"pandas", _NOTHING_TOLD))
         names = set(retyped)
         told["index_columns"] = []
         columns = [one for one in told["columns"] if one.get("field_name") not in names]
         # An index without a name that is asked for as a column has its field's.
         told["columns"] = [
             {**one, "name": one["field_name"]} if one["name"] is None else one for one in columns
+        ]
+        told["columns"] += [
+            {"name": name, "field_name": name, "numpy_type": dtype, "pandas_type": dtype.lower()}
+            for name, dtype in (dtypes or {}).items()
         ]
         kept[b"pandas"] = json.dumps(told).encode()
     return kept or None

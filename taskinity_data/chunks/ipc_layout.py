@@ -16,7 +16,7 @@ import pyarrow.types as pat
 from taskinity_data.chunks.caches import Cache
 from taskinity_data.chunks.files import Bytes, StoreBytes
 from taskinity_data.chunks.ipc_messages import MessageError, read_footer, read_message
-from taskinity_data.chunks.tables_layout import Layout, check_names
+from taskinity_data.chunks.tables_layout import Layout, check_schema
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _open(file: SourceFile) -> IpcLayout:
     is_file = data[: len(_MAGIC)] == _MAGIC
     head, messages = _read_file(data, path) if is_file else _read_stream(data, path)
     schema = _read_schema(head, path)
-    check_names(schema, path)
+    check_schema(schema, path)
     batches = [one for one in messages if one.kind == "batch"]
     nodes, buffers = _shape(schema)
     firsts = np.cumsum([0, *nodes])[:-1].tolist()

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
+from taskinity_data.chunks.casts import advise, holds, nullable_dtypes, read_type
 from taskinity_data.chunks.files import map_files
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.footers import open_footer, read_groups
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.footers import Footer
     from taskinity_data.chunks.hive import HiveColumn
 
-__all__ = ["check_columns", "holds", "may_be_float", "open_parquet", "read_schema", "unify"]
+__all__ = ["check_columns", "may_be_float", "open_parquet", "read_schema", "unify"]
 
 _T = TypeVar("_T")
 
@@ -107,7 +108,9 @@ def open_parquet(
             [fields[name] for name in selected],
             # What pandas' metadata say of a column that became a key is no longer true of it.
             drop_pandas_index(
-                first.schema.metadata, {*retyped, *(one.name for one in hive_fields)}
+                first.schema.metadata,
+                {*retyped, *(one.name for one in hive_fields)},
+                nullable_dtypes(schema),
             ),
         ),
         stored=stored,
@@ -119,9 +122,14 @@ def open_parquet(
 
 
 def check_columns(
-    columns: Sequence[str] | None, schema: pa.Schema, default: Sequence[str]
+    columns: Sequence[str] | None,
+    schema: pa.Schema,
+    default: Sequence[str],
+    option: str = "columns",
 ) -> list[str]:
     """The names that `columns` selects of `schema`, `default` where it is None.
+
+    `option` is what a message calls them.
 
     Raises
     ------
@@ -138,7 +146,7 @@ def check_columns(
     for name in names:
         if name not in known:
             raise PlanError(
-                f"columns: there is no column {name!r} among {', '.join(default)}."
+                f"{option}: there is no column {name!r} among {', '.join(default)}."
                 f"{suggest(name, schema.names)}"
             )
         if name in seen:
@@ -162,24 +170,12 @@ def read_schema(schema: Any, found: pa.Schema) -> tuple[pa.Schema, frozenset[str
             f"schema={schema!r}: give None, 'scan', a pyarrow.Schema, or a dict of column to type, "
             'e.g. schema={"dep_delay": "float64"}'
         )
-    check_columns(list(schema), found, found.names)
+    check_columns(list(schema), found, found.names, "schema")
     fields = [
-        one.with_type(_read_type(one.name, schema[one.name])) if one.name in schema else one
+        one.with_type(read_type(one.name, schema[one.name])) if one.name in schema else one
         for one in found
     ]
     return pa.schema(fields), frozenset(schema)
-
-
-def _read_type(name: str, type_: Any) -> pa.DataType:
-    if isinstance(type_, pa.DataType):
-        return type_
-    try:
-        return pa.type_for_alias(type_) if isinstance(type_, str) else pa.from_numpy_dtype(type_)
-    except (pa.ArrowException, ValueError, TypeError) as error:
-        raise PlanError(
-            f"schema: {type_!r} for column {name!r} is no type that Arrow knows; give e.g. "
-            '"int64", "float64", "string" or a pyarrow type'
-        ) from error
 
 
 def unify(
@@ -229,7 +225,7 @@ def unify(
                 if not pat.is_null(one.type):
                     raise PlanError(
                         f"{path}: column {name!r} is {other.type}, but {one.type} in {first_path}; "
-                        f'give the type for all: schema={{"{name}": "{other.type}"}}'
+                        f"{advise(name, one.type, other.type)}"
                     )
                 one = one.with_type(other.type)
             fields[name] = one
@@ -241,21 +237,6 @@ def may_be_float(type_: pa.DataType) -> bool:
     if isinstance(type_, pa.BaseExtensionType):
         return may_be_float(type_.storage_type)
     return bool(pat.is_integer(type_) or pat.is_boolean(type_))
-
-
-def holds(wide: pa.DataType, narrow: pa.DataType) -> bool:
-    """Whether every value of `narrow` is one of `wide`."""
-    if wide == narrow or pat.is_null(narrow):
-        return True
-    for kind in (pat.is_signed_integer, pat.is_unsigned_integer, pat.is_floating):
-        if kind(wide) and kind(narrow):
-            return bool(wide.bit_width >= narrow.bit_width)
-    for large, small in ((pa.large_string(), pa.string()), (pa.large_binary(), pa.binary())):
-        if {wide, narrow} == {large, small}:
-            return True
-    if pat.is_dictionary(wide) and pat.is_dictionary(narrow):
-        return bool(wide.value_type == narrow.value_type and wide.ordered == narrow.ordered)
-    return False
 
 
 def _find_categories(

@@ -218,6 +218,7 @@ def open_memory(
     None, whatever they were.
     """
     table, frame = to_table(source)
+    _refuse_categories(frame)
     names = table.schema.names
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -256,6 +257,20 @@ def open_memory(
 def _is_number_or_time(type_: pa.DataType) -> bool:
     """Whether pandas would not take values of `type_` as objects by itself."""
     return bool(pat.is_primitive(type_) and not pat.is_date(type_) and not pat.is_time(type_))
+
+
+def _refuse_categories(frame: pd.DataFrame | None) -> None:
+    """Raise `PlanError` for categories that Arrow's files have no dictionary of."""
+    dtypes = [] if frame is None else frame.dtypes.items()
+    for label, dtype in dtypes:
+        if isinstance(dtype, pd.CategoricalDtype) and isinstance(
+            dtype.categories.dtype, pd.IntervalDtype | pd.PeriodDtype
+        ):
+            kind = dtype.categories.dtype
+            raise PlanError(
+                f"source: column {label!r} has categories of dtype {kind}, as pandas.cut makes "
+                f'them, which Arrow can\'t hold; convert it: .astype("{kind}"), or .astype(str)'
+            )
 
 
 def _find_objects(frame: pd.DataFrame | None, table: pa.Table) -> frozenset[str]:

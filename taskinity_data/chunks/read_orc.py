@@ -24,7 +24,7 @@ from taskinity_data.chunks.files import (
 )
 from taskinity_data.chunks.orc_stripes import check_stripe
 from taskinity_data.chunks.orc_tail import read_tail
-from taskinity_data.chunks.tables_layout import Layout, check_names
+from taskinity_data.chunks.tables_layout import Layout, check_schema
 from taskinity_data.chunks.tables_open import open_tables
 from taskinity_data.chunks.tables_reader import read_all, unreadable
 from taskinity_data.errors import PlanError
@@ -132,7 +132,7 @@ def _open(file: SourceFile) -> OrcLayout:
             f"{path}: the ORC file's tail can't be read: {error}; the file is truncated or "
             "damaged: write or copy it again"
         ) from error
-    check_names(schema, path)
+    check_schema(schema, path)
     rows = np.array(tail.rows, np.int64)
     total = max(1, int(rows.sum()))
     sizes = [[nbytes * count // total for nbytes in tail.nbytes] for count in tail.rows]

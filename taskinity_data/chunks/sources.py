@@ -12,13 +12,16 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from glob import glob, has_magic
 from pathlib import PurePath
+from textwrap import shorten
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from taskinity_data.chunks.archives import ZIP, find_members
 from taskinity_data.chunks.chunk import Fingerprint, SourceFile
+from taskinity_data.chunks.memory_tables import is_in_memory
 from taskinity_data.chunks.same_files import refuse_second_names
 from taskinity_data.chunks.store_files import HIDDEN, find_in_store, hive_keys
+from taskinity_data.chunks.streams import is_dask
 from taskinity_data.errors import PlanError, SourceNotFound, suggest
 
 __all__ = ["find_files"]
@@ -59,6 +62,16 @@ def find_files(
         hive keys that differ, storage options without a URL.
     """
     options = dict(storage_options or {})
+    if hasattr(source, "read") and not isinstance(source, os.PathLike):
+        raise PlanError(
+            f"source: an open file ({type(source).__name__}) is no source, since chunks are read "
+            "from where they stand by whoever has room; give its path"
+        )
+    if is_dask(source):
+        raise PlanError(
+            "source: a Dask DataFrame is computed while a run goes, so it is no dataset; give it "
+            "to process() or run_flow(), or the files it reads to open_dataset()"
+        )
     if isinstance(source, (str, os.PathLike)):
         files = list(refuse_second_names(_find_one(source, options)))
     elif isinstance(source, Iterable) and not isinstance(source, (bytes, set, frozenset, dict)):
@@ -86,8 +99,14 @@ _Found = list[tuple[str, tuple[tuple[str, str], ...]]]
 
 
 def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
+    if is_in_memory(item):
+        raise PlanError(
+            f"source: a list of tables ({type(item).__name__}) is no dataset; give process() or "
+            "run_flow() an iterator of them, iter([...]), or bring them together, such as by "
+            "pandas.concat"
+        )
     if not isinstance(item, (str, os.PathLike)):
-        raise PlanError(f"source: {item!r} in the list is no path")
+        raise PlanError(f"source: {shorten(repr(item), 80)} in the list is no path")
     text = os.fsdecode(item)
     if not text:
         raise PlanError("source: the path is empty; name a file, directory or glob")

@@ -6,8 +6,11 @@ It knows nothing of who asks for the next one; nothing is taken before it is ask
 from __future__ import annotations
 
 import io
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -18,14 +21,46 @@ from taskinity_data.chunks.frames import deliver
 from taskinity_data.chunks.memory_tables import is_in_memory, to_table
 from taskinity_data.errors import PlanError, ReadError
 
-__all__ = ["Block", "is_stream", "iter_blocks"]
+__all__ = ["Block", "is_dask", "is_stream", "iter_blocks", "listed_paths"]
 
 
 def is_stream(source: Any) -> bool:
     """Whether `source` gives frames one after another: an iterator, or a Dask DataFrame."""
     if isinstance(source, io.IOBase):
         return False
-    return isinstance(source, (Iterator, pa.RecordBatchReader)) or _is_dask(source)
+    return isinstance(source, (Iterator, pa.RecordBatchReader)) or is_dask(source)
+
+
+def listed_paths(source: Any) -> Any:
+    """The list of the paths that the iterator `source` gives; else what gives the same as `source`.
+
+    The first that it gives tells: an iterator of paths means the files, as a list of them does.
+
+    Raises
+    ------
+    PlanError
+        A reader of the module csv, whose rows are no frames.
+    """
+    if isinstance(source, pa.RecordBatchReader) or is_dask(source) or not is_stream(source):
+        return source
+    if type(source).__module__ == "_csv":
+        raise PlanError(
+            "source: a csv.reader gives lists of texts, which are neither frames nor paths; give "
+            "the path of its file"
+        )
+    try:
+        first = next(source)
+    except StopIteration:
+        return iter(())
+    except Exception as error:  # noqa: BLE001 - told where the run takes it
+        return _raises(error)
+    every = chain([first], source)
+    return list(every) if isinstance(first, str | os.PathLike) else every
+
+
+def _raises(error: Exception) -> Iterator[Any]:
+    raise error
+    yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +82,7 @@ class Block:
         PlanError
             Another kind.
         """
-        data = self.data.compute(scheduler="synchronous") if _is_dask(self.data) else self.data
+        data = self.data.compute(scheduler="synchronous") if is_dask(self.data) else self.data
         if as_ == "chunk":
             raise PlanError(
                 "a function that takes a Chunk reads files; of an iterator of frames it gets each "
@@ -66,12 +101,14 @@ class Block:
 def iter_blocks(stream: Any) -> Iterator[Any]:
     """What `stream` gives, each frame or table as a `Block`, when it is asked for.
 
+    What waits is safe from an iterator that changes the frame that it gave, and gives it again.
+
     Raises
     ------
     ReadError
         The iterator raised.
     """
-    parts = iter(stream.partitions) if _is_dask(stream) else iter(stream)
+    parts = iter(stream.partitions) if is_dask(stream) else iter(stream)
     count = 0
     while True:
         try:
@@ -83,10 +120,18 @@ def iter_blocks(stream: Any) -> Iterator[Any]:
                 f"source: the iterator raised {type(error).__name__} after {count} frames: {error}"
             ) from error
         count += 1
-        is_table = (is_in_memory(part) and not isinstance(part, pd.Series)) or _is_dask(part)
-        yield Block(part) if is_table else part
+        is_table = (is_in_memory(part) and not isinstance(part, pd.Series)) or is_dask(part)
+        yield Block(_own(part)) if is_table else part
 
 
-def _is_dask(source: Any) -> bool:
+def _own(part: Any) -> Any:
+    """`part` with values that who gave it can't change; Arrow's never change."""
+    if isinstance(part, pd.DataFrame):
+        return part.copy()
+    polars = sys.modules.get("polars")
+    return part.clone() if polars and isinstance(part, polars.DataFrame) else part
+
+
+def is_dask(source: Any) -> bool:
     """Whether it is a Dask DataFrame, told without loading Dask."""
     return hasattr(source, "npartitions") and hasattr(source, "partitions")

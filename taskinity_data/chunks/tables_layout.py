@@ -5,6 +5,7 @@ It knows nothing of how one format or another tells it, nor of chunks.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.chunk import SourceFile
 
-__all__ = ["Layout", "check_names"]
+__all__ = ["Layout", "check_schema"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +70,28 @@ class Layout:
         return range(first, int(np.searchsorted(self.starts, stop, "left")))
 
 
-def check_names(schema: pa.Schema, path: str) -> None:
-    """Raise `PlanError` where two columns of `schema` have one name."""
+def check_schema(schema: pa.Schema, path: str) -> None:
+    """Raise `PlanError` where two columns of `schema` have one name, or where what pandas noted in
+    it is damaged.
+    """
     names = schema.names
     if len(set(names)) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise PlanError(f"{path}: there are several columns {twice!r}; rename them first")
+    noted = (schema.metadata or {}).get(b"pandas")
+    if noted is not None and not _is_sound(noted):
+        raise PlanError(
+            f"{path}: what pandas noted of its columns (the metadata 'pandas') is damaged; write "
+            "or copy the file again"
+        )
+
+
+def _is_sound(noted: bytes) -> bool:
+    """Whether pandas' metadata have the form that dtypes are restored by."""
+    try:
+        told = json.loads(noted)
+        columns = [(one["name"], one["numpy_type"], one["pandas_type"]) for one in told["columns"]]
+    except (ValueError, TypeError, KeyError):
+        return False
+    is_typed = all(isinstance(dtype, str) for _, *dtypes in columns for dtype in dtypes)
+    return is_typed and isinstance(told.get("index_columns"), list)

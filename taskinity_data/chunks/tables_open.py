@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
+from taskinity_data.chunks.casts import code_of, nullable_dtypes
 from taskinity_data.chunks.files import map_files
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.frames import conform, drop_pandas_index, hidden_columns
@@ -78,7 +79,8 @@ def open_tables(
     reader = TableReader(
         access=access,
         schema=pa.schema(
-            [stored.field(name) for name in selected], drop_pandas_index(first.metadata, retyped)
+            [stored.field(name) for name in selected],
+            drop_pandas_index(first.metadata, retyped, nullable_dtypes(schema)),
         ),
         stored=stored,
         filters=parsed,
@@ -118,7 +120,7 @@ def _find_categories(
             raise PlanError(
                 f"column {field.name!r}: a null is among its categories, which pandas has not; "
                 f"leave it out by columns= or give its plain type: "
-                f'schema={{"{field.name}": "{field.type.value_type}"}}'
+                f'schema={{"{field.name}": {code_of(field.type.value_type)}}}'
             )
         index = field.type.index_type
         if len(values) > 2 ** (index.bit_width - 1):

@@ -600,6 +600,20 @@ def test_a_scan_finds_what_a_sample_misses(tmp_path):
 
 
 @pytest.mark.usefixtures("_small_sample")
+@pytest.mark.parametrize("schema", [None, {"a": "bool"}], ids=["late", "given"])
+def test_a_missing_value_among_booleans_is_refused_with_what_keeps_them_booleans(tmp_path, schema):
+    rows = ["a,b\n", *["True,x\n"] * 60_000]
+    rows[20_001] = ",x\n"
+    file = write(tmp_path, "".join(rows))
+    reader = reader_of(file, schema=schema)
+    with pytest.raises(SchemaError, match="schema='scan'") as caught:
+        reader.read([reader.extent(file)], "pandas")
+    assert "object" not in str(caught.value)
+    assert ("no type for 'a'" in str(caught.value)) == (schema is not None)
+    assert judge(file, 100_000, {}, schema="scan") == "exact"
+
+
+@pytest.mark.usefixtures("_small_sample")
 @pytest.mark.parametrize("place", [30_000, 59_900])
 def test_the_sample_sees_the_middle_and_the_tail(place, tmp_path):
     rows = LATE.splitlines(keepends=True)

@@ -251,3 +251,15 @@ def test_a_directory_that_is_given_keeps_its_file(tmp_path):
 def test_options_of_files_are_refused():
     with pytest.raises(PlanError, match="sep=';' means nothing for a table in memory"):
         open_dataset(pd.DataFrame({"a": [1]}), sep=";")
+
+
+@pytest.mark.parametrize(
+    "categories", [pd.interval_range(0, 2), pd.period_range("2020", periods=2, freq="D")], ids=str
+)
+def test_categories_that_arrow_cannot_hold_are_refused_by_name_and_the_advice_works(categories):
+    frame = pd.DataFrame({"y": [1, 2], "x": pd.Categorical(categories)})
+    with pytest.raises(PlanError, match=r"column 'x' has categories of dtype .* convert it"):
+        open_dataset(frame)
+    for dtype in (str(categories.dtype), str):
+        plain = frame.astype({"x": dtype})
+        pd.testing.assert_frame_equal(open_dataset(plain).head(), plain)

@@ -1,0 +1,175 @@
+"""Columns of files as the types that were asked for, and the types that hold those of two files.
+
+It knows nothing of files. Arrow's own casts refuse what is too large and cut fractions of integers;
+they are silent where a time, a time zone or a number is lost otherwise, and that is refused here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pat
+
+from taskinity_data.errors import PlanError
+
+__all__ = ["advise", "cast", "code_of", "holds", "nullable_dtypes", "read_type"]
+
+UNITS = ("s", "ms", "us", "ns")
+DECIMAL128_DIGITS = 38
+
+
+def read_type(name: str, type_: Any) -> pa.DataType:
+    """The Arrow type that ``schema=`` means by `type_` for column `name`.
+
+    Raises
+    ------
+    PlanError
+        It means none.
+    """
+    if isinstance(type_, pa.DataType):
+        return type_
+    nullable = _nullable(type_)
+    try:
+        if nullable is not None:
+            return pa.from_numpy_dtype(nullable.numpy_dtype)
+        return pa.type_for_alias(type_) if isinstance(type_, str) else pa.from_numpy_dtype(type_)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise PlanError(
+            f"schema: {type_!r} for column {name!r} is no type that Arrow knows; give e.g. "
+            '"int64", "float64", "string" or a pyarrow type'
+        ) from error
+
+
+def nullable_dtypes(schema: Any) -> dict[str, str]:
+    """The columns for which ``schema=`` names a pandas dtype with missing values of its own."""
+    if not isinstance(schema, dict):
+        return {}
+    found = {name: _nullable(type_) for name, type_ in schema.items()}
+    return {name: str(dtype) for name, dtype in found.items() if dtype is not None}
+
+
+def _nullable(type_: Any) -> Any:
+    """The dtype such as ``Int64``, ``boolean`` or ``Float64`` that `type_` is or names, or None.
+
+    Arrow knows names in small letters only by which it means its own types.
+    """
+    if isinstance(type_, str) and (type_ == "boolean" or type_[:1].isupper()):
+        try:
+            type_ = pd.api.types.pandas_dtype(type_)
+        except (TypeError, ValueError):
+            return None
+    if isinstance(type_, pd.ArrowDtype) or not isinstance(type_, pd.api.extensions.ExtensionDtype):
+        return None
+    return type_ if isinstance(getattr(type_, "numpy_dtype", None), np.dtype) else None
+
+
+def holds(wide: pa.DataType, narrow: pa.DataType) -> bool:
+    """Whether every value of `narrow` is one of `wide`."""
+    if wide == narrow or pat.is_null(narrow):
+        return True
+    for kind in (pat.is_signed_integer, pat.is_unsigned_integer, pat.is_floating):
+        if kind(wide) and kind(narrow):
+            return bool(wide.bit_width >= narrow.bit_width)
+    for large, small in ((pa.large_string(), pa.string()), (pa.large_binary(), pa.binary())):
+        if {wide, narrow} == {large, small}:
+            return True
+    if pat.is_dictionary(wide) and pat.is_dictionary(narrow):
+        return bool(wide.value_type == narrow.value_type and wide.ordered == narrow.ordered)
+    return False
+
+
+def advise(name: str, one: pa.DataType, other: pa.DataType) -> str:
+    """What to do where a column is of type `one` in a file and of `other` in a later one."""
+    type_ = _join(one, other)
+    if type_ is None:
+        return "no type holds the values of both: read them apart, or leave it out by columns="
+    return f"give the type for all: schema={{{_quote(name)}: {code_of(type_)}}}"
+
+
+def _join(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """A type that holds the values of both, where there is one."""
+    if one != other and (pat.is_dictionary(one) or pat.is_dictionary(other)):
+        one, other = (t.value_type if pat.is_dictionary(t) else t for t in (one, other))
+    for wide, narrow in ((one, other), (other, one)):
+        if holds(wide, narrow):
+            return wide
+        if pat.is_string(wide) or pat.is_large_string(wide):
+            is_simple = pat.is_primitive(narrow) or pat.is_decimal(narrow)
+            return wide if is_simple else None
+        if pat.is_boolean(narrow) and pat.is_integer(wide):
+            return wide
+        if pat.is_floating(wide) and (pat.is_integer(narrow) or pat.is_boolean(narrow)):
+            return pa.float64()
+        if pat.is_timestamp(wide) and pat.is_date(narrow) and wide.tz is None:
+            return wide
+    if pat.is_integer(one) and pat.is_integer(other):
+        return pa.int64()
+    if pat.is_timestamp(one) and pat.is_timestamp(other) and (one.tz is None) == (other.tz is None):
+        return pa.timestamp(max(one.unit, other.unit, key=UNITS.index), one.tz)
+    if pat.is_decimal(one) and pat.is_decimal(other):
+        scale = max(one.scale, other.scale)
+        digits = max(one.precision - one.scale, other.precision - other.scale) + scale
+        return pa.decimal128(digits, scale) if digits <= DECIMAL128_DIGITS else None
+    if pat.is_duration(one) and pat.is_duration(other):
+        return pa.duration(max(one.unit, other.unit, key=UNITS.index))
+    return None
+
+
+def _quote(name: str) -> str:
+    return repr(name) if '"' in name or "\\" in name else f'"{name}"'
+
+
+def code_of(type_: pa.DataType) -> str:
+    """`type_` as it can be pasted into ``schema=``."""
+    try:
+        if pa.type_for_alias(str(type_)) == type_:
+            return f'"{type_}"'
+    except ValueError:
+        pass
+    if pat.is_timestamp(type_):
+        return f'pyarrow.timestamp("{type_.unit}", "{type_.tz}")'
+    if pat.is_decimal(type_):
+        return f"pyarrow.decimal{type_.bit_width}({type_.precision}, {type_.scale})"
+    return f"a pyarrow type such as {type_}"
+
+
+def cast(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
+    """`column` as `type_`.
+
+    Raises
+    ------
+    pyarrow.ArrowException
+        A value does not fit, or would be another one.
+    """
+    old = column.type
+    if old == type_:
+        return column
+    if pat.is_timestamp(old) and pat.is_timestamp(type_) and (old.tz is None) != (type_.tz is None):
+        raise pa.ArrowInvalid("which times are meant depends on a time zone, which one lacks")
+    made = column.cast(type_)
+    if pat.is_floating(type_) and pat.is_floating(old):
+        changed = pc.and_(pc.is_inf(made), pc.invert(pc.is_inf(column)))
+    elif _may_lose(old, type_):
+        changed = pc.not_equal(made.cast(old), column)
+    else:
+        return made
+    place = pc.index(changed, True).as_py()
+    if place >= 0:
+        raise pa.ArrowInvalid(f"{column[place].as_py()!r} would become {made[place].as_py()!r}")
+    return made
+
+
+def _may_lose(old: pa.DataType, new: pa.DataType) -> bool:
+    """Whether Arrow casts values of `old` to other ones of `new` without a word."""
+    if pat.is_timestamp(old):
+        if pat.is_time(new):
+            raise pa.ArrowInvalid("the days would be lost")
+        return bool(pat.is_date(new))
+    is_number = pat.is_integer(old) or pat.is_floating(old) or pat.is_decimal(old)
+    return bool(
+        (is_number and pat.is_boolean(new)) or (pat.is_floating(old) and pat.is_decimal(new))
+    )
