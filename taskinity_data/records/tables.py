@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError, SchemaError
+from taskinity_data.records.unchanged import find_changed, name_kinds
 
 __all__ = ["plain_type", "to_table"]
 
@@ -44,7 +45,7 @@ def to_table(data: Any, who: str) -> pa.Table | None:
     PlanError
         Another kind of value, two columns of one name, a Series without a name.
     SchemaError
-        A column that Arrow has no type for: of mixed values, or of objects.
+        A column that Arrow has no type for, or would change: of mixed values, or of objects.
     """
     table = _convert(data, who)
     if table is None or not (len(data) or table.num_columns):
@@ -115,13 +116,22 @@ def _from_pandas(frame: pd.DataFrame, who: str) -> pa.Table:
     is_label = index.nlevels > 1 or index.name is not None
     is_label = is_label or not pd.api.types.is_integer_dtype(index.dtype)
     try:
-        return pa.Table.from_pandas(frame, preserve_index=is_label, nthreads=1)
+        table = pa.Table.from_pandas(frame, preserve_index=is_label, nthreads=1)
     except ValueError as error:  # among them ArrowInvalid
         if isinstance(error, pa.ArrowException):
             raise _unfit(frame, who, error) from error
         raise PlanError(f"{who}: the frame is no table: {error}") from error
     except (pa.ArrowException, TypeError) as error:
         raise _unfit(frame, who, error) from error
+    changed = find_changed(frame, table)
+    if changed is not None:
+        name, values = changed
+        raise SchemaError(
+            f"{who}: column {name!r} holds Python objects ({name_kinds(values)}) that Arrow can't "
+            "hold unchanged; convert it in the function, e.g. .astype(str)",
+            column=str(name),
+        )
+    return table
 
 
 def _unfit(frame: pd.DataFrame, who: str, error: Exception) -> SchemaError:
