@@ -22,7 +22,7 @@ import pyarrow as pa
 from taskinity_data.errors import PlanError, SchemaError
 from taskinity_data.records.unchanged import find_changed, name_kinds
 
-__all__ = ["plain_type", "to_table"]
+__all__ = ["plain_type", "tell_of_own", "to_table"]
 
 
 def to_table(data: Any, who: str) -> pa.Table | None:
@@ -65,6 +65,24 @@ def to_table(data: Any, who: str) -> pa.Table | None:
             table = table.set_column(place, names[place], pa.nulls(table.num_rows))
     fields = [pa.field(one.name, plain_type(one.type)) for one in table.schema]
     return table.cast(pa.schema(fields)).replace_schema_metadata(told)
+
+
+def tell_of_own(table: pa.Table) -> pa.Table:
+    """`table`, whose pandas metadata tell of its own columns and no longer of others.
+
+    Dask takes the dtype of a column that directories are named by from there, and then has no
+    value of it.
+    """
+    told = table.schema.pandas_metadata
+    if not told:
+        return table
+    names = table.column_names
+    columns = told.get("columns", [])
+    told["columns"] = [one for one in columns if one.get("field_name", one.get("name")) in names]
+    told["index_columns"] = [one for one in told.get("index_columns", []) if one in names]
+    return table.replace_schema_metadata(
+        table.schema.metadata | {b"pandas": json.dumps(told).encode()}
+    )
 
 
 def plain_type(type_: pa.DataType) -> pa.DataType:
