@@ -183,4 +183,14 @@ def _told_by_pandas(schema: pa.Schema) -> dict[bytes, bytes] | None:
         return None
     # A range is that of one chunk's rows, and of none once files are read together.
     told["index_columns"] = [one for one in told["index_columns"] if one in schema.names]
+    told["columns"] = [one for one in told["columns"] if _is_known(one["numpy_type"])]
     return {b"pandas": json.dumps(told).encode()}
+
+
+def _is_known(dtype: str) -> bool:
+    """Whether pandas knows the dtype by the name that it gave it; else it could read no file."""
+    try:
+        pd.api.types.pandas_dtype(dtype)
+    except (TypeError, ValueError, NotImplementedError):
+        return False
+    return True
