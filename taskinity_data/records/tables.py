@@ -14,13 +14,14 @@ Any other index becomes columns, as `pandas.DataFrame.to_parquet` has it.
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError, SchemaError
-from taskinity_data.records.unchanged import find_changed, name_kinds
+from taskinity_data.records.unchanged import find_changed, list_columns, name_kinds
 
 __all__ = ["plain_type", "tell_of_own", "to_table"]
 
@@ -139,36 +140,50 @@ def _from_pandas(frame: pd.DataFrame, who: str) -> pa.Table:
         if isinstance(error, pa.ArrowException):
             raise _unfit(frame, who, error) from error
         raise PlanError(f"{who}: the frame is no table: {error}") from error
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, OverflowError) as error:
         raise _unfit(frame, who, error) from error
     changed = find_changed(frame, table)
     if changed is not None:
         name, values = changed
-        raise SchemaError(
-            f"{who}: column {name!r} holds Python objects ({name_kinds(values)}) that Arrow can't "
-            "hold unchanged; convert it in the function, e.g. .astype(str)",
-            column=str(name),
+        raise _refuse(
+            who,
+            name,
+            f"holds Python objects ({name_kinds(values)}) that Arrow can't hold unchanged; "
+            "convert it in the function, e.g. .astype(str)",
         )
     return table
 
 
 def _unfit(frame: pd.DataFrame, who: str, error: Exception) -> SchemaError:
-    for place, name in enumerate(frame.columns):
+    for name, values in list_columns(frame):
         try:
-            pa.Array.from_pandas(frame.iloc[:, place])
-        except (pa.ArrowException, TypeError, ValueError):
-            if frame.dtypes.iloc[place].kind == "c":
-                return SchemaError(
-                    f"{who}: column {name!r} ({frame.dtypes.iloc[place]}): Arrow has no complex "
-                    "numbers; return real and imaginary parts as two columns",
-                    column=str(name),
-                )
-            return SchemaError(
-                f"{who}: column {name!r} ({frame.dtypes.iloc[place]}) holds values that are not of "
-                f"one type: {error}; convert it in the function, e.g. .astype(str)",
-                column=str(name),
-            )
-    return SchemaError(f"{who}: the index holds values that are not of one type: {error}")
+            pa.Array.from_pandas(values)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as cause:
+            return _refuse(who, name, f"({values.dtype}) {_tell_why(values, cause)}")
+    return SchemaError(f"{who}: Arrow can't hold the frame: {error}")
+
+
+def _refuse(who: str, name: Any, why: str) -> SchemaError:
+    if name is None:
+        return SchemaError(f"{who}: the index {why}")
+    return SchemaError(f"{who}: column {name!r} {why}", column=str(name))
+
+
+def _tell_why(values: pd.Series[Any], error: Exception) -> str:
+    """What Arrow has no form for in `values`, and what to do."""
+    if values.dtype.kind == "c":
+        return (
+            "holds complex numbers, which Arrow has not; return real and imaginary parts as two "
+            "columns"
+        )
+    if isinstance(values.dtype, pd.SparseDtype):
+        return "is sparse, which no file is; make it dense in the function: .sparse.to_dense()"
+    change = "convert it in the function, e.g. .astype(str)"
+    if isinstance(error, OverflowError):
+        return f"holds an integer beyond 64 bits, which Arrow has no type for; {change}"
+    if any(isinstance(one, Decimal) and one.is_infinite() for one in values):
+        return f"holds an infinite decimal, which Arrow has not; {change}"
+    return f"holds values that Arrow has no type for together: {error}; {change}"
 
 
 def _has_no_category(column: pa.ChunkedArray) -> bool:

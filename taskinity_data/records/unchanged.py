@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["find_changed", "name_kinds"]
+__all__ = ["find_changed", "list_columns", "name_kinds"]
 
 _ONE_KIND = ("string", "bytes", "integer", "floating", "boolean", "datetime64", "timedelta64")
 
@@ -40,7 +40,7 @@ def find_changed(frame: pd.DataFrame, table: pa.Table) -> tuple[Any, pd.Series[A
     (label, pandas.Series) or None
         The label and its objects, as `name_kinds` takes them.
     """
-    for place, (label, values) in enumerate(_list_columns(frame)):
+    for place, (label, values) in enumerate(list_columns(frame)):
         if place >= table.num_columns:  # an index that is not written
             break
         column = table.column(place)
@@ -60,7 +60,8 @@ def name_kinds(values: pd.Series[Any]) -> str:
     return ", ".join(sorted(kinds))
 
 
-def _list_columns(frame: pd.DataFrame) -> Iterator[tuple[Any, pd.Series[Any]]]:
+def list_columns(frame: pd.DataFrame) -> Iterator[tuple[Any, pd.Series[Any]]]:
+    """The columns of `frame`, then the levels of its index, each with its name."""
     for place, label in enumerate(frame.columns):
         yield label, frame.iloc[:, place]
     for place, level in enumerate(frame.index.names):

@@ -84,3 +84,28 @@ def test_objects_of_one_kind_and_missing_ones_are_written(tmp_path, column):
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "ours"), pd.read_parquet(tmp_path / "theirs.parquet")
     )
+
+
+UNFIT = [
+    (_objects(2**70, 1), "beyond 64 bits"),
+    (_objects(-(2**63) - 1), "beyond 64 bits"),
+    (_objects([2**70]), "beyond 64 bits"),
+    (pd.Series(pd.Categorical([2**70])), "beyond 64 bits"),
+    (_objects(Decimal("Infinity"), Decimal(1)), "infinite decimal"),
+    (pd.Series(pd.arrays.SparseArray([0, 0, 1])), "to_dense"),
+    (pd.Series([1j]), "imaginary"),
+    (_objects(1, "a"), "no type for together"),
+    (_objects(object()), "no type for together"),
+]
+
+
+@pytest.mark.parametrize(("column", "said"), UNFIT, ids=lambda one: str(one)[:20])
+def test_what_arrow_has_no_type_for_is_told_with_its_column(tmp_path, column, said):
+    for name in ("x", 5):
+        with pytest.raises(SchemaError, match=rf"chunk 0 \(k\): column {name!r}.*{said}") as told:
+            _write(tmp_path / "out", pd.DataFrame({"n": range(len(column)), name: column}))
+        assert told.value.column == str(name)
+    indexed = pd.DataFrame({"n": range(len(column)), "x": column}).set_index("x")
+    if not isinstance(column.dtype, pd.SparseDtype):  # an index is dense
+        with pytest.raises(SchemaError, match=f"column 'x'.*{said}"):
+            _write(tmp_path / "out", indexed)
