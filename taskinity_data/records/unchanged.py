@@ -17,13 +17,17 @@ import pandas as pd
 from pandas.api.types import infer_dtype, is_object_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import pyarrow as pa
 
 __all__ = ["find_changed", "list_columns", "name_kinds"]
 
 _ONE_KIND = ("string", "bytes", "integer", "floating", "boolean", "datetime64", "timedelta64")
+
+_PLAIN = {str, bytes, bool, int, float, dt.date, dt.timedelta}
+
+_MISSING, _COMPARED, _CHANGED = "missing", "compared", "changed"
 
 
 def find_changed(frame: pd.DataFrame, table: pa.Table) -> tuple[Any, pd.Series[Any]] | None:
@@ -68,15 +72,45 @@ def list_columns(frame: pd.DataFrame) -> Iterator[tuple[Any, pd.Series[Any]]]:
         yield level, frame.index.get_level_values(place).to_series()
 
 
-def _is_same(values: pd.Series[Any], read: Any) -> bool:
-    if not is_object_dtype(values.dtype):
+def _is_same(values: pd.Series[Any], read: Callable[[], list[Any]]) -> bool:
+    if not is_object_dtype(values.dtype) or infer_dtype(values, skipna=True) in _ONE_KIND:
         return True
-    kind = infer_dtype(values, skipna=True)
-    if kind in _ONE_KIND:
-        return True
-    if kind == "decimal":  # Arrow takes them as they are, or not at all
-        return not any(isinstance(one, Decimal) and one.is_nan() for one in values)
-    return _are_same(values, read())
+    # To compare each value costs more than to write it: where all are of a kind, none is bent.
+    kinds = {_name_kind(one) for one in _flatten(values)} - {_MISSING}
+    if _CHANGED in kinds:
+        return False
+    is_of_a_kind = len(kinds) < 2 and _COMPARED not in kinds
+    return is_of_a_kind or _are_same(values, read())
+
+
+def _flatten(values: Iterable[Any]) -> Iterator[Any]:
+    for one in values:
+        if isinstance(one, (list, tuple, set, frozenset)) or _is_of_objects(one):
+            yield from _flatten(one)
+        else:
+            yield one
+
+
+def _is_of_objects(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == object
+
+
+def _name_kind(value: Any) -> Any:
+    """The same of two values that Arrow holds unchanged, or not at all, beside each other."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind
+    if kind in (dt.datetime, pd.Timestamp) and not getattr(value, "nanosecond", 0):
+        zone = value.tzinfo
+        # Not by its hash: some zones have none.
+        return id(zone) if zone is None or _name_zone(zone) else _COMPARED
+    if kind is dt.time and value.tzinfo is None:
+        return kind
+    if kind is Decimal:
+        return _CHANGED if value.is_nan() else kind
+    if kind is np.ndarray:  # of no objects: Arrow takes numbers as they are, or not at all
+        return kind
+    return _MISSING if _is_missing(value) else _COMPARED
 
 
 def _are_same(old: Iterable[Any], new: Iterable[Any]) -> bool:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pytest
+from dateutil.tz import tzoffset
 
 from taskinity_data.errors import SchemaError
 from taskinity_data.records.sink import open_sink
@@ -34,7 +35,10 @@ BENT = [
     _objects(pd.Timedelta("5ns"), None),
     _objects(Decimal("NaN"), Decimal(1)),
     _objects(Decimal("NaN")),
+    _objects(pd.Timestamp(NOON, tz="UTC"), NOON),
     _objects([DAY, NOON]),
+    _objects([[NOON]], [[NOON.replace(tzinfo=BERLIN)]]),
+    _objects([Decimal("NaN")]),
     _objects({"a": DAY}, {"a": NOON}),
     _objects(np.array([b"a", "b"], dtype=object)),
 ]
@@ -62,6 +66,7 @@ KEPT = [
     _objects(NOON, pd.NaT, pd.Timestamp(NOON)),
     _objects(NOON.replace(tzinfo=BERLIN), None),
     _objects(NOON.replace(tzinfo=dt.timezone(dt.timedelta(hours=1)))),
+    _objects(NOON.replace(tzinfo=tzoffset(None, 3600)), NOON.replace(tzinfo=tzoffset(None, 3600))),
     _objects(dt.time(9), None),
     _objects(Decimal("1.5"), None),
     _objects(2**53 + 1, 5),
