@@ -228,7 +228,7 @@ class RunOutput:
             for name, text in find_misread(manifest.schema, folders).items():
                 say(
                     f"partition_by: column {name!r} holds texts such as {text!r}, which other "
-                    "readers take for numbers unless they are told otherwise (pandas: "
+                    "readers take for numbers or bools unless they are told otherwise (pandas: "
                     "partitioning=, DuckDB: hive_types=, polars: hive_schema=); td.open_dataset "
                     "reads texts"
                 )

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import fsspec
 import pandas as pd
+import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -482,3 +483,40 @@ def test_a_run_that_is_interrupted_leaves_the_target_absent(tmp_path):
     kept, runs, logs, script = sorted(os.listdir(tmp_path))
     assert kept.startswith(".out.kept-")
     assert (runs, logs, script) == (".taskinity", "logs", "script.py")
+
+
+TYPES = [
+    pa.int64(), pa.uint8(), pa.bool_(), pa.float64(), pa.string(), pa.timestamp("us", "UTC"),
+    pa.decimal128(3, 1), pa.list_(pa.int64()), pa.dictionary(pa.int8(), pa.string()),
+    pa.struct({"a": pa.int8()}), pa.date32(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("function", [None, lambda chunk: chunk], ids=["rows", "function"])
+@pytest.mark.parametrize("type_", TYPES, ids=str)
+def test_arrow_dtypes_of_a_frame_are_those_that_pandas_reads(tmp_path, type_, function):
+    frame = pd.DataFrame({"n": [1, 2], "x": pd.array([None, None], dtype=pd.ArrowDtype(type_))})
+    frame.to_parquet(tmp_path / "pandas.parquet")
+    td.process(frame, function, output=tmp_path / "out", chunk_size="1 rows", progress=False)
+    try:
+        expected = pd.read_parquet(tmp_path / "pandas.parquet").x.dtype
+    except TypeError:  # pandas does not know the name that it has written
+        expected = None
+    found = pd.read_parquet(tmp_path / "out").x
+    assert found.isna().all()
+    if expected is not None and type_ != pa.string():  # which is a dtype of pandas by its name
+        assert found.dtype == expected
+
+
+@pytest.mark.parametrize("function", [None, lambda chunk: chunk], ids=["rows", "function"])
+def test_integers_with_nulls_of_an_arrow_dtype_stay_exact_in_an_output(tmp_path, function):
+    whole = pd.array([2**53 + 1, None, 7], dtype="int64[pyarrow]")
+    frame = pd.DataFrame({"x": whole, "n": [1, 2, 3]})
+    td.process(frame, function, output=tmp_path / "out", chunk_size="1 rows", progress=False)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out"), frame)
+
+
+def test_integers_with_nulls_of_an_arrow_table_are_read_exactly_as_the_design_says(tmp_path):
+    td.process(pa.table({"x": [2**53 + 1, None]}), output=tmp_path / "out", progress=False)
+    read = pd.read_parquet(tmp_path / "out", dtype_backend="pyarrow")
+    assert read.x[0] == 2**53 + 1

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.types as pat
-from pandas.api.types import is_object_dtype
+from pandas.api.types import is_object_dtype, pandas_dtype
 
 from taskinity_data.chunks.chunk import Fingerprint, Piece, ReadResult, SourceFile
 from taskinity_data.chunks.filters import parse_filters
@@ -68,7 +68,7 @@ class ArrowReader:
     objects : frozenset of str
         Columns that were of dtype object in pandas; Arrow holds them by a type of its own.
     arrow_dtyped : frozenset of str
-        Columns of a `pandas.ArrowDtype`, which pandas' metadata don't tell from its own dtypes.
+        Columns of a `pandas.ArrowDtype`, not all of which pandas' metadata can tell.
     labels : pandas.Index or None
         pandas' names of the columns, where they are not plain texts.
     categories : tuple of (str, pyarrow.Array)
@@ -235,7 +235,7 @@ def open_memory(
     arrow_dtyped = _find_arrow_dtypes(frame, table)
     schema = pa.schema(
         [table.schema.field(name) for name in selected],
-        drop_pandas_index(table.schema.metadata, arrow_dtyped),
+        drop_pandas_index(table.schema.metadata, _find_untold(frame, table)),
     )
     reader = ArrowReader(
         schema=schema,
@@ -284,6 +284,20 @@ def _find_arrow_dtypes(frame: pd.DataFrame | None, table: pa.Table) -> frozenset
     dtypes: Any = [] if frame is None else frame.dtypes
     pairs = zip(table.schema.names, dtypes, strict=False)
     return frozenset(name for name, dtype in pairs if isinstance(dtype, pd.ArrowDtype))
+
+
+def _find_untold(frame: pd.DataFrame | None, table: pa.Table) -> Iterator[str]:
+    """Columns whose `pandas.ArrowDtype` pandas does not know again by its name."""
+    dtypes: Any = [] if frame is None else frame.dtypes
+    for name, dtype in zip(table.schema.names, dtypes, strict=False):
+        if not isinstance(dtype, pd.ArrowDtype):
+            continue
+        try:
+            is_known = pandas_dtype(str(dtype)) == dtype
+        except (TypeError, NotImplementedError):
+            is_known = False
+        if not is_known:
+            yield name
 
 
 def _find_labels(

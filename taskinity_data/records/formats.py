@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from taskinity_data.errors import PlanError, SchemaError, suggest
+from taskinity_data.records.tables import tell_of_own
 from taskinity_data.records.write_text import write_csv, write_jsonl
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Format:
             A type or value that the format has no form for.
         """
         try:
-            self._write(table, file)
+            self._write(tell_of_own(table) if self.is_typed else table, file)
         except pa.ArrowNotImplementedError as error:
             kinds = ", ".join(f"{one.name!r} ({one.type})" for one in table.schema)
             raise SchemaError(

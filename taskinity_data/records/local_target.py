@@ -69,9 +69,15 @@ class LocalTarget:
             return None
         has_manifest = os.path.isfile(os.path.join(path, MANIFEST))
         check_allowed(path, if_exists, has_manifest=has_manifest)
-        existing = read_manifest(path)
-        if if_exists == "overwrite":
-            check_all_ours(path, existing, _walk(path))
+        try:
+            existing = read_manifest(path)
+        except FileNotFoundError as error:
+            raise PlanError(
+                f"output={path!r}: there is no {error.filename}, which tells what a run wrote "
+                "there; bring it back, move the directory, or name another one"
+            ) from error
+        # Whoever reads the directory would read a file of others with what is added.
+        check_all_ours(path, existing, _walk(path), if_exists)
         return existing
 
     def _find_earlier(self, earlier: Earlier) -> Mending | None:

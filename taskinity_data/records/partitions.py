@@ -33,7 +33,13 @@ _NAME_NBYTES = 255
 """The longest name of a directory on Linux's and macOS's file systems."""
 
 _BAD_NAME = re.compile(r"[_.].*|.*[/=%\\\x00-\x1f\x7f].*|", re.DOTALL)
-_NUMBER = re.compile(r"-?[0-9]+|0[xX][0-9a-fA-F]+")
+_TAKEN = (
+    re.compile(r"-?[0-9]+|0[xX][0-9a-fA-F]+"),  # pandas, DuckDB
+    re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf|NaN"),  # polars
+    re.compile(r"true|false", re.IGNORECASE),  # polars
+)
+"""What readers take a column's texts for where all are of one kind."""
+
 _PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 _GROUP = "group of the row"
 
@@ -117,14 +123,14 @@ def empty_directory(schema: pa.Schema, partition_by: Sequence[str]) -> str:
 
 
 def find_misread(schema: pa.Schema, directories: Iterable[str]) -> dict[str, str]:
-    """Columns of texts that other readers would take for other numbers (``007`` for 7).
+    """Columns of texts that other readers would take for something else (``007`` for 7).
 
     Parameters
     ----------
     schema : pyarrow.Schema
         With the columns that directories are named by.
     directories : iterable of str
-        Of the whole dataset: a column is read as numbers if all of its texts look like some.
+        Of the whole dataset: a column is read as numbers or bools if all of its texts look so.
 
     Returns
     -------
@@ -142,7 +148,7 @@ def find_misread(schema: pa.Schema, directories: Iterable[str]) -> dict[str, str
     misread = {}
     for name, found in texts.items():
         changed = sorted(text for text in found if not _PLAIN_NUMBER.fullmatch(text))
-        if changed and all(_NUMBER.fullmatch(text) for text in found):
+        if changed and any(all(map(kind.fullmatch, found)) for kind in _TAKEN):
             misread[name] = changed[0]
     return misread
 

@@ -32,14 +32,21 @@ def check_allowed(target: str, if_exists: str, *, has_manifest: bool) -> None:
         )
 
 
-def check_all_ours(target: str, existing: Manifest, files: Iterable[str]) -> None:
+def check_all_ours(
+    target: str, existing: Manifest, files: Iterable[str], if_exists: str = "overwrite"
+) -> None:
     """Raise `PlanError` where one of `files`, relative to `target`, is not the manifest's."""
     ours = {part.path for part in existing.parts}
     for name in files:
         if not is_hidden(name) and name not in ours:
+            why = (
+                "overwriting would remove it"
+                if if_exists == "overwrite"
+                else "readers would take it for a part"
+            )
             raise PlanError(
-                f"output={target!r} holds {name}, which no run wrote; overwriting would "
-                "remove it: move it, or name another directory"
+                f"output={target!r} holds {name}, which no run wrote; {why}: move it, or name "
+                "another directory"
             )
 
 
@@ -50,10 +57,13 @@ def check_same(target: str, existing: Manifest, format_: str, names: Sequence[st
         ("partition_by", list(existing.partition_by), list(names)),
     ):
         if there != asked:
+            had, has = (
+                f"with {option}={one!r}" if one else f"without {option}=" for one in (there, asked)
+            )
             way = f"say {option}={there!r}" if there else f"leave {option}= out"
             raise PlanError(
-                f"output={target!r} was written with {option}={there!r}, and {asked!r} can't be "
-                f"added to it; {way}, or name another directory"
+                f"output={target!r} was written {had}, and parts {has} can't be added to it; "
+                f"{way}, or name another directory"
             )
 
 

@@ -14,14 +14,16 @@ Any other index becomes columns, as `pandas.DataFrame.to_parquet` has it.
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError, SchemaError
+from taskinity_data.records.unchanged import find_changed, list_columns, name_kinds
 
-__all__ = ["plain_type", "to_table"]
+__all__ = ["plain_type", "tell_of_own", "to_table"]
 
 
 def to_table(data: Any, who: str) -> pa.Table | None:
@@ -44,7 +46,7 @@ def to_table(data: Any, who: str) -> pa.Table | None:
     PlanError
         Another kind of value, two columns of one name, a Series without a name.
     SchemaError
-        A column that Arrow has no type for: of mixed values, or of objects.
+        A column that Arrow has no type for, or would change: of mixed values, or of objects.
     """
     table = _convert(data, who)
     if table is None or not (len(data) or table.num_columns):
@@ -64,6 +66,24 @@ def to_table(data: Any, who: str) -> pa.Table | None:
             table = table.set_column(place, names[place], pa.nulls(table.num_rows))
     fields = [pa.field(one.name, plain_type(one.type)) for one in table.schema]
     return table.cast(pa.schema(fields)).replace_schema_metadata(told)
+
+
+def tell_of_own(table: pa.Table) -> pa.Table:
+    """`table`, whose pandas metadata tell of its own columns and no longer of others.
+
+    Dask takes the dtype of a column that directories are named by from there, and then has no
+    value of it.
+    """
+    told = table.schema.pandas_metadata
+    if not told:
+        return table
+    names = table.column_names
+    columns = told.get("columns", [])
+    told["columns"] = [one for one in columns if one.get("field_name", one.get("name")) in names]
+    told["index_columns"] = [one for one in told.get("index_columns", []) if one in names]
+    return table.replace_schema_metadata(
+        table.schema.metadata | {b"pandas": json.dumps(told).encode()}
+    )
 
 
 def plain_type(type_: pa.DataType) -> pa.DataType:
@@ -115,32 +135,55 @@ def _from_pandas(frame: pd.DataFrame, who: str) -> pa.Table:
     is_label = index.nlevels > 1 or index.name is not None
     is_label = is_label or not pd.api.types.is_integer_dtype(index.dtype)
     try:
-        return pa.Table.from_pandas(frame, preserve_index=is_label, nthreads=1)
+        table = pa.Table.from_pandas(frame, preserve_index=is_label, nthreads=1)
     except ValueError as error:  # among them ArrowInvalid
         if isinstance(error, pa.ArrowException):
             raise _unfit(frame, who, error) from error
         raise PlanError(f"{who}: the frame is no table: {error}") from error
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, OverflowError) as error:
         raise _unfit(frame, who, error) from error
+    changed = find_changed(frame, table)
+    if changed is not None:
+        name, values = changed
+        raise _refuse(
+            who,
+            name,
+            f"holds Python objects ({name_kinds(values)}) that Arrow can't hold unchanged; "
+            "convert it in the function, e.g. .astype(str)",
+        )
+    return table
 
 
 def _unfit(frame: pd.DataFrame, who: str, error: Exception) -> SchemaError:
-    for place, name in enumerate(frame.columns):
+    for name, values in list_columns(frame):
         try:
-            pa.Array.from_pandas(frame.iloc[:, place])
-        except (pa.ArrowException, TypeError, ValueError):
-            if frame.dtypes.iloc[place].kind == "c":
-                return SchemaError(
-                    f"{who}: column {name!r} ({frame.dtypes.iloc[place]}): Arrow has no complex "
-                    "numbers; return real and imaginary parts as two columns",
-                    column=str(name),
-                )
-            return SchemaError(
-                f"{who}: column {name!r} ({frame.dtypes.iloc[place]}) holds values that are not of "
-                f"one type: {error}; convert it in the function, e.g. .astype(str)",
-                column=str(name),
-            )
-    return SchemaError(f"{who}: the index holds values that are not of one type: {error}")
+            pa.Array.from_pandas(values)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as cause:
+            return _refuse(who, name, f"({values.dtype}) {_tell_why(values, cause)}")
+    return SchemaError(f"{who}: Arrow can't hold the frame: {error}")
+
+
+def _refuse(who: str, name: Any, why: str) -> SchemaError:
+    if name is None:
+        return SchemaError(f"{who}: the index {why}")
+    return SchemaError(f"{who}: column {name!r} {why}", column=str(name))
+
+
+def _tell_why(values: pd.Series[Any], error: Exception) -> str:
+    """What Arrow has no form for in `values`, and what to do."""
+    if values.dtype.kind == "c":
+        return (
+            "holds complex numbers, which Arrow has not; return real and imaginary parts as two "
+            "columns"
+        )
+    if isinstance(values.dtype, pd.SparseDtype):
+        return "is sparse, which no file is; make it dense in the function: .sparse.to_dense()"
+    change = "convert it in the function, e.g. .astype(str)"
+    if isinstance(error, OverflowError):
+        return f"holds an integer beyond 64 bits, which Arrow has no type for; {change}"
+    if any(isinstance(one, Decimal) and one.is_infinite() for one in values):
+        return f"holds an infinite decimal, which Arrow has not; {change}"
+    return f"holds values that Arrow has no type for together: {error}; {change}"
 
 
 def _has_no_category(column: pa.ChunkedArray) -> bool:
@@ -155,4 +198,14 @@ def _told_by_pandas(schema: pa.Schema) -> dict[bytes, bytes] | None:
         return None
     # A range is that of one chunk's rows, and of none once files are read together.
     told["index_columns"] = [one for one in told["index_columns"] if one in schema.names]
+    told["columns"] = [one for one in told["columns"] if _is_known(one["numpy_type"])]
     return {b"pandas": json.dumps(told).encode()}
+
+
+def _is_known(dtype: str) -> bool:
+    """Whether pandas knows the dtype by the name that it gave it; else it could read no file."""
+    try:
+        pd.api.types.pandas_dtype(dtype)
+    except (TypeError, ValueError, NotImplementedError):
+        return False
+    return True

@@ -3,11 +3,14 @@
 import json
 import shlex
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
 from taskinity_data.cli.group import commands
 from taskinity_data.cli.words import in_typed_words
+from taskinity_data.errors import PlanError
+from taskinity_data.records.sink import open_sink
 
 
 @pytest.mark.parametrize(
@@ -46,6 +49,36 @@ def test_options_of_a_dataset_are_named_as_plan_takes_them(message, typed):
 def test_options_of_a_run_are_named_as_run_takes_them(message, typed):
     assert in_typed_words(message, "run") == typed
     assert in_typed_words(message, "redrive") == typed
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "typed"),
+    [
+        (
+            [],
+            ["a", "b"],
+            (
+                "without --partition-by, and parts with --partition-by a --partition-by b can't be "
+                "added to it; leave --partition-by out"
+            ),
+        ),
+        (
+            ["a"],
+            [],
+            (
+                "with --partition-by a, and parts without --partition-by can't be added to it; "
+                "say --partition-by a"
+            ),
+        ),
+    ],
+)
+def test_what_an_output_was_written_with_is_named_as_it_is_typed(tmp_path, there, asked, typed):
+    table = pa.table({"a": [1], "b": [2], "n": [3]})
+    with open_sink(tmp_path / "out", partition_by=there) as sink:
+        sink.commit([sink.writer.write("k", 0, table)])
+    with pytest.raises(PlanError) as told:
+        open_sink(tmp_path / "out", partition_by=asked, if_exists="append")
+    assert f"was written {typed}, or" in in_typed_words(str(told.value), "run")
 
 
 @pytest.mark.parametrize(

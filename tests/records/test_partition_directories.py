@@ -2,11 +2,15 @@
 
 import datetime as dt
 import os
+import warnings
 
+import dask.dataframe as dd
 import duckdb
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -160,3 +164,70 @@ def test_columns_that_rows_cant_be_parted_by_are_told(tmp_path):
         _write(tmp_path / "out", table, "zzz")
     with pytest.raises(SchemaError, match="takes all columns"):
         _write(tmp_path / "out", table, "carrier")
+
+
+def _read_by_dask(path):
+    with warnings.catch_warnings(action="ignore"):  # Dask's own, of this pandas
+        return dd.read_parquet(path).compute(scheduler="synchronous")
+
+
+@pytest.mark.parametrize("store", [False, True])
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (pd.Series(["1", "2"]), [1, 2]),
+        (pd.Series(["a", "b"]), ["a", "b"]),
+        (pd.Series(["a", "b"], dtype="category"), ["a", "b"]),
+        (pd.Series(["1", "2"], dtype="category"), [1, 2]),
+        (pd.Series([1, 2]), [1, 2]),
+        (pd.Index([1, 2], name="key"), [1, 2]),
+    ],
+)
+def test_dask_reads_what_directories_are_named_by(tmp_path, key, expected, store):
+    # The second chunk's `late` has no type, so that its file is written anew.
+    frames = [pd.DataFrame({"n": [0, 1], "late": ["x", None]}) for _ in range(2)]
+    frames[1]["late"] = pd.Series([None, None], dtype=object)
+    if isinstance(key, pd.Index):
+        frames = [frame.set_index(key) for frame in frames]
+    else:
+        frames = [frame.assign(key=key) for frame in frames]
+    target = f"local://{tmp_path}/out" if store else str(tmp_path / "out")
+    with open_sink(target, partition_by="key") as sink:
+        sink.commit([sink.writer.write(f"k{i}", i, frame) for i, frame in enumerate(frames)])
+    for path in (tmp_path / "out").rglob("*.parquet"):
+        told = pq.read_schema(path).pandas_metadata
+        assert {one["name"] for one in told["columns"]} == {"n", "late"}
+    read = _read_by_dask(tmp_path / "out").reset_index()
+    found = sorted(zip(read["n"].tolist(), read["key"].tolist(), strict=True))
+    assert found == sorted([*zip([0, 1], expected, strict=True)] * 2)
+
+
+def test_dask_reads_a_dataset_without_rows(tmp_path):
+    frame = pd.DataFrame({"n": [1], "key": pd.Categorical(["a"])})
+    _write(tmp_path / "out", frame[:0], "key")
+    read = _read_by_dask(tmp_path / "out")
+    assert len(read) == 0
+    assert sorted(read.columns) == ["key", "n"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "is_told"),
+    [
+        (["007", "8"], True),
+        (["1.0"], True),
+        (["1e5", "7"], True),
+        ([".5", None], True),
+        (["true", "False"], True),
+        (["1.50", "x"], False),
+        (["true", "1"], False),
+        (["+1x"], False),
+        (["a", "nan"], False),
+    ],
+)
+def test_texts_that_polars_takes_for_something_else_are_told_of(tmp_path, texts, is_told):
+    table = pa.table({"key": pa.array(texts), "n": range(len(texts))})
+    done = td.process(table, output=tmp_path / "out", partition_by="key", progress=False)
+    assert any("'key' holds texts such as" in one for one in done.notices) == is_told
+    read = pl.scan_parquet(tmp_path / "out/**/*.parquet", hive_partitioning=True).collect()
+    assert (read.schema["key"] != pl.String) == is_told
+    assert _pairs(_read_ours(tmp_path / "out")) == _pairs(table)

@@ -535,3 +535,27 @@ def test_appended_columns_without_values_take_the_type_of_the_old_ones(tmp_path)
     for path in target.rglob("*.parquet"):
         assert pa.parquet.read_schema(path).field("t").type == pa.large_string()
     assert pd.read_parquet(target).t.tolist()[0] == "x"
+
+
+@pytest.mark.parametrize("name", ["note.txt", "x.parquet", "kind=a/x.parquet", "part-batch-0/x"])
+@pytest.mark.parametrize("has_added", [False, True])
+def test_nothing_is_added_beside_files_that_no_run_wrote(tmp_path, name, has_added):
+    target = tmp_path / "out"
+    chunks = [pd.DataFrame({"a": [1], "kind": ["a"]})]
+    _write(target, chunks, partition_by="kind")
+    if has_added:
+        _write(target, chunks, partition_by="kind", if_exists="append")
+    (target / name).parent.mkdir(exist_ok=True)
+    (target / name).write_bytes(b"x")
+    before = sorted(target.rglob("*"))
+    said = r"part-batch-0/_manifest\.json.*move" if "batch" in name else f"holds {name}.*move it"
+    for if_exists in ("append", "overwrite"):
+        with pytest.raises(PlanError, match=said):
+            open_sink(target, partition_by="kind", if_exists=if_exists)
+    assert sorted(target.rglob("*")) == before
+    (target / name).unlink()
+    (target / name).parent.rmdir() if "batch" in name else None
+    (target / ".hidden").write_bytes(b"x")
+    _write(target, chunks, partition_by="kind", if_exists="append")
+    read = pd.concat(chunk.read() for chunk in td.open_dataset(target).plan())
+    assert read["a"].tolist() == [1] * (3 if has_added else 2)
