@@ -151,6 +151,8 @@ def cast(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
     if pat.is_timestamp(old) and pat.is_timestamp(type_) and (old.tz is None) != (type_.tz is None):
         raise pa.ArrowInvalid("which times are meant depends on a time zone, which one lacks")
     made = column.cast(type_)
+    if pat.is_nested(old) and pat.is_nested(type_):
+        _check_parts(column, type_)
     if pat.is_floating(type_) and pat.is_floating(old):
         changed = pc.and_(pc.is_inf(made), pc.invert(pc.is_inf(column)))
     elif _may_lose(old, type_):
@@ -161,6 +163,17 @@ def cast(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
     if place >= 0:
         raise pa.ArrowInvalid(f"{column[place].as_py()!r} would become {made[place].as_py()!r}")
     return made
+
+
+def _check_parts(column: pa.ChunkedArray, type_: pa.DataType) -> None:
+    """Raise where what lies in the lists or structs of `column` would be another in `type_`."""
+    if pat.is_struct(column.type) and pat.is_struct(type_):
+        for place, field in enumerate(column.type):
+            if type_.get_field_index(field.name) < 0:
+                raise pa.ArrowInvalid(f"its field {field.name!r} would be lost")
+            cast(pc.struct_field(column, place), type_.field(field.name).type)
+    elif hasattr(column.type, "value_type") and hasattr(type_, "value_type"):
+        cast(pc.list_flatten(column), type_.value_type)
 
 
 def _may_lose(old: pa.DataType, new: pa.DataType) -> bool:

@@ -84,6 +84,10 @@ LOST = {
     "a fraction": ([0.5], "bool"),
     "a size": ([1e300], "float32"),
     "a digit": ([1.239], pa.decimal128(5, 2)),
+    "a number of a list": ([[2]], pa.list_(pa.bool_())),
+    "a size in a list": ([[1e300]], pa.large_list(pa.float32())),
+    "a number of a struct": ([{"a": [2]}], pa.struct({"a": pa.large_list(pa.bool_())})),
+    "a field": ([{"a": 1, "b": 2}], pa.struct({"a": pa.int64()})),
 }
 
 
@@ -104,12 +108,16 @@ def test_what_is_not_lost_is_read(tmp_path):
             "float": [np.inf, 0.1],
             "zone": pa.array([0, None], pa.timestamp("us", "UTC")),
             "money": [1.25, None],
+            "list": [[1.5, None], None],
+            "struct": [{"a": [1]}, None],
         }
     )
     schema = pa.schema(
         {
             "day": pa.date32(), "bool": pa.bool_(), "float": pa.float32(),
             "zone": pa.timestamp("ns", ZONE), "money": pa.decimal128(5, 2),
+            "list": pa.large_list(pa.float32()),
+            "struct": pa.struct({"a": pa.list_(pa.int8()), "b": pa.string()}),
         }
     )  # fmt: skip
     read = read_all(write(tmp_path, "parquet", table), schema=schema)
@@ -117,6 +125,7 @@ def test_what_is_not_lost_is_read(tmp_path):
     assert read.bool.tolist() == [True, False]
     assert read.float.tolist() == [np.inf, np.float32(0.1)]
     assert read.zone[0] == pd.Timestamp(0, tz=ZONE)
+    assert (read.list[0][0], read.struct[0]["a"].tolist()) == (1.5, [1])
     assert read.money[0] == decimal.Decimal("1.25")
 
 
