@@ -17,7 +17,9 @@ from taskinity_data.errors import PlanError, ReduceError, suggest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["check_columns", "join_empty", "take_codes", "to_frame", "without_rows"]
+__all__ = [
+    "as_dtype", "check_columns", "empty_of", "join_empty", "take_codes", "to_frame", "without_rows"
+]  # fmt: skip
 
 
 def check_columns(needed: Iterable[str], names: Iterable[str], who: str) -> None:
@@ -28,12 +30,17 @@ def check_columns(needed: Iterable[str], names: Iterable[str], who: str) -> None
             raise PlanError(_missing(column, known, who), column=column)
 
 
-def to_frame(data: Any, columns: Sequence[str] | None, who: str) -> pd.DataFrame | None:
+def to_frame(
+    data: Any, columns: Sequence[str] | None, who: str, *, is_exact: bool = False
+) -> pd.DataFrame | None:
     """`columns` of a frame, table or Series (None: all of them) as a frame with a fresh index.
 
     Arrow numbers without nulls and texts are not copied. Levels of an index that carry a needed
     name are columns too, as ``pandas.DataFrame.groupby`` takes them. None for None, and for a frame
     without any rows and columns, which say nothing.
+
+    Integers beside nulls in an Arrow table are floats, as pandas has them; where `is_exact`, they
+    are kept as they are, and only `empty_of` the frame has floats.
 
     Raises
     ------
@@ -48,7 +55,7 @@ def to_frame(data: Any, columns: Sequence[str] | None, who: str) -> pd.DataFrame
     if kind == "series":
         data, kind = data.to_frame(), "pandas"
     if kind == "arrow":
-        return _from_arrow(data, columns, who)
+        return _from_arrow(data, columns, who, is_exact=is_exact)
     if kind != "pandas":
         raise ReduceError(
             f"{who} reduces frames and tables, but a chunk gave {describe_kind(data)}; return a "
@@ -68,7 +75,9 @@ def to_frame(data: Any, columns: Sequence[str] | None, who: str) -> pd.DataFrame
     return frame[list(columns)].reset_index(drop=True)
 
 
-def _from_arrow(table: Any, columns: Sequence[str] | None, who: str) -> pd.DataFrame | None:
+def _from_arrow(
+    table: Any, columns: Sequence[str] | None, who: str, *, is_exact: bool
+) -> pd.DataFrame | None:
     if not table.num_rows and not table.num_columns:
         return None
     if columns is not None:
@@ -76,8 +85,56 @@ def _from_arrow(table: Any, columns: Sequence[str] | None, who: str) -> pd.DataF
             if column not in table.column_names:
                 raise ReduceError(_missing(column, table.column_names, who), column=column)
         table = table.select(list(columns))
-    frame: pd.DataFrame = table.combine_chunks().to_pandas(split_blocks=True)
-    return frame.reset_index(drop=True)
+    table = table.combine_chunks()
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True).reset_index(drop=True)
+    if is_exact:
+        kept = [one.name for one in table.schema if _is_rounded(table[one.name], frame, one.name)]
+        for name in kept:
+            dtype: Any = (
+                pd.UInt64Dtype() if pa.types.is_uint64(table[name].type) else pd.Int64Dtype()
+            )
+            frame[name] = dtype.__from_arrow__(table[name].cast(str(dtype).lower()))
+        frame.attrs = {_KEPT: kept} if kept else {}
+    return frame
+
+
+_KEPT = "integers kept beside nulls"
+
+
+def _is_rounded(column: Any, frame: pd.DataFrame, name: str) -> bool:
+    is_null = column.null_count and pa.types.is_integer(column.type)
+    return bool(is_null) and frame[name].dtype == np.float64
+
+
+def empty_of(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` without rows, with the dtypes that pandas has for its columns."""
+    kept = [name for name in frame.attrs.get(_KEPT, ()) if name in frame]
+    return without_rows(frame).astype(dict.fromkeys(kept, np.float64))
+
+
+def as_dtype(column: pd.Series[Any], dtype: Any, what: str) -> pd.Series[Any]:
+    """`column` as `dtype`.
+
+    Raises
+    ------
+    ReduceError
+        An integer has no such float; `what` names it.
+    """
+    if column.dtype == dtype:
+        return column
+    if column.dtype.kind in "iu" and dtype == np.float64:
+        found = column.dropna()
+        for value in found[(found > _FLOAT_EXACT) | (found < -_FLOAT_EXACT)].tolist():
+            if int(float(value)) != value:
+                raise ReduceError(
+                    f"{what} is {value}, which has no exact float64, as which pandas holds "
+                    "integers beside nulls; fill the nulls, or give chunks that are pandas frames "
+                    "with dtype 'Int64'"
+                )
+    return column.astype(dtype)
+
+
+_FLOAT_EXACT = 1 << 53
 
 
 def take_codes(data: Any) -> dict[str, tuple[Any, Any]]:

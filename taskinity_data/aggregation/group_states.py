@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from taskinity_data.aggregation.frames import join_empty, without_rows
+from taskinity_data.aggregation.frames import empty_of, join_empty, without_rows
 from taskinity_data.aggregation.grouping import group_rows
 from taskinity_data.aggregation.hows import HOWS
 from taskinity_data.aggregation.values import Values
@@ -44,8 +44,8 @@ def start_groups(
     return {
         "keys": groups,
         "states": [HOWS[how].start(columns[column]) for column, how in aggregates],
-        "empty": without_rows(frame[list(columns)]),
-        "empty_keys": without_rows(groups if encoded else keys),
+        "empty": empty_of(frame[list(columns)]),
+        "empty_keys": without_rows(groups) if encoded else empty_of(keys),
     }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from taskinity_data.aggregation.frames import check_columns, take_codes, to_frame
+from taskinity_data.aggregation.frames import as_dtype, check_columns, take_codes, to_frame
 from taskinity_data.aggregation.group_holder import GroupHolder
 from taskinity_data.aggregation.group_states import merge_groups, start_groups
 from taskinity_data.aggregation.grouping import order_groups
@@ -57,7 +57,7 @@ class GroupBy:
         """The groups of a frame or table; None where it has neither rows nor columns."""
         encoded = take_codes(data)
         columns = [column for column in self.columns() if column not in encoded]
-        frame = to_frame(data, columns, "group_by()")
+        frame = to_frame(data, columns, "group_by()", is_exact=True)
         if frame is None:
             return None
         keys = frame[[key for key in self.by if key not in encoded]]
@@ -86,6 +86,8 @@ class GroupBy:
     ) -> pd.DataFrame:
         """The answer for these groups; `state_of` a pair's place is asked for one after another."""
         n_groups = len(keys)
+        if n_groups:
+            keys = _as_pandas_has(keys, dtypes["empty_keys"])
         order, index = order_groups(keys if n_groups else dtypes["empty_keys"])
         del keys
         answers = {}
@@ -102,6 +104,20 @@ class GroupBy:
     def __repr__(self) -> str:
         aggregates = [f"{new}=({column!r}, {how!r})" for new, column, how in self.aggregates]
         return f"group_by({', '.join([*map(repr, self.by), *aggregates])})"
+
+
+def _as_pandas_has(keys: pd.DataFrame, empty: pd.DataFrame) -> pd.DataFrame:
+    """`keys`, of which integers that were kept beside nulls are floats."""
+    wanted = empty.dtypes
+    places = [i for i in range(keys.shape[1]) if keys.dtypes.iloc[i] != wanted.iloc[i]]
+    places = [i for i in places if wanted.iloc[i] == "float64"]
+    if places:
+        keys = keys.copy(deep=False)
+        for place in places:
+            column: Any = keys.iloc[:, place]
+            what = f"group_by(): a key of column {column.name!r}"
+            keys.isetitem(place, as_dtype(column, wanted.iloc[place], what).array)
+    return keys
 
 
 def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:

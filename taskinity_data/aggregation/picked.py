@@ -21,6 +21,7 @@ from taskinity_data.aggregation.distinct import (
     merge_registers,
     rank_hashes,
 )
+from taskinity_data.aggregation.frames import as_dtype
 from taskinity_data.aggregation.grouping import Grouping
 from taskinity_data.aggregation.values import Answer, Parts, Values, from_numbers
 from taskinity_data.errors import ReduceError
@@ -224,6 +225,4 @@ def finish_picked(state: Picked, answer: Answer, missing: Any = np.nan) -> pd.Se
         found = pd.Series([picked[p] if p >= 0 else missing for p in places], dtype=object)
     else:
         found = series.reindex(places).reset_index(drop=True)  # -1 is no label: a null
-    if answer.dtype is None or found.dtype == answer.dtype:
-        return found
-    return found.astype(answer.dtype)
+    return found if answer.dtype is None else as_dtype(found, answer.dtype, answer.what)

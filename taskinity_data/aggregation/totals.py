@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_object_dtype
 
-from taskinity_data.aggregation.frames import join_empty, to_frame, without_rows
+from taskinity_data.aggregation.frames import empty_of, join_empty, to_frame
 from taskinity_data.aggregation.group_states import merge_groups, start_groups
 from taskinity_data.aggregation.grouping import Grouping, order_groups
 from taskinity_data.aggregation.hows import HOWS, answer_dtype
@@ -69,7 +69,7 @@ def _start_columns(frame: pd.DataFrame, hows: Sequence[str], names: pd.Index[Any
         states[column] = [HOWS[how].start(values) for how in hows]
     is_object = [column for column, dtype in frame.dtypes.items() if is_object_dtype(dtype)]
     void = frozenset(column for column in is_object if frame[column].isna().all())
-    return Columns(states, without_rows(frame), len(frame), void)
+    return Columns(states, empty_of(frame), len(frame), void)
 
 
 def _numbers_of(frame: pd.DataFrame) -> pd.Index[Any]:
@@ -162,7 +162,7 @@ class Total:
             groups = start_groups(frame, labels, [(0, self.how)])
             return Labelled(groups, tuple(data.index.names), data.name)
         if kind is not None:
-            frame_or_none = to_frame(data, None, f"{self.how}()")
+            frame_or_none = to_frame(data, None, f"{self.how}()", is_exact=True)
             return (
                 None
                 if frame_or_none is None
@@ -372,9 +372,10 @@ class Describe:
             return pd.DataFrame(index=rows)
         columns, summaries = partial
         described = {}
+        answer = Answer(1, None, "describe()")
         for column, states in columns.states.items():
             exact = {
-                how: HOWS[how].finish(state, Answer(1, np.dtype(np.float64), "describe()")).iloc[0]
+                how: HOWS[how].finish(state, answer).astype(np.float64).iloc[0]
                 for how, state in zip(_DESCRIBED, states, strict=True)
             }
             quartiles = quantiles_of(summaries[column], np.array(list(_QUARTILES.values())))
