@@ -234,7 +234,11 @@ def open_memory(
     arrow_dtyped = _find_arrow_dtypes(frame, table)
     schema = pa.schema(
         [table.schema.field(name) for name in selected],
-        drop_pandas_index(table.schema.metadata, arrow_dtyped),
+        drop_pandas_index(
+            table.schema.metadata,
+            # Of numbers it does tell them, and outputs keep what it tells.
+            [name for name in arrow_dtyped if not _is_number(table.schema.field(name).type)],
+        ),
     )
     reader = ArrowReader(
         schema=schema,
@@ -251,6 +255,10 @@ def open_memory(
         keeper=keeper,
     )
     return SourceFile(path, Fingerprint.of(path)), reader
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    return bool(pat.is_integer(type_) or pat.is_floating(type_) or pat.is_boolean(type_))
 
 
 def _is_number_or_time(type_: pa.DataType) -> bool:
