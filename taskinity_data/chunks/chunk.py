@@ -331,7 +331,8 @@ class Chunk:
         meanwhile is never half counted. Where the rows are known from the plan, delivered and
         filtered rows must add up to them.
         """
-        if as_ == "native" and getattr(self.reader, "needs_pandas", False):
+        is_held = as_ == "native" and getattr(self.reader, "needs_pandas", False)
+        if is_held:
             as_ = "pandas"
         if as_ == "native" and not hasattr(self.reader, "encode"):
             as_ = "arrow"
@@ -353,6 +354,8 @@ class Chunk:
                 f"{self}: can't be read: {error}", path=self.path, start=self.start
             ) from error
         check_after(self.pieces, since)
+        if is_held:
+            result.data.columns = self.reader.schema.names  # by which reducers are checked
         planned = self.rows
         if planned is not None and result.filtered is not None:
             bad = 0 if result.bad_lines is None else result.bad_lines.count

@@ -142,3 +142,30 @@ def test_objects_of_a_frame_are_no_numbers_as_in_pandas():
     frame = pd.DataFrame({"o": pd.Series([1, 2, 3], dtype=object), "i": [1, 2, 3]})
     for cut in CUTS:
         assert_series_equal(run(frame, td.sum(), cut), frame.sum(numeric_only=True))
+
+
+@pytest.mark.parametrize("dtype", ["int64[pyarrow]", "bool[pyarrow]", "double[pyarrow]", "Int64"])
+def test_an_output_keeps_dtypes_with_room_for_nulls(dtype, tmp_path):
+    values = [True, None] if dtype == "bool[pyarrow]" else [2**53, None]
+    values = [2**53 + 1, None] if "nt64" in dtype else values
+    frame = pd.DataFrame({"v": pd.array(values, dtype=dtype), "i": [1, 2]})
+    for cut in CUTS:
+        out = str(tmp_path / cut.replace(" ", "_"))
+        td.process(frame, output=out, chunk_size=cut, **QUIET)
+        assert_frame_equal(pd.read_parquet(out), frame)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int64[pyarrow]", object])
+def test_columns_whose_labels_are_no_texts_have_the_same_names_for_any_dtype(dtype):
+    frame = pd.DataFrame({0: pd.Series([1, None, 3], dtype=dtype), 1: [1, 2, 2]})
+    for cut in CUTS:
+        got = run(frame, td.group_by("1", a=("0", "sum")), cut)
+        assert got["a"].tolist() == [1, 3]
+
+
+def test_columns_of_a_file_without_header_have_names(tmp_path):
+    path = tmp_path / "made.csv"
+    path.write_text("True,1\n,2\nFalse,2\n")
+    for cut in CUTS:
+        got = run(str(path), td.group_by("1", a=("0", "count")), cut, header=None)
+        assert got["a"].tolist() == [1, 1]
