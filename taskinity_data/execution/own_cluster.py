@@ -9,8 +9,9 @@ import logging
 import os
 import shutil
 import signal
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -19,6 +20,8 @@ from taskinity_data.execution.dask_strategy import DaskStrategy
 from taskinity_data.execution.interrupts import late_interrupts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from distributed import Client
 
 __all__ = ["OwnStrategy", "start_workers"]
@@ -60,6 +63,11 @@ async def _mend(cluster: Any) -> None:
         await cluster._correct_state()  # noqa: SLF001 - scale() does it if the number changes
 
 
+CLOSE_S = 8.0
+"""After this time workers that do not close are killed. Dask gives each five seconds; but one that
+was killed while it started can leave Dask waiting for ever for the end of the one after it."""
+
+
 class OwnStrategy(DaskStrategy):
     """A local cluster that was started for this run, whose workers may be killed."""
 
@@ -93,7 +101,8 @@ class OwnStrategy(DaskStrategy):
         self._left += [child for pid in self._pids() for child in _family(pid)]
         # Dask would give up in the middle, and forget which processes it had.
         with late_interrupts(self.abort):
-            super().close()
+            with _again_while_open(self.abort, CLOSE_S):
+                super().close()
             self._end_left()
 
     def _end_left(self) -> None:
@@ -121,6 +130,24 @@ class OwnStrategy(DaskStrategy):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         return True
+
+
+@contextmanager
+def _again_while_open(act: Callable[[], Any], seconds: float) -> Iterator[None]:
+    """Do `act` every so many seconds until the block ends."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(seconds):
+            act()
+
+    thread = threading.Thread(target=watch, name="taskinity-close", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _is_alive(process: psutil.Process) -> bool:
