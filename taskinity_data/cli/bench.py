@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from statistics import mean
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +17,7 @@ from taskinity_data.report.words import tell_count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskinity_data.cli.bench_measure import Job, Measured, Pools
+    from taskinity_data.cli.bench_measure import Bare, Job, Measured, Pools
 
 __all__ = ["bench"]
 
@@ -26,6 +28,8 @@ _WORKERS = 4
 
 _COLUMNS = "{:<19} {:>9} {:<9} {:>7} {:>7}  {:>9} {:>9} {:>8} {:>5}  {:>6} {:>6} {:>7} {:>8} {:>7}"
 _BUSY, _SMALL_S = 0.5, 1.0
+_BARE_S = 30.0
+"""At least so long computes each round beside bare processes."""
 
 
 @click.command(
@@ -74,10 +78,10 @@ def bench(workers: int | None, quick: bool, as_json: bool) -> None:
             for line in _measure_job(job, records, n, pools):
                 lines.append(line)
                 click.echo(_row(job, line))
-        bare = _measure_bare(JOBS[1], lines)
+        bare = _measure_bare(JOBS[1], lines, pools, quick=quick)
         answer["lines"] = [asdict(line) | {"speed_up": line.speed_up} for line in lines]
         answer["pool_start_s"] = {f"{a} {n}": took for (a, n), took in pools.started_s.items()}
-        answer["bare_processes"] = bare
+        answer["bare_processes"] = bare._asdict() | {"share": bare.share}
         answer["quick"] = quick
         answer["advice"] = advise(lines, pools.started_s, bare)
         if busy:
@@ -114,26 +118,18 @@ def _measure_job(job: Job, records: list[int], n: int, pools: Pools) -> Iterator
         yield measure(job, large, alone, pools, "processes", n)
 
 
-def _measure_bare(job: Job, lines: list[Measured]) -> dict[str, Any]:
-    """The largest Python job again, by processes that do nothing else."""
-    from taskinity_data.cli.bench_measure import bare_processes
+def _measure_bare(job: Job, lines: list[Measured], pools: Pools, *, quick: bool) -> Bare:
+    """The largest Python job, or several times as much, beside processes that do nothing else."""
+    from taskinity_data.cli.bench_measure import against_bare
 
     ours = next(
         line for line in reversed(lines) if line.job == job.name and line.pool == "processes"
     )
-    bare_s = bare_processes(job, ours.records, ours.workers)
-    return {
-        "records": ours.records,
-        "workers": ours.workers,
-        "bare_s": bare_s,
-        "parallel_s": ours.parallel_s,
-        "share": bare_s / ours.parallel_s,
-    }
+    times = 1 if quick else max(1, math.ceil(_BARE_S / ours.parallel_s))
+    return against_bare(job, ours.records * times, pools, ours.workers, 1 if quick else 3)
 
 
-def advise(
-    lines: list[Measured], started_s: dict[tuple[str, int], float], bare: dict[str, Any]
-) -> list[str]:
+def advise(lines: list[Measured], started_s: dict[tuple[str, int], float], bare: Bare) -> list[str]:
     """What the numbers say of pool, number of workers and chunk size, a sentence each."""
     found = []
     for name, words in (
@@ -186,10 +182,11 @@ def advise(
         f"Starting {slow[0][1]} {slow[0][0]} took {slow[1]:.1f} s: work of less than that is done "
         "sooner in threads."
     )
+    ours_s, bare_s = mean(bare.parallel_s), mean(bare.bare_s)
     found.append(
-        f"Computing {bare['records']:,} records in Python took {bare['parallel_s']:.2f} s here and "
-        f"{bare['bare_s']:.2f} s in {bare['workers']} bare processes: {bare['share'] * 100:.1f} % "
-        "of what they reach."
+        f"Computing {bare.records:,} records in Python took {ours_s:.2f} s here and {bare_s:.2f} s "
+        f"in {bare.workers} bare processes ({tell_count(len(bare.bare_s), 'round')}): "
+        f"{bare.share * 100:.1f} % of what they reach."
     )
     return found
 

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
-    "JOBS", "Alone", "Job", "Measured", "Pools", "bare_processes", "compute", "in_sequence",
-    "kernel", "measure", "wait",
+    "JOBS", "Alone", "Bare", "Job", "Measured", "Pools", "against_bare", "bare_processes",
+    "compute", "in_sequence", "kernel", "measure", "wait",
 ]  # fmt: skip
 
 WAIT_S = 0.001
 _ROUNDS = 400
 _WARM_UP_S = 0.3
-_TURNS = 8
-"""Chunks that each worker gets: even shares, so that none ends alone, and few, so that handing them
-out costs nothing."""
+_TURNS = 16
+"""Chunks that each worker gets: even shares, so that none ends alone for long, and few, so that
+handing them out costs nothing."""
 
 
 def wait(chunk: pd.DataFrame) -> int:
@@ -195,7 +195,7 @@ def measure(
 ) -> Measured:
     """`job` on `records` with `n` workers of the pool `name`, against what it was `alone`.
 
-    Chunks are eight even ones for each worker, or what ``chunk_size="auto"`` makes of it.
+    Chunks are 16 even ones for each worker, or what ``chunk_size="auto"`` makes of it.
 
     Raises
     ------
@@ -245,8 +245,40 @@ def _exclusive_or(parts: Sequence[int]) -> int:
     return found
 
 
-def bare_processes(job: Job, records: int, n: int) -> float:
-    """Seconds that `n` processes need that share `records` evenly and do nothing else.
+class Bare(NamedTuple):
+    """The same work in processes of this library, and in ones that do nothing else, in turns."""
+
+    records: int
+    workers: int
+    parallel_s: list[float]
+    bare_s: list[float]
+
+    @property
+    def share(self) -> float:
+        """What this library reaches of what the bare ones do, over all rounds."""
+        return sum(self.bare_s) / sum(self.parallel_s)
+
+
+def against_bare(job: Job, records: int, pools: Pools, n: int, rounds: int) -> Bare:
+    """`job` on `records` by `n` processes, and by as many bare ones, in turns, `rounds` of each.
+
+    In turns, for the speed of a machine that others share drifts by more than what is looked for.
+
+    Raises
+    ------
+    ReduceError
+        They disagree.
+    """
+    found = Bare(records, n, [], [])
+    for _ in range(rounds):
+        alone = bare_processes(job, records, n)
+        found.bare_s.append(alone.seconds)
+        found.parallel_s.append(measure(job, records, alone, pools, "processes", n).parallel_s)
+    return found
+
+
+def bare_processes(job: Job, records: int, n: int) -> Alone:
+    """What `n` processes take, and say, that share `records` evenly and do nothing else.
 
     They are started and have imported all that they need before the clock runs.
     """
@@ -254,8 +286,8 @@ def bare_processes(job: Job, records: int, n: int) -> float:
         list(pool.map(_idle, range(n * 2)))
         parts = list(_shares(records, n))
         at = time.perf_counter()
-        list(pool.map(_bare, [job.name] * n, *zip(*parts, strict=True)))
-        return time.perf_counter() - at
+        answers = list(pool.map(_bare, [job.name] * n, *zip(*parts, strict=True)))
+        return Alone(time.perf_counter() - at, _combine(job)(answers))
 
 
 def _idle(_: int) -> None:

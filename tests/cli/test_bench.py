@@ -5,11 +5,14 @@ import json
 import pytest
 
 from taskinity_data.cli import bench as command
+from taskinity_data.cli import bench_measure as measuring
 from taskinity_data.cli.bench import advise
 from taskinity_data.cli.bench_measure import (
     JOBS,
+    Bare,
     Measured,
     Pools,
+    against_bare,
     in_sequence,
     measure,
 )
@@ -39,7 +42,7 @@ def advice_of(**jobs):
     lines = [
         one for name in ("wait", "python", "arrow") for one in lines_of(name, **jobs.get(name, {}))
     ]
-    bare = {"records": 1000, "workers": 2, "bare_s": 4.9, "parallel_s": 5.0, "share": 0.98}
+    bare = Bare(1000, 2, parallel_s=[4.0, 6.0], bare_s=[5.0, 4.8])
     return advise(lines, {("threads", 2): 0.1, ("processes", 2): 1.5}, bare)
 
 
@@ -61,7 +64,7 @@ def test_a_job_gives_the_same_answer_in_parallel_and_its_time_is_accounted_for(j
     assert found.sequential_s == alone.seconds
     assert found.speed_up == alone.seconds / found.parallel_s
     if not is_auto:
-        assert found.chunks == 14  # 3 rows each
+        assert found.chunks == 20  # 2 rows each
 
 
 def test_a_millisecond_of_waiting_is_one():
@@ -90,7 +93,9 @@ def test_the_command_prints_the_table_and_ends_with_advice(call, monkeypatch):
     assert answer["quick"] is True
     assert set(answer["pool_start_s"]) == {"threads 2", "processes 2"}
     assert answer["bare_processes"]["records"] == 80
-    assert answer["bare_processes"]["bare_s"] > 0
+    bare = answer["bare_processes"]
+    assert len(bare["bare_s"]) == len(bare["parallel_s"]) == 1
+    assert bare["share"] == pytest.approx(bare["bare_s"][0] / bare["parallel_s"][0])
     for text in answer["advice"]:
         assert text in said.stderr
     assert "fewer records" in said.stderr
@@ -126,15 +131,33 @@ def test_a_size_is_advised_where_the_automatic_one_was_slower():
 def test_the_start_of_the_slowest_pool_and_bare_processes_are_told():
     told = advice_of()
     assert any("Starting 2 processes took 1.5 s" in one for one in told)
-    assert any("98.0 % of what they reach" in one for one in told)
+    assert any(
+        "took 5.00 s here and 4.90 s in 2 bare processes (2 rounds): 98.0 % of what they" in one
+        for one in told
+    )
+
+
+def test_bare_processes_take_turns_and_have_to_agree(pools):
+    bare = against_bare(JOBS[1], 50, pools, 2, rounds=2)
+    assert (len(bare.parallel_s), len(bare.bare_s)) == (2, 2)
+    assert min(bare.parallel_s + bare.bare_s) > 0
+
+
+def test_work_in_full_is_made_long_enough_to_be_compared(pools, monkeypatch):
+    asked = []
+    monkeypatch.setattr(measuring, "against_bare", lambda *asking: asked.append(asking))
+    lines = lines_of("python", threads=1.0, processes=2.0, sequential_s=20.0)  # 10 s in parallel
+    for quick in (False, True):
+        command._measure_bare(JOBS[1], lines, pools, quick=quick)
+    assert [(records, rounds) for _, records, _, _, rounds in asked] == [(3000, 3), (1000, 1)]
 
 
 @pytest.mark.parametrize(("load", "is_told"), [(0.0, False), (1e3, True)])
 def test_figures_of_a_busy_machine_are_called_worthless(call, monkeypatch, load, is_told):
     monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
     monkeypatch.setattr(command, "_measure_job", lambda job, *_: iter(lines_of(job.name)))
-    bare = {"records": 1, "workers": 2, "bare_s": 1.0, "parallel_s": 1.0, "share": 1.0}
-    monkeypatch.setattr(command, "_measure_bare", lambda *_: bare)
+    bare = Bare(1, 2, [1.0], [1.0])
+    monkeypatch.setattr(command, "_measure_bare", lambda *_, **__: bare)
     monkeypatch.setattr(command, "advise", lambda *_: ["threads"])
     said = call("bench")
     assert ("Other work keeps this machine busy" in said.stdout) is is_told
