@@ -34,7 +34,6 @@ from taskinity_data.report.progress import progress_for
 from taskinity_data.result import Run
 from taskinity_data.run_facts import facts_of
 from taskinity_data.run_journal import (
-    JournalOptions,
     Notices,
     open_journal,
     open_log,
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from taskinity_data.flow.stages import Stage
     from taskinity_data.forecast.actual import Met
     from taskinity_data.report.run_log import RunLog
+    from taskinity_data.run_head import JournalOptions
     from taskinity_data.run_journal import RunJournal
     from taskinity_data.settings import Settings
 
@@ -324,7 +324,7 @@ class OneRun:
             notices=(*self._notices.texts, *run.notices),
             log=self._log.path,
             quarantine=self._journal.quarantine,
-            next_steps=self._journal.next_steps(str(run.status), driver.outcomes, settings),
+            next_steps=self._journal.next_steps(str(run.status), driver.account.outcomes, settings),
         )
         sink = self._sink
         if sink is not None and sink.written is not None:
@@ -349,7 +349,7 @@ def _predicted(run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]])
         return ()
     peaks = [
         attempt.peak_nbytes
-        for _, outcome in driver.outcomes
+        for _, outcome in driver.account.outcomes
         for attempt in outcome.attempts
         if attempt.peak_nbytes is not None
     ]

@@ -145,7 +145,7 @@ class Run:
         results = _results(flow, driver)
         timings = {**seconds, **driver.seconds, "read": 0.0, "function": 0.0, "partial": 0.0}
         timings["single"] = 0.0
-        for item, outcome in driver.outcomes:
+        for item, outcome in driver.account.outcomes:
             # What an earlier try did took no time of this one.
             for attempt in () if outcome.is_recalled else outcome.attempts:
                 if item is None:
@@ -183,15 +183,15 @@ class Run:
             dashboard_link=link,
             timings=timings,
             stop_reason=driver.stop_reason,
-            notices=(*notices, *driver.notices.lines),
+            notices=(*notices, *driver.account.notices.lines),
             quarantine=quarantine,
-            _ended=tuple(driver.outcomes),
+            _ended=tuple(driver.account.outcomes),
             _accounts={
                 fan_out.name: fan_out.account()
                 for fan_out in driver.fan_outs.values()
                 if fan_out.total_nbytes or fan_out.chunks
             },
-            _bad_lines=driver.bad_lines.entries(),
+            _bad_lines=driver.account.bad_lines.entries(),
             _ranks=_ranks(flow, driver),
         )
 

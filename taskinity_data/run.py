@@ -18,10 +18,7 @@ from taskinity_data.flow.short import short_flow
 from taskinity_data.flow.stages import stages
 from taskinity_data.one_run import carry_out
 from taskinity_data.result import Run
-from taskinity_data.run_journal import (
-    JournalOptions,
-    name_subject,
-)
+from taskinity_data.run_head import JournalOptions, name_subject
 from taskinity_data.run_options import (
     check_flow,
     keywords_of,

@@ -40,7 +40,7 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
         "timings": dict(run.timings),
         "accounts": {name: fan_out.account() for name, fan_out in driver.fan_outs.items()},
         "sizes": {name: [list(one) for one in changes] for name, changes in run.sizes.items()},
-        "singles": [to_plain(outcome) for item, outcome in driver.outcomes if item is None],
+        "singles": [to_plain(outcome) for item, outcome in driver.account.outcomes if item is None],
         "output": None if run.output is None else list(run.output),
         "predicted": [list(one) for one in run.predicted],
         "log": None if run.log is None else str(run.log),

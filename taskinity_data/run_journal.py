@@ -5,24 +5,18 @@ It knows nothing of how chunks are kept or found again: see `records.checkpoints
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
-import re
 import secrets
-import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.stores import clean_url
 from taskinity_data.errors import ResumeError, SettingsError
 from taskinity_data.events import SchedulerChanged
-from taskinity_data.flow.marks import is_reducer
 from taskinity_data.outcome import Status
 from taskinity_data.records.checkpoints import BEGIN_S, Checkpoints
-from taskinity_data.records.identity import identify
 from taskinity_data.records.past import Past, read_past
 from taskinity_data.records.run_places import (
     enter_run,
@@ -33,6 +27,13 @@ from taskinity_data.records.run_places import (
 from taskinity_data.records.versions import compare_versions, versions_here
 from taskinity_data.report.next_steps import next_steps
 from taskinity_data.report.run_log import RunLog
+from taskinity_data.run_head import (
+    JournalOptions,
+    clean_place,
+    describe_run,
+    digest_code,
+    plain_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,33 +44,11 @@ if TYPE_CHECKING:
     from taskinity_data.records.run_places import RunPlace
     from taskinity_data.settings import Settings
 
-__all__ = ["JournalOptions", "Notices", "RunJournal", "name_subject", "open_journal", "open_log"]
-
-_SECRET = re.compile("pass|pwd|secret|token|key|credential|auth|storage_options", re.IGNORECASE)
-"""Names of inputs that are not kept, whatever they hold."""
+__all__ = ["Notices", "RunJournal", "open_journal", "open_log"]
 
 _DONE = ("COMPLETED", "PARTIAL")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class JournalOptions:
-    """What a run was told of what is kept of it.
-
-    `subject` tells runs of the same thing: the flow's name, or what `process` was called with.
-    `inputs` are what `replay` needs again, as far as they can be kept; `options` what a person
-    compares between runs; `written` how an output is written; `asks` the names of storage options,
-    whose values are not kept.
-    """
-
-    resume: Any = None
-    run_dir: Any = None
-    subject: str = ""
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-    written: Mapping[str, Any] = field(default_factory=dict)
-    asks: tuple[str, ...] = ()
 
 
 @dataclass
@@ -239,7 +218,7 @@ def open_journal(
         return RunJournal(new_id, run_dir)
     # What can be no output is refused by the sink.
     is_path = isinstance(output, (str, os.PathLike)) and "\0" not in os.fsdecode(output)
-    where = _clean(output) if is_path else None
+    where = clean_place(output) if is_path else None
     subject = options.subject or f"flow {flow.name}"
     place = past = None
     if resume:
@@ -247,7 +226,7 @@ def open_journal(
     run_id = new_id if place is None else place.run_id
     is_asked = bool(resume) or options.run_dir is not None
     is_asked = is_asked or settings.source_of("run_dir") != "default"
-    head = _describe(flow, run_id, subject, where, options)
+    head = describe_run(flow, run_id, subject, where, options)
     if where is not None and ("://" not in where or where == os.fsdecode(output)):
         head["written"] = dict(options.written)
     checkpoints = Checkpoints(
@@ -256,7 +235,7 @@ def open_journal(
         say,
         past=past,
         is_asked=is_asked,
-        more=lambda: {"code": _code_of(flow), "options": _plain_options(options.options)},
+        more=lambda: {"code": digest_code(flow), "options": plain_options(options.options)},
     )
     return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked)
 
@@ -341,86 +320,3 @@ def _check(past: Past, flow: Flow, say: Callable[[str], None]) -> None:
         )
     if told:
         say(f"run {past.run_id} goes on with other versions: {'; '.join(told)}")
-
-
-def _describe(
-    flow: Flow, run_id: str, subject: str, output: str | None, options: JournalOptions
-) -> dict[str, Any]:
-    return {
-        "run_id": run_id,
-        "flow": flow.name,
-        "subject": subject,
-        "output": output,
-        "started_s": time.time(),
-        "versions": versions_here(),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "text": flow.to_text(),
-        "functions": {task.name: _place_of(task.function) for task in flow.tasks},
-        "inputs": {
-            name: value
-            for name, value in options.inputs.items()
-            if _is_plain(value) and not _SECRET.search(name)
-        },
-        "asked": list(options.inputs),
-        "asks": list(options.asks),
-        "is_process": bool(options.subject),
-        "is_wired": any(task.arguments is not None for task in flow.tasks),
-        "reducers": [task.name for task in flow.tasks if is_reducer(task.function)],
-    }
-
-
-def _code_of(flow: Flow) -> dict[str, str]:
-    """Digests of the functions of tasks that run once, and of the globals that they read, by name.
-
-    Those of fan-outs come with these: they are digested there, and what they hold may be large.
-    """
-    found = identify({f"task {one.name}": one.function for one in flow.tasks if one.width is None})
-    return {name: part for name, part in found.parts.items() if name not in found.unstable}
-
-
-def _plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that were given: as they are where they can be kept, else what they are."""
-    return {
-        name: value if _is_plain(value) else f"a {type(value).__name__}"
-        for name, value in options.items()
-        if value is not None and not _SECRET.search(name)
-    }
-
-
-def _place_of(function: Any) -> list[str] | None:
-    """Module, name and file of a function that can be found by them."""
-    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(name, str) or "<" in name:
-        return None
-    try:
-        file = inspect.getsourcefile(function)
-    except TypeError:
-        file = None
-    return [module, name, str(Path(file).absolute()) if file else ""]
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether an input may be kept: a plain value, and no URL that tells secrets."""
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    if isinstance(value, str):
-        return "://" not in value or clean_url(value) == value
-    return value is None or type(value) in (bool, int, float)
-
-
-def _clean(path: Any) -> str:
-    text = os.fsdecode(path)
-    return clean_url(text) if "://" in text else str(Path(text).expanduser().absolute())
-
-
-def name_subject(source: Any, function: Any) -> str:
-    """What `process` was called with, in words: of what, by which function."""
-    if isinstance(source, (str, os.PathLike)):
-        what = _clean(source)
-    elif isinstance(source, (list, tuple)) and source:
-        what = f"{name_subject(source[0], None)} and others"
-    else:
-        what = f"a {type(source).__name__}"
-    place = _place_of(function)
-    return what if function is None else f"{what} by {place[1] if place else 'a function'}"

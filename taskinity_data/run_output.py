@@ -204,7 +204,7 @@ class RunOutput:
         """Make all parts visible, in chunk order, and say what other readers may misread."""
         written = [
             (item.place, outcome.output)
-            for item, outcome in driver.outcomes
+            for item, outcome in driver.account.outcomes
             if item is not None
             and outcome.status is Status.COMPLETED
             and outcome.output is not None

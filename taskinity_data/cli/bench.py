@@ -28,6 +28,7 @@ _WORKERS = 4
 
 _COLUMNS = "{:<19} {:>9} {:<9} {:>7} {:>7}  {:>9} {:>9} {:>8} {:>5}  {:>6} {:>6} {:>7} {:>8} {:>7}"
 _BUSY, _SMALL_S = 0.5, 1.0
+_CLEARLY = 0.95
 _BARE_S = 30.0
 """At least so long computes each round beside bare processes."""
 
@@ -108,7 +109,7 @@ def _measure_job(job: Job, records: list[int], n: int, pools: Pools) -> Iterator
     small, middle, large = records
     alone = in_sequence(job, middle)
     both = [measure(job, middle, alone, pools, name, n) for name in ("threads", "processes")]
-    best = min(both, key=lambda line: line.parallel_s).pool
+    best = _faster(*both).pool
     yield measure(job, small, in_sequence(job, small), pools, best, n)
     yield from both
     yield measure(job, middle, alone, pools, best, n, is_auto=True)
@@ -116,6 +117,11 @@ def _measure_job(job: Job, records: list[int], n: int, pools: Pools) -> Iterator
     yield measure(job, large, alone, pools, best, n)
     if job.name == "python" and best != "processes":
         yield measure(job, large, alone, pools, "processes", n)
+
+
+def _faster(threads: Measured, processes: Measured) -> Measured:
+    """Threads where processes win by less than what two rounds differ: they start at once."""
+    return processes if processes.parallel_s < _CLEARLY * threads.parallel_s else threads
 
 
 def _measure_bare(job: Job, lines: list[Measured], pools: Pools, *, quick: bool) -> Bare:
@@ -143,7 +149,7 @@ def advise(lines: list[Measured], started_s: dict[tuple[str, int], float], bare:
             next(x for x in mine if x.records == middle and x.pool == pool and not x.is_auto)
             for pool in ("threads", "processes")
         )
-        best = min(threads, processes, key=lambda line: line.parallel_s)
+        best = _faster(threads, processes)
         largest = max(
             (line for line in mine if line.pool == best.pool), key=lambda line: line.records
         )

@@ -17,7 +17,8 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.memory_tables import is_in_memory
 from taskinity_data.chunks.streams import Block
 from taskinity_data.errors import CheckError
-from taskinity_data.execution.process import call_step, describe_failure
+from taskinity_data.execution.failures import describe_failure
+from taskinity_data.execution.process import call_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,8 +11,9 @@ import threading
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from taskinity_data.execution.failures import describe_failure
 from taskinity_data.execution.hearing import lowered
-from taskinity_data.execution.process import describe_failure, run_item
+from taskinity_data.execution.process import run_item
 from taskinity_data.execution.shipping import pack_outcome, unpack_job, unpack_value
 
 if TYPE_CHECKING:

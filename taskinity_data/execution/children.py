@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from taskinity_data.errors import BindError, SchedulerError, WorkerDied
 from taskinity_data.execution import child_main
-from taskinity_data.execution.process import describe_failure, name_worker, peak_nbytes
+from taskinity_data.execution.failures import describe_failure
+from taskinity_data.execution.process import name_worker, peak_nbytes
 from taskinity_data.execution.shipping import pack_items, pack_job, pack_outcome
 from taskinity_data.outcome import Attempt, Outcome, Status
 

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data import events
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
-from taskinity_data.execution.bad_lines import BadLineBook
+from taskinity_data.execution.account import Account
+from taskinity_data.execution.failures import describe_failure
 from taskinity_data.execution.judge import Judge
 from taskinity_data.execution.limits import Limits
-from taskinity_data.execution.notices import Notices
-from taskinity_data.execution.process import Item, Job, describe_failure
+from taskinity_data.execution.process import Item, Job
 from taskinity_data.execution.recovery import guard
 from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrategy, check_timeouts
 from taskinity_data.execution.window import Batch, Window
-from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status, without_logs
+from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from taskinity_data.chunks.sizing import Size
+    from taskinity_data import events
     from taskinity_data.execution.choose import Chooser
     from taskinity_data.execution.fan_out import FanOut
     from taskinity_data.execution.recalls import Checkpoints
@@ -90,7 +88,7 @@ class Driver:
     ) -> None:
         self.run_id = run_id
         self.values: dict[str, Any] = {}
-        self.outcomes: list[tuple[Item | None, Outcome]] = []
+        self.account = Account(run_id, emit)
         self.fan_outs: dict[str, FanOut] = {}
         self.skipped: set[str] = set()
         self.status = RunStatus.COMPLETED
@@ -98,18 +96,15 @@ class Driver:
         self.cause: BaseException | None = None
         self.has_submitted = False
         self.has_dropped = False
-        self.notices = Notices()
-        self.bad_lines = BadLineBook()
         self.seconds = {"plan": 0.0, "combine": 0.0, "wait": 0.0}
         self._waiting = deque(works)
         self._chooser = chooser
-        self._emit = emit
         self._inspect = inspect
         self._checkpoints = checkpoints
         self._limits = Limits(max_failures, run_timeout_s)
         self._window = Window()
         self._active: dict[str, FanOut] = {}
-        self._judge = Judge(policies, self._active, self._tell_size, seed, self._tell_again)
+        self._judge = Judge(policies, self._active, self.account.resize, seed, self.account.retry)
         self._single: dict[str, Work] = {}
         self._local: ThreadStrategy | None = None
         self._ticket = 0
@@ -164,7 +159,7 @@ class Driver:
                 self._local.waits = not self.has_dropped
                 self._local.close()
             self._window.close()
-        if self.status is RunStatus.COMPLETED and self._has_losses():
+        if self.status is RunStatus.COMPLETED and self.account.has_losses:
             self.status = RunStatus.PARTIAL
 
     def interrupt(self) -> bool:
@@ -198,12 +193,6 @@ class Driver:
             return True
         return not self._waiting and not self._active and not self._single
 
-    def _has_losses(self) -> bool:
-        return any(
-            outcome.status is not Status.COMPLETED or outcome.is_fallback or outcome.bad_lines
-            for _, outcome in self.outcomes
-        )
-
     # -- starting ------------------------------------------------------------------------------
 
     def _start_ready(self) -> None:
@@ -226,15 +215,14 @@ class Driver:
         """A task whose input was skipped is skipped with it."""
         self.skipped.add(work.name)
         outcome = Outcome(work.name, _key(self.run_id, work.name), Status.SKIPPED)
-        self.outcomes.append((None, outcome))
-        self._emit(events.TaskFinished(self.run_id, time.time(), work.name, outcome))
+        self.account.end(work.name, outcome)
 
     def _start(self, work: Work) -> None:
         if work.finish is not None:
             source, number = work.finish
             self._finish_reducer(work.name, self.fan_outs[source], number)
             return
-        self._emit(events.TaskStarted(self.run_id, time.time(), work.name))
+        self.account.begin(work.name)
         try:
             strategy = self._chooser.strategy
             if work.open is not None:
@@ -297,17 +285,7 @@ class Driver:
             return False
         if items:
             self._submit(strategy, fan_out.name, fan_out.job, items)
-        self._emit(
-            events.FanOutGrew(
-                self.run_id,
-                time.time(),
-                fan_out.name,
-                fan_out.given,
-                fan_out.total_nbytes,
-                fan_out.total_rows,
-                fan_out.is_cut,
-            )
-        )
+        self.account.grow(fan_out)
         if fan_out.is_done:
             self._finish_fan_out(fan_out)
         return bool(items) and not fan_out.is_cut
@@ -337,11 +315,7 @@ class Driver:
         deadline = None if strategy is self._local else self._limits.deadline
         items = [guard(item, job, strategy, deadline) for item in items]
         for item in items:
-            self._emit(
-                events.ChunkSubmitted(
-                    self.run_id, time.time(), name, item.key, item.nbytes, *item.file_range
-                )
-            )
+            self.account.submit(name, item)
         self._ticket += 1
         key = f"{name}-{_key(self.run_id, items[0].key, str(self._ticket))}"
         self._window.submit(Batch(name, items, strategy, job), key)
@@ -395,8 +369,7 @@ class Driver:
         self.seconds["combine"] += time.perf_counter() - at
         if self._checkpoints is not None:
             self._checkpoints.set_aside(fan_out.name, item, outcome)
-        self._book(item, self.bad_lines.take(fan_out.name, item, outcome))
-        self._emit(events.ChunkFinished(self.run_id, time.time(), fan_out.name, outcome))
+        self.account.end_item(fan_out.name, item, outcome)
 
     def _notice_repeats(self, name: str) -> None:
         """Stop where all that was tried fails alike."""
@@ -404,25 +377,9 @@ class Driver:
         if fan_out and repeats and not fan_out.completed and (reason := repeats.tell()):
             self.fail(reason, repeats.failure)
 
-    def _tell_size(self, name: str, size: Size) -> None:
-        self._emit(
-            events.SizeChanged(self.run_id, time.time(), name, size.target_nbytes, size.reason)
-        )
-
-    def _tell_again(self, name: str, item: Item, outcome: Outcome | None, what: str) -> None:
-        self._emit(events.ChunkRetried(self.run_id, time.time(), name, item.key, what, outcome))
-
-    def _book(self, item: Item | None, outcome: Outcome) -> None:
-        # The value lives in the tree or among the results; the account must not hold it too.
-        self.outcomes.append((item, without_logs(replace(outcome, value=None))))
-        self.notices.see(item, outcome)
-
     def _end_single(self, name: str, outcome: Outcome) -> None:
         work = self._single.pop(name)
-        self._book(None, outcome)
-        self._emit(
-            events.TaskFinished(self.run_id, time.time(), name, replace(outcome, value=None))
-        )
+        self.account.end(name, outcome)
         if outcome.status is Status.COMPLETED:
             self.values[work.name] = outcome.value[1]
         elif outcome.status is Status.SKIPPED:
@@ -444,11 +401,11 @@ class Driver:
         # Now the number of chunks is known, of which a share may fail.
         if reason := self._limits.judge(fan_out):
             self.fail(reason, None)
-        self._emit(events.TaskFinished(self.run_id, time.time(), fan_out.name))
+        self.account.end(fan_out.name)
 
     def _finish_reducer(self, name: str, fan_out: FanOut, number: int) -> None:
         started_s, at = time.time(), time.perf_counter()
-        self._emit(events.TaskStarted(self.run_id, started_s, name))
+        self.account.begin(name)
         failure = None
         try:
             self.values[name] = fan_out.finish(number)
@@ -460,8 +417,7 @@ class Driver:
         attempt = Attempt(1, started_s, took_s, "driver", partial_s=took_s, failure=failure)
         status = Status.COMPLETED if failure is None else Status.FAILED
         outcome = Outcome(name, _key(self.run_id, name), status, (attempt,))
-        self._book(None, outcome)
-        self._emit(events.TaskFinished(self.run_id, time.time(), name, outcome))
+        self.account.end(name, outcome)
 
     # -- stopping ------------------------------------------------------------------------------
 

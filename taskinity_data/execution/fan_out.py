@@ -20,8 +20,9 @@ from taskinity_data.chunks.sizing import Learner, Observation, Size
 from taskinity_data.chunks.streams import Block
 from taskinity_data.errors import LedgerError
 from taskinity_data.execution.caps import SizeCap
+from taskinity_data.execution.failures import describe_failure
 from taskinity_data.execution.ledger import PLACES, Ledger
-from taskinity_data.execution.process import Item, describe_failure
+from taskinity_data.execution.process import Item
 from taskinity_data.execution.recovery import split_chunk
 from taskinity_data.outcome import Attempt, Outcome, Status
 

@@ -20,7 +20,7 @@ import cloudpickle
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import BindError
-from taskinity_data.execution.process import describe_failure
+from taskinity_data.execution.failures import describe_failure
 from taskinity_data.execution.travel import estimate_nbytes, refuse
 from taskinity_data.execution.unpickle import load_back
 from taskinity_data.flow.own import installed_folders

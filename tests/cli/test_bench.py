@@ -28,7 +28,7 @@ def line(job, records, pool, speed_up, *, is_auto=False, sequential_s=10.0, work
 
 
 def lines_of(job, *, threads=2.0, processes=1.5, auto=2.0, large=2.0, **options):
-    pool = "threads" if threads >= processes else "processes"
+    pool = "threads" if threads >= 0.95 * processes else "processes"
     return [
         line(job, 10, pool, 1.0, **options),
         line(job, 100, "threads", threads, **options),
@@ -107,6 +107,13 @@ def test_the_faster_pool_is_advised_with_both_numbers():
     (python,) = [one for one in told if "computes in Python" in one]
     assert "scheduler='processes' (1.00× in threads, 1.90× in processes at 100 records" in python
     assert "More than 2 workers do not help" in python
+
+
+def test_threads_are_advised_where_processes_win_by_little():
+    (told,) = [
+        one for one in advice_of(wait={"threads": 3.90, "processes": 3.99}) if "waits" in one
+    ]
+    assert "scheduler='threads' (3.90× in threads, 3.99× in processes" in told
 
 
 def test_a_function_that_waits_is_told_to_take_more_workers_than_cores():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskinity_data.execution.decide import Fail, Fallback, Retry, Skip, decide
-from taskinity_data.execution.process import describe_failure
+from taskinity_data.execution.failures import describe_failure
 from taskinity_data.policy import Policy, value
 
 
