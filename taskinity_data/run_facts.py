@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from taskinity_data.chunks.chunk import Chunk, Fingerprint, Piece, SourceFile
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.fingerprint import Fingerprint
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.repeated_cuts import IN_MEMORY
+from taskinity_data.chunks.source_file import Piece, SourceFile
 from taskinity_data.errors import FlowError, FlowSyntaxError
 from taskinity_data.execution.process import Item
 from taskinity_data.flow.model import Flow

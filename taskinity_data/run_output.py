@@ -26,7 +26,7 @@ from taskinity_data.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import Fingerprint
+    from taskinity_data.chunks.fingerprint import Fingerprint
     from taskinity_data.execution.driver import Driver
     from taskinity_data.flow.model import Flow
     from taskinity_data.outcome import Outcome

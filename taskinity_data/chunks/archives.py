@@ -17,7 +17,7 @@ from taskinity_data.errors import PlanError, ReadError, SourceNotFound, suggest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["ZIP", "find_members"]
 

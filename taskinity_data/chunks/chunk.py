@@ -6,9 +6,7 @@ reader, which travels with it, turns it into rows on any machine that sees the f
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from time import monotonic
@@ -23,144 +21,18 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from taskinity_data.chunks.stores import Store
-    from taskinity_data.chunks.unpacked import Unpacked
+    from taskinity_data.chunks.source_file import Piece, SourceFile
     from taskinity_data.outcome import BadLines
 
 __all__ = [
     "KINDS",
     "Chunk",
-    "Fingerprint",
-    "Piece",
     "ReadResult",
     "Reader",
-    "SourceFile",
     "refuse_quarantine",
 ]
 
 KINDS = ("pandas", "arrow", "polars")
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What tells that a file is still the one that was planned.
-
-    `tag` is empty for local files; for those of stores the entity tag, or ``"-"`` where there is
-    none, and the time counts (0 where there is none either: then the size alone tells).
-    """
-
-    nbytes: int
-    mtime_ns: int
-    inode: int
-    tag: str = ""
-
-    @classmethod
-    def of(cls, path: str) -> Fingerprint:
-        """The fingerprint of the local file `path` as it is now.
-
-        Raises
-        ------
-        OSError
-            The file is not there, or may not be looked at.
-        """
-        stat = os.stat(path)
-        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino)
-
-    def __str__(self) -> str:
-        if self.tag and not self.mtime_ns:
-            return f"{self.nbytes:,} bytes, entity tag {self.tag}"
-        at = datetime.fromtimestamp(self.mtime_ns / 1e9, UTC).isoformat(" ", "milliseconds")
-        number = "" if self.tag else f", file number {self.inode}"
-        return f"{self.nbytes:,} bytes of {at}{number}"
-
-    def check(self, path: str, start: int) -> None:
-        """Raise `SourceChanged` where `path` is no longer this file."""
-        try:
-            now = Fingerprint.of(path)
-        except FileNotFoundError as error:
-            raise SourceChanged(
-                f"{path}: the file was planned but is gone; plan again", path=path, start=start
-            ) from error
-        if now != self:
-            raise SourceChanged(
-                f"{path}: the file changed after it was planned ({self} then, {now} now); "
-                "plan again",
-                path=path,
-                start=start,
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A file of a dataset.
-
-    `path` is absolute, or a URL without its secrets; `hive` the (key, value) pairs of its
-    directories, as texts. Where it lies in a `store`, `name` is what that calls it, secrets and
-    all. Of a compressed file the fingerprint is its own, and `unpacked` is where its text lies:
-    `nbytes` and all places count bytes of that. Of a member of an `archive`, `name` is its name
-    there, and the fingerprint that of the archive.
-    """
-
-    path: str
-    fingerprint: Fingerprint
-    hive: tuple[tuple[str, str], ...] = ()
-    store: Store | None = None
-    name: str = field(default="", repr=False)
-    unpacked: Unpacked | None = None
-    archive: SourceFile | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of it; of a compressed file those of its text."""
-        return self.fingerprint.nbytes if self.unpacked is None else self.unpacked.nbytes
-
-    @property
-    def local(self) -> str | None:
-        """Where this machine's system finds its bytes (or text); None where a store has them."""
-        if self.unpacked is not None:
-            return self.unpacked.find(self)
-        return self.path if self.store is None else None
-
-    def check(self, start: int) -> None:
-        """Raise `SourceChanged` where it is no longer the file that was planned."""
-        if self.archive is not None:
-            self.archive.check(start)
-        elif self.store is None:
-            self.fingerprint.check(self.path, start)
-        else:
-            self.store.check(self.name, self.path, self.fingerprint, start)
-
-    def __str__(self) -> str:
-        return self.path
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A range of one file: whole records, never part of one.
-
-    `start` and `stop` count bytes for text (of compressed files: of what they unpack to), rows for
-    Parquet and tables. `nbytes` is the size by which chunks are planned: bytes of text,
-    uncompressed bytes of the selected columns for Parquet, Arrow bytes in memory. `rows` is None
-    where only reading can tell.
-    """
-
-    file: SourceFile
-    start: int
-    stop: int
-    nbytes: int
-    rows: int | None = None
-
-    @property
-    def path(self) -> str:
-        """The file's path."""
-        return self.file.path
-
-    def joined(self, other: Piece) -> Piece | None:
-        """Both as one piece where `other` follows directly in the same file, else None."""
-        if other.file != self.file or other.start != self.stop:
-            return None
-        rows = None if self.rows is None or other.rows is None else self.rows + other.rows
-        return replace(self, stop=other.stop, nbytes=self.nbytes + other.nbytes, rows=rows)
 
 
 class ReadResult(NamedTuple):

@@ -16,7 +16,7 @@ from taskinity_data.errors import PlanError, ReadError, SourceNotFound
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.chunks.stores import Store
 
 __all__ = [

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from taskinity_data.chunks.chunk import SourceFile
 from taskinity_data.chunks.files import WINDOW_NBYTES, StoreFile
+from taskinity_data.chunks.source_file import SourceFile
 from taskinity_data.errors import SourceChanged
 
 if TYPE_CHECKING:

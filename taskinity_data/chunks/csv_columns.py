@@ -14,8 +14,8 @@ from taskinity_data.errors import PlanError, suggest
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_head import Head
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["check_same_columns", "find_labels", "select_labels", "sort_layouts"]
 

@@ -28,9 +28,9 @@ from taskinity_data.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_head import Head
     from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["infer_dates"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from taskinity_data.chunks.csv_exact import Misfit
+from taskinity_data.chunks.csv_misfit import Misfit
 from taskinity_data.chunks.schema import Column, dtype_of_kind
 from taskinity_data.errors import PlanError, suggest
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from taskinity_data.chunks.csv_misfit import Misfit
 from taskinity_data.chunks.schema import INT64_STOP, is_nullable_integer
 
 if TYPE_CHECKING:
@@ -23,35 +24,13 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.csv_options import CsvOptions
     from taskinity_data.chunks.schema import Column
 
-__all__ = ["Misfit", "TooManyFields", "check_wide", "parse_exact", "parse_text"]
+__all__ = ["TooManyFields", "check_wide", "parse_exact", "parse_text"]
 
 BOM = b"\xef\xbb\xbf"
 
 
 class TooManyFields(ValueError):  # noqa: N818 - it becomes a ReadError where the file is known
     """The first row has more fields than there are columns."""
-
-
-@dataclass
-class Misfit(Exception):  # noqa: N818 - it becomes a SchemaError where the file is known
-    """A value that does not fit its column.
-
-    Attributes
-    ----------
-    column : Column
-    row : int or None
-        From 0, within what was parsed.
-    value : text, None for a missing value
-    fits : str
-        A dtype that the column could be given instead.
-    why : str
-    """
-
-    column: Column
-    row: int | None
-    value: Any
-    fits: str
-    why: str
 
 
 def parse_text(

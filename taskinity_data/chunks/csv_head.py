@@ -31,8 +31,8 @@ from taskinity_data.machine import count_cores, share_memory
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["Head", "has_fresh_index", "read_head"]
 

@@ -16,8 +16,8 @@ from taskinity_data.chunks.hints import hint_encoding
 from taskinity_data.errors import ReadError
 
 if TYPE_CHECKING:
-    from taskinity_data.chunks.chunk import Piece
     from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.source_file import Piece
 
 __all__ = ["read_text"]
 

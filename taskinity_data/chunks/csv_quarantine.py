@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from taskinity_data.chunks.chunk import Piece
     from taskinity_data.chunks.csv_blocks import ReadInto
     from taskinity_data.chunks.csv_dialect import Dialect
     from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.source_file import Piece
 
 __all__ = ["find_bad_lines"]
 

@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 
 from taskinity_data.chunks.csv_bad_lines import skip_bad_start
 from taskinity_data.chunks.csv_encodings import to_utf8, unit_nbytes
-from taskinity_data.chunks.csv_exact import Misfit, TooManyFields, check_wide, parse_text
+from taskinity_data.chunks.csv_exact import TooManyFields, check_wide, parse_text
+from taskinity_data.chunks.csv_misfit import Misfit
 from taskinity_data.chunks.csv_quotes import trim_to_records
 from taskinity_data.chunks.csv_text import codec_of, find_text_grains, open_marks
 from taskinity_data.chunks.csv_trouble import record_ends
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_head import Head
     from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.source_file import SourceFile
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Iterator
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_blocks import ReadInto
     from taskinity_data.chunks.csv_cuts import Grain
     from taskinity_data.chunks.csv_dialect import Dialect
     from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["codec_of", "find_text_grains", "open_marks", "split_text_at"]
 

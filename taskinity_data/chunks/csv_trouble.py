@@ -21,9 +21,9 @@ from taskinity_data.errors import ReadError, SchemaError
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from taskinity_data.chunks.chunk import Piece
-    from taskinity_data.chunks.csv_exact import Misfit
+    from taskinity_data.chunks.csv_misfit import Misfit
     from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.source_file import Piece
 
 __all__ = ["misfit_error", "parse_error", "text_error"]
 

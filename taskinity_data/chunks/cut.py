@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.chunk import Chunk, Piece
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.source_file import Piece
 from taskinity_data.errors import PlanError, SettingsError
 from taskinity_data.policy import parse_nbytes
 

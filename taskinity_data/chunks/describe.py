@@ -13,7 +13,7 @@ from taskinity_data.errors import inert_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["format_nbytes", "tell_unpacked", "to_html", "to_text"]
 

@@ -15,7 +15,7 @@ from taskinity_data.errors import PlanError, suggest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = [
     "FORMATS", "NAMES", "Ends", "detect_codecs", "detect_format", "implied_options", "peek_files",

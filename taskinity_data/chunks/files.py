@@ -16,7 +16,7 @@ from taskinity_data.errors import ReadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import Piece, SourceFile
+    from taskinity_data.chunks.source_file import Piece, SourceFile
     from taskinity_data.chunks.stores import Store
 
 _S = TypeVar("_S")

@@ -20,18 +20,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from taskinity_data.chunks.caches import Cache
-from taskinity_data.chunks.chunk import Piece
 from taskinity_data.chunks.detect import refuse_parquet
 from taskinity_data.chunks.files import StoreFile, open_file, open_tail, read_parts
 from taskinity_data.chunks.frames import count_only
 from taskinity_data.chunks.parquet_footer import FooterError, RowGroup, read_footer
+from taskinity_data.chunks.source_file import Piece
 from taskinity_data.chunks.tables_layout import check_schema
 from taskinity_data.errors import PlanError, ReadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["Footer", "close_cursors", "open_footer", "read_groups", "read_rows"]
 

@@ -15,8 +15,9 @@ from taskinity_data.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import Reader, SourceFile
+    from taskinity_data.chunks.chunk import Reader
     from taskinity_data.chunks.hive import HiveColumn
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["open_files", "refuse_options"]
 

@@ -20,7 +20,7 @@ from taskinity_data.errors import PlanError, ReadError, SchemaError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import Piece
+    from taskinity_data.chunks.source_file import Piece
 
 __all__ = [
     "conform",

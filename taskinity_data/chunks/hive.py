@@ -18,7 +18,7 @@ from taskinity_data.chunks.filters import narrow_filters
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["HiveColumn", "find_hive_columns", "rule_out"]
 

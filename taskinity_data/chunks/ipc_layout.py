@@ -22,8 +22,8 @@ from taskinity_data.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.ipc_messages import Block, Message
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["IpcLayout", "open_ipc_layout"]
 

@@ -16,8 +16,8 @@ from taskinity_data.chunks.json_cuts import BLANKS, BLOCK_NBYTES, find_lines, re
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.json_cuts import Offsets
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["BadArray", "Walk", "find_element_ends", "to_lines"]
 

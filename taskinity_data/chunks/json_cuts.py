@@ -17,7 +17,7 @@ from taskinity_data.errors import ReadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from taskinity_data.chunks.chunk import Piece, SourceFile
+    from taskinity_data.chunks.source_file import Piece, SourceFile
 
 __all__ = [
     "BLANKS",

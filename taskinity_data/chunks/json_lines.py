@@ -12,7 +12,7 @@ from taskinity_data.chunks.json_exact import LineParser, Trouble
 from taskinity_data.outcome import MOST_LINE_NBYTES, MOST_LINES, BadLine, BadLines, take_first
 
 if TYPE_CHECKING:
-    from taskinity_data.chunks.chunk import Piece
+    from taskinity_data.chunks.source_file import Piece
 
 __all__ = ["blank_bad_lines"]
 

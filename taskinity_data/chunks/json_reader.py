@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from taskinity_data.chunks.chunk import Piece, ReadResult
+from taskinity_data.chunks.chunk import ReadResult
 from taskinity_data.chunks.files import map_files, read_pieces, read_range
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.json_array import BadArray
@@ -23,16 +23,17 @@ from taskinity_data.chunks.json_lines import blank_bad_lines
 from taskinity_data.chunks.json_sample import Seen, freeze, infer_columns
 from taskinity_data.chunks.json_types import given_types, has_struct
 from taskinity_data.chunks.open_parquet import check_columns
+from taskinity_data.chunks.source_file import Piece
 from taskinity_data.errors import PlanError, ReadError, SchemaError, suggest
 from taskinity_data.outcome import join_bad_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.filters import Filters
     from taskinity_data.chunks.json_cuts import Layout
     from taskinity_data.chunks.json_sample import JsonSchema
+    from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.outcome import BadLines
 
 __all__ = ["JsonReader", "open_records"]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.types as pat
 
-from taskinity_data.chunks.chunk import Piece
 from taskinity_data.chunks.csv_sample import (
     SAMPLED_FILES,
     SCAN_NBYTES,
@@ -26,14 +25,15 @@ from taskinity_data.chunks.json_exact import LineParser, Trouble
 from taskinity_data.chunks.json_fast import infer_fast
 from taskinity_data.chunks.json_types import Clash, holds_no_null, join_types, tell_path, type_of
 from taskinity_data.chunks.limits import LONGEST_SAMPLE_NBYTES
+from taskinity_data.chunks.source_file import Piece
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.json_cuts import Layout
     from taskinity_data.chunks.json_types import Given
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["JsonSchema", "Seen", "freeze", "infer_columns"]
 

@@ -12,7 +12,7 @@ from taskinity_data.machine import count_cores, share_memory
 from taskinity_data.policy import parse_nbytes
 
 if TYPE_CHECKING:
-    from taskinity_data.chunks.chunk import Piece
+    from taskinity_data.chunks.source_file import Piece
 
 __all__ = ["LONGEST_SAMPLE_NBYTES", "check_memory", "check_record", "check_workers"]
 

@@ -17,7 +17,8 @@ from taskinity_data.errors import SourceChanged
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskinity_data.chunks.chunk import Chunk, SourceFile
+    from taskinity_data.chunks.chunk import Chunk
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["check_mark", "mark_all", "mark_chunk", "mark_cut"]
 

@@ -26,9 +26,9 @@ from taskinity_data.errors import PlanError, suggest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from taskinity_data.chunks.chunk import Piece, SourceFile
     from taskinity_data.chunks.footers import Footer
     from taskinity_data.chunks.hive import HiveColumn
+    from taskinity_data.chunks.source_file import Piece, SourceFile
 
 __all__ = ["check_columns", "may_be_float", "open_parquet", "read_schema", "unify"]
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.chunk import Chunk, Piece, refuse_quarantine
+from taskinity_data.chunks.chunk import Chunk, refuse_quarantine
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
 from taskinity_data.chunks.describe import format_nbytes, tell_unpacked, to_html, to_text
 from taskinity_data.chunks.limits import (
@@ -27,6 +27,7 @@ from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.read_ahead import read_ahead
 from taskinity_data.chunks.read_memory import ArrowReader
 from taskinity_data.chunks.sizing import Size, first_size
+from taskinity_data.chunks.source_file import Piece
 from taskinity_data.errors import PlanError, ReadError, suggest
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from taskinity_data.chunks.chunk import Reader, SourceFile
+    from taskinity_data.chunks.chunk import Reader
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["Dataset", "Extent"]
 

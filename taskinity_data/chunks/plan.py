@@ -19,7 +19,8 @@ from taskinity_data.errors import LedgerError, inert_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import Chunk, Piece
+    from taskinity_data.chunks.chunk import Chunk
+    from taskinity_data.chunks.source_file import Piece
     from taskinity_data.forecast.estimate import Forecast
 
 __all__ = [

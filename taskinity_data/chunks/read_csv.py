@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from taskinity_data.chunks.chunk import Piece, ReadResult
+from taskinity_data.chunks.chunk import ReadResult
 from taskinity_data.chunks.csv_bad_lines import parse_with_bad_lines
 from taskinity_data.chunks.csv_columns import (
     check_same_columns,
@@ -21,9 +21,10 @@ from taskinity_data.chunks.csv_columns import (
 )
 from taskinity_data.chunks.csv_date_sample import infer_dates
 from taskinity_data.chunks.csv_dates import DateColumn, as_text, date_labels, with_dates
-from taskinity_data.chunks.csv_exact import Misfit, TooManyFields
+from taskinity_data.chunks.csv_exact import TooManyFields
 from taskinity_data.chunks.csv_fast import parse_fast
 from taskinity_data.chunks.csv_head import read_head
+from taskinity_data.chunks.csv_misfit import Misfit
 from taskinity_data.chunks.csv_options import parse_options, stable
 from taskinity_data.chunks.csv_piece import read_text
 from taskinity_data.chunks.csv_quarantine import find_bad_lines
@@ -41,16 +42,17 @@ from taskinity_data.chunks.schema import (
     text_column,
     with_room,
 )
+from taskinity_data.chunks.source_file import Piece
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.outcome import join_bad_lines
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.csv_options import CsvOptions
     from taskinity_data.chunks.filters import Filters
     from taskinity_data.chunks.schema import Column
+    from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.outcome import BadLines
 
 __all__ = ["CsvReader", "open_csv"]

@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from taskinity_data.chunks.chunk import Piece, ReadResult
+from taskinity_data.chunks.chunk import ReadResult
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.frames import deliver
 from taskinity_data.chunks.open_parquet import check_columns
+from taskinity_data.chunks.source_file import Piece
 from taskinity_data.errors import PlanError
 from taskinity_data.outcome import join_bad_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import Reader, SourceFile
+    from taskinity_data.chunks.chunk import Reader
     from taskinity_data.chunks.filters import Filters
     from taskinity_data.chunks.hive import HiveColumn
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["HiveReader", "add_hive_columns"]
 

@@ -22,8 +22,8 @@ from taskinity_data.chunks.tables_reader import read_all, unreadable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.ipc_layout import IpcLayout
+    from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.chunks.tables_layout import Layout
     from taskinity_data.chunks.tables_reader import TableReader
 

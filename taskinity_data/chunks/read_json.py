@@ -18,8 +18,8 @@ from taskinity_data.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import Piece, SourceFile
     from taskinity_data.chunks.json_reader import JsonReader
+    from taskinity_data.chunks.source_file import Piece, SourceFile
 
 __all__ = ["open_json"]
 

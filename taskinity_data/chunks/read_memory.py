@@ -17,13 +17,15 @@ import pyarrow as pa
 import pyarrow.types as pat
 from pandas.api.types import is_object_dtype, pandas_dtype
 
-from taskinity_data.chunks.chunk import Fingerprint, Piece, ReadResult, SourceFile
+from taskinity_data.chunks.chunk import ReadResult
 from taskinity_data.chunks.filters import parse_filters
+from taskinity_data.chunks.fingerprint import Fingerprint
 from taskinity_data.chunks.frames import count_only, deliver_rows, drop_pandas_index, gather
 from taskinity_data.chunks.memory_tables import restore_objects, to_table
 from taskinity_data.chunks.open_parquet import check_columns
 from taskinity_data.chunks.own_directory import OwnDirectory
 from taskinity_data.chunks.read_parquet import divide_rows
+from taskinity_data.chunks.source_file import Piece, SourceFile
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:

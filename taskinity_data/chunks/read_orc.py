@@ -32,8 +32,8 @@ from taskinity_data.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.orc_tail import OrcTail
+    from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.chunks.tables_reader import TableReader
 
 __all__ = ["OrcAccess", "open_orc"]

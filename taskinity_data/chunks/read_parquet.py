@@ -16,19 +16,20 @@ import pyarrow.dataset as pds
 import pyarrow.fs as pfs
 import pyarrow.types as pat
 
-from taskinity_data.chunks.chunk import Piece, ReadResult
+from taskinity_data.chunks.chunk import ReadResult
 from taskinity_data.chunks.files import read_pieces
 from taskinity_data.chunks.footers import open_footer, read_groups, read_rows
 from taskinity_data.chunks.frames import conform, count_only, deliver_rows, gather
+from taskinity_data.chunks.source_file import Piece
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.filters import Filters
     from taskinity_data.chunks.footers import Footer
     from taskinity_data.chunks.hive import HiveColumn
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["ParquetReader", "divide_rows", "surviving_groups"]
 

@@ -10,20 +10,22 @@ from hashlib import blake2b
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from taskinity_data.chunks.chunk import Chunk, Piece
+from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.cut import cut
 from taskinity_data.chunks.files import open_unbuffered
 from taskinity_data.chunks.limits import check_record
 from taskinity_data.chunks.marks import mark_chunk, mark_cut
 from taskinity_data.chunks.opened import FILES_AHEAD, GRAINS_AHEAD
 from taskinity_data.chunks.read_ahead import read_ahead
+from taskinity_data.chunks.source_file import Piece
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import Reader, SourceFile
+    from taskinity_data.chunks.chunk import Reader
     from taskinity_data.chunks.cut import ChunkSize
     from taskinity_data.chunks.dataset import Dataset
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = [
     "IN_MEMORY",

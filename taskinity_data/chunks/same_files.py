@@ -14,7 +14,8 @@ from taskinity_data.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskinity_data.chunks.chunk import Fingerprint, SourceFile
+    from taskinity_data.chunks.fingerprint import Fingerprint
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["refuse_second_names"]
 

@@ -17,7 +17,7 @@ from taskinity_data.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["MAX_RATIO", "RATIO_FLOOR_NBYTES", "RESERVE_NBYTES", "ScratchWriter", "Stopped"]
 

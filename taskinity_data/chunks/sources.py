@@ -17,9 +17,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from taskinity_data.chunks.archives import ZIP, find_members
-from taskinity_data.chunks.chunk import Fingerprint, SourceFile
+from taskinity_data.chunks.fingerprint import Fingerprint
 from taskinity_data.chunks.memory_tables import is_in_memory
 from taskinity_data.chunks.same_files import refuse_second_names
+from taskinity_data.chunks.source_file import SourceFile
 from taskinity_data.chunks.store_files import HIDDEN, find_in_store, hive_keys
 from taskinity_data.chunks.streams import is_dask
 from taskinity_data.errors import PlanError, SourceNotFound, suggest

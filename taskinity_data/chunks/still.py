@@ -15,7 +15,7 @@ from taskinity_data.errors import ReadError, SourceChanged
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskinity_data.chunks.chunk import Piece, SourceFile
+    from taskinity_data.chunks.source_file import Piece, SourceFile
 
 __all__ = ["check_after", "check_before", "refuse_changed"]
 

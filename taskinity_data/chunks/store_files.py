@@ -12,8 +12,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from taskinity_data.chunks.chunk import SourceFile
 from taskinity_data.chunks.committed import keep_committed, list_committed
+from taskinity_data.chunks.source_file import SourceFile
 from taskinity_data.errors import PlanError, SourceNotFound
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.chunk import Fingerprint
+from taskinity_data.chunks.fingerprint import Fingerprint
 from taskinity_data.chunks.tagged import clean_tag
 from taskinity_data.errors import PlanError
 

@@ -21,7 +21,7 @@ from taskinity_data.errors import PlanError, ReadError, SourceChanged, SourceNot
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import Fingerprint
+    from taskinity_data.chunks.fingerprint import Fingerprint
 
 __all__ = ["WEB", "Store", "clean_text", "clean_url", "open_store"]
 

@@ -24,7 +24,7 @@ from taskinity_data.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.chunks.tables_layout import Layout
     from taskinity_data.chunks.tables_reader import ReadsGroups
 

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
-from taskinity_data.chunks.chunk import Piece, ReadResult
+from taskinity_data.chunks.chunk import ReadResult
 from taskinity_data.chunks.files import read_pieces
 from taskinity_data.chunks.frames import conform, count_only, deliver_rows, gather
 from taskinity_data.chunks.read_parquet import divide_rows
+from taskinity_data.chunks.source_file import Piece
 from taskinity_data.errors import ReadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.filters import Filters
+    from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.chunks.tables_layout import Layout
 
 __all__ = ["ReadsGroups", "TableReader", "read_all", "unreadable"]

@@ -32,7 +32,7 @@ from taskinity_data.machine import count_cores
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.chunks.unpack_parts import Part
 
 __all__ = ["unpack_again", "unpack_files"]

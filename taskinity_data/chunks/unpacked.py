@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.chunks.own_directory import OwnDirectory, prefix_of
 
 if TYPE_CHECKING:
-    from taskinity_data.chunks.chunk import SourceFile
+    from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["Scratch", "Unpacked", "current_scratch", "has_gone", "is_scratch"]
 

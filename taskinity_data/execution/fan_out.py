@@ -29,7 +29,7 @@ from taskinity_data.outcome import Attempt, Outcome, Status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import Piece
+    from taskinity_data.chunks.source_file import Piece
     from taskinity_data.execution.process import Job
 
 __all__ = [

@@ -26,7 +26,8 @@ from taskinity_data.execution.fan_out import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import Chunk, Piece
+    from taskinity_data.chunks.chunk import Chunk
+    from taskinity_data.chunks.source_file import Piece
     from taskinity_data.execution.process import Item, Job
     from taskinity_data.execution.recalls import Checkpoints, Entered
     from taskinity_data.execution.strategies import Strategy

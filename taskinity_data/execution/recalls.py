@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.dataset import Dataset
     from taskinity_data.chunks.repeated_cuts import EarlierCuts
+    from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.execution.process import Item, Job
     from taskinity_data.outcome import Outcome
 

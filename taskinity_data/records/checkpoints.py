@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.dataset import Dataset
+    from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.outcome import Outcome
     from taskinity_data.records.past import Past
     from taskinity_data.records.run_places import RunPlace

@@ -27,8 +27,8 @@ from taskinity_data.records.identity import identify, tell_changes
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import SourceFile
     from taskinity_data.chunks.dataset import Dataset
+    from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.records.past import PastFanOut
 
 __all__ = ["FanOutRecord"]

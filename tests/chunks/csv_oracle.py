@@ -7,8 +7,10 @@ from itertools import pairwise
 import pandas as pd
 from pandas.testing import assert_frame_equal
 
-from taskinity_data.chunks.chunk import Chunk, Fingerprint, SourceFile
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.fingerprint import Fingerprint
 from taskinity_data.chunks.read_csv import open_csv
+from taskinity_data.chunks.source_file import SourceFile
 from taskinity_data.errors import PlanError, ReadError
 
 FLOATS = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}

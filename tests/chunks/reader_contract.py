@@ -21,8 +21,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taskinity_data.chunks.chunk import Chunk, Piece
+from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.dataset import Dataset, open_dataset
+from taskinity_data.chunks.source_file import Piece
 from taskinity_data.errors import SourceChanged
 
 if TYPE_CHECKING:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import pytest
 
-from taskinity_data.chunks.chunk import Chunk, Fingerprint, Piece, ReadResult, SourceFile
+from taskinity_data.chunks.chunk import Chunk, ReadResult
+from taskinity_data.chunks.fingerprint import Fingerprint
+from taskinity_data.chunks.source_file import Piece, SourceFile
 from taskinity_data.errors import PlanError, ReadError, SourceChanged
 
 

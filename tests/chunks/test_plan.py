@@ -10,9 +10,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from taskinity_data.chunks.chunk import Chunk, Fingerprint, Piece, SourceFile
+from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.cut import MAX_RANGES, divide
 from taskinity_data.chunks.describe import format_nbytes
+from taskinity_data.chunks.fingerprint import Fingerprint
 from taskinity_data.chunks.plan import (
     ChunkPlan,
     ChunkSize,
@@ -21,6 +22,7 @@ from taskinity_data.chunks.plan import (
     parse_chunk_size,
 )
 from taskinity_data.chunks.read_parquet import divide_rows
+from taskinity_data.chunks.source_file import Piece, SourceFile
 from taskinity_data.errors import LedgerError, PlanError
 
 

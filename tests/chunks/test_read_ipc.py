@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from pyarrow import feather
 from reader_contract import Case, ReaderContract, assert_same, chunks, join
 
-from taskinity_data.chunks.chunk import Chunk, Fingerprint, Piece, SourceFile
+from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.dataset import open_dataset
+from taskinity_data.chunks.fingerprint import Fingerprint
 from taskinity_data.chunks.ipc_layout import open_ipc_layout
 from taskinity_data.chunks.ipc_messages import MessageError, read_message
 from taskinity_data.chunks.read_ipc import open_ipc
+from taskinity_data.chunks.source_file import Piece, SourceFile
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 
 VALUES = {

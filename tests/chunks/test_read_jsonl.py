@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from reader_contract import Case, ReaderContract
 
 from taskinity_data.chunks import json_sample
-from taskinity_data.chunks.chunk import Chunk, Fingerprint, Piece, SourceFile
+from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.dataset import open_dataset
+from taskinity_data.chunks.fingerprint import Fingerprint
 from taskinity_data.chunks.json_cuts import cut_records, find_lines, split_records
 from taskinity_data.chunks.json_exact import Trouble, parse_exact
 from taskinity_data.chunks.json_fast import infer_fast, parse_fast
 from taskinity_data.chunks.json_types import Clash, code_of, join_types, type_of
 from taskinity_data.chunks.read_jsonl import open_jsonl
+from taskinity_data.chunks.source_file import Piece, SourceFile
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 
 FAST = settings(

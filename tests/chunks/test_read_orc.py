@@ -13,10 +13,11 @@ import pytest
 from hypothesis import strategies as st
 from reader_contract import Case, ReaderContract, assert_same, chunks, join
 
-from taskinity_data.chunks.chunk import Fingerprint, SourceFile
 from taskinity_data.chunks.dataset import open_dataset
+from taskinity_data.chunks.fingerprint import Fingerprint
 from taskinity_data.chunks.orc_tail import TailError, read_tail
 from taskinity_data.chunks.read_orc import OrcAccess
+from taskinity_data.chunks.source_file import SourceFile
 from taskinity_data.errors import PlanError, ReadError
 
 VALUES = {
