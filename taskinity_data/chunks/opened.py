@@ -5,11 +5,8 @@ It knows nothing of how it was opened (`dataset` does that), of flows, workers o
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk, refuse_quarantine
@@ -23,12 +20,13 @@ from taskinity_data.chunks.limits import (
 )
 from taskinity_data.chunks.marks import mark_all, mark_chunk
 from taskinity_data.chunks.open_parquet import check_columns
+from taskinity_data.chunks.picking import pick
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.read_ahead import read_ahead
 from taskinity_data.chunks.read_memory import ArrowReader
 from taskinity_data.chunks.sizing import Size, first_size
 from taskinity_data.chunks.source_file import Piece
-from taskinity_data.errors import PlanError, ReadError, suggest
+from taskinity_data.errors import PlanError, ReadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,8 +44,6 @@ SAMPLE_NBYTES = 1 << 20
 
 GRAIN_NBYTES = 256 << 10
 """Text between possible cuts while sizes may still change: a grain costs 5 µs, so 20 µs a MB."""
-
-_RANGE = re.compile(r"(.+):([0-9]+)-([0-9]+)", re.DOTALL)
 
 GRAINS_A_CHUNK = 16
 """Grains in a chunk of a given size: it is then at least 15/16 of what was asked for."""
@@ -297,24 +293,7 @@ class Dataset:
         -----
         Of text it takes the pass over all that stands before the range's end.
         """
-        return Chunk(self.reader, tuple(self._pick_one(text) for text in ranges))
-
-    def _pick_one(self, text: str) -> Piece:
-        found = _RANGE.fullmatch(text)
-        if found is None:
-            raise PlanError(f"{text!r} is no range of a file: write PATH:START-STOP")
-        path, start, stop = found[1], int(found[2]), int(found[3])
-        for extent in self.extents:
-            if extent.path in (path, str(Path(path).absolute())):
-                if not extent.start <= start <= stop <= extent.stop:
-                    raise PlanError(
-                        f"{text}: {path} has {extent.start} to {extent.stop}; nothing else"
-                    )
-                for place in (start, stop):
-                    _check_cut(self.reader, extent, place, text)
-                share = (stop - start) / max(1, extent.stop - extent.start)
-                return Piece(extent.file, start, stop, round(extent.nbytes * share))
-        raise PlanError(f"{text}: the dataset has no such file.{suggest(path, self.files)}")
+        return Chunk(self.reader, tuple(pick(self.reader, self.extents, text) for text in ranges))
 
     def first_size(self, workers: int, memory_nbytes: int | None) -> Size:
         """The size of chunks before any has been read, for `workers` with `memory_nbytes` each."""
@@ -407,23 +386,6 @@ class Dataset:
 
     def _repr_html_(self) -> str:
         return to_html(self._title, self._facts())
-
-
-def _check_cut(reader: Reader, extent: Piece, place: int, text: str) -> None:
-    """Raise `PlanError` where no record of `extent` begins or ends at byte `place`."""
-    if reader.unit != "bytes" or place in (extent.start, extent.stop):
-        return
-    for around in reader.recut(extent, GRAIN_NBYTES):
-        if around.start < place < around.stop:
-            cuts = [*(one.start for one in reader.recut(around, 1)), around.stop]
-            if place not in cuts:
-                behind = bisect_left(cuts, place)
-                raise PlanError(
-                    f"{text}: byte {place} is in the middle of a record, which lies at "
-                    f"{cuts[behind - 1]}-{cuts[behind]}; was the file edited since?"
-                )
-        if around.stop >= place:
-            return
 
 
 def _empty(extent: Piece) -> Piece:
