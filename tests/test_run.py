@@ -193,6 +193,24 @@ def test_sources_in_memory_are_cut_like_files(kind, frame):
         assert len(run.value) == 10
 
 
+@pytest.mark.parametrize("kind", ["frame", "csv"])
+def test_a_few_records_are_worked_on_by_all_workers(kind, tmp_path):
+    few = pd.DataFrame({"asked": range(60)})
+    if kind == "csv":
+        few.to_csv(tmp_path / "few.csv", index=False)
+    all_there, asked = threading.Barrier(3), iter(range(60))
+
+    def ask(chunk):
+        if next(asked) < 3:
+            all_there.wait(20)  # the first three come together, or none goes on
+        return chunk["asked"].sum()
+
+    source = few if kind == "frame" else tmp_path / "few.csv"
+    run = td.process(source, ask, reduce=sum, workers=3, scheduler="threads")
+    assert run.value == sum(range(60))
+    assert len(run.plan) <= 5
+
+
 def test_a_chunk_comes_as_the_annotation_says(csv):
     def arrow(chunk: pa.Table):
         return type(chunk).__name__

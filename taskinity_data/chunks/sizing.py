@@ -73,8 +73,12 @@ ASSUMED_RATE_NBYTES_S = 50e6
 """Bytes read a second where no sample was timed: the order of pandas' C engine on CSV."""
 
 SMALLEST_S, SMALLEST_NBYTES = 0.01, 32 << 10
-"""A first chunk takes so long to read, or is a worker's whole share of the data; and it has so
-many bytes: anything less takes less time to read than its task costs."""
+"""A first chunk takes so long to read and has so many bytes, or it is a worker's whole share of the
+data: anything less takes less time to read than its task costs."""
+
+FEWEST = 16
+"""Among so many workers even the smallest data are shared out: what few bytes ask of a function
+(a service's answer a record, say) nobody knows before."""
 
 BATCH_LIMIT = 256
 """Chunks in one task at most: what the death of a worker takes along."""
@@ -140,11 +144,12 @@ def first_size(
     bounds = {f"{FIRST_S:g} s to read at {_rate(rate)}": FIRST_S * rate}
     if total_nbytes is not None:
         share = total_nbytes / max(1, workers)
-        worth = max(SMALLEST_NBYTES, min(share, SMALLEST_S * rate))
+        least = min(SMALLEST_NBYTES, total_nbytes / min(max(1, workers), FEWEST))
+        worth = max(least, min(share, SMALLEST_S * rate))
         if share / FIRST_SHARES >= worth:
             reason = f"{FIRST_SHARES} chunks a worker of {format_nbytes(total_nbytes)}"
         else:
-            reason = f"less of {format_nbytes(total_nbytes)} is not worth a task"
+            reason = f"smaller pieces of {format_nbytes(total_nbytes)} are not worth a task"
         bounds[reason] = max(share / FIRST_SHARES, worth)
     if worker_memory_nbytes is not None:
         room = SPARE_SHARE * worker_memory_nbytes / _positive(expansion, 1.0)
@@ -297,7 +302,8 @@ class Learner:
         everyone = remaining_nbytes / max(1, workers)
         share = everyone / TAPER if workers > 1 else everyone
         if time is None:
-            return max(share, self.first.target_nbytes / 4)
+            first = self.first.target_nbytes
+            return max(share, first if first < SMALLEST_NBYTES else first / 4)
         if time.per_byte == 0.0:
             return everyone
         fixed_s = time.fixed + TASK_S

@@ -227,7 +227,7 @@ def test_an_empty_frame_has_one_chunk_with_its_dtypes():
 
 
 def test_the_private_file_goes_with_its_last_reader_and_a_copy_does_not_own_it():
-    plan = open_dataset(pd.DataFrame({"a": [1, 2]})).plan()
+    plan = open_dataset(pd.DataFrame({"a": [1, 2]})).plan(chunk_size="2 rows")
     directory = Path(plan[0].path).parent
     copied = pickle.loads(pickle.dumps(plan[0]))
     gc.collect()

@@ -70,6 +70,13 @@ def test_small_data_is_at_most_one_chunk_a_worker_at_the_first_size(workers):
     assert total / first_size(total, workers, 4 * GIB, 4.0).target_nbytes <= workers
 
 
+@pytest.mark.parametrize("workers", WORKERS)
+def test_the_smallest_data_is_shared_among_sixteen_workers_at_most(workers):
+    first = first_size(4_000, workers, 4 * GIB, 4.0)
+    assert 4_000 // first.target_nbytes == min(workers, 16)
+    assert Learner(first).next_size(4_000, workers, 0) == first
+
+
 def test_the_first_size_grows_with_memory_and_with_the_data():
     by_memory = [first_size(100 * GIB, 2, m << 20, 4.0).target_nbytes for m in (1, 16, 256)]
     by_total = [first_size(t << 20, 2, GIB, 4.0).target_nbytes for t in (1, 16, 256)]
