@@ -161,8 +161,9 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
         # What ran or waited there runs again in a child process, which costs no second worker.
         "distributed.scheduler.allowed-failures": 0,
         "distributed.admin.tick.limit": "60s",
-        # Fifty times a second, in this process and in each worker, is 1.5 % of two busy cores.
+        # Their own pace, in this process and in each worker, takes 3 % of two busy cores.
         "distributed.admin.tick.interval": "500ms",
+        "distributed.admin.system-monitor.interval": "1s",
         "distributed.nanny.pre-spawn-environ": {
             **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
             **_WORKER_MALLOC,
