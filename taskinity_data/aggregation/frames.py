@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
-    "as_dtype", "check_columns", "empty_of", "join_empty", "take_codes", "to_frame", "without_rows"
+    "as_dtype", "check_columns", "check_exact", "empty_of", "join_empty", "take_codes", "to_frame",
+    "without_rows",
 ]  # fmt: skip
 
 
@@ -120,18 +121,24 @@ def as_dtype(column: pd.Series[Any], dtype: Any, what: str) -> pd.Series[Any]:
     ReduceError
         An integer has no such float; `what` names it.
     """
-    if column.dtype == dtype:
-        return column
-    if column.dtype.kind in "iu" and dtype == np.float64:
-        found = column.dropna()
-        for value in found[(found > _FLOAT_EXACT) | (found < -_FLOAT_EXACT)].tolist():
-            if int(float(value)) != value:
-                raise ReduceError(
-                    f"{what} is {value}, which has no exact float64, as which pandas holds "
-                    "integers beside nulls; fill the nulls, or give chunks that are pandas frames "
-                    "with dtype 'Int64'"
-                )
-    return column.astype(dtype)
+    check_exact(column, dtype, what)
+    return column if column.dtype == dtype else column.astype(dtype)
+
+
+def check_exact(column: pd.Series[Any], dtype: Any, what: str) -> None:
+    """Raise `ReduceError`, which names `what`, where `column` holds an integer that would be
+    another number as a float of `dtype`.
+    """
+    if column.dtype.kind not in "iu" or dtype.kind != "f":
+        return
+    found = column.dropna()
+    for value in found[(found > _FLOAT_EXACT) | (found < -_FLOAT_EXACT)].tolist():
+        if int(float(value)) != value:
+            raise ReduceError(
+                f"{what} is {value}, which has no exact float64, as which pandas holds "
+                "integers beside nulls and floats; fill the nulls, or give chunks that are pandas "
+                "frames with dtype 'Int64'"
+            )
 
 
 _FLOAT_EXACT = 1 << 53
