@@ -947,3 +947,20 @@ def test_ctrl_c_stops_the_run_and_leaves_no_process(scheduler, marked, tmp_path)
     assert rest[-1] == "INTERRUPTED True"
     _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
+
+
+def test_a_combine_that_raises_fails_the_run_whenever_it_is_called(frame):
+    def break_off(partials):
+        raise ZeroDivisionError("no way")
+
+    # Two chunks are combined when the end of the chunks is known, seventeen before.
+    for rows in ("2_500 rows", "300 rows"):
+        with pytest.raises(errors.FlowFailed, match="combining raised ZeroDivisionError: no way"):
+            td.process(
+                frame,
+                len,
+                reduce=td.reducer(break_off),
+                chunk_size=rows,
+                scheduler="synchronous",
+                progress=False,
+            )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,13 @@ from taskinity_data.aggregation.distinct import (
     merge_registers,
     rank_hashes,
 )
-from taskinity_data.aggregation.frames import check_columns, to_frame
+from taskinity_data.aggregation.frames import (
+    as_dtype,
+    check_columns,
+    exact_rows,
+    to_arrow,
+    to_frame,
+)
 from taskinity_data.aggregation.grouping import Grouping
 from taskinity_data.aggregation.quantiles import Summary, merge_summaries, quantiles_of, summarize
 from taskinity_data.aggregation.reducers import kind_of
@@ -67,6 +73,19 @@ class OfColumn:
         return values.array.astype(np.float64, copy=False)
 
 
+_FLOAT = np.dtype(np.float64)
+
+
+class Best(NamedTuple):
+    """Of how many rows `rows` are the largest; `floats` are columns of integers that pandas holds
+    as floats, since some row has a null there.
+    """
+
+    n_rows: int
+    rows: pd.DataFrame | None
+    floats: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, repr=False)
 class TopK:
     """See `top_k`."""
@@ -87,35 +106,34 @@ class TopK:
         """Raise `PlanError` where a column of `by` is not among `names`."""
         check_columns(self.by, names, "top_k()")
 
-    def partial(self, data: Any) -> tuple[int, pd.DataFrame | None]:
-        """How many rows there were, and the largest, labelled with their place among them."""
-        ranked = to_frame(data, self.by, "top_k()")
+    def partial(self, data: Any) -> Best:
+        """The largest rows, exactly, labelled with their place among all of them."""
+        table = to_arrow(data) if kind_of(data) == "polars" else data
+        ranked = to_frame(table, self.by, "top_k()", is_exact=True)
         if ranked is None:
-            return 0, None
+            return Best(0, None)
         places = self._largest(ranked).index
-        if kind_of(data) == "arrow":
-            rows = data.take(places.to_numpy()).to_pandas()
-        elif kind_of(data) == "polars":
-            rows = data[places.to_numpy()].to_arrow().to_pandas()
-        else:
-            whole = to_frame(data, None, "top_k()")
-            rows = ranked.iloc[:0] if whole is None else whole.take(places.to_numpy())
-        return len(ranked), rows.set_axis(places)
+        if kind_of(table) == "arrow":
+            taken = table.take(places.to_numpy())
+            rows, floats = exact_rows(taken, table, "top_k()")
+            return Best(len(ranked), rows.set_axis(places), floats)
+        whole = to_frame(data, None, "top_k()")
+        rows = ranked.iloc[:0] if whole is None else whole.take(places.to_numpy())
+        return Best(len(ranked), rows.set_axis(places))
 
-    def combine(
-        self, partials: Sequence[tuple[int, pd.DataFrame | None]]
-    ) -> tuple[int, pd.DataFrame | None]:
+    def combine(self, partials: Sequence[Best]) -> Best:
         """The largest of the largest."""
         n_rows = 0
         frames = []
-        for rows, frame in partials:
-            if frame is not None:
-                frames.append(frame.set_axis(frame.index + n_rows))
-            n_rows += rows
+        for one in partials:
+            if one.rows is not None:
+                frames.append(one.rows.set_axis(one.rows.index + n_rows))
+            n_rows += one.n_rows
         if not frames:
-            return n_rows, None
+            return Best(n_rows, None)
+        floats = tuple(dict.fromkeys(name for one in partials for name in one.floats))
         # Among equals the first counts, so rows go back to their places before they are ranked.
-        return n_rows, self._largest(pd.concat(frames).sort_index())
+        return Best(n_rows, self._largest(pd.concat(frames).sort_index()), floats)
 
     def _largest(self, frame: pd.DataFrame) -> pd.DataFrame:
         try:
@@ -123,10 +141,15 @@ class TopK:
         except TypeError as error:
             raise ReduceError(f"{self!r}: {error}") from error
 
-    def finish(self, partial: tuple[int, pd.DataFrame | None] | None) -> pd.DataFrame:
+    def finish(self, partial: Best | None) -> pd.DataFrame:
         """The rows, largest first."""
-        frame = None if partial is None else partial[1]
-        return pd.DataFrame() if frame is None else frame
+        if partial is None or partial.rows is None:
+            return pd.DataFrame()
+        frame = partial.rows.copy(deep=False)
+        for name in partial.floats:
+            if frame[name].dtype.kind in "iu":
+                frame[name] = as_dtype(frame[name], _FLOAT, f"top_k(): a value of column {name!r}")
+        return frame
 
     def __repr__(self) -> str:
         by = self.by[0] if len(self.by) == 1 else list(self.by)

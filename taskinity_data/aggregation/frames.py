@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
-    "as_dtype", "check_columns", "empty_of", "join_empty", "take_codes", "to_frame", "without_rows"
+    "as_dtype", "check_columns", "check_exact", "check_unique", "empty_of", "exact_rows",
+    "join_empty", "take_codes", "to_arrow", "to_frame", "without_rows",
 ]  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def to_frame(
         return None
     kind = kind_of(data)
     if kind == "polars":
-        data, kind = data.to_arrow(), "arrow"
+        data, kind = to_arrow(data), "arrow"
     if kind == "series":
         data, kind = data.to_frame(), "pandas"
     if kind == "arrow":
@@ -72,7 +73,29 @@ def to_frame(
     for column in columns:
         if column not in frame.columns:
             raise ReduceError(_missing(column, list(frame.columns), who), column=column)
-    return frame[list(columns)].reset_index(drop=True)
+    found = frame[list(columns)].reset_index(drop=True)
+    check_unique(found.columns, who)
+    return found
+
+
+def check_unique(names: pd.Index[Any], who: str) -> None:
+    """Raise `ReduceError` where two columns have one name."""
+    if not names.is_unique:
+        twice = names[names.duplicated()][0]
+        raise ReduceError(
+            f"{who}: there are several columns {twice!r}; rename them in the function", column=twice
+        )
+
+
+def to_arrow(data: Any) -> pa.Table:
+    """A polars frame as a table, its categories as texts.
+
+    Which categories such a column has, and in which order, is not of the frame, but of all that
+    the process has seen.
+    """
+    import polars as pl
+
+    return data.with_columns(pl.col(pl.Categorical).cast(pl.String)).to_arrow()
 
 
 def _from_arrow(
@@ -101,6 +124,23 @@ def _from_arrow(
 _KEPT = "integers kept beside nulls"
 
 
+def exact_rows(taken: pa.Table, table: pa.Table, who: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """`taken`, some rows of `table`, as a frame, integers as they are, and the names of those that
+    are floats to pandas, since `table` has nulls there.
+    """
+    frame = to_frame(taken, None, who, is_exact=True)
+    assert frame is not None
+    kept = frame.attrs.pop(_KEPT, [])
+    floats = [
+        one.name
+        for one in table.schema
+        if pa.types.is_integer(one.type)
+        and table[one.name].null_count
+        and (one.name in kept or isinstance(frame[one.name].dtype, np.dtype))
+    ]
+    return frame, tuple(floats)
+
+
 def _is_rounded(column: Any, frame: pd.DataFrame, name: str) -> bool:
     is_null = column.null_count and pa.types.is_integer(column.type)
     return bool(is_null) and frame[name].dtype == np.float64
@@ -120,18 +160,24 @@ def as_dtype(column: pd.Series[Any], dtype: Any, what: str) -> pd.Series[Any]:
     ReduceError
         An integer has no such float; `what` names it.
     """
-    if column.dtype == dtype:
-        return column
-    if column.dtype.kind in "iu" and dtype == np.float64:
-        found = column.dropna()
-        for value in found[(found > _FLOAT_EXACT) | (found < -_FLOAT_EXACT)].tolist():
-            if int(float(value)) != value:
-                raise ReduceError(
-                    f"{what} is {value}, which has no exact float64, as which pandas holds "
-                    "integers beside nulls; fill the nulls, or give chunks that are pandas frames "
-                    "with dtype 'Int64'"
-                )
-    return column.astype(dtype)
+    check_exact(column, dtype, what)
+    return column if column.dtype == dtype else column.astype(dtype)
+
+
+def check_exact(column: pd.Series[Any], dtype: Any, what: str) -> None:
+    """Raise `ReduceError`, which names `what`, where `column` holds an integer that would be
+    another number as a float of `dtype`.
+    """
+    if column.dtype.kind not in "iu" or dtype.kind != "f":
+        return
+    found = column.dropna()
+    for value in found[(found > _FLOAT_EXACT) | (found < -_FLOAT_EXACT)].tolist():
+        if int(float(value)) != value:
+            raise ReduceError(
+                f"{what} is {value}, which has no exact float64, as which pandas holds "
+                "integers beside nulls and floats; fill the nulls, or give chunks that are pandas "
+                "frames with dtype 'Int64'"
+            )
 
 
 _FLOAT_EXACT = 1 << 53

@@ -95,7 +95,8 @@ class GroupHolder:
         """The answer; of what is stored, one column is made after another."""
         if held is None or held.stored is None:
             return self._finish(None if held is None else held.partial)
-        blocks, hows = held.stored.blocks, self._hows
+        hows = self._hows
+        blocks = [one for one in held.stored.blocks if one.starts[-1]] or held.stored.blocks[:1]
         like = find_common(blocks)
         if like is None:
             return self._finish(self._load(held))
@@ -193,7 +194,7 @@ class GroupHolder:
 def _chain(found: list[Parts], starts: NDArray[np.intp]) -> Parts:
     """The parts of blocks, whose first groups are `starts`, one after another; `found` is used up.
 
-    They are of one kind, for each block has something of every sibling.
+    They are of one kind, as each of the blocks has groups; see `find_common`.
     """
     kind, n_columns, has_groups = found[0].kind, len(found[0].columns), found[0].groups is not None
     groups = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from taskinity_data.aggregation.frames import empty_of, join_empty, without_rows
+from taskinity_data.aggregation.frames import check_exact, empty_of, join_empty, without_rows
 from taskinity_data.aggregation.grouping import group_rows
 from taskinity_data.aggregation.hows import HOWS
 from taskinity_data.aggregation.values import Values
@@ -54,7 +54,7 @@ def merge_groups(partials: Sequence[dict[str, Any]], hows: Sequence[str]) -> dic
     keys = [partial["keys"] for partial in partials]
     empty_keys = join_empty([partial["empty_keys"] for partial in partials])
     filled = [frame for frame in keys if len(frame)]
-    joined = pd.concat(filled, ignore_index=True) if filled else empty_keys
+    joined = _join_keys(filled) if filled else empty_keys
     grouping, groups = group_rows(joined)
     ends = np.cumsum([len(frame) for frame in keys])
     codes = np.split(grouping.codes, ends[:-1])
@@ -64,6 +64,18 @@ def merge_groups(partials: Sequence[dict[str, Any]], hows: Sequence[str]) -> dic
         "empty": join_empty([partial["empty"] for partial in partials]),
         "empty_keys": empty_keys,
     }
+
+
+def _join_keys(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """All keys, one frame after another; `ReduceError` where two of a frame might become one."""
+    joined = pd.concat(frames, ignore_index=True)
+    for place in range(joined.shape[1]):
+        dtype = joined.dtypes.iloc[place]
+        for frame in frames:
+            if frame.dtypes.iloc[place] != dtype:
+                column: Any = frame.iloc[:, place]
+                check_exact(column, dtype, f"a key of column {column.name!r}")
+    return joined
 
 
 def _merge_states(

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_object_dtype
 
-from taskinity_data.aggregation.frames import join_empty
+from taskinity_data.aggregation.frames import as_dtype, join_empty
 from taskinity_data.aggregation.hows import HOWS
 from taskinity_data.aggregation.key_hash import hash_keys
 from taskinity_data.aggregation.plain_columns import NotPlain, ends_of, plain_arrays, rebuild_column
+from taskinity_data.aggregation.sums import floats_of_integers
 from taskinity_data.aggregation.values import Parts
 from taskinity_data.errors import ReduceError
 
@@ -110,8 +111,10 @@ class Block:
     def _read_keys(self, start: int, stop: int, like: Like) -> pd.DataFrame:
         start, stop = self._within(start, stop)
         columns = [
-            _cast(column.read(self.scratch, start, stop), empty)
-            for column, empty in zip(self.keys, like.keys, strict=True)
+            as_dtype(
+                column.read(self.scratch, start, stop), empty.dtype, f"a key of column {name!r}"
+            )
+            for column, empty, name in zip(self.keys, like.keys, self.labels, strict=True)
         ]
         frame = pd.DataFrame(dict(enumerate(columns)))
         frame.columns = self.labels
@@ -126,10 +129,11 @@ class Block:
             groups = state.groups.read(self.scratch, start, stop) - before
         elif state.has_groups:
             groups = np.arange(int(self.starts[stop]) - before)
-        columns = (column.read(self.scratch, start, stop) for column in state.columns)
-        return Parts(
-            state.kind, groups, tuple(_cast(column, like.states[place]) for column in columns)
-        )
+        columns = [column.read(self.scratch, start, stop) for column in state.columns]
+        kind = state.kind
+        if (kind, like.kinds[place]) == ("integers", "floats"):
+            kind, columns[:2] = "floats", floats_of_integers((columns[0], columns[1]))
+        return Parts(kind, groups, tuple(_cast(column, like.states[place]) for column in columns))
 
 
 @dataclass(frozen=True)
@@ -147,18 +151,20 @@ class Stored:
 class Like(NamedTuple):
     """Empty columns of the dtypes that keys and picked values (None: arrays) are to have.
 
-    `dtypes` holds the frames without rows that a partial has.
+    `kinds` are those of the states: what they are depends on no range of buckets. `dtypes` holds
+    the frames without rows that a partial has.
     """
 
     keys: tuple[pd.Series[Any], ...]
     states: tuple[pd.Series[Any] | None, ...]
+    kinds: tuple[str, ...]
     dtypes: dict[str, pd.DataFrame]
 
 
 def find_common(blocks: Sequence[Block]) -> Like | None:
     """The dtypes that the columns of all `blocks` have once they are put one after another.
 
-    None where these are objects which no block holds as such.
+    None where these are objects which no block holds as such, or where states don't go together.
     """
     keys = [_join(columns) for columns in zip(*(block.keys for block in blocks), strict=True)]
     states = []
@@ -169,12 +175,21 @@ def find_common(blocks: Sequence[Block]) -> Like | None:
     known = [empty for empty in (*keys, *states) if empty is not None]
     if any(empty is _OBJECTS for empty in known):
         return None
+    filled = [block for block in blocks if block.starts[-1]] or blocks[:1]
+    kinds = [_join_kinds(same) for same in zip(*(block.states for block in filled), strict=True)]
+    if None in kinds:
+        return None
     dtypes = {name: join_empty([block.dtypes[name] for block in blocks]) for name in _DTYPES}
-    return Like(tuple(keys), tuple(states), dtypes)
+    return Like(tuple(keys), tuple(states), tuple(kind or "" for kind in kinds), dtypes)
 
 
 _DTYPES = ("empty", "empty_keys")
 _OBJECTS: pd.Series[Any] = pd.Series([], dtype=object)
+
+
+def _join_kinds(states: Sequence[State]) -> str | None:
+    kinds = {state.kind for state in states} - {"nothing"} or {"nothing"}
+    return "floats" if kinds == {"integers", "floats"} else kinds.pop() if len(kinds) == 1 else None
 
 
 def _join(columns: Sequence[Column]) -> pd.Series[Any]:

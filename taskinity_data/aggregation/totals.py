@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_object_dtype
 
-from taskinity_data.aggregation.frames import empty_of, join_empty, to_frame
+from taskinity_data.aggregation.frames import check_unique, empty_of, join_empty, to_frame
 from taskinity_data.aggregation.group_states import merge_groups, start_groups
 from taskinity_data.aggregation.grouping import Grouping, order_groups
 from taskinity_data.aggregation.hows import HOWS, answer_dtype
@@ -163,11 +163,10 @@ class Total:
             return Labelled(groups, tuple(data.index.names), data.name)
         if kind is not None:
             frame_or_none = to_frame(data, None, f"{self.how}()", is_exact=True)
-            return (
-                None
-                if frame_or_none is None
-                else _start_columns(frame_or_none, [self.how], _numbers_of(frame_or_none))
-            )
+            if frame_or_none is None:
+                return None
+            check_unique(frame_or_none.columns, f"{self.how}()")
+            return _start_columns(frame_or_none, [self.how], _numbers_of(frame_or_none))
         if data is None or data is pd.NA:
             return None
         if not isinstance(data, (numbers.Number, np.generic)) and not hasattr(data, "as_tuple"):
@@ -343,6 +342,7 @@ class Describe:
         frame = to_frame(data, None, "describe()")
         if frame is None:
             return None
+        check_unique(frame.columns, "describe()")
         names = _described_of(frame)
         grouping = Grouping.of_one(len(frame))
         summaries = {

@@ -190,8 +190,10 @@ def _drops_null(op: str, value: Any) -> bool:
 
 
 def _bind(expression: Any, schema: pa.Schema) -> None:
+    # Some types are compared only where there is a row.
+    row = pa.table([pa.nulls(1, one.type) for one in schema], schema=schema)
     try:
-        schema.empty_table().filter(expression)
+        row.filter(expression)
     except pa.ArrowException as error:
         types = ", ".join(f"{one.name}: {one.type}" for one in schema)
         raise PlanError(

@@ -117,11 +117,12 @@ class CsvReader:
     def identity(self) -> str:
         """A stable text of all that decides what a range reads as."""
         filters = None if self.filters is None else self.filters.text
-        columns = [
-            (column.label, column.kind, repr(column.dtype), details_of(column))
-            for column in self.columns
-        ]
-        return f"csv 1 {self.options.identity()} {columns!r} {stable(self.layouts)} {filters}"
+        columns, extra = (
+            [(one.label, one.kind, repr(one.dtype), details_of(one)) for one in some]
+            for some in (self.columns, self.extra)
+        )
+        beside = f"{stable(self.layouts)} {filters} {extra!r}"
+        return f"csv 1 {self.options.identity()} {columns!r} {beside}"
 
     def extent(self, file: SourceFile) -> Piece:
         """All data of `file` as one piece, without its header.

@@ -283,6 +283,9 @@ class Driver:
         except TaskinityDataError as error:
             self.fail(f"{fan_out.name}: {error}", error)
             return False
+        except Exception as error:  # noqa: BLE001 - at the end of the chunks what waits is combined
+            self.fail(f"{fan_out.name}: combining raised {describe_failure(error)}", error)
+            return False
         if items:
             self._submit(strategy, fan_out.name, fan_out.job, items)
         self.account.grow(fan_out)

@@ -16,6 +16,7 @@ from pandas.api.internals import (  # type: ignore[import-not-found]  # no stubs
 )
 
 from taskinity_data.aggregation import totals
+from taskinity_data.aggregation.columns import Best
 from taskinity_data.aggregation.quantiles import Summary
 from taskinity_data.aggregation.sums import Moments
 from taskinity_data.records import exact_arrow, exact_numpy
@@ -310,7 +311,7 @@ def _check_flags(value: Any) -> None:
 
 _NAMED: dict[str, Any] = {
     kind.__name__: kind
-    for kind in (totals.Columns, totals.Labelled, totals.Single, Summary, Moments)
+    for kind in (totals.Columns, totals.Labelled, totals.Single, Best, Summary, Moments)
 }
 """The partials of built-in reducers that are named tuples."""
 

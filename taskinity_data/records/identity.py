@@ -241,7 +241,16 @@ class _Walk:
         self._all(b"defaults", (function.__defaults__, function.__kwdefaults__), out)
         self._all(b"cells", cells, out)
         if is_own_name(function.__module__):
+            self._attributes(function, out)
             self._globals(function.__code__, function.__globals__)
+
+    def _attributes(self, function: types.FunctionType, out: Any) -> None:
+        """What the user has set on a function; a task has its mark, and what it is called by."""
+        held = vars(function)
+        not_state = {MARK, "map", "__wrapped__"} if MARK in held else {"__wrapped__"}
+        for name in sorted(held.keys() - not_state):
+            out.update(b"attribute " + name.encode())
+            self._look(held[name], out)
 
     def _code(self, code: types.CodeType, out: Any) -> None:
         facts = (

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
 
 from taskinity_data.aggregation.columns import approx_distinct, approx_quantiles, histogram, top_k
+from taskinity_data.aggregation.groups import group_by
+from taskinity_data.aggregation.totals import describe, sum_
 from taskinity_data.errors import PlanError, ReduceError
 
 
@@ -42,6 +44,39 @@ def test_top_k_of_times_polars_frames_and_chunks_that_say_nothing(reduce):
     got = reduce(top_k(1, "x"), [pl.DataFrame({"x": [1, 5]}), pl.DataFrame({"x": [7, 3]})])
     assert got.to_dict("index") == {2: {"x": 7}}
     assert len(reduce(top_k(1, "x"), [])) == 0
+
+
+def test_top_k_ranks_integers_beside_nulls_exactly_in_every_cut(reduce):
+    whole = pa.table({"x": [2**53, 2**53 + 1, None, 1], "y": [7, 8, 9, None]})
+    for size in (1, 2, 4):
+        chunks = [whole.slice(start, size) for start in range(0, 4, size)]
+        got = reduce(top_k(2, "y"), [chunk.select(["y"]) for chunk in chunks])
+        assert_frame_equal(got, pd.DataFrame({"y": [9.0, 8.0]}, index=[2, 1]))
+        with pytest.raises(ReduceError, match=f"a value of column 'x' is {2**53 + 1}, which has"):
+            reduce(top_k(1, "x"), chunks)
+        # Int64 stays what it is.
+        told = pa.Table.from_pandas(pd.DataFrame({"x": pd.array(whole["x"].to_pylist(), "Int64")}))
+        named = [told.slice(start, size) for start in range(0, 4, size)]
+        assert reduce(top_k(1, "x"), named)["x"].to_dict() == {1: 2**53 + 1}
+
+
+def test_categories_of_polars_are_texts_whatever_the_process_has_seen(reduce):
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame({"k": ["zz", "b", "a"], "x": [3, 2, 1]}).cast({"k": pl.Categorical})
+    for chunks in ([frame], [frame[:1], frame[1:]]):
+        counts = reduce(group_by("k", n=("x", "count"), first=("k", "first")), chunks)
+        assert counts.index.to_list() == ["a", "b", "zz"]
+        assert counts["first"].dtype == counts.index.dtype == "str"
+        assert reduce(top_k(1, "x"), chunks)["k"].dtype == "str"
+
+
+@pytest.mark.parametrize(
+    "reducer_", [sum_(), describe(), group_by("x", n=("s", "count"))], ids=repr
+)
+def test_two_columns_of_one_name_are_named(reducer_):
+    frame = pd.DataFrame([[1, 2, 3]], columns=["x", "s", "s"])
+    with pytest.raises(ReduceError, match="there are several columns 's'; rename"):
+        reducer_.partial(frame)
 
 
 def test_top_k_of_texts_is_refused(reduce):

@@ -502,3 +502,19 @@ def test_a_sum_of_bools_and_nulls_is_pandas_own_in_every_cut(reduce, cut):
     for cuts in ([], [1], [2], range(1, 8)):
         got = reduce(group_by("k", a=("x", "sum")), cut(frame, cuts))
         assert list(map(repr, got["a"])) == list(map(repr, want["a"]))
+
+
+@pytest.mark.parametrize("other", [[0.5], np.array([5], dtype="uint64")], ids=["float", "uint64"])
+def test_integer_keys_that_would_become_one_as_floats_are_refused(other, reduce):
+    # pandas.concat makes floats of both, and 2**53 + 1 is none.
+    wide = -(2**53) - 1
+    chunks = [
+        pd.DataFrame({"k": [wide, wide + 1], "x": [1, 1]}),
+        pd.DataFrame({"k": other, "x": [1]}),
+    ]
+    with pytest.raises(ReduceError, match=f"a key of column 'k' is {wide}, which has no exact"):
+        reduce(group_by("k", n=("x", "count")), chunks)
+    chunks[0]["k"] += 1
+    chunks[0].loc[1, "k"] = 7
+    answer = reduce(group_by("k", n=("x", "count")), chunks)
+    assert answer["n"].to_list() == [1, 1, 1]

@@ -161,7 +161,7 @@ def test_any_cuts_budgets_and_order_of_arrival_give_the_same_bits(data, seed, n,
 
 
 MIXED = {
-    "integers, floats": [[1, 2, 2**53 + 1, 2**53], [2.0, 0.5, 2.0**53, -0.0], [0, 1, 2, 3]],
+    "integers, floats": [[1, 2, 3, 2**53], [2.0, 0.5, 2.0**53, -0.0], [0, 1, 2, 3]],
     "widths": [np.array([1, 2], "int8"), np.array([2, 3], "uint64"), np.array([3, -1], "int64")],
     "bools, integers": [[True, False], [0, 1], [2, 3]],
     "nullable": [pd.array([1, None], "Int64"), pd.array([1.0, 2.5], "Float64"), [1, 2]],
@@ -460,3 +460,21 @@ os.kill(os.getpid(), signal.SIGKILL)
     done = subprocess.run([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE)
     assert (done.returncode, done.stdout.strip()) == (-9, b"0")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("how", ["sum", "mean"])
+def test_numbers_that_are_integers_in_some_chunks_and_floats_in_others(how, budget, rng):
+    # Few groups a range of buckets, so that some hold groups of one kind alone.
+    whole = rng.permutation(200)
+    chunks = [
+        pd.DataFrame({"k": keys, "x": keys << 33 if number % 3 else keys / 4})
+        for number, keys in enumerate(np.array_split(np.concatenate([whole, whole[:40]]), 9))
+    ]
+    reducer_ = group_by("k", x=("x", how))
+    want = _reduce(reducer_, chunks, PLENTY)
+    joined = pd.concat(chunks).groupby("k").agg(x=("x", how))
+    assert_frame_equal(want, joined)
+    for nbytes in (1, 300, 3_000):
+        stored = budget(nbytes)
+        assert_frame_equal(_reduce(reducer_, chunks, nbytes), want, check_exact=True)
+        assert any(stored)

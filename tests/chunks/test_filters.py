@@ -116,6 +116,16 @@ def test_a_wrong_filter_is_a_plan_error_that_says_what_is_wrong(filters, words):
         parse_filters(filters, TABLE.schema)
 
 
+def test_a_time_without_a_zone_is_refused_before_rows_are_looked_at():
+    schema = pa.schema([("at", pa.timestamp("us", "UTC"))])
+    for filters in (
+        [("at", "<", pd.Timestamp("2013-01-01"))],
+        pc.field("at") < pd.Timestamp("2013-01-01"),
+    ):
+        with pytest.raises(PlanError, match=r"does not fit the columns' types.*UTC"):
+            parse_filters(filters, schema)
+
+
 def test_an_ambiguous_column_is_refused():
     schema = pa.schema([("a", pa.int64()), ("a", pa.int64())])
     with pytest.raises(PlanError, match="several columns 'a'"):

@@ -720,6 +720,8 @@ def test_identity_tells_readers_apart(tmp_path):
         reader_of(file, columns=["a"]),
         reader_of(file, filters=[("a", ">", 1)]),
         reader_of(file, schema={"a": "float64"}),
+        reader_of(file, columns=["b"], filters=[("a", ">", 1)]),
+        reader_of(file, columns=["b"], filters=[("a", ">", 1)], schema={"a": "float32"}),
         reader_of(file, {"na_values": ["x"]}),
     ]
     assert len({reader.identity() for reader in readers}) == len(readers)

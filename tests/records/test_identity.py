@@ -66,6 +66,10 @@ def lazy(x):
 def make(n):
     return lambda x: x + n
 
+def held(x):
+    return x * held.factor
+
+held.factor = 6
 call = Model(4)
 part = functools.partial(helper, step=3)
 closed = make(7)
@@ -91,7 +95,7 @@ def digest(module, name):
     return identify({name: getattr(module, name)}).digest
 
 
-ALL = ("chunk", "lazy", "deep", "call", "part", "closed")
+ALL = ("chunk", "lazy", "deep", "call", "part", "closed", "held")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +118,7 @@ ALL = ("chunk", "lazy", "deep", "call", "part", "closed")
         ("Model(4)", "Model(5)", ("call",)),
         ("step=3", "step=4", ("part",)),
         ("make(7)", "make(8)", ("closed",)),
+        ("factor = 6", "factor = 7", ("held",)),
         ("FACTOR = 2", "FACTOR = True + 1", ()),
         ("FACTOR = 2", "FACTOR = 2.0", ("chunk", "deep", "call", "part")),
     ],
