@@ -144,7 +144,7 @@ def first_size(
         if share / FIRST_SHARES >= worth:
             reason = f"{FIRST_SHARES} chunks a worker of {format_nbytes(total_nbytes)}"
         else:
-            reason = f"less of {format_nbytes(total_nbytes)} is not worth a task"
+            reason = f"smaller pieces of {format_nbytes(total_nbytes)} are not worth a task"
         bounds[reason] = max(share / FIRST_SHARES, worth)
     if worker_memory_nbytes is not None:
         room = SPARE_SHARE * worker_memory_nbytes / _positive(expansion, 1.0)
