@@ -1,9 +1,12 @@
-"""A dataset in chunks, by the flow beside this file: a table of sizes and workers, measured here.
+"""A large dataset in chunks, by the flow beside this file: a table of sizes and workers.
 
-python examples/parallel_data_processing.py [--workers N] [--scheduler S]
+python examples/parallel_data_processing.py [--workers N] [--scheduler S] [--rows N]
 """
 
 import argparse
+import runpy
+import sys
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +14,6 @@ import pandas as pd
 import taskinity_data as td
 
 HERE = Path(__file__).resolve().parent
-FLIGHTS = sorted((HERE.parent / "datasets" / "flights").glob("*.parquet"))
 
 
 def data_preparation(data):
@@ -37,36 +39,41 @@ flow = td.load_flow(HERE / "parallel_data_processing.flow").bind(
 )
 
 
+def measure(data, scheduler, workers):
+    """A run and its seconds, without those in which workers start and stop."""
+    # Cuts of one size: then the answer is the same to the last bit, whoever runs it.
+    run = td.run_flow(flow, data=data, scheduler=scheduler, workers=workers, chunk_size="2MiB")
+    return run, run.timings["total"] - run.timings["start_workers"] - run.timings["close"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--scheduler", default="threads")
+    parser.add_argument("--workers", type=int, default=2, help="a number beside 1 and 2")
+    parser.add_argument("--scheduler", default="threads", help="of more than one worker")
+    parser.add_argument("--rows", type=int, default=3_000_000, help="of the largest size")
     options = parser.parse_args()
+    make = runpy.run_path(str(HERE.parent / "datasets" / "make.py"))["main"]
 
-    print(f"{'rows':>9} {'workers':>7} {'chunks':>6} {'seconds':>8} {'speed-up':>8}")
-    answers = {}
-    for months in (1, 4, 12):
-        alone = None
-        for scheduler, workers in (("synchronous", 1), (options.scheduler, options.workers)):
-            run = td.run_flow(
-                flow,
-                data=FLIGHTS[:months],
-                workers=workers,
-                scheduler=scheduler,
-                chunk_size="20_000 rows",
-            )
-            spent = run.timings
-            seconds = spent["total"] - spent["start_workers"] - spent["close"]
-            alone = alone or seconds
-            rows = run.ledger.at["processed", "rows"]
-            print(f"{rows:>9,} {run.workers:>7} {len(run.plan):>6} {seconds:>8.2f} "
-                  f"{alone / seconds:>8.2f}")  # fmt: skip
-            assert answers.setdefault(months, run.value).equals(run.value)
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = {rows: f"{folder}/{rows}.csv" for rows in (options.rows // n for n in (16, 4, 1))}
+        for rows, file in sizes.items():  # says on standard error how long it took, or why not
+            if make(["flights", "--rows", str(rows), "--seed", "1", "-o", file]):
+                sys.exit("TMPDIR=FOLDER puts the files elsewhere, --rows makes fewer")
+        print("     rows     MB  chunks  workers  seconds  speed-up")
+        for rows, file in sizes.items():
+            alone, alone_s = measure(file, "synchronous", 1)
+            more = sorted({2, options.workers} - {1})
+            measured = [(alone, alone_s), *(measure(file, options.scheduler, n) for n in more)]
+            for run, seconds in measured:
+                mb = run.ledger.at["processed", "bytes"] / 1e6
+                print(f"{rows:>9,} {mb:>6.1f} {len(run.plan):>7} {run.workers:>8} {seconds:>8.2f} "
+                      f"{alone_s / seconds:>9.2f}")  # fmt: skip
+            same = all(run.value.equals(alone.value) for run, _ in measured)
+            print(f"  the same answer, to the last bit: {same}")
 
-    print("\nWith any number of workers the same answer, to the last bit; its latest flights:")
-    print(run.value.nlargest(3, "mean_hours").round(2).to_string())
-    rows = run.ledger["rows"]
-    print(f"\nrows planned {rows['planned']:,} = processed {rows['processed']:,}")
+    print("\nThe latest of the largest:", alone.value.nlargest(3, "mean_hours").round(2), sep="\n")
+    planned, processed = alone.ledger.loc[["planned", "processed"], "rows"]
+    print(f"\nrows planned {planned:,} = processed {processed:,}")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from inspect import currentframe
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from taskinity_data.errors import BindError
+from taskinity_data.errors import BindError, suggest
 from taskinity_data.flow.marks import mark_of
 from taskinity_data.flow.parser import parse_flow
 from taskinity_data.run import run_flow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["run_flow_from_dsl", "run_parallel_flow_from_dsl"]
 
@@ -47,19 +50,25 @@ def run_flow_from_dsl(
         tasks = ModuleType(str(names.get("__name__", "__main__")))
         vars(tasks).update({key: one for key, one in names.items() if mark_of(one) is not None})
     flow = parse_flow(text).bind(tasks)
-    needed = flow.required_inputs
-    if isinstance(input_data, dict) and (set(input_data) & set(needed) or not needed):
-        inputs = dict(input_data)
-    elif input_data is None:
-        inputs = {}
-    elif len(needed) == 1:
-        inputs = {needed[0]: input_data}
-    else:
-        raise BindError(
-            f"flow {flow.name} needs the inputs {', '.join(needed) or 'none'}: give input_data as "
-            "a dict of them"
-        )
+    inputs = _name_inputs(flow.name, flow.required_inputs, input_data)
     return run_flow(flow, workers=max_workers, inputs=inputs).results
 
 
 run_parallel_flow_from_dsl = run_flow_from_dsl
+
+
+def _name_inputs(flow: str, needed: Sequence[str], given: Any) -> dict[str, Any]:
+    """`given` by the names of the inputs that the flow needs."""
+    if given is None and not needed:
+        return {}
+    if isinstance(given, dict) and (set(given) & set(needed) or not needed):
+        return dict(given)
+    # A dict may be the one input itself, as it is there; one with a slip in its key is not.
+    slip = suggest(needed[0], map(str, given)) if needed and isinstance(given, dict) else ""
+    if given is not None and len(needed) == 1 and not slip:
+        return {needed[0]: given}
+    if not needed:
+        raise BindError(f"flow {flow} needs no input: leave input_data out")
+    wanted = ", ".join(f"{name!r}: ..." for name in needed)
+    keys = f", not {', '.join(map(repr, given))}" if isinstance(given, dict) else ""
+    raise BindError(f"flow {flow} needs {', '.join(needed)}{keys}: input_data={{{wanted}}}")

@@ -125,6 +125,54 @@ def test_every_tasks_result_comes_back_by_name_from_the_dsl(csv, frame, demo_tex
     pd.testing.assert_series_equal(one["AggregateResults"], results["AggregateResults"])
 
 
+ONE = {"first": lambda numbers: numbers, "last": lambda first: first}
+TWO = {"first": lambda low, high: (low, high), "last": lambda first: first}
+NONE = {"first": lambda: 1, "last": lambda first: first}
+
+
+@pytest.mark.parametrize(
+    ("given", "tasks", "last"),
+    [
+        ({"numbers": [1, 2]}, ONE, [1, 2]),
+        ([1, 2], ONE, [1, 2]),
+        ({"rows": 2}, ONE, {"rows": 2}),  # the one input is a dict
+        ({}, ONE, {}),
+        ({"low": 1, "high": None}, TWO, (1, None)),
+        (None, NONE, 1),
+        ({}, NONE, 1),
+    ],
+)
+def test_input_data_is_a_dict_of_inputs_or_the_one_input(given, tasks, last):
+    assert td.run_flow_from_dsl("flow F:\n first -> last", given, tasks)["last"] == last
+
+
+@pytest.mark.parametrize(
+    ("given", "tasks", "says"),
+    [
+        ({"number": [1, 2]}, ONE, "needs numbers, not 'number': input_data={'numbers': ...}"),
+        (None, ONE, "needs numbers: input_data={'numbers': ...}"),
+        ([1, 2], TWO, "needs low, high: input_data={'low': ..., 'high': ...}"),
+        (5, NONE, "needs no input: leave input_data out"),
+    ],
+)
+def test_input_data_that_can_not_be_meant_is_told_with_the_names(given, tasks, says):
+    with pytest.raises(td.errors.BindError) as caught:
+        td.run_flow_from_dsl("flow F:\n first -> last", given, tasks)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("flows/demo.dsl", r"td\.load_flow\(path\) reads it"),
+        (td.parse_dsl("flow F:\n A -> B"), r"td\.run_flow\(flow\.bind\(tasks\), \.\.\.\)"),
+    ],
+)
+def test_a_path_or_a_flow_in_place_of_a_text_is_told_what_takes_it(text, says):
+    with pytest.raises(td.errors.FlowSyntaxError, match=says):
+        td.run_flow_from_dsl(text)
+
+
 # -- process ---------------------------------------------------------------------------------------
 
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from taskinity_data.errors import FlowError, FlowSyntaxError, SourceNotFound, suggest
+from taskinity_data.flow.model import Flow
 from taskinity_data.flow.parser import parse_text
-
-if TYPE_CHECKING:
-    from taskinity_data.flow.model import Flow
 
 __all__ = ["SUFFIXES", "list_flows", "load_flow", "save_flow"]
 
@@ -70,10 +67,13 @@ def save_flow(flow: Flow, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     FlowError
-        Another suffix than a flow file's.
+        Another suffix than a flow file's, or what is no flow.
     OSError
         The file can't be written.
     """
+    if not isinstance(flow, Flow):
+        hint = "td.parse_flow(text) makes one" if isinstance(flow, str) else "the flow comes first"
+        raise FlowError(f"save_flow writes a Flow, not {type(flow).__name__}: {hint}")
     file = Path(path)
     if file.suffix.lower() not in SUFFIXES:
         raise FlowError(f"{file}: a flow file is called *{', *'.join(SUFFIXES)}", path=str(file))

@@ -18,6 +18,7 @@ __all__ = ["Edges", "Header", "Key", "Mistake", "Named", "Statement", "read_line
 _HEADER = re.compile(r"(?P<word>flow|task)(?!\w|\s*(?:->|\[))")
 _KEY = re.compile(r"(?P<key>\w+)\s*:(?P<value>.*)")
 _SLIP = re.compile(r"(?P<word>\w+)\s+\w+\s*(\[[^\]]*\]\s*)?:\s*$")
+_FILE = re.compile(r".*\.(?:flow|dsl|taskinity)", re.IGNORECASE)
 _PART = re.compile(r"->|\w+|[^\w\s]")
 _ARROWS = re.compile(r"-{2,}>|={1,}>|→|⇒|>{1,2}|-\s+>|-{2,}|<-")
 
@@ -113,6 +114,8 @@ def _cut_comment(line: str) -> str:
 
 
 def _unknown(body: str, column: int) -> Mistake:
+    if _FILE.fullmatch(body):
+        return Mistake(column, "this is a file's name; td.load_flow(path) reads it", len(body))
     expected = "expected 'task Name:', 'key: value' or an edge such as 'A -> B'"
     if found := _SLIP.match(body):
         word = found["word"]

@@ -50,7 +50,11 @@ parse_dsl = parse_flow
 def parse_text(text: str, origin: str) -> Flow:
     """As `parse_flow`, with `origin` (a file's path) in the error."""
     if not isinstance(text, str):
-        hint = "decode it first" if isinstance(text, (bytes, bytearray)) else "see load_flow(path)"
+        hint = "see load_flow(path)"
+        if isinstance(text, Flow):
+            hint = "it is parsed already; td.run_flow(flow.bind(tasks), ...) runs it"
+        elif isinstance(text, (bytes, bytearray)):
+            hint = "decode it first"
         message = f"a flow is parsed from a str, not from {type(text).__name__}: {hint}"
         raise FlowSyntaxError(message, line=1, column=1, problems=((1, 1, message),))
     reader = _FlowReader(split_lines(text.removeprefix("\ufeff")))

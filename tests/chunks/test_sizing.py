@@ -89,6 +89,8 @@ def test_a_first_size_says_what_bounds_it():
         "within 0.125 of the 67.1 MB that a worker has" in first_size(GIB, 2, 64 << 20, 10.0).reason
     )
     assert "8 chunks a worker" in first_size(64 << 20, 2, GIB, 3.0).reason
+    few = first_size(4_800_000, 2, GIB, 3.0).reason
+    assert few == "500.0 kB: first size, smaller pieces of 4.8 MB are not worth a task"
     assert "0.4 s to read at 100 MB/s" in first_size(100 * GIB, 2, GIB, 3.0, 100e6).reason
     assert "0.4 s to read" in first_size(None, 2, None, 3.0).reason
 

@@ -55,6 +55,16 @@ def test_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
         save_flow(FLOW, tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("flow", "says"),
+    [(FLOW.to_text(), r"not str: td\.parse_flow\(text\)"), (None, "the flow comes first")],
+)
+def test_what_is_no_flow_is_not_saved(tmp_path: Path, flow: object, says: str) -> None:
+    with pytest.raises(FlowError, match=says):
+        save_flow(flow, tmp_path / "mine.flow")  # type: ignore[arg-type]
+    assert not os.listdir(tmp_path)
+
+
 def test_what_is_no_text_or_no_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.flow").write_bytes(b"flow F:\n\xff")
     with pytest.raises(FlowError, match="byte 8 is not UTF-8"):
