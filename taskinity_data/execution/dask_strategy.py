@@ -61,6 +61,7 @@ class DaskStrategy:
     crosses_processes = True
     can_end = True
     _patience_s: float | None = None
+    dashboard_remark = ""
 
     def __init__(
         self,
