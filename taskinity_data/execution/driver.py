@@ -70,6 +70,8 @@ class Driver:
         Sees each item's outcome; a `TaskinityDataError` that it raises stops the run.
     checkpoints : Checkpoints, optional
         Keeps what became of items, and knows which ones need not run again.
+    idle : callable, optional
+        Called a few times a second while nothing comes back.
     seed : int
         Of the jitter of retries.
     """
@@ -86,6 +88,7 @@ class Driver:
         run_timeout_s: float | None = None,
         inspect: Callable[[Outcome], None] | None = None,
         checkpoints: Checkpoints | None = None,
+        idle: Callable[[], None] = lambda: None,
         seed: int = 0,
     ) -> None:
         self.run_id = run_id
@@ -106,6 +109,7 @@ class Driver:
         self._emit = emit
         self._inspect = inspect
         self._checkpoints = checkpoints
+        self._idle = idle
         self._limits = Limits(max_failures, run_timeout_s)
         self._window = Window()
         self._active: dict[str, FanOut] = {}
@@ -297,17 +301,7 @@ class Driver:
             return False
         if items:
             self._submit(strategy, fan_out.name, fan_out.job, items)
-        self._emit(
-            events.FanOutGrew(
-                self.run_id,
-                time.time(),
-                fan_out.name,
-                fan_out.given,
-                fan_out.total_nbytes,
-                fan_out.total_rows,
-                fan_out.is_cut,
-            )
-        )
+        self._tell_grown(fan_out)
         if fan_out.is_done:
             self._finish_fan_out(fan_out)
         return bool(items) and not fan_out.is_cut
@@ -336,7 +330,7 @@ class Driver:
         # A plain aggregate's list is not sent elsewhere unless its own time limit asks for it.
         deadline = None if strategy is self._local else self._limits.deadline
         items = [guard(item, job, strategy, deadline) for item in items]
-        for item in items:
+        for item in items if name in self._active else ():
             self._emit(
                 events.ChunkSubmitted(
                     self.run_id, time.time(), name, item.key, item.nbytes, *item.file_range
@@ -355,6 +349,8 @@ class Driver:
         until_due_s = self._judge.retries.limit_wait(_POLL_S)
         found = self._window.wait(until_due_s if self._has_room else _POLL_S)
         self.seconds["wait"] += time.perf_counter() - at
+        if not found:
+            self._idle()
         for batch, outcomes in found:
             if isinstance(outcomes, SchedulerError) and getattr(batch.strategy, "is_gone", False):
                 # No fault of these items: they have not run, and a resumed run does them.
@@ -396,7 +392,9 @@ class Driver:
         if self._checkpoints is not None:
             self._checkpoints.set_aside(fan_out.name, item, outcome)
         self._book(item, self.bad_lines.take(fan_out.name, item, outcome))
-        self._emit(events.ChunkFinished(self.run_id, time.time(), fan_out.name, outcome))
+        self._emit(
+            events.ChunkFinished(self.run_id, time.time(), fan_out.name, outcome, *item.file_range)
+        )
 
     def _notice_repeats(self, name: str) -> None:
         """Stop where all that was tried fails alike."""
@@ -409,8 +407,27 @@ class Driver:
             events.SizeChanged(self.run_id, time.time(), name, size.target_nbytes, size.reason)
         )
 
-    def _tell_again(self, name: str, item: Item, outcome: Outcome | None, what: str) -> None:
-        self._emit(events.ChunkRetried(self.run_id, time.time(), name, item.key, what, outcome))
+    def _tell_again(
+        self, name: str, item: Item, outcome: Outcome | None, what: str, parts: int
+    ) -> None:
+        self._emit(
+            events.ChunkRetried(self.run_id, time.time(), name, item.key, what, outcome, parts)
+        )
+        if parts:
+            self._tell_grown(self._active[name])
+
+    def _tell_grown(self, fan_out: FanOut) -> None:
+        self._emit(
+            events.FanOutGrew(
+                self.run_id,
+                time.time(),
+                fan_out.name,
+                fan_out.expect_all(),
+                fan_out.total_nbytes,
+                fan_out.total_rows,
+                fan_out.is_counted,
+            )
+        )
 
     def _book(self, item: Item | None, outcome: Outcome) -> None:
         # The value lives in the tree or among the results; the account must not hold it too.
