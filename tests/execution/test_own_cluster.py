@@ -10,6 +10,7 @@ from distributed.core import Status
 
 from taskinity_data.execution import clusters, own_cluster
 from taskinity_data.execution.clusters import start_local
+from taskinity_data.execution.dask_strategy import DaskStrategy
 
 
 def test_a_pool_closes_where_dask_waits_for_an_end_that_nobody_tells_it(monkeypatch):
@@ -65,3 +66,14 @@ def test_a_port_that_another_listens_at_is_left_to_it_and_that_is_said(usual_por
         finally:
             strategy.close()
     assert [one for one in recwarn if "already in use" in str(one.message)] == []
+
+
+def test_a_link_that_cannot_be_filled_in_costs_no_run():
+    class Client:
+        @property
+        def dashboard_link(self):
+            raise KeyError("USER_OF_NO_ONE")  # as format_dashboard_link does
+
+    strategy = DaskStrategy.__new__(DaskStrategy)
+    strategy._client = Client()
+    assert strategy.dashboard_link is None
