@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLORS", "MOST_BARS", "MOST_CELLS", "Cells", "fill_bars", "fill_cells", "fill_memory",
-    "fill_rate", "tell_failure", "tell_graph", "tell_head", "tell_tasks",
+    "fill_rate", "fill_sizes", "tell_failure", "tell_graph", "tell_head", "tell_tasks",
 ]  # fmt: skip
 
 COLORS = {
@@ -210,13 +210,27 @@ def fill_bars(run: LiveRun) -> dict[str, Any]:
 
 def fill_rate(run: LiveRun) -> tuple[str, dict[str, Any]]:
     """What the throughput is told in, and the throughput over time."""
-    unit, scale = ("MB/s", 1e6) if run.has_bytes else ("chunks/s", 1.0)
     at_s = np.array([point[0] for point in run.throughput])
     done = np.array([point[1] for point in run.throughput])
     before = np.searchsorted(at_s, at_s - RATE_S)
     spent_s = at_s - at_s[before]
     rates = np.divide(done - done[before], spent_s, where=spent_s > 0, out=np.zeros(len(at_s)))
-    return unit, {"x": at_s.tolist(), "y": (rates / scale).tolist()}
+    unit, scale = _unit(rates) if run.has_bytes else ("chunks", 1.0)
+    return f"{unit}/s", {"x": at_s.tolist(), "y": (rates / scale).tolist()}
+
+
+def fill_sizes(run: LiveRun) -> tuple[str, dict[str, Any]]:
+    """What sizes of chunks are told in, and the sizes over time."""
+    nbytes = np.array([size for _, size in run.sizes])
+    unit, scale = _unit(nbytes)
+    return unit, {"x": [at_s for at_s, _ in run.sizes], "y": (nbytes / scale).tolist()}
+
+
+def _unit(nbytes: Any) -> tuple[str, float]:
+    """The unit in which the largest of `nbytes` has few digits."""
+    most = max(nbytes, default=0.0)
+    units = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
+    return next(((name, one) for name, one in units.items() if most >= one), ("B", 1.0))
 
 
 def fill_memory(workers: Sequence[Any]) -> tuple[list[str], dict[str, Any]]:

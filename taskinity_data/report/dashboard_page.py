@@ -22,6 +22,7 @@ from taskinity_data.report.dashboard_fill import (
     fill_cells,
     fill_memory,
     fill_rate,
+    fill_sizes,
     tell_failure,
     tell_graph,
     tell_head,
@@ -100,7 +101,7 @@ class _View:
         self._workers = _draw_memory(self._memory)
         self._done = _draw("Throughput")
         self._done.line("x", "y", source=self._rate, line_width=2, color=COLORS["COMPLETED"])
-        self._sizes = _draw("Size of chunks when handed out (MB)")
+        self._sizes = _draw("Size of chunks when handed out")
         self._sizes.step(
             "x", "y", source=self._size, mode="after", line_width=2, color=COLORS["RUNNING"]
         )
@@ -139,10 +140,8 @@ class _View:
         self._show_chunks(run)
         unit, self._rate.data = fill_rate(run)
         self._done.title.text = f"Throughput ({unit})"
-        self._size.data = {
-            "x": [at_s for at_s, _ in run.sizes],
-            "y": [nbytes / 1e6 for _, nbytes in run.sizes],
-        }
+        unit, self._size.data = fill_sizes(run)
+        self._sizes.title.text = f"Size of chunks when handed out ({unit})"
         self._sizes.visible = bool(run.sizes)
         self._done.visible = bool(run.files)
 
