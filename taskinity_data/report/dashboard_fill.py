@@ -130,7 +130,8 @@ def tell_failure(task: str, where: str, error: str, traceback: str) -> str:
     return (
         '<details id="taskinity-failure"><summary style="overflow-wrap:anywhere;cursor:pointer">'
         f"{escape(inert_line(task))}: {escape(first)} <small>{escape(inert_line(where))}</small>"
-        '</summary><pre style="overflow:auto;max-height:320px">'
+        '</summary><pre style="overflow:auto;max-height:320px;white-space:pre-wrap;'
+        'overflow-wrap:anywhere">'
         f"{escape(inert(traceback))}</pre></details>"
     )
 

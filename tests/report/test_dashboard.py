@@ -162,6 +162,31 @@ def test_a_resumed_run_shows_what_was_used_again(browser, client, tmp_path):
     assert "10 of 10 chunks, 9 used again" in text
 
 
+CHOOSE = """(number => {
+  const walk = node => {
+    if (node.shadowRoot) walk(node.shadowRoot);
+    for (const child of node.children || []) {
+      if (child.tagName == "SELECT") {
+        child.selectedIndex = number;
+        child.dispatchEvent(new Event("change"));
+      }
+      walk(child);
+    }
+  };
+  walk(document.body);
+})"""
+
+
+def test_an_older_run_can_be_looked_at_while_a_newer_one_is_there(browser, client):
+    for name in ("Older", "Newer"):
+        flow = td.parse_flow(f"flow {name}:\n    task Only:").bind({"only": lambda: 1})
+        td.run_flow(flow, scheduler=client, progress=False)
+    page = browser.open(address(client))
+    assert "Newer: COMPLETED" in read_until(page, "Newer: COMPLETED")
+    page.evaluate(f"{CHOOSE}(2)")
+    assert "Older: COMPLETED" in read_until(page, "Older: COMPLETED")
+
+
 def test_the_parts_of_a_bisected_chunk_are_all_counted(browser, client):
     def refuse(chunk):
         assert not (chunk["a"] == 5).any()
