@@ -121,9 +121,11 @@ class TerminalProgress:
         for task in tasks:
             if task not in folded:
                 lines += self._render_task(task)
-        if self._tally.link and not self._tally.status:
+        if not self._tally.status:
+            link = f"dashboard {self._tally.link}" if self._tally.link else ""
             # A link is worth nothing where its end is cut off.
-            lines.append(Text(f"dashboard {self._tally.link}", style="dim", overflow="fold"))
+            told = [Text(one, style="dim", overflow="fold") for one in (self._tally.who(), link)]
+            lines += filter(None, told)
         return Group(*lines)
 
     def _render_task(self, task: TaskTally) -> list[Any]:
@@ -133,8 +135,7 @@ class TerminalProgress:
 
         if not task.is_fan_out:
             return [Text(f"{task.name} {task.facts()[0]}", overflow="ellipsis", no_wrap=True)]
-        facts = [*task.facts(), *([self._tally.who()] if not task.is_done else [])]
-        told = Text("  " + " · ".join(filter(None, facts)), style="dim")
+        told = Text("  " + " · ".join(task.facts()), style="dim")
         if task.share is None:
             return [Text(task.name, overflow="ellipsis", no_wrap=True), told]
         grid = Table.grid(padding=(0, 1), expand=False)
