@@ -72,10 +72,13 @@ class TaskFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class FanOutGrew(Event):
-    """What is known by now of a fan-out's size: totals are estimates until `is_final`."""
+    """What is known by now of a fan-out's size: totals are estimates until `is_final`.
+
+    `chunks` is how many there will be, parts of split ones among them; None where nobody can tell.
+    """
 
     task: str
-    chunks: int
+    chunks: int | None
     nbytes: int
     rows: int | None
     is_final: bool
@@ -96,21 +99,25 @@ class ChunkSubmitted(Event):
 class ChunkRetried(Event):
     """A chunk has failed and is tried again: `what` says how, in words.
 
-    `outcome` is what became of its attempts so far, None where it was lost with its worker.
+    `outcome` is what became of its attempts so far, None where it was lost with its worker. Where
+    it is split, so many `parts` with keys of their own take its place.
     """
 
     task: str
     key: str
     what: str
     outcome: Outcome | None = None
+    parts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkFinished(Event):
-    """A chunk ended, one way or the other."""
+    """A chunk ended, one way or the other: `where` is its range in `path`, None for an item."""
 
     task: str
     outcome: Outcome
+    path: str | None = None
+    where: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,13 @@ def carry_out(
     sink = _begin(steps, written, journal)
     told = Announcer(
         journal.run_id,
-        [*journal.observers, log, *progress_for(progress), DashboardObserver(flow), *observers],
+        [
+            *journal.observers,
+            log,
+            *progress_for(progress),
+            DashboardObserver(flow, notices),
+            *observers,
+        ],
     )
 
     def choose() -> Chooser:
@@ -167,6 +173,7 @@ def carry_out(
             run_timeout_s=timeout_s,
             inspect=sink.inspect if sink else None,
             checkpoints=journal.checkpoints,
+            idle=told.pulse,
         )
         driver.values.update(values)
         return driver
@@ -241,6 +248,7 @@ class OneRun:
         at = time.perf_counter()
         driver = self._driver
         status = driver.status if driver is not None else RunStatus.FAILED
+        self._told.leave(status)
         try:
             if self._chooser is not None:
                 self._close_workers(self._chooser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -223,12 +224,20 @@ def _report(done: Any, path: str | None, answer: Answer) -> None:
 class _DashboardLink:
     """Prints where the dashboard is as soon as there is one."""
 
+    def __init__(self) -> None:
+        self._remark = ""
+
+    def use(self, strategy: Any) -> None:
+        remark = getattr(strategy, "dashboard_remark", "")
+        self._remark = f" ({remark})" if remark else ""
+
     def on_event(self, event: Event) -> None:
         from taskinity_data.events import SchedulerChanged
 
         if isinstance(event, SchedulerChanged):
             link = event.dashboard_link or f"none: {event.scheduler} has no dashboard"
-            click.echo(f"Dashboard: {link}", err=True)
+            # By its present name: a progress bar keeps what is written there above itself.
+            print(f"Dashboard: {link}{self._remark}", file=sys.stderr)
 
 
 def count_or_share(text: str) -> int | str:

@@ -68,10 +68,10 @@ class Account:
                 self._run_id,
                 time.time(),
                 fan_out.name,
-                fan_out.given,
+                fan_out.expect_all(),
                 fan_out.total_nbytes,
                 fan_out.total_rows,
-                fan_out.is_cut,
+                fan_out.is_counted,
             )
         )
 
@@ -81,14 +81,16 @@ class Account:
             events.SizeChanged(self._run_id, time.time(), name, size.target_nbytes, size.reason)
         )
 
-    def retry(self, name: str, item: Item, outcome: Outcome | None, what: str) -> None:
-        """`item` of the task `name` is tried again, as `what` says."""
-        self._emit(events.ChunkRetried(self._run_id, time.time(), name, item.key, what, outcome))
+    def retry(self, name: str, item: Item, outcome: Outcome | None, what: str, parts: int) -> None:
+        """`item` of the task `name` is tried again, as `what` says, whole or in so many `parts`."""
+        self._emit(
+            events.ChunkRetried(self._run_id, time.time(), name, item.key, what, outcome, parts)
+        )
 
     def end_item(self, name: str, item: Item, outcome: Outcome) -> None:
         """`outcome` is the last word on `item` of the fan-out `name`."""
         self._book(item, self.bad_lines.take(name, item, outcome))
-        self._emit(events.ChunkFinished(self._run_id, time.time(), name, outcome))
+        self._emit(events.ChunkFinished(self._run_id, time.time(), name, outcome, *item.file_range))
 
     def end(self, name: str, outcome: Outcome | None = None) -> None:
         """The task `name` has ended: with `outcome`, or a fan-out with that of its items."""

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 from concurrent.futures import Executor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +22,7 @@ from taskinity_data.errors import SchedulerError, SettingsError, suggest
 from taskinity_data.execution.dask_strategy import DaskStrategy
 from taskinity_data.execution.interrupts import block_ctrl_c, hold_interrupts
 from taskinity_data.execution.own_cluster import OwnStrategy, start_workers
+from taskinity_data.execution.relay import Relay
 from taskinity_data.execution.strategies import (
     ExecutorStrategy,
     SynchronousStrategy,
@@ -175,8 +176,13 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
             own = OwnDirectory("workers")
             started.callback(own.close)
             scratch = own.path
+            relay = Relay(scratch)
+            started.callback(relay.close)
             try:
-                with dask.config.set({**options, "temporary-directory": scratch}):
+                with (
+                    closing(_DashboardPort()) as port,
+                    dask.config.set({**options, "temporary-directory": scratch}),
+                ):
                     cluster = LocalCluster(
                         n_workers=0,
                         threads_per_worker=1,
@@ -185,11 +191,11 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
                         memory_limit=memory_nbytes or share_memory(workers),
                         # Those that start in place of dead ones go there too.
                         local_directory=scratch,
-                        dashboard_address=f"127.0.0.1:{_free_dashboard_port()}",
+                        dashboard_address=f"127.0.0.1:{port.number}",
                         worker_dashboard_address=None,
                         # What workers die of is told by the run.
                         silence_logs=logging.CRITICAL,
-                        preload=[_IGNORE_CTRL_C],
+                        preload=[_IGNORE_CTRL_C + relay.preload],
                     )
                     started.callback(cluster.close)
                     start_workers(cluster, workers)
@@ -208,6 +214,7 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
                 memory_nbytes=memory_nbytes,
                 closes=(started.pop_all(),),
             )
+            strategy.dashboard_remark = port.remark
             started.callback(strategy.close)
         # A Ctrl-C that came meanwhile was raised above, and has closed it.
         started.pop_all()
@@ -221,14 +228,29 @@ def _find_root(error: BaseException) -> BaseException:
     return error
 
 
-def _free_dashboard_port() -> int:
-    """Dask's usual port where it is free, else any: Dask would warn and choose one itself."""
-    with socket.socket() as probe:
+class _DashboardPort:
+    """Dask's usual port, held until Dask listens there; where it is taken any other, without the
+    warning that Dask gives.
+
+    A port that two runs find free, because neither listens yet, would be free for one of them.
+    """
+
+    def __init__(self) -> None:
+        self.number, self.remark = _DASHBOARD_PORT, ""
+        self._held = socket.socket()
         try:
-            probe.bind(("127.0.0.1", _DASHBOARD_PORT))
+            self._held.bind(("127.0.0.1", _DASHBOARD_PORT))
+            if sys.platform != "linux":
+                self._held.close()  # Dask could not bind there either
+                return
+            # From now on one may bind there that sets this as well, as Dask does, and none
+            # that does not, as this has not.
+            self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         except OSError:
-            return 0
-    return _DASHBOARD_PORT
+            self.number, self.remark = 0, f"port {_DASHBOARD_PORT} is in use"
+
+    def close(self) -> None:
+        self._held.close()
 
 
 class _ChildrenSkipMain:

@@ -61,6 +61,7 @@ class DaskStrategy:
     crosses_processes = True
     can_end = True
     _patience_s: float | None = None
+    dashboard_remark = ""
 
     def __init__(
         self,
@@ -184,9 +185,13 @@ class DaskStrategy:
 
     @property
     def dashboard_link(self) -> str | None:
-        """Dask's dashboard."""
-        link = self._client.dashboard_link
-        return link or None
+        """Dask's dashboard, as its setting ``distributed.dashboard.link`` says; None without."""
+        try:
+            return self._client.dashboard_link or None
+        except (KeyError, IndexError, ValueError) as error:
+            # A link is worth no run.
+            _log.warning("distributed.dashboard.link can't be filled in: %r", error)
+            return None
 
     def check(self, paths: Sequence[str]) -> None:
         """Ask every worker for the library's version and for `paths`."""

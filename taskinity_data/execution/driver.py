@@ -68,6 +68,8 @@ class Driver:
         Sees each item's outcome; a `TaskinityDataError` that it raises stops the run.
     checkpoints : Checkpoints, optional
         Keeps what became of items, and knows which ones need not run again.
+    idle : callable, optional
+        Called a few times a second while nothing comes back.
     seed : int
         Of the jitter of retries.
     """
@@ -84,6 +86,7 @@ class Driver:
         run_timeout_s: float | None = None,
         inspect: Callable[[Outcome], None] | None = None,
         checkpoints: Checkpoints | None = None,
+        idle: Callable[[], None] = lambda: None,
         seed: int = 0,
     ) -> None:
         self.run_id = run_id
@@ -101,10 +104,11 @@ class Driver:
         self._chooser = chooser
         self._inspect = inspect
         self._checkpoints = checkpoints
+        self._idle = idle
         self._limits = Limits(max_failures, run_timeout_s)
         self._window = Window()
         self._active: dict[str, FanOut] = {}
-        self._judge = Judge(policies, self._active, self.account.resize, seed, self.account.retry)
+        self._judge = Judge(policies, self._active, self.account.resize, seed, self._retry)
         self._single: dict[str, Work] = {}
         self._local: ThreadStrategy | None = None
         self._ticket = 0
@@ -317,8 +321,9 @@ class Driver:
         # A plain aggregate's list is not sent elsewhere unless its own time limit asks for it.
         deadline = None if strategy is self._local else self._limits.deadline
         items = [guard(item, job, strategy, deadline) for item in items]
-        for item in items:
-            self.account.submit(name, item)
+        if name in self._active:
+            for item in items:
+                self.account.submit(name, item)
         self._ticket += 1
         key = f"{name}-{_key(self.run_id, items[0].key, str(self._ticket))}"
         self._window.submit(Batch(name, items, strategy, job), key)
@@ -332,6 +337,8 @@ class Driver:
         until_due_s = self._judge.retries.limit_wait(_POLL_S)
         found = self._window.wait(until_due_s if self._has_room else _POLL_S)
         self.seconds["wait"] += time.perf_counter() - at
+        if not found:
+            self._idle()
         for batch, outcomes in found:
             if isinstance(outcomes, SchedulerError) and getattr(batch.strategy, "is_gone", False):
                 # No fault of these items: they have not run, and a resumed run does them.
@@ -379,6 +386,11 @@ class Driver:
         fan_out, repeats = self._active.get(name), self._judge.repeats.get(name)
         if fan_out and repeats and not fan_out.completed and (reason := repeats.tell()):
             self.fail(reason, repeats.failure)
+
+    def _retry(self, name: str, item: Item, outcome: Outcome | None, what: str, parts: int) -> None:
+        self.account.retry(name, item, outcome, what, parts)
+        if parts:
+            self.account.grow(self._active[name])
 
     def _end_single(self, name: str, outcome: Outcome) -> None:
         work = self._single.pop(name)

@@ -280,6 +280,18 @@ class FanOut:
             return self._total_items
         return self.positions * self.total_nbytes / self.cut_nbytes if self.cut_nbytes else None
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is known how many items there are; splitting may still add parts."""
+        return self.is_cut or self._total_items is not None
+
+    def expect_all(self) -> int | None:
+        """As `expect_items`, in whole numbers and with parts; None where nobody can tell."""
+        expected = self.expect_items()
+        if expected is None:
+            return None
+        return max(self.given, round(expected) + self.given - self.positions)
+
     def close(self) -> None:
         """Let go of what is not handed out (a pass over files ends, with its threads) or held."""
         for holder in self._holders:

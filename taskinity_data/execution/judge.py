@@ -48,8 +48,8 @@ class Judge:
     seed : int
         Of the jitter of retries.
     tell_again : callable, optional
-        Takes a fan-out's name, an item that is tried again, what became of it so far, and how it
-        is tried, in words.
+        Takes a fan-out's name, an item that is tried again, what became of it so far, how it is
+        tried, in words, and in how many parts, 0 as a whole.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Judge:
         fan_outs: Mapping[str, FanOut],
         tell_size: Callable[[str, Size], None],
         seed: int = 0,
-        tell_again: Callable[[str, Item, Outcome | None, str], None] | None = None,
+        tell_again: Callable[[str, Item, Outcome | None, str, int], None] | None = None,
     ) -> None:
         self.retries = Retries()
         self.repeats: dict[str, Repeats] = {}
@@ -93,6 +93,9 @@ class Judge:
             parts = [item] if fan_out is None else fan_out.fit(item)
             if len(parts) == 1:
                 return due
+            self._tell_again(
+                batch.name, item, None, f"in {len(parts)} parts, such were too large", len(parts)
+            )
             self.retries.add_parts(batch, parts)
         return None
 
@@ -129,7 +132,7 @@ class Judge:
         can_tell = getattr(batch.strategy, "can_end", False)
         if self._losses[batch.name, item.place] > (MOST_LOSSES if can_tell else 1):
             return False
-        self._tell_again(batch.name, item, None, "its worker died: in a child process")
+        self._tell_again(batch.name, item, None, "its worker died: in a child process", 0)
         self.retries.add(batch, replace(item, is_suspect=True), 0.0)
         return True
 
@@ -149,14 +152,15 @@ class Judge:
             fan_out = self._fan_outs[name]
             if fan_out.shrink(item, parts):
                 self._tell_size(name, fan_out.sizes[-1][1])
-            self._tell_again(name, item, outcome, f"in {len(parts)} parts, it was too large")
+            how = f"in {len(parts)} parts, it was too large"
+            self._tell_again(name, item, outcome, how, len(parts))
             self.retries.add_parts(batch, parts)
             return None
         if isinstance(verdict, Retry | Fallback):
             delay_s = verdict.delay_s if isinstance(verdict, Retry) else 0.0
             stand_in = outcome.task if isinstance(verdict, Fallback) else item.fallback
             how = f"in {delay_s:.2g} s" if isinstance(verdict, Retry) else "by its fallback"
-            self._tell_again(name, item, outcome, how)
+            self._tell_again(name, item, outcome, how, 0)
             self._before[name, item.place] = without_logs(outcome)
             again = replace(item, attempt=item.attempt + 1, fallback=stand_in)
             self.retries.add(batch, again, delay_s)
@@ -167,7 +171,7 @@ class Judge:
         if isinstance(verdict, Bisect) and (parts := self._split(name, item)):
             # Held until something of this fan-out has come through: if all of it fails alike, it
             # is no matter of rows.
-            self._tell_again(name, item, outcome, "in halves")
+            self._tell_again(name, item, outcome, "in halves", len(parts))
             self._held.setdefault(name, []).append((batch, parts))
             return None
         return self._end(outcome, verdict)

@@ -14,6 +14,8 @@ from taskinity_data import events
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from taskinity_data.outcome import RunStatus
+
 __all__ = ["Announcer"]
 
 _log = logging.getLogger(__name__)
@@ -29,25 +31,36 @@ class Announcer:
 
     def __call__(self, event: events.Event) -> None:
         for observer in list(self._observers):
-            try:
-                observer.on_event(event)
-            except Exception:  # noqa: BLE001 - an observer never costs the run
-                _log.warning("observer %r raised and is dropped", observer, exc_info=True)
-                self._observers.remove(observer)
+            self._try(observer, "on_event", event)
 
     def announce(self, strategy: Any, reason: str) -> None:
         """Tell who runs from now on."""
         name, workers, link = strategy.name, strategy.workers, strategy.dashboard_link
         self.strategies.append((name, workers, link))
-        for observer in self._observers:
-            use = getattr(observer, "use", None)
-            if use is not None:
-                use(strategy)
+        self._tell("use", strategy)
         self(events.SchedulerChanged(self._run_id, time.time(), name, workers, reason, link))
+
+    def pulse(self) -> None:
+        """Tell those who show a clock that time goes on, though nothing happens."""
+        self._tell("pulse", time.time())
+
+    def leave(self, status: RunStatus) -> None:
+        """Tell those who talk through the workers' cluster how the run ends, while it is there."""
+        self._tell("leave", status, time.time())
 
     def close(self) -> None:
         """Let observers put their things away."""
-        for observer in self._observers:
-            close = getattr(observer, "close", None)
-            if close is not None:
-                close()
+        self._tell("close")
+
+    def _tell(self, what: str, *facts: Any) -> None:
+        """Call what not every observer has."""
+        for observer in list(self._observers):
+            if hasattr(observer, what):
+                self._try(observer, what, *facts)
+
+    def _try(self, observer: Any, what: str, *facts: Any) -> None:
+        try:
+            getattr(observer, what)(*facts)
+        except Exception:  # noqa: BLE001 - an observer never costs the run
+            _log.warning("observer %r raised and is dropped", observer, exc_info=True)
+            self._observers.remove(observer)

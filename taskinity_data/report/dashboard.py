@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.events import (
     ChunkFinished,
+    ChunkRetried,
     ChunkSubmitted,
     FanOutGrew,
     RunFinished,
@@ -27,20 +28,21 @@ from taskinity_data.flow.picture import picture_of
 from taskinity_data.report.words import tell_count
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskinity_data.events import Event
     from taskinity_data.flow.model import Flow
+    from taskinity_data.outcome import RunStatus
 
-__all__ = ["PAGE", "TOPIC", "DashboardObserver"]
+__all__ = ["HANDLER", "PAGE", "DashboardObserver"]
 
 _log = logging.getLogger(__name__)
 
-TOPIC = "taskinity"
-"""The scheduler's log of events in which batches travel."""
+HANDLER = "taskinity_page"
+"""What the scheduler is asked to take batches."""
 
 PAGE = "/taskinity"
 """Where the page stands on Dask's dashboard."""
-
-_WORST_FIRST = ("failed", "running", "skipped", "completed")
 
 PAUSE_S = 0.25
 """Between two batches: what a person takes for at once, and four messages a second."""
@@ -63,12 +65,16 @@ class DashboardObserver:
     Parameters
     ----------
     flow : Flow
-        Drawn anew, with states, whenever a task begins or ends.
+        Drawn once; the page colours its nodes.
+    say : callable
+        Takes what the user should know: why there is no page, once. In the driver's thread.
     """
 
-    def __init__(self, flow: Flow) -> None:
-        self._picture = picture_of(flow)
-        self._states: dict[str, str] = {}
+    def __init__(self, flow: Flow, say: Callable[[str], None] = _log.info) -> None:
+        self._flow = flow
+        self._say = say
+        self._missing = ""
+        self._has_left = False
         self._client: Any = None
         self._batch: list[tuple[Any, ...]] = []
         self._lock = Lock()
@@ -80,7 +86,7 @@ class DashboardObserver:
     def use(self, strategy: Any) -> None:
         """Send to the cluster of `strategy` from now on, if it is one with a dashboard."""
         client = getattr(strategy, "client", None)
-        if client is None or not client.dashboard_link:
+        if client is None or not strategy.dashboard_link:
             return
         self._client = client
         # The run does not wait for its page.
@@ -95,13 +101,8 @@ class DashboardObserver:
         told = self._tell(event)
         if told is None:
             return
-        batch = [told]
-        if isinstance(event, TaskStarted | TaskFinished):
-            state = str(told[3]) if isinstance(event, TaskFinished) else "RUNNING"
-            self._states[event.task.removesuffix("[*]")] = state.lower()
-            batch.append(("svg", event.at_s, self._draw()))
         with self._lock:
-            self._batch += batch
+            self._batch.append(told)
         if self._client is not None and not self._is_due:
             # The client's own loop wakes up for it, whatever the driver waits for.
             self._is_due = True
@@ -111,7 +112,7 @@ class DashboardObserver:
         at = event.at_s
         match event:
             case RunStarted():
-                return ("run", at, event.flow, tuple(event.tasks), self._draw())
+                return ("run", at, event.flow, tuple(event.tasks))
             case SchedulerChanged():
                 told = f"{event.scheduler}, {tell_count(event.workers, 'worker')}"
                 return ("scheduler", at, told)
@@ -125,20 +126,20 @@ class DashboardObserver:
             case ChunkSubmitted():
                 place = event.path or "", event.where or ""
                 return ("chunk", at, event.task, event.key, event.nbytes, *place)
+            case ChunkRetried():
+                return ("again", at, event.task, event.key, event.parts)
             case ChunkFinished():
                 return _done(event)
-            case RunFinished():
+            case RunFinished() if not self._has_left:
                 return ("finish", at, str(event.status))
         return None
 
-    def _draw(self) -> str:
-        nodes = {}
-        for key, node in self._picture.nodes.items():
-            # Chunk-wise tasks in a row run as one, under the name of the last.
-            states = {self._states.get(name, "") for name in (node.name, *node.members)} - {""}
-            state = next((one for one in _WORST_FIRST if one in states), "")
-            nodes[key] = replace(node, state=state)
-        return draw_svg(replace(self._picture, nodes=nodes))
+    def leave(self, status: RunStatus, at_s: float) -> None:
+        """Send how the run ends, and wait until it is there: what it is sent through closes now."""
+        self._has_left = True
+        with self._lock:
+            self._batch.append(("finish", at_s, str(status)))
+        self.close()
 
     def close(self) -> None:
         """Send what is left, and wait until it is there."""
@@ -149,6 +150,9 @@ class DashboardObserver:
             except (OSError, TimeoutError) as error:
                 _log.info("the page does not get the end of the run: %s", error)
         self._client = self._plugged = None
+        if self._missing:
+            self._say(f"there is no page of this run on Dask's dashboard: {self._missing}")
+            self._missing = ""
 
     async def _send_soon(self, pause_s: float) -> None:
         await asyncio.sleep(pause_s)
@@ -158,31 +162,54 @@ class DashboardObserver:
             await self._send(client)
 
     async def _send(self, client: Any) -> None:
-        from taskinity_data.report.dashboard_plugin import DashboardPlugin
-
         # Batches go one after another: on their own ways one could overtake another.
         if self._sending is None:
             self._sending = asyncio.Lock()
         async with self._sending:
-            if self._plugged is not client:
-                self._plugged = client
-                try:
-                    await client.register_plugin(DashboardPlugin(), name=DashboardPlugin.name)
-                except Exception as error:  # noqa: BLE001 - a page never costs the run
-                    _log.warning("no page of the run on Dask's dashboard: %s", error)
-                    self._client = None
-                    return
+            if self._plugged is not client and not await self._plug(client):
+                self._client = None
+                return
             with self._lock:
                 batch, self._batch = self._batch, []
             if not batch:
                 return
-            message = {"run": self._run_id, "batch": batch}
+            take = getattr(client.scheduler, HANDLER)
             try:
-                await client.scheduler.log_event(topic=TOPIC, msg=message)
-            except OSError as error:
+                why = await take(run=self._run_id, driver=client.id, batch=batch)
+            except Exception as error:  # noqa: BLE001 - a page never costs the run
                 # The run itself finds out, where that matters to it.
-                _log.info("the scheduler of the page is gone: %s", error)
+                _log.info("the scheduler takes no more of the page: %s", error)
                 self._client = None
+                return
+            if why is not None:
+                self._missing, self._client = why, None
+
+    async def _plug(self, client: Any) -> bool:
+        """Bring the page to the scheduler, where it is not; whether that could be done."""
+        from taskinity_data.report.dashboard_plugin import DashboardPlugin
+
+        self._plugged = client
+        try:
+            await client.register_plugin(DashboardPlugin(), name=DashboardPlugin.name)
+        except Exception as error:  # noqa: BLE001 - a page never costs the run
+            told = str(error).strip().splitlines()
+            self._missing = f"{type(error).__name__}: {told[-1]}" if told else repr(error)
+            return False
+        drawn, nodes = _draw(self._flow)
+        with self._lock:
+            self._batch.insert(0, ("drawn", 0.0, drawn, nodes, tuple(self._flow.edges)))
+        return True
+
+
+def _draw(flow: Flow) -> tuple[str, dict[str, tuple[str, bool, bool, tuple[str, ...]]]]:
+    """`flow` as SVG, each node of which has a class of its own, and what a `LiveNode` holds."""
+    picture = picture_of(flow)
+    nodes = {key: replace(node, state=f"state-{key}") for key, node in picture.nodes.items()}
+    shown = {
+        key: (node.label, node.is_fan_out, node.name in flow.fallbacks, (node.name, *node.members))
+        for key, node in nodes.items()
+    }
+    return draw_svg(replace(picture, nodes=nodes)), shown
 
 
 def _done(event: ChunkFinished) -> tuple[Any, ...]:
@@ -197,9 +224,12 @@ def _done(event: ChunkFinished) -> tuple[Any, ...]:
         outcome.key,
         str(outcome.status),
         outcome.rows,
+        outcome.nbytes,
         len(outcome.attempts),
         worker,
         outcome.duration_s,
         told[0][:MOST_LETTERS],
         told[1],
+        # The page has not seen it handed out, where an earlier try has finished it.
+        (event.path or "", event.where or "") if outcome.is_recalled else None,
     )

@@ -1,24 +1,34 @@
-"""The page of a run on Dask's dashboard: what is drawn, and what a moment's state fills it with.
+"""The page of a run on Dask's dashboard: its widgets, and how a moment's state fills them.
 
-One document a visitor; all are filled from the same `LiveRun`. Nothing that data, names or errors
-hold is ever taken for markup.
+One document a visitor; all are filled from the same `LiveRun`. What they are filled with is made in
+`dashboard_fill`.
 """
 
 from __future__ import annotations
 
-from html import escape
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from bokeh.layouts import column, row
-from bokeh.models import ColumnDataSource, FactorRange, HoverTool, NumeralTickFormatter
-from bokeh.models.widgets import Div
+from bokeh.models import ColumnDataSource, FactorRange, HoverTool, NumeralTickFormatter, Range1d
+from bokeh.models.widgets import Div, Select
 from bokeh.plotting import figure as bokeh_figure
 from distributed.dashboard.components.scheduler import env
 
+from taskinity_data.report.dashboard_fill import (
+    COLORS,
+    MOST_BARS,
+    MOST_CELLS,
+    fill_bars,
+    fill_cells,
+    fill_memory,
+    fill_rate,
+    fill_sizes,
+    tell_failure,
+    tell_graph,
+    tell_head,
+    tell_tasks,
+)
 from taskinity_data.report.live import STATES
-from taskinity_data.report.words import tell_nbytes, tell_seconds
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -26,38 +36,33 @@ if TYPE_CHECKING:
     from taskinity_data.report.dashboard_plugin import DashboardPlugin
     from taskinity_data.report.live import LiveRun
 
-__all__ = ["fill_bars", "fill_cells", "page"]
+__all__ = ["page"]
 
 figure: Any = bokeh_figure  # its stubs take no ranges or tools by their short forms
 
-COLORS = {
-    "PENDING": "#d5d9df",
-    "RUNNING": "#5b9bd5",
-    "COMPLETED": "#4ca66b",
-    "RETRYING": "#e5a13b",
-    "SKIPPED": "#a98bc9",
-    "FAILED": "#d1495b",
-}
-"""Of the states; for those who see no red or green they differ in lightness too."""
-
-_STATES_STYLE = "<style>" + "".join(
-    f".taskinity-flow .{state.lower()} rect{{stroke:{color};stroke-width:3}}"
-    for state, color in COLORS.items()
-) + "</style>"  # fmt: skip
-
 REFRESH_MS = 500
-
-MOST_CELLS = 3_000
-"""Chunks that get a cell each; of more, each file is a row of shares."""
-
-CELLS_A_ROW = 100
-
-MOST_BARS = 60
-"""Rows of shares at most: neighbouring files are put together beyond that."""
 
 MOST_FAILURES_SHOWN = 20
 
-_EMPTY: dict[str, list[Any]] = {"x": [], "y": [], "color": [], "where": [], "told": []}
+_GREY = "#6b7684"
+"""Of what is written in plots, which know nothing of light and dark: 4:1 on both."""
+
+_TEMPLATE = """{% extends "simple.html" %}{% block extra_resources %}<style>
+@media (prefers-color-scheme: dark) {
+  html { background: #14171c; color: #d8dee9; color-scheme: dark; }
+  .navbar ul, .dropdown-content { background-color: #262b33; }
+  .navbar li a { color: #d8dee9; }
+  .navbar li:hover a { color: #14171c; }
+  #navbar-toggle-icon img { filter: invert(1); }
+}
+</style>{% endblock %}"""
+"""Dask's own page is light for everyone."""
+
+_DARK_SELECT = """@media (prefers-color-scheme: dark) {
+  .bk-input { background-color: #262b33; color: #d8dee9; }
+}"""
+
+_WRAP = {"flex-wrap": "wrap", "gap": "12px"}
 
 
 def page(plugin: DashboardPlugin, scheduler: Any, extra: dict[str, Any], doc: Document) -> None:
@@ -65,7 +70,7 @@ def page(plugin: DashboardPlugin, scheduler: Any, extra: dict[str, Any], doc: Do
     view = _View(plugin, scheduler)
     doc.title = "Taskinity Data"
     doc.add_root(view.root)
-    doc.template = env.get_template("simple.html")
+    doc.template = env.from_string(_TEMPLATE)
     doc.template_variables.update(extra)
     doc.add_periodic_callback(view.update, REFRESH_MS)
     view.update()
@@ -77,14 +82,16 @@ class _View:
     def __init__(self, plugin: DashboardPlugin, scheduler: Any) -> None:
         self._plugin = plugin
         self._scheduler = scheduler
-        self._seen: tuple[str, int] | None = None
-        self._drawn_svg = ""
+        self._seen: tuple[LiveRun, int] | None = None
+        self._details: dict[tuple[str, ...], Div] = {}
         wide: dict[str, Any] = {"sizing_mode": "stretch_width"}
         self._head = Div(**wide)
-        self._graph = Div(width=360)
-        self._tasks = Div(**wide)
-        self._failures = Div(**wide)
-        self._cells = ColumnDataSource(dict(_EMPTY))
+        self._choice = Select(value="", width=360, visible=False, stylesheets=[_DARK_SELECT])
+        scrolled = {"max-height": "520px", "overflow": "auto"}
+        self._graph = Div(styles={"max-width": "100%", **scrolled})
+        self._tasks = Div(styles={"flex": "1 1 320px", "min-width": "0", **scrolled})
+        self._failures = column(**wide)
+        self._cells = ColumnDataSource({name: [] for name in ("x", "y", "color", "where", "told")})
         self._bars = ColumnDataSource({"file": [], **{state: [] for state in STATES}})
         self._rate = ColumnDataSource({"x": [], "y": []})
         self._size = ColumnDataSource({"x": [], "y": []})
@@ -92,213 +99,150 @@ class _View:
         self._map = _draw_cells(self._cells)
         self._files = _draw_bars(self._bars)
         self._workers = _draw_memory(self._memory)
-        series = {"height": 200, "sizing_mode": "stretch_width", "tools": ""}
-        done = figure(title="Done (MB)", **series)
-        done.line("x", "y", source=self._rate, line_width=2, color=COLORS["COMPLETED"])
-        sizes = figure(title="Size of chunks when handed out (MB)", **series)
-        sizes.step("x", "y", source=self._size, mode="after", line_width=2, color=COLORS["RUNNING"])
-        for plot in (done, sizes):
+        self._done = _draw("Throughput")
+        self._done.line("x", "y", source=self._rate, line_width=2, color=COLORS["COMPLETED"])
+        self._sizes = _draw("Size of chunks when handed out")
+        self._sizes.step(
+            "x", "y", source=self._size, mode="after", line_width=2, color=COLORS["RUNNING"]
+        )
+        for plot in (self._done, self._sizes):
             plot.xaxis.axis_label = "seconds"
-            plot.toolbar.logo = None
+            plot.y_range.start = 0
+        for plot in (self._done, self._sizes, self._workers):
+            plot.styles = {"flex": "1 1 280px"}
         self.root = column(
+            self._choice,
             self._head,
-            row(self._graph, self._tasks, sizing_mode="stretch_width"),
+            row(self._graph, self._tasks, styles=_WRAP, **wide),
             self._map,
             self._files,
-            row(done, sizes, self._workers, sizing_mode="stretch_width"),
+            row(self._done, self._sizes, self._workers, styles=_WRAP, **wide),
             self._failures,
-            sizing_mode="stretch_width",
+            **wide,
         )
 
     def update(self) -> None:
-        """Show the newest run as it is now; nothing travels where nothing has changed."""
-        run = next(reversed(self._plugin.runs.values()), None)
+        """Show the chosen run as it is now; nothing travels where nothing has changed."""
+        self._offer_runs()
+        self._show_memory()
+        run = self._plugin.runs.get(self._choice.value)
+        run = run or next(reversed(self._plugin.runs.values()), None)
         if run is None:
             self._head.text = "<p>No run has been here yet.</p>"
             return
-        self._show_memory()
-        if self._seen == (run.run_id, run.version):
-            return
-        self._seen = run.run_id, run.version
         self._head.text = tell_head(run)
-        if run.svg != self._drawn_svg:
-            self._drawn_svg = run.svg
-            self._graph.text = _STATES_STYLE + run.svg
+        if self._seen == (run, run.version):
+            return
+        self._seen = run, run.version
+        self._graph.text = tell_graph(run)
         self._tasks.text = tell_tasks(run)
-        self._failures.text = tell_failures(run)
-        is_many = len(run.columns["key"]) > MOST_CELLS
-        self._map.visible, self._files.visible = not is_many, is_many
-        if is_many:
+        self._show_failures(run)
+        self._show_chunks(run)
+        unit, self._rate.data = fill_rate(run)
+        self._done.title.text = f"Throughput ({unit})"
+        unit, self._size.data = fill_sizes(run)
+        self._sizes.title.text = f"Size of chunks when handed out ({unit})"
+        self._sizes.visible = bool(run.sizes)
+        self._done.visible = bool(run.files)
+
+    def _offer_runs(self) -> None:
+        """A choice where there is one; who chose none sees the newest."""
+        runs = list(self._plugin.runs.values())[::-1]
+        told = [(one.run_id, f"{one.flow}: {one.status}, {one.run_id}"[:120]) for one in runs]
+        options: list[Any] = [("", "the newest run"), *told]
+        if options != self._choice.options:
+            self._choice.options = options
+        if self._choice.value not in dict(options):
+            self._choice.value = ""
+        self._choice.visible = len(runs) > 1
+
+    def _show_chunks(self, run: LiveRun) -> None:
+        count = len(run.columns["key"])
+        self._map.visible, self._files.visible = 0 < count <= MOST_CELLS, count > MOST_CELLS
+        if self._files.visible:
             bars = fill_bars(run)
             self._files.y_range.factors = bars["file"][::-1]
+            self._files.height = 60 + 20 * max(2, len(bars["file"]))
             self._bars.data = bars
-        else:
-            self._cells.data = fill_cells(run)
-        for source, points, scale in (
-            (self._rate, run.throughput, 1e6),
-            (self._size, run.sizes, 1e6),
-        ):
-            source.data = {"x": [x for x, _ in points], "y": [y / scale for _, y in points]}
+        elif self._map.visible:
+            cells = fill_cells(run)
+            plot = self._map
+            plot.x_range.end = cells.wide - 0.5
+            plot.y_range.start = cells.high - 0.5
+            plot.height = 50 + cells.high * (24 if cells.high < 12 else 14)
+            plot.yaxis.visible = bool(cells.names)
+            plot.yaxis.ticker = list(cells.names)
+            plot.yaxis.major_label_overrides = cells.names
+            self._cells.data = cells.data
+
+    def _show_failures(self, run: LiveRun) -> None:
+        """The newest ones first; one that is read stays open when others come."""
+        shown = list(run.failures)[-MOST_FAILURES_SHOWN:][::-1]
+        known, self._details = self._details, {}
+        for failure in shown:
+            div = known.get(failure)
+            if div is None:
+                div = Div(text=tell_failure(*failure), sizing_mode="stretch_width")
+            self._details[failure] = div
+        if list(known) != list(self._details):
+            heading = Div(text="<h3>Failures, the newest first</h3>")
+            self._failures.children = [heading, *self._details.values()] if shown else []
 
     def _show_memory(self) -> None:
-        workers = list(self._scheduler.workers.values())[:MOST_BARS]
-        names = [str(one.name) for one in workers]
-        used = [float(one.metrics.get("memory") or 0) for one in workers]
-        limits = [float(one.memory_limit or 0) for one in workers]
-        told = [
-            f"{tell_nbytes(have)} of {tell_nbytes(most)}" if most else tell_nbytes(have)
-            for have, most in zip(used, limits, strict=True)
-        ]
+        names, data = fill_memory(list(self._scheduler.workers.values()))
         if names != list(self._workers.y_range.factors):
             self._workers.y_range.factors = names
-        self._memory.data = {"worker": names, "used": used, "limit": limits, "told": told}
+            self._workers.height = max(200, 70 + 16 * len(names))
+            count = len(self._scheduler.workers)
+            some = f" (the first {MOST_BARS} of {count:,})" if count > MOST_BARS else ""
+            self._workers.title.text = f"Memory of workers, and their limits{some}"
+        self._memory.data = data
+
+
+def _draw(title: str, **options: Any) -> Any:
+    """An empty plot that is as legible on dark as on light."""
+    wide = {"height": 200, "sizing_mode": "stretch_width", "min_width": 280, "tools": ""}
+    plot = figure(title=title, **wide, **options)
+    plot.background_fill_color = plot.border_fill_color = plot.outline_line_color = None
+    plot.title.text_color = plot.axis.axis_label_text_color = _GREY
+    plot.axis.major_label_text_color = plot.axis.axis_line_color = _GREY
+    plot.axis.major_tick_line_color = plot.grid.grid_line_color = _GREY
+    plot.axis.minor_tick_line_color = None
+    plot.grid.grid_line_alpha = 0.2
+    plot.toolbar_location = None
+    return plot
 
 
 def _draw_cells(source: ColumnDataSource) -> Any:
-    plot = figure(
-        title="Chunks, in order, file after file",
-        height=240,
-        sizing_mode="stretch_width",
-        tools="",
-        x_range=(-0.5, CELLS_A_ROW - 0.5),
+    plot = _draw(
+        "Chunks, file by file",
+        x_range=Range1d(start=-0.5, end=0.5),
+        y_range=Range1d(start=0.5, end=-0.5),
     )
-    plot.rect("x", "y", 0.9, 0.9, source=source, fill_color="color", line_color=None)
-    plot.y_range.flipped = True
-    plot.axis.visible = plot.grid.visible = False
-    plot.toolbar.logo = None
+    plot.rect("x", "y", 0.92, 0.86, source=source, fill_color="color", line_color=None)
+    plot.xaxis.visible = plot.grid.visible = False
+    plot.axis.axis_line_color = plot.axis.major_tick_line_color = None
     # Texts in braces are escaped; only those marked as safe would not be.
     plot.add_tools(HoverTool(tooltips=[("chunk", "@where"), ("", "@told")]))
     return plot
 
 
 def _draw_bars(source: ColumnDataSource) -> Any:
-    plot = figure(
-        title="Chunks by file and state",
-        height=420,
-        sizing_mode="stretch_width",
-        tools="",
-        y_range=FactorRange(),
-    )
-    plot.hbar_stack(
-        list(STATES),
-        y="file",
-        height=0.8,
-        source=source,
-        color=[COLORS[state] for state in STATES],
-        legend_label=list(STATES),
-    )
-    plot.add_tools(HoverTool(tooltips=[("file", "@file"), *((one, f"@{one}") for one in STATES)]))
-    plot.toolbar.logo = None
-    plot.visible = False
+    plot = _draw("Chunks by file and state", y_range=FactorRange(), visible=False)
+    colors = [COLORS[state] for state in STATES]
+    plot.hbar_stack(list(STATES), y="file", height=0.8, source=source, color=colors)
+    plot.x_range.start = 0
+    plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
+    told = [(one.lower(), f"@{one}{{0,0}}") for one in STATES]
+    plot.add_tools(HoverTool(tooltips=[("file", "@file"), *told]))
     return plot
 
 
 def _draw_memory(source: ColumnDataSource) -> Any:
-    plot = figure(
-        title="Memory of workers, and their limits",
-        height=200,
-        sizing_mode="stretch_width",
-        tools="",
-        y_range=FactorRange(),
-    )
+    plot = _draw("Memory of workers, and their limits", y_range=FactorRange())
     plot.hbar("worker", right="limit", height=0.8, source=source, color=COLORS["PENDING"])
     plot.hbar("worker", right="used", height=0.8, source=source, color=COLORS["RUNNING"])
+    plot.x_range.start = 0
     plot.xaxis.formatter = NumeralTickFormatter(format="0.0b")
     plot.add_tools(HoverTool(tooltips=[("worker", "@worker"), ("memory", "@told")]))
-    plot.toolbar.logo = None
     return plot
-
-
-def tell_head(run: LiveRun) -> str:
-    """The run in one line, and what the colours mean."""
-    spent = tell_seconds(max(0.0, run.now_s - run.started_s))
-    legend = " ".join(
-        f'<span style="white-space:nowrap"><span style="color:{color}">&#9632;</span> '
-        f"{state.lower()}</span>"
-        for state, color in COLORS.items()
-    )
-    who = f", {escape(run.scheduler)}" if run.scheduler else ""
-    return (
-        f'<h2 id="taskinity-head">{escape(run.flow)}: {escape(run.status)}, {spent}{who}</h2>'
-        f"<p>run {escape(run.run_id)} &nbsp; {legend}</p>"
-    )
-
-
-def tell_tasks(run: LiveRun) -> str:
-    """A line for each task: its state, how far it is, what it has read."""
-    lines = []
-    for task in run.tasks.values():
-        color = COLORS.get(task.state, COLORS["PENDING"])
-        amount = f"{tell_nbytes(task.done_nbytes)}" if task.nbytes else ""
-        rows = f"{task.done_rows:,} rows" if task.done_rows else ""
-        cells = "".join(
-            f'<td style="padding:2px 12px 2px 0">{escape(text)}</td>'
-            for text in (task.name, task.tell(), rows, amount)
-        )
-        lines.append(f'<tr><td style="color:{color}">&#9632;</td>{cells}</tr>')
-    return f'<table id="taskinity-tasks">{"".join(lines)}</table>'
-
-
-def tell_failures(run: LiveRun) -> str:
-    """The newest failures with their tracebacks, to be opened."""
-    if not run.failures:
-        return ""
-    shown = list(run.failures)[-MOST_FAILURES_SHOWN:][::-1]
-    items = "".join(
-        f"<details><summary>{escape(task)}: {escape(error.splitlines()[0])} "
-        f"<small>{escape(where)}</small></summary><pre>{escape(traceback)}</pre></details>"
-        for task, where, error, traceback in shown
-    )
-    return f'<div id="taskinity-failures"><h3>Failures, the newest first</h3>{items}</div>'
-
-
-def fill_cells(run: LiveRun) -> dict[str, Any]:
-    """A cell for each chunk, in lines of `CELLS_A_ROW`; a file begins a line of its own."""
-    columns = run.columns
-    cells: dict[str, list[Any]] = {name: [] for name in _EMPTY}
-    line = -1
-    for _, places in groupby(range(len(columns["key"])), key=columns["path"].__getitem__):
-        for number, _ in enumerate(places):
-            line += number % CELLS_A_ROW == 0
-            cells["x"].append(number % CELLS_A_ROW)
-            cells["y"].append(line)
-    cells["color"] = [COLORS[state] for state in columns["state"]]
-    cells["where"] = [
-        f"{path} {where}".strip() or key
-        for path, where, key in zip(columns["path"], columns["where"], columns["key"], strict=True)
-    ]
-    cells["told"] = [_tell_chunk(columns, place) for place in range(len(columns["key"]))]
-    return cells
-
-
-def _tell_chunk(columns: dict[str, list[Any]], place: int) -> str:
-    told = [str(columns["state"][place]).lower(), tell_nbytes(columns["nbytes"][place])]
-    if columns["rows"][place] is not None:
-        told.append(f"{columns['rows'][place]:,} rows")
-    if columns["attempts"][place]:
-        told.append(f"{tell_seconds(columns['seconds'][place])} on {columns['worker'][place]}")
-    if columns["attempts"][place] > 1:
-        told.append(f"{columns['attempts'][place]} attempts")
-    return ", ".join(told)
-
-
-def fill_bars(run: LiveRun) -> dict[str, Any]:
-    """How many chunks of each file are in each state; neighbours together where files are many."""
-    names = list(dict.fromkeys(run.columns["path"]))
-    number = {name: place for place, name in enumerate(names)}
-    step = -(-len(names) // MOST_BARS)
-    files = np.array([number[name] for name in run.columns["path"]]) // step
-    order = {state: place for place, state in enumerate(STATES)}
-    states = np.array([order[state] for state in run.columns["state"]])
-    rows = int(files.max()) + 1
-    counts = np.bincount(files * len(STATES) + states, minlength=rows * len(STATES))
-    table = counts.reshape(rows, len(STATES))
-    labels = []
-    for row_ in range(rows):
-        some = names[row_ * step : (row_ + 1) * step]
-        more = f" and {len(some) - 1} more" if len(some) > 1 else ""
-        labels.append(f"{some[0].rsplit('/', 1)[-1] or 'items'}{more} ({row_ + 1})")
-    return {
-        "file": labels,
-        **{state: table[:, place].tolist() for state, place in order.items()},
-    }

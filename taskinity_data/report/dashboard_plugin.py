@@ -1,7 +1,7 @@
 """What the scheduler gets: it takes what drivers send, and puts a page on its own dashboard.
 
-It runs in the scheduler's process. Where that has no Bokeh, or its dashboard is off, it says so in
-one line, and drivers are none the wiser.
+It runs in the scheduler's process. Where that has no Bokeh, or its dashboard is off, it tells the
+driver, and takes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from taskinity_data.report.dashboard import PAGE, TOPIC
+from taskinity_data.report.dashboard import HANDLER, PAGE
 from taskinity_data.report.live import LiveRun
 
 if TYPE_CHECKING:
@@ -36,38 +36,50 @@ class DashboardPlugin(SchedulerPlugin):  # type: ignore[misc]  # Dask carries no
     def __init__(self) -> None:
         self.runs: OrderedDict[str, LiveRun] = OrderedDict()
         self.scheduler: Any = None
+        self.missing: str | None = None
 
     async def start(self, scheduler: Scheduler) -> None:
         """Put the page on the dashboard; on the scheduler's loop."""
         self.scheduler = scheduler
-        self._add_page()
+        # Not Dask's log of events: that would hold all batches of long runs in memory.
+        scheduler.handlers[HANDLER] = self.take
+        self.missing = self._add_page()
+        if self.missing:
+            _log.warning("no page %s on the dashboard: %s", PAGE, self.missing)
 
-    def log_event(self, topic: str, msg: Any) -> None:
-        """Take in a batch."""
-        if topic != TOPIC or not isinstance(msg, dict):
-            return
-        run_id = msg["run"]
-        run = self.runs.get(run_id)
-        if run is None:
-            run = self.runs[run_id] = LiveRun(run_id)
+    def take(self, run: str, driver: str, batch: list[tuple[Any, ...]]) -> str | None:
+        """Take in a batch; why there is no page, empty where no dashboard is wanted, else None."""
+        if self.missing is not None:
+            return self.missing
+        known = self.runs.get(run)
+        # A run that is resumed keeps its id, and begins anew.
+        if known is None or any(kind == "run" for kind, *_ in batch):
+            self.runs.pop(run, None)
+            known = self.runs[run] = LiveRun(run, driver)
             while len(self.runs) > MOST_RUNS:
                 self.runs.popitem(last=False)
-        run.add(msg["batch"])
+        known.add(batch)
+        return None
 
-    def _add_page(self) -> None:
+    def remove_client(self, scheduler: Scheduler, client: str) -> None:  # noqa: ARG002 - as Dask's
+        """A driver has gone: its runs end with it, if they have not ended before."""
+        for run in self.runs.values():
+            if run.driver == client:
+                run.lose()
+
+    def _add_page(self) -> str | None:
         scheduler = self.scheduler
         application = scheduler.http_application
         dashboards = [one for one in application.applications if hasattr(one, "app_paths")]
-        if not dashboards:
-            return
         try:
             from distributed.dashboard.core import BokehApplication
             from distributed.dashboard.scheduler import template_variables
 
             from taskinity_data.report.dashboard_page import page
         except ImportError as error:
-            _log.warning("no page %s on the dashboard: %s", PAGE, error)
-            return
+            return f"the scheduler lacks what its dashboard needs, Bokeh ({error})"
+        if not dashboards:
+            return ""
         variables = template_variables(scheduler)
         name = PAGE.strip("/")
         if name not in variables["pages"]:
@@ -82,3 +94,4 @@ class DashboardPlugin(SchedulerPlugin):  # type: ignore[misc]  # Dask carries no
         application.add_application(server)
         server.initialize(scheduler.loop)
         server.start()
+        return None

@@ -1,6 +1,7 @@
 """Shows how a run goes, in a terminal or a notebook, as an observer of its events.
 
-It knows nothing of the engine, and starts no thread: it draws when it is told something.
+It knows nothing of the engine, and starts no thread: it draws when it is told something, or that
+time goes on.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from taskinity_data.errors import inert
 from taskinity_data.events import RunFinished
 from taskinity_data.report.tally import Tally
-from taskinity_data.report.words import tell_seconds
+from taskinity_data.report.words import tell_count, tell_seconds
 
 if TYPE_CHECKING:
     from taskinity_data.events import Event, Observer
@@ -52,7 +53,8 @@ def progress_for(progress: bool | None = None, stream: TextIO | None = None) -> 
     stream = sys.stderr if stream is None else stream
     if stream is None:  # a program without a console
         return []
-    if stream.isatty():
+    # Where the cursor can't be moved a bar could not be redrawn.
+    if stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown"):
         return [TerminalProgress(stream)]
     return [PlainProgress(stream, ends=bool(progress))]
 
@@ -66,13 +68,14 @@ class TerminalProgress:
 
         self._tally = Tally()
         self._drawn_s = float("-inf")
-        self._live = Live(
+        self._console = Console(
+            file=stream,
+            width=width,
             # rich itself leaves out colours for NO_COLOR, and not bold and dim.
-            console=Console(
-                file=stream,
-                width=width,
-                color_system=None if os.environ.get("NO_COLOR") else "auto",
-            ),
+            color_system=None if os.environ.get("NO_COLOR") else "auto",
+        )
+        self._live = Live(
+            console=self._console,
             get_renderable=self._render,
             auto_refresh=False,
             # Standard output may be a file that must get what is printed to it.
@@ -87,34 +90,61 @@ class TerminalProgress:
             self.close()
             return
         self._live.start()
-        if event.at_s - self._drawn_s >= _TERMINAL_PAUSE_S:
-            self._drawn_s = event.at_s
-            self._live.refresh()
+        self._draw(event.at_s)
+
+    def pulse(self, at_s: float) -> None:
+        """Draw what time has changed."""
+        self._tally.pulse(at_s)
+        self._draw(at_s)
 
     def close(self) -> None:
         """Draw for the last time, and give the terminal back."""
         self._live.stop()
 
+    def _draw(self, at_s: float) -> None:
+        if at_s - self._drawn_s >= _TERMINAL_PAUSE_S:
+            self._drawn_s = at_s
+            self._live.refresh()
+
     def _render(self) -> Any:
         from rich.console import Group
+        from rich.text import Text
+
+        tasks = list(self._tally.tasks.values())
+        lines: list[Any] = []
+        # What does not fit could not be redrawn: of what is over the number is enough.
+        room = self._console.height - 5
+        over = [task for task in tasks if task.is_done and not task.has_failed]
+        folded = over[: max(0, 2 * len(tasks) - room)]
+        if folded:
+            lines.append(Text(f"{tell_count(len(folded), 'task')} done"))
+        for task in tasks:
+            if task not in folded:
+                lines += self._render_task(task)
+        if not self._tally.status:
+            link = f"dashboard {self._tally.link}" if self._tally.link else ""
+            # A link is worth nothing where its end is cut off.
+            told = [Text(one, style="dim", overflow="fold") for one in (self._tally.who(), link)]
+            lines += filter(None, told)
+        return Group(*lines)
+
+    def _render_task(self, task: TaskTally) -> list[Any]:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
 
-        lines: list[Any] = []
-        for task in self._tally.tasks.values():
-            grid = Table.grid(padding=(0, 1), expand=False)
-            grid.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
-            grid.add_column(min_width=8, max_width=30, ratio=1)
-            grid.add_column(no_wrap=True)
-            if task.is_fan_out:
-                bar = ProgressBar(total=1.0, completed=task.share, width=None)
-                grid.add_row(task.name, bar, f"{task.share:4.0%}")
-                facts = [*task.facts(), *([self._tally.who()] if not task.is_done else [])]
-                lines += [grid, Text("  " + " · ".join(filter(None, facts)), style="dim")]
-            else:
-                lines.append(Text(f"{task.name} {task.facts()[0]}", overflow="ellipsis"))
-        return Group(*lines)
+        if not task.is_fan_out:
+            return [Text(f"{task.name} {task.facts()[0]}", overflow="ellipsis", no_wrap=True)]
+        told = Text("  " + " · ".join(task.facts()), style="dim")
+        if task.share is None:
+            return [Text(task.name, overflow="ellipsis", no_wrap=True), told]
+        grid = Table.grid(padding=(0, 1), expand=False)
+        grid.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
+        grid.add_column(min_width=8, max_width=30, ratio=1)
+        grid.add_column(no_wrap=True)
+        bar = ProgressBar(total=1.0, completed=task.share, width=None)
+        grid.add_row(Text(task.name), bar, f"{task.share:4.0%}")
+        return [grid, told]
 
 
 class PlainProgress:
@@ -137,12 +167,19 @@ class PlainProgress:
     def on_event(self, event: Event) -> None:
         """Count it, and write a line if the last one is long enough ago."""
         self._tally.add(event)
+        self._write(event.at_s, is_last=isinstance(event, RunFinished))
+
+    def pulse(self, at_s: float) -> None:
+        """Write a line if the last one is long enough ago."""
+        self._tally.pulse(at_s)
+        self._write(at_s, is_last=False)
+
+    def _write(self, at_s: float, is_last: bool) -> None:
         if self._told_s is None:
-            self._told_s = self._begun_s = event.at_s
-        is_last = isinstance(event, RunFinished)
-        if (is_last and self._has_told) or event.at_s - self._told_s >= _PLAIN_PAUSE_S:
-            self._told_s, self._has_told = event.at_s, True
-            self._stream.write(self._line(event.at_s, is_last))
+            self._told_s = self._begun_s = at_s
+        if (is_last and self._has_told) or at_s - self._told_s >= _PLAIN_PAUSE_S:
+            self._told_s, self._has_told = at_s, True
+            self._stream.write(self._line(at_s, is_last))
             self._stream.flush()
 
     def _line(self, at_s: float, is_last: bool) -> str:
@@ -170,10 +207,17 @@ class NotebookProgress:
     def on_event(self, event: Event) -> None:
         """Count it, and show it if the last time is long enough ago."""
         self._tally.add(event)
-        is_last = isinstance(event, RunFinished)
-        if not is_last and event.at_s - self._drawn_s < _NOTEBOOK_PAUSE_S:
+        self._draw(event.at_s, is_last=isinstance(event, RunFinished))
+
+    def pulse(self, at_s: float) -> None:
+        """Show what time has changed."""
+        self._tally.pulse(at_s)
+        self._draw(at_s, is_last=False)
+
+    def _draw(self, at_s: float, is_last: bool) -> None:
+        if not is_last and at_s - self._drawn_s < _NOTEBOOK_PAUSE_S:
             return
-        self._drawn_s = event.at_s
+        self._drawn_s = at_s
         shown = _Html(self._html())
         if self._handle is None:
             self._handle = self._display(shown, display_id=True)
@@ -181,9 +225,12 @@ class NotebookProgress:
             self._handle.update(shown)
 
     def _html(self) -> str:
-        rows = "".join(_html_row(task) for task in self._tally.tasks.values())
-        about = " · ".join(filter(None, (self._tally.flow, self._tally.who(), self._tally.status)))
-        return f"<div><div>{escape(about)}</div><table>{rows}</table></div>"
+        tally = self._tally
+        rows = "".join(_html_row(task) for task in tally.tasks.values())
+        about = escape(" · ".join(filter(None, (tally.flow, tally.who(), tally.status))))
+        if tally.link.startswith(("http://", "https://")) and not tally.status:
+            about += f' · <a href="{escape(tally.link)}" target="_blank">dashboard</a>'
+        return f"<div><div>{about}</div><table>{rows}</table></div>"
 
 
 class _Html:
@@ -200,7 +247,9 @@ class _Html:
 
 
 def _html_row(task: TaskTally) -> str:
-    bar = f'<progress max="1" value="{task.share:.3f}"></progress>' if task.is_fan_out else ""
+    bar = ""
+    if task.is_fan_out and task.share is not None:
+        bar = f'<progress max="1" value="{task.share:.3f}"></progress>'
     facts = escape(" · ".join(task.facts()))
     return f"<tr><td>{escape(task.name)}</td><td>{bar}</td><td>{facts}</td></tr>"
 

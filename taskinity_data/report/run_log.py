@@ -139,7 +139,7 @@ class RunLog:
                 told = f"tried again {event.what}{f', {place}' if place else ''}"
                 return logging.WARNING, f"{told}{why}"
             case events.FanOutGrew():
-                if not event.is_final or event.task in self._cut:
+                if not event.is_final or event.chunks is None or event.task in self._cut:
                     return None
                 self._cut.add(event.task)
                 size = f", {tell_nbytes(event.nbytes)}" if event.nbytes else ""

@@ -1,10 +1,16 @@
 """A local pool of ours closes, whatever state its workers were left in."""
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
 import psutil
+import pytest
 from distributed.core import Status
 
-from taskinity_data.execution import own_cluster
+from taskinity_data.execution import clusters, own_cluster
 from taskinity_data.execution.clusters import start_local
+from taskinity_data.execution.dask_strategy import DaskStrategy
 
 
 def test_a_pool_closes_where_dask_waits_for_an_end_that_nobody_tells_it(monkeypatch):
@@ -20,3 +26,54 @@ def test_a_pool_closes_where_dask_waits_for_an_end_that_nobody_tells_it(monkeypa
         psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
         for pid in pids
     )
+
+
+@pytest.fixture
+def usual_port(monkeypatch):
+    """A free port that stands for Dask's usual one."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    monkeypatch.setattr(clusters, "_DASHBOARD_PORT", port)
+    return port
+
+
+def test_of_two_pools_that_start_at_once_one_has_the_usual_dashboard_and_dask_does_not_warn(
+    usual_port, recwarn
+):
+    with ThreadPoolExecutor(2) as pool:
+        strategies = list(pool.map(lambda _: start_local(1, None), range(2)))
+    try:
+        ports = [urlsplit(one.dashboard_link).port for one in strategies]
+        remarks = [one.dashboard_remark for one in strategies]
+    finally:
+        for strategy in strategies:
+            strategy.close()
+    assert ports.count(usual_port) == 1
+    assert len(set(ports)) == 2
+    assert sorted(remarks) == ["", f"port {usual_port} is in use"]
+    assert [one for one in recwarn if "already in use" in str(one.message)] == []
+
+
+def test_a_port_that_another_listens_at_is_left_to_it_and_that_is_said(usual_port, recwarn):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", usual_port))
+        taken.listen()
+        strategy = start_local(1, None)
+        try:
+            assert urlsplit(strategy.dashboard_link).port != usual_port
+            assert strategy.dashboard_remark == f"port {usual_port} is in use"
+        finally:
+            strategy.close()
+    assert [one for one in recwarn if "already in use" in str(one.message)] == []
+
+
+def test_a_link_that_cannot_be_filled_in_costs_no_run():
+    class Client:
+        @property
+        def dashboard_link(self):
+            raise KeyError("USER_OF_NO_ONE")  # as format_dashboard_link does
+
+    strategy = DaskStrategy.__new__(DaskStrategy)
+    strategy._client = Client()
+    assert strategy.dashboard_link is None

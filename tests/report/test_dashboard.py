@@ -1,9 +1,11 @@
 """The page on Dask's dashboard, as a real browser sees it while real runs go."""
 
+import re
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -102,13 +104,12 @@ def test_the_page_follows_a_run(browser, client):
         while b"taskinity" not in fetch(client) and time.monotonic() < end:
             time.sleep(0.05)
         page = browser.open(address(client))
-        # How many there are is known once all are handed out.
         text = read_until(page, "\t4 of ", "1 failed or skipped", "luck")
         assert "Ten: RUNNING" in text
-        wanted = {"Items": "completed", "Each [*]": "many running", "All": None}
+        wanted = {"Items": "completed", "Each [*]": "many running", "All": "pending"}
         assert states_until(page, wanted) == wanted
         assert "\t4 of " in text
-        assert "or more chunks, 1 failed or skipped" in text
+        assert "of 10 chunks, 1 failed or skipped" in text
         assert "ValueError: <b>bad</b> luck" in text
     finally:
         GATE.set()
@@ -121,6 +122,84 @@ def test_the_page_follows_a_run(browser, client):
     assert ran[0].status == "PARTIAL"
     errors = [said for said in page.messages if '"type": "error"' in said or "Uncaught" in said]
     assert errors == []
+
+
+def test_a_run_by_an_address_ends_on_the_page_before_its_client_closes(browser, client):
+    flow = td.parse_flow("flow ByAddress:\n    Items -> Each[*] -> All")
+    bound = flow.bind({"items": lambda: [1, 2, 3], "each": lambda x: x, "all": len})
+    run = td.run_flow(bound, scheduler=client.scheduler.address, progress=False)
+    assert run.value == 3
+    page = browser.open(address(client))
+    text = read_until(page, "ByAddress: COMPLETED", "3 of 3")
+    assert "ByAddress: COMPLETED" in text
+    assert "3 of 3 chunks" in text
+
+
+def test_a_resumed_run_shows_what_was_used_again(browser, client, tmp_path):
+    path = tmp_path / "numbers.csv"
+    pd.DataFrame({"n": range(100)}).to_csv(path, index=False)
+
+    mended = tmp_path / "mended"
+    place = str(mended)
+
+    def fails_at_the_end(chunk):
+        assert Path(place).exists() or chunk["n"].max() < 90
+        return len(chunk)
+
+    options = {
+        "reduce": td.sum(), "scheduler": client, "chunk_size": "10 rows", "progress": False,
+        "run_dir": tmp_path / "kept", "resume": True,
+    }  # fmt: skip
+    with pytest.raises(td.errors.FlowFailed):
+        td.process(str(path), fails_at_the_end, **options)
+    page = browser.open(address(client))
+    text = read_until(page, "Process: FAILED")
+    assert "Process: FAILED" in text
+    assert "1 failed or skipped" in text
+    mended.touch()
+    td.process(str(path), fails_at_the_end, **options)
+    text = read_until(page, "Process: COMPLETED", "10 of 10", "used again")
+    assert "10 of 10 chunks, 9 used again" in text
+
+
+CHOOSE = """(number => {
+  const walk = node => {
+    if (node.shadowRoot) walk(node.shadowRoot);
+    for (const child of node.children || []) {
+      if (child.tagName == "SELECT") {
+        child.selectedIndex = number;
+        child.dispatchEvent(new Event("change"));
+      }
+      walk(child);
+    }
+  };
+  walk(document.body);
+})"""
+
+
+def test_an_older_run_can_be_looked_at_while_a_newer_one_is_there(browser, client):
+    for name in ("Older", "Newer"):
+        flow = td.parse_flow(f"flow {name}:\n    task Only:").bind({"only": lambda: 1})
+        td.run_flow(flow, scheduler=client, progress=False)
+    page = browser.open(address(client))
+    assert "Newer: COMPLETED" in read_until(page, "Newer: COMPLETED")
+    page.evaluate(f"{CHOOSE}(2)")
+    assert "Older: COMPLETED" in read_until(page, "Older: COMPLETED")
+
+
+def test_the_parts_of_a_bisected_chunk_are_all_counted(browser, client):
+    def refuse(chunk):
+        assert not (chunk["a"] == 5).any()
+        return len(chunk)
+
+    run = td.process(
+        pd.DataFrame({"a": range(20)}), refuse, reduce=td.sum(), chunk_size="10 rows",
+        on_error="bisect", scheduler=client, progress=False,
+    )  # fmt: skip
+    assert run.value == 19
+    text = read_until(browser.open(address(client)), "Process: PARTIAL")
+    ended, total = re.search(r"(\d+) of (\d+) chunks, 1 failed or skipped", text).groups()
+    assert ended == total == str(len(run.plan))
 
 
 def states_until(page, wanted, seconds=60):

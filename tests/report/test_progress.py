@@ -14,6 +14,7 @@ from taskinity_data.cli.logs import logging_as_set
 from taskinity_data.events import (
     ChunkFinished,
     ChunkRetried,
+    ChunkSubmitted,
     FanOutGrew,
     Observer,
     RunFinished,
@@ -23,7 +24,12 @@ from taskinity_data.events import (
     TaskStarted,
 )
 from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
-from taskinity_data.report.progress import NotebookProgress, TerminalProgress, progress_for
+from taskinity_data.report.progress import (
+    NotebookProgress,
+    PlainProgress,
+    TerminalProgress,
+    progress_for,
+)
 from taskinity_data.report.tally import Tally
 
 
@@ -81,9 +87,9 @@ def test_a_fan_out_is_told_by_chunks_failures_rates_and_time_left():
     assert facts == ["5/10 chunks", "1 failed", "160 k rows/s", "20 MB/s", "2.5 s left"]
 
 
-def test_chunks_have_no_total_before_all_are_cut():
+def test_the_total_of_chunks_is_about_until_all_are_cut():
     events = list(half_of_a_run())[:7]
-    assert told(events).tasks["Work"].facts()[0] == "1 chunk"
+    assert told(events).tasks["Work"].facts()[0] == "1 of about 10 chunks"
     assert told(events).tasks["Work"].share == pytest.approx(0.1)
 
 
@@ -162,8 +168,9 @@ def test_what_is_no_terminal_gets_a_plain_line_every_few_seconds():
     for event in slow_run():
         plain.on_event(event)
     lines = stream.getvalue().replace("; threads, 2 workers", " ←").splitlines()
+    about = "Work 3 of about 10 chunks, 1 failed"
     assert lines == [
-        "Delays after 6.0 s: Work 3 chunks, 1 failed, 33.3 k rows/s, 5 MB/s, 14.0 s left ←",
+        f"Delays after 6.0 s: {about}, 33.3 k rows/s, 5 MB/s, 14.0 s left ←",
         "Delays after 12.0 s: Work 6/10 chunks, 1 failed, 41.7 k rows/s, 5 MB/s, 8.0 s left ←",
         "Delays after 18.0 s: Work 9/10 chunks, 1 failed, 44.4 k rows/s, 5 MB/s, 2.0 s left ←",
         "Delays after 20.8 s: Work 10/10 chunks, 1 failed, 45 k rows/s, 5 MB/s, 20.0 s; PARTIAL",
@@ -202,6 +209,140 @@ def test_memory_and_what_is_tried_again_are_told():
     tally.add(ChunkFinished("r", 2.5, "Work", held))
     assert "1 tried again" in tally.tasks["Work"].facts()
     assert tally.who() == "threads, 2 workers · 180.0 MB at most"
+
+
+def wave(workers, chunks, seconds, ended, *, is_final=True):
+    """`ended` of `chunks` chunks of 1 MB have ended, each after `seconds`, at `workers` a time."""
+    yield RunStarted("r", 0.0, "Waves", ("Work",))
+    yield SchedulerChanged("r", 0.0, "processes", workers, "asked for")
+    yield TaskStarted("r", 0.0, "Work")
+    yield FanOutGrew("r", 0.0, "Work", chunks, chunks * 1_000_000, None, is_final)
+    for number in range(chunks):
+        if number < min(chunks, ended + 2 * workers):
+            yield ChunkSubmitted("r", 0.0, "Work", str(number), 1_000_000)
+    for number in range(ended):
+        attempt = Attempt(1, 0.0, seconds, "w")
+        one = Outcome("Work", str(number), Status.COMPLETED, (attempt,), nbytes=1_000_000)
+        yield ChunkFinished("r", seconds * (number // workers + 1), "Work", one)
+
+
+@pytest.mark.parametrize(
+    ("ended", "left_s"),
+    [
+        (1, 10.0),  # the first of four: the other three are as far
+        (4, 10.0),
+        (7, 10.0 / 1e9),  # the last one ends now too
+    ],
+)
+def test_the_time_left_counts_what_is_under_way(ended, left_s):
+    task = told(wave(4, 8, 10.0, ended)).tasks["Work"]
+    assert (task.left_s or 0.0) == pytest.approx(left_s, abs=0.1)
+
+
+def test_few_chunks_keep_few_workers_busy():
+    # Five chunks on four workers: the last one takes as long as all before it.
+    assert told(wave(4, 5, 10.0, 4)).tasks["Work"].left_s == pytest.approx(10.0)
+
+
+def test_the_time_left_passes_while_nothing_ends():
+    tally = told(wave(4, 8, 10.0, 4))
+    tally.pulse(16.0)
+    assert tally.tasks["Work"].left_s == pytest.approx(4.0)
+    tally.pulse(25.0)
+    assert tally.tasks["Work"].left_s is None
+
+
+def test_what_an_earlier_try_has_done_tells_nothing_of_rates():
+    attempt = Attempt(1, 0.0, 10.0, "w")
+    events = [
+        TaskStarted("r", 100.0, "Work"),
+        FanOutGrew("r", 100.0, "Work", 100, 100_000_000, None, is_final=True),
+    ]
+    for number in range(92):
+        one = Outcome("Work", str(number), Status.COMPLETED, (attempt,), nbytes=1_000_000)
+        is_old = number < 90
+        at_s = 100.0 if is_old else 110.0 + 10.0 * (number - 90)
+        events.append(ChunkFinished("r", at_s, "Work", replace(one, is_recalled=is_old)))
+    task = told(events).tasks["Work"]
+    assert task.facts() == ["92/100 chunks", "90 used again", "0.1 MB/s", "1 min 20 s left"]
+
+
+def test_skipped_chunks_are_told_apart_from_failed_ones():
+    events = [ChunkFinished("r", 1.0, "Work", outcome("Work", Status.SKIPPED))]
+    assert told(events).tasks["Work"].facts() == ["1 chunk", "1 skipped"]
+
+
+def test_a_source_of_unknown_length_has_no_bar_and_no_share():
+    stream = Terminal()
+    bars = TerminalProgress(stream, width=80)
+    bars.on_event(FanOutGrew("r", 0.0, "Work", None, 0, None, is_final=False))
+    bars.on_event(ChunkFinished("r", 1.0, "Work", outcome("Work")))
+    text = seen(stream)
+    bars.close()
+    assert "1 chunk" in text
+    assert "%" not in text
+
+
+def test_time_goes_on_where_nothing_happens():
+    stream = io.StringIO()
+    (plain,) = progress_for(None, stream)
+    plain.on_event(RunStarted("r", 0.0, "Delays", ("Prepare",)))
+    plain.on_event(TaskStarted("r", 0.0, "Prepare"))
+    for at_s in range(13):
+        plain.pulse(float(at_s))
+    assert stream.getvalue() == (
+        "Delays after 5.0 s: Prepare running 5.0 s\nDelays after 10.0 s: Prepare running 10.0 s\n"
+    )
+
+
+def test_the_bars_of_a_terminal_and_of_a_notebook_follow_the_clock():
+    stream, display = Terminal(), Display()
+    for bars in (TerminalProgress(stream, width=80), NotebookProgress(display)):
+        bars.on_event(TaskStarted("r", 0.0, "Prepare"))
+        bars.pulse(7.0)
+    assert "Prepare running 7.0 s" in seen(stream)
+    assert "running 7.0 s" in display.shown[-1]
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    (found,) = progress_for(None, Terminal())
+    assert isinstance(found, PlainProgress)
+
+
+def test_more_tasks_than_the_terminal_has_lines_are_folded_to_those_that_run(monkeypatch):
+    monkeypatch.setenv("LINES", "24")
+    stream = Terminal()
+    bars = TerminalProgress(stream, width=80)
+    for number in range(40):
+        name = f"Task{number}"
+        bars.on_event(TaskStarted("r", float(number), name))
+        if number < 38:
+            bars.on_event(TaskFinished("r", float(number), name, outcome(name)))
+    text = seen(stream)
+    bars.close()
+    assert len(text.splitlines()) <= 24
+    assert "tasks done" in text
+    for name in ("Task38 running", "Task39 running"):
+        assert name in text
+
+
+def test_the_link_to_the_dashboard_is_shown_while_the_run_goes():
+    link = "http://127.0.0.1:8787/status"
+    stream, display = Terminal(), Display()
+    changed = SchedulerChanged("r", 0.0, "processes", 2, "asked for", link)
+    terminal, notebook = TerminalProgress(stream, width=80), NotebookProgress(display)
+    for bars in (terminal, notebook):
+        bars.on_event(changed)
+    assert f"dashboard {link}" in seen(stream)
+    assert f'<a href="{link}"' in display.shown[-1]
+    for bars in (terminal, notebook):
+        bars.on_event(RunFinished("r", 1.0, RunStatus.COMPLETED))
+    assert link not in display.shown[-1]
+    display = Display()
+    hostile = replace(changed, dashboard_link="javascript:alert(1)")
+    NotebookProgress(display).on_event(hostile)
+    assert "href" not in display.shown[-1]
 
 
 def test_lines_that_are_logged_do_not_tear_the_bars(monkeypatch):
