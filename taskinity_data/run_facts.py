@@ -17,7 +17,6 @@ from taskinity_data.execution.process import Item
 from taskinity_data.flow.model import Flow
 from taskinity_data.flow.parser import parse_flow
 from taskinity_data.forecast.actual import Met
-from taskinity_data.outcome import Status
 from taskinity_data.records.plain_outcomes import from_plain, to_plain
 from taskinity_data.records.quarantine import find_quarantine
 from taskinity_data.result import Output, Run
@@ -234,7 +233,8 @@ def _ended(
         name, _, _, plain, where, *more = facts
         outcome = from_plain(plain)
         is_old = past.tried.get(key, past.tries) < past.tries
-        if is_old and outcome.status is Status.COMPLETED:
+        if is_old:
+            # Its times are of then, even where it has not been tried again since.
             outcome = replace(outcome, is_recalled=True)
         chunk = None if where is None else cuts.get(name, {}).get(tuple(where))
         position = more[0] if more else number
