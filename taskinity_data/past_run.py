@@ -109,7 +109,7 @@ class PastRun:
         assert self._past is not None
         run, ended, missing = rebuild_run(self._past, self.status)
         run = replace(run, next_steps=self.next_steps)
-        return write_report(run, ended, path, missing)
+        return write_report(run, ended, path, missing, self._past.head)
 
     @property
     def next_steps(self) -> tuple[str, ...]:

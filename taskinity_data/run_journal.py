@@ -83,6 +83,8 @@ class RunJournal:
     place: RunPlace | None = None
     is_asked: bool = False
     is_resumable: bool = False
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What the run was told, as far as that may be kept: ``inputs``, ``asked``, ``options``."""
 
     def begin(self) -> None:
         """Begin to write, where that was asked for; otherwise that waits for two seconds.
@@ -258,7 +260,9 @@ def open_journal(
         is_asked=is_asked,
         more=lambda: {"code": _code_of(flow), "options": _plain_options(options.options)},
     )
-    return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked)
+    told = {"inputs": head["inputs"], "asked": head["asked"]}
+    told["options"] = _plain_options(options.options)
+    return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked, told=told)
 
 
 def open_log(

@@ -36,7 +36,8 @@ def summarise(run: Any, *, has_frames: bool = True) -> str:
     `has_frames` False leaves the failure's traceback out, for who has shown it already.
     """
     lines = [_headline(run)]
-    answer = [] if str(run.status) == "FAILED" else describe_value(run.value).splitlines()
+    has_answer = str(run.status) not in ("FAILED", "INTERRUPTED")
+    answer = describe_value(run.value).splitlines() if has_answer else []
     for title, section in ({"Answer": answer} | _sections(run, has_frames)).items():
         if section:
             # What stands within a line must not begin one of its own.
@@ -166,6 +167,7 @@ def _time(run: Any) -> list[str]:
             lines.append(f"speed-up against that work, one after another: {ratio:.2f}")
     if single:
         lines.append(f"tasks that run once: {tell_seconds(single)}")
+    lines += [run.bound] if run.bound else []
     if run.scheduler_reason:
         lines.append(f"{run.scheduler}: {run.scheduler_reason}")
     return lines

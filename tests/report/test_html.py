@@ -122,6 +122,18 @@ def test_the_flow_is_drawn_with_states_and_times(large_page):
     assert 'class="many failed"' in drawn
 
 
+def test_tasks_that_chunks_pass_at_one_go_are_told_as_one():
+    flow = td.parse_flow("flow F:\n    Give -> Clean[*] -> Score[*] -> Add\n")
+    run = td.run_flow(
+        flow.bind({"give": lambda: [1, 2], "clean": lambda a: a, "score": lambda a: a, "add": sum}),
+        scheduler="synchronous",
+    )
+    (drawn,) = re.findall(r'<svg [^>]*class="taskinity-flow".*?</svg>', render(run), re.DOTALL)
+    assert "at one go with Score" in drawn
+    assert drawn.count('class="many completed"') == 2
+    assert "2 completed; " in drawn
+
+
 def test_a_report_of_ten_thousand_chunks_is_below_two_megabytes(large_page):
     html = large_page
     assert len(html.encode()) < 2_000_000
