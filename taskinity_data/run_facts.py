@@ -43,6 +43,7 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
         "output": None if run.output is None else list(run.output),
         "predicted": [list(one) for one in run.predicted],
         "log": None if run.log is None else str(run.log),
+        "notices": list(driver.notices.lines),
     }
 
 
@@ -114,7 +115,7 @@ def rebuild_run(
         timings=_timings(past, ended),
         stop_reason=end.get("reason"),
         output=None if output is None else Output(*output),
-        notices=tuple(past.notes),
+        notices=(*past.notes, *end.get("notices", ())),
         quarantine=find_quarantine(past.directory),
         predicted=tuple(Met(*one) for one in end.get("predicted", ())),
         log=Path(end["log"]) if end.get("log") else None,

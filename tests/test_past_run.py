@@ -144,7 +144,7 @@ def test_what_an_earlier_try_left_out_takes_no_time_of_a_later_one(ground):
     with pytest.raises(KeyboardInterrupt):
         live(function=stop, on_error="skip", resume=caught.value.run.run_id)
     words = words_of(load_run(caught.value.run.run_id, "runs").report())
-    assert "1 attempt on 1 worker in" in words
+    assert "1 attempt on 1 lane, " in words
     assert "7 used again of an earlier run, 1 completed, 1 skipped" in words
     assert "skipped 1 ValueError: bad" in words
 

@@ -410,6 +410,8 @@ class Driver:
         )
 
     def _tell_again(self, name: str, item: Item, outcome: Outcome | None, what: str) -> None:
+        if outcome is None:
+            self.notices.lose(name, item)
         self._emit(events.ChunkRetried(self.run_id, time.time(), name, item.key, what, outcome))
 
     def _book(self, item: Item | None, outcome: Outcome) -> None:

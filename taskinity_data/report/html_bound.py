@@ -214,8 +214,8 @@ def _idle(rules: Sequence[Rule], tries: Sequence[Try], workers: int, seen: _Seen
     else:
         return Bound(
             f"{headline}, waiting for what comes next.",
-            "A slow source, or stages that wait for one another: see the workers over time. "
-            "More workers will not help.",
+            "A slow source, workers that died, or stages that wait for one another: see the "
+            "workers over time. More workers will not help.",
             tuple(rules),
         )
     return Bound(f"{headline}: {why}.", advice, tuple(rules))

@@ -105,9 +105,12 @@ def workers_chart(tries: Sequence[Try]) -> str:
         )
         for one in tries
     ]
-    count = len({one.worker for one in tries} - {"driver"})
-    words = f"{tell_count(len(tries), 'attempt')} on {tell_count(count, 'worker')} in "
-    return spans(drawn, stop, "Workers over time", f"{words}{tell_seconds(stop)}.")
+    count = len({one.worker for one in tries})
+    words = (
+        f"{tell_count(len(tries), 'attempt')} on {tell_count(count, 'lane')}, a thread or process "
+    )
+    words += f"each, in {tell_seconds(stop)}."
+    return spans(drawn, stop, "Workers over time", words)
 
 
 def times_chart(tries: Sequence[Try]) -> str:

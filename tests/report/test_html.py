@@ -159,7 +159,7 @@ def test_even_ten_thousand_failures_on_many_workers_stay_below_two_megabytes(lar
     ]  # fmt: skip
     html = render(replace(large, _ended=ended))
     assert len(html.encode()) < 2_000_000
-    assert "9952 more workers not drawn" in html.replace(",", "")
+    assert "9952 more lanes not drawn" in html.replace(",", "")
 
 
 def test_a_failed_chunk_has_its_error_traceback_and_the_calls_that_try_it_again(tmp_path):

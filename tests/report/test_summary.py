@@ -207,9 +207,11 @@ def test_a_failed_run_has_no_answer_and_its_frames_only_once():
 def test_many_failures_are_counted_and_not_listed():
     failures = pd.concat([make_run().failures] * 40)
     text = summarise(make_run(failures=failures))
-    assert text.count("3 attempts") == 20
+    assert text.count("3 attempts") == 10
     assert text.count("line 7, in process_chunk") == 1
-    assert "and 20 more: run.failures" in text
+    assert "and 30 more: run.failures" in text
+    deep = make_run().failures.assign(traceback="frame\n" * 50)
+    assert summarise(make_run(failures=deep)).count("frame") == 12
 
 
 def test_a_run_without_chunks_or_failures_has_no_empty_sections():
