@@ -5,7 +5,9 @@ It knows nothing of how a run is kept or resumed.
 
 from __future__ import annotations
 
+import logging
 import shutil
+import time
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -22,8 +24,15 @@ from taskinity_data.flow.stages import stages
 from taskinity_data.past_run import PastRun, load_run, run_directory, status_of
 from taskinity_data.records.kept_parts import kept_directory
 from taskinity_data.records.past import find_item, read_past
+from taskinity_data.records.places import is_staging
 from taskinity_data.records.quarantine import find_quarantine
-from taskinity_data.records.run_places import find_run, list_places, read_summary
+from taskinity_data.records.run_places import (
+    begun_s,
+    find_run,
+    list_places,
+    read_summary,
+    remove_run,
+)
 from taskinity_data.run_output import OutputOptions, share_options
 
 if TYPE_CHECKING:
@@ -34,6 +43,8 @@ if TYPE_CHECKING:
     from taskinity_data.records.past import Past
 
 __all__ = ["PastRun", "clean_runs", "list_runs", "load_run", "reopen", "replay"]
+
+_log = logging.getLogger(__name__)
 
 
 def list_runs(run_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
@@ -103,27 +114,36 @@ def clean_runs(
     for place in list_places(run_directory(run_dir)):
         facts = read_summary(place)
         status = status_of(place, facts.get("status"))
-        age_s = pd.Timestamp.now("UTC").timestamp() - float(facts.get("started_s", 0.0))
+        age_s = time.time() - begun_s(place)
         is_old = older_than_s is not None and age_s >= older_than_s
         is_done = status == "COMPLETED" or (status == "PARTIAL" and not find_quarantine(place))
         if status == "RUNNING" or not (is_old or is_done):
             continue
-        folders = [place, *_written_by(place, facts.get("output"))]
-        nbytes = sum(
-            entry.stat().st_size for one in folders for entry in one.rglob("*") if entry.is_file()
-        )
-        if not dry_run:
-            for folder in folders:
-                shutil.rmtree(folder, ignore_errors=True)
+        parts = _written_by(place, facts.get("output"))
+        nbytes = sum(map(_nbytes_in, (place, *parts)))
+        try:
+            # One that has begun to go on meanwhile stays.
+            if not dry_run and not remove_run(place):
+                continue
+        except OSError as error:
+            _log.warning("run %s can't be removed: %s", place.name, error)
+            continue
+        for folder in () if dry_run else parts:
+            shutil.rmtree(folder, ignore_errors=True)
         removed.append((place.name, status, nbytes))
     return removed
+
+
+def _nbytes_in(folder: Path) -> int:
+    entries = (one for one in folder.rglob("*") if not one.is_symlink())
+    return sum(one.stat().st_size for one in entries if one.is_file())
 
 
 def _written_by(place: Path, output: Any) -> list[Path]:
     """Directories of parts that a run has written and not committed."""
     found = [kept_directory(output, place.name)]
     with suppress(ResumeError):  # of a damaged one nothing is known
-        found += [Path(one) for one in read_past(place).staging]
+        found += [Path(one) for one in read_past(place).staging if is_staging(one)]
     return [one for one in found if one is not None and one.is_dir()]
 
 

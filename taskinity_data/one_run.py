@@ -333,6 +333,7 @@ class OneRun:
             log=self._log.path,
             quarantine=self._journal.quarantine,
             next_steps=self._journal.next_steps(str(run.status), driver.account.outcomes, settings),
+            _told=self._journal.told,
         )
         sink = self._sink
         if sink is not None and sink.written is not None:

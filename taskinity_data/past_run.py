@@ -109,7 +109,7 @@ class PastRun:
         assert self._past is not None
         run, ended, missing = rebuild_run(self._past, self.status)
         run = replace(run, next_steps=self.next_steps)
-        return write_report(run, ended, path, missing)
+        return write_report(run, ended, path, missing, self._past.head)
 
     @property
     def next_steps(self) -> tuple[str, ...]:
@@ -186,7 +186,7 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Past
         output=past.head["output"],
         outcomes=outcomes_frame(rows[number] for number in _in_order(past, parts)),
         attempts=attempts_frame((outcome, where or NOWHERE) for outcome, where in found),
-        notices=tuple(past.notes),
+        notices=(*past.notes, *end.get("notices", ())),
         log=end.get("log"),
         versions=past.head["versions"],
         directory=place,

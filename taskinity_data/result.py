@@ -126,6 +126,7 @@ class Run:
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _bad_lines: tuple[Entry, ...] = field(default=(), repr=False)
     _ranks: Mapping[str, int] = field(default_factory=dict, repr=False)
+    _told: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -284,6 +285,16 @@ class Run:
                 total[unit].append(pd.NA if None in found else sum(found))
         return pd.DataFrame(total, index=index, dtype="Int64")
 
+    @property
+    def bound(self) -> str:
+        """What kept it from being faster, in a sentence; empty where nothing was run."""
+        from taskinity_data.report.html_bound import find_bound
+        from taskinity_data.report.html_tries import tries_of
+
+        tries = tries_of(self._ended)
+        found = find_bound(self.timings, tries, workers=self.workers, scheduler=self.scheduler)
+        return found.headline if tries else ""
+
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write all that is known of this run as one HTML file, which opens without a network.
 
@@ -305,7 +316,7 @@ class Run:
         """
         from taskinity_data.report.html import write_report
 
-        return write_report(self, self._ended, path)
+        return write_report(self, self._ended, path, told=self._told)
 
     def tell_failure(self) -> str:
         """Why it stopped, where, and what to do next."""

@@ -163,7 +163,9 @@ def _totals(past: Past) -> dict[str, Any]:
         "skipped": counts[Status.SKIPPED],
         "replaced by a fallback": sum(outcome.is_fallback for outcome in chunks),
         "tried again": sum(len(outcome.attempts) > 1 for outcome in chunks),
-        "used again of an earlier try": sum(outcome.is_recalled for outcome in chunks),
+        "used again of an earlier try": sum(
+            outcome.is_recalled and outcome.status is Status.COMPLETED for outcome in chunks
+        ),
     }
 
 
@@ -287,7 +289,9 @@ def _tell_times(before: float | None, after: float | None) -> str:
         "unknown" if one is None else tell_seconds(one) if one else "not run"
         for one in (before, after)
     ]
-    change = f" ({after / before - 1:+.0%})" if before and after else ""
+    change = ""
+    if before and after and told[0] != told[1]:
+        change = f" ({after / before - 1:+.0%})"
     return f"{told[0]} before, {told[1]} after{change}"
 
 

@@ -19,7 +19,6 @@ from taskinity_data.execution.process import Item
 from taskinity_data.flow.model import Flow
 from taskinity_data.flow.parser import parse_flow
 from taskinity_data.forecast.actual import Met
-from taskinity_data.outcome import Status
 from taskinity_data.records.plain_outcomes import from_plain, to_plain
 from taskinity_data.records.quarantine import find_quarantine
 from taskinity_data.result import Output, Run
@@ -46,6 +45,7 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
         "output": None if run.output is None else list(run.output),
         "predicted": [list(one) for one in run.predicted],
         "log": None if run.log is None else str(run.log),
+        "notices": list(driver.account.notices.lines),
     }
 
 
@@ -117,7 +117,7 @@ def rebuild_run(
         timings=_timings(past, ended),
         stop_reason=end.get("reason"),
         output=None if output is None else Output(*output),
-        notices=tuple(past.notes),
+        notices=(*past.notes, *end.get("notices", ())),
         quarantine=find_quarantine(past.directory),
         predicted=tuple(Met(*one) for one in end.get("predicted", ())),
         log=Path(end["log"]) if end.get("log") else None,
@@ -236,7 +236,8 @@ def _ended(
         name, _, _, plain, where, *more = facts
         outcome = from_plain(plain)
         is_old = past.tried.get(key, past.tries) < past.tries
-        if is_old and outcome.status is Status.COMPLETED:
+        if is_old:
+            # Its times are of then, even where it has not been tried again since.
             outcome = replace(outcome, is_recalled=True)
         chunk = None if where is None else cuts.get(name, {}).get(tuple(where))
         position = more[0] if more else number

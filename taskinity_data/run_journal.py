@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,8 @@ class RunJournal:
     place: RunPlace | None = None
     is_asked: bool = False
     is_resumable: bool = False
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What the run was told, as far as that may be kept: ``inputs``, ``asked``, ``options``."""
 
     def begin(self) -> None:
         """Begin to write, where that was asked for; otherwise that waits for two seconds.
@@ -237,7 +239,9 @@ def open_journal(
         is_asked=is_asked,
         more=lambda: {"code": digest_code(flow), "options": plain_options(options.options)},
     )
-    return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked)
+    told = {"inputs": head["inputs"], "asked": head["asked"]}
+    told["options"] = plain_options(options.options)
+    return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked, told=told)
 
 
 def open_log(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from html import unescape
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -126,6 +127,38 @@ def test_chunks_of_an_earlier_try_are_told_as_such(ground):
     assert "10 completed;" in words
     third = go(function=kept_tasks.stop_at_50, resume=before.run_id)
     assert "10 used again of an earlier run" in words_of(third.report())
+
+
+def test_what_an_earlier_try_left_out_takes_no_time_of_a_later_one(ground):
+    def stop(chunk):
+        at, is_second = chunk.x.iloc[0], Path("second").exists()
+        if at == 90 or (at == 50 and is_second):
+            raise KeyboardInterrupt
+        if at in (30, 50) and not is_second:
+            raise ValueError("bad")
+        return chunk
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        live(function=stop, on_error="skip")
+    (ground / "second").touch()
+    with pytest.raises(KeyboardInterrupt):
+        live(function=stop, on_error="skip", resume=caught.value.run.run_id)
+    words = words_of(load_run(caught.value.run.run_id, "runs").report())
+    assert "1 attempt on 1 lane, " in words
+    assert "7 used again of an earlier run, 1 completed, 1 skipped" in words
+    assert "skipped 1 ValueError: bad" in words
+
+
+def test_the_report_of_a_kept_run_has_its_inputs_options_and_versions(ground, monkeypatch):
+    done = live(max_failures=3, sep=",", storage_options={})
+    told = "Inputs source a.csv sep , storage_options a value that is not kept Options"
+    assert told in words_of(done.report())
+    run = load_run(done.run_id, "runs")
+    monkeypatch.setattr(pd, "__version__", "0.0")
+    words = words_of(run.report())
+    assert told in words
+    assert "chunk_size 10 rows max_failures 3" in words
+    assert f"Environment of the run python {sys.version.split()[0]}" in words
 
 
 def without_end(run, *kinds):

@@ -83,6 +83,8 @@ class Account:
 
     def retry(self, name: str, item: Item, outcome: Outcome | None, what: str, parts: int) -> None:
         """`item` of the task `name` is tried again, as `what` says, whole or in so many `parts`."""
+        if outcome is None:
+            self.notices.lose(name, item)
         self._emit(
             events.ChunkRetried(self._run_id, time.time(), name, item.key, what, outcome, parts)
         )

@@ -36,6 +36,10 @@ class Notices:
             if outcome.columns != known:
                 self._add(f"{outcome.task}: {_differ(known, outcome.columns)}", item)
 
+    def lose(self, task: str, item: Item) -> None:
+        """Take notice of a worker that died under `item`, which runs again."""
+        self._add(f"{task}: a worker died while it ran or held this, which ran again", item)
+
     def _add(self, what: str, item: Item | None) -> None:
         self._counts[what] += 1
         if what not in self._first:

@@ -18,7 +18,7 @@ from pathlib import Path
 from taskinity_data.errors import PlanError
 from taskinity_data.records.disk import remove, rename, sync_directory
 
-__all__ = ["Place", "enter", "find_beside"]
+__all__ = ["Place", "enter", "find_beside", "is_staging"]
 
 _RUN = re.compile(r"run-[0-9a-f]{12}")
 
@@ -103,6 +103,12 @@ def find_beside(target: str) -> str:
     if len(os.fsencode(os.path.basename(beside))) > 255:
         beside = os.path.join(parent, f".{blake2b(os.fsencode(name), digest_size=16).hexdigest()}")
     return beside
+
+
+def is_staging(path: str) -> bool:
+    """Whether `path` can be the `Place.parts` of a run."""
+    *_, beside, run, parts = ("", "", *Path(path).parts)
+    return parts == "parts" and _RUN.fullmatch(run) is not None and beside.startswith(".")
 
 
 def enter(target: str) -> Place:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,17 @@ from taskinity_data.errors import ResumeError, suggest
 from taskinity_data.records.disk import sync, sync_directory
 from taskinity_data.records.locks import FileLock, Locked, who_holds
 
-__all__ = ["RunPlace", "enter_run", "find_run", "list_places", "read_summary", "who_runs"]
+__all__ = [
+    "RunPlace", "begun_s", "enter_run", "find_run", "list_places", "read_summary", "remove_run",
+    "who_runs",
+]  # fmt: skip
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _LOCK = "lock"
 _SUMMARY = "run.json"
+_JOURNAL = re.compile(r"\d{5,}\.journal")
+_LAST_S = 9e9
+"""A time that pandas can still tell, in the year 2255."""
 
 
 class RunPlace:
@@ -95,30 +102,82 @@ def find_run(run_dir: Path, run_id: str) -> Path:
 
 
 def list_places(run_dir: Path) -> list[Path]:
-    """The directories of runs, newest first."""
+    """The directories of runs, newest first; what else lies there, or is linked there, is none."""
     try:
         found = [
             Path(entry.path)
             for entry in os.scandir(run_dir)
-            if entry.is_dir() and (Path(entry.path) / _LOCK).exists()
+            if entry.is_dir(follow_symlinks=False) and _is_run(Path(entry.path))
         ]
     except OSError:
         return []
     return sorted(found, key=_newest, reverse=True)
 
 
+def _is_run(place: Path) -> bool:
+    """Whether a run made it: many programs call a file ``lock``."""
+    try:
+        names = os.listdir(place)
+    except OSError:
+        return False
+    # Of one that was copied, or has lost its summary, the journal tells.
+    is_known = read_summary(place).get("run_id") == place.name
+    return _LOCK in names and (is_known or any(map(_JOURNAL.fullmatch, names)))
+
+
 def _newest(place: Path) -> tuple[float, str]:
-    summary = read_summary(place)
-    return float(summary.get("started_s", 0.0)), place.name
+    return begun_s(place), place.name
+
+
+def begun_s(place: Path) -> float:
+    """When its last try began; of one that does not say so, when it was last written to."""
+    told: float | None = read_summary(place).get("started_s")
+    return place.stat().st_mtime if told is None else told
 
 
 def read_summary(place: Path) -> dict[str, Any]:
-    """What a run says of itself for listing; empty where that can't be read."""
+    """What a run says of itself for listing, without what can't be meant; empty where that can't be
+    read.
+    """
+    path = place / _SUMMARY
     try:
-        facts = json.loads((place / _SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
         return {}
-    return facts if isinstance(facts, dict) else {}
+    if not isinstance(facts, dict):
+        return {}
+    return {name: value for name, value in facts.items() if _can_be_meant(name, value)}
+
+
+def _can_be_meant(name: str, value: Any) -> bool:
+    if name in ("run_id", "flow", "subject", "status"):
+        return isinstance(value, str)
+    if name == "output":
+        return value is None or isinstance(value, str)
+    if name == "chunks":
+        return type(value) is int and 0 <= value < 1 << 63
+    if name in ("started_s", "ended_s"):
+        return type(value) in (int, float) and 0 <= value < _LAST_S
+    return True
+
+
+def remove_run(place: Path) -> bool:
+    """Remove the directory of a run, unless one goes on in it; whether it is gone.
+
+    Raises
+    ------
+    OSError
+        It can't be removed.
+    """
+    try:
+        lock = FileLock(place / _LOCK)
+    except Locked:
+        return False
+    try:
+        shutil.rmtree(place)
+    finally:
+        lock.close()
+    return True
 
 
 def who_runs(place: Path) -> str | None:

@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.machine import count_cores
 from taskinity_data.report import html_parts as parts
 from taskinity_data.report.html_bound import find_bound, percent
 from taskinity_data.report.html_tries import printable, tries_of
@@ -20,7 +19,7 @@ from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["render_report", "write_report"]
 
@@ -32,13 +31,14 @@ def write_report(
     ended: Sequence[tuple[Any, Any]],
     path: str | os.PathLike[str] | None = None,
     missing: Sequence[str] = (),
+    told: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the report of `run`, and give its absolute path.
 
     `ended` are the run's pairs of item and outcome, `missing` says what is not known of it, in
-    sentences. The default path, and the file's name where
-    `path` is a directory, is ``<run_id>.html``. Directories are made; the file is there whole, or
-    as it was before.
+    sentences, `told` what it was told: inputs and options, of a kept run its versions too. The
+    default path, and the file's name where `path` is a directory, is ``<run_id>.html``. Directories
+    are made; the file is there whole, or as it was before.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def write_report(
     target = Path(f"{run.run_id}.html" if path is None else path).expanduser().resolve()
     if target.is_dir():
         target /= f"{run.run_id}.html"
-    page = render_report(run, ended, missing)
+    page = render_report(run, ended, missing, told)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
@@ -59,7 +59,12 @@ def write_report(
     return target
 
 
-def render_report(run: Any, ended: Sequence[tuple[Any, Any]], missing: Sequence[str] = ()) -> str:
+def render_report(
+    run: Any,
+    ended: Sequence[tuple[Any, Any]],
+    missing: Sequence[str] = (),
+    told: Mapping[str, Any] | None = None,
+) -> str:
     """The report of `run` as HTML."""
     from jinja2 import Environment
 
@@ -71,7 +76,7 @@ def render_report(run: Any, ended: Sequence[tuple[Any, Any]], missing: Sequence[
         "percent": percent,
     }
     text = files("taskinity_data.report").joinpath("html_page.jinja").read_text(encoding="utf-8")
-    return jinja.from_string(text).render(_facts(run, ended) | {"missing": missing})
+    return jinja.from_string(text).render(_facts(run, ended, told or {}) | {"missing": missing})
 
 
 def _finalize(value: Any) -> Any:
@@ -79,7 +84,7 @@ def _finalize(value: Any) -> Any:
     return value if hasattr(value, "__html__") else printable(str(value))
 
 
-def _facts(run: Any, ended: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
+def _facts(run: Any, ended: Sequence[tuple[Any, Any]], told: Mapping[str, Any]) -> dict[str, Any]:
     tries = tries_of(ended)
     chunks = [one for one in tries if one.number is not None]
     found, count, kinds = parts.troubles(ended)
@@ -93,9 +98,7 @@ def _facts(run: Any, ended: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
         "stop_reason": run.stop_reason or "",
         "facts": _headline(run, tries),
         "notices": list(run.notices)[:_MOST_SIZES],
-        "bound": find_bound(
-            run.timings, tries, workers=run.workers, scheduler=run.scheduler, cores=count_cores()
-        ),
+        "bound": find_bound(run.timings, tries, workers=run.workers, scheduler=run.scheduler),
         "troubles": found,
         "trouble_count": count,
         "can_try": any(one.command for one in found),
@@ -117,7 +120,10 @@ def _facts(run: Any, ended: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
         "ledger": _ledger(run),
         "files": listed,
         "file_count": file_count,
-        "environment": parts.environment(),
+        "inputs": parts.inputs_of(told),
+        "options": parts.options_of(told),
+        "environment": parts.environment(told),
+        "is_past": "versions" in told,
     }
     return facts | {"sections": _sections(facts)}
 

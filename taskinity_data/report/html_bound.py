@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from taskinity_data.machine import count_cores
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bound", "Rule", "find_bound", "percent"]
 
-_HALF, _IDLE, _TAIL, _SMALL_S = 0.5, 0.35, 0.2, 0.02
+_HALF, _IDLE, _TAIL, _SMALL_S, _MANY = 0.5, 0.35, 0.2, 0.02, 50
 
 
 class Rule(NamedTuple):
@@ -48,17 +49,19 @@ def find_bound(
     *,
     workers: int,
     scheduler: str,
-    cores: int,
+    cores: int | None = None,
 ) -> Bound:
     """What bounded a run that spent `seconds` (`Run.timings`) and made `tries`.
 
     `cores` are those of this machine, for runs whose workers are here.
     """
+    cores = cores or count_cores()
     chunks = [one for one in tries if one.number is not None]
     singles = [one for one in tries if one.number is None and one.worker != "driver"]
     if not chunks and not singles:
         return Bound("Nothing was run, so nothing bounded it.", "", ())
     total = max(seconds.get("total", 0.0), 1e-9)
+    seen = _look([*chunks, *singles], workers)
     rules = [
         _rule(
             "starting and stopping workers",
@@ -66,8 +69,7 @@ def find_bound(
             total, "of the run", _HALF,
         ),
         _rule(
-            "single tasks, one beside none", sum(one.duration_s for one in singles), total,
-            "of the run", _HALF,
+            "single tasks, one beside none", seen.alone_s, total, "of the run", _HALF,
         ),
         _rule(
             "planning and combining here", seconds.get("plan", 0.0) + seconds.get("combine", 0.0),
@@ -81,14 +83,10 @@ def find_bound(
     }
     answer = _first(rules, sentences)
     if not chunks:
-        return answer or Bound("No step took half of the time.", "", tuple(rules))
+        return answer or _side_by_side(rules, singles, workers, seen)
     window = max(one.ended_s for one in chunks) - min(one.started_s for one in chunks)
-    # Attempts may overlap a little by the clocks of several machines.
     granted = max(window * workers, 1e-9)
-    busy = sum(one.duration_s for one in chunks)
-    rules.append(
-        _rule("workers without work", max(granted - busy, 0.0), granted, "of their time", _IDLE)
-    )
+    rules.append(_rule("workers without work", seen.idle_s, granted, "of their time", _IDLE))
     parts = {
         "reading": sum(one.read_s for one in chunks),
         "the function": sum(one.function_s for one in chunks),
@@ -101,7 +99,7 @@ def find_bound(
     if answer is not None:
         return answer._replace(rules=tuple(rules))
     if rules[3].holds and workers > 1:
-        return _idle(rules, chunks, workers, window)
+        return _idle(rules, chunks, workers, seen)
     name, spent = max(parts.items(), key=lambda part: part[1])
     share = spent / worked
     nbytes = sum(one.nbytes for one in chunks)
@@ -111,12 +109,14 @@ def find_bound(
         "reducing and writing": "A plainer reduction, fewer groups or another output format helps.",
     }[name]
     headline = f"{name.capitalize()} took {percent(share)} of the workers' work"
-    if name == "reading":
+    mean_s = worked / len(chunks)
+    if mean_s < _SMALL_S and len(chunks) > _MANY * workers:
+        headline += f", {tell_seconds(mean_s)} a chunk: larger chunks share what each of them costs"
+        advice = "chunk_size= makes them larger."
+    elif name == "reading":
         headline += ": more workers will not help where the store is at its limit"
-    elif workers >= cores and scheduler in _HERE:
-        headline += f": more than {workers} workers on {tell_count(cores, 'core')} will not help"
-    elif name == "the function" and scheduler in _HERE:
-        headline += f": up to {cores} workers will help"
+    else:
+        headline += _more_help(scheduler, workers, cores)
     return Bound(headline + ".", advice, tuple(rules))
 
 
@@ -124,6 +124,38 @@ _HERE = ("threads", "processes", "synchronous")
 _START = "Run it in threads (scheduler='threads'), or keep a client open over several runs."
 _SINGLES = "Single tasks run alone: make the longest of them a fan-out, or shorten it."
 _DRIVER = "Larger chunks (chunk_size=) make fewer results to bring together here."
+
+
+def _more_help(scheduler: str, workers: int, cores: int) -> str:
+    """Whether more workers help where they all had work; nothing of those that are elsewhere.
+
+    Times do not tell who computed from who waited for something outside.
+    """
+    if scheduler not in _HERE:
+        return ""
+    if workers >= cores:
+        return ": more workers will only help what waits"
+    unless = ", unless it holds Python's lock" if scheduler == "threads" else ""
+    return f": up to {cores} workers will help{unless}"
+
+
+def _side_by_side(
+    rules: Sequence[Rule], singles: Sequence[Try], workers: int, seen: _Seen
+) -> Bound:
+    """A flow without chunks, whose tasks ran beside one another."""
+    count = tell_count(len(singles), "task")
+    if seen.most < workers:
+        return Bound(
+            f"At most {seen.most} of {count} ran side by side: more workers will not help.",
+            "What waits for another task can't run beside it: shorten the longest chain of tasks.",
+            tuple(rules),
+        )
+    return Bound(
+        f"Up to {seen.most} of {count} ran side by side, on {tell_count(workers, 'worker')}.",
+        "More workers help where a task had to wait for one: see the workers over time. The "
+        "longest chain of tasks is the least that it takes.",
+        tuple(rules),
+    )
 
 
 def percent(share: float) -> str:
@@ -149,38 +181,93 @@ def _first(rules: Sequence[Rule], sentences: Mapping[int, tuple[str, str]]) -> B
     return None
 
 
-def _idle(rules: Sequence[Rule], chunks: Sequence[Try], workers: int, window: float) -> Bound:
-    """Workers had nothing to do: too few chunks, a long last one, or chunks that are too small."""
+def _idle(rules: Sequence[Rule], tries: Sequence[Try], workers: int, seen: _Seen) -> Bound:
+    """Workers had nothing to do: why, by what went on meanwhile and by the chunks."""
     headline = f"Workers were without work for {percent(rules[3].share)} of their time"
+    chunks = [one for one in tries if one.number is not None]
     items = {(one.task, one.number) for one in chunks}
     ends = sorted(one.ended_s for one in chunks)
+    window = ends[-1] - min(one.started_s for one in chunks)
     alone_s = ends[-1] - ends[-2] if len(ends) > 1 else 0.0
     mean_s = sum(one.duration_s for one in chunks) / len(chunks)
-    if len(items) < 2 * workers:
-        counted = f"{tell_count(len(items), 'chunk')} for {tell_count(workers, 'worker')}"
+    half = seen.idle_s / 2
+    if seen.idle_in_delays_s > half:
+        why = "chunks that had failed waited to be tried again"
+        advice = "See what failed; a shorter retry_delay= waits less. More workers will not help."
+    elif seen.idle_in_singles_s > half:
+        why = "single tasks ran meanwhile"
+        advice = f"{_SINGLES} More workers will not help."
+    elif len(items) < 2 * workers:
+        verb = "was" if len(items) == 1 else "were"
+        why = f"there {verb} {tell_count(len(items), 'chunk')} for {tell_count(workers, 'worker')}"
+        advice = "Smaller chunks (chunk_size=) give each worker something to do."
+    elif alone_s > _TAIL * window:
+        why = f"the last chunk ran alone for {tell_seconds(alone_s)}"
+        advice = "Smaller chunks (chunk_size=) make the last one short; more workers will not help."
+    elif seen.idle_at_end_s > half:
+        tail_s = ends[-1] - max(one.started_s for one in chunks)
+        why = f"no chunk was left to begin in the last {tell_seconds(tail_s)}"
+        advice = "Smaller chunks (chunk_size=) end closer together; more workers will not help."
+    elif mean_s < _SMALL_S:
+        why = f"a chunk took {tell_seconds(mean_s)}, not much more than handing it out"
+        advice = "Larger chunks (chunk_size=) make handing out cheap; more workers will not help."
+    else:
         return Bound(
-            f"{headline}: there were {counted}.",
-            "Smaller chunks (chunk_size=) give each worker something to do.",
+            f"{headline}, waiting for what comes next.",
+            "A slow source, workers that died, or stages that wait for one another: see the "
+            "workers over time. More workers will not help.",
             tuple(rules),
         )
-    if alone_s > _TAIL * window:
-        return Bound(
-            f"{headline}: the last chunk ran alone for {tell_seconds(alone_s)}.",
-            "Smaller chunks (chunk_size=) make the last one short; more workers will not help.",
-            tuple(rules),
-        )
-    if mean_s < _SMALL_S:
-        return Bound(
-            f"{headline}: a chunk took {tell_seconds(mean_s)}, not much more than handing it out.",
-            "Larger chunks (chunk_size=) make handing out cheap; more workers will not help.",
-            tuple(rules),
-        )
-    return Bound(
-        f"{headline}, waiting for what comes next.",
-        "Retries, a slow source, or stages that wait for one another: see the workers over time. "
-        "More workers will not help.",
-        tuple(rules),
-    )
+    return Bound(f"{headline}: {why}.", advice, tuple(rules))
+
+
+class _Seen(NamedTuple):
+    """What tries did side by side, in seconds; those of `idle` are of all workers together.
+
+    `alone_s` one single task ran and nothing else; `most` tries ran at once. Workers were idle
+    while single tasks ran and no chunk did, while chunks waited for another attempt, and after the
+    last chunk had begun.
+    """
+
+    alone_s: float = 0.0
+    most: int = 0
+    idle_s: float = 0.0
+    idle_in_singles_s: float = 0.0
+    idle_in_delays_s: float = 0.0
+    idle_at_end_s: float = 0.0
+
+
+def _look(tries: Sequence[Try], workers: int) -> _Seen:
+    """Go through the run from one start or end to the next."""
+    chunks = [one for one in tries if one.number is not None]
+    changes: list[tuple[float, str, int]] = []
+    last: dict[str, Try] = {}
+    for one in tries:
+        kind = "chunk" if one.number is not None else "single"
+        changes += [(one.started_s, kind, 1), (one.ended_s, kind, -1)]
+        before = last.get(one.key)
+        if before is not None and before.ended_s < one.started_s:
+            changes += [(before.ended_s, "delay", 1), (one.started_s, "delay", -1)]
+        last[one.key] = one
+    first_s = min((one.started_s for one in chunks), default=0.0)
+    end_s = max((one.ended_s for one in chunks), default=0.0)
+    last_s = max((one.started_s for one in chunks), default=0.0)
+    counts = dict.fromkeys(("chunk", "single", "delay"), 0)
+    found = dict.fromkeys((name for name in _Seen._fields if name != "most"), 0.0)
+    most, at = 0, 0.0
+    for now, kind, step in sorted(changes, key=lambda one: (one[0], one[2])):
+        took, running = now - at, counts["chunk"] + counts["single"]
+        if counts["single"] == 1 == running:
+            found["alone_s"] += took
+        if first_s <= at and now <= end_s:
+            idle = took * max(workers - running, 0)
+            found["idle_s"] += idle
+            found["idle_in_singles_s"] += idle if counts["single"] and not counts["chunk"] else 0.0
+            found["idle_in_delays_s"] += idle if counts["delay"] else 0.0
+            found["idle_at_end_s"] += idle if at >= last_s else 0.0
+        counts[kind] += step
+        most, at = max(most, counts["chunk"] + counts["single"]), now
+    return _Seen(**found, most=most)
 
 
 def _reading(nbytes: int, window: float) -> str:
@@ -194,8 +281,9 @@ def _reading(nbytes: int, window: float) -> str:
 def _function(scheduler: str, workers: int, cores: int) -> str:
     if scheduler == "threads":
         return (
-            "If it is plain Python, threads take turns: scheduler='processes'. What is done for "
-            "whole columns at once, by pandas or Arrow, is faster on any scheduler."
+            "If it is plain Python, threads take turns: scheduler='processes'. If it waits for a "
+            "service, more workers help. What is done for whole columns at once, by pandas or "
+            "Arrow, is faster on any scheduler."
         )
     if workers < cores and scheduler in _HERE:
         return f"Try workers={cores}, one to each core."

@@ -7,6 +7,7 @@ chart a name and a description in words. What is too much for a mark each is dra
 from __future__ import annotations
 
 import math
+import re
 from html import escape
 from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bar", "Span", "bars", "lines", "spans"]
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 960, 76, 12, 8, 40
+_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 960, 84, 12, 8, 40
 _PLOT = _WIDTH - _LEFT - _RIGHT
 # A mark with its title takes about 150 bytes: these many keep a chart below 400 kB.
 _MOST_MARKS, _MOST_CELLS, _MOST_LANES = 2_000, 6_000, 48
@@ -77,7 +78,7 @@ def spans(found: Sequence[Span], stop: float, title: str, words: str) -> str:
             )
     height = max(1, min(len(names), _MOST_LANES)) * _LANE
     if left_out:
-        words += f" {tell_count(len(left_out), 'more worker')} not drawn."
+        words += f" {tell_count(len(left_out), 'more lane')} not drawn."
     if is_shared:
         words += " There are too many chunks to draw each: the fuller the colour, the busier."
     axis = _x_axis(height, stop, tell_seconds)
@@ -279,6 +280,10 @@ def _known(names: Sequence[str]) -> str:
 
 def _short(name: str, known: str) -> str:
     short = name.removeprefix(known)
+    if len(short) > 12 and "/" in short:
+        # Threads of one process are told apart by their last number.
+        process, _, thread = short.rpartition("/")
+        short = f"{process}/{re.split(r'[-_]', thread)[-1]}"
     return short if len(short) <= 12 else f"{short[:5]}…{short[-6:]}"
 
 

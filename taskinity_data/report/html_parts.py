@@ -25,14 +25,14 @@ from taskinity_data.report.words import tell_count, tell_nbytes, tell_number, te
 from taskinity_data.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from taskinity_data.flow.picture import Node
     from taskinity_data.report.html_tries import Try
 
 __all__ = [
-    "Trouble", "environment", "files_of", "flow_picture", "memory_chart", "sizes_chart",
-    "slowest", "throughput_charts", "times_chart", "troubles", "workers_chart",
+    "Trouble", "environment", "files_of", "flow_picture", "inputs_of", "memory_chart", "options_of",
+    "sizes_chart", "slowest", "throughput_charts", "times_chart", "troubles", "workers_chart",
 ]  # fmt: skip
 
 _PACKAGES = ("pandas", "pyarrow", "numpy", "dask", "distributed", "polars")
@@ -46,7 +46,7 @@ _WORDS = {
     "FALLBACK": "replaced by a fallback",
     "REUSED": "used again of an earlier run",
 }
-_MOST_TROUBLES, _MOST_SLOW, _MOST_FILES, _MOST_PROCESSES = 50, 20, 100, 6
+_MOST_TROUBLES, _MOST_SLOW, _MOST_FILES, _MOST_PROCESSES, _MOST_VALUES = 50, 20, 100, 6, 8
 
 
 def flow_picture(flow: Any, tries: Sequence[Try], ended: Sequence[tuple[Any, Any]]) -> str:
@@ -65,6 +65,12 @@ def flow_picture(flow: Any, tries: Sequence[Try], ended: Sequence[tuple[Any, Any
             found.update(counts.get(name, {}))
         spent = sum(worked[name] for name in node.members)
         nodes[key] = replace(node, description=_state(node, found, spent), state=_worst(found))
+    # Chunks go through tasks in a row at one go, which bears the name of the last of them.
+    for before, after in reversed(picture.edges):
+        node, last = nodes[before], nodes[after]
+        if node.is_fan_out and last.is_fan_out and last.state and not node.state:
+            told = f"at one go with {last.name}"
+            nodes[before] = replace(node, description=told, state="completed")
     return draw_svg(replace(picture, nodes=nodes))
 
 
@@ -99,9 +105,12 @@ def workers_chart(tries: Sequence[Try]) -> str:
         )
         for one in tries
     ]
-    count = len({one.worker for one in tries} - {"driver"})
-    words = f"{tell_count(len(tries), 'attempt')} on {tell_count(count, 'worker')} in "
-    return spans(drawn, stop, "Workers over time", f"{words}{tell_seconds(stop)}.")
+    count = len({one.worker for one in tries})
+    words = (
+        f"{tell_count(len(tries), 'attempt')} on {tell_count(count, 'lane')}, a thread or process "
+    )
+    words += f"each, in {tell_seconds(stop)}."
+    return spans(drawn, stop, "Workers over time", words)
 
 
 def times_chart(tries: Sequence[Try]) -> str:
@@ -291,8 +300,33 @@ def files_of(plans: dict[str, Any]) -> tuple[list[tuple[str, int, int]], int]:
     return found[:_MOST_FILES], len(found)
 
 
-def environment() -> list[tuple[str, str]]:
-    """Versions, cores and memory of the process that writes the report."""
+def inputs_of(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The run's inputs by name, of what it was `told`; of some no value is kept."""
+    kept = told.get("inputs", {})
+    return [
+        (name, _tell_value(kept[name]) if name in kept else "a value that is not kept")
+        for name in told.get("asked", ())
+    ]
+
+
+def options_of(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The options that the run was given, of what it was `told`."""
+    return [(name, _tell_value(value)) for name, value in (told.get("options") or {}).items()]
+
+
+def _tell_value(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        more = f" and {len(value) - _MOST_VALUES:,} more" if len(value) > _MOST_VALUES else ""
+        return ", ".join(map(str, value[:_MOST_VALUES])) + more
+    return str(value)
+
+
+def environment(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Versions and host of a run that is kept and was `told` them; else versions, cores and memory
+    of the process that writes the report.
+    """
+    if "versions" in told:
+        return [*told["versions"].items(), ("host", str(told.get("host", "unknown")))]
     from importlib.metadata import PackageNotFoundError, version
 
     found = [

@@ -63,12 +63,12 @@ class Try(NamedTuple):
 def tries_of(ended: Sequence[tuple[Any, Any]]) -> list[Try]:
     """All attempts of all outcomes in `ended`, pairs of item (None for a single task) and outcome.
 
-    They come in the order in which they began, without those of an earlier run whose results were
-    used again: they took no time of this one.
+    They come in the order in which they began, without those of an earlier try: they took no time
+    of this one.
     """
     found = []
     for item, outcome in ended:
-        if standing(outcome) == "REUSED":
+        if outcome.is_recalled:
             continue
         number = None if item is None else item.position
         place = "" if item is None else where(item.data)
@@ -101,7 +101,7 @@ def tries_of(ended: Sequence[tuple[Any, Any]]) -> list[Try]:
 
 def standing(outcome: Any) -> str:
     """What became of a task in one word: its status, REUSED, QUARANTINED or FALLBACK."""
-    if outcome.is_recalled:
+    if outcome.is_recalled and outcome.status is Status.COMPLETED:
         return "REUSED"
     if outcome.is_quarantined:
         return "QUARANTINED"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["describe_value", "speed_up", "summarise", "summary_html", "tell_met", "tell_quarantine"]
 
 _MOST_ROWS, _MOST_LETTERS = 20, 2_000
-_MOST_FAILURES, _MOST_OVERCOME, _MOST_SLOW, _MOST_SIZES = 20, 3, 3, 3
+_MOST_FAILURES, _MOST_OVERCOME, _MOST_SLOW, _MOST_SIZES, _MOST_FRAMES = 10, 3, 3, 3, 12
 _MOST_BAD_LINES, _MOST_LINE_LETTERS = 3, 60
 _PLACES = {
     "processed": "processed",
@@ -36,7 +36,8 @@ def summarise(run: Any, *, has_frames: bool = True) -> str:
     `has_frames` False leaves the failure's traceback out, for who has shown it already.
     """
     lines = [_headline(run)]
-    answer = [] if str(run.status) == "FAILED" else describe_value(run.value).splitlines()
+    has_answer = str(run.status) not in ("FAILED", "INTERRUPTED")
+    answer = describe_value(run.value).splitlines() if has_answer else []
     for title, section in ({"Answer": answer} | _sections(run, has_frames)).items():
         if section:
             # What stands within a line must not begin one of its own.
@@ -166,6 +167,7 @@ def _time(run: Any) -> list[str]:
             lines.append(f"speed-up against that work, one after another: {ratio:.2f}")
     if single:
         lines.append(f"tasks that run once: {tell_seconds(single)}")
+    lines += [run.bound] if run.bound else []
     if run.scheduler_reason:
         lines.append(f"{run.scheduler}: {run.scheduler_reason}")
     return lines
@@ -259,7 +261,9 @@ def _failures(run: Any, has_frames: bool) -> list[str]:
             lines.append(f"  in {_where(row, planned)}, key {row['key']}")
         # Chunks mostly fail alike: one traceback tells it.
         if has_frames and not number:
-            lines += [f"  {line}" for line in str(row["traceback"]).rstrip().splitlines()]
+            frames = str(row["traceback"]).rstrip().splitlines()
+            lines += ["  …"] if len(frames) > _MOST_FRAMES else []
+            lines += [f"  {line}" for line in frames[-_MOST_FRAMES:]]
     if len(failures) > _MOST_FAILURES:
         lines.append(f"and {len(failures) - _MOST_FAILURES:,} more: run.failures")
     return lines

@@ -403,6 +403,9 @@ def test_a_chunk_that_kills_its_worker_fails_alone(where, client, csv):
     assert failed.key.item() == done.plan.chunks[1].key
     if where == "cluster":
         wait_until_clean(client)
+    else:
+        (notice,) = done.notices
+        assert "a worker died while it ran or held this, which ran again, first in " in notice
 
 
 def test_a_worker_that_is_killed_once_costs_nothing(client, csv, tmp_path):

@@ -122,6 +122,18 @@ def test_the_flow_is_drawn_with_states_and_times(large_page):
     assert 'class="many failed"' in drawn
 
 
+def test_tasks_that_chunks_pass_at_one_go_are_told_as_one():
+    flow = td.parse_flow("flow F:\n    Give -> Clean[*] -> Score[*] -> Add\n")
+    run = td.run_flow(
+        flow.bind({"give": lambda: [1, 2], "clean": lambda a: a, "score": lambda a: a, "add": sum}),
+        scheduler="synchronous",
+    )
+    (drawn,) = re.findall(r'<svg [^>]*class="taskinity-flow".*?</svg>', render(run), re.DOTALL)
+    assert "at one go with Score" in drawn
+    assert drawn.count('class="many completed"') == 2
+    assert "2 completed; " in drawn
+
+
 def test_a_report_of_ten_thousand_chunks_is_below_two_megabytes(large_page):
     html = large_page
     assert len(html.encode()) < 2_000_000
@@ -147,7 +159,7 @@ def test_even_ten_thousand_failures_on_many_workers_stay_below_two_megabytes(lar
     ]  # fmt: skip
     html = render(replace(large, _ended=ended))
     assert len(html.encode()) < 2_000_000
-    assert "9952 more workers not drawn" in html.replace(",", "")
+    assert "9952 more lanes not drawn" in html.replace(",", "")
 
 
 def test_a_failed_chunk_has_its_error_traceback_and_the_calls_that_try_it_again(tmp_path):

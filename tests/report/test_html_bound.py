@@ -6,10 +6,20 @@ from taskinity_data.report.html_bound import find_bound
 from taskinity_data.report.html_tries import Try
 
 
-def attempt(number, started, took, *, read=0.0, function=0.0, partial=0.0, worker="w0"):
+def attempt(
+    number,
+    started,
+    took,
+    *,
+    read=0.0,
+    function=0.0,
+    partial=0.0,
+    worker="w0",
+    key=None,
+):
     return Try(
-        "Work", number, f"k{number}", "", "COMPLETED", 1, started, took, worker, read, function,
-        partial, None, None, 1_000_000, 10, "",
+        "Work", number, key or f"k{number}", "", "COMPLETED", 1, started, took, worker, read,
+        function, partial, None, None, 1_000_000, 10, "",
     )  # fmt: skip
 
 
@@ -35,10 +45,10 @@ def test_reading_is_told_with_its_share_of_the_work_and_what_the_store_gave():
     assert "2.0 MB a second" in found.advice
 
 
-def test_a_function_on_all_cores_gains_nothing_from_more_workers():
+def test_a_function_on_all_cores_gains_from_more_workers_only_where_it_waits():
     found = bound(two_workers(read=0.2, function=0.8))
     assert found.headline == (
-        "The function took 80 % of the workers' work: more than 2 workers on 2 cores will not help."
+        "The function took 80 % of the workers' work: more workers will only help what waits."
     )
     assert "scheduler='processes'" in found.advice
 
@@ -47,6 +57,8 @@ def test_a_function_on_some_of_the_cores_would_gain():
     found = bound(two_workers(function=1.0), scheduler="processes", cores=8)
     assert found.headline.endswith("up to 8 workers will help.")
     assert "workers=8" in found.advice
+    found = bound(two_workers(function=1.0), scheduler="threads", cores=8)
+    assert found.headline.endswith("up to 8 workers will help, unless it holds Python's lock.")
 
 
 def test_nothing_is_said_of_the_cores_of_a_cluster_elsewhere():
@@ -81,16 +93,74 @@ def test_single_tasks_bound_what_runs_beside_none():
     assert found.headline == "Single tasks took 90 % of the run: more workers will not help."
 
 
+def test_single_tasks_side_by_side_are_not_said_to_run_alone():
+    tries = [attempt(None, at // 2 * 2.0, 2.0, key=f"t{at}") for at in range(4)]
+    found = bound(tries)
+    assert found.headline == ("Up to 2 of 4 tasks ran side by side, on 2 workers.")
+    found = bound(tries, workers=8, cores=8)
+    assert found.headline == "At most 2 of 4 tasks ran side by side: more workers will not help."
+
+
+def test_single_tasks_beside_chunks_are_work():
+    tries = [attempt(0, 0.0, 10.0, function=10.0), attempt(None, 0.0, 10.0)]
+    rules = {rule.name: rule for rule in bound(tries).rules}
+    assert rules["single tasks, one beside none"].share == 0.0
+    assert rules["workers without work"].share == 0.0
+
+
+def test_a_wait_for_another_attempt_is_named():
+    tries = []
+    for number in range(8):
+        at = number // 2 * 0.1
+        tries.append(attempt(number, at, 0.1, function=0.1))
+        tries.append(attempt(number, at + 5.0, 0.1, function=0.1))
+    found = bound(tries)
+    assert found.headline == (
+        "Workers were without work for 85 % of their time: chunks that had failed waited to be "
+        "tried again."
+    )
+    assert "retry_delay=" in found.advice
+
+
+def test_parts_of_a_split_chunk_wait_for_nothing():
+    tries = [attempt(0, at * 2.0, 1.0, key=f"part{at}", function=1.0) for at in range(10)]
+    assert "tried again" not in bound(tries).headline
+
+
+def test_long_chunks_that_end_last_are_named():
+    tries = [attempt(number, number // 4 * 1.0, 1.0, function=1.0) for number in range(16)]
+    tries += [attempt(16 + number, 4.0, 20.0 + number, function=20.0) for number in range(2)]
+    found = bound(tries, workers=4, cores=4)
+    assert found.headline.endswith("no chunk was left to begin in the last 21.0 s.")
+    assert "more workers will not help" in found.advice
+
+
+def test_a_single_task_between_two_fan_outs_is_named():
+    tries = [attempt(number, 0.0, 1.0, function=1.0) for number in range(4)]
+    tries += [attempt(None, 1.0, 4.0)]
+    tries += [attempt(4 + number, 5.0 + number // 4, 1.0, function=1.0) for number in range(8)]
+    found = bound(tries, total=9.0, workers=4)
+    assert found.headline.endswith(": single tasks ran meanwhile.")
+
+
 def test_too_few_chunks_leave_workers_without_work():
     found = bound([attempt(0, 0.0, 1.0, function=1.0)])
     assert found.headline == (
-        "Workers were without work for 50 % of their time: there were 1 chunk for 2 workers."
+        "Workers were without work for 50 % of their time: there was 1 chunk for 2 workers."
     )
 
 
 def test_a_long_last_chunk_is_named():
     tries = [*two_workers(chunks=4, function=1.0), attempt(4, 2.0, 10.0, function=10.0)]
     assert "the last chunk ran alone for 10.0 s" in bound(tries).headline
+
+
+def test_many_chunks_that_keep_all_busy_may_be_too_small_as_well():
+    found = bound(two_workers(chunks=1_000, took=0.003, read=1.0))
+    assert found.headline == (
+        "Reading took 100 % of the workers' work, 3 ms a chunk: larger chunks share what each of "
+        "them costs."
+    )
 
 
 def test_chunks_that_are_too_small_are_named():

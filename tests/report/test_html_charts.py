@@ -21,8 +21,8 @@ def labels(drawn):
 
 def test_a_span_lies_where_its_times_say():
     drawn = spans([Span("w", 0, 5, "work", "a"), Span("w", 5, 10, "FAILED", "b")], 10, "T", "W.")
-    assert marks(drawn, "work") == [("76.0", "436.0")]
-    assert marks(drawn, "FAILED") == [("512.0", "436.0")]
+    assert marks(drawn, "work") == [("84.0", "432.0")]
+    assert marks(drawn, "FAILED") == [("516.0", "432.0")]
     assert "<title>b</title>" in drawn
 
 
@@ -30,6 +30,9 @@ def test_lanes_are_in_the_order_of_their_numbers_without_what_they_share_and_the
     names = ["driver", "host:7/t10", "host:7/t9"]
     drawn = spans([Span(name, 0, 1, "work", "") for name in names], 1, "T", "W.")
     assert labels(drawn)[-3:] == ["t9", "t10", "driver"]
+    names = ["host:91850/0-Dask-Default-Threads-91850-1", "host:7/child"]
+    drawn = spans([Span(name, 0, 1, "work", "") for name in names], 1, "T", "W.")
+    assert labels(drawn)[-2:] == ["7/child", "91850/1"]
 
 
 def test_thousands_of_spans_become_shares_of_time():
@@ -44,7 +47,7 @@ def test_thousands_of_spans_become_shares_of_time():
 
 def test_lanes_beyond_the_most_are_counted():
     drawn = spans([Span(f"w{n}", 0, 1, "work", "") for n in range(60)], 1, "T", "W.")
-    assert "12 more workers not drawn" in drawn
+    assert "12 more lanes not drawn" in drawn
 
 
 def test_a_bar_is_as_high_as_its_parts():

@@ -56,6 +56,7 @@ def make_run(**changes):
         "bad_lines": pd.DataFrame(),
         "next_steps": (),
         "predicted": (),
+        "bound": "",
         "scheduler": "threads",
         "scheduler_reason": "built-in reducers alone",
         "workers": 2,
@@ -103,6 +104,10 @@ def test_time_is_split_and_compared_with_one_chunk_after_another():
     assert "on the workers: read 600 ms, function 1.8 s; 2.4 s in all" in text
     assert "one after another: 2.00" in text
     assert "threads: built-in reducers alone" in text
+
+
+def test_what_bounded_it_is_said_with_where_the_time_went():
+    assert "\n  Reading took 90 %.\n" in summarise(make_run(bound="Reading took 90 %."))
 
 
 def test_tasks_that_run_once_stand_apart_from_what_chunks_cost():
@@ -192,6 +197,7 @@ def test_where_failures_are_kept_is_said():
 
 
 def test_a_failed_run_has_no_answer_and_its_frames_only_once():
+    assert "Answer" not in summarise(make_run(status="INTERRUPTED", value=None))
     text = summarise(make_run(status="FAILED", value=None), has_frames=False)
     assert "Answer" not in text
     assert "in process_chunk" not in text
@@ -201,9 +207,11 @@ def test_a_failed_run_has_no_answer_and_its_frames_only_once():
 def test_many_failures_are_counted_and_not_listed():
     failures = pd.concat([make_run().failures] * 40)
     text = summarise(make_run(failures=failures))
-    assert text.count("3 attempts") == 20
+    assert text.count("3 attempts") == 10
     assert text.count("line 7, in process_chunk") == 1
-    assert "and 20 more: run.failures" in text
+    assert "and 30 more: run.failures" in text
+    deep = make_run().failures.assign(traceback="frame\n" * 50)
+    assert summarise(make_run(failures=deep)).count("frame") == 12
 
 
 def test_a_run_without_chunks_or_failures_has_no_empty_sections():
