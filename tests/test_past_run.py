@@ -493,7 +493,7 @@ def test_a_run_that_went_on_says_that_it_was_not_all(ground):
     again = td.process("a.csv", tasks().scale, resume=first.run_id, **options)
     assert again.predicted[0].unlike == "10 chunks were done before"
     assert "predicted" in str(again)
-    assert load_run(again.run_id, "runs").predicted == again.predicted
+    assert "10 chunks were done before" in words_of(load_run(again.run_id, "runs").report())
 
 
 def sum_of_x(parts):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.aggregation.reducers import collect
-from taskinity_data.chunks.cost_line import fit_middle
+from taskinity_data.chunks.cost_line import Line, fit_middle
 from taskinity_data.chunks.describe import format_nbytes
 from taskinity_data.chunks.limits import check_memory, check_workers
 from taskinity_data.chunks.opened import Dataset
@@ -26,6 +26,7 @@ from taskinity_data.flow.stages import FanOut
 from taskinity_data.forecast.actual import name_work
 from taskinity_data.forecast.beside import Asked, Trial, cold_seconds, try_alone, try_beside
 from taskinity_data.forecast.forecast import (
+    LEAST_SPREAD,
     Forecast,
     Range,
     Work,
@@ -63,9 +64,16 @@ CHUNK_S, RUN_S = 1e-3, 0.03
 """Seconds of the driver for each chunk, and for a run without any: a chunk is cut, booked and kept
 in the journal (0.7 ms), its size is learned (0.3 ms); partials of 400 groups take 0.4 ms more."""
 
-SPARE_MEMORY, MORE_MEMORY = 0.85, 1.4
-"""What a run may hold, against the trial: the upper end for what an allocator keeps in a longer one
-and for chunks half as large again."""
+SPARE_MEMORY, MORE_MEMORY = 0.72, 1.4
+"""What a run may hold, against the trial: the lower end where its chunks stay below the largest
+slice, the upper one for what an allocator keeps in a longer run and for chunks half as large again.
+"""
+
+FEWEST = 4
+"""Slices side by side without which those alone tell, too, how time goes with bytes."""
+
+SIZES_APART = 2
+"""How many times as large the largest slice must be for what is paid by the chunk to show."""
 
 _LOCAL = ("threads", "processes", "synchronous")
 
@@ -134,16 +142,18 @@ def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> For
         trial.memory_nbytes,
         dataset.expansion,
     )
-    learnt = _learn(first, tried, trial.crosses_processes)
-    line = fit_middle(tried.points)
-    assert line is not None
+    line = _shape(tried, alone)
+    learnt = _learn(first, tried, trial.crosses_processes, line)
     ratios = [seconds / line.predict(nbytes) for nbytes, seconds in tried.points if seconds]
     combine_s = combine_seconds(job, tried)
     task_s = TASK_S if trial.crosses_processes else 0.0
     costs = Costs(line, ratios, learnt.memory, task_s, CHUNK_S + combine_s)
     given = [chunk.nbytes for chunk in plan.chunks] if plan.is_given else []
     played = play(first, costs, plan.nbytes, trial.workers, given)
-    finish_s, grown = try_finish(job, tried, plan.nbytes, played.chunks)
+    is_open = not plan.is_given and _is_one_size(alone) and _is_one_size(tried)
+    # Small slices show what a result has beside its bytes.
+    every = trial.tried if trial.tried is alone else trial.tried.beside(alone)
+    finish_s, grown = try_finish(job, every, plan.nbytes, played.chunks)
     size, reason = _settle(plan, learnt, trial.workers)
     # Threads go on while the processes that take over start.
     start_s = trial.opened_s / 2 if trial.begin_in_threads else trial.opened_s
@@ -167,8 +177,14 @@ def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> For
     if by_itself is not None and by_itself.predict(1):
         slowdown = tried.seconds / sum(by_itself.predict(nbytes) for nbytes, _ in tried.points)
     busy = 1.0 if alone.busy is None else alone.busy
+    seconds = spread(wall_seconds(work, trial.workers, cores), ratios)
+    if is_open:
+        # By the chunk it is less: as much for each of those that a run begins with.
+        rounds = math.ceil(plan.nbytes / first.first.target_nbytes / trial.workers)
+        least_s = work.start + work.finish + rounds * tried.seconds / len(tried.outcomes)
+        seconds = Range(min(seconds.low, least_s / (1 + LEAST_SPREAD)), seconds.high)
     return Forecast(
-        seconds=spread(wall_seconds(work, trial.workers, cores), ratios),
+        seconds=seconds,
         memory_nbytes=_memory(trial, grown),
         output_nbytes=stretch(grown),
         chunk_nbytes=size,
@@ -179,12 +195,37 @@ def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> For
         work=work,
         bottleneck=bound(work, trial.workers, busy),
         more_workers=more_workers(
-            work, trial.workers, cores, slowdown, trial.name == "threads", busy
+            work, trial.workers, cores, slowdown, trial.name == "threads", busy, played.chunks
         ),
         tried=_tell_slices(tried, plan),
         is_answer=bool(job.reducers),
-        doubts=(*doubts(ratios, grown), *_doubts(alone, trial)),
+        doubts=(*doubts(ratios, grown), *_doubts(alone, trial, is_open=is_open)),
     )
+
+
+def _shape(tried: Tried, alone: Tried) -> Line:
+    """What a chunk takes by its bytes. Of a few slices side by side the level counts, and the shape
+    is that of all.
+    """
+    line = fit_middle(tried.points)
+    assert line is not None
+    if len(tried.points) >= FEWEST:
+        return line
+    points = tried.points if tried.points == alone.points else tried.points + alone.points
+    every = fit_middle(points)
+    assert every is not None
+    if alone.first is not None and every.predict(alone.first[0]) > alone.first[1]:
+        # With all that is paid once it took no longer than this.
+        every = fit_middle([*points, alone.first]) or every
+    expected_s = sum(every.predict(nbytes) for nbytes, _ in tried.points)
+    level = sum(seconds for _, seconds in tried.points) / expected_s if expected_s else 1.0
+    return Line(every.fixed * level, every.per_byte * level, every.scatter)
+
+
+def _is_one_size(tried: Tried) -> bool:
+    sizes = {nbytes for nbytes, _ in tried.points}
+    sizes |= {tried.first[0]} if tried.first is not None else set()
+    return max(sizes) < SIZES_APART * min(sizes)
 
 
 def _memory(trial: Trial, grown: Grown) -> Range:
@@ -202,7 +243,9 @@ def _tell_slices(tried: Tried, plan: ChunkPlan) -> str:
     return f"{slices}, {format_nbytes(tried.nbytes)} of {format_nbytes(plan.nbytes)}"
 
 
-def _doubts(alone: Tried, trial: Trial) -> Iterator[str]:
+def _doubts(alone: Tried, trial: Trial, *, is_open: bool) -> Iterator[str]:
+    if is_open:
+        yield "all slices have one size: what they take may go by the chunk, or by the byte"
     if trial.workers > 1 and trial.tried is alone:
         mean_s = alone.seconds / len(alone.outcomes)
         yield f"a slice takes {mean_s:.1f} s, so that none was tried beside another"
@@ -236,8 +279,13 @@ def _narrow_plan(
     return narrowed.plan(workers, memory_nbytes, size), narrowed
 
 
-def _learn(learner: Learner, tried: Tried, crosses_processes: bool) -> Learner:
-    """What a run would have learned of these slices."""
+def _learn(learner: Learner, tried: Tried, crosses_processes: bool, line: Line) -> Learner:
+    """What a run would have learned of these slices; of few, by what they foretell of its own."""
+    if len(tried.points) < FEWEST:
+        sizes = [learner.first.target_nbytes // part for part in (1, 2, 1, 4, 2, 1)]
+        for nbytes in sizes:
+            learner = learner.observe(Observation(nbytes, line.predict(nbytes)))
+        return learner
     for chunk, outcome in zip(tried.chunks, tried.outcomes, strict=True):
         attempt = outcome.attempts[-1]
         peak = attempt.peak_nbytes if crosses_processes else attempt.memory_nbytes

@@ -37,6 +37,8 @@ WAITING = 0.7
 """The share of slices' time that they compute, below which they are said to wait: with others on
 the machine, computing alone comes to four fifths."""
 
+MOST_WORKERS = 1_000
+
 CLOSE = 1.3
 """How far two guesses of a size lie apart at most for a range to take in both."""
 
@@ -150,11 +152,12 @@ def more_workers(
     slowdown: float,
     is_in_threads: bool,
     busy: float = 1.0,
+    chunks: int = MOST_WORKERS,
 ) -> str:
     """Whether more workers would help, and why.
 
     `slowdown` is what a slice takes beside others, against alone; `busy` the share of its time that
-    it computed, and did not wait.
+    it computed, and did not wait; `chunks` how many there are to share.
     """
     here, fixed = work.here, work.start + work.finish
     if fixed > work.by_workers / workers:
@@ -169,7 +172,7 @@ def more_workers(
         if work.by_workers / workers < POOL_PAYS_S:
             return f"{waits}; it is over before processes would pay"
         return f'{waits}; scheduler="processes" would help'
-    most = min(1_000, int(work.by_workers / here) if here else 1_000)
+    most = min(MOST_WORKERS, chunks, int(work.by_workers / here) if here else MOST_WORKERS)
     where = ""
     if cores is not None:
         # Of 1.9 cores that are kept busy no third worker is missing.
@@ -179,6 +182,8 @@ def more_workers(
             return f"not on this machine, whose {many} busy; on a cluster of more machines"
         if room < most:
             most, where = room, " on this machine"
+    if most <= workers:
+        return "no: there are no more chunks to share"
     return f"yes, up to about {most:,}{where}" + (": slices mostly wait" if busy < WAITING else "")
 
 

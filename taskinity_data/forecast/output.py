@@ -10,7 +10,7 @@ import pickle
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskinity_data.chunks.cost_line import fit_middle
+from taskinity_data.chunks.cost_line import Line, fit_line
 from taskinity_data.execution.process import measure_nbytes
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ CLEAR, NOISE = 3.0, 0.003
 how near is no better than any nearer."""
 
 HALVINGS = 60
+
+SAME, APART = 1.02, 2
+"""Results that differ by no more, of slices that differ by more, don't depend on bytes."""
 
 MEASURED, POINTER_NBYTES = 1000, 8
 """Items of a list that are measured, and stand for all; and what a list takes for each."""
@@ -49,8 +52,10 @@ def grow_side_by_side(
     1056
     """
     sizes = [answer_nbytes(result) for result in results]
-    line = fit_middle(list(zip(nbytes, map(float, sizes), strict=True)))
+    line = fit_line(list(zip(nbytes, map(float, sizes), strict=True)))
     assert line is not None
+    if max(sizes) <= SAME * min(sizes) and max(nbytes) > APART * min(nbytes):
+        line = Line(sum(sizes) / len(sizes), 0.0, 0.0)
     whole = line.fixed * chunks + line.per_byte * total
     ratios = [size / max(1.0, line.predict(x)) for x, size in zip(nbytes, sizes, strict=True)]
     return Grown(whole, whole, tuple(ratios))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tried", "run_trial"]
 
-MOST_S = 8.0
+MOST_S = 12.0
 """Seconds after which no slice is begun: with one that takes longer, it is the only one."""
 
 
@@ -47,6 +48,8 @@ class Tried:
     busy : float or None
         The share of the time in which this process computed, or would have; None where other
         processes did the work.
+    first : tuple of int and float, or None
+        Bytes and seconds of the slice that was begun first, with all that it had to load.
     failures : tuple of str
         Of the slices that failed, which are left out, where that was allowed.
     """
@@ -56,6 +59,7 @@ class Tried:
     warm_up_s: float
     peak_nbytes: int | None
     busy: float | None = None
+    first: tuple[int, float] | None = None
     failures: tuple[str, ...] = ()
 
     @property
@@ -76,6 +80,11 @@ class Tried:
         if not kept:
             return self
         chunks, outcomes = zip(*kept, strict=True)
+        return replace(self, chunks=chunks, outcomes=outcomes)
+
+    def beside(self, other: Tried) -> Tried:
+        """The same with the slices of `other`, too."""
+        chunks, outcomes = self.chunks + other.chunks, self.outcomes + other.outcomes
         return replace(self, chunks=chunks, outcomes=outcomes)
 
     @property
@@ -165,6 +174,7 @@ def run_trial(
         _seconds_more(first, later),
         (max(known, default=None) if strategy.crosses_processes else own),
         None if strategy.crosses_processes else busy,
+        (first[0][0].nbytes, first[0][1].duration_s) if first[0][0].nbytes else None,
         tuple(str(outcome.failure) for _, outcome in failed),
     )
 
@@ -181,18 +191,19 @@ def _completed(chunk: Chunk, outcome: Outcome | BaseException) -> Outcome:
 
 
 def _cpu_seconds() -> float:
-    """CPU time of this process and of its children that have ended; and for how long this thread
-    would have computed, but other programs did.
+    """CPU time of this process and of its children that have ended; and for how long its threads
+    would have computed, but others did.
     """
     times = os.times()
     return time.process_time() + times.children_user + times.children_system + _queued_seconds()
 
 
 def _queued_seconds() -> float:
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) * 1e-9
-    except (OSError, IndexError, ValueError):
-        return 0.0
+    queued = 0
+    for told in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError, IndexError, ValueError):
+            queued += int(told.read_text().split()[1])
+    return queued * 1e-9
 
 
 def _seconds_more(first: list[tuple[Chunk, Outcome]], later: list[tuple[Chunk, Outcome]]) -> float:

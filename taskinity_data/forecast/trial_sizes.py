@@ -21,7 +21,8 @@ __all__ = ["TrialSizes"]
 
 FIRST_NBYTES, PILOT_NBYTES = 16 << 10, 256 << 10
 """The first two slices. The first one imports and warms up; where it takes long, that may be its
-records, and the second is no larger: a millisecond a record is 4 s in 256 KiB."""
+records (a millisecond each is 4 s in 256 KiB), and the second is smaller than it, and not larger.
+"""
 
 GROWTH, FIXED_GROWTH = 8, 64
 """The largest factor between a slice that has ended and the next: two make 16 MB of the pilot; and
@@ -98,9 +99,11 @@ class TrialSizes:
     def _grow(self) -> int | None:
         """Of a slice on the way; None once the ones before are as large as a run's chunks."""
         if len(self._points) < 2:
-            is_quick = all(seconds < LONGEST_S for _, seconds in self._points)
-            pilot = PILOT_NBYTES if self._points and is_quick else FIRST_NBYTES
-            return min(pilot, self._total_nbytes)
+            if not self._points:
+                return min(FIRST_NBYTES, self._total_nbytes)
+            nbytes, seconds = self._points[0]
+            is_quick = seconds < LONGEST_S
+            return min(PILOT_NBYTES, self._total_nbytes) if is_quick else max(1, nbytes // GROWTH)
         # Other work on the machine only adds to a slice's time.
         cheapest: dict[int, float] = {}
         for nbytes, seconds in self._points[1:]:

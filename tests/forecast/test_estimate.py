@@ -223,6 +223,17 @@ def test_a_slice_that_takes_long_is_tried_twice_at_most(path, monkeypatch):
     assert "none was tried beside another" in repr(found)
 
 
+def test_of_one_slice_it_is_not_known_whether_its_time_goes_by_bytes(path, monkeypatch):
+    monkeypatch.setattr(trials, "MOST_S", 0.1)
+
+    def long(chunk: pd.DataFrame):
+        time.sleep(0.2)
+
+    found = td.open_dataset(path).plan(workers=1).estimate(long, workers=1)
+    assert "all slices have one size" in repr(found)
+    assert found.seconds.low < 10 * 0.2 < ROWS / 2000 * 0.2 < found.seconds.high
+
+
 def test_no_slice_is_begun_when_time_is_up(path, monkeypatch):
     monkeypatch.setattr(trials, "MOST_S", 0.1)
     calls = []

@@ -71,6 +71,12 @@ def test_waiting_slices_leave_room_for_more_workers_than_cores():
     assert bound(READING, 2, busy=0.1) == "reading: 80% of the work, and 90% of it is waiting"
 
 
+def test_more_workers_than_chunks_do_not_help():
+    told = more_workers(READING, 2, None, 1.0, is_in_threads=True, chunks=5)
+    assert told == "yes, up to about 5"
+    assert more_workers(READING, 5, None, 1.0, True, chunks=5).startswith("no: there are no more")
+
+
 def test_more_workers_than_cores_are_not_advised_for_what_computes():
     assert more_workers(READING, 1, 2, 1.0, True) == "yes, up to about 2 on this machine"
 

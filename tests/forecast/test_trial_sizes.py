@@ -49,6 +49,18 @@ def test_a_slow_function_is_not_tried_on_more_than_a_trial_can_hold():
     assert max(found) == FIRST_NBYTES
 
 
+def test_where_all_take_long_whatever_they_hold_slices_grow_all_the_same():
+    found, _ = sizes_of(lambda n: 1.0 + n / (100 * MB), 7)
+    assert found[:2] == [FIRST_NBYTES, FIRST_NBYTES // 8]
+    assert max(found) > 5 * MB
+
+
+def test_one_that_was_held_up_is_not_what_slices_end_at():
+    held_up = iter([0.0, 0.0, 0.0, 0.3])
+    found, _ = sizes_of(lambda n: 0.003 + n / (100 * MB) + next(held_up, 0.0), 12)
+    assert max(found) > 13 * MB
+
+
 def test_no_slice_is_larger_than_the_data():
     found, _ = sizes_of(lambda n: 0.001 + n / (100 * MB), 4, total=1000)
     assert max(found) <= 1000
