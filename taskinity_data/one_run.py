@@ -22,11 +22,12 @@ from taskinity_data.execution.hearing import PassedOn, hearing, lowered
 from taskinity_data.execution.interrupts import soft_interrupts
 from taskinity_data.execution.jobs import policies
 from taskinity_data.execution.pieces import PieceOptions
+from taskinity_data.execution.process import peak_nbytes
 from taskinity_data.execution.resources import check_resources
 from taskinity_data.execution.works import make_works, only_kernels
-from taskinity_data.forecast.actual import compare_forecast
-from taskinity_data.forecast.here import answer_nbytes
-from taskinity_data.outcome import RunStatus
+from taskinity_data.forecast.actual import Ran, compare_forecast, name_work
+from taskinity_data.forecast.output import answer_nbytes
+from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.policy import parse_duration
 from taskinity_data.report.announcer import Announcer
 from taskinity_data.report.dashboard import DashboardObserver
@@ -353,17 +354,27 @@ class OneRun:
 
 def _predicted(run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]]) -> tuple[Met, ...]:
     """What the one plan that has a forecast said of the run, against the run."""
-    found = [plan.forecast for _, plan in plans if plan.forecast is not None]
+    found = [(name, plan.forecast) for name, plan in plans if plan.forecast is not None]
     if len(found) != 1 or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED):
         return ()
-    peaks = [
-        attempt.peak_nbytes
-        for _, outcome in driver.account.outcomes
-        for attempt in outcome.attempts
-        if attempt.peak_nbytes is not None
-    ]
-    output = None if run.value is None else answer_nbytes(run.value)
-    return compare_forecast(found[0], run.timings["total"], max(peaks, default=None), output)
+    name, forecast = found[0]
+    chunks = [outcome for item, outcome in driver.account.outcomes if item is not None]
+    run_now = (outcome for outcome in chunks if not outcome.is_recalled)
+    peaks = [attempt.peak_nbytes for outcome in run_now for attempt in outcome.attempts]
+    if run.scheduler in ("threads", "synchronous"):
+        peaks.append(peak_nbytes())
+    value = run.value if forecast.is_answer else run.results.get(name)
+    ran = Ran(
+        name_work(driver.fan_outs[name].job),
+        run.workers,
+        run.scheduler,
+        run.timings["total"],
+        max((peak for peak in peaks if peak is not None), default=None),
+        None if value is None else answer_nbytes(value),
+        sum(outcome.is_recalled for outcome in chunks),
+        sum(outcome.status is not Status.COMPLETED for outcome in chunks),
+    )
+    return compare_forecast(forecast, ran)
 
 
 def _begin(steps: Sequence[Stage], written: OutputOptions, journal: RunJournal) -> RunOutput | None:

@@ -148,9 +148,10 @@ class ChunkPlan:
     ) -> Forecast:
         """What a run over this data will take: time, memory and size of the output, as ranges.
 
-        `function` and the reducer are tried on slices of a tenth of a second from places spread
-        over all files, alone and side by side, by whoever would run them: two to five seconds,
-        nothing is kept. A plain function as `reduce` is not called.
+        `function` and the reducer are really called, on slices of some tenths of a second from
+        places spread over all files, alone and side by side, by whoever would run them: two to five
+        seconds, or two slices where each takes longer. Nothing is kept. A plain function as
+        `reduce` is not called: the output is then what all chunks return.
 
         Parameters
         ----------
@@ -161,7 +162,8 @@ class ChunkPlan:
         -------
         Forecast
             ``.seconds``, ``.memory_nbytes``, ``.output_nbytes``: ranges with ``.low`` and
-            ``.high``; ``.chunk_nbytes``, ``.bottleneck``, ``.more_workers``.
+            ``.high``; ``.chunk_nbytes``, ``.bottleneck``, ``.more_workers``; ``.doubts`` says why a
+            number may lie outside of its range, or has a wide one.
 
         Raises
         ------

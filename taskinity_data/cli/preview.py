@@ -156,7 +156,6 @@ def _sources(stage: Call) -> list[Source]:
 def _estimate(stage: FanOut, feeds: Feeds, plan: ChunkPlan, options: Mapping[str, Any]) -> Forecast:
     from taskinity_data.errors import PlanError
     from taskinity_data.forecast.estimate import estimate_job, make_job
-    from taskinity_data.settings import load_settings
 
     for step in (step for chain in stage.chains for step in chain):
         for source in step.arguments.values():
@@ -165,9 +164,10 @@ def _estimate(stage: FanOut, feeds: Feeds, plan: ChunkPlan, options: Mapping[str
                 raise PlanError(f"{stage.name} needs what {waits_for} brings: only a run can tell")
             feeds.get(source)
     chosen = {name: options[name] for name in ("workers", "memory") if name in options}
-    chosen.setdefault("workers", load_settings().max_workers)
     job = make_job(stage, feeds.steps, feeds.values, feeds.inputs)
-    return estimate_job(plan, job, **chosen)
+    policies = [step.task.policy for chain in stage.chains for step in chain]
+    may_fail = any(one.retries or one.on_error != "fail" for one in policies)
+    return estimate_job(plan, job, may_fail=may_fail, **chosen)
 
 
 def choose_sizes(dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,6 +197,7 @@ def describe_forecast(forecast: Forecast) -> dict[str, Any]:
         "seconds": list(forecast.seconds),
         "memory_nbytes": list(forecast.memory_nbytes),
         "output_nbytes": list(forecast.output_nbytes),
+        "output_is": "answer" if forecast.is_answer else "results of chunks",
         "chunk_nbytes": forecast.chunk_nbytes,
         "chunk_reason": forecast.chunk_reason,
         "workers": forecast.workers,
@@ -205,6 +206,7 @@ def describe_forecast(forecast: Forecast) -> dict[str, Any]:
         "bottleneck": forecast.bottleneck,
         "more_workers": forecast.more_workers,
         "tried": forecast.tried,
+        "unsure": list(forecast.doubts),
     }
 
 

@@ -6,82 +6,76 @@ beside each other; nothing is kept.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.aggregation.reducers import collect
-from taskinity_data.chunks.cost_line import fit_middle
+from taskinity_data.chunks.cost_line import Line, fit_middle
 from taskinity_data.chunks.describe import format_nbytes
 from taskinity_data.chunks.limits import check_memory, check_workers
 from taskinity_data.chunks.opened import Dataset
 from taskinity_data.chunks.sizing import TASK_S, Learner, Observation
 from taskinity_data.errors import BindError, PlanError
-from taskinity_data.execution.choose import POOL_PAYS_S
-from taskinity_data.execution.clusters import current_client, open_strategy
 from taskinity_data.execution.jobs import chunk_job, consumers, reducers_of
 from taskinity_data.execution.pieces import narrow
-from taskinity_data.execution.shipping import pack_job
-from taskinity_data.execution.strategies import SynchronousStrategy
+from taskinity_data.execution.surroundings import Surroundings
 from taskinity_data.flow.short import short_flow
 from taskinity_data.flow.stages import FanOut
+from taskinity_data.forecast.actual import name_work
+from taskinity_data.forecast.beside import Asked, Trial, cold_seconds, try_alone, try_beside
 from taskinity_data.forecast.forecast import (
+    LEAST_SPREAD,
     Forecast,
     Range,
     Work,
     bound,
+    doubts,
     more_workers,
     spread,
+    stretch,
     wall_seconds,
 )
-from taskinity_data.forecast.here import combine_seconds, pass_seconds
+from taskinity_data.forecast.here import combine_seconds, pass_seconds, try_finish
 from taskinity_data.forecast.play import Costs, Played, play
-from taskinity_data.forecast.slices import order_places, slice_at
-from taskinity_data.forecast.trial import Tried, run_trial
 from taskinity_data.forecast.trial_sizes import TrialSizes
 from taskinity_data.machine import count_cores
 from taskinity_data.policy import Policy
+from taskinity_data.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.execution.process import Job
     from taskinity_data.flow.stages import Stage
+    from taskinity_data.forecast.output import Grown
+    from taskinity_data.forecast.trial import Tried
 
 __all__ = ["Forecast", "estimate", "estimate_job", "make_job"]
 
-ALONE_S, BESIDE_S = 0.8, 1.5
-"""Seconds of slices one after another, and side by side."""
 
 LARGEST_NBYTES = 64 << 20
 """The largest chunk of a given size that is tried whole."""
 
-PLACES = 16
-"""Slices a worker at most."""
 
 CHUNK_S, RUN_S = 1e-3, 0.03
 """Seconds of the driver for each chunk, and for a run without any: a chunk is cut, booked and kept
 in the journal (0.7 ms), its size is learned (0.3 ms); partials of 400 groups take 0.4 ms more."""
 
-SPARE_MEMORY, MORE_MEMORY = 0.85, 1.4
-"""What a run may hold, against the trial: the upper end for what an allocator keeps in a longer one
-and for chunks half as large again."""
+SPARE_MEMORY, MORE_MEMORY = 0.72, 1.4
+"""What a run may hold, against the trial: the lower end where its chunks stay below the largest
+slice, the upper one for what an allocator keeps in a longer run and for chunks half as large again.
+"""
+
+FEWEST = 4
+"""Slices side by side without which those alone tell, too, how time goes with bytes."""
+
+SIZES_APART = 2
+"""How many times as large the largest slice must be for what is paid by the chunk to show."""
 
 _LOCAL = ("threads", "processes", "synchronous")
-
-
-class _Trial(NamedTuple):
-    """Slices done by whoever would run them: its name, how many workers, what each may use."""
-
-    name: str
-    workers: int
-    memory_nbytes: int
-    crosses_processes: bool
-    tried: Tried
-    opened_s: float
-    closed_s: float
 
 
 def estimate(
@@ -109,44 +103,64 @@ def estimate_job(
     workers: int | None = None,
     memory: int | str | None = None,
     scheduler: Any = None,
+    may_fail: bool = False,
 ) -> Forecast:
-    """As `estimate`, of a job."""
+    """As `estimate`, of a job; where it `may_fail`, slices that do are left out, and told of."""
     if not plan.chunks or not plan.nbytes:
         raise PlanError("the plan holds no data, so there is nothing to try")
     begun = time.perf_counter()
-    workers = check_workers(workers)
+    settings = load_settings()
+    workers = check_workers(settings.max_workers if workers is None else workers)
+    scheduler = settings.scheduler if scheduler is None else scheduler
     memory_nbytes = check_memory(memory, workers)
     plan, dataset = _narrow_plan(plan, job, workers, memory_nbytes)
     largest = max(chunk.nbytes for chunk in plan.chunks)
     first = Learner(dataset.first_size(workers, memory_nbytes), memory_nbytes, dataset.expansion)
     is_whole = plan.is_given and largest <= LARGEST_NBYTES
     sizes = TrialSizes(first, plan.nbytes, workers, is_whole=is_whole)
-    is_all = workers == 1 and scheduler in (None, "threads", "synchronous")
-    alone_s = ALONE_S + BESIDE_S if is_all else ALONE_S
-    alone = run_trial(job, _slices(plan, sizes, 1), SynchronousStrategy(), alone_s, sizes.see)
-    trial, is_late = _try_beside(plan, job, sizes, alone, scheduler, workers, memory_nbytes)
+    asked = Asked(plan, job, sizes, workers, memory_nbytes, may_fail)
+    before = Surroundings()
+    try:
+        alone = try_alone(asked, scheduler)
+        trial = try_beside(asked, alone, scheduler)
+    finally:
+        changes = before.changes()
+        if changes:
+            before.restore()
+    found = _conclude(asked, dataset, alone, trial)
+    told = [f"{job.task} {change}, which was put back" for change in changes]
+    took_s = time.perf_counter() - begun
+    return replace(found, tried=f"{found.tried}, in {took_s:.1f} s", doubts=(*found.doubts, *told))
+
+
+def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> Forecast:
+    """What the slices say of the whole."""
+    plan, job, sizes = asked.plan, asked.job, asked.sizes
     tried = trial.tried.that(sizes.counts)
     first = Learner(
         dataset.first_size(trial.workers, trial.memory_nbytes),
         trial.memory_nbytes,
         dataset.expansion,
     )
-    learnt = _learn(first, tried, trial.crosses_processes)
-    line = fit_middle(tried.points)
-    assert line is not None
+    line = _shape(tried, alone)
+    learnt = _learn(first, tried, trial.crosses_processes, line)
     ratios = [seconds / line.predict(nbytes) for nbytes, seconds in tried.points if seconds]
-    here = combine_seconds(job, tried, plan.nbytes)
+    combine_s = combine_seconds(job, tried)
     task_s = TASK_S if trial.crosses_processes else 0.0
-    costs = Costs(line, ratios, learnt.memory, task_s, CHUNK_S + here.combine_s)
+    costs = Costs(line, ratios, learnt.memory, task_s, CHUNK_S + combine_s)
     given = [chunk.nbytes for chunk in plan.chunks] if plan.is_given else []
     played = play(first, costs, plan.nbytes, trial.workers, given)
+    is_open = not plan.is_given and _is_one_size(alone) and _is_one_size(tried)
+    # Small slices show what a result has beside its bytes.
+    every = trial.tried if trial.tried is alone else trial.tried.beside(alone)
+    finish_s, grown = try_finish(job, every, plan.nbytes, played.chunks)
     size, reason = _settle(plan, learnt, trial.workers)
     # Threads go on while the processes that take over start.
-    start_s = trial.opened_s / 2 if is_late else trial.opened_s
+    start_s = trial.opened_s / 2 if trial.begin_in_threads else trial.opened_s
     warm_up_s = trial.tried.warm_up_s
     if not trial.crosses_processes:
         # What the first slices of all have loaded, a run in another process has to load again.
-        warm_up_s = max(warm_up_s, _cold_seconds(alone, sizes.first_nbytes))
+        warm_up_s = max(warm_up_s, cold_seconds(alone, sizes.first_nbytes))
     read, function, partial = _parts(plan, tried, played)
     work = Work(
         read=read,
@@ -155,32 +169,90 @@ def estimate_job(
         here=pass_seconds(plan) + played.here,
         idle=max(0.0, played.seconds - max(played.by_workers / trial.workers, played.here)),
         start=RUN_S + start_s + warm_up_s,
-        finish=here.finish_s + trial.closed_s,
+        finish=finish_s + trial.closed_s,
     )
     cores = count_cores() if trial.name in _LOCAL else None
-    seconds = wall_seconds(work, trial.workers, cores)
     by_itself = fit_middle(alone.that(sizes.counts).points)
     slowdown = 1.0
     if by_itself is not None and by_itself.predict(1):
         slowdown = tried.seconds / sum(by_itself.predict(nbytes) for nbytes, _ in tried.points)
-    peak = trial.tried.peak_nbytes or 0
-    count = len(tried.chunks)
-    shown = f"{count} slice{'' if count == 1 else 's'}, {format_nbytes(tried.nbytes)} of "
+    busy = 1.0 if alone.busy is None else alone.busy
+    seconds = spread(wall_seconds(work, trial.workers, cores), ratios)
+    if is_open:
+        # By the chunk it is less: as much for each of those that a run begins with.
+        rounds = math.ceil(plan.nbytes / first.first.target_nbytes / trial.workers)
+        least_s = work.start + work.finish + rounds * tried.seconds / len(tried.outcomes)
+        seconds = Range(min(seconds.low, least_s / (1 + LEAST_SPREAD)), seconds.high)
     return Forecast(
-        seconds=spread(seconds, ratios),
-        memory_nbytes=Range(SPARE_MEMORY * peak, MORE_MEMORY * peak),
-        output_nbytes=spread(here.output_nbytes, ratios),
+        seconds=seconds,
+        memory_nbytes=_memory(trial, grown),
+        output_nbytes=stretch(grown),
         chunk_nbytes=size,
         chunk_reason=reason,
         workers=trial.workers,
         scheduler=trial.name,
+        of=name_work(job),
         work=work,
-        bottleneck=bound(work, trial.workers),
+        bottleneck=bound(work, trial.workers, busy),
         more_workers=more_workers(
-            work, trial.workers, cores, slowdown, is_in_threads=trial.name == "threads"
+            work, trial.workers, cores, slowdown, trial.name == "threads", busy, played.chunks
         ),
-        tried=f"{shown}{format_nbytes(plan.nbytes)}, in {time.perf_counter() - begun:.1f} s",
+        tried=_tell_slices(tried, plan),
+        is_answer=bool(job.reducers),
+        doubts=(*doubts(ratios, grown), *_doubts(alone, trial, is_open=is_open)),
     )
+
+
+def _shape(tried: Tried, alone: Tried) -> Line:
+    """What a chunk takes by its bytes. Of a few slices side by side the level counts, and the shape
+    is that of all.
+    """
+    line = fit_middle(tried.points)
+    assert line is not None
+    if len(tried.points) >= FEWEST:
+        return line
+    points = tried.points if tried.points == alone.points else tried.points + alone.points
+    every = fit_middle(points)
+    assert every is not None
+    if alone.first is not None and every.predict(alone.first[0]) > alone.first[1]:
+        # With all that is paid once it took no longer than this.
+        every = fit_middle([*points, alone.first]) or every
+    expected_s = sum(every.predict(nbytes) for nbytes, _ in tried.points)
+    level = sum(seconds for _, seconds in tried.points) / expected_s if expected_s else 1.0
+    return Line(every.fixed * level, every.per_byte * level, every.scatter)
+
+
+def _is_one_size(tried: Tried) -> bool:
+    sizes = {nbytes for nbytes, _ in tried.points}
+    sizes |= {tried.first[0]} if tried.first is not None else set()
+    return max(sizes) < SIZES_APART * min(sizes)
+
+
+def _memory(trial: Trial, grown: Grown) -> Range:
+    """The peak of a worker; where that is this process, the answer is held there too."""
+    peak = trial.tried.peak_nbytes or 0
+    held = 0.0 if trial.crosses_processes else math.sqrt(grown.low * grown.high)
+    return Range(SPARE_MEMORY * peak + held, MORE_MEMORY * peak + held)
+
+
+def _tell_slices(tried: Tried, plan: ChunkPlan) -> str:
+    count = len(tried.chunks)
+    slices = f"{count} slice{'' if count == 1 else 's'}"
+    if tried.nbytes >= plan.nbytes:
+        return f"{slices}, as large as all {format_nbytes(plan.nbytes)} together"
+    return f"{slices}, {format_nbytes(tried.nbytes)} of {format_nbytes(plan.nbytes)}"
+
+
+def _doubts(alone: Tried, trial: Trial, *, is_open: bool) -> Iterator[str]:
+    if is_open:
+        yield "all slices have one size: what they take may go by the chunk, or by the byte"
+    if trial.workers > 1 and trial.tried is alone:
+        mean_s = alone.seconds / len(alone.outcomes)
+        yield f"a slice takes {mean_s:.1f} s, so that none was tried beside another"
+    failures = alone.failures if trial.tried is alone else alone.failures + trial.tried.failures
+    if failures:
+        many = f"{len(failures)} slice{'' if len(failures) == 1 else 's'}"
+        yield f"{many} failed, and the time that a run gives to such is not in it: {failures[0]}"
 
 
 def make_job(
@@ -207,120 +279,13 @@ def _narrow_plan(
     return narrowed.plan(workers, memory_nbytes, size), narrowed
 
 
-def _slices(plan: ChunkPlan, sizes: TrialSizes, workers: int) -> Iterator[Chunk]:
-    """Slices of such sizes, no more of them than the data hold, and one a worker to warm up."""
-    nbytes = 0
-    for number, place in enumerate(order_places(PLACES * workers)):
-        if nbytes >= plan.nbytes:
-            return
-        chunk = slice_at(plan.chunks, place, sizes.next_nbytes())
-        nbytes += chunk.nbytes if number >= workers else 0
-        yield chunk
-
-
-def _try_beside(
-    plan: ChunkPlan,
-    job: Job,
-    sizes: TrialSizes,
-    alone: Tried,
-    scheduler: Any,
-    workers: int,
-    memory_nbytes: int,
-) -> tuple[_Trial, bool]:
-    """Slices beside each other, by whoever would run them, and whether threads begin without it."""
-
-    def attempt(scheduler: Any) -> _Trial:
-        return _try(plan, job, sizes, alone, scheduler, workers, memory_nbytes)
-
-    if scheduler is None:
-        scheduler = current_client()
-    if scheduler is not None:
-        return attempt(scheduler), False
-    if not _may_change(job, workers):
-        return attempt("threads"), False
-    # Beside each other slices take no less: where the run would surely change, it is not tried.
-    cold_s = _cold_seconds(alone, sizes.first_nbytes)
-    if _left_seconds(plan, alone, sizes, cold_s) / workers >= POOL_PAYS_S:
-        return attempt("processes"), True
-    found = attempt("threads")
-    if _left_seconds(plan, found.tried, sizes, cold_s) / workers >= POOL_PAYS_S:
-        return attempt("processes"), True
-    return found, False
-
-
-def _try(
-    plan: ChunkPlan,
-    job: Job,
-    sizes: TrialSizes,
-    alone: Tried,
-    scheduler: Any,
-    workers: int,
-    memory_nbytes: int,
-) -> _Trial:
-    at = time.perf_counter()
-    strategy = open_strategy(scheduler, workers, memory_nbytes)
-    try:
-        strategy.check([path for path in plan.files if "://" not in path])
-        opened_s = time.perf_counter() - at
-        # What is closed can't be asked any more.
-        name, count = strategy.name, strategy.workers
-        memory_nbytes = strategy.memory_nbytes or memory_nbytes
-        if count == 1 and not strategy.crosses_processes:
-            tried = alone
-        else:
-            tried = run_trial(job, _slices(plan, sizes, count), strategy, BESIDE_S, sizes.see)
-    finally:
-        at = time.perf_counter()
-        strategy.close()
-        closed_s = time.perf_counter() - at
-    crosses = strategy.crosses_processes
-    return _Trial(name, count, memory_nbytes, crosses, tried, opened_s, closed_s)
-
-
-def _may_change(job: Job, workers: int) -> bool:
-    """Whether a run without a scheduler may go over from threads to processes."""
-    releases = all(getattr(one, "releases_gil", False) for one in job.reducers)
-    is_kernels = not any(job.chains) and bool(job.reducers) and releases
-    return workers > 1 and not is_kernels and _is_portable(job)
-
-
-def _left_seconds(plan: ChunkPlan, tried: Tried, sizes: TrialSizes, cold_s: float) -> float:
-    """What a run finds to be left once its first chunk has ended, in seconds of one worker.
-
-    It decides then, by what that chunk took with all that the process had to load for it.
-    """
-    line = fit_middle(tried.that(sizes.counts).points)
-    if line is None:
-        return 0.0
-    first = plan.chunks[0].nbytes if plan.is_given else sizes.first_nbytes
-    return (line.predict(first) + cold_s) / first * max(0, plan.nbytes - first)
-
-
-def _is_portable(job: Job) -> bool:
-    try:
-        pack_job(job)
-    except BindError:
-        return False
-    return True
-
-
-def _cold_seconds(alone: Tried, first_nbytes: int) -> float:
-    """What a process takes once: for imports and first calls, shown by the first slice of all; for
-    memory that is new to it, shown by those that were larger than any before, and reckoned up to
-    the size of a run's first chunk.
-    """
-    points = alone.points
-    largest = max((nbytes for nbytes, _ in points), default=0)
-    new = 1 + next((at for at, (nbytes, _) in enumerate(points) if nbytes == largest), 0)
-    line = fit_middle(points[new:])
-    if line is None:
-        return alone.warm_up_s
-    more_s = sum(seconds - line.predict(nbytes) for nbytes, seconds in points[:new])
-    return alone.warm_up_s + max(0.0, more_s) * first_nbytes / largest
-
-
-def _learn(learner: Learner, tried: Tried, crosses_processes: bool) -> Learner:
-    """What a run would have learned of these slices."""
+def _learn(learner: Learner, tried: Tried, crosses_processes: bool, line: Line) -> Learner:
+    """What a run would have learned of these slices; of few, by what they foretell of its own."""
+    if len(tried.points) < FEWEST:
+        sizes = [learner.first.target_nbytes // part for part in (1, 2, 1, 4, 2, 1)]
+        for nbytes in sizes:
+            learner = learner.observe(Observation(nbytes, line.predict(nbytes)))
+        return learner
     for chunk, outcome in zip(tried.chunks, tried.outcomes, strict=True):
         attempt = outcome.attempts[-1]
         peak = attempt.peak_nbytes if crosses_processes else attempt.memory_nbytes

@@ -7,16 +7,40 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskinity_data.chunks.describe import format_nbytes, to_html, to_text
 from taskinity_data.execution.choose import POOL_PAYS_S
 
-__all__ = ["Forecast", "Range", "Work", "bound", "more_workers", "spread", "wall_seconds"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskinity_data.forecast.output import Grown
+
+__all__ = [
+    "Forecast",
+    "Range",
+    "Work",
+    "bound",
+    "doubts",
+    "more_workers",
+    "spread",
+    "stretch",
+    "wall_seconds",
+]
 
 LEAST_SPREAD, MOST_SPREAD = 0.25, math.sqrt(2) - 1
 """How far a range goes to each side at least, by factors of one plus this: what nine of ten runs
 are meant to be within; and at most: the upper end is then twice the lower."""
+
+WAITING = 0.7
+"""The share of slices' time that they compute, below which they are said to wait: with others on
+the machine, computing alone comes to four fifths."""
+
+MOST_WORKERS = 1_000
+
+CLOSE = 1.3
+"""How far two guesses of a size lie apart at most for a range to take in both."""
 
 ERRORS = 2.0
 """Standard errors of the mean that a range takes in."""
@@ -72,40 +96,75 @@ def wall_seconds(work: Work, workers: int, cores: int | None) -> float:
     return work.start + alone + work.idle + work.finish
 
 
-def spread(middle: float, ratios: list[float]) -> Range:
+def spread(middle: float, ratios: Sequence[float]) -> Range:
     """The range around `middle` for what was measured as `ratios` (cost a byte, of each slice)."""
-    error = 0.0
-    if len(ratios) > 1:
-        mean = sum(ratios) / len(ratios)
-        variance = sum((ratio - mean) ** 2 for ratio in ratios) / (len(ratios) - 1)
-        error = math.sqrt(variance / len(ratios)) / mean if mean else 0.0
-    factor = 1 + min(MOST_SPREAD, LEAST_SPREAD + ERRORS * error)
+    factor = _factor(ratios)
     return Range(middle / factor, middle * factor)
 
 
-def bound(work: Work, workers: int) -> str:
-    """What takes most of the time, in words."""
+def stretch(grown: Grown) -> Range:
+    """The range around what a size may come to: wider than any other where slices can't tell."""
+    factor = _factor(grown.ratios)
+    return Range(grown.low / factor, grown.high * factor)
+
+
+def _factor(ratios: Sequence[float]) -> float:
+    return 1 + min(MOST_SPREAD, LEAST_SPREAD + ERRORS * _error(ratios))
+
+
+def _error(ratios: Sequence[float]) -> float:
+    """The standard error of their mean, as a share of it."""
+    mean = sum(ratios) / len(ratios) if len(ratios) > 1 else 0.0
+    if not mean:
+        return 0.0
+    variance = sum((ratio - mean) ** 2 for ratio in ratios) / (len(ratios) - 1)
+    return math.sqrt(variance / len(ratios)) / mean
+
+
+def doubts(ratios: Sequence[float], grown: Grown) -> Iterator[str]:
+    """Why ranges may be missed, or can't be told."""
+    if ERRORS * _error(ratios) > MOST_SPREAD:
+        yield (
+            f"slices took from {min(ratios):.2g} to {max(ratios):.2g} times what their bytes "
+            "explain: it may take less or longer than that"
+        )
+    if ERRORS * _error(grown.ratios) > MOST_SPREAD:
+        yield "slices gave very different amounts: the output may be smaller or larger than that"
+    if grown.high > CLOSE * grown.low:
+        yield "slices can't tell how far the number of groups still grows: the output is open"
+
+
+def bound(work: Work, workers: int, busy: float = 1.0) -> str:
+    """What takes most of the time, in words; `busy` is the share of it that slices computed."""
     total = work.by_workers
     if work.here > total / workers:
         return f"this process: finding cuts and combining take {work.here:.3g} s"
     parts = {"reading": work.read, "the function": work.function, "partials": work.partial}
     name, most = max(parts.items(), key=lambda part: part[1])
-    return f"{name}: {most / total:.0%} of the work" if total else "starting"
+    waits = f", and {1 - busy:.0%} of it is waiting" if busy < WAITING else ""
+    return f"{name}: {most / total:.0%} of the work{waits}" if total else "starting"
 
 
 def more_workers(
-    work: Work, workers: int, cores: int | None, slowdown: float, is_in_threads: bool
+    work: Work,
+    workers: int,
+    cores: int | None,
+    slowdown: float,
+    is_in_threads: bool,
+    busy: float = 1.0,
+    chunks: int = MOST_WORKERS,
 ) -> str:
     """Whether more workers would help, and why.
 
-    `slowdown` is what a slice takes beside others, against alone.
+    `slowdown` is what a slice takes beside others, against alone; `busy` the share of its time that
+    it computed, and did not wait; `chunks` how many there are to share.
     """
     here, fixed = work.here, work.start + work.finish
     if fixed > work.by_workers / workers:
         return f"no: {fixed:.2g} s go to starting and finishing"
     if here * workers > work.by_workers:
         return "no: this process could not keep up with them"
-    if is_in_threads and workers > 1 and slowdown > 1 + (workers - 1) / 2:
+    if is_in_threads and busy >= WAITING and workers > 1 and slowdown > 1 + (workers - 1) / 2:
         waits = (
             f"no: threads wait for each other, a slice takes {slowdown:.2g} times as long beside "
             "the others as alone"
@@ -113,11 +172,19 @@ def more_workers(
         if work.by_workers / workers < POOL_PAYS_S:
             return f"{waits}; it is over before processes would pay"
         return f'{waits}; scheduler="processes" would help'
-    if cores is not None and workers >= cores:
-        many = f"{cores} cores are" if cores > 1 else "the only core is"
-        return f"not on this machine, whose {many} busy; on a cluster of more machines"
-    most = int(work.by_workers / here) if here else 1_000
-    return f"yes, up to about {min(most, 1_000):,}"
+    most = min(MOST_WORKERS, chunks, int(work.by_workers / here) if here else MOST_WORKERS)
+    where = ""
+    if cores is not None:
+        # Of 1.9 cores that are kept busy no third worker is missing.
+        room = max(cores, math.floor(cores / busy)) if busy < WAITING else cores
+        if workers >= room:
+            many = f"{cores} cores are" if cores > 1 else "the only core is"
+            return f"not on this machine, whose {many} busy; on a cluster of more machines"
+        if room < most:
+            most, where = room, " on this machine"
+    if most <= workers:
+        return "no: there are no more chunks to share"
+    return f"yes, up to about {most:,}{where}" + (": slices mostly wait" if busy < WAITING else "")
 
 
 @dataclass(frozen=True)
@@ -138,12 +205,18 @@ class Forecast:
     workers : int
     scheduler : str
         Who would run it.
+    of : str
+        What would be done, by the names of functions and reducers.
     work : Work
         The seconds behind it.
     bottleneck, more_workers : str
         In words.
     tried : str
         What the numbers come from.
+    is_answer : bool
+        Whether `output_nbytes` is of the answer, or of what chunks return to a plain function.
+    doubts : tuple of str
+        Why the numbers may be off by more than the ranges say.
     """
 
     seconds: Range
@@ -153,22 +226,27 @@ class Forecast:
     chunk_reason: str
     workers: int
     scheduler: str
+    of: str
     work: Work
     bottleneck: str
     more_workers: str
     tried: str
+    is_answer: bool = True
+    doubts: tuple[str, ...] = ()
 
     def _facts(self) -> list[tuple[str, str]]:
         where = "in this process" if self.scheduler in ("threads", "synchronous") else "a worker"
         who = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        whose = "" if self.is_answer else " of chunks' results; the aggregate is not tried"
         return [
             ("time", f"{_seconds(self.seconds)} with {who} ({self.scheduler})"),
             ("memory", f"{_nbytes(self.memory_nbytes)} {where}"),
-            ("output", _nbytes(self.output_nbytes)),
+            ("output", _nbytes(self.output_nbytes) + whose),
             ("chunks", self.chunk_reason),
             ("bound by", self.bottleneck),
             ("more workers", self.more_workers),
             ("tried", self.tried),
+            *(("unsure", doubt) for doubt in self.doubts),
         ]
 
     def __repr__(self) -> str:

@@ -6,36 +6,27 @@ It knows nothing of workers.
 from __future__ import annotations
 
 import math
-import pickle
-import sys
 import time
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.opened import GRAIN_NBYTES
-from taskinity_data.execution.process import measure_nbytes
+from taskinity_data.forecast.output import Grown, answer_nbytes, grow_merged, grow_side_by_side
 from taskinity_data.forecast.slices import slice_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.execution.process import Job
     from taskinity_data.forecast.trial import Tried
 
-__all__ = ["Here", "answer_nbytes", "combine_seconds", "pass_seconds"]
+__all__ = ["combine_seconds", "pass_seconds", "try_finish"]
 
 MOST_NBYTES, PLACES = 16 << 20, (0.5, 0.2, 0.8)
 """Bytes over which the pass that finds cuts is timed, at most, and where."""
 
-
-class Here(NamedTuple):
-    """What the driving process does: seconds, and bytes of the answer."""
-
-    combine_s: float
-    finish_s: float
-    output_nbytes: float
+WHOLE = ("collect", "concat")
+"""Reducers whose answer holds all that chunks gave, side by side."""
 
 
 def pass_seconds(plan: ChunkPlan) -> float:
@@ -56,46 +47,44 @@ def _pass_rate(chunk: Chunk) -> float:
     return (time.perf_counter() - at) / max(1, seen)
 
 
-def combine_seconds(job: Job, tried: Tried, total_nbytes: int) -> Here:
-    """What combining the partials takes, and how large the answer gets.
-
-    References
-    ----------
-    H. S. Heaps, "Information Retrieval: Computational and Theoretical Aspects", 1978: what is
-    different in n items grows like a power of n. The power is that of the slices.
-    """
-    scale = total_nbytes / tried.nbytes
-    if not job.reducers:
-        results = sum(answer_nbytes(outcome.value[1]) for outcome in tried.outcomes)
-        return Here(0.0, 0.0, results * scale)
-    combine_s = finish_s = output = 0.0
+def combine_seconds(job: Job, tried: Tried) -> float:
+    """What the driver takes to combine one more partial."""
+    took_s = 0.0
     for number, reducer in enumerate(job.reducers):
-        partials: Sequence[Any] = [outcome.value[0][number] for outcome in tried.outcomes]
-        single = sum(answer_nbytes(partial) for partial in partials) / len(partials)
+        partials = _partials(tried, number)
         at = time.perf_counter()
+        reducer.combine(partials)
+        took_s += time.perf_counter() - at
+    return took_s / len(tried.outcomes)
+
+
+def try_finish(job: Job, tried: Tried, total_nbytes: int, chunks: int) -> tuple[float, Grown]:
+    """What making the answer takes in the end, and how large it gets; without a reducer, how large
+    all `chunks`' results are together.
+    """
+    sizes = [chunk.nbytes for chunk in tried.chunks]
+    if not job.reducers:
+        results = [[outcome.value[1]] for outcome in tried.outcomes]
+        return 0.0, grow_side_by_side(results, sizes, total_nbytes, chunks)
+    finish_s = low = high = 0.0
+    ratios: tuple[float, ...] = ()
+    for number, reducer in enumerate(job.reducers):
+        partials = _partials(tried, number)
         together = reducer.combine(partials)
-        combine_s += (time.perf_counter() - at) / len(partials)
         at = time.perf_counter()
         answer = reducer.finish(together)
         seconds = time.perf_counter() - at
-        power = 0.0
-        if len(partials) > 1 and single:
-            power = math.log(max(1.0, answer_nbytes(together) / single)) / math.log(len(partials))
-        growth = scale ** min(1.0, power)
-        finish_s += seconds * growth
-        output += answer_nbytes(answer) * growth
-    return Here(combine_s, finish_s, output)
+        if reducer.name in WHOLE:
+            grown = grow_side_by_side(partials, sizes, total_nbytes, chunks)
+            ratios = grown.ratios
+        else:
+            grown = grow_merged(reducer, partials, sizes, total_nbytes)
+        held = max(1, answer_nbytes(together))
+        finish_s += seconds * math.sqrt(grown.low * grown.high) / held
+        low += answer_nbytes(answer) * grown.low / held
+        high += answer_nbytes(answer) * grown.high / held
+    return finish_s, Grown(low, high, ratios)
 
 
-def answer_nbytes(value: Any) -> int:
-    """Bytes of an answer in memory, its index among them; of plain values as they are pickled."""
-    if hasattr(value, "memory_usage"):
-        usage = value.memory_usage(deep=True)  # the index is part of an answer
-        return int(usage.sum() if hasattr(usage, "sum") else usage)
-    found = measure_nbytes(value)
-    if found is not None:
-        return found
-    try:
-        return len(pickle.dumps(value))
-    except Exception:  # noqa: BLE001 - a user's object may refuse in any way
-        return sys.getsizeof(value)
+def _partials(tried: Tried, number: int) -> list[Any]:
+    return [outcome.value[0][number] for outcome in tried.outcomes]

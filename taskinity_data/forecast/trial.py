@@ -6,7 +6,9 @@ It knows nothing of what is concluded from it.
 from __future__ import annotations
 
 import itertools
+import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Tried", "run_trial"]
 
+MOST_S = 12.0
+"""Seconds after which no slice is begun: with one that takes longer, it is the only one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
@@ -40,12 +45,22 @@ class Tried:
         imports, first calls, memory that is new.
     peak_nbytes : int or None
         The most that a process held: a worker of its own, or this process with its threads.
+    busy : float or None
+        The share of the time in which this process computed, or would have; None where other
+        processes did the work.
+    first : tuple of int and float, or None
+        Bytes and seconds of the slice that was begun first, with all that it had to load.
+    failures : tuple of str
+        Of the slices that failed, which are left out, where that was allowed.
     """
 
     chunks: tuple[Chunk, ...]
     outcomes: tuple[Outcome, ...]
     warm_up_s: float
     peak_nbytes: int | None
+    busy: float | None = None
+    first: tuple[int, float] | None = None
+    failures: tuple[str, ...] = ()
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -67,6 +82,11 @@ class Tried:
         chunks, outcomes = zip(*kept, strict=True)
         return replace(self, chunks=chunks, outcomes=outcomes)
 
+    def beside(self, other: Tried) -> Tried:
+        """The same with the slices of `other`, too."""
+        chunks, outcomes = self.chunks + other.chunks, self.outcomes + other.outcomes
+        return replace(self, chunks=chunks, outcomes=outcomes)
+
     @property
     def nbytes(self) -> int:
         """Planned bytes of all slices."""
@@ -84,31 +104,37 @@ def run_trial(
     strategy: Strategy,
     seconds: float,
     see: Callable[[Chunk, Outcome], None] = lambda *_: None,
+    *,
+    may_fail: bool = False,
 ) -> Tried:
     """Do `job` to `chunks` until they or `seconds` have run out, all workers busy.
 
     The first slice of each worker warms it up, and counts only where there are no others. `see` is
-    told of each that has ended, before the next is taken.
+    told of each that has ended, before the next is taken; after `MOST_S` none is.
 
     Raises
     ------
     PlanError
-        The job failed on a slice.
+        The job failed on a slice; where it `may_fail`, on all of them.
     """
     loaded = strategy.load(job)
     waiting = iter(chunks)
     done: SimpleQueue[Any] = SimpleQueue()
     in_flight: dict[Any, tuple[int, Chunk]] = {}
     ended: dict[int, tuple[Chunk, Outcome]] = {}
+    failed: list[tuple[Chunk, Outcome]] = []
     numbers = itertools.count()
+    opened, opened_cpu_s = time.perf_counter(), _cpu_seconds()
     begun: float | None = None
+    begun_cpu_s = 0.0
     is_told = _forget_peak()
     while True:
         # All workers are warm before the clock starts; then one is begun as one ends.
         is_warm = len(ended) >= strategy.workers
+        now = time.perf_counter()
         if is_warm and begun is None:
-            begun = time.perf_counter()
-        has_time = begun is None or time.perf_counter() - begun < seconds
+            begun, begun_cpu_s = now, _cpu_seconds()
+        has_time = (begun is None or now - begun < seconds) and now - opened < MOST_S
         limit = strategy.workers if is_warm else strategy.workers - len(ended)
         while has_time and len(in_flight) < limit:
             chunk = next(waiting, None)
@@ -123,8 +149,19 @@ def run_trial(
             break
         pending = done.get()
         number, chunk = in_flight.pop(pending)
-        ended[number] = chunk, _only(chunk, strategy.collect([pending])[0])
+        found = strategy.collect([pending])[0]
+        outcome = found if isinstance(found, BaseException) else found[0]
+        if may_fail and not isinstance(outcome, BaseException) and outcome.failure is not None:
+            failed.append((chunk, outcome))
+            continue
+        ended[number] = chunk, _completed(chunk, outcome)
         see(*ended[number])
+    if failed and not ended:
+        _completed(*failed[0])
+    if len(ended) <= strategy.workers:
+        begun, begun_cpu_s = opened, opened_cpu_s
+    took_s = time.perf_counter() - (begun or opened)
+    busy = min(1.0, (_cpu_seconds() - begun_cpu_s) / took_s)
     first = [ended[number] for number in sorted(ended)][: strategy.workers]
     later = [ended[number] for number in sorted(ended)][strategy.workers :]
     counted = later or first
@@ -136,11 +173,13 @@ def run_trial(
         tuple(outcome for _, outcome in counted),
         _seconds_more(first, later),
         (max(known, default=None) if strategy.crosses_processes else own),
+        None if strategy.crosses_processes else busy,
+        (first[0][0].nbytes, first[0][1].duration_s) if first[0][0].nbytes else None,
+        tuple(str(outcome.failure) for _, outcome in failed),
     )
 
 
-def _only(chunk: Chunk, found: Any) -> Outcome:
-    outcome = found if isinstance(found, BaseException) else found[0]
+def _completed(chunk: Chunk, outcome: Outcome | BaseException) -> Outcome:
     if isinstance(outcome, BaseException):
         raise PlanError(f"the forecast tried {chunk}, and it was lost: {outcome}") from outcome
     if outcome.failure is not None:
@@ -148,8 +187,23 @@ def _only(chunk: Chunk, found: Any) -> Outcome:
             f"the forecast tried {chunk}, and it failed: {outcome.failure}\n"
             f"{outcome.failure.traceback.rstrip()}"
         ) from outcome.failure.error
-    tried: Outcome = outcome
-    return tried
+    return outcome
+
+
+def _cpu_seconds() -> float:
+    """CPU time of this process and of its children that have ended; and for how long its threads
+    would have computed, but others did.
+    """
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system + _queued_seconds()
+
+
+def _queued_seconds() -> float:
+    queued = 0
+    for told in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError, IndexError, ValueError):
+            queued += int(told.read_text().split()[1])
+    return queued * 1e-9
 
 
 def _seconds_more(first: list[tuple[Chunk, Outcome]], later: list[tuple[Chunk, Outcome]]) -> float:

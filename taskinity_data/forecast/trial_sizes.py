@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["TrialSizes"]
 
-PILOT_NBYTES = 256 << 10
-"""The first two slices: the first one imports and warms up, the second tells more."""
+FIRST_NBYTES, PILOT_NBYTES = 16 << 10, 256 << 10
+"""The first two slices. The first one imports and warms up; where it takes long, that may be its
+records (a millisecond each is 4 s in 256 KiB), and the second is smaller than it, and not larger.
+"""
 
-GROWTH = 8
-"""The largest factor between a slice that has ended and the next: two make 16 MB of the pilot."""
+GROWTH, FIXED_GROWTH = 8, 64
+"""The largest factor between a slice that has ended and the next: two make 16 MB of the pilot; and
+where bytes are the smaller part of what a slice takes."""
 
 LONGEST_S = 0.3
 """Seconds that a slice's bytes may take: twice a usual chunk's, so that several fit into a trial
@@ -61,6 +64,7 @@ class TrialSizes:
         self._is_whole = is_whole
         self._points: list[tuple[int, float]] = []
         self._settled: int | None = None
+        self._fitting = 1
         self._number = 0
 
     @property
@@ -79,10 +83,9 @@ class TrialSizes:
             return None
         if self._settled is None:
             grown = self._grow()
-            largest = max((nbytes for nbytes, _ in self._points), default=0)
-            if len(self._points) < 2 or grown >= SETTLED * largest:
+            if grown is not None:
                 return grown
-            self._settled = grown
+            self._settled = self._fitting
         self._number += 1
         return max(1, self._settled // PARTS[(self._number - 1) % len(PARTS)])
 
@@ -93,18 +96,35 @@ class TrialSizes:
         largest = max((one for one, _ in self._points), default=0)
         return nbytes * SMALLEST_PART >= (self._settled or largest)
 
-    def _grow(self) -> int:
-        sizes = [nbytes for nbytes, _ in self._points[1:]]
-        if not sizes:
-            return min(PILOT_NBYTES, self._total_nbytes)
-        line = fit_middle(self._points[1:])
+    def _grow(self) -> int | None:
+        """Of a slice on the way; None once the ones before are as large as a run's chunks."""
+        if len(self._points) < 2:
+            if not self._points:
+                return min(FIRST_NBYTES, self._total_nbytes)
+            nbytes, seconds = self._points[0]
+            is_quick = seconds < LONGEST_S
+            return min(PILOT_NBYTES, self._total_nbytes) if is_quick else max(1, nbytes // GROWTH)
+        # Other work on the machine only adds to a slice's time.
+        cheapest: dict[int, float] = {}
+        for nbytes, seconds in self._points[1:]:
+            cheapest[nbytes] = min(seconds, cheapest.get(nbytes, seconds))
+        line = fit_middle(list(cheapest.items()))
         assert line is not None
-        largest = max(sizes)
-        longest = max(LONGEST_S / line.per_byte, PILOT_NBYTES) if line.per_byte else math.inf
-        grown = min(GROWTH * largest, longest, self._total_nbytes)
-        if min(sizes) < largest or grown < SETTLED * largest:
+        largest = max(cheapest)
+        longest = max(LONGEST_S / line.per_byte, FIRST_NBYTES) if line.per_byte else math.inf
+        if len(cheapest) == 1 and longest < SETTLED * largest:
+            # Whether it takes long for its bytes, or whatever it holds, a smaller one shows.
+            return max(1, largest // GROWTH)
+        growth = FIXED_GROWTH if line.fixed > line.per_byte * largest else GROWTH
+        grown = min(growth * largest, longest, self._total_nbytes)
+        if len(cheapest) > 1 or grown < SETTLED * largest:
             grown = min(grown, self._ask(line, largest))
-        return int(max(1, grown))
+        self._fitting = int(max(1, grown))
+        if grown >= SETTLED * largest:
+            return self._fitting
+        # A slice that was held up by chance must not be what it ends at.
+        is_sure = sum(nbytes == largest for nbytes, _ in self._points[1:]) > 1
+        return None if is_sure else largest
 
     def _ask(self, line: Line, largest: int) -> int:
         """What a run would make its chunks, once it has seen some that cost what `line` says."""

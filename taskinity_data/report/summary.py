@@ -301,11 +301,11 @@ def tell_met(met: Any) -> str:
 
     >>> from taskinity_data.forecast.actual import Met
     >>> tell_met(Met("memory", 1e8, 2e8, 1.5e8))
-    'memory: 100.0 MB to 200.0 MB predicted, 150.0 MB was it: within'
+    'memory: predicted 100.0 MB to 200.0 MB, was 150.0 MB: within'
     """
     tell = tell_seconds if met.what == "time" else tell_nbytes
-    actual = "unknown" if met.actual is None else f"{tell(met.actual)} was it: {met.verdict}"
-    return f"{met.what}: {tell(met.low)} to {tell(met.high)} predicted, {actual}"
+    actual = "" if met.actual is None else f", was {tell(met.actual)}"
+    return f"{met.what}: predicted {tell(met.low)} to {tell(met.high)}{actual}: {met.verdict}"
 
 
 def _planned(run: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from taskinity_data.forecast import estimate as forecasts
+from taskinity_data.forecast import beside
 
 INPUTS = ("--input", "data=numbers.csv", "--input", "factor=2")
 
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
-    monkeypatch.setattr(forecasts, "ALONE_S", 0.05)
-    monkeypatch.setattr(forecasts, "BESIDE_S", 0.05)
+    monkeypatch.setattr(beside, "ALONE_S", 0.05)
+    monkeypatch.setattr(beside, "BESIDE_S", 0.05)
 
 
 def test_a_dataset_s_functions_are_tried(folder, call):
@@ -55,6 +55,35 @@ def test_what_is_no_dataset_has_no_forecast_and_that_is_said(folder, call):
     assert said.exit_code == 0, said.stderr
     assert "2 items" in said.stdout
     assert "No forecast: only datasets that [*] cuts are tried." in said.stdout
+
+
+def test_slices_that_a_policy_provides_for_are_left_out_and_told(folder, call):
+    (folder / "many.csv").write_text("a\n" + "".join(f"{n}\n" for n in range(60_000)))
+    flow = (folder / "totals.flow").read_text()
+    flow = flow.replace('"Add up one chunk"', '"Add up one chunk"\n        on_error: skip')
+    (folder / "totals.flow").write_text(flow)
+    (folder / "my_tasks.py").write_text(
+        "import taskinity_data as td\n\n\n"
+        "def data_preparation(data):\n"
+        '    return td.open_dataset(data, chunk_size="10_000 rows")\n\n\n'
+        "def process_chunk(chunk):\n"
+        "    if chunk.a.min() >= 30_000:\n"
+        '        raise ValueError("no such unit")\n'
+        "    return len(chunk)\n\n\n"
+        "def aggregate_results(process_chunk):\n"
+        "    return sum(process_chunk)\n"
+    )
+    arguments = ["plan", "totals.flow", "--tasks", "my_tasks.py", "--input", "data=many.csv"]
+    said = call(*arguments, "--estimate", "--workers", "1", "--json")
+    assert said.exit_code == 0, said.stderr
+    stage = next(one for one in json.loads(said.stdout)["stages"] if "forecast" in one)
+    (told,) = [one for one in stage["forecast"]["unsure"] if "failed" in one]
+    assert "no such unit" in told
+    assert stage["forecast"]["output_is"] == "results of chunks"
+    (folder / "totals.flow").write_text(flow.replace("skip", "fail"))
+    said = call(*arguments, "--estimate", "--workers", "1")
+    assert said.exit_code == 2
+    assert "no such unit" in said.stderr
 
 
 def test_without_it_the_chunks_of_a_flow_are_shown_and_none_is_tried(call):

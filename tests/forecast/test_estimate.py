@@ -10,7 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import taskinity_data as td
-from taskinity_data.forecast import estimate as forecasts
+from taskinity_data.forecast import beside
+from taskinity_data.forecast import estimate as estimates
+from taskinity_data.forecast import trial as trials
+from taskinity_data.forecast.output import Grown
 from taskinity_data.forecast.trial import Tried
 
 ROWS = 40_000
@@ -26,8 +29,8 @@ def path(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
-    monkeypatch.setattr(forecasts, "ALONE_S", 0.05)
-    monkeypatch.setattr(forecasts, "BESIDE_S", 0.05)
+    monkeypatch.setattr(beside, "ALONE_S", 0.05)
+    monkeypatch.setattr(beside, "BESIDE_S", 0.05)
 
 
 def is_range(found):
@@ -68,7 +71,7 @@ def test_a_function_that_takes_long_is_what_bounds_it(path):
 
 
 def test_what_a_chunk_costs_beside_its_bytes_is_not_counted_by_the_byte(tmp_path, monkeypatch):
-    monkeypatch.setattr(forecasts, "ALONE_S", 10.0)  # all sixteen slices
+    monkeypatch.setattr(beside, "ALONE_S", 10.0)  # all sixteen slices
     path = tmp_path / "long.csv"
     pd.DataFrame({"a": range(3_000_000)}).to_csv(path, index=False)
 
@@ -153,21 +156,21 @@ def test_frames_in_memory_are_forecast_too():
 
 @pytest.mark.parametrize(("left_s", "expected"), [(0.0, "threads"), (1e9, "processes")])
 def test_without_a_scheduler_the_rule_of_a_run_chooses_it(path, monkeypatch, left_s, expected):
-    monkeypatch.setattr(forecasts, "_left_seconds", lambda *_: left_s)
+    monkeypatch.setattr(beside, "_left_seconds", lambda *_: left_s)
     found = td.open_dataset(path).plan(workers=2).estimate(len, workers=2)
     assert found.scheduler == expected
 
 
 def test_a_function_that_is_slow_only_beside_others_goes_to_processes(path, monkeypatch):
-    alone, beside = 2 * 2.9, 2 * 3.1
-    seen = iter([alone, beside])
-    monkeypatch.setattr(forecasts, "_left_seconds", lambda *_: next(seen))
+    alone_s, beside_s = 2 * 2.9, 2 * 3.1
+    seen = iter([alone_s, beside_s])
+    monkeypatch.setattr(beside, "_left_seconds", lambda *_: next(seen))
     found = td.open_dataset(path).plan(workers=2).estimate(len, workers=2)
     assert found.scheduler == "processes"
 
 
 def test_kernels_alone_and_what_cannot_travel_stay_in_threads(path, monkeypatch):
-    monkeypatch.setattr(forecasts, "_left_seconds", lambda *_: 1e9)
+    monkeypatch.setattr(beside, "_left_seconds", lambda *_: 1e9)
     plan = td.open_dataset(path).plan(workers=2)
     assert plan.estimate(reduce=td.count(), workers=2).scheduler == "threads"
     lock = threading.Lock()
@@ -187,7 +190,98 @@ def test_memory_that_is_new_is_reckoned_up_to_a_run_s_first_chunk():
 
     # Each byte that is new takes as much again.
     grown = tried((1, 2.0), (10, 19.0), (10, 10.0), (5, 5.0), (10, 10.0))
-    assert forecasts._cold_seconds(grown, 30) == pytest.approx(0.5 + 10 / 10 * 30)
+    assert beside.cold_seconds(grown, 30) == pytest.approx(0.5 + 10 / 10 * 30)
     even = tried((10, 10.0), (10, 10.0), (5, 5.0))
-    assert forecasts._cold_seconds(even, 30) == pytest.approx(0.5)
-    assert forecasts._cold_seconds(tried((10, 10.0)), 30) == 0.5
+    assert beside.cold_seconds(even, 30) == pytest.approx(0.5)
+    assert beside.cold_seconds(tried((10, 10.0)), 30) == 0.5
+
+
+def waits(chunk: pd.DataFrame):
+    time.sleep(0.05)
+    return len(chunk)
+
+
+def test_a_function_that_waits_is_told_from_one_that_computes(path):
+    plan = td.open_dataset(path).plan(workers=2)
+    found = plan.estimate(waits, workers=2, scheduler="threads")
+    assert "of it is waiting" in found.bottleneck
+    assert found.more_workers.startswith("yes")
+
+
+def test_a_slice_that_takes_long_is_tried_twice_at_most(path, monkeypatch):
+    monkeypatch.setattr(beside, "LONG_S", 0.3)
+    calls = []
+
+    def long(chunk: pd.DataFrame):
+        calls.append(len(chunk))
+        time.sleep(0.3)
+
+    found = td.open_dataset(path).plan(workers=4).estimate(long, workers=4, scheduler="threads")
+    assert len(calls) == 2
+    assert max(calls) < 3_000
+    assert (found.workers, found.scheduler) == (4, "threads")
+    assert "none was tried beside another" in repr(found)
+
+
+def test_of_one_slice_it_is_not_known_whether_its_time_goes_by_bytes(path, monkeypatch):
+    monkeypatch.setattr(trials, "MOST_S", 0.1)
+
+    def long(chunk: pd.DataFrame):
+        time.sleep(0.2)
+
+    found = td.open_dataset(path).plan(workers=1).estimate(long, workers=1)
+    assert "all slices have one size" in repr(found)
+    assert found.seconds.low < 10 * 0.2 < ROWS / 2000 * 0.2 < found.seconds.high
+
+
+def test_no_slice_is_begun_when_time_is_up(path, monkeypatch):
+    monkeypatch.setattr(trials, "MOST_S", 0.1)
+    calls = []
+
+    def long(chunk: pd.DataFrame):
+        calls.append(len(chunk))
+        time.sleep(0.1)
+
+    td.open_dataset(path).plan(workers=1).estimate(long, workers=1)
+    assert len(calls) == 1
+
+
+def test_what_a_function_changes_around_it_is_put_back_and_told(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNIT", "mile")
+
+    def changes(chunk: pd.DataFrame):
+        os.chdir(tmp_path)
+        os.environ["UNIT"] = "km"
+        return len(chunk)
+
+    folder = os.getcwd()
+    found = td.open_dataset(path).plan(workers=1).estimate(changes, workers=1)
+    assert (os.getcwd(), os.environ["UNIT"]) == (folder, "mile")
+    assert "changed the working directory" in repr(found)
+
+
+def test_the_answer_is_held_where_threads_run():
+    tried = Tried((), (), 0.0, 100)
+    in_threads = beside.Trial("threads", 2, 1000, False, tried, 0.0, 0.0)
+    in_processes = in_threads._replace(crosses_processes=True)
+    assert estimates._memory(in_threads, Grown(1000, 1000)).low > 1000
+    assert estimates._memory(in_processes, Grown(1000, 1000)).high < 200
+
+
+def test_of_a_plain_aggregate_the_output_is_what_chunks_return(path):
+    plan = td.open_dataset(path).plan(workers=1)
+    found = plan.estimate(len, sum, workers=1)
+    assert not found.is_answer
+    assert "of chunks' results" in repr(found)
+
+
+def test_no_more_is_said_to_be_tried_than_there_is(path):
+    plan = td.open_dataset(path).plan(workers=1)
+    assert "as large as all" in plan.estimate(len, workers=1).tried
+
+
+def test_settings_hold_for_a_forecast_as_for_a_run(path, monkeypatch):
+    monkeypatch.setenv("TASKINITY_SCHEDULER", "threads")
+    monkeypatch.setenv("TASKINITY_MAX_WORKERS", "3")
+    found = td.open_dataset(path).plan().estimate(len)
+    assert (found.scheduler, found.workers) == ("threads", 3)

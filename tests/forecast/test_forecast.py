@@ -11,10 +11,13 @@ from taskinity_data.forecast.forecast import (
     Range,
     Work,
     bound,
+    doubts,
     more_workers,
     spread,
+    stretch,
     wall_seconds,
 )
+from taskinity_data.forecast.output import Grown
 from taskinity_data.forecast.slices import order_places, slice_at
 
 READING = Work(read=8.0, function=1.0, partial=1.0, here=0.5, start=0.0, finish=0.0)
@@ -59,6 +62,25 @@ def test_threads_that_wait_for_each_other_are_told_from_busy_cores():
     assert more_workers(READING, 2, 8, 1.9, is_in_threads=False).startswith("yes")
 
 
+def test_waiting_slices_leave_room_for_more_workers_than_cores():
+    told = more_workers(READING, 2, 2, 1.0, is_in_threads=True, busy=0.1)
+    assert told == "yes, up to about 20: slices mostly wait"
+    told = more_workers(READING, 2, 2, 1.0, is_in_threads=True, busy=0.25)
+    assert told == "yes, up to about 8 on this machine: slices mostly wait"
+    assert more_workers(READING, 8, 2, 1.0, True, busy=0.25).startswith("not on this machine")
+    assert bound(READING, 2, busy=0.1) == "reading: 80% of the work, and 90% of it is waiting"
+
+
+def test_more_workers_than_chunks_do_not_help():
+    told = more_workers(READING, 2, None, 1.0, is_in_threads=True, chunks=5)
+    assert told == "yes, up to about 5"
+    assert more_workers(READING, 5, None, 1.0, True, chunks=5).startswith("no: there are no more")
+
+
+def test_more_workers_than_cores_are_not_advised_for_what_computes():
+    assert more_workers(READING, 1, 2, 1.0, True) == "yes, up to about 2 on this machine"
+
+
 def test_processes_are_not_advised_for_what_is_over_before_they_pay():
     tiny = Work(read=0.4, function=0.1, partial=0.0, here=0.01, start=0.0, finish=0.0)
     told = more_workers(tiny, 2, 8, 1.9, is_in_threads=True)
@@ -81,6 +103,14 @@ def test_a_range_holds_its_middle_and_is_never_wider_than_a_factor_of_two(middle
 def test_even_slices_make_a_narrow_range():
     assert spread(10.0, [1.0, 1.0, 1.0]) == Range(8.0, 12.5)
     assert spread(10.0, [1.0, 5.0, 9.0]).high > 12.5
+
+
+def test_what_slices_can_not_tell_is_doubted():
+    even, open_end = Grown(1e6, 1e6), Grown(1e6, 9e6)
+    assert list(doubts([1.0, 1.1, 0.9], even)) == []
+    assert "may take less or longer" in next(doubts([0.1, 0.1, 5.0], even))
+    assert "the output is open" in next(doubts([1.0], open_end))
+    assert stretch(open_end) == Range(1e6 / 1.25, 9e6 * 1.25)
 
 
 @given(st.integers(1, 200))

@@ -3,7 +3,12 @@
 from types import SimpleNamespace
 
 from taskinity_data.chunks.sizing import Learner, Size
-from taskinity_data.forecast.trial_sizes import LONGEST_S, PILOT_NBYTES, TrialSizes
+from taskinity_data.forecast.trial_sizes import (
+    FIRST_NBYTES,
+    LONGEST_S,
+    PILOT_NBYTES,
+    TrialSizes,
+)
 
 MB = 1_000_000
 
@@ -21,7 +26,7 @@ def sizes_of(cost, count, total=2000 * MB, first=31 * MB):
 
 def test_slices_grow_to_usual_chunks_and_are_then_cut_to_parts():
     found, sizes = sizes_of(lambda n: 0.003 + n / (100 * MB), 9)
-    assert found[:2] == [PILOT_NBYTES, PILOT_NBYTES]
+    assert found[:2] == [FIRST_NBYTES, PILOT_NBYTES]
     settled = max(found)
     assert 13 * MB < settled < 31 * MB  # 0.15 s and more
     assert found[-3:] in (
@@ -40,8 +45,20 @@ def test_a_cost_that_stands_for_itself_is_met_at_the_sizes_that_it_leads_to():
 
 
 def test_a_slow_function_is_not_tried_on_more_than_a_trial_can_hold():
-    found, _ = sizes_of(lambda n: n / MB, 5)
-    assert max(found) == PILOT_NBYTES
+    found, _ = sizes_of(lambda n: n * 20 / MB, 5)  # a millisecond for each 50 bytes
+    assert max(found) == FIRST_NBYTES
+
+
+def test_where_all_take_long_whatever_they_hold_slices_grow_all_the_same():
+    found, _ = sizes_of(lambda n: 1.0 + n / (100 * MB), 7)
+    assert found[:2] == [FIRST_NBYTES, FIRST_NBYTES // 8]
+    assert max(found) > 5 * MB
+
+
+def test_one_that_was_held_up_is_not_what_slices_end_at():
+    held_up = iter([0.0, 0.0, 0.0, 0.3])
+    found, _ = sizes_of(lambda n: 0.003 + n / (100 * MB) + next(held_up, 0.0), 12)
+    assert max(found) > 13 * MB
 
 
 def test_no_slice_is_larger_than_the_data():

@@ -185,10 +185,10 @@ def test_what_was_predicted_is_set_against_what_was():
         Met("output", 1e3, 2e3, 500),
     )
     text = summarise(make_run(predicted=(*met, Met("output", 1.0, 2.0, None))))
-    assert "  time: 1.0 s to 2.0 s predicted, 1.5 s was it: within" in text
-    assert "  memory: 100.0 MB to 200.0 MB predicted, 250.0 MB was it: 25 % more" in text
-    assert "  output: 1.0 kB to 2.0 kB predicted, 500 B was it: 50 % less" in text
-    assert "  output: 1 B to 2 B predicted, unknown" in text
+    assert "  time: predicted 1.0 s to 2.0 s, was 1.5 s: within" in text
+    assert "  memory: predicted 100.0 MB to 200.0 MB, was 250.0 MB: 25 % above" in text
+    assert "  output: predicted 1.0 kB to 2.0 kB, was 500 B: 50 % below" in text
+    assert "  output: predicted 1 B to 2 B: unknown" in text
 
 
 def test_where_failures_are_kept_is_said():

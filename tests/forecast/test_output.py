@@ -1,0 +1,64 @@
+"""How large answers get: the laws of growth against draws and lists of which all is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import taskinity_data as td
+from taskinity_data.forecast.output import answer_nbytes, grow, grow_merged, grow_side_by_side
+
+SIZES = [4_000, 1_000, 2_000] * 4
+TOTAL = 2_000_000
+
+
+def seen(reducer, frame):
+    """What `grow_merged` says of slices of `frame`, of eight bytes a row, and what the whole is."""
+    at = np.linspace(0, len(frame) - max(SIZES), len(SIZES)).astype(int)
+    slices = [frame.iloc[start : start + size] for start, size in zip(at, SIZES, strict=True)]
+    partials = [reducer.partial(one) for one in slices]
+    grown = grow_merged(reducer, partials, SIZES, TOTAL)
+    return grown, answer_nbytes(reducer.partial(frame))
+
+
+@pytest.mark.parametrize("keys", [50, 5_000, 50_000, 500_000])
+def test_keys_that_are_drawn_at_random_come_to_their_number(keys):
+    drawn = np.random.default_rng(0).integers(0, keys, TOTAL)
+    grown, whole = seen(td.group_by("key", n=("key", "count")), pd.DataFrame({"key": drawn}))
+    assert grown.low / 1.25 <= whole <= grown.high * 1.25
+    if keys <= 50_000:
+        # A power of the rows alone would come to many times as much.
+        assert grown.high <= 1.5 * grown.low
+
+
+def test_keys_that_go_on_for_ever_are_not_said_to_be_known():
+    frame = pd.DataFrame({"key": np.arange(TOTAL) // 3})
+    grown, whole = seen(td.group_by("key", n=("key", "count")), frame)
+    assert grown.low <= whole * 1.25
+    assert grown.high * 1.25 >= whole
+
+
+def test_what_stays_the_same_stays_the_same():
+    assert grow([(1, 100.0), (4, 100.0), (8, 100.0)], 1e9)[:2] == (100.0, 100.0)
+
+
+def test_of_a_single_slice_nothing_is_known():
+    assert grow([(10, 100.0)] * 3, 1000)[:2] == (100.0, 10_000.0)
+    assert grow([(10, 100.0)] * 3, 10)[:2] == (100.0, 100.0)
+
+
+def test_results_of_one_size_are_counted_by_the_chunk():
+    table = np.zeros(1000)
+    grown = grow_side_by_side([[table]] * 6, [400, 100, 200] * 2, 40_000, 10)
+    assert grown.low == pytest.approx(10 * 8000, rel=0.01)
+
+
+def test_rows_that_are_kept_are_counted_by_the_byte():
+    results = [[np.zeros(size)] for size in (400, 100, 200)]
+    grown = grow_side_by_side(results, [4000, 1000, 2000], 40_000, 10)
+    assert grown.low == pytest.approx(4_000 * 8, rel=0.01)
+
+
+def test_a_list_of_plain_values_is_counted_as_one_list():
+    results = [[n] for n in range(12)]
+    grown = grow_side_by_side(results, SIZES, sum(SIZES) * 10, 120)
+    assert grown.low == pytest.approx(answer_nbytes(list(range(120))), rel=0.25)
