@@ -168,9 +168,10 @@ def check_exact(column: pd.Series[Any], dtype: Any, what: str) -> None:
     """Raise `ReduceError`, which names `what`, where `column` holds an integer that would be
     another number as a float of `dtype`.
     """
-    if column.dtype.kind not in "iu" or dtype.kind != "f":
+    values = getattr(column.dtype, "categories", column).dtype
+    if values.kind not in "iu" or dtype.kind != "f":
         return
-    found = column.dropna()
+    found = column.dropna().astype(values)
     for value in found[(found > _FLOAT_EXACT) | (found < -_FLOAT_EXACT)].tolist():
         if int(float(value)) != value:
             raise ReduceError(

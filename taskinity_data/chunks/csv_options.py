@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from taskinity_data.chunks.csv_dates import parse_date_options
@@ -176,7 +177,8 @@ def stable(value: Any) -> str:
         return f"{{{', '.join(sorted(f'{key!r}: {stable(value[key])}' for key in value))}}}"
     if isinstance(value, set | frozenset):
         return f"{{{', '.join(sorted(map(repr, value)))}}}"
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | np.ndarray | pd.Index | pd.Series):
+        # Of a long array repr leaves out the middle.
         return f"[{', '.join(map(stable, value))}]"
     return repr(value)
 

@@ -11,6 +11,9 @@ from __future__ import annotations
 import copyreg
 import dis
 import functools
+import os
+import re
+import stat
 import sys
 import types
 from hashlib import blake2b
@@ -31,6 +34,12 @@ _MOST_DEPTH = 200
 
 _BY_TYPE = {"_thread.lock", "_thread.RLock", "threading.Event", "threading.Condition"}
 """What has no state that a result could depend on."""
+
+_LOOK_UP = {"eval", "exec", "getattr", "globals", "query", "vars"}
+"""Who calls one of these names other things by texts, as in pandas' ``query("x > @LIMIT")``."""
+
+_WORD = re.compile(r"[^\W\d]\w*")
+_MOST_PATH = 4096
 
 _NOT_STATE = {
     "__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__",
@@ -99,6 +108,8 @@ class _Walk:
         self._unstable: dict[str, str] = {}
         self._above: dict[int, int] = {}
         self._kept: list[Any] = []
+        self._names: set[str] = set()
+        self._modules: dict[str, types.ModuleType] = {}
 
     def add(self, name: str, value: Any) -> None:
         """Look at `value`, once, as the part called `name`."""
@@ -107,7 +118,7 @@ class _Walk:
             self._todo.append((name, value))
 
     def finish(self) -> Identity:
-        while self._todo:
+        while self._todo or self._reach():
             name, value = self._todo.pop(0)
             digest = blake2b(digest_size=16)
             self._above.clear()
@@ -121,6 +132,15 @@ class _Walk:
                 self._unstable[name] = f"{type(error).__name__}: {error}"
             self._parts[name] = digest.hexdigest()
         return Identity(self._parts, self._unstable)
+
+    def _reach(self) -> bool:
+        """Queue what all code together may take of own modules; whether there is more of it."""
+        for module in list(self._modules.values()):
+            held = vars(module)
+            for name in sorted(self._names & held.keys()):
+                if not name.startswith("__"):
+                    self._global(held, name)
+        return bool(self._todo)
 
     # -- values --------------------------------------------------------------------------------
 
@@ -145,6 +165,7 @@ class _Walk:
             self._class(value, out)
         elif isinstance(value, types.ModuleType):
             out.update(f"module {value.__name__}".encode())
+            self._module(value)
         elif isinstance(value, types.CodeType):
             self._code(value, out)
         elif isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
@@ -153,6 +174,10 @@ class _Walk:
             self._all(kind.__name__.encode(), parts, out)
         elif isinstance(value, PurePath):
             out.update(f"path {value}".encode("utf-8", "surrogateescape"))
+            self._file(str(value), out)
+        elif kind is str:
+            self._other(value, out)
+            self._file(value, out)
         elif kind in (tuple, list):
             self._all(kind.__name__.encode(), value, out)
         elif kind is dict:
@@ -175,6 +200,16 @@ class _Walk:
         digest = blake2b(digest_size=16)
         self._look(value, digest)
         return digest.digest()
+
+    def _file(self, text: str, out: Any) -> None:
+        """The state of a file that `text` names, as code may read it."""
+        if len(text) < _MOST_PATH and ("." in text or os.sep in text):
+            try:
+                state = os.stat(text)
+            except (OSError, ValueError):
+                return
+            if stat.S_ISREG(state.st_mode):
+                out.update(b"file %d %d" % (state.st_size, state.st_mtime_ns))
 
     def _builtin(self, value: Any, out: Any) -> None:
         owner = getattr(value, "__self__", None)
@@ -262,36 +297,41 @@ class _Walk:
         self._all(b"constants", code.co_consts, out)
 
     def _globals(self, code: types.CodeType, known: Mapping[str, Any]) -> None:
-        """Queue what `code` reads by name: globals, and what it may take of own modules."""
+        """Queue what `code` reads by name: globals, and own modules, which `_reach` looks into."""
         names = set(_names_in(code))
+        if names & _LOOK_UP:
+            names |= {word for text in _texts_in(code) for word in _WORD.findall(text)}
+            for name in sorted(names & known.keys()):
+                self._global(known, name)
+        self._names |= names
         for reached in _codes_in(code):
             imported = ""
             for instruction in dis.get_instructions(reached):
                 if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                     name = str(instruction.argval)
                     if name in known:
-                        self._global(known, name, names)
+                        self._global(known, name)
                 elif instruction.opname == "IMPORT_NAME":
                     imported = str(instruction.argval or "")
-                    self._import(imported, known, names)
+                    self._import(imported, known)
                 elif instruction.opname == "IMPORT_FROM":
                     inner = f"{imported}.{instruction.argval}".lstrip(".")
-                    self._import(inner, known, names)
+                    self._import(inner, known)
 
-    def _import(self, name: str, known: Mapping[str, Any], names: set[str]) -> None:
+    def _import(self, name: str, known: Mapping[str, Any]) -> None:
         """What is imported when the code runs: loaded modules by what is taken, others whole."""
         for spelt in spell_modules(name, known.get("__package__")):
             module = sys.modules.get(spelt)
             if module is not None:
-                self._module(module, names)
+                self._module(module)
                 continue
             for one, text in read_unloaded(spelt).items():
                 self.add(f"the file of {one}", text)
 
-    def _global(self, known: Mapping[str, Any], name: str, names: set[str]) -> None:
+    def _global(self, known: Mapping[str, Any], name: str) -> None:
         value = known[name]
         if isinstance(value, types.ModuleType):
-            self._module(value, names)
+            self._module(value)
             return
         home = known.get("__name__", "__main__")
         if isinstance(value, (types.FunctionType, type)):
@@ -302,19 +342,15 @@ class _Walk:
                 home, name = str(known.get("__name__", "__main__")), f"{name} as global"
         self.add(f"{home}.{name}", value)
 
-    def _module(self, module: types.ModuleType, names: set[str]) -> None:
-        if not is_own_module(module):
-            return
-        held = vars(module)
-        for name in sorted(names & held.keys()):
-            if not name.startswith("__"):
-                self._global(held, name, names)
+    def _module(self, module: types.ModuleType) -> None:
+        if is_own_module(module):
+            self._modules[module.__name__] = module
 
     def _class(self, kind: type, out: Any) -> None:
         out.update(f"class {kind.__module__}.{kind.__qualname__}".encode())
         if not is_own_name(kind.__module__):
             return
-        for base in kind.__bases__:
+        for base in (*kind.__bases__, type(kind)):
             self._look(base, out)
         for name, value in sorted(vars(kind).items()):
             if name in _NOT_STATE or isinstance(
@@ -343,6 +379,11 @@ def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _codes_in(constant)
+
+
+def _texts_in(code: types.CodeType) -> Iterator[str]:
+    for one in _codes_in(code):
+        yield from (text for text in one.co_consts if isinstance(text, str))
 
 
 def _names_in(code: types.CodeType) -> Iterator[str]:

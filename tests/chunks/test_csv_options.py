@@ -133,8 +133,10 @@ def test_identity_differs_where_an_option_does_and_not_by_the_order_of_a_set():
             {"dtype": {"a": np.dtype("int32")}},
             {"dtype": {"a": pd.CategoricalDtype(["x"])}},
             {"dtype": {"a": pd.CategoricalDtype(["y"])}},
+            {"na_values": np.arange(5000)},
+            {"na_values": np.where(np.arange(5000) == 2500, -1, np.arange(5000))},
         )
     }
-    assert len(texts) == 8
+    assert len(texts) == 10
     first, second = {"na_values": {"a", "b"}}, {"na_values": {"b", "a"}}
     assert parse_options(first).identity() == parse_options(second).identity()

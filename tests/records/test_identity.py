@@ -144,6 +144,63 @@ def test_other_modules_of_the_user_count_by_what_is_taken_of_them(load, old, new
     assert {name for name in ALL if digest(module, name) != before[name]} == set(changed)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def chunk(x, m=my_helpers):\n    return m.shift(x)\n",
+        "HELD = {'a': my_helpers}\ndef chunk(x):\n    return HELD['a'].shift(x)\n",
+        "def make(m):\n    return lambda x: m.shift(x)\nchunk = make(my_helpers)\n",
+        "class Held:\n    m = my_helpers\ndef chunk(x):\n    return Held.m.shift(x)\n",
+        "def call(m, x):\n    return m.shift(x)\ndef chunk(x):\n    return call(my_helpers, x)\n",
+        "def chunk(x):\n    return getattr(my_helpers, 'shift')(x)\n",
+    ],
+)
+def test_a_module_that_is_handed_on_counts_by_what_any_code_takes_of_it(load, text):
+    text = f"import my_helpers\n{text}"
+    before = digest(load(text), "chunk")
+    assert digest(load(text, HELPERS.replace("OTHER = 2", "OTHER = 3")), "chunk") == before
+    assert digest(load(text, HELPERS.replace("OFFSET = 1", "OFFSET = 2")), "chunk") != before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LIMIT = 1\ndef chunk(x):\n    return x.query('a > @LIMIT')\n",
+        "LIMIT = 1\ndef chunk(x):\n    return x.eval('b = a + @LIMIT')\n",
+        "LIMIT = 1\ndef chunk(x):\n    return globals()['LIMIT']\n",
+        (
+            "class Kind(type):\n    def size(cls):\n        return 1\n"
+            "class Held(metaclass=Kind):\n    pass\ndef chunk(x):\n    return Held.size()\n"
+        ),
+    ],
+)
+def test_what_texts_and_metaclasses_name_counts(load, text):
+    before = digest(load(text), "chunk")
+    assert digest(load(f"OTHER = 5\n{text}"), "chunk") == before
+    changed = text.replace("LIMIT = 1", "LIMIT = 2").replace("return 1", "return 2")
+    assert digest(load(changed), "chunk") != before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def chunk(x):\n    return open('rates.csv').read()\n",
+        "RATES = 'rates.csv'\ndef chunk(x):\n    return open(RATES).read()\n",
+        (
+            "from pathlib import Path\nRATES = Path('rates.csv')\ndef chunk(x):\n"
+            "    return RATES.read_text()\n"
+        ),
+    ],
+)
+def test_a_file_that_code_names_counts(load, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rates.csv").write_text("1")
+    before = digest(load(text), "chunk")
+    assert digest(load(text), "chunk") == before
+    (tmp_path / "rates.csv").write_text("12")
+    assert digest(load(text), "chunk") != before
+
+
 def test_modules_that_are_not_loaded_yet_count_by_their_files(load, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     package = tmp_path / "my_late_package"
