@@ -58,7 +58,7 @@ def main():
         run = td.run_flow(dynamic_parallel, data=f"{DATA}/flights/{month}.parquet", **where)
         found, tasks = run.results["FindDestinations"], (run.outcomes["task"] == "Study").sum()
         minutes, place, day = run.value
-        print(f"{month}: {len(found)} destinations, so {tasks} tasks on {run.workers} workers; "
+        print(f"{month}: {len(found)} destinations, so {tasks} tasks, workers: {run.workers}; "
               f"the worst: {minutes} minutes late to {place} on {day}")  # fmt: skip
 
     make = runpy.run_path(f"{DATA}/make.py")["main"]
@@ -69,7 +69,7 @@ def main():
         total = td.group_by("carrier", flights=("dep_delay", "count"))
         run = td.process(f"{folder}/flights.csv", lambda chunk: chunk[chunk["dep_delay"] > 15],
                          reduce=total, observers=[Watch()], progress=False, **where)  # fmt: skip
-    print(f"\n{len(run.plan)} chunks for the {run.workers} workers found; why:")
+    print(f"\n{len(run.plan)} chunks, workers: {run.workers}; why:")
     for first, _, reason in run.sizes["ProcessChunk"]:
         print(f"  from chunk {first}: {reason}")
     print(f"{run.value['flights'].sum():,} late flights of {run.ledger.at['processed', 'rows']:,}")
