@@ -69,9 +69,9 @@ def main():
     most = max(int(((asked["started"] <= at) & (at < ends)).sum()) for at in asked["started"])
 
     print(f"answer: {run.value}")
-    print(f"the same one after another: {run.value == alone}")
+    print(f"the same as one after another: {run.value == alone}")
     print(f"one after another: {sequential_s:.2f} s")
-    print(f"{run.workers} workers, {run.scheduler}: {parallel_s:.2f} s, "
+    print(f"workers: {run.workers}, {run.scheduler}: {parallel_s:.2f} s, "
           f"{sequential_s / parallel_s:.1f} times as fast")  # fmt: skip
     print(f"at the same time at most: {most} of 4 questions")
 

@@ -4,7 +4,8 @@ python examples/dynamic_parallel.py [--workers N] [--scheduler S]
 """
 
 import argparse
-import os
+import runpy
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -15,29 +16,28 @@ from taskinity_data.events import ChunkSubmitted
 DATA = Path(__file__).resolve().parent.parent / "datasets"
 
 
-@td.task(description="The destinations that are in the data, busiest first")
+@td.task(description="The destinations with 600 flights or more, busiest first")
 def find_destinations(data):
-    flights = pd.read_parquet(data, columns=["dest"])
-    return flights["dest"].value_counts().head(12).index.tolist()
+    flights = pd.read_parquet(data, columns=["dest"])["dest"].value_counts()
+    return flights[flights >= 600].index.tolist()
 
 
 @td.task(description="Worst day of one destination")
 def study(destination, data):
-    columns = ["month", "day", "arr_delay"]
-    flights = pd.read_parquet(data, columns=columns, filters=[("dest", "==", destination)])
+    flights = pd.read_parquet(data, filters=[("dest", "==", destination)])
     daily = flights.groupby(["month", "day"])["arr_delay"].mean()
-    return destination, "{}-{}".format(*daily.idxmax()), round(float(daily.max()))
+    return round(float(daily.max())), destination, "{}-{}".format(*daily.idxmax())
 
 
-@td.task(description="All of them in one table")
-def collect_days(studies):
-    return pd.DataFrame(studies, columns=["dest", "worst day", "minutes late"])
+@td.task(description="The worst of them")
+def find_worst(studies):
+    return max(studies)
 
 
 @td.flow
 def dynamic_parallel(data):
     """A task for each destination: how many, the data says."""
-    return collect_days(study.map(find_destinations(data), data=data))
+    return find_worst(study.map(find_destinations(data), data=data))
 
 
 class Watch:
@@ -45,31 +45,31 @@ class Watch:
 
     def on_event(self, event):
         if isinstance(event, ChunkSubmitted) and event.nbytes:
-            print(f"  {event.nbytes:,} bytes")
-
-
-def late(chunk):
-    return chunk[chunk["dep_delay"] > 15]
+            print(f"{event.nbytes / 1e6:.2f}", end=" ", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="default: the cores")
+    parser.add_argument("--workers", type=int, help="default: the cores")
     parser.add_argument("--scheduler", default="threads")
-    options = parser.parse_args()
-    where = {"workers": options.workers, "scheduler": options.scheduler}
+    where = vars(parser.parse_args())
 
-    month = DATA / "flights" / "2013-07.parquet"
-    run = td.run_flow(dynamic_parallel, data=str(month), **where)
-    print(run.value.to_string(index=False))
-    tasks = int((run.outcomes["task"] == "Study").sum())
-    print(f"{tasks} tasks from the data, on {run.workers} workers of this machine\n")
+    for month in ("2013-02", "2013-07"):
+        run = td.run_flow(dynamic_parallel, data=f"{DATA}/flights/{month}.parquet", **where)
+        found, tasks = run.results["FindDestinations"], (run.outcomes["task"] == "Study").sum()
+        minutes, place, day = run.value
+        print(f"{month}: {len(found)} destinations, so {tasks} tasks, workers: {run.workers}; "
+              f"the worst: {minutes} minutes late to {place} on {day}")  # fmt: skip
 
-    print("chunks of two CSV files, cut while the run goes:")
-    total = td.group_by("carrier", flights=("dep_delay", "count"))
-    run = td.process(DATA / "flights_csv", late, reduce=total, observers=[Watch()], **where)
-    sizes = [chunk.nbytes for chunk in run.plan]
-    print(f"{len(sizes)} chunks of {min(sizes):,} to {max(sizes):,} bytes; why:")
+    make = runpy.run_path(f"{DATA}/make.py")["main"]
+    with tempfile.TemporaryDirectory() as folder:
+        if make(["flights", "--rows", "400_000", "-o", f"{folder}/flights.csv"]):
+            raise SystemExit("TMPDIR=FOLDER puts the file elsewhere")
+        print("\nMB of each chunk, as it is handed out:")
+        total = td.group_by("carrier", flights=("dep_delay", "count"))
+        run = td.process(f"{folder}/flights.csv", lambda chunk: chunk[chunk["dep_delay"] > 15],
+                         reduce=total, observers=[Watch()], progress=False, **where)  # fmt: skip
+    print(f"\n{len(run.plan)} chunks, workers: {run.workers}; why:")
     for first, _, reason in run.sizes["ProcessChunk"]:
         print(f"  from chunk {first}: {reason}")
     print(f"{run.value['flights'].sum():,} late flights of {run.ledger.at['processed', 'rows']:,}")

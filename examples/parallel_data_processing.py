@@ -5,7 +5,6 @@ python examples/parallel_data_processing.py [--workers N] [--scheduler S] [--row
 
 import argparse
 import runpy
-import sys
 import tempfile
 from pathlib import Path
 
@@ -58,7 +57,7 @@ def main():
         sizes = {rows: f"{folder}/{rows}.csv" for rows in (options.rows // n for n in (16, 4, 1))}
         for rows, file in sizes.items():  # says on standard error how long it took, or why not
             if make(["flights", "--rows", str(rows), "--seed", "1", "-o", file]):
-                sys.exit("TMPDIR=FOLDER puts the files elsewhere, --rows makes fewer")
+                raise SystemExit("TMPDIR=FOLDER puts the files elsewhere, --rows makes fewer")
         print("     rows     MB  chunks  workers  seconds  speed-up")
         for rows, file in sizes.items():
             alone, alone_s = measure(file, "synchronous", 1)

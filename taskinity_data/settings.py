@@ -172,7 +172,7 @@ def _line_of(path: Path, variable: str) -> int:
     python-dotenv's public interface gives values without their places.
     """
     last = 0
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         name = line.strip().removeprefix("export ").partition("=")[0].strip().strip("'\"")
         if name == variable:
             last = number
@@ -251,9 +251,10 @@ def _check_name(name: str) -> None:
 def _warn_of_unknown(names: Mapping[str, str], where: str) -> None:
     known = [variable_of(name) for name in NAMES]
     for name in sorted(names):
-        if name.startswith(PREFIX) and name not in known:
+        # In small letters too, which mean nothing to most systems.
+        if name.upper().startswith(PREFIX) and name not in known:
             # Without the prefix, which would make any two names close.
-            near = get_close_matches(name.removeprefix(PREFIX).lower(), NAMES, n=1)
+            near = get_close_matches(name[len(PREFIX) :].lower(), NAMES, n=1)
             hint = (
                 f" Did you mean {variable_of(near[0])}?"
                 if near

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -123,6 +124,25 @@ def test_every_tasks_result_comes_back_by_name_from_the_dsl(csv, frame, demo_tex
     pd.testing.assert_series_equal(results["AggregateResults"], frame.groupby("key").n.sum())
     one = td.run_parallel_flow_from_dsl(demo_text, str(csv), demo_tasks())
     pd.testing.assert_series_equal(one["AggregateResults"], results["AggregateResults"])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_more_single_tasks_run_at_once_than_workers_says_where_there_is_room_for_more(workers):
+    counting, running, most = threading.Lock(), [], []
+
+    def work():
+        with counting:
+            running.append(1)
+            most.append(len(running))
+        time.sleep(0.1)
+        with counting:
+            running.pop()
+
+    tasks = {**dict.fromkeys("abcd", work), "last": lambda: len(most)}
+    flow = td.parse_flow("flow F:\n [a, b, c, d] -> last").bind(tasks)
+    with ThreadPoolExecutor(4) as executor:
+        assert td.run_flow(flow, scheduler=executor, workers=workers).value == 4
+    assert max(most) <= workers
 
 
 ONE = {"first": lambda numbers: numbers, "last": lambda first: first}

@@ -121,6 +121,12 @@ def test_a_bad_value_in_dotenv_names_file_and_line(tmp_path):
     assert (caught.value.path, caught.value.line) == (str(path), 4)
 
 
+def test_a_bad_value_behind_a_byte_order_mark_is_in_line_one(tmp_path):
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfTASKINITY_MAX_WORKERS=many\r\n")
+    with pytest.raises(SettingsError, match=r"\.env, line 1: TASKINITY_MAX_WORKERS=many:"):
+        load_settings({}, tmp_path)
+
+
 def test_of_two_lines_for_one_name_the_last_holds_and_is_named(tmp_path):
     (tmp_path / ".env").write_text("TASKINITY_MAX_WORKERS=2\nTASKINITY_MAX_WORKERS=3\n")
     settings = load_settings({}, tmp_path)
@@ -161,6 +167,14 @@ def test_unknown_names_are_warned_of_with_close_names_and_place(tmp_path, caplog
     assert "Did you mean TASKINITY_MAX_WORKERS?" in first
     assert str(tmp_path / ".env") in second
     assert "Known are TASKINITY_MAX_WORKERS" in second
+
+
+def test_a_name_in_small_letters_is_warned_of_too(tmp_path, caplog):
+    (tmp_path / ".env").write_text("taskinity_max_workers=1\n")
+    with caplog.at_level(logging.WARNING):
+        assert load_settings({}, tmp_path).max_workers is None
+    assert "taskinity_max_workers" in caplog.text
+    assert "Did you mean TASKINITY_MAX_WORKERS?" in caplog.text
 
 
 @given(st.text("0123456789_.kKmMiIbBxs ", min_size=1, max_size=8))

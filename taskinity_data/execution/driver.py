@@ -208,12 +208,19 @@ class Driver:
                     self._waiting.remove(work)
                     self._skip(work)
                     progressed = True
-                elif all(need in self.values for need in work.needs):
+                elif all(need in self.values for need in work.needs) and self._has_place(work):
                     self._waiting.remove(work)
                     self._start(work)
                     progressed = True
                 if self.stop_reason is not None:
                     return
+
+    def _has_place(self, work: Work) -> bool:
+        """Whether `work` may be started: a single task must not run beside all that may run."""
+        strategy = self._chooser.strategy
+        if work.job is None or work.is_local or getattr(strategy, "queues", True):
+            return True
+        return self._window.count(strategy) < strategy.workers
 
     def _skip(self, work: Work) -> None:
         """A task whose input was skipped is skipped with it."""
