@@ -120,7 +120,9 @@ def tell_tasks(run: LiveRun) -> str:
                 (amount, "white-space:nowrap"),
             )
         )
-        lines.append(f'<tr><td style="color:{COLORS[state]}">&#9632;</td>{cells}</tr>')
+        lines.append(
+            f'<tr><td style="color:{COLORS.get(state, COLORS["PENDING"])}">&#9632;</td>{cells}</tr>'
+        )
     return f'<table id="taskinity-tasks" style="vertical-align:top">{"".join(lines)}</table>'
 
 
