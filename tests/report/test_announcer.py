@@ -66,6 +66,22 @@ def test_how_it_ends_is_told_before_the_workers_are_left():
     assert said == ["COMPLETED", "finished", "closed"]
 
 
+def test_observers_are_closed_where_closing_the_workers_fails(monkeypatch):
+    closed = threading.Event()
+
+    class Closes(Listens):
+        def close(self):
+            closed.set()
+
+    def refuse(self, *, waits=True):
+        raise RuntimeError("they do not close")
+
+    monkeypatch.setattr("taskinity_data.execution.choose.Chooser.close", refuse)
+    with pytest.raises(RuntimeError, match="they do not close"):
+        process(len, Closes())
+    assert closed.is_set()
+
+
 def test_chunks_are_handed_out_and_tasks_that_run_once_are_not():
     flow = td.parse_flow("flow F:\n    Make -> Each[*] -> All")
     bound = flow.bind({"make": lambda: [1, 2, 3], "each": lambda x: x, "all": sorted})
