@@ -264,6 +264,18 @@ def test_the_end_is_sent_before_the_cluster_is_left_and_not_again():
     assert run.tasks["B"].counts["REUSED"] == 1
 
 
+def test_a_page_that_goes_with_its_cluster_is_not_waited_for():
+    client = Client()
+    client.sync = None
+    observer = DashboardObserver(parse_flow("flow F:\n    A -> B[*]"))
+    strategy = Strategy(client)
+    strategy.goes_with_run = True
+    observer.use(strategy)
+    observer.leave(RunStatus.COMPLETED, 3.0)
+    observer.close()
+    assert client.scheduler.batches == []
+
+
 @pytest.mark.parametrize(("why", "told"), [("no Bokeh", 1), ("", 0)])
 def test_why_there_is_no_page_is_said_once_where_one_was_wanted(why, told):
     said = []
