@@ -235,7 +235,11 @@ class OneRun:
             if self._chooser is not None:
                 self._chooser.abort()
         finally:
-            self._close()
+            try:
+                self._close()
+            finally:
+                # Whatever comes meanwhile must leave no terminal without its cursor.
+                self._told.close()
 
     def _commit(self, driver: Driver) -> None:
         if self._sink is None:
@@ -262,7 +266,6 @@ class OneRun:
             self._log.keep()
         run_id = self._journal.run_id
         self._told(events.RunFinished(run_id, time.time(), status, self._why()))
-        self._told.close()
 
     def _close_workers(self, chooser: Chooser) -> None:
         """End what was started; Ctrl-C ends it now, and the run is told of all the same."""

@@ -22,6 +22,7 @@ from taskinity_data.errors import BindError, SchedulerError, WorkerDied
 from taskinity_data.execution import child_main
 from taskinity_data.execution.failures import describe_failure
 from taskinity_data.execution.process import name_worker, peak_nbytes
+from taskinity_data.execution.relay import relayed
 from taskinity_data.execution.shipping import pack_items, pack_job, pack_outcome
 from taskinity_data.outcome import Attempt, Outcome, Status
 
@@ -120,12 +121,15 @@ class _Child:
             f"main({theirs.fileno()}, {os.getpid()})"
         )
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", code],  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            with relayed() as streams:
+                self._process = subprocess.Popen(
+                    [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", code],  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                    stdout=streams.get("stdout"),
+                    stderr=streams.get("stderr"),
+                )
         except OSError as error:
             ours.close()
             raise SchedulerError(

@@ -229,23 +229,22 @@ def _find_root(error: BaseException) -> BaseException:
 
 
 class _DashboardPort:
-    """Dask's usual port, held until Dask listens there; where it is taken any other, without the
-    warning that Dask gives.
+    """Dask's usual port where it is free, and ours until Dask listens there; else 0, for any.
 
-    A port that two runs find free, because neither listens yet, would be free for one of them.
+    Dask would warn and choose one itself. A port that two runs find free, because neither listens
+    yet, would be free for one of them: a name, which goes with the process, says whose it is.
     """
 
     def __init__(self) -> None:
         self.number, self.remark = _DASHBOARD_PORT, ""
-        self._held = socket.socket()
+        self._held = socket.socket(socket.AF_UNIX)
         try:
-            self._held.bind(("127.0.0.1", _DASHBOARD_PORT))
-            if sys.platform != "linux":
-                self._held.close()  # Dask could not bind there either
-                return
-            # From now on one may bind there that sets this as well, as Dask does, and none
-            # that does not, as this has not.
-            self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if sys.platform == "linux":  # only there names need no file
+                self._held.bind(f"\0taskinity-dashboard-{_DASHBOARD_PORT}")
+            with socket.socket() as probe:
+                # As Dask does: one that was closed a moment ago is no obstacle.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", _DASHBOARD_PORT))
         except OSError:
             self.number, self.remark = 0, f"port {_DASHBOARD_PORT} is in use"
 

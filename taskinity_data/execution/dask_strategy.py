@@ -62,6 +62,8 @@ class DaskStrategy:
     can_end = True
     _patience_s: float | None = None
     dashboard_remark = ""
+    goes_with_run = False
+    """Whether the cluster is closed with the run, and its dashboard with it."""
 
     def __init__(
         self,

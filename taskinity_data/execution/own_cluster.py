@@ -72,6 +72,7 @@ class OwnStrategy(DaskStrategy):
     """A local cluster that was started for this run, whose workers may be killed."""
 
     _patience_s = 120.0
+    goes_with_run = True
 
     def __init__(self, client: Client, cluster: Any, scratch: str, **options: Any) -> None:
         self._cluster, self._scratch = cluster, scratch

@@ -1,4 +1,4 @@
-"""What local workers write to this terminal comes here first, and goes on where our own lines go.
+"""What our processes write to this terminal comes here first, and goes on where our own lines go.
 
 A progress bar moves the cursor: lines that another process writes meanwhile would tear it, and
 be overwritten. It knows nothing of bars; whoever stands in for `sys.stderr` by now gets the lines.
@@ -9,9 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["Relay"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Relay", "relayed"]
 
 _PRELOAD = """
 import os
@@ -41,21 +46,14 @@ class Relay:
     def __init__(self, folder: str) -> None:
         self._ends: list[tuple[int, threading.Thread]] = []
         pipes: list[tuple[int, str]] = []
-        for number, name in enumerate(("stdout", "stderr"), start=1):
-            stream = getattr(sys, name)
-            if stream is None or not stream.isatty() or not hasattr(os, "mkfifo"):
-                continue
+        for number, name in _terminals():
             path = str(Path(folder) / name)
             os.mkfifo(path, 0o600)
             reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             # As long as this end is open, the last worker's end is not the end.
             writing = os.open(path, os.O_WRONLY)
             os.set_blocking(reading, True)
-            thread = threading.Thread(
-                target=_pass_on, args=(reading, name), name=f"taskinity-{name}", daemon=True
-            )
-            thread.start()
-            self._ends.append((writing, thread))
+            self._ends.append((writing, _start(reading, name)))
             pipes.append((number, path))
         self.preload = _PRELOAD.format(pipes=pipes) if pipes else ""
 
@@ -65,6 +63,37 @@ class Relay:
         for writing, thread in ends:
             os.close(writing)
             thread.join(CLOSE_S)
+
+
+@contextmanager
+def relayed() -> Iterator[dict[str, int]]:
+    """What `subprocess.Popen` takes for a child whose lines are to come here, until it ends."""
+    ends: dict[str, int] = {}
+    try:
+        for _, name in _terminals():
+            reading, ends[name] = os.pipe()
+            _start(reading, name)
+        yield ends
+    finally:
+        # The child has copies of its own.
+        for writing in ends.values():
+            os.close(writing)
+
+
+def _terminals() -> list[tuple[int, str]]:
+    """Number and name of those of standard output and error that are a terminal."""
+    names = enumerate(("stdout", "stderr"), start=1)
+    has_pipes = hasattr(os, "mkfifo")
+    streams = [(number, name, getattr(sys, name)) for number, name in names if has_pipes]
+    return [(number, name) for number, name, one in streams if one is not None and one.isatty()]
+
+
+def _start(reading: int, name: str) -> threading.Thread:
+    thread = threading.Thread(
+        target=_pass_on, args=(reading, name), name=f"taskinity-{name}", daemon=True
+    )
+    thread.start()
+    return thread
 
 
 def _pass_on(reading: int, name: str) -> None:

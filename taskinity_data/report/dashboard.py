@@ -75,6 +75,7 @@ class DashboardObserver:
         self._say = say
         self._missing = ""
         self._has_left = False
+        self._waits = True
         self._client: Any = None
         self._batch: list[tuple[Any, ...]] = []
         self._lock = Lock()
@@ -89,6 +90,7 @@ class DashboardObserver:
         if client is None or not strategy.dashboard_link:
             return
         self._client = client
+        self._waits = not getattr(strategy, "goes_with_run", False)
         # The run does not wait for its page.
         client.loop.add_callback(self._send_soon, 0.0)
 
@@ -144,7 +146,8 @@ class DashboardObserver:
     def close(self) -> None:
         """Send what is left, and wait until it is there."""
         client = self._client
-        if client is not None and client.status == "running":
+        # Nobody could look at the end of a page that goes with its cluster.
+        if client is not None and client.status == "running" and self._waits:
             try:
                 client.sync(self._send, client, callback_timeout=CLOSE_S)
             except (OSError, TimeoutError) as error:

@@ -109,18 +109,14 @@ def tell_tasks(run: LiveRun) -> str:
         told = task.tell() if task.is_fan_out else state.lower()
         if node.stands_by and state == "PENDING":
             told = "stands by"
+        rows = tell_count(task.done_rows, "row") if task.done_rows else ""
         amount = tell_nbytes(task.done_nbytes) if task.nbytes else ""
-        rows = f"{task.done_rows:,} rows" if task.done_rows else ""
-        cells = "".join(
-            f'<td style="padding:2px 12px 2px 0;overflow-wrap:anywhere;{wide}">{escape(text)}</td>'
-            for text, wide in (
-                (inert_line(node.label), "min-width:min(9em,40vw)"),
-                (told, ""),
-                (rows, "white-space:nowrap"),
-                (amount, "white-space:nowrap"),
-            )
+        told = " · ".join(filter(None, (told, rows, amount)))
+        lines.append(
+            f'<tr><td style="color:{COLORS.get(state, COLORS["PENDING"])}">&#9632;</td>'
+            '<td style="padding:2px 12px 2px 0;overflow-wrap:anywhere;min-width:min(9em,40vw)">'
+            f"{escape(inert_line(node.label))}</td><td>{escape(told)}</td></tr>"
         )
-        lines.append(f'<tr><td style="color:{COLORS[state]}">&#9632;</td>{cells}</tr>')
     return f'<table id="taskinity-tasks" style="vertical-align:top">{"".join(lines)}</table>'
 
 

@@ -20,7 +20,8 @@ finished by an earlier try, ``PENDING`` was given back when the run ended."""
 _SPLIT = "SPLIT"
 """A chunk whose place its parts have taken; it is drawn no more."""
 
-_WORST_FIRST = ("FAILED", "RUNNING", "SKIPPED", "COMPLETED")
+_WORST_FIRST = ("FAILED", "RUNNING", "STOPPED", "SKIPPED", "COMPLETED")
+"""States of tasks that have begun; ``STOPPED`` is one that the run's end has kept from going on."""
 
 MOST_FAILURES = 200
 """Failures that are kept with their tracebacks, the newest."""
@@ -262,7 +263,7 @@ class LiveRun:
         self.status = status
         for task in self.tasks.values():
             if task.state == "RUNNING":
-                task.state = "FAILED" if status == "FAILED" else "PENDING"
+                task.state = "FAILED" if status == "FAILED" else "STOPPED"
         if status in ("COMPLETED", "PARTIAL"):
             return
         for place, state in enumerate(self.columns["state"]):

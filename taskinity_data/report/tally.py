@@ -45,6 +45,7 @@ class TaskTally:
     is_fan_out: bool = False
     is_final: bool = False
     is_done: bool = False
+    is_stopped: bool = False
     has_failed: bool = False
     completed: int = 0
     failed: int = 0
@@ -104,7 +105,8 @@ class TaskTally:
         """What is known, in short phrases."""
         spent = max(self.now_s - self.started_s, 0.0)
         if not self.is_fan_out:
-            state = "failed" if self.has_failed else "done" if self.is_done else "running"
+            state = "stopped" if self.is_stopped else "done" if self.is_done else "running"
+            state = "failed" if self.has_failed else state
             return [f"{state} {tell_seconds(spent)}" if self.is_done or spent >= 1 else state]
         found = [self._chunks()]
         for count, what in (
@@ -119,10 +121,10 @@ class TaskTally:
         if self.fresh_rows:
             found.append(f"{tell_number(self.fresh_rows / lasted)} rows/s")
         if self.fresh_nbytes:
-            found.append(f"{tell_number(self.fresh_nbytes / lasted / 1e6)} MB/s")
+            found.append(f"{tell_nbytes(self.fresh_nbytes / lasted)}/s")
         if self.is_done:
             found.append(tell_seconds(spent))
-        elif self.left_s is not None:
+        elif self.left_s is not None and not self.is_stopped:
             found.append(f"{tell_seconds(self.left_s)} left")
         return found
 
@@ -193,6 +195,8 @@ class Tally:
                 task.has_failed = failed
             case RunFinished():
                 self.status = str(event.status)
+                for task in self.tasks.values():
+                    task.is_stopped = not task.is_done
 
     def pulse(self, at_s: float) -> None:
         """Time goes on for what runs."""

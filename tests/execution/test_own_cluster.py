@@ -2,6 +2,7 @@
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import psutil
@@ -66,6 +67,18 @@ def test_a_port_that_another_listens_at_is_left_to_it_and_that_is_said(usual_por
         finally:
             strategy.close()
     assert [one for one in recwarn if "already in use" in str(one.message)] == []
+
+
+def test_a_port_whose_last_connections_have_just_gone_is_free(usual_port):
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", usual_port))
+        server.listen()
+        with socket.create_connection(("127.0.0.1", usual_port)) as visitor:
+            server.accept()[0].close()  # the first to close remembers it for a minute
+            assert visitor.recv(1) == b""
+    with closing(clusters._DashboardPort()) as port:
+        assert (port.number, port.remark) == (usual_port, "")
 
 
 def test_a_link_that_cannot_be_filled_in_costs_no_run():

@@ -4,6 +4,8 @@ import io
 import subprocess
 import sys
 
+from real_cluster import wait_until
+
 import taskinity_data as td
 from taskinity_data.execution.relay import Relay
 
@@ -79,3 +81,20 @@ def test_what_functions_print_on_local_workers_goes_through_the_terminals_stand_
     assert run.value == 2
     assert out.getvalue() == "of 2 rows\n"
     assert "aside\n" in err.getvalue()
+
+
+def test_what_functions_print_in_child_processes_goes_there_too(monkeypatch):
+    out = Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+
+    def speaks(number):
+        print("item", number)
+        return number
+
+    flow = td.parse_flow("flow F:\n    Make -> Each[*] -> All")
+    bound = flow.bind(
+        {"make": lambda: [1, 2], "each": td.task(speaks, timeout="60s"), "all": sorted}
+    )
+    run = td.run_flow(bound, scheduler="threads", workers=1, progress=False)
+    assert run.value == [1, 2]
+    wait_until(lambda: out.getvalue() == "item 1\nitem 2\n")

@@ -5,6 +5,7 @@ installed.
 """
 
 import base64
+import contextlib
 import json
 import os
 import select
@@ -106,7 +107,8 @@ class Browser:
         return self
 
     def __exit__(self, *error):
-        self.call("Browser.close")
+        with contextlib.suppress(AssertionError):  # it may be gone before it has answered
+            self.call("Browser.close")
         self._process.wait(30)
         os.close(self._to)
         os.close(self._from)

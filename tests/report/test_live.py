@@ -105,12 +105,14 @@ def test_tasks_that_run_with_the_next_one_and_those_before_them_have_its_state(r
 
 
 @pytest.mark.parametrize(
-    ("status", "state"), [("FAILED", "FAILED"), ("INTERRUPTED", "PENDING"), ("LOST", "PENDING")]
+    ("status", "state"), [("FAILED", "FAILED"), ("INTERRUPTED", "STOPPED"), ("LOST", "STOPPED")]
 )
 def test_nothing_runs_once_a_run_is_over(run, status, state):
     run.add([done("k0"), again("k1"), ("finish", 104.0, status)])
     assert run.columns["state"] == ["COMPLETED", "PENDING", "PENDING"]
-    assert run.tasks["ProcessChunk"].state == state
+    assert list(run.states().values()) == ["COMPLETED", state, state, "PENDING"]
+    assert f"{state.lower()}" in dashboard_fill.tell_graph(run)
+    assert dashboard_fill.tell_tasks(run)
     assert dashboard_fill.fill_bars(run)["RUNNING"] == [0, 0]
     assert run.spent_s == 4.0
 
@@ -260,6 +262,18 @@ def test_the_end_is_sent_before_the_cluster_is_left_and_not_again():
     assert run.status == "COMPLETED"
     assert run.states() == {"n0": "COMPLETED", "n1": "COMPLETED"}
     assert run.tasks["B"].counts["REUSED"] == 1
+
+
+def test_a_page_that_goes_with_its_cluster_is_not_waited_for():
+    client = Client()
+    client.sync = None
+    observer = DashboardObserver(parse_flow("flow F:\n    A -> B[*]"))
+    strategy = Strategy(client)
+    strategy.goes_with_run = True
+    observer.use(strategy)
+    observer.leave(RunStatus.COMPLETED, 3.0)
+    observer.close()
+    assert client.scheduler.batches == []
 
 
 @pytest.mark.parametrize(("why", "told"), [("no Bokeh", 1), ("", 0)])

@@ -84,7 +84,7 @@ def seen(stream):
 def test_a_fan_out_is_told_by_chunks_failures_rates_and_time_left():
     facts = told(half_of_a_run()).tasks["Work"].facts()
     # 50 MB of 100 in 2.5 s, 400,000 rows of chunks that have a result.
-    assert facts == ["5/10 chunks", "1 failed", "160 k rows/s", "20 MB/s", "2.5 s left"]
+    assert facts == ["5/10 chunks", "1 failed", "160 k rows/s", "20.0 MB/s", "2.5 s left"]
 
 
 def test_the_total_of_chunks_is_about_until_all_are_cut():
@@ -107,7 +107,7 @@ def test_the_terminal_shows_tasks_bars_and_facts():
     lines = [line.rstrip() for line in seen(stream).splitlines() if line.strip()]
     assert lines[0] == "Prepare done 0 ms"
     assert re.fullmatch(r"Work ━+ 100%", lines[1])
-    assert lines[2] == "  10/10 chunks · 1 failed · 180 k rows/s · 20 MB/s · 5.0 s"
+    assert lines[2] == "  10/10 chunks · 1 failed · 180 k rows/s · 20.0 MB/s · 5.0 s"
     assert lines[3] == "Reduce done 200 ms"
 
 
@@ -170,10 +170,10 @@ def test_what_is_no_terminal_gets_a_plain_line_every_few_seconds():
     lines = stream.getvalue().replace("; threads, 2 workers", " ←").splitlines()
     about = "Work 3 of about 10 chunks, 1 failed"
     assert lines == [
-        f"Delays after 6.0 s: {about}, 33.3 k rows/s, 5 MB/s, 14.0 s left ←",
-        "Delays after 12.0 s: Work 6/10 chunks, 1 failed, 41.7 k rows/s, 5 MB/s, 8.0 s left ←",
-        "Delays after 18.0 s: Work 9/10 chunks, 1 failed, 44.4 k rows/s, 5 MB/s, 2.0 s left ←",
-        "Delays after 20.8 s: Work 10/10 chunks, 1 failed, 45 k rows/s, 5 MB/s, 20.0 s; PARTIAL",
+        f"Delays after 6.0 s: {about}, 33.3 k rows/s, 5.0 MB/s, 14.0 s left ←",
+        "Delays after 12.0 s: Work 6/10 chunks, 1 failed, 41.7 k rows/s, 5.0 MB/s, 8.0 s left ←",
+        "Delays after 18.0 s: Work 9/10 chunks, 1 failed, 44.4 k rows/s, 5.0 MB/s, 2.0 s left ←",
+        "Delays after 20.8 s: Work 10/10 chunks, 1 failed, 45 k rows/s, 5.0 MB/s, 20.0 s; PARTIAL",
     ]
 
 
@@ -264,7 +264,15 @@ def test_what_an_earlier_try_has_done_tells_nothing_of_rates():
         at_s = 100.0 if is_old else 110.0 + 10.0 * (number - 90)
         events.append(ChunkFinished("r", at_s, "Work", replace(one, is_recalled=is_old)))
     task = told(events).tasks["Work"]
-    assert task.facts() == ["92/100 chunks", "90 used again", "0.1 MB/s", "1 min 20 s left"]
+    assert task.facts() == ["92/100 chunks", "90 used again", "100.0 kB/s", "1 min 20 s left"]
+
+
+def test_nothing_is_left_of_a_run_that_was_stopped():
+    tally = told([*half_of_a_run(), TaskStarted("r", 2.5, "Beside")])
+    tally.add(RunFinished("r", 2.5, RunStatus.FAILED))
+    work, beside = tally.tasks["Work"], tally.tasks["Beside"]
+    assert work.facts() == ["5/10 chunks", "1 failed", "160 k rows/s", "20.0 MB/s"]
+    assert beside.facts() == ["stopped"]
 
 
 def test_skipped_chunks_are_told_apart_from_failed_ones():
