@@ -57,14 +57,14 @@ def to_svg(flow: Flow) -> str:
 
 
 def to_ascii(flow: Flow, columns: int = 80) -> str:
-    """`flow` as boxes of line characters, top to bottom.
+    """`flow` as boxes of line characters, top to bottom, or as a list where it is too wide.
 
     Parameters
     ----------
     flow : Flow
     columns : int, default 80
-        The width that descriptions are wrapped for. Many tasks side by side may need more; then
-        descriptions are left out first.
+        The width. Where tasks side by side need more, descriptions are left out first; where that
+        is not enough, the tasks are listed with what each follows.
     """
     return draw_text(picture_of(flow), columns)
 

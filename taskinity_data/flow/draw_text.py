@@ -35,7 +35,7 @@ _LINE = {
 
 
 def draw_text(picture: Picture, columns: int = 80) -> str:
-    """The picture as lines of text, `columns` wide where its tasks fit.
+    """The picture as lines of text, `columns` wide; where its tasks do not fit, as their list.
 
     Where lines cross without meeting, the one that goes down passes over the other.
     """
@@ -49,9 +49,25 @@ def draw_text(picture: Picture, columns: int = 80) -> str:
         }
         layout = place(sizes, picture.edges, Gaps(across=3, along=0, edge=3))
         if layout.width <= columns:
+            drawing = _Drawing(picture, layout, texts).lines()
             break
-    drawing = _Drawing(picture, layout, texts).lines()
+    else:
+        drawing = _list(picture, layout, columns)
     return "\n".join([*heading, *([""] if heading and drawing else []), *drawing])
+
+
+def _list(picture: Picture, layout: Layout, columns: int) -> list[str]:
+    """The tasks in an order in which they can run, each with what it follows."""
+    lines = []
+    for name in (layout.boxes[index].name for row in layout.layers for index in row):
+        if name is None:
+            continue
+        node = picture.nodes[name]
+        before = [picture.nodes[a].label for a, b in picture.edges if b == name]
+        told = [node.description, node.policy, f"after {', '.join(before)}" if before else ""]
+        lines.append(node.label)
+        lines += [f"    {line}" for one in told for line in wrap(one, max(columns - 4, 8), 99)]
+    return lines
 
 
 def columns_of(text: str) -> int:
@@ -163,23 +179,19 @@ class _Drawing:
         boxes, layer = self._layout.boxes, self._layout.layers[number]
         links = [link for link in self._layout.links if link.target in layer]
         ports = self._assign_ports(links)
-        ends = {
-            source: [ports[link] for link in links if link.source == source]
-            for source in sorted({link.source for link in links}, key=self._leave.__getitem__)
-        }
-        tracks = _assign_tracks({source: (self._leave[source], *x) for source, x in ends.items()})
+        nets = self._join(links, ports)
+        tracks = _assign_tracks([(*starts, *ends) for starts, ends in nets])
         bottom = top + max(tracks.values(), default=-1) + 1
         sideways: dict[tuple[int, int], int] = {}
         upright: set[tuple[int, int]] = set()
-        for source, columns in ends.items():
-            start = self._leave[source]
-            if source not in tracks:
-                upright |= {(y, start) for y in range(top, bottom + 1)}
+        for at, (starts, ends) in enumerate(nets):
+            if at not in tracks:
+                upright |= {(y, starts[0]) for y in range(top, bottom + 1)}
                 continue
-            line = top + tracks[source]
-            upright |= {(y, start) for y in range(top, line)}
-            upright |= {(y, x) for x in columns for y in range(line + 1, bottom + 1)}
-            sideways |= _bus(line, start, columns)
+            line = top + tracks[at]
+            upright |= {(y, x) for x in starts for y in range(top, line)}
+            upright |= {(y, x) for x in ends for y in range(line + 1, bottom + 1)}
+            sideways |= _bus(line, starts, ends)
         for cell in upright | set(sideways):
             arms = sideways.get(cell, 0)
             # A line that only crosses another passes over it; else they would seem to meet.
@@ -191,6 +203,23 @@ class _Drawing:
             else:
                 self._leave[link.target] = x
         return bottom + 1
+
+    def _join(
+        self, links: Sequence[Link], ports: dict[Link, int]
+    ) -> list[tuple[list[int], list[int]]]:
+        """The columns where lines that are drawn as one begin and end, from left to right.
+
+        One is drawn from each source, and one from all sources that lead to one place alone.
+        """
+        fan = Counter(link.source for link in links)
+        found: dict[tuple[int, int], tuple[set[int], set[int]]] = {}
+        for link in links:
+            is_only = fan[link.source] == 1
+            key = (-1, link.target) if is_only else (link.source, -1)
+            starts, ends = found.setdefault(key, (set(), set()))
+            starts.add(self._leave[link.source])
+            ends.add(ports[link])
+        return sorted((sorted(starts), sorted(ends)) for starts, ends in found.values())
 
     def _assign_ports(self, links: Sequence[Link]) -> dict[Link, int]:
         """The column in which each link enters its target.
@@ -232,11 +261,11 @@ class _Drawing:
         return lines
 
 
-def _assign_tracks(columns_of: dict[int, tuple[int, ...]]) -> dict[int, int]:
-    """A line between the layers, counted from above, for each source that must go sideways."""
+def _assign_tracks(nets: Sequence[tuple[int, ...]]) -> dict[int, int]:
+    """A line between the layers, counted from above, for each net that must go sideways."""
     taken: list[list[tuple[int, int]]] = []
     tracks = {}
-    for source, columns in columns_of.items():
+    for number, columns in enumerate(nets):
         low, high = min(columns), max(columns)
         if low == high:
             continue
@@ -245,20 +274,20 @@ def _assign_tracks(columns_of: dict[int, tuple[int, ...]]) -> dict[int, int]:
             for track, spans in enumerate(taken)
             if all(high + 1 < a or b + 1 < low for a, b in spans)
         )
-        tracks[source] = next(free, len(taken))
-        if tracks[source] == len(taken):
+        tracks[number] = next(free, len(taken))
+        if tracks[number] == len(taken):
             taken.append([])
-        taken[tracks[source]].append((low, high))
+        taken[tracks[number]].append((low, high))
     return tracks
 
 
-def _bus(line: int, start: int, ends: Sequence[int]) -> dict[tuple[int, int], int]:
-    """The arms of each cell of the horizontal line that leads from column `start` to `ends`."""
-    low, high = min(start, *ends), max(start, *ends)
+def _bus(line: int, starts: Sequence[int], ends: Sequence[int]) -> dict[tuple[int, int], int]:
+    """The arms of each cell of the horizontal line that leads from columns `starts` to `ends`."""
+    low, high = min(*starts, *ends), max(*starts, *ends)
     return {
         (line, x): (_LEFT if x > low else 0)
         | (_RIGHT if x < high else 0)
-        | (_UP if x == start else 0)
+        | (_UP if x in starts else 0)
         | (_DOWN if x in ends else 0)
         for x in range(low, high + 1)
     }

@@ -114,9 +114,13 @@ def workers_chart(tries: Sequence[Try]) -> str:
 
 
 def times_chart(tries: Sequence[Try]) -> str:
-    """The time of each chunk, in their order, split into reading, function and reducing."""
+    """The time of each chunk, by fan-outs and in their order, split into reading, function and
+    reducing.
+    """
     last = [one for one in tries if one.number is not None and one.status != "RETRIED"]
-    last.sort(key=lambda one: one.number or 0)
+    # One fan-out after the other, as they began.
+    ranks = {name: rank for rank, name in enumerate(dict.fromkeys(one.task for one in last))}
+    last.sort(key=lambda one: (ranks[one.task], one.number or 0))
     drawn = [
         Bar(
             (

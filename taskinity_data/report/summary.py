@@ -36,8 +36,7 @@ def summarise(run: Any, *, has_frames: bool = True) -> str:
     `has_frames` False leaves the failure's traceback out, for who has shown it already.
     """
     lines = [_headline(run)]
-    has_answer = str(run.status) not in ("FAILED", "INTERRUPTED")
-    answer = describe_value(run.value).splitlines() if has_answer else []
+    answer = describe_value(run.value).splitlines() if _has_answer(run) else []
     for title, section in ({"Answer": answer} | _sections(run, has_frames)).items():
         if section:
             # What stands within a line must not begin one of its own.
@@ -48,11 +47,12 @@ def summarise(run: Any, *, has_frames: bool = True) -> str:
 def summary_html(run: Any) -> str:
     """`run` as HTML for a notebook: the answer as the notebook shows it, the rest as lists."""
     parts = [f"<p><b>{escape(inert(_headline(run)))}</b></p>"]
-    shown = getattr(run.value, "_repr_html_", None)
-    answer = shown() if shown is not None and _is_small(run.value) else None
-    if answer is None:
-        answer = f"<pre>{escape(describe_value(run.value))}</pre>"
-    parts.append(f"<div>{inert(answer)}</div>")
+    if _has_answer(run):
+        shown = getattr(run.value, "_repr_html_", None)
+        answer = shown() if shown is not None and _is_small(run.value) else None
+        if answer is None:
+            answer = f"<pre>{escape(describe_value(run.value))}</pre>"
+        parts.append(f"<div>{inert(answer)}</div>")
     for title, lines in _sections(run).items():
         if lines:
             text = escape(inert("\n".join(lines)))
@@ -112,6 +112,10 @@ def describe_value(value: Any) -> str:
     if isinstance(value, (list, tuple, dict, set)):
         return f"{kind} of {len(value):,}: {text}"
     return text
+
+
+def _has_answer(run: Any) -> bool:
+    return str(run.status) not in ("FAILED", "INTERRUPTED")
 
 
 def _is_small(value: Any) -> bool:

@@ -154,7 +154,7 @@ def follow(grid, name_at, y, x, direction):
 @given(graphs())
 def test_lines_of_the_text_lead_exactly_where_the_edges_lead(graph):
     names, edges = graph
-    assert trace(draw_text(picture(*names, edges=edges))) == set(edges)
+    assert trace(draw_text(picture(*names, edges=edges), 300)) == set(edges)
 
 
 def test_text_of_a_usual_flow_fits_a_terminal_and_reads_as_drawn():
@@ -196,6 +196,29 @@ def test_four_described_tasks_side_by_side_fit_eighty_columns():
     text = to_ascii(Flow("F", None, tasks, tuple(("Start", name) for name in names)))
     assert max(map(columns_of, text.splitlines())) <= 80
     assert "Counts" in text
+
+
+def test_many_tasks_that_lead_to_one_share_a_line():
+    names = [f"T{letter}" for letter in "abcdef"]
+    text = draw_text(picture(*names, "End", edges=[(name, "End") for name in names]))
+    assert trace(text) == {(name, "End") for name in names}
+    assert (
+        sum(any(one in line for one in "└┴┬┘") and "│" not in line for line in text.splitlines())
+        == 3
+    )
+
+
+def test_what_is_wider_than_the_terminal_is_listed_with_what_each_task_follows():
+    names = [f"Analysis{letter}" for letter in "ABCDEFGHIJ"]
+    tasks = (Task("Start", "At once"), *(Task(name, None, "*") for name in names), Task("End"))
+    edges = [("Start", name) for name in names] + [(name, "End") for name in names]
+    lines = to_ascii(Flow("F", None, tasks, tuple(edges))).splitlines()
+    assert lines[2:6] == ["Start", "    At once", "AnalysisA [*]", "    after Start"]
+    assert lines[-4] == "End"
+    assert " ".join(" ".join(lines[-3:]).split()) == (
+        "after " + ", ".join(f"{name} [*]" for name in names)
+    )
+    assert max(map(len, lines)) <= 80
 
 
 def test_wide_and_combining_characters_keep_the_box_closed():

@@ -223,6 +223,17 @@ def test_chunks_of_an_earlier_run_take_no_time_of_this_one_and_are_told(run):
     assert "1 used again of an earlier run" in drawn
 
 
+def test_chunks_of_two_fan_outs_stand_apart_in_their_times(run):
+    chunks = run.plan.chunks
+    ended = [outcome_of(chunks[number], number, task="First") for number in (1, 0)]
+    ended += [outcome_of(chunks[number], 10 + number, task="Second") for number in range(2)]
+    ended = [(replace(item, position=item.position % 10), outcome) for item, outcome in ended]
+    html = render(replace(run, _ended=ended))
+    chart = html[html.index('aria-label="Time of each chunk. ') :]
+    told = re.findall(r"<title>(\w+ \d+): completed", chart[: chart.index("</svg>")])
+    assert told == ["First 0", "First 1", "Second 0", "Second 1"]
+
+
 def test_hostile_texts_are_texts_alone(run):
     flow = replace(run.flow, description=HOSTILE)
     chunk = run.plan.chunks[0]

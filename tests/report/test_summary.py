@@ -198,6 +198,7 @@ def test_where_failures_are_kept_is_said():
 
 def test_a_failed_run_has_no_answer_and_its_frames_only_once():
     assert "Answer" not in summarise(make_run(status="INTERRUPTED", value=None))
+    assert "None" not in summary_html(make_run(status="INTERRUPTED", value=None))
     text = summarise(make_run(status="FAILED", value=None), has_frames=False)
     assert "Answer" not in text
     assert "in process_chunk" not in text
