@@ -39,7 +39,7 @@ from taskinity_data.forecast.forecast import (
 )
 from taskinity_data.forecast.here import combine_seconds, pass_seconds, try_finish
 from taskinity_data.forecast.play import Costs, Played, play
-from taskinity_data.forecast.trial_sizes import TrialSizes
+from taskinity_data.forecast.trial_sizes import SETTLED, TrialSizes
 from taskinity_data.machine import count_cores
 from taskinity_data.policy import Policy
 from taskinity_data.settings import load_settings
@@ -154,7 +154,7 @@ def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> For
     # Small slices show what a result has beside its bytes.
     every = trial.tried if trial.tried is alone else trial.tried.beside(alone)
     finish_s, grown = try_finish(job, every, plan.nbytes, played.chunks)
-    size, reason = _settle(plan, learnt, trial.workers)
+    size, reason = _settle(plan, learnt, trial.workers, played)
     # Threads go on while the processes that take over start.
     start_s = trial.opened_s / 2 if trial.begin_in_threads else trial.opened_s
     warm_up_s = trial.tried.warm_up_s
@@ -293,14 +293,18 @@ def _learn(learner: Learner, tried: Tried, crosses_processes: bool, line: Line) 
     return learner
 
 
-def _settle(plan: ChunkPlan, learner: Learner, workers: int) -> tuple[int, str]:
-    """The size at which a run's chunks would settle, and why."""
+def _settle(plan: ChunkPlan, learner: Learner, workers: int, played: Played) -> tuple[int, str]:
+    """The size of most chunks of a run, and why."""
     if plan.is_given:
         return max(1, plan.nbytes // len(plan)), plan.reason
     # One chunk in flight where else this would be one of the smaller ones that a run learns from.
     sizes = [learner.next_size(plan.nbytes, workers, busy) for busy in (0, 1)]
     best = max(sizes, key=lambda size: size.target_nbytes)
-    return best.target_nbytes, best.reason
+    usual, size = played.usual_nbytes, best.target_nbytes
+    if max(usual, size) > SETTLED * min(usual, size):
+        many = f"about {played.chunks:,} of {format_nbytes(usual)}"
+        return usual, f"{many}; in a longer run {best.reason}"
+    return size, f"about {played.chunks:,} of {best.reason}"
 
 
 def _parts(plan: ChunkPlan, tried: Tried, played: Played) -> tuple[float, ...]:

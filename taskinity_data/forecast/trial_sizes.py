@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.sizing import Learner
     from taskinity_data.outcome import Outcome
 
-__all__ = ["TrialSizes"]
+__all__ = ["SETTLED", "TrialSizes"]
 
 FIRST_NBYTES, PILOT_NBYTES = 16 << 10, 256 << 10
 """The first two slices. The first one imports and warms up; where it takes long, that may be its
