@@ -18,6 +18,7 @@ from taskinity_data.chunks.limits import check_memory, check_workers
 from taskinity_data.chunks.opened import Dataset
 from taskinity_data.chunks.sizing import TASK_S, Learner, Observation
 from taskinity_data.errors import BindError, PlanError
+from taskinity_data.execution.clusters import PROCESS_NBYTES
 from taskinity_data.execution.jobs import chunk_job, consumers, reducers_of
 from taskinity_data.execution.pieces import narrow
 from taskinity_data.execution.surroundings import Surroundings
@@ -68,6 +69,9 @@ SPARE_MEMORY, MORE_MEMORY = 0.72, 1.4
 """What a run may hold, against the trial: the lower end where its chunks stay below the largest
 slice, the upper one for what an allocator keeps in a longer run and for chunks half as large again.
 """
+
+MOST_SCALE = 4.0
+"""How many times what the largest slice took a run's largest chunk is reckoned to take at most."""
 
 FEWEST = 4
 """Slices side by side without which those alone tell, too, how time goes with bytes."""
@@ -150,7 +154,8 @@ def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> For
     costs = Costs(line, ratios, learnt.memory, task_s, CHUNK_S + combine_s)
     given = [chunk.nbytes for chunk in plan.chunks] if plan.is_given else []
     played = play(first, costs, plan.nbytes, trial.workers, given)
-    is_open = not plan.is_given and _is_one_size(alone) and _is_one_size(tried)
+    is_whole = plan.is_given or tried.nbytes >= plan.nbytes
+    is_open = not is_whole and _is_one_size(alone) and _is_one_size(tried)
     # Small slices show what a result has beside its bytes.
     every = trial.tried if trial.tried is alone else trial.tried.beside(alone)
     finish_s, grown = try_finish(job, every, plan.nbytes, played.chunks)
@@ -185,7 +190,7 @@ def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> For
         seconds = Range(min(seconds.low, least_s / (1 + LEAST_SPREAD)), seconds.high)
     return Forecast(
         seconds=seconds,
-        memory_nbytes=_memory(trial, grown),
+        memory_nbytes=_memory(trial, alone.base_nbytes, grown, played.largest_nbytes),
         output_nbytes=stretch(grown),
         chunk_nbytes=size,
         chunk_reason=reason,
@@ -199,7 +204,10 @@ def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> For
         ),
         tried=_tell_slices(tried, plan),
         is_answer=bool(job.reducers),
-        doubts=(*doubts(ratios, grown), *_doubts(alone, trial, is_open=is_open)),
+        doubts=(
+            *doubts([] if tried.nbytes >= plan.nbytes else ratios, grown),
+            *_doubts(alone, trial, is_open=is_open),
+        ),
     )
 
 
@@ -228,9 +236,15 @@ def _is_one_size(tried: Tried) -> bool:
     return max(sizes) < SIZES_APART * min(sizes)
 
 
-def _memory(trial: Trial, grown: Grown) -> Range:
-    """The peak of a worker; where that is this process, the answer is held there too."""
+def _memory(trial: Trial, before: int | None, grown: Grown, largest_nbytes: int) -> Range:
+    """The peak of a worker with chunks of so many bytes; where it is this process, which held some
+    `before`, the answer is held there, too.
+    """
     peak = trial.tried.peak_nbytes or 0
+    tried_nbytes = max((chunk.nbytes for chunk in trial.tried.chunks), default=0)
+    base = PROCESS_NBYTES if trial.crosses_processes else before
+    if base is not None and base < peak and tried_nbytes:
+        peak = base + int((peak - base) * min(MOST_SCALE, largest_nbytes / tried_nbytes))
     held = 0.0 if trial.crosses_processes else math.sqrt(grown.low * grown.high)
     return Range(SPARE_MEMORY * peak + held, MORE_MEMORY * peak + held)
 

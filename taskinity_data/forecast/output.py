@@ -52,6 +52,8 @@ def grow_side_by_side(
     80000.0
     """
     sizes = [answer_nbytes(result) for result in results]
+    if not any(sizes):
+        return Grown(0.0, 0.0)
     line = fit_line(list(zip(nbytes, map(float, sizes), strict=True)))
     assert line is not None
     if max(sizes) <= SAME * min(sizes) and max(nbytes) > APART * min(nbytes):

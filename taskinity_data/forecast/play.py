@@ -54,7 +54,8 @@ class Costs(NamedTuple):
 
 class Played(NamedTuple):
     """What a run would come to: seconds from the first task to the last result, its chunks, for how
-    long workers (added up) and the driver are busy, and the bytes of the middle one of its chunks.
+    long workers (added up) and the driver are busy, and the bytes of the middle and of the largest
+    one of its chunks.
     """
 
     seconds: float
@@ -62,6 +63,7 @@ class Played(NamedTuple):
     by_workers: float
     here: float
     usual_nbytes: int
+    largest_nbytes: int
 
 
 def play(
@@ -108,8 +110,8 @@ def play(
         game.hand_out(task)
         if not given and game.chunks >= PLAYED and not game.has_skipped:
             left -= game.skip(left)
-    usual = int(median(game.sizes or [0]))
-    return Played(game.seconds, game.chunks, game.by_workers, game.here, usual)
+    usual, largest = int(median(game.sizes or [0])), max(game.sizes, default=0)
+    return Played(game.seconds, game.chunks, game.by_workers, game.here, usual, largest)
 
 
 class _Game:

@@ -50,6 +50,8 @@ class Tried:
         processes did the work.
     first : tuple of int and float, or None
         Bytes and seconds of the slice that was begun first, with all that it had to load.
+    base_nbytes : int or None
+        What this process held before, None where the system does not tell.
     failures : tuple of str
         Of the slices that failed, which are left out, where that was allowed.
     """
@@ -61,6 +63,7 @@ class Tried:
     busy: float | None = None
     first: tuple[int, float] | None = None
     failures: tuple[str, ...] = ()
+    base_nbytes: int | None = None
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -128,6 +131,7 @@ def run_trial(
     begun: float | None = None
     begun_cpu_s = 0.0
     is_told = _forget_peak()
+    base_nbytes = _read_status("VmRSS:")
     while True:
         # All workers are warm before the clock starts; then one is begun as one ends.
         is_warm = len(ended) >= strategy.workers
@@ -166,7 +170,7 @@ def run_trial(
     later = [ended[number] for number in sorted(ended)][strategy.workers :]
     counted = later or first
     peaks = [outcome.attempts[-1].peak_nbytes for _, outcome in ended.values()]
-    own = _read_peak() if is_told else peak_nbytes()
+    own = _read_status("VmHWM:") if is_told else peak_nbytes()
     known = [peak for peak in peaks if peak is not None]
     return Tried(
         tuple(chunk for chunk, _ in counted),
@@ -176,6 +180,7 @@ def run_trial(
         None if strategy.crosses_processes else busy,
         (first[0][0].nbytes, first[0][1].duration_s) if first[0][0].nbytes else None,
         tuple(str(outcome.failure) for _, outcome in failed),
+        base_nbytes,
     )
 
 
@@ -222,15 +227,15 @@ def _forget_peak() -> bool:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return False
-    return _read_peak() is not None
+    return _read_status("VmHWM:") is not None
 
 
-def _read_peak() -> int | None:
+def _read_status(name: str) -> int | None:
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return None
     for line in status.splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) * 1024
     return None

@@ -264,8 +264,19 @@ def test_the_answer_is_held_where_threads_run():
     tried = Tried((), (), 0.0, 100)
     in_threads = beside.Trial("threads", 2, 1000, False, tried, 0.0, 0.0)
     in_processes = in_threads._replace(crosses_processes=True)
-    assert estimates._memory(in_threads, Grown(1000, 1000)).low > 1000
-    assert estimates._memory(in_processes, Grown(1000, 1000)).high < 200
+    assert estimates._memory(in_threads, None, Grown(1000, 1000), 10).low > 1000
+    assert estimates._memory(in_processes, None, Grown(1000, 1000), 10).high < 200
+
+
+def test_memory_is_reckoned_up_to_the_run_s_largest_chunk():
+    chunks = tuple(SimpleNamespace(nbytes=nbytes) for nbytes in (50, 100))
+    tried = Tried(chunks, (), 0.0, 500)
+    trial = beside.Trial("threads", 2, 1000, False, tried, 0.0, 0.0)
+    as_large, larger, smaller = (
+        estimates._memory(trial, 300, Grown(0, 0), largest).high for largest in (100, 150, 50)
+    )
+    assert (larger - as_large) / as_large == pytest.approx(100 / 500)
+    assert (as_large - smaller) / as_large == pytest.approx(100 / 500)
 
 
 def test_of_a_plain_aggregate_the_output_is_what_chunks_return(path):
@@ -285,3 +296,24 @@ def test_settings_hold_for_a_forecast_as_for_a_run(path, monkeypatch):
     monkeypatch.setenv("TASKINITY_MAX_WORKERS", "3")
     found = td.open_dataset(path).plan().estimate(len)
     assert (found.scheduler, found.workers) == ("threads", 3)
+
+
+def test_a_reducer_that_fails_says_so_and_where(path):
+    def combine(parts):
+        raise ValueError("no such unit")
+
+    plan = td.open_dataset(path).plan(workers=1)
+    with pytest.raises(td.errors.PlanError, match=r"combine .*no such unit") as caught:
+        plan.estimate(len, td.reducer(combine), workers=1)
+    assert "in combine" in str(caught.value)
+
+
+def test_chunks_may_give_nothing(path):
+    plan = td.open_dataset(path).plan(workers=1)
+    found = plan.estimate(lambda chunk: None, td.concat(), workers=1)
+    assert found.output_nbytes.low == 0
+
+
+def test_nothing_is_unsure_of_what_was_tried_whole():
+    found = td.open_dataset(pd.DataFrame({"a": [1]})).plan(workers=1).estimate(len, workers=1)
+    assert found.doubts == ()
