@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.aggregation.reducers import collect
-from taskinity_data.chunks.cost_line import Line, fit_middle
+from taskinity_data.chunks.cost_line import Line, fit_line, fit_middle
 from taskinity_data.chunks.describe import format_nbytes
 from taskinity_data.chunks.limits import check_memory, check_workers
 from taskinity_data.chunks.opened import Dataset
@@ -76,6 +76,9 @@ MOST_SCALE = 4.0
 FEWEST = 4
 """Slices side by side without which those alone tell, too, how time goes with bytes."""
 
+UNEVEN = 0.3
+"""The relative scatter of slices from which on they differ by place more than by chance."""
+
 SIZES_APART = 2
 """How many times as large the largest slice must be for what is paid by the chunk to show."""
 
@@ -119,7 +122,9 @@ def estimate_job(
     memory_nbytes = check_memory(memory, workers)
     plan, dataset = _narrow_plan(plan, job, workers, memory_nbytes)
     largest = max(chunk.nbytes for chunk in plan.chunks)
+    at = time.perf_counter()
     first = Learner(dataset.first_size(workers, memory_nbytes), memory_nbytes, dataset.expansion)
+    planned_s = time.perf_counter() - at
     is_whole = plan.is_given and largest <= LARGEST_NBYTES
     sizes = TrialSizes(first, plan.nbytes, workers, is_whole=is_whole)
     asked = Asked(plan, job, sizes, workers, memory_nbytes, may_fail)
@@ -131,14 +136,16 @@ def estimate_job(
         changes = before.changes()
         if changes:
             before.restore()
-    found = _conclude(asked, dataset, alone, trial)
+    found = _conclude(asked, dataset, alone, trial, planned_s)
     told = [f"{job.task} {change}, which was put back" for change in changes]
     took_s = time.perf_counter() - begun
     return replace(found, tried=f"{found.tried}, in {took_s:.1f} s", doubts=(*found.doubts, *told))
 
 
-def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> Forecast:
-    """What the slices say of the whole."""
+def _conclude(
+    asked: Asked, dataset: Dataset, alone: Tried, trial: Trial, planned_s: float
+) -> Forecast:
+    """What the slices say of the whole; a run plans it anew, in about `planned_s`."""
     plan, job, sizes = asked.plan, asked.job, asked.sizes
     tried = trial.tried.that(sizes.counts)
     first = Learner(
@@ -173,7 +180,7 @@ def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> For
         partial=partial,
         here=pass_seconds(plan) + played.here,
         idle=max(0.0, played.seconds - max(played.by_workers / trial.workers, played.here)),
-        start=RUN_S + start_s + warm_up_s,
+        start=max(RUN_S, planned_s) + start_s + warm_up_s,
         finish=finish_s + trial.closed_s,
     )
     cores = count_cores() if trial.name in _LOCAL else None
@@ -218,7 +225,8 @@ def _shape(tried: Tried, alone: Tried) -> Line:
     line = fit_middle(tried.points)
     assert line is not None
     if len(tried.points) >= FEWEST:
-        return line
+        # Small slices of a dear place and large ones of a cheap place look like a fixed cost.
+        return line if line.scatter < UNEVEN else fit_line(tried.points) or line
     points = tried.points if tried.points == alone.points else tried.points + alone.points
     every = fit_middle(points)
     assert every is not None

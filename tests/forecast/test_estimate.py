@@ -317,3 +317,31 @@ def test_chunks_may_give_nothing(path):
 def test_nothing_is_unsure_of_what_was_tried_whole():
     found = td.open_dataset(pd.DataFrame({"a": [1]})).plan(workers=1).estimate(len, workers=1)
     assert found.doubts == ()
+
+
+def test_dear_places_are_not_taken_for_a_cost_by_the_chunk():
+    sizes = [8, 2, 4, 8, 2, 4, 8]
+    cheap_or_dear = [1.0, 20.0, 1.0, 1.0, 20.0, 20.0, 1.0]
+    points = [(size * 1000, size * cost) for size, cost in zip(sizes, cheap_or_dear, strict=True)]
+    chunks = tuple(SimpleNamespace(nbytes=nbytes) for nbytes, _ in points)
+    outcomes = tuple(SimpleNamespace(duration_s=seconds) for _, seconds in points)
+    tried = Tried(chunks, outcomes, 0.0, None)
+    assert estimates._shape(tried, tried).fixed < 8.0
+    even = Tried(
+        chunks, tuple(SimpleNamespace(duration_s=50.0 + x / 1000) for x, _ in points), 0.0, None
+    )
+    assert estimates._shape(even, even).fixed == pytest.approx(50.0)
+
+
+def test_what_a_run_takes_to_look_at_many_files_is_counted(tmp_path, monkeypatch):
+    for number in range(3):
+        (tmp_path / f"{number}.csv").write_text("a\n1\n2\n")
+    plan = td.open_dataset(tmp_path).plan(workers=1)
+    first_size = estimates.Dataset.first_size
+
+    def slow(self, *given):
+        time.sleep(0.5)
+        return first_size(self, *given)
+
+    monkeypatch.setattr(estimates.Dataset, "first_size", slow)
+    assert plan.estimate(len, workers=1).work.start >= 0.5
