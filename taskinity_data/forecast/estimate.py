@@ -70,8 +70,9 @@ SPARE_MEMORY, MORE_MEMORY = 0.72, 1.4
 slice, the upper one for what an allocator keeps in a longer run and for chunks half as large again.
 """
 
-MOST_SCALE = 4.0
-"""How many times what the largest slice took a run's largest chunk is reckoned to take at most."""
+LEAST_SCALE, MOST_SCALE = 0.8, 2.0
+"""How many times what the largest slice took a run's largest chunk is reckoned to take, at least
+(what lies around it takes some, too) and at most."""
 
 FEWEST = 4
 """Slices side by side without which those alone tell, too, how time goes with bytes."""
@@ -79,8 +80,8 @@ FEWEST = 4
 UNEVEN = 0.3
 """The relative scatter of slices from which on they differ by place more than by chance."""
 
-SIZES_APART = 2
-"""How many times as large the largest slice must be for what is paid by the chunk to show."""
+FAR = 16
+"""How many times as large as any slice a chunk is of which none of them can tell."""
 
 _LOCAL = ("threads", "processes", "synchronous")
 
@@ -162,7 +163,7 @@ def _conclude(
     given = [chunk.nbytes for chunk in plan.chunks] if plan.is_given else []
     played = play(first, costs, plan.nbytes, trial.workers, given)
     is_whole = plan.is_given or tried.nbytes >= plan.nbytes
-    is_open = not is_whole and _is_one_size(alone) and _is_one_size(tried)
+    is_open = not is_whole and _largest(tried) * FAR < played.largest_nbytes
     # Small slices show what a result has beside its bytes.
     every = trial.tried if trial.tried is alone else trial.tried.beside(alone)
     finish_s, grown = try_finish(job, every, plan.nbytes, played.chunks)
@@ -238,10 +239,8 @@ def _shape(tried: Tried, alone: Tried) -> Line:
     return Line(every.fixed * level, every.per_byte * level, every.scatter)
 
 
-def _is_one_size(tried: Tried) -> bool:
-    sizes = {nbytes for nbytes, _ in tried.points}
-    sizes |= {tried.first[0]} if tried.first is not None else set()
-    return max(sizes) < SIZES_APART * min(sizes)
+def _largest(tried: Tried) -> int:
+    return max((chunk.nbytes for chunk in tried.chunks), default=0)
 
 
 def _memory(trial: Trial, before: int | None, grown: Grown, largest_nbytes: int) -> Range:
@@ -249,10 +248,12 @@ def _memory(trial: Trial, before: int | None, grown: Grown, largest_nbytes: int)
     `before`, the answer is held there, too.
     """
     peak = trial.tried.peak_nbytes or 0
-    tried_nbytes = max((chunk.nbytes for chunk in trial.tried.chunks), default=0)
+    tried_nbytes = _largest(trial.tried)
     base = PROCESS_NBYTES if trial.crosses_processes else before
     if base is not None and base < peak and tried_nbytes:
-        peak = base + int((peak - base) * min(MOST_SCALE, largest_nbytes / tried_nbytes))
+        peak = base + int(
+            (peak - base) * min(MOST_SCALE, max(LEAST_SCALE, largest_nbytes / tried_nbytes))
+        )
     held = 0.0 if trial.crosses_processes else math.sqrt(grown.low * grown.high)
     return Range(SPARE_MEMORY * peak + held, MORE_MEMORY * peak + held)
 
@@ -267,7 +268,7 @@ def _tell_slices(tried: Tried, plan: ChunkPlan) -> str:
 
 def _doubts(alone: Tried, trial: Trial, *, is_open: bool) -> Iterator[str]:
     if is_open:
-        yield "all slices have one size: what they take may go by the chunk, or by the byte"
+        yield "slices took so long that none was near a chunk's size: what one takes is a guess"
     if trial.workers > 1 and trial.tried is alone:
         mean_s = alone.seconds / len(alone.outcomes)
         yield f"a slice takes {mean_s:.1f} s, so that none was tried beside another"

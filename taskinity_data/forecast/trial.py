@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.execution.process import Job
     from taskinity_data.execution.strategies import Strategy
+    from taskinity_data.forecast.trial_sizes import TrialSizes
     from taskinity_data.outcome import Attempt, Outcome
 
 __all__ = ["Tried", "run_trial"]
+
+UNSETTLED = 4
 
 MOST_S = 12.0
 """Seconds after which no slice is begun: with one that takes longer, it is the only one."""
@@ -106,14 +109,15 @@ def run_trial(
     chunks: Iterable[Chunk],
     strategy: Strategy,
     seconds: float,
-    see: Callable[[Chunk, Outcome], None] = lambda *_: None,
+    sizes: TrialSizes,
     *,
     may_fail: bool = False,
 ) -> Tried:
     """Do `job` to `chunks` until they or `seconds` have run out, all workers busy.
 
-    The first slice of each worker warms it up, and counts only where there are no others. `see` is
-    told of each that has ended, before the next is taken; after `MOST_S` none is.
+    The first slice of each worker warms it up, and counts only where there are no others. `sizes`
+    is told of each that has ended, before the next is taken; while it is not settled there is more
+    time (`UNSETTLED` times as much). After `MOST_S` none is begun.
 
     Raises
     ------
@@ -138,7 +142,8 @@ def run_trial(
         now = time.perf_counter()
         if is_warm and begun is None:
             begun, begun_cpu_s = now, _cpu_seconds()
-        has_time = (begun is None or now - begun < seconds) and now - opened < MOST_S
+        most_s = seconds if sizes.is_settled else UNSETTLED * seconds
+        has_time = (begun is None or now - begun < most_s) and now - opened < MOST_S
         limit = strategy.workers if is_warm else strategy.workers - len(ended)
         while has_time and len(in_flight) < limit:
             chunk = next(waiting, None)
@@ -159,7 +164,7 @@ def run_trial(
             failed.append((chunk, outcome))
             continue
         ended[number] = chunk, _completed(chunk, outcome)
-        see(*ended[number])
+        sizes.see(*ended[number])
     if failed and not ended:
         _completed(*failed[0])
     if len(ended) <= strategy.workers:

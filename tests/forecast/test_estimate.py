@@ -223,15 +223,17 @@ def test_a_slice_that_takes_long_is_tried_twice_at_most(path, monkeypatch):
     assert "none was tried beside another" in repr(found)
 
 
-def test_of_one_slice_it_is_not_known_whether_its_time_goes_by_bytes(path, monkeypatch):
+def test_where_no_slice_is_near_a_chunk_the_forecast_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(trials, "MOST_S", 0.1)
+    path = tmp_path / "long.csv"
+    pd.DataFrame({"a": range(300_000)}).to_csv(path, index=False)
 
     def long(chunk: pd.DataFrame):
         time.sleep(0.2)
 
     found = td.open_dataset(path).plan(workers=1).estimate(long, workers=1)
-    assert "all slices have one size" in repr(found)
-    assert found.seconds.low < 10 * 0.2 < ROWS / 2000 * 0.2 < found.seconds.high
+    assert "what one takes is a guess" in repr(found)
+    assert found.seconds.low < 20 * 0.2
 
 
 def test_no_slice_is_begun_when_time_is_up(path, monkeypatch):
@@ -276,7 +278,7 @@ def test_memory_is_reckoned_up_to_the_run_s_largest_chunk():
         estimates._memory(trial, 300, Grown(0, 0), largest).high for largest in (100, 150, 50)
     )
     assert (larger - as_large) / as_large == pytest.approx(100 / 500)
-    assert (as_large - smaller) / as_large == pytest.approx(100 / 500)
+    assert (as_large - smaller) / as_large == pytest.approx(40 / 500)
 
 
 def test_of_a_plain_aggregate_the_output_is_what_chunks_return(path):
