@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -133,6 +134,10 @@ class ParquetReader:
         """`piece` as two halves by rows, None where it is one row or none."""
         halves = divide_rows(piece, 2)
         return (halves[0], halves[1]) if len(halves) == 2 else None
+
+    def begins_anew(self, piece: Piece) -> bool:
+        """Whether `piece` begins with a row group, so that no rows before it are decoded."""
+        return piece.start in {0, *accumulate(open_footer(piece.file).rows)}
 
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
         """The rows of `pieces`, one after another.

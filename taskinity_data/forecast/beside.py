@@ -51,9 +51,7 @@ class Asked(NamedTuple):
     def run(self, strategy: Strategy, workers: int, seconds: float) -> Tried:
         """Slices, done by so many `workers` of `strategy`."""
         slices = self._slices(workers)
-        return run_trial(
-            self.job, slices, strategy, seconds, self.sizes.see, may_fail=self.may_fail
-        )
+        return run_trial(self.job, slices, strategy, seconds, self.sizes, may_fail=self.may_fail)
 
     def _slices(self, workers: int) -> Iterator[Chunk]:
         """No more of them than the data hold, and one a worker to warm up."""

@@ -12,12 +12,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.aggregation.reducers import collect
-from taskinity_data.chunks.cost_line import Line, fit_middle
+from taskinity_data.chunks.cost_line import Line, fit_line, fit_middle
 from taskinity_data.chunks.describe import format_nbytes
 from taskinity_data.chunks.limits import check_memory, check_workers
 from taskinity_data.chunks.opened import Dataset
 from taskinity_data.chunks.sizing import TASK_S, Learner, Observation
 from taskinity_data.errors import BindError, PlanError
+from taskinity_data.execution.clusters import PROCESS_NBYTES
 from taskinity_data.execution.jobs import chunk_job, consumers, reducers_of
 from taskinity_data.execution.pieces import narrow
 from taskinity_data.execution.surroundings import Surroundings
@@ -39,7 +40,7 @@ from taskinity_data.forecast.forecast import (
 )
 from taskinity_data.forecast.here import combine_seconds, pass_seconds, try_finish
 from taskinity_data.forecast.play import Costs, Played, play
-from taskinity_data.forecast.trial_sizes import TrialSizes
+from taskinity_data.forecast.trial_sizes import SETTLED, TrialSizes
 from taskinity_data.machine import count_cores
 from taskinity_data.policy import Policy
 from taskinity_data.settings import load_settings
@@ -69,11 +70,18 @@ SPARE_MEMORY, MORE_MEMORY = 0.72, 1.4
 slice, the upper one for what an allocator keeps in a longer run and for chunks half as large again.
 """
 
+LEAST_SCALE, MOST_SCALE = 0.8, 2.0
+"""How many times what the largest slice took a run's largest chunk is reckoned to take, at least
+(what lies around it takes some, too) and at most."""
+
 FEWEST = 4
 """Slices side by side without which those alone tell, too, how time goes with bytes."""
 
-SIZES_APART = 2
-"""How many times as large the largest slice must be for what is paid by the chunk to show."""
+UNEVEN = 0.3
+"""The relative scatter of slices from which on they differ by place more than by chance."""
+
+FAR = 16
+"""How many times as large as any slice a chunk is of which none of them can tell."""
 
 _LOCAL = ("threads", "processes", "synchronous")
 
@@ -115,7 +123,9 @@ def estimate_job(
     memory_nbytes = check_memory(memory, workers)
     plan, dataset = _narrow_plan(plan, job, workers, memory_nbytes)
     largest = max(chunk.nbytes for chunk in plan.chunks)
+    at = time.perf_counter()
     first = Learner(dataset.first_size(workers, memory_nbytes), memory_nbytes, dataset.expansion)
+    planned_s = time.perf_counter() - at
     is_whole = plan.is_given and largest <= LARGEST_NBYTES
     sizes = TrialSizes(first, plan.nbytes, workers, is_whole=is_whole)
     asked = Asked(plan, job, sizes, workers, memory_nbytes, may_fail)
@@ -127,14 +137,16 @@ def estimate_job(
         changes = before.changes()
         if changes:
             before.restore()
-    found = _conclude(asked, dataset, alone, trial)
+    found = _conclude(asked, dataset, alone, trial, planned_s)
     told = [f"{job.task} {change}, which was put back" for change in changes]
     took_s = time.perf_counter() - begun
     return replace(found, tried=f"{found.tried}, in {took_s:.1f} s", doubts=(*found.doubts, *told))
 
 
-def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> Forecast:
-    """What the slices say of the whole."""
+def _conclude(
+    asked: Asked, dataset: Dataset, alone: Tried, trial: Trial, planned_s: float
+) -> Forecast:
+    """What the slices say of the whole; a run plans it anew, in about `planned_s`."""
     plan, job, sizes = asked.plan, asked.job, asked.sizes
     tried = trial.tried.that(sizes.counts)
     first = Learner(
@@ -150,11 +162,12 @@ def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> For
     costs = Costs(line, ratios, learnt.memory, task_s, CHUNK_S + combine_s)
     given = [chunk.nbytes for chunk in plan.chunks] if plan.is_given else []
     played = play(first, costs, plan.nbytes, trial.workers, given)
-    is_open = not plan.is_given and _is_one_size(alone) and _is_one_size(tried)
+    is_whole = plan.is_given or tried.nbytes >= plan.nbytes
+    is_open = not is_whole and _largest(tried) * FAR < played.largest_nbytes
     # Small slices show what a result has beside its bytes.
     every = trial.tried if trial.tried is alone else trial.tried.beside(alone)
     finish_s, grown = try_finish(job, every, plan.nbytes, played.chunks)
-    size, reason = _settle(plan, learnt, trial.workers)
+    size, reason = _settle(plan, learnt, trial.workers, played)
     # Threads go on while the processes that take over start.
     start_s = trial.opened_s / 2 if trial.begin_in_threads else trial.opened_s
     warm_up_s = trial.tried.warm_up_s
@@ -168,7 +181,7 @@ def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> For
         partial=partial,
         here=pass_seconds(plan) + played.here,
         idle=max(0.0, played.seconds - max(played.by_workers / trial.workers, played.here)),
-        start=RUN_S + start_s + warm_up_s,
+        start=max(RUN_S, planned_s) + start_s + warm_up_s,
         finish=finish_s + trial.closed_s,
     )
     cores = count_cores() if trial.name in _LOCAL else None
@@ -185,7 +198,7 @@ def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> For
         seconds = Range(min(seconds.low, least_s / (1 + LEAST_SPREAD)), seconds.high)
     return Forecast(
         seconds=seconds,
-        memory_nbytes=_memory(trial, grown),
+        memory_nbytes=_memory(trial, alone.base_nbytes, grown, played.largest_nbytes),
         output_nbytes=stretch(grown),
         chunk_nbytes=size,
         chunk_reason=reason,
@@ -199,7 +212,10 @@ def _conclude(asked: Asked, dataset: Dataset, alone: Tried, trial: Trial) -> For
         ),
         tried=_tell_slices(tried, plan),
         is_answer=bool(job.reducers),
-        doubts=(*doubts(ratios, grown), *_doubts(alone, trial, is_open=is_open)),
+        doubts=(
+            *doubts([] if tried.nbytes >= plan.nbytes else ratios, grown),
+            *_doubts(alone, trial, is_open=is_open),
+        ),
     )
 
 
@@ -210,7 +226,8 @@ def _shape(tried: Tried, alone: Tried) -> Line:
     line = fit_middle(tried.points)
     assert line is not None
     if len(tried.points) >= FEWEST:
-        return line
+        # Small slices of a dear place and large ones of a cheap place look like a fixed cost.
+        return line if line.scatter < UNEVEN else fit_line(tried.points) or line
     points = tried.points if tried.points == alone.points else tried.points + alone.points
     every = fit_middle(points)
     assert every is not None
@@ -222,15 +239,21 @@ def _shape(tried: Tried, alone: Tried) -> Line:
     return Line(every.fixed * level, every.per_byte * level, every.scatter)
 
 
-def _is_one_size(tried: Tried) -> bool:
-    sizes = {nbytes for nbytes, _ in tried.points}
-    sizes |= {tried.first[0]} if tried.first is not None else set()
-    return max(sizes) < SIZES_APART * min(sizes)
+def _largest(tried: Tried) -> int:
+    return max((chunk.nbytes for chunk in tried.chunks), default=0)
 
 
-def _memory(trial: Trial, grown: Grown) -> Range:
-    """The peak of a worker; where that is this process, the answer is held there too."""
+def _memory(trial: Trial, before: int | None, grown: Grown, largest_nbytes: int) -> Range:
+    """The peak of a worker with chunks of so many bytes; where it is this process, which held some
+    `before`, the answer is held there, too.
+    """
     peak = trial.tried.peak_nbytes or 0
+    tried_nbytes = _largest(trial.tried)
+    base = PROCESS_NBYTES if trial.crosses_processes else before
+    if base is not None and base < peak and tried_nbytes:
+        peak = base + int(
+            (peak - base) * min(MOST_SCALE, max(LEAST_SCALE, largest_nbytes / tried_nbytes))
+        )
     held = 0.0 if trial.crosses_processes else math.sqrt(grown.low * grown.high)
     return Range(SPARE_MEMORY * peak + held, MORE_MEMORY * peak + held)
 
@@ -245,7 +268,7 @@ def _tell_slices(tried: Tried, plan: ChunkPlan) -> str:
 
 def _doubts(alone: Tried, trial: Trial, *, is_open: bool) -> Iterator[str]:
     if is_open:
-        yield "all slices have one size: what they take may go by the chunk, or by the byte"
+        yield "slices took so long that none was near a chunk's size: what one takes is a guess"
     if trial.workers > 1 and trial.tried is alone:
         mean_s = alone.seconds / len(alone.outcomes)
         yield f"a slice takes {mean_s:.1f} s, so that none was tried beside another"
@@ -293,14 +316,18 @@ def _learn(learner: Learner, tried: Tried, crosses_processes: bool, line: Line) 
     return learner
 
 
-def _settle(plan: ChunkPlan, learner: Learner, workers: int) -> tuple[int, str]:
-    """The size at which a run's chunks would settle, and why."""
+def _settle(plan: ChunkPlan, learner: Learner, workers: int, played: Played) -> tuple[int, str]:
+    """The size of most chunks of a run, and why."""
     if plan.is_given:
         return max(1, plan.nbytes // len(plan)), plan.reason
     # One chunk in flight where else this would be one of the smaller ones that a run learns from.
     sizes = [learner.next_size(plan.nbytes, workers, busy) for busy in (0, 1)]
     best = max(sizes, key=lambda size: size.target_nbytes)
-    return best.target_nbytes, best.reason
+    usual, size = played.usual_nbytes, best.target_nbytes
+    if max(usual, size) > SETTLED * min(usual, size):
+        many = f"about {played.chunks:,} of {format_nbytes(usual)}"
+        return usual, f"{many}; in a longer run {best.reason}"
+    return size, f"about {played.chunks:,} of {best.reason}"
 
 
 def _parts(plan: ChunkPlan, tried: Tried, played: Played) -> tuple[float, ...]:

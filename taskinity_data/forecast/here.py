@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import contextmanager
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.opened import GRAIN_NBYTES
+from taskinity_data.errors import PlanError
+from taskinity_data.execution.process import describe_failure, format_user_traceback
 from taskinity_data.forecast.output import Grown, answer_nbytes, grow_merged, grow_side_by_side
 from taskinity_data.forecast.slices import slice_at
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.execution.process import Job
@@ -53,7 +58,8 @@ def combine_seconds(job: Job, tried: Tried) -> float:
     for number, reducer in enumerate(job.reducers):
         partials = _partials(tried, number)
         at = time.perf_counter()
-        reducer.combine(partials)
+        with _told(reducer):
+            reducer.combine(partials)
         took_s += time.perf_counter() - at
     return took_s / len(tried.outcomes)
 
@@ -70,10 +76,11 @@ def try_finish(job: Job, tried: Tried, total_nbytes: int, chunks: int) -> tuple[
     ratios: tuple[float, ...] = ()
     for number, reducer in enumerate(job.reducers):
         partials = _partials(tried, number)
-        together = reducer.combine(partials)
-        at = time.perf_counter()
-        answer = reducer.finish(together)
-        seconds = time.perf_counter() - at
+        with _told(reducer):
+            together = reducer.combine(partials)
+            at = time.perf_counter()
+            answer = reducer.finish(together)
+            seconds = time.perf_counter() - at
         if reducer.name in WHOLE:
             grown = grow_side_by_side(partials, sizes, total_nbytes, chunks)
             ratios = grown.ratios
@@ -84,6 +91,17 @@ def try_finish(job: Job, tried: Tried, total_nbytes: int, chunks: int) -> tuple[
         low += answer_nbytes(answer) * grown.low / held
         high += answer_nbytes(answer) * grown.high / held
     return finish_s, Grown(low, high, ratios)
+
+
+@contextmanager
+def _told(reducer: Any) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise PlanError(
+            f"the forecast gave {reducer.name} what slices gave, and it failed: "
+            f"{describe_failure(error)}\n{format_user_traceback(error).rstrip()}"
+        ) from error
 
 
 def _partials(tried: Tried, number: int) -> list[Any]:

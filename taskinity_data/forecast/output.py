@@ -47,11 +47,13 @@ def grow_side_by_side(
     """Of the results of all `chunks` in one list; those of slices of `nbytes` are given as lists.
 
     >>> import numpy as np
-    >>> results = [[np.zeros(100, "u1")], [np.zeros(50, "u1")]]
-    >>> round(grow_side_by_side(results, [1000, 500], 10_000, 7).low)
-    1056
+    >>> results = [[np.zeros(1000)], [np.zeros(500)]]
+    >>> round(grow_side_by_side(results, [1000, 500], 10_000, 7).low, -3)
+    80000.0
     """
     sizes = [answer_nbytes(result) for result in results]
+    if not any(sizes):
+        return Grown(0.0, 0.0)
     line = fit_line(list(zip(nbytes, map(float, sizes), strict=True)))
     assert line is not None
     if max(sizes) <= SAME * min(sizes) and max(nbytes) > APART * min(nbytes):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from itertools import cycle
+from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from taskinity_data.chunks.sizing import Observation
@@ -52,14 +53,17 @@ class Costs(NamedTuple):
 
 
 class Played(NamedTuple):
-    """What a run would come to: seconds from the first task to the last result, its chunks, and for
-    how long workers (added up) and the driver are busy.
+    """What a run would come to: seconds from the first task to the last result, its chunks, for how
+    long workers (added up) and the driver are busy, and the bytes of the middle and of the largest
+    one of its chunks.
     """
 
     seconds: float
     chunks: int
     by_workers: float
     here: float
+    usual_nbytes: int
+    largest_nbytes: int
 
 
 def play(
@@ -106,7 +110,8 @@ def play(
         game.hand_out(task)
         if not given and game.chunks >= PLAYED and not game.has_skipped:
             left -= game.skip(left)
-    return Played(game.seconds, game.chunks, game.by_workers, game.here)
+    usual, largest = int(median(game.sizes or [0])), max(game.sizes, default=0)
+    return Played(game.seconds, game.chunks, game.by_workers, game.here, usual, largest)
 
 
 class _Game:
@@ -115,6 +120,7 @@ class _Game:
     def __init__(self, learner: Learner, costs: Costs, workers: int) -> None:
         self.learner = learner
         self.ends: list[tuple[float, int, list[tuple[int, float]]]] = []
+        self.sizes: list[int] = []
         self.in_flight = self.chunks = 0
         self.seconds = self.by_workers = self.here = 0.0
         self.has_skipped = False
@@ -141,6 +147,7 @@ class _Game:
         self.chunks += len(done)
         heapq.heappush(self.ends, (end_s, self.chunks, done))
         self._recent += done
+        self.sizes += sizes
         self.by_workers += took_s
         self.here += self._costs.task_s
 

@@ -53,6 +53,9 @@ def slice_at(chunks: Sequence[Chunk], place: float, nbytes: int | None) -> Chunk
     ends = list(accumulate(chunk.nbytes for chunk in chunks))
     begin = place * ends[-1] if nbytes is None else min(place * ends[-1], ends[-1] - nbytes)
     first = min(bisect_right(ends, begin), len(chunks) - 1)
+    # A run goes on where it has read up to; a slice in the middle would read all before it again.
+    while first and not _begins_anew(chunks[first]):
+        first -= 1
     if nbytes is None:
         return chunks[first]
     pieces: list[Piece] = []
@@ -73,3 +76,8 @@ def slice_at(chunks: Sequence[Chunk], place: float, nbytes: int | None) -> Chunk
             if left <= 0:
                 return Chunk(chunk.reader, tuple(pieces), chunks[first].index)
     return Chunk(chunks[first].reader, tuple(pieces), chunks[first].index)
+
+
+def _begins_anew(chunk: Chunk) -> bool:
+    tell = getattr(chunk.reader, "begins_anew", None)
+    return tell is None or not chunk.pieces or tell(chunk.pieces[0])

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.execution.process import Job
     from taskinity_data.execution.strategies import Strategy
+    from taskinity_data.forecast.trial_sizes import TrialSizes
     from taskinity_data.outcome import Attempt, Outcome
 
 __all__ = ["Tried", "run_trial"]
+
+UNSETTLED = 4
 
 MOST_S = 12.0
 """Seconds after which no slice is begun: with one that takes longer, it is the only one."""
@@ -50,6 +53,8 @@ class Tried:
         processes did the work.
     first : tuple of int and float, or None
         Bytes and seconds of the slice that was begun first, with all that it had to load.
+    base_nbytes : int or None
+        What this process held before, None where the system does not tell.
     failures : tuple of str
         Of the slices that failed, which are left out, where that was allowed.
     """
@@ -61,6 +66,7 @@ class Tried:
     busy: float | None = None
     first: tuple[int, float] | None = None
     failures: tuple[str, ...] = ()
+    base_nbytes: int | None = None
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -103,14 +109,15 @@ def run_trial(
     chunks: Iterable[Chunk],
     strategy: Strategy,
     seconds: float,
-    see: Callable[[Chunk, Outcome], None] = lambda *_: None,
+    sizes: TrialSizes,
     *,
     may_fail: bool = False,
 ) -> Tried:
     """Do `job` to `chunks` until they or `seconds` have run out, all workers busy.
 
-    The first slice of each worker warms it up, and counts only where there are no others. `see` is
-    told of each that has ended, before the next is taken; after `MOST_S` none is.
+    The first slice of each worker warms it up, and counts only where there are no others. `sizes`
+    is told of each that has ended, before the next is taken; while it is not settled there is more
+    time (`UNSETTLED` times as much). After `MOST_S` none is begun.
 
     Raises
     ------
@@ -128,13 +135,15 @@ def run_trial(
     begun: float | None = None
     begun_cpu_s = 0.0
     is_told = _forget_peak()
+    base_nbytes = _read_status("VmRSS:")
     while True:
         # All workers are warm before the clock starts; then one is begun as one ends.
         is_warm = len(ended) >= strategy.workers
         now = time.perf_counter()
         if is_warm and begun is None:
             begun, begun_cpu_s = now, _cpu_seconds()
-        has_time = (begun is None or now - begun < seconds) and now - opened < MOST_S
+        most_s = seconds if sizes.is_settled else UNSETTLED * seconds
+        has_time = (begun is None or now - begun < most_s) and now - opened < MOST_S
         limit = strategy.workers if is_warm else strategy.workers - len(ended)
         while has_time and len(in_flight) < limit:
             chunk = next(waiting, None)
@@ -155,7 +164,7 @@ def run_trial(
             failed.append((chunk, outcome))
             continue
         ended[number] = chunk, _completed(chunk, outcome)
-        see(*ended[number])
+        sizes.see(*ended[number])
     if failed and not ended:
         _completed(*failed[0])
     if len(ended) <= strategy.workers:
@@ -166,7 +175,7 @@ def run_trial(
     later = [ended[number] for number in sorted(ended)][strategy.workers :]
     counted = later or first
     peaks = [outcome.attempts[-1].peak_nbytes for _, outcome in ended.values()]
-    own = _read_peak() if is_told else peak_nbytes()
+    own = _read_status("VmHWM:") if is_told else peak_nbytes()
     known = [peak for peak in peaks if peak is not None]
     return Tried(
         tuple(chunk for chunk, _ in counted),
@@ -176,6 +185,7 @@ def run_trial(
         None if strategy.crosses_processes else busy,
         (first[0][0].nbytes, first[0][1].duration_s) if first[0][0].nbytes else None,
         tuple(str(outcome.failure) for _, outcome in failed),
+        base_nbytes,
     )
 
 
@@ -222,15 +232,15 @@ def _forget_peak() -> bool:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return False
-    return _read_peak() is not None
+    return _read_status("VmHWM:") is not None
 
 
-def _read_peak() -> int | None:
+def _read_status(name: str) -> int | None:
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return None
     for line in status.splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) * 1024
     return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.sizing import Learner
     from taskinity_data.outcome import Outcome
 
-__all__ = ["TrialSizes"]
+__all__ = ["SETTLED", "TrialSizes"]
 
 FIRST_NBYTES, PILOT_NBYTES = 16 << 10, 256 << 10
 """The first two slices. The first one imports and warms up; where it takes long, that may be its
@@ -27,6 +27,10 @@ records (a millisecond each is 4 s in 256 KiB), and the second is smaller than i
 GROWTH, FIXED_GROWTH = 8, 64
 """The largest factor between a slice that has ended and the next: two make 16 MB of the pilot; and
 where bytes are the smaller part of what a slice takes."""
+
+ROUNDS = 4
+"""A run's chunks, which double at most from round to round, do not come to be larger than what is
+left after so many."""
 
 LONGEST_S = 0.3
 """Seconds that a slice's bytes may take: twice a usual chunk's, so that several fit into a trial
@@ -89,6 +93,11 @@ class TrialSizes:
         self._number += 1
         return max(1, self._settled // PARTS[(self._number - 1) % len(PARTS)])
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether slices have come to the size of a run's chunks."""
+        return self._is_whole or self._settled is not None
+
     def counts(self, nbytes: int) -> bool:
         """Whether a slice of that size tells of a run's chunks, or was on the way to them."""
         if self._is_whole:
@@ -117,8 +126,12 @@ class TrialSizes:
             return max(1, largest // GROWTH)
         growth = FIXED_GROWTH if line.fixed > line.per_byte * largest else GROWTH
         grown = min(growth * largest, longest, self._total_nbytes)
+        if len(cheapest) > 1 and line.fixed > line.per_byte * largest:
+            # So little of it goes by the byte that chance may have made that, too.
+            grown = max(grown, min(GROWTH * largest, self._total_nbytes))
         if len(cheapest) > 1 or grown < SETTLED * largest:
-            grown = min(grown, self._ask(line, largest))
+            asked = min(self._ask(line, largest), self._total_nbytes // (ROUNDS * self._workers))
+            grown = min(grown, max(self.first_nbytes, asked))
         self._fitting = int(max(1, grown))
         if grown >= SETTLED * largest:
             return self._fitting

@@ -223,15 +223,17 @@ def test_a_slice_that_takes_long_is_tried_twice_at_most(path, monkeypatch):
     assert "none was tried beside another" in repr(found)
 
 
-def test_of_one_slice_it_is_not_known_whether_its_time_goes_by_bytes(path, monkeypatch):
+def test_where_no_slice_is_near_a_chunk_the_forecast_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(trials, "MOST_S", 0.1)
+    path = tmp_path / "long.csv"
+    pd.DataFrame({"a": range(300_000)}).to_csv(path, index=False)
 
     def long(chunk: pd.DataFrame):
         time.sleep(0.2)
 
     found = td.open_dataset(path).plan(workers=1).estimate(long, workers=1)
-    assert "all slices have one size" in repr(found)
-    assert found.seconds.low < 10 * 0.2 < ROWS / 2000 * 0.2 < found.seconds.high
+    assert "what one takes is a guess" in repr(found)
+    assert found.seconds.low < 20 * 0.2
 
 
 def test_no_slice_is_begun_when_time_is_up(path, monkeypatch):
@@ -264,8 +266,19 @@ def test_the_answer_is_held_where_threads_run():
     tried = Tried((), (), 0.0, 100)
     in_threads = beside.Trial("threads", 2, 1000, False, tried, 0.0, 0.0)
     in_processes = in_threads._replace(crosses_processes=True)
-    assert estimates._memory(in_threads, Grown(1000, 1000)).low > 1000
-    assert estimates._memory(in_processes, Grown(1000, 1000)).high < 200
+    assert estimates._memory(in_threads, None, Grown(1000, 1000), 10).low > 1000
+    assert estimates._memory(in_processes, None, Grown(1000, 1000), 10).high < 200
+
+
+def test_memory_is_reckoned_up_to_the_run_s_largest_chunk():
+    chunks = tuple(SimpleNamespace(nbytes=nbytes) for nbytes in (50, 100))
+    tried = Tried(chunks, (), 0.0, 500)
+    trial = beside.Trial("threads", 2, 1000, False, tried, 0.0, 0.0)
+    as_large, larger, smaller = (
+        estimates._memory(trial, 300, Grown(0, 0), largest).high for largest in (100, 150, 50)
+    )
+    assert (larger - as_large) / as_large == pytest.approx(100 / 500)
+    assert (as_large - smaller) / as_large == pytest.approx(40 / 500)
 
 
 def test_of_a_plain_aggregate_the_output_is_what_chunks_return(path):
@@ -285,3 +298,52 @@ def test_settings_hold_for_a_forecast_as_for_a_run(path, monkeypatch):
     monkeypatch.setenv("TASKINITY_MAX_WORKERS", "3")
     found = td.open_dataset(path).plan().estimate(len)
     assert (found.scheduler, found.workers) == ("threads", 3)
+
+
+def test_a_reducer_that_fails_says_so_and_where(path):
+    def combine(parts):
+        raise ValueError("no such unit")
+
+    plan = td.open_dataset(path).plan(workers=1)
+    with pytest.raises(td.errors.PlanError, match=r"combine .*no such unit") as caught:
+        plan.estimate(len, td.reducer(combine), workers=1)
+    assert "in combine" in str(caught.value)
+
+
+def test_chunks_may_give_nothing(path):
+    plan = td.open_dataset(path).plan(workers=1)
+    found = plan.estimate(lambda chunk: None, td.concat(), workers=1)
+    assert found.output_nbytes.low == 0
+
+
+def test_nothing_is_unsure_of_what_was_tried_whole():
+    found = td.open_dataset(pd.DataFrame({"a": [1]})).plan(workers=1).estimate(len, workers=1)
+    assert found.doubts == ()
+
+
+def test_dear_places_are_not_taken_for_a_cost_by_the_chunk():
+    sizes = [8, 2, 4, 8, 2, 4, 8]
+    cheap_or_dear = [1.0, 20.0, 1.0, 1.0, 20.0, 20.0, 1.0]
+    points = [(size * 1000, size * cost) for size, cost in zip(sizes, cheap_or_dear, strict=True)]
+    chunks = tuple(SimpleNamespace(nbytes=nbytes) for nbytes, _ in points)
+    outcomes = tuple(SimpleNamespace(duration_s=seconds) for _, seconds in points)
+    tried = Tried(chunks, outcomes, 0.0, None)
+    assert estimates._shape(tried, tried).fixed < 8.0
+    even = Tried(
+        chunks, tuple(SimpleNamespace(duration_s=50.0 + x / 1000) for x, _ in points), 0.0, None
+    )
+    assert estimates._shape(even, even).fixed == pytest.approx(50.0)
+
+
+def test_what_a_run_takes_to_look_at_many_files_is_counted(tmp_path, monkeypatch):
+    for number in range(3):
+        (tmp_path / f"{number}.csv").write_text("a\n1\n2\n")
+    plan = td.open_dataset(tmp_path).plan(workers=1)
+    first_size = estimates.Dataset.first_size
+
+    def slow(self, *given):
+        time.sleep(0.5)
+        return first_size(self, *given)
+
+    monkeypatch.setattr(estimates.Dataset, "first_size", slow)
+    assert plan.estimate(len, workers=1).work.start >= 0.5

@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -156,3 +157,11 @@ def test_a_slice_goes_on_over_chunks_and_does_not_reach_beyond_the_end(plan):
 def test_a_place_is_counted_in_bytes(plan):
     assert slice_at(plan.chunks, 0.0, 10).index == 0
     assert slice_at(plan.chunks, 0.999999, 10).index == len(plan) - 1
+
+
+def test_a_slice_of_parquet_begins_with_a_row_group(tmp_path):
+    path = tmp_path / "numbers.parquet"
+    pd.DataFrame({"a": range(10_000)}).to_parquet(path, row_group_size=5_000)
+    chunks = open_dataset(path).plan(chunk_size="1_000 rows").chunks
+    starts = {slice_at(chunks, place, 100).start for place in order_places(16)}
+    assert starts == {0, 5_000}

@@ -23,6 +23,7 @@ def test_the_last_chunk_that_runs_alone_counts():
     found = play(fresh(), SECOND_A_CHUNK, 3, 2, [1, 1, 1])
     assert found.seconds == pytest.approx(2.0)
     assert (found.chunks, found.by_workers) == (3, pytest.approx(3.0))
+    assert found.usual_nbytes == 1
 
 
 def test_a_driver_that_takes_longer_than_its_workers_holds_them_up():
