@@ -17,7 +17,7 @@ from taskinity_data.errors import TaskinityDataError
 from taskinity_data.execution.unpickle import load_back
 from taskinity_data.outcome import Failure
 
-__all__ = ["describe_failure"]
+__all__ = ["describe_failure", "format_user_traceback"]
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 _MACHINERY = (

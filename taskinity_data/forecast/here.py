@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.opened import GRAIN_NBYTES
 from taskinity_data.errors import PlanError
-from taskinity_data.execution.process import describe_failure, format_user_traceback
+from taskinity_data.execution.failures import describe_failure, format_user_traceback
 from taskinity_data.forecast.output import Grown, answer_nbytes, grow_merged, grow_side_by_side
 from taskinity_data.forecast.slices import slice_at
 
