@@ -49,6 +49,10 @@ def list_(as_json: bool) -> None:
         shown = frame.assign(
             started=frame["started"].dt.strftime("%Y-%m-%d %H:%M:%S UTC"),
             duration_s=frame["duration_s"].round(1),
+            chunks=frame["chunks"]
+            .map("{:,}".format, na_action="ignore")
+            .astype("object")
+            .fillna(""),
             output=frame["output"].fillna(""),
         )
         click.echo(lay_out(shown))

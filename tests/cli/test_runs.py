@@ -111,6 +111,14 @@ def test_a_second_signal_stops_at_once(stoppable, call_apart):
 
 def test_runs_are_listed_shown_and_removed(stoppable, call, monkeypatch):
     assert "No runs in" in call("runs").stdout
+    begun = stoppable / ".taskinity" / "begun"
+    begun.mkdir(parents=True)
+    (begun / "lock").touch()
+    (begun / "run.json").write_text('{"run_id": "begun", "flow": "Totals"}')
+    said = call("runs").stdout
+    assert "INTERRUPTED" in said
+    assert "NA" not in said
+    call("runs", "clean", "--older-than", "0s")
     assert call(*RUN).exit_code == 0
     monkeypatch.setenv("STOP", "raise")
     assert call(*RUN).exit_code == 1
