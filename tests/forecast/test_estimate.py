@@ -197,7 +197,7 @@ def test_memory_that_is_new_is_reckoned_up_to_a_run_s_first_chunk():
 
 
 def waits(chunk: pd.DataFrame):
-    time.sleep(0.05)
+    time.sleep(0.4)
     return len(chunk)
 
 
