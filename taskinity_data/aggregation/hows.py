@@ -189,11 +189,11 @@ class Summing:
                 return pd.Series(high + low).astype(dtype or np.float64)
         if dtype is None:
             dtype = np.dtype(np.int64)
+        if _is_time(kind, dtype):
+            counts = fit_integers((high, low), np.dtype(np.int64), answer.what)
+            return _as_times(counts, kind, dtype)
         if dtype.kind == "f":
             return pd.Series(floats_of_integers((high, low))[0]).astype(dtype)
-        if dtype.kind == "m":
-            counts = fit_integers((high, low), np.dtype(np.int64), answer.what)
-            return from_numbers(counts, dtype)
         fitting = np.dtype(getattr(dtype, "numpy_dtype", dtype))
         found = fit_integers((high, low), np.dtype(f"{fitting.kind}8"), answer.what)
         limits = np.iinfo(fitting)
@@ -246,10 +246,10 @@ class Averaging:
     def finish(self, state: tuple[SumState, NDArray[np.int64]], answer: Answer) -> pd.Series[Any]:
         """Sum by count; null where the count is 0. Times are exact, rounded down."""
         (kind, high, low), counts = state
-        if answer.dtype is not None and answer.dtype.kind in "mM":
+        if _is_time(kind, answer.dtype):
             sums = zip(high.tolist(), low.tolist(), counts.tolist(), strict=True)
             exact = [((h << 32) + rest) // n if n else NOT_A_TIME for h, rest, n in sums]
-            return from_numbers(np.array(exact, dtype=np.int64), answer.dtype)
+            return _as_times(np.array(exact, dtype=np.int64), kind, answer.dtype)
         if kind == "integers":
             high, low = floats_of_integers((high, low))
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -301,9 +301,9 @@ class Spreading:
             found = squares / (n - 1)
         if self.is_root:
             found = np.sqrt(found)
-        if answer.dtype is not None and answer.dtype.kind == "m":
+        if _is_time(state[0], answer.dtype):
             counts = np.where(n > 1, found, NOT_A_TIME).astype(np.int64)
-            return from_numbers(counts, answer.dtype)
+            return _as_times(counts, state[0], answer.dtype)
         return _as_nullable(found, n > 1, answer.dtype)
 
     def flatten(self, state: Spread) -> Parts:
@@ -324,6 +324,20 @@ def _time_kind(values: Values) -> str:
     """The dtype of times, which says what one counts; ``""`` for numbers."""
     dtype = values.series.dtype
     return str(dtype) if dtype.kind in "mM" else ""
+
+
+def _is_time(kind: str, dtype: Any) -> bool:
+    return kind.startswith(_TIMES) or (dtype is not None and dtype.kind in "mM")
+
+
+def _as_times(counts: NDArray[np.int64], kind: str, dtype: Any) -> pd.Series[Any]:
+    """Times from counts of `kind`, whatever else chunks without rows have there: another unit."""
+    own = pd.api.types.pandas_dtype(kind) if kind.startswith(_TIMES) else dtype
+    found = from_numbers(counts, own)
+    return found.astype(dtype) if dtype is not None and dtype.kind in "mM" else found
+
+
+_TIMES = ("datetime", "timedelta")
 
 
 def _check_one_kind(how: str, kinds: set[str]) -> None:

@@ -519,3 +519,21 @@ def test_integer_keys_that_would_become_one_as_floats_are_refused(other, reduce)
     chunks[0].loc[1, "k"] = 7
     answer = reduce(group_by("k", n=("x", "count")), chunks)
     assert answer["n"].to_list() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        *(("timedelta64", how) for how in ("mean", "sum", "std", "max")),
+        *(("datetime64", how) for how in ("mean", "max")),
+    ],
+)
+def test_times_stay_what_they_are_beside_a_chunk_without_rows_of_another_dtype(kind, how, reduce):
+    rows = pd.DataFrame({"k": [1, 1, 2], "t": np.array([10, 20, 40], dtype=f"{kind}[s]")})
+    for dtype in (f"{kind}[ns]", "object", "float64"):
+        none = rows.iloc[:0].assign(t=pd.Series([], dtype=dtype))
+        want = rows.groupby("k").agg(t=("t", how))
+        for chunks in ([rows, none], [none, rows]):
+            got = reduce(group_by("k", t=("t", how)), chunks)
+            assert got["t"].dtype.kind == kind[0].replace("t", "m").replace("d", "M")
+            assert_frame_equal(got, want.astype(got.dtypes))
