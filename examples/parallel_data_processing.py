@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 import taskinity_data as td
 
@@ -16,7 +17,9 @@ HERE = Path(__file__).resolve().parent
 
 
 def data_preparation(data):
-    return td.open_dataset(data, columns=["carrier", "hour", "dep_delay"])
+    # Told, because to find the types of small files all of them is read once before.
+    schema = pa.schema({"carrier": "string", "hour": "int64", "dep_delay": "float64"})
+    return td.open_dataset(data, schema=schema)
 
 
 def process_chunk(chunk):
@@ -39,8 +42,7 @@ flow = td.load_flow(HERE / "parallel_data_processing.flow").bind(
 
 
 def measure(data, scheduler, workers):
-    """A run and its seconds, without those in which workers start and stop."""
-    # Cuts of one size: then the answer is the same to the last bit, whoever runs it.
+    """A run, cut the same for whoever runs it, and its seconds without workers' start and stop."""
     run = td.run_flow(flow, data=data, scheduler=scheduler, workers=workers, chunk_size="2MiB")
     return run, run.timings["total"] - run.timings["start_workers"] - run.timings["close"]
 
@@ -69,7 +71,6 @@ def main():
                       f"{alone_s / seconds:>9.2f}")  # fmt: skip
             same = all(run.value.equals(alone.value) for run, _ in measured)
             print(f"  the same answer, to the last bit: {same}")
-
     print("\nThe latest of the largest:", alone.value.nlargest(3, "mean_hours").round(2), sep="\n")
     planned, processed = alone.ledger.loc[["planned", "processed"], "rows"]
     print(f"\nrows planned {planned:,} = processed {processed:,}")

@@ -84,6 +84,8 @@ def infer_columns(
     PlanError
         The answer would depend on the order of values.
     """
+    if not labels:
+        return {}
     sampled, work = iter_slices(files, options, scan=scan)
     facts = dict.fromkeys(labels, Seen())
     proven = {label: len(sampled) == len(files) for label in labels}

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskinity_data.chunks import csv_sample
+from taskinity_data.chunks.dataset import open_dataset
 from taskinity_data.chunks.schema import (
     Seen,
     arrow_schema,
@@ -167,3 +169,11 @@ def test_a_schema_that_no_chunk_can_keep_is_refused(dtype, schema, said):
     with pytest.raises(PlanError) as caught:
         given_columns(dtype, schema, ["temperature", "b"])
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("schema", [{"a": "int64"}, pa.schema({"a": "int64"})])
+def test_nothing_is_read_to_find_types_that_are_all_told(schema, tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_text("a,b\n1,x\n")
+    monkeypatch.setattr(csv_sample, "iter_slices", None)
+    dataset = open_dataset(tmp_path / "a.csv", columns=["a"], schema=schema)
+    assert dataset.schema.field("a").type == pa.int64()
