@@ -72,13 +72,13 @@ JOBS = {
 def count_cpu() -> None:
     """Let chunks, and what a driver does, be timed by CPU time."""
     from taskinity_data.execution import process
-    from taskinity_data.forecast import beside, here
+    from taskinity_data.forecast import beside, estimate, here
 
     def clocks(perf_counter: object) -> SimpleNamespace:
         return SimpleNamespace(time=time.time, perf_counter=perf_counter)
 
     process.time = clocks(time.thread_time)
-    beside.time = here.time = clocks(time.process_time)
+    beside.time = estimate.time = here.time = clocks(time.process_time)
     beside.ALONE_S *= 3
     beside.BESIDE_S *= 3
 

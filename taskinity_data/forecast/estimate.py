@@ -163,7 +163,8 @@ def _conclude(
     given = [chunk.nbytes for chunk in plan.chunks] if plan.is_given else []
     played = play(first, costs, plan.nbytes, trial.workers, given)
     is_whole = plan.is_given or tried.nbytes >= plan.nbytes
-    is_open = not is_whole and _largest(tried) * FAR < played.largest_nbytes
+    is_far = _largest(tried) * FAR < played.largest_nbytes
+    is_open = not is_whole and is_far and _is_by_chunk(line, tried, alone)
     # Small slices show what a result has beside its bytes.
     every = trial.tried if trial.tried is alone else trial.tried.beside(alone)
     finish_s, grown = try_finish(job, every, plan.nbytes, played.chunks)
@@ -237,6 +238,13 @@ def _shape(tried: Tried, alone: Tried) -> Line:
     expected_s = sum(every.predict(nbytes) for nbytes, _ in tried.points)
     level = sum(seconds for _, seconds in tried.points) / expected_s if expected_s else 1.0
     return Line(every.fixed * level, every.per_byte * level, every.scatter)
+
+
+def _is_by_chunk(line: Line, tried: Tried, alone: Tried) -> bool:
+    """Whether slices took what they did for the most part, or perhaps, whatever they held."""
+    sizes = {nbytes for one in (tried, alone) for nbytes, _ in one.points}
+    sizes |= set() if alone.first is None else {alone.first[0]}
+    return len(sizes) == 1 or line.fixed > line.per_byte * max(sizes)
 
 
 def _largest(tried: Tried) -> int:

@@ -136,7 +136,7 @@ class TrialSizes:
         if grown >= SETTLED * largest:
             return self._fitting
         # A slice that was held up by chance must not be what it ends at.
-        is_sure = sum(nbytes == largest for nbytes, _ in self._points[1:]) > 1
+        is_sure = sum(nbytes * SETTLED >= largest for nbytes, _ in self._points[1:]) > 1
         return None if is_sure else largest
 
     def _ask(self, line: Line, largest: int) -> int:

@@ -236,6 +236,18 @@ def test_where_no_slice_is_near_a_chunk_the_forecast_says_so(tmp_path, monkeypat
     assert found.seconds.low < 20 * 0.2
 
 
+def test_where_time_goes_by_records_small_slices_tell_it(tmp_path):
+    path = tmp_path / "long.csv"
+    pd.DataFrame({"a": range(300_000)}).to_csv(path, index=False)
+
+    def by_record(chunk: pd.DataFrame):
+        time.sleep(0.0002 * len(chunk))
+
+    found = td.open_dataset(path).plan(workers=1).estimate(by_record, workers=1)
+    assert "a guess" not in repr(found)
+    assert found.seconds.low / 1.5 < 60 < found.seconds.high * 1.5
+
+
 def test_no_slice_is_begun_when_time_is_up(path, monkeypatch):
     monkeypatch.setattr(trials, "MOST_S", 0.1)
     calls = []

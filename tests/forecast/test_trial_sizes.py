@@ -61,6 +61,15 @@ def test_one_that_was_held_up_is_not_what_slices_end_at():
     assert max(found) > 13 * MB
 
 
+def test_slices_that_come_out_larger_than_asked_for_settle_too():
+    sizes = TrialSizes(Learner(Size(2 * MB, "first")), 27 * MB, 2)
+    for _ in range(8):
+        nbytes = int(sizes.next_nbytes() * 1.1)  # whole row groups
+        seconds = 0.003 + nbytes / (25 * MB)
+        sizes.see(SimpleNamespace(nbytes=nbytes), SimpleNamespace(duration_s=seconds))
+    assert sizes.is_settled
+
+
 def test_no_slice_is_larger_than_the_data():
     found, _ = sizes_of(lambda n: 0.001 + n / (100 * MB), 4, total=1000)
     assert max(found) <= 1000
