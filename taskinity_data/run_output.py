@@ -309,7 +309,6 @@ def open_output(
             f"output= takes the results of one fan-out, but the flow fans out {len(names)} times "
             f"({', '.join(names) or 'never'})"
         )
-    partition_by = options.partition_by
     kept = KeptParts(options.output, journal.run_id)
     earlier = None
     if journal.past is not None:
@@ -319,7 +318,7 @@ def open_output(
     sink = open_sink(
         options.output,
         format=options.output_format,
-        partition_by=(partition_by,) if isinstance(partition_by, str) else tuple(partition_by),
+        partition_by=options.partition_by,
         if_exists=options.if_exists,
         max_rows_per_file=options.max_rows_per_file,
         compression=options.output_compression,

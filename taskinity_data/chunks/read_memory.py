@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -233,7 +234,15 @@ def open_memory(
         ".arrow", "source-", keeper.directory if keeper is not None else directory
     )
     os.close(handle)
-    batch_rows = _write(table, path)
+    try:
+        batch_rows = _write(table, path)
+    except OSError as error:
+        Path(path).unlink()
+        raise PlanError(
+            f"source: it is written to {Path(path).parent} for the workers, and that failed "
+            f"({error}); "
+            "free space there, or name another directory by the environment's TMPDIR"
+        ) from error
     arrow_dtyped = _find_arrow_dtypes(frame, table)
     schema = pa.schema(
         [table.schema.field(name) for name in selected],

@@ -3,7 +3,10 @@
 import datetime as dt
 import decimal
 import gc
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -263,3 +266,24 @@ def test_categories_that_arrow_cannot_hold_are_refused_by_name_and_the_advice_wo
     for dtype in (str(categories.dtype), str):
         plain = frame.astype({"x": dtype})
         pd.testing.assert_frame_equal(open_dataset(plain).head(), plain)
+
+
+def test_a_disk_that_is_full_is_told_with_what_to_do(tmp_path):
+    script = """
+import resource, pandas as pd, taskinity_data as td
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # as a disk with so much left
+try:
+    td.open_dataset(pd.DataFrame({"a": range(100_000)}))
+except td.errors.PlanError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"source: it is written to {tmp_path}" in done.stdout
+    assert "TMPDIR" in done.stdout
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
