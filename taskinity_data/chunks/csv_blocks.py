@@ -182,7 +182,7 @@ def read_blocks(
     while place < stop:
         count = min(block_nbytes, stop - place)
         have = len(rest) + count
-        buffer = spare.pop() if spare else Buffer(block_nbytes + ROOM_NBYTES)
+        buffer = spare.pop() if spare else Buffer(min(block_nbytes, stop - place) + ROOM_NBYTES)
         if len(buffer.data) < have:
             buffer = Buffer(have)
         data = buffer.data

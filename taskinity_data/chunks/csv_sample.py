@@ -10,7 +10,7 @@ import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -61,8 +61,20 @@ SAMPLED_FILES = 300
 # Large enough that a thread hand-over (50 µs) does not count, small enough that a few are nothing.
 SCAN_SLICE_NBYTES = 8_000_000
 
+# Small files are looked at together: pandas takes a millisecond for each call.
+TOGETHER_NBYTES = 512 << 10
+
 # One record larger than this tells of a quote that is never closed; reading finds it out.
 MAX_SLICE_NBYTES = LONGEST_SAMPLE_NBYTES
+
+
+class Slice(NamedTuple):
+    """Records of one file, in its codec, and whether its first are among them."""
+
+    data: bytes
+    codec: str
+    labels: tuple[Hashable, ...]
+    is_first: bool
 
 
 def infer_columns(
@@ -90,33 +102,32 @@ def infer_columns(
     facts = dict.fromkeys(labels, Seen())
     proven = {label: len(sampled) == len(files) for label in labels}
 
-    def look(
-        item: tuple[bytes, str, tuple[Hashable, ...], bool],
-    ) -> tuple[bool, dict[Hashable, tuple[Seen, bool]]]:
-        data, codec, all_labels, is_first = item
-        found = observe_slice(data, codec, all_labels, labels, options, is_first=is_first)
-        return is_first, found
+    def look(batch: list[Slice]) -> list[tuple[bool, dict[Hashable, tuple[Seen, bool]]]]:
+        together = observe_together(batch, labels, options) if len(batch) > 1 else None
+        if together is not None:
+            return [(True, together)]
+        return [(one.is_first, observe_slice(one, labels, options)) for one in batch]
 
-    for is_first, found in map_ahead(look, work):
-        for label, (seen, settles) in found.items():
-            facts[label] |= seen
-            if is_first:
-                proven[label] &= settles
+    # What nobody has read could hold what each file's first values have to settle.
+    batches = gather(work) if is_read_whole(files, scan=scan) else ([one] for one in work)
+    for told in map_ahead(look, batches):
+        for is_first, found in told:
+            for label, (seen, settles) in found.items():
+                facts[label] |= seen
+                if is_first:
+                    proven[label] &= settles
     return {label: freeze(label, facts[label], is_proven=proven[label]) for label in labels}
 
 
 def iter_slices(
     files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, *, scan: bool
-) -> tuple[list[tuple[SourceFile, Head]], Iterator[tuple[bytes, str, tuple[Hashable, ...], bool]]]:
-    """The files that are looked into, and what is read of them.
-
-    Of each slice: its bytes, their codec, the file's labels, and whether it is the file's first.
-    """
+) -> tuple[list[tuple[SourceFile, Head]], Iterator[Slice]]:
+    """The files that are looked into, and what is read of them."""
     is_whole = is_read_whole(files, scan=scan)
     sampled = list(files) if is_whole else spread(files)
     slices = scan_slices if is_whole else sample_slices
     return sampled, (
-        (data, codec_of(file, options)[0], head.labels, is_first)
+        Slice(data, codec_of(file, options)[0], head.labels, is_first)
         for file, head in sampled
         for is_first, data in slices(file, head, options)
     )
@@ -136,15 +147,12 @@ def iter_texts(
     is_whole = is_read_whole(files, scan=scan)
     _, work = iter_slices(files, options, scan=scan)
 
-    def look(
-        item: tuple[bytes, str, tuple[Hashable, ...], bool],
-    ) -> tuple[pd.DataFrame | None, bool]:
-        data, codec, all_labels, is_first = item
+    def look(one: Slice) -> tuple[pd.DataFrame | None, bool]:
         try:
-            decoded = decode_slice(data, codec, all_labels, options)
-            return parse_tolerantly(decoded, all_labels, options, str), is_first
+            decoded = decode_slice(one, options)
+            return parse_tolerantly(decoded, one.labels, options, str), one.is_first
         except (ValueError, OverflowError):
-            return None, is_first
+            return None, one.is_first
 
     is_gapless = True
     for place, (texts, is_first) in enumerate(map_ahead(look, work)):
@@ -153,11 +161,9 @@ def iter_texts(
             yield texts, is_gapless
 
 
-def decode_slice(
-    data: bytes, codec: str, all_labels: Sequence[Hashable], options: CsvOptions
-) -> bytes:
-    decoded = to_utf8(data, codec, options.encoding_errors)
-    return skip_bad_start(decoded, all_labels, options) if options.skips_bad_lines else decoded
+def decode_slice(one: Slice, options: CsvOptions) -> bytes:
+    decoded = to_utf8(one.data, one.codec, options.encoding_errors)
+    return skip_bad_start(decoded, one.labels, options) if options.skips_bad_lines else decoded
 
 
 def spread(files: Sequence[tuple[SourceFile, Head]]) -> list[tuple[SourceFile, Head]]:
@@ -212,21 +218,68 @@ def source_bytes(source: BinaryIO, start: int, stop: int) -> bytes:
     return source.read(stop - start)
 
 
+def gather(slices: Iterable[Slice]) -> Iterator[list[Slice]]:
+    """Small files that follow one another and have the same columns as one item, others alone."""
+    batch: list[Slice] = []
+    nbytes = 0
+    for one in slices:
+        is_small = one.is_first and len(one.data) <= TOGETHER_NBYTES // 8
+        is_alike = bool(batch) and (one.codec, one.labels) == (batch[0].codec, batch[0].labels)
+        if batch and not (is_small and is_alike and nbytes + len(one.data) <= TOGETHER_NBYTES):
+            yield batch
+            batch, nbytes = [], 0
+        batch.append(one)
+        nbytes = nbytes + len(one.data) if is_small else TOGETHER_NBYTES
+    if batch:
+        yield batch
+
+
+def observe_together(
+    batch: Sequence[Slice], labels: Sequence[Hashable], options: CsvOptions
+) -> dict[Hashable, tuple[Seen, bool]] | None:
+    """As `observe_slice` of a text made of all, None where that could differ from each alone.
+
+    It does not differ for integers of int64 and bools, which all values are then, nor for floats
+    and texts among which no integer is beyond int64.
+    """
+    dialect = options.dialect
+    is_strict = options.encoding_errors == "strict" and not options.skips_bad_lines
+    if not is_strict or dialect.escapechar is not None:
+        return None
+    all_labels = batch[0].labels
+    try:
+        texts = [decode_slice(one, options) for one in batch]
+        joined = b"".join(text if text.endswith(b"\n") else text + b"\n" for text in texts)
+        if dialect.quotechar is not None and dialect.quotechar.encode() in joined:
+            return None
+        told = {label: str for label in all_labels if label not in set(labels)}
+        frame = parse_text(joined, all_labels, options, dtype=told)
+        for label in labels:
+            values = frame[label]
+            if values.dtype.kind == "f":
+                is_plain = not bool((values.abs() >= INT64_STOP).any())
+            elif isinstance(values.dtype, pd.StringDtype):
+                is_plain = not has_wide_integers(values, options)
+            else:
+                is_plain = values.dtype.kind in "ib"
+            if not is_plain:
+                return None
+    except (ValueError, OverflowError, pd.errors.ParserError, TooManyFields):
+        return None
+    one = Slice(joined, "utf-8", all_labels, is_first=True)
+    return observe_slice(one, labels, options)
+
+
 def observe_slice(
-    data: bytes,
-    codec: str,
-    all_labels: Sequence[Hashable],
-    labels: Sequence[Hashable],
-    options: CsvOptions,
-    *,
-    is_first: bool,
+    one: Slice, labels: Sequence[Hashable], options: CsvOptions
 ) -> dict[Hashable, tuple[Seen, bool]]:
     """What a slice shows of each column, and whether its first values settle the column's type.
 
     Rows with too many fields are passed over here, since reading reports them.
     """
+    all_labels = one.labels
     try:
-        decoded = decode_slice(data, codec, all_labels, options)
+        decoded = decode_slice(one, options)
         wanted = set(labels)
         told = {label: str for label in all_labels if label not in wanted}
         frame = parse_tolerantly(decoded, all_labels, options, told)
@@ -238,7 +291,7 @@ def observe_slice(
                     seen[label] = Seen(seen[label].kinds - {"text"} | {"wide text"})
         settled = dict.fromkeys(labels, False)
         unsure = [label for label in labels if frame[label].dtype.kind not in "iu"]
-        if is_first and unsure:
+        if one.is_first and unsure:
             texts = parse_tolerantly(decoded, all_labels, options, str)
             thousands = options.per_chunk.get("thousands") or ""
             settled |= {label: is_proven_by(texts[label], thousands) for label in unsure}
