@@ -34,9 +34,9 @@ __all__ = [
 WAIT_S = 0.001
 _ROUNDS = 400
 _WARM_UP_S = 0.3
-_TURNS = 16
-"""Chunks that each worker gets: even shares, so that none ends alone for long, and few, so that
-handing them out costs nothing."""
+_FEWEST_TURNS, _MOST_TURNS = 8, 16
+"""Chunks that each worker gets, of about a second: even shares, and enough of them that none ends
+alone for long; few, so that handing them out costs nothing."""
 
 
 def wait(chunk: pd.DataFrame) -> int:
@@ -195,14 +195,15 @@ def measure(
 ) -> Measured:
     """`job` on `records` with `n` workers of the pool `name`, against what it was `alone`.
 
-    Chunks are 16 even ones for each worker, or what ``chunk_size="auto"`` makes of it.
+    Chunks are 8 to 16 even ones for each worker, or what ``chunk_size="auto"`` makes of it.
 
     Raises
     ------
     ReduceError
         The answer is another one.
     """
-    rows = max(1, -(-records // (n * _TURNS)))
+    turns = min(max(_FEWEST_TURNS, int(alone.seconds / n)), _MOST_TURNS)
+    rows = max(1, -(-records // (n * turns)))
     run = process(
         frame_of(records), job.function, reduce=_combine(job), workers=n,
         chunk_size="auto" if is_auto else f"{rows} rows",

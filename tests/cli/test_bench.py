@@ -64,7 +64,13 @@ def test_a_job_gives_the_same_answer_in_parallel_and_its_time_is_accounted_for(j
     assert found.sequential_s == alone.seconds
     assert found.speed_up == alone.seconds / found.parallel_s
     if not is_auto:
-        assert found.chunks == 20  # 2 rows each
+        assert found.chunks == 14  # 3 rows each
+
+
+@pytest.mark.parametrize(("seconds", "chunks"), [(0.1, 16), (24.0, 24), (1000.0, 32)])
+def test_long_work_is_more_chunks(seconds, chunks, pools):
+    alone = in_sequence(JOBS[1], 960)._replace(seconds=seconds)
+    assert measure(JOBS[1], 960, alone, pools, "threads", 2).chunks == chunks
 
 
 def test_a_millisecond_of_waiting_is_one():
