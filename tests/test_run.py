@@ -263,10 +263,10 @@ def test_sources_in_memory_are_cut_like_files(kind, frame):
 
 @pytest.mark.parametrize("kind", ["frame", "csv"])
 def test_a_few_records_are_worked_on_by_all_workers(kind, tmp_path):
-    few = pd.DataFrame({"asked": range(60)})
+    few = pd.DataFrame({"asked": range(900)})
     if kind == "csv":
         few.to_csv(tmp_path / "few.csv", index=False)
-    all_there, asked = threading.Barrier(3), iter(range(60))
+    all_there, asked = threading.Barrier(3), iter(range(900))
 
     def ask(chunk):
         if next(asked) < 3:
@@ -275,7 +275,7 @@ def test_a_few_records_are_worked_on_by_all_workers(kind, tmp_path):
 
     source = few if kind == "frame" else tmp_path / "few.csv"
     run = td.process(source, ask, reduce=sum, workers=3, scheduler="threads")
-    assert run.value == sum(range(60))
+    assert run.value == sum(range(900))
     assert len(run.plan) <= 5
 
 

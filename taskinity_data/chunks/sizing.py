@@ -76,9 +76,9 @@ SMALLEST_S, SMALLEST_NBYTES = 0.01, 32 << 10
 """A first chunk takes so long to read and has so many bytes, or it is a worker's whole share of the
 data: anything less takes less time to read than its task costs."""
 
-FEWEST = 16
-"""Among so many workers even the smallest data are shared out: what few bytes ask of a function
-(a service's answer a record, say) nobody knows before."""
+FEWEST, FEW_NBYTES = 16, 1 << 10
+"""Among so many workers even small data are shared out, down to so many bytes: what few records ask
+of a function (a service's answer each, say) nobody knows before."""
 
 BATCH_LIMIT = 256
 """Chunks in one task at most: what the death of a worker takes along."""
@@ -144,7 +144,8 @@ def first_size(
     bounds = {f"{FIRST_S:g} s to read at {_rate(rate)}": FIRST_S * rate}
     if total_nbytes is not None:
         share = total_nbytes / max(1, workers)
-        least = min(SMALLEST_NBYTES, total_nbytes / min(max(1, workers), FEWEST))
+        few = max(FEW_NBYTES, total_nbytes / min(max(1, workers), FEWEST))
+        least = min(SMALLEST_NBYTES, few)
         worth = max(least, min(share, SMALLEST_S * rate))
         if share / FIRST_SHARES >= worth:
             reason = f"{FIRST_SHARES} chunks a worker of {format_nbytes(total_nbytes)}"

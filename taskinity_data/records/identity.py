@@ -11,9 +11,7 @@ from __future__ import annotations
 import copyreg
 import dis
 import functools
-import os
 import re
-import stat
 import sys
 import types
 from hashlib import blake2b
@@ -39,7 +37,6 @@ _LOOK_UP = {"eval", "exec", "getattr", "globals", "query", "vars"}
 """Who calls one of these names other things by texts, as in pandas' ``query("x > @LIMIT")``."""
 
 _WORD = re.compile(r"[^\W\d]\w*")
-_MOST_PATH = 4096
 
 _NOT_STATE = {
     "__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__",
@@ -174,10 +171,6 @@ class _Walk:
             self._all(kind.__name__.encode(), parts, out)
         elif isinstance(value, PurePath):
             out.update(f"path {value}".encode("utf-8", "surrogateescape"))
-            self._file(str(value), out)
-        elif kind is str:
-            self._other(value, out)
-            self._file(value, out)
         elif kind in (tuple, list):
             self._all(kind.__name__.encode(), value, out)
         elif kind is dict:
@@ -200,16 +193,6 @@ class _Walk:
         digest = blake2b(digest_size=16)
         self._look(value, digest)
         return digest.digest()
-
-    def _file(self, text: str, out: Any) -> None:
-        """The state of a file that `text` names, as code may read it."""
-        if len(text) < _MOST_PATH and ("." in text or os.sep in text):
-            try:
-                state = os.stat(text)
-            except (OSError, ValueError):
-                return
-            if stat.S_ISREG(state.st_mode):
-                out.update(b"file %d %d" % (state.st_size, state.st_mtime_ns))
 
     def _builtin(self, value: Any, out: Any) -> None:
         owner = getattr(value, "__self__", None)

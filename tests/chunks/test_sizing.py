@@ -71,10 +71,11 @@ def test_small_data_is_at_most_one_chunk_a_worker_at_the_first_size(workers):
 
 
 @pytest.mark.parametrize("workers", WORKERS)
-def test_the_smallest_data_is_shared_among_sixteen_workers_at_most(workers):
-    first = first_size(4_000, workers, 4 * GIB, 4.0)
-    assert 4_000 // first.target_nbytes == min(workers, 16)
-    assert Learner(first).next_size(4_000, workers, 0) == first
+def test_few_bytes_are_shared_among_sixteen_workers_at_most(workers):
+    first = first_size(20_000, workers, 4 * GIB, 4.0)
+    assert 20_000 // first.target_nbytes == min(workers, 16)
+    assert Learner(first).next_size(20_000, workers, 0) == first
+    assert first_size(1_000, workers, 4 * GIB, 4.0).target_nbytes >= 1_000
 
 
 def test_the_first_size_grows_with_memory_and_with_the_data():

@@ -181,26 +181,6 @@ def test_what_texts_and_metaclasses_name_counts(load, text):
     assert digest(load(changed), "chunk") != before
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "def chunk(x):\n    return open('rates.csv').read()\n",
-        "RATES = 'rates.csv'\ndef chunk(x):\n    return open(RATES).read()\n",
-        (
-            "from pathlib import Path\nRATES = Path('rates.csv')\ndef chunk(x):\n"
-            "    return RATES.read_text()\n"
-        ),
-    ],
-)
-def test_a_file_that_code_names_counts(load, text, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "rates.csv").write_text("1")
-    before = digest(load(text), "chunk")
-    assert digest(load(text), "chunk") == before
-    (tmp_path / "rates.csv").write_text("12")
-    assert digest(load(text), "chunk") != before
-
-
 def test_modules_that_are_not_loaded_yet_count_by_their_files(load, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     package = tmp_path / "my_late_package"
