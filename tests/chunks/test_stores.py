@@ -393,7 +393,7 @@ def test_an_object_that_changes_between_two_answers_is_not_counted(
     pytest.importorskip("aiohttp")
     monkeypatch.setattr(stores_module, "PART_NBYTES", 1_000)
     web = serve(write_files({"a.csv": "a\n" + "1\n" * 4_000}, tmp_path))
-    (chunk,) = open_dataset(f"{web.url}/a.csv").plan()
+    (chunk,) = open_dataset(f"{web.url}/a.csv").plan(chunk_size="1 MiB")
     assert len(chunk.read()) == 4_000
     web.asked.clear()
     web.change_after = answers
