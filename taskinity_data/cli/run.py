@@ -237,7 +237,7 @@ class _DashboardLink:
         if isinstance(event, SchedulerChanged):
             link = event.dashboard_link or f"none: {event.scheduler} has no dashboard"
             # By its present name: a progress bar keeps what is written there above itself.
-            print(f"Dashboard: {link}{self._remark}", file=sys.stderr)
+            print(f"Dashboard: {link}{self._remark}", file=sys.stderr, flush=True)
 
 
 def count_or_share(text: str) -> int | str:
