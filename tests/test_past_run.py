@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -131,6 +132,7 @@ def test_chunks_of_an_earlier_try_are_told_as_such(ground):
 
 def test_what_an_earlier_try_left_out_takes_no_time_of_a_later_one(ground):
     def stop(chunk):
+        time.sleep(0.05)  # so long that it is no other chunk's companion in a batch
         at, is_second = chunk.x.iloc[0], Path("second").exists()
         if at == 90 or (at == 50 and is_second):
             raise KeyboardInterrupt
