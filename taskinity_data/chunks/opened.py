@@ -24,7 +24,7 @@ from taskinity_data.chunks.picking import pick
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.read_ahead import read_ahead
 from taskinity_data.chunks.read_memory import ArrowReader
-from taskinity_data.chunks.sizing import FEWEST, SMALLEST_NBYTES, Size, first_size
+from taskinity_data.chunks.sizing import MOST_SHARERS, SMALLEST_NBYTES, Size, first_size
 from taskinity_data.chunks.source_file import Piece
 from taskinity_data.errors import PlanError, ReadError
 
@@ -258,8 +258,8 @@ class Dataset:
         if self.reader.unit == "rows":
             return WHOLE
         if size is None or size.unit == "rows":
-            is_small = self.nbytes < FEWEST * SMALLEST_NBYTES
-            return max(1, self.nbytes // (4 * FEWEST)) if is_small else GRAIN_NBYTES
+            is_small = self.nbytes < MOST_SHARERS * SMALLEST_NBYTES
+            return max(1, self.nbytes // (4 * MOST_SHARERS)) if is_small else GRAIN_NBYTES
         return max(1, min(size.target // GRAINS_A_CHUNK, LARGEST_GRAIN_NBYTES))
 
     def divide(self, width: int) -> tuple[Chunk, ...]:

@@ -76,7 +76,7 @@ SMALLEST_S, SMALLEST_NBYTES = 0.01, 32 << 10
 """A first chunk takes so long to read and has so many bytes, or it is a worker's whole share of the
 data: anything less takes less time to read than its task costs."""
 
-FEWEST, FEW_NBYTES = 16, 1 << 10
+MOST_SHARERS, FEW_NBYTES = 16, 1 << 10
 """Among so many workers even small data are shared out, down to so many bytes: what few records ask
 of a function (a service's answer each, say) nobody knows before."""
 
@@ -144,7 +144,7 @@ def first_size(
     bounds = {f"{FIRST_S:g} s to read at {_rate(rate)}": FIRST_S * rate}
     if total_nbytes is not None:
         share = total_nbytes / max(1, workers)
-        few = max(FEW_NBYTES, total_nbytes / min(max(1, workers), FEWEST))
+        few = max(FEW_NBYTES, total_nbytes / min(max(1, workers), MOST_SHARERS))
         least = min(SMALLEST_NBYTES, few)
         worth = max(least, min(share, SMALLEST_S * rate))
         if share / FIRST_SHARES >= worth:
