@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskinity_data.chunks.marks import check_mark
-from taskinity_data.chunks.still import check_after, check_before, refuse_changed
+from taskinity_data.chunks.still import check_after, check_before, explain_change, refuse_changed
 from taskinity_data.errors import PlanError, ReadError, SourceChanged, inert_line
 
 if TYPE_CHECKING:
@@ -249,7 +249,8 @@ class Chunk:
                 Chunk(self.reader, self.pieces[:middle], self.index),
                 Chunk(self.reader, self.pieces[middle:], self.index),
             )
-        halves = self.reader.split(self.pieces[0])
+        with explain_change(self.pieces[0].file, self.start):
+            halves = self.reader.split(self.pieces[0])
         if halves is None:
             return (self,)
         return tuple(Chunk(self.reader, (half,), self.index) for half in halves)

@@ -26,6 +26,7 @@ from taskinity_data.chunks.read_ahead import read_ahead
 from taskinity_data.chunks.read_memory import ArrowReader
 from taskinity_data.chunks.sizing import MOST_SHARERS, SMALLEST_NBYTES, Size, first_size
 from taskinity_data.chunks.source_file import Piece
+from taskinity_data.chunks.still import explain_change
 from taskinity_data.errors import PlanError, ReadError
 
 if TYPE_CHECKING:
@@ -127,15 +128,19 @@ class Dataset:
     def extents(self) -> tuple[Piece, ...]:
         """All data of each file, in order, each as one piece."""
         if len(self.sources) == 1:
-            return (self.reader.extent(self.sources[0]),)
+            return (self._find_extent(self.sources[0]),)
         return tuple(
             read_ahead(
                 self.sources,
-                lambda file: [self.reader.extent(file)],
+                lambda file: [self._find_extent(file)],
                 threads=FILES_AHEAD,
                 depth=GRAINS_AHEAD,
             )
         )
+
+    def _find_extent(self, file: SourceFile) -> Piece:
+        with explain_change(file):
+            return self.reader.extent(file)
 
     @property
     def extent(self) -> Extent:
@@ -197,7 +202,7 @@ class Dataset:
         frames: list[pd.DataFrame] = []
         missing = n
         for piece in self.iter_grains(GRAIN_NBYTES):
-            frame = self.reader.read([piece], "pandas").data
+            frame = Chunk(self.reader, (piece,)).read()
             frames.append(frame.iloc[:missing])
             missing -= len(frames[-1])
             if missing <= 0:
@@ -223,14 +228,15 @@ class Dataset:
 
         def produce(file: SourceFile) -> Iterator[Piece]:
             is_empty = True
-            for piece in self.reader.grains(file, grain_nbytes):
-                is_empty = False
-                if memory_nbytes is not None and self.reader.unit == "bytes":
-                    check_record(piece, grain_nbytes, memory_nbytes)
-                yield piece
-            if is_empty:
-                extent = self.reader.extent(file)
-                yield replace(extent, rows=0) if extent.start == extent.stop else extent
+            with explain_change(file):
+                for piece in self.reader.grains(file, grain_nbytes):
+                    is_empty = False
+                    if memory_nbytes is not None and self.reader.unit == "bytes":
+                        check_record(piece, grain_nbytes, memory_nbytes)
+                    yield piece
+                if is_empty:
+                    extent = self.reader.extent(file)
+                    yield replace(extent, rows=0) if extent.start == extent.stop else extent
 
         return read_ahead(self.sources, produce, threads=FILES_AHEAD, depth=GRAINS_AHEAD)
 

@@ -7,17 +7,18 @@ enough, and only an object of which nothing had to be read is asked after.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from taskinity_data.chunks.files import map_files
-from taskinity_data.errors import ReadError, SourceChanged
+from taskinity_data.errors import PlanError, ReadError, SourceChanged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from taskinity_data.chunks.source_file import Piece, SourceFile
 
-__all__ = ["check_after", "check_before", "refuse_changed"]
+__all__ = ["check_after", "check_before", "explain_change", "refuse_changed"]
 
 
 def check_before(pieces: Sequence[Piece]) -> None:
@@ -58,6 +59,24 @@ def refuse_changed(pieces: Sequence[Piece]) -> None:
     except ReadError:
         # The store does not answer this either: what failed first says more.
         return
+
+
+@contextmanager
+def explain_change(file: SourceFile, start: int = 0) -> Iterator[None]:
+    """Raise `SourceChanged` with the name of `file` for an error within that its change explains.
+
+    For what looks into a planned file without reading a chunk: cutting, splitting, its extent.
+    """
+    try:
+        yield
+    except (PlanError, ReadError, OSError) as error:
+        try:
+            (file.archive or file).check(start)
+        except SourceChanged as change:
+            raise change from error
+        except ReadError:
+            pass  # The store does not answer this either.
+        raise
 
 
 def _source(piece: Piece) -> SourceFile:
