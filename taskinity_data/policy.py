@@ -58,6 +58,19 @@ class Policy:
     validate_output: Any = None
     resources: Mapping[str, float] | None = field(default=None, hash=False)
 
+    @property
+    def has_fallback(self) -> bool:
+        """Whether something stands in for what failed."""
+        return isinstance(self.on_error, Value) or self.on_error not in ON_ERROR
+
+    @property
+    def needs_step(self) -> bool:
+        """Whether it says something that only a task's own function can keep."""
+        return self.has_fallback or any(
+            one is not None
+            for one in (self.timeout_s, self.validate_input, self.validate_output, self.resources)
+        )
+
     def __post_init__(self) -> None:
         if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
             raise SettingsError(

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskinity_data.policy import Value
-
 if TYPE_CHECKING:
     from taskinity_data.outcome import Failure
     from taskinity_data.policy import Policy
@@ -109,8 +107,3 @@ def _is_retryable(policy: Policy, failure: Failure) -> bool:
 def _is_a(failure: Failure, kind: type[BaseException]) -> bool:
     # By name, because an exception's class may have travelled by value.
     return f"{kind.__module__}.{kind.__qualname__}" in failure.ancestry
-
-
-def needs_fallback(policy: Policy) -> bool:
-    """Whether `policy` names something that stands in for a failed task."""
-    return isinstance(policy.on_error, Value) or policy.on_error not in ("fail", "skip", "bisect")

@@ -17,7 +17,14 @@ from taskinity_data.aggregation.tree import ABSENT, combine_present, tree_levels
 from taskinity_data.chunks.chunk import Chunk, refuse_quarantine
 from taskinity_data.errors import BindError, FlowFailed, PlanError
 from taskinity_data.execution.decide import Fallback, Skip, decide
-from taskinity_data.execution.jobs import call_job, chunk_job, consumers, reducers_of, resolve
+from taskinity_data.execution.jobs import (
+    call_job,
+    chunk_job,
+    consumers,
+    policies,
+    reducers_of,
+    resolve,
+)
 from taskinity_data.execution.pieces import plan_items
 from taskinity_data.execution.process import Item, run_item
 from taskinity_data.execution.shipping import pack_value, unpack_value
@@ -193,8 +200,7 @@ def _call_node(packed: bytes, values: Mapping[str, Any]) -> Any:
 def _chunk_node(packed: bytes, item: bytes, values: Mapping[str, Any]) -> Any:
     stage, inputs, reducers, keeps = _unpack(packed)
     job = chunk_job(stage, values, inputs, reducers, keeps)
-    known = {task.name: task.policy for task in stage.tasks}
-    return _run(job, unpack_value(item), known)
+    return _run(job, unpack_value(item), policies([stage]))
 
 
 def _list_node(parts: Sequence[Any]) -> list[Any]:

@@ -149,7 +149,7 @@ def policies(all_stages: Sequence[Stage]) -> dict[str, Policy]:
     for stage in all_stages:
         if isinstance(stage, stages.FanOut):
             found |= {task.name: task.policy for task in stage.tasks}
-            found.setdefault(stage.name, stage.tasks[0].policy if stage.tasks else Policy())
+            found.setdefault(stage.name, stage.tasks[0].policy if stage.tasks else stage.policy)
         else:
             found[stage.name] = stage.task.policy
     return found

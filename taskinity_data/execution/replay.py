@@ -12,7 +12,6 @@ from taskinity_data.errors import ResumeError
 from taskinity_data.execution.jobs import call_job, chunk_job, resolve
 from taskinity_data.execution.pieces import find_item
 from taskinity_data.execution.process import call_step
-from taskinity_data.execution.works import internal_name
 from taskinity_data.flow.stages import Call, FanOut
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def run_piece(
     """
     known = dict(values)
     for stage in steps:
-        if isinstance(stage, FanOut) and internal_name(stage.name, steps) == name:
+        if isinstance(stage, FanOut) and stage.name == name:
             over = resolve(stage.over, known, inputs)
             item = find_item(stage, over, ranges, key, storage_options)
             job = chunk_job(stage, known, inputs, [], keeps_result=True)

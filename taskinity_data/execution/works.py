@@ -56,17 +56,10 @@ def make_works(
             works.append(_fan_out_work(stage, steps, inputs, options, chooser, output, check))
         elif isinstance(stage, Reduce) and stage.is_reducer:
             number = [one.name for one in reducers_of(stage.over, steps)].index(stage.name)
-            over = internal_name(stage.over, steps)
-            works.append(Work(stage.name, (over,), finish=(over, number)))
+            works.append(Work(stage.name, (stage.over,), finish=(stage.over, number)))
         else:
             works.append(_call_work(stage, inputs, fan_outs, options.log_level))
     return works
-
-
-def internal_name(fan_out: str, steps: Sequence[Stage]) -> str:
-    """How the driver calls a fan-out: apart from the reducer that gave it its name."""
-    clash = any(stage.name == fan_out and not isinstance(stage, FanOut) for stage in steps)
-    return f"{fan_out}[*]" if clash else fan_out
 
 
 def _call_work(
@@ -97,11 +90,10 @@ def _fan_out_work(
     takers = consumers(stage.name, steps)
     # What is written need not come here as well, unless a task asks for it.
     keeps_result = bool(takers) or not (reducers or output)
-    name = internal_name(stage.name, steps)
 
     def open_(values: Mapping[str, Any], strategy: Any) -> Any:
         job = chunk_job(stage, values, inputs, reducers, keeps_result)
-        job = replace(job, task=name, log_level=options.log_level)
+        job = replace(job, log_level=options.log_level)
         if output is not None:
             # One kind for all chunks: which of them "native" means differs from chunk to chunk.
             kind = "arrow" if job.kind == "native" else job.kind
@@ -118,7 +110,7 @@ def _fan_out_work(
             check(fan_out)
         return fan_out
 
-    return Work(name, stage.after, open=open_)
+    return Work(stage.name, stage.after, open=open_)
 
 
 def only_kernels(steps: Sequence[Stage]) -> bool:

@@ -53,9 +53,12 @@ def short_flow(
         ),
         edges=(("DataPreparation", name), (name, "AggregateResults")),
     ).bind({})
-    reads_only = function is None and getattr(reduce, "is_reducer", False)
+    # Reducers take the rows from the reader, unless an option is a matter of the step between.
+    reads_only = function is None and getattr(reduce, "is_reducer", False) and not policy.needs_step
     steps = tuple(
-        replace(stage, chains=((),)) if reads_only and isinstance(stage, FanOut) else stage
+        replace(stage, chains=((),), policy=policy)
+        if reads_only and isinstance(stage, FanOut)
+        else stage
         for stage in stages(flow, ("source",))
         if stage.name != "DataPreparation"
     )

@@ -12,6 +12,7 @@ from taskinity_data.flow.binding import raise_problems
 from taskinity_data.flow.marks import is_reducer
 from taskinity_data.flow.sources import Constant, Input, Source, Upstream
 from taskinity_data.flow.wiring import Fill, Wiring, wire
+from taskinity_data.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -98,7 +99,7 @@ class FanOut:
     name : str
         What `Upstream` and `Reduce.over` call it: the last chunk-wise task's name; for numbered
         siblings the name without the number; for the rows themselves (no step) the name of the
-        first reducer that takes them.
+        first reducer that takes them, followed by ``[*]``.
     chains : tuple of tuple of Step
         One chain, for all pieces; or one for each of `members`. A chain may be empty: then the
         pieces themselves are reduced.
@@ -111,6 +112,8 @@ class FanOut:
         table nor list goes whole to each of them.
     after : tuple of str
         The stages that must have ended.
+    policy : Policy
+        What applies to a piece that goes through no step: that of the first reducer.
     """
 
     name: str
@@ -119,6 +122,7 @@ class FanOut:
     width: int | Literal["*"] = "*"
     members: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    policy: Policy = field(default_factory=Policy)
 
     def chain(self, index: int) -> tuple[Step, ...]:
         """The steps that piece number `index` goes through."""
@@ -288,8 +292,10 @@ class _Stager:
 
     def _add_rows(self, place: Place, over: Source) -> str:
         """A fan-out without a step, so that the pieces themselves are reduced."""
-        self.done.append(FanOut(place.name, ((),), over, after=place.upstreams))
-        return place.name
+        name = f"{place.name}[*]"  # the reducer's value has the name itself
+        policy = place.tasks[0].policy
+        self.done.append(FanOut(name, ((),), over, after=place.upstreams, policy=policy))
+        return name
 
     def _add_call(self, place: Place) -> None:
         task = place.tasks[0]

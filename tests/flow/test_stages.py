@@ -235,10 +235,10 @@ def test_a_fan_out_over_one_of_two_unknown_inputs_is_an_error() -> None:
 
 def test_a_reducer_of_the_rows_themselves_gets_a_fan_out_without_steps() -> None:
     found = stage("P -> [X, Y]", p=nothing, x=Total(), y=Total())
-    assert names(found) == [("Call", "P"), ("FanOut", "X"), ("Reduce", "X"), ("Reduce", "Y")]
+    assert names(found) == [("Call", "P"), ("FanOut", "X[*]"), ("Reduce", "X"), ("Reduce", "Y")]
     assert isinstance(found[1], FanOut)
     assert (found[1].chains, found[1].over, found[1].tasks) == (((),), Upstream("P"), ())
-    assert [s.over for s in found[2:]] == ["X", "X"]
+    assert [s.over for s in found[2:]] == ["X[*]", "X[*]"]
 
 
 def test_a_lone_reducer_takes_the_one_input() -> None:
