@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.chunks.dataset import Dataset, open_dataset
     from taskinity_data.chunks.plan import ChunkPlan
+    from taskinity_data.events import Observer
     from taskinity_data.flow.decorators import flow, task
     from taskinity_data.flow.files import list_flows, load_flow, save_flow
     from taskinity_data.flow.model import Flow
@@ -49,6 +50,7 @@ __all__ = [
     "ChunkPlan",
     "Dataset",
     "Flow",
+    "Observer",
     "PastRun",
     "Run",
     "__version__",
@@ -93,6 +95,7 @@ _HOMES = {
     "ChunkPlan": "chunks.plan",
     "Dataset": "chunks.dataset",
     "Flow": "flow.model",
+    "Observer": "events",
     "PastRun": "history",
     "Run": "run",
     "approx_distinct": "aggregation",

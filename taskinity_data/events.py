@@ -1,4 +1,4 @@
-"""What a run says while it goes, as frozen events, and the protocol of those who listen.
+"""What a run says while it goes, as frozen events, and the base class of those who listen.
 
 It knows nothing of what an observer does: progress bars, dashboards, journals and logs are all
 observers of the same events. Times are seconds since the epoch.
@@ -7,7 +7,7 @@ observers of the same events. Times are seconds since the epoch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from taskinity_data.outcome import Outcome, RunStatus
@@ -144,13 +144,36 @@ class RunFinished(Event):
     reason: str | None = None
 
 
-@runtime_checkable
-class Observer(Protocol):
-    """Who listens to a run. Called in the driver's thread, in the order of the events.
+class Observer:
+    """The base of what listens to a run, with methods that do nothing.
 
-    An observer that raises is dropped for the rest of the run with a logged warning; it never
-    costs the run.
+    All of them are called in the driver's thread, in the order of the events. An observer that
+    raises is dropped for the rest of the run with a logged warning; it never costs the run.
+
+    Of an object of any other class `on_event` alone is called, whatever other methods it has.
+
+    Examples
+    --------
+    >>> class Failures(Observer):
+    ...     def on_event(self, event):
+    ...         if isinstance(event, ChunkFinished) and event.outcome.failure:
+    ...             print(event.path, event.outcome.failure)
     """
 
     def on_event(self, event: Event) -> None:
-        """Take notice of `event`; must return at once."""
+        """Take `event`; must return at once."""
+
+    def on_scheduler(self, strategy: Any) -> None:
+        """Take what runs the tasks from now on.
+
+        It has `name`, `workers` and `dashboard_link`; on a Dask cluster also `client`.
+        """
+
+    def on_tick(self, at_s: float) -> None:
+        """Take the time, a few times a second while no event comes."""
+
+    def on_ending(self, status: RunStatus, at_s: float) -> None:
+        """Take how the run ends, while its workers are still there."""
+
+    def close(self) -> None:
+        """Release what this run needed; the same observer may be given to another run."""

@@ -131,8 +131,9 @@ def run_flow(
     progress : bool, optional
         Whether to show how it goes; default: as bars on a terminal or in a notebook, elsewhere a
         line every few seconds on standard error.
-    observers : sequence of Observer
-        Each gets every event.
+    observers : sequence
+        Each gets every event: its method ``on_event(event)`` is called, and no other unless it is a
+        `td.Observer`.
     inputs : dict, optional
         The flow's inputs, for names that options have taken.
     **more_inputs

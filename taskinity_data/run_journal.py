@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import ResumeError, SettingsError
-from taskinity_data.events import SchedulerChanged
+from taskinity_data.events import Observer, SchedulerChanged
 from taskinity_data.outcome import Status
 from taskinity_data.records.checkpoints import BEGIN_S, Checkpoints
 from taskinity_data.records.past import Past, read_past
@@ -38,7 +38,7 @@ from taskinity_data.run_head import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from taskinity_data.events import Event, Observer
+    from taskinity_data.events import Event
     from taskinity_data.flow.model import Flow
     from taskinity_data.outcome import Outcome
     from taskinity_data.records.run_places import RunPlace
@@ -151,7 +151,7 @@ class RunJournal:
 
 
 @dataclass(frozen=True)
-class _WhoRuns:
+class _WhoRuns(Observer):
     """Keeps who runs the items."""
 
     checkpoints: Checkpoints

@@ -25,6 +25,7 @@ from taskinity_data.cli.options import (
 )
 from taskinity_data.cli.output import Answer, answering, tell_error
 from taskinity_data.errors import BindError, FlowFailed
+from taskinity_data.events import Observer, SchedulerChanged
 
 if TYPE_CHECKING:
     from taskinity_data.events import Event
@@ -221,19 +222,17 @@ def _report(done: Any, path: str | None, answer: Answer) -> None:
     click.echo(f"Report: {written}", err=True)
 
 
-class _DashboardLink:
+class _DashboardLink(Observer):
     """Prints where the dashboard is as soon as there is one."""
 
     def __init__(self) -> None:
         self._remark = ""
 
-    def use(self, strategy: Any) -> None:
+    def on_scheduler(self, strategy: Any) -> None:
         remark = getattr(strategy, "dashboard_remark", "")
         self._remark = f" ({remark})" if remark else ""
 
     def on_event(self, event: Event) -> None:
-        from taskinity_data.events import SchedulerChanged
-
         if isinstance(event, SchedulerChanged):
             link = event.dashboard_link or f"none: {event.scheduler} has no dashboard"
             # By its present name: a progress bar keeps what is written there above itself.

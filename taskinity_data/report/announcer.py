@@ -37,25 +37,25 @@ class Announcer:
         """Tell who runs from now on."""
         name, workers, link = strategy.name, strategy.workers, strategy.dashboard_link
         self.strategies.append((name, workers, link))
-        self._tell("use", strategy)
+        self._tell("on_scheduler", strategy)
         self(events.SchedulerChanged(self._run_id, time.time(), name, workers, reason, link))
 
     def pulse(self) -> None:
         """Tell those who show a clock that time goes on, though nothing happens."""
-        self._tell("pulse", time.time())
+        self._tell("on_tick", time.time())
 
     def leave(self, status: RunStatus) -> None:
         """Tell those who talk through the workers' cluster how the run ends, while it is there."""
-        self._tell("leave", status, time.time())
+        self._tell("on_ending", status, time.time())
 
     def close(self) -> None:
         """Let observers put their things away."""
         self._tell("close")
 
     def _tell(self, what: str, *facts: Any) -> None:
-        """Call what not every observer has."""
+        """Call what is promised to subclasses of `Observer` alone."""
         for observer in list(self._observers):
-            if hasattr(observer, what):
+            if isinstance(observer, events.Observer):
                 self._try(observer, what, *facts)
 
     def _try(self, observer: Any, what: str, *facts: Any) -> None:

@@ -17,6 +17,7 @@ from taskinity_data.events import (
     ChunkRetried,
     ChunkSubmitted,
     FanOutGrew,
+    Observer,
     RunFinished,
     RunStarted,
     SchedulerChanged,
@@ -57,7 +58,7 @@ MOST_LETTERS = 4_000
 """Of a traceback; the report and the outcomes have all of it."""
 
 
-class DashboardObserver:
+class DashboardObserver(Observer):
     """Collects what happens, and sends it to the scheduler a few times a second.
 
     Until the run is on a Dask cluster with a dashboard, the first of what happened waits here.
@@ -84,7 +85,7 @@ class DashboardObserver:
         self._plugged: Any = None
         self._run_id = ""
 
-    def use(self, strategy: Any) -> None:
+    def on_scheduler(self, strategy: Any) -> None:
         """Send to the cluster of `strategy` from now on, if it is one with a dashboard."""
         client = getattr(strategy, "client", None)
         if client is None or not strategy.dashboard_link:
@@ -136,7 +137,7 @@ class DashboardObserver:
                 return ("finish", at, str(event.status))
         return None
 
-    def leave(self, status: RunStatus, at_s: float) -> None:
+    def on_ending(self, status: RunStatus, at_s: float) -> None:
         """Send how the run ends, and wait until it is there: what it is sent through closes now."""
         self._has_left = True
         with self._lock:

@@ -12,12 +12,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any, TextIO
 
 from taskinity_data.errors import inert
-from taskinity_data.events import RunFinished
+from taskinity_data.events import Observer, RunFinished
 from taskinity_data.report.tally import Tally
 from taskinity_data.report.words import tell_count, tell_seconds
 
 if TYPE_CHECKING:
-    from taskinity_data.events import Event, Observer
+    from taskinity_data.events import Event
     from taskinity_data.report.tally import TaskTally
 
 __all__ = ["NotebookProgress", "PlainProgress", "TerminalProgress", "progress_for"]
@@ -59,7 +59,7 @@ def progress_for(progress: bool | None = None, stream: TextIO | None = None) -> 
     return [PlainProgress(stream, ends=bool(progress))]
 
 
-class TerminalProgress:
+class TerminalProgress(Observer):
     """A bar for each task, redrawn in place."""
 
     def __init__(self, stream: TextIO, width: int | None = None) -> None:
@@ -92,7 +92,7 @@ class TerminalProgress:
         self._live.start()
         self._draw(event.at_s)
 
-    def pulse(self, at_s: float) -> None:
+    def on_tick(self, at_s: float) -> None:
         """Draw what time has changed."""
         self._tally.pulse(at_s)
         self._draw(at_s)
@@ -147,7 +147,7 @@ class TerminalProgress:
         return [grid, told]
 
 
-class PlainProgress:
+class PlainProgress(Observer):
     """A line every few seconds, for what is no terminal; nothing of a run that takes no longer.
 
     Parameters
@@ -169,7 +169,7 @@ class PlainProgress:
         self._tally.add(event)
         self._write(event.at_s, is_last=isinstance(event, RunFinished))
 
-    def pulse(self, at_s: float) -> None:
+    def on_tick(self, at_s: float) -> None:
         """Write a line if the last one is long enough ago."""
         self._tally.pulse(at_s)
         self._write(at_s, is_last=False)
@@ -193,7 +193,7 @@ class PlainProgress:
         return inert(line).replace("\n", " ") + "\n"
 
 
-class NotebookProgress:
+class NotebookProgress(Observer):
     """One output that is replaced while the run goes; what was shown last is saved with it."""
 
     def __init__(self, display: Any = None) -> None:
@@ -209,7 +209,7 @@ class NotebookProgress:
         self._tally.add(event)
         self._draw(event.at_s, is_last=isinstance(event, RunFinished))
 
-    def pulse(self, at_s: float) -> None:
+    def on_tick(self, at_s: float) -> None:
         """Show what time has changed."""
         self._tally.pulse(at_s)
         self._draw(at_s, is_last=False)

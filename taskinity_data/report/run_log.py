@@ -46,7 +46,7 @@ _MOST_LETTERS = 8_000
 _log = logging.getLogger(EVENTS)
 
 
-class RunLog:
+class RunLog(events.Observer):
     """The log file of one run; an observer of its events.
 
     Parameters

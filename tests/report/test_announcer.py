@@ -8,7 +8,7 @@ import pytest
 import taskinity_data as td
 
 
-class Listens:
+class Listens(td.Observer):
     def __init__(self):
         self.events = []
 
@@ -31,14 +31,14 @@ def test_time_goes_on_for_observers_while_nothing_ends():
     heard = threading.Event()
 
     class Clock(Listens):
-        def pulse(self, at_s):
+        def on_tick(self, at_s):
             heard.set()
 
     run = process(lambda chunk: heard.wait(60), Clock())
     assert run.value == 4
 
 
-@pytest.mark.parametrize("what", ["on_event", "use", "pulse", "leave", "close"])
+@pytest.mark.parametrize("what", ["on_event", "on_scheduler", "on_tick", "on_ending", "close"])
 def test_an_observer_that_raises_costs_no_run(what):
     def refuse(*facts):
         raise RuntimeError("no")
@@ -46,6 +46,45 @@ def test_an_observer_that_raises_costs_no_run(what):
     observer = Listens()
     setattr(observer, what, refuse)
     assert process(len, observer).value == 40
+
+
+def test_of_an_object_that_is_no_observer_on_event_alone_is_called():
+    class Connection:
+        """Has methods of its own, some of which have an observer's names."""
+
+        def __init__(self):
+            self.calls = []
+            self.counts = []
+
+        def on_event(self, event):
+            self.counts[-1] += 1
+
+        def __getattr__(self, name):
+            return lambda *_, **__: self.calls.append(name)
+
+    connection = Connection()
+    for _ in range(2):
+        connection.counts.append(0)
+        process(len, connection)
+    assert connection.calls == []
+    assert connection.counts[0] == connection.counts[1] > 4
+
+
+def test_an_observer_is_told_what_runs_the_tasks_and_is_closed_after_each_run():
+    class Listener(td.Observer):
+        def __init__(self):
+            self.told = []
+
+        def on_scheduler(self, strategy):
+            self.told.append((strategy.name, strategy.workers, strategy.dashboard_link))
+
+        def close(self):
+            self.told.append("closed")
+
+    listener = Listener()
+    for _ in range(2):
+        process(len, listener)
+    assert listener.told == [("threads", 1, None), "closed"] * 2
 
 
 def test_how_it_ends_is_told_before_the_workers_are_left():
@@ -56,7 +95,7 @@ def test_how_it_ends_is_told_before_the_workers_are_left():
             if isinstance(event, td.events.RunFinished):
                 said.append("finished")
 
-        def leave(self, status, at_s):
+        def on_ending(self, status, at_s):
             said.append(str(status))
 
         def close(self):

@@ -243,7 +243,7 @@ class Strategy:
 def observer_with(client, say=print):
     observer = DashboardObserver(parse_flow("flow F:\n    A -> B[*]"), say)
     observer.on_event(RunStarted("r", 1.0, "F", ("A", "B")))
-    observer.use(Strategy(client))
+    observer.on_scheduler(Strategy(client))
     return observer
 
 
@@ -253,7 +253,7 @@ def test_the_end_is_sent_before_the_cluster_is_left_and_not_again():
     attempt = Attempt(1, 0.0, 0.5, "w")
     kept = Outcome("B", "k", Status.COMPLETED, (attempt,), rows=3, nbytes=9, is_recalled=True)
     observer.on_event(ChunkFinished("r", 2.0, "B", kept, "/a.csv", "bytes 0 to 9"))
-    observer.leave(RunStatus.COMPLETED, 3.0)
+    observer.on_ending(RunStatus.COMPLETED, 3.0)
     client.status = "closed"
     observer.close()
     run = LiveRun("r")
@@ -270,8 +270,8 @@ def test_a_page_that_goes_with_its_cluster_is_not_waited_for():
     observer = DashboardObserver(parse_flow("flow F:\n    A -> B[*]"))
     strategy = Strategy(client)
     strategy.goes_with_run = True
-    observer.use(strategy)
-    observer.leave(RunStatus.COMPLETED, 3.0)
+    observer.on_scheduler(strategy)
+    observer.on_ending(RunStatus.COMPLETED, 3.0)
     observer.close()
     assert client.scheduler.batches == []
 
@@ -280,7 +280,7 @@ def test_a_page_that_goes_with_its_cluster_is_not_waited_for():
 def test_why_there_is_no_page_is_said_once_where_one_was_wanted(why, told):
     said = []
     observer = observer_with(Client(why), said.append)
-    observer.leave(RunStatus.COMPLETED, 3.0)
+    observer.on_ending(RunStatus.COMPLETED, 3.0)
     observer.close()
     assert len(said) == told
     assert all(why in text for text in said)
@@ -288,8 +288,8 @@ def test_why_there_is_no_page_is_said_once_where_one_was_wanted(why, told):
 
 def test_without_a_dask_cluster_nothing_is_sent():
     observer = DashboardObserver(parse_flow("flow F:\n    A -> B"))
-    observer.use(object())
-    observer.leave(RunStatus.COMPLETED, 3.0)
+    observer.on_scheduler(object())
+    observer.on_ending(RunStatus.COMPLETED, 3.0)
     observer.close()
 
 

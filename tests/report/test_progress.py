@@ -297,7 +297,7 @@ def test_time_goes_on_where_nothing_happens():
     plain.on_event(RunStarted("r", 0.0, "Delays", ("Prepare",)))
     plain.on_event(TaskStarted("r", 0.0, "Prepare"))
     for at_s in range(13):
-        plain.pulse(float(at_s))
+        plain.on_tick(float(at_s))
     assert stream.getvalue() == (
         "Delays after 5.0 s: Prepare running 5.0 s\nDelays after 10.0 s: Prepare running 10.0 s\n"
     )
@@ -307,7 +307,7 @@ def test_the_bars_of_a_terminal_and_of_a_notebook_follow_the_clock():
     stream, display = Terminal(), Display()
     for bars in (TerminalProgress(stream, width=80), NotebookProgress(display)):
         bars.on_event(TaskStarted("r", 0.0, "Prepare"))
-        bars.pulse(7.0)
+        bars.on_tick(7.0)
     assert "Prepare running 7.0 s" in seen(stream)
     assert "running 7.0 s" in display.shown[-1]
 
