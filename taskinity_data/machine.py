@@ -1,4 +1,4 @@
-"""What this machine, and the container around this process, grant it: cores and memory.
+"""What this machine, and the container around this process, grant it: cores, memory, permissions.
 
 It knows nothing of who asks. `distributed.system` tells much of the same, but loading distributed
 takes longer than a small run.
@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Limits", "count_cores", "memory_limit", "read_limits", "share_memory"]
+__all__ = [
+    "Limits",
+    "count_cores",
+    "memory_limit",
+    "read_limits",
+    "read_umask",
+    "share_memory",
+]
 
 # Version 1 writes the largest page-aligned 64-bit number where there is no limit.
 _NO_LIMIT = 2**62
@@ -98,3 +105,10 @@ def _text(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def read_umask() -> int:
+    """Return the umask of this process, which the system gives back only where it is set."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask

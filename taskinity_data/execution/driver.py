@@ -6,6 +6,7 @@ it is given, the strategy says where items run, and the judge whether one is tri
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from hashlib import blake2b
@@ -20,6 +21,7 @@ from taskinity_data.execution.process import Item, Job
 from taskinity_data.execution.recovery import guard
 from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrategy, check_timeouts
 from taskinity_data.execution.window import Batch, Window
+from taskinity_data.machine import read_umask
 from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
 
 if TYPE_CHECKING:
@@ -100,6 +102,7 @@ class Driver:
         self.has_submitted = False
         self.has_dropped = False
         self.seconds = {"plan": 0.0, "combine": 0.0, "wait": 0.0}
+        self._umask = read_umask()
         self._waiting = deque(works)
         self._chooser = chooser
         self._inspect = inspect
@@ -159,6 +162,7 @@ class Driver:
         finally:
             for fan_out in self.fan_outs.values():
                 fan_out.close()
+            os.umask(self._umask)
             if self._local is not None:
                 self._local.waits = not self.has_dropped
                 self._local.close()
@@ -356,6 +360,8 @@ class Driver:
             self._notice_repeats(batch.name)
 
     def _end(self, batch: Batch, item: Item, outcome: Outcome) -> None:
+        # A function in this process may have set another: what the run writes goes by its own.
+        os.umask(self._umask)
         fan_out = self._active.get(batch.name)
         if fan_out is None:
             self._end_single(batch.name, outcome)

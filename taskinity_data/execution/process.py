@@ -185,7 +185,7 @@ def run_item(
         Only in the main thread, where it is the user's Ctrl-C.
     """
     clock = _Clock(time.time(), time.perf_counter())
-    before = Surroundings() if job.chain(item.position) else None
+    before = Surroundings(has_umask=restores) if job.chain(item.position) else None
     said = Heard(job.log_level)
     try:
         with hearing(said):

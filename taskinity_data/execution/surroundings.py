@@ -1,4 +1,4 @@
-"""What functions change of the process around them: the working directory, the environment.
+"""What functions change of the process around them: working directory, environment, umask.
 
 It knows nothing of which function ran; it says what is different, and can put it back.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from typing import Any
+
+from taskinity_data.machine import read_umask
 
 __all__ = ["Surroundings"]
 
@@ -25,11 +27,18 @@ class Surroundings:
     """The working directory and the environment as they are now; to look and compare takes 2 µs.
 
     Where threads run functions side by side a change may be another one's.
+
+    Parameters
+    ----------
+    has_umask : bool
+        Whether the umask counts too: on workers alone, since for an instant it is another one for
+        all threads of the process.
     """
 
-    __slots__ = ("_environ", "_folder")
+    __slots__ = ("_environ", "_folder", "_umask")
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_umask: bool = False) -> None:
+        self._umask = read_umask() if has_umask else None
         self._folder = _folder()
         # What os.environ reads and writes, without a decoding of every entry.
         self._environ: dict[Any, Any] = dict(os.environ._data)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -50,10 +59,15 @@ class Surroundings:
             } - _OF_A_STARTING_POOL
             if names:
                 told.append(f"changed the environment: {', '.join(map(repr, sorted(names)))}")
+        umask = None if self._umask is None else read_umask()
+        if umask is not None and umask != self._umask:
+            told.append(f"changed the umask to {umask:#05o}")
         return tuple(told)
 
     def restore(self) -> None:
         """Put back what has changed, as far as it still can be."""
+        if self._umask is not None:
+            os.umask(self._umask)
         if self._folder is not None and _folder() != self._folder:
             with suppress(OSError):  # it may be gone
                 os.chdir(self._folder)

@@ -59,6 +59,7 @@ class LocalTarget:
             What `earlier` has committed is not there as it was, or leaves nothing to do.
         """
         self._place.prepare()
+        self.staging = LocalStaging(self._place.parts, self._place.mode)
         path = self.shown
         if earlier is not None:
             self.mending = self._find_earlier(earlier)

@@ -12,6 +12,7 @@ import fcntl
 import os
 import re
 import socket
+import stat
 from hashlib import blake2b
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class Place:
     run : str
         The name of the run's directory.
     parts, final : str
+    mode : int or None
+        The permissions that files get which this process makes; known from `prepare` on.
     """
 
     def __init__(self, target: str, beside: str, lock: int) -> None:
@@ -47,6 +50,7 @@ class Place:
         self._home = os.path.join(beside, self.run)
         self.parts = os.path.join(self._home, "parts")
         self.final = os.path.join(self._home, "final")
+        self.mode: int | None = None
 
     def make_old(self, batch: str = "") -> str:
         """Where the target, or that batch of it, is put aside; it is not there yet."""
@@ -68,6 +72,11 @@ class Place:
         self.recover()
         for path in (self._home, self.parts, self.final):
             Path(path).mkdir()
+        # What umask and access lists make of a new file here, before a function changes the umask.
+        sample = Path(self._home, "mode")
+        sample.touch()
+        self.mode = stat.S_IMODE(sample.stat().st_mode)
+        sample.unlink()
 
     def _recover(self, home: str) -> None:
         old, batches = os.path.join(home, _OLD), os.path.join(home, _OLD_BATCH)

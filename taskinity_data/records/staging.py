@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -59,11 +60,20 @@ class Staging(Protocol):
 
 @dataclass(frozen=True)
 class LocalStaging:
-    """A directory of the run alone, from which files are moved when it commits."""
+    """A directory of the run alone, from which files are moved when it commits.
+
+    Attributes
+    ----------
+    path : str
+    mode : int or None
+        The permissions of its files, whatever umask a function has set in the worker's process;
+        None: those that the system gives them.
+    """
 
     at_once: ClassVar[int] = 1
 
     path: str
+    mode: int | None = None
 
     def put(
         self, table: pa.Table, format_: Format, directory: str, attempt: Attempt, number: int
@@ -71,7 +81,7 @@ class LocalStaging:
         """Write and sync it; see `Staging`."""
         del directory  # made at the commit
         name = f"part-{attempt.index:05}-{attempt.key}-{attempt.token}-{number}.{format_.name}"
-        return name, *write_file(table, format_, os.path.join(self.path, name))
+        return name, *write_file(table, format_, os.path.join(self.path, name), self.mode)
 
     def confirm(self, names: Sequence[str]) -> None:
         """Nothing: the directory is gone with the run."""
@@ -148,8 +158,12 @@ def name_process() -> str:
     return f"process {os.getpid()}"
 
 
-def write_file(table: pa.Table, format_: Format, path: str) -> tuple[int, str]:
+def write_file(
+    table: pa.Table, format_: Format, path: str, mode: int | None = None
+) -> tuple[int, str]:
     """Write `table` to the new file `path`, synced; its bytes and checksum.
+
+    With `mode` these are its permissions, else those that the process's umask leaves.
 
     Raises
     ------
@@ -158,6 +172,8 @@ def write_file(table: pa.Table, format_: Format, path: str) -> tuple[int, str]:
     """
     try:
         with open(path, "xb") as file:
+            if mode is not None and stat.S_IMODE(os.fstat(file.fileno()).st_mode) != mode:
+                os.fchmod(file.fileno(), mode)
             format_.write(table, file)
             file.flush()
             sync(file.fileno())
