@@ -181,7 +181,10 @@ def detect_format(
     is_wide = encoding.startswith(("utf-16", "utf16", "utf-32", "utf32"))
     implied = "csv" if {"sep", "delimiter"} & set(options) else None
     first, found = files[0], ""
+    is_empty = not any(file.nbytes for file in files)
     for file, both in zip(files, ends or map_files(_peek, files), strict=True):
+        if not file.nbytes and not is_empty and (said or _SUFFIXES.get(_suffix(file))) == "jsonl":
+            both = b"\n", b"\n"  # no line, so no row; alone it may be a failed copy
         one = "parquet" if both is None else _detect(file, said, implied, *both, is_wide=is_wide)
         if found and one != found:
             raise PlanError(
@@ -220,7 +223,7 @@ def _detect(
     suffix = _suffix(file)
     content = _content(head, tail)
     said = format_ or _SUFFIXES.get(suffix)
-    if file.nbytes == 0:
+    if file.nbytes == 0 and not head:
         what = "file is" if file.unpacked is None else "text that it unpacks to is"
         raise PlanError(f"{path}: the {what} empty (0 bytes); remove it or write it again")
     if said is None and suffix in _CONVERT:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.types as pat
 
 from taskinity_data.chunks.caches import Cache
 from taskinity_data.chunks.detect import refuse_parquet
@@ -61,7 +62,8 @@ class Footer:
     rows : tuple of int
         Rows of each row group.
     leaves : dict of str to range
-        Each column's places among the row groups' column chunks (a nested one has several).
+        Each column's places among the row groups' column chunks (a nested one has several; one
+        of nothing but groups without fields has none, is not named here, and reads as null).
     groups : tuple of RowGroup
     """
 
@@ -95,7 +97,7 @@ class Footer:
         """
         source: str | StoreFile = self.file.path
         if self.file.store is not None:
-            places = [leaf for name in names for leaf in self.leaves[name]]
+            places = [leaf for name in names for leaf in self.leaves.get(name, ())]
             columns = [self.groups[group].columns[leaf] for group in groups for leaf in places]
             source = read_parts(self.file, [(one.start, one.stop) for one in columns])
         # Checksums of pages, where the writer left some, cost 0.1 ms a megabyte.
@@ -137,10 +139,15 @@ def open_footer(file: SourceFile) -> Footer:
         ) from error
     check_schema(schema, file.path)
     rows = tuple(group.rows for group in groups)
-    leaves, place = {}, 0
-    for one in schema:
-        leaves[one.name] = range(place, place + _count_leaves(one.type))
-        place = leaves[one.name].stop
+    leaves: dict[str, range] = {}
+    place = 0
+    for index, one in enumerate(schema):
+        count = _count_leaves(one.type)
+        if count:
+            leaves[one.name] = range(place, place + count)
+        else:
+            schema = schema.set(index, one.with_nullable(True))
+        place += count
     if any(len(group.columns) != place for group in groups):
         raise PlanError(
             f"{file.path}: the Parquet footer tells of other columns than its Arrow schema; write "
@@ -247,7 +254,9 @@ def _physical(footer: Footer, names: Sequence[str]) -> list[str] | None:
 def _count_leaves(type_: pa.DataType) -> int:
     if isinstance(type_, pa.BaseExtensionType):
         return _count_leaves(type_.storage_type)
-    return sum(_count_leaves(type_.field(i).type) for i in range(type_.num_fields)) or 1
+    if not type_.num_fields and not pat.is_struct(type_):
+        return 1
+    return sum(_count_leaves(type_.field(i).type) for i in range(type_.num_fields))
 
 
 def _unreadable(footer: Footer, start: int, error: Exception) -> ReadError:

@@ -91,7 +91,8 @@ def _read_leaves(elements: list[dict[int, Any]]) -> list[_Leaf]:
             repetitions += one.get(3) == _REPEATED
             definitions += one.get(3) in (_OPTIONAL, _REPEATED)
         children = one.get(5, 0)
-        if children or not place:
+        if children or 1 not in one:
+            # A group may have no fields: other writers than Arrow make such, without a value.
             open_.append([children, repetitions, definitions])
         else:
             leaves.append(_Leaf(one[1], repetitions, definitions))
