@@ -1,23 +1,18 @@
-"""What holds for every test: the same settings, an empty folder to stand in, the same examples."""
+"""What holds for every test: the same settings, signals and properties, and an empty folder."""
 
 import os
+import signal
 from pathlib import Path
 
+import properties
 import pytest
-from hypothesis import HealthCheck, settings
 
-# The default of 100 examples, with machines' own pace left out of it; `thorough` is for a change
-# to the cuts, the parser or the tree: HYPOTHESIS_PROFILE=thorough make test
-settings.register_profile(
-    "modest",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    print_blob=True,
-    # A machine that only judges must come to the same verdict twice; people's runs look further.
-    derandomize=bool(os.environ.get("CI")),
-)
-settings.register_profile("thorough", settings.get_profile("modest"), max_examples=2_000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "modest"))
+properties.load_profile()
+
+# A shell that starts `make test &` ignores Ctrl-C, `nohup` also SIGHUP, and the processes that
+# tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True, scope="session")

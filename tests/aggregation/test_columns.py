@@ -2,9 +2,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
+from properties import examples
 
 from taskinity_data.aggregation.columns import approx_distinct, approx_quantiles, histogram, top_k
 from taskinity_data.aggregation.groups import group_by
@@ -12,7 +13,7 @@ from taskinity_data.aggregation.totals import describe, sum_
 from taskinity_data.errors import PlanError, ReduceError
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     rows=st.lists(
         st.tuples(st.integers(-2, 2), st.sampled_from([0.5, -0.5, np.inf, np.nan])), max_size=25
@@ -97,7 +98,7 @@ def test_top_k_needs_a_column():
         top_k(3, "x").check(["y"])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     values=st.lists(
         st.one_of(st.floats(-3, 3), st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1.0])),
@@ -144,7 +145,7 @@ def test_a_missing_column_is_known_before_the_run(make):
         make("dep_dely").check(["dep_delay"])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     values=st.lists(st.one_of(st.integers(-50, 50), st.just(None)), max_size=60),
     q=st.lists(st.floats(0, 1), min_size=1, max_size=4),

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
+from properties import examples
 
 from taskinity_data.aggregation.groups import GroupBy, group_by
 from taskinity_data.aggregation.reducers import concat
@@ -123,7 +124,7 @@ def test_every_how_of_every_dtype_equals_pandas_over_the_whole(by, reduce, cut, 
         assert_agrees(reduce(group_by(*by, **aggregates), cut(frame, cuts)), want)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(n=st.integers(0, 25), seed=st.integers(0, 10**6), data=st.data())
 def test_random_frames_and_cuts_equal_pandas(n, seed, data, reduce, cut):
     frame = make_frame(np.random.default_rng(seed), n)

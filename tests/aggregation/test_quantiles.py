@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from taskinity_data.aggregation.quantiles import (
     MAX_VALUES,
@@ -62,7 +63,7 @@ def test_up_to_the_limit_of_different_values_nothing_is_lost(rng):
     assert quantiles_of(summary, Q).tolist() == pytest.approx(np.quantile(values, Q).tolist())
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(parts=st.lists(st.lists(st.floats(allow_nan=False), max_size=9), min_size=1, max_size=6))
 def test_small_summaries_equal_numpy(parts):
     summary = merge_summaries([summarize(np.array(part, dtype=float)) for part in parts])

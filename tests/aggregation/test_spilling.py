@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
+from properties import examples
 
 import taskinity_data as td
 from taskinity_data.aggregation import group_holder
@@ -146,7 +147,7 @@ def test_spilled_answers_are_those_held_in_memory(by, budget, cut, rng):
     assert_frame_equal(got[list(exact)], whole)
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(data=st.data(), seed=st.integers(0, 10**6), n=st.integers(0, 30))
 def test_any_cuts_budgets_and_order_of_arrival_give_the_same_bits(data, seed, n, cut):
     frame = _make(np.random.default_rng(seed), n)

@@ -5,9 +5,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
+from properties import examples
 
 from taskinity_data.aggregation.totals import describe, max_, mean, min_, sum_
 from taskinity_data.errors import ReduceError
@@ -35,7 +36,7 @@ def make_frame(rng, n):
 
 
 @pytest.mark.parametrize("how", list(TOTALS))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(n=st.integers(0, 20), seed=st.integers(0, 10**6), data=st.data())
 def test_totals_of_frames_equal_pandas(how, n, seed, data, reduce, cut):
     frame = make_frame(np.random.default_rng(seed), n)

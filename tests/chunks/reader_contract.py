@@ -18,8 +18,9 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.dataset import Dataset, open_dataset
@@ -30,11 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # One inherited test is run by several classes, each on cases of its own: that is the contract.
-EXAMPLES = settings(
-    max_examples=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
-)
+EXAMPLES = examples(15)
 
 
 @dataclass

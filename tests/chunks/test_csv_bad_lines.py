@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from csv_oracle import as_source, chunks_of, in_chunks, judge, write
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
+from properties import examples
 
 from taskinity_data.chunks.csv_bad_lines import skip_bad_start
 from taskinity_data.chunks.csv_options import parse_options
@@ -134,7 +135,7 @@ def test_the_search_for_a_good_row_reads_little_more_than_what_is_before_it(monk
 FIELDS = ["", "1", "2.5", "x", "é", "True", '"x\ny"', '"q""q"', 'a"b', '"a"b', "#", " ", "\ufeff"]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     width=st.integers(1, 3),
     rows=st.lists(st.lists(st.sampled_from(FIELDS), min_size=1, max_size=5), max_size=9),

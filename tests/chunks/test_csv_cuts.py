@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from properties import examples
 
 from taskinity_data.chunks import csv_scan
 from taskinity_data.chunks.csv_blocks import BOM
@@ -197,7 +198,7 @@ def halve_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_scan, "LEAF_NBYTES", 8)
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(ANY_TEXT, st.sampled_from(DIALECTS), SIZES, BLOCKS)
 def test_grains_give_the_rows_of_the_whole(
     data: bytes, dialect: Dialect, grain_nbytes: int, block_nbytes: int
@@ -215,7 +216,7 @@ def test_grains_give_the_rows_of_the_whole(
     assert [row for part in parts for row in part] == whole
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(ANY_TEXT, st.sampled_from([dialect for dialect in DIALECTS if dialect.is_plain]), BLOCKS)
 @example(b'a\r\r"', Dialect(escapechar="\\"), 1)
 def test_records_end_where_a_byte_by_byte_search_finds_them(
@@ -230,7 +231,7 @@ def test_records_end_where_a_byte_by_byte_search_finds_them(
     assert count_rows(data, 0, len(data), dialect)[0] == len(ends)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(ANY_TEXT, st.sampled_from(DIALECTS), SIZES, st.integers(1, 64))
 def test_blocks_of_any_size_give_the_cuts_of_one_block(
     data: bytes, dialect: Dialect, grain_nbytes: int, block_nbytes: int
@@ -242,7 +243,7 @@ def test_blocks_of_any_size_give_the_cuts_of_one_block(
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(ANY_TEXT, st.sampled_from(DIALECTS), SIZES, st.integers(1, 64))
 def test_threads_change_nothing(
     data: bytes, dialect: Dialect, grain_nbytes: int, block_nbytes: int
@@ -251,7 +252,7 @@ def test_threads_change_nothing(
     assert cut(data, dialect, grain_nbytes, block_nbytes=block_nbytes, threads=3) == alone
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(ANY_TEXT, st.sampled_from([1, 7, 64]), BLOCKS)
 def test_a_grain_is_the_shortest_run_of_records_that_is_long_enough(
     data: bytes, grain_nbytes: int, block_nbytes: int
@@ -264,7 +265,7 @@ def test_a_grain_is_the_shortest_run_of_records_that_is_long_enough(
         start = grain.stop
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(ANY_TEXT, BLOCKS)
 def test_regular_grains_read_alike_by_another_parser(data: bytes, block_nbytes: int) -> None:
     for grain in cut(data, Dialect(), 7, block_nbytes=block_nbytes):
@@ -279,7 +280,7 @@ def test_regular_grains_read_alike_by_another_parser(data: bytes, block_nbytes: 
 GOOD_FIELDS = st.sampled_from(["a", "bc", '"a,b"', '"x\ny"', '"q""q"', '""', "é"])
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.lists(GOOD_FIELDS, min_size=2, max_size=4).map(",".join), min_size=1), BLOCKS)
 def test_well_formed_text_is_regular(lines: list[str], block_nbytes: int) -> None:
     data = "".join(line + "\n" for line in lines).encode()
@@ -327,7 +328,7 @@ def test_facts_of_regular_text_are_exact(data: bytes, facts: Facts) -> None:
     assert grain.is_regular
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(st.sampled_from(["a", "bc,d", "", " ", "e\\f", "\\"]), max_size=30),
     st.sampled_from(["\n", "\r\n", "\r"]),
@@ -368,7 +369,7 @@ def test_seeking_finds_the_next_line_end_in_lines_longer_than_a_window(grain_nby
     assert [grain.stop for grain in grains] == stops
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(ANY_TEXT, st.sampled_from(DIALECTS))
 def test_a_range_is_split_at_the_record_end_nearest_to_its_middle(
     data: bytes, dialect: Dialect

@@ -10,9 +10,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from csv_oracle import as_source, chunks_of, judge, write
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
+from properties import examples
 from reader_contract import Case, ReaderContract
 
 from taskinity_data.chunks import csv_sample
@@ -337,7 +338,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     layout=st.sampled_from(FORMATS),
     moments=st.lists(

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from csv_oracle import as_source, chunks_of, judge, write
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from taskinity_data.chunks import csv_sample, csv_text
 from taskinity_data.chunks.csv_encodings import (
@@ -313,7 +314,7 @@ def test_a_dataset_of_wide_text_is_planned_and_read(tmp_path):
     pd.testing.assert_frame_equal(read, pd.read_csv(path, encoding="utf-16"))
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(
     encoding=st.sampled_from([*CHARACTERS, *HIGH, *UNITS]),
     rows=st.lists(

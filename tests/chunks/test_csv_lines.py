@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from taskinity_data.chunks.csv_cuts import find_grains
 from taskinity_data.chunks.csv_dialect import Dialect
@@ -51,7 +52,7 @@ def read(data: bytes, dialect: Dialect, skiprows: int = 0) -> list[tuple[str, ..
     return list(frame.itertuples(index=False, name=None))
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(TEXTS, st.sampled_from(DIALECTS), st.integers(0, 4))
 def test_what_is_left_behind_skipped_lines_is_what_pandas_reads(
     data: bytes, dialect: Dialect, count: int
@@ -62,7 +63,7 @@ def test_what_is_left_behind_skipped_lines_is_what_pandas_reads(
         assert read(data[place:], dialect) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(TEXTS, st.sampled_from(DIALECTS), st.integers(1, 5))
 def test_records_are_counted_as_by_cuts(data: bytes, dialect: Dialect, count: int) -> None:
     grains = list(find_grains(data, 0, len(data), dialect, 1))

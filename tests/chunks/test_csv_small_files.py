@@ -2,8 +2,9 @@
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from properties import examples
 
 from taskinity_data.chunks import csv_head, csv_sample
 from taskinity_data.chunks.csv_head import read_head
@@ -44,11 +45,7 @@ def outcome(call):
         return f"{type(error).__name__}: {error}"
 
 
-@settings(
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@examples(300)
 @given(
     bodies=st.lists(texts(), min_size=2, max_size=5),
     options=st.sampled_from([{}, {"comment": "#"}, {"skip_blank_lines": False}, {"quoting": 3}]),
@@ -81,11 +78,7 @@ HEADERS = [
 ]  # fmt: skip
 
 
-@settings(
-    max_examples=400,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@examples(400)
 @given(
     header=st.sampled_from(HEADERS),
     ends=st.tuples(st.sampled_from(ENDS), st.sampled_from(ENDS)),

@@ -11,9 +11,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from csv_oracle import chunks_of, in_chunks, judge, whole, write
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
+from properties import examples
 from reader_contract import Case, ReaderContract
 
 from taskinity_data.chunks import csv_sample
@@ -238,7 +239,7 @@ def csv_texts(draw):
     return draw(st.sampled_from(["", "", "", "\ufeff"])) + text, options
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(case=csv_texts(), size=st.one_of(st.just(1), st.integers(1, 40), st.just(1 << 30)))
 # pandas loses the separator that follows a skipped line which ends with \r alone.
 @example(case=("a,b\r,1,1\r", {"header": None, "names": ["x", "y", "z"], "skiprows": 1}), size=1)
@@ -423,7 +424,7 @@ def test_the_fast_engine_accepts_no_spelling_that_pandas_reads_otherwise(kind, i
     assert accepted >= (0 if kind == "uint64" else 10)
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(
     rows=st.lists(st.tuples(st.sampled_from(FIELDS), st.sampled_from(FIELDS)), max_size=5),
     end=st.sampled_from(["\n", "\r\n", "\r", "\n\n"]),

@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from properties import examples
 from reader_contract import Case, ReaderContract
 
 from taskinity_data.chunks import json_array, json_sample
@@ -15,7 +16,6 @@ from taskinity_data.chunks.dataset import open_dataset
 from taskinity_data.chunks.json_array import BadArray, Walk, to_lines
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 
-FAST = settings(deadline=None)
 TEXTS = st.text(st.sampled_from('ab"\\[]{},:\n\r \u00e9\u20ac\U0001f600'), max_size=8)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | TEXTS,
@@ -112,7 +112,7 @@ def elements_by_loop(text):
     return commas, None, deepest
 
 
-@settings(FAST, max_examples=400)
+@examples(400)
 @given(
     text=st.text(st.sampled_from('a"\\\\\\[]{},: \n'), max_size=40).map(str.encode),
     block=st.integers(1, 40),
@@ -133,7 +133,6 @@ def test_the_walk_finds_what_a_loop_over_bytes_finds(text, block):
     assert walk.deepest == deepest or end is not None
 
 
-@FAST
 @given(
     records=st.lists(st.dictionaries(TEXTS, VALUES, max_size=3), max_size=5),
     data=st.data(),
@@ -149,7 +148,6 @@ def test_elements_become_lines_byte_for_byte(records, data, block):
     assert [json.loads(line) for line in filled] == records
 
 
-@FAST
 @given(
     records=st.lists(st.dictionaries(TEXTS, VALUES, max_size=3), min_size=1, max_size=6),
     data=st.data(),

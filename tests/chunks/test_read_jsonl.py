@@ -9,8 +9,9 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from properties import examples
 from reader_contract import Case, ReaderContract
 
 from taskinity_data.chunks import json_sample
@@ -25,10 +26,6 @@ from taskinity_data.chunks.read_jsonl import open_jsonl
 from taskinity_data.chunks.source_file import Piece, SourceFile
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 
-FAST = settings(
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 INTEGERS = st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -143,7 +140,7 @@ def jsonl_texts(draw, records):
     return (text.rstrip() if draw(st.booleans()) else text).encode()
 
 
-@settings(FAST, max_examples=120)
+@examples(120)
 @given(data=st.data())
 def test_the_rows_are_those_of_json_loads_line_by_line(data):
     records = data.draw(record_lists())
@@ -303,7 +300,7 @@ LITERALS = st.one_of(
 )
 
 
-@settings(FAST, max_examples=300)
+@examples(300)
 @given(values=st.lists(LITERALS, min_size=1, max_size=3), type_=st.sampled_from(TYPES))
 @example(values=["-0", "1.5"], type_=pa.float64())
 @example(values=["9007199254740993"], type_=pa.float64())
@@ -322,7 +319,7 @@ def test_arrow_never_reads_another_value_than_python(values, type_):
         ] or "nan" in values_of(table)
 
 
-@settings(FAST, max_examples=200)
+@examples(200)
 @given(values=st.lists(LITERALS, min_size=1, max_size=4))
 def test_the_types_that_arrow_infers_are_those_of_the_values(values):
     text = "\n".join(f'{{"a":{value}}}' for value in values).encode("utf-8", "surrogatepass")
@@ -606,7 +603,6 @@ VALUES = st.recursive(
 )
 
 
-@FAST
 @given(VALUES, VALUES, VALUES)
 def test_types_join_in_any_order(one, two, three):
     def joined(*values):
@@ -633,7 +629,6 @@ def fields_sorted(type_):
     return type_
 
 
-@FAST
 @given(VALUES)
 def test_a_type_is_written_as_it_is_read(value):
     try:
@@ -736,7 +731,6 @@ def test_utf_8_may_be_named(encoding, tmp_path):
 # ------------------------------------------------------------------ cuts and samples
 
 
-@FAST
 @given(
     parts=st.lists(st.sampled_from([b"{}", b"\n", b" ", b"\t", b"\r", b"\r\n", b"x"]), max_size=20),
     size=st.integers(1, 12),
@@ -758,7 +752,6 @@ def test_grains_hold_the_lines_that_are_not_blank(parts, size):
         assert part.endswith(b"\n") or one.stop == len(text)
 
 
-@FAST
 @given(
     parts=st.lists(st.sampled_from([b"{}", b"\n", b" ", b"ab", b"\r\n"]), max_size=30),
     block=st.integers(1, 9),
@@ -775,7 +768,6 @@ def test_lines_that_lie_in_several_blocks_are_found(parts, block):
     assert ends == find_lines(text).ends.tolist()
 
 
-@FAST
 @given(ends=st.lists(st.integers(1, 100), unique=True).map(sorted), pieces=st.integers(1, 5))
 def test_a_split_is_at_the_end_nearest_to_the_middle(ends, pieces):
     blocks = [np.array(part, np.int64) for part in np.array_split(ends, pieces)]
@@ -788,7 +780,6 @@ def test_a_split_is_at_the_end_nearest_to_the_middle(ends, pieces):
         assert found.rows_before + found.rows_behind == len(ends)
 
 
-@FAST
 @given(
     ends=st.lists(st.integers(1, 60), unique=True).map(sorted),
     pieces=st.integers(1, 5),

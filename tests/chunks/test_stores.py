@@ -29,8 +29,9 @@ import pyarrow.ipc
 import pyarrow.orc
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from s3_server import SECRET, free_ports
 
 import taskinity_data as td
@@ -706,9 +707,7 @@ def counted(function, calls):
     return call
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(30)
 @given(
     data=st.binary(min_size=1, max_size=300),
     reads=st.lists(st.tuples(st.integers(0, 320), st.integers(0, 80)), max_size=12),

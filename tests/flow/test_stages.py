@@ -6,8 +6,9 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from taskinity_data.errors import BindError
 from taskinity_data.flow.parser import parse_flow
@@ -398,7 +399,7 @@ def graphs(draw: st.DrawFn) -> Flow:
     return flow.bind(tasks)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(graphs())
 def test_every_task_runs_once_and_after_all_that_it_takes(flow: Flow) -> None:
     seen: set[str] = set()

@@ -8,7 +8,7 @@ from typing import Any
 
 import lark
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.lark import from_lark
 
@@ -78,7 +78,6 @@ def flows(draw: st.DrawFn) -> Flow:
     return Flow(draw(NAMES), draw(TEXTS), tuple(tasks), tuple(edges))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(flows())
 def test_a_flow_written_and_read_is_the_same(flow: Flow) -> None:
     text = flow.to_text()
@@ -187,7 +186,6 @@ class Meaning(lark.visitors.Interpreter[Any, None]):
         return not (self.is_wrong or alone or waiting or len(set(self.edges)) != len(self.edges))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(from_lark(ORACLE))
 def test_a_second_grammar_agrees(text: str) -> None:
     meaning = Meaning()
@@ -206,7 +204,6 @@ def test_a_second_grammar_agrees(text: str) -> None:
     assert sorted(stated + described) == sorted(meaning.keys)
 
 
-@settings(max_examples=100, deadline=None)
 @given(flows(), st.data())
 def test_a_damaged_text_is_a_flow_or_a_clear_error(flow: Flow, data: st.DataObject) -> None:
     text = flow.to_text()

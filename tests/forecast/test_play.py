@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from taskinity_data.chunks.cost_line import Line
 from taskinity_data.chunks.sizing import Learner, Size, first_size
@@ -50,7 +51,7 @@ def test_a_chunk_s_fixed_cost_is_paid_as_often_as_a_run_would_pay_it():
     megabytes=st.integers(1, 100_000),
     workers=st.integers(1, 16),
 )
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_a_run_takes_no_less_than_its_share_of_the_work(fixed, rate, megabytes, workers):
     costs = Costs(Line(fixed, 1 / rate, 0.0), [1.0, 0.9, 1.1], NO_MEMORY, 0.0016, 0.0001)
     found = play(fresh(), costs, megabytes * MB, workers)

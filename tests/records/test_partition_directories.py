@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from properties import examples
 
 import taskinity_data as td
 from taskinity_data.errors import SchemaError
@@ -43,7 +44,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.lists(st.none() | TEXTS, min_size=1, max_size=8))
 @example(["..", "../..", "/", "a" * 200, None])
 @example(["%2F", "/", "%252F", "\0", "\x7f", "\\", ":", "*"])
