@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "MANIFEST",
     "MARKERS",
     "PART",
+    "check_listed",
     "find_text_keys",
     "keep_committed",
     "list_committed",
@@ -84,12 +86,50 @@ def list_committed(store: Store, directory: str, told: Mapping[str, Any]) -> lis
     for name, nbytes in names.items():
         found = told.get(name)
         if found is None or found.get("size") not in (None, nbytes):
-            what = "is gone" if found is None else f"has {found['size']:,} bytes, not {nbytes:,}"
-            raise SourceNotFound(
-                f"{store.show(name)}: {MANIFEST} lists it, but it {what}; where a run has just "
-                "overwritten the dataset open it again, else write it anew"
-            )
+            raise _tell_lost(store.show(name), None if found is None else found["size"], nbytes)
     return list(names)
+
+
+def check_listed(directory: str, below: str | None = None) -> None:
+    """Raise where a part is gone that the manifest in a directory of this machine lists.
+
+    Parameters
+    ----------
+    directory : str
+        One that may hold a manifest of ours.
+    below : str or None
+        The directory in it, of one partition, of which parts alone are looked at.
+
+    Raises
+    ------
+    SourceNotFound
+        A part is gone, or has another size.
+    ReadError
+        The manifest can't be understood.
+    """
+    path = os.path.join(directory, MANIFEST)
+    try:
+        with open(path, "rb") as opened:
+            manifest = _understand(opened.read(), path)
+    except OSError:
+        return
+    start = "" if below is None else below + os.sep
+    for name, nbytes in _resolve(directory, manifest or {}).items():
+        try:
+            found = os.path.getsize(name) if name.startswith(start) else nbytes
+        except OSError:
+            found = None
+        if found != nbytes:
+            raise _tell_lost(name, found, nbytes)
+
+
+def _tell_lost(name: str, found: int | None, nbytes: int) -> SourceNotFound:
+    what = "is gone" if found is None else f"has {found:,} bytes, not {nbytes:,}"
+    return SourceNotFound(
+        f"{name}: {MANIFEST} lists it, but it {what}. Where a run has just overwritten the dataset "
+        f"open it again; else bring the file back, write the dataset anew, or remove {MANIFEST} "
+        "to read what is there"
+    )
 
 
 def keep_committed(store: Store, names: Iterable[str]) -> list[str]:

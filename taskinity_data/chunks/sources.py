@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from taskinity_data.chunks.archives import ZIP, find_members
+from taskinity_data.chunks.committed import MANIFEST, check_listed
 from taskinity_data.chunks.fingerprint import Fingerprint
 from taskinity_data.chunks.memory_tables import is_in_memory
 from taskinity_data.chunks.same_files import refuse_second_names
@@ -166,7 +167,10 @@ def _walk(directory: str, base: str) -> _Found:
     def fail(error: OSError) -> None:
         raise PlanError(f"{error.filename}: the directory can't be listed: {error.strerror}")
 
+    _check_partition(directory)
     for parent, directories, names in os.walk(directory, onerror=fail):
+        if MANIFEST in names:
+            check_listed(parent)
         directories[:] = [name for name in directories if not name.startswith(HIDDEN)]
         paths += [os.path.join(parent, name) for name in names if not name.startswith(HIDDEN)]
     if not paths:
@@ -174,6 +178,15 @@ def _walk(directory: str, base: str) -> _Found:
             f"{directory}: the directory holds no file (names that begin with _ or . are left out)"
         )
     return [(path, hive_keys(path, base)) for path in sorted(paths)]
+
+
+def _check_partition(directory: str) -> None:
+    """As `check_listed`, where `directory` is a partition of an output, whose manifest is above."""
+    base = directory
+    while "=" in os.path.basename(base):
+        base = os.path.dirname(base)
+    if base != directory:
+        check_listed(base, directory)
 
 
 def _match(pattern: str) -> _Found:

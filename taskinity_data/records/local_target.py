@@ -15,7 +15,7 @@ from taskinity_data.records.manifest import MANIFEST, find_commit, list_batches,
 from taskinity_data.records.mending import Mending
 from taskinity_data.records.places import enter
 from taskinity_data.records.staging import LocalStaging, digest_file
-from taskinity_data.records.standing import check_all_ours, check_allowed
+from taskinity_data.records.standing import check_all_ours, check_all_there, check_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,7 +78,11 @@ class LocalTarget:
                 "there; bring it back, move the directory, or name another one"
             ) from error
         # Whoever reads the directory would read a file of others with what is added.
-        check_all_ours(path, existing, _walk(path), if_exists)
+        files = list(_walk(path))
+        check_all_ours(path, existing, files, if_exists)
+        if if_exists == "append":
+            sizes = {name: os.path.getsize(os.path.join(path, name)) for name in files}
+            check_all_there(path, existing, sizes)
         return existing
 
     def _find_earlier(self, earlier: Earlier) -> Mending | None:

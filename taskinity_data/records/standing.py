@@ -11,11 +11,11 @@ from taskinity_data.errors import PlanError
 from taskinity_data.records.manifest import MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from taskinity_data.records.manifest import Manifest
 
-__all__ = ["check_all_ours", "check_allowed", "check_same", "is_hidden"]
+__all__ = ["check_all_ours", "check_all_there", "check_allowed", "check_same", "is_hidden"]
 
 
 def check_allowed(target: str, if_exists: str, *, has_manifest: bool) -> None:
@@ -47,6 +47,27 @@ def check_all_ours(
             raise PlanError(
                 f"output={target!r} holds {name}, which no run wrote; {why}: move it, or name "
                 "another directory"
+            )
+
+
+def check_all_there(target: str, existing: Manifest, sizes: Mapping[str, int | None]) -> None:
+    """Raise `PlanError` where a part that the manifest lists is gone, or of another size.
+
+    Parameters
+    ----------
+    target : str
+    existing : Manifest
+    sizes : mapping
+        Bytes of each file that is there, by its path relative to `target`; None where unknown.
+    """
+    for part in existing.parts:
+        found = sizes.get(part.path, -1)
+        if found not in (None, part.nbytes):
+            what = "is gone" if found == -1 else f"has {found:,} bytes, not {part.nbytes:,}"
+            raise PlanError(
+                f"output={target!r}: {MANIFEST} lists {part.path}, which {what}; nothing is added "
+                "to what is not whole: bring the file back, or write the dataset anew with "
+                "if_exists='overwrite'"
             )
 
 

@@ -21,7 +21,12 @@ from taskinity_data.records.manifest import BATCH, MANIFEST, StoredPart, parse_m
 from taskinity_data.records.mending import Around, Mending
 from taskinity_data.records.partitions import empty_directory
 from taskinity_data.records.staging import Attempt, StoreStaging, name_process
-from taskinity_data.records.standing import check_all_ours, check_allowed, is_hidden
+from taskinity_data.records.standing import (
+    check_all_ours,
+    check_all_there,
+    check_allowed,
+    is_hidden,
+)
 from taskinity_data.records.store_lock import Marker, find_markers
 
 if TYPE_CHECKING:
@@ -104,6 +109,8 @@ class StoreTarget:
         existing = self._parse(self._before or b"", told)
         if if_exists == "overwrite":
             check_all_ours(self.shown, existing, sorted(others))
+        elif if_exists == "append":
+            check_all_there(self.shown, existing, {one: told[one].get("size") for one in others})
         self.staging = self._stage(_batch_of(existing.parts) + 1)
         return existing
 
