@@ -68,7 +68,7 @@ class PastRun:
     status: str
     started: pd.Timestamp
     duration_s: float | None
-    value: Any
+    value: Any = field(repr=False)
     stop_reason: str | None
     output: str | None
     outcomes: pd.DataFrame = field(repr=False)

@@ -15,6 +15,7 @@ import pandas as pd
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.read_memory import ArrowReader
+from taskinity_data.display import for_stdout, safe_repr
 from taskinity_data.errors import inert_line
 from taskinity_data.execution.ledger import PLACES
 from taskinity_data.outcome import RunStatus, Status
@@ -363,7 +364,7 @@ class Run:
 
     def __repr__(self) -> str:
         chunks = sum(len(plan) for plan in self.plans.values())
-        return (
+        return for_stdout(
             f"Run({self.run_id}, {self.flow.name}: {self.status}, {chunks} chunks on "
             f"{self.scheduler} in {self.timings['total']:.2f} s)"
         )
@@ -371,7 +372,7 @@ class Run:
     def __str__(self) -> str:
         from taskinity_data.report.summary import summarise
 
-        return summarise(self)
+        return for_stdout(summarise(self))
 
     def _repr_html_(self) -> str:
         from taskinity_data.report.summary import summary_html
@@ -406,10 +407,7 @@ def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
 
 def _show(value: Any) -> str:
     """An item of a list, in a line."""
-    try:
-        return inert_line(f"{value!r:.200}")
-    except Exception:  # noqa: BLE001 - a user's __repr__ may do anything
-        return f"a {type(value).__name__}"
+    return inert_line(safe_repr(value, 200))
 
 
 def _where(item: Item | None) -> tuple[str | None, int | None, int | None]:

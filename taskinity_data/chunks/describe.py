@@ -8,6 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from taskinity_data.display import for_stdout
 from taskinity_data.errors import inert_line
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def to_text(title: str, facts: Sequence[tuple[str, str]]) -> str:
     """`title`, and below it a line for each (name, text)."""
     width = max(len(name) for name, _ in facts)
     lines = [title, *(f"  {name:<{width}}  {text}" for name, text in facts)]
-    return "\n".join(map(inert_line, lines))
+    return for_stdout("\n".join(map(inert_line, lines)))
 
 
 def to_html(title: str, facts: Sequence[tuple[str, str]]) -> str:

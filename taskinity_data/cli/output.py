@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskinity_data.cli.words import in_typed_words
+from taskinity_data.display import safe_repr, safe_str
 from taskinity_data.errors import TaskinityDataError, inert
 
 if TYPE_CHECKING:
@@ -116,15 +117,28 @@ def _stdout_to_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def to_plain(value: Any) -> Any:
-    """`value` as JSON has it: tables as lists of records, dates as ISO texts, NaN as null.
+_MAX_DEPTH = 60
+_MAX_JSON_BITS = 14_000
+"""An integer of more bits may have more digits than Python's own JSON reader takes (4,300)."""
 
-    What JSON can't say becomes its `repr`.
+
+def to_plain(value: Any, depth: int = 0) -> Any:
+    """Return `value` as JSON has it: tables as lists of records, dates as ISO texts, NaN as null.
+
+    What JSON can't say becomes its `repr`, an integer of more than about 4,200 digits the text
+    that `hex` gives. Never fails.
     """
+    try:
+        return safe_repr(value) if depth > _MAX_DEPTH else _to_plain(value, depth + 1)
+    except Exception:  # noqa: BLE001 - an answer may be any object
+        return safe_repr(value)
+
+
+def _to_plain(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return str(value) if isinstance(value, Enum) else value
     if isinstance(value, int):
-        return int(value)
+        return hex(value) if value.bit_length() > _MAX_JSON_BITS else int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, (date, time)):
@@ -135,44 +149,44 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, dict):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {safe_str(key): to_plain(item, depth) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [to_plain(item) for item in value]
+        return [to_plain(item, depth) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
-    return _table_to_plain(value)
+        return {one.name: to_plain(getattr(value, one.name), depth) for one in fields(value)}
+    return _table_to_plain(value, depth)
 
 
-def _table_to_plain(value: Any) -> Any:
+def _table_to_plain(value: Any, depth: int) -> Any:
     """Frames, series, tables and arrays by their own methods, so that none needs an import here."""
     if hasattr(value, "to_pylist"):
-        return to_plain(value.to_pylist())
+        return to_plain(value.to_pylist(), depth)
     if hasattr(value, "to_dicts"):
-        return to_plain(value.to_dicts())
+        return to_plain(value.to_dicts(), depth)
     if hasattr(value, "reset_index") and hasattr(value, "to_frame"):
         value = value.to_frame()
     if hasattr(value, "reset_index"):
         has_names = any(name is not None for name in value.index.names)
         frame = value.reset_index() if has_names else value
-        columns = [str(column) for column in frame.columns]
+        columns = [safe_str(column) for column in frame.columns]
         return [
-            dict(zip(columns, map(_cell, row), strict=True))
+            dict(zip(columns, (_cell(cell, depth) for cell in row), strict=True))
             for row in frame.itertuples(index=False, name=None)
         ]
     if hasattr(value, "tolist"):
-        return to_plain(value.tolist())
-    return _cell(value)
+        return to_plain(value.tolist(), depth)
+    return _cell(value, depth)
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, depth: int) -> Any:
     # pandas.NA is neither a number nor equal to anything; its name is all that it shows.
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     if hasattr(value, "item") and not hasattr(value, "reset_index"):
-        return to_plain(value.item())
+        return to_plain(value.item(), depth)
     if type(value).__module__ == "builtins" or isinstance(value, (date, timedelta)):
-        return to_plain(value) if not isinstance(value, (bytes, complex)) else repr(value)
-    return repr(value)
+        return to_plain(value, depth) if not isinstance(value, (bytes, complex)) else repr(value)
+    return safe_repr(value, None)
 
 
 def write_whole(path: str, text: str) -> None:

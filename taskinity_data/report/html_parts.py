@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.read_memory import ArrowReader
+from taskinity_data.display import safe_str
 from taskinity_data.flow.draw_svg import draw_svg
 from taskinity_data.flow.picture import picture_of
 from taskinity_data.machine import count_cores, memory_limit
@@ -321,8 +322,8 @@ def options_of(told: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _tell_value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         more = f" and {len(value) - _MOST_VALUES:,} more" if len(value) > _MOST_VALUES else ""
-        return ", ".join(map(str, value[:_MOST_VALUES])) + more
-    return str(value)
+        return ", ".join(map(safe_str, value[:_MOST_VALUES])) + more
+    return safe_str(value)
 
 
 def environment(told: Mapping[str, Any]) -> list[tuple[str, str]]:

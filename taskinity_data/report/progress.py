@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from html import escape
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from taskinity_data.display import encodable
 from taskinity_data.errors import inert
 from taskinity_data.events import Observer, RunFinished
 from taskinity_data.report.tally import Tally
@@ -69,7 +70,7 @@ class TerminalProgress(Observer):
         self._tally = Tally()
         self._drawn_s = float("-inf")
         self._console = Console(
-            file=stream,
+            file=cast("TextIO", _Encodable(stream)),
             width=width,
             # rich itself leaves out colours for NO_COLOR, and not bold and dim.
             color_system=None if os.environ.get("NO_COLOR") else "auto",
@@ -147,6 +148,19 @@ class TerminalProgress(Observer):
         return [grid, told]
 
 
+class _Encodable:
+    """A stream whose encoding may lack the characters that are written to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(encodable(text, self._stream.encoding))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class PlainProgress(Observer):
     """A line every few seconds, for what is no terminal; nothing of a run that takes no longer.
 
@@ -179,7 +193,7 @@ class PlainProgress(Observer):
             self._told_s = self._begun_s = at_s
         if (is_last and self._has_told) or at_s - self._told_s >= _PLAIN_PAUSE_S:
             self._told_s, self._has_told = at_s, True
-            self._stream.write(self._line(at_s, is_last))
+            self._stream.write(encodable(self._line(at_s, is_last), self._stream.encoding))
             self._stream.flush()
 
     def _line(self, at_s: float, is_last: bool) -> str:

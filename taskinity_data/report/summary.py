@@ -8,6 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.display import encodable, safe_repr, safe_str, type_name
 from taskinity_data.errors import inert
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_value", "speed_up", "summarise", "summary_html", "tell_met", "tell_quarantine"]
 
-_MOST_ROWS, _MOST_LETTERS = 20, 2_000
+_MOST_ROWS, _MOST_COLUMNS, _MOST_LETTERS, _MOST_CELL = 20, 100, 2_000, 200
+_MOST_ANSWER, _MOST_HTML, _MOST_SMALL = 100_000, 1_000_000, 1_000
 _MOST_FAILURES, _MOST_OVERCOME, _MOST_SLOW, _MOST_SIZES, _MOST_FRAMES = 10, 3, 3, 3, 12
 _MOST_BAD_LINES, _MOST_LINE_LETTERS = 3, 60
 _PLACES = {
@@ -48,10 +50,7 @@ def summary_html(run: Any) -> str:
     """`run` as HTML for a notebook: the answer as the notebook shows it, the rest as lists."""
     parts = [f"<p><b>{escape(inert(_headline(run)))}</b></p>"]
     if _has_answer(run):
-        shown = getattr(run.value, "_repr_html_", None)
-        answer = shown() if shown is not None and _is_small(run.value) else None
-        if answer is None:
-            answer = f"<pre>{escape(describe_value(run.value))}</pre>"
+        answer = _own_html(run.value) or f"<pre>{escape(describe_value(run.value))}</pre>"
         parts.append(f"<div>{inert(answer)}</div>")
     for title, lines in _sections(run).items():
         if lines:
@@ -87,39 +86,83 @@ def _output(run: Any) -> list[str]:
 
 
 def describe_value(value: Any) -> str:
-    """What an answer is, and its beginning: frames and tables by their first rows.
+    """What an answer is, and its beginning: frames and tables by their first rows. Never fails.
 
     >>> describe_value([1, 2, 3])
     'list of 3: [1, 2, 3]'
     """
-    kind = type(value).__name__
-    shape = getattr(value, "shape", None)
-    if hasattr(value, "to_string") and hasattr(value, "iloc"):
-        size = tell_count(shape[0], "row") if shape else ""
-        if shape is not None and len(shape) == 2:
+    try:
+        return _describe(value)[:_MOST_ANSWER]
+    except Exception as error:  # noqa: BLE001 - an answer may be any object
+        return f"{type_name(value)}, which can't be shown: {type_name(error)} was raised"
+
+
+def _describe(value: Any) -> str:
+    kind = type_name(value)
+    shape = _shape_of(value)
+    if shape is not None and hasattr(value, "to_string") and hasattr(value, "iloc"):
+        size = tell_count(shape[0], "row")
+        if len(shape) == 2:
             size += f" × {tell_count(shape[1], 'column')}"
-        text = value.head(_MOST_ROWS).to_string() if len(value) else ""
-        more = f"\n… {len(value) - _MOST_ROWS:,} more rows" if len(value) > _MOST_ROWS else ""
+        text = _first_rows(value, len(shape)) if shape[0] else ""
+        more = f"\n… {shape[0] - _MOST_ROWS:,} more rows" if shape[0] > _MOST_ROWS else ""
         return f"{kind}, {size}" + (f"\n{text}{more}" if text else "")
     if shape is not None and len(shape) == 2:
         return f"{kind}, {tell_count(shape[0], 'row')} × {tell_count(shape[1], 'column')}"
-    is_cut = isinstance(value, (list, tuple)) and len(value) > _MOST_ROWS
-    text = repr(value[:_MOST_ROWS] if is_cut else value)
+    is_sequence = issubclass(type(value), (list, tuple))
+    is_cut = is_sequence and len(value) > _MOST_ROWS
+    text = safe_repr(value[:_MOST_ROWS] if is_cut else value, _MOST_LETTERS)
     if is_cut:
         text += f" and {len(value) - _MOST_ROWS:,} more"
-    if len(text) > _MOST_LETTERS:
-        text = text[:_MOST_LETTERS] + "…"
-    if isinstance(value, (list, tuple, dict, set)):
+    if is_sequence or issubclass(type(value), (dict, set)):
         return f"{kind} of {len(value):,}: {text}"
     return text
 
 
+def _shape_of(value: Any) -> tuple[int, ...] | None:
+    """Return rows and columns of a frame or table, None for all else."""
+    try:
+        shape = value.shape
+    except Exception:  # noqa: BLE001 - an answer may be any object
+        return None
+    is_shape = isinstance(shape, tuple) and len(shape) in (1, 2)
+    return shape if is_shape and all(isinstance(one, int) for one in shape) else None
+
+
+def _first_rows(value: Any, dimensions: int) -> str:
+    first = value.head(_MOST_ROWS)
+    first = first if dimensions == 1 else first.iloc[:, :_MOST_COLUMNS]
+    try:
+        wide = {} if dimensions == 1 else {"max_colwidth": _MOST_LETTERS}
+        text: str = first.to_string(**wide)
+        if len(text) <= _MOST_ANSWER:
+            return text
+    except Exception:  # noqa: BLE001, S110 - a cell or label may be any object
+        pass
+    shown = first.astype(object).map(_cell)
+    if dimensions == 2:
+        shown.columns = [_cell(label) for label in first.columns]
+    return str(shown.to_string())
+
+
+def _cell(value: Any) -> str:
+    # pandas holds text without half surrogate pairs.
+    return encodable(safe_str(value)[:_MOST_CELL], "utf-8")
+
+
+def _own_html(value: Any) -> str | None:
+    """Return what a notebook shows of a small `value` that has a form of its own."""
+    try:
+        if hasattr(value, "__len__") and len(value) > _MOST_SMALL:
+            return None
+        shown = value._repr_html_()
+    except Exception:  # noqa: BLE001 - an answer may be any object
+        return None
+    return shown if type(shown) is str and len(shown) <= _MOST_HTML else None
+
+
 def _has_answer(run: Any) -> bool:
     return str(run.status) not in ("FAILED", "INTERRUPTED")
-
-
-def _is_small(value: Any) -> bool:
-    return not hasattr(value, "__len__") or len(value) <= 1_000
 
 
 def _headline(run: Any) -> str:
