@@ -139,7 +139,9 @@ class PastRun:
 
 def run_directory(run_dir: str | os.PathLike[str] | None) -> Path:
     """Where runs are kept: `run_dir`, else as the settings say."""
-    return load_settings().run_dir if run_dir is None else Path(os.fsdecode(run_dir)).expanduser()
+    if run_dir is None:
+        return load_settings().run_dir
+    return Path(os.path.expanduser(os.fsdecode(run_dir)))
 
 
 def status_of(place: Path, told: Any) -> str:

@@ -126,7 +126,7 @@ def _is_plain(value: Any) -> bool:
 def clean_place(path: Any) -> str:
     """A path made absolute, or a URL without its secrets."""
     text = os.fsdecode(path)
-    return clean_url(text) if "://" in text else str(Path(text).expanduser().absolute())
+    return clean_url(text) if "://" in text else str(Path(os.path.expanduser(text)).absolute())
 
 
 def name_subject(source: Any, function: Any) -> str:

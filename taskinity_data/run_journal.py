@@ -262,7 +262,7 @@ def _find_directory(given: Any, settings: Settings) -> Path:
         return settings.run_dir.absolute()
     if not isinstance(given, (str, os.PathLike)) or not os.fspath(given) or "://" in str(given):
         raise SettingsError(f"run_dir={given!r} is no path of a directory on this machine")
-    return Path(os.fsdecode(given)).expanduser().absolute()
+    return Path(os.path.expanduser(os.fsdecode(given))).absolute()
 
 
 def _find_past(

@@ -216,7 +216,7 @@ def _folder_or_url(text: str) -> str:
 def _folder(text: str) -> Path:
     if "://" in text:
         raise ValueError("a URL; name a folder on this machine, e.g. runs")
-    path = Path(_words(text)).expanduser()
+    path = Path(os.path.expanduser(_words(text)))
     if path.exists() and not path.is_dir():
         raise ValueError("there is a file of that name; name a folder, which need not exist yet")
     return path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.codecs import codec_of, find_codec, inner_name, unpack_line
 from taskinity_data.chunks.files import map_files
-from taskinity_data.errors import PlanError, suggest
+from taskinity_data.errors import PlanError, SourceNotFound, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -330,6 +330,11 @@ def _peek(file: SourceFile) -> tuple[bytes, bytes]:
             head = stream.read(_HEAD_NBYTES)
             stream.seek(max(0, file.nbytes - 4))
             return head, stream.read(4)
+    except FileNotFoundError as error:
+        raise SourceNotFound(
+            f"{file.path}: the file was removed or renamed while the dataset was opened; open it "
+            "again, once nothing moves its files"
+        ) from error
     except PermissionError as error:
         raise PlanError(
             f"{file.path}: the file may not be read by this user; change its permissions"

@@ -11,7 +11,7 @@ import stat
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from glob import glob, has_magic
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from textwrap import shorten
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -208,9 +208,19 @@ def _stat(path: str, hive: tuple[tuple[str, str], ...]) -> SourceFile:
             raise PlanError(f"{path}: is no regular file; chunks need one that can be sought in")
         return SourceFile(path, Fingerprint.of(path), hive)
     except FileNotFoundError as error:
-        raise SourceNotFound(f"{path}: there is no such file{_close(path)}") from error
+        raise SourceNotFound(f"{path}: {_why_missing(path)}") from error
     except OSError as error:
         raise PlanError(f"{path}: can't be looked at: {error.strerror}") from error
+
+
+def _why_missing(path: str) -> str:
+    """Why `path`, which was named or listed, can't be found."""
+    if not Path(path).is_symlink():
+        return f"there is no such file{_close(path)}"
+    return (
+        f"is a link to {Path(path).readlink()}, where there is no file; mend or remove the link, "
+        "or name the other files"
+    )
 
 
 def _close(path: str) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from taskinity_data.chunks.store_fingerprints import fingerprint_of
 from taskinity_data.chunks.tagged import read_tagged, see, tells_tags
+from taskinity_data.chunks.web_limits import has_timed_out, limit_silence, silence_error
 from taskinity_data.errors import PlanError, ReadError, SourceChanged, SourceNotFound
 
 if TYPE_CHECKING:
@@ -235,7 +236,8 @@ class Store:
         seen = {one[1] for one in found if isinstance(one, tuple)}
         for (start, stop), got in zip(wanted, found, strict=True):
             if isinstance(got, BaseException):
-                self._refuse_changed(name, path, planned, start)
+                if not has_timed_out(got):
+                    self._refuse_changed(name, path, planned, start)
                 why = str(self._explain(name, path, got))
                 raise ReadError(
                     f"{why} (bytes {start:,} to {stop:,})", path=path, start=start
@@ -290,6 +292,8 @@ class Store:
                 f"{path}: the store refuses to show it ({status or kind}); give credentials that "
                 "may read it in storage_options, or in the environment"
             )
+        if self.protocol in WEB and has_timed_out(error):
+            return silence_error(path, self._options)
         text = "" if status is None else f" {status}"
         is_plain = isinstance(error, OSError) and self.protocol not in WEB
         why = self._scrub(str(error), name, path) if is_plain else ""
@@ -348,6 +352,7 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
         if protocol in WEB:
             # Of an answer that is compressed on its way, ranges are not those of the file.
             given["headers"] = {"Accept-Encoding": "identity", **given.get("headers", {})}
+            given = limit_silence(given)
         name: str = kind(**given)._strip_protocol(url)  # noqa: SLF001 - fsspec's own way
     except Exception as error:  # noqa: BLE001 - each library has errors of its own
         raise PlanError(

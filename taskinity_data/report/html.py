@@ -6,6 +6,7 @@ and loses its control characters; the page forbids itself scripts and requests a
 
 from __future__ import annotations
 
+import os
 import secrets
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,6 @@ from taskinity_data.report.summary import describe_value, speed_up, tell_quarant
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
 __all__ = ["render_report", "write_report"]
@@ -45,7 +45,7 @@ def write_report(
     OSError
         It can't be written there.
     """
-    target = Path(f"{run.run_id}.html" if path is None else path).expanduser().resolve()
+    target = Path(os.path.expanduser(f"{run.run_id}.html" if path is None else path)).resolve()
     if target.is_dir():
         target /= f"{run.run_id}.html"
     page = render_report(run, ended, missing, told)
