@@ -50,6 +50,7 @@ __all__ = [
     "WorkerDied",
     "inert",
     "inert_line",
+    "shorten",
     "suggest",
 ]
 
@@ -88,6 +89,21 @@ def inert_line(text: str) -> str:
     'a.csv\\nERROR forged'
     """
     return inert(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def shorten(text: str, max_chars: int) -> str:
+    """`text`, or its beginning and its end around the number of characters left out between.
+
+    >>> shorten("a" * 500, 80)
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa … 460 characters left out … aaaaaaaaaa'
+    """
+    if len(text) <= max_chars:
+        return text
+    kept = max_chars - 40  # what stands between takes the rest
+    tail = kept // 4
+    head = kept - tail
+    left_out = len(text) - head - tail
+    return f"{text[:head]} … {left_out:,} characters left out … {text[-tail:]}"
 
 
 class TaskinityDataError(Exception):

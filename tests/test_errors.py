@@ -53,6 +53,7 @@ def test_the_exported_names_are_all_the_errors_there_are():
     assert set(errors.__all__) == {kind.__name__ for kind in KINDS} | {
         "inert",
         "inert_line",
+        "shorten",
         "suggest",
     }
     assert errors.__all__ == sorted(errors.__all__)

@@ -299,7 +299,7 @@ class Driver:
             self.fail(f"{fan_out.name}: {error}", error)
             return False
         except Exception as error:  # noqa: BLE001 - at the end of the chunks what waits is combined
-            self.fail(f"{fan_out.name}: combining raised {describe_failure(error)}", error)
+            self._fail_combining(fan_out, error)
             return False
         if items:
             self._submit(strategy, fan_out.name, fan_out.job, items)
@@ -388,11 +388,15 @@ class Driver:
         except TaskinityDataError as error:
             self.fail(f"{fan_out.name}: {error}", error)
         except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
-            self.fail(f"{fan_out.name}: combining raised {describe_failure(error)}", error)
+            self._fail_combining(fan_out, error)
         self.seconds["combine"] += time.perf_counter() - at
         if self._checkpoints is not None:
             self._checkpoints.set_aside(fan_out.name, item, outcome)
         self.account.end_item(fan_out.name, item, outcome)
+
+    def _fail_combining(self, fan_out: FanOut, error: Exception) -> None:
+        failure = describe_failure(error)
+        self.fail(f"{fan_out.name}: combining raised {failure}", failure.error)
 
     def _notice_repeats(self, name: str) -> None:
         """Stop where all that was tried fails alike."""
@@ -439,7 +443,7 @@ class Driver:
             self.values[name] = fan_out.finish(number)
         except Exception as error:  # noqa: BLE001 - a user's finish may raise anything
             failure = describe_failure(error)
-            self.fail(f"{name} failed: {failure}", error)
+            self.fail(f"{name} failed: {failure}", failure.error)
         took_s = time.perf_counter() - at
         self.seconds["combine"] += took_s
         attempt = Attempt(1, started_s, took_s, "driver", partial_s=took_s, failure=failure)

@@ -5,19 +5,25 @@ It knows nothing of what was done when it was raised, or of what follows from it
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import traceback
+from collections import deque
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
 from taskinity_data.chunks.stores import clean_text
-from taskinity_data.errors import TaskinityDataError
+from taskinity_data.errors import TaskinityDataError, inert, shorten
 from taskinity_data.execution.unpickle import load_back
 from taskinity_data.outcome import Failure
 
-__all__ = ["describe_failure", "format_user_traceback"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["describe_failure", "format_traceback", "format_user_traceback", "to_text"]
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 _MACHINERY = (
@@ -29,53 +35,127 @@ _MACHINERY = (
 _MAX_PICKLED_ERROR = 1 << 20
 """An exception larger than this stays on the worker; its text travels all the same."""
 
+_MAX_KIND, _MAX_MESSAGE, _MAX_PART, _MAX_TRACEBACK = 200, 10_000, 4_000, 40_000
+"""Characters of an exception's class, its message, a part of its traceback (a frame, a note, the
+message again) and the whole traceback: more than a person reads, and little beside a chunk. All
+that shows or keeps a run takes them as they are."""
+
+_MAX_NOTES = 20
+"""Notes of an exception that are shown."""
+
 
 def describe_failure(error: BaseException) -> Failure:
-    """`error` as a value, with the frames that its author knows, and no secrets of URLs."""
-    try:
-        message = str(error)
-    except Exception as second:  # noqa: BLE001 - a user's __str__ may do anything
-        message = f"(its __str__ raised {type(second).__name__})"
+    """`error` as a value, with the frames that its author knows, and no secrets of URLs.
+
+    Texts are cut here, where they are made: whatever comes after has a small failure.
+    """
     return Failure(
-        kind=type(error).__name__,
-        message=clean_text(message),
-        traceback=clean_text(format_user_traceback(error)),
-        ancestry=tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__),
+        kind=shorten(type(error).__name__, _MAX_KIND),
+        message=_shown(_text_of(error), _MAX_MESSAGE),
+        traceback=_shown(format_user_traceback(error), _MAX_TRACEBACK),
+        ancestry=tuple(
+            shorten(f"{kind.__module__}.{kind.__qualname__}", _MAX_KIND)
+            for kind in type(error).__mro__
+        ),
         error=_portable(error),
     )
 
 
+def _text_of(error: BaseException) -> str:
+    if isinstance(error, TaskinityDataError):
+        return inert(shorten(error.message, _MAX_MESSAGE))
+    return to_text(error)
+
+
+def to_text(value: object) -> str:
+    """``str(value)``, or why there is none."""
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - a user's __str__ may do anything
+        return f"(its __str__ raised {type(error).__name__})"
+
+
+def _shown(text: str, max_chars: int) -> str:
+    """`text` cut, without the secrets of URLs: also of one that the cut goes through."""
+    return shorten(clean_text(shorten(text, 2 * max_chars)), max_chars)
+
+
 def format_user_traceback(error: BaseException) -> str:
-    """The traceback without this library's, Dask's and the pool's frames.
+    """The traceback without this library's, Dask's and the pool's frames; each part of it is cut.
 
     Where nothing else is left (the reader or a reducer refused), the message alone.
     """
     if isinstance(error, TaskinityDataError):
-        return f"{type(error).__name__}: {error}\n"
+        return f"{type(error).__name__}: {_text_of(error)}\n"
+    return format_traceback(error, is_kept=_is_of_a_user)
+
+
+def format_traceback(
+    error: BaseException, is_kept: Callable[[traceback.FrameSummary], bool] = lambda _: True
+) -> str:
+    """The traceback of `error`, cut: with the frames that are kept, and those of its causes."""
     try:
-        told = traceback.TracebackException.from_exception(error, limit=-64)
-        seen: traceback.TracebackException | None = told
-        while seen is not None:
-            kept = [
-                frame
-                for frame in seen.stack
-                if not any(part in frame.filename for part in _MACHINERY)
-            ]
-            seen.stack = traceback.StackSummary.from_list(kept)
-            seen = seen.__cause__ or seen.__context__
-        return "".join(told.format())
+        whole = traceback.TracebackException.from_exception(error, limit=-64)
+        waiting: list[Any] = [whole]
+        while waiting:
+            seen = waiting.pop()
+            seen.stack = traceback.StackSummary.from_list(
+                [one for one in seen.stack if is_kept(one)]
+            )
+            # Formatting goes through a text line by line, which takes a minute for 64 MiB.
+            seen._str = shorten(seen._str, _MAX_PART)  # noqa: SLF001 - there is no other place
+            if (notes := seen.__notes__) is not None:
+                shown = notes[:_MAX_NOTES] if isinstance(notes, (list, tuple)) else [notes]
+                seen.__notes__ = [shorten(to_text(note), _MAX_PART) for note in shown]
+            waiting += filter(None, (seen.__cause__, seen.__context__, *(seen.exceptions or ())))
+        return _join_parts(whole.format())
     except Exception:  # noqa: BLE001 - an exception so broken that it can't be told
-        return f"{type(error).__name__}\n"
+        return f"{shorten(type(error).__name__, _MAX_KIND)}\n"
+
+
+def _is_of_a_user(frame: traceback.FrameSummary) -> bool:
+    return not any(part in frame.filename for part in _MACHINERY)
+
+
+def _join_parts(parts: Iterable[str]) -> str:
+    """The first of `parts`, and where there are too many the last, which tell what was raised."""
+    first: list[str] = []
+    last: deque[str] = deque()
+    left_out = 0
+    chars = {"first": 0, "last": 0}
+    for part in parts:
+        part = shorten(part, _MAX_PART)
+        if not last and chars["first"] + len(part) <= _MAX_TRACEBACK // 2:
+            first.append(part)
+            chars["first"] += len(part)
+            continue
+        last.append(part)
+        chars["last"] += len(part)
+        while chars["last"] > _MAX_TRACEBACK // 2:
+            chars["last"] -= len(last.popleft())
+            left_out += 1
+    gap = [f"… {left_out:,} parts of the traceback left out …\n"] if left_out else []
+    return "".join((*first, *gap, *last))
+
+
+class _Bounded(io.BytesIO):
+    """Refuses more than `_MAX_PICKLED_ERROR` bytes before they are copied."""
+
+    def write(self, data: Any, /) -> int:
+        if self.tell() + len(data) > _MAX_PICKLED_ERROR:
+            raise OverflowError
+        return super().write(data)
 
 
 def _portable(error: BaseException) -> BaseException | None:
     # What pickle can't, because its class came here by value, cloudpickle sends back by value.
-    for dumps in (pickle.dumps, cloudpickle.dumps):
+    for dump in (pickle.dump, cloudpickle.dump):
+        file = _Bounded()
         try:
-            blob = dumps(error)
-            if len(blob) > _MAX_PICKLED_ERROR:
-                return None
-            again: object = load_back(blob)
+            dump(error, file)
+            again: object = load_back(file.getvalue())
+        except OverflowError:
+            return None
         except Exception:  # noqa: BLE001 - what can't travel is told by its text
             again = None
         if type(again) is type(error):

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.errors import shorten
+from taskinity_data.execution.failures import format_traceback, to_text
 from taskinity_data.outcome import LogLine
 
 if TYPE_CHECKING:
@@ -57,11 +58,12 @@ def line_of(record: logging.LogRecord) -> LogLine:
     try:
         text = record.getMessage()
     except Exception as error:  # noqa: BLE001 - its arguments don't fit, or a user's __str__ raised
-        text = f"{record.msg!s:.200} ({type(error).__name__} while it was put together)"
-    if record.exc_info and record.exc_info[0] is not None:
-        text += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
-    if len(text) > MOST_LINE_LETTERS:
-        text = f"{text[:MOST_LINE_LETTERS]}… and {len(text) - MOST_LINE_LETTERS:,} letters more"
+        start = shorten(to_text(record.msg), 200)
+        text = f"{start} ({type(error).__name__} while it was put together)"
+    text = shorten(text, MOST_LINE_LETTERS)
+    if record.exc_info and record.exc_info[1] is not None:
+        text = f"{text}\n{format_traceback(record.exc_info[1]).rstrip()}"
+    text = shorten(text, MOST_LINE_LETTERS)
     return LogLine(record.created, record.levelno, record.name, text)
 
 

@@ -91,10 +91,11 @@ def _tell_unpicklable(job: Job, error: Exception, instead: str) -> str:
                 cloudpickle.dumps(value)
             except Exception as cause:  # noqa: BLE001 - told in the message
                 return (
-                    f"{step.task}: {what} can't be sent to another process: {cause}. Make it "
+                    f"{step.task}: {what} can't be sent to another process: "
+                    f"{describe_failure(cause).message}. Make it "
                     f"inside the function, or {instead}"
                 )
-    return f"{job.task}: can't be sent to another process: {error}"
+    return f"{job.task}: can't be sent to another process: {describe_failure(error).message}"
 
 
 @contextmanager
