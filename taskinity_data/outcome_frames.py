@@ -40,6 +40,7 @@ _OUTCOMES = _WHERE | {
     "duration_s": "float64",
     "peak_nbytes": "Int64",
     "error": "str",
+    "is_fallback": "bool",
 }
 
 _ATTEMPTS = _WHERE | {
@@ -92,6 +93,7 @@ def outcome_row(outcome: Outcome, where: Place) -> tuple[Any, ...]:
         outcome.duration_s,
         last.peak_nbytes if last else None,
         _tell(outcome.failure),
+        outcome.is_fallback,
     )
 
 

@@ -210,7 +210,8 @@ class Run:
         -------
         pandas.DataFrame
             ``task, key, path`` str; ``start, stop, rows, peak_nbytes`` Int64; ``nbytes, attempts``
-            int64; ``status, worker, error`` str; ``started`` UTC time; ``duration_s`` float64.
+            int64; ``status, worker, error`` str; ``started`` UTC time; ``duration_s`` float64;
+            ``is_fallback`` (whether its result is that of the task's fallback) bool.
         """
         return outcomes_frame(outcome_row(outcome, _where(item)) for item, outcome in self._ended)
 

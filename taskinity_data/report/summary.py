@@ -71,6 +71,7 @@ def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
         "Slowest": _slowest(run),
         "Quarantined": _bad_lines(run),
         "Overcome": _overcome(run),
+        "Fallbacks": _fallbacks(run),
         "Failed": _failures(run, has_frames),
         "Set aside": tell_quarantine(run),
         "Next": _next(run),
@@ -317,17 +318,34 @@ def _failures(run: Any, has_frames: bool) -> list[str]:
 
 
 def _overcome(run: Any) -> list[str]:
-    """The errors of attempts that another one, or a fallback, made good."""
-    tries, outcomes = run.attempts, run.outcomes
-    done = outcomes.loc[outcomes["status"] == "COMPLETED", "key"]
-    lost = tries[tries["error"].notna() & tries["key"].isin(done)]
+    """The errors of attempts that another one made good."""
+    outcomes = run.outcomes
+    is_done = (outcomes["status"] == "COMPLETED") & ~outcomes["is_fallback"]
+    lost = _failed_attempts(run, outcomes.loc[is_done, "key"])
+    return _count_errors(lost, "attempt", "made good by another", "run.attempts")
+
+
+def _fallbacks(run: Any) -> list[str]:
+    """What a fallback stood in for, by the last error before it."""
+    lost = _failed_attempts(run, run.outcomes.loc[run.outcomes["is_fallback"], "key"])
+    last = lost.drop_duplicates(["task", "key"], keep="last")
+    rows = "run.outcomes[run.outcomes.is_fallback]"
+    return _count_errors(last, "result", "its fallback stood in", rows)
+
+
+def _failed_attempts(run: Any, keys: Any) -> Any:
+    return run.attempts[run.attempts["error"].notna() & run.attempts["key"].isin(keys)]
+
+
+def _count_errors(lost: Any, noun: str, what: str, rows: str) -> list[str]:
+    """The most frequent errors of `lost`, and `what` was done about them; `rows` shows all."""
     counts = lost.groupby(["task", "error"], sort=False).size().sort_values(ascending=False)
     lines = [
-        f"{task}: {error} ({tell_count(count, 'attempt')}; then by another, or by a fallback)"
+        f"{task}: {error} ({tell_count(count, noun)}; {what})"
         for (task, error), count in counts.head(_MOST_OVERCOME).items()
     ]
     more = len(counts) - _MOST_OVERCOME
-    return [*lines, f"and {tell_count(more, 'other error')}: run.attempts"] if more > 0 else lines
+    return [*lines, f"and {tell_count(more, 'other error')}: {rows}"] if more > 0 else lines
 
 
 def _next(run: Any) -> list[str]:

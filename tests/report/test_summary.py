@@ -29,6 +29,7 @@ def make_run(**changes):
             "worker": "w1",
             "duration_s": [0.1, 0.9, 0.2, 0.3, 0.4, 0.5],
             "error": [None] * 3 + ["ValueError: <b>bad</b> cell"] + [None] * 2,
+            "is_fallback": False,
         }
     )
     frames = 'File "my_tasks.py", line 7, in process_chunk\n    int(cell)\nValueError: bad'
@@ -263,9 +264,6 @@ def test_errors_that_another_attempt_made_good_are_told_with_their_number():
     errors = ["OSError: busy"] * 4 + ["ValueError: a", "ValueError: b", "ValueError: c", None]
     tries = pd.DataFrame({"task": "ProcessChunk", "key": done, "error": errors})
     text = summarise(make_run(attempts=tries))
-    assert (
-        "Overcome\n  ProcessChunk: OSError: busy (4 attempts; then by another, or by a fallback)\n"
-        in text
-    )
+    assert "Overcome\n  ProcessChunk: OSError: busy (4 attempts; made good by another)\n" in text
     assert "  and 1 other error: run.attempts\n" in text
     assert "Overcome" not in summarise(make_run())
