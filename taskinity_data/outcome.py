@@ -99,6 +99,10 @@ class Attempt:
     """What they logged; it goes to the run's log, and is held nowhere else."""
     logs_cut: int = field(default=0, compare=False, repr=False)
     """How many more lines there were than an attempt may bring along."""
+    cpu_s: float | None = None
+    """What its own thread computed; None where it was not measured."""
+    process_cpu_s: float | None = None
+    """What all threads of its process computed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,20 @@
 """Which strategy runs a flow where the user named none, and when another one pays.
 
 It starts in threads of this process, and looks at the measured time of the first chunks: where
-what is left takes much longer than a pool takes to start, local processes take over. It knows
-nothing of what the chunks are.
+what is left takes much longer than a pool takes to start, local processes take over; where these
+turn out to be no faster, threads do the rest.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.unpacked import has_gone
 from taskinity_data.errors import BindError
 from taskinity_data.execution.clusters import current_client, open_strategy
+from taskinity_data.execution.pace import Pace
+from taskinity_data.execution.pool_start import PoolStart
 from taskinity_data.execution.shipping import pack_job
 from taskinity_data.execution.strategies import ThreadStrategy
 from taskinity_data.machine import count_cores, share_memory
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.execution.fan_out import FanOut
     from taskinity_data.execution.strategies import Strategy
+    from taskinity_data.outcome import Attempt
 
 __all__ = ["Chooser"]
 
@@ -32,6 +34,10 @@ POOL_PAYS_S = 3.0
 """What must be left, in seconds of threads that may hold each other up, for a pool of processes to
 be started: a local Dask cluster takes 0.7 s until its first task (two cores, Dask 2026.8), and
 functions that hold Python's lock gain at most what cores there are."""
+
+COMPARED_ROUNDS, COMPARED_S = 4, 1.0
+"""What processes must have done before their pace is compared with that of threads: so many chunks
+a worker, and so many seconds, of which a slow chunk or another program's burst is a small part."""
 
 
 class Chooser:
@@ -60,8 +66,10 @@ class Chooser:
         self._memory_nbytes = memory_nbytes
         self._announce = announce
         self._may_change = False
-        self._starting: threading.Thread | None = None
-        self._started: list[Strategy | BaseException] = []
+        self._starting: PoolStart | None = None
+        self._paces: dict[tuple[str, bool], Pace] = {}
+        self._warm_ups = 0
+        self._compares = False
         self._paths: list[str] = []
         if scheduler is None and (client := current_client()) is not None:
             scheduler, reason = client, "the current Dask client"
@@ -78,7 +86,7 @@ class Chooser:
                 reason = "one worker needs no pool"
             else:
                 reason = "until the first chunks show whether processes pay"
-                self._may_change = True
+                self._may_change = self._compares = True
         self._owned = [self.strategy]
         self.reason = reason
         announce(self.strategy, reason)
@@ -100,10 +108,10 @@ class Chooser:
         left_s = fan_out.estimate_remaining_s()
         if left_s is None:
             return
-        if left_s / self.strategy.workers < POOL_PAYS_S:
+        left_s /= self.strategy.workers
+        if left_s < POOL_PAYS_S:
             self.reason = (
-                f"after the first chunks {left_s / self.strategy.workers:.1f} s were left, too "
-                "little for processes to pay"
+                f"after the first chunks {left_s:.1f} s were left, too little for processes to pay"
             )
             return
         self._may_change = False
@@ -113,35 +121,56 @@ class Chooser:
             _log.info("staying in threads: %s", error)
             self.reason = f"processes would pay, but {error}"
             return
-        self._left_s = left_s
-        self._starting = threading.Thread(
-            target=self._start, args=(wake,), name="taskinity-start-pool"
-        )
-        self._starting.start()
+        self._left = f"after the first chunks about {left_s:.0f} s were left in threads"
+        self.reason = f"{self._left}, but all ended before processes had started"
+        self._starting = PoolStart(self._start, wake)
 
-    def _start(self, wake: Callable[[], None]) -> None:
+    def _start(self) -> Strategy:
+        strategy = open_strategy("processes", self._workers, self._memory_nbytes)
         try:
-            strategy = open_strategy("processes", self._workers, self._memory_nbytes)
             strategy.check([path for path in self._paths if not has_gone(path)])
-            self._started.append(strategy)
-        except Exception as error:  # noqa: BLE001 - threads go on; told below
-            self._started.append(error)
-        wake()
+        except BaseException:
+            strategy.close()
+            raise
+        return strategy
 
     def refresh(self) -> None:
-        """Change to the processes once they have started."""
-        if not self._started:
+        """Change to the processes once they have started; called where work is left for them."""
+        started = None if self._starting is None else self._starting.take()
+        if started is None:
             return
-        started = self._started.pop()
         self._starting = None
-        if isinstance(started, BaseException):
+        if isinstance(started, Exception):
             _log.warning("staying in threads: no local processes (%s)", started)
             self.reason = f"processes would pay, but did not start: {started}"
             return
         self._owned.append(started)
-        self.strategy = started
-        self.reason = f"{self._left_s:.0f} s of work were left after the first chunks"
-        self._announce(started, self.reason)
+        self._change(started, self._left)
+
+    def _change(self, strategy: Strategy, reason: str) -> None:
+        self.strategy, self.reason = strategy, reason
+        self._announce(strategy, reason)
+
+    def compare(self, name: str, strategy: Strategy, attempt: Attempt, weight: int) -> None:
+        """See what an `attempt` of the fan-out `name` took; go back where processes gained nothing.
+
+        `weight` says how much of the fan-out's data it was.
+        """
+        if not self._compares:
+            return
+        threads = self._owned[0]
+        if strategy is not threads and self._warm_ups < strategy.workers:
+            self._warm_ups += 1  # with the imports of a worker that has just started
+            return
+        self._paces.setdefault((name, strategy is threads), Pace()).add(attempt, weight)
+        before, after = (self._paces.get((name, in_threads)) for in_threads in (True, False))
+        if before is None or after is None:
+            return
+        if after.count < COMPARED_ROUNDS * strategy.workers or after.elapsed_s < COMPARED_S:
+            return
+        self._compares = False
+        if not after.beats(before):
+            self._change(threads, f"{self._left}; processes took over, and were no faster")
 
     def abort(self) -> None:
         """Kill the workers that can be killed: one that is asked to end lets its task end first."""
@@ -151,11 +180,13 @@ class Chooser:
                 end()
 
     def close(self, *, waits: bool = True) -> None:
-        """End all that was started; without `waits`, what still runs in threads is left to end."""
+        """End all that was started; without `waits`, what still runs in threads is left to end.
+
+        A pool that was started and never used ends behind the caller.
+        """
         if self._starting is not None:
-            self._starting.join()
+            self._starting.give_up()
             self._starting = None
-            self._owned += [one for one in self._started if not isinstance(one, BaseException)]
         for strategy in reversed(self._owned):
             if isinstance(strategy, ThreadStrategy):
                 strategy.waits = waits

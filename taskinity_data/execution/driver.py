@@ -271,7 +271,8 @@ class Driver:
         if self.stop_reason is not None:
             return
         self._judge.release()
-        self._chooser.refresh()
+        if self._has_more_items():
+            self._chooser.refresh()
         strategy = self._chooser.strategy
         window = strategy.workers
         if window > 1 and getattr(strategy, "queues", True):
@@ -290,6 +291,12 @@ class Driver:
             if self._hand_out(fan_out, strategy):
                 turns.append(fan_out)
             busy += 1
+
+    def _has_more_items(self) -> bool:
+        """Whether a fan-out has items that were not handed out yet, or one is still to begin."""
+        return any(not fan_out.is_cut for fan_out in self._active.values()) or any(
+            work.open is not None for work in self._waiting
+        )
 
     def _hand_out(self, fan_out: FanOut, strategy: Strategy) -> bool:
         """Submit one batch; False where the fan-out has no items left."""
@@ -369,6 +376,10 @@ class Driver:
         if self._checkpoints is not None:
             self._checkpoints.keep(batch.name, item, outcome)
         self._settle(fan_out, item, outcome, not batch.strategy.crosses_processes)
+        if outcome.status is Status.COMPLETED:
+            self._chooser.compare(
+                fan_out.name, batch.strategy, outcome.attempts[-1], item.nbytes or 1
+            )
         if fan_out.loses(item, outcome):
             reason = self._limits.count_loss(fan_out, outcome)
             if reason is not None:

@@ -184,7 +184,7 @@ def run_item(
     KeyboardInterrupt
         Only in the main thread, where it is the user's Ctrl-C.
     """
-    clock = _Clock(time.time(), time.perf_counter())
+    clock = _Clock(time.time(), time.perf_counter(), time.thread_time(), time.process_time())
     before = Surroundings(has_umask=restores) if job.chain(item.position) else None
     said = Heard(job.log_level)
     try:
@@ -197,6 +197,7 @@ def run_item(
     except BaseException as error:  # noqa: BLE001 - a failure is a value
         done, failure = _Done(), describe_failure(error)
     duration_s = time.perf_counter() - clock.begun
+    cpu_s, process_cpu_s = time.thread_time(), time.process_time()
     notices = before.changes() if before is not None else ()
     if notices and restores and before is not None:
         before.restore()
@@ -214,6 +215,8 @@ def run_item(
         notices=notices,
         logs=tuple(said.lines),
         logs_cut=said.cut,
+        cpu_s=cpu_s - clock.cpu_s,
+        process_cpu_s=process_cpu_s - clock.process_cpu_s,
     )
     return Outcome(
         task=clock.task or job.task,
@@ -235,6 +238,8 @@ def run_item(
 class _Clock:
     started_s: float
     begun: float
+    cpu_s: float
+    process_cpu_s: float
     read_s: float = 0.0
     function_s: float = 0.0
     partial_s: float = 0.0

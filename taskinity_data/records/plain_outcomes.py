@@ -57,7 +57,8 @@ def _plain_attempt(attempt: Attempt) -> tuple[Any, ...]:
 def _attempt(plain: Sequence[Any]) -> Attempt:
     *values, told = plain
     failure = None if told is None else Failure(*told)
-    return Attempt(**dict(zip(_ATTEMPT, values, strict=True)), failure=failure)
+    # Journals of before CPU time was measured lack what is last.
+    return Attempt(**dict(zip(_ATTEMPT, values, strict=False)), failure=failure)
 
 
 def _plain_lines(bad_lines: BadLines | None) -> tuple[Any, ...] | None:
