@@ -10,26 +10,12 @@ import reprlib
 import sys
 from typing import Any
 
-__all__ = ["encodable", "for_stdout", "safe_repr", "safe_str", "shorten", "type_name"]
+__all__ = ["encodable", "for_stdout", "safe_repr", "safe_str", "type_name"]
 
 MAX_LENGTH = 2_000
 
 _PLAIN = {"×": "x", "÷": "/", "…": "...", "·": "-"}
 """What stands for our own signs in an encoding that lacks them."""
-
-
-def shorten(text: str, max_length: int = MAX_LENGTH) -> str:
-    """Return `text` with its middle left out where it is longer than `max_length` characters.
-
-    The beginning and the end stay: messages end with what to do next.
-
-    >>> shorten("a" * 50 + "b" * 50, 40)
-    'aaaaaaaaaaaaaaaa… (76 characters) …bbbbbbbb'
-    """
-    if len(text) <= max_length:
-        return text
-    first, last = max_length * 2 // 5, max_length // 5
-    return f"{text[:first]}… ({len(text) - first - last:,} characters) …{text[-last:]}"
 
 
 def type_name(value: Any) -> str:

@@ -24,7 +24,7 @@ It knows nothing of what raises them. All of them survive pickling with their fa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,12 +55,18 @@ __all__ = [
 ]
 
 
+_MAX_NAME = 100
+"""Nobody has misspelt a longer one, and to compare it takes time with the square of its length."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """``" Did you mean 'x'?"`` for the names of `known` that are close to `name`, else ``""``.
 
     >>> suggest("retires", ["retries", "timeout"])
     " Did you mean 'retries'?"
     """
+    if len(name) > _MAX_NAME:
+        return ""
     # Loaded when something is wrong already: it takes 10 ms of every start.
     from difflib import get_close_matches
 
@@ -109,10 +115,14 @@ def shorten(text: str, max_chars: int) -> str:
 class TaskinityDataError(Exception):
     """The base of all errors that this library raises on purpose.
 
-    Facts given by keyword become attributes and survive pickling.
+    Facts given by keyword become attributes and survive pickling. A message of more than
+    `max_length` characters, which quotes something long, is cut in its middle.
     """
 
+    max_length: ClassVar[int] = 4_000
+
     def __init__(self, message: str, **facts: Any) -> None:
+        message = shorten(message, self.max_length)
         super().__init__(message)
         self.message = message
         self.__dict__.update(facts)
@@ -140,6 +150,7 @@ class FlowSyntaxError(TaskinityDataError, ValueError):
         All problems that were found, in the order of the text.
     """
 
+    max_length = 20_000
     line: int
     column: int
     problems: tuple[tuple[int, int, str], ...]
@@ -231,4 +242,5 @@ class ResumeError(TaskinityDataError, ValueError):
 class FlowFailed(TaskinityDataError, RuntimeError):  # noqa: N818 - the published name
     """A run that ended without its answer; `.run` holds all that is known of it."""
 
+    max_length = 20_000
     run: Any = None

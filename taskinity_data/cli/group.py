@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,9 +31,13 @@ from taskinity_data.errors import (
     ReadError,
     ReduceError,
     TaskinityDataError,
+    shorten,
     suggest,
 )
 from taskinity_data.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["commands"]
 
@@ -40,12 +45,27 @@ __all__ = ["commands"]
 _FAILURES = (FlowFailed, LedgerError, ReduceError, ReadError)
 
 
+_MAX_QUOTE = 2_000
+
+
+@contextmanager
+def _short_quotes() -> Iterator[None]:
+    """Cuts errors of click, which quote what was typed."""
+    try:
+        yield
+    except click.ClickException as error:
+        quotes = {name: one for name, one in vars(error).items() if isinstance(one, str)}
+        vars(error).update({name: shorten(one, _MAX_QUOTE) for name, one in quotes.items()})
+        raise
+
+
 class _Commands(click.Group):
     """A group whose own errors are told without a traceback."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
-            return super().make_context(*args, **kwargs)
+            with _short_quotes():
+                return super().make_context(*args, **kwargs)
         except KeyboardInterrupt:
             # click would call it aborted, with a code of its own.
             click.echo("Interrupted.", err=True)
@@ -59,7 +79,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _short_quotes():
+                return super().invoke(ctx)
         except TaskinityDataError as error:
             tell_error(in_typed_words(str(error), ctx.invoked_subcommand))
             is_failure = isinstance(error, _FAILURES)

@@ -21,7 +21,7 @@ import click
 
 from taskinity_data.cli.words import in_typed_words
 from taskinity_data.display import safe_repr, safe_str
-from taskinity_data.errors import TaskinityDataError, inert
+from taskinity_data.errors import TaskinityDataError, inert, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,10 @@ __all__ = [
     "to_plain",
     "write_whole",
 ]
+
+
+MAX_ERROR = 20_000
+"""Characters of an error: what a command was given may be quoted in it."""
 
 
 class Answer(dict[str, Any]):
@@ -78,7 +82,7 @@ def _inert(told: str) -> str:
 
 def tell_error(text: str) -> None:
     """Say what went wrong; further lines of `text` stand below it, and can't pass for ours."""
-    told = inert(text).replace("\n", "\n  ")
+    told = inert(shorten(text, MAX_ERROR)).replace("\n", "\n  ")
     click.echo(f"Error: {told}", err=True)
 
 

@@ -14,7 +14,6 @@ import sys
 import threading
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskinity_data.chunks.own_directory import OwnDirectory
@@ -134,10 +133,11 @@ def _open_named(name: str, workers: int | None, memory_nbytes: int | None) -> St
         return start_local(count, memory_nbytes)
     if name.startswith(_PROTOCOLS):
         return _connect(name, workers, memory_nbytes)
-    if name.endswith(".json") or Path(name).exists():
-        if not Path(name).is_file():
-            raise SchedulerError(f"{name}: there is no such scheduler file")
+    # os.path takes names of any length.
+    if os.path.isfile(name):
         return _connect({"scheduler_file": name}, workers, memory_nbytes)
+    if name.endswith(".json"):
+        raise SchedulerError(f"{name}: there is no such scheduler file")
     raise SchedulerError(
         f"scheduler={name!r} is no scheduler.{suggest(name, _NAMES)} Give {', '.join(_NAMES)}, an "
         "address such as tcp://host:8786, or a scheduler file"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from taskinity_data.errors import FlowSyntaxError
+from taskinity_data.errors import FlowSyntaxError, shorten
 
 __all__ = ["Problem", "Problems", "split_lines"]
 
@@ -17,6 +17,9 @@ _SHOWN_PROBLEMS = 20
 
 _SHOWN_COLUMNS = 100
 """Of a longer line, only this much around the problem is shown."""
+
+_MAX_MESSAGE = 600
+"""A longer message quotes something long of the text, which stands in the line that is shown."""
 
 
 def split_lines(text: str) -> list[str]:
@@ -43,7 +46,7 @@ class Problems:
 
     def add(self, line: int, column: int, message: str, length: int = 1) -> None:
         """Note a mistake at `line` and `column`, both from 1."""
-        self.found.append(Problem(line, column, message, max(1, length)))
+        self.found.append(Problem(line, column, shorten(message, _MAX_MESSAGE), max(1, length)))
 
     def raise_any(self, origin: str) -> None:
         """Raise all that was found, in the order of the text, as one error.
