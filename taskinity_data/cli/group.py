@@ -24,7 +24,7 @@ from taskinity_data.cli.run import run
 from taskinity_data.cli.runs import runs
 from taskinity_data.cli.validate import validate
 from taskinity_data.cli.visualize import visualize
-from taskinity_data.cli.words import in_typed_words
+from taskinity_data.cli.words import add_typed_options
 from taskinity_data.errors import (
     FlowFailed,
     LedgerError,
@@ -82,7 +82,7 @@ class _Commands(click.Group):
             with _short_quotes():
                 return super().invoke(ctx)
         except TaskinityDataError as error:
-            tell_error(in_typed_words(str(error), ctx.invoked_subcommand))
+            tell_error(add_typed_options(str(error), ctx.invoked_subcommand))
             is_failure = isinstance(error, _FAILURES)
             ctx.exit(EXIT_CODES["failed" if is_failure else "wrong call"])
         except KeyboardInterrupt:

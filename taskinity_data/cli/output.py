@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskinity_data.cli.words import in_typed_words
+from taskinity_data.cli.words import add_typed_options
 from taskinity_data.display import safe_repr, safe_str
 from taskinity_data.errors import TaskinityDataError, inert, shorten
 
@@ -63,7 +63,7 @@ def answering(as_json: bool) -> Iterator[Answer]:
             yield answer
     except TaskinityDataError as error:
         context = click.get_current_context(silent=True)
-        told = in_typed_words(str(error), None if context is None else context.info_name)
+        told = add_typed_options(str(error), None if context is None else context.info_name)
         answer.setdefault("error", {"type": type(error).__name__, "message": told})
         raise
     except KeyboardInterrupt:

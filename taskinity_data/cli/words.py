@@ -1,6 +1,6 @@
-"""Errors in the words of the command line: options as they are typed there, not as in Python.
+"""How the options that an error names in Python's words are typed on the command line.
 
-It knows the names of options, and nothing of commands or of what was wrong.
+The message itself is left as it is: it quotes paths, values and rows that may look like options.
 """
 
 from __future__ import annotations
@@ -8,9 +8,12 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["in_typed_words"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["add_typed_options"]
 
 _RUN_OPTIONS = (
     "workers",
@@ -33,30 +36,40 @@ _DATASET_OPTIONS = ("format", "filters", "schema", "storage_options", "newlines_
 # A literal, or nothing where a message only names the option.
 _VALUE = r"(\{[^{}]*\}|\[[^\[\]]*\]|'[^']*'|\"[^\"]*\"|[A-Za-z0-9_.%+-]*[A-Za-z0-9_%])?"
 
+# What is quoted is data, unless an option has it. An apostrophe opens nothing.
+_QUOTED = r"(?<!\w)'(?:[^'\\]|\\.)*'|(?<!\w)\"(?:[^\"\\]|\\.)*\""
+
+_MOST_OPTIONS, _MOST_READ = 6, 10_000
+
 _WHERE_TO_GIVE = (
     "\nA flow opens its data in its functions: give reader options there, as in "
     "td.open_dataset(path, sep=';')."
 )
 
 
-def in_typed_words(message: str, command: str | None) -> str:
-    """`message` as who typed `command` would write the options that it names.
+def add_typed_options(message: str, command: str | None) -> str:
+    """`message`, and below it how who typed `command` gives the options that it names.
 
     Examples
     --------
-    >>> in_typed_words("chunk_size='x': write bytes", "run")
-    '--chunk-size x: write bytes'
-    >>> in_typed_words("it reads as 2 columns with sep=';'", "plan")
-    "it reads as 2 columns with --sep ';'"
+    >>> print(add_typed_options("it reads as 2 columns with sep=';'", "plan"))
+    it reads as 2 columns with sep=';'
+    On the command line: sep=';' is --sep ';'
+    >>> print(add_typed_options("'set workers=2 please' is no int64", "run"))
+    'set workers=2 please' is no int64
     """
+    readers = _reader_options()
     if command == "plan":
-        readers = _reader_options()
-        return _pattern({*_PLAN_OPTIONS, *readers}).sub(_type_for_plan, message)
+        return message + _tell(_find(message, {*_PLAN_OPTIONS, *readers}), _type_for_plan)
     if command in ("run", "redrive"):
-        if _pattern(_reader_options()).search(message):
-            message += _WHERE_TO_GIVE
-        return _pattern(set(_RUN_OPTIONS)).sub(lambda found: _flag(found[1], found[2]), message)
+        told = _tell(_find(message, set(_RUN_OPTIONS)), _flag)
+        return message + told + (_WHERE_TO_GIVE if _find(message, readers) else "")
     return message
+
+
+def _tell(options: list[tuple[str, str]], to_typed: Callable[[str, str], str]) -> str:
+    typed = [f"{name}={value} is {to_typed(name, value)}" for name, value in options]
+    return f"\nOn the command line: {'; '.join(typed[:_MOST_OPTIONS])}" if typed else ""
 
 
 def _reader_options() -> set[str]:
@@ -66,23 +79,25 @@ def _reader_options() -> set[str]:
     return {*SIGNATURE, *_DATASET_OPTIONS} - {"chunksize"}
 
 
-def _pattern(names: set[str]) -> re.Pattern[str]:
+def _find(message: str, names: set[str]) -> list[tuple[str, str]]:
+    """The options of `names` that `message` gives, each with its value, once; none in quotes."""
     # Not within a word, a path (year=2013 is a directory), or a call.
-    return re.compile(rf"(?<![\w./(-])({'|'.join(sorted(names))})={_VALUE}")
+    option = rf"(?<![\w./(-])({'|'.join(sorted(names))})={_VALUE}"
+    found = re.finditer(rf"{option}|{_QUOTED}", message[:_MOST_READ])
+    return list(dict.fromkeys((one[1], one[2] or "") for one in found if one[1]))
 
 
-def _type_for_plan(found: re.Match[str]) -> str:
-    name, value = found[1], found[2]
+def _type_for_plan(name: str, value: str) -> str:
     if name in _PLAN_OPTIONS:
         return _flag(name, value)
-    if value is None:
+    if not value:
         return f"--option {name}=…"
     return f"--option {_quote(f'{name}={_plain(value)}')}"
 
 
-def _flag(name: str, value: str | None) -> str:
+def _flag(name: str, value: str) -> str:
     flag = f"--{name.replace('_', '-')}"
-    if value is None or value == "True":
+    if value in ("", "True"):
         return flag
     if name == "partition_by":
         # Of these each name is an option of its own.

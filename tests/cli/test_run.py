@@ -443,4 +443,5 @@ def test_a_scheduler_that_is_an_option_is_told_with_the_option(folder, call, mon
     monkeypatch.setenv("TASKINITY_SCHEDULER", "threads")
     said = call(*CALL, *INPUTS, "--scheduler", "treads")
     assert said.exit_code == 2
-    assert "Error: --scheduler treads is no scheduler." in said.stderr
+    assert "Error: scheduler='treads' is no scheduler." in said.stderr
+    assert "scheduler='treads' is --scheduler treads" in said.stderr
