@@ -116,9 +116,11 @@ class TaskinityDataError(Exception):
     """The base of all errors that this library raises on purpose.
 
     Facts given by keyword become attributes and survive pickling. A message of more than
-    `max_length` characters, which quotes something long, is cut in its middle.
+    `max_length` characters, which quotes something long, is cut in its middle. One that `is_final`
+    would only come again, so that no task is tried again for it.
     """
 
+    is_final: ClassVar[bool] = False
     max_length: ClassVar[int] = 4_000
 
     def __init__(self, message: str, **facts: Any) -> None:
@@ -163,9 +165,13 @@ class FlowError(TaskinityDataError, ValueError):
 class BindError(TaskinityDataError, TypeError):
     """Tasks without a function, functions without a task, parameters that nothing fills."""
 
+    is_final = True
+
 
 class PlanError(TaskinityDataError, ValueError):
     """A dataset, an option or a size that can't be planned."""
+
+    is_final = True
 
 
 class SourceNotFound(PlanError, FileNotFoundError):  # noqa: N818 - says what is the matter
@@ -194,15 +200,20 @@ class ReadError(TaskinityDataError, ValueError):
 class SchemaError(ReadError):
     """A value that does not fit the schema that was frozen before the run (`.value`)."""
 
+    is_final = True
     value: Any = None
 
 
 class SourceChanged(ReadError):  # noqa: N818 - says what is the matter
     """A file that is no longer the one that was planned."""
 
+    is_final = True
+
 
 class ReduceError(TaskinityDataError, ValueError):
     """Partials that can't be combined, or an answer that its type can't hold."""
+
+    is_final = True
 
 
 class CheckError(TaskinityDataError, ValueError):
@@ -219,6 +230,7 @@ class SchedulerError(TaskinityDataError, RuntimeError):
 class TooLargeToSend(TaskinityDataError, ValueError):  # noqa: N818 - says what is the matter
     """A result that takes more memory than may travel from a worker to the driver."""
 
+    is_final = True
     nbytes: int | None = None
     most_nbytes: int | None = None
 

@@ -52,7 +52,8 @@ class Failure:
     """An exception as a value: what it was, as its author would see it.
 
     `traceback` holds the user's frames only; `error` the exception itself where it could be
-    pickled, else None; `ancestry` the qualified names of its classes, most special first.
+    pickled, else None; `ancestry` the qualified names of its classes, most special first; it
+    `is_final` where trying again would only fail again.
     """
 
     kind: str
@@ -60,6 +61,11 @@ class Failure:
     traceback: str
     ancestry: tuple[str, ...] = ()
     error: BaseException | None = field(default=None, compare=False)
+    is_final: bool = field(default=False, compare=False)
+
+    def is_a(self, *kinds: type[BaseException]) -> bool:
+        """Whether it was one of `kinds`: by name, as an exception's class may travel by value."""
+        return any(f"{kind.__module__}.{kind.__qualname__}" in self.ancestry for kind in kinds)
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}" if self.message else self.kind

@@ -8,32 +8,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from taskinity_data.errors import TaskinityDataError
+
 if TYPE_CHECKING:
     from taskinity_data.outcome import Failure
     from taskinity_data.policy import Policy
 
-__all__ = ["Bisect", "Fail", "Fallback", "Retry", "Skip", "decide"]
+__all__ = ["Bisect", "Fail", "Fallback", "Retry", "Skip", "decide", "is_final"]
 
-_REPEATING = frozenset(
-    {
-        "builtins.TypeError",
-        "builtins.NameError",
-        "builtins.AttributeError",
-        "builtins.ImportError",
-        "builtins.FileNotFoundError",
-        "builtins.KeyError",
-        "builtins.SyntaxError",
-        "builtins.NotImplementedError",
-        "taskinity_data.errors.SchemaError",
-        "taskinity_data.errors.SourceChanged",
-        "taskinity_data.errors.ReduceError",
-        "taskinity_data.errors.PlanError",
-        "taskinity_data.errors.BindError",
-        "taskinity_data.errors.TooLargeToSend",
-    }
-)
-"""Errors that come again however often one tries: code and schema mistakes, a missing column
-(KeyError) or file."""
+_FINAL = (
+    TypeError, NameError, AttributeError, ImportError, FileNotFoundError, KeyError, SyntaxError,
+    NotImplementedError,
+)  # fmt: skip
+"""Errors of Python that come again however often one tries: mistakes in code, a missing column
+(KeyError) or file. Those of this library say so themselves."""
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether trying again would only raise `error` again."""
+    return isinstance(error, _FINAL) or (isinstance(error, TaskinityDataError) and error.is_final)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +90,8 @@ def decide(
 
 
 def _is_retryable(policy: Policy, failure: Failure) -> bool:
-    if any(_is_a(failure, kind) for kind in policy.give_up_on):
+    if failure.is_a(*policy.give_up_on):
         return False
     if policy.retry_on is not None:
-        return any(_is_a(failure, kind) for kind in policy.retry_on)
-    return not _REPEATING.intersection(failure.ancestry)
-
-
-def _is_a(failure: Failure, kind: type[BaseException]) -> bool:
-    # By name, because an exception's class may have travelled by value.
-    return f"{kind.__module__}.{kind.__qualname__}" in failure.ancestry
+        return failure.is_a(*policy.retry_on)
+    return not failure.is_final

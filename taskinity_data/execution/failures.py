@@ -17,6 +17,7 @@ import cloudpickle
 
 from taskinity_data.chunks.stores import clean_text
 from taskinity_data.errors import TaskinityDataError, inert, shorten
+from taskinity_data.execution.decide import is_final
 from taskinity_data.execution.unpickle import load_back
 from taskinity_data.outcome import Failure
 
@@ -58,6 +59,7 @@ def describe_failure(error: BaseException) -> Failure:
             for kind in type(error).__mro__
         ),
         error=_portable(error),
+        is_final=is_final(error),
     )
 
 

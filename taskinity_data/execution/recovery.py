@@ -44,7 +44,7 @@ def guard(item: Item, job: Job, strategy: Strategy, deadline: Deadline | None) -
 
 def is_too_large(failure: Failure) -> bool:
     """Whether an item failed for want of memory: NumPy's and Arrow's errors are such too."""
-    return "builtins.MemoryError" in failure.ancestry
+    return failure.is_a(MemoryError)
 
 
 def split_chunk(chunk: Chunk) -> tuple[Chunk, ...]:

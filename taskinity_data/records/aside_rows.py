@@ -15,6 +15,7 @@ from taskinity_data.chunks.memory_tables import is_in_memory, to_table
 from taskinity_data.chunks.read_memory import ArrowReader
 from taskinity_data.chunks.stores import clean_text
 from taskinity_data.chunks.streams import Block, is_stream
+from taskinity_data.errors import WorkerDied
 from taskinity_data.outcome import BadLine
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rows", "is_safe", "pack_chunk", "pack_lines", "pack_value", "write_table"]
 
-_DANGERS = ("errors.WorkerDied", "builtins.MemoryError", "builtins.TimeoutError")
+_DANGERS = (WorkerDied, MemoryError, TimeoutError)
 """After these, reading might do to this process what it did to the worker."""
 
 
@@ -46,7 +47,7 @@ def is_safe(chunk: Chunk, outcome: Outcome) -> bool:
     if any(attempt.memory_nbytes is not None for attempt in outcome.attempts):
         return True  # it was read, and then something else failed
     failure = outcome.failure
-    return failure is None or not any(one.endswith(_DANGERS) for one in failure.ancestry)
+    return failure is None or not failure.is_a(*_DANGERS)
 
 
 def pack_chunk(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskinity_data import errors
 from taskinity_data.execution.decide import Fail, Fallback, Retry, Skip, decide
 from taskinity_data.execution.failures import describe_failure
 from taskinity_data.policy import Policy, value
@@ -39,10 +40,29 @@ def test_retries_are_counted_and_their_delay_stays_below_both_bounds(
 
 
 @pytest.mark.parametrize(
-    "error", [TypeError("x"), NameError("x"), AttributeError("x"), ImportError("x"), KeyError("x")]
-)
+    "error",
+    [
+        TypeError("x"), NameError("x"), AttributeError("x"), ImportError("x"), KeyError("x"),
+        ModuleNotFoundError("x"), errors.SchemaError("x"), errors.SourceNotFound("x"),
+        errors.TooLargeToSend("x"), errors.SourceChanged("x"),
+    ],
+)  # fmt: skip
 def test_errors_that_would_only_repeat_are_not_retried(error):
     assert decide(Policy(retries=3), failure_of(error), 1, 0.0) == Fail()
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), OSError("x"), errors.ReadError("x"), errors.WorkerDied("x")]
+)
+def test_errors_that_may_pass_are_retried(error):
+    assert isinstance(decide(Policy(retries=3), failure_of(error), 1, 0.0), Retry)
+
+
+def test_what_a_users_own_class_calls_final_is_its_own_matter():
+    class Own(ValueError):
+        is_final = True
+
+    assert isinstance(decide(Policy(retries=3), failure_of(Own("x")), 1, 0.0), Retry)
 
 
 def test_retry_on_names_what_is_retried_and_subclasses_count():
