@@ -375,7 +375,11 @@ def drop_results() -> _Dropped:
 
 def _describe_inputs(driver: Driver) -> list[dict[str, Any]]:
     extents = [extent for fan_out in driver.fan_outs.values() for extent in fan_out.extents]
-    return [_describe_input(extent.path, extent.file.fingerprint) for extent in extents]
+    return [
+        _describe_input(extent.path, extent.file.fingerprint)
+        for extent in extents
+        if extent.failure is None
+    ]
 
 
 def _describe_input(path: str, fingerprint: Fingerprint) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskinity_data.chunks.marks import check_mark
 from taskinity_data.chunks.still import check_after, check_before, explain_change, refuse_changed
+from taskinity_data.chunks.unreadable import refuse_failures
 from taskinity_data.errors import PlanError, ReadError, SourceChanged, inert_line
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ class Chunk:
             as_ = "arrow"
         if as_ not in (*KINDS, "native"):
             raise PlanError(f"as_={as_!r}: a chunk is read as one of {', '.join(KINDS)}")
+        self.refuse_unreadable()
         since = monotonic()
         check_before(self.pieces)
         check_mark(self)
@@ -243,6 +245,8 @@ class Chunk:
 
     def split(self) -> tuple[Chunk, ...]:
         """The chunk as two smaller ones, in order; as itself alone where it is one record."""
+        if self.failure is not None:
+            return (self,)
         if len(self.pieces) > 1:
             middle = len(self.pieces) // 2
             return (
@@ -254,6 +258,15 @@ class Chunk:
         if halves is None:
             return (self,)
         return tuple(Chunk(self.reader, (half,), self.index) for half in halves)
+
+    @property
+    def failure(self) -> PlanError | ReadError | None:
+        """Why it can't be read, where that was known when it was cut: then it is one piece."""
+        return self.pieces[0].failure
+
+    def refuse_unreadable(self) -> None:
+        """Raise its failure, if it has one."""
+        refuse_failures(self.pieces)
 
     def __str__(self) -> str:
         others = len(self.pieces) - 1

@@ -138,6 +138,13 @@ class _Cutter:
         self._index = 0
 
     def add(self, piece: Piece) -> Iterator[Chunk]:
+        if piece.failure is not None:
+            # Alone, so that it costs nothing but itself.
+            yield from self.finish()
+            yield self._make([piece])
+            self._held, self._parts = [], []
+            self._size, self._measured, self._ranges = None, 0, 0
+            return
         todo = [piece]
         while todo:
             if self._size is None:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.codecs import Compression
 from taskinity_data.chunks.cut import parse_chunk_size
-from taskinity_data.chunks.detect import detect_codecs, detect_format, peek_files
-from taskinity_data.chunks.formats import open_files, refuse_options
+from taskinity_data.chunks.formats import refuse_options
 from taskinity_data.chunks.hive import find_hive_columns, rule_out
 from taskinity_data.chunks.memory_tables import is_in_memory
 from taskinity_data.chunks.opened import Dataset, Extent
+from taskinity_data.chunks.opening import Opening, open_sound
 from taskinity_data.chunks.read_memory import open_memory
 from taskinity_data.chunks.sources import find_files
-from taskinity_data.chunks.unpack import unpack_files
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
@@ -83,6 +82,11 @@ def open_dataset(
     ReadError
         A compressed file is cut off or damaged: `.start` is the byte of the file.
 
+    Of several files one that can't be opened at all (no permission, a broken footer, a cut gzip) is
+    an error of `plan()`, `head()` and of a run, unless the run has ``on_error="skip"``,
+    ``"bisect"`` or a fallback: then that file is skipped. Where none can be opened, or where files
+    do not fit together, it is an error here.
+
     Notes
     -----
     A compressed file is unpacked here, once and as a stream, into a scratch file in the directory
@@ -115,11 +119,5 @@ def open_dataset(
     every_file = find_files(source, storage_options)
     hive = find_hive_columns(every_file)
     files = rule_out(every_file, hive, filters)
-    ends = peek_files(files, format, compression.method)
-    codecs = detect_codecs(files, ends, compression.method, format)
-    if any(codecs):
-        files = unpack_files(files, codecs, compression.max_nbytes)
-        ends = peek_files(files)
-    found = detect_format(files, format, reader_options, ends)
-    reader = open_files(found, files, hive, columns, filters, schema, reader_options)
-    return Dataset(files, reader, size)
+    how = Opening(format, columns, filters, schema, compression, reader_options)
+    return Dataset(*open_sound(files, hive, how), size)

@@ -14,9 +14,35 @@ from taskinity_data.errors import inert_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pyarrow as pa
+
     from taskinity_data.chunks.source_file import SourceFile
 
-__all__ = ["format_nbytes", "tell_unpacked", "to_html", "to_text"]
+__all__ = ["describe_files", "format_nbytes", "tell_unpacked", "to_html", "to_text"]
+
+MAX_COLUMNS = 50
+"""Columns that are named where a dataset shows itself."""
+
+
+def describe_files(
+    files: Sequence[SourceFile], schema: pa.Schema, nbytes: int, rows: int | None
+) -> list[tuple[str, str]]:
+    """The facts of a dataset."""
+    first, *others = (file.path for file in files)
+    shown = first if not others else f"{first} … {others[-1]}"
+    facts = [("files", f"{len(files):,}  {shown}")]
+    failures = [file.failure for file in files if file.failure is not None]
+    if failures:
+        facts.append(("unreadable", f"{len(failures):,}  {failures[0]}"))
+    names = [f"{field.name}: {field.type}" for field in list(schema)[:MAX_COLUMNS]]
+    more = len(schema) - len(names)
+    columns = ", ".join([*names, *([f"and {more:,} more"] if more else [])])
+    return [
+        *facts,
+        ("bytes", format_nbytes(nbytes) + tell_unpacked(files)),
+        ("rows", "unknown before reading" if rows is None else f"{rows:,}"),
+        ("columns", f"{len(schema)}  {columns}"),
+    ]
 
 
 def to_text(title: str, facts: Sequence[tuple[str, str]]) -> str:

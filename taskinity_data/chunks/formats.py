@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.hive import HiveColumn
     from taskinity_data.chunks.source_file import SourceFile
 
-__all__ = ["open_files", "refuse_options"]
+__all__ = ["check_file", "open_files", "refuse_options"]
 
 
 class _Opener(NamedTuple):
@@ -42,6 +42,17 @@ _OPENERS = {
     "arrow": _Opener("read_ipc", "open_ipc"),
     "orc": _Opener("read_orc", "open_orc"),
 }
+
+
+def check_file(format_: str, file: SourceFile, options: Mapping[str, Any]) -> None:
+    """Raise what is wrong with `file` of `format_` alone, whatever the other files are.
+
+    Raises
+    ------
+    PlanError, ReadError
+    """
+    module = import_module(f"taskinity_data.chunks.{_OPENERS[format_].module}")
+    module.check_file(file, implied_options([file], options))
 
 
 def open_files(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.hive import HiveColumn
     from taskinity_data.chunks.source_file import Piece, SourceFile
 
-__all__ = ["check_columns", "may_be_float", "open_parquet", "read_schema", "unify"]
+__all__ = ["check_columns", "check_file", "may_be_float", "open_parquet", "read_schema", "unify"]
 
 _T = TypeVar("_T")
 
@@ -336,3 +336,8 @@ def _map(function: Callable[[SourceFile], _T], files: Sequence[SourceFile]) -> I
         return list(map_files(function, files))
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(function, files))
+
+
+def check_file(file: SourceFile, _options: Any) -> None:
+    """Raise what is wrong with the footer of `file`; there are no options."""
+    open_footer(file)

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk, refuse_quarantine
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
-from taskinity_data.chunks.describe import format_nbytes, tell_unpacked, to_html, to_text
+from taskinity_data.chunks.describe import describe_files, to_html, to_text
 from taskinity_data.chunks.limits import (
     LONGEST_SAMPLE_NBYTES,
     check_memory,
-    check_record,
     check_workers,
 )
 from taskinity_data.chunks.marks import mark_all, mark_chunk
@@ -26,7 +25,7 @@ from taskinity_data.chunks.read_ahead import read_ahead
 from taskinity_data.chunks.read_memory import ArrowReader
 from taskinity_data.chunks.sizing import MOST_SHARERS, SMALLEST_NBYTES, Size, first_size
 from taskinity_data.chunks.source_file import Piece
-from taskinity_data.chunks.still import explain_change
+from taskinity_data.chunks.unreadable import find_extent, iter_pieces, refuse_failures
 from taskinity_data.errors import PlanError, ReadError
 
 if TYPE_CHECKING:
@@ -55,9 +54,6 @@ GRAINS_A_CHUNK = 16
 LARGEST_GRAIN_NBYTES = 4 << 20
 WHOLE = 1 << 62
 """More bytes than any piece has: pieces counted in rows are cut by arithmetic alone."""
-
-MOST_COLUMNS = 50
-"""Columns that are named where a dataset shows itself."""
 
 FILES_AHEAD = 2
 GRAINS_AHEAD = 1024
@@ -126,21 +122,21 @@ class Dataset:
 
     @cached_property
     def extents(self) -> tuple[Piece, ...]:
-        """All data of each file, in order, each as one piece."""
+        """All data of each file, in order, each as one piece, which may carry a failure."""
         if len(self.sources) == 1:
-            return (self._find_extent(self.sources[0]),)
+            return (find_extent(self.reader, self.sources[0]),)
         return tuple(
             read_ahead(
                 self.sources,
-                lambda file: [self._find_extent(file)],
+                lambda file: [find_extent(self.reader, file)],
                 threads=FILES_AHEAD,
                 depth=GRAINS_AHEAD,
             )
         )
 
-    def _find_extent(self, file: SourceFile) -> Piece:
-        with explain_change(file):
-            return self.reader.extent(file)
+    def refuse_unreadable(self) -> None:
+        """Raise what is wrong with the first file that can't be opened, if there is one."""
+        refuse_failures(self.extents)
 
     @property
     def extent(self) -> Extent:
@@ -156,7 +152,9 @@ class Dataset:
         read (a piece that can't be is the run's to report), measured where its types don't tell.
         """
         planned = taken = pieces = 0
-        for piece in self.iter_grains(SAMPLE_NBYTES // 4):
+        for piece in self.iter_grains(SAMPLE_NBYTES // 4, tolerates=True):
+            if piece.failure is not None:
+                continue
             if self.reader.unit == "bytes" and piece.nbytes > LONGEST_SAMPLE_NBYTES:
                 continue
             try:
@@ -174,10 +172,9 @@ class Dataset:
         """Bytes of `piece` as a pandas frame."""
         tell = getattr(self.reader, "frame_nbytes", None)
         nbytes: int | None = None if tell is None else tell(piece)
-        if nbytes is None:
-            frame = self.reader.read([piece], "pandas").data
-            nbytes = int(frame.memory_usage(deep=True).sum())
-        return nbytes
+        if nbytes is not None:
+            return nbytes
+        return int(self.reader.read([piece], "pandas").data.memory_usage(deep=True).sum())
 
     def select(self, columns: Sequence[str]) -> Dataset:
         """The same rows with `columns` (some of those that are selected) alone, in that order.
@@ -210,7 +207,9 @@ class Dataset:
         kept = [frame for frame in frames if len(frame)] or frames[:1]
         return pd.concat(kept, ignore_index=True) if len(kept) > 1 else kept[0]
 
-    def iter_grains(self, grain_nbytes: int, memory_nbytes: int | None = None) -> Iterator[Piece]:
+    def iter_grains(
+        self, grain_nbytes: int, memory_nbytes: int | None = None, *, tolerates: bool = False
+    ) -> Iterator[Piece]:
         """The finest pieces of all files, in order, as they are found.
 
         Parameters
@@ -219,6 +218,8 @@ class Dataset:
             Planned bytes of a piece, as near as records allow.
         memory_nbytes : int or None
             What one worker may use: a record of text that is too long for that is a `PlanError`.
+        tolerates : bool
+            Whether what can't be opened or cut comes as pieces with their failures, or is raised.
 
         Notes
         -----
@@ -226,25 +227,25 @@ class Dataset:
         the iterator ends them.
         """
 
-        def produce(file: SourceFile) -> Iterator[Piece]:
-            is_empty = True
-            with explain_change(file):
-                for piece in self.reader.grains(file, grain_nbytes):
-                    is_empty = False
-                    if memory_nbytes is not None and self.reader.unit == "bytes":
-                        check_record(piece, grain_nbytes, memory_nbytes)
-                    yield piece
-                if is_empty:
-                    extent = self.reader.extent(file)
-                    yield replace(extent, rows=0) if extent.start == extent.stop else extent
+        def produce(extent: Piece) -> Iterator[Piece]:
+            return iter_pieces(
+                self.reader,
+                extent,
+                lambda: self.reader.grains(extent.file, grain_nbytes),
+                grain_nbytes,
+                memory_nbytes,
+                tolerates=tolerates,
+            )
 
-        return read_ahead(self.sources, produce, threads=FILES_AHEAD, depth=GRAINS_AHEAD)
+        return read_ahead(self.extents, produce, threads=FILES_AHEAD, depth=GRAINS_AHEAD)
 
     def cut(
         self,
         next_size: Callable[[], ChunkSize],
         size: ChunkSize | None = None,
         memory_nbytes: int | None = None,
+        *,
+        tolerates: bool = False,
     ) -> Iterator[Chunk]:
         """Chunks, in order, as the pass over the files goes on.
 
@@ -254,10 +255,10 @@ class Dataset:
             The size of the next chunk, asked when it begins.
         size : ChunkSize or None
             The size of all of them, where it is fixed: grains are then made for it.
-        memory_nbytes : int or None
+        memory_nbytes, tolerates
             See `iter_grains`.
         """
-        grains = self.iter_grains(self._grain_nbytes(size), memory_nbytes)
+        grains = self.iter_grains(self._grain_nbytes(size), memory_nbytes, tolerates=tolerates)
         return mark_all(cut(grains, self.reader, next_size))
 
     def _grain_nbytes(self, size: ChunkSize | None) -> int:
@@ -339,6 +340,7 @@ class Dataset:
             A size or count that can't be, a file that can't be cut, a record of text that is too
             long for a worker's memory (`.path`, `.start`).
         """
+        self.refuse_unreadable()
         size = self.chunk_size if chunk_size is None else parse_chunk_size(chunk_size)
         is_given = size is not None
         workers = check_workers(workers)
@@ -365,6 +367,7 @@ class Dataset:
         import dask
         import dask.dataframe as dd
 
+        self.refuse_unreadable()
         refuse_quarantine(self.reader, "a Dask DataFrame has no place for them")
         meta = self.reader.read([_empty(self.extents[0])], "pandas").data
         from_map: Any = dd.from_map
@@ -373,18 +376,7 @@ class Dataset:
             return from_map(_read, list(self.plan()), meta=meta, enforce_metadata=False)
 
     def _facts(self) -> list[tuple[str, str]]:
-        first, *others = self.files
-        shown = first if not others else f"{first} … {others[-1]}"
-        rows = "unknown before reading" if self.rows is None else f"{self.rows:,}"
-        names = [f"{field.name}: {field.type}" for field in list(self.schema)[:MOST_COLUMNS]]
-        more = len(self.schema) - len(names)
-        columns = ", ".join([*names, *([f"and {more:,} more"] if more else [])])
-        return [
-            ("files", f"{len(self.files):,}  {shown}"),
-            ("bytes", format_nbytes(self.nbytes) + tell_unpacked(self.sources)),
-            ("rows", rows),
-            ("columns", f"{len(self.schema)}  {columns}"),
-        ]
+        return describe_files(self.sources, self.schema, self.nbytes, self.rows)
 
     @property
     def _title(self) -> str:

@@ -49,10 +49,11 @@ def pick(reader: Reader, extents: Sequence[Piece], text: str) -> Piece:
         if extent.path in (path, str(Path(path).absolute())):
             if not extent.start <= start <= stop <= extent.stop:
                 raise PlanError(f"{text}: {path} has {extent.start} to {extent.stop}; nothing else")
-            for place in (start, stop):
+            for place in (start, stop) if extent.failure is None else ():
                 _check_cut(reader, extent, place, text)
             share = (stop - start) / max(1, extent.stop - extent.start)
-            return Piece(extent.file, start, stop, round(extent.nbytes * share))
+            nbytes = round(extent.nbytes * share)
+            return Piece(extent.file, start, stop, nbytes, failure=extent.failure)
     files = [extent.path for extent in extents]
     raise PlanError(f"{text}: the dataset has no such file.{suggest(path, files)}")
 

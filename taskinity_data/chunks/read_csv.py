@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.outcome import BadLines
 
-__all__ = ["CsvReader", "open_csv"]
+__all__ = ["CsvReader", "check_file", "open_csv"]
 
 
 @dataclass(frozen=True)
@@ -376,3 +376,8 @@ def check_dates(
                 f"parse_dates: column {label!r} is not among those of usecols= or schema=; add it "
                 "there"
             )
+
+
+def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:
+    """Raise what is wrong with `file` alone: it has no head that `options` can read."""
+    read_head(file, parse_options(options))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.tables_layout import Layout
     from taskinity_data.chunks.tables_reader import TableReader
 
-__all__ = ["IpcAccess", "open_ipc"]
+__all__ = ["IpcAccess", "check_file", "open_ipc"]
 
 BATCHES = 4
 """Decompressed record batches that are kept while ranges within them are read in order."""
@@ -132,3 +132,8 @@ def _read_parts(
         yield part
         if high < last and layout.is_compressed:
             _batches.put((file.path, file.fingerprint, group, order), batch)
+
+
+def check_file(file: SourceFile, _options: Any) -> None:
+    """Raise what is wrong with the metadata of `file`; there are no options."""
+    IpcAccess().open_layout(file)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.json_reader import JsonReader
     from taskinity_data.chunks.source_file import Piece, SourceFile
 
-__all__ = ["open_json"]
+__all__ = ["check_file", "open_json"]
 
 _LINE_NBYTES = 1 << 20
 """A first line longer than this is not looked at for whether it is an object by itself."""
@@ -94,3 +94,8 @@ def _to_lines(piece: Piece, text: bytes) -> bytes:
 
 
 _ARRAY = Layout("json", "element", _find_start, find_element_ends, _to_lines, is_seekable=False)
+
+
+def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:
+    """Raise what is wrong with `file` alone."""
+    open_json([file], None, None, None, options)

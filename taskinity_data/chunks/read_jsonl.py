@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.json_reader import JsonReader
     from taskinity_data.chunks.source_file import Piece, SourceFile
 
-__all__ = ["open_jsonl"]
+__all__ = ["check_file", "open_jsonl"]
 
 _HEAD_NBYTES = 4096
 
@@ -68,3 +68,8 @@ def _keep(_: Piece, text: bytes) -> bytes:
 
 
 _LINES = Layout("jsonl", "line", _find_start, find_line_ends, _keep, is_seekable=True)
+
+
+def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:
+    """Raise what is wrong with `file` alone."""
+    open_jsonl([file], None, None, None, options)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.chunks.tables_reader import TableReader
 
-__all__ = ["OrcAccess", "open_orc"]
+__all__ = ["OrcAccess", "check_file", "open_orc"]
 
 STRIPES = 4
 """Decoded stripes that are kept while ranges within them are read in order."""
@@ -196,3 +196,8 @@ def _read_parts(layout: OrcLayout, start: int, stop: int, names: Sequence[str]) 
         yield part
         if high < last:
             _stripes.put(key, batch)
+
+
+def check_file(file: SourceFile, _options: Any) -> None:
+    """Raise what is wrong with the metadata of `file`; there are no options."""
+    OrcAccess().open_layout(file)

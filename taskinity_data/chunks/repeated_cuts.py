@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.cut import cut
 from taskinity_data.chunks.files import open_unbuffered
-from taskinity_data.chunks.limits import check_record
 from taskinity_data.chunks.marks import mark_chunk, mark_cut
 from taskinity_data.chunks.opened import FILES_AHEAD, GRAINS_AHEAD
 from taskinity_data.chunks.read_ahead import read_ahead
 from taskinity_data.chunks.source_file import Piece
+from taskinity_data.chunks.unreadable import iter_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,6 +90,8 @@ def repeat_cuts(
     next_size: Callable[[], ChunkSize],
     size: ChunkSize | None = None,
     memory_nbytes: int | None = None,
+    *,
+    tolerates: bool = False,
 ) -> Iterator[Chunk]:
     """The chunks of `dataset`: those of `earlier` wherever they still fit, others cut as usual.
 
@@ -100,7 +102,7 @@ def repeat_cuts(
         Of a dataset with the same reader.
     identify : callable
         See `identify_file`.
-    next_size, size, memory_nbytes
+    next_size, size, memory_nbytes, tolerates
         As in `Dataset.cut`.
 
     Notes
@@ -113,9 +115,15 @@ def repeat_cuts(
 
     def produce(numbered: tuple[int, _Rest]) -> Iterator[tuple[int, Piece]]:
         number, rest = numbered
-        for piece in rest.grains(dataset.reader, grain_nbytes):
-            if memory_nbytes is not None and dataset.reader.unit == "bytes":
-                check_record(piece, grain_nbytes, memory_nbytes)
+        pieces = iter_pieces(
+            dataset.reader,
+            rest.whole,
+            lambda: rest.grains(dataset.reader, grain_nbytes),
+            grain_nbytes,
+            memory_nbytes,
+            tolerates=tolerates,
+        )
+        for piece in pieces:
             yield number, piece
 
     rests = [(number, one) for number, one in enumerate(parts) if isinstance(one, _Rest)]
@@ -164,9 +172,14 @@ class _Rest:
                     yield piece
                 else:
                     yield self._end_of(piece, reader, passed - self.nbytes)
-        if is_empty:
-            extent = self.extent
-            yield replace(extent, rows=0) if extent.start == extent.stop else extent
+
+    @property
+    def whole(self) -> Piece:
+        """It as one piece; with rows where all of the file is left."""
+        extent = self.extent
+        if self.start == extent.start:
+            return extent
+        return replace(extent, start=self.start, nbytes=extent.nbytes - self.nbytes, rows=None)
 
     def _end_of(self, piece: Piece, reader: Reader, nbytes: int) -> Piece:
         """What of the grain `piece` comes after `start`; `nbytes` of it."""
@@ -233,7 +246,7 @@ def _fit(
         moves = one.start < one.stop or extent.start == extent.stop
         if not (follows and reaches and moves):
             return None
-        found.append(Piece(extent.file, one.start, one.stop, one.nbytes, one.rows))
+        found.append(Piece(extent.file, one.start, one.stop, one.nbytes, one.rows, extent.failure))
     return tuple(found)
 
 

@@ -35,7 +35,7 @@ def refuse_second_names(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
     prints: dict[Fingerprint, list[SourceFile]] = {}
     for file in files:
         # Members of an archive share its fingerprint.
-        if file.store is None and "://" not in file.path:
+        if file.failure is None and file.store is None and "://" not in file.path:
             prints.setdefault(file.fingerprint, []).append(file)
     for alike in prints.values():
         seen: dict[tuple[int, int], SourceFile] = {}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.fingerprint import Fingerprint
     from taskinity_data.chunks.stores import Store
     from taskinity_data.chunks.unpacked import Unpacked
+    from taskinity_data.errors import PlanError, ReadError
 
 __all__ = ["Piece", "SourceFile"]
 
@@ -24,7 +25,7 @@ class SourceFile:
     directories, as texts. Where it lies in a `store`, `name` is what that calls it, secrets and
     all. Of a compressed file the fingerprint is its own, and `unpacked` is where its text lies:
     `nbytes` and all places count bytes of that. Of a member of an `archive`, `name` is its name
-    there, and the fingerprint that of the archive.
+    there, and the fingerprint that of the archive. `failure` is why it can't be opened.
     """
 
     path: str
@@ -34,6 +35,7 @@ class SourceFile:
     name: str = field(default="", repr=False)
     unpacked: Unpacked | None = None
     archive: SourceFile | None = None
+    failure: PlanError | ReadError | None = field(default=None, compare=False)
 
     @property
     def nbytes(self) -> int:
@@ -67,7 +69,7 @@ class Piece:
     `start` and `stop` count bytes for text (of compressed files: of what they unpack to), rows for
     Parquet and tables. `nbytes` is the size by which chunks are planned: bytes of text,
     uncompressed bytes of the selected columns for Parquet, Arrow bytes in memory. `rows` is None
-    where only reading can tell.
+    where only reading can tell. `failure` is why it can't be read, where that is known.
     """
 
     file: SourceFile
@@ -75,6 +77,7 @@ class Piece:
     stop: int
     nbytes: int
     rows: int | None = None
+    failure: PlanError | ReadError | None = field(default=None, compare=False)
 
     @property
     def path(self) -> str:
@@ -83,7 +86,8 @@ class Piece:
 
     def joined(self, other: Piece) -> Piece | None:
         """Both as one piece where `other` follows directly in the same file, else None."""
-        if other.file != self.file or other.start != self.stop:
+        is_sound = self.failure is None and other.failure is None
+        if not is_sound or other.file != self.file or other.start != self.stop:
             return None
         rows = None if self.rows is None or other.rows is None else self.rows + other.rows
         return replace(self, stop=other.stop, nbytes=self.nbytes + other.nbytes, rows=rows)

@@ -121,7 +121,9 @@ def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
         text = local
     path = os.path.normpath(os.path.join(os.getcwd(), os.path.expanduser(text)))
     path = path.removeprefix("/") if path.startswith("//") else path  # POSIX keeps two, not more
-    return _leave_out_empty([_stat(one, hive) for one, hive in _find_local(path)])
+    found = _find_local(path)
+    is_listed = [one for one, _ in found] != [path]
+    return _leave_out_empty([_stat(one, hive, is_listed=is_listed) for one, hive in found])
 
 
 def _leave_out_empty(files: list[SourceFile]) -> list[SourceFile]:
@@ -129,7 +131,7 @@ def _leave_out_empty(files: list[SourceFile]) -> list[SourceFile]:
 
     A file that was named itself, or is one of nothing but empty ones, stays: it is refused later.
     """
-    empty = [file.path for file in files if file.nbytes == 0]
+    empty = [file.path for file in files if file.nbytes == 0 and file.failure is None]
     if not empty or len(empty) == len(files):
         return files
     names = ", ".join(empty[:MOST_NAMED])
@@ -140,7 +142,7 @@ def _leave_out_empty(files: list[SourceFile]) -> list[SourceFile]:
         UserWarning,
         stacklevel=2,
     )
-    return [file for file in files if file.nbytes]
+    return [file for file in files if file.nbytes or file.failure is not None]
 
 
 def _find_local(path: str) -> _Found:
@@ -202,7 +204,17 @@ def _match(pattern: str) -> _Found:
     return [found for path in matches for found in _walk(path, base)]
 
 
-def _stat(path: str, hive: tuple[tuple[str, str], ...]) -> SourceFile:
+def _stat(path: str, hive: tuple[tuple[str, str], ...], *, is_listed: bool) -> SourceFile:
+    """The file; one that is only listed, and can't be looked at, with its failure."""
+    try:
+        return _look_at(path, hive)
+    except PlanError as error:
+        if not is_listed:
+            raise
+        return SourceFile(path, Fingerprint(0, 0, 0), hive, failure=error.with_traceback(None))
+
+
+def _look_at(path: str, hive: tuple[tuple[str, str], ...]) -> SourceFile:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise PlanError(f"{path}: is no regular file; chunks need one that can be sought in")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
+from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.execution.decide import Bisect, Fallback, Retry, Skip, decide
 from taskinity_data.execution.fan_out import lose, merge_attempts
 from taskinity_data.execution.recovery import is_too_large
@@ -143,6 +144,9 @@ class Judge:
         failure = outcome.failure
         if failure is None:
             return outcome
+        if isinstance(item.data, Chunk) and item.data.failure is not None:
+            # Known before it was tried: as the policy tolerates it, else it had not come so far.
+            return self._end(outcome, Skip())
         policy = self._policies.get(outcome.task) or self._policies[name]
         is_fallback = item.fallback is not None
         verdict = decide(policy, failure, item.attempt, self._random.random(), is_fallback)

@@ -91,6 +91,9 @@ def open_fan_out(
     if is_streamed:
         return _stream(stage, job, value, options)
     if found:
+        tolerates = _tolerates(stage)
+        if not tolerates:
+            found.refuse_unreadable()
         # What is written is whole rows, whatever reducers look at.
         dataset = found if job.writer else narrow(found, job.chains, job.reducers)
         if options.only:
@@ -103,7 +106,8 @@ def open_fan_out(
             options.enter(job, dataset, "plan")
             return _repeat(job, (dataset, found), plan)
         size = options.chunk_size or dataset.chunk_size or options.default_size
-        return _cut(job, dataset, size, strategy, options.enter(job, dataset, size))
+        entered = options.enter(job, dataset, size)
+        return _cut(job, dataset, size, strategy, entered, tolerates=tolerates)
     options.enter(job, None, width)
     items = list(_value_items(stage, value, width))
     learner = Learner(Size(1, f"one of {len(items)} items"))
@@ -154,6 +158,12 @@ def find_item(
         if item.key == key:
             return item
     raise PlanError(f"{stage.name}: there is no item {key!r} any more")
+
+
+def _tolerates(stage: FanOutStage) -> bool:
+    """Whether what can't be read costs its chunk alone, not the run."""
+    readers = [chain[0].task.policy for chain in stage.chains if chain] or [stage.policy]
+    return all(policy.on_error != "fail" for policy in readers)
 
 
 def _refuse_bisect(stage: FanOutStage) -> None:
@@ -234,14 +244,22 @@ def _cut(
     size: ChunkSize | None,
     strategy: Strategy,
     entered: Entered | None,
+    *,
+    tolerates: bool,
 ) -> FanOut:
     extent = dataset.extent
 
     def cut(next_size: Callable[[], ChunkSize]) -> Iterator[Chunk]:
         if entered is None or not entered.cuts.chunks:
-            return dataset.cut(next_size, size, strategy.memory_nbytes)
+            return dataset.cut(next_size, size, strategy.memory_nbytes, tolerates=tolerates)
         return repeat_cuts(
-            dataset, entered.cuts, entered.name_file, next_size, size, strategy.memory_nbytes
+            dataset,
+            entered.cuts,
+            entered.name_file,
+            next_size,
+            size,
+            strategy.memory_nbytes,
+            tolerates=tolerates,
         )
 
     if size is not None:

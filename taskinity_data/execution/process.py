@@ -264,6 +264,8 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
     data, rows, filtered, bad_lines = item.data, None, None, None
     if begin is not None:
         begin(0)
+    if isinstance(data, Chunk):
+        data.refuse_unreadable()
     is_read = isinstance(data, Block) or (isinstance(data, Chunk) and kind != "chunk")
     if is_read and not isinstance(first, Value):
         at = time.perf_counter()

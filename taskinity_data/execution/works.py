@@ -102,7 +102,7 @@ def _fan_out_work(
         fan_out = open_fan_out(stage, job, value, options, strategy)
         paths = [extent.path for extent in fan_out.extents]
         # A file of a store is opened by each worker for itself.
-        seen = [one.file.local for one in fan_out.extents]
+        seen = [one.file.local for one in fan_out.extents if one.failure is None]
         chooser.check_files([path for path in seen if path is not None])
         if output is not None:
             output.check_sources(paths)

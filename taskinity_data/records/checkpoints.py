@@ -278,6 +278,8 @@ class Checkpoints:
             self._quarantine.take(name, item, outcome)
 
     def _note_cut(self, fan: FanOutRecord, chunk: Chunk) -> None:
+        if chunk.failure is not None:
+            return  # to be cut anew: it may be read then
         pieces = tuple(
             earlier_piece(one, fan.name_file(one.file), None if place else chunk.mark)
             for place, one in enumerate(chunk.pieces)

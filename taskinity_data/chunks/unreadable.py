@@ -1,0 +1,116 @@
+"""Files and parts of files that can't be read, carried as pieces until a run judges them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from taskinity_data.chunks.limits import check_record
+from taskinity_data.chunks.source_file import Piece
+from taskinity_data.chunks.still import explain_change
+from taskinity_data.errors import PlanError, ReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from taskinity_data.chunks.chunk import Reader
+    from taskinity_data.chunks.source_file import SourceFile
+
+__all__ = ["UNREADABLE", "as_failure", "find_extent", "iter_pieces", "refuse_failures"]
+
+UNREADABLE = (PlanError, ReadError, OSError)
+"""What is raised where a file can't be opened, cut or read."""
+
+
+def find_extent(reader: Reader, file: SourceFile) -> Piece:
+    """All data of `file` as one piece, with a failure where it can't be opened."""
+    if file.failure is None:
+        try:
+            with explain_change(file):
+                return reader.extent(file)
+        except UNREADABLE as error:
+            file = replace(file, failure=as_failure(file, error))
+    # Where its rows lie is unknown; its bytes are what the account has of it.
+    nbytes = file.fingerprint.nbytes
+    return Piece(file, 0, nbytes if reader.unit == "bytes" else 0, nbytes, None, file.failure)
+
+
+def iter_pieces(
+    reader: Reader,
+    extent: Piece,
+    grains: Callable[[], Iterable[Piece]],
+    grain_nbytes: int,
+    memory_nbytes: int | None,
+    *,
+    tolerates: bool,
+) -> Iterator[Piece]:
+    """The pieces that `grains` finds of `extent`, one of which may be what can't be cut.
+
+    Parameters
+    ----------
+    reader : Reader
+    extent : Piece
+        All of one file, or what is left of it.
+    grains : callable
+        Yields its pieces, none where it is empty.
+    grain_nbytes, memory_nbytes
+        See `Dataset.iter_grains`.
+    tolerates : bool
+        Whether failures are carried by pieces: of a record that is too long by the one that holds
+        it, of what can't be cut by one of all that is left. Otherwise they are raised.
+    """
+    if extent.failure is not None:
+        if not tolerates:
+            refuse_failures([extent])
+        yield extent
+        return
+    place, nbytes, rows = extent.start, 0, 0
+    is_empty = True
+    try:
+        with explain_change(extent.file):
+            for piece in grains():
+                is_empty = False
+                if memory_nbytes is not None and reader.unit == "bytes":
+                    piece = _judge_record(piece, grain_nbytes, memory_nbytes, tolerates=tolerates)
+                place, nbytes = piece.stop, nbytes + piece.nbytes
+                rows += piece.rows or 0
+                yield piece
+            if is_empty:
+                yield replace(extent, rows=0) if extent.start == extent.stop else extent
+    except UNREADABLE as error:
+        if not tolerates:
+            raise
+        yield Piece(
+            extent.file,
+            place,
+            extent.stop,
+            extent.nbytes - nbytes,
+            None if extent.rows is None else extent.rows - rows,
+            as_failure(extent.file, error),
+        )
+
+
+def refuse_failures(those: Sequence[Piece] | Sequence[SourceFile]) -> None:
+    """Raise the failure of the first of `those` that has one."""
+    for one in those:
+        if one.failure is not None:
+            # A copy, since each raising adds to an exception's traceback.
+            raise copy.copy(one.failure)
+
+
+def _judge_record(piece: Piece, grain_nbytes: int, memory_nbytes: int, *, tolerates: bool) -> Piece:
+    try:
+        check_record(piece, grain_nbytes, memory_nbytes)
+    except PlanError as error:
+        if not tolerates:
+            raise
+        return replace(piece, failure=error)
+    return piece
+
+
+def as_failure(file: SourceFile, error: Exception) -> PlanError | ReadError:
+    """`error`, or what says with the name of `file` what went wrong beneath."""
+    if isinstance(error, PlanError | ReadError):
+        return error.with_traceback(None)
+    return ReadError(f"{file}: can't be read: {error}", path=file.path, start=0)
