@@ -27,6 +27,7 @@ from taskinity_data.outcome_frames import (
     outcome_row,
     outcomes_frame,
 )
+from taskinity_data.report.speed import measure_work
 
 if TYPE_CHECKING:
     import os
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.process import Item
     from taskinity_data.flow.model import Flow
     from taskinity_data.forecast.actual import Met
-    from taskinity_data.outcome import Outcome
+    from taskinity_data.outcome import Attempt, Outcome
 
 __all__ = ["Output", "Run"]
 
@@ -83,7 +84,9 @@ class Run:
     timings : dict of str to float
         Seconds: ``total``, ``start_workers``, ``plan``, ``combine``, ``wait`` of the driver;
         ``read``, ``function``, ``partial`` of all chunks and items, summed over the workers;
-        ``single``: tasks that run once, beside none of these.
+        ``single``: tasks that run once, beside none of these. ``cpu``: what chunks and items
+        computed; ``work``: what they would take one after another, absent where that can't be
+        known, because they may have waited for one another (threads for Python's lock).
     output : Output or None
         What was written, where ``output=`` said so: its ``path``, ``files``, ``rows``, ``nbytes``.
     quarantine : pathlib.Path or None
@@ -147,6 +150,7 @@ class Run:
         results = _results(flow, driver)
         timings = {**seconds, **driver.seconds, "read": 0.0, "function": 0.0, "partial": 0.0}
         timings["single"] = 0.0
+        measured: list[Attempt] = []
         for item, outcome in driver.account.outcomes:
             # What an earlier try did took no time of this one.
             for attempt in () if outcome.is_recalled else outcome.attempts:
@@ -157,6 +161,8 @@ class Run:
                 timings["read"] += attempt.read_s
                 timings["function"] += attempt.function_s
                 timings["partial"] += attempt.partial_s
+                measured.append(attempt)
+        timings |= measure_work(measured, workers=workers)
         plans = {
             fan_out.name: ChunkPlan(
                 tuple(fan_out.chunks),

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.report import html_parts as parts
 from taskinity_data.report.html_bound import find_bound, percent
 from taskinity_data.report.html_tries import printable, tries_of
-from taskinity_data.report.summary import describe_value, speed_up, tell_quarantine
+from taskinity_data.report.speed import speed_up
+from taskinity_data.report.summary import describe_value, tell_quarantine
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
 if TYPE_CHECKING:

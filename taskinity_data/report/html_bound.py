@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bound", "Rule", "find_bound", "percent"]
 
-_HALF, _IDLE, _TAIL, _SMALL_S, _MANY = 0.5, 0.35, 0.2, 0.02, 50
+_HALF, _IDLE, _TAIL, _SMALL_S, _MANY, _COMPUTED = 0.5, 0.35, 0.2, 0.02, 50, 0.7
 
 
 class Rule(NamedTuple):
@@ -116,7 +116,7 @@ def find_bound(
     elif name == "reading":
         headline += ": more workers will not help where the store is at its limit"
     else:
-        headline += _more_help(scheduler, workers, cores)
+        headline += _more_help(seconds, worked, scheduler, workers, cores)
     return Bound(headline + ".", advice, tuple(rules))
 
 
@@ -126,17 +126,22 @@ _SINGLES = "Single tasks run alone: make the longest of them a fan-out, or short
 _DRIVER = "Larger chunks (chunk_size=) make fewer results to bring together here."
 
 
-def _more_help(scheduler: str, workers: int, cores: int) -> str:
+def _more_help(
+    seconds: Mapping[str, float], worked: float, scheduler: str, workers: int, cores: int
+) -> str:
     """Whether more workers help where they all had work; nothing of those that are elsewhere.
 
-    Times do not tell who computed from who waited for something outside.
+    They do where chunks computed, and none waited for another one: for Python's lock, say, which a
+    single thread can't show.
     """
     if scheduler not in _HERE:
         return ""
     if workers >= cores:
         return ": more workers will only help what waits"
-    unless = ", unless it holds Python's lock" if scheduler == "threads" else ""
-    return f": up to {cores} workers will help{unless}"
+    computed = "work" in seconds and seconds["cpu"] >= _COMPUTED * worked
+    if not computed or (scheduler == "threads" and workers == 1):
+        return ""
+    return f": up to {cores} workers will help"
 
 
 def _side_by_side(
@@ -282,7 +287,7 @@ def _function(scheduler: str, workers: int, cores: int) -> str:
     if scheduler == "threads":
         return (
             "If it is plain Python, threads take turns: scheduler='processes'. If it waits for a "
-            "service, more workers help. What is done for whole columns at once, by pandas or "
+            "service, more workers may help. What is done for whole columns at once, by pandas or "
             "Arrow, is faster on any scheduler."
         )
     if workers < cores and scheduler in _HERE:

@@ -6,16 +6,14 @@ It is given the run and knows nothing of how it was made.
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taskinity_data.display import encodable, safe_repr, safe_str, type_name
 from taskinity_data.errors import inert
+from taskinity_data.report.speed import speed_up
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["describe_value", "speed_up", "summarise", "summary_html", "tell_met", "tell_quarantine"]
+__all__ = ["describe_value", "summarise", "summary_html", "tell_met", "tell_quarantine"]
 
 _MOST_ROWS, _MOST_COLUMNS, _MOST_LETTERS, _MOST_CELL = 20, 100, 2_000, 200
 _MOST_ANSWER, _MOST_HTML, _MOST_SMALL = 100_000, 1_000_000, 1_000
@@ -219,21 +217,6 @@ def _time(run: Any) -> list[str]:
     if run.scheduler_reason:
         lines.append(f"{run.scheduler}: {run.scheduler_reason}")
     return lines
-
-
-def speed_up(timings: Mapping[str, float], workers: int) -> float | None:
-    """How many times as long the chunks' work takes as the run took for it; None without chunks.
-
-    The time of tasks that run once is none that workers share. Where such tasks ran beside the
-    chunks, all workers were busy at best.
-
-    >>> speed_up({"total": 5.0, "single": 3.0, "read": 1.0, "function": 2.0, "partial": 0.0}, 2)
-    1.5
-    """
-    busy = sum(timings.get(name, 0.0) for name in ("read", "function", "partial"))
-    if not busy or not timings["total"]:
-        return None
-    return busy / max(timings["total"] - timings.get("single", 0.0), busy / max(1, workers))
 
 
 def _shares(seconds: dict[str, float]) -> str:

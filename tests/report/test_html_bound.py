@@ -53,12 +53,32 @@ def test_a_function_on_all_cores_gains_from_more_workers_only_where_it_waits():
     assert "scheduler='processes'" in found.advice
 
 
-def test_a_function_on_some_of_the_cores_would_gain():
-    found = bound(two_workers(function=1.0), scheduler="processes", cores=8)
+@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+def test_a_function_that_computes_on_some_of_the_cores_would_gain(scheduler):
+    found = bound(two_workers(function=1.0), scheduler=scheduler, cores=8, cpu=19.0, work=19.0)
     assert found.headline.endswith("up to 8 workers will help.")
-    assert "workers=8" in found.advice
-    found = bound(two_workers(function=1.0), scheduler="threads", cores=8)
-    assert found.headline.endswith("up to 8 workers will help, unless it holds Python's lock.")
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        pytest.param({"cpu": 10.0}, id="threads waited for one another"),
+        pytest.param({"cpu": 1.0, "work": 20.0}, id="chunks waited for something else"),
+        pytest.param({}, id="nothing was measured"),
+    ],
+)
+def test_more_workers_are_not_promised_where_that_may_be_untrue(known):
+    found = bound(two_workers(function=1.0), scheduler="threads", cores=8, **known)
+    assert found.headline == "The function took 100 % of the workers' work."
+
+
+def test_one_thread_does_not_show_whether_a_second_one_helps():
+    tries = [attempt(number, number, 1.0, function=1.0) for number in range(20)]
+    seconds = {"cpu": 20.0, "work": 20.0}
+    found = bound(tries, workers=1, scheduler="threads", cores=8, **seconds)
+    assert "help" not in found.headline
+    found = bound(tries, workers=1, scheduler="processes", cores=8, **seconds)
+    assert found.headline.endswith("up to 8 workers will help.")
 
 
 def test_nothing_is_said_of_the_cores_of_a_cluster_elsewhere():

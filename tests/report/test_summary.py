@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from taskinity_data.forecast.actual import Met
-from taskinity_data.report.summary import describe_value, speed_up, summarise, summary_html
+from taskinity_data.report.summary import describe_value, summarise, summary_html
 
 PLACES = ["planned", "processed", "fallback", "quarantined", "skipped", "failed", "not_run"]
 
@@ -63,7 +63,7 @@ def make_run(**changes):
         "workers": 2,
         "timings": {
             "total": 1.2, "start_workers": 0.0, "plan": 0.1, "combine": 0.05, "wait": 1.0,
-            "read": 0.6, "function": 1.8, "partial": 0.0,
+            "read": 0.6, "function": 1.8, "partial": 0.0, "cpu": 2.4, "work": 2.4,
         },
     }  # fmt: skip
     return SimpleNamespace(**(facts | changes))
@@ -107,6 +107,11 @@ def test_time_is_split_and_compared_with_one_chunk_after_another():
     assert "threads: built-in reducers alone" in text
 
 
+def test_no_speed_up_is_told_where_the_work_is_not_known():
+    timings = {name: spent for name, spent in make_run().timings.items() if name != "work"}
+    assert "speed-up" not in summarise(make_run(timings=timings))
+
+
 def test_what_bounded_it_is_said_with_where_the_time_went():
     assert "\n  Reading took 90 %.\n" in summarise(make_run(bound="Reading took 90 %."))
 
@@ -118,11 +123,6 @@ def test_tasks_that_run_once_stand_apart_from_what_chunks_cost():
     assert "one after another: 2.00" in text
     assert "tasks that run once: 3.0 s" in text
     assert "run once" not in summarise(make_run())
-
-
-def test_a_speed_up_is_never_above_the_workers_where_single_tasks_ran_beside_the_chunks():
-    assert speed_up({"total": 4.0, "single": 3.9, "function": 2.0}, 2) == 2.0
-    assert speed_up({"total": 4.0, "single": 3.9}, 2) is None
 
 
 def test_every_change_of_size_comes_with_its_reason():
