@@ -357,10 +357,13 @@ class OneRun:
 
 def _predicted(run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]]) -> tuple[Met, ...]:
     """What the one plan that has a forecast said of the run, against the run."""
-    found = [(name, plan.forecast) for name, plan in plans if plan.forecast is not None]
+    found = [(name, plan) for name, plan in plans if plan.forecast is not None]
     if len(found) != 1 or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED):
         return ()
-    name, forecast = found[0]
+    name, plan = found[0]
+    work = name_work(driver.fan_outs[name].job)
+    forecast = plan.forecast_of(work)
+    assert forecast is not None
     chunks = [outcome for item, outcome in driver.account.outcomes if item is not None]
     run_now = (outcome for outcome in chunks if not outcome.is_recalled)
     peaks = [attempt.peak_nbytes for outcome in run_now for attempt in outcome.attempts]
@@ -368,7 +371,7 @@ def _predicted(run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]])
         peaks.append(peak_nbytes())
     value = run.value if forecast.is_answer else run.results.get(name)
     ran = Ran(
-        name_work(driver.fan_outs[name].job),
+        work,
         run.workers,
         run.scheduler,
         run.timings["total"],

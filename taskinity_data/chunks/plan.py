@@ -46,8 +46,6 @@ class ChunkPlan:
         Why that size.
     is_given : bool
         The size was asked for, so a run keeps it.
-    forecast : Forecast or None
-        The newest that `estimate` has made; a run with this plan sets it against what became of it.
     """
 
     chunks: tuple[Chunk, ...]
@@ -55,7 +53,7 @@ class ChunkPlan:
     target_nbytes: int | None
     reason: str
     is_given: bool = False
-    forecast: Forecast | None = field(default=None, compare=False, repr=False)
+    _forecasts: list[Forecast] = field(default_factory=list, init=False, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.chunks)
@@ -71,6 +69,15 @@ class ChunkPlan:
 
     def __getitem__(self, place: int | slice) -> Chunk | tuple[Chunk, ...]:
         return self.chunks[place]
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """The newest that `estimate` has made, None without."""
+        return self._forecasts[-1] if self._forecasts else None
+
+    def forecast_of(self, work: str) -> Forecast | None:
+        """The newest of `work`, or of any other where there is none; a run is set against it."""
+        return next((one for one in self._forecasts[::-1] if one.of == work), self.forecast)
 
     @property
     def nbytes(self) -> int:
@@ -175,7 +182,7 @@ class ChunkPlan:
         found = estimate(
             self, function, reduce, workers=workers, memory=memory, scheduler=scheduler
         )
-        object.__setattr__(self, "forecast", found)
+        self._forecasts.append(found)
         return found
 
     def _facts(self) -> list[tuple[str, str]]:

@@ -54,7 +54,10 @@ class Unpacked:
             weakref.finalize(self, _remove_file, self.path, os.getpid())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _revive, (self.codec, self.inner, self.nbytes, self.path)
+        # A dataset that a task opened on a worker comes here after its scratch file has gone. It is
+        # unpacked here, so that workers to which its pieces are sent next need not do it.
+        path = _replaced.get(self.path, self).path
+        return _revive, (self.codec, self.inner, self.nbytes, path)
 
     def find(self, file: SourceFile) -> str:
         """The path of the text of `file`.
@@ -67,13 +70,13 @@ class Unpacked:
                 return self.path
         from taskinity_data.chunks.unpack import unpack_again
 
-        # A dataset that a task opened on a worker comes here after its scratch file has gone: its
-        # pieces are sent to workers next, none of which should have to unpack.
-        object.__setattr__(self, "path", unpack_again(file, self).path)
-        return self.path
+        found = _replaced[self.path] = unpack_again(file, self)
+        return found.path
 
 
 _owned: weakref.WeakValueDictionary[str, Unpacked] = weakref.WeakValueDictionary()
+_replaced: weakref.WeakValueDictionary[str, Unpacked] = weakref.WeakValueDictionary()
+"""What was unpacked anew, by the path of the scratch file that had gone."""
 
 
 def _revive(codec: str, inner: str, nbytes: int, path: str) -> Unpacked:
