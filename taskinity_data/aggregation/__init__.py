@@ -13,10 +13,11 @@ if TYPE_CHECKING:
         histogram,
         top_k,
     )
+    from taskinity_data.aggregation.description import describe
     from taskinity_data.aggregation.groups import group_by
     from taskinity_data.aggregation.reducers import Reducer, collect, concat, count, reducer
-    from taskinity_data.aggregation.totals import describe, mean
     from taskinity_data.aggregation.totals import max_ as max  # noqa: A004 - as pandas has it
+    from taskinity_data.aggregation.totals import mean
     from taskinity_data.aggregation.totals import min_ as min  # noqa: A004 - as pandas has it
     from taskinity_data.aggregation.totals import sum_ as sum  # noqa: A004 - as pandas has it
 
@@ -45,7 +46,7 @@ _HOMES = {
     "collect": "reducers.collect",
     "concat": "reducers.concat",
     "count": "reducers.count",
-    "describe": "totals.describe",
+    "describe": "description.describe",
     "group_by": "groups.group_by",
     "histogram": "columns.histogram",
     "max": "totals.max_",

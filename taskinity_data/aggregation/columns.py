@@ -29,6 +29,7 @@ from taskinity_data.aggregation.frames import (
 from taskinity_data.aggregation.grouping import Grouping
 from taskinity_data.aggregation.quantiles import Summary, merge_summaries, quantiles_of, summarize
 from taskinity_data.aggregation.reducers import kind_of
+from taskinity_data.aggregation.row_labels import as_table
 from taskinity_data.aggregation.values import Values
 from taskinity_data.errors import ReduceError
 
@@ -48,6 +49,7 @@ class OfColumn:
     is_reducer: ClassVar[bool] = True
     wants: ClassVar[str] = "arrow"
     releases_gil: ClassVar[bool] = True
+    reads_series: ClassVar[bool] = True
     name: ClassVar[str]
 
     def columns(self) -> tuple[str, ...] | None:
@@ -97,6 +99,7 @@ class TopK:
     name: ClassVar[str] = "top_k"
     wants: ClassVar[str] = "arrow"
     releases_gil: ClassVar[bool] = False
+    reads_series: ClassVar[bool] = True
 
     def columns(self) -> tuple[str, ...] | None:
         """None: whole rows are kept."""
@@ -108,6 +111,7 @@ class TopK:
 
     def partial(self, data: Any) -> Best:
         """The largest rows, exactly, labelled with their place among all of them."""
+        data = as_table(data, "top_k()")
         table = to_arrow(data) if kind_of(data) == "polars" else data
         ranked = to_frame(table, self.by, "top_k()", is_exact=True)
         if ranked is None:
@@ -158,6 +162,9 @@ class TopK:
 
 def top_k(k: int, by: Any) -> TopK:
     """Keep the `k` rows with the largest values of `by`, as ``frame.nlargest(k, by)`` of all rows.
+
+    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    a frame of one column; any other is refused, see `sum`.
 
     Parameters
     ----------
@@ -216,6 +223,9 @@ class Histogram(OfColumn):
 
 def histogram(column: Any, bins: ArrayLike) -> Histogram:
     """Count a column's values between fixed edges, as ``numpy.histogram(values, bins)``.
+
+    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    a frame of one column; any other is refused, see `sum`.
 
     Parameters
     ----------
@@ -280,6 +290,9 @@ class ApproxDistinct(OfColumn):
 def approx_distinct(column: Any) -> ApproxDistinct:
     """Estimate how many different values a column has, nulls left out.
 
+    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    a frame of one column; any other is refused, see `sum`.
+
     Returns
     -------
     Reducer
@@ -324,6 +337,9 @@ class ApproxQuantiles(OfColumn):
 
 def approx_quantiles(column: Any, q: float | Sequence[float]) -> ApproxQuantiles:
     """Estimate quantiles of a column of numbers, as ``frame[column].quantile(q)``, nulls left out.
+
+    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    a frame of one column; any other is refused, see `sum`.
 
     Parameters
     ----------

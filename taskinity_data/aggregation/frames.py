@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.aggregation.reducers import describe_kind, kind_of
+from taskinity_data.aggregation.row_labels import as_table
 from taskinity_data.errors import PlanError, ReduceError, suggest
 
 if TYPE_CHECKING:
@@ -46,15 +47,14 @@ def to_frame(
     Raises
     ------
     ReduceError
-        `data` is no frame, or a column is missing.
+        `data` is no frame, or a column is missing, or `read_result` refuses it.
     """
     if data is None:
         return None
+    data = as_table(data, who)
     kind = kind_of(data)
     if kind == "polars":
         data, kind = to_arrow(data), "arrow"
-    if kind == "series":
-        data, kind = data.to_frame(), "pandas"
     if kind == "arrow":
         return _from_arrow(data, columns, who, is_exact=is_exact)
     if kind != "pandas":

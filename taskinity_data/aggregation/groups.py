@@ -35,6 +35,7 @@ class GroupBy:
     name: ClassVar[str] = "group_by"
     wants: ClassVar[str] = "arrow"
     releases_gil: ClassVar[bool] = True
+    reads_series: ClassVar[bool] = True
 
     def columns(self) -> tuple[str, ...]:
         """Keys, then the aggregated columns, each once."""
@@ -125,6 +126,9 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
 
     The answer equals ``frame.groupby([*by], dropna=True, observed=True).agg(**aggregates)`` over
     all rows: the keys are its index, sorted; names, dtypes and nulls are pandas'.
+
+    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    a frame of one column; any other is refused, see `sum`.
 
     Parameters
     ----------

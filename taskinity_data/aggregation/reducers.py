@@ -38,6 +38,9 @@ class Reducer(Protocol):
         As what chunks are best read where no chunk function stands between.
     releases_gil : bool
         Whether `partial` spends its time without Python's lock, so that threads pay.
+    reads_series : bool, optional
+        Whether `partial` gets a Series that is rows of its chunk as `row_labels.Rows`, and reads
+        any other by `row_labels.read_result`. Default: it gets each as it came.
     """
 
     @property
@@ -190,6 +193,7 @@ class Count(WholeChunks):
     name: ClassVar[str] = "count"
     wants: ClassVar[str] = "arrow"
     releases_gil: ClassVar[bool] = True
+    reads_series: ClassVar[bool] = True
 
     def columns(self) -> tuple[str, ...] | None:
         """``()``: any column will do."""
@@ -197,8 +201,11 @@ class Count(WholeChunks):
 
     def partial(self, data: Any) -> int:
         """Rows, items, or 1 for a number."""
+        from taskinity_data.aggregation.row_labels import read_result  # it needs pandas
+
         if data is None:
             return 0
+        data = read_result(data, "count()")
         if kind_of(data) == "arrow":
             return int(data.num_rows)
         if isinstance(data, (str, bytes, numbers.Number)) or not hasattr(data, "__len__"):
@@ -221,7 +228,8 @@ def count() -> Count:
     """Count rows.
 
     The answer is one int: the rows of frames and tables, the items of Series, arrays and lists. A
-    number or text that a chunk function returned counts as one, None as nothing. (Counts of values
+    number or text that a chunk function returned counts as one, None as nothing. A Series labelled
+    by integers without a name that are not the chunk's own is refused, see `sum`. (Counts of values
     a column, without nulls, are `group_by`'s ``"count"`` or `describe`.)
 
     Returns

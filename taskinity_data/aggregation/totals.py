@@ -1,4 +1,4 @@
-"""Totals over all rows: sum, mean, min, max of every column of numbers, and describe.
+"""Totals over all rows: sum, mean, min, max of every column of numbers.
 
 They are group-bys of a single group, or, for Series with labels, of a group a label. They know
 nothing of how states are kept: see `hows`.
@@ -18,15 +18,18 @@ from taskinity_data.aggregation.frames import check_unique, empty_of, join_empty
 from taskinity_data.aggregation.group_states import merge_groups, start_groups
 from taskinity_data.aggregation.grouping import Grouping, order_groups
 from taskinity_data.aggregation.hows import HOWS, answer_dtype
-from taskinity_data.aggregation.quantiles import Summary, merge_summaries, quantiles_of, summarize
 from taskinity_data.aggregation.reducers import describe_kind, kind_of
+from taskinity_data.aggregation.row_labels import Rows, read_result
 from taskinity_data.aggregation.values import Answer, Values
 from taskinity_data.errors import ReduceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["describe", "max_", "mean", "min_", "sum_"]
+__all__ = [
+    "Column", "Columns", "Labelled", "Single", "max_", "mean", "merge_columns", "min_",
+    "start_columns", "sum_",
+]  # fmt: skip
 
 _ONE_GROUP = np.zeros(1, dtype=np.intp)
 
@@ -54,6 +57,12 @@ class Labelled(NamedTuple):
     name: Any = None
 
 
+class Column(NamedTuple):
+    """The states of rows that are a Series: those of its one column."""
+
+    columns: Columns
+
+
 class Single(NamedTuple):
     """The state of numbers that chunk functions returned."""
 
@@ -61,7 +70,11 @@ class Single(NamedTuple):
     empty: pd.Series[Any]
 
 
-def _start_columns(frame: pd.DataFrame, hows: Sequence[str], names: pd.Index[Any]) -> Columns:
+Partial = Columns | Column | Labelled | Single
+
+
+def start_columns(frame: pd.DataFrame, hows: Sequence[str], names: pd.Index[Any]) -> Columns:
+    """The states of `names`, one a how, of one chunk."""
     grouping = Grouping.of_one(len(frame))
     states = {}
     for column in names:
@@ -77,11 +90,8 @@ def _numbers_of(frame: pd.DataFrame) -> pd.Index[Any]:
     return frame.iloc[:0].sum(numeric_only=True).index
 
 
-def _described_of(frame: pd.DataFrame) -> pd.Index[Any]:
-    return frame.iloc[:0].select_dtypes(include=["number"], exclude=["timedelta"]).columns
-
-
-def _merge_columns(partials: Sequence[Columns], hows: Sequence[str], what: str) -> Columns:
+def merge_columns(partials: Sequence[Columns], hows: Sequence[str], what: str) -> Columns:
+    """The states of all; `ReduceError` where a column is not numbers in every chunk."""
     columns = dict.fromkeys(column for partial in partials for column in partial.states)
     merged = {}
     for column in columns:
@@ -139,6 +149,7 @@ class Total:
     is_reducer: ClassVar[bool] = True
     wants: ClassVar[str] = "arrow"
     releases_gil: ClassVar[bool] = True
+    reads_series: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -152,8 +163,14 @@ class Total:
     def check(self, names: Iterable[str]) -> None:
         """No column can be missing."""
 
-    def partial(self, data: Any) -> Columns | Labelled | Single | None:
-        """States of columns, of labels, or of a number."""
+    def partial(self, data: Any) -> Partial | None:
+        """States of columns, of one column, of labels, or of a number."""
+        data = read_result(data, f"{self.how}()")
+        if isinstance(data, Rows):
+            rows = to_frame(data, None, f"{self.how}()", is_exact=True)
+            assert rows is not None
+            rows.columns = pd.Index([_COLUMN])
+            return Column(start_columns(rows, [self.how], rows.columns))
         kind = kind_of(data)
         if kind == "series":
             labels = data.index.to_frame(index=False)
@@ -166,7 +183,7 @@ class Total:
             if frame_or_none is None:
                 return None
             check_unique(frame_or_none.columns, f"{self.how}()")
-            return _start_columns(frame_or_none, [self.how], _numbers_of(frame_or_none))
+            return start_columns(frame_or_none, [self.how], _numbers_of(frame_or_none))
         if data is None or data is pd.NA:
             return None
         if not isinstance(data, (numbers.Number, np.generic)) and not hasattr(data, "as_tuple"):
@@ -178,20 +195,35 @@ class Total:
         state = HOWS[self.how].start(Values(number, Grouping.of_one(1)))
         return Single(state, number.iloc[:0])
 
-    def combine(
-        self, partials: Sequence[Columns | Labelled | Single | None]
-    ) -> Columns | Labelled | Single | None:
+    def notice(self, partial: Partial | None) -> str | None:
+        """What a user should know of `partial`; None: nothing."""
+        if self.how != "mean" or not isinstance(partial, (Single, Labelled)):
+            return None
+        return (
+            "gave numbers to mean(), which counts each once, whatever the number of rows behind "
+            "it: a mean of means, where they are means. For the mean of all rows return the rows: "
+            'chunk["x"], or a frame'
+        )
+
+    def combine(self, partials: Sequence[Partial | None]) -> Partial | None:
         """The states of all; `ReduceError` where chunks gave different kinds of results."""
         present = [partial for partial in partials if partial is not None]
         if not present:
             return None
         kinds = {type(partial) for partial in present}
+        if kinds == {Column, Labelled}:
+            # A Series without items may be either.
+            present = [partial for partial in present if not _is_empty(partial)] or present[:1]
+            kinds = {type(partial) for partial in present}
         if len(kinds) > 1:
             names = sorted(_KIND_NAMES[kind] for kind in kinds)
             raise ReduceError(f"{self.how}(): chunks gave different things: {' and '.join(names)}")
         if isinstance(present[0], Columns):
             columns = [p for p in present if isinstance(p, Columns)]
-            return _merge_columns(columns, [self.how], f"{self.how}()")
+            return merge_columns(columns, [self.how], f"{self.how}()")
+        if isinstance(present[0], Column):
+            rows = [p.columns for p in present if isinstance(p, Column)]
+            return Column(merge_columns(rows, [self.how], f"{self.how}()"))
         if isinstance(present[0], Labelled):
             labelled = [p for p in present if isinstance(p, Labelled)]
             groups = merge_groups([p.groups for p in labelled], [self.how])
@@ -201,8 +233,8 @@ class Total:
         state = HOWS[self.how].merge([p.state for p in singles], [_ONE_GROUP] * len(singles))
         return Single(state, join_empty([p.empty.to_frame() for p in singles])[0])
 
-    def finish(self, partial: Columns | Labelled | Single | None) -> Any:
-        """A Series a column or label, or a number."""
+    def finish(self, partial: Partial | None) -> Any:
+        """A Series a column or label, or a scalar."""
         if partial is None:
             return getattr(pd.DataFrame(), self.how)(numeric_only=True)
         what = f"{self.how}()"
@@ -217,12 +249,23 @@ class Total:
             )
             labels = index.set_names(list(partial.levels))
             return answer.take(order).set_axis(labels).rename(partial.name)
+        if isinstance(partial, Column):
+            return self._finish_column(partial.columns)
         if isinstance(partial, Single):
             dtype = answer_dtype(partial.empty, self.how)
             return HOWS[self.how].finish(partial.state, Answer(1, dtype, what)).iloc[0]
         if not partial.n_rows:
             return getattr(partial.empty, self.how)(numeric_only=True)
         return self._finish_columns(partial)
+
+    def _finish_column(self, partial: Columns) -> Any:
+        column = partial.empty[_COLUMN]
+        if not partial.n_rows:
+            return getattr(column, self.how)()
+        (state,) = partial.states[_COLUMN]
+        what = f"{self.how}()"
+        dtype = answer_dtype(column, self.how)
+        return HOWS[self.how].finish(state, Answer(1, dtype, what)).iloc[0]
 
     def _finish_columns(self, partial: Columns) -> pd.Series[Any]:
         # pandas is asked, on a row of ones, for the dtype of each answer and of all together.
@@ -249,16 +292,34 @@ def _common_name(names: Sequence[Any]) -> Any:
     return names[0] if all(name == names[0] for name in names[1:]) else None
 
 
-_KIND_NAMES = {Columns: "frames", Labelled: "labelled Series", Single: "numbers"}
+_COLUMN = "values"
+_KIND_NAMES = {
+    Columns: "frames",
+    Column: "Series of rows",
+    Labelled: "labelled Series",
+    Single: "numbers",
+}
+
+
+def _is_empty(partial: Partial) -> bool:
+    if isinstance(partial, Labelled):
+        return not len(partial.groups["keys"])
+    return isinstance(partial, Column) and not partial.columns.n_rows
 
 
 def sum_() -> Total:
     """Add up all rows (public as ``sum``), as ``DataFrame.sum(numeric_only=True)``.
 
-    Chunks may give frames and tables (the answer is a Series, one item a column of numbers), Series
-    (added label by label, as ``pandas.concat(chunks).groupby(level=0).sum()``; the answer is a
-    Series sorted by label; for rows without labels give a frame), or numbers (the answer is a
-    number). None counts as nothing.
+    Chunks may give frames and tables (the answer is a Series, one item a column of numbers),
+    Series, columns of Arrow and polars, or numbers (the answer is a number). None counts as
+    nothing.
+
+    A Series whose labels were taken from the chunk's index, in order (``chunk["x"]``, filtered or
+    not), is rows: the answer is the scalar that ``frame["x"].sum()`` gives over all rows. Labels
+    that have a name or are no integers (a group-by's result, ``frame.sum()``) are added label by
+    label, as ``pandas.concat(chunks).groupby(level=0).sum()``. Any other integers without a name
+    (``pd.Series(np.bincount(...))``, after ``reset_index``) are a `ReduceError`, which shows the
+    line for either.
 
     Returns
     -------
@@ -281,7 +342,10 @@ def sum_() -> Total:
 
 
 def mean() -> Total:
-    """Average all rows, as ``DataFrame.mean(numeric_only=True)``; Series and numbers as in `sum_`.
+    """Average all rows, as ``DataFrame.mean(numeric_only=True)``.
+
+    A Series labelled by the chunk's own rows is rows; one whose labels have a name or are no
+    integers is averaged label by label; any other is refused. See `sum_`.
 
     Returns
     -------
@@ -289,8 +353,8 @@ def mean() -> Total:
 
     Notes
     -----
-    Of numbers and Series that chunks gave it is the mean of those, each counting once whatever the
-    size of its chunk.
+    Of numbers that chunks gave, labelled or not, it is the mean of those, each counting once
+    whatever the size of its chunk: a mean of means, where they are means, which a run notes once.
     """
     return Total("mean")
 
@@ -298,10 +362,12 @@ def mean() -> Total:
 def min_() -> Total:
     """Find the smallest of all rows (public as ``min``), as ``DataFrame.min(numeric_only=True)``.
 
+    A Series labelled by the chunk's own rows is rows; one whose labels have a name or are no
+    integers is compared label by label; any other is refused. See `sum_`.
+
     Returns
     -------
     Reducer
-        Series and numbers as in `sum_`.
     """
     return Total("min")
 
@@ -309,96 +375,11 @@ def min_() -> Total:
 def max_() -> Total:
     """Find the largest of all rows (public as ``max``), as ``DataFrame.max(numeric_only=True)``.
 
+    A Series labelled by the chunk's own rows is rows; one whose labels have a name or are no
+    integers is compared label by label; any other is refused. See `sum_`.
+
     Returns
     -------
     Reducer
-        Series and numbers as in `sum_`.
     """
     return Total("max")
-
-
-_DESCRIBED = ("count", "mean", "std", "min", "max")
-_QUARTILES = {"~25%": 0.25, "~50%": 0.5, "~75%": 0.75}
-
-
-@dataclass(frozen=True, repr=False)
-class Describe:
-    """See `describe`."""
-
-    is_reducer: ClassVar[bool] = True
-    name: ClassVar[str] = "describe"
-    wants: ClassVar[str] = "arrow"
-    releases_gil: ClassVar[bool] = True
-
-    def columns(self) -> tuple[str, ...] | None:
-        """None: every column of numbers."""
-        return None
-
-    def check(self, names: Iterable[str]) -> None:
-        """No column can be missing."""
-
-    def partial(self, data: Any) -> tuple[Columns, dict[Any, Summary]] | None:
-        """States and a summary of each column of numbers."""
-        frame = to_frame(data, None, "describe()")
-        if frame is None:
-            return None
-        check_unique(frame.columns, "describe()")
-        names = _described_of(frame)
-        grouping = Grouping.of_one(len(frame))
-        summaries = {
-            column: summarize(Values(frame[column], grouping).array.astype(np.float64))
-            for column in names
-        }
-        return _start_columns(frame, _DESCRIBED, names), summaries
-
-    def combine(
-        self, partials: Sequence[tuple[Columns, dict[Any, Summary]] | None]
-    ) -> tuple[Columns, dict[Any, Summary]] | None:
-        """The states and summaries of all."""
-        present = [partial for partial in partials if partial is not None]
-        if not present:
-            return None
-        columns = _merge_columns([states for states, _ in present], _DESCRIBED, "describe()")
-        summaries = {
-            column: merge_summaries([s[column] for _, s in present if column in s])
-            for column in columns.states
-        }
-        return columns, summaries
-
-    def finish(self, partial: tuple[Columns, dict[Any, Summary]] | None) -> pd.DataFrame:
-        """The table; without columns where there were no chunks."""
-        rows = ["count", "mean", "std", "min", *_QUARTILES, "max"]
-        if partial is None:
-            return pd.DataFrame(index=rows)
-        columns, summaries = partial
-        described = {}
-        answer = Answer(1, None, "describe()")
-        for column, states in columns.states.items():
-            exact = {
-                how: HOWS[how].finish(state, answer).astype(np.float64).iloc[0]
-                for how, state in zip(_DESCRIBED, states, strict=True)
-            }
-            quartiles = quantiles_of(summaries[column], np.array(list(_QUARTILES.values())))
-            exact |= dict(zip(_QUARTILES, quartiles, strict=True))
-            described[column] = pd.Series(exact, dtype=np.float64).reindex(rows)
-        return pd.DataFrame(described, index=rows)
-
-    def __repr__(self) -> str:
-        return "describe()"
-
-
-def describe() -> Describe:
-    """Describe every column of numbers, as ``DataFrame.describe()``.
-
-    Returns
-    -------
-    Reducer
-        Its answer is a DataFrame of float64, a column for each column of numbers, with the rows
-        ``count``, ``mean``, ``std``, ``min``, ``~25%``, ``~50%``, ``~75%``, ``max``.
-
-    Notes
-    -----
-    The quartiles carry a tilde because they are estimates once a column has more than 4,096
-    different values (see `approx_quantiles` for the bound); the other rows are as pandas has them.
-    """
-    return Describe()

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.aggregation.reducers import describe_kind, kind_of
+from taskinity_data.aggregation.row_labels import as_item, is_numbering, make_partial
 from taskinity_data.checks.compare import differ
 from taskinity_data.checks.cuts import shrink, small_cuts
 from taskinity_data.checks.pieces import convert, count_rows, join, show
@@ -60,8 +61,9 @@ def check_reducer(reducer: Reducer, frames: Sequence[Any]) -> None:
         One of the library's, or of `td.reducer`.
     frames : sequence
         A few chunks, or results of a chunk function: frames, Arrow tables, Series, lists or arrays
-        (what can be sliced and put together again). A few hundred rows are enough; they should
-        hold what is awkward in the data: nulls, equal keys in several chunks, negative numbers.
+        (what can be sliced and put together again). A Series labelled by integers without a name
+        is rows, any other labelled numbers. A few hundred rows are enough; they should hold what
+        is awkward in the data: nulls, equal keys in several chunks, negative numbers.
 
     Raises
     ------
@@ -133,12 +135,12 @@ def find_broken(
 def _break_laws(reducer: Reducer, chunks: Chunks) -> tuple[str, str] | None:
     """The first law that does not hold for `chunks`, and how; None where all hold."""
     try:
-        whole = reducer.finish(reducer.partial(join(chunks)))
+        whole = reducer.finish(make_partial(reducer, as_item(join(chunks))))
     except Exception as error:  # noqa: BLE001 - told to its author
         return "one chunk alone can't be reduced", f"It raised {error!r}"
     law = "some chunks can't be reduced"
     try:
-        partials = [reducer.partial(chunk) for chunk in chunks]
+        partials = [make_partial(reducer, as_item(chunk)) for chunk in chunks]
         partials = [pickle.loads(cloudpickle.dumps(one)) for one in partials]  # noqa: S301
         law = "combine changes the partials that it gets"
         before = copy.deepcopy(partials)
@@ -258,8 +260,7 @@ def as_rows(result: Any, name: str) -> Any:
     kind = kind_of(result)
     if kind in ("pandas", "series"):
         index = result.index
-        is_numbering = index.names == [None] and pd.api.types.is_integer_dtype(index.dtype)
-        if is_numbering:
+        if is_numbering(index):
             return result.reset_index(drop=True)
         frame = result.to_frame() if kind == "series" else result
         labels = {

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.aggregation.reducers import describe_kind, kind_of
+from taskinity_data.aggregation.row_labels import is_numbering
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +26,13 @@ def count_rows(data: Any) -> int:
 
 
 def cut_rows(data: Any, start: int, stop: int) -> Any:
-    """The rows from `start` to `stop`, numbered anew."""
+    """The rows from `start` to `stop`, those without labels numbered anew."""
     kind = kind_of(data)
     if kind in ("arrow", "polars"):
         return data.slice(start, max(0, min(stop, count_rows(data)) - start))
     if kind in ("pandas", "series"):
-        return data.iloc[start:stop].reset_index(drop=True)
+        rows = data.iloc[start:stop]
+        return rows.reset_index(drop=True) if is_numbering(data.index) else rows
     return data[start:stop]
 
 
@@ -48,7 +50,7 @@ def join(pieces: Sequence[Any]) -> Any:
 
         return pl.concat(pieces)
     if kind in ("pandas", "series"):
-        return pd.concat(pieces, ignore_index=True)
+        return pd.concat(pieces, ignore_index=is_numbering(pieces[0].index))
     if isinstance(pieces[0], np.ndarray):
         return np.concatenate(pieces)
     if isinstance(pieces[0], (list, tuple)):

@@ -6,9 +6,11 @@ It runs them here, in the driver's process, and knows nothing of who will run th
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.aggregation.reducers import kind_of
+from taskinity_data.aggregation.row_labels import as_item, call_traced, make_partial, plain
 from taskinity_data.checks.compare import differ
 from taskinity_data.checks.cuts import small_cuts
 from taskinity_data.checks.laws import as_rows, find_broken, find_dependence
@@ -182,7 +184,7 @@ class _Sample:
         twice = [self._rows, self._rows]
         try:
             self._call(join(twice))
-            through: list[Any] = [_Through(one, self._call) for one in self._reducers]
+            through: list[Any] = [_Through(one, self._read) for one in self._reducers]
             broken: list[Any] = [find_broken(one, [twice], self._is_over) for one in through]
             if is_of_rows:
                 broken.append(self._find_dependence([twice]))
@@ -196,11 +198,16 @@ class _Sample:
             )
 
     def _call(self, rows: Any) -> Any:
+        return plain(self._read(rows))
+
+    def _read(self, rows: Any) -> Any:
+        """What the functions give, as reducers read it."""
         # A copy, so that what a function does to its chunk harms nobody.
         kind = self._chain[0].kind if self._chain else "native"
         data = convert(rows, kind if isinstance(self._item.data, (Chunk, Block)) else "native")
+        data = as_item(data)
         for step in self._chain:
-            data = call_step(step, data)
+            data = call_traced(partial(call_step, step), data)
         return data
 
     def _cuts(self, rows: Any, *, with_empty: bool = False) -> list[list[Any]]:
@@ -229,7 +236,7 @@ class _Sample:
             if broken is not None:
                 raise self._error(f"{reducer!r}", str(broken), broken.law)
         if self._chain:
-            through: Any = _Through(reducer, self._call)
+            through: Any = _Through(reducer, self._read)
             broken = find_broken(through, self._cuts(self._rows), self._is_over)
             if broken is not None:
                 raise self._error(f"{self._names}, reduced by {reducer!r}", str(broken), broken.law)
@@ -271,9 +278,9 @@ def _differ_safely(one: Any, other: Any) -> str | None:
 class _Through:
     """A reducer whose partial begins with the functions: what a chunk's task does as a whole."""
 
-    def __init__(self, reducer: Reducer, call: Callable[[Any], Any]) -> None:
-        self._reducer, self._call = reducer, call
+    def __init__(self, reducer: Reducer, read: Callable[[Any], Any]) -> None:
+        self._reducer, self._read = reducer, read
         self.combine, self.finish = reducer.combine, reducer.finish
 
     def partial(self, data: Any) -> Any:
-        return self._reducer.partial(self._call(data))
+        return make_partial(self._reducer, self._read(data))

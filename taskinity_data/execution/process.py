@@ -12,8 +12,10 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from taskinity_data.aggregation.row_labels import as_item, call_traced, make_partial, plain
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.streams import Block
 from taskinity_data.execution.contracts import check_contract
@@ -24,7 +26,7 @@ from taskinity_data.outcome import Attempt, Outcome, Status
 from taskinity_data.policy import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from taskinity_data.execution.deadline import Deadline
     from taskinity_data.outcome import BadLines
@@ -198,8 +200,8 @@ def run_item(
         done, failure = _Done(), describe_failure(error)
     duration_s = time.perf_counter() - clock.begun
     cpu_s, process_cpu_s = time.thread_time(), time.process_time()
-    notices = before.changes() if before is not None else ()
-    if notices and restores and before is not None:
+    changes = before.changes() if before is not None else ()
+    if changes and restores and before is not None:
         before.restore()
     attempt = Attempt(
         number=item.attempt,
@@ -212,7 +214,7 @@ def run_item(
         memory_nbytes=clock.memory_nbytes,
         peak_nbytes=peak_nbytes(),
         failure=failure,
-        notices=notices,
+        notices=(*changes, *done.notices),
         logs=tuple(said.lines),
         logs_cut=said.cut,
         cpu_s=cpu_s - clock.cpu_s,
@@ -254,6 +256,7 @@ class _Done(NamedTuple):
     output: Any = None
     bad_lines: BadLines | None = None
     columns: tuple[str, ...] | None = None
+    notices: tuple[str, ...] = ()
 
 
 def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | None) -> _Done:
@@ -274,13 +277,21 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
         finally:
             clock.read_s = time.perf_counter() - at
         clock.memory_nbytes = measure_nbytes(data)
+    # Reducers must know which of a chunk's labels are those of its rows.
+    is_traced = any(getattr(reducer, "reads_series", False) for reducer in job.reducers)
+    data = as_item(data) if is_traced else data
     for number, (planned, step) in enumerate(zip(job.chain(item.position), chain, strict=True)):
         clock.task = planned.task
         if number and begin is not None:
             begin(number)
         at = time.perf_counter()
         try:
-            data = step.value if isinstance(step, Value) else call_step(step, data)
+            if isinstance(step, Value):
+                data = step.value
+            elif is_traced:
+                data = call_traced(partial(call_step, step), data)
+            else:
+                data = call_step(step, data)
         finally:
             took_s = time.perf_counter() - at
             clock.function_s += took_s
@@ -289,10 +300,11 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
                 f"{planned.task} took {took_s:.3g} s, its timeout is {planned.timeout_s:g} s"
             )
     clock.task = None
+    read, data = data, plain(data)
     result = data if job.keeps_result else None
     at = time.perf_counter()
     try:
-        partials = tuple(reducer.partial(data) for reducer in job.reducers)
+        partials = tuple(make_partial(reducer, read) for reducer in job.reducers)
         output = None
         if job.writer is not None:
             output = job.writer.write(item.key, item.position, data, item.part)
@@ -303,7 +315,15 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
         if any(getattr(one, "name", "") == "concat" for one in job.reducers)
         else None
     )
-    return _Done((partials, result), rows, filtered, output, bad_lines, columns)
+    notices = tuple(_notices(job.reducers, partials))
+    return _Done((partials, result), rows, filtered, output, bad_lines, columns, notices)
+
+
+def _notices(reducers: Sequence[Any], partials: Sequence[Any]) -> Iterator[str]:
+    for reducer, made in zip(reducers, partials, strict=True):
+        notice = getattr(reducer, "notice", lambda _: None)(made)
+        if notice is not None:
+            yield notice
 
 
 def _columns(data: Any) -> tuple[str, ...] | None:

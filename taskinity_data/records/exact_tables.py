@@ -311,7 +311,15 @@ def _check_flags(value: Any) -> None:
 
 _NAMED: dict[str, Any] = {
     kind.__name__: kind
-    for kind in (totals.Columns, totals.Labelled, totals.Single, Best, Summary, Moments)
+    for kind in (
+        totals.Columns,
+        totals.Column,
+        totals.Labelled,
+        totals.Single,
+        Best,
+        Summary,
+        Moments,
+    )
 }
 """The partials of built-in reducers that are named tuples."""
 

@@ -8,8 +8,9 @@ from pandas.testing import assert_frame_equal, assert_series_equal
 from properties import examples
 
 from taskinity_data.aggregation.columns import approx_distinct, approx_quantiles, histogram, top_k
+from taskinity_data.aggregation.description import describe
 from taskinity_data.aggregation.groups import group_by
-from taskinity_data.aggregation.totals import describe, sum_
+from taskinity_data.aggregation.totals import sum_
 from taskinity_data.errors import PlanError, ReduceError
 
 

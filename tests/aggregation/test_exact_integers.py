@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 from pandas.testing import assert_frame_equal, assert_series_equal
 
+from taskinity_data.aggregation.description import describe
 from taskinity_data.aggregation.groups import group_by
-from taskinity_data.aggregation.totals import describe, max_, mean, min_, sum_
+from taskinity_data.aggregation.totals import max_, mean, min_, sum_
 from taskinity_data.errors import ReduceError
 
 WIDE = 2**53 + 1

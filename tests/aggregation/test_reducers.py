@@ -135,7 +135,7 @@ def test_count_counts_rows_items_and_results(reduce):
     things = [
         pd.DataFrame({"a": [1, None, 3]}),
         pa.table({"a": [1, None]}),
-        pd.Series([1, 2]),
+        pd.Series([1, 2], index=["a", "b"]),
         np.zeros((4, 2)),
         [1, 2, 3],
         7,

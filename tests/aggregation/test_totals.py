@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
 from properties import examples
 
-from taskinity_data.aggregation.totals import describe, max_, mean, min_, sum_
+from taskinity_data.aggregation.description import describe
+from taskinity_data.aggregation.totals import max_, mean, min_, sum_
 from taskinity_data.errors import ReduceError
 
 TOTALS = {"sum": sum_(), "mean": mean(), "min": min_(), "max": max_()}
