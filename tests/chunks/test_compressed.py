@@ -624,7 +624,7 @@ def test_nothing_is_left_where_unpacking_fails(tmp_path):
     bad = tmp_path / "b.csv.gz"
     bad.write_bytes(gzip.compress(TEXT)[:-9])
     with pytest.raises(ReadError, match=r"b\.csv\.gz"):
-        open_dataset([good, str(bad)])
+        open_dataset([good, str(bad)]).plan()
     assert leftovers() == []
 
 

@@ -37,4 +37,4 @@ def test_a_csv_file_of_0_bytes_that_is_named_is_refused_as_by_pandas(tmp_path):
     (tmp_path / "a.csv").write_text("a\n1\n", encoding="utf-8")
     (tmp_path / "b.csv").touch()
     with pytest.raises(td.errors.PlanError, match=r"b\.csv: the file is empty"):
-        td.open_dataset([tmp_path / "a.csv", tmp_path / "b.csv"])
+        td.open_dataset([tmp_path / "a.csv", tmp_path / "b.csv"]).plan()

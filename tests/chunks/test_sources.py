@@ -326,7 +326,7 @@ def test_an_empty_file_that_is_named_itself_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("x\n1\n")
     (tmp_path / "b.csv").write_text("")
     with pytest.raises(PlanError, match=r"b\.csv: the file is empty \(0 bytes\)"):
-        open_dataset([tmp_path / "a.csv", tmp_path / "b.csv"])
+        open_dataset([tmp_path / "a.csv", tmp_path / "b.csv"]).plan()
     (tmp_path / "a.csv").write_text("")
     with pytest.raises(PlanError, match=r"a\.csv: the file is empty \(0 bytes\)"):
         open_dataset(tmp_path)
