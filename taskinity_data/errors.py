@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from taskinity_data.redact import hide
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -116,15 +118,16 @@ class TaskinityDataError(Exception):
     """The base of all errors that this library raises on purpose.
 
     Facts given by keyword become attributes and survive pickling. A message of more than
-    `max_length` characters, which quotes something long, is cut in its middle. One that `is_final`
-    would only come again, so that no task is tried again for it.
+    `max_length` characters, which quotes something long, is cut in its middle; secrets that the
+    run knows are not in it. One that `is_final` would only come again, so that no task is tried
+    again for it.
     """
 
     is_final: ClassVar[bool] = False
     max_length: ClassVar[int] = 4_000
 
     def __init__(self, message: str, **facts: Any) -> None:
-        message = shorten(message, self.max_length)
+        message = shorten(hide(message), self.max_length)
         super().__init__(message)
         self.message = message
         self.__dict__.update(facts)

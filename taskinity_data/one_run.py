@@ -29,6 +29,7 @@ from taskinity_data.forecast.actual import Ran, compare_forecast, name_work
 from taskinity_data.forecast.output import answer_nbytes
 from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.policy import parse_duration
+from taskinity_data.redact import hide
 from taskinity_data.report.announcer import Announcer
 from taskinity_data.report.dashboard import DashboardObserver
 from taskinity_data.report.progress import progress_for
@@ -315,7 +316,7 @@ class OneRun:
         if self._driver is not None and self._driver.stop_reason is not None:
             return self._driver.stop_reason
         error = sys.exception()
-        return None if error is None else f"{type(error).__name__}: {error}"
+        return None if error is None else hide(f"{type(error).__name__}: {error}")
 
     def tell(self, settings: Settings) -> Run:
         """What became of it.

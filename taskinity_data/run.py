@@ -17,6 +17,7 @@ from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.short import short_flow
 from taskinity_data.flow.stages import stages
 from taskinity_data.one_run import carry_out
+from taskinity_data.redact import hides_secrets
 from taskinity_data.result import Run
 from taskinity_data.run_head import JournalOptions, name_subject
 from taskinity_data.run_options import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "process", "run_flow"]
 
 
+@hides_secrets
 def run_flow(
     flow: Flow,
     *,
@@ -196,6 +198,7 @@ def run_flow(
     )
 
 
+@hides_secrets
 def process(
     source: Any,
     function: Callable[..., Any] | None = None,

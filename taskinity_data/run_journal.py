@@ -25,6 +25,7 @@ from taskinity_data.records.run_places import (
     read_summary,
 )
 from taskinity_data.records.versions import compare_versions, versions_here
+from taskinity_data.redact import hide
 from taskinity_data.report.next_steps import next_steps
 from taskinity_data.report.run_log import RunLog
 from taskinity_data.run_head import (
@@ -169,6 +170,7 @@ class Notices:
         self._take: Callable[[str], None] | None = None
 
     def __call__(self, text: str) -> None:
+        text = hide(text)
         self.texts.append(text)
         _log.warning("%s", text)
         if self._take is not None:

@@ -18,6 +18,7 @@ from taskinity_data.chunks.opening import Opening, open_sound
 from taskinity_data.chunks.read_memory import open_memory
 from taskinity_data.chunks.sources import find_files
 from taskinity_data.errors import PlanError
+from taskinity_data.redact import hides_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Dataset", "Extent", "open_dataset"]
 
 
+@hides_secrets
 def open_dataset(
     source: Any,
     *,

@@ -89,6 +89,11 @@ class Dataset:
     reader: Reader
     chunk_size: ChunkSize | None = None
 
+    def _find_secrets(self) -> Iterator[Any]:
+        """Yield what may hold secrets: names of files and options of their stores."""
+        yield from {file.store for file in self.sources if file.store is not None}
+        yield [file.name for file in self.sources]
+
     @property
     def files(self) -> list[str]:
         """The files' paths, in order; of a frame or table, the file that it was written to."""

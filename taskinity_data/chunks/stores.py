@@ -18,6 +18,7 @@ from taskinity_data.chunks.store_fingerprints import fingerprint_of
 from taskinity_data.chunks.tagged import read_tagged, see, tells_tags
 from taskinity_data.chunks.web_limits import has_timed_out, limit_silence, silence_error
 from taskinity_data.errors import PlanError, ReadError, SourceChanged, SourceNotFound
+from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,14 +74,15 @@ def clean_url(url: str) -> str:
 
 
 def clean_text(text: str) -> str:
-    """`text` with its URLs as they may be shown: see `clean_url`.
+    """`text` with its URLs as they may be shown, and without known secrets: see `clean_url`.
 
     Examples
     --------
     >>> clean_text("no answer from 'https://me:secret@example.org/a?sig=1' (s3://k:x@b/c)")
     "no answer from 'https://example.org/a?hidden=c3c8d5a6' (s3://b/c)"
     """
-    return _URL.sub(lambda found: _clean_found(found[0]), text) if "://" in text else text
+    text = _URL.sub(lambda found: _clean_found(found[0]), text) if "://" in text else text
+    return hide(text)
 
 
 def _clean_found(url: str) -> str:
@@ -110,6 +112,10 @@ class Store:
     prefix: str
     _kind: type[Any] = field(repr=False)
     _options: Mapping[str, Any] = field(repr=False, hash=False)
+
+    def _find_secrets(self) -> Iterator[Any]:
+        """Yield what may hold secrets: its options."""
+        yield self._options
 
     @property
     def system(self) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
 from taskinity_data.execution.account import Account
-from taskinity_data.execution.failures import describe_failure
+from taskinity_data.execution.failures import describe_failure, hide_in_outcome
 from taskinity_data.execution.judge import Judge
 from taskinity_data.execution.limits import Limits
 from taskinity_data.execution.process import Item, Job
@@ -23,6 +23,7 @@ from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrat
 from taskinity_data.execution.window import Batch, Window
 from taskinity_data.machine import read_umask
 from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
+from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -362,6 +363,11 @@ class Driver:
                 # No fault of these items: they have not run, and a resumed run does them.
                 self.fail(str(outcomes), outcomes)
                 continue
+            if not isinstance(outcomes, BaseException):
+                outcomes = [
+                    one if isinstance(one, BaseException) else hide_in_outcome(one)
+                    for one in outcomes
+                ]
             for item, outcome in self._judge.take_in(batch, outcomes):
                 self._end(batch, item, outcome)
             self._notice_repeats(batch.name)
@@ -467,7 +473,7 @@ class Driver:
     def fail(self, reason: str, cause: BaseException | None) -> None:
         """Stop, for `reason`: nothing new is begun, what runs is cancelled."""
         if self.stop_reason is None:
-            self.stop_reason, self.cause = reason, cause
+            self.stop_reason, self.cause = hide(reason), cause
             self.status = RunStatus.FAILED
             self._judge.stop()
             self._window.cancel()

@@ -10,6 +10,7 @@ import os
 import pickle
 import traceback
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,20 @@ from taskinity_data.errors import TaskinityDataError, inert, shorten
 from taskinity_data.execution.decide import is_final
 from taskinity_data.execution.unpickle import load_back
 from taskinity_data.outcome import Failure
+from taskinity_data.redact import hide, hide_in_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["describe_failure", "format_traceback", "format_user_traceback", "to_text"]
+    from taskinity_data.outcome import Attempt, Outcome
+
+__all__ = [
+    "describe_failure",
+    "format_traceback",
+    "format_user_traceback",
+    "hide_in_outcome",
+    "to_text",
+]
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 _MACHINERY = (
@@ -58,9 +68,26 @@ def describe_failure(error: BaseException) -> Failure:
             shorten(f"{kind.__module__}.{kind.__qualname__}", _MAX_KIND)
             for kind in type(error).__mro__
         ),
-        error=_portable(error),
+        error=_portable(error) if hide_in_error(error) else None,
         is_final=is_final(error),
     )
+
+
+def hide_in_outcome(outcome: Outcome) -> Outcome:
+    """Return `outcome` without secrets in the texts that its worker made."""
+    if not any(one.failure or one.logs for one in outcome.attempts):
+        return outcome
+    return replace(outcome, attempts=tuple(map(_hide_in_attempt, outcome.attempts)))
+
+
+def _hide_in_attempt(attempt: Attempt) -> Attempt:
+    failure = attempt.failure
+    if failure is not None:
+        texts = hide(failure.message), hide(failure.traceback)
+        if texts != (failure.message, failure.traceback):
+            failure = replace(failure, message=texts[0], traceback=texts[1], error=None)
+    logs = tuple(replace(line, text=hide(line.text)) for line in attempt.logs)
+    return replace(attempt, failure=failure, logs=logs)
 
 
 def _text_of(error: BaseException) -> str:
@@ -105,10 +132,10 @@ def format_traceback(
                 [one for one in seen.stack if is_kept(one)]
             )
             # Formatting goes through a text line by line, which takes a minute for 64 MiB.
-            seen._str = shorten(seen._str, _MAX_PART)  # noqa: SLF001 - there is no other place
+            seen._str = _shown(seen._str, _MAX_PART)  # noqa: SLF001 - there is no other place
             if (notes := seen.__notes__) is not None:
                 shown = notes[:_MAX_NOTES] if isinstance(notes, (list, tuple)) else [notes]
-                seen.__notes__ = [shorten(to_text(note), _MAX_PART) for note in shown]
+                seen.__notes__ = [_shown(to_text(note), _MAX_PART) for note in shown]
             waiting += filter(None, (seen.__cause__, seen.__context__, *(seen.exceptions or ())))
         return _join_parts(whole.format())
     except Exception:  # noqa: BLE001 - an exception so broken that it can't be told

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.errors import shorten
 from taskinity_data.execution.failures import format_traceback, to_text
 from taskinity_data.outcome import LogLine
+from taskinity_data.redact import hide, hide_in_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,11 +61,29 @@ def line_of(record: logging.LogRecord) -> LogLine:
     except Exception as error:  # noqa: BLE001 - its arguments don't fit, or a user's __str__ raised
         start = shorten(to_text(record.msg), 200)
         text = f"{start} ({type(error).__name__} while it was put together)"
-    text = shorten(text, MOST_LINE_LETTERS)
+    text = _shown(text)
     if record.exc_info and record.exc_info[1] is not None:
         text = f"{text}\n{format_traceback(record.exc_info[1]).rstrip()}"
-    text = shorten(text, MOST_LINE_LETTERS)
+    text = _shown(text)
     return LogLine(record.created, record.levelno, record.name, text)
+
+
+def _shown(text: str) -> str:
+    # Cut twice, so that no half of a secret stays where the first cut was.
+    return shorten(hide(shorten(text, 2 * MOST_LINE_LETTERS)), MOST_LINE_LETTERS)
+
+
+def _hide_in_record(record: logging.LogRecord) -> None:
+    """Leave no secret to whatever handlers there are."""
+    try:
+        text = record.getMessage()
+        if (hidden := hide(text)) != text:
+            record.msg, record.args = hidden, None
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not hide_in_error(error):
+            record.exc_text = hide(format_traceback(error)).rstrip()
+    except Exception:  # noqa: BLE001, S110 - a user's __str__ raised; its handler says so
+        pass
 
 
 class PassedOn:
@@ -96,12 +115,14 @@ class _Layer:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record: logging.LogRecord = self.before(*args, **kwargs)
         heard = _here.heard if self.is_open else None
-        if heard is None or not record.name or record.levelno < (heard.level or 0):
+        if heard is None or not record.name:
             return record
         # Meanwhile nothing is heard: a user's __str__ may log.
         _here.heard = None
         try:
-            heard.take(record)
+            _hide_in_record(record)
+            if record.levelno >= (heard.level or 0):
+                heard.take(record)
         finally:
             _here.heard = heard
         return record

@@ -9,6 +9,8 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from taskinity_data.redact import hide
+
 if TYPE_CHECKING:
     from taskinity_data.execution.process import Item
     from taskinity_data.outcome import Outcome
@@ -41,6 +43,7 @@ class Notices:
         self._add(f"{task}: a worker died while it ran or held this, which ran again", item)
 
     def _add(self, what: str, item: Item | None) -> None:
+        what = hide(what)
         self._counts[what] += 1
         if what not in self._first:
             data = getattr(item, "data", None)

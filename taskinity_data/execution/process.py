@@ -24,6 +24,7 @@ from taskinity_data.execution.hearing import Heard, hearing
 from taskinity_data.execution.surroundings import Surroundings
 from taskinity_data.outcome import Attempt, Outcome, Status
 from taskinity_data.policy import Value
+from taskinity_data.redact import Secrets, hiding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -93,6 +94,8 @@ class Job:
         What a worker must have to be given an item, beside time and memory.
     most_nbytes : int, optional
         What an outcome's value may take to be sent to another process; None: whatever it takes.
+    secrets : Secrets
+        What no text of an outcome may hold.
     """
 
     task: str
@@ -104,6 +107,7 @@ class Job:
     log_level: int | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
     most_nbytes: int | None = None
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
 
     @property
     def is_timed(self) -> bool:
@@ -186,6 +190,13 @@ def run_item(
     KeyboardInterrupt
         Only in the main thread, where it is the user's Ctrl-C.
     """
+    with hiding(job.secrets):
+        return _run_item(job, item, begin, restores)
+
+
+def _run_item(
+    job: Job, item: Item, begin: Callable[[int], object] | None, restores: bool
+) -> Outcome:
     clock = _Clock(time.time(), time.perf_counter(), time.thread_time(), time.process_time())
     before = Surroundings(has_umask=restores) if job.chain(item.position) else None
     said = Heard(job.log_level)

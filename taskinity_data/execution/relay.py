@@ -10,8 +10,11 @@ import os
 import sys
 import threading
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,8 +92,10 @@ def _terminals() -> list[tuple[int, str]]:
 
 
 def _start(reading: int, name: str) -> threading.Thread:
+    # The thread hides what the run's own thread hides.
+    context = copy_context()
     thread = threading.Thread(
-        target=_pass_on, args=(reading, name), name=f"taskinity-{name}", daemon=True
+        target=context.run, args=(_pass_on, reading, name), name=f"taskinity-{name}", daemon=True
     )
     thread.start()
     return thread
@@ -111,7 +116,7 @@ def _write(name: str, text: bytes) -> None:
     if not text or stream is None:
         return
     try:
-        stream.write(text.decode("utf-8", "replace"))
+        stream.write(hide(text.decode("utf-8", "replace")))
         stream.flush()
     except (OSError, ValueError):
         pass  # the terminal has gone, or is closed: nobody would read it

@@ -12,6 +12,7 @@ from taskinity_data.execution.jobs import call_job, chunk_job, consumers, reduce
 from taskinity_data.execution.pieces import open_fan_out
 from taskinity_data.execution.work import Work
 from taskinity_data.flow.stages import Call, FanOut, Reduce, Stage, Upstream
+from taskinity_data.redact import add_secrets, known_secrets, secrets_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,12 +59,12 @@ def make_works(
             number = [one.name for one in reducers_of(stage.over, steps)].index(stage.name)
             works.append(Work(stage.name, (stage.over,), finish=(stage.over, number)))
         else:
-            works.append(_call_work(stage, inputs, fan_outs, options.log_level))
+            works.append(_call_work(stage, inputs, fan_outs, options))
     return works
 
 
 def _call_work(
-    stage: Call | Reduce, inputs: Mapping[str, Any], fan_outs: set[str], log_level: int | None
+    stage: Call | Reduce, inputs: Mapping[str, Any], fan_outs: set[str], options: PieceOptions
 ) -> Work:
     takes_list = any(
         isinstance(source, Upstream) and source.task in fan_outs
@@ -72,7 +73,9 @@ def _call_work(
     return Work(
         stage.name,
         stage.after,
-        job=lambda values: replace(call_job(stage, values, inputs), log_level=log_level),
+        job=lambda values: replace(
+            call_job(stage, values, inputs), log_level=options.log_level, secrets=known_secrets()
+        ),
         is_local=takes_list,
     )
 
@@ -93,12 +96,14 @@ def _fan_out_work(
 
     def open_(values: Mapping[str, Any], strategy: Any) -> Any:
         job = chunk_job(stage, values, inputs, reducers, keeps_result)
-        job = replace(job, log_level=options.log_level)
+        value = resolve(stage.over, values, inputs)
+        # A task may have opened it, with options of its own.
+        add_secrets(secrets_in(value))
+        job = replace(job, log_level=options.log_level, secrets=known_secrets())
         if output is not None:
             # One kind for all chunks: which of them "native" means differs from chunk to chunk.
             kind = "arrow" if job.kind == "native" else job.kind
             job = replace(job, writer=output.writer, kind=kind)
-        value = resolve(stage.over, values, inputs)
         fan_out = open_fan_out(stage, job, value, options, strategy)
         paths = [extent.path for extent in fan_out.extents]
         # A file of a store is opened by each worker for itself.

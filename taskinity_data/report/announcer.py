@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data import events
+from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ class Announcer:
     def announce(self, strategy: Any, reason: str) -> None:
         """Tell who runs from now on."""
         name, workers, link = strategy.name, strategy.workers, strategy.dashboard_link
+        reason = hide(reason)
         self.strategies.append((name, workers, link))
         self._tell("on_scheduler", strategy)
         self(events.SchedulerChanged(self._run_id, time.time(), name, workers, reason, link))

@@ -1,0 +1,241 @@
+"""Replaces secrets in text by ``***``: those that a run knows, and what looks like one.
+
+A run's secrets are a frozen value that travels with its jobs; while a block of `hiding` runs,
+`hide` knows them in that thread. Data is never passed through here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import traceback
+from collections.abc import Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+__all__ = [
+    "Secrets",
+    "add_secrets",
+    "hide",
+    "hide_in_error",
+    "hides_secrets",
+    "hiding",
+    "known_secrets",
+    "secrets_in",
+]
+
+MASK = "***"
+
+MIN_CHARS, MIN_PASSWORD_CHARS = 8, 4
+"""A shorter value of an option, or password of a URL, would be masked in words that hold it."""
+
+_MAX_DEPTH, _MAX_ITEMS, _MAX_INNER_ITEMS = 5, 1_000, 20
+
+_MAX_SEARCHED = 1_000_000
+
+_SECRET_KEY = re.compile(
+    r"key|secret|token|passw|pwd|sas|sig|credential|conn(?:ection)?_?str", re.IGNORECASE
+)
+_STORE_VARIABLES = ("AWS_", "AZURE_", "GOOGLE_", "GCS_", "FSSPEC_")
+_SECRET_VARIABLE = re.compile(r"KEY|SECRET|TOKEN|PASSW|SAS|CONNECTION_STRING")
+
+_NAMES = r"(?:password|passwd|secret|signature|credential|token|(?:access|account|api)_?key)"
+_ASSIGNED = re.compile(
+    rf"((?:{_NAMES}|\bsig|\bpwd)[\w-]{{0,30}}=)('[^']+'|\"[^\"]+\"|[^\s'\"&<>,;)]+)", re.IGNORECASE
+)
+_IN_DICT = re.compile(rf"({_NAMES}[\w-]{{0,30}}['\"]\s*:\s*)(?:'[^']+'|\"[^\"]+\")", re.IGNORECASE)
+_IN_URL = re.compile(r"//[^/\s'\"@]{1,256}:[^/\s'\"@]{1,256}@")
+_HEADER = re.compile(
+    r"(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:[\w-]+\s+)?|\bbearer\s+)"
+    r"(?!bearer|basic)[A-Za-z0-9._~+/=-]{6,}",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Texts that are shown nowhere, in all the ways in which they are written."""
+
+    texts: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def __or__(self, other: Secrets) -> Secrets:
+        return Secrets(self.texts | other.texts)
+
+
+_NONE = Secrets()
+_known: ContextVar[Secrets] = ContextVar("taskinity_data_secrets", default=_NONE)
+
+
+@contextmanager
+def hiding(secrets: Secrets) -> Iterator[None]:
+    """While the block runs, `hide` knows `secrets` too, in this thread."""
+    token = _known.set(_known.get() | secrets)
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
+def add_secrets(secrets: Secrets) -> None:
+    """Make `secrets` known until the block of `hiding` ends."""
+    _known.set(_known.get() | secrets)
+
+
+def known_secrets() -> Secrets:
+    """Return what `hide` knows here, to be sent to where else the run works."""
+    return Secrets(_known.get().texts | _of_environment())
+
+
+def hide(text: str) -> str:
+    """Return `text` with ``***`` for each secret.
+
+    >>> hide("GET https://me:hunter2@example.org/a?X-Amz-Signature=8d1f0c&part=3")
+    'GET https://***@example.org/a?X-Amz-Signature=***&part=3'
+    >>> with hiding(secrets_in({"key": "AKIA12345"})):
+    ...     hide("no bucket for AKIA12345")
+    'no bucket for ***'
+    """
+    for secret in sorted(known_secrets().texts, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    if len(text) > _MAX_SEARCHED:
+        return text  # it is cut before it is shown, and searched then
+    if "//" in text:
+        text = _IN_URL.sub(f"//{MASK}@", text)
+    if "=" in text or ":" in text:
+        text = _ASSIGNED.sub(_mask_value, text)
+        text = _IN_DICT.sub(rf"\1'{MASK}'", text)
+    return _HEADER.sub(rf"\1{MASK}", text)
+
+
+def _mask_value(found: re.Match[str]) -> str:
+    quoted = found[2][0] if found[2][0] in "'\"" else ""
+    return f"{found[1]}{quoted}{MASK}{quoted}"
+
+
+def hides_secrets(function: Callable[P, T]) -> Callable[P, T]:
+    """Let `function` run with the secrets of its arguments known, and raise errors without them."""
+
+    @wraps(function)
+    def with_secrets(*args: P.args, **kwargs: P.kwargs) -> T:
+        with hiding(secrets_in(args, kwargs)):
+            try:
+                return function(*args, **kwargs)
+            except BaseException as error:
+                if not hide_in_error(error):
+                    error.__cause__, error.__suppress_context__ = None, True
+                raise
+
+    return with_secrets
+
+
+def hide_in_error(error: BaseException) -> bool:
+    """Replace secrets in the texts of `error` and what caused it; False where some can't be."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        try:
+            if any(type(arg) is str and hide(arg) != arg for arg in one.args):
+                one.args = tuple(hide(arg) if type(arg) is str else arg for arg in one.args)
+            if notes := getattr(one, "__notes__", None):
+                one.__notes__ = [hide(note) for note in notes]
+            text = str(one)
+            lines = [frame.line or "" for frame in traceback.extract_tb(one.__traceback__, -64)]
+        except Exception:  # noqa: BLE001 - a user's exception may do anything
+            return False
+        if any(hide(shown) != shown for shown in (text, *lines)):
+            return False
+        causes = (one.__cause__, one.__context__, *getattr(one, "exceptions", ()))
+        waiting += [cause for cause in causes if isinstance(cause, BaseException)]
+    return True
+
+
+def secrets_in(*given: Any) -> Secrets:
+    """Return the secrets in options, inputs and URLs: values under keys that name one, passwords.
+
+    Datasets, their files and stores give theirs by a method `_find_secrets`.
+    """
+    found: set[str] = set()
+    for value in given:
+        _search(value, found, 0)
+    return Secrets(frozenset(form for text in found for form in _written(text)))
+
+
+def _search(value: Any, found: set[str], depth: int) -> None:
+    if isinstance(value, (str, os.PathLike)):
+        _search_url(os.fspath(value), found)
+    elif depth > _MAX_DEPTH:
+        return
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            if isinstance(key, str) and isinstance(one, str) and _SECRET_KEY.search(key):
+                _add(one, found)
+            _search(one, found, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for one in value[: _MAX_ITEMS if depth < 2 else _MAX_INNER_ITEMS]:
+            _search(one, found, depth + 1)
+    elif callable(find := getattr(type(value), "_find_secrets", None)):
+        for one in find(value):
+            _search(one, found, depth + 1)
+
+
+def _search_url(text: str | bytes, found: set[str]) -> None:
+    if not isinstance(text, str) or "://" not in text:
+        return
+    for url in text.split("::"):
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            continue
+        login = parts.netloc.rpartition("@")[0]
+        password = login.partition(":")[2]
+        if len(password) >= MIN_PASSWORD_CHARS:
+            found |= {password, unquote(password)}
+        for key, value in parse_qsl(parts.query):
+            if _SECRET_KEY.search(key):
+                _add(value, found)
+
+
+def _add(secret: str, found: set[str]) -> None:
+    """Add `secret`, and what stands in it where it is a connection string."""
+    if len(secret) >= MIN_CHARS:
+        found.add(secret)
+    for part in re.split(r"[;&?]", secret):
+        key, equals, value = part.partition("=")
+        if equals and len(value) >= MIN_CHARS and _SECRET_KEY.search(key):
+            found.add(value)
+
+
+def _written(secret: str) -> set[str]:
+    """The ways in which messages of libraries and `repr` write a text."""
+    return {
+        secret,
+        quote(secret),
+        quote(secret, safe=""),
+        quote_plus(secret),
+        repr(secret)[1:-1],
+        json.dumps(secret)[1:-1],
+    }
+
+
+def _of_environment() -> frozenset[str]:
+    """The secrets in variables of this process that stores read."""
+    found: set[str] = set()
+    for name, value in os.environ.items():
+        if name.startswith(_STORE_VARIABLES) and _SECRET_VARIABLE.search(name):
+            _add(value, found)
+    return frozenset(form for text in found for form in _written(text))
