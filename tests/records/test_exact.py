@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import taskinity_data as td
+from taskinity_data.aggregation.row_labels import Rows
 from taskinity_data.records.exact import NoExactForm, decode, encode
 
 
@@ -308,7 +309,12 @@ def test_the_partials_of_built_in_reducers_come_back_to_the_last_bit(name):
     reducer = REDUCERS[name]
     chunks = [rows(1), rows(2), rows(3), rows(4).iloc[:0]]
     if name in ("sum", "mean", "min", "max"):
-        kinds = [chunks, [one.x for one in chunks], [1.5, -0.0, float("nan")]]
+        kinds = [
+            chunks,
+            [Rows(one.x) for one in chunks],
+            [one.x.rename_axis("row") for one in chunks],
+            [1.5, -0.0, float("nan")],
+        ]
     elif name == "group_by texts":
         kinds = [[pa.Table.from_pandas(one, preserve_index=False) for one in chunks], chunks]
     else:
