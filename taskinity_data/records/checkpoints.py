@@ -225,6 +225,11 @@ class Checkpoints:
                 f"{job.task}: {part} holds something without an identity ({what}), so its chunks "
                 "are run again when this run is resumed"
             )
+        if past is None and fan.computed:
+            self._tell(
+                f"{job.task}: it takes {', '.join(fan.computed)}, which are known when it runs: "
+                "changes in them outside that file will not be noticed when this run is resumed"
+            )
         if past is not None and self._past is not None:
             for line in fan.tell_differences(self._past.files, mends=self.mends):
                 self._tell(line)

@@ -69,6 +69,7 @@ class FanOutRecord:
             self._given = [identify(one).digest for one in given]
         self.parts = {name: digest for one in found for name, digest in one.parts.items()}
         self.unstable = {name: what for one in found for name, what in one.unstable.items()}
+        self.computed = dict.fromkeys(what for one in found for what in one.computed)
         if dataset is not None and not takes_time and _is_large_in_memory(dataset):
             self._codes = self._given = [None] * len(self._codes)
             self.unstable["its table in memory"] = "too large to be digested unasked"

@@ -15,16 +15,17 @@ import re
 import sys
 import types
 from hashlib import blake2b
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.flow.marks import MARK
-from taskinity_data.flow.own import is_own_module, is_own_name
+from taskinity_data.flow.own import is_own_file, is_own_module, is_own_name
 from taskinity_data.records.exact import NoExactForm, encode
 from taskinity_data.records.imports import read_unloaded, spell_modules
+from taskinity_data.records.lookups import codes_in, find_lookups, names_in, texts_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Identity", "identify", "tell_changes"]
 
@@ -55,11 +56,16 @@ class Identity:
         A digest of each root and of each global of the user's own code that they read.
     unstable : dict of str to str
         By part, what in it has no identity that another process would find again.
+    computed : tuple of str
+        What code takes by texts that are made while it runs: nobody knows it before.
     """
 
-    def __init__(self, parts: Mapping[str, str], unstable: Mapping[str, str]) -> None:
+    def __init__(
+        self, parts: Mapping[str, str], unstable: Mapping[str, str], computed: Iterable[str] = ()
+    ) -> None:
         self.parts = dict(parts)
         self.unstable = dict(unstable)
+        self.computed = tuple(computed)
 
     @property
     def digest(self) -> str | None:
@@ -107,6 +113,7 @@ class _Walk:
         self._kept: list[Any] = []
         self._names: set[str] = set()
         self._modules: dict[str, types.ModuleType] = {}
+        self._computed: dict[str, None] = {}
 
     def add(self, name: str, value: Any) -> None:
         """Look at `value`, once, as the part called `name`."""
@@ -128,7 +135,7 @@ class _Walk:
             except Exception as error:  # noqa: BLE001 - a user's objects may do anything
                 self._unstable[name] = f"{type(error).__name__}: {error}"
             self._parts[name] = digest.hexdigest()
-        return Identity(self._parts, self._unstable)
+        return Identity(self._parts, self._unstable, self._computed)
 
     def _reach(self) -> bool:
         """Queue what all code together may take of own modules; whether there is more of it."""
@@ -137,7 +144,24 @@ class _Walk:
             for name in sorted(self._names & held.keys()):
                 if not name.startswith("__"):
                     self._global(held, name)
+            if "__getattr__" in held:
+                self._module_getattr(module, held)
         return bool(self._todo)
+
+    def _module_getattr(self, module: types.ModuleType, held: Mapping[str, Any]) -> None:
+        """What a module gives by its own ``__getattr__``: its file, and submodules by name."""
+        self._global(held, "__getattr__")
+        self._file_of(held)
+        if "__path__" in held:
+            for name in sorted(self._names - held.keys()):
+                self._import(f"{module.__name__}.{name}", {})
+
+    def _file_of(self, known: Mapping[str, Any]) -> None:
+        """The whole text of a module in which code can't be followed name by name."""
+        path = known.get("__file__")
+        if isinstance(path, str) and is_own_file(path):
+            text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+            self.add(f"the file of {known.get('__name__')}", text)
 
     # -- values --------------------------------------------------------------------------------
 
@@ -281,13 +305,14 @@ class _Walk:
 
     def _globals(self, code: types.CodeType, known: Mapping[str, Any]) -> None:
         """Queue what `code` reads by name: globals, and own modules, which `_reach` looks into."""
-        names = set(_names_in(code))
+        names = set(names_in(code))
         if names & _LOOK_UP:
-            names |= {word for text in _texts_in(code) for word in _WORD.findall(text)}
+            names |= {word for text in texts_in(code) for word in _WORD.findall(text)}
             for name in sorted(names & known.keys()):
                 self._global(known, name)
         self._names |= names
-        for reached in _codes_in(code):
+        for reached in codes_in(code):
+            self._look_up(reached, known)
             imported = ""
             for instruction in dis.get_instructions(reached):
                 if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
@@ -300,6 +325,16 @@ class _Walk:
                 elif instruction.opname == "IMPORT_FROM":
                     inner = f"{imported}.{instruction.argval}".lstrip(".")
                     self._import(inner, known)
+
+    def _look_up(self, code: types.CodeType, known: Mapping[str, Any]) -> None:
+        """Follow what `code` takes by texts; where they are made while it runs, its file counts."""
+        found = find_lookups(code, lambda name: isinstance(known.get(name), types.ModuleType)
+                             and is_own_module(known[name]))  # fmt: skip
+        for name in found.modules:
+            self._import(name.lstrip("."), known)
+        for what in found.computed:
+            self._computed[f"{what} in {known.get('__name__')}.{code.co_qualname}"] = None
+            self._file_of(known)
 
     def _import(self, name: str, known: Mapping[str, Any]) -> None:
         """What is imported when the code runs: loaded modules by what is taken, others whole."""
@@ -355,20 +390,3 @@ def _parts_of(value: Any) -> tuple[Any, ...] | None:
     if isinstance(value, property):
         return value.fget, value.fset, value.fdel
     return None
-
-
-def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes_in(constant)
-
-
-def _texts_in(code: types.CodeType) -> Iterator[str]:
-    for one in _codes_in(code):
-        yield from (text for text in one.co_consts if isinstance(text, str))
-
-
-def _names_in(code: types.CodeType) -> Iterator[str]:
-    for one in _codes_in(code):
-        yield from one.co_names
