@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.aggregation.reducers import collect
 from taskinity_data.chunks.csv_options import SIGNATURE
 from taskinity_data.chunks.dataset import open_dataset
+from taskinity_data.chunks.parquet_options import PARQUET_OPTIONS
 from taskinity_data.chunks.streams import is_stream, listed_paths
 from taskinity_data.errors import BindError, PlanError
 from taskinity_data.flow.policies import make_policy
@@ -246,7 +247,7 @@ def process(
     task_options, dataset_options, run_options = sort_options(
         options,
         keywords_of(run_flow) - {"inputs"},
-        {*keywords_of(open_dataset), *SIGNATURE, "newlines_in_values"},
+        {*keywords_of(open_dataset), *SIGNATURE, "newlines_in_values", *PARQUET_OPTIONS},
     )
     names = [one.name for one in fields(OutputOptions) if one.name in run_options]
     written = OutputOptions(**{name: run_options.pop(name) for name in names})

@@ -66,7 +66,10 @@ def open_dataset(
         Of CSV: those of `pandas.read_csv`, with its names and meanings, but for those that can't be
         kept chunk by chunk, ``newlines_in_values=True``, and ``on_bad_lines="quarantine"``, which
         hands what does not parse to the run (`Run.bad_lines`). Of JSON: ``encoding`` (UTF-8); of
-        JSON Lines ``on_bad_lines`` too. Other formats have none. Of CSV and JSON also
+        JSON Lines ``on_bad_lines`` too. Of Parquet:
+        those of `pyarrow.parquet.read_table` that say as what values are read
+        (``coerce_int96_timestamp_unit``, ``read_dictionary``, ``binary_type``, ``list_type``,
+        ``arrow_extensions_enabled``). Other formats have none. Of CSV and JSON also
         ``compression``: ``"infer"`` (from suffix and content), ``None`` (read as it is), a codec,
         or ``{"method": ..., "max_nbytes": ...}`` with the size that a file may unpack to.
 

@@ -25,6 +25,7 @@ from taskinity_data.chunks.detect import refuse_parquet
 from taskinity_data.chunks.files import StoreFile, open_file, open_tail, read_parts
 from taskinity_data.chunks.frames import count_only
 from taskinity_data.chunks.parquet_footer import FooterError, RowGroup, read_footer
+from taskinity_data.chunks.parquet_options import pass_on
 from taskinity_data.chunks.source_file import Piece
 from taskinity_data.chunks.tables_layout import check_schema
 from taskinity_data.errors import PlanError, ReadError
@@ -32,6 +33,7 @@ from taskinity_data.errors import PlanError, ReadError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from taskinity_data.chunks.parquet_options import ParquetOptions
     from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["Footer", "close_cursors", "open_footer", "read_groups", "read_rows"]
@@ -65,6 +67,8 @@ class Footer:
         Each column's places among the row groups' column chunks (a nested one has several; one
         of nothing but groups without fields has none, is not named here, and reads as null).
     groups : tuple of RowGroup
+    options : ParquetOptions
+        What decides on types beside the file.
     """
 
     file: SourceFile
@@ -73,6 +77,7 @@ class Footer:
     rows: tuple[int, ...]
     leaves: dict[str, range]
     groups: tuple[RowGroup, ...]
+    options: ParquetOptions = ()
 
     def piece(self, group: int) -> Piece:
         """All rows of row group `group`, without a size."""
@@ -101,22 +106,27 @@ class Footer:
             columns = [self.groups[group].columns[leaf] for group in groups for leaf in places]
             source = read_parts(self.file, [(one.start, one.stop) for one in columns])
         # Checksums of pages, where the writer left some, cost 0.1 ms a megabyte.
-        return pq.ParquetFile(source, metadata=self.metadata, page_checksum_verification=True)
+        return pq.ParquetFile(
+            source,
+            metadata=self.metadata,
+            page_checksum_verification=True,
+            **pass_on(self.options),
+        )
 
 
 _footers: Cache[Footer] = Cache(FOOTERS_NBYTES)
 _cursors: Cache[_Cursor] = Cache(CURSORS)
 
 
-def open_footer(file: SourceFile) -> Footer:
-    """The footer of `file`.
+def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
+    """The footer of `file`; the types of its schema follow `options`.
 
     Raises
     ------
     PlanError
         The footer is corrupt, encrypted, or has several columns of one name.
     """
-    found = _footers.get((file.path, file.fingerprint))
+    found = _footers.get((file.path, file.fingerprint, options))
     if found is not None:
         return replace(found, file=file)
     source = open_file(file.path) if file.store is None else open_tail(file)
@@ -126,7 +136,7 @@ def open_footer(file: SourceFile) -> Footer:
                 _look_at_mark(source, file)
             groups = _read_groups_of(source, file.nbytes)
             source.seek(0)
-            with pq.ParquetFile(source) as opened:
+            with pq.ParquetFile(source, **pass_on(options)) as opened:
                 metadata, schema = opened.metadata, opened.schema_arrow
             if schema.names and len(groups) != metadata.num_row_groups:
                 raise FooterError("it tells of other row groups than Arrow finds")
@@ -153,8 +163,8 @@ def open_footer(file: SourceFile) -> Footer:
             f"{file.path}: the Parquet footer tells of other columns than its Arrow schema; write "
             "the file again"
         )
-    footer = Footer(file, metadata, schema, rows, leaves, groups)
-    _footers.put((file.path, file.fingerprint), footer, metadata.serialized_size)
+    footer = Footer(file, metadata, schema, rows, leaves, groups, options)
+    _footers.put((file.path, file.fingerprint, options), footer, metadata.serialized_size)
     return footer
 
 
@@ -194,7 +204,7 @@ def read_rows(footer: Footer, group: int, start: int, stop: int, names: Sequence
     """Rows `start` to `stop` (counted within the row group `group`) of columns `names`."""
     if not names:
         return count_only(stop - start)
-    key = (footer.file.path, footer.file.fingerprint, group, tuple(names))
+    key = (footer.file.path, footer.file.fingerprint, footer.options, group, tuple(names))
     cursor = _cursors.take(key)
     try:
         if cursor is None or cursor.position > start:

@@ -25,7 +25,7 @@ __all__ = ["check_file", "open_files", "refuse_options"]
 class _Opener(NamedTuple):
     """``module.function(files, columns, filters, schema, options)`` gives a reader.
 
-    The hive columns take the place of options where the reader knows them.
+    The hive columns come before the options where the reader knows them.
     """
 
     module: str
@@ -38,7 +38,7 @@ _OPENERS = {
     "csv": _Opener("read_csv", "open_csv", takes_options=True),
     "jsonl": _Opener("read_jsonl", "open_jsonl", takes_options=True),
     "json": _Opener("read_json", "open_json", takes_options=True),
-    "parquet": _Opener("open_parquet", "open_parquet", knows_hive=True),
+    "parquet": _Opener("open_parquet", "open_parquet", takes_options=True, knows_hive=True),
     "arrow": _Opener("read_ipc", "open_ipc"),
     "orc": _Opener("read_orc", "open_orc"),
 }
@@ -78,7 +78,7 @@ def open_files(
     options = implied_options(files, options)
     reader: Reader
     if opener.knows_hive:
-        reader = open_them(files, columns, filters, schema, hive)
+        reader = open_them(files, columns, filters, schema, hive, options)
     elif hive:
         whole = open_them(files, None, None, schema, options)
         reader = add_hive_columns(whole, files[0].path, hive, columns, filters)

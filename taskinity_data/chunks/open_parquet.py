@@ -20,11 +20,12 @@ from taskinity_data.chunks.files import map_files
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.footers import open_footer, read_groups
 from taskinity_data.chunks.frames import conform, drop_pandas_index, hidden_columns
+from taskinity_data.chunks.parquet_options import parse_parquet_options
 from taskinity_data.chunks.read_parquet import ParquetReader, surviving_groups
 from taskinity_data.errors import PlanError, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from taskinity_data.chunks.footers import Footer
     from taskinity_data.chunks.hive import HiveColumn
@@ -45,6 +46,7 @@ def open_parquet(
     filters: Any,
     schema: Any,
     hive: tuple[HiveColumn, ...],
+    options: Mapping[str, Any],
 ) -> ParquetReader:
     """The reader of `files`, whose chunks together equal `pandas.read_parquet`.
 
@@ -61,6 +63,8 @@ def open_parquet(
 
     hive : tuple of HiveColumn
         Columns that stand in directories' names.
+    options : mapping
+        See `parquet_options`.
 
     Raises
     ------
@@ -75,9 +79,14 @@ def open_parquet(
     about 0.1 ms a footer; with `filters`, the columns of which footers tell nulls are read up to
     the first row group where one of them passes.
     """
+    given = parse_parquet_options(options)
+
+    def footer_of(file: SourceFile) -> Footer:
+        return open_footer(file, given)
+
     if any(file.store is not None for file in files):
-        _map(open_footer, files)  # all at a time, to be kept; the first alone would be waited for
-    first = open_footer(files[0])
+        _map(footer_of, files)  # all at a time, to be kept; the first alone would be waited for
+    first = footer_of(files[0])
     clash = [one.name for one in hive if first.schema.get_field_index(one.name) >= 0]
     if clash:
         raise PlanError(
@@ -93,7 +102,7 @@ def open_parquet(
     needed = {*selected, *(parsed.columns if parsed else ())}
     stored = pa.schema([one for one in base if one.name in needed])
     if not isinstance(schema, pa.Schema):
-        schemas = _map(lambda file: (file.path, open_footer(file).schema), files)
+        schemas = _map(lambda file: (file.path, footer_of(file).schema), files)
         stored = unify(list(schemas), stored, retyped, must_be_all=columns is None)
     used_hive = tuple(one for one in hive if one.name in needed)
     full = pa.schema([*stored, *(one for one in hive_fields if one.name in needed)])
@@ -101,7 +110,7 @@ def open_parquet(
     def survivors(footer: Footer) -> list[int]:
         return surviving_groups(footer, parsed, full, used_hive)
 
-    stored, categories = _find_categories(files, stored, survivors)
+    stored, categories = _find_categories(files, stored, footer_of, survivors)
     fields = {one.name: one for one in [*stored, *hive_fields]}
     reader = ParquetReader(
         schema=pa.schema(
@@ -117,6 +126,7 @@ def open_parquet(
         hive=used_hive,
         filters=parsed,
         categories=categories,
+        options=given,
     )
     return replace(reader, with_nulls=_find_nulls(files, reader))
 
@@ -240,7 +250,10 @@ def may_be_float(type_: pa.DataType) -> bool:
 
 
 def _find_categories(
-    files: Sequence[SourceFile], stored: pa.Schema, survivors: Callable[[Footer], list[int]]
+    files: Sequence[SourceFile],
+    stored: pa.Schema,
+    footer_of: Callable[[SourceFile], Footer],
+    survivors: Callable[[Footer], list[int]],
 ) -> tuple[pa.Schema, tuple[tuple[str, pa.Array], ...]]:
     """`stored` with indices wide enough, and the values of its dictionary-encoded columns."""
     found = []
@@ -249,7 +262,7 @@ def _find_categories(
             continue
 
         def dictionaries(file: SourceFile, field: pa.Field = field) -> list[pa.Array]:
-            return _dictionaries(open_footer(file), field, survivors)
+            return _dictionaries(footer_of(file), field, survivors)
 
         parts = list(chain.from_iterable(_map(dictionaries, files)))
         joined = pa.concat_arrays(parts) if parts else pa.array([], field.type.value_type)
@@ -303,7 +316,7 @@ def _find_nulls(files: Sequence[SourceFile], reader: ParquetReader) -> frozenset
         return frozenset()
 
     def look(file: SourceFile) -> list[tuple[Piece, dict[str, int | None]]]:
-        footer = open_footer(file)
+        footer = open_footer(file, reader.options)
         survivors = reader.survivors(footer)
         groups = [group for group in survivors if footer.rows[group]]
         counts = [{name: _count_nulls(footer, group, name) for name in names} for group in groups]
@@ -338,6 +351,6 @@ def _map(function: Callable[[SourceFile], _T], files: Sequence[SourceFile]) -> I
         return list(pool.map(function, files))
 
 
-def check_file(file: SourceFile, _options: Any) -> None:
-    """Raise what is wrong with the footer of `file`; there are no options."""
-    open_footer(file)
+def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:
+    """Raise what is wrong with the footer of `file`."""
+    open_footer(file, parse_parquet_options(options))

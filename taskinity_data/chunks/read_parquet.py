@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.filters import Filters
     from taskinity_data.chunks.footers import Footer
     from taskinity_data.chunks.hive import HiveColumn
+    from taskinity_data.chunks.parquet_options import ParquetOptions
     from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = ["ParquetReader", "divide_rows", "surviving_groups"]
@@ -52,6 +53,7 @@ class ParquetReader:
         All values of each dictionary-encoded column, in the order of their first appearance.
     with_nulls : frozenset of str
         Integer and bool columns that hold a null somewhere.
+    options : ParquetOptions
     """
 
     schema: pa.Schema
@@ -60,6 +62,7 @@ class ParquetReader:
     filters: Filters | None = None
     categories: tuple[tuple[str, pa.Array], ...] = ()
     with_nulls: frozenset[str] = frozenset()
+    options: ParquetOptions = ()
 
     @property
     def format(self) -> str:
@@ -89,6 +92,8 @@ class ParquetReader:
             digest.update(f"\0{name}\0{values.to_pylist()!r}".encode())
         filters = "" if self.filters is None else self.filters.text
         digest.update(f"\0{filters}\0{sorted(self.with_nulls)}".encode())
+        if self.options:
+            digest.update(f"\0{self.options!r}".encode())
         return f"parquet {digest.hexdigest()}"
 
     def select(self, columns: Sequence[str]) -> ParquetReader:
@@ -104,7 +109,7 @@ class ParquetReader:
 
     def extent(self, file: SourceFile) -> Piece:
         """All rows of `file`; its bytes without those of row groups that the filter rules out."""
-        footer = open_footer(file)
+        footer = open_footer(file, self.options)
         nbytes = sum(self._group_nbytes(footer, group) for group in self.survivors(footer))
         rows = sum(footer.rows)
         return Piece(file, 0, rows, nbytes, rows)
@@ -114,7 +119,7 @@ class ParquetReader:
 
         Row groups that the filter rules out have 0 bytes. A file without rows is one empty piece.
         """
-        footer = open_footer(file)
+        footer = open_footer(file, self.options)
         survivors = set(self.survivors(footer))
         start = 0
         for group, rows in enumerate(footer.rows):
@@ -137,7 +142,7 @@ class ParquetReader:
 
     def begins_anew(self, piece: Piece) -> bool:
         """Whether `piece` begins with a row group, so that no rows before it are decoded."""
-        return piece.start in {0, *accumulate(open_footer(piece.file).rows)}
+        return piece.start in {0, *accumulate(open_footer(piece.file, self.options).rows)}
 
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
         """The rows of `pieces`, one after another.
@@ -186,7 +191,7 @@ class ParquetReader:
         """The rows of `piece` that pass, in tables of the schema `_full`."""
         if piece.start == piece.stop:
             return
-        footer = open_footer(piece.file)
+        footer = open_footer(piece.file, self.options)
         survivors = set(self.survivors(footer))
         names = [name for name in self.stored.names if name in footer.leaves]
         whole: list[int] = []
