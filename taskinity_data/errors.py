@@ -17,6 +17,7 @@ TaskinityDataError
 ├── SettingsError (ValueError)        a setting or option value that can't be understood
 ├── LedgerError (RuntimeError)        bytes or rows that don't add up
 ├── ResumeError (ValueError)          a run that can't be continued
+├── WriteError (OSError)              a report or flow file that can't be written: .path
 └── FlowFailed (RuntimeError)         a run that ended without its answer: .run
 
 It knows nothing of what raises them. All of them survive pickling with their facts.
@@ -50,6 +51,7 @@ __all__ = [
     "TaskinityDataError",
     "TooLargeToSend",
     "WorkerDied",
+    "WriteError",
     "inert",
     "inert_line",
     "shorten",
@@ -252,6 +254,12 @@ class LedgerError(TaskinityDataError, RuntimeError):
 
 class ResumeError(TaskinityDataError, ValueError):
     """A run that can't be continued."""
+
+
+class WriteError(TaskinityDataError, OSError):
+    """A report or a flow file that can't be written (`.path`)."""
+
+    path: str | None = None
 
 
 class FlowFailed(TaskinityDataError, RuntimeError):  # noqa: N818 - the published name

@@ -101,8 +101,8 @@ class PastRun:
 
         Raises
         ------
-        OSError
-            It can't be written there.
+        WriteError
+            It can't be written there (it is an OSError too).
         """
         from taskinity_data.report.html import write_report
 

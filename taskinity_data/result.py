@@ -319,8 +319,8 @@ class Run:
 
         Raises
         ------
-        OSError
-            It can't be written there.
+        WriteError
+            It can't be written there (it is an OSError too).
         """
         from taskinity_data.report.html import write_report
 

@@ -19,7 +19,7 @@ from taskinity_data.errors import SettingsError, suggest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "load_settings", "working_directory"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def load_settings(
     ------
     SettingsError
         A value can't be understood (`.variable`, and `.path`, `.line` for .env), the .env file
-        can't be read, or an argument is no setting.
+        can't be read, an argument is no setting, or the working directory is gone.
 
     Notes
     -----
@@ -124,7 +124,7 @@ def load_settings(
     3
     """
     environ = os.environ if environ is None else environ
-    path = (Path.cwd() if directory is None else directory) / ".env"
+    path = (working_directory() if directory is None else directory) / ".env"
     dotenv = _read_dotenv(path)
     for name in arguments:
         _check_name(name)
@@ -148,6 +148,23 @@ def load_settings(
             values[name] = _understood(understand, variable, dotenv[variable], where)
             sources[name] = f"{variable} in {path}, line {line}"
     return Settings(**values, sources=tuple(sources.items()))
+
+
+def working_directory() -> Path:
+    """Return the directory that relative paths start from.
+
+    Raises
+    ------
+    SettingsError
+        It was removed.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise SettingsError(
+            "the working directory of this process was removed, or another took its place: change "
+            "into one that is there (cd, in Python os.chdir), and call again"
+        ) from error
 
 
 def _read_dotenv(path: Path) -> dict[str, str]:

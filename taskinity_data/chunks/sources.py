@@ -25,6 +25,7 @@ from taskinity_data.chunks.source_file import SourceFile
 from taskinity_data.chunks.store_files import HIDDEN, find_in_store, hive_keys
 from taskinity_data.chunks.streams import is_dask
 from taskinity_data.errors import PlanError, SourceNotFound, suggest
+from taskinity_data.settings import working_directory
 
 __all__ = ["find_files"]
 
@@ -119,7 +120,8 @@ def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
         if local is None:
             return _leave_out_empty(find_in_store(text, options))
         text = local
-    path = os.path.normpath(os.path.join(os.getcwd(), os.path.expanduser(text)))
+    path = os.path.expanduser(text)
+    path = os.path.normpath(path if Path(path).is_absolute() else working_directory() / path)
     path = path.removeprefix("/") if path.startswith("//") else path  # POSIX keeps two, not more
     found = _find_local(path)
     is_listed = [one for one, _ in found] != [path]

@@ -17,6 +17,7 @@ from taskinity_data.cli.output import answering
 from taskinity_data.errors import SettingsError
 from taskinity_data.machine import read_limits
 from taskinity_data.report.words import tell_nbytes
+from taskinity_data.settings import working_directory
 from taskinity_data.version import __version__
 
 __all__ = ["doctor"]
@@ -70,7 +71,8 @@ def _examine() -> dict[str, Any]:
         "cores": _examine_cores(),
         "memory_nbytes": _examine_memory(),
         "disk_free_nbytes": {
-            path: shutil.disk_usage(path).free for path in (os.getcwd(), tempfile.gettempdir())
+            path: shutil.disk_usage(path).free
+            for path in (str(working_directory()), tempfile.gettempdir())
         },
         "settings": _examine_settings(),
         "dask": _examine_dask(),

@@ -31,6 +31,7 @@ from taskinity_data.errors import (
     ReadError,
     ReduceError,
     TaskinityDataError,
+    WriteError,
     shorten,
     suggest,
 )
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["commands"]
 
 # These are met while data is worked on; all others are about what the user asked for.
-_FAILURES = (FlowFailed, LedgerError, ReduceError, ReadError)
+_FAILURES = (FlowFailed, LedgerError, ReduceError, ReadError, WriteError)
 
 
 _MAX_QUOTE = 2_000

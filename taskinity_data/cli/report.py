@@ -33,10 +33,7 @@ def report(run_id: str, output: str | None, as_json: bool) -> None:
 
     with answering(as_json) as answer:
         run = load_run(run_id)
-        try:
-            written = run.report(output)
-        except OSError as error:
-            raise click.ClickException(f"the report can't be written: {error}") from error
+        written = run.report(output)
         answer |= {"run_id": run_id, "status": run.status, "report": str(written)}
         if not as_json:
             click.echo(f"Report: {written}")

@@ -24,7 +24,7 @@ from taskinity_data.cli.options import (
     workers_option,
 )
 from taskinity_data.cli.output import Answer, answering, tell_error
-from taskinity_data.errors import BindError, FlowFailed
+from taskinity_data.errors import BindError, FlowFailed, TaskinityDataError
 from taskinity_data.events import Observer, SchedulerChanged
 
 if TYPE_CHECKING:
@@ -213,10 +213,9 @@ def _report(done: Any, path: str | None, answer: Answer) -> None:
         return
     try:
         written = done.report(path)
-    except OSError as error:
+    except TaskinityDataError as error:
         # The answer is worth more than the report.
-        ended = str(done.status).lower()
-        tell_error(f"the run is {ended}, but its report can't be written: {error}")
+        tell_error(f"the run is {str(done.status).lower()}, but {error}")
         return
     answer["report"] = str(written)
     click.echo(f"Report: {written}", err=True)

@@ -9,9 +9,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from taskinity_data.errors import FlowError, FlowSyntaxError, SourceNotFound, suggest
+from taskinity_data.errors import FlowError, FlowSyntaxError, SourceNotFound, WriteError, suggest
 from taskinity_data.flow.model import Flow
 from taskinity_data.flow.parser import parse_text
+from taskinity_data.settings import working_directory
 
 __all__ = ["SUFFIXES", "list_flows", "load_flow", "save_flow"]
 
@@ -36,7 +37,7 @@ def load_flow(path: str | os.PathLike[str]) -> Flow:
     FlowSyntaxError
         The text does not parse.
     """
-    file = Path(path)
+    file = _locate(path)
     if file.suffix.lower() not in SUFFIXES:
         raise FlowError(f"{file}: a flow file is called *{', *'.join(SUFFIXES)}", path=str(file))
     try:
@@ -68,16 +69,36 @@ def save_flow(flow: Flow, path: str | os.PathLike[str]) -> Path:
     ------
     FlowError
         Another suffix than a flow file's, or what is no flow.
-    OSError
-        The file can't be written.
+    WriteError
+        The file can't be written (it is an OSError too).
     """
     if not isinstance(flow, Flow):
         hint = "td.parse_flow(text) makes one" if isinstance(flow, str) else "the flow comes first"
         raise FlowError(f"save_flow writes a Flow, not {type(flow).__name__}: {hint}")
-    file = Path(path)
+    file = _locate(path)
     if file.suffix.lower() not in SUFFIXES:
         raise FlowError(f"{file}: a flow file is called *{', *'.join(SUFFIXES)}", path=str(file))
     text = flow.to_text().encode("utf-8")
+    try:
+        _replace(file, text)
+    except OSError as error:
+        raise WriteError(
+            f"{file}: the flow can't be written: {error.strerror or error}; make room, or name "
+            "another place",
+            path=str(file),
+        ) from error
+    return file
+
+
+def _locate(path: str | os.PathLike[str]) -> Path:
+    """`path`, unless it starts from a working directory that is gone."""
+    file = Path(path)
+    if not file.is_absolute():
+        working_directory()
+    return file
+
+
+def _replace(file: Path, text: bytes) -> None:
     handle, staged = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -89,7 +110,6 @@ def save_flow(flow: Flow, path: str | os.PathLike[str]) -> Path:
     except BaseException:
         Path(staged).unlink(missing_ok=True)
         raise
-    return file
 
 
 def list_flows(directory: str | os.PathLike[str] = ".") -> list[Path]:
@@ -100,7 +120,7 @@ def list_flows(directory: str | os.PathLike[str] = ".") -> list[Path]:
     SourceNotFound
         There is no such directory.
     """
-    folder = Path(directory)
+    folder = _locate(directory)
     if not folder.is_dir():
         raise SourceNotFound(f"{folder}: no such directory", path=str(folder))
     found = [one for one in folder.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file()]

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.errors import WriteError
 from taskinity_data.report import html_parts as parts
 from taskinity_data.report.html_bound import find_bound, percent
 from taskinity_data.report.html_tries import printable, tries_of
 from taskinity_data.report.speed import speed_up
 from taskinity_data.report.summary import describe_value, tell_quarantine
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
+from taskinity_data.settings import working_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,21 +46,38 @@ def write_report(
 
     Raises
     ------
-    OSError
-        It can't be written there.
+    WriteError
+        It can't be written there (it is an OSError too).
+    SettingsError
+        `path` is relative, and the working directory is gone.
     """
-    target = Path(os.path.expanduser(f"{run.run_id}.html" if path is None else path)).resolve()
-    if target.is_dir():
-        target /= f"{run.run_id}.html"
+    target = Path(os.path.expanduser(f"{run.run_id}.html" if path is None else path))
+    target = target if target.is_absolute() else working_directory() / target
     page = render_report(run, ended, missing, told)
+    try:
+        target = target.resolve()
+        if target.is_dir():
+            target /= f"{run.run_id}.html"
+        _replace(target, page)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise WriteError(
+            f"the report can't be written to {target}: {why}; make room, or name another place, "
+            "such as run.report('/tmp'), on the command line --report FILE.html or report -o",
+            path=str(target),
+        ) from error
+    return target
+
+
+def _replace(target: Path, page: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         partial.write_text(page, encoding="utf-8", newline="\n")
         partial.replace(target)
     finally:
-        partial.unlink(missing_ok=True)
-    return target
+        with suppress(OSError):  # what came before is told
+            partial.unlink(missing_ok=True)
 
 
 def render_report(

@@ -25,7 +25,7 @@ def test_a_report_that_cannot_be_written_is_told_and_costs_no_answer(folder, cal
     assert said.exit_code == 0
     assert json.loads(said.stdout)["status"] == "COMPLETED"
     assert "report" not in json.loads(said.stdout)
-    assert "the run is completed, but its report can't be written" in said.stderr
+    assert "the run is completed, but the report can't be written" in said.stderr
     assert "Traceback" not in said.stderr
 
 
