@@ -341,3 +341,33 @@ def test_a_resumed_run_uses_what_is_kept_of_rows_again(path, tmp_path):
     ready.touch()
     assert td.process(path, pick, reduce=td.sum(), resume=True, **options).value == 23
     assert calls.read_text() == "x" * 4
+
+
+def test_bools_and_integers_beside_nulls_in_columns_of_arrow_are_pandas_numbers(path):
+    def bools(chunk: pa.Table):
+        return pc.if_else(pc.equal(chunk["k"], 0), None, pc.equal(chunk["k"], 1))
+
+    def integers(chunk: pl.DataFrame):
+        return chunk.select(pl.when(pl.col("k") > 0).then(pl.col("k")).alias("k"))["k"]
+
+    for size in (1, 3, 100):
+        want = {"sum": 3, "mean": 0.6, "min": False, "max": True}
+        assert totals(path, bools, size) == want
+        want = {how: getattr(FRAME["k"][FRAME["k"] > 0], how)() for how in HOWS}
+        got = totals(path, integers, size)
+        assert got == want
+        assert isinstance(got["max"], float)  # beside nulls, as pandas has them
+
+
+@pytest.mark.parametrize("size", CUTS)
+def test_means_of_times_are_rounded_as_pandas_rounds_them(size, path):
+    def spans(chunk):
+        return pd.to_timedelta(1 - chunk["k"] * 3, unit="us")
+
+    assert run(path, spans, td.mean(), size) == spans(FRAME).mean()
+    by_key = run(
+        path,
+        lambda c: pd.DataFrame({"s": c["s"], "t": spans(c)}),
+        td.group_by("s", t=("t", "mean")),
+    )
+    assert by_key["t"].to_dict() == spans(FRAME).groupby(FRAME["s"]).mean().to_dict()

@@ -244,11 +244,11 @@ class Averaging:
         )
 
     def finish(self, state: tuple[SumState, NDArray[np.int64]], answer: Answer) -> pd.Series[Any]:
-        """Sum by count; null where the count is 0. Times are exact, rounded down."""
+        """Sum by count; null where the count is 0. Times are exact, rounded towards zero."""
         (kind, high, low), counts = state
         if _is_time(kind, answer.dtype):
             sums = zip(high.tolist(), low.tolist(), counts.tolist(), strict=True)
-            exact = [((h << 32) + rest) // n if n else NOT_A_TIME for h, rest, n in sums]
+            exact = [_divide((h << 32) + rest, n) if n else NOT_A_TIME for h, rest, n in sums]
             return _as_times(np.array(exact, dtype=np.int64), kind, answer.dtype)
         if kind == "integers":
             high, low = floats_of_integers((high, low))
@@ -324,6 +324,10 @@ def _time_kind(values: Values) -> str:
     """The dtype of times, which says what one counts; ``""`` for numbers."""
     dtype = values.series.dtype
     return str(dtype) if dtype.kind in "mM" else ""
+
+
+def _divide(total: int, count: int) -> int:
+    return total // count if total >= 0 else -(-total // count)
 
 
 def _is_time(kind: str, dtype: Any) -> bool:

@@ -36,11 +36,22 @@ class Rows:
     def __len__(self) -> int:
         return len(self.data)
 
-    def to_table(self) -> Any:
-        """A frame or table of that one column."""
-        if kind_of(self.data) == "series" or _is_of_polars(self.data):
-            return self.data.to_frame()
-        return pa.table({"values": self.data})
+    def to_table(self, name: str | None = None) -> Any:
+        """A frame or table of that one column, called `name`; None: as it is."""
+        if kind_of(self.data) == "series":
+            return self.data.to_frame() if name is None else self.data.to_frame(name)
+        column = self.data
+        if _is_of_polars(column):
+            name = column.name if name is None else name
+            if str(column.dtype) != "Boolean":
+                return column.alias(name).to_frame()
+            column = column.to_arrow()
+        name = "values" if name is None else name
+        if pa.types.is_boolean(column.type):
+            # Beside nulls pandas would have objects, in the chunks that have some.
+            dtype: Any = pd.BooleanDtype()
+            return pd.DataFrame({name: dtype.__from_arrow__(column)})
+        return pa.table({name: column})
 
 
 def read_result(data: Any, who: str) -> Any:

@@ -167,9 +167,8 @@ class Total:
         """States of columns, of one column, of labels, or of a number."""
         data = read_result(data, f"{self.how}()")
         if isinstance(data, Rows):
-            rows = to_frame(data, None, f"{self.how}()", is_exact=True)
+            rows = to_frame(data.to_table(_COLUMN), None, f"{self.how}()", is_exact=True)
             assert rows is not None
-            rows.columns = pd.Index([_COLUMN])
             return Column(start_columns(rows, [self.how], rows.columns))
         kind = kind_of(data)
         if kind == "series":
@@ -188,7 +187,7 @@ class Total:
             return None
         if not isinstance(data, (numbers.Number, np.generic)) and not hasattr(data, "as_tuple"):
             raise ReduceError(
-                f"{self.how}() takes frames, tables, labelled Series and numbers, but a chunk gave "
+                f"{self.how}() takes frames, tables, Series and numbers, but a chunk gave "
                 f"{describe_kind(data)}; reduce with a reducer() of your own"
             )
         number = pd.Series([data])

@@ -137,7 +137,7 @@ def _break_laws(reducer: Reducer, chunks: Chunks) -> tuple[str, str] | None:
     try:
         whole = reducer.finish(make_partial(reducer, as_item(join(chunks))))
     except Exception as error:  # noqa: BLE001 - told to its author
-        return "one chunk alone can't be reduced", f"It raised {error!r}"
+        return "one chunk alone can't be reduced", f"It raised {type(error).__name__}: {error}"
     law = "some chunks can't be reduced"
     try:
         partials = [make_partial(reducer, as_item(chunk)) for chunk in chunks]
@@ -161,7 +161,7 @@ def _break_laws(reducer: Reducer, chunks: Chunks) -> tuple[str, str] | None:
         law = "the answer depends on where rows are cut into chunks"
         difference = differ(whole, want)
     except Exception as error:  # noqa: BLE001 - told to its author
-        return law, f"It raised {error!r}"
+        return law, f"It raised {type(error).__name__}: {error}"
     return (law, f"In one chunk and in {len(chunks)}: {difference}") if difference else None
 
 
