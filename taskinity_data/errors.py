@@ -241,7 +241,12 @@ class TooLargeToSend(TaskinityDataError, ValueError):  # noqa: N818 - says what 
 
 
 class WorkerDied(TaskinityDataError, RuntimeError):  # noqa: N818 - says what is the matter
-    """A worker process that ended under a task: a signal, `os._exit`, a crash in native code."""
+    """A worker process that ended under a task: a signal, `os._exit`, a crash in native code.
+
+    `lost` are the attempts that a cluster has lost of it, the last among them.
+    """
+
+    lost: tuple[Any, ...] = ()
 
 
 class SettingsError(TaskinityDataError, ValueError):

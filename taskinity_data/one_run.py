@@ -153,6 +153,7 @@ def carry_out(
                 memory_nbytes,
                 stays_in_threads=only_kernels(steps) or is_in_process,
                 announce=told.announce,
+                say=notices,
             )
         except SchedulerError as error:
             if scheduler is None or set_by is None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "LOST_WITH_WORKER",
     "Attempt",
     "BadLine",
     "BadLines",
@@ -26,6 +27,10 @@ __all__ = [
     "take_first",
     "without_logs",
 ]
+
+
+LOST_WITH_WORKER = "a worker that ran or held this died or left"
+"""Of a try that the cluster, or the run, made good by another: of its end nothing more is known."""
 
 
 class Status(StrEnum):

@@ -51,6 +51,8 @@ class Chooser:
         All that runs are built-in reducers, whose kernels release Python's lock.
     announce : callable
         Takes (strategy, reason) at the start and at each change.
+    say : callable
+        Takes what the user should know.
     """
 
     def __init__(
@@ -61,10 +63,13 @@ class Chooser:
         *,
         stays_in_threads: bool,
         announce: Callable[[Strategy, str], None],
+        say: Callable[[str], None] = _log.warning,
     ) -> None:
         self._workers = workers
         self._memory_nbytes = memory_nbytes
         self._announce = announce
+        self._say = say
+        self._told: set[str] = set()
         self._may_change = False
         self._starting: PoolStart | None = None
         self._paces: dict[tuple[str, bool], Pace] = {}
@@ -97,6 +102,10 @@ class Chooser:
         self._paths = [path for path in self._paths if not has_gone(path)]
         self._paths += [path for path in paths if path not in self._paths]
         self.strategy.check(self._paths)
+        for worker, why in getattr(self.strategy, "left_out", {}).items():
+            if worker not in self._told:
+                self._told.add(worker)
+                self._say(f"worker {worker} does not answer and gets nothing to do: {why}")
 
     def consider(self, fan_out: FanOut, wake: Callable[[], None]) -> None:
         """Look at the time that is left, and start processes where they pay.

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.unpacked import is_scratch
 from taskinity_data.errors import SchedulerError, WorkerDied
 from taskinity_data.execution.batches import run_parcel
 from taskinity_data.execution.resources import tell_missing
+from taskinity_data.execution.restarts import Restarts, add_lost
 from taskinity_data.execution.shipping import Parcel, pack_items, pack_job, unpack_outcomes
 from taskinity_data.execution.travel import limit_results
+from taskinity_data.execution.worker_checks import check_workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +62,8 @@ class DaskStrategy:
     can_end = True
     _patience_s: float | None = None
     dashboard_remark = ""
+    restarts_lost = True
+    """Whether the cluster runs again, by itself, what a worker had that died."""
     goes_with_run = False
     """Whether the cluster is closed with the run, and its dashboard with it."""
 
@@ -86,6 +88,9 @@ class DaskStrategy:
         self._threads: dict[str, int] = {}
         self._wanted: dict[str, Mapping[str, float]] = {}
         self._lacking_since_s: float | None = None
+        self._restarts: Restarts | None = None
+        self.left_out: dict[str, str] = {}
+        """Workers that get nothing to do, and why."""
         if client.asynchronous:
             raise SchedulerError("an asynchronous Client can't be used: give a plain one")
         if client.status != "running":
@@ -125,13 +130,14 @@ class DaskStrategy:
         if self._is_cut_off():
             raise SchedulerError(f"{self.name}: the Dask scheduler is gone")
         try:
-            self._threads = dict(
-                self._client.sync(self._client.scheduler.ncores, callback_timeout=_SILENCE_S)
-            )
+            ncores = self._client.sync(self._client.scheduler.ncores, callback_timeout=_SILENCE_S)
         except (OSError, TimeoutError, ValueError, RuntimeError, AttributeError) as error:
             self._is_lost = True
             why = str(error) or f"no answer within {_SILENCE_S:g} s"
             raise SchedulerError(f"{self.name}: the Dask scheduler is gone ({why})") from error
+        self._threads = {
+            worker: count for worker, count in ncores.items() if worker not in self.left_out
+        }
         self._looked_s = now
         if self._threads:
             self._empty_since_s = None
@@ -196,41 +202,11 @@ class DaskStrategy:
             return None
 
     def check(self, paths: Sequence[str]) -> None:
-        """Ask every worker for the library's version and for `paths`."""
-        here = sys.modules[__name__.partition(".")[0]].__version__
-
-        def ask(paths: list[str]) -> tuple[str, list[str]]:
-            # Travels by value, so that a worker without the library can answer too.
-            from importlib import import_module
-            from pathlib import Path
-
-            try:
-                version = str(import_module("taskinity_data").__version__)
-            except ImportError:
-                version = ""
-            return version, [path for path in paths if not Path(path).exists()]
-
-        try:
-            answers = self._client.run(ask, list(paths))
-        except (OSError, TimeoutError) as error:
-            raise SchedulerError(f"{self.name}: a worker does not answer ({error})") from error
-        for worker, (version, missing) in answers.items():
-            if version != here:
-                has = f"taskinity_data {version}" if version else "no taskinity_data"
-                raise SchedulerError(
-                    f"worker {worker} has {has}, this is {here}: install the same version there"
-                )
-            if missing and is_scratch(missing[0]):
-                raise SchedulerError(
-                    f"worker {worker} does not see {missing[0]}, to which a compressed file was "
-                    "unpacked here: unpack the files first, or set TMPDIR, here, to a directory "
-                    "that all machines share"
-                )
-            if missing:
-                raise SchedulerError(
-                    f"worker {worker} does not see {missing[0]}: the files must be at the same "
-                    "path on every worker (a shared file system)"
-                )
+        """Ask every worker for the library's version and for `paths`; leave out silent ones."""
+        self._look(time.monotonic())
+        asked = list(self._threads)
+        self.left_out |= check_workers(self._client, self.name, asked, paths)
+        self._look(time.monotonic())
 
     def load(self, job: Job) -> Any:
         """`job`, packed and sent once to each worker, and what such a worker must have."""
@@ -240,7 +216,9 @@ class DaskStrategy:
         blob = pack_job(replace(job, most_nbytes=limit_results(self.memory_nbytes)))
         if len(blob) <= _SCATTER_NBYTES:
             return blob, resources
-        scattered = self._client.scatter(Parcel(blob), broadcast=True, hash=False)
+        scattered = self._client.scatter(
+            Parcel(blob), broadcast=True, hash=False, workers=self._chosen_workers()
+        )
         self._scattered.append(scattered)
         return scattered, resources
 
@@ -249,6 +227,10 @@ class DaskStrategy:
         if self.is_gone:
             raise SchedulerError(f"{self.name}: the Dask scheduler is gone")
         job, resources = loaded
+        if self._restarts is None and self.restarts_lost:
+            self._restarts = Restarts(self._client)
+        if self._restarts is not None:
+            self._restarts.expect(key)
         return self._client.submit(
             run_parcel,
             job,
@@ -257,7 +239,12 @@ class DaskStrategy:
             pure=False,
             retries=0,
             resources=resources,
+            workers=self._chosen_workers(),
         )
+
+    def _chosen_workers(self) -> list[str] | None:
+        """Those that may get something to do; None where all may, those that join later too."""
+        return list(self._threads) if self.left_out and self._threads else None
 
     def collect(self, pending: Sequence[Any]) -> list[Any]:
         """The outcomes, fetched together."""
@@ -267,12 +254,14 @@ class DaskStrategy:
         for future in pending:
             if future in brought:
                 batch = brought[future]
-                found.append(batch if isinstance(batch, Exception) else unpack_outcomes(batch))
+                ended: Any = batch if isinstance(batch, Exception) else unpack_outcomes(batch)
             elif future.status == "error":
-                found.append(self._find_error(future))
+                ended = self._find_error(future)
             else:
                 told = "the Dask scheduler is gone" if self.is_gone else "Dask gave it up"
-                found.append(SchedulerError(f"{told} ({future.key} is {future.status})"))
+                ended = SchedulerError(f"{told} ({future.key} is {future.status})")
+            lost = self._restarts.pop(future.key) if self._restarts is not None else ()
+            found.append(add_lost(ended, lost) if lost else ended)
         for future in pending:
             future.release()  # whoever still holds on to it, an exception's frames for one
         return found
@@ -362,6 +351,9 @@ class DaskStrategy:
                 }
             )
         self._cancelled = []
+        if self._restarts is not None:
+            self._restarts.close()
+            self._restarts = None
         for thing in self._closes:
             thing.close()
         self._closes = ()

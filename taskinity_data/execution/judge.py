@@ -12,12 +12,13 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.errors import WorkerDied
 from taskinity_data.execution.decide import Bisect, Fallback, Retry, Skip, decide
 from taskinity_data.execution.fan_out import lose, merge_attempts
 from taskinity_data.execution.recovery import is_too_large
 from taskinity_data.execution.repeats import Repeats
 from taskinity_data.execution.retries import Retries
-from taskinity_data.outcome import Outcome, Status, without_logs
+from taskinity_data.outcome import Attempt, Outcome, Status, without_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -116,14 +117,26 @@ class Judge:
             found = [found] * len(batch.items)
         for item, outcome in zip(batch.items, found, strict=True):
             if isinstance(outcome, BaseException):
-                if is_lost and self._runs_again(batch, item):
+                lost = outcome.lost if isinstance(outcome, WorkerDied) else ()
+                if is_lost and self._runs_again(batch, item, lost):
                     continue
+                # The end of the last of them is this error.
+                self._remember(batch.name, item, lost[:-1])
                 outcome = lose(batch.name, item, outcome)
             ended = self._judge(batch, item, outcome)
             if ended is not None:
-                yield item, ended
+                yield item, _number_attempts(ended)
 
-    def _runs_again(self, batch: Batch, item: Item) -> bool:
+    def _remember(self, name: str, item: Item, lost: tuple[Attempt, ...]) -> Outcome | None:
+        """Keep the tries of `item` that its cluster has lost; its outcome by now, None without."""
+        if not lost:
+            return None
+        outcome = Outcome(name, item.key, Status.FAILED, lost, nbytes=item.nbytes)
+        outcome = merge_attempts(self._before.get((name, item.place)), outcome)
+        self._before[name, item.place] = outcome
+        return outcome
+
+    def _runs_again(self, batch: Batch, item: Item, lost: tuple[Attempt, ...]) -> bool:
         """Whether `item`, whose worker died, was only beside the fault, for all that is known.
 
         From the first time on it runs in a child process, so that its own fault is seen there and
@@ -133,7 +146,8 @@ class Judge:
         can_tell = getattr(batch.strategy, "can_end", False)
         if self._losses[batch.name, item.place] > (MOST_LOSSES if can_tell else 1):
             return False
-        self._tell_again(batch.name, item, None, "its worker died: in a child process", 0)
+        known = self._remember(batch.name, item, lost)
+        self._tell_again(batch.name, item, known, "its worker died: in a child process", 0)
         self.retries.add(batch, replace(item, is_suspect=True), 0.0)
         return True
 
@@ -187,3 +201,12 @@ class Judge:
     def _end(self, outcome: Outcome, verdict: object) -> Outcome:
         status = Status.SKIPPED if isinstance(verdict, Skip) else Status.FAILED
         return replace(outcome, status=status, is_quarantined=isinstance(verdict, Bisect))
+
+
+def _number_attempts(outcome: Outcome) -> Outcome:
+    """`outcome` with its attempts counted from 1: a worker numbers those that reached it."""
+    numbers = range(1, len(outcome.attempts) + 1)
+    if all(one.number == n for n, one in zip(numbers, outcome.attempts, strict=True)):
+        return outcome
+    numbered = (replace(one, number=n) for n, one in zip(numbers, outcome.attempts, strict=True))
+    return replace(outcome, attempts=tuple(numbered))

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from taskinity_data.outcome import LOST_WITH_WORKER
 from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Notices:
 
     def lose(self, task: str, item: Item) -> None:
         """Take notice of a worker that died under `item`, which runs again."""
-        self._add(f"{task}: a worker died while it ran or held this, which ran again", item)
+        self._add(f"{task} ran again: {LOST_WITH_WORKER}", item)
 
     def _add(self, what: str, item: Item | None) -> None:
         what = hide(what)

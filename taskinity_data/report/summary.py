@@ -10,6 +10,7 @@ from typing import Any
 
 from taskinity_data.display import encodable, safe_repr, safe_str, type_name
 from taskinity_data.errors import inert
+from taskinity_data.outcome import LOST_WITH_WORKER
 from taskinity_data.report.speed import speed_up
 from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
 
@@ -305,6 +306,7 @@ def _overcome(run: Any) -> list[str]:
     outcomes = run.outcomes
     is_done = (outcomes["status"] == "COMPLETED") & ~outcomes["is_fallback"]
     lost = _failed_attempts(run, outcomes.loc[is_done, "key"])
+    lost = lost[lost["error"] != f"WorkerDied: {LOST_WITH_WORKER}"]  # the notes tell of these
     return _count_errors(lost, "attempt", "made good by another", "run.attempts")
 
 

@@ -1,0 +1,114 @@
+"""Which batches a Dask cluster has started anew, because the worker that had them died or left.
+
+Dask does so without a word to who waits for the result; a plugin of the scheduler tells it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import WorkerDied
+from taskinity_data.outcome import LOST_WITH_WORKER, Attempt, Failure, Outcome
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["Restarts", "add_lost"]
+
+_log = logging.getLogger(__name__)
+
+
+class Restarts:
+    """The lost tries of the batches that were submitted through `client`.
+
+    The scheduler sends them before the result of the batch that was started anew. One that takes no
+    plugin, as some forbid, sends none.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._lost: dict[str, list[Attempt]] = {}
+        self._topic = f"taskinity-restarts-{secrets.token_hex(8)}"
+        client.subscribe_topic(self._topic, self._take)
+        try:
+            client.register_plugin(_make_plugin(self._topic, client.id), name=self._topic)
+        except Exception as error:  # noqa: BLE001 - whatever its settings or its versions make of it
+            _log.info("what the cluster starts anew is not told: %s", error)
+
+    def expect(self, key: str) -> None:
+        """The batch with that key is submitted now."""
+        self._lost[key] = []
+
+    def pop(self, key: str) -> tuple[Attempt, ...]:
+        """The lost tries of a batch that has ended, in order."""
+        return tuple(self._lost.pop(key, ()))
+
+    def _take(self, event: tuple[float, Any]) -> None:
+        at_s, (worker, keys) = event
+        for key in keys:
+            if (lost := self._lost.get(key)) is not None:
+                lost.append(_lost_attempt(at_s, worker))
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._lost = {}
+        if self._client.status != "running":
+            return
+        try:
+            self._client.unsubscribe_topic(self._topic)
+            self._client.unregister_scheduler_plugin(self._topic)
+        except Exception as error:  # noqa: BLE001 - it may have gone meanwhile
+            _log.info("the scheduler still tells what it starts anew: %s", error)
+
+
+def _make_plugin(topic: str, owner: str) -> Any:
+    """Make what tells the client with the id `owner` of workers that go, and what they had.
+
+    Its class travels by value: a scheduler may lack this library. Dask's own events are no way: one
+    of them can't be pickled, which closes the connection of each client that listens.
+    """
+    from distributed import SchedulerPlugin
+
+    class TellRemovedWorkers(SchedulerPlugin):  # type: ignore[misc]
+        async def start(self, scheduler: Any) -> None:
+            self.scheduler = scheduler
+
+        def log_event(self, name: str, message: Any) -> None:
+            if name == "all" and message.get("action") == "remove-worker":
+                keys = [*message["processing-tasks"], *message["lost-computed-tasks"]]
+                mine = [key for key in keys if isinstance(key, str)]
+                self.scheduler.log_event(topic, (message["worker"], mine))
+
+        def remove_client(self, scheduler: Any, client: str) -> None:
+            if client == owner:
+                scheduler.remove_plugin(topic)
+
+    return TellRemovedWorkers()
+
+
+def _lost_attempt(at_s: float, worker: str) -> Attempt:
+    """A try of which the end alone is known."""
+    failure = Failure(
+        "WorkerDied",
+        LOST_WITH_WORKER,
+        f"WorkerDied: {LOST_WITH_WORKER}\n",
+        ("taskinity_data.errors.WorkerDied",),
+    )
+    return Attempt(
+        1, at_s, 0.0, worker, failure=failure, notices=(f"ran again: {LOST_WITH_WORKER}",)
+    )
+
+
+def add_lost(ended: Any, lost: tuple[Attempt, ...]) -> Any:
+    """What a batch ended in, its outcomes or its error, with its `lost` tries before."""
+    if isinstance(ended, WorkerDied):
+        ended.lost = lost
+    if not isinstance(ended, list):
+        return ended
+    return [
+        replace(one, attempts=(*lost, *one.attempts)) if isinstance(one, Outcome) else one
+        for one in ended
+    ]

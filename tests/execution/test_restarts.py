@@ -1,0 +1,124 @@
+"""What a user's cluster starts anew by itself, and workers that do not answer at the start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pandas as pd
+import pytest
+from real_cluster import WAIT_S, start_cluster
+
+import taskinity_data as td
+from taskinity_data.execution import worker_checks
+
+LOST = "WorkerDied: a worker that ran or held this died or left"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with start_cluster(tmp_path_factory.mktemp("cluster")) as client:
+        yield client
+
+
+@pytest.fixture
+def csv(tmp_path):
+    path = tmp_path / "data.csv"
+    pd.DataFrame({"n": range(400)}).to_csv(path, index=False)
+    return path
+
+
+def strike_once(mark, number):
+    """A chunk function that ends its worker in the middle of the second chunk, the first time."""
+
+    def strike(chunk):
+        if chunk.n.min() == 100 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), number)
+            threading.Event().wait(WAIT_S)
+        return len(chunk)
+
+    return strike
+
+
+def run(csv, function, scheduler, **options):
+    options = {"chunk_size": "100 rows", "progress": False, **options}
+    return td.process(str(csv), function, scheduler=scheduler, **options)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_try_that_went_with_its_worker_is_an_attempt_and_is_told_once(
+    number, client, csv, tmp_path
+):
+    client.wait_for_workers(2, timeout=WAIT_S)
+    done = run(csv, strike_once(tmp_path / "mark", number), client)
+    assert done.status == "COMPLETED"
+    assert done.value == [100] * 4
+    (struck,) = done.plan.chunks[1:2]
+    tries = done.attempts[done.attempts["key"] == struck.key]
+    assert list(tries["attempt"]) == [1, 2]
+    assert tries["error"].iloc[0] == LOST
+    assert tries["error"].isna().iloc[1]
+    assert tries["worker"].iloc[0].startswith("tcp://")
+    assert done.outcomes.set_index("key").loc[struck.key, "attempts"] == 2
+    (notice,) = done.notices
+    assert notice.startswith("ProcessChunk ran again: a worker that ran or held this died or left")
+    assert str(done).count("died or left") == 1
+
+
+def test_a_restarted_try_costs_no_retry(client, csv, tmp_path):
+    client.wait_for_workers(2, timeout=WAIT_S)
+    strike = strike_once(tmp_path / "mark", signal.SIGKILL)
+
+    def fail_then_work(chunk):
+        strike(chunk)
+        failed = tmp_path / "failed"
+        if chunk.n.min() == 100 and not failed.exists():
+            failed.touch()
+            raise ValueError("once")
+        return len(chunk)
+
+    done = run(csv, fail_then_work, client, retries=1, retry_delay=0)
+    assert done.value == [100] * 4
+    tries = done.attempts[done.attempts["key"] == done.plan.chunks[1].key]
+    assert list(tries["attempt"]) == [1, 2, 3]
+    assert list(tries["error"][:2]) == [LOST, "ValueError: once"]
+
+
+def test_nothing_of_a_run_stays_on_the_scheduler(client, csv):
+    def name_plugins(dask_scheduler):
+        return set(dask_scheduler.plugins)
+
+    before = client.run_on_scheduler(name_plugins)
+    assert run(csv, len, client).value == [100] * 4
+    left = client.run_on_scheduler(name_plugins) - before
+    assert not [name for name in left if "restarts" in name]
+
+
+def test_a_worker_that_does_not_answer_at_the_start_is_left_out(csv, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_checks, "ANSWER_S", 8.0)
+    with start_cluster(tmp_path, workers=2, nanny=False) as client:
+        pids = client.run(os.getpid)
+        silent = min(pids)
+        os.kill(pids[silent], signal.SIGSTOP)
+        try:
+            done = run(csv, lambda chunk: os.getpid(), client)
+        finally:
+            os.kill(pids[silent], signal.SIGCONT)
+    assert done.status == "COMPLETED"
+    assert set(done.value) == set(pids.values()) - {pids[silent]}
+    (notice,) = done.notices
+    assert notice.startswith(f"worker {silent} does not answer and gets nothing to do")
+
+
+def test_a_cluster_of_which_no_worker_answers_is_refused(csv, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_checks, "ANSWER_S", 1.0)
+    with start_cluster(tmp_path, workers=1, nanny=False) as client:
+        (pid,) = client.run(os.getpid).values()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(td.errors.SchedulerError, match="no worker answers"):
+                run(csv, len, client)
+        finally:
+            os.kill(pid, signal.SIGCONT)
