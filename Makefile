@@ -1,6 +1,7 @@
 # make demo         the main job on real flights
 # make test         everything that has to hold
 # make test-faults  hundreds of rounds of functions and workers that misbehave
+# make test-pandas  pandas' and pyarrow's own tests of reading, each reading also done in chunks
 # make test-lowest  the unit tests against the oldest versions that pyproject.toml allows
 #
 # Each sets itself up from Python >= 3.11 and pip: a virtual environment in this folder, made again
@@ -56,6 +57,11 @@ test-faults: export FAULT_ROUNDS ?= 1
 test-faults: $(READY)
 	$(call say,'rounds of faults')
 	@$(BIN)/python -m pytest -q tests/faults
+
+.PHONY: test-pandas
+test-pandas: $(READY)
+	$(call say,'the tests of pyarrow that read Parquet')
+	@$(BIN)/python tests/pyarrow_suite/run.py
 
 .PHONY: test-lowest
 test-lowest: $(LOWEST_READY)
