@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
@@ -50,11 +50,15 @@ _SECRET_KEY = re.compile(
 _STORE_VARIABLES = ("AWS_", "AZURE_", "GOOGLE_", "GCS_", "FSSPEC_")
 _SECRET_VARIABLE = re.compile(r"KEY|SECRET|TOKEN|PASSW|SAS|CONNECTION_STRING")
 
-_NAMES = r"(?:password|passwd|secret|signature|credential|token|(?:access|account|api)_?key)"
-_ASSIGNED = re.compile(
-    rf"((?:{_NAMES}|\bsig|\bpwd)[\w-]{{0,30}}=)('[^']+'|\"[^\"]+\"|[^\s'\"&<>,;)]+)", re.IGNORECASE
+_NAME = re.compile(
+    r"password|passwd|secret|signature|credential|token|(?:access|account|api)_?key"
+    r"|(?:^|[_-])(?:sig|pwd)$",
+    re.IGNORECASE,
 )
-_IN_DICT = re.compile(rf"({_NAMES}[\w-]{{0,30}}['\"]\s*:\s*)(?:'[^']+'|\"[^\"]+\")", re.IGNORECASE)
+# From the start of a word alone: time grows with the length of a text, not with its square.
+_ASSIGNED = re.compile(r"(?<![\w-])([\w-]+)=")
+_VALUE = re.compile(r"'[^']+'|\"[^\"]+\"|[^\s'\"&<>,;)]+")
+_IN_DICT = re.compile(r"(['\"]([\w-]+)['\"]\s*:\s*)(?:'[^']+'|\"[^\"]+\")")
 _IN_URL = re.compile(r"//[^/\s'\"@]{1,256}:[^/\s'\"@]{1,256}@")
 _HEADER = re.compile(
     r"(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:[\w-]+\s+)?|\bbearer\s+)"
@@ -112,15 +116,30 @@ def hide(text: str) -> str:
         return text  # it is cut before it is shown, and searched then
     if "//" in text:
         text = _IN_URL.sub(f"//{MASK}@", text)
-    if "=" in text or ":" in text:
-        text = _ASSIGNED.sub(_mask_value, text)
-        text = _IN_DICT.sub(rf"\1'{MASK}'", text)
-    return _HEADER.sub(rf"\1{MASK}", text)
+    if "=" in text:
+        text = _mask_assigned(text)
+    if "':" in text or '":' in text:
+        text = _IN_DICT.sub(_mask_item, text)
+    lowered = text.lower()
+    if "authorization" in lowered or "bearer" in lowered:
+        text = _HEADER.sub(rf"\1{MASK}", text)
+    return text
 
 
-def _mask_value(found: re.Match[str]) -> str:
-    quoted = found[2][0] if found[2][0] in "'\"" else ""
-    return f"{found[1]}{quoted}{MASK}{quoted}"
+def _mask_assigned(text: str) -> str:
+    parts: list[str] = []
+    done = 0
+    for found in _ASSIGNED.finditer(text):
+        value = _VALUE.match(text, found.end()) if _NAME.search(found[1]) else None
+        if value is not None and found.start() >= done:
+            quoted = value[0][0] if value[0][0] in "'\"" else ""
+            parts += [text[done : found.end()], quoted, MASK, quoted]
+            done = value.end()
+    return "".join((*parts, text[done:]))
+
+
+def _mask_item(found: re.Match[str]) -> str:
+    return f"{found[1]}'{MASK}'" if _NAME.search(found[2]) else found[0]
 
 
 def hides_secrets(function: Callable[P, T]) -> Callable[P, T]:
@@ -234,8 +253,17 @@ def _written(secret: str) -> set[str]:
 
 def _of_environment() -> frozenset[str]:
     """The secrets in variables of this process that stores read."""
+    names = [name for name in os.environ if name.startswith(_STORE_VARIABLES)]
+    return _written_all(tuple(os.environ.get(name, "") for name in names if _is_secret(name)))
+
+
+def _is_secret(variable: str) -> bool:
+    return _SECRET_VARIABLE.search(variable) is not None
+
+
+@lru_cache(maxsize=4)
+def _written_all(values: tuple[str, ...]) -> frozenset[str]:
     found: set[str] = set()
-    for name, value in os.environ.items():
-        if name.startswith(_STORE_VARIABLES) and _SECRET_VARIABLE.search(name):
-            _add(value, found)
+    for value in values:
+        _add(value, found)
     return frozenset(form for text in found for form in _written(text))

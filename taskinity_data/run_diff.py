@@ -11,6 +11,7 @@ from difflib import unified_diff
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.display import for_stdout, safe_repr, safe_str
 from taskinity_data.errors import inert
 from taskinity_data.outcome import Status
 from taskinity_data.report.words import tell_nbytes, tell_seconds
@@ -95,7 +96,7 @@ class RunDiff:
             lines += ["", title, *(f"  {_one_line(line)}" for line in told or ["the same"])]
         if not self.unknown:
             lines = lines[:-3]
-        return "\n".join(lines)
+        return for_stdout("\n".join(lines))
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"
@@ -269,10 +270,10 @@ def _tell_pairs(pairs: Mapping[str, Pair], absent: str = "not given") -> list[st
 
 def _tell_pair(before: Any, after: Any, absent: str) -> str:
     """Both values in words; those that can't be kept are there as digests alone."""
-    if all(str(one).startswith(_DIGEST) for one in (before, after)):
+    if all(safe_str(one).startswith(_DIGEST) for one in (before, after)):
         return "another value"
     told = [
-        absent if one is None else "a value that is not kept" if str(one).startswith(_DIGEST)
+        absent if one is None else "a value that is not kept" if safe_str(one).startswith(_DIGEST)
         else _tell(one)
         for one in (before, after)
     ]  # fmt: skip
@@ -280,7 +281,8 @@ def _tell_pair(before: Any, after: Any, absent: str) -> str:
 
 
 def _tell(value: Any) -> str:
-    text = str(value) if str(value).strip() else repr(value)
+    text = safe_str(value)
+    text = text if text.strip() else safe_repr(value)
     return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
 
 

@@ -56,15 +56,16 @@ class Step:
 
     `kind` says as what the function wants a chunk; `takes_piece` whether it gets the chunk, the
     item or the step before's result as its first input (a plain task does not); `leading` and
-    `arguments` are the values of its other parameters, by position and by name.
+    `arguments` are the values of its other parameters, by position and by name; no repr, which a
+    scheduler may log, shows them.
     """
 
     task: str
     function: Callable[..., Any]
     kind: str = "pandas"
     takes_piece: bool = True
-    leading: tuple[Any, ...] = ()
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    leading: tuple[Any, ...] = field(default=(), repr=False)
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
     fallback: Step | Value | None = None
     validate_input: Any = None
     validate_output: Any = None

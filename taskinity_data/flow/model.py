@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from taskinity_data.display import for_stdout
 from taskinity_data.errors import FlowError, suggest
 from taskinity_data.flow.names import is_name, to_snake
 from taskinity_data.flow.order import find_cycle, sort_names
@@ -288,7 +289,7 @@ class Flow:
         state = "" if self.is_bound else ", unbound"
         shown = ", ".join(str(task) for task in self.tasks[:8])
         more = f", … {len(self.tasks) - 8} more" if len(self.tasks) > 8 else ""
-        return f"Flow({self.name}: {shown}{more}; {len(self.edges)} edges{state})"
+        return for_stdout(f"Flow({self.name}: {shown}{more}; {len(self.edges)} edges{state})")
 
 
 def _check_flow(flow: Flow) -> list[str]:
