@@ -21,6 +21,7 @@ from taskinity_data.errors import BindError, ResumeError
 from taskinity_data.execution.replay import run_piece
 from taskinity_data.flow.parser import parse_flow
 from taskinity_data.flow.stages import stages
+from taskinity_data.output_options import OutputOptions, share_options
 from taskinity_data.past_run import PastRun, load_run, run_directory, status_of
 from taskinity_data.records.kept_parts import kept_directory
 from taskinity_data.records.past import find_item, read_past
@@ -33,7 +34,6 @@ from taskinity_data.records.run_places import (
     read_summary,
     remove_run,
 )
-from taskinity_data.run_output import OutputOptions, share_options
 
 if TYPE_CHECKING:
     import os

@@ -28,6 +28,7 @@ from taskinity_data.execution.works import make_works, only_kernels
 from taskinity_data.forecast.actual import Ran, compare_forecast, name_work
 from taskinity_data.forecast.output import answer_nbytes
 from taskinity_data.outcome import RunStatus, Status
+from taskinity_data.output_options import OutputOptions, locate
 from taskinity_data.policy import parse_duration
 from taskinity_data.redact import hide
 from taskinity_data.report.announcer import Announcer
@@ -35,18 +36,14 @@ from taskinity_data.report.dashboard import DashboardObserver
 from taskinity_data.report.progress import progress_for
 from taskinity_data.result import Run
 from taskinity_data.run_facts import facts_of
-from taskinity_data.run_journal import (
-    Notices,
-    open_journal,
-    open_log,
-)
+from taskinity_data.run_journal import Notices, open_log
 from taskinity_data.run_options import (
     check_workers,
     parse_max_failures,
     parse_memory,
     sort_plans,
 )
-from taskinity_data.run_output import OutputOptions, RunOutput, locate, open_output
+from taskinity_data.run_output import RunOutput, begin
 from taskinity_data.settings import load_settings
 
 if TYPE_CHECKING:
@@ -120,11 +117,12 @@ def carry_out(
         **written.given(),
     }
     notices = Notices()
-    journal = open_journal(
+    journal, sink = begin(
         flow,
+        steps,
+        written,
         replace(kept, options=asked, written=written.told()),
         settings,
-        written.output,
         notices,
         is_kept=not ranges,
     )
@@ -132,7 +130,6 @@ def carry_out(
     options = PieceOptions(
         size, default_size, plans, ranges, journal.checkpoints, log.level, storage_options
     )
-    sink = _begin(steps, written, journal)
     told = Announcer(
         journal.run_id,
         [
@@ -383,17 +380,3 @@ def _predicted(run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]])
         sum(outcome.status is not Status.COMPLETED for outcome in chunks),
     )
     return compare_forecast(forecast, ran)
-
-
-def _begin(steps: Sequence[Stage], written: OutputOptions, journal: RunJournal) -> RunOutput | None:
-    """Open the output, and the journal once that is sure to be possible."""
-    sink = None
-    try:
-        sink = open_output(steps, written, journal)
-        journal.begin()
-    except BaseException:
-        journal.abandon()
-        if sink is not None:
-            sink.close()
-        raise
-    return sink

@@ -18,6 +18,7 @@ from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.short import short_flow
 from taskinity_data.flow.stages import stages
 from taskinity_data.one_run import carry_out
+from taskinity_data.output_options import OutputOptions, share_options
 from taskinity_data.redact import hides_secrets
 from taskinity_data.result import Run
 from taskinity_data.run_head import JournalOptions, name_subject
@@ -27,7 +28,7 @@ from taskinity_data.run_options import (
     sort_options,
     with_defaults,
 )
-from taskinity_data.run_output import OutputOptions, drop_results, share_options
+from taskinity_data.run_output import drop_results
 from taskinity_data.settings import load_settings
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def run_flow(
     output_format: str = "parquet",
     partition_by: str | Sequence[str] = (),
     if_exists: str = "error",
+    only_new: bool = False,
+    allow_repeated: bool = False,
     max_rows_per_file: int | None = None,
     output_compression: str | None = None,
     spreadsheet_safe: bool = False,
@@ -119,7 +122,16 @@ def run_flow(
         Columns by whose values parts are sorted into ``column=value`` directories: integers,
         dates and texts. Readers take the values from the names: as integers, or texts.
     if_exists : {"error", "overwrite", "append"}
-        What to do where the directory exists; until the run has ended well nothing is done.
+        What to do where the directory exists; until the run has ended well nothing is done. To
+        append is refused where its manifest lists one of the inputs (files, by size, time and file
+        number, or entity tag, wherever they lie now), or what it was before it changed. Frames,
+        iterators and lists of items are not listed, and are appended each time.
+    only_new : bool
+        With ``if_exists="append"``: those inputs alone that the manifest does not list; each is
+        there once, however often a run is killed or repeated. Where there is none, nothing runs,
+        and the output stays as it is.
+    allow_repeated : bool
+        With ``if_exists="append"``: all inputs, whatever is listed, as for another function.
     max_rows_per_file : int, optional
         A chunk with more rows becomes several files. Default: one file a chunk and directory.
     output_compression : str, optional
@@ -163,14 +175,16 @@ def run_flow(
         kept and all is closed; `.run` holds what was done. A second one stops at once.
     """
     written = OutputOptions(
-        output,
-        output_format,
-        partition_by,
-        if_exists,
-        max_rows_per_file,
-        output_compression,
-        spreadsheet_safe,
-        storage_options,
+        output=output,
+        output_format=output_format,
+        partition_by=partition_by,
+        if_exists=if_exists,
+        only_new=only_new,
+        allow_repeated=allow_repeated,
+        max_rows_per_file=max_rows_per_file,
+        output_compression=output_compression,
+        spreadsheet_safe=spreadsheet_safe,
+        storage_options=storage_options,
     )
     given = {**(inputs or {}), **more_inputs}
     written, given, shared = share_options(check_flow(flow), written, given)

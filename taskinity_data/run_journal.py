@@ -191,6 +191,7 @@ def open_journal(
     say: Callable[[str], None],
     *,
     is_kept: bool = True,
+    is_anew: bool = False,
 ) -> RunJournal:
     """The journal of a run that begins now, of an earlier one where that is resumed.
 
@@ -202,6 +203,8 @@ def open_journal(
         Takes what the user should know.
     is_kept : bool
         False for a run that only looks at something: then there is nothing to resume either.
+    is_anew : bool
+        Whether no earlier run goes on, whatever the options say.
 
     Raises
     ------
@@ -225,7 +228,7 @@ def open_journal(
     where = clean_place(output) if is_path else None
     subject = options.subject or f"flow {flow.name}"
     place = past = None
-    if resume:
+    if resume and not is_anew:
         place, past = _find_past(run_dir, resume, subject, where, flow, say)
     run_id = new_id if place is None else place.run_id
     is_asked = bool(resume) or options.run_dir is not None

@@ -6,156 +6,62 @@ It knows nothing of files: a sink writes them, and workers call it through its w
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.repeated_cuts import IN_MEMORY
-from taskinity_data.errors import PlanError, ResumeError, SchemaError
-from taskinity_data.flow.stages import FanOut, Input, Stage, stages
-from taskinity_data.flow.wiring import wire
+from taskinity_data.errors import PlanError, ResumeError
+from taskinity_data.flow.stages import FanOut, Stage
 from taskinity_data.outcome import Status
+from taskinity_data.output_options import choose_files, is_in_memory
+from taskinity_data.records.inputs import FINGERPRINTS, InputRules, describe_input
 from taskinity_data.records.kept_parts import KeptParts, local_staging
-from taskinity_data.records.mending import Earlier
-from taskinity_data.records.partitions import check_columns, check_partition_by, find_misread
+from taskinity_data.records.mending import CommittedError, Earlier
+from taskinity_data.records.partitions import find_misread
 from taskinity_data.records.sink import is_in_store, open_sink
 from taskinity_data.result import Output
-from taskinity_data.settings import load_settings
+from taskinity_data.run_journal import open_journal
 from taskinity_data.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from taskinity_data.chunks.fingerprint import Fingerprint
+    from taskinity_data.chunks.dataset import Dataset
+    from taskinity_data.chunks.source_file import SourceFile
     from taskinity_data.execution.driver import Driver
     from taskinity_data.flow.model import Flow
     from taskinity_data.outcome import Outcome
+    from taskinity_data.output_options import OutputOptions
     from taskinity_data.records.sink import Sink
-    from taskinity_data.run_journal import RunJournal
+    from taskinity_data.run_head import JournalOptions
+    from taskinity_data.run_journal import Notices, RunJournal
+    from taskinity_data.settings import Settings
 
-__all__ = ["OutputOptions", "RunOutput", "drop_results", "locate", "open_output", "share_options"]
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """What `run_flow` was told of its output, under its names there."""
-
-    output: Any = None
-    output_format: str = "parquet"
-    partition_by: str | Sequence[str] = ()
-    if_exists: str = "error"
-    max_rows_per_file: int | None = None
-    output_compression: str | None = None
-    spreadsheet_safe: bool = False
-    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
-
-    def check_columns(self, names: Sequence[str]) -> None:
-        """Raise `PlanError` where rows of these columns can't be parted by `partition_by`."""
-        try:
-            check_columns(check_partition_by(self.partition_by), names, "the dataset")
-        except SchemaError as error:
-            raise PlanError(str(error), column=error.column) from error
-
-    def shared_with(
-        self, source: Any, output_dir: str | None
-    ) -> tuple[OutputOptions, dict[str, Any]]:
-        """These and the source's options, where `storage_options` are given for all URLs at once.
-
-        Parameters
-        ----------
-        source : object
-            What `process` was given.
-        output_dir : str or None
-            See `locate`.
-        """
-        if self.storage_options is None:
-            return self, {}
-        items = source if isinstance(source, (list, tuple)) else [source]
-        is_for_output = is_in_store(locate(self.output, output_dir))
-        is_for_source = any(map(is_in_store, items)) or not is_for_output
-        options = {"storage_options": self.storage_options} if is_for_source else {}
-        return (self if is_for_output else replace(self, storage_options=None)), options
-
-    def told(self) -> dict[str, Any]:
-        """How the output is written, as plain values: without where, and what may be secret."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in self.given().items()
-            if name not in ("output", "storage_options")
-        }
-
-    def check(self) -> None:
-        """Raise `PlanError` where something is said of an output that there is not."""
-        given = self.given()
-        if self.output is None and given:
-            raise PlanError(
-                f"{next(iter(given))}= says how output is written: say where with output="
-            )
-
-    def given(self) -> dict[str, Any]:
-        """Those that are not the defaults."""
-        return {
-            name: value for name, value in vars(self).items() if value != getattr(type(self), name)
-        }
-
-
-def share_options(
-    flow: Flow, written: OutputOptions, inputs: Mapping[str, Any]
-) -> tuple[OutputOptions, dict[str, Any], Mapping[str, Any] | None]:
-    """Who gets the `storage_options` of a flow's run, which stand for all its URLs at once.
-
-    They go to an output in a store; and, where an input is a URL or nothing is written to a store,
-    to tasks that have a parameter of that name, and to URLs that the run itself opens.
-
-    Parameters
-    ----------
-    flow : Flow
-    written : OutputOptions
-        What was said of the output, with the `storage_options`.
-    inputs : mapping
-        Of the flow.
-
-    Returns
-    -------
-    (OutputOptions, dict, mapping or None)
-        Those of the output, the inputs, and the options of URLs that the run opens.
-
-    Raises
-    ------
-    PlanError
-        Nobody takes them.
-    """
-    given = dict(inputs)
-    if written.storage_options is None:
-        return written, given, None
-    written, shared = written.shared_with(list(given.values()), load_settings().output_dir)
-    options = shared.get("storage_options")
-    if options is None:
-        return written, given, None
-    fills = wire(flow, {*given, "storage_options"}).fills.values()
-    if any(Input("storage_options") in fill.sources() for fill in fills):
-        given.setdefault("storage_options", dict(options))
-    elif written.storage_options is None and not any(
-        isinstance(stage, FanOut)
-        and isinstance(stage.over, Input)
-        and is_in_store(given.get(stage.over.name))
-        for stage in stages(flow, tuple(given))
-    ):
-        raise PlanError(
-            f"storage_options ({', '.join(sorted(options))}) reach no URL: the flow opens its data "
-            "in a function; give that a parameter storage_options, and hand it to td.open_dataset"
-        )
-    return written, given, options
+__all__ = ["RunOutput", "begin", "drop_results"]
 
 
 class RunOutput:
     """The results of one fan-out on their way to a sink."""
 
-    def __init__(self, fan_out: str, path: str, sink: Sink, kept: KeptParts) -> None:
+    def __init__(
+        self,
+        fan_out: str,
+        path: str,
+        sink: Sink,
+        kept: KeptParts,
+        rules: InputRules,
+        say: Callable[[str], None],
+    ) -> None:
         self._fan_out = fan_out
         self._path = path
         self._sink = sink
         self._kept = kept
+        self._rules = rules
+        self._say = say
+        self._is_idle = False
         self.is_in_process = sink.is_in_process
         self.must_read: frozenset[str] = frozenset()
         self.written: Output | None = None
@@ -169,6 +75,22 @@ class RunOutput:
     def writer(self) -> Any:
         """What workers write with."""
         return self._sink.writer
+
+    def choose(self, dataset: Dataset) -> Dataset:
+        """Return `dataset` with those of its files alone that are to be written.
+
+        Raises
+        ------
+        PlanError
+            See `InputRules.choose`.
+        """
+        chosen = choose_files(dataset, self._rules, self._say)
+        self._is_idle = not chosen.sources
+        return chosen
+
+    def refuse_unlisted(self, what: str) -> None:
+        """Raise `PlanError` where new inputs alone are wanted of `what`, which has no files."""
+        self._rules.refuse_unlisted(what)
 
     def check_sources(self, paths: Sequence[str]) -> None:
         """Raise `PlanError` where a file that is read lies in the output's directory.
@@ -201,7 +123,15 @@ class RunOutput:
             self._sink.check(outcome.output)
 
     def commit(self, flow: Flow, driver: Driver, run_id: str, say: Callable[[str], None]) -> None:
-        """Make all parts visible, in chunk order, and say what other readers may misread."""
+        """Make all parts visible, in chunk order, and say what other readers may misread.
+
+        Where no input is new the target stays as it is.
+        """
+        if self._is_idle:
+            self.written = Output(self._path, 0, 0, 0)
+            self._kept.remove()
+            self._sink.abort()
+            return
         written = [
             (item.place, outcome.output)
             for item, outcome in driver.account.outcomes
@@ -219,6 +149,7 @@ class RunOutput:
                 "flow": flow.name,
                 "flow_fingerprint": blake2b(flow.to_text().encode(), digest_size=16).hexdigest(),
                 "inputs": _describe_inputs(driver),
+                FINGERPRINTS: 1,
             },
         )
         self.written = Output(self._path, len(manifest.parts), manifest.rows, manifest.nbytes)
@@ -250,52 +181,32 @@ class RunOutput:
             self._sink.abort()
 
 
-def locate(output: Any, output_dir: str | None) -> Any:
-    """`output` itself, or, where it is a relative path, where it lies below `output_dir`.
-
-    Parameters
-    ----------
-    output : path or None
-    output_dir : str or None
-        The setting: a folder or a URL.
-
-    Raises
-    ------
-    PlanError
-        It leads out of a URL.
-
-    Examples
-    --------
-    >>> locate("clean/2013", "s3://bucket/results")
-    's3://bucket/results/clean/2013'
-    """
-    if output_dir is None or not isinstance(output, (str, os.PathLike)):
-        return output
-    text = os.fsdecode(output)
-    if not text or "://" in text or text.startswith(("/", "~")):
-        return output
-    if "://" not in output_dir:
-        return os.path.join(output_dir, text)
-    below = os.path.normpath(text)
-    if below.partition("/")[0] in (".", ".."):
-        raise PlanError(
-            f"output={text!r} names no directory below TASKINITY_OUTPUT_DIR, which is a URL; give "
-            "a name without .. or the whole URL"
-        )
-    return f"{output_dir.rstrip('/')}/{below}"
-
-
 def open_output(
-    steps: Sequence[Stage], options: OutputOptions, journal: RunJournal
+    steps: Sequence[Stage],
+    options: OutputOptions,
+    journal: RunJournal,
+    say: Callable[[str], None],
+    *,
+    goes_on: bool,
 ) -> RunOutput | None:
     """What takes the results of the flow's one fan-out; None where no output is asked for.
 
     What an earlier try of the run has written is put aside before the sink removes it.
 
+    Parameters
+    ----------
+    steps, options, journal
+    say : callable
+        Takes what the user should know.
+    goes_on : bool
+        Whether the earlier try goes on where it has committed, too.
+
     Raises
     ------
     PlanError
         There is not one fan-out alone, or the sink refuses something.
+    CommittedError
+        The earlier try has committed, and does not go on.
     ResumeError
         The earlier try has committed all of it already, or what it has committed is not there as
         it was.
@@ -312,31 +223,42 @@ def open_output(
     kept = KeptParts(options.output, journal.run_id)
     earlier = None
     if journal.past is not None:
-        earlier = Earlier(journal.run_id, journal.has_committed)
+        earlier = Earlier(journal.run_id, journal.has_committed, goes_on)
         for staging in journal.past.staging:
             kept.take(staging)
-    sink = open_sink(
-        options.output,
-        format=options.output_format,
-        partition_by=options.partition_by,
-        if_exists=options.if_exists,
-        max_rows_per_file=options.max_rows_per_file,
-        compression=options.output_compression,
-        storage_options=options.storage_options,
-        spreadsheet_safe=options.spreadsheet_safe,
-        earlier=earlier,
-    )
+    try:
+        sink = open_sink(
+            options.output,
+            format=options.output_format,
+            partition_by=options.partition_by,
+            if_exists=options.if_exists,
+            max_rows_per_file=options.max_rows_per_file,
+            compression=options.output_compression,
+            storage_options=options.storage_options,
+            spreadsheet_safe=options.spreadsheet_safe,
+            earlier=earlier,
+        )
+    except CommittedError:
+        kept.remove()
+        raise
     # A URL may hold a password.
     path = sink.target if is_in_store(options.output) else os.fsdecode(options.output)
-    output = RunOutput(names[0], path, sink, kept)
+    own = None if sink.mending is None else sink.mending.inputs
+    rules = InputRules(path, sink.others, own, options.only_new, options.allow_repeated)
+    try:
+        rules.check_known(say)
+    except PlanError:
+        sink.abort()
+        raise
+    output = RunOutput(names[0], path, sink, kept, rules, say)
     if sink.mending is not None and journal.past is not None:
         if not journal.past.has_committed:
             # It was killed before it could say so; its parts are known by their content.
             journal.past.commit()
         # A table in memory lies elsewhere each time.
         files = journal.past.files.items()
-        named = {path for name, path in files if not name.startswith(IN_MEMORY)}
-        output.must_read = frozenset(named.intersection(sink.mending.sources))
+        named = frozenset(path for name, path in files if not name.startswith(IN_MEMORY))
+        output.must_read = named.intersection(one["path"] for one in sink.mending.inputs)
     if journal.checkpoints is not None:
         journal.checkpoints.adopt = output.adopt
         journal.checkpoints.mends = sink.mending is not None
@@ -344,6 +266,43 @@ def open_output(
         if staged is not None:
             journal.checkpoints.note_output(staged)
     return output
+
+
+def begin(
+    flow: Flow,
+    steps: Sequence[Stage],
+    written: OutputOptions,
+    kept: JournalOptions,
+    settings: Settings,
+    notices: Notices,
+    *,
+    is_kept: bool,
+    is_anew: bool = False,
+) -> tuple[RunJournal, RunOutput | None]:
+    """Open the output, and the journal once that is sure to be possible."""
+    journal = open_journal(
+        flow, kept, settings, written.output, notices, is_kept=is_kept, is_anew=is_anew
+    )
+    sink = None
+    try:
+        sink = open_output(
+            steps,
+            written,
+            journal,
+            notices,
+            goes_on=kept.resume is not True or not written.only_new,
+        )
+        journal.begin()
+    except CommittedError as error:
+        journal.abandon()
+        notices(f"resume=True: {error} already; a new one starts")
+        return begin(flow, steps, written, kept, settings, notices, is_kept=is_kept, is_anew=True)
+    except BaseException:
+        journal.abandon()
+        if sink is not None:
+            sink.close()
+        raise
+    return journal, sink
 
 
 @dataclass(frozen=True, repr=False)
@@ -374,14 +333,23 @@ def drop_results() -> _Dropped:
 
 
 def _describe_inputs(driver: Driver) -> list[dict[str, Any]]:
-    extents = [extent for fan_out in driver.fan_outs.values() for extent in fan_out.extents]
-    return [
-        _describe_input(extent.path, extent.file.fingerprint)
-        for extent in extents
-        if extent.failure is None
-    ]
+    """Return what the manifest lists: each file of which a chunk has rows there.
 
-
-def _describe_input(path: str, fingerprint: Fingerprint) -> dict[str, Any]:
-    told = {"path": path, "nbytes": fingerprint.nbytes, "mtime_ns": fingerprint.mtime_ns}
-    return told | ({"tag": fingerprint.tag} if fingerprint.tag else {})
+    One of which no chunk came through is none: the next run takes it as a new one.
+    """
+    files: dict[str, SourceFile] = {}
+    done: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
+    # One chunk alone was asked for: the rest of its file is not there.
+    is_part = not any(fan_out.extents for fan_out in driver.fan_outs.values())
+    items = [(item, outcome) for item, outcome in driver.account.outcomes if item is not None]
+    for item, outcome in sorted(items, key=lambda one: one[0].place):
+        chunk = item.data
+        if not isinstance(chunk, Chunk) or is_in_memory(chunk.reader):
+            continue
+        is_done = outcome.status is Status.COMPLETED
+        for file in {piece.path: piece.file for piece in chunk.pieces}.values():
+            files[file.path] = file
+            done[file.path] += is_done
+            lost[file.path] += is_part or outcome.is_quarantined or not is_done
+    return [describe_input(file, lost[path]) for path, file in files.items() if done[path]]

@@ -271,7 +271,7 @@ def test_partitions_and_other_formats_are_completed_too(ground, output_format):
 def test_an_appended_batch_is_completed_among_those_of_others(ground, monkeypatch, one_step):
     if not one_step:
         monkeypatch.setattr(commit_module, "exchange", lambda one, other: False)
-    options = {"if_exists": "append"}
+    options = {"if_exists": "append", "allow_repeated": True}
     go(mended, **options)
     before = partial(2, **options)
     go(mended, **options)
@@ -283,14 +283,26 @@ def test_an_appended_batch_is_completed_among_those_of_others(ground, monkeypatc
     assert sorted(os.listdir(ground)) == ["data.csv", "logs", "out", "runs"]
 
 
-def test_what_others_have_appended_to_is_refused(ground):
+def test_the_first_run_is_completed_before_what_others_have_appended(ground):
     before = partial(2)
-    go(mended, if_exists="append")
+    go(mended, if_exists="append", allow_repeated=True)
+    ran()
+    done = go(mended, resume=before.run_id)
+    assert (str(done.status), ran()) == ("COMPLETED", [2])
+    assert numbers() == 2 * list(range(100))
+    assert len(list(Path("out").glob("*.parquet"))) == 20
+    with pytest.raises(ResumeError, match="all of it"):
+        go(mended, resume=before.run_id)
+
+
+def test_the_first_run_of_a_partitioned_output_that_others_have_appended_to_is_refused(ground):
+    before = partial(2, partition_by="twice")
+    go(mended, if_exists="append", allow_repeated=True, partition_by="twice")
     ran()
     with pytest.raises(ResumeError, match="appended to it since"):
-        go(mended, resume=before.run_id)
+        go(mended, resume=before.run_id, partition_by="twice")
     assert ran() == []
-    assert numbers() == all_but(2) + list(range(100))
+    assert sorted(pd.read_parquet("out").n) == sorted(all_but(2) + list(range(100)))
 
 
 def damage(how):
@@ -396,7 +408,7 @@ def test_an_output_in_a_store_is_completed(ground, memory):
 
 
 def test_what_was_appended_in_a_store_is_completed_among_that_of_others(ground, memory):
-    options = STORE | {"if_exists": "append"}
+    options = STORE | {"if_exists": "append", "allow_repeated": True}
     first = partial(7, **options)
     second = partial(2, **options)
     go(mended, **options)

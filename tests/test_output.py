@@ -118,7 +118,9 @@ def test_what_exists_is_an_error_before_work_unless_told(target):
     assert not calls
     assert sorted(path.name for path in target.iterdir()) == before
     rows = len(expected())
-    assert run(target, if_exists="append").output.rows == rows
+    with pytest.raises(PlanError, match="already"):
+        run(target, if_exists="append")
+    assert run(target, if_exists="append", allow_repeated=True).output.rows == rows
     assert td.process(target, reduce=td.count(), progress=False).value == 2 * rows
     run(target, if_exists="overwrite")
     assert td.process(target, reduce=td.count(), progress=False).value == rows
@@ -207,6 +209,7 @@ def test_an_output_that_is_read_is_refused_before_any_chunk_runs(tmp_path):
     source.mkdir()
     FRAME.to_csv(source / "x.csv", index=False)
     options = {"output_format": "csv", "source": [source], "columns": None, "if_exists": "append"}
+    options["allow_repeated"] = True
     assert run(source / "out", lambda chunk: chunk, **options).output.rows == len(FRAME)
     calls = []
     for target in (source / "out", source):
@@ -303,7 +306,8 @@ def test_a_store_gets_what_a_disk_gets(target, memory, output_format):
     options = {"output_format": output_format, "chunk_size": "20_000 rows"}
     on_disk = run(target, **options)
     for if_exists, times in (("error", 1), ("append", 2), ("overwrite", 1)):
-        done = run("memory://runs/late", if_exists=if_exists, **options)
+        is_again = {"allow_repeated": True} if if_exists == "append" else {}
+        done = run("memory://runs/late", if_exists=if_exists, **is_again, **options)
         assert done.value == done.output.path == "memory://runs/late"
         assert done.output[1:] == on_disk.output[1:]
         read = td.process("memory://runs/late", reduce=td.concat(), progress=False).value

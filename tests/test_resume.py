@@ -556,7 +556,7 @@ def test_parts_of_finished_chunks_are_used_again(ground):
 def test_what_was_committed_before_the_end_is_not_appended_twice(ground, monkeypatch):
     from taskinity_data.run_output import RunOutput
 
-    options = {"output": "out", "reduce": None, "if_exists": "append"}
+    options = {"output": "out", "reduce": None, "if_exists": "append", "allow_repeated": True}
     go(**options)
     commit = RunOutput.commit
 
@@ -571,6 +571,12 @@ def test_what_was_committed_before_the_end_is_not_appended_twice(ground, monkeyp
     monkeypatch.setattr(RunOutput, "commit", commit)
     with pytest.raises(ResumeError, match="all of it"):
         go(resume=True, **options)
+    assert len(pd.read_parquet("out")) == 2400
+    # A job that takes what is new starts another run: all that this one wrote is listed.
+    options |= {"allow_repeated": False, "only_new": True}
+    done = go(resume=True, **options)
+    assert (str(done.status), done.output.rows) == ("COMPLETED", 0)
+    assert any("has committed already; a new one starts" in text for text in done.notices)
     assert len(pd.read_parquet("out")) == 2400
 
 

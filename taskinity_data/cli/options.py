@@ -125,6 +125,18 @@ def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
             help="Where DIR exists: error (default), overwrite or append.",
         ),
         click.option(
+            "--only-new",
+            is_flag=True,
+            help="With --if-exists append: only those input files whose rows DIR does not hold "
+            "yet, each once; nothing new is no error.",
+        ),
+        click.option(
+            "--allow-repeated",
+            is_flag=True,
+            help="With --if-exists append: all inputs, those too whose rows DIR holds already, as "
+            "for another function.",
+        ),
+        click.option(
             "--max-rows-per-file",
             type=click.IntRange(min=1),
             metavar="N",

@@ -6,6 +6,7 @@ forecast, a few slices are tried, too.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,12 +49,15 @@ def preview(
         What is fanned out can't be planned.
     """
     from taskinity_data.flow.stages import FanOut, stages
+    from taskinity_data.output_options import OutputOptions, expect_rules, share_options
     from taskinity_data.run_options import with_defaults
-    from taskinity_data.run_output import OutputOptions, share_options
 
-    written = OutputOptions(options.get("output"), storage_options=options.get("storage_options"))
-    _, inputs, shared = share_options(flow, written, inputs)
-    options = {**options, "storage_options": shared}
+    names = [one.name for one in fields(OutputOptions) if one.name in options]
+    written = OutputOptions(**{name: options[name] for name in names})
+    written, inputs, shared = share_options(flow, written, inputs)
+    notices: list[str] = []
+    rules = expect_rules(written, notices.append)
+    options = {**options, "storage_options": shared, "rules": rules, "notices": notices}
     steps = stages(flow, tuple(inputs))
     feeds = Feeds(steps, with_defaults(flow, inputs))
     answer["flow"] = flow.name
@@ -93,7 +97,7 @@ def _fill(
             forecast = _estimate(stage, feeds, plan, options)
             entry["forecast"] = describe_forecast(forecast)
             tried = [repr(forecast)]
-    lines += tried
+    lines += [*options["notices"], *tried]
     entry["called"] = feeds.called[known:]
     return lines + ([f"Called for that: {', '.join(entry['called'])}"] if entry["called"] else [])
 
@@ -275,10 +279,15 @@ def _look(stage: FanOut, value: Any, options: Mapping[str, Any]) -> tuple[ChunkP
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.chunks.streams import is_stream
     from taskinity_data.execution.pieces import as_dataset, plan_items
+    from taskinity_data.output_options import choose_files
 
     if is_stream(value):
         return None, "A chunk is each frame that it gives, taken while the flow runs."
     dataset = as_dataset(value, options.get("storage_options"))
+    if dataset is not None:
+        dataset = choose_files(dataset, options["rules"], options["notices"].append)
+        if not dataset.sources:
+            return None, "No chunk: no input is new."
     if dataset is None:
         count = sum(1 for _ in plan_items(stage, value, ()))
         return None, f"{count:,} item{'' if count == 1 else 's'}"

@@ -26,6 +26,8 @@ _RUN_OPTIONS = (
     "output_format",
     "partition_by",
     "if_exists",
+    "only_new",
+    "allow_repeated",
     "max_rows_per_file",
     "output_compression",
     "spreadsheet_safe",

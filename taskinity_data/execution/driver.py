@@ -97,6 +97,7 @@ class Driver:
         self.account = Account(run_id, emit)
         self.fan_outs: dict[str, FanOut] = {}
         self.skipped: set[str] = set()
+        self.idle: set[str] = set()
         self.status = RunStatus.COMPLETED
         self.stop_reason: str | None = None
         self.cause: BaseException | None = None
@@ -213,6 +214,12 @@ class Driver:
                     self._waiting.remove(work)
                     self._skip(work)
                     progressed = True
+                elif work.finish is None and any(need in self.idle for need in work.needs):
+                    # Nothing came that it could be called with.
+                    self._waiting.remove(work)
+                    self.idle.add(work.name)
+                    self.values[work.name] = None
+                    progressed = True
                 elif all(need in self.values for need in work.needs) and self._has_place(work):
                     self._waiting.remove(work)
                     self._start(work)
@@ -236,6 +243,8 @@ class Driver:
     def _start(self, work: Work) -> None:
         if work.finish is not None:
             source, number = work.finish
+            if source in self.idle:
+                self.idle.add(work.name)
             self._finish_reducer(work.name, self.fan_outs[source], number)
             return
         self.account.begin(work.name)
@@ -247,6 +256,8 @@ class Driver:
                 self.seconds["plan"] += time.perf_counter() - at
                 self.fan_outs[work.name] = fan_out
                 self._active[work.name] = fan_out
+                if fan_out.is_idle:
+                    self.idle.add(work.name)
                 return
             assert work.job is not None
             job = work.job(self.values)

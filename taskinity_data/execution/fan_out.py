@@ -266,6 +266,11 @@ class FanOut:
         return None if self._total_items is None else self._total_items - self.given
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it has a dataset of which nothing is to be done."""
+        return self._splits and self._total_items == 0
+
+    @property
     def is_done(self) -> bool:
         """Whether every item has ended."""
         return self.is_cut and self.given == self.ended

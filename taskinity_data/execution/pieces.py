@@ -96,6 +96,9 @@ def open_fan_out(
             found.refuse_unreadable()
         # What is written is whole rows, whatever reducers look at.
         dataset = found if job.writer else narrow(found, job.chains, job.reducers)
+        if not dataset.sources:
+            options.enter(job, dataset, "no new input")
+            return _given(job, (), (), "there is no new input")
         if options.only:
             return _given(job, [dataset.pick(options.only)], (), "the one chunk asked for")
         if width is not None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from taskinity_data.chunks.streams import is_stream
 from taskinity_data.execution.jobs import call_job, chunk_job, consumers, reducers_of, resolve
-from taskinity_data.execution.pieces import open_fan_out
+from taskinity_data.execution.pieces import as_dataset, open_fan_out
 from taskinity_data.execution.work import Work
 from taskinity_data.flow.stages import Call, FanOut, Reduce, Stage, Upstream
 from taskinity_data.redact import add_secrets, known_secrets, secrets_in
@@ -17,6 +18,7 @@ from taskinity_data.redact import add_secrets, known_secrets, secrets_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from taskinity_data.chunks.dataset import Dataset
     from taskinity_data.execution import fan_out as opened
     from taskinity_data.execution.choose import Chooser
     from taskinity_data.execution.pieces import PieceOptions
@@ -31,6 +33,12 @@ class Output(Protocol):
     @property
     def writer(self) -> Writer:
         """What workers write with."""
+
+    def choose(self, dataset: Dataset) -> Dataset:
+        """Return `dataset` with those of its files alone that are to be written."""
+
+    def refuse_unlisted(self, what: str) -> None:
+        """Raise `PlanError` where files alone can be taken, and `what` has none."""
 
     def check_sources(self, paths: Sequence[str]) -> None:
         """Raise `PlanError` where what is read is also what is written."""
@@ -104,6 +112,7 @@ def _fan_out_work(
             # One kind for all chunks: which of them "native" means differs from chunk to chunk.
             kind = "arrow" if job.kind == "native" else job.kind
             job = replace(job, writer=output.writer, kind=kind)
+            value = _choose(output, value, options)
         fan_out = open_fan_out(stage, job, value, options, strategy)
         paths = [extent.path for extent in fan_out.extents]
         # A file of a store is opened by each worker for itself.
@@ -116,6 +125,18 @@ def _fan_out_work(
         return fan_out
 
     return Work(stage.name, stage.after, open=open_)
+
+
+def _choose(output: Output, value: Any, options: PieceOptions) -> Any:
+    """What is fanned out of `value`: of a dataset those files that `output` takes."""
+    if is_stream(value):
+        output.refuse_unlisted("an iterator of frames")
+        return value
+    dataset = as_dataset(value, options.storage_options)
+    if dataset is not None:
+        return output.choose(dataset)
+    output.refuse_unlisted(f"a {type(value).__name__} of items")
+    return value
 
 
 def only_kernels(steps: Sequence[Stage]) -> bool:

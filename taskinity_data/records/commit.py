@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -17,18 +19,19 @@ from taskinity_data.errors import LedgerError, PlanError, ReadError
 from taskinity_data.records.agreement import lacks_types, retype
 from taskinity_data.records.disk import (
     exchange,
+    link,
     make_directories,
     rename,
     sync,
     sync_directory,
     sync_tree,
 )
-from taskinity_data.records.manifest import BATCH, MANIFEST, StoredPart, list_batches
+from taskinity_data.records.manifest import BATCH, MANIFEST, StoredPart, list_batches, number_of
 from taskinity_data.records.partitions import empty_directory
 from taskinity_data.records.staging import write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from taskinity_data.records.formats import Format
     from taskinity_data.records.manifest import Manifest
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from taskinity_data.records.places import Place
 
 __all__ = [
+    "carry_over",
     "describe",
     "gather",
     "publish_added",
@@ -51,6 +55,7 @@ def gather(
     schema: pa.Schema | None,
     format_: Format,
     partition_by: Sequence[str],
+    batch: int = 0,
 ) -> tuple[StoredPart, ...]:
     """Bring the files of `parts` to the place's `final` directory, under their last names.
 
@@ -63,6 +68,9 @@ def gather(
         What they agree on; files in which a column has no type are written anew with it.
     format_ : Format
     partition_by : sequence of str
+    batch : int
+        Which one lies flat beside the first parts, and has names that sort behind theirs; 0: those
+        are the first.
 
     Raises
     ------
@@ -72,7 +80,7 @@ def gather(
         Two files would have the same name, as on a file system that ignores case.
     """
     stored = []
-    for part, file, name in _name_files(parts, format_.name):
+    for part, file, name in _name_files(parts, format_.name, batch):
         source = os.path.join(place.parts, file.name)
         directory = make_directories(place.final, file.directory)
         path = os.path.join(directory, name)
@@ -135,10 +143,37 @@ def publish_new(place: Place) -> None:
     sync_directory(os.path.dirname(place.target))
 
 
+def carry_over(place: Place, names: Mapping[str, str], left_out: Collection[str]) -> None:
+    """Give all that the target holds a second name in `final`, which is to take its place.
+
+    Parameters
+    ----------
+    place : Place
+    names : mapping
+        The new names of files, relative to the target, by the old ones; others keep theirs.
+    left_out : collection of str
+        Files that are not to be there. Manifests are not, either.
+    """
+    shutil.copystat(place.target, place.final)
+    for parent, directories, files in os.walk(place.target):
+        below = os.path.relpath(parent, place.target)
+        is_ours = below == os.curdir or below.startswith(BATCH)
+        entries = [
+            *files,
+            *(one for one in directories if Path(parent, one).is_symlink()),
+        ]
+        for name in entries:
+            old = os.path.normpath(os.path.join(below, name))
+            if old in left_out or (is_ours and name == MANIFEST):
+                continue
+            new = names.get(old, old)
+            make_directories(place.final, os.path.dirname(new))
+            link(os.path.join(place.target, old), os.path.join(place.final, new))
+
+
 def publish_added(place: Place) -> str:
     """Make `final` a directory in the target: one rename. Its name."""
-    taken = [name.removeprefix(BATCH).partition("-")[0] for name in list_batches(place.target)]
-    number = max(map(int, taken), default=0) + 1
+    number = max(map(number_of, list_batches(place.target)), default=0) + 1
     name = f"{BATCH}{number:05}-{place.run.removeprefix('run-')}"
     rename(place.final, os.path.join(place.target, name))
     sync_directory(place.target)
@@ -161,15 +196,18 @@ def publish_over(place: Place, batch: str = "") -> None:
     sync_directory(os.path.dirname(standing))
 
 
-def _name_files(parts: Sequence[Part], suffix: str) -> Iterator[tuple[Part, StagedFile, str]]:
+def _name_files(
+    parts: Sequence[Part], suffix: str, batch: int
+) -> Iterator[tuple[Part, StagedFile, str]]:
     """Names that sort as the rows do: as many digits as the largest number has."""
+    start = f"{BATCH}{batch:05}" if batch else "part"
     width = max(5, len(str(parts[-1].index))) if parts else 5
     for index, same in groupby(parts, key=lambda part: part.index):
         pieces = list(same)
         for place, part in enumerate(pieces):
             # The halves of a chunk that was cut in two have one index.
             half = f"{place:0{len(str(len(pieces)))}}-" if len(pieces) > 1 else ""
-            stem = f"part-{index:0{width}}-{half}{part.key}"
+            stem = f"{start}-{index:0{width}}-{half}{part.key}"
             most = max((file.number or 0 for file in part.files), default=0)
             digits = max(5, len(str(most)))
             for file in part.files:

@@ -63,11 +63,17 @@ def rename(old: str, new: str) -> None:
 
 
 def link(old: str, new: str) -> None:
-    """Give the file `old` the second name `new`; a copy, where the system can't."""
+    """Give the file `old` the second name `new`; a copy, where the system can't.
+
+    A symbolic link becomes one to the same place.
+    """
+    if Path(old).is_symlink():
+        Path(new).symlink_to(Path(old).readlink())
+        return
     try:
         os.link(old, new)
     except OSError:
-        shutil.copyfile(old, new)
+        shutil.copy2(old, new)
         with open(new, "rb") as file:
             sync(file.fileno())
 

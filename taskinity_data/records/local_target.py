@@ -6,13 +6,22 @@ It knows nothing of sinks' rules for options; the steps themselves stand in `com
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import PlanError
 from taskinity_data.records import commit as steps
 from taskinity_data.records.disk import link
-from taskinity_data.records.manifest import MANIFEST, find_commit, list_batches, read_manifest
-from taskinity_data.records.mending import Mending
+from taskinity_data.records.manifest import (
+    BATCH,
+    BATCH_NUMBER,
+    MANIFEST,
+    find_commit,
+    list_batches,
+    number_of,
+    read_manifest,
+)
+from taskinity_data.records.mending import Around, Mending
 from taskinity_data.records.places import enter
 from taskinity_data.records.staging import LocalStaging, digest_file
 from taskinity_data.records.standing import check_all_ours, check_all_there, check_allowed
@@ -44,7 +53,9 @@ class LocalTarget:
     def __init__(self, path: str) -> None:
         self.shown = path
         self._place = enter(path)
-        self._batch = ""
+        self._batch = ""  # the directory of the batch that is completed, where it has one
+        self._flat = 0  # the number of the batch that lies beside the first parts
+        self._around: Around | None = None
         self.staging = LocalStaging(self._place.parts)
         self.mending: Mending | None = None
 
@@ -81,8 +92,11 @@ class LocalTarget:
         files = list(_walk(path))
         check_all_ours(path, existing, files, if_exists)
         if if_exists == "append":
-            sizes = {name: os.path.getsize(os.path.join(path, name)) for name in files}
+            listed = {part.path for part in existing.parts}.intersection(files)
+            sizes = {name: os.path.getsize(os.path.join(path, name)) for name in listed}
             check_all_there(path, existing, sizes)
+            if not existing.partition_by:
+                self._flat = max(facts.get(BATCH_NUMBER, 0) for facts in existing.facts) + 1
         return existing
 
     def _find_earlier(self, earlier: Earlier) -> Mending | None:
@@ -91,23 +105,36 @@ class LocalTarget:
         found = find_commit(path, earlier.wrote) if os.path.isdir(path) else None
         if found is None:
             return None
-        self._batch, manifest = found
+        self._batch, number, manifest = found
         home = os.path.join(path, self._batch)
-        earlier.check_open(path, manifest.meta)
+        facts = manifest.facts[number]
+        earlier.check_open(path, facts)
         others = [name for name in ("", *list_batches(path)) if name != self._batch]
-        if others and not self._batch:
+        if others and not self._batch and not manifest.is_whole:
             raise earlier.refuse(path, f"other runs have appended to it since ({others[0]})")
         check_all_ours(home, manifest, _walk(home))
-        for part in manifest.parts:
+        own = manifest.parts
+        if manifest.is_whole:
+            self._flat = facts.get(BATCH_NUMBER, 0)
+            places = [n for n, one in enumerate(own) if number_of(one.path) == self._flat]
+            # Parts stand in the order of batches.
+            first = sum(number_of(one.path) < self._flat for one in own)
+            end = first + len(places)
+            self._around = Around(manifest, number, own[:first], own[end:])
+            own = own[first:end]
+        for part in own:
             name = os.path.join(home, part.path)
             if not os.path.isfile(name) or digest_file(name) != (part.nbytes, part.checksum):
                 what = "was changed" if os.path.isfile(name) else "is gone"
                 raise earlier.refuse(path, f"{name} {what} since")
+        is_added = bool(self._batch or number)
+        whole = read_manifest(path)
         return Mending(
-            manifest,
+            replace(manifest, parts=own, meta=facts),
             self._bring,
-            expected=read_manifest(path).schema if self._batch else None,
-            is_added=bool(self._batch),
+            expected=whole.schema if is_added else None,
+            is_added=is_added,
+            others=[one for one in whole.facts if one.get("run_id") != earlier.run_id],
         )
 
     def _bring(self, part: StoredPart, name: str) -> str:
@@ -134,7 +161,7 @@ class LocalTarget:
         partition_by: Sequence[str],
     ) -> tuple[StoredPart, ...]:
         """See `commit.gather`."""
-        return steps.gather(self._place, parts, schema, format_, partition_by)
+        return steps.gather(self._place, parts, schema, format_, partition_by, self._flat)
 
     def write_empty(
         self, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
@@ -145,15 +172,35 @@ class LocalTarget:
     def publish(self, manifest: Manifest, existing: Manifest | None, if_exists: str) -> None:
         """Make what was gathered visible in one step."""
         place = self._place
-        steps.describe(place, manifest)
-        if self.mending is not None:
-            steps.publish_over(place, self._batch)
-        elif existing is not None and if_exists == "append":
-            steps.publish_added(place)
-        elif if_exists == "overwrite" and _has_entries(place.target):
+        is_added = existing is not None and if_exists == "append"
+        if self._flat:
+            manifest = replace(manifest, meta={**manifest.meta, BATCH_NUMBER: self._flat})
+        if self._around is not None:
+            around = self._around
+            left_out = {one.path for one in around.whole.parts}
+            left_out -= {one.path for one in (*around.before, *around.after)}
+            steps.carry_over(place, {}, left_out)
+            steps.describe(place, replace(around.put(manifest), is_whole=True))
             steps.publish_over(place)
+        elif self.mending is not None:
+            steps.describe(place, manifest)
+            steps.publish_over(place, self._batch)
+        elif existing is not None and is_added and self._flat:
+            names = {one.path: _flat_name(one.path) for one in existing.parts}
+            steps.carry_over(place, names, ())
+            parts = tuple(replace(one, path=names[one.path]) for one in existing.parts)
+            whole = replace(existing, parts=parts).joined(manifest)
+            steps.describe(place, replace(whole, is_whole=True))
+            steps.publish_over(place)
+        elif is_added:
+            steps.describe(place, manifest)
+            steps.publish_added(place)
         else:
-            steps.publish_new(place)
+            steps.describe(place, manifest)
+            if if_exists == "overwrite" and _has_entries(place.target):
+                steps.publish_over(place)
+            else:
+                steps.publish_new(place)
 
     def leave(self) -> None:
         """Drop what was not committed, and unlock."""
@@ -181,6 +228,14 @@ def find_directory(text: str) -> str:
             "step; name a directory in it"
         )
     return path
+
+
+def _flat_name(path: str) -> str:
+    """Where a part of a batch that has a directory of its own lies beside the first parts."""
+    directory, _, name = path.rpartition("/")
+    if not directory.startswith(BATCH):
+        return path
+    return f"{BATCH}{number_of(directory):05}-{name.removeprefix('part-')}"
 
 
 def _has_entries(path: str) -> bool:

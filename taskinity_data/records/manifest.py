@@ -1,7 +1,7 @@
 """What a directory of parts says of itself: ``_manifest.json``.
 
-It knows nothing of how the parts came there. What was appended has a manifest of its own, in its
-own directory, so that no file that readers rely on is ever written twice.
+It lists all that was appended, too; in partitioned outputs on a disk, and in those of earlier
+versions, each run that appended has a directory and a manifest of its own.
 """
 
 from __future__ import annotations
@@ -23,16 +23,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BATCH",
+    "BATCH_NUMBER",
     "MANIFEST",
     "Manifest",
     "StoredPart",
     "find_commit",
     "list_batches",
+    "number_of",
     "parse_manifest",
     "read_manifest",
 ]
 
 _VERSION = 1
+
+BATCH_NUMBER = "batch"
+"""In the facts of a run that has appended on a disk: its number there, from 1."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,11 @@ class Manifest:
     def rows(self) -> int:
         """Of all parts."""
         return sum(part.rows for part in self.parts)
+
+    @property
+    def facts(self) -> tuple[dict[str, Any], ...]:
+        """Those of each run whose parts it lists, in their order."""
+        return (self.meta, *self.added)
 
     @property
     def nbytes(self) -> int:
@@ -176,27 +186,46 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
     for batch in () if whole.is_whole else list_batches(directory):
         added = _read_one(os.path.join(directory, batch, MANIFEST))
         parts = tuple(replace(part, path=f"{batch}/{part.path}") for part in added.parts)
-        whole = whole.joined(replace(added, parts=parts))
+        meta = {**added.meta, BATCH_NUMBER: number_of(batch)}
+        whole = whole.joined(replace(added, parts=parts, meta=meta))
     return whole
+
+
+def number_of(path: str) -> int:
+    """Return the number of the batch that the path of a part, or a directory, tells; 0: none."""
+    digits = path.removeprefix(BATCH).partition("-")[0] if path.startswith(BATCH) else ""
+    return int(digits) if digits.isdecimal() else 0
 
 
 def find_commit(
     directory: str | os.PathLike[str], is_sought: Callable[[dict[str, Any]], bool]
-) -> tuple[str, Manifest] | None:
-    """The batch ("" for what stands in `directory` itself) whose facts are sought; its manifest."""
+) -> tuple[str, int, Manifest] | None:
+    """Return where the run stands whose facts are sought.
+
+    Returns
+    -------
+    (str, int, Manifest) or None
+        The directory of its batch ("" for `directory` itself), the number of its facts among those
+        of the manifest there, and that manifest.
+    """
     for batch in ("", *list_batches(directory)):
         try:
             found = _read_one(os.path.join(directory, batch, MANIFEST))
         except FileNotFoundError:
             continue
-        if is_sought(found.meta):
-            return batch, found
+        for number, facts in enumerate(found.facts):
+            if is_sought(facts):
+                return batch, number, found
     return None
 
 
 def list_batches(directory: str | os.PathLike[str]) -> list[str]:
     """The directories of what was appended, first one first."""
-    return sorted(name for name in os.listdir(directory) if name.startswith(BATCH))
+    return sorted(
+        entry.name
+        for entry in os.scandir(directory)
+        if entry.name.startswith(BATCH) and entry.is_dir()
+    )
 
 
 def parse_manifest(text: bytes, path: str) -> Manifest:

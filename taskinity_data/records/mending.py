@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.errors import ResumeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
 
     from taskinity_data.records.manifest import Manifest, StoredPart
     from taskinity_data.records.parts import Part
 
-__all__ = ["ALL_DONE", "RETYPED", "Around", "Earlier", "Mending"]
+__all__ = ["ALL_DONE", "RETYPED", "Around", "CommittedError", "Earlier", "Mending"]
 
 ALL_DONE = "COMPLETED"
 """The `status` in a manifest's facts of a run that left nothing out."""
@@ -28,16 +28,40 @@ RETYPED = "retyped"
 """In a manifest's facts: the checksums that files had before they got a type from other chunks."""
 
 
+class CommittedError(ResumeError):
+    """The newest run was killed behind its commit, before its journal could say so."""
+
+
 @dataclass(frozen=True)
 class Earlier:
-    """The run that goes on; `has_committed`: its journal says that its output stood already."""
+    """The run that goes on.
+
+    Attributes
+    ----------
+    run_id : str
+    has_committed : bool
+        Whether its journal says that its output stood already.
+    goes_on : bool
+        Whether it goes on where it has committed, too. Where only new inputs are taken of what is
+        there, another run does as well.
+    """
 
     run_id: str
     has_committed: bool = False
+    goes_on: bool = True
 
     def wrote(self, meta: Mapping[str, Any]) -> bool:
-        """Whether a manifest's facts are this run's."""
-        return meta.get("run_id") == self.run_id
+        """Whether a manifest's facts are this run's.
+
+        Raises
+        ------
+        CommittedError
+            They are, and it does not go on.
+        """
+        is_own = meta.get("run_id") == self.run_id
+        if is_own and not self.goes_on:
+            raise CommittedError(f"run {self.run_id} has committed", run_id=self.run_id)
+        return is_own
 
     def check_open(self, target: str, meta: Mapping[str, Any]) -> None:
         """Raise `ResumeError` where it left nothing out."""
@@ -117,6 +141,8 @@ class Mending:
         That of the dataset which the run had added to.
     is_added : bool
         Whether there is such a dataset.
+    others : sequence of dict
+        The facts of the other runs whose parts stand there.
     """
 
     def __init__(
@@ -126,8 +152,10 @@ class Mending:
         *,
         expected: pa.Schema | None = None,
         is_added: bool = False,
+        others: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.manifest, self.expected, self.is_added = manifest, expected, is_added
+        self.others = others
         self._bring = bring
         self._left: dict[tuple[str, str], list[StoredPart]] = {}
         before = manifest.meta.get(RETYPED, {})
@@ -136,9 +164,9 @@ class Mending:
             self._left.setdefault(known, []).append(one)
 
     @property
-    def sources(self) -> list[str]:
-        """The files of which rows stand in it."""
-        return [one["path"] for one in self.manifest.meta.get("inputs", ())]
+    def inputs(self) -> Sequence[Mapping[str, Any]]:
+        """The files of which rows stand in it, as the manifest lists them."""
+        return tuple(self.manifest.meta.get("inputs", ()))
 
     def reclaim(self, part: Part) -> Part | None:
         """`part` with its files as they stand, None where one is not there as it was written.

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from taskinity_data.errors import PlanError, suggest
 from taskinity_data.records.agreement import agree, check_order
 from taskinity_data.records.formats import check_format
 from taskinity_data.records.local_target import LocalTarget, find_directory
-from taskinity_data.records.manifest import Manifest
+from taskinity_data.records.manifest import Manifest, read_manifest
 from taskinity_data.records.mending import RETYPED
 from taskinity_data.records.partitions import check_partition_by
 from taskinity_data.records.parts import Writer, check_added
@@ -28,15 +28,12 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    import pyarrow as pa
-
-    from taskinity_data.records.formats import Format
     from taskinity_data.records.manifest import StoredPart
     from taskinity_data.records.mending import Earlier, Mending
     from taskinity_data.records.parts import Part
-    from taskinity_data.records.staging import Staging
+    from taskinity_data.records.target import Target
 
-__all__ = ["IF_EXISTS", "Sink", "is_in_store", "open_sink", "remove_leftovers"]
+__all__ = ["IF_EXISTS", "Sink", "is_in_store", "open_sink", "read_facts", "remove_leftovers"]
 
 IF_EXISTS = ("error", "overwrite", "append")
 
@@ -44,56 +41,6 @@ _SCHEME = re.compile(r"((?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+)://")
 
 _CRUSHED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 """What `pathlib` makes of a URL."""
-
-
-class Target(Protocol):
-    """A place that is locked for one run, and how it becomes what the run wrote.
-
-    `shown` is its name, without secrets; `is_in_process` says that only threads can write to it.
-    """
-
-    shown: str
-    is_in_process: bool
-
-    @property
-    def mending(self) -> Mending | None:
-        """What a run that goes on has committed, which the next commit takes the place of."""
-
-    @property
-    def staging(self) -> Staging:
-        """Takes the files of parts; known from `look` on."""
-
-    def look(self, if_exists: str, earlier: Earlier | None = None) -> Manifest | None:
-        """Clean up, and the manifest of what stands there; `PlanError` where it may not.
-
-        What `earlier` has committed is looked for first, and becomes `mending`.
-        """
-
-    def remove_leftovers(self) -> list[str]:
-        """Remove what runs that are dead have left, and what that was."""
-
-    def holds(self, path: str) -> bool:
-        """Whether the file or URL `path` lies in it."""
-
-    def gather(
-        self,
-        parts: Sequence[Part],
-        schema: pa.Schema | None,
-        format_: Format,
-        partition_by: Sequence[str],
-    ) -> tuple[StoredPart, ...]:
-        """The files of `parts`, looked at; those that lack a type of `schema` written anew."""
-
-    def write_empty(
-        self, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
-    ) -> StoredPart:
-        """A file without rows, from which readers know the columns."""
-
-    def publish(self, manifest: Manifest, existing: Manifest | None, if_exists: str) -> None:
-        """Make what was gathered visible at once."""
-
-    def leave(self) -> None:
-        """Drop what was not published, and unlock."""
 
 
 class Sink:
@@ -127,6 +74,14 @@ class Sink:
     def mending(self) -> Mending | None:
         """What the run has committed before, of which parts can be used again; else None."""
         return self._place.mending
+
+    @property
+    def others(self) -> Sequence[Mapping[str, Any]]:
+        """The facts of the other runs whose parts stay there behind the commit."""
+        if self.mending is not None:
+            return self.mending.others
+        is_added = self._existing is not None and self._if_exists == "append"
+        return self._existing.facts if self._existing is not None and is_added else ()
 
     def holds(self, path: str) -> bool:
         """Whether the file or URL `path` lies in it."""
@@ -349,6 +304,30 @@ def remove_leftovers(
         return place.remove_leftovers()
     finally:
         place.leave()
+
+
+def read_facts(
+    target: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
+) -> Sequence[dict[str, Any]]:
+    """Return the facts of the runs whose parts stand at `target`, which is only looked at.
+
+    Raises
+    ------
+    PlanError
+        It can't be a target, or a store does not answer.
+    ReadError
+        Its manifest can't be understood.
+    """
+    if is_in_store(target):
+        from taskinity_data.records.remote import open_remote
+        from taskinity_data.records.store_target import read_standing
+
+        found = read_standing(open_remote(os.fsdecode(target), dict(storage_options or {})))
+        return () if found is None else found.facts
+    try:
+        return read_manifest(find_directory(_local_path(os.fsdecode(target)))).facts
+    except FileNotFoundError:
+        return ()
 
 
 def is_in_store(place: Any) -> bool:

@@ -17,7 +17,14 @@ import pyarrow as pa
 from taskinity_data.chunks.committed import PART
 from taskinity_data.errors import PlanError, ReadError, TaskinityDataError
 from taskinity_data.records.agreement import lacks_types, retype
-from taskinity_data.records.manifest import BATCH, MANIFEST, StoredPart, parse_manifest
+from taskinity_data.records.manifest import (
+    BATCH,
+    BATCH_NUMBER,
+    MANIFEST,
+    StoredPart,
+    number_of,
+    parse_manifest,
+)
 from taskinity_data.records.mending import Around, Mending
 from taskinity_data.records.partitions import empty_directory
 from taskinity_data.records.staging import Attempt, StoreStaging, name_process
@@ -38,7 +45,7 @@ if TYPE_CHECKING:
     from taskinity_data.records.parts import Part
     from taskinity_data.records.remote import Remote
 
-__all__ = ["StoreTarget"]
+__all__ = ["StoreTarget", "read_standing"]
 
 _BESIDE = re.compile(re.escape(MANIFEST) + r"\.[0-9a-f]{12}")
 """What a manifest is called that is about to be moved to its place."""
@@ -140,6 +147,7 @@ class StoreTarget:
             lambda part, _: part.path,
             expected=existing.schema if number else None,
             is_added=number > 0,
+            others=facts[:number] + facts[number + 1 :],
         )
         return True
 
@@ -315,19 +323,32 @@ class StoreTarget:
         return self._read_manifest({} if told is None else {MANIFEST: told})
 
     def _read_manifest(self, told: Mapping[str, Mapping[str, Any]]) -> bytes | None:
-        return self._remote.read(MANIFEST, told[MANIFEST]["size"]) if MANIFEST in told else None
+        return _read_manifest(self._remote, told)
 
     def _parse(self, text: bytes, told: Mapping[str, Mapping[str, Any]]) -> Manifest:
-        whole = parse_manifest(text, self._remote.show(MANIFEST))
-        batches = () if whole.is_whole else _find_batches(told)
-        for batch in batches:
-            name = f"{batch}/{MANIFEST}"
-            added = parse_manifest(
-                self._remote.read(name, told[name]["size"]), self._remote.show(name)
-            )
-            parts = tuple(replace(one, path=f"{batch}/{one.path}") for one in added.parts)
-            whole = whole.joined(replace(added, parts=parts))
-        return whole
+        return _parse(self._remote, text, told)
+
+
+def read_standing(remote: Remote) -> Manifest | None:
+    """Return what a directory of a store says of itself, None where it has no manifest."""
+    told = remote.list_files()
+    text = _read_manifest(remote, told)
+    return None if text is None else _parse(remote, text, told)
+
+
+def _read_manifest(remote: Remote, told: Mapping[str, Mapping[str, Any]]) -> bytes | None:
+    return remote.read(MANIFEST, told[MANIFEST]["size"]) if MANIFEST in told else None
+
+
+def _parse(remote: Remote, text: bytes, told: Mapping[str, Mapping[str, Any]]) -> Manifest:
+    whole = parse_manifest(text, remote.show(MANIFEST))
+    for batch in () if whole.is_whole else _find_batches(told):
+        name = f"{batch}/{MANIFEST}"
+        added = parse_manifest(remote.read(name, told[name]["size"]), remote.show(name))
+        parts = tuple(replace(one, path=f"{batch}/{one.path}") for one in added.parts)
+        meta = {**added.meta, BATCH_NUMBER: number_of(batch)}
+        whole = whole.joined(replace(added, parts=parts, meta=meta))
+    return whole
 
 
 def _list(manifest: Manifest) -> set[str]:

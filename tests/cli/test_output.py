@@ -183,3 +183,47 @@ def test_options_of_an_output_that_cant_be_are_wrong_calls(folder, call, options
     assert done.exit_code == 2
     assert said in done.stderr
     assert not (folder / "out").exists()
+
+
+def test_only_new_inputs_are_run_and_shown(folder, call):
+    (folder / "my_tasks.py").write_text(
+        WRITERS.replace("open_dataset(data)", "open_dataset(data, chunk_size='50 rows')")
+    )
+    flow = ["totals.flow", "--tasks", "my_tasks.py", "--input", "data=in/*.csv", "--output", "out"]
+    flow += ["--if-exists", "append", "--json"]
+    (folder / "in").mkdir()
+    text = (folder / "numbers.csv").read_text()
+    (folder / "in" / "1.csv").write_text(text)
+
+    def run(*options):
+        done = call("run", *flow, *options)
+        return done.exit_code, json.loads(done.stdout), done.stderr
+
+    code, told, _ = run("--only-new")
+    assert (code, told["output"]["rows"], told["chunks"]) == (0, 100, {"ProcessChunk": 2})
+    (folder / "in" / "2.csv").write_text(text.replace("x", "y"))
+    for again in ((), ("--dry-run",)):
+        code, told, said = run(*again)
+        assert code == (2 if again else 1)
+        assert "1.csv already (1 of these 2 inputs)" in said
+        assert ("--only-new" if again else "only_new=True") in said
+        assert ("--allow-repeated" if again else "allow_repeated=True") in said
+    code, told, _ = run("--only-new", "--dry-run")
+    assert code == 0
+    plan = told["stages"][1]["plan"]
+    assert (plan["files"], plan["chunks"]) == (1, 2)
+    code, told, _ = run("--only-new", "--resume")
+    assert (code, told["value"]) == (0, 100)
+    code, told, _ = run("--only-new", "--dry-run")
+    assert (code, told["stages"][1]["plan"]) == (0, None)
+    shown = call("run", *flow[:-1], "--only-new", "--dry-run").stdout
+    assert "No chunk: no input is new." in shown
+    assert "holds the rows of 2 of these 2 inputs" in shown
+    code, told, said = run("--only-new")
+    assert (code, told["status"], told["output"]["rows"]) == (0, "COMPLETED", 0)
+    assert "nothing is new" in said
+    parts = sorted((folder / "out").glob("*.parquet"))
+    read = pd.concat(map(pd.read_parquet, parts))
+    assert read.b.tolist() == [f"={one}{n}" for one in "xy" for n in range(100)]
+    code, told, _ = run("--allow-repeated")
+    assert (code, told["output"]["rows"]) == (0, 200)

@@ -1,7 +1,5 @@
 """A run that dies before each single step on the file system leaves old or new, never neither."""
 
-import builtins
-import os
 import subprocess
 import sys
 from functools import partial
@@ -9,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from killing import Killer
 
 from taskinity_data.records import commit
 from taskinity_data.records.manifest import read_manifest
@@ -16,53 +15,6 @@ from taskinity_data.records.mending import Earlier
 from taskinity_data.records.sink import open_sink
 
 ROOT = Path(__file__).parents[2]
-
-
-class Killed(BaseException):
-    """What no handler of the library catches."""
-
-
-class Killer:
-    """Counts steps that change the file system, and lets none happen from a chosen one on."""
-
-    STEPS = ("mkdir", "rename", "replace", "remove", "unlink", "rmdir", "link")
-
-    def __init__(self, monkeypatch):
-        self.last, self.count, self.is_dead = None, 0, False
-        for name in self.STEPS:
-            monkeypatch.setattr(os, name, self.guard(getattr(os, name)))
-        monkeypatch.setattr(os, "open", self.guard(os.open, self.creates))
-        monkeypatch.setattr(builtins, "open", self.guard(open, self.writes))
-        monkeypatch.setattr(commit, "exchange", self.guard(commit.exchange))
-
-    def guard(self, step, is_step=lambda *args, **more: True):
-        def guarded(*args, **more):
-            if self.last is not None and is_step(*args, **more):
-                self.count += 1
-                if self.is_dead or self.count > self.last:
-                    self.is_dead = True
-                    raise Killed(step.__name__)
-            return step(*args, **more)
-
-        return guarded
-
-    @staticmethod
-    def creates(path, flags, *_, **__):
-        return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-
-    @staticmethod
-    def writes(file, mode="r", *_, **__):
-        return not isinstance(file, int) and set(mode) & set("wax+")
-
-    def run(self, function, last):
-        self.last, self.count, self.is_dead = last, 0, False
-        try:
-            function()
-        except Killed:
-            pass
-        finally:
-            self.last = None
-        return self.is_dead
 
 
 def _frame(first):

@@ -89,7 +89,7 @@ def test_source_and_output_may_share_the_options(s3, system):
     dataset = td.open_dataset(source, storage_options=s3)
     done = td.process(
         dataset, double, output=url, storage_options=s3, if_exists="append",
-        scheduler="threads", progress=False,
+        allow_repeated=True, scheduler="threads", progress=False,
     )  # fmt: skip
     assert len(read(url, storage_options=s3)) == 18
 

@@ -3,11 +3,11 @@
 import io
 import logging
 import threading
-from contextlib import suppress
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from killing import Killed, Trouble
 from store_frames import frame
 
 import taskinity_data as td
@@ -22,34 +22,6 @@ OLD, NEW = frame(0, 4), frame(100, 4)
 BOTH = pd.concat([OLD, NEW], ignore_index=True)
 CASES = {"error": (None, NEW), "overwrite": (OLD, NEW), "append": (OLD, BOTH)}
 CHANGES = ("put", "remove")
-
-
-class Killed(BaseException):
-    """What no handler of the library catches."""
-
-
-class Trouble:
-    """Lets the calls before `last` happen; what comes then is as `how` says."""
-
-    def __init__(self, last, how):
-        self.last, self.how, self.count, self.calls = last, how, 0, []
-        self.lock = threading.Lock()
-
-    def __call__(self, what, path, function):
-        with self.lock:
-            self.count += 1
-            place = self.count - self.last
-            self.calls.append(what)
-        if place <= 0 or (place > 1 and "once" in self.how):
-            return function()
-        if "answer lost" in self.how and place == 1:
-            with suppress(FileNotFoundError):
-                function()
-        raise (Killed if "killed" in self.how else ConnectionError)("the network")
-
-    @property
-    def has_struck(self):
-        return self.count > self.last
 
 
 def write(target, whole, if_exists):
