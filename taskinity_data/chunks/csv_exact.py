@@ -8,15 +8,18 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from taskinity_data.chunks.csv_kinds import kind_of
 from taskinity_data.chunks.csv_misfit import Misfit
-from taskinity_data.chunks.schema import INT64_STOP, is_nullable_integer
+from taskinity_data.chunks.schema import BOOLS, INT64_STOP, is_nullable_integer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -51,9 +54,24 @@ def parse_text(
         keywords["skiprows"] = 1
     keywords = {**options.for_pandas(), **keywords}
     frame: pd.DataFrame = pd.read_csv(io.BytesIO(data), header=None, names=list(labels), **keywords)
-    if len(frame) and count_first_fields(data, keywords) > len(labels):
+    may_be_wide = len(frame) > 0 and not has_narrow_start(data, len(labels), options)
+    if may_be_wide and count_first_fields(data, keywords) > len(labels):
         raise TooManyFields
     return frame
+
+
+def has_narrow_start(data: bytes, width: int, options: CsvOptions) -> bool:
+    """Whether the first line is a record and has too few separators for more than `width` fields.
+
+    It spares a parse of the first record, where nothing in it needs one.
+    """
+    dialect = options.dialect
+    start = len(BOM) + 1 if data.startswith(b"\n" + BOM) else 0
+    feed, back = data.find(b"\n", start), data.find(b"\r", start)
+    line = data[start : min((end for end in (feed, back) if end >= 0), default=len(data))]
+    marks = (dialect.quote_byte, dialect.escape_byte, dialect.comment_byte)
+    is_plain = bool(line.strip()) and not any(mark is not None and mark in line for mark in marks)
+    return is_plain and line.count(dialect.sep_byte) < width
 
 
 def count_first_fields(data: bytes, keywords: Mapping[str, Any]) -> int:
@@ -94,28 +112,16 @@ def parse_exact(
 
     Notes
     -----
-    pandas is told no integer and bool types: told, it would make 1 of ``1.0`` and of ``True``.
-    All columns are parsed, since with `usecols` pandas lets rows with too many fields pass.
+    One parse, whatever the columns hold, where all values fit: pandas is told which columns are
+    texts, and nothing of the others. Told, it would make 1 of ``1.0`` and of ``True``. All columns
+    are parsed, since with `usecols` pandas lets rows with too many fields pass.
     """
     told: dict[Hashable, Any] = dict.fromkeys(labels, str)
     for column in columns:
-        if column.kind == "float64":
-            told[column.label] = np.float64
-        elif column.kind != "str":
+        if column.kind != "str":
             del told[column.label]
-    try:
-        frame = parse_text(data, labels, options, dtype=told)
-    except TooManyFields:
-        raise
-    except (ValueError, OverflowError) as error:
-        if isinstance(error, pd.errors.ParserError):
-            raise
-        texts = parse_text(data, labels, options, dtype=str)
-        for column in columns:
-            if column.kind == "float64":
-                check_floats(texts, column, options)
-        raise
-    context = Context(data, labels, options)
+    frame = parse_text(data, labels, options, dtype=told)
+    context = Context(data, labels, columns, options)
     series = {column.label: conform(frame[column.label], column, context) for column in columns}
     result = pd.DataFrame(series, index=frame.index, copy=False)
     result.columns = label_index([column.label for column in columns])
@@ -129,22 +135,43 @@ def label_index(labels: Sequence[Hashable]) -> pd.Index:
 
 @dataclass
 class Context:
-    """What to look at again where a value is suspicious."""
+    """What to look at again where a value is suspicious, for all columns together."""
 
     data: bytes
     labels: Sequence[Hashable]
+    columns: Sequence[Column]
     options: CsvOptions
 
+    @cached_property
+    def all_texts(self) -> pd.DataFrame:
+        """All columns as texts."""
+        return parse_text(self.data, self.labels, self.options, dtype=str)
+
+    @cached_property
+    def all_floats(self) -> pd.DataFrame:
+        """The columns of floats as those, however their values are written here.
+
+        Raises
+        ------
+        Misfit
+            One is no number.
+        """
+        told: dict[Hashable, Any] = dict.fromkeys(self.labels, str)
+        floats = [column for column in self.columns if column.kind == "float64"]
+        told |= {column.label: np.float64 for column in floats}
+        try:
+            return parse_text(self.data, self.labels, self.options, dtype=told)
+        except (ValueError, OverflowError):
+            for column in floats:
+                check_floats(self.all_texts, column, self.options)
+            raise
+
     def texts(self, column: Column) -> pd.Series:
-        frame = parse_text(self.data, self.labels, self.options, dtype=str)
-        values: pd.Series = frame[column.label]
+        values: pd.Series = self.all_texts[column.label]
         return values
 
-    def inferred(self, column: Column) -> pd.Series:
-        told = {label: str for label in self.labels if label != column.label}
-        values: pd.Series = parse_text(self.data, self.labels, self.options, dtype=told)[
-            column.label
-        ]
+    def floats(self, column: Column) -> pd.Series:
+        values: pd.Series = self.all_floats[column.label]
         return values
 
 
@@ -180,25 +207,57 @@ def narrowed(values: pd.Series, column: Column) -> pd.Series:
 
 
 def conform_float64(values: pd.Series, column: Column, context: Context) -> pd.Series:
-    numbers = values.to_numpy()
-    if "na_values" in context.options.per_chunk and np.isnan(numbers).any():
-        # na_values=[1] and " 1": pandas compares texts where all of the column are integers, else
-        # numbers too, which a chunk can't know.
-        texts = context.texts(column)
-        is_integer = texts.str.fullmatch(r"\s*[+-]?[0-9]+\s*") == True  # noqa: E712 - or null
-        unclear = np.isnan(numbers) & is_integer.to_numpy(dtype=bool)
-        if unclear.any():
-            row = int(unclear.argmax())
-            why = "is one of na_values as a number, but not as it is written; add it as it stands"
-            raise Misfit(column, row, str(texts.iloc[row]), "str", why)
-    # Told float64, pandas reads True as 1.0: only a column of nothing else can be that.
-    if bool(((numbers == 0) | (numbers == 1) | np.isnan(numbers)).all()):
-        again = context.inferred(column)
-        if again.dtype == object or again.dtype == bool:
-            raise misfit(column, context)
-    if not column.is_proven and bool((np.abs(numbers) >= INT64_STOP).any()):
+    has_na_values = "na_values" in context.options.per_chunk
+    if values.dtype.kind == "f":
+        if has_na_values and not (values % 1 > 0).any():
+            # What is missing among integers pandas tells by their texts alone.
+            values = context.floats(column)
+    elif values.dtype == bool or (
+        values.dtype == object and any(isinstance(value, BOOLS) for value in values)
+    ):
+        raise misfit(column, context)
+    else:
+        values = from_integers(values, column, context)
+    if has_na_values:
+        check_missing(values.to_numpy(), column, context)
+    if not column.is_proven and bool((np.abs(values.to_numpy()) >= INT64_STOP).any()):
         check_wide(context.texts(column), column, context.options)
-    return values.astype(column.dtype)
+    return values if values.dtype == column.dtype else values.astype(column.dtype)
+
+
+def check_missing(numbers: npt.NDArray[Any], column: Column, context: Context) -> None:
+    """Raise `Misfit` where an integer is missing as a number, but not as it is written.
+
+    na_values=[1] and " 1": pandas compares texts where all of the column are integers, else numbers
+    too, which a chunk can't know.
+    """
+    if not np.isnan(numbers).any():
+        return
+    texts = context.texts(column)
+    is_integer = texts.str.fullmatch(r"\s*[+-]?[0-9]+\s*") == True  # noqa: E712 - or null
+    unclear = np.isnan(numbers) & is_integer.to_numpy(dtype=bool)
+    if unclear.any():
+        row = int(unclear.argmax())
+        why = "is one of na_values as a number, but not as it is written; add it as it stands"
+        raise Misfit(column, row, str(texts.iloc[row]), "str", why)
+
+
+def from_integers(values: pd.Series, column: Column, context: Context) -> pd.Series:
+    """A column of floats of which this piece holds integers alone, or something else."""
+    # As floats, -0 keeps its sign, and na_values are compared as numbers.
+    is_same = "na_values" not in context.options.per_chunk
+    if is_same and bool((values == 0).any()):
+        is_same = not has_negative_zero(context.data, context.options)
+    if is_same and values.dtype.kind in "iu":
+        return values.astype(np.float64)
+    return context.floats(column)
+
+
+def has_negative_zero(data: bytes, options: CsvOptions) -> bool:
+    """Whether an integer -0 may stand in `data`."""
+    decimal = re.escape(options.per_chunk.get("decimal", ".").encode())
+    pattern = rb"(?<![0-9A-Za-z])-[^0-9]?0+(?![0-9eE%b])" % decimal
+    return b"-" in data and re.search(pattern, data) is not None
 
 
 def conform_bool(values: pd.Series, column: Column, context: Context) -> pd.Series:
@@ -317,31 +376,3 @@ def first_rows(texts: pd.Series) -> list[tuple[int, Any]]:
     """(row, text) of the first of each distinct text, in order."""
     firsts = texts.reset_index(drop=True).drop_duplicates()
     return list(zip(firsts.index.tolist(), firsts.tolist(), strict=True))
-
-
-PLAIN_INTEGER = re.compile(r"-?[0-9]{1,18}")
-PLAIN_FLOAT = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,15}")
-
-
-def kind_of(text: str, options: CsvOptions) -> str:
-    """What pandas infers for a column of just this text."""
-    # Asking pandas takes 0.2 ms, and many thousand good values may stand before the first bad one.
-    if PLAIN_INTEGER.fullmatch(text):
-        return "int64"
-    if PLAIN_FLOAT.fullmatch(text) and options.per_chunk.get("decimal", ".") == ".":
-        return "float64"
-    quoted = text.replace('"', '""')
-    keywords = {
-        name: value
-        for name, value in options.per_chunk.items()
-        if name in {"true_values", "false_values", "decimal", "thousands"}
-    }
-    frame = pd.read_csv(
-        io.StringIO(f'"{quoted}",\n'),
-        header=None,
-        names=["value", "end"],
-        low_memory=False,
-        keep_default_na=False,
-        **keywords,
-    )
-    return str(frame["value"].dtype)

@@ -6,6 +6,7 @@ It knows kinds of values and their pandas and Arrow types, not files or parsers.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 __all__ = [
+    "BOOLS",
     "KINDS",
     "Column",
     "Seen",
     "arrow_schema",
     "freeze",
+    "given_column",
     "given_columns",
     "is_nullable_integer",
     "is_proven_by",
@@ -290,6 +293,8 @@ def as_mapping(option: str, value: Any, labels: Sequence[Hashable]) -> Mapping[H
     if isinstance(value, pa.Schema):
         by_name = {str(label): label for label in labels}
         value = {by_name.get(one.name, one.name): one.type for one in value}
+    elif isinstance(value, defaultdict) and value.default_factory is not None:
+        value = {label: value.default_factory() for label in labels} | dict(value)
     elif isinstance(value, list | tuple | set) or callable(getattr(value, "fields", None)):
         raise PlanError(f"{option}={value!r}: must be a dict of column to dtype")
     elif not isinstance(value, dict):
