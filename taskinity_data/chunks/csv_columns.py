@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.csv_head import Head
     from taskinity_data.chunks.source_file import SourceFile
 
-__all__ = ["check_same_columns", "find_labels", "select_labels", "sort_layouts"]
+__all__ = ["check_same_columns", "find_index", "find_labels", "select_labels", "sort_layouts"]
 
 
 def find_labels(heads: Sequence[Head], schema: Any) -> list[Hashable]:
@@ -60,6 +60,18 @@ def select_labels(
     if len(set(columns)) != len(columns):
         raise PlanError(f"columns={list(columns)!r}: names a column twice")
     return list(columns)
+
+
+def find_index(asked: Any, labels: Sequence[Hashable]) -> list[Hashable]:
+    """The label of the column that `index_col` means among those that are read; none for None."""
+    if asked is None:
+        return []
+    if isinstance(asked, int):
+        if asked >= len(labels):
+            raise PlanError(f"index_col={asked!r}: there are {len(labels)} columns, from 0")
+        return [labels[asked]]
+    check_known("index_col", [asked], labels)
+    return [asked]
 
 
 def check_known(option: str, chosen: Any, labels: Sequence[Hashable]) -> None:

@@ -24,7 +24,9 @@ __all__ = [
     "UNITS",
     "DateColumn",
     "as_text",
+    "check_dates",
     "date_labels",
+    "details_of",
     "has_clock_words",
     "parse_date_options",
     "unit_of",
@@ -88,7 +90,7 @@ def parse_date_options(given: Mapping[str, Any]) -> tuple[tuple[Any, ...], Any]:
         raise PlanError(
             "parse_dates=True parses the index, which chunks don't have; name the columns in a list"
         )
-    if columns in (None, False):
+    if columns is None or columns is False:
         columns = []
     if not isinstance(columns, list) or not all(
         isinstance(one, str) or (isinstance(one, int) and not isinstance(one, bool))
@@ -132,6 +134,30 @@ def date_labels(asked: Sequence[Any], labels: Sequence[Hashable]) -> list[Hashab
                 f"{suggest(str(one), map(str, labels))}"
             )
     return list(dict.fromkeys(found))
+
+
+def check_dates(
+    dates: Sequence[Hashable], given: Mapping[Hashable, Column], labels: Sequence[Hashable]
+) -> None:
+    """Raise `PlanError` where a column of dates has another type too, or is not read."""
+    for label in dates:
+        if label in given:
+            raise PlanError(
+                f"column {label!r}: parse_dates= and dtype= (or schema=) both name its type; keep "
+                "one"
+            )
+        if label not in labels:
+            raise PlanError(
+                f"parse_dates: column {label!r} is not among those of usecols= or schema=; add it "
+                "there"
+            )
+
+
+def details_of(column: Column) -> str:
+    """What a column's dtype does not tell in its text."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return repr(list(column.dtype.categories))
+    return repr(column.format) if isinstance(column, DateColumn) else ""
 
 
 def as_text(column: Column) -> Column:

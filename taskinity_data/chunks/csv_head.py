@@ -6,37 +6,45 @@ It knows nothing of types, schemas or other files.
 from __future__ import annotations
 
 import codecs
-import io
 import re
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from taskinity_data.chunks.caches import Cache
 from taskinity_data.chunks.csv_beginnings import plain_header
 from taskinity_data.chunks.csv_cuts import find_grains
 from taskinity_data.chunks.csv_encodings import CHARACTERS, mark_units, to_utf8, unit_nbytes
+from taskinity_data.chunks.csv_head_labels import (
+    PARSE_ERRORS,
+    bom_nbytes,
+    check_labels,
+    check_width,
+    find_index_name,
+    find_repeated,
+    hint_head,
+    parse,
+    probe_mark,
+)
 from taskinity_data.chunks.csv_text import codec_of, is_plain
 from taskinity_data.chunks.files import open_file
 from taskinity_data.chunks.hints import (
-    LOOK_NBYTES,
     find_wide_encoding,
-    hint_dialect,
     hint_encoding,
 )
 from taskinity_data.errors import PlanError
 from taskinity_data.machine import count_cores, share_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Iterator
 
     from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.csv_rows import RowRange
     from taskinity_data.chunks.source_file import SourceFile
 
-__all__ = ["Head", "has_fresh_index", "read_head"]
+__all__ = ["Head", "read_head"]
 
 BOM = b"\xef\xbb\xbf"
 
@@ -63,15 +71,19 @@ class Head:
         Byte after the header (and a byte order mark, and skipped rows).
     labels : tuple
         Column labels as pandas makes them: texts, or positions where there is no header.
+    index_name : label or None
+        What the index is called that `index_col` makes: a column without a name makes one without.
+    repeated : tuple of (label, label)
+        Columns that stand in the header under a name that was there already, and that name.
+    rows : RowRange or None
+        Which rows are read, where they are not all; `find_rows` tells.
     """
 
     data_start: int
     labels: tuple[Hashable, ...]
-
-
-def has_fresh_index(frame: pd.DataFrame) -> bool:
-    """Whether pandas took no column for an index, as it does where a first row is too long."""
-    return isinstance(frame.index, pd.RangeIndex)
+    index_name: Hashable = None
+    repeated: tuple[tuple[Hashable, Hashable], ...] = ()
+    rows: RowRange | None = None
 
 
 def read_head(file: SourceFile, options: CsvOptions) -> Head:
@@ -213,12 +225,13 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
         if is_complete:
             labels = check_labels(file, data, frame, options)
             check_width(file, data[:end], data_start, labels, options)
-            return Head(data_start, labels)
+            return make_head(data_start, labels, data[:end], options)
     if not is_whole:
         return None
     if reason is not None and not is_header_only(data, options):
         raise no_head(file, data, options, reason)
-    return Head(data_start, check_labels(file, data, parse(data, options), options))
+    labels = check_labels(file, data, parse(data, options), options)
+    return make_head(data_start, labels, data, options)
 
 
 def check_first_separator(file: SourceFile, data: bytes, start: int, options: CsvOptions) -> None:
@@ -236,21 +249,11 @@ def check_first_separator(file: SourceFile, data: bytes, start: int, options: Cs
         )
 
 
-PARSE_ERRORS = (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, IndexError)
-
-
 def is_header_only(data: bytes, options: CsvOptions) -> bool:
     try:
         return len(parse(data, options)) == 0
     except PARSE_ERRORS:
         return False
-
-
-def bom_nbytes(data: bytes, options: CsvOptions) -> int:
-    # utf-8-sig drops one mark while decoding, pandas' tokenizer drops one that is left.
-    if options.encoding == "utf-8-sig":
-        return len(BOM) * (2 if data.startswith(BOM * 2) else data.startswith(BOM))
-    return len(BOM) * (options.encoding == "utf-8" and data.startswith(BOM))
 
 
 def candidates(data: bytes, start: int, options: CsvOptions, *, is_whole: bool) -> Iterator[int]:
@@ -260,8 +263,11 @@ def candidates(data: bytes, start: int, options: CsvOptions, *, is_whole: bool) 
     field of many lines would cost a parse for each.
     """
     header = options.header if isinstance(options.header, int) else 0
+    skipped = options.skiprows if isinstance(options.skiprows, int) else len(options.skiprows)
+    if isinstance(options.skiprows, tuple) and options.header is None:
+        yield start
     grains = find_grains(data, start, len(data), options.dialect, 1)
-    yield from (grain.stop for grain in islice(grains, options.skiprows + header + 2))
+    yield from (grain.stop for grain in islice(grains, skipped + header + 2))
     yield from line_ends(data, start, is_whole=is_whole)
     if is_whole:
         yield len(data)
@@ -294,26 +300,8 @@ def begins_data(prefix: bytes, options: CsvOptions) -> bool:
 
 def count_with_probe(prefix: bytes, options: CsvOptions) -> int:
     """The rows of `prefix` with one more record behind it."""
-    gap = b"" if prefix.endswith((b"\n", b"\r")) else b"\n"
+    gap = b"" if not prefix or prefix.endswith((b"\n", b"\r")) else b"\n"
     return len(parse(prefix + gap + probe_mark(options).encode() + b"\n", options))
-
-
-def probe_mark(options: CsvOptions) -> str:
-    """A character that is plain text in this dialect."""
-    dialect = options.dialect
-    special = {dialect.sep, dialect.quotechar, dialect.escapechar, dialect.comment}
-    return next(one for one in "1234567" if one not in special)
-
-
-def parse(prefix: bytes, options: CsvOptions) -> pd.DataFrame:
-    text = io.BytesIO(decode_head(prefix, options))
-    frame: pd.DataFrame = pd.read_csv(text, **options.for_head())
-    return frame
-
-
-def decode_head(prefix: bytes, options: CsvOptions) -> bytes:
-    start = bom_nbytes(prefix, options)
-    return to_utf8(prefix[start:], options.encoding, options.encoding_errors)
 
 
 def no_head(
@@ -329,70 +317,8 @@ def no_head(
     )
 
 
-def hint_head(data: bytes, options: CsvOptions) -> str:
-    """What else the file looks like."""
-    head = data[bom_nbytes(data, options) : LOOK_NBYTES + 1]
-    return hint_dialect(to_utf8(head, options.encoding, "replace"), options)
-
-
-def check_labels(
-    file: SourceFile, data: bytes, frame: pd.DataFrame, options: CsvOptions
-) -> tuple[Hashable, ...]:
-    if not has_fresh_index(frame):
-        extra = frame.index.nlevels
-        raise PlanError(
-            f"{file}: the first row has {len(frame.columns) + extra} fields but there are "
-            f"{len(frame.columns)} names; pandas would make an index of the first {extra}, which "
-            "can't be kept chunk by chunk; give names= for all columns (and header=0 to replace "
-            f"the header){hint_head(data, options)}"
-        )
-    labels: tuple[Any, ...] = tuple(
-        label if isinstance(label, str) else int(label) if is_position(label) else label
-        for label in frame.columns
-    )
-    for position, label in enumerate(labels):
-        if not isinstance(label, str) and label != position:
-            raise PlanError(f"names={list(labels)!r}: column names must be texts")
-    if len({str(label) for label in labels}) != len(labels):
-        raise PlanError(f"{file}: column names must be unique, these are {list(labels)!r}")
-    if not labels:
-        hint = hint_head(data, options)
-        raise PlanError(
-            f"{file}: there are no columns; is sep={options.dialect.sep!r} right?{hint}"
-        )
-    return labels
-
-
-def check_width(
-    file: SourceFile, prefix: bytes, start: int, labels: Sequence[Hashable], options: CsvOptions
-) -> None:
-    """Refuse more `names` than fields where pandas goes by fields that a later chunk does not see.
-
-    Beside a header it judges rows by the fields of the header and of the first row, which begins at
-    `start` and ends `prefix`; beside `usecols` it wants a row somewhere with a field for each name.
-    """
-    if options.names is None or (options.header is None and options.usecols is None):
-        return
-    strict = replace(options, skips_bad_lines=False)
-    try:
-        if options.usecols is not None:
-            first = replace(strict, names=None, header=None, skiprows=0)
-            fits = parse(prefix[start:], first).shape[1] >= len(labels)
-        else:
-            full = options.dialect.sep.join([probe_mark(options)] * len(labels))
-            gap = b"" if prefix.endswith((b"\n", b"\r")) else b"\n"
-            parse(prefix + gap + full.encode() + b"\n", strict)
-            fits = True
-    except PARSE_ERRORS:
-        fits = False
-    if not fits:
-        beside = "header=" if options.usecols is None else "usecols="
-        raise PlanError(
-            f"{file}: names={list(labels)!r} are more than the first row has fields, and beside "
-            f"{beside} it depends on other rows whether pandas takes that; give as many names as "
-            "there are fields"
-        )
-
-
-def is_position(label: Any) -> bool:
-    return hasattr(label, "__index__") and not isinstance(label, bool)
+def make_head(
+    data_start: int, labels: tuple[Hashable, ...], data: bytes, options: CsvOptions
+) -> Head:
+    index_name = find_index_name(data, options)
+    return Head(data_start, labels, index_name, find_repeated(data, labels, options))

@@ -17,6 +17,13 @@ import pandas as pd
 from taskinity_data.chunks.csv_dates import parse_date_options
 from taskinity_data.chunks.csv_dialect import Dialect
 from taskinity_data.chunks.csv_encodings import parse_encoding, parse_encoding_errors
+from taskinity_data.chunks.csv_labels import (
+    parse_header,
+    parse_index_col,
+    parse_names,
+    parse_usecols,
+)
+from taskinity_data.chunks.csv_rows import parse_nrows, parse_skiprows
 from taskinity_data.errors import PlanError, suggest
 
 if TYPE_CHECKING:
@@ -49,17 +56,12 @@ DIALECT = (
 IN_FUNCTION = "do it in the chunk function"
 REFUSED = {
     "skipfooter": "the last rows are known only at the end of the file; drop them in the function",
-    "nrows": "a dataset has all rows; cut the file, or use head(n)",
-    "index_col": "each chunk has an index of its own from 0; call set_index in the chunk function",
     "converters": f"types are inferred from all that converters return; {IN_FUNCTION}",
     "dayfirst": "it only guides a guess; give date_format=, such as '%d/%m/%Y'",
-    "cache_dates": "it changes no date; leave it out",
     "iterator": "a dataset is read in chunks already; use chunk_size=",
     "chunksize": "a dataset is read in chunks already; use chunk_size= of the dataset",
     "compression": "give it to open_dataset, not to the reader",
     "lineterminator": "lines end with \\n, \\r\\n or \\r; write the file with one of these",
-    "dialect": "give sep=, quotechar=, quoting=, doublequote= and escapechar= one by one",
-    "memory_map": "each chunk reads just its own bytes already; leave it out",
     "storage_options": "give it to open_dataset, not to the reader",
     "dtype_backend": f"types are those of pandas' default; convert_dtypes {IN_FUNCTION[3:]}",
 }
@@ -83,10 +85,14 @@ class CsvOptions:
         As Python names them; see `csv_encodings`.
     header : int, "infer" or None
     names : tuple of labels, or None
-    skiprows : int
-        Lines left out before the header.
+    skiprows : int or tuple of int
+        How many lines are left out before the header, or which lines of the file, from 0.
+    nrows : int or None
+        Rows of each file, from its first.
     usecols : tuple of labels or positions, or None
         In the file's order afterwards, as in pandas.
+    index_col : label, position or None
+        The column that is the index of each chunk.
     skips_bad_lines : bool
         Rows with too many fields are left out and counted; else they are errors.
     keeps_bad_lines : bool
@@ -106,8 +112,10 @@ class CsvOptions:
     encoding_errors: str = "strict"
     header: int | str | None = "infer"
     names: tuple[Any, ...] | None = None
-    skiprows: int = 0
+    skiprows: int | tuple[int, ...] = 0
+    nrows: int | None = None
     usecols: tuple[Any, ...] | None = None
+    index_col: Any = None
     skips_bad_lines: bool = False
     keeps_bad_lines: bool = False
     parse_dates: tuple[Any, ...] = ()
@@ -141,7 +149,8 @@ class CsvOptions:
 
     def for_head(self) -> dict[str, Any]:
         """The same, and those that say where names come from."""
-        keywords = {**self.for_pandas(), "header": self.header, "skiprows": self.skiprows}
+        skiprows = list(self.skiprows) if isinstance(self.skiprows, tuple) else self.skiprows
+        keywords = {**self.for_pandas(), "header": self.header, "skiprows": skiprows}
         if self.names is not None:
             keywords["names"] = list(self.names)
         return keywords
@@ -156,7 +165,9 @@ class CsvOptions:
                 self.header,
                 self.names,
                 self.skiprows,
+                self.nrows,
                 self.usecols,
+                self.index_col,
                 self.skips_bad_lines,
                 self.keeps_bad_lines,
                 self.parse_dates,
@@ -208,6 +219,7 @@ def parse_options(options: Mapping[str, Any]) -> CsvOptions:
         if name in REFUSED and not is_default(name, value):
             raise PlanError(f"{name}={value!r} can't be honoured chunk by chunk: {REFUSED[name]}")
     given = {name: value for name, value in given.items() if not is_default(name, value)}
+    given |= parse_csv_dialect(given.get("dialect"))
     check_engine(given)
     check_values(given)
     encoding = parse_encoding(given.get("encoding"))
@@ -218,9 +230,11 @@ def parse_options(options: Mapping[str, Any]) -> CsvOptions:
         encoding=encoding,
         encoding_errors=parse_encoding_errors(given.get("encoding_errors"), encoding),
         header=parse_header(given.get("header", "infer"), has_names="names" in given),
-        names=parse_labels("names", given.get("names")),
-        skiprows=parse_skiprows(given.get("skiprows", 0)),
-        usecols=parse_labels("usecols", given.get("usecols")),
+        names=parse_names(given.get("names")),
+        skiprows=parse_skiprows(given.get("skiprows"), given),
+        nrows=parse_nrows(given.get("nrows"), given),
+        usecols=parse_usecols(given.get("usecols")),
+        index_col=parse_index_col(given.get("index_col")),
         skips_bad_lines=bad_lines != "error",
         keeps_bad_lines=bad_lines == "quarantine",
         parse_dates=parse_dates,
@@ -295,6 +309,26 @@ def check_values(given: Mapping[str, Any]) -> None:
                 )
 
 
+def parse_csv_dialect(value: Any) -> dict[str, Any]:
+    """The options that a dialect of the module `csv` stands for, which win over others."""
+    if value is None:
+        return {}
+    try:
+        dialect = csv.get_dialect(value) if isinstance(value, str) else value
+        marks = {name: getattr(dialect, name) for name in CSV_DIALECT}
+    except (csv.Error, AttributeError) as error:
+        raise PlanError(
+            f"dialect={value!r}: {error}; give a dialect of the module csv or the name of one, "
+            "such as 'excel'"
+        ) from error
+    return {"sep": marks.pop("delimiter"), **marks}
+
+
+CSV_DIALECT = (
+    "delimiter", "doublequote", "escapechar", "skipinitialspace", "quotechar", "quoting",
+)  # fmt: skip
+
+
 def parse_dialect(given: Mapping[str, Any], *, newlines_in_values: bool) -> Dialect:
     if "sep" in given and "delimiter" in given:
         raise PlanError("sep= and delimiter= are the same option; give one of them")
@@ -347,46 +381,3 @@ def check_byte(name: str, value: Any) -> None:
         raise PlanError(f"{name}={value!r}: must be one ASCII character")
     if value in "\r\n\0" or (name != "sep" and value in " \t"):
         raise PlanError(f"{name}={value!r}: this character can't be used as {name}")
-
-
-def parse_header(value: Any, *, has_names: bool) -> int | str | None:
-    if isinstance(value, bool) or (isinstance(value, int) and value < 0):
-        raise PlanError(f"header={value!r}: must be a row number, 'infer' or None")
-    if value is None or isinstance(value, int):
-        return value
-    if value == "infer":
-        return None if has_names else 0
-    if isinstance(value, list | tuple):
-        raise PlanError(
-            f"header={value!r}: a header of several rows makes nested columns, which chunks don't "
-            "have; give names= and skiprows="
-        )
-    raise PlanError(f"header={value!r}: must be a row number, 'infer' or None")
-
-
-def parse_skiprows(value: Any) -> int:
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise PlanError(
-            f"skiprows={value!r} can't be honoured chunk by chunk: only a count of lines before "
-            "the header can; drop other rows in the chunk function"
-        )
-    if value < 0:
-        raise PlanError(f"skiprows={value}: must be 0 or more")
-    return value
-
-
-def parse_labels(name: str, value: Any) -> tuple[Any, ...] | None:
-    if value is None:
-        return None
-    if callable(value):
-        raise PlanError(f"{name}= must be a list of columns, not a function; make the list first")
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise PlanError(f"{name}={value!r}: must be a list, such as [{value!r}]")
-    labels = tuple(value)
-    if len(set(labels)) != len(labels):
-        raise PlanError(f"{name}={list(labels)!r}: names a column twice")
-    if any(isinstance(label, tuple) for label in labels):
-        raise PlanError(f"{name}={list(labels)!r}: nested columns can't be read in chunks")
-    return labels

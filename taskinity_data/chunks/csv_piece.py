@@ -17,6 +17,7 @@ from taskinity_data.errors import ReadError
 
 if TYPE_CHECKING:
     from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.csv_rows import RowRange
     from taskinity_data.chunks.source_file import Piece
 
 __all__ = ["read_text"]
@@ -25,8 +26,8 @@ NO_TEXT = "is NUL, which no text has"
 REPAIR = "repair the file"
 
 
-def read_text(piece: Piece, options: CsvOptions) -> bytes:
-    """The whole records of `piece` as UTF-8.
+def read_text(piece: Piece, options: CsvOptions, rows: RowRange | None = None) -> bytes:
+    """The whole records of `piece` as UTF-8, without lines that `rows` leaves out.
 
     Raises
     ------
@@ -34,6 +35,8 @@ def read_text(piece: Piece, options: CsvOptions) -> bytes:
         A byte that belongs to no text, NUL, or lines that can't be cut with these options.
     """
     data = read_range(piece.file, piece.start, piece.stop)
+    if rows is not None:
+        data = rows.blank_out(data, piece.start, piece.file, options)
     codec, _ = codec_of(piece.file, options)
     unit = unit_nbytes(codec)
     if unit == 1 and b"\0" in data:

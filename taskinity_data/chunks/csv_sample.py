@@ -5,6 +5,8 @@ It asks pandas what it infers for slices, and leaves what follows from that to t
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import warnings
 from collections import deque
@@ -21,8 +23,10 @@ from taskinity_data.chunks.csv_bad_lines import skip_bad_start
 from taskinity_data.chunks.csv_encodings import to_utf8, unit_nbytes
 from taskinity_data.chunks.csv_exact import TooManyFields, check_wide, parse_text
 from taskinity_data.chunks.csv_misfit import Misfit
+from taskinity_data.chunks.csv_options import FLOATS_NEED_ASKING
 from taskinity_data.chunks.csv_quotes import trim_to_records
-from taskinity_data.chunks.csv_text import codec_of, find_text_grains, open_marks
+from taskinity_data.chunks.csv_rows import find_row_grains
+from taskinity_data.chunks.csv_text import codec_of, open_marks
 from taskinity_data.chunks.csv_trouble import record_ends
 from taskinity_data.chunks.files import open_file
 from taskinity_data.chunks.limits import LONGEST_SAMPLE_NBYTES
@@ -134,7 +138,12 @@ def iter_slices(
 
 
 def is_read_whole(files: Sequence[tuple[SourceFile, Head]], *, scan: bool) -> bool:
-    return scan or sum(file.nbytes for file, _ in files) <= SCAN_NBYTES
+    return scan or sum(stop_of(file, head) for file, head in files) <= SCAN_NBYTES
+
+
+def stop_of(file: SourceFile, head: Head) -> int:
+    """The byte behind the last row of `file`."""
+    return file.nbytes if head.rows is None else head.rows.stop
 
 
 def iter_texts(
@@ -177,11 +186,14 @@ def spread(files: Sequence[tuple[SourceFile, Head]]) -> list[tuple[SourceFile, H
 def scan_slices(file: SourceFile, head: Head, options: CsvOptions) -> Iterator[tuple[bool, bytes]]:
     """All data of a file, and of each slice whether it is the first."""
     with open_file(file, SCAN_SLICE_NBYTES) as source:
-        grains = find_text_grains(file, head.data_start, file.nbytes, options, SCAN_SLICE_NBYTES)
+        start, stop = head.data_start, stop_of(file, head)
+        grains = find_row_grains(file, start, stop, options, SCAN_SLICE_NBYTES, head.rows)
         for grain in grains:
             if grain.stop - grain.start <= MAX_SLICE_NBYTES:
-                is_first = grain.start == head.data_start
-                yield is_first, source_bytes(source, grain.start, grain.stop)
+                data = source_bytes(source, grain.start, grain.stop)
+                if head.rows is not None:
+                    data = head.rows.blank_out(data, grain.start, file, options)
+                yield grain.start == head.data_start, data
 
 
 def sample_slices(
@@ -189,15 +201,20 @@ def sample_slices(
 ) -> Iterator[tuple[bool, bytes]]:
     """Head, middle and tail of a file, in whole records."""
     dialect = options.dialect
-    start, stop = head.data_start, file.nbytes
+    start, stop = head.data_start, stop_of(file, head)
     if stop - start <= 3 * SLICE_NBYTES:
         yield from scan_slices(file, head, options)
         return
     with open_file(file, SCAN_SLICE_NBYTES) as source:
-        for grain in islice(find_text_grains(file, start, stop, options, SLICE_NBYTES), 1):
+        grains = find_row_grains(file, start, stop, options, SLICE_NBYTES, head.rows)
+        for grain in islice(grains, 1):
             if grain.stop - grain.start <= MAX_SLICE_NBYTES:
-                yield True, source_bytes(source, grain.start, grain.stop)
-        if dialect.escapechar is not None or dialect.comment is not None:
+                data = source_bytes(source, grain.start, grain.stop)
+                if head.rows is not None:
+                    data = head.rows.blank_out(data, grain.start, file, options)
+                yield True, data
+        has_holes = head.rows is not None and bool(head.rows.holes)
+        if dialect.escapechar is not None or dialect.comment is not None or has_holes:
             # Where either may stand before the window, nothing tells whether a quote in it opens.
             return
         quotechar = dialect.quotechar if dialect.newlines_in_values else None
@@ -285,10 +302,9 @@ def observe_slice(
         frame = parse_tolerantly(decoded, all_labels, options, told)
         seen = {label: observe(frame[label]) for label in labels}
         for label in labels:
-            if "text" in seen[label].kinds and has_wide_integers(frame[label], options):
-                as_float = dict.fromkeys(all_labels, str) | {label: np.float64}
-                if are_numbers(decoded, all_labels, options, as_float):
-                    seen[label] = Seen(seen[label].kinds - {"text"} | {"wide text"})
+            is_wide = "text" in seen[label].kinds and has_wide_integers(frame[label], options)
+            if is_wide and are_numbers(frame[label], options):
+                seen[label] = Seen(seen[label].kinds - {"text"} | {"wide text"})
         settled = dict.fromkeys(labels, False)
         unsure = [label for label in labels if frame[label].dtype.kind not in "iu"]
         if one.is_first and unsure:
@@ -314,11 +330,17 @@ def has_wide_integers(texts: pd.Series, options: CsvOptions) -> bool:
     return False
 
 
-def are_numbers(
-    data: bytes, labels: Sequence[Hashable], options: CsvOptions, told: dict[Hashable, Any]
-) -> bool:
+def are_numbers(texts: pd.Series, options: CsvOptions) -> bool:
+    """Whether pandas reads `texts` as floats; a parse of that column alone."""
+    alone = texts.to_frame().to_csv(index=False, header=False, quoting=csv.QUOTE_ALL)
+    numbers = {
+        name: value
+        for name, value in options.per_chunk.items()
+        if name in {"decimal", "thousands", "na_values", "keep_default_na", "na_filter"}
+    }
+    numbers |= {"float_precision": "round_trip"} if FLOATS_NEED_ASKING else {}
     try:
-        parse_tolerantly(data, labels, options, told)
+        pd.read_csv(io.StringIO(alone), header=None, dtype=np.float64, **numbers)
     except (ValueError, OverflowError):
         return False
     return True

@@ -5,20 +5,21 @@ It knows columns and their types, not where the rows came from.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.chunks.schema import is_nullable_integer
+from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskinity_data.chunks.schema import Column
 
-__all__ = ["concat_tables", "fill", "to_frame", "to_table"]
+__all__ = ["concat_tables", "deliver", "fill", "to_frame", "to_table"]
 
 
 def fill(part: pd.DataFrame | pa.Table, columns: Sequence[Column]) -> pd.DataFrame | pa.Table:
@@ -71,3 +72,16 @@ def to_frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:
         elif frame[label].dtype != column.dtype:
             frame[label] = frame[label].astype(column.dtype)
     return frame
+
+
+def deliver(table: pa.Table, columns: Sequence[Column], as_: str) -> Any:
+    """`table` as what a function asked for: ``"arrow"``, ``"pandas"`` or ``"polars"``."""
+    if as_ == "arrow":
+        return table
+    if as_ == "pandas":
+        return to_frame(table, columns)
+    try:
+        import polars as pl
+    except ImportError as error:
+        raise PlanError("polars is not installed; pip install polars, or ask for Arrow") from error
+    return pl.from_arrow(table)

@@ -15,12 +15,19 @@ from taskinity_data.chunks.chunk import ReadResult
 from taskinity_data.chunks.csv_bad_lines import parse_with_bad_lines
 from taskinity_data.chunks.csv_columns import (
     check_same_columns,
+    find_index,
     find_labels,
     select_labels,
     sort_layouts,
 )
 from taskinity_data.chunks.csv_date_sample import infer_dates
-from taskinity_data.chunks.csv_dates import DateColumn, as_text, date_labels, with_dates
+from taskinity_data.chunks.csv_dates import (
+    as_text,
+    check_dates,
+    date_labels,
+    details_of,
+    with_dates,
+)
 from taskinity_data.chunks.csv_exact import TooManyFields
 from taskinity_data.chunks.csv_fast import parse_fast
 from taskinity_data.chunks.csv_head import read_head
@@ -28,15 +35,16 @@ from taskinity_data.chunks.csv_misfit import Misfit
 from taskinity_data.chunks.csv_options import parse_options, stable
 from taskinity_data.chunks.csv_piece import read_text
 from taskinity_data.chunks.csv_quarantine import find_bad_lines
+from taskinity_data.chunks.csv_rows import find_row_grains, find_rows, has_rows, split_rows
 from taskinity_data.chunks.csv_sample import infer_columns
-from taskinity_data.chunks.csv_tables import concat_tables, fill, to_frame, to_table
-from taskinity_data.chunks.csv_text import find_text_grains, split_text_at
+from taskinity_data.chunks.csv_tables import concat_tables, deliver, fill, to_table
 from taskinity_data.chunks.csv_trouble import misfit_error, parse_error
 from taskinity_data.chunks.files import map_files, read_pieces
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.schema import (
     arrow_schema,
     dtype_of_kind,
+    given_column,
     given_columns,
     is_nullable_integer,
     text_column,
@@ -49,7 +57,9 @@ from taskinity_data.outcome import join_bad_lines
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
+    from taskinity_data.chunks.csv_head import Head
     from taskinity_data.chunks.csv_options import CsvOptions
+    from taskinity_data.chunks.csv_rows import RowRange
     from taskinity_data.chunks.filters import Filters
     from taskinity_data.chunks.schema import Column
     from taskinity_data.chunks.source_file import SourceFile
@@ -76,6 +86,12 @@ class CsvReader:
     filters : Filters or None
     encoded : tuple of labels
         Text columns that may come as codes: see `encode`.
+    rows_of : dict of path to RowRange
+        Of the files of which not all rows are read.
+    index : Column or None
+        What is the index of a pandas chunk, and the first column of any other.
+    index_name : label or None
+        What that index is called.
     """
 
     options: CsvOptions
@@ -85,6 +101,15 @@ class CsvReader:
     layout_of: Mapping[str, int] = field(default_factory=dict)
     filters: Filters | None = None
     encoded: tuple[Hashable, ...] = ()
+    rows_of: Mapping[str, RowRange] = field(default_factory=dict)
+    index: Column | None = None
+    index_name: Hashable = None
+
+    @property
+    def wanted(self) -> tuple[Column, ...]:
+        """All that is read of a file: what is delivered, and what is filtered on."""
+        some = (*(() if self.index is None else (self.index,)), *self.columns, *self.extra)
+        return tuple({column.label: column for column in some}.values())
 
     @property
     def format(self) -> str:
@@ -121,7 +146,8 @@ class CsvReader:
             [(one.label, one.kind, repr(one.dtype), details_of(one)) for one in some]
             for some in (self.columns, self.extra)
         )
-        beside = f"{stable(self.layouts)} {filters} {extra!r}"
+        index = None if self.index is None else (self.index.label, repr(self.index.dtype))
+        beside = f"{stable(self.layouts)} {filters} {extra!r} {index!r} {self.index_name!r}"
         return f"csv 1 {self.options.identity()} {columns!r} {beside}"
 
     def extent(self, file: SourceFile) -> Piece:
@@ -133,7 +159,9 @@ class CsvReader:
             The file has no head: see `read_head`.
         """
         start = read_head(file, self.options).data_start
-        return Piece(file, start, file.nbytes, file.nbytes - start)
+        rows = self.rows_of.get(file.path)
+        stop = file.nbytes if rows is None else rows.stop
+        return Piece(file, start, stop, stop - start)
 
     def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
         """The pieces of `file`, in order, as small as records and `grain_nbytes` allow.
@@ -146,8 +174,10 @@ class CsvReader:
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
         """`piece` in pieces as small as records and `grain_nbytes` allow."""
-        found = find_text_grains(piece.file, piece.start, piece.stop, self.options, grain_nbytes)
-        for grain in found:
+        rows = self.rows_of.get(piece.path)
+        for grain in find_row_grains(
+            piece.file, piece.start, piece.stop, self.options, grain_nbytes, rows
+        ):
             yield Piece(piece.file, grain.start, grain.stop, grain.stop - grain.start, grain.rows)
 
     def select(self, columns: Sequence[str]) -> CsvReader:
@@ -180,7 +210,8 @@ class CsvReader:
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
         """`piece` cut near its middle, or None where it is one record."""
-        at = split_text_at(piece.file, piece.start, piece.stop, self.options)
+        rows = self.rows_of.get(piece.path)
+        at = split_rows(piece.file, piece.start, piece.stop, self.options, rows)
         if at is None or not piece.start < at < piece.stop:
             return None
         return (
@@ -204,7 +235,7 @@ class CsvReader:
         would; everything else, and every refusal, is pandas' word.
         """
         if as_ == "native":
-            if len(pieces) == 1 and self.filters is None:
+            if len(pieces) == 1 and self.filters is None and self.index is None:
                 part, skipped, bad = self.read_piece(pieces[0], self.encoded)
                 return ReadResult(part, len(part), skipped, bad)
             as_ = "pandas"
@@ -214,18 +245,29 @@ class CsvReader:
         bad = join_bad_lines(lines for _, _, lines in read)
         if as_ == "pandas" and self.filters is None and all_frames(parts):
             frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-            return ReadResult(frame, len(frame), skipped, bad)
-        wanted = (*self.columns, *self.extra)
+            return ReadResult(self.with_index(frame), len(frame), skipped, bad)
+        wanted = self.wanted
         tables = [
             to_table(part, wanted) if isinstance(part, pd.DataFrame) else part for part in parts
         ]
         table = concat_tables(tables, arrow_schema(wanted))
         before = table.num_rows
         if self.filters is not None:
-            table = self.filters.apply(table).select([column.name for column in self.columns])
+            table = self.filters.apply(table)
+        delivered = replace(self, extra=()).wanted
+        table = table.select([column.name for column in delivered])
         rows = table.num_rows
-        data = deliver(table, self.columns, as_)
+        data = deliver(table, delivered, as_)
+        data = self.with_index(data) if as_ == "pandas" else data
         return ReadResult(data, rows, skipped + before - rows, bad)
+
+    def with_index(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """`frame` with its index, where one of its columns is that."""
+        if self.index is None:
+            return frame
+        indexed = frame.set_index(self.index.label)
+        indexed.index.name = self.index_name
+        return indexed
 
     def read_piece(
         self, piece: Piece, encoded: tuple[Hashable, ...] = ()
@@ -235,10 +277,10 @@ class CsvReader:
         That is how many rows were dropped, and those that were set aside.
         """
         labels = self.layouts[self.layout_of.get(piece.path, 0)]
-        wanted = (*self.columns, *self.extra)
+        wanted = self.wanted
         there = [column for column in wanted if column.label in labels]
         texts = [as_text(column) for column in there or [text_column(labels[0])]]
-        data = read_text(piece, self.options)
+        data = read_text(piece, self.options, self.rows_of.get(piece.path))
         encoded = tuple(label for label in encoded if label in labels)
         part: Any = parse_fast(data, labels, texts, self.options, encoded)
         skipped = 0
@@ -261,25 +303,6 @@ class CsvReader:
 
 def all_frames(parts: Sequence[Any]) -> bool:
     return all(isinstance(part, pd.DataFrame) for part in parts)
-
-
-def details_of(column: Column) -> str:
-    """What a column's dtype does not tell in its text."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return repr(list(column.dtype.categories))
-    return repr(column.format) if isinstance(column, DateColumn) else ""
-
-
-def deliver(table: pa.Table, columns: Sequence[Column], as_: str) -> Any:
-    if as_ == "arrow":
-        return table
-    if as_ == "pandas":
-        return to_frame(table, columns)
-    try:
-        import polars as pl
-    except ImportError as error:
-        raise PlanError("polars is not installed; pip install polars, or ask for Arrow") from error
-    return pl.from_arrow(table)
 
 
 def open_csv(
@@ -316,17 +339,25 @@ def open_csv(
     everything up to 64 MB, else 256 kB at head, middle and tail of up to 300 files.
     """
     parsed = parse_options(options)
-    heads = list(map_files(lambda file: read_head(file, parsed), files))
+
+    def look(file: SourceFile) -> Head:
+        head = read_head(file, parsed)
+        return replace(head, rows=find_rows(file, head.data_start, parsed))
+
+    heads = list(map_files(look, files))
     scan = isinstance(schema, str) and schema == "scan"
     is_arrow = isinstance(schema, pa.Schema)
     if is_arrow and parsed.usecols is not None:
         raise PlanError("usecols= and a pyarrow schema both select columns; keep one of them")
     labels = find_labels(heads, schema)
     selected = select_labels(labels, columns, parsed.usecols)
+    index = find_index(parsed.index_col, selected if parsed.usecols is not None else labels)
     is_chosen = columns is not None or parsed.usecols is not None or is_arrow
     given = given_columns(parsed.dtype, None if scan else schema, labels)
+    for label, named in heads[0].repeated:
+        given.setdefault(label, replace(given[named], label=label))
     names = {str(label): label for label in labels}
-    needed = list(labels) if filters is not None else list(selected)
+    needed = list(labels) if filters is not None else list(dict.fromkeys([*index, *selected]))
     check_same_columns(
         files,
         heads,
@@ -347,6 +378,9 @@ def open_csv(
         parsed,
         scan=scan,
     )
+    if parsed.nrows == 0 and has_rows(*opened[0], parsed):
+        # Of no rows of a file that has some pandas makes integers.
+        found = {label: given_column(label, "int64") for label in found}
     found |= infer_dates(opened, [one for one in needed if one in dates], parsed, scan=scan)
     known = {**found, **given}
     row_filters = parse_filters(filters, arrow_schema([known[label] for label in needed]))
@@ -354,28 +388,19 @@ def open_csv(
     layouts, layout_of = sort_layouts(files, heads)
     return CsvReader(
         options=parsed,
-        columns=tuple(known[label] for label in selected),
+        columns=tuple(known[label] for label in selected if label not in index),
         extra=tuple(known[label] for label in filtered_on if label not in selected),
         layouts=layouts,
         layout_of=layout_of,
         filters=row_filters,
+        rows_of={
+            file.path: head.rows
+            for file, head in zip(files, heads, strict=True)
+            if head.rows is not None
+        },
+        index=known[index[0]] if index else None,
+        index_name=heads[0].index_name,
     )
-
-
-def check_dates(
-    dates: Sequence[Hashable], given: Mapping[Hashable, Column], labels: Sequence[Hashable]
-) -> None:
-    for label in dates:
-        if label in given:
-            raise PlanError(
-                f"column {label!r}: parse_dates= and dtype= (or schema=) both name its type; keep "
-                "one"
-            )
-        if label not in labels:
-            raise PlanError(
-                f"parse_dates: column {label!r} is not among those of usecols= or schema=; add it "
-                "there"
-            )
 
 
 def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:

@@ -212,6 +212,11 @@ def add_hive_columns(
             f"{first}: {clash[0]!r} is a column and a hive key of the directories; name "
             "the files in a list, in which directories' names count for nothing"
         )
+    if getattr(reader, "index", None) is not None:
+        raise PlanError(
+            f"{first}: index_col= can't be kept beside the hive keys of directories; call "
+            "set_index in the chunk function"
+        )
     known = pa.schema([*reader.schema, *(pa.field(one.name, one.type) for one in hive)])
     parsed = parse_filters(filters, known)
     whole = HiveReader(reader, known, hive, parsed)

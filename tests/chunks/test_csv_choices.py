@@ -1,0 +1,175 @@
+"""Options of `pandas.read_csv` through the public API: chunks against pandas' own frame."""
+
+import csv
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+import taskinity_data as td
+
+TEXT = 'a,b,c\n1,x,0.5\n2,y,\n\n3,z,1.5\n4,"q\nr",2.5\n5,w,3.5\n'
+SIZES = (1, 17, 1 << 20)
+
+
+def read(source, size, **options):
+    index = options.get("index_col")
+    chunks = [chunk.read() for chunk in td.open_dataset(source, **options).plan(chunk_size=size)]
+    return pd.concat(chunks, ignore_index=index is None)
+
+
+def check(directory, text, **options):
+    path = directory / "data.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    expected = pd.read_csv(path, **{**options, "low_memory": False})
+    for size in SIZES:
+        assert_frame_equal(read(str(path), size, **options), expected, check_exact=True)
+
+
+@pytest.mark.parametrize("nrows", [0, 1, 3, 4, 5, 100, 2.0, np.int64(2)])
+def test_nrows_reads_the_first_rows_whatever_the_cuts(tmp_path, nrows):
+    check(tmp_path, TEXT, nrows=nrows)
+
+
+def test_rows_behind_nrows_are_neither_looked_at_nor_planned(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text('a,b\n1,2\n3,4\nx,y,z\n"never closed')
+    dataset = td.open_dataset(str(path), nrows=2)
+    assert dataset.schema.types == ["int64", "int64"]
+    assert dataset.plan(chunk_size=1).rows == 2
+    run = td.process(str(path), reduce=td.count(), nrows=2, scheduler="synchronous", progress=False)
+    assert run.value == 2
+    assert run.ledger.loc["rows", "planned"] == 2 if "rows" in run.ledger.index else True
+
+
+def test_nrows_counts_in_each_file(tmp_path):
+    for name, text in {"1": "a\n1\n2\n3\n", "2": "a\n4\n", "3": "a\n5\n6\n7\n"}.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    for size in SIZES:
+        assert read(str(tmp_path / "*.csv"), size, nrows=2)["a"].tolist() == [1, 2, 4, 5, 6]
+
+
+def test_a_run_with_another_nrows_uses_no_result_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "data.csv"
+    path.write_text("a\n1\n2\n3\n")
+    values = [
+        td.process(
+            str(path), reduce=td.sum(), nrows=nrows, resume=True, scheduler="synchronous",
+            progress=False,
+        ).value["a"]
+        for nrows in (1, 3, 2)
+    ]  # fmt: skip
+    assert values == [1, 6, 3]
+
+
+@pytest.mark.parametrize(
+    "lines", [[1], [2], [0, 2], [3], {4, 1}, range(1, 4), np.array([5]), [6], [5, 99], [0, 1]]
+)
+@pytest.mark.parametrize("blank", [True, False])
+def test_listed_lines_are_left_out_whatever_the_cuts(tmp_path, lines, blank):
+    check(
+        tmp_path, TEXT, skiprows=lines, skip_blank_lines=blank, header=None, names=["x", "y", "z"]
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gbk"])
+def test_lines_and_rows_are_counted_in_every_encoding(tmp_path, encoding):
+    check(tmp_path, TEXT.encode(encoding), skiprows=[2, 5], nrows=2, encoding=encoding)
+
+
+def test_a_listed_line_may_hold_what_is_no_row(tmp_path):
+    check(tmp_path, 'a,b\nunits,"of, what",and,more\n1,2\n3,4\n', skiprows=[1])
+
+
+@pytest.mark.parametrize("index_col", [0, 1, 2, "a", "b", ["c"], [1]])
+@pytest.mark.parametrize("more", [{}, {"usecols": ["b", "c", "a"]}, {"dtype": str}, {"nrows": 2}])
+def test_one_column_stands_as_the_index_of_each_chunk(tmp_path, index_col, more):
+    check(tmp_path, TEXT, index_col=index_col, **more)
+
+
+@pytest.mark.parametrize("text", [",a\nx,1\ny,2\n", "Unnamed: 0,a\nx,1\ny,2\n"])
+def test_an_index_has_the_name_that_pandas_gives_it(tmp_path, text):
+    check(tmp_path, text, index_col=0)
+    check(tmp_path, text, index_col=0, header=None)
+
+
+def test_an_index_is_kept_where_other_columns_are_selected_or_filtered_on(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text(TEXT)
+    whole = pd.read_csv(path, index_col="b")
+    dataset = td.open_dataset(str(path), index_col="b", columns=["c"], filters=[("a", ">", 2)])
+    got = pd.concat([chunk.read() for chunk in dataset.plan(chunk_size=1)])
+    assert_frame_equal(got, whole.loc[whole["a"] > 2, ["c"]])
+    table = dataset.plan()[0].read("arrow")
+    assert table.column_names == ["b", "c"]
+
+
+class Semicolons(csv.excel):
+    delimiter = ";"
+    quotechar = "'"
+
+
+@pytest.mark.parametrize("dialect", ["excel-tab", "unix", Semicolons, Semicolons()])
+def test_a_dialect_stands_for_its_options(tmp_path, dialect):
+    check(tmp_path, "a;b\tc\n1;'2;3'\t4\n", dialect=dialect)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"float_precision": "round_trip"},
+        {"memory_map": True},
+        {"cache_dates": False},
+        {"engine": "c"},
+        {"low_memory": True},
+        {"low_memory": False},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:.*float_precision")
+def test_an_option_that_changes_no_value_is_taken(tmp_path, options):
+    check(tmp_path, TEXT, **options)
+
+
+def test_a_default_of_dtype_holds_for_all_columns_that_it_does_not_name(tmp_path):
+    check(tmp_path, "a,b,c\n007,1,08\n", dtype=defaultdict(lambda: str, c="int64"))
+
+
+def test_a_dtype_holds_for_further_columns_of_that_name(tmp_path):
+    check(tmp_path, "a,b,a,a\n01,02,03,04\n", dtype={"a": str})
+    check(tmp_path, "a,b,a,a\n01,02,03,04\n", dtype={"a": str, "a.1": "int64"})
+    check(tmp_path, "a,a.1\n01,02\n", dtype={"a": str})
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"names": {"x", "y", "z"}}, "names"),
+        ({"usecols": [0, "b"]}, "usecols"),
+        ({"usecols": [0.5]}, "usecols"),
+        ({"usecols": [True]}, "usecols"),
+        ({"parse_dates": np.array([0, 1])}, "parse_dates"),
+        ({"nrows": -1}, "nrows"),
+        ({"nrows": 1.5}, "nrows"),
+        ({"nrows": "2"}, "nrows"),
+        ({"skiprows": [-1]}, "skiprows"),
+        ({"skiprows": ["a"]}, "skiprows"),
+        ({"index_col": ["a", "b"]}, "index_col"),
+        ({"index_col": 7}, "index_col"),
+        ({"index_col": "zz"}, "index_col"),
+        ({"index_col": True}, "index_col"),
+        ({"index_col": "a", "usecols": ["b"]}, "index_col"),
+        ({"dialect": "no such"}, "dialect"),
+        ({"dialect": 5}, "dialect"),
+        ({"float_precision": "high"}, "float_precision"),
+    ],
+    ids=str,
+)
+def test_what_pandas_or_chunks_refuse_is_refused_by_name(tmp_path, options, named):
+    path = tmp_path / "data.csv"
+    path.write_text(TEXT)
+    with pytest.raises(td.errors.PlanError, match=named):
+        td.open_dataset(str(path), **options)
