@@ -104,7 +104,8 @@ def test_without_a_run_the_failure_is_raised_where_rows_are_asked_for(folder, us
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
-def test_the_dataset_that_a_task_opened_carries_it_to_the_fan_out(folder, scheduler):
+@pytest.mark.parametrize("width", ["*", "5"])
+def test_the_dataset_that_a_task_opened_carries_it_to_the_fan_out(folder, scheduler, width):
     paths = folder("parquet")
 
     def data_preparation():
@@ -116,12 +117,12 @@ def test_the_dataset_that_a_task_opened_carries_it_to_the_fan_out(folder, schedu
     text = """flow Counted:
     task DataPreparation:
         description: "Open"
-    task ProcessChunk[*]:
+    task ProcessChunk[WIDTH]:
         on_error: ON_ERROR
     task AggregateResults:
         description: "Add"
-    DataPreparation -> ProcessChunk[*] -> AggregateResults
-"""
+    DataPreparation -> ProcessChunk[WIDTH] -> AggregateResults
+""".replace("WIDTH", width)
 
     def run(on_error):
         flow = td.parse_flow(text.replace("ON_ERROR", on_error))

@@ -219,7 +219,9 @@ class _Cutter:
 
 
 def divide(pieces: Sequence[Piece], reader: Reader, width: int) -> tuple[Chunk, ...]:
-    """Exactly `width` chunks of about equal bytes, in order; some may hold an empty piece alone.
+    """`width` chunks of about equal bytes, in order; some may hold an empty piece alone.
+
+    There are more where pieces have failures: each of these is a chunk by itself.
 
     Parameters
     ----------
@@ -236,14 +238,27 @@ def divide(pieces: Sequence[Piece], reader: Reader, width: int) -> tuple[Chunk, 
     for piece, weight, after in zip(pieces, weights, accumulate(weights), strict=True):
         middle = after - weight / 2
         groups[min(width - 1, int(middle * width / total))].append(piece)
-    chunks, last = [], pieces[0]
+    chunks: list[Chunk] = []
+    last = pieces[0]
     place = (last.start, last.file)
-    for index, group in enumerate(groups):
+    for group in groups:
         empty = Piece(place[1], place[0], place[0], 0, 0)
-        chunks.append(Chunk(reader, _join(group) if group else (empty,), index))
+        for run in _set_failures_apart(group) or [[empty]]:
+            chunks.append(Chunk(reader, _join(run), len(chunks)))
         if group:
             place = (group[-1].stop, group[-1].file)
     return tuple(chunks)
+
+
+def _set_failures_apart(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """`pieces` as runs without failures, and those with one alone."""
+    runs: list[list[Piece]] = []
+    for piece in pieces:
+        if piece.failure is None and runs and runs[-1][-1].failure is None:
+            runs[-1].append(piece)
+        else:
+            runs.append([piece])
+    return runs
 
 
 def _join(parts: Sequence[Piece]) -> tuple[Piece, ...]:

@@ -24,7 +24,7 @@ from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.read_ahead import read_ahead
 from taskinity_data.chunks.read_memory import ArrowReader
 from taskinity_data.chunks.sizing import MOST_SHARERS, SMALLEST_NBYTES, Size, first_size
-from taskinity_data.chunks.source_file import Piece
+from taskinity_data.chunks.source_file import Extent, Piece
 from taskinity_data.chunks.unreadable import find_extent, iter_pieces, refuse_failures
 from taskinity_data.errors import PlanError, ReadError
 
@@ -62,14 +62,6 @@ FRAME_RATES = {"parquet": 600e6, "arrow": 3000e6}
 """Bytes of pandas frame that one core makes in a second where the source isn't text (measured on
 the flights by month: 590 MB/s of Parquet, 2,950 of a mapped table). A constant, so that two plans
 of the same files are the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """How much a dataset holds: planned bytes, and rows (None where only reading can tell)."""
-
-    nbytes: int
-    rows: int | None
 
 
 @dataclass(frozen=True)
@@ -274,13 +266,15 @@ class Dataset:
             return max(1, self.nbytes // (4 * MOST_SHARERS)) if is_small else GRAIN_NBYTES
         return max(1, min(size.target // GRAINS_A_CHUNK, LARGEST_GRAIN_NBYTES))
 
-    def divide(self, width: int) -> tuple[Chunk, ...]:
+    def divide(self, width: int, *, tolerates: bool = False) -> tuple[Chunk, ...]:
         """Exactly `width` chunks of about equal bytes, in order.
 
         Parameters
         ----------
         width : int
             At least 1. Where there are fewer records, some chunks hold none.
+        tolerates : bool
+            See `iter_grains`; each piece with a failure is a chunk more.
 
         Raises
         ------
@@ -290,7 +284,7 @@ class Dataset:
         if isinstance(width, bool) or not isinstance(width, int) or width < 1:
             raise PlanError(f"width={width!r}: give a whole number from 1 up")
         grain = max(1, self.nbytes // (width * GRAINS_A_CHUNK))
-        chunks = divide(list(self.iter_grains(grain)), self.reader, width)
+        chunks = divide(list(self.iter_grains(grain, tolerates=tolerates)), self.reader, width)
         return tuple(map(mark_chunk, chunks))
 
     def pick(self, ranges: Sequence[str]) -> Chunk:

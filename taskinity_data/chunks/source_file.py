@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.unpacked import Unpacked
     from taskinity_data.errors import PlanError, ReadError
 
-__all__ = ["Piece", "SourceFile"]
+__all__ = ["Extent", "Piece", "SourceFile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +91,11 @@ class Piece:
             return None
         rows = None if self.rows is None or other.rows is None else self.rows + other.rows
         return replace(self, stop=other.stop, nbytes=self.nbytes + other.nbytes, rows=rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much a dataset holds: planned bytes, and rows (None where only reading can tell)."""
+
+    nbytes: int
+    rows: int | None

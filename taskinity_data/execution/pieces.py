@@ -103,7 +103,9 @@ def open_fan_out(
             return _given(job, [dataset.pick(options.only)], (), "the one chunk asked for")
         if width is not None:
             options.enter(job, dataset, width)
-            return _divide(stage, job, dataset, width, strategy)
+            # Numbered siblings are as many functions, one for each piece.
+            tolerates = tolerates and not stage.members
+            return _divide(stage, job, dataset, width, strategy, tolerates=tolerates)
         plan = dict(options.plans).get(stage.name)
         if plan is not None:
             options.enter(job, dataset, "plan")
@@ -299,10 +301,16 @@ def _cut(
 
 
 def _divide(
-    stage: FanOutStage, job: Job, dataset: Dataset, width: int, strategy: Strategy
+    stage: FanOutStage,
+    job: Job,
+    dataset: Dataset,
+    width: int,
+    strategy: Strategy,
+    *,
+    tolerates: bool,
 ) -> FanOut:
-    chunks = dataset.divide(width)
-    largest = max(chunk.nbytes for chunk in chunks)
+    chunks = dataset.divide(width, tolerates=tolerates)
+    largest = max((chunk.nbytes for chunk in chunks if chunk.failure is None), default=0)
     needs = int(largest * dataset.expansion)
     memory = strategy.memory_nbytes
     if memory is not None and needs > memory:
