@@ -80,6 +80,14 @@ MOST_SHARERS, FEW_NBYTES = 16, 1 << 10
 """Among so many workers even small data are shared out, down to so many bytes: what few records ask
 of a function (a service's answer each, say) nobody knows before."""
 
+FLOOR_SHARES, FLOOR_NBYTES = 256, 1 << 20
+"""So many chunks a worker are as good a balance as any: none is smaller than that (but half of it,
+to learn), or than so many bytes where that is less. Where a chunk's time does not depend on its
+bytes, and noise hides it, each would else be smaller than the one before."""
+
+LUCKY_SHARE = 8
+"""One in so many chunks may be shorter than a fixed cost, by luck or an early end."""
+
 BATCH_LIMIT = 256
 """Chunks in one task at most: what the death of a worker takes along."""
 
@@ -176,8 +184,8 @@ class Learner:
         The last `WINDOW`, oldest first.
     count : int
         All that were ever observed.
-    shortest_s : float
-        The shortest duration ever, of a chunk with bytes: no fixed cost is above it.
+    total_nbytes : int or None
+        Planned bytes of the whole dataset, None where they are not known.
     """
 
     first: Size
@@ -185,7 +193,7 @@ class Learner:
     expansion: float = 1.0
     recent: tuple[Observation, ...] = ()
     count: int = 0
-    shortest_s: float = math.inf
+    total_nbytes: int | None = None
 
     def observe(self, seen: Observation) -> Learner:
         """The learner that knows of one more chunk, in the order in which they ended.
@@ -199,13 +207,14 @@ class Learner:
             self,
             recent=(*self.recent, seen)[-WINDOW:],
             count=self.count + 1,
-            shortest_s=min(self.shortest_s, seen.duration_s),
         )
 
     @cached_property
     def time(self) -> Line | None:
         """Seconds on the worker against bytes, None before the first observation."""
-        return fit_line([(o.nbytes, o.duration_s) for o in self.recent], self.shortest_s)
+        durations = sorted(seen.duration_s for seen in self.recent)
+        most_s = durations[len(durations) // LUCKY_SHARE] if durations else math.inf
+        return fit_line([(seen.nbytes, seen.duration_s) for seen in self.recent], most_s)
 
     @cached_property
     def memory(self) -> Line:
@@ -248,6 +257,9 @@ class Learner:
             nbytes, reason = float(self.first.target_nbytes), "the first size"
         else:
             nbytes, reason = self._wanted(time, workers)
+            floor = self._floor(workers)
+            if nbytes < floor:
+                nbytes, reason = floor, f"smaller ones would balance no better; {reason}"
         is_long = remaining_nbytes is None or remaining_nbytes >= PROBES * nbytes
         every = 2 if self.count < PROBES else PROBES
         if is_long and (self.count + in_flight) % every == 1:
@@ -310,7 +322,14 @@ class Learner:
         fixed_s = time.fixed + TASK_S
         balance_s = math.sqrt(everyone * time.per_byte * fixed_s / max(time.scatter, SCATTER))
         shortest_s = max(2 * fixed_s, math.sqrt(remaining_nbytes * time.per_byte * TASK_S))
-        return max(share, min(everyone, balance_s / time.per_byte), shortest_s / time.per_byte)
+        least = max(shortest_s / time.per_byte, self._floor(workers))
+        return max(share, min(everyone, balance_s / time.per_byte), least)
+
+    def _floor(self, workers: int) -> float:
+        """The bytes that a usual chunk has at least, as far as the whole is known."""
+        if self.total_nbytes is None:
+            return 0.0
+        return min(FLOOR_NBYTES, self.total_nbytes / (FLOOR_SHARES * max(1, workers)))
 
     def _cap(self) -> tuple[float, str]:
         """The most bytes that growth and memory allow."""

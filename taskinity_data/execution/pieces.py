@@ -279,7 +279,7 @@ def _cut(
             splits=True,
         )
     first = dataset.first_size(strategy.workers, strategy.memory_nbytes)
-    learner = Learner(first, strategy.memory_nbytes, dataset.expansion)
+    learner = Learner(first, strategy.memory_nbytes, dataset.expansion, total_nbytes=extent.nbytes)
 
     def next_target() -> ChunkSize:
         return ChunkSize(fan_out.next_target().target_nbytes, "bytes")

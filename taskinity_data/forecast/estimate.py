@@ -124,7 +124,12 @@ def estimate_job(
     plan, dataset = _narrow_plan(plan, job, workers, memory_nbytes)
     largest = max(chunk.nbytes for chunk in plan.chunks)
     at = time.perf_counter()
-    first = Learner(dataset.first_size(workers, memory_nbytes), memory_nbytes, dataset.expansion)
+    first = Learner(
+        dataset.first_size(workers, memory_nbytes),
+        memory_nbytes,
+        dataset.expansion,
+        total_nbytes=plan.nbytes,
+    )
     planned_s = time.perf_counter() - at
     is_whole = plan.is_given and largest <= LARGEST_NBYTES
     sizes = TrialSizes(first, plan.nbytes, workers, is_whole=is_whole)
@@ -153,6 +158,7 @@ def _conclude(
         dataset.first_size(trial.workers, trial.memory_nbytes),
         trial.memory_nbytes,
         dataset.expansion,
+        total_nbytes=plan.nbytes,
     )
     line = _shape(tried, alone)
     learnt = _learn(first, tried, trial.crosses_processes, line)

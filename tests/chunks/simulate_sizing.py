@@ -103,6 +103,7 @@ def simulate(
         ),
         workload.memory_nbytes,
         workload.sampled_expansion,
+        total_nbytes=workload.nbytes,
     )
     speeds = [workload.speeds[i % len(workload.speeds)] for i in range(workers)]
     window = workers + (0 if workers == 1 else workers * QUEUED)

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from simulate_sizing import MB, WORKERS, Workload, compare, fixed, learned, workloads
 
 from taskinity_data.chunks.cost_line import fit_line
-from taskinity_data.chunks.sizing import Learner, Observation, Size, first_size
+from taskinity_data.chunks.sizing import FLOOR_SHARES, Learner, Observation, Size, first_size
 
 GIB = 1 << 30
 
@@ -27,7 +28,8 @@ observations = st.builds(
 @st.composite
 def learners(draw):
     first = Size(draw(st.integers(1, 1 << 34)), "drawn")
-    learner = Learner(first, draw(memories), draw(st.floats(0, 1e4)))
+    total = draw(st.none() | sizes)
+    learner = Learner(first, draw(memories), draw(st.floats(0, 1e4)), total_nbytes=total)
     for observation in draw(st.lists(observations, max_size=80)):
         learner = learner.observe(observation)
     return learner
@@ -160,7 +162,7 @@ def test_memory_stays_within_half_of_a_workers_where_it_is_so_much_a_byte(memory
 @given(learners(), st.integers(1, 64))
 def test_more_memory_never_makes_a_smaller_chunk(learner, workers):
     def with_memory(nbytes):
-        richer = Learner(learner.first, nbytes, learner.expansion, learner.recent, learner.count)
+        richer = replace(learner, worker_memory_nbytes=nbytes)
         return richer.next_size(None, workers, 0).target_nbytes
 
     by_memory = [with_memory(1 << bits) for bits in (10, 20, 30, 40)]
@@ -332,6 +334,18 @@ def test_a_run_is_cut_into_all_of_its_bytes_and_keeps_its_bounds():
         for _, size in pairwise(run.sizes):
             assert size <= 2 * largest
             largest = max(largest, size)
+
+
+@pytest.mark.parametrize("workers", [2, 16])
+def test_noise_that_hides_a_fixed_cost_makes_no_chunks_of_a_few_rows(workers):
+    workload = Workload("noisy fixed cost", 300 * MB, 60 * MB, fixed_s=0.2, noise=0.8)
+    runs = [learned(workload, workers, seed) for seed in range(3)]
+    # Chunks are halved now and then to learn; the last ones take what is left.
+    floor = workload.nbytes / (FLOOR_SHARES * workers)
+    assert all(size >= floor / 2 - 1 for run in runs for size in run.sizes[:-2])
+    # 300 MB at 60 MB/s with 20 chunks a worker, of which each costs 0.2 s more.
+    expected_s = workload.nbytes / workload.rate / workers + 20 * workload.fixed_s
+    assert sum(run.makespan_s for run in runs) / len(runs) < 2 * expected_s
 
 
 def test_nine_of_ten_runs_are_within_a_seventh_of_the_best_fixed_size():
