@@ -194,11 +194,7 @@ class Run:
             notices=(*notices, *driver.account.notices.lines),
             quarantine=quarantine,
             _ended=tuple(driver.account.outcomes),
-            _accounts={
-                fan_out.name: fan_out.account()
-                for fan_out in driver.fan_outs.values()
-                if fan_out.total_nbytes or fan_out.chunks
-            },
+            _accounts={fan_out.name: fan_out.account() for fan_out in driver.fan_outs.values()},
             _bad_lines=driver.account.bad_lines.entries(),
             _ranks=_ranks(flow, driver),
         )
@@ -282,7 +278,9 @@ class Run:
         pandas.DataFrame
             Columns ``bytes`` and ``rows`` (Int64, ``<NA>`` where unknown); index ``planned,
             processed, fallback, quarantined, skipped, failed, not_run, filtered``. The first is
-            the sum of the others.
+            the sum of the others. Of an iterator of frames rows are planned as they come in, so
+            that they are ``<NA>`` until it has ended; an item of a list or an iterator that is no
+            frame counts as one row.
         """
         index = pd.Index(["planned", *PLACES], name="ledger")
         total: dict[str, list[Any]] = {}

@@ -21,7 +21,7 @@ from taskinity_data.chunks.frames import deliver
 from taskinity_data.chunks.memory_tables import is_in_memory, to_table
 from taskinity_data.errors import PlanError, ReadError
 
-__all__ = ["Block", "is_dask", "is_stream", "iter_blocks", "listed_paths"]
+__all__ = ["Block", "count_rows", "is_dask", "is_stream", "iter_blocks", "listed_paths"]
 
 
 def is_stream(source: Any) -> bool:
@@ -88,7 +88,7 @@ class Block:
                 "a function that takes a Chunk reads files; of an iterator of frames it gets each "
                 "as DataFrame, Table or polars.DataFrame, by its annotation"
             )
-        rows = data.num_rows if isinstance(data, (pa.Table, pa.RecordBatch)) else len(data)
+        rows = data.shape[0]
         if as_ == "native" and not isinstance(data, pa.RecordBatch):
             return ReadResult(data, rows, 0)
         table, frame = to_table(data)
@@ -96,6 +96,18 @@ class Block:
             # Of the same memory until it is written to: a retry is to see it as it came.
             return ReadResult(frame.copy(deep=False), rows, 0)
         return ReadResult(deliver(table, "arrow" if as_ == "native" else as_), rows, 0)
+
+
+def count_rows(item: Any) -> int | None:
+    """Return how many rows `item` has: those of a frame or table, 1 of any other value.
+
+    None for a partition of a Dask DataFrame, whose rows nobody knows before it is computed.
+    """
+    data = item.data if isinstance(item, Block) else item
+    if is_dask(data):
+        return None
+    is_table = is_in_memory(data) and len(getattr(data, "shape", ())) == 2
+    return int(data.shape[0]) if is_table else 1
 
 
 def iter_blocks(stream: Any) -> Iterator[Any]:

@@ -17,7 +17,7 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.describe import format_nbytes
 from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import Learner, Observation, Size
-from taskinity_data.chunks.streams import Block
+from taskinity_data.chunks.streams import Block, count_rows
 from taskinity_data.errors import LedgerError
 from taskinity_data.execution.caps import SizeCap
 from taskinity_data.execution.failures import describe_failure
@@ -60,21 +60,27 @@ def list_items(values: Sequence[Any], width: int | None) -> Iterator[Item]:
     else:
         ends = [len(values) * number // width for number in range(width + 1)]
         pieces = [list(values[a:b]) for a, b in pairwise(ends)]
-    yield from same_items(pieces)
+    for item in same_items(pieces):
+        yield item if width is None else replace(item, counted_rows=_count_all(item.data))
+
+
+def _count_all(values: Sequence[Any]) -> int | None:
+    counts = [count_rows(value) for value in values]
+    return None if None in counts else sum(count for count in counts if count is not None)
 
 
 def same_items(pieces: Sequence[Any]) -> Iterator[Item]:
     """An item for each of `pieces` as it is, named by its place."""
     for position, value in enumerate(pieces):
         key = blake2b(f"item {position} of {len(pieces)}".encode(), digest_size=16).hexdigest()
-        yield Item(key=key, data=value, position=position)
+        yield Item(key=key, data=value, position=position, counted_rows=count_rows(value))
 
 
 def stream_items(parts: Iterable[Any]) -> Iterator[Item]:
     """An item for each of `parts`, none taken before it is asked for."""
     for position, value in enumerate(parts):
         key = blake2b(f"item {position} of a stream".encode(), digest_size=16).hexdigest()
-        yield Item(key=key, data=value, position=position)
+        yield Item(key=key, data=value, position=position, counted_rows=count_rows(value))
 
 
 def merge_attempts(before: Outcome | None, outcome: Outcome) -> Outcome:
@@ -115,6 +121,8 @@ class FanOut:
         Rows of all items together, None where unknown.
     total_items : int or None
         None while that depends on sizes.
+    listed_rows : int or None
+        What the items of a list count for together, None where that is not known before.
     learner : Learner
         Learns what a chunk costs, for batches and for sizes.
     adapts : bool
@@ -132,6 +140,7 @@ class FanOut:
         total_nbytes: int = 0,
         total_rows: int | None = None,
         total_items: int | None = None,
+        listed_rows: int | None = None,
         learner: Learner,
         adapts: bool = False,
         splits: bool = False,
@@ -143,6 +152,8 @@ class FanOut:
         self.total_rows = total_rows
         self.ledger = Ledger()
         self.chunks: list[Chunk] = []
+        self._listed_rows = listed_rows
+        self._counted_rows: list[int | None] = []
         self.sizes: list[tuple[int, Size]] = []
         self.is_cut = False
         self.cut_nbytes = 0
@@ -199,6 +210,8 @@ class FanOut:
             self.cut_nbytes += item.nbytes
             if isinstance(item.data, Chunk):
                 self.chunks.append(item.data)
+            else:
+                self._counted_rows.append(item.rows)
             taken += self.fit(item)
         return taken
 
@@ -316,8 +329,7 @@ class FanOut:
         self.ended += 1
         self._seconds += outcome.duration_s
         self._ended_weight += _weight(item)
-        if isinstance(item.data, Chunk):
-            self.ledger.enter(item.data, outcome)
+        self.ledger.enter(item, outcome)
         completed = outcome.status is Status.COMPLETED
         self.completed += completed and not outcome.is_fallback
         if completed:
@@ -384,10 +396,11 @@ class FanOut:
 
     @property
     def planned_rows(self) -> int | None:
-        """Rows of all items, as the footers or the cut pass have counted them."""
-        if self.total_rows is not None or not self.is_cut or not self.chunks:
-            return self.total_rows
-        rows = [chunk.rows for chunk in self.chunks]
+        """Rows of all items, as the footers, the cut pass or who took them have counted them."""
+        known = self._listed_rows if self.total_rows is None else self.total_rows
+        if known is not None or not self.is_cut:
+            return known
+        rows = [*(chunk.rows for chunk in self.chunks), *self._counted_rows]
         return None if None in rows else sum(count for count in rows if count is not None)
 
     def prove(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from taskinity_data.outcome import Outcome, Status
 
 if TYPE_CHECKING:
-    from taskinity_data.chunks.chunk import Chunk
+    from taskinity_data.execution.process import Item
 
 __all__ = ["PLACES", "Ledger"]
 
@@ -22,27 +22,24 @@ PLACES = ("processed", "fallback", "quarantined", "skipped", "failed", "not_run"
 
 @dataclass(slots=True)
 class Ledger:
-    """Bytes and rows by what became of them; rows are unknown from the first unknown count on."""
+    """Bytes and rows by what became of them."""
 
     nbytes: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
-    rows_are_known: bool = True
 
-    def enter(self, chunk: Chunk, outcome: Outcome) -> None:
-        """Book what became of `chunk`."""
+    def enter(self, item: Item, outcome: Outcome) -> None:
+        """Book what became of `item`."""
         place = _place(outcome)
         bad = outcome.bad_lines
         if bad is not None:
             self.nbytes["quarantined"] += bad.nbytes
             self.rows["quarantined"] += bad.count
-        self.nbytes[place] += chunk.nbytes - (0 if bad is None else bad.nbytes)
-        if chunk.rows is None:
-            self.rows_are_known = False
+        self.nbytes[place] += item.nbytes - (0 if bad is None else bad.nbytes)
         if outcome.status is Status.COMPLETED and outcome.rows is not None:
             self.rows[place] += outcome.rows
             self.rows["filtered"] += outcome.filtered or 0
         else:
-            self.rows[place] += chunk.rows or 0
+            self.rows[place] += item.rows or 0
 
 
 def _place(outcome: Outcome) -> str:

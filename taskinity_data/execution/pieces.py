@@ -116,7 +116,9 @@ def open_fan_out(
     options.enter(job, None, width)
     items = list(_value_items(stage, value, width))
     learner = Learner(Size(1, f"one of {len(items)} items"))
-    return FanOut(job, iter(items), total_items=len(items), learner=learner)
+    counts = [item.rows for item in items]
+    rows = None if None in counts else sum(count for count in counts if count is not None)
+    return FanOut(job, iter(items), total_items=len(items), listed_rows=rows, learner=learner)
 
 
 def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Iterator[Item]:

@@ -139,8 +139,9 @@ class Item:
     `position` is its place among the fan-out's items, `part` its place within one that was split
     (the second half's first half is ``(1, 0)``), `origin` that chunk's key and `row` where in it
     its first row stands, None where unknown; `attempt` counts from 1, `fallback` names the task
-    whose fallback is to stand in for it. With a `guard` it runs in a child process, which
-    can be ended; it `is_suspect` once it was lost with a worker.
+    whose fallback is to stand in for it. `counted_rows` is what an item that is no chunk counts for
+    in the account, None where that is not known before it is read. With a `guard` it runs in a
+    child process, which can be ended; it `is_suspect` once it was lost with a worker.
     """
 
     key: str
@@ -151,7 +152,7 @@ class Item:
     row: int | None = 0
     attempt: int = 1
     fallback: str | None = None
-
+    counted_rows: int | None = 1
     guard: Guard | None = None
     is_suspect: bool = False
 
@@ -164,6 +165,11 @@ class Item:
     def nbytes(self) -> int:
         """The planned size of its chunk, 0 where it is none."""
         return self.data.nbytes if isinstance(self.data, Chunk) else 0
+
+    @property
+    def rows(self) -> int | None:
+        """The rows that are planned for it, None where unknown."""
+        return self.data.rows if isinstance(self.data, Chunk) else self.counted_rows
 
     @property
     def file_range(self) -> tuple[str | None, str | None]:

@@ -252,7 +252,7 @@ def _sizes(run: Any) -> list[tuple[str, str, list[tuple[int, str]], int]]:
 
 def _ledger(run: Any) -> list[tuple[str, str, str]]:
     # Nothing is planned in the ledger of a run of which none was kept.
-    if not run.plans or not run.ledger.loc["planned", "bytes"]:
+    if run.ledger.loc["planned"].eq(0).fillna(value=False).all():
         return []
     rows = run.ledger.astype(object).where(run.ledger.notna(), None)
     return [
