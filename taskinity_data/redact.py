@@ -11,10 +11,11 @@ import os
 import re
 import traceback
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
@@ -110,6 +111,7 @@ def hide(text: str) -> str:
     ...     hide("no bucket for AKIA12345")
     'no bucket for ***'
     """
+    text = text if type(text) is str else str.__str__(text)
     for secret in sorted(known_secrets().texts, key=len, reverse=True):
         text = text.replace(secret, MASK)
     if len(text) > _MAX_SEARCHED:
@@ -174,9 +176,9 @@ def hide_in_error(error: BaseException) -> bool:
                 one.__notes__ = [hide(note) for note in notes]
             text = str(one)
             lines = [frame.line or "" for frame in traceback.extract_tb(one.__traceback__, -64)]
+            if any(hide(shown) != shown for shown in (text, *lines)):
+                return False
         except Exception:  # noqa: BLE001 - a user's exception may do anything
-            return False
-        if any(hide(shown) != shown for shown in (text, *lines)):
             return False
         causes = (one.__cause__, one.__context__, *getattr(one, "exceptions", ()))
         waiting += [cause for cause in causes if isinstance(cause, BaseException)]
@@ -190,7 +192,7 @@ def secrets_in(*given: Any) -> Secrets:
     """
     found: set[str] = set()
     for value in given:
-        _search(value, found, 0)
+        _search_within(value, found, -1)
     return Secrets(frozenset(form for text in found for form in _written(text)))
 
 
@@ -200,16 +202,21 @@ def _search(value: Any, found: set[str], depth: int) -> None:
     elif depth > _MAX_DEPTH:
         return
     elif isinstance(value, Mapping):
-        for key, one in value.items():
+        for key, one in islice(value.items(), _MAX_ITEMS):
             if isinstance(key, str) and isinstance(one, str) and _SECRET_KEY.search(key):
                 _add(one, found)
-            _search(one, found, depth + 1)
+            _search_within(one, found, depth)
     elif isinstance(value, (list, tuple)):
         for one in value[: _MAX_ITEMS if depth < 2 else _MAX_INNER_ITEMS]:
-            _search(one, found, depth + 1)
+            _search_within(one, found, depth)
     elif callable(find := getattr(type(value), "_find_secrets", None)):
         for one in find(value):
-            _search(one, found, depth + 1)
+            _search_within(one, found, depth)
+
+
+def _search_within(value: Any, found: set[str], depth: int) -> None:
+    with suppress(Exception):  # a user's object may do anything
+        _search(value, found, depth + 1)
 
 
 def _search_url(text: str | bytes, found: set[str]) -> None:

@@ -56,6 +56,10 @@ class JournalOptions:
     asks: tuple[str, ...] = ()
 
 
+_MAX_BITS = 4_096
+"""Of an integer that is kept: one of 4,300 digits (14,000 bits) has no decimal form in JSON."""
+
+
 def describe_run(
     flow: Flow, run_id: str, subject: str, output: str | None, options: JournalOptions
 ) -> dict[str, Any]:
@@ -120,7 +124,9 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value))
     if isinstance(value, str):
         return "://" not in value or clean_url(value) == value
-    return value is None or type(value) in (bool, int, float)
+    if type(value) is int:
+        return value.bit_length() <= _MAX_BITS
+    return value is None or type(value) in (bool, float)
 
 
 def clean_place(path: Any) -> str:

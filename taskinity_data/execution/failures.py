@@ -99,7 +99,9 @@ def _text_of(error: BaseException) -> str:
 def to_text(value: object) -> str:
     """``str(value)``, or why there is none."""
     try:
-        return str(value)
+        text = str(value)
+        # A subclass of str may have any method.
+        return text if type(text) is str else str.__str__(text)
     except Exception as error:  # noqa: BLE001 - a user's __str__ may do anything
         return f"(its __str__ raised {type(error).__name__})"
 

@@ -46,8 +46,8 @@ class RunPlace:
             They can't be written.
         """
         staged = self.directory / f"{_SUMMARY}.new"
-        with staged.open("w", encoding="utf-8") as file:
-            json.dump(facts, file, ensure_ascii=False)
+        with staged.open("w", encoding="ascii") as file:
+            json.dump(facts, file)  # in ASCII: half a surrogate pair has no bytes
             file.flush()
             sync(file.fileno())
         staged.replace(self.directory / _SUMMARY)

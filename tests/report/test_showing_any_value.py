@@ -321,3 +321,41 @@ def test_a_run_is_printed_by_a_process_whose_output_is_ascii(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "DataFrame, 2 rows x 1 column" in done.stdout
+
+
+ITEMS = td.parse_flow("flow Items:\n    Prepare -> Work[*] -> Combine\n")
+
+
+def run_items(items, work, **inputs):
+    names = {"Prepare": lambda n=None: items, "Work": work, "Combine": lambda work: len(work)}
+    try:
+        return td.run_flow(
+            ITEMS.bind(names), inputs=inputs, scheduler="synchronous", progress=False,
+            run_dir="kept",
+        )  # fmt: skip
+    except td.errors.FlowFailed as error:
+        str(error).encode()
+        return error.run
+
+
+INPUTS = [HUGE, [1, HUGE], "half \ud800 of it", "nul \0\x1b[2J", float("nan"), ["\udcff.csv"]]
+
+
+@pytest.mark.parametrize("value", INPUTS, ids=map(type, INPUTS))
+def test_any_input_is_kept_or_left_out_and_shown(value):
+    run = run_items([1, 2], lambda item: item, n=value)
+    assert run.value == 2
+    show(run)
+    before = run_items([1, 2], lambda item: item, n=3)
+    told = str(td.load_run(before.run_id, "kept").diff(td.load_run(run.run_id, "kept")))
+    told.encode()
+    assert "\x1b" not in told
+    assert run.run_id in set(td.list_runs("kept")["run_id"])
+
+
+@pytest.mark.parametrize("leaf", ["repr raises", "repr is odd", "class raises", "huge integer"])
+def test_any_item_that_fails_is_shown(leaf):
+    def refuse_item(item):
+        raise ValueError(item)
+
+    show(run_items([LEAVES[leaf]()], refuse_item))
