@@ -28,6 +28,7 @@ from taskinity_data.chunks.csv_head_labels import (
     parse,
     probe_mark,
 )
+from taskinity_data.chunks.csv_lines import find_open_record
 from taskinity_data.chunks.csv_text import codec_of, is_plain
 from taskinity_data.chunks.files import open_file
 from taskinity_data.chunks.hints import (
@@ -122,10 +123,14 @@ def read_head(file: SourceFile, options: CsvOptions) -> Head:
             return head
         nbytes = min(8 * nbytes, share_memory(count_cores()) // HEAD_GROWTH)
         if nbytes <= len(data):
+            opens = (
+                None if is_decoded else find_open_quote(data, bom_nbytes(data, options), options)
+            )
+            quote = "" if opens is None else f" (a quote opens at byte {opens:,})"
             raise PlanError(
                 f"{file}: header and first row have more than {len(data):,} bytes, too many for a "
-                "worker's memory; see what stands there: where a quote is never closed, give "
-                "quoting=3, where line ends are missing, mend the file",
+                f"worker's memory; see what stands there{quote}: where a quote is never closed, "
+                "give quoting=3, where line ends are missing, mend the file",
                 path=file.path,
                 start=0,
             )
@@ -193,6 +198,16 @@ def no_text(file: SourceFile, data: bytes, at: int, options: CsvOptions) -> Plan
 def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool) -> Head | None:
     """The head, or None where `data` is too short to tell."""
     start = bom_nbytes(data, options)
+    opens = find_open_quote(data, start, options)
+    if opens is not None:
+        if not is_whole:
+            return None
+        raise PlanError(
+            f"{file}: a quote opens at byte {opens:,}, in the header or the first row, and is "
+            "never closed; close it there, or give quoting=3 where quotes mean nothing",
+            path=file.path,
+            start=opens,
+        )
     reason: Exception | None = None
     data_start = None
     if options.header is None and options.skiprows == 0:
@@ -232,6 +247,19 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
         raise no_head(file, data, options, reason)
     labels = check_labels(file, data, parse(data, options), options)
     return make_head(data_start, labels, data, options)
+
+
+def find_open_quote(data: bytes, start: int, options: CsvOptions) -> int | None:
+    """The byte of the first quote of a header or first row that is open where `data` end."""
+    dialect = replace(options.dialect, newlines_in_values=True)
+    if dialect.quotechar is None or options.skiprows:
+        return None
+    found = find_open_record(data, start, len(data), dialect)
+    needed = 1 if options.header is None else int(options.header) + 2
+    if found is None or found[0] >= needed:
+        return None
+    at = data.find(dialect.quotechar.encode(), found[1])
+    return None if at < 0 else at
 
 
 def check_first_separator(file: SourceFile, data: bytes, start: int, options: CsvOptions) -> None:

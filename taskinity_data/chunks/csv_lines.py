@@ -10,13 +10,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from taskinity_data.chunks.csv_blocks import BOM, Source, open_source
+from taskinity_data.chunks.csv_dialect import Facts
 from taskinity_data.chunks.csv_scan import scan_range
 
 if TYPE_CHECKING:
     from taskinity_data.chunks.csv_blocks import ReadInto
     from taskinity_data.chunks.csv_dialect import Dialect
 
-__all__ = ["end_of_record", "skip_lines"]
+__all__ = ["end_of_record", "find_open_record", "skip_lines"]
 
 WINDOW_NBYTES = 1 << 16
 """Bytes read at first: the top of a file is seldom longer."""
@@ -102,6 +103,41 @@ def end_of_record(
             count -= scan.rows
             place += scan.nbytes
     return None
+
+
+def find_open_record(
+    source: Source, start: int, stop: int, dialect: Dialect
+) -> tuple[int, int] | None:
+    r"""The record that a quote leaves open at `stop`: how many come before it, and its offset.
+
+    Parameters
+    ----------
+    source : path or bytes
+    start, stop : int
+        Bytes; `start` is where a record begins.
+    dialect : Dialect
+
+    Returns
+    -------
+    tuple of int, or None
+        None where the last record is closed.
+
+    Examples
+    --------
+    >>> from taskinity_data.chunks.csv_dialect import Dialect
+    >>> find_open_record(b'a,b\n1,"2\n3,4\n', 0, 13, Dialect())
+    (1, 4)
+    """
+    rows, place, end = 0, start, start
+    facts = Facts.NONE
+    with open_source(source) as read:
+        for scan in scan_range(read, start, stop, dialect):
+            facts |= scan.facts
+            if scan.nbytes and scan.rows:
+                rows += scan.rows
+                end = place + int(scan.find_ends()[-1])
+            place += scan.nbytes
+    return (rows, end) if Facts.UNCLOSED in facts else None
 
 
 def _skip_bom(read: ReadInto, start: int, stop: int) -> int:

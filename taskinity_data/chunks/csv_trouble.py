@@ -14,6 +14,7 @@ import pandas as pd
 from taskinity_data.chunks.csv_cuts import find_grains
 from taskinity_data.chunks.csv_dates import DateColumn
 from taskinity_data.chunks.csv_exact import TooManyFields, parse_text
+from taskinity_data.chunks.csv_lines import find_open_record
 from taskinity_data.chunks.csv_text import find_text_grains
 from taskinity_data.chunks.hints import LOOK_NBYTES, hint_dialect
 from taskinity_data.errors import ReadError, SchemaError
@@ -76,13 +77,18 @@ def parse_error(
     step = "repair the row, or look at"
     row = first_bad_row(data, ends, labels, options)
     detail, where, hint = str(error) or "too many fields", "", ""
+    opens = find_quote(data, options) if row == len(ends) - 1 else None
+    if opens is not None:
+        at = "" if options.encoding not in BYTES_ALIKE else f" at byte {piece.start + opens:,}"
+        detail = f"the quote that opens{at} is never closed"
+        step = "close it, or give quoting=3 where quotes mean nothing; else look at"
     if row is not None:
         place = bisect_left(ends, ends[row] - LOOK_NBYTES // 2)
         hint = hint_dialect(data[ends[place - 1] if place else 0 :][:LOOK_NBYTES], options)
         begin, end = (ends[row - 1] if row else 0), ends[row]
         width = count_fields(data[begin:end], options)
         where = f", row {row} of the chunk"
-        if options.encoding in {"utf-8", "utf-8-sig", "ascii"}:
+        if options.encoding in BYTES_ALIKE:
             where += f" (byte {piece.start + begin:,})"
         if width is not None and width > len(labels):
             detail = f"expected {len(labels)} fields, saw {width}"
@@ -94,6 +100,20 @@ def parse_error(
         start=piece.start,
         row=row,
     )
+
+
+BYTES_ALIKE = {"utf-8", "utf-8-sig", "ascii"}
+"""Encodings in which a byte of a piece's text is a byte of the file."""
+
+
+def find_quote(data: bytes, options: CsvOptions) -> int | None:
+    """The byte of the first quote of the record that is open where `data` end."""
+    quotechar = options.dialect.quotechar
+    found = find_open_record(data, 0, len(data), options.dialect)
+    if found is None or quotechar is None:
+        return None
+    at = data.find(quotechar.encode(), found[1])
+    return None if at < 0 else at
 
 
 def record_ends(data: bytes, options: CsvOptions) -> list[int]:
