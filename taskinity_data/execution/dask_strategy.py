@@ -120,11 +120,14 @@ class DaskStrategy:
         SchedulerError
             The scheduler is gone, or all workers have been gone for long.
         """
+        self._look_if_due()
+        count = sum(self._threads.values())
+        return max(1, min(count, self._limit) if self._limit else count)
+
+    def _look_if_due(self) -> None:
         now = time.monotonic()
         if now - self._looked_s > _REFRESH_S or not self._threads:
             self._look(now)
-        count = sum(self._threads.values())
-        return max(1, min(count, self._limit) if self._limit else count)
 
     def _look(self, now: float) -> None:
         if self._is_cut_off():
@@ -203,10 +206,10 @@ class DaskStrategy:
 
     def check(self, paths: Sequence[str]) -> None:
         """Ask every worker for the library's version and for `paths`; leave out silent ones."""
-        self._look(time.monotonic())
-        asked = list(self._threads)
-        self.left_out |= check_workers(self._client, self.name, asked, paths)
-        self._look(time.monotonic())
+        self._look_if_due()
+        silent = check_workers(self._client, self.name, list(self._threads), paths)
+        self.left_out |= silent
+        self._threads = {one: n for one, n in self._threads.items() if one not in silent}
 
     def load(self, job: Job) -> Any:
         """`job`, packed and sent once to each worker, and what such a worker must have."""
@@ -352,7 +355,7 @@ class DaskStrategy:
             )
         self._cancelled = []
         if self._restarts is not None:
-            self._restarts.close()
+            self._restarts.close(is_gone=self.is_gone)
             self._restarts = None
         for thing in self._closes:
             thing.close()

@@ -10,6 +10,8 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
+
 from taskinity_data.errors import WorkerDied
 from taskinity_data.outcome import LOST_WITH_WORKER, Attempt, Failure, Outcome
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Restarts", "add_lost"]
 
 _log = logging.getLogger(__name__)
+
+_SILENCE_S = 10.0
+"""How long the scheduler may take to put its plugin in or out, which no answer depends on."""
 
 
 class Restarts:
@@ -34,7 +39,13 @@ class Restarts:
         self._topic = f"taskinity-restarts-{secrets.token_hex(8)}"
         client.subscribe_topic(self._topic, self._take)
         try:
-            client.register_plugin(_make_plugin(self._topic, client.id), name=self._topic)
+            client.sync(
+                client.scheduler.register_scheduler_plugin,
+                plugin=cloudpickle.dumps(_make_plugin(self._topic, client.id)),
+                name=self._topic,
+                idempotent=True,
+                callback_timeout=_SILENCE_S,
+            )
         except Exception as error:  # noqa: BLE001 - whatever its settings or its versions make of it
             _log.info("what the cluster starts anew is not told: %s", error)
 
@@ -52,14 +63,18 @@ class Restarts:
             if (lost := self._lost.get(key)) is not None:
                 lost.append(_lost_attempt(at_s, worker))
 
-    def close(self) -> None:
-        """Listen no more."""
+    def close(self, *, is_gone: bool = False) -> None:
+        """Listen no more; of a scheduler that `is_gone` nothing is asked."""
         self._lost = {}
-        if self._client.status != "running":
+        if is_gone:
             return
         try:
             self._client.unsubscribe_topic(self._topic)
-            self._client.unregister_scheduler_plugin(self._topic)
+            self._client.sync(
+                self._client.scheduler.unregister_scheduler_plugin,
+                name=self._topic,
+                callback_timeout=_SILENCE_S,
+            )
         except Exception as error:  # noqa: BLE001 - it may have gone meanwhile
             _log.info("the scheduler still tells what it starts anew: %s", error)
 
