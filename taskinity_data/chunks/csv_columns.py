@@ -12,12 +12,20 @@ import pyarrow as pa
 from taskinity_data.errors import PlanError, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Sequence
+    from collections.abc import Collection, Hashable, Mapping, Sequence
 
     from taskinity_data.chunks.csv_head import Head
+    from taskinity_data.chunks.schema import Column
     from taskinity_data.chunks.source_file import SourceFile
 
-__all__ = ["check_same_columns", "find_index", "find_labels", "select_labels", "sort_layouts"]
+__all__ = [
+    "check_index_dtype",
+    "check_same_columns",
+    "find_index",
+    "find_labels",
+    "select_labels",
+    "sort_layouts",
+]
 
 
 def find_labels(heads: Sequence[Head], schema: Any) -> list[Hashable]:
@@ -72,6 +80,18 @@ def find_index(asked: Any, labels: Sequence[Hashable]) -> list[Hashable]:
         return [labels[asked]]
     check_known("index_col", [asked], labels)
     return [asked]
+
+
+def check_index_dtype(
+    index: Sequence[Hashable], dtype: Any, given: Mapping[Hashable, Column]
+) -> None:
+    """Refuse objects as the one dtype of all columns: of an index pandas infers another then."""
+    for label in index:
+        if dtype is not None and not isinstance(dtype, dict) and given[label].dtype == object:
+            raise PlanError(
+                f"index_col={label!r}: beside dtype={dtype!r} pandas infers the type of the index; "
+                f"name the dtypes of columns, dtype={{{label!r}: 'str'}}"
+            )
 
 
 def check_known(option: str, chosen: Any, labels: Sequence[Hashable]) -> None:

@@ -261,7 +261,10 @@ def _no_text(format_: str, head: bytes) -> str:
 
     wide = find_wide_encoding(head)
     if wide is None:
-        return "this is a binary file, not text"
+        at = next(place for place, byte in enumerate(head) if byte in _CONTROL)
+        return (
+            f"this is a binary file, not text: byte {at:,} is the control character {head[at]:#04x}"
+        )
     name = f"UTF-{wide[4:6]}"
     if format_ == "csv":
         return f"this is {name} text; give encoding={wide!r}"

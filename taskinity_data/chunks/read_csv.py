@@ -14,6 +14,7 @@ import pyarrow as pa
 from taskinity_data.chunks.chunk import ReadResult
 from taskinity_data.chunks.csv_bad_lines import parse_with_bad_lines
 from taskinity_data.chunks.csv_columns import (
+    check_index_dtype,
     check_same_columns,
     find_index,
     find_labels,
@@ -266,6 +267,10 @@ class CsvReader:
         if self.index is None:
             return frame
         indexed = frame.set_index(self.index.label)
+        if self.index.is_given:
+            # Of objects that are texts an index would be one of str.
+            values = frame[self.index.label]
+            indexed.index = pd.Index(values.array, dtype=values.dtype)
         indexed.index.name = self.index_name
         return indexed
 
@@ -355,7 +360,9 @@ def open_csv(
     is_chosen = columns is not None or parsed.usecols is not None or is_arrow
     given = given_columns(parsed.dtype, None if scan else schema, labels)
     for label, named in heads[0].repeated:
-        given.setdefault(label, replace(given[named], label=label))
+        if not (isinstance(schema, dict) and label in schema):
+            given[label] = replace(given[named], label=label)
+    check_index_dtype(index, parsed.dtype, given)
     names = {str(label): label for label in labels}
     needed = list(labels) if filters is not None else list(dict.fromkeys([*index, *selected]))
     check_same_columns(

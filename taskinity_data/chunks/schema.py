@@ -339,8 +339,8 @@ def given_column(label: Hashable, wanted: Any) -> Column:
             return Column(label, "uint64", dtype, **given)
         if dtype.kind == "f" and dtype.itemsize in {4, 8}:
             return Column(label, "float64", dtype, **given)
-        if dtype.kind == "U":
-            return Column(label, "str", dtype_of_kind("str"), **given)
+        if dtype.kind == "U" and dtype.itemsize == 0:
+            return Column(label, "str", np.dtype(object), **given)
     raise PlanError(
         f"column {label!r}: chunks of CSV can't be read as {wanted!r}; read it as 'str' and "
         "convert in the chunk function, or name an integer, a float, bool, 'Int64' (integers with "

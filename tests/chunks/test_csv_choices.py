@@ -15,9 +15,13 @@ SIZES = (1, 17, 1 << 20)
 
 
 def read(source, size, **options):
-    index = options.get("index_col")
     chunks = [chunk.read() for chunk in td.open_dataset(source, **options).plan(chunk_size=size)]
-    return pd.concat(chunks, ignore_index=index is None)
+    frame = pd.concat(chunks, ignore_index=True)
+    if options.get("index_col") is not None:
+        # Put together as they are: pandas.concat makes an index of str of one of objects.
+        labels = pd.concat([pd.Series(chunk.index) for chunk in chunks], ignore_index=True)
+        frame.index = pd.Index(labels.array, dtype=labels.dtype, name=chunks[0].index.name)
+    return frame
 
 
 def check(directory, text, **options):
@@ -173,3 +177,32 @@ def test_what_pandas_or_chunks_refuse_is_refused_by_name(tmp_path, options, name
     path.write_text(TEXT)
     with pytest.raises(td.errors.PlanError, match=named):
         td.open_dataset(str(path), **options)
+
+
+@pytest.mark.parametrize("option", ["memory_map", "cache_dates", "doublequote"])
+@pytest.mark.parametrize("value", [None, "False", 1.0])
+def test_a_switch_that_is_no_bool_is_refused_as_by_pandas(tmp_path, option, value):
+    path = tmp_path / "data.csv"
+    path.write_text(TEXT)
+    with pytest.raises(ValueError, match=option):
+        pd.read_csv(path, **{option: value})
+    with pytest.raises(td.errors.PlanError, match=option):
+        td.open_dataset(str(path), **{option: value})
+
+
+def test_texts_of_numpy_are_read_as_pandas_reads_them(tmp_path):
+    check(tmp_path, "a,b\nx,1\n,2\n", dtype={"a": np.str_})
+    with pytest.raises(td.errors.PlanError, match="'a'"):
+        td.open_dataset(str(tmp_path / "data.csv"), dtype={"a": "U8"})
+
+
+def test_a_default_of_dtype_gives_way_to_that_of_a_name_that_stands_there_twice(tmp_path):
+    check(
+        tmp_path, "a,b,a,b\n1,2,3,4\n", dtype=defaultdict(lambda: float, a="int64", **{"b.1": str})
+    )
+
+
+def test_an_index_of_objects_is_one_where_a_dict_names_them(tmp_path):
+    check(tmp_path, "a,b\n01,2\n", index_col="a", dtype={"a": object})
+    with pytest.raises(td.errors.PlanError, match="index_col"):
+        td.open_dataset(str(tmp_path / "data.csv"), index_col="a", dtype=object)
