@@ -220,7 +220,7 @@ def open_output(
             f"output= takes the results of one fan-out, but the flow fans out {len(names)} times "
             f"({', '.join(names) or 'never'})"
         )
-    kept = KeptParts(options.output, journal.run_id)
+    kept = KeptParts(options.output, journal.run_id, journal.run_dir)
     earlier = None
     if journal.past is not None:
         earlier = Earlier(journal.run_id, journal.has_committed, goes_on)
@@ -241,6 +241,7 @@ def open_output(
     except CommittedError:
         kept.remove()
         raise
+    kept.remove_orphans()
     # A URL may hold a password.
     path = sink.target if is_in_store(options.output) else os.fsdecode(options.output)
     own = None if sink.mending is None else sink.mending.inputs

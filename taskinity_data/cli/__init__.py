@@ -16,13 +16,14 @@ def main() -> None:
     import sys
 
     from taskinity_data.cli.exit_codes import EXIT_CODES
-    from taskinity_data.execution.interrupts import raise_interrupt
+    from taskinity_data.execution.interrupts import STOPS, raise_interrupt
 
-    # First of all: to load what a command needs takes most of a second. Who ignores SIGTERM for
-    # what he starts has his reasons.
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, raise_interrupt)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # First of all: to load what a command needs takes most of a second. Who ignores one of them for
+    # what he starts has his reasons, as nohup has.
+    for number in STOPS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, raise_interrupt)
+    for number in STOPS:
         # The last thing that is done: it must not change the exit code any more.
         atexit.register(signal.signal, number, signal.SIG_IGN)
     try:
@@ -43,6 +44,7 @@ def _main() -> None:
     from taskinity_data.cli.exit_codes import EXIT_CODES
     from taskinity_data.cli.group import commands
     from taskinity_data.cli.output import tell_lost_output
+    from taskinity_data.execution.interrupts import STOPS
 
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -58,7 +60,7 @@ def _main() -> None:
             if is_lost:
                 sys.exit(end.code or EXIT_CODES["failed"])
             raise
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPS:
             # Asked once more, while what is left is put away.
             signal.signal(number, lambda *_: os._exit(EXIT_CODES["interrupted"]))
         if not any(one.name.startswith("taskinity") for one in threading.enumerate()):

@@ -1,4 +1,4 @@
-"""Lets Ctrl-C and SIGTERM stop a run softly: the first time it ends what runs, the second time now.
+"""Lets Ctrl-C, SIGTERM and SIGHUP stop a run: first it ends what runs, the second time at once.
 
 What must not be left half done can hold them for a while.
 
@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = [
+    "STOPS",
     "block_ctrl_c",
     "hold_interrupts",
     "late_interrupts",
     "raise_interrupt",
     "soft_interrupts",
 ]
+
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that stop a run: Ctrl-C, who ends processes, a terminal that is closed."""
 
 
 def raise_interrupt(number: int, frame: Any) -> None:  # noqa: ARG001 - what a handler is given
@@ -49,11 +54,9 @@ def soft_interrupts(stop: Callable[[], bool]) -> Iterator[None]:
 
     before = {
         number: handler
-        for number, handler in (
-            (one, signal.getsignal(one)) for one in (signal.SIGINT, signal.SIGTERM)
-        )
+        for number, handler in ((one, signal.getsignal(one)) for one in STOPS)
         if handler in (signal.default_int_handler, raise_interrupt)
-        or (number == signal.SIGTERM and handler is signal.SIG_DFL)
+        or (number != signal.SIGINT and handler is signal.SIG_DFL)
     }
     for number in before:
         signal.signal(number, handle)
@@ -66,7 +69,7 @@ def soft_interrupts(stop: Callable[[], bool]) -> Iterator[None]:
 
 @contextmanager
 def late_interrupts(meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
-    """Ctrl-C and SIGTERM come after the block: what they broke into could not be closed again.
+    """Signals that stop come after the block: what they broke into could not be closed again.
 
     `meanwhile` is called as soon as one comes, so that the block may end earlier for it.
     """
@@ -79,7 +82,7 @@ def late_interrupts(meanwhile: Callable[[], object] | None = None) -> Iterator[N
 
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for one in (signal.SIGINT, signal.SIGTERM):
+        for one in STOPS:
             if callable(handler := signal.getsignal(one)):
                 before[one] = handler
                 signal.signal(one, handle)
