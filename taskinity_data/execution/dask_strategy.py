@@ -120,14 +120,11 @@ class DaskStrategy:
         SchedulerError
             The scheduler is gone, or all workers have been gone for long.
         """
-        self._look_if_due()
-        count = sum(self._threads.values())
-        return max(1, min(count, self._limit) if self._limit else count)
-
-    def _look_if_due(self) -> None:
         now = time.monotonic()
         if now - self._looked_s > _REFRESH_S or not self._threads:
             self._look(now)
+        count = sum(self._threads.values())
+        return max(1, min(count, self._limit) if self._limit else count)
 
     def _look(self, now: float) -> None:
         if self._is_cut_off():
@@ -206,10 +203,10 @@ class DaskStrategy:
 
     def check(self, paths: Sequence[str]) -> None:
         """Ask every worker for the library's version and for `paths`; leave out silent ones."""
-        self._look_if_due()
-        silent = check_workers(self._client, self.name, list(self._threads), paths)
-        self.left_out |= silent
-        self._threads = {one: n for one, n in self._threads.items() if one not in silent}
+        known = self._client.scheduler_info(n_workers=-1)["workers"]
+        asked = [worker for worker in known if worker not in self.left_out]
+        self.left_out |= check_workers(self._client, self.name, asked, paths)
+        self._threads = {}  # counted again by who asks next
 
     def load(self, job: Job) -> Any:
         """`job`, packed and sent once to each worker, and what such a worker must have."""
