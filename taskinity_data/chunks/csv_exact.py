@@ -122,10 +122,21 @@ def parse_exact(
             del told[column.label]
     frame = parse_text(data, labels, options, dtype=told)
     context = Context(data, labels, columns, options)
-    series = {column.label: conform(frame[column.label], column, context) for column in columns}
+    series: dict[Hashable, pd.Series] = {}
+    for column in columns:
+        values = frame[column.label]
+        fits = is_settled(values.dtype, column, options)
+        series[column.label] = values if fits else conform(values, column, context)
     result = pd.DataFrame(series, index=frame.index, copy=False)
     result.columns = label_index([column.label for column in columns])
     return result
+
+
+def is_settled(dtype: Any, column: Column, options: CsvOptions) -> bool:
+    """Whether values of that inferred dtype are the column's without a look at them."""
+    if column.kind == "float64" and (not column.is_proven or "na_values" in options.per_chunk):
+        return False
+    return column.kind in {"int64", "float64", "bool"} and bool(dtype == column.dtype)
 
 
 def label_index(labels: Sequence[Hashable]) -> pd.Index:
@@ -146,6 +157,13 @@ class Context:
     def all_texts(self) -> pd.DataFrame:
         """All columns as texts."""
         return parse_text(self.data, self.labels, self.options, dtype=str)
+
+    @cached_property
+    def has_negative_zero(self) -> bool:
+        """Whether an integer -0 may stand among the data."""
+        decimal = re.escape(self.options.per_chunk.get("decimal", ".").encode())
+        pattern = rb"(?<![0-9A-Za-z])-[^0-9]?0+(?![0-9eE%b])" % decimal
+        return b"-" in self.data and re.search(pattern, self.data) is not None
 
     @cached_property
     def all_floats(self) -> pd.DataFrame:
@@ -245,19 +263,13 @@ def check_missing(numbers: npt.NDArray[Any], column: Column, context: Context) -
 def from_integers(values: pd.Series, column: Column, context: Context) -> pd.Series:
     """A column of floats of which this piece holds integers alone, or something else."""
     # As floats, -0 keeps its sign, and na_values are compared as numbers.
-    is_same = "na_values" not in context.options.per_chunk
-    if is_same and bool((values == 0).any()):
-        is_same = not has_negative_zero(context.data, context.options)
-    if is_same and values.dtype.kind in "iu":
-        return values.astype(np.float64)
+    numbers = values.to_numpy()
+    is_same = numbers.dtype.kind in "iu" and "na_values" not in context.options.per_chunk
+    if is_same and bool((numbers == 0).any()):
+        is_same = not context.has_negative_zero
+    if is_same:
+        return pd.Series(numbers.astype(np.float64), values.index, copy=False)
     return context.floats(column)
-
-
-def has_negative_zero(data: bytes, options: CsvOptions) -> bool:
-    """Whether an integer -0 may stand in `data`."""
-    decimal = re.escape(options.per_chunk.get("decimal", ".").encode())
-    pattern = rb"(?<![0-9A-Za-z])-[^0-9]?0+(?![0-9eE%b])" % decimal
-    return b"-" in data and re.search(pattern, data) is not None
 
 
 def conform_bool(values: pd.Series, column: Column, context: Context) -> pd.Series:
