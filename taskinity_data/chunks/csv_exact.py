@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from taskinity_data.chunks.csv_kinds import kind_of
 from taskinity_data.chunks.csv_misfit import Misfit
-from taskinity_data.chunks.schema import BOOLS, INT64_STOP, is_nullable_integer
+from taskinity_data.chunks.schema import BOOLS, INT64_STOP, fits_int64, is_nullable_integer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -344,7 +344,7 @@ def check_wide(texts: Any, column: Column, options: CsvOptions) -> None:
     is_long = pc.fill_null(pc.match_substring_regex(array, pattern), fill_value=False)
     for row in pc.indices_nonzero(is_long).to_pylist():
         text = array[row].as_py()
-        if not -INT64_STOP <= int(text.replace(thousands, "") if thousands else text) < INT64_STOP:
+        if not fits_int64(text.replace(thousands, "") if thousands else text):
             raise Misfit(
                 column,
                 row,

@@ -219,6 +219,7 @@ def parse_options(options: Mapping[str, Any]) -> CsvOptions:
         if name in REFUSED and not is_default(name, value):
             raise PlanError(f"{name}={value!r} can't be honoured chunk by chunk: {REFUSED[name]}")
     given = {name: value for name, value in given.items() if not is_default(name, value)}
+    check_switches(given)
     marks = parse_csv_dialect(given.get("dialect"))
     if marks:
         given = {name: value for name, value in given.items() if name != "delimiter"} | marks
@@ -297,11 +298,14 @@ def parse_bad_lines(given: Mapping[str, Any]) -> str:
 BAD_LINES = ("error", "skip", "warn", "quarantine")
 
 
-def check_values(given: Mapping[str, Any]) -> None:
-    """Refuse what pandas refuses, and spellings by which a type would depend on all values."""
+def check_switches(given: Mapping[str, Any]) -> None:
     for name in ("memory_map", "cache_dates", "doublequote"):
         if not isinstance(given.get(name, True), bool):
             raise PlanError(f"{name}={given[name]!r}: must be True or False")
+
+
+def check_values(given: Mapping[str, Any]) -> None:
+    """Refuse spellings of values by which a column's type would depend on all of its values."""
     for name in ("decimal", "thousands"):
         if given.get(name) is not None:
             check_byte(name, given[name])

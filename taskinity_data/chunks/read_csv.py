@@ -272,6 +272,8 @@ class CsvReader:
             values = frame[self.index.label]
             indexed.index = pd.Index(values.array, dtype=values.dtype)
         indexed.index.name = self.index_name
+        if not self.columns:
+            indexed.columns = pd.Index([])
         return indexed
 
     def read_piece(

@@ -26,6 +26,7 @@ __all__ = [
     "Column",
     "Seen",
     "arrow_schema",
+    "fits_int64",
     "freeze",
     "given_column",
     "given_columns",
@@ -146,7 +147,7 @@ def are_wide_integers(texts: pd.Series) -> bool:
     for text in texts.dropna():
         if text and not INTEGER.fullmatch(text):
             return False
-        is_wide |= bool(text) and not -INT64_STOP <= int(text) < INT64_STOP
+        is_wide |= bool(text) and not fits_int64(text)
     return is_wide
 
 
@@ -216,9 +217,20 @@ def is_proven_by(texts: Iterable[Any], thousands: str = "") -> bool:
             text = text.replace(thousands, "")
         if not INTEGER.fullmatch(text):
             return True
-        if not -INT64_STOP <= int(text) < INT64_STOP:
+        if not fits_int64(text):
             return False
     return False
+
+
+def fits_int64(text: str) -> bool:
+    """Whether an integer, as it is written, is one of int64; of any number of digits."""
+    bare = text.strip()
+    digits = bare.lstrip("+-").lstrip("0") or "0"
+    # Python makes no int of more than 4,300 digits.
+    if len(digits) > len(str(INT64_STOP)):
+        return False
+    number = -int(digits) if bare.startswith("-") else int(digits)
+    return -INT64_STOP <= number < INT64_STOP
 
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:

@@ -206,3 +206,24 @@ def test_an_index_of_objects_is_one_where_a_dict_names_them(tmp_path):
     check(tmp_path, "a,b\n01,2\n", index_col="a", dtype={"a": object})
     with pytest.raises(td.errors.PlanError, match="index_col"):
         td.open_dataset(str(tmp_path / "data.csv"), index_col="a", dtype=object)
+
+
+@pytest.mark.parametrize("digits", [20, 4_299, 4_400, 40_000])
+def test_an_integer_of_any_number_of_digits_leaves_other_columns_what_they_are(tmp_path, digits):
+    path = tmp_path / "data.csv"
+    path.write_text("a,b\n" + "1,x\n" * 3 + "1," + "9" * digits + "\n" + "1,2\n" * 3)
+    check(tmp_path, path.read_text())
+    path.write_text("a,b\n" + "1,2\n" * 3 + "1," + "9" * digits + "\n" + "1,2\n" * 3)
+    with pytest.raises(td.errors.PlanError, match=r"'b'.*beyond int64"):
+        td.open_dataset(str(path))
+
+
+def test_a_file_of_its_index_alone_has_the_columns_that_pandas_gives_it(tmp_path):
+    check(tmp_path, "a\n1\n2\n", index_col="a")
+
+
+def test_a_switch_beside_a_dialect_is_refused_as_by_pandas(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text(TEXT)
+    with pytest.raises(td.errors.PlanError, match="doublequote"):
+        td.open_dataset(str(path), dialect="excel", doublequote="no")
