@@ -60,6 +60,8 @@ test-faults: $(READY)
 
 .PHONY: test-pandas
 test-pandas: $(READY)
+	$(call say,'the tests of pandas that read CSV')
+	@$(BIN)/python tests/pandas_suite/run.py
 	$(call say,'the tests of pyarrow that read Parquet')
 	@$(BIN)/python tests/pyarrow_suite/run.py
 
