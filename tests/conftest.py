@@ -7,6 +7,9 @@ from pathlib import Path
 import properties
 import pytest
 
+# `make test-pandas` runs them, with options and markers of their own.
+collect_ignore = ["pandas_suite", "pyarrow_suite"]
+
 properties.load_profile()
 
 # A shell that starts `make test &` ignores Ctrl-C, `nohup` also SIGHUP, and the processes that
