@@ -70,16 +70,17 @@ def select_labels(
     return list(columns)
 
 
-def find_index(asked: Any, labels: Sequence[Hashable]) -> list[Hashable]:
-    """The label of the column that `index_col` means among those that are read; none for None."""
-    if asked is None:
-        return []
-    if isinstance(asked, int):
-        if asked >= len(labels):
-            raise PlanError(f"index_col={asked!r}: there are {len(labels)} columns, from 0")
-        return [labels[asked]]
-    check_known("index_col", [asked], labels)
-    return [asked]
+def find_index(asked: Sequence[Any], labels: Sequence[Hashable]) -> list[Hashable]:
+    """The labels of the columns that `index_col` means among those that are read."""
+    for column in asked:
+        if isinstance(column, int) and column >= len(labels):
+            raise PlanError(f"index_col={column!r}: there are {len(labels)} columns, from 0")
+    found = [labels[one] if isinstance(one, int) else one for one in asked]
+    if found:
+        check_known("index_col", found, labels)
+    if len(set(found)) < len(found):
+        raise PlanError(f"index_col={list(asked)!r}: names a column twice")
+    return found
 
 
 def check_index_dtype(

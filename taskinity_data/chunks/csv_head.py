@@ -22,7 +22,7 @@ from taskinity_data.chunks.csv_head_labels import (
     bom_nbytes,
     check_labels,
     check_width,
-    find_index_name,
+    find_index_names,
     find_repeated,
     hint_head,
     parse,
@@ -72,8 +72,9 @@ class Head:
         Byte after the header (and a byte order mark, and skipped rows).
     labels : tuple
         Column labels as pandas makes them: texts, or positions where there is no header.
-    index_name : label or None
-        What the index is called that `index_col` makes: a column without a name makes one without.
+    index_names : tuple of labels or None
+        What the levels of the index are called that `index_col` makes: a column without a name
+        makes one without.
     repeated : tuple of (label, label)
         Columns that stand in the header under a name that was there already, and that name.
     rows : RowRange or None
@@ -82,7 +83,7 @@ class Head:
 
     data_start: int
     labels: tuple[Hashable, ...]
-    index_name: Hashable = None
+    index_names: tuple[Hashable, ...] = ()
     repeated: tuple[tuple[Hashable, Hashable], ...] = ()
     rows: RowRange | None = None
 
@@ -348,5 +349,5 @@ def no_head(
 def make_head(
     data_start: int, labels: tuple[Hashable, ...], data: bytes, options: CsvOptions
 ) -> Head:
-    index_name = find_index_name(data, options)
-    return Head(data_start, labels, index_name, find_repeated(data, labels, options))
+    index_names = find_index_names(data, options)
+    return Head(data_start, labels, index_names, find_repeated(data, labels, options))

@@ -23,7 +23,7 @@ __all__ = [
     "bom_nbytes",
     "check_labels",
     "check_width",
-    "find_index_name",
+    "find_index_names",
     "find_repeated",
     "hint_head",
     "parse",
@@ -138,23 +138,22 @@ def is_position(label: Any) -> bool:
     return hasattr(label, "__index__") and not isinstance(label, bool)
 
 
-def find_index_name(data: bytes, options: CsvOptions) -> Hashable:
-    """What pandas calls the index that `index_col` makes, None where that has no name.
+def find_index_names(data: bytes, options: CsvOptions) -> tuple[Hashable, ...]:
+    """What pandas calls the levels of the index that `index_col` makes, None where one has no name.
 
     Raises
     ------
     PlanError
         There is no such column.
     """
-    if options.index_col is None:
-        return None
+    if not options.index_col:
+        return ()
     usecols = None if options.usecols is None else list(options.usecols)
     try:
-        frame = parse(data, options, index_col=options.index_col, usecols=usecols)
+        frame = parse(data, options, index_col=list(options.index_col), usecols=usecols)
     except PARSE_ERRORS as error:
-        raise PlanError(f"index_col={options.index_col!r}: {error}") from error
-    name: Hashable = frame.index.name
-    return name
+        raise PlanError(f"index_col={list(options.index_col)}: {error}") from error
+    return tuple(frame.index.names)
 
 
 def find_repeated(

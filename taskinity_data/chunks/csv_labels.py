@@ -64,30 +64,31 @@ def parse_usecols(value: Any) -> tuple[Any, ...] | None:
     return labels if are_names else tuple(map(int, labels))
 
 
-def parse_index_col(value: Any) -> Any:
-    """The one column that becomes the index, by name or position; None where there is none.
+def parse_index_col(value: Any) -> tuple[Any, ...]:
+    """The columns that become the index, by name or position.
 
     Raises
     ------
     PlanError
-        Several columns, or what names none.
+        A column twice, or what names none.
     """
     if value is None:
-        return None
+        return ()
     if value is False:
         raise PlanError(
             "index_col=False: it cuts off fields beyond the header; give names= for all columns, "
             "and usecols="
         )
-    column = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-    if isinstance(column, str):
-        return column
-    if is_position(column) and column >= 0:
-        return int(column)
-    raise PlanError(
-        f"index_col={value!r}: one column can be the index of each chunk, by name or by position "
-        "from 0; call set_index in the chunk function for others"
-    )
+    columns = tuple(value) if isinstance(value, list | tuple) else (value,)
+    for column in columns:
+        if not isinstance(column, str) and not (is_position(column) and column >= 0):
+            raise PlanError(
+                f"index_col={value!r}: the index of each chunk is made of columns, by name or by "
+                "position from 0; call set_index in the chunk function for others"
+            )
+    if not columns:
+        raise PlanError("index_col=[]: names no column; leave it out")
+    return tuple(column if isinstance(column, str) else int(column) for column in columns)
 
 
 def is_position(value: Any) -> bool:

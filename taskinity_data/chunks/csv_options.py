@@ -91,8 +91,8 @@ class CsvOptions:
         Rows of each file, from its first.
     usecols : tuple of labels or positions, or None
         In the file's order afterwards, as in pandas.
-    index_col : label, position or None
-        The column that is the index of each chunk.
+    index_col : tuple of labels or positions
+        The columns that are the index of each chunk.
     skips_bad_lines : bool
         Rows with too many fields are left out and counted; else they are errors.
     keeps_bad_lines : bool
@@ -115,7 +115,7 @@ class CsvOptions:
     skiprows: int | tuple[int, ...] = 0
     nrows: int | None = None
     usecols: tuple[Any, ...] | None = None
-    index_col: Any = None
+    index_col: tuple[Any, ...] = ()
     skips_bad_lines: bool = False
     keeps_bad_lines: bool = False
     parse_dates: tuple[Any, ...] = ()

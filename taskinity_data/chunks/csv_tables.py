@@ -15,11 +15,11 @@ from taskinity_data.chunks.schema import is_nullable_integer
 from taskinity_data.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from taskinity_data.chunks.schema import Column
 
-__all__ = ["concat_tables", "deliver", "fill", "to_frame", "to_table"]
+__all__ = ["concat_tables", "deliver", "fill", "to_frame", "to_table", "with_index"]
 
 
 def fill(part: pd.DataFrame | pa.Table, columns: Sequence[Column]) -> pd.DataFrame | pa.Table:
@@ -72,6 +72,27 @@ def to_frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:
         elif frame[label].dtype != column.dtype:
             frame[label] = frame[label].astype(column.dtype)
     return frame
+
+
+def with_index(
+    frame: pd.DataFrame, index: Sequence[Column], names: Sequence[Hashable]
+) -> pd.DataFrame:
+    """`frame` with the columns `index` as its index, whose levels are called `names`."""
+    if not index:
+        return frame
+    # Of bools with missing values pandas makes floats in an index.
+    floats = [one.label for one in index if one.kind == "maybe_bool" and not one.is_given]
+    frame = frame.astype(dict.fromkeys(floats, "float64"))
+    indexed = frame.set_index([column.label for column in index])
+    if any(column.is_given for column in index):
+        # Of objects that are texts an index would be one of str.
+        values = [frame[column.label] for column in index]
+        levels = [pd.Index(one.array, dtype=one.dtype) for one in values]
+        indexed.index = levels[0] if len(levels) == 1 else pd.MultiIndex.from_arrays(levels)
+    indexed.index.names = list(names)
+    if not len(indexed.columns):
+        indexed.columns = pd.Index([])
+    return indexed
 
 
 def deliver(table: pa.Table, columns: Sequence[Column], as_: str) -> Any:

@@ -38,7 +38,7 @@ from taskinity_data.chunks.csv_piece import read_text
 from taskinity_data.chunks.csv_quarantine import find_bad_lines
 from taskinity_data.chunks.csv_rows import find_row_grains, find_rows, has_rows, split_rows
 from taskinity_data.chunks.csv_sample import infer_columns
-from taskinity_data.chunks.csv_tables import concat_tables, deliver, fill, to_table
+from taskinity_data.chunks.csv_tables import concat_tables, deliver, fill, to_table, with_index
 from taskinity_data.chunks.csv_trouble import misfit_error, parse_error
 from taskinity_data.chunks.files import map_files, read_pieces
 from taskinity_data.chunks.filters import parse_filters
@@ -89,10 +89,10 @@ class CsvReader:
         Text columns that may come as codes: see `encode`.
     rows_of : dict of path to RowRange
         Of the files of which not all rows are read.
-    index : Column or None
-        What is the index of a pandas chunk, and the first column of any other.
-    index_name : label or None
-        What that index is called.
+    index : tuple of Column
+        What is the index of a pandas chunk, and the first columns of any other.
+    index_names : tuple of labels or None
+        What the levels of that index are called.
     """
 
     options: CsvOptions
@@ -103,13 +103,13 @@ class CsvReader:
     filters: Filters | None = None
     encoded: tuple[Hashable, ...] = ()
     rows_of: Mapping[str, RowRange] = field(default_factory=dict)
-    index: Column | None = None
-    index_name: Hashable = None
+    index: tuple[Column, ...] = ()
+    index_names: tuple[Hashable, ...] = ()
 
     @property
     def wanted(self) -> tuple[Column, ...]:
         """All that is read of a file: what is delivered, and what is filtered on."""
-        some = (*(() if self.index is None else (self.index,)), *self.columns, *self.extra)
+        some = (*self.index, *self.columns, *self.extra)
         return tuple({column.label: column for column in some}.values())
 
     @property
@@ -143,12 +143,11 @@ class CsvReader:
     def identity(self) -> str:
         """A stable text of all that decides what a range reads as."""
         filters = None if self.filters is None else self.filters.text
-        columns, extra = (
+        columns, extra, index = (
             [(one.label, one.kind, repr(one.dtype), details_of(one)) for one in some]
-            for some in (self.columns, self.extra)
+            for some in (self.columns, self.extra, self.index)
         )
-        index = None if self.index is None else (self.index.label, repr(self.index.dtype))
-        beside = f"{stable(self.layouts)} {filters} {extra!r} {index!r} {self.index_name!r}"
+        beside = f"{stable(self.layouts)} {filters} {extra!r} {index!r} {self.index_names!r}"
         return f"csv 1 {self.options.identity()} {columns!r} {beside}"
 
     def extent(self, file: SourceFile) -> Piece:
@@ -236,7 +235,7 @@ class CsvReader:
         would; everything else, and every refusal, is pandas' word.
         """
         if as_ == "native":
-            if len(pieces) == 1 and self.filters is None and self.index is None:
+            if len(pieces) == 1 and self.filters is None and not self.index:
                 part, skipped, bad = self.read_piece(pieces[0], self.encoded)
                 return ReadResult(part, len(part), skipped, bad)
             as_ = "pandas"
@@ -246,7 +245,8 @@ class CsvReader:
         bad = join_bad_lines(lines for _, _, lines in read)
         if as_ == "pandas" and self.filters is None and all_frames(parts):
             frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-            return ReadResult(self.with_index(frame), len(frame), skipped, bad)
+            frame = with_index(frame, self.index, self.index_names)
+            return ReadResult(frame, len(frame), skipped, bad)
         wanted = self.wanted
         tables = [
             to_table(part, wanted) if isinstance(part, pd.DataFrame) else part for part in parts
@@ -259,22 +259,9 @@ class CsvReader:
         table = table.select([column.name for column in delivered])
         rows = table.num_rows
         data = deliver(table, delivered, as_)
-        data = self.with_index(data) if as_ == "pandas" else data
+        if as_ == "pandas":
+            data = with_index(data, self.index, self.index_names)
         return ReadResult(data, rows, skipped + before - rows, bad)
-
-    def with_index(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """`frame` with its index, where one of its columns is that."""
-        if self.index is None:
-            return frame
-        indexed = frame.set_index(self.index.label)
-        if self.index.is_given:
-            # Of objects that are texts an index would be one of str.
-            values = frame[self.index.label]
-            indexed.index = pd.Index(values.array, dtype=values.dtype)
-        indexed.index.name = self.index_name
-        if not self.columns:
-            indexed.columns = pd.Index([])
-        return indexed
 
     def read_piece(
         self, piece: Piece, encoded: tuple[Hashable, ...] = ()
@@ -407,8 +394,8 @@ def open_csv(
             for file, head in zip(files, heads, strict=True)
             if head.rows is not None
         },
-        index=known[index[0]] if index else None,
-        index_name=heads[0].index_name,
+        index=tuple(known[label] for label in index),
+        index_names=heads[0].index_names,
     )
 
 

@@ -18,10 +18,20 @@ def read(source, size, **options):
     chunks = [chunk.read() for chunk in td.open_dataset(source, **options).plan(chunk_size=size)]
     frame = pd.concat(chunks, ignore_index=True)
     if options.get("index_col") is not None:
-        # Put together as they are: pandas.concat makes an index of str of one of objects.
-        labels = pd.concat([pd.Series(chunk.index) for chunk in chunks], ignore_index=True)
-        frame.index = pd.Index(labels.array, dtype=labels.dtype, name=chunks[0].index.name)
+        frame.index = concat_indexes([chunk.index for chunk in chunks])
     return frame
+
+
+def concat_indexes(indexes):
+    """Indexes put together as they are: pandas.concat makes one of str of one of objects."""
+    levels = []
+    unnamed = [index.set_names([None] * index.nlevels) for index in indexes]
+    for level in range(unnamed[0].nlevels):
+        values = [pd.Series(index.get_level_values(level)) for index in unnamed]
+        labels = pd.concat(values, ignore_index=True)
+        levels.append(pd.Index(labels.array, dtype=labels.dtype))
+    whole = levels[0] if len(levels) == 1 else pd.MultiIndex.from_arrays(levels)
+    return whole.set_names(indexes[0].names)
 
 
 def check(directory, text, **options):
@@ -94,6 +104,34 @@ def test_one_column_stands_as_the_index_of_each_chunk(tmp_path, index_col, more)
     check(tmp_path, TEXT, index_col=index_col, **more)
 
 
+@pytest.mark.parametrize(
+    "index_col", [[0, 1], ["b", "a"], [2, 0], ["c", "b"], [0, "b"], ["a", "b", "c"]], ids=str
+)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"usecols": ["b", "c", "a"]},
+        {"dtype": str},
+        {"dtype": {"a": "float64", "b": object}},
+        {"nrows": 2},
+        {"nrows": 0},
+        {"header": None, "names": ["a", "b", "c"], "skiprows": 1},
+        {"na_values": {"b": ["x"]}},
+    ],
+    ids=str,
+)
+def test_several_columns_stand_as_the_index_of_each_chunk(tmp_path, index_col, more):
+    check(tmp_path, TEXT, index_col=index_col, **more)
+
+
+@pytest.mark.parametrize("text", [",,a\nx,1,2\ny,2,3\n", "k,,a\nx,1,\n,2,3\n", "k,l\nTrue,\n,x\n"])
+def test_levels_of_an_index_have_the_names_and_types_that_pandas_gives_them(tmp_path, text):
+    check(tmp_path, text, index_col=[0, 1])
+    check(tmp_path, text, index_col=[1, 0], header=None)
+    check(tmp_path, text, index_col=0)
+
+
 @pytest.mark.parametrize("text", [",a\nx,1\ny,2\n", "Unnamed: 0,a\nx,1\ny,2\n"])
 def test_an_index_has_the_name_that_pandas_gives_it(tmp_path, text):
     check(tmp_path, text, index_col=0)
@@ -161,7 +199,9 @@ def test_a_dtype_holds_for_further_columns_of_that_name(tmp_path):
         ({"nrows": "2"}, "nrows"),
         ({"skiprows": [-1]}, "skiprows"),
         ({"skiprows": ["a"]}, "skiprows"),
-        ({"index_col": ["a", "b"]}, "index_col"),
+        ({"index_col": ["a", 0]}, "index_col"),
+        ({"index_col": []}, "index_col"),
+        ({"index_col": [0, 3]}, "index_col"),
         ({"index_col": 7}, "index_col"),
         ({"index_col": "zz"}, "index_col"),
         ({"index_col": True}, "index_col"),

@@ -218,7 +218,17 @@ def read_chunks(dataset, options, cut):
                 return None, f"a chunk's index is {chunk.index!r}: {error}"
     frame = pd.concat(chunks, ignore_index=True)
     if has_index:
-        # Put together as they are: pandas.concat makes an index of str of one of objects.
-        labels = pd.concat([pd.Series(chunk.index) for chunk in chunks], ignore_index=True)
-        frame.index = pd.Index(labels.array, dtype=labels.dtype, name=chunks[0].index.name)
+        frame.index = concat_indexes([chunk.index for chunk in chunks])
     return frame, None
+
+
+def concat_indexes(indexes):
+    """Indexes put together as they are: pandas.concat makes one of str of one of objects."""
+    levels = []
+    unnamed = [index.set_names([None] * index.nlevels) for index in indexes]
+    for level in range(unnamed[0].nlevels):
+        values = [pd.Series(index.get_level_values(level)) for index in unnamed]
+        labels = pd.concat(values, ignore_index=True)
+        levels.append(pd.Index(labels.array, dtype=labels.dtype))
+    whole = levels[0] if len(levels) == 1 else pd.MultiIndex.from_arrays(levels)
+    return whole.set_names(indexes[0].names)
