@@ -92,7 +92,7 @@ def parse_fast(
     Parameters
     ----------
     data : bytes
-        Whole records, UTF-8, without NUL.
+        Whole records, UTF-8.
     labels : sequence
         All columns of the file, in its order.
     columns : sequence of Column
@@ -183,7 +183,7 @@ def _parse(
 def looks_alike(data: bytes, options: CsvOptions, has_quotes: bool) -> bool:
     """Whether both parsers cut these bytes into the same fields."""
     dialect = options.dialect
-    if not data or data.startswith(b"\xef\xbb\xbf"):
+    if not data or data.startswith(b"\xef\xbb\xbf") or b"\0" in data:
         return False
     if has_lone_return(data):
         return False

@@ -155,8 +155,6 @@ def find_decoded_head(
         text = decoder.decode(data[begin:], final=is_whole)
     except UnicodeDecodeError as error:
         raise no_text(file, data, begin + error.start, options) from error
-    if "\0" in text:
-        raise PlanError(f"{file}: character {text.index(chr(0))} is NUL, which no text has")
     decoded = text.encode()
     as_utf8 = replace(options, encoding="utf-8", encoding_errors="strict")
     head = find_head(file, decoded, as_utf8, is_whole=is_whole)
@@ -181,8 +179,6 @@ def check_text(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: 
     wide = find_wide_encoding(data)
     if wide is not None:
         raise PlanError(f"{file}: this is UTF-{wide[4:6]} text; give encoding={wide!r}")
-    if b"\0" in data:
-        raise PlanError(f"{file}: not a CSV file: byte {data.index(0)} is NUL, which no text has")
     # A character may be cut by the end of what was read.
     stop = len(data) if is_whole else max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
     try:

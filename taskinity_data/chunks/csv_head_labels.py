@@ -93,6 +93,11 @@ def check_labels(
     for position, label in enumerate(labels):
         if not isinstance(label, str) and label != position:
             raise PlanError(f"names={list(labels)!r}: column names must be texts")
+    if any("\0" in str(label) for label in labels):
+        raise PlanError(
+            f"{file}: the header {list(labels)!r} holds a NUL character, which names of columns "
+            "can't have in Arrow; give names= and header=0"
+        )
     if len({str(label) for label in labels}) != len(labels):
         raise PlanError(f"{file}: column names must be unique, these are {list(labels)!r}")
     if not labels:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from taskinity_data.chunks.csv_encodings import to_utf8, unit_nbytes
+from taskinity_data.chunks.csv_encodings import to_utf8
 from taskinity_data.chunks.csv_quotes import has_lone_return
 from taskinity_data.chunks.csv_text import codec_of
 from taskinity_data.chunks.csv_trouble import text_error
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_text"]
 
-NO_TEXT = "is NUL, which no text has"
-REPAIR = "repair the file"
-
 
 def read_text(piece: Piece, options: CsvOptions, rows: RowRange | None = None) -> bytes:
     """The whole records of `piece` as UTF-8, without lines that `rows` leaves out.
@@ -32,23 +29,17 @@ def read_text(piece: Piece, options: CsvOptions, rows: RowRange | None = None) -
     Raises
     ------
     ReadError
-        A byte that belongs to no text, NUL, or lines that can't be cut with these options.
+        A byte that belongs to no text, or lines that can't be cut with these options.
     """
     data = read_range(piece.file, piece.start, piece.stop)
     if rows is not None:
         data = rows.blank_out(data, piece.start, piece.file, options)
     codec, _ = codec_of(piece.file, options)
-    unit = unit_nbytes(codec)
-    if unit == 1 and b"\0" in data:
-        raise text_error(piece, data.index(0), NO_TEXT, REPAIR)
     try:
         text = to_utf8(data, codec, options.encoding_errors)
     except UnicodeDecodeError as error:
         step = hint_encoding(data, error.start, options.encoding)
         raise text_error(piece, error.start, f"is no {options.encoding} text", step) from error
-    if unit > 1 and b"\0" in text:
-        before = text[: text.index(0)].decode()
-        raise text_error(piece, len(before.encode(codec)), NO_TEXT, REPAIR)
     check_returns(piece, text, options)
     return text
 

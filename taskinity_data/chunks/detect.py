@@ -244,7 +244,8 @@ def _detect(
             f'give format="csv" (or one of {", ".join(FORMATS)})'
         )
     if found in _TEXT:
-        if not is_wide and not _is_text(head):
+        # CSV may hold any character; only that it is CSV must be said then.
+        if not is_wide and format_ != "csv" and not _is_text(head):
             raise PlanError(f"{path}: {_no_text(found, head)}")
     elif file.unpacked is not None:
         raise _refuse_packed(path, file.unpacked.codec, found)
@@ -262,8 +263,10 @@ def _no_text(format_: str, head: bytes) -> str:
     wide = find_wide_encoding(head)
     if wide is None:
         at = next(place for place, byte in enumerate(head) if byte in _CONTROL)
+        step = '; if it is CSV all the same, give format="csv"' if format_ == "csv" else ""
         return (
-            f"this is a binary file, not text: byte {at:,} is the control character {head[at]:#04x}"
+            "this is a binary file, not text: "
+            f"byte {at:,} is the control character {head[at]:#04x}{step}"
         )
     name = f"UTF-{wide[4:6]}"
     if format_ == "csv":
