@@ -26,7 +26,6 @@ __all__ = [
     "as_text",
     "check_dates",
     "date_labels",
-    "details_of",
     "has_clock_words",
     "parse_date_options",
     "unit_of",
@@ -57,6 +56,16 @@ class DateColumn(Column):
     """
 
     format: str | None = None
+
+    @property
+    def is_made_of_texts(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def details(self) -> str:
+        """Its format."""
+        return repr(self.format)
 
     @property
     def arrow_type(self) -> Any:
@@ -153,16 +162,9 @@ def check_dates(
             )
 
 
-def details_of(column: Column) -> str:
-    """What a column's dtype does not tell in its text."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return repr(list(column.dtype.categories))
-    return repr(column.format) if isinstance(column, DateColumn) else ""
-
-
 def as_text(column: Column) -> Column:
-    """The column of texts that `column` is made of, where it is one of dates; else itself."""
-    if not isinstance(column, DateColumn):
+    """The column of texts that `column` is made of, where it is made of such; else itself."""
+    if not column.is_made_of_texts:
         return column
     return Column(column.label, "str", dtype_of_kind("str"), is_proven=True)
 

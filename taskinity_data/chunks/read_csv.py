@@ -13,6 +13,11 @@ import pyarrow as pa
 
 from taskinity_data.chunks.chunk import ReadResult
 from taskinity_data.chunks.csv_bad_lines import parse_with_bad_lines
+from taskinity_data.chunks.csv_categories import (
+    CategoryColumn,
+    infer_categories,
+    with_categories,
+)
 from taskinity_data.chunks.csv_columns import (
     check_index_dtype,
     check_same_columns,
@@ -26,7 +31,6 @@ from taskinity_data.chunks.csv_dates import (
     as_text,
     check_dates,
     date_labels,
-    details_of,
     with_dates,
 )
 from taskinity_data.chunks.csv_exact import TooManyFields
@@ -136,7 +140,9 @@ class CsvReader:
     def needs_pandas(self) -> bool:
         """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
         return any(
-            column.kind == "maybe_bool" or is_nullable_integer(column.dtype)
+            column.kind == "maybe_bool"
+            or is_nullable_integer(column.dtype)
+            or isinstance(column, CategoryColumn)
             for column in self.columns
         )
 
@@ -144,7 +150,7 @@ class CsvReader:
         """A stable text of all that decides what a range reads as."""
         filters = None if self.filters is None else self.filters.text
         columns, extra, index = (
-            [(one.label, one.kind, repr(one.dtype), details_of(one)) for one in some]
+            [(one.label, one.kind, repr(one.dtype), one.details) for one in some]
             for some in (self.columns, self.extra, self.index)
         )
         beside = f"{stable(self.layouts)} {filters} {extra!r} {index!r} {self.index_names!r}"
@@ -285,7 +291,7 @@ class CsvReader:
             if skipped and self.options.keeps_bad_lines:
                 bad = find_bad_lines(piece, data, labels, self.options, skipped)
                 skipped = 0
-            part = with_dates(part, there)
+            part = with_categories(with_dates(part, there), there)
             return (part if len(there) == len(wanted) else fill(part, wanted)), skipped, bad
         except ReadError:
             raise
@@ -366,6 +372,9 @@ def open_csv(
             if label not in head.labels:
                 given[label] = with_room(given[label], is_arrow=is_arrow, lacks=file.path)
     opened = list(zip(files, heads, strict=True))
+    given |= infer_categories(
+        opened, [given[label] for label in needed if label in given], parsed, scan=scan
+    )
     dates = date_labels(parsed.parse_dates, heads[0].labels)
     check_dates(dates, given, selected if parsed.usecols is not None else labels)
     found = infer_columns(

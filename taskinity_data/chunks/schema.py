@@ -93,6 +93,17 @@ class Column:
         return KINDS[self.kind]
 
     @property
+    def details(self) -> str:
+        """What decides its values and does not stand in the text of its dtype."""
+        is_category = isinstance(self.dtype, pd.CategoricalDtype)
+        return repr(list(self.dtype.categories)) if is_category else ""
+
+    @property
+    def is_made_of_texts(self) -> bool:
+        """Whether a parser reads texts, from which its values are made afterwards."""
+        return False
+
+    @property
     def allows_missing(self) -> bool:
         """Whether a missing value fits."""
         return self.kind in {"float64", "str", "maybe_bool"} or is_nullable_integer(self.dtype)
@@ -331,12 +342,6 @@ def given_column(label: Hashable, wanted: Any) -> Column:
     dtype = to_pandas_dtype(label, wanted)
     given = {"is_given": True, "is_proven": True}
     if isinstance(dtype, pd.CategoricalDtype):
-        categories = dtype.categories
-        if categories is None or not types.is_string_dtype(categories.dtype):
-            raise PlanError(
-                f"column {label!r}: 'category' takes its categories from the whole file; name "
-                "them: pandas.CategoricalDtype(['a', 'b']) (texts), or read 'str'"
-            )
         return Column(label, "str", dtype, **given)
     if isinstance(dtype, pd.StringDtype) or dtype == np.dtype(object):
         return Column(label, "str", dtype, **given)

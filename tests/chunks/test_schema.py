@@ -154,7 +154,6 @@ def test_a_pyarrow_schema_names_types_by_column():
     [
         (None, {"temprature": float}, "Did you mean 'temperature'"),
         ({"temprature": float}, None, "Did you mean 'temperature'"),
-        (None, {"b": "category"}, "CategoricalDtype"),
         (None, {"b": "datetime64[ns]"}, "convert in the chunk function"),
         (None, {"b": pa.timestamp("us")}, "cast in the chunk function"),
         (None, {"b": "complex128"}, "convert in the chunk function"),
