@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from taskinity_data.chunks.csv_kinds import kind_of
 from taskinity_data.chunks.csv_misfit import Misfit
+from taskinity_data.chunks.csv_nullable import NullableColumn, nullable_floats
 from taskinity_data.chunks.schema import BOOLS, INT64_STOP, fits_int64, is_nullable_integer
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def parse_text(
         data = b"\n" + data
         keywords["skiprows"] = 1
     keywords = {**options.for_pandas(), **keywords}
+    if options.dtype_backend is not None:
+        keywords["dtype_backend"] = options.dtype_backend
     frame: pd.DataFrame = pd.read_csv(io.BytesIO(data), header=None, names=list(labels), **keywords)
     may_be_wide = len(frame) > 0 and not has_narrow_start(data, len(labels), options)
     if may_be_wide and count_first_fields(data, keywords) > len(labels):
@@ -120,8 +123,16 @@ def parse_exact(
     for column in columns:
         if column.kind != "str":
             del told[column.label]
-    frame = parse_text(data, labels, options, dtype=told)
     context = Context(data, labels, columns, options)
+    try:
+        frame = parse_text(data, labels, options, dtype=told)
+    except OverflowError:
+        # Of integers that are no int64 pandas makes floats where they stand behind one.
+        for column in columns:
+            if column.kind == "int64":
+                check_wide(context.texts(column), column, options)
+        told |= {column.label: np.float64 for column in columns if column.kind == "float64"}
+        frame = parse_text(data, labels, options, dtype=told)
     series: dict[Hashable, pd.Series] = {}
     for column in columns:
         values = frame[column.label]
@@ -198,7 +209,26 @@ def conform(values: pd.Series, column: Column, context: Context) -> pd.Series:
     if len(values) == 0:
         empty: pd.Series = pd.Series([], dtype=column.dtype, index=values.index)
         return empty
+    if isinstance(column, NullableColumn) and column.kind != "str":
+        return conform_nullable(values, column, context)
     return CONFORM[column.kind](values, column, context)
+
+
+def conform_nullable(values: pd.Series, column: Column, context: Context) -> pd.Series:
+    if values.isna().all():
+        missing: pd.Series = pd.Series(pd.NA, index=values.index, dtype=column.dtype)
+        return missing
+    if column.kind == "float64" and values.dtype.kind != "b":
+        has_na_values = "na_values" in context.options.per_chunk
+        is_same = values.dtype == column.dtype and not has_na_values
+        floats = values.to_numpy(np.float64, na_value=np.nan) if is_same else None
+        floats = context.floats(column).to_numpy() if floats is None else floats
+        check_floats_of(floats, column, context)
+        made = nullable_floats(floats, column.dtype)
+        return values if is_same else pd.Series(made, values.index)
+    if values.dtype != column.dtype:
+        raise misfit(column, context)
+    return values
 
 
 def conform_int64(values: pd.Series, column: Column, context: Context) -> pd.Series:
@@ -236,11 +266,16 @@ def conform_float64(values: pd.Series, column: Column, context: Context) -> pd.S
         raise misfit(column, context)
     else:
         values = from_integers(values, column, context)
-    if has_na_values:
-        check_missing(values.to_numpy(), column, context)
-    if not column.is_proven and bool((np.abs(values.to_numpy()) >= INT64_STOP).any()):
-        check_wide(context.texts(column), column, context.options)
+    check_floats_of(values.to_numpy(), column, context)
     return values if values.dtype == column.dtype else values.astype(column.dtype)
+
+
+def check_floats_of(numbers: npt.NDArray[Any], column: Column, context: Context) -> None:
+    """Raise `Misfit` where texts that became `numbers` may be others in the whole column."""
+    if "na_values" in context.options.per_chunk:
+        check_missing(numbers, column, context)
+    if not column.is_proven and bool((np.abs(numbers) >= INT64_STOP).any()):
+        check_wide(context.texts(column), column, context.options)
 
 
 def check_missing(numbers: npt.NDArray[Any], column: Column, context: Context) -> None:

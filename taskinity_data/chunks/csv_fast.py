@@ -68,6 +68,7 @@ def can_be_fast(labels: Sequence[Hashable], columns: Sequence[Column], options: 
     dialect = options.dialect
     return (
         not options.per_chunk
+        and options.dtype_backend is None
         and len(labels) > 1
         and dialect.sep in SEPARATORS
         and dialect.escapechar is None

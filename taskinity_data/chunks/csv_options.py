@@ -23,6 +23,7 @@ from taskinity_data.chunks.csv_labels import (
     parse_names,
     parse_usecols,
 )
+from taskinity_data.chunks.csv_nullable import parse_dtype_backend
 from taskinity_data.chunks.csv_rows import parse_nrows, parse_skiprows
 from taskinity_data.errors import PlanError, suggest
 
@@ -63,7 +64,6 @@ REFUSED = {
     "compression": "give it to open_dataset, not to the reader",
     "lineterminator": "lines end with \\n, \\r\\n or \\r; write the file with one of these",
     "storage_options": "give it to open_dataset, not to the reader",
-    "dtype_backend": f"types are those of pandas' default; convert_dtypes {IN_FUNCTION[3:]}",
 }
 
 SIGNATURE = {
@@ -103,6 +103,8 @@ class CsvOptions:
         Their formats, where they are not to be guessed.
     dtype : dtype, mapping of label to dtype, or None
         As pandas takes it.
+    dtype_backend : "numpy_nullable", "pyarrow" or None
+        Whose dtypes columns have that `dtype` does not name.
     per_chunk : dict
         Options that pandas is given for each chunk as they are.
     """
@@ -121,6 +123,7 @@ class CsvOptions:
     parse_dates: tuple[Any, ...] = ()
     date_format: Any = None
     dtype: Any = None
+    dtype_backend: str | None = None
     per_chunk: Mapping[str, Any] = field(default_factory=dict)
 
     def for_pandas(self) -> dict[str, Any]:
@@ -243,6 +246,7 @@ def parse_options(options: Mapping[str, Any]) -> CsvOptions:
         parse_dates=parse_dates,
         date_format=date_format,
         dtype=given.get("dtype"),
+        dtype_backend=parse_dtype_backend(given),
         per_chunk={name: given[name] for name in PER_CHUNK if name in given},
     )
 

@@ -23,6 +23,7 @@ from taskinity_data.chunks.csv_bad_lines import skip_bad_start
 from taskinity_data.chunks.csv_encodings import to_utf8, unit_nbytes
 from taskinity_data.chunks.csv_exact import TooManyFields, check_wide, parse_text
 from taskinity_data.chunks.csv_misfit import Misfit
+from taskinity_data.chunks.csv_nullable import beyond_int64, freeze_nullable, observe_nullable
 from taskinity_data.chunks.csv_options import FLOATS_NEED_ASKING
 from taskinity_data.chunks.csv_quotes import trim_to_records
 from taskinity_data.chunks.csv_rows import find_row_grains
@@ -120,6 +121,12 @@ def infer_columns(
                 facts[label] |= seen
                 if is_first:
                     proven[label] &= settles
+    backend = options.dtype_backend
+    if backend is not None:
+        return {
+            label: freeze_nullable(label, facts[label], backend, is_proven=proven[label])
+            for label in labels
+        }
     return {label: freeze(label, facts[label], is_proven=proven[label]) for label in labels}
 
 
@@ -261,7 +268,7 @@ def observe_together(
     """
     dialect = options.dialect
     is_strict = options.encoding_errors == "strict" and not options.skips_bad_lines
-    if not is_strict or dialect.escapechar is not None:
+    if not is_strict or dialect.escapechar is not None or options.dtype_backend is not None:
         return None
     all_labels = batch[0].labels
     try:
@@ -300,7 +307,8 @@ def observe_slice(
         wanted = set(labels)
         told = {label: str for label in all_labels if label not in wanted}
         frame = parse_tolerantly(decoded, all_labels, options, told)
-        seen = {label: observe(frame[label]) for label in labels}
+        look = observe if options.dtype_backend is None else observe_nullable
+        seen = {label: look(frame[label]) for label in labels}
         for label in labels:
             is_wide = "text" in seen[label].kinds and has_wide_integers(frame[label], options)
             if is_wide and are_numbers(frame[label], options):
@@ -311,7 +319,9 @@ def observe_slice(
             texts = parse_tolerantly(decoded, all_labels, options, str)
             thousands = options.per_chunk.get("thousands") or ""
             settled |= {label: is_proven_by(texts[label], thousands) for label in unsure}
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, OverflowError) and options.dtype_backend is not None:
+            raise beyond_int64("a column", options.dtype_backend) from error
         # Not parsed, not decoded: whoever reads this range is told what and where.
         return {}
     return {label: (seen[label], settled[label]) for label in labels}
@@ -319,7 +329,7 @@ def observe_slice(
 
 def has_wide_integers(texts: pd.Series, options: CsvOptions) -> bool:
     """Whether an integer beyond int64 is among `texts`."""
-    array = pa.array(texts)
+    array = pa.array(texts.astype(dtype_of_kind("str")))
     if not pa.types.is_large_string(array.type) and not pa.types.is_string(array.type):
         return False
     is_long = pc.greater_equal(pc.binary_length(array), len(str(INT64_STOP)))

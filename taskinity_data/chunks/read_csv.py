@@ -37,6 +37,12 @@ from taskinity_data.chunks.csv_exact import TooManyFields
 from taskinity_data.chunks.csv_fast import parse_fast
 from taskinity_data.chunks.csv_head import read_head
 from taskinity_data.chunks.csv_misfit import Misfit
+from taskinity_data.chunks.csv_nullable import (
+    NullableColumn,
+    check_given,
+    check_nullable_index,
+    no_rows,
+)
 from taskinity_data.chunks.csv_options import parse_options, stable
 from taskinity_data.chunks.csv_piece import read_text
 from taskinity_data.chunks.csv_quarantine import find_bad_lines
@@ -142,7 +148,7 @@ class CsvReader:
         return any(
             column.kind == "maybe_bool"
             or is_nullable_integer(column.dtype)
-            or isinstance(column, CategoryColumn)
+            or isinstance(column, CategoryColumn | NullableColumn)
             for column in self.columns
         )
 
@@ -371,6 +377,7 @@ def open_csv(
         for label in needed:
             if label not in head.labels:
                 given[label] = with_room(given[label], is_arrow=is_arrow, lacks=file.path)
+    check_given([given[label] for label in needed if label in given], parsed.dtype_backend)
     opened = list(zip(files, heads, strict=True))
     given |= infer_categories(
         opened, [given[label] for label in needed if label in given], parsed, scan=scan
@@ -385,9 +392,11 @@ def open_csv(
     )
     if parsed.nrows == 0 and has_rows(*opened[0], parsed):
         # Of no rows of a file that has some pandas makes integers.
-        found = {label: given_column(label, "int64") for label in found}
+        none = {label: given_column(label, "int64") for label in found}
+        found = none if parsed.dtype_backend is None else no_rows(found, parsed.dtype_backend)
     found |= infer_dates(opened, [one for one in needed if one in dates], parsed, scan=scan)
     known = {**found, **given}
+    check_nullable_index(known[label] for label in index)
     row_filters = parse_filters(filters, arrow_schema([known[label] for label in needed]))
     filtered_on = [] if row_filters is None else [names[name] for name in row_filters.columns]
     layouts, layout_of = sort_layouts(files, heads)

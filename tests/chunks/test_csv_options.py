@@ -87,7 +87,7 @@ def test_every_option_of_pandas_may_be_given_its_default():
         ({"on_bad_lines": "skipp"}, "Did you mean 'skip'"),
         ({"on_bad_lines": "skip", "usecols": ["a"]}, "columns="),
         ({"float_precision": "legacy"}, "correctly rounded"),
-        ({"dtype_backend": "pyarrow"}, "dtype_backend"),
+        ({"dtype_backend": "numpy"}, "dtype_backend"),
         ({"true_values": ["1"]}, "true_values"),
         ({"false_values": [" 0.5 "]}, "false_values"),
         ({"thousands": ",,"}, "thousands"),
