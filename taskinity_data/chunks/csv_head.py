@@ -20,9 +20,11 @@ from taskinity_data.chunks.csv_encodings import CHARACTERS, mark_units, to_utf8,
 from taskinity_data.chunks.csv_head_labels import (
     PARSE_ERRORS,
     bom_nbytes,
+    check_first_row,
     check_labels,
+    check_levels,
     check_width,
-    find_index_names,
+    find_index,
     find_repeated,
     hint_head,
     parse,
@@ -40,6 +42,8 @@ from taskinity_data.machine import count_cores, share_memory
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
+
+    import pandas as pd
 
     from taskinity_data.chunks.csv_options import CsvOptions
     from taskinity_data.chunks.csv_rows import RowRange
@@ -75,6 +79,8 @@ class Head:
     index_names : tuple of labels or None
         What the levels of the index are called that `index_col` makes: a column without a name
         makes one without.
+    level_names : tuple of labels or None
+        What the levels of the columns are called, where a header of several rows names them.
     repeated : tuple of (label, label)
         Columns that stand in the header under a name that was there already, and that name.
     rows : RowRange or None
@@ -84,6 +90,7 @@ class Head:
     data_start: int
     labels: tuple[Hashable, ...]
     index_names: tuple[Hashable, ...] = ()
+    level_names: tuple[Hashable, ...] = ()
     repeated: tuple[tuple[Hashable, Hashable], ...] = ()
     rows: RowRange | None = None
 
@@ -205,20 +212,11 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
             path=file.path,
             start=opens,
         )
-    reason: Exception | None = None
-    data_start = None
-    if options.header is None and options.skiprows == 0:
-        data_start = start
-    else:
-        for end in candidates(data, start, options, is_whole=is_whole):
-            try:
-                found = begins_data(data[:end], options)
-            except PARSE_ERRORS as error:
-                reason = error
-                continue
-            if found:
-                data_start = end
-                break
+    # Data begin behind the last row of several, and pandas warns of a probe that is none of them.
+    flat = options
+    if isinstance(options.header, tuple):
+        flat = replace(options, header=last_header_row(options))
+    data_start, reason = find_data_start(data, start, flat, is_whole=is_whole)
     if data_start is None:
         if is_whole:
             raise no_head(file, data, options, reason)
@@ -226,24 +224,57 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
     check_first_separator(file, data, data_start, options)
     for end in candidates(data, data_start, options, is_whole=is_whole):
         try:
-            frame = parse(data[:end], options)
+            frame = parse(data[:end], flat)
             # A record that an escaped line end goes on behind is not the whole of it.
             is_complete = len(frame) > 0 and (
-                end == len(data) or count_with_probe(data[:end], options) == len(frame) + 1
+                end == len(data) or count_with_probe(data[:end], flat) == len(frame) + 1
             )
         except PARSE_ERRORS as error:
             reason = error
             continue
         if is_complete:
+            if flat is not options:
+                check_first_row(file, data[data_start:end], frame.shape[1], options)
+                frame = parse_head(file, data[:end], options)
             labels = check_labels(file, data, frame, options)
             check_width(file, data[:end], data_start, labels, options)
-            return make_head(data_start, labels, data[:end], options)
+            return make_head(file, data_start, labels, data[:end], options)
     if not is_whole:
         return None
     if reason is not None and not is_header_only(data, options):
         raise no_head(file, data, options, reason)
-    labels = check_labels(file, data, parse(data, options), options)
-    return make_head(data_start, labels, data, options)
+    labels = check_labels(file, data, parse_head(file, data, options), options)
+    return make_head(file, data_start, labels, data, options)
+
+
+def parse_head(file: SourceFile, data: bytes, options: CsvOptions) -> pd.DataFrame:
+    try:
+        return parse(data, options)
+    except PARSE_ERRORS as error:
+        raise no_head(file, data, options, error) from error
+
+
+def find_data_start(
+    data: bytes, start: int, options: CsvOptions, *, is_whole: bool
+) -> tuple[int | None, Exception | None]:
+    """The byte behind the header, and why pandas refused the last end that was none."""
+    reason: Exception | None = None
+    if options.header is None and options.skiprows == 0:
+        return start, None
+    for end in candidates(data, start, options, is_whole=is_whole):
+        try:
+            if begins_data(data[:end], options):
+                return end, reason
+        except PARSE_ERRORS as error:
+            reason = error
+    return None, reason
+
+
+def last_header_row(options: CsvOptions) -> int:
+    """The row behind which the data begin; -1 where there is no header."""
+    header = options.header
+    last = header[-1] if isinstance(header, tuple) else header
+    return last if isinstance(last, int) else -1
 
 
 def find_open_quote(data: bytes, start: int, options: CsvOptions) -> int | None:
@@ -252,8 +283,7 @@ def find_open_quote(data: bytes, start: int, options: CsvOptions) -> int | None:
     if dialect.quotechar is None or options.skiprows:
         return None
     found = find_open_record(data, start, len(data), dialect)
-    needed = 1 if options.header is None else int(options.header) + 2
-    if found is None or found[0] >= needed:
+    if found is None or found[0] >= last_header_row(options) + 2:
         return None
     at = data.find(dialect.quotechar.encode(), found[1])
     return None if at < 0 else at
@@ -287,7 +317,7 @@ def candidates(data: bytes, start: int, options: CsvOptions, *, is_whole: bool) 
     pandas judges them, so a wrong one costs a parse and no more. Without the likely ones, a first
     field of many lines would cost a parse for each.
     """
-    header = options.header if isinstance(options.header, int) else 0
+    header = max(last_header_row(options), 0)
     skipped = options.skiprows if isinstance(options.skiprows, int) else len(options.skiprows)
     if isinstance(options.skiprows, tuple) and options.header is None:
         yield start
@@ -343,7 +373,23 @@ def no_head(
 
 
 def make_head(
-    data_start: int, labels: tuple[Hashable, ...], data: bytes, options: CsvOptions
+    file: SourceFile,
+    data_start: int,
+    labels: tuple[Hashable, ...],
+    data: bytes,
+    options: CsvOptions,
 ) -> Head:
-    index_names = find_index_names(data, options)
-    return Head(data_start, labels, index_names, find_repeated(data, labels, options))
+    """The head of `file`, of which `data` ends behind the first row."""
+    repeated = find_repeated(data, labels, options)
+    if not options.index_col:
+        return Head(data_start, labels, repeated=repeated)
+    frame = find_index(data, options)
+    level_names: tuple[Hashable, ...] = ()
+    if isinstance(options.header, tuple):
+        check_levels(file, frame, labels, options)
+        level_names = tuple(frame.columns.names)
+    if isinstance(options.header, tuple) and len(frame) < len(parse(data, options)):
+        # What looked like the first row names the levels of the index.
+        data_start = len(data)
+        check_first_separator(file, data, data_start, options)
+    return Head(data_start, labels, tuple(frame.index.names), level_names, repeated)

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 __all__ = [
     "PARSE_ERRORS",
     "bom_nbytes",
+    "check_first_row",
     "check_labels",
+    "check_levels",
     "check_width",
-    "find_index_names",
+    "find_index",
     "find_repeated",
     "hint_head",
     "parse",
@@ -91,7 +93,8 @@ def check_labels(
         for label in frame.columns
     )
     for position, label in enumerate(labels):
-        if not isinstance(label, str) and label != position:
+        is_nested = isinstance(label, tuple) and all(isinstance(level, str) for level in label)
+        if not isinstance(label, str) and label != position and not is_nested:
             raise PlanError(f"names={list(labels)!r}: column names must be texts")
     if any("\0" in str(label) for label in labels):
         raise PlanError(
@@ -108,6 +111,41 @@ def check_labels(
     return labels
 
 
+def check_levels(
+    file: SourceFile, frame: pd.DataFrame, labels: Sequence[Hashable], options: CsvOptions
+) -> None:
+    """Refuse a header of several rows that names columns otherwise beside an index."""
+    index = set(options.index_col)
+    rest = [label for position, label in enumerate(labels) if position not in index]
+    if list(frame.columns) != rest or frame.index.nlevels != len(index):
+        raise PlanError(
+            f"{file}: header={options.header!r} beside index_col={list(options.index_col)}: pandas "
+            f"names the columns {list(frame.columns)!r} with that index and {rest!r} without; give "
+            "header=None, names= and skiprows="
+        )
+
+
+def check_first_row(file: SourceFile, row: bytes, width: int, options: CsvOptions) -> None:
+    """Refuse a first row of fewer than `width` fields behind a header of several rows.
+
+    pandas adds no missing values to it, and takes its width for that of all rows.
+    """
+    if count_fields(row, options) < width:
+        raise PlanError(
+            f"{file}: the first row has fewer fields than the {width} columns of "
+            f"header={options.header}, which pandas reads wrongly; add what is missing there"
+        )
+
+
+def count_fields(record: bytes, options: CsvOptions) -> int:
+    """The fields of one record; 0 of a blank line."""
+    alone = replace(options, names=None, header=None, skiprows=0, skips_bad_lines=False)
+    try:
+        return parse(record, alone).shape[1]
+    except pd.errors.EmptyDataError:
+        return 0
+
+
 def check_width(
     file: SourceFile, prefix: bytes, start: int, labels: Sequence[Hashable], options: CsvOptions
 ) -> None:
@@ -121,8 +159,7 @@ def check_width(
     strict = replace(options, skips_bad_lines=False)
     try:
         if options.usecols is not None:
-            first = replace(strict, names=None, header=None, skiprows=0)
-            fits = parse(prefix[start:], first).shape[1] >= len(labels)
+            fits = count_fields(prefix[start:], options) >= len(labels)
         else:
             full = options.dialect.sep.join([probe_mark(options)] * len(labels))
             gap = b"" if prefix.endswith((b"\n", b"\r")) else b"\n"
@@ -143,22 +180,19 @@ def is_position(label: Any) -> bool:
     return hasattr(label, "__index__") and not isinstance(label, bool)
 
 
-def find_index_names(data: bytes, options: CsvOptions) -> tuple[Hashable, ...]:
-    """What pandas calls the levels of the index that `index_col` makes, None where one has no name.
+def find_index(data: bytes, options: CsvOptions) -> pd.DataFrame:
+    """`data` with the index that `index_col` makes of it.
 
     Raises
     ------
     PlanError
         There is no such column.
     """
-    if not options.index_col:
-        return ()
     usecols = None if options.usecols is None else list(options.usecols)
     try:
-        frame = parse(data, options, index_col=list(options.index_col), usecols=usecols)
+        return parse(data, options, index_col=list(options.index_col), usecols=usecols)
     except PARSE_ERRORS as error:
         raise PlanError(f"index_col={list(options.index_col)}: {error}") from error
-    return tuple(frame.index.names)
 
 
 def find_repeated(

@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["parse_header", "parse_index_col", "parse_names", "parse_usecols"]
 
 
-def parse_header(value: Any, *, has_names: bool) -> int | str | None:
-    """The row that holds the names, from 0; None where no row does.
+def parse_header(value: Any, given: Mapping[str, Any]) -> int | str | tuple[int, ...] | None:
+    """The row or rows that hold the names, from 0; None where no row does.
+
+    Parameters
+    ----------
+    value : the option
+    given : mapping
+        All options.
 
     Raises
     ------
     PlanError
-        It is no row, or several.
+        It is no row, or beside several something that pandas does not take there.
     """
     if isinstance(value, bool) or (isinstance(value, int) and value < 0):
         raise PlanError(f"header={value!r}: must be a row number, 'infer' or None")
     if value is None or isinstance(value, int):
         return value
     if isinstance(value, str) and value == "infer":
-        return None if has_names else 0
+        return None if "names" in given else 0
     if isinstance(value, list | tuple):
-        raise PlanError(
-            f"header={value!r}: a header of several rows makes nested columns, which chunks don't "
-            "have; give names= and skiprows="
-        )
+        return parse_header_rows(value, given)
     raise PlanError(f"header={value!r}: must be a row number, 'infer' or None")
+
+
+def parse_header_rows(value: Any, given: Mapping[str, Any]) -> int | tuple[int, ...]:
+    """The rows of a header of several; of one in a list, that row."""
+    rows = tuple(value)
+    if not rows or not all(is_position(row) and row >= 0 for row in rows):
+        raise PlanError(f"header={value!r}: must be row numbers from 0")
+    if any(second <= first for first, second in pairwise(rows)):
+        raise PlanError(f"header={value!r}: name each row once, in the order of the file")
+    index = parse_index_col(given.get("index_col"))
+    for name in ("names", "usecols"):
+        if given.get(name) is not None:
+            raise PlanError(f"header={value!r} and {name}= don't go together in pandas; keep one")
+    if any(isinstance(column, str) for column in index):
+        raise PlanError(f"header={value!r}: index_col= must be positions beside a list of rows")
+    if len(rows) == 1:
+        return int(rows[0])
+    if given.get("on_bad_lines", "error") != "error":
+        raise PlanError(
+            f"header={value!r}: beside several rows of names pandas drops no row at the beginning; "
+            "leave on_bad_lines= out, or give header=None, names= and skiprows="
+        )
+    return tuple(map(int, rows))
 
 
 def parse_names(value: Any) -> tuple[Any, ...] | None:

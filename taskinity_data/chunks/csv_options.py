@@ -83,7 +83,8 @@ class CsvOptions:
         All that decides where a record ends.
     encoding, encoding_errors : str
         As Python names them; see `csv_encodings`.
-    header : int, "infer" or None
+    header : int, tuple of int, "infer" or None
+        The row that holds the names, or several of which each is a level of them.
     names : tuple of labels, or None
     skiprows : int or tuple of int
         How many lines are left out before the header, or which lines of the file, from 0.
@@ -112,7 +113,7 @@ class CsvOptions:
     dialect: Dialect
     encoding: str = "utf-8"
     encoding_errors: str = "strict"
-    header: int | str | None = "infer"
+    header: int | str | tuple[int, ...] | None = "infer"
     names: tuple[Any, ...] | None = None
     skiprows: int | tuple[int, ...] = 0
     nrows: int | None = None
@@ -153,7 +154,8 @@ class CsvOptions:
     def for_head(self) -> dict[str, Any]:
         """The same, and those that say where names come from."""
         skiprows = list(self.skiprows) if isinstance(self.skiprows, tuple) else self.skiprows
-        keywords = {**self.for_pandas(), "header": self.header, "skiprows": skiprows}
+        header = list(self.header) if isinstance(self.header, tuple) else self.header
+        keywords = {**self.for_pandas(), "header": header, "skiprows": skiprows}
         if self.names is not None:
             keywords["names"] = list(self.names)
         return keywords
@@ -235,7 +237,7 @@ def parse_options(options: Mapping[str, Any]) -> CsvOptions:
         dialect=parse_dialect(given, newlines_in_values=newlines_in_values),
         encoding=encoding,
         encoding_errors=parse_encoding_errors(given.get("encoding_errors"), encoding),
-        header=parse_header(given.get("header", "infer"), has_names="names" in given),
+        header=parse_header(given.get("header", "infer"), given),
         names=parse_names(given.get("names")),
         skiprows=parse_skiprows(given.get("skiprows"), given),
         nrows=parse_nrows(given.get("nrows"), given),

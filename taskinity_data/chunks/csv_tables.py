@@ -75,9 +75,15 @@ def to_frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def with_index(
-    frame: pd.DataFrame, index: Sequence[Column], names: Sequence[Hashable]
+    frame: pd.DataFrame,
+    index: Sequence[Column],
+    names: Sequence[Hashable],
+    level_names: Sequence[Hashable] = (),
 ) -> pd.DataFrame:
-    """`frame` with the columns `index` as its index, whose levels are called `names`."""
+    """`frame` with the columns `index` as its index, whose levels are called `names`.
+
+    Those of nested columns are called `level_names`.
+    """
     if not index:
         return frame
     # Of bools with missing values pandas makes floats in an index.
@@ -92,6 +98,8 @@ def with_index(
     indexed.index.names = list(names)
     if not len(indexed.columns):
         indexed.columns = pd.Index([])
+    elif level_names:
+        indexed.columns = indexed.columns.set_names(list(level_names))
     return indexed
 
 

@@ -103,6 +103,8 @@ class CsvReader:
         What is the index of a pandas chunk, and the first columns of any other.
     index_names : tuple of labels or None
         What the levels of that index are called.
+    level_names : tuple of labels or None
+        What the levels of nested columns beside that index are called.
     """
 
     options: CsvOptions
@@ -115,6 +117,7 @@ class CsvReader:
     rows_of: Mapping[str, RowRange] = field(default_factory=dict)
     index: tuple[Column, ...] = ()
     index_names: tuple[Hashable, ...] = ()
+    level_names: tuple[Hashable, ...] = ()
 
     @property
     def wanted(self) -> tuple[Column, ...]:
@@ -160,6 +163,8 @@ class CsvReader:
             for some in (self.columns, self.extra, self.index)
         )
         beside = f"{stable(self.layouts)} {filters} {extra!r} {index!r} {self.index_names!r}"
+        if self.level_names:
+            beside += f" {self.level_names!r}"
         return f"csv 1 {self.options.identity()} {columns!r} {beside}"
 
     def extent(self, file: SourceFile) -> Piece:
@@ -257,7 +262,7 @@ class CsvReader:
         bad = join_bad_lines(lines for _, _, lines in read)
         if as_ == "pandas" and self.filters is None and all_frames(parts):
             frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-            frame = with_index(frame, self.index, self.index_names)
+            frame = with_index(frame, self.index, self.index_names, self.level_names)
             return ReadResult(frame, len(frame), skipped, bad)
         wanted = self.wanted
         tables = [
@@ -272,7 +277,7 @@ class CsvReader:
         rows = table.num_rows
         data = deliver(table, delivered, as_)
         if as_ == "pandas":
-            data = with_index(data, self.index, self.index_names)
+            data = with_index(data, self.index, self.index_names, self.level_names)
         return ReadResult(data, rows, skipped + before - rows, bad)
 
     def read_piece(
@@ -414,6 +419,7 @@ def open_csv(
         },
         index=tuple(known[label] for label in index),
         index_names=heads[0].index_names,
+        level_names=heads[0].level_names,
     )
 
 

@@ -59,7 +59,7 @@ def test_every_option_of_pandas_may_be_given_its_default():
         ({"usecols": lambda name: True}, "usecols"),
         ({"usecols": ["a", "a"]}, "twice"),
         ({"usecols": "ab"}, "list"),
-        ({"header": [0, 1]}, "nested columns"),
+        ({"header": [1, 0]}, "order of the file"),
         ({"header": -1}, "header"),
         ({"sep": None}, "guess"),
         ({"sep": "::"}, "regular expression"),
