@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.source_file import SourceFile
 
 __all__ = [
+    "by_label",
     "check_index_dtype",
     "check_same_columns",
     "find_index",
@@ -45,6 +46,16 @@ def find_labels(heads: Sequence[Head], schema: Any) -> list[Hashable]:
         for head in heads[1:]:
             found |= dict.fromkeys(one for one in head.labels if one in schema)
     return list(found)
+
+
+def by_label(dtype: Any, heads: Sequence[Head]) -> Any:
+    """`dtype` by labels alone: as in pandas a key may be a position, where no label has a type."""
+    labels = heads[0].labels
+    if type(dtype) is not dict or any(head.labels != labels for head in heads):
+        return dtype
+    positions = {one for one in range(len(labels)) if one in dtype}
+    named = {key: one for key, one in dtype.items() if key in labels or key not in positions}
+    return {label: dtype[one] for one, label in enumerate(labels) if one in positions} | named
 
 
 def select_labels(

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from taskinity_data.chunks.csv_exact import check_wide
+from taskinity_data.chunks.csv_checks import check_wide
 from taskinity_data.chunks.csv_misfit import Misfit
 from taskinity_data.chunks.csv_quotes import are_regular, has_lone_return
 from taskinity_data.chunks.schema import INT64_STOP, KINDS, arrow_schema, dtype_of_kind

@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from taskinity_data.chunks.csv_bad_lines import skip_bad_start
+from taskinity_data.chunks.csv_checks import check_wide
 from taskinity_data.chunks.csv_encodings import to_utf8, unit_nbytes
-from taskinity_data.chunks.csv_exact import TooManyFields, check_wide, parse_text
+from taskinity_data.chunks.csv_exact import TooManyFields, parse_text
 from taskinity_data.chunks.csv_misfit import Misfit
 from taskinity_data.chunks.csv_nullable import beyond_int64, freeze_nullable, observe_nullable
 from taskinity_data.chunks.csv_options import FLOATS_NEED_ASKING

@@ -19,6 +19,7 @@ from taskinity_data.chunks.csv_categories import (
     with_categories,
 )
 from taskinity_data.chunks.csv_columns import (
+    by_label,
     check_index_dtype,
     check_same_columns,
     find_index,
@@ -364,7 +365,7 @@ def open_csv(
     selected = select_labels(labels, columns, parsed.usecols)
     index = find_index(parsed.index_col, selected if parsed.usecols is not None else labels)
     is_chosen = columns is not None or parsed.usecols is not None or is_arrow
-    given = given_columns(parsed.dtype, None if scan else schema, labels)
+    given = given_columns(by_label(parsed.dtype, heads), None if scan else schema, labels)
     for label, named in heads[0].repeated:
         if not (isinstance(schema, dict) and label in schema):
             given[label] = replace(given[named], label=label)

@@ -267,3 +267,26 @@ def test_a_switch_beside_a_dialect_is_refused_as_by_pandas(tmp_path):
     path.write_text(TEXT)
     with pytest.raises(td.errors.PlanError, match="doublequote"):
         td.open_dataset(str(path), dialect="excel", doublequote="no")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dtype": {1: str}},
+        {"dtype": {1: "category"}, "usecols": ["b", "c"]},
+        {"dtype": {0: str}, "usecols": ["b", "c"]},
+        {"dtype": {1: str, "b": "float64"}},
+        {"dtype": {0: str}, "index_col": "b"},
+        {"dtype": {1: str}, "header": None},
+    ],
+    ids=str,
+)
+def test_a_dtype_may_be_named_by_the_position_of_its_column(tmp_path, options):
+    path = tmp_path / "data.csv"
+    path.write_text("a,b,c\n01,02,03\n04,05,06\n")
+    dataset = td.open_dataset(str(path), **options)
+    rows = pd.concat([chunk.read() for chunk in dataset.plan(chunk_size=1)])
+    whole = pd.read_csv(path, low_memory=False, **options)
+    if "index_col" not in options:
+        rows = rows.reset_index(drop=True)
+    assert_frame_equal(rows, whole)
