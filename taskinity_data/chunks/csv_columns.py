@@ -54,6 +54,8 @@ def by_label(dtype: Any, heads: Sequence[Head]) -> Any:
     if type(dtype) is not dict or any(head.labels != labels for head in heads):
         return dtype
     positions = {one for one in range(len(labels)) if one in dtype}
+    if any(dtype[one] in (object, "object", "O") and one not in labels for one in positions):
+        raise PlanError(f"dtype={dtype!r}: by position pandas makes no objects; give names")
     named = {key: one for key, one in dtype.items() if key in labels or key not in positions}
     return {label: dtype[one] for one, label in enumerate(labels) if one in positions} | named
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from taskinity_data.chunks.csv_labels import parse_index_col
 from taskinity_data.chunks.csv_misfit import Misfit
 from taskinity_data.chunks.schema import Column, dtype_of_kind
 from taskinity_data.errors import PlanError, suggest
@@ -96,9 +97,7 @@ def parse_date_options(given: Mapping[str, Any]) -> tuple[tuple[Any, ...], Any]:
     """
     columns, formats = given.get("parse_dates"), given.get("date_format")
     if columns is True:
-        raise PlanError(
-            "parse_dates=True parses the index, which chunks don't have; name the columns in a list"
-        )
+        columns = list(parse_index_col(given.get("index_col")))
     if columns is None or columns is False:
         columns = []
     if not isinstance(columns, list) or not all(

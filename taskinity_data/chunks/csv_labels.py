@@ -102,13 +102,8 @@ def parse_index_col(value: Any) -> tuple[Any, ...]:
     PlanError
         A column twice, or what names none.
     """
-    if value is None:
+    if value is None or value is False:
         return ()
-    if value is False:
-        raise PlanError(
-            "index_col=False: it cuts off fields beyond the header; give names= for all columns, "
-            "and usecols="
-        )
     columns = tuple(value) if isinstance(value, list | tuple) else (value,)
     for column in columns:
         if not isinstance(column, str) and not (is_position(column) and column >= 0):
@@ -125,6 +120,16 @@ def is_position(value: Any) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
+def are_nested(name: str, labels: tuple[Any, ...]) -> bool:
+    """Whether all are tuples of texts, of one length, as `names` may be."""
+    return name == "names" and all(
+        isinstance(label, tuple)
+        and len(label) == len(labels[0]) > 1
+        and all(isinstance(level, str) for level in label)
+        for label in labels
+    )
+
+
 def parse_labels(name: str, value: Any) -> tuple[Any, ...] | None:
     if value is None:
         return None
@@ -133,7 +138,7 @@ def parse_labels(name: str, value: Any) -> tuple[Any, ...] | None:
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise PlanError(f"{name}={value!r}: must be a list, such as [{value!r}]")
     labels = tuple(value)
-    if any(isinstance(label, tuple) for label in labels):
+    if any(isinstance(label, tuple) for label in labels) and not are_nested(name, labels):
         raise PlanError(f"{name}={list(labels)!r}: nested columns can't be read in chunks")
     if len(set(labels)) != len(labels):
         raise PlanError(f"{name}={list(labels)!r}: names a column twice")

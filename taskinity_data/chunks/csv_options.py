@@ -270,6 +270,11 @@ def is_default(name: str, value: Any) -> bool:
 
 def check_engine(given: Mapping[str, Any]) -> None:
     """Refuse values that would change how bytes are parsed where they are none of ours."""
+    if given.get("index_col") is False and given.get("on_bad_lines", "error") != "error":
+        raise PlanError(
+            f"index_col=False beside on_bad_lines={given['on_bad_lines']!r}: pandas then drops "
+            "other rows; leave index_col out"
+        )
     if given.get("engine", "c") != "c":
         raise PlanError(
             f"engine={given['engine']!r}: chunks are what pandas' C engine reads; leave engine out"

@@ -290,3 +290,55 @@ def test_a_dtype_may_be_named_by_the_position_of_its_column(tmp_path, options):
     if "index_col" not in options:
         rows = rows.reset_index(drop=True)
     assert_frame_equal(rows, whole)
+
+
+def test_a_dtype_by_position_is_none_of_another_column_of_that_name(tmp_path):
+    check(tmp_path, "a,a\n01,02\n", dtype={0: str})
+    check(tmp_path, "a,a\n01,02\n", dtype={1: str})
+    check(tmp_path, "a,a\n01,02\n", dtype={"a": str, 1: "float64"})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dtype": {9: str}}, {"dtype": {0: object}}, {"dtype": {0: np.dtype("O")}}],
+    ids=str,
+)
+def test_a_dtype_of_no_certain_column_is_refused(tmp_path, options):
+    path = tmp_path / "data.csv"
+    path.write_text(TEXT)
+    with pytest.raises(td.errors.PlanError, match="dtype="):
+        td.open_dataset(str(path), **options)
+
+
+@pytest.mark.parametrize("more", [{}, {"header": None}, {"usecols": ["a", "c"]}], ids=str)
+def test_no_index_may_be_asked_for_where_no_row_is_too_long(tmp_path, more):
+    path = tmp_path / "data.csv"
+    path.write_text(TEXT)
+    expected = pd.read_csv(path, index_col=False, low_memory=False, **more)
+    for size in SIZES:
+        chunks = td.open_dataset(str(path), index_col=False, **more).plan(chunk_size=size)
+        got = pd.concat([chunk.read() for chunk in chunks], ignore_index=True)
+        assert_frame_equal(got, expected, check_exact=True)
+    path.write_text("a,b\n1,2,3\n")
+    with pytest.raises(td.errors.PlanError, match="names="):
+        td.open_dataset(str(path), index_col=False)
+
+
+DATES = "d,e,a\n2024-01-02,2020-01-01,1\n2024-01-03,x,2\n,2020-01-03,3\n"
+
+
+@pytest.mark.parametrize("index_col", [None, 0, 1, "d", [0, 1], ["e", "d"]], ids=str)
+def test_all_levels_of_an_index_are_parsed_as_dates(tmp_path, index_col):
+    text = DATES.replace("\nx", "\n").replace(",x,", ",,")
+    check(tmp_path, text, index_col=index_col, parse_dates=True)
+
+
+def test_names_of_several_levels_are_those_of_pandas(tmp_path):
+    names = [("x", "p"), ("x", "q"), ("y", "p")]
+    check(tmp_path, "1,2,3\n4,5,6\n", names=names)
+    check(tmp_path, TEXT, names=names, header=0)
+    check(tmp_path, "1,2,3\n4,5,6\n", names=names, index_col=0)
+    path = str(tmp_path / "data.csv")
+    for wrong in ([("x", "p"), "a", "b"], [("x",), ("y", "z"), ("u", "v")], [("x", 1), ("y", 2)]):
+        with pytest.raises(td.errors.PlanError, match="names="):
+            td.open_dataset(path, names=wrong)

@@ -34,9 +34,8 @@ def test_every_option_of_pandas_may_be_given_its_default():
     ("options", "said"),
     [
         ({"skipfooter": 1}, "skipfooter"),
-        ({"index_col": False}, "index_col"),
+        ({"index_col": False, "on_bad_lines": "skip"}, "index_col"),
         ({"converters": {"a": int}}, "converters"),
-        ({"parse_dates": True}, "index"),
         ({"parse_dates": [["a", "b"]]}, "names or positions"),
         ({"parse_dates": {"d": ["a", "b"]}}, "names or positions"),
         ({"parse_dates": ("a",)}, "names or positions"),

@@ -209,7 +209,8 @@ def read_chunks(dataset, options, cut):
     if isinstance(dataset, Exception):
         raise dataset
     chunks = [chunk.read() for chunk in dataset.plan(chunk_size=cut)]
-    has_index = options.get("index_col") is not None
+    index_col = options.get("index_col")
+    has_index = index_col is not None and index_col is not False
     if not has_index:
         for chunk in chunks:
             try:
