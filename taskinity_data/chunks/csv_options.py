@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.chunks.csv_dates import parse_date_options
-from taskinity_data.chunks.csv_dialect import Dialect
+from taskinity_data.chunks.csv_dialect import check_byte, parse_csv_dialect, parse_dialect
 from taskinity_data.chunks.csv_encodings import parse_encoding, parse_encoding_errors
 from taskinity_data.chunks.csv_labels import (
     parse_header,
@@ -30,6 +30,8 @@ from taskinity_data.errors import PlanError, suggest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from taskinity_data.chunks.csv_dialect import Dialect
+
 __all__ = ["CsvOptions", "parse_options"]
 
 # Handed to pandas for each chunk as they are: they act on one field at a time.
@@ -41,17 +43,6 @@ PER_CHUNK = (
     "false_values",
     "decimal",
     "thousands",
-)
-
-# They act on where records and fields end, so the cut pass has to know them as well.
-DIALECT = (
-    "quotechar",
-    "quoting",
-    "doublequote",
-    "escapechar",
-    "comment",
-    "skip_blank_lines",
-    "skipinitialspace",
 )
 
 IN_FUNCTION = "do it in the chunk function"
@@ -329,75 +320,5 @@ def check_values(given: Mapping[str, Any]) -> None:
                 )
 
 
-def parse_csv_dialect(value: Any) -> dict[str, Any]:
-    """The options that a dialect of the module `csv` stands for, which win over others."""
-    if value is None:
-        return {}
-    try:
-        dialect = csv.get_dialect(value) if isinstance(value, str) else value
-        marks = {name: getattr(dialect, name) for name in CSV_DIALECT}
-    except (csv.Error, AttributeError) as error:
-        raise PlanError(
-            f"dialect={value!r}: {error}; give a dialect of the module csv or the name of one, "
-            "such as 'excel'"
-        ) from error
-    return {"sep": marks.pop("delimiter"), **marks}
-
-
-CSV_DIALECT = (
-    "delimiter", "doublequote", "escapechar", "skipinitialspace", "quotechar", "quoting",
-)  # fmt: skip
-
-
-def parse_dialect(given: Mapping[str, Any], *, newlines_in_values: bool) -> Dialect:
-    if "sep" in given and "delimiter" in given:
-        raise PlanError("sep= and delimiter= are the same option; give one of them")
-    sep = given.get("sep", given.get("delimiter", ","))
-    if sep is None:
-        raise PlanError("sep=None lets pandas guess the separator; name it, such as sep=';'")
-    values = {name: given[name] for name in DIALECT if name in given}
-    quoting = values.pop("quoting", csv.QUOTE_MINIMAL)
-    if quoting not in {csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONE}:
-        raise PlanError(
-            f"quoting={quoting!r}: only QUOTE_MINIMAL, QUOTE_ALL and QUOTE_NONE read the same in "
-            "every chunk; leave quoting out and give dtype= for what must stay text"
-        )
-    check_byte("sep", sep)
-    for name in ("quotechar", "escapechar", "comment"):
-        if values.get(name) is not None:
-            check_byte(name, values[name])
-    if quoting == csv.QUOTE_NONE:
-        values["quotechar"] = None
-    elif values.get("quotechar", '"') is None:
-        raise PlanError("quotechar=None needs quoting=csv.QUOTE_NONE (3) beside it")
-    special = [("sep", sep), ("quotechar", values.get("quotechar", '"'))]
-    special += [(name, values.get(name)) for name in ("escapechar", "comment")]
-    seen: dict[str, str] = {}
-    for name, character in special:
-        if character is None:
-            continue
-        if character in seen:
-            raise PlanError(
-                f"{seen[character]}= and {name}= are both {character!r}; they must differ"
-            )
-        seen[character] = name
-    return Dialect(sep=sep, newlines_in_values=newlines_in_values, **values)
-
-
 # Digits, or one of the words that pandas reads as a float.
 NUMBER = re.compile(r"\s*[+-]?([0-9.,]+(e[+-]?[0-9]+)?|inf(inity)?|nan.*)\s*", re.IGNORECASE)
-
-
-def check_byte(name: str, value: Any) -> None:
-    """Refuse what is not one ASCII character, or one that ends lines or fields by itself."""
-    if not isinstance(value, str) or not value:
-        raise PlanError(f"{name}={value!r}: must be one character")
-    if len(value) > 1 and name == "sep":
-        raise PlanError(
-            f"sep={value!r}: a separator of several characters is a regular expression to pandas "
-            "and can't be cut safely; rewrite the file with a separator of one character"
-        )
-    if len(value) > 1 or not value.isascii():
-        raise PlanError(f"{name}={value!r}: must be one ASCII character")
-    if value in "\r\n\0" or (name != "sep" and value in " \t"):
-        raise PlanError(f"{name}={value!r}: this character can't be used as {name}")

@@ -13,11 +13,7 @@ import pyarrow as pa
 
 from taskinity_data.chunks.chunk import ReadResult
 from taskinity_data.chunks.csv_bad_lines import parse_with_bad_lines
-from taskinity_data.chunks.csv_categories import (
-    CategoryColumn,
-    infer_categories,
-    with_categories,
-)
+from taskinity_data.chunks.csv_categories import CategoryColumn, with_categories
 from taskinity_data.chunks.csv_columns import (
     by_label,
     check_index_dtype,
@@ -27,36 +23,24 @@ from taskinity_data.chunks.csv_columns import (
     select_labels,
     sort_layouts,
 )
-from taskinity_data.chunks.csv_date_sample import infer_dates
-from taskinity_data.chunks.csv_dates import (
-    as_text,
-    check_dates,
-    date_labels,
-    with_dates,
-)
+from taskinity_data.chunks.csv_dates import as_text, with_dates
 from taskinity_data.chunks.csv_exact import TooManyFields
 from taskinity_data.chunks.csv_fast import parse_fast
 from taskinity_data.chunks.csv_head import read_head
 from taskinity_data.chunks.csv_misfit import Misfit
-from taskinity_data.chunks.csv_nullable import (
-    NullableColumn,
-    check_given,
-    check_nullable_index,
-    no_rows,
-)
+from taskinity_data.chunks.csv_nullable import NullableColumn, check_nullable_index
 from taskinity_data.chunks.csv_options import parse_options, stable
 from taskinity_data.chunks.csv_piece import read_text
 from taskinity_data.chunks.csv_quarantine import find_bad_lines
-from taskinity_data.chunks.csv_rows import find_row_grains, find_rows, has_rows, split_rows
-from taskinity_data.chunks.csv_sample import infer_columns
+from taskinity_data.chunks.csv_rows import find_row_grains, find_rows, split_rows
 from taskinity_data.chunks.csv_tables import concat_tables, deliver, fill, to_table, with_index
 from taskinity_data.chunks.csv_trouble import misfit_error, parse_error
+from taskinity_data.chunks.csv_types import find_types
 from taskinity_data.chunks.files import map_files, read_pieces
 from taskinity_data.chunks.filters import parse_filters
 from taskinity_data.chunks.schema import (
     arrow_schema,
     dtype_of_kind,
-    given_column,
     given_columns,
     is_nullable_integer,
     text_column,
@@ -261,7 +245,8 @@ class CsvReader:
         parts = [part for part, _, _ in read]
         skipped = sum(count for _, count, _ in read)
         bad = join_bad_lines(lines for _, _, lines in read)
-        if as_ == "pandas" and self.filters is None and all_frames(parts):
+        all_frames = all(isinstance(part, pd.DataFrame) for part in parts)
+        if as_ == "pandas" and self.filters is None and all_frames:
             frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
             frame = with_index(frame, self.index, self.index_names, self.level_names)
             return ReadResult(frame, len(frame), skipped, bad)
@@ -311,10 +296,6 @@ class CsvReader:
             raise misfit_error(piece, error, self.options) from None
         except (TooManyFields, ValueError, OverflowError) as error:
             raise parse_error(piece, data, labels, self.options, error) from error
-
-
-def all_frames(parts: Sequence[Any]) -> bool:
-    return all(isinstance(part, pd.DataFrame) for part in parts)
 
 
 def open_csv(
@@ -383,25 +364,9 @@ def open_csv(
         for label in needed:
             if label not in head.labels:
                 given[label] = with_room(given[label], is_arrow=is_arrow, lacks=file.path)
-    check_given([given[label] for label in needed if label in given], parsed.dtype_backend)
+    shown = selected if parsed.usecols is not None else labels
     opened = list(zip(files, heads, strict=True))
-    given |= infer_categories(
-        opened, [given[label] for label in needed if label in given], parsed, scan=scan
-    )
-    dates = date_labels(parsed.parse_dates, heads[0].labels)
-    check_dates(dates, given, selected if parsed.usecols is not None else labels)
-    found = infer_columns(
-        opened,
-        [label for label in needed if label not in given and label not in dates],
-        parsed,
-        scan=scan,
-    )
-    if parsed.nrows == 0 and has_rows(*opened[0], parsed):
-        # Of no rows of a file that has some pandas makes integers.
-        none = {label: given_column(label, "int64") for label in found}
-        found = none if parsed.dtype_backend is None else no_rows(found, parsed.dtype_backend)
-    found |= infer_dates(opened, [one for one in needed if one in dates], parsed, scan=scan)
-    known = {**found, **given}
+    known = find_types(opened, needed, given, shown, parsed, scan=scan)
     check_nullable_index(known[label] for label in index)
     row_filters = parse_filters(filters, arrow_schema([known[label] for label in needed]))
     filtered_on = [] if row_filters is None else [names[name] for name in row_filters.columns]
