@@ -73,10 +73,8 @@ def parse_skiprows(value: Any, given: Mapping[str, Any]) -> int | tuple[int, ...
             "the header or a list of lines can; drop other rows in the chunk function"
         )
     if hasattr(value, "__index__") and not hasattr(value, "__iter__"):
-        count = int(value)
-        if count < 0:
-            raise PlanError(f"skiprows={value}: must be 0 or more")
-        return count
+        # Of a negative count pandas skips nothing.
+        return max(int(value), 0)
     if not hasattr(value, "__iter__"):
         raise PlanError(f"skiprows={value!r}: must be a count or a list of lines")
     found = set(value)

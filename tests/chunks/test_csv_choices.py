@@ -342,3 +342,8 @@ def test_names_of_several_levels_are_those_of_pandas(tmp_path):
     for wrong in ([("x", "p"), "a", "b"], [("x",), ("y", "z"), ("u", "v")], [("x", 1), ("y", 2)]):
         with pytest.raises(td.errors.PlanError, match="names="):
             td.open_dataset(path, names=wrong)
+
+
+@pytest.mark.parametrize("header", [0, None])
+def test_a_negative_count_of_skiprows_skips_nothing_as_in_pandas(tmp_path, header):
+    check(tmp_path, TEXT, skiprows=-2, header=header)

@@ -52,7 +52,6 @@ def test_every_option_of_pandas_may_be_given_its_default():
         ({"chunksize": 10}, "chunk_size="),
         ({"lineterminator": ";"}, "lineterminator"),
         ({"skiprows": lambda row: row == 1}, "skiprows"),
-        ({"skiprows": -1}, "0 or more"),
         ({"skiprows": [1], "comment": "#"}, "comment="),
         ({"nrows": 5, "on_bad_lines": "skip"}, "on_bad_lines"),
         ({"usecols": lambda name: True}, "usecols"),
