@@ -97,7 +97,7 @@ def make_partial(reducer: Any, read: Any) -> Any:
 
 def plain(read: Any) -> Any:
     """What the function returned."""
-    return read.data if isinstance(read, Rows) else read
+    return read.data if type(read) is Rows else read
 
 
 def as_item(data: Any) -> Any:

@@ -24,7 +24,7 @@ def is_in_memory(source: Any) -> bool:
     polars = sys.modules.get("polars")
     kinds = [pd.DataFrame, pd.Series, pa.Table, pa.RecordBatch, pa.RecordBatchReader]
     kinds += [polars.DataFrame, polars.LazyFrame, polars.Series] if polars else []
-    return isinstance(source, tuple(kinds))
+    return issubclass(type(source), tuple(kinds))
 
 
 def to_table(source: Any) -> tuple[pa.Table, pd.DataFrame | None]:

@@ -103,7 +103,7 @@ def count_rows(item: Any) -> int | None:
 
     None for a partition of a Dask DataFrame, whose rows nobody knows before it is computed.
     """
-    data = item.data if isinstance(item, Block) else item
+    data = item.data if type(item) is Block else item
     if is_dask(data):
         return None
     is_table = is_in_memory(data) and len(getattr(data, "shape", ())) == 2

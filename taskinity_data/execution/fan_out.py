@@ -208,7 +208,7 @@ class FanOut:
             self.given += 1
             self.positions += 1
             self.cut_nbytes += item.nbytes
-            if isinstance(item.data, Chunk):
+            if type(item.data) is Chunk:
                 self.chunks.append(item.data)
             else:
                 self._counted_rows.append(item.rows)
@@ -222,7 +222,7 @@ class FanOut:
 
         Their partials are combined first, so that they stand where the chunk stood.
         """
-        if not self._splits or not isinstance(item.data, Chunk):
+        if not self._splits or type(item.data) is not Chunk:
             return []
         halves = split_chunk(item.data)
         if len(halves) < 2:

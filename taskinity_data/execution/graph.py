@@ -163,7 +163,7 @@ class _Builder:
         over = resolve(stage.over, self._values, self._inputs)
         items = list(plan_items(stage, over, reducers))
         for item in items[:1]:
-            if isinstance(item.data, Chunk):
+            if type(item.data) is Chunk:
                 refuse_quarantine(item.data.reader, "a static graph has no place for them")
         bare = replace(stage, over=Upstream(""))
         packed = pack_value((bare, dict(self._inputs), reducers, keeps))

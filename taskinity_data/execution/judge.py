@@ -158,7 +158,7 @@ class Judge:
         failure = outcome.failure
         if failure is None:
             return outcome
-        if isinstance(item.data, Chunk) and item.data.failure is not None:
+        if type(item.data) is Chunk and item.data.failure is not None:
             # Known before it was tried: as the policy tolerates it, else it had not come so far.
             return self._end(outcome, Skip())
         policy = self._policies.get(outcome.task) or self._policies[name]

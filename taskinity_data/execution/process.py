@@ -164,17 +164,17 @@ class Item:
     @property
     def nbytes(self) -> int:
         """The planned size of its chunk, 0 where it is none."""
-        return self.data.nbytes if isinstance(self.data, Chunk) else 0
+        return self.data.nbytes if type(self.data) is Chunk else 0
 
     @property
     def rows(self) -> int | None:
         """The rows that are planned for it, None where unknown."""
-        return self.data.rows if isinstance(self.data, Chunk) else self.counted_rows
+        return self.data.rows if type(self.data) is Chunk else self.counted_rows
 
     @property
     def file_range(self) -> tuple[str | None, str | None]:
         """The file of its chunk and the range in it, None where it is none."""
-        if not isinstance(self.data, Chunk):
+        if type(self.data) is not Chunk:
             return None, None
         chunk = self.data
         return chunk.path, f"{chunk.reader.unit} {chunk.start:,} to {chunk.stop:,}"
@@ -285,9 +285,9 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
     data, rows, filtered, bad_lines = item.data, None, None, None
     if begin is not None:
         begin(0)
-    if isinstance(data, Chunk):
+    if type(data) is Chunk:
         data.refuse_unreadable()
-    is_read = isinstance(data, Block) or (isinstance(data, Chunk) and kind != "chunk")
+    is_read = type(data) is Block or (type(data) is Chunk and kind != "chunk")
     if is_read and not isinstance(first, Value):
         at = time.perf_counter()
         try:

@@ -308,7 +308,7 @@ def test_a_reducer_is_called_as_a_task() -> None:
     def rows(data: Any) -> Any:
         return unnamed(data)
 
-    assert [s.name for s in stages(rows, {"data"})] == ["Total", "Total"]
+    assert [s.name for s in stages(rows, {"data"})] == ["Total[*]", "Total"]
 
 
 def test_side_by_side_tasks_need_no_edge_in_python() -> None:
