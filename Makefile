@@ -1,8 +1,9 @@
 # make demo         the main job on real flights
-# make test         everything that has to hold
+# make test         everything that a change usually breaks, in minutes
+# make test-all     the rest as well: clusters, browsers, stores, faults, other suites, oldest versions
 # make test-faults  hundreds of rounds of functions and workers that misbehave
 # make test-pandas  pandas' and pyarrow's own tests of reading, each reading also done in chunks
-# make test-lowest  the unit tests against the oldest versions that pyproject.toml allows
+# make test-lowest  the tests of `make test` against the oldest versions that pyproject.toml allows
 #
 # Each sets itself up from Python >= 3.11 and pip: a virtual environment in this folder, made again
 # when pyproject.toml or the constraints change. Another Python: make test PYTHON=python3.13
@@ -36,27 +37,37 @@ help:
 demo: $(READY)
 	@$(BIN)/taskinity-data demo
 
+# Three for two cores: tests wait for processes as long as they compute.
+SIDE_BY_SIDE := -n 3 --dist loadgroup
+
 .PHONY: test
 test: $(READY)
-	$(call say,'format')
+	@$(MAKE) --no-print-directory -j 2 static fast
+
+.PHONY: static
+static: $(READY)
 	@$(BIN)/ruff format --check .
-	$(call say,'lint')
 	@$(BIN)/ruff check .
-	$(call say,'types')
 	@$(BIN)/mypy
-	$(call say,'layers')
 	@$(BIN)/lint-imports
-	$(call say,'dependencies')
 	@$(BIN)/deptry .
-	$(call say,'tests with branch coverage and doctests and the README')
-	@$(BIN)/python -m pytest --cov --cov-report=term
+
+.PHONY: fast
+fast: $(READY)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not thorough'
+
+.PHONY: test-all
+test-all: $(READY) $(LOWEST_READY)
+	$(call say,'all tests with branch coverage')
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term
+	@$(MAKE) --no-print-directory test-faults test-pandas test-lowest
 
 # FAULT_ROUNDS=10 runs ten times as many.
 .PHONY: test-faults
 test-faults: export FAULT_ROUNDS ?= 1
 test-faults: $(READY)
 	$(call say,'rounds of faults')
-	@$(BIN)/python -m pytest -q tests/faults
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -q tests/faults
 
 .PHONY: test-pandas
 test-pandas: $(READY)
@@ -67,8 +78,8 @@ test-pandas: $(READY)
 
 .PHONY: test-lowest
 test-lowest: $(LOWEST_READY)
-	$(call say,'unit tests against the oldest versions allowed')
-	@$(LOWEST)/bin/python -m pytest tests -m 'not pinned'
+	$(call say,'the tests of a change against the oldest versions allowed')
+	@$(LOWEST)/bin/python -m pytest $(SIDE_BY_SIDE) tests -m 'not thorough and not pinned'
 
 # Pins for everyone, from empty environments; to be run under Python 3.11 and committed.
 .PHONY: constraints

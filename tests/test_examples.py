@@ -17,6 +17,8 @@ import pytest
 import taskinity_data as td
 from taskinity_data.settings import NAMES, load_settings, variable_of
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 FLIGHTS = ROOT / "datasets" / "flights"

@@ -12,6 +12,8 @@ import pytest
 
 import taskinity_data as td
 
+pytestmark = pytest.mark.thorough
+
 TASKS = """\
 import time
 import taskinity_data as td

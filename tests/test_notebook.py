@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.thorough
+
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 STORED = sorted(NOTEBOOKS.glob("*.ipynb"))
 FLIGHTS = NOTEBOOKS.parent / "datasets" / "flights"

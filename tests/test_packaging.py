@@ -13,6 +13,8 @@ import pytest
 
 import taskinity_data as td
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

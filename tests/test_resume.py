@@ -294,6 +294,7 @@ def test_the_attempts_of_then_are_kept(ground):
     assert same_bits(record.value, run.value)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
 def test_whatever_happens_between_tries_the_answer_is_that_of_one_run(ground, seed):
     """Stops, changed and new files, other code, a cut journal, in an order that the seed says."""
@@ -628,6 +629,7 @@ def ran(ground):
     return {one.name: one.stat().st_size for one in (ground / "ran").iterdir()}
 
 
+@pytest.mark.thorough
 def test_a_driver_that_is_killed_is_gone_on_with(ground):
     for kill in (3, 8):
         done = launch(ground, KILL=kill, NUMBER=int(signal.SIGKILL))
@@ -645,6 +647,7 @@ def test_a_driver_that_is_killed_is_gone_on_with(ground):
     assert same_bits(value, undisturbed())
 
 
+@pytest.mark.thorough
 def test_a_writer_that_is_killed_keeps_the_parts_that_are_whole(ground):
     options = 'dict(output="out")'
     done = launch(ground, options, KILL=5, NUMBER=int(signal.SIGKILL))
@@ -661,6 +664,7 @@ def test_a_writer_that_is_killed_keeps_the_parts_that_are_whole(ground):
     assert [one for one in os.listdir(ground) if one.startswith(".out")] == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("number", "where"), [(signal.SIGINT, "threads"), (signal.SIGTERM, "processes")]
 )

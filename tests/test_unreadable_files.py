@@ -202,6 +202,7 @@ def test_a_resumed_run_takes_the_file_once_it_is_mended(folder, tmp_path):
     assert mended.status == "COMPLETED"
 
 
+@pytest.mark.thorough
 def test_processes_are_told_of_it_too(folder):
     paths = folder("orc")
     run = td.process(
@@ -245,6 +246,7 @@ def test_a_record_too_long_for_a_worker_costs_its_chunk(tmp_path, suffix):
         td.process(path, len, reduce=td.sum(), **options)
 
 
+@pytest.mark.thorough
 def test_a_gzip_bomb_costs_itself_and_names_the_limit(tmp_path):
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     zeros = b"0" * (1 << 20)

@@ -217,6 +217,7 @@ def test_chunks_of_different_dtypes_agree_spilled_or_not(kind):
     assert_frame_equal(_reduce(reducer_, chunks, 0), want, check_exact=True)
 
 
+@pytest.mark.thorough
 def test_memory_stays_near_the_budget_and_the_answer(rng):
     n_groups, n_chunks = 60_000, 20
     keys = [rng.integers(0, n_groups, 20_000) for _ in range(n_chunks)]

@@ -155,6 +155,7 @@ def test_a_malformed_parquet_footer_is_told(footer, words):
 WIDE = 100_000
 
 
+@pytest.mark.thorough
 def test_a_hundred_thousand_columns_are_planned_and_read(tmp_path):
     table = pa.table(dict.fromkeys(map(str, range(WIDE)), pa.array([1, 2])))
     path = tmp_path / "a.arrow"

@@ -430,6 +430,7 @@ def test_blank_lines_belong_to_the_next_record_or_to_the_last() -> None:
     assert [(grain.start, grain.stop, grain.rows) for grain in grains] == [(0, 3, 1), (3, 10, 1)]
 
 
+@pytest.mark.thorough
 def test_megabytes_of_mixed_text_are_cut_as_by_pandas(tmp_path) -> None:
     regular = b'1,"two, three",4\r\n5,"six\r\nseven",""\r\n\r\n8,"9""10",11\r\n' * 3000
     odd = b'1,5" disk,2\n"a"b,c,d\n  \n' * 40

@@ -325,6 +325,7 @@ def test_batches_make_small_chunks_of_a_given_size_cheap():
 # -- against the oracle --------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_run_is_cut_into_all_of_its_bytes_and_keeps_its_bounds():
     for workload in workloads():
         run = learned(workload, 4)
@@ -348,6 +349,7 @@ def test_noise_that_hides_a_fixed_cost_makes_no_chunks_of_a_few_rows(workers):
     assert sum(run.makespan_s for run in runs) / len(runs) < 2 * expected_s
 
 
+@pytest.mark.thorough
 def test_nine_of_ten_runs_are_within_a_seventh_of_the_best_fixed_size():
     # All 40 workloads on one worker, and each on one of the larger counts in turn; the script
     # compares all 200.

@@ -13,6 +13,8 @@ import pytest
 from s3_server import free_ports
 from store_contract import Place, StoreContract, local
 
+pytestmark = pytest.mark.thorough
+
 __all__ = ["TestGs", "local", "place"]
 
 

@@ -17,6 +17,8 @@ from taskinity_data.cli.bench_measure import (
     measure,
 )
 
+pytestmark = pytest.mark.thorough
+
 ENDS = {"useful": 0.5, "slower": 0.1, "reading": 0.1, "reducing": 0.1, "without_work": 0.2}
 
 

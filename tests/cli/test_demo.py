@@ -11,6 +11,8 @@ import pytest
 from taskinity_data.cli.demo import find_flights
 from taskinity_data.errors import SourceNotFound
 
+pytestmark = pytest.mark.thorough
+
 QUERY = """
     select carrier, name, count(*) as flights,
         avg(dep_delay) as mean_dep_delay, avg(arr_delay) as mean_arr_delay,

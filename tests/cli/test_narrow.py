@@ -93,6 +93,7 @@ def styles(text):
             and part.lstrip("0123456789;")[:1] == "m"]  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_no_color_means_no_bold_and_no_dim_either(folder):
     assert "1" in styles(in_terminal("demo", "--workers", "1"))
     assert "2" in styles(in_terminal(*RUN))

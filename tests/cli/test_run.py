@@ -45,6 +45,7 @@ def test_json_is_one_object_and_all_else_is_on_standard_error(folder, call_apart
         assert text in said.stderr
 
 
+@pytest.mark.thorough
 def test_worker_processes_print_to_standard_error_and_have_a_dashboard(folder, call_apart):
     rewrite(folder, "return int(", "print('hello from a worker', flush=True)\n    return int(")
     inputs = (*INPUTS, "--chunk-size", "30 rows", "--workers", "1")
@@ -54,6 +55,7 @@ def test_worker_processes_print_to_standard_error_and_have_a_dashboard(folder, c
     assert "Dashboard: http://" in said.stderr
 
 
+@pytest.mark.thorough
 def test_functions_of_the_tasks_file_reach_worker_processes_with_their_neighbours(
     folder, call_apart, tmp_path_factory
 ):
@@ -340,6 +342,7 @@ def test_a_scheduler_without_a_dashboard_says_so(folder, call):
     assert "Dashboard: none" in said.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_run_with_130(folder, number):
     waits = "import time; print('began', flush=True); time.sleep(600)\n    return int("

@@ -11,6 +11,8 @@ import click
 import psutil
 import pytest
 
+pytestmark = pytest.mark.thorough
+
 TASKS = """\
 import subprocess, time
 import taskinity_data as td

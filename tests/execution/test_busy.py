@@ -12,6 +12,8 @@ from taskinity_data import errors
 from taskinity_data.execution import clusters, own_cluster
 from taskinity_data.execution.window import Window
 
+pytestmark = pytest.mark.thorough
+
 FRAME = pd.DataFrame({"n": range(4)})
 
 DIES_ONCE = """

@@ -127,6 +127,7 @@ def test_an_input_frame_in_memory_is_never_changed():
     pd.testing.assert_frame_equal(given, FRAME)
 
 
+@pytest.mark.thorough
 def test_processes_that_a_function_leaves_behind_end_with_the_run(tmp_path):
     def leave(chunk):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -179,6 +180,7 @@ def test_a_result_that_cannot_travel_is_its_chunks_failure_alone():
     assert statuses == ["COMPLETED", "FAILED", "COMPLETED"]
 
 
+@pytest.mark.thorough
 def test_what_a_starting_pool_sets_here_is_not_laid_to_functions(tmp_path):
     # Where the first chunks show that processes pay, the pool starts while chunks run in threads.
     told = """

@@ -15,6 +15,8 @@ from taskinity_data import errors
 from taskinity_data.execution import dask_strategy
 from taskinity_data.outcome import RunStatus
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def csv(tmp_path):

@@ -16,6 +16,8 @@ from taskinity_data.execution.dask_strategy import DaskStrategy
 from taskinity_data.execution.interrupts import hold_interrupts, late_interrupts
 from taskinity_data.execution.process import Item, Job, Step
 
+pytestmark = pytest.mark.thorough
+
 BOTH = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -8,6 +8,8 @@ import pytest
 
 import taskinity_data as td
 
+pytestmark = pytest.mark.thorough
+
 MIB = 1 << 20
 LOG = logging.getLogger("user")
 

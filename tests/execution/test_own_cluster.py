@@ -13,6 +13,8 @@ from taskinity_data.execution import clusters, own_cluster
 from taskinity_data.execution.clusters import start_local
 from taskinity_data.execution.dask_strategy import DaskStrategy
 
+pytestmark = pytest.mark.thorough
+
 
 def test_a_pool_closes_where_dask_waits_for_an_end_that_nobody_tells_it(monkeypatch):
     monkeypatch.setattr(own_cluster, "CLOSE_S", 0.5)

@@ -78,6 +78,7 @@ def test_the_answer_does_not_wait_for_a_pool_that_is_still_starting(held_start):
     assert [one for one in left if "resource_tracker" not in " ".join(one.cmdline())] == []
 
 
+@pytest.mark.thorough
 def test_a_script_that_ends_while_a_pool_is_starting_leaves_no_process(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

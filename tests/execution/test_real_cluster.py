@@ -27,6 +27,8 @@ from taskinity_data import errors
 from taskinity_data.execution import dask_strategy, window
 from taskinity_data.outcome import RunStatus
 
+pytestmark = pytest.mark.thorough
+
 USER_MODULE = """\
 import os
 import threading

@@ -13,6 +13,8 @@ from real_cluster import WAIT_S, start_cluster
 import taskinity_data as td
 from taskinity_data.execution import worker_checks
 
+pytestmark = pytest.mark.thorough
+
 LOST = "WorkerDied: a worker that ran or held this died or left"
 
 

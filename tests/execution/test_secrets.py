@@ -18,6 +18,8 @@ from real_cluster import start_cluster
 
 import taskinity_data as td
 
+pytestmark = pytest.mark.thorough
+
 KEY = "s3cr3t/Option+Value"
 SAS = "c2FzLXZhbHVl0123"
 VARIABLE = "env1ronment-Secret"

@@ -17,6 +17,8 @@ from taskinity_data import errors
 from taskinity_data.execution import clusters
 from taskinity_data.outcome import RunStatus
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def csv(tmp_path_factory):

@@ -116,6 +116,7 @@ def test_an_output_holds_the_parts_in_order(files, tmp_path):
     assert run.output.rows == len(GOOD)
 
 
+@pytest.mark.thorough
 def test_a_row_that_kills_its_worker_is_found_too(files):
     def die(chunk):
         if (chunk.n == 201).any():
@@ -277,6 +278,7 @@ def test_different_errors_or_one_success_let_the_run_go_on(files):
     assert run.value == [1]
 
 
+@pytest.mark.thorough
 def test_an_error_of_every_row_ends_after_a_thousand_tries(tmp_path):
     path = tmp_path / "many.parquet"
     pd.DataFrame({"n": range(4000)}).to_parquet(path)

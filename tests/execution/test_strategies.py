@@ -151,6 +151,7 @@ def test_the_users_own_module_travels_by_value(cluster, tmp_path, monkeypatch):
     del sys.modules["my_own_module"]
 
 
+@pytest.mark.thorough
 def test_a_script_without_a_main_guard_runs_on_processes(tmp_path):
     script = tmp_path / "unguarded.py"
     script.write_text(
@@ -169,6 +170,7 @@ def test_a_script_without_a_main_guard_runs_on_processes(tmp_path):
     assert done.stdout.split() == ["once", "10"], done.stderr
 
 
+@pytest.mark.thorough
 def test_closing_leaves_no_process_and_no_file_behind(tmp_path, monkeypatch):
     import tempfile
 

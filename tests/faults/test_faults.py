@@ -11,6 +11,8 @@ import taskinity_data as td
 from taskinity_data import errors
 from taskinity_data.outcome import RunStatus
 
+pytestmark = pytest.mark.thorough
+
 HERE = {
     "raise": 2, "flaky": 2, "odd": 1, "unsendable": 1, "exit": 1, "interrupt": 1, "large": 2,
     "change_input": 2,

@@ -7,6 +7,8 @@ import re
 import pytest
 from flights_kit import Flights, a_cluster, busy_workers_below
 
+pytestmark = pytest.mark.thorough
+
 SAID = {
     "raise": ("ValueError: a bad flight",),
     "crash": ("worker process died, signal 11",),

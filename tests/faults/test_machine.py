@@ -14,6 +14,8 @@ import pytest
 import taskinity_data as td
 from taskinity_data.outcome import RunStatus
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def source(tmp_path):

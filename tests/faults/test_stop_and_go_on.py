@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -20,6 +21,8 @@ from taskinity_data.history import reopen
 from taskinity_data.outcome import RunStatus
 from taskinity_data.records.exact import encode
 from taskinity_data.records.journal import list_segments
+
+pytestmark = pytest.mark.thorough
 
 FLOW = """\
 flow Sums:

@@ -23,6 +23,8 @@ from taskinity_data.flow.model import Flow, Task
 from taskinity_data.flow.parser import parse_flow
 from taskinity_data.policy import Policy
 
+pytestmark = pytest.mark.thorough
+
 MERMAID = "12.3.0"
 DIGEST = "4113TdXeLAsMruJ79OpFL5O8+LTFXhQqZ260rF3tgUmiNAtRm4Uume04I+65PRN6yZ69J4f8rVYWW8zRk65UYw=="
 

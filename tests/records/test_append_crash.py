@@ -13,6 +13,8 @@ import taskinity_data as td
 from taskinity_data.errors import TaskinityDataError
 from taskinity_data.records import commit, disk, store_lock
 
+pytestmark = pytest.mark.thorough
+
 OLD, NEW = list(range(4)), list(range(8))
 
 

@@ -14,6 +14,8 @@ from taskinity_data.records.manifest import read_manifest
 from taskinity_data.records.mending import Earlier
 from taskinity_data.records.sink import open_sink
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -17,6 +17,8 @@ from taskinity_data.errors import FlowFailed, PlanError, SourceNotFound
 from taskinity_data.records.manifest import Manifest
 from taskinity_data.records.sink import open_sink, remove_leftovers
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = dict(
     re.findall(

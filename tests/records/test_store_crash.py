@@ -16,6 +16,8 @@ from taskinity_data.records import store_lock
 from taskinity_data.records.manifest import Manifest
 from taskinity_data.records.sink import open_sink
 
+pytestmark = pytest.mark.thorough
+
 URL = "failing://bucket/out"
 MANIFEST = "/bucket/out/_manifest.json"
 OLD, NEW = frame(0, 4), frame(100, 4)

@@ -14,6 +14,8 @@ from distributed import Client, LocalCluster
 
 import taskinity_data as td
 
+pytestmark = pytest.mark.thorough
+
 TEXT = """(() => {
   const texts = [];
   const walk = node => {

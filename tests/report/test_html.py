@@ -146,6 +146,7 @@ def test_a_report_of_ten_thousand_chunks_is_below_two_megabytes(large_page):
     assert "980 changes between" in words
 
 
+@pytest.mark.thorough
 def test_even_ten_thousand_failures_on_many_workers_stay_below_two_megabytes(large):
     ended = [
         outcome_of(item.data, number, Status.FAILED, [failure_of("x" * 50_000)] * 3)
