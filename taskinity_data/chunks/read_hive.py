@@ -212,7 +212,7 @@ def add_hive_columns(
             f"{first}: {clash[0]!r} is a column and a hive key of the directories; name "
             "the files in a list, in which directories' names count for nothing"
         )
-    if getattr(reader, "index", None) is not None:
+    if getattr(reader, "index", ()):
         raise PlanError(
             f"{first}: index_col= can't be kept beside the hive keys of directories; call "
             "set_index in the chunk function"
