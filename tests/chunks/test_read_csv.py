@@ -156,8 +156,7 @@ def test_a_quote_that_is_never_closed_is_an_error_of_its_chunk(tmp_path):
 def test_bytes_that_are_no_text_name_their_place(tmp_path, monkeypatch):
     monkeypatch.setattr("taskinity_data.chunks.csv_head.HEAD_NBYTES", 8)
     file = write(tmp_path, b"a,b\n1,2\n\xff,4\n")
-    place = data.index(data[8:9] if data[8] == 0xFF else b"\0")
-    with pytest.raises(ReadError, match=f"byte {place}"):
+    with pytest.raises(ReadError, match="byte 8"):
         [chunk.read() for chunk in chunks_of(reader_of(file), [file], 1)]
 
 
