@@ -37,8 +37,9 @@ help:
 demo: $(READY)
 	@$(BIN)/taskinity-data demo
 
-# Three for two cores: tests wait for processes as long as they compute.
-SIDE_BY_SIDE := -n 3 --dist loadgroup
+# Three for two cores: tests wait for processes as long as they compute. What a module starts, its tests
+# share; --dist loadgroup would do, but has no effect in pytest 9.2 with pytest-xdist 3.8.
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: $(READY)

@@ -79,29 +79,20 @@ pytest_collect_file = Sybil(
 ).pytest()
 
 
-# What takes long to start, and is shared by the tests of a module: they go to one process.
-SHARED = {
-    "address", "browser", "client", "cluster", "executor", "large", "place", "pools", "ran", "s3",
-    "secured", "shared", "wheel",
-}  # fmt: skip
+def pytest_itemcollected(item):
+    """Leave documents, browsers, S3 and most pools for the thorough lane."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    names = {value for value in params.values() if isinstance(value, str)}
+    # What processes change is shown by test_run.py and test_strategies.py.
+    starts_pool = "processes" in names and item.path.name != "test_run.py"
+    if item.path.suffix == ".md" or starts_pool or fixtures & {"browser", "s3"}:
+        item.add_marker("thorough")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep what shares a server or a document together, and leave these for the thorough lane."""
-    for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        is_document = item.path.suffix == ".md"
-        params = getattr(getattr(item, "callspec", None), "params", {})
-        # What processes change is shown by test_run.py and test_strategies.py.
-        names = {value for value in params.values() if isinstance(value, str)}
-        starts_pool = "processes" in names and item.path.name != "test_run.py"
-        if is_document or starts_pool or fixtures & {"browser", "s3"}:
-            item.add_marker("thorough")
-        if is_document or fixtures & SHARED:
-            item.add_marker(pytest.mark.xdist_group("s3" if "s3" in fixtures else item.path.name))
-    # It sets up an environment of its own where there is none.
-    items.sort(key=lambda item: item.path.name == "README.md")
+    """Begin with what takes long, so that no process is left with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("thorough") is None)
 
 
 @pytest.hookimpl(wrapper=True)
