@@ -21,6 +21,7 @@ from taskinity_data.errors import SchedulerError, SettingsError, suggest
 from taskinity_data.execution.dask_strategy import DaskStrategy
 from taskinity_data.execution.interrupts import block_ctrl_c, hold_interrupts
 from taskinity_data.execution.own_cluster import OwnStrategy, start_workers
+from taskinity_data.execution.pool_start import wait_for_unused_pools
 from taskinity_data.execution.relay import Relay
 from taskinity_data.execution.strategies import (
     ExecutorStrategy,
@@ -155,6 +156,7 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
             "no local processes can be started here: this process is a daemon (a worker of another "
             'pool), which may not have children; run with scheduler="threads"'
         )
+    wait_for_unused_pools()
     options = {
         # A small machine's few percent (sampling) and noise on a user's terminal.
         "distributed.worker.profile.enabled": False,

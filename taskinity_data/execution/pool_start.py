@@ -11,9 +11,13 @@ if TYPE_CHECKING:
 
     from taskinity_data.execution.strategies import Strategy
 
-__all__ = ["PoolStart"]
+__all__ = ["PoolStart", "wait_for_unused_pools"]
 
 _log = logging.getLogger(__name__)
+
+_ENDING = "taskinity-end-pool"
+_LONGEST_WAIT_S = 60
+"""A pool that has not ended by then does not end by itself."""
 
 
 class PoolStart:
@@ -38,7 +42,7 @@ class PoolStart:
         self._lock = threading.Lock()
         self._outcome: Strategy | Exception | None = None
         self._is_given_up = False
-        _run_apart(self._run, "taskinity-start-pool")
+        self._thread = _run_apart(self._run, "taskinity-start-pool")
 
     def _run(self) -> None:
         outcome: Strategy | Exception | None = None
@@ -66,8 +70,9 @@ class PoolStart:
         with self._lock:
             self._is_given_up = True
             has_started = self._outcome is not None
+            self._thread.name = _ENDING
         if has_started:
-            _run_apart(self._end, "taskinity-end-pool")
+            _run_apart(self._end, _ENDING)
 
     def _end(self) -> None:
         pool = self.take()
@@ -81,5 +86,18 @@ class PoolStart:
             _log.info("a pool that was not needed did not close: %s", error)
 
 
-def _run_apart(target: Callable[[], None], name: str) -> None:
-    threading.Thread(target=target, name=name, daemon=False).start()
+def wait_for_unused_pools() -> None:
+    """Wait until the pools that earlier runs gave up have ended.
+
+    Dask silences its logging while a local cluster is there: of two that overlap the first that
+    ends makes the other one heard on the user's terminal.
+    """
+    for thread in threading.enumerate():
+        if thread.name == _ENDING and thread is not threading.current_thread():
+            thread.join(_LONGEST_WAIT_S)
+
+
+def _run_apart(target: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=target, name=name, daemon=False)
+    thread.start()
+    return thread

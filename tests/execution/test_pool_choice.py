@@ -16,6 +16,7 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data.execution import choose
+from taskinity_data.execution.pool_start import PoolStart, wait_for_unused_pools
 from taskinity_data.execution.process import Job, Step
 from taskinity_data.outcome import Attempt
 
@@ -76,6 +77,29 @@ def test_the_answer_does_not_wait_for_a_pool_that_is_still_starting(held_start):
     assert _end_of(started) == []
     left = set(psutil.Process().children(recursive=True)) - set(children)
     assert [one for one in left if "resource_tracker" not in " ".join(one.cmdline())] == []
+
+
+def test_a_pool_is_started_only_once_one_that_was_given_up_has_ended():
+    begun, ends, closed = (threading.Event() for _ in range(3))
+
+    class Pool:
+        def close(self):
+            ends.wait()
+            closed.set()
+
+    def start():
+        begun.set()
+        return Pool()
+
+    starting = PoolStart(start, lambda: None)
+    assert begun.wait(WAIT_S)
+    starting.give_up()
+    waiting = threading.Thread(target=wait_for_unused_pools)
+    waiting.start()
+    assert not closed.is_set()
+    ends.set()
+    waiting.join(WAIT_S)
+    assert closed.is_set()
 
 
 @pytest.mark.thorough
