@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from taskinity_data.chunks.csv_cuts import find_grains
-from taskinity_data.chunks.csv_dialect import Dialect
+from taskinity_data.formats.csv.records.cuts import find_grains
+from taskinity_data.formats.csv.records.dialect import Dialect
 
 if TYPE_CHECKING:
     from collections.abc import Callable

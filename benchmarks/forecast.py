@@ -71,8 +71,10 @@ JOBS = {
 
 def count_cpu() -> None:
     """Let chunks, and what a driver does, be timed by CPU time."""
-    from taskinity_data.execution import process
-    from taskinity_data.forecast import beside, estimate, here
+    from taskinity_data.execution.worker import run_item as process
+    from taskinity_data.forecast import driver_cost as here
+    from taskinity_data.forecast import estimate
+    from taskinity_data.forecast import side_by_side as beside
 
     def clocks(perf_counter: object) -> SimpleNamespace:
         return SimpleNamespace(time=time.time, perf_counter=perf_counter)

@@ -52,11 +52,11 @@ def ours(path: str, workers: int, *, warm: bool, **options: object) -> tuple[pd.
             LocalCluster(n_workers=workers, threads_per_worker=1, host="127.0.0.1") as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
-            client.run(lambda: __import__("taskinity_data.run"))
+            client.run(lambda: __import__("taskinity_data.run.api"))
             options["scheduler"] = client
             begun = time.perf_counter()
             return call(), time.perf_counter() - begun
-    import taskinity_data.run
+    import taskinity_data.run.api
 
     assert taskinity_data.run
     begun = time.perf_counter()

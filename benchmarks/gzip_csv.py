@@ -74,7 +74,7 @@ def run_variant(name: str, path: str) -> None:
     import pandas as pd  # noqa: F401 - not part of the time
     import polars as pl  # noqa: F401
 
-    import taskinity_data.run  # noqa: F401
+    import taskinity_data.run.api  # noqa: F401
 
     call = {
         "ours": ours,

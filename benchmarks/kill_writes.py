@@ -39,10 +39,10 @@ from s3_server import serving
 
 import taskinity_data as td
 from taskinity_data.errors import SourceNotFound
-from taskinity_data.records import commit
-from taskinity_data.records.manifest import Manifest, read_manifest
-from taskinity_data.records.sink import open_sink
-from taskinity_data.records.staging import digest_file
+from taskinity_data.output.local import commit
+from taskinity_data.output.manifest import Manifest, read_manifest
+from taskinity_data.output.sink import open_sink
+from taskinity_data.output.staging import digest_file
 
 PARTS, ROWS = 8, 1_000
 OLD, NEW = 0, 1_000_000

@@ -36,8 +36,8 @@ import psutil
 from distributed import Client, LocalCluster
 
 import taskinity_data as td
-from taskinity_data.records.checkpoints import Checkpoints
-from taskinity_data.report.run_log import RunLog
+from taskinity_data.checkpoints.checkpoints import Checkpoints
+from taskinity_data.report.log_file import RunLog
 
 GROUPS = 400
 REDUCE = td.group_by("k", total=("x", "sum"), mean=("x", "mean"), most=("x", "max"))
@@ -102,11 +102,11 @@ def without(parts):
     """A run in which these `parts` do nothing."""
     stack = ExitStack()
     if "journal" in parts:
-        stack.enter_context(patch("taskinity_data.run_journal.Checkpoints", NoJournal))
+        stack.enter_context(patch("taskinity_data.run.journal.Checkpoints", NoJournal))
     if "log" in parts:
-        stack.enter_context(patch("taskinity_data.run_journal.RunLog", NoLog))
+        stack.enter_context(patch("taskinity_data.run.journal.RunLog", NoLog))
     if "page" in parts:
-        stack.enter_context(patch("taskinity_data.one_run.DashboardObserver", NoPage))
+        stack.enter_context(patch("taskinity_data.run.session.DashboardObserver", NoPage))
     return stack
 
 

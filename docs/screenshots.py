@@ -2,7 +2,7 @@
 
 python docs/screenshots.py
 
-It needs Debian's Chromium (see tests/report/browser.py), and takes about a minute.
+It needs Debian's Chromium (see tests/support/browser.py), and takes about a minute.
 """
 
 import json
@@ -31,7 +31,7 @@ PICTURES = ROOT / "docs" / "pictures"
 FLIGHTS = ROOT / "datasets" / "flights"
 COLUMNS = 100
 
-sys.path.insert(0, str(ROOT / "tests" / "report"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 from browser import Browser  # noqa: E402 - it lies with the tests
 
 PAGE = """<!doctype html><meta charset="utf-8"><style>

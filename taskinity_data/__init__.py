@@ -15,8 +15,16 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.version import __version__
 
 if TYPE_CHECKING:
-    from taskinity_data import errors, settings, testing
-    from taskinity_data.aggregation import (
+    from taskinity_data.chunks.chunk import Chunk
+    from taskinity_data.chunks.open_dataset import Dataset, open_dataset
+    from taskinity_data.chunks.plan import ChunkPlan
+    from taskinity_data.events import Observer
+    from taskinity_data.flow.decorators import flow, task
+    from taskinity_data.flow.files import list_flows, load_flow, save_flow
+    from taskinity_data.flow.language.parser import parse_dsl, parse_flow
+    from taskinity_data.flow.model import Flow
+    from taskinity_data.policy import value
+    from taskinity_data.reducers import (
         approx_distinct,
         approx_quantiles,
         collect,
@@ -32,18 +40,14 @@ if TYPE_CHECKING:
         sum,  # noqa: A004 - td.sum
         top_k,
     )
-    from taskinity_data.chunks.chunk import Chunk
-    from taskinity_data.chunks.dataset import Dataset, open_dataset
-    from taskinity_data.chunks.plan import ChunkPlan
-    from taskinity_data.events import Observer
-    from taskinity_data.flow.decorators import flow, task
-    from taskinity_data.flow.files import list_flows, load_flow, save_flow
-    from taskinity_data.flow.model import Flow
-    from taskinity_data.flow.parser import parse_dsl, parse_flow
-    from taskinity_data.from_dsl import run_flow_from_dsl, run_parallel_flow_from_dsl
-    from taskinity_data.history import PastRun, list_runs, load_run, replay
-    from taskinity_data.policy import value
-    from taskinity_data.run import Run, process, run_flow
+    from taskinity_data.run.api import (
+        Run,
+        process,
+        run_flow,
+        run_flow_from_dsl,
+        run_parallel_flow_from_dsl,
+    )
+    from taskinity_data.run.history import PastRun, list_runs, load_run, replay
 
 __all__ = [
     "Chunk",
@@ -93,39 +97,39 @@ _MODULES = ("errors", "flow", "settings", "testing")
 _HOMES = {
     "Chunk": "chunks.chunk",
     "ChunkPlan": "chunks.plan",
-    "Dataset": "chunks.dataset",
+    "Dataset": "chunks.open_dataset",
     "Flow": "flow.model",
     "Observer": "events",
-    "PastRun": "history",
-    "Run": "run",
-    "approx_distinct": "aggregation",
-    "approx_quantiles": "aggregation",
-    "collect": "aggregation",
-    "concat": "aggregation",
-    "count": "aggregation",
-    "describe": "aggregation",
-    "group_by": "aggregation",
-    "histogram": "aggregation",
+    "PastRun": "run.history",
+    "Run": "run.api",
+    "approx_distinct": "reducers",
+    "approx_quantiles": "reducers",
+    "collect": "reducers",
+    "concat": "reducers",
+    "count": "reducers",
+    "describe": "reducers",
+    "group_by": "reducers",
+    "histogram": "reducers",
     "list_flows": "flow.files",
-    "list_runs": "history",
+    "list_runs": "run.history",
     "load_flow": "flow.files",
-    "load_run": "history",
-    "max": "aggregation",
-    "mean": "aggregation",
-    "min": "aggregation",
-    "open_dataset": "chunks.dataset",
-    "parse_dsl": "flow.parser",
-    "parse_flow": "flow.parser",
-    "process": "run",
-    "reducer": "aggregation",
-    "replay": "history",
-    "run_flow": "run",
-    "run_flow_from_dsl": "from_dsl",
-    "run_parallel_flow_from_dsl": "from_dsl",
+    "load_run": "run.history",
+    "max": "reducers",
+    "mean": "reducers",
+    "min": "reducers",
+    "open_dataset": "chunks.open_dataset",
+    "parse_dsl": "flow.language.parser",
+    "parse_flow": "flow.language.parser",
+    "process": "run.api",
+    "reducer": "reducers",
+    "replay": "run.history",
+    "run_flow": "run.api",
+    "run_flow_from_dsl": "run.api",
+    "run_parallel_flow_from_dsl": "run.api",
     "save_flow": "flow.files",
-    "sum": "aggregation",
+    "sum": "reducers",
     "task": "flow.decorators",
-    "top_k": "aggregation",
+    "top_k": "reducers",
     "value": "policy",
 }
 
@@ -135,7 +139,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
-        from taskinity_data.errors import suggest
+        from taskinity_data.wording import suggest
 
         raise AttributeError(f"taskinity_data has no {name!r}.{suggest(name, __all__)}")
     found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

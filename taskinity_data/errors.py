@@ -25,12 +25,10 @@ It knows nothing of what raises them. All of them survive pickling with their fa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from taskinity_data.redact import hide
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from taskinity_data.wording import inert
 
 __all__ = [
     "BindError",
@@ -52,53 +50,8 @@ __all__ = [
     "TooLargeToSend",
     "WorkerDied",
     "WriteError",
-    "inert",
-    "inert_line",
     "shorten",
-    "suggest",
 ]
-
-
-_MAX_NAME = 100
-"""Nobody has misspelt a longer one, and to compare it takes time with the square of its length."""
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"`` for the names of `known` that are close to `name`, else ``""``.
-
-    >>> suggest("retires", ["retries", "timeout"])
-    " Did you mean 'retries'?"
-    """
-    if len(name) > _MAX_NAME:
-        return ""
-    # Loaded when something is wrong already: it takes 10 ms of every start.
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, list(known), n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-
-
-def inert(text: str) -> str:
-    r"""`text` with what could steer a terminal, or hide in it, escaped; not line ends and tabs.
-
-    >>> inert("\x1b[31mred")
-    '\\x1b[31mred'
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode()
-        for one in text
-    )
-
-
-def inert_line(text: str) -> str:
-    r"""`text` as `inert` gives it, in one line: of a name, which must not begin lines of its own.
-
-    >>> inert_line("a.csv\nERROR forged")
-    'a.csv\\nERROR forged'
-    """
-    return inert(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def shorten(text: str, max_chars: int) -> str:

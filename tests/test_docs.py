@@ -45,7 +45,7 @@ def test_the_readme_gives_the_advice_that_the_bench_gives():
     waits = rows["waits for a disk or a service"]
     assert "more `workers` than cores" in waits
     assert re.search(r'chunk_size="\d+ rows"', waits)
-    bench = (ROOT / "taskinity_data" / "cli" / "bench.py").read_text(encoding="utf-8")
+    bench = (ROOT / "taskinity_data" / "cli" / "commands" / "bench.py").read_text(encoding="utf-8")
     for said in ("do not help on these cores", "Workers may be more than cores", "name a size"):
         assert said in bench
 

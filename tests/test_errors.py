@@ -7,7 +7,8 @@ import cloudpickle
 import pytest
 
 from taskinity_data import errors
-from taskinity_data.errors import TaskinityDataError, suggest
+from taskinity_data.errors import TaskinityDataError
+from taskinity_data.wording import suggest
 
 KINDS = [
     kind

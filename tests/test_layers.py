@@ -59,6 +59,6 @@ def test_the_exceptions_to_the_layers_are_those_of_the_published_methods():
         "contracts"
     ]
     assert contracts[0]["ignore_imports"] == [
-        "taskinity_data.flow.model -> taskinity_data.execution.graph",
+        "taskinity_data.flow.model -> taskinity_data.execution.static_graph",
         "taskinity_data.chunks.plan -> taskinity_data.forecast.estimate",
     ]

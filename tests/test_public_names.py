@@ -68,7 +68,7 @@ def test_flow_is_the_decorator_and_the_package_whatever_was_imported_first():
         code = f"""
 {first}
 import taskinity_data as td
-import taskinity_data.flow.parser as parser
+import taskinity_data.flow.language.parser as parser
 
 @td.task
 def one():
@@ -84,7 +84,7 @@ def called():
 
 assert isinstance(bare, td.Flow), bare
 assert called.name == "Named"
-assert td.flow.parser is parser
+assert td.flow.language.parser is parser
 """
         subprocess.run([sys.executable, "-c", code], check=True)
     assert isinstance(td.flow, ModuleType)

@@ -13,17 +13,17 @@ import cloudpickle
 import numpy as np
 import pandas as pd
 
-from taskinity_data.aggregation.reducers import describe_kind, kind_of
-from taskinity_data.aggregation.row_labels import as_item, is_numbering, make_partial
 from taskinity_data.checks.compare import differ
 from taskinity_data.checks.cuts import shrink, small_cuts
 from taskinity_data.checks.pieces import convert, count_rows, join, show
-from taskinity_data.flow.signatures import find_kind, read_parameters
+from taskinity_data.flow.binding.signatures import find_kind, read_parameters
+from taskinity_data.reducers.base import describe_kind
+from taskinity_data.reducers.row_labels import as_item, is_numbering, kind_of, make_partial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from taskinity_data.aggregation.reducers import Reducer
+    from taskinity_data.reducers.base import Reducer
 
 __all__ = [
     "Broken",

@@ -1,1 +1,1 @@
-"""On which piece of data: datasets, plans, chunks and the readers that turn one into rows."""
+"""Datasets, plans, chunks, and how large the next chunk is."""

@@ -6,101 +6,35 @@ reader, which travels with it, turns it into rows on any machine that sees the f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.marks import check_mark
-from taskinity_data.chunks.still import check_after, check_before, explain_change, refuse_changed
 from taskinity_data.chunks.unreadable import refuse_failures
-from taskinity_data.errors import PlanError, ReadError, SourceChanged, inert_line
+from taskinity_data.errors import PlanError, ReadError, SourceChanged
+from taskinity_data.formats.reader import KINDS, Reader, ReadResult
+from taskinity_data.sources.changed import (
+    check_after,
+    check_before,
+    check_mark,
+    explain_change,
+    mark_pieces,
+    refuse_changed,
+)
+from taskinity_data.wording import inert_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    import pyarrow as pa
-
-    from taskinity_data.chunks.source_file import Piece, SourceFile
-    from taskinity_data.outcome import BadLines
+    from taskinity_data.sources.file import Piece
 
 __all__ = [
-    "KINDS",
     "Chunk",
-    "ReadResult",
-    "Reader",
-    "refuse_quarantine",
+    "mark_all",
+    "mark_chunk",
 ]
-
-KINDS = ("pandas", "arrow", "polars")
-
-
-class ReadResult(NamedTuple):
-    """A chunk's rows, and what the reader left out of them.
-
-    `data` is of the kind that was asked for; `rows` its length; `filtered` the rows that filters
-    and reader options dropped, None where that can't be known; `bad_lines` the records that did not
-    parse and were set aside, None where there are none.
-    """
-
-    data: Any
-    rows: int
-    filtered: int | None
-    bad_lines: BadLines | None = None
-
-
-class Reader(Protocol):
-    """How pieces of one dataset are found and read; frozen, picklable, stateless.
-
-    Every reader passes the reader contract suite.
-    """
-
-    @property
-    def format(self) -> str:
-        """``"csv"``, ``"jsonl"``, ``"json"``, ``"parquet"``, ``"arrow"`` or ``"orc"``."""
-
-    @property
-    def unit(self) -> str:
-        """What `start` and `stop` count: ``"bytes"`` or ``"rows"``."""
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The schema that every chunk keeps, after the selection of columns."""
-
-    def identity(self) -> str:
-        """A stable text of all that decides what a range reads as: options, columns, schema."""
-
-    def select(self, columns: Sequence[str]) -> Reader:
-        """The reader of `columns` alone, some of `schema`'s names, in that order."""
-
-    def extent(self, file: SourceFile) -> Piece:
-        """All data of `file` as one piece (without its header, footer, or ruled-out row groups)."""
-
-    def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
-        """The pieces of `file`, in order, as small as records and `grain_nbytes` allow.
-
-        They tile `extent(file)`; each holds at least one record, or what no record follows. Where
-        a footer rules ranges out, those are yielded too, with `nbytes` 0.
-        """
-
-    def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
-        """`piece` in pieces as small as records and `grain_nbytes` allow; its rows stay known."""
-
-    def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
-        """The rows of `pieces`, one after another, as one frame or table with a fresh index."""
-
-    def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """`piece` cut near its middle, or None where it is one record."""
-
-
-def refuse_quarantine(reader: Reader, why: str) -> None:
-    """Raise `PlanError` where `reader` hands over what does not parse: nobody would see it."""
-    if getattr(reader, "keeps_bad_lines", False):
-        raise PlanError(
-            f"on_bad_lines='quarantine' hands over the lines that do not parse, and {why}; run the "
-            "flow (td.run_flow, td.process), or use on_bad_lines='skip'"
-        )
 
 
 @dataclass(frozen=True)
@@ -200,7 +134,7 @@ class Chunk:
         ``as_="native"`` is for reducers: a frame or a table, whichever the reader makes faster; a
         frame where pandas holds a column otherwise than some rows of a table tell (as integers and
         bools that have nulls in other chunks): the reader's `needs_pandas`.
-        Files are seen to be those that were planned, see `still`, so that one that changes
+        Files are seen to be those that were planned, see `changed`, so that one that changes
         meanwhile is never half counted. Where the rows are known from the plan, delivered and
         filtered rows must add up to them.
         """
@@ -214,7 +148,7 @@ class Chunk:
         self.refuse_unreadable()
         since = monotonic()
         check_before(self.pieces)
-        check_mark(self)
+        check_mark(self.pieces, self.mark, self.reader.unit, self)
         try:
             result = self.reader.read(self.pieces, as_)
         except SourceChanged:
@@ -279,3 +213,21 @@ class Chunk:
     def __repr__(self) -> str:
         rows = "unknown" if self.rows is None else f"{self.rows:,}"
         return f"Chunk({self}, {self.nbytes:,} bytes, {rows} rows)"
+
+
+def mark_chunk(chunk: Chunk) -> Chunk:
+    """`chunk` with its mark."""
+    if getattr(chunk.reader, "keeper", None) is not None:
+        return replace(chunk, mark=None)
+    return replace(chunk, mark=mark_pieces(chunk.pieces, chunk.reader.unit))
+
+
+def mark_all(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """`chunks` with their marks, as they come; closing it closes `chunks`."""
+    try:
+        for chunk in chunks:
+            yield mark_chunk(chunk)
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()

@@ -13,14 +13,14 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.source_file import Piece
 from taskinity_data.errors import PlanError, SettingsError
 from taskinity_data.policy import parse_nbytes
+from taskinity_data.sources.file import Piece
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import Reader
+    from taskinity_data.formats.reader import Reader
 
 __all__ = ["ChunkSize", "cut", "divide", "parse_chunk_size"]
 

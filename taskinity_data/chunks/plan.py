@@ -13,19 +13,28 @@ from typing import TYPE_CHECKING, Any, overload
 import pandas as pd
 
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
-from taskinity_data.chunks.describe import format_nbytes, tell_unpacked, to_html, to_text
-from taskinity_data.errors import LedgerError, inert_line
+from taskinity_data.errors import LedgerError
+from taskinity_data.wording import format_nbytes, inert_line, to_html, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import pyarrow as pa
+
     from taskinity_data.chunks.chunk import Chunk
-    from taskinity_data.chunks.source_file import Piece
     from taskinity_data.forecast.estimate import Forecast
+    from taskinity_data.sources.file import Piece, SourceFile
 
 __all__ = [
-    "ChunkPlan", "ChunkSize", "check_tiling", "cut", "divide", "parse_chunk_size",
-]  # fmt: skip
+    "ChunkPlan",
+    "ChunkSize",
+    "check_tiling",
+    "cut",
+    "describe_files",
+    "divide",
+    "parse_chunk_size",
+    "tell_unpacked",
+]
 
 _SHOWN = 5
 
@@ -268,3 +277,38 @@ def _to_row(chunk: Chunk) -> str:
         rows,
     )
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+MAX_COLUMNS = 50
+"""Columns that are named where a dataset shows itself."""
+
+
+def describe_files(
+    files: Sequence[SourceFile], schema: pa.Schema, nbytes: int, rows: int | None
+) -> list[tuple[str, str]]:
+    """The facts of a dataset."""
+    first, *others = (file.path for file in files)
+    shown = first if not others else f"{first} … {others[-1]}"
+    facts = [("files", f"{len(files):,}  {shown}")]
+    failures = [file.failure for file in files if file.failure is not None]
+    if failures:
+        facts.append(("unreadable", f"{len(failures):,}  {failures[0]}"))
+    names = [f"{field.name}: {field.type}" for field in list(schema)[:MAX_COLUMNS]]
+    more = len(schema) - len(names)
+    columns = ", ".join([*names, *([f"and {more:,} more"] if more else [])])
+    return [
+        *facts,
+        ("bytes", format_nbytes(nbytes) + tell_unpacked(files)),
+        ("rows", "unknown before reading" if rows is None else f"{rows:,}"),
+        ("columns", f"{len(schema)}  {columns}"),
+    ]
+
+
+def tell_unpacked(files: Sequence[SourceFile]) -> str:
+    """What to say behind the bytes of `files`: that, and from how much, they are unpacked."""
+    packed = {file: file.unpacked.codec for file in files if file.unpacked is not None}
+    if not packed:
+        return ""
+    nbytes = sum(file.fingerprint.nbytes for file in packed)
+    codecs = ", ".join(sorted(set(packed.values())))
+    return f", unpacked from {format_nbytes(nbytes)} of {codecs}; places count unpacked bytes"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from taskinity_data.chunks.cost_line import Line, fit_line
-from taskinity_data.chunks.describe import format_nbytes
+from taskinity_data.wording import format_nbytes
 
 __all__ = ["Learner", "Observation", "Size", "first_size"]
 

@@ -6,16 +6,16 @@ import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from taskinity_data.chunks.limits import check_record
-from taskinity_data.chunks.source_file import Piece
-from taskinity_data.chunks.still import explain_change
+from taskinity_data.chunks.plan_limits import check_record
 from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.sources.changed import explain_change
+from taskinity_data.sources.file import Piece
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from taskinity_data.chunks.chunk import Reader
-    from taskinity_data.chunks.source_file import SourceFile
+    from taskinity_data.formats.reader import Reader
+    from taskinity_data.sources.file import SourceFile
 
 __all__ = ["UNREADABLE", "as_failure", "find_extent", "iter_pieces", "refuse_failures"]
 

@@ -16,7 +16,7 @@ def main() -> None:
     import sys
 
     from taskinity_data.cli.exit_codes import EXIT_CODES
-    from taskinity_data.execution.interrupts import STOPS, raise_interrupt
+    from taskinity_data.execution.schedulers.signals import STOPS, raise_interrupt
 
     # First of all: to load what a command needs takes most of a second. Who ignores one of them for
     # what he starts has his reasons, as nohup has.
@@ -44,7 +44,7 @@ def _main() -> None:
     from taskinity_data.cli.exit_codes import EXIT_CODES
     from taskinity_data.cli.group import commands
     from taskinity_data.cli.output import tell_lost_output
-    from taskinity_data.execution.interrupts import STOPS
+    from taskinity_data.execution.schedulers.signals import STOPS
 
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

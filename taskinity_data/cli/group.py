@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskinity_data.cli.bench import bench
-from taskinity_data.cli.demo import demo
-from taskinity_data.cli.doctor import doctor
+from taskinity_data.cli.commands.bench import bench
+from taskinity_data.cli.commands.demo import demo
+from taskinity_data.cli.commands.doctor import doctor
+from taskinity_data.cli.commands.plan import plan
+from taskinity_data.cli.commands.redrive import redrive
+from taskinity_data.cli.commands.report import report
+from taskinity_data.cli.commands.run import run
+from taskinity_data.cli.commands.runs import runs
+from taskinity_data.cli.commands.validate import validate
+from taskinity_data.cli.commands.visualize import visualize
 from taskinity_data.cli.exit_codes import EXIT_CODES
 from taskinity_data.cli.output import tell_error
-from taskinity_data.cli.plan import plan
-from taskinity_data.cli.redrive import redrive
-from taskinity_data.cli.report import report
-from taskinity_data.cli.run import run
-from taskinity_data.cli.runs import runs
-from taskinity_data.cli.validate import validate
-from taskinity_data.cli.visualize import visualize
-from taskinity_data.cli.words import add_typed_options
+from taskinity_data.cli.wording import add_typed_options
 from taskinity_data.errors import (
     FlowFailed,
     LedgerError,
@@ -33,9 +33,9 @@ from taskinity_data.errors import (
     TaskinityDataError,
     WriteError,
     shorten,
-    suggest,
 )
 from taskinity_data.version import __version__
+from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

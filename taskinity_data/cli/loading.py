@@ -11,7 +11,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.errors import BindError, SourceNotFound, suggest
+from taskinity_data.errors import BindError, SourceNotFound
+from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
     from types import ModuleType

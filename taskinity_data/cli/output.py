@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskinity_data.cli.words import add_typed_options
+from taskinity_data.cli.wording import add_typed_options
 from taskinity_data.display import safe_repr, safe_str
-from taskinity_data.errors import TaskinityDataError, inert, shorten
+from taskinity_data.errors import TaskinityDataError, shorten
+from taskinity_data.wording import inert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

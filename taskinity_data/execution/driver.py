@@ -13,14 +13,18 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
-from taskinity_data.execution.account import Account
-from taskinity_data.execution.failures import describe_failure, hide_in_outcome
-from taskinity_data.execution.judge import Judge
-from taskinity_data.execution.limits import Limits
-from taskinity_data.execution.process import Item, Job
-from taskinity_data.execution.recovery import guard
-from taskinity_data.execution.strategies import SynchronousStrategy, ThreadStrategy, check_timeouts
+from taskinity_data.execution.attempts import Judge
+from taskinity_data.execution.run_account import Account
+from taskinity_data.execution.schedulers.base import (
+    SynchronousStrategy,
+    ThreadStrategy,
+    check_timeouts,
+)
+from taskinity_data.execution.split_chunks import guard
+from taskinity_data.execution.stop_rules import Limits
 from taskinity_data.execution.window import Batch, Window
+from taskinity_data.execution.worker.failures import describe_failure, hide_in_outcome
+from taskinity_data.execution.worker.run_item import Item, Job
 from taskinity_data.machine import read_umask
 from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
 from taskinity_data.redact import hide
@@ -29,11 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data import events
-    from taskinity_data.execution.choose import Chooser
+    from taskinity_data.execution.checkpoint_protocol import Checkpoints
+    from taskinity_data.execution.choose_scheduler import Chooser
     from taskinity_data.execution.fan_out import FanOut
-    from taskinity_data.execution.recalls import Checkpoints
-    from taskinity_data.execution.strategies import Strategy
-    from taskinity_data.execution.work import Work
+    from taskinity_data.execution.jobs import Work
+    from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.policy import Policy
 
 __all__ = ["Driver"]

@@ -11,26 +11,25 @@ from hashlib import blake2b
 from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.aggregation.holding import hold
-from taskinity_data.aggregation.tree import ABSENT, OrderedTree
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.describe import format_nbytes
 from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import Learner, Observation, Size
-from taskinity_data.chunks.streams import Block, count_rows
 from taskinity_data.errors import LedgerError
-from taskinity_data.execution.caps import SizeCap
-from taskinity_data.execution.failures import describe_failure
 from taskinity_data.execution.ledger import PLACES, Ledger
-from taskinity_data.execution.process import Item
-from taskinity_data.execution.recovery import split_chunk
+from taskinity_data.execution.split_chunks import SizeCap, split_chunk
+from taskinity_data.execution.worker.failures import describe_failure
+from taskinity_data.execution.worker.run_item import Item
+from taskinity_data.formats.stream import Block, count_rows
 from taskinity_data.outcome import Attempt, Outcome, Status
+from taskinity_data.reducers.spilling.holding import hold
+from taskinity_data.reducers.tree import ABSENT, OrderedTree
+from taskinity_data.wording import format_nbytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from taskinity_data.chunks.source_file import Piece
-    from taskinity_data.execution.process import Job
+    from taskinity_data.execution.worker.run_item import Job
+    from taskinity_data.sources.file import Piece
 
 __all__ = [
     "FanOut",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from taskinity_data.outcome import Outcome, Status
 
 if TYPE_CHECKING:
-    from taskinity_data.execution.process import Item
+    from taskinity_data.execution.worker.run_item import Item
 
 __all__ = ["PLACES", "Ledger"]
 

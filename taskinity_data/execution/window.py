@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.errors import WorkerDied
 
 if TYPE_CHECKING:
-    from taskinity_data.execution.process import Item, Job
-    from taskinity_data.execution.strategies import Pending, Strategy
+    from taskinity_data.execution.schedulers.base import Pending, Strategy
+    from taskinity_data.execution.worker.run_item import Item, Job
     from taskinity_data.outcome import Outcome
 
 __all__ = ["WATCH_S", "Batch", "Window"]

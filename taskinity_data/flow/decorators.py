@@ -10,9 +10,8 @@ import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from taskinity_data.errors import BindError, FlowError, SettingsError
-from taskinity_data.flow.marks import MARK, Mark, is_reducer, mark_of, name_of, refuse_function
 from taskinity_data.flow.model import Task, Width
-from taskinity_data.flow.names import is_name, to_camel
+from taskinity_data.flow.naming import is_name, to_camel
 from taskinity_data.flow.policies import make_policy, merge_policies
 from taskinity_data.flow.recording import (
     NamedReducer,
@@ -21,6 +20,7 @@ from taskinity_data.flow.recording import (
     record_call,
     record_flow,
 )
+from taskinity_data.flow.task_mark import MARK, Mark, is_reducer, mark_of, name_of, refuse_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

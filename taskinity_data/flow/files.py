@@ -9,10 +9,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from taskinity_data.errors import FlowError, FlowSyntaxError, SourceNotFound, WriteError, suggest
+from taskinity_data.errors import FlowError, FlowSyntaxError, SourceNotFound, WriteError
+from taskinity_data.flow.language.parser import parse_text
 from taskinity_data.flow.model import Flow
-from taskinity_data.flow.parser import parse_text
 from taskinity_data.settings import working_directory
+from taskinity_data.wording import suggest
 
 __all__ = ["SUFFIXES", "list_flows", "load_flow", "save_flow"]
 

@@ -11,18 +11,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from taskinity_data.display import for_stdout
-from taskinity_data.errors import FlowError, suggest
-from taskinity_data.flow.names import is_name, to_snake
+from taskinity_data.errors import FlowError
+from taskinity_data.flow.fan_outs import find_places
+from taskinity_data.flow.naming import is_name, to_snake
 from taskinity_data.flow.order import find_cycle, sort_names
 from taskinity_data.flow.policies import POLICY_FIELDS, stated_keywords
-from taskinity_data.flow.siblings import find_places
 from taskinity_data.policy import ON_ERROR, Policy
+from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import ModuleType
 
-    from taskinity_data.flow.sources import Source
+    from taskinity_data.flow.binding.argument_sources import Source
 
 __all__ = ["MAX_WIDTH", "Flow", "FlowInput", "Task", "Width"]
 
@@ -236,7 +237,7 @@ class Flow:
             Tasks without a function, functions without a task, what can't be called, and
             parameters that nothing can fill: all of it in one message.
         """
-        from taskinity_data.flow.binding import bind
+        from taskinity_data.flow.binding.bind import bind
 
         return bind(self, tasks)
 
@@ -246,25 +247,25 @@ class Flow:
         What only Python can say (functions, fallbacks that are functions, validators) stands in
         comments, and comes back by binding.
         """
-        from taskinity_data.flow.text import to_text
+        from taskinity_data.flow.language.writer import to_text
 
         return to_text(self)
 
     def to_mermaid(self) -> str:
         """The flow as Mermaid text."""
-        from taskinity_data.flow.diagram import to_mermaid
+        from taskinity_data.flow.diagram.draw import to_mermaid
 
         return to_mermaid(self)
 
     def to_svg(self) -> str:
         """The flow as an SVG picture."""
-        from taskinity_data.flow.diagram import to_svg
+        from taskinity_data.flow.diagram.draw import to_svg
 
         return to_svg(self)
 
     def to_ascii(self) -> str:
         """The flow as a picture made of text."""
-        from taskinity_data.flow.diagram import to_ascii
+        from taskinity_data.flow.diagram.draw import to_ascii
 
         return to_ascii(self)
 
@@ -281,7 +282,7 @@ class Flow:
         PlanError
             A width that only a run can know: use ``run_flow``.
         """
-        from taskinity_data.execution.graph import build_delayed
+        from taskinity_data.execution.static_graph import build_delayed
 
         return build_delayed(self, inputs)
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.errors import SettingsError, suggest
+from taskinity_data.errors import SettingsError
 from taskinity_data.policy import ON_ERROR, Policy, Value, parse_duration
+from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Collection

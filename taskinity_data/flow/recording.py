@@ -10,12 +10,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from taskinity_data.errors import FlowError, suggest
-from taskinity_data.flow.marks import Mark, mark_of, name_of
+from taskinity_data.errors import FlowError
+from taskinity_data.flow.binding.argument_sources import Constant, Input, Source, Upstream
+from taskinity_data.flow.binding.signatures import Parameter, read_parameters
 from taskinity_data.flow.model import Flow, FlowInput, Task, Width
-from taskinity_data.flow.names import to_camel
-from taskinity_data.flow.signatures import Parameter, read_parameters
-from taskinity_data.flow.sources import Constant, Input, Source, Upstream
+from taskinity_data.flow.naming import to_camel
+from taskinity_data.flow.task_mark import Mark, mark_of, name_of
+from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from taskinity_data.flow.binding import raise_problems
-from taskinity_data.flow.marks import is_reducer
-from taskinity_data.flow.sources import Constant, Input, Source, Upstream
-from taskinity_data.flow.wiring import Fill, Wiring, wire
+from taskinity_data.flow.binding.argument_sources import Constant, Input, Source, Upstream
+from taskinity_data.flow.binding.bind import raise_problems
+from taskinity_data.flow.binding.wiring import Fill, Wiring, wire
+from taskinity_data.flow.task_mark import is_reducer
 from taskinity_data.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from taskinity_data.flow.fan_outs import Place
     from taskinity_data.flow.model import Flow, Task
-    from taskinity_data.flow.siblings import Place
 
 __all__ = [
     "Call",

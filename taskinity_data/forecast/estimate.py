@@ -11,21 +11,19 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.aggregation.reducers import collect
 from taskinity_data.chunks.cost_line import Line, fit_line, fit_middle
-from taskinity_data.chunks.describe import format_nbytes
-from taskinity_data.chunks.limits import check_memory, check_workers
-from taskinity_data.chunks.opened import Dataset
+from taskinity_data.chunks.dataset import Dataset
+from taskinity_data.chunks.plan_limits import check_memory, check_workers
 from taskinity_data.chunks.sizing import TASK_S, Learner, Observation
 from taskinity_data.errors import BindError, PlanError
-from taskinity_data.execution.clusters import PROCESS_NBYTES
 from taskinity_data.execution.jobs import chunk_job, consumers, reducers_of
-from taskinity_data.execution.pieces import narrow
-from taskinity_data.execution.surroundings import Surroundings
-from taskinity_data.flow.short import short_flow
+from taskinity_data.execution.open_fan_out import narrow
+from taskinity_data.execution.schedulers.connect import PROCESS_NBYTES
+from taskinity_data.execution.worker.side_effects import Surroundings
+from taskinity_data.flow.map_reduce import short_flow
 from taskinity_data.flow.stages import FanOut
-from taskinity_data.forecast.actual import name_work
-from taskinity_data.forecast.beside import Asked, Trial, cold_seconds, try_alone, try_beside
+from taskinity_data.forecast.compare_with_run import name_work
+from taskinity_data.forecast.driver_cost import combine_seconds, pass_seconds, try_finish
 from taskinity_data.forecast.forecast import (
     LEAST_SPREAD,
     Forecast,
@@ -38,18 +36,20 @@ from taskinity_data.forecast.forecast import (
     stretch,
     wall_seconds,
 )
-from taskinity_data.forecast.here import combine_seconds, pass_seconds, try_finish
-from taskinity_data.forecast.play import Costs, Played, play
+from taskinity_data.forecast.side_by_side import Asked, Trial, cold_seconds, try_alone, try_beside
+from taskinity_data.forecast.simulate import Costs, Played, play
 from taskinity_data.forecast.trial_sizes import SETTLED, TrialSizes
 from taskinity_data.machine import count_cores
 from taskinity_data.policy import Policy
+from taskinity_data.reducers.base import collect
 from taskinity_data.settings import load_settings
+from taskinity_data.wording import format_nbytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from taskinity_data.chunks.plan import ChunkPlan
-    from taskinity_data.execution.process import Job
+    from taskinity_data.execution.worker.run_item import Job
     from taskinity_data.flow.stages import Stage
     from taskinity_data.forecast.output import Grown
     from taskinity_data.forecast.trial import Tried

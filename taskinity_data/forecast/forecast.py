@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from taskinity_data.chunks.describe import format_nbytes, to_html, to_text
-from taskinity_data.execution.choose import POOL_PAYS_S
+from taskinity_data.execution.choose_scheduler import POOL_PAYS_S
+from taskinity_data.wording import format_nbytes, to_html, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,7 +14,7 @@ from taskinity_data.chunks.chunk import Chunk
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from taskinity_data.chunks.source_file import Piece
+    from taskinity_data.sources.file import Piece
 
 __all__ = ["order_places", "slice_at"]
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.cost_line import fit_middle
 from taskinity_data.errors import PlanError
-from taskinity_data.execution.process import Item, peak_nbytes
+from taskinity_data.execution.worker.run_item import Item, peak_nbytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from taskinity_data.chunks.chunk import Chunk
-    from taskinity_data.execution.process import Job
-    from taskinity_data.execution.strategies import Strategy
+    from taskinity_data.execution.schedulers.base import Strategy
+    from taskinity_data.execution.worker.run_item import Job
     from taskinity_data.forecast.trial_sizes import TrialSizes
     from taskinity_data.outcome import Attempt, Outcome
 

@@ -12,14 +12,13 @@ from html import escape
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from taskinity_data.display import encodable
-from taskinity_data.errors import inert
 from taskinity_data.events import Observer, RunFinished
-from taskinity_data.report.tally import Tally
-from taskinity_data.report.words import tell_count, tell_seconds
+from taskinity_data.report.run_state import Tally
+from taskinity_data.wording import inert, tell_count, tell_seconds
 
 if TYPE_CHECKING:
     from taskinity_data.events import Event
-    from taskinity_data.report.tally import TaskTally
+    from taskinity_data.report.run_state import TaskTally
 
 __all__ = ["NotebookProgress", "PlainProgress", "TerminalProgress", "progress_for"]
 

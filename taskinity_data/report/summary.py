@@ -9,10 +9,9 @@ from html import escape
 from typing import Any
 
 from taskinity_data.display import encodable, safe_repr, safe_str, type_name
-from taskinity_data.errors import inert
 from taskinity_data.outcome import LOST_WITH_WORKER
 from taskinity_data.report.speed import speed_up
-from taskinity_data.report.words import tell_count, tell_nbytes, tell_seconds
+from taskinity_data.wording import inert, tell_count, tell_nbytes, tell_seconds
 
 __all__ = ["describe_value", "summarise", "summary_html", "tell_met", "tell_quarantine"]
 
@@ -349,7 +348,7 @@ def _next(run: Any) -> list[str]:
 def tell_met(met: Any) -> str:
     """What was predicted against what was, in words.
 
-    >>> from taskinity_data.forecast.actual import Met
+    >>> from taskinity_data.forecast.compare_with_run import Met
     >>> tell_met(Met("memory", 1e8, 2e8, 1.5e8))
     'memory: predicted 100.0 MB to 200.0 MB, was 150.0 MB: within'
     """

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import pytest
 
-from taskinity_data.chunks.chunk import Chunk, ReadResult
-from taskinity_data.chunks.fingerprint import Fingerprint
-from taskinity_data.chunks.source_file import Piece, SourceFile
+from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import PlanError, ReadError, SourceChanged
+from taskinity_data.formats.reader import ReadResult
+from taskinity_data.sources.file import Piece, SourceFile
+from taskinity_data.sources.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import taskinity_data as td
-from taskinity_data.chunks import csv_head
-from taskinity_data.chunks.dataset import open_dataset
+from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import FlowFailed, PlanError
+from taskinity_data.formats.csv import head as csv_head
 
 NBYTES = 3_000_000
 ROW = {

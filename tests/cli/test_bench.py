@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from taskinity_data.cli import bench as command
-from taskinity_data.cli import bench_measure as measuring
-from taskinity_data.cli.bench import advise
-from taskinity_data.cli.bench_measure import (
+from taskinity_data.cli.commands import bench as command
+from taskinity_data.cli.commands import bench_measure as measuring
+from taskinity_data.cli.commands.bench import advise
+from taskinity_data.cli.commands.bench_measure import (
     JOBS,
     Bare,
     Measured,

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import duckdb
 import pytest
 
-from taskinity_data.cli.demo import find_flights
+from taskinity_data.cli.commands.demo import find_flights
 from taskinity_data.errors import SourceNotFound
 
 pytestmark = pytest.mark.thorough

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from taskinity_data.forecast import beside
+from taskinity_data.forecast import side_by_side as beside
 
 INPUTS = ("--input", "data=numbers.csv", "--input", "factor=2")
 

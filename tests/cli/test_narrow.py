@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskinity_data.cli.narrow import fold, lay_out
+from taskinity_data.cli.wording import fold, lay_out
 
 RUN = ("run", "totals.flow", "--tasks", "my_tasks.py", "--input", "data=numbers.csv",
        "--input", "factor=2", "--scheduler", "synchronous")  # fmt: skip

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 import taskinity_data as td
-from taskinity_data.execution import choose
-from taskinity_data.execution.pool_start import PoolStart, wait_for_unused_pools
-from taskinity_data.execution.process import Job, Step
+from taskinity_data.execution import choose_scheduler as choose
+from taskinity_data.execution.schedulers.pool_start import PoolStart, wait_for_unused_pools
+from taskinity_data.execution.worker.run_item import Job, Step
 from taskinity_data.outcome import Attempt
 
 FRAME = pd.DataFrame({"n": range(60)})

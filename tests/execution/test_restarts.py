@@ -11,7 +11,7 @@ import pytest
 from real_cluster import WAIT_S, start_cluster
 
 import taskinity_data as td
-from taskinity_data.execution import worker_checks
+from taskinity_data.execution.schedulers import worker_checks
 
 pytestmark = pytest.mark.thorough
 

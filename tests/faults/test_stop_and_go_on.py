@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 import taskinity_data as td
+from taskinity_data.checkpoints.journal import list_segments
+from taskinity_data.checkpoints.values import encode
 from taskinity_data.errors import FlowFailed
-from taskinity_data.history import reopen
 from taskinity_data.outcome import RunStatus
-from taskinity_data.records.exact import encode
-from taskinity_data.records.journal import list_segments
+from taskinity_data.run.history import reopen
 
 pytestmark = pytest.mark.thorough
 

@@ -14,11 +14,11 @@ import pytest
 
 from taskinity_data.errors import BindError, FlowError, SettingsError
 from taskinity_data.flow.decorators import flow, make_task, task
-from taskinity_data.flow.marks import mark_of
+from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.model import Flow, FlowInput
-from taskinity_data.flow.parser import parse_flow
 from taskinity_data.flow.recording import Handle
 from taskinity_data.flow.stages import Call, Constant, FanOut, Input, Reduce, Upstream, stages
+from taskinity_data.flow.task_mark import mark_of
 from taskinity_data.policy import Policy, value
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from taskinity_data.errors import FlowError, FlowSyntaxError, SourceNotFound
 from taskinity_data.flow import files
 from taskinity_data.flow.files import list_flows, load_flow, save_flow
-from taskinity_data.flow.parser import parse_flow
+from taskinity_data.flow.language.parser import parse_flow
 
 if TYPE_CHECKING:
     from pathlib import Path

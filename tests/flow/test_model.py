@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskinity_data.errors import BindError, FlowError
-from taskinity_data.flow import diagram
 from taskinity_data.flow.decorators import task
+from taskinity_data.flow.diagram import draw as diagram
+from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.model import Flow, Task
+from taskinity_data.flow.naming import is_slip
 from taskinity_data.flow.order import find_cycle, sort_names
-from taskinity_data.flow.parser import parse_flow
-from taskinity_data.flow.typos import is_slip
 from taskinity_data.policy import Policy
 
 A, B, C = Task("A"), Task("B"), Task("C")
@@ -145,7 +145,7 @@ def test_the_package_is_the_decorator_of_the_same_name() -> None:
 def test_parsing_and_drawing_load_no_pandas() -> None:
     script = (
         "import sys\n"
-        "from taskinity_data.flow.parser import parse_flow\n"
+        "from taskinity_data.flow.language.parser import parse_flow\n"
         "from taskinity_data.flow import decorators, files, stages\n"
         "flow = parse_flow('flow F:\\n A -> B[*]')\n"
         "flow.to_mermaid()\n"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from properties import examples
 
 from taskinity_data.errors import BindError
-from taskinity_data.flow.parser import parse_flow
+from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.stages import (
     Call,
     Constant,

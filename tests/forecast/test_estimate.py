@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import taskinity_data as td
-from taskinity_data.forecast import beside
 from taskinity_data.forecast import estimate as estimates
+from taskinity_data.forecast import side_by_side as beside
 from taskinity_data.forecast import trial as trials
 from taskinity_data.forecast.output import Grown
 from taskinity_data.forecast.trial import Tried

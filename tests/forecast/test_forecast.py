@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskinity_data.chunks.dataset import open_dataset
+from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.forecast.forecast import (
     Range,
     Work,

@@ -3,12 +3,7 @@
 from types import SimpleNamespace
 
 from taskinity_data.chunks.sizing import Learner, Size
-from taskinity_data.forecast.trial_sizes import (
-    FIRST_NBYTES,
-    LONGEST_S,
-    PILOT_NBYTES,
-    TrialSizes,
-)
+from taskinity_data.forecast.trial_sizes import FIRST_NBYTES, LONGEST_S, PILOT_NBYTES, TrialSizes
 
 MB = 1_000_000
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from taskinity_data.cli.logs import logging_as_set
+from taskinity_data.cli.logging_setup import logging_as_set
 from taskinity_data.events import (
     ChunkFinished,
     ChunkRetried,
@@ -30,7 +30,7 @@ from taskinity_data.report.progress import (
     TerminalProgress,
     progress_for,
 )
-from taskinity_data.report.tally import Tally
+from taskinity_data.report.run_state import Tally
 
 
 class Terminal(io.StringIO):

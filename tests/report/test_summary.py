@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from taskinity_data.forecast.actual import Met
+from taskinity_data.forecast.compare_with_run import Met
 from taskinity_data.report.summary import describe_value, summarise, summary_html
 
 PLACES = ["planned", "processed", "fallback", "quarantined", "skipped", "failed", "not_run"]

@@ -1,0 +1,432 @@
+"""What is kept of a run while it goes, and what of an earlier try is used again.
+
+It is told of each item when it is handed out (`recall`) and when it has ended (`keep`), and looks
+items up by identity: of the code, of the options, of the data. It knows nothing of who runs items.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.checkpoints.fan_out_record import FanOutRecord
+from taskinity_data.checkpoints.journal import Journal
+from taskinity_data.checkpoints.plain_outcomes import from_plain, to_plain
+from taskinity_data.checkpoints.quarantine import Quarantine, belongs
+from taskinity_data.checkpoints.values import TooLarge, encode
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.cut_again import EarlierCuts, earlier_piece
+from taskinity_data.outcome import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from taskinity_data.checkpoints.read_journal import Past
+    from taskinity_data.checkpoints.run_directory import RunPlace
+    from taskinity_data.chunks.open_dataset import Dataset
+    from taskinity_data.outcome import Outcome
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = ["BEGIN_S", "Checkpoints"]
+
+BEGIN_S = 2.0
+"""A run that nobody asked to keep is kept from its third second on, so that small ones leave no
+directory behind; what had ended before is written then."""
+
+MOST_EARLY = 32
+"""Results that wait for that time, so that a run's memory does not hold all of its first seconds;
+what ends beyond them before it begins is not kept, and would be run again."""
+
+_MOST_PARTIAL_NBYTES = 64 << 20
+"""A larger partial is not kept: to write it takes about as long as to read a chunk again."""
+
+MOST_UNASKED_NBYTES = 1 << 30
+"""All that is kept of a run whose user did not ask for it: a disk is filled only on demand."""
+
+FREE_NBYTES = 1 << 20
+_WRITTEN_PER_S = 500e6
+MOST_UNASKED_SHARE = 0.1
+"""Of such a run a result above 1 MiB is kept where that takes a tenth of the time that it took to
+compute, at most: 500 MB are summed and written in a second. With a run's first millions of groups
+all that work would be for nothing."""
+
+_MOST_ANSWER_NBYTES = 16 << 20
+"""A larger answer is not kept for `load_run`."""
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether no result came: what was written is all of it."""
+    return value is not None and value[1] is None and all(one is None for one in value[0])
+
+
+class Unknown:
+    """What is known of a fan-out while nothing is written: nothing."""
+
+    cuts = EarlierCuts()
+
+    def name_file(self, file: SourceFile) -> str:
+        """Never asked for, as there are no cuts."""
+        raise AssertionError(file)
+
+
+class Checkpoints:
+    """The journal of one run.
+
+    Parameters
+    ----------
+    enter : callable
+        Makes the run's place, and locks it; may raise `OSError`.
+    head : mapping
+        What the run says of itself, of plain values.
+    say : callable
+        Takes what the user should know.
+    past : Past, optional
+        What is to be used again.
+    is_asked : bool
+        Whether the user asked for it: then `begin` has to be called, and time may be taken.
+    more : callable
+        What else the journal, and not the listing, says of the run: asked once it is begun.
+    """
+
+    def __init__(
+        self,
+        enter: Callable[[], RunPlace],
+        head: Mapping[str, Any],
+        say: Callable[[str], None],
+        *,
+        past: Past | None = None,
+        is_asked: bool = False,
+        more: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self._enter, self._head, self._say = enter, dict(head), say
+        self._more = more
+        self._past = past
+        self._begun_s = time.monotonic()
+        self._early: list[Callable[[], Any]] | None = []
+        self._is_asked = is_asked
+        self._kept_nbytes = 0
+        self._is_large_told = False
+        self._place: RunPlace | None = None
+        self._journal: Journal | None = None
+        self._quarantine: Quarantine | None = None
+        self._fans: dict[str, FanOutRecord] = {}
+        self._files: set[str] = set()
+        self._counts: Counter[str] = Counter()
+        self.adopt: Callable[[Any], Any] | None = None
+        self.mends = False
+        self.has_begun = False
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        """What the run says of itself."""
+        return self._head
+
+    def will_keep(self, status: str) -> bool:
+        """Whether what has ended can be used again, once `close` is told `status`."""
+        is_waiting = self._early is not None and self._counts["early"] > 0
+        return self.was_kept or (is_waiting and status == "INTERRUPTED")
+
+    @property
+    def was_kept(self) -> bool:
+        """Whether something that has ended can be used again."""
+        return bool(self._counts["kept"] + self._counts["recalled"])
+
+    @property
+    def quarantine(self) -> Path | None:
+        """Where what failed is set aside, None where nothing is."""
+        return None if self._quarantine is None else self._quarantine.path
+
+    @property
+    def recalled(self) -> int:
+        """How many chunks were taken from an earlier try."""
+        return self._counts["recalled"]
+
+    # -- fan-outs ------------------------------------------------------------------------------
+
+    def enter(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord | Unknown:
+        """A fan-out begins: what it runs is `job`, and what it is cut from `dataset`."""
+        if self._waits(lambda: self._enter_fan_out(job, dataset, asked)):
+            return Unknown()
+        return self._enter_fan_out(job, dataset, asked)
+
+    def recall(self, name: str, item: Any) -> Outcome | None:
+        """The outcome of `item`, which is handed out now, if an earlier try has finished it."""
+        if self._waits(lambda: self._recall(name, item)):
+            return None
+        return self._recall(name, item)
+
+    def keep(self, name: str, item: Any, outcome: Outcome) -> None:
+        """Keep what became of `item`, with its partial where that has an exact form."""
+        if item.part:
+            outcome = replace(outcome, value=None)
+            if not self._waits(lambda: self._keep_part(name, item, outcome)):
+                self._keep_part(name, item, outcome)
+            return
+        has_value = not self._is_early or self._counts["early"] < MOST_EARLY
+        has_value = has_value or _is_nothing(outcome.value)
+        if not has_value:
+            outcome = replace(outcome, value=None)
+        self._counts["early"] += 1
+        if not self._waits(lambda: self._keep(name, item, outcome, has_value)):
+            self._keep(name, item, outcome, has_value)
+
+    def set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
+        """Keep the rows of `item` where it has no result, and the lines that did not parse."""
+        if self._past is None and not belongs(outcome):
+            return
+        outcome = replace(outcome, value=None)
+        if not self._waits(lambda: self._set_aside(name, item, outcome)):
+            self._set_aside(name, item, outcome)
+
+    def note_output(self, staging: str) -> None:
+        """Where parts are written until they are committed."""
+        if not self._waits(lambda: self._write("O", staging)):
+            self._write("O", staging)
+
+    def note_scheduler(self, name: str, workers: int, reason: str) -> None:
+        """Who runs items from now on."""
+        if not self._waits(lambda: self._write("S", (name, workers, reason))):
+            self._write("S", (name, workers, reason))
+
+    @property
+    def _is_early(self) -> bool:
+        return self._early is not None and time.monotonic() - self._begun_s < BEGIN_S
+
+    def _waits(self, act: Callable[[], Any]) -> bool:
+        """Whether it is too early to begin; then `act` is done when the time has come."""
+        if self._early is None:
+            return False
+        if self._is_early:
+            self._early.append(act)
+            return True
+        try:
+            self.begin()
+        except OSError as error:
+            self._early = None
+            self._say(
+                f"no journal is kept: {error.strerror} ({error.filename}). If the run stops it "
+                "starts anew; run_dir= or TASKINITY_RUN_DIR name another directory"
+            )
+        return False
+
+    # -- what is done about them ---------------------------------------------------------------
+
+    def _enter_fan_out(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord:
+        past = self._past.fan_outs.get(job.task) if self._past is not None else None
+        fan = FanOutRecord(job, dataset, asked, past, takes_time=self._is_asked)
+        self._fans[job.task] = fan
+        facts = {"name": job.task, "code": fan.parts, "asked": fan.asked}
+        self._write("F", facts | {"unstable": list(fan.unstable)})
+        for part, what in fan.unstable.items():
+            self._tell(
+                f"{job.task}: {part} holds something without an identity ({what}), so its chunks "
+                "are run again when this run is resumed"
+            )
+        if past is None and fan.computed:
+            self._tell(
+                f"{job.task}: it takes {', '.join(fan.computed)}, which are known when it runs: "
+                "changes in them outside that file will not be noticed when this run is resumed"
+            )
+        if past is not None and self._past is not None:
+            for line in fan.tell_differences(self._past.files, mends=self.mends):
+                self._tell(line)
+        return fan
+
+    def _recall(self, name: str, item: Any) -> Outcome | None:
+        fan = self._fans.get(name)
+        if fan is None:
+            return None
+        fan.count(item)
+        if isinstance(item.data, Chunk):
+            self._note_cut(fan, item.data)
+        record = fan.find(item, mends=self.mends)
+        if record is None:
+            return None
+        try:
+            value = fan.load(record.load())
+        except (OSError, ValueError) as error:
+            self._tell(f"{name}: a stored chunk can't be read ({error}) and is run again")
+            return None
+        outcome = from_plain(record.facts[3], value)
+        if outcome.output is not None:
+            part = self.adopt(outcome.output) if self.adopt is not None else None
+            if part is None:
+                return None
+            outcome = replace(outcome, output=replace(part, index=item.position, key=item.key))
+        self._counts["recalled"] += 1
+        return replace(outcome, task=name, key=item.key, is_recalled=True)
+
+    def _keep(self, name: str, item: Any, outcome: Outcome, has_value: bool) -> None:
+        fan = self._fans.get(name)
+        if fan is None or outcome.is_recalled:
+            return
+        identity, before, given = fan.identity_of(item)
+        fan.forget(item)
+        if outcome.output is None or outcome.is_fallback:
+            given = None
+        data = item.data
+        where = (data.path, data.start, data.stop) if isinstance(data, Chunk) else None
+        facts = (name, identity, before, to_plain(outcome), where, item.position, given)
+        is_done = has_value and outcome.status is Status.COMPLETED and identity is not None
+        self._write("C", facts, outcome if is_done else None)
+
+    def _keep_part(self, name: str, item: Any, outcome: Outcome) -> None:
+        fan = self._fans.get(name)
+        if fan is not None:
+            self._write("D", (name, *fan.describe_part(item), to_plain(outcome)))
+
+    def _set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
+        if self._quarantine is not None:
+            self._quarantine.take(name, item, outcome)
+
+    def _note_cut(self, fan: FanOutRecord, chunk: Chunk) -> None:
+        if chunk.failure is not None:
+            return  # to be cut anew: it may be read then
+        pieces = tuple(
+            earlier_piece(one, fan.name_file(one.file), None if place else chunk.mark)
+            for place, one in enumerate(chunk.pieces)
+        )
+        if fan.past is not None and fan.past.cuts.get((pieces[0].file, pieces[0].start)) == pieces:
+            return
+        for name, piece in zip(pieces, chunk.pieces, strict=True):
+            if name.file not in self._files:
+                self._files.add(name.file)
+                self._write("P", (name.file, piece.path))
+        self._write("K", (fan.name, [tuple(one) for one in pieces]))
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def _tell(self, text: str) -> None:
+        if self._journal is not None:
+            self._say(text)
+            self._write("N", text)
+
+    def begin(self) -> None:
+        """Begin to write, what was told until now first.
+
+        Raises
+        ------
+        OSError
+            It can't be written.
+        ResumeError
+            Another process is running it.
+        """
+        self._place = self._enter()
+        try:
+            self._place.summarize(self._head | {"status": "RUNNING"})
+            self._journal = Journal(self._place.directory, self._place.run_id)
+        except OSError:
+            self._place.leave()
+            raise
+        self._quarantine = Quarantine(self._place.directory, self._place.run_id, self._say)
+        self.has_begun = True
+        early, self._early = self._early or [], None
+        self._write("H", self._head | dict(self._more()))
+        for act in early:
+            act()
+
+    def _write(self, kind: str, facts: Any, outcome: Outcome | None = None) -> None:
+        if self._journal is None:
+            return
+        buffers = [] if outcome is None else self._encode(self._fans[facts[0]], outcome)
+        try:
+            self._journal.add(kind, facts, buffers)
+        except OSError as error:
+            directory = self._journal.path.parent
+            self._stop_journal()
+            self._say(
+                f"the journal in {directory} can't be written any more ({error.strerror}): the run "
+                "goes on without it, and what it finishes from now on is not kept"
+            )
+            return
+        if kind == "C":
+            self._counts["ended"] += 1
+            self._counts["kept"] += bool(buffers)
+
+    def _encode(self, fan: FanOutRecord, outcome: Outcome) -> list[bytes | memoryview]:
+        most_nbytes = _MOST_PARTIAL_NBYTES
+        if not self._is_asked:
+            worth = int(outcome.duration_s * MOST_UNASKED_SHARE * _WRITTEN_PER_S)
+            most_nbytes = min(most_nbytes, max(FREE_NBYTES, worth))
+            most_nbytes = min(most_nbytes, MOST_UNASKED_NBYTES - self._kept_nbytes)
+        try:
+            buffers = encode(fan.dump(outcome.value), most_nbytes)
+            self._kept_nbytes += sum(map(len, buffers))
+            return buffers
+        except TooLarge:
+            if not self._is_large_told:
+                self._is_large_told = True
+                self._tell(
+                    f"{fan.name}: not all results are kept, as large ones are sooner computed again"
+                    + (
+                        f" than read ({_MOST_PARTIAL_NBYTES >> 20} MiB each at most)"
+                        if self._is_asked
+                        else "; with run_dir= or TASKINITY_RUN_DIR more of them are"
+                    )
+                )
+        except Exception as error:  # noqa: BLE001 - what users' values do must not cost the run
+            if not fan.is_told:
+                fan.is_told = True
+                self._tell(
+                    f"{fan.name}: its results hold {error}, which can't be stored exactly, so its "
+                    "chunks are run again when this run is resumed (a reducer may bring dump= and "
+                    "load=)"
+                )
+        return []
+
+    def _stop_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def close(
+        self,
+        status: str,
+        value: Any = None,
+        reason: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """The run has ended; a small run that was stopped is still kept, if it can be.
+
+        `facts` are plain values that the journal keeps beside.
+        """
+        if self._early is not None and self.will_keep(status):
+            try:
+                self.begin()
+            except OSError as error:
+                self._say(f"what was finished can't be kept: {error.strerror} ({error.filename})")
+        self._early = None
+        if self._past is not None:
+            self._tell(
+                f"{self.recalled:,} finished chunks of run {self._past.run_id} were used again"
+            )
+        if self._quarantine is not None:
+            self._quarantine.close(has_ended_well=status in ("COMPLETED", "PARTIAL"))
+        end = {"status": status, "reason": reason, "ended_s": time.time()}
+        if self._journal is not None:
+            self._add_end({**(facts or {}), **end}, value)
+            self._stop_journal()
+        if self._place is not None:
+            try:
+                counts = {"chunks": self._counts["ended"] + self._counts["recalled"]}
+                self._place.summarize(self._head | end | counts)
+            except OSError as error:
+                self._say(f"{self._place.directory}: {error.strerror}")
+            self._place.leave()
+            self._place = None
+
+    def _add_end(self, end: dict[str, Any], value: Any) -> None:
+        assert self._journal is not None
+        try:
+            buffers = encode(value, _MOST_ANSWER_NBYTES)
+        except Exception:  # noqa: BLE001 - then load_run has no value
+            buffers = []
+        try:
+            self._journal.add("E", end, buffers)
+        except OSError as error:
+            self._say(f"the journal's end can't be written: {error.strerror}")

@@ -1,0 +1,392 @@
+"""What a piece of the user's code is, as digests: the same for the same code in another process.
+
+A function is its bytecode, constants, defaults, closure, and the globals that it reads, through all
+code outside the installation; each global is a part of its own, so that it can be named when it
+has changed. Line numbers, file names and comments are no part of it. It runs nothing of what it
+looks at but `__reduce_ex__`, as pickle would; nothing is ever loaded from what it writes.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import dis
+import functools
+import re
+import sys
+import types
+from hashlib import blake2b
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.checkpoints.code_imports import read_unloaded, spell_modules
+from taskinity_data.checkpoints.code_lookups import codes_in, find_lookups, names_in, texts_in
+from taskinity_data.checkpoints.values import NoExactForm, encode
+from taskinity_data.flow.task_mark import MARK
+from taskinity_data.user_code import is_own_file, is_own_module, is_own_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Identity", "identify", "tell_changes"]
+
+_MOST_DEPTH = 200
+
+_BY_TYPE = {"_thread.lock", "_thread.RLock", "threading.Event", "threading.Condition"}
+"""What has no state that a result could depend on."""
+
+_LOOK_UP = {"eval", "exec", "getattr", "globals", "query", "vars"}
+"""Who calls one of these names other things by texts, as in pandas' ``query("x > @LIMIT")``."""
+
+_WORD = re.compile(r"[^\W\d]\w*")
+
+_NOT_STATE = {
+    "__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__",
+    "__static_attributes__", "__annotations__", "__annotate__", "__annotate_func__",
+    "__annotations_cache__", "__abstractmethods__", "_abc_impl", "__match_args__",
+    "__dataclass_params__", "__dataclass_fields__", "__orig_bases__", "__parameters__", MARK,
+}  # fmt: skip
+
+
+class Identity:
+    """The digests of what a computation is made of, by name.
+
+    Attributes
+    ----------
+    parts : dict of str to str
+        A digest of each root and of each global of the user's own code that they read.
+    unstable : dict of str to str
+        By part, what in it has no identity that another process would find again.
+    computed : tuple of str
+        What code takes by texts that are made while it runs: nobody knows it before.
+    """
+
+    def __init__(
+        self, parts: Mapping[str, str], unstable: Mapping[str, str], computed: Iterable[str] = ()
+    ) -> None:
+        self.parts = dict(parts)
+        self.unstable = dict(unstable)
+        self.computed = tuple(computed)
+
+    @property
+    def digest(self) -> str | None:
+        """Of all parts together; None where one of them has no identity."""
+        if self.unstable:
+            return None
+        whole = blake2b(digest_size=16)
+        for name, digest in sorted(self.parts.items()):
+            whole.update(f"{name}\0{digest}\0".encode("utf-8", "surrogatepass"))
+        return whole.hexdigest()
+
+
+def identify(roots: Mapping[str, Any]) -> Identity:
+    """What `roots`, functions and values by name, are.
+
+    Notes
+    -----
+    Frames and tables are digested whole, at about 1 GB/s.
+    """
+    walk = _Walk()
+    for name, value in roots.items():
+        walk.add(name, value)
+    return walk.finish()
+
+
+def tell_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The names of parts that differ."""
+    names = dict.fromkeys([*before, *now])
+    return [name for name in names if before.get(name) != now.get(name)]
+
+
+class _Unstable(Exception):  # noqa: N818 - says what is the matter
+    """Something without an identity."""
+
+
+class _Walk:
+    """Goes through values, and keeps a list of the globals that are still to be looked at."""
+
+    def __init__(self) -> None:
+        self._todo: list[tuple[str, Any]] = []
+        self._named: set[str] = set()
+        self._parts: dict[str, str] = {}
+        self._unstable: dict[str, str] = {}
+        self._above: dict[int, int] = {}
+        self._kept: list[Any] = []
+        self._names: set[str] = set()
+        self._modules: dict[str, types.ModuleType] = {}
+        self._computed: dict[str, None] = {}
+
+    def add(self, name: str, value: Any) -> None:
+        """Look at `value`, once, as the part called `name`."""
+        if name not in self._named:
+            self._named.add(name)
+            self._todo.append((name, value))
+
+    def finish(self) -> Identity:
+        while self._todo or self._reach():
+            name, value = self._todo.pop(0)
+            digest = blake2b(digest_size=16)
+            self._above.clear()
+            try:
+                self._look(value, digest)
+            except (_Unstable, NoExactForm) as error:
+                self._unstable[name] = str(error)
+            except RecursionError:
+                self._unstable[name] = "a value that is nested too deeply"
+            except Exception as error:  # noqa: BLE001 - a user's objects may do anything
+                self._unstable[name] = f"{type(error).__name__}: {error}"
+            self._parts[name] = digest.hexdigest()
+        return Identity(self._parts, self._unstable, self._computed)
+
+    def _reach(self) -> bool:
+        """Queue what all code together may take of own modules; whether there is more of it."""
+        for module in list(self._modules.values()):
+            held = vars(module)
+            for name in sorted(self._names & held.keys()):
+                if not name.startswith("__"):
+                    self._global(held, name)
+            if "__getattr__" in held:
+                self._module_getattr(module, held)
+        return bool(self._todo)
+
+    def _module_getattr(self, module: types.ModuleType, held: Mapping[str, Any]) -> None:
+        """What a module gives by its own ``__getattr__``: its file, and submodules by name."""
+        self._global(held, "__getattr__")
+        self._file_of(held)
+        if "__path__" in held:
+            for name in sorted(self._names - held.keys()):
+                self._import(f"{module.__name__}.{name}", {})
+
+    def _file_of(self, known: Mapping[str, Any]) -> None:
+        """The whole text of a module in which code can't be followed name by name."""
+        path = known.get("__file__")
+        if isinstance(path, str) and is_own_file(path):
+            text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+            self.add(f"the file of {known.get('__name__')}", text)
+
+    # -- values --------------------------------------------------------------------------------
+
+    def _look(self, value: Any, out: Any) -> None:
+        if id(value) in self._above:
+            # In itself: told by how far up, so that two processes say the same.
+            out.update(b"again %d" % (len(self._above) - self._above[id(value)]))
+            return
+        if len(self._above) > _MOST_DEPTH:
+            raise RecursionError
+        self._above[id(value)] = len(self._above)
+        try:
+            self._look_at(value, out)
+        finally:
+            del self._above[id(value)]
+
+    def _look_at(self, value: Any, out: Any) -> None:
+        kind = type(value)
+        if isinstance(value, types.FunctionType):
+            self._function(value, out)
+        elif isinstance(value, type):
+            self._class(value, out)
+        elif isinstance(value, types.ModuleType):
+            out.update(f"module {value.__name__}".encode())
+            self._module(value)
+        elif isinstance(value, types.CodeType):
+            self._code(value, out)
+        elif isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
+            self._builtin(value, out)
+        elif (parts := _parts_of(value)) is not None:
+            self._all(kind.__name__.encode(), parts, out)
+        elif isinstance(value, PurePath):
+            out.update(f"path {value}".encode("utf-8", "surrogateescape"))
+        elif kind in (tuple, list):
+            self._all(kind.__name__.encode(), value, out)
+        elif kind is dict:
+            self._all(b"dict", (one for pair in value.items() for one in pair), out)
+        elif kind in (set, frozenset):
+            out.update(kind.__name__.encode())
+            for digest in sorted(self._digest(one) for one in value):
+                out.update(digest)
+        else:
+            self._other(value, out)
+
+    def _all(self, what: bytes, values: Any, out: Any) -> None:
+        out.update(b"(" + what)
+        for value in values:
+            out.update(b",")
+            self._look(value, out)
+        out.update(b")")
+
+    def _digest(self, value: Any) -> bytes:
+        digest = blake2b(digest_size=16)
+        self._look(value, digest)
+        return digest.digest()
+
+    def _builtin(self, value: Any, out: Any) -> None:
+        owner = getattr(value, "__self__", None)
+        out.update(f"builtin {value.__module__}.{value.__qualname__}".encode())
+        if owner is not None and not isinstance(owner, (types.ModuleType, type)):
+            self._look(owner, out)
+
+    def _other(self, value: Any, out: Any) -> None:
+        kind = type(value)
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        if name in _BY_TYPE:
+            out.update(name.encode())
+            return
+        try:
+            buffers = encode(value)
+        except NoExactForm:
+            buffers = None
+        if buffers is not None:
+            for buffer in buffers:
+                out.update(buffer)
+            return
+        wrapped = getattr(value, "__wrapped__", None)
+        if kind.__module__ == "functools" and wrapped is not None:
+            self._all(b"wrapped", (wrapped,), out)
+            return
+        self._reduced(value, out)
+
+    def _reduced(self, value: Any, out: Any) -> None:
+        """An object by what pickle would take of it."""
+        kind = type(value)
+        reduce = copyreg.dispatch_table.get(kind)
+        try:
+            parts = reduce(value) if reduce is not None else value.__reduce_ex__(4)
+        except Exception as error:
+            raise _Unstable(f"{kind.__module__}.{kind.__qualname__}: {error}") from error
+        self._kept.append(parts)  # so that no id is used again
+        if isinstance(parts, str):
+            out.update(f"named {kind.__module__}.{parts}".encode())
+            return
+        made, args, state, items, pairs = (*parts, None, None, None)[:5]
+        self._all(b"object", (made, args), out)
+        if state is not None:
+            self._look(state, out)
+        for more in (items, pairs):
+            if more is not None:
+                self._all(b"items", more, out)
+
+    # -- code ----------------------------------------------------------------------------------
+
+    def _function(self, function: types.FunctionType, out: Any) -> None:
+        if not is_own_name(function.__module__):
+            out.update(f"function {function.__module__}.{function.__qualname__}".encode())
+            # What a library's decorator holds on to may be the user's.
+            if not function.__closure__ and not hasattr(function, "__wrapped__"):
+                return
+        cells = []
+        for cell in function.__closure__ or ():
+            try:
+                cells.append(cell.cell_contents)
+            except ValueError:
+                cells.append("empty cell")
+        out.update(b"function")
+        self._code(function.__code__, out)
+        self._all(b"defaults", (function.__defaults__, function.__kwdefaults__), out)
+        self._all(b"cells", cells, out)
+        if is_own_name(function.__module__):
+            self._attributes(function, out)
+            self._globals(function.__code__, function.__globals__)
+
+    def _attributes(self, function: types.FunctionType, out: Any) -> None:
+        """What the user has set on a function; a task has its mark, and what it is called by."""
+        held = vars(function)
+        not_state = {MARK, "map", "__wrapped__"} if MARK in held else {"__wrapped__"}
+        for name in sorted(held.keys() - not_state):
+            out.update(b"attribute " + name.encode())
+            self._look(held[name], out)
+
+    def _code(self, code: types.CodeType, out: Any) -> None:
+        facts = (
+            code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars,
+            code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags,
+            code.co_exceptiontable,
+        )  # fmt: skip
+        self._all(b"code", facts, out)
+        self._all(b"constants", code.co_consts, out)
+
+    def _globals(self, code: types.CodeType, known: Mapping[str, Any]) -> None:
+        """Queue what `code` reads by name: globals, and own modules, which `_reach` looks into."""
+        names = set(names_in(code))
+        if names & _LOOK_UP:
+            names |= {word for text in texts_in(code) for word in _WORD.findall(text)}
+            for name in sorted(names & known.keys()):
+                self._global(known, name)
+        self._names |= names
+        for reached in codes_in(code):
+            self._look_up(reached, known)
+            imported = ""
+            for instruction in dis.get_instructions(reached):
+                if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                    name = str(instruction.argval)
+                    if name in known:
+                        self._global(known, name)
+                elif instruction.opname == "IMPORT_NAME":
+                    imported = str(instruction.argval or "")
+                    self._import(imported, known)
+                elif instruction.opname == "IMPORT_FROM":
+                    inner = f"{imported}.{instruction.argval}".lstrip(".")
+                    self._import(inner, known)
+
+    def _look_up(self, code: types.CodeType, known: Mapping[str, Any]) -> None:
+        """Follow what `code` takes by texts; where they are made while it runs, its file counts."""
+        found = find_lookups(code, lambda name: isinstance(known.get(name), types.ModuleType)
+                             and is_own_module(known[name]))  # fmt: skip
+        for name in found.modules:
+            self._import(name.lstrip("."), known)
+        for what in found.computed:
+            self._computed[f"{what} in {known.get('__name__')}.{code.co_qualname}"] = None
+            self._file_of(known)
+
+    def _import(self, name: str, known: Mapping[str, Any]) -> None:
+        """What is imported when the code runs: loaded modules by what is taken, others whole."""
+        for spelt in spell_modules(name, known.get("__package__")):
+            module = sys.modules.get(spelt)
+            if module is not None:
+                self._module(module)
+                continue
+            for one, text in read_unloaded(spelt).items():
+                self.add(f"the file of {one}", text)
+
+    def _global(self, known: Mapping[str, Any], name: str) -> None:
+        value = known[name]
+        if isinstance(value, types.ModuleType):
+            self._module(value)
+            return
+        home = known.get("__name__", "__main__")
+        if isinstance(value, (types.FunctionType, type)):
+            if not is_own_name(value.__module__) and not hasattr(value, "__wrapped__"):
+                return
+            home, name = value.__module__, value.__qualname__
+            if "<locals>" in name or name == "<lambda>":
+                home, name = str(known.get("__name__", "__main__")), f"{name} as global"
+        self.add(f"{home}.{name}", value)
+
+    def _module(self, module: types.ModuleType) -> None:
+        if is_own_module(module):
+            self._modules[module.__name__] = module
+
+    def _class(self, kind: type, out: Any) -> None:
+        out.update(f"class {kind.__module__}.{kind.__qualname__}".encode())
+        if not is_own_name(kind.__module__):
+            return
+        for base in (*kind.__bases__, type(kind)):
+            self._look(base, out)
+        for name, value in sorted(vars(kind).items()):
+            if name in _NOT_STATE or isinstance(
+                value, (types.MemberDescriptorType, types.GetSetDescriptorType)
+            ):
+                continue
+            out.update(name.encode())
+            self._look(value, out)
+
+
+def _parts_of(value: Any) -> tuple[Any, ...] | None:
+    """What functions in another wrapping are made of; None for all else."""
+    if isinstance(value, types.MethodType):
+        return value.__func__, value.__self__
+    if isinstance(value, functools.partial):
+        return value.func, value.args, value.keywords
+    if isinstance(value, (staticmethod, classmethod)):
+        return (value.__func__,)
+    if isinstance(value, property):
+        return value.fget, value.fset, value.fdel
+    return None

@@ -1,0 +1,72 @@
+"""The user's own files that code imports when it runs, found without importing them.
+
+It knows nothing of what is made of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from pathlib import Path
+
+from taskinity_data.user_code import is_own_file
+
+__all__ = ["read_unloaded", "spell_modules"]
+
+
+def spell_modules(name: str, package: str | None) -> list[str]:
+    """What ``import name`` in a module of `package` may mean, relative imports among it."""
+    inner = [f"{package}.{name}" if name else package] if package else []
+    return [one for one in (name, *inner) if one]
+
+
+def read_unloaded(name: str) -> dict[str, str]:
+    """The texts of the module `name`, which is not loaded, and of all own ones that it imports.
+
+    Empty where it is not the user's own, or not there. Their packages are imported, as they would
+    be by the import itself.
+    """
+    found: dict[str, str] = {}
+    todo = [name]
+    while todo:
+        one = todo.pop()
+        path = _find(one)
+        if one in found or path is None:
+            continue
+        found[one] = text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        todo += _imports_of(text, one if path.name == "__init__.py" else one.rpartition(".")[0])
+    return found
+
+
+def _find(name: str) -> Path | None:
+    loaded = getattr(sys.modules.get(name), "__file__", None)
+    if loaded is not None:
+        return Path(loaded) if is_own_file(loaded) else None
+    # Looking for a module in a package imports the package: only the user's own ones.
+    root = name.partition(".")[0]
+    if root != name and _find(root) is None:
+        return None
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    origin = None if spec is None else spec.origin
+    return Path(origin) if origin and is_own_file(origin) and Path(origin).is_file() else None
+
+
+def _imports_of(text: str, package: str) -> list[str]:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return []
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")
+            start = ".".join(above[: len(above) - node.level + 1]) if node.level else ""
+            base = ".".join(part for part in (start, node.module) if part)
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return names

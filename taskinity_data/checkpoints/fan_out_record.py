@@ -1,0 +1,303 @@
+"""One fan-out that is kept: what it runs, on what, and what is known of it from an earlier try.
+
+It finds the identity of items and their records; it knows nothing of journals.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from dataclasses import fields
+from hashlib import blake2b
+from itertools import starmap
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.checkpoints.code_identity import identify, tell_changes
+from taskinity_data.checkpoints.values import NoExactForm
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.cut_again import IN_MEMORY, EarlierCuts, find_altered, identify_file
+from taskinity_data.formats.stream import Block
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskinity_data.checkpoints.read_journal import PastFanOut
+    from taskinity_data.chunks.open_dataset import Dataset
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = ["FanOutRecord"]
+
+_MOST_NAMES = 4
+
+_MOST_UNASKED_NBYTES = 1 << 30
+"""Of a table in memory that is digested, about a second, where nobody asked for a journal."""
+
+
+class FanOutRecord:
+    """One fan-out: what it runs, on what, and what is known of it from before."""
+
+    def __init__(
+        self,
+        job: Any,
+        dataset: Dataset | None,
+        asked: str,
+        past: PastFanOut | None,
+        *,
+        takes_time: bool = True,
+    ) -> None:
+        self.name: str = job.task
+        self.past = past
+        self.is_told = False
+        self._reducers = job.reducers
+        self._files: dict[SourceFile, str] = {}
+        self._readers: dict[int, tuple[Any, bytes]] = {}
+        self._seen: Counter[str] = Counter()
+        self._current: dict[tuple[int, ...], tuple[str | None, int, str | None]] = {}
+        shared = _describe_job(job)
+        found = [identify(_describe_chain(chain) | shared) for chain in job.chains]
+        self._codes = [one.digest for one in found]
+        # All but the functions: what they have written stands, whatever they are now.
+        self._given: list[str | None] = [None] * len(found)
+        if job.writer is not None:
+            given = [_describe_given(chain) | shared for chain in job.chains]
+            self._given = [identify(one).digest for one in given]
+        self.parts = {name: digest for one in found for name, digest in one.parts.items()}
+        self.unstable = {name: what for one in found for name, what in one.unstable.items()}
+        self.computed = dict.fromkeys(what for one in found for what in one.computed)
+        if dataset is not None and not takes_time and _is_large_in_memory(dataset):
+            self._codes = self._given = [None] * len(self._codes)
+            self.unstable["its table in memory"] = "too large to be digested unasked"
+        self._reader = None if dataset is None else dataset.reader
+        self._sources = () if dataset is None else dataset.sources
+        reader = "" if dataset is None else _digest(dataset.reader.identity())
+        self.asked = f"{asked} {reader}"
+        self._tell_apart()
+
+    def _tell_apart(self) -> None:
+        """Give files that were changed in place another name, for they are others."""
+        if self._reader is None or not self.cuts.chunks:
+            return
+        files = {self.name_file(file): file for file in self._sources}
+        for name, now in find_altered(self.cuts, files, self._reader.unit).items():
+            self._files[files[name]] = _digest(f"{name} changed in place {now}")
+
+    @property
+    def cuts(self) -> EarlierCuts:
+        """The cuts to repeat; none where others were asked for."""
+        if self.past is None or self.past.asked != self.asked:
+            return EarlierCuts()
+        return EarlierCuts(self.past.cuts)
+
+    def tell_differences(self, paths: Mapping[str, str], *, mends: bool = False) -> list[str]:
+        """What is not as it was, in words; `mends`: see `find`."""
+        assert self.past is not None
+        told = []
+        n_kept = len(self.past.kept)
+        changed = tell_changes(self.past.code, self.parts)
+        if changed and n_kept and mends:
+            told.append(
+                f"{self.name} changed ({_list(changed)}): chunks that were written stay as they "
+                "are, what was left out runs with today's code"
+            )
+        elif changed and n_kept:
+            told.append(
+                f"{self.name} changed ({_list(changed)}): {n_kept:,} finished chunks are run again"
+            )
+        elif self.past.asked != self.asked and self.past.cuts:
+            told.append(
+                f"{self.name}: chunk sizes, columns, types or reader options are not those of "
+                "before; chunks that are cut otherwise are run again"
+            )
+        now = {self.name_file(file): file.path for file in self._sources}
+        if any(name.startswith(IN_MEMORY) for name in now):
+            return told
+        pieces = [piece.file for cut in self.past.cuts.values() for piece in cut]
+        before = {name: paths.get(name, "a file") for name in pieces}
+        is_new = [path for name, path in now.items() if name not in before]
+        changed = sorted({path for path in is_new if path in before.values()})
+        gone = sorted(set(before.values()) - set(now.values()))
+        for word, names in (("changed", changed), ("gone", gone)):
+            if names:
+                told.append(f"{self.name}: {_list(names)} {word} since")
+        return told
+
+    # -- identities ----------------------------------------------------------------------------
+
+    def name_file(self, file: SourceFile) -> str:
+        """See `identify_file`; looked at once a file."""
+        name = self._files.get(file)
+        if name is None:
+            name = self._files[file] = identify_file(self._reader, file)  # type: ignore[arg-type]
+        return name
+
+    def count(self, item: Any) -> None:
+        """Find the identity of an item that is handed out; equal ones are told apart by order."""
+        identity = self._identify(item, self._codes)
+        before = 0
+        if identity is not None:
+            before = self._seen[identity]
+            self._seen[identity] += 1
+        given = self._identify(item, self._given)
+        self._current[item.place] = identity, before, given
+
+    def identity_of(self, item: Any) -> tuple[str | None, int, str | None]:
+        """What `count` found: by its code, how many before it, and by all but the functions.
+
+        Nothing for parts of a chunk that was split while it ran.
+        """
+        return self._current.get(item.place, (None, 0, None))
+
+    def describe_part(self, item: Any) -> tuple[Any, ...]:
+        """The chunk that was split, how many equal ones before it, and where in it the part is."""
+        before = self._current.get((item.position,), (None, 0, None))[1]
+        pieces = [(one.path, one.start, one.stop, one.nbytes, one.rows) for one in item.data.pieces]
+        return item.origin, before, item.position, item.part, pieces
+
+    def forget(self, item: Any) -> None:
+        """It has ended."""
+        self._current.pop(item.place, None)
+
+    def _identify(self, item: Any, codes: Sequence[str | None]) -> str | None:
+        code = codes[item.position if len(codes) > 1 else 0]
+        if code is None or isinstance(item.data, Block):
+            return None
+        digest = blake2b(code.encode(), digest_size=16)
+        if isinstance(item.data, Chunk):
+            digest.update(self._name_reader(item.data.reader))
+            for piece in item.data.pieces:
+                name = self.name_file(piece.file)
+                digest.update(f"\0{name}\0{piece.start}\0{piece.stop}".encode())
+        else:
+            found = identify({"": _with_files(item.data)}).digest
+            if found is None:
+                return None
+            digest.update(found.encode())
+        return digest.hexdigest()
+
+    def _name_reader(self, reader: Any) -> bytes:
+        if id(reader) not in self._readers:
+            # The reader is held too, so that no id is used again.
+            self._readers[id(reader)] = reader, _digest(reader.identity()).encode()
+        return self._readers[id(reader)][1]
+
+    def find(self, item: Any, *, mends: bool = False) -> Any:
+        """The record of `item` from before, if there is one; each is used once.
+
+        With `mends` one by other functions counts too, as what they have written stands.
+        """
+        identity, before, given = self.identity_of(item)
+        if self.past is None:
+            return None
+        found = None if identity is None else self.past.kept.pop((identity, before), None)
+        if found is None and mends and given is not None:
+            found = self.past.written.pop((given, before), None)
+        return found
+
+    # -- values --------------------------------------------------------------------------------
+
+    def dump(self, value: Any) -> Any:
+        """A chunk's value in a form that may be exact; raises `NoExactForm` where `dump=` fails."""
+        partials, result = value
+        return tuple(starmap(_dump, zip(self._reducers, partials, strict=True))), result
+
+    def load(self, stored: Any) -> Any:
+        """The value that `dump` made it of."""
+        partials, result = stored
+        return tuple(starmap(_load, zip(self._reducers, partials, strict=True))), result
+
+
+def _is_large_in_memory(dataset: Dataset) -> bool:
+    is_in_memory = getattr(dataset.reader, "keeper", None) is not None
+    return is_in_memory and dataset.nbytes > _MOST_UNASKED_NBYTES
+
+
+def _dump(reducer: Any, partial: Any) -> Any:
+    dump = getattr(reducer, "dump", None)
+    if dump is None:
+        return partial
+    try:
+        return dump(partial)
+    except Exception as error:
+        raise NoExactForm(f"what dump= can't store ({type(error).__name__}: {error})") from error
+
+
+def _load(reducer: Any, stored: Any) -> Any:
+    load = getattr(reducer, "load", None)
+    if load is None:
+        return stored
+    try:
+        return load(stored)
+    except Exception as error:
+        raise ValueError(f"load= raised {type(error).__name__}: {error}") from error
+
+
+def _describe_chain(chain: Any) -> dict[str, Any]:
+    roots: dict[str, Any] = {}
+    for step in chain:
+        name = f"task {step.task}"
+        roots[name] = (step.function, step.kind, step.validate_input, step.validate_output)
+        for place, value in enumerate(step.leading):
+            roots[f"argument {place} of {step.task}"] = _with_files(value)
+        for argument, value in step.arguments.items():
+            roots[f"{argument}= of {step.task}"] = _with_files(value)
+        fallback = step.fallback
+        if hasattr(fallback, "function"):
+            roots |= {
+                f"fallback of {step.task}: {key}": value
+                for key, value in _describe_chain((fallback,)).items()
+            }
+        elif fallback is not None:
+            roots[f"fallback of {step.task}"] = fallback.value
+    return roots
+
+
+def _describe_given(chain: Any) -> dict[str, Any]:
+    """What the functions of a chain are called with, beside the chunk."""
+    roots: dict[str, Any] = {"tasks": [step.task for step in chain]}
+    for step in chain:
+        roots[f"given to {step.task}"] = _with_files([*step.leading, step.arguments])
+    return roots
+
+
+def _describe_job(job: Any) -> dict[str, Any]:
+    roots: dict[str, Any] = {"what is kept": (job.kind, job.keeps_result)}
+    for place, reducer in enumerate(job.reducers):
+        roots[f"reducer {place + 1}"] = reducer
+    if job.writer is not None:
+        roots["output"] = [
+            (one.name, getattr(job.writer, one.name))
+            for one in fields(job.writer)
+            if one.name != "staging"
+        ]
+    return roots
+
+
+def _with_files(value: Any) -> Any:
+    """`value`, and the state of the files that texts in it name: a function may read them."""
+    found: list[tuple[str, int, int]] = []
+    todo = [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, (list, tuple, set, frozenset)):
+            todo += one
+        elif isinstance(one, dict):
+            todo += one.values()
+        elif isinstance(one, os.PathLike) or (isinstance(one, str) and 0 < len(one) < 4096):
+            try:
+                state = os.stat(one)
+            except (OSError, ValueError):
+                continue
+            if stat.S_ISREG(state.st_mode):
+                found.append((os.fsdecode(one), state.st_size, state.st_mtime_ns))
+    return (value, sorted(found)) if found else value
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _list(names: Any) -> str:
+    shown = [str(name) for name in names]
+    more = f" and {len(shown) - _MOST_NAMES:,} more" if len(shown) > _MOST_NAMES else ""
+    return ", ".join(shown[:_MOST_NAMES]) + more

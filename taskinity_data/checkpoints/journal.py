@@ -1,0 +1,203 @@
+"""An append-only file of records, each of which proves itself and all before it.
+
+A segment is written by one process. Every record carries a digest over its own bytes and the digest
+of the record before, so that what was cut off, changed, taken out or put in elsewhere ends the
+valid part: what stands before it counts, what follows does not. It knows nothing of what records
+say.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.checkpoints.values import decode, encode
+from taskinity_data.disk import sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["Journal", "Record", "Segment", "list_segments", "read_segment"]
+
+_MAGIC = b"taskinity-data journal 1\n"
+_HEAD = struct.Struct("<cQQ")
+_DIGEST_NBYTES = 16
+_SUFFIX = ".journal"
+
+SYNC_S = 0.5
+"""How long what was written waits for the disk: at most that much finished work is at the risk of a
+power cut. A process that is killed loses nothing of it."""
+
+_MOST_BUFFERS = 512
+
+_sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has fsync alone
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was said: its `kind` (one letter), its `facts`, and where its `value` lies, if any."""
+
+    kind: str
+    facts: Any
+    path: Path
+    place: int
+    nbytes: int
+
+    def load(self) -> Any:
+        """The value.
+
+        Raises
+        ------
+        OSError, ValueError
+            The segment is gone, or was changed since it was proved.
+        """
+        with open(self.path, "rb") as file:
+            file.seek(self.place)
+            return decode(file.read(self.nbytes))
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The valid records of a segment. `lost_nbytes` follow the last of them."""
+
+    path: Path
+    records: tuple[Record, ...]
+    valid_nbytes: int
+    lost_nbytes: int
+
+
+def list_segments(directory: Path) -> list[Path]:
+    """The segments of a run, in the order in which they were written."""
+    return sorted(directory.glob(f"*{_SUFFIX}"))
+
+
+def read_segment(path: Path, run_id: str) -> Segment:
+    """The valid part of the segment `path` of the run `run_id`.
+
+    Raises
+    ------
+    OSError
+        It can't be read.
+    """
+    records = []
+    chain = _start(run_id, path.name)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        place = len(_MAGIC) if file.read(len(_MAGIC)) == _MAGIC else 0
+        while place:
+            head = file.read(_HEAD.size)
+            if len(head) < _HEAD.size:
+                break
+            kind, n_facts, n_value = _HEAD.unpack(head)
+            left = size - place - _HEAD.size - _DIGEST_NBYTES
+            if n_facts > left or n_value > left or n_facts + n_value > left:
+                break
+            facts, value = file.read(n_facts), file.read(n_value)
+            found = blake2b(chain + head, digest_size=_DIGEST_NBYTES)
+            found.update(facts)
+            found.update(value)
+            if found.digest() != file.read(_DIGEST_NBYTES):
+                break
+            at = place + _HEAD.size + n_facts
+            records.append(Record(kind.decode("latin1"), decode(facts), path, at, n_value))
+            chain = found.digest()
+            place = at + n_value + _DIGEST_NBYTES
+    return Segment(path, tuple(records), place, size - place)
+
+
+def _start(run_id: str, name: str) -> bytes:
+    # A segment of another run, or under another number, is none of this run's.
+    return blake2b(f"{run_id}\0{name}".encode(), digest_size=_DIGEST_NBYTES).digest()
+
+
+class Journal:
+    """A new segment of the run `run_id` in its directory.
+
+    Raises
+    ------
+    OSError
+        It can't be made, or not be written; what was written before stays valid.
+    """
+
+    def __init__(self, directory: Path, run_id: str) -> None:
+        number = len(list_segments(directory))
+        while True:
+            self.path = directory / f"{number:05}{_SUFFIX}"
+            try:
+                self._file = os.open(
+                    self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600
+                )
+                break
+            except FileExistsError:
+                number += 1
+        self._chain = _start(run_id, self.path.name)
+        self._is_dirty = True
+        self._stop = threading.Event()
+        self._error: OSError | None = None
+        try:
+            _write(self._file, [_MAGIC])
+            sync_directory(str(directory))
+        except OSError:
+            os.close(self._file)
+            raise
+        self._flusher = threading.Thread(target=self._flush, name="taskinity-journal", daemon=True)
+        self._flusher.start()
+
+    def add(self, kind: str, facts: Any, value: Sequence[bytes | memoryview] = ()) -> None:
+        """Write a record; `value` are the buffers of an encoded value.
+
+        Raises
+        ------
+        OSError
+            It could not be written, or brought to the disk; nothing may be added any more.
+        """
+        if self._error is not None:
+            raise self._error
+        told = encode(facts)
+        n_facts = sum(len(part) for part in told)
+        n_value = sum(len(part) for part in value)
+        head = _HEAD.pack(kind.encode("latin1"), n_facts, n_value)
+        digest = blake2b(self._chain + head, digest_size=_DIGEST_NBYTES)
+        for part in (*told, *value):
+            digest.update(part)
+        try:
+            _write(self._file, [head, *told, *value, digest.digest()])
+        except OSError as error:
+            self._error = error
+            raise
+        self._chain = digest.digest()
+        self._is_dirty = True
+
+    def _flush(self) -> None:
+        while not self._stop.wait(SYNC_S):
+            self._sync()
+
+    def _sync(self) -> None:
+        if self._is_dirty and self._error is None:
+            self._is_dirty = False
+            try:
+                _sync_data(self._file)
+            except OSError as error:
+                self._error = error
+
+    def close(self) -> None:
+        """Bring all to the disk, and end."""
+        self._stop.set()
+        self._flusher.join()
+        self._sync()
+        os.close(self._file)
+
+
+def _write(file: int, parts: Sequence[bytes | memoryview]) -> None:
+    left = [memoryview(part) for part in parts if len(part)]
+    while left:
+        done = os.writev(file, left[:_MOST_BUFFERS])
+        while left and done >= len(left[0]):
+            done -= len(left.pop(0))
+        if done:
+            left[0] = left[0][done:]

@@ -1,0 +1,287 @@
+"""What failed of a run, set aside: an entry a chunk, row or list item in a directory of the run.
+
+An entry is ``NAME.json``, which says what, where and why, and beside it the rows themselves:
+``NAME.arrow`` (`pandas.read_feather`), or ``NAME.raw``, the bytes as they stand in the file, where
+they do not parse or may not be read here. It knows nothing of why something failed for good.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.checkpoints.quarantine_process import ReaderApart
+from taskinity_data.checkpoints.quarantine_rows import (
+    Rows,
+    is_safe,
+    pack_chunk,
+    pack_lines,
+    pack_value,
+)
+from taskinity_data.checkpoints.versions import versions_here
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.disk import sync, sync_directory
+from taskinity_data.outcome import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from taskinity_data.outcome import Attempt, Outcome
+
+__all__ = [
+    "DIRECTORY",
+    "Quarantine",
+    "belongs",
+    "find_failed_chunks",
+    "find_quarantine",
+    "read_entries",
+    "row_of_entry",
+]
+
+DIRECTORY = "quarantine"
+
+MOST_ENTRIES, MOST_NBYTES = 10_000, 1 << 30
+"""Of a run: one that fails more often needs another look than one at each; and nobody asked for a
+second copy of a whole dataset. Beyond the bytes entries say where their rows are."""
+
+MOST_ENTRY_NBYTES = 256 << 20
+"""The planned size of a chunk whose rows are read here: it comes into the driver's memory."""
+
+_NAME = re.compile(r"[0-9a-f]{8,64}")
+
+
+def belongs(outcome: Outcome) -> bool:
+    """Whether something of `outcome` is to be set aside."""
+    if outcome.status is Status.COMPLETED:
+        return outcome.bad_lines is not None
+    return outcome.failure is not None
+
+
+def find_quarantine(place: Path) -> Path | None:
+    """The quarantine of the run in `place`, None where nothing was set aside."""
+    directory = place.absolute() / DIRECTORY
+    return directory if any(directory.glob("*.json")) else None
+
+
+def read_entries(place: Path) -> Iterator[dict[str, Any]]:
+    """What the entries of the run in `place` say, in the order of their names."""
+    for path in sorted((place / DIRECTORY).glob("*.json")):
+        with suppress(OSError, ValueError):  # not ours, or gone meanwhile
+            entry = json.loads(path.read_text(encoding="ascii"))
+            if isinstance(entry, dict) and entry.get("entry") == path.stem:
+                yield entry
+
+
+def find_failed_chunks(place: Path) -> list[dict[str, Any]]:
+    """The entries of chunks, and of parts of chunks, that failed, in the chunks' order."""
+    found = [one for one in read_entries(place) if one["error"] and one["pieces"]]
+    return sorted(
+        found,
+        # The place tells where rows are unknown.
+        key=lambda one: (
+            one["fan_out"], one["position"], one["row"] or 0, one["pieces"][0]["start"],
+        ),
+    )  # fmt: skip
+
+
+def row_of_entry(entry: dict[str, Any]) -> tuple[Any, ...]:
+    """The row that an entry of a chunk has in `Run.outcomes`."""
+    first, last = entry["pieces"][0], entry["pieces"][-1]
+    attempt = entry["attempts"][-1]
+    return (
+        entry["task"],
+        entry["key"],
+        first["path"],
+        first["start"],
+        last["stop"],
+        # A failed chunk has delivered none.
+        None,
+        entry["nbytes"],
+        entry["status"],
+        len(entry["attempts"]),
+        attempt["worker"],
+        datetime.fromisoformat(attempt["started"]).timestamp(),
+        attempt["duration_s"],
+        attempt["peak_nbytes"],
+        entry["error"],
+    )
+
+
+class Quarantine:
+    """The quarantine of a run that goes on.
+
+    Parameters
+    ----------
+    place : Path
+        The run's directory.
+    run_id : str
+    say : callable
+        Takes what the user should know.
+
+    Notes
+    -----
+    Entries of an earlier try stay until their chunk ends again, or the run ends well. What can't
+    be written is said once, and costs the run nothing.
+    """
+
+    def __init__(self, place: Path, run_id: str, say: Callable[[str], None]) -> None:
+        self._place, self._run_id, self._say = place, run_id, say
+        self._directory = place / DIRECTORY
+        self._here = {"versions": versions_here(), "platform": platform.platform()}
+        self._earlier: dict[tuple[str, str], list[str]] = {}
+        for entry in read_entries(place):
+            of = str(entry.get("fan_out")), str(entry.get("chunk"))
+            self._earlier.setdefault(of, []).append(entry["entry"])
+        self._count = self._nbytes = 0
+        self._apart = ReaderApart()
+        self._is_broken = False
+
+    @property
+    def path(self) -> Path | None:
+        """Where it is, None where nothing is in it."""
+        return find_quarantine(self._place)
+
+    def take(self, name: str, item: Any, outcome: Outcome) -> None:
+        """`item` of the fan-out `name` has ended: what came of it before is forgotten, and what
+        belongs here set aside.
+        """
+        earlier = self._earlier.pop((name, item.origin or item.key), ())
+        try:
+            for entry in earlier:
+                self._remove(entry)
+            if belongs(outcome) and not self._is_broken:
+                self._add(name, item, outcome)
+        except OSError as error:
+            self._is_broken = True
+            self._say(
+                f"the quarantine in {self._directory} can't be written any more "
+                f"({error.strerror}): what fails from now on stands in the run alone "
+                "(run.failures, run.bad_lines); make room, and resume or redrive the run"
+            )
+
+    def close(self, *, has_ended_well: bool) -> None:
+        """The run has ended; well: then what was not seen again is no part of it any more."""
+        left = [entry for entries in self._earlier.values() for entry in entries]
+        self._earlier.clear()
+        with suppress(OSError):
+            for entry in left if has_ended_well else ():
+                self._remove(entry)
+            if self._count:
+                sync_directory(str(self._directory))
+
+    # -- one entry -----------------------------------------------------------------------------
+
+    def _add(self, name: str, item: Any, outcome: Outcome) -> None:
+        if self._count == MOST_ENTRIES:
+            self._say(
+                f"the quarantine in {self._directory} has {MOST_ENTRIES:,} entries and takes no "
+                "more: what fails from now on stands in the run alone (run.failures)"
+            )
+        self._count += 1
+        if self._count > MOST_ENTRIES:
+            return
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        entry = blake2b(f"{name}\0{item.key}".encode(), digest_size=16).hexdigest()
+        entry = f"{item.key}-{entry[:8]}" if _NAME.fullmatch(item.key) else entry
+        rows = self._rows(item, outcome)
+        kept: dict[str, Any] = {"rows": rows.count, "why_not": rows.why_not}
+        if rows.suffix:
+            kept |= {"file": f"{entry}{rows.suffix}", "nbytes": len(rows.data)}
+            self._write(kept["file"], rows.data)
+            self._nbytes += len(rows.data)
+        facts = {
+            "entry": entry,
+            "run_id": self._run_id,
+            "fan_out": name,
+            "task": outcome.task,
+            "key": item.key,
+            "chunk": item.origin or item.key,
+            "status": str(outcome.status),
+            "nbytes": outcome.nbytes,
+            **_describe_range(item),
+            **_describe_failure(outcome),
+            "bad_lines": outcome.bad_lines and outcome.bad_lines.count,
+            "attempts": [_describe_attempt(one) for one in outcome.attempts],
+            "kept": kept,
+            **self._here,
+        }
+        # The rows first: what can be read is whole.
+        self._write(f"{entry}.json", json.dumps(facts, indent=1).encode("ascii"))
+
+    def _write(self, name: str, data: Any) -> None:
+        staged = self._directory / f"{name}.new"
+        try:
+            with open(staged, "wb", opener=_private) as file:
+                file.write(data)
+                file.flush()
+                sync(file.fileno())
+            staged.replace(self._directory / name)
+        except OSError:
+            with suppress(OSError):
+                staged.unlink()
+            raise
+
+    def _remove(self, entry: str) -> None:
+        for suffix in (".json", ".arrow", ".raw"):
+            (self._directory / f"{entry}{suffix}").unlink(missing_ok=True)
+
+    def _rows(self, item: Any, outcome: Outcome) -> Rows:
+        if outcome.bad_lines is not None:
+            return pack_lines(outcome.bad_lines)
+        data = item.data
+        if not isinstance(data, Chunk):
+            return pack_value(data)
+        if data.nbytes > min(MOST_ENTRY_NBYTES, MOST_NBYTES - self._nbytes):
+            return Rows(why_not="too large to be copied; they are where the range says")
+        return pack_chunk(data, is_safe=is_safe(data, outcome), apart=self._apart.read)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+# -- what an entry says ----------------------------------------------------------------------------
+
+
+def _describe_range(item: Any) -> dict[str, Any]:
+    chunk = item.data
+    if not isinstance(chunk, Chunk):
+        return {"position": item.position, "pieces": [], "unit": None, "row": None, "rows": None}
+    pieces = [
+        {"path": piece.path, "start": piece.start, "stop": piece.stop} for piece in chunk.pieces
+    ]
+    return {
+        "position": item.position,
+        "pieces": pieces,
+        "unit": chunk.reader.unit,
+        # Within the chunk that was planned.
+        "row": item.row,
+        "rows": chunk.rows,
+    }
+
+
+def _describe_failure(outcome: Outcome) -> dict[str, Any]:
+    failure = outcome.failure
+    if failure is None:
+        return {"error": None, "traceback": None}
+    return {"error": str(failure), "traceback": failure.traceback}
+
+
+def _describe_attempt(attempt: Attempt) -> dict[str, Any]:
+    started = datetime.fromtimestamp(attempt.started_s, UTC).isoformat(" ", "milliseconds")
+    return {
+        "number": attempt.number,
+        "started": started,
+        "duration_s": attempt.duration_s,
+        "worker": attempt.worker,
+        "memory_nbytes": attempt.memory_nbytes,
+        "peak_nbytes": attempt.peak_nbytes,
+        "error": None if attempt.failure is None else str(attempt.failure),
+    }

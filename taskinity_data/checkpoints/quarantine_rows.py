@@ -1,0 +1,119 @@
+"""The rows of what failed, as the bytes of an Arrow file, or as they stand in theirs.
+
+It knows nothing of where they are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from taskinity_data.errors import WorkerDied
+from taskinity_data.formats.frame_tables import to_table
+from taskinity_data.formats.memory import ArrowReader
+from taskinity_data.formats.stream import Block, is_stream
+from taskinity_data.outcome import BadLine
+from taskinity_data.sources.in_memory import is_in_memory
+from taskinity_data.sources.read import read_range
+from taskinity_data.sources.store import clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskinity_data.chunks.chunk import Chunk
+    from taskinity_data.outcome import BadLines, Outcome
+
+__all__ = ["Rows", "is_safe", "pack_chunk", "pack_lines", "pack_value", "write_table"]
+
+_DANGERS = (WorkerDied, MemoryError, TimeoutError)
+"""After these, reading might do to this process what it did to the worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of an entry as what is written, or why there are none."""
+
+    suffix: str = ""
+    data: Any = b""
+    count: int | None = None
+    why_not: str | None = None
+
+
+def is_safe(chunk: Chunk, outcome: Outcome) -> bool:
+    """Whether to read `chunk` here can't end or block this process."""
+    if isinstance(chunk.reader, ArrowReader):
+        return True
+    if any(attempt.memory_nbytes is not None for attempt in outcome.attempts):
+        return True  # it was read, and then something else failed
+    failure = outcome.failure
+    return failure is None or not failure.is_a(*_DANGERS)
+
+
+def pack_chunk(
+    chunk: Chunk, *, is_safe: bool, apart: Callable[[Chunk], Rows] | None = None
+) -> Rows:
+    """The rows of `chunk`; raw where they don't parse, or where it is not safe to read them.
+
+    What has no raw form is then read by `apart`, in another process.
+    """
+    why_not = "reading them here might fail as it did"
+    if is_safe:
+        try:
+            return _pack(chunk.load("arrow").data)
+        except Exception as error:  # noqa: BLE001 - what does not parse is kept as it stands
+            why_not = clean_text(f"{type(error).__name__}: {error}")
+    if chunk.reader.unit != "bytes":
+        return Rows(why_not=why_not) if is_safe or apart is None else apart(chunk)
+    try:
+        for piece in chunk.pieces:
+            piece.file.check(piece.start)
+        found = [read_range(piece.file, piece.start, piece.stop) for piece in chunk.pieces]
+    except Exception as error:  # noqa: BLE001 - a file that is gone, changed, forbidden
+        return Rows(why_not=clean_text(f"{type(error).__name__}: {error}"))
+    return Rows(".raw", b"".join(found), chunk.rows, why_not)
+
+
+def pack_value(data: Any) -> Rows:
+    """The rows of a list's or a stream's item, where it is a frame or a table."""
+    value = data.data if isinstance(data, Block) else data
+    if is_stream(value) or not is_in_memory(value):
+        return Rows(why_not="it is no table in memory")
+    try:
+        return _pack(to_table(value)[0])
+    except Exception as error:  # noqa: BLE001 - columns that Arrow can't hold
+        return Rows(why_not=clean_text(f"{type(error).__name__}: {error}"))
+
+
+def pack_lines(bad: BadLines) -> Rows:
+    """The lines of a chunk that did not parse: a row each, with its bytes, place and reason."""
+    names = [one.name for one in fields(BadLine)]
+    types = {"start": pa.int64(), "stop": pa.int64(), "row": pa.int64(), "raw": pa.binary()}
+    columns = {
+        name: pa.array(
+            [_as_text(getattr(line, name)) for line in bad.kept], types.get(name, pa.string())
+        )
+        for name in names
+    }
+    return _pack(pa.table(columns))
+
+
+def _as_text(value: Any) -> Any:
+    return clean_text(_escape(value)) if isinstance(value, str) else value
+
+
+def _escape(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _pack(table: Any) -> Rows:
+    sink = pa.BufferOutputStream()
+    write_table(table, sink)
+    return Rows(".arrow", sink.getvalue(), table.num_rows)
+
+
+def write_table(table: Any, sink: Any) -> None:
+    """Write `table` as an Arrow file."""
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write(table)

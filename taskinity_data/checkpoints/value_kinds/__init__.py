@@ -1,0 +1,1 @@
+"""How frames, tables and arrays are written exactly."""

@@ -1,0 +1,53 @@
+"""Which libraries a run's partials were made by, and which others may go on with them.
+
+It knows nothing of journals.
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from taskinity_data.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["compare_versions", "versions_here"]
+
+_LIBRARIES = ("pandas", "pyarrow", "numpy")
+
+RUN_FORMAT = "2"
+"""Of run directories. Identities of code name modules; in format 1 these had other names."""
+
+
+def versions_here() -> dict[str, str]:
+    """The versions that decide what a partial looks like."""
+    found = {"python": platform.python_version(), "taskinity_data": __version__}
+    found["run format"] = RUN_FORMAT
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def compare_versions(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[list[str], bool]:
+    """What differs, in words, and whether partials of then can be used now.
+
+    They can't under another Python (bytecode differs), another version of this library, another
+    format of run directories, or another major version of the others.
+    """
+    then = {"run format": "1", **then}
+    differs = [name for name in then if now.get(name) != then[name]]
+    told = [f"{name} {then[name]} then, {now.get(name, 'none')} now" for name in differs]
+    return told, not any(_decides(name, then[name], now.get(name, "")) for name in differs)
+
+
+def _decides(name: str, then: str, now: str) -> bool:
+    if name in ("taskinity_data", "run format"):
+        return True
+    count = 2 if name == "python" else 1
+    return then.split(".")[:count] != now.split(".")[:count]

@@ -1,0 +1,129 @@
+"""What a source is, before anything but metadata and a small sample of it is read.
+
+It knows nothing of flows, workers or schedulers; `dataset` holds what it gives back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.cut import parse_chunk_size
+from taskinity_data.chunks.dataset import Dataset, Extent
+from taskinity_data.chunks.open_files import Opening, open_sound
+from taskinity_data.errors import PlanError
+from taskinity_data.formats.hive_reader import rule_out
+from taskinity_data.formats.memory import open_memory
+from taskinity_data.formats.registry import refuse_options
+from taskinity_data.redact import hides_secrets
+from taskinity_data.sources.compression.codecs import Compression
+from taskinity_data.sources.find import find_files
+from taskinity_data.sources.hive import find_hive_columns
+from taskinity_data.sources.in_memory import is_in_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Dataset", "Extent", "open_dataset"]
+
+
+@hides_secrets
+def open_dataset(
+    source: Any,
+    *,
+    format: str | None = None,  # noqa: A002 - the name that pandas' and Dask's users know
+    columns: Sequence[str] | None = None,
+    filters: Any = None,
+    schema: Any = None,
+    chunk_size: Any = "auto",
+    storage_options: dict[str, Any] | None = None,
+    **reader_options: Any,
+) -> Dataset:
+    """What `source` is, from its metadata and a small sample.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, list of them, DataFrame, or Arrow table
+        A file, a directory (read recursively), a glob, a URL of any of them that fsspec knows, a
+        list of these in order; CSV and JSON may be compressed (gzip, bz2, xz, zstd, lz4, framed
+        snappy, zip with one member); a pandas or polars DataFrame, an Arrow table or record batch,
+        written once as Arrow IPC; a `Dataset` is given back.
+    format : {"csv", "jsonl", "json", "parquet", "arrow", "orc"} or None
+        None: found from suffix and content.
+    columns : list of str or None
+        Columns, in that order; None: all.
+    filters : list of tuple, list of list of tuple, pyarrow.compute.Expression, or None
+        Rows that pass, as in `pandas.read_parquet`.
+    schema : None, "scan", pyarrow.Schema, or dict
+        None: from a sample (CSV, JSON) or what the files say of themselves (others). ``"scan"``:
+        exact, reads all once. A schema, or types of some columns; what it names CSV files may
+        lack, and their rows then have missing values.
+    chunk_size : "auto", int or str
+        Planned bytes (``64_000_000``, ``"64MiB"``) or rows (``"100_000 rows"``).
+    storage_options : dict or None
+        For the stores of URLs: what fsspec's file system of that protocol takes (``key``,
+        ``secret``, ``endpoint_url``, ``anon``, ...). Secrets: they are shown nowhere.
+    **reader_options
+        Of CSV: those of `pandas.read_csv`, with its names and meanings, but for those that can't be
+        kept chunk by chunk, ``newlines_in_values=True``, and ``on_bad_lines="quarantine"``, which
+        hands what does not parse to the run (`Run.bad_lines`). Of JSON: ``encoding`` (UTF-8); of
+        JSON Lines ``on_bad_lines`` too. Of Parquet:
+        those of `pyarrow.parquet.read_table` that say as what values are read
+        (``coerce_int96_timestamp_unit``, ``read_dictionary``, ``binary_type``, ``list_type``,
+        ``arrow_extensions_enabled``). Other formats have none. Of CSV and JSON also
+        ``compression``: ``"infer"`` (from suffix and content), ``None`` (read as it is), a codec,
+        or ``{"method": ..., "max_nbytes": ...}`` with the size that a file may unpack to.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    PlanError
+        The source, the format, an option, a column or a filter is wrong: the message says what,
+        where, and what to do.
+    SourceNotFound
+        There is no such file.
+    ReadError
+        A compressed file is cut off or damaged: `.start` is the byte of the file.
+
+    Of several files one that can't be opened at all (no permission, a broken footer, a cut gzip) is
+    an error of `plan()`, `head()` and of a run, unless the run has ``on_error="skip"``,
+    ``"bisect"`` or a fallback: then that file is skipped. Where none can be opened, or where files
+    do not fit together, it is an error here.
+
+    Notes
+    -----
+    A compressed file is unpacked here, once and as a stream, into a scratch file in the directory
+    for temporary files (``TMPDIR``), which goes with the last dataset, plan or chunk that refers to
+    it. Places and sizes are then those of the text.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> dataset = open_dataset(pd.DataFrame({"a": [1, 2, 3]}), filters=[("a", ">", 1)])
+    >>> dataset.head(1)
+       a
+    0  2
+    """
+    size = parse_chunk_size(chunk_size)
+    if storage_options and (isinstance(source, Dataset) or is_in_memory(source)):
+        raise PlanError("storage_options are for URLs, and this source is none; leave them out")
+    if isinstance(source, Dataset):
+        refuse_options(
+            "a Dataset, which is open already",
+            {"filters": filters, "schema": schema, "format": format, **reader_options},
+        )
+        narrowed = source if columns is None else source.select(columns)
+        return narrowed if size is None else replace(narrowed, chunk_size=size)
+    if is_in_memory(source):
+        refuse_options("a table in memory", {"schema": schema, "format": format, **reader_options})
+        file, table_reader = open_memory(source, columns, filters)
+        return Dataset((file,), table_reader, size)
+    compression = Compression.parse(reader_options.pop("compression", "infer"))
+    every_file = find_files(source, storage_options)
+    hive = find_hive_columns(every_file)
+    files = rule_out(every_file, hive, filters)
+    how = Opening(format, columns, filters, schema, compression, reader_options)
+    return Dataset(*open_sound(files, hive, how), size)

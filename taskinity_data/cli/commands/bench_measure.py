@@ -1,0 +1,310 @@
+"""Measures three functions in sequence and in parallel, and what is left of the ideal speed-up.
+
+It knows nothing of how that is shown. In sequence means: the function on all records at once, in
+this process, without this library. Starting a pool is measured apart.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from taskinity_data.errors import ReduceError
+from taskinity_data.execution.schedulers.connect import open_strategy
+from taskinity_data.machine import count_cores
+from taskinity_data.run.api import process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = [
+    "JOBS", "Alone", "Bare", "Job", "Measured", "Pools", "against_bare", "bare_processes",
+    "compute", "in_sequence", "kernel", "measure", "wait",
+]  # fmt: skip
+
+WAIT_S = 0.001
+_ROUNDS = 400
+_WARM_UP_S = 0.3
+_FEWEST_TURNS, _MOST_TURNS = 8, 16
+"""Chunks that each worker gets, of about a second: even shares, and enough of them that none ends
+alone for long; few, so that handing them out costs nothing."""
+
+
+def wait(chunk: pd.DataFrame) -> int:
+    """Waits a millisecond for each record, as for an answer of another machine."""
+    for _ in range(len(chunk)):
+        time.sleep(WAIT_S)
+    return len(chunk)
+
+
+def compute(chunk: pd.DataFrame) -> int:
+    """Computes in plain Python, some 20 µs a record."""
+    found = 0
+    for number in chunk["value"].tolist():
+        for _ in range(_ROUNDS):
+            number = (number * 1_103_515_245 + 12_345) & 0x7FFFFFFF
+        found ^= number
+    return found
+
+
+def kernel(chunk: pa.Table) -> int:
+    """Looks for a pattern in a text made of each record, by Arrow."""
+    texts = pc.cast(chunk["value"], pa.string())
+    return int(pc.sum(pc.match_substring_regex(texts, "(17|71).*(3|9)$")).as_py() or 0)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A function, its words, and how it is called in sequence."""
+
+    name: str
+    words: str
+    function: Callable[[Any], int]
+    is_bound_to_cores: bool
+    makes: Callable[[pd.DataFrame], Any]
+
+
+def _as_is(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame
+
+
+JOBS = (
+    Job("wait", "waits 1 ms a record", wait, False, _as_is),
+    Job("python", "computes in Python", compute, True, _as_is),
+    Job("arrow", "an Arrow kernel", kernel, True, pa.Table.from_pandas),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One line of the table; shares are of the workers' time, and add up to 1.
+
+    `useful` is what the same work took in sequence, `slower` what it took longer beside others,
+    `without_work` includes planning, handing out and bringing together.
+    """
+
+    job: str
+    records: int
+    pool: str
+    workers: int
+    is_auto: bool
+    ideal: int
+    sequential_s: float
+    parallel_s: float
+    chunks: int
+    chunk_s: float
+    useful: float
+    slower: float
+    reading: float
+    reducing: float
+    without_work: float
+
+    @property
+    def speed_up(self) -> float:
+        """How often the parallel time fits into the sequential one."""
+        return self.sequential_s / self.parallel_s
+
+
+class Pools:
+    """Pools of workers that are started once and kept over several runs; closed with the block."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._open: dict[tuple[str, int], Any] = {}
+        self.started_s: dict[tuple[str, int], float] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        # The last that was opened first: each puts back the log levels that it found.
+        self._stack.close()
+
+    def get(self, name: str, workers: int) -> Any:
+        """The pool of that name, ready and warm: each worker has run a chunk."""
+        place = name, workers
+        if place not in self._open:
+            at = time.perf_counter()
+            self._open[place] = open_strategy(name, workers, None)
+            self._stack.callback(self._open[place].close)
+            warm = pd.DataFrame({"value": range(workers * 4)})
+            process(
+                warm, _warm_up, reduce=sum, chunk_size="1 rows", workers=workers,
+                scheduler=_Kept(self._open[place]), progress=False,
+            )  # fmt: skip
+            self.started_s[place] = time.perf_counter() - at - _WARM_UP_S
+        return _Kept(self._open[place])
+
+
+class _Kept:
+    """A pool that a run does not close."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def close(self) -> None:
+        """Nothing: whoever opened it does that."""
+
+
+def _warm_up(chunk: pd.DataFrame) -> int:
+    time.sleep(_WARM_UP_S / 4)
+    return len(chunk)
+
+
+def frame_of(records: int) -> pd.DataFrame:
+    """As many records of one integer each."""
+    return pd.DataFrame({"value": range(records)})
+
+
+class Alone(NamedTuple):
+    """What the function takes, and says, on all records at once."""
+
+    seconds: float
+    answer: int
+
+
+def in_sequence(job: Job, records: int) -> Alone:
+    """The function of `job` on all `records` at once, in this process."""
+    data = job.makes(frame_of(records))
+    at = time.perf_counter()
+    answer = job.function(data)
+    return Alone(time.perf_counter() - at, answer)
+
+
+def measure(
+    job: Job,
+    records: int,
+    alone: Alone,
+    pools: Pools,
+    name: str,
+    n: int,
+    *,
+    is_auto: bool = False,
+) -> Measured:
+    """`job` on `records` with `n` workers of the pool `name`, against what it was `alone`.
+
+    Chunks are 8 to 16 even ones for each worker, or what ``chunk_size="auto"`` makes of it.
+
+    Raises
+    ------
+    ReduceError
+        The answer is another one.
+    """
+    turns = min(max(_FEWEST_TURNS, int(alone.seconds / n)), _MOST_TURNS)
+    rows = max(1, -(-records // (n * turns)))
+    run = process(
+        frame_of(records), job.function, reduce=_combine(job), workers=n,
+        chunk_size="auto" if is_auto else f"{rows} rows",
+        scheduler=pools.get(name, n), progress=False,
+    )  # fmt: skip
+    if run.value != alone.answer:
+        raise ReduceError(f"{job.name}: {run.value} in parallel, {alone.answer} in sequence")
+    spent = run.timings
+    parallel_s = spent["total"] - spent["start_workers"] - spent["close"]
+    granted = parallel_s * n
+    outcomes = run.outcomes[run.outcomes["path"].notna()]
+    busy = float(outcomes["duration_s"].sum())
+    return Measured(
+        job=job.name,
+        records=records,
+        pool=name,
+        workers=n,
+        is_auto=is_auto,
+        ideal=n if not job.is_bound_to_cores else min(n, count_cores()),
+        sequential_s=alone.seconds,
+        parallel_s=parallel_s,
+        chunks=len(outcomes),
+        chunk_s=median(outcomes["duration_s"]),
+        useful=alone.seconds / granted,
+        slower=(spent["function"] - alone.seconds) / granted,
+        reading=spent["read"] / granted,
+        reducing=(busy - spent["function"] - spent["read"]) / granted,
+        without_work=(granted - busy) / granted,
+    )
+
+
+def _combine(job: Job) -> Callable[[list[int]], int]:
+    return _exclusive_or if job.function is compute else sum
+
+
+def _exclusive_or(parts: Sequence[int]) -> int:
+    found = 0
+    for part in parts:
+        found ^= part
+    return found
+
+
+class Bare(NamedTuple):
+    """The same work in processes of this library, and in ones that do nothing else, in turns."""
+
+    records: int
+    workers: int
+    parallel_s: list[float]
+    bare_s: list[float]
+
+    @property
+    def share(self) -> float:
+        """What this library reaches of what the bare ones do, over all rounds."""
+        return sum(self.bare_s) / sum(self.parallel_s)
+
+
+def against_bare(job: Job, records: int, pools: Pools, n: int, rounds: int) -> Bare:
+    """`job` on `records` by `n` processes, and by as many bare ones, in turns, `rounds` of each.
+
+    In turns, for the speed of a machine that others share drifts by more than what is looked for.
+
+    Raises
+    ------
+    ReduceError
+        They disagree.
+    """
+    found = Bare(records, n, [], [])
+    pools.get("processes", n)
+    for number in range(rounds):
+        comes_first = number % 2 == 0  # else the one that is always second could be the slower one
+        if comes_first:
+            alone = bare_processes(job, records, n)
+            found.bare_s.append(alone.seconds)
+        found.parallel_s.append(measure(job, records, alone, pools, "processes", n).parallel_s)
+        if not comes_first:
+            found.bare_s.append(bare_processes(job, records, n).seconds)
+    return found
+
+
+def bare_processes(job: Job, records: int, n: int) -> Alone:
+    """What `n` processes take, and say, that share `records` evenly and do nothing else.
+
+    They are started and have imported all that they need before the clock runs.
+    """
+    with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_idle, range(n * 2)))
+        parts = list(_shares(records, n))
+        at = time.perf_counter()
+        answers = list(pool.map(_bare, [job.name] * n, *zip(*parts, strict=True)))
+        return Alone(time.perf_counter() - at, _combine(job)(answers))
+
+
+def _idle(_: int) -> None:
+    time.sleep(_WARM_UP_S)
+
+
+def _shares(records: int, n: int) -> Iterator[tuple[int, int]]:
+    for number in range(n):
+        yield records * number // n, records * (number + 1) // n
+
+
+def _bare(name: str, start: int, stop: int) -> int:
+    job = next(one for one in JOBS if one.name == name)
+    return job.function(job.makes(pd.DataFrame({"value": range(start, stop)})))

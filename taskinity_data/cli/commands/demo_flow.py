@@ -1,0 +1,73 @@
+"""The main job of the demonstration: a flow's text, and the ordinary functions for it.
+
+It knows nothing of how it is run or shown. A module of its own, so that worker processes can import
+the functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.open_dataset import open_dataset
+from taskinity_data.reducers import group_by
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from taskinity_data.chunks.open_dataset import Dataset
+
+__all__ = ["TASKS", "TEXT"]
+
+TEXT = """\
+flow FlightDelays:
+    description: "Mean delays and late flights of each airline that left New York"
+
+    task DataPreparation:
+        description: "Find the files, and the columns that are needed"
+
+    task ProcessChunk[*]:
+        description: "Mark the late flights of one chunk"
+
+    task AggregateResults:
+        description: "Bring the chunks together by carrier"
+
+    task NameAirlines:
+        description: "Join the airlines' names"
+
+    DataPreparation -> ProcessChunk[*] -> AggregateResults -> NameAirlines
+"""
+
+# As the United States' Department of Transportation counts: 15 minutes or more after schedule.
+_LATE_MINUTES = 15
+
+
+def data_preparation(data: Any) -> Dataset:
+    """The flights, with the three columns that the answer needs."""
+    return open_dataset(data, columns=["carrier", "dep_delay", "arr_delay"])
+
+
+def process_chunk(chunk: pd.DataFrame) -> pd.DataFrame:
+    """The chunk with a column `is_late`; a flight that never arrived is not late."""
+    return chunk.assign(is_late=chunk["arr_delay"] >= _LATE_MINUTES)
+
+
+def name_airlines(aggregate_results: pd.DataFrame, airlines: str) -> pd.DataFrame:
+    """The answer with names: index `carrier`, columns `name`, `flights`, means and `late`."""
+    import pandas as pd
+
+    names = pd.read_csv(airlines, index_col="carrier")
+    return names.join(aggregate_results, how="inner").sort_index()
+
+
+TASKS = {
+    "DataPreparation": data_preparation,
+    "ProcessChunk": process_chunk,
+    "AggregateResults": group_by(
+        "carrier",
+        flights=("is_late", "count"),
+        mean_dep_delay=("dep_delay", "mean"),
+        mean_arr_delay=("arr_delay", "mean"),
+        late=("is_late", "sum"),
+    ),
+    "NameAirlines": name_airlines,
+}

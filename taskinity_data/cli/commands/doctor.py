@@ -1,0 +1,157 @@
+"""``taskinity-data doctor``: what a bug report needs to say of this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from typing import Any
+
+import click
+
+from taskinity_data.cli.options import as_json_option, examples
+from taskinity_data.cli.output import answering
+from taskinity_data.cli.wording import fold
+from taskinity_data.errors import SettingsError
+from taskinity_data.machine import read_limits
+from taskinity_data.settings import working_directory
+from taskinity_data.version import __version__
+from taskinity_data.wording import tell_nbytes
+
+__all__ = ["doctor"]
+
+_PACKAGES = (
+    "dask",
+    "distributed",
+    "pandas",
+    "pyarrow",
+    "numpy",
+    "polars",
+    "bokeh",
+    "click",
+    "rich",
+)
+# What of Dask's configuration changes how a run goes.
+_DASK_KEYS = (
+    "temporary-directory",
+    "scheduler",
+    "num-workers",
+    "distributed.worker.memory.target",
+    "distributed.worker.memory.spill",
+    "distributed.worker.memory.pause",
+    "distributed.worker.memory.terminate",
+    "distributed.worker.multiprocessing-method",
+    "distributed.scheduler.allowed-failures",
+    "distributed.comm.timeouts.connect",
+    "distributed.dashboard.link",
+)
+
+
+@click.command(
+    short_help="What a bug report needs: versions, machine, settings.",
+    epilog=examples("doctor", "doctor --json > machine.json"),
+)
+@as_json_option
+def doctor(as_json: bool) -> None:
+    """Print versions, cores, memory, disk, and each setting with where it came from."""
+    with answering(as_json) as answer:
+        answer.update(_examine())
+        if not as_json:
+            click.echo(fold(_describe(answer)))
+
+
+def _examine() -> dict[str, Any]:
+    return {
+        "versions": {"python": platform.python_version(), "taskinity_data": __version__}
+        | {name: _version_of(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "executable": sys.executable,
+        "cores": _examine_cores(),
+        "memory_nbytes": _examine_memory(),
+        "disk_free_nbytes": {
+            path: shutil.disk_usage(path).free
+            for path in (str(working_directory()), tempfile.gettempdir())
+        },
+        "settings": _examine_settings(),
+        "dask": _examine_dask(),
+    }
+
+
+def _version_of(name: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _examine_cores() -> dict[str, float | None]:
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return {"machine": os.cpu_count(), "affinity": affinity, "container": read_limits().cores}
+
+
+def _examine_memory() -> dict[str, int | None]:
+    import psutil
+
+    found = psutil.virtual_memory()
+    return {
+        "machine": found.total,
+        "available": found.available,
+        "container": read_limits().memory_nbytes,
+    }
+
+
+def _examine_settings() -> dict[str, dict[str, Any]]:
+    from taskinity_data.settings import NAMES, load_settings
+
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        # The one place that must still speak when a setting is broken.
+        return {"error": {"value": str(error), "source": "settings"}}
+    return {
+        name: {"value": getattr(settings, name), "source": settings.source_of(name)}
+        for name in NAMES
+    }
+
+
+def _examine_dask() -> dict[str, Any]:
+    import dask
+    import distributed
+
+    assert distributed  # brings its own defaults into the configuration
+    return {key: dask.config.get(key, None) for key in _DASK_KEYS}
+
+
+def _describe(found: dict[str, Any]) -> str:
+    cores, memory = found["cores"], found["memory_nbytes"]
+    sections = {
+        "Versions": {name: text or "not installed" for name, text in found["versions"].items()},
+        "Machine": {
+            "platform": found["platform"],
+            "python": found["executable"],
+            "cores": f"{cores['machine']} in the machine, {cores['affinity'] or 'all'} for this "
+            f"process, container's limit: {_or_none(cores['container'], '{:g}'.format)}",
+            "memory": f"{tell_nbytes(memory['machine'])} in the machine, "
+            f"{tell_nbytes(memory['available'])} available, container's limit: "
+            f"{_or_none(memory['container'], tell_nbytes)}",
+        },
+        "Free disk": {path: tell_nbytes(free) for path, free in found["disk_free_nbytes"].items()},
+        "Settings": {
+            name: f"{entry['value']}  ({entry['source']})"
+            for name, entry in found["settings"].items()
+        },
+        "Dask": {key: str(value) for key, value in found["dask"].items()},
+    }
+    lines = []
+    for title, entries in sections.items():
+        wide = max(map(len, entries))
+        lines += [title, *(f"  {name:<{wide}}  {text}" for name, text in entries.items()), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _or_none(value: Any, formatted: Any) -> str:
+    return "none" if value is None else str(formatted(value))

@@ -1,0 +1,158 @@
+"""``taskinity-data plan``: the chunks of a dataset, before anything runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskinity_data.cli.options import (
+    as_json_option,
+    chunk_size_option,
+    examples,
+    input_option,
+    memory_option,
+    parse_inputs,
+    parse_reader_options,
+    parse_storage_options,
+    storage_option,
+    tasks_option,
+    workers_option,
+)
+from taskinity_data.cli.output import answering
+from taskinity_data.cli.wording import fold, lay_out
+from taskinity_data.errors import BindError, SettingsError
+
+if TYPE_CHECKING:
+    from taskinity_data.chunks.plan import ChunkPlan
+    from taskinity_data.forecast.forecast import Forecast
+
+__all__ = ["plan"]
+
+
+@click.command(
+    short_help="Show how a dataset, or a flow's data, is cut.",
+    epilog=examples(
+        'plan "flights/*.csv"',
+        "plan stations.txt --sep ';' --option header=None --workers 2 --memory 1GiB",
+        "plan flights/ --chunk-size 8MiB --chunks",
+        'plan delays.flow --tasks my_tasks.py --input data="flights/*.csv"',
+        'plan "flights/*.csv" --tasks my_tasks.py --estimate',
+    ),
+)
+@click.argument("sources", metavar="SOURCE | FLOW", nargs=-1, required=True)
+@click.option("--sep", metavar="TEXT", help="The separator of a CSV file.")
+@click.option(
+    "--option",
+    "option_texts",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A reader option, as in pandas.read_csv or open_dataset: header=None, dtype=\"{'a': "
+    "'str'}\". May be given many times.",
+)
+@click.option("--columns", metavar="A,B,…", help="Only these columns.")
+@storage_option
+@tasks_option
+@input_option
+@workers_option
+@memory_option
+@chunk_size_option
+@click.option("--chunks", "with_chunks", is_flag=True, help="List every chunk.")
+@click.option(
+    "--estimate",
+    "is_estimated",
+    is_flag=True,
+    help="Try the functions of --tasks on a few slices, some seconds, and forecast time, memory "
+    "and output. With a dataset: process_chunk and aggregate_results, or one of them.",
+)
+@as_json_option
+def plan(
+    sources: tuple[str, ...],
+    sep: str | None,
+    option_texts: tuple[str, ...],
+    columns: str | None,
+    storage_texts: tuple[str, ...],
+    tasks_path: str | None,
+    input_texts: tuple[str, ...],
+    with_chunks: bool,
+    is_estimated: bool,
+    as_json: bool,
+    **sizes: Any,
+) -> None:
+    """Show the chunks of SOURCE (a file, a folder, a glob, or several), or those of a FLOW.
+
+    The functions of a flow that tell what is cut are called; none is called on a chunk.
+    """
+    from taskinity_data.cli.commands.preview import (
+        choose_sizes,
+        describe_forecast,
+        describe_plan,
+        preview,
+    )
+    from taskinity_data.cli.loading import is_flow_path, open_flow
+
+    sizes = {name: value for name, value in sizes.items() if value is not None}
+    with answering(as_json) as answer:
+        if sep is not None:
+            option_texts = (*option_texts, f"sep={sep!r}" if sep != "\\t" else "sep=\\t")
+        reader_options = parse_reader_options(option_texts)
+        if columns is not None:
+            reader_options["columns"] = [name.strip() for name in columns.split(",")]
+        stored: dict[str, Any] = (
+            {"storage_options": parse_storage_options(storage_texts)} if storage_texts else {}
+        )
+        if len(sources) == 1 and is_flow_path(sources[0]):
+            if reader_options:
+                raise SettingsError(
+                    "a flow opens its own data: put reader options in its functions"
+                )
+            flow = open_flow(sources[0], tasks_path)
+            if not flow.is_bound:
+                raise BindError(f"{sources[0]}: hand over its functions with --tasks FILE.py")
+            inputs = parse_inputs(input_texts)
+            preview(
+                flow,
+                inputs,
+                sizes | stored,
+                answer,
+                is_told=not as_json,
+                is_estimated=is_estimated,
+                with_chunks=with_chunks,
+            )
+            return
+        if input_texts:
+            raise SettingsError("--input goes with a flow, and not with a dataset")
+        if (tasks_path is not None) is not is_estimated:
+            raise SettingsError(
+                "with a dataset, --tasks FILE.py and --estimate go together: its process_chunk and "
+                "aggregate_results are tried on a few slices"
+            )
+        from taskinity_data.chunks.open_dataset import open_dataset
+
+        source = sources[0] if len(sources) == 1 else list(sources)
+        dataset = open_dataset(source, **reader_options, **stored)
+        sizes = choose_sizes(dataset, sizes)
+        planned = dataset.plan(**sizes)
+        answer.update(describe_plan(planned, with_chunks=with_chunks))
+        if not as_json:
+            click.echo(fold(repr(planned)))
+            if with_chunks:
+                click.echo(lay_out(planned.to_frame(), has_index=True))
+        if tasks_path is not None:
+            forecast = _estimate(planned, tasks_path, sizes)
+            answer["forecast"] = describe_forecast(forecast)
+            if not as_json:
+                click.echo(fold(repr(forecast)))
+
+
+def _estimate(planned: ChunkPlan, tasks_path: str, sizes: dict[str, Any]) -> Forecast:
+    from taskinity_data.cli.loading import import_file
+
+    module = import_file(tasks_path)
+    function = getattr(module, "process_chunk", None)
+    reduce = getattr(module, "aggregate_results", None)
+    if function is None and reduce is None:
+        raise BindError(
+            f"{tasks_path}: it has neither process_chunk nor aggregate_results to be tried"
+        )
+    return planned.estimate(function, reduce, workers=sizes["workers"], memory=sizes["memory"])

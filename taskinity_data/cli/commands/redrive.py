@@ -1,0 +1,99 @@
+"""``taskinity-data redrive``: what a kept run did not complete, with today's code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskinity_data.cli.commands.run import count_or_share, execute
+from taskinity_data.cli.options import (
+    as_json_option,
+    chunk_size_option,
+    examples,
+    input_option,
+    memory_option,
+    parse_inputs,
+    parse_storage_options,
+    storage_option,
+    tasks_option,
+    workers_option,
+)
+from taskinity_data.cli.output import answering
+from taskinity_data.errors import BindError, ResumeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["redrive"]
+
+
+@click.command(
+    short_help="Run again what a run did not complete.",
+    epilog=examples(
+        "redrive 20260801T101500-3fa2c1",
+        "redrive 20260801T101500-3fa2c1 --tasks my_tasks.py --report again.html",
+    ),
+)
+@click.argument("run_id")
+@tasks_option
+@input_option
+@workers_option
+@memory_option
+@click.option("--scheduler", metavar="S", help="As in run.")
+@chunk_size_option
+@click.option("--max-failures", metavar="X", help="As in run.")
+@storage_option
+@click.option("--report", metavar="FILE.html", help="As in run.")
+@as_json_option
+@click.pass_context
+def redrive(
+    ctx: click.Context,
+    /,
+    run_id: str,
+    tasks_path: str | None,
+    input_texts: tuple[str, ...],
+    storage_texts: tuple[str, ...],
+    report: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run again what the run RUN_ID did not complete: failed and skipped chunks, and those that
+    had not run.
+
+    Chunks that it finished are used again, unless their data or today's code of --tasks differ;
+    cuts are those of the run, unless another --chunk-size is given. An output that it has written
+    already gets what was missing in its place, all at once. Without --tasks the functions are
+    taken from the file that they were in.
+    """
+    from taskinity_data.cli.loading import import_file
+    from taskinity_data.run.history import reopen
+
+    with answering(as_json) as answer:
+        inputs = parse_inputs(input_texts)
+        found = parse_storage_options(storage_texts)
+        stored = {"storage_options": found} if found else {}
+        flow, kept, file, asked = reopen(run_id, inputs | stored)
+        kept = {name: value for name, value in kept.items() if name not in stored}
+        if not (tasks_path or file):
+            raise BindError(f"run {run_id}: hand over its functions with --tasks FILE.py")
+        flow = flow.bind(import_file(tasks_path or file))
+        given = {name: value for name, value in options.items() if value is not None}
+        if "max_failures" in given:
+            given["max_failures"] = count_or_share(given["max_failures"])
+        given = asked | given | stored
+        _check_given_again(run_id, given.pop("asks", ()), found)
+        code = execute(flow, kept, given | {"resume": run_id}, answer, report=report)
+        if not as_json and answer.text is not None:
+            click.echo(answer.text)
+    ctx.exit(code)
+
+
+def _check_given_again(run_id: str, asks: Sequence[str], found: Mapping[str, Any]) -> None:
+    """Raise `ResumeError` where one of the storage options `asks` that the run had is missing."""
+    missing = [name for name in asks if name not in found]
+    if missing:
+        raise ResumeError(
+            f"run {run_id}: the storage option {missing[0]!r} was not kept; give it again: "
+            f"--storage-option {missing[0]}=..."
+        )

@@ -1,0 +1,39 @@
+"""``taskinity-data report``: all that is known of a kept run, as one HTML file."""
+
+from __future__ import annotations
+
+import click
+
+from taskinity_data.cli.options import as_json_option, examples
+from taskinity_data.cli.output import answering
+
+__all__ = ["report"]
+
+
+@click.command(
+    short_help="Write the report of a run that is kept.",
+    epilog=examples(
+        "report 20260801T101500-3fa2c1", "report 20260801T101500-3fa2c1 -o delays.html"
+    ),
+)
+@click.argument("run_id")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.html",
+    help="Where to write it; a directory takes RUN_ID.html. Default: RUN_ID.html here.",
+)
+@as_json_option
+def report(run_id: str, output: str | None, as_json: bool) -> None:
+    """Write the report of the run RUN_ID: one HTML file that opens without a network.
+
+    What was not kept, of a run that was killed or goes on now, is said in it.
+    """
+    from taskinity_data.run.history import load_run
+
+    with answering(as_json) as answer:
+        run = load_run(run_id)
+        written = run.report(output)
+        answer |= {"run_id": run_id, "status": run.status, "report": str(written)}
+        if not as_json:
+            click.echo(f"Report: {written}")

@@ -1,0 +1,274 @@
+"""``taskinity-data run``: runs a flow, or shows what it would do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskinity_data.cli.logging_setup import logging_as_set
+from taskinity_data.cli.options import (
+    as_json_option,
+    check_ranges,
+    chunk_size_option,
+    examples,
+    input_option,
+    memory_option,
+    output_options,
+    parse_inputs,
+    parse_storage_options,
+    storage_option,
+    tasks_option,
+    workers_option,
+)
+from taskinity_data.cli.output import Answer, answering, tell_error
+from taskinity_data.errors import BindError, FlowFailed, TaskinityDataError
+from taskinity_data.events import Observer, SchedulerChanged
+
+if TYPE_CHECKING:
+    from taskinity_data.events import Event
+    from taskinity_data.flow.model import Flow
+
+__all__ = ["count_or_share", "execute", "keep", "run"]
+
+_EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
+
+
+@click.command(
+    short_help="Run a flow.",
+    epilog=examples(
+        'run delays.flow --tasks my_tasks.py --input data="flights/*.csv"',
+        "run delays.flow --tasks my_tasks.py --input data=big.csv --workers 2 --memory 1GiB",
+        "run clean.flow --tasks my_tasks.py --input data=big.csv --output clean",
+        "run clean.flow --tasks my_tasks.py --input data=big.csv --output s3://bucket/clean",
+        "run delays.flow --tasks my_tasks.py --input data=big.csv --report delays.html",
+        "run delays.flow --tasks my_tasks.py --input data=big.csv --dry-run",
+        "run my_script.py --json > answer.json",
+    ),
+)
+@click.argument("flow", metavar="FLOW_OR_SCRIPT")
+@tasks_option
+@input_option
+@workers_option
+@memory_option
+@click.option(
+    "--scheduler",
+    metavar="S",
+    help="synchronous, threads, processes, an address such as tcp://host:8786, or a scheduler "
+    "file. Default: what pays, by the first chunks' measured time.",
+)
+@chunk_size_option
+@click.option(
+    "--max-failures",
+    metavar="X",
+    help="How many chunks may fail, as a count (10) or a share (1%), before the run stops.",
+)
+@click.option(
+    "--only",
+    metavar="RANGE",
+    multiple=True,
+    help="Run one chunk alone, as PATH:START-STOP; a failed chunk tells its own. May be given "
+    "again, for a chunk of several pieces.",
+)
+@output_options
+@storage_option
+@click.option(
+    "--resume",
+    metavar="[RUN_ID]",
+    is_flag=False,
+    flag_value="",
+    help="Go on with that run, or with the newest one of this flow and output: finished chunks "
+    "whose code, options and data are the same are used again. At the end of the line, or with an "
+    "id.",
+)
+@click.option(
+    "--report",
+    metavar="FILE.html",
+    help="Write all that is known of the run there when it has ended, well or not.",
+)
+@click.option(
+    "--dashboard",
+    is_flag=True,
+    help="Print the address of Dask's dashboard while the flow runs; in local processes, if "
+    "--scheduler does not say where.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show stages and chunks, and run no chunk. The tasks that tell what is cut are called.",
+)
+@as_json_option
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    flow: str,
+    tasks_path: str | None,
+    input_texts: tuple[str, ...],
+    storage_texts: tuple[str, ...],
+    dry_run: bool,
+    dashboard: bool,
+    report: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run FLOW_OR_SCRIPT: a flow's text with --tasks, or a script that names its flow `flow`."""
+    from taskinity_data.cli.loading import open_flow
+
+    with answering(as_json) as answer:
+        inputs = parse_inputs(input_texts)
+        check_ranges(options["only"])
+        given = {name: value for name, value in options.items() if value not in (None, ())}
+        if storage_texts:
+            given["storage_options"] = parse_storage_options(storage_texts)
+        if "max_failures" in given:
+            given["max_failures"] = count_or_share(given["max_failures"])
+        if "resume" in given:
+            given["resume"] = given["resume"] or True
+        opened = open_flow(flow, tasks_path)
+        if not opened.is_bound:
+            raise BindError(f"{flow}: hand over its functions with --tasks FILE.py")
+        if dry_run and report is not None:
+            raise click.UsageError("--report tells of a run; --dry-run makes none")
+        if dry_run:
+            from taskinity_data.cli.commands.preview import preview
+
+            preview(opened, inputs, given, answer, is_told=not as_json)
+            return
+        code = execute(opened, inputs, given | keep(), answer, dashboard=dashboard, report=report)
+        if not as_json and answer.text is not None:
+            click.echo(answer.text)
+    ctx.exit(code)
+
+
+def execute(
+    flow: Flow,
+    inputs: dict[str, str],
+    options: dict[str, Any],
+    answer: Answer,
+    *,
+    dashboard: bool = False,
+    report: str | None = None,
+) -> int:
+    """Runs the bound `flow`, puts what became of it into `answer`, and gives the exit code.
+
+    Raises
+    ------
+    TaskinityDataError
+        What is wrong before the run begins. A run that fails is told, and not raised.
+    """
+    from taskinity_data.report.summary import summarise
+    from taskinity_data.run.api import run_flow
+    from taskinity_data.settings import load_settings
+
+    observers = [_DashboardLink()] if dashboard else []
+    if dashboard and load_settings().scheduler is None:
+        # Threads in this process have none to show.
+        options = {"scheduler": "processes"} | options
+    with logging_as_set():
+        try:
+            done = run_flow(flow, inputs=inputs, observers=observers, **options)
+        except FlowFailed as error:
+            if error.run is None:
+                raise
+            done = error.run
+            tell_error(str(error))
+        except KeyboardInterrupt as error:
+            stopped = getattr(error, "run", None)
+            if stopped is not None:
+                answer.update(_describe(stopped) | {"status": "INTERRUPTED"})
+                told = [] if stopped.log is None else [f"Its log is {stopped.log}"]
+                told += [f"Next: {step}" for step in stopped.next_steps]
+                click.echo("\n".join(told), err=True)
+                _report(stopped, report, answer)
+            raise
+    answer.update(_describe(done))
+    _report(done, report, answer)
+    # A failed run's frames have been told with the error.
+    answer.text = summarise(done, has_frames=str(done.status) != "FAILED")
+    return _EXIT_CODES[str(done.status)]
+
+
+def keep() -> dict[str, Any]:
+    """Where this run is kept from its start on, so that it is listed and can be resumed.
+
+    Where the directory can't be written and nobody asked for it, the run goes on without, and says
+    so.
+    """
+    from taskinity_data.settings import load_settings
+
+    settings = load_settings()
+    folder = settings.run_dir.absolute()
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if settings.source_of("run_dir") == "default" and not os.access(there, os.W_OK | os.X_OK):
+        click.echo(f"No journal is kept, {there} can't be written.", err=True)
+        return {}
+    return {"run_dir": folder}
+
+
+def _report(done: Any, path: str | None, answer: Answer) -> None:
+    if path is None:
+        return
+    try:
+        written = done.report(path)
+    except TaskinityDataError as error:
+        # The answer is worth more than the report.
+        tell_error(f"the run is {str(done.status).lower()}, but {error}")
+        return
+    answer["report"] = str(written)
+    click.echo(f"Report: {written}", err=True)
+
+
+class _DashboardLink(Observer):
+    """Prints where the dashboard is as soon as there is one."""
+
+    def __init__(self) -> None:
+        self._remark = ""
+
+    def on_scheduler(self, strategy: Any) -> None:
+        remark = getattr(strategy, "dashboard_remark", "")
+        self._remark = f" ({remark})" if remark else ""
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, SchedulerChanged):
+            link = event.dashboard_link or f"none: {event.scheduler} has no dashboard"
+            # By its present name: a progress bar keeps what is written there above itself.
+            print(f"Dashboard: {link}{self._remark}", file=sys.stderr, flush=True)
+
+
+def count_or_share(text: str) -> int | str:
+    """``"10"`` as a number, ``"1%"`` as it is."""
+    return int(text) if text.strip().isdecimal() else text
+
+
+def _describe(run: Any) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "flow": run.flow.name,
+        "status": str(run.status),
+        "value": run.value,
+        "ledger": run.ledger.to_dict(),
+        "timings": run.timings,
+        "scheduler": run.scheduler,
+        "scheduler_reason": run.scheduler_reason,
+        "workers": run.workers,
+        "dashboard_link": run.dashboard_link,
+        "chunks": {name: len(plan) for name, plan in run.plans.items()},
+        "output": None if run.output is None else run.output._asdict(),
+        "sizes": {
+            name: [
+                {"from_chunk": first, "target_nbytes": nbytes, "reason": reason}
+                for first, nbytes, reason in changes
+            ]
+            for name, changes in run.sizes.items()
+        },
+        "failures": run.failures,
+        "quarantine": None if run.quarantine is None else str(run.quarantine),
+        "notices": list(run.notices),
+        "log": None if run.log is None else str(run.log),
+        "next_steps": list(run.next_steps),
+        "predicted": [one._asdict() | {"verdict": one.verdict} for one in run.predicted],
+        "bad_lines": run.bad_lines.drop(columns="raw"),
+    }

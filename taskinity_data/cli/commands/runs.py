@@ -1,0 +1,163 @@
+"""``taskinity-data runs``: the runs that are kept, one of them, two of them, and their removal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from taskinity_data.cli.options import as_json_option, examples
+from taskinity_data.cli.output import answering
+from taskinity_data.cli.wording import lay_out
+from taskinity_data.wording import inert
+
+__all__ = ["runs"]
+
+
+@click.group(
+    short_help="List, show, compare and remove runs that are kept.",
+    invoke_without_command=True,
+    epilog=examples(
+        "runs",
+        "runs show 20260801T101500-3fa2c1",
+        "runs diff 20260801T101500-3fa2c1 20260802T090000-77e01b",
+        "runs clean --older-than 30d",
+    ),
+)
+@click.pass_context
+def runs(ctx: click.Context) -> None:
+    """Runs that are kept in TASKINITY_RUN_DIR (.taskinity), newest first."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_, as_json=False)
+
+
+@runs.command("list", short_help="All runs, newest first.")
+@as_json_option
+def list_(as_json: bool) -> None:
+    """All runs, newest first."""
+    from taskinity_data.run.history import list_runs
+    from taskinity_data.settings import load_settings
+
+    with answering(as_json) as answer:
+        frame = list_runs()
+        answer["runs"] = frame
+        if as_json:
+            return
+        if frame.empty:
+            click.echo(f"No runs in {load_settings().run_dir.absolute()}.")
+            return
+        shown = frame.assign(
+            started=frame["started"].dt.strftime("%Y-%m-%d %H:%M:%S UTC"),
+            duration_s=frame["duration_s"].round(1),
+            chunks=frame["chunks"]
+            .map("{:,}".format, na_action="ignore")
+            .astype("object")
+            .fillna(""),
+            output=frame["output"].fillna(""),
+        )
+        click.echo(lay_out(shown))
+
+
+@runs.command(short_help="What is known of a run.")
+@click.argument("run_id")
+@as_json_option
+def show(run_id: str, as_json: bool) -> None:
+    """What is known of the run RUN_ID: its status, chunks, failures."""
+    from taskinity_data.report.summary import describe_value
+    from taskinity_data.run.history import load_run
+
+    with answering(as_json) as answer:
+        run = load_run(run_id)
+        counts = run.outcomes["status"].value_counts().to_dict()
+        answer |= {
+            "run_id": run.run_id,
+            "flow": run.flow,
+            "status": run.status,
+            "started": run.started,
+            "duration_s": run.duration_s,
+            "stop_reason": run.stop_reason,
+            "output": run.output,
+            "log": run.log,
+            "value": run.value,
+            "versions": run.versions,
+            "notices": list(run.notices),
+            "next_steps": list(run.next_steps),
+            "outcomes": run.outcomes,
+            "failures": run.failures,
+            "quarantine": None if run.quarantine is None else str(run.quarantine),
+        }
+        if as_json:
+            return
+        took = "" if run.duration_s is None else f", {run.duration_s:.1f} s"
+        lines = [f"{run.flow}: {run.status} ({run.started:%Y-%m-%d %H:%M:%S} UTC{took})"]
+        lines += [f"  stopped: {line}" for line in (run.stop_reason or "").splitlines()[:1]]
+        lines += [f"  output: {run.output}"] if run.output else []
+        lines += [f"  log: {run.log}"] if run.log else []
+        lines += [f"  chunks: {_count(counts)}"] if counts else []
+        lines += [f"  {name} {version}" for name, version in run.versions.items()]
+        lines += [f"  note: {notice}" for notice in run.notices]
+        for row in run.failures.head(3).to_dict("records"):
+            # An item of a list lies in no file.
+            where = f"{row['task']} (key {row['key']})"
+            if isinstance(row["path"], str):
+                where = f"{row['path']} [{row['start']} to {row['stop']}]"
+            lines.append(f"  failed: {where}: {row['error']}")
+        lines += [f"  quarantine: {run.quarantine}"] if run.quarantine else []
+        if run.value is not None:
+            lines += ["", describe_value(run.value)]
+        if run.next_steps:
+            lines += ["", "Next", *(f"  {step}" for step in run.next_steps)]
+        click.echo(inert("\n".join(lines)))
+
+
+@runs.command(short_help="What changed between two runs.")
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@as_json_option
+def diff(before: str, after: str, as_json: bool) -> None:
+    """What changed from the run A to the run B: inputs, code, options, versions, times, totals."""
+    from taskinity_data.run.history import load_run
+
+    with answering(as_json) as answer:
+        found = load_run(before).diff(load_run(after))
+        answer |= found.to_dict()
+        if not as_json:
+            click.echo(str(found))
+
+
+@runs.command(short_help="Remove runs that have ended well, or are old.")
+@click.option(
+    "--older-than",
+    metavar="AGE",
+    help="Remove runs of any status that began longer ago too, e.g. 30d or 12h; 0s: all of them.",
+)
+@click.option("--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
+@as_json_option
+def clean(older_than: str | None, dry_run: bool, as_json: bool) -> None:
+    """Remove runs that have ended well. Stopped ones, and those with a quarantine, stay until
+    --older-than.
+
+    A run that goes on now is never touched.
+    """
+    from taskinity_data.policy import parse_duration
+    from taskinity_data.run.history import clean_runs
+    from taskinity_data.wording import tell_nbytes
+
+    with answering(as_json) as answer:
+        age_s = None if older_than is None else parse_duration(older_than)
+        found = clean_runs(older_than_s=age_s, dry_run=dry_run)
+        answer["removed"] = [
+            {"run_id": run_id, "status": status, "nbytes": nbytes}
+            for run_id, status, nbytes in found
+        ]
+        if as_json:
+            return
+        verb = "Would remove" if dry_run else "Removed"
+        for run_id, status, nbytes in found:
+            click.echo(f"{verb} {run_id} ({status}, {tell_nbytes(nbytes)})")
+        if not found:
+            click.echo("Nothing to remove.")
+
+
+def _count(counts: dict[Any, Any]) -> str:
+    return ", ".join(f"{count:,} {str(status).lower()}" for status, count in counts.items())

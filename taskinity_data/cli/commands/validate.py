@@ -1,0 +1,44 @@
+"""``taskinity-data validate``: whether a flow, and its functions, fit together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from taskinity_data.cli.options import examples, tasks_option
+from taskinity_data.wording import tell_count
+
+if TYPE_CHECKING:
+    from taskinity_data.flow.model import Flow
+
+__all__ = ["validate"]
+
+
+@click.command(
+    short_help="Check a flow, and the functions for it.",
+    epilog=examples("validate delays.flow", "validate delays.flow --tasks my_tasks.py"),
+)
+@click.argument("flow", metavar="FLOW")
+@tasks_option
+def validate(flow: str, tasks_path: str | None) -> None:
+    """Check FLOW, a flow's text or a script, and with --tasks that its functions fit.
+
+    Nothing is run. All that is wrong is told at once, with line and column.
+    """
+    from taskinity_data.cli.loading import open_flow
+
+    for line in _describe(open_flow(flow, tasks_path)):
+        click.echo(line)
+
+
+def _describe(flow: Flow) -> list[str]:
+    tasks, edges = tell_count(len(flow.tasks), "task"), tell_count(len(flow.edges), "edge")
+    lines = [f"{flow.name}: {tasks}, {edges}, no errors"]
+    if not flow.is_bound:
+        return [*lines, "No functions were checked; hand them over with --tasks FILE.py"]
+    needed = flow.required_inputs
+    if needed:
+        given = " ".join(f"--input {name}=…" for name in needed)
+        return [*lines, f"All tasks have their functions. To run it: {given}"]
+    return [*lines, "All tasks have their functions. It needs no input."]

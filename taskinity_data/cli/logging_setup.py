@@ -1,0 +1,58 @@
+"""What the library logs while the command line uses it goes to standard error.
+
+It knows nothing of what is logged; what a run says is in the run's own log as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["logging_as_set"]
+
+
+@contextmanager
+def logging_as_set() -> Iterator[None]:
+    """Writes warnings of the library to standard error, from ``TASKINITY_LOG_LEVEL`` on.
+
+    Not the events of a run: its progress and its summary tell them.
+
+    Raises
+    ------
+    SettingsError
+        A setting can't be understood.
+    """
+    from taskinity_data.report.log_file import EVENTS
+    from taskinity_data.settings import load_settings
+
+    log = logging.getLogger("taskinity_data")
+    told = _Stderr(logging.WARNING)
+    told.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    told.addFilter(lambda record: record.name != EVENTS)
+    log.addHandler(told)
+    level = log.level
+    try:
+        lowest = logging.getLevelNamesMapping()[load_settings().log_level]
+        told.setLevel(max(lowest, logging.WARNING))
+        log.setLevel(lowest)
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(told)
+        told.close()
+
+
+class _Stderr(logging.Handler):
+    """Standard error as it is now: a progress bar puts itself in its place to stay below lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(f"{self.format(record)}\n")
+            sys.stderr.flush()
+        except Exception:  # noqa: BLE001 - as logging's own handlers do
+            self.handleError(record)

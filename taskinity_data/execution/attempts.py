@@ -1,0 +1,315 @@
+"""Decide what follows an attempt: another one, after what delay, or the final outcome."""
+
+from __future__ import annotations
+
+import heapq
+import re
+import time
+from collections import Counter
+from dataclasses import replace
+from itertools import count
+from random import Random
+from typing import TYPE_CHECKING
+
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.errors import WorkerDied
+from taskinity_data.execution.fan_out import lose, merge_attempts
+from taskinity_data.execution.retry_rules import Bisect, Fallback, Retry, Skip, decide
+from taskinity_data.execution.split_chunks import is_too_large
+from taskinity_data.outcome import Attempt, Outcome, Status, without_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from taskinity_data.chunks.sizing import Size
+    from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.execution.window import Batch
+    from taskinity_data.execution.worker.run_item import Item
+    from taskinity_data.policy import Policy
+
+__all__ = [
+    "MOST_CHUNKS",
+    "MOST_TRIES",
+    "Judge",
+    "Repeats",
+    "Retries",
+]
+
+
+class Retries:
+    """A queue by time; a delay holds no worker."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Batch, Item]] = []
+        self._ticket = count()
+
+    def add(self, batch: Batch, item: Item, delay_s: float) -> None:
+        """`item`, which was of `batch`, is due again in `delay_s`."""
+        due = time.monotonic() + delay_s
+        heapq.heappush(self._heap, (due, next(self._ticket), batch, item))
+
+    def add_parts(self, batch: Batch, parts: Iterable[Item]) -> None:
+        """`parts` of an item of `batch` are due before all else, the smallest first.
+
+        So few parts are open at a time, and what is good is seen soon.
+        """
+        for part in parts:
+            heapq.heappush(self._heap, (-len(part.part), next(self._ticket), batch, part))
+
+    def take_due(self) -> tuple[Batch, Item] | None:
+        """One whose time has come, taken out."""
+        if not self._heap or self._heap[0][0] > time.monotonic():
+            return None
+        _, _, batch, item = heapq.heappop(self._heap)
+        return batch, item
+
+    def limit_wait(self, timeout_s: float) -> float:
+        """`timeout_s`, or less where an item is due before."""
+        if not self._heap:
+            return timeout_s
+        return min(timeout_s, max(0.0, self._heap[0][0] - time.monotonic()))
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._heap.clear()
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+
+MOST_CHUNKS = 10
+"""So many chunks, the first ones, may fail with one and the same error: an unlucky beginning (a bad
+file) has fewer, and a thousand tell no more."""
+
+MOST_TRIES = 1_000
+"""So many tries, parts of halved chunks among them, where there are not that many chunks."""
+
+_NUMBER = re.compile(r"[0-9][0-9,._]*")
+
+
+class Repeats:
+    """The errors of one fan-out of which nothing has come through."""
+
+    def __init__(self) -> None:
+        self._seen: str | None = None
+        self._differ = False
+        self._positions: set[int] = set()
+        self._tries = 0
+        self._last: Outcome | None = None
+
+    def see(self, item: Item, outcome: Outcome) -> None:
+        """Take notice of a failure that is not tried again as it is."""
+        failure = outcome.failure
+        if self._differ or failure is None:
+            return
+        message = failure.message
+        for piece in getattr(item.data, "pieces", ()):
+            message = message.replace(piece.path, "")
+        error = f"{outcome.task}: {failure.kind}: {_NUMBER.sub('0', message)}"
+        self._differ = self._seen is not None and self._seen != error
+        self._seen = error
+        self._positions.add(item.position)
+        self._tries += 1
+        self._last = outcome
+
+    def tell(self) -> str | None:
+        """Why it is no use to go on, None where it may be."""
+        if self._differ or self._last is None:
+            return None
+        if len(self._positions) >= MOST_CHUNKS:
+            what = f"the first {len(self._positions)} chunks"
+        elif self._tries >= MOST_TRIES:
+            what = f"the first {len(self._positions)} chunks, in {self._tries} pieces,"
+        else:
+            return None
+        return (
+            f"{what} all failed with the same error and none came through, so nothing more was "
+            f"tried; {self._last.task} failed: {self._last.failure}"
+        )
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The last of these errors."""
+        failure = self._last.failure if self._last else None
+        return failure.error if failure else None
+
+
+MOST_LOSSES = 10
+"""So often an item may lose its worker to what comes from outside: more than an unlucky one does
+whose workers are killed one after another, and an end for one that kills them in some way of its
+own."""
+
+
+class Judge:
+    """Owns the attempts of all items: those that were made, and those that are due.
+
+    Parameters
+    ----------
+    policies : mapping of task to Policy
+    fan_outs : mapping of name to FanOut
+        Those that run, by now.
+    tell_size : callable
+        Takes a fan-out's name and the size that its chunks have from now on.
+    seed : int
+        Of the jitter of retries.
+    tell_again : callable, optional
+        Takes a fan-out's name, an item that is tried again, what became of it so far, how it is
+        tried, in words, and in how many parts, 0 as a whole.
+    """
+
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        fan_outs: Mapping[str, FanOut],
+        tell_size: Callable[[str, Size], None],
+        seed: int = 0,
+        tell_again: Callable[[str, Item, Outcome | None, str, int], None] | None = None,
+    ) -> None:
+        self.retries = Retries()
+        self.repeats: dict[str, Repeats] = {}
+        self._policies = policies
+        self._fan_outs = fan_outs
+        self._tell_size = tell_size
+        self._tell_again = tell_again or (lambda *_: None)
+        self._held: dict[str, list[tuple[Batch, list[Item]]]] = {}
+        self._random = Random(seed)  # noqa: S311 - jitter
+        self._before: dict[tuple[str, tuple[int, ...]], Outcome] = {}
+        self._losses: Counter[tuple[str, tuple[int, ...]]] = Counter()
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """From now on nothing is tried again."""
+        self._is_stopped = True
+        self.retries.clear()
+        self._held.clear()
+
+    def release(self) -> None:
+        """Go on with what was bisected, once it is known that not all fails alike."""
+        for name, fan_out in self._fan_outs.items():
+            if fan_out.completed or fan_out.is_cut:
+                for batch, parts in self._held.pop(name, ()):
+                    self.retries.add_parts(batch, parts)
+
+    def take_due(self) -> tuple[Batch, Item] | None:
+        """An item whose time has come, of a size that fits by what is known today."""
+        while (due := self.retries.take_due()) is not None:
+            batch, item = due
+            fan_out = self._fan_outs.get(batch.name)
+            parts = [item] if fan_out is None else fan_out.fit(item)
+            if len(parts) == 1:
+                return due
+            self._tell_again(
+                batch.name, item, None, f"in {len(parts)} parts, such were too large", len(parts)
+            )
+            self.retries.add_parts(batch, parts)
+        return None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything is to be tried again."""
+        return bool(self.retries or self._held)
+
+    def take_in(
+        self, batch: Batch, found: list[Outcome | BaseException] | BaseException
+    ) -> Iterator[tuple[Item, Outcome]]:
+        """The items of `batch` that have ended with what was `found`, each with its outcome."""
+        is_lost = isinstance(found, BaseException)
+        if isinstance(found, BaseException):
+            if self._is_stopped:
+                return
+            found = [found] * len(batch.items)
+        for item, outcome in zip(batch.items, found, strict=True):
+            if isinstance(outcome, BaseException):
+                lost = outcome.lost if isinstance(outcome, WorkerDied) else ()
+                if is_lost and self._runs_again(batch, item, lost):
+                    continue
+                # The end of the last of them is this error.
+                self._remember(batch.name, item, lost[:-1])
+                outcome = lose(batch.name, item, outcome)
+            ended = self._judge(batch, item, outcome)
+            if ended is not None:
+                yield item, _number_attempts(ended)
+
+    def _remember(self, name: str, item: Item, lost: tuple[Attempt, ...]) -> Outcome | None:
+        """Keep the tries of `item` that its cluster has lost; its outcome by now, None without."""
+        if not lost:
+            return None
+        outcome = Outcome(name, item.key, Status.FAILED, lost, nbytes=item.nbytes)
+        outcome = merge_attempts(self._before.get((name, item.place)), outcome)
+        self._before[name, item.place] = outcome
+        return outcome
+
+    def _runs_again(self, batch: Batch, item: Item, lost: tuple[Attempt, ...]) -> bool:
+        """Whether `item`, whose worker died, was only beside the fault, for all that is known.
+
+        From the first time on it runs in a child process, so that its own fault is seen there and
+        costs no worker; one that is lost all the same dies of what comes from outside.
+        """
+        self._losses[batch.name, item.place] += 1
+        can_tell = getattr(batch.strategy, "can_end", False)
+        if self._losses[batch.name, item.place] > (MOST_LOSSES if can_tell else 1):
+            return False
+        known = self._remember(batch.name, item, lost)
+        self._tell_again(batch.name, item, known, "its worker died: in a child process", 0)
+        self.retries.add(batch, replace(item, is_suspect=True), 0.0)
+        return True
+
+    def _judge(self, batch: Batch, item: Item, outcome: Outcome) -> Outcome | None:
+        """The last word on `item`; None where it is tried again."""
+        name = batch.name
+        outcome = merge_attempts(self._before.pop((name, item.place), None), outcome)
+        failure = outcome.failure
+        if failure is None:
+            return outcome
+        if type(item.data) is Chunk and item.data.failure is not None:
+            # Known before it was tried: as the policy tolerates it, else it had not come so far.
+            return self._end(outcome, Skip())
+        policy = self._policies.get(outcome.task) or self._policies[name]
+        is_fallback = item.fallback is not None
+        verdict = decide(policy, failure, item.attempt, self._random.random(), is_fallback)
+        if self._is_stopped:
+            return self._end(outcome, verdict)
+        if is_too_large(failure) and (parts := self._split(name, item)):
+            fan_out = self._fan_outs[name]
+            if fan_out.shrink(item, parts):
+                self._tell_size(name, fan_out.sizes[-1][1])
+            how = f"in {len(parts)} parts, it was too large"
+            self._tell_again(name, item, outcome, how, len(parts))
+            self.retries.add_parts(batch, parts)
+            return None
+        if isinstance(verdict, Retry | Fallback):
+            delay_s = verdict.delay_s if isinstance(verdict, Retry) else 0.0
+            stand_in = outcome.task if isinstance(verdict, Fallback) else item.fallback
+            how = f"in {delay_s:.2g} s" if isinstance(verdict, Retry) else "by its fallback"
+            self._tell_again(name, item, outcome, how, 0)
+            self._before[name, item.place] = without_logs(outcome)
+            again = replace(item, attempt=item.attempt + 1, fallback=stand_in)
+            self.retries.add(batch, again, delay_s)
+            return None
+        repeats = self.repeats.setdefault(name, Repeats())
+        if name in self._fan_outs and not self._fan_outs[name].completed:
+            repeats.see(item, outcome)
+        if isinstance(verdict, Bisect) and (parts := self._split(name, item)):
+            # Held until something of this fan-out has come through: if all of it fails alike, it
+            # is no matter of rows.
+            self._tell_again(name, item, outcome, "in halves", len(parts))
+            self._held.setdefault(name, []).append((batch, parts))
+            return None
+        return self._end(outcome, verdict)
+
+    def _split(self, name: str, item: Item) -> list[Item]:
+        fan_out = self._fan_outs.get(name)
+        return [] if fan_out is None else fan_out.split(item)
+
+    def _end(self, outcome: Outcome, verdict: object) -> Outcome:
+        status = Status.SKIPPED if isinstance(verdict, Skip) else Status.FAILED
+        return replace(outcome, status=status, is_quarantined=isinstance(verdict, Bisect))
+
+
+def _number_attempts(outcome: Outcome) -> Outcome:
+    """`outcome` with its attempts counted from 1: a worker numbers those that reached it."""
+    numbers = range(1, len(outcome.attempts) + 1)
+    if all(one.number == n for n, one in zip(numbers, outcome.attempts, strict=True)):
+        return outcome
+    numbered = (replace(one, number=n) for n, one in zip(numbers, outcome.attempts, strict=True))
+    return replace(outcome, attempts=tuple(numbered))

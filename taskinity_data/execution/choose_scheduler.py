@@ -1,0 +1,202 @@
+"""Which strategy runs a flow where the user named none, and when another one pays.
+
+It starts in threads of this process, and looks at the measured time of the first chunks: where
+what is left takes much longer than a pool takes to start, local processes take over; where these
+turn out to be no faster, threads do the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import BindError
+from taskinity_data.execution.pace import Pace
+from taskinity_data.execution.schedulers.base import ThreadStrategy
+from taskinity_data.execution.schedulers.connect import current_client, open_strategy
+from taskinity_data.execution.schedulers.pool_start import PoolStart
+from taskinity_data.execution.worker.shipping import pack_job
+from taskinity_data.machine import count_cores, share_memory
+from taskinity_data.sources.compression.scratch_file import has_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.execution.schedulers.base import Strategy
+    from taskinity_data.outcome import Attempt
+
+__all__ = ["Chooser"]
+
+_log = logging.getLogger(__name__)
+
+POOL_PAYS_S = 3.0
+"""What must be left, in seconds of threads that may hold each other up, for a pool of processes to
+be started: a local Dask cluster takes 0.7 s until its first task (two cores, Dask 2026.8), and
+functions that hold Python's lock gain at most what cores there are."""
+
+COMPARED_ROUNDS, COMPARED_S = 4, 1.0
+"""What processes must have done before their pace is compared with that of threads: so many chunks
+a worker, and so many seconds, of which a slow chunk or another program's burst is a small part."""
+
+
+class Chooser:
+    """Holds the strategy of a run, and changes it where that pays.
+
+    Parameters
+    ----------
+    scheduler : see `run_flow`
+    workers, memory_nbytes : int, optional
+    stays_in_threads : bool
+        All that runs are built-in reducers, whose kernels release Python's lock.
+    announce : callable
+        Takes (strategy, reason) at the start and at each change.
+    say : callable
+        Takes what the user should know.
+    """
+
+    def __init__(
+        self,
+        scheduler: Any,
+        workers: int | None,
+        memory_nbytes: int | None,
+        *,
+        stays_in_threads: bool,
+        announce: Callable[[Strategy, str], None],
+        say: Callable[[str], None] = _log.warning,
+    ) -> None:
+        self._workers = workers
+        self._memory_nbytes = memory_nbytes
+        self._announce = announce
+        self._say = say
+        self._told: set[str] = set()
+        self._may_change = False
+        self._starting: PoolStart | None = None
+        self._paces: dict[tuple[str, bool], Pace] = {}
+        self._warm_ups = 0
+        self._compares = False
+        self._paths: list[str] = []
+        if scheduler is None and (client := current_client()) is not None:
+            scheduler, reason = client, "the current Dask client"
+        elif scheduler is not None:
+            reason = "asked for"
+        if scheduler is not None:
+            self.strategy = open_strategy(scheduler, workers, memory_nbytes)
+        else:
+            count = workers or count_cores()
+            self.strategy = ThreadStrategy(count, memory_nbytes or share_memory(count))
+            if stays_in_threads:
+                reason = "built-in reducers release Python's lock"
+            elif count == 1:
+                reason = "one worker needs no pool"
+            else:
+                reason = "until the first chunks show whether processes pay"
+                self._may_change = self._compares = True
+        self._owned = [self.strategy]
+        self.reason = reason
+        announce(self.strategy, reason)
+
+    def check_files(self, paths: Sequence[str]) -> None:
+        """Let every worker see whether it has the library, and `paths`."""
+        # The texts of compressed files go with their dataset, which an earlier task may have had.
+        self._paths = [path for path in self._paths if not has_gone(path)]
+        self._paths += [path for path in paths if path not in self._paths]
+        self.strategy.check(self._paths)
+        for worker, why in getattr(self.strategy, "left_out", {}).items():
+            if worker not in self._told:
+                self._told.add(worker)
+                self._say(f"worker {worker} does not answer and gets nothing to do: {why}")
+
+    def consider(self, fan_out: FanOut, wake: Callable[[], None]) -> None:
+        """Look at the time that is left, and start processes where they pay.
+
+        `wake` is called, from another thread, when they are ready for `refresh`.
+        """
+        if not self._may_change:
+            return
+        left_s = fan_out.estimate_remaining_s()
+        if left_s is None:
+            return
+        left_s /= self.strategy.workers
+        if left_s < POOL_PAYS_S:
+            self.reason = (
+                f"after the first chunks {left_s:.1f} s were left, too little for processes to pay"
+            )
+            return
+        self._may_change = False
+        try:
+            pack_job(fan_out.job)
+        except BindError as error:
+            _log.info("staying in threads: %s", error)
+            self.reason = f"processes would pay, but {error}"
+            return
+        self._left = f"after the first chunks about {left_s:.0f} s were left in threads"
+        self.reason = f"{self._left}, but all ended before processes had started"
+        self._starting = PoolStart(self._start, wake)
+
+    def _start(self) -> Strategy:
+        strategy = open_strategy("processes", self._workers, self._memory_nbytes)
+        try:
+            strategy.check([path for path in self._paths if not has_gone(path)])
+        except BaseException:
+            strategy.close()
+            raise
+        return strategy
+
+    def refresh(self) -> None:
+        """Change to the processes once they have started; called where work is left for them."""
+        started = None if self._starting is None else self._starting.take()
+        if started is None:
+            return
+        self._starting = None
+        if isinstance(started, Exception):
+            _log.warning("staying in threads: no local processes (%s)", started)
+            self.reason = f"processes would pay, but did not start: {started}"
+            return
+        self._owned.append(started)
+        self._change(started, self._left)
+
+    def _change(self, strategy: Strategy, reason: str) -> None:
+        self.strategy, self.reason = strategy, reason
+        self._announce(strategy, reason)
+
+    def compare(self, name: str, strategy: Strategy, attempt: Attempt, weight: int) -> None:
+        """See what an `attempt` of the fan-out `name` took; go back where processes gained nothing.
+
+        `weight` says how much of the fan-out's data it was.
+        """
+        if not self._compares:
+            return
+        threads = self._owned[0]
+        if strategy is not threads and self._warm_ups < strategy.workers:
+            self._warm_ups += 1  # with the imports of a worker that has just started
+            return
+        self._paces.setdefault((name, strategy is threads), Pace()).add(attempt, weight)
+        before, after = (self._paces.get((name, in_threads)) for in_threads in (True, False))
+        if before is None or after is None:
+            return
+        if after.count < COMPARED_ROUNDS * strategy.workers or after.elapsed_s < COMPARED_S:
+            return
+        self._compares = False
+        if not after.beats(before):
+            self._change(threads, f"{self._left}; processes took over, and were no faster")
+
+    def abort(self) -> None:
+        """Kill the workers that can be killed: one that is asked to end lets its task end first."""
+        for strategy in self._owned:
+            end = getattr(strategy, "abort", None)
+            if end is not None:
+                end()
+
+    def close(self, *, waits: bool = True) -> None:
+        """End all that was started; without `waits`, what still runs in threads is left to end.
+
+        A pool that was started and never used ends behind the caller.
+        """
+        if self._starting is not None:
+            self._starting.give_up()
+            self._starting = None
+        for strategy in reversed(self._owned):
+            if isinstance(strategy, ThreadStrategy):
+                strategy.waits = waits
+            strategy.close()

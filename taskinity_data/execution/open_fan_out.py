@@ -1,0 +1,361 @@
+"""Opens a fan-out: cuts a dataset, or takes a list apart, into the items that a job is done to.
+
+It knows nothing of who runs them. Sizes follow what the run learns, unless they were given.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.cut_again import repeat_cuts
+from taskinity_data.chunks.open_dataset import Dataset, open_dataset
+from taskinity_data.chunks.plan import ChunkPlan, ChunkSize
+from taskinity_data.chunks.sizing import Learner, Size
+from taskinity_data.errors import PlanError
+from taskinity_data.execution.fan_out import (
+    FanOut,
+    chunk_items,
+    list_items,
+    same_items,
+    stream_items,
+)
+from taskinity_data.formats.stream import is_stream, iter_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from taskinity_data.chunks.chunk import Chunk
+    from taskinity_data.execution.checkpoint_protocol import Checkpoints, Entered
+    from taskinity_data.execution.schedulers.base import Strategy
+    from taskinity_data.execution.worker.run_item import Item, Job
+    from taskinity_data.flow.stages import FanOut as FanOutStage
+    from taskinity_data.sources.file import Piece
+
+__all__ = ["PieceOptions", "as_dataset", "find_item", "narrow", "open_fan_out", "plan_items"]
+
+
+@dataclass(frozen=True, slots=True)
+class PieceOptions:
+    """How fan-outs are cut.
+
+    Attributes
+    ----------
+    chunk_size : ChunkSize or None
+        Of every fan-out; None: that of its dataset.
+    default_size : ChunkSize or None
+        Where neither says one; None: sizes follow what the run learns.
+    plans : tuple of (fan-out's name, ChunkPlan)
+        Cuts to repeat.
+    only : tuple of str
+        The ranges of the one chunk to run, of whichever dataset has them; empty: all chunks.
+    checkpoints : Checkpoints or None
+        Is told of every fan-out that begins, and knows the cuts of an earlier try.
+    log_level : int or None
+        See `Job`.
+    storage_options : mapping or None
+        Of URLs that are opened here, and not by a function.
+    """
+
+    chunk_size: ChunkSize | None = None
+    default_size: ChunkSize | None = None
+    plans: tuple[tuple[str, ChunkPlan], ...] = ()
+    only: tuple[str, ...] = ()
+    checkpoints: Checkpoints | None = None
+    log_level: int | None = None
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    def enter(self, job: Job, dataset: Dataset | None, asked: Any) -> Entered | None:
+        """Tell of a fan-out that begins."""
+        if self.checkpoints is None:
+            return None
+        return self.checkpoints.enter(job, dataset, str(asked))
+
+
+def open_fan_out(
+    stage: FanOutStage, job: Job, value: Any, options: PieceOptions, strategy: Strategy
+) -> FanOut:
+    """The fan-out of `stage` over `value`.
+
+    Raises
+    ------
+    PlanError
+        `value` is nothing that can be fanned out, or can't be cut as asked for.
+    """
+    width = None if stage.width == "*" else int(stage.width)
+    is_streamed = is_stream(value)
+    found = None if is_streamed else as_dataset(value, options.storage_options)
+    if width is not None or found is None:
+        _refuse_bisect(stage)
+    if is_streamed:
+        return _stream(stage, job, value, options)
+    if found:
+        tolerates = _tolerates(stage)
+        if not tolerates:
+            found.refuse_unreadable()
+        # What is written is whole rows, whatever reducers look at.
+        dataset = found if job.writer else narrow(found, job.chains, job.reducers)
+        if not dataset.sources:
+            options.enter(job, dataset, "no new input")
+            return _given(job, (), (), "there is no new input")
+        if options.only:
+            return _given(job, [dataset.pick(options.only)], (), "the one chunk asked for")
+        if width is not None:
+            options.enter(job, dataset, width)
+            # Numbered siblings are as many functions, one for each piece.
+            tolerates = tolerates and not stage.members
+            return _divide(stage, job, dataset, width, strategy, tolerates=tolerates)
+        plan = dict(options.plans).get(stage.name)
+        if plan is not None:
+            options.enter(job, dataset, "plan")
+            return _repeat(job, (dataset, found), plan)
+        size = options.chunk_size or dataset.chunk_size or options.default_size
+        entered = options.enter(job, dataset, size)
+        return _cut(job, dataset, size, strategy, entered, tolerates=tolerates)
+    options.enter(job, None, width)
+    items = list(_value_items(stage, value, width))
+    learner = Learner(Size(1, f"one of {len(items)} items"))
+    counts = [item.rows for item in items]
+    rows = None if None in counts else sum(count for count in counts if count is not None)
+    return FanOut(job, iter(items), total_items=len(items), listed_rows=rows, learner=learner)
+
+
+def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Iterator[Item]:
+    """The items of `stage` over `value`, cut once and for all.
+
+    Raises
+    ------
+    PlanError
+        As `open_fan_out`.
+    """
+    width = None if stage.width == "*" else int(stage.width)
+    if is_stream(value):
+        raise PlanError(
+            "an iterator is taken while a run goes, so it has no graph; use run_flow, or a list"
+        )
+    if found := as_dataset(value):
+        dataset = narrow(found, stage.chains, reducers)
+        return chunk_items(dataset.plan() if width is None else dataset.divide(width))
+    return _value_items(stage, value, width)
+
+
+def find_item(
+    stage: FanOutStage,
+    value: Any,
+    ranges: Sequence[str],
+    key: str,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Item:
+    """The item of `stage` over `value` that lies at `ranges`, or is called `key`.
+
+    Raises
+    ------
+    PlanError
+        There is none.
+    """
+    dataset = None if is_stream(value) else as_dataset(value, storage_options)
+    if dataset is not None and stage.width == "*":
+        if getattr(dataset.reader, "keeper", None) is not None:
+            # A table in memory lies in another file each time.
+            path = dataset.sources[0].path
+            ranges = [f"{path}:{one.rpartition(':')[2]}" for one in ranges]
+        return next(chunk_items([dataset.pick(ranges)]))
+    for item in plan_items(stage, value if dataset is None else dataset, ()):
+        if item.key == key:
+            return item
+    raise PlanError(f"{stage.name}: there is no item {key!r} any more")
+
+
+def _tolerates(stage: FanOutStage) -> bool:
+    """Whether what can't be read costs its chunk alone, not the run."""
+    readers = [chain[0].task.policy for chain in stage.chains if chain] or [stage.policy]
+    return all(policy.on_error != "fail" for policy in readers)
+
+
+def _refuse_bisect(stage: FanOutStage) -> None:
+    for task in stage.tasks:
+        if task.policy.on_error == "bisect":
+            raise PlanError(
+                f"{task.name}: on_error bisect halves chunks of files and tables where the fan-out "
+                "is [*]; items of a list or stream, and pieces of a fixed number, are never "
+                "halved: use skip, or a fallback"
+            )
+
+
+def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> FanOut:
+    """An item for each frame, taken from the iterator as workers ask for more."""
+    said: dict[str, Any] = {
+        "chunk_size": options.chunk_size,
+        "plan": dict(options.plans).get(stage.name),
+        "only": options.only or None,
+        "width": None if stage.width == "*" else stage.width,
+    }
+    for name, given in said.items():
+        if given is not None:
+            raise PlanError(
+                f"{name}={given}: an iterator is taken as it comes, each of its frames is a chunk; "
+                "give a list, a table or files to cut it otherwise"
+            )
+    options.enter(job, None, "stream")
+    items = stream_items(iter_blocks(value))
+    learner = Learner(Size(1, "each frame of the iterator"))
+    return FanOut(job, items, learner=learner)
+
+
+def _value_items(stage: FanOutStage, value: Any, width: int | None) -> Iterator[Item]:
+    if isinstance(value, list | tuple | range):
+        return list_items(value, width)
+    if stage.members:
+        return same_items([value] * len(stage.members))
+    raise PlanError(
+        f"it fans out over {type(value).__name__}, which can't be cut into pieces: give "
+        "a Dataset, a path, a DataFrame, an Arrow table, or a list"
+    )
+
+
+def as_dataset(value: Any, storage_options: Mapping[str, Any] | None = None) -> Dataset | None:
+    """The dataset that `value` is, or that is opened from it; None: it is a list or the like.
+
+    `storage_options` are used where it is a URL.
+    """
+    if isinstance(value, Dataset):
+        return value
+    is_table = hasattr(value, "columns") and hasattr(value, "shape")
+    if not (isinstance(value, str | os.PathLike) or is_table):
+        return None
+    is_url = not is_table and "://" in os.fsdecode(value)
+    return open_dataset(value, storage_options=dict(storage_options or {}) if is_url else None)
+
+
+def narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) -> Dataset:
+    """`dataset` with the columns alone that reducers look at, where no function stands between."""
+    if any(chains) or not reducers:
+        return dataset
+    names = list(dataset.schema.names)
+    wanted: set[str] = set()
+    for reducer in reducers:
+        reducer.check(names)
+        columns = reducer.columns()
+        if columns is None:
+            return dataset
+        wanted |= set(columns)
+    narrow = dataset.select([name for name in names if name in wanted])
+    encodes = getattr(reducers[0], "encodes", None)
+    return narrow if encodes is None or len(reducers) > 1 else narrow.encode(encodes())
+
+
+def _cut(
+    job: Job,
+    dataset: Dataset,
+    size: ChunkSize | None,
+    strategy: Strategy,
+    entered: Entered | None,
+    *,
+    tolerates: bool,
+) -> FanOut:
+    extent = dataset.extent
+
+    def cut(next_size: Callable[[], ChunkSize]) -> Iterator[Chunk]:
+        if entered is None or not entered.cuts.chunks:
+            return dataset.cut(next_size, size, strategy.memory_nbytes, tolerates=tolerates)
+        return repeat_cuts(
+            dataset,
+            entered.cuts,
+            entered.name_file,
+            next_size,
+            size,
+            strategy.memory_nbytes,
+            tolerates=tolerates,
+        )
+
+    if size is not None:
+        learner = Learner(Size(size.target, "as asked for"))
+        return FanOut(
+            job,
+            chunk_items(cut(lambda: size)),
+            extents=dataset.extents,
+            total_nbytes=extent.nbytes,
+            total_rows=extent.rows,
+            learner=learner,
+            splits=True,
+        )
+    first = dataset.first_size(strategy.workers, strategy.memory_nbytes)
+    learner = Learner(first, strategy.memory_nbytes, dataset.expansion, total_nbytes=extent.nbytes)
+
+    def next_target() -> ChunkSize:
+        return ChunkSize(fan_out.next_target().target_nbytes, "bytes")
+
+    fan_out = FanOut(
+        job,
+        chunk_items(cut(next_target)),
+        extents=dataset.extents,
+        total_nbytes=extent.nbytes,
+        total_rows=extent.rows,
+        learner=learner,
+        adapts=True,
+        splits=True,
+    )
+    if entered is not None and entered.cuts.chunks:
+        # No size may ever be asked for, where all chunks are cut already.
+        fan_out.sizes.append((0, Size(first.target_nbytes, "as in the try before")))
+    return fan_out
+
+
+def _divide(
+    stage: FanOutStage,
+    job: Job,
+    dataset: Dataset,
+    width: int,
+    strategy: Strategy,
+    *,
+    tolerates: bool,
+) -> FanOut:
+    chunks = dataset.divide(width, tolerates=tolerates)
+    largest = max((chunk.nbytes for chunk in chunks if chunk.failure is None), default=0)
+    needs = int(largest * dataset.expansion)
+    memory = strategy.memory_nbytes
+    if memory is not None and needs > memory:
+        raise PlanError(
+            f"a piece of 1/{width} of the data is expected to take "
+            f"{needs / 2**30:.1f} GiB, a worker has {memory / 2**30:.1f} GiB. Write "
+            f"{stage.name}[*] to let the pieces be sized"
+        )
+    reason = f"1/{width} of the data, as the flow says"
+    return _given(job, chunks, dataset.extents, reason, splits=False)
+
+
+def _repeat(job: Job, datasets: Sequence[Dataset], plan: ChunkPlan) -> FanOut:
+    """The cuts of `plan`, which must be of one of `datasets` (all columns, or some), and whole."""
+    sources = datasets[0].sources
+    if sources != tuple(extent.file for extent in plan.extents):
+        raise PlanError("the plan given is of other files, or they changed since; plan again")
+    made_by = {chunk.reader.identity() for chunk in plan}
+    for dataset in datasets:
+        if made_by <= {dataset.reader.identity()}:
+            plan.ledger()
+            reason = f"as in the plan given ({plan.reason})"
+            return _given(job, plan.chunks, dataset.extents, reason)
+    raise PlanError("the plan given was made with other reader options, columns or schema")
+
+
+def _given(
+    job: Job,
+    chunks: Sequence[Chunk],
+    extents: Sequence[Piece],
+    reason: str,
+    *,
+    splits: bool = True,
+) -> FanOut:
+    rows = [chunk.rows for chunk in chunks]
+    nbytes = sum(chunk.nbytes for chunk in chunks)
+    return FanOut(
+        job,
+        chunk_items(chunks),
+        extents=extents,
+        total_nbytes=nbytes,
+        total_rows=None if None in rows else sum(row for row in rows if row is not None),
+        total_items=len(chunks),
+        learner=Learner(Size(max(1, nbytes // max(1, len(chunks))), reason)),
+        splits=splits,
+    )

@@ -1,0 +1,107 @@
+"""What a run has done so far: kept for its result, and told to its observers as it happens.
+
+It knows nothing of why something was begun, nor of what follows from its end.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from taskinity_data import events
+from taskinity_data.execution.notices import BadLineBook, Notices
+from taskinity_data.outcome import Outcome, Status, without_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskinity_data.chunks.sizing import Size
+    from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.execution.worker.run_item import Item
+
+__all__ = ["Account"]
+
+
+class Account:
+    """The outcomes of one run, in the order in which they came.
+
+    Parameters
+    ----------
+    run_id : str
+    emit : callable
+        Takes each event.
+    """
+
+    def __init__(self, run_id: str, emit: Callable[[events.Event], None]) -> None:
+        self.outcomes: list[tuple[Item | None, Outcome]] = []
+        self.notices = Notices()
+        self.bad_lines = BadLineBook()
+        self._run_id = run_id
+        self._emit = emit
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether something has no result of its own, or not of all its rows."""
+        return any(
+            outcome.status is not Status.COMPLETED or outcome.is_fallback or outcome.bad_lines
+            for _, outcome in self.outcomes
+        )
+
+    def begin(self, name: str) -> None:
+        """The task `name` has begun."""
+        self._emit(events.TaskStarted(self._run_id, time.time(), name))
+
+    def submit(self, name: str, item: Item) -> None:
+        """`item` of the task `name` was handed to the workers."""
+        self._emit(
+            events.ChunkSubmitted(
+                self._run_id, time.time(), name, item.key, item.nbytes, *item.file_range
+            )
+        )
+
+    def grow(self, fan_out: FanOut) -> None:
+        """More items of `fan_out` are known."""
+        self._emit(
+            events.FanOutGrew(
+                self._run_id,
+                time.time(),
+                fan_out.name,
+                fan_out.expect_all(),
+                fan_out.total_nbytes,
+                fan_out.total_rows,
+                fan_out.is_counted,
+            )
+        )
+
+    def resize(self, name: str, size: Size) -> None:
+        """The next chunks of the fan-out `name` have another size."""
+        self._emit(
+            events.SizeChanged(self._run_id, time.time(), name, size.target_nbytes, size.reason)
+        )
+
+    def retry(self, name: str, item: Item, outcome: Outcome | None, what: str, parts: int) -> None:
+        """`item` of the task `name` is tried again, as `what` says, whole or in so many `parts`."""
+        if outcome is None:
+            self.notices.lose(name, item)
+        self._emit(
+            events.ChunkRetried(self._run_id, time.time(), name, item.key, what, outcome, parts)
+        )
+
+    def end_item(self, name: str, item: Item, outcome: Outcome) -> None:
+        """`outcome` is the last word on `item` of the fan-out `name`."""
+        self._book(item, self.bad_lines.take(name, item, outcome))
+        self._emit(events.ChunkFinished(self._run_id, time.time(), name, outcome, *item.file_range))
+
+    def end(self, name: str, outcome: Outcome | None = None) -> None:
+        """The task `name` has ended: with `outcome`, or a fan-out with that of its items."""
+        if outcome is not None:
+            outcome = self._book(None, outcome)
+        self._emit(events.TaskFinished(self._run_id, time.time(), name, outcome))
+
+    def _book(self, item: Item | None, outcome: Outcome) -> Outcome:
+        # The value lives in the tree or among the results; the account must not hold it too.
+        kept = replace(outcome, value=None)
+        self.outcomes.append((item, without_logs(kept)))
+        self.notices.see(item, outcome)
+        return kept

@@ -1,0 +1,309 @@
+"""A strategy from anything that the user has: a name, an address, a Dask client or cluster.
+
+It knows nothing of flows or plans. What it starts (a local Dask cluster) listens on loopback and is
+closed again; what it was given is left as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing.spawn
+import os
+import socket
+import sys
+import threading
+from concurrent.futures import Executor
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from taskinity_data.errors import SchedulerError, SettingsError
+from taskinity_data.execution.schedulers.base import (
+    ExecutorStrategy,
+    SynchronousStrategy,
+    ThreadStrategy,
+)
+from taskinity_data.execution.schedulers.dask import DaskStrategy
+from taskinity_data.execution.schedulers.local_cluster import OwnStrategy, start_workers
+from taskinity_data.execution.schedulers.pool_start import wait_for_unused_pools
+from taskinity_data.execution.schedulers.signals import block_ctrl_c, hold_interrupts
+from taskinity_data.execution.worker.terminal_relay import Relay
+from taskinity_data.machine import count_cores, share_memory
+from taskinity_data.sources.temporary import OwnDirectory
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from taskinity_data.execution.schedulers.base import Strategy
+
+__all__ = ["current_client", "open_strategy", "start_local"]
+
+_log = logging.getLogger(__name__)
+
+_NAMES = ("synchronous", "threads", "processes")
+_PROTOCOLS = ("tcp://", "tls://", "ucx://", "ucxx://", "ws://", "wss://", "inproc://")
+_DASHBOARD_PORT = 8787
+
+_IGNORE_CTRL_C = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+"""What each worker of ours runs first: a terminal's Ctrl-C goes to all processes, but it is the
+driver that stops the workers. They are born deaf to it, and stay so with what they start."""
+
+_WORKER_MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
+}
+"""Dask has glibc give each freed block of 128 KiB back to the system, so that workers get every
+frame's memory anew, page by page: it doubles the time that pandas takes to parse CSV. Ours keep up
+to 128 MiB each."""
+
+_CONNECT_S = 5.0
+"""How long a scheduler may take to answer: one that runs does so in milliseconds."""
+
+
+def current_client() -> Client | None:
+    """The current Dask client, None where there is none; loads nothing."""
+    module = sys.modules.get("distributed")
+    if module is None:
+        return None
+    try:
+        client: Client = module.client.default_client()
+    except ValueError:
+        return None
+    return None if client.asynchronous or not _has_loop(client) else client
+
+
+def _has_loop(client: Client) -> bool:
+    """Whether the thread that `client` talks through lives: a forked process has not got it."""
+    loop = getattr(client.loop, "asyncio_loop", None)
+    ident = getattr(loop, "_thread_id", None)
+    return any(thread.ident == ident for thread in threading.enumerate())
+
+
+def open_strategy(scheduler: Any, workers: int | None, memory_nbytes: int | None) -> Strategy:
+    """The strategy behind `scheduler`, started and ready.
+
+    Parameters
+    ----------
+    scheduler : str, Client, cluster object or Executor
+        As in `run_flow`, but not None.
+    workers : int, optional
+        How many at once; default: one to each core, or all of a given cluster's.
+    memory_nbytes : int, optional
+        What one worker may use; default: its share of the machine, or what the cluster says.
+
+    Raises
+    ------
+    SchedulerError
+        There is no such scheduler, it does not answer, or it has no workers.
+    """
+    if isinstance(scheduler, str):
+        return _open_named(scheduler, workers, memory_nbytes)
+    if isinstance(scheduler, os.PathLike):
+        return _open_named(os.fspath(scheduler), workers, memory_nbytes)
+    if isinstance(scheduler, Executor):
+        return ExecutorStrategy(scheduler, workers, memory_nbytes)
+    if hasattr(scheduler, "submit") and hasattr(scheduler, "scheduler_info"):
+        return DaskStrategy(scheduler, limit=workers, memory_nbytes=memory_nbytes)
+    if hasattr(scheduler, "scheduler_address") or hasattr(scheduler, "get_client"):
+        return _connect(scheduler, workers, memory_nbytes)
+    if hasattr(scheduler, "load") and hasattr(scheduler, "collect"):
+        strategy: Strategy = scheduler
+        return strategy
+    raise SchedulerError(
+        f"scheduler={scheduler!r} is no scheduler: give {', '.join(map(repr, _NAMES))}, an address "
+        "such as 'tcp://host:8786', a scheduler file, a distributed.Client, a cluster object or a "
+        "concurrent.futures.Executor"
+    )
+
+
+PROCESS_NBYTES = 96 << 20
+"""What a worker process holds with pandas, Arrow and Dask loaded, before it has any data."""
+
+
+def _open_named(name: str, workers: int | None, memory_nbytes: int | None) -> Strategy:
+    if name in ("synchronous", "sync", "single-threaded"):
+        return SynchronousStrategy(memory_nbytes or share_memory(1))
+    count = workers or count_cores()
+    if name in ("threads", "threading"):
+        return ThreadStrategy(count, memory_nbytes or share_memory(count))
+    if name in ("processes", "multiprocessing"):
+        if memory_nbytes is not None and memory_nbytes < PROCESS_NBYTES:
+            raise SettingsError(
+                f"memory: a worker process takes about {PROCESS_NBYTES >> 20} MiB by itself, so "
+                f"that {memory_nbytes:,} bytes are too little; give more, or scheduler='threads'"
+            )
+        return start_local(count, memory_nbytes)
+    if name.startswith(_PROTOCOLS):
+        return _connect(name, workers, memory_nbytes)
+    # os.path takes names of any length.
+    if os.path.isfile(name):
+        return _connect({"scheduler_file": name}, workers, memory_nbytes)
+    if name.endswith(".json"):
+        raise SchedulerError(f"{name}: there is no such scheduler file")
+    raise SchedulerError(
+        f"scheduler={name!r} is no scheduler.{suggest(name, _NAMES)} Give {', '.join(_NAMES)}, an "
+        "address such as tcp://host:8786, or a scheduler file"
+    )
+
+
+def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
+    """A Dask cluster of `workers` processes on this machine, on loopback, closed with the run."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    if multiprocessing.current_process().daemon:
+        # Dask's own answer differs by version: an error after a while, or none.
+        raise SchedulerError(
+            "no local processes can be started here: this process is a daemon (a worker of another "
+            'pool), which may not have children; run with scheduler="threads"'
+        )
+    wait_for_unused_pools()
+    options = {
+        # A small machine's few percent (sampling) and noise on a user's terminal.
+        "distributed.worker.profile.enabled": False,
+        "distributed.worker.memory.terminate": 0.95,
+        # What ran or waited there runs again in a child process, which costs no second worker.
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.admin.tick.limit": "60s",
+        # Their own pace, in this process and in each worker, takes 3 % of two busy cores.
+        "distributed.admin.tick.interval": "500ms",
+        "distributed.admin.system-monitor.interval": "1s",
+        "distributed.nanny.pre-spawn-environ": {
+            **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
+            **_WORKER_MALLOC,
+        },
+    }
+    with ExitStack() as started:
+        with hold_interrupts():
+            started.callback(_ChildrenSkipMain().close)
+            own = OwnDirectory("workers")
+            started.callback(own.close)
+            scratch = own.path
+            relay = Relay(scratch)
+            started.callback(relay.close)
+            try:
+                with (
+                    closing(_DashboardPort()) as port,
+                    dask.config.set({**options, "temporary-directory": scratch}),
+                ):
+                    cluster = LocalCluster(
+                        n_workers=0,
+                        threads_per_worker=1,
+                        processes=True,
+                        host="127.0.0.1",
+                        memory_limit=memory_nbytes or share_memory(workers),
+                        # Those that start in place of dead ones go there too.
+                        local_directory=scratch,
+                        dashboard_address=f"127.0.0.1:{port.number}",
+                        worker_dashboard_address=None,
+                        # What workers die of is told by the run.
+                        silence_logs=logging.CRITICAL,
+                        preload=[_IGNORE_CTRL_C + relay.preload],
+                    )
+                    started.callback(cluster.close)
+                    start_workers(cluster, workers)
+            except RuntimeError as error:
+                raise SchedulerError(
+                    f"no local processes could be started ({_find_root(error)}); run with "
+                    'scheduler="threads", or ask taskinity-data doctor what this machine grants'
+                ) from error
+            client = Client(cluster, set_as_default=False)
+            started.callback(client.close)
+            strategy = OwnStrategy(
+                client,
+                cluster,
+                scratch,
+                name="processes",
+                memory_nbytes=memory_nbytes,
+                closes=(started.pop_all(),),
+            )
+            strategy.dashboard_remark = port.remark
+            started.callback(strategy.close)
+        # A Ctrl-C that came meanwhile was raised above, and has closed it.
+        started.pop_all()
+        return strategy
+
+
+def _find_root(error: BaseException) -> BaseException:
+    """What `error` came of in the end: Dask's own says that something did not start."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+class _DashboardPort:
+    """Dask's usual port where it is free, and ours until Dask listens there; else 0, for any.
+
+    Dask would warn and choose one itself. A port that two runs find free, because neither listens
+    yet, would be free for one of them: a name, which goes with the process, says whose it is.
+    """
+
+    def __init__(self) -> None:
+        self.number, self.remark = _DASHBOARD_PORT, ""
+        self._held = socket.socket(socket.AF_UNIX)
+        try:
+            if sys.platform == "linux":  # only there names need no file
+                self._held.bind(f"\0taskinity-dashboard-{_DASHBOARD_PORT}")
+            with socket.socket() as probe:
+                # As Dask does: one that was closed a moment ago is no obstacle.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", _DASHBOARD_PORT))
+        except OSError:
+            self.number, self.remark = 0, f"port {_DASHBOARD_PORT} is in use"
+
+    def close(self) -> None:
+        self._held.close()
+
+
+class _ChildrenSkipMain:
+    """While open, Dask's workers start without the user's main script, and deaf to Ctrl-C.
+
+    The functions of the main script travel by value, so no worker needs it; and a script without
+    an ``if __name__ == "__main__"`` guard would start itself over in each worker.
+    """
+
+    _lock = threading.Lock()
+    _open: ClassVar[set[int]] = set()
+    _original = staticmethod(multiprocessing.spawn.get_preparation_data)
+
+    def __init__(self) -> None:
+        with self._lock:
+            self._open.add(id(self))
+            multiprocessing.spawn.get_preparation_data = self._prepare
+
+    @classmethod
+    def _prepare(cls, name: str) -> dict[str, Any]:
+        data = dict(cls._original(name))
+        if name.startswith("Dask Worker process"):
+            # In the thread that starts the process, just before: Python's resource tracker, which
+            # was started there for the first one, has let Ctrl-C through again.
+            block_ctrl_c()
+            data.pop("init_main_from_name", None)
+            data.pop("init_main_from_path", None)
+        return data
+
+    def close(self) -> None:
+        with self._lock:
+            self._open.discard(id(self))
+            if not self._open:
+                multiprocessing.spawn.get_preparation_data = self._original
+
+
+def _connect(target: Any, workers: int | None, memory_nbytes: int | None) -> DaskStrategy:
+    from distributed import Client
+
+    told = target.get("scheduler_file") if isinstance(target, dict) else str(target)
+    try:
+        if isinstance(target, dict):
+            client = Client(**target, set_as_default=False, timeout=_CONNECT_S)
+        elif hasattr(target, "get_client") and not hasattr(target, "scheduler_address"):
+            client = target.get_client()
+        else:
+            client = Client(target, set_as_default=False, timeout=_CONNECT_S)
+    except (OSError, TimeoutError, ValueError, RuntimeError, TypeError) as error:
+        # The last two are Dask's for TLS: clear text where it is required, no certificate.
+        raise SchedulerError(
+            f"{told}: no Dask scheduler answers there ({error}). Is it running, and are the "
+            "address and the settings for TLS right?"
+        ) from error
+    return DaskStrategy(client, limit=workers, memory_nbytes=memory_nbytes, closes=(client,))

@@ -1,0 +1,134 @@
+"""How an item is protected from taking too long or too much, and what it can be split into."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from taskinity_data.execution.worker.run_item import Guard
+
+if TYPE_CHECKING:
+    from taskinity_data.chunks.chunk import Chunk
+    from taskinity_data.execution.schedulers.base import Strategy
+    from taskinity_data.execution.worker.deadline import Deadline
+    from taskinity_data.execution.worker.run_item import Item, Job
+    from taskinity_data.outcome import Failure
+
+__all__ = [
+    "SizeCap",
+    "guard",
+    "is_too_large",
+    "split_chunk",
+]
+
+_LEAST_NBYTES = 256 << 20
+"""What a child process may hold in any case: Python with pandas and pyarrow has 130 MiB."""
+
+
+def guard(item: Item, job: Job, strategy: Strategy, deadline: Deadline | None) -> Item:
+    """`item` with a guard where it may have to be ended, without one elsewhere.
+
+    That is where a step has a time limit, where a worker died under it, and where the run has an
+    end, `deadline`, and `strategy` can't end its workers.
+    """
+    may_outlast = deadline is not None and not hasattr(strategy, "abort")
+    if may_outlast and not job.is_timed and hasattr(strategy, "can_send"):
+        may_outlast = strategy.can_send(job)
+    if not getattr(strategy, "can_end", False) or not (
+        job.is_timed or item.is_suspect or may_outlast
+    ):
+        return item if item.guard is None else replace(item, guard=None)
+    memory = strategy.memory_nbytes
+    return replace(
+        item, guard=Guard(None if memory is None else max(memory, _LEAST_NBYTES), deadline)
+    )
+
+
+def is_too_large(failure: Failure) -> bool:
+    """Whether an item failed for want of memory: NumPy's and Arrow's errors are such too."""
+    return failure.is_a(MemoryError)
+
+
+def split_chunk(chunk: Chunk) -> tuple[Chunk, ...]:
+    """`chunk` as two smaller ones, in order; itself alone where it is one record.
+
+    Where its rows are known those of the halves are too: text is looked through for them once.
+    """
+    halves = chunk.split()
+    if len(halves) < 2 or chunk.rows is None or halves[0].rows is not None:
+        return halves
+    first, second = (half.pieces[0] for half in halves)
+    counts = [grain.rows for grain in chunk.reader.recut(first, first.nbytes)]
+    if None in counts:
+        return halves
+    rows = sum(count for count in counts if count is not None)
+    return (
+        replace(halves[0], pieces=(replace(first, rows=rows),)),
+        replace(halves[1], pieces=(replace(second, rows=chunk.rows - rows),)),
+    )
+
+
+_RARE = 16
+"""One that does not fit to so many that do is a matter of its own data: halving all others for each
+of these would end at single rows."""
+
+
+class SizeCap:
+    """The most bytes that an item may have.
+
+    The first item that does not fit halves the size of all. After that, items do so that are more
+    than rare among those of the size that is left, and two halves of one item neither of which
+    fits. A half whose sibling fits says that something in it is large, and nothing of the others.
+
+    Attributes
+    ----------
+    most_nbytes : int or None
+        None: no item was too large.
+
+    Examples
+    --------
+    >>> cap = SizeCap()
+    >>> cap.refuse((7,), 2, 500)
+    True
+    >>> cap.refuse((7, 0), 2, 250), cap.refuse((7, 0, 1), 2, 125), cap.most_nbytes
+    (False, False, 500)
+    >>> cap.refuse((7, 1), 2, 250), cap.most_nbytes
+    (True, 250)
+    """
+
+    def __init__(self) -> None:
+        self.most_nbytes: int | None = None
+        self._parts: dict[tuple[int, ...], int] = {}
+        self._refused = 0
+        self._taken = 0
+
+    def fits(self, nbytes: int) -> bool:
+        """Whether an item of that size may be tried, for all that is known."""
+        return self.most_nbytes is None or nbytes <= self.most_nbytes
+
+    def take(self, nbytes: int) -> None:
+        """An item of that size has come through."""
+        if self.most_nbytes is not None and 2 * nbytes > self.most_nbytes:
+            self._taken += 1
+
+    def refuse(self, place: tuple[int, ...], parts: int, nbytes: int) -> bool:
+        """The item at `place` did not fit, and is now so many parts of at most `nbytes` each.
+
+        Returns
+        -------
+        bool
+            Whether the others become smaller for it.
+        """
+        self._parts[place] = parts
+        of = place[:-1]
+        siblings = self._parts.get(of)
+        if siblings is None:
+            self._refused += 1
+            is_size = self.most_nbytes is None or self._refused * _RARE > self._taken
+        else:
+            is_size = all((*of, number) in self._parts for number in range(siblings))
+        if not is_size or (self.most_nbytes is not None and nbytes >= self.most_nbytes):
+            return False
+        self.most_nbytes = max(1, nbytes)
+        self._refused = self._taken = 0
+        return True

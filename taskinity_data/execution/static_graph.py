@@ -1,0 +1,245 @@
+"""A bound flow as one static ``dask.delayed`` graph, for any Dask scheduler to run or draw.
+
+Its nodes do what the driver's batches do, in the same tree, so that both give the same answer to
+the last bit for the same cuts. It knows nothing of windows, retries or resizing: a static graph can
+do none of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.errors import BindError, FlowFailed, PlanError
+from taskinity_data.execution.jobs import (
+    call_job,
+    chunk_job,
+    consumers,
+    policies,
+    reducers_of,
+    resolve,
+)
+from taskinity_data.execution.open_fan_out import plan_items
+from taskinity_data.execution.retry_rules import Fallback, Skip, decide
+from taskinity_data.execution.worker.run_item import Item, run_item
+from taskinity_data.execution.worker.shipping import pack_value, unpack_value
+from taskinity_data.flow.stages import Call, FanOut, Reduce, Stage, Upstream, stages
+from taskinity_data.formats.reader import refuse_quarantine
+from taskinity_data.outcome import Status
+from taskinity_data.policy import Policy
+from taskinity_data.reducers.tree import ABSENT, combine_present, tree_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskinity_data.execution.worker.run_item import Job
+    from taskinity_data.flow.model import Flow
+
+__all__ = ["build_delayed", "call_now"]
+
+
+def build_delayed(flow: Flow, inputs: Mapping[str, Any]) -> Any:
+    """The value of `flow` over `inputs` as a `dask.delayed.Delayed`.
+
+    Raises
+    ------
+    BindError
+        The flow is not bound, or its inputs are not these.
+    PlanError
+        A fan-out's width depends on what another fan-out brings: only a run can know it.
+
+    Notes
+    -----
+    What feeds a fan-out is called here, while the graph is built. A failed chunk fails the graph,
+    unless its policy skips it or gives a fallback; there are no retries.
+    """
+    if not flow.is_bound:
+        raise BindError(f"flow {flow.name}: bind its tasks first, flow.bind(tasks)")
+    defaults = {one.name: one.default for one in flow.inputs or () if not one.is_required}
+    return _Builder(stages(flow, tuple(inputs)), {**defaults, **inputs}).build(flow.last)
+
+
+def call_now(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
+    """The result of a task that runs once, called in this process, and not again where it fails.
+
+    Raises
+    ------
+    FlowFailed
+        It failed, and has no fallback; the message holds the user's own frames.
+    """
+    job = call_job(stage, values, inputs)
+    return _run(job, Item(key=stage.name), {stage.name: stage.task.policy})[1]
+
+
+class _Builder:
+    """Builds the nodes of one graph; `values` are known results, `nodes` those to come."""
+
+    def __init__(self, steps: Sequence[Stage], inputs: Mapping[str, Any]) -> None:
+        self._steps = steps
+        self._inputs = inputs
+        self._values: dict[str, Any] = {}
+        self._nodes: dict[str, Any] = {}
+        self._parts: dict[str, list[Any]] = {}
+        self._numbers = count()
+        self._token = blake2b(repr(sorted(map(str, inputs))).encode(), digest_size=4)
+
+    def build(self, last: str) -> Any:
+        """The node of the task `last`."""
+        eager = self._find_eager()
+        for stage in self._steps:
+            if isinstance(stage, FanOut):
+                self._fan_out(stage)
+            elif isinstance(stage, Reduce) and stage.is_reducer:
+                self._reduce(stage)
+            elif stage.name in eager:
+                self._call_now(stage)
+            else:
+                self._call(stage)
+        if last in self._values:
+            return self._delay(last, _give, self._values[last])
+        return self._nodes[last]
+
+    def _find_eager(self) -> set[str]:
+        """What must be called while the graph is built: all that decides a fan-out's width."""
+        by_name = {stage.name: stage for stage in self._steps if not isinstance(stage, FanOut)}
+        fan_outs = [stage for stage in self._steps if isinstance(stage, FanOut)]
+        names = {one.name for one in fan_outs}
+        found: set[str] = set()
+        todo = [(one.name, one.over) for one in fan_outs]
+        while todo:
+            fan_out, source = todo.pop()
+            if not isinstance(source, Upstream) or source.task in found:
+                continue
+            stage = by_name.get(source.task)
+            if source.task in names or stage is None or isinstance(stage, Reduce):
+                raise PlanError(
+                    f"{fan_out}: how many tasks there are depends on what {source.task} brings, "
+                    "which only a run can know: use td.run_flow"
+                )
+            found.add(source.task)
+            todo += [(fan_out, one) for one in stage.arguments.values()]
+        return found
+
+    def _delay(self, task: str, function: Any, *arguments: Any) -> Any:
+        from dask import delayed
+
+        number = f"{next(self._numbers)}\0{task}"
+        key = blake2b(number.encode(), digest_size=16, salt=self._token.digest()).hexdigest()
+        return delayed(function, pure=False, traverse=True)(
+            *arguments, dask_key_name=f"{task}-{key}"
+        )
+
+    def _call_now(self, stage: Call | Reduce) -> None:
+        self._values[stage.name] = call_now(stage, self._values, self._inputs)
+
+    def _call(self, stage: Call | Reduce) -> None:
+        packed = pack_value((stage, dict(self._inputs)))
+        needed = self._needed(stage.arguments.values())
+        self._nodes[stage.name] = self._delay(stage.name, _call_node, packed, needed)
+
+    def _needed(self, sources: Any) -> dict[str, Any]:
+        """The upstream values and nodes behind `sources`."""
+        found = {}
+        for source in sources:
+            if isinstance(source, Upstream):
+                name = source.task
+                found[name] = self._values[name] if name in self._values else self._nodes[name]
+        return found
+
+    def _fan_out(self, stage: FanOut) -> None:
+        reducers = [one.task.function for one in reducers_of(stage.name, self._steps)]
+        keeps = bool(consumers(stage.name, self._steps)) or not reducers
+        sources = [
+            source
+            for chain in stage.chains
+            for step in chain
+            for one in (step, step.fallback)
+            if one is not None
+            for source in one.arguments.values()
+        ]
+        over = resolve(stage.over, self._values, self._inputs)
+        items = list(plan_items(stage, over, reducers))
+        for item in items[:1]:
+            if type(item.data) is Chunk:
+                refuse_quarantine(item.data.reader, "a static graph has no place for them")
+        bare = replace(stage, over=Upstream(""))
+        packed = pack_value((bare, dict(self._inputs), reducers, keeps))
+        needed = self._needed(sources)
+        self._parts[stage.name] = [
+            self._delay(stage.name, _chunk_node, packed, pack_value(item), needed) for item in items
+        ]
+        if keeps:
+            self._nodes[stage.name] = self._delay(stage.name, _list_node, self._parts[stage.name])
+
+    def _reduce(self, stage: Reduce) -> None:
+        number = [one.name for one in reducers_of(stage.over, self._steps)].index(stage.name)
+        packed = pack_value(stage.task.function)
+        level = [
+            self._delay(stage.name, _partial_node, part, number) for part in self._parts[stage.over]
+        ]
+        for groups in tree_levels(len(level)):
+            level = [
+                self._delay(stage.name, _combine_node, packed, level[start:stop])
+                for start, stop in groups
+            ]
+        self._nodes[stage.name] = self._delay(stage.name, _finish_node, packed, level)
+
+
+def _give(value: Any) -> Any:
+    return value
+
+
+def _call_node(packed: bytes, values: Mapping[str, Any]) -> Any:
+    stage, inputs = _unpack(packed)
+    return call_now(stage, values, inputs)
+
+
+def _chunk_node(packed: bytes, item: bytes, values: Mapping[str, Any]) -> Any:
+    stage, inputs, reducers, keeps = _unpack(packed)
+    job = chunk_job(stage, values, inputs, reducers, keeps)
+    return _run(job, unpack_value(item), policies([stage]))
+
+
+def _list_node(parts: Sequence[Any]) -> list[Any]:
+    return [result for partials, result in parts if partials is not ABSENT]
+
+
+def _partial_node(part: Any, number: int) -> Any:
+    partials, _ = part
+    return partials if partials is ABSENT else partials[number]
+
+
+def _combine_node(packed: bytes, siblings: Sequence[Any]) -> Any:
+    return combine_present(_unpack(packed).combine, siblings)
+
+
+def _finish_node(packed: bytes, root: Sequence[Any]) -> Any:
+    partial = root[0] if root else ABSENT
+    return _unpack(packed).finish(None if partial is ABSENT else partial)
+
+
+@lru_cache(maxsize=64)
+def _unpack(packed: bytes) -> Any:
+    return unpack_value(packed)
+
+
+def _run(job: Job, item: Item, policies: Mapping[str, Policy]) -> tuple[Any, Any]:
+    """The (partials, result) of `item`; raises where its policy does not say what else to do."""
+    outcome = run_item(job, item)
+    if outcome.status is Status.COMPLETED:
+        value: tuple[Any, Any] = outcome.value
+        return value
+    failure = outcome.failure
+    assert failure is not None
+    policy = replace(policies.get(outcome.task, Policy()), retries=0)
+    verdict = decide(policy, failure, item.attempt, 0.0, item.fallback is not None)
+    if isinstance(verdict, Skip):
+        return ABSENT, None
+    if isinstance(verdict, Fallback):
+        return _run(job, replace(item, fallback=outcome.task), policies)
+    told = FlowFailed(f"{outcome.task} failed: {failure}\n{failure.traceback}")
+    raise told from failure.error

@@ -1,0 +1,78 @@
+"""When a run stops although work is left: too many failures, or too long.
+
+It counts and looks at the time; to stop is for the driver.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from taskinity_data.execution.worker.deadline import Deadline
+from taskinity_data.outcome import Status
+
+if TYPE_CHECKING:
+    from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.outcome import Outcome
+
+__all__ = ["Limits"]
+
+
+class Limits:
+    """How many chunks may end without a result, and until when.
+
+    Parameters
+    ----------
+    max_failures : int, float or None
+        A count, or a share from 0 to 1 of all planned chunks; None: none may fail, any may be
+        skipped.
+    run_timeout_s : float, optional
+        From now on.
+
+    Attributes
+    ----------
+    deadline : Deadline or None
+        The end of that time.
+    """
+
+    def __init__(self, max_failures: float | None, run_timeout_s: float | None) -> None:
+        self._max_failures = max_failures
+        self._run_timeout_s = run_timeout_s
+        self.deadline = None if run_timeout_s is None else Deadline(run_timeout_s)
+        self._lost: Counter[str] = Counter()
+        self._last: dict[str, Outcome] = {}
+
+    def count_loss(self, fan_out: FanOut, outcome: Outcome) -> str | None:
+        """Count a chunk that ended without a result; the reason to stop, None where there is none.
+
+        A share can't be judged before the number of chunks is known.
+        """
+        if self._max_failures is None and (
+            outcome.status is Status.SKIPPED or outcome.is_quarantined
+        ):
+            return None
+        self._lost[fan_out.name] += 1
+        self._last[fan_out.name] = outcome
+        return self.judge(fan_out)
+
+    def judge(self, fan_out: FanOut) -> str | None:
+        """Why the run stops by what `fan_out` has lost, once more is known of its chunks."""
+        lost, allowed = self._lost[fan_out.name], self._max_failures
+        if allowed is None:
+            allowed = 0
+        elif isinstance(allowed, float):
+            total = fan_out.expect_items()
+            if total is None:
+                return None
+            allowed = int(allowed * total)
+        if lost <= allowed:
+            return None
+        outcome = self._last[fan_out.name]
+        more = f" ({lost} chunks failed, max_failures allows {allowed})" if allowed else ""
+        return f"{outcome.task} failed: {outcome.failure}{more}"
+
+    def overrun(self) -> TimeoutError | None:
+        """What to stop with once the run's time is up."""
+        if self.deadline is None or self.deadline.left_s >= 0:
+            return None
+        return TimeoutError(f"the run took longer than run_timeout ({self._run_timeout_s:g} s)")

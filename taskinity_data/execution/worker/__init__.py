@@ -1,0 +1,1 @@
+"""What happens on a worker: run an item, capture logs, send the result."""

@@ -1,0 +1,67 @@
+"""Runs a batch of items where a worker is: here, or those with a guard in a child process.
+
+It knows nothing of who sent the batch, or of what becomes of its outcomes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskinity_data.errors import TaskinityDataError
+from taskinity_data.execution.worker.child_process import Nursery
+from taskinity_data.execution.worker.log_capture import lowered
+from taskinity_data.execution.worker.run_item import run_item
+from taskinity_data.execution.worker.shipping import (
+    Parcel,
+    pack_outcome,
+    unpack_job,
+    unpack_outcome,
+    unpack_value,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from taskinity_data.execution.worker.run_item import Item, Job
+    from taskinity_data.outcome import Outcome
+
+__all__ = ["run_items", "run_parcel"]
+
+_nursery = Nursery()
+"""The children of a worker process. They end with it, and by themselves when they idle."""
+
+
+def run_items(job: Job, items: Iterable[Item], nursery: Nursery) -> list[Outcome | BaseException]:
+    """The outcomes of `items`, in their order; an error for one that never began."""
+    found: list[Outcome | BaseException] = []
+    for item in items:
+        if item.guard is None:
+            found.append(run_item(job, item))
+            continue
+        try:
+            found.append(unpack_outcome(nursery.run(job, item)))
+        except TaskinityDataError as error:
+            found.append(error)
+    return found
+
+
+def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseException]:
+    """Runs packed `items` on a worker; each outcome is packed alone.
+
+    An outcome whose value can't be pickled becomes that item's failure.
+    """
+    job = packed.unpack() if isinstance(packed, Parcel) else unpack_job(packed)
+    blob = packed.blob if isinstance(packed, Parcel) else packed
+    items: list[Item] = unpack_value(items_blob)
+    found: list[bytes | BaseException] = []
+    with lowered(job.log_level):
+        for item in items:
+            if item.guard is None:
+                outcome = run_item(job, item, restores=True)
+                found.append(pack_outcome(outcome, job.most_nbytes))
+                continue
+            try:
+                found.append(_nursery.run(job, item, blob))
+            except TaskinityDataError as error:
+                found.append(error)
+    return found

@@ -1,0 +1,85 @@
+"""What a child process does: it runs one item after another, for the process that started it.
+
+It ends with that process, and by itself once nothing has come for a while. It knows nothing of time
+limits: whoever waits for it ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from taskinity_data.execution.worker.failures import describe_failure
+from taskinity_data.execution.worker.log_capture import lowered
+from taskinity_data.execution.worker.run_item import run_item
+from taskinity_data.execution.worker.shipping import pack_outcome, unpack_job, unpack_value
+
+if TYPE_CHECKING:
+    from taskinity_data.execution.worker.run_item import Job
+
+__all__ = ["BROKEN", "DONE", "ITEM", "JOB", "READY", "STEP", "main"]
+
+JOB, ITEM = b"J", b"I"
+"""What is sent to a child: a packed job, then items for it."""
+
+READY, STEP, DONE, BROKEN = b"R", b"S", b"D", b"B"
+"""What it says: it is there; the step with a number begins; an item's outcome; the job can't be
+unpacked."""
+
+IDLE_S = 10.0
+"""After so long without work a child ends: another takes 0.4 s to start, and nothing is to stay on
+a cluster of which the driver died."""
+
+_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
+
+
+def main(fd: int, parent: int) -> None:
+    """Serve what is sent over the socket `fd`, until the process `parent` has gone."""
+    _die_with(parent)
+    # A thread, as a worker's own: an interrupt that a function raises is that function's.
+    serving = threading.Thread(target=_serve, args=(Connection(fd),), name="child", daemon=True)
+    serving.start()
+    serving.join()
+    os._exit(0)  # whatever threads the functions have left behind
+
+
+def _die_with(parent: int) -> None:
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    except (OSError, AttributeError):
+        pass  # not Linux: the socket's end tells, as soon as nothing runs
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _serve(pipe: Connection) -> None:
+    job: Job | None = None
+    try:
+        pipe.send_bytes(READY)
+        while pipe.poll(IDLE_S):
+            kind, blob = pipe.recv_bytes(), pipe.recv_bytes()
+            if kind == JOB:
+                try:
+                    job = unpack_job(blob)
+                except BaseException as error:  # noqa: BLE001 - whatever a user's module does
+                    pipe.send_bytes(BROKEN)
+                    pipe.send_bytes(str(describe_failure(error)).encode("utf-8", "replace"))
+                continue
+            assert job is not None
+            (item,) = unpack_value(blob)
+            with lowered(job.log_level):
+                outcome = run_item(
+                    job,
+                    item,
+                    lambda number: pipe.send_bytes(STEP + number.to_bytes(4, "big")),
+                    restores=True,
+                )
+            packed = pack_outcome(outcome, job.most_nbytes)
+            pipe.send_bytes(DONE)
+            pipe.send_bytes(packed)
+    except (EOFError, OSError):
+        return  # nobody is there any more

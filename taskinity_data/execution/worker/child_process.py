@@ -1,0 +1,324 @@
+"""Child processes in which items run that may have to be ended: one for each thread, used again.
+
+A child that takes too long or too much memory is killed with all that it started; the thread that
+waited for it goes on with another. It knows nothing of what becomes of a failed item.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from taskinity_data.errors import BindError, SchedulerError, WorkerDied
+from taskinity_data.execution.worker import child_main
+from taskinity_data.execution.worker.failures import describe_failure
+from taskinity_data.execution.worker.run_item import name_worker, peak_nbytes
+from taskinity_data.execution.worker.shipping import pack_items, pack_job, pack_outcome
+from taskinity_data.execution.worker.terminal_relay import relayed
+from taskinity_data.outcome import Attempt, Outcome, Status
+
+if TYPE_CHECKING:
+    from taskinity_data.execution.worker.run_item import Item, Job
+
+__all__ = ["Nursery", "tell_death"]
+
+_LOOK_S = 0.05
+"""How often the memory of a child is looked at: 20 µs a look."""
+
+_FULL_SHARE = 0.8
+"""From this share of its limit on, a child that was killed from outside is taken for too large."""
+
+_START_S = 60.0
+"""How long a child may take to start and to unpack its job: 0.4 s, minutes on a loaded machine with
+a slow file system."""
+
+
+class Nursery:
+    """The children of one process, one for each of its threads; any thread may close it."""
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+        self._lock = threading.Lock()
+        self._children: set[_Child] = set()
+        self._is_closed = False
+
+    def run(self, job: Job, item: Item, blob: bytes | None = None) -> bytes:
+        """The packed outcome of `item`, run in this thread's child; `blob` is `job`, packed.
+
+        Raises
+        ------
+        BindError
+            The job can't be sent to another process.
+        SchedulerError
+            No child can be started, or the nursery is closed.
+        """
+        for is_second in (False, True):
+            child = self._child()
+            try:
+                return child.run(job, item, blob)
+            except _NotBegun as gone:
+                # It had ended by itself, or was ended from outside, before the item began.
+                self._forget(child)
+                if is_second:
+                    raise SchedulerError(
+                        f"a child process ends as soon as it starts ({gone})"
+                    ) from None
+            finally:
+                if not child.is_alive:
+                    self._forget(child)
+        raise AssertionError
+
+    def _child(self) -> _Child:
+        child: _Child | None = getattr(self._here, "child", None)
+        if child is not None and child.is_alive:
+            return child
+        with self._lock:
+            if self._is_closed:
+                raise SchedulerError("the run has ended")
+        made = _Child()
+        with self._lock:
+            self._children.add(made)
+            is_closed = self._is_closed
+        if is_closed:
+            made.kill()
+        self._here.child = made
+        return made
+
+    def _forget(self, child: _Child) -> None:
+        child.kill()
+        with self._lock:
+            self._children.discard(child)
+
+    def close(self) -> None:
+        """End all children, and what runs in them."""
+        with self._lock:
+            self._is_closed = True
+            children = list(self._children)
+            self._children.clear()
+        for child in children:
+            child.kill()
+
+
+class _NotBegun(Exception):  # noqa: N818 - never leaves this module
+    """The child has gone before the item's first step."""
+
+
+class _Child:
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            "from taskinity_data.execution.worker.child_main import main; "
+            f"main({theirs.fileno()}, {os.getpid()})"
+        )
+        try:
+            with relayed() as streams:
+                self._process = subprocess.Popen(
+                    [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", code],  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                    stdout=streams.get("stdout"),
+                    stderr=streams.get("stderr"),
+                )
+        except OSError as error:
+            ours.close()
+            raise SchedulerError(
+                f"no child process can be started ({error}), which a timeout needs"
+            ) from error
+        finally:
+            theirs.close()
+        self._pipe = Connection(ours.detach())
+        self._job: Job | None = None
+        self._lock = threading.Lock()
+        self.is_alive = True
+        self._status: int | None = None
+        self._peak_nbytes = 0
+        # On Linux a child's own account of its peak begins with that of the process it came from.
+        self._born_nbytes = peak_nbytes() or 0
+
+    def run(self, job: Job, item: Item, blob: bytes | None) -> bytes:
+        limit = _Limit(job, item)
+        try:
+            if job is not self._job:
+                self._send(child_main.JOB, pack_job(job) if blob is None else blob)
+                self._job = job
+            self._send(child_main.ITEM, pack_items([item]))
+            return self._wait(limit)
+        except (OSError, EOFError) as error:
+            self.kill()
+            if not limit.has_begun:
+                raise _NotBegun(self._tell()) from error
+            told = f"{limit.task}: {self._tell(limit)}"
+            was_full = self._peak_nbytes >= _FULL_SHARE * (limit.memory_nbytes or math.inf)
+            # The system's own killer is quicker than our look.
+            is_memory = self._status == -signal.SIGKILL and was_full
+            return limit.lose(
+                MemoryError(told) if is_memory else WorkerDied(told), self._peak_nbytes
+            )
+
+    def _send(self, kind: bytes, blob: bytes) -> None:
+        self._pipe.send_bytes(kind)
+        self._pipe.send_bytes(blob)
+
+    def _wait(self, limit: _Limit) -> bytes:
+        give_up = time.monotonic() + _START_S
+        while True:
+            if self._pipe.poll(limit.wait_s(_LOOK_S)):
+                message = self._pipe.recv_bytes()
+                if message == child_main.DONE:
+                    return self._pipe.recv_bytes()
+                if message == child_main.BROKEN:
+                    told = self._pipe.recv_bytes().decode()
+                    raise BindError(f"{limit.task} can't be unpacked in a child process: {told}")
+                if message[:1] == child_main.STEP:
+                    limit.begin(int.from_bytes(message[1:], "big"))
+                    self._look()
+                continue
+            error: BaseException | None = limit.overrun()
+            held = self._look()
+            if error is None and limit.memory_nbytes and held > limit.memory_nbytes:
+                error = MemoryError(
+                    f"{limit.task} took more memory than a worker has and was ended "
+                    f"(memory: {_of(held, limit.memory_nbytes)})"
+                )
+            if error is not None:
+                self.kill()
+                return limit.lose(error, max(held, self._peak_nbytes))
+            if not limit.has_begun and time.monotonic() > give_up:
+                self.kill()
+                raise SchedulerError(
+                    f"{limit.task}: its child process did not start within {_START_S:g} s"
+                )
+
+    def __del__(self) -> None:
+        # Of a nursery that nobody closed: a worker process that ends, an executor's owner.
+        if getattr(self, "is_alive", False) and not sys.is_finalizing():
+            self.kill()
+
+    def _look(self) -> int:
+        """Bytes that it holds now; the most that were seen are remembered."""
+        import psutil
+
+        try:
+            held = int(psutil.Process(self._process.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+        self._peak_nbytes = max(self._peak_nbytes, held)
+        return held
+
+    def _tell(self, limit: _Limit | None = None) -> str:
+        return tell_death(
+            self._status, self._peak_nbytes, limit.memory_nbytes if limit is not None else None
+        )
+
+    def kill(self) -> None:
+        """End it with all that it started; from any thread, any number of times."""
+        with self._lock:
+            if not self.is_alive:
+                return
+            self.is_alive = False
+            pid = self._process.pid
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            try:
+                _, status, usage = os.wait4(pid, 0)
+                self._status = os.waitstatus_to_exitcode(status)
+                most = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                if most > self._born_nbytes:
+                    self._peak_nbytes = max(self._peak_nbytes, most)
+            except ChildProcessError:
+                pass
+            self._process.returncode = -signal.SIGKILL if self._status is None else self._status
+
+
+class _Limit:
+    """How far an item has come, and until when it may go on."""
+
+    def __init__(self, job: Job, item: Item) -> None:
+        self._job = job
+        self._item = item
+        self._chain = job.chain(item.position)
+        self._deadline = item.guard.deadline if item.guard else None
+        self._timeout_s: float | None = None
+        self._step_begun = self._begun = time.monotonic()
+        self._started_s = time.time()
+        self.memory_nbytes = item.guard.memory_nbytes if item.guard else None
+        self.has_begun = False
+        self.task = self._chain[0].task if self._chain else job.task
+
+    def begin(self, number: int) -> None:
+        """The step with that number begins: the first with its reading, the last with all after."""
+        self._step_begun = time.monotonic()
+        if not self.has_begun:
+            self.has_begun = True
+            self._begun, self._started_s = self._step_begun, time.time()
+        if self._chain:
+            self.task = self._chain[number].task
+            self._timeout_s = self._chain[number].timeout_s
+
+    def wait_s(self, longest_s: float) -> float:
+        """Seconds until something may be over."""
+        left = [longest_s]
+        if self.has_begun and self._timeout_s is not None:
+            left.append(self._step_begun + self._timeout_s - time.monotonic())
+        if self._deadline is not None:
+            left.append(self._deadline.left_s)
+        return max(0.0, min(left))
+
+    def overrun(self) -> TimeoutError | None:
+        """What is over, None where nothing is."""
+        took_s = time.monotonic() - self._step_begun
+        if self.has_begun and self._timeout_s is not None and took_s >= self._timeout_s:
+            return TimeoutError(
+                f"{self.task} took longer than its timeout of {self._timeout_s:g} s and was ended"
+            )
+        if self._deadline is not None and self._deadline.left_s <= 0:
+            return TimeoutError(f"{self.task} was ended: the time of the run (run_timeout) is up")
+        return None
+
+    def lose(self, error: BaseException, peak_nbytes: int) -> bytes:
+        """The packed outcome of an item that was ended, or whose child died."""
+        attempt = Attempt(
+            number=self._item.attempt,
+            started_s=self._started_s,
+            duration_s=time.monotonic() - self._begun,
+            worker=name_worker(),
+            peak_nbytes=peak_nbytes or None,
+            failure=describe_failure(error),
+        )
+        return pack_outcome(
+            Outcome(self.task, self._item.key, Status.FAILED, (attempt,), nbytes=self._item.nbytes)
+        )
+
+
+def tell_death(code: int | None, peak_nbytes: int, memory_nbytes: int | None) -> str:
+    """How a worker process died, as far as the system tells."""
+    if code is None:
+        how = ""
+    elif code < 0:
+        how = f", signal {-code}"
+    else:
+        how = f", exit code {code}"
+    held = f" (memory: {_of(peak_nbytes, memory_nbytes)})" if peak_nbytes else ""
+    return f"worker process died{how}{held}"
+
+
+def _of(held_nbytes: int, memory_nbytes: int | None) -> str:
+    """
+    >>> _of(2_040_109_466, 2 << 30)
+    '1.9 of 2.0 GiB'
+    """
+    if not memory_nbytes:
+        return f"{held_nbytes / 2**30:.1f} GiB"
+    unit, size = ("GiB", 2**30) if memory_nbytes >= 2**30 else ("MiB", 2**20)
+    return f"{held_nbytes / size:.1f} of {memory_nbytes / size:.1f} {unit}"

@@ -1,0 +1,227 @@
+"""Packs a job so that any worker process can unpack it, and outcomes so that each travels alone.
+
+Functions of the user's own modules travel by value, because a worker that can't import a module
+does not say so: it hangs. It knows nothing of how the bytes get there.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.errors import BindError
+from taskinity_data.execution.worker.failures import describe_failure, load_back
+from taskinity_data.execution.worker.result_limit import estimate_nbytes, refuse
+from taskinity_data.outcome import Status
+from taskinity_data.user_code import installed_folders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import ModuleType
+
+    from taskinity_data.execution.worker.run_item import Item, Job
+    from taskinity_data.outcome import Outcome
+
+__all__ = [
+    "Parcel",
+    "pack_items",
+    "pack_job",
+    "pack_outcome",
+    "pack_value",
+    "unpack_job",
+    "unpack_outcome",
+    "unpack_outcomes",
+    "unpack_value",
+]
+
+_log = logging.getLogger(__name__)
+
+_PACKAGE = __name__.partition(".")[0]
+
+_PLAIN = (Chunk, str, bytes, int, float, type(None))
+"""Types that hold nothing of the user's."""
+
+_registry_lock = threading.RLock()
+"""Held while modules are registered: one run must not take back what another is packing with."""
+
+
+def pack_job(job: Job, instead: str = 'run with scheduler="threads"') -> bytes:
+    """`job` as bytes that hold the code of the user's own modules, not their names.
+
+    `instead` is what else can be done about a job that can't be packed.
+
+    Raises
+    ------
+    BindError
+        A function, or something that it holds on to, can't be pickled; the message names it.
+    """
+    try:
+        with _modules_by_value():
+            return bytes(cloudpickle.dumps(job))
+    except Exception as whole:  # noqa: BLE001 - whatever a user's __reduce__ raises
+        try:
+            # A module with a lock or a handle at its top can still be found by its name.
+            blob = bytes(cloudpickle.dumps(job))
+        except Exception:  # noqa: BLE001 - told below
+            raise BindError(_tell_unpicklable(job, whole, instead)) from whole
+        _log.info("user modules travel by name: %s", whole)
+        return blob
+
+
+def _tell_unpicklable(job: Job, error: Exception, instead: str) -> str:
+    for step in (step for chain in job.chains for step in chain):
+        held = {getattr(step.function, "__qualname__", repr(step.function)): step.function}
+        held |= {
+            f"the input {name!r} ({type(value).__name__})": value
+            for name, value in step.arguments.items()
+        }
+        for what, value in held.items():
+            try:
+                cloudpickle.dumps(value)
+            except Exception as cause:  # noqa: BLE001 - told in the message
+                return (
+                    f"{step.task}: {what} can't be sent to another process: "
+                    f"{describe_failure(cause).message}. Make it "
+                    f"inside the function, or {instead}"
+                )
+    return f"{job.task}: can't be sent to another process: {describe_failure(error).message}"
+
+
+@contextmanager
+def _modules_by_value() -> Iterator[None]:
+    with _registry_lock:
+        registered = []
+        known = cloudpickle.list_registry_pickle_by_value()
+        for module in list(sys.modules.values()):
+            if _is_own(module) and module.__name__ not in known:
+                cloudpickle.register_pickle_by_value(module)
+                registered.append(module)
+        try:
+            yield
+        finally:
+            for module in registered:
+                cloudpickle.unregister_pickle_by_value(module)
+
+
+def _is_own(module: ModuleType) -> bool:
+    """Whether `module` is the user's own: loaded from outside the installation."""
+    path = getattr(module, "__file__", None)
+    name = getattr(module, "__name__", "__main__")
+    if not path or name == "__main__" or name.partition(".")[0] == _PACKAGE:
+        return False
+    if not path.endswith(".py") or sys.modules.get(name) is not module:
+        return False
+    return _is_outside(path)
+
+
+@lru_cache(maxsize=1 << 14)
+def _is_outside(path: str) -> bool:
+    # Some 2,000 modules are loaded beside pandas and Dask: 50 ms where each is looked up again.
+    return not str(Path(path).resolve()).startswith(installed_folders())
+
+
+@lru_cache(maxsize=16)
+def unpack_job(blob: bytes) -> Job:
+    """The job in `blob`; kept, so that a worker loads each job once."""
+    job: Job = pickle.loads(blob)  # noqa: S301 - made by pack_job of the same run
+    return job
+
+
+class Parcel:
+    """A packed job that a worker unpacks once, and forgets with the parcel."""
+
+    def __init__(self, blob: bytes) -> None:
+        self._blob = blob
+        self._lock = threading.Lock()
+        self._job: Job | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Parcel, (self._blob,)
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + len(self._blob)
+
+    @property
+    def blob(self) -> bytes:
+        """The job, packed."""
+        return self._blob
+
+    def unpack(self) -> Job:
+        """The job."""
+        with self._lock:
+            if self._job is None:
+                self._job = pickle.loads(self._blob)  # noqa: S301 - made by pack_job of this run
+            return self._job
+
+
+def pack_items(items: Sequence[Item]) -> bytes:
+    """`items` as bytes; of chunks quickly, since they hold nothing of the user's."""
+    if all(type(item.data) in _PLAIN for item in items):
+        return pickle.dumps(list(items), protocol=5)
+    return pack_value(list(items))
+
+
+def pack_value(value: Any) -> bytes:
+    """Any value as bytes, with the code of the user's own modules."""
+    with _modules_by_value():
+        return bytes(cloudpickle.dumps(value))
+
+
+def unpack_value(blob: bytes) -> Any:
+    """What `pack_value` packed."""
+    return pickle.loads(blob)  # noqa: S301 - made by pack_value of the same run
+
+
+def pack_outcome(outcome: Outcome, most_nbytes: int | None = None) -> bytes:
+    """`outcome` as bytes; where its value can't be pickled, or takes more, that is its failure."""
+    if most_nbytes is not None and (nbytes := estimate_nbytes(outcome)) > most_nbytes:
+        return _pack_failure(outcome, refuse(outcome, nbytes, most_nbytes))
+    try:
+        blob = pickle.dumps(outcome, protocol=5)
+    except Exception:  # noqa: BLE001 - classes that travelled by value need cloudpickle
+        try:
+            blob = bytes(cloudpickle.dumps(outcome))
+        except Exception as error:  # noqa: BLE001 - a failure is a value
+            told = TypeError(
+                f"the result ({type(outcome.value).__name__}) can't be sent back: {error}. Return "
+                "a frame, a table or plain data"
+            )
+            return _pack_failure(outcome, told)
+    if most_nbytes is not None and len(blob) > most_nbytes:
+        return _pack_failure(outcome, refuse(outcome, len(blob), most_nbytes))
+    return blob
+
+
+def _pack_failure(outcome: Outcome, error: Exception) -> bytes:
+    attempt = replace(outcome.attempts[-1], failure=describe_failure(error))
+    failed = replace(
+        outcome, status=Status.FAILED, attempts=(*outcome.attempts[:-1], attempt), value=None
+    )
+    return pickle.dumps(failed, protocol=5)
+
+
+def unpack_outcomes(blobs: Sequence[bytes | BaseException]) -> list[Outcome | BaseException]:
+    """What a worker returned, as outcomes; an error for one that can't be unpacked here."""
+    return [blob if isinstance(blob, BaseException) else unpack_outcome(blob) for blob in blobs]
+
+
+def unpack_outcome(blob: bytes) -> Outcome | BaseException:
+    """What `pack_outcome` packed; an error where it can't be unpacked here."""
+    try:
+        outcome: Outcome = load_back(blob)
+        return outcome
+    except Exception as error:  # noqa: BLE001 - whatever a user's class raises while it is rebuilt
+        return TypeError(
+            f"the result was sent back, but can't be unpickled here: {type(error).__name__}: "
+            f"{error}. Return a frame, a table or plain data"
+        )

@@ -1,0 +1,1 @@
+"""Which function a task runs, and where each of its arguments comes from."""

@@ -1,0 +1,201 @@
+"""Functions find their tasks by name, and everything that does not fit is told at once.
+
+It knows nothing of what fills the functions' parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import BindError
+from taskinity_data.flow.binding.wiring import wire
+from taskinity_data.flow.fan_outs import find_places
+from taskinity_data.flow.naming import to_snake
+from taskinity_data.flow.policies import merge_policies
+from taskinity_data.flow.recording import NamedReducer
+from taskinity_data.flow.task_mark import is_reducer, mark_of, name_of, refuse_function
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from taskinity_data.flow.model import Flow, Task
+
+__all__ = ["bind", "raise_problems"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A function that was handed over, and as what."""
+
+    key: str
+    label: str
+    function: Any
+
+
+def bind(flow: Flow, tasks: Any) -> Flow:
+    """`flow` with the functions of `tasks`; see `Flow.bind`."""
+    problems: list[str] = []
+    offers = _gather(flow, tasks, problems)
+    bound: dict[str, Any] = {}
+    used: set[str] = set()
+    groups = {place.name: place.tasks for place in find_places(flow) if place.is_siblings}
+    siblings = {task.name for members in groups.values() for task in members}
+    for base, members in groups.items():
+        keys = [to_snake(member.name) for member in members]
+        own = [key for key in keys if key in offers]
+        if to_snake(base) in offers:
+            used |= {to_snake(base), *own}
+            bound |= {member.name: offers[to_snake(base)] for member in members}
+            if own:
+                problems.append(
+                    f"{base}1 to {base}{len(members)} are one fan-out: bind either "
+                    f"{to_snake(base)} or {keys[0]} to {keys[-1]}, not both ({', '.join(own)})"
+                )
+        else:
+            used |= set(own)
+            bound |= {m.name: offers[k] for m, k in zip(members, keys, strict=True) if k in offers}
+    for task in flow.tasks:
+        key = to_snake(task.name)
+        if task.name not in siblings and key in offers:
+            used.add(key)
+            bound[task.name] = offers[key]
+    problems += _find_unbound(flow, groups, bound, offers, used)
+    if not isinstance(tasks, ModuleType):
+        wanted = [to_snake(name) for name in [*groups, *(task.name for task in flow.tasks)]]
+        problems += [
+            f"{offers[key].label} matches no task of the flow.{suggest(key, wanted)}"
+            for key in offers
+            if key not in used
+        ]
+    result = replace(
+        flow, tasks=tuple(_bind_task(task, bound.get(task.name), problems) for task in flow.tasks)
+    )
+    problems += wire(result, inputs=None).problems
+    raise_problems(flow, problems)
+    return result
+
+
+def raise_problems(flow: Flow, problems: list[str]) -> None:
+    """Raise all `problems`, each once, as one error.
+
+    Raises
+    ------
+    BindError
+        There is at least one; `.problems` holds them.
+    """
+    unique = tuple(dict.fromkeys(problems))
+    if len(unique) == 1:
+        raise BindError(f"flow {flow.name}: {unique[0]}", problems=unique)
+    if unique:
+        lines = "\n".join(f"- {line}" for line in unique)
+        raise BindError(
+            f"flow {flow.name} and its functions don't fit, for {len(unique)} reasons:\n{lines}",
+            problems=unique,
+        )
+
+
+def _gather(flow: Flow, tasks: Any, problems: list[str]) -> dict[str, _Offer]:
+    """What was handed over, by the name that it is to be bound under."""
+    if isinstance(tasks, ModuleType):
+        return _gather_module(flow, tasks, problems)
+    offers: list[_Offer] = []
+    if isinstance(tasks, Mapping):
+        for name, function in tasks.items():
+            if isinstance(name, str):
+                offers.append(_Offer(to_snake(name), f"the function for {name!r}", function))
+            else:
+                problems.append(f"{name!r} is no name for a task: the keys of the dict are texts")
+    elif isinstance(tasks, (list, tuple)):
+        for index, function in enumerate(tasks, start=1):
+            name = name_of(function)
+            if refused := refuse_function(function) if name is None else None:
+                problems.append(f"item {index} of the list: {refused}")
+            elif name is None:
+                what = "a reducer" if is_reducer(function) else "a lambda"
+                problems.append(
+                    f"item {index} of the list is {what}, which has no name: hand over a dict such "
+                    "as {'process_chunk': ...}"
+                )
+            else:
+                offers.append(_Offer(to_snake(name), f"function {name}", function))
+    else:
+        problems.append(
+            f"tasks come as a module, a dict by name or a list of functions, not as "
+            f"{type(tasks).__name__}"
+        )
+    found: dict[str, _Offer] = {}
+    for offer in offers:
+        other = found.setdefault(offer.key, offer)
+        if other.function is not offer.function:
+            problems.append(f"two functions are handed over for {offer.key}")
+    return found
+
+
+def _gather_module(flow: Flow, module: ModuleType, problems: list[str]) -> dict[str, _Offer]:
+    wanted = {to_snake(task.name) for task in flow.tasks}
+    wanted |= {to_snake(place.name) for place in find_places(flow)}
+    candidates: dict[str, list[Any]] = {}
+    for attribute, value in vars(module).items():
+        mark = mark_of(value)
+        key = to_snake(mark.name if mark and mark.name else attribute)
+        is_exact = attribute == key and key in wanted
+        is_task = callable(value) or is_reducer(value)
+        if not attribute.startswith("__") and (is_exact or is_task):
+            candidates.setdefault(key, []).append(value)
+    found = {}
+    for key, values in candidates.items():
+        functions = [value for value in values if not isinstance(value, type)] or values
+        if key in wanted and any(value is not functions[0] for value in functions):
+            problems.append(f"module {module.__name__} has two functions for {key}")
+        found[key] = _Offer(key, f"{module.__name__}.{key}", functions[0])
+    return found
+
+
+def _find_unbound(
+    flow: Flow,
+    groups: dict[str, tuple[Task, ...]],
+    bound: dict[str, Any],
+    offers: dict[str, _Offer],
+    used: set[str],
+) -> list[str]:
+    free = [key for key in offers if key not in used]
+    missing = [task for task in flow.tasks if task.name not in bound and task.function is None]
+    problems = []
+    for base, members in groups.items():
+        if all(member in missing for member in members):
+            missing = [task for task in missing if task not in members]
+            key = to_snake(base)
+            problems.append(
+                f"tasks {members[0].name} to {members[-1].name} have no function: expected {key} "
+                f"for all, or {to_snake(members[0].name)} to {to_snake(members[-1].name)}."
+                f"{suggest(key, free)}"
+            )
+    for task in missing:
+        key = to_snake(task.name)
+        problems.append(
+            f"task {task.name} has no function: expected one called {key}.{suggest(key, free)}"
+        )
+    return problems
+
+
+def _bind_task(task: Task, offer: _Offer | None, problems: list[str]) -> Task:
+    if offer is None:
+        return task
+    refused = refuse_function(offer.function)
+    if refused:
+        problems.append(f"task {task.name}: {offer.label}: {refused}")
+        return task
+    mark = mark_of(offer.function)
+    function = (
+        offer.function.reducer if isinstance(offer.function, NamedReducer) else offer.function
+    )
+    if mark is None:
+        return replace(task, function=function)
+    return replace(
+        task,
+        function=function,
+        policy=merge_policies(mark.policy, task.policy, task.stated),
+        description=task.description if task.description is not None else mark.description,
+    )

@@ -1,0 +1,231 @@
+"""What fills the parameters of one function at its place in a flow, by name.
+
+Pure: it looks at names, never at values. The rules:
+
+1. The first parameter of a chunk-wise function is its chunk. It comes from the upstream of that
+   name, else from the one upstream that no other parameter takes; without any upstream from the
+   input of that name, else from the one input that nobody asks for by name.
+2. Any other parameter is filled by the flow input of its name, or by the direct upstream of its
+   name (``data_preparation``, ``data_preparation_result``); by both is an error.
+3. One upstream that is left goes to the one parameter without a default that is left; where none
+   is, to the only parameter (or the only one that can be passed by position).
+4. A function without parameters only waits for its upstreams; any other takes all their results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from taskinity_data.flow.binding.argument_sources import Input, Source, Upstream
+from taskinity_data.flow.naming import to_snake
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskinity_data.flow.binding.signatures import Parameter
+
+__all__ = ["Filling", "Given", "check_positions", "fill_parameters"]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The flow's inputs: `names` that are given, None while not known; `asked` for by name."""
+
+    names: frozenset[str] | None
+    asked: frozenset[str]
+
+    def __contains__(self, name: str) -> bool:
+        return self.names is not None and name in self.names
+
+    def tell(self, wanted: str) -> str:
+        """What there is; where that is nothing, how to give the input called `wanted`."""
+        shown = ", ".join(sorted(self.names or ()))
+        if shown:
+            return f"the inputs are {shown}."
+        return f"no input is given: give {wanted}=… (on the command line --input {wanted}=…)."
+
+
+@dataclass(slots=True)
+class Filling:
+    """What fills the parameters, as far as it went, and what does not fit.
+
+    `over` fills the chunk's parameter, `arguments` the others; `required` are inputs that must be
+    given, where none are known yet.
+    """
+
+    over: Source | None = None
+    arguments: dict[str, Source] = field(default_factory=dict)
+    required: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def fill_parameters(
+    parameters: Sequence[Parameter],
+    upstreams: Sequence[str],
+    given: Given,
+    chunk: Parameter | None = None,
+    *,
+    takes_all: bool = True,
+) -> Filling:
+    """What fills `chunk` and `parameters`, which are the others.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+    upstreams : sequence of str
+        The names of the places with an edge to this one.
+    given : Given
+    chunk : Parameter, optional
+        The first parameter, where the function is chunk-wise or a reducer.
+    takes_all : bool
+        Whether a result that nothing takes is a mistake; a fallback may do without.
+    """
+    result = Filling()
+    for one in parameters:
+        source = _match(one, upstreams, given, result)
+        if source is not None:
+            result.arguments[one.name] = source
+    left = _find_left(upstreams, result)
+    if chunk is not None:
+        named = _match_upstream(chunk, upstreams)
+        if named is None and len(left) == 1:
+            named = left[0]
+        if named is not None:
+            result.over = Upstream(named)
+        elif upstreams:
+            result.problems.append(_say_no_chunk(chunk, left))
+        else:
+            _fill_chunk_from_input(chunk, given, result)
+        left = [] if result.over is None else _find_left(upstreams, result)
+    if left and (parameters or chunk is not None):
+        _pair(parameters, left, given, result, chunk=chunk, takes_all=takes_all)
+    _require(parameters, upstreams, given, result)
+    return result
+
+
+def check_positions(
+    parameters: Sequence[Parameter], result: Filling, *, is_chunk_wise: bool
+) -> tuple[str, ...]:
+    """The parameters in `result` that must be passed by position; what hinders it is noted."""
+    by_position = [one.name for one in parameters if one.is_positional]
+    passed = [name for name in by_position if name in result.arguments]
+    if is_chunk_wise and passed:
+        result.problems.append(f"parameter {passed[0]!r} can't be passed by its name: drop the '/'")
+    elif passed != by_position[: len(passed)]:
+        result.problems.append(
+            f"{passed[-1]!r} can't be passed by position while {by_position[0]!r} is not"
+        )
+    return tuple(passed)
+
+
+def _match_upstream(parameter: Parameter, upstreams: Sequence[str]) -> str | None:
+    """The upstream that `parameter` names."""
+    for suffix in ("", "_result"):
+        for name in upstreams:
+            if to_snake(name) + suffix == parameter.name:
+                return name
+    return None
+
+
+def _match(
+    parameter: Parameter, upstreams: Sequence[str], given: Given, result: Filling
+) -> Source | None:
+    upstream = _match_upstream(parameter, upstreams)
+    if upstream is None:
+        return Input(parameter.name) if parameter.name in given else None
+    if parameter.name in given:
+        result.problems.append(
+            f"two things fill parameter {parameter.name!r}, the input of that name and task "
+            f"{upstream}: rename the input"
+        )
+    return Upstream(upstream)
+
+
+def _find_left(upstreams: Sequence[str], result: Filling) -> list[str]:
+    """The upstreams that no parameter takes so far."""
+    taken = [result.over, *result.arguments.values()]
+    return [name for name in upstreams if Upstream(name) not in taken]
+
+
+def _say_no_chunk(chunk: Parameter, left: list[str]) -> str:
+    if not left:
+        return f"nothing is left for its chunk {chunk.name!r}: other parameters take all results"
+    return (
+        f"its chunks could come from {' or '.join(left)}: call the first parameter "
+        f"{to_snake(left[0])!r}, or take the others by their names"
+    )
+
+
+def _fill_chunk_from_input(chunk: Parameter, given: Given, result: Filling) -> None:
+    if given.names is None:
+        result.required.append(chunk.name)
+        result.over = Input(chunk.name)
+        return
+    loose = [name for name in given.names if name not in given.asked]
+    if chunk.name in given:
+        result.over = Input(chunk.name)
+    elif len(loose) == 1:
+        result.over = Input(loose[0])
+    else:
+        result.problems.append(
+            f"nothing fills its chunk {chunk.name!r}; {given.tell(chunk.name)}"
+            f"{suggest(chunk.name, given.names)}"
+        )
+
+
+def _pair(
+    parameters: Sequence[Parameter],
+    left: list[str],
+    given: Given,
+    result: Filling,
+    *,
+    chunk: Parameter | None,
+    takes_all: bool,
+) -> None:
+    """Give the upstream that is left to the parameter that is left (rules 3 and 4)."""
+    free = [one for one in parameters if one.name not in result.arguments]
+    needy = [one for one in free if not one.is_optional]
+    if len(left) == 1:
+        # While the inputs are not known, the first parameter is the best guess.
+        if len(needy) == 1 or (needy and given.names is None):
+            result.arguments[needy[0].name] = Upstream(left[0])
+            return
+        by_position = [one for one in parameters if not one.is_keyword] or list(parameters)
+        if not needy and len(by_position) == 1 and by_position[0] in free:
+            result.arguments[by_position[0].name] = Upstream(left[0])
+            return
+    if not takes_all:
+        return
+    for name in left:
+        only = parameters[0].name if len(parameters) == len(left) == 1 else ""
+        if chunk is None and isinstance(result.arguments.get(only), Input):
+            result.problems.append(
+                f"two things fill parameter {only!r}, the input of that name and the only upstream "
+                f"{name}: rename one, or add a parameter {to_snake(name)!r}"
+            )
+        else:
+            hint = suggest(to_snake(name), [one.name for one in free])
+            result.problems.append(
+                f"no parameter takes the result of {name}: add one called {to_snake(name)!r}.{hint}"
+            )
+
+
+def _require(
+    parameters: Sequence[Parameter], upstreams: Sequence[str], given: Given, result: Filling
+) -> None:
+    """Note the parameters that nothing fills."""
+    for one in parameters:
+        if one.name in result.arguments or one.is_optional:
+            continue
+        if given.names is None:
+            result.required.append(one.name)
+            result.arguments[one.name] = Input(one.name)
+            continue
+        names = [to_snake(name) for name in upstreams]
+        after = f"its upstreams are {', '.join(names)}; " if names else ""
+        result.problems.append(
+            f"nothing fills parameter {one.name!r}; {after}{given.tell(one.name)}"
+            f"{suggest(one.name, [*names, *given.names])}"
+        )

@@ -1,0 +1,306 @@
+"""What fills the parameters of all functions of a flow, and all that does not fit.
+
+Pure: it looks at signatures and names, never at values. Which source fills which parameter of one
+function is `match_arguments`'s business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import BindError
+from taskinity_data.flow.binding.argument_sources import Constant, Input, Source, Upstream
+from taskinity_data.flow.binding.match_arguments import (
+    Filling,
+    Given,
+    check_positions,
+    fill_parameters,
+)
+from taskinity_data.flow.binding.signatures import Parameter, find_kind, read_parameters
+from taskinity_data.flow.fan_outs import Place, find_places
+from taskinity_data.flow.task_mark import is_reducer, refuse_function
+from taskinity_data.policy import ON_ERROR
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from taskinity_data.flow.model import Flow, Task
+
+__all__ = ["Fill", "Wiring", "wire"]
+
+_REDUCED = (Parameter("data"),)
+"""A reducer has no parameters of its own: it takes one thing, whatever that is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What fills one function's parameters, and what runs instead where it fails.
+
+    `over` is what is fanned out (or reduced); None for a function that runs once.
+    """
+
+    over: Source | None
+    arguments: dict[str, Source]
+    positional: tuple[str, ...] = ()
+    kind: str = "pandas"
+    fallback: tuple[Task, Fill] | None = None
+
+    def sources(self) -> list[Source]:
+        """All that it takes, its fallback's too."""
+        own = [*self.arguments.values(), *([] if self.over is None else [self.over])]
+        return own if self.fallback is None else own + self.fallback[1].sources()
+
+
+@dataclass(slots=True)
+class Wiring:
+    """The fills of all tasks by name, the inputs that they need, and what does not fit."""
+
+    places: tuple[Place, ...]
+    fills: dict[str, Fill] = field(default_factory=dict)
+    required: dict[str, None] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def wire(flow: Flow, inputs: Collection[str] | None) -> Wiring:
+    """Who gets what in a run of `flow` with `inputs`.
+
+    Parameters
+    ----------
+    inputs : names, or None
+        The inputs that are given. None: not known yet; then what no upstream fills is required.
+    """
+    return _Wirer(flow, None if inputs is None else frozenset(inputs)).wire()
+
+
+class _Wirer:
+    """Goes through the places of a flow, and notes the fills and the problems of each."""
+
+    def __init__(self, flow: Flow, inputs: frozenset[str] | None) -> None:
+        self.flow = flow
+        self.inputs = inputs
+        self.result = Wiring(find_places(flow))
+        self.fan_outs = {place.name for place in self.result.places if place.is_fan_out}
+        self.own = {task.name for place in self.result.places for task in place.tasks}
+        self.functions = {task.name: task.function for task in flow.tasks if task.function}
+        for task in flow.tasks:
+            if callable(task.policy.on_error):
+                self.functions[_fallback_of(task)] = task.policy.on_error
+        self.parameters = self._read_all()
+        asked = [
+            one.name for each in self.parameters.values() for one in each if each is not _REDUCED
+        ]
+        self.given = Given(inputs, frozenset(asked))
+
+    def _read_all(self) -> dict[str, tuple[Parameter, ...]]:
+        """The parameters of all functions whose parameters can be known."""
+        found = {}
+        for label, function in self.functions.items():
+            refused = refuse_function(function)
+            try:
+                if refused is None:
+                    reduces = is_reducer(function)
+                    found[label] = _REDUCED if reduces else read_parameters(function)
+            except BindError as error:
+                refused = str(error)
+            if refused is not None:
+                self._note(label, [refused])
+        return found
+
+    def _note(self, label: str, problems: list[str]) -> None:
+        self.result.problems += [f"task {label}: {problem}" for problem in problems]
+
+    def wire(self) -> Wiring:
+        for place in self.result.places:
+            for task in place.tasks:
+                if task.name in self.parameters:
+                    self._wire_task(place, task)
+            fills = [self.result.fills.get(task.name) for task in place.tasks]
+            overs = [fill.over for fill in fills if fill is not None and fill.over is not None]
+            if any(over != overs[0] for over in overs):
+                names = " and ".join(dict.fromkeys(str(over) for over in overs))
+                self._note(
+                    place.tasks[0].name, [f"its siblings must divide one thing, not {names}"]
+                )
+        if self.flow.inputs is None:
+            self._check_extra()
+        else:
+            self._check_declared({one.name: one.is_required for one in self.flow.inputs})
+        return self.result
+
+    def _wire_task(self, place: Place, task: Task) -> None:
+        refused = _refuse_policy(place, task)
+        if refused is not None:
+            self._note(task.name, [refused])
+        if is_reducer(task.function) and place.is_fan_out:
+            return
+        fill = (
+            self._fill(place, task.name)
+            if task.arguments is None
+            else self._take_explicit(place, task)
+        )
+        if fill is not None:
+            fallback = self._find_fallback(place, task)
+            self.result.fills[task.name] = replace(fill, fallback=fallback)
+
+    def _fill(self, place: Place, label: str, explicit: Task | None = None) -> Fill | None:
+        """What fills the function called `label` at `place`, by name."""
+        function = self.functions[label]
+        parameters = list(self.parameters[label])
+        has_chunk = place.is_fan_out or is_reducer(function)
+        if has_chunk and not parameters:
+            self._note(label, ["it has no parameter to take its chunk"])
+            return None
+        if is_reducer(function) and len(place.upstreams) > 1:
+            names = " and ".join(place.upstreams)
+            self._note(label, [f"a reducer takes one result, not those of {names}"])
+            return None
+        chunk = parameters.pop(0) if has_chunk else None
+        if explicit is not None and explicit.arguments is not None:
+            result = _borrow(explicit, parameters)
+        else:
+            result = fill_parameters(
+                parameters, place.upstreams, self.given, chunk, takes_all=label in self.own
+            )
+        self.result.required |= dict.fromkeys(result.required)
+        return self._finish(label, parameters, result, chunk)
+
+    def _finish(
+        self, label: str, parameters: list[Parameter], result: Filling, chunk: Parameter | None
+    ) -> Fill:
+        function = self.functions[label]
+        positional = check_positions(parameters, result, is_chunk_wise=chunk is not None)
+        kind = "pandas"
+        if chunk is not None and chunk.is_keyword:
+            result.problems.append(
+                f"its chunk is passed by position, but {chunk.name!r} takes it by name only"
+            )
+        is_item = isinstance(result.over, Upstream) and result.over.task in self.fan_outs
+        if chunk is not None and not is_reducer(function) and not is_item:
+            try:
+                kind = find_kind(function, chunk)
+            except BindError as error:
+                result.problems.append(str(error))
+        self._note(label, result.problems)
+        return Fill(result.over, result.arguments, positional, kind)
+
+    def _take_explicit(self, place: Place, task: Task) -> Fill:
+        """The fill that was written down in Python, checked against today's function."""
+        own = dict(task.arguments or {})
+        over = own.pop(task.chunk_parameter, None) if task.chunk_parameter else None
+        result = Filling(over, own)
+        parameters = list(self.parameters[task.name])
+        if is_reducer(task.function):
+            return self._finish(task.name, [], result, None)
+        chunk = parameters.pop(0) if place.is_fan_out and parameters else None
+        names = [one.name for one in parameters]
+        for name in own:
+            if name not in names:
+                result.problems.append(
+                    f"the function has no parameter {name!r}.{suggest(name, names)}"
+                )
+        missing = [one for one in parameters if one.name not in own and not one.is_optional]
+        result.problems += [f"nothing fills parameter {one.name!r}" for one in missing]
+        return self._finish(task.name, parameters, result, chunk)
+
+    def _find_fallback(self, place: Place, task: Task) -> tuple[Task, Fill] | None:
+        on_error = task.policy.on_error
+        if isinstance(on_error, str) and on_error not in ON_ERROR:
+            label, other = on_error, self.flow.task(on_error)
+        elif callable(on_error):
+            label, other = _fallback_of(task), type(task)(task.name, function=on_error)
+        else:
+            return None
+        if label not in self.parameters:
+            return None
+        if is_reducer(other.function):
+            self._note(task.name, ["its fallback is a reducer, which takes no chunk"])
+            return None
+        fill = self._fill(place, label, explicit=task)
+        return None if fill is None else (other, fill)
+
+    def _check_extra(self) -> None:
+        """Note the inputs that no function takes."""
+        used = {
+            source.name
+            for fill in self.result.fills.values()
+            for source in fill.sources()
+            if isinstance(source, Input)
+        }
+        # What another mistake kept from being taken is not extra.
+        used |= {name for name in self.given.asked if self.result.problems}
+        self.result.problems += [
+            f"no function takes the input {name!r}"
+            + (
+                ": the parameter of that name is a chunk"
+                if name in self.given.asked
+                else f".{suggest(name, self.given.asked)}"
+            )
+            for name in sorted((self.inputs or frozenset()) - used)
+        ]
+
+    def _check_declared(self, declared: dict[str, bool]) -> None:
+        """Note missing and extra inputs of a flow that says which it has; fill the defaults."""
+        needed = [name for name, is_required in declared.items() if is_required]
+        if self.inputs is None:
+            self.result.required |= dict.fromkeys(needed)
+            return
+        self.result.problems += [
+            f"the input {name!r} is missing; {self.given.tell(name)}{suggest(name, self.inputs)}"
+            for name in needed
+            if name not in self.inputs
+        ]
+        self.result.problems += [
+            f"the flow has no input {name!r}.{suggest(name, declared)}"
+            for name in sorted(self.inputs - set(declared))
+        ]
+        defaults = {
+            one.name: Constant(one.default)
+            for one in self.flow.inputs or ()
+            if one.name not in self.inputs and not one.is_required
+        }
+        for name, fill in self.result.fills.items():
+            self.result.fills[name] = _fill_defaults(fill, defaults)
+
+
+def _fallback_of(task: Task) -> str:
+    return f"{task.name} (its fallback)"
+
+
+def _refuse_policy(place: Place, task: Task) -> str | None:
+    if is_reducer(task.function):
+        if place.is_fan_out:
+            return "a reducer takes all results, so it can't be a fan-out itself"
+        if task.policy.on_error != "fail":
+            return "a reducer's on_error is fail: there is no chunk to skip or to replace"
+    elif task.policy.on_error == "bisect" and not place.is_fan_out:
+        return "on_error: bisect halves chunks, and this task gets none"
+    return None
+
+
+def _borrow(task: Task, parameters: list[Parameter]) -> Filling:
+    """What fills a fallback of `task`, whose arguments were written down in Python."""
+    own = task.arguments or {}
+    over = own.get(task.chunk_parameter) if task.chunk_parameter else None
+    result = Filling(over, {one.name: own[one.name] for one in parameters if one.name in own})
+    result.problems = [
+        f"nothing fills parameter {one.name!r}"
+        for one in parameters
+        if one.name not in own and not one.is_optional
+    ]
+    return result
+
+
+def _fill_defaults(fill: Fill, defaults: dict[str, Constant]) -> Fill:
+    """`fill` with the defaults of inputs that are not given."""
+
+    def resolve(source: Any) -> Any:
+        return defaults.get(source.name, source) if isinstance(source, Input) else source
+
+    return replace(
+        fill,
+        over=resolve(fill.over),
+        arguments={name: resolve(source) for name, source in fill.arguments.items()},
+        fallback=fill.fallback and (fill.fallback[0], _fill_defaults(fill.fallback[1], defaults)),
+    )

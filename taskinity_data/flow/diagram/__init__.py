@@ -1,0 +1,1 @@
+"""Drawings of flows: SVG, Mermaid, text."""

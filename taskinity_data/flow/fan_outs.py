@@ -1,0 +1,87 @@
+"""The places of a flow at which something runs: single tasks, and numbered siblings as one.
+
+``ProcessChunk1`` … ``ProcessChunk4`` are siblings where the numbers go up from 1 without a gap,
+there are at least two, and all have the same upstreams (at least one, as there must be something
+to divide) and the same downstreams. Everything else is a single task. It knows no functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskinity_data.flow.naming import split_number, to_snake
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskinity_data.flow.model import Flow, Task, Width
+
+__all__ = ["Place", "find_places"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One task, or the numbered siblings that are one fan-out.
+
+    `name` is the task's, or the siblings' without the number; `upstreams` are names of places.
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+    upstreams: tuple[str, ...]
+    is_siblings: bool = False
+
+    @property
+    def width(self) -> Width:
+        """How often it runs."""
+        return len(self.tasks) if self.is_siblings else self.tasks[0].width
+
+    @property
+    def is_fan_out(self) -> bool:
+        """Whether it runs once a piece."""
+        return self.width is not None
+
+
+def find_places(flow: Flow) -> tuple[Place, ...]:
+    """The places of `flow`, each after all that it follows; fallbacks have none."""
+    upstreams: dict[str, list[str]] = {task.name: [] for task in flow.tasks}
+    downstreams: dict[str, list[str]] = {task.name: [] for task in flow.tasks}
+    for before, after in flow.edges:
+        upstreams[after].append(before)
+        downstreams[before].append(after)
+    groups = _group_siblings(flow, upstreams, downstreams)
+    place_of = {task.name: base for base, tasks in groups.items() for task in tasks}
+    by_name = {task.name: task for task in flow.tasks}
+    fallbacks = flow.fallbacks
+    places: dict[str, Place] = {}
+    for name in flow.order:
+        base = place_of.get(name, name)
+        if name not in fallbacks and base not in places:
+            before_it = dict.fromkeys(place_of.get(one, one) for one in upstreams[name])
+            tasks = groups[base] if name in place_of else (by_name[name],)
+            places[base] = Place(base, tasks, tuple(before_it), name in place_of)
+    return tuple(places.values())
+
+
+def _group_siblings(
+    flow: Flow, upstreams: Mapping[str, list[str]], downstreams: Mapping[str, list[str]]
+) -> dict[str, tuple[Task, ...]]:
+    numbered: dict[str, dict[int, Task]] = {}
+    for task in flow.tasks:
+        split = split_number(task.name)
+        if split and task.width is None and task.arguments is None:
+            numbered.setdefault(split[0], {})[split[1]] = task
+    taken = {to_snake(task.name) for task in flow.tasks}
+    groups = {}
+    for base, by_number in numbered.items():
+        tasks = tuple(by_number[number] for number in sorted(by_number))
+        around = {
+            (frozenset(upstreams[task.name]), frozenset(downstreams[task.name])) for task in tasks
+        }
+        is_whole = sorted(by_number) == list(range(1, len(tasks) + 1))
+        has_upstream = bool(upstreams[tasks[0].name])
+        is_free = to_snake(base) not in taken
+        if len(tasks) > 1 and is_whole and len(around) == 1 and has_upstream and is_free:
+            groups[base] = tasks
+    return groups

@@ -1,0 +1,1 @@
+"""The flow language: lexer, parser, keywords, errors, writer."""

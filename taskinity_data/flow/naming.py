@@ -1,0 +1,92 @@
+"""How names of tasks and of functions correspond, and which look like typing errors."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+__all__ = [
+    "is_name",
+    "is_slip",
+    "split_number",
+    "to_camel",
+    "to_snake",
+]
+
+_NUMBERED = re.compile(r"(?P<base>.*[^\W\d_])(?P<number>[1-9][0-9]*)", re.DOTALL)
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can name a flow, a task or an input: what Python takes as an identifier.
+
+    >>> is_name("ProcessChunk"), is_name("process-chunk"), is_name("2nd")
+    (True, False, False)
+    """
+    return text.isidentifier() and unicodedata.normalize("NFKC", text) == text
+
+
+def to_snake(name: str) -> str:
+    """The name of the function that a task called `name` binds.
+
+    >>> [to_snake(name) for name in ("ProcessChunk1", "ParseCSVFile", "CSV2Parquet", "top_k")]
+    ['process_chunk1', 'parse_csv_file', 'csv2_parquet', 'top_k']
+    """
+    pieces: list[str] = []
+    for index, letter in enumerate(name):
+        before = name[index - 1 : index]
+        after = name[index + 1 : index + 2]
+        starts_word = letter.isupper() and (
+            before.islower() or before.isdecimal() or (before.isupper() and after.islower())
+        )
+        pieces.append("_" + letter if starts_word else letter)
+    return "".join(pieces).lower()
+
+
+def to_camel(name: str) -> str:
+    """The name of the task that a function called `name` becomes in a flow.
+
+    >>> [to_camel(name) for name in ("process_chunk", "top_k", "step_2_a", "Ready")]
+    ['ProcessChunk', 'TopK', 'Step2A', 'Ready']
+    """
+    return "".join(word[:1].upper() + word[1:] for word in name.split("_") if word) or name
+
+
+def split_number(name: str) -> tuple[str, int] | None:
+    """``("ProcessChunk", 3)`` for ``ProcessChunk3``; None for a name without a number from 1 up.
+
+    >>> split_number("ProcessChunk3"), split_number("Chunk_1"), split_number("Chunk")
+    (('ProcessChunk', 3), None, None)
+    """
+    found = _NUMBERED.fullmatch(name)
+    return (found["base"], int(found["number"])) if found and len(found["number"]) < 7 else None
+
+
+_SHORTEST = 5
+"""Shorter names are one letter apart too often by right: Load and Lead."""
+
+
+def is_slip(name: str, other: str) -> bool:
+    """Whether `name` is `other` with one letter missing, doubled, wrong or exchanged, or in
+    another case. A digit, or the last letter being another, makes it a name of its own.
+
+    >>> is_slip("ProcesChunk", "ProcessChunk"), is_slip("Chunk1", "Chunk2")
+    (True, False)
+    """
+    if name == other:
+        return False
+    if name.lower() == other.lower():
+        return True
+    short, long = sorted((name, other), key=len)
+    if len(short) < _SHORTEST or len(long) - len(short) > 1:
+        return False
+    start = 0
+    while start < len(short) and short[start] == long[start]:
+        start += 1
+    if len(short) < len(long):
+        return short[start:] == long[start + 1 :] and not long[start].isdecimal()
+    one, two = name[start:], other[start:]
+    if one[0].isdecimal() or two[0].isdecimal():
+        return False
+    if one[:2] == two[1::-1] and one[2:] == two[2:] and len(one) > 1:
+        return True
+    return len(one) > 1 and one[1:] == two[1:]

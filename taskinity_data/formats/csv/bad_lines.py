@@ -1,0 +1,232 @@
+"""CSV records with too many fields: left out as pandas leaves them out, counted, or quarantined."""
+
+from __future__ import annotations
+
+import io
+import re
+from bisect import bisect_left
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from taskinity_data.errors import ReadError
+from taskinity_data.formats.csv.encodings import mark_units, unit_nbytes
+from taskinity_data.formats.csv.exact import TooManyFields, parse_exact
+from taskinity_data.formats.csv.records.blocks import open_source
+from taskinity_data.formats.csv.records.cuts import find_grains
+from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
+from taskinity_data.formats.csv.records.scan import count_rows, scan_range
+from taskinity_data.formats.csv.records.state_machine import get_walker
+from taskinity_data.outcome import MOST_LINE_NBYTES, MOST_LINES, BadLine, BadLines, take_first
+from taskinity_data.sources.read import read_range
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    import numpy.typing as npt
+
+    from taskinity_data.formats.csv.options import CsvOptions
+    from taskinity_data.formats.csv.records.blocks import ReadInto
+    from taskinity_data.formats.csv.records.dialect import Dialect
+    from taskinity_data.formats.schema import Column
+    from taskinity_data.sources.file import Piece
+
+__all__ = [
+    "find_bad_lines",
+    "parse_with_bad_lines",
+    "skip_bad_start",
+]
+
+
+def parse_with_bad_lines(
+    data: bytes, labels: Sequence[Hashable], columns: Sequence[Column], options: CsvOptions
+) -> tuple[pd.DataFrame, int]:
+    """The rows in `data` as `parse_exact` gives them, and how many were left out.
+
+    Notes
+    -----
+    Rows are left out, and counted against the pass that finds record ends, only where pandas
+    refuses `data` with all of them: elsewhere the count stays a check of what was read.
+    """
+    if not options.skips_bad_lines:
+        return parse_exact(data, labels, columns, options), 0
+    try:
+        frame = parse_exact(data, labels, columns, replace(options, skips_bad_lines=False))
+    except (TooManyFields, pd.errors.ParserError):
+        kept = skip_bad_start(data, labels, options)
+        frame = parse_exact(kept, labels, columns, options)
+        # From 1 on: at 0 a byte order mark would be none of the data.
+        rows, _ = count_rows(b"\n" + data, 1, len(data) + 1, options.dialect)
+        return frame, rows - len(frame)
+    return frame, 0
+
+
+def skip_bad_start(data: bytes, labels: Sequence[Hashable], options: CsvOptions) -> bytes:
+    """`data` from the first record on that has no more fields than there are labels.
+
+    pandas never leaves out the first row that it is given: it makes an index of the extra fields.
+
+    Notes
+    -----
+    One parse of the first record where that is good. Where it is not, about twice as many bytes are
+    parsed as there are before a good one, and as many again for each halving.
+    """
+    ends: list[int] = []
+    for grain in find_grains(data, 0, len(data), options.dialect, 1):
+        ends.append(grain.stop)
+        is_power = len(ends) & (len(ends) - 1) == 0
+        if is_power and has_good(data[: grain.stop], labels, options):
+            break
+    first = bisect_left(ends, True, key=lambda end: has_good(data[:end], labels, options))
+    if first == len(ends):
+        return b""
+    return data[ends[first - 1] :] if first else data
+
+
+def has_good(records: bytes, labels: Sequence[Hashable], options: CsvOptions) -> bool:
+    """Whether pandas keeps any of `records` behind a good one."""
+    dialect = options.dialect
+    marks = {dialect.sep, dialect.quotechar, dialect.escapechar, dialect.comment}
+    text = next(character for character in "12345" if character not in marks)
+    good = dialect.sep.join([text] * len(labels)).encode() + b"\n"
+    try:
+        frame = pd.read_csv(
+            io.BytesIO(good + records),
+            header=None,
+            names=list(labels),
+            dtype=str,
+            **options.for_pandas(),
+        )
+    except pd.errors.ParserError:
+        # An open quote: it is told of where all is parsed.
+        return True
+    return len(frame) > 1
+
+
+def find_bad_lines(
+    piece: Piece, data: bytes, labels: Sequence[Hashable], options: CsvOptions, count: int
+) -> BadLines:
+    """The records of `piece` that pandas has left out.
+
+    Parameters
+    ----------
+    piece : Piece
+    data : bytes
+        Its text as UTF-8.
+    labels : sequence
+        All columns of the file.
+    options : CsvOptions
+    count : int
+        How many it has left out.
+
+    Raises
+    ------
+    ReadError
+        They can't be told apart from the others.
+
+    Notes
+    -----
+    A record with fewer separators than columns is good; of the others fields are counted, about a
+    microsecond each.
+    """
+    exact = replace(options, dialect=replace(options.dialect, newlines_in_values=True))
+    # From 1 on: at 0 a byte order mark would be none of the data.
+    text = b"\n" + data
+    with open_source(text) as read:
+        stops = find_record_ends(read, 1, len(text), exact.dialect)
+    starts = [1, *stops[:-1]]
+    places, walker = places_in_file(piece, data, stops, exact), get_walker(exact.dialect)
+    is_suspect = count_separators(text, starts, stops, exact.dialect.sep_byte) >= len(labels)
+    suspects = np.flatnonzero(is_suspect).tolist()
+    widths = {row: walker.count_fields(text[starts[row] : stops[row]]) for row in suspects}
+    bad = [row for row in suspects if widths[row] > len(labels)]
+    if len(bad) != count:
+        # pandas has the last word.
+        bad = [
+            row for row in suspects if not has_good(text[starts[row] : stops[row]], labels, exact)
+        ]
+    if len(bad) != count or len(places) != len(stops) + 1:
+        raise ReadError(
+            f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: {count} rows have too many "
+            f"fields, but {len(bad)} were found; use on_bad_lines='skip', and please report this "
+            "file as a bug",
+            path=piece.path,
+            start=piece.start,
+        )
+    codec, _ = codec_of(piece.file, options)
+    raw = read_range(piece.file, piece.start, piece.stop)
+    lines: list[BadLine] = []
+    nbytes = 0
+    for row in bad:
+        start, stop = places[row] - piece.start, places[row + 1] - piece.start
+        skipped = find_skipped(exact.dialect).match(text, starts[row], stops[row])
+        if skipped is not None and skipped.end() > skipped.start():
+            start += behind_line_ends(raw[start:stop], len(LINE_END.findall(skipped[0])), codec)
+        nbytes += stop - start
+        if len(lines) < MOST_LINES:
+            line = BadLine(
+                path=piece.path,
+                start=piece.start + start,
+                stop=piece.start + stop,
+                row=row,
+                raw=raw[start : min(stop, start + MOST_LINE_NBYTES)],
+                encoding=codec,
+                reason=f"expected {len(labels)} fields, saw {widths[row]}",
+            )
+            lines.append(line)
+    return BadLines(len(bad), nbytes, take_first(lines))
+
+
+def count_separators(
+    text: bytes, starts: Sequence[int], stops: Sequence[int], sep: int
+) -> npt.NDArray[np.int64]:
+    """How often the separator stands in each record, within quotes too; shape (records,)."""
+    found = np.flatnonzero(np.frombuffer(text, np.uint8) == sep)
+    return np.asarray(np.searchsorted(found, stops) - np.searchsorted(found, starts))
+
+
+def places_in_file(
+    piece: Piece, data: bytes, stops: Sequence[int], options: CsvOptions
+) -> list[int]:
+    """Where records begin in the file, and where the last one ends."""
+    is_utf8 = options.encoding in {"utf-8", "utf-8-sig"} or (
+        data.isascii() and unit_nbytes(options.encoding) == 1
+    )
+    if is_utf8 and options.encoding_errors == "strict":
+        return [piece.start, *(piece.start + stop - 1 for stop in stops)]
+    unit = unit_nbytes(options.encoding)
+    with open_marks(piece.file, options) as read:
+        ends = find_record_ends(read, piece.start // unit, -(-piece.stop // unit), options.dialect)
+    return [piece.start, *(min(end * unit, piece.stop) for end in ends)]
+
+
+def find_record_ends(read: ReadInto, start: int, stop: int, dialect: Dialect) -> list[int]:
+    """The offsets behind each record of a range, without the blank lines that follow it."""
+    ends: list[int] = []
+    for scan in scan_range(read, start, stop, dialect):
+        ends += (scan.find_ends() + start).tolist()
+        start += scan.nbytes
+    return ends
+
+
+LINE_END = re.compile(rb"[\r\n]")
+
+
+@lru_cache(maxsize=64)
+def find_skipped(dialect: Dialect) -> re.Pattern[bytes]:
+    """A pattern for the blank lines and comment lines before a record."""
+    skipped = [b"[%b]*" % dialect.blank_bytes if dialect.blank_bytes else b""]
+    skipped = skipped if dialect.skip_blank_lines else []
+    if dialect.comment is not None:
+        skipped.append(re.escape(dialect.comment.encode()) + rb"[^\r\n]*")
+    return re.compile(rb"(?:(?:%b)(?:\r\n|[\r\n]))*" % b"|".join(skipped) if skipped else b"")
+
+
+def behind_line_ends(raw: bytes, count: int, codec: str) -> int:
+    r"""The offset behind so many ``\r`` and ``\n`` of `raw`."""
+    marks = mark_units(raw, codec)
+    ends = np.flatnonzero((marks == ord("\n")) | (marks == ord("\r"))) + 1
+    return int(ends[count - 1]) * unit_nbytes(codec)

@@ -1,0 +1,1 @@
+"""What types the columns of CSV files have: dates, categories, nullable ones."""

@@ -1,0 +1,107 @@
+"""Values of a piece of CSV that do not fit their columns, or may not: found, and named."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from taskinity_data.formats.csv.columns import kind_of
+from taskinity_data.formats.reader import Misfit
+from taskinity_data.formats.schema import INT64_STOP, fits_int64
+
+if TYPE_CHECKING:
+    from taskinity_data.formats.csv.exact import Context
+    from taskinity_data.formats.csv.options import CsvOptions
+    from taskinity_data.formats.schema import Column
+
+__all__ = ["check_floats", "check_floats_of", "check_wide", "misfit"]
+
+
+def check_floats_of(numbers: npt.NDArray[Any], column: Column, context: Context) -> None:
+    """Raise `Misfit` where texts that became `numbers` may be others in the whole column."""
+    if "na_values" in context.options.per_chunk:
+        check_missing(numbers, column, context)
+    if not column.is_proven and bool((np.abs(numbers) >= INT64_STOP).any()):
+        check_wide(context.texts(column), column, context.options)
+
+
+def check_missing(numbers: npt.NDArray[Any], column: Column, context: Context) -> None:
+    """Raise `Misfit` where an integer is missing as a number, but not as it is written.
+
+    na_values=[1] and " 1": pandas compares texts where all of the column are integers, else numbers
+    too, which a chunk can't know.
+    """
+    if not np.isnan(numbers).any():
+        return
+    texts = context.texts(column)
+    is_integer = texts.str.fullmatch(r"\s*[+-]?[0-9]+\s*") == True  # noqa: E712 - or null
+    unclear = np.isnan(numbers) & is_integer.to_numpy(dtype=bool)
+    if unclear.any():
+        row = int(unclear.argmax())
+        why = "is one of na_values as a number, but not as it is written; add it as it stands"
+        raise Misfit(column, row, str(texts.iloc[row]), "str", why)
+
+
+def check_wide(texts: Any, column: Column, options: CsvOptions) -> None:
+    """Raise `Misfit` where an integer beyond int64 may change what the whole column is.
+
+    Parameters
+    ----------
+    texts : Series or ChunkedArray of str
+    """
+    thousands = options.per_chunk.get("thousands") or ""
+    array = pa.array(texts) if isinstance(texts, pd.Series) else texts
+    pattern = rf"^\s*[+-]?[0-9{re.escape(thousands)}]{{19,}}\s*$"
+    is_long = pc.fill_null(pc.match_substring_regex(array, pattern), fill_value=False)
+    for row in pc.indices_nonzero(is_long).to_pylist():
+        text = array[row].as_py()
+        if not fits_int64(text.replace(thousands, "") if thousands else text):
+            raise Misfit(
+                column,
+                row,
+                text,
+                column.kind,
+                "is an integer beyond int64, and what pandas makes of the column depends on where "
+                "it stands",
+            )
+
+
+def check_floats(texts: pd.DataFrame, column: Column, options: CsvOptions) -> None:
+    """Raise `Misfit` at the first text of a float column that pandas can't read as one."""
+    values = texts[column.label]
+    for row, text in first_rows(values):
+        if isinstance(text, str) and kind_of(text, options) not in {"int64", "uint64", "float64"}:
+            raise Misfit(column, row, text, "str", "is no number")
+
+
+def misfit(column: Column, context: Context) -> Misfit:
+    """The first value that does not fit a column of numbers or bools."""
+    texts = context.texts(column)
+    numbers = {"int64", "uint64", "float64"}
+    for row, text in first_rows(texts):
+        if not isinstance(text, str):
+            if column.allows_missing:
+                continue
+            return Misfit(column, row, None, "float64", "is missing")
+        kind = kind_of(text, context.options)
+        if kind == column.kind or (kind == "bool" and column.kind == "maybe_bool"):
+            continue
+        if column.kind == "uint64" and kind == "int64" and "-" not in text:
+            continue
+        if column.kind == "float64" and kind in numbers:
+            continue
+        fits = "float64" if {kind, column.kind} <= numbers else "str"
+        return Misfit(column, row, text, fits, f"is no {column.kind.replace('maybe_', '')}")
+    return Misfit(column, None, None, "str", f"has values that are no {column.kind}")
+
+
+def first_rows(texts: pd.Series) -> list[tuple[int, Any]]:
+    """(row, text) of the first of each distinct text, in order."""
+    firsts = texts.reset_index(drop=True).drop_duplicates()
+    return list(zip(firsts.index.tolist(), firsts.tolist(), strict=True))

@@ -1,0 +1,296 @@
+"""Which columns a CSV dataset has and which are selected; frames and tables of a fixed schema."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from taskinity_data.errors import PlanError
+from taskinity_data.formats.schema import is_nullable_integer
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Mapping, Sequence
+
+    from taskinity_data.formats.csv.head import Head
+    from taskinity_data.formats.csv.options import CsvOptions
+    from taskinity_data.formats.schema import Column
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = [
+    "by_label",
+    "check_index_dtype",
+    "check_same_columns",
+    "concat_tables",
+    "deliver",
+    "fill",
+    "find_index",
+    "find_labels",
+    "kind_of",
+    "select_labels",
+    "sort_layouts",
+    "to_frame",
+    "to_table",
+    "with_index",
+]
+
+
+def find_labels(heads: Sequence[Head], schema: Any) -> list[Hashable]:
+    """The labels of the dataset, in order.
+
+    Those of an Arrow schema where there is one, whatever files have; else the first file's, and
+    behind them what a dict names and another file has, as it comes up.
+    """
+    first = heads[0].labels
+    by_name = {str(label): label for head in heads for label in head.labels}
+    if isinstance(schema, pa.Schema):
+        if len(set(schema.names)) < len(schema.names):
+            raise PlanError(f"schema={schema.names}: names a column twice; name each once")
+        return [by_name.get(name, name) for name in schema.names]
+    found = dict.fromkeys(first)
+    if isinstance(schema, dict):
+        for head in heads[1:]:
+            found |= dict.fromkeys(one for one in head.labels if one in schema)
+    return list(found)
+
+
+def by_label(dtype: Any, heads: Sequence[Head]) -> Any:
+    """`dtype` by labels alone: as in pandas a key may be a position, where no label has a type."""
+    labels = heads[0].labels
+    if type(dtype) is not dict or any(head.labels != labels for head in heads):
+        return dtype
+    positions = {one for one in range(len(labels)) if one in dtype}
+    if any(dtype[one] in (object, "object", "O") and one not in labels for one in positions):
+        raise PlanError(f"dtype={dtype!r}: by position pandas makes no objects; give names")
+    named = {key: one for key, one in dtype.items() if key in labels or key not in positions}
+    return {label: dtype[one] for one, label in enumerate(labels) if one in positions} | named
+
+
+def select_labels(
+    labels: Sequence[Hashable], columns: Sequence[Hashable] | None, usecols: Sequence[Any] | None
+) -> list[Hashable]:
+    """The labels that are asked for, in the order of delivery."""
+    if columns is not None and usecols is not None:
+        raise PlanError("columns= and usecols= both select columns; keep one of them")
+    if usecols is not None:
+        chosen = {
+            labels[one] if isinstance(one, int) and 0 <= one < len(labels) else one
+            for one in usecols
+        }
+        check_known("usecols", chosen, labels)
+        return [label for label in labels if label in chosen]
+    if columns is None:
+        return list(labels)
+    if isinstance(columns, str):
+        raise PlanError(f"columns={columns!r}: must be a list, such as [{columns!r}]")
+    check_known("columns", columns, labels)
+    if len(set(columns)) != len(columns):
+        raise PlanError(f"columns={list(columns)!r}: names a column twice")
+    return list(columns)
+
+
+def find_index(asked: Sequence[Any], labels: Sequence[Hashable]) -> list[Hashable]:
+    """The labels of the columns that `index_col` means among those that are read."""
+    for column in asked:
+        if isinstance(column, int) and column >= len(labels):
+            raise PlanError(f"index_col={column!r}: there are {len(labels)} columns, from 0")
+    found = [labels[one] if isinstance(one, int) else one for one in asked]
+    if found:
+        check_known("index_col", found, labels)
+    if len(set(found)) < len(found):
+        raise PlanError(f"index_col={list(asked)!r}: names a column twice")
+    return found
+
+
+def check_index_dtype(
+    index: Sequence[Hashable], dtype: Any, given: Mapping[Hashable, Column]
+) -> None:
+    """Refuse objects as the one dtype of all columns: of an index pandas infers another then."""
+    for label in index:
+        if dtype is not None and not isinstance(dtype, dict) and given[label].dtype == object:
+            raise PlanError(
+                f"index_col={label!r}: beside dtype={dtype!r} pandas infers the type of the index; "
+                f"name the dtypes of columns, dtype={{{label!r}: 'str'}}"
+            )
+
+
+def check_known(option: str, chosen: Any, labels: Sequence[Hashable]) -> None:
+    if not chosen:
+        raise PlanError(f"{option}=[]: select at least one column")
+    for label in chosen:
+        if label not in labels:
+            raise PlanError(
+                f"{option}: there is no column {label!r} among {', '.join(map(repr, labels))}."
+                f"{suggest(str(label), map(str, labels))}"
+            )
+
+
+def check_same_columns(
+    files: Sequence[SourceFile],
+    heads: Sequence[Head],
+    needed: Sequence[Hashable],
+    *,
+    is_chosen: bool,
+    optional: Collection[Hashable] = (),
+) -> None:
+    """Raise `PlanError` where a file lacks a column, or has one that nobody asked about.
+
+    Those of `optional` it may lack.
+    """
+    wanted = set(needed)
+    for file, head in zip(files, heads, strict=True):
+        missing = [one for one in needed if one not in head.labels and one not in optional]
+        extra = [] if is_chosen else [label for label in head.labels if label not in wanted]
+        if missing or extra:
+            parts = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
+            parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
+            raise PlanError(
+                f"{file.path}: its columns are not those of {files[0].path}: it "
+                f"{' and '.join(parts)}; open these files apart, select with columns= what all of "
+                f"them have, or name the type, schema={{{(missing or extra)[0]!r}: 'float64'}}: "
+                "rows of files that lack the column then have missing values"
+            )
+
+
+def sort_layouts(
+    files: Sequence[SourceFile], heads: Sequence[Head]
+) -> tuple[tuple[tuple[Hashable, ...], ...], dict[str, int]]:
+    """The distinct orders of columns, and the files that don't have the commonest."""
+    counts: dict[tuple[Hashable, ...], int] = {}
+    for head in heads:
+        counts[head.labels] = counts.get(head.labels, 0) + 1
+    layouts = tuple(sorted(counts, key=lambda labels: -counts[labels]))
+    positions = {labels: position for position, labels in enumerate(layouts)}
+    layout_of = {
+        file.path: positions[head.labels]
+        for file, head in zip(files, heads, strict=True)
+        if positions[head.labels]
+    }
+    return layouts, layout_of
+
+
+def fill(part: pd.DataFrame | pa.Table, columns: Sequence[Column]) -> pd.DataFrame | pa.Table:
+    """The rows of `part` with `columns` alone, missing values in those that it lacks."""
+    if isinstance(part, pa.Table):
+        for column in columns:
+            if column.name not in part.schema.names:
+                nulls = pa.nulls(len(part), column.arrow_type)
+                part = part.append_column(column.name, nulls)
+        return part.select([column.name for column in columns])
+    series = {
+        column.label: part[column.label]
+        if column.label in part.columns
+        else pd.Series(np.nan, part.index, column.dtype)
+        for column in columns
+    }
+    frame = pd.DataFrame(series, index=part.index, copy=False)
+    frame.columns = pd.Index([column.label for column in columns])
+    return frame
+
+
+def concat_tables(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
+    """The rows of `tables`, one after another; an empty table where there are none."""
+    if len(tables) == 1:
+        return tables[0]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def to_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pa.Table:
+    """`frame` as a table of the Arrow types of `columns`; missing values become nulls."""
+    arrays = {}
+    for column in columns:
+        values = pa.array(frame[column.label], from_pandas=True)
+        arrays[column.name] = values.cast(column.arrow_type)
+    return pa.table(arrays)
+
+
+def to_frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:
+    """`table` as a frame of the pandas types of `columns`, as `pandas.read_csv` gives them."""
+    frame: pd.DataFrame = table.to_pandas()
+    frame.columns = pd.Index([column.label for column in columns])
+    for column in columns:
+        label = column.label
+        if column.kind == "maybe_bool":
+            values = table.column(column.name).to_pandas().astype(object)
+            frame[label] = values.where(values.notna(), np.nan)
+        elif is_nullable_integer(column.dtype):
+            # By way of Python's integers, since floats can't hold large ones beside missing values.
+            frame[label] = pd.array(table.column(column.name).to_pylist(), dtype=column.dtype)
+        elif frame[label].dtype != column.dtype:
+            frame[label] = frame[label].astype(column.dtype)
+    return frame
+
+
+def with_index(
+    frame: pd.DataFrame,
+    index: Sequence[Column],
+    names: Sequence[Hashable],
+    level_names: Sequence[Hashable] = (),
+) -> pd.DataFrame:
+    """`frame` with the columns `index` as its index, whose levels are called `names`.
+
+    Those of nested columns are called `level_names`.
+    """
+    if not index:
+        return frame
+    # Of bools with missing values pandas makes floats in an index.
+    floats = [one.label for one in index if one.kind == "maybe_bool" and not one.is_given]
+    frame = frame.astype(dict.fromkeys(floats, "float64"))
+    indexed = frame.set_index([column.label for column in index])
+    if any(column.is_given for column in index):
+        # Of objects that are texts an index would be one of str.
+        values = [frame[column.label] for column in index]
+        levels = [pd.Index(one.array, dtype=one.dtype) for one in values]
+        indexed.index = levels[0] if len(levels) == 1 else pd.MultiIndex.from_arrays(levels)
+    indexed.index.names = list(names)
+    if not len(indexed.columns):
+        indexed.columns = pd.Index([])
+    elif level_names:
+        indexed.columns = indexed.columns.set_names(list(level_names))
+    return indexed
+
+
+def deliver(table: pa.Table, columns: Sequence[Column], as_: str) -> Any:
+    """`table` as what a function asked for: ``"arrow"``, ``"pandas"`` or ``"polars"``."""
+    if as_ == "arrow":
+        return table
+    if as_ == "pandas":
+        return to_frame(table, columns)
+    try:
+        import polars as pl
+    except ImportError as error:
+        raise PlanError("polars is not installed; pip install polars, or ask for Arrow") from error
+    return pl.from_arrow(table)
+
+
+PLAIN_INTEGER = re.compile(r"-?[0-9]{1,18}")
+PLAIN_FLOAT = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,15}")
+
+
+def kind_of(text: str, options: CsvOptions) -> str:
+    """What pandas infers for a column of just this text."""
+    # Asking pandas takes 0.2 ms, and many thousand good values may stand before the first bad one.
+    if PLAIN_INTEGER.fullmatch(text):
+        return "int64"
+    if PLAIN_FLOAT.fullmatch(text) and options.per_chunk.get("decimal", ".") == ".":
+        return "float64"
+    quoted = text.replace('"', '""')
+    keywords = {
+        name: value
+        for name, value in options.per_chunk.items()
+        if name in {"true_values", "false_values", "decimal", "thousands"}
+    }
+    frame = pd.read_csv(
+        io.StringIO(f'"{quoted}",\n'),
+        header=None,
+        names=["value", "end"],
+        low_memory=False,
+        keep_default_na=False,
+        **keywords,
+    )
+    return str(frame["value"].dtype)

@@ -1,0 +1,326 @@
+"""Which options of `pandas.read_csv` a dataset of CSV files honours, where, and which it refuses.
+
+It knows names and values of options, not files, bytes or schemas.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass, field
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from taskinity_data.errors import PlanError
+from taskinity_data.formats.csv.column_types.dates import parse_date_options
+from taskinity_data.formats.csv.column_types.nullable import parse_dtype_backend
+from taskinity_data.formats.csv.encodings import parse_encoding, parse_encoding_errors
+from taskinity_data.formats.csv.label_options import (
+    parse_header,
+    parse_index_col,
+    parse_names,
+    parse_nrows,
+    parse_skiprows,
+    parse_usecols,
+)
+from taskinity_data.formats.csv.records.dialect import check_byte, parse_csv_dialect, parse_dialect
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskinity_data.formats.csv.records.dialect import Dialect
+
+__all__ = ["CsvOptions", "parse_options"]
+
+# Handed to pandas for each chunk as they are: they act on one field at a time.
+PER_CHUNK = (
+    "na_values",
+    "keep_default_na",
+    "na_filter",
+    "true_values",
+    "false_values",
+    "decimal",
+    "thousands",
+)
+
+IN_FUNCTION = "do it in the chunk function"
+REFUSED = {
+    "skipfooter": "the last rows are known only at the end of the file; drop them in the function",
+    "converters": f"types are inferred from all that converters return; {IN_FUNCTION}",
+    "dayfirst": "it only guides a guess; give date_format=, such as '%d/%m/%Y'",
+    "iterator": "a dataset is read in chunks already; use chunk_size=",
+    "chunksize": "a dataset is read in chunks already; use chunk_size= of the dataset",
+    "compression": "give it to open_dataset, not to the reader",
+    "lineterminator": "lines end with \\n, \\r\\n or \\r; write the file with one of these",
+    "storage_options": "give it to open_dataset, not to the reader",
+}
+
+SIGNATURE = {
+    name: parameter.default
+    for name, parameter in signature(pd.read_csv).parameters.items()
+    if name != "filepath_or_buffer" and parameter.kind is not Parameter.VAR_KEYWORD
+}
+
+
+@dataclass(frozen=True)
+class CsvOptions:
+    """What was asked of the CSV reader, checked; picklable.
+
+    Attributes
+    ----------
+    dialect : Dialect
+        All that decides where a record ends.
+    encoding, encoding_errors : str
+        As Python names them; see `encodings`.
+    header : int, tuple of int, "infer" or None
+        The row that holds the names, or several of which each is a level of them.
+    names : tuple of labels, or None
+    skiprows : int or tuple of int
+        How many lines are left out before the header, or which lines of the file, from 0.
+    nrows : int or None
+        Rows of each file, from its first.
+    usecols : tuple of labels or positions, or None
+        In the file's order afterwards, as in pandas.
+    index_col : tuple of labels or positions
+        The columns that are the index of each chunk.
+    skips_bad_lines : bool
+        Rows with too many fields are left out and counted; else they are errors.
+    keeps_bad_lines : bool
+        They are handed over beside the rows that are left.
+    parse_dates : tuple of labels or positions
+        Columns of dates.
+    date_format : str, mapping of label to str, or None
+        Their formats, where they are not to be guessed.
+    dtype : dtype, mapping of label to dtype, or None
+        As pandas takes it.
+    dtype_backend : "numpy_nullable", "pyarrow" or None
+        Whose dtypes columns have that `dtype` does not name.
+    per_chunk : dict
+        Options that pandas is given for each chunk as they are.
+    """
+
+    dialect: Dialect
+    encoding: str = "utf-8"
+    encoding_errors: str = "strict"
+    header: int | str | tuple[int, ...] | None = "infer"
+    names: tuple[Any, ...] | None = None
+    skiprows: int | tuple[int, ...] = 0
+    nrows: int | None = None
+    usecols: tuple[Any, ...] | None = None
+    index_col: tuple[Any, ...] = ()
+    skips_bad_lines: bool = False
+    keeps_bad_lines: bool = False
+    parse_dates: tuple[Any, ...] = ()
+    date_format: Any = None
+    dtype: Any = None
+    dtype_backend: str | None = None
+    per_chunk: Mapping[str, Any] = field(default_factory=dict)
+
+    def for_pandas(self) -> dict[str, Any]:
+        """The keyword arguments of `pandas.read_csv` that hold for head and chunks alike."""
+        dialect = self.dialect
+        keywords = {
+            "sep": dialect.sep,
+            "doublequote": dialect.doublequote,
+            "escapechar": dialect.escapechar,
+            "comment": dialect.comment,
+            "skip_blank_lines": dialect.skip_blank_lines,
+            "skipinitialspace": dialect.skipinitialspace,
+            "engine": "c",
+            "low_memory": False,
+            **self.per_chunk,
+        }
+        if dialect.quotechar is None:
+            keywords["quoting"] = csv.QUOTE_NONE
+        else:
+            keywords["quotechar"] = dialect.quotechar
+        if self.skips_bad_lines:
+            keywords["on_bad_lines"] = "skip"
+        if FLOATS_NEED_ASKING:
+            keywords["float_precision"] = "round_trip"
+        return keywords
+
+    def for_head(self) -> dict[str, Any]:
+        """The same, and those that say where names come from."""
+        skiprows = list(self.skiprows) if isinstance(self.skiprows, tuple) else self.skiprows
+        header = list(self.header) if isinstance(self.header, tuple) else self.header
+        keywords = {**self.for_pandas(), "header": header, "skiprows": skiprows}
+        if self.names is not None:
+            keywords["names"] = list(self.names)
+        return keywords
+
+    def identity(self) -> str:
+        """A stable text of all options that decide how bytes are read."""
+        return repr(
+            (
+                self.dialect,
+                self.encoding,
+                self.encoding_errors,
+                self.header,
+                self.names,
+                self.skiprows,
+                self.nrows,
+                self.usecols,
+                self.index_col,
+                self.skips_bad_lines,
+                self.keeps_bad_lines,
+                self.parse_dates,
+                stable(self.date_format),
+                stable(self.dtype),
+                stable(self.per_chunk),
+            )
+        )
+
+
+# From pandas 3.1 on, all of its converters round correctly and the option only warns.
+FLOATS_NEED_ASKING = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
+
+
+def stable(value: Any) -> str:
+    """A text of `value` that is the same in every process (sets and mappings in sorted order)."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(sorted(f'{key!r}: {stable(value[key])}' for key in value))}}}"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(repr, value)))}}}"
+    if isinstance(value, list | tuple | np.ndarray | pd.Index | pd.Series):
+        # Of a long array repr leaves out the middle.
+        return f"[{', '.join(map(stable, value))}]"
+    return repr(value)
+
+
+def parse_options(options: Mapping[str, Any]) -> CsvOptions:
+    """The options of a CSV dataset, checked before any file is opened.
+
+    Parameters
+    ----------
+    options : mapping
+        Names and meanings of `pandas.read_csv`, and ``newlines_in_values`` (default True). An
+        option that is refused may be given its default.
+
+    Returns
+    -------
+    CsvOptions
+
+    Raises
+    ------
+    PlanError
+        An option that `pandas.read_csv` does not have, or that can't be honoured chunk by chunk.
+    """
+    given = dict(options)
+    newlines_in_values = bool(given.pop("newlines_in_values", True))
+    for name, value in given.items():
+        check_name(name)
+        if name in REFUSED and not is_default(name, value):
+            raise PlanError(f"{name}={value!r} can't be honoured chunk by chunk: {REFUSED[name]}")
+    given = {name: value for name, value in given.items() if not is_default(name, value)}
+    check_switches(given)
+    marks = parse_csv_dialect(given.get("dialect"))
+    if marks:
+        given = {name: value for name, value in given.items() if name != "delimiter"} | marks
+    check_engine(given)
+    check_values(given)
+    encoding = parse_encoding(given.get("encoding"))
+    parse_dates, date_format = parse_date_options(given)
+    bad_lines = parse_bad_lines(given)
+    return CsvOptions(
+        dialect=parse_dialect(given, newlines_in_values=newlines_in_values),
+        encoding=encoding,
+        encoding_errors=parse_encoding_errors(given.get("encoding_errors"), encoding),
+        header=parse_header(given.get("header", "infer"), given),
+        names=parse_names(given.get("names")),
+        skiprows=parse_skiprows(given.get("skiprows"), given),
+        nrows=parse_nrows(given.get("nrows"), given),
+        usecols=parse_usecols(given.get("usecols")),
+        index_col=parse_index_col(given.get("index_col")),
+        skips_bad_lines=bad_lines != "error",
+        keeps_bad_lines=bad_lines == "quarantine",
+        parse_dates=parse_dates,
+        date_format=date_format,
+        dtype=given.get("dtype"),
+        dtype_backend=parse_dtype_backend(given),
+        per_chunk={name: given[name] for name in PER_CHUNK if name in given},
+    )
+
+
+def check_name(name: str) -> None:
+    if name not in SIGNATURE:
+        known = [*SIGNATURE, "newlines_in_values", "columns", "filters", "schema", "format"]
+        raise PlanError(
+            f"{name}= is no option of pandas.read_csv, nor of open_dataset.{suggest(name, known)}"
+        )
+
+
+def is_default(name: str, value: Any) -> bool:
+    default = SIGNATURE[name]
+    if name in {"na_values", "dtype", "names", "usecols", "true_values", "false_values"}:
+        return value is default or value is None
+    return value is default or (type(value) is type(default) and bool(value == default))
+
+
+def check_engine(given: Mapping[str, Any]) -> None:
+    """Refuse values that would change how bytes are parsed where they are none of ours."""
+    if given.get("index_col") is False and given.get("on_bad_lines", "error") != "error":
+        raise PlanError(
+            f"index_col=False beside on_bad_lines={given['on_bad_lines']!r}: pandas then drops "
+            "other rows; leave index_col out"
+        )
+    if given.get("engine", "c") != "c":
+        raise PlanError(
+            f"engine={given['engine']!r}: chunks are what pandas' C engine reads; leave engine out"
+        )
+    if given.get("float_precision", "round_trip") != "round_trip":
+        raise PlanError(
+            f"float_precision={given['float_precision']!r}: floats are the correctly rounded ones; "
+            "leave float_precision out"
+        )
+
+
+def parse_bad_lines(given: Mapping[str, Any]) -> str:
+    """What is done with rows with too many fields."""
+    value = given.get("on_bad_lines", "error")
+    if callable(value):
+        raise PlanError(
+            "on_bad_lines=: a function can't be honoured chunk by chunk, as pandas' C engine knows "
+            "none; use 'skip', or 'quarantine', which hands them over"
+        )
+    if value not in BAD_LINES:
+        raise PlanError(
+            f"on_bad_lines={value!r}: use one of {', '.join(BAD_LINES)}."
+            f"{suggest(str(value), BAD_LINES)}"
+        )
+    if value != "error" and given.get("usecols") is not None:
+        raise PlanError(
+            f"on_bad_lines={value!r}: beside usecols= pandas takes no row for bad; use columns="
+        )
+    return str(value)
+
+
+BAD_LINES = ("error", "skip", "warn", "quarantine")
+
+
+def check_switches(given: Mapping[str, Any]) -> None:
+    for name in ("memory_map", "cache_dates", "doublequote"):
+        if not isinstance(given.get(name, True), bool):
+            raise PlanError(f"{name}={given[name]!r}: must be True or False")
+
+
+def check_values(given: Mapping[str, Any]) -> None:
+    """Refuse spellings of values by which a column's type would depend on all of its values."""
+    for name in ("decimal", "thousands"):
+        if given.get(name) is not None:
+            check_byte(name, given[name])
+    for name in ("true_values", "false_values"):
+        for word in given.get(name) or ():
+            if NUMBER.fullmatch(str(word)):
+                raise PlanError(
+                    f"{name}={given[name]!r}: {word!r} is a number too, and which of both it is "
+                    "depends on the whole column; map it in the chunk function"
+                )
+
+
+# Digits, or one of the words that pandas reads as a float.
+NUMBER = re.compile(r"\s*[+-]?([0-9.,]+(e[+-]?[0-9]+)?|inf(inity)?|nan.*)\s*", re.IGNORECASE)

@@ -1,0 +1,396 @@
+"""CSV files as chunks whose rows, put together, are `pandas.read_csv` of the whole file.
+
+It puts options, heads, cuts, schema and parsers together; each has a module of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.formats.csv.bad_lines import find_bad_lines, parse_with_bad_lines
+from taskinity_data.formats.csv.column_types.categories import CategoryColumn, with_categories
+from taskinity_data.formats.csv.column_types.dates import as_text, with_dates
+from taskinity_data.formats.csv.column_types.nullable import NullableColumn, check_nullable_index
+from taskinity_data.formats.csv.column_types.types import find_types
+from taskinity_data.formats.csv.columns import (
+    by_label,
+    check_index_dtype,
+    check_same_columns,
+    concat_tables,
+    deliver,
+    fill,
+    find_index,
+    find_labels,
+    select_labels,
+    sort_layouts,
+    to_table,
+    with_index,
+)
+from taskinity_data.formats.csv.exact import TooManyFields
+from taskinity_data.formats.csv.fast import parse_fast
+from taskinity_data.formats.csv.head import read_head
+from taskinity_data.formats.csv.messages import misfit_error, parse_error
+from taskinity_data.formats.csv.options import parse_options, stable
+from taskinity_data.formats.csv.records.piece_text import read_text
+from taskinity_data.formats.csv.records.rows import find_row_grains, find_rows, split_rows
+from taskinity_data.formats.filters import parse_filters
+from taskinity_data.formats.reader import Misfit, ReadResult
+from taskinity_data.formats.schema import (
+    arrow_schema,
+    dtype_of_kind,
+    given_columns,
+    is_nullable_integer,
+    text_column,
+    with_room,
+)
+from taskinity_data.outcome import join_bad_lines
+from taskinity_data.sources.file import Piece
+from taskinity_data.sources.read import map_files, read_pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+    from taskinity_data.formats.csv.head import Head
+    from taskinity_data.formats.csv.options import CsvOptions
+    from taskinity_data.formats.csv.records.rows import RowRange
+    from taskinity_data.formats.filters import Filters
+    from taskinity_data.formats.schema import Column
+    from taskinity_data.outcome import BadLines
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = ["CsvReader", "check_file", "open_csv"]
+
+
+@dataclass(frozen=True)
+class CsvReader:
+    """Reads pieces of CSV files; see `Reader`.
+
+    Attributes
+    ----------
+    options : CsvOptions
+    columns : tuple of Column
+        What is delivered, in order.
+    extra : tuple of Column
+        What is read beside it, for the filters alone.
+    layouts : tuple of tuple of labels
+        The orders of columns that the files have, the commonest first.
+    layout_of : dict of path to position in `layouts`
+        Of the files that have another than the first.
+    filters : Filters or None
+    encoded : tuple of labels
+        Text columns that may come as codes: see `encode`.
+    rows_of : dict of path to RowRange
+        Of the files of which not all rows are read.
+    index : tuple of Column
+        What is the index of a pandas chunk, and the first columns of any other.
+    index_names : tuple of labels or None
+        What the levels of that index are called.
+    level_names : tuple of labels or None
+        What the levels of nested columns beside that index are called.
+    """
+
+    options: CsvOptions
+    columns: tuple[Column, ...]
+    extra: tuple[Column, ...]
+    layouts: tuple[tuple[Hashable, ...], ...]
+    layout_of: Mapping[str, int] = field(default_factory=dict)
+    filters: Filters | None = None
+    encoded: tuple[Hashable, ...] = ()
+    rows_of: Mapping[str, RowRange] = field(default_factory=dict)
+    index: tuple[Column, ...] = ()
+    index_names: tuple[Hashable, ...] = ()
+    level_names: tuple[Hashable, ...] = ()
+
+    @property
+    def wanted(self) -> tuple[Column, ...]:
+        """All that is read of a file: what is delivered, and what is filtered on."""
+        some = (*self.index, *self.columns, *self.extra)
+        return tuple({column.label: column for column in some}.values())
+
+    @property
+    def format(self) -> str:
+        """``"csv"``."""
+        return "csv"
+
+    @property
+    def unit(self) -> str:
+        """``"bytes"``."""
+        return "bytes"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema that every chunk keeps, after the selection of columns."""
+        return arrow_schema(self.columns)
+
+    @property
+    def keeps_bad_lines(self) -> bool:
+        """Whether it hands over what does not parse."""
+        return self.options.keeps_bad_lines
+
+    @property
+    def needs_pandas(self) -> bool:
+        """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
+        return any(
+            column.kind == "maybe_bool"
+            or is_nullable_integer(column.dtype)
+            or isinstance(column, CategoryColumn | NullableColumn)
+            for column in self.columns
+        )
+
+    def identity(self) -> str:
+        """A stable text of all that decides what a range reads as."""
+        filters = None if self.filters is None else self.filters.text
+        columns, extra, index = (
+            [(one.label, one.kind, repr(one.dtype), one.details) for one in some]
+            for some in (self.columns, self.extra, self.index)
+        )
+        beside = f"{stable(self.layouts)} {filters} {extra!r} {index!r} {self.index_names!r}"
+        if self.level_names:
+            beside += f" {self.level_names!r}"
+        return f"csv 1 {self.options.identity()} {columns!r} {beside}"
+
+    def extent(self, file: SourceFile) -> Piece:
+        """All data of `file` as one piece, without its header.
+
+        Raises
+        ------
+        PlanError
+            The file has no head: see `read_head`.
+        """
+        start = read_head(file, self.options).data_start
+        rows = self.rows_of.get(file.path)
+        stop = file.nbytes if rows is None else rows.stop
+        return Piece(file, start, stop, stop - start)
+
+    def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
+        """The pieces of `file`, in order, as small as records and `grain_nbytes` allow.
+
+        Notes
+        -----
+        One pass over the file, streamed. Pieces overlap nothing, and each can be read alone.
+        """
+        yield from self.recut(self.extent(file), grain_nbytes)
+
+    def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
+        """`piece` in pieces as small as records and `grain_nbytes` allow."""
+        rows = self.rows_of.get(piece.path)
+        for grain in find_row_grains(
+            piece.file, piece.start, piece.stop, self.options, grain_nbytes, rows
+        ):
+            yield Piece(piece.file, grain.start, grain.stop, grain.stop - grain.start, grain.rows)
+
+    def select(self, columns: Sequence[str]) -> CsvReader:
+        """The reader of `columns` alone, some of `schema`'s names, in that order.
+
+        Where none is wanted the first is kept, since rows without columns can't be counted.
+        """
+        known = {column.name: column for column in (*self.columns, *self.extra)}
+        names = list(columns) or [self.columns[0].name]
+        needed = () if self.filters is None else self.filters.columns
+        return replace(
+            self,
+            columns=tuple(known[name] for name in names),
+            extra=tuple(known[name] for name in needed if name not in names),
+        )
+
+    def encode(self, columns: Sequence[str]) -> CsvReader:
+        """The same reader, which may give these text columns as codes where it reads as "native".
+
+        Only for who knows them as such: the table's schema names them, under `fast.ENCODED`.
+        """
+        texts = [
+            column.label
+            for column in self.columns
+            if column.name in columns
+            and column.kind == "str"
+            and column.dtype == dtype_of_kind("str")
+        ]
+        return replace(self, encoded=tuple(texts))
+
+    def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
+        """`piece` cut near its middle, or None where it is one record."""
+        rows = self.rows_of.get(piece.path)
+        at = split_rows(piece.file, piece.start, piece.stop, self.options, rows)
+        if at is None or not piece.start < at < piece.stop:
+            return None
+        return (
+            Piece(piece.file, piece.start, at, at - piece.start),
+            Piece(piece.file, at, piece.stop, piece.stop - at),
+        )
+
+    def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
+        """The rows of `pieces`, one after another, as one frame or table with a fresh index.
+
+        Raises
+        ------
+        SchemaError
+            A value does not fit the frozen schema.
+        ReadError
+            A piece does not parse: a row with too many fields, an open quote, no text.
+
+        Notes
+        -----
+        Only the pieces' own bytes are read. Arrow parses where it provably gives what pandas
+        would; everything else, and every refusal, is pandas' word.
+        """
+        if as_ == "native":
+            if len(pieces) == 1 and self.filters is None and not self.index:
+                part, skipped, bad = self.read_piece(pieces[0], self.encoded)
+                return ReadResult(part, len(part), skipped, bad)
+            as_ = "pandas"
+        read = read_pieces(self.read_piece, pieces)
+        parts = [part for part, _, _ in read]
+        skipped = sum(count for _, count, _ in read)
+        bad = join_bad_lines(lines for _, _, lines in read)
+        all_frames = all(isinstance(part, pd.DataFrame) for part in parts)
+        if as_ == "pandas" and self.filters is None and all_frames:
+            frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+            frame = with_index(frame, self.index, self.index_names, self.level_names)
+            return ReadResult(frame, len(frame), skipped, bad)
+        wanted = self.wanted
+        tables = [
+            to_table(part, wanted) if isinstance(part, pd.DataFrame) else part for part in parts
+        ]
+        table = concat_tables(tables, arrow_schema(wanted))
+        before = table.num_rows
+        if self.filters is not None:
+            table = self.filters.apply(table)
+        delivered = replace(self, extra=()).wanted
+        table = table.select([column.name for column in delivered])
+        rows = table.num_rows
+        data = deliver(table, delivered, as_)
+        if as_ == "pandas":
+            data = with_index(data, self.index, self.index_names, self.level_names)
+        return ReadResult(data, rows, skipped + before - rows, bad)
+
+    def read_piece(
+        self, piece: Piece, encoded: tuple[Hashable, ...] = ()
+    ) -> tuple[pd.DataFrame | pa.Table, int, BadLines | None]:
+        """The rows of one piece, of whichever kind its parser made, and what it left out.
+
+        That is how many rows were dropped, and those that were set aside.
+        """
+        labels = self.layouts[self.layout_of.get(piece.path, 0)]
+        wanted = self.wanted
+        there = [column for column in wanted if column.label in labels]
+        texts = [as_text(column) for column in there or [text_column(labels[0])]]
+        data = read_text(piece, self.options, self.rows_of.get(piece.path))
+        encoded = tuple(label for label in encoded if label in labels)
+        part: Any = parse_fast(data, labels, texts, self.options, encoded)
+        skipped = 0
+        try:
+            if part is None:
+                part, skipped = parse_with_bad_lines(data, labels, texts, self.options)
+            bad = None
+            if skipped and self.options.keeps_bad_lines:
+                bad = find_bad_lines(piece, data, labels, self.options, skipped)
+                skipped = 0
+            part = with_categories(with_dates(part, there), there)
+            return (part if len(there) == len(wanted) else fill(part, wanted)), skipped, bad
+        except ReadError:
+            raise
+        except Misfit as error:
+            raise misfit_error(piece, error, self.options) from None
+        except (TooManyFields, ValueError, OverflowError) as error:
+            raise parse_error(piece, data, labels, self.options, error) from error
+
+
+def open_csv(
+    files: Sequence[SourceFile],
+    columns: Sequence[Hashable] | None,
+    filters: Any,
+    schema: Any,
+    options: Mapping[str, Any],
+) -> CsvReader:
+    """The reader of a dataset of CSV files.
+
+    Parameters
+    ----------
+    files : sequence of SourceFile
+        At least one; their rows follow one another.
+    columns : sequence of labels, or None for all
+        Delivered in this order (``usecols=`` among `options` keeps the file's).
+    filters : see `parse_filters`
+        Rows that don't pass are counted as filtered.
+    schema : None, "scan", pyarrow.Schema, or mapping of column to dtype
+        A schema: these columns alone, in this order. What a mapping does not name is inferred.
+        What it names files may lack; their rows then have missing values.
+    options : mapping
+        Of `pandas.read_csv`, see `parse_options`.
+
+    Raises
+    ------
+    PlanError
+        An option, column, filter, type or file that can't be honoured, each with its name.
+
+    Notes
+    -----
+    Reads the head of every file (about 1 ms each), and a sample or all of it for the schema:
+    everything up to 64 MB, else 256 kB at head, middle and tail of up to 300 files.
+    """
+    parsed = parse_options(options)
+
+    def look(file: SourceFile) -> Head:
+        head = read_head(file, parsed)
+        return replace(head, rows=find_rows(file, head.data_start, parsed))
+
+    heads = list(map_files(look, files))
+    scan = isinstance(schema, str) and schema == "scan"
+    is_arrow = isinstance(schema, pa.Schema)
+    if is_arrow and parsed.usecols is not None:
+        raise PlanError("usecols= and a pyarrow schema both select columns; keep one of them")
+    labels = find_labels(heads, schema)
+    selected = select_labels(labels, columns, parsed.usecols)
+    index = find_index(parsed.index_col, selected if parsed.usecols is not None else labels)
+    is_chosen = columns is not None or parsed.usecols is not None or is_arrow
+    given = given_columns(by_label(parsed.dtype, heads), None if scan else schema, labels)
+    for label, named in heads[0].repeated:
+        if not (isinstance(schema, dict) and label in schema):
+            given[label] = replace(given[named], label=label)
+    check_index_dtype(index, parsed.dtype, given)
+    names = {str(label): label for label in labels}
+    needed = list(labels) if filters is not None else list(dict.fromkeys([*index, *selected]))
+    check_same_columns(
+        files,
+        heads,
+        needed if is_chosen else labels,
+        is_chosen=is_chosen,
+        optional=labels if is_arrow else schema if isinstance(schema, dict) else (),
+    )
+    for file, head in zip(files, heads, strict=True):
+        for label in needed:
+            if label not in head.labels:
+                given[label] = with_room(given[label], is_arrow=is_arrow, lacks=file.path)
+    shown = selected if parsed.usecols is not None else labels
+    opened = list(zip(files, heads, strict=True))
+    known = find_types(opened, needed, given, shown, parsed, scan=scan)
+    check_nullable_index(known[label] for label in index)
+    row_filters = parse_filters(filters, arrow_schema([known[label] for label in needed]))
+    filtered_on = [] if row_filters is None else [names[name] for name in row_filters.columns]
+    layouts, layout_of = sort_layouts(files, heads)
+    return CsvReader(
+        options=parsed,
+        columns=tuple(known[label] for label in selected if label not in index),
+        extra=tuple(known[label] for label in filtered_on if label not in selected),
+        layouts=layouts,
+        layout_of=layout_of,
+        filters=row_filters,
+        rows_of={
+            file.path: head.rows
+            for file, head in zip(files, heads, strict=True)
+            if head.rows is not None
+        },
+        index=tuple(known[label] for label in index),
+        index_names=heads[0].index_names,
+        level_names=heads[0].level_names,
+    )
+
+
+def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:
+    """Raise what is wrong with `file` alone: it has no head that `options` can read."""
+    read_head(file, parse_options(options))

@@ -1,0 +1,1 @@
+"""Where CSV records end."""

@@ -1,0 +1,248 @@
+"""A range of bytes as blocks that end where lines do, read one after another.
+
+It knows nothing of records: whether a block's first byte lies within quotes is for others to say.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from taskinity_data.errors import SourceChanged
+from taskinity_data.sources.file import SourceFile
+from taskinity_data.sources.read import WINDOW_NBYTES, StoreFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskinity_data.formats.csv.records.dialect import Dialect
+
+__all__ = [
+    "BOM",
+    "Block",
+    "Buffer",
+    "ReadInto",
+    "Source",
+    "find_last_line_end",
+    "get_line_end",
+    "open_source",
+    "read_blocks",
+    "round_up",
+]
+
+BOM = b"\xef\xbb\xbf"
+WORD = 64
+CR, LF = b"\r\n"
+
+FILL = b"\xff"
+"""What follows a block in its buffer: no mark, and no blank."""
+
+ROOM_NBYTES = 1 << 12
+"""How much longer than a block its buffer is, for the beginning of the line that it was cut in."""
+
+
+class ReadInto(Protocol):
+    """Fills `view` with the bytes from `offset` on; says how many there were."""
+
+    def __call__(self, view: memoryview, offset: int) -> int: ...
+
+
+Source = str | os.PathLike[str] | SourceFile | bytes | bytearray | memoryview | ReadInto
+"""A file or the path of a local one, its bytes, or what reads them."""
+
+
+class Buffer:
+    """Memory for a block, and as much to compare it in; used again, for fresh memory is slow.
+
+    Touching new pages took longer than all else that is done to a plain block.
+
+    Parameters
+    ----------
+    nbytes : int
+        Rounded up to a whole number of 64-byte words.
+    """
+
+    __slots__ = ("array", "data", "scratch")
+
+    def __init__(self, nbytes: int) -> None:
+        self.data = bytearray(round_up(nbytes))
+        self.array = np.frombuffer(self.data, np.uint8)
+        self.scratch = np.empty(len(self.data), np.bool_)
+
+
+class Block(NamedTuple):
+    """A run of bytes.
+
+    It is the first `nbytes` bytes of the buffer, with `FILL` up to a whole number of 64-byte words.
+    `is_aligned`: it begins at the range's start or behind a line end. `is_closed`: it ends with a
+    line end. Line ends within quotes count here too. `is_last`: the range ends with it, in a line.
+    """
+
+    buffer: Buffer
+    nbytes: int
+    is_aligned: bool
+    is_closed: bool
+    is_last: bool = False
+
+    def copy(self, start: int, stop: int, *, is_closed: bool) -> Block:
+        """A part of it that begins behind a line end, with memory of its own."""
+        part = Buffer(stop - start)
+        part.data[:] = self.buffer.data[start:stop].ljust(len(part.data), FILL)
+        return Block(part, stop - start, True, is_closed, self.is_last and not is_closed)
+
+    def close(self) -> Block:
+        """The same with a line feed behind it, with memory of its own."""
+        whole = Buffer(self.nbytes + 1)
+        whole.data[:] = (self.buffer.data[: self.nbytes] + b"\n").ljust(len(whole.data), FILL)
+        return Block(whole, self.nbytes + 1, self.is_aligned, is_closed=True)
+
+
+def round_up(nbytes: int) -> int:
+    """`nbytes` as a whole number of 64-byte words."""
+    return -(-nbytes // WORD) * WORD
+
+
+@contextmanager
+def open_source(source: Source) -> Iterator[ReadInto]:
+    """A function that reads from `source` at any place; safe to use from several threads."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        held = memoryview(source)
+
+        def copy_into(view: memoryview, offset: int) -> int:
+            found = held[offset : offset + len(view)]
+            view[: len(found)] = found
+            return len(found)
+
+        yield copy_into
+        return
+    if callable(source):
+        yield source
+        return
+    if isinstance(source, SourceFile):
+        local = source.local
+        if local is None:
+            yield StoreFile(source, WINDOW_NBYTES).read_into
+            return
+        source = local
+    file = os.open(source, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+
+        def read_into(view: memoryview, offset: int) -> int:
+            done = 0
+            while done < len(view):
+                count = os.preadv(file, [view[done:]], offset + done)
+                if count == 0:
+                    break
+                done += count
+            return done
+
+        yield read_into
+    finally:
+        os.close(file)
+
+
+def read_blocks(
+    read: ReadInto,
+    start: int,
+    stop: int,
+    dialect: Dialect,
+    block_nbytes: int,
+    spare: list[Buffer],
+) -> Iterator[Block]:
+    """The bytes from `start` to `stop` as blocks of about `block_nbytes`.
+
+    Parameters
+    ----------
+    read : ReadInto
+    start, stop : int
+    dialect : Dialect
+    block_nbytes : int
+    spare : list of Buffer
+        Buffers that may be used again; whoever is done with a block puts its buffer here.
+
+    Raises
+    ------
+    SourceChanged
+        The source ends before `stop`.
+
+    Notes
+    -----
+    A block is longer by what the one before left behind its last line end, never by more than
+    `block_nbytes`; a line longer than that goes out in blocks that are not closed. No block that is
+    not the last ends with a CR of which the next byte could change the meaning.
+    """
+    rest = b""
+    place = start
+    is_aligned = True
+    while place < stop:
+        count = min(block_nbytes, stop - place)
+        have = len(rest) + count
+        buffer = spare.pop() if spare else Buffer(min(block_nbytes, stop - place) + ROOM_NBYTES)
+        if len(buffer.data) < have:
+            buffer = Buffer(have)
+        data = buffer.data
+        data[: len(rest)] = rest
+        got = read(memoryview(data)[len(rest) : have], place)
+        if got < count:
+            raise SourceChanged(
+                f"the file ends at byte {place + got:,}, but {stop:,} were expected: it was cut "
+                "short after it was planned; plan again",
+                start=place,
+            )
+        place += count
+        nbytes = find_last_line_end(data, have, dialect)
+        is_closed = nbytes > 0
+        if not is_closed and place < stop:
+            nbytes = have
+            while nbytes and data[nbytes - 1] == CR:
+                nbytes -= 1
+        rest = bytes(data[nbytes:have])
+        if nbytes:
+            padded = round_up(nbytes)
+            data[nbytes:padded] = FILL * (padded - nbytes)
+            yield Block(buffer, nbytes, is_aligned, is_closed)
+            is_aligned = is_closed
+    if rest:
+        buffer = Buffer(len(rest))
+        buffer.data[:] = rest.ljust(len(buffer.data), FILL)
+        yield Block(buffer, len(rest), is_aligned, is_closed=False, is_last=True)
+
+
+def find_last_line_end(data: bytearray, stop: int, dialect: Dialect) -> int:
+    r"""The offset behind the last sure line end in ``data[:stop]``, 0 where there is none.
+
+    Notes
+    -----
+    Behind a sure line end pandas is at the beginning of a record or within quotes, and nowhere
+    else. Not sure are those that may be escaped, and a CR before a LF, before a `sep` (which pandas
+    swallows after a blank line), or before an unseen byte.
+    """
+    escape = dialect.escape_byte
+    first = 0 if escape is None else 1
+    found = data.rfind(b"\n", first, stop)
+    while found > 0 and data[found - 1] == escape:
+        found = data.rfind(b"\n", first, found)
+    if found >= 0:
+        return found + 1
+    found = data.rfind(b"\r", first, stop - 1)
+    while found >= 0:
+        is_escaped = found > 0 and data[found - 1] == escape
+        if not is_escaped and data[found + 1] not in (LF, dialect.sep_byte):
+            return found + 1
+        found = data.rfind(b"\r", first, found)
+    return 0
+
+
+@lru_cache(maxsize=64)
+def get_line_end(dialect: Dialect) -> re.Pattern[bytes]:
+    """A pattern for a sure line end: see `find_last_line_end`."""
+    unescaped = b""
+    if dialect.escapechar is not None:
+        unescaped = b"(?<=[^%b])" % re.escape(dialect.escapechar.encode())
+    sep = re.escape(dialect.sep.encode())
+    return re.compile(unescaped + b"(?:\\n|\\r(?=[^\\n" + sep + b"]))")

@@ -1,0 +1,370 @@
+"""Where a range of CSV may be cut (after records, as pandas sees them), and where data begin."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from taskinity_data.formats.csv.records.blocks import BOM, Source, get_line_end, open_source
+from taskinity_data.formats.csv.records.dialect import REGULAR, Facts
+from taskinity_data.formats.csv.records.scan import BLOCK_NBYTES, Scan, scan_range
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from taskinity_data.formats.csv.records.blocks import ReadInto
+    from taskinity_data.formats.csv.records.dialect import Dialect
+
+__all__ = [
+    "Grain",
+    "end_of_record",
+    "find_grains",
+    "find_open_record",
+    "skip_lines",
+    "split_at",
+]
+
+WINDOW_NBYTES = 1 << 16
+"""Bytes read at a time where cuts are found by seeking: few lines are longer."""
+
+MANY_CUTS_NBYTES = 1 << 12
+"""Smaller grains: all ends of a block are listed (5 ns each); else each is looked for (10 us)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grain:
+    """A run of whole records.
+
+    Attributes
+    ----------
+    start, stop : int
+        Bytes.
+    rows : int or None
+        Rows that pandas makes of it; None where the cut was found by seeking.
+    facts : Facts or None
+        What is in it (or close to it); None where the cut was found by seeking.
+    """
+
+    start: int
+    stop: int
+    rows: int | None
+    facts: Facts | None
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether every parser that knows quotes reads it alike; False where that is unknown."""
+        return self.facts is not None and not self.facts & ~REGULAR
+
+
+def find_grains(
+    source: Source,
+    start: int,
+    stop: int,
+    dialect: Dialect,
+    grain_nbytes: int,
+    *,
+    threads: int = 1,
+    block_nbytes: int = BLOCK_NBYTES,
+) -> Iterator[Grain]:
+    """The grains that tile a range, in order, each as soon as it is found.
+
+    Parameters
+    ----------
+    source : path or bytes
+        Never held in memory whole.
+    start, stop : int
+        Bytes; `start` is where a record begins, `stop` where one ends, or the end of the file. A
+        byte order mark at 0 belongs to the first grain and is no data.
+    dialect : Dialect
+    grain_nbytes : int
+        A grain is the shortest run of records with at least so many bytes: with 1, each record is
+        one.
+    threads : int
+        How many threads look through blocks.
+    block_nbytes : int
+        How much is looked through at once.
+
+    Yields
+    ------
+    Grain
+        Blank lines and comment lines belong to the record that follows them, or to the last one. A
+        range without a record is one grain of no rows; an empty range is none.
+
+    Raises
+    ------
+    OSError
+        The file can't be opened or read.
+    SourceChanged
+        It ends before `stop`.
+
+    Notes
+    -----
+    One pass, with about ``4 * threads * block_nbytes`` bytes in memory, and a grain's last block
+    and the next record's end must be seen before it is yielded. Where the dialect promises
+    ``newlines_in_values=False`` there is no pass: about 64 KiB are read around each cut, which then
+    is the first line end from the target on (so that blank lines may stand at a grain's end or fill
+    it), and rows and facts stay unknown; `count_rows` tells them of the bytes of a grain.
+    """
+    if grain_nbytes < 1:
+        raise ValueError(f"grain_nbytes={grain_nbytes}: a grain has at least one byte")
+    with open_source(source) as read:
+        if dialect.newlines_in_values:
+            scans = scan_range(
+                read, start, stop, dialect, threads=threads, block_nbytes=block_nbytes
+            )
+            yield from _cut(scans, start, grain_nbytes)
+            return
+        while start < stop:
+            cut = _seek(read, start + grain_nbytes, stop, dialect)
+            yield Grain(start, cut, None, None)
+            start = cut
+
+
+def split_at(source: Source, start: int, stop: int, dialect: Dialect) -> int | None:
+    """The end of the record that ends nearest to the middle of a range; None for one record.
+
+    Parameters
+    ----------
+    source : path or bytes
+    start, stop : int
+        Bytes: a run of whole records.
+    dialect : Dialect
+
+    Notes
+    -----
+    One pass over the range. With ``newlines_in_values=False`` it is the first line end from the
+    middle on, or where there is none, the first of the range.
+    """
+    middle = (start + stop) // 2
+    with open_source(source) as read:
+        if not dialect.newlines_in_values:
+            found = _seek(read, middle, stop, dialect)
+            if found == stop:
+                found = _seek(read, start + 1, stop, dialect)
+            return None if found == stop else found
+        place, below, above, last = start, None, None, None
+        for scan in scan_range(read, start, stop, dialect):
+            if scan.rows:
+                ends = (scan.find_ends() + place).tolist()
+                index = bisect_left(ends, middle)
+                below = ends[index - 1] if index else below
+                if above is None and index < len(ends):
+                    above = ends[index]
+                last = ends[-1]
+            place += scan.nbytes
+    # Behind the last record there is nothing to cut off.
+    candidates = [end for end in (below, above) if end is not None and end != last]
+    return min(candidates, key=lambda end: abs(end - middle), default=None)
+
+
+def _cut(scans: Iterable[Scan], start: int, grain_nbytes: int) -> Iterator[Grain]:
+    """Grains from record ends, each held until a record behind it shows that it is not the last."""
+    waiting: Grain | None = None
+    place, rows, facts = start, 0, Facts.NONE
+    for scan in scans:
+        facts |= scan.facts
+        if scan.rows and waiting is not None:
+            yield waiting
+            waiting = None
+        if not scan.rows or start + grain_nbytes > place + scan.nbytes:
+            place += scan.nbytes
+            rows += scan.rows
+            continue
+        find = _list_ends(scan) if grain_nbytes < MANY_CUTS_NBYTES else scan.find_first
+        taken = 0
+        while (found := find(start + grain_nbytes - place)) is not None:
+            if waiting is not None:
+                yield waiting
+            cut = place + found[0]
+            waiting = Grain(start, cut, rows + found[1] - taken, facts)
+            start, taken, rows, facts = cut, found[1], 0, scan.facts
+        place += scan.nbytes
+        rows += scan.rows - taken
+        if start == place:
+            facts = Facts.NONE
+        elif taken and rows and waiting is not None:
+            yield waiting
+            waiting = None
+    if waiting is None:
+        if start < place:
+            yield Grain(start, place, rows, facts)
+    elif rows:
+        yield waiting
+        yield Grain(start, place, rows, facts)
+    else:
+        yield Grain(waiting.start, place, waiting.rows, (waiting.facts or Facts.NONE) | facts)
+
+
+def _list_ends(scan: Scan) -> Callable[[int], tuple[int, int] | None]:
+    """As `Scan.find_first`, cheaper where it is asked for often."""
+    ends = scan.find_ends().tolist()
+
+    def find_first(offset: int) -> tuple[int, int] | None:
+        index = bisect_left(ends, offset)
+        return (ends[index], index + 1) if index < len(ends) else None
+
+    return find_first
+
+
+def _seek(read: ReadInto, target: int, stop: int, dialect: Dialect) -> int:
+    """The first line end at or behind `target`, as the offset behind it; `stop` where none is."""
+    pattern = get_line_end(dialect)
+    # From one byte before the line end's own: it may be an escape. To one behind: see the pattern.
+    place = max(target - 2, 0)
+    while place + 2 < stop + 1:
+        view = bytearray(min(WINDOW_NBYTES, stop - place))
+        got = read(memoryview(view), place)
+        found = pattern.search(view, 1 if place or target > 1 else 0, got)
+        if found is not None:
+            return place + found.end()
+        if place + got >= stop or got < 2:
+            break
+        place += got - 2
+    return stop
+
+
+HEAD_WINDOW_NBYTES = 1 << 16
+"""Bytes read at first: the top of a file is seldom longer."""
+
+
+def skip_lines(source: Source, start: int, stop: int, count: int, dialect: Dialect) -> int:
+    r"""The offset behind `count` lines, counted as ``pandas.read_csv(skiprows=count)`` does.
+
+    Parameters
+    ----------
+    source : path or bytes
+    start, stop : int
+        Bytes; the lines are those from `start` on. A byte order mark at 0 is no data.
+    count : int
+        Lines, blank lines and comments too; a quoted line end does not end one.
+    dialect : Dialect
+
+    Returns
+    -------
+    int
+        `stop` where there are fewer lines.
+
+    Notes
+    -----
+    Holds a line in memory. As in pandas, comments and escapes mean nothing in these lines, a CR
+    that begins one does not end it, and a `sep` right after a line that a lone CR ends belongs to
+    that line.
+
+    Examples
+    --------
+    >>> from taskinity_data.formats.csv.records.dialect import Dialect
+    >>> skip_lines(b'"a\nb"\n\nc\n', 0, 9, 2, Dialect())
+    7
+    """
+    pattern = _compile_skipped(dialect)
+    with open_source(source) as read:
+        place = _skip_bom(read, start, stop)
+        nbytes = HEAD_WINDOW_NBYTES
+        while count and place < stop:
+            data = bytearray(min(nbytes, stop - place))
+            read(memoryview(data), place)
+            is_whole = place + len(data) >= stop
+            at = 0
+            while count and at < len(data):
+                found = pattern.match(data, at)
+                if found is None or (found.end() == len(data) and not is_whole):
+                    break
+                at = found.end()
+                count -= 1
+            if at == 0 and is_whole:
+                return stop
+            # A line longer than the window: the window grows until it holds one.
+            nbytes = HEAD_WINDOW_NBYTES if at else 2 * nbytes
+            place += at
+    return place
+
+
+def end_of_record(
+    source: Source, start: int, stop: int, count: int, dialect: Dialect
+) -> int | None:
+    r"""The offset behind the `count`-th record from `start`, None where there are fewer.
+
+    Parameters
+    ----------
+    source : path or bytes
+    start, stop : int
+        Bytes; `start` is where a record begins. A byte order mark at 0 is no data.
+    count : int
+        From 1: blank lines and comment lines that pandas passes over are not counted.
+    dialect : Dialect
+
+    Examples
+    --------
+    >>> from taskinity_data.formats.csv.records.dialect import Dialect
+    >>> end_of_record(b"\n\na,b\n1,2\n", 0, 10, 1, Dialect())
+    6
+    """
+    with open_source(source) as read:
+        place = start
+        for scan in scan_range(read, start, stop, dialect, block_nbytes=HEAD_WINDOW_NBYTES):
+            if count <= scan.rows:
+                return place + int(scan.find_ends()[count - 1])
+            count -= scan.rows
+            place += scan.nbytes
+    return None
+
+
+def find_open_record(
+    source: Source, start: int, stop: int, dialect: Dialect
+) -> tuple[int, int] | None:
+    r"""The record that a quote leaves open at `stop`: how many come before it, and its offset.
+
+    Parameters
+    ----------
+    source : path or bytes
+    start, stop : int
+        Bytes; `start` is where a record begins.
+    dialect : Dialect
+
+    Returns
+    -------
+    tuple of int, or None
+        None where the last record is closed.
+
+    Examples
+    --------
+    >>> from taskinity_data.formats.csv.records.dialect import Dialect
+    >>> find_open_record(b'a,b\n1,"2\n3,4\n', 0, 13, Dialect())
+    (1, 4)
+    """
+    rows, place, end = 0, start, start
+    facts = Facts.NONE
+    with open_source(source) as read:
+        for scan in scan_range(read, start, stop, dialect):
+            facts |= scan.facts
+            if scan.nbytes and scan.rows:
+                rows += scan.rows
+                end = place + int(scan.find_ends()[-1])
+            place += scan.nbytes
+    return (rows, end) if Facts.UNCLOSED in facts else None
+
+
+def _skip_bom(read: ReadInto, start: int, stop: int) -> int:
+    head = bytearray(len(BOM))
+    if start == 0 and stop >= len(BOM) and read(memoryview(head), 0) == len(BOM) and head == BOM:
+        return len(BOM)
+    return start
+
+
+@lru_cache(maxsize=64)
+def _compile_skipped(dialect: Dialect) -> re.Pattern[bytes]:
+    """A pattern for one skipped line and its end."""
+    sep = re.escape(dialect.sep.encode())
+    text = b"[^\\r\\n%b]*+" % sep
+    end = b"(?:\\n|\\r[\\n%b]?|\\Z)" % sep
+    if dialect.quotechar is None:
+        return re.compile(b"[^\\n]?+%b(?:%b%b)*+%b" % (text, sep, text, end))
+    quote = re.escape(dialect.quotechar.encode())
+    doubled = b"|" + quote * 2 if dialect.doublequote else b""
+    quoted = b"%b(?:[^%b]%b)*+%b" % (quote, quote, doubled, quote)
+    first = b"(?:%b|(?!%b)[^\\n]?+)" % (quoted, quote)
+    more = b"(?:%b(?:%b|(?!%b))%b)*+" % (sep, quoted, quote, text)
+    return re.compile(first + text + more + end)

@@ -1,0 +1,197 @@
+"""Which rows of a CSV file are data: up to `nrows` of them, without lines that `skiprows` lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import PlanError
+from taskinity_data.formats.csv.encodings import unit_nbytes
+from taskinity_data.formats.csv.records.cuts import Grain, end_of_record, skip_lines
+from taskinity_data.formats.csv.records.encoded import (
+    codec_of,
+    find_text_grains,
+    open_marks,
+    split_text_at,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from taskinity_data.formats.csv.options import CsvOptions
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = [
+    "RowRange",
+    "find_row_grains",
+    "find_rows",
+    "split_rows",
+]
+
+COUNT_NBYTES = 256 << 10
+"""Grains by which rows are counted up to `nrows`; the last of them is looked at row by row."""
+
+MAX_HOLES = 10_000
+"""Separate runs of lines in `skiprows`: each is looked for by itself, in about 0.1 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowRange:
+    """Where the rows of one file end, and what between them is none.
+
+    Attributes
+    ----------
+    stop : int
+        Byte behind the last row.
+    holes : tuple of (start, stop)
+        Bytes of lines that are left out, in order.
+    """
+
+    stop: int
+    holes: tuple[tuple[int, int], ...] = ()
+
+    def holes_in(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Those between two bytes, neither of which lies within one."""
+        return [hole for hole in self.holes if start <= hole[0] and hole[1] <= stop]
+
+    def blank_out(self, data: bytes, start: int, file: SourceFile, options: CsvOptions) -> bytes:
+        """`data`, which begins at the byte `start` of `file`, with line ends for what is no row.
+
+        Where blank lines are rows nothing stands in its place.
+        """
+        holes = self.holes_in(start, start + len(data))
+        if not holes:
+            return data
+        line_end = b""
+        if options.dialect.skip_blank_lines:
+            is_wide = unit_nbytes(options.encoding) > 1
+            line_end = "\n".encode(codec_of(file, options)[0]) if is_wide else b"\n"
+        parts, place = [], start
+        for begin, end in holes:
+            blank = line_end * ((end - begin) // max(len(line_end), 1))
+            parts += [data[place - start : begin - start], blank]
+            place = end
+        return b"".join([*parts, data[place - start :]])
+
+
+def find_rows(file: SourceFile, data_start: int, options: CsvOptions) -> RowRange | None:
+    """The rows of `file`, None where they are all that is there.
+
+    Raises
+    ------
+    PlanError
+        Too many lines to look for, or one with an end that can't be cut.
+
+    Notes
+    -----
+    One pass up to the last line that is listed, and up to the last row that is counted.
+    """
+    holes: tuple[tuple[int, int], ...] = ()
+    if isinstance(options.skiprows, tuple):
+        found = find_holes(file, options.skiprows, options)
+        holes = tuple(hole for hole in found if hole[1] > data_start)
+    rows = RowRange(file.nbytes, holes)
+    if options.nrows is not None:
+        return replace(rows, stop=find_stop(file, data_start, rows, options))
+    return rows if holes else None
+
+
+def find_holes(
+    file: SourceFile, lines: tuple[int, ...], options: CsvOptions
+) -> Iterator[tuple[int, int]]:
+    """The bytes of each run of `lines`."""
+    breaks = [place for place, (a, b) in enumerate(pairwise(lines), 1) if b != a + 1]
+    runs = [(lines[a], lines[b - 1] + 1) for a, b in pairwise([0, *breaks, len(lines)])]
+    if len(runs) > MAX_HOLES:
+        raise PlanError(
+            f"skiprows=: lists {len(runs):,} separate lines, and {MAX_HOLES:,} can be looked for; "
+            "drop the rows in the chunk function"
+        )
+    # Here a blank line is a line as any other.
+    dialect = replace(options.dialect, skip_blank_lines=False, newlines_in_values=True)
+    unit = unit_nbytes(options.encoding)
+    place, line = codec_of(file, options)[1] // unit, 0
+    stop = file.nbytes // unit
+    with open_marks(file, options) as read:
+        for first, last in runs:
+            begin = place
+            if first > line:
+                found = end_of_record(read, place, stop, first - line, dialect)
+                if found is None:
+                    return
+                begin = found
+            place, line = skip_lines(read, begin, stop, last - first, dialect), last
+            if begin < place:
+                check_line_end(file, read, place, first, options)
+                yield begin * unit, place * unit
+
+
+def check_line_end(file: SourceFile, read: Any, stop: int, line: int, options: CsvOptions) -> None:
+    r"""Refuse a line that a lone ``\r`` ends: pandas reads what follows it differently there."""
+    end = bytearray(1)
+    read(memoryview(end), stop - 1)
+    if end == b"\r":
+        raise PlanError(
+            f"{file}: skiprows={list(options.skiprows)!r}: line {line} ends with \\r alone; write "  # type: ignore[arg-type]
+            "the file with \\n"
+        )
+
+
+def find_stop(file: SourceFile, start: int, rows: RowRange, options: CsvOptions) -> int:
+    """The byte behind row `options.nrows` of the rows from `start` on."""
+    left = options.nrows or 0
+    exact = replace(options, dialect=replace(options.dialect, newlines_in_values=True))
+    stop = start
+    if left == 0:
+        return stop
+    for grain in find_row_grains(file, start, rows.stop, exact, COUNT_NBYTES, rows):
+        count = grain.rows or 0
+        if count < left:
+            left -= count
+            stop = grain.stop
+            continue
+        for record in find_row_grains(file, grain.start, grain.stop, exact, 1, rows):
+            left -= record.rows or 0
+            stop = record.stop
+            if left == 0:
+                return stop
+    return stop
+
+
+def find_row_grains(
+    file: SourceFile,
+    start: int,
+    stop: int,
+    options: CsvOptions,
+    grain_nbytes: int,
+    rows: RowRange | None = None,
+) -> Iterator[Grain]:
+    """As `find_text_grains`, where a line that is left out belongs to the grain before it."""
+    holes = [] if rows is None else rows.holes_in(start, stop)
+    if not holes:
+        yield from find_text_grains(file, start, stop, options, grain_nbytes)
+        return
+    waiting: Grain | None = None
+    place = begin = start
+    for hole_start, hole_stop in (*holes, (stop, stop)):
+        for grain in find_text_grains(file, place, hole_start, options, grain_nbytes):
+            if waiting is not None:
+                yield waiting
+            waiting = replace(grain, start=begin)
+            begin = grain.stop
+        place = hole_stop
+        if waiting is not None:
+            waiting = replace(waiting, stop=hole_stop)
+            begin = hole_stop
+    yield Grain(start, stop, 0, None) if waiting is None else waiting
+
+
+def split_rows(
+    file: SourceFile, start: int, stop: int, options: CsvOptions, rows: RowRange | None
+) -> int | None:
+    """As `split_text_at`, where a line that is left out belongs to the row before it."""
+    if rows is None or not rows.holes_in(start, stop):
+        return split_text_at(file, start, stop, options)
+    ends = [record.stop for record in find_row_grains(file, start, stop, options, 1, rows)]
+    return min(ends[:-1], key=lambda end: abs(end - (start + stop) // 2), default=None)

@@ -1,0 +1,260 @@
+"""Where records end in any CSV at all, mark by mark, as pandas' C parser sees it.
+
+The exact and slower half of the search for record ends; it can stop and go on at any byte. It knows
+nothing of files or of grains.
+
+Notes
+-----
+What is particular to pandas 3 and is followed here: a quote opens a field only as its first
+character; text after a closing quote goes on as unquoted text, and its first character is always
+text; a lone CR ends a record; a line of blanks is skipped only up to a mark that is not blank;
+after a skipped line that a lone CR ends, a `sep` is swallowed.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from taskinity_data.formats.csv.records.dialect import Dialect
+
+__all__ = ["State", "Walker", "get_walker"]
+
+CR, LF, SPACE = b"\r\n "
+
+
+class State(IntEnum):
+    """Where in a record a place lies."""
+
+    RECORD = 0  # at the beginning of a line
+    FIELD = 1  # at the beginning of a field
+    TEXT = 2  # in a field, outside quotes
+    QUOTED = 3
+    QUOTE = 4  # after a quote within quotes: a closing one, or half of a doubled one
+    ESCAPE = 5
+    QUOTED_ESCAPE = 6
+    REMARK = 7  # in a comment after data
+    SKIPPED_REMARK = 8  # in a comment line
+    BLANK = 9  # in blanks that begin a line, all of them to be dropped from a field
+    BLANK_TEXT = 10  # in blanks that begin a line, and would be text of a field
+    RETURN = 11  # after the CR that ends a record
+    SKIPPED_RETURN = 12  # after the CR that ends a skipped line
+
+
+UNCLOSED = frozenset({State.QUOTED, State.ESCAPE, State.QUOTED_ESCAPE})
+"""States in which pandas refuses the end of a file."""
+
+BETWEEN = frozenset(
+    {State.RECORD, State.BLANK, State.BLANK_TEXT, State.SKIPPED_REMARK, State.SKIPPED_RETURN}
+)
+"""States in which no record is open."""
+
+# What a step also does, beside going to a state.
+ENDS_HERE = 16
+ENDS_BEFORE = 32
+STATE_BITS = 15
+
+
+class Walker:
+    """The states and marks of one dialect as a table, with a shortcut for whole records."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._steps = [[self._step(state, byte) for byte in range(256)] for state in State]
+        self._marks = [
+            re.compile(_any_of(byte for byte in range(256) if steps[byte] != state))
+            for state, steps in zip(State, self._steps, strict=True)
+        ]
+        self._marks_or_sep = [
+            re.compile(
+                _any_of(
+                    byte for byte in range(256) if steps[byte] != state or byte == dialect.sep_byte
+                )
+            )
+            for state, steps in zip(State, self._steps, strict=True)
+        ]
+        self._line = _compile_line(dialect)
+
+    def walk(self, data: bytes | bytearray, state: State) -> tuple[list[int], State]:
+        """The record ends in `data`, and the state after its last byte.
+
+        Parameters
+        ----------
+        data : bytes
+        state : State
+            Where in a record `data` begins.
+
+        Returns
+        -------
+        ends : list of int
+            Offsets just behind each record; 0 where the byte before `data` was a record's last.
+        state : State
+        """
+        ends: list[int] = []
+        place, stop = 0, len(data)
+        current = int(state)
+        line = self._line
+        while place < stop:
+            if current == State.RECORD and line is not None:
+                match = line.match(data, place)
+                if match is not None:
+                    place = match.end()
+                    if match.lastindex == 1:
+                        ends.append(place)
+                    continue
+            found = self._marks[current].search(data, place)
+            if found is None:
+                break
+            place = found.end()
+            step = self._steps[current][data[place - 1]]
+            current = step & STATE_BITS
+            if step & ENDS_HERE:
+                ends.append(place)
+            elif step & ENDS_BEFORE:
+                ends.append(place - 1)
+        return ends, State(current)
+
+    def count_fields(self, record: bytes) -> int:
+        """The fields of one record; blank lines and comment lines before it are none of it."""
+        current, place, count = int(State.RECORD), 0, 1
+        dialect = self._dialect
+        while (found := self._marks_or_sep[current].search(record, place)) is not None:
+            place = found.end()
+            byte = record[place - 1]
+            step = self._steps[current][byte]
+            # A space at the start of a field is dropped and no separator, where both are asked for.
+            is_dropped = current == State.FIELD and dialect.skipinitialspace and byte == SPACE
+            if byte == dialect.sep_byte and step & STATE_BITS == State.FIELD and not is_dropped:
+                count += 1
+            current = step & STATE_BITS
+        return count
+
+    def _step(self, state: State, byte: int) -> int:
+        """The state after `byte`, and what `byte` ends."""
+        if state == State.RETURN:
+            return self._step_return(byte)
+        if state == State.SKIPPED_RETURN:
+            if byte in (LF, self._dialect.sep_byte):
+                return State.RECORD
+            return self._step_record(byte)
+        if state in (State.ESCAPE, State.QUOTED_ESCAPE):
+            return State.TEXT if state == State.ESCAPE else State.QUOTED
+        if state in (State.QUOTED, State.QUOTE):
+            return self._step_quoted(state, byte)
+        if byte == LF:
+            if state == State.RECORD and not self._dialect.skip_blank_lines:
+                return State.RECORD | ENDS_HERE
+            return State.RECORD if state in BETWEEN else State.RECORD | ENDS_HERE
+        if byte == CR:
+            if state == State.RECORD and not self._dialect.skip_blank_lines:
+                return State.RETURN
+            return State.SKIPPED_RETURN if state in BETWEEN else State.RETURN
+        if state in (State.REMARK, State.SKIPPED_REMARK):
+            return state
+        if state == State.RECORD:
+            return self._step_record(byte)
+        if state in (State.BLANK, State.BLANK_TEXT):
+            return self._step_blank(state, byte)
+        return self._step_field(state, byte)
+
+    def _step_record(self, byte: int) -> int:
+        if byte in (CR, LF):
+            return self._step(State.RECORD, byte)
+        if byte == self._dialect.comment_byte:
+            return State.SKIPPED_REMARK
+        if self._dialect.skip_blank_lines and byte in self._dialect.blank_bytes:
+            return self._step_blank(State.BLANK, byte)
+        return self._step_field(State.FIELD, byte)
+
+    def _step_blank(self, state: State, byte: int) -> int:
+        if byte in self._dialect.blank_bytes:
+            is_dropped = byte == SPACE and self._dialect.skipinitialspace
+            return state if is_dropped else State.BLANK_TEXT
+        return self._step_field(State.FIELD if state == State.BLANK else State.TEXT, byte)
+
+    def _step_field(self, state: State, byte: int) -> int:
+        dialect = self._dialect
+        is_first = state == State.FIELD
+        if is_first and byte == dialect.quote_byte:
+            return State.QUOTED
+        if byte == dialect.escape_byte:
+            return State.ESCAPE
+        if is_first and byte == SPACE and dialect.skipinitialspace:
+            return State.FIELD
+        if byte == dialect.sep_byte:
+            return State.FIELD
+        return State.REMARK if byte == dialect.comment_byte else State.TEXT
+
+    def _step_quoted(self, state: State, byte: int) -> int:
+        dialect = self._dialect
+        if state == State.QUOTED:
+            if byte == dialect.escape_byte:
+                return State.QUOTED_ESCAPE
+            if byte == dialect.quote_byte:
+                return State.QUOTE if dialect.doublequote else State.TEXT
+            return State.QUOTED
+        if byte == dialect.quote_byte:
+            return State.QUOTED
+        if byte == dialect.sep_byte:
+            return State.FIELD
+        if byte == LF:
+            return State.RECORD | ENDS_HERE
+        return State.RETURN if byte == CR else State.TEXT
+
+    def _step_return(self, byte: int) -> int:
+        if byte == LF:
+            return State.RECORD | ENDS_HERE
+        if byte == self._dialect.sep_byte:
+            return State.FIELD | ENDS_BEFORE
+        return self._step_record(byte) | ENDS_BEFORE
+
+
+@lru_cache(maxsize=64)
+def get_walker(dialect: Dialect) -> Walker:
+    """The walker of `dialect`, built once."""
+    return Walker(dialect)
+
+
+def _any_of(members: Iterable[int]) -> bytes:
+    """A pattern for one byte among `members`; for no byte where there are none."""
+    texts = b"".join(b"\\x%02x" % byte for byte in members)
+    return b"[" + texts + b"]" if texts else b"(?!)"
+
+
+def _compile_line(dialect: Dialect) -> re.Pattern[bytes] | None:
+    """A pattern for one whole line, group 1 where it is a record.
+
+    It leaves to the table what it can't see whole, and all where a byte has two meanings.
+    """
+    if not dialect.is_plain:
+        return None
+    marks = [dialect.sep, dialect.quotechar, dialect.escapechar, dialect.comment]
+    sep, quote, escape, comment = (
+        None if mark is None else re.escape(mark.encode()) for mark in marks
+    )
+    assert sep is not None
+    escaped = b"" if escape is None else b"|" + escape + b"[\\s\\S]"
+    text = b"(?:[^\\r\\n%b%b%b]%b)*+" % (sep, escape or b"", comment or b"", escaped)
+    field = text
+    if quote is not None:
+        doubled = b"|" + quote * 2 if dialect.doublequote else b""
+        body = b"(?:[^%b%b]%b%b)*+" % (quote, escape or b"", escaped, doubled)
+        rest = b"(?:[^\\r\\n%b%b]%b)?+" % (sep, quote, text) if dialect.doublequote else text
+        field = b"(?:%b%b%b%b|(?!%b)%b)" % (quote, body, quote, rest, quote, text)
+    if dialect.skipinitialspace:
+        field = b" *+" + field
+    remark = b"" if comment is None else b"(?:%b[^\\r\\n]*+)?+" % comment
+    record = b"%b(?:%b%b)*+%b(?:\\r?\\n|\\r(?=[^\\n]))" % (field, sep, field, remark)
+    skipped = [] if comment is None else [comment + b"[^\\r\\n]*+"]
+    if dialect.skip_blank_lines:
+        skipped.append(b"[%b]*+" % dialect.blank_bytes if dialect.blank_bytes else b"")
+    if not skipped:
+        return re.compile(b"(%b)" % record)
+    any_skipped = b"(?:" + b"|".join(skipped) + b")"
+    shut = b"(?:\\r?\\n|\\r(?=[^\\n%b]))" % sep
+    return re.compile(b"%b%b|(?!%b[\\r\\n])(%b)" % (any_skipped, shut, any_skipped, record))

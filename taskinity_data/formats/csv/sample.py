@@ -1,0 +1,392 @@
+"""The types of the columns of CSV files, from a sample of them or from all of them.
+
+It asks pandas what it infers for slices, and leaves what follows from that to the schema.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import warnings
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from taskinity_data.formats.csv.bad_lines import skip_bad_start
+from taskinity_data.formats.csv.column_types.nullable import (
+    beyond_int64,
+    freeze_nullable,
+    observe_nullable,
+)
+from taskinity_data.formats.csv.column_types.unfit_values import check_wide
+from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
+from taskinity_data.formats.csv.exact import TooManyFields, parse_text
+from taskinity_data.formats.csv.fast import trim_to_records
+from taskinity_data.formats.csv.messages import record_ends
+from taskinity_data.formats.csv.options import FLOATS_NEED_ASKING
+from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
+from taskinity_data.formats.csv.records.rows import find_row_grains
+from taskinity_data.formats.reader import LONGEST_SAMPLE_NBYTES, Misfit
+from taskinity_data.formats.schema import (
+    INT64_STOP,
+    Column,
+    Seen,
+    dtype_of_kind,
+    freeze,
+    is_proven_by,
+    observe,
+)
+from taskinity_data.sources.read import open_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from taskinity_data.formats.csv.head import Head
+    from taskinity_data.formats.csv.options import CsvOptions
+    from taskinity_data.sources.file import SourceFile
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+__all__ = ["SCAN_NBYTES", "infer_columns", "iter_texts"]
+
+# pandas parses and infers about 100 MB/s a core (flights: 90, numbers and short texts: 160), so
+# that two cores read this in under half a second. A size, not a stopwatch: the schema is part of a
+# chunk's identity and must not change because the machine was busy.
+SCAN_NBYTES = 64_000_000
+
+# Of each file: head, middle and tail. 256 KiB take pandas 2.5 ms.
+SLICE_NBYTES = 256_000
+SAMPLED_FILES = 300
+
+# Large enough that a thread hand-over (50 µs) does not count, small enough that a few are nothing.
+SCAN_SLICE_NBYTES = 8_000_000
+
+# Small files are looked at together: pandas takes a millisecond for each call.
+TOGETHER_NBYTES = 512 << 10
+
+# One record larger than this tells of a quote that is never closed; reading finds it out.
+MAX_SLICE_NBYTES = LONGEST_SAMPLE_NBYTES
+
+
+class Slice(NamedTuple):
+    """Records of one file, in its codec, and whether its first are among them."""
+
+    data: bytes
+    codec: str
+    labels: tuple[Hashable, ...]
+    is_first: bool
+
+
+def infer_columns(
+    files: Sequence[tuple[SourceFile, Head]],
+    labels: Sequence[Hashable],
+    options: CsvOptions,
+    *,
+    scan: bool,
+) -> dict[Hashable, Column]:
+    """The columns `labels` as pandas would infer them over what is read of `files`.
+
+    Parameters
+    ----------
+    scan : bool
+        Read all; else only where all is at most `SCAN_NBYTES`.
+
+    Raises
+    ------
+    PlanError
+        The answer would depend on the order of values.
+    """
+    if not labels:
+        return {}
+    sampled, work = iter_slices(files, options, scan=scan)
+    facts = dict.fromkeys(labels, Seen())
+    proven = {label: len(sampled) == len(files) for label in labels}
+
+    def look(batch: list[Slice]) -> list[tuple[bool, dict[Hashable, tuple[Seen, bool]]]]:
+        together = observe_together(batch, labels, options) if len(batch) > 1 else None
+        if together is not None:
+            return [(True, together)]
+        return [(one.is_first, observe_slice(one, labels, options)) for one in batch]
+
+    # What nobody has read could hold what each file's first values have to settle.
+    batches = gather(work) if is_read_whole(files, scan=scan) else ([one] for one in work)
+    for told in map_ahead(look, batches):
+        for is_first, found in told:
+            for label, (seen, settles) in found.items():
+                facts[label] |= seen
+                if is_first:
+                    proven[label] &= settles
+    backend = options.dtype_backend
+    if backend is not None:
+        return {
+            label: freeze_nullable(label, facts[label], backend, is_proven=proven[label])
+            for label in labels
+        }
+    return {label: freeze(label, facts[label], is_proven=proven[label]) for label in labels}
+
+
+def iter_slices(
+    files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, *, scan: bool
+) -> tuple[list[tuple[SourceFile, Head]], Iterator[Slice]]:
+    """The files that are looked into, and what is read of them."""
+    is_whole = is_read_whole(files, scan=scan)
+    sampled = list(files) if is_whole else spread(files)
+    slices = scan_slices if is_whole else sample_slices
+    return sampled, (
+        Slice(data, codec_of(file, options)[0], head.labels, is_first)
+        for file, head in sampled
+        for is_first, data in slices(file, head, options)
+    )
+
+
+def is_read_whole(files: Sequence[tuple[SourceFile, Head]], *, scan: bool) -> bool:
+    return scan or sum(stop_of(file, head) for file, head in files) <= SCAN_NBYTES
+
+
+def stop_of(file: SourceFile, head: Head) -> int:
+    """The byte behind the last row of `file`."""
+    return file.nbytes if head.rows is None else head.rows.stop
+
+
+def iter_texts(
+    files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, *, scan: bool
+) -> Iterator[tuple[pd.DataFrame, bool]]:
+    """The same slices as texts, and of each whether all before it have come, too.
+
+    A slice that does not parse is passed over: whoever reads it is told.
+    """
+    is_whole = is_read_whole(files, scan=scan)
+    _, work = iter_slices(files, options, scan=scan)
+
+    def look(one: Slice) -> tuple[pd.DataFrame | None, bool]:
+        try:
+            decoded = decode_slice(one, options)
+            return parse_tolerantly(decoded, one.labels, options, str), one.is_first
+        except (ValueError, OverflowError):
+            return None, one.is_first
+
+    is_gapless = True
+    for place, (texts, is_first) in enumerate(map_ahead(look, work)):
+        is_gapless = is_gapless and is_whole if place else is_first
+        if texts is not None:
+            yield texts, is_gapless
+
+
+def decode_slice(one: Slice, options: CsvOptions) -> bytes:
+    decoded = to_utf8(one.data, one.codec, options.encoding_errors)
+    return skip_bad_start(decoded, one.labels, options) if options.skips_bad_lines else decoded
+
+
+def spread(files: Sequence[tuple[SourceFile, Head]]) -> list[tuple[SourceFile, Head]]:
+    """At most `SAMPLED_FILES` of `files`, the first and the last among them."""
+    if len(files) <= SAMPLED_FILES:
+        return list(files)
+    step = (len(files) - 1) / (SAMPLED_FILES - 1)
+    return [files[round(place * step)] for place in range(SAMPLED_FILES)]
+
+
+def scan_slices(file: SourceFile, head: Head, options: CsvOptions) -> Iterator[tuple[bool, bytes]]:
+    """All data of a file, and of each slice whether it is the first."""
+    with open_file(file, SCAN_SLICE_NBYTES) as source:
+        start, stop = head.data_start, stop_of(file, head)
+        grains = find_row_grains(file, start, stop, options, SCAN_SLICE_NBYTES, head.rows)
+        for grain in grains:
+            if grain.stop - grain.start <= MAX_SLICE_NBYTES:
+                data = source_bytes(source, grain.start, grain.stop)
+                if head.rows is not None:
+                    data = head.rows.blank_out(data, grain.start, file, options)
+                yield grain.start == head.data_start, data
+
+
+def sample_slices(
+    file: SourceFile, head: Head, options: CsvOptions
+) -> Iterator[tuple[bool, bytes]]:
+    """Head, middle and tail of a file, in whole records."""
+    dialect = options.dialect
+    start, stop = head.data_start, stop_of(file, head)
+    if stop - start <= 3 * SLICE_NBYTES:
+        yield from scan_slices(file, head, options)
+        return
+    with open_file(file, SCAN_SLICE_NBYTES) as source:
+        grains = find_row_grains(file, start, stop, options, SLICE_NBYTES, head.rows)
+        for grain in islice(grains, 1):
+            if grain.stop - grain.start <= MAX_SLICE_NBYTES:
+                data = source_bytes(source, grain.start, grain.stop)
+                if head.rows is not None:
+                    data = head.rows.blank_out(data, grain.start, file, options)
+                yield True, data
+        has_holes = head.rows is not None and bool(head.rows.holes)
+        if dialect.escapechar is not None or dialect.comment is not None or has_holes:
+            # Where either may stand before the window, nothing tells whether a quote in it opens.
+            return
+        quotechar = dialect.quotechar if dialect.newlines_in_values else None
+        unit = unit_nbytes(options.encoding)
+        with open_marks(file, options) as read:
+            for at in ((start + stop) // 2 // unit, (stop - SLICE_NBYTES) // unit):
+                window = bytearray(SLICE_NBYTES // unit)
+                got = read(memoryview(window), at)
+                records = trim_to_records(bytes(window[:got]), dialect.sep, quotechar)
+                if records is not None:
+                    begin = at + window.index(b"\n") + 1
+                    end = begin + len(records)
+                    yield False, source_bytes(source, begin * unit, end * unit)
+
+
+def source_bytes(source: BinaryIO, start: int, stop: int) -> bytes:
+    source.seek(start)
+    return source.read(stop - start)
+
+
+def gather(slices: Iterable[Slice]) -> Iterator[list[Slice]]:
+    """Small files that follow one another and have the same columns as one item, others alone."""
+    batch: list[Slice] = []
+    nbytes = 0
+    for one in slices:
+        is_small = one.is_first and len(one.data) <= TOGETHER_NBYTES // 8
+        is_alike = bool(batch) and (one.codec, one.labels) == (batch[0].codec, batch[0].labels)
+        if batch and not (is_small and is_alike and nbytes + len(one.data) <= TOGETHER_NBYTES):
+            yield batch
+            batch, nbytes = [], 0
+        batch.append(one)
+        nbytes = nbytes + len(one.data) if is_small else TOGETHER_NBYTES
+    if batch:
+        yield batch
+
+
+def observe_together(
+    batch: Sequence[Slice], labels: Sequence[Hashable], options: CsvOptions
+) -> dict[Hashable, tuple[Seen, bool]] | None:
+    """As `observe_slice` of a text made of all, None where that could differ from each alone.
+
+    It does not differ for integers of int64 and bools, which all values are then, nor for floats
+    and texts among which no integer is beyond int64.
+    """
+    dialect = options.dialect
+    is_strict = options.encoding_errors == "strict" and not options.skips_bad_lines
+    if not is_strict or dialect.escapechar is not None or options.dtype_backend is not None:
+        return None
+    all_labels = batch[0].labels
+    try:
+        texts = [decode_slice(one, options) for one in batch]
+        joined = b"".join(text if text.endswith(b"\n") else text + b"\n" for text in texts)
+        if dialect.quotechar is not None and dialect.quotechar.encode() in joined:
+            return None
+        told = {label: str for label in all_labels if label not in set(labels)}
+        frame = parse_text(joined, all_labels, options, dtype=told)
+        for label in labels:
+            values = frame[label]
+            if values.dtype.kind == "f":
+                is_plain = not bool((values.abs() >= INT64_STOP).any())
+            elif isinstance(values.dtype, pd.StringDtype):
+                is_plain = not has_wide_integers(values, options)
+            else:
+                is_plain = values.dtype.kind in "ib"
+            if not is_plain:
+                return None
+    except (ValueError, OverflowError, pd.errors.ParserError, TooManyFields):
+        return None
+    one = Slice(joined, "utf-8", all_labels, is_first=True)
+    return observe_slice(one, labels, options)
+
+
+def observe_slice(
+    one: Slice, labels: Sequence[Hashable], options: CsvOptions
+) -> dict[Hashable, tuple[Seen, bool]]:
+    """What a slice shows of each column, and whether its first values settle the column's type.
+
+    Rows with too many fields are passed over here, since reading reports them.
+    """
+    all_labels = one.labels
+    try:
+        decoded = decode_slice(one, options)
+        wanted = set(labels)
+        told = {label: str for label in all_labels if label not in wanted}
+        frame = parse_tolerantly(decoded, all_labels, options, told)
+        look = observe if options.dtype_backend is None else observe_nullable
+        seen = {label: look(frame[label]) for label in labels}
+        for label in labels:
+            is_wide = "text" in seen[label].kinds and has_wide_integers(frame[label], options)
+            if is_wide and are_numbers(frame[label], options):
+                seen[label] = Seen(seen[label].kinds - {"text"} | {"wide text"})
+        settled = dict.fromkeys(labels, False)
+        unsure = [label for label in labels if frame[label].dtype.kind not in "iu"]
+        if one.is_first and unsure:
+            texts = parse_tolerantly(decoded, all_labels, options, str)
+            thousands = options.per_chunk.get("thousands") or ""
+            settled |= {label: is_proven_by(texts[label], thousands) for label in unsure}
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, OverflowError) and options.dtype_backend is not None:
+            raise beyond_int64("a column", options.dtype_backend) from error
+        # Not parsed, not decoded: whoever reads this range is told what and where.
+        return {}
+    return {label: (seen[label], settled[label]) for label in labels}
+
+
+def has_wide_integers(texts: pd.Series, options: CsvOptions) -> bool:
+    """Whether an integer beyond int64 is among `texts`."""
+    array = pa.array(texts.astype(dtype_of_kind("str")))
+    if not pa.types.is_large_string(array.type) and not pa.types.is_string(array.type):
+        return False
+    is_long = pc.greater_equal(pc.binary_length(array), len(str(INT64_STOP)))
+    try:
+        check_wide(array.filter(is_long), Column(texts.name, "str", dtype_of_kind("str")), options)
+    except Misfit:
+        return True
+    return False
+
+
+def are_numbers(texts: pd.Series, options: CsvOptions) -> bool:
+    """Whether pandas reads `texts` as floats; a parse of that column alone."""
+    alone = texts.to_frame().to_csv(index=False, header=False, quoting=csv.QUOTE_ALL)
+    numbers = {
+        name: value
+        for name, value in options.per_chunk.items()
+        if name in {"decimal", "thousands", "na_values", "keep_default_na", "na_filter"}
+    }
+    numbers |= {"float_precision": "round_trip"} if FLOATS_NEED_ASKING else {}
+    try:
+        pd.read_csv(io.StringIO(alone), header=None, dtype=np.float64, **numbers)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def parse_tolerantly(
+    data: bytes, labels: Sequence[Hashable], options: CsvOptions, dtype: Any
+) -> pd.DataFrame:
+    try:
+        return parse_text(data, labels, options, dtype=dtype)
+    except (pd.errors.ParserError, TooManyFields):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            keywords = {"dtype": dtype, "on_bad_lines": "skip", "index_col": False}
+            try:
+                return parse_text(data, labels, options, **keywords)
+            except pd.errors.ParserError:
+                # A quote that is never closed: the last record holds all that follows it.
+                ends = record_ends(data, options)
+                return parse_text(
+                    data[: ends[-2] if len(ends) > 1 else 0], labels, options, **keywords
+                )
+
+
+def map_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """``map(function, items)`` in threads, in order, few items ahead so that memory is bounded."""
+    threads = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
+    with ThreadPoolExecutor(threads or 1) as pool:
+        waiting: deque[Future[R]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * (threads or 1):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

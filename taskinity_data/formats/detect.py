@@ -1,0 +1,350 @@
+"""What format files are in, from their names' suffixes and their first and last bytes.
+
+It knows nothing of rows: a file that passes here may still be malformed.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import PlanError, SourceNotFound
+from taskinity_data.sources.compression.codecs import codec_of, find_codec, inner_name, unpack_line
+from taskinity_data.sources.read import map_files
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = [
+    "FORMATS", "NAMES", "Ends", "detect_codecs", "detect_format", "implied_options", "peek_files",
+    "refuse_parquet",
+]  # fmt: skip
+
+Ends = tuple[bytes, bytes] | None
+"""The first 4 KiB and the last 4 bytes of a file; None: its name is believed until it is opened."""
+
+FORMATS = ("csv", "jsonl", "json", "parquet", "arrow", "orc")
+"""``"arrow"``: Arrow's IPC, as a file (Feather) or a stream; ``"jsonl"``: an object a line."""
+
+_TEXT = ("csv", "jsonl", "json")
+NAMES = {
+    "csv": "CSV",
+    "jsonl": "JSON Lines",
+    "json": "JSON",
+    "parquet": "Parquet",
+    "arrow": "Arrow IPC",
+    "orc": "ORC",
+}
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".orc": "orc",
+}
+_TABS = (".tsv", ".tab")
+_CONVERT = {
+    ".xlsx": 'pandas.read_excel("FILE").to_parquet("FILE.parquet")',
+    ".fwf": 'pandas.read_fwf("FILE").to_parquet("FILE.parquet")',
+    ".avro": "duckdb -c \"load avro; copy (from read_avro('FILE')) to 'FILE.parquet'\"",
+}
+_PARQUET, _ENCRYPTED = b"PAR1", b"PARE"
+_BEGINNINGS = {
+    "parquet": (_PARQUET, _ENCRYPTED),
+    "arrow": (b"ARROW1\0\0", b"\xff\xff\xff\xff", b"FEA1"),
+    "orc": (b"ORC\x08", b"ORC\x0a", b"ORC"),
+}
+_HEAD_NBYTES = 4096
+_CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
+BINARY_SHARE = 0.05
+"""Control characters that make a file's head binary: text has none but stray ones, while random
+bytes have 10 %."""
+
+
+def peek_files(
+    files: Sequence[SourceFile], said: str | None = None, method: str | None = "infer"
+) -> list[Ends]:
+    """The ends of each file; of a compressed one that is unpacked, of its text.
+
+    Parameters
+    ----------
+    files : sequence of SourceFile
+    said : one of `FORMATS`, or None
+        What the user says of the format.
+    method : see `Compression`
+
+    Notes
+    -----
+    Two requests a file of a store, but for what is called Parquet there: to open it reads its end,
+    and its mark with that (`refuse_parquet`).
+    """
+    is_open = said in (None, "parquet") and method in (None, "infer")
+
+    def peek(file: SourceFile) -> Ends:
+        is_parquet = said == "parquet" or _SUFFIXES.get(_suffix(file)) == "parquet"
+        is_believed = is_open and is_parquet and file.store is not None and file.nbytes > 0
+        return None if is_believed and not file.archive else _peek(file)
+
+    return list(map_files(peek, files))
+
+
+def refuse_parquet(file: SourceFile, said: str | None = None) -> None:
+    """Raise `PlanError` with what `file`, which has no Parquet mark at its end, is instead."""
+    ends = [_peek(file)]
+    detect_codecs([file], ends, "infer", said)
+    detect_format([file], said, {}, ends)
+
+
+def detect_codecs(
+    files: Sequence[SourceFile],
+    ends: Sequence[Ends],
+    method: str | None,
+    said: str | None,
+) -> list[str | None]:
+    """The codec that each of `files` is to be unpacked with; None: it is read as it is.
+
+    Parameters
+    ----------
+    files : sequence of SourceFile
+    ends : what `peek_files` gives of them
+    method : see `Compression`
+    said : one of `FORMATS`, or None
+        What the user says of the format.
+
+    Raises
+    ------
+    PlanError
+        Name or `method` belie the content; a format that is not read compressed.
+    """
+    found = []
+    for file, both in zip(files, ends, strict=True):
+        head = both[0] if both else b""
+        codec = "zip" if file.archive else find_codec(file.path, head, method)
+        inner = said or _SUFFIXES.get(_suffix(file))
+        if codec is not None and inner is not None and inner not in _TEXT:
+            raise _refuse_packed(file.path, codec, inner)
+        found.append(codec)
+    return found
+
+
+def _refuse_packed(path: str, codec: str, format_: str) -> PlanError:
+    return PlanError(
+        f"{path}: {NAMES[format_]} within {codec} is not read, since it can't be cut; unpack it "
+        f"first: {unpack_line(codec, path)}"
+    )
+
+
+def detect_format(
+    files: Sequence[SourceFile],
+    said: str | None,
+    options: Mapping[str, Any],
+    ends: Sequence[Ends] | None = None,
+) -> str:
+    """The one format of all `files`.
+
+    Parameters
+    ----------
+    files : sequence of SourceFile
+    said : one of `FORMATS`, or None
+        What the user says; None: found from suffix and content.
+    options : mapping
+        Reader options: an `encoding` whose texts hold zero bytes is not taken for binary; where
+        neither suffix nor content tells a format, a separator means CSV.
+    ends : what `peek_files` gives of them, where that is known
+
+    Raises
+    ------
+    PlanError
+        An unknown format or suffix, contents that belie it, an empty or truncated file, files of
+        several formats.
+
+    Notes
+    -----
+    Opens each file once and reads at most 4 KiB of it, about 20 µs a file.
+    """
+    if said is not None and said not in FORMATS:
+        raise PlanError(
+            f"format={said!r}: this version reads {', '.join(FORMATS)}."
+            f"{suggest(str(said), FORMATS)}"
+        )
+    encoding = str(options.get("encoding") or "utf-8").lower().replace("_", "-")
+    is_wide = encoding.startswith(("utf-16", "utf16", "utf-32", "utf32"))
+    implied = "csv" if {"sep", "delimiter"} & set(options) else None
+    first, found = files[0], ""
+    is_empty = not any(file.nbytes for file in files)
+    for file, both in zip(files, ends or map_files(_peek, files), strict=True):
+        if not file.nbytes and not is_empty and (said or _SUFFIXES.get(_suffix(file))) == "jsonl":
+            both = b"\n", b"\n"  # no line, so no row; alone it may be a failed copy
+        one = "parquet" if both is None else _detect(file, said, implied, *both, is_wide=is_wide)
+        if found and one != found:
+            raise PlanError(
+                f"{file.path} is {one} but {first.path} is {found}: a dataset has one format; name "
+                "the files of one, e.g. by a glob"
+            )
+        found = one
+    return found
+
+
+def implied_options(files: Sequence[SourceFile], options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options` with the tab as separator where all files' suffixes say so and the user nothing."""
+    is_tabs = all(_suffix(file) in _TABS for file in files)
+    if is_tabs and not {"sep", "delimiter"} & set(options):
+        return {**options, "sep": "\t"}
+    return dict(options)
+
+
+def _suffix(file: SourceFile) -> str:
+    """The suffix that tells the format, in small letters."""
+    path = file.path.partition("?hidden=")[0] if file.archive is None else file.name
+    inner = inner_name(path) if file.unpacked is None else file.unpacked.inner
+    return PurePath(inner).suffix.lower()
+
+
+def _detect(
+    file: SourceFile,
+    format_: str | None,
+    implied: str | None,
+    head: bytes,
+    tail: bytes,
+    *,
+    is_wide: bool,
+) -> str:
+    path = file.path
+    suffix = _suffix(file)
+    content = _content(head, tail)
+    said = format_ or _SUFFIXES.get(suffix)
+    if file.nbytes == 0 and not head:
+        what = "file is" if file.unpacked is None else "text that it unpacks to is"
+        raise PlanError(f"{path}: the {what} empty (0 bytes); remove it or write it again")
+    if said is None and suffix in _CONVERT:
+        _refuse(path, suffix)
+    if said in _TEXT and content is not None:
+        raise PlanError(
+            f"{path}: this is {_a(content)} file under another name; rename it to .{content}, or "
+            f'give format="{content}"'
+        )
+    codec = codec_of(head)
+    if codec and content is None and not _is_text(head) and (said is None or said in _TEXT):
+        read = "" if codec == "tar" else f'give compression="{codec}", or '
+        raise PlanError(f"{path}: this is {codec}; {read}unpack it: {unpack_line(codec, path)}")
+    found = said or content or implied
+    if found is None:
+        raise PlanError(
+            f"{path}: the suffix {suffix!r} says nothing of the format, nor do the first bytes; "
+            f'give format="csv" (or one of {", ".join(FORMATS)})'
+        )
+    if found in _TEXT:
+        # CSV may hold any character; only that it is CSV must be said then.
+        if not is_wide and format_ != "csv" and not _is_text(head):
+            raise PlanError(f"{path}: {_no_text(found, head)}")
+    elif file.unpacked is not None:
+        raise _refuse_packed(path, file.unpacked.codec, found)
+    elif found == "parquet":
+        _check_parquet(path, head, tail)
+    elif not head.startswith(_BEGINNINGS[found]) and not _is_old_stream(found, head):
+        raise PlanError(f"{path}: this is no {NAMES[found]} file, {_begins(head)}")
+    return found
+
+
+def _no_text(format_: str, head: bytes) -> str:
+    """What a file is that holds control characters, and what to do."""
+    from taskinity_data.formats.csv.hints import find_wide_encoding
+
+    wide = find_wide_encoding(head)
+    if wide is None:
+        at = next(place for place, byte in enumerate(head) if byte in _CONTROL)
+        step = '; if it is CSV all the same, give format="csv"' if format_ == "csv" else ""
+        return (
+            "this is a binary file, not text: "
+            f"byte {at:,} is the control character {head[at]:#04x}{step}"
+        )
+    name = f"UTF-{wide[4:6]}"
+    if format_ == "csv":
+        return f"this is {name} text; give encoding={wide!r}"
+    return (
+        f"this is {name} text, and JSON is read as UTF-8; convert the file: "
+        f"iconv -f {wide.upper()} -t UTF-8 FILE > NEW"
+    )
+
+
+def _content(head: bytes, tail: bytes) -> str | None:
+    """The binary format that the bytes tell."""
+    if tail == _PARQUET:
+        return "parquet"
+    for name, beginnings in _BEGINNINGS.items():
+        if head.startswith(beginnings) and not _is_text(head):
+            return name
+    return None
+
+
+def _is_old_stream(format_: str, head: bytes) -> bool:
+    """Whether it may be an Arrow stream as written before version 0.15: a length comes first."""
+    return format_ == "arrow" and 0 < int.from_bytes(head[:4], "little", signed=True) < 1 << 24
+
+
+def _a(format_: str) -> str:
+    name = NAMES[format_]
+    return f"an {name}" if name[0] in "AO" else f"a {name}"
+
+
+def _begins(head: bytes) -> str:
+    hint = '; is it a CSV? give format="csv"' if _is_text(head) else ""
+    return f"it begins with {head[:4]!r}{hint}"
+
+
+def _check_parquet(path: str, head: bytes, tail: bytes) -> None:
+    if _ENCRYPTED in (head[:4], tail):
+        raise PlanError(f"{path}: the Parquet file is encrypted, which this version can't read")
+    if not head.startswith(_PARQUET):
+        raise PlanError(f"{path}: this is no Parquet file, {_begins(head)}")
+    if tail != _PARQUET:
+        raise PlanError(
+            f"{path}: the Parquet file is truncated, its footer is missing; write or copy it again"
+        )
+
+
+def _refuse(path: str, suffix: str) -> None:
+    line = _CONVERT[suffix].replace("FILE", path)
+    raise PlanError(f"{path}: {suffix} files are not read in this version; convert it: {line}")
+
+
+def _is_text(head: bytes) -> bool:
+    controls = len(head) - len(head.translate(None, _CONTROL))
+    return controls <= BINARY_SHARE * len(head)
+
+
+def _peek(file: SourceFile) -> tuple[bytes, bytes]:
+    if file.archive is not None and file.unpacked is None:
+        return b"", b""
+    local = file.local
+    if local is None and file.store is not None:
+        ranges = [(0, min(_HEAD_NBYTES, file.nbytes)), (max(0, file.nbytes - 4), file.nbytes)]
+        head, tail = file.store.read(file.name, file.path, ranges, file.fingerprint)
+        return head, tail
+    try:
+        with open(str(local), "rb") as stream:
+            head = stream.read(_HEAD_NBYTES)
+            stream.seek(max(0, file.nbytes - 4))
+            return head, stream.read(4)
+    except FileNotFoundError as error:
+        raise SourceNotFound(
+            f"{file.path}: the file was removed or renamed while the dataset was opened; open it "
+            "again, once nothing moves its files"
+        ) from error
+    except PermissionError as error:
+        raise PlanError(
+            f"{file.path}: the file may not be read by this user; change its permissions"
+        ) from error
+    except OSError as error:
+        raise PlanError(f"{file.path}: can't be read: {error.strerror}") from error

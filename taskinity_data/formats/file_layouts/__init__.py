@@ -1,0 +1,1 @@
+"""Where the parts of Arrow IPC and ORC files lie."""

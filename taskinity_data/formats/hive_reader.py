@@ -1,0 +1,246 @@
+"""Hive keys as columns for formats whose readers know nothing of directories.
+
+It knows nothing of how the files are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from taskinity_data.errors import PlanError
+from taskinity_data.formats.deliver import deliver
+from taskinity_data.formats.filters import narrow_filters, parse_filters
+from taskinity_data.formats.reader import ReadResult
+from taskinity_data.formats.tables import check_columns
+from taskinity_data.outcome import join_bad_lines
+from taskinity_data.sources.file import Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskinity_data.formats.filters import Filters
+    from taskinity_data.formats.reader import Reader
+    from taskinity_data.sources.file import SourceFile
+    from taskinity_data.sources.hive import HiveColumn
+
+__all__ = [
+    "HiveReader",
+    "add_hive_columns",
+    "rule_out",
+]
+
+_ROW = "row of the file's piece"
+
+
+@dataclass(frozen=True)
+class HiveReader:
+    """A reader with the hive keys beside the columns of `inner`: see `add_hive_columns`.
+
+    Attributes
+    ----------
+    inner : Reader
+        Reads the columns that are selected or filtered by, and filters nothing.
+    schema : pyarrow.Schema
+        The selected columns and keys, in the order asked for.
+    hive : tuple of HiveColumn
+    filters : Filters or None
+    """
+
+    inner: Reader
+    schema: pa.Schema
+    hive: tuple[HiveColumn, ...]
+    filters: Filters | None = None
+
+    @property
+    def format(self) -> str:
+        """That of the files."""
+        return self.inner.format
+
+    @property
+    def unit(self) -> str:
+        """That of the files."""
+        return self.inner.unit
+
+    @property
+    def keeps_bad_lines(self) -> bool:
+        """Whether it hands over what does not parse."""
+        return bool(getattr(self.inner, "keeps_bad_lines", False))
+
+    def identity(self) -> str:
+        """A stable text of all that decides what a range reads as."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> str:
+        keys = [(one.name, one.values.to_pylist()) for one in self.hive]
+        filters = "" if self.filters is None else self.filters.text
+        return f"{self.inner.identity()} {keys!r} {self.schema.names!r} {filters}"
+
+    def select(self, columns: Sequence[str]) -> HiveReader:
+        """The reader of `columns` alone, some of `schema`'s names, in that order."""
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        needed = {*columns, *(self.filters.columns if self.filters else ())}
+        stored = [name for name in self.inner.schema.names if name in needed]
+        return replace(self, inner=self.inner.select(stored), schema=schema)
+
+    def extent(self, file: SourceFile) -> Piece:
+        """All data of `file` as one piece."""
+        return self.inner.extent(file)
+
+    def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
+        """The pieces of `file`, in order, as small as records and `grain_nbytes` allow."""
+        return self.inner.grains(file, grain_nbytes)
+
+    def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
+        """`piece` in pieces as small as records and `grain_nbytes` allow."""
+        return self.inner.recut(piece, grain_nbytes)
+
+    def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
+        """`piece` cut near its middle, or None where it is one record."""
+        return self.inner.split(piece)
+
+    def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
+        """The rows of `pieces`, one after another.
+
+        Notes
+        -----
+        Files that the keys alone rule out are not read. A filter that needs other columns too makes
+        pandas chunks cost two reads.
+        """
+        first = pieces[0]
+        nothing = Piece(first.file, first.start, first.start, 0, 0)
+        runs = [(file, list(run)) for file, run in groupby(pieces, key=lambda piece: piece.file)]
+        read = [
+            self._read_file(file, run, as_)
+            if self._may_pass(file)
+            else replace_counts(self._read_file(file, [nothing], as_), run)
+            for file, run in runs
+        ]
+        parts = [result.data for result in read]
+        filtered = [result.filtered for result in read]
+        known = [count for count in filtered if count is not None]
+        data = parts[0] if len(parts) == 1 else _join(parts)
+        return ReadResult(
+            deliver(data, as_) if isinstance(data, pa.Table) else data,
+            sum(result.rows for result in read),
+            sum(known) if len(known) == len(filtered) else None,
+            join_bad_lines(result.bad_lines for result in read),
+        )
+
+    def _may_pass(self, file: SourceFile) -> bool:
+        names = [one.name for one in self.hive]
+        if self.filters is None or not set(self.filters.columns) <= set(names):
+            return True
+        row = pa.table({one.name: one.repeat(file, 1) for one in self.hive})
+        return bool(self.filters.apply(row).num_rows)
+
+    def _read_file(self, file: SourceFile, pieces: Sequence[Piece], as_: str) -> ReadResult:
+        if as_ == "pandas" and self.filters is None:
+            result = self.inner.read(pieces, "pandas")
+            return result._replace(data=self._to_frame(result.data, file))
+        result = self.inner.read(pieces, "arrow")
+        table = result.data
+        for one in self.hive:
+            table = table.append_column(pa.field(one.name, one.type), one.repeat(file, result.rows))
+        table = table.append_column(_ROW, pa.array(range(result.rows), pa.int64()))
+        passed = table if self.filters is None else self.filters.apply(table)
+        dropped = result.rows - passed.num_rows
+        filtered = None if result.filtered is None else result.filtered + dropped
+        if as_ != "pandas":
+            return ReadResult(
+                passed.select(self.schema.names), passed.num_rows, filtered, result.bad_lines
+            )
+        frame = self.inner.read(pieces, "pandas").data.iloc[passed[_ROW].to_numpy()]
+        return ReadResult(
+            self._to_frame(frame.reset_index(drop=True), file),
+            passed.num_rows,
+            filtered,
+            result.bad_lines,
+        )
+
+    def _to_frame(self, frame: pd.DataFrame, file: SourceFile) -> pd.DataFrame:
+        labels = {str(label): label for label in frame.columns}
+        for one in self.hive:
+            frame[one.name] = one.repeat(file, len(frame)).to_pandas()
+            labels[one.name] = one.name
+        return frame[[labels[name] for name in self.schema.names]]
+
+
+def replace_counts(result: ReadResult, pieces: Sequence[Piece]) -> ReadResult:
+    """`result`, of no rows, with the rows of `pieces` as filtered."""
+    rows = [piece.rows for piece in pieces]
+    known = [count for count in rows if count is not None]
+    return result._replace(rows=0, filtered=sum(known) if len(known) == len(rows) else None)
+
+
+def _join(parts: Sequence[Any]) -> Any:
+    if isinstance(parts[0], pa.Table):
+        return pa.concat_tables(parts)
+    full = [part for part in parts if len(part)] or parts[:1]
+    return pd.concat(full, ignore_index=True)
+
+
+def add_hive_columns(
+    reader: Reader,
+    first: str,
+    hive: tuple[HiveColumn, ...],
+    columns: Sequence[str] | None,
+    filters: Any,
+) -> HiveReader:
+    """`reader` with the `hive` columns, last, as categories.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of all columns, without a filter.
+    first : str
+        Path of the first file, for messages.
+    hive : tuple of HiveColumn
+    columns, filters
+        As in `open_dataset`.
+
+    Raises
+    ------
+    PlanError
+        A key is a column of the files too; an unknown column; a wrong filter.
+    """
+    clash = [one.name for one in hive if one.name in reader.schema.names]
+    if clash:
+        raise PlanError(
+            f"{first}: {clash[0]!r} is a column and a hive key of the directories; name "
+            "the files in a list, in which directories' names count for nothing"
+        )
+    if getattr(reader, "index", ()):
+        raise PlanError(
+            f"{first}: index_col= can't be kept beside the hive keys of directories; call "
+            "set_index in the chunk function"
+        )
+    known = pa.schema([*reader.schema, *(pa.field(one.name, one.type) for one in hive)])
+    parsed = parse_filters(filters, known)
+    whole = HiveReader(reader, known, hive, parsed)
+    return whole if columns is None else whole.select(check_columns(columns, known, known.names))
+
+
+def rule_out(
+    files: Sequence[SourceFile], hive: Sequence[HiveColumn], filters: Any
+) -> tuple[SourceFile, ...]:
+    """`files` without those in which no row can pass `filters`, by their keys alone.
+
+    The first stays in any case: its columns are those of all.
+    """
+    schema = pa.schema([pa.field(one.name, one.type) for one in hive])
+    narrowed = None if filters is None or not hive else narrow_filters(filters, schema)
+    if narrowed is None:
+        return tuple(files)
+    place = "\0"  # no key can have that name
+    keys = pa.table(
+        {**{one.name: one.list(files) for one in hive}, place: pa.array(range(len(files)))}
+    )
+    passed = narrowed.apply(keys)[place].to_pylist()
+    return tuple(files[number] for number in sorted({0, *passed}))

@@ -1,0 +1,125 @@
+"""JSON Lines by Arrow's parser, where it reads them exactly as Python's json module does.
+
+It knows what the two read differently, and nothing of files; what it leaves is for `exact`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.json as paj
+import pyarrow.types as pat
+
+from taskinity_data.formats.json.array import Walk
+from taskinity_data.formats.json.cuts import find_lines
+from taskinity_data.formats.json.types import MAX_DEPTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["infer_fast", "parse_fast"]
+
+MAX_NBYTES = 1 << 30
+"""Arrow counts the bytes of a block in 32 bits; only a line as long as this makes such a text."""
+
+OPEN, CLOSE = ord("{"), ord("}")
+
+# Integers of which float64 may hold another value. A match within a text only costs time.
+_LONG_INTEGER = re.compile(rb"[:,\[\s]-?[0-9]{16,}\s*[,\]}]")
+# Python's -0 is the integer 0.
+_MINUS_NOUGHT = re.compile(rb"-0\s*[,\]}]")
+# Arrow takes these for numbers, Python does not.
+_SHORT_INFINITY = re.compile(rb"Inf(?!inity)")
+_MINUS_NAN = b"-NaN"
+
+
+def parse_fast(text: bytes, schema: pa.Schema, *, is_open: bool) -> pa.Table | None:
+    """The lines of `text` that are not blank as a table of `schema`, None where Arrow may err.
+
+    Parameters
+    ----------
+    text : bytes
+    schema : pyarrow.Schema
+    is_open : bool
+        Keys that `schema` lacks are passed over, those of nested objects too.
+
+    Notes
+    -----
+    One thread, one block: Arrow ends at lines longer than its block.
+    """
+    options = paj.ParseOptions(
+        explicit_schema=schema, unexpected_field_behavior="ignore" if is_open else "error"
+    )
+    table = _parse(text, options)
+    if table is None or any(_may_differ(column, text) for column in table.columns):
+        return None
+    return table
+
+
+def infer_fast(text: bytes) -> pa.Table | None:
+    """The lines of `text` with the types that Arrow infers, None where it may err.
+
+    Texts that look like times have a type of times: it is only the types that are wanted.
+    """
+    walk = Walk()
+    walk.feed(text)
+    # Arrow's types are built by recursion.
+    if walk.deepest > MAX_DEPTH:
+        return None
+    table = _parse(text, paj.ParseOptions())
+    if table is None or any(_may_differ(column, text) for column in table.columns):
+        return None
+    return table
+
+
+def _parse(text: bytes, options: Any) -> pa.Table | None:
+    if len(text) > MAX_NBYTES:
+        return None
+    lines = find_lines(text)
+    count = len(lines.first)
+    data = np.frombuffer(text, np.uint8)
+    # Between a line's last } and the next line's first { a record ends, whatever stands before.
+    # Arrow takes several records on a line, or null for one (and crashes, where it is the first).
+    if not count or (data[lines.first] != OPEN).any() or (data[lines.last] != CLOSE).any():
+        return None
+    if not text.isascii():
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            return None
+    reading = paj.ReadOptions(use_threads=False, block_size=len(text) + 1)
+    try:
+        table = paj.read_json(pa.BufferReader(text), reading, options)
+        # Lists of nothing but nulls may come with fewer values than the list says.
+        table.validate()
+    except pa.ArrowException:
+        return None
+    return table if table.num_rows == count else None
+
+
+def _may_differ(column: pa.ChunkedArray, text: bytes) -> bool:
+    """Whether a float of `column` may be another than Python's."""
+    for chunk in column.chunks:
+        for values in _floats(chunk):
+            if (np.abs(values) >= 2.0**53).any() and _LONG_INTEGER.search(text):
+                return True
+            if ((values == 0) & np.signbit(values)).any() and _MINUS_NOUGHT.search(text):
+                return True
+            if np.isinf(values).any() and _SHORT_INFINITY.search(text):
+                return True
+            if np.isnan(values).any() and _MINUS_NAN in text:
+                return True
+    return False
+
+
+def _floats(array: pa.Array) -> Iterator[Any]:
+    if pat.is_floating(array.type):
+        yield array.to_numpy(zero_copy_only=False)
+    elif pat.is_list(array.type):
+        yield from _floats(array.flatten())
+    elif pat.is_struct(array.type):
+        for child in array.flatten():
+            yield from _floats(child)

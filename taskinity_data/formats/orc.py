@@ -1,0 +1,196 @@
+"""ORC files as pieces: stripes, or ranges of rows within them.
+
+It knows nothing of how many pieces make a chunk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.orc as po
+import pyarrow.types as pat
+
+from taskinity_data.errors import PlanError
+from taskinity_data.formats.file_layouts.orc_stripes import check_stripe
+from taskinity_data.formats.file_layouts.orc_tail import read_tail
+from taskinity_data.formats.open_tables import open_tables
+from taskinity_data.formats.tables import Layout, check_schema, read_all, unreadable
+from taskinity_data.sources.caches import Cache
+from taskinity_data.sources.read import HEAD_NBYTES, WINDOW_NBYTES, StoreFile, open_tail, read_range
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from taskinity_data.formats.file_layouts.orc_tail import OrcTail
+    from taskinity_data.formats.tables import TableReader
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = ["OrcAccess", "check_file", "open_orc"]
+
+STRIPES = 4
+"""Decoded stripes that are kept while ranges within them are read in order."""
+
+LAYOUTS = 1000
+"""Files whose tails are kept."""
+
+_stripes: Cache[Any] = Cache(STRIPES)
+_layouts: Cache[OrcLayout] = Cache(LAYOUTS)
+
+
+def open_orc(
+    files: Sequence[SourceFile],
+    columns: Sequence[str] | None,
+    filters: Any,
+    schema: Any,
+    options: Mapping[str, Any] | None = None,  # noqa: ARG001 - ORC has none
+) -> TableReader:
+    """The reader of `files`, whose chunks together equal `pandas.read_orc`.
+
+    Parameters
+    ----------
+    files : sequence of SourceFile
+    columns, filters, schema
+        As in `open_tables`.
+
+    Raises
+    ------
+    PlanError
+        A file's tail can't be read; besides as in `open_tables`.
+
+    Notes
+    -----
+    Reads the tails of the files alone, but where there are `filters`, or statistics are missing:
+    then integer and bool columns are read up to the first null.
+    """
+    return open_tables(OrcAccess(), files, columns, filters, schema)
+
+
+@dataclass(frozen=True, eq=False)
+class OrcLayout(Layout):
+    """What one ORC file holds, with its tail."""
+
+    tail: OrcTail
+
+
+@dataclass(frozen=True)
+class OrcAccess:
+    """How `TableReader` looks into ORC files."""
+
+    @property
+    def format(self) -> str:
+        """``"orc"``."""
+        return "orc"
+
+    def open_layout(self, file: SourceFile) -> Layout:
+        """What `file` holds."""
+        key = file.path, file.fingerprint
+        found = _layouts.get(key)
+        if found is None:
+            found = _open(file)
+            _layouts.put(key, found)
+        return found
+
+    def read_rows(self, layout: Layout, start: int, stop: int, names: Sequence[str]) -> pa.Table:
+        """Rows `start` to `stop` of columns `names`.
+
+        Notes
+        -----
+        A stripe is decoded whole, unless the same process has just read up to `start`.
+        """
+        try:
+            return pa.Table.from_batches(
+                list(_read_parts(cast("OrcLayout", layout), start, stop, names))
+            )
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise unreadable(layout, start, error) from error
+
+    def read_dictionaries(self, layout: Layout, name: str) -> pa.Table:
+        """All rows of column `name`: ORC has no categories, only a schema may ask for them."""
+        return read_all(self, layout, name)
+
+
+def _open(file: SourceFile) -> OrcLayout:
+    path = file.path
+    try:
+        opened = po.ORCFile(pa.OSFile(path) if file.store is None else open_tail(file))
+        schema = opened.schema
+        tail = read_tail(opened.reader.serialized_file_tail())
+        null_counts = dict(zip(schema.names, tail.null_counts, strict=True))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise PlanError(
+            f"{path}: the ORC file's tail can't be read: {error}; the file is truncated or "
+            "damaged: write or copy it again"
+        ) from error
+    check_schema(schema, path)
+    rows = np.array(tail.rows, np.int64)
+    total = max(1, int(rows.sum()))
+    sizes = [[nbytes * count // total for nbytes in tail.nbytes] for count in tail.rows]
+    return OrcLayout(
+        file=file,
+        schema=schema,
+        starts=np.cumsum([0, *tail.rows], dtype=np.int64),
+        sizes=np.array(sizes, np.int64).reshape(len(rows), len(schema)),
+        null_counts={name: count for name, count in null_counts.items() if count is not None},
+        tail=tail,
+    )
+
+
+def _check_values(layout: OrcLayout, part: Any, *, is_whole: bool) -> None:
+    """Raise `ValueError` where integers, or nulls of the whole, are not as the tail tells.
+
+    ORC has no checksums, and Arrow makes something of nearly any bytes.
+    """
+    for name, column in zip(part.schema.names, part.columns, strict=True):
+        if is_whole and layout.null_counts.get(name, column.null_count) != column.null_count:
+            raise ValueError(f"column {name!r} has other nulls than its statistics tell")
+        bounds = layout.tail.bounds[layout.schema.get_field_index(name)]
+        if bounds is None or not pat.is_integer(column.type):
+            continue
+        least, most = pc.min_max(column).as_py().values()
+        if least is not None and not bounds[0] <= least <= most <= bounds[1]:
+            raise ValueError(f"column {name!r} has values that its statistics rule out")
+
+
+def _window(layout: Layout, names: Sequence[str]) -> int:
+    """Bytes to read ahead: about those of columns `names` in one stripe, which lie together."""
+    whole = sum(layout.group_nbytes(layout.schema.names))
+    share = sum(layout.group_nbytes(names)) / whole if whole else 1
+    stripe_nbytes = layout.file.nbytes // max(1, len(layout.sizes))
+    return max(HEAD_NBYTES, min(WINDOW_NBYTES, int(stripe_nbytes * share)))
+
+
+def _read_parts(layout: OrcLayout, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
+    """Rows `start` to `stop` of columns `names`, a part for each stripe that they lie in."""
+    file = layout.file
+    # By its path alone Arrow would map it, and a file that is cut short would end the process.
+    is_here = file.store is None
+    opened = po.ORCFile(
+        pa.OSFile(file.path) if is_here else StoreFile(file, _window(layout, names))
+    )
+    # Arrow takes a dot in a name for a way into a struct; such files are read whole, then cut.
+    is_plain = not any("." in name for name in layout.schema.names)
+    columns = list(names) if is_plain else None
+    for group in layout.groups(start, stop):
+        first, last = int(layout.starts[group]), int(layout.starts[group + 1])
+        key = file.path, file.fingerprint, group, tuple(names)
+        batch = _stripes.take(key)
+        if batch is None:
+            stripe = layout.tail.stripes[group]
+            check_stripe(read_range(file, *stripe.footer), stripe, layout.tail)
+            batch = opened.read_stripe(group, columns=columns).select(list(names))
+        low, high = max(first, start), min(last, stop)
+        part = batch.slice(low - first, high - low)
+        part.validate(full=True)
+        _check_values(layout, part, is_whole=part.num_rows == layout.rows)
+        yield part
+        if high < last:
+            _stripes.put(key, batch)
+
+
+def check_file(file: SourceFile, _options: Any) -> None:
+    """Raise what is wrong with the metadata of `file`; there are no options."""
+    OrcAccess().open_layout(file)

@@ -1,0 +1,383 @@
+"""The schema that every chunk of a text dataset keeps: how it is found, merged, given and written.
+
+It knows kinds of values and their pandas and Arrow types, not files or parsers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pandas.api import types
+
+from taskinity_data.errors import PlanError
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+__all__ = [
+    "BOOLS",
+    "KINDS",
+    "Column",
+    "Seen",
+    "arrow_schema",
+    "fits_int64",
+    "freeze",
+    "given_column",
+    "given_columns",
+    "is_nullable_integer",
+    "is_proven_by",
+    "observe",
+    "text_column",
+    "with_room",
+]
+
+INT64_STOP = 1 << 63
+
+# What a column's texts are read as. pandas' own inference knows no other kinds.
+KINDS = {
+    "int64": pa.int64(),
+    "uint64": pa.uint64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "maybe_bool": pa.bool_(),
+    "str": pa.large_string(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How one column is read, in every chunk.
+
+    Attributes
+    ----------
+    label : str or int
+        As in pandas.
+    kind : str
+        A key of `KINDS`: what its texts must be. ``"maybe_bool"`` is bool with missing values,
+        which pandas holds as objects; missing values are else allowed in float64 and str only.
+    dtype : pandas dtype
+        What pandas holds it as.
+    is_given : bool
+        The user named the type, so that pandas would not have inferred it.
+    is_proven : bool
+        The file's first values show how pandas infers the column, whatever follows. Where they
+        do not, an integer beyond int64 later on may change the meaning of the whole column.
+    """
+
+    label: Hashable
+    kind: str
+    dtype: Any
+    is_given: bool = False
+    is_proven: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name in Arrow."""
+        return str(self.label)
+
+    @property
+    def arrow_type(self) -> Any:
+        """Its type in Arrow."""
+        if isinstance(self.dtype, pd.CategoricalDtype):
+            return pa.dictionary(pa.int32(), pa.large_string(), ordered=bool(self.dtype.ordered))
+        if isinstance(self.dtype, np.dtype) and self.dtype.kind in "iuf":
+            return pa.from_numpy_dtype(self.dtype)
+        if is_nullable_integer(self.dtype):
+            return pa.from_numpy_dtype(self.dtype.numpy_dtype)
+        return KINDS[self.kind]
+
+    @property
+    def details(self) -> str:
+        """What decides its values and does not stand in the text of its dtype."""
+        is_category = isinstance(self.dtype, pd.CategoricalDtype)
+        return repr(list(self.dtype.categories)) if is_category else ""
+
+    @property
+    def is_made_of_texts(self) -> bool:
+        """Whether a parser reads texts, from which its values are made afterwards."""
+        return False
+
+    @property
+    def allows_missing(self) -> bool:
+        """Whether a missing value fits."""
+        return self.kind in {"float64", "str", "maybe_bool"} or is_nullable_integer(self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What some slices of a file showed about one column.
+
+    `kinds` holds ``"null"``, ``"integer"``, ``"negative"``, ``"big"`` (integer of uint64 only),
+    ``"huge"`` (integer of neither), ``"float"`` (any number, where missing values hide whether
+    they are integers), ``"bool"``, ``"text"``, ``"wide text"`` (numbers that pandas left as texts
+    for an integer beyond int64 among the first of them).
+    """
+
+    kinds: frozenset[str] = field(default_factory=frozenset)
+
+    def __or__(self, other: Seen) -> Seen:
+        return Seen(self.kinds | other.kinds)
+
+
+def observe(values: pd.Series) -> Seen:
+    """What a slice shows about a column, from the type that pandas inferred for it.
+
+    Parameters
+    ----------
+    values : Series of int64, uint64, float64, bool, str or object
+        As `pandas.read_csv` gave it without a dtype.
+    """
+    if len(values) == 0:
+        return Seen()
+    seen = {"null"} if bool(values.isna().any()) else set()
+    kind = values.dtype.kind
+    if kind == "i":
+        seen |= {"integer"} | ({"negative"} if values.min() < 0 else set())
+    elif kind == "u":
+        seen |= {"integer", "big"}
+    elif kind == "f":
+        seen |= set() if bool(values.isna().all()) else {"float"}
+    elif kind == "b":
+        seen.add("bool")
+    elif values.dtype == object:
+        seen |= {"bool" if isinstance(value, BOOLS) else "huge" for value in values.dropna()}
+    else:
+        seen |= {"integer", "negative", "big"} if are_wide_integers(values) else {"text"}
+    return Seen(frozenset(seen))
+
+
+def are_wide_integers(texts: pd.Series) -> bool:
+    """Whether pandas gave up on integers, some beyond int64, and left all of them as texts."""
+    is_wide = False
+    for text in texts.dropna():
+        if text and not INTEGER.fullmatch(text):
+            return False
+        is_wide |= bool(text) and not fits_int64(text)
+    return is_wide
+
+
+BOOLS = (bool, np.bool_)
+
+
+def freeze(label: Hashable, all_seen: Seen, *, is_proven: bool) -> Column:
+    """The column that pandas would infer over all that was seen.
+
+    Raises
+    ------
+    PlanError
+        Integers beyond int64 stand beside something that makes the answer depend on their order.
+    """
+    seen = all_seen.kinds
+    if "wide text" in seen:
+        # Pandas would have made floats of them, had the slice not begun there.
+        seen = seen - {"wide text"} | ({"float"} if is_proven else {"text"})
+    if not seen:
+        return Column(label, "str", np.dtype(object), is_proven=True)
+    wide = seen & {"big", "huge"}
+    if "text" in seen:
+        kind = "str"
+    elif "bool" in seen:
+        kind = "str" if seen & {"integer", "float", "huge"} else "bool"
+        kind = "maybe_bool" if kind == "bool" and "null" in seen else kind
+    elif wide and not is_proven:
+        if seen != {"integer", "big"}:
+            raise PlanError(
+                f"column {label!r}: integers beyond int64 stand beside {', '.join(sorted(seen))} "
+                "values; what pandas makes of that depends on their order; give "
+                f"schema={{{label!r}: 'float64'}} or schema={{{label!r}: 'str'}}"
+            )
+        kind = "uint64"
+    elif seen & {"null", "float", "huge"}:
+        kind = "float64"
+    else:
+        kind = "uint64" if wide else "int64"
+    return Column(label, kind, dtype_of_kind(kind), is_proven=is_proven)
+
+
+def text_column(label: Hashable) -> Column:
+    """A column of whatever stands there."""
+    return Column(label, "str", dtype_of_kind("str"), is_proven=True)
+
+
+def dtype_of_kind(kind: str) -> Any:
+    if kind == "str":
+        return pd.StringDtype(na_value=np.nan)
+    return np.dtype(object if kind == "maybe_bool" else kind)
+
+
+INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*")
+
+
+def is_proven_by(texts: Iterable[Any], thousands: str = "") -> bool:
+    """Whether a column's first texts settle how pandas infers it, whatever follows.
+
+    pandas tries int64 first, and gives up at the first text that is no integer. An integer beyond
+    int64 that comes before that sends it another way (to uint64, to objects, to texts in which a
+    missing value is ``''``).
+    """
+    for text in texts:
+        if not isinstance(text, str):
+            continue
+        if thousands:
+            text = text.replace(thousands, "")
+        if not INTEGER.fullmatch(text):
+            return True
+        if not fits_int64(text):
+            return False
+    return False
+
+
+def fits_int64(text: str) -> bool:
+    """Whether an integer, as it is written, is one of int64; of any number of digits."""
+    bare = text.strip()
+    digits = bare.lstrip("+-").lstrip("0") or "0"
+    # Python makes no int of more than 4,300 digits.
+    if len(digits) > len(str(INT64_STOP)):
+        return False
+    number = -int(digits) if bare.startswith("-") else int(digits)
+    return -INT64_STOP <= number < INT64_STOP
+
+
+def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
+    """The Arrow schema of `columns`."""
+    return pa.schema([pa.field(column.name, column.arrow_type) for column in columns])
+
+
+def is_nullable_integer(dtype: Any) -> bool:
+    """Whether `dtype` is one of integers with room for missing values."""
+    return types.is_extension_array_dtype(dtype) and types.is_integer_dtype(dtype)
+
+
+def given_columns(dtype: Any, schema: Any, labels: Sequence[Hashable]) -> dict[Hashable, Column]:
+    """The columns whose types the user named, by label.
+
+    Parameters
+    ----------
+    dtype : dtype, mapping, or None
+        The option of `pandas.read_csv`.
+    schema : mapping of label to dtype, pyarrow.Schema, or None
+    labels : sequence
+        The labels of all columns of the dataset.
+
+    Raises
+    ------
+    PlanError
+        An unknown column, a type that no chunk can be held to, or both options for a column.
+    """
+    asked = as_mapping("dtype", dtype, labels)
+    by_schema = as_mapping("schema", schema, labels)
+    for label in asked.keys() & by_schema.keys():
+        raise PlanError(f"column {label!r}: dtype= and schema= both name its type; keep one")
+    return {label: given_column(label, wanted) for label, wanted in {**asked, **by_schema}.items()}
+
+
+def with_room(column: Column, *, is_arrow: bool, lacks: str) -> Column:
+    """`column` with room for the missing values of a file that lacks it.
+
+    Parameters
+    ----------
+    column : Column
+        Its type was named.
+    is_arrow : bool
+        By an Arrow type, which has room for nulls; pandas then holds it by the dtype that has room.
+    lacks : str
+        That file.
+
+    Raises
+    ------
+    PlanError
+        A dtype was named that has no room.
+    """
+    if column.allows_missing:
+        return column
+    dtype = column.dtype
+    is_bool = column.kind == "bool"
+    wide = "str" if is_bool else dtype.name.replace("i", "I").replace("uI", "UI")
+    if not is_arrow:
+        also = "" if is_bool else " or 'float64'"
+        raise PlanError(
+            f"column {column.label!r}: {lacks} lacks it, and {dtype} has no room for missing "
+            f"values; give schema={{{column.label!r}: {wide!r}}}{also}"
+        )
+    if is_bool:
+        return replace(column, kind="maybe_bool", dtype=np.dtype(object))
+    return replace(column, kind="str", dtype=pd.api.types.pandas_dtype(wide))
+
+
+def as_mapping(option: str, value: Any, labels: Sequence[Hashable]) -> Mapping[Hashable, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, pa.Schema):
+        by_name = {str(label): label for label in labels}
+        value = {by_name.get(one.name, one.name): one.type for one in value}
+    elif isinstance(value, defaultdict) and value.default_factory is not None:
+        value = {label: value.default_factory() for label in labels} | dict(value)
+    elif isinstance(value, list | tuple | set) or callable(getattr(value, "fields", None)):
+        raise PlanError(f"{option}={value!r}: must be a dict of column to dtype")
+    elif not isinstance(value, dict):
+        if option == "schema":
+            raise PlanError(
+                f"schema={value!r}: must be None, 'scan', a pyarrow schema or a dict of dtypes"
+            )
+        value = dict.fromkeys(labels, value)
+    for label in value:
+        if label not in labels:
+            raise PlanError(
+                f"{option}=: there is no column {label!r} among "
+                f"{', '.join(map(repr, labels))}.{suggest(str(label), map(str, labels))}"
+            )
+    return dict(value)
+
+
+def given_column(label: Hashable, wanted: Any) -> Column:
+    """The column of a type that was asked for."""
+    if isinstance(wanted, Column):
+        return replace(wanted, label=label, is_given=True)
+    dtype = to_pandas_dtype(label, wanted)
+    given = {"is_given": True, "is_proven": True}
+    if isinstance(dtype, pd.CategoricalDtype):
+        return Column(label, "str", dtype, **given)
+    if isinstance(dtype, pd.StringDtype) or dtype == np.dtype(object):
+        return Column(label, "str", dtype, **given)
+    if is_nullable_integer(dtype):
+        return Column(label, "str", dtype, **given)
+    if isinstance(dtype, np.dtype):
+        if dtype.kind == "b":
+            return Column(label, "bool", dtype, **given)
+        if dtype.kind == "i":
+            return Column(label, "int64", dtype, **given)
+        if dtype.kind == "u":
+            return Column(label, "uint64", dtype, **given)
+        if dtype.kind == "f" and dtype.itemsize in {4, 8}:
+            return Column(label, "float64", dtype, **given)
+        if dtype.kind == "U" and dtype.itemsize == 0:
+            return Column(label, "str", np.dtype(object), **given)
+    raise PlanError(
+        f"column {label!r}: chunks of CSV can't be read as {wanted!r}; read it as 'str' and "
+        "convert in the chunk function, or name an integer, a float, bool, 'Int64' (integers with "
+        "missing values) or a CategoricalDtype with its categories"
+    )
+
+
+def to_pandas_dtype(label: Hashable, wanted: Any) -> Any:
+    if isinstance(wanted, pa.DataType):
+        if pa.types.is_string(wanted) or pa.types.is_large_string(wanted):
+            return dtype_of_kind("str")
+        simple = pa.types.is_integer(wanted) or pa.types.is_floating(wanted)
+        if simple or pa.types.is_boolean(wanted):
+            return np.dtype(wanted.to_pandas_dtype())
+        raise PlanError(
+            f"column {label!r}: {wanted} can't be read from CSV here; read it as string and cast "
+            "in the chunk function"
+        )
+    try:
+        return pd.api.types.pandas_dtype(wanted)
+    except TypeError as error:
+        raise PlanError(f"column {label!r}: {wanted!r} is no dtype: {error}") from error

@@ -1,0 +1,1 @@
+"""What a run writes, staged beside its target and committed at once."""

@@ -1,0 +1,294 @@
+"""What a run has written before: parts already committed, and parts kept until it is resumed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import ResumeError
+from taskinity_data.output.staging import digest_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from taskinity_data.output.manifest import Manifest, StoredPart
+    from taskinity_data.output.parts import Part
+
+__all__ = [
+    "ALL_DONE",
+    "RETYPED",
+    "Around",
+    "CommittedError",
+    "Earlier",
+    "KeptParts",
+    "Mending",
+    "kept_directory",
+    "local_staging",
+]
+
+ALL_DONE = "COMPLETED"
+"""The `status` in a manifest's facts of a run that left nothing out."""
+
+RETYPED = "retyped"
+"""In a manifest's facts: the checksums that files had before they got a type from other chunks."""
+
+
+class CommittedError(ResumeError):
+    """The newest run was killed behind its commit, before its journal could say so."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The run that goes on.
+
+    Attributes
+    ----------
+    run_id : str
+    has_committed : bool
+        Whether its journal says that its output stood already.
+    goes_on : bool
+        Whether it goes on where it has committed, too. Where only new inputs are taken of what is
+        there, another run does as well.
+    """
+
+    run_id: str
+    has_committed: bool = False
+    goes_on: bool = True
+
+    def wrote(self, meta: Mapping[str, Any]) -> bool:
+        """Whether a manifest's facts are this run's.
+
+        Raises
+        ------
+        CommittedError
+            They are, and it does not go on.
+        """
+        is_own = meta.get("run_id") == self.run_id
+        if is_own and not self.goes_on:
+            raise CommittedError(f"run {self.run_id} has committed", run_id=self.run_id)
+        return is_own
+
+    def check_open(self, target: str, meta: Mapping[str, Any]) -> None:
+        """Raise `ResumeError` where it left nothing out."""
+        if meta.get("status", ALL_DONE) == ALL_DONE:
+            raise ResumeError(
+                f"run {self.run_id} has written {target} already, all of it: there is nothing to "
+                "go on with; start another run",
+                run_id=self.run_id,
+            )
+
+    def check_there(self, target: str) -> None:
+        """Raise `ResumeError` where what it has committed was not found at `target`."""
+        if self.has_committed:
+            raise ResumeError(
+                f"run {self.run_id} has written {target}, but what stands there now is not its "
+                "own (gone, or overwritten since), so that it can't be completed; start another "
+                "run",
+                run_id=self.run_id,
+            )
+
+    def refuse(self, target: str, why: str) -> ResumeError:
+        """The error of a commit that can't be replaced."""
+        return ResumeError(
+            f"run {self.run_id} can't be completed in {target}: {why}; start another run, into "
+            "another output",
+            run_id=self.run_id,
+        )
+
+
+@dataclass(frozen=True)
+class Around:
+    """A manifest of several runs, with room for one of them.
+
+    Attributes
+    ----------
+    whole : Manifest
+    number : int
+        Of the run: 0 is the first, whose facts are `meta`, the others' are `added`.
+    before, after : tuple of StoredPart
+        What is not that run's.
+    """
+
+    whole: Manifest
+    number: int
+    before: tuple[StoredPart, ...]
+    after: tuple[StoredPart, ...]
+
+    def put(self, own: Manifest) -> Manifest:
+        """All with `own` in its place.
+
+        Raises
+        ------
+        SchemaError
+            Columns or types differ.
+        """
+        facts = [self.whole.meta, *self.whole.added]
+        facts[self.number] = own.meta
+        schema = own.schema
+        if len(facts) > 1:
+            # The dataset's own hold: files of others can't take a type any more.
+            schema = self.whole.joined(own).schema
+        parts = (*self.before, *own.parts, *self.after)
+        return replace(own, schema=schema, parts=parts, meta=facts[0], added=tuple(facts[1:]))
+
+
+class Mending:
+    """The parts that one run has committed, each given out once.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Of that run's parts alone.
+    bring : callable
+        (stored part, name) -> the name under which a commit finds it; `name` is where it was
+        staged once.
+    expected : pyarrow.Schema or None
+        That of the dataset which the run had added to.
+    is_added : bool
+        Whether there is such a dataset.
+    others : sequence of dict
+        The facts of the other runs whose parts stand there.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        bring: Callable[[StoredPart, str], str],
+        *,
+        expected: pa.Schema | None = None,
+        is_added: bool = False,
+        others: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.manifest, self.expected, self.is_added = manifest, expected, is_added
+        self.others = others
+        self._bring = bring
+        self._left: dict[tuple[str, str], list[StoredPart]] = {}
+        before = manifest.meta.get(RETYPED, {})
+        for one in manifest.parts:
+            known = os.path.dirname(one.path), before.get(one.path, one.checksum)
+            self._left.setdefault(known, []).append(one)
+
+    @property
+    def inputs(self) -> Sequence[Mapping[str, Any]]:
+        """The files of which rows stand in it, as the manifest lists them."""
+        return tuple(self.manifest.meta.get("inputs", ()))
+
+    def reclaim(self, part: Part) -> Part | None:
+        """`part` with its files as they stand, None where one is not there as it was written.
+
+        Content decides: files are known by their checksums and directories.
+        """
+        found = []
+        for file in part.files:
+            left = self._left.get((file.directory, file.checksum))
+            if not left:
+                return None
+            found.append(left.pop(0))
+        files = [
+            replace(
+                file,
+                name=self._bring(one, file.name),
+                nbytes=one.nbytes,
+                checksum=one.checksum,
+                written=file.checksum,
+            )
+            for file, one in zip(part.files, found, strict=True)
+        ]
+        has_types = any(file.checksum != file.written for file in files)
+        schema = self.manifest.schema if has_types else part.schema
+        return replace(part, schema=schema, files=tuple(files))
+
+
+_PLACE = ".run"
+"""The file beside kept parts that says on which machine, and where, their run is kept."""
+
+
+def kept_directory(output: Any, run_id: str) -> Path | None:
+    """Where the parts of a stopped run are; None where the output can be no local directory."""
+    if not isinstance(output, (str, os.PathLike)):
+        return None
+    text = os.fsdecode(output).removeprefix("file://")
+    if "://" in text or "\0" in text or not text:
+        return None
+    target = Path(os.path.realpath(os.path.expanduser(text)))
+    return target.parent / f".{target.name[:150]}.kept-{run_id}"
+
+
+def local_staging(writer: Any) -> str | None:
+    """The directory in which `writer` keeps files until the commit; None where it is none."""
+    path = getattr(writer.staging, "path", writer.staging)
+    return path if isinstance(path, str) else None
+
+
+class KeptParts:
+    """The kept parts of the run `run_id`, which writes `output`.
+
+    Parameters
+    ----------
+    output : path
+    run_id : str
+    run_dir : pathlib.Path
+        Where runs are kept: without its directory there the run can't go on.
+    """
+
+    def __init__(self, output: Any, run_id: str, run_dir: Path) -> None:
+        self._directory = kept_directory(output, run_id)
+        self._place = f"{socket.gethostname()}\n{run_dir / run_id}\n"
+
+    def take(self, staging: str) -> None:
+        """Put aside what was written in `staging`, a directory of a try that has ended."""
+        if self._directory is None or not os.path.isdir(staging):
+            return
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        for entry in os.scandir(staging):
+            if entry.is_file(follow_symlinks=False):
+                Path(entry.path).replace(self._directory / entry.name)
+        (self._directory / _PLACE).write_text(self._place, encoding="utf-8")
+
+    def give_back(self, part: Part, staging: str | None) -> bool:
+        """Whether all files of `part` are here as they were written; then they are in `staging`."""
+        if not part.files:
+            return True
+        if self._directory is None or staging is None:
+            return False
+        for file in part.files:
+            path = self._directory / file.name
+            if not path.is_file() or digest_file(str(path)) != (file.nbytes, file.checksum):
+                return False
+        for file in part.files:
+            (self._directory / file.name).replace(Path(staging) / file.name)
+        return True
+
+    def remove(self) -> None:
+        """Nothing of it is needed any more."""
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def remove_orphans(self) -> None:
+        """Remove the parts of other runs of this output whose directories are gone.
+
+        The output must be locked. Runs of other machines, whose files may not be seen here, are
+        left alone.
+        """
+        if self._directory is None:
+            return
+        start = f"{self._directory.name.rpartition('.kept-')[0]}.kept-"
+        try:
+            entries = list(os.scandir(self._directory.parent))
+        except OSError:
+            return
+        for entry in entries:
+            if not entry.name.startswith(start) or not entry.is_dir(follow_symlinks=False):
+                continue
+            try:
+                host, place = Path(entry.path, _PLACE).read_text(encoding="utf-8").splitlines()
+            except (OSError, ValueError):
+                continue  # not known whose
+            if host == socket.gethostname() and not os.path.isdir(place):
+                shutil.rmtree(entry.path, ignore_errors=True)

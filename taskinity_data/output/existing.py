@@ -1,0 +1,93 @@
+"""What may be done to what stands at a target already, wherever that is.
+
+It knows nothing of how it was looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskinity_data.errors import PlanError
+from taskinity_data.output.manifest import MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from taskinity_data.output.manifest import Manifest
+
+__all__ = ["check_all_ours", "check_all_there", "check_allowed", "check_same", "is_hidden"]
+
+
+def check_allowed(target: str, if_exists: str, *, has_manifest: bool) -> None:
+    """Raise `PlanError` where `if_exists` does not go with the files that stand at `target`."""
+    if if_exists == "error":
+        ways = ", or say if_exists='overwrite' or if_exists='append'" if has_manifest else ""
+        raise PlanError(
+            f"output={target!r} is there already and not empty; name another directory{ways}"
+        )
+    if not has_manifest:
+        raise PlanError(
+            f"output={target!r} holds files that no run of this library wrote (no {MANIFEST}); "
+            f"if_exists={if_exists!r} changes none of them: name another directory"
+        )
+
+
+def check_all_ours(
+    target: str, existing: Manifest, files: Iterable[str], if_exists: str = "overwrite"
+) -> None:
+    """Raise `PlanError` where one of `files`, relative to `target`, is not the manifest's."""
+    ours = {part.path for part in existing.parts}
+    for name in files:
+        if not is_hidden(name) and name not in ours:
+            why = (
+                "overwriting would remove it"
+                if if_exists == "overwrite"
+                else "readers would take it for a part"
+            )
+            raise PlanError(
+                f"output={target!r} holds {name}, which no run wrote; {why}: move it, or name "
+                "another directory"
+            )
+
+
+def check_all_there(target: str, existing: Manifest, sizes: Mapping[str, int | None]) -> None:
+    """Raise `PlanError` where a part that the manifest lists is gone, or of another size.
+
+    Parameters
+    ----------
+    target : str
+    existing : Manifest
+    sizes : mapping
+        Bytes of each file that is there, by its path relative to `target`; None where unknown.
+    """
+    for part in existing.parts:
+        found = sizes.get(part.path, -1)
+        if found not in (None, part.nbytes):
+            what = "is gone" if found == -1 else f"has {found:,} bytes, not {part.nbytes:,}"
+            raise PlanError(
+                f"output={target!r}: {MANIFEST} lists {part.path}, which {what}; nothing is added "
+                "to what is not whole: bring the file back, or write the dataset anew with "
+                "if_exists='overwrite'"
+            )
+
+
+def check_same(target: str, existing: Manifest, format_: str, names: Sequence[str]) -> None:
+    """Raise `PlanError` where parts of that format can't be added to those of `existing`."""
+    for option, there, asked in (
+        ("output_format", existing.format, format_),
+        ("partition_by", list(existing.partition_by), list(names)),
+    ):
+        if there != asked:
+            had, has = (
+                f"with {option}={one!r}" if one else f"without {option}=" for one in (there, asked)
+            )
+            way = f"say {option}={there!r}" if there else f"leave {option}= out"
+            raise PlanError(
+                f"output={target!r} was written {had}, and parts {has} can't be added to it; "
+                f"{way}, or name another directory"
+            )
+
+
+def is_hidden(relative: str) -> bool:
+    """Whether readers of the directory leave the file out."""
+    return any(name.startswith((".", "_")) for name in relative.split("/"))

@@ -1,0 +1,274 @@
+"""Which inputs an output lists, and which files of a run it holds the rows of already.
+
+A file is known by its fingerprint, wherever it lies now; one that has changed is known by its path.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from taskinity_data.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = ["FINGERPRINTS", "Held", "InputRules", "describe_input", "sort_inputs"]
+
+FINGERPRINTS = "fingerprints"
+"""In a run's facts: that they list inputs by fingerprint, as those of earlier versions do not."""
+
+_MAX_NAMED = 3
+"""Files that a message names."""
+
+
+def describe_input(file: SourceFile, left_out: int = 0) -> dict[str, Any]:
+    """Return what a manifest lists of `file`, of which `left_out` chunks have no rows there."""
+    facts = {"path": file.path, **_fingerprint(file)}
+    real = _real_path(file)
+    if real != file.path:
+        facts["real_path"] = real
+    if left_out:
+        facts["left_out"] = left_out
+    return facts
+
+
+def _fingerprint(file: SourceFile) -> dict[str, Any]:
+    print_ = file.fingerprint
+    facts: dict[str, Any] = {"nbytes": print_.nbytes, "mtime_ns": print_.mtime_ns}
+    facts |= {"tag": print_.tag} if print_.tag else {"inode": print_.inode}
+    # The members of an archive share its fingerprint.
+    return facts if file.archive is None else facts | {"member": file.name}
+
+
+def _real_path(file: SourceFile) -> str:
+    is_local = file.store is None and file.archive is None and "://" not in file.path
+    return os.path.realpath(file.path) if is_local else file.path
+
+
+class _Key(NamedTuple):
+    """What stays of a file that is moved or copied; `inode` only where it is moved on one disk."""
+
+    nbytes: int
+    mtime_ns: int
+    tag: str
+    member: str
+    inode: int | None
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> _Key:
+        told = facts.get("tag", ""), facts.get("member", ""), facts.get("inode")
+        return cls(facts["nbytes"], facts["mtime_ns"], *told)
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether it says more than the size."""
+        return bool(self.mtime_ns or self.tag.strip("-"))
+
+    def without_inode(self) -> _Key:
+        return self._replace(inode=None)
+
+
+@dataclass
+class Held:
+    """The files of a run, by what the output has of them.
+
+    Attributes
+    ----------
+    new : list of SourceFile
+        Of which it has nothing.
+    repeated : list of SourceFile
+        Whose rows it has.
+    changed : list of (SourceFile, dict)
+        Those that were others when their rows were written, with what is listed.
+    unsure : list of (SourceFile, dict)
+        Those of the size and time, or the tag, of a listed file that is no input now, at another
+        place: a copy of it, or not.
+    """
+
+    new: list[SourceFile] = field(default_factory=list)
+    repeated: list[SourceFile] = field(default_factory=list)
+    changed: list[tuple[SourceFile, dict[str, Any]]] = field(default_factory=list)
+    unsure: list[tuple[SourceFile, dict[str, Any]]] = field(default_factory=list)
+
+
+def sort_inputs(files: Iterable[SourceFile], listed: Sequence[dict[str, Any]]) -> Held:
+    """Return `files` sorted by what an output that lists `listed` has of them.
+
+    Notes
+    -----
+    Paths come first, so that two files of one content, which a store gives one tag, stay two. A
+    file at its old place that has its old size and time is the same, though it was put back there.
+    """
+    by_path: dict[str, list[dict[str, Any]]] = {}
+    for facts in listed:
+        for path in _paths_of(facts):
+            by_path.setdefault(path, []).append(facts)
+    held = Held()
+    elsewhere = []
+    seen: set[int] = set()
+    for file in files:
+        there = [facts for path in _names_of(file) for facts in by_path.get(path, ())]
+        if not there:
+            elsewhere.append(file)
+            continue
+        seen.update(map(id, there))
+        key = _Key.of(_fingerprint(file)).without_inode()
+        if any(_Key.of(facts).without_inode() == key for facts in there):
+            held.repeated.append(file)
+        else:
+            held.changed.append((file, there[-1]))
+    _sort_moved(elsewhere, [facts for facts in listed if id(facts) not in seen], held)
+    return held
+
+
+def _paths_of(facts: Mapping[str, Any]) -> set[str]:
+    return {facts["path"], facts.get("real_path", facts["path"])}
+
+
+def _names_of(file: SourceFile) -> set[str]:
+    return {file.path, _real_path(file)}
+
+
+def _sort_moved(files: Sequence[SourceFile], missing: Sequence[dict[str, Any]], held: Held) -> None:
+    """Sort `files`, which lie where none is listed, by what is `missing` of those that are."""
+    moved = Counter(_Key.of(facts) for facts in missing if facts.get("inode") is not None)
+    alike = {_Key.of(facts).without_inode(): facts for facts in missing}
+    for file in files:
+        key = _Key.of(_fingerprint(file))
+        if moved[key] > 0:
+            moved[key] -= 1
+            held.repeated.append(file)
+        elif key.is_telling and key.without_inode() in alike:
+            held.unsure.append((file, alike[key.without_inode()]))
+        else:
+            held.new.append(file)
+
+
+@dataclass(frozen=True)
+class InputRules:
+    """What is done with inputs whose rows an output has already.
+
+    Attributes
+    ----------
+    target : str
+        For messages.
+    others : sequence of dict
+        The facts of the runs whose rows stand there and stay.
+    own : sequence of dict
+        Of an output that is completed: the inputs that the run itself has listed.
+    only_new, allow_repeated : bool
+        See `run_flow`.
+    """
+
+    target: str
+    others: Sequence[Mapping[str, Any]]
+    own: Sequence[Mapping[str, Any]] | None = None
+    only_new: bool = False
+    allow_repeated: bool = False
+
+    @property
+    def listed(self) -> list[dict[str, Any]]:
+        """The inputs of all other runs."""
+        return [one for facts in self.others for one in facts.get("inputs", ())]
+
+    def check_known(self, say: Callable[[str], None]) -> None:
+        """Raise `PlanError`, or say, where an earlier version has listed no fingerprints."""
+        if self.allow_repeated or all(FINGERPRINTS in facts for facts in self.others):
+            return
+        what = (
+            f"{self.target} was written by an earlier version, which listed its inputs without "
+            "their fingerprints"
+        )
+        if self.only_new:
+            raise PlanError(
+                f"only_new=True: {what}, so that what is new can't be known; leave only_new= out "
+                "and give new inputs alone, or write it anew with if_exists='overwrite'"
+            )
+        say(f"{what}: whether it holds these inputs already can't be known")
+
+    def refuse_unlisted(self, what: str) -> None:
+        """Raise `PlanError` where only new inputs are to be taken of `what`, which has no files."""
+        if self.only_new:
+            raise PlanError(
+                f"only_new=True: {what} has no fingerprint by which the output could list it; give "
+                "files, or leave only_new= out: all of it is appended then, each time"
+            )
+
+    def choose(
+        self, files: Sequence[SourceFile], say: Callable[[str], None]
+    ) -> Sequence[SourceFile]:
+        """Return those of `files` that are to be written.
+
+        Raises
+        ------
+        PlanError
+            The output holds rows of one, or of what it was, and nothing says what to do.
+        """
+        if self.allow_repeated or not self.others:
+            return files
+        self._tell_left_out(say)
+        mine = {path for facts in self.own or () for path in _paths_of(facts)}
+        held = sort_inputs([one for one in files if not mine & _names_of(one)], self.listed)
+        if held.changed:
+            raise PlanError(self._tell_changed(*held.changed[0]))
+        if held.repeated and not self.only_new and self.own is None:
+            raise PlanError(self._tell_repeated(held.repeated, len(files)))
+        if held.unsure:
+            raise PlanError(self._tell_unsure(*held.unsure[0]))
+        if not held.repeated:
+            return files
+        gone = set(map(id, held.repeated))
+        kept = [one for one in files if id(one) not in gone]
+        what = "the rest is appended" if kept else "nothing is new, and it stays as it is"
+        say(f"{self.target} holds the rows of {len(gone):,} of these {len(files):,} inputs; {what}")
+        return kept
+
+    def _tell_left_out(self, say: Callable[[str], None]) -> None:
+        for facts in self.others:
+            lacking = [one["path"] for one in facts.get("inputs", ()) if one.get("left_out")]
+            if lacking:
+                run = facts.get("run_id")
+                say(
+                    f"{self.target} lacks rows of {_name(lacking)}, which run {run} left out: "
+                    f'resume="{run}" (on the command line: redrive {run}) adds them, where its '
+                    "journal was kept"
+                )
+
+    def _tell_repeated(self, repeated: Sequence[SourceFile], count: int) -> str:
+        new = count - len(repeated)
+        return (
+            f"output={self.target!r} holds the rows of {_name(one.path for one in repeated)} "
+            f"already ({len(repeated):,} of these {count:,} inputs): appended again they would "
+            f"count twice. only_new=True appends the rest alone (here {new:,}), "
+            "allow_repeated=True all of them, as results of another function; "
+            "if_exists='overwrite' writes the output anew"
+        )
+
+    def _tell_changed(self, file: SourceFile, facts: Mapping[str, Any]) -> str:
+        return (
+            f"output={self.target!r} holds rows of {file.path}, which has changed since "
+            f"({facts['nbytes']:,} bytes then, {file.fingerprint} now): appended, old and new rows "
+            "would stand beside each other. Write the output anew with if_exists='overwrite', "
+            "leave the file out, or append all of it again with allow_repeated=True"
+        )
+
+    def _tell_unsure(self, file: SourceFile, facts: Mapping[str, Any]) -> str:
+        what = "the size and entity tag" if facts.get("tag", "-") != "-" else "the size and time"
+        return (
+            f"output={self.target!r} holds the rows of {facts['path']}, of which {file.path} has "
+            f"{what}: it may be a copy. Leave it out if it is, else append it with "
+            "allow_repeated=True"
+        )
+
+
+def _name(paths: Iterable[str]) -> str:
+    """The first few of `paths`, and how many more there are."""
+    every = list(paths)
+    more = len(every) - _MAX_NAMED
+    named = ", ".join(every[:_MAX_NAMED])
+    return f"{named} and {more:,} more" if more > 0 else named

@@ -1,0 +1,1 @@
+"""Output directories on this machine."""

@@ -1,0 +1,178 @@
+"""Where a run works before its target is touched: one hidden directory beside it, locked.
+
+It knows nothing of parts. The directory ``.NAME.writing`` holds a lock file and a directory of the
+run, with ``parts`` (what workers wrote), ``final`` (what the target will be) and, for an instant on
+systems that can't exchange two directories, ``old`` (what the target was) or ``old-batch`` (the one
+of its batches that is replaced).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import socket
+import stat
+from hashlib import blake2b
+from pathlib import Path
+
+from taskinity_data.disk import remove, rename, sync_directory
+from taskinity_data.errors import PlanError
+
+__all__ = ["Place", "enter", "find_beside", "is_staging"]
+
+_RUN = re.compile(r"run-[0-9a-f]{12}")
+
+_OLD, _OLD_BATCH = "old", "old-batch"
+
+_TRIES = 100
+"""How often another run may leave at the very moment in which this one enters."""
+
+
+class Place:
+    """A target and the directories of one run that writes it, owned until `leave`.
+
+    Attributes
+    ----------
+    target : str
+        Absolute, links resolved.
+    run : str
+        The name of the run's directory.
+    parts, final : str
+    mode : int or None
+        The permissions that files get which this process makes; known from `prepare` on.
+    """
+
+    def __init__(self, target: str, beside: str, lock: int) -> None:
+        self.target = target
+        self.run = f"run-{os.urandom(6).hex()}"
+        self._beside, self._lock = beside, lock
+        self._home = os.path.join(beside, self.run)
+        self.parts = os.path.join(self._home, "parts")
+        self.final = os.path.join(self._home, "final")
+        self.mode: int | None = None
+
+    def make_old(self, batch: str = "") -> str:
+        """Where the target, or that batch of it, is put aside; it is not there yet."""
+        if not batch:
+            return os.path.join(self._home, _OLD)
+        Path(self._home, _OLD_BATCH).mkdir()
+        return os.path.join(self._home, _OLD_BATCH, batch)
+
+    def recover(self) -> list[str]:
+        """Bring back or remove what dead runs left; the directories that it was in."""
+        names = sorted(name for name in os.listdir(self._beside) if _RUN.fullmatch(name))
+        homes = [os.path.join(self._beside, name) for name in names]
+        for home in homes:
+            self._recover(home)
+        return homes
+
+    def prepare(self) -> None:
+        """Bring back or remove what dead runs left, and make this run's directories."""
+        self.recover()
+        for path in (self._home, self.parts, self.final):
+            Path(path).mkdir()
+        # What umask and access lists make of a new file here, before a function changes the umask.
+        sample = Path(self._home, "mode")
+        sample.touch()
+        self.mode = stat.S_IMODE(sample.stat().st_mode)
+        sample.unlink()
+
+    def _recover(self, home: str) -> None:
+        old, batches = os.path.join(home, _OLD), os.path.join(home, _OLD_BATCH)
+        aside = {old: self.target} if os.path.isdir(old) else {}
+        for name in os.listdir(batches) if os.path.isdir(batches) else ():
+            aside[os.path.join(batches, name)] = os.path.join(self.target, name)
+        for path, standing in aside.items():
+            if not os.path.lexists(standing):
+                # It died between the two renames of an overwrite, before it could say that it had
+                # committed.
+                rename(path, standing)
+                sync_directory(os.path.dirname(standing))
+        remove(home)
+
+    def leave(self) -> None:
+        """Remove the run's directories and let the next run in."""
+        try:
+            self._recover(self._home)
+            Path(self._beside, "lock").unlink()
+            Path(self._beside).rmdir()
+        except OSError:
+            # Something else is in it, or the file system is gone: the lock ends all the same.
+            pass
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            os.close(self._lock)
+
+
+def find_beside(target: str) -> str:
+    """The directory beside `target` in which runs work that write it."""
+    parent, name = os.path.split(target)
+    beside = os.path.join(parent, f".{name}.writing")
+    if len(os.fsencode(os.path.basename(beside))) > 255:
+        beside = os.path.join(parent, f".{blake2b(os.fsencode(name), digest_size=16).hexdigest()}")
+    return beside
+
+
+def is_staging(path: str) -> bool:
+    """Whether `path` can be the `Place.parts` of a run."""
+    *_, beside, run, parts = ("", "", *Path(path).parts)
+    return parts == "parts" and _RUN.fullmatch(run) is not None and beside.startswith(".")
+
+
+def enter(target: str) -> Place:
+    """The place of a new run that writes `target`, locked; `Place.prepare` has to follow.
+
+    Parameters
+    ----------
+    target : str
+        Absolute, links resolved. Its parent directories are made where they are missing.
+
+    Raises
+    ------
+    PlanError
+        Another run is writing it, or nothing can be written beside it.
+    """
+    beside = find_beside(target)
+    path = os.path.join(beside, "lock")
+    for _ in range(_TRIES):
+        try:
+            os.makedirs(beside, exist_ok=True)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            continue  # another run has just left
+        except OSError as error:
+            raise PlanError(
+                f"output={target!r}: can't be written: {error.strerror} ({error.filename}); "
+                "name a directory in a place where you may write"
+            ) from error
+        if _take(lock, path, target):
+            return Place(target, beside, lock)
+    raise PlanError(f"output={target!r}: {beside} can't be made; name another directory")
+
+
+def _take(lock: int, path: str, target: str) -> bool:
+    """Whether `lock`, an open file, is ours now and still the file at `path`."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(lock), os.stat(path)):
+            os.ftruncate(lock, 0)
+            os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            return True
+    except FileNotFoundError:
+        pass
+    except BlockingIOError as error:
+        holder = os.pread(lock, 200, 0).decode(errors="replace").strip() or "another process"
+        os.close(lock)
+        raise PlanError(
+            f"output={target!r}: {holder} is writing it; wait until that run has ended, or name "
+            "another directory"
+        ) from error
+    except OSError as error:
+        os.close(lock)
+        raise PlanError(
+            f"output={target!r}: its file system can't lock files ({error.strerror}), so that two "
+            "runs could write it at once; name a directory on another one"
+        ) from error
+    os.close(lock)
+    return False

@@ -1,0 +1,249 @@
+"""A target on a local file system, which one rename makes visible.
+
+It knows nothing of sinks' rules for options; the steps themselves stand in `commit`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from taskinity_data.disk import link
+from taskinity_data.errors import PlanError
+from taskinity_data.output.complete import Around, Mending
+from taskinity_data.output.existing import check_all_ours, check_all_there, check_allowed
+from taskinity_data.output.local import commit as steps
+from taskinity_data.output.local.place import enter
+from taskinity_data.output.manifest import (
+    BATCH,
+    BATCH_NUMBER,
+    MANIFEST,
+    find_commit,
+    list_batches,
+    number_of,
+    read_manifest,
+)
+from taskinity_data.output.staging import LocalStaging, digest_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from taskinity_data.output.complete import Earlier
+    from taskinity_data.output.manifest import Manifest, StoredPart
+    from taskinity_data.output.parts import Part
+    from taskinity_data.output.write_formats import Format
+
+__all__ = ["LocalTarget", "find_directory"]
+
+
+class LocalTarget:
+    """A directory that is locked for one run; see `Target`.
+
+    Parameters
+    ----------
+    path : str
+        As `find_directory` gives it.
+    """
+
+    is_in_process = False
+
+    def __init__(self, path: str) -> None:
+        self.shown = path
+        self._place = enter(path)
+        self._batch = ""  # the directory of the batch that is completed, where it has one
+        self._flat = 0  # the number of the batch that lies beside the first parts
+        self._around: Around | None = None
+        self.staging = LocalStaging(self._place.parts)
+        self.mending: Mending | None = None
+
+    def look(self, if_exists: str, earlier: Earlier | None = None) -> Manifest | None:
+        """Remove what dead runs left; the manifest of what stands there, None where nothing does.
+
+        Raises
+        ------
+        PlanError
+            `if_exists` does not go with it.
+        ResumeError
+            What `earlier` has committed is not there as it was, or leaves nothing to do.
+        """
+        self._place.prepare()
+        self.staging = LocalStaging(self._place.parts, self._place.mode)
+        path = self.shown
+        if earlier is not None:
+            self.mending = self._find_earlier(earlier)
+            if self.mending is not None:
+                return self.mending.manifest
+            earlier.check_there(path)
+        if not _has_entries(path):
+            return None
+        has_manifest = os.path.isfile(os.path.join(path, MANIFEST))
+        check_allowed(path, if_exists, has_manifest=has_manifest)
+        try:
+            existing = read_manifest(path)
+        except FileNotFoundError as error:
+            raise PlanError(
+                f"output={path!r}: there is no {error.filename}, which tells what a run wrote "
+                "there; bring it back, move the directory, or name another one"
+            ) from error
+        # Whoever reads the directory would read a file of others with what is added.
+        files = list(_walk(path))
+        check_all_ours(path, existing, files, if_exists)
+        if if_exists == "append":
+            listed = {part.path for part in existing.parts}.intersection(files)
+            sizes = {name: os.path.getsize(os.path.join(path, name)) for name in listed}
+            check_all_there(path, existing, sizes)
+            if not existing.partition_by:
+                self._flat = max(facts.get(BATCH_NUMBER, 0) for facts in existing.facts) + 1
+        return existing
+
+    def _find_earlier(self, earlier: Earlier) -> Mending | None:
+        """What `earlier` has committed, every file seen to be what it was."""
+        path = self.shown
+        found = find_commit(path, earlier.wrote) if os.path.isdir(path) else None
+        if found is None:
+            return None
+        self._batch, number, manifest = found
+        home = os.path.join(path, self._batch)
+        facts = manifest.facts[number]
+        earlier.check_open(path, facts)
+        others = [name for name in ("", *list_batches(path)) if name != self._batch]
+        if others and not self._batch and not manifest.is_whole:
+            raise earlier.refuse(path, f"other runs have appended to it since ({others[0]})")
+        check_all_ours(home, manifest, _walk(home))
+        own = manifest.parts
+        if manifest.is_whole:
+            self._flat = facts.get(BATCH_NUMBER, 0)
+            places = [n for n, one in enumerate(own) if number_of(one.path) == self._flat]
+            # Parts stand in the order of batches.
+            first = sum(number_of(one.path) < self._flat for one in own)
+            end = first + len(places)
+            self._around = Around(manifest, number, own[:first], own[end:])
+            own = own[first:end]
+        for part in own:
+            name = os.path.join(home, part.path)
+            if not os.path.isfile(name) or digest_file(name) != (part.nbytes, part.checksum):
+                what = "was changed" if os.path.isfile(name) else "is gone"
+                raise earlier.refuse(path, f"{name} {what} since")
+        is_added = bool(self._batch or number)
+        whole = read_manifest(path)
+        return Mending(
+            replace(manifest, parts=own, meta=facts),
+            self._bring,
+            expected=whole.schema if is_added else None,
+            is_added=is_added,
+            others=[one for one in whole.facts if one.get("run_id") != earlier.run_id],
+        )
+
+    def _bring(self, part: StoredPart, name: str) -> str:
+        """Stage a file that stands in the target, which keeps it, once more."""
+        link(
+            os.path.join(self.shown, self._batch, part.path), os.path.join(self.staging.path, name)
+        )
+        return name
+
+    def remove_leftovers(self) -> list[str]:
+        """Bring back or remove what runs that are dead have left. What it was."""
+        return self._place.recover()
+
+    def holds(self, path: str) -> bool:
+        """Whether the file `path` lies in it."""
+        inside = self.shown + os.sep
+        return path.startswith(inside) or os.path.realpath(path).startswith(inside)
+
+    def gather(
+        self,
+        parts: Sequence[Part],
+        schema: pa.Schema | None,
+        format_: Format,
+        partition_by: Sequence[str],
+    ) -> tuple[StoredPart, ...]:
+        """See `commit.gather`."""
+        return steps.gather(self._place, parts, schema, format_, partition_by, self._flat)
+
+    def write_empty(
+        self, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
+    ) -> StoredPart:
+        """See `commit.write_empty`."""
+        return steps.write_empty(self._place, schema, format_, partition_by)
+
+    def publish(self, manifest: Manifest, existing: Manifest | None, if_exists: str) -> None:
+        """Make what was gathered visible in one step."""
+        place = self._place
+        is_added = existing is not None and if_exists == "append"
+        if self._flat:
+            manifest = replace(manifest, meta={**manifest.meta, BATCH_NUMBER: self._flat})
+        if self._around is not None:
+            around = self._around
+            left_out = {one.path for one in around.whole.parts}
+            left_out -= {one.path for one in (*around.before, *around.after)}
+            steps.carry_over(place, {}, left_out)
+            steps.describe(place, replace(around.put(manifest), is_whole=True))
+            steps.publish_over(place)
+        elif self.mending is not None:
+            steps.describe(place, manifest)
+            steps.publish_over(place, self._batch)
+        elif existing is not None and is_added and self._flat:
+            names = {one.path: _flat_name(one.path) for one in existing.parts}
+            steps.carry_over(place, names, ())
+            parts = tuple(replace(one, path=names[one.path]) for one in existing.parts)
+            whole = replace(existing, parts=parts).joined(manifest)
+            steps.describe(place, replace(whole, is_whole=True))
+            steps.publish_over(place)
+        elif is_added:
+            steps.describe(place, manifest)
+            steps.publish_added(place)
+        else:
+            steps.describe(place, manifest)
+            if if_exists == "overwrite" and _has_entries(place.target):
+                steps.publish_over(place)
+            else:
+                steps.publish_new(place)
+
+    def leave(self) -> None:
+        """Drop what was not committed, and unlock."""
+        self._place.leave()
+
+
+def find_directory(text: str) -> str:
+    """The absolute path, links resolved, of a directory that can be a target.
+
+    Raises
+    ------
+    PlanError
+        It is a file, or where a file system is mounted.
+    """
+    if not text:
+        raise PlanError("output: the path is empty; name a directory")
+    if "\0" in text:
+        raise PlanError(f"output={text!r} is no path; name a directory")
+    path = os.path.realpath(os.path.expanduser(text))
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise PlanError(f"output={text!r} is a file; name a directory")
+    if os.path.ismount(path):
+        raise PlanError(
+            f"output={text!r} is where a file system is mounted, which can't be exchanged in one "
+            "step; name a directory in it"
+        )
+    return path
+
+
+def _flat_name(path: str) -> str:
+    """Where a part of a batch that has a directory of its own lies beside the first parts."""
+    directory, _, name = path.rpartition("/")
+    if not directory.startswith(BATCH):
+        return path
+    return f"{BATCH}{number_of(directory):05}-{name.removeprefix('part-')}"
+
+
+def _has_entries(path: str) -> bool:
+    return os.path.isdir(path) and bool(os.listdir(path))
+
+
+def _walk(path: str) -> Iterator[str]:
+    for parent, directories, names in os.walk(path):
+        directories[:] = [name for name in directories if not name.startswith((".", "_"))]
+        for name in names:
+            yield os.path.relpath(os.path.join(parent, name), path)

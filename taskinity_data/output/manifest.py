@@ -1,0 +1,249 @@
+"""What a directory of parts says of itself: ``_manifest.json``.
+
+It lists all that was appended, too; in partitioned outputs on a disk, and in those of earlier
+versions, each run that appended has a directory and a manifest of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from taskinity_data.errors import ReadError
+from taskinity_data.output.common_schema import CommonSchema
+from taskinity_data.sources.written import BATCH, MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "BATCH",
+    "BATCH_NUMBER",
+    "MANIFEST",
+    "Manifest",
+    "StoredPart",
+    "find_commit",
+    "list_batches",
+    "number_of",
+    "parse_manifest",
+    "read_manifest",
+]
+
+_VERSION = 1
+
+BATCH_NUMBER = "batch"
+"""In the facts of a run that has appended on a disk: its number there, from 1."""
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """One file of a dataset.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the dataset's directory.
+    index, key : int, str
+        Of the chunk whose rows it holds.
+    rows, nbytes : int
+    checksum : str
+        BLAKE2b of all its bytes, 32 bytes in hexadecimal.
+    """
+
+    path: str
+    index: int
+    key: str
+    rows: int
+    nbytes: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What stands in a directory of parts.
+
+    Attributes
+    ----------
+    format : str
+    schema : pyarrow.Schema or None
+        Of the rows with the columns that directories are named by; None where no chunk had any.
+    partition_by : tuple of str
+    parts : tuple of StoredPart
+        In chunk order.
+    meta : dict
+        The caller's own, of plain JSON; beside it what finds the run's parts again: ``retyped``,
+        and in a store ``runs``.
+    added : tuple of dict
+        The same of each run that has added parts since.
+    is_whole : bool
+        Whether it lists all that was appended, too; False where each batch has a manifest.
+    """
+
+    format: str
+    schema: pa.Schema | None
+    partition_by: tuple[str, ...]
+    parts: tuple[StoredPart, ...]
+    meta: dict[str, Any] = field(default_factory=dict)
+    added: tuple[dict[str, Any], ...] = ()
+    is_whole: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Of all parts."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def facts(self) -> tuple[dict[str, Any], ...]:
+        """Those of each run whose parts it lists, in their order."""
+        return (self.meta, *self.added)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all parts."""
+        return sum(part.nbytes for part in self.parts)
+
+    def joined(self, other: Manifest) -> Manifest:
+        """Both as one: the parts of `other`, which was added, stand behind these.
+
+        Raises
+        ------
+        SchemaError
+            Columns or types differ.
+        """
+        common = CommonSchema()
+        for schema, who in ((self.schema, "the dataset"), (other.schema, "what was added")):
+            if schema is not None:
+                common.add(schema, who)
+        return replace(
+            self,
+            schema=common.schema,
+            parts=self.parts + other.parts,
+            added=(*self.added, other.meta, *other.added),
+        )
+
+    def to_json(self) -> str:
+        """The text of the file, the same for equal manifests."""
+        schema = self.schema
+        told = {
+            "version": _VERSION,
+            "format": self.format,
+            "partition_by": list(self.partition_by),
+            "rows": self.rows,
+            "columns": None if schema is None else {one.name: str(one.type) for one in schema},
+            "arrow_schema": None if schema is None else _encode(schema),
+            "parts": [asdict(part) for part in self.parts],
+            "meta": self.meta,
+        }
+        if self.added:
+            told["added"] = list(self.added)
+        if self.is_whole:
+            told["whole"] = True
+        return json.dumps(told, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Manifest:
+        """The manifest that `to_json` gave `text` for; other texts raise ValueError or KeyError."""
+        told = json.loads(text)
+        if told["version"] != _VERSION:
+            raise ValueError(f"it has version {told['version']!r}, this version reads {_VERSION}")
+        schema = told["arrow_schema"]
+        return cls(
+            told["format"],
+            None if schema is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(schema))),
+            tuple(told["partition_by"]),
+            tuple(StoredPart(**part) for part in told["parts"]),
+            told["meta"],
+            tuple(told.get("added", ())),
+            bool(told.get("whole", False)),
+        )
+
+
+def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
+    """The manifest of `directory`, with the parts of all that was appended.
+
+    Parameters
+    ----------
+    directory : path
+
+    Returns
+    -------
+    Manifest
+        `meta` is that of the first commit, `added` that of later ones.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
+    ReadError
+        One can't be understood.
+    """
+    whole = _read_one(os.path.join(directory, MANIFEST))
+    for batch in () if whole.is_whole else list_batches(directory):
+        added = _read_one(os.path.join(directory, batch, MANIFEST))
+        parts = tuple(replace(part, path=f"{batch}/{part.path}") for part in added.parts)
+        meta = {**added.meta, BATCH_NUMBER: number_of(batch)}
+        whole = whole.joined(replace(added, parts=parts, meta=meta))
+    return whole
+
+
+def number_of(path: str) -> int:
+    """Return the number of the batch that the path of a part, or a directory, tells; 0: none."""
+    digits = path.removeprefix(BATCH).partition("-")[0] if path.startswith(BATCH) else ""
+    return int(digits) if digits.isdecimal() else 0
+
+
+def find_commit(
+    directory: str | os.PathLike[str], is_sought: Callable[[dict[str, Any]], bool]
+) -> tuple[str, int, Manifest] | None:
+    """Return where the run stands whose facts are sought.
+
+    Returns
+    -------
+    (str, int, Manifest) or None
+        The directory of its batch ("" for `directory` itself), the number of its facts among those
+        of the manifest there, and that manifest.
+    """
+    for batch in ("", *list_batches(directory)):
+        try:
+            found = _read_one(os.path.join(directory, batch, MANIFEST))
+        except FileNotFoundError:
+            continue
+        for number, facts in enumerate(found.facts):
+            if is_sought(facts):
+                return batch, number, found
+    return None
+
+
+def list_batches(directory: str | os.PathLike[str]) -> list[str]:
+    """The directories of what was appended, first one first."""
+    return sorted(
+        entry.name
+        for entry in os.scandir(directory)
+        if entry.name.startswith(BATCH) and entry.is_dir()
+    )
+
+
+def parse_manifest(text: bytes, path: str) -> Manifest:
+    """The manifest that `text` is, which was read from `path`; `ReadError` where it is none."""
+    try:
+        return Manifest.from_json(text)
+    except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise ReadError(
+            f"{path}: is no manifest of a written dataset ({error}); write the dataset anew into "
+            "another directory",
+            path=path,
+        ) from error
+
+
+def _read_one(path: str) -> Manifest:
+    with open(path, "rb") as file:
+        return parse_manifest(file.read(), path)
+
+
+def _encode(schema: pa.Schema) -> str:
+    return base64.b64encode(schema.serialize().to_pybytes()).decode()

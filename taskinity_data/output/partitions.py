@@ -1,0 +1,219 @@
+"""Rows parted by columns' values into hive directories (``year=2013/month=1``).
+
+It knows nothing of files. Values are percent-encoded, so that no text can leave the directory or
+be taken for another; what readers would not read back is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+import pyarrow as pa
+
+from taskinity_data.errors import PlanError, SchemaError
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "NULL",
+    "check_columns",
+    "check_partition_by",
+    "empty_directory",
+    "find_misread",
+    "split_rows",
+]
+
+NULL = "__HIVE_DEFAULT_PARTITION__"
+
+_NAME_NBYTES = 255
+"""The longest name of a directory on Linux's and macOS's file systems."""
+
+_BAD_NAME = re.compile(r"[_.].*|.*[/=%\\\x00-\x1f\x7f].*|", re.DOTALL)
+_TAKEN = (
+    re.compile(r"-?[0-9]+|0[xX][0-9a-fA-F]+"),  # pandas, DuckDB
+    re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf|NaN"),  # polars
+    re.compile(r"true|false", re.IGNORECASE),  # polars
+)
+"""What readers take a column's texts for where all are of one kind."""
+
+_PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
+_GROUP = "group of the row"
+
+
+def check_partition_by(columns: Any) -> tuple[str, ...]:
+    """The names of the columns that rows are parted by.
+
+    Parameters
+    ----------
+    columns : str, or sequence of str
+
+    Raises
+    ------
+    PlanError
+        A name twice, or one that readers leave out or can't read as a directory's.
+    """
+    names = (columns,) if isinstance(columns, str) else tuple(columns or ())
+    for name in names:
+        if not isinstance(name, str) or _BAD_NAME.fullmatch(name):
+            raise PlanError(
+                f"partition_by: {name!r} can't name directories: readers leave out names that "
+                "begin with _ or . and misread those with / = % \\ or control characters; rename "
+                "the column in the function"
+            )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise PlanError(f"partition_by names {twice!r} twice; name each column once")
+    return names
+
+
+def split_rows(
+    table: pa.Table, partition_by: Sequence[str], who: str
+) -> list[tuple[str, pa.Table]]:
+    """The rows of each directory, in their order, without the columns that name it.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        With at least one row.
+    partition_by : sequence of str
+        Columns that pass `check_columns`.
+    who : str
+        The chunk, for messages.
+
+    Returns
+    -------
+    list of (str, pyarrow.Table)
+        Directories as they come first; ``""`` where nothing is parted.
+
+    Raises
+    ------
+    SchemaError
+        A column is of another type than int, text or date; a text that no directory can be named
+        by.
+    """
+    if not partition_by:
+        return [("", table)]
+    for name in partition_by:
+        _check_type(table, name, who)
+    keys = [_decode(table[name]) for name in partition_by]
+    names = [f"key {place}" for place in range(len(keys))]
+    numbered = pa.Table.from_arrays([*keys, pa.array(range(table.num_rows))], [*names, _GROUP])
+    groups = numbered.group_by(names, use_threads=False).aggregate([(_GROUP, "list")])
+    rest = table.drop_columns(list(partition_by))
+    found = []
+    for row in groups.to_pylist():
+        values = [row[name] for name in names]
+        parts = [_segment(one, value, who) for one, value in zip(partition_by, values, strict=True)]
+        found.append(("/".join(parts), rest.take(pa.array(row[f"{_GROUP}_list"]))))
+    return found
+
+
+def empty_directory(schema: pa.Schema, partition_by: Sequence[str]) -> str:
+    """Where a file without rows stands, so that readers know the columns and their types."""
+    kinds = [_value_type(schema.field(name).type) for name in partition_by]
+    texts = [
+        "0" if pa.types.is_integer(kind) else "1970-01-01" if pa.types.is_date(kind) else "none"
+        for kind in kinds
+    ]
+    return "/".join(f"{name}={text}" for name, text in zip(partition_by, texts, strict=True))
+
+
+def find_misread(schema: pa.Schema, directories: Iterable[str]) -> dict[str, str]:
+    """Columns of texts that other readers would take for something else (``007`` for 7).
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        With the columns that directories are named by.
+    directories : iterable of str
+        Of the whole dataset: a column is read as numbers or bools if all of its texts look so.
+
+    Returns
+    -------
+    dict of str to str
+        One such text of each column.
+    """
+    texts: dict[str, set[str]] = defaultdict(set)
+    for directory in directories:
+        for name, equals, text in (one.partition("=") for one in directory.split("/")):
+            # What was appended has a directory of its own above.
+            if not equals or text == NULL:
+                continue
+            if pa.types.is_large_string(_value_type(schema.field(name).type)):
+                texts[name].add(unquote(text))
+    misread = {}
+    for name, found in texts.items():
+        changed = sorted(text for text in found if not _PLAIN_NUMBER.fullmatch(text))
+        if changed and any(all(map(kind.fullmatch, found)) for kind in _TAKEN):
+            misread[name] = changed[0]
+    return misread
+
+
+def check_columns(partition_by: Sequence[str], names: Sequence[str], who: str) -> None:
+    """Raise `SchemaError` where rows can't be parted because of the names of the columns.
+
+    Every other chunk would fail by the same: it has a true `ends_run`.
+    """
+    for name in partition_by:
+        if name not in names:
+            there = suggest(name, names) or f" There are: {', '.join(map(repr, names[:20]))}."
+            raise SchemaError(
+                f"{who}: there is no column {name!r} to partition by.{there}",
+                column=name,
+                ends_run=True,
+            )
+    if partition_by and len(partition_by) == len(names):
+        raise SchemaError(
+            f"{who}: partition_by takes all columns, and leaves none for the files; keep one",
+            column=partition_by[0],
+            ends_run=True,
+        )
+
+
+def _check_type(table: pa.Table, name: str, who: str) -> None:
+    kind = _value_type(table.schema.field(name).type)
+    tests = (pa.types.is_integer, pa.types.is_large_string, pa.types.is_date, pa.types.is_null)
+    if not any(test(kind) for test in tests):
+        raise SchemaError(
+            f"{who}: column {name!r} is {kind}, and directories are named by whole numbers, texts "
+            "and dates alone; convert it in the function, e.g. .dt.date or .astype(str)",
+            column=name,
+            ends_run=True,
+        )
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _decode(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = _value_type(column.type)
+    # Nulls have no type to group by.
+    return column.cast(pa.large_string() if pa.types.is_null(kind) else kind)
+
+
+def _segment(name: str, value: Any, who: str) -> str:
+    if value is None:
+        return f"{name}={NULL}"
+    text = str(value)
+    if text == NULL:
+        raise SchemaError(
+            f"{who}: column {name!r} holds the text {NULL}, which readers take for a null; "
+            "replace it in the function",
+            column=name,
+        )
+    segment = f"{name}={quote(text, safe='')}"
+    nbytes = len(segment.encode())
+    if nbytes > _NAME_NBYTES:
+        raise SchemaError(
+            f"{who}: column {name!r} holds a text of {len(text):,} characters ({text[:40]!r}…); "
+            f"the directory's name would have {nbytes:,} bytes, and at most {_NAME_NBYTES} are "
+            "possible; shorten it in the function, or partition by another column",
+            column=name,
+        )
+    return segment

@@ -1,0 +1,272 @@
+"""Write chunks' tables as part files in the staging directory, and check that parts agree."""
+
+from __future__ import annotations
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from taskinity_data.errors import LedgerError, PlanError, SchemaError
+from taskinity_data.output.common_schema import CommonSchema
+from taskinity_data.output.partitions import check_columns, split_rows
+from taskinity_data.output.staging import Attempt
+from taskinity_data.output.to_arrow import to_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskinity_data.output.staging import Staging
+    from taskinity_data.output.write_formats import Format
+
+__all__ = [
+    "Part",
+    "StagedFile",
+    "Writer",
+    "agree",
+    "check_added",
+    "check_order",
+    "lacks_types",
+    "retype",
+]
+
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """One file of a part, where it stands until the commit.
+
+    Attributes
+    ----------
+    name : str
+        Where it is staged.
+    directory : str
+        Where its rows belong below the target: ``""``, or ``year=2013/month=1``.
+    number : int or None
+        Which file of its chunk and directory it is, None where `max_rows_per_file` is.
+    rows, nbytes : int
+    checksum : str
+        BLAKE2b of all its bytes, 32 bytes in hexadecimal.
+    written : str
+        The checksum when its chunk wrote it, where it was committed before, and may have been
+        written anew for that.
+    """
+
+    name: str
+    directory: str
+    number: int | None
+    rows: int
+    nbytes: int
+    checksum: str
+    written: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one chunk wrote.
+
+    Attributes
+    ----------
+    index, key : int, str
+        Of the chunk.
+    schema : pyarrow.Schema or None
+        None where the chunk gave nothing.
+    files : tuple of StagedFile
+        None for a chunk without rows.
+    within : tuple of int
+        Its place within the chunk of that index, where that one was split.
+    """
+
+    index: int
+    key: str
+    schema: pa.Schema | None
+    files: tuple[StagedFile, ...]
+    within: tuple[int, ...] = ()
+
+    @property
+    def who(self) -> str:
+        """The chunk, for messages."""
+        return name_chunk(self.index, self.key)
+
+    @property
+    def rows(self) -> int:
+        """Of all files."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all files."""
+        return sum(file.nbytes for file in self.files)
+
+
+def name_chunk(index: int, key: str) -> str:
+    """``chunk 12 (key)``."""
+    return f"chunk {index:,} ({key})"
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes chunks' tables on whatever worker sees the place where they are staged.
+
+    Attributes
+    ----------
+    staging : Staging
+    format : Format
+    partition_by : tuple of str
+    max_rows_per_file : int or None
+    expected : pyarrow.Schema or None
+        That of the dataset which parts are added to.
+
+    Notes
+    -----
+    Frozen, picklable, safe in any number of threads and processes.
+    """
+
+    staging: Staging
+    format: Format
+    partition_by: tuple[str, ...] = ()
+    max_rows_per_file: int | None = None
+    expected: pa.Schema | None = None
+
+    def write(self, key: str, index: int, data: Any, within: tuple[int, ...] = ()) -> Part:
+        """Write what a chunk function returned, and what became of it.
+
+        Parameters
+        ----------
+        key : str
+            The chunk's: letters, digits, ``.``, ``_`` and ``-``, at most 100.
+        index : int
+            The chunk's place in the plan, from 0.
+        data : pandas.DataFrame, pandas.Series, pyarrow.Table, pyarrow.RecordBatch, \
+polars.DataFrame or None
+            None, or a table without rows, writes no file.
+        within : tuple of int
+            Its place within the chunk of that index, where that one was split.
+
+        Returns
+        -------
+        Part
+            Its files are on disk, synced, or in the store.
+
+        Raises
+        ------
+        PlanError
+            `data` is no table.
+        SchemaError
+            A column that the format or a directory's name has no form for, or that does not fit
+            the dataset which parts are added to.
+        OSError
+            The disk is full, the staging directory or the store can't be reached.
+        """
+        who = name_chunk(index, key)
+        if not _KEY.fullmatch(key) or index < 0:
+            raise PlanError(f"{who}: the key or index can't be part of a file's name")
+        table = to_table(data, who)
+        if table is None:
+            return Part(index, key, None, ())
+        check_columns(self.partition_by, table.column_names, who)
+        if self.expected is not None:
+            check_added(self.expected, table.schema, who, self.format, has_rows=table.num_rows > 0)
+        if not table.num_rows:
+            return Part(index, key, table.schema, ())
+        attempt = Attempt(index, key, os.urandom(4).hex(), within)
+        pieces = list(enumerate(self._split(table, who)))
+        try:
+            if min(self.staging.at_once, len(pieces)) == 1:
+                files = [self._put(attempt, *piece) for piece in pieces]
+            else:
+                with ThreadPoolExecutor(min(self.staging.at_once, len(pieces))) as pool:
+                    files = list(pool.map(lambda piece: self._put(attempt, *piece), pieces))
+        except SchemaError as error:
+            error.message = f"{who}: {error.message}"
+            raise
+        self.staging.confirm([file.name for file in files])
+        return Part(index, key, table.schema, tuple(files), within)
+
+    def _put(
+        self, attempt: Attempt, place: int, piece: tuple[str, int | None, pa.Table]
+    ) -> StagedFile:
+        directory, number, rows = piece
+        name, nbytes, checksum = self.staging.put(rows, self.format, directory, attempt, place)
+        return StagedFile(name, directory, number, rows.num_rows, nbytes, checksum)
+
+    def _split(self, table: pa.Table, who: str) -> Iterator[tuple[str, int | None, pa.Table]]:
+        most = self.max_rows_per_file
+        for directory, rows in split_rows(table, self.partition_by, who):
+            if most is None:
+                yield directory, None, rows
+                continue
+            for number, start in enumerate(range(0, rows.num_rows, most)):
+                yield directory, number, rows.slice(start, most)
+
+
+def check_added(
+    expected: pa.Schema, schema: pa.Schema, who: str, format_: Format, *, has_rows: bool
+) -> None:
+    """Raise `SchemaError` where rows of `schema` don't fit a dataset of the schema `expected`."""
+    common = CommonSchema()
+    common.add(expected, "the dataset that is added to")
+    common.add(schema, who, has_rows=has_rows)
+    found = common.schema
+    if found is None or not format_.is_typed or found.equals(expected):
+        return
+    name, old, new = next(
+        (one.name, one.type, other.type)
+        for one, other in zip(expected, found, strict=True)
+        if one.type != other.type
+    )
+    raise SchemaError(
+        f"column {name!r} is all null ({old}) in the dataset that is added to and {new} in {who}; "
+        "its files can't take a type any more: write into a new directory",
+        column=name,
+    )
+
+
+def check_order(parts: Sequence[Part]) -> None:
+    """Raise `LedgerError` where a chunk comes twice, or before one that stands before it."""
+    seen: dict[tuple[int, str], Part] = {}
+    last = -1
+    for part in parts:
+        if (part.index, part.key) in seen:
+            raise LedgerError(f"{part.who} is to be committed twice; keep one part of each chunk")
+        if part.index < last:
+            raise LedgerError(f"{part.who} comes behind chunk {last:,}; give parts in chunk order")
+        seen[part.index, part.key] = part
+        last = part.index
+
+
+def agree(parts: Sequence[Part]) -> pa.Schema | None:
+    """The schema that all `parts` have, None where none has any.
+
+    Raises
+    ------
+    SchemaError
+        Two chunks differ.
+    """
+    common = CommonSchema()
+    for part in parts:
+        if part.schema is not None:
+            common.add(part.schema, part.who, has_rows=part.rows > 0)
+    return common.schema
+
+
+def lacks_types(part: Part, schema: pa.Schema, partition_by: Sequence[str]) -> bool:
+    """Whether a column of `part` got its type from other chunks, so that its files lack it."""
+    told = {one.name: one.type for one in part.schema or ()}
+    return any(one.type != told[one.name] for one in schema if one.name not in partition_by)
+
+
+def retype(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """`table` with the types of `schema`, which differ in columns without values."""
+    fields = [schema.field(name) for name in table.column_names]
+    columns = [
+        pa.nulls(table.num_rows, one.type)
+        if column.null_count == table.num_rows
+        else column.cast(one.type)
+        for one, column in zip(fields, table.columns, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=schema.metadata))

@@ -1,0 +1,306 @@
+"""A directory of a store beyond this machine: what lies in it, and files put there whole or not.
+
+It knows nothing of parts and runs. Errors are written anew, since those of libraries quote URLs and
+headers, which hold secrets.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import PlanError, SourceNotFound
+from taskinity_data.sources.store import WEB, clean_url, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from taskinity_data.sources.store import Store
+
+__all__ = ["Remote", "open_remote"]
+
+REQUESTS_AT_ONCE = 16
+"""Files that are removed at a time: nearly all of that is waiting."""
+
+_ARCHIVES = ("zip", "tar", "libarchive", "reference", "dir", "generic", "data")
+_FILE_SYSTEMS = ("local", "sftp", "ssh", "smb", "ftp", "hdfs", "webhdfs", "arrow_hdfs", "dbfs")
+"""Protocols with real directories, whose files show while they are written. All others are taken
+for object stores, which show an object once it is there whole."""
+
+_GONE = ("FileNotFoundError", "NoSuchBucket", "NoSuchKey", "ResourceNotFoundError")
+_NO_KEYS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")
+_DENIED = ("PermissionError", "Forbidden", "ClientAuthenticationError")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A directory of a store; pickles.
+
+    Attributes
+    ----------
+    store : Store
+    name : str
+        What the store calls the directory, without a slash at its end.
+    """
+
+    store: Store
+    name: str
+
+    @property
+    def url(self) -> str:
+        """Its URL, without secrets."""
+        return clean_url(self.store.show(self.name))
+
+    @property
+    def is_file_system(self) -> bool:
+        """Whether it has directories that have to be made, and files that show half-written."""
+        return self.store.protocol in _FILE_SYSTEMS
+
+    def show(self, relative: str) -> str:
+        """The URL of the file `relative`, without secrets."""
+        return clean_url(self.store.show(self._full(relative)))
+
+    def check(self) -> None:
+        """Raise `PlanError` where it is a file, or where nothing can be seen of the store."""
+        try:
+            told = self.store.look_up(self.name, self.url)
+        except SourceNotFound:
+            return
+        if told.get("type") == "file":
+            raise PlanError(f"output={self.url!r} is a file; name a directory")
+
+    def list_files(self, below: str = "") -> dict[str, dict[str, Any]]:
+        """All files in it, by names relative to it, with what the store says of each; one listing.
+
+        Parameters
+        ----------
+        below : str
+            A directory in it, whose files alone are wanted.
+
+        Raises
+        ------
+        PlanError
+            There is no such bucket; the store can't be reached, or shows nothing to these
+            credentials.
+        """
+        try:
+            found = self.store.find(f"{self.name}/{below}".rstrip("/"), self.url)
+        except SourceNotFound as error:
+            if self.is_file_system:
+                return {}  # to be made
+            raise PlanError(
+                f"output={self.url!r}: there is no such bucket or container; make it first, or "
+                "name another"
+            ) from error
+        return {
+            name[len(self.name) :].lstrip("/"): told
+            for name, told in found.items()
+            if told.get("type") == "file" and not name.endswith("/")
+        }
+
+    def look_up(self, relative: str) -> dict[str, Any] | None:
+        """What the store says of one file, None where it is not there."""
+        name = self._full(relative)
+        try:
+            return self.store.look_up(name, self.show(relative))
+        except SourceNotFound:
+            return None
+
+    def read(self, relative: str, nbytes: int) -> bytes:
+        """All bytes of a file of that size; `ReadError` where it can't be read."""
+        name = self._full(relative)
+        return self.store.read(name, self.show(relative), [(0, nbytes)])[0]
+
+    def put(self, relative: str, data: bytes) -> None:
+        """Put a file there, in the place of one of that name.
+
+        Raises
+        ------
+        OSError
+            It can't be written. An upload of several parts is aborted by fsspec's file system.
+
+        Notes
+        -----
+        An object store shows it once all of it is there.
+        """
+        try:
+            system = self.store.system
+            name = self._full(relative)
+            if self.is_file_system:
+                system.makedirs(os.path.dirname(name), exist_ok=True)
+            system.pipe_file(name, data)
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            raise explain(self.show(relative), error) from None
+
+    def replace(self, relative: str, data: bytes, beside: str) -> None:
+        """Put a file there in one step; where files show half-written, by way of `beside`."""
+        if not self.is_file_system:
+            self.put(relative, data)
+            return
+        self.put(beside, data)
+        try:
+            self.store.system.mv(self._full(beside), self._full(relative))
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            raise explain(self.show(relative), error) from None
+
+    def remove(self, relatives: Iterable[str]) -> None:
+        """Remove files, several at a time; those that are gone already are none's concern.
+
+        Raises
+        ------
+        OSError
+            One can't be removed; the others are.
+        """
+        names = list(relatives)
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+            errors = [error for error in pool.map(self._remove_one, names) if error is not None]
+        if self.is_file_system:
+            self._remove_empty(names)
+        if errors:
+            raise errors[0]
+
+    def _remove_one(self, relative: str) -> OSError | None:
+        try:
+            self.store.system.rm_file(self._full(relative))
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            return explain(self.show(relative), error)
+        return None
+
+    def _remove_empty(self, names: Iterable[str]) -> None:
+        """Remove the directories of `names` that hold nothing any more, up to this one."""
+        parents: set[str] = set()
+        for name in names:
+            while name:
+                name = os.path.dirname(name)
+                parents.add(name)
+        for parent in sorted(parents, key=len, reverse=True):
+            with suppress(OSError):
+                self.store.system.rmdir(self._full(parent).rstrip("/"))
+
+    def abort_uploads(self, is_meant: Callable[[str], bool]) -> None:
+        """Abort uploads of several parts that nobody will end, where the store tells of them.
+
+        Parameters
+        ----------
+        is_meant : callable
+            Of the name, relative to this directory, that a file was to get.
+
+        Notes
+        -----
+        S3 keeps, and bills, what was uploaded until somebody does; Google and Azure drop it after
+        a week. Credentials may be allowed to write and not to list uploads: then nothing is done.
+
+        Raises
+        ------
+        OSError
+            One can't be aborted.
+        """
+        system = self.store.system
+        if not hasattr(system, "call_s3"):
+            return
+        bucket, key, _ = system.split_path(self.name)
+        start = f"{key}/" if key else ""
+        place: dict[str, str] = {}
+        while True:
+            try:
+                told = system.call_s3(
+                    "list_multipart_uploads", Bucket=bucket, Prefix=start, **place
+                )
+            except Exception:  # noqa: BLE001 - not allowed, or not known to this server
+                return
+            for one in told.get("Uploads") or ():
+                if is_meant(one["Key"][len(start) :]):
+                    self._abort_upload(bucket, one["Key"], one["UploadId"])
+            if not told.get("IsTruncated"):
+                return
+            place = {"KeyMarker": told["NextKeyMarker"]}
+            place["UploadIdMarker"] = told.get("NextUploadIdMarker", "")
+
+    def _abort_upload(self, bucket: str, key: str, upload: str) -> None:
+        try:
+            self.store.system.call_s3(
+                "abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload
+            )
+        except FileNotFoundError:
+            pass  # it has just ended
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            raise explain(self.url, error) from None
+
+    def _full(self, relative: str) -> str:
+        return f"{self.name}/{relative}"
+
+
+def open_remote(url: str, options: Mapping[str, Any]) -> Remote:
+    """The directory that `url` names; nothing is asked of the store yet.
+
+    Raises
+    ------
+    PlanError
+        It can't be written to, whoever asks: the web, archives, chains of protocols, no directory.
+    """
+    shown = clean_url(url)
+    protocol = url.partition("://")[0].lower()
+    if "::" in protocol or protocol in _ARCHIVES or "::" in shown:
+        raise PlanError(
+            f"output={shown!r}: archives and chains of protocols are not written to; name a "
+            "directory of the store itself"
+        )
+    if protocol in WEB:
+        raise PlanError(
+            f"output={shown!r}: a web server takes no files; name a directory, or one of a store "
+            "such as s3://BUCKET/NAME"
+        )
+    store, name = open_store(url, options)
+    name = name.rstrip("/")
+    if not name.strip("/"):
+        raise PlanError(f"output={shown!r} names no directory; write {protocol}://PLACE/NAME")
+    if "=" in name.rpartition("/")[2]:
+        raise PlanError(
+            f"output={shown!r}: readers would take the last name for a partition's; name a "
+            "directory without ="
+        )
+    return Remote(store, name)
+
+
+def explain(url: str, error: BaseException) -> OSError:
+    """What is wrong with writing `url`, and what to do, without a word of the library's own."""
+    kind, status, code = _find_cause(error)
+    what = " ".join(str(one) for one in (status, code) if one) or kind
+    if kind in _NO_KEYS:
+        return PermissionError(
+            f"{url}: can't be written, as no credentials were found; give them in storage_options, "
+            "or in the environment"
+        )
+    if kind in _DENIED or status in (401, 403):
+        return PermissionError(
+            f"{url}: the store does not let these credentials write or remove it ({what}); give "
+            "others in storage_options, or in the environment"
+        )
+    if kind in _GONE or status == 404:
+        return FileNotFoundError(
+            f"{url}: can't be written, as there is no such bucket or container ({what}); make it "
+            "first, or name another"
+        )
+    if kind == "NotImplementedError":
+        return OSError(f"{url}: stores of this protocol can be read, and not written to")
+    number = error.errno if isinstance(error, OSError) else None
+    if number and not code:
+        what = os.strerror(number)
+    return OSError(f"{url}: can't be written ({what}); see whether the store can be reached")
+
+
+def _find_cause(error: BaseException) -> tuple[str, int | None, str]:
+    """The name of what went wrong first; the HTTP status and the store's word for it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    status, code = getattr(error, "status", None), ""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        code = str(response.get("Error", {}).get("Code", ""))
+    return type(error).__name__, status if isinstance(status, int) else None, code

@@ -1,0 +1,380 @@
+"""A target in a store, which a manifest that is written last makes visible.
+
+It knows nothing of sinks' rules for options. A store renames nothing: parts are written under their
+last names, which tell the run, and count once the manifest lists them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from taskinity_data.errors import PlanError, ReadError, TaskinityDataError
+from taskinity_data.output.complete import Around, Mending
+from taskinity_data.output.existing import check_all_ours, check_all_there, check_allowed, is_hidden
+from taskinity_data.output.manifest import (
+    BATCH,
+    BATCH_NUMBER,
+    MANIFEST,
+    StoredPart,
+    number_of,
+    parse_manifest,
+)
+from taskinity_data.output.partitions import empty_directory
+from taskinity_data.output.parts import lacks_types, retype
+from taskinity_data.output.staging import Attempt, StoreStaging, name_process
+from taskinity_data.output.store.lock import Marker, find_markers
+from taskinity_data.sources.written import PART
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskinity_data.output.complete import Earlier
+    from taskinity_data.output.manifest import Manifest
+    from taskinity_data.output.parts import Part
+    from taskinity_data.output.store.remote import Remote
+    from taskinity_data.output.write_formats import Format
+
+__all__ = ["StoreTarget", "read_standing"]
+
+_BESIDE = re.compile(re.escape(MANIFEST) + r"\.[0-9a-f]{12}")
+"""What a manifest is called that is about to be moved to its place."""
+
+_RUNS = "runs"
+"""In a manifest's facts: what names of its parts have in common, one for each try."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class StoreTarget:
+    """A directory of a store that is locked for one run; see `Target`.
+
+    Parameters
+    ----------
+    remote : Remote
+
+    Raises
+    ------
+    PlanError
+        Nothing can be written there, or another run is writing.
+    """
+
+    def __init__(self, remote: Remote) -> None:
+        self.shown = remote.url
+        self._remote, self._run = remote, os.urandom(6).hex()
+        self.is_in_process = remote.store.protocol == "memory"
+        self.mending: Mending | None = None
+        self._around: Around | None = None
+        self._before: bytes | None = None
+        self._may_stand: set[str] = set()
+        self._told: dict[str, dict[str, Any]] = {}
+        self._marker = Marker(remote, self._run)
+        self._dead = self._marker.put()
+        self.staging = self._stage(1)
+
+    def _stage(self, batch: int) -> StoreStaging:
+        process = name_process() if self.is_in_process else None
+        return StoreStaging(self._remote, batch, self._run, self._marker.name, process)
+
+    def look(self, if_exists: str, earlier: Earlier | None = None) -> Manifest | None:
+        """Remove what dead runs left; the manifest of what stands there, None where nothing does.
+
+        Raises
+        ------
+        PlanError
+            `if_exists` does not go with it.
+        ResumeError
+            What `earlier` has committed is not there as it was, or leaves nothing to do.
+        """
+        told = self._remote.list_files()
+        self._before = self._read_manifest(told)
+        stale = self._find_leftovers(told)
+        try:
+            self._remove_leftovers(stale)
+        except OSError as error:
+            _LOG.warning("%s: what an earlier run left stays there: %s", self.shown, error)
+        others = set(told) - set(stale) - set(find_markers(told))
+        if earlier is not None:
+            existing = None if self._before is None else self._parse(self._before, told)
+            if existing is not None and self._find_earlier(earlier, existing, told):
+                check_all_ours(self.shown, existing, sorted(others))
+                return existing
+            earlier.check_there(self.shown)
+        if not others:
+            return None
+        check_allowed(self.shown, if_exists, has_manifest=self._before is not None)
+        existing = self._parse(self._before or b"", told)
+        if if_exists == "overwrite":
+            check_all_ours(self.shown, existing, sorted(others))
+        elif if_exists == "append":
+            check_all_there(self.shown, existing, {one: told[one].get("size") for one in others})
+        self.staging = self._stage(_batch_of(existing.parts) + 1)
+        return existing
+
+    def _find_earlier(
+        self, earlier: Earlier, existing: Manifest, told: Mapping[str, Mapping[str, Any]]
+    ) -> bool:
+        """Whether `earlier` has committed there; then its parts, all there, can be used again."""
+        facts = [existing.meta, *existing.added]
+        number = next((n for n, meta in enumerate(facts) if earlier.wrote(meta)), None)
+        if number is None:
+            return False
+        earlier.check_open(self.shown, facts[number])
+        runs = set(facts[number].get(_RUNS, ()))
+        places = [n for n, part in enumerate(existing.parts) if _run_of(part.path) in runs]
+        if not places and number != len(facts) - 1:
+            raise earlier.refuse(self.shown, "other runs have appended to it since")
+        first, end = (places[0], places[-1] + 1) if places else (len(existing.parts),) * 2
+        own = existing.parts[first:end]
+        for part in own:
+            if told.get(part.path, {}).get("size") != part.nbytes:
+                what = "was changed" if part.path in told else "is gone"
+                raise earlier.refuse(self.shown, f"{self._remote.show(part.path)} {what} since")
+        self._around = Around(existing, number, existing.parts[:first], existing.parts[end:])
+        self.staging = self._stage(_batch_of(own) or _batch_of(existing.parts) + 1)
+        self.mending = Mending(
+            replace(existing, parts=own, meta=facts[number]),
+            lambda part, _: part.path,
+            expected=existing.schema if number else None,
+            is_added=number > 0,
+            others=facts[:number] + facts[number + 1 :],
+        )
+        return True
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove what runs that are dead have left: parts, uploads, markers. What it was."""
+        told = self._remote.list_files()
+        self._before = self._read_manifest(told)
+        stale = self._find_leftovers(told)
+        self._remove_leftovers(stale)
+        return [self._remote.show(name) for name in stale]
+
+    def _find_leftovers(self, told: Mapping[str, Any]) -> list[str]:
+        """Files that count for nothing; the markers of dead runs stand last."""
+        listed = set() if self._before is None else _list(self._parse(self._before, told))
+        parts = [name for name in told if _is_staged(name) and name not in listed]
+        return [*parts, *(name for name in self._dead if name in told)]
+
+    def _remove_leftovers(self, stale: Sequence[str]) -> None:
+        self._remote.abort_uploads(_is_staged)
+        self._remote.remove(stale)
+
+    def holds(self, path: str) -> bool:
+        """Whether the file `path` lies in it."""
+        return path.startswith(self.shown.rstrip("/") + "/")
+
+    def gather(
+        self,
+        parts: Sequence[Part],
+        schema: pa.Schema | None,
+        format_: Format,
+        partition_by: Sequence[str],
+    ) -> tuple[StoredPart, ...]:
+        """The files of `parts`, each there whole; those that lack types written anew.
+
+        Raises
+        ------
+        ReadError
+            A file is missing or has another size than when it was written.
+        PlanError
+            Files of others have come there since the run began.
+        OSError
+            One can't be written anew.
+        """
+        told = self._told = self._remote.list_files()
+        self._check_new(told)
+        stored = []
+        for part in parts:
+            is_anew = bool(part.files) and format_.is_typed and schema is not None
+            is_anew = is_anew and lacks_types(part, schema, partition_by)
+            attempt = Attempt(part.index, part.key, os.urandom(4).hex(), part.within)
+            for number, file in enumerate(part.files):
+                self._check_file(part, file.name, file.nbytes, told)
+                name, nbytes, checksum = file.name, file.nbytes, file.checksum
+                if is_anew:
+                    data = self._remote.read(name, nbytes)
+                    table = retype(format_.read(pa.BufferReader(data)), schema)
+                    name, nbytes, checksum = self.staging.put(
+                        table, format_, file.directory, attempt, number
+                    )
+                one = StoredPart(name, part.index, part.key, file.rows, nbytes, checksum)
+                stored.append(one)
+        return tuple(stored)
+
+    def _check_file(
+        self, part: Part, name: str, nbytes: int, told: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        there = told.get(name, {}).get("size")
+        if there != nbytes:
+            found = "is missing" if there is None else f"has {there:,} bytes"
+            path = self._remote.show(name)
+            raise ReadError(
+                f"{path}: the file that {part.who} wrote {found}, instead of {nbytes:,} bytes; has "
+                "something else removed it? Run it again",
+                path=path,
+            )
+
+    def write_empty(
+        self, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
+    ) -> StoredPart:
+        """A file without rows, from which readers know the columns."""
+        directory = empty_directory(schema, partition_by)
+        table = schema.empty_table().drop_columns(list(partition_by))
+        attempt = Attempt(0, "empty", os.urandom(4).hex())
+        name, nbytes, checksum = self.staging.put(table, format_, directory, attempt, 0)
+        return StoredPart(name, 0, "empty", 0, nbytes, checksum)
+
+    def publish(self, manifest: Manifest, existing: Manifest | None, if_exists: str) -> None:
+        """Put the manifest that lists what was gathered: one request, after which it stands.
+
+        Raises
+        ------
+        PlanError
+            Another run took this one for dead; something has come there since it began.
+        OSError
+            The manifest can't be put, and is not there.
+        """
+        self._check_unchanged()
+        runs = {_run_of(part.path) for part in manifest.parts} - {None}
+        manifest = replace(manifest, meta={**manifest.meta, _RUNS: sorted(runs)})
+        if self._around is not None:
+            manifest = self._around.put(manifest)
+        elif existing is not None and if_exists == "append":
+            manifest = existing.joined(manifest)
+        manifest = replace(manifest, is_whole=True)
+        text = manifest.to_json().encode()
+        self._may_stand = _list(manifest)
+        try:
+            self._remote.replace(MANIFEST, text, f"{MANIFEST}.{self._run}")
+        except OSError as error:
+            # The answer may have been lost, and not the request; or it is still on its way: the
+            # parts stay until the next run.
+            if not self._stands(text):
+                raise OSError(
+                    f"{error}; the dataset is what it was, unless the store did get the manifest"
+                ) from None
+        self._remove_old(existing)
+
+    def _stands(self, text: bytes) -> bool:
+        try:
+            return self._read_now() == text
+        except (OSError, TaskinityDataError):
+            return False
+
+    def _check_new(self, told: Mapping[str, Any]) -> None:
+        """Raise `PlanError` where others' files have come to a target that was not there."""
+        if self._before is None and not all(is_hidden(name) or _is_staged(name) for name in told):
+            raise PlanError(self._tell_changed())
+
+    def _check_unchanged(self) -> None:
+        if self._remote.look_up(self._marker.name) is None:
+            raise PlanError(
+                f"output={self.shown!r}: another run took this one for dead, as it gave no sign; "
+                "nothing was committed. Run it again"
+            )
+        if self._read_now() != self._before:
+            raise PlanError(self._tell_changed())
+
+    def _tell_changed(self) -> str:
+        return (
+            f"output={self.shown!r}: something has come there since the run began, and was left as "
+            "it is; nothing was written. Name another directory"
+        )
+
+    def _remove_old(self, old: Manifest | None) -> None:
+        """Remove what the old manifest listed and the new one does not."""
+        if old is None:
+            return
+        batches = {name for name in self._told if name.startswith(BATCH) and is_hidden(name)}
+        try:
+            self._remote.remove(sorted((_list(old) | batches) - self._may_stand))
+        except OSError as error:
+            _LOG.warning("%s: the run has committed, but left files: %s", self.shown, error)
+
+    def leave(self) -> None:
+        """Drop what was not committed, and let the next run in.
+
+        Where the store does not answer, what is left is removed by the next run.
+        """
+        try:
+            # In this order: who writes a part now finds no marker behind it, and removes it.
+            self._marker.remove()
+            own = [name for name in self._remote.list_files() if self._is_own(name)]
+            self._remote.abort_uploads(self._is_own)
+            self._remote.remove(name for name in own if name not in self._may_stand)
+        except (OSError, TaskinityDataError) as error:
+            _LOG.warning("%s: the run has ended, but left files: %s", self.shown, error)
+
+    def _is_own(self, name: str) -> bool:
+        return _is_staged(name) and self._run in os.path.basename(name)
+
+    def _read_now(self) -> bytes | None:
+        told = self._remote.look_up(MANIFEST)
+        return self._read_manifest({} if told is None else {MANIFEST: told})
+
+    def _read_manifest(self, told: Mapping[str, Mapping[str, Any]]) -> bytes | None:
+        return _read_manifest(self._remote, told)
+
+    def _parse(self, text: bytes, told: Mapping[str, Mapping[str, Any]]) -> Manifest:
+        return _parse(self._remote, text, told)
+
+
+def read_standing(remote: Remote) -> Manifest | None:
+    """Return what a directory of a store says of itself, None where it has no manifest."""
+    told = remote.list_files()
+    text = _read_manifest(remote, told)
+    return None if text is None else _parse(remote, text, told)
+
+
+def _read_manifest(remote: Remote, told: Mapping[str, Mapping[str, Any]]) -> bytes | None:
+    return remote.read(MANIFEST, told[MANIFEST]["size"]) if MANIFEST in told else None
+
+
+def _parse(remote: Remote, text: bytes, told: Mapping[str, Mapping[str, Any]]) -> Manifest:
+    whole = parse_manifest(text, remote.show(MANIFEST))
+    for batch in () if whole.is_whole else _find_batches(told):
+        name = f"{batch}/{MANIFEST}"
+        added = parse_manifest(remote.read(name, told[name]["size"]), remote.show(name))
+        parts = tuple(replace(one, path=f"{batch}/{one.path}") for one in added.parts)
+        meta = {**added.meta, BATCH_NUMBER: number_of(batch)}
+        whole = whole.joined(replace(added, parts=parts, meta=meta))
+    return whole
+
+
+def _list(manifest: Manifest) -> set[str]:
+    return {part.path for part in manifest.parts}
+
+
+def _run_of(name: str) -> str | None:
+    """What the names of a run's parts have in common."""
+    found = PART.fullmatch(os.path.basename(name))
+    return None if found is None else found["run"]
+
+
+def _batch_of(parts: Sequence[StoredPart]) -> int:
+    """The last batch that `parts` are of, 0 where there are none."""
+    found = (PART.fullmatch(os.path.basename(part.path)) for part in parts)
+    return max((int(one["batch"]) for one in found if one), default=0)
+
+
+def _is_staged(name: str) -> bool:
+    """Whether a run writes files of that name, which count once a manifest lists them.
+
+    Those of another output, in a directory below this one, are none of this one's.
+    """
+    *directories, last = name.split("/")
+    if not directories and _BESIDE.fullmatch(last):
+        return True
+    return all("=" in one for one in directories) and PART.fullmatch(last) is not None
+
+
+def _find_batches(told: Mapping[str, Any]) -> list[str]:
+    """What was appended on a local disk, in a dataset that was copied to the store since."""
+    end = f"/{MANIFEST}"
+    names = (name.removesuffix(end) for name in told if name.endswith(end))
+    return sorted(name for name in names if name.startswith(BATCH) and "/" not in name)

@@ -1,0 +1,176 @@
+"""One column of a chunk as numbers with their groups, each form made once and when asked for.
+
+It knows nothing of what is computed from it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from taskinity_data.errors import ReduceError
+from taskinity_data.reducers.sums import sum_floats, sum_integers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from taskinity_data.reducers.grouping import Grouping
+
+__all__ = ["NOT_A_TIME", "Answer", "Numbers", "Parts", "Values", "from_numbers"]
+
+NOT_A_TIME = int(np.iinfo(np.int64).min)
+"""What pandas has for NaT."""
+
+
+class Numbers(NamedTuple):
+    """A column as numbers: integers, floats, bools, or the 64-bit counts behind times.
+
+    `is_valid` is None where no row is null; what stands at a null is any number.
+    """
+
+    array: NDArray[Any]
+    is_valid: NDArray[np.bool_] | None
+
+
+class Answer(NamedTuple):
+    """What is asked for: one item a group, as `dtype` (None: as it comes); `what` names it."""
+
+    n_groups: int
+    dtype: Any
+    what: str
+
+
+class Parts(NamedTuple):
+    """A state of many groups as columns.
+
+    `groups` says which group each item of the columns belongs to, in order; None: item i is of
+    group i. `kind` is one word that holds for all items.
+    """
+
+    kind: str
+    groups: NDArray[np.intp] | None
+    columns: tuple[Any, ...]
+
+
+class Values:
+    """A column of a chunk and the groups of its rows."""
+
+    def __init__(self, series: pd.Series[Any], grouping: Grouping) -> None:
+        self.series = series
+        self.grouping = grouping
+
+    @cached_property
+    def numbers(self) -> Numbers | None:
+        """The column as numbers, None where it is none: texts, categories, objects, decimals."""
+        dtype: Any = self.series.dtype
+        if isinstance(dtype, np.dtype):
+            if dtype.kind in "iub":
+                return Numbers(self.series.to_numpy(), None)
+            if dtype.kind == "f":
+                return _with_validity(self.series.to_numpy(), np.isnan)
+            if dtype.kind in "mM":
+                return _with_validity(self._counts, _is_not_a_time)
+            return None
+        if isinstance(dtype, pd.DatetimeTZDtype):
+            return _with_validity(self._counts, _is_not_a_time)
+        if dtype.kind in "iubf" and hasattr(dtype, "numpy_dtype"):
+            # Arrow's booleans take no 0 for a null.
+            filler = False if dtype.kind == "b" else 0
+            array = self.series.to_numpy(dtype=dtype.numpy_dtype, na_value=filler)
+            is_null = self.series.isna().to_numpy()
+            return Numbers(array, ~is_null if is_null.any() else None)
+        return None
+
+    @property
+    def _counts(self) -> NDArray[np.int64]:
+        array: Any = self.series.array
+        return np.asarray(array.view("i8"))
+
+    @cached_property
+    def floats(self) -> Numbers:
+        """The column as floats, also of objects that are numbers (`decimal.Decimal`).
+
+        Raises
+        ------
+        ReduceError
+            It holds something that is no number.
+        """
+        if self.numbers is not None:
+            return self.numbers
+        kind = pd.api.types.infer_dtype(self.series, skipna=True)
+        is_arrow_decimal = str(self.series.dtype).startswith("decimal")
+        if not is_arrow_decimal and kind not in _KINDS_OF_NUMBERS:
+            named = f"column {self.series.name!r} ({self.series.dtype}) holds {kind}, not numbers"
+            dtype = "boolean" if kind == "boolean" else "float64"
+            raise ReduceError(
+                f'{named}; convert it in the chunk function, for example by .astype("{dtype}")',
+                column=self.series.name,
+            )
+        is_null = self.series.isna().to_numpy()
+        array = self.series.where(~is_null, 0).to_numpy().astype(np.float64)
+        return Numbers(array, ~is_null)
+
+    @cached_property
+    def is_valid(self) -> NDArray[np.bool_] | None:
+        """Which rows are not null; None: all of them."""
+        if self.numbers is not None:
+            return self.numbers.is_valid
+        is_null = self.series.isna().to_numpy()
+        return ~is_null if is_null.any() else None
+
+    @cached_property
+    def rows(self) -> NDArray[np.bool_] | None:
+        """Which rows have a group and are not null; None: all of them."""
+        masks = [mask for mask in (self.is_valid, self.grouping.is_grouped) if mask is not None]
+        return np.logical_and.reduce(masks) if masks else None
+
+    @cached_property
+    def codes(self) -> NDArray[np.intp]:
+        """The groups of `rows`."""
+        codes = self.grouping.codes
+        return codes if self.rows is None else codes[self.rows]
+
+    @cached_property
+    def array(self) -> NDArray[Any]:
+        """The numbers of `rows`; see `floats` for what is refused."""
+        array = self.floats.array
+        return array if self.rows is None else array[self.rows]
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """How many such rows each group has."""
+        return np.bincount(self.codes, minlength=self.grouping.n_groups)
+
+    @cached_property
+    def sums(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The sum of each group, as `sum_floats` or `sum_integers` gives it."""
+        array, n_groups = self.array, self.grouping.n_groups
+        if array.dtype.kind == "f":
+            return sum_floats(array.astype(np.float64, copy=False), self.codes, n_groups)
+        return sum_integers(array, self.codes, n_groups)
+
+
+_KINDS_OF_NUMBERS = frozenset({"decimal", "integer", "floating", "mixed-integer-float", "empty"})
+
+
+def _with_validity(array: NDArray[Any], is_null_of: Any) -> Numbers:
+    is_null = is_null_of(array)
+    return Numbers(array, ~is_null if is_null.any() else None)
+
+
+def _is_not_a_time(array: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.equal(array, NOT_A_TIME)
+
+
+def from_numbers(array: NDArray[Any], dtype: Any) -> pd.Series[Any]:
+    """A column of `dtype` from numbers as `Values.numbers` gives them, all of them valid."""
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        times = pd.Series(array.view(f"M8[{dtype.unit}]"))
+        return times.dt.tz_localize("UTC").dt.tz_convert(dtype.tz)
+    if isinstance(dtype, np.dtype) and dtype.kind in "mM":
+        return pd.Series(array.view(dtype))
+    column: pd.Series[Any] = pd.Series(array, dtype=dtype)
+    return column

@@ -1,0 +1,115 @@
+"""A table of counts, moments and quartiles of every column of numbers: describe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from taskinity_data.reducers.aggregates import HOWS
+from taskinity_data.reducers.column_values import Answer, Values
+from taskinity_data.reducers.grouping import Grouping
+from taskinity_data.reducers.inputs import check_unique, to_frame
+from taskinity_data.reducers.quantiles import Summary, merge_summaries, quantiles_of, summarize
+from taskinity_data.reducers.totals import Columns, merge_columns, start_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["describe"]
+
+_DESCRIBED = ("count", "mean", "std", "min", "max")
+_QUARTILES = {"~25%": 0.25, "~50%": 0.5, "~75%": 0.75}
+
+
+@dataclass(frozen=True, repr=False)
+class Describe:
+    """See `describe`."""
+
+    is_reducer: ClassVar[bool] = True
+    name: ClassVar[str] = "describe"
+    wants: ClassVar[str] = "arrow"
+    releases_gil: ClassVar[bool] = True
+    reads_series: ClassVar[bool] = True
+
+    def columns(self) -> tuple[str, ...] | None:
+        """None: every column of numbers."""
+        return None
+
+    def check(self, names: Iterable[str]) -> None:
+        """No column can be missing."""
+
+    def partial(self, data: Any) -> tuple[Columns, dict[Any, Summary]] | None:
+        """States and a summary of each column of numbers."""
+        frame = to_frame(data, None, "describe()")
+        if frame is None:
+            return None
+        check_unique(frame.columns, "describe()")
+        names = _described_of(frame)
+        grouping = Grouping.of_one(len(frame))
+        summaries = {
+            column: summarize(Values(frame[column], grouping).array.astype(np.float64))
+            for column in names
+        }
+        return start_columns(frame, _DESCRIBED, names), summaries
+
+    def combine(
+        self, partials: Sequence[tuple[Columns, dict[Any, Summary]] | None]
+    ) -> tuple[Columns, dict[Any, Summary]] | None:
+        """The states and summaries of all."""
+        present = [partial for partial in partials if partial is not None]
+        if not present:
+            return None
+        columns = merge_columns([states for states, _ in present], _DESCRIBED, "describe()")
+        summaries = {
+            column: merge_summaries([s[column] for _, s in present if column in s])
+            for column in columns.states
+        }
+        return columns, summaries
+
+    def finish(self, partial: tuple[Columns, dict[Any, Summary]] | None) -> pd.DataFrame:
+        """The table; without columns where there were no chunks."""
+        rows = ["count", "mean", "std", "min", *_QUARTILES, "max"]
+        if partial is None:
+            return pd.DataFrame(index=rows)
+        columns, summaries = partial
+        described = {}
+        answer = Answer(1, None, "describe()")
+        for column, states in columns.states.items():
+            exact = {
+                how: HOWS[how].finish(state, answer).astype(np.float64).iloc[0]
+                for how, state in zip(_DESCRIBED, states, strict=True)
+            }
+            quartiles = quantiles_of(summaries[column], np.array(list(_QUARTILES.values())))
+            exact |= dict(zip(_QUARTILES, quartiles, strict=True))
+            described[column] = pd.Series(exact, dtype=np.float64).reindex(rows)
+        return pd.DataFrame(described, index=rows)
+
+    def __repr__(self) -> str:
+        return "describe()"
+
+
+def describe() -> Describe:
+    """Describe every column of numbers, as ``DataFrame.describe()``.
+
+    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    a frame of one column; any other is refused, see `sum`.
+
+    Returns
+    -------
+    Reducer
+        Its answer is a DataFrame of float64, a column for each column of numbers, with the rows
+        ``count``, ``mean``, ``std``, ``min``, ``~25%``, ``~50%``, ``~75%``, ``max``.
+
+    Notes
+    -----
+    The quartiles carry a tilde because they are estimates once a column has more than 4,096
+    different values (see `approx_quantiles` for the bound); the other rows are as pandas has them.
+    """
+    return Describe()
+
+
+def _described_of(frame: pd.DataFrame) -> pd.Index[Any]:
+    return frame.iloc[:0].select_dtypes(include=["number"], exclude=["timedelta"]).columns

@@ -1,0 +1,91 @@
+"""The partial of a group-by: the groups of one chunk, and one such partial of several.
+
+It is a dict: ``keys`` (a frame with a row a group), ``states`` (one a column and how, see
+`aggregates`), and ``empty`` and ``empty_keys``, frames without rows that hold the dtypes. It knows
+nothing of answers, trees or files.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from taskinity_data.errors import ReduceError
+from taskinity_data.reducers.aggregates import HOWS
+from taskinity_data.reducers.column_values import Values
+from taskinity_data.reducers.grouping import group_rows
+from taskinity_data.reducers.inputs import check_exact, empty_of, join_empty, without_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from taskinity_data.reducers.grouping import Codes
+
+__all__ = ["merge_groups", "start_groups"]
+
+
+def start_groups(
+    frame: pd.DataFrame,
+    keys: pd.DataFrame,
+    aggregates: Sequence[tuple[Any, str]],
+    encoded: Mapping[Any, Codes] | None = None,
+    names: Sequence[Any] = (),
+) -> dict[str, Any]:
+    """The groups of one chunk: their keys, a state for each (column, how), and the dtypes.
+
+    `encoded` and `names` are as in `group_rows`.
+    """
+    grouping, groups = group_rows(keys, encoded, names)
+    columns = {column: Values(frame[column], grouping) for column, _ in aggregates}
+    return {
+        "keys": groups,
+        "states": [HOWS[how].start(columns[column]) for column, how in aggregates],
+        "empty": empty_of(frame[list(columns)]),
+        "empty_keys": without_rows(groups) if encoded else empty_of(keys),
+    }
+
+
+def merge_groups(partials: Sequence[dict[str, Any]], hows: Sequence[str]) -> dict[str, Any]:
+    """One such partial of several, in chunk order."""
+    keys = [partial["keys"] for partial in partials]
+    empty_keys = join_empty([partial["empty_keys"] for partial in partials])
+    filled = [frame for frame in keys if len(frame)]
+    joined = _join_keys(filled) if filled else empty_keys
+    grouping, groups = group_rows(joined)
+    ends = np.cumsum([len(frame) for frame in keys])
+    codes = np.split(grouping.codes, ends[:-1])
+    return {
+        "keys": groups,
+        "states": [_merge_states(partials, place, how, codes) for place, how in enumerate(hows)],
+        "empty": join_empty([partial["empty"] for partial in partials]),
+        "empty_keys": empty_keys,
+    }
+
+
+def _join_keys(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """All keys, one frame after another; `ReduceError` where two of a frame might become one."""
+    joined = pd.concat(frames, ignore_index=True)
+    for place in range(joined.shape[1]):
+        dtype = joined.dtypes.iloc[place]
+        for frame in frames:
+            if frame.dtypes.iloc[place] != dtype:
+                column: Any = frame.iloc[:, place]
+                check_exact(column, dtype, f"a key of column {column.name!r}")
+    return joined
+
+
+def _merge_states(
+    partials: Sequence[dict[str, Any]], place: int, how: str, codes: Sequence[NDArray[np.intp]]
+) -> Any:
+    try:
+        return HOWS[how].merge([partial["states"][place] for partial in partials], codes)
+    except ReduceError as error:
+        if getattr(error, "column", None) is not None:
+            raise
+        dtypes = [partial["empty"].dtypes for partial in partials]
+        mixed = [name for name in dtypes[0].index if len({str(one[name]) for one in dtypes}) > 1]
+        raise ReduceError(f"group_by(): {error} (it is among {mixed!r})") from error

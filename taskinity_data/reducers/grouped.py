@@ -1,0 +1,203 @@
+"""A group-by that is computed chunk by chunk and equals pandas' own over all rows.
+
+It knows nothing of files, trees or workers, and leaves what is computed of a group to `aggregates`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pandas as pd
+
+from taskinity_data.errors import ReduceError
+from taskinity_data.reducers.aggregates import HOWS, answer_dtype
+from taskinity_data.reducers.column_values import Answer
+from taskinity_data.reducers.group_states import merge_groups, start_groups
+from taskinity_data.reducers.grouping import order_groups
+from taskinity_data.reducers.inputs import as_dtype, check_columns, take_codes, to_frame
+from taskinity_data.reducers.spilling.group_holder import GroupHolder
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+__all__ = ["GroupBy", "group_by"]
+
+
+@dataclass(frozen=True, repr=False)
+class GroupBy:
+    """See `group_by`."""
+
+    by: tuple[Any, ...]
+    aggregates: tuple[tuple[str, Any, str], ...]
+
+    is_reducer: ClassVar[bool] = True
+    name: ClassVar[str] = "group_by"
+    wants: ClassVar[str] = "arrow"
+    releases_gil: ClassVar[bool] = True
+    reads_series: ClassVar[bool] = True
+
+    def columns(self) -> tuple[str, ...]:
+        """Keys, then the aggregated columns, each once."""
+        return tuple(dict.fromkeys([*self.by, *(column for _, column, _ in self.aggregates)]))
+
+    def encodes(self) -> tuple[Any, ...]:
+        """The columns of which codes are enough: keys that are not aggregated too."""
+        aggregated = {column for _, column, _ in self.aggregates}
+        return tuple(key for key in self.by if key not in aggregated)
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raise `PlanError` where a column is not among `names`."""
+        check_columns(self.columns(), names, "group_by()")
+
+    @property
+    def _pairs(self) -> list[tuple[Any, str]]:
+        return list(dict.fromkeys((column, how) for _, column, how in self.aggregates))
+
+    def partial(self, data: Any) -> dict[str, Any] | None:
+        """The groups of a frame or table; None where it has neither rows nor columns."""
+        encoded = take_codes(data)
+        columns = [column for column in self.columns() if column not in encoded]
+        frame = to_frame(data, columns, "group_by()", is_exact=True)
+        if frame is None:
+            return None
+        keys = frame[[key for key in self.by if key not in encoded]]
+        return start_groups(frame, keys, self._pairs, encoded, self.by)
+
+    def combine(self, partials: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
+        """The groups of all."""
+        present = [partial for partial in partials if partial is not None]
+        return merge_groups(present, [how for _, how in self._pairs]) if present else None
+
+    def finish(self, partial: dict[str, Any] | None) -> pd.DataFrame:
+        """The answer; without any chunk a frame without rows whose columns are objects."""
+        if partial is None:
+            index: Any = pd.Index([], dtype=object, name=self.by[0])
+            if len(self.by) > 1:
+                index = pd.MultiIndex.from_arrays([[]] * len(self.by), names=self.by)
+            return pd.DataFrame(columns=[new for new, _, _ in self.aggregates], index=index)
+        return self._assemble(partial["keys"], partial, partial["states"].__getitem__)
+
+    def hold(self) -> GroupHolder:
+        """What holds partials in bounded memory while they are combined; see `holding`."""
+        return GroupHolder([how for _, how in self._pairs], self.finish, self._assemble)
+
+    def _assemble(
+        self, keys: pd.DataFrame, dtypes: dict[str, Any], state_of: Callable[[int], Any]
+    ) -> pd.DataFrame:
+        """The answer for these groups; `state_of` a pair's place is asked for one after another."""
+        n_groups = len(keys)
+        if n_groups:
+            keys = _as_pandas_has(keys, dtypes["empty_keys"])
+        order, index = order_groups(keys if n_groups else dtypes["empty_keys"])
+        del keys
+        answers = {}
+        for place, (column, how) in enumerate(self._pairs):
+            dtype = answer_dtype(dtypes["empty"][column], how)
+            what = f"group_by(): {how} of column {column!r} in a group"
+            found = HOWS[how].finish(state_of(place), Answer(n_groups, dtype, what))
+            answers[column, how] = found.take(order).set_axis(index)
+        columns = {new: answers[column, how] for new, column, how in self.aggregates}
+        # Two names of one pair must not share their memory.
+        is_shared = len(columns) > len(answers)
+        return pd.DataFrame(columns, index=index, copy=is_shared)
+
+    def __repr__(self) -> str:
+        aggregates = [f"{new}=({column!r}, {how!r})" for new, column, how in self.aggregates]
+        return f"group_by({', '.join([*map(repr, self.by), *aggregates])})"
+
+
+def _as_pandas_has(keys: pd.DataFrame, empty: pd.DataFrame) -> pd.DataFrame:
+    """`keys`, of which integers that were kept beside nulls are floats."""
+    wanted = empty.dtypes
+    places = [i for i in range(keys.shape[1]) if keys.dtypes.iloc[i] != wanted.iloc[i]]
+    places = [i for i in places if wanted.iloc[i] == "float64"]
+    if places:
+        keys = keys.copy(deep=False)
+        for place in places:
+            column: Any = keys.iloc[:, place]
+            what = f"group_by(): a key of column {column.name!r}"
+            keys.isetitem(place, as_dtype(column, wanted.iloc[place], what).array)
+    return keys
+
+
+def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
+    """Group all rows by columns and aggregate each group.
+
+    The answer equals ``frame.groupby([*by], dropna=True, observed=True).agg(**aggregates)`` over
+    all rows: the keys are its index, sorted; names, dtypes and nulls are pandas'.
+
+    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    a frame of one column; any other is refused, see `sum`.
+
+    Parameters
+    ----------
+    *by : str
+        The key columns. Rows with a null among their keys belong to no group. Levels of the index
+        that carry such a name will do.
+    **aggregates : (column, how)
+        ``new=(column, how)``, where `how` is ``"sum"``, ``"count"``, ``"mean"``, ``"min"``,
+        ``"max"``, ``"var"``, ``"std"`` (ddof 1), ``"first"``, ``"last"``, ``"nunique"`` or
+        ``"approx_distinct"`` (HyperLogLog, standard error 1.6 %).
+
+    Returns
+    -------
+    Reducer
+
+    Raises
+    ------
+    ReduceError
+        No key, no aggregate, an unknown `how`. Later: a column that can't be aggregated so, and a
+        sum of integers that 64 bits can't hold, where pandas would wrap around.
+
+    Notes
+    -----
+    Sums of integers are exact; those of floats are off by less than 1e-13 * sum|x|, however many
+    chunks there are. Variances come from deviations, not from squares. ``"min"`` of zeros and keys
+    that are zero are 0.0, never -0.0.
+
+    The answer is one DataFrame and must fit in memory. Beside it a run holds a few chunks' partials
+    (a few numbers a group and aggregate; ``"nunique"`` every different value of each group,
+    ``"approx_distinct"`` at most 36 KiB a group) and 256 MiB of what is combined; more than that
+    goes to a temporary file (see ``TMPDIR``), which nobody else can read, and which ends with its
+    process. Objects other than texts, bytes and dates stay in memory, and so does everything in the
+    static graph of ``to_delayed``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> late = group_by("carrier", mean=("delay", "mean"), flights=("delay", "count"))
+    >>> chunks = [pd.DataFrame({"carrier": ["UA", "AA"], "delay": [1.0, 2.0]}),
+    ...           pd.DataFrame({"carrier": ["UA", "UA"], "delay": [3.0, None]})]
+    >>> late.finish(late.combine([late.partial(chunk) for chunk in chunks]))
+             mean  flights
+    carrier
+    AA        2.0        1
+    UA        2.0        2
+    """
+    if not by:
+        raise ReduceError('group_by() needs a key: group_by("carrier", n=("delay", "count"))')
+    for key in by:
+        if isinstance(key, (list, tuple)):
+            listed = ", ".join(map(repr, key))
+            raise ReduceError(f"group_by(): keys are given one by one: group_by({listed}, ...)")
+    if len(set(by)) < len(by):
+        raise ReduceError(f"group_by(): a key is given twice: {', '.join(map(repr, by))}")
+    if not aggregates:
+        raise ReduceError(
+            'group_by() needs what to compute, as new=(column, how): n=("delay", "count")'
+        )
+    checked = []
+    for new, pair in aggregates.items():
+        if not isinstance(pair, tuple) or len(pair) != len(("column", "how")):
+            raise ReduceError(f"group_by(): {new}={pair!r} should be ({new}=(column, how))")
+        column, how = pair
+        if not isinstance(how, str) or how not in HOWS:
+            hint = suggest(str(how), HOWS)
+            raise ReduceError(
+                f"group_by(): {new}={pair!r}: there is no how {how!r}.{hint} Known are: "
+                f"{', '.join(HOWS)}"
+            )
+        checked.append((new, column, how))
+    return GroupBy(tuple(by), tuple(checked))

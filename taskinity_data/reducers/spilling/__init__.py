@@ -1,0 +1,1 @@
+"""Partials of group-bys that outgrow memory, kept on disk."""

@@ -1,0 +1,236 @@
+"""Tells a Dask scheduler how a run goes, so that its dashboard has a page of it.
+
+It runs beside the driver, as an observer of the run's events; what the page looks like is known in
+the scheduler's process alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.events import (
+    ChunkFinished,
+    ChunkRetried,
+    ChunkSubmitted,
+    FanOutGrew,
+    Observer,
+    RunFinished,
+    RunStarted,
+    SchedulerChanged,
+    TaskFinished,
+    TaskStarted,
+)
+from taskinity_data.flow.diagram.nodes import picture_of
+from taskinity_data.flow.diagram.svg import draw_svg
+from taskinity_data.report.run_columns import HANDLER
+from taskinity_data.wording import tell_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from taskinity_data.events import Event
+    from taskinity_data.flow.model import Flow
+    from taskinity_data.outcome import RunStatus
+
+__all__ = [
+    "DashboardObserver",
+]
+
+_log = logging.getLogger(__name__)
+
+PAUSE_S = 0.25
+"""Between two batches: what a person takes for at once, and four messages a second."""
+
+MOST_WAITING = 10_000
+"""Events that are held for a cluster that may never come: a run in threads has none."""
+
+CLOSE_S = 5.0
+"""How long the end of a run waits for its page."""
+
+MOST_LETTERS = 4_000
+"""Of a traceback; the report and the outcomes have all of it."""
+
+
+class DashboardObserver(Observer):
+    """Collects what happens, and sends it to the scheduler a few times a second.
+
+    Until the run is on a Dask cluster with a dashboard, the first of what happened waits here.
+
+    Parameters
+    ----------
+    flow : Flow
+        Drawn once; the page colours its nodes.
+    say : callable
+        Takes what the user should know: why there is no page, once. In the driver's thread.
+    """
+
+    def __init__(self, flow: Flow, say: Callable[[str], None] = _log.info) -> None:
+        self._flow = flow
+        self._say = say
+        self._missing = ""
+        self._has_left = False
+        self._waits = True
+        self._client: Any = None
+        self._batch: list[tuple[Any, ...]] = []
+        self._lock = Lock()
+        self._is_due = False
+        self._sending: asyncio.Lock | None = None
+        self._plugged: Any = None
+        self._run_id = ""
+
+    def on_scheduler(self, strategy: Any) -> None:
+        """Send to the cluster of `strategy` from now on, if it is one with a dashboard."""
+        client = getattr(strategy, "client", None)
+        if client is None or not strategy.dashboard_link:
+            return
+        self._client = client
+        self._waits = not getattr(strategy, "goes_with_run", False)
+        # The run does not wait for its page.
+        client.loop.add_callback(self._send_soon, 0.0)
+
+    def on_event(self, event: Event) -> None:
+        """Note it, to be sent with what else comes within `PAUSE_S`."""
+        if isinstance(event, RunStarted):
+            self._run_id = event.run_id
+        if self._client is None and len(self._batch) >= MOST_WAITING:
+            return
+        told = self._tell(event)
+        if told is None:
+            return
+        with self._lock:
+            self._batch.append(told)
+        if self._client is not None and not self._is_due:
+            # The client's own loop wakes up for it, whatever the driver waits for.
+            self._is_due = True
+            self._client.loop.add_callback(self._send_soon, PAUSE_S)
+
+    def _tell(self, event: Event) -> tuple[Any, ...] | None:
+        at = event.at_s
+        match event:
+            case RunStarted():
+                return ("run", at, event.flow, tuple(event.tasks))
+            case SchedulerChanged():
+                told = f"{event.scheduler}, {tell_count(event.workers, 'worker')}"
+                return ("scheduler", at, told)
+            case TaskStarted():
+                return ("begin", at, event.task)
+            case TaskFinished():
+                state = str(event.outcome.status) if event.outcome is not None else "COMPLETED"
+                return ("end", at, event.task, state)
+            case FanOutGrew():
+                return ("grew", at, event.task, event.chunks, event.nbytes, event.is_final)
+            case ChunkSubmitted():
+                place = event.path or "", event.where or ""
+                return ("chunk", at, event.task, event.key, event.nbytes, *place)
+            case ChunkRetried():
+                return ("again", at, event.task, event.key, event.parts)
+            case ChunkFinished():
+                return _done(event)
+            case RunFinished() if not self._has_left:
+                return ("finish", at, str(event.status))
+        return None
+
+    def on_ending(self, status: RunStatus, at_s: float) -> None:
+        """Send how the run ends, and wait until it is there: what it is sent through closes now."""
+        self._has_left = True
+        with self._lock:
+            self._batch.append(("finish", at_s, str(status)))
+        self.close()
+
+    def close(self) -> None:
+        """Send what is left, and wait until it is there."""
+        client = self._client
+        # Nobody could look at the end of a page that goes with its cluster.
+        if client is not None and client.status == "running" and self._waits:
+            try:
+                client.sync(self._send, client, callback_timeout=CLOSE_S)
+            except (OSError, TimeoutError) as error:
+                _log.info("the page does not get the end of the run: %s", error)
+        self._client = self._plugged = None
+        if self._missing:
+            self._say(f"there is no page of this run on Dask's dashboard: {self._missing}")
+            self._missing = ""
+
+    async def _send_soon(self, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        self._is_due = False
+        client = self._client
+        if client is not None and client.status == "running":
+            await self._send(client)
+
+    async def _send(self, client: Any) -> None:
+        # Batches go one after another: on their own ways one could overtake another.
+        if self._sending is None:
+            self._sending = asyncio.Lock()
+        async with self._sending:
+            if self._plugged is not client and not await self._plug(client):
+                self._client = None
+                return
+            with self._lock:
+                batch, self._batch = self._batch, []
+            if not batch:
+                return
+            take = getattr(client.scheduler, HANDLER)
+            try:
+                why = await take(run=self._run_id, driver=client.id, batch=batch)
+            except Exception as error:  # noqa: BLE001 - a page never costs the run
+                # The run itself finds out, where that matters to it.
+                _log.info("the scheduler takes no more of the page: %s", error)
+                self._client = None
+                return
+            if why is not None:
+                self._missing, self._client = why, None
+
+    async def _plug(self, client: Any) -> bool:
+        """Bring the page to the scheduler, where it is not; whether that could be done."""
+        from taskinity_data.report.dashboard.scheduler_plugin import DashboardPlugin
+
+        self._plugged = client
+        try:
+            await client.register_plugin(DashboardPlugin(), name=DashboardPlugin.name)
+        except Exception as error:  # noqa: BLE001 - a page never costs the run
+            told = str(error).strip().splitlines()
+            self._missing = f"{type(error).__name__}: {told[-1]}" if told else repr(error)
+            return False
+        drawn, nodes = _draw(self._flow)
+        with self._lock:
+            self._batch.insert(0, ("drawn", 0.0, drawn, nodes, tuple(self._flow.edges)))
+        return True
+
+
+def _draw(flow: Flow) -> tuple[str, dict[str, tuple[str, bool, bool, tuple[str, ...]]]]:
+    """`flow` as SVG, each node of which has a class of its own, and what a `LiveNode` holds."""
+    picture = picture_of(flow)
+    nodes = {key: replace(node, state=f"state-{key}") for key, node in picture.nodes.items()}
+    shown = {
+        key: (node.label, node.is_fan_out, node.name in flow.fallbacks, (node.name, *node.members))
+        for key, node in nodes.items()
+    }
+    return draw_svg(replace(picture, nodes=nodes)), shown
+
+
+def _done(event: ChunkFinished) -> tuple[Any, ...]:
+    outcome = event.outcome
+    failure = outcome.failure
+    worker = outcome.attempts[-1].worker if outcome.attempts else ""
+    told = ("", "") if failure is None else (str(failure), failure.traceback[-MOST_LETTERS:])
+    return (
+        "done",
+        event.at_s,
+        event.task,
+        outcome.key,
+        str(outcome.status),
+        outcome.rows,
+        outcome.nbytes,
+        len(outcome.attempts),
+        worker,
+        outcome.duration_s,
+        told[0][:MOST_LETTERS],
+        told[1],
+        # The page has not seen it handed out, where an earlier try has finished it.
+        (event.path or "", event.where or "") if outcome.is_recalled else None,
+    )

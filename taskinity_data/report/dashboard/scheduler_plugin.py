@@ -1,0 +1,96 @@
+"""What the scheduler gets: it takes what drivers send, and puts a page on its own dashboard.
+
+It runs in the scheduler's process. Where that has no Bokeh, or its dashboard is off, it tells the
+driver, and takes nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+from taskinity_data.report.run_columns import HANDLER, PAGE, LiveRun
+
+if TYPE_CHECKING:
+    from distributed import Scheduler
+
+__all__ = ["DashboardPlugin"]
+
+_log = logging.getLogger(__name__)
+
+MOST_RUNS = 8
+"""Runs that are remembered, the newest."""
+
+
+class DashboardPlugin(SchedulerPlugin):  # type: ignore[misc]  # Dask carries no types
+    """Keeps the newest runs, and serves their page."""
+
+    name: ClassVar[str] = "taskinity"
+    idempotent = True
+
+    def __init__(self) -> None:
+        self.runs: OrderedDict[str, LiveRun] = OrderedDict()
+        self.scheduler: Any = None
+        self.missing: str | None = None
+
+    async def start(self, scheduler: Scheduler) -> None:
+        """Put the page on the dashboard; on the scheduler's loop."""
+        self.scheduler = scheduler
+        # Not Dask's log of events: that would hold all batches of long runs in memory.
+        scheduler.handlers[HANDLER] = self.take
+        self.missing = self._add_page()
+        if self.missing:
+            _log.warning("no page %s on the dashboard: %s", PAGE, self.missing)
+
+    def take(self, run: str, driver: str, batch: list[tuple[Any, ...]]) -> str | None:
+        """Take in a batch; why there is no page, empty where no dashboard is wanted, else None."""
+        if self.missing is not None:
+            return self.missing
+        known = self.runs.get(run)
+        # A run that is resumed keeps its id, and begins anew.
+        if known is None or any(kind == "run" for kind, *_ in batch):
+            self.runs.pop(run, None)
+            known = self.runs[run] = LiveRun(run, driver)
+            while len(self.runs) > MOST_RUNS:
+                self.runs.popitem(last=False)
+        known.add(batch)
+        return None
+
+    def remove_client(self, scheduler: Scheduler, client: str) -> None:  # noqa: ARG002 - as Dask's
+        """A driver has gone: its runs end with it, if they have not ended before."""
+        for run in self.runs.values():
+            if run.driver == client:
+                run.lose()
+
+    def _add_page(self) -> str | None:
+        scheduler = self.scheduler
+        application = scheduler.http_application
+        dashboards = [one for one in application.applications if hasattr(one, "app_paths")]
+        try:
+            from distributed.dashboard.core import BokehApplication
+            from distributed.dashboard.scheduler import template_variables
+
+            from taskinity_data.report.dashboard.page import page
+        except ImportError as error:
+            return f"the scheduler lacks what its dashboard needs, Bokeh ({error})"
+        if not dashboards:
+            return ""
+        variables = template_variables(scheduler)
+        name = PAGE.strip("/")
+        if name not in variables["pages"]:
+            # The list is the one that Dask's own pages show as their menu.
+            variables["pages"].append(name)
+        server = BokehApplication(
+            {PAGE: functools.partial(page, self.runs)},
+            scheduler,
+            prefix=dashboards[0].prefix,
+            template_variables=variables,
+        )
+        application.add_application(server)
+        server.initialize(scheduler.loop)
+        server.start()
+        return None

@@ -1,0 +1,287 @@
+r"""Writes the log of a run: a line for each event, and for what functions and the library logged.
+
+A line is time (UTC), level, run, task and chunk, and a text in which nothing is left that could end
+the line or steer a terminal. It knows nothing of who ran what.
+
+    2026-08-01T10:15:03.120Z WARNING 20260801T101500-3fa2c1 ProcessChunk/9c1e02f4 my_tasks: …
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data import events
+from taskinity_data.outcome import RunStatus, Status
+from taskinity_data.sources.store import clean_text
+from taskinity_data.wording import inert, tell_count, tell_nbytes, tell_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from taskinity_data.outcome import LogLine, Outcome
+
+__all__ = ["EVENTS", "RunLog", "format_line"]
+
+EVENTS = "taskinity_data.events"
+"""The logger that events go to, for who has set up `logging`."""
+
+_TOLD_AS_EVENT = (EVENTS, "taskinity_data.run.journal")
+"""Loggers of this library whose messages come as events too."""
+
+MOST_WAITING = 10_000
+"""Lines that wait for a run to be worth a file."""
+
+FLUSH_S = 0.5
+"""How long lines may stay in memory; warnings are written at once."""
+
+_MOST_LETTERS = 8_000
+"""Of one line."""
+
+_log = logging.getLogger(EVENTS)
+
+
+class RunLog(events.Observer):
+    """The log file of one run; an observer of its events.
+
+    Parameters
+    ----------
+    run_id : str
+    directory : pathlib.Path
+        Made when there is something to write; the file is ``<run_id>.log``, one that is there is
+        written on.
+    level : int
+        From which level on.
+    waits_s : float or None
+        So many seconds the file waits, as a small run leaves nothing; None: for ever, until `keep`.
+    say : callable
+        Takes what the user should know: that there will be no log, once.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        directory: Path,
+        level: int,
+        *,
+        waits_s: float | None = 0.0,
+        say: Callable[[str], None],
+    ) -> None:
+        self.level = level
+        self.path: Path | None = None
+        self._target = directory / f"{run_id}.log"
+        self._run_id = run_id
+        self._say = say
+        self._opens_s = None if waits_s is None else time.monotonic() + waits_s
+        self._file: Any = None
+        self._waiting: list[str] | None = []
+        self._left_out = 0
+        self._flushed_s = 0.0
+        self._places: dict[str, str] = {}
+        self._cut: set[str] = set()
+        # A run's clock of events is to the millisecond; most fall into the second of the last.
+        self._second = (-1, "")
+
+    # -- what is written -----------------------------------------------------------------------
+
+    def on_event(self, event: events.Event) -> None:
+        """Write it down, and what came with it."""
+        outcome = getattr(event, "outcome", None)
+        task, key = getattr(event, "task", ""), getattr(event, "key", "")
+        if outcome is not None:
+            key = key or outcome.key
+        is_chunk = bool(key) and not isinstance(event, events.TaskFinished)
+        where = f"{task}/{key[:8]}" if is_chunk else task
+        if outcome is not None:
+            self._write_logs(where, outcome)
+        told = self._tell(event)
+        if told is None:
+            return
+        level, text = told
+        if _log.isEnabledFor(level) and _log.hasHandlers():
+            facts = {"run_id": self._run_id, "task": task, "key": key}
+            _log.log(level, "%s %s", where or self._run_id, inert(text), extra=facts)
+        if level >= self.level:
+            self._write(event.at_s, level, where, text)
+
+    def take(self, line: LogLine, where: str = "") -> None:
+        """Write down what was logged, by the driver itself where nothing else is said."""
+        if line.level >= self.level and line.name not in _TOLD_AS_EVENT:
+            self._write(line.at_s, line.level, where, f"{line.name}: {clean_text(line.text)}")
+
+    def _write_logs(self, where: str, outcome: Outcome) -> None:
+        for attempt in outcome.attempts:
+            for line in attempt.logs:
+                self.take(line, where)
+            if attempt.logs_cut:
+                count = tell_count(attempt.logs_cut, "more line")
+                text = f"{count} of attempt {attempt.number} came too many to be kept"
+                ended_s = attempt.started_s + attempt.duration_s
+                self._write(ended_s, logging.WARNING, where, text)
+
+    def _tell(self, event: events.Event) -> tuple[int, str] | None:
+        match event:
+            case events.ChunkFinished():
+                return self._tell_finished(event.outcome)
+            case events.ChunkSubmitted():
+                if event.path:
+                    self._places[event.key] = f"{event.path} [{event.where}]"
+                place = self._places.get(event.key, "")
+                return logging.DEBUG, f"handed out {place}".rstrip()
+            case events.ChunkRetried():
+                why = "" if event.outcome is None else f": {event.outcome.failure}"
+                place = self._places.get(event.key, "")
+                told = f"tried again {event.what}{f', {place}' if place else ''}"
+                return logging.WARNING, f"{told}{why}"
+            case events.FanOutGrew():
+                if not event.is_final or event.chunks is None or event.task in self._cut:
+                    return None
+                self._cut.add(event.task)
+                size = f", {tell_nbytes(event.nbytes)}" if event.nbytes else ""
+                return logging.INFO, f"{tell_count(event.chunks, 'chunk')}{size} in all"
+            case events.TaskStarted():
+                return logging.INFO, "begins"
+            case events.TaskFinished():
+                return _tell_task(event)
+            case events.RunStarted():
+                return logging.INFO, f"flow {event.flow} begins: {', '.join(event.tasks)}"
+            case events.SchedulerChanged():
+                link = f", dashboard {event.dashboard_link}" if event.dashboard_link else ""
+                who = f"{event.scheduler}, {tell_count(event.workers, 'worker')}"
+                return logging.INFO, f"runs on {who}: {event.reason}{link}"
+            case events.SizeChanged():
+                return logging.INFO, f"chunks of {tell_nbytes(event.target_nbytes)}: {event.reason}"
+            case events.Notice():
+                return logging.WARNING, event.text
+            case events.RunFinished():
+                is_bad = event.status is RunStatus.FAILED
+                why = f", {event.reason}" if event.reason else ""
+                return logging.ERROR if is_bad else logging.INFO, f"ended: {event.status}{why}"
+        return None
+
+    def _tell_finished(self, outcome: Outcome) -> tuple[int, str]:
+        place = self._places.pop(outcome.key, "")
+        if outcome.is_recalled:
+            return logging.INFO, "used again of an earlier try"
+        took = tell_seconds(outcome.duration_s)
+        worker = outcome.attempts[-1].worker if outcome.attempts else "no worker"
+        if outcome.status is Status.COMPLETED:
+            rows = "" if outcome.rows is None else f", {tell_count(outcome.rows, 'row')}"
+            how = "completed by its fallback" if outcome.is_fallback else "completed"
+            level = logging.WARNING if outcome.is_fallback else logging.INFO
+            return level, f"{how} in {took} on {worker}{rows}"
+        what = "quarantined" if outcome.is_quarantined else str(outcome.status).lower()
+        often = tell_count(len(outcome.attempts), "attempt")
+        level = logging.ERROR if outcome.status is Status.FAILED else logging.WARNING
+        told = f"{what} after {often}, {took} on {worker}"
+        return level, f"{told}{f', {place}' if place else ''}: {_tell_failure(outcome)}"
+
+    # -- the file ------------------------------------------------------------------------------
+
+    def _write(self, at_s: float, level: int, where: str, text: str) -> None:
+        second, begin = self._second
+        if int(at_s) != second:
+            second = int(at_s)
+            begin = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = second, begin
+        line = format_line(
+            f"{begin}.{int((at_s - second) * 1000):03}Z", level, self._run_id, where, text
+        )
+        if self._waiting is not None:
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.append(line)
+            else:
+                self._left_out += 1
+            if self._opens_s is not None and time.monotonic() >= self._opens_s:
+                self.keep()
+            return
+        if self._file is None:
+            return
+        try:
+            self._file.write(line)
+            if level >= logging.WARNING or at_s - self._flushed_s >= FLUSH_S:
+                self._flushed_s = at_s
+                self._file.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def keep(self) -> None:
+        """Begin the file, what has waited first; nothing where there is one."""
+        waiting = self._waiting
+        if not waiting:
+            self._opens_s = time.monotonic()  # with its first line
+            return
+        self._waiting = None
+        try:
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            # What others have put there in its place is not written through.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+            self._file = open(os.open(self._target, flags, 0o600), "w", encoding="utf-8")  # noqa: SIM115
+            self.path = self._target.absolute()
+            self._file.writelines(waiting)
+            if self._left_out:
+                text = f"{tell_count(self._left_out, 'line')} before this came too many to be kept"
+                self._write(time.time(), logging.WARNING, "", text)
+            self._file.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # it is told already
+                file.close()
+        told = (
+            f"goes on without {self.path}" if self.path else f"has no log in {self._target.parent}"
+        )
+        self._say(
+            f"the run {told}: {error.strerror or error}; TASKINITY_LOG_DIR names another folder"
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._waiting = None
+        if self._file is not None:
+            file, self._file = self._file, None
+            try:
+                file.close()
+            except OSError as error:
+                self._say(f"the end of {self.path} could not be written: {error.strerror}")
+
+
+def format_line(stamp: str, level: int, run_id: str, where: str, text: str) -> str:
+    r"""One line, whatever `where` and `text` hold.
+
+    >>> format_line("2026-08-01T10:15:03.120Z", 30, "r1", "Work/9c1e02f4", "a\nb\x1b[31m")
+    '2026-08-01T10:15:03.120Z WARNING r1 Work/9c1e02f4 a\\nb\\x1b[31m\n'
+    """
+    if len(text) > _MOST_LETTERS:
+        text = f"{text[:_MOST_LETTERS]}…"
+    told = f"{where} {text}" if where else text
+    if not told.isprintable():
+        told = inert(told).replace("\n", "\\n").replace("\t", "\\t")
+        # Half a surrogate pair, as names of files may hold, has no bytes.
+        told = told.encode("utf-8", "backslashreplace").decode()
+    return f"{stamp} {logging.getLevelName(level)} {run_id} {told}\n"
+
+
+def _tell_task(event: events.TaskFinished) -> tuple[int, str]:
+    outcome = event.outcome
+    if outcome is None:
+        return logging.INFO, "ended"
+    took = tell_seconds(outcome.duration_s)
+    if outcome.status is Status.FAILED:
+        return logging.ERROR, f"failed in {took}: {_tell_failure(outcome)}"
+    return logging.INFO, f"{str(outcome.status).lower()} in {took}"
+
+
+def _tell_failure(outcome: Outcome) -> str:
+    """The error with the frames that led to it."""
+    failure = outcome.failure
+    if failure is None:
+        return "no error is known"
+    return failure.traceback.rstrip() or str(failure)

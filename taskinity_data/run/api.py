@@ -1,0 +1,358 @@
+"""What a user calls to run a flow, a flow's text, or a function over a source."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from inspect import currentframe
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.open_dataset import open_dataset
+from taskinity_data.errors import BindError, PlanError
+from taskinity_data.flow.language.parser import parse_flow
+from taskinity_data.flow.map_reduce import short_flow
+from taskinity_data.flow.policies import make_policy
+from taskinity_data.flow.stages import stages
+from taskinity_data.flow.task_mark import mark_of
+from taskinity_data.formats.csv.options import SIGNATURE
+from taskinity_data.formats.parquet.options import PARQUET_OPTIONS
+from taskinity_data.formats.stream import is_stream, listed_paths
+from taskinity_data.redact import hides_secrets
+from taskinity_data.reducers.base import collect
+from taskinity_data.run.describe_run import JournalOptions, name_subject
+from taskinity_data.run.options import check_flow, keywords_of, sort_options, with_defaults
+from taskinity_data.run.output import drop_results
+from taskinity_data.run.output_options import OutputOptions, share_options
+from taskinity_data.run.result import Run
+from taskinity_data.run.session import carry_out
+from taskinity_data.settings import load_settings
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+    from taskinity_data.chunks.plan import ChunkPlan
+    from taskinity_data.flow.model import Flow
+
+__all__ = [
+    "Run",
+    "process",
+    "run_flow",
+    "run_flow_from_dsl",
+    "run_parallel_flow_from_dsl",
+]
+
+
+@hides_secrets
+def run_flow(
+    flow: Flow,
+    *,
+    scheduler: Any = None,
+    workers: int | None = None,
+    memory: str | int | None = None,
+    chunk_size: str | int = "auto",
+    max_failures: int | str | None = None,
+    run_timeout: str | float | None = None,
+    plan: ChunkPlan | Mapping[str, ChunkPlan] | None = None,
+    only: str | Sequence[str] = (),
+    check: bool = False,
+    resume: bool | str | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] | None = None,
+    output_format: str = "parquet",
+    partition_by: str | Sequence[str] = (),
+    if_exists: str = "error",
+    only_new: bool = False,
+    allow_repeated: bool = False,
+    max_rows_per_file: int | None = None,
+    output_compression: str | None = None,
+    spreadsheet_safe: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
+    observers: Sequence[Any] = (),
+    inputs: Mapping[str, Any] | None = None,
+    **more_inputs: Any,
+) -> Run:
+    """Run a bound flow to its end.
+
+    Parameters
+    ----------
+    flow : Flow
+        Bound: every task has its function.
+    scheduler : optional
+        ``"synchronous"``, ``"threads"``, ``"processes"``, an address, a scheduler file, a
+        `distributed.Client`, a Dask cluster object or a `concurrent.futures.Executor`. None takes
+        the current client if there is one; else threads, and local processes once the first
+        chunks' time shows that they pay.
+    workers : int, optional
+        How many items at once; default: one to each core.
+    memory : str or int, optional
+        What one worker may use, as ``"2GiB"`` or bytes; default: its share of the machine.
+    chunk_size : str or int
+        ``"auto"``, bytes (``64_000_000``, ``"64MiB"``) or rows (``"100_000 rows"``).
+    max_failures : int or str, optional
+        How many chunks may end without a result of their own, as a count or a share (``"1%"``).
+    run_timeout : str or float, optional
+        As ``"10m"`` or seconds: how long the whole run may take.
+    plan : ChunkPlan, or dict of them by fan-out, optional
+        Cuts to repeat, as ``run.plan`` of an earlier run.
+    only : str or sequence of str, optional
+        One chunk alone, as ``PATH:START-STOP``: the error of a failed chunk tells its own. With
+        ``scheduler="synchronous"`` a debugger stops in its function.
+    check : bool
+        Whether functions and reducers are tried on rows of the first chunks, before anything is
+        run, for answers that depend on where chunks are cut: with the laws of
+        `td.testing.check_reducer` and `check_chunkwise`, in this process, for a few seconds at
+        most.
+    resume : bool or str, optional
+        True: the newest run of this flow and output goes on, as far as there is one. A run's id:
+        that one. Finished chunks of unchanged code, options and data are used again; what differs
+        is said. A run whose output stands, without what failed or was skipped, goes on by its id
+        alone: that runs, and joins what stands there, which stays, once the run has ended well.
+    run_dir : path, optional
+        Where what is finished is kept while the run goes, one directory a run. Default:
+        ``TASKINITY_RUN_DIR``, else ``.taskinity``, where runs of less than two seconds leave
+        nothing.
+    output : path, optional
+        A directory, or the URL of one in a store: each chunk's table becomes a part file there, and
+        all appear at once when the run has ended well. Of a flow with one fan-out; where the flow
+        ends with it, the value is the directory, and the tables don't come here. A relative path
+        lies below ``TASKINITY_OUTPUT_DIR``, where that is set.
+    output_format : {"parquet", "csv", "jsonl", "arrow"}
+        CSV and JSON Lines hold no types: whole floats read back as integers.
+    partition_by : str or sequence of str
+        Columns by whose values parts are sorted into ``column=value`` directories: integers,
+        dates and texts. Readers take the values from the names: as integers, or texts.
+    if_exists : {"error", "overwrite", "append"}
+        What to do where the directory exists; until the run has ended well nothing is done. To
+        append is refused where its manifest lists one of the inputs (files, by size, time and file
+        number, or entity tag, wherever they lie now), or what it was before it changed. Frames,
+        iterators and lists of items are not listed, and are appended each time.
+    only_new : bool
+        With ``if_exists="append"``: those inputs alone that the manifest does not list; each is
+        there once, however often a run is killed or repeated. Where there is none, nothing runs,
+        and the output stays as it is.
+    allow_repeated : bool
+        With ``if_exists="append"``: all inputs, whatever is listed, as for another function.
+    max_rows_per_file : int, optional
+        A chunk with more rows becomes several files. Default: one file a chunk and directory.
+    output_compression : str, optional
+        Of Parquet (``"snappy"``, the default, ``"zstd"``, ``"gzip"``, …) and Arrow (``"lz4"``,
+        ``"zstd"``); texts are not compressed.
+    spreadsheet_safe : bool
+        Of CSV: texts that a spreadsheet would take for formulas get a quote in front.
+    storage_options : dict, optional
+        Of all URLs at once, what fsspec's file system takes: of an `output` in a store, of a source
+        that the run itself opens, and of those that a task opens which has a parameter
+        `storage_options`. A source in another store is opened first, with `td.open_dataset`.
+    progress : bool, optional
+        Whether to show how it goes; default: as bars on a terminal or in a notebook, elsewhere a
+        line every few seconds on standard error.
+    observers : sequence
+        Each gets every event: its method ``on_event(event)`` is called, and no other unless it is a
+        `td.Observer`.
+    inputs : dict, optional
+        The flow's inputs, for names that options have taken.
+    **more_inputs
+        The flow's inputs by name.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    BindError
+        The flow is not bound, or inputs are missing or unknown.
+    PlanError, SettingsError, SchedulerError
+        A source, option or scheduler that can't be meant.
+    CheckError
+        With `check`: a law does not hold; the message shows the rows.
+    ResumeError
+        `resume` names a run that is not there, goes on now, or can't be gone on with.
+    FlowFailed
+        The run ended without its answer; `.run` holds what was done.
+    KeyboardInterrupt
+        Ctrl-C or SIGTERM, once what ran has ended (or was dropped after 5 s), what is finished is
+        kept and all is closed; `.run` holds what was done. A second one stops at once.
+    """
+    written = OutputOptions(
+        output=output,
+        output_format=output_format,
+        partition_by=partition_by,
+        if_exists=if_exists,
+        only_new=only_new,
+        allow_repeated=allow_repeated,
+        max_rows_per_file=max_rows_per_file,
+        output_compression=output_compression,
+        spreadsheet_safe=spreadsheet_safe,
+        storage_options=storage_options,
+    )
+    given = {**(inputs or {}), **more_inputs}
+    written, given, shared = share_options(check_flow(flow), written, given)
+    steps = stages(flow, tuple(given))
+    return carry_out(
+        flow,
+        steps,
+        with_defaults(flow, given),
+        {},
+        scheduler=scheduler,
+        workers=workers,
+        memory=memory,
+        chunk_size=chunk_size,
+        max_failures=max_failures,
+        run_timeout=run_timeout,
+        plan=plan,
+        only=only,
+        check=check,
+        written=written,
+        kept=JournalOptions(
+            resume, run_dir, inputs=given, asks=tuple(sorted(storage_options or ()))
+        ),
+        storage_options=shared,
+        progress=progress,
+        observers=observers,
+    )
+
+
+@hides_secrets
+def process(
+    source: Any,
+    function: Callable[..., Any] | None = None,
+    *,
+    reduce: Any = None,
+    **options: Any,
+) -> Run:
+    """Run `function` over the chunks of `source`, and reduce what it returns: a flow in one call.
+
+    Parameters
+    ----------
+    source : path, glob, directory, list of them, DataFrame, Arrow table, Dataset, or iterator
+        Of an iterator of frames or tables, a record batch reader or a Dask DataFrame each part is a
+        chunk, taken while the run goes and never more than workers can use. An iterator of paths
+        is the list of them.
+    function : callable, optional
+        chunk -> anything. None: the rows themselves are reduced.
+    reduce : Reducer or callable
+        A reducer, or a function of the list of all results in chunk order. Default: `collect`; with
+        ``output=`` nothing, and the value is the output's directory.
+    **options
+        Options of `td.task`, of `td.open_dataset` (those of `pandas.read_csv` included) and of
+        `td.run_flow`.
+
+    Returns
+    -------
+    Run
+        ``.value`` is the reduced value.
+
+    Raises
+    ------
+    BindError
+        An option that none of them has.
+    PlanError, FlowFailed, ...
+        As `run_flow`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"a": range(5)})
+    >>> process(frame, lambda chunk: int(chunk.a.sum()), chunk_size="2 rows").value
+    [1, 5, 4]
+    """
+    source = listed_paths(source)
+    task_options, dataset_options, run_options = sort_options(
+        options,
+        keywords_of(run_flow) - {"inputs"},
+        {*keywords_of(open_dataset), *SIGNATURE, "newlines_in_values", *PARQUET_OPTIONS},
+    )
+    names = [one.name for one in fields(OutputOptions) if one.name in run_options]
+    written = OutputOptions(**{name: run_options.pop(name) for name in names})
+    written, shared = written.shared_with(source, load_settings().output_dir)
+    dataset_options |= shared
+    writes_only = reduce is None and written.output is not None
+    kept = JournalOptions(
+        run_options.pop("resume", None),
+        run_options.pop("run_dir", None),
+        name_subject(source, function or reduce),
+        {"source": source, **dataset_options},
+    )
+    if reduce is None:
+        reduce = drop_results() if writes_only else collect()
+    elif not callable(reduce) and not getattr(reduce, "is_reducer", False):
+        raise BindError(f"reduce={reduce!r} is neither a reducer nor a function of a list")
+    elif str(getattr(reduce, "__module__", "")).startswith("taskinity_data.reducers") and not (
+        getattr(reduce, "is_reducer", False)
+    ):
+        name = reduce.__name__.rstrip("_")
+        raise BindError(f"reduce=td.{name}: that makes reducers; call it, reduce=td.{name}(...)")
+    if not is_stream(source):
+        source = open_dataset(source, **dataset_options)
+        if function is None:
+            written.check_columns(source.schema.names)
+    elif dataset_options:
+        raise PlanError(
+            f"{next(iter(dataset_options))}= is an option of files and tables; the frames of an "
+            "iterator are taken as they come"
+        )
+    name = task_options.pop("name", "ProcessChunk")
+    description = task_options.pop("description", None)
+    flow, steps = short_flow(function, reduce, make_policy(**task_options), name, description)
+    run = carry_out(
+        flow, steps, {}, {"DataPreparation": source}, written=written, kept=kept, **run_options
+    )
+    return replace(run, value=run.output.path) if writes_only and run.output else run
+
+
+def run_flow_from_dsl(
+    text: str,
+    input_data: Any = None,
+    tasks: Any = None,
+    max_workers: int | None = None,
+) -> dict[str, Any]:
+    """Run a flow's text, and give every task's result by name.
+
+    Parameters
+    ----------
+    text : str
+        In the flow language.
+    input_data : optional
+        A dict of the flow's inputs, or the one input that it needs.
+    tasks : module, dict or list, optional
+        The functions; default: those marked ``@td.task`` in the caller's module.
+    max_workers : int, optional
+
+    Returns
+    -------
+    dict
+    """
+    if tasks is None:
+        frame = currentframe()
+        caller = frame.f_back if frame is not None else None
+        names = caller.f_globals if caller is not None else {}
+        # As a module, because there functions that match no task are left alone.
+        tasks = ModuleType(str(names.get("__name__", "__main__")))
+        vars(tasks).update({key: one for key, one in names.items() if mark_of(one) is not None})
+    flow = parse_flow(text).bind(tasks)
+    inputs = _name_inputs(flow.name, flow.required_inputs, input_data)
+    return run_flow(flow, workers=max_workers, inputs=inputs).results
+
+
+run_parallel_flow_from_dsl = run_flow_from_dsl
+
+
+def _name_inputs(flow: str, needed: Sequence[str], given: Any) -> dict[str, Any]:
+    """`given` by the names of the inputs that the flow needs."""
+    if given is None and not needed:
+        return {}
+    if isinstance(given, dict) and (set(given) & set(needed) or not needed):
+        return dict(given)
+    # A dict may be the one input itself, as it is there; one with a slip in its key is not.
+    slip = suggest(needed[0], map(str, given)) if needed and isinstance(given, dict) else ""
+    if given is not None and len(needed) == 1 and not slip:
+        return {needed[0]: given}
+    if not needed:
+        raise BindError(f"flow {flow} needs no input: leave input_data out")
+    wanted = ", ".join(f"{name!r}: ..." for name in needed)
+    keys = f", not {', '.join(map(repr, given))}" if isinstance(given, dict) else ""
+    raise BindError(f"flow {flow} needs {', '.join(needed)}{keys}: input_data={{{wanted}}}")

@@ -1,0 +1,147 @@
+"""What a kept run says of itself: its inputs, options and functions, as plain values, no secrets.
+
+It knows nothing of where that is kept, or of what the run has done.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.checkpoints.code_identity import identify
+from taskinity_data.checkpoints.versions import versions_here
+from taskinity_data.flow.task_mark import is_reducer
+from taskinity_data.sources.store import clean_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskinity_data.flow.model import Flow
+
+__all__ = [
+    "JournalOptions",
+    "clean_place",
+    "describe_run",
+    "digest_code",
+    "name_subject",
+    "plain_options",
+]
+
+_SECRET = re.compile("pass|pwd|secret|token|key|credential|auth|storage_options", re.IGNORECASE)
+"""Names of inputs that are not kept, whatever they hold."""
+
+
+@dataclass(frozen=True)
+class JournalOptions:
+    """What a run was told of what is kept of it.
+
+    `subject` tells runs of the same thing: the flow's name, or what `process` was called with.
+    `inputs` are what `replay` needs again, as far as they can be kept; `options` what a person
+    compares between runs; `written` how an output is written; `asks` the names of storage options,
+    whose values are not kept.
+    """
+
+    resume: Any = None
+    run_dir: Any = None
+    subject: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    written: Mapping[str, Any] = field(default_factory=dict)
+    asks: tuple[str, ...] = ()
+
+
+_MAX_BITS = 4_096
+"""Of an integer that is kept: one of 4,300 digits (14,000 bits) has no decimal form in JSON."""
+
+
+def describe_run(
+    flow: Flow, run_id: str, subject: str, output: str | None, options: JournalOptions
+) -> dict[str, Any]:
+    """The first line of a journal: who runs what, of which kind, and what a replay needs."""
+    return {
+        "run_id": run_id,
+        "flow": flow.name,
+        "subject": subject,
+        "output": output,
+        "started_s": time.time(),
+        "versions": versions_here(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "text": flow.to_text(),
+        "functions": {task.name: _place_of(task.function) for task in flow.tasks},
+        "inputs": {
+            name: value
+            for name, value in options.inputs.items()
+            if _is_plain(value) and not _SECRET.search(name)
+        },
+        "asked": list(options.inputs),
+        "asks": list(options.asks),
+        "is_process": bool(options.subject),
+        "is_wired": any(task.arguments is not None for task in flow.tasks),
+        "reducers": [task.name for task in flow.tasks if is_reducer(task.function)],
+    }
+
+
+def digest_code(flow: Flow) -> dict[str, str]:
+    """Digests of the functions of tasks that run once, and of the globals that they read, by name.
+
+    Those of fan-outs come with these: they are digested there, and what they hold may be large.
+    """
+    found = identify({f"task {one.name}": one.function for one in flow.tasks if one.width is None})
+    return {name: part for name, part in found.parts.items() if name not in found.unstable}
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that were given: as they are where they can be kept, else what they are."""
+    return {
+        name: value if _is_plain(value) else f"a {type(value).__name__}"
+        for name, value in options.items()
+        if value is not None and not _SECRET.search(name)
+    }
+
+
+def _place_of(function: Any) -> list[str] | None:
+    """Module, name and file of a function that can be found by them."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or "<" in name:
+        return None
+    try:
+        file = inspect.getsourcefile(function)
+    except TypeError:
+        file = None
+    return [module, name, str(Path(file).absolute()) if file else ""]
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether an input may be kept: a plain value, and no URL that tells secrets."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, str):
+        return "://" not in value or clean_url(value) == value
+    if type(value) is int:
+        return value.bit_length() <= _MAX_BITS
+    return value is None or type(value) in (bool, float)
+
+
+def clean_place(path: Any) -> str:
+    """A path made absolute, or a URL without its secrets."""
+    text = os.fsdecode(path)
+    return clean_url(text) if "://" in text else str(Path(os.path.expanduser(text)).absolute())
+
+
+def name_subject(source: Any, function: Any) -> str:
+    """What `process` was called with, in words: of what, by which function."""
+    if isinstance(source, (str, os.PathLike)):
+        what = clean_place(source)
+    elif isinstance(source, (list, tuple)) and source:
+        what = f"{name_subject(source[0], None)} and others"
+    else:
+        what = f"a {type(source).__name__}"
+    place = _place_of(function)
+    return what if function is None else f"{what} by {place[1] if place else 'a function'}"

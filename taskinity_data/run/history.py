@@ -1,0 +1,295 @@
+"""What earlier runs left: their list, their removal, and one of their chunks run again here.
+
+It knows nothing of how a run is kept or resumed.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from taskinity_data.checkpoints.quarantine import find_quarantine
+from taskinity_data.checkpoints.read_journal import find_item, read_past
+from taskinity_data.checkpoints.run_directory import (
+    begun_s,
+    find_run,
+    list_places,
+    read_summary,
+    remove_run,
+)
+from taskinity_data.chunks.open_dataset import open_dataset
+from taskinity_data.errors import BindError, ResumeError
+from taskinity_data.flow.language.parser import parse_flow
+from taskinity_data.flow.stages import stages
+from taskinity_data.output.complete import kept_directory
+from taskinity_data.output.local.place import is_staging
+from taskinity_data.reducers.base import count
+from taskinity_data.run.output_options import OutputOptions, share_options
+from taskinity_data.run.past_run import PastRun, load_run, run_directory, status_of
+from taskinity_data.run.replay import run_piece
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from taskinity_data.checkpoints.read_journal import Past
+    from taskinity_data.flow.model import Flow
+
+__all__ = ["PastRun", "clean_runs", "list_runs", "load_run", "reopen", "replay"]
+
+_log = logging.getLogger(__name__)
+
+
+def list_runs(run_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    """The runs that are kept, newest first.
+
+    Parameters
+    ----------
+    run_dir : path, optional
+        Default: ``TASKINITY_RUN_DIR``, else ``.taskinity``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``run_id, flow, status, output`` str; ``started`` UTC time; ``duration_s`` float64;
+        ``chunks`` Int64 (that have ended).
+    """
+    rows = []
+    for place in list_places(run_directory(run_dir)):
+        facts = read_summary(place)
+        started_s, ended_s = facts.get("started_s"), facts.get("ended_s")
+        rows.append(
+            {
+                "run_id": place.name,
+                "flow": facts.get("flow"),
+                "status": status_of(place, facts.get("status")),
+                "started": started_s,
+                "duration_s": ended_s - started_s if ended_s and started_s else None,
+                "chunks": facts.get("chunks"),
+                "output": facts.get("output"),
+            }
+        )
+    dtypes = {
+        "run_id": "str", "flow": "str", "status": "str", "started": "float64",
+        "duration_s": "float64", "chunks": "Int64", "output": "str",
+    }  # fmt: skip
+    frame = pd.DataFrame(rows, columns=list(dtypes)).astype(dtypes)
+    return frame.assign(started=pd.to_datetime(frame["started"], unit="s", utc=True))
+
+
+def clean_runs(
+    run_dir: str | os.PathLike[str] | None = None,
+    *,
+    older_than_s: float | None = None,
+    dry_run: bool = False,
+) -> list[tuple[str, str, int]]:
+    """Remove runs that have ended well, and those that ended or died long ago.
+
+    Ended well has a run that is completed, or partial without a quarantine: what was set aside is
+    there to be run again.
+
+    Parameters
+    ----------
+    run_dir : path, optional
+        As in `list_runs`.
+    older_than_s : float, optional
+        Runs of any status whose last try began before so many seconds are removed too.
+    dry_run : bool
+        Only tell.
+
+    Returns
+    -------
+    list of (str, str, int)
+        Run, status, bytes of each that was removed, what it had written but not committed among
+        them. Runs that go on now are never touched.
+    """
+    removed = []
+    for place in list_places(run_directory(run_dir)):
+        facts = read_summary(place)
+        status = status_of(place, facts.get("status"))
+        age_s = time.time() - begun_s(place)
+        is_old = older_than_s is not None and age_s >= older_than_s
+        is_done = status == "COMPLETED" or (status == "PARTIAL" and not find_quarantine(place))
+        if status == "RUNNING" or not (is_old or is_done):
+            continue
+        parts = _written_by(place, facts.get("output"))
+        nbytes = sum(map(_nbytes_in, (place, *parts)))
+        try:
+            # One that has begun to go on meanwhile stays.
+            if not dry_run and not remove_run(place):
+                continue
+        except OSError as error:
+            _log.warning("run %s can't be removed: %s", place.name, error)
+            continue
+        for folder in () if dry_run else parts:
+            shutil.rmtree(folder, ignore_errors=True)
+        removed.append((place.name, status, nbytes))
+    return removed
+
+
+def _nbytes_in(folder: Path) -> int:
+    entries = (one for one in folder.rglob("*") if not one.is_symlink())
+    return sum(one.stat().st_size for one in entries if one.is_file())
+
+
+def _written_by(place: Path, output: Any) -> list[Path]:
+    """Directories of parts that a run has written and not committed."""
+    found = [kept_directory(output, place.name)]
+    with suppress(ResumeError):  # of a damaged one nothing is known
+        found += [Path(one) for one in read_past(place).staging if is_staging(one)]
+    return [one for one in found if one is not None and one.is_dir()]
+
+
+def replay(
+    run_id: str,
+    key: str,
+    tasks: Any = None,
+    *,
+    run_dir: str | os.PathLike[str] | None = None,
+    **inputs: Any,
+) -> Any:
+    """Run one chunk of an earlier run again: here, in this process, with today's code.
+
+    Nothing is caught, so that a debugger stops where the function raises.
+
+    Parameters
+    ----------
+    run_id, key : str
+        As in `Run.outcomes`, `load_run(run_id).outcomes`, or an entry of its quarantine, where
+        single rows have one too.
+    tasks : module, list of functions or dict by task, optional
+        Functions, where they can't be found by module and name (lambdas, those of notebooks).
+    run_dir : path, optional
+        As in `list_runs`.
+    **inputs
+        The inputs that can't be kept: what is in memory, URLs with secrets, `storage_options`.
+
+    Returns
+    -------
+    object
+        What the last chunk function returns.
+
+    Raises
+    ------
+    ResumeError
+        There is no such run or chunk, or the run's inputs are not all there.
+    BindError
+        A function can't be found.
+    """
+    past = read_past(find_run(run_directory(run_dir), run_id))
+    name, ranges = find_item(past, key)
+    given = past.head["inputs"] | inputs
+    missing = [name for name in past.head["asked"] if name not in given]
+    if missing:
+        raise ResumeError(
+            f"run {run_id}: the input {missing[0]!r} could not be kept; give it again: "
+            f"td.replay({run_id!r}, {key!r}, {missing[0]}=...)"
+        )
+    flow = _bind(past, tasks)
+    if past.head["is_process"]:
+        steps = tuple(one for one in stages(flow, ("source",)) if one.name != "DataPreparation")
+        values = {"DataPreparation": open_dataset(given.pop("source"), **given)}
+        return run_piece(steps, {}, values, name, ranges, key)
+    stored = OutputOptions(storage_options=given.pop("storage_options", None))
+    _, given, shared = share_options(flow, stored, given)
+    return run_piece(stages(flow, tuple(given)), given, {}, name, ranges, key, shared)
+
+
+def reopen(
+    run_id: str,
+    inputs: Mapping[str, Any],
+    run_dir: str | os.PathLike[str] | None = None,
+) -> tuple[Flow, dict[str, Any], str, dict[str, Any]]:
+    """The flow of a kept run, its inputs, the file of its functions, and options of the call.
+
+    The options are what decides how it is cut, what is written and how much may fail.
+
+    Parameters
+    ----------
+    run_id : str
+    inputs : mapping
+        Those that could not be kept, and others instead of those that were.
+    run_dir : path, optional
+        As in `list_runs`.
+
+    Raises
+    ------
+    ResumeError
+        There is no such run; it was called from Python, or its output's URL holds secrets, so that
+        only the same call can go on with it; an input is missing.
+    """
+    past = read_past(find_run(run_directory(run_dir), run_id))
+    head = past.head
+    if head["is_process"] or head["is_wired"]:
+        raise ResumeError(
+            f"run {run_id} was called from Python, whose arguments are not kept: make the same "
+            f"call with resume={run_id!r}"
+        )
+    written = head.get("written")
+    if head["output"] and written is None:
+        raise ResumeError(
+            f"run {run_id} writes {head['output']}, and how is not kept: make the same call with "
+            f"--resume {run_id}"
+        )
+    given = head["inputs"] | dict(inputs)
+    missing = [name for name in head["asked"] if name not in given]
+    if missing:
+        again = "--storage-option NAME=VALUE"
+        again = again if missing[0] == "storage_options" else f"--input {missing[0]}=..."
+        raise ResumeError(
+            f"run {run_id}: the input {missing[0]!r} could not be kept; give it again: {again}"
+        )
+    files = {place[2] for place in head["functions"].values() if place and place[2]}
+    asked = head.get("options", {})
+    options = {"chunk_size": asked.get("chunk_size") or "auto", "asks": head.get("asks", ())}
+    if asked.get("max_failures") is not None:
+        options["max_failures"] = asked["max_failures"]
+    if head["output"]:
+        options |= (written or {}) | {"output": head["output"]}
+    return parse_flow(head["text"]), given, min(files, default=""), options
+
+
+def _bind(past: Past, tasks: Any) -> Flow:
+    if past.head["is_wired"]:
+        raise ResumeError(
+            f"run {past.run_id}: its flow was written in Python, so that its text alone does not "
+            "tell what fills which parameter; make the call again with only= and the chunk's range"
+        )
+    flow = parse_flow(past.head["text"])
+    functions: dict[str, Any] = {}
+    for name, place in past.head["functions"].items():
+        # What reduces is not called here; it only has to be a reducer.
+        found = count() if name in past.head["reducers"] else place and _find_function(*place)
+        if found is not None:
+            functions[name] = found
+    if isinstance(tasks, dict):
+        functions |= tasks
+    elif tasks is not None:
+        return flow.bind(tasks)
+    lost = [task.name for task in flow.tasks if task.name not in functions]
+    if lost:
+        raise BindError(
+            f"run {past.run_id}: the function of {lost[0]} can't be found by module and name; give "
+            f"it: td.replay(..., tasks={{{lost[0]!r}: function}})"
+        )
+    return flow.bind(functions)
+
+
+def _find_function(module: str, name: str, file: str) -> Any:
+    """The function called `name` in `module`, which is imported, from its file where need be."""
+    try:
+        found: Any = import_module(module)
+        if module == "__main__" and getattr(found, "__file__", None) != file:
+            return None
+    except ImportError:
+        return None
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found

@@ -1,0 +1,326 @@
+"""Whether a run is kept, where, and which earlier run it goes on with.
+
+It knows nothing of how chunks are kept or found again: see `checkpoints.checkpoints`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.checkpoints.checkpoints import BEGIN_S, Checkpoints
+from taskinity_data.checkpoints.read_journal import Past, read_past
+from taskinity_data.checkpoints.run_directory import enter_run, find_run, list_places, read_summary
+from taskinity_data.checkpoints.versions import compare_versions, versions_here
+from taskinity_data.errors import ResumeError, SettingsError
+from taskinity_data.events import Observer, SchedulerChanged
+from taskinity_data.outcome import Status
+from taskinity_data.redact import hide
+from taskinity_data.report.log_file import RunLog
+from taskinity_data.report.next_steps import next_steps
+from taskinity_data.run.describe_run import (
+    JournalOptions,
+    clean_place,
+    describe_run,
+    digest_code,
+    plain_options,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from taskinity_data.checkpoints.run_directory import RunPlace
+    from taskinity_data.events import Event
+    from taskinity_data.flow.model import Flow
+    from taskinity_data.outcome import Outcome
+    from taskinity_data.settings import Settings
+
+__all__ = ["Notices", "RunJournal", "open_journal", "open_log"]
+
+_DONE = ("COMPLETED", "PARTIAL")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class RunJournal:
+    """The run's number, what is kept, and what is known from before."""
+
+    run_id: str
+    run_dir: Path
+    checkpoints: Checkpoints | None = None
+    past: Past | None = None
+    place: RunPlace | None = None
+    is_asked: bool = False
+    is_resumable: bool = False
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What the run was told, as far as that may be kept: ``inputs``, ``asked``, ``options``."""
+
+    def begin(self) -> None:
+        """Begin to write, where that was asked for; otherwise that waits for two seconds.
+
+        Raises
+        ------
+        SettingsError
+            It can't be written.
+        """
+        if not self.is_asked or self.checkpoints is None:
+            return
+        try:
+            self.checkpoints.begin()
+        except OSError as error:
+            raise SettingsError(
+                f"run_dir={str(self.run_dir)!r}: what is finished can't be kept there: "
+                f"{error.strerror} ({error.filename}); name another directory with run_dir= or "
+                "TASKINITY_RUN_DIR"
+            ) from error
+
+    def abandon(self) -> None:
+        """The run is not even begun: an earlier try stays as it was."""
+        if self.place is not None:
+            self.place.leave()
+
+    def close(
+        self,
+        status: str,
+        value: Any = None,
+        reason: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """The run has ended; `facts` are what `load_run` tells of it beside its chunks."""
+        if self.checkpoints is not None:
+            self.checkpoints.close(str(status), value, reason, facts)
+            self.is_resumable = self.checkpoints.was_kept
+
+    @property
+    def has_committed(self) -> bool:
+        """Whether an earlier try has said that the output stands which is written now."""
+        if self.past is None or self.checkpoints is None:
+            return False
+        return (
+            self.past.has_committed and self.past.head["output"] == self.checkpoints.head["output"]
+        )
+
+    @property
+    def quarantine(self) -> Path | None:
+        """Where what failed is set aside, None where nothing is."""
+        return None if self.checkpoints is None else self.checkpoints.quarantine
+
+    @property
+    def observers(self) -> list[Observer]:
+        """What takes down for it what the run says."""
+        return [] if self.checkpoints is None else [_WhoRuns(self.checkpoints)]
+
+    def next_steps(
+        self, status: str, outcomes: Sequence[tuple[Any, Outcome]], settings: Settings
+    ) -> tuple[str, ...]:
+        """What to type next, of a run that has ended with `outcomes`."""
+        if self.checkpoints is None or not self.checkpoints.has_begun:
+            return ()
+        lost = [
+            outcome.key
+            for item, outcome in outcomes
+            if item is not None and outcome.status is not Status.COMPLETED
+        ]
+        is_usual = self.run_dir == settings.run_dir.absolute()
+        steps = next_steps(
+            self.checkpoints.head,
+            status,
+            key=lost[0] if lost else None,
+            # Of one that has ended well all that was left out can be run, if that is all.
+            is_resumable=self.is_resumable or status == "PARTIAL",
+            run_dir=None if is_usual else str(self.run_dir),
+        )
+        return tuple(steps)
+
+    def tell_resume(self) -> str:
+        """How the run can go on, in words."""
+        return (
+            f"what was finished is kept in {self.run_dir / self.run_id}: the same call with "
+            f'resume="{self.run_id}" goes on there; on the command line: --resume {self.run_id}'
+        )
+
+
+@dataclass(frozen=True)
+class _WhoRuns(Observer):
+    """Keeps who runs the items."""
+
+    checkpoints: Checkpoints
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, SchedulerChanged):
+            self.checkpoints.note_scheduler(event.scheduler, event.workers, event.reason)
+
+
+class Notices:
+    """What the user should know, logged and kept; passed on once there is somebody to hear it."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._take: Callable[[str], None] | None = None
+
+    def __call__(self, text: str) -> None:
+        text = hide(text)
+        self.texts.append(text)
+        _log.warning("%s", text)
+        if self._take is not None:
+            self._take(text)
+
+    def pass_on(self, take: Callable[[str], None]) -> None:
+        """Hand what was said, and what will be, to `take`."""
+        self._take = take
+        for text in self.texts:
+            take(text)
+
+
+def open_journal(
+    flow: Flow,
+    options: JournalOptions,
+    settings: Settings,
+    output: Any,
+    say: Callable[[str], None],
+    *,
+    is_kept: bool = True,
+    is_anew: bool = False,
+) -> RunJournal:
+    """The journal of a run that begins now, of an earlier one where that is resumed.
+
+    Parameters
+    ----------
+    flow, options, settings
+    output : path or None
+    say : callable
+        Takes what the user should know.
+    is_kept : bool
+        False for a run that only looks at something: then there is nothing to resume either.
+    is_anew : bool
+        Whether no earlier run goes on, whatever the options say.
+
+    Raises
+    ------
+    ResumeError
+        There is no such run, it is of something else, it goes on now, its journal or versions
+        can't be used.
+    SettingsError
+        `run_dir` or `resume` can't be meant.
+    """
+    resume = options.resume
+    if resume is not None and not isinstance(resume, (bool, str)):
+        raise SettingsError(f"resume={resume!r}: give True, or a run's id as text")
+    run_dir = _find_directory(options.run_dir, settings)
+    new_id = time.strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(3)
+    if not is_kept:
+        if resume:
+            raise ResumeError("only= runs one chunk and keeps nothing; leave resume= out")
+        return RunJournal(new_id, run_dir)
+    # What can be no output is refused by the sink.
+    is_path = isinstance(output, (str, os.PathLike)) and "\0" not in os.fsdecode(output)
+    where = clean_place(output) if is_path else None
+    subject = options.subject or f"flow {flow.name}"
+    place = past = None
+    if resume and not is_anew:
+        place, past = _find_past(run_dir, resume, subject, where, flow, say)
+    run_id = new_id if place is None else place.run_id
+    is_asked = bool(resume) or options.run_dir is not None
+    is_asked = is_asked or settings.source_of("run_dir") != "default"
+    head = describe_run(flow, run_id, subject, where, options)
+    if where is not None and ("://" not in where or where == os.fsdecode(output)):
+        head["written"] = dict(options.written)
+    checkpoints = Checkpoints(
+        (lambda: enter_run(run_dir, run_id)) if place is None else (lambda: place),
+        head,
+        say,
+        past=past,
+        is_asked=is_asked,
+        more=lambda: {"code": digest_code(flow), "options": plain_options(options.options)},
+    )
+    told = {"inputs": head["inputs"], "asked": head["asked"]}
+    told["options"] = plain_options(options.options)
+    return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked, told=told)
+
+
+def open_log(
+    journal: RunJournal, settings: Settings, say: Callable[[str], None], *, is_kept: bool = True
+) -> RunLog:
+    """The run's log. It is kept where the run itself is: from the start where that was asked for,
+    or a folder for logs named; else from the third second on.
+    """
+    waits_s: float | None = BEGIN_S if is_kept else None
+    if journal.is_asked or settings.source_of("log_dir") != "default":
+        waits_s = 0.0
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    return RunLog(journal.run_id, settings.log_dir.absolute(), level, waits_s=waits_s, say=say)
+
+
+def _find_directory(given: Any, settings: Settings) -> Path:
+    if given is None:
+        return settings.run_dir.absolute()
+    if not isinstance(given, (str, os.PathLike)) or not os.fspath(given) or "://" in str(given):
+        raise SettingsError(f"run_dir={given!r} is no path of a directory on this machine")
+    return Path(os.path.expanduser(os.fsdecode(given))).absolute()
+
+
+def _find_past(
+    run_dir: Path,
+    resume: str | bool,
+    subject: str,
+    output: str | None,
+    flow: Flow,
+    say: Callable[[str], None],
+) -> tuple[RunPlace | None, Past | None]:
+    if isinstance(resume, str):
+        directory = find_run(run_dir, resume)
+    else:
+        alike = [
+            place
+            for place in list_places(run_dir)
+            if (facts := read_summary(place)).get("subject") == subject
+            and facts.get("output") == output
+        ]
+        if not alike:
+            say(f"resume=True: there is no earlier run of {subject} in {run_dir}; it starts anew")
+            return None, None
+        directory = alike[0]
+        if output is not None and read_summary(directory).get("status") in _DONE:
+            say(
+                f"resume=True: run {directory.name} has written {output} already; it starts anew. "
+                f'What a run has left out is done by its number alone: resume="{directory.name}"'
+            )
+            return None, None
+    place = enter_run(run_dir, directory.name)
+    try:
+        past = read_past(directory)
+        _check(past, flow, say)
+    except ResumeError as error:
+        place.leave()
+        if isinstance(resume, str):
+            raise
+        say(f"{error}; it starts anew")
+        return None, None
+    except BaseException:
+        place.leave()
+        raise
+    if past.lost_nbytes:
+        say(
+            f"run {past.run_id}: {past.lost_nbytes:,} bytes at the end of its journal are "
+            "incomplete or damaged; what they told is run again"
+        )
+    return place, past
+
+
+def _check(past: Past, flow: Flow, say: Callable[[str], None]) -> None:
+    name = past.head.get("flow")
+    if name != flow.name:
+        raise ResumeError(f"run {past.run_id} is of flow {name}, and this is {flow.name}")
+    told, is_usable = compare_versions(past.head["versions"], versions_here())
+    if not is_usable:
+        raise ResumeError(
+            f"run {past.run_id} can't be gone on with by other versions: {'; '.join(told)}"
+        )
+    if told:
+        say(f"run {past.run_id} goes on with other versions: {'; '.join(told)}")

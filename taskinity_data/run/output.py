@@ -1,0 +1,355 @@
+"""Where a run's rows go: which fan-out's results are written, and when they become visible.
+
+It knows nothing of files: a sink writes them, and workers call it through its writer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.cut_again import IN_MEMORY
+from taskinity_data.errors import PlanError, ResumeError
+from taskinity_data.flow.stages import FanOut, Stage
+from taskinity_data.outcome import Status
+from taskinity_data.output.complete import CommittedError, Earlier, KeptParts, local_staging
+from taskinity_data.output.inputs import FINGERPRINTS, InputRules, describe_input
+from taskinity_data.output.partitions import find_misread
+from taskinity_data.output.sink import is_in_store, open_sink
+from taskinity_data.run.journal import open_journal
+from taskinity_data.run.output_options import choose_files, is_in_memory
+from taskinity_data.run.result import Output
+from taskinity_data.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskinity_data.chunks.open_dataset import Dataset
+    from taskinity_data.execution.driver import Driver
+    from taskinity_data.flow.model import Flow
+    from taskinity_data.outcome import Outcome
+    from taskinity_data.output.sink import Sink
+    from taskinity_data.run.describe_run import JournalOptions
+    from taskinity_data.run.journal import Notices, RunJournal
+    from taskinity_data.run.output_options import OutputOptions
+    from taskinity_data.settings import Settings
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = ["RunOutput", "begin", "drop_results"]
+
+
+class RunOutput:
+    """The results of one fan-out on their way to a sink."""
+
+    def __init__(
+        self,
+        fan_out: str,
+        path: str,
+        sink: Sink,
+        kept: KeptParts,
+        rules: InputRules,
+        say: Callable[[str], None],
+    ) -> None:
+        self._fan_out = fan_out
+        self._path = path
+        self._sink = sink
+        self._kept = kept
+        self._rules = rules
+        self._say = say
+        self._is_idle = False
+        self.is_in_process = sink.is_in_process
+        self.must_read: frozenset[str] = frozenset()
+        self.written: Output | None = None
+
+    @property
+    def by_fan_out(self) -> dict[str, RunOutput]:
+        """Itself, under the name of the fan-out whose results it gets."""
+        return {self._fan_out: self}
+
+    @property
+    def writer(self) -> Any:
+        """What workers write with."""
+        return self._sink.writer
+
+    def choose(self, dataset: Dataset) -> Dataset:
+        """Return `dataset` with those of its files alone that are to be written.
+
+        Raises
+        ------
+        PlanError
+            See `InputRules.choose`.
+        """
+        chosen = choose_files(dataset, self._rules, self._say)
+        self._is_idle = not chosen.sources
+        return chosen
+
+    def refuse_unlisted(self, what: str) -> None:
+        """Raise `PlanError` where new inputs alone are wanted of `what`, which has no files."""
+        self._rules.refuse_unlisted(what)
+
+    def check_sources(self, paths: Sequence[str]) -> None:
+        """Raise `PlanError` where a file that is read lies in the output's directory.
+
+        Where what the run has committed is to be completed, `ResumeError` where a file that it
+        read is no source any more: its rows would go.
+        """
+        gone = sorted(self.must_read - set(paths))
+        if gone:
+            raise ResumeError(
+                f"{self._path} holds rows of {gone[0]}, which is no source any more: to complete "
+                "it would remove them. Put the file back, or start another run, into another output"
+            )
+        for path in paths:
+            if self._sink.holds(path):
+                raise PlanError(
+                    f"output={self._path!r} holds {path}, which this run reads: it would read its "
+                    "own output; name a directory apart from the source"
+                )
+
+    def inspect(self, outcome: Outcome) -> None:
+        """Raise `SchemaError` where a chunk's columns or types are not those of the others, and
+        what would fail every other chunk, too.
+        """
+        failure = outcome.failure
+        if failure is not None and getattr(failure.error, "ends_run", False):
+            assert failure.error is not None
+            raise failure.error
+        if outcome.output is not None:
+            self._sink.check(outcome.output)
+
+    def commit(self, flow: Flow, driver: Driver, run_id: str, say: Callable[[str], None]) -> None:
+        """Make all parts visible, in chunk order, and say what other readers may misread.
+
+        Where no input is new the target stays as it is.
+        """
+        if self._is_idle:
+            self.written = Output(self._path, 0, 0, 0)
+            self._kept.remove()
+            self._sink.abort()
+            return
+        written = [
+            (item.place, outcome.output)
+            for item, outcome in driver.account.outcomes
+            if item is not None
+            and outcome.status is Status.COMPLETED
+            and outcome.output is not None
+        ]
+        written.sort(key=lambda one: one[0])
+        manifest = self._sink.commit(
+            [part for _, part in written],
+            {
+                "run_id": run_id,
+                "status": str(driver.status),
+                "taskinity_data": __version__,
+                "flow": flow.name,
+                "flow_fingerprint": blake2b(flow.to_text().encode(), digest_size=16).hexdigest(),
+                "inputs": _describe_inputs(driver),
+                FINGERPRINTS: 1,
+            },
+        )
+        self.written = Output(self._path, len(manifest.parts), manifest.rows, manifest.nbytes)
+        self._kept.remove()
+        if manifest.schema is not None and manifest.partition_by:
+            folders = {os.path.dirname(part.path) for part in manifest.parts}
+            for name, text in find_misread(manifest.schema, folders).items():
+                say(
+                    f"partition_by: column {name!r} holds texts such as {text!r}, which other "
+                    "readers take for numbers or bools unless they are told otherwise (pandas: "
+                    "partitioning=, DuckDB: hive_types=, polars: hive_schema=); td.open_dataset "
+                    "reads texts"
+                )
+
+    def adopt(self, part: Any) -> Any:
+        """A part that an earlier try wrote, for this one; None where it is not there as it was."""
+        staging = local_staging(self._sink.writer)
+        if staging is not None and self._kept.give_back(part, staging):
+            return part
+        mending = self._sink.mending
+        return None if mending is None else mending.reclaim(part)
+
+    def close(self, *, is_kept: bool = False) -> None:
+        """Leave the target as it was, unless it was committed; `is_kept`: keep finished parts."""
+        if self.written is None:
+            staging = local_staging(self._sink.writer)
+            if is_kept and staging is not None:
+                self._kept.take(staging)
+            self._sink.abort()
+
+
+def open_output(
+    steps: Sequence[Stage],
+    options: OutputOptions,
+    journal: RunJournal,
+    say: Callable[[str], None],
+    *,
+    goes_on: bool,
+) -> RunOutput | None:
+    """What takes the results of the flow's one fan-out; None where no output is asked for.
+
+    What an earlier try of the run has written is put aside before the sink removes it.
+
+    Parameters
+    ----------
+    steps, options, journal
+    say : callable
+        Takes what the user should know.
+    goes_on : bool
+        Whether the earlier try goes on where it has committed, too.
+
+    Raises
+    ------
+    PlanError
+        There is not one fan-out alone, or the sink refuses something.
+    CommittedError
+        The earlier try has committed, and does not go on.
+    ResumeError
+        The earlier try has committed all of it already, or what it has committed is not there as
+        it was.
+    """
+    options.check()
+    if options.output is None:
+        return None
+    names = [stage.name for stage in steps if isinstance(stage, FanOut)]
+    if len(names) != 1:
+        raise PlanError(
+            f"output= takes the results of one fan-out, but the flow fans out {len(names)} times "
+            f"({', '.join(names) or 'never'})"
+        )
+    kept = KeptParts(options.output, journal.run_id, journal.run_dir)
+    earlier = None
+    if journal.past is not None:
+        earlier = Earlier(journal.run_id, journal.has_committed, goes_on)
+        for staging in journal.past.staging:
+            kept.take(staging)
+    try:
+        sink = open_sink(
+            options.output,
+            format=options.output_format,
+            partition_by=options.partition_by,
+            if_exists=options.if_exists,
+            max_rows_per_file=options.max_rows_per_file,
+            compression=options.output_compression,
+            storage_options=options.storage_options,
+            spreadsheet_safe=options.spreadsheet_safe,
+            earlier=earlier,
+        )
+    except CommittedError:
+        kept.remove()
+        raise
+    kept.remove_orphans()
+    # A URL may hold a password.
+    path = sink.target if is_in_store(options.output) else os.fsdecode(options.output)
+    own = None if sink.mending is None else sink.mending.inputs
+    rules = InputRules(path, sink.others, own, options.only_new, options.allow_repeated)
+    try:
+        rules.check_known(say)
+    except PlanError:
+        sink.abort()
+        raise
+    output = RunOutput(names[0], path, sink, kept, rules, say)
+    if sink.mending is not None and journal.past is not None:
+        if not journal.past.has_committed:
+            # It was killed before it could say so; its parts are known by their content.
+            journal.past.commit()
+        # A table in memory lies elsewhere each time.
+        files = journal.past.files.items()
+        named = frozenset(path for name, path in files if not name.startswith(IN_MEMORY))
+        output.must_read = named.intersection(one["path"] for one in sink.mending.inputs)
+    if journal.checkpoints is not None:
+        journal.checkpoints.adopt = output.adopt
+        journal.checkpoints.mends = sink.mending is not None
+        staged = local_staging(sink.writer)
+        if staged is not None:
+            journal.checkpoints.note_output(staged)
+    return output
+
+
+def begin(
+    flow: Flow,
+    steps: Sequence[Stage],
+    written: OutputOptions,
+    kept: JournalOptions,
+    settings: Settings,
+    notices: Notices,
+    *,
+    is_kept: bool,
+    is_anew: bool = False,
+) -> tuple[RunJournal, RunOutput | None]:
+    """Open the output, and the journal once that is sure to be possible."""
+    journal = open_journal(
+        flow, kept, settings, written.output, notices, is_kept=is_kept, is_anew=is_anew
+    )
+    sink = None
+    try:
+        sink = open_output(
+            steps,
+            written,
+            journal,
+            notices,
+            goes_on=kept.resume is not True or not written.only_new,
+        )
+        journal.begin()
+    except CommittedError as error:
+        journal.abandon()
+        notices(f"resume=True: {error} already; a new one starts")
+        return begin(flow, steps, written, kept, settings, notices, is_kept=is_kept, is_anew=True)
+    except BaseException:
+        journal.abandon()
+        if sink is not None:
+            sink.close()
+        raise
+    return journal, sink
+
+
+@dataclass(frozen=True, repr=False)
+class _Dropped:
+    """A reducer that keeps nothing: what was written is the answer."""
+
+    is_reducer: ClassVar[bool] = True
+    name: ClassVar[str] = "drop"
+    wants: ClassVar[str] = "arrow"
+    releases_gil: ClassVar[bool] = True
+
+    def partial(self, data: Any) -> None:
+        """Nothing."""
+
+    def combine(self, partials: Sequence[None]) -> None:
+        """Nothing."""
+
+    def finish(self, partial: None) -> None:
+        """Nothing."""
+
+    def __repr__(self) -> str:
+        return "drop()"
+
+
+def drop_results() -> _Dropped:
+    """The reducer of a run that only writes."""
+    return _Dropped()
+
+
+def _describe_inputs(driver: Driver) -> list[dict[str, Any]]:
+    """Return what the manifest lists: each file of which a chunk has rows there.
+
+    One of which no chunk came through is none: the next run takes it as a new one.
+    """
+    files: dict[str, SourceFile] = {}
+    done: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
+    # One chunk alone was asked for: the rest of its file is not there.
+    is_part = not any(fan_out.extents for fan_out in driver.fan_outs.values())
+    items = [(item, outcome) for item, outcome in driver.account.outcomes if item is not None]
+    for item, outcome in sorted(items, key=lambda one: one[0].place):
+        chunk = item.data
+        if not isinstance(chunk, Chunk) or is_in_memory(chunk.reader):
+            continue
+        is_done = outcome.status is Status.COMPLETED
+        for file in {piece.path: piece.file for piece in chunk.pieces}.values():
+            files[file.path] = file
+            done[file.path] += is_done
+            lost[file.path] += is_part or outcome.is_quarantined or not is_done
+    return [describe_input(file, lost[path]) for path, file in files.items() if done[path]]

@@ -1,0 +1,420 @@
+"""What became of a run: the answer, the account of all that was planned, and why it failed.
+
+It knows nothing of how the run went about it; it is made once, at the end.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.plan import ChunkPlan
+from taskinity_data.display import for_stdout, safe_repr
+from taskinity_data.execution.ledger import PLACES
+from taskinity_data.formats.memory import ArrowReader
+from taskinity_data.outcome import RunStatus, Status
+from taskinity_data.report.speed import measure_work
+from taskinity_data.run.outcome_frames import (
+    NOWHERE,
+    as_text,
+    attempts_frame,
+    bad_lines_frame,
+    outcome_row,
+    outcomes_frame,
+)
+from taskinity_data.wording import inert_line
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from taskinity_data.execution.driver import Driver
+    from taskinity_data.execution.notices import Entry
+    from taskinity_data.execution.worker.run_item import Item
+    from taskinity_data.flow.model import Flow
+    from taskinity_data.forecast.compare_with_run import Met
+    from taskinity_data.outcome import Attempt, Outcome
+
+__all__ = ["Output", "Run"]
+
+
+class Output(NamedTuple):
+    """What a run has written: where, and how much."""
+
+    path: str
+    files: int
+    rows: int
+    nbytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    value : object
+        The last task's result, None where there is none.
+    results : dict
+        By the flow's names: each task's result. A fan-out's entry is the list of its results where
+        a plain function aggregates (or nothing does), without the failed ones; under a reducer it
+        is absent. A numbered sibling's entry is its own result.
+    status : RunStatus
+        ``COMPLETED``, ``PARTIAL`` (something failed, was skipped or quarantined, or a fallback
+        stood in),
+        ``FAILED``, ``INTERRUPTED``.
+    run_id : str
+    flow : Flow
+    plan : ChunkPlan or None
+        The cuts that were made, to be repeated by ``plan=``; of the first fan-out over a dataset.
+    plans : dict of str to ChunkPlan
+        Those of all fan-outs over datasets.
+    sizes : dict of str to list of (int, int, str)
+        For each of them: from which chunk on, how many bytes, and why.
+    scheduler, scheduler_reason : str
+        Who ran it in the end, and why.
+    workers : int
+    dashboard_link : str or None
+    timings : dict of str to float
+        Seconds: ``total``, ``start_workers``, ``plan``, ``combine``, ``wait`` of the driver;
+        ``read``, ``function``, ``partial`` of all chunks and items, summed over the workers;
+        ``single``: tasks that run once, beside none of these. ``cpu``: what chunks and items
+        computed; ``work``: what they would take one after another, absent where that can't be
+        known, because they may have waited for one another (threads for Python's lock).
+    output : Output or None
+        What was written, where ``output=`` said so: its ``path``, ``files``, ``rows``, ``nbytes``.
+    quarantine : pathlib.Path or None
+        The directory in which what failed was set aside, None where nothing was, or where the run
+        is not kept (see ``run_dir=``): for each chunk, row or list item without a result, and each
+        chunk with lines that did not parse, ``NAME.json`` says what, where and why, and
+        ``NAME.arrow`` (``pandas.read_feather``) or ``NAME.raw`` holds the rows themselves. An item
+        of a list that is no table has its position there, and not its value.
+    notices : tuple of str
+        What is no failure and still worth knowing: what is used again of an earlier run, what can't
+        be kept, functions that changed the working directory or the environment, results whose
+        columns differ from chunk to chunk.
+    log : pathlib.Path or None
+        Its log file, where it has one.
+    next_steps : tuple of str
+        What to type next, where it is kept and did not do all.
+    predicted : tuple of Met
+        What ``plan.estimate`` said of it against what it took, where such a plan was given.
+    """
+
+    value: Any
+    results: dict[str, Any]
+    status: RunStatus
+    run_id: str
+    flow: Flow
+    plans: dict[str, ChunkPlan]
+    sizes: dict[str, list[tuple[int, int, str]]]
+    scheduler: str
+    scheduler_reason: str
+    workers: int
+    dashboard_link: str | None
+    timings: dict[str, float]
+    stop_reason: str | None = None
+    output: Output | None = None
+    notices: tuple[str, ...] = ()
+    quarantine: Path | None = None
+    log: Path | None = None
+    next_steps: tuple[str, ...] = ()
+    predicted: tuple[Met, ...] = ()
+    _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
+    _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    _bad_lines: tuple[Entry, ...] = field(default=(), repr=False)
+    _ranks: Mapping[str, int] = field(default_factory=dict, repr=False)
+    _told: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        flow: Flow,
+        driver: Driver,
+        *,
+        run_id: str,
+        strategy: tuple[str, int, str | None],
+        reason: str,
+        seconds: Mapping[str, float],
+        notices: tuple[str, ...] = (),
+        quarantine: Path | None = None,
+    ) -> Run:
+        """The account of what `driver` did."""
+        name, workers, link = strategy
+        results = _results(flow, driver)
+        timings = {**seconds, **driver.seconds, "read": 0.0, "function": 0.0, "partial": 0.0}
+        timings["single"] = 0.0
+        measured: list[Attempt] = []
+        for item, outcome in driver.account.outcomes:
+            # What an earlier try did took no time of this one.
+            for attempt in () if outcome.is_recalled else outcome.attempts:
+                if item is None:
+                    # What a reducer finishes is combining already.
+                    timings["single"] += attempt.function_s
+                    continue
+                timings["read"] += attempt.read_s
+                timings["function"] += attempt.function_s
+                timings["partial"] += attempt.partial_s
+                measured.append(attempt)
+        timings |= measure_work(measured, workers=workers)
+        plans = {
+            fan_out.name: ChunkPlan(
+                tuple(fan_out.chunks),
+                fan_out.extents,
+                fan_out.sizes[-1][1].target_nbytes,
+                fan_out.sizes[-1][1].reason,
+            )
+            for fan_out in driver.fan_outs.values()
+            if fan_out.chunks
+        }
+        return cls(
+            value=results.get(flow.last),
+            results=results,
+            status=driver.status,
+            run_id=run_id,
+            flow=flow,
+            plans=plans,
+            sizes={
+                fan_out.name: [(at, size.target_nbytes, size.reason) for at, size in fan_out.sizes]
+                for fan_out in driver.fan_outs.values()
+                if fan_out.chunks
+            },
+            scheduler=name,
+            scheduler_reason=reason,
+            workers=workers,
+            dashboard_link=link,
+            timings=timings,
+            stop_reason=driver.stop_reason,
+            notices=(*notices, *driver.account.notices.lines),
+            quarantine=quarantine,
+            _ended=tuple(driver.account.outcomes),
+            _accounts={fan_out.name: fan_out.account() for fan_out in driver.fan_outs.values()},
+            _bad_lines=driver.account.bad_lines.entries(),
+            _ranks=_ranks(flow, driver),
+        )
+
+    @property
+    def plan(self) -> ChunkPlan | None:
+        """The cuts of the first fan-out over a dataset."""
+        return next(iter(self.plans.values()), None)
+
+    @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        """What became of each task and each chunk, a row each.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``task, key, path`` str; ``start, stop, rows, peak_nbytes`` Int64; ``nbytes, attempts``
+            int64; ``status, worker, error`` str; ``started`` UTC time; ``duration_s`` float64;
+            ``is_fallback`` (whether its result is that of the task's fallback) bool.
+        """
+        return outcomes_frame(outcome_row(outcome, _where(item)) for item, outcome in self._ended)
+
+    @cached_property
+    def attempts(self) -> pd.DataFrame:
+        """Each try of each task and chunk, a row each, those of an earlier run that were used too.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``task, key, path, worker, error`` str; ``start, stop, memory_nbytes`` (the chunk, once
+            read), ``peak_nbytes`` Int64; ``attempt`` (from 1) int64; ``started`` UTC time;
+            ``duration_s, read_s, function_s, partial_s`` float64.
+        """
+        return attempts_frame((outcome, _where(item)) for item, outcome in self._ended)
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """The rows of `outcomes` that have an error and no result, with their ``traceback``.
+
+        They are in the order of the flow's tasks and of the chunks, and keep the labels that they
+        have in `outcomes`, which is in the order in which things ended.
+        """
+        told = [
+            (number, as_text(outcome.failure.traceback))
+            for number, (_, outcome) in enumerate(self._ended)
+            if outcome.failure is not None and outcome.status is not Status.COMPLETED
+        ]
+        told.sort(key=lambda one: self._order_of(*self._ended[one[0]]))
+        frame = self.outcomes.iloc[[number for number, _ in told]]
+        return frame.assign(traceback=pd.Series([text for _, text in told], frame.index, "str"))
+
+    def _order_of(self, item: Item | None, outcome: Outcome) -> tuple[int, tuple[int, ...]]:
+        """What sorts by the flow's tasks and, within a fan-out, by its items' order."""
+        rank = self._ranks.get(outcome.task, len(self._ranks))
+        return rank, () if item is None else item.place
+
+    @cached_property
+    def bad_lines(self) -> pd.DataFrame:
+        """The records that did not parse and were set aside (``on_bad_lines="quarantine"``).
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``task, key`` (of the chunk), ``path, reason, text`` str; ``start, stop`` (bytes of the
+            file), ``row`` (within its piece of the chunk, from 0) int64; ``raw`` bytes. In the
+            order of chunks and rows.
+
+        Notes
+        -----
+        Held in memory: the first 10,000, 16 MiB at most, and of a chunk the first 1,000, 1 MiB at
+        most; of a line its first 16 KiB. The ledger counts all of them as ``quarantined``.
+        """
+        return bad_lines_frame(self._bad_lines)
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """Where all that was planned has gone.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``bytes`` and ``rows`` (Int64, ``<NA>`` where unknown); index ``planned,
+            processed, fallback, quarantined, skipped, failed, not_run, filtered``. The first is
+            the sum of the others. Of an iterator of frames rows are planned as they come in, so
+            that they are ``<NA>`` until it has ended; an item of a list or an iterator that is no
+            frame counts as one row.
+        """
+        index = pd.Index(["planned", *PLACES], name="ledger")
+        total: dict[str, list[Any]] = {}
+        for unit in ("bytes", "rows"):
+            total[unit] = []
+            for place in index:
+                found = [account[unit][place] for account in self._accounts.values()]
+                total[unit].append(pd.NA if None in found else sum(found))
+        return pd.DataFrame(total, index=index, dtype="Int64")
+
+    @property
+    def bound(self) -> str:
+        """What kept it from being faster, in a sentence; empty where nothing was run."""
+        from taskinity_data.report.bottleneck import find_bound
+        from taskinity_data.report.html.attempts import tries_of
+
+        tries = tries_of(self._ended)
+        found = find_bound(self.timings, tries, workers=self.workers, scheduler=self.scheduler)
+        return found.headline if tries else ""
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write all that is known of this run as one HTML file, which opens without a network.
+
+        Parameters
+        ----------
+        path : path, optional
+            A file, or a directory to put ``<run_id>.html`` into; default: the working directory.
+            What is missing of its directories is made; a file that is there is replaced.
+
+        Returns
+        -------
+        pathlib.Path
+            Where it is, absolute.
+
+        Raises
+        ------
+        WriteError
+            It can't be written there (it is an OSError too).
+        """
+        from taskinity_data.report.html.write import write_report
+
+        return write_report(self, self._ended, path, told=self._told)
+
+    def tell_failure(self) -> str:
+        """Why it stopped, where, and what to do next."""
+        lines = [self.stop_reason or "it failed"]
+        # What is said of two chunks, such as that their columns differ, names them by their keys.
+        lines += [
+            f"chunk {item.position} is {item.data}"
+            for item, outcome in self._ended
+            if item is not None
+            and outcome.status is Status.COMPLETED
+            and isinstance(item.data, Chunk)
+            and item.key in lines[0]
+        ]
+        failed = [
+            (item, outcome)
+            for item, outcome in self._ended
+            if outcome.status is Status.FAILED and outcome.failure is not None
+        ]
+        if failed:
+            item, outcome = failed[0]
+            assert outcome.failure is not None
+            if item is not None and isinstance(item.data, Chunk):
+                lines.append(f"in {item.data} (chunk {item.position}, key {item.key})")
+            elif item is not None:
+                lines.append(f"in item {item.position}, key {item.key}: {_show(item.data)}")
+            if outcome.failure.traceback.strip() not in lines[0]:
+                lines.append(outcome.failure.traceback.rstrip())
+            # A frame in memory has no file that the next call would find.
+            in_memory = isinstance(getattr(item and item.data, "reader", None), ArrowReader)
+            if item is not None and isinstance(item.data, Chunk) and not in_memory:
+                ranges = item.data.ranges
+                alone = repr(ranges[0] if len(ranges) == 1 else list(ranges))
+                typed = " ".join(f"--only {shlex.quote(one)}" for one in ranges)
+                lines.append(
+                    f"To try this chunk alone, make the same call with only={alone}; on the "
+                    f"command line: {typed}"
+                )
+        if self.quarantine is not None:
+            lines.append(f"What failed is kept in {as_text(str(self.quarantine))}")
+        if self.log is not None:
+            lines.append(f"Its log is {as_text(str(self.log))}")
+        lines += [f"Next: {step}" for step in self.next_steps]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        chunks = sum(len(plan) for plan in self.plans.values())
+        return for_stdout(
+            f"Run({self.run_id}, {self.flow.name}: {self.status}, {chunks} chunks on "
+            f"{self.scheduler} in {self.timings['total']:.2f} s)"
+        )
+
+    def __str__(self) -> str:
+        from taskinity_data.report.summary import summarise
+
+        return for_stdout(summarise(self))
+
+    def _repr_html_(self) -> str:
+        from taskinity_data.report.summary import summary_html
+
+        return summary_html(self)
+
+
+def _ranks(flow: Flow, driver: Driver) -> dict[str, int]:
+    """Where each task stands in the flow; the tasks of one fan-out stand at one place."""
+    ranks = {name: number for number, name in enumerate(flow.order)}
+    for fan_out in driver.fan_outs.values():
+        names = [fan_out.name, *(step.task for chain in fan_out.job.chains for step in chain)]
+        ranks |= dict.fromkeys(names, min(ranks.get(name, len(ranks)) for name in names))
+    return ranks
+
+
+def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
+    names = {task.name for task in flow.tasks}
+    results = {name: value for name, value in driver.values.items() if name in names}
+    for fan_out in driver.fan_outs.values():
+        if not fan_out.job.keeps_result:
+            results.pop(fan_out.name, None)
+            continue
+        if fan_out.name in driver.values:
+            results[fan_out.name] = driver.values[fan_out.name]
+        for (position, *_), result in fan_out.results.items():
+            chain = fan_out.job.chain(position)
+            if len(fan_out.job.chains) > 1 and chain:
+                results[chain[-1].task] = result
+    return results
+
+
+def _show(value: Any) -> str:
+    """An item of a list, in a line."""
+    return inert_line(safe_repr(value, 200))
+
+
+def _where(item: Item | None) -> tuple[str | None, int | None, int | None]:
+    chunk = item.data if item is not None else None
+    return (chunk.path, chunk.start, chunk.stop) if isinstance(chunk, Chunk) else NOWHERE

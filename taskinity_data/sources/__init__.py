@@ -1,0 +1,1 @@
+"""Files, here or in a store: finding, reading and recognising them."""

@@ -1,0 +1,176 @@
+"""Whether files are still those that were planned: size, time, tag, checksums at cuts."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from taskinity_data.errors import PlanError, ReadError, SourceChanged
+from taskinity_data.sources.read import map_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskinity_data.sources.file import Piece, SourceFile
+
+__all__ = [
+    "check_after",
+    "check_before",
+    "check_mark",
+    "explain_change",
+    "mark_cut",
+    "mark_pieces",
+    "refuse_changed",
+]
+
+
+def check_before(pieces: Sequence[Piece]) -> None:
+    """Raise `SourceChanged` where that shows before `pieces` are read."""
+    _check({one: at for one, at in _find_files(pieces).items() if not _tells(one)})
+
+
+def check_after(pieces: Sequence[Piece], since: float) -> None:
+    """Raise `SourceChanged` where `pieces`, read from `since` on, may be those of other files.
+
+    Parameters
+    ----------
+    pieces : sequence of Piece
+    since : float
+        Of `time.monotonic`, before anything was read.
+
+    Notes
+    -----
+    An object of which the plan rules out all rows is not asked after where answers tell tags: what
+    is said of it is what its footer said when it was planned.
+    """
+    read = _find_files([piece for piece in pieces if piece.nbytes or not _tells(_source(piece))])
+    _check({one: at for one, at in read.items() if not _is_proven(one, since)})
+
+
+def refuse_changed(pieces: Sequence[Piece]) -> None:
+    """Raise `SourceChanged` where that may be why `pieces` can't be read.
+
+    Notes
+    -----
+    Libraries tell what went wrong beneath them as damage of the file. Other files were looked at
+    before they were read.
+    """
+    try:
+        _check({one: at for one, at in _find_files(pieces).items() if _tells(one)})
+    except SourceChanged:
+        raise
+    except ReadError:
+        # The store does not answer this either: what failed first says more.
+        return
+
+
+@contextmanager
+def explain_change(file: SourceFile, start: int = 0) -> Iterator[None]:
+    """Raise `SourceChanged` with the name of `file` for an error within that its change explains.
+
+    For what looks into a planned file without reading a chunk: cutting, splitting, its extent.
+    """
+    try:
+        yield
+    except (PlanError, ReadError, OSError) as error:
+        try:
+            (file.archive or file).check(start)
+        except SourceChanged as change:
+            raise change from error
+        except ReadError:
+            pass  # The store does not answer this either.
+        raise
+
+
+def _source(piece: Piece) -> SourceFile:
+    """The file whose fingerprint was planned: the archive of a member."""
+    return piece.file if piece.file.archive is None else piece.file.archive
+
+
+def _find_files(pieces: Sequence[Piece]) -> dict[SourceFile, int]:
+    """The files that `pieces` lie in, each with where the first piece of it begins."""
+    found: dict[SourceFile, int] = {}
+    for piece in pieces:
+        found.setdefault(_source(piece), piece.start)
+    return found
+
+
+def _tells(file: SourceFile) -> bool:
+    """Whether answers tell if it is still the same."""
+    tag = file.fingerprint.tag
+    return file.store is not None and file.store.tells_tags and tag not in ("", "-")
+
+
+def _is_proven(file: SourceFile, since: float) -> bool:
+    if not _tells(file):
+        return False
+    from taskinity_data.sources.entity_tags import is_seen_since
+
+    return is_seen_since(file.path, file.fingerprint.tag, since)
+
+
+def _check(files: dict[SourceFile, int]) -> None:
+    for _ in map_files(lambda file: file.check(files[file]), list(files)):
+        pass
+
+
+BLOCK_NBYTES = 4 << 10
+"""What is looked at on either side: a page. It takes 6 to 10 µs a chunk, 0.9 % of reading 100 rows
+of text, 0.1 % of reading 100,000."""
+
+
+def mark_cut(first: SourceFile, start: int, last: SourceFile, stop: int, unit: str) -> int | None:
+    """The checksum of the blocks in which a chunk begins and ends; None where there is none.
+
+    Where `unit` is rows, of the ends of its files: their footers say where row groups lie.
+    """
+    for file in (first, last):
+        if file.store is not None or file.unpacked is not None or file.archive is not None:
+            return None
+    if unit == "rows":
+        head, tail = (_last_block(file, 0, file.nbytes) for file in (first, last))
+    elif first == last:
+        head = first, start, min(start + BLOCK_NBYTES, stop)
+        tail = _last_block(last, start, stop)
+    else:
+        head, tail = (first, start, start + BLOCK_NBYTES), _last_block(last, 0, stop)
+    mark = 0
+    try:
+        # Of a small chunk both are one.
+        for file, begin, end in (head,) if head == tail else (head, tail):
+            opened = os.open(file.path, os.O_RDONLY)
+            try:
+                mark = zlib.crc32(os.pread(opened, end - begin, begin), mark)
+            finally:
+                os.close(opened)
+    except OSError:
+        return None  # reading will say more
+    return mark
+
+
+def _last_block(file: SourceFile, start: int, stop: int) -> tuple[SourceFile, int, int]:
+    return file, max(start, stop - BLOCK_NBYTES), stop
+
+
+def mark_pieces(pieces: Sequence[Piece], unit: str) -> int | None:
+    """The checksum of the blocks where consecutive `pieces` begin and end; see `mark_cut`."""
+    first, last = pieces[0], pieces[-1]
+    return mark_cut(first.file, first.start, last.file, last.stop, unit)
+
+
+def check_mark(pieces: Sequence[Piece], mark: int | None, unit: str, shown: object) -> None:
+    """Raise `SourceChanged` where the blocks at the ends of `pieces` no longer have `mark`.
+
+    `shown` is what a message calls the pieces.
+    """
+    if mark is None or (now := mark_pieces(pieces, unit)) is None or now == mark:
+        return
+    raise SourceChanged(
+        f"{shown}: the file was changed in place after it was planned (its size and time are as "
+        "they were, but where this chunk begins or ends the bytes are not: checksum "
+        f"{mark:08x} then, {now:08x} now); plan again",
+        path=pieces[0].path,
+        start=pieces[0].start,
+    )

@@ -1,0 +1,1 @@
+"""Compressed files and archives, decompressed once into scratch files."""

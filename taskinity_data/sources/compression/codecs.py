@@ -1,0 +1,196 @@
+"""Which codec a file is compressed with, from its suffix, its first bytes and the user's word."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from taskinity_data.errors import PlanError, SettingsError
+from taskinity_data.policy import parse_nbytes
+from taskinity_data.wording import suggest
+
+__all__ = [
+    "CODECS",
+    "BadStream",
+    "Compression",
+    "codec_of",
+    "find_codec",
+    "inner_name",
+    "unpack_line",
+]
+
+CODECS = ("gzip", "bz2", "xz", "zstd", "lz4", "snappy", "zip")
+"""lz4: frames; snappy: the framed format. Each may have any number of members, frames or streams,
+but zip, of which one member is read."""
+
+SUFFIXES = {
+    ".gz": "gzip",
+    ".gzip": "gzip",
+    ".bgz": "gzip",
+    ".bz2": "bz2",
+    ".xz": "xz",
+    ".zst": "zstd",
+    ".zstd": "zstd",
+    ".lz4": "lz4",
+    ".sz": "snappy",
+    ".snappy": "snappy",
+    ".zip": "zip",
+}
+_COMMANDS = {
+    "gzip": "gzip -dc FILE",
+    "bz2": "bzip2 -dc FILE",
+    "xz": "xz -dc FILE",
+    "zstd": "zstd -dc FILE",
+    "lz4": "lz4 -dc FILE",
+    "snappy": "snzip -dc FILE",
+    "zip": "unzip -p FILE",
+    "tar": "tar -xOf FILE",
+}
+_MAGIC = {
+    "gzip": re.compile(rb"\x1f\x8b\x08"),
+    "bz2": re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"),
+    "xz": re.compile(rb"\xfd7zXZ\0"),
+    # A zstd file may begin with a frame to be skipped: pzstd writes one before each frame.
+    "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
+    "lz4": re.compile(rb"\x04\x22\x4d\x18"),
+    "snappy": re.compile(rb"\xff\x06\0\0sNaPpY"),
+    "zip": re.compile(rb"PK(?:\x03\x04|\x05\x06)"),
+    "tar": re.compile(rb".{257}ustar", re.DOTALL),
+}
+
+
+@dataclass(frozen=True)
+class Compression:
+    """What the user says of compression, with the meaning that it has in `pandas.read_csv`.
+
+    Attributes
+    ----------
+    method : str or None
+        ``"infer"``: found from suffix and content; one of `CODECS`: every file is that; None: no
+        file is compressed, whatever its name.
+    max_nbytes : int or None
+        What one file may unpack to; None: see `scratch_writer`.
+    """
+
+    method: str | None = "infer"
+    max_nbytes: int | None = None
+
+    @classmethod
+    def parse(cls, value: Any) -> Compression:
+        """From ``"infer"``, a codec's name, None, or a dict with ``method`` and ``max_nbytes``.
+
+        Raises
+        ------
+        PlanError
+            Another value, or another key.
+        """
+        if not isinstance(value, Mapping):
+            return cls(_check_method(value))
+        unknown = [key for key in value if key not in ("method", "max_nbytes")]
+        if unknown:
+            raise PlanError(
+                f"compression: {unknown[0]!r} means nothing here; the keys are method, max_nbytes"
+            )
+        limit = value.get("max_nbytes")
+        try:
+            most = None if limit is None else parse_nbytes(limit)
+        except SettingsError as error:
+            raise PlanError(f"compression: max_nbytes={error}") from error
+        return cls(_check_method(value.get("method", "infer")), most)
+
+
+def _check_method(method: Any) -> str | None:
+    if method is None or method in ("infer", *CODECS):
+        return method  # type: ignore[no-any-return]  # one of these texts
+    if method == "tar":
+        raise PlanError(
+            "compression='tar': archives are not read; unpack the member first: "
+            "tar -xOf FILE MEMBER > NEW"
+        )
+    raise PlanError(
+        f"compression={method!r}: give 'infer', None, or one of {', '.join(CODECS)}."
+        f"{suggest(str(method), CODECS)}"
+    )
+
+
+def codec_of(head: bytes) -> str | None:
+    """The codec that the first bytes of a file tell (``"tar"`` among them), None for others."""
+    return next((name for name, magic in _MAGIC.items() if magic.match(head)), None)
+
+
+def inner_name(path: str) -> str:
+    """`path` without the suffix of a codec: what its text would be called.
+
+    >>> inner_name("a/b.csv.gz"), inner_name("a/b.csv")
+    ('a/b.csv', 'a/b.csv')
+    """
+    stem, suffix = _split(path)
+    return stem if suffix in SUFFIXES else path
+
+
+def unpack_line(codec: str, path: str) -> str:
+    """The shell command that unpacks `path`, which is compressed with `codec`."""
+    return f"{_COMMANDS[codec].replace('FILE', shlex.quote(path))} > NEW"
+
+
+def find_codec(path: str, head: bytes, method: str | None) -> str | None:
+    """The codec that `path` is to be unpacked with, None where it is read as it is.
+
+    Parameters
+    ----------
+    path : str
+        As it is shown, its last suffix that of the file.
+    head : bytes
+        Its first bytes, 512 of them or more.
+    method : see `Compression`
+
+    Raises
+    ------
+    PlanError
+        Name or `method` say one codec, and the content another or none.
+    """
+    if method is None or not head:
+        return None
+    suffix = _split(path)[1]
+    named = SUFFIXES.get(suffix)
+    content = codec_of(head)
+    if method != "infer":
+        if content != method:
+            raise PlanError(f"{path}: compression={method!r}, but {_tell(path, head, content)}")
+        return method
+    if named is not None and content != named:
+        raise PlanError(
+            f"{path}: the suffix {suffix} is that of {named}, but {_tell(path, head, content)}"
+        )
+    # Other formats are zip archives too (.xlsx), and one may name a table as one likes.
+    return content if named or content not in ("zip", "tar") else None
+
+
+def _tell(path: str, head: bytes, content: str | None) -> str:
+    if content == "tar":
+        return f"it is a tar archive; unpack its member first: {unpack_line('tar', path)}"
+    if content is not None:
+        return f"it holds {content}; rename it, or give compression={content!r}"
+    return (
+        f"it begins with {head[:6]!r}, which is none of its beginnings; where it is not compressed "
+        "rename it, or give compression=None"
+    )
+
+
+def _split(path: str) -> tuple[str, str]:
+    """`path` without its last suffix (and what a URL hides), and that suffix in small letters."""
+    path = path.partition("?hidden=")[0]
+    stem, dot, suffix = path.rpartition(".")
+    is_suffix = dot and stem and "/" not in suffix and not stem.endswith("/")
+    return (stem, f".{suffix.lower()}") if is_suffix else (path, "")
+
+
+class BadStream(Exception):  # noqa: N818 - never leaves `unpack`, which makes an error of it
+    """Compressed bytes can't be undone: `why`, and the compressed byte `offset` it was seen at."""
+
+    def __init__(self, why: str, offset: int) -> None:
+        super().__init__(why)
+        self.why, self.offset = why, offset

@@ -1,0 +1,126 @@
+"""Where the text of a compressed file lies while this process lives: a private scratch file.
+
+It knows nothing of codecs. A scratch file goes with the last dataset, plan or chunk that refers to
+it, at the latest when the process ends.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.sources.temporary import OwnDirectory, prefix_of
+
+if TYPE_CHECKING:
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = ["Scratch", "Unpacked", "current_scratch", "has_gone", "is_scratch"]
+
+PREFIX = prefix_of("unpacked")
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """The text of a compressed file.
+
+    Pickles: a copy in another process reads the scratch file without owning it.
+
+    Attributes
+    ----------
+    codec : str
+    inner : str
+        What the text would be called: tells its format.
+    nbytes : int
+        Bytes of text.
+    path : str
+        The scratch file.
+    """
+
+    codec: str
+    inner: str
+    nbytes: int
+    path: str = field(compare=False)
+    _scratch: Scratch | None = field(compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self._scratch is not None:
+            _owned[self.path] = self
+            weakref.finalize(self, _remove_file, self.path, os.getpid())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A dataset that a task opened on a worker comes here after its scratch file has gone. It is
+        # unpacked here, so that workers to which its pieces are sent next need not do it.
+        path = _replaced.get(self.path, self).path
+        return _revive, (self.codec, self.inner, self.nbytes, path)
+
+    def find(self, file: SourceFile) -> str:
+        """The path of the text of `file`.
+
+        Where the scratch file is not there (another machine, or its owner has gone) `file` is
+        unpacked again, once in this process, and copies made from now on refer to that.
+        """
+        with suppress(OSError):
+            if os.stat(self.path).st_size == self.nbytes:
+                return self.path
+        from taskinity_data.sources.compression.unpack import unpack_again
+
+        found = _replaced[self.path] = unpack_again(file, self)
+        return found.path
+
+
+_owned: weakref.WeakValueDictionary[str, Unpacked] = weakref.WeakValueDictionary()
+_replaced: weakref.WeakValueDictionary[str, Unpacked] = weakref.WeakValueDictionary()
+"""What was unpacked anew, by the path of the scratch file that had gone."""
+
+
+def _revive(codec: str, inner: str, nbytes: int, path: str) -> Unpacked:
+    # In the process that owns the file a copy keeps it, too.
+    return _owned.get(path) or Unpacked(codec, inner, nbytes, path, None)
+
+
+class Scratch:
+    """The directory of this process's scratch files, which goes with the last of them."""
+
+    def __init__(self) -> None:
+        self._own = OwnDirectory("unpacked")
+        self.directory = self._own.path
+
+    def create(self) -> tuple[int, str]:
+        """A new file, open for writing, and its path."""
+        return tempfile.mkstemp(prefix="text-", dir=self.directory)
+
+
+_current: weakref.WeakValueDictionary[int, Scratch] = weakref.WeakValueDictionary()
+_starting = Lock()
+
+
+def current_scratch() -> Scratch:
+    """The scratch directory of this process."""
+    with _starting:
+        found = _current.get(os.getpid())
+        if found is None:
+            found = _current[os.getpid()] = Scratch()
+        return found
+
+
+def is_scratch(path: str) -> bool:
+    """Whether `path` is that of a scratch file."""
+    return os.path.basename(os.path.dirname(path)).startswith(PREFIX)
+
+
+def has_gone(path: str) -> bool:
+    """Whether `path` is that of a scratch file that is no more."""
+    return is_scratch(path) and not Path(path).exists()
+
+
+def _remove_file(path: str, pid: int) -> None:
+    # A forked child has copies of these objects, but no right to the files.
+    if os.getpid() == pid:
+        with suppress(OSError):
+            Path(path).unlink()

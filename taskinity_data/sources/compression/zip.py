@@ -1,0 +1,179 @@
+"""Members of zip archives: which ones a URL means, and each as a stream."""
+
+from __future__ import annotations
+
+import lzma
+import re
+import shlex
+import zipfile
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO
+
+from taskinity_data.errors import PlanError, ReadError, SourceNotFound
+from taskinity_data.sources.compression.codecs import BadStream
+from taskinity_data.sources.compression.decompress import OUT_NBYTES
+from taskinity_data.sources.read import open_file
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = [
+    "ZIP",
+    "decode_member",
+    "find_members",
+    "open_archive",
+    "pick_member",
+]
+
+_SHOWN = 10
+_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
+
+
+def open_archive(file: BinaryIO, path: str) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
+    """The archive, and its members that are no directories.
+
+    Raises
+    ------
+    BadStream
+        There is no whole archive, or something before it.
+    PlanError
+        It holds no member.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except (*_ERRORS, NotImplementedError) as error:
+        file.seek(0, 2)
+        raise BadStream(
+            f"it is no whole archive, its directory is missing or damaged ({error})", file.tell()
+        ) from None
+    members = [one for one in archive.infolist() if not one.is_dir()]
+    if not members:
+        raise PlanError(f"{path}: the archive holds no file")
+    if min(one.header_offset for one in archive.infolist()):
+        raise BadStream("what it begins with is not part of the archive", 0)
+    return archive, members
+
+
+def pick_member(members: Sequence[zipfile.ZipInfo], path: str, name: str) -> zipfile.ZipInfo:
+    """The member called `name`; the only one where that is empty.
+
+    Raises
+    ------
+    PlanError
+        There are several, or it is encrypted.
+    """
+    found = [one for one in members if one.filename == name] if name else list(members)
+    if len(found) != 1:
+        raise PlanError(f"{path}: {_tell(members, path)}")
+    if found[0].flag_bits & 1:
+        raise PlanError(
+            f"{path}: its member {found[0].filename!r} is encrypted, which is not read; unpack it "
+            f"first: unzip -p {shlex.quote(path)} {shlex.quote(found[0].filename)} > NEW"
+        )
+    return found[0]
+
+
+def decode_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The member's text, in blocks; its length and checksum are checked."""
+    done = 0
+    try:
+        with archive.open(member) as opened:
+            while block := opened.read(OUT_NBYTES):
+                done += len(block)
+                yield block
+    except NotImplementedError as error:
+        raise BadStream(f"its member is packed in an unknown way ({error})", 0) from None
+    except (*_ERRORS, RuntimeError) as error:
+        place = archive.fp.tell() if archive.fp is not None else 0
+        raise BadStream(f"its member is damaged ({error})", place) from None
+    if done != member.file_size:
+        raise BadStream(
+            f"its member gives {done:,} bytes, but {member.file_size:,} are declared",
+            member.header_offset,
+        )
+
+
+def _tell(members: Sequence[zipfile.ZipInfo], path: str) -> str:
+    names = ", ".join(repr(one.filename) for one in members[:_SHOWN])
+    more = f" and {len(members) - _SHOWN} more" if len(members) > _SHOWN else ""
+    return (
+        f"the archive holds {len(members)} files ({names}{more}); say which are meant: "
+        f'"zip://{members[0].filename}::{path}", or "zip://*::{path}" for all of its top'
+    )
+
+
+ZIP = "zip://"
+_MAGIC = re.compile(r"[*?[]")
+
+
+def find_members(url: str, find: Callable[[str], list[SourceFile]]) -> list[SourceFile]:
+    """The members that `url` means, each as a file whose text is yet to be unpacked.
+
+    Parameters
+    ----------
+    url : str
+        ``zip://MEMBER::ARCHIVE``: the name of a member, a glob of names, or nothing for all; and a
+        path or URL of one archive or several.
+    find : callable
+        Gives the files that a path or URL means.
+
+    Raises
+    ------
+    SourceNotFound
+        No member has that name.
+    PlanError, ReadError
+        The URL names no archive; an archive can't be read.
+    """
+    pattern, chained, outer = url[len(ZIP) :].partition("::")
+    if not chained or not outer:
+        raise PlanError(f"{url}: names no archive; write {ZIP}MEMBER::PATH")
+    return [file for archive in find(outer) for file in _pick(archive, pattern.lstrip("/"))]
+
+
+def _pick(archive: SourceFile, pattern: str) -> list[SourceFile]:
+    if archive.archive is not None:
+        raise PlanError(f"{archive}: an archive within another is not read; unpack the outer one")
+    try:
+        with open_file(archive) as opened:
+            names = [one.filename for one in open_archive(opened, archive.path)[1]]
+    except BadStream as error:
+        raise ReadError(
+            f"{archive}: {error.why}; copy or write it again", path=archive.path, start=error.offset
+        ) from None
+    except OSError as error:
+        raise PlanError(f"{archive}: can't be read: {error.strerror}") from error
+    if pattern in names:
+        chosen = [pattern]
+    elif _MAGIC.search(pattern) or not pattern:
+        wanted = _translate(pattern or "**")
+        chosen = sorted(name for name in names if wanted.fullmatch(name))
+    else:
+        chosen = []
+    if not chosen:
+        raise SourceNotFound(
+            f"{archive}: the archive holds no member {pattern!r}.{suggest(pattern, names)}"
+        )
+    twice = next((name for name in chosen if names.count(name) > 1), None)
+    if twice is not None:
+        raise PlanError(f"{archive}: the archive holds {twice!r} twice; write it again")
+    return [
+        replace(
+            archive, path=f"{ZIP}{name}::{archive.path}", name=name, store=None, archive=archive
+        )
+        for name in chosen
+    ]
+
+
+def _translate(pattern: str) -> re.Pattern[str]:
+    """A glob as a regular expression: ``**`` is any depth, ``*`` and ``?`` stay in a directory."""
+    parts = re.split(r"(\*\*/?|\*|\?|\[[^\]]+\])", pattern)
+    rules = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    texts = (
+        rules.get(one) or (f"[{one[1:-1].replace('!', '^', 1)}]" if place % 2 else re.escape(one))
+        for place, one in enumerate(parts)
+    )
+    return re.compile("".join(texts), re.DOTALL)

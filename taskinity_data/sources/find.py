@@ -1,0 +1,388 @@
+"""Which files a source means, in order: paths, directories, globs, URLs, lists of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from glob import glob, has_magic
+from pathlib import Path, PurePath
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from taskinity_data.errors import PlanError, SourceNotFound
+from taskinity_data.settings import working_directory
+from taskinity_data.sources.compression.zip import ZIP, find_members
+from taskinity_data.sources.file import SourceFile
+from taskinity_data.sources.fingerprint import Fingerprint
+from taskinity_data.sources.in_memory import is_dask, is_in_memory
+from taskinity_data.sources.same_files import refuse_second_names
+from taskinity_data.sources.written import MANIFEST, check_listed, keep_committed, list_committed
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from taskinity_data.sources.store import Store
+
+__all__ = [
+    "HIDDEN",
+    "find_files",
+    "find_in_store",
+    "hive_keys",
+]
+
+HIDDEN = ("_", ".")
+"""What names of files and directories begin with that a directory is read without."""
+
+_HIVE = re.compile(r"([^=]+)=(.*)", re.DOTALL)
+_MAGIC = re.compile(r"[*?[]")
+
+
+def find_in_store(url: str, options: Mapping[str, Any]) -> list[SourceFile]:
+    """The files that `url` means, by the rules of local ones.
+
+    Parameters
+    ----------
+    url : str
+    options : mapping
+        See `open_store`.
+
+    Raises
+    ------
+    SourceNotFound
+        There is nothing, or nothing that a glob matches.
+    PlanError
+        The store can't be reached or tells no size, or HTTP: a glob, no ranges.
+    """
+    from taskinity_data.sources.store import WEB, clean_url, open_store
+
+    shown = clean_url(url)
+    if "*" in shown and shown.startswith(WEB):
+        raise PlanError(
+            f"{shown}: a web server lists no files; name each of them, in a list of URLs"
+        )
+    store, name = open_store(url, options)
+    if store.protocol in WEB:
+        return [_find_on_web(store, name)]
+    if _MAGIC.search(name) and not _is_there(store, name):
+        return _match_names(store, name)
+    path = store.show(name)
+    told = {} if url.endswith("/") else store.look_up(name, path)
+    if not told or told.get("type") == "directory":
+        found = _below(store, name, name)
+        if not found:
+            raise SourceNotFound(
+                f"{path}: there is no file below it (names that begin with _ or . are left out)"
+            )
+        return found
+    return [_make(store, name, told, "")]
+
+
+def hive_keys(path: str, base: str) -> tuple[tuple[str, str], ...]:
+    """The ``key=value`` directories between `base` and the file `path`."""
+    directories = PurePath(os.path.relpath(os.path.dirname(path), base)).parts
+    keys = [_HIVE.fullmatch(name) for name in directories]
+    return tuple((unquote(key.group(1)), unquote(key.group(2))) for key in keys if key)
+
+
+def _find_on_web(store: Store, name: str) -> SourceFile:
+    path = store.show(name)
+    told = store.look_up(name, path)
+    file = _make(store, name, told, "")
+    store.check_ranges(name, path, file.nbytes)
+    return file
+
+
+def _is_there(store: Store, name: str) -> bool:
+    """Whether an object has a name that looks like a glob."""
+    try:
+        return "*" not in name and bool(store.look_up(name, store.show(name)))
+    except SourceNotFound:
+        return False
+
+
+def _match_names(store: Store, pattern: str) -> list[SourceFile]:
+    shown = store.show(pattern)
+    base = pattern
+    while _MAGIC.search(base):
+        base = base.rpartition("/")[0]
+    told = store.glob(pattern, shown)
+    if not re.search(r"(^|/)\.", pattern):
+        told = {name: one for name, one in told.items() if "/." not in name[len(base) :]}
+    if not told:
+        raise SourceNotFound(f"{shown}: no file matches")
+    files = {name: one for name, one in told.items() if one["type"] != "directory"}
+    if files:
+        return [
+            _make(store, name, files[name], base) for name in keep_committed(store, sorted(files))
+        ]
+    found = [file for name in sorted(told) for file in _below(store, name, base)]
+    if not found:
+        raise SourceNotFound(f"{shown}: the directories that match hold no file")
+    return found
+
+
+def _below(store: Store, directory: str, base: str) -> list[SourceFile]:
+    """All files below a directory, without those hidden there; hive keys begin below `base`."""
+    told = store.find(directory, store.show(directory))
+    committed = list_committed(store, directory, told)
+    if committed is not None:
+        return [_make(store, name, told[name], base) for name in committed]
+    names = {
+        name: name[len(directory) :].strip("/").split("/")
+        for name, one in told.items()
+        if one["type"] == "file" and not name.endswith("/")
+    }
+    shown = [name for name in sorted(names) if not _is_hidden(names[name])]
+    return [_make(store, name, told[name], base) for name in keep_committed(store, shown)]
+
+
+def _is_hidden(parts: Iterable[str]) -> bool:
+    return any(part.startswith(HIDDEN) for part in parts)
+
+
+def _make(store: Store, name: str, told: Mapping[str, Any], base: str) -> SourceFile:
+    from taskinity_data.sources.fingerprint import fingerprint_of
+
+    path = store.show(name)
+    hive = hive_keys(name, base) if base else ()
+    return SourceFile(path, fingerprint_of(told, path), hive, store, name)
+
+
+_URL = re.compile(r"(?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def find_files(
+    source: Any, storage_options: Mapping[str, Any] | None = None
+) -> tuple[SourceFile, ...]:
+    """The files behind `source`, one after another as their rows are to be.
+
+    Parameters
+    ----------
+    source : str, os.PathLike, or a list of them
+        A file; a directory (read recursively, names that begin with ``_`` or ``.`` left out, in
+        the order of the paths' characters); a glob (sorted by name; ``**`` is any depth); a list
+        of these in the order given; a URL (``file://`` is a local path) of any of them;
+        ``zip://MEMBER::ARCHIVE`` with a member's name or a glob of them. What a list names twice
+        is read twice, as given; a file that one directory or glob holds under two names, by a
+        link, is refused. Of several files behind a directory or glob those of 0 bytes are left out
+        with a warning, unless all are. Directories named
+        ``key=value`` below a directory, or from the first wildcard of a glob on, are hive keys.
+    storage_options : mapping or None
+        For the stores of all URLs: see `open_store`.
+
+    Returns
+    -------
+    tuple of SourceFile
+        At least one, with absolute paths or URLs.
+
+    Raises
+    ------
+    SourceNotFound
+        There is no such file, no file in the directory, or none that the glob matches.
+    PlanError
+        Another kind of source, a file that may not be read, a store that can't be reached,
+        hive keys that differ, storage options without a URL.
+    """
+    options = dict(storage_options or {})
+    if hasattr(source, "read") and not isinstance(source, os.PathLike):
+        raise PlanError(
+            f"source: an open file ({type(source).__name__}) is no source, since chunks are read "
+            "from where they stand by whoever has room; give its path"
+        )
+    if is_dask(source):
+        raise PlanError(
+            "source: a Dask DataFrame is computed while a run goes, so it is no dataset; give it "
+            "to process() or run_flow(), or the files it reads to open_dataset()"
+        )
+    if isinstance(source, (str, os.PathLike)):
+        files = list(refuse_second_names(_find_one(source, options)))
+    elif isinstance(source, Iterable) and not isinstance(source, (bytes, set, frozenset, dict)):
+        files = [file for item in source for file in refuse_second_names(_find_one(item, options))]
+        if not files:
+            raise PlanError("source: the list of files is empty; name at least one")
+    else:
+        raise PlanError(
+            f"source: a {type(source).__name__} is no source; give a path, directory or glob, a "
+            "list of paths in order, a pandas or polars DataFrame, or an Arrow table"
+        )
+    if options and all((file.archive or file).store is None for file in files):
+        raise PlanError(
+            f"storage_options ({', '.join(sorted(options))}): all files are local, which need "
+            "none; leave them out"
+        )
+    _check_hive(files)
+    return tuple(files)
+
+
+MOST_NAMED = 5
+"""Empty files named in a warning."""
+
+_Found = list[tuple[str, tuple[tuple[str, str], ...]]]
+
+
+def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
+    if is_in_memory(item):
+        raise PlanError(
+            f"source: a list of tables ({type(item).__name__}) is no dataset; give process() or "
+            "run_flow() an iterator of them, iter([...]), or bring them together, such as by "
+            "pandas.concat"
+        )
+    if not isinstance(item, (str, os.PathLike)):
+        raise PlanError(f"source: {shorten(repr(item), 80)} in the list is no path")
+    text = os.fsdecode(item)
+    if not text:
+        raise PlanError("source: the path is empty; name a file, directory or glob")
+    if text.lower().startswith(ZIP):
+        return find_members(text, lambda outer: _find_one(outer, options))
+    if _URL.match(text):
+        local = _local_path(text)
+        if local is None:
+            return _leave_out_empty(find_in_store(text, options))
+        text = local
+    path = os.path.expanduser(text)
+    path = os.path.normpath(path if Path(path).is_absolute() else working_directory() / path)
+    path = path.removeprefix("/") if path.startswith("//") else path  # POSIX keeps two, not more
+    found = _find_local(path)
+    is_listed = [one for one, _ in found] != [path]
+    return _leave_out_empty([_stat(one, hive, is_listed=is_listed) for one, hive in found])
+
+
+def _leave_out_empty(files: list[SourceFile]) -> list[SourceFile]:
+    """`files` without those of 0 bytes, which hold no row in any format but may be a failed copy.
+
+    A file that was named itself, or is one of nothing but empty ones, stays: it is refused later.
+    """
+    empty = [file.path for file in files if file.nbytes == 0 and file.failure is None]
+    if not empty or len(empty) == len(files):
+        return files
+    names = ", ".join(empty[:MOST_NAMED])
+    more = f" and {len(empty) - MOST_NAMED:,} more" if len(empty) > MOST_NAMED else ""
+    warnings.warn(
+        f"{len(empty):,} of {len(files):,} files are empty (0 bytes) and are left out: "
+        f"{names}{more}; name the others alone, or remove these, if that is meant",
+        UserWarning,
+        stacklevel=2,
+    )
+    return [file for file in files if file.nbytes or file.failure is not None]
+
+
+def _find_local(path: str) -> _Found:
+    if os.path.isdir(path):
+        return _walk(path, path)
+    if os.path.lexists(path) or not has_magic(path):
+        return [(path, ())]
+    return _match(path)
+
+
+def _local_path(text: str) -> str | None:
+    """The path that a ``file://`` URL means, None for another URL."""
+    if not text.lower().startswith("file://"):
+        return None
+    url = urlsplit(text)
+    if url.netloc not in ("", "localhost"):
+        raise PlanError(f"{text}: file:// is for files of this machine; write file:///PATH")
+    return unquote(url.path)
+
+
+def _walk(directory: str, base: str) -> _Found:
+    paths = []
+
+    def fail(error: OSError) -> None:
+        raise PlanError(f"{error.filename}: the directory can't be listed: {error.strerror}")
+
+    _check_partition(directory)
+    for parent, directories, names in os.walk(directory, onerror=fail):
+        if MANIFEST in names:
+            check_listed(parent)
+        directories[:] = [name for name in directories if not name.startswith(HIDDEN)]
+        paths += [os.path.join(parent, name) for name in names if not name.startswith(HIDDEN)]
+    if not paths:
+        raise SourceNotFound(
+            f"{directory}: the directory holds no file (names that begin with _ or . are left out)"
+        )
+    return [(path, hive_keys(path, base)) for path in sorted(paths)]
+
+
+def _check_partition(directory: str) -> None:
+    """As `check_listed`, where `directory` is a partition of an output, whose manifest is above."""
+    base = directory
+    while "=" in os.path.basename(base):
+        base = os.path.dirname(base)
+    if base != directory:
+        check_listed(base, directory)
+
+
+def _match(pattern: str) -> _Found:
+    base = pattern
+    while has_magic(base):
+        base = os.path.dirname(base)
+    matches = sorted(glob(pattern, recursive=True))
+    files = [path for path in matches if not os.path.isdir(path)]
+    if not matches:
+        raise SourceNotFound(f"{pattern}: no file matches{_close(pattern)}")
+    if files:
+        return [(path, hive_keys(path, base)) for path in files]
+    return [found for path in matches for found in _walk(path, base)]
+
+
+def _stat(path: str, hive: tuple[tuple[str, str], ...], *, is_listed: bool) -> SourceFile:
+    """The file; one that is only listed, and can't be looked at, with its failure."""
+    try:
+        return _look_at(path, hive)
+    except PlanError as error:
+        if not is_listed:
+            raise
+        return SourceFile(path, Fingerprint(0, 0, 0), hive, failure=error.with_traceback(None))
+
+
+def _look_at(path: str, hive: tuple[tuple[str, str], ...]) -> SourceFile:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise PlanError(f"{path}: is no regular file; chunks need one that can be sought in")
+        return SourceFile(path, Fingerprint.of(path), hive)
+    except FileNotFoundError as error:
+        raise SourceNotFound(f"{path}: {_why_missing(path)}") from error
+    except OSError as error:
+        raise PlanError(f"{path}: can't be looked at: {error.strerror}") from error
+
+
+def _why_missing(path: str) -> str:
+    """Why `path`, which was named or listed, can't be found."""
+    if not Path(path).is_symlink():
+        return f"there is no such file{_close(path)}"
+    return (
+        f"is a link to {Path(path).readlink()}, where there is no file; mend or remove the link, "
+        "or name the other files"
+    )
+
+
+def _close(path: str) -> str:
+    """Where the way to `path` breaks off, with the close names that are there instead."""
+    directory, name = os.path.split(path)
+    while directory != os.path.dirname(directory) and not os.path.isdir(directory):
+        if has_magic(directory):
+            return ""
+        directory, name = os.path.split(directory)
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return ""
+    if has_magic(name):
+        suffixes = sorted({PurePath(one).suffix for one in names} - {""})
+        there = f"its files end in {', '.join(suffixes[:8])}" if suffixes else "it holds none"
+        return f" in {directory}; {there}"
+    return f" in {directory}.{suggest(name, names)}"
+
+
+def _check_hive(files: Sequence[SourceFile]) -> None:
+    first = files[0]
+    keys = [key for key, _ in first.hive]
+    for file in files:
+        if [key for key, _ in file.hive] != keys or len(set(keys)) < len(keys):
+            raise PlanError(
+                f"{file.path}: its hive keys are {[key for key, _ in file.hive]}, those of "
+                f"{first.path} are {keys}; every file of a dataset needs the same, each once"
+            )

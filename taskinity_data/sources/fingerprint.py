@@ -1,0 +1,112 @@
+"""Fingerprints by which a file, or an object of a store, is known to be the one planned."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.errors import PlanError, SourceChanged
+from taskinity_data.sources.entity_tags import clean_tag
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "Fingerprint",
+    "fingerprint_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells that a file is still the one that was planned.
+
+    `tag` is empty for local files; for those of stores the entity tag, or ``"-"`` where there is
+    none, and the time counts (0 where there is none either: then the size alone tells).
+    """
+
+    nbytes: int
+    mtime_ns: int
+    inode: int
+    tag: str = ""
+
+    @classmethod
+    def of(cls, path: str) -> Fingerprint:
+        """The fingerprint of the local file `path` as it is now.
+
+        Raises
+        ------
+        OSError
+            The file is not there, or may not be looked at.
+        """
+        stat = os.stat(path)
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+    def __str__(self) -> str:
+        if self.tag and not self.mtime_ns:
+            return f"{self.nbytes:,} bytes, entity tag {self.tag}"
+        at = datetime.fromtimestamp(self.mtime_ns / 1e9, UTC).isoformat(" ", "milliseconds")
+        number = "" if self.tag else f", file number {self.inode}"
+        return f"{self.nbytes:,} bytes of {at}{number}"
+
+    def check(self, path: str, start: int) -> None:
+        """Raise `SourceChanged` where `path` is no longer this file."""
+        try:
+            now = Fingerprint.of(path)
+        except FileNotFoundError as error:
+            raise SourceChanged(
+                f"{path}: the file was planned but is gone; plan again", path=path, start=start
+            ) from error
+        if now != self:
+            raise SourceChanged(
+                f"{path}: the file changed after it was planned ({self} then, {now} now); "
+                "plan again",
+                path=path,
+                start=start,
+            )
+
+
+_TAGS = ("ETag", "etag", "generation", "md5Hash", "sha", "blob_id", "Content-MD5", "Digest")
+_TIMES = (
+    "LastModified",
+    "last_modified",
+    "Last-Modified",
+    "mtime",
+    "updated",
+    "modified",
+    "created",
+)
+
+
+def fingerprint_of(told: Mapping[str, Any], path: str) -> Fingerprint:
+    """What tells the object apart, of what a store says of it: a tag, else a time; and its size.
+
+    Raises
+    ------
+    PlanError
+        The store tells no size.
+    """
+    nbytes = told.get("size")
+    if nbytes is None:
+        raise PlanError(
+            f"{path}: the server does not tell how large the file is, so that it can't be cut; "
+            "download it first and give the path"
+        )
+    # A listing tells times to the millisecond that a request for one object tells to the second.
+    tag = next((clean_tag(str(told[key])) for key in _TAGS if told.get(key)), "")
+    times = () if tag else (told[key] for key in _TIMES if told.get(key))
+    return Fingerprint(int(nbytes), next((_to_ns(one) for one in times), 0), 0, tag or "-")
+
+
+def _to_ns(value: Any) -> int:
+    if isinstance(value, str):
+        try:
+            value = parsedate_to_datetime(value)
+        except ValueError:
+            value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return round(float(value) * 1e9)

@@ -1,0 +1,50 @@
+"""Whether one directory or glob holds a file under two names, by links.
+
+It knows nothing of how files are found or read. A list is taken as given: what it names twice is
+wanted twice. But who names a directory has asked for each file in it once.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from taskinity_data.errors import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskinity_data.sources.file import SourceFile
+    from taskinity_data.sources.fingerprint import Fingerprint
+
+__all__ = ["refuse_second_names"]
+
+
+def refuse_second_names(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
+    """`files`, found by one name, where no two local ones are the same.
+
+    Raises
+    ------
+    PlanError
+        Device and file number of two of them are equal, by a symbolic or a hard link.
+
+    Notes
+    -----
+    Only files of one fingerprint are looked at again. A store's listing tells each name once.
+    """
+    prints: dict[Fingerprint, list[SourceFile]] = {}
+    for file in files:
+        # Members of an archive share its fingerprint.
+        if file.failure is None and file.store is None and "://" not in file.path:
+            prints.setdefault(file.fingerprint, []).append(file)
+    for alike in prints.values():
+        seen: dict[tuple[int, int], SourceFile] = {}
+        for file in alike if len(alike) > 1 else ():
+            told = os.stat(file.path)
+            first = seen.setdefault((told.st_dev, told.st_ino), file)
+            if first is not file:
+                raise PlanError(
+                    f"{file.path}: is the same file as {first.path}, by a link, so that its rows "
+                    "would be counted twice; leave one out, or name the files in a list"
+                )
+    return files

@@ -1,0 +1,402 @@
+"""Stores beyond this machine, as fsspec knows them: what lies there, and ranges of its bytes.
+
+It knows nothing of formats. What a URL or an option says in secret is never shown: a file's `path`
+is its URL without it, and errors are written anew, since those of libraries quote what they sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from taskinity_data.errors import PlanError, ReadError, SourceChanged, SourceNotFound
+from taskinity_data.redact import hide
+from taskinity_data.sources.entity_tags import read_tagged, see, tells_tags
+from taskinity_data.sources.fingerprint import fingerprint_of
+from taskinity_data.sources.web_limits import has_timed_out, limit_silence, silence_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from taskinity_data.sources.fingerprint import Fingerprint
+
+__all__ = ["WEB", "Store", "clean_text", "clean_url", "open_store"]
+
+WEB = ("http", "https")
+"""Protocols without listings, whose URLs may carry a query."""
+
+PART_NBYTES = 8 << 20
+"""A longer range is asked for in parts of this size, several at a time: S3 gives one request about
+as much as 100 MB/s."""
+
+_EXTRAS = {"s3a": "s3", "https": "http", "gcs": "gs", "abfs": "az", "abfss": "az"}
+_EXTRAS |= {name: name for name in ("s3", "http", "gs", "az")}
+_ARCHIVES = ("zip", "tar", "libarchive", "reference", "dir", "generic", "data")
+_CONTAINERS = ("az", "abfs", "abfss", "adl", "wasb", "wasbs")
+"""Protocols that write a container and its account with an @ between them."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_CLEAN = re.compile(r"[^?@]*(?:\?hidden=[0-9a-f]{8}\W*)?")
+
+_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*(?:://|::))")
+
+_MISSING, _DENIED = (404,), (401, 403)
+_DENIED_NAMES = ("NoCredentialsError", "PartialCredentialsError", "PermissionError")
+
+
+def clean_url(url: str) -> str:
+    """`url` as it may be shown: without user and password, its query told by a digest.
+
+    Examples
+    --------
+    >>> clean_url("https://me:secret@example.org/a.csv?token=1")
+    'https://example.org/a.csv?hidden=d6cfdd24'
+    """
+    chain = _CHAIN.split(url)
+    if len(chain) > 1:
+        return "::".join(clean_url(one) if "://" in one else one for one in chain)
+    scheme = url.partition("://")[0].lower()
+    parts = urlsplit(url) if scheme in WEB else None
+    if parts is None:
+        place, slash, rest = url[len(scheme) + 3 :].partition("/")
+        shown = place if scheme in _CONTAINERS and ":" not in place else place.rpartition("@")[2]
+        return f"{scheme}://{shown}{slash}{rest}"
+    query = ""
+    if parts.query:
+        query = f"hidden={blake2b(parts.query.encode(), digest_size=4).hexdigest()}"
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit((scheme, place, parts.path, query, ""))
+
+
+def clean_text(text: str) -> str:
+    """`text` with its URLs as they may be shown, and without known secrets: see `clean_url`.
+
+    Examples
+    --------
+    >>> clean_text("no answer from 'https://me:secret@example.org/a?sig=1' (s3://k:x@b/c)")
+    "no answer from 'https://example.org/a?hidden=c3c8d5a6' (s3://b/c)"
+    """
+    text = _URL.sub(lambda found: _clean_found(found[0]), text) if "://" in text else text
+    return hide(text)
+
+
+def _clean_found(url: str) -> str:
+    if _CLEAN.fullmatch(url):
+        return url
+    try:
+        return clean_url(url)
+    except ValueError:  # no URL after all
+        return f"{url.partition('://')[0]}://…"
+
+
+@dataclass(frozen=True)
+class Store:
+    """How a store is reached: a file system of fsspec and its arguments, which are secrets.
+
+    Pickles; whoever holds one gets the file system of his own process, for which fsspec keeps one
+    instance.
+
+    Attributes
+    ----------
+    protocol : str
+    prefix : str
+        What stands before an object's name in the URL that is shown.
+    """
+
+    protocol: str
+    prefix: str
+    _kind: type[Any] = field(repr=False)
+    _options: Mapping[str, Any] = field(repr=False, hash=False)
+
+    def _find_secrets(self) -> Iterator[Any]:
+        """Yield what may hold secrets: its options."""
+        yield self._options
+
+    @property
+    def system(self) -> Any:
+        """The file system: made in this process, or taken from fsspec's cache."""
+        return self._kind(**self._options)
+
+    def show(self, name: str) -> str:
+        """The URL of the object `name`, without secrets."""
+        return clean_url(name) if self.protocol in WEB else self.prefix + name.lstrip("/")
+
+    def look_up(self, name: str, path: str) -> dict[str, Any]:
+        """What the store says now of the object `name`, shown as `path`.
+
+        Raises
+        ------
+        SourceNotFound, PlanError
+            It is not there; it may not be seen, or the store can't be reached.
+        """
+        try:
+            system = self.system
+            system.invalidate_cache(name)
+            found: dict[str, Any] = system.info(name)
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            raise self._explain(name, path, error) from None
+        return found
+
+    def find(self, name: str, path: str) -> dict[str, dict[str, Any]]:
+        """All objects below the directory `name`, by name, with what the store says of each."""
+        try:
+            system = self.system
+            system.invalidate_cache(name)
+            found: dict[str, dict[str, Any]] = system.find(name, detail=True)
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            raise self._explain(name, path, error) from None
+        return found
+
+    def glob(self, pattern: str, path: str) -> dict[str, dict[str, Any]]:
+        """The objects and directories that match, by name, with what the store says of each."""
+        try:
+            system = self.system
+            system.invalidate_cache()
+            found: dict[str, dict[str, Any]] = system.glob(pattern, detail=True)
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            raise self._explain(pattern, path, error) from None
+        return found
+
+    def check(self, name: str, path: str, planned: Fingerprint, start: int) -> None:
+        """Raise `SourceChanged` where the object is no longer the one that was planned.
+
+        Notes
+        -----
+        One request, past all caches of listings.
+        """
+        try:
+            now = fingerprint_of(self.look_up(name, path), path)
+        except SourceNotFound as error:
+            raise SourceChanged(
+                f"{path}: the file was planned but is gone; plan again", path=path, start=start
+            ) from error
+        except PlanError as error:
+            raise ReadError(str(error), path=path, start=start) from error
+        if now != planned:
+            raise SourceChanged(
+                f"{path}: the file changed after it was planned ({planned} then, {now} now); "
+                "plan again",
+                path=path,
+                start=start,
+            )
+
+    def check_ranges(self, name: str, path: str, nbytes: int) -> None:
+        """Raise `PlanError` where an HTTP server gives no ranges of a file of `nbytes`."""
+        if nbytes < 2:
+            return
+        try:
+            with self.system.open(name, "rb", size=nbytes, cache_type="none") as file:
+                file.seek(nbytes - 1)
+                got = file.read(1)
+        except ValueError:
+            got = b""
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            raise self._explain(name, path, error) from None
+        if len(got) != 1:
+            raise PlanError(
+                f"{path}: the server does not answer ranges, so that no part of the file can be "
+                "read alone; download it first and give the path"
+            )
+
+    @property
+    def tells_tags(self) -> bool:
+        """Whether answers carry the entity tag, so that no reading need be asked about."""
+        return tells_tags(self._kind)
+
+    def read(
+        self,
+        name: str,
+        path: str,
+        ranges: Sequence[tuple[int, int]],
+        planned: Fingerprint | None = None,
+    ) -> list[bytes]:
+        """The bytes of each range, asked for at the same time where the store allows that.
+
+        Parameters
+        ----------
+        name, path : str
+        ranges : sequence of (int, int)
+        planned : Fingerprint or None
+            What the object is to be still: looked at where answers tell it.
+
+        Raises
+        ------
+        SourceChanged
+            An answer is not that of the object that was planned.
+        ReadError
+            The connection broke, the answer has another length, or the store refused.
+        """
+        parts = [list(_divide(start, stop)) for start, stop in ranges]
+        wanted = [part for one in parts for part in one]
+        is_tagged = planned is not None and planned.tag not in ("", "-") and self.tells_tags
+        since = monotonic()
+        try:
+            found = self._get(name, wanted, is_tagged=is_tagged)
+        except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            found = [error] * len(wanted)
+        seen = {one[1] for one in found if isinstance(one, tuple)}
+        for (start, stop), got in zip(wanted, found, strict=True):
+            if isinstance(got, BaseException):
+                if not has_timed_out(got):
+                    self._refuse_changed(name, path, planned, start)
+                why = str(self._explain(name, path, got))
+                raise ReadError(
+                    f"{why} (bytes {start:,} to {stop:,})", path=path, start=start
+                ) from None
+            if len(got[0]) != stop - start:
+                self._refuse_changed(name, path, planned, start)
+                raise ReadError(
+                    f"{path}: {stop - start:,} bytes were asked for at byte {start:,}, but "
+                    f"{len(got[0]):,} came: the answer was cut short or is another's; run again",
+                    path=path,
+                    start=start,
+                )
+        if planned is not None and is_tagged and wanted:
+            if seen == {planned.tag}:
+                see(path, planned.tag, since)
+            elif seen != {""}:
+                self.check(name, path, planned, wanted[0][0])
+        answers = (got[0] for got in found if not isinstance(got, BaseException))
+        return [_join([next(answers) for _ in one]) for one in parts]
+
+    def _get(
+        self, name: str, wanted: list[tuple[int, int]], *, is_tagged: bool
+    ) -> list[tuple[bytes, str] | BaseException]:
+        """The bytes of each range with their tag, which is empty where it isn't asked for."""
+        if is_tagged:
+            return read_tagged(self.system, name, wanted)
+        starts, stops = [start for start, _ in wanted], [stop for _, stop in wanted]
+        found = self.system.cat_ranges([name] * len(wanted), starts, stops, on_error="return")
+        return [one if isinstance(one, BaseException) else (one, "") for one in found]
+
+    def _refuse_changed(
+        self, name: str, path: str, planned: Fingerprint | None, start: int
+    ) -> None:
+        """Raise `SourceChanged` where that is why a range can't be read."""
+        if planned is not None:
+            try:
+                self.check(name, path, planned, start)
+            except SourceChanged:
+                raise
+            except ReadError:
+                # The store does not answer this either: what failed first says more.
+                return
+
+    def _explain(self, name: str, path: str, error: BaseException) -> PlanError:
+        kind, status = _find_cause(error)
+        if kind == "FileNotFoundError" or status in _MISSING:
+            return SourceNotFound(
+                f"{path}: there is no such file, directory or bucket in the store"
+            )
+        if kind in _DENIED_NAMES or status in _DENIED:
+            return PlanError(
+                f"{path}: the store refuses to show it ({status or kind}); give credentials that "
+                "may read it in storage_options, or in the environment"
+            )
+        if self.protocol in WEB and has_timed_out(error):
+            return silence_error(path, self._options)
+        text = "" if status is None else f" {status}"
+        is_plain = isinstance(error, OSError) and self.protocol not in WEB
+        why = self._scrub(str(error), name, path) if is_plain else ""
+        because = f": {why}" if why else ""
+        return PlanError(
+            f"{path}: the store can't be read ({kind}{text}{because}); see whether it can be "
+            "reached, then run again"
+        )
+
+    def _scrub(self, text: str, name: str, path: str) -> str:
+        text = text.replace(name, path)
+        for secret in _texts(self._options):
+            text = text.replace(secret, "***")
+        return text
+
+
+def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
+    """The store that `url` lies in, and its name there.
+
+    Parameters
+    ----------
+    url : str
+        ``PROTOCOL://...``, of any protocol that fsspec knows.
+    options : mapping
+        `storage_options`: what fsspec's file system of that protocol takes.
+
+    Raises
+    ------
+    PlanError
+        An unknown protocol, a package that is missing, options that it does not take, an archive
+        or a chain of protocols.
+    """
+    shown = clean_url(url)
+    protocol = url.partition("://")[0].lower()
+    if _CHAIN.search(url) or protocol in _ARCHIVES:
+        raise PlanError(
+            f"{shown}: members of archives (but of zip://MEMBER::ARCHIVE) and chains of protocols "
+            "are not read, since their bytes can't be read by ranges; unpack or copy the file "
+            "first and give its own path"
+        )
+    import fsspec
+
+    try:
+        kind = fsspec.get_filesystem_class(protocol)
+    except ValueError:
+        raise PlanError(
+            f"{shown}: fsspec knows no protocol {protocol!r}; write s3://, gs://, az://, https:// "
+            "or a path"
+        ) from None
+    except ImportError as error:
+        extra = _EXTRAS.get(protocol)
+        hint = str(error) if extra is None else f"pip install 'taskinity-data[{extra}]'"
+        raise PlanError(f"{shown}: {protocol}:// needs a package: {hint}") from None
+    try:
+        given = {**kind._get_kwargs_from_urls(url), **options}  # noqa: SLF001 - fsspec's own way
+        if protocol in WEB:
+            # Of an answer that is compressed on its way, ranges are not those of the file.
+            given["headers"] = {"Accept-Encoding": "identity", **given.get("headers", {})}
+            given = limit_silence(given)
+        name: str = kind(**given)._strip_protocol(url)  # noqa: SLF001 - fsspec's own way
+    except Exception as error:  # noqa: BLE001 - each library has errors of its own
+        raise PlanError(
+            f"{shown}: the store can't be opened ({type(error).__name__}); look at "
+            f"storage_options ({', '.join(sorted(options)) or 'none given'})"
+        ) from None
+    whole, end = shown.rstrip("/"), name.strip("/")
+    prefix = whole.removesuffix(end) if end and whole.endswith(end) else f"{protocol}://"
+    return Store(protocol, prefix, kind, given), name
+
+
+def _divide(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    for place in range(start, stop, PART_NBYTES):
+        yield place, min(place + PART_NBYTES, stop)
+
+
+def _join(parts: list[bytes]) -> bytes:
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _find_cause(error: BaseException) -> tuple[str, int | None]:
+    """The name of what went wrong first, and the HTTP status, where there is one."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    told = (getattr(error, name, None) for name in ("status", "status_code", "code"))
+    status = next((one for one in told if isinstance(one, int)), None)
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if status is None and str(error).startswith("Forbidden:"):
+        status = 403  # gcsfs gives it no other form
+    return type(error).__name__, status
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts within options that are long enough to be secrets."""
+    if isinstance(value, Mapping):
+        for one in value.values():
+            yield from _texts(one)
+    elif len(str(value)) > 3:
+        yield str(value)

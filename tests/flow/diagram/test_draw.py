@@ -1,0 +1,375 @@
+"""What a flow's pictures show, and that no name or description can break out of them."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskinity_data.flow.diagram.draw import draw_mermaid, to_ascii, to_mermaid, to_svg
+from taskinity_data.flow.diagram.layout import Gaps, Size, place
+from taskinity_data.flow.diagram.nodes import Node, Picture
+from taskinity_data.flow.diagram.svg import draw_svg
+from taskinity_data.flow.diagram.text import columns_of, draw_text
+from taskinity_data.flow.model import Flow, Task
+from taskinity_data.policy import Policy
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def picture(*nodes, edges=(), title="F", description=""):
+    """A picture of nodes given as name or (name, width, description); edges are pairs of names."""
+    whole = [(node, "", "") if isinstance(node, str) else node for node in nodes]
+    ids = {name: f"n{number}" for number, (name, _, _) in enumerate(whole)}
+    drawn = {ids[name]: Node(name, width, text, (name,)) for name, width, text in whole}
+    return Picture(title, description, drawn, tuple((ids[a], ids[b]) for a, b in edges))
+
+
+def siblings():
+    chunks = tuple(f"ProcessChunk{number}" for number in range(1, 5))
+    names = ("DataPreparation", *chunks, "AggregateResults")
+    edges = [("DataPreparation", chunk) for chunk in chunks]
+    edges += [(chunk, "AggregateResults") for chunk in chunks]
+    return Flow("ParallelProcessingDemo", None, tuple(map(Task, names)), tuple(edges))
+
+
+@st.composite
+def graphs(draw, most=9):
+    """Names and forward edges of an acyclic graph."""
+    count = draw(st.integers(1, most))
+    names = [f"T{chr(97 + index)}" for index in range(count)]
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    edges = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=14)) if pairs else []
+    return names, edges
+
+
+# --- layout ---------------------------------------------------------------------------------------
+
+
+@given(graphs(14), st.data())
+def test_no_two_boxes_of_a_layout_overlap_and_every_edge_points_down(graph, data):
+    names, edges = graph
+    sizes = {
+        name: Size(data.draw(st.integers(1, 60)), data.draw(st.integers(1, 9))) for name in names
+    }
+    layout = place(sizes, edges, Gaps(across=3, along=2, edge=3))
+    boxes = layout.boxes
+    for index, one in enumerate(boxes):
+        assert one.x >= 0
+        assert one.x + one.width <= layout.width
+        assert one.bottom <= layout.height
+        for other in boxes[index + 1 :]:
+            apart_across = one.x + one.width + 3 <= other.x or other.x + other.width + 3 <= one.x
+            apart_along = one.bottom + 2 <= other.y or other.bottom + 2 <= one.y
+            assert apart_across or apart_along
+    assert all(boxes[link.source].bottom < boxes[link.target].y for link in layout.links)
+
+
+@given(graphs(14))
+def test_links_through_passing_points_lead_where_the_edges_lead(graph):
+    names, edges = graph
+    layout = place(dict.fromkeys(names, Size(5, 3)), edges, Gaps(3, 0, 3))
+    following = {}
+    for link in layout.links:
+        following.setdefault(link.source, []).append(link.target)
+
+    def ends(index):
+        if layout.boxes[index].name is not None:
+            return [layout.boxes[index].name]
+        return [end for target in following[index] for end in ends(target)]
+
+    found = [
+        (layout.boxes[source].name, end)
+        for source, targets in following.items()
+        if layout.boxes[source].name is not None
+        for target in targets
+        for end in ends(target)
+    ]
+    assert sorted(found) == sorted(edges)
+
+
+def test_a_chain_of_boxes_stands_in_one_straight_line():
+    sizes = {"a": Size(21, 3), "b": Size(9, 3), "c": Size(35, 3)}
+    layout = place(sizes, [("a", "b"), ("b", "c")], Gaps(3, 0, 3))
+    assert len({box.middle for box in layout.boxes}) == 1
+
+
+def test_edges_that_need_not_cross_do_not():
+    edges = [("a", "z"), ("b", "y"), ("c", "x")]
+    layout = place(dict.fromkeys("abcxyz", Size(5, 3)), edges, Gaps(3, 0, 3))
+    column = {box.name: box.x for box in layout.boxes}
+    assert [column[a] for a, _ in edges] == [column[b] for _, b in edges]
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def trace(text):
+    """The edges that a reader sees: each line is followed down from a box until an arrow head."""
+    rows = text.splitlines()
+    width = max(map(len, rows))
+    grid = [row.ljust(width) for row in rows]
+    name_at = {}
+    for y, row in enumerate(grid):
+        for found in re.finditer("┌(─+)┐", row):
+            label = re.search(r"\w+", grid[y + 1][found.start() : found.end()])
+            if label:
+                for x in range(found.start(), found.end()):
+                    name_at[y, x] = label[0]
+    edges = set()
+    for (y, x), name in name_at.items():
+        left = min(column for row, column in name_at if row == y and name_at[row, column] == name)
+        below = next(row for row in range(y + 1, len(grid)) if grid[row][left] == "└") + 1
+        if below < len(grid) and grid[below][x] in "│└┘┴├┤┼▼":
+            edges |= {(name, end) for end in follow(grid, name_at, below, x, "down")}
+    return edges
+
+
+ARMS = {
+    "│": "ud", "─": "lr", "┘": "ul", "└": "ur", "┐": "dl", "┌": "dr",
+    "┤": "udl", "├": "udr", "┴": "ulr", "┬": "dlr", "┼": "udlr",
+}  # fmt: skip
+
+
+def follow(grid, name_at, y, x, direction):
+    char = grid[y][x]
+    if char == "▼":
+        return {name_at[y + 1, x]}
+    arms = ARMS[char]
+    step = {"down": (1, 0), "left": (0, -1), "right": (0, 1)}
+    if char == "│" and direction != "down":  # passes below a line that only crosses
+        turns = [direction]
+    elif direction == "down":
+        turns = [turn for turn in step if turn[0] in arms]
+    else:
+        turns = [turn for turn in (direction, "down") if turn[0] in arms]
+    found = set()
+    for turn in turns:
+        dy, dx = step[turn]
+        found |= follow(grid, name_at, y + dy, x + dx, turn)
+    return found
+
+
+@given(graphs())
+def test_lines_of_the_text_lead_exactly_where_the_edges_lead(graph):
+    names, edges = graph
+    assert trace(draw_text(picture(*names, edges=edges), 300)) == set(edges)
+
+
+def test_text_of_a_usual_flow_fits_a_terminal_and_reads_as_drawn():
+    flow = Flow(
+        "Delays",
+        "Mean delay of each carrier",
+        (
+            Task("DataPreparation", "Split the files"),
+            Task("ProcessChunk", "Delays of one chunk", "*"),
+            Task("AggregateResults"),
+        ),
+        (("DataPreparation", "ProcessChunk"), ("ProcessChunk", "AggregateResults")),
+    )
+    assert to_ascii(flow).splitlines() == [
+        "Delays",
+        "Mean delay of each carrier",
+        "",
+        "  ┌─────────────────┐",
+        "  │ DataPreparation │",
+        "  │ Split the files │",
+        "  └─────────────────┘",
+        "           ▼",
+        "┌─────────────────────┐",
+        "│  ProcessChunk [*]   │",
+        "│ Delays of one chunk │",
+        "├─────────────────────┤",
+        "└─────────────────────┘",
+        "           ▼",
+        " ┌───────────────────┐",
+        " │ AggregateResults  │",
+        " └───────────────────┘",
+    ]
+
+
+def test_four_described_tasks_side_by_side_fit_eighty_columns():
+    described = "Counts what happened in this part of the world during the year"
+    names = ("North", "East", "South", "West")
+    tasks = (Task("Start"), *(Task(name, described) for name in names))
+    text = to_ascii(Flow("F", None, tasks, tuple(("Start", name) for name in names)))
+    assert max(map(columns_of, text.splitlines())) <= 80
+    assert "Counts" in text
+
+
+def test_many_tasks_that_lead_to_one_share_a_line():
+    names = [f"T{letter}" for letter in "abcdef"]
+    text = draw_text(picture(*names, "End", edges=[(name, "End") for name in names]))
+    assert trace(text) == {(name, "End") for name in names}
+    assert (
+        sum(any(one in line for one in "└┴┬┘") and "│" not in line for line in text.splitlines())
+        == 3
+    )
+
+
+def test_what_is_wider_than_the_terminal_is_listed_with_what_each_task_follows():
+    names = [f"Analysis{letter}" for letter in "ABCDEFGHIJ"]
+    tasks = (Task("Start", "At once"), *(Task(name, None, "*") for name in names), Task("End"))
+    edges = [("Start", name) for name in names] + [(name, "End") for name in names]
+    lines = to_ascii(Flow("F", None, tasks, tuple(edges))).splitlines()
+    assert lines[2:6] == ["Start", "    At once", "AnalysisA [*]", "    after Start"]
+    assert lines[-4] == "End"
+    assert " ".join(" ".join(lines[-3:]).split()) == (
+        "after " + ", ".join(f"{name} [*]" for name in names)
+    )
+    assert max(map(len, lines)) <= 80
+
+
+def test_wide_and_combining_characters_keep_the_box_closed():
+    flow = Flow("F", None, (Task("東京タスク", "cafe\u0301 au lait"),))
+    drawn = to_ascii(flow).splitlines()[2:]
+    assert len({columns_of(line) for line in drawn}) == 1
+    assert all(line[0] in "┌│└" and line[-1] in "┐│┘" for line in drawn)
+
+
+def test_numbered_siblings_are_drawn_as_one_stack_of_their_number():
+    text = to_ascii(siblings())
+    assert "ProcessChunk ×4" in text
+    assert "ProcessChunk1 to ProcessChunk4" in text
+    assert trace(text.replace(" ×4", "   ")) == {
+        ("DataPreparation", "ProcessChunk"),
+        ("ProcessChunk", "AggregateResults"),
+    }
+
+
+def test_numbered_tasks_with_different_neighbours_stay_apart():
+    names = ("Start", "Step1", "Step2", "End")
+    edges = (("Start", "Step1"), ("Step1", "Step2"), ("Step2", "End"))
+    assert trace(to_ascii(Flow("F", None, tuple(map(Task, names)), edges))) == set(edges)
+
+
+def test_a_fallback_task_says_what_it_stands_in_for():
+    tasks = (Task("Work", policy=Policy(on_error="Other")), Task("End"), Task("Other"))
+    text = to_ascii(Flow("F", None, tasks, (("Work", "End"),)))
+    assert "instead of Work, where that fails" in re.sub(r"[│\s]+", " ", text)
+
+
+def test_control_characters_in_descriptions_do_not_reach_the_terminal():
+    text = to_ascii(Flow("F", "a\x1b[31mb\nc\u202ed", (Task("T", "\x9b2J\r\x1b]0;x\x07"),)))
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+
+
+# --- SVG ------------------------------------------------------------------------------------------
+
+HOSTILE = (
+    '<script>alert("1")</script>',
+    "</text></svg><img src=x onerror=alert(1)>",
+    "&lt;&amp;]]>",
+    "\"'`--%>",
+    "\x00\x0b\ud800\ufffe",
+    '"]; click n0 href "javascript:alert(1)"',
+    "%%{init: {'securityLevel': 'loose'}}%%",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_svg_holds_hostile_texts_as_texts_alone(text):
+    flow = Flow("F", text, (Task("A", text), Task("B", text, width="*")), (("A", "B"),))
+    root = ET.fromstring(to_svg(flow))
+    assert {element.tag.removeprefix(SVG) for element in root.iter()} == {
+        "svg", "title", "desc", "style", "g", "rect", "path", "text"
+    }  # fmt: skip
+    names = {name for element in root.iter() for name in element.attrib}
+    assert not {name for name in names if name.startswith("on") or name.endswith("href")}
+
+
+@given(st.text(max_size=200))
+def test_svg_of_any_description_is_well_formed(text):
+    ET.fromstring(to_svg(Flow("F", text, (Task("T", text, width=3),))))
+
+
+def test_svg_would_hold_hostile_names_too_as_texts_alone():
+    name = "</text><script>x</script>"
+    root = ET.fromstring(draw_svg(picture(name, title=name)))
+    assert root.find(f"{SVG}title").text == name
+    assert [text.text for text in root.iter(f"{SVG}text")] == [name]
+
+
+def test_svg_names_and_describes_itself_for_those_who_cannot_see_it():
+    root = ET.fromstring(to_svg(siblings()))
+    assert root.get("role") == "img"
+    assert root.find(f"{SVG}title").text == "ParallelProcessingDemo"
+    assert root.find(f"{SVG}desc").text == (
+        "DataPreparation leads to ProcessChunk ×4. ProcessChunk ×4 leads to AggregateResults."
+    )
+
+
+def test_svg_styles_nothing_outside_of_itself_and_has_colours_for_dark_pages():
+    style = ET.fromstring(to_svg(siblings())).find(f"{SVG}style").text
+    media, dark = style.split("@media (prefers-color-scheme:dark){")
+    rules = re.findall(r"^([^{}\n]+)\{", media + dark, re.MULTILINE)
+    assert rules
+    assert all(rule.startswith(".taskinity-flow ") for rule in rules)
+
+
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_svg_texts_and_lines_have_the_contrast_that_accessibility_asks_for():
+    style = ET.fromstring(to_svg(siblings())).find(f"{SVG}style").text
+    for part in style.split("@media"):
+        fills = re.findall(r"rect\{fill:(#\w{6})", part)
+        text = re.search(r"text\{fill:(#\w{6})", part)[1]
+        assert len(fills) == 2
+        assert all(contrast(fill, text) >= 7 for fill in fills)
+    line = re.search(r"stroke:(#\w{6});stroke-width:1.6", style)[1]
+    assert contrast(line, "#ffffff") >= 3
+    assert contrast(line, "#000000") >= 3
+
+
+@given(graphs(6))
+def test_svg_boxes_do_not_overlap(graph):
+    names, edges = graph
+    root = ET.fromstring(draw_svg(picture(*names, edges=edges)))
+    boxes = [
+        [float(rect.get(key)) for key in ("x", "y", "width", "height")]
+        for rect in root.iter(f"{SVG}rect")
+    ]
+    assert len(boxes) == len(names)
+    for index, (x, y, w, h) in enumerate(boxes):
+        for x2, y2, w2, h2 in boxes[index + 1 :]:
+            assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y
+
+
+# --- Mermaid --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_mermaid_label_cannot_be_left_by_what_it_holds(text):
+    flow = Flow("F", text, (Task("A", text, width=2), Task("B", text)), (("A", "B"),))
+    lines = to_mermaid(flow).splitlines()
+    assert lines[0] == "flowchart TD"
+    for line in lines[1:]:
+        assert re.fullmatch(
+            r'    (acc(Title|Descr): [^#%;<>]*|n\d(\[\["|\[")[^"`&>%]*("\]\]|"\])|n0 --> n1)',
+            line.replace("<br/>", ""),
+        ), line
+
+
+def test_mermaid_label_comes_back_as_the_text_that_it_was():
+    label = re.search(r'n0\["(.*)"\]', draw_mermaid(picture('a "b" & <c> #1 50%')))[1]
+    assert re.sub(r"#(\d+);", lambda found: chr(int(found[1])), label) == 'a "b" & <c> #1 50%'
+
+
+def test_mermaid_draws_numbered_siblings_as_one_double_sided_node():
+    assert to_mermaid(siblings()).splitlines()[3:] == [
+        '    n0["DataPreparation"]',
+        '    n1[["ProcessChunk ×4<br/>ProcessChunk1 to ProcessChunk4"]]',
+        '    n2["AggregateResults"]',
+        "    n0 --> n1",
+        "    n1 --> n2",
+    ]

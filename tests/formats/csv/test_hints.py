@@ -1,0 +1,149 @@
+"""What is said of a text that does not parse: encoding, separator, quote; only in the error."""
+
+import sys
+
+import pandas as pd
+import pytest
+from csv_oracle import write
+
+from taskinity_data.chunks.open_dataset import open_dataset
+from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.formats.csv.hints import (
+    LOOK_NBYTES,
+    find_wide_encoding,
+    hint_dialect,
+    hint_encoding,
+)
+from taskinity_data.formats.csv.options import parse_options
+
+TEXTS = {
+    "shift_jis": "名前,値,都市\n山田太郎,1,東京\n鈴木花子,2,大阪\nソ連表,3,横浜\n",
+    "euc_jp": "名前,値,都市\n山田太郎,1,東京\n鈴木花子,2,大阪\nソ連表,3,横浜\n",
+    "cp1252": "nom,ville\nHélène,Besançon\nFrançois,Orléans\nZoé,Nîmes\n",
+    "cp1250": "imię,miasto\nŁukasz,Łódź\nŻaneta,Kraków\nŚwiętosław,Gdańsk\n",
+    "cp1251": "имя,город\nИван,Москва\nОльга,Санкт-Петербург\nПётр,Казань\n",
+    "koi8-r": "имя,город\nИван,Москва\nОльга,Санкт-Петербург\nПётр,Казань\n",
+    "gb18030": "姓名,城市\n张三,北京\n李四,上海\n王五,广州\n",
+    "cp949": "이름,도시\n홍길동,서울\n김철수,부산\n",
+}
+WIDE = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+
+
+def opened(directory, data, name="data.csv", **options):
+    file = write(directory, data, name)
+    return open_dataset(file.path, **options)
+
+
+def named(error, option):
+    """The value that a message gives for an option."""
+    return eval(str(error).partition(f"{option}=")[2].partition(" ")[0].rstrip(",;:"))
+
+
+@pytest.mark.parametrize("encoding", TEXTS)
+@pytest.mark.parametrize("repeats", [1, 500])
+def test_the_encoding_that_is_named_reads_the_file_as_it_was_written(encoding, repeats, tmp_path):
+    text = TEXTS[encoding] * repeats
+    with pytest.raises(PlanError, match="reads best as encoding=") as caught:
+        opened(tmp_path, text.encode(encoding))
+    told = named(caught.value, "encoding")
+    assert text.encode(encoding).decode(told) == text
+    assert len(opened(tmp_path, text.encode(encoding), encoding=told).head(2)) == 2
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "nom,ville\nHélène,Nîmes\n"])
+def test_wide_encodings_are_told_with_and_without_a_byte_order_mark(encoding, text, tmp_path):
+    with pytest.raises(PlanError, match="this is UTF-") as caught:
+        opened(tmp_path, text.encode(encoding))
+    told = named(caught.value, "encoding")
+    assert opened(tmp_path, text.encode(encoding), encoding=told).head().shape == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_wide_json_is_told_to_be_converted_and_not_to_be_read_so(name, encoding, tmp_path):
+    text = '[{"a": 1}]' if name == "a.json" else '{"a": 1}\n'
+    with pytest.raises(PlanError, match=f"iconv -f {encoding.upper()} -t UTF-8") as caught:
+        opened(tmp_path, text.encode(encoding), name)
+    assert "encoding=" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"a", b"a,b\n", b"\0\0\0\0\0\0\0\0", b"\x89PNG\r\n\0\0\0\x0d"]
+)
+def test_other_bytes_are_taken_for_no_wide_encoding(data):
+    assert find_wide_encoding(data) is None
+
+
+def test_a_stray_byte_in_utf8_is_not_taken_for_another_encoding(tmp_path):
+    text = "a,b\n" + "é,ü\n" * 50
+    data = text.encode() + b"\xff,1\n" + "é,ü\n".encode() * 50
+    with pytest.raises(PlanError, match="most of what stands around it is utf-8: repair"):
+        opened(tmp_path, data)
+
+
+def test_a_chunk_in_another_encoding_is_told_too(tmp_path):
+    data = b"a,b\n" + b"1,2\n" * 20_000 + TEXTS["shift_jis"].replace(",値", "").encode("shift_jis")
+    dataset = opened(tmp_path, data)
+    with pytest.raises(ReadError, match=r"byte 80,004 .*encoding='cp932'"):
+        dataset.plan(chunk_size=1 << 30)[0].read()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a;b;c\n1,5;2;3,5\n1;2,1;3,5\n", "it reads as 3 columns with sep=';'"),
+        ("a\tb\n1,5\t2\n1\t2,5\n", r"it reads as 2 columns with sep='\t'"),
+        ("a|b|c\nx, y|2|3\nz, w|4|5\n", "it reads as 3 columns with sep='|'"),
+        ("a,b\n1,'x,y'\n2,'z,w'\n", 'it reads as 2 columns with quotechar="\'"'),
+    ],
+)
+def test_separator_and_quote_are_told_where_the_head_does_not_parse(text, told, tmp_path):
+    with pytest.raises(PlanError) as caught:
+        opened(tmp_path, text)
+    assert str(caught.value).endswith(told)
+
+
+def test_a_row_that_does_not_parse_tells_them_too(tmp_path):
+    text = "a;b;c\n" + "1;2;3\n" * 50 + "1;2;3,5\n" * 50
+    dataset = opened(tmp_path, text)
+    with pytest.raises(ReadError, match=r"row 50 .*reads as 3 columns with sep=';'"):
+        dataset.plan(chunk_size=1 << 30)[0].read()
+
+
+def test_of_a_good_text_with_one_bad_row_nothing_is_told_but_what_can_be_done(tmp_path):
+    dataset = opened(tmp_path, "a,b\n" + "1,2\n" * 50 + "1,2,3\n" + "1,2\n" * 50)
+    with pytest.raises(ReadError, match="on_bad_lines='quarantine'") as caught:
+        dataset.plan(chunk_size=1 << 30)[0].read()
+    assert "reads as" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"a", b"\xff\xfe\0", b'"', b"a;b", b"\0" * 50])
+def test_whatever_stands_there_a_hint_is_a_text(text):
+    assert isinstance(hint_dialect(text, parse_options({})), str)
+    assert isinstance(hint_encoding(text, len(text) // 2, "utf-8"), str)
+
+
+def test_no_more_is_looked_at_than_a_few_kilobytes(monkeypatch):
+    seen = []
+    read = pd.read_csv
+
+    def count(source, **keywords):
+        seen.append(len(source.getvalue()))
+        return read(source, **keywords)
+
+    monkeypatch.setattr(pd, "read_csv", count)
+    assert "sep=';'" in hint_dialect(b"a;b;c\n" * 1_000_000, parse_options({}))
+    assert 0 < max(seen) <= LOOK_NBYTES
+
+
+def test_without_the_extra_the_error_stands_and_names_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "charset_normalizer", None)
+    monkeypatch.setitem(sys.modules, "clevercsv", None)
+    extra = r"pip install 'taskinity-data\[suggest\]'"
+    with pytest.raises(PlanError, match=rf"byte 0 is no utf-8 text; .*encoding=; .*{extra}"):
+        opened(tmp_path, TEXTS["shift_jis"].encode("shift_jis"))
+    with pytest.raises(PlanError, match=rf"index of the first 1.*{extra}"):
+        opened(tmp_path, "a;b\n1,5;2\n")
+    with pytest.raises(PlanError, match="encoding='utf-16'"):
+        opened(tmp_path, "a,b\n1,2\n".encode("utf-16"))

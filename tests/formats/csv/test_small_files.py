@@ -1,0 +1,145 @@
+"""Small files are looked at together; what is told of them is what each alone tells."""
+
+import pandas as pd
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from properties import examples
+
+from taskinity_data.chunks.open_dataset import open_dataset
+from taskinity_data.errors import PlanError, TaskinityDataError
+from taskinity_data.formats.csv import head as csv_head
+from taskinity_data.formats.csv import sample as csv_sample
+from taskinity_data.formats.csv.head import read_head
+from taskinity_data.formats.csv.options import parse_options
+from taskinity_data.formats.csv.sample import infer_columns
+from taskinity_data.sources.file import SourceFile
+from taskinity_data.sources.fingerprint import Fingerprint
+
+VALUES = [
+    "", "1", "-3", "2.5", "1e400", "1e18", "True", "false", "x", "NA", "inf", "nan", " 7", "0x1A",
+    "1_0", "007", "9223372036854775807", "9223372036854775808", "-9223372036854775809",
+    "18446744073709551616", "99999999999999999999.5", '"2"', '"a,b"', "é", "#1", "'",
+]  # fmt: skip
+cells = st.sampled_from(VALUES)
+ENDS = ["\n", "\r\n", "\r"]
+
+
+@st.composite
+def texts(draw, columns=2):
+    """The records of a file, without its header."""
+    rows = draw(st.lists(st.lists(cells, min_size=columns, max_size=columns), max_size=5))
+    end = draw(st.sampled_from(ENDS))
+    text = end.join(",".join(row) for row in rows)
+    return text + draw(st.sampled_from(["", end, end * 2])) if rows else text
+
+
+def source(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return SourceFile(str(path), Fingerprint.of(str(path)))
+
+
+def outcome(call):
+    try:
+        return call()
+    except (PlanError, UnicodeError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@examples(300)
+@given(
+    bodies=st.lists(texts(), min_size=2, max_size=5),
+    options=st.sampled_from([{}, {"comment": "#"}, {"skip_blank_lines": False}, {"quoting": 3}]),
+)
+@example(bodies=["1,x\n", "18446744073709551616,x\n"], options={})
+@example(bodies=["1.5,x\n", "99999999999999999999,x\n"], options={})
+@example(bodies=["True,1\n", "1,\n"], options={})
+def test_types_are_those_of_files_looked_at_one_by_one(bodies, options, tmp_path, monkeypatch):
+    parsed = parse_options(options)
+    files = []
+    for number, body in enumerate(bodies):
+        file = source(tmp_path / f"{number}.csv", "a,b\n" + body)
+        head = outcome(lambda file=file: read_head(file, parsed))
+        if not isinstance(head, str):
+            files.append((file, head))
+
+    def kinds():
+        found = infer_columns(files, ["a", "b"], parsed, scan=True)
+        return [(one.label, one.kind, one.dtype) for one in found.values()]
+
+    together = outcome(kinds)
+    with monkeypatch.context() as patch:
+        patch.setattr(csv_sample, "TOGETHER_NBYTES", 0)
+        assert together == outcome(kinds)
+
+
+HEADERS = [
+    "a,b", "a,b,c", "a", " a,b", "\ta,b", "a, b", '"a",b', "a,a", "a,", ",a", "", " ", "#a,b",
+    "é,b", "\ufeffa,b", "1,2", "a;b", "a,b#c",
+]  # fmt: skip
+
+
+@examples(400)
+@given(
+    header=st.sampled_from(HEADERS),
+    ends=st.tuples(st.sampled_from(ENDS), st.sampled_from(ENDS)),
+    rows=st.tuples(st.integers(1, 4), st.integers(1, 4)).flatmap(
+        lambda widths: st.tuples(*(texts(columns=width) for width in widths))
+    ),
+    options=st.sampled_from(
+        [
+            {},
+            {"comment": "#"},
+            {"skip_blank_lines": False},
+            {"quoting": 3},
+            {"header": None},
+            {"header": 1},
+            {"skiprows": 1},
+            {"names": ["p", "q"]},
+            {"names": ["p"], "header": 0},
+            {"skipinitialspace": True},
+            {"escapechar": "x"},
+            {"sep": " "},
+            {"sep": ";"},
+            {"encoding": "latin-1"},
+            {"encoding": "utf-16"},
+        ]
+    ),
+)
+def test_a_head_is_the_same_whatever_files_were_opened_before(
+    header, ends, rows, options, tmp_path
+):
+    parsed = parse_options(options)
+    codec = options.get("encoding", "utf-8")
+    first, second = (
+        source(tmp_path / f"{number}.csv", (header + end + body).encode(codec, "replace"))
+        for number, (end, body) in enumerate(zip(ends, rows, strict=True))
+    )
+    csv_head._KNOWN.clear()
+    alone = outcome(lambda: read_head(second, parsed))
+    csv_head._KNOWN.clear()
+    outcome(lambda: read_head(first, parsed))
+    assert outcome(lambda: read_head(second, parsed)) == alone
+
+
+def test_pandas_is_asked_for_one_head_and_one_sample_of_many_files(tmp_path, monkeypatch):
+    for number in range(50):
+        (tmp_path / f"{number:02}.csv").write_text(f"a,b\n{number},x\n{number + 1},\n")
+    calls = []
+    read_csv = pd.read_csv
+    monkeypatch.setattr(pd, "read_csv", lambda *a, **k: calls.append(a) or read_csv(*a, **k))
+    csv_head._KNOWN.clear()
+    found = open_dataset(tmp_path / "*.csv")
+    assert len(calls) < 20  # two threads may both meet the first head
+    whole = pd.concat([read_csv(path) for path in sorted(tmp_path.iterdir())], ignore_index=True)
+    assert found.head(100).equals(whole)
+    assert found.rows == len(whole) or found.rows is None
+
+
+@pytest.mark.parametrize("odd", ["a,b\n1,2,3\n", "a,b\n1,2\n1,2,3\n"])
+def test_one_odd_file_among_many_is_still_named(odd, tmp_path):
+    for number in range(20):
+        (tmp_path / f"{number:02}.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "13.csv").write_text(odd)
+    with pytest.raises(TaskinityDataError, match=r"13\.csv"):
+        open_dataset(tmp_path / "*.csv").plan(chunk_size="1GiB")[0].read()

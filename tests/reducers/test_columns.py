@@ -1,0 +1,178 @@
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal, assert_series_equal
+from properties import examples
+
+from taskinity_data.errors import PlanError, ReduceError
+from taskinity_data.reducers.columns import approx_distinct, approx_quantiles, histogram, top_k
+from taskinity_data.reducers.description import describe
+from taskinity_data.reducers.grouped import group_by
+from taskinity_data.reducers.totals import sum_
+
+
+@examples(60)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(-2, 2), st.sampled_from([0.5, -0.5, np.inf, np.nan])), max_size=25
+    ),
+    k=st.integers(1, 8),
+    by=st.sampled_from(["i", "f", ["i", "f"], ["f", "i"]]),
+    as_arrow=st.booleans(),
+    data=st.data(),
+)
+def test_top_k_is_nlargest_with_the_rows_places(rows, k, by, as_arrow, data, reduce, cut):
+    frame = pd.DataFrame(
+        {
+            "i": pd.Series([i for i, _ in rows], dtype="int64"),
+            "f": pd.Series([f for _, f in rows], dtype="float64"),
+            "s": pd.Series([f"row {n}" for n in range(len(rows))], dtype="str"),
+        }
+    )
+    chunks = cut(frame, data.draw(st.lists(st.integers(0, len(rows)), max_size=5)))
+    if as_arrow:
+        chunks = [pa.Table.from_pandas(chunk) for chunk in chunks]
+    assert_frame_equal(reduce(top_k(k, by), chunks), frame.nlargest(k, by), check_index_type=False)
+
+
+def test_top_k_of_times_polars_frames_and_chunks_that_say_nothing(reduce):
+    times = pd.DataFrame({"t": pd.to_datetime(["2013-01-02", "2013-01-05", "2013-01-01"])})
+    chunks = [times.iloc[:1], pd.DataFrame(), times.iloc[1:].reset_index(drop=True)]
+    assert_frame_equal(reduce(top_k(2, "t"), chunks), times.nlargest(2, "t"))
+    pl = pytest.importorskip("polars")
+    got = reduce(top_k(1, "x"), [pl.DataFrame({"x": [1, 5]}), pl.DataFrame({"x": [7, 3]})])
+    assert got.to_dict("index") == {2: {"x": 7}}
+    assert len(reduce(top_k(1, "x"), [])) == 0
+
+
+def test_top_k_ranks_integers_beside_nulls_exactly_in_every_cut(reduce):
+    whole = pa.table({"x": [2**53, 2**53 + 1, None, 1], "y": [7, 8, 9, None]})
+    for size in (1, 2, 4):
+        chunks = [whole.slice(start, size) for start in range(0, 4, size)]
+        got = reduce(top_k(2, "y"), [chunk.select(["y"]) for chunk in chunks])
+        assert_frame_equal(got, pd.DataFrame({"y": [9.0, 8.0]}, index=[2, 1]))
+        with pytest.raises(ReduceError, match=f"a value of column 'x' is {2**53 + 1}, which has"):
+            reduce(top_k(1, "x"), chunks)
+        # Int64 stays what it is.
+        told = pa.Table.from_pandas(pd.DataFrame({"x": pd.array(whole["x"].to_pylist(), "Int64")}))
+        named = [told.slice(start, size) for start in range(0, 4, size)]
+        assert reduce(top_k(1, "x"), named)["x"].to_dict() == {1: 2**53 + 1}
+
+
+def test_categories_of_polars_are_texts_whatever_the_process_has_seen(reduce):
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame({"k": ["zz", "b", "a"], "x": [3, 2, 1]}).cast({"k": pl.Categorical})
+    for chunks in ([frame], [frame[:1], frame[1:]]):
+        counts = reduce(group_by("k", n=("x", "count"), first=("k", "first")), chunks)
+        assert counts.index.to_list() == ["a", "b", "zz"]
+        assert counts["first"].dtype == counts.index.dtype == "str"
+        assert reduce(top_k(1, "x"), chunks)["k"].dtype == "str"
+
+
+@pytest.mark.parametrize(
+    "reducer_", [sum_(), describe(), group_by("x", n=("s", "count"))], ids=repr
+)
+def test_two_columns_of_one_name_are_named(reducer_):
+    frame = pd.DataFrame([[1, 2, 3]], columns=["x", "s", "s"])
+    with pytest.raises(ReduceError, match="there are several columns 's'; rename"):
+        reducer_.partial(frame)
+
+
+def test_top_k_of_texts_is_refused(reduce):
+    with pytest.raises(ReduceError, match="top_k"):
+        reduce(top_k(1, "s"), [pd.DataFrame({"s": ["a", "b"]})])
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, True, "3"])
+def test_top_k_needs_a_positive_integer(k):
+    with pytest.raises(ReduceError, match="An integer from 1 up"):
+        top_k(k, "x")
+
+
+def test_top_k_needs_a_column():
+    with pytest.raises(ReduceError, match="by which column"):
+        top_k(3, [])
+    with pytest.raises(PlanError, match="no column 'x'"):
+        top_k(3, "x").check(["y"])
+
+
+@examples(60)
+@given(
+    values=st.lists(
+        st.one_of(st.floats(-3, 3), st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1.0])),
+        max_size=40,
+    ),
+    edges=st.lists(st.integers(-3, 3), min_size=2, max_size=5, unique=True),
+    data=st.data(),
+)
+def test_histogram_is_numpys_over_the_whole_without_nulls(values, edges, data, reduce, cut):
+    frame = pd.DataFrame({"x": pd.Series(values, dtype="float64")})
+    cuts = data.draw(st.lists(st.integers(0, len(values)), max_size=4))
+    counts, got_edges = reduce(histogram("x", sorted(edges)), cut(frame, cuts))
+    kept = frame.x.dropna().to_numpy()
+    want, want_edges = np.histogram(kept, np.array(sorted(edges), dtype=float))
+    assert counts.dtype == np.int64
+    assert counts.tolist() == want.tolist()
+    assert got_edges.tolist() == want_edges.tolist()
+
+
+def test_histogram_of_no_chunks_is_zeros(reduce):
+    counts, edges = reduce(histogram("x", [0, 1, 2]), [])
+    assert (counts.tolist(), edges.tolist()) == ([0, 0], [0.0, 1.0, 2.0])
+    assert reduce(histogram("x", [0, 1, 2]), [pd.DataFrame()])[0].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("bins", [10, "auto", [1], [2, 1], [1, 1], [[1, 2], [3, 4]]])
+def test_histogram_needs_increasing_edges(bins):
+    with pytest.raises(ReduceError, match="edges"):
+        histogram("x", bins)
+
+
+def test_columns_that_hold_no_numbers_are_refused(reduce):
+    for frame in (pd.DataFrame({"x": ["a"]}), pd.DataFrame({"x": pd.to_datetime(["2013-01-01"])})):
+        with pytest.raises(ReduceError, match="not numbers"):
+            reduce(histogram("x", [0, 1]), [frame])
+        with pytest.raises(ReduceError, match="not numbers"):
+            reduce(approx_quantiles("x", 0.5), [frame])
+
+
+@pytest.mark.parametrize("make", [lambda c: histogram(c, [0, 1]), approx_distinct])
+def test_a_missing_column_is_known_before_the_run(make):
+    assert make("dep_delay").columns() == ("dep_delay",)
+    with pytest.raises(PlanError, match="Did you mean 'dep_delay'"):
+        make("dep_dely").check(["dep_delay"])
+
+
+@examples(60)
+@given(
+    values=st.lists(st.one_of(st.integers(-50, 50), st.just(None)), max_size=60),
+    q=st.lists(st.floats(0, 1), min_size=1, max_size=4),
+    data=st.data(),
+)
+def test_quantiles_of_few_different_values_are_pandas_own(values, q, data, reduce, cut):
+    frame = pd.DataFrame({"x": pd.Series(values, dtype="float64")})
+    cuts = data.draw(st.lists(st.integers(0, len(values)), max_size=4))
+    chunks = cut(frame, cuts)
+    assert_series_equal(reduce(approx_quantiles("x", q), chunks), frame.x.quantile(q), atol=1e-12)
+    one = reduce(approx_quantiles("x", q[0]), chunks)
+    assert type(one) is float
+    assert one == pytest.approx(frame.x.quantile(q[0]), nan_ok=True)
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.1, [0.5, 2], []])
+def test_quantiles_lie_between_0_and_1(q):
+    with pytest.raises(ReduceError, match="between 0 and 1"):
+        approx_quantiles("x", q)
+
+
+def test_distinct_counts_are_close_and_do_not_depend_on_cuts(reduce, cut, rng):
+    frame = pd.DataFrame({"x": rng.integers(0, 200_000, 300_000)})
+    exact = frame.x.nunique()
+    whole = reduce(approx_distinct("x"), [frame])
+    assert abs(whole / exact - 1) < 3 * 0.0082
+    assert reduce(approx_distinct("x"), cut(frame, [1, 70_000, 70_000, 200_000])) == whole
+    assert reduce(approx_distinct("x"), []) == 0
+    assert type(whole) is int

@@ -1,0 +1,540 @@
+import datetime as dt
+import gc
+import math
+import pickle
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+from properties import examples
+
+from taskinity_data.errors import PlanError, ReduceError
+from taskinity_data.reducers.base import concat
+from taskinity_data.reducers.grouped import GroupBy, group_by
+from taskinity_data.reducers.totals import sum_
+
+HOWS = ["sum", "count", "mean", "min", "max", "var", "std", "first", "last", "nunique"]
+NOT_FOR = {
+    "key": {"mean", "var", "std"},
+    "text": {"mean", "var", "std"},
+    "string": {"mean", "var", "std"},
+    "time": {"sum", "var", "std"},
+    "zoned": {"sum", "var", "std"},
+    "span": {"var", "std"},
+    "category": {"sum", "mean", "min", "max", "var", "std"},
+    "ordered": {"sum", "mean", "var", "std"},
+    "date": {"sum", "mean", "var", "std"},
+}
+
+
+def make_frame(rng, n):
+    def holes(values, missing):
+        return np.where(rng.random(n) < 0.3, missing, values)
+
+    seconds = rng.integers(0, 10**9, n)
+    return pd.DataFrame(
+        {
+            "key": pd.Series(rng.choice(["b", "a", "é", None], n), dtype="str"),
+            "number": rng.integers(0, 4, n),
+            "half": holes(rng.integers(-2, 3, n) / 2, np.nan),
+            "int8": rng.integers(-3, 4, n).astype("int8"),
+            "int32": rng.integers(-100, 100, n).astype("int32"),
+            "int64": rng.integers(-(10**12), 10**12, n),
+            "uint64": rng.integers(0, 2**50, n).astype("uint64"),
+            "bool": rng.random(n) < 0.5,
+            "float32": rng.normal(size=n).astype("float32"),
+            "float64": holes(rng.normal(size=n), np.nan),
+            "Int64": pd.array(holes(rng.integers(-9, 9, n), None), dtype="Int64"),
+            "Float64": pd.array(holes(rng.normal(size=n), None), dtype="Float64"),
+            "boolean": pd.array(holes(rng.random(n) < 0.5, None), dtype="boolean"),
+            "arrow_int": pd.array(
+                holes(rng.integers(-9, 9, n), None), dtype=pd.ArrowDtype(pa.int64())
+            ),
+            "arrow_bool": pd.array(
+                holes(rng.random(n) < 0.5, None), dtype=pd.ArrowDtype(pa.bool_())
+            ),
+            "text": pd.Series(rng.choice(["x", "y", "", None], n), dtype="str"),
+            "string": pd.Series(rng.choice(["x", "y", None], n), dtype="string"),
+            "time": pd.Series(pd.to_datetime(seconds, unit="s")).where(rng.random(n) < 0.7),
+            "zoned": pd.Series(pd.to_datetime(seconds, unit="s", utc=True))
+            .dt.tz_convert("America/New_York")
+            .where(rng.random(n) < 0.7),
+            "span": pd.Series(pd.to_timedelta(seconds % 1000, unit="s")).where(rng.random(n) < 0.7),
+            "category": pd.Categorical(rng.choice(["u", "v", None], n), categories=["w", "v", "u"]),
+            "ordered": pd.Categorical(
+                rng.choice(["lo", "hi"], n), categories=["lo", "hi"], ordered=True
+            ),
+            "date": pd.Series(
+                [dt.date(2013, 1, 1 + int(d)) for d in rng.integers(0, 28, n)], dtype=object
+            ),
+        }
+    )
+
+
+def every_aggregate(frame, by):
+    return {
+        f"{column}_{how}": (column, how)
+        for column in frame.columns
+        if column not in by
+        for how in HOWS
+        if how not in NOT_FOR.get(column, ())
+    }
+
+
+def pandas_answer(frame, by, aggregates):
+    return frame.groupby(list(by) if len(by) > 1 else by[0], dropna=True, observed=True).agg(
+        **aggregates
+    )
+
+
+def assert_agrees(got, want):
+    # Of one row alone pandas gives the mean of float32 as float64, else as float32.
+    want = want.astype({name: np.float32 for name in want if name == "float32_mean"})
+    exact = [c for c in want if not c.startswith("float32")]
+    assert_frame_equal(got[exact], want[exact], rtol=1e-11, atol=1e-13)
+    # pandas adds float32 in float32; here a sum is rounded once.
+    assert_frame_equal(got, want, rtol=1e-5, atol=1e-5)
+
+
+KEYS = [
+    ("key",),
+    ("number",),
+    ("half",),
+    ("bool",),
+    ("category",),
+    ("zoned",),
+    ("date",),
+    ("Int64",),
+    ("key", "number"),
+    ("category", "half", "boolean"),
+]
+
+
+@pytest.mark.parametrize("by", KEYS, ids="-".join)
+def test_every_how_of_every_dtype_equals_pandas_over_the_whole(by, reduce, cut, rng):
+    frame = make_frame(rng, 40)
+    aggregates = every_aggregate(frame, by)
+    want = pandas_answer(frame, by, aggregates)
+    for cuts in ([], [1, 1, 15, 39], range(1, 40, 3)):
+        assert_agrees(reduce(group_by(*by, **aggregates), cut(frame, cuts)), want)
+
+
+@examples(25)
+@given(n=st.integers(0, 25), seed=st.integers(0, 10**6), data=st.data())
+def test_random_frames_and_cuts_equal_pandas(n, seed, data, reduce, cut):
+    frame = make_frame(np.random.default_rng(seed), n)
+    by = data.draw(st.sampled_from(KEYS))
+    columns = data.draw(
+        st.lists(st.sampled_from([c for c in frame if c not in by]), min_size=1, max_size=3)
+    )
+    aggregates = {
+        name: pair for name, pair in every_aggregate(frame, by).items() if pair[0] in columns
+    }
+    cuts = data.draw(st.lists(st.integers(0, n), max_size=6))
+    got = reduce(group_by(*by, **aggregates), cut(frame, cuts))
+    assert_agrees(got, pandas_answer(frame, by, aggregates))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint64", "float32", "float64"])
+def test_one_key_of_numbers_is_listed_as_pandas_lists_it(dtype, reduce, cut, rng):
+    keys = rng.integers(0, 9, 50).astype(dtype) - np.dtype(dtype).type(3)  # unsigned ones wrap
+    frame = pd.DataFrame({"k": keys, "v": range(50)})
+    if frame.k.dtype.kind == "f":
+        frame.loc[::7, "k"] = [np.inf, -np.inf, np.nan, -0.0, np.inf, np.nan, 1.5, -0.0]
+    got = reduce(group_by("k", n=("v", "sum")), cut(frame, [7, 20]))
+    assert_frame_equal(got, frame.groupby("k").agg(n=("v", "sum")), check_index_type="exact")
+
+
+@pytest.mark.parametrize("dtype", ["str", "string", object, pd.ArrowDtype(pa.string())])
+def test_one_key_of_texts_is_listed_as_pandas_lists_it(dtype, reduce, cut):
+    # By code point: UTF-16 would put the emoji before U+FFFF, a locale the umlaut beside the vowel.
+    texts = ["\u00e4", "Z", "a", "\uffff", "\U0001f600", "", None, "a\0b", "ab", "Z"]
+    frame = pd.DataFrame({"k": pd.Series(texts, dtype=dtype), "v": range(len(texts))})
+    got = reduce(group_by("k", n=("v", "sum")), cut(frame, [3, 7]))
+    assert_frame_equal(got, frame.groupby("k").agg(n=("v", "sum")), check_index_type="exact")
+
+
+def test_arrow_tables_give_what_their_pandas_frames_give(reduce, rng):
+    n = 300
+    table = pa.table(
+        {
+            "key": pa.array(rng.choice(["a", "b", None], n)),
+            "day": pa.array([dt.date(2013, 1, 1 + i % 3) for i in range(n)]),
+            "i": pa.array([None if x < 0.1 else int(x * 100) for x in rng.random(n)]),
+            "f": pa.array(rng.normal(size=n)),
+            "z": pa.array(rng.integers(0, 10**6, n), pa.timestamp("us", "UTC")),
+            "d": pa.array(
+                [Decimal(int(x * 100)) / 100 for x in rng.random(n)], pa.decimal128(9, 2)
+            ),
+            "c": pa.array(rng.choice(["p", "q"], n)).dictionary_encode(),
+        }
+    )
+    aggregates = {
+        f"{column}_{how}": (column, how)
+        for column in "ifzdc"
+        for how in HOWS
+        if not (column == "z" and how in {"sum", "var", "std"})
+        and not (column == "c" and how not in {"count", "first", "last", "nunique"})
+    }
+    for by in (("key",), ("day",), ("key", "day")):
+        want = pandas_answer(table.to_pandas(), by, aggregates)
+        chunks = [table.slice(start, 70) for start in range(0, n, 70)]
+        got = reduce(group_by(*by, **aggregates), chunks)
+        assert_frame_equal(got, want, rtol=1e-11)
+
+
+def test_polars_frames_are_taken_too(reduce):
+    pl = pytest.importorskip("polars")
+    chunks = [pl.DataFrame({"k": ["a", "b"], "x": [1, 2]}), pl.DataFrame({"k": ["a"], "x": [5]})]
+    got = reduce(group_by("k", s=("x", "sum")), chunks)
+    want = pd.DataFrame({"s": [6, 2]}, index=pd.Index(["a", "b"], name="k", dtype="str"))
+    assert_frame_equal(got, want)
+
+
+def test_the_answer_is_the_same_to_the_last_bit_in_any_order_of_arrival(reduce, cut, rng):
+    frame = make_frame(rng, 400)
+    frame["wide"] = rng.normal(size=400) * 10.0 ** rng.integers(-200, 200, 400)
+    aggregates = {**every_aggregate(frame, ("key",)), "a": ("int64", "approx_distinct")}
+    reducer = group_by("key", **aggregates)
+    chunks = cut(frame, range(40, 400, 40))
+    want = pickle.dumps(reduce(reducer, chunks))
+    for _ in range(2):
+        got = reduce(reducer, chunks, arrival=rng.permutation(len(chunks)).tolist())
+        assert pickle.dumps(got) == want
+
+
+def test_combine_leaves_its_partials_as_they_were(cut, rng):
+    frame = make_frame(rng, 60)
+    reducer = group_by("key", **every_aggregate(frame, ("key",)))
+    partials = [reducer.partial(chunk) for chunk in cut(frame, [20, 40])]
+    alone = [reducer.finish(partial) for partial in partials]
+    together = reducer.finish(reducer.combine(partials))
+    assert_frame_equal(reducer.finish(reducer.combine(partials)), together, check_exact=True)
+    for partial, before in zip(partials, alone, strict=True):
+        assert_frame_equal(reducer.finish(partial), before, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int8", "int32", "uint8", "uint32", "Int8", "UInt16", "int32[pyarrow]"]
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_sums_of_narrow_integers_are_as_wide_as_pandas_makes_them(dtype, count, reduce, cut):
+    small = np.dtype(dtype.lower().partition("[")[0])
+    values = [np.iinfo(small).max] * count + [1, 2]
+    frame = pd.DataFrame({"k": [0] * count + [1, 1], "x": pd.Series(values, dtype=dtype)})
+    got = reduce(group_by("k", s=("x", "sum")), cut(frame, [1, 2]))
+    assert_frame_equal(got, frame.groupby("k").agg(s=("x", "sum")))
+
+
+def test_sums_that_pandas_would_wrap_are_refused(reduce):
+    reducer = group_by("k", s=("x", "sum"))
+    chunks = [pd.DataFrame({"k": ["a"], "x": [2**63 - 1]}), pd.DataFrame({"k": ["a"], "x": [1]})]
+    with pytest.raises(ReduceError, match=r"sum of column 'x' in a group is 9223372036854775808"):
+        reduce(reducer, chunks)
+    back = [*chunks, pd.DataFrame({"k": ["a"], "x": [-1]})]
+    assert reduce(reducer, back).s.tolist() == [2**63 - 1]
+
+
+def test_means_of_large_integers_do_not_wrap(reduce):
+    chunks = [pd.DataFrame({"k": [1, 1], "x": [2**62, 2**62]})] * 3
+    assert reduce(group_by("k", m=("x", "mean")), chunks).m.tolist() == [2.0**62]
+
+
+def test_sums_of_floats_are_within_the_promise_whatever_the_chunks(reduce, cut, rng):
+    n = 20_000
+    values = rng.normal(size=n) * 10.0 ** rng.integers(-12, 12, n)
+    frame = pd.DataFrame({"k": rng.integers(0, 5, n), "x": values})
+    exact = [math.fsum(values[frame.k == key]) for key in range(5)]
+    scale = [math.fsum(np.abs(values[frame.k == key])) for key in range(5)]
+    for cuts in ([], range(0, n, 37)):
+        got = reduce(group_by("k", s=("x", "sum")), cut(frame, cuts)).s
+        assert all(abs(a - b) < 1e-13 * c for a, b, c in zip(got, exact, scale, strict=True))
+
+
+def test_variances_are_stable_under_a_large_offset(reduce, cut, rng):
+    small = rng.normal(size=1_000)
+    frame = pd.DataFrame({"k": 0, "x": np.round(small, 3) + 1e9})
+    got = reduce(group_by("k", v=("x", "var")), cut(frame, range(3, 1_000, 3))).v
+    exact = np.var(frame.x.to_numpy() - 1e9, ddof=1)
+    assert got.tolist() == pytest.approx([exact], rel=1e-12)
+
+
+def test_zeros_infinities_and_nan(reduce, cut):
+    frame = pd.DataFrame(
+        {
+            "k": [0.0, -0.0, 1.0, 1.0, 2.0, 2.0, np.nan],
+            "x": [-0.0, 0.0, np.inf, 1.0, np.inf, -np.inf, 5.0],
+        }
+    )
+    aggregates = {h: ("x", h) for h in ("sum", "min", "max", "mean", "count", "nunique", "first")}
+    want = pandas_answer(frame, ("k",), aggregates)
+    for cuts in ([], range(1, 7)):
+        got = reduce(group_by("k", **aggregates), cut(frame, cuts))
+        assert_frame_equal(got, want)
+        assert not np.signbit(got["min"].iloc[0])
+
+
+def test_decimals_are_added_exactly_beyond_pythons_default_digits(reduce):
+    big = Decimal("12345678901234567890123456789012345.67")
+    chunks = [pd.DataFrame({"k": ["a", "b"], "x": [big, None]}, dtype=object)] * 3
+    got = reduce(group_by("k", s=("x", "sum"), n=("x", "count")), chunks)
+    assert got.s.tolist() == [Decimal("37037036703703703670370370367037037.01"), 0]
+    assert got.n.tolist() == [3, 0]
+
+
+def test_texts_that_are_null_in_a_whole_chunk(reduce, cut):
+    frame = pd.DataFrame({"k": [1, 1, 2, 2], "x": pd.Series([None, None, "a", None], dtype="str")})
+    aggregates = {h: ("x", h) for h in ("sum", "min", "first", "last", "count", "nunique")}
+    want = pandas_answer(frame, ("k",), aggregates)
+    for cuts in ([2], [1, 2, 3], []):
+        assert_frame_equal(reduce(group_by("k", **aggregates), cut(frame, cuts)), want)
+
+
+def test_integers_that_turn_into_floats_in_a_later_chunk(reduce):
+    chunks = [
+        pd.DataFrame({"k": [1], "x": [2**53 + 1]}),
+        pd.DataFrame({"k": [1, 2], "x": [None, 0.5]}),
+    ]
+    aggregates = {h: ("x", h) for h in ("sum", "mean", "min", "max", "nunique", "first")}
+    want = pandas_answer(pd.concat(chunks, ignore_index=True), ("k",), aggregates)
+    assert_frame_equal(reduce(group_by("k", **aggregates), chunks), want)
+
+
+def test_many_groups_sort_as_pandas_sorts_them(reduce, cut, rng):
+    n = 150_000
+    frame = pd.DataFrame({"a": rng.integers(0, 10**6, n), "b": rng.integers(0, 3, n), "x": 1.0})
+    aggregates = {"s": ("x", "sum"), "v": ("x", "var"), "f": ("x", "first")}
+    got = reduce(group_by("a", "b", **aggregates), cut(frame, [50_000, 100_000]))
+    assert_frame_equal(got, pandas_answer(frame, ("a", "b"), aggregates))
+
+
+def test_no_rows_keep_names_and_dtypes(reduce, cut, rng):
+    frame = make_frame(rng, 10).iloc[:0]
+    for by in (("key",), ("category", "number")):
+        aggregates = every_aggregate(frame, by)
+        want = pandas_answer(frame, by, aggregates)
+        got = reduce(group_by(*by, **aggregates), [frame, frame])
+        assert list(got.columns) == list(want.columns)
+        assert_frame_equal(got.drop(columns="float32_mean"), want.drop(columns="float32_mean"))
+
+
+def test_no_chunks_give_an_empty_frame_with_the_names(reduce):
+    got = reduce(group_by("k", s=("x", "sum")), [])
+    assert (list(got.columns), got.index.name, len(got)) == (["s"], "k", 0)
+    assert list(reduce(group_by("k", "l", s=("x", "sum")), []).index.names) == ["k", "l"]
+
+
+def test_none_says_nothing(reduce):
+    frame = pd.DataFrame({"k": ["a"], "x": [1]})
+    assert_frame_equal(
+        reduce(group_by("k", s=("x", "sum")), [None, frame, None]),
+        frame.groupby("k").agg(s=("x", "sum")),
+    )
+    assert_frame_equal(reduce(concat(), [None, frame, None]), frame)
+    assert reduce(concat(), [None]).empty
+
+
+def test_frames_without_rows_and_columns_say_nothing(reduce):
+    chunks = [pd.DataFrame(), pd.DataFrame({"k": ["a"], "x": [1]}), pa.table({})]
+    assert reduce(group_by("k", s=("x", "sum")), chunks).s.to_dict() == {"a": 1}
+    assert len(reduce(group_by("k", s=("x", "sum")), [pd.DataFrame()] * 2)) == 0
+
+
+def test_levels_of_the_index_serve_as_keys_as_in_pandas(reduce):
+    chunk = pd.DataFrame({"k": ["a", "b", "a"], "x": [1, 2, 3]}).set_index("k")
+    want = chunk.groupby("k").agg(s=("x", "sum"))
+    assert_frame_equal(reduce(group_by("k", s=("x", "sum")), [chunk]), want)
+    assert_frame_equal(reduce(group_by("k", s=("x", "sum")), [chunk["x"]]), want)
+
+
+def test_a_key_may_be_aggregated_and_a_column_used_twice(reduce):
+    chunk = pd.DataFrame({"k": ["a", "b", "a"], "x": [1, 2, 3]})
+    got = reduce(group_by("k", n=("k", "count"), s=("x", "sum"), t=("x", "sum")), [chunk])
+    assert got.to_dict("list") == {"n": [2, 1], "s": [4, 2], "t": [4, 2]}
+
+
+def test_approximate_distinct_counts_are_near_the_exact_ones(reduce, cut, rng):
+    n = 60_000
+    frame = pd.DataFrame({"k": rng.integers(0, 3, n), "x": rng.integers(0, 30_000, n)})
+    got = reduce(
+        group_by("k", a=("x", "approx_distinct"), e=("x", "nunique")), cut(frame, [9, 999])
+    )
+    assert (abs(got.a / got.e - 1) < 3 * 0.016).all()
+    small = reduce(group_by("k", a=("x", "approx_distinct")), [frame.iloc[:30]])
+    assert small.a.tolist() == frame.iloc[:30].groupby("k").x.nunique().tolist()
+
+
+def test_a_missing_column_is_known_before_the_run_and_on_the_worker():
+    reducer = group_by("carrier", m=("dep_delay", "mean"))
+    assert reducer.columns() == ("carrier", "dep_delay")
+    reducer.check(["dep_delay", "carrier", "x"])
+    with pytest.raises(PlanError, match=r"no column 'dep_delay'. Did you mean 'dep_delays'\?"):
+        reducer.check(["carrier", "dep_delays"])
+    for data in (pd.DataFrame({"carrier": ["a"]}), pa.table({"carrier": ["a"]})):
+        with pytest.raises(ReduceError, match=r"no column 'dep_delay'. There are: 'carrier'"):
+            reducer.partial(data)
+
+
+def test_what_is_no_frame_is_refused_with_what_to_do():
+    with pytest.raises(ReduceError, match="a chunk gave dict; return a DataFrame"):
+        group_by("k", n=("x", "count")).partial({"k": 1})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: group_by(n=("x", "count")), "needs a key"),
+        (lambda: group_by("k"), "needs what to compute"),
+        (lambda: group_by(["a", "b"], n=("x", "count")), r"group_by\('a', 'b', ...\)"),
+        (lambda: group_by("k", "k", n=("x", "count")), "given twice"),
+        (lambda: group_by("k", n=("x", "maen")), "Did you mean 'mean'"),
+        (lambda: group_by("k", n=("x", ["sum"])), "there is no how"),
+        (lambda: group_by("k", n="count"), r"n=\(column, how\)"),
+        (lambda: group_by("k", n=("x",)), r"n=\(column, how\)"),
+    ],
+)
+def test_a_wrong_call_is_refused_at_once(make, message):
+    with pytest.raises(ReduceError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("column", "how", "message"),
+    [
+        ("text", "mean", "holds string, not numbers"),
+        ("text", "std", "not numbers"),
+        ("time", "sum", "times can't be added"),
+        ("time", "std", "subtract a time first"),
+        ("span", "var", "var of column 'span'"),
+        ("category", "min", "min of column 'category'"),
+    ],
+)
+def test_what_a_column_cannot_do_is_refused(column, how, message, reduce, rng):
+    frame = make_frame(rng, 20)
+    with pytest.raises(ReduceError, match=message):
+        reduce(group_by("number", a=(column, how)), [frame])
+
+
+def test_one_column_of_texts_here_and_numbers_there_cannot_be_added(reduce):
+    chunks = [pd.DataFrame({"k": [1], "x": ["a"]}), pd.DataFrame({"k": [1], "x": [1]})]
+    with pytest.raises(ReduceError, match="integers"):
+        reduce(group_by("k", s=("x", "sum")), chunks)
+
+
+def test_it_pickles_compares_and_reads_as_it_was_written():
+    reducer = group_by("a", "b", n=("x", "count"))
+    assert pickle.loads(pickle.dumps(reducer)) == reducer
+    assert repr(reducer) == "group_by('a', 'b', n=('x', 'count'))"
+    assert isinstance(reducer, GroupBy)
+    assert reducer != group_by("a", n=("x", "count"))
+
+
+@pytest.mark.parametrize("how", ["var", "std"])
+def test_a_spread_beyond_floats_is_infinite_in_one_chunk_and_in_many(how, reduce, cut):
+    frame = pd.DataFrame({"key": [1, 1, 1, 2, 2], "x": [1e300, -1e300, 1e300, 0.5, 1e200]})
+    want = frame.groupby("key").agg(x=("x", how))
+    assert want.x.tolist() == [np.inf, np.inf]
+    for cuts in ([], [1, 2, 3, 4]):
+        assert_frame_equal(reduce(group_by("key", x=("x", how)), cut(frame, cuts)), want)
+
+
+@pytest.mark.parametrize("reducer", [group_by("key", total=("a", "sum")), sum_()])
+def test_a_partial_does_not_hold_on_to_the_rows_that_it_was_made_of(reducer):
+    rows = 200_000
+    before = pa.total_allocated_bytes()
+    keys = pa.array([f"k{n % 10}" for n in range(rows)])
+    table = pa.table({"key": keys, "a": pa.array(range(rows), pa.float64())})
+    taken = pa.total_allocated_bytes() - before
+    partial = reducer.partial(table)
+    del keys, table
+    gc.collect()
+    assert partial is not None
+    assert pa.total_allocated_bytes() - before < taken / 10
+
+
+SPAN = pd.to_timedelta([1, 2], unit="s").to_series(index=[0, 1]).astype("m8[s]")
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "std"])
+@pytest.mark.parametrize(
+    "other",
+    [pd.Series([1.5, 2.5]), pd.Series([1, 2]), SPAN.astype("m8[ns]"), pd.Series([None, np.nan])],
+    ids=str,
+)
+def test_times_are_not_added_to_numbers_nor_to_times_of_another_unit(how, other, reduce):
+    chunks = [pd.DataFrame({"k": "a", "x": x}) for x in (SPAN, SPAN, other, SPAN, SPAN)]
+    for places in ([0, 2], [2, 0], [0, 1, 2, 3, 4], [2, 0, 1, 3, 4], [0, 1, 3, 4, 2]):
+        with pytest.raises(ReduceError, match=r"a column holds .* in another; .*among \['x'\]"):
+            reduce(group_by("k", a=("x", how)), [chunks[place] for place in places])
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "std"])
+def test_chunks_without_rows_say_nothing_of_what_times_are(how, reduce):
+    frame = pd.DataFrame({"k": ["a", "a", "b"], "x": SPAN.reindex([0, 1, 0]).array})
+    none = pd.DataFrame({"k": pd.Series([], dtype="str"), "x": pd.Series([], dtype="m8[s]")})
+    got = reduce(group_by("k", a=("x", how)), [none, frame, none])
+    assert_frame_equal(got, frame.groupby("k").agg(a=("x", how)))
+
+
+@pytest.mark.parametrize("values", [[1e308] * 4, [-1e308] * 4, [1.7e308, 1e308, 1.7e308, 1e308]])
+def test_variances_of_values_whose_sum_overflows_do_not_depend_on_the_cut(values, reduce, cut):
+    frame = pd.DataFrame({"k": "a", "x": values})
+    want = frame.groupby("k").agg(v=("x", "var"), s=("x", "std"))
+    for cuts in ([], [1], [2], [1, 2, 3]):
+        got = reduce(group_by("k", v=("x", "var"), s=("x", "std")), cut(frame, cuts))
+        assert_frame_equal(got, want)
+
+
+def test_variances_of_values_that_lie_too_far_apart_are_infinite_in_every_cut(reduce, cut):
+    frame = pd.DataFrame({"k": "a", "x": [1e308, -1e308, 1e308, -1e308, 1e308]})
+    for cuts in ([], [1], [2], [1, 2, 3, 4]):
+        assert reduce(group_by("k", v=("x", "var")), cut(frame, cuts))["v"].tolist() == [math.inf]
+
+
+def test_a_sum_of_bools_and_nulls_is_pandas_own_in_every_cut(reduce, cut):
+    bools = pd.Series([True, None, None, True, False, None, None, True], dtype=object)
+    frame = pd.DataFrame({"k": list("aaabbccc"), "x": bools})
+    want = frame.groupby("k").agg(a=("x", "sum"))
+    for cuts in ([], [1], [2], range(1, 8)):
+        got = reduce(group_by("k", a=("x", "sum")), cut(frame, cuts))
+        assert list(map(repr, got["a"])) == list(map(repr, want["a"]))
+
+
+@pytest.mark.parametrize("other", [[0.5], np.array([5], dtype="uint64")], ids=["float", "uint64"])
+def test_integer_keys_that_would_become_one_as_floats_are_refused(other, reduce):
+    # pandas.concat makes floats of both, and 2**53 + 1 is none.
+    wide = -(2**53) - 1
+    chunks = [
+        pd.DataFrame({"k": [wide, wide + 1], "x": [1, 1]}),
+        pd.DataFrame({"k": other, "x": [1]}),
+    ]
+    for dtype in ("int64", "Int64", "category"):
+        with pytest.raises(ReduceError, match=f"a key of column 'k' is {wide}, which has no exact"):
+            reduce(group_by("k", n=("x", "count")), [chunks[0].astype({"k": dtype}), chunks[1]])
+    chunks[0]["k"] += 1
+    chunks[0].loc[1, "k"] = 7
+    answer = reduce(group_by("k", n=("x", "count")), chunks)
+    assert answer["n"].to_list() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        *(("timedelta64", how) for how in ("mean", "sum", "std", "max")),
+        *(("datetime64", how) for how in ("mean", "max")),
+    ],
+)
+def test_times_stay_what_they_are_beside_a_chunk_without_rows_of_another_dtype(kind, how, reduce):
+    rows = pd.DataFrame({"k": [1, 1, 2], "t": np.array([10, 20, 40], dtype=f"{kind}[s]")})
+    for dtype in (f"{kind}[ns]", "object", "float64"):
+        none = rows.iloc[:0].assign(t=pd.Series([], dtype=dtype))
+        want = rows.groupby("k").agg(t=("t", how))
+        for chunks in ([rows, none], [none, rows]):
+            got = reduce(group_by("k", t=("t", how)), chunks)
+            assert got["t"].dtype.kind == kind[0].replace("t", "m").replace("d", "M")
+            assert_frame_equal(got, want.astype(got.dtypes))

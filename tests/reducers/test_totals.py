@@ -1,0 +1,211 @@
+import math
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal, assert_series_equal
+from properties import examples
+
+from taskinity_data.errors import ReduceError
+from taskinity_data.reducers.description import describe
+from taskinity_data.reducers.totals import max_, mean, min_, sum_
+
+TOTALS = {"sum": sum_(), "mean": mean(), "min": min_(), "max": max_()}
+
+
+def make_frame(rng, n):
+    return pd.DataFrame(
+        {
+            "text": pd.Series(rng.choice(["a", "b"], n), dtype="str"),
+            "int64": rng.integers(-(10**9), 10**9, n),
+            "int8": rng.integers(-100, 100, n).astype("int8"),
+            "uint64": rng.integers(0, 2**40, n).astype("uint64"),
+            "float": np.where(rng.random(n) < 0.3, np.nan, rng.normal(size=n)),
+            "float32": (rng.integers(0, 100, n) / 4).astype("float32"),
+            "bool": rng.random(n) < 0.5,
+            "Int64": pd.array(np.where(rng.random(n) < 0.3, None, 5), dtype="Int64"),
+            "boolean": pd.array(np.where(rng.random(n) < 0.3, None, True), dtype="boolean"),
+            "arrow": pd.array(rng.integers(0, 9, n), dtype="int64[pyarrow]"),
+            "time": pd.to_datetime(rng.integers(0, 10**9, n), unit="s"),
+            "span": pd.to_timedelta(rng.integers(0, 10**9, n), unit="s"),
+        }
+    )
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+@examples(25)
+@given(n=st.integers(0, 20), seed=st.integers(0, 10**6), data=st.data())
+def test_totals_of_frames_equal_pandas(how, n, seed, data, reduce, cut):
+    frame = make_frame(np.random.default_rng(seed), n)
+    names = data.draw(st.lists(st.sampled_from(list(frame.columns)), unique=True, min_size=1))
+    cuts = data.draw(st.lists(st.integers(0, n), max_size=5))
+    want = getattr(frame[names], how)(numeric_only=True)
+    got = reduce(TOTALS[how], cut(frame[names], cuts))
+    assert_series_equal(got, want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+def test_totals_of_arrow_tables_equal_pandas(how, reduce):
+    table = pa.table({"i": [1, None, 3], "f": [0.5, None, math.inf], "s": ["a", None, "b"]})
+    want = getattr(table.to_pandas(), how)(numeric_only=True)
+    assert_series_equal(reduce(TOTALS[how], [table.slice(0, 2), table.slice(2)]), want)
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+def test_labelled_series_are_brought_together_label_by_label(how, reduce):
+    chunks = [
+        pd.Series({"b": 1, "a": 5}, name="n"),
+        pd.Series({"a": 3, "c": 4}, name="n"),
+        pd.Series({}, dtype="int64", index=pd.Index([], dtype="str")),
+    ]
+    want = getattr(pd.concat(chunks).groupby(level=0), how)()
+    assert_series_equal(reduce(TOTALS[how], chunks), want, check_names=False)
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+@pytest.mark.parametrize("names", [("n", "n", "n"), ("n", "m", "n"), (None, "n", "n"), (1, 1, 1)])
+def test_series_keep_the_name_that_all_have_as_in_pandas(how, names, reduce):
+    chunks = [pd.Series({"a": 1, "b": 2}, name=name).rename_axis(name) for name in names]
+    want = getattr(pd.concat(chunks).groupby(level=0), how)()
+    assert_series_equal(reduce(TOTALS[how], chunks), want)
+
+
+def test_series_with_several_levels_keep_their_names(reduce):
+    frame = pd.DataFrame({"k": ["a", "b", "a"], "l": [1, 1, 2], "x": [1, 2, 3]})
+    want = frame.groupby(["k", "l"]).x.sum()
+    chunks = [
+        frame.iloc[:2].groupby(["k", "l"]).x.sum(),
+        frame.iloc[2:].groupby(["k", "l"]).x.sum(),
+    ]
+    got = reduce(sum_(), chunks)
+    assert got.index.names == ["k", "l"]
+    assert got.name == "x"
+    assert_series_equal(got, want)
+
+
+def test_numbers_are_brought_together(reduce):
+    assert reduce(sum_(), [1, 2, 3]) == 6
+    assert reduce(sum_(), [1, 2.5, np.int64(3), None, math.nan]) == 6.5
+    assert reduce(mean(), [1, 2, 6]) == 3.0
+    assert reduce(min_(), [3, 1, 2]) == 1
+    assert reduce(max_(), [0.5, True]) == 1.0
+    assert reduce(sum_(), [Decimal("0.1"), Decimal("0.2")]) == Decimal("0.3")
+    assert reduce(sum_(), [0.1] * 1000) == pytest.approx(100, abs=1e-13)
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+def test_no_chunks_and_chunks_that_say_nothing_are_like_an_empty_frame(how, reduce):
+    want = getattr(pd.DataFrame(), how)(numeric_only=True)
+    assert_series_equal(reduce(TOTALS[how], []), want)
+    assert_series_equal(reduce(TOTALS[how], [None, pd.DataFrame(), None]), want)
+
+
+def test_integers_that_do_not_fit_are_refused_and_not_wrapped(reduce):
+    chunks = [pd.DataFrame({"x": [2**63 - 1]}), pd.DataFrame({"x": [1]})]
+    with pytest.raises(ReduceError, match=r"sum\(\) of column 'x' is 9223372036854775808"):
+        reduce(sum_(), chunks)
+    assert reduce(mean(), chunks)["x"] == 2.0**62
+    with pytest.raises(ReduceError, match="can't hold"):
+        reduce(sum_(), [np.int64(2**63 - 1), 1])
+
+
+def test_results_of_different_kinds_are_refused(reduce):
+    with pytest.raises(ReduceError, match="frames and numbers"):
+        reduce(sum_(), [pd.DataFrame({"x": [1]}), 1])
+
+
+def test_results_that_cannot_be_added_are_refused(reduce):
+    with pytest.raises(ReduceError, match=r"a chunk gave dict; reduce with a reducer\(\)"):
+        reduce(sum_(), [{"a": 1}])
+
+
+def test_a_column_that_only_some_chunks_have_counts_where_it_is(reduce):
+    chunks = [pd.DataFrame({"a": [1.0]}), pd.DataFrame({"a": [2.0], "b": [5.0]})]
+    want = pd.concat(chunks, ignore_index=True).sum(numeric_only=True)
+    assert_series_equal(reduce(sum_(), chunks), want)
+
+
+def test_describe_equals_pandas_but_for_the_tilde(reduce, cut, rng):
+    frame = make_frame(rng, 500)
+    numbers = frame[["int64", "int8", "float", "float32", "uint64"]]
+    want = numbers.describe().astype("float64").rename(lambda row: f"~{row}" if "%" in row else row)
+    for cuts in ([], range(0, 500, 7)):
+        got = reduce(describe(), cut(frame[[*numbers, "text", "bool"]], cuts))
+        assert_frame_equal(got, want, rtol=1e-6)
+
+
+def test_describe_of_no_rows_equals_pandas(reduce):
+    frame = pd.DataFrame({"x": pd.Series([], dtype="float64"), "i": pd.Series([], dtype="int64")})
+    want = frame.describe().rename(lambda row: f"~{row}" if "%" in row else row)
+    assert_frame_equal(reduce(describe(), [frame, frame]), want)
+    assert list(reduce(describe(), []).index) == list(want.index)
+    assert reduce(describe(), [pd.DataFrame()]).shape == (8, 0)
+
+
+REDUCERS = {**TOTALS, "describe": describe()}
+ONES = pd.Series([1.0, 2.0])
+
+
+@pytest.mark.parametrize("name", list(REDUCERS))
+@pytest.mark.parametrize(
+    "other",
+    [
+        pd.Series([1.0, 2.0], dtype=object),
+        pd.Series(["1", "2"], dtype="str"),
+        pd.Series(["1", "2"], dtype="category"),
+        pd.Series([Decimal(1), Decimal(2)]),
+        pd.to_timedelta([1, 2], unit="s").to_series(index=[0, 1]),
+        pd.to_datetime([1, 2], unit="s").to_series(index=[0, 1]),
+        pd.Series([True, False]),
+        pd.Series([True, None], dtype=object),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("numbers", [ONES, ONES.astype("int64"), ONES.astype("Int64")], ids=str)
+def test_a_column_of_numbers_in_some_chunks_only_is_refused(name, other, numbers, reduce):
+    chunks = [pd.DataFrame({"i": 1, "x": x}) for x in (numbers, numbers, other, numbers, numbers)]
+    for places in ([0, 2], [2, 0], [0, 1, 2, 3, 4], [2, 0, 1, 3, 4], [0, 1, 3, 4, 2]):
+        with pytest.raises(ReduceError, match=r"\(\): column 'x' is .* in some chunks and .*dtype"):
+            reduce(REDUCERS[name], [chunks[place] for place in places])
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+@pytest.mark.parametrize("other", [{"x": [None, True]}, {"x": [None]}, {"y": [1.0]}], ids=str)
+def test_bools_that_miss_in_some_chunks_are_refused_since_pandas_has_objects(how, other, reduce):
+    chunks = [pd.DataFrame({"i": 1, "x": [True, True]})] * 4 + [pd.DataFrame({"i": 1, **other})]
+    with pytest.raises(ReduceError, match="column 'x' is bool in some chunks and "):
+        reduce(TOTALS[how], chunks)
+    with pytest.raises(ReduceError, match=r"column 'x' is .* in some chunks and "):
+        reduce(TOTALS[how], chunks[::-1])
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+@pytest.mark.parametrize("dtype", ["int64", "float64"])
+def test_nulls_of_no_dtype_are_like_those_of_floats(how, dtype, reduce):
+    numbers = pd.DataFrame({"x": pd.Series([1, 2], dtype=dtype), "i": [3, 4]})
+    nulls = pd.DataFrame({"x": [None, None], "i": [5, 6]})
+    frames = [numbers, nulls.astype({"x": "float64"}), numbers]
+    want = getattr(pd.concat(frames), how)(numeric_only=True)
+    assert_series_equal(reduce(TOTALS[how], [numbers, nulls, numbers]), want)
+    assert_series_equal(reduce(TOTALS[how], [nulls, numbers, numbers]), want)
+    assert reduce(describe(), [nulls, numbers])["x"]["count"] == 2
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+def test_columns_of_nulls_of_no_dtype_are_left_out_as_in_pandas(how, reduce):
+    nulls = pd.DataFrame({"x": [None, None], "i": [5, 6]})
+    want = getattr(pd.concat([nulls] * 3), how)(numeric_only=True)
+    assert_series_equal(reduce(TOTALS[how], [nulls] * 3), want)
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+@pytest.mark.parametrize("empty", [{"x": []}, {"x": pd.Series([], dtype="str")}], ids=str)
+def test_chunks_without_rows_say_nothing_of_what_numbers_are(how, empty, reduce):
+    filled = pd.DataFrame({"x": [1.5, 2.0], "i": [5, 6]})
+    none = pd.DataFrame({**empty, "i": pd.Series([], dtype="int64")})
+    want = getattr(filled, how)(numeric_only=True)
+    assert_series_equal(reduce(TOTALS[how], [none, filled, none]), want)

@@ -1,0 +1,562 @@
+"""Runs that are kept: their report afterwards, and what differs between two of them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import taskinity_data as td
+from taskinity_data.checkpoints.journal import Journal, list_segments, read_segment
+from taskinity_data.checkpoints.values import encode
+from taskinity_data.errors import FlowFailed, ResumeError
+from taskinity_data.run.past_run import load_run
+
+MODULE = """\
+FACTOR = 2
+
+
+def scale(chunk):
+    return chunk.assign(x=chunk.x * FACTOR)
+
+
+def stop_at_50(chunk):
+    if chunk.x.max() >= 50:
+        raise ValueError("<b>stop</b>\\x1b[31m here")
+    return chunk
+"""
+
+REDUCE = td.group_by("k", total=("x", "sum"))
+
+
+@pytest.fixture
+def ground(tmp_path, monkeypatch):
+    """The working directory, with a file of 100 rows and a module of the user's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    frame(100).to_csv("a.csv", index=False)
+    (tmp_path / "kept_tasks.py").write_text(MODULE)
+    yield tmp_path
+    sys.modules.pop("kept_tasks", None)
+
+
+def frame(rows):
+    return pd.DataFrame({"k": ["a", "b"] * (rows // 2), "x": range(rows)})
+
+
+def tasks():
+    import kept_tasks
+
+    return kept_tasks
+
+
+def go(*given, **options):
+    """A run as it is kept."""
+    return load_run(live(*given, **options).run_id, "runs")
+
+
+def live(source="a.csv", function=None, **options):
+    base = {
+        "reduce": REDUCE, "chunk_size": "10 rows", "scheduler": "synchronous", "run_dir": "runs",
+    }  # fmt: skip
+    return td.process(source, function or tasks().scale, **(base | options))
+
+
+def failed(**options):
+    with pytest.raises(FlowFailed) as caught:
+        go(function=tasks().stop_at_50, **options)
+    return load_run(caught.value.run.run_id, "runs")
+
+
+def words_of(path):
+    html = path.read_text()
+    text = re.sub(r"<(style|title|desc)\b.*?</\1>", " ", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text)))
+
+
+# --- report ---------------------------------------------------------------------------------------
+
+
+def test_the_report_of_a_kept_run_says_what_that_of_the_run_itself_says(ground):
+    done = td.process(
+        "a.csv", tasks().scale, reduce=REDUCE, chunk_size="10 rows", scheduler="threads",
+        workers=2, run_dir="runs",
+    )  # fmt: skip
+    there = words_of(done.report(ground / "then.html"))
+    again = words_of(load_run(done.run_id, "runs").report(ground / "again.html"))
+    assert f"its log {ground / 'logs' / done.run_id}.log" in again
+    # Shares of the whole differ: a run's own time goes on until its journal is closed.
+    for title in ("chunks 10,", "10 chunks: from", "11 attempts on", "Where all that was"):
+        parts = [text[text.index(title) :][:40] for text in (there, again)]
+        assert parts[0] == parts[1]
+    assert "10 chunks" in again
+    assert "10 completed;" in again
+    assert "not kept" not in again
+
+
+def test_a_failed_run_has_its_failures_and_the_calls_that_try_them_again(ground):
+    path = failed().report("out/r.html")
+    assert path.parent == ground / "out"
+    words = words_of(path)
+    assert "FAILED" in words
+    assert "<b>stop</b>�[31m here" in words
+    assert "--only" in words
+    assert "a.csv:" in words
+    assert "in stop_at_50" in words
+    assert "not_run" not in words
+    assert "not run" in words
+
+
+def test_chunks_of_an_earlier_try_are_told_as_such(ground):
+    before = failed()
+    import kept_tasks
+
+    kept_tasks.stop_at_50.__code__ = (lambda chunk: chunk).__code__
+    again = go(function=kept_tasks.stop_at_50, resume=before.run_id)
+    assert again.run_id == before.run_id
+    words = words_of(again.report())
+    assert "COMPLETED" in words
+    # Its code differs, so that all are run again; a try with the same code has them all.
+    assert "10 completed;" in words
+    third = go(function=kept_tasks.stop_at_50, resume=before.run_id)
+    assert "10 used again of an earlier run" in words_of(third.report())
+
+
+def test_what_an_earlier_try_left_out_takes_no_time_of_a_later_one(ground):
+    def stop(chunk):
+        time.sleep(0.05)  # so long that it is no other chunk's companion in a batch
+        at, is_second = chunk.x.iloc[0], Path("second").exists()
+        if at == 90 or (at == 50 and is_second):
+            raise KeyboardInterrupt
+        if at in (30, 50) and not is_second:
+            raise ValueError("bad")
+        return chunk
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        live(function=stop, on_error="skip")
+    (ground / "second").touch()
+    with pytest.raises(KeyboardInterrupt):
+        live(function=stop, on_error="skip", resume=caught.value.run.run_id)
+    words = words_of(load_run(caught.value.run.run_id, "runs").report())
+    assert "1 attempt on 1 lane, " in words
+    assert "7 used again of an earlier run, 1 completed, 1 skipped" in words
+    assert "skipped 1 ValueError: bad" in words
+
+
+def test_the_report_of_a_kept_run_has_its_inputs_options_and_versions(ground, monkeypatch):
+    done = live(max_failures=3, sep=",", storage_options={})
+    told = "Inputs source a.csv sep , storage_options a value that is not kept Options"
+    assert told in words_of(done.report())
+    run = load_run(done.run_id, "runs")
+    monkeypatch.setattr(pd, "__version__", "0.0")
+    words = words_of(run.report())
+    assert told in words
+    assert "chunk_size 10 rows max_failures 3" in words
+    assert f"Environment of the run python {sys.version.split()[0]}" in words
+
+
+def without_end(run, *kinds):
+    """The run's journal as it was before those records were written, in a run of its own."""
+    (segment,) = list_segments(run.directory)
+    copy = run.directory.with_name(run.run_id + "-cut")
+    copy.mkdir()
+    (copy / "lock").touch()
+    journal = Journal(copy, copy.name)
+    for record in read_segment(segment, run.run_id).records:
+        if record.kind not in kinds:
+            value = encode(record.load()) if record.nbytes else ()
+            journal.add(record.kind, record.facts, value)
+    journal.close()
+    return load_run(copy.name, "runs")
+
+
+def test_a_run_that_was_killed_is_reported_as_far_as_it_came(ground):
+    killed = without_end(go(), "E")
+    assert killed.status == "INTERRUPTED"
+    words = words_of(killed.report())
+    assert "This run did not come to its end, or its process was killed" in words
+    assert "10 chunks" in words
+    assert "Time of each chunk" in words
+    assert "Ledger" not in words
+
+
+def test_a_run_without_chunks_has_a_report(ground):
+    words = words_of(without_end(go(), "C", "K", "P", "F", "E").report())
+    assert "No chunk had ended, or none was kept." in words
+    assert "Nothing was run, so nothing bounded it." in words
+
+
+def test_a_run_of_an_older_version_has_a_report_and_a_difference(ground):
+    now = go()
+    (segment,) = list_segments(now.directory)
+    copy = now.directory.with_name("older")
+    copy.mkdir()
+    (copy / "lock").touch()
+    journal = Journal(copy, "older")
+    for record in read_segment(segment, now.run_id).records:
+        facts = record.facts
+        if record.kind == "H":
+            facts = {name: facts[name] for name in facts if name not in ("code", "options")}
+        elif record.kind == "E":
+            facts = {name: facts[name] for name in ("status", "reason", "ended_s")}
+        elif record.kind == "C":
+            facts = facts[:5]
+        if record.kind != "S":
+            journal.add(record.kind, facts, encode(record.load()) if record.nbytes else ())
+    journal.close()
+    older = load_run("older", "runs")
+    words = words_of(older.report())
+    assert "kept by a version that did not keep times of the whole" in words
+    assert "Who ran it was not kept." in words
+    found = older.diff(now)
+    assert found.files == {"added": [], "removed": [], "changed": []}
+    assert found.options == {}
+    told = "run older was kept without its options, and the code of single tasks"
+    assert told in found.unknown
+
+
+GOES_ON = """\
+import os, sys, threading
+import taskinity_data as td
+
+def wait(chunk):
+    if len(os.listdir("marks")) >= 3:
+        print("waits", flush=True)
+        sys.stdin.readline()
+    open(f"marks/{chunk.x.iloc[0]}", "w").close()
+    return len(chunk)
+
+td.process("a.csv", wait, chunk_size="10 rows", scheduler="threads", workers=1, run_dir="runs",
+           progress=False)
+"""
+
+
+def test_a_run_that_goes_on_now_and_one_that_is_killed_have_reports(ground):
+    (ground / "marks").mkdir()
+    (ground / "goes_on.py").write_text(GOES_ON)
+    process = subprocess.Popen(
+        [sys.executable, "goes_on.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout.readline() == b"waits\n"
+        (run_id,) = td.list_runs("runs")["run_id"]
+        run = load_run(run_id, "runs")
+        assert run.status == "RUNNING"
+        words = words_of(run.report())
+        assert "This run goes on now" in words
+        assert len(run.outcomes)
+        assert f"{len(run.outcomes)} completed;" in words
+        assert "threads, 1 worker" in words
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    words = words_of(load_run(run_id, "runs").report())
+    assert "INTERRUPTED" in words
+    assert "its process was killed" in words
+    assert f"{len(run.outcomes)} completed;" in words
+
+
+COMPARED = ["task", "key", "path", "start", "stop", "rows", "nbytes", "status", "attempts", "error"]
+
+
+def rows_of(run):
+    """What became of chunks and their parts, in their order."""
+    frame = run.outcomes[run.outcomes.path.notna()].sort_values(["path", "start"])
+    return frame[COMPARED].astype(object).where(frame.notna(), None).values.tolist()
+
+
+def refuses(*numbers, error=ValueError):
+    def look(chunk):
+        if chunk.x.isin(numbers).any() and (error is ValueError or len(chunk) > 3):
+            raise error("no")
+        return chunk
+
+    return look
+
+
+@pytest.mark.parametrize("source", ["a.csv", "a.parquet", "frame", "files"])
+@pytest.mark.parametrize("error", [ValueError, MemoryError])
+def test_parts_of_split_chunks_stand_in_the_report_of_a_kept_run(ground, source, error):
+    frame(100).to_parquet("a.parquet")
+    source = frame(100) if source == "frame" else source
+    if isinstance(source, str) and source == "files":
+        for number in range(8):
+            frame(4).assign(x=number).to_csv(f"part{number}.csv", index=False)
+        source = "part*.csv"
+    run = live(source, refuses(3, 42, error=error), on_error="bisect")
+    kept = load_run(run.run_id, "runs")
+    assert rows_of(kept) == rows_of(run)
+    assert len(kept.attempts) == run.attempts.path.notna().sum() > 7
+    assert kept.failures[COMPARED].values.tolist() == run.failures[COMPARED].values.tolist()
+    now, then = words_of(run.report()), words_of(kept.report())
+    assert "nothing is kept" not in then
+    for words in (now, then):
+        assert f"{len(run.plan)} chunks" in words
+    counted = re.compile(r"[0-9]+ (?:completed|quarantined|failed)\b")
+    assert counted.findall(then) == counted.findall(now) != []
+
+
+def test_a_chunk_that_runs_again_leaves_no_parts_of_before(ground):
+    run = live(function=refuses(3, 42), on_error="bisect")
+    other = live(function=refuses(45), on_error="bisect", resume=run.run_id)
+    assert sorted(rows_of(load_run(run.run_id, "runs"))) == sorted(rows_of(other))
+    whole = live(function=refuses(), on_error="bisect", resume=run.run_id)
+    kept = load_run(run.run_id, "runs")
+    assert sorted(rows_of(kept)) == sorted(rows_of(whole))
+    assert len(rows_of(kept)) == 10
+    with pytest.raises(FlowFailed):
+        go(function=refuses(3, error=MemoryError), resume=run.run_id, reduce=lambda found: 1 / 0)
+    kept = load_run(run.run_id, "runs")
+    assert kept.status == "FAILED"
+    assert len({tuple(row[1:5]) for row in rows_of(kept)}) == len(rows_of(kept)) > 10
+
+
+# --- diff -----------------------------------------------------------------------------------------
+
+
+def test_the_same_again_differs_in_nothing_but_times(ground):
+    found = go().diff(go())
+    assert found.files == {"added": [], "removed": [], "changed": []}
+    changed = found.to_dict()
+    names = ("inputs", "tasks", "globals", "text", "options", "versions", "unknown")
+    assert not any(changed[name] for name in names)
+    assert {one for one in found.totals.values() if one[0] != one[1]} == set()
+    assert set(found.times) == {"the whole run", "work of ProcessChunk", "work of AggregateResults"}
+
+
+def test_files_are_told_that_came_went_or_changed(ground):
+    frame(20).to_csv("b.csv", index=False)
+    frame(20).to_csv("c.csv", index=False)
+    before = go(["a.csv", "b.csv"])
+    frame(60).to_csv("a.csv", index=False)
+    found = before.diff(go(["a.csv", "c.csv"]))
+    names = {word: [os.path.basename(one) for one in paths] for word, paths in found.files.items()}
+    assert names == {"added": ["c.csv"], "removed": ["b.csv"], "changed": ["a.csv"]}
+    assert found.inputs["source"] == (["a.csv", "b.csv"], ["a.csv", "c.csv"])
+    assert found.totals["rows"] == (120, 80)
+
+
+def test_the_global_or_the_function_that_changed_is_named(ground):
+    import kept_tasks
+
+    before = go()
+    kept_tasks.FACTOR = 3
+    after = go()
+    found = before.diff(after)
+    assert (found.tasks, found.globals) == ([], ["kept_tasks.FACTOR"])
+    kept_tasks.scale.__code__ = (lambda chunk: chunk.assign(x=chunk.x + 1)).__code__
+    found = after.diff(go())
+    assert found.tasks == ["ProcessChunk"]
+    found = go().diff(go(on_error=td.value(None)))
+    assert found.tasks == []
+    found = go().diff(go(reduce=td.group_by("k", total=("x", "max"))))
+    assert found.tasks == ["AggregateResults"]
+
+
+def test_options_and_versions_are_told_with_both_values(ground):
+    found = go().diff(go(chunk_size="20 rows", workers=3, scheduler="threads", max_failures="5%"))
+    assert found.options == {
+        "chunk_size": ("10 rows", "20 rows"),
+        "workers": (None, 3),
+        "scheduler": ("synchronous", "threads"),
+        "max_failures": (None, "5%"),
+    }
+    text = str(found)
+    assert "chunk_size: 10 rows before, 20 rows after" in text
+    assert "workers: not given before, 3 after" in text
+
+
+def test_a_table_in_memory_is_compared_by_what_it_holds(ground):
+    before, same, other = go(frame(40)), go(frame(40)), go(frame(60))
+    assert before.diff(same).files["changed"] == []
+    assert before.diff(other).files["changed"] == ["a table in memory"]
+
+
+def test_what_failed_in_one_run_stands_in_the_totals(ground):
+    found = go(function=tasks().stop_at_50, on_error="skip").diff(failed())
+    assert found.totals["status"] == ("PARTIAL", "FAILED")
+    assert found.totals["skipped"] == (5, 0)
+    assert found.options == {}
+    assert "status: PARTIAL before, FAILED after" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ((5, None), "limit: 5 before, not given after"),
+        ((None, 5), "limit: not given before, 5 after"),
+        (("", "a"), "limit: '' before, a after"),
+        (("digest ab", "digest cd"), "limit: another value"),
+        (("digest ab", 5), "limit: a value that is not kept before, 5 after"),
+        (("digest ab", None), "limit: a value that is not kept before, not given after"),
+    ],
+)
+def test_an_input_that_differs_is_told_in_plain_words(ground, pair, said):
+    found = replace(go().diff(go()), inputs={"limit": pair}, versions={"polars": ("1.2", None)})
+    assert f"  {said}" in str(found).splitlines()
+    assert "  polars: 1.2 before, not installed after" in str(found).splitlines()
+
+
+def test_what_one_run_alone_did_is_told_as_such(ground):
+    before = go()
+    text = str(before.diff(failed())).splitlines()
+    (told,) = [one for one in text if "work of AggregateResults: " in one]
+    assert told.endswith("before, not run after")
+    written = go(reduce=None, output="out")
+    found = before.diff(written)
+    assert found.options == {"output": (None, "out")}
+
+
+def test_files_that_came_or_went_are_told_in_plain_words(ground):
+    frame(20).to_csv("b.csv", index=False)
+    text = str(go("a.csv").diff(go("b.csv"))).splitlines()
+    assert f"  read after, and not before: {ground / 'b.csv'}" in text
+    assert f"  read before, and not after: {ground / 'a.csv'}" in text
+
+
+def test_a_difference_is_inert_and_plain_data(ground):
+    name = "x\x1b[31m\nForged: line.csv"
+    frame(20).to_csv(name, index=False)
+    found = go().diff(go(name))
+    assert "\x1b" not in str(found)
+    assert not [line for line in str(found).splitlines() if line.startswith("Forged")]
+    assert json.loads(json.dumps(found.to_dict()))["files"]["added"] == [str(ground / name)]
+    assert "<pre>" in found._repr_html_()
+
+
+def test_secrets_are_kept_in_neither(ground):
+    found = go(storage_options=None).diff(go(max_failures=1))
+    journal = b"".join(path.read_bytes() for path in ground.glob("runs/*/*.journal"))
+    assert b"storage_options" not in journal
+    assert list(found.options) == ["max_failures"]
+
+
+def test_a_run_that_is_not_there_is_named(ground):
+    with pytest.raises(ResumeError, match="20260101T000000-aaaaaa"):
+        load_run("20260101T000000-aaaaaa", "runs")
+
+
+# --- what is next, and what was predicted ---------------------------------------------------------
+
+
+def test_a_failed_run_says_what_to_type_next_and_that_works(ground):
+    with pytest.raises(FlowFailed) as caught:
+        go(function=tasks().stop_at_50)
+    run = caught.value.run
+    resume, replay, report = run.next_steps
+    assert f'resume="{run.run_id}"' in resume
+    assert f"run_dir={str(ground / 'runs')!r}" in replay
+    with pytest.raises(ValueError, match="stop"):
+        eval(replay.partition(": ")[2], {"td": td})
+    command = report.partition(": ")[2]
+    assert command == f"TASKINITY_RUN_DIR={ground / 'runs'} taskinity-data report {run.run_id}"
+    assert str(run).splitlines()[-3:] == [f"  {step}" for step in run.next_steps]
+    assert load_run(run.run_id, "runs").next_steps == run.next_steps
+
+
+def test_what_cannot_be_found_again_is_named_and_done_runs_have_no_next_step(ground):
+    assert go().next_steps == ()
+    with pytest.raises(FlowFailed) as caught:
+        go(frame(60), tasks().stop_at_50)
+    assert ", source=...)" in caught.value.run.next_steps[1]
+    with pytest.raises(FlowFailed) as caught:
+        go(function=tasks().stop_at_50, run_dir=None)
+    # Too small to be kept, so that there is nothing to go on with.
+    assert caught.value.run.next_steps == ()
+
+
+def test_skipped_chunks_are_next_whether_the_others_were_written_or_not(ground):
+    options = {"function": tasks().stop_at_50, "on_error": "skip"}
+    for more in ({}, {"reduce": None, "output": "out"}):
+        before = live(**options, **more)
+        resume = before.next_steps[0]
+        assert resume.endswith(f': the same call with resume="{before.run_id}"')
+        assert before.next_steps == load_run(before.run_id, "runs").next_steps
+        done = live(**(options | more | {"resume": before.run_id, "function": tasks().scale}))
+        assert (str(done.status), done.next_steps) == ("COMPLETED", ())
+
+
+def test_predicted_is_set_against_actual_in_the_run_and_in_what_is_kept(ground):
+    plan = td.open_dataset("a.csv").plan(chunk_size="10 rows")
+    forecast = plan.estimate(tasks().scale, REDUCE, scheduler="synchronous", workers=1)
+    done = td.process(
+        "a.csv", tasks().scale, reduce=REDUCE, plan=plan, scheduler="synchronous", run_dir="runs"
+    )
+    time, memory, output = done.predicted
+    assert (time.low, time.high) == tuple(forecast.seconds)
+    assert time.actual == pytest.approx(done.timings["total"], rel=0.5)
+    assert memory.actual >= done.outcomes["peak_nbytes"].max()
+    assert output.actual == done.value.memory_usage(deep=True).sum()
+    assert f"time: {time.low:.0f}"[:5] in str(done)
+    kept = load_run(done.run_id, "runs")
+    words = words_of(kept.report())
+    assert "Predicted and actual" in words
+    assert "memory is the highest that a process had been" in words
+    again = td.process("a.csv", tasks().scale, reduce=REDUCE, scheduler="synchronous")
+    assert again.predicted == ()
+    assert "Predicted and actual" not in words_of(again.report())
+
+
+def test_a_run_unlike_the_one_that_was_predicted_says_so(ground):
+    plan = td.open_dataset("a.csv").plan(chunk_size="10 rows")
+    plan.estimate(tasks().scale, REDUCE, scheduler="synchronous", workers=1)
+    options = {"reduce": REDUCE, "plan": plan, "workers": 2, "scheduler": "threads"}
+    time, memory, output = td.process("a.csv", tasks().scale, **options).predicted
+    assert time.verdict.endswith("; but predicted for 1 worker (synchronous)")
+    assert memory.unlike == time.unlike
+    assert output.unlike == ""
+    (other, *_) = td.process("a.csv", **options).predicted
+    assert other.unlike.startswith("predicted of scale, group_by")
+
+
+def test_a_run_that_went_on_says_that_it_was_not_all(ground):
+    plan = td.open_dataset("a.csv").plan(chunk_size="10 rows")
+    plan.estimate(tasks().scale, sum_of_x, scheduler="synchronous", workers=1)
+    options = {"plan": plan, "scheduler": "synchronous", "run_dir": "runs", "reduce": sum_of_x}
+    first = td.process("a.csv", tasks().scale, **options)
+    assert [one.unlike for one in first.predicted] == ["", "", ""]
+    assert first.predicted[2].what == "results"
+    assert first.predicted[2].actual > 1000  # all the rows, and not their sum
+    again = td.process("a.csv", tasks().scale, resume=first.run_id, **options)
+    assert again.predicted[0].unlike == "10 chunks were done before"
+    assert "predicted" in str(again)
+    assert "10 chunks were done before" in words_of(load_run(again.run_id, "runs").report())
+
+
+def sum_of_x(parts):
+    return int(pd.concat(parts).x.sum())
+
+
+# --- the log --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"function": len, "reduce": lambda found: 1 / 0}, "AggregateResults failed: ZeroDivision"),
+        ({"run_timeout": 1e-9}, "run_timeout"),
+    ],
+    ids=["the aggregate", "the time"],
+)
+def test_the_log_says_why_a_run_failed_that_no_chunk_failed(ground, options, why):
+    with pytest.raises(FlowFailed) as caught:
+        go(**options)
+    run = caught.value.run
+    last = run.log.read_text().splitlines()[-1]
+    assert f" ERROR {run.run_id} ended: FAILED, " in last
+    assert why in last
+    assert f"Its log is {run.log}" in str(caught.value).splitlines()
+
+
+def test_a_small_call_leaves_no_log(ground):
+    done = td.process(frame(4), len, reduce=sum, scheduler="threads")
+    assert done.log is None
+    assert not (ground / "logs").exists()
