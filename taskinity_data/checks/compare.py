@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from taskinity_data.reducers.base import describe_kind
-from taskinity_data.reducers.row_labels import kind_of
+from taskinity_data.reducers.kinds import describe_kind, kind_of
 
 __all__ = ["differ"]
 

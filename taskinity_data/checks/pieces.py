@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from taskinity_data.reducers.base import describe_kind
-from taskinity_data.reducers.row_labels import is_numbering, kind_of
+from taskinity_data.reducers.kinds import describe_kind, kind_of
+from taskinity_data.reducers.row_labels import is_numbering
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.row_labels import kind_of
+from taskinity_data.reducers.kinds import describe_kind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +22,6 @@ __all__ = [
     "collect",
     "concat",
     "count",
-    "describe_kind",
     "reducer",
 ]
 
@@ -347,8 +346,3 @@ def reducer(
     if (dump is None) != (load is None):
         raise ReduceError("reducer(): dump and load come together; one of them is missing")
     return UserReducer(combine, partial, finish, dump, load)
-
-
-def describe_kind(data: Any) -> str:
-    """The type's name, for messages."""
-    return f"{type(data).__module__}.{type(data).__qualname__}".removeprefix("builtins.")

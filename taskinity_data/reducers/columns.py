@@ -23,8 +23,9 @@ from taskinity_data.reducers.hyperloglog import (
     rank_hashes,
 )
 from taskinity_data.reducers.inputs import as_dtype, check_columns, exact_rows, to_arrow, to_frame
+from taskinity_data.reducers.kinds import kind_of
 from taskinity_data.reducers.quantiles import Summary, merge_summaries, quantiles_of, summarize
-from taskinity_data.reducers.row_labels import as_table, kind_of
+from taskinity_data.reducers.row_labels import as_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError, ReduceError
-from taskinity_data.reducers.base import describe_kind
-from taskinity_data.reducers.row_labels import as_table, kind_of
+from taskinity_data.reducers.kinds import describe_kind, kind_of
+from taskinity_data.reducers.row_labels import as_table
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pandas.api.types import infer_dtype, is_integer_dtype, is_object_dtype
 
 from taskinity_data.errors import ReduceError
+from taskinity_data.reducers.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +27,6 @@ __all__ = [
     "as_table",
     "call_traced",
     "is_numbering",
-    "kind_of",
     "make_partial",
     "plain",
     "read_result",
@@ -218,15 +218,3 @@ def _unmark(labels: Any) -> Any:
         kind for kind in type(labels).__mro__[1:] if not issubclass(kind, _RowLabels)
     )
     return view
-
-
-def kind_of(data: Any) -> str | None:
-    """``"pandas"``, ``"series"``, ``"arrow"``, ``"polars"``, told without an import; or None."""
-    kind = type(data)
-    root = kind.__module__.partition(".")[0]
-    return {
-        ("pandas", "DataFrame"): "pandas",
-        ("pandas", "Series"): "series",
-        ("pyarrow", "Table"): "arrow",
-        ("polars", "DataFrame"): "polars",
-    }.get((root, kind.__name__))

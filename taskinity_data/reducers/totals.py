@@ -16,12 +16,12 @@ from pandas.api.types import is_object_dtype
 
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import HOWS, answer_dtype
-from taskinity_data.reducers.base import describe_kind
 from taskinity_data.reducers.column_values import Answer, Values
 from taskinity_data.reducers.group_states import merge_groups, start_groups
 from taskinity_data.reducers.grouping import Grouping, order_groups
 from taskinity_data.reducers.inputs import check_unique, empty_of, join_empty, to_frame
-from taskinity_data.reducers.row_labels import Rows, kind_of, read_result
+from taskinity_data.reducers.kinds import describe_kind, kind_of
+from taskinity_data.reducers.row_labels import Rows, read_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

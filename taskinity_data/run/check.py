@@ -18,7 +18,8 @@ from taskinity_data.errors import CheckError
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.run_item import call_step
 from taskinity_data.formats.stream import Block
-from taskinity_data.reducers.row_labels import as_item, call_traced, kind_of, make_partial, plain
+from taskinity_data.reducers.kinds import kind_of
+from taskinity_data.reducers.row_labels import as_item, call_traced, make_partial, plain
 from taskinity_data.sources.in_memory import is_in_memory
 
 if TYPE_CHECKING:

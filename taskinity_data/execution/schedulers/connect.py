@@ -290,20 +290,35 @@ class _ChildrenSkipMain:
 
 
 def _connect(target: Any, workers: int | None, memory_nbytes: int | None) -> DaskStrategy:
-    from distributed import Client
-
-    told = target.get("scheduler_file") if isinstance(target, dict) else str(target)
     try:
         if isinstance(target, dict):
-            client = Client(**target, set_as_default=False, timeout=_CONNECT_S)
+            client = _open_client(**target)
         elif hasattr(target, "get_client") and not hasattr(target, "scheduler_address"):
             client = target.get_client()
         else:
-            client = Client(target, set_as_default=False, timeout=_CONNECT_S)
+            client = _open_client(target)
     except (OSError, TimeoutError, ValueError, RuntimeError, TypeError) as error:
         # The last two are Dask's for TLS: clear text where it is required, no certificate.
+        address = target.get("scheduler_file") if isinstance(target, dict) else str(target)
         raise SchedulerError(
-            f"{told}: no Dask scheduler answers there ({error}). Is it running, and are the "
+            f"{address}: no Dask scheduler answers there ({error}). Is it running, and are the "
             "address and the settings for TLS right?"
         ) from error
     return DaskStrategy(client, limit=workers, memory_nbytes=memory_nbytes, closes=(client,))
+
+
+def _open_client(*args: Any, **kwargs: Any) -> Client:
+    """Return a connected client; one that can't connect is closed at once.
+
+    Dask leaves that to the garbage collector, which may run in the thread that starts the next
+    client: there, closing waits for a lock that this thread holds.
+    """
+    from distributed import Client
+
+    client = Client.__new__(Client)
+    try:
+        Client.__init__(client, *args, set_as_default=False, timeout=_CONNECT_S, **kwargs)
+    except BaseException:
+        client.close()
+        raise
+    return client

@@ -27,7 +27,7 @@ class Mistake(Exception):  # noqa: N818 - not an error of the library: it become
     """A line that says nothing: the column (from 1), what is wrong, how much of it."""
 
     def __init__(self, column: int, message: str, length: int = 1) -> None:
-        super().__init__(message)
+        super().__init__(column, message, length)  # all, so that it can be pickled
         self.column = column
         self.message = message
         self.length = length

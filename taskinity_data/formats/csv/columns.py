@@ -31,7 +31,7 @@ __all__ = [
     "fill",
     "find_index",
     "find_labels",
-    "kind_of",
+    "infer_kind",
     "select_labels",
     "sort_layouts",
     "to_frame",
@@ -272,7 +272,7 @@ PLAIN_INTEGER = re.compile(r"-?[0-9]{1,18}")
 PLAIN_FLOAT = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,15}")
 
 
-def kind_of(text: str, options: CsvOptions) -> str:
+def infer_kind(text: str, options: CsvOptions) -> str:
     """What pandas infers for a column of just this text."""
     # Asking pandas takes 0.2 ms, and many thousand good values may stand before the first bad one.
     if PLAIN_INTEGER.fullmatch(text):

@@ -43,9 +43,12 @@ class Trouble(Exception):  # noqa: N818 - says what is the matter
     def __init__(
         self, offset: int, row: int, why: str, column: str | None = None, value: Any = None
     ) -> None:
-        super().__init__(why)
+        super().__init__(offset, row, why, column, value)  # all, so that it can be pickled
         self.offset, self.row, self.why = offset, row, why
         self.column, self.value = column, value
+
+    def __str__(self) -> str:
+        return self.why
 
 
 class Misfit(ValueError):  # noqa: N818 - says what is the matter

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import dask
+import distributed
 import pandas as pd
 import psutil
 import pytest
@@ -86,6 +88,16 @@ def test_clear_text_is_refused_where_encryption_is_required(scheduler, secured, 
         pytest.raises(errors.SchedulerError, match=r"encryption required|TLS configuration"),
     ):
         count(csv, scheduler)
+
+
+def test_a_client_that_can_not_connect_is_closed_before_the_error_is_seen(secured, csv):
+    before = [thing for thing in gc.get_objects() if isinstance(thing, distributed.Client)]
+    with dask.config.set(secured.settings), pytest.raises(errors.SchedulerError) as caught:
+        count(csv, "tcp://127.0.0.1:9")
+    clients = [thing for thing in gc.get_objects() if isinstance(thing, distributed.Client)]
+    made = [client for client in clients if not any(client is known for known in before)]
+    assert [client.status for client in made] == ["closed"]  # the traceback still keeps it
+    assert caught.traceback
 
 
 def test_what_is_started_here_listens_on_loopback_alone(csv):

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from taskinity_data.formats.csv.columns import kind_of
+from taskinity_data.formats.csv.columns import infer_kind
 from taskinity_data.formats.reader import Misfit
 from taskinity_data.formats.schema import INT64_STOP, fits_int64
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from taskinity_data.formats.schema import Column
 
 __all__ = ["check_floats", "check_floats_of", "check_wide", "misfit"]
+
+_NUMBERS = {"int64", "uint64", "float64"}
 
 
 def check_floats_of(numbers: npt.NDArray[Any], column: Column, context: Context) -> None:
@@ -76,7 +78,11 @@ def check_floats(texts: pd.DataFrame, column: Column, options: CsvOptions) -> No
     """Raise `Misfit` at the first text of a float column that pandas can't read as one."""
     values = texts[column.label]
     for row, text in first_rows(values):
-        if isinstance(text, str) and kind_of(text, options) not in {"int64", "uint64", "float64"}:
+        if isinstance(text, str) and infer_kind(text, options) not in {
+            "int64",
+            "uint64",
+            "float64",
+        }:
             raise Misfit(column, row, text, "str", "is no number")
 
 
@@ -89,7 +95,7 @@ def misfit(column: Column, context: Context) -> Misfit:
             if column.allows_missing:
                 continue
             return Misfit(column, row, None, "float64", "is missing")
-        kind = kind_of(text, context.options)
+        kind = infer_kind(text, context.options)
         if kind == column.kind or (kind == "bool" and column.kind == "maybe_bool"):
             continue
         if column.kind == "uint64" and kind == "int64" and "-" not in text:
