@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
-    "Limits",
+    "MachineLimits",
     "count_cores",
     "memory_limit",
     "read_limits",
@@ -27,7 +27,7 @@ __all__ = [
 _NO_LIMIT = 2**62
 
 
-class Limits(NamedTuple):
+class MachineLimits(NamedTuple):
     """The least of all control groups' limits; None where there is none, as off Linux."""
 
     cores: float | None
@@ -36,7 +36,7 @@ class Limits(NamedTuple):
 
 def read_limits(
     proc: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")
-) -> Limits:
+) -> MachineLimits:
     """The limits of this process's control group and of all groups around it."""
     cores: list[float] = []
     memory: list[int] = []
@@ -54,7 +54,7 @@ def read_limits(
                 for folder in _upward(root, path):
                     quota = _text(folder / "cpu.cfs_quota_us")
                     cores += _quota(quota, _text(folder / "cpu.cfs_period_us"))
-    return Limits(min(cores, default=None), min(memory, default=None))
+    return MachineLimits(min(cores, default=None), min(memory, default=None))
 
 
 def count_cores() -> int:

@@ -17,7 +17,7 @@ from taskinity_data.checkpoints.code_identity import identify, tell_changes
 from taskinity_data.checkpoints.values import NoExactForm
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.cut_again import IN_MEMORY, EarlierCuts, find_altered, identify_file
-from taskinity_data.formats.stream import Block
+from taskinity_data.formats.stream import StreamBlock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -160,7 +160,7 @@ class FanOutRecord:
 
     def _identify(self, item: Any, codes: Sequence[str | None]) -> str | None:
         code = codes[item.position if len(codes) > 1 else 0]
-        if code is None or isinstance(item.data, Block):
+        if code is None or isinstance(item.data, StreamBlock):
             return None
         digest = blake2b(code.encode(), digest_size=16)
         if isinstance(item.data, Chunk):

@@ -13,7 +13,7 @@ import pyarrow as pa
 from taskinity_data.errors import WorkerDied
 from taskinity_data.formats.frame_tables import to_table
 from taskinity_data.formats.memory import ArrowReader
-from taskinity_data.formats.stream import Block, is_stream
+from taskinity_data.formats.stream import StreamBlock, is_stream
 from taskinity_data.outcome import BadLine
 from taskinity_data.sources.in_memory import is_in_memory
 from taskinity_data.sources.read import read_range
@@ -77,7 +77,7 @@ def pack_chunk(
 
 def pack_value(data: Any) -> Rows:
     """The rows of a list's or a stream's item, where it is a frame or a table."""
-    value = data.data if isinstance(data, Block) else data
+    value = data.data if isinstance(data, StreamBlock) else data
     if is_stream(value) or not is_in_memory(value):
         return Rows(why_not="it is no table in memory")
     try:

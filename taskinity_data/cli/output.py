@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
-    "Answer",
+    "JsonAnswer",
     "answering",
     "tell_error",
     "tell_lost_output",
@@ -41,21 +41,21 @@ MAX_ERROR = 20_000
 """Characters of an error: what a command was given may be quoted in it."""
 
 
-class Answer(dict[str, Any]):
+class JsonAnswer(dict[str, Any]):
     """What becomes the JSON object; a command fills it in while it goes. `text` is for a person."""
 
     text: str | None = None
 
 
 @contextmanager
-def answering(as_json: bool) -> Iterator[Answer]:
+def answering(as_json: bool) -> Iterator[JsonAnswer]:
     """Keeps standard output for one JSON object, which is written when the block ends.
 
     Meanwhile all that is printed goes to standard error: by this process, by extensions that write
     to the file descriptor, and by worker processes, which inherit it. Our own errors are in the
     object as ``error``, with ``type`` and ``message``. Where `as_json` is False nothing changes.
     """
-    answer = Answer()
+    answer = JsonAnswer()
     if not as_json:
         yield answer
         return

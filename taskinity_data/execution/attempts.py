@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from taskinity_data.chunks.sizing import Size
-    from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.window import Batch
     from taskinity_data.execution.worker.run_item import Item
     from taskinity_data.policy import Policy
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_CHUNKS",
     "MOST_TRIES",
-    "Judge",
+    "Attempts",
     "Repeats",
     "Retries",
 ]
@@ -140,13 +140,13 @@ whose workers are killed one after another, and an end for one that kills them i
 own."""
 
 
-class Judge:
+class Attempts:
     """Owns the attempts of all items: those that were made, and those that are due.
 
     Parameters
     ----------
     policies : mapping of task to Policy
-    fan_outs : mapping of name to FanOut
+    fan_outs : mapping of name to RunningFanOut
         Those that run, by now.
     tell_size : callable
         Takes a fan-out's name and the size that its chunks have from now on.
@@ -160,7 +160,7 @@ class Judge:
     def __init__(
         self,
         policies: Mapping[str, Policy],
-        fan_outs: Mapping[str, FanOut],
+        fan_outs: Mapping[str, RunningFanOut],
         tell_size: Callable[[str, Size], None],
         seed: int = 0,
         tell_again: Callable[[str, Item, Outcome | None, str, int], None] | None = None,

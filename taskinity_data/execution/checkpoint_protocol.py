@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from taskinity_data.outcome import Outcome
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["Checkpoints", "Entered"]
+__all__ = ["CheckpointKeeper", "Entered"]
 
 
 class Entered(Protocol):
@@ -28,7 +28,7 @@ class Entered(Protocol):
         """As what `cuts` know a file."""
 
 
-class Checkpoints(Protocol):
+class CheckpointKeeper(Protocol):
     """Keeps what became of items, and tells what became of them before."""
 
     def enter(self, job: Job, dataset: Dataset | None, asked: str) -> Entered:

@@ -22,11 +22,11 @@ from taskinity_data.sources.compression.scratch_file import has_gone
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.outcome import Attempt
 
-__all__ = ["Chooser"]
+__all__ = ["SchedulerChoice"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ COMPARED_ROUNDS, COMPARED_S = 4, 1.0
 a worker, and so many seconds, of which a slow chunk or another program's burst is a small part."""
 
 
-class Chooser:
+class SchedulerChoice:
     """Holds the strategy of a run, and changes it where that pays.
 
     Parameters
@@ -107,7 +107,7 @@ class Chooser:
                 self._told.add(worker)
                 self._say(f"worker {worker} does not answer and gets nothing to do: {why}")
 
-    def consider(self, fan_out: FanOut, wake: Callable[[], None]) -> None:
+    def consider(self, fan_out: RunningFanOut, wake: Callable[[], None]) -> None:
         """Look at the time that is left, and start processes where they pay.
 
         `wake` is called, from another thread, when they are ready for `refresh`.

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
-from taskinity_data.execution.attempts import Judge
+from taskinity_data.execution.attempts import Attempts
 from taskinity_data.execution.run_account import Account
 from taskinity_data.execution.schedulers.base import (
     SynchronousStrategy,
@@ -21,7 +21,7 @@ from taskinity_data.execution.schedulers.base import (
     check_timeouts,
 )
 from taskinity_data.execution.split_chunks import guard
-from taskinity_data.execution.stop_rules import Limits
+from taskinity_data.execution.stop_rules import StopRules
 from taskinity_data.execution.window import Batch, Window
 from taskinity_data.execution.worker.failures import describe_failure, hide_in_outcome
 from taskinity_data.execution.worker.run_item import Item, Job
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data import events
-    from taskinity_data.execution.checkpoint_protocol import Checkpoints
-    from taskinity_data.execution.choose_scheduler import Chooser
-    from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.execution.checkpoint_protocol import CheckpointKeeper
+    from taskinity_data.execution.choose_scheduler import SchedulerChoice
+    from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.jobs import Work
     from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.policy import Policy
@@ -63,7 +63,7 @@ class Driver:
     works : sequence of Work
         In an order in which they can run.
     policies : mapping of task to Policy
-    chooser : Chooser
+    chooser : SchedulerChoice
         Says who runs the items, and may change its mind while the run goes.
     emit : callable
         Takes each event.
@@ -73,7 +73,7 @@ class Driver:
     run_timeout_s : float, optional
     inspect : callable, optional
         Sees each item's outcome; a `TaskinityDataError` that it raises stops the run.
-    checkpoints : Checkpoints, optional
+    checkpoints : CheckpointKeeper, optional
         Keeps what became of items, and knows which ones need not run again.
     idle : callable, optional
         Called a few times a second while nothing comes back.
@@ -86,20 +86,20 @@ class Driver:
         run_id: str,
         works: Sequence[Work],
         policies: Mapping[str, Policy],
-        chooser: Chooser,
+        chooser: SchedulerChoice,
         emit: Callable[[events.Event], None],
         *,
         max_failures: float | None = None,
         run_timeout_s: float | None = None,
         inspect: Callable[[Outcome], None] | None = None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointKeeper | None = None,
         idle: Callable[[], None] = lambda: None,
         seed: int = 0,
     ) -> None:
         self.run_id = run_id
         self.values: dict[str, Any] = {}
         self.account = Account(run_id, emit)
-        self.fan_outs: dict[str, FanOut] = {}
+        self.fan_outs: dict[str, RunningFanOut] = {}
         self.skipped: set[str] = set()
         self.idle: set[str] = set()
         self.status = RunStatus.COMPLETED
@@ -114,10 +114,10 @@ class Driver:
         self._inspect = inspect
         self._checkpoints = checkpoints
         self._idle = idle
-        self._limits = Limits(max_failures, run_timeout_s)
+        self._limits = StopRules(max_failures, run_timeout_s)
         self._window = Window()
-        self._active: dict[str, FanOut] = {}
-        self._judge = Judge(policies, self._active, self.account.resize, seed, self._retry)
+        self._active: dict[str, RunningFanOut] = {}
+        self._judge = Attempts(policies, self._active, self.account.resize, seed, self._retry)
         self._single: dict[str, Work] = {}
         self._local: ThreadStrategy | None = None
         self._ticket = 0
@@ -314,7 +314,7 @@ class Driver:
             work.open is not None for work in self._waiting
         )
 
-    def _hand_out(self, fan_out: FanOut, strategy: Strategy) -> bool:
+    def _hand_out(self, fan_out: RunningFanOut, strategy: Strategy) -> bool:
         """Submit one batch; False where the fan-out has no items left."""
         try:
             items = self._take(fan_out, strategy)
@@ -331,7 +331,7 @@ class Driver:
             self._finish_fan_out(fan_out)
         return bool(items) and not fan_out.is_cut
 
-    def _take(self, fan_out: FanOut, strategy: Strategy) -> list[Item]:
+    def _take(self, fan_out: RunningFanOut, strategy: Strategy) -> list[Item]:
         """The next items that have to run; those before them have ended in an earlier try."""
         left: list[Item] = []
         while not left and not fan_out.is_cut and self.stop_reason is None:
@@ -410,7 +410,9 @@ class Driver:
             if fan_out.is_done:
                 self._finish_fan_out(fan_out)
 
-    def _settle(self, fan_out: FanOut, item: Item, outcome: Outcome, shares_process: bool) -> None:
+    def _settle(
+        self, fan_out: RunningFanOut, item: Item, outcome: Outcome, shares_process: bool
+    ) -> None:
         """Combine and book the last word on `item`."""
         at = time.perf_counter()
         try:
@@ -426,7 +428,7 @@ class Driver:
             self._checkpoints.set_aside(fan_out.name, item, outcome)
         self.account.end_item(fan_out.name, item, outcome)
 
-    def _fail_combining(self, fan_out: FanOut, error: Exception) -> None:
+    def _fail_combining(self, fan_out: RunningFanOut, error: Exception) -> None:
         failure = describe_failure(error)
         self.fail(f"{fan_out.name}: combining raised {failure}", failure.error)
 
@@ -452,7 +454,7 @@ class Driver:
             failure = outcome.failure
             self.fail(f"{name} failed: {failure}", failure.error if failure else None)
 
-    def _finish_fan_out(self, fan_out: FanOut) -> None:
+    def _finish_fan_out(self, fan_out: RunningFanOut) -> None:
         del self._active[fan_out.name]
         if fan_out.job.keeps_result:
             self.values[fan_out.name] = list(fan_out.results.values())
@@ -467,7 +469,7 @@ class Driver:
             self.fail(reason, None)
         self.account.end(fan_out.name)
 
-    def _finish_reducer(self, name: str, fan_out: FanOut, number: int) -> None:
+    def _finish_reducer(self, name: str, fan_out: RunningFanOut, number: int) -> None:
         started_s, at = time.time(), time.perf_counter()
         self.account.begin(name)
         failure = None

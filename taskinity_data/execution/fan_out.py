@@ -19,7 +19,7 @@ from taskinity_data.execution.ledger import PLACES, Ledger
 from taskinity_data.execution.split_chunks import SizeCap, split_chunk
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.run_item import Item
-from taskinity_data.formats.stream import Block, count_rows
+from taskinity_data.formats.stream import StreamBlock, count_rows
 from taskinity_data.outcome import Attempt, Outcome, Status
 from taskinity_data.reducers.spilling.holding import hold
 from taskinity_data.reducers.tree import ABSENT, OrderedTree
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import Piece
 
 __all__ = [
-    "FanOut",
+    "RunningFanOut",
     "chunk_items",
     "list_items",
     "lose",
@@ -104,7 +104,7 @@ class _Parts:
     is_lost: bool = False
 
 
-class FanOut:
+class RunningFanOut:
     """One fan-out while it runs.
 
     Parameters
@@ -184,7 +184,7 @@ class FanOut:
         self._workers = workers
         batch = self._take(1)
         # More frames of a stream at once would be more in memory at once.
-        if batch and self._learner.count and not isinstance(batch[0].data, Block):
+        if batch and self._learner.count and not isinstance(batch[0].data, StreamBlock):
             size = self._learner.batch_size(_weight(batch[0]), self._remaining_weight(), workers)
             batch += self._take(size - 1)
         return batch

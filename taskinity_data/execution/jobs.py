@@ -10,7 +10,7 @@ from taskinity_data.execution.schedulers.resources import resources_of
 from taskinity_data.execution.worker.run_item import Job, Step
 from taskinity_data.flow import stages
 from taskinity_data.flow.binding.argument_sources import Constant, Input
-from taskinity_data.flow.stages import Call, FanOut, Reduce, Stage, Upstream
+from taskinity_data.flow.stages import Call, FanOutStage, Reduce, Stage, Upstream
 from taskinity_data.formats.stream import is_stream
 from taskinity_data.policy import Policy, Value
 from taskinity_data.redact import add_secrets, known_secrets, secrets_in
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.execution import fan_out as opened
-    from taskinity_data.execution.choose_scheduler import Chooser
-    from taskinity_data.execution.fan_out import FanOut as RunningFanOut
+    from taskinity_data.execution.choose_scheduler import SchedulerChoice
+    from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.open_fan_out import PieceOptions
     from taskinity_data.execution.schedulers.base import Strategy
-    from taskinity_data.execution.worker.run_item import Writer
+    from taskinity_data.execution.worker.run_item import ResultWriter
     from taskinity_data.flow.binding.argument_sources import Source
 
 __all__ = [
-    "Output",
+    "OutputTarget",
     "Work",
     "call_job",
     "chunk_job",
@@ -55,7 +55,7 @@ def call_job(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[st
 
 
 def chunk_job(
-    stage: FanOut,
+    stage: FanOutStage,
     values: Mapping[str, Any],
     inputs: Mapping[str, Any],
     reducers: Sequence[Any],
@@ -93,7 +93,9 @@ def _call_step(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[
     )
 
 
-def _chunk_step(step: stages.Step, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Step:
+def _chunk_step(
+    step: stages.ChainStep, values: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> Step:
     policy = step.task.policy
     fallback: Step | Value | None = None
     if step.fallback is not None:
@@ -145,7 +147,7 @@ def consumers(name: str, all_stages: Sequence[Stage]) -> list[Stage]:
     """The stages that take the results of `name` themselves, not their partials."""
     found: list[Stage] = []
     for stage in all_stages:
-        if isinstance(stage, stages.FanOut):
+        if isinstance(stage, stages.FanOutStage):
             sources = [stage.over]
             for step in (step for chain in stage.chains for step in chain):
                 sources += [*step.arguments.values()]
@@ -165,7 +167,7 @@ def policies(all_stages: Sequence[Stage]) -> dict[str, Policy]:
     """The policy of each task, and of each fan-out by its own name."""
     found: dict[str, Policy] = {}
     for stage in all_stages:
-        if isinstance(stage, stages.FanOut):
+        if isinstance(stage, stages.FanOutStage):
             found |= {task.name: task.policy for task in stage.tasks}
             found.setdefault(stage.name, stage.tasks[0].policy if stage.tasks else stage.policy)
         else:
@@ -189,11 +191,11 @@ class Work:
     is_local: bool = False
 
 
-class Output(Protocol):
+class OutputTarget(Protocol):
     """Where the results of a fan-out go."""
 
     @property
-    def writer(self) -> Writer:
+    def writer(self) -> ResultWriter:
         """What workers write with."""
 
     def choose(self, dataset: Dataset) -> Dataset:
@@ -210,19 +212,19 @@ def make_works(
     steps: Sequence[Stage],
     inputs: Mapping[str, Any],
     options: PieceOptions,
-    chooser: Chooser,
-    outputs: Mapping[str, Output] | None = None,
-    check: Callable[[opened.FanOut], None] | None = None,
+    chooser: SchedulerChoice,
+    outputs: Mapping[str, OutputTarget] | None = None,
+    check: Callable[[opened.RunningFanOut], None] | None = None,
 ) -> list[Work]:
     """A work for each of `steps`, in their order; `outputs` get the results of fan-outs by name.
 
     `check` sees each fan-out before it begins.
     """
     outputs = outputs or {}
-    fan_outs = {stage.name for stage in steps if isinstance(stage, FanOut)}
+    fan_outs = {stage.name for stage in steps if isinstance(stage, FanOutStage)}
     works = []
     for stage in steps:
-        if isinstance(stage, FanOut):
+        if isinstance(stage, FanOutStage):
             output = outputs.get(stage.name)
             works.append(_fan_out_work(stage, steps, inputs, options, chooser, output, check))
         elif isinstance(stage, Reduce) and stage.is_reducer:
@@ -251,13 +253,13 @@ def _call_work(
 
 
 def _fan_out_work(
-    stage: FanOut,
+    stage: FanOutStage,
     steps: Sequence[Stage],
     inputs: Mapping[str, Any],
     options: PieceOptions,
-    chooser: Chooser,
-    output: Output | None,
-    check: Callable[[opened.FanOut], None] | None,
+    chooser: SchedulerChoice,
+    output: OutputTarget | None,
+    check: Callable[[opened.RunningFanOut], None] | None,
 ) -> Work:
     reducers = [one.task.function for one in reducers_of(stage.name, steps)]
     takers = consumers(stage.name, steps)
@@ -289,7 +291,7 @@ def _fan_out_work(
     return Work(stage.name, stage.after, open=open_)
 
 
-def _choose(output: Output, value: Any, options: PieceOptions) -> Any:
+def _choose(output: OutputTarget, value: Any, options: PieceOptions) -> Any:
     """What is fanned out of `value`: of a dataset those files that `output` takes."""
     if is_stream(value):
         output.refuse_unlisted("an iterator of frames")
@@ -305,7 +307,7 @@ def only_kernels(steps: Sequence[Stage]) -> bool:
     """Whether built-in reducers alone run, in kernels that release Python's lock."""
     return all(
         not any(stage.chains)
-        if isinstance(stage, FanOut)
+        if isinstance(stage, FanOutStage)
         else isinstance(stage, Reduce) and bool(getattr(stage.task.function, "releases_gil", False))
         for stage in steps
     )

@@ -15,7 +15,7 @@ from taskinity_data.chunks.plan import ChunkPlan, ChunkSize
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.fan_out import (
-    FanOut,
+    RunningFanOut,
     chunk_items,
     list_items,
     same_items,
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from taskinity_data.chunks.chunk import Chunk
-    from taskinity_data.execution.checkpoint_protocol import Checkpoints, Entered
+    from taskinity_data.execution.checkpoint_protocol import CheckpointKeeper, Entered
     from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.execution.worker.run_item import Item, Job
-    from taskinity_data.flow.stages import FanOut as FanOutStage
+    from taskinity_data.flow.stages import FanOutStage
     from taskinity_data.sources.file import Piece
 
 __all__ = ["PieceOptions", "as_dataset", "find_item", "narrow", "open_fan_out", "plan_items"]
@@ -50,7 +50,7 @@ class PieceOptions:
         Cuts to repeat.
     only : tuple of str
         The ranges of the one chunk to run, of whichever dataset has them; empty: all chunks.
-    checkpoints : Checkpoints or None
+    checkpoints : CheckpointKeeper or None
         Is told of every fan-out that begins, and knows the cuts of an earlier try.
     log_level : int or None
         See `Job`.
@@ -62,7 +62,7 @@ class PieceOptions:
     default_size: ChunkSize | None = None
     plans: tuple[tuple[str, ChunkPlan], ...] = ()
     only: tuple[str, ...] = ()
-    checkpoints: Checkpoints | None = None
+    checkpoints: CheckpointKeeper | None = None
     log_level: int | None = None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
 
@@ -75,7 +75,7 @@ class PieceOptions:
 
 def open_fan_out(
     stage: FanOutStage, job: Job, value: Any, options: PieceOptions, strategy: Strategy
-) -> FanOut:
+) -> RunningFanOut:
     """The fan-out of `stage` over `value`.
 
     Raises
@@ -118,7 +118,9 @@ def open_fan_out(
     learner = Learner(Size(1, f"one of {len(items)} items"))
     counts = [item.rows for item in items]
     rows = None if None in counts else sum(count for count in counts if count is not None)
-    return FanOut(job, iter(items), total_items=len(items), listed_rows=rows, learner=learner)
+    return RunningFanOut(
+        job, iter(items), total_items=len(items), listed_rows=rows, learner=learner
+    )
 
 
 def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Iterator[Item]:
@@ -183,7 +185,7 @@ def _refuse_bisect(stage: FanOutStage) -> None:
             )
 
 
-def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> FanOut:
+def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> RunningFanOut:
     """An item for each frame, taken from the iterator as workers ask for more."""
     said: dict[str, Any] = {
         "chunk_size": options.chunk_size,
@@ -200,7 +202,7 @@ def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> 
     options.enter(job, None, "stream")
     items = stream_items(iter_blocks(value))
     learner = Learner(Size(1, "each frame of the iterator"))
-    return FanOut(job, items, learner=learner)
+    return RunningFanOut(job, items, learner=learner)
 
 
 def _value_items(stage: FanOutStage, value: Any, width: int | None) -> Iterator[Item]:
@@ -253,7 +255,7 @@ def _cut(
     entered: Entered | None,
     *,
     tolerates: bool,
-) -> FanOut:
+) -> RunningFanOut:
     extent = dataset.extent
 
     def cut(next_size: Callable[[], ChunkSize]) -> Iterator[Chunk]:
@@ -271,7 +273,7 @@ def _cut(
 
     if size is not None:
         learner = Learner(Size(size.target, "as asked for"))
-        return FanOut(
+        return RunningFanOut(
             job,
             chunk_items(cut(lambda: size)),
             extents=dataset.extents,
@@ -286,7 +288,7 @@ def _cut(
     def next_target() -> ChunkSize:
         return ChunkSize(fan_out.next_target().target_nbytes, "bytes")
 
-    fan_out = FanOut(
+    fan_out = RunningFanOut(
         job,
         chunk_items(cut(next_target)),
         extents=dataset.extents,
@@ -310,7 +312,7 @@ def _divide(
     strategy: Strategy,
     *,
     tolerates: bool,
-) -> FanOut:
+) -> RunningFanOut:
     chunks = dataset.divide(width, tolerates=tolerates)
     largest = max((chunk.nbytes for chunk in chunks if chunk.failure is None), default=0)
     needs = int(largest * dataset.expansion)
@@ -325,7 +327,7 @@ def _divide(
     return _given(job, chunks, dataset.extents, reason, splits=False)
 
 
-def _repeat(job: Job, datasets: Sequence[Dataset], plan: ChunkPlan) -> FanOut:
+def _repeat(job: Job, datasets: Sequence[Dataset], plan: ChunkPlan) -> RunningFanOut:
     """The cuts of `plan`, which must be of one of `datasets` (all columns, or some), and whole."""
     sources = datasets[0].sources
     if sources != tuple(extent.file for extent in plan.extents):
@@ -346,10 +348,10 @@ def _given(
     reason: str,
     *,
     splits: bool = True,
-) -> FanOut:
+) -> RunningFanOut:
     rows = [chunk.rows for chunk in chunks]
     nbytes = sum(chunk.nbytes for chunk in chunks)
-    return FanOut(
+    return RunningFanOut(
         job,
         chunk_items(chunks),
         extents=extents,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskinity_data.chunks.sizing import Size
-    from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.worker.run_item import Item
 
 __all__ = ["Account"]
@@ -60,7 +60,7 @@ class Account:
             )
         )
 
-    def grow(self, fan_out: FanOut) -> None:
+    def grow(self, fan_out: RunningFanOut) -> None:
         """More items of `fan_out` are known."""
         self._emit(
             events.FanOutGrew(

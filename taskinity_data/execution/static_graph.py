@@ -27,7 +27,7 @@ from taskinity_data.execution.open_fan_out import plan_items
 from taskinity_data.execution.retry_rules import Fallback, Skip, decide
 from taskinity_data.execution.worker.run_item import Item, run_item
 from taskinity_data.execution.worker.shipping import pack_value, unpack_value
-from taskinity_data.flow.stages import Call, FanOut, Reduce, Stage, Upstream, stages
+from taskinity_data.flow.stages import Call, FanOutStage, Reduce, Stage, Upstream, stages
 from taskinity_data.formats.reader import refuse_quarantine
 from taskinity_data.outcome import Status
 from taskinity_data.policy import Policy
@@ -91,7 +91,7 @@ class _Builder:
         """The node of the task `last`."""
         eager = self._find_eager()
         for stage in self._steps:
-            if isinstance(stage, FanOut):
+            if isinstance(stage, FanOutStage):
                 self._fan_out(stage)
             elif isinstance(stage, Reduce) and stage.is_reducer:
                 self._reduce(stage)
@@ -105,8 +105,8 @@ class _Builder:
 
     def _find_eager(self) -> set[str]:
         """What must be called while the graph is built: all that decides a fan-out's width."""
-        by_name = {stage.name: stage for stage in self._steps if not isinstance(stage, FanOut)}
-        fan_outs = [stage for stage in self._steps if isinstance(stage, FanOut)]
+        by_name = {stage.name: stage for stage in self._steps if not isinstance(stage, FanOutStage)}
+        fan_outs = [stage for stage in self._steps if isinstance(stage, FanOutStage)]
         names = {one.name for one in fan_outs}
         found: set[str] = set()
         todo = [(one.name, one.over) for one in fan_outs]
@@ -150,7 +150,7 @@ class _Builder:
                 found[name] = self._values[name] if name in self._values else self._nodes[name]
         return found
 
-    def _fan_out(self, stage: FanOut) -> None:
+    def _fan_out(self, stage: FanOutStage) -> None:
         reducers = [one.task.function for one in reducers_of(stage.name, self._steps)]
         keeps = bool(consumers(stage.name, self._steps)) or not reducers
         sources = [

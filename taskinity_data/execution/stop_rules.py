@@ -12,13 +12,13 @@ from taskinity_data.execution.worker.deadline import Deadline
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
-    from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.outcome import Outcome
 
-__all__ = ["Limits"]
+__all__ = ["StopRules"]
 
 
-class Limits:
+class StopRules:
     """How many chunks may end without a result, and until when.
 
     Parameters
@@ -42,7 +42,7 @@ class Limits:
         self._lost: Counter[str] = Counter()
         self._last: dict[str, Outcome] = {}
 
-    def count_loss(self, fan_out: FanOut, outcome: Outcome) -> str | None:
+    def count_loss(self, fan_out: RunningFanOut, outcome: Outcome) -> str | None:
         """Count a chunk that ended without a result; the reason to stop, None where there is none.
 
         A share can't be judged before the number of chunks is known.
@@ -55,7 +55,7 @@ class Limits:
         self._last[fan_out.name] = outcome
         return self.judge(fan_out)
 
-    def judge(self, fan_out: FanOut) -> str | None:
+    def judge(self, fan_out: RunningFanOut) -> str | None:
         """Why the run stops by what `fan_out` has lost, once more is known of its chunks."""
         lost, allowed = self._lost[fan_out.name], self._max_failures
         if allowed is None:

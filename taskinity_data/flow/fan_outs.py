@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from taskinity_data.flow.model import Flow, Task, Width
 
-__all__ = ["Place", "find_places"]
+__all__ = ["FlowNode", "find_nodes"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FlowNode:
     """One task, or the numbered siblings that are one fan-out.
 
     `name` is the task's, or the siblings' without the number; `upstreams` are names of places.
@@ -43,7 +43,7 @@ class Place:
         return self.width is not None
 
 
-def find_places(flow: Flow) -> tuple[Place, ...]:
+def find_nodes(flow: Flow) -> tuple[FlowNode, ...]:
     """The places of `flow`, each after all that it follows; fallbacks have none."""
     upstreams: dict[str, list[str]] = {task.name: [] for task in flow.tasks}
     downstreams: dict[str, list[str]] = {task.name: [] for task in flow.tasks}
@@ -54,13 +54,13 @@ def find_places(flow: Flow) -> tuple[Place, ...]:
     place_of = {task.name: base for base, tasks in groups.items() for task in tasks}
     by_name = {task.name: task for task in flow.tasks}
     fallbacks = flow.fallbacks
-    places: dict[str, Place] = {}
+    places: dict[str, FlowNode] = {}
     for name in flow.order:
         base = place_of.get(name, name)
         if name not in fallbacks and base not in places:
             before_it = dict.fromkeys(place_of.get(one, one) for one in upstreams[name])
             tasks = groups[base] if name in place_of else (by_name[name],)
-            places[base] = Place(base, tasks, tuple(before_it), name in place_of)
+            places[base] = FlowNode(base, tasks, tuple(before_it), name in place_of)
     return tuple(places.values())
 
 

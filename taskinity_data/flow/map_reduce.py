@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.flow.model import Flow, Task
-from taskinity_data.flow.stages import FanOut, Stage, stages
+from taskinity_data.flow.stages import FanOutStage, Stage, stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def short_flow(
     reads_only = function is None and getattr(reduce, "is_reducer", False) and not policy.needs_step
     steps = tuple(
         replace(stage, chains=((),), policy=policy)
-        if reads_only and isinstance(stage, FanOut)
+        if reads_only and isinstance(stage, FanOutStage)
         else stage
         for stage in stages(flow, ("source",))
         if stage.name != "DataPreparation"

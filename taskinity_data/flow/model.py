@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from taskinity_data.display import for_stdout
 from taskinity_data.errors import FlowError
-from taskinity_data.flow.fan_outs import find_places
+from taskinity_data.flow.fan_outs import find_nodes
 from taskinity_data.flow.naming import is_name, to_snake
 from taskinity_data.flow.order import find_cycle, sort_names
 from taskinity_data.flow.policies import POLICY_FIELDS, stated_keywords
@@ -199,7 +199,7 @@ class Flow:
         fallbacks = self.fallbacks
         last = [name for name in self.order if name not in fallbacks][-1]
         return next(
-            place.name for place in find_places(self) if last in {task.name for task in place.tasks}
+            place.name for place in find_nodes(self) if last in {task.name for task in place.tasks}
         )
 
     @property

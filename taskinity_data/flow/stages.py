@@ -17,18 +17,18 @@ from taskinity_data.policy import Policy
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from taskinity_data.flow.fan_outs import Place
+    from taskinity_data.flow.fan_outs import FlowNode
     from taskinity_data.flow.model import Flow, Task
 
 __all__ = [
     "Call",
+    "ChainStep",
     "Constant",
-    "FanOut",
+    "FanOutStage",
     "Input",
     "Reduce",
     "Source",
     "Stage",
-    "Step",
     "Upstream",
     "required_inputs",
     "stages",
@@ -36,7 +36,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ChainStep:
     """One function of a fan-out's chain, which runs once a piece.
 
     Attributes
@@ -48,7 +48,7 @@ class Step:
         piece is an item of a list or the result of the step before: that goes as it is.
     arguments : dict of str to Source
         What fills the parameters other than the first: the same for every piece.
-    fallback : Step or None
+    fallback : ChainStep or None
         What to run on the same piece instead, where the policy's `on_error` is a function or names
         a task; it has its own `kind` and `arguments`.
     """
@@ -56,7 +56,7 @@ class Step:
     task: Task
     kind: str = "pandas"
     arguments: Mapping[str, Source] = field(default_factory=dict)
-    fallback: Step | None = None
+    fallback: ChainStep | None = None
 
     def call(self, piece: Any, values: Mapping[str, Any]) -> Any:
         """The function's result for `piece`; `values` holds those of `arguments` by parameter."""
@@ -91,7 +91,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class FanOut:
+class FanOutStage:
     """Chunk-wise tasks in a row that run as one chain, once for each piece of `over`.
 
     Attributes
@@ -100,7 +100,7 @@ class FanOut:
         What `Upstream` and `Reduce.over` call it: the last chunk-wise task's name; for numbered
         siblings the name without the number; for the rows themselves (no step) the name of the
         first reducer that takes them, followed by ``[*]``.
-    chains : tuple of tuple of Step
+    chains : tuple of tuple of ChainStep
         One chain, for all pieces; or one for each of `members`. A chain may be empty: then the
         pieces themselves are reduced.
     over : Source
@@ -117,19 +117,19 @@ class FanOut:
     """
 
     name: str
-    chains: tuple[tuple[Step, ...], ...]
+    chains: tuple[tuple[ChainStep, ...], ...]
     over: Source
     width: int | Literal["*"] = "*"
     members: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     policy: Policy = field(default_factory=Policy)
 
-    def chain(self, index: int) -> tuple[Step, ...]:
+    def chain(self, index: int) -> tuple[ChainStep, ...]:
         """The steps that piece number `index` goes through."""
         return self.chains[index if self.members else 0]
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[ChainStep, ...]:
         """The steps of the first chain, which stand for all."""
         return self.chains[0]
 
@@ -169,7 +169,7 @@ class Reduce:
     call = Call.call
 
 
-Stage = Call | FanOut | Reduce
+Stage = Call | FanOutStage | Reduce
 
 
 def stages(flow: Flow, inputs: Collection[str] = ()) -> tuple[Stage, ...]:
@@ -229,7 +229,7 @@ class _Stager:
                 self._add_call(place)
         return self.done
 
-    def _add_fan_out(self, place: Place) -> None:
+    def _add_fan_out(self, place: FlowNode) -> None:
         chains = tuple((self._make_step(task),) for task in place.tasks)
         over = self.wiring.fills[place.tasks[0].name].over
         if over is None or place.width is None:
@@ -248,19 +248,19 @@ class _Stager:
                 width = "*"
         self.widths.setdefault(place.name, width)
         after = tuple(place.upstreams)
-        self.done.append(FanOut(place.name, chains, over, width, members, after))
+        self.done.append(FanOutStage(place.name, chains, over, width, members, after))
 
-    def _can_follow(self, before: Place, place: Place) -> bool:
+    def _can_follow(self, before: FlowNode, place: FlowNode) -> bool:
         """Whether nobody but `place`, item by item, needs the results of `before`."""
         small = self.wiring.fills[place.tasks[0].name].arguments.values()
         is_small = Upstream(before.name) in list(small)
         is_alone = self.users[before.name] == [place.name]
         return is_alone and not is_small and before.name != self.last
 
-    def _extend(self, before: Place, place: Place, step: Step) -> None:
+    def _extend(self, before: FlowNode, place: FlowNode, step: ChainStep) -> None:
         """Let the fan-out of `before` run `step` too, now that all that it needs has run."""
         fan_out = next(
-            one for one in self.done if isinstance(one, FanOut) and one.name == before.name
+            one for one in self.done if isinstance(one, FanOutStage) and one.name == before.name
         )
         self.done.remove(fan_out)
         more = [name for name in place.upstreams if name != before.name]
@@ -273,7 +273,7 @@ class _Stager:
             )
         )
 
-    def _add_reducer(self, place: Place) -> None:
+    def _add_reducer(self, place: FlowNode) -> None:
         task = place.tasks[0]
         over = self.wiring.fills[task.name].over
         if over is None:
@@ -290,14 +290,14 @@ class _Stager:
         after = tuple(dict.fromkeys([name, *place.upstreams]))
         self.done.append(Reduce(task, name, after=after))
 
-    def _add_rows(self, place: Place, over: Source) -> str:
+    def _add_rows(self, place: FlowNode, over: Source) -> str:
         """A fan-out without a step, so that the pieces themselves are reduced."""
         name = f"{place.name}[*]"  # the reducer's value has the name itself
         policy = place.tasks[0].policy
-        self.done.append(FanOut(name, ((),), over, after=place.upstreams, policy=policy))
+        self.done.append(FanOutStage(name, ((),), over, after=place.upstreams, policy=policy))
         return name
 
-    def _add_call(self, place: Place) -> None:
+    def _add_call(self, place: FlowNode) -> None:
         task = place.tasks[0]
         fill = self.wiring.fills[task.name]
         call = self._make_call(task, fill, place.upstreams)
@@ -315,10 +315,10 @@ class _Stager:
         fallback = None if fill.fallback is None else self._make_call(*fill.fallback, after)
         return Call(task, fill.arguments, fill.positional, after, fallback)
 
-    def _make_step(self, task: Task) -> Step:
+    def _make_step(self, task: Task) -> ChainStep:
         return _to_step(task, self.wiring.fills[task.name])
 
 
-def _to_step(task: Task, fill: Fill) -> Step:
+def _to_step(task: Task, fill: Fill) -> ChainStep:
     fallback = None if fill.fallback is None else _to_step(*fill.fallback)
-    return Step(task, fill.kind, fill.arguments, fallback)
+    return ChainStep(task, fill.kind, fill.arguments, fallback)

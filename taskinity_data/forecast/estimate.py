@@ -21,14 +21,14 @@ from taskinity_data.execution.open_fan_out import narrow
 from taskinity_data.execution.schedulers.connect import PROCESS_NBYTES
 from taskinity_data.execution.worker.side_effects import Surroundings
 from taskinity_data.flow.map_reduce import short_flow
-from taskinity_data.flow.stages import FanOut
+from taskinity_data.flow.stages import FanOutStage
 from taskinity_data.forecast.compare_with_run import name_work
 from taskinity_data.forecast.driver_cost import combine_seconds, pass_seconds, try_finish
 from taskinity_data.forecast.forecast import (
     LEAST_SPREAD,
     Forecast,
     Range,
-    Work,
+    RunSeconds,
     bound,
     doubts,
     more_workers,
@@ -100,7 +100,7 @@ def estimate(
     if not callable(reduce) and not getattr(reduce, "is_reducer", False):
         raise BindError(f"reduce={reduce!r} is neither a reducer nor a function of a list")
     _, steps = short_flow(function, reduce, Policy())
-    job = make_job(next(step for step in steps if isinstance(step, FanOut)), steps, {}, {})
+    job = make_job(next(step for step in steps if isinstance(step, FanOutStage)), steps, {}, {})
     return estimate_job(plan, job, workers=workers, memory=memory, scheduler=scheduler)
 
 
@@ -182,7 +182,7 @@ def _conclude(
         # What the first slices of all have loaded, a run in another process has to load again.
         warm_up_s = max(warm_up_s, cold_seconds(alone, sizes.first_nbytes))
     read, function, partial = _parts(plan, tried, played)
-    work = Work(
+    work = RunSeconds(
         read=read,
         function=function,
         partial=partial,
@@ -293,7 +293,7 @@ def _doubts(alone: Tried, trial: Trial, *, is_open: bool) -> Iterator[str]:
 
 
 def make_job(
-    stage: FanOut, steps: Sequence[Stage], values: Mapping[str, Any], inputs: Mapping[str, Any]
+    stage: FanOutStage, steps: Sequence[Stage], values: Mapping[str, Any], inputs: Mapping[str, Any]
 ) -> Job:
     """What a run would do to each piece of `stage`, one of `steps`; `values` holds the results."""
     reducers = [one.task.function for one in reducers_of(stage.name, steps)]

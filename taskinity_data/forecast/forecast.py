@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Forecast",
     "Range",
-    "Work",
+    "RunSeconds",
     "bound",
     "doubts",
     "more_workers",
@@ -58,7 +58,7 @@ class Range(NamedTuple):
         return math.sqrt(self.low * self.high)
 
 
-class Work(NamedTuple):
+class RunSeconds(NamedTuple):
     """Seconds of a whole run.
 
     `read`, `function` and `partial` are spent by workers, summed over them; `here` by the process
@@ -80,12 +80,12 @@ class Work(NamedTuple):
         return self.read + self.function + self.partial
 
 
-def wall_seconds(work: Work, workers: int, cores: int | None) -> float:
+def wall_seconds(work: RunSeconds, workers: int, cores: int | None) -> float:
     """Seconds from start to answer.
 
     Parameters
     ----------
-    work : Work
+    work : RunSeconds
     workers : int
     cores : int or None
         Those that the workers share with this process; None where they have machines of their own.
@@ -134,7 +134,7 @@ def doubts(ratios: Sequence[float], grown: Grown) -> Iterator[str]:
         yield "slices can't tell how far the number of groups still grows: the output is open"
 
 
-def bound(work: Work, workers: int, busy: float = 1.0) -> str:
+def bound(work: RunSeconds, workers: int, busy: float = 1.0) -> str:
     """What takes most of the time, in words; `busy` is the share of it that slices computed."""
     total = work.by_workers
     if work.here > total / workers:
@@ -146,7 +146,7 @@ def bound(work: Work, workers: int, busy: float = 1.0) -> str:
 
 
 def more_workers(
-    work: Work,
+    work: RunSeconds,
     workers: int,
     cores: int | None,
     slowdown: float,
@@ -207,7 +207,7 @@ class Forecast:
         Who would run it.
     of : str
         What would be done, by the names of functions and reducers.
-    work : Work
+    work : RunSeconds
         The seconds behind it.
     bottleneck, more_workers : str
         In words.
@@ -227,7 +227,7 @@ class Forecast:
     workers: int
     scheduler: str
     of: str
-    work: Work
+    work: RunSeconds
     bottleneck: str
     more_workers: str
     tried: str

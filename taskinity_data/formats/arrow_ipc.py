@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from taskinity_data.formats.file_layouts.ipc_layout import IpcLayout
-    from taskinity_data.formats.tables import Layout, TableReader
+    from taskinity_data.formats.tables import TableLayout, TableReader
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["IpcAccess", "check_file", "open_ipc"]
@@ -71,11 +71,13 @@ class IpcAccess:
         """``"arrow"``."""
         return "arrow"
 
-    def open_layout(self, file: SourceFile) -> Layout:
+    def open_layout(self, file: SourceFile) -> TableLayout:
         """What `file` holds."""
         return open_ipc_layout(file)
 
-    def read_rows(self, layout: Layout, start: int, stop: int, names: Sequence[str]) -> pa.Table:
+    def read_rows(
+        self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
+    ) -> pa.Table:
         """Rows `start` to `stop` of columns `names`.
 
         Notes
@@ -91,7 +93,7 @@ class IpcAccess:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise unreadable(layout, start, error) from error
 
-    def read_dictionaries(self, layout: Layout, name: str) -> pa.Table:
+    def read_dictionaries(self, layout: TableLayout, name: str) -> pa.Table:
         """The first rows of column `name` under each dictionary."""
         if not pat.is_dictionary(layout.schema.field(name).type):
             return read_all(self, layout, name)

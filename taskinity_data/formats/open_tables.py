@@ -24,7 +24,7 @@ from taskinity_data.sources.read import map_files
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskinity_data.formats.tables import Layout, ReadsGroups
+    from taskinity_data.formats.tables import ReadsGroups, TableLayout
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["open_tables"]
@@ -89,7 +89,7 @@ def open_tables(
 
 
 def _find_categories(
-    access: ReadsGroups, layouts: Sequence[Layout], stored: pa.Schema
+    access: ReadsGroups, layouts: Sequence[TableLayout], stored: pa.Schema
 ) -> tuple[pa.Schema, tuple[tuple[str, pa.Array], ...]]:
     """`stored` with indices wide enough, and the values of its dictionary-encoded columns."""
     found = []
@@ -129,7 +129,7 @@ def _find_categories(
     return stored, tuple(found)
 
 
-def _find_nulls(layouts: Sequence[Layout], reader: TableReader) -> frozenset[str]:
+def _find_nulls(layouts: Sequence[TableLayout], reader: TableReader) -> frozenset[str]:
     """The selected integer and bool columns that hold a null in some row that passes."""
     never = set(reader.filters.not_null) if reader.filters else set()
     selected = set(reader.schema.names)
@@ -149,7 +149,7 @@ def _find_nulls(layouts: Sequence[Layout], reader: TableReader) -> frozenset[str
     return frozenset(found)
 
 
-def _read_nulls(layout: Layout, reader: TableReader) -> set[str]:
+def _read_nulls(layout: TableLayout, reader: TableReader) -> set[str]:
     """The columns of `reader` that hold a null in some row of the file that passes."""
     found: set[str] = set()
     for piece in reader.grains(layout.file, 1 << 62):
@@ -160,7 +160,7 @@ def _read_nulls(layout: Layout, reader: TableReader) -> set[str]:
     return found
 
 
-def _count_nulls(layout: Layout, name: str) -> int | None:
+def _count_nulls(layout: TableLayout, name: str) -> int | None:
     if layout.schema.get_field_index(name) < 0 or pat.is_null(layout.schema.field(name).type):
         return layout.rows
     return layout.null_counts.get(name)

@@ -18,7 +18,7 @@ from taskinity_data.errors import PlanError
 from taskinity_data.formats.file_layouts.orc_stripes import check_stripe
 from taskinity_data.formats.file_layouts.orc_tail import read_tail
 from taskinity_data.formats.open_tables import open_tables
-from taskinity_data.formats.tables import Layout, check_schema, read_all, unreadable
+from taskinity_data.formats.tables import TableLayout, check_schema, read_all, unreadable
 from taskinity_data.sources.caches import Cache
 from taskinity_data.sources.read import HEAD_NBYTES, WINDOW_NBYTES, StoreFile, open_tail, read_range
 
@@ -70,7 +70,7 @@ def open_orc(
 
 
 @dataclass(frozen=True, eq=False)
-class OrcLayout(Layout):
+class OrcLayout(TableLayout):
     """What one ORC file holds, with its tail."""
 
     tail: OrcTail
@@ -85,7 +85,7 @@ class OrcAccess:
         """``"orc"``."""
         return "orc"
 
-    def open_layout(self, file: SourceFile) -> Layout:
+    def open_layout(self, file: SourceFile) -> TableLayout:
         """What `file` holds."""
         key = file.path, file.fingerprint
         found = _layouts.get(key)
@@ -94,7 +94,9 @@ class OrcAccess:
             _layouts.put(key, found)
         return found
 
-    def read_rows(self, layout: Layout, start: int, stop: int, names: Sequence[str]) -> pa.Table:
+    def read_rows(
+        self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
+    ) -> pa.Table:
         """Rows `start` to `stop` of columns `names`.
 
         Notes
@@ -108,7 +110,7 @@ class OrcAccess:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise unreadable(layout, start, error) from error
 
-    def read_dictionaries(self, layout: Layout, name: str) -> pa.Table:
+    def read_dictionaries(self, layout: TableLayout, name: str) -> pa.Table:
         """All rows of column `name`: ORC has no categories, only a schema may ask for them."""
         return read_all(self, layout, name)
 
@@ -155,7 +157,7 @@ def _check_values(layout: OrcLayout, part: Any, *, is_whole: bool) -> None:
             raise ValueError(f"column {name!r} has values that its statistics rule out")
 
 
-def _window(layout: Layout, names: Sequence[str]) -> int:
+def _window(layout: TableLayout, names: Sequence[str]) -> int:
     """Bytes to read ahead: about those of columns `names` in one stripe, which lie together."""
     whole = sum(layout.group_nbytes(layout.schema.names))
     share = sum(layout.group_nbytes(names)) / whole if whole else 1

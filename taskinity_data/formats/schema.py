@@ -25,7 +25,7 @@ __all__ = [
     "BOOLS",
     "KINDS",
     "Column",
-    "Seen",
+    "ColumnFacts",
     "arrow_schema",
     "fits_int64",
     "freeze",
@@ -111,7 +111,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ColumnFacts:
     """What some slices of a file showed about one column.
 
     `kinds` holds ``"null"``, ``"integer"``, ``"negative"``, ``"big"`` (integer of uint64 only),
@@ -122,11 +122,11 @@ class Seen:
 
     kinds: frozenset[str] = field(default_factory=frozenset)
 
-    def __or__(self, other: Seen) -> Seen:
-        return Seen(self.kinds | other.kinds)
+    def __or__(self, other: ColumnFacts) -> ColumnFacts:
+        return ColumnFacts(self.kinds | other.kinds)
 
 
-def observe(values: pd.Series) -> Seen:
+def observe(values: pd.Series) -> ColumnFacts:
     """What a slice shows about a column, from the type that pandas inferred for it.
 
     Parameters
@@ -135,7 +135,7 @@ def observe(values: pd.Series) -> Seen:
         As `pandas.read_csv` gave it without a dtype.
     """
     if len(values) == 0:
-        return Seen()
+        return ColumnFacts()
     seen = {"null"} if bool(values.isna().any()) else set()
     kind = values.dtype.kind
     if kind == "i":
@@ -150,7 +150,7 @@ def observe(values: pd.Series) -> Seen:
         seen |= {"bool" if isinstance(value, BOOLS) else "huge" for value in values.dropna()}
     else:
         seen |= {"integer", "negative", "big"} if are_wide_integers(values) else {"text"}
-    return Seen(frozenset(seen))
+    return ColumnFacts(frozenset(seen))
 
 
 def are_wide_integers(texts: pd.Series) -> bool:
@@ -166,7 +166,7 @@ def are_wide_integers(texts: pd.Series) -> bool:
 BOOLS = (bool, np.bool_)
 
 
-def freeze(label: Hashable, all_seen: Seen, *, is_proven: bool) -> Column:
+def freeze(label: Hashable, all_seen: ColumnFacts, *, is_proven: bool) -> Column:
     """The column that pandas would infer over all that was seen.
 
     Raises

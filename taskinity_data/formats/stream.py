@@ -23,7 +23,7 @@ from taskinity_data.formats.reader import ReadResult
 from taskinity_data.sources.in_memory import is_dask, is_in_memory
 
 __all__ = [
-    "Block",
+    "StreamBlock",
     "count_rows",
     "is_stream",
     "iter_blocks",
@@ -71,7 +71,7 @@ def _raises(error: Exception) -> Iterator[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class StreamBlock:
     """A frame or table of a stream, or the description of one (a partition of a Dask DataFrame)."""
 
     data: Any
@@ -110,7 +110,7 @@ def count_rows(item: Any) -> int | None:
 
     None for a partition of a Dask DataFrame, whose rows nobody knows before it is computed.
     """
-    data = item.data if type(item) is Block else item
+    data = item.data if type(item) is StreamBlock else item
     if is_dask(data):
         return None
     is_table = is_in_memory(data) and len(getattr(data, "shape", ())) == 2
@@ -118,7 +118,7 @@ def count_rows(item: Any) -> int | None:
 
 
 def iter_blocks(stream: Any) -> Iterator[Any]:
-    """What `stream` gives, each frame or table as a `Block`, when it is asked for.
+    """What `stream` gives, each frame or table as a `StreamBlock`, when it is asked for.
 
     What waits is safe from an iterator that changes the frame that it gave, and gives it again.
 
@@ -140,7 +140,7 @@ def iter_blocks(stream: Any) -> Iterator[Any]:
             ) from error
         count += 1
         is_table = (is_in_memory(part) and not isinstance(part, pd.Series)) or is_dask(part)
-        yield Block(_own(part)) if is_table else part
+        yield StreamBlock(_own(part)) if is_table else part
 
 
 def _own(part: Any) -> Any:

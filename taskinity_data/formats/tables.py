@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import SourceFile
 
 __all__ = [
-    "Layout",
     "ReadsGroups",
+    "TableLayout",
     "TableReader",
     "check_columns",
     "check_schema",
@@ -49,15 +49,17 @@ class ReadsGroups(Protocol):
     def format(self) -> str:
         """``"arrow"``, ``"orc"``."""
 
-    def open_layout(self, file: SourceFile) -> Layout:
+    def open_layout(self, file: SourceFile) -> TableLayout:
         """What `file` holds; `PlanError` where its metadata can't be read."""
 
-    def read_rows(self, layout: Layout, start: int, stop: int, names: Sequence[str]) -> pa.Table:
+    def read_rows(
+        self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
+    ) -> pa.Table:
         """Rows `start` to `stop` (at least one) of columns `names` (at least one, in any order);
         `ReadError` where they can't be read.
         """
 
-    def read_dictionaries(self, layout: Layout, name: str) -> pa.Table:
+    def read_dictionaries(self, layout: TableLayout, name: str) -> pa.Table:
         """Rows of column `name` whose dictionaries hold all its categories, in order."""
 
 
@@ -189,14 +191,14 @@ class TableReader:
         return table if self.filters is None else self.filters.apply(table)
 
 
-def read_all(access: ReadsGroups, layout: Layout, name: str) -> pa.Table:
+def read_all(access: ReadsGroups, layout: TableLayout, name: str) -> pa.Table:
     """Column `name` of a whole file."""
     if layout.rows == 0:
         return pa.schema([layout.schema.field(name)]).empty_table()
     return access.read_rows(layout, 0, layout.rows, [name])
 
 
-def unreadable(layout: Layout, start: int, error: Exception) -> ReadError:
+def unreadable(layout: TableLayout, start: int, error: Exception) -> ReadError:
     """The error that rows of a file, from `start` on, can't be read because of `error`."""
     path = layout.file.path
     return ReadError(
@@ -208,7 +210,7 @@ def unreadable(layout: Layout, start: int, error: Exception) -> ReadError:
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class TableLayout:
     """What one file holds.
 
     Attributes

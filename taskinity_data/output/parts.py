@@ -13,7 +13,7 @@ import pyarrow as pa
 from taskinity_data.errors import LedgerError, PlanError, SchemaError
 from taskinity_data.output.common_schema import CommonSchema
 from taskinity_data.output.partitions import check_columns, split_rows
-from taskinity_data.output.staging import Attempt
+from taskinity_data.output.staging import WriteAttempt
 from taskinity_data.output.to_arrow import to_table
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Part",
+    "PartWriter",
     "StagedFile",
-    "Writer",
     "agree",
     "check_added",
     "check_order",
@@ -109,7 +109,7 @@ def name_chunk(index: int, key: str) -> str:
 
 
 @dataclass(frozen=True)
-class Writer:
+class PartWriter:
     """Writes chunks' tables on whatever worker sees the place where they are staged.
 
     Attributes
@@ -173,7 +173,7 @@ polars.DataFrame or None
             check_added(self.expected, table.schema, who, self.format, has_rows=table.num_rows > 0)
         if not table.num_rows:
             return Part(index, key, table.schema, ())
-        attempt = Attempt(index, key, os.urandom(4).hex(), within)
+        attempt = WriteAttempt(index, key, os.urandom(4).hex(), within)
         pieces = list(enumerate(self._split(table, who)))
         try:
             if min(self.staging.at_once, len(pieces)) == 1:
@@ -188,7 +188,7 @@ polars.DataFrame or None
         return Part(index, key, table.schema, tuple(files), within)
 
     def _put(
-        self, attempt: Attempt, place: int, piece: tuple[str, int | None, pa.Table]
+        self, attempt: WriteAttempt, place: int, piece: tuple[str, int | None, pa.Table]
     ) -> StagedFile:
         directory, number, rows = piece
         name, nbytes, checksum = self.staging.put(rows, self.format, directory, attempt, place)

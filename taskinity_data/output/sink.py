@@ -19,7 +19,7 @@ from taskinity_data.output.local.place import find_beside
 from taskinity_data.output.local.target import LocalTarget, find_directory
 from taskinity_data.output.manifest import Manifest, read_manifest
 from taskinity_data.output.partitions import check_partition_by
-from taskinity_data.output.parts import Writer, agree, check_added, check_order
+from taskinity_data.output.parts import PartWriter, agree, check_added, check_order
 from taskinity_data.output.write_formats import check_format
 from taskinity_data.wording import suggest
 
@@ -52,12 +52,12 @@ class Sink:
     ----------
     target : str
         Absolute, links resolved; of a store, its URL without secrets.
-    writer : Writer
+    writer : PartWriter
         For workers: frozen and picklable.
     """
 
     def __init__(
-        self, place: Target, writer: Writer, if_exists: str, existing: Manifest | None
+        self, place: Target, writer: PartWriter, if_exists: str, existing: Manifest | None
     ) -> None:
         self.target = place.shown
         self.writer = writer
@@ -257,7 +257,9 @@ def open_sink(
     except BaseException:
         place.leave()
         raise
-    return Sink(place, Writer(place.staging, chosen, names, most, expected), if_exists, existing)
+    return Sink(
+        place, PartWriter(place.staging, chosen, names, most, expected), if_exists, existing
+    )
 
 
 def _find_retyped(parts: Sequence[Part], stored: Sequence[StoredPart]) -> dict[str, str]:

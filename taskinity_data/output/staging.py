@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from taskinity_data.output.store.remote import Remote
     from taskinity_data.output.write_formats import Format
 
-__all__ = ["Attempt", "LocalStaging", "Staging", "StoreStaging", "digest_file", "write_file"]
+__all__ = ["LocalStaging", "Staging", "StoreStaging", "WriteAttempt", "digest_file", "write_file"]
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class WriteAttempt:
     """One try of writing one chunk; `within` is its place within one that was split."""
 
     index: int
@@ -46,7 +46,7 @@ class Staging(Protocol):
     at_once: ClassVar[int]
 
     def put(
-        self, table: pa.Table, format_: Format, directory: str, attempt: Attempt, number: int
+        self, table: pa.Table, format_: Format, directory: str, attempt: WriteAttempt, number: int
     ) -> tuple[str, int, str]:
         """Write `table` as one file of its chunk: the name here, bytes and checksum.
 
@@ -76,7 +76,7 @@ class LocalStaging:
     mode: int | None = None
 
     def put(
-        self, table: pa.Table, format_: Format, directory: str, attempt: Attempt, number: int
+        self, table: pa.Table, format_: Format, directory: str, attempt: WriteAttempt, number: int
     ) -> tuple[str, int, str]:
         """Write and sync it; see `Staging`."""
         del directory  # made at the commit
@@ -112,7 +112,7 @@ class StoreStaging:
     process: str | None = None
 
     def put(
-        self, table: pa.Table, format_: Format, directory: str, attempt: Attempt, number: int
+        self, table: pa.Table, format_: Format, directory: str, attempt: WriteAttempt, number: int
     ) -> tuple[str, int, str]:
         """Upload it; see `Staging`. Its bytes are in memory until then."""
         if self.process not in (None, name_process()):

@@ -251,7 +251,7 @@ def histogram(column: Any, bins: ArrayLike) -> Histogram:
 
 
 @dataclass(frozen=True, repr=False)
-class ApproxDistinct(OfColumn):
+class ApproxDistinctReducer(OfColumn):
     """See `approx_distinct`."""
 
     column: Any
@@ -281,7 +281,7 @@ class ApproxDistinct(OfColumn):
         return f"approx_distinct({self.column!r})"
 
 
-def approx_distinct(column: Any) -> ApproxDistinct:
+def approx_distinct(column: Any) -> ApproxDistinctReducer:
     """Estimate how many different values a column has, nulls left out.
 
     A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
@@ -297,7 +297,7 @@ def approx_distinct(column: Any) -> ApproxDistinct:
     -----
     HyperLogLog, at most 144 KiB a partial; see `hyperloglog`.
     """
-    return ApproxDistinct(column)
+    return ApproxDistinctReducer(column)
 
 
 @dataclass(frozen=True, repr=False)

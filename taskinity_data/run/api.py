@@ -24,7 +24,7 @@ from taskinity_data.run.options import check_flow, keywords_of, sort_options, wi
 from taskinity_data.run.output import drop_results
 from taskinity_data.run.output_options import OutputOptions, share_options
 from taskinity_data.run.result import Run
-from taskinity_data.run.session import carry_out
+from taskinity_data.run.session import run_session
 from taskinity_data.settings import load_settings
 from taskinity_data.wording import suggest
 
@@ -192,7 +192,7 @@ def run_flow(
     given = {**(inputs or {}), **more_inputs}
     written, given, shared = share_options(check_flow(flow), written, given)
     steps = stages(flow, tuple(given))
-    return carry_out(
+    return run_session(
         flow,
         steps,
         with_defaults(flow, given),
@@ -298,7 +298,7 @@ def process(
     name = task_options.pop("name", "ProcessChunk")
     description = task_options.pop("description", None)
     flow, steps = short_flow(function, reduce, make_policy(**task_options), name, description)
-    run = carry_out(
+    run = run_session(
         flow, steps, {}, {"DataPreparation": source}, written=written, kept=kept, **run_options
     )
     return replace(run, value=run.output.path) if writes_only and run.output else run

@@ -17,7 +17,7 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import CheckError
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.run_item import call_step
-from taskinity_data.formats.stream import Block
+from taskinity_data.formats.stream import StreamBlock
 from taskinity_data.reducers.kinds import kind_of
 from taskinity_data.reducers.row_labels import as_item, call_traced, make_partial, plain
 from taskinity_data.sources.in_memory import is_in_memory
@@ -25,7 +25,7 @@ from taskinity_data.sources.in_memory import is_in_memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from taskinity_data.execution.fan_out import FanOut
+    from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.worker.run_item import Item, Job
     from taskinity_data.reducers.base import Reducer
 
@@ -56,7 +56,7 @@ _ADVICE = (
 
 
 def check_fan_out(
-    fan_out: FanOut,
+    fan_out: RunningFanOut,
     say: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
@@ -64,7 +64,7 @@ def check_fan_out(
 
     Parameters
     ----------
-    fan_out : FanOut
+    fan_out : RunningFanOut
     say : callable
         Takes what could not be tried, and why.
     clock : callable
@@ -122,7 +122,7 @@ def _sample(job: Job, item: Item) -> Any:
         grains = data.reader.recut(data.pieces[0], min(_NBYTES, max(1, data.nbytes)))
         first = next(iter(grains))
         rows = Chunk(data.reader, (first,)).load(kind).data
-    elif isinstance(data, Block):
+    elif isinstance(data, StreamBlock):
         rows = data.load(kind).data
     elif is_in_memory(data) or isinstance(data, (list, tuple)):
         rows = data
@@ -204,7 +204,9 @@ class _Sample:
         """What the functions give, as reducers read it."""
         # A copy, so that what a function does to its chunk harms nobody.
         kind = self._chain[0].kind if self._chain else "native"
-        data = convert(rows, kind if isinstance(self._item.data, (Chunk, Block)) else "native")
+        data = convert(
+            rows, kind if isinstance(self._item.data, (Chunk, StreamBlock)) else "native"
+        )
         data = as_item(data)
         for step in self._chain:
             data = call_traced(partial(call_step, step), data)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from taskinity_data.outcome import Outcome
     from taskinity_data.settings import Settings
 
-__all__ = ["Notices", "RunJournal", "open_journal", "open_log"]
+__all__ = ["NoticeBoard", "RunJournal", "open_journal", "open_log"]
 
 _DONE = ("COMPLETED", "PARTIAL")
 
@@ -157,7 +157,7 @@ class _WhoRuns(Observer):
             self.checkpoints.note_scheduler(event.scheduler, event.workers, event.reason)
 
 
-class Notices:
+class NoticeBoard:
     """What the user should know, logged and kept; passed on once there is somebody to hear it."""
 
     def __init__(self) -> None:

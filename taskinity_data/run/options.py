@@ -12,7 +12,7 @@ from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.errors import BindError, PlanError, SettingsError
 from taskinity_data.flow.model import Flow
 from taskinity_data.flow.policies import POLICY_FIELDS
-from taskinity_data.flow.stages import FanOut, Stage
+from taskinity_data.flow.stages import FanOutStage, Stage
 from taskinity_data.policy import parse_nbytes
 from taskinity_data.wording import suggest
 
@@ -104,7 +104,7 @@ def sort_plans(
     steps: Sequence[Stage], plan: ChunkPlan | Mapping[str, ChunkPlan] | None
 ) -> tuple[tuple[str, ChunkPlan], ...]:
     """Which plan each fan-out repeats."""
-    names = [stage.name for stage in steps if isinstance(stage, FanOut)]
+    names = [stage.name for stage in steps if isinstance(stage, FanOutStage)]
     if plan is None:
         return ()
     if isinstance(plan, ChunkPlan):

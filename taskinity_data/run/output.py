@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.cut_again import IN_MEMORY
 from taskinity_data.errors import PlanError, ResumeError
-from taskinity_data.flow.stages import FanOut, Stage
+from taskinity_data.flow.stages import FanOutStage, Stage
 from taskinity_data.outcome import Status
 from taskinity_data.output.complete import CommittedError, Earlier, KeptParts, local_staging
 from taskinity_data.output.inputs import FINGERPRINTS, InputRules, describe_input
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from taskinity_data.outcome import Outcome
     from taskinity_data.output.sink import Sink
     from taskinity_data.run.describe_run import JournalOptions
-    from taskinity_data.run.journal import Notices, RunJournal
+    from taskinity_data.run.journal import NoticeBoard, RunJournal
     from taskinity_data.run.output_options import OutputOptions
     from taskinity_data.settings import Settings
     from taskinity_data.sources.file import SourceFile
@@ -213,7 +213,7 @@ def open_output(
     options.check()
     if options.output is None:
         return None
-    names = [stage.name for stage in steps if isinstance(stage, FanOut)]
+    names = [stage.name for stage in steps if isinstance(stage, FanOutStage)]
     if len(names) != 1:
         raise PlanError(
             f"output= takes the results of one fan-out, but the flow fans out {len(names)} times "
@@ -274,7 +274,7 @@ def begin(
     written: OutputOptions,
     kept: JournalOptions,
     settings: Settings,
-    notices: Notices,
+    notices: NoticeBoard,
     *,
     is_kept: bool,
     is_anew: bool = False,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SchemaError
 from taskinity_data.flow.binding.wiring import wire
-from taskinity_data.flow.stages import FanOut, Input, stages
+from taskinity_data.flow.stages import FanOutStage, Input, stages
 from taskinity_data.output.inputs import InputRules
 from taskinity_data.output.partitions import check_columns, check_partition_by
 from taskinity_data.output.sink import is_in_store, read_facts
@@ -146,7 +146,7 @@ def share_options(
     if any(Input("storage_options") in fill.sources() for fill in fills):
         given.setdefault("storage_options", dict(options))
     elif written.storage_options is None and not any(
-        isinstance(stage, FanOut)
+        isinstance(stage, FanOutStage)
         and isinstance(stage.over, Input)
         and is_in_store(given.get(stage.over.name))
         for stage in stages(flow, tuple(given))

@@ -12,7 +12,7 @@ from taskinity_data.errors import ResumeError
 from taskinity_data.execution.jobs import call_job, chunk_job, resolve
 from taskinity_data.execution.open_fan_out import find_item
 from taskinity_data.execution.worker.run_item import call_step
-from taskinity_data.flow.stages import Call, FanOut
+from taskinity_data.flow.stages import Call, FanOutStage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def run_piece(
     """
     known = dict(values)
     for stage in steps:
-        if isinstance(stage, FanOut) and stage.name == name:
+        if isinstance(stage, FanOutStage) and stage.name == name:
             over = resolve(stage.over, known, inputs)
             item = find_item(stage, over, ranges, key, storage_options)
             job = chunk_job(stage, known, inputs, [], keeps_result=True)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data import events
 from taskinity_data.chunks.plan import ChunkPlan, parse_chunk_size
 from taskinity_data.errors import FlowFailed, SchedulerError, TaskinityDataError
-from taskinity_data.execution.choose_scheduler import Chooser
+from taskinity_data.execution.choose_scheduler import SchedulerChoice
 from taskinity_data.execution.driver import Driver
 from taskinity_data.execution.jobs import make_works, only_kernels, policies
 from taskinity_data.execution.open_fan_out import PieceOptions
 from taskinity_data.execution.schedulers.resources import check_resources
 from taskinity_data.execution.schedulers.signals import soft_interrupts
-from taskinity_data.execution.worker.log_capture import PassedOn, hearing, lowered
+from taskinity_data.execution.worker.log_capture import PassedOn, capture_logs, lower_level
 from taskinity_data.execution.worker.run_item import peak_nbytes
 from taskinity_data.forecast.compare_with_run import Ran, compare_forecast, name_work
 from taskinity_data.forecast.output import answer_nbytes
@@ -32,7 +32,7 @@ from taskinity_data.report.dashboard.observer import DashboardObserver
 from taskinity_data.report.notify import Announcer
 from taskinity_data.report.progress import progress_for
 from taskinity_data.run.check import check_fan_out
-from taskinity_data.run.journal import Notices, open_log
+from taskinity_data.run.journal import NoticeBoard, open_log
 from taskinity_data.run.options import check_workers, parse_max_failures, parse_memory, sort_plans
 from taskinity_data.run.output import RunOutput, begin
 from taskinity_data.run.output_options import OutputOptions, locate
@@ -52,10 +52,10 @@ if TYPE_CHECKING:
     from taskinity_data.settings import Settings
 
 
-__all__ = ["carry_out"]
+__all__ = ["run_session"]
 
 
-def carry_out(
+def run_session(
     flow: Flow,
     steps: Sequence[Stage],
     inputs: Mapping[str, Any],
@@ -110,7 +110,7 @@ def carry_out(
         "plan": plan,
         **written.given(),
     }
-    notices = Notices()
+    notices = NoticeBoard()
     journal, sink = begin(
         flow,
         steps,
@@ -135,10 +135,10 @@ def carry_out(
         ],
     )
 
-    def choose() -> Chooser:
+    def choose() -> SchedulerChoice:
         is_in_process = sink is not None and sink.is_in_process
         try:
-            return Chooser(
+            return SchedulerChoice(
                 scheduler,
                 settings.max_workers,
                 memory_nbytes,
@@ -153,7 +153,7 @@ def carry_out(
             why = str(error).removeprefix("scheduler=")
             raise SchedulerError(f"{set_by}: {why}") from error
 
-    def drive(chooser: Chooser) -> Driver:
+    def drive(chooser: SchedulerChoice) -> Driver:
         check_resources(steps, chooser.strategy)
         laws = partial(check_fan_out, say=notices) if check else None
         outputs = sink.by_fan_out if sink else {}
@@ -172,12 +172,12 @@ def carry_out(
         driver.values.update(values)
         return driver
 
-    one = OneRun(flow, journal, log, sink, notices, told, plans)
+    one = RunSession(flow, journal, log, sink, notices, told, plans)
     one.go(choose, drive)
     return one.tell(settings)
 
 
-class OneRun:
+class RunSession:
     """A run whose journal, log and output are open."""
 
     def __init__(
@@ -186,7 +186,7 @@ class OneRun:
         journal: RunJournal,
         log: RunLog,
         sink: RunOutput | None,
-        notices: Notices,
+        notices: NoticeBoard,
         told: Announcer,
         plans: Sequence[tuple[str, ChunkPlan]],
     ) -> None:
@@ -199,12 +199,14 @@ class OneRun:
         self._plans = plans
         self._begun = time.perf_counter()
         self._started_s = self._closed_s = 0.0
-        self._chooser: Chooser | None = None
+        self._chooser: SchedulerChoice | None = None
         self._driver: Driver | None = None
         self._run: Run | None = None
         self._failed: BaseException | None = None
 
-    def go(self, choose: Callable[[], Chooser], drive: Callable[[Chooser], Driver]) -> None:
+    def go(
+        self, choose: Callable[[], SchedulerChoice], drive: Callable[[SchedulerChoice], Driver]
+    ) -> None:
         """Start what runs items, run all, commit; then all is closed, whatever comes."""
         run_id = self._journal.run_id
         self._told(events.RunStarted(run_id, time.time(), self._flow.name, self._flow.order))
@@ -214,7 +216,11 @@ class OneRun:
             self._started_s = time.perf_counter() - self._begun
             self._driver = driver = drive(self._chooser)
             heard = PassedOn(self._log.level, self._log.take)
-            with soft_interrupts(driver.interrupt), lowered(self._log.level), hearing(heard):
+            with (
+                soft_interrupts(driver.interrupt),
+                lower_level(self._log.level),
+                capture_logs(heard),
+            ):
                 driver.run()
             if driver.status is RunStatus.INTERRUPTED:
                 self._failed = KeyboardInterrupt()
@@ -260,7 +266,7 @@ class OneRun:
         run_id = self._journal.run_id
         self._told(events.RunFinished(run_id, time.time(), status, self._why()))
 
-    def _close_workers(self, chooser: Chooser) -> None:
+    def _close_workers(self, chooser: SchedulerChoice) -> None:
         """End what was started; Ctrl-C ends it now, and the run is told of all the same."""
         try:
             chooser.close(waits=self._driver is None or not self._driver.has_dropped)

@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from taskinity_data.machine import Limits, read_limits
+from taskinity_data.machine import MachineLimits, read_limits
 
 SLOW = ("pandas", "pyarrow", "numpy", "dask", "distributed", "rich", "bokeh", "IPython", "polars")
 
@@ -299,7 +299,7 @@ def test_the_least_limit_of_all_groups_around_a_process_holds(tmp_path):
         groups__user__job__memory_dot_max="4000000000\n",
         groups__user__job__cpu_dot_max="150000 100000\n",
     )
-    assert read_limits(tmp_path / "proc", tmp_path / "groups") == Limits(1.5, 2_000_000_000)
+    assert read_limits(tmp_path / "proc", tmp_path / "groups") == MachineLimits(1.5, 2_000_000_000)
 
 
 def test_inside_a_container_the_root_of_what_is_seen_holds(tmp_path):
@@ -309,7 +309,7 @@ def test_inside_a_container_the_root_of_what_is_seen_holds(tmp_path):
         groups__memory_dot_max="1000\n",
         groups__cpu_dot_max="max 100000\n",
     )
-    assert read_limits(tmp_path / "proc", tmp_path / "groups") == Limits(None, 1000)
+    assert read_limits(tmp_path / "proc", tmp_path / "groups") == MachineLimits(None, 1000)
 
 
 def test_control_groups_of_the_first_version_are_read(tmp_path):
@@ -321,11 +321,11 @@ def test_control_groups_of_the_first_version_are_read(tmp_path):
     )
     write(tmp_path / "groups" / "cpu" / "box", cpu_dot_cfs_quota_us="50000\n")
     write(tmp_path / "groups" / "cpu" / "box", cpu_dot_cfs_period_us="100000\n")
-    assert read_limits(tmp_path / "proc", tmp_path / "groups") == Limits(0.5, 3000)
+    assert read_limits(tmp_path / "proc", tmp_path / "groups") == MachineLimits(0.5, 3000)
 
 
 def test_no_control_groups_are_no_limits(tmp_path):
-    assert read_limits(tmp_path / "proc", tmp_path / "groups") == Limits(None, None)
+    assert read_limits(tmp_path / "proc", tmp_path / "groups") == MachineLimits(None, None)
 
 
 # --- compressed files -----------------------------------------------------------------------------

@@ -186,7 +186,7 @@ def moved(monkeypatch):
     """A chooser whose run has gone over to a pool, and what it announced."""
     monkeypatch.setattr(choose, "open_strategy", lambda *_: Pool())
     announced, ready = [], threading.Event()
-    chooser = choose.Chooser(
+    chooser = choose.SchedulerChoice(
         None,
         2,
         None,

@@ -17,7 +17,7 @@ from taskinity_data.flow.decorators import flow, make_task, task
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.model import Flow, FlowInput
 from taskinity_data.flow.recording import Handle
-from taskinity_data.flow.stages import Call, Constant, FanOut, Input, Reduce, Upstream, stages
+from taskinity_data.flow.stages import Call, Constant, FanOutStage, Input, Reduce, Upstream, stages
 from taskinity_data.flow.task_mark import mark_of
 from taskinity_data.policy import Policy, value
 
@@ -229,7 +229,7 @@ def test_a_body_becomes_a_flow() -> None:
     assert flight_delays.task("AddUp").policy.retries == 2
     call, fan_out, reduce = stages(flight_delays, {"data"})
     assert isinstance(call, Call)
-    assert isinstance(fan_out, FanOut)
+    assert isinstance(fan_out, FanOutStage)
     assert isinstance(reduce, Reduce)
     assert call.arguments == {"source": Input("data")}
     assert fan_out.over == Upstream("Prepare")

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from browser import Browser
 
-from taskinity_data.flow.diagram.layout import Gaps, Size, place
+from taskinity_data.flow.diagram.layout import Gaps, NodeSize, place
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.model import Flow, Task
 from taskinity_data.policy import Policy
@@ -235,7 +235,7 @@ def usual_flows():
 @pytest.mark.parametrize("name", usual_flows())
 def test_the_lines_of_a_usual_flow_of_200_tasks_never_cross(name):
     edges = usual_flows()[name]
-    sizes = dict.fromkeys((one for edge in edges for one in edge), Size(100, 34))
+    sizes = dict.fromkeys((one for edge in edges for one in edge), NodeSize(100, 34))
     assert len(sizes) >= 160
     layout = place(sizes, edges, Gaps(28, 44, 16))
     lines = [(layout.boxes[link.source], layout.boxes[link.target]) for link in layout.links]

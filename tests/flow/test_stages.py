@@ -15,7 +15,7 @@ from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.stages import (
     Call,
     Constant,
-    FanOut,
+    FanOutStage,
     Input,
     Reduce,
     Stage,
@@ -45,7 +45,7 @@ def names(found: tuple[Stage, ...]) -> list[tuple[str, str]]:
 
 
 def chain(fan_out: Stage) -> list[str]:
-    assert isinstance(fan_out, FanOut)
+    assert isinstance(fan_out, FanOutStage)
     return [step.task.name for step in fan_out.steps]
 
 
@@ -55,7 +55,7 @@ def test_the_three_step_flow() -> None:
         aggregate=Total(),
     )  # fmt: skip
     assert isinstance(prepare, Call)
-    assert isinstance(process, FanOut)
+    assert isinstance(process, FanOutStage)
     assert isinstance(aggregate, Reduce)
     assert prepare.arguments == {"data": Input("data")}
     assert (process.over, process.width, process.after) == (Upstream("Prepare"), "*", ("Prepare",))
@@ -75,7 +75,7 @@ def test_a_plain_aggregate_gets_the_list_and_its_other_inputs() -> None:
 def test_numbered_siblings_are_one_fan_out_with_a_chain_each() -> None:
     text = "Prepare -> [Part1, Part2, Part3] -> Join"
     _, parts, join = stage(text, prepare=nothing, part=one, join=one)
-    assert isinstance(parts, FanOut)
+    assert isinstance(parts, FanOutStage)
     assert (parts.name, parts.width, parts.members) == ("Part", 3, ("Part1", "Part2", "Part3"))
     assert [parts.chain(index)[0].task.name for index in range(3)] == list(parts.members)
     assert names((join,)) == [("Reduce", "Join")]
@@ -107,14 +107,14 @@ def test_what_only_looks_like_siblings_stays_plain_tasks(text: str) -> None:
     tasks = {task.name: (lambda *any_: 1) for task in flow.tasks}
     tasks["Join"] = nothing
     flow = flow.bind(tasks)
-    assert all(not stage.members for stage in stages(flow) if isinstance(stage, FanOut))
+    assert all(not stage.members for stage in stages(flow) if isinstance(stage, FanOutStage))
 
 
 def test_chunk_wise_tasks_in_a_row_run_as_one_chain() -> None:
     found = stage(
         "Prepare -> A[*] -> B[*] -> C[*] -> Join", prepare=nothing, a=one, b=one, c=one, join=one
     )
-    assert names(found) == [("Call", "Prepare"), ("FanOut", "C"), ("Reduce", "Join")]
+    assert names(found) == [("Call", "Prepare"), ("FanOutStage", "C"), ("Reduce", "Join")]
     assert chain(found[1]) == ["A", "B", "C"]
 
 
@@ -124,10 +124,10 @@ def test_a_chain_waits_for_the_small_inputs_of_all_its_steps() -> None:
         b=lambda chunk, weights, k: 1, weights=nothing, join=one,
     )  # fmt: skip
     assert names(found) == [
-        ("Call", "Prepare"), ("Call", "Weights"), ("FanOut", "B"), ("Reduce", "Join"),
+        ("Call", "Prepare"), ("Call", "Weights"), ("FanOutStage", "B"), ("Reduce", "Join"),
     ]  # fmt: skip
     fan_out = found[2]
-    assert isinstance(fan_out, FanOut)
+    assert isinstance(fan_out, FanOutStage)
     assert set(fan_out.after) == {"Prepare", "Weights"}
     assert fan_out.steps[1].arguments == {"weights": Upstream("Weights"), "k": Input("k")}
 
@@ -142,10 +142,10 @@ def test_a_fan_out_that_others_need_too_is_not_hidden_in_a_chain() -> None:
         count=one,
     )
     assert names(found) == [
-        ("Call", "Prepare"), ("FanOut", "A"), ("FanOut", "B"), ("Reduce", "Join"),
+        ("Call", "Prepare"), ("FanOutStage", "A"), ("FanOutStage", "B"), ("Reduce", "Join"),
         ("Reduce", "Count"),
     ]  # fmt: skip
-    assert isinstance(found[2], FanOut)
+    assert isinstance(found[2], FanOutStage)
     assert (found[2].over, found[2].width) == (Upstream("A"), "*")
 
 
@@ -154,18 +154,18 @@ def test_equal_widths_in_a_row_run_as_one_chain_item_by_item() -> None:
     assert chain(found[1]) == ["A", "B", "C"]
     assert found[1].width == 4
     found = stage("P -> A[4] -> B[4] -> J\n A -> K", p=nothing, a=one, b=one, j=one, k=one)
-    assert [s.width for s in found if isinstance(s, FanOut)] == [4, "*"]
+    assert [s.width for s in found if isinstance(s, FanOutStage)] == [4, "*"]
 
 
 def test_another_fixed_width_slices_the_list_of_results() -> None:
     found = stage("P -> A[*] -> B[4] -> J", p=nothing, a=one, b=one, j=one)
-    assert names(found)[1:3] == [("FanOut", "A"), ("FanOut", "B")]
+    assert names(found)[1:3] == [("FanOutStage", "A"), ("FanOutStage", "B")]
     assert (found[2].over, found[2].width) == (Upstream("A"), 4)
 
 
 def test_a_chunk_wise_task_can_follow_siblings() -> None:
     found = stage("P -> [A1, A2] -> B[*] -> J", p=nothing, a=one, b=one, j=one)
-    assert isinstance(found[1], FanOut)
+    assert isinstance(found[1], FanOutStage)
     assert [[s.task.name for s in chain_] for chain_ in found[1].chains] == [
         ["A1", "B"],
         ["A2", "B"],
@@ -178,9 +178,9 @@ def test_a_fan_out_over_what_an_upstream_computed_at_run_time() -> None:
         "A[*] -> Join -> B[*] -> Last", {"chunk"}, a=lambda chunk: 1, join=one, b=one, last=Total()
     )
     assert names(found) == [
-        ("FanOut", "A"),
+        ("FanOutStage", "A"),
         ("Reduce", "Join"),
-        ("FanOut", "B"),
+        ("FanOutStage", "B"),
         ("Reduce", "Last"),
     ]
     assert found[2].over == Upstream("Join")
@@ -193,7 +193,7 @@ def test_a_fan_out_feeds_several_aggregates() -> None:
 
 
 def test_a_fan_out_without_an_aggregate_is_the_last_stage() -> None:
-    assert names(stage("P -> A[*]", p=nothing, a=one)) == [("Call", "P"), ("FanOut", "A")]
+    assert names(stage("P -> A[*]", p=nothing, a=one)) == [("Call", "P"), ("FanOutStage", "A")]
 
 
 def test_a_join_of_two_fan_outs_is_a_call_with_both_lists() -> None:
@@ -205,7 +205,7 @@ def test_a_join_of_two_fan_outs_is_a_call_with_both_lists() -> None:
 
 def test_another_fan_outs_results_as_a_small_input() -> None:
     found = stage("P -> A[*] -> B[*]\n P -> B", p=lambda: 1, a=one, b=lambda p, a: 1)
-    assert names(found) == [("Call", "P"), ("FanOut", "A"), ("FanOut", "B")]
+    assert names(found) == [("Call", "P"), ("FanOutStage", "A"), ("FanOutStage", "B")]
     assert found[2].over == Upstream("P")
     assert found[2].steps[0].arguments == {"a": Upstream("A")}
 
@@ -225,7 +225,7 @@ def test_several_sources_and_side_by_side_tasks_keep_the_order_of_the_text() -> 
 @pytest.mark.parametrize("given", ["chunk", "data"])
 def test_a_flow_may_begin_with_a_fan_out_over_its_one_input(given: str) -> None:
     found = stage("A[*] -> J", {given, "k"}, a=lambda chunk, k: 1, j=one)
-    assert isinstance(found[0], FanOut)
+    assert isinstance(found[0], FanOutStage)
     assert found[0].over == Input(given)
 
 
@@ -236,8 +236,13 @@ def test_a_fan_out_over_one_of_two_unknown_inputs_is_an_error() -> None:
 
 def test_a_reducer_of_the_rows_themselves_gets_a_fan_out_without_steps() -> None:
     found = stage("P -> [X, Y]", p=nothing, x=Total(), y=Total())
-    assert names(found) == [("Call", "P"), ("FanOut", "X[*]"), ("Reduce", "X"), ("Reduce", "Y")]
-    assert isinstance(found[1], FanOut)
+    assert names(found) == [
+        ("Call", "P"),
+        ("FanOutStage", "X[*]"),
+        ("Reduce", "X"),
+        ("Reduce", "Y"),
+    ]
+    assert isinstance(found[1], FanOutStage)
     assert (found[1].chains, found[1].over, found[1].tasks) == (((),), Upstream("P"), ())
     assert [s.over for s in found[2:]] == ["X[*]", "X[*]"]
 
@@ -405,13 +410,15 @@ def test_every_task_runs_once_and_after_all_that_it_takes(flow: Flow) -> None:
     seen: set[str] = set()
     ran: list[str] = []
     for found in stages(flow, {"data"}):
-        sources = [*found.arguments.values()] if not isinstance(found, FanOut) else [
+        sources = [*found.arguments.values()] if not isinstance(found, FanOutStage) else [
             found.over, *(s for step in found.steps for s in step.arguments.values())
         ]  # fmt: skip
         for source in sources:
             assert not isinstance(source, Constant)
             assert not isinstance(source, Upstream) or source.task in seen
         assert set(found.after) <= seen
-        ran += [task.name for task in found.tasks] if isinstance(found, FanOut) else [found.name]
+        ran += (
+            [task.name for task in found.tasks] if isinstance(found, FanOutStage) else [found.name]
+        )
         seen.add(found.name)
     assert sorted(ran) == sorted(task.name for task in flow.tasks)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.forecast.forecast import (
     Range,
-    Work,
+    RunSeconds,
     bound,
     doubts,
     more_workers,
@@ -21,7 +21,7 @@ from taskinity_data.forecast.forecast import (
 from taskinity_data.forecast.output import Grown
 from taskinity_data.forecast.slices import order_places, slice_at
 
-READING = Work(read=8.0, function=1.0, partial=1.0, here=0.5, start=0.0, finish=0.0)
+READING = RunSeconds(read=8.0, function=1.0, partial=1.0, here=0.5, start=0.0, finish=0.0)
 
 
 def test_workers_share_the_work_and_their_machine_with_the_driver():
@@ -83,7 +83,7 @@ def test_more_workers_than_cores_are_not_advised_for_what_computes():
 
 
 def test_processes_are_not_advised_for_what_is_over_before_they_pay():
-    tiny = Work(read=0.4, function=0.1, partial=0.0, here=0.01, start=0.0, finish=0.0)
+    tiny = RunSeconds(read=0.4, function=0.1, partial=0.0, here=0.01, start=0.0, finish=0.0)
     told = more_workers(tiny, 2, 8, 1.9, is_in_threads=True)
     assert told.startswith("no: threads wait for each other")
     assert "processes would pay" in told

@@ -13,7 +13,7 @@ from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv import sample as csv_sample
 from taskinity_data.formats.schema import (
-    Seen,
+    ColumnFacts,
     arrow_schema,
     freeze,
     given_columns,
@@ -58,7 +58,7 @@ def read(texts, dtype=None):
 def test_slices_merge_to_what_pandas_infers_for_the_whole_or_are_refused(texts, cuts):
     places = [0, *sorted(cut for cut in cuts if cut < len(texts)), len(texts)]
     parts = [texts[a:b] for a, b in pairwise(places)]
-    seen = Seen()
+    seen = ColumnFacts()
     for part in parts:
         seen |= observe(read(part))
     is_proven = is_proven_by(read(parts[0], dtype={"c": str}))
@@ -92,7 +92,7 @@ def test_once_proven_what_follows_makes_no_text_of_missing_values(texts, more):
 
 def test_merging_is_the_same_in_any_order():
     parts = [observe(read([text])) for text in TOKENS]
-    seen = [Seen(), Seen()]
+    seen = [ColumnFacts(), ColumnFacts()]
     for place, order in enumerate((parts, random.Random(1).sample(parts, len(parts)))):
         for part in order:
             seen[place] |= part
@@ -118,7 +118,7 @@ def test_a_kind_has_a_pandas_and_an_arrow_type(texts, dtype, arrow):
 
 
 def test_a_column_of_no_rows_is_of_objects_as_in_pandas():
-    assert freeze("c", Seen(), is_proven=False).dtype == read([]).dtype
+    assert freeze("c", ColumnFacts(), is_proven=False).dtype == read([]).dtype
 
 
 @pytest.mark.parametrize(

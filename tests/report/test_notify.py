@@ -115,7 +115,7 @@ def test_observers_are_closed_where_closing_the_workers_fails(monkeypatch):
     def refuse(self, *, waits=True):
         raise RuntimeError("they do not close")
 
-    monkeypatch.setattr("taskinity_data.execution.choose_scheduler.Chooser.close", refuse)
+    monkeypatch.setattr("taskinity_data.execution.choose_scheduler.SchedulerChoice.close", refuse)
     with pytest.raises(RuntimeError, match="they do not close"):
         process(len, Closes())
     assert closed.is_set()

@@ -254,13 +254,13 @@ def test_the_command_line_writes_in_any_encoding(way, encoding, tmp_path):
 @given(st.sampled_from(sorted(set(LEAVES) - {"a mock"})), st.sampled_from(sorted(WRAPPERS)))
 @examples(15)
 def test_any_answer_has_a_json_form(leaf, wrapper):
-    from taskinity_data.cli.output import Answer, answering
+    from taskinity_data.cli.output import JsonAnswer, answering
 
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("click.echo", lambda text: out.write(text))
         with answering(True) as answer:
-            assert isinstance(answer, Answer)
+            assert isinstance(answer, JsonAnswer)
             answer["value"] = WRAPPERS[wrapper](LEAVES[leaf]())
     assert "value" in json.loads(out.getvalue())
 

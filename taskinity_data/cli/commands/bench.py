@@ -17,7 +17,7 @@ from taskinity_data.wording import tell_count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskinity_data.cli.commands.bench_measure import Bare, Job, Measured, Pools
+    from taskinity_data.cli.commands.bench_measure import Bare, BenchJob, Measured, Pools
 
 __all__ = ["bench"]
 
@@ -95,14 +95,14 @@ def bench(workers: int | None, quick: bool, as_json: bool) -> None:
             click.echo(f"- {text}")
 
 
-def _count_workers(job: Job, workers: int | None) -> int:
+def _count_workers(job: BenchJob, workers: int | None) -> int:
     """How many are asked for; more than the cores where the function only waits."""
     from taskinity_data.machine import count_cores
 
     return workers or (count_cores() if job.is_bound_to_cores else _WORKERS)
 
 
-def _measure_job(job: Job, records: list[int], n: int, pools: Pools) -> Iterator[Measured]:
+def _measure_job(job: BenchJob, records: list[int], n: int, pools: Pools) -> Iterator[Measured]:
     """Both pools at the middle size, the faster one at all; there also with the automatic size."""
     from taskinity_data.cli.commands.bench_measure import in_sequence, measure
 
@@ -124,7 +124,7 @@ def _faster(threads: Measured, processes: Measured) -> Measured:
     return processes if processes.parallel_s < _CLEARLY * threads.parallel_s else threads
 
 
-def _measure_bare(job: Job, lines: list[Measured], pools: Pools, *, quick: bool) -> Bare:
+def _measure_bare(job: BenchJob, lines: list[Measured], pools: Pools, *, quick: bool) -> Bare:
     """The largest Python job, or several times as much, beside processes that do nothing else."""
     from taskinity_data.cli.commands.bench_measure import against_bare
 
@@ -205,7 +205,7 @@ def _head() -> str:
     return _COLUMNS.format(*names)
 
 
-def _row(job: Job, line: Measured) -> str:
+def _row(job: BenchJob, line: Measured) -> str:
     shares = (line.useful, line.slower, line.reading, line.reducing, line.without_work)
     return _COLUMNS.format(
         job.words,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
-    "JOBS", "Alone", "Bare", "Job", "Measured", "Pools", "against_bare", "bare_processes",
+    "JOBS", "Alone", "Bare", "BenchJob", "Measured", "Pools", "against_bare", "bare_processes",
     "compute", "in_sequence", "kernel", "measure", "wait",
 ]  # fmt: skip
 
@@ -63,7 +63,7 @@ def kernel(chunk: pa.Table) -> int:
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchJob:
     """A function, its words, and how it is called in sequence."""
 
     name: str
@@ -78,9 +78,9 @@ def _as_is(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 JOBS = (
-    Job("wait", "waits 1 ms a record", wait, False, _as_is),
-    Job("python", "computes in Python", compute, True, _as_is),
-    Job("arrow", "an Arrow kernel", kernel, True, pa.Table.from_pandas),
+    BenchJob("wait", "waits 1 ms a record", wait, False, _as_is),
+    BenchJob("python", "computes in Python", compute, True, _as_is),
+    BenchJob("arrow", "an Arrow kernel", kernel, True, pa.Table.from_pandas),
 )
 
 
@@ -175,7 +175,7 @@ class Alone(NamedTuple):
     answer: int
 
 
-def in_sequence(job: Job, records: int) -> Alone:
+def in_sequence(job: BenchJob, records: int) -> Alone:
     """The function of `job` on all `records` at once, in this process."""
     data = job.makes(frame_of(records))
     at = time.perf_counter()
@@ -184,7 +184,7 @@ def in_sequence(job: Job, records: int) -> Alone:
 
 
 def measure(
-    job: Job,
+    job: BenchJob,
     records: int,
     alone: Alone,
     pools: Pools,
@@ -235,7 +235,7 @@ def measure(
     )
 
 
-def _combine(job: Job) -> Callable[[list[int]], int]:
+def _combine(job: BenchJob) -> Callable[[list[int]], int]:
     return _exclusive_or if job.function is compute else sum
 
 
@@ -260,7 +260,7 @@ class Bare(NamedTuple):
         return sum(self.bare_s) / sum(self.parallel_s)
 
 
-def against_bare(job: Job, records: int, pools: Pools, n: int, rounds: int) -> Bare:
+def against_bare(job: BenchJob, records: int, pools: Pools, n: int, rounds: int) -> Bare:
     """`job` on `records` by `n` processes, and by as many bare ones, in turns, `rounds` of each.
 
     In turns, for the speed of a machine that others share drifts by more than what is looked for.
@@ -283,7 +283,7 @@ def against_bare(job: Job, records: int, pools: Pools, n: int, rounds: int) -> B
     return found
 
 
-def bare_processes(job: Job, records: int, n: int) -> Alone:
+def bare_processes(job: BenchJob, records: int, n: int) -> Alone:
     """What `n` processes take, and say, that share `records` evenly and do nothing else.
 
     They are started and have imported all that they need before the clock runs.

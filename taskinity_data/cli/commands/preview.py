@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.dataset import Dataset
     from taskinity_data.chunks.plan import ChunkPlan
-    from taskinity_data.cli.output import Answer
+    from taskinity_data.cli.output import JsonAnswer
     from taskinity_data.flow.model import Flow
-    from taskinity_data.flow.stages import Call, FanOut, Source, Stage
+    from taskinity_data.flow.stages import Call, FanOutStage, Source, Stage
     from taskinity_data.forecast.forecast import Forecast
 
 __all__ = ["choose_sizes", "describe_forecast", "describe_plan", "preview"]
@@ -28,7 +28,7 @@ def preview(
     flow: Flow,
     inputs: Mapping[str, Any],
     options: Mapping[str, Any],
-    answer: Answer,
+    answer: JsonAnswer,
     *,
     is_told: bool,
     is_estimated: bool = False,
@@ -48,7 +48,7 @@ def preview(
     PlanError
         What is fanned out can't be planned.
     """
-    from taskinity_data.flow.stages import FanOut, stages
+    from taskinity_data.flow.stages import FanOutStage, stages
     from taskinity_data.run.options import with_defaults
     from taskinity_data.run.output_options import OutputOptions, expect_rules, share_options
 
@@ -68,7 +68,7 @@ def preview(
         answer["stages"].append(entry)
         if is_told:
             click.echo(f"{number}. {text}")
-        if isinstance(stage, FanOut):
+        if isinstance(stage, FanOutStage):
             chosen = options | {"is_estimated": is_estimated, "with_chunks": with_chunks}
             told = _fill(entry, stage, feeds, chosen)
             if is_told:
@@ -77,7 +77,7 @@ def preview(
 
 
 def _fill(
-    entry: dict[str, Any], stage: FanOut, feeds: Feeds, options: Mapping[str, Any]
+    entry: dict[str, Any], stage: FanOutStage, feeds: Feeds, options: Mapping[str, Any]
 ) -> list[str]:
     """Put what is known of a fan-out into its `entry`, and say it."""
     known = len(feeds.called)
@@ -157,7 +157,9 @@ def _sources(stage: Call) -> list[Source]:
     return [*stage.arguments.values(), *fallback]
 
 
-def _estimate(stage: FanOut, feeds: Feeds, plan: ChunkPlan, options: Mapping[str, Any]) -> Forecast:
+def _estimate(
+    stage: FanOutStage, feeds: Feeds, plan: ChunkPlan, options: Mapping[str, Any]
+) -> Forecast:
     from taskinity_data.errors import PlanError
     from taskinity_data.forecast.estimate import estimate_job, make_job
 
@@ -241,11 +243,11 @@ def describe_plan(plan: ChunkPlan, *, with_chunks: bool = False) -> dict[str, An
 
 
 def _tell(stage: Stage) -> str:
-    from taskinity_data.flow.stages import Call, FanOut
+    from taskinity_data.flow.stages import Call, FanOutStage
 
     if isinstance(stage, Call):
         return f"{stage.name}: runs once"
-    if isinstance(stage, FanOut):
+    if isinstance(stage, FanOutStage):
         over = _name_of(stage.over)
         if stage.members:
             # One after another is what a chain's tasks are, and not the siblings.
@@ -268,7 +270,9 @@ def _name_of(source: Source) -> str:
     return f"input {source.name}" if isinstance(source, Input) else "a constant"
 
 
-def _look(stage: FanOut, value: Any, options: Mapping[str, Any]) -> tuple[ChunkPlan | None, str]:
+def _look(
+    stage: FanOutStage, value: Any, options: Mapping[str, Any]
+) -> tuple[ChunkPlan | None, str]:
     """The plan of a fan-out over `value`, where it is cut before the run, and what to say of it.
 
     Raises

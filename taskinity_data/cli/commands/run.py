@@ -23,7 +23,7 @@ from taskinity_data.cli.options import (
     tasks_option,
     workers_option,
 )
-from taskinity_data.cli.output import Answer, answering, tell_error
+from taskinity_data.cli.output import JsonAnswer, answering, tell_error
 from taskinity_data.errors import BindError, FlowFailed, TaskinityDataError
 from taskinity_data.events import Observer, SchedulerChanged
 
@@ -147,7 +147,7 @@ def execute(
     flow: Flow,
     inputs: dict[str, str],
     options: dict[str, Any],
-    answer: Answer,
+    answer: JsonAnswer,
     *,
     dashboard: bool = False,
     report: str | None = None,
@@ -208,7 +208,7 @@ def keep() -> dict[str, Any]:
     return {"run_dir": folder}
 
 
-def _report(done: Any, path: str | None, answer: Answer) -> None:
+def _report(done: Any, path: str | None, answer: JsonAnswer) -> None:
     if path is None:
         return
     try:

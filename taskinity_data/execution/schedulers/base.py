@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from taskinity_data.errors import BindError, PlanError, SchedulerError
 from taskinity_data.execution.worker.batches import run_items, run_parcel
-from taskinity_data.execution.worker.child_process import Nursery
+from taskinity_data.execution.worker.child_process import ChildPool
 from taskinity_data.execution.worker.result_limit import limit_results
 from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpack_outcomes
@@ -154,7 +154,7 @@ class _Sending:
     crosses_processes = False
 
     def __init__(self) -> None:
-        self._nursery = Nursery()
+        self._nursery = ChildPool()
         self._sent: tuple[Job, bool] | None = None
 
     def can_send(self, job: Job) -> bool:

@@ -8,18 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import PlanError, SchedulerError
-from taskinity_data.flow.stages import FanOut, Reduce
+from taskinity_data.flow.stages import FanOutStage, Reduce
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from taskinity_data.execution.schedulers.base import Strategy
-    from taskinity_data.flow.stages import Call, Stage, Step
+    from taskinity_data.flow.stages import Call, ChainStep, Stage
 
 __all__ = ["check_resources", "name_resources", "resources_of", "tell_missing"]
 
 
-def resources_of(steps: Iterable[Step | Call | Reduce]) -> dict[str, float]:
+def resources_of(steps: Iterable[ChainStep | Call | Reduce]) -> dict[str, float]:
     """What a worker must have that runs `steps` and what may stand in for them."""
     wanted: dict[str, float] = {}
     for step in steps:
@@ -49,7 +49,7 @@ def check_resources(steps: Sequence[Stage], strategy: Strategy) -> None:
         None of its workers has all of them.
     """
     for stage in steps:
-        if isinstance(stage, FanOut):
+        if isinstance(stage, FanOutStage):
             wanted = resources_of(step for chain in stage.chains for step in chain)
         else:
             wanted = resources_of([stage])

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import TaskinityDataError
-from taskinity_data.execution.worker.child_process import Nursery
-from taskinity_data.execution.worker.log_capture import lowered
+from taskinity_data.execution.worker.child_process import ChildPool
+from taskinity_data.execution.worker.log_capture import lower_level
 from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.execution.worker.shipping import (
     Parcel,
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["run_items", "run_parcel"]
 
-_nursery = Nursery()
+_nursery = ChildPool()
 """The children of a worker process. They end with it, and by themselves when they idle."""
 
 
-def run_items(job: Job, items: Iterable[Item], nursery: Nursery) -> list[Outcome | BaseException]:
+def run_items(job: Job, items: Iterable[Item], nursery: ChildPool) -> list[Outcome | BaseException]:
     """The outcomes of `items`, in their order; an error for one that never began."""
     found: list[Outcome | BaseException] = []
     for item in items:
@@ -54,7 +54,7 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
     blob = packed.blob if isinstance(packed, Parcel) else packed
     items: list[Item] = unpack_value(items_blob)
     found: list[bytes | BaseException] = []
-    with lowered(job.log_level):
+    with lower_level(job.log_level):
         for item in items:
             if item.guard is None:
                 outcome = run_item(job, item, restores=True)

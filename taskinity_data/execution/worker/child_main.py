@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from taskinity_data.execution.worker.failures import describe_failure
-from taskinity_data.execution.worker.log_capture import lowered
+from taskinity_data.execution.worker.log_capture import lower_level
 from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.execution.worker.shipping import pack_outcome, unpack_job, unpack_value
 
@@ -71,7 +71,7 @@ def _serve(pipe: Connection) -> None:
                 continue
             assert job is not None
             (item,) = unpack_value(blob)
-            with lowered(job.log_level):
+            with lower_level(job.log_level):
                 outcome = run_item(
                     job,
                     item,

@@ -29,7 +29,7 @@ from taskinity_data.outcome import Attempt, Outcome, Status
 if TYPE_CHECKING:
     from taskinity_data.execution.worker.run_item import Item, Job
 
-__all__ = ["Nursery", "tell_death"]
+__all__ = ["ChildPool", "tell_death"]
 
 _LOOK_S = 0.05
 """How often the memory of a child is looked at: 20 µs a look."""
@@ -42,7 +42,7 @@ _START_S = 60.0
 a slow file system."""
 
 
-class Nursery:
+class ChildPool:
     """The children of one process, one for each of its threads; any thread may close it."""
 
     def __init__(self) -> None:

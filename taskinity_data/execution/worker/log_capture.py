@@ -23,13 +23,13 @@ from taskinity_data.redact import hide, hide_in_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Heard", "PassedOn", "hearing", "lowered"]
+__all__ = ["CapturedLogs", "PassedOn", "capture_logs", "lower_level"]
 
 MOST_LINES, MOST_LETTERS, MOST_LINE_LETTERS = 200, 1 << 16, 4_000
 """What is kept of one attempt: enough to see what it did, and little beside a chunk's result."""
 
 
-class Heard:
+class CapturedLogs:
     """The lines that were heard from `level` on, as many as are kept; None: none at all."""
 
     def __init__(
@@ -99,7 +99,7 @@ class PassedOn:
 
 
 class _Here(threading.local):
-    heard: Heard | PassedOn | None = None
+    heard: CapturedLogs | PassedOn | None = None
 
 
 _here = _Here()
@@ -158,7 +158,7 @@ _ear = _Ear()
 
 
 @contextmanager
-def hearing(heard: Heard | PassedOn) -> Iterator[None]:
+def capture_logs(heard: CapturedLogs | PassedOn) -> Iterator[None]:
     """While the block runs, what this thread logs goes to `heard` too; to nobody from outside."""
     if heard.level is None:
         yield
@@ -200,7 +200,7 @@ _lowered = _Lowered()
 
 
 @contextmanager
-def lowered(level: int | None) -> Iterator[None]:
+def lower_level(level: int | None) -> Iterator[None]:
     """While the block runs, messages from `level` on are made where nobody has set up `logging`.
 
     Where somebody has, their levels hold. Nothing more is printed: without handlers Python itself

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.execution.worker.contracts import check_contract
 from taskinity_data.execution.worker.failures import describe_failure
-from taskinity_data.execution.worker.log_capture import Heard, hearing
+from taskinity_data.execution.worker.log_capture import CapturedLogs, capture_logs
 from taskinity_data.execution.worker.side_effects import Surroundings
-from taskinity_data.formats.stream import Block
+from taskinity_data.formats.stream import StreamBlock
 from taskinity_data.outcome import Attempt, Outcome, Status
 from taskinity_data.policy import Value
 from taskinity_data.redact import Secrets, hiding
@@ -36,14 +36,14 @@ __all__ = [
     "Guard",
     "Item",
     "Job",
+    "ResultWriter",
     "Step",
-    "Writer",
     "call_step",
     "run_item",
 ]
 
 
-class Writer(Protocol):
+class ResultWriter(Protocol):
     """Keeps an item's result outside the run; pickles."""
 
     def write(self, key: str, index: int, data: Any, within: tuple[int, ...]) -> Any:
@@ -87,7 +87,7 @@ class Job:
     keeps_result : bool
         Whether the last step's result itself is part of the outcome's value, which is the pair
         (partials, result).
-    writer : Writer, optional
+    writer : ResultWriter, optional
         Gets the last step's result of each item.
     log_level : int, optional
         From which level on what functions log comes back with the outcome; None: nothing does.
@@ -104,7 +104,7 @@ class Job:
     kind: str = "pandas"
     reducers: tuple[Any, ...] = ()
     keeps_result: bool = True
-    writer: Writer | None = None
+    writer: ResultWriter | None = None
     log_level: int | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
     most_nbytes: int | None = None
@@ -206,9 +206,9 @@ def _run_item(
 ) -> Outcome:
     clock = _Clock(time.time(), time.perf_counter(), time.thread_time(), time.process_time())
     before = Surroundings(has_umask=restores) if job.chain(item.position) else None
-    said = Heard(job.log_level)
+    said = CapturedLogs(job.log_level)
     try:
-        with hearing(said):
+        with capture_logs(said):
             done, failure = _work(job, item, clock, begin), None
     except KeyboardInterrupt as error:
         if threading.current_thread() is threading.main_thread():
@@ -287,7 +287,7 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
         begin(0)
     if type(data) is Chunk:
         data.refuse_unreadable()
-    is_read = type(data) is Block or (type(data) is Chunk and kind != "chunk")
+    is_read = type(data) is StreamBlock or (type(data) is Chunk and kind != "chunk")
     if is_read and not isinstance(first, Value):
         at = time.perf_counter()
         try:

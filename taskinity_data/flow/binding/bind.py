@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import BindError
 from taskinity_data.flow.binding.wiring import wire
-from taskinity_data.flow.fan_outs import find_places
+from taskinity_data.flow.fan_outs import find_nodes
 from taskinity_data.flow.naming import to_snake
 from taskinity_data.flow.policies import merge_policies
 from taskinity_data.flow.recording import NamedReducer
@@ -40,7 +40,7 @@ def bind(flow: Flow, tasks: Any) -> Flow:
     offers = _gather(flow, tasks, problems)
     bound: dict[str, Any] = {}
     used: set[str] = set()
-    groups = {place.name: place.tasks for place in find_places(flow) if place.is_siblings}
+    groups = {place.name: place.tasks for place in find_nodes(flow) if place.is_siblings}
     siblings = {task.name for members in groups.values() for task in members}
     for base, members in groups.items():
         keys = [to_snake(member.name) for member in members]
@@ -135,7 +135,7 @@ def _gather(flow: Flow, tasks: Any, problems: list[str]) -> dict[str, _Offer]:
 
 def _gather_module(flow: Flow, module: ModuleType, problems: list[str]) -> dict[str, _Offer]:
     wanted = {to_snake(task.name) for task in flow.tasks}
-    wanted |= {to_snake(place.name) for place in find_places(flow)}
+    wanted |= {to_snake(place.name) for place in find_nodes(flow)}
     candidates: dict[str, list[Any]] = {}
     for attribute, value in vars(module).items():
         mark = mark_of(value)

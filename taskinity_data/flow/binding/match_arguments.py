@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     from taskinity_data.flow.binding.signatures import Parameter
 
-__all__ = ["Filling", "Given", "check_positions", "fill_parameters"]
+__all__ = ["Filling", "FlowInputs", "check_positions", "fill_parameters"]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class FlowInputs:
     """The flow's inputs: `names` that are given, None while not known; `asked` for by name."""
 
     names: frozenset[str] | None
@@ -64,7 +64,7 @@ class Filling:
 def fill_parameters(
     parameters: Sequence[Parameter],
     upstreams: Sequence[str],
-    given: Given,
+    given: FlowInputs,
     chunk: Parameter | None = None,
     *,
     takes_all: bool = True,
@@ -76,7 +76,7 @@ def fill_parameters(
     parameters : sequence of Parameter
     upstreams : sequence of str
         The names of the places with an edge to this one.
-    given : Given
+    given : FlowInputs
     chunk : Parameter, optional
         The first parameter, where the function is chunk-wise or a reducer.
     takes_all : bool
@@ -130,7 +130,7 @@ def _match_upstream(parameter: Parameter, upstreams: Sequence[str]) -> str | Non
 
 
 def _match(
-    parameter: Parameter, upstreams: Sequence[str], given: Given, result: Filling
+    parameter: Parameter, upstreams: Sequence[str], given: FlowInputs, result: Filling
 ) -> Source | None:
     upstream = _match_upstream(parameter, upstreams)
     if upstream is None:
@@ -158,7 +158,7 @@ def _say_no_chunk(chunk: Parameter, left: list[str]) -> str:
     )
 
 
-def _fill_chunk_from_input(chunk: Parameter, given: Given, result: Filling) -> None:
+def _fill_chunk_from_input(chunk: Parameter, given: FlowInputs, result: Filling) -> None:
     if given.names is None:
         result.required.append(chunk.name)
         result.over = Input(chunk.name)
@@ -178,7 +178,7 @@ def _fill_chunk_from_input(chunk: Parameter, given: Given, result: Filling) -> N
 def _pair(
     parameters: Sequence[Parameter],
     left: list[str],
-    given: Given,
+    given: FlowInputs,
     result: Filling,
     *,
     chunk: Parameter | None,
@@ -213,7 +213,7 @@ def _pair(
 
 
 def _require(
-    parameters: Sequence[Parameter], upstreams: Sequence[str], given: Given, result: Filling
+    parameters: Sequence[Parameter], upstreams: Sequence[str], given: FlowInputs, result: Filling
 ) -> None:
     """Note the parameters that nothing fills."""
     for one in parameters:

@@ -13,12 +13,12 @@ from taskinity_data.errors import BindError
 from taskinity_data.flow.binding.argument_sources import Constant, Input, Source, Upstream
 from taskinity_data.flow.binding.match_arguments import (
     Filling,
-    Given,
+    FlowInputs,
     check_positions,
     fill_parameters,
 )
 from taskinity_data.flow.binding.signatures import Parameter, find_kind, read_parameters
-from taskinity_data.flow.fan_outs import Place, find_places
+from taskinity_data.flow.fan_outs import FlowNode, find_nodes
 from taskinity_data.flow.task_mark import is_reducer, refuse_function
 from taskinity_data.policy import ON_ERROR
 from taskinity_data.wording import suggest
@@ -57,7 +57,7 @@ class Fill:
 class Wiring:
     """The fills of all tasks by name, the inputs that they need, and what does not fit."""
 
-    places: tuple[Place, ...]
+    places: tuple[FlowNode, ...]
     fills: dict[str, Fill] = field(default_factory=dict)
     required: dict[str, None] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -80,7 +80,7 @@ class _Wirer:
     def __init__(self, flow: Flow, inputs: frozenset[str] | None) -> None:
         self.flow = flow
         self.inputs = inputs
-        self.result = Wiring(find_places(flow))
+        self.result = Wiring(find_nodes(flow))
         self.fan_outs = {place.name for place in self.result.places if place.is_fan_out}
         self.own = {task.name for place in self.result.places for task in place.tasks}
         self.functions = {task.name: task.function for task in flow.tasks if task.function}
@@ -91,7 +91,7 @@ class _Wirer:
         asked = [
             one.name for each in self.parameters.values() for one in each if each is not _REDUCED
         ]
-        self.given = Given(inputs, frozenset(asked))
+        self.given = FlowInputs(inputs, frozenset(asked))
 
     def _read_all(self) -> dict[str, tuple[Parameter, ...]]:
         """The parameters of all functions whose parameters can be known."""
@@ -129,7 +129,7 @@ class _Wirer:
             self._check_declared({one.name: one.is_required for one in self.flow.inputs})
         return self.result
 
-    def _wire_task(self, place: Place, task: Task) -> None:
+    def _wire_task(self, place: FlowNode, task: Task) -> None:
         refused = _refuse_policy(place, task)
         if refused is not None:
             self._note(task.name, [refused])
@@ -144,7 +144,7 @@ class _Wirer:
             fallback = self._find_fallback(place, task)
             self.result.fills[task.name] = replace(fill, fallback=fallback)
 
-    def _fill(self, place: Place, label: str, explicit: Task | None = None) -> Fill | None:
+    def _fill(self, place: FlowNode, label: str, explicit: Task | None = None) -> Fill | None:
         """What fills the function called `label` at `place`, by name."""
         function = self.functions[label]
         parameters = list(self.parameters[label])
@@ -185,7 +185,7 @@ class _Wirer:
         self._note(label, result.problems)
         return Fill(result.over, result.arguments, positional, kind)
 
-    def _take_explicit(self, place: Place, task: Task) -> Fill:
+    def _take_explicit(self, place: FlowNode, task: Task) -> Fill:
         """The fill that was written down in Python, checked against today's function."""
         own = dict(task.arguments or {})
         over = own.pop(task.chunk_parameter, None) if task.chunk_parameter else None
@@ -204,7 +204,7 @@ class _Wirer:
         result.problems += [f"nothing fills parameter {one.name!r}" for one in missing]
         return self._finish(task.name, parameters, result, chunk)
 
-    def _find_fallback(self, place: Place, task: Task) -> tuple[Task, Fill] | None:
+    def _find_fallback(self, place: FlowNode, task: Task) -> tuple[Task, Fill] | None:
         on_error = task.policy.on_error
         if isinstance(on_error, str) and on_error not in ON_ERROR:
             label, other = on_error, self.flow.task(on_error)
@@ -268,7 +268,7 @@ def _fallback_of(task: Task) -> str:
     return f"{task.name} (its fallback)"
 
 
-def _refuse_policy(place: Place, task: Task) -> str | None:
+def _refuse_policy(place: FlowNode, task: Task) -> str | None:
     if is_reducer(task.function):
         if place.is_fan_out:
             return "a reducer takes all results, so it can't be a fan-out itself"

@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskinity_data.flow.fan_outs import find_places
+from taskinity_data.flow.fan_outs import find_nodes
 from taskinity_data.flow.language.writer import write_number
 from taskinity_data.policy import ON_ERROR
 
 if TYPE_CHECKING:
-    from taskinity_data.flow.fan_outs import Place
+    from taskinity_data.flow.fan_outs import FlowNode
     from taskinity_data.flow.model import Flow
     from taskinity_data.policy import Policy
 
@@ -74,7 +74,7 @@ class Picture:
 
 def picture_of(flow: Flow) -> Picture:
     """The picture of `flow`: numbered siblings are one node; a fallback says whose it is."""
-    places = find_places(flow)
+    places = find_nodes(flow)
     ids = {place.name: f"n{number}" for number, place in enumerate(places)}
     nodes = {ids[place.name]: _node_of(place) for place in places}
     edges = [(ids[before], ids[place.name]) for place in places for before in place.upstreams]
@@ -89,7 +89,7 @@ def picture_of(flow: Flow) -> Picture:
     return Picture(flow.name, _printable(flow.description), nodes, tuple(edges))
 
 
-def _node_of(place: Place) -> Node:
+def _node_of(place: FlowNode) -> Node:
     members = tuple(task.name for task in place.tasks)
     described = place.tasks[0].description
     if place.is_siblings:

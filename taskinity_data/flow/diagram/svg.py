@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from taskinity_data.flow.diagram.layout import Gaps, Size, place
+from taskinity_data.flow.diagram.layout import Gaps, NodeSize, place
 from taskinity_data.flow.diagram.text import columns_of, wrap
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _text_lines(node: Node) -> list[str]:
     return [*described, node.policy] if node.policy else described
 
 
-def _size(node: Node, described: list[str]) -> Size:
+def _size(node: Node, described: list[str]) -> NodeSize:
     inner = max(
         columns_of(node.label) * _NAME_ADVANCE,
         *(columns_of(line) * _TEXT_ADVANCE for line in described),
@@ -87,7 +87,7 @@ def _size(node: Node, described: list[str]) -> Size:
     sheets = 2 * _SHEET if node.is_fan_out else 0
     high = _NAME_LINE + _TEXT_LINE * len(described) + _PADDING
     # An even width, so that the middle of a box is a whole pixel.
-    return Size(2 * round(inner / 2) + 2 * _PADDING + 2 * sheets, high + sheets)
+    return NodeSize(2 * round(inner / 2) + 2 * _PADDING + 2 * sheets, high + sheets)
 
 
 def _box(box: Box, node: Node, described: list[str]) -> str:

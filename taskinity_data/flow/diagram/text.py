@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
-from taskinity_data.flow.diagram.layout import Gaps, Size, place
+from taskinity_data.flow.diagram.layout import Gaps, NodeSize, place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,11 +112,11 @@ def _node_lines(node: Node, wide: int) -> list[str]:
     return [node.label, *described, *policy]
 
 
-def _size(node: Node, lines: Sequence[str], arriving: int) -> Size:
+def _size(node: Node, lines: Sequence[str], arriving: int) -> NodeSize:
     inner = max(2 * arriving - 1, *(columns_of(line) for line in lines))
     # All widths odd: then boxes over one another share a middle column and lines stay straight.
     inner += inner % 2 == 0
-    return Size(inner + 4, len(lines) + 2 + node.is_fan_out)
+    return NodeSize(inner + 4, len(lines) + 2 + node.is_fan_out)
 
 
 class _Drawing:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "Block",
+    "TaskText",
     "check_blocks",
     "check_graph",
     "parse_dsl",
@@ -40,7 +40,7 @@ __all__ = [
 
 
 @dataclass(slots=True)
-class Block:
+class TaskText:
     """What a text has said of one task so far; `keys` and `fallback` with their places."""
 
     name: str
@@ -60,7 +60,7 @@ class Block:
         return Task(self.name, self.description, self.width, self.policy, stated=stated)
 
 
-def check_blocks(blocks: Mapping[str, Block], problems: Problems) -> None:
+def check_blocks(blocks: Mapping[str, TaskText], problems: Problems) -> None:
     """Note fallbacks that can't be and names that would bind the same function."""
     for block in blocks.values():
         if block.fallback is not None:
@@ -76,7 +76,7 @@ def check_blocks(blocks: Mapping[str, Block], problems: Problems) -> None:
             else:
                 continue
             problems.add(line, column, message, len(name))
-    known: dict[str, Block] = {}
+    known: dict[str, TaskText] = {}
     for block in blocks.values():
         other = known.setdefault(to_snake(block.name), block)
         if other is not block:
@@ -90,7 +90,7 @@ def check_blocks(blocks: Mapping[str, Block], problems: Problems) -> None:
 
 
 def check_graph(
-    blocks: Mapping[str, Block],
+    blocks: Mapping[str, TaskText],
     edges: Mapping[tuple[str, str], tuple[int, int]],
     problems: Problems,
 ) -> None:
@@ -125,7 +125,9 @@ def check_graph(
         )
 
 
-def _check_slips(unsaid: list[Block], blocks: Mapping[str, Block], problems: Problems) -> None:
+def _check_slips(
+    unsaid: list[TaskText], blocks: Mapping[str, TaskText], problems: Problems
+) -> None:
     for block in unsaid:
         for other in blocks.values():
             if other.has_header and is_slip(block.name, other.name):
@@ -193,9 +195,9 @@ class _FlowReader:
     has_begun: bool = False
     description: str | None = None
     keys: dict[str, int] = field(default_factory=dict)
-    blocks: dict[str, Block] = field(default_factory=dict)
+    blocks: dict[str, TaskText] = field(default_factory=dict)
     edges: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
-    block: Block | None = None
+    block: TaskText | None = None
     is_graph_whole: bool = True
     skip_deeper_than: int | None = None
 
@@ -231,7 +233,7 @@ class _FlowReader:
             self.has_begun |= is_header
             self.is_graph_whole &= is_header
             # What follows belongs to the block that was meant to begin here.
-            self.block = None if is_header or "->" in line else Block("", number, 1)
+            self.block = None if is_header or "->" in line else TaskText("", number, 1)
             return None
         is_header = isinstance(statement, Header) and statement.word == "flow"
         if statement is not None and not is_header and not self.has_begun:
@@ -294,15 +296,15 @@ class _FlowReader:
                 len(block.name),
             )
             # The keys of the second block are checked, but belong nowhere.
-            block = Block(block.name, number, header.named.column)
+            block = TaskText(block.name, number, header.named.column)
         block.has_header = True
         block.line, block.column = number, header.named.column
         self.block = block
 
-    def _mention(self, number: int, named: Named) -> Block:
+    def _mention(self, number: int, named: Named) -> TaskText:
         block = self.blocks.get(named.name)
         if block is None:
-            block = Block(named.name, number, named.column, named.width)
+            block = TaskText(named.name, number, named.column, named.width)
             self.blocks[named.name] = block
         elif block.width is None:
             block.width = named.width

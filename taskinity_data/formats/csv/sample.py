@@ -37,7 +37,7 @@ from taskinity_data.formats.reader import LONGEST_SAMPLE_NBYTES, Misfit
 from taskinity_data.formats.schema import (
     INT64_STOP,
     Column,
-    Seen,
+    ColumnFacts,
     dtype_of_kind,
     freeze,
     is_proven_by,
@@ -108,10 +108,10 @@ def infer_columns(
     if not labels:
         return {}
     sampled, work = iter_slices(files, options, scan=scan)
-    facts = dict.fromkeys(labels, Seen())
+    facts = dict.fromkeys(labels, ColumnFacts())
     proven = {label: len(sampled) == len(files) for label in labels}
 
-    def look(batch: list[Slice]) -> list[tuple[bool, dict[Hashable, tuple[Seen, bool]]]]:
+    def look(batch: list[Slice]) -> list[tuple[bool, dict[Hashable, tuple[ColumnFacts, bool]]]]:
         together = observe_together(batch, labels, options) if len(batch) > 1 else None
         if together is not None:
             return [(True, together)]
@@ -264,7 +264,7 @@ def gather(slices: Iterable[Slice]) -> Iterator[list[Slice]]:
 
 def observe_together(
     batch: Sequence[Slice], labels: Sequence[Hashable], options: CsvOptions
-) -> dict[Hashable, tuple[Seen, bool]] | None:
+) -> dict[Hashable, tuple[ColumnFacts, bool]] | None:
     """As `observe_slice` of a text made of all, None where that could differ from each alone.
 
     It does not differ for integers of int64 and bools, which all values are then, nor for floats
@@ -300,7 +300,7 @@ def observe_together(
 
 def observe_slice(
     one: Slice, labels: Sequence[Hashable], options: CsvOptions
-) -> dict[Hashable, tuple[Seen, bool]]:
+) -> dict[Hashable, tuple[ColumnFacts, bool]]:
     """What a slice shows of each column, and whether its first values settle the column's type.
 
     Rows with too many fields are passed over here, since reading reports them.
@@ -316,7 +316,7 @@ def observe_slice(
         for label in labels:
             is_wide = "text" in seen[label].kinds and has_wide_integers(frame[label], options)
             if is_wide and are_numbers(frame[label], options):
-                seen[label] = Seen(seen[label].kinds - {"text"} | {"wide text"})
+                seen[label] = ColumnFacts(seen[label].kinds - {"text"} | {"wide text"})
         settled = dict.fromkeys(labels, False)
         unsure = [label for label in labels if frame[label].dtype.kind not in "iu"]
         if one.is_first and unsure:

@@ -15,14 +15,14 @@ import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.file_layouts.ipc_messages import MessageError, read_footer, read_message
-from taskinity_data.formats.tables import Layout, check_schema
+from taskinity_data.formats.tables import TableLayout, check_schema
 from taskinity_data.sources.caches import Cache
 from taskinity_data.sources.read import Bytes, StoreBytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from taskinity_data.formats.file_layouts.ipc_messages import Block, Message
+    from taskinity_data.formats.file_layouts.ipc_messages import Message, MessageRange
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["IpcLayout", "open_ipc_layout"]
@@ -60,7 +60,7 @@ class Dictionary:
 
 
 @dataclass(frozen=True, eq=False)
-class IpcLayout(Layout):
+class IpcLayout(TableLayout):
     """What one Arrow IPC file or stream holds.
 
     Attributes
@@ -233,7 +233,7 @@ def _read_file(data: Bytes, path: str) -> tuple[bytes, list[Message]]:
     return footer.schema, messages
 
 
-def _read_block(data: Bytes, block: Block, kind: str, path: str) -> Message:
+def _read_block(data: Bytes, block: MessageRange, kind: str, path: str) -> Message:
     one = _read_message(data, block.start, path) if block.start >= _HEAD_NBYTES else None
     told = block.start + block.header_nbytes, block.body_nbytes
     if one is None or one.kind != kind or (one.body, one.stop - one.body) != told:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from taskinity_data.sources.read import Bytes
 
-__all__ = ["Block", "Footer", "Message", "MessageError", "read_footer", "read_message"]
+__all__ = ["IpcFooter", "Message", "MessageError", "MessageRange", "read_footer", "read_message"]
 
 _CONTINUATION = -1
 _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
@@ -34,7 +34,7 @@ class MessageError(ValueError):
     """The bytes are no message."""
 
 
-class Block(NamedTuple):
+class MessageRange(NamedTuple):
     """Where a footer says that a message lies, in bytes."""
 
     start: int
@@ -42,12 +42,12 @@ class Block(NamedTuple):
     body_nbytes: int
 
 
-class Footer(NamedTuple):
+class IpcFooter(NamedTuple):
     """What a file's footer tells: where messages lie, and the schema as a message of its own."""
 
     schema: bytes
-    dictionaries: list[Block]
-    batches: list[Block]
+    dictionaries: list[MessageRange]
+    batches: list[MessageRange]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def read_message(data: Bytes, start: int) -> Message:
     )
 
 
-def read_footer(data: memoryview) -> Footer:
+def read_footer(data: memoryview) -> IpcFooter:
     """What the footer `data` of a file tells.
 
     Raises
@@ -209,7 +209,7 @@ def read_footer(data: memoryview) -> Footer:
     if schema is None:
         raise MessageError("it has no schema")
     dictionaries, batches = (
-        [Block(start, header, body) for start, header, body in table.rows_of(field, "qi4xq")]
+        [MessageRange(start, header, body) for start, header, body in table.rows_of(field, "qi4xq")]
         for field in (2, 3)
     )
     # A message whose header is the footer's schema, wherever that stands: FlatBuffers' offsets are
@@ -218,4 +218,6 @@ def read_footer(data: memoryview) -> Footer:
     wrap = _WRAP.pack(16, 12, 24, 4, 6, 8, 16, 12, table.number(0, "h"), _SCHEMA, begin, 0)
     message = wrap + bytes(data)
     message += bytes(-len(message) % _PREFIX_NBYTES)
-    return Footer(struct.pack("<ii", _CONTINUATION, len(message)) + message, dictionaries, batches)
+    return IpcFooter(
+        struct.pack("<ii", _CONTINUATION, len(message)) + message, dictionaries, batches
+    )

@@ -23,10 +23,10 @@ __all__ = [
     "BLANKS",
     "BLOCK_NBYTES",
     "BOM",
-    "Grain",
     "Halves",
-    "Layout",
+    "JsonGrain",
     "Lines",
+    "RecordLayout",
     "cut_records",
     "find_line_ends",
     "find_lines",
@@ -48,7 +48,7 @@ _IS_BLANK = np.zeros(256, np.bool_)
 _IS_BLANK[list(BLANKS)] = True
 
 
-class Grain(NamedTuple):
+class JsonGrain(NamedTuple):
     """A run of `rows` whole records, from byte `start` to `stop`."""
 
     start: int
@@ -78,7 +78,7 @@ class Lines(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class RecordLayout:
     """How records lie in files of a format.
 
     Attributes
@@ -181,7 +181,7 @@ def find_line_ends(file: SourceFile | str, start: int, stop: int) -> Iterator[Of
 
 def cut_records(
     blocks: Iterable[Offsets], start: int, stop: int, grain_nbytes: int
-) -> Iterator[Grain]:
+) -> Iterator[JsonGrain]:
     """The grains that tile a range, in order.
 
     Parameters
@@ -193,14 +193,14 @@ def cut_records(
         A grain ends with the first record that makes it at least this large; what no record
         follows belongs to the last one.
     """
-    waiting: Grain | None = None
+    waiting: JsonGrain | None = None
     rows = 0
     for ends in blocks:
         taken = 0
         while (index := int(np.searchsorted(ends, start + grain_nbytes))) < len(ends):
             if waiting is not None:
                 yield waiting
-            waiting = Grain(start, int(ends[index]), rows + index + 1 - taken)
+            waiting = JsonGrain(start, int(ends[index]), rows + index + 1 - taken)
             start, taken, rows = waiting.stop, index + 1, 0
         rows += len(ends) - taken
         if rows and waiting is not None:
@@ -209,7 +209,7 @@ def cut_records(
     if waiting is not None:
         yield waiting._replace(stop=stop)
     elif start < stop:
-        yield Grain(start, stop, rows)
+        yield JsonGrain(start, stop, rows)
 
 
 def split_records(blocks: Iterable[Offsets], start: int, stop: int) -> Halves | None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import Piece
 
 __all__ = [
+    "BadRecord",
     "LineParser",
-    "Trouble",
     "blank_bad_lines",
     "parse_exact",
 ]
@@ -25,7 +25,7 @@ __all__ = [
 FLOAT_EXACT = 1 << 53
 
 
-class Trouble(Exception):  # noqa: N818 - says what is the matter
+class BadRecord(Exception):  # noqa: N818 - says what is the matter
     """A line that can't be read.
 
     Attributes
@@ -51,18 +51,18 @@ class Trouble(Exception):  # noqa: N818 - says what is the matter
         return self.why
 
 
-class Misfit(ValueError):  # noqa: N818 - says what is the matter
+class JsonMisfit(ValueError):  # noqa: N818 - says what is the matter
     """A value that does not fit its column's type; `path` leads to it, as in `Clash`."""
 
     path: tuple[str, ...] = ()
 
-    def within(self, name: str) -> Misfit:
+    def within(self, name: str) -> JsonMisfit:
         """Itself, seen from one level further out."""
         self.path = (name, *self.path)
         return self
 
 
-class NoText(Misfit):
+class NoText(JsonMisfit):
     """A string that no type of text holds."""
 
 
@@ -96,17 +96,17 @@ def parse_exact(
         if not is_open:
             for key in record:
                 if key not in names:
-                    raise Trouble(offset, row, unseen(key, record[key]), key, record[key])
+                    raise BadRecord(offset, row, unseen(key, record[key]), key, record[key])
         for field, name, type_, is_strict in fields:
             value = record.get(name)
             try:
                 if value is None and is_strict:
-                    raise Misfit(missing(field))
+                    raise JsonMisfit(missing(field))
                 columns[name].append(fit(value, type_))
-            except Misfit as error:
+            except JsonMisfit as error:
                 step = "mend the file" if isinstance(error, NoText) else advice(field, value)
                 why = f"column {name!r}{tell_path(name, error.path)}: {error}; {step}"
-                raise Trouble(offset, row, why, name, value) from error
+                raise BadRecord(offset, row, why, name, value) from error
     return pa.table([pa.array(columns[one.name], one.type) for one in schema], schema=schema)
 
 
@@ -130,19 +130,19 @@ class LineParser:
             record = self._decoder.decode(text[begin:end].decode())
         except json.JSONDecodeError as error:
             why = f"this is no JSON: {error.msg} at its character {error.pos + 1}"
-            raise Trouble(begin, row, why) from error
+            raise BadRecord(begin, row, why) from error
         except UnicodeDecodeError as error:
             why = f"byte {error.start + 1} of it is no UTF-8 ({error.reason})"
-            raise Trouble(begin, row, why) from error
+            raise BadRecord(begin, row, why) from error
         except RecursionError as error:
-            raise Trouble(begin, row, "lists and objects lie too deep in it") from error
+            raise BadRecord(begin, row, "lists and objects lie too deep in it") from error
         except ValueError as error:
-            raise Trouble(begin, row, f"this can't be read: {error}") from error
+            raise BadRecord(begin, row, f"this can't be read: {error}") from error
         if not isinstance(record, dict):
             why = f"an object {{...}} was expected, not {text[begin:end].strip()[:20]!r}"
-            raise Trouble(begin, row, why)
+            raise BadRecord(begin, row, why)
         if self._twice:
-            raise Trouble(begin, row, f"the key {self._twice[0]!r} stands twice in one object")
+            raise BadRecord(begin, row, f"the key {self._twice[0]!r} stands twice in one object")
         return record
 
     def _to_object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def fit(value: Any, type_: pa.DataType) -> Any:
         fields = {one.name: one.type for one in type_}
         for key in value:
             if key not in fields:
-                raise Misfit(f"the key {key!r} of an object in it was never seen before")
+                raise JsonMisfit(f"the key {key!r} of an object in it was never seen before")
         return {key: fit_within(key, item, fields[key]) for key, item in value.items()}
     if pat.is_large_string(type_) and isinstance(value, str):
         if has_lone_surrogate(value):
@@ -182,17 +182,17 @@ def fit(value: Any, type_: pa.DataType) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         if pat.is_floating(type_):
             if abs(value) > FLOAT_EXACT and not is_exact(value):
-                raise Misfit(f"the integer {value} has no exact float64")
+                raise JsonMisfit(f"the integer {value} has no exact float64")
             return float(value)
         if pat.is_integer(type_) and fits_width(value, type_):
             return value
-    raise Misfit(f"{show(value)} is no {type_}")
+    raise JsonMisfit(f"{show(value)} is no {type_}")
 
 
 def fit_within(step: str, value: Any, type_: pa.DataType) -> Any:
     try:
         return fit(value, type_)
-    except Misfit as error:
+    except JsonMisfit as error:
         raise error.within(step) from None
 
 
@@ -277,7 +277,7 @@ def blank_bad_lines(text: bytes, piece: Piece, place: int, rows: int) -> tuple[b
     for row, (begin, end) in enumerate(pairs):
         try:
             parser.read(text, begin, end, row)
-        except Trouble as trouble:
+        except BadRecord as trouble:
             is_closed = text[end - 1 : end] == b"\n"
             blanked[begin : end - is_closed] = b" " * (end - is_closed - begin)
             count += 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.json.array import find_element_ends, to_lines
-from taskinity_data.formats.json.cuts import BLANKS, BOM, Layout
+from taskinity_data.formats.json.cuts import BLANKS, BOM, RecordLayout
 from taskinity_data.formats.json.reader import open_records
 from taskinity_data.sources.read import open_file
 
@@ -93,7 +93,9 @@ def _to_lines(piece: Piece, text: bytes) -> bytes:
     return to_lines(text, is_last=piece.stop == piece.file.nbytes)
 
 
-_ARRAY = Layout("json", "element", _find_start, find_element_ends, _to_lines, is_seekable=False)
+_ARRAY = RecordLayout(
+    "json", "element", _find_start, find_element_ends, _to_lines, is_seekable=False
+)
 
 
 def check_file(file: SourceFile, _options: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.json.cuts import BLANKS, BOM, Layout, find_line_ends
+from taskinity_data.formats.json.cuts import BLANKS, BOM, RecordLayout, find_line_ends
 from taskinity_data.formats.json.reader import open_records
 from taskinity_data.sources.read import open_file
 
@@ -67,7 +67,7 @@ def _keep(_: Piece, text: bytes) -> bytes:
     return text
 
 
-_LINES = Layout("jsonl", "line", _find_start, find_line_ends, _keep, is_seekable=True)
+_LINES = RecordLayout("jsonl", "line", _find_start, find_line_ends, _keep, is_seekable=True)
 
 
 def check_file(file: SourceFile, _options: Any) -> None:

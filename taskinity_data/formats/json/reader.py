@@ -16,9 +16,9 @@ from taskinity_data.formats.filters import parse_filters
 from taskinity_data.formats.json.array import BadArray
 from taskinity_data.formats.json.cuts import cut_records, split_records
 from taskinity_data.formats.json.deliver import deliver_records
-from taskinity_data.formats.json.exact import Trouble, blank_bad_lines, parse_exact
+from taskinity_data.formats.json.exact import BadRecord, blank_bad_lines, parse_exact
 from taskinity_data.formats.json.fast import parse_fast
-from taskinity_data.formats.json.sample import Seen, freeze, infer_columns
+from taskinity_data.formats.json.sample import SampleFacts, freeze, infer_columns
 from taskinity_data.formats.json.types import given_types, has_struct
 from taskinity_data.formats.reader import ReadResult
 from taskinity_data.formats.tables import check_columns
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from taskinity_data.formats.filters import Filters
-    from taskinity_data.formats.json.cuts import Layout
+    from taskinity_data.formats.json.cuts import RecordLayout
     from taskinity_data.formats.json.sample import JsonSchema
     from taskinity_data.outcome import BadLines
     from taskinity_data.sources.file import SourceFile
@@ -48,7 +48,7 @@ class JsonReader:
 
     Attributes
     ----------
-    layout : Layout
+    layout : RecordLayout
     known : JsonSchema
         Of all columns that were seen or named.
     columns : tuple of str
@@ -60,7 +60,7 @@ class JsonReader:
         What is done with a line that is no object of JSON.
     """
 
-    layout: Layout
+    layout: RecordLayout
     known: JsonSchema
     columns: tuple[str, ...]
     is_open: bool
@@ -207,7 +207,7 @@ class JsonReader:
             stop = text.find(b"\n", place + SLICE_NBYTES) + 1 or len(text)
             try:
                 table, found = self._parse_slice(text[place:stop], fields, piece, place, rows)
-            except Trouble as error:
+            except BadRecord as error:
                 line = text.count(b"\n", 0, place + error.offset) + 1
                 raise self._explain(piece, error, place, line, rows) from error
             yield table
@@ -223,7 +223,7 @@ class JsonReader:
         """The rows of some lines of `piece`, and the lines that are no object if these may be."""
         try:
             return self._parse(text, fields), None
-        except Trouble as error:
+        except BadRecord as error:
             if error.column is not None or self.on_bad_lines == "error":
                 raise
         text, found = blank_bad_lines(text, piece, place, rows)
@@ -240,7 +240,7 @@ class JsonReader:
         return parse_exact(text, fields, self.known.strict, is_open=self.is_open)
 
     def _explain(
-        self, piece: Piece, trouble: Trouble, place: int, line: int, rows: int
+        self, piece: Piece, trouble: BadRecord, place: int, line: int, rows: int
     ) -> ReadError:
         where = (
             f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: {self.layout.record} {line} "
@@ -260,7 +260,7 @@ def select_fields(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
 
 
 def open_records(
-    layout: Layout,
+    layout: RecordLayout,
     files: Sequence[SourceFile],
     columns: Sequence[str] | None,
     filters: Any,
@@ -271,7 +271,7 @@ def open_records(
 
     Parameters
     ----------
-    layout : Layout
+    layout : RecordLayout
     files : sequence of SourceFile
         At least one; their rows follow one another.
     columns : sequence of str, or None for all
@@ -292,7 +292,7 @@ def open_records(
     given = given_types(schema)
     list(map_files(layout.find_start, files))
     is_told = isinstance(schema, pa.Schema) and len(schema) > 0
-    seen = Seen({}, frozenset(), 0)
+    seen = SampleFacts({}, frozenset(), 0)
     if not is_told:
         seen = infer_columns(files, layout, scan=isinstance(schema, str))
     if not seen.types and not given:

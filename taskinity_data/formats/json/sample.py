@@ -21,7 +21,7 @@ from taskinity_data.formats.csv.sample import (
 )
 from taskinity_data.formats.json.array import BadArray
 from taskinity_data.formats.json.cuts import cut_records, find_lines
-from taskinity_data.formats.json.exact import LineParser, Trouble
+from taskinity_data.formats.json.exact import BadRecord, LineParser
 from taskinity_data.formats.json.fast import infer_fast
 from taskinity_data.formats.json.types import Clash, holds_no_null, join_types, tell_path, type_of
 from taskinity_data.formats.reader import LONGEST_SAMPLE_NBYTES
@@ -31,15 +31,15 @@ from taskinity_data.sources.read import read_range
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from taskinity_data.formats.json.cuts import Layout
-    from taskinity_data.formats.json.types import Given
+    from taskinity_data.formats.json.cuts import RecordLayout
+    from taskinity_data.formats.json.types import NamedType
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["JsonSchema", "Seen", "freeze", "infer_columns"]
+__all__ = ["JsonSchema", "SampleFacts", "freeze", "infer_columns"]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SampleFacts:
     """What some records show.
 
     Attributes
@@ -60,7 +60,7 @@ class Seen:
     trouble: str = ""
     place: str = ""
 
-    def __or__(self, other: Seen) -> Seen:
+    def __or__(self, other: SampleFacts) -> SampleFacts:
         types = dict(self.types)
         for name, found in other.types.items():
             types[name] = join(types.get(name, pa.null()), found, other.place)
@@ -70,7 +70,7 @@ class Seen:
         if other.rows:
             nulls |= self.types.keys() - other.types.keys()
         trouble, place = self.trouble or other.trouble, self.place or other.place
-        return Seen(types, nulls, self.rows + other.rows, trouble, place)
+        return SampleFacts(types, nulls, self.rows + other.rows, trouble, place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +94,13 @@ class JsonSchema:
     dtypes: tuple[tuple[str, str], ...]
 
 
-def infer_columns(files: Sequence[SourceFile], layout: Layout, *, scan: bool) -> Seen:
+def infer_columns(files: Sequence[SourceFile], layout: RecordLayout, *, scan: bool) -> SampleFacts:
     """What the records of `files` show.
 
     Parameters
     ----------
     files : sequence of SourceFile
-    layout : Layout
+    layout : RecordLayout
     scan : bool
         Read all; else only where all is at most `SCAN_NBYTES`.
 
@@ -113,15 +113,15 @@ def infer_columns(files: Sequence[SourceFile], layout: Layout, *, scan: bool) ->
     else:
         work = (item for file in spread(files) for item in some_slices(file, layout))
 
-    def look(item: tuple[Piece, bytes]) -> tuple[Piece, Seen]:
+    def look(item: tuple[Piece, bytes]) -> tuple[Piece, SampleFacts]:
         piece, text = item
         try:
             return piece, look_at(layout.to_lines(piece, text), piece)
         except BadArray as error:
             trouble = tell_place(piece, error.offset) + error.why
-            return piece, Seen({}, frozenset(), 0, trouble)
+            return piece, SampleFacts({}, frozenset(), 0, trouble)
 
-    seen = Seen({}, frozenset(), 0)
+    seen = SampleFacts({}, frozenset(), 0)
     for piece, found in map_ahead(look, work):
         both = seen | found
         clashing = [
@@ -138,7 +138,7 @@ def infer_columns(files: Sequence[SourceFile], layout: Layout, *, scan: bool) ->
 
 
 def pin_down(
-    seen: Seen, names: Sequence[str], piece: Piece, layout: Layout
+    seen: SampleFacts, names: Sequence[str], piece: Piece, layout: RecordLayout
 ) -> dict[str, pa.DataType | Clash]:
     """The clashes of the columns `names` in `piece` with what was `seen` before, each with the
     record that shows it.
@@ -157,7 +157,7 @@ def spread(files: Sequence[SourceFile]) -> list[SourceFile]:
     return [files[round(place * step)] for place in range(SAMPLED_FILES)]
 
 
-def all_slices(file: SourceFile, layout: Layout) -> Iterator[tuple[Piece, bytes]]:
+def all_slices(file: SourceFile, layout: RecordLayout) -> Iterator[tuple[Piece, bytes]]:
     """All records of a file in slices."""
     start = layout.find_start(file)
     ends = layout.find_ends(file, start, file.nbytes)
@@ -166,7 +166,7 @@ def all_slices(file: SourceFile, layout: Layout) -> Iterator[tuple[Piece, bytes]
             yield cut_out(file, grain.start, grain.stop)
 
 
-def some_slices(file: SourceFile, layout: Layout) -> Iterator[tuple[Piece, bytes]]:
+def some_slices(file: SourceFile, layout: RecordLayout) -> Iterator[tuple[Piece, bytes]]:
     """Head, middle and tail of a file in whole records, the head alone where none can be sought."""
     start, stop = layout.find_start(file), file.nbytes
     if stop - start <= 3 * SLICE_NBYTES:
@@ -195,13 +195,13 @@ def tell_place(piece: Piece, offset: int) -> str:
     return f"{piece.path} (byte {piece.start + offset:,}): "
 
 
-def look_at(text: bytes, piece: Piece) -> Seen:
+def look_at(text: bytes, piece: Piece) -> SampleFacts:
     """What the lines of `text`, those of `piece`, show."""
     table = infer_fast(text)
     if table is not None:
         nulls = [name for name in table.schema.names if table[name].null_count]
         types = {one.name: plain(one.type) for one in table.schema}
-        return Seen(types, frozenset(nulls), table.num_rows, place=tell_place(piece, 0))
+        return SampleFacts(types, frozenset(nulls), table.num_rows, place=tell_place(piece, 0))
     return look_closely(text, piece)
 
 
@@ -218,7 +218,7 @@ def plain(type_: pa.DataType) -> pa.DataType:
 
 def look_closely(
     text: bytes, piece: Piece, before: Mapping[str, pa.DataType | Clash] | None = None
-) -> Seen:
+) -> SampleFacts:
     """As `look_at`, record by record; the types of `before` were found in front of them."""
     lines = find_lines(text)
     parser = LineParser()
@@ -228,7 +228,7 @@ def look_closely(
     for begin, end in zip(lines.begins.tolist(), lines.ends.tolist(), strict=True):
         try:
             record = parser.read(text, begin, end, rows)
-        except Trouble as error:
+        except BadRecord as error:
             trouble = trouble or tell_place(piece, error.offset) + error.why
             continue
         rows += 1
@@ -245,7 +245,7 @@ def look_closely(
             types[name] = join(types.get(name, pa.null()), found, tell_place(piece, begin))
             filled[name] = filled.get(name, 0) + (value is not None)
     nulls = frozenset(name for name, count in filled.items() if count < rows)
-    return Seen(types, nulls, rows, trouble, tell_place(piece, 0))
+    return SampleFacts(types, nulls, rows, trouble, tell_place(piece, 0))
 
 
 def join(one: pa.DataType | Clash, other: pa.DataType | Clash, where: str) -> pa.DataType | Clash:
@@ -260,13 +260,15 @@ def join(one: pa.DataType | Clash, other: pa.DataType | Clash, where: str) -> pa
         return error.at(where)
 
 
-def freeze(seen: Seen, given: Mapping[str, Given], needed: Collection[str] | None) -> JsonSchema:
+def freeze(
+    seen: SampleFacts, given: Mapping[str, NamedType], needed: Collection[str] | None
+) -> JsonSchema:
     """The schema of what was seen and what the user named, which goes first.
 
     Parameters
     ----------
-    seen : Seen
-    given : mapping of column to Given
+    seen : SampleFacts
+    given : mapping of column to NamedType
     needed : names, or None for all
         A column that no type holds is left out where it is not among them.
 

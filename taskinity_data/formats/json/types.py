@@ -22,7 +22,7 @@ __all__ = [
     "ITEMS",
     "MAX_DEPTH",
     "Clash",
-    "Given",
+    "NamedType",
     "code_of",
     "given_types",
     "has_struct",
@@ -66,7 +66,7 @@ class Clash(ValueError):  # noqa: N818 - says what is the matter
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class NamedType:
     """A type that the user named.
 
     Attributes
@@ -212,7 +212,7 @@ def code_of(type_: pa.DataType, *, is_column: bool = True) -> str:
     return repr(columns.get(type_) or str(type_).replace("int", "Int").replace("uI", "UI"))
 
 
-def given_types(schema: Any) -> dict[str, Given]:
+def given_types(schema: Any) -> dict[str, NamedType]:
     """The types that ``schema=`` names, by column; none where it is None or ``"scan"``.
 
     Parameters
@@ -234,7 +234,7 @@ def given_types(schema: Any) -> dict[str, Given]:
         raise PlanError(
             f"schema={schema!r}: must be None, 'scan', a pyarrow schema or a dict of dtypes"
         )
-    types: dict[str, Given] = {}
+    types: dict[str, NamedType] = {}
     for name, wanted in named:
         if not isinstance(name, str) or name in types:
             raise PlanError(f"schema: {name!r} is no name of one column")
@@ -242,25 +242,25 @@ def given_types(schema: Any) -> dict[str, Given]:
     return types
 
 
-def _given(name: str, wanted: Any) -> Given:
+def _given(name: str, wanted: Any) -> NamedType:
     if isinstance(wanted, pa.DataType):
         type_ = _readable(name, wanted)
-        return Given(type_, is_strict=holds_no_null(type_))
+        return NamedType(type_, is_strict=holds_no_null(type_))
     try:
         dtype: Any = pd.api.types.pandas_dtype(wanted)
     except TypeError as error:
         raise PlanError(f"column {name!r}: {wanted!r} is no dtype: {error}") from error
     if isinstance(dtype, pd.StringDtype) or dtype == np.dtype(object):
-        return Given(_TEXT, is_strict=False)
+        return NamedType(_TEXT, is_strict=False)
     if isinstance(dtype, pd.BooleanDtype):
-        return Given(pa.bool_(), is_strict=False, dtype="boolean")
+        return NamedType(pa.bool_(), is_strict=False, dtype="boolean")
     numpy_dtype = getattr(dtype, "numpy_dtype", dtype)
     if isinstance(numpy_dtype, np.dtype) and numpy_dtype.kind in "iufb":
         type_ = _readable(name, pa.from_numpy_dtype(numpy_dtype))
         if numpy_dtype is dtype:
-            return Given(type_, is_strict=holds_no_null(type_))
+            return NamedType(type_, is_strict=holds_no_null(type_))
         if numpy_dtype.kind in "iu":
-            return Given(type_, is_strict=False, dtype=str(dtype))
+            return NamedType(type_, is_strict=False, dtype=str(dtype))
     raise PlanError(_refusal(name, wanted))
 
 

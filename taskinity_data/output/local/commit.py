@@ -33,7 +33,7 @@ from taskinity_data.output.staging import write_file
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from taskinity_data.output.local.place import Place
+    from taskinity_data.output.local.place import WorkPlace
     from taskinity_data.output.manifest import Manifest
     from taskinity_data.output.parts import Part, StagedFile
     from taskinity_data.output.write_formats import Format
@@ -50,7 +50,7 @@ __all__ = [
 
 
 def gather(
-    place: Place,
+    place: WorkPlace,
     parts: Sequence[Part],
     schema: pa.Schema | None,
     format_: Format,
@@ -61,7 +61,7 @@ def gather(
 
     Parameters
     ----------
-    place : Place
+    place : WorkPlace
     parts : sequence of Part
         In chunk order.
     schema : pyarrow.Schema or None
@@ -103,7 +103,7 @@ def gather(
 
 
 def write_empty(
-    place: Place, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
+    place: WorkPlace, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
 ) -> StoredPart:
     """A file without rows, from which readers know the columns."""
     directory = empty_directory(schema, partition_by)
@@ -114,7 +114,7 @@ def write_empty(
     return StoredPart(os.path.join(directory, name), 0, "empty", 0, nbytes, checksum)
 
 
-def describe(place: Place, manifest: Manifest) -> None:
+def describe(place: WorkPlace, manifest: Manifest) -> None:
     """Write `manifest` into the place's `final` directory, and sync all that is in it."""
     with open(os.path.join(place.final, MANIFEST), "x", encoding="utf-8") as file:
         file.write(manifest.to_json())
@@ -123,7 +123,7 @@ def describe(place: Place, manifest: Manifest) -> None:
     sync_tree(place.final)
 
 
-def publish_new(place: Place) -> None:
+def publish_new(place: WorkPlace) -> None:
     """Make `final` the target, which is not there, or an empty directory: one rename.
 
     Raises
@@ -143,12 +143,12 @@ def publish_new(place: Place) -> None:
     sync_directory(os.path.dirname(place.target))
 
 
-def carry_over(place: Place, names: Mapping[str, str], left_out: Collection[str]) -> None:
+def carry_over(place: WorkPlace, names: Mapping[str, str], left_out: Collection[str]) -> None:
     """Give all that the target holds a second name in `final`, which is to take its place.
 
     Parameters
     ----------
-    place : Place
+    place : WorkPlace
     names : mapping
         The new names of files, relative to the target, by the old ones; others keep theirs.
     left_out : collection of str
@@ -171,7 +171,7 @@ def carry_over(place: Place, names: Mapping[str, str], left_out: Collection[str]
             link(os.path.join(place.target, old), os.path.join(place.final, new))
 
 
-def publish_added(place: Place) -> str:
+def publish_added(place: WorkPlace) -> str:
     """Make `final` a directory in the target: one rename. Its name."""
     number = max(map(number_of, list_batches(place.target)), default=0) + 1
     name = f"{BATCH}{number:05}-{place.run.removeprefix('run-')}"
@@ -180,14 +180,14 @@ def publish_added(place: Place) -> str:
     return name
 
 
-def publish_over(place: Place, batch: str = "") -> None:
+def publish_over(place: WorkPlace, batch: str = "") -> None:
     """Make `final` the target in the place of what is there now; or that batch of the target.
 
     Notes
     -----
     Where the system can exchange two directories it is one step. Elsewhere the target is put aside
     first; for that instant there is none, and if the process dies in it, the next run on the target
-    (or `Place.leave`) brings the old one back.
+    (or `WorkPlace.leave`) brings the old one back.
     """
     standing = os.path.join(place.target, batch) if batch else place.target
     if not exchange(place.final, standing):

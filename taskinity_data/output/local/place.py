@@ -19,7 +19,7 @@ from pathlib import Path
 from taskinity_data.disk import remove, rename, sync_directory
 from taskinity_data.errors import PlanError
 
-__all__ = ["Place", "enter", "find_beside", "is_staging"]
+__all__ = ["WorkPlace", "enter", "find_beside", "is_staging"]
 
 _RUN = re.compile(r"run-[0-9a-f]{12}")
 
@@ -29,7 +29,7 @@ _TRIES = 100
 """How often another run may leave at the very moment in which this one enters."""
 
 
-class Place:
+class WorkPlace:
     """A target and the directories of one run that writes it, owned until `leave`.
 
     Attributes
@@ -115,13 +115,13 @@ def find_beside(target: str) -> str:
 
 
 def is_staging(path: str) -> bool:
-    """Whether `path` can be the `Place.parts` of a run."""
+    """Whether `path` can be the `WorkPlace.parts` of a run."""
     *_, beside, run, parts = ("", "", *Path(path).parts)
     return parts == "parts" and _RUN.fullmatch(run) is not None and beside.startswith(".")
 
 
-def enter(target: str) -> Place:
-    """The place of a new run that writes `target`, locked; `Place.prepare` has to follow.
+def enter(target: str) -> WorkPlace:
+    """The place of a new run that writes `target`, locked; `WorkPlace.prepare` has to follow.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def enter(target: str) -> Place:
                 "name a directory in a place where you may write"
             ) from error
         if _take(lock, path, target):
-            return Place(target, beside, lock)
+            return WorkPlace(target, beside, lock)
     raise PlanError(f"output={target!r}: {beside} can't be made; name another directory")
 
 

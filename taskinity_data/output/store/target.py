@@ -27,7 +27,7 @@ from taskinity_data.output.manifest import (
 )
 from taskinity_data.output.partitions import empty_directory
 from taskinity_data.output.parts import lacks_types, retype
-from taskinity_data.output.staging import Attempt, StoreStaging, name_process
+from taskinity_data.output.staging import StoreStaging, WriteAttempt, name_process
 from taskinity_data.output.store.lock import Marker, find_markers
 from taskinity_data.sources.written import PART
 
@@ -192,7 +192,7 @@ class StoreTarget:
         for part in parts:
             is_anew = bool(part.files) and format_.is_typed and schema is not None
             is_anew = is_anew and lacks_types(part, schema, partition_by)
-            attempt = Attempt(part.index, part.key, os.urandom(4).hex(), part.within)
+            attempt = WriteAttempt(part.index, part.key, os.urandom(4).hex(), part.within)
             for number, file in enumerate(part.files):
                 self._check_file(part, file.name, file.nbytes, told)
                 name, nbytes, checksum = file.name, file.nbytes, file.checksum
@@ -225,7 +225,7 @@ class StoreTarget:
         """A file without rows, from which readers know the columns."""
         directory = empty_directory(schema, partition_by)
         table = schema.empty_table().drop_columns(list(partition_by))
-        attempt = Attempt(0, "empty", os.urandom(4).hex())
+        attempt = WriteAttempt(0, "empty", os.urandom(4).hex())
         name, nbytes, checksum = self.staging.put(table, format_, directory, attempt, 0)
         return StoredPart(name, 0, "empty", 0, nbytes, checksum)
 

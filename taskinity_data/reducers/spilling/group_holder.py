@@ -17,7 +17,7 @@ from pandas.api.types import is_object_dtype
 from taskinity_data.reducers.aggregates import HOWS
 from taskinity_data.reducers.column_values import Parts
 from taskinity_data.reducers.group_states import merge_groups
-from taskinity_data.reducers.spilling.scratch import Scratch
+from taskinity_data.reducers.spilling.scratch import SpillFile
 from taskinity_data.reducers.spilling.spilled import N_BUCKETS, Stored, find_common, write_block
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class GroupHolder:
         if held.partial is None or not held.can_spill:
             return
         with ExitStack() as stack:
-            scratch = stack.enter_context(Scratch())
+            scratch = stack.enter_context(SpillFile())
             block = write_block(scratch, held.partial, self._hows, 0, N_BUCKETS)
             if block is None:
                 held.can_spill = False
@@ -172,7 +172,7 @@ class GroupHolder:
             return None
         found, nbytes = [], 0
         with ExitStack() as stack:
-            scratch = stack.enter_context(Scratch())
+            scratch = stack.enter_context(SpillFile())
             for first, end in _cut(present, max(1, self._budget_nbytes // _STEPS)):
                 merged = merge_groups(
                     [

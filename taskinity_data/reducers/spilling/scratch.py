@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Scratch"]
+__all__ = ["SpillFile"]
 
 
-class Scratch:
+class SpillFile:
     """Arrays one after another in a file of the directory for temporary files.
 
     Raises

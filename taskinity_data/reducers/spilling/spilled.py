@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from taskinity_data.reducers.spilling.scratch import Scratch
+    from taskinity_data.reducers.spilling.scratch import SpillFile
 
-__all__ = ["N_BUCKETS", "Block", "Stored", "find_common", "write_block"]
+__all__ = ["N_BUCKETS", "SpilledBlock", "Stored", "find_common", "write_block"]
 
 _BUCKET_BITS = 10
 N_BUCKETS = 1 << _BUCKET_BITS
@@ -42,7 +42,7 @@ N_BUCKETS = 1 << _BUCKET_BITS
 
 
 @dataclass(frozen=True)
-class Column:
+class SpilledColumn:
     """One column in the file.
 
     `empty` is like it, without rows. Each of `arrays` is (dtype, where it begins, at which item
@@ -58,7 +58,7 @@ class Column:
         """Whether it has no item in any bucket, and so nothing to say of dtypes."""
         return bool(self.arrays[0][2][-1] == 0)
 
-    def read(self, scratch: Scratch, start: int, stop: int) -> Any:
+    def read(self, scratch: SpillFile, start: int, stop: int) -> Any:
         """The items of the buckets from `start` to `stop`."""
         arrays = []
         for dtype, at, starts in self.arrays:
@@ -68,7 +68,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class State:
+class SpilledState:
     """The state of one (column, how); see `Parts`. `groups` is None where each group has an item.
 
     `has_groups` says whether its parts have groups all the same.
@@ -76,21 +76,21 @@ class State:
 
     kind: str
     has_groups: bool
-    groups: Column | None
-    columns: tuple[Column, ...]
+    groups: SpilledColumn | None
+    columns: tuple[SpilledColumn, ...]
 
 
 @dataclass(frozen=True)
-class Block:
+class SpilledBlock:
     """The groups of the buckets from `first` to `end`, those of one partial or of some of it."""
 
-    scratch: Scratch
+    scratch: SpillFile
     first: int
     end: int
     starts: NDArray[np.int64]
     labels: pd.Index[Any]
-    keys: tuple[Column, ...]
-    states: tuple[State, ...]
+    keys: tuple[SpilledColumn, ...]
+    states: tuple[SpilledState, ...]
     dtypes: dict[str, pd.DataFrame]
 
     def _within(self, start: int, stop: int) -> tuple[int, int]:
@@ -145,8 +145,8 @@ class Block:
 class Stored:
     """A partial in a temporary file of its own: blocks whose buckets go from 0 to `N_BUCKETS`."""
 
-    scratch: Scratch
-    blocks: tuple[Block, ...]
+    scratch: SpillFile
+    blocks: tuple[SpilledBlock, ...]
 
     def count_groups(self) -> NDArray[np.int64]:
         """How many groups each bucket has; shape (N_BUCKETS,)."""
@@ -166,7 +166,7 @@ class Like(NamedTuple):
     dtypes: dict[str, pd.DataFrame]
 
 
-def find_common(blocks: Sequence[Block]) -> Like | None:
+def find_common(blocks: Sequence[SpilledBlock]) -> Like | None:
     """The dtypes that the columns of all `blocks` have once they are put one after another.
 
     None where these are objects which no block holds as such, or where states don't go together.
@@ -192,12 +192,12 @@ _DTYPES = ("empty", "empty_keys")
 _OBJECTS: pd.Series[Any] = pd.Series([], dtype=object)
 
 
-def _join_kinds(states: Sequence[State]) -> str | None:
+def _join_kinds(states: Sequence[SpilledState]) -> str | None:
     kinds = {state.kind for state in states} - {"nothing"} or {"nothing"}
     return "floats" if kinds == {"integers", "floats"} else kinds.pop() if len(kinds) == 1 else None
 
 
-def _join(columns: Sequence[Column]) -> pd.Series[Any]:
+def _join(columns: Sequence[SpilledColumn]) -> pd.Series[Any]:
     filled = [column.empty for column in columns if not column.is_void]
     first: pd.Series[Any] = (filled or [columns[0].empty])[0]
     if all(empty.dtype == first.dtype for empty in filled):
@@ -214,8 +214,8 @@ def _cast(column: Any, empty: pd.Series[Any] | None) -> Any:
 
 
 def write_block(
-    scratch: Scratch, partial: dict[str, Any], hows: Sequence[str], first: int, end: int
-) -> Block | None:
+    scratch: SpillFile, partial: dict[str, Any], hows: Sequence[str], first: int, end: int
+) -> SpilledBlock | None:
     """`partial`, whose groups are of the buckets from `first` to `end`, in the file.
 
     None where something of it has no exact form as plain arrays; what was written by then stays.
@@ -231,7 +231,7 @@ def write_block(
             raise ReduceError("group_by(): equal keys have different hashes; this is a bug")
         new_places = np.empty(len(keys), dtype=np.intp)
         new_places[order] = np.arange(len(keys))
-        return Block(
+        return SpilledBlock(
             scratch,
             first,
             end,
@@ -249,12 +249,12 @@ def write_block(
 
 
 def _write_state(
-    scratch: Scratch,
+    scratch: SpillFile,
     parts: Parts,
     order: NDArray[np.intp],
     new_places: NDArray[np.intp],
     starts: NDArray[np.int64],
-) -> State:
+) -> SpilledState:
     kind, groups, columns = parts
     stored_groups = None
     if groups is not None and not _is_each_once(groups, len(order)):
@@ -264,14 +264,14 @@ def _write_state(
         starts = np.searchsorted(groups, starts).astype(np.int64)
         stored_groups = _write_column(scratch, groups, starts)
     found = tuple(_write_column(scratch, column.take(order), starts) for column in columns)
-    return State(kind, groups is not None, stored_groups, found)
+    return SpilledState(kind, groups is not None, stored_groups, found)
 
 
 def _is_each_once(groups: NDArray[np.intp], n_groups: int) -> bool:
     return len(groups) == n_groups and bool((np.diff(groups, prepend=-1) == 1).all())
 
 
-def _write_column(scratch: Scratch, column: Any, starts: NDArray[np.int64]) -> Column:
+def _write_column(scratch: SpillFile, column: Any, starts: NDArray[np.int64]) -> SpilledColumn:
     plain = plain_arrays(column)
     items = [starts]
     if plain.form in ("texts", "bytes"):
@@ -281,4 +281,4 @@ def _write_column(scratch: Scratch, column: Any, starts: NDArray[np.int64]) -> C
         for array, at in zip(plain.arrays, items, strict=True)
     ]
     empty = column[:0] if isinstance(column, np.ndarray) else column.iloc[:0]
-    return Column(empty.copy(), plain.form, tuple(arrays))
+    return SpilledColumn(empty.copy(), plain.form, tuple(arrays))

@@ -36,7 +36,7 @@ from taskinity_data.sources.read import WINDOW_NBYTES, open_file, open_unbuffere
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from taskinity_data.sources.compression.unpack_parts import Part
+    from taskinity_data.sources.compression.unpack_parts import PackedRange
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["unpack_again", "unpack_files"]
@@ -223,19 +223,21 @@ def _check_bgzf_end(file: SourceFile) -> None:
                         "it were cut off", file.nbytes)  # fmt: skip
 
 
-def _find_parts(find: Callable[..., list[Part]], file: SourceFile, *codec: str) -> list[Part]:
+def _find_parts(
+    find: Callable[..., list[PackedRange]], file: SourceFile, *codec: str
+) -> list[PackedRange]:
     with open_unbuffered(file) as opened:
         number = opened.fileno()
         return find(*codec, lambda at, count: os.pread(number, count, at), file.nbytes)
 
 
 def _write_parts(
-    writer: ScratchWriter, file: SourceFile, codec: str, parts: Sequence[Part], threads: int
+    writer: ScratchWriter, file: SourceFile, codec: str, parts: Sequence[PackedRange], threads: int
 ) -> None:
     with open_unbuffered(file) as opened:
         number = opened.fileno()
 
-        def write(part: Part) -> None:
+        def write(part: PackedRange) -> None:
             source = _Range(number, part)
             try:
                 done = writer.write(decode(codec, source.read), part.place, part.nbytes)
@@ -259,7 +261,7 @@ def _write_parts(
 class _Range:
     """The bytes of a part, with what is put around them, to be read once."""
 
-    def __init__(self, number: int, part: Part) -> None:
+    def __init__(self, number: int, part: PackedRange) -> None:
         self._number, self._place, self._stop = number, part.start, part.stop
         self._before, self._after = part.before, part.after
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Peek = Callable[[int, int], bytes]
     """Takes place and count; gives the bytes there, fewer at the end."""
 
-__all__ = ["BGZF_END", "Part", "find_parts", "guess_members", "is_bgzf"]
+__all__ = ["BGZF_END", "PackedRange", "find_parts", "guess_members", "is_bgzf"]
 
 PART_NBYTES = 1 << 20
 """Compressed bytes of a part, at least: 10 ms of gzip."""
@@ -32,7 +32,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _XZ, _XZ_END = b"\xfd7zXZ\0", b"YZ"
 
 
-class Part(NamedTuple):
+class PackedRange(NamedTuple):
     """Compressed bytes from `start` to `stop`, which give `nbytes` of text from `place` on.
 
     `before` and `after` are put around them, to make a whole of them.
@@ -55,7 +55,7 @@ def is_bgzf(head: bytes) -> bool:
     return head[:4] == b"\x1f\x8b\x08\x04" and head[10:16] == b"\x06\0BC\x02\0"
 
 
-def find_parts(codec: str, peek: Peek, nbytes: int) -> list[Part]:
+def find_parts(codec: str, peek: Peek, nbytes: int) -> list[PackedRange]:
     """The parts of a file of `nbytes`, in order; none where it can't be cut.
 
     Notes
@@ -71,7 +71,7 @@ def find_parts(codec: str, peek: Peek, nbytes: int) -> list[Part]:
         return []
 
 
-def guess_members(peek: Peek, nbytes: int) -> list[Part]:
+def guess_members(peek: Peek, nbytes: int) -> list[PackedRange]:
     """The members of a gzip file of `nbytes` as parts, if it seems to have several.
 
     A guess: compressed bytes may look like the head of a member, and the size that stands behind
@@ -104,20 +104,20 @@ def _find_heads(peek: Peek, nbytes: int) -> Iterator[int]:
             at = data.find(_GZIP, at + 1)
 
 
-def _join(pieces: Iterator[tuple[int, int]]) -> Iterator[Part]:
+def _join(pieces: Iterator[tuple[int, int]]) -> Iterator[PackedRange]:
     """Parts of at least `PART_NBYTES` from (compressed, text) sizes that follow one another."""
     start = stop = place = size = 0
     for compressed, nbytes in pieces:
         stop += compressed
         size += nbytes
         if stop - start >= PART_NBYTES:
-            yield Part(start, stop, place, size)
+            yield PackedRange(start, stop, place, size)
             start, place, size = stop, place + size, 0
     if stop > start:
-        yield Part(start, stop, place, size)
+        yield PackedRange(start, stop, place, size)
 
 
-def _find_bgzf(peek: Peek, nbytes: int) -> Iterator[Part]:
+def _find_bgzf(peek: Peek, nbytes: int) -> Iterator[PackedRange]:
     def pieces() -> Iterator[tuple[int, int]]:
         place, head = 0, peek(0, 18)
         while place < nbytes:
@@ -134,7 +134,7 @@ def _find_bgzf(peek: Peek, nbytes: int) -> Iterator[Part]:
     return _join(pieces())
 
 
-def _find_zstd(peek: Peek, nbytes: int) -> Iterator[Part]:
+def _find_zstd(peek: Peek, nbytes: int) -> Iterator[PackedRange]:
     def pieces() -> Iterator[tuple[int, int]]:
         place = 0
         while place < nbytes:
@@ -172,7 +172,7 @@ def _measure_frame(peek: Peek, place: int) -> tuple[int, int]:
             return place + (4 if told >> 2 & 1 else 0), size
 
 
-def _find_xz(peek: Peek, nbytes: int) -> Iterator[Part]:
+def _find_xz(peek: Peek, nbytes: int) -> Iterator[PackedRange]:
     """A part for each block, made a stream by a header, an index of that block, and a footer."""
     streams: list[list[tuple[int, int, int, bytes]]] = []
     stop = nbytes
@@ -184,7 +184,7 @@ def _find_xz(peek: Peek, nbytes: int) -> Iterator[Part]:
     place = 0
     for start, unpadded, size, header in (one for blocks in reversed(streams) for one in blocks):
         end = start + unpadded + -unpadded % 4
-        yield Part(start, end, place, size, header, _close(unpadded, size, header))
+        yield PackedRange(start, end, place, size, header, _close(unpadded, size, header))
         place += size
 
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from taskinity_data.execution.worker.batches import run_items
-from taskinity_data.execution.worker.child_process import Nursery
+from taskinity_data.execution.worker.child_process import ChildPool
 from taskinity_data.execution.worker.run_item import Item, Job, Step, run_item
 from taskinity_data.outcome import Status
 from taskinity_data.policy import value
@@ -88,7 +88,7 @@ def test_the_failing_step_is_named():
 
 def test_one_bad_item_leaves_the_others_of_its_batch_alone():
     job = job_of(lambda x: 1 / x)
-    outcomes = run_items(job, [Item("a", 1), Item("b", 0), Item("c", 2)], Nursery())
+    outcomes = run_items(job, [Item("a", 1), Item("b", 0), Item("c", 2)], ChildPool())
     assert [outcome.status for outcome in outcomes] == ["COMPLETED", "FAILED", "COMPLETED"]
 
 

@@ -7,7 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from taskinity_data.execution.worker.log_capture import Heard, PassedOn, hearing, lowered
+from taskinity_data.execution.worker.log_capture import (
+    CapturedLogs,
+    PassedOn,
+    capture_logs,
+    lower_level,
+)
 
 LOG = logging.getLogger("a_users.module")
 
@@ -38,8 +43,8 @@ def texts(heard):
 
 
 def test_lines_are_heard_from_their_level_on_with_name_level_and_time():
-    heard = Heard(logging.WARNING)
-    with hearing(heard):
+    heard = CapturedLogs(logging.WARNING)
+    with capture_logs(heard):
         LOG.info("too low")
         LOG.warning("%s of %d", "one", 2)
     LOG.warning("too late")
@@ -50,10 +55,10 @@ def test_lines_are_heard_from_their_level_on_with_name_level_and_time():
 
 def test_each_thread_is_heard_for_itself():
     both = threading.Barrier(2)
-    heard = {name: Heard(logging.WARNING) for name in "ab"}
+    heard = {name: CapturedLogs(logging.WARNING) for name in "ab"}
 
     def say(name):
-        with hearing(heard[name]):
+        with capture_logs(heard[name]):
             both.wait(10)
             for _ in range(50):
                 LOG.warning(name)
@@ -70,10 +75,10 @@ def test_each_thread_is_heard_for_itself():
 
 def test_the_inner_one_hears_and_then_the_outer_one_again():
     said = []
-    inner = Heard(logging.WARNING)
-    with hearing(PassedOn(logging.WARNING, lambda line: said.append(line.text))):
+    inner = CapturedLogs(logging.WARNING)
+    with capture_logs(PassedOn(logging.WARNING, lambda line: said.append(line.text))):
         LOG.warning("before")
-        with hearing(inner):
+        with capture_logs(inner):
             LOG.warning("within")
         LOG.warning("after")
     assert said == ["before", "after"]
@@ -81,10 +86,10 @@ def test_the_inner_one_hears_and_then_the_outer_one_again():
 
 
 def test_lines_and_letters_are_bounded_and_what_is_left_out_is_counted():
-    heard = Heard(logging.WARNING, most_lines=3)
-    letters = Heard(logging.WARNING, most_letters=10_000)
+    heard = CapturedLogs(logging.WARNING, most_lines=3)
+    letters = CapturedLogs(logging.WARNING, most_letters=10_000)
     for one in (heard, letters):
-        with hearing(one):
+        with capture_logs(one):
             for _ in range(5):
                 LOG.warning("x" * 10_000)
     assert (len(heard.lines), heard.cut) == (3, 2)
@@ -94,8 +99,8 @@ def test_lines_and_letters_are_bounded_and_what_is_left_out_is_counted():
 
 
 def test_an_exception_is_told_with_its_frames():
-    heard = Heard(logging.ERROR)
-    with hearing(heard):
+    heard = CapturedLogs(logging.ERROR)
+    with capture_logs(heard):
         try:
             raise ValueError("bad cell")
         except ValueError:
@@ -111,8 +116,8 @@ class Breaks:
 
 
 def test_what_cannot_be_put_together_costs_nothing():
-    heard = Heard(logging.WARNING)
-    with bare() as root, hearing(heard):
+    heard = CapturedLogs(logging.WARNING)
+    with bare() as root, capture_logs(heard):
         root.addHandler(logging.NullHandler())
         LOG.warning("%d items", "seven")
         LOG.warning("this: %s", Breaks())
@@ -123,7 +128,7 @@ def test_what_cannot_be_put_together_costs_nothing():
 
 
 def test_warnings_are_printed_as_before_and_nothing_else(capsys):
-    with bare(), lowered(logging.DEBUG), hearing(Heard(logging.DEBUG)):
+    with bare(), lower_level(logging.DEBUG), capture_logs(CapturedLogs(logging.DEBUG)):
         LOG.info("heard alone")
         LOG.warning("printed by Python itself")
     assert capsys.readouterr().err == "printed by Python itself\n"
@@ -132,7 +137,7 @@ def test_warnings_are_printed_as_before_and_nothing_else(capsys):
 def test_who_sets_logging_up_meanwhile_finds_it_as_it_was():
     stream = io.StringIO()
     with bare() as root:
-        with lowered(logging.INFO), hearing(Heard(logging.INFO)):
+        with lower_level(logging.INFO), capture_logs(CapturedLogs(logging.INFO)):
             logging.basicConfig(stream=stream, format="%(message)s", level=logging.ERROR)
             LOG.warning("below the level that was set")
             LOG.error("at it")
@@ -141,27 +146,27 @@ def test_who_sets_logging_up_meanwhile_finds_it_as_it_was():
 
 
 def test_levels_are_lowered_only_where_nobody_set_logging_up():
-    heard = Heard(logging.INFO)
+    heard = CapturedLogs(logging.INFO)
     with bare() as root:
-        with lowered(logging.INFO), hearing(heard):
+        with lower_level(logging.INFO), capture_logs(heard):
             LOG.info("made")
         assert root.level == logging.WARNING
         root.addHandler(logging.NullHandler())
-        with lowered(logging.INFO), hearing(heard):
+        with lower_level(logging.INFO), capture_logs(heard):
             LOG.info("not made, because the level is somebody's")
     assert texts(heard) == ["made"]
 
 
 def test_a_factory_put_on_top_meanwhile_stays_and_hears_once():
     before = logging.getLogRecordFactory()
-    first, second = Heard(logging.WARNING), Heard(logging.WARNING)
+    first, second = CapturedLogs(logging.WARNING), CapturedLogs(logging.WARNING)
     try:
-        with hearing(first):
+        with capture_logs(first):
             ours = logging.getLogRecordFactory()
             logging.setLogRecordFactory(lambda *args, **kwargs: ours(*args, **kwargs))
             LOG.warning("one")
         on_top = logging.getLogRecordFactory()
-        with hearing(second):
+        with capture_logs(second):
             LOG.warning("two")
         assert logging.getLogRecordFactory() is on_top
         LOG.warning("three")
@@ -172,6 +177,6 @@ def test_a_factory_put_on_top_meanwhile_stays_and_hears_once():
 
 def test_where_nothing_is_asked_for_nothing_is_changed():
     factory = logging.getLogRecordFactory()
-    with bare() as root, lowered(None), hearing(Heard(None)):
+    with bare() as root, lower_level(None), capture_logs(CapturedLogs(None)):
         assert logging.getLogRecordFactory() is factory
         assert root.level == logging.WARNING

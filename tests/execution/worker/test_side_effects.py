@@ -15,7 +15,7 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data.execution.worker.batches import run_items
-from taskinity_data.execution.worker.child_process import Nursery
+from taskinity_data.execution.worker.child_process import ChildPool
 from taskinity_data.execution.worker.run_item import Guard, Item, Job, Step, run_item
 from taskinity_data.execution.worker.side_effects import Surroundings
 
@@ -52,7 +52,7 @@ def test_on_threads_changes_of_the_process_are_noticed_and_named(put_back, caplo
 def test_on_workers_they_are_put_back():
     job = Job("P", ((Step("P", stray), Step("Q", lambda n: (os.getcwd(), dict(os.environ)))),))
     tell = Job("P", ((Step("P", lambda x: (os.getcwd(), "FAULTS_NEW" in os.environ)),),))
-    nursery = Nursery()
+    nursery = ChildPool()
     try:
         items = [Item("k", [1], guard=Guard())]
         (first,) = run_items(job, items, nursery)
@@ -170,7 +170,7 @@ def test_json_stays_one_object_whatever_a_function_prints(tmp_path):
 
 
 def test_a_result_that_cannot_travel_is_its_chunks_failure_alone():
-    nursery = Nursery()
+    nursery = ChildPool()
     try:
         job = Job("P", ((Step("P", lambda x: threading.Lock() if x else x),),))
         items = [Item(f"k{x}", x, guard=Guard()) for x in (0, 1, 0)]

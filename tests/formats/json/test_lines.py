@@ -19,7 +19,7 @@ from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 from taskinity_data.formats.json import sample as json_sample
 from taskinity_data.formats.json.cuts import cut_records, find_lines, split_records
-from taskinity_data.formats.json.exact import Trouble, parse_exact
+from taskinity_data.formats.json.exact import BadRecord, parse_exact
 from taskinity_data.formats.json.fast import infer_fast, parse_fast
 from taskinity_data.formats.json.open_lines import open_jsonl
 from taskinity_data.formats.json.types import Clash, code_of, join_types, type_of
@@ -257,7 +257,7 @@ TYPES = [
 def outcome(text, schema, *, is_open=False):
     try:
         return parse_exact(text, schema, frozenset(), is_open=is_open)
-    except Trouble:
+    except BadRecord:
         return None
 
 

@@ -15,7 +15,7 @@ import taskinity_data as td
 from taskinity_data.errors import LedgerError, PlanError, ReadError, SchemaError, SourceNotFound
 from taskinity_data.output.manifest import Manifest
 from taskinity_data.output.sink import open_sink, remove_leftovers
-from taskinity_data.output.staging import Attempt
+from taskinity_data.output.staging import WriteAttempt
 from taskinity_data.output.store import lock as store_lock
 from taskinity_data.output.store.remote import Remote
 
@@ -32,7 +32,7 @@ def write(target, chunks, meta=None, **options):
 def stray(writer):
     """The name of a file that a worker put which then died."""
     table = pa.Table.from_pandas(frame())
-    return writer.staging.put(table, writer.format, "", Attempt(7, "key", "01234567"), 0)[0]
+    return writer.staging.put(table, writer.format, "", WriteAttempt(7, "key", "01234567"), 0)[0]
 
 
 def names(system, below="/bucket/out"):

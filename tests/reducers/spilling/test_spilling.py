@@ -26,7 +26,7 @@ from taskinity_data.reducers.spilling import group_holder
 from taskinity_data.reducers.spilling.holding import Plainly, hold
 from taskinity_data.reducers.spilling.key_hash import hash_keys
 from taskinity_data.reducers.spilling.plain_columns import NotPlain, plain_arrays, rebuild_column
-from taskinity_data.reducers.spilling.scratch import Scratch
+from taskinity_data.reducers.spilling.scratch import SpillFile
 from taskinity_data.reducers.tree import OrderedTree
 
 PLENTY = 1 << 40
@@ -306,7 +306,7 @@ def test_columns_come_back_from_a_file_as_they_were(name):
     column = column.reset_index(drop=True)
     for part in (column, column.iloc[::-1].reset_index(drop=True), column.iloc[:0]):
         plain = plain_arrays(part)
-        with Scratch() as scratch:
+        with SpillFile() as scratch:
             scratch.write(np.arange(3, dtype=np.uint8))
             ats = [scratch.write(np.ascontiguousarray(array)) for array in plain.arrays]
             read = [
@@ -402,7 +402,7 @@ def test_the_static_graph_gives_the_bits_of_a_run_that_spills(numbers, budget):
 
 def test_a_full_disk_stops_the_run_and_leaves_nothing(numbers, budget, temporary, monkeypatch):
     budget(150_000)
-    write = Scratch.write
+    write = SpillFile.write
     room = [100_000]
 
     class Full:
@@ -423,7 +423,7 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing(numbers, budget, temporary
             scratch._file = Full(scratch._file)
         return write(scratch, array)
 
-    monkeypatch.setattr(Scratch, "write", limited)
+    monkeypatch.setattr(SpillFile, "write", limited)
     with pytest.raises(FlowFailed, match=r"No space left on device.*TMPDIR") as caught:
         td.process(
             numbers,
@@ -443,7 +443,7 @@ def test_no_place_for_temporary_files_is_said(monkeypatch):
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(ReduceError, match="can't be made"):
-        Scratch()
+        SpillFile()
 
 
 def test_a_killed_process_leaves_no_file(tmp_path):

@@ -41,7 +41,7 @@ from reader_contract import Case, ReaderContract, assert_same, join
 import taskinity_data as td
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SourceChanged
-from taskinity_data.execution.choose_scheduler import Chooser
+from taskinity_data.execution.choose_scheduler import SchedulerChoice
 from taskinity_data.sources import find as sources
 from taskinity_data.sources import temporary as own_directory
 from taskinity_data.sources.compression import (
@@ -761,7 +761,7 @@ def test_a_dask_frame_has_the_rows_too(tmp_path):
 
 
 def test_a_text_that_went_with_its_fan_out_is_asked_for_no_more(tmp_path):
-    chooser = Chooser(
+    chooser = SchedulerChoice(
         "synchronous", None, None, stays_in_threads=True, announce=lambda strategy, reason: None
     )
     asked = []

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.schema import KINDS, Column, Seen
+from taskinity_data.formats.schema import KINDS, Column, ColumnFacts
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
@@ -89,22 +89,22 @@ def dtypes_of(backend: str) -> Mapping[Any, Any]:
     return dict(pd.read_csv(io.StringIO(PROBE), dtype_backend=backend).dtypes)  # type: ignore[call-overload]
 
 
-def observe_nullable(values: pd.Series) -> Seen:
+def observe_nullable(values: pd.Series) -> ColumnFacts:
     """What a slice shows about a column, from the nullable dtype that pandas inferred for it."""
     if len(values) == 0:
-        return Seen()
+        return ColumnFacts()
     is_missing = values.isna()
     if is_missing.all():
-        return Seen(frozenset({"null"}))
+        return ColumnFacts(frozenset({"null"}))
     kind = values.dtype.kind
     if values.dtype == object:
         seen = {"huge"}
     else:
         seen = {"i": {"integer"}, "u": {"big"}, "f": {"float"}, "b": {"bool"}}.get(kind, {"text"})
-    return Seen(frozenset(seen | ({"null"} if is_missing.any() else set())))
+    return ColumnFacts(frozenset(seen | ({"null"} if is_missing.any() else set())))
 
 
-def freeze_nullable(label: Hashable, seen: Seen, backend: str, *, is_proven: bool) -> Column:
+def freeze_nullable(label: Hashable, seen: ColumnFacts, backend: str, *, is_proven: bool) -> Column:
     """The column that pandas would infer over all that was seen.
 
     Raises
@@ -139,7 +139,7 @@ def beyond_int64(where: str, backend: str) -> PlanError:
 
 def no_rows(labels: Iterable[Hashable], backend: str) -> dict[Hashable, Column]:
     """The columns of no rows of a file that has some, of which pandas makes integers."""
-    integers = Seen(frozenset({"integer"}))
+    integers = ColumnFacts(frozenset({"integer"}))
     return {one: freeze_nullable(one, integers, backend, is_proven=True) for one in labels}
 
 

@@ -15,7 +15,7 @@ from taskinity_data.formats.csv.records.blocks import round_up
 from taskinity_data.formats.csv.records.dialect import Facts
 
 if TYPE_CHECKING:
-    from taskinity_data.formats.csv.records.blocks import Block
+    from taskinity_data.formats.csv.records.blocks import RecordBlock
     from taskinity_data.formats.csv.records.dialect import Dialect
 
 __all__ = ["BlockBits", "Ends", "Words", "pack_bits", "unpack_bits"]
@@ -44,7 +44,7 @@ class BlockBits:
 
     Parameters
     ----------
-    block : Block
+    block : RecordBlock
         One that is closed, and begins within quotes or with a record.
     dialect : Dialect
         One whose bytes have one meaning at most (`is_plain`).
@@ -61,7 +61,7 @@ class BlockBits:
     Lemire, "Parsing Gigabytes of JSON per Second", VLDB Journal 28 (2019).
     """
 
-    def __init__(self, block: Block, dialect: Dialect) -> None:
+    def __init__(self, block: RecordBlock, dialect: Dialect) -> None:
         self._data = block.buffer.data
         self._nbytes = block.nbytes
         padded = round_up(block.nbytes)

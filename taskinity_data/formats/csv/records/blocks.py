@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOM",
-    "Block",
     "Buffer",
     "ReadInto",
+    "RecordBlock",
     "Source",
     "find_last_line_end",
     "get_line_end",
@@ -75,7 +75,7 @@ class Buffer:
         self.scratch = np.empty(len(self.data), np.bool_)
 
 
-class Block(NamedTuple):
+class RecordBlock(NamedTuple):
     """A run of bytes.
 
     It is the first `nbytes` bytes of the buffer, with `FILL` up to a whole number of 64-byte words.
@@ -89,17 +89,17 @@ class Block(NamedTuple):
     is_closed: bool
     is_last: bool = False
 
-    def copy(self, start: int, stop: int, *, is_closed: bool) -> Block:
+    def copy(self, start: int, stop: int, *, is_closed: bool) -> RecordBlock:
         """A part of it that begins behind a line end, with memory of its own."""
         part = Buffer(stop - start)
         part.data[:] = self.buffer.data[start:stop].ljust(len(part.data), FILL)
-        return Block(part, stop - start, True, is_closed, self.is_last and not is_closed)
+        return RecordBlock(part, stop - start, True, is_closed, self.is_last and not is_closed)
 
-    def close(self) -> Block:
+    def close(self) -> RecordBlock:
         """The same with a line feed behind it, with memory of its own."""
         whole = Buffer(self.nbytes + 1)
         whole.data[:] = (self.buffer.data[: self.nbytes] + b"\n").ljust(len(whole.data), FILL)
-        return Block(whole, self.nbytes + 1, self.is_aligned, is_closed=True)
+        return RecordBlock(whole, self.nbytes + 1, self.is_aligned, is_closed=True)
 
 
 def round_up(nbytes: int) -> int:
@@ -153,7 +153,7 @@ def read_blocks(
     dialect: Dialect,
     block_nbytes: int,
     spare: list[Buffer],
-) -> Iterator[Block]:
+) -> Iterator[RecordBlock]:
     """The bytes from `start` to `stop` as blocks of about `block_nbytes`.
 
     Parameters
@@ -205,12 +205,12 @@ def read_blocks(
         if nbytes:
             padded = round_up(nbytes)
             data[nbytes:padded] = FILL * (padded - nbytes)
-            yield Block(buffer, nbytes, is_aligned, is_closed)
+            yield RecordBlock(buffer, nbytes, is_aligned, is_closed)
             is_aligned = is_closed
     if rest:
         buffer = Buffer(len(rest))
         buffer.data[:] = rest.ljust(len(buffer.data), FILL)
-        yield Block(buffer, len(rest), is_aligned, is_closed=False, is_last=True)
+        yield RecordBlock(buffer, len(rest), is_aligned, is_closed=False, is_last=True)
 
 
 def find_last_line_end(data: bytearray, stop: int, dialect: Dialect) -> int:

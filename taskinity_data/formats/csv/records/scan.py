@@ -22,9 +22,9 @@ from taskinity_data.formats.csv.records.bit_marks import (
 )
 from taskinity_data.formats.csv.records.blocks import (
     BOM,
-    Block,
     Buffer,
     ReadInto,
+    RecordBlock,
     Source,
     find_last_line_end,
     open_source,
@@ -94,7 +94,7 @@ class Scan(NamedTuple):
 class Guess(NamedTuple):
     """A block, and its record ends should it begin within quotes, or not."""
 
-    block: Block
+    block: RecordBlock
     bits: BlockBits | None
     ends: Ends | None
     is_quoted: bool
@@ -168,7 +168,7 @@ def count_rows(source: Source, start: int, stop: int, dialect: Dialect) -> tuple
     return rows, facts
 
 
-def _guess_all(blocks: Iterable[Block], dialect: Dialect, threads: int) -> Iterator[Guess]:
+def _guess_all(blocks: Iterable[RecordBlock], dialect: Dialect, threads: int) -> Iterator[Guess]:
     if threads == 1:
         for block in blocks:
             yield _guess(block, dialect)
@@ -187,7 +187,7 @@ def _guess_all(blocks: Iterable[Block], dialect: Dialect, threads: int) -> Itera
                 future.cancel()
 
 
-def _guess(block: Block, dialect: Dialect) -> Guess:
+def _guess(block: RecordBlock, dialect: Dialect) -> Guess:
     """The block's ends under the first assumption that it bears out."""
     if not (block.is_aligned and block.is_closed and dialect.is_plain):
         return Guess(block, None, None, is_quoted=False)
@@ -210,7 +210,7 @@ def _settle(guess: Guess, state: State, dialect: Dialect) -> tuple[list[Scan], S
     return _divide(block, state, dialect)
 
 
-def _divide(block: Block, state: State, dialect: Dialect) -> tuple[list[Scan], State]:
+def _divide(block: RecordBlock, state: State, dialect: Dialect) -> tuple[list[Scan], State]:
     """The ends of an irregular block, half by half, so that little of it has to be walked."""
     middle = 0
     if block.nbytes > LEAF_NBYTES:
@@ -233,11 +233,11 @@ def _divide(block: Block, state: State, dialect: Dialect) -> tuple[list[Scan], S
     return scans, state
 
 
-def _has_bits(block: Block, state: State, dialect: Dialect) -> bool:
+def _has_bits(block: RecordBlock, state: State, dialect: Dialect) -> bool:
     return block.is_closed and dialect.is_plain and state in (State.RECORD, State.QUOTED)
 
 
-def _look_closely(block: Block, state: State, dialect: Dialect) -> tuple[list[Scan], State]:
+def _look_closely(block: RecordBlock, state: State, dialect: Dialect) -> tuple[list[Scan], State]:
     if _has_bits(block, state, dialect):
         bits = BlockBits(block, dialect)
         ends = bits.find_odd_ends(state == State.QUOTED)
@@ -252,7 +252,7 @@ def _scan_of(nbytes: int, ends: Ends) -> tuple[list[Scan], State]:
     return [Scan(nbytes, count, ends.facts, ends.bits)], after
 
 
-def _walk(block: Block, state: State, dialect: Dialect) -> tuple[list[Scan], State]:
+def _walk(block: RecordBlock, state: State, dialect: Dialect) -> tuple[list[Scan], State]:
     data = block.buffer.data[: block.nbytes]
     ends, after = get_walker(dialect).walk(data, state)
     if block.is_closed and after in (State.RETURN, State.SKIPPED_RETURN):
