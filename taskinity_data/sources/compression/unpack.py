@@ -1,58 +1,61 @@
-"""Compressed files unpacked, once each, as streams, into scratch files; with limits for bombs.
+"""Compressed files decompressed, each once and as one stream, into scratch files; within limits.
 
-It knows nothing of what stands in the text. Files are unpacked a few at a time, parts of one too
-where it can be cut; a megabyte or two of each is in memory.
+Several files are decompressed at a time, one for each core; a megabyte or two of each is in memory.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import weakref
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import closing
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.errors import ReadError
+from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.machine import count_cores
-from taskinity_data.sources.caches import Cache
-from taskinity_data.sources.compression.bz2_blocks import decode_blocks, find_blocks
-from taskinity_data.sources.compression.codecs import BadStream, inner_name
+from taskinity_data.sources.compression.codecs import BadStream, codec_of, inner_name, unpack_line
 from taskinity_data.sources.compression.decompress import decode
 from taskinity_data.sources.compression.scratch_file import Unpacked, current_scratch
-from taskinity_data.sources.compression.scratch_writer import ScratchWriter, Stopped
-from taskinity_data.sources.compression.unpack_parts import (
-    BGZF_END,
-    find_parts,
-    guess_members,
-    is_bgzf,
-)
 from taskinity_data.sources.compression.zip import decode_member, open_archive, pick_member
 from taskinity_data.sources.read import WINDOW_NBYTES, open_file, open_unbuffered, read_range
+from taskinity_data.wording import format_nbytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from taskinity_data.sources.compression.unpack_parts import PackedRange
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["unpack_again", "unpack_files"]
+__all__ = ["MAX_RATIO", "RATIO_FLOOR_NBYTES", "RESERVE_NBYTES", "unpack_again", "unpack_files"]
 
-BLOCKS_NBYTES = 1 << 20
-"""Bytes of bz2 from which on its blocks are looked for: about a second of one core."""
+MAX_RATIO = 500
+"""Text of a byte of file, at most, once there are `RATIO_FLOOR_NBYTES` of text. Repetitive logs
+reach 100 to 200 with xz; a bomb of zeros has 1,000 (gzip) to 45,000 (bz2)."""
+
+RATIO_FLOOR_NBYTES = 256 << 20
+
+RESERVE_NBYTES = 256 << 20
+"""Bytes that stay free on the disk of the scratch files."""
+
+_LOOK_NBYTES = 32 << 20
+"""Text between two looks at the disk's free space."""
+
+_BGZF_HEAD_NBYTES = 18
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+"""The empty block that a bgzf file ends with, so that one that was cut off is recognised."""
 
 _known: weakref.WeakValueDictionary[Any, Unpacked] = weakref.WeakValueDictionary()
-_again: Cache[Unpacked] = Cache(256)
 _unpacking_again = Lock()
 
 
 def unpack_files(
     files: Sequence[SourceFile], codecs: Sequence[str | None], max_nbytes: int | None = None
 ) -> tuple[SourceFile, ...]:
-    """`files`, those with a codec with the text that they unpack to.
+    """Return `files`, those with a codec with the text that they decompress to.
 
     Parameters
     ----------
@@ -60,8 +63,8 @@ def unpack_files(
     codecs : sequence of str or None
         The codec of each; None: it is read as it is.
     max_nbytes : int or None
-        Bytes of text of one file, at most; None: what the disk has, and 500 times the file: see
-        `scratch_writer`.
+        Bytes of text of one file, at most; None: what the disk has room for, and `MAX_RATIO` times
+        the file.
 
     Raises
     ------
@@ -80,18 +83,16 @@ def unpack_files(
     packed = [(file, codec) for file, codec in todo.values() if codec is not None]
     if not packed:
         return tuple(files)
-    threads = min(len(packed), count_cores())
-    parallel = max(1, count_cores() // threads)
     stop = Event()
-    with ThreadPoolExecutor(threads, "taskinity-unpack") as pool:
+    with ThreadPoolExecutor(min(len(packed), count_cores()), "taskinity-unpack") as pool:
         try:
-            running = [pool.submit(_unpack, *one, max_nbytes, parallel, stop) for one in packed]
+            running = [pool.submit(_unpack, *one, max_nbytes, stop) for one in packed]
             wait(running, return_when=FIRST_EXCEPTION)
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
     errors = [one.exception() for one in running if not one.cancelled()]
-    error = next((one for one in errors if not isinstance(one, Stopped | None)), None)
+    error = next((one for one in errors if not isinstance(one, _Stopped | None)), None)
     if error is not None:
         try:
             raise error
@@ -106,171 +107,182 @@ def unpack_files(
 
 
 def unpack_again(file: SourceFile, lost: Unpacked) -> Unpacked:
-    """The text of `file`, whose scratch file this process does not see; kept until it ends.
+    """Return the text of `file`, whose scratch file this process does not see.
+
+    It is kept until this process ends, or until 256 others were decompressed again.
 
     Raises
     ------
     As `unpack_files`; ReadError where the text is another one.
     """
-    key = _key(file, lost.codec)
     with _unpacking_again:
-        found = _again.get(key)
-        if found is None:
-            packed = replace(file, unpacked=None)
-            packed.check(0)
-            # It was within the limits when it was planned.
-            found = _unpack(packed, lost.codec, lost.nbytes, count_cores(), Event())
-            _again.put(key, found)
-    if found != lost:
+        # It was within the limits when it was planned.
+        text = _unpack_again(replace(file, unpacked=None), lost.codec, lost.nbytes)
+    if text != lost:
         raise ReadError(
-            f"{file}: unpacks to {found.nbytes:,} bytes now, but to {lost.nbytes:,} when it was "
+            f"{file}: unpacks to {text.nbytes:,} bytes now, but to {lost.nbytes:,} when it was "
             "planned; plan again",
             path=file.path,
             start=0,
         )
-    return found
+    return text
+
+
+@lru_cache(256)
+def _unpack_again(file: SourceFile, codec: str, max_nbytes: int) -> Unpacked:
+    file.check(0)
+    return _unpack(file, codec, max_nbytes, Event())
 
 
 def _key(file: SourceFile, codec: str | None) -> tuple[Any, ...]:
     return file.path, file.name, file.fingerprint, codec
 
 
-def _unpack(
-    file: SourceFile, codec: str, max_nbytes: int | None, threads: int, stop: Event
-) -> Unpacked:
+def _unpack(file: SourceFile, codec: str, max_nbytes: int | None, stop: Event) -> Unpacked:
     key = _key(file, codec)
     known = _known.get(key)
     if known is not None and Path(known.path).exists():
         return known
     scratch = current_scratch()
     target, path = scratch.create()
+    writer = _TextWriter(target, file, max_nbytes, scratch.directory, stop)
     try:
-        writer = ScratchWriter(target, file, max_nbytes, scratch.directory, stop)
         try:
-            inner = _fill(writer, file, codec, threads)
-        except BadStream as error:
-            raise ReadError(
-                f"{file}: the {codec} can't be unpacked: {error.why} (byte {error.offset:,} of the "
-                f"file's {file.nbytes:,}); copy or write it again",
-                path=file.path,
-                start=error.offset,
-            ) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise ReadError(
-                    f"{file}: can't be unpacked into {scratch.directory}: {error.strerror}",
-                    path=file.path,
-                    start=0,
-                ) from error
-            raise writer.full() from error
+            inner = _fill(writer, file, codec)
+        except (BadStream, OSError) as error:
+            raise writer.explain(error, codec) from error
         file.check(0)
-        found = Unpacked(codec, inner, writer.nbytes, path, scratch)
+        text = Unpacked(codec, inner, writer.nbytes, path, scratch)
     except BaseException:
         Path(path).unlink(missing_ok=True)
         raise
     finally:
         os.close(target)
-    _known[key] = found
-    return found
+    _known[key] = text
+    return text
 
 
-def _fill(writer: ScratchWriter, file: SourceFile, codec: str, threads: int) -> str:
-    """Write the text of `file`; what it would be called."""
+def _fill(writer: _TextWriter, file: SourceFile, codec: str) -> str:
+    """Write the text of `file`; return the name that the text would have."""
     name = inner_name(file.path)
-    if codec == "zip":
-        with open_file(file.archive or file, WINDOW_NBYTES) as opened:
-            archive, members = open_archive(opened, file.path)
-            member = pick_member(members, file.path, file.name if file.archive else "")
-            with archive:
-                writer.expect(member.file_size)
-                writer.write(decode_member(archive, member))
-        if file.archive is not None:
-            return member.filename
-        has_format = "." in os.path.basename(name) and name != file.path
-        return name if has_format else inner_name(member.filename)
-    if codec == "gzip":
-        _check_bgzf_end(file)
-    is_cut = threads > 1 and file.store is None
-    parts = _find_parts(find_parts, file, codec) if is_cut else []
-    if len(parts) > 1:
-        writer.expect(sum(part.nbytes for part in parts))
-        _write_parts(writer, file, codec, parts, threads)
-        return name
-    guessed = _find_parts(guess_members, file) if is_cut and codec == "gzip" else []
-    if len(guessed) > 1:
-        try:
-            _write_parts(writer, file, codec, guessed, threads)
-            return name
-        except BadStream:
-            writer.begin_again()
-    with open_unbuffered(file) as opened:
-        blocks = []
-        if codec == "bz2" and is_cut and file.nbytes >= BLOCKS_NBYTES:
-            blocks = find_blocks(opened.fileno(), file.nbytes)
-        if blocks:
-            with closing(decode_blocks(opened.fileno(), blocks, threads)) as texts:
-                writer.write(texts)
-        else:
+    if codec != "zip":
+        if codec == "gzip":
+            _check_bgzf_end(file)
+        with open_unbuffered(file) as opened:
             writer.write(decode(codec, opened.read))
-    return name
+        return name
+    with open_file(file.archive or file, WINDOW_NBYTES) as opened:
+        archive, members = open_archive(opened, file.path)
+        member = pick_member(members, file.path, file.name if file.archive else "")
+        with archive:
+            writer.expect(member.file_size)
+            writer.write(decode_member(archive, member))
+    if file.archive is not None:
+        return member.filename
+    has_format = "." in Path(name).name and name != file.path
+    return name if has_format else inner_name(member.filename)
 
 
 def _check_bgzf_end(file: SourceFile) -> None:
-    if not is_bgzf(read_range(file, 0, min(18, file.nbytes))):
+    head = read_range(file, 0, min(_BGZF_HEAD_NBYTES, file.nbytes))
+    if head[:4] != b"\x1f\x8b\x08\x04" or head[10:16] != b"\x06\0BC\x02\0":
         return
-    if read_range(file, max(0, file.nbytes - len(BGZF_END)), file.nbytes) != BGZF_END:
+    if read_range(file, max(0, file.nbytes - len(_BGZF_END)), file.nbytes) != _BGZF_END:
         raise BadStream("it is bgzf, but ends without the empty block that bgzf ends with, as if "
                         "it were cut off", file.nbytes)  # fmt: skip
 
 
-def _find_parts(
-    find: Callable[..., list[PackedRange]], file: SourceFile, *codec: str
-) -> list[PackedRange]:
-    with open_unbuffered(file) as opened:
-        number = opened.fileno()
-        return find(*codec, lambda at, count: os.pread(number, count, at), file.nbytes)
+class _TextWriter:
+    """Writes the text of a file into its scratch file, within the limits."""
+
+    def __init__(
+        self, target: int, file: SourceFile, max_nbytes: int | None, directory: str, stop: Event
+    ) -> None:
+        self._target, self._file, self._directory = target, file, directory
+        self._max_nbytes, self._stop = max_nbytes, stop
+        self._next_look = self._expected = 0
+        self.nbytes = 0
+
+    def expect(self, nbytes: int) -> None:
+        """Raise now where `nbytes`, which the file declares, is too much."""
+        self._expected = nbytes
+        self._check_ratio(nbytes)
+        if nbytes > shutil.disk_usage(self._directory).free - RESERVE_NBYTES:
+            raise self._full()
+
+    def write(self, blocks: Iterator[bytes]) -> None:
+        """Write all `blocks`."""
+        for block in blocks:
+            if self._stop.is_set():
+                raise _Stopped
+            if self.nbytes == 0:
+                self._check_first(block)
+            self.nbytes += len(block)
+            self._check_ratio(self.nbytes)
+            if self.nbytes >= self._next_look:
+                self._next_look = self.nbytes + _LOOK_NBYTES
+                if shutil.disk_usage(self._directory).free < RESERVE_NBYTES + len(block):
+                    raise self._full()
+            left = memoryview(block)
+            while left:
+                left = left[os.write(self._target, left) :]
+
+    def explain(self, error: BadStream | OSError, codec: str) -> PlanError | ReadError:
+        """Return what to raise where the text can't be made, or can't be written."""
+        if isinstance(error, BadStream):
+            return ReadError(
+                f"{self._file}: the {codec} can't be unpacked: {error.why} (byte "
+                f"{error.offset:,} of the file's {self._file.nbytes:,}); copy or write it again",
+                path=self._file.path,
+                start=error.offset,
+            )
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return self._full()
+        return ReadError(
+            f"{self._file}: can't be unpacked into {self._directory}: {error.strerror}",
+            path=self._file.path,
+            start=0,
+        )
+
+    def _full(self) -> PlanError:
+        free = shutil.disk_usage(self._directory).free
+        needed = f"{self._expected:,}" if self._expected else f"more than {self.nbytes:,}"
+        return PlanError(
+            f"{self._file}: unpacking it needs {needed} bytes in {self._directory}, where "
+            f"{free:,} are free and {RESERVE_NBYTES:,} must stay free; make room, or set TMPDIR to "
+            "a directory on a larger disk"
+        )
+
+    def _check_ratio(self, nbytes: int) -> None:
+        limit = self._max_nbytes
+        if limit is not None and nbytes > limit:
+            raise PlanError(
+                f"{self._file}: unpacks to more than the {limit:,} bytes of max_nbytes; give more: "
+                + _raise_to(2 * max(nbytes, limit))
+            )
+        if limit is None and nbytes > max(RATIO_FLOOR_NBYTES, MAX_RATIO * self._file.nbytes):
+            raise PlanError(
+                f"{self._file}: its {self._file.nbytes:,} bytes unpack to more than {MAX_RATIO} "
+                "times as much, as those of a bomb do; where it is none, say how much it may be: "
+                + _raise_to(max(4 * nbytes, 1 << 30))
+            )
+
+    def _check_first(self, block: bytes) -> None:
+        codec = codec_of(block)
+        if codec is None:
+            return
+        if codec == "tar":
+            raise PlanError(
+                f"{self._file}: holds a tar archive; unpack the member that is meant first: "
+                f"{unpack_line('tar', self._file.path)}"
+            )
+        raise PlanError(f"{self._file}: is compressed twice, within it is {codec}; unpack it once")
 
 
-def _write_parts(
-    writer: ScratchWriter, file: SourceFile, codec: str, parts: Sequence[PackedRange], threads: int
-) -> None:
-    with open_unbuffered(file) as opened:
-        number = opened.fileno()
-
-        def write(part: PackedRange) -> None:
-            source = _Range(number, part)
-            try:
-                done = writer.write(decode(codec, source.read), part.place, part.nbytes)
-            except BadStream as error:
-                offset = min(part.start + max(0, error.offset - len(part.before)), part.stop)
-                raise BadStream(error.why, offset) from None
-            if done != part.nbytes:
-                raise BadStream(
-                    f"{part.nbytes:,} bytes of text are declared, but {done:,} there", part.start
-                )
-
-        with ThreadPoolExecutor(threads, "taskinity-unpack-part") as pool:
-            try:
-                for _ in pool.map(write, parts):
-                    pass
-            finally:
-                writer.stop_parts()
-                pool.shutdown(cancel_futures=True)
+def _raise_to(nbytes: int) -> str:
+    size = format_nbytes(nbytes).partition(" (")[0].replace(" ", "")
+    return f'compression={{"method": "infer", "max_nbytes": "{size}"}}'
 
 
-class _Range:
-    """The bytes of a part, with what is put around them, to be read once."""
-
-    def __init__(self, number: int, part: PackedRange) -> None:
-        self._number, self._place, self._stop = number, part.start, part.stop
-        self._before, self._after = part.before, part.after
-
-    def read(self, nbytes: int) -> bytes:
-        if self._before:
-            found, self._before = self._before, b""
-            return found
-        found = os.pread(self._number, min(nbytes, self._stop - self._place), self._place)
-        self._place += len(found)
-        if not found:
-            found, self._after = self._after, b""
-        return found
+class _Stopped(Exception):  # noqa: N818 - never seen: another error is on its way
+    """Another file failed, or the user gave up."""
