@@ -42,8 +42,11 @@ def test_the_wheel_holds_the_package_and_nothing_beside_it(wheel):
 
 def test_the_wheel_holds_every_module_of_the_package(wheel):
     modules = {
-        path.relative_to(ROOT).as_posix() for path in (ROOT / "taskinity_data").rglob("*.py")
+        path.relative_to(ROOT).as_posix()
+        for suffix in ("*.py", "*.pyi")
+        for path in (ROOT / "taskinity_data").rglob(suffix)
     }
+    assert "taskinity_data/__init__.pyi" in modules
     assert modules <= set(wheel.namelist())
 
 

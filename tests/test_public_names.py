@@ -1,8 +1,8 @@
 import inspect
 import json
+import re
 import subprocess
 import sys
-from types import ModuleType
 
 import pytest
 
@@ -63,12 +63,12 @@ def test_a_name_found_once_is_the_same_object_ever_after():
     assert td.Flow is vars(td)["Flow"]
 
 
-def test_flow_is_the_decorator_and_the_package_whatever_was_imported_first():
+def test_flow_is_the_decorator_whatever_was_imported_first():
     for first in ("import taskinity_data.flow.model", "import taskinity_data"):
         code = f"""
 {first}
 import taskinity_data as td
-import taskinity_data.flow.language.parser as parser
+from taskinity_data.flow.language import parser
 
 @td.task
 def one():
@@ -78,17 +78,41 @@ def one():
 def bare():
     return one()
 
+import taskinity_data.flow.decorators
+import taskinity_data.flow.diagram.svg
+
 @td.flow(name="Named")
 def called():
     return one()
 
 assert isinstance(bare, td.Flow), bare
 assert called.name == "Named"
-assert td.flow.language.parser is parser
+assert td.parse_flow is parser.parse_flow
 """
         subprocess.run([sys.executable, "-c", code], check=True)
-    assert isinstance(td.flow, ModuleType)
-    assert callable(td.flow)
+
+
+@pytest.mark.thorough
+def test_type_checkers_see_every_public_name_with_its_type(tmp_path):
+    uses = "\n".join(f"td.{name}" for name in td.__all__)
+    (tmp_path / "uses.py").write_text(
+        f"import taskinity_data as td\n{uses}\n"
+        "td.absent\n"
+        "reveal_type(td.sum)\n"
+        "reveal_type(td.flow)\n"
+    )
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--python-executable", sys.executable, "uses.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    assert re.findall(r"error: .*", checked) == [
+        'error: Module has no attribute "absent"  [attr-defined]'
+    ]
+    assert 'Revealed type is "def () -> taskinity_data.reducers.totals.Total"' in checked
+    assert "taskinity_data.flow.model.Flow" in checked
 
 
 def test_importing_the_package_imports_none_of_the_slow_libraries():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from taskinity_data.reducers.kinds import describe_kind, kind_of
+from taskinity_data.data_kinds import describe_kind, kind_of
 
 __all__ = ["differ"]
 

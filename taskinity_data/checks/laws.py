@@ -16,8 +16,8 @@ import pandas as pd
 from taskinity_data.checks.compare import differ
 from taskinity_data.checks.cuts import shrink, small_cuts
 from taskinity_data.checks.pieces import convert, count_rows, join, show
+from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.flow.binding.signatures import find_kind, read_parameters
-from taskinity_data.reducers.kinds import describe_kind, kind_of
 from taskinity_data.reducers.row_labels import as_item, is_numbering, make_partial
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from taskinity_data.reducers.kinds import describe_kind, kind_of
+from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.reducers.row_labels import is_numbering
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.kinds import describe_kind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

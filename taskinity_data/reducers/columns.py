@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
+from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.column_values import Values
 from taskinity_data.reducers.grouping import Grouping
@@ -23,7 +24,6 @@ from taskinity_data.reducers.hyperloglog import (
     rank_hashes,
 )
 from taskinity_data.reducers.inputs import as_dtype, check_columns, exact_rows, to_arrow, to_frame
-from taskinity_data.reducers.kinds import kind_of
 from taskinity_data.reducers.quantiles import Summary, merge_summaries, quantiles_of, summarize
 from taskinity_data.reducers.row_labels import as_table
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import PlanError, ReduceError
-from taskinity_data.reducers.kinds import describe_kind, kind_of
 from taskinity_data.reducers.row_labels import as_table
 from taskinity_data.wording import suggest
 

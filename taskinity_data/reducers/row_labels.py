@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.types import infer_dtype, is_integer_dtype, is_object_dtype
 
+from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

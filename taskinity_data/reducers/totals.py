@@ -6,6 +6,7 @@ nothing of how states are kept: see `aggregates`.
 
 from __future__ import annotations
 
+import builtins
 import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -14,21 +15,21 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_object_dtype
 
+from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import HOWS, answer_dtype
 from taskinity_data.reducers.column_values import Answer, Values
 from taskinity_data.reducers.group_states import merge_groups, start_groups
 from taskinity_data.reducers.grouping import Grouping, order_groups
 from taskinity_data.reducers.inputs import check_unique, empty_of, join_empty, to_frame
-from taskinity_data.reducers.kinds import describe_kind, kind_of
 from taskinity_data.reducers.row_labels import Rows, read_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
-    "Column", "Columns", "Labelled", "Single", "max_", "mean", "merge_columns", "min_",
-    "start_columns", "sum_",
+    "Column", "Columns", "Labelled", "Single", "max", "mean", "merge_columns", "min",
+    "start_columns", "sum",
 ]  # fmt: skip
 
 _ONE_GROUP = np.zeros(1, dtype=np.intp)
@@ -113,7 +114,7 @@ def merge_columns(partials: Sequence[Columns], hows: Sequence[str], what: str) -
     return Columns(
         merged,
         join_empty(empties),
-        sum(partial.n_rows for partial in partials),
+        builtins.sum(partial.n_rows for partial in partials),
         frozenset(void - told - columns.keys()),
     )
 
@@ -142,7 +143,7 @@ def _check_alike(column: Any, partials: Sequence[Columns], what: str) -> None:
 
 @dataclass(frozen=True, repr=False)
 class Total:
-    """See `sum_`, `mean`, `min_`, `max_`."""
+    """See `sum`, `mean`, `min`, `max`."""
 
     how: str
 
@@ -306,8 +307,8 @@ def _is_empty(partial: Partial) -> bool:
     return isinstance(partial, Column) and not partial.columns.n_rows
 
 
-def sum_() -> Total:
-    """Add up all rows (public as ``sum``), as ``DataFrame.sum(numeric_only=True)``.
+def sum() -> Total:  # noqa: A001 - as pandas names it
+    """Add up all rows, as ``DataFrame.sum(numeric_only=True)``.
 
     Chunks may give frames and tables (the answer is a Series, one item a column of numbers),
     Series, columns of Arrow and polars, or numbers (the answer is a number). None counts as
@@ -332,7 +333,7 @@ def sum_() -> Total:
     Examples
     --------
     >>> import pandas as pd
-    >>> total = sum_()
+    >>> total = sum()
     >>> parts = [total.partial(pd.Series({"UA": 1, "AA": 2})), total.partial(pd.Series({"UA": 3}))]
     >>> total.finish(total.combine(parts)).to_dict()
     {'AA': 2, 'UA': 4}
@@ -344,7 +345,7 @@ def mean() -> Total:
     """Average all rows, as ``DataFrame.mean(numeric_only=True)``.
 
     A Series labelled by the chunk's own rows is rows; one whose labels have a name or are no
-    integers is averaged label by label; any other is refused. See `sum_`.
+    integers is averaged label by label; any other is refused. See `sum`.
 
     Returns
     -------
@@ -358,11 +359,11 @@ def mean() -> Total:
     return Total("mean")
 
 
-def min_() -> Total:
-    """Find the smallest of all rows (public as ``min``), as ``DataFrame.min(numeric_only=True)``.
+def min() -> Total:  # noqa: A001 - as pandas names it
+    """Find the smallest of all rows, as ``DataFrame.min(numeric_only=True)``.
 
     A Series labelled by the chunk's own rows is rows; one whose labels have a name or are no
-    integers is compared label by label; any other is refused. See `sum_`.
+    integers is compared label by label; any other is refused. See `sum`.
 
     Returns
     -------
@@ -371,11 +372,11 @@ def min_() -> Total:
     return Total("min")
 
 
-def max_() -> Total:
-    """Find the largest of all rows (public as ``max``), as ``DataFrame.max(numeric_only=True)``.
+def max() -> Total:  # noqa: A001 - as pandas names it
+    """Find the largest of all rows, as ``DataFrame.max(numeric_only=True)``.
 
     A Series labelled by the chunk's own rows is rows; one whose labels have a name or are no
-    integers is compared label by label; any other is refused. See `sum_`.
+    integers is compared label by label; any other is refused. See `sum`.
 
     Returns
     -------

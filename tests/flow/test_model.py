@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import pickle
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskinity_data.errors import BindError, FlowError
-from taskinity_data.flow.decorators import task
 from taskinity_data.flow.diagram import draw as diagram
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.model import Flow, Task
@@ -129,17 +127,6 @@ def test_a_flow_becomes_a_dask_graph() -> None:
     assert flow.to_delayed(x=3).compute(scheduler="synchronous") == 8
     with pytest.raises(BindError, match="nothing fills parameter 'x'"):
         flow.to_delayed()
-
-
-def test_the_package_is_the_decorator_of_the_same_name() -> None:
-    package = importlib.import_module("taskinity_data.flow")
-
-    @package
-    def mine(data: Any) -> Any:
-        return task(len, name="Count")(data)
-
-    assert isinstance(mine, Flow)
-    assert package(name="Other")(lambda data: task(len, name="Count")(data)).name == "Other"
 
 
 def test_parsing_and_drawing_load_no_pandas() -> None:

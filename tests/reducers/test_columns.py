@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
 from properties import examples
 
+import taskinity_data as td
 from taskinity_data.errors import PlanError, ReduceError
 from taskinity_data.reducers.columns import approx_distinct, approx_quantiles, histogram, top_k
 from taskinity_data.reducers.description import describe
 from taskinity_data.reducers.grouped import group_by
-from taskinity_data.reducers.totals import sum_
 
 
 @examples(60)
@@ -73,7 +73,7 @@ def test_categories_of_polars_are_texts_whatever_the_process_has_seen(reduce):
 
 
 @pytest.mark.parametrize(
-    "reducer_", [sum_(), describe(), group_by("x", n=("s", "count"))], ids=repr
+    "reducer_", [td.sum(), describe(), group_by("x", n=("s", "count"))], ids=repr
 )
 def test_two_columns_of_one_name_are_named(reducer_):
     frame = pd.DataFrame([[1, 2, 3]], columns=["x", "s", "s"])

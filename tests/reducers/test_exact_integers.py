@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from pandas.testing import assert_frame_equal, assert_series_equal
 
+import taskinity_data as td
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.description import describe
 from taskinity_data.reducers.grouped import group_by
-from taskinity_data.reducers.totals import max_, mean, min_, sum_
 
 WIDE = 2**53 + 1
 TABLE = pa.table(
@@ -32,7 +32,7 @@ def cut(table, cuts, form):
 
 
 @pytest.mark.parametrize("form", list(FORMS))
-@pytest.mark.parametrize("reducer", [sum_(), mean(), min_(), max_()], ids=repr)
+@pytest.mark.parametrize("reducer", [td.sum(), td.mean(), td.min(), td.max()], ids=repr)
 def test_totals_are_floats_as_in_pandas_in_every_cut(reducer, form, reduce):
     want = getattr(TABLE.to_pandas(), reducer.name)(numeric_only=True)
     for cuts in CUTS:
@@ -57,7 +57,7 @@ def test_groups_are_floats_as_in_pandas_in_every_cut(column, how, form, reduce):
 @pytest.mark.parametrize(
     "reducer",
     [
-        max_(),
+        td.max(),
         group_by("k", a=("n", "max")),
         group_by("k", a=("n", "first")),
         group_by("n", a=("k", "count")),
@@ -75,7 +75,7 @@ def test_an_integer_that_no_float_holds_is_refused_in_every_cut(reducer, form, r
 def test_what_does_not_give_that_integer_back_is_not_refused(form, reduce):
     for cuts in CUTS:
         chunks = cut(WIDE_TABLE, cuts, form)
-        assert reduce(sum_(), chunks)["n"] == 2.0**54
+        assert reduce(td.sum(), chunks)["n"] == 2.0**54
         assert reduce(describe(), chunks)["n"]["count"] == 2
         assert reduce(group_by("k", a=("n", "nunique")), chunks)["a"].tolist() == [1, 1]
 
@@ -83,6 +83,6 @@ def test_what_does_not_give_that_integer_back_is_not_refused(form, reduce):
 def test_integers_without_nulls_stay_integers(reduce):
     table = WIDE_TABLE.filter(pa.array([True, False, True]))
     for cuts in CUTS:
-        assert reduce(max_(), cut(table, cuts, "arrow")).to_dict() == {"n": WIDE}
+        assert reduce(td.max(), cut(table, cuts, "arrow")).to_dict() == {"n": WIDE}
         got = reduce(group_by("n", a=("k", "count")), cut(table, cuts, "arrow"))
         assert_frame_equal(got, table.to_pandas().groupby("n").agg(a=("k", "count")))

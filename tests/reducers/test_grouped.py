@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from properties import examples
 
+import taskinity_data as td
 from taskinity_data.errors import PlanError, ReduceError
 from taskinity_data.reducers.base import concat
 from taskinity_data.reducers.grouped import GroupBy, group_by
-from taskinity_data.reducers.totals import sum_
 
 HOWS = ["sum", "count", "mean", "min", "max", "var", "std", "first", "last", "nunique"]
 NOT_FOR = {
@@ -443,7 +443,7 @@ def test_a_spread_beyond_floats_is_infinite_in_one_chunk_and_in_many(how, reduce
         assert_frame_equal(reduce(group_by("key", x=("x", how)), cut(frame, cuts)), want)
 
 
-@pytest.mark.parametrize("reducer", [group_by("key", total=("a", "sum")), sum_()])
+@pytest.mark.parametrize("reducer", [group_by("key", total=("a", "sum")), td.sum()])
 def test_a_partial_does_not_hold_on_to_the_rows_that_it_was_made_of(reducer):
     rows = 200_000
     before = pa.total_allocated_bytes()

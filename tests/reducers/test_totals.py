@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
 from properties import examples
 
+import taskinity_data as td
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.description import describe
-from taskinity_data.reducers.totals import max_, mean, min_, sum_
 
-TOTALS = {"sum": sum_(), "mean": mean(), "min": min_(), "max": max_()}
+TOTALS = {"sum": td.sum(), "mean": td.mean(), "min": td.min(), "max": td.max()}
 
 
 def make_frame(rng, n):
@@ -81,20 +81,20 @@ def test_series_with_several_levels_keep_their_names(reduce):
         frame.iloc[:2].groupby(["k", "l"]).x.sum(),
         frame.iloc[2:].groupby(["k", "l"]).x.sum(),
     ]
-    got = reduce(sum_(), chunks)
+    got = reduce(td.sum(), chunks)
     assert got.index.names == ["k", "l"]
     assert got.name == "x"
     assert_series_equal(got, want)
 
 
 def test_numbers_are_brought_together(reduce):
-    assert reduce(sum_(), [1, 2, 3]) == 6
-    assert reduce(sum_(), [1, 2.5, np.int64(3), None, math.nan]) == 6.5
-    assert reduce(mean(), [1, 2, 6]) == 3.0
-    assert reduce(min_(), [3, 1, 2]) == 1
-    assert reduce(max_(), [0.5, True]) == 1.0
-    assert reduce(sum_(), [Decimal("0.1"), Decimal("0.2")]) == Decimal("0.3")
-    assert reduce(sum_(), [0.1] * 1000) == pytest.approx(100, abs=1e-13)
+    assert reduce(td.sum(), [1, 2, 3]) == 6
+    assert reduce(td.sum(), [1, 2.5, np.int64(3), None, math.nan]) == 6.5
+    assert reduce(td.mean(), [1, 2, 6]) == 3.0
+    assert reduce(td.min(), [3, 1, 2]) == 1
+    assert reduce(td.max(), [0.5, True]) == 1.0
+    assert reduce(td.sum(), [Decimal("0.1"), Decimal("0.2")]) == Decimal("0.3")
+    assert reduce(td.sum(), [0.1] * 1000) == pytest.approx(100, abs=1e-13)
 
 
 @pytest.mark.parametrize("how", list(TOTALS))
@@ -107,26 +107,26 @@ def test_no_chunks_and_chunks_that_say_nothing_are_like_an_empty_frame(how, redu
 def test_integers_that_do_not_fit_are_refused_and_not_wrapped(reduce):
     chunks = [pd.DataFrame({"x": [2**63 - 1]}), pd.DataFrame({"x": [1]})]
     with pytest.raises(ReduceError, match=r"sum\(\) of column 'x' is 9223372036854775808"):
-        reduce(sum_(), chunks)
-    assert reduce(mean(), chunks)["x"] == 2.0**62
+        reduce(td.sum(), chunks)
+    assert reduce(td.mean(), chunks)["x"] == 2.0**62
     with pytest.raises(ReduceError, match="can't hold"):
-        reduce(sum_(), [np.int64(2**63 - 1), 1])
+        reduce(td.sum(), [np.int64(2**63 - 1), 1])
 
 
 def test_results_of_different_kinds_are_refused(reduce):
     with pytest.raises(ReduceError, match="frames and numbers"):
-        reduce(sum_(), [pd.DataFrame({"x": [1]}), 1])
+        reduce(td.sum(), [pd.DataFrame({"x": [1]}), 1])
 
 
 def test_results_that_cannot_be_added_are_refused(reduce):
     with pytest.raises(ReduceError, match=r"a chunk gave dict; reduce with a reducer\(\)"):
-        reduce(sum_(), [{"a": 1}])
+        reduce(td.sum(), [{"a": 1}])
 
 
 def test_a_column_that_only_some_chunks_have_counts_where_it_is(reduce):
     chunks = [pd.DataFrame({"a": [1.0]}), pd.DataFrame({"a": [2.0], "b": [5.0]})]
     want = pd.concat(chunks, ignore_index=True).sum(numeric_only=True)
-    assert_series_equal(reduce(sum_(), chunks), want)
+    assert_series_equal(reduce(td.sum(), chunks), want)
 
 
 def test_describe_equals_pandas_but_for_the_tilde(reduce, cut, rng):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.open_dataset import open_dataset
-from taskinity_data.reducers import group_by
+from taskinity_data.reducers.grouped import group_by
 
 if TYPE_CHECKING:
     import pandas as pd

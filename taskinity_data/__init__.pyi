@@ -1,0 +1,44 @@
+# The one list of public names. At run time lazy_loader reads it, and imports a module when one of
+# its names is first used; type checkers and editors read it as any stub.
+
+from . import errors as errors
+from . import settings as settings
+from . import testing as testing
+from .chunks.chunk import Chunk as Chunk
+from .chunks.open_dataset import Dataset as Dataset
+from .chunks.open_dataset import open_dataset as open_dataset
+from .chunks.plan import ChunkPlan as ChunkPlan
+from .events import Observer as Observer
+from .flow.decorators import flow as flow
+from .flow.decorators import task as task
+from .flow.files import list_flows as list_flows
+from .flow.files import load_flow as load_flow
+from .flow.files import save_flow as save_flow
+from .flow.language.parser import parse_dsl as parse_dsl
+from .flow.language.parser import parse_flow as parse_flow
+from .flow.model import Flow as Flow
+from .policy import value as value
+from .reducers.base import collect as collect
+from .reducers.base import concat as concat
+from .reducers.base import count as count
+from .reducers.base import reducer as reducer
+from .reducers.columns import approx_distinct as approx_distinct
+from .reducers.columns import approx_quantiles as approx_quantiles
+from .reducers.columns import histogram as histogram
+from .reducers.columns import top_k as top_k
+from .reducers.description import describe as describe
+from .reducers.grouped import group_by as group_by
+from .reducers.totals import max as max
+from .reducers.totals import mean as mean
+from .reducers.totals import min as min
+from .reducers.totals import sum as sum
+from .run.api import Run as Run
+from .run.api import process as process
+from .run.api import run_flow as run_flow
+from .run.api import run_flow_from_dsl as run_flow_from_dsl
+from .run.api import run_parallel_flow_from_dsl as run_parallel_flow_from_dsl
+from .run.history import PastRun as PastRun
+from .run.history import list_runs as list_runs
+from .run.history import load_run as load_run
+from .run.history import replay as replay
+from .version import __version__ as __version__
