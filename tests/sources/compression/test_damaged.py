@@ -27,7 +27,6 @@ from packers import (
     XZ_OF_THREE_BLOCKS,
     ZSTD_WITH_CHECKSUM,
     bgzf,
-    crc32c,
     pack_zip,
     write_packed,
 )
@@ -41,7 +40,6 @@ from taskinity_data.sources.compression import (
     scratch_file as unpacked,
 )
 from taskinity_data.sources.compression import (
-    snappy_frames,
     unpack,
 )
 from taskinity_data.sources.compression.codecs import CODECS, BadStream
@@ -186,25 +184,18 @@ def test_xz_that_asks_for_much_memory_is_refused(tmp_path, monkeypatch):
 # ------------------------------------------------------------------ snappy
 
 
-def test_checksums_of_blocks_are_those_of_the_definition():
-    numbers = random.Random(1)
-    for nbytes in (0, 1, 3, 4, 5, 255, 256, 257, 1000, 65_535, 65_536):
-        data = numbers.randbytes(nbytes)
-        assert snappy_frames.crc32c(data) == crc32c(data)
-
-
 @pytest.mark.parametrize(
     ("block", "says"),
     [
         (b"\x02\x01\0\0x", "kind 2"),
         (b"\x80\x01\0\0x", "kind 128"),
-        (b"\xff\x06\0\0sNaPpX", "another mark"),
-        (b"\x00\x03\0\0abc", "64 KiB"),
-        (b"\x00\x09\0\0abcd\xff\xff\xff\xff\x7f", "64 KiB"),
-        (b"\x00\x07\0\0abcd\x05\x00\x00", "can't be undone"),
+        (b"\xff\x06\0\0sNaPpX", "damaged"),
+        (b"\x00\x03\0\0abc", "damaged"),
+        (b"\x00\x09\0\0abcd\xff\xff\xff\xff\x7f", "damaged"),
+        (b"\x00\x07\0\0abcd\x05\x00\x00", "damaged"),
         (b"\x01\x05\0\0abcdx", "checksum"),
-        (b"\x01\x02\0\0ab", "checksum"),
-        (b"\x01" + (65_541).to_bytes(3, "little") + bytes(65_541), "64 KiB"),
+        (b"\x01\x02\0\0ab", "damaged"),
+        (b"\x01" + (65_541).to_bytes(3, "little") + bytes(65_541), "damaged"),
     ],
 )
 def test_odd_blocks_of_snappy_are_refused(tmp_path, block, says):
