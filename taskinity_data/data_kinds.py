@@ -1,4 +1,4 @@
-"""What kind of data a chunk's result is, by the name of its type: imports no data library."""
+"""Name the kind of data of a chunk's result by its type, without importing a data library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["describe_kind", "kind_of"]
 
 
 def kind_of(data: Any) -> str | None:
-    """``"pandas"``, ``"series"``, ``"arrow"``, ``"polars"``, told without an import; or None."""
+    """Return ``"pandas"``, ``"series"``, ``"arrow"`` or ``"polars"``; None for any other type."""
     kind = type(data)
     root = kind.__module__.partition(".")[0]
     return {
@@ -20,5 +20,5 @@ def kind_of(data: Any) -> str | None:
 
 
 def describe_kind(data: Any) -> str:
-    """The type's name, for messages."""
+    """Return the type's qualified name, for messages."""
     return f"{type(data).__module__}.{type(data).__qualname__}".removeprefix("builtins.")

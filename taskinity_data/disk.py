@@ -1,7 +1,4 @@
-"""The steps on a local file system that a commit is made of.
-
-It knows nothing of parts and targets.
-"""
+"""Wrap the steps on a local file system that a commit consists of."""
 
 from __future__ import annotations
 
@@ -28,12 +25,12 @@ _NOT_THERE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
 
 def sync(descriptor: int) -> None:
-    """Bring what was written to an open file to the disk."""
+    """Flush the data of an open file to the disk."""
     os.fsync(descriptor)
 
 
 def sync_directory(path: str) -> None:
-    """Bring the names in directory `path` to the disk."""
+    """Flush the names in directory `path` to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         sync(descriptor)
@@ -42,13 +39,13 @@ def sync_directory(path: str) -> None:
 
 
 def sync_tree(path: str) -> None:
-    """Bring all names below directory `path` to the disk; files are synced by who writes them."""
+    """Flush all names below directory `path` to the disk; the writers of files sync the files."""
     for parent, _, _ in os.walk(path, topdown=False):
         sync_directory(parent)
 
 
 def make_directories(root: str, directory: str) -> str:
-    """`directory`, made below `root`, which has to be there."""
+    """Create `directory` below `root`, which must exist, and return its path."""
     path = root
     for name in directory.split("/") if directory else ():
         path = os.path.join(path, name)
@@ -58,14 +55,16 @@ def make_directories(root: str, directory: str) -> str:
 
 
 def rename(old: str, new: str) -> None:
-    """Give the file or directory `old` the name `new`, in one step."""
+    """Rename the file or directory `old` to `new`, in one step."""
     Path(old).rename(new)
 
 
 def link(old: str, new: str) -> None:
-    """Give the file `old` the second name `new`; a copy, where the system can't.
+    """Link the file `old` as `new`, or copy it if the system can't link it.
 
-    A symbolic link becomes one to the same place.
+    A symbolic link is copied as one to the same target.
+
+
     """
     if Path(old).is_symlink():
         Path(new).symlink_to(Path(old).readlink())
@@ -78,13 +77,13 @@ def link(old: str, new: str) -> None:
             sync(file.fileno())
 
 
-def exchange(one: str, other: str) -> bool:
-    """Let two directories change names in one step; False where the system can't.
+def exchange(first: str, second: str) -> bool:
+    """Exchange the names of two directories in one step; return False if the system can't.
 
     Raises
     ------
     OSError
-        The system can, and failed.
+        The system supports it, and it failed.
 
     References
     ----------
@@ -93,15 +92,15 @@ def exchange(one: str, other: str) -> bool:
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False
-    pair = os.fsencode(one), os.fsencode(other)
+    pair = os.fsencode(first), os.fsencode(second)
     if rename(_AT_FDCWD, pair[0], _AT_FDCWD, pair[1], _RENAME_EXCHANGE) == 0:
         return True
     number = ctypes.get_errno()
     if number in _NOT_THERE:
         return False
-    raise OSError(number, os.strerror(number), other)
+    raise OSError(number, os.strerror(number), second)
 
 
 def remove(path: str) -> None:
-    """Remove directory `path` and all in it; what can't be removed is left to the next run."""
+    """Remove directory `path` and its contents; what can't be removed is left to the next run."""
     shutil.rmtree(path, ignore_errors=True)

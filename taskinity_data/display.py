@@ -15,7 +15,7 @@ __all__ = ["encodable", "for_stdout", "safe_repr", "safe_str", "type_name"]
 MAX_LENGTH = 2_000
 
 _PLAIN = {"×": "x", "÷": "/", "…": "...", "·": "-"}
-"""What stands for our own signs in an encoding that lacks them."""
+"""Replacements for our own signs in an encoding that lacks them."""
 
 
 def type_name(value: Any) -> str:
@@ -56,7 +56,7 @@ def _plain_text(text: str) -> str:
 
 
 class _Partial(reprlib.Repr):
-    """Shows the parts of a value that can be shown."""
+    """A `reprlib.Repr` that shows the parts of a value that can be shown."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""Every exception of the library, and nothing else.
+"""Define every exception of the library.
 
 TaskinityDataError
 ├── FlowSyntaxError (ValueError)      a flow text that does not parse: .line, .column, .problems
-├── FlowError (ValueError)            a flow whose graph can't be: cycle, unknown name, lone task
+├── FlowError (ValueError)            a flow with an invalid graph: cycle, unknown name, lone task
 ├── BindError (TypeError)             names and functions that don't fit together
 ├── PlanError (ValueError)            a dataset, option or size that can't be planned
 │   └── SourceNotFound (FileNotFoundError)
@@ -12,15 +12,15 @@ TaskinityDataError
 ├── ReduceError (ValueError)          partials that can't be combined, an overflow
 ├── CheckError (ValueError)           check=True: an answer that depends on the cuts: .task, .law
 ├── SchedulerError (RuntimeError)     no such scheduler, a worker without the code or the files
-├── TooLargeToSend (ValueError)       a result that can't travel: .nbytes, .most_nbytes
-├── WorkerDied (RuntimeError)          a worker process that ended under a task
-├── SettingsError (ValueError)        a setting or option value that can't be understood
+├── TooLargeToSend (ValueError)       a result too large to be sent: .nbytes, .max_nbytes
+├── WorkerDied (RuntimeError)         a worker process that died while it ran a task
+├── SettingsError (ValueError)        an invalid setting or option value
 ├── LedgerError (RuntimeError)        bytes or rows that don't add up
-├── ResumeError (ValueError)          a run that can't be continued
+├── ResumeError (ValueError)          a run that can't be resumed
 ├── WriteError (OSError)              a report or flow file that can't be written: .path
 └── FlowFailed (RuntimeError)         a run that ended without its answer: .run
 
-It knows nothing of what raises them. All of them survive pickling with their facts.
+All of them survive pickling with their attributes.
 """
 
 from __future__ import annotations
@@ -55,37 +55,36 @@ __all__ = [
 
 
 def shorten(text: str, max_chars: int) -> str:
-    """`text`, or its beginning and its end around the number of characters left out between.
+    """Return `text`, or its beginning and end around the number of characters left out.
 
     >>> shorten("a" * 500, 80)
     'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa … 460 characters left out … aaaaaaaaaa'
     """
     if len(text) <= max_chars:
         return text
-    kept = max_chars - 40  # what stands between takes the rest
-    tail = kept // 4
-    head = kept - tail
+    quoted = max_chars - 40  # the rest is for the text between
+    tail = quoted // 4
+    head = quoted - tail
     left_out = len(text) - head - tail
     return f"{text[:head]} … {left_out:,} characters left out … {text[-tail:]}"
 
 
 class TaskinityDataError(Exception):
-    """The base of all errors that this library raises on purpose.
+    """Base class of all errors that this library raises on purpose.
 
-    Facts given by keyword become attributes and survive pickling. A message of more than
-    `max_length` characters, which quotes something long, is cut in its middle; secrets that the
-    run knows are not in it. One that `is_final` would only come again, so that no task is tried
-    again for it.
+    Keyword arguments become attributes and survive pickling. A message of more than `max_length`
+    characters, which quotes something long, is shortened in its middle; secrets that the run
+    knows are masked. An error that `is_final` would only repeat, so no task is retried for it.
     """
 
     is_final: ClassVar[bool] = False
     max_length: ClassVar[int] = 4_000
 
-    def __init__(self, message: str, **facts: Any) -> None:
+    def __init__(self, message: str, **details: Any) -> None:
         message = shorten(hide(message), self.max_length)
         super().__init__(message)
         self.message = message
-        self.__dict__.update(facts)
+        self.__dict__.update(details)
 
     def __str__(self) -> str:
         return inert(self.message)
@@ -95,7 +94,7 @@ class TaskinityDataError(Exception):
 
 
 def _rebuild(kind: type[TaskinityDataError], message: str) -> TaskinityDataError:
-    # Called, not made by __new__, which for a ValueError that is an OSError too is the wrong one.
+    # `kind(...)` and not `__new__`: a ValueError that is an OSError too would get the wrong one.
     return kind(message)
 
 
@@ -105,7 +104,7 @@ class FlowSyntaxError(TaskinityDataError, ValueError):
     Attributes
     ----------
     line, column : int
-        Where the first problem stands, both from 1.
+        Where the first problem is, both from 1.
     problems : tuple of (line, column, message)
         All problems that were found, in the order of the text.
     """
@@ -117,11 +116,11 @@ class FlowSyntaxError(TaskinityDataError, ValueError):
 
 
 class FlowError(TaskinityDataError, ValueError):
-    """A flow whose graph can't be run: a cycle, an unknown name, a task without an edge."""
+    """A flow with an invalid graph: a cycle, an unknown name, a task without an edge."""
 
 
 class BindError(TaskinityDataError, TypeError):
-    """Tasks without a function, functions without a task, parameters that nothing fills."""
+    """Tasks without a function, functions without a task, parameters without a value."""
 
     is_final = True
 
@@ -133,7 +132,7 @@ class PlanError(TaskinityDataError, ValueError):
 
 
 class SourceNotFound(PlanError, FileNotFoundError):  # noqa: N818 - says what is the matter
-    """A path, directory or glob behind which there is no file."""
+    """A path, directory or glob that matches no file."""
 
 
 class ReadError(TaskinityDataError, ValueError):
@@ -186,24 +185,24 @@ class SchedulerError(TaskinityDataError, RuntimeError):
 
 
 class TooLargeToSend(TaskinityDataError, ValueError):  # noqa: N818 - says what is the matter
-    """A result that takes more memory than may travel from a worker to the driver."""
+    """A result that is larger than a worker may send to the driver."""
 
     is_final = True
     nbytes: int | None = None
-    most_nbytes: int | None = None
+    max_nbytes: int | None = None
 
 
 class WorkerDied(TaskinityDataError, RuntimeError):  # noqa: N818 - says what is the matter
-    """A worker process that ended under a task: a signal, `os._exit`, a crash in native code.
+    """A worker process that died while it ran a task: a signal, `os._exit`, a native crash.
 
-    `lost` are the attempts that a cluster has lost of it, the last among them.
+    `lost` are the attempts that a cluster has lost, including the last.
     """
 
     lost: tuple[Any, ...] = ()
 
 
 class SettingsError(TaskinityDataError, ValueError):
-    """A setting or option whose value can't be understood."""
+    """A setting or option with an invalid value."""
 
 
 class LedgerError(TaskinityDataError, RuntimeError):
@@ -211,7 +210,7 @@ class LedgerError(TaskinityDataError, RuntimeError):
 
 
 class ResumeError(TaskinityDataError, ValueError):
-    """A run that can't be continued."""
+    """A run that can't be resumed."""
 
 
 class WriteError(TaskinityDataError, OSError):
@@ -221,7 +220,7 @@ class WriteError(TaskinityDataError, OSError):
 
 
 class FlowFailed(TaskinityDataError, RuntimeError):  # noqa: N818 - the published name
-    """A run that ended without its answer; `.run` holds all that is known of it."""
+    """A run that ended without its answer; `.run` is the run itself."""
 
     max_length = 20_000
     run: Any = None

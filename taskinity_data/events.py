@@ -1,7 +1,7 @@
-"""What a run says while it goes, as frozen events, and the base class of those who listen.
+"""Define the events of a run, as frozen values, and the base class of observers.
 
-It knows nothing of what an observer does: progress bars, dashboards, journals and logs are all
-observers of the same events. Times are seconds since the epoch.
+Progress bars, dashboards, journals and logs are all observers of the same events. Times are seconds
+since the epoch.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class SchedulerChanged(Event):
-    """Who runs the tasks from now on, with how many workers, and why."""
+    """The scheduler that runs the tasks from now on, its number of workers, and the reason."""
 
     scheduler: str
     workers: int
@@ -72,9 +72,9 @@ class TaskFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class FanOutGrew(Event):
-    """What is known by now of a fan-out's size: totals are estimates until `is_final`.
+    """The size of a fan-out as far as it is known: totals are estimates until `is_final`.
 
-    `chunks` is how many there will be, parts of split ones among them; None where nobody can tell.
+    `chunks` is the expected number of chunks, including parts of split ones; None if unknown.
     """
 
     task: str
@@ -86,7 +86,7 @@ class FanOutGrew(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChunkSubmitted(Event):
-    """A chunk was handed to a worker's queue: `where` is its range in `path`, None for an item."""
+    """A chunk was put in a worker's queue: `where` is its range in `path`, None for an item."""
 
     task: str
     key: str
@@ -97,22 +97,22 @@ class ChunkSubmitted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChunkRetried(Event):
-    """A chunk has failed and is tried again: `what` says how, in words.
+    """A chunk has failed and is retried: `description` says how, as a phrase.
 
-    `outcome` is what became of its attempts so far, None where it was lost with its worker. Where
-    it is split, so many `parts` with keys of their own take its place.
+    `outcome` holds its attempts so far, None if it was lost with its worker. A chunk that is split
+    is replaced by `parts` chunks with their own keys.
     """
 
     task: str
     key: str
-    what: str
+    description: str
     outcome: Outcome | None = None
     parts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkFinished(Event):
-    """A chunk ended, one way or the other: `where` is its range in `path`, None for an item."""
+    """A chunk completed or failed: `where` is its range in `path`, None for an item."""
 
     task: str
     outcome: Outcome
@@ -122,7 +122,7 @@ class ChunkFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class Notice(Event):
-    """Something that the user should know, in a sentence."""
+    """A message for the user, one sentence."""
 
     text: str
 
@@ -138,19 +138,19 @@ class SizeChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunFinished(Event):
-    """A run ended; `reason` says why, where it did not do all."""
+    """A run ended; `reason` says why if it is incomplete."""
 
     status: RunStatus
     reason: str | None = None
 
 
 class Observer:
-    """The base of what listens to a run, with methods that do nothing.
+    """Base class of a run's observers, with methods that do nothing.
 
-    All of them are called in the driver's thread, in the order of the events. An observer that
-    raises is dropped for the rest of the run with a logged warning; it never costs the run.
+    All methods are called in the driver's thread, in the order of the events. An observer that
+    raises is dropped for the rest of the run, with a logged warning; the run continues.
 
-    Of an object of any other class `on_event` alone is called, whatever other methods it has.
+    On an object of any other class only `on_event` is called, whatever other methods it has.
 
     Examples
     --------
@@ -161,19 +161,19 @@ class Observer:
     """
 
     def on_event(self, event: Event) -> None:
-        """Take `event`; must return at once."""
+        """Handle `event`; must return quickly."""
 
     def on_scheduler(self, strategy: Any) -> None:
-        """Take what runs the tasks from now on.
+        """Receive the object that runs the tasks from now on.
 
         It has `name`, `workers` and `dashboard_link`; on a Dask cluster also `client`.
         """
 
     def on_tick(self, at_s: float) -> None:
-        """Take the time, a few times a second while no event comes."""
+        """Receive the current time, a few times a second while there is no event."""
 
     def on_ending(self, status: RunStatus, at_s: float) -> None:
-        """Take how the run ends, while its workers are still there."""
+        """Receive the run's final status, while its workers are still running."""
 
     def close(self) -> None:
-        """Release what this run needed; the same observer may be given to another run."""
+        """Release the resources of this run; the same observer may be passed to another run."""

@@ -1,7 +1,7 @@
-"""What this machine, and the container around this process, grant it: cores, memory, permissions.
+"""Read the limits of this machine and of the container around this process: cores, memory, umask.
 
-It knows nothing of who asks. `distributed.system` tells much of the same, but loading distributed
-takes longer than a small run.
+`distributed.system` reports much of the same, but importing distributed takes longer than a small
+run.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = [
     "share_memory",
 ]
 
-# Version 1 writes the largest page-aligned 64-bit number where there is no limit.
+# Control groups of version 1 report the largest page-aligned 64-bit number for "no limit".
 _NO_LIMIT = 2**62
 
 
 class MachineLimits(NamedTuple):
-    """The least of all control groups' limits; None where there is none, as off Linux."""
+    """The lowest limits of all control groups; None without a limit, as on other systems."""
 
     cores: float | None
     memory_nbytes: int | None
@@ -37,7 +37,7 @@ class MachineLimits(NamedTuple):
 def read_limits(
     proc: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")
 ) -> MachineLimits:
-    """The limits of this process's control group and of all groups around it."""
+    """Read the limits of this process's control group and of all groups around it."""
     cores: list[float] = []
     memory: list[int] = []
     for line in _text(proc).splitlines():
@@ -58,14 +58,18 @@ def read_limits(
 
 
 def count_cores() -> int:
-    """Cores that this process may use: its affinity's, or its container's share below that."""
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of cores that this process may use: of its affinity, or its container's
+    share.
+    """
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     quota = read_limits().cores
-    return own if quota is None else max(1, min(own, math.ceil(quota)))
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
 def memory_limit() -> int:
-    """Bytes that this process may use: the machine's memory, or its container's limit below it."""
+    """Return the bytes that this process may use, of the machine's or the container's memory."""
     import psutil
 
     total = int(psutil.virtual_memory().total)
@@ -74,14 +78,15 @@ def memory_limit() -> int:
 
 
 def share_memory(workers: int) -> int:
-    """Bytes that each of `workers` on this machine may use."""
+    """Return the bytes that each of `workers` on this machine may use."""
     return max(1, memory_limit() // max(1, workers))
 
 
 def _upward(root: Path, path: str) -> Iterator[Path]:
-    """The group's folder and those around it.
+    """Yield the group's directory and those around it.
 
-    Inside a container `path` may name what is not seen there; then only the root is found.
+    Inside a container `path` may name a directory that is not visible there; then only the root
+    is yielded.
     """
     folder = root / path.strip().lstrip("/")
     while folder != root and root in folder.parents:
@@ -108,7 +113,7 @@ def _text(path: Path) -> str:
 
 
 def read_umask() -> int:
-    """Return the umask of this process, which the system gives back only where it is set."""
+    """Return the umask of this process; the only way to read it is to set it."""
     umask = os.umask(0o077)
     os.umask(umask)
     return umask

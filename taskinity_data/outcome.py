@@ -1,7 +1,6 @@
-"""What became of one task: statuses, attempts, outcomes.
+"""Define the outcome of one task: statuses, attempts, outcomes.
 
-It knows nothing of who ran the task or of what is done about a failure; the chunk is named by its
-key alone.
+A chunk is named by its key alone.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ __all__ = [
 
 
 LOST_WITH_WORKER = "a worker that ran or held this died or left"
-"""Of a try that the cluster, or the run, made good by another: of its end nothing more is known."""
+"""The error of an attempt that the cluster or the run repeated: nothing else is known of it."""
 
 
 class Status(StrEnum):
-    """Where one task stands."""
+    """The status of one task."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -54,11 +53,11 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An exception as a value: what it was, as its author would see it.
+    """An exception as a value.
 
-    `traceback` holds the user's frames only; `error` the exception itself where it could be
-    pickled, else None; `ancestry` the qualified names of its classes, most special first; it
-    `is_final` where trying again would only fail again.
+    `traceback` holds the user's frames only; `error` is the exception itself if it can be pickled,
+    else None; `ancestry` the qualified names of its classes, in the order of the MRO; `is_final`
+    is True if a retry would fail again.
     """
 
     kind: str
@@ -69,7 +68,7 @@ class Failure:
     is_final: bool = field(default=False, compare=False)
 
     def is_a(self, *kinds: type[BaseException]) -> bool:
-        """Whether it was one of `kinds`: by name, as an exception's class may travel by value."""
+        """Return whether it was one of `kinds`, by name, since a class may be pickled by value."""
         return any(f"{kind.__module__}.{kind.__qualname__}" in self.ancestry for kind in kinds)
 
     def __str__(self) -> str:
@@ -78,8 +77,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """What a function said through `logging`: when (seconds since the epoch), at which level, the
-    logger's name, and the text, which may hold anything.
+    """A message that a function logged: time (seconds since the epoch), level, the logger's name,
+    and the text, which may hold any characters.
     """
 
     at_s: float
@@ -90,7 +89,9 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of one task. Times in seconds since the epoch and seconds; memory in bytes."""
+    """One attempt at one task. Start in seconds since the epoch, durations in seconds, memory in
+    bytes.
+    """
 
     number: int
     started_s: float
@@ -100,25 +101,25 @@ class Attempt:
     function_s: float = 0.0
     partial_s: float = 0.0
     memory_nbytes: int | None = None
-    """What the chunk took once read, as a frame or table."""
+    """The size of the chunk in memory, as a frame or table."""
     peak_nbytes: int | None = None
-    """The most that the process held resident while or before it ran."""
+    """The process's peak resident memory at the end of the attempt."""
     failure: Failure | None = None
     notices: tuple[str, ...] = ()
-    """What its functions changed of the process around them, in words."""
+    """The changes that its functions made to the process state, as sentences."""
     logs: tuple[LogLine, ...] = field(default=(), compare=False, repr=False)
-    """What they logged; it goes to the run's log, and is held nowhere else."""
+    """The messages that its functions logged; they go to the run's log, and are not kept here."""
     logs_cut: int = field(default=0, compare=False, repr=False)
-    """How many more lines there were than an attempt may bring along."""
+    """The number of log messages beyond the limit of an attempt, which were dropped."""
     cpu_s: float | None = None
-    """What its own thread computed; None where it was not measured."""
+    """CPU time of its own thread; None if it was not measured."""
     process_cpu_s: float | None = None
-    """What all threads of its process computed meanwhile."""
+    """CPU time of all threads of its process during the attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A record that did not parse and was set aside.
+    """A record that did not parse and was quarantined.
 
     Attributes
     ----------
@@ -126,9 +127,9 @@ class BadLine:
     start, stop : int
         Bytes of the file.
     row : int
-        Its place among the records of its piece of the file, from 0.
+        Its position among the records of its piece of the file, from 0.
     raw : bytes
-        Itself, as it stands in the file; of a long one the beginning, `MOST_LINE_NBYTES`.
+        The record as it is in the file; the first `MAX_LINE_NBYTES` bytes of a long one.
     encoding : str
         Of `raw`, as Python names it.
     reason : str
@@ -144,30 +145,30 @@ class BadLine:
 
     @property
     def text(self) -> str:
-        r"""`raw` as text, without its line end; what is none of its encoding as ``\xff``."""
+        r"""`raw` as text, without its line end; invalid bytes are escaped as ``\xff``."""
         return self.raw.decode(self.encoding, "backslashreplace").rstrip("\r\n")
 
 
-MOST_LINES, MOST_NBYTES, MOST_LINE_NBYTES = 1_000, 1 << 20, 1 << 14
-"""What is kept of a chunk's bad lines, and of each: enough to see what is wrong with a file, and
-little beside the chunk. All of them are counted."""
+MAX_LINES, MAX_NBYTES, MAX_LINE_NBYTES = 1_000, 1 << 20, 1 << 14
+"""Limits on the bad lines kept for a chunk, and on each: enough to see what is wrong with a file,
+and small compared with the chunk. All bad lines are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadLines:
-    """What was set aside of a chunk: how many records, their bytes, and the first of them."""
+    """The quarantined records of a chunk: their number and bytes, and the first of them."""
 
     count: int
     nbytes: int
-    kept: tuple[BadLine, ...]
+    lines: tuple[BadLine, ...]
 
     def __add__(self, other: BadLines) -> BadLines:
-        kept = take_first((*self.kept, *other.kept))
-        return BadLines(self.count + other.count, self.nbytes + other.nbytes, kept)
+        lines = take_first((*self.lines, *other.lines))
+        return BadLines(self.count + other.count, self.nbytes + other.nbytes, lines)
 
 
 def join_bad_lines(parts: Iterable[BadLines | None]) -> BadLines | None:
-    """Those of all `parts`, None where there are none."""
+    """Return the bad lines of all `parts`, None if there are none."""
     joined = None
     for part in parts:
         if part is not None:
@@ -176,30 +177,30 @@ def join_bad_lines(parts: Iterable[BadLines | None]) -> BadLines | None:
 
 
 def take_first(
-    lines: Iterable[BadLine], most: int = MOST_LINES, most_nbytes: int = MOST_NBYTES
+    lines: Iterable[BadLine], max_lines: int = MAX_LINES, max_nbytes: int = MAX_NBYTES
 ) -> tuple[BadLine, ...]:
-    """The first of `lines` that are no more than so many, and hold no more bytes."""
-    taken: list[BadLine] = []
+    """Return the first of `lines`, at most `max_lines` of them and `max_nbytes` bytes."""
+    first: list[BadLine] = []
     nbytes = 0
     for line in lines:
         nbytes += len(line.raw)
-        if len(taken) == most or nbytes > most_nbytes:
+        if len(first) == max_lines or nbytes > max_nbytes:
             break
-        taken.append(line)
-    return tuple(taken)
+        first.append(line)
+    return tuple(first)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one task, or of one chunk of a fan-out.
+    """The outcome of one task, or of one chunk of a fan-out.
 
-    `is_recalled` says that an earlier try of the run has finished it, and its attempts are of then;
-    `value` is the partial (a tuple, one for each reducer that the fan-out feeds, or the chunk's
-    result); `rows` is what the reader delivered, `filtered` the rows that filters or reader
-    options dropped, None where unknown; `bad_lines` what was set aside, None where nothing was; it
-    `is_quarantined` where it failed and is left out, while the rest of its chunk goes on; `columns`
-    are those of its result where that is concatenated;
-    `output` what a writer says it wrote of the result.
+    `is_recalled` is True if an earlier attempt at the run finished it, with the attempts of then.
+    `value` is the partial (a tuple with one entry for each reducer of the fan-out, or the chunk's
+    result). `rows` is the number of rows that the reader returned, `filtered` of those that filters
+    or reader options dropped, None if unknown. `bad_lines` are the quarantined records, None if
+    there are none. `is_quarantined` is True if it failed and is left out, while the rest of its
+    chunk continues. `columns` are those of a result that is concatenated. `output` describes what
+    a writer wrote of the result.
     """
 
     task: str
@@ -229,7 +230,7 @@ class Outcome:
 
 
 def without_logs(outcome: Outcome) -> Outcome:
-    """`outcome` without what its functions logged, for who holds on to it."""
+    """Return `outcome` without the messages that its functions logged."""
     if not any(attempt.logs for attempt in outcome.attempts):
         return outcome
     bare = (replace(attempt, logs=(), logs_cut=0) for attempt in outcome.attempts)

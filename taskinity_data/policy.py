@@ -1,6 +1,6 @@
-"""What is to happen when a task fails, as frozen values: what, not how.
+"""Define what happens when a task fails, as frozen values.
 
-It knows no clock, no random number and no worker.
+How it is done is up to the driver: there is no clock, random number or worker here.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A fallback that is itself the result, told apart from a fallback function."""
+    """A fallback that is the result itself, as opposed to a fallback function."""
 
     value: Any
 
 
 def value(result: Any) -> Value:
-    """`result` itself as the fallback of a task: ``@td.task(on_error=td.value(None))``."""
+    """Return a fallback whose result is `result`: ``@td.task(on_error=td.value(None))``."""
     return Value(result)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a task is granted: attempts, time, and what its failure means.
+    """The options of a task: attempts, time, and the effect of a failure.
 
     `on_error` is ``"fail"``, ``"skip"``, ``"bisect"``, the name of a task of the flow, a function
-    of the same input, or a `Value`. `retry_on` None stands for all errors but those that would
+    of the same input, or a `Value`. `retry_on=None` means all errors except those that would
     only repeat. Times are in seconds; `timeout_s` is for each attempt.
     """
 
@@ -60,15 +60,20 @@ class Policy:
 
     @property
     def has_fallback(self) -> bool:
-        """Whether something stands in for what failed."""
+        """Whether a fallback replaces a failed result."""
         return isinstance(self.on_error, Value) or self.on_error not in ON_ERROR
 
     @property
     def needs_step(self) -> bool:
-        """Whether it says something that only a task's own function can keep."""
+        """Whether it has an option that needs a function of the task."""
         return self.has_fallback or any(
-            one is not None
-            for one in (self.timeout_s, self.validate_input, self.validate_output, self.resources)
+            option is not None
+            for option in (
+                self.timeout_s,
+                self.validate_input,
+                self.validate_output,
+                self.resources,
+            )
         )
 
     def __post_init__(self) -> None:
@@ -79,32 +84,33 @@ class Policy:
 
 
 def parse_duration(text: str | float) -> float:
-    """Seconds of ``"1s"``, ``"250ms"``, ``"2m"``, ``"1.5h"``, ``"30d"``, or of a number of seconds.
+    """Return the seconds of ``"1s"``, ``"250ms"``, ``"2m"``, ``"1.5h"``, ``"30d"``, or of a number
+    of seconds.
 
     Raises
     ------
     SettingsError
-        The text is no duration, or is negative.
+        The text is not a duration, or it is negative.
 
     >>> parse_duration("250ms"), parse_duration("2m"), parse_duration(3)
     (0.25, 120.0, 3.0)
     """
     if isinstance(text, (int, float)) and not isinstance(text, bool) and 0 <= text < float("inf"):
         return float(text)
-    found = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
-    unit = found.group(2).lower() or "s" if found else ""
-    if found is None or unit not in _SECONDS:
+    match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
+    unit = match.group(2).lower() or "s" if match else ""
+    if match is None or unit not in _SECONDS:
         raise SettingsError(f"{text!r} is not a duration: write e.g. 500ms, 30s, 2m, 1h or 30d")
-    return float(found.group(1).replace("_", "")) * _SECONDS[unit]
+    return float(match.group(1).replace("_", "")) * _SECONDS[unit]
 
 
 def parse_nbytes(text: str | int) -> int:
-    """Bytes of ``"64MiB"``, ``"2 GB"``, ``"1_000"``, or of a number of bytes.
+    """Return the bytes of ``"64MiB"``, ``"2 GB"``, ``"1_000"``, or of a number of bytes.
 
     Raises
     ------
     SettingsError
-        The text is no size, or the size is not positive.
+        The text is not a size, or the size is not positive.
 
     >>> parse_nbytes("64MiB"), parse_nbytes("1.5 kB"), parse_nbytes(10)
     (67108864, 1500, 10)
@@ -112,10 +118,10 @@ def parse_nbytes(text: str | int) -> int:
     nbytes = 0
     if isinstance(text, int) and not isinstance(text, bool):
         nbytes = text
-    elif isinstance(text, str) and (found := _QUANTITY.fullmatch(text)):
-        unit = found.group(2).lower() or "b"
-        if unit in _NBYTES and (unit != "b" or "." not in found.group(1)):
-            nbytes = round(float(found.group(1).replace("_", "")) * _NBYTES[unit])
+    elif isinstance(text, str) and (match := _QUANTITY.fullmatch(text)):
+        unit = match.group(2).lower() or "b"
+        if unit in _NBYTES and (unit != "b" or "." not in match.group(1)):
+            nbytes = round(float(match.group(1).replace("_", "")) * _NBYTES[unit])
     if nbytes < 1:
         raise SettingsError(
             f"{text!r} is not a size: write e.g. 64MiB, 2GB or 1_000_000 (bytes, from 1 up)"

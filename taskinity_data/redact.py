@@ -1,7 +1,7 @@
-"""Replaces secrets in text by ``***``: those that a run knows, and what looks like one.
+"""Replace secrets in text by ``***``: those that a run knows, and what looks like a secret.
 
-A run's secrets are a frozen value that travels with its jobs; while a block of `hiding` runs,
-`hide` knows them in that thread. Data is never passed through here.
+A run's secrets are a frozen value that is sent with its jobs; while a block of `hiding` runs,
+`hide` knows them in that thread. Data is never searched.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 MASK = "***"
 
 MIN_CHARS, MIN_PASSWORD_CHARS = 8, 4
-"""A shorter value of an option, or password of a URL, would be masked in words that hold it."""
+"""Shorter values of options, and passwords of URLs, are not masked: they are parts of words."""
 
 _MAX_DEPTH, _MAX_ITEMS, _MAX_INNER_ITEMS = 5, 1_000, 20
 
@@ -56,7 +56,7 @@ _NAME = re.compile(
     r"|(?:^|[_-])(?:sig|pwd)$",
     re.IGNORECASE,
 )
-# From the start of a word alone: time grows with the length of a text, not with its square.
+# Only from the start of a word: the time grows with the length of a text, not with its square.
 _ASSIGNED = re.compile(r"(?<![\w-])([\w-]+)=")
 _VALUE = re.compile(r"'[^']+'|\"[^\"]+\"|[^\s'\"&<>,;)]+")
 _IN_DICT = re.compile(r"(['\"]([\w-]+)['\"]\s*:\s*)(?:'[^']+'|\"[^\"]+\")")
@@ -70,7 +70,7 @@ _HEADER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Texts that are shown nowhere, in all the ways in which they are written."""
+    """Texts that must never be shown, in all the ways in which they are written."""
 
     texts: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -79,27 +79,27 @@ class Secrets:
 
 
 _NONE = Secrets()
-_known: ContextVar[Secrets] = ContextVar("taskinity_data_secrets", default=_NONE)
+_active: ContextVar[Secrets] = ContextVar("taskinity_data_secrets", default=_NONE)
 
 
 @contextmanager
 def hiding(secrets: Secrets) -> Iterator[None]:
-    """While the block runs, `hide` knows `secrets` too, in this thread."""
-    token = _known.set(_known.get() | secrets)
+    """Let `hide` know `secrets` too, in this thread, while the block runs."""
+    token = _active.set(_active.get() | secrets)
     try:
         yield
     finally:
-        _known.reset(token)
+        _active.reset(token)
 
 
 def add_secrets(secrets: Secrets) -> None:
-    """Make `secrets` known until the block of `hiding` ends."""
-    _known.set(_known.get() | secrets)
+    """Let `hide` know `secrets` too until the block of `hiding` ends."""
+    _active.set(_active.get() | secrets)
 
 
 def known_secrets() -> Secrets:
-    """Return what `hide` knows here, to be sent to where else the run works."""
-    return Secrets(_known.get().texts | _of_environment())
+    """Return the secrets that `hide` knows here, to be sent to workers."""
+    return Secrets(_active.get().texts | _of_environment())
 
 
 def hide(text: str) -> str:
@@ -115,7 +115,7 @@ def hide(text: str) -> str:
     for secret in sorted(known_secrets().texts, key=len, reverse=True):
         text = text.replace(secret, MASK)
     if len(text) > _MAX_SEARCHED:
-        return text  # it is cut before it is shown, and searched then
+        return text  # it is shortened before it is shown, and searched then
     if "//" in text:
         text = _IN_URL.sub(f"//{MASK}@", text)
     if "=" in text:
@@ -131,21 +131,21 @@ def hide(text: str) -> str:
 def _mask_assigned(text: str) -> str:
     parts: list[str] = []
     done = 0
-    for found in _ASSIGNED.finditer(text):
-        value = _VALUE.match(text, found.end()) if _NAME.search(found[1]) else None
-        if value is not None and found.start() >= done:
+    for match in _ASSIGNED.finditer(text):
+        value = _VALUE.match(text, match.end()) if _NAME.search(match[1]) else None
+        if value is not None and match.start() >= done:
             quoted = value[0][0] if value[0][0] in "'\"" else ""
-            parts += [text[done : found.end()], quoted, MASK, quoted]
+            parts += [text[done : match.end()], quoted, MASK, quoted]
             done = value.end()
     return "".join((*parts, text[done:]))
 
 
-def _mask_item(found: re.Match[str]) -> str:
-    return f"{found[1]}'{MASK}'" if _NAME.search(found[2]) else found[0]
+def _mask_item(match: re.Match[str]) -> str:
+    return f"{match[1]}'{MASK}'" if _NAME.search(match[2]) else match[0]
 
 
 def hides_secrets(function: Callable[P, T]) -> Callable[P, T]:
-    """Let `function` run with the secrets of its arguments known, and raise errors without them."""
+    """Wrap `function` so that secrets in its arguments are masked in what it raises and logs."""
 
     @wraps(function)
     def with_secrets(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -161,65 +161,65 @@ def hides_secrets(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def hide_in_error(error: BaseException) -> bool:
-    """Replace secrets in the texts of `error` and what caused it; False where some can't be."""
-    seen: set[int] = set()
+    """Replace secrets in the texts of `error` and its causes; return False if some can't be."""
+    visited: set[int] = set()
     waiting = [error]
     while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
+        current = waiting.pop()
+        if id(current) in visited:
             continue
-        seen.add(id(one))
+        visited.add(id(current))
         try:
-            if any(type(arg) is str and hide(arg) != arg for arg in one.args):
-                one.args = tuple(hide(arg) if type(arg) is str else arg for arg in one.args)
-            if notes := getattr(one, "__notes__", None):
-                one.__notes__ = [hide(note) for note in notes]
-            text = str(one)
-            lines = [frame.line or "" for frame in traceback.extract_tb(one.__traceback__, -64)]
+            if any(type(arg) is str and hide(arg) != arg for arg in current.args):
+                current.args = tuple(hide(arg) if type(arg) is str else arg for arg in current.args)
+            if notes := getattr(current, "__notes__", None):
+                current.__notes__ = [hide(note) for note in notes]
+            text = str(current)
+            lines = [frame.line or "" for frame in traceback.extract_tb(current.__traceback__, -64)]
             if any(hide(shown) != shown for shown in (text, *lines)):
                 return False
         except Exception:  # noqa: BLE001 - a user's exception may do anything
             return False
-        causes = (one.__cause__, one.__context__, *getattr(one, "exceptions", ()))
+        causes = (current.__cause__, current.__context__, *getattr(current, "exceptions", ()))
         waiting += [cause for cause in causes if isinstance(cause, BaseException)]
     return True
 
 
-def secrets_in(*given: Any) -> Secrets:
-    """Return the secrets in options, inputs and URLs: values under keys that name one, passwords.
+def secrets_in(*values: Any) -> Secrets:
+    """Return the secrets in options, inputs and URLs: passwords, and values of keys that name one.
 
-    Datasets, their files and stores give theirs by a method `_find_secrets`.
+    Datasets, their files and stores return theirs from a method `_find_secrets`.
     """
-    found: set[str] = set()
-    for value in given:
-        _search_within(value, found, -1)
-    return Secrets(frozenset(form for text in found for form in _written(text)))
+    texts: set[str] = set()
+    for value in values:
+        _search_within(value, texts, -1)
+    return Secrets(frozenset(form for text in texts for form in _spellings(text)))
 
 
-def _search(value: Any, found: set[str], depth: int) -> None:
+def _search(value: Any, texts: set[str], depth: int) -> None:
     if isinstance(value, (str, os.PathLike)):
-        _search_url(os.fspath(value), found)
+        _search_url(os.fspath(value), texts)
     elif depth > _MAX_DEPTH:
         return
     elif isinstance(value, Mapping):
-        for key, one in islice(value.items(), _MAX_ITEMS):
-            if isinstance(key, str) and isinstance(one, str) and _SECRET_KEY.search(key):
-                _add(one, found)
-            _search_within(one, found, depth)
+        for key, item in islice(value.items(), _MAX_ITEMS):
+            if isinstance(key, str) and isinstance(item, str) and _SECRET_KEY.search(key):
+                _add(item, texts)
+            _search_within(item, texts, depth)
     elif isinstance(value, (list, tuple)):
-        for one in value[: _MAX_ITEMS if depth < 2 else _MAX_INNER_ITEMS]:
-            _search_within(one, found, depth)
+        for item in value[: _MAX_ITEMS if depth < 2 else _MAX_INNER_ITEMS]:
+            _search_within(item, texts, depth)
     elif callable(find := getattr(type(value), "_find_secrets", None)):
-        for one in find(value):
-            _search_within(one, found, depth)
+        for item in find(value):
+            _search_within(item, texts, depth)
 
 
-def _search_within(value: Any, found: set[str], depth: int) -> None:
+def _search_within(value: Any, texts: set[str], depth: int) -> None:
     with suppress(Exception):  # a user's object may do anything
-        _search(value, found, depth + 1)
+        _search(value, texts, depth + 1)
 
 
-def _search_url(text: str | bytes, found: set[str]) -> None:
+def _search_url(text: str | bytes, texts: set[str]) -> None:
     if not isinstance(text, str) or "://" not in text:
         return
     for url in text.split("::"):
@@ -230,24 +230,24 @@ def _search_url(text: str | bytes, found: set[str]) -> None:
         login = parts.netloc.rpartition("@")[0]
         password = login.partition(":")[2]
         if len(password) >= MIN_PASSWORD_CHARS:
-            found |= {password, unquote(password)}
+            texts |= {password, unquote(password)}
         for key, value in parse_qsl(parts.query):
             if _SECRET_KEY.search(key):
-                _add(value, found)
+                _add(value, texts)
 
 
-def _add(secret: str, found: set[str]) -> None:
-    """Add `secret`, and what stands in it where it is a connection string."""
+def _add(secret: str, texts: set[str]) -> None:
+    """Add `secret`, and the secrets in it if it is a connection string."""
     if len(secret) >= MIN_CHARS:
-        found.add(secret)
+        texts.add(secret)
     for part in re.split(r"[;&?]", secret):
         key, equals, value = part.partition("=")
         if equals and len(value) >= MIN_CHARS and _SECRET_KEY.search(key):
-            found.add(value)
+            texts.add(value)
 
 
-def _written(secret: str) -> set[str]:
-    """The ways in which messages of libraries and `repr` write a text."""
+def _spellings(secret: str) -> set[str]:
+    """Return the ways in which messages of libraries and `repr` write a text."""
     return {
         secret,
         quote(secret),
@@ -259,9 +259,9 @@ def _written(secret: str) -> set[str]:
 
 
 def _of_environment() -> frozenset[str]:
-    """The secrets in variables of this process that stores read."""
+    """Return the secrets in environment variables that stores read."""
     names = [name for name in os.environ if name.startswith(_STORE_VARIABLES)]
-    return _written_all(tuple(os.environ.get(name, "") for name in names if _is_secret(name)))
+    return _spell_all(tuple(os.environ.get(name, "") for name in names if _is_secret(name)))
 
 
 def _is_secret(variable: str) -> bool:
@@ -269,8 +269,8 @@ def _is_secret(variable: str) -> bool:
 
 
 @lru_cache(maxsize=4)
-def _written_all(values: tuple[str, ...]) -> frozenset[str]:
-    found: set[str] = set()
+def _spell_all(values: tuple[str, ...]) -> frozenset[str]:
+    texts: set[str] = set()
     for value in values:
-        _add(value, found)
-    return frozenset(form for text in found for form in _written(text))
+        _add(value, texts)
+    return frozenset(form for text in texts for form in _spellings(text))

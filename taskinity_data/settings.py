@@ -1,6 +1,6 @@
-"""The user's settings from arguments, the environment and .env, each with where it came from.
+"""Read the user's settings from arguments, the environment and .env, and record where each is from.
 
-It knows nothing of what a setting is used for, and never changes the environment.
+The environment is never changed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ DEFAULT = "default"
 ARGUMENT = "argument"
 ENVIRONMENT = "the environment"
 
-# What a size looks like; how many bytes or rows it stands for is not this module's business.
+# Only the form of a size is checked here; `chunks.cut` parses it.
 _SIZE = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*(?:b|[kmgt]i?b|rows?)?", re.IGNORECASE)
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What holds where an argument says nothing.
+    """The values of options that are not passed as arguments.
 
     Attributes
     ----------
@@ -48,13 +48,14 @@ class Settings:
         ``"synchronous"``, ``"threads"``, ``"processes"``, an address or a scheduler file; None
         leaves the choice to the run.
     output_dir : str or None
-        Folder or URL below which a relative ``output=`` lies; None: the working directory.
+        Directory or URL that a relative ``output=`` is resolved against; None: the working
+        directory.
     run_dir : pathlib.Path
-        Where runs keep what they know of themselves.
+        Directory of the run directories.
     log_dir : pathlib.Path
-        Where the logs of runs go, a file each.
+        Directory of the runs' log files.
     log_level : str
-        From which level of `logging` on they hold messages, in capitals.
+        The lowest level of `logging` that is logged, in capitals.
     """
 
     max_workers: int | None = None
@@ -67,7 +68,7 @@ class Settings:
     sources: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
 
     def source_of(self, name: str) -> str:
-        """Where the setting `name` came from, in words for a person.
+        """Return where the setting `name` comes from, as text.
 
         Raises
         ------
@@ -86,7 +87,7 @@ NAMES = tuple(f.name for f in fields(Settings) if f.name != "sources")
 
 
 def variable_of(name: str) -> str:
-    """The environment's name of a setting.
+    """Return the name of a setting's environment variable.
 
     >>> variable_of("run_dir")
     'TASKINITY_RUN_DIR'
@@ -99,27 +100,27 @@ def load_settings(
     directory: Path | None = None,
     **arguments: Any,
 ) -> Settings:
-    """The settings that hold: an argument, else the environment, else .env, else the default.
+    """Load the settings: an argument, else the environment, else .env, else the default.
 
     Parameters
     ----------
     environ
         The environment; `os.environ` as it is now by default.
     directory
-        The folder whose ``.env`` is read, if it has one; the working directory by default.
+        The directory whose ``.env`` is read, if it has one; the working directory by default.
     **arguments
-        Settings by their attribute's name that beat all else; None stands for "not given".
+        Settings by attribute name, which override all else; None means "not given".
 
     Raises
     ------
     SettingsError
-        A value can't be understood (`.variable`, and `.path`, `.line` for .env), the .env file
-        can't be read, an argument is no setting, or the working directory is gone.
+        A value is invalid (`.variable`, and `.path`, `.line` for .env), the .env file can't be
+        read, an argument is not a setting, or the working directory was removed.
 
     Notes
     -----
     An empty value counts as not set. Unknown names that begin with ``TASKINITY_`` are logged as
-    warnings, with the names that are close.
+    warnings, with close names.
 
     >>> load_settings({"TASKINITY_CHUNK_SIZE": "64MiB"}, Path("/"), max_workers=3).max_workers
     3
@@ -134,19 +135,19 @@ def load_settings(
 
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for name, understand in _UNDERSTAND.items():
+    for name, parse in _PARSERS.items():
         variable = variable_of(name)
         if arguments.get(name) is not None:
-            values[name] = _understood(understand, name, str(arguments[name]), {})
+            values[name] = _parse(parse, name, str(arguments[name]), {})
             sources[name] = ARGUMENT
         elif environ.get(variable):
             text = environ[variable]
-            values[name] = _understood(understand, variable, text, {"variable": variable})
+            values[name] = _parse(parse, variable, text, {"variable": variable})
             sources[name] = f"{variable} in {ENVIRONMENT}"
         elif dotenv.get(variable):
             line = _line_of(path, variable)
             where = {"variable": variable, "path": str(path), "line": line}
-            values[name] = _understood(understand, variable, dotenv[variable], where)
+            values[name] = _parse(parse, variable, dotenv[variable], where)
             sources[name] = f"{variable} in {path}, line {line}"
     return Settings(**values, sources=tuple(sources.items()))
 
@@ -171,23 +172,23 @@ def working_directory() -> Path:
 def _read_dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    # 8 ms that runs without a .env file need not pay.
+    # Imported here, since it takes 8 ms, which runs without a .env file need not pay.
     from dotenv import dotenv_values
 
     try:
-        found = dotenv_values(path, encoding="utf-8-sig")
+        values = dotenv_values(path, encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{path} can't be read ({error}): make it a readable text file in UTF-8, or remove it",
             path=str(path),
         ) from error
-    return {name: text for name, text in found.items() if text is not None}
+    return {name: text for name, text in values.items() if text is not None}
 
 
 def _line_of(path: Path, variable: str) -> int:
-    """The line of `path`, from 1, that sets `variable`: the last one, which is the one that holds.
+    """Return the line of `path`, from 1, that sets `variable`; the last one if there are several.
 
-    python-dotenv's public interface gives values without their places.
+    python-dotenv's public interface returns values without their lines.
     """
     last = 0
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
@@ -197,18 +198,16 @@ def _line_of(path: Path, variable: str) -> int:
     return last
 
 
-def _understood(
-    understand: Callable[[str], Any], label: str, text: str, facts: dict[str, Any]
-) -> Any:
+def _parse(parse: Callable[[str], Any], label: str, text: str, details: dict[str, Any]) -> Any:
     try:
-        return understand(text.strip())
+        return parse(text.strip())
     except ValueError as error:
-        where = f"{facts['path']}, line {facts['line']}: " if "path" in facts else ""
-        raise SettingsError(f"{where}{label}={text}: {error}", **facts) from error
+        where = f"{details['path']}, line {details['line']}: " if "path" in details else ""
+        raise SettingsError(f"{where}{label}={text}: {error}", **details) from error
 
 
 def _count(text: str) -> int:
-    # int() also takes "1_000" and other scripts' digits, which nobody means here.
+    # int() also accepts "1_000" and other scripts' digits.
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise ValueError("not a whole number from 1 up; write e.g. 4")
     return int(text)
@@ -221,8 +220,8 @@ def _words(text: str) -> str:
 
 
 def _chunk_size(text: str) -> str:
-    found = _SIZE.fullmatch(text)
-    if text.lower() != "auto" and (found is None or not float(found[1].replace("_", ""))):
+    match = _SIZE.fullmatch(text)
+    if text.lower() != "auto" and (match is None or not float(match[1].replace("_", ""))):
         raise ValueError('not a chunk size; write e.g. auto, 64MiB, 64_000_000 or "100_000 rows"')
     return text
 
@@ -247,7 +246,7 @@ def _level(text: str) -> str:
     return text.upper()
 
 
-_UNDERSTAND: Mapping[str, Callable[[str], Any]] = MappingProxyType(
+_PARSERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
     {
         "max_workers": _count,
         "chunk_size": _chunk_size,
@@ -267,15 +266,15 @@ def _check_name(name: str) -> None:
 
 
 def _warn_of_unknown(names: Mapping[str, str], where: str) -> None:
-    known = [variable_of(name) for name in NAMES]
+    variables = [variable_of(name) for name in NAMES]
     for name in sorted(names):
-        # In small letters too, which mean nothing to most systems.
-        if name.upper().startswith(PREFIX) and name not in known:
-            # Without the prefix, which would make any two names close.
+        # In lower case too, which has no effect on most systems.
+        if name.upper().startswith(PREFIX) and name not in variables:
+            # Compared without the prefix, which would make any two names close.
             near = get_close_matches(name[len(PREFIX) :].lower(), NAMES, n=1)
             hint = (
                 f" Did you mean {variable_of(near[0])}?"
                 if near
-                else f" Known are {', '.join(known)}."
+                else f" Known are {', '.join(variables)}."
             )
-            _LOG.warning("%s in %s is no setting and has no effect.%s", name, where, hint)
+            _LOG.warning("%s in %s is not a setting and has no effect.%s", name, where, hint)

@@ -1,4 +1,4 @@
-"""What users' own tests need: that reducers and chunk functions don't mind where cuts fall."""
+"""Check in a user's tests that reducers and chunk functions do not depend on the cuts."""
 
 from taskinity_data.checks.laws import check_chunkwise, check_reducer
 

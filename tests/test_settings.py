@@ -163,7 +163,7 @@ def test_unknown_names_are_warned_of_with_close_names_and_place(tmp_path, caplog
     with caplog.at_level(logging.WARNING):
         load_settings({"TASKINITY_MAX_WORKER": "2", "PATH": "/bin"}, tmp_path)
     first, second = caplog.messages
-    assert first.startswith("TASKINITY_MAX_WORKER in the environment is no setting")
+    assert first.startswith("TASKINITY_MAX_WORKER in the environment is not a setting")
     assert "Did you mean TASKINITY_MAX_WORKERS?" in first
     assert str(tmp_path / ".env") in second
     assert "Known are TASKINITY_MAX_WORKERS" in second

@@ -22,7 +22,7 @@ from taskinity_data.checkpoints.code_imports import read_unloaded, spell_modules
 from taskinity_data.checkpoints.code_lookups import codes_in, find_lookups, names_in, texts_in
 from taskinity_data.checkpoints.values import NoExactForm, encode
 from taskinity_data.flow.task_mark import MARK
-from taskinity_data.user_code import is_own_file, is_own_module, is_own_name
+from taskinity_data.user_code import is_user_file, is_user_module, is_user_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -159,7 +159,7 @@ class _Walk:
     def _file_of(self, known: Mapping[str, Any]) -> None:
         """The whole text of a module in which code can't be followed name by name."""
         path = known.get("__file__")
-        if isinstance(path, str) and is_own_file(path):
+        if isinstance(path, str) and is_user_file(path):
             text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
             self.add(f"the file of {known.get('__name__')}", text)
 
@@ -267,7 +267,7 @@ class _Walk:
     # -- code ----------------------------------------------------------------------------------
 
     def _function(self, function: types.FunctionType, out: Any) -> None:
-        if not is_own_name(function.__module__):
+        if not is_user_name(function.__module__):
             out.update(f"function {function.__module__}.{function.__qualname__}".encode())
             # What a library's decorator holds on to may be the user's.
             if not function.__closure__ and not hasattr(function, "__wrapped__"):
@@ -282,7 +282,7 @@ class _Walk:
         self._code(function.__code__, out)
         self._all(b"defaults", (function.__defaults__, function.__kwdefaults__), out)
         self._all(b"cells", cells, out)
-        if is_own_name(function.__module__):
+        if is_user_name(function.__module__):
             self._attributes(function, out)
             self._globals(function.__code__, function.__globals__)
 
@@ -329,7 +329,7 @@ class _Walk:
     def _look_up(self, code: types.CodeType, known: Mapping[str, Any]) -> None:
         """Follow what `code` takes by texts; where they are made while it runs, its file counts."""
         found = find_lookups(code, lambda name: isinstance(known.get(name), types.ModuleType)
-                             and is_own_module(known[name]))  # fmt: skip
+                             and is_user_module(known[name]))  # fmt: skip
         for name in found.modules:
             self._import(name.lstrip("."), known)
         for what in found.computed:
@@ -353,7 +353,7 @@ class _Walk:
             return
         home = known.get("__name__", "__main__")
         if isinstance(value, (types.FunctionType, type)):
-            if not is_own_name(value.__module__) and not hasattr(value, "__wrapped__"):
+            if not is_user_name(value.__module__) and not hasattr(value, "__wrapped__"):
                 return
             home, name = value.__module__, value.__qualname__
             if "<locals>" in name or name == "<lambda>":
@@ -361,12 +361,12 @@ class _Walk:
         self.add(f"{home}.{name}", value)
 
     def _module(self, module: types.ModuleType) -> None:
-        if is_own_module(module):
+        if is_user_module(module):
             self._modules[module.__name__] = module
 
     def _class(self, kind: type, out: Any) -> None:
         out.update(f"class {kind.__module__}.{kind.__qualname__}".encode())
-        if not is_own_name(kind.__module__):
+        if not is_user_name(kind.__module__):
             return
         for base in (*kind.__bases__, type(kind)):
             self._look(base, out)

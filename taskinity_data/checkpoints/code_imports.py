@@ -10,7 +10,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from taskinity_data.user_code import is_own_file
+from taskinity_data.user_code import is_user_file
 
 __all__ = ["read_unloaded", "spell_modules"]
 
@@ -42,7 +42,7 @@ def read_unloaded(name: str) -> dict[str, str]:
 def _find(name: str) -> Path | None:
     loaded = getattr(sys.modules.get(name), "__file__", None)
     if loaded is not None:
-        return Path(loaded) if is_own_file(loaded) else None
+        return Path(loaded) if is_user_file(loaded) else None
     # Looking for a module in a package imports the package: only the user's own ones.
     root = name.partition(".")[0]
     if root != name and _find(root) is None:
@@ -52,7 +52,7 @@ def _find(name: str) -> Path | None:
     except (ImportError, ValueError, AttributeError):
         return None
     origin = None if spec is None else spec.origin
-    return Path(origin) if origin and is_own_file(origin) and Path(origin).is_file() else None
+    return Path(origin) if origin and is_user_file(origin) and Path(origin).is_file() else None
 
 
 def _imports_of(text: str, package: str) -> list[str]:

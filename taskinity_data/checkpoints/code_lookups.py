@@ -27,8 +27,8 @@ class Lookups(NamedTuple):
     computed: tuple[str, ...]
 
 
-def find_lookups(code: types.CodeType, is_own_module: Callable[[Any], bool]) -> Lookups:
-    """Return what `code` itself looks up; `is_own_module` tells of the name of a global.
+def find_lookups(code: types.CodeType, is_user_module: Callable[[Any], bool]) -> Lookups:
+    """Return what `code` itself looks up; `is_user_module` tells of the name of a global.
 
     >>> find_lookups(compile("import_module('a').x; vars()[y]", "", "exec"), bool)
     Lookups(modules=('a',), computed=('names from vars()',))
@@ -50,7 +50,9 @@ def find_lookups(code: types.CodeType, is_own_module: Callable[[Any], bool]) -> 
                 computed.append(f"names from {one.argval}()")
         elif one.argval == "getattr" and number + 2 < len(found):
             owner = found[number + 1]
-            is_module = owner.opname in ("LOAD_GLOBAL", "LOAD_NAME") and is_own_module(owner.argval)
+            is_module = owner.opname in ("LOAD_GLOBAL", "LOAD_NAME") and is_user_module(
+                owner.argval
+            )
             if is_module and _text_at(found, number + 2) is None:
                 computed.append(f"names of {owner.argval} by getattr()")
     return Lookups(tuple(dict.fromkeys(modules)), tuple(dict.fromkeys(computed)))

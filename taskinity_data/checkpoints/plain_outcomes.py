@@ -64,7 +64,7 @@ def _attempt(plain: Sequence[Any]) -> Attempt:
 def _plain_lines(bad_lines: BadLines | None) -> tuple[Any, ...] | None:
     if bad_lines is None:
         return None
-    kept = [tuple(getattr(line, name) for name in _BAD_LINE) for line in bad_lines.kept]
+    kept = [tuple(getattr(line, name) for name in _BAD_LINE) for line in bad_lines.lines]
     return bad_lines.count, bad_lines.nbytes, kept
 
 

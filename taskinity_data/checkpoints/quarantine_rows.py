@@ -92,7 +92,7 @@ def pack_lines(bad: BadLines) -> Rows:
     types = {"start": pa.int64(), "stop": pa.int64(), "row": pa.int64(), "raw": pa.binary()}
     columns = {
         name: pa.array(
-            [_as_text(getattr(line, name)) for line in bad.kept], types.get(name, pa.string())
+            [_as_text(getattr(line, name)) for line in bad.lines], types.get(name, pa.string())
         )
         for name in names
     }

@@ -71,7 +71,7 @@ def _differ(known: tuple[str, ...], columns: tuple[str, ...]) -> str:
     return f"a result has other columns than the first one ({told}), and pandas.concat fills gaps"
 
 
-MOST_LINES, MOST_NBYTES = 10_000, 16 << 20
+MAX_LINES, MAX_NBYTES = 10_000, 16 << 20
 """Kept of a whole run: a file that has more needs another separator, not a look at each line."""
 
 
@@ -86,7 +86,7 @@ class Entry(NamedTuple):
 class BadLineBook:
     """Takes bad lines as chunks end, in any order, and holds the first of them by chunk and row.
 
-    At most about twice `MOST_LINES` and `MOST_NBYTES` are held; which ones are given back does not
+    At most about twice `MAX_LINES` and `MAX_NBYTES` are held; which ones are given back does not
     depend on the order in which chunks end.
     """
 
@@ -99,12 +99,12 @@ class BadLineBook:
         bad = outcome.bad_lines
         if bad is None or item is None:
             return outcome
-        self._kept[name, item.place] = (outcome.key, bad.kept)
-        self._count += len(bad.kept)
-        self._nbytes += sum(len(line.raw) for line in bad.kept)
-        if self._count > 2 * MOST_LINES or self._nbytes > 2 * MOST_NBYTES:
+        self._kept[name, item.place] = (outcome.key, bad.lines)
+        self._count += len(bad.lines)
+        self._nbytes += sum(len(line.raw) for line in bad.lines)
+        if self._count > 2 * MAX_LINES or self._nbytes > 2 * MAX_NBYTES:
             self._trim()
-        return replace(outcome, bad_lines=replace(bad, kept=()))
+        return replace(outcome, bad_lines=replace(bad, lines=()))
 
     def entries(self) -> tuple[Entry, ...]:
         """What is kept, in the order of fan-outs' names, chunks and rows."""
@@ -116,7 +116,7 @@ class BadLineBook:
         )
 
     def _trim(self) -> None:
-        most, most_nbytes = MOST_LINES, MOST_NBYTES
+        most, most_nbytes = MAX_LINES, MAX_NBYTES
         kept: dict[tuple[str, tuple[int, ...]], tuple[str, tuple[BadLine, ...]]] = {}
         for place, (key, lines) in sorted(self._kept.items()):
             taken = take_first(lines, most, most_nbytes)
@@ -127,4 +127,4 @@ class BadLineBook:
             if len(taken) < len(lines):
                 break
         self._kept = kept
-        self._count, self._nbytes = MOST_LINES - most, MOST_NBYTES - most_nbytes
+        self._count, self._nbytes = MAX_LINES - most, MAX_NBYTES - most_nbytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from taskinity_data.machine import count_cores
-from taskinity_data.wording import tell_count, tell_nbytes, tell_seconds
+from taskinity_data.wording import format_count, format_nbytes, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,7 +111,9 @@ def find_bound(
     headline = f"{name.capitalize()} took {percent(share)} of the workers' work"
     mean_s = worked / len(chunks)
     if mean_s < _SMALL_S and len(chunks) > _MANY * workers:
-        headline += f", {tell_seconds(mean_s)} a chunk: larger chunks share what each of them costs"
+        headline += (
+            f", {format_seconds(mean_s)} a chunk: larger chunks share what each of them costs"
+        )
         advice = "chunk_size= makes them larger."
     elif name == "reading":
         headline += ": more workers will not help where the store is at its limit"
@@ -148,7 +150,7 @@ def _side_by_side(
     rules: Sequence[Rule], singles: Sequence[Try], workers: int, seen: _Seen
 ) -> Bound:
     """A flow without chunks, whose tasks ran beside one another."""
-    count = tell_count(len(singles), "task")
+    count = format_count(len(singles), "task")
     if seen.most < workers:
         return Bound(
             f"At most {seen.most} of {count} ran side by side: more workers will not help.",
@@ -156,7 +158,7 @@ def _side_by_side(
             tuple(rules),
         )
     return Bound(
-        f"Up to {seen.most} of {count} ran side by side, on {tell_count(workers, 'worker')}.",
+        f"Up to {seen.most} of {count} ran side by side, on {format_count(workers, 'worker')}.",
         "More workers help where a task had to wait for one: see the workers over time. The "
         "longest chain of tasks is the least that it takes.",
         tuple(rules),
@@ -171,7 +173,7 @@ def percent(share: float) -> str:
 def _rule(name: str, spent: float, whole: float, unit: str, threshold: float) -> Rule:
     share = min(max(spent / whole, 0.0), 1.0)
     return Rule(
-        name, share, threshold, f"{tell_seconds(spent)} {unit}, which was {tell_seconds(whole)}"
+        name, share, threshold, f"{format_seconds(spent)} {unit}, which was {format_seconds(whole)}"
     )
 
 
@@ -204,17 +206,18 @@ def _idle(rules: Sequence[Rule], tries: Sequence[Try], workers: int, seen: _Seen
         advice = f"{_SINGLES} More workers will not help."
     elif len(items) < 2 * workers:
         verb = "was" if len(items) == 1 else "were"
-        why = f"there {verb} {tell_count(len(items), 'chunk')} for {tell_count(workers, 'worker')}"
+        count = format_count(len(items), "chunk")
+        why = f"there {verb} {count} for {format_count(workers, 'worker')}"
         advice = "Smaller chunks (chunk_size=) give each worker something to do."
     elif alone_s > _TAIL * window:
-        why = f"the last chunk ran alone for {tell_seconds(alone_s)}"
+        why = f"the last chunk ran alone for {format_seconds(alone_s)}"
         advice = "Smaller chunks (chunk_size=) make the last one short; more workers will not help."
     elif seen.idle_at_end_s > half:
         tail_s = ends[-1] - max(one.started_s for one in chunks)
-        why = f"no chunk was left to begin in the last {tell_seconds(tail_s)}"
+        why = f"no chunk was left to begin in the last {format_seconds(tail_s)}"
         advice = "Smaller chunks (chunk_size=) end closer together; more workers will not help."
     elif mean_s < _SMALL_S:
-        why = f"a chunk took {tell_seconds(mean_s)}, not much more than handing it out"
+        why = f"a chunk took {format_seconds(mean_s)}, not much more than handing it out"
         advice = "Larger chunks (chunk_size=) make handing out cheap; more workers will not help."
     else:
         return Bound(
@@ -276,7 +279,7 @@ def _look(tries: Sequence[Try], workers: int) -> _Seen:
 
 
 def _reading(nbytes: int, window: float) -> str:
-    rate = f" ({tell_nbytes(nbytes / window)} a second here)" if nbytes and window > 0 else ""
+    rate = f" ({format_nbytes(nbytes / window)} a second here)" if nbytes and window > 0 else ""
     return (
         f"Compare with what the disk or network can deliver{rate}. Reading less helps in any case: "
         "columns=, filters=, or Parquet instead of text."

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data import events
 from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.sources.store import clean_text
-from taskinity_data.wording import inert, tell_count, tell_nbytes, tell_seconds
+from taskinity_data.wording import format_count, format_nbytes, format_seconds, inert
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ class RunLog(events.Observer):
             for line in attempt.logs:
                 self.take(line, where)
             if attempt.logs_cut:
-                count = tell_count(attempt.logs_cut, "more line")
+                count = format_count(attempt.logs_cut, "more line")
                 text = f"{count} of attempt {attempt.number} came too many to be kept"
                 ended_s = attempt.started_s + attempt.duration_s
                 self._write(ended_s, logging.WARNING, where, text)
@@ -135,14 +135,14 @@ class RunLog(events.Observer):
             case events.ChunkRetried():
                 why = "" if event.outcome is None else f": {event.outcome.failure}"
                 place = self._places.get(event.key, "")
-                told = f"tried again {event.what}{f', {place}' if place else ''}"
+                told = f"tried again {event.description}{f', {place}' if place else ''}"
                 return logging.WARNING, f"{told}{why}"
             case events.FanOutGrew():
                 if not event.is_final or event.chunks is None or event.task in self._cut:
                     return None
                 self._cut.add(event.task)
-                size = f", {tell_nbytes(event.nbytes)}" if event.nbytes else ""
-                return logging.INFO, f"{tell_count(event.chunks, 'chunk')}{size} in all"
+                size = f", {format_nbytes(event.nbytes)}" if event.nbytes else ""
+                return logging.INFO, f"{format_count(event.chunks, 'chunk')}{size} in all"
             case events.TaskStarted():
                 return logging.INFO, "begins"
             case events.TaskFinished():
@@ -151,10 +151,13 @@ class RunLog(events.Observer):
                 return logging.INFO, f"flow {event.flow} begins: {', '.join(event.tasks)}"
             case events.SchedulerChanged():
                 link = f", dashboard {event.dashboard_link}" if event.dashboard_link else ""
-                who = f"{event.scheduler}, {tell_count(event.workers, 'worker')}"
+                who = f"{event.scheduler}, {format_count(event.workers, 'worker')}"
                 return logging.INFO, f"runs on {who}: {event.reason}{link}"
             case events.SizeChanged():
-                return logging.INFO, f"chunks of {tell_nbytes(event.target_nbytes)}: {event.reason}"
+                return (
+                    logging.INFO,
+                    f"chunks of {format_nbytes(event.target_nbytes)}: {event.reason}",
+                )
             case events.Notice():
                 return logging.WARNING, event.text
             case events.RunFinished():
@@ -167,15 +170,15 @@ class RunLog(events.Observer):
         place = self._places.pop(outcome.key, "")
         if outcome.is_recalled:
             return logging.INFO, "used again of an earlier try"
-        took = tell_seconds(outcome.duration_s)
+        took = format_seconds(outcome.duration_s)
         worker = outcome.attempts[-1].worker if outcome.attempts else "no worker"
         if outcome.status is Status.COMPLETED:
-            rows = "" if outcome.rows is None else f", {tell_count(outcome.rows, 'row')}"
+            rows = "" if outcome.rows is None else f", {format_count(outcome.rows, 'row')}"
             how = "completed by its fallback" if outcome.is_fallback else "completed"
             level = logging.WARNING if outcome.is_fallback else logging.INFO
             return level, f"{how} in {took} on {worker}{rows}"
         what = "quarantined" if outcome.is_quarantined else str(outcome.status).lower()
-        often = tell_count(len(outcome.attempts), "attempt")
+        often = format_count(len(outcome.attempts), "attempt")
         level = logging.ERROR if outcome.status is Status.FAILED else logging.WARNING
         told = f"{what} after {often}, {took} on {worker}"
         return level, f"{told}{f', {place}' if place else ''}: {_tell_failure(outcome)}"
@@ -224,7 +227,9 @@ class RunLog(events.Observer):
             self.path = self._target.absolute()
             self._file.writelines(waiting)
             if self._left_out:
-                text = f"{tell_count(self._left_out, 'line')} before this came too many to be kept"
+                text = (
+                    f"{format_count(self._left_out, 'line')} before this came too many to be kept"
+                )
                 self._write(time.time(), logging.WARNING, "", text)
             self._file.flush()
         except OSError as error:
@@ -273,7 +278,7 @@ def _tell_task(event: events.TaskFinished) -> tuple[int, str]:
     outcome = event.outcome
     if outcome is None:
         return logging.INFO, "ended"
-    took = tell_seconds(outcome.duration_s)
+    took = format_seconds(outcome.duration_s)
     if outcome.status is Status.FAILED:
         return logging.ERROR, f"failed in {took}: {_tell_failure(outcome)}"
     return logging.INFO, f"{str(outcome.status).lower()} in {took}"

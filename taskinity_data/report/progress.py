@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from taskinity_data.display import encodable
 from taskinity_data.events import Observer, RunFinished
 from taskinity_data.report.run_state import Tally
-from taskinity_data.wording import inert, tell_count, tell_seconds
+from taskinity_data.wording import format_count, format_seconds, inert
 
 if TYPE_CHECKING:
     from taskinity_data.events import Event
@@ -117,7 +117,7 @@ class TerminalProgress(Observer):
         over = [task for task in tasks if task.is_done and not task.has_failed]
         folded = over[: max(0, 2 * len(tasks) - room)]
         if folded:
-            lines.append(Text(f"{tell_count(len(folded), 'task')} done"))
+            lines.append(Text(f"{format_count(len(folded), 'task')} done"))
         for task in tasks:
             if task not in folded:
                 lines += self._render_task(task)
@@ -201,7 +201,7 @@ class PlainProgress(Observer):
         told = [f"{one.name} {', '.join(one.facts())}" for one in tasks if one.is_fan_out]
         told = told or [f"{one.name} {one.facts()[0]}" for one in tasks[-1:]]
         about = tally.status if is_last else tally.who()
-        head = f"{tally.flow} after {tell_seconds(at_s - self._begun_s)}"
+        head = f"{tally.flow} after {format_seconds(at_s - self._begun_s)}"
         line = f"{head}: {'; '.join(filter(None, (*told, about)))}"
         return inert(line).replace("\n", " ") + "\n"
 

@@ -20,7 +20,7 @@ from taskinity_data.events import (
     TaskStarted,
 )
 from taskinity_data.outcome import Status
-from taskinity_data.wording import tell_count, tell_nbytes, tell_number, tell_seconds
+from taskinity_data.wording import format_count, format_nbytes, format_number, format_seconds
 
 if TYPE_CHECKING:
     from taskinity_data.events import Event
@@ -107,7 +107,7 @@ class TaskTally:
         if not self.is_fan_out:
             state = "stopped" if self.is_stopped else "done" if self.is_done else "running"
             state = "failed" if self.has_failed else state
-            return [f"{state} {tell_seconds(spent)}" if self.is_done or spent >= 1 else state]
+            return [f"{state} {format_seconds(spent)}" if self.is_done or spent >= 1 else state]
         found = [self._chunks()]
         for count, what in (
             (self.failed, "failed"),
@@ -119,18 +119,18 @@ class TaskTally:
                 found.append(f"{count:,} {what}")
         lasted = max(self.ended_s - self.started_s, 1e-9)
         if self.fresh_rows:
-            found.append(f"{tell_number(self.fresh_rows / lasted)} rows/s")
+            found.append(f"{format_number(self.fresh_rows / lasted)} rows/s")
         if self.fresh_nbytes:
-            found.append(f"{tell_nbytes(self.fresh_nbytes / lasted)}/s")
+            found.append(f"{format_nbytes(self.fresh_nbytes / lasted)}/s")
         if self.is_done:
-            found.append(tell_seconds(spent))
+            found.append(format_seconds(spent))
         elif self.left_s is not None and not self.is_stopped:
-            found.append(f"{tell_seconds(self.left_s)} left")
+            found.append(f"{format_seconds(self.left_s)} left")
         return found
 
     def _chunks(self) -> str:
         if self.chunks is None or (self.is_done and not self.is_final):
-            return tell_count(self.ended, "chunk")
+            return format_count(self.ended, "chunk")
         if self.is_final:
             return f"{self.ended:,}/{self.chunks:,} chunks"
         return f"{self.ended:,} of about {self.chunks:,} chunks"
@@ -206,11 +206,11 @@ class Tally:
 
     def who(self) -> str:
         """Who runs it, and the most memory that one of their processes has held."""
-        memory = f"{tell_nbytes(self.peak_nbytes)} at most" if self.peak_nbytes else ""
+        memory = f"{format_nbytes(self.peak_nbytes)} at most" if self.peak_nbytes else ""
         return " · ".join(filter(None, (self.scheduler, memory)))
 
     def _change(self, event: SchedulerChanged) -> None:
-        self.scheduler = f"{event.scheduler}, {tell_count(event.workers, 'worker')}"
+        self.scheduler = f"{event.scheduler}, {format_count(event.workers, 'worker')}"
         self.workers, self.link = event.workers, event.dashboard_link or ""
         for task in self.tasks.values():
             task.workers = event.workers

@@ -11,7 +11,7 @@ from typing import Any
 from taskinity_data.display import encodable, safe_repr, safe_str, type_name
 from taskinity_data.outcome import LOST_WITH_WORKER
 from taskinity_data.report.speed import speed_up
-from taskinity_data.wording import inert, tell_count, tell_nbytes, tell_seconds
+from taskinity_data.wording import format_count, format_nbytes, format_seconds, inert
 
 __all__ = ["describe_value", "summarise", "summary_html", "tell_met", "tell_quarantine"]
 
@@ -80,7 +80,7 @@ def _output(run: Any) -> list[str]:
     if run.output is None:
         return []
     path, files, rows, nbytes = run.output
-    size = f"{tell_count(files, 'file')}, {tell_count(rows, 'row')}, {tell_nbytes(nbytes)}"
+    size = f"{format_count(files, 'file')}, {format_count(rows, 'row')}, {format_nbytes(nbytes)}"
     return [f"{size} in {path}"]
 
 
@@ -100,14 +100,14 @@ def _describe(value: Any) -> str:
     kind = type_name(value)
     shape = _shape_of(value)
     if shape is not None and hasattr(value, "to_string") and hasattr(value, "iloc"):
-        size = tell_count(shape[0], "row")
+        size = format_count(shape[0], "row")
         if len(shape) == 2:
-            size += f" × {tell_count(shape[1], 'column')}"
+            size += f" × {format_count(shape[1], 'column')}"
         text = _first_rows(value, len(shape)) if shape[0] else ""
         more = f"\n… {shape[0] - _MOST_ROWS:,} more rows" if shape[0] > _MOST_ROWS else ""
         return f"{kind}, {size}" + (f"\n{text}{more}" if text else "")
     if shape is not None and len(shape) == 2:
-        return f"{kind}, {tell_count(shape[0], 'row')} × {tell_count(shape[1], 'column')}"
+        return f"{kind}, {format_count(shape[0], 'row')} × {format_count(shape[1], 'column')}"
     is_sequence = issubclass(type(value), (list, tuple))
     is_cut = is_sequence and len(value) > _MOST_ROWS
     text = safe_repr(value[:_MOST_ROWS] if is_cut else value, _MOST_LETTERS)
@@ -165,8 +165,8 @@ def _has_answer(run: Any) -> bool:
 
 
 def _headline(run: Any) -> str:
-    who = f"{run.scheduler}, {tell_count(run.workers, 'worker')}"
-    total = tell_seconds(run.timings["total"])
+    who = f"{run.scheduler}, {format_count(run.workers, 'worker')}"
+    total = format_seconds(run.timings["total"])
     return f"{run.flow.name}: {run.status} in {total} ({who}; run {run.run_id})"
 
 
@@ -204,15 +204,15 @@ def _time(run: Any) -> list[str]:
         "function": spent.get("function", 0.0),
         "partial": spent.get("partial", 0.0),
     }
-    lines = [f"here: {_shares(driver)}; {tell_seconds(spent['total'])} in all"]
+    lines = [f"here: {_shares(driver)}; {format_seconds(spent['total'])} in all"]
     busy = sum(workers.values())
     if busy:
-        lines.append(f"on the workers: {_shares(workers)}; {tell_seconds(busy)} in all")
+        lines.append(f"on the workers: {_shares(workers)}; {format_seconds(busy)} in all")
         ratio = speed_up(spent, run.workers)
         if ratio and run.plans:
             lines.append(f"speed-up against that work, one after another: {ratio:.2f}")
     if single:
-        lines.append(f"tasks that run once: {tell_seconds(single)}")
+        lines.append(f"tasks that run once: {format_seconds(single)}")
     lines += [run.bound] if run.bound else []
     if run.scheduler_reason:
         lines.append(f"{run.scheduler}: {run.scheduler_reason}")
@@ -220,7 +220,7 @@ def _time(run: Any) -> list[str]:
 
 
 def _shares(seconds: dict[str, float]) -> str:
-    return ", ".join(f"{name} {tell_seconds(spent)}" for name, spent in seconds.items() if spent)
+    return ", ".join(f"{name} {format_seconds(spent)}" for name, spent in seconds.items() if spent)
 
 
 def _chunks(run: Any) -> list[str]:
@@ -229,9 +229,9 @@ def _chunks(run: Any) -> list[str]:
         nbytes = [chunk.nbytes for chunk in plan]
         if not nbytes:
             continue
-        least, most = tell_nbytes(min(nbytes)), tell_nbytes(max(nbytes))
+        least, most = format_nbytes(min(nbytes)), format_nbytes(max(nbytes))
         sizes = f"of {least}" if least == most else f"of {least} to {most}"
-        lines.append(f"{name}: {tell_count(len(nbytes), 'chunk')} {sizes}")
+        lines.append(f"{name}: {format_count(len(nbytes), 'chunk')} {sizes}")
         changes = list(run.sizes.get(name, ()))
         left_out = len(changes) - _MOST_SIZES - 1
         if left_out > 0:
@@ -239,7 +239,7 @@ def _chunks(run: Any) -> list[str]:
         # A reason says the size that it led to.
         lines += [f"  from chunk {first}: {reason}" for first, _, reason in changes]
         if left_out > 0:
-            lines.append(f"  and {tell_count(left_out, 'change')} between the first and the last")
+            lines.append(f"  and {format_count(left_out, 'change')} between the first and the last")
     return lines
 
 
@@ -250,7 +250,7 @@ def _slowest(run: Any) -> list[str]:
     slow = chunks.nlargest(_MOST_SLOW, "duration_s").to_dict("records")
     planned = _planned(run)
     return [
-        f"{tell_seconds(row['duration_s'])}: {_where(row, planned)} on {row['worker']}"
+        f"{format_seconds(row['duration_s'])}: {_where(row, planned)} on {row['worker']}"
         for row in slow
     ]
 
@@ -260,7 +260,7 @@ def _bad_lines(run: Any) -> list[str]:
     if not len(kept):
         return []
     count = int(run.ledger.loc["quarantined", "rows"])
-    lines = [f"{tell_count(count, 'line')} did not parse and were set aside: run.bad_lines"]
+    lines = [f"{format_count(count, 'line')} did not parse and were set aside: run.bad_lines"]
     for row in kept.head(_MOST_BAD_LINES).to_dict("records"):
         text = row["text"]
         more = "…" if len(text) > _MOST_LINE_LETTERS else ""
@@ -286,7 +286,7 @@ def _failures(run: Any, has_frames: bool) -> list[str]:
     planned = _planned(run)
     lines = []
     for number, row in enumerate(failures.head(_MOST_FAILURES).to_dict("records")):
-        attempts = tell_count(row["attempts"], "attempt")
+        attempts = format_count(row["attempts"], "attempt")
         lines.append(f"{row['task']}: {row['error']} ({row['status'].lower()}, {attempts})")
         if not _is_unknown(row["path"]):
             lines.append(f"  in {_where(row, planned)}, key {row['key']}")
@@ -325,11 +325,11 @@ def _count_errors(lost: Any, noun: str, what: str, rows: str) -> list[str]:
     """The most frequent errors of `lost`, and `what` was done about them; `rows` shows all."""
     counts = lost.groupby(["task", "error"], sort=False).size().sort_values(ascending=False)
     lines = [
-        f"{task}: {error} ({tell_count(count, noun)}; {what})"
+        f"{task}: {error} ({format_count(count, noun)}; {what})"
         for (task, error), count in counts.head(_MOST_OVERCOME).items()
     ]
     more = len(counts) - _MOST_OVERCOME
-    return [*lines, f"and {tell_count(more, 'other error')}: {rows}"] if more > 0 else lines
+    return [*lines, f"and {format_count(more, 'other error')}: {rows}"] if more > 0 else lines
 
 
 def _next(run: Any) -> list[str]:
@@ -352,7 +352,7 @@ def tell_met(met: Any) -> str:
     >>> tell_met(Met("memory", 1e8, 2e8, 1.5e8))
     'memory: predicted 100.0 MB to 200.0 MB, was 150.0 MB: within'
     """
-    tell = tell_seconds if met.what == "time" else tell_nbytes
+    tell = format_seconds if met.what == "time" else format_nbytes
     actual = "" if met.actual is None else f", was {tell(met.actual)}"
     return f"{met.what}: predicted {tell(met.low)} to {tell(met.high)}{actual}: {met.verdict}"
 
@@ -368,7 +368,7 @@ def _where(row: dict[Any, Any], planned: dict[str, Any]) -> str:
         return f"{row['path']} [{row['start']:,} to {row['stop']:,}]"
     # It goes on in other places, mostly other files: its stop is where the last of them stops.
     first = pieces[0]
-    more = tell_count(len(pieces) - 1, "more piece")
+    more = format_count(len(pieces) - 1, "more piece")
     return f"{first.path} [{first.start:,} to {first.stop:,}] and {more}"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.display import for_stdout, safe_repr, safe_str
 from taskinity_data.outcome import Status
 from taskinity_data.run.rebuild import outcomes_of
-from taskinity_data.wording import inert, tell_nbytes, tell_seconds
+from taskinity_data.wording import format_nbytes, format_seconds, inert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -287,7 +287,7 @@ def _tell(value: Any) -> str:
 
 def _tell_times(before: float | None, after: float | None) -> str:
     told = [
-        "unknown" if one is None else tell_seconds(one) if one else "not run"
+        "unknown" if one is None else format_seconds(one) if one else "not run"
         for one in (before, after)
     ]
     change = ""
@@ -302,7 +302,7 @@ def _tell_totals(totals: Mapping[str, Pair]) -> Iterable[str]:
         if pair[0] != pair[1]:
             a, b = (
                 one if isinstance(one, str) else "unknown" if one is None else
-                tell_nbytes(one) if name == "bytes" else f"{one:,}"
+                format_nbytes(one) if name == "bytes" else f"{one:,}"
                 for one in pair
             )  # fmt: skip
             lines.append(f"{name}: {a} before, {b} after")

@@ -144,14 +144,14 @@ def outcome(position, count=6):
 def test_a_run_keeps_the_first_lines_whatever_order_chunks_end_in(
     order, most, most_nbytes, monkeypatch
 ):
-    monkeypatch.setattr(book, "MOST_LINES", most)
-    monkeypatch.setattr(book, "MOST_NBYTES", most_nbytes)
+    monkeypatch.setattr(book, "MAX_LINES", most)
+    monkeypatch.setattr(book, "MAX_NBYTES", most_nbytes)
     taken = book.BadLineBook()
     held = 0
     for position in order:
         item = book_item(position)
         told = taken.take("P", item, outcome(position))
-        assert told.bad_lines.kept == ()
+        assert told.bad_lines.lines == ()
         assert told.bad_lines.count == 6
         held = max(held, sum(len(lines) for _, lines in taken._kept.values()))
     assert [(entry.key, entry.line.row) for entry in taken.entries()] == [

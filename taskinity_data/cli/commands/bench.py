@@ -12,7 +12,7 @@ import click
 
 from taskinity_data.cli.options import as_json_option, examples
 from taskinity_data.cli.output import answering
-from taskinity_data.wording import tell_count
+from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,10 +178,10 @@ def advise(lines: list[Measured], started_s: dict[tuple[str, int], float], bare:
         if auto.parallel_s > 1.1 * even.parallel_s and even.speed_up >= 1.2:
             rows = -(-middle // even.chunks)
             found.append(
-                f"There chunk_size='auto' took {tell_count(auto.chunks, 'chunk')} and "
+                f"There chunk_size='auto' took {format_count(auto.chunks, 'chunk')} and "
                 f"{auto.parallel_s:.2f} s, chunk_size='{rows} rows' "
-                f"{tell_count(even.chunks, 'chunk')} and {even.parallel_s:.2f} s: for few records "
-                "that take long, name a size."
+                f"{format_count(even.chunks, 'chunk')} and {even.parallel_s:.2f} s: for few "
+                "records that take long, name a size."
             )
     slow = max(started_s.items(), key=lambda pair: pair[1])
     found.append(
@@ -191,7 +191,7 @@ def advise(lines: list[Measured], started_s: dict[tuple[str, int], float], bare:
     ours_s, bare_s = mean(bare.parallel_s), mean(bare.bare_s)
     found.append(
         f"Computing {bare.records:,} records in Python took {ours_s:.2f} s here and {bare_s:.2f} s "
-        f"in {bare.workers} bare processes ({tell_count(len(bare.bare_s), 'round')}): "
+        f"in {bare.workers} bare processes ({format_count(len(bare.bare_s), 'round')}): "
         f"{bare.share * 100:.1f} % of what they reach."
     )
     return found

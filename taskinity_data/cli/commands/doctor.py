@@ -18,7 +18,7 @@ from taskinity_data.errors import SettingsError
 from taskinity_data.machine import read_limits
 from taskinity_data.settings import working_directory
 from taskinity_data.version import __version__
-from taskinity_data.wording import tell_nbytes
+from taskinity_data.wording import format_nbytes
 
 __all__ = ["doctor"]
 
@@ -135,11 +135,13 @@ def _describe(found: dict[str, Any]) -> str:
             "python": found["executable"],
             "cores": f"{cores['machine']} in the machine, {cores['affinity'] or 'all'} for this "
             f"process, container's limit: {_or_none(cores['container'], '{:g}'.format)}",
-            "memory": f"{tell_nbytes(memory['machine'])} in the machine, "
-            f"{tell_nbytes(memory['available'])} available, container's limit: "
-            f"{_or_none(memory['container'], tell_nbytes)}",
+            "memory": f"{format_nbytes(memory['machine'])} in the machine, "
+            f"{format_nbytes(memory['available'])} available, container's limit: "
+            f"{_or_none(memory['container'], format_nbytes)}",
         },
-        "Free disk": {path: tell_nbytes(free) for path, free in found["disk_free_nbytes"].items()},
+        "Free disk": {
+            path: format_nbytes(free) for path, free in found["disk_free_nbytes"].items()
+        },
         "Settings": {
             name: f"{entry['value']}  ({entry['source']})"
             for name, entry in found["settings"].items()

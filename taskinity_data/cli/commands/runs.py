@@ -141,7 +141,7 @@ def clean(older_than: str | None, dry_run: bool, as_json: bool) -> None:
     """
     from taskinity_data.policy import parse_duration
     from taskinity_data.run.history import clean_runs
-    from taskinity_data.wording import tell_nbytes
+    from taskinity_data.wording import format_nbytes
 
     with answering(as_json) as answer:
         age_s = None if older_than is None else parse_duration(older_than)
@@ -154,7 +154,7 @@ def clean(older_than: str | None, dry_run: bool, as_json: bool) -> None:
             return
         verb = "Would remove" if dry_run else "Removed"
         for run_id, status, nbytes in found:
-            click.echo(f"{verb} {run_id} ({status}, {tell_nbytes(nbytes)})")
+            click.echo(f"{verb} {run_id} ({status}, {format_nbytes(nbytes)})")
         if not found:
             click.echo("Nothing to remove.")
 

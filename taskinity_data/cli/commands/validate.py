@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from taskinity_data.cli.options import examples, tasks_option
-from taskinity_data.wording import tell_count
+from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
     from taskinity_data.flow.model import Flow
@@ -33,7 +33,7 @@ def validate(flow: str, tasks_path: str | None) -> None:
 
 
 def _describe(flow: Flow) -> list[str]:
-    tasks, edges = tell_count(len(flow.tasks), "task"), tell_count(len(flow.edges), "edge")
+    tasks, edges = format_count(len(flow.tasks), "task"), format_count(len(flow.edges), "edge")
     lines = [f"{flow.name}: {tasks}, {edges}, no errors"]
     if not flow.is_bound:
         return [*lines, "No functions were checked; hand them over with --tasks FILE.py"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CapturedLogs", "PassedOn", "capture_logs", "lower_level"]
 
-MOST_LINES, MOST_LETTERS, MOST_LINE_LETTERS = 200, 1 << 16, 4_000
+MAX_LINES, MOST_LETTERS, MOST_LINE_LETTERS = 200, 1 << 16, 4_000
 """What is kept of one attempt: enough to see what it did, and little beside a chunk's result."""
 
 
@@ -35,7 +35,7 @@ class CapturedLogs:
     def __init__(
         self,
         level: int | None,
-        most_lines: int = MOST_LINES,
+        most_lines: int = MAX_LINES,
         most_letters: int = MOST_LETTERS,
     ) -> None:
         self.level = level

@@ -61,5 +61,5 @@ def refuse(outcome: Outcome, nbytes: int, most_nbytes: int) -> TooLargeToSend:
         "Write it where it is made (output=), reduce it there (reduce=td.group_by(...) or another "
         "reducer), or make chunks smaller (chunk_size=)",
         nbytes=nbytes,
-        most_nbytes=most_nbytes,
+        max_nbytes=most_nbytes,
     )

@@ -20,7 +20,7 @@ from taskinity_data.formats.csv.records.cuts import find_grains
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
 from taskinity_data.formats.csv.records.scan import count_rows, scan_range
 from taskinity_data.formats.csv.records.state_machine import get_walker
-from taskinity_data.outcome import MOST_LINE_NBYTES, MOST_LINES, BadLine, BadLines, take_first
+from taskinity_data.outcome import MAX_LINE_NBYTES, MAX_LINES, BadLine, BadLines, take_first
 from taskinity_data.sources.read import read_range
 
 if TYPE_CHECKING:
@@ -166,13 +166,13 @@ def find_bad_lines(
         if skipped is not None and skipped.end() > skipped.start():
             start += behind_line_ends(raw[start:stop], len(LINE_END.findall(skipped[0])), codec)
         nbytes += stop - start
-        if len(lines) < MOST_LINES:
+        if len(lines) < MAX_LINES:
             line = BadLine(
                 path=piece.path,
                 start=piece.start + start,
                 stop=piece.start + stop,
                 row=row,
-                raw=raw[start : min(stop, start + MOST_LINE_NBYTES)],
+                raw=raw[start : min(stop, start + MAX_LINE_NBYTES)],
                 encoding=codec,
                 reason=f"expected {len(labels)} fields, saw {widths[row]}",
             )

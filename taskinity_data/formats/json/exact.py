@@ -10,7 +10,7 @@ import pyarrow.types as pat
 
 from taskinity_data.formats.json.cuts import find_lines
 from taskinity_data.formats.json.types import ITEMS, Clash, code_of, join_types, tell_path, type_of
-from taskinity_data.outcome import MOST_LINE_NBYTES, MOST_LINES, BadLine, BadLines, take_first
+from taskinity_data.outcome import MAX_LINE_NBYTES, MAX_LINES, BadLine, BadLines, take_first
 
 if TYPE_CHECKING:
     from taskinity_data.sources.file import Piece
@@ -282,9 +282,9 @@ def blank_bad_lines(text: bytes, piece: Piece, place: int, rows: int) -> tuple[b
             blanked[begin : end - is_closed] = b" " * (end - is_closed - begin)
             count += 1
             nbytes += end - begin
-            if len(kept) < MOST_LINES:
+            if len(kept) < MAX_LINES:
                 start = piece.start + place
-                raw = text[begin : min(end, begin + MOST_LINE_NBYTES)]
+                raw = text[begin : min(end, begin + MAX_LINE_NBYTES)]
                 kept.append(
                     BadLine(
                         piece.path,

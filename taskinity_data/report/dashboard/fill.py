@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from taskinity_data.report.run_columns import STATES
-from taskinity_data.wording import inert, inert_line, tell_count, tell_nbytes, tell_seconds
+from taskinity_data.wording import format_count, format_nbytes, format_seconds, inert, inert_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ def tell_head(run: LiveRun) -> str:
         for state, color in COLORS.items()
     )
     status = "its driver has gone" if run.status == "LOST" else run.status
-    told = [f"{run.flow}: {status}", tell_seconds(run.spent_s), run.scheduler]
+    told = [f"{run.flow}: {status}", format_seconds(run.spent_s), run.scheduler]
     text = escape(inert_line(", ".join(filter(None, told))))
     return (
         f'<h2 id="taskinity-head" style="margin:8px 0;overflow-wrap:anywhere">{text}</h2>'
@@ -108,8 +108,8 @@ def tell_tasks(run: LiveRun) -> str:
         told = task.tell() if task.is_fan_out else state.lower()
         if node.stands_by and state == "PENDING":
             told = "stands by"
-        rows = tell_count(task.done_rows, "row") if task.done_rows else ""
-        amount = tell_nbytes(task.done_nbytes) if task.nbytes else ""
+        rows = format_count(task.done_rows, "row") if task.done_rows else ""
+        amount = format_nbytes(task.done_nbytes) if task.nbytes else ""
         told = " · ".join(filter(None, (told, rows, amount)))
         lines.append(
             f'<tr><td style="color:{COLORS.get(state, COLORS["PENDING"])}">&#9632;</td>'
@@ -177,11 +177,11 @@ def _short(path: str, task: str, several: bool) -> str:
 def _tell_chunk(columns: dict[str, list[Any]], place: int) -> str:
     state = columns["state"][place]
     told = [_WORDS.get(state, state.lower())]
-    told += [tell_nbytes(columns["nbytes"][place])] if columns["nbytes"][place] else []
+    told += [format_nbytes(columns["nbytes"][place])] if columns["nbytes"][place] else []
     if columns["rows"][place] is not None:
-        told.append(tell_count(columns["rows"][place], "row"))
+        told.append(format_count(columns["rows"][place], "row"))
     if columns["worker"][place]:
-        told.append(f"{tell_seconds(columns['seconds'][place])} on {columns['worker'][place]}")
+        told.append(f"{format_seconds(columns['seconds'][place])} on {columns['worker'][place]}")
     if columns["attempts"][place] > 1:
         told.append(f"{columns['attempts'][place]} attempts")
     return inert_line(", ".join(told))
@@ -236,7 +236,7 @@ def fill_memory(workers: Sequence[Any]) -> tuple[list[str], dict[str, Any]]:
     used = [float(one.metrics.get("memory") or 0) for one in workers]
     limits = [float(one.memory_limit or 0) for one in workers]
     told = [
-        f"{tell_nbytes(have)} of {tell_nbytes(most)}" if most else tell_nbytes(have)
+        f"{format_nbytes(have)} of {format_nbytes(most)}" if most else format_nbytes(have)
         for have, most in zip(used, limits, strict=True)
     ]
     return names, {"worker": names, "used": used, "limit": limits, "told": told}

@@ -27,7 +27,7 @@ from taskinity_data.events import (
 from taskinity_data.flow.diagram.nodes import picture_of
 from taskinity_data.flow.diagram.svg import draw_svg
 from taskinity_data.report.run_columns import HANDLER
-from taskinity_data.wording import tell_count
+from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +114,7 @@ class DashboardObserver(Observer):
             case RunStarted():
                 return ("run", at, event.flow, tuple(event.tasks))
             case SchedulerChanged():
-                told = f"{event.scheduler}, {tell_count(event.workers, 'worker')}"
+                told = f"{event.scheduler}, {format_count(event.workers, 'worker')}"
                 return ("scheduler", at, told)
             case TaskStarted():
                 return ("begin", at, event.task)

@@ -13,7 +13,7 @@ from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from taskinity_data.report.html.attempts import printable
-from taskinity_data.wording import tell_count, tell_seconds
+from taskinity_data.wording import format_count, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -78,10 +78,10 @@ def spans(found: Sequence[Span], stop: float, title: str, words: str) -> str:
             )
     height = max(1, min(len(names), _MOST_LANES)) * _LANE
     if left_out:
-        words += f" {tell_count(len(left_out), 'more lane')} not drawn."
+        words += f" {format_count(len(left_out), 'more lane')} not drawn."
     if is_shared:
         words += " There are too many chunks to draw each: the fuller the colour, the busier."
-    axis = _x_axis(height, stop, tell_seconds)
+    axis = _x_axis(height, stop, format_seconds)
     return _svg("".join(axis) + "".join(marks), height, title, words)
 
 
@@ -198,7 +198,8 @@ def _shares(found: Sequence[Span], stop: float, cells: int) -> list[Span]:
         at += count
         if level or bad:
             mean = sum(busy[at - count : at]) / count
-            told = f"{tell_seconds(first)} to {tell_seconds(last)}: {min(mean, 1) * 100:.0f} % busy"
+            told = f"{format_seconds(first)} to {format_seconds(last)}: "
+            told += f"{min(mean, 1) * 100:.0f} % busy"
             if bad:
                 told += f", {failed} retried, failed, skipped or replaced"
             kind = "odd" if bad else f"busy{level}"
@@ -219,7 +220,7 @@ def _y_axis(height: int, top: float, tell: Callable[[float], str]) -> list[str]:
 
 def _x_axis(height: int, stop: float, tell: Callable[[float], str]) -> list[str]:
     marks = []
-    ticks = _clock_ticks(stop, 6) if tell is tell_seconds else _ticks(stop, 6)
+    ticks = _clock_ticks(stop, 6) if tell is format_seconds else _ticks(stop, 6)
     for value in ticks:
         x = _LEFT + value / (stop or 1e-9) * _PLOT
         marks.append(f'<path class="grid" d="M{x:.1f} {_TOP}V{_TOP + height + 5}"/>')

@@ -23,7 +23,7 @@ from taskinity_data.outcome import Status
 from taskinity_data.report.html.attempts import standing, where
 from taskinity_data.report.html.charts import Bar, Span, bars, lines, spans
 from taskinity_data.version import __version__
-from taskinity_data.wording import tell_count, tell_nbytes, tell_number, tell_seconds
+from taskinity_data.wording import format_count, format_nbytes, format_number, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,8 +80,8 @@ def _state(node: Node, found: Counter[str], spent: float) -> str:
         return node.description
     if node.is_fan_out:
         told = ", ".join(f"{count:,} {_WORDS[status]}" for status, count in found.most_common())
-        return f"{told}; {tell_seconds(spent)} of work"
-    return f"{_WORDS[next(iter(found))]}, {tell_seconds(spent)}"
+        return f"{told}; {format_seconds(spent)} of work"
+    return f"{_WORDS[next(iter(found))]}, {format_seconds(spent)}"
 
 
 def _worst(found: Counter[str]) -> str:
@@ -107,10 +107,8 @@ def workers_chart(tries: Sequence[Try]) -> str:
         for one in tries
     ]
     count = len({one.worker for one in tries})
-    words = (
-        f"{tell_count(len(tries), 'attempt')} on {tell_count(count, 'lane')}, a thread or process "
-    )
-    words += f"each, in {tell_seconds(stop)}."
+    words = f"{format_count(len(tries), 'attempt')} on {format_count(count, 'lane')}, a thread or "
+    words += f"process each, in {format_seconds(stop)}."
     return spans(drawn, stop, "Workers over time", words)
 
 
@@ -134,17 +132,17 @@ def times_chart(tries: Sequence[Try]) -> str:
         )
         for one in last
     ]
-    words = f"{tell_count(len(last), 'chunk')}: {_spread([one.duration_s for one in last])}."
-    return bars(drawn, "Time of each chunk", words, tell=tell_seconds)
+    words = f"{format_count(len(last), 'chunk')}: {_spread([one.duration_s for one in last])}."
+    return bars(drawn, "Time of each chunk", words, tell=format_seconds)
 
 
 def _spread(seconds: Sequence[float]) -> str:
     if len(seconds) < 2:
-        return tell_seconds(seconds[0]) if seconds else "none"
+        return format_seconds(seconds[0]) if seconds else "none"
     cuts = quantiles(seconds, n=20, method="inclusive")
     return (
-        f"from {tell_seconds(min(seconds))} to {tell_seconds(max(seconds))}, half of them up to "
-        f"{tell_seconds(cuts[9])}, 95 % up to {tell_seconds(cuts[18])}"
+        f"from {format_seconds(min(seconds))} to {format_seconds(max(seconds))}, half of them "
+        f"up to {format_seconds(cuts[9])}, 95 % up to {format_seconds(cuts[18])}"
     )
 
 
@@ -177,7 +175,7 @@ def throughput_charts(tries: Sequence[Try]) -> list[str]:
         charts.append(
             lines(
                 {unit: points}, f"Throughput in {unit}", words,
-                tell_x=tell_seconds, tell_y=tell, stop=stop,
+                tell_x=format_seconds, tell_y=tell, stop=stop,
             )
         )  # fmt: skip
     return charts
@@ -195,16 +193,16 @@ def memory_chart(tries: Sequence[Try]) -> str:
         points = series.setdefault(process, [])
         points.append((one.ended_s - zero, float(one.peak_nbytes or 0)))
     most = max(one.peak_nbytes or 0 for one in told)
-    words = f"The most that one process held was {tell_nbytes(most)}."
+    words = f"The most that one process held was {format_nbytes(most)}."
     read = [one.memory_nbytes for one in tries if one.memory_nbytes]
     if read:
-        words += f" A chunk once read took up to {tell_nbytes(max(read))}."
+        words += f" A chunk once read took up to {format_nbytes(max(read))}."
     highest = sorted(series, key=lambda name: -series[name][-1][1])[:_MOST_PROCESSES]
     if len(series) > _MOST_PROCESSES:
         words += f" Drawn are the {_MOST_PROCESSES} highest of {len(series)} processes."
     return lines(
         {name: series[name] for name in highest}, "Memory by process", words,
-        tell_x=tell_seconds, tell_y=tell_nbytes, stop=stop,
+        tell_x=format_seconds, tell_y=format_nbytes, stop=stop,
     )  # fmt: skip
 
 
@@ -212,14 +210,14 @@ def sizes_chart(name: str, plan: Any) -> str:
     """How large each chunk is, in order."""
     sizes = [chunk.nbytes for chunk in plan]
     drawn = [
-        Bar((("size", float(size)),), f"chunk {number:,}: {tell_nbytes(size)}")
+        Bar((("size", float(size)),), f"chunk {number:,}: {format_nbytes(size)}")
         for number, size in enumerate(sizes)
     ]
     words = (
-        f"{tell_count(len(sizes), 'chunk')} of {tell_nbytes(min(sizes))} to "
-        f"{tell_nbytes(max(sizes))}."
+        f"{format_count(len(sizes), 'chunk')} of {format_nbytes(min(sizes))} to "
+        f"{format_nbytes(max(sizes))}."
     )
-    return bars(drawn, f"Size of each chunk of {name}", words, tell=tell_nbytes, height=110)
+    return bars(drawn, f"Size of each chunk of {name}", words, tell=format_nbytes, height=110)
 
 
 class Trouble(NamedTuple):
@@ -339,7 +337,7 @@ def environment(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Python", platform.python_version()),
         ("platform", platform.platform()),
         ("cores", f"{count_cores()}"),
-        ("memory", tell_nbytes(memory_limit())),
+        ("memory", format_nbytes(memory_limit())),
     ]
     for name in _PACKAGES:
         try:
@@ -358,15 +356,15 @@ def _times(tries: Sequence[Try]) -> tuple[float, float]:
 def _tell_try(one: Try) -> str:
     number = "" if one.number is None else f" {one.number:,}"
     again = f", attempt {one.attempt}" if one.attempt > 1 else ""
-    told = f"{one.task}{number}: {one.status.lower()} in {tell_seconds(one.duration_s)}{again}"
+    told = f"{one.task}{number}: {one.status.lower()} in {format_seconds(one.duration_s)}{again}"
     if one.read_s:
-        told += f" (reading {tell_seconds(one.read_s)})"
+        told += f" (reading {format_seconds(one.read_s)})"
     return f"{told} on {one.worker}" + (f"; {one.error}" if one.error else "")
 
 
 def _tell_rate_nbytes(value: float) -> str:
-    return f"{tell_nbytes(value)}/s"
+    return f"{format_nbytes(value)}/s"
 
 
 def _tell_rate_rows(value: float) -> str:
-    return f"{tell_number(value)} rows/s"
+    return f"{format_number(value)} rows/s"

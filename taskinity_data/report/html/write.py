@@ -20,7 +20,7 @@ from taskinity_data.report.html.attempts import printable, tries_of
 from taskinity_data.report.speed import speed_up
 from taskinity_data.report.summary import describe_value, tell_quarantine
 from taskinity_data.settings import working_directory
-from taskinity_data.wording import tell_count, tell_nbytes, tell_seconds
+from taskinity_data.wording import format_count, format_nbytes, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,8 +92,8 @@ def render_report(
     jinja = Environment(autoescape=True, finalize=_finalize, trim_blocks=True)
     jinja.filters |= {
         "cut": lambda text, longest: printable(str(text), longest),
-        "seconds": tell_seconds,
-        "nbytes": tell_nbytes,
+        "seconds": format_seconds,
+        "nbytes": format_nbytes,
         "percent": percent,
     }
     text = files("taskinity_data.report.html").joinpath("page.jinja").read_text(encoding="utf-8")
@@ -171,16 +171,16 @@ def _sections(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def _headline(run: Any, tries: Sequence[Any]) -> list[tuple[str, str]]:
     from datetime import UTC, datetime
 
-    facts = [("run", run.run_id), ("took", tell_seconds(run.timings["total"]))]
+    facts = [("run", run.run_id), ("took", format_seconds(run.timings["total"]))]
     if tries:
         began = datetime.fromtimestamp(tries[0].started_s, UTC)
         facts.append(("first task began", f"{began:%Y-%m-%d %H:%M:%S} UTC"))
     if run.workers:
-        who = f"{run.scheduler}, {tell_count(run.workers, 'worker')}"
+        who = f"{run.scheduler}, {format_count(run.workers, 'worker')}"
         facts.append(("on", f"{who} ({run.scheduler_reason})" if run.scheduler_reason else who))
     chunks = sum(len(plan) for plan in run.plans.values())
     if chunks:
-        planned = tell_nbytes(sum(plan.nbytes for plan in run.plans.values()))
+        planned = format_nbytes(sum(plan.nbytes for plan in run.plans.values()))
         facts.append(("chunks", f"{chunks:,}, {planned} planned"))
     if run.log is not None:
         facts.append(("its log", str(run.log)))
@@ -197,7 +197,7 @@ def _output(run: Any) -> str:
     if run.output is None:
         return ""
     path, count, rows, nbytes = run.output
-    told = f"{tell_count(count, 'file')}, {tell_count(rows, 'row')}, {tell_nbytes(nbytes)}"
+    told = f"{format_count(count, 'file')}, {format_count(rows, 'row')}, {format_nbytes(nbytes)}"
     return f"{told} in {path}"
 
 
@@ -215,7 +215,7 @@ def _times(run: Any) -> list[tuple[str, str, str]]:
         "single": ("tasks that run once", "one after another"),
     }
     found = [
-        (words, tell_seconds(run.timings[name]), place)
+        (words, format_seconds(run.timings[name]), place)
         for name, (words, place) in names.items()
         if run.timings.get(name)
     ]
@@ -231,7 +231,7 @@ def _times(run: Any) -> list[tuple[str, str, str]]:
 def _predicted(run: Any) -> list[tuple[str, str, str, str]]:
     found = []
     for met in run.predicted:
-        tell = tell_seconds if met.what == "time" else tell_nbytes
+        tell = format_seconds if met.what == "time" else format_nbytes
         actual = "unknown" if met.actual is None else tell(met.actual)
         found.append((met.what, f"{tell(met.low)} to {tell(met.high)}", actual, met.verdict))
     return found

@@ -91,4 +91,4 @@ def test_what_can_be_measured_is_not_packed(monkeypatch):
     monkeypatch.setattr(pd.DataFrame, "__reduce_ex__", lambda *_: pytest.fail("packed"))
     again = unpack_outcome(pack_outcome(outcome, 1 << 12))
     assert again.status is Status.FAILED
-    assert (again.failure.error.nbytes, again.failure.error.most_nbytes) == (1 << 13, 1 << 12)
+    assert (again.failure.error.nbytes, again.failure.error.max_nbytes) == (1 << 13, 1 << 12)

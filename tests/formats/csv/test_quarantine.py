@@ -14,7 +14,7 @@ from taskinity_data.formats.csv.bad_lines import has_good
 from taskinity_data.formats.csv.options import parse_options
 from taskinity_data.formats.csv.reader import open_csv
 from taskinity_data.formats.csv.records.state_machine import get_walker
-from taskinity_data.outcome import MOST_LINE_NBYTES, MOST_LINES
+from taskinity_data.outcome import MAX_LINE_NBYTES, MAX_LINES
 
 SIZES = (1, 12, 1 << 30)
 QUARANTINE = {"on_bad_lines": "quarantine"}
@@ -26,7 +26,7 @@ def load(file, size, options=QUARANTINE, kind="pandas", **keywords):
 
 
 def lines_of(results):
-    return [line for one in results if one.bad_lines for line in one.bad_lines.kept]
+    return [line for one in results if one.bad_lines for line in one.bad_lines.lines]
 
 
 @pytest.mark.parametrize("kind", ["pandas", "arrow", "native"])
@@ -128,14 +128,14 @@ def test_where_nothing_is_bad_nothing_is_told(tmp_path):
 
 
 def test_of_many_and_of_long_lines_the_first_is_kept_and_all_are_counted(tmp_path):
-    bad = "1,2," + "w" * MOST_LINE_NBYTES + "\n" + "x,y,z\n" * (MOST_LINES + 500)
+    bad = "1,2," + "w" * MAX_LINE_NBYTES + "\n" + "x,y,z\n" * (MAX_LINES + 500)
     (result,) = load(write(tmp_path, "a,b\n1,2\n" + bad), 1 << 30)
-    assert result.bad_lines.count == MOST_LINES + 501
+    assert result.bad_lines.count == MAX_LINES + 501
     assert result.bad_lines.nbytes == len(bad)
-    assert len(result.bad_lines.kept) == MOST_LINES
-    first = result.bad_lines.kept[0]
-    assert len(first.raw) == MOST_LINE_NBYTES
-    assert first.stop - first.start == MOST_LINE_NBYTES + 5
+    assert len(result.bad_lines.lines) == MAX_LINES
+    first = result.bad_lines.lines[0]
+    assert len(first.raw) == MAX_LINE_NBYTES
+    assert first.stop - first.start == MAX_LINE_NBYTES + 5
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -32,7 +32,7 @@ def test_lines_that_are_no_object_come_back_beside_the_others(size, kind, tmp_pa
     file = mixed(tmp_path)
     raw = (tmp_path / "data.jsonl").read_bytes()
     results = load(file, size, kind, on_bad_lines="quarantine")
-    found = [line for one in results if one.bad_lines for line in one.bad_lines.kept]
+    found = [line for one in results if one.bad_lines for line in one.bad_lines.lines]
     assert [line.raw.strip(b"\n") for line in found] == BAD
     assert [raw[line.start : line.stop] for line in found] == [line.raw for line in found]
     assert "no JSON" in found[0].reason
@@ -73,7 +73,7 @@ def test_slices_of_a_piece_are_told_apart(tmp_path, monkeypatch):
     file = mixed(tmp_path)
     raw = (tmp_path / "data.jsonl").read_bytes()
     (result,) = load(file, 1 << 30, on_bad_lines="quarantine")
-    found = result.bad_lines.kept
+    found = result.bad_lines.lines
     assert [line.row for line in found] == [1, 3, 5, 7, 9, 11]
     assert [raw[line.start : line.stop] for line in found] == [line.raw for line in found]
     assert result.data.to_pylist() == GOOD
