@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from compare import Comparison
 
-MAX_REFUSED = 0.12
+MAX_REFUSED = 0.11
 """The share of calls that pandas completes which chunks may refuse."""
 
 ENGINES = {"python", "pyarrow"}

@@ -91,7 +91,7 @@ def has_good(records: bytes, labels: Sequence[Hashable], options: CsvOptions) ->
     dialect = options.dialect
     marks = {dialect.sep, dialect.quotechar, dialect.escapechar, dialect.comment}
     text = next(character for character in "12345" if character not in marks)
-    good = dialect.sep.join([text] * len(labels)).encode() + b"\n"
+    good = dialect.sep_bytes[:1].join([text.encode()] * len(labels)) + b"\n"
     try:
         frame = pd.read_csv(
             io.BytesIO(good + records),
@@ -139,7 +139,7 @@ def find_bad_lines(
         stops = find_record_ends(read, 1, len(text), exact.dialect)
     starts = [1, *stops[:-1]]
     places, walker = places_in_file(piece, data, stops, exact), get_walker(exact.dialect)
-    is_suspect = count_separators(text, starts, stops, exact.dialect.sep_byte) >= len(labels)
+    is_suspect = count_separators(text, starts, stops, exact.dialect.sep_bytes) >= len(labels)
     suspects = np.flatnonzero(is_suspect).tolist()
     widths = {row: walker.count_fields(text[starts[row] : stops[row]]) for row in suspects}
     bad = [row for row in suspects if widths[row] > len(labels)]
@@ -181,10 +181,10 @@ def find_bad_lines(
 
 
 def count_separators(
-    text: bytes, starts: Sequence[int], stops: Sequence[int], sep: int
+    text: bytes, starts: Sequence[int], stops: Sequence[int], seps: bytes
 ) -> npt.NDArray[np.int64]:
     """How often the separator stands in each record, within quotes too; shape (records,)."""
-    found = np.flatnonzero(np.frombuffer(text, np.uint8) == sep)
+    found = np.flatnonzero(np.isin(np.frombuffer(text, np.uint8), list(seps)))
     return np.asarray(np.searchsorted(found, stops) - np.searchsorted(found, starts))
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskinity_data.formats.csv.records.dialect import WHITESPACE
+
 if TYPE_CHECKING:
     from taskinity_data.formats.csv.options import CsvOptions
 
@@ -31,6 +33,8 @@ def plain_header(data: bytes, options: CsvOptions) -> bytes | None:
         escapes, comments, blanks at the beginning of a line, byte order marks, a lone ``\r``.
     """
     if options.header not in ("infer", 0) or options.names is not None or options.skiprows:
+        return None
+    if options.dialect.sep == WHITESPACE or callable(options.usecols):
         return None
     end = data.find(b"\n") + 1
     stop = data.find(b"\n", end) + 1

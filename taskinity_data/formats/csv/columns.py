@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import SourceFile
 
 __all__ = [
+    "apply_usecols",
     "by_label",
     "check_index_dtype",
     "check_same_columns",
@@ -69,6 +70,25 @@ def by_label(dtype: Any, heads: Sequence[Head]) -> Any:
         raise PlanError(f"dtype={dtype!r}: by position pandas makes no objects; give names")
     named = {key: one for key, one in dtype.items() if key in labels or key not in positions}
     return {label: dtype[one] for one, label in enumerate(labels) if one in positions} | named
+
+
+def apply_usecols(usecols: Any, heads: Sequence[Head]) -> Any:
+    """`usecols`, where it is a function the labels that it takes.
+
+    Raises
+    ------
+    PlanError
+        It fails, or takes other columns of another file.
+    """
+    if not callable(usecols):
+        return usecols
+    try:
+        chosen = [tuple(label for label in head.labels if usecols(label)) for head in heads]
+    except Exception as error:
+        raise PlanError(f"usecols=: the function failed: {error!r}; give a list") from error
+    if any(set(labels) != set(chosen[0]) for labels in chosen):
+        raise PlanError("usecols=: the function takes other columns of other files; give a list")
+    return chosen[0]
 
 
 def select_labels(

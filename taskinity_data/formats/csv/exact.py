@@ -76,7 +76,7 @@ def has_narrow_start(data: bytes, width: int, options: CsvOptions) -> bool:
     line = data[start : min((end for end in (feed, back) if end >= 0), default=len(data))]
     marks = (dialect.quote_byte, dialect.escape_byte, dialect.comment_byte)
     is_plain = bool(line.strip()) and not any(mark is not None and mark in line for mark in marks)
-    return is_plain and line.count(dialect.sep_byte) < width
+    return is_plain and sum(map(line.count, dialect.sep_bytes)) < width
 
 
 def count_first_fields(data: bytes, keywords: Mapping[str, Any]) -> int:

@@ -30,17 +30,19 @@ __all__ = [
 ]
 
 
-def are_regular(data: bytes, sep: str, quotechar: str | None) -> bool:
+def are_regular(data: bytes, seps: bytes, quotechar: str | None) -> bool:
     r"""Whether each quote opens a field, closes one, or is half of a doubled quote inside one.
 
     Parameters
     ----------
     data : bytes
         Whole records, of which the first begins outside quotes.
+    seps : bytes
+        Each separates fields.
 
     Examples
     --------
-    >>> are_regular(b'"a,b",1\n', ",", '"'), are_regular(b'a"b,1\n', ",", '"')
+    >>> are_regular(b'"a,b",1\n', b",", '"'), are_regular(b'a"b,1\n', b",", '"')
     (True, False)
     """
     if quotechar is None:
@@ -53,7 +55,7 @@ def are_regular(data: bytes, sep: str, quotechar: str | None) -> bool:
     if len(at) % 2:
         return False
     borders = np.zeros(256, dtype=bool)
-    borders[[ord(sep), 10, 13, quote[0]]] = True
+    borders[[*seps, 10, 13, quote[0]]] = True
     # Quotes open and close in turn; a doubled one closes and opens at once, which is why a quote
     # counts as a border.
     opens, closes = at[::2], at[1::2]
@@ -67,7 +69,7 @@ def has_lone_return(data: bytes) -> bool:
     return b"\r" in data and data.count(b"\r") != data.count(b"\r\n")
 
 
-def trim_to_records(window: bytes, sep: str, quotechar: str | None) -> bytes | None:
+def trim_to_records(window: bytes, seps: bytes, quotechar: str | None) -> bytes | None:
     """The whole records inside a window that begins anywhere, or None where that can't be told.
 
     With quotes in the window, the bytes after its first line end must read regularly from outside
@@ -86,9 +88,8 @@ def trim_to_records(window: bytes, sep: str, quotechar: str | None) -> bytes | N
     if not len(ends):
         return None
     body = body[: int(ends[-1]) + 1]
-    if are_regular(body, sep, quotechar) and not are_regular(quote + body + quote, sep, quotechar):
-        return body
-    return None
+    is_outside = are_regular(body, seps, quotechar)
+    return body if is_outside and not are_regular(quote + body + quote, seps, quotechar) else None
 
 
 ENCODED = "encoded_columns"
@@ -254,7 +255,7 @@ def looks_alike(data: bytes, options: CsvOptions, has_quotes: bool) -> bool:
         return False
     if has_lone_return(data):
         return False
-    return not has_quotes or are_regular(data, dialect.sep, dialect.quotechar)
+    return not has_quotes or are_regular(data, dialect.sep_bytes, dialect.quotechar)
 
 
 def has_hexadecimal(data: bytes) -> bool:

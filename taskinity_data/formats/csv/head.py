@@ -31,6 +31,7 @@ from taskinity_data.formats.csv.head_labels import (
 )
 from taskinity_data.formats.csv.hints import find_wide_encoding, hint_encoding
 from taskinity_data.formats.csv.records.cuts import find_grains, find_open_record
+from taskinity_data.formats.csv.records.dialect import WHITESPACE
 from taskinity_data.formats.csv.records.encoded import codec_of, is_plain
 from taskinity_data.formats.csv.records.rows import find_row_grains
 from taskinity_data.machine import count_cores, share_memory
@@ -294,11 +295,12 @@ def check_first_separator(file: SourceFile, data: bytes, start: int, options: Cs
     r"""Refuse a first row whose first separator pandas takes otherwise than a chunk does.
 
     After a skipped line that a lone ``\r`` ends it is lost; after a header that one ends, a space
-    separates that `skipinitialspace` else drops.
+    separates that `skipinitialspace` or ``sep=r"\s+"`` else drops.
     """
     dialect = options.dialect
-    is_lost = options.skiprows or (dialect.sep == " " and dialect.skipinitialspace)
-    if is_lost and data[:start].endswith(b"\r") and data.startswith(dialect.sep.encode(), start):
+    drops_blanks = dialect.sep == WHITESPACE or (dialect.sep == " " and dialect.skipinitialspace)
+    is_first = start < len(data) and data[start] in dialect.sep_bytes
+    if (options.skiprows or drops_blanks) and data[:start].endswith(b"\r") and is_first:
         raise PlanError(
             f"{file}: the line before byte {start} ends with \\r alone, and the first row begins "
             "with a separator, which pandas reads differently there; write the file with \\n"

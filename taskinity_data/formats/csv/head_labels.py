@@ -161,7 +161,7 @@ def check_width(
         if options.usecols is not None:
             fits = count_fields(prefix[start:], options) >= len(labels)
         else:
-            full = options.dialect.sep.join([probe_mark(options)] * len(labels))
+            full = options.dialect.sep_bytes[:1].decode().join([probe_mark(options)] * len(labels))
             gap = b"" if prefix.endswith((b"\n", b"\r")) else b"\n"
             parse(prefix + gap + full.encode() + b"\n", strict)
             fits = True
@@ -188,7 +188,7 @@ def find_index(data: bytes, options: CsvOptions) -> pd.DataFrame:
     PlanError
         There is no such column.
     """
-    usecols = None if options.usecols is None else list(options.usecols)
+    usecols = list(options.usecols) if isinstance(options.usecols, tuple) else options.usecols
     try:
         return parse(data, options, index_col=list(options.index_col), usecols=usecols)
     except PARSE_ERRORS as error:

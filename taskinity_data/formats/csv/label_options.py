@@ -81,14 +81,20 @@ def parse_names(value: Any) -> tuple[Any, ...] | None:
     return parse_labels("names", value)
 
 
-def parse_usecols(value: Any) -> tuple[Any, ...] | None:
-    """The labels or positions of the columns that are read.
+def parse_usecols(value: Any, given: Mapping[str, Any]) -> Any:
+    """The labels or positions of the columns that are read; a function that takes them as it is.
 
     Raises
     ------
     PlanError
-        They are neither all positions nor all names.
+        They are neither all positions nor all names, or a function of names that do not exist.
     """
+    if callable(value):
+        if given.get("header", "infer") is None and given.get("names") is None:
+            raise PlanError(
+                "usecols=: beside header=None pandas reads no row with a function; give positions"
+            )
+        return value
     labels = parse_labels("usecols", value)
     if labels is None:
         return None
@@ -173,8 +179,10 @@ def parse_nrows(value: Any, given: Mapping[str, Any]) -> int | None:
     return int(value)
 
 
-def parse_skiprows(value: Any, given: Mapping[str, Any]) -> int | tuple[int, ...]:
+def parse_skiprows(value: Any, given: Mapping[str, Any]) -> Any:
     """How many lines before the header are left out, or which lines, from 0, in order.
+
+    A function of a line's number stays what it is: the lines of the files are not known here.
 
     Raises
     ------
@@ -183,7 +191,9 @@ def parse_skiprows(value: Any, given: Mapping[str, Any]) -> int | tuple[int, ...
     """
     if value is None:
         return 0
-    if isinstance(value, bool) or callable(value) or isinstance(value, str):
+    if callable(value):
+        return value
+    if isinstance(value, bool | str):
         raise PlanError(
             f"skiprows={value!r} can't be honoured chunk by chunk: only a count of lines before "
             "the header or a list of lines can; drop other rows in the chunk function"

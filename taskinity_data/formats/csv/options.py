@@ -26,7 +26,12 @@ from taskinity_data.formats.csv.label_options import (
     parse_skiprows,
     parse_usecols,
 )
-from taskinity_data.formats.csv.records.dialect import check_byte, parse_csv_dialect, parse_dialect
+from taskinity_data.formats.csv.records.dialect import (
+    WHITESPACE,
+    check_byte,
+    parse_csv_dialect,
+    parse_dialect,
+)
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -51,7 +56,6 @@ IN_FUNCTION = "do it in the chunk function"
 REFUSED = {
     "skipfooter": "the last rows are known only at the end of the file; drop them in the function",
     "converters": f"types are inferred from all that converters return; {IN_FUNCTION}",
-    "dayfirst": "it only guides a guess; give date_format=, such as '%d/%m/%Y'",
     "iterator": "a dataset is read in chunks already; use chunk_size=",
     "chunksize": "a dataset is read in chunks already; use chunk_size= of the dataset",
     "compression": "give it to open_dataset, not to the reader",
@@ -79,12 +83,14 @@ class CsvOptions:
     header : int, tuple of int, "infer" or None
         The row that holds the names, or several of which each is a level of them.
     names : tuple of labels, or None
-    skiprows : int or tuple of int
-        How many lines are left out before the header, or which lines of the file, from 0.
+    skiprows : int, tuple of int, or callable
+        How many lines are left out before the header, or which lines of the file, from 0. A
+        function is asked for each line when the dataset is opened; the reader holds the numbers.
     nrows : int or None
         Rows of each file, from its first.
-    usecols : tuple of labels or positions, or None
-        In the file's order afterwards, as in pandas.
+    usecols : tuple of labels or positions, callable, or None
+        In the file's order afterwards, as in pandas. A function is asked for each label when the
+        dataset is opened; the reader holds the labels.
     index_col : tuple of labels or positions
         The columns that are the index of each chunk.
     skips_bad_lines : bool
@@ -95,6 +101,8 @@ class CsvOptions:
         Columns of dates.
     date_format : str, mapping of label to str, or None
         Their formats, where they are not to be guessed.
+    dayfirst : bool
+        The day is guessed to stand before the month.
     dtype : dtype, mapping of label to dtype, or None
         As pandas takes it.
     dtype_backend : "numpy_nullable", "pyarrow" or None
@@ -108,14 +116,15 @@ class CsvOptions:
     encoding_errors: str = "strict"
     header: int | str | tuple[int, ...] | None = "infer"
     names: tuple[Any, ...] | None = None
-    skiprows: int | tuple[int, ...] = 0
+    skiprows: Any = 0
     nrows: int | None = None
-    usecols: tuple[Any, ...] | None = None
+    usecols: Any = None
     index_col: tuple[Any, ...] = ()
     skips_bad_lines: bool = False
     keeps_bad_lines: bool = False
     parse_dates: tuple[Any, ...] = ()
     date_format: Any = None
+    dayfirst: bool = False
     dtype: Any = None
     dtype_backend: str | None = None
     per_chunk: Mapping[str, Any] = field(default_factory=dict)
@@ -170,6 +179,7 @@ class CsvOptions:
                 self.keeps_bad_lines,
                 self.parse_dates,
                 stable(self.date_format),
+                self.dayfirst,
                 stable(self.dtype),
                 stable(self.per_chunk),
             )
@@ -234,12 +244,13 @@ def parse_options(options: Mapping[str, Any]) -> CsvOptions:
         names=parse_names(given.get("names")),
         skiprows=parse_skiprows(given.get("skiprows"), given),
         nrows=parse_nrows(given.get("nrows"), given),
-        usecols=parse_usecols(given.get("usecols")),
+        usecols=parse_usecols(given.get("usecols"), given),
         index_col=parse_index_col(given.get("index_col")),
         skips_bad_lines=bad_lines != "error",
         keeps_bad_lines=bad_lines == "quarantine",
         parse_dates=parse_dates,
         date_format=date_format,
+        dayfirst=given.get("dayfirst", False),
         dtype=given.get("dtype"),
         dtype_backend=parse_dtype_backend(given),
         per_chunk={name: given[name] for name in PER_CHUNK if name in given},
@@ -292,6 +303,11 @@ def parse_bad_lines(given: Mapping[str, Any]) -> str:
             f"on_bad_lines={value!r}: use one of {', '.join(BAD_LINES)}."
             f"{suggest(str(value), BAD_LINES)}"
         )
+    if value == "quarantine" and WHITESPACE in (given.get("sep"), given.get("delimiter")):
+        raise PlanError(
+            f"on_bad_lines='quarantine': fields that sep={WHITESPACE!r} separates are not counted; "
+            "use on_bad_lines='skip'"
+        )
     if value != "error" and given.get("usecols") is not None:
         raise PlanError(
             f"on_bad_lines={value!r}: beside usecols= pandas takes no row for bad; use columns="
@@ -303,7 +319,7 @@ BAD_LINES = ("error", "skip", "warn", "quarantine")
 
 
 def check_switches(given: Mapping[str, Any]) -> None:
-    for name in ("memory_map", "cache_dates", "doublequote"):
+    for name in ("memory_map", "cache_dates", "doublequote", "dayfirst"):
         if not isinstance(given.get(name, True), bool):
             raise PlanError(f"{name}={given[name]!r}: must be True or False")
 

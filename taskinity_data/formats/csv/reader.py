@@ -18,6 +18,7 @@ from taskinity_data.formats.csv.column_types.dates import as_text, with_dates
 from taskinity_data.formats.csv.column_types.nullable import NullableColumn, check_nullable_index
 from taskinity_data.formats.csv.column_types.types import find_types
 from taskinity_data.formats.csv.columns import (
+    apply_usecols,
     by_label,
     check_index_dtype,
     check_same_columns,
@@ -37,7 +38,12 @@ from taskinity_data.formats.csv.head import read_head
 from taskinity_data.formats.csv.messages import misfit_error, parse_error
 from taskinity_data.formats.csv.options import parse_options, stable
 from taskinity_data.formats.csv.records.piece_text import read_text
-from taskinity_data.formats.csv.records.rows import find_row_grains, find_rows, split_rows
+from taskinity_data.formats.csv.records.rows import (
+    apply_skiprows,
+    find_row_grains,
+    find_rows,
+    split_rows,
+)
 from taskinity_data.formats.filters import parse_filters
 from taskinity_data.formats.reader import Misfit, ReadResult
 from taskinity_data.formats.schema import (
@@ -333,13 +339,14 @@ def open_csv(
     Reads the head of every file (about 1 ms each), and a sample or all of it for the schema:
     everything up to 64 MB, else 256 kB at head, middle and tail of up to 300 files.
     """
-    parsed = parse_options(options)
+    parsed = apply_skiprows(files, parse_options(options))
 
     def look(file: SourceFile) -> Head:
         head = read_head(file, parsed)
         return replace(head, rows=find_rows(file, head.data_start, parsed))
 
     heads = list(map_files(look, files))
+    parsed = replace(parsed, usecols=apply_usecols(parsed.usecols, heads))
     scan = isinstance(schema, str) and schema == "scan"
     is_arrow = isinstance(schema, pa.Schema)
     if is_arrow and parsed.usecols is not None:
@@ -393,4 +400,4 @@ def open_csv(
 
 def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:
     """Raise what is wrong with `file` alone: it has no head that `options` can read."""
-    read_head(file, parse_options(options))
+    read_head(file, apply_skiprows([file], parse_options(options)))

@@ -234,7 +234,7 @@ def sample_slices(
             for at in ((start + stop) // 2 // unit, (stop - SLICE_NBYTES) // unit):
                 window = bytearray(SLICE_NBYTES // unit)
                 got = read(memoryview(window), at)
-                records = trim_to_records(bytes(window[:got]), dialect.sep, quotechar)
+                records = trim_to_records(bytes(window[:got]), dialect.sep_bytes, quotechar)
                 if records is not None:
                     begin = at + window.index(b"\n") + 1
                     end = begin + len(records)

@@ -6,9 +6,14 @@ from collections import defaultdict
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
+from properties import examples
 
 import taskinity_data as td
+from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.formats.csv.records import rows
 
 TEXT = 'a,b,c\n1,x,0.5\n2,y,\n\n3,z,1.5\n4,"q\nr",2.5\n5,w,3.5\n'
 SIZES = (1, 17, 1 << 20)
@@ -87,6 +92,107 @@ def test_listed_lines_are_left_out_whatever_the_cuts(tmp_path, lines, blank):
     check(
         tmp_path, TEXT, skiprows=lines, skip_blank_lines=blank, header=None, names=["x", "y", "z"]
     )
+
+
+@pytest.mark.parametrize("blank", [True, False])
+def test_a_function_leaves_out_the_lines_that_it_names_whatever_the_cuts(tmp_path, blank):
+    for skips in (lambda line: line in {2, 5}, lambda line: line < 2, lambda line: line > 3):
+        check(
+            tmp_path, TEXT, skiprows=skips, skip_blank_lines=blank, header=None, names=list("xyz")
+        )
+
+
+def test_a_function_for_skiprows_that_fails_or_is_asked_for_too_much_is_refused(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "data.csv"
+    path.write_text(TEXT)
+    with pytest.raises(PlanError, match="function failed: ZeroDivisionError"):
+        td.open_dataset(str(path), skiprows=lambda line: 1 / line)
+    monkeypatch.setattr(rows, "MAX_ASKED", 5)
+    with pytest.raises(PlanError, match="give the list of lines"):
+        td.open_dataset(str(path), skiprows=lambda line: False)
+
+
+@pytest.mark.parametrize("more", [{}, {"index_col": "a"}, {"names": ["c", "x", "a"]}], ids=str)
+def test_a_function_takes_the_columns_that_it_names(tmp_path, more):
+    check(tmp_path, TEXT, usecols=lambda label: label in {"c", "a"}, **more)
+
+
+def test_a_function_for_usecols_that_fails_or_takes_others_of_another_file_is_refused(tmp_path):
+    (tmp_path / "1.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "2.csv").write_text("a,b,c\n1,2,3\n")
+    source = str(tmp_path / "*.csv")
+    assert read(source, 1, usecols=lambda label: label < "c").columns.tolist() == ["a", "b"]
+    with pytest.raises(PlanError, match="other columns of other files"):
+        td.open_dataset(source, usecols=lambda label: label > "a")
+    with pytest.raises(PlanError, match="function failed: TypeError"):
+        td.open_dataset(source, usecols=lambda label: label + 1)
+
+
+def test_readers_of_other_columns_that_functions_took_have_other_identities(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("a,b,c\n1,2,3\n")
+    first, again, other = (
+        td.open_dataset(str(path), usecols=usecols).plan()[0].key
+        for usecols in (lambda label: label < "c", lambda label: label != "c", lambda label: True)
+    )
+    assert first == again != other
+
+
+BLANKED = st.lists(
+    st.sampled_from(["1", "x", "0.5", " ", "\t", "  ", '"a b"', '""', "\n", "\n", "1 2 3\n", "#"]),
+    max_size=40,
+).map("".join)
+
+
+@examples(60)
+@given(
+    BLANKED,
+    st.sampled_from(
+        [
+            {},
+            {"comment": "#", "skip_blank_lines": False},
+            {"skiprows": [2]},
+            {"on_bad_lines": "skip"},
+            {"header": None, "names": ["a", "b", "c"]},
+            {"quoting": csv.QUOTE_NONE},
+            {"index_col": 0},
+        ]
+    ),
+)
+def test_blanks_separate_whatever_the_cuts(tmp_path_factory, text, options):
+    path = tmp_path_factory.mktemp("blanks") / "data.csv"
+    path.write_text("a b c\n" + text)
+    options = {"sep": r"\s+", **options}
+    try:
+        expected = pd.read_csv(path, low_memory=False, **options)
+    except (ValueError, IndexError) as error:
+        expected = error
+    for size in SIZES:
+        try:
+            got = read(str(path), size, **options)
+        except (PlanError, ReadError):
+            continue  # an implied index, or what pandas refuses
+        assert not isinstance(expected, Exception)
+        assert_frame_equal(got, expected, check_exact=True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "gbk"])
+@pytest.mark.parametrize("skip", [True, False])
+def test_blanks_separate_in_every_encoding(tmp_path, encoding, skip):
+    text = ' a\tb  c\n1 2 x\n\n\t3  4 "y\nz" \n   \n5 6\t\n'
+    options = {"encoding": encoding, "skip_blank_lines": skip}
+    check(tmp_path, text.encode(encoding), sep=r"\s+", **options)
+    check(tmp_path, text.encode(encoding), delimiter=r"\s+", header=None, **options)
+
+
+@pytest.mark.parametrize("text", ["a b\r1 2\r \r3 4\r", "a b\r \n1 2\n3 4\n"])
+def test_blanks_behind_a_lone_return_are_refused(tmp_path, text):
+    path = tmp_path / "data.csv"
+    path.write_bytes(text.encode())
+    with pytest.raises((PlanError, ReadError), match=r"\\r alone"):
+        read(str(path), 1, sep=r"\s+")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gbk"])

@@ -63,7 +63,9 @@ def infer_dates(
         return {}
     formats = options.date_format
     found = {
-        label: Found(label, formats.get(label) if isinstance(formats, dict) else formats)
+        label: Found(
+            label, formats.get(label) if isinstance(formats, dict) else formats, options.dayfirst
+        )
         for label in labels
     }
     for texts, is_known_first in iter_texts(files, options, scan=scan):
@@ -78,6 +80,7 @@ class Found:
 
     label: Hashable
     format: str | None
+    dayfirst: bool
     has_rows: bool = False
     is_text: bool = False
     dtype: Any = None
@@ -106,10 +109,10 @@ class Found:
                 "not in the sample; give date_format=, or schema='scan'"
             )
         first = values.iloc[0]
-        self.format = guess_datetime_format(first)
+        self.format = guess_datetime_format(first, dayfirst=self.dayfirst)
         if self.format is not None:
             return
-        if are_dates_one_by_one(values):
+        if are_dates_one_by_one(values, dayfirst=self.dayfirst):
             raise PlanError(
                 f"column {self.label!r}: pandas guesses no format from its first value {first!r} "
                 "and would guess at each value alone; give date_format="
@@ -147,11 +150,11 @@ class Found:
         return DateColumn(self.label, "str", self.dtype, format=self.format)
 
 
-def are_dates_one_by_one(values: pd.Series) -> bool:
+def are_dates_one_by_one(values: pd.Series, *, dayfirst: bool) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
-            pd.to_datetime(values)
+            pd.to_datetime(values, dayfirst=dayfirst)
         except (ValueError, TypeError):
             return False
     return True

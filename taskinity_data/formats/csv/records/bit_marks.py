@@ -85,7 +85,9 @@ class BlockBits:
         self._quotes = None
         if dialect.quote_byte is not None and self._has(dialect.quote_byte):
             self._quotes = self._find_mark(dialect.quote_byte)
-            self._edges = self._line_marks | self._find_mark(dialect.sep_byte)
+            self._edges = self._line_marks
+            for byte in dialect.sep_bytes:
+                self._edges = self._edges | self._find_mark(byte)
             self._facts |= Facts.QUOTES
 
     def find_ends(self, is_quoted: bool) -> Ends | None:
@@ -211,8 +213,8 @@ class BlockBits:
         """Whether pandas swallows a `sep`: it does after a blank line that a lone CR ends."""
         if Facts.LONE_CR not in self._facts or self._returns is None:
             return False
-        seps = self._find(self._dialect.sep_byte)
-        return bool((blank & self._returns & _before(seps)).any())
+        after = _after(blank & self._returns, 0)
+        return any((after & self._find(byte)).any() for byte in self._dialect.sep_bytes)
 
 
 def pack_bits(found: npt.NDArray[np.bool_]) -> Words:

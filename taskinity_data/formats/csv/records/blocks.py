@@ -232,7 +232,7 @@ def find_last_line_end(data: bytearray, stop: int, dialect: Dialect) -> int:
     found = data.rfind(b"\r", first, stop - 1)
     while found >= 0:
         is_escaped = found > 0 and data[found - 1] == escape
-        if not is_escaped and data[found + 1] not in (LF, dialect.sep_byte):
+        if not is_escaped and data[found + 1] not in b"\n" + dialect.sep_bytes:
             return found + 1
         found = data.rfind(b"\r", first, found)
     return 0
@@ -244,5 +244,5 @@ def get_line_end(dialect: Dialect) -> re.Pattern[bytes]:
     unescaped = b""
     if dialect.escapechar is not None:
         unescaped = b"(?<=[^%b])" % re.escape(dialect.escapechar.encode())
-    sep = re.escape(dialect.sep.encode())
+    sep = re.escape(dialect.sep_bytes)
     return re.compile(unescaped + b"(?:\\n|\\r(?=[^\\n" + sep + b"]))")

@@ -357,14 +357,14 @@ def _skip_bom(read: ReadInto, start: int, stop: int) -> int:
 @lru_cache(maxsize=64)
 def _compile_skipped(dialect: Dialect) -> re.Pattern[bytes]:
     """A pattern for one skipped line and its end."""
-    sep = re.escape(dialect.sep.encode())
+    sep = re.escape(dialect.sep_bytes)
     text = b"[^\\r\\n%b]*+" % sep
     end = b"(?:\\n|\\r[\\n%b]?|\\Z)" % sep
     if dialect.quotechar is None:
-        return re.compile(b"[^\\n]?+%b(?:%b%b)*+%b" % (text, sep, text, end))
+        return re.compile(b"[^\\n]?+%b(?:[%b]%b)*+%b" % (text, sep, text, end))
     quote = re.escape(dialect.quotechar.encode())
     doubled = b"|" + quote * 2 if dialect.doublequote else b""
     quoted = b"%b(?:[^%b]%b)*+%b" % (quote, quote, doubled, quote)
     first = b"(?:%b|(?!%b)[^\\n]?+)" % (quoted, quote)
-    more = b"(?:%b(?:%b|(?!%b))%b)*+" % (sep, quoted, quote, text)
+    more = b"(?:[%b](?:%b|(?!%b))%b)*+" % (sep, quoted, quote, text)
     return re.compile(first + text + more + end)

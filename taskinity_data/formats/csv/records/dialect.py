@@ -15,8 +15,19 @@ from taskinity_data.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["REGULAR", "Dialect", "Facts", "check_byte", "parse_csv_dialect", "parse_dialect"]
+__all__ = [
+    "REGULAR",
+    "WHITESPACE",
+    "Dialect",
+    "Facts",
+    "check_byte",
+    "parse_csv_dialect",
+    "parse_dialect",
+]
 
+
+WHITESPACE = r"\s+"
+"""The separator that stands for any run of spaces and tabs, as in pandas."""
 
 # They act on where records and fields end, so the cut pass has to know them as well.
 DIALECT = (
@@ -37,7 +48,7 @@ class Dialect:
     Attributes
     ----------
     sep : str
-        Between fields; one ASCII character.
+        Between fields; one ASCII character, or `WHITESPACE`.
     quotechar : str or None
         Around fields that hold other marks; None where quotes mean nothing (``csv.QUOTE_NONE``).
     doublequote : bool
@@ -65,8 +76,8 @@ class Dialect:
 
     Examples
     --------
-    >>> Dialect(sep="\t").sep_byte
-    9
+    >>> Dialect(sep="\t").sep_bytes
+    b'\t'
     >>> Dialect(quotechar=None).quote_byte is None
     True
     """
@@ -83,7 +94,7 @@ class Dialect:
     def __post_init__(self) -> None:
         for name in ("sep", "quotechar", "escapechar", "comment"):
             mark = getattr(self, name)
-            if mark is None and name != "sep":
+            if (mark is None and name != "sep") or (mark == WHITESPACE and name == "sep"):
                 continue
             if not isinstance(mark, str) or len(mark) != 1 or not mark.isascii() or mark in "\r\n":
                 raise PlanError(
@@ -92,9 +103,9 @@ class Dialect:
                 )
 
     @property
-    def sep_byte(self) -> int:
-        """`sep` as a byte."""
-        return ord(self.sep)
+    def sep_bytes(self) -> bytes:
+        """The bytes that each separate fields, or do so in runs."""
+        return b" \t" if self.sep == WHITESPACE else self.sep.encode()
 
     @property
     def quote_byte(self) -> int | None:
@@ -114,7 +125,7 @@ class Dialect:
     @property
     def blank_bytes(self) -> bytes:
         """The bytes that a blank line may be made of."""
-        return b" \t".replace(self.sep.encode(), b"")
+        return b" \t" if self.sep == WHITESPACE else b" \t".replace(self.sep_bytes, b"")
 
     @property
     def is_plain(self) -> bool:
@@ -189,7 +200,8 @@ def parse_dialect(given: Mapping[str, Any], *, newlines_in_values: bool) -> Dial
             f"quoting={quoting!r}: only QUOTE_MINIMAL, QUOTE_ALL and QUOTE_NONE read the same in "
             "every chunk; leave quoting out and give dtype= for what must stay text"
         )
-    check_byte("sep", sep)
+    if sep != WHITESPACE:
+        check_byte("sep", sep)
     for name in ("quotechar", "escapechar", "comment"):
         if values.get(name) is not None:
             check_byte(name, values[name])
@@ -218,7 +230,8 @@ def check_byte(name: str, value: Any) -> None:
     if len(value) > 1 and name == "sep":
         raise PlanError(
             f"sep={value!r}: a separator of several characters is a regular expression to pandas "
-            "and can't be cut safely; rewrite the file with a separator of one character"
+            "and can't be cut safely; rewrite the file with a separator of one character, or give "
+            r"sep='\s+' where spaces and tabs separate"
         )
     if len(value) > 1 or not value.isascii():
         raise PlanError(f"{name}={value!r}: must be one ASCII character")

@@ -95,7 +95,7 @@ def is_plain(options: CsvOptions) -> bool:
 
 
 def marks_of(dialect: Dialect) -> str:
-    given = [dialect.sep, dialect.quotechar, dialect.escapechar, dialect.comment]
+    given = [dialect.sep_bytes.decode(), dialect.quotechar, dialect.escapechar, dialect.comment]
     return "".join(mark for mark in given if mark is not None)
 
 

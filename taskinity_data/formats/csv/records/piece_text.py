@@ -12,6 +12,7 @@ from taskinity_data.formats.csv.encodings import to_utf8
 from taskinity_data.formats.csv.fast import has_lone_return
 from taskinity_data.formats.csv.hints import hint_encoding
 from taskinity_data.formats.csv.messages import text_error
+from taskinity_data.formats.csv.records.dialect import WHITESPACE
 from taskinity_data.formats.csv.records.encoded import codec_of
 from taskinity_data.sources.read import read_range
 
@@ -48,14 +49,16 @@ def check_returns(piece: Piece, data: bytes, options: CsvOptions) -> None:
     r"""Raise `ReadError` where pandas' parser reads a record by what stood before it.
 
     After a lone ``\r`` it takes a space for the separator that it is; at the start of a text, or
-    after ``\n``, `skipinitialspace` drops it.
+    after ``\n``, `skipinitialspace` or ``sep=r"\s+"`` drops it.
     """
     dialect = options.dialect
-    if dialect.sep == " " and dialect.skipinitialspace and has_lone_return(data):
+    drops_blanks = dialect.sep == WHITESPACE or (dialect.sep == " " and dialect.skipinitialspace)
+    if drops_blanks and has_lone_return(data):
+        beside = " and skipinitialspace=True" if dialect.sep == " " else ""
         raise ReadError(
             f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: lines end with \\r alone, "
-            "which can't be cut together with sep=' ' and skipinitialspace=True; write the file "
-            "with \\n",
+            f"which can't be cut together with sep={dialect.sep!r}{beside}; write the file with "
+            "\\n",
             path=piece.path,
             start=piece.start,
         )

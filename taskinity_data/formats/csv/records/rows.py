@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.encodings import unit_nbytes
+from taskinity_data.formats.csv.label_options import parse_skiprows
 from taskinity_data.formats.csv.records.cuts import Grain, end_of_record, skip_lines
 from taskinity_data.formats.csv.records.encoded import (
     codec_of,
@@ -15,15 +16,17 @@ from taskinity_data.formats.csv.records.encoded import (
     open_marks,
     split_text_at,
 )
+from taskinity_data.sources.read import open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.sources.file import SourceFile
 
 __all__ = [
     "RowRange",
+    "apply_skiprows",
     "find_row_grains",
     "find_rows",
     "split_rows",
@@ -31,6 +34,9 @@ __all__ = [
 
 COUNT_NBYTES = 256 << 10
 """Grains by which rows are counted up to `nrows`; the last of them is looked at row by row."""
+
+MAX_ASKED = 1_000_000
+"""Lines for which a function in `skiprows` is called, in about 0.1 s."""
 
 MAX_HOLES = 10_000
 """Separate runs of lines in `skiprows`: each is looked for by itself, in about 0.1 ms."""
@@ -73,6 +79,44 @@ class RowRange:
             parts += [data[place - start : begin - start], blank]
             place = end
         return b"".join([*parts, data[place - start :]])
+
+
+def apply_skiprows(files: Sequence[SourceFile], options: CsvOptions) -> CsvOptions:
+    """`options` with a list of lines for a function in `skiprows`.
+
+    Raises
+    ------
+    PlanError
+        It fails, or would be asked for too many lines.
+
+    Notes
+    -----
+    One pass over the files, up to the limit; it is asked for as many lines as there may be.
+    """
+    if not callable(options.skiprows):
+        return options
+    count = max(count_line_ends(file) for file in files) + 1
+    if count > MAX_ASKED:
+        raise PlanError(
+            f"skiprows=: a function is asked for at most {MAX_ASKED:,} lines, and there are more; "
+            "give the list of lines"
+        )
+    try:
+        lines = [line for line in range(count) if options.skiprows(line)]
+    except Exception as error:
+        raise PlanError(f"skiprows=: the function failed: {error!r}; give a list") from error
+    dialect = options.dialect
+    marks = {"comment": dialect.comment, "escapechar": dialect.escapechar}
+    return replace(options, skiprows=parse_skiprows(lines, marks))
+
+
+def count_line_ends(file: SourceFile) -> int:
+    """The bytes of `file` that may end a line; no more are counted than a function is asked for."""
+    count = 0
+    with open_file(file, COUNT_NBYTES) as source:
+        while count < MAX_ASKED and (data := source.read(COUNT_NBYTES)):
+            count += data.count(b"\n") + data.count(b"\r")
+    return count
 
 
 def find_rows(file: SourceFile, data_start: int, options: CsvOptions) -> RowRange | None:
@@ -133,7 +177,7 @@ def check_line_end(file: SourceFile, read: Any, stop: int, line: int, options: C
     read(memoryview(end), stop - 1)
     if end == b"\r":
         raise PlanError(
-            f"{file}: skiprows={list(options.skiprows)!r}: line {line} ends with \\r alone; write "  # type: ignore[arg-type]
+            f"{file}: skiprows={list(options.skiprows)!r}: line {line} ends with \\r alone; write "
             "the file with \\n"
         )
 

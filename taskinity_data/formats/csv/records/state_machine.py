@@ -18,6 +18,8 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from taskinity_data.formats.csv.records.dialect import WHITESPACE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -73,7 +75,7 @@ class Walker:
         self._marks_or_sep = [
             re.compile(
                 _any_of(
-                    byte for byte in range(256) if steps[byte] != state or byte == dialect.sep_byte
+                    byte for byte in range(256) if steps[byte] != state or byte in dialect.sep_bytes
                 )
             )
             for state, steps in zip(State, self._steps, strict=True)
@@ -129,7 +131,7 @@ class Walker:
             step = self._steps[current][byte]
             # A space at the start of a field is dropped and no separator, where both are asked for.
             is_dropped = current == State.FIELD and dialect.skipinitialspace and byte == SPACE
-            if byte == dialect.sep_byte and step & STATE_BITS == State.FIELD and not is_dropped:
+            if byte in dialect.sep_bytes and step & STATE_BITS == State.FIELD and not is_dropped:
                 count += 1
             current = step & STATE_BITS
         return count
@@ -139,7 +141,7 @@ class Walker:
         if state == State.RETURN:
             return self._step_return(byte)
         if state == State.SKIPPED_RETURN:
-            if byte in (LF, self._dialect.sep_byte):
+            if byte == LF or byte in self._dialect.sep_bytes:
                 return State.RECORD
             return self._step_record(byte)
         if state in (State.ESCAPE, State.QUOTED_ESCAPE):
@@ -173,7 +175,8 @@ class Walker:
 
     def _step_blank(self, state: State, byte: int) -> int:
         if byte in self._dialect.blank_bytes:
-            is_dropped = byte == SPACE and self._dialect.skipinitialspace
+            dialect = self._dialect
+            is_dropped = (byte == SPACE and dialect.skipinitialspace) or dialect.sep == WHITESPACE
             return state if is_dropped else State.BLANK_TEXT
         return self._step_field(State.FIELD if state == State.BLANK else State.TEXT, byte)
 
@@ -186,7 +189,7 @@ class Walker:
             return State.ESCAPE
         if is_first and byte == SPACE and dialect.skipinitialspace:
             return State.FIELD
-        if byte == dialect.sep_byte:
+        if byte in dialect.sep_bytes:
             return State.FIELD
         return State.REMARK if byte == dialect.comment_byte else State.TEXT
 
@@ -200,7 +203,7 @@ class Walker:
             return State.QUOTED
         if byte == dialect.quote_byte:
             return State.QUOTED
-        if byte == dialect.sep_byte:
+        if byte in dialect.sep_bytes:
             return State.FIELD
         if byte == LF:
             return State.RECORD | ENDS_HERE
@@ -209,7 +212,7 @@ class Walker:
     def _step_return(self, byte: int) -> int:
         if byte == LF:
             return State.RECORD | ENDS_HERE
-        if byte == self._dialect.sep_byte:
+        if byte in self._dialect.sep_bytes:
             return State.FIELD | ENDS_BEFORE
         return self._step_record(byte) | ENDS_BEFORE
 
@@ -233,11 +236,11 @@ def _compile_line(dialect: Dialect) -> re.Pattern[bytes] | None:
     """
     if not dialect.is_plain:
         return None
-    marks = [dialect.sep, dialect.quotechar, dialect.escapechar, dialect.comment]
-    sep, quote, escape, comment = (
-        None if mark is None else re.escape(mark.encode()) for mark in marks
+    sep = re.escape(dialect.sep_bytes)
+    quote, escape, comment = (
+        None if mark is None else re.escape(mark.encode())
+        for mark in (dialect.quotechar, dialect.escapechar, dialect.comment)
     )
-    assert sep is not None
     escaped = b"" if escape is None else b"|" + escape + b"[\\s\\S]"
     text = b"(?:[^\\r\\n%b%b%b]%b)*+" % (sep, escape or b"", comment or b"", escaped)
     field = text
@@ -249,7 +252,7 @@ def _compile_line(dialect: Dialect) -> re.Pattern[bytes] | None:
     if dialect.skipinitialspace:
         field = b" *+" + field
     remark = b"" if comment is None else b"(?:%b[^\\r\\n]*+)?+" % comment
-    record = b"%b(?:%b%b)*+%b(?:\\r?\\n|\\r(?=[^\\n]))" % (field, sep, field, remark)
+    record = b"%b(?:[%b]%b)*+%b(?:\\r?\\n|\\r(?=[^\\n]))" % (field, sep, field, remark)
     skipped = [] if comment is None else [comment + b"[^\\r\\n]*+"]
     if dialect.skip_blank_lines:
         skipped.append(b"[%b]*+" % dialect.blank_bytes if dialect.blank_bytes else b"")

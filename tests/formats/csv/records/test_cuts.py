@@ -16,7 +16,7 @@ from taskinity_data.errors import SourceChanged
 from taskinity_data.formats.csv.records import scan as csv_scan
 from taskinity_data.formats.csv.records.blocks import BOM
 from taskinity_data.formats.csv.records.cuts import Grain, find_grains, split_at
-from taskinity_data.formats.csv.records.dialect import Dialect, Facts
+from taskinity_data.formats.csv.records.dialect import WHITESPACE, Dialect, Facts
 from taskinity_data.formats.csv.records.scan import count_rows
 
 WIDE = [f"c{place}" for place in range(36)]
@@ -203,6 +203,34 @@ def halve_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_grains_give_the_rows_of_the_whole(
     data: bytes, dialect: Dialect, grain_nbytes: int, block_nbytes: int
 ) -> None:
+    check_grains(data, dialect, grain_nbytes, block_nbytes)
+
+
+BLANKS = [
+    Dialect(sep=WHITESPACE),
+    Dialect(sep=WHITESPACE, comment="#", escapechar="\\"),
+    Dialect(sep=WHITESPACE, skip_blank_lines=False, comment="#"),
+    Dialect(sep=WHITESPACE, quotechar=None, skipinitialspace=True),
+]
+
+
+@examples(400)
+@given(
+    st.lists(
+        st.sampled_from(["a", " ", "\t", "  ", '"', '""', ' "', '" ', "\n", "\r\n", "#", "\\"])
+    ),
+    st.sampled_from(BLANKS),
+    SIZES,
+    BLOCKS,
+)
+def test_grains_of_fields_between_blanks_give_the_rows_of_the_whole(
+    atoms: list[str], dialect: Dialect, grain_nbytes: int, block_nbytes: int
+) -> None:
+    # A reader refuses lines that end with a CR alone.
+    check_grains("".join(atoms).encode(), dialect, grain_nbytes, block_nbytes)
+
+
+def check_grains(data: bytes, dialect: Dialect, grain_nbytes: int, block_nbytes: int) -> None:
     whole = read(data, dialect)
     grains = cut(data, dialect, grain_nbytes, block_nbytes=block_nbytes)
     assert [grain.start for grain in grains] == [0, *(grain.stop for grain in grains)][
