@@ -6,7 +6,7 @@ It knows nothing of flows, workers or schedulers; `dataset` holds what it gives 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from taskinity_data.chunks.cut import parse_chunk_size
 from taskinity_data.chunks.dataset import Dataset, Extent
@@ -22,7 +22,9 @@ from taskinity_data.sources.hive import find_hive_columns
 from taskinity_data.sources.in_memory import is_in_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from taskinity_data.chunks.reader_keywords import ReaderKeywords
 
 __all__ = ["Dataset", "Extent", "open_dataset"]
 
@@ -36,8 +38,8 @@ def open_dataset(
     filters: Any = None,
     schema: Any = None,
     chunk_size: Any = "auto",
-    storage_options: dict[str, Any] | None = None,
-    **reader_options: Any,
+    storage_options: Mapping[str, Any] | None = None,
+    **reader_options: Unpack[ReaderKeywords],
 ) -> Dataset:
     """What `source` is, from its metadata and a small sample.
 
@@ -121,9 +123,10 @@ def open_dataset(
         refuse_options("a table in memory", {"schema": schema, "format": format, **reader_options})
         file, table_reader = open_memory(source, columns, filters)
         return Dataset((file,), table_reader, size)
-    compression = Compression.parse(reader_options.pop("compression", "infer"))
+    options: dict[str, Any] = {**reader_options}
+    compression = Compression.parse(options.pop("compression", "infer"))
     every_file = find_files(source, storage_options)
     hive = find_hive_columns(every_file)
     files = rule_out(every_file, hive, filters)
-    how = Opening(format, columns, filters, schema, compression, reader_options)
+    how = Opening(format, columns, filters, schema, compression, options)
     return Dataset(*open_sound(files, hive, how), size)

@@ -1,35 +1,33 @@
-"""Options that several commands share, and what their texts mean.
-
-It knows nothing of what is done with them.
-"""
+"""Options that several commands share, and what their texts mean."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from taskinity_data.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from taskinity_data.run.options import Option
 
 __all__ = [
     "as_json_option",
-    "check_ranges",
-    "chunk_size_option",
     "examples",
     "input_option",
-    "memory_option",
-    "output_options",
     "parse_inputs",
     "parse_reader_options",
+    "parse_run_options",
     "parse_storage_options",
-    "storage_option",
+    "run_options",
     "tasks_option",
-    "workers_option",
 ]
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def examples(*commands: str) -> str:
@@ -59,106 +57,47 @@ def input_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def workers_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--workers N``."""
-    return click.option(
-        "--workers",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="How many workers. Default: TASKINITY_MAX_WORKERS, else one per core.",
-    )(function)
+def run_options(options: Mapping[str, Option]) -> Callable[[Decorated], Decorated]:
+    """Return a decorator that adds these options of a run, under their names."""
+
+    def add(function: Decorated) -> Decorated:
+        for name, option in reversed(list(options.items())):
+            function = _run_option(name, option)(function)
+        return function
+
+    return add
 
 
-def memory_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--memory M``."""
-    return click.option(
-        "--memory",
-        metavar="M",
-        help="What one worker may use, e.g. 2GiB. Default: its share of the machine.",
-    )(function)
+def _run_option(name: str, option: Option) -> Callable[[Decorated], Decorated]:
+    facts: dict[str, Any] = {"help": option.help}
+    if option.metavar is None:
+        facts["is_flag"] = True
+    else:
+        facts |= {"metavar": option.metavar, "multiple": option.is_many}
+    if option.min is not None:
+        facts["type"] = click.IntRange(min=option.min)
+    if option.bare is not None:
+        facts |= {"is_flag": False, "flag_value": option.bare}
+    return click.option(f"--{option.flag or name.replace('_', '-')}", name, **facts)
 
 
-def chunk_size_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--chunk-size S``."""
-    return click.option(
-        "--chunk-size",
-        metavar="S",
-        help='auto, or a size that is kept: 64MiB, 64_000_000, "100_000 rows".',
-    )(function)
+def parse_run_options(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those options of a run that were given, as `run_flow` takes them.
 
-
-def storage_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--storage-option NAME=VALUE``, any number of times."""
-    return click.option(
-        "--storage-option",
-        "storage_texts",
-        multiple=True,
-        metavar="NAME=VALUE",
-        help="Of all URLs of stores: what fsspec's file system takes, e.g. anon=True, "
-        "endpoint_url=http://127.0.0.1:9000. A flow's function that opens data gets them where it "
-        "has a parameter storage_options. Shown and kept nowhere; but others of this machine can "
-        "see a command line, so that keys are safer in the environment. May be given many times.",
-    )(function)
-
-
-def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--output DIR`` and what says how it is written, under `run_flow`'s names."""
-    options = (
-        click.option(
-            "--output",
-            metavar="DIR",
-            help="Write each chunk's table as a part file there; all appear at once at the end. A "
-            "directory, or a URL such as s3://BUCKET/NAME, with keys from the environment.",
-        ),
-        click.option(
-            "--output-format", metavar="F", help="parquet (default), csv, jsonl or arrow."
-        ),
-        click.option(
-            "--partition-by",
-            metavar="COLUMN",
-            multiple=True,
-            help="Sort parts into COLUMN=value directories; may be given again.",
-        ),
-        click.option(
-            "--if-exists",
-            metavar="X",
-            help="Where DIR exists: error (default), overwrite or append.",
-        ),
-        click.option(
-            "--only-new",
-            is_flag=True,
-            help="With --if-exists append: only those input files whose rows DIR does not hold "
-            "yet, each once; nothing new is no error.",
-        ),
-        click.option(
-            "--allow-repeated",
-            is_flag=True,
-            help="With --if-exists append: all inputs, those too whose rows DIR holds already, as "
-            "for another function.",
-        ),
-        click.option(
-            "--max-rows-per-file",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Cut a chunk with more rows into several files. Default: one file a chunk (and "
-            "directory), as large as the chunk; 1000000 suits readers that open whole files.",
-        ),
-        click.option(
-            "--output-compression",
-            metavar="C",
-            help="Of parquet: snappy (default), zstd (smaller, slower), gzip, lz4, brotli, none; "
-            "of arrow: none (default), lz4, zstd; csv and jsonl are not compressed.",
-        ),
-        click.option(
-            "--spreadsheet-safe",
-            is_flag=True,
-            help="Of csv: put ' before texts that a spreadsheet would run as formulas (those that "
-            "begin with = + - @). They no longer read back as they were.",
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function
+    Raises
+    ------
+    SettingsError
+        A text that can't be one.
+    """
+    given = {
+        name: value
+        for name, value in typed.items()
+        if value is not None and value != () and value is not False
+    }
+    for name, read in _FROM_TEXT.items():
+        if name in given:
+            given[name] = read(given[name])
+    return given
 
 
 def as_json_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,84 +111,74 @@ def as_json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def parse_inputs(texts: Iterable[str]) -> dict[str, str]:
-    """``{"data": "x.csv"}`` of ``["data=x.csv"]``; values stay the texts that they are.
+    """Return ``{"data": "x.csv"}`` of ``["data=x.csv"]``; values stay the texts that they are.
 
     Raises
     ------
     SettingsError
         A text without a name or ``=``, or a name that comes twice.
     """
-    inputs: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        name = name.strip()
-        if not equals or not name.isidentifier():
-            raise SettingsError(
-                f"--input {text!r}: write NAME=VALUE, e.g. --input data=flights.csv"
-            )
-        if name in inputs:
-            raise SettingsError(f"--input {name} is given twice: {inputs[name]!r} and {value!r}")
-        inputs[name] = value
-    return inputs
+    return dict(_pairs(texts, "--input", "--input data=flights.csv"))
 
 
 def parse_reader_options(texts: Iterable[str]) -> dict[str, Any]:
-    """Reader options of ``["sep=;", "header=None"]``: Python literals, and texts as they are.
+    r"""Return the reader options of ``["sep=;", "header=None"]``: Python literals, or texts.
 
-    A backslash and a t stand for a tab.
+    ``\t`` stands for a tab.
 
     Raises
     ------
     SettingsError
         A text without a name or ``=``, or a name that comes twice.
     """
-    options: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        name = name.strip()
-        if not equals or not name.isidentifier():
-            raise SettingsError(f"--option {text!r}: write NAME=VALUE, e.g. --option sep=';'")
-        if name in options:
-            raise SettingsError(f"--option {name} is given twice")
-        options[name] = "\t" if value == "\\t" else _literal(value)
-    return options
+    pairs = _pairs(texts, "--option", "--option sep=';'")
+    return {name: "\t" if value == "\\t" else _literal(value) for name, value in pairs}
 
 
 def parse_storage_options(texts: Iterable[str]) -> dict[str, Any]:
-    """As `parse_reader_options`, but no message tells a value: it may be a secret.
+    """Return storage options as `parse_reader_options` does; messages show no values."""
+    pairs = _pairs(texts, "--storage-option", "anon=True", is_secret=True)
+    return {name: _literal(value) for name, value in pairs}
 
-    Raises
-    ------
-    SettingsError
-        A text without a name or ``=``, or a name that comes twice.
-    """
-    options: dict[str, Any] = {}
-    for place, text in enumerate(texts, 1):
+
+def _pairs(
+    texts: Iterable[str], flag: str, example: str, *, is_secret: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Yield the names and values of ``NAME=VALUE``; no message shows what `is_secret`."""
+    names = set()
+    for number, text in enumerate(texts, 1):
         name, equals, value = text.partition("=")
         name = name.strip()
         if not equals or not name.isidentifier():
-            raise SettingsError(
-                f"--storage-option number {place}: write NAME=VALUE, e.g. anon=True"
-            )
-        if name in options:
-            raise SettingsError(f"--storage-option {name} is given twice")
-        options[name] = _literal(value)
-    return options
+            shown = f"number {number}" if is_secret else repr(text)
+            raise SettingsError(f"{flag} {shown}: write NAME=VALUE, e.g. {example}")
+        if name in names:
+            raise SettingsError(f"{flag} {name} is given twice")
+        names.add(name)
+        yield name, value
 
 
-def check_ranges(texts: Iterable[str]) -> None:
-    """Whether each can be a chunk's place; whether there is such a file shows when it is opened.
+def _count_or_share(text: str) -> int | str:
+    return int(text) if text.strip().isdecimal() else text
 
-    Raises
-    ------
-    SettingsError
-        A text that is not ``PATH:START-STOP``.
-    """
+
+def _check_ranges(texts: Sequence[str]) -> Sequence[str]:
+    """Return `texts`, each of which can be a chunk's range; files are looked for later."""
     for text in texts:
         if re.fullmatch(r".+:[0-9]+-[0-9]+", text, re.DOTALL) is None:
             raise SettingsError(
                 f"--only {text!r}: write PATH:START-STOP, e.g. --only flights.csv:158-983830"
             )
+    return texts
+
+
+_FROM_TEXT: dict[str, Callable[[Any], Any]] = {
+    "max_failures": _count_or_share,
+    "only": _check_ranges,
+    "resume": lambda run_id: run_id or True,
+    "storage_options": parse_storage_options,
+}
+"""The values of options of a run whose texts are not yet what `run_flow` takes."""
 
 
 def _literal(text: str) -> Any:

@@ -9,6 +9,7 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.run.options import typed_options
 from taskinity_data.wording import inert, inert_line
 
 if TYPE_CHECKING:
@@ -22,24 +23,8 @@ __all__ = [
     "lay_out",
 ]
 
-_RUN_OPTIONS = (
-    "workers",
-    "memory",
-    "scheduler",
-    "chunk_size",
-    "max_failures",
-    "only",
-    "output",
-    "output_format",
-    "partition_by",
-    "if_exists",
-    "only_new",
-    "allow_repeated",
-    "max_rows_per_file",
-    "output_compression",
-    "spreadsheet_safe",
-)
 _PLAN_OPTIONS = ("workers", "memory", "chunk_size", "sep", "columns")
+_NOT_TOLD = {"resume", "storage_options"}
 _DATASET_OPTIONS = ("format", "filters", "schema", "storage_options", "newlines_in_values")
 
 # A literal, or nothing where a message only names the option.
@@ -71,7 +56,7 @@ def add_typed_options(message: str, command: str | None) -> str:
     if command == "plan":
         return message + _tell(_find(message, {*_PLAN_OPTIONS, *readers}), _type_for_plan)
     if command in ("run", "redrive"):
-        told = _tell(_find(message, set(_RUN_OPTIONS)), _flag)
+        told = _tell(_find(message, set(typed_options()) - _NOT_TOLD), _flag)
         return message + told + (_WHERE_TO_GIVE if _find(message, readers) else "")
     return message
 

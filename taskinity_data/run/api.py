@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from inspect import currentframe
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import BindError, PlanError
@@ -14,15 +14,24 @@ from taskinity_data.flow.map_reduce import short_flow
 from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.stages import stages
 from taskinity_data.flow.task_mark import mark_of
-from taskinity_data.formats.csv.options import SIGNATURE
-from taskinity_data.formats.parquet.options import PARQUET_OPTIONS
 from taskinity_data.formats.stream import is_stream, listed_paths
 from taskinity_data.redact import hides_secrets
 from taskinity_data.reducers.base import collect
-from taskinity_data.run.describe_run import JournalOptions, name_subject
-from taskinity_data.run.options import check_flow, keywords_of, sort_options, with_defaults
+from taskinity_data.run.arguments import (
+    ProcessKeywords,
+    check_flow,
+    show_keywords,
+    sort_options,
+    with_defaults,
+)
+from taskinity_data.run.describe_run import CallFacts, name_subject
+from taskinity_data.run.options import RunOptions
 from taskinity_data.run.output import drop_results
-from taskinity_data.run.output_options import OutputOptions, share_options
+from taskinity_data.run.output_options import (
+    check_partition_columns,
+    share_options,
+    share_with_source,
+)
 from taskinity_data.run.result import Run
 from taskinity_data.run.session import run_session
 from taskinity_data.settings import load_settings
@@ -177,52 +186,22 @@ def run_flow(
         Ctrl-C or SIGTERM, once what ran has ended (or was dropped after 5 s), what is finished is
         kept and all is closed; `.run` holds what was done. A second one stops at once.
     """
-    written = OutputOptions(
-        output=output,
-        output_format=output_format,
-        partition_by=partition_by,
-        if_exists=if_exists,
-        only_new=only_new,
-        allow_repeated=allow_repeated,
-        max_rows_per_file=max_rows_per_file,
-        output_compression=output_compression,
-        spreadsheet_safe=spreadsheet_safe,
-        storage_options=storage_options,
-    )
+    options = RunOptions.of(locals())
     given = {**(inputs or {}), **more_inputs}
-    written, given, shared = share_options(check_flow(flow), written, given)
+    options, given, shared = share_options(check_flow(flow), options, given)
+    call = CallFacts(inputs=given, asks=tuple(sorted(storage_options or ())))
     steps = stages(flow, tuple(given))
-    return run_session(
-        flow,
-        steps,
-        with_defaults(flow, given),
-        {},
-        scheduler=scheduler,
-        workers=workers,
-        memory=memory,
-        chunk_size=chunk_size,
-        max_failures=max_failures,
-        run_timeout=run_timeout,
-        plan=plan,
-        only=only,
-        check=check,
-        written=written,
-        kept=JournalOptions(
-            resume, run_dir, inputs=given, asks=tuple(sorted(storage_options or ()))
-        ),
-        storage_options=shared,
-        progress=progress,
-        observers=observers,
-    )
+    return run_session(flow, steps, with_defaults(flow, given), {}, options, call, shared)
 
 
+@show_keywords
 @hides_secrets
 def process(
     source: Any,
     function: Callable[..., Any] | None = None,
     *,
     reduce: Any = None,
-    **options: Any,
+    **options: Unpack[ProcessKeywords],
 ) -> Run:
     """Run `function` over the chunks of `source`, and reduce what it returns: a flow in one call.
 
@@ -261,35 +240,18 @@ def process(
     [1, 5, 4]
     """
     source = listed_paths(source)
-    task_options, dataset_options, run_options = sort_options(
-        options,
-        keywords_of(run_flow) - {"inputs"},
-        {*keywords_of(open_dataset), *SIGNATURE, "newlines_in_values", *PARQUET_OPTIONS},
-    )
-    names = [one.name for one in fields(OutputOptions) if one.name in run_options]
-    written = OutputOptions(**{name: run_options.pop(name) for name in names})
-    written, shared = written.shared_with(source, load_settings().output_dir)
+    task_options, dataset_options, run_options = sort_options(options)
+    chosen = RunOptions(**run_options)
+    chosen, shared = share_with_source(chosen, source, load_settings().output_dir)
     dataset_options |= shared
-    writes_only = reduce is None and written.output is not None
-    kept = JournalOptions(
-        run_options.pop("resume", None),
-        run_options.pop("run_dir", None),
-        name_subject(source, function or reduce),
-        {"source": source, **dataset_options},
-    )
-    if reduce is None:
-        reduce = drop_results() if writes_only else collect()
-    elif not callable(reduce) and not getattr(reduce, "is_reducer", False):
-        raise BindError(f"reduce={reduce!r} is neither a reducer nor a function of a list")
-    elif str(getattr(reduce, "__module__", "")).startswith("taskinity_data.reducers") and not (
-        getattr(reduce, "is_reducer", False)
-    ):
-        name = reduce.__name__.rstrip("_")
-        raise BindError(f"reduce=td.{name}: that makes reducers; call it, reduce=td.{name}(...)")
+    writes_only = reduce is None and chosen.output is not None
+    subject = name_subject(source, function or reduce)
+    call = CallFacts(subject, {"source": source, **dataset_options})
+    reduce = _check_reduce(reduce, writes_only=writes_only)
     if not is_stream(source):
         source = open_dataset(source, **dataset_options)
         if function is None:
-            written.check_columns(source.schema.names)
+            check_partition_columns(chosen, source.schema.names)
     elif dataset_options:
         raise PlanError(
             f"{next(iter(dataset_options))}= is an option of files and tables; the frames of an "
@@ -298,10 +260,21 @@ def process(
     name = task_options.pop("name", "ProcessChunk")
     description = task_options.pop("description", None)
     flow, steps = short_flow(function, reduce, make_policy(**task_options), name, description)
-    run = run_session(
-        flow, steps, {}, {"DataPreparation": source}, written=written, kept=kept, **run_options
-    )
+    run = run_session(flow, steps, {}, {"DataPreparation": source}, chosen, call)
     return replace(run, value=run.output.path) if writes_only and run.output else run
+
+
+def _check_reduce(reduce: Any, *, writes_only: bool) -> Any:
+    """Return what reduces: `reduce` itself, or the default."""
+    if reduce is None:
+        return drop_results() if writes_only else collect()
+    is_one = getattr(reduce, "is_reducer", False)
+    if not is_one and not callable(reduce):
+        raise BindError(f"reduce={reduce!r} is neither a reducer nor a function of a list")
+    if not is_one and str(getattr(reduce, "__module__", "")).startswith("taskinity_data.reducers"):
+        name = reduce.__name__.rstrip("_")
+        raise BindError(f"reduce=td.{name}: that makes reducers; call it, reduce=td.{name}(...)")
+    return reduce
 
 
 def run_flow_from_dsl(

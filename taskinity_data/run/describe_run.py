@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from taskinity_data.flow.model import Flow
 
 __all__ = [
-    "JournalOptions",
+    "CallFacts",
     "clean_place",
     "describe_run",
     "digest_code",
@@ -38,21 +38,22 @@ _SECRET = re.compile("pass|pwd|secret|token|key|credential|auth|storage_options"
 
 
 @dataclass(frozen=True)
-class JournalOptions:
-    """What a run was told of what is kept of it.
+class CallFacts:
+    """What a run was called with beside its options, as far as its journal keeps it.
 
-    `subject` tells runs of the same thing: the flow's name, or what `process` was called with.
-    `inputs` are what `replay` needs again, as far as they can be kept; `options` what a person
-    compares between runs; `written` how an output is written; `asks` the names of storage options,
-    whose values are not kept.
+    Attributes
+    ----------
+    subject : str
+        What `process` was called with: runs of the same are alike. Empty for `run_flow`, whose
+        runs of one flow are.
+    inputs : mapping
+        What `replay` needs again, as far as it can be kept.
+    asks : tuple of str
+        Names of storage options, whose values are not kept.
     """
 
-    resume: Any = None
-    run_dir: Any = None
     subject: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-    written: Mapping[str, Any] = field(default_factory=dict)
     asks: tuple[str, ...] = ()
 
 
@@ -61,7 +62,7 @@ _MAX_BITS = 4_096
 
 
 def describe_run(
-    flow: Flow, run_id: str, subject: str, output: str | None, options: JournalOptions
+    flow: Flow, run_id: str, subject: str, output: str | None, call: CallFacts
 ) -> dict[str, Any]:
     """The first line of a journal: who runs what, of which kind, and what a replay needs."""
     return {
@@ -77,12 +78,12 @@ def describe_run(
         "functions": {task.name: _place_of(task.function) for task in flow.tasks},
         "inputs": {
             name: value
-            for name, value in options.inputs.items()
+            for name, value in call.inputs.items()
             if _is_plain(value) and not _SECRET.search(name)
         },
-        "asked": list(options.inputs),
-        "asks": list(options.asks),
-        "is_process": bool(options.subject),
+        "asked": list(call.inputs),
+        "asks": list(call.asks),
+        "is_process": bool(call.subject),
         "is_wired": any(task.arguments is not None for task in flow.tasks),
         "reducers": [task.name for task in flow.tasks if is_reducer(task.function)],
     }

@@ -31,7 +31,8 @@ from taskinity_data.flow.stages import stages
 from taskinity_data.output.complete import kept_directory
 from taskinity_data.output.local.place import is_staging
 from taskinity_data.reducers.base import count
-from taskinity_data.run.output_options import OutputOptions, share_options
+from taskinity_data.run.options import RunOptions, repeated_options
+from taskinity_data.run.output_options import share_options
 from taskinity_data.run.past_run import PastRun, load_run, run_directory, status_of
 from taskinity_data.run.replay import run_piece
 
@@ -197,7 +198,7 @@ def replay(
         steps = tuple(one for one in stages(flow, ("source",)) if one.name != "DataPreparation")
         values = {"DataPreparation": open_dataset(given.pop("source"), **given)}
         return run_piece(steps, {}, values, name, ranges, key)
-    stored = OutputOptions(storage_options=given.pop("storage_options", None))
+    stored = RunOptions(storage_options=given.pop("storage_options", None))
     _, given, shared = share_options(flow, stored, given)
     return run_piece(stages(flow, tuple(given)), given, {}, name, ranges, key, shared)
 
@@ -232,8 +233,7 @@ def reopen(
             f"run {run_id} was called from Python, whose arguments are not kept: make the same "
             f"call with resume={run_id!r}"
         )
-    written = head.get("written")
-    if head["output"] and written is None:
+    if head["output"] and head.get("written") is None:
         raise ResumeError(
             f"run {run_id} writes {head['output']}, and how is not kept: make the same call with "
             f"--resume {run_id}"
@@ -247,12 +247,7 @@ def reopen(
             f"run {run_id}: the input {missing[0]!r} could not be kept; give it again: {again}"
         )
     files = {place[2] for place in head["functions"].values() if place and place[2]}
-    asked = head.get("options", {})
-    options = {"chunk_size": asked.get("chunk_size") or "auto", "asks": head.get("asks", ())}
-    if asked.get("max_failures") is not None:
-        options["max_failures"] = asked["max_failures"]
-    if head["output"]:
-        options |= (written or {}) | {"output": head["output"]}
+    options = repeated_options(head) | {"asks": head.get("asks", ())}
     return parse_flow(head["text"]), given, min(files, default=""), options
 
 

@@ -24,7 +24,7 @@ from taskinity_data.redact import hide
 from taskinity_data.report.log_file import RunLog
 from taskinity_data.report.next_steps import next_steps
 from taskinity_data.run.describe_run import (
-    JournalOptions,
+    CallFacts,
     clean_place,
     describe_run,
     digest_code,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from taskinity_data.events import Event
     from taskinity_data.flow.model import Flow
     from taskinity_data.outcome import Outcome
+    from taskinity_data.run.options import RunOptions
     from taskinity_data.settings import Settings
 
 __all__ = ["NoticeBoard", "RunJournal", "open_journal", "open_log"]
@@ -180,9 +181,9 @@ class NoticeBoard:
 
 def open_journal(
     flow: Flow,
-    options: JournalOptions,
+    options: RunOptions,
+    call: CallFacts,
     settings: Settings,
-    output: Any,
     say: Callable[[str], None],
     *,
     is_kept: bool = True,
@@ -192,8 +193,7 @@ def open_journal(
 
     Parameters
     ----------
-    flow, options, settings
-    output : path or None
+    flow, options, call, settings
     say : callable
         Takes what the user should know.
     is_kept : bool
@@ -218,29 +218,31 @@ def open_journal(
         if resume:
             raise ResumeError("only= runs one chunk and keeps nothing; leave resume= out")
         return RunJournal(new_id, run_dir)
+    output = options.output
+    where = None
     # What can be no output is refused by the sink.
-    is_path = isinstance(output, (str, os.PathLike)) and "\0" not in os.fsdecode(output)
-    where = clean_place(output) if is_path else None
-    subject = options.subject or f"flow {flow.name}"
+    if isinstance(output, (str, os.PathLike)) and "\0" not in os.fsdecode(output):
+        where = clean_place(output)
+    subject = call.subject or f"flow {flow.name}"
     place = past = None
     if resume and not is_anew:
         place, past = _find_past(run_dir, resume, subject, where, flow, say)
     run_id = new_id if place is None else place.run_id
     is_asked = bool(resume) or options.run_dir is not None
     is_asked = is_asked or settings.source_of("run_dir") != "default"
-    head = describe_run(flow, run_id, subject, where, options)
-    if where is not None and ("://" not in where or where == os.fsdecode(output)):
-        head["written"] = dict(options.written)
+    head = describe_run(flow, run_id, subject, where, call)
+    if where is not None and ("://" not in where or where == str(output)):
+        head["written"] = options.how_written()
     checkpoints = Checkpoints(
         (lambda: enter_run(run_dir, run_id)) if place is None else (lambda: place),
         head,
         say,
         past=past,
         is_asked=is_asked,
-        more=lambda: {"code": digest_code(flow), "options": plain_options(options.options)},
+        more=lambda: {"code": digest_code(flow), "options": plain_options(options.journaled())},
     )
     told = {"inputs": head["inputs"], "asked": head["asked"]}
-    told["options"] = plain_options(options.options)
+    told["options"] = plain_options(options.journaled())
     return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked, told=told)
 
 

@@ -1,70 +1,47 @@
-"""The options of a run, checked before anything is started.
+"""The options of a run: one field each, with its default, its check and its flag.
 
-It knows nothing of what is done with them.
+`run_flow` and `process` make a `RunOptions`; the command line, what the journal says of a run's
+options and what `redrive` repeats are derived from its fields.
 """
 
 from __future__ import annotations
 
-from inspect import Parameter, signature
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.plan import ChunkPlan
-from taskinity_data.errors import BindError, PlanError, SettingsError
-from taskinity_data.flow.model import Flow
-from taskinity_data.flow.policies import POLICY_FIELDS
-from taskinity_data.flow.stages import FanOutStage, Stage
-from taskinity_data.policy import parse_nbytes
-from taskinity_data.wording import suggest
+from taskinity_data.errors import PlanError, SettingsError
+from taskinity_data.policy import parse_duration, parse_nbytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+    from taskinity_data.chunks.plan import ChunkPlan
 
 __all__ = [
-    "check_flow",
+    "Option",
+    "RunOptions",
     "check_workers",
-    "keywords_of",
+    "options_of_run",
     "parse_max_failures",
     "parse_memory",
-    "sort_options",
-    "sort_plans",
-    "with_defaults",
+    "repeated_options",
+    "typed_options",
 ]
 
-
-def check_flow(flow: Any) -> Flow:
-    """`flow` itself, if it is one and every task has its function."""
-    if not isinstance(flow, Flow):
-        raise BindError(
-            f"run_flow runs a Flow, not {type(flow).__name__}: parse_flow(text).bind(tasks), or a "
-            "function marked @td.flow"
-        )
-    if not flow.is_bound:
-        missing = [task.name for task in flow.tasks if task.function is None]
-        raise BindError(
-            f"flow {flow.name}: no function for {', '.join(missing)}; bind them: flow.bind(tasks)"
-        )
-    return flow
-
-
-def with_defaults(flow: Flow, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs given, and the flow's own values for the others."""
-    defaults = {one.name: one.default for one in flow.inputs or () if not one.is_required}
-    return {**defaults, **given}
-
-
-_LEAST_NBYTES = 1 << 20
+_MIN_MEMORY_NBYTES = 1 << 20
 
 
 def parse_memory(memory: str | int | None) -> int | None:
-    """Bytes that one worker may use, None where nothing is said.
+    """Return the bytes that one worker may use, None where there is no limit.
 
     Raises
     ------
     SettingsError
-        It is no size, or so small that only a slip can mean it.
+        It is no size, or too small for any worker.
     """
     nbytes = None if memory is None else parse_nbytes(memory)
-    if nbytes is not None and nbytes < _LEAST_NBYTES:
+    if nbytes is not None and nbytes < _MIN_MEMORY_NBYTES:
         raise SettingsError(
             f"memory={memory!r}: a worker needs more than {nbytes:,} bytes, 1 MiB at least; write "
             "e.g. 2GiB"
@@ -73,7 +50,7 @@ def parse_memory(memory: str | int | None) -> int | None:
 
 
 def check_workers(workers: int | None) -> int | None:
-    """`workers` itself, if it is None or a whole number from 1 up."""
+    """Return `workers` itself, if it is None or a whole number from 1 up."""
     if workers is not None and (
         isinstance(workers, bool) or not isinstance(workers, int) or workers < 1
     ):
@@ -82,7 +59,7 @@ def check_workers(workers: int | None) -> int | None:
 
 
 def parse_max_failures(value: int | str | None) -> float | None:
-    """A count as an int, a share as a float from 0 to 1."""
+    """Return a count as an int, a share as a float from 0 to 1."""
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
     if isinstance(value, str):
@@ -100,54 +77,286 @@ def parse_max_failures(value: int | str | None) -> float | None:
     )
 
 
-def sort_plans(
-    steps: Sequence[Stage], plan: ChunkPlan | Mapping[str, ChunkPlan] | None
-) -> tuple[tuple[str, ChunkPlan], ...]:
-    """Which plan each fan-out repeats."""
-    names = [stage.name for stage in steps if isinstance(stage, FanOutStage)]
-    if plan is None:
-        return ()
-    if isinstance(plan, ChunkPlan):
-        if len(names) != 1:
-            raise PlanError(
-                f"plan= holds one plan, but the flow fans out {len(names)} times "
-                f"({', '.join(names) or 'never'}): give a dict of plans by these names"
-            )
-        return ((names[0], plan),)
-    for name in plan:
-        if name not in names:
-            raise PlanError(f"plan= names {name!r}, which is no fan-out.{suggest(name, names)}")
-    return tuple(plan.items())
+def _check_chunk_size(chunk_size: Any) -> None:
+    # Brings pandas, which the command line's help does without.
+    from taskinity_data.chunks.cut import parse_chunk_size
+
+    parse_chunk_size(chunk_size)
 
 
-def keywords_of(function: Callable[..., Any]) -> set[str]:
-    """The names that `function` takes by keyword only."""
-    found = signature(function).parameters.items()
-    return {name for name, one in found if one.kind is Parameter.KEYWORD_ONLY}
+def _check_timeout(run_timeout: str | float | None) -> None:
+    if run_timeout is not None:
+        parse_duration(run_timeout)
 
 
-def sort_options(
-    options: Mapping[str, Any],
-    run_names: Collection[str],
-    dataset_names: Collection[str],
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """`options` for the task, for the dataset and for the run.
+@dataclass(frozen=True)
+class Option:
+    """What is known of an option beside its name, type and default.
 
-    Raises
-    ------
-    BindError
-        One that none of them has; close names are told.
+    Attributes
+    ----------
+    metavar : str or None
+        What stands for its value on the command line; None where it takes none.
+    help : str or None
+        Of the command line; None where it is no option there.
+    flag : str or None
+        Its name there, where that is not the field's.
+    is_many : bool
+        Whether it may be given many times there.
+    min : int or None
+        Of a whole number: the smallest.
+    bare : str or None
+        Its value where it stands alone there.
+    is_anew : bool
+        Whether `redrive` takes it, too, instead of what the run had.
+    check : callable or None
+        Raises where a value is invalid.
+    is_of_output : bool
+        Whether it says how an output is written, and needs one.
+    is_journaled : bool
+        Whether the journal keeps it for whoever compares runs.
+    is_repeated : bool
+        Whether `redrive` repeats what the journal keeps.
     """
-    task_names = {*POLICY_FIELDS, "name", "description"}
-    sorted_: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
-    for name, value in options.items():
-        if name in run_names:
-            sorted_[2][name] = value
-        elif name in task_names:
-            sorted_[0][name] = value
-        elif name in dataset_names:
-            sorted_[1][name] = value
-        else:
-            known = {*run_names, *task_names, *dataset_names}
-            raise BindError(f"process() has no option {name!r}.{suggest(name, known)}")
-    return sorted_
+
+    metavar: str | None = None
+    help: str | None = None
+    flag: str | None = None
+    is_many: bool = False
+    min: int | None = None
+    bare: str | None = None
+    is_anew: bool = False
+    check: Callable[[Any], Any] | None = None
+    is_of_output: bool = False
+    is_journaled: bool = True
+    is_repeated: bool = False
+
+
+def _option(
+    default: Any,
+    metavar: str | None = None,
+    help: str | None = None,  # noqa: A002 - as click calls it
+    *,
+    is_shown: bool = True,
+    **facts: Any,
+) -> Any:
+    """Return the field of an option; `is_shown`: it holds no secrets."""
+    option = Option(metavar, help, **facts)
+    return field(default=default, metadata={"option": option}, repr=is_shown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a run is given beside its flow and inputs; `run_flow` describes each."""
+
+    workers: int | None = _option(
+        None,
+        "N",
+        "How many workers. Default: TASKINITY_MAX_WORKERS, else one per core.",
+        min=1,
+        is_anew=True,
+        check=check_workers,
+    )
+    memory: str | int | None = _option(
+        None,
+        "M",
+        "What one worker may use, e.g. 2GiB. Default: its share of the machine.",
+        is_anew=True,
+        check=parse_memory,
+    )
+    scheduler: Any = _option(
+        None,
+        "S",
+        "synchronous, threads, processes, an address such as tcp://host:8786, or a scheduler "
+        "file. Default: what pays, by the first chunks' measured time.",
+        is_anew=True,
+    )
+    chunk_size: str | int = _option(
+        "auto",
+        "S",
+        'auto, or a size that is kept: 64MiB, 64_000_000, "100_000 rows".',
+        is_anew=True,
+        check=_check_chunk_size,
+        is_repeated=True,
+    )
+    max_failures: int | str | None = _option(
+        None,
+        "X",
+        "How many chunks may fail, as a count (10) or a share (1%), before the run stops.",
+        is_anew=True,
+        check=parse_max_failures,
+        is_repeated=True,
+    )
+    run_timeout: str | float | None = _option(None, check=_check_timeout)
+    plan: ChunkPlan | Mapping[str, ChunkPlan] | None = _option(None)
+    only: str | Sequence[str] = _option(
+        (),
+        "RANGE",
+        "Run one chunk alone, as PATH:START-STOP, which the error of a failed chunk names. "
+        "May be given again, for a chunk of several pieces.",
+        is_many=True,
+        is_journaled=False,
+    )
+    check: bool = _option(False, is_journaled=False)
+    output: str | os.PathLike[str] | None = _option(
+        None,
+        "DIR",
+        "Write each chunk's table as a part file there; all appear at once at the end. A "
+        "directory, or a URL such as s3://BUCKET/NAME, with keys from the environment.",
+        is_of_output=True,
+    )
+    output_format: str = _option(
+        "parquet", "F", "parquet (default), csv, jsonl or arrow.", is_of_output=True
+    )
+    partition_by: str | Sequence[str] = _option(
+        (),
+        "COLUMN",
+        "Sort parts into COLUMN=value directories; may be given again.",
+        is_many=True,
+        is_of_output=True,
+    )
+    if_exists: str = _option(
+        "error", "X", "Where DIR exists: error (default), overwrite or append.", is_of_output=True
+    )
+    only_new: bool = _option(
+        False,
+        None,
+        "With --if-exists append: only those input files whose rows DIR does not hold yet, "
+        "each once; nothing new is no error.",
+        is_of_output=True,
+    )
+    allow_repeated: bool = _option(
+        False,
+        None,
+        "With --if-exists append: all inputs, those too whose rows DIR holds already, as for "
+        "another function.",
+        is_of_output=True,
+    )
+    max_rows_per_file: int | None = _option(
+        None,
+        "N",
+        "Cut a chunk with more rows into several files. Default: one file a chunk (and "
+        "directory), as large as the chunk; 1000000 suits readers that open whole files.",
+        min=1,
+        is_of_output=True,
+    )
+    output_compression: str | None = _option(
+        None,
+        "C",
+        "Of parquet: snappy (default), zstd (smaller, slower), gzip, lz4, brotli, none; of "
+        "arrow: none (default), lz4, zstd; csv and jsonl are not compressed.",
+        is_of_output=True,
+    )
+    spreadsheet_safe: bool = _option(
+        False,
+        None,
+        "Of csv: put ' before texts that a spreadsheet would run as formulas (those that "
+        "begin with = + - @). They no longer read back as they were.",
+        is_of_output=True,
+    )
+    storage_options: Mapping[str, Any] | None = _option(
+        None,
+        "NAME=VALUE",
+        "Of all URLs of stores: what fsspec's file system takes, e.g. anon=True, "
+        "endpoint_url=http://127.0.0.1:9000. A flow's function that opens data gets them "
+        "where it has a parameter storage_options. Shown and kept nowhere; but other users of "
+        "this machine can see a command line, so that keys are safer in the environment. May "
+        "be given many times.",
+        flag="storage-option",
+        is_many=True,
+        is_anew=True,
+        is_journaled=False,
+        is_shown=False,
+    )
+    resume: bool | str | None = _option(
+        None,
+        "[RUN_ID]",
+        "Resume that run, or the newest one of this flow and output: finished chunks whose "
+        "code, options and data are the same are used again. At the end of the line, or with "
+        "an id.",
+        bare="",
+        is_journaled=False,
+    )
+    run_dir: str | os.PathLike[str] | None = _option(None, is_journaled=False)
+    progress: bool | None = _option(None, is_journaled=False)
+    observers: Sequence[Any] = _option((), is_journaled=False)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> RunOptions:
+        """Return the options among the arguments `given` of a call, which has all."""
+        return cls(**{one.name: given[one.name] for one in fields(cls)})
+
+    def check_values(self) -> None:
+        """Raise where the value of an option is invalid.
+
+        Raises
+        ------
+        PlanError, SettingsError
+        """
+        for name, option in options_of_run().items():
+            if option.check is not None:
+                option.check(getattr(self, name))
+
+    def check_output(self) -> None:
+        """Raise `PlanError` where options of an output contradict each other, or there is none."""
+        given = self.of_output()
+        if self.output is None and given:
+            raise PlanError(
+                f"{next(iter(given))}= says how output is written: say where with output="
+            )
+        for name in ("only_new", "allow_repeated"):
+            if getattr(self, name) not in (False, True):
+                raise PlanError(f"{name}={getattr(self, name)!r}: give True or False")
+            if getattr(self, name) and self.if_exists != "append":
+                raise PlanError(f"{name}=True goes with if_exists='append': say that too")
+        if self.only_new and self.allow_repeated:
+            raise PlanError(
+                "only_new=True leaves out inputs that the output has, allow_repeated=True appends "
+                "them again: say one of them"
+            )
+
+    def of_output(self) -> dict[str, Any]:
+        """Return what is not the default of how an output is written."""
+        return self._given(lambda option: option.is_of_output)
+
+    def how_written(self) -> dict[str, Any]:
+        """Return how the output is written as plain values: without where."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self.of_output().items()
+            if name != "output"
+        }
+
+    def journaled(self) -> dict[str, Any]:
+        """Return what is not the default of what the journal keeps."""
+        return self._given(lambda option: option.is_journaled)
+
+    def _given(self, is_meant: Callable[[Option], bool]) -> dict[str, Any]:
+        return {
+            one.name: getattr(self, one.name)
+            for one in fields(self)
+            if is_meant(one.metadata["option"]) and getattr(self, one.name) != one.default
+        }
+
+
+def options_of_run() -> dict[str, Option]:
+    """Return what is known of each option, by name."""
+    return {one.name: one.metadata["option"] for one in fields(RunOptions)}
+
+
+def typed_options(*, anew: bool = False) -> dict[str, Option]:
+    """Return the options that the command line has; `anew`: those that `redrive` takes."""
+    return {
+        name: option
+        for name, option in options_of_run().items()
+        if option.help is not None and (option.is_anew or not anew)
+    }
+
+
+def repeated_options(head: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that `redrive` repeats, of the `head` of a run's journal."""
+    kept = head.get("options", {})
+    found = {name: kept.get(name) for name, one in options_of_run().items() if one.is_repeated}
+    if head["output"]:
+        found |= (head.get("written") or {}) | {"output": head["output"]}
+    return {name: value for name, value in found.items() if value is not None}

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from taskinity_data.flow.model import Flow
     from taskinity_data.outcome import Outcome
     from taskinity_data.output.sink import Sink
-    from taskinity_data.run.describe_run import JournalOptions
+    from taskinity_data.run.describe_run import CallFacts
     from taskinity_data.run.journal import NoticeBoard, RunJournal
-    from taskinity_data.run.output_options import OutputOptions
+    from taskinity_data.run.options import RunOptions
     from taskinity_data.settings import Settings
     from taskinity_data.sources.file import SourceFile
 
@@ -182,7 +182,7 @@ class RunOutput:
 
 def open_output(
     steps: Sequence[Stage],
-    options: OutputOptions,
+    options: RunOptions,
     journal: RunJournal,
     say: Callable[[str], None],
     *,
@@ -210,7 +210,7 @@ def open_output(
         The earlier try has committed all of it already, or what it has committed is not there as
         it was.
     """
-    options.check()
+    options.check_output()
     if options.output is None:
         return None
     names = [stage.name for stage in steps if isinstance(stage, FanOutStage)]
@@ -271,8 +271,8 @@ def open_output(
 def begin(
     flow: Flow,
     steps: Sequence[Stage],
-    written: OutputOptions,
-    kept: JournalOptions,
+    options: RunOptions,
+    call: CallFacts,
     settings: Settings,
     notices: NoticeBoard,
     *,
@@ -280,23 +280,21 @@ def begin(
     is_anew: bool = False,
 ) -> tuple[RunJournal, RunOutput | None]:
     """Open the output, and the journal once that is sure to be possible."""
-    journal = open_journal(
-        flow, kept, settings, written.output, notices, is_kept=is_kept, is_anew=is_anew
-    )
+    journal = open_journal(flow, options, call, settings, notices, is_kept=is_kept, is_anew=is_anew)
     sink = None
     try:
         sink = open_output(
             steps,
-            written,
+            options,
             journal,
             notices,
-            goes_on=kept.resume is not True or not written.only_new,
+            goes_on=options.resume is not True or not options.only_new,
         )
         journal.begin()
     except CommittedError as error:
         journal.abandon()
         notices(f"resume=True: {error} already; a new one starts")
-        return begin(flow, steps, written, kept, settings, notices, is_kept=is_kept, is_anew=True)
+        return begin(flow, steps, options, call, settings, notices, is_kept=is_kept, is_anew=True)
     except BaseException:
         journal.abandon()
         if sink is not None:

@@ -1,12 +1,9 @@
-"""How a run writes its rows, checked; who gets storage options; and which inputs are written.
-
-It knows nothing of sinks, and of runs that go.
-"""
+"""Which URLs get a run's storage options, where its output lies, and which inputs it writes."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SchemaError
@@ -23,95 +20,52 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.flow.model import Flow
+    from taskinity_data.run.options import RunOptions
 
 __all__ = [
-    "OutputOptions",
+    "check_partition_columns",
     "choose_files",
     "expect_rules",
     "is_in_memory",
     "locate",
     "share_options",
+    "share_with_source",
 ]
 
 
-@dataclass(frozen=True)
-class OutputOptions:
-    """What `run_flow` was told of its output, under its names there."""
+def check_partition_columns(options: RunOptions, names: Sequence[str]) -> None:
+    """Raise `PlanError` where rows of these columns can't be parted by ``partition_by``."""
+    try:
+        check_columns(check_partition_by(options.partition_by), names, "the dataset")
+    except SchemaError as error:
+        raise PlanError(str(error), column=error.column) from error
 
-    output: Any = None
-    output_format: str = "parquet"
-    partition_by: str | Sequence[str] = ()
-    if_exists: str = "error"
-    only_new: bool = False
-    allow_repeated: bool = False
-    max_rows_per_file: int | None = None
-    output_compression: str | None = None
-    spreadsheet_safe: bool = False
-    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
 
-    def check_columns(self, names: Sequence[str]) -> None:
-        """Raise `PlanError` where rows of these columns can't be parted by `partition_by`."""
-        try:
-            check_columns(check_partition_by(self.partition_by), names, "the dataset")
-        except SchemaError as error:
-            raise PlanError(str(error), column=error.column) from error
+def share_with_source(
+    options: RunOptions, source: Any, output_dir: str | None
+) -> tuple[RunOptions, dict[str, Any]]:
+    """Return the options of the output and those of `source`, of ``storage_options`` of all URLs.
 
-    def shared_with(
-        self, source: Any, output_dir: str | None
-    ) -> tuple[OutputOptions, dict[str, Any]]:
-        """These and the source's options, where `storage_options` are given for all URLs at once.
-
-        Parameters
-        ----------
-        source : object
-            What `process` was given.
-        output_dir : str or None
-            See `locate`.
-        """
-        if self.storage_options is None:
-            return self, {}
-        items = source if isinstance(source, (list, tuple)) else [source]
-        is_for_output = is_in_store(locate(self.output, output_dir))
-        is_for_source = any(map(is_in_store, items)) or not is_for_output
-        options = {"storage_options": self.storage_options} if is_for_source else {}
-        return (self if is_for_output else replace(self, storage_options=None)), options
-
-    def told(self) -> dict[str, Any]:
-        """How the output is written, as plain values: without where, and what may be secret."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in self.given().items()
-            if name not in ("output", "storage_options")
-        }
-
-    def check(self) -> None:
-        """Raise `PlanError` where something is said of an output that there is not."""
-        given = self.given()
-        if self.output is None and given:
-            raise PlanError(
-                f"{next(iter(given))}= says how output is written: say where with output="
-            )
-        for name in ("only_new", "allow_repeated"):
-            if getattr(self, name) not in (False, True):
-                raise PlanError(f"{name}={getattr(self, name)!r}: give True or False")
-            if getattr(self, name) and self.if_exists != "append":
-                raise PlanError(f"{name}=True goes with if_exists='append': say that too")
-        if self.only_new and self.allow_repeated:
-            raise PlanError(
-                "only_new=True leaves out inputs that the output has, allow_repeated=True appends "
-                "them again: say one of them"
-            )
-
-    def given(self) -> dict[str, Any]:
-        """Those that are not the defaults."""
-        return {
-            name: value for name, value in vars(self).items() if value != getattr(type(self), name)
-        }
+    Parameters
+    ----------
+    options : RunOptions
+    source : object
+        What `process` was given.
+    output_dir : str or None
+        See `locate`.
+    """
+    if options.storage_options is None:
+        return options, {}
+    items = source if isinstance(source, (list, tuple)) else [source]
+    is_for_output = is_in_store(locate(options.output, output_dir))
+    is_for_source = any(map(is_in_store, items)) or not is_for_output
+    shared = {"storage_options": options.storage_options} if is_for_source else {}
+    return (options if is_for_output else replace(options, storage_options=None)), shared
 
 
 def share_options(
-    flow: Flow, written: OutputOptions, inputs: Mapping[str, Any]
-) -> tuple[OutputOptions, dict[str, Any], Mapping[str, Any] | None]:
+    flow: Flow, options: RunOptions, inputs: Mapping[str, Any]
+) -> tuple[RunOptions, dict[str, Any], Mapping[str, Any] | None]:
     """Who gets the `storage_options` of a flow's run, which stand for all its URLs at once.
 
     They go to an output in a store; and, where an input is a URL or nothing is written to a store,
@@ -120,15 +74,15 @@ def share_options(
     Parameters
     ----------
     flow : Flow
-    written : OutputOptions
-        What was said of the output, with the `storage_options`.
+    options : RunOptions
     inputs : mapping
         Of the flow.
 
     Returns
     -------
-    (OutputOptions, dict, mapping or None)
-        Those of the output, the inputs, and the options of URLs that the run opens.
+    (RunOptions, dict, mapping or None)
+        `options` with those of the output's store, the inputs, and the options of URLs that the
+        run opens.
 
     Raises
     ------
@@ -136,15 +90,15 @@ def share_options(
         Nobody takes them.
     """
     given = dict(inputs)
-    if written.storage_options is None:
-        return written, given, None
-    written, shared = written.shared_with(list(given.values()), load_settings().output_dir)
-    options = shared.get("storage_options")
-    if options is None:
+    if options.storage_options is None:
+        return options, given, None
+    written, shared = share_with_source(options, list(given.values()), load_settings().output_dir)
+    stored = shared.get("storage_options")
+    if stored is None:
         return written, given, None
     fills = wire(flow, {*given, "storage_options"}).fills.values()
     if any(Input("storage_options") in fill.sources() for fill in fills):
-        given.setdefault("storage_options", dict(options))
+        given.setdefault("storage_options", dict(stored))
     elif written.storage_options is None and not any(
         isinstance(stage, FanOutStage)
         and isinstance(stage.over, Input)
@@ -152,10 +106,10 @@ def share_options(
         for stage in stages(flow, tuple(given))
     ):
         raise PlanError(
-            f"storage_options ({', '.join(sorted(options))}) reach no URL: the flow opens its data "
+            f"storage_options ({', '.join(sorted(stored))}) reach no URL: the flow opens its data "
             "in a function; give that a parameter storage_options, and hand it to td.open_dataset"
         )
-    return written, given, options
+    return written, given, stored
 
 
 def choose_files(dataset: Dataset, rules: InputRules, say: Callable[[str], None]) -> Dataset:
@@ -167,7 +121,7 @@ def choose_files(dataset: Dataset, rules: InputRules, say: Callable[[str], None]
     return dataset if chosen is dataset.sources else replace(dataset, sources=tuple(chosen))
 
 
-def expect_rules(options: OutputOptions, say: Callable[[str], None]) -> InputRules:
+def expect_rules(options: RunOptions, say: Callable[[str], None]) -> InputRules:
     """Return what a run with `options` would do with inputs; its output is only looked at.
 
     Raises
@@ -175,7 +129,7 @@ def expect_rules(options: OutputOptions, say: Callable[[str], None]) -> InputRul
     PlanError
         Options of an output that can't be, or an output that lists no fingerprints.
     """
-    options.check()
+    options.check_output()
     output = locate(options.output, load_settings().output_dir)
     facts: Sequence[Mapping[str, Any]] = ()
     if options.if_exists == "append":

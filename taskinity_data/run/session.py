@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data import events
-from taskinity_data.chunks.plan import ChunkPlan, parse_chunk_size
+from taskinity_data.chunks.cut import parse_chunk_size
 from taskinity_data.errors import FlowFailed, SchedulerError, TaskinityDataError
 from taskinity_data.execution.choose_scheduler import SchedulerChoice
 from taskinity_data.execution.driver import Driver
@@ -31,24 +31,25 @@ from taskinity_data.redact import hide
 from taskinity_data.report.dashboard.observer import DashboardObserver
 from taskinity_data.report.notify import Announcer
 from taskinity_data.report.progress import progress_for
+from taskinity_data.run.arguments import sort_plans
 from taskinity_data.run.check import check_fan_out
 from taskinity_data.run.journal import NoticeBoard, open_log
-from taskinity_data.run.options import check_workers, parse_max_failures, parse_memory, sort_plans
-from taskinity_data.run.output import RunOutput, begin
-from taskinity_data.run.output_options import OutputOptions, locate
+from taskinity_data.run.options import parse_max_failures, parse_memory
+from taskinity_data.run.output import begin
+from taskinity_data.run.output_options import locate
 from taskinity_data.run.rebuild import facts_of
 from taskinity_data.run.result import Run
 from taskinity_data.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.flow.model import Flow
     from taskinity_data.flow.stages import Stage
     from taskinity_data.forecast.compare_with_run import Met
-    from taskinity_data.report.log_file import RunLog
-    from taskinity_data.run.describe_run import JournalOptions
-    from taskinity_data.run.journal import RunJournal
+    from taskinity_data.run.describe_run import CallFacts
+    from taskinity_data.run.options import RunOptions
     from taskinity_data.settings import Settings
 
 
@@ -60,21 +61,9 @@ def run_session(
     steps: Sequence[Stage],
     inputs: Mapping[str, Any],
     values: Mapping[str, Any],
-    *,
-    scheduler: Any = None,
-    workers: int | None = None,
-    memory: str | int | None = None,
-    chunk_size: str | int = "auto",
-    max_failures: int | str | None = None,
-    run_timeout: str | float | None = None,
-    plan: ChunkPlan | Mapping[str, ChunkPlan] | None = None,
-    only: str | Sequence[str] = (),
-    check: bool = False,
-    written: OutputOptions,
-    kept: JournalOptions,
+    options: RunOptions,
+    call: CallFacts,
     storage_options: Mapping[str, Any] | None = None,
-    progress: bool | None = None,
-    observers: Sequence[Any] = (),
 ) -> Run:
     """Run the `steps` of `flow`, as `api.run_flow` says.
 
@@ -84,97 +73,25 @@ def run_session(
         Of the flow.
     values : mapping
         What tasks that need not run have given.
-    written, kept
-        What was said of the output and of the journal.
+    options, call
+        What the run was called with.
     storage_options : mapping or None
         Of URLs that the run itself opens.
     """
-    size = parse_chunk_size(chunk_size)
-    settings = load_settings(max_workers=check_workers(workers))
-    memory_nbytes = parse_memory(memory)
-    allowed = parse_max_failures(max_failures)
-    timeout_s = None if run_timeout is None else parse_duration(run_timeout)
-    default_size = parse_chunk_size(settings.chunk_size)
-    ranges = (only,) if isinstance(only, str) else tuple(only)
-    plans = sort_plans(steps, plan)
-    set_by = settings.source_of("scheduler") if scheduler is None else None
-    scheduler = settings.scheduler if scheduler is None else scheduler
-    written = replace(written, output=locate(written.output, settings.output_dir))
-    asked = {
-        "scheduler": scheduler,
-        "workers": settings.max_workers,
-        "memory": memory,
-        "chunk_size": settings.chunk_size if chunk_size == "auto" else chunk_size,
-        "max_failures": max_failures,
-        "run_timeout": run_timeout,
-        "plan": plan,
-        **written.given(),
-    }
-    notices = NoticeBoard()
-    journal, sink = begin(
-        flow,
-        steps,
-        written,
-        replace(kept, options=asked, written=written.told()),
-        settings,
-        notices,
-        is_kept=not ranges,
+    options.check_values()
+    settings = load_settings(max_workers=options.workers)
+    session = RunSession(flow, steps, options, call, settings)
+    pieces = PieceOptions(
+        parse_chunk_size(options.chunk_size),
+        parse_chunk_size(settings.chunk_size),
+        session.plans,
+        session.ranges,
+        session.journal.checkpoints,
+        session.log.level,
+        storage_options,
     )
-    log = open_log(journal, settings, notices, is_kept=not ranges)
-    options = PieceOptions(
-        size, default_size, plans, ranges, journal.checkpoints, log.level, storage_options
-    )
-    told = Announcer(
-        journal.run_id,
-        [
-            *journal.observers,
-            log,
-            *progress_for(progress),
-            DashboardObserver(flow, notices),
-            *observers,
-        ],
-    )
-
-    def choose() -> SchedulerChoice:
-        is_in_process = sink is not None and sink.is_in_process
-        try:
-            return SchedulerChoice(
-                scheduler,
-                settings.max_workers,
-                memory_nbytes,
-                stays_in_threads=only_kernels(steps) or is_in_process,
-                announce=told.announce,
-                say=notices,
-            )
-        except SchedulerError as error:
-            if scheduler is None or set_by is None:
-                raise
-            # Nobody has given it as an argument.
-            why = str(error).removeprefix("scheduler=")
-            raise SchedulerError(f"{set_by}: {why}") from error
-
-    def drive(chooser: SchedulerChoice) -> Driver:
-        check_resources(steps, chooser.strategy)
-        laws = partial(check_fan_out, say=notices) if check else None
-        outputs = sink.by_fan_out if sink else {}
-        driver = Driver(
-            journal.run_id,
-            make_works(steps, inputs, options, chooser, outputs, laws),
-            policies(steps),
-            chooser,
-            told,
-            max_failures=allowed,
-            run_timeout_s=timeout_s,
-            inspect=sink.inspect if sink else None,
-            checkpoints=journal.checkpoints,
-            idle=told.pulse,
-        )
-        driver.values.update(values)
-        return driver
-
-    one = RunSession(flow, journal, log, sink, notices, told, plans)
-    one.go(choose, drive)
-    return one.tell(settings)
+    session.go(inputs, values, pieces)
+    return session.result()
 
 
 class RunSession:
@@ -183,20 +100,32 @@ class RunSession:
     def __init__(
         self,
         flow: Flow,
-        journal: RunJournal,
-        log: RunLog,
-        sink: RunOutput | None,
-        notices: NoticeBoard,
-        told: Announcer,
-        plans: Sequence[tuple[str, ChunkPlan]],
+        steps: Sequence[Stage],
+        options: RunOptions,
+        call: CallFacts,
+        settings: Settings,
     ) -> None:
-        self._flow = flow
-        self._journal = journal
-        self._log = log
-        self._sink = sink
-        self._notices = notices
-        self._told = told
-        self._plans = plans
+        self._flow, self._steps, self._settings = flow, steps, settings
+        self.plans = sort_plans(steps, options.plan)
+        self.ranges = (options.only,) if isinstance(options.only, str) else tuple(options.only)
+        self._set_by = settings.source_of("scheduler") if options.scheduler is None else None
+        self._options = options = _resolve(options, settings)
+        self._notices = NoticeBoard()
+        is_kept = not self.ranges
+        self.journal, self._sink = begin(
+            flow, steps, options, call, settings, self._notices, is_kept=is_kept
+        )
+        self.log = open_log(self.journal, settings, self._notices, is_kept=is_kept)
+        self._announcer = Announcer(
+            self.journal.run_id,
+            [
+                *self.journal.observers,
+                self.log,
+                *progress_for(options.progress),
+                DashboardObserver(flow, self._notices),
+                *options.observers,
+            ],
+        )
         self._begun = time.perf_counter()
         self._started_s = self._closed_s = 0.0
         self._chooser: SchedulerChoice | None = None
@@ -204,21 +133,62 @@ class RunSession:
         self._run: Run | None = None
         self._failed: BaseException | None = None
 
+    def _choose(self) -> SchedulerChoice:
+        is_in_process = self._sink is not None and self._sink.is_in_process
+        try:
+            return SchedulerChoice(
+                self._options.scheduler,
+                self._options.workers,
+                parse_memory(self._options.memory),
+                stays_in_threads=only_kernels(self._steps) or is_in_process,
+                announce=self._announcer.announce,
+                say=self._notices,
+            )
+        except SchedulerError as error:
+            if self._options.scheduler is None or self._set_by is None:
+                raise
+            # Nobody has given it as an argument.
+            why = str(error).removeprefix("scheduler=")
+            raise SchedulerError(f"{self._set_by}: {why}") from error
+
+    def _open_driver(
+        self, chooser: SchedulerChoice, inputs: Mapping[str, Any], pieces: PieceOptions
+    ) -> Driver:
+        check_resources(self._steps, chooser.strategy)
+        laws = partial(check_fan_out, say=self._notices) if self._options.check else None
+        outputs = self._sink.by_fan_out if self._sink else {}
+        timeout = self._options.run_timeout
+        return Driver(
+            self.journal.run_id,
+            make_works(self._steps, inputs, pieces, chooser, outputs, laws),
+            policies(self._steps),
+            chooser,
+            self._announcer,
+            max_failures=parse_max_failures(self._options.max_failures),
+            run_timeout_s=None if timeout is None else parse_duration(timeout),
+            inspect=self._sink.inspect if self._sink else None,
+            checkpoints=self.journal.checkpoints,
+            idle=self._announcer.pulse,
+        )
+
     def go(
-        self, choose: Callable[[], SchedulerChoice], drive: Callable[[SchedulerChoice], Driver]
+        self, inputs: Mapping[str, Any], values: Mapping[str, Any], pieces: PieceOptions
     ) -> None:
         """Start what runs items, run all, commit; then all is closed, whatever comes."""
-        run_id = self._journal.run_id
-        self._told(events.RunStarted(run_id, time.time(), self._flow.name, self._flow.order))
-        self._notices.pass_on(lambda text: self._told(events.Notice(run_id, time.time(), text)))
+        run_id = self.journal.run_id
+        self._announcer(events.RunStarted(run_id, time.time(), self._flow.name, self._flow.order))
+        self._notices.pass_on(
+            lambda text: self._announcer(events.Notice(run_id, time.time(), text))
+        )
         try:
-            self._chooser = choose()
+            self._chooser = self._choose()
             self._started_s = time.perf_counter() - self._begun
-            self._driver = driver = drive(self._chooser)
-            heard = PassedOn(self._log.level, self._log.take)
+            self._driver = driver = self._open_driver(self._chooser, inputs, pieces)
+            driver.values.update(values)
+            heard = PassedOn(self.log.level, self.log.take)
             with (
                 soft_interrupts(driver.interrupt),
-                lower_level(self._log.level),
+                lower_level(self.log.level),
                 capture_logs(heard),
             ):
                 driver.run()
@@ -238,13 +208,13 @@ class RunSession:
                 self._close()
             finally:
                 # Whatever comes meanwhile must leave no terminal without its cursor.
-                self._told.close()
+                self._announcer.close()
 
     def _commit(self, driver: Driver) -> None:
         if self._sink is None:
             return
         try:
-            self._sink.commit(self._flow, driver, self._journal.run_id, self._notices)
+            self._sink.commit(self._flow, driver, self.journal.run_id, self._notices)
         except (TaskinityDataError, OSError) as error:
             driver.fail(f"the output can't be committed: {error}", error)
 
@@ -252,7 +222,7 @@ class RunSession:
         at = time.perf_counter()
         driver = self._driver
         status = driver.status if driver is not None else RunStatus.FAILED
-        self._told.leave(status)
+        self._announcer.leave(status)
         try:
             if self._chooser is not None:
                 self._close_workers(self._chooser)
@@ -260,11 +230,11 @@ class RunSession:
             # Whatever comes meanwhile must not leave the run locked.
             self._settle(status)
         self._closed_s = time.perf_counter() - at
-        if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and self._journal.is_resumable:
-            self._notices(self._journal.tell_resume())
-            self._log.keep()
-        run_id = self._journal.run_id
-        self._told(events.RunFinished(run_id, time.time(), status, self._why()))
+        if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and self.journal.is_resumable:
+            self._notices(self.journal.tell_resume())
+            self.log.keep()
+        run_id = self.journal.run_id
+        self._announcer(events.RunFinished(run_id, time.time(), status, self._why()))
 
     def _close_workers(self, chooser: SchedulerChoice) -> None:
         """End what was started; Ctrl-C ends it now, and the run is told of all the same."""
@@ -276,7 +246,7 @@ class RunSession:
 
     def _settle(self, status: RunStatus) -> None:
         """Close output and journal, with all that is known by now."""
-        driver, kept = self._driver, self._journal.checkpoints
+        driver, kept = self._driver, self.journal.checkpoints
         if self._sink is not None:
             self._sink.close(is_kept=kept is not None and kept.will_keep(status))
         facts = value = reason = None
@@ -287,15 +257,15 @@ class RunSession:
                 self._run = self._account(driver)
                 facts = facts_of(self._run, driver)
         finally:
-            self._journal.close(status, value, reason, facts)
+            self.journal.close(status, value, reason, facts)
 
     def _account(self, driver: Driver) -> Run:
         assert self._chooser is not None
         run = Run.of(
             self._flow,
             driver,
-            run_id=self._journal.run_id,
-            strategy=self._told.strategies[-1],
+            run_id=self.journal.run_id,
+            strategy=self._announcer.strategies[-1],
             reason=self._chooser.reason,
             seconds={
                 "total": time.perf_counter() - self._begun,
@@ -305,8 +275,8 @@ class RunSession:
         return replace(
             run,
             output=None if self._sink is None else self._sink.written,
-            predicted=_predicted(run, driver, self._plans),
-            log=self._log.path,
+            predicted=_predicted(run, driver, self.plans),
+            log=self.log.path,
         )
 
     def _why(self) -> str | None:
@@ -316,8 +286,8 @@ class RunSession:
         error = sys.exception()
         return None if error is None else hide(f"{type(error).__name__}: {error}")
 
-    def tell(self, settings: Settings) -> Run:
-        """What became of it.
+    def result(self) -> Run:
+        """Return the run once it has ended.
 
         Raises
         ------
@@ -333,10 +303,12 @@ class RunSession:
             timings=run.timings
             | {"total": time.perf_counter() - self._begun, "close": self._closed_s},
             notices=(*self._notices.texts, *run.notices),
-            log=self._log.path,
-            quarantine=self._journal.quarantine,
-            next_steps=self._journal.next_steps(str(run.status), driver.account.outcomes, settings),
-            _told=self._journal.told,
+            log=self.log.path,
+            quarantine=self.journal.quarantine,
+            next_steps=self.journal.next_steps(
+                str(run.status), driver.account.outcomes, self._settings
+            ),
+            _told=self.journal.told,
         )
         sink = self._sink
         if sink is not None and sink.written is not None:
@@ -352,6 +324,18 @@ class RunSession:
             text = f"flow {self._flow.name}: {run.tell_failure()}"
             raise FlowFailed(text, run=run) from driver.cause
         return run
+
+
+def _resolve(options: RunOptions, settings: Settings) -> RunOptions:
+    """Return `options` with the settings for what was not given."""
+    chunk_size, scheduler = options.chunk_size, options.scheduler
+    return replace(
+        options,
+        workers=settings.max_workers,
+        scheduler=settings.scheduler if scheduler is None else scheduler,
+        chunk_size=settings.chunk_size if chunk_size == "auto" else chunk_size,
+        output=locate(options.output, settings.output_dir),
+    )
 
 
 def _predicted(run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]]) -> tuple[Met, ...]:

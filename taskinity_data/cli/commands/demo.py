@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from taskinity_data.cli.options import as_json_option, examples, workers_option
+from taskinity_data.cli.options import as_json_option, examples, run_options
 from taskinity_data.cli.output import answering
 from taskinity_data.errors import SourceNotFound
+from taskinity_data.run.options import typed_options
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -31,7 +32,7 @@ class Flights(NamedTuple):
     short_help="See the main job on real flights, end to end.",
     epilog=examples("demo", "demo --workers 2 --json"),
 )
-@workers_option
+@run_options({"workers": typed_options()["workers"]})
 @as_json_option
 @click.pass_context
 def demo(ctx: click.Context, workers: int | None, as_json: bool) -> None:

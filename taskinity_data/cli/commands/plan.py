@@ -8,26 +8,27 @@ import click
 
 from taskinity_data.cli.options import (
     as_json_option,
-    chunk_size_option,
     examples,
     input_option,
-    memory_option,
     parse_inputs,
     parse_reader_options,
-    parse_storage_options,
-    storage_option,
+    parse_run_options,
+    run_options,
     tasks_option,
-    workers_option,
 )
 from taskinity_data.cli.output import answering
 from taskinity_data.cli.wording import fold, lay_out
 from taskinity_data.errors import BindError, SettingsError
+from taskinity_data.run.options import typed_options
 
 if TYPE_CHECKING:
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.forecast.forecast import Forecast
 
 __all__ = ["plan"]
+
+_PLANNING = ("storage_options", "workers", "memory", "chunk_size")
+"""The options of a run that decide how data is cut."""
 
 
 @click.command(
@@ -51,12 +52,9 @@ __all__ = ["plan"]
     "'str'}\". May be given many times.",
 )
 @click.option("--columns", metavar="A,B,…", help="Only these columns.")
-@storage_option
 @tasks_option
 @input_option
-@workers_option
-@memory_option
-@chunk_size_option
+@run_options({name: typed_options()[name] for name in _PLANNING})
 @click.option("--chunks", "with_chunks", is_flag=True, help="List every chunk.")
 @click.option(
     "--estimate",
@@ -71,13 +69,12 @@ def plan(
     sep: str | None,
     option_texts: tuple[str, ...],
     columns: str | None,
-    storage_texts: tuple[str, ...],
     tasks_path: str | None,
     input_texts: tuple[str, ...],
     with_chunks: bool,
     is_estimated: bool,
     as_json: bool,
-    **sizes: Any,
+    **options: Any,
 ) -> None:
     """Show the chunks of SOURCE (a file, a folder, a glob, or several), or those of a FLOW.
 
@@ -91,16 +88,13 @@ def plan(
     )
     from taskinity_data.cli.loading import is_flow_path, open_flow
 
-    sizes = {name: value for name, value in sizes.items() if value is not None}
     with answering(as_json) as answer:
+        sizes = parse_run_options(options)
         if sep is not None:
             option_texts = (*option_texts, f"sep={sep!r}" if sep != "\\t" else "sep=\\t")
         reader_options = parse_reader_options(option_texts)
         if columns is not None:
             reader_options["columns"] = [name.strip() for name in columns.split(",")]
-        stored: dict[str, Any] = (
-            {"storage_options": parse_storage_options(storage_texts)} if storage_texts else {}
-        )
         if len(sources) == 1 and is_flow_path(sources[0]):
             if reader_options:
                 raise SettingsError(
@@ -113,7 +107,7 @@ def plan(
             preview(
                 flow,
                 inputs,
-                sizes | stored,
+                sizes,
                 answer,
                 is_told=not as_json,
                 is_estimated=is_estimated,
@@ -130,7 +124,8 @@ def plan(
         from taskinity_data.chunks.open_dataset import open_dataset
 
         source = sources[0] if len(sources) == 1 else list(sources)
-        dataset = open_dataset(source, **reader_options, **stored)
+        storage_options = sizes.pop("storage_options", None)
+        dataset = open_dataset(source, **reader_options, storage_options=storage_options)
         sizes = choose_sizes(dataset, sizes)
         planned = dataset.plan(**sizes)
         answer.update(describe_plan(planned, with_chunks=with_chunks))

@@ -6,7 +6,6 @@ forecast, a few slices are tried, too.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,12 +48,11 @@ def preview(
         What is fanned out can't be planned.
     """
     from taskinity_data.flow.stages import FanOutStage, stages
-    from taskinity_data.run.options import with_defaults
-    from taskinity_data.run.output_options import OutputOptions, expect_rules, share_options
+    from taskinity_data.run.arguments import with_defaults
+    from taskinity_data.run.options import RunOptions
+    from taskinity_data.run.output_options import expect_rules, share_options
 
-    names = [one.name for one in fields(OutputOptions) if one.name in options]
-    written = OutputOptions(**{name: options[name] for name in names})
-    written, inputs, shared = share_options(flow, written, inputs)
+    written, inputs, shared = share_options(flow, RunOptions(**options), inputs)
     notices: list[str] = []
     rules = expect_rules(written, notices.append)
     options = {**options, "storage_options": shared, "rules": rules, "notices": notices}

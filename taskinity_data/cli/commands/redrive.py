@@ -6,21 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskinity_data.cli.commands.run import count_or_share, execute
+from taskinity_data.cli.commands.run import execute
 from taskinity_data.cli.options import (
     as_json_option,
-    chunk_size_option,
     examples,
     input_option,
-    memory_option,
     parse_inputs,
-    parse_storage_options,
-    storage_option,
+    parse_run_options,
+    run_options,
     tasks_option,
-    workers_option,
 )
 from taskinity_data.cli.output import answering
 from taskinity_data.errors import BindError, ResumeError
+from taskinity_data.run.options import typed_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,12 +36,7 @@ __all__ = ["redrive"]
 @click.argument("run_id")
 @tasks_option
 @input_option
-@workers_option
-@memory_option
-@click.option("--scheduler", metavar="S", help="As in run.")
-@chunk_size_option
-@click.option("--max-failures", metavar="X", help="As in run.")
-@storage_option
+@run_options(typed_options(anew=True))
 @click.option("--report", metavar="FILE.html", help="As in run.")
 @as_json_option
 @click.pass_context
@@ -53,7 +46,6 @@ def redrive(
     run_id: str,
     tasks_path: str | None,
     input_texts: tuple[str, ...],
-    storage_texts: tuple[str, ...],
     report: str | None,
     as_json: bool,
     **options: Any,
@@ -70,19 +62,15 @@ def redrive(
     from taskinity_data.run.history import reopen
 
     with answering(as_json) as answer:
-        inputs = parse_inputs(input_texts)
-        found = parse_storage_options(storage_texts)
-        stored = {"storage_options": found} if found else {}
-        flow, kept, file, asked = reopen(run_id, inputs | stored)
+        given = parse_run_options(options)
+        stored = {name: given[name] for name in ("storage_options",) if name in given}
+        flow, kept, file, repeated = reopen(run_id, parse_inputs(input_texts) | stored)
         kept = {name: value for name, value in kept.items() if name not in stored}
         if not (tasks_path or file):
             raise BindError(f"run {run_id}: hand over its functions with --tasks FILE.py")
         flow = flow.bind(import_file(tasks_path or file))
-        given = {name: value for name, value in options.items() if value is not None}
-        if "max_failures" in given:
-            given["max_failures"] = count_or_share(given["max_failures"])
-        given = asked | given | stored
-        _check_given_again(run_id, given.pop("asks", ()), found)
+        _check_given_again(run_id, repeated.pop("asks"), given.get("storage_options", {}))
+        given = repeated | given
         code = execute(flow, kept, given | {"resume": run_id}, answer, report=report)
         if not as_json and answer.text is not None:
             click.echo(answer.text)

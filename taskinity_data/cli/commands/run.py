@@ -11,27 +11,23 @@ import click
 from taskinity_data.cli.logging_setup import logging_as_set
 from taskinity_data.cli.options import (
     as_json_option,
-    check_ranges,
-    chunk_size_option,
     examples,
     input_option,
-    memory_option,
-    output_options,
     parse_inputs,
-    parse_storage_options,
-    storage_option,
+    parse_run_options,
+    run_options,
     tasks_option,
-    workers_option,
 )
 from taskinity_data.cli.output import JsonAnswer, answering, tell_error
 from taskinity_data.errors import BindError, FlowFailed, TaskinityDataError
 from taskinity_data.events import Observer, SchedulerChanged
+from taskinity_data.run.options import typed_options
 
 if TYPE_CHECKING:
     from taskinity_data.events import Event
     from taskinity_data.flow.model import Flow
 
-__all__ = ["count_or_share", "execute", "keep", "run"]
+__all__ = ["execute", "keep", "run"]
 
 _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
 
@@ -51,38 +47,7 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
 @click.argument("flow", metavar="FLOW_OR_SCRIPT")
 @tasks_option
 @input_option
-@workers_option
-@memory_option
-@click.option(
-    "--scheduler",
-    metavar="S",
-    help="synchronous, threads, processes, an address such as tcp://host:8786, or a scheduler "
-    "file. Default: what pays, by the first chunks' measured time.",
-)
-@chunk_size_option
-@click.option(
-    "--max-failures",
-    metavar="X",
-    help="How many chunks may fail, as a count (10) or a share (1%), before the run stops.",
-)
-@click.option(
-    "--only",
-    metavar="RANGE",
-    multiple=True,
-    help="Run one chunk alone, as PATH:START-STOP; a failed chunk tells its own. May be given "
-    "again, for a chunk of several pieces.",
-)
-@output_options
-@storage_option
-@click.option(
-    "--resume",
-    metavar="[RUN_ID]",
-    is_flag=False,
-    flag_value="",
-    help="Go on with that run, or with the newest one of this flow and output: finished chunks "
-    "whose code, options and data are the same are used again. At the end of the line, or with an "
-    "id.",
-)
+@run_options(typed_options())
 @click.option(
     "--report",
     metavar="FILE.html",
@@ -107,7 +72,6 @@ def run(
     flow: str,
     tasks_path: str | None,
     input_texts: tuple[str, ...],
-    storage_texts: tuple[str, ...],
     dry_run: bool,
     dashboard: bool,
     report: str | None,
@@ -119,14 +83,7 @@ def run(
 
     with answering(as_json) as answer:
         inputs = parse_inputs(input_texts)
-        check_ranges(options["only"])
-        given = {name: value for name, value in options.items() if value not in (None, ())}
-        if storage_texts:
-            given["storage_options"] = parse_storage_options(storage_texts)
-        if "max_failures" in given:
-            given["max_failures"] = count_or_share(given["max_failures"])
-        if "resume" in given:
-            given["resume"] = given["resume"] or True
+        given = parse_run_options(options)
         opened = open_flow(flow, tasks_path)
         if not opened.is_bound:
             raise BindError(f"{flow}: hand over its functions with --tasks FILE.py")
@@ -236,11 +193,6 @@ class _DashboardLink(Observer):
             link = event.dashboard_link or f"none: {event.scheduler} has no dashboard"
             # By its present name: a progress bar keeps what is written there above itself.
             print(f"Dashboard: {link}{self._remark}", file=sys.stderr, flush=True)
-
-
-def count_or_share(text: str) -> int | str:
-    """``"10"`` as a number, ``"1%"`` as it is."""
-    return int(text) if text.strip().isdecimal() else text
 
 
 def _describe(run: Any) -> dict[str, Any]:

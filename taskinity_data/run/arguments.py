@@ -1,0 +1,169 @@
+"""What `run_flow` and `process` are called with: the keywords, whose they are, and the flow."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+from taskinity_data.chunks.plan import ChunkPlan
+from taskinity_data.chunks.reader_keywords import DatasetKeywords
+from taskinity_data.errors import BindError, PlanError
+from taskinity_data.flow.decorators import task
+from taskinity_data.flow.model import Flow
+from taskinity_data.flow.policies import POLICY_FIELDS
+from taskinity_data.flow.stages import FanOutStage, Stage
+from taskinity_data.formats.csv.options import SIGNATURE
+from taskinity_data.run.options import RunOptions
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+    from taskinity_data.policy import Value
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+__all__ = [
+    "ProcessKeywords",
+    "check_flow",
+    "show_keywords",
+    "sort_options",
+    "sort_plans",
+    "with_defaults",
+]
+
+
+class TaskKeywords(TypedDict, total=False):
+    """The options of `td.task`."""
+
+    name: str | None
+    description: str | None
+    retries: int
+    retry_delay: str | float
+    max_delay: str | float
+    retry_on: Any
+    give_up_on: Any
+    timeout: str | float | None
+    on_error: str | Value | Callable[..., Any]
+    validate_input: Any
+    validate_output: Any
+    resources: Mapping[str, float] | None
+
+
+class RunKeywords(TypedDict, total=False):
+    """The fields of `RunOptions`: a type checker takes no keywords from a dataclass."""
+
+    workers: int | None
+    memory: str | int | None
+    scheduler: Any
+    chunk_size: str | int
+    max_failures: int | str | None
+    run_timeout: str | float | None
+    plan: ChunkPlan | Mapping[str, ChunkPlan] | None
+    only: str | Sequence[str]
+    check: bool
+    output: str | os.PathLike[str] | None
+    output_format: str
+    partition_by: str | Sequence[str]
+    if_exists: str
+    only_new: bool
+    allow_repeated: bool
+    max_rows_per_file: int | None
+    output_compression: str | None
+    spreadsheet_safe: bool
+    storage_options: Mapping[str, Any] | None
+    resume: bool | str | None
+    run_dir: str | os.PathLike[str] | None
+    progress: bool | None
+    observers: Sequence[Any]
+
+
+class ProcessKeywords(TaskKeywords, DatasetKeywords, RunKeywords, total=False):
+    """The options of `process`."""
+
+
+def show_keywords(function: F) -> F:
+    """Give `function` a signature that shows the options of `process` instead of ``**options``.
+
+    Editors take them from the annotation; `help` and notebooks take them from here.
+    """
+    shown = signature(function)
+    defaults = {name: one.default for name, one in signature(task).parameters.items()}
+    defaults |= SIGNATURE | {one.name: one.default for one in fields(RunOptions)}
+    options = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=kind)
+        for name, kind in ProcessKeywords.__annotations__.items()
+    ]
+    kept = [one for one in shown.parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
+    function.__signature__ = shown.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
+    return function
+
+
+def sort_options(
+    options: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return `options` for the task, for the dataset and for the run.
+
+    Raises
+    ------
+    BindError
+        One that none of them has; the message names close ones.
+    """
+    names = (
+        {*POLICY_FIELDS, "name", "description"},
+        # What pandas has and a dataset refuses is refused there, with the reason.
+        {*DatasetKeywords.__annotations__, *SIGNATURE},
+        {one.name for one in fields(RunOptions)},
+    )
+    sorted_: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
+    for name, value in options.items():
+        # A size of chunks and the options of stores are the run's, which passes them on.
+        owner = next((number for number in (2, 0, 1) if name in names[number]), None)
+        if owner is None:
+            known = set.union(*names)
+            raise BindError(f"process() has no option {name!r}.{suggest(name, known)}")
+        sorted_[owner][name] = value
+    return sorted_
+
+
+def check_flow(flow: Any) -> Flow:
+    """Return `flow` itself, if it is one and every task has its function."""
+    if not isinstance(flow, Flow):
+        raise BindError(
+            f"run_flow runs a Flow, not {type(flow).__name__}: parse_flow(text).bind(tasks), or a "
+            "function marked @td.flow"
+        )
+    if not flow.is_bound:
+        missing = [task.name for task in flow.tasks if task.function is None]
+        raise BindError(
+            f"flow {flow.name}: no function for {', '.join(missing)}; bind them: flow.bind(tasks)"
+        )
+    return flow
+
+
+def with_defaults(flow: Flow, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs given, and the flow's own values for the others."""
+    defaults = {one.name: one.default for one in flow.inputs or () if not one.is_required}
+    return {**defaults, **given}
+
+
+def sort_plans(
+    steps: Sequence[Stage], plan: ChunkPlan | Mapping[str, ChunkPlan] | None
+) -> tuple[tuple[str, ChunkPlan], ...]:
+    """Return which plan each fan-out repeats."""
+    names = [stage.name for stage in steps if isinstance(stage, FanOutStage)]
+    if plan is None:
+        return ()
+    if isinstance(plan, ChunkPlan):
+        if len(names) != 1:
+            raise PlanError(
+                f"plan= holds one plan, but the flow fans out {len(names)} times "
+                f"({', '.join(names) or 'never'}): give a dict of plans by these names"
+            )
+        return ((names[0], plan),)
+    for name in plan:
+        if name not in names:
+            raise PlanError(f"plan= names {name!r}, which is no fan-out.{suggest(name, names)}")
+    return tuple(plan.items())
