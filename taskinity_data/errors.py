@@ -146,12 +146,15 @@ class ReadError(TaskinityDataError, ValueError):
     row : int or None
         Row within the chunk, from 0.
     column : str or None
+    has_timed_out : bool
+        Whether a store was silent for too long, so that nothing more is asked of it.
     """
 
     path: str | None = None
     start: int | None = None
     row: int | None = None
     column: str | None = None
+    has_timed_out: bool = False
 
 
 class SchemaError(ReadError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.unreadable import refuse_failures
@@ -146,22 +145,21 @@ class Chunk:
         if as_ not in (*KINDS, "native"):
             raise PlanError(f"as_={as_!r}: a chunk is read as one of {', '.join(KINDS)}")
         self.refuse_unreadable()
-        since = monotonic()
         check_before(self.pieces)
         check_mark(self.pieces, self.mark, self.reader.unit, self)
         try:
             result = self.reader.read(self.pieces, as_)
         except SourceChanged:
             raise
-        except ReadError:
-            refuse_changed(self.pieces)
+        except ReadError as error:
+            refuse_changed(self.pieces, error)
             raise
         except OSError as error:
-            refuse_changed(self.pieces)
+            refuse_changed(self.pieces, error)
             raise ReadError(
                 f"{self}: can't be read: {error}", path=self.path, start=self.start
             ) from error
-        check_after(self.pieces, since)
+        check_after(self.pieces)
         if is_held:
             result.data.columns = self.reader.schema.names  # by which reducers are checked
         planned = self.rows

@@ -330,7 +330,7 @@ def _peek(file: SourceFile) -> tuple[bytes, bytes]:
     local = file.local
     if local is None and file.store is not None:
         ranges = [(0, min(_HEAD_NBYTES, file.nbytes)), (max(0, file.nbytes - 4), file.nbytes)]
-        head, tail = file.store.read(file.name, file.path, ranges, file.fingerprint)
+        head, tail = file.store.read(file.name, file.path, ranges)
         return head, tail
     try:
         with open(str(local), "rb") as stream:

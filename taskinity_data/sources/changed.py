@@ -27,38 +27,34 @@ __all__ = [
 
 
 def check_before(pieces: Sequence[Piece]) -> None:
-    """Raise `SourceChanged` where that shows before `pieces` are read."""
-    _check({one: at for one, at in _find_files(pieces).items() if not _tells(one)})
+    """Raise `SourceChanged` where that shows before `pieces` are read: files of this machine."""
+    _check({file: start for file, start in _find_files(pieces).items() if file.store is None})
 
 
-def check_after(pieces: Sequence[Piece], since: float) -> None:
-    """Raise `SourceChanged` where `pieces`, read from `since` on, may be those of other files.
-
-    Parameters
-    ----------
-    pieces : sequence of Piece
-    since : float
-        Of `time.monotonic`, before anything was read.
+def check_after(pieces: Sequence[Piece]) -> None:
+    """Raise `SourceChanged` where `pieces`, which were read, may be those of other files.
 
     Notes
     -----
-    An object of which the plan rules out all rows is not asked after where answers tell tags: what
-    is said of it is what its footer said when it was planned.
+    An object that still has the entity tag of the plan had it while it was read, so that stores
+    are asked once a chunk, behind it. An object of which the plan rules out all rows is not asked
+    after: what is said of it is what its footer said when it was planned.
     """
-    read = _find_files([piece for piece in pieces if piece.nbytes or not _tells(_source(piece))])
-    _check({one: at for one, at in read.items() if not _is_proven(one, since)})
+    _check(_find_files([one for one in pieces if one.nbytes or _source(one).store is None]))
 
 
-def refuse_changed(pieces: Sequence[Piece]) -> None:
-    """Raise `SourceChanged` where that may be why `pieces` can't be read.
+def refuse_changed(pieces: Sequence[Piece], error: ReadError | OSError) -> None:
+    """Raise `SourceChanged` where that may be why `pieces` can't be read, which raised `error`.
 
     Notes
     -----
-    Libraries tell what went wrong beneath them as damage of the file. Other files were looked at
-    before they were read.
+    Libraries tell what went wrong beneath them as damage of the file. Files of this machine were
+    looked at before they were read.
     """
+    if isinstance(error, ReadError) and error.has_timed_out:
+        return
     try:
-        _check({one: at for one, at in _find_files(pieces).items() if _tells(one)})
+        _check({file: start for file, start in _find_files(pieces).items() if file.store})
     except SourceChanged:
         raise
     except ReadError:
@@ -75,6 +71,8 @@ def explain_change(file: SourceFile, start: int = 0) -> Iterator[None]:
     try:
         yield
     except (PlanError, ReadError, OSError) as error:
+        if isinstance(error, ReadError) and error.has_timed_out:
+            raise
         try:
             (file.archive or file).check(start)
         except SourceChanged as change:
@@ -95,20 +93,6 @@ def _find_files(pieces: Sequence[Piece]) -> dict[SourceFile, int]:
     for piece in pieces:
         found.setdefault(_source(piece), piece.start)
     return found
-
-
-def _tells(file: SourceFile) -> bool:
-    """Whether answers tell if it is still the same."""
-    tag = file.fingerprint.tag
-    return file.store is not None and file.store.tells_tags and tag not in ("", "-")
-
-
-def _is_proven(file: SourceFile, since: float) -> bool:
-    if not _tells(file):
-        return False
-    from taskinity_data.sources.entity_tags import is_seen_since
-
-    return is_seen_since(file.path, file.fingerprint.tag, since)
 
 
 def _check(files: dict[SourceFile, int]) -> None:

@@ -9,7 +9,6 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SourceChanged
-from taskinity_data.sources.entity_tags import clean_tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,8 +94,9 @@ def fingerprint_of(told: Mapping[str, Any], path: str) -> Fingerprint:
             f"{path}: the server does not tell how large the file is, so that it can't be cut; "
             "download it first and give the path"
         )
-    # A listing tells times to the millisecond that a request for one object tells to the second.
-    tag = next((clean_tag(str(told[key])) for key in _TAGS if told.get(key)), "")
+    # Listings write tags without quotes, and tell times to the millisecond that a request for one
+    # object tells to the second.
+    tag = next((str(told[key]).replace('"', "") for key in _TAGS if told.get(key)), "")
     times = () if tag else (told[key] for key in _TIMES if told.get(key))
     return Fingerprint(int(nbytes), next((_to_ns(one) for one in times), 0), 0, tag or "-")
 

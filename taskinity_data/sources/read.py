@@ -137,7 +137,7 @@ def read_parts(file: SourceFile, ranges: Sequence[tuple[int, int]]) -> StoreFile
 
 def _ask(file: SourceFile, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
     """These ranges of a file of a store, all at once."""
-    return cast("Store", file.store).read(file.name, file.path, ranges, file.fingerprint)
+    return cast("Store", file.store).read(file.name, file.path, ranges)
 
 
 def open_tail(file: SourceFile) -> StoreFile:

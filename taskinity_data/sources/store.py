@@ -10,13 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from taskinity_data.errors import PlanError, ReadError, SourceChanged, SourceNotFound
 from taskinity_data.redact import hide
-from taskinity_data.sources.entity_tags import read_tagged, see, tells_tags
 from taskinity_data.sources.fingerprint import fingerprint_of
 from taskinity_data.sources.web_limits import has_timed_out, limit_silence, silence_error
 
@@ -203,89 +201,39 @@ class Store:
                 "read alone; download it first and give the path"
             )
 
-    @property
-    def tells_tags(self) -> bool:
-        """Whether answers carry the entity tag, so that no reading need be asked about."""
-        return tells_tags(self._kind)
-
-    def read(
-        self,
-        name: str,
-        path: str,
-        ranges: Sequence[tuple[int, int]],
-        planned: Fingerprint | None = None,
-    ) -> list[bytes]:
+    def read(self, name: str, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of each range, asked for at the same time where the store allows that.
-
-        Parameters
-        ----------
-        name, path : str
-        ranges : sequence of (int, int)
-        planned : Fingerprint or None
-            What the object is to be still: looked at where answers tell it.
 
         Raises
         ------
-        SourceChanged
-            An answer is not that of the object that was planned.
         ReadError
             The connection broke, the answer has another length, or the store refused.
         """
         parts = [list(_divide(start, stop)) for start, stop in ranges]
         wanted = [part for one in parts for part in one]
-        is_tagged = planned is not None and planned.tag not in ("", "-") and self.tells_tags
-        since = monotonic()
+        starts, stops = [start for start, _ in wanted], [stop for _, stop in wanted]
         try:
-            found = self._get(name, wanted, is_tagged=is_tagged)
+            found = self.system.cat_ranges([name] * len(wanted), starts, stops, on_error="return")
         except Exception as error:  # noqa: BLE001 - each library has errors of its own
             found = [error] * len(wanted)
-        seen = {one[1] for one in found if isinstance(one, tuple)}
         for (start, stop), got in zip(wanted, found, strict=True):
             if isinstance(got, BaseException):
-                if not has_timed_out(got):
-                    self._refuse_changed(name, path, planned, start)
                 why = str(self._explain(name, path, got))
                 raise ReadError(
-                    f"{why} (bytes {start:,} to {stop:,})", path=path, start=start
+                    f"{why} (bytes {start:,} to {stop:,})",
+                    path=path,
+                    start=start,
+                    has_timed_out=has_timed_out(got),
                 ) from None
-            if len(got[0]) != stop - start:
-                self._refuse_changed(name, path, planned, start)
+            if len(got) != stop - start:
                 raise ReadError(
                     f"{path}: {stop - start:,} bytes were asked for at byte {start:,}, but "
-                    f"{len(got[0]):,} came: the answer was cut short or is another's; run again",
+                    f"{len(got):,} came: the answer was cut short or is another's; run again",
                     path=path,
                     start=start,
                 )
-        if planned is not None and is_tagged and wanted:
-            if seen == {planned.tag}:
-                see(path, planned.tag, since)
-            elif seen != {""}:
-                self.check(name, path, planned, wanted[0][0])
-        answers = (got[0] for got in found if not isinstance(got, BaseException))
+        answers = iter(found)
         return [_join([next(answers) for _ in one]) for one in parts]
-
-    def _get(
-        self, name: str, wanted: list[tuple[int, int]], *, is_tagged: bool
-    ) -> list[tuple[bytes, str] | BaseException]:
-        """The bytes of each range with their tag, which is empty where it isn't asked for."""
-        if is_tagged:
-            return read_tagged(self.system, name, wanted)
-        starts, stops = [start for start, _ in wanted], [stop for _, stop in wanted]
-        found = self.system.cat_ranges([name] * len(wanted), starts, stops, on_error="return")
-        return [one if isinstance(one, BaseException) else (one, "") for one in found]
-
-    def _refuse_changed(
-        self, name: str, path: str, planned: Fingerprint | None, start: int
-    ) -> None:
-        """Raise `SourceChanged` where that is why a range can't be read."""
-        if planned is not None:
-            try:
-                self.check(name, path, planned, start)
-            except SourceChanged:
-                raise
-            except ReadError:
-                # The store does not answer this either: what failed first says more.
-                return
 
     def _explain(self, name: str, path: str, error: BaseException) -> PlanError:
         kind, status = _find_cause(error)
@@ -341,9 +289,10 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
             "first and give its own path"
         )
     import fsspec
+    from fsspec.core import strip_protocol, url_to_fs
 
     try:
-        kind = fsspec.get_filesystem_class(protocol)
+        fsspec.get_filesystem_class(protocol)
     except ValueError:
         raise PlanError(
             f"{shown}: fsspec knows no protocol {protocol!r}; write s3://, gs://, az://, https:// "
@@ -353,13 +302,16 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
         extra = _EXTRAS.get(protocol)
         hint = str(error) if extra is None else f"pip install 'taskinity-data[{extra}]'"
         raise PlanError(f"{shown}: {protocol}:// needs a package: {hint}") from None
+    given = dict(options)
+    if protocol in WEB:
+        # Of an answer that is compressed on its way, ranges are not those of the file.
+        given["headers"] = {"Accept-Encoding": "identity", **given.get("headers", {})}
+        given = limit_silence(given)
+    url = protocol + url[len(protocol) :]
     try:
-        given = {**kind._get_kwargs_from_urls(url), **options}  # noqa: SLF001 - fsspec's own way
-        if protocol in WEB:
-            # Of an answer that is compressed on its way, ranges are not those of the file.
-            given["headers"] = {"Accept-Encoding": "identity", **given.get("headers", {})}
-            given = limit_silence(given)
-        name: str = kind(**given)._strip_protocol(url)  # noqa: SLF001 - fsspec's own way
+        # A name may hold "::", which is no chain here.
+        system, _ = url_to_fs(url.partition("::")[0], **given)
+        name: str = strip_protocol(url)
     except Exception as error:  # noqa: BLE001 - each library has errors of its own
         raise PlanError(
             f"{shown}: the store can't be opened ({type(error).__name__}); look at "
@@ -367,7 +319,7 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
         ) from None
     whole, end = shown.rstrip("/"), name.strip("/")
     prefix = whole.removesuffix(end) if end and whole.endswith(end) else f"{protocol}://"
-    return Store(protocol, prefix, kind, given), name
+    return Store(protocol, prefix, type(system), system.storage_options), name
 
 
 def _divide(start: int, stop: int) -> Iterator[tuple[int, int]]:
