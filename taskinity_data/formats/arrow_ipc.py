@@ -1,37 +1,46 @@
-"""Arrow IPC files (Feather too) and streams as pieces: ranges of rows.
-
-It knows nothing of how many pieces make a chunk, nor of where messages lie: `ipc_layout` does.
-"""
+"""Arrow IPC files (Feather too) and streams as pieces: ranges of rows."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.types as pat
 
+from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.deliver import copy_out
-from taskinity_data.formats.file_layouts.ipc_layout import open_ipc_layout
-from taskinity_data.formats.file_layouts.ipc_splice import read_batches
 from taskinity_data.formats.open_tables import open_tables
-from taskinity_data.formats.tables import read_all, unreadable
+from taskinity_data.formats.tables import (
+    TableLayout,
+    check_schema,
+    fixed_nbytes,
+    read_all,
+    unreadable,
+    window_nbytes,
+)
 from taskinity_data.sources.caches import Cache
+from taskinity_data.sources.read import HEAD_NBYTES, StoreFile, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from taskinity_data.formats.file_layouts.ipc_layout import IpcLayout
-    from taskinity_data.formats.tables import TableLayout, TableReader
+    from taskinity_data.formats.tables import TableReader
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["IpcAccess", "check_file", "open_ipc"]
 
-BATCHES = 4
-"""Decompressed record batches that are kept while ranges within them are read in order."""
+_MAGIC = b"ARROW1"
+_FEATHER_V1 = b"FEA1"
 
-_batches: Cache[Any] = Cache(BATCHES)
+CURSORS = 4
+"""Open files that are kept, each with the last record batch that was read from it: one that is
+compressed is decompressed once while ranges within it are read in order."""
+
+LAYOUTS_NBYTES = 16 << 20
+"""Bytes of layouts that are kept in a process: a million record batches of one column."""
 
 
 def open_ipc(
@@ -41,7 +50,7 @@ def open_ipc(
     schema: Any,
     options: Mapping[str, Any] | None = None,  # noqa: ARG001 - Arrow IPC has none
 ) -> TableReader:
-    """The reader of `files`, whose chunks together equal `pandas.read_feather`.
+    """Return the reader of `files`, whose chunks together equal `pandas.read_feather`.
 
     Parameters
     ----------
@@ -57,9 +66,86 @@ def open_ipc(
 
     Notes
     -----
-    Reads the headers of all record batches, about 25 µs each, and the dictionaries of categories.
+    Takes about 25 µs a record batch. Of compressed files, and of those in stores, one column is
+    read to count rows, the first batch for sizes of texts, and the selected columns of integers and
+    booleans for nulls; a stream in a store is read whole. Dictionaries of categories are read.
     """
     return open_tables(IpcAccess(), files, columns, filters, schema)
+
+
+@dataclass(frozen=True, eq=False)
+class IpcLayout(TableLayout):
+    """What one file or stream holds, with the nulls of the column that rows were counted by."""
+
+    is_stream: bool
+    nulls: dict[str, int]
+
+
+class _Cursor:
+    """Columns `names` of the record batches of a file by number; of a stream, in ascending order.
+
+    Notes
+    -----
+    A local file is mapped: columns that are not wanted, and rows that are not looked at, are not
+    read from the disk. Of a store's file only the wanted columns are read, but for a stream.
+    """
+
+    def __init__(
+        self,
+        file: SourceFile,
+        places: Sequence[int],
+        *,
+        is_stream: bool,
+        window: int = HEAD_NBYTES,
+    ) -> None:
+        options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=sorted(places))
+        self._source: Any = (
+            pa.memory_map(file.path)
+            if file.store is None
+            else pa.PythonFile(StoreFile(file, window), mode="r")
+        )
+        self._is_stream = is_stream
+        new = pa.ipc.open_stream if is_stream else pa.ipc.open_file
+        self._reader = new(self._source, options=options)
+        self.schema: pa.Schema = self._reader.schema
+        self._batch: Any = None
+        self.number = -1
+
+    def get(self, number: int) -> Any:
+        """The record batch `number`, not before the last one of a stream."""
+        while self.number != number:
+            self._batch = (
+                self._reader.read_next_batch()
+                if self._is_stream
+                else self._reader.get_batch(number)
+            )
+            self.number = self.number + 1 if self._is_stream else number
+            # Headers may have other lengths than buffers: Arrow looks at neither by itself.
+            self._batch.validate()
+        return self._batch
+
+    def __iter__(self) -> Iterator[Any]:
+        """All record batches; `ValueError` where a stream does not end with its mark."""
+        if not self._is_stream:
+            yield from map(self.get, range(self._reader.num_record_batches))
+            return
+        start = self._source.tell()
+        with suppress(StopIteration):
+            while True:
+                yield self.get(self.number + 1)
+                start = self._source.tell()
+        end = self._source.tell()
+        if end == start:
+            raise ValueError("the stream ends before the mark that ends it")
+        if end != self._source.size():
+            raise ValueError(
+                f"the stream ends at byte {end:,} of {self._source.size():,}; where several were "
+                "put into one file, split them"
+            )
+
+
+_layouts: Cache[IpcLayout] = Cache(LAYOUTS_NBYTES)
+_cursors: Cache[_Cursor] = Cache(CURSORS)
 
 
 @dataclass(frozen=True)
@@ -73,7 +159,12 @@ class IpcAccess:
 
     def open_layout(self, file: SourceFile) -> TableLayout:
         """What `file` holds."""
-        return open_ipc_layout(file)
+        key = file.path, file.fingerprint
+        layout = _layouts.get(key)
+        if layout is None:
+            layout = _open(file)
+            _layouts.put(key, layout, layout.sizes.nbytes + 1000)
+        return layout
 
     def read_rows(
         self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
@@ -82,42 +173,124 @@ class IpcAccess:
 
         Notes
         -----
-        A record batch that is compressed is decompressed whole, unless the same process has just
-        read up to `start`.
+        A record batch that is compressed is decompressed whole, and of a stream all those before
+        it, unless the same process has just read up to `start`.
         """
         ipc = cast("IpcLayout", layout)
-        groups = layout.groups(start, stop)
         try:
-            parts = list(_read_parts(ipc, groups, start, stop, names))
-            return copy_out(pa.Table.from_batches(parts))
+            return copy_out(pa.Table.from_batches(list(_read_parts(ipc, start, stop, names))))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise unreadable(layout, start, error) from error
 
+    def null_counts(self, layout: TableLayout, names: Sequence[str]) -> dict[str, int]:
+        """Nulls of columns `names`, as the record batches' headers have them."""
+        ipc = cast("IpcLayout", layout)
+        counts = {name: ipc.nulls.get(name, 0) for name in names}
+        others = [name for name in names if name not in ipc.nulls]
+        try:
+            for batch in _open_cursor(ipc, others) if others else ():
+                for name in others:
+                    counts[name] += batch[name].null_count
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise unreadable(layout, 0, error) from error
+        return counts
+
     def read_dictionaries(self, layout: TableLayout, name: str) -> pa.Table:
         """The first rows of column `name` under each dictionary."""
-        if not pat.is_dictionary(layout.schema.field(name).type):
+        field = layout.schema.field(name)
+        if not pat.is_dictionary(field.type):
             return read_all(self, layout, name)
-        ipc = cast("IpcLayout", layout)
-        wanted = ipc.first_of_each_dictionary()
+        parts, last = [], None
         try:
-            batches = [batch.slice(0, 1) for batch in read_batches(ipc, wanted, [name])]
-            for batch in batches:
-                batch.validate(full=True)
-            return pa.Table.from_batches(batches, pa.schema([layout.schema.field(name)]))
+            for batch in _open_cursor(cast("IpcLayout", layout), [name]):
+                values = batch[name].dictionary
+                where = len(values), [one and one.address for one in values.buffers()]
+                if where != last:
+                    part = batch.slice(0, 1)
+                    part.validate(full=True)
+                    parts.append(part)
+                last = where
+            return pa.Table.from_batches(parts, pa.schema([field]))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise unreadable(layout, 0, error) from error
 
 
-def _read_parts(
-    layout: IpcLayout, groups: range, start: int, stop: int, names: Sequence[str]
-) -> Iterator[Any]:
-    """Rows `start` to `stop` of columns `names`, a part for each of the record batches `groups`."""
-    file, order = layout.file, tuple(names)
-    key = file.path, file.fingerprint, groups[0], order
-    batch = _batches.take(key)
-    others = groups if batch is None else groups[1:]
-    batches = chain(() if batch is None else (batch,), read_batches(layout, others, names))
-    for group, batch in zip(groups, batches, strict=True):
+def _open_cursor(layout: IpcLayout, names: Sequence[str]) -> _Cursor:
+    places = [layout.schema.get_field_index(name) for name in names]
+    if len(places) == len(layout.schema):
+        places = []  # all, read at once
+    window = window_nbytes(layout, names)
+    return _Cursor(layout.file, places, is_stream=layout.is_stream, window=window)
+
+
+def _open(file: SourceFile) -> IpcLayout:
+    path = file.path
+    try:
+        with open_file(file) as opened:
+            head = opened.read(len(_MAGIC))
+        if head.startswith(_FEATHER_V1):
+            line = f"feather.write_feather(feather.read_table({path!r}), {path + '.arrow'!r})"
+            raise PlanError(
+                f"{path}: this is Feather's first version, which is not read; convert it: "
+                f"from pyarrow import feather; {line}"
+            )
+        is_stream = head != _MAGIC
+        schema = _Cursor(file, [], is_stream=is_stream).schema
+        check_schema(schema, path)
+        cheapest = sorted(range(len(schema)), key=lambda place: _cost(schema.field(place)))[:1]
+        rows, nulls = [], dict.fromkeys((schema.names[place] for place in cheapest), 0)
+        for batch in _Cursor(file, cheapest, is_stream=is_stream):
+            rows.append(batch.num_rows)
+            for name in nulls:
+                nulls[name] += batch[name].null_count
+        widths = _widths(file, schema, rows, is_stream=is_stream)
+    # Extension types are built from what the file says by any class that is registered.
+    except Exception as error:
+        if isinstance(error, (PlanError, ReadError)):
+            raise
+        raise PlanError(
+            f"{path}: the Arrow data can't be read: {error}; where the file is truncated or "
+            "damaged, write or copy it again"
+        ) from error
+    return IpcLayout(
+        file=file,
+        schema=schema,
+        starts=np.cumsum([0, *rows], dtype=np.int64),
+        sizes=np.outer(rows, widths).astype(np.int64).reshape(len(rows), len(schema)),
+        is_stream=is_stream,
+        nulls=nulls,
+    )
+
+
+def _cost(field: pa.Field) -> float:
+    """About the bytes that a row of a column takes."""
+    nbytes = fixed_nbytes(field.type)
+    return float("inf") if nbytes is None else nbytes
+
+
+def _widths(
+    file: SourceFile, schema: pa.Schema, rows: Sequence[int], *, is_stream: bool
+) -> list[float]:
+    """Bytes of a row of each column in memory; of texts and the like those of the first rows."""
+    widths = [fixed_nbytes(one.type) for one in schema]
+    unknown = [place for place, width in enumerate(widths) if width is None]
+    number = next((place for place, count in enumerate(rows) if count), None)
+    if unknown and number is not None:
+        batch = _Cursor(file, unknown, is_stream=is_stream).get(number)
+        for place, column in zip(unknown, batch.columns, strict=True):
+            widths[place] = column.get_total_buffer_size() / rows[number]
+    return [width or 0 for width in widths]
+
+
+def _read_parts(layout: IpcLayout, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
+    """Rows `start` to `stop` of columns `names`, a part for each record batch they lie in."""
+    groups = layout.groups(start, stop)
+    key = layout.file.path, layout.file.fingerprint, tuple(names)
+    cursor = _cursors.take(key)
+    if cursor is None or (layout.is_stream and cursor.number > groups[0]):
+        cursor = _open_cursor(layout, names)
+    for group in groups:
+        batch = cursor.get(group)
         first, last = int(layout.starts[group]), int(layout.starts[group + 1])
         if batch.num_rows != last - first:
             raise ValueError(f"a batch of {last - first:,} rows has {batch.num_rows:,}")
@@ -131,8 +304,7 @@ def _read_parts(
         # Arrow follows offsets and codes without a look: wrong ones would end the process.
         part.validate(full=True)
         yield part
-        if high < last and layout.is_compressed:
-            _batches.put((file.path, file.fingerprint, group, order), batch)
+    _cursors.put(key, cursor)
 
 
 def check_file(file: SourceFile, _options: Any) -> None:

@@ -52,10 +52,20 @@ CAPABILITIES = {
         True, True, True, True, "the footer; cut at row groups, or at rows within"
     ),
     ("arrow", "here"): Capabilities(
-        True, True, True, False, "record batches' headers; cut at any row; mapped, not read"
+        True,
+        True,
+        True,
+        False,
+        "record batches' headers, of compressed ones a column and the integers; cut at any row; "
+        "mapped, not read",
     ),
     ("arrow", "store"): Capabilities(
-        True, True, False, False, "record batches' headers; whole batches are read"
+        False,
+        True,
+        True,
+        False,
+        "one column and the integers; cut at record batches, or at rows within; streams are read "
+        "from their beginning",
     ),
     ("orc", "here"): Capabilities(
         True, True, True, False, "the tail; cut at stripes, or at rows within"

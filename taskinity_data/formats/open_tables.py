@@ -140,7 +140,7 @@ def _find_nulls(layouts: Sequence[TableLayout], reader: TableReader) -> frozense
     ]
     found: set[str] = set()
     for layout in layouts:
-        counts = {name: _count_nulls(layout, name) for name in names}
+        counts = _count_nulls(reader.access, layout, [name for name in names if name not in found])
         if reader.filters is None:
             found.update(name for name, count in counts.items() if count)
         suspects = [name for name, count in counts.items() if count != 0 and name not in found]
@@ -160,7 +160,11 @@ def _read_nulls(layout: TableLayout, reader: TableReader) -> set[str]:
     return found
 
 
-def _count_nulls(layout: TableLayout, name: str) -> int | None:
-    if layout.schema.get_field_index(name) < 0 or pat.is_null(layout.schema.field(name).type):
-        return layout.rows
-    return layout.null_counts.get(name)
+def _count_nulls(
+    access: ReadsGroups, layout: TableLayout, names: Sequence[str]
+) -> dict[str, int | None]:
+    """Nulls of each of `names` in a file, None where only reading can tell."""
+    fields = {one.name: one for one in layout.schema}
+    there = [name for name in names if name in fields and not pat.is_null(fields[name].type)]
+    told = access.null_counts(layout, there)
+    return {name: told.get(name, None if name in there else layout.rows) for name in names}

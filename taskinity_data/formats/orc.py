@@ -18,9 +18,15 @@ from taskinity_data.errors import PlanError
 from taskinity_data.formats.file_layouts.orc_stripes import check_stripe
 from taskinity_data.formats.file_layouts.orc_tail import read_tail
 from taskinity_data.formats.open_tables import open_tables
-from taskinity_data.formats.tables import TableLayout, check_schema, read_all, unreadable
+from taskinity_data.formats.tables import (
+    TableLayout,
+    check_schema,
+    read_all,
+    unreadable,
+    window_nbytes,
+)
 from taskinity_data.sources.caches import Cache
-from taskinity_data.sources.read import HEAD_NBYTES, WINDOW_NBYTES, StoreFile, open_tail, read_range
+from taskinity_data.sources.read import StoreFile, open_tail, read_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,6 +80,7 @@ class OrcLayout(TableLayout):
     """What one ORC file holds, with its tail."""
 
     tail: OrcTail
+    nulls: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,11 @@ class OrcAccess:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise unreadable(layout, start, error) from error
 
+    def null_counts(self, layout: TableLayout, names: Sequence[str]) -> dict[str, int]:
+        """Nulls of those of columns `names` of which the tail tells."""
+        nulls = cast("OrcLayout", layout).nulls
+        return {name: nulls[name] for name in names if name in nulls}
+
     def read_dictionaries(self, layout: TableLayout, name: str) -> pa.Table:
         """All rows of column `name`: ORC has no categories, only a schema may ask for them."""
         return read_all(self, layout, name)
@@ -136,7 +148,7 @@ def _open(file: SourceFile) -> OrcLayout:
         schema=schema,
         starts=np.cumsum([0, *tail.rows], dtype=np.int64),
         sizes=np.array(sizes, np.int64).reshape(len(rows), len(schema)),
-        null_counts={name: count for name, count in null_counts.items() if count is not None},
+        nulls={name: count for name, count in null_counts.items() if count is not None},
         tail=tail,
     )
 
@@ -147,7 +159,7 @@ def _check_values(layout: OrcLayout, part: Any, *, is_whole: bool) -> None:
     ORC has no checksums, and Arrow makes something of nearly any bytes.
     """
     for name, column in zip(part.schema.names, part.columns, strict=True):
-        if is_whole and layout.null_counts.get(name, column.null_count) != column.null_count:
+        if is_whole and layout.nulls.get(name, column.null_count) != column.null_count:
             raise ValueError(f"column {name!r} has other nulls than its statistics tell")
         bounds = layout.tail.bounds[layout.schema.get_field_index(name)]
         if bounds is None or not pat.is_integer(column.type):
@@ -157,21 +169,13 @@ def _check_values(layout: OrcLayout, part: Any, *, is_whole: bool) -> None:
             raise ValueError(f"column {name!r} has values that its statistics rule out")
 
 
-def _window(layout: TableLayout, names: Sequence[str]) -> int:
-    """Bytes to read ahead: about those of columns `names` in one stripe, which lie together."""
-    whole = sum(layout.group_nbytes(layout.schema.names))
-    share = sum(layout.group_nbytes(names)) / whole if whole else 1
-    stripe_nbytes = layout.file.nbytes // max(1, len(layout.sizes))
-    return max(HEAD_NBYTES, min(WINDOW_NBYTES, int(stripe_nbytes * share)))
-
-
 def _read_parts(layout: OrcLayout, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
     """Rows `start` to `stop` of columns `names`, a part for each stripe that they lie in."""
     file = layout.file
     # By its path alone Arrow would map it, and a file that is cut short would end the process.
     is_here = file.store is None
     opened = po.ORCFile(
-        pa.OSFile(file.path) if is_here else StoreFile(file, _window(layout, names))
+        pa.OSFile(file.path) if is_here else StoreFile(file, window_nbytes(layout, names))
     )
     # Arrow takes a dot in a name for a way into a struct; such files are read whole, then cut.
     is_plain = not any("." in name for name in layout.schema.names)

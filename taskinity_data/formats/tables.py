@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.deliver import conform, count_only, deliver_rows, gather
 from taskinity_data.formats.reader import ReadResult
 from taskinity_data.sources.file import Piece
-from taskinity_data.sources.read import read_pieces
+from taskinity_data.sources.read import HEAD_NBYTES, WINDOW_NBYTES, read_pieces
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ __all__ = [
     "check_columns",
     "check_schema",
     "divide_rows",
+    "fixed_nbytes",
     "read_all",
     "unreadable",
+    "window_nbytes",
 ]
-
 
 SMALL_NBYTES = 256 << 10
 """Bytes up to which groups are one piece together: reading one by itself costs 0.5 ms, as much as
@@ -58,6 +60,9 @@ class ReadsGroups(Protocol):
         """Rows `start` to `stop` (at least one) of columns `names` (at least one, in any order);
         `ReadError` where they can't be read.
         """
+
+    def null_counts(self, layout: TableLayout, names: Sequence[str]) -> dict[str, int]:
+        """Nulls of those of columns `names` for which that is known without looking at rows."""
 
     def read_dictionaries(self, layout: TableLayout, name: str) -> pa.Table:
         """Rows of column `name` whose dictionaries hold all its categories, in order."""
@@ -222,16 +227,13 @@ class TableLayout:
         Shape (groups + 1,), int64: the row at which each group (record batch, stripe) begins, and
         the number of rows.
     sizes : numpy.ndarray
-        Shape (groups, columns), int64: bytes in memory of each column in each group.
-    null_counts : dict of str to int
-        Nulls of each column for which that is known.
+        Shape (groups, columns), int64: bytes in memory of each column in each group, about.
     """
 
     file: SourceFile
     schema: pa.Schema
     starts: np.ndarray[Any, np.dtype[np.int64]]
     sizes: np.ndarray[Any, np.dtype[np.int64]]
-    null_counts: dict[str, int]
 
     @property
     def rows(self) -> int:
@@ -253,6 +255,24 @@ class TableLayout:
         """The groups that hold rows `start` to `stop`, of which there is at least one."""
         first = int(np.searchsorted(self.starts, start, "right")) - 1
         return range(first, int(np.searchsorted(self.starts, stop, "left")))
+
+
+def fixed_nbytes(type_: pa.DataType) -> float | None:
+    """Bytes of a value of `type_` in memory, None where they differ."""
+    if pat.is_null(type_):
+        return 0
+    try:
+        return float(type_.bit_width) / 8
+    except ValueError:
+        return None
+
+
+def window_nbytes(layout: TableLayout, names: Sequence[str]) -> int:
+    """Bytes to read ahead in a store: about those of columns `names` in one group."""
+    whole = sum(layout.group_nbytes(layout.schema.names))
+    share = sum(layout.group_nbytes(names)) / whole if whole else 1
+    group_nbytes = layout.file.nbytes // max(1, len(layout.sizes))
+    return max(HEAD_NBYTES, min(WINDOW_NBYTES, int(group_nbytes * share)))
 
 
 def check_schema(schema: pa.Schema, path: str) -> None:

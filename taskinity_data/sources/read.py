@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from taskinity_data.errors import ReadError
 
@@ -25,8 +25,6 @@ _T = TypeVar("_T")
 __all__ = [
     "HEAD_NBYTES",
     "WINDOW_NBYTES",
-    "Bytes",
-    "StoreBytes",
     "StoreFile",
     "map_files",
     "open_file",
@@ -143,33 +141,6 @@ def _ask(file: SourceFile, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
 def open_tail(file: SourceFile) -> StoreFile:
     """The file of a store with its last `TAIL_NBYTES` read already."""
     return read_parts(file, [(max(0, file.nbytes - TAIL_NBYTES), file.nbytes)])
-
-
-class StoreBytes:
-    """The first `nbytes` of a store's file as what can be sliced like a memoryview.
-
-    A slice is read; one that begins with the file and is longer than `HEAD_NBYTES` is not, until it
-    is sliced in turn.
-    """
-
-    def __init__(self, file: SourceFile, nbytes: int, opened: StoreFile | None = None) -> None:
-        self._file, self._nbytes = file, nbytes
-        self._opened = opened or StoreFile(file, HEAD_NBYTES)
-
-    def __len__(self) -> int:
-        return self._nbytes
-
-    def __getitem__(self, key: slice) -> Any:
-        start, stop, _ = key.indices(self._nbytes)
-        if start == 0 and stop > HEAD_NBYTES:
-            return StoreBytes(self._file, stop, self._opened)
-        view = memoryview(bytearray(max(0, stop - start)))
-        self._opened.read_into(view, start)
-        return view
-
-
-Bytes = memoryview | StoreBytes
-"""A file's bytes, mapped or read when they are looked at."""
 
 
 class StoreFile(io.RawIOBase):

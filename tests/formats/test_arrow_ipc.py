@@ -1,6 +1,5 @@
 """Arrow IPC: the reader contract on files and streams, against pyarrow over the whole."""
 
-import contextlib
 import datetime as dt
 import decimal
 import os
@@ -22,8 +21,6 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 from taskinity_data.formats.arrow_ipc import open_ipc
-from taskinity_data.formats.file_layouts.ipc_layout import open_ipc_layout
-from taskinity_data.formats.file_layouts.ipc_messages import MessageError, read_message
 from taskinity_data.sources.file import Piece, SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 
@@ -289,7 +286,8 @@ def test_bytes_are_those_of_the_selected_columns_in_memory(tmp_path):
         path = write_table(tmp_path / "a.arrow", table, batch_rows=100, **options)
         assert open_dataset(path, columns=["a"]).nbytes == 8000
         assert open_dataset(path, columns=["v"]).nbytes == 16_000
-        assert 8000 <= open_dataset(path, columns=["s"]).nbytes <= 8500
+        # Of each batch 400 bytes of text and 101 offsets, in buffers of whole words.
+        assert open_dataset(path, columns=["s"]).nbytes == pytest.approx(8040, rel=0.07)
     assert open_dataset(path, columns=["a"]).head(2).a.tolist() == [0, 0]
 
 
@@ -468,7 +466,7 @@ def test_a_file_that_can_not_be_opened_is_refused(tmp_path):
     path = write_table(tmp_path / "a.arrow", pa.table({"a": [1]}))
     file = SourceFile(path, Fingerprint.of(path))
     Path(path).unlink()
-    with pytest.raises(PlanError, match=r"a\.arrow: can't be read"):
+    with pytest.raises(PlanError, match=r"a\.arrow: the Arrow data can't be read: .*No such file"):
         open_ipc([file], None, None, None)
 
 
@@ -551,16 +549,6 @@ def test_offsets_and_codes_that_point_elsewhere_are_refused(tmp_path):
         read_all(open_dataset(path))
 
 
-def test_a_batch_that_the_footer_leaves_out_is_missed(tmp_path):
-    path = write_table(tmp_path / "a.arrow", TABLE, batch_rows=25)
-    data = Path(path).read_bytes()
-    rest = data[data.rindex(b"\xff\xff\xff\xff\0\0\0\0") :]
-    start, stop = open_ipc_layout(open_dataset(path).sources[0]).spans[-1]
-    Path(path).write_bytes(data[:stop] + data[start:stop] + rest)
-    with pytest.raises(PlanError, match=f"the footer tells nothing of bytes {stop:,} to"):
-        open_dataset(path)
-
-
 def test_a_stream_that_is_followed_by_another_is_refused(tmp_path):
     path = write_table(tmp_path / "a.arrows", TABLE, is_stream=True)
     data = Path(path).read_bytes()
@@ -568,39 +556,26 @@ def test_a_stream_that_is_followed_by_another_is_refused(tmp_path):
     with pytest.raises(PlanError, match=r"the stream ends at byte .*split them"):
         open_dataset(path)
     Path(path).write_bytes(data[:-8])
-    with pytest.raises(PlanError, match="the file ends before the mark that ends it"):
+    with pytest.raises(PlanError, match="the stream ends before the mark that ends it"):
         open_dataset(path)
     Path(path).write_bytes(data[:-8] + data)
-    with pytest.raises(PlanError, match="where a stream has a schema first"):
+    with pytest.raises(PlanError, match="the Arrow data can't be read"):
         open_dataset(path)
 
 
-def test_footers_that_contradict_their_file_are_refused(tmp_path):
+def test_malformed_footers_are_refused(tmp_path):
     path = write_table(tmp_path / "a.arrow", pa.table({"name": [1, 2]}))
     data = Path(path).read_bytes()
     footer_nbytes = int.from_bytes(data[-10:-6], "little")
     start = len(data) - 10 - footer_nbytes
-    for changed, words in (
-        (data.replace(b"name", b"nama", 1), "the schemas in its head and its footer differ"),
-        (data[:-10] + b"\0" * 4 + data[-6:], "footer is malformed"),
-        (data[:start] + b"\xff" * 4 + data[start + 4 :], "footer is malformed"),
-        (data[:start] + b"\xf0\0\0\0" + data[start + 4 :], "footer is malformed"),
-        (data[:-6] + b"ARROW2", "truncated, its footer is missing"),
+    for changed in (
+        data[:-10] + b"\0" * 4 + data[-6:],
+        data[:start] + b"\xff" * 4 + data[start + 4 :],
+        data[:start] + b"\xf0\0\0\0" + data[start + 4 :],
+        data[:-6] + b"ARROW2",
     ):
         Path(path).write_bytes(changed)
-        with pytest.raises(PlanError, match=rf"a\.arrow: .*{words}"):
-            open_dataset(path)
-
-
-def test_a_footer_that_tells_of_something_else_is_refused(tmp_path):
-    path = write_table(tmp_path / "a.arrow", TABLE, batch_rows=25)
-    data = Path(path).read_bytes()
-    start, stop = open_ipc_layout(open_dataset(path).sources[0]).spans[1].tolist()
-    block = start.to_bytes(8, "little")
-    assert data.count(block) == 1
-    for wrong in (start + 8, 8, 0, stop):
-        Path(path).write_bytes(data.replace(block, wrong.to_bytes(8, "little")))
-        with pytest.raises(PlanError, match=r"the footer tells|can't be read"):
+        with pytest.raises(PlanError, match=r"a\.arrow: the Arrow data can't be read"):
             open_dataset(path)
 
 
@@ -614,33 +589,6 @@ def write_growing(path, parts):
         for part in parts:
             writer.write_batch(part)
     assert writer.stats.num_dictionary_deltas == len(parts) - 1
-
-
-def test_a_file_that_replaces_a_dictionary_is_refused(tmp_path):
-    path = tmp_path / "a.arrow"
-    write_growing(path, encoded("xy", "xyz"))
-    data = bytearray(path.read_bytes())
-    delta = open_ipc_layout(open_dataset(path).sources[0]).dictionaries[1]
-    for place in range(delta.start + 8, delta.stop):
-        one = bytearray(data)
-        one[place] ^= 1
-        with contextlib.suppress(MessageError):
-            read = read_message(memoryview(one), delta.start)
-            if read.kind == "dictionary" and not read.is_delta and read.stop == delta.stop:
-                break
-    path.write_bytes(one)
-    with pytest.raises(PlanError, match="replaces another, which an Arrow file may not"):
-        open_dataset(path)
-
-
-def test_more_rows_than_can_be_are_refused(tmp_path):
-    path = write_table(tmp_path / "a.arrow", pa.table({"n": pa.nulls(1_234_567)}))
-    rows = (1_234_567).to_bytes(8, "little")
-    data = Path(path).read_bytes()
-    assert data.count(rows) == 3
-    Path(path).write_bytes(data.replace(rows, (1 << 50).to_bytes(8, "little")))
-    with pytest.raises(PlanError, match="too many rows to be true"):
-        open_dataset(path)
 
 
 def test_a_filter_may_need_a_category_that_is_not_selected(tmp_path):

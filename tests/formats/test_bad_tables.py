@@ -210,7 +210,7 @@ def test_orc_values_that_statistics_rule_out_are_refused(tmp_path):
     assert layout.tail.bounds == [(1, 3), None, None]
     for changed, words in (
         (replace(layout, tail=layout.tail._replace(bounds=[(2, 3), None, None])), "rule out"),
-        (replace(layout, null_counts={"s": 7}), "other nulls"),
+        (replace(layout, nulls={"s": 7}), "other nulls"),
     ):
         with pytest.raises(ReadError, match=words):
             access.read_rows(changed, 0, FLAT.num_rows, ["a", "s"])

@@ -45,7 +45,11 @@ def read_chunks(path):
         if path not in str(error):
             raise
         return None
-    return pa.concat_tables(tables) if tables else None
+    joined = pa.concat_tables(tables)
+    if joined.schema.names:
+        return joined
+    # Of tables without columns Arrow forgets the rows.
+    return pa.table({"rows": pa.nulls(sum(one.num_rows for one in tables))}).select([])
 
 
 def main(source, format_, first, last):
