@@ -23,8 +23,6 @@ NOT_CLEAN = {
     "docs",
     "README.md",
     "taskinity_data/checkpoints",
-    "taskinity_data/checks",
-    "taskinity_data/chunks",
     "taskinity_data/cli",
     "taskinity_data/execution",
     "taskinity_data/flow",

@@ -1,1 +1,1 @@
-"""Whether reducers and chunk functions mind where cuts fall; `td.testing` is its public face."""
+"""Checks that reducers and chunk functions do not depend on the cuts; public as `td.testing`."""

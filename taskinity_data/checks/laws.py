@@ -1,7 +1,4 @@
-"""The laws of reducers and of chunk functions, tried here on small pieces.
-
-They know nothing of files, schedulers or runs.
-"""
+"""Check the laws of reducers and of chunk functions on small pieces, in this process."""
 
 from __future__ import annotations
 
@@ -38,7 +35,7 @@ Chunks = list[Any]
 
 
 class Broken(NamedTuple):
-    """A law that does not hold, how it shows, and the smallest chunks found for which it does."""
+    """A law that does not hold, the difference, and the smallest chunks found that show it."""
 
     law: str
     difference: str
@@ -63,7 +60,7 @@ def check_reducer(reducer: Reducer, frames: Sequence[Any]) -> None:
         A few chunks, or results of a chunk function: frames, Arrow tables, Series, lists or arrays
         (what can be sliced and put together again). A Series labelled by integers without a name
         is rows, any other labelled numbers. A few hundred rows are enough; they should hold what
-        is awkward in the data: nulls, equal keys in several chunks, negative numbers.
+        is unusual in the data: nulls, equal keys in several chunks, negative numbers.
 
     Raises
     ------
@@ -79,8 +76,8 @@ def check_reducer(reducer: Reducer, frames: Sequence[Any]) -> None:
     Notes
     -----
     Answers are compared with their dtypes, nulls and order of rows; floats up to rounding (1e-9 of
-    the largest in their column). A reducer whose answer tells the chunks apart, as `td.collect`
-    does, is found out by this. Takes some hundred times as long as reducing `frames` once.
+    the largest in their column). A reducer whose answer depends on the chunks, as that of
+    `td.collect` does, fails. Takes some hundred times as long as reducing `frames` once.
 
     Examples
     --------
@@ -110,57 +107,57 @@ def check_reducer(reducer: Reducer, frames: Sequence[Any]) -> None:
 def find_broken(
     reducer: Reducer, cuts: Iterable[Chunks], is_over: Callable[[], bool] = _never
 ) -> Broken | None:
-    """The first law of `reducer` that does not hold for one of `cuts`; None where all hold.
+    """Return the first law of `reducer` that does not hold for one of `cuts`; None if all hold.
 
-    Once it `is_over` nothing more is tried.
+    Stops as soon as `is_over` returns True.
     """
     for chunks in cuts:
-        found = None if is_over() else _break_laws(reducer, chunks)
-        if found is None:
+        violation = None if is_over() else _break_laws(reducer, chunks)
+        if violation is None:
             continue
-        law, difference = found
+        law, difference = violation
 
         def breaks(smaller: Chunks, law: str = law) -> bool:
-            found = None if is_over() else _break_laws(reducer, smaller)
-            return found is not None and found[0] == law
+            violation = None if is_over() else _break_laws(reducer, smaller)
+            return violation is not None and violation[0] == law
 
         smallest = shrink(chunks, breaks)
         if smallest is not chunks:
-            told = _break_laws(reducer, smallest)
-            difference = difference if told is None else told[1]
+            violation_of_smallest = _break_laws(reducer, smallest)
+            difference = difference if violation_of_smallest is None else violation_of_smallest[1]
         return Broken(law, difference, smallest)
     return None
 
 
 def _break_laws(reducer: Reducer, chunks: Chunks) -> tuple[str, str] | None:
-    """The first law that does not hold for `chunks`, and how; None where all hold."""
+    """Return the first law that `chunks` break, and the difference; None if all hold."""
     try:
         whole = reducer.finish(make_partial(reducer, as_item(join(chunks))))
-    except Exception as error:  # noqa: BLE001 - told to its author
+    except Exception as error:  # noqa: BLE001 - reported to its author
         return "one chunk alone can't be reduced", f"It raised {type(error).__name__}: {error}"
     law = "some chunks can't be reduced"
     try:
         partials = [make_partial(reducer, as_item(chunk)) for chunk in chunks]
-        partials = [pickle.loads(cloudpickle.dumps(one)) for one in partials]  # noqa: S301
+        partials = [pickle.loads(cloudpickle.dumps(partial)) for partial in partials]  # noqa: S301
         law = "combine changes the partials that it gets"
         before = copy.deepcopy(partials)
         flat = reducer.combine(partials)
-        kept = copy.deepcopy(flat)
+        copied = copy.deepcopy(flat)
         for old, new in zip(before, partials, strict=True):
             difference = differ(reducer.finish(old), reducer.finish(copy.deepcopy(new)))
             if difference:
                 return law, difference
         law = "combine is not associative"
-        want = reducer.finish(kept)
+        expected = reducer.finish(copied)
         for cut in sorted({1, len(partials) - 1} - {0, len(partials)}):
             fresh = copy.deepcopy(partials)
             nested = [reducer.combine(fresh[:cut]), reducer.combine(fresh[cut:])]
-            difference = differ(want, reducer.finish(reducer.combine(nested)))
+            difference = differ(expected, reducer.finish(reducer.combine(nested)))
             if difference:
                 return law, f"combine([combine(first {cut}), combine(the others)]): {difference}"
         law = "the answer depends on where rows are cut into chunks"
-        difference = differ(whole, want)
-    except Exception as error:  # noqa: BLE001 - told to its author
+        difference = differ(whole, expected)
+    except Exception as error:  # noqa: BLE001 - reported to its author
         return law, f"It raised {type(error).__name__}: {error}"
     return (law, f"In one chunk and in {len(chunks)}: {difference}") if difference else None
 
@@ -174,10 +171,10 @@ def check_chunkwise(function: Callable[[Any], Any], frame: Any) -> None:
     Parameters
     ----------
     function : callable
-        A chunk function; its first parameter's annotation says as what it gets chunks, as in a run.
+        A chunk function; its first parameter's annotation is the type of its chunks, as in a run.
     frame : DataFrame, Arrow table or polars frame
-        Rows like those of the data, some tens to some thousands, with what is awkward in them:
-        equal keys far apart, nulls, no order.
+        Rows like those of the data, some tens to some thousands, with what is unusual in them:
+        equal keys far from each other, nulls, no order.
 
     Raises
     ------
@@ -185,14 +182,14 @@ def check_chunkwise(function: Callable[[Any], Any], frame: Any) -> None:
         The function's rows of all chunks, one after another, are not its rows of the whole frame.
         The message names the first row that differs, the cuts, and the smallest example found.
     TypeError
-        The function gives no rows (a number, a dict): its results are for a reducer, see
+        The function returns no rows (a number, a dict): its results are for a reducer, see
         `check_reducer`.
 
     Notes
     -----
     Rows are compared with their columns, dtypes, nulls and order; floats up to rounding. An index
-    of integers without a name is left out, since a chunk's rows are numbered anew. Where the whole
-    frame raises, that error is raised as it is.
+    of integers without a name is ignored, since a chunk's rows are numbered from 0. An error that
+    the function raises for the whole frame is raised as it is.
 
     Examples
     --------
@@ -213,17 +210,17 @@ def check_chunkwise(function: Callable[[Any], Any], frame: Any) -> None:
     def call(piece: Any) -> Any:
         return as_rows(function(convert(piece, kind)), name)
 
-    told = find_dependence(call, small_cuts(frame, with_empty=False))
-    if told is not None:
-        raise AssertionError(f"{name}: {told}")
+    dependence = find_dependence(call, small_cuts(frame, with_empty=False))
+    if dependence is not None:
+        raise AssertionError(f"{name}: {dependence}")
 
 
 def find_dependence(
     call: Callable[[Any], Any], cuts: Iterable[Chunks], is_over: Callable[[], bool] = _never
 ) -> str | None:
-    """How the rows that `call` gives depend on where chunks are cut; None where they don't.
+    """Describe how the rows that `call` returns depend on the cuts; None if they don't.
 
-    Once it `is_over` nothing more is tried.
+    Stops as soon as `is_over` returns True.
     """
 
     def find(chunks: Chunks) -> str | None:
@@ -235,7 +232,7 @@ def find_dependence(
             return differ(whole, join(parts))
         except TypeError:
             raise
-        except Exception as error:  # noqa: BLE001 - told to its author
+        except Exception as error:  # noqa: BLE001 - reported to its author
             return f"a chunk raised {error!r}"
 
     for chunks in cuts:
@@ -256,7 +253,7 @@ def _cuts_of(chunks: Chunks) -> str:
 
 
 def as_rows(result: Any, name: str) -> Any:
-    """A function's result as rows whose numbering does not count."""
+    """Return a function's result as rows whose numbering does not count."""
     kind = kind_of(result)
     if kind in ("pandas", "series"):
         index = result.index
@@ -269,7 +266,7 @@ def as_rows(result: Any, name: str) -> Any:
         return pd.concat([pd.DataFrame(labels), frame.reset_index(drop=True)], axis=1)
     if kind is None and not isinstance(result, (list, tuple, np.ndarray)):
         raise TypeError(
-            f"{name} gave {describe_kind(result)}, which has no rows to compare; results that are "
-            "put together by a reducer are checked by check_reducer"
+            f"{name} returned {describe_kind(result)}, which has no rows to compare; results that "
+            "a reducer combines are checked by check_reducer"
         )
     return result

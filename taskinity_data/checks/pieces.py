@@ -1,7 +1,4 @@
-"""Rows of any kind, cut and put together: frames, tables, Series, arrays, lists.
-
-It knows nothing of what is done with them.
-"""
+"""Cut and concatenate rows of any kind: frames, tables, Series, arrays, lists."""
 
 from __future__ import annotations
 
@@ -21,12 +18,12 @@ __all__ = ["convert", "count_rows", "cut_rows", "join", "show"]
 
 
 def count_rows(data: Any) -> int:
-    """How many rows or items."""
+    """Return the number of rows or items."""
     return int(data.num_rows) if kind_of(data) == "arrow" else len(data)
 
 
 def cut_rows(data: Any, start: int, stop: int) -> Any:
-    """The rows from `start` to `stop`, those without labels numbered anew."""
+    """Return the rows from `start` to `stop`; rows without labels are numbered from 0."""
     kind = kind_of(data)
     if kind in ("arrow", "polars"):
         return data.slice(start, max(0, min(stop, count_rows(data)) - start))
@@ -37,7 +34,7 @@ def cut_rows(data: Any, start: int, stop: int) -> Any:
 
 
 def join(pieces: Sequence[Any]) -> Any:
-    """Pieces of one kind as one."""
+    """Concatenate pieces of one kind."""
     if not pieces:
         raise ValueError("there is nothing to check with: give a few chunks")
     kind = kind_of(pieces[0])
@@ -62,19 +59,19 @@ def join(pieces: Sequence[Any]) -> Any:
 
 
 def convert(piece: Any, kind: str) -> Any:
-    """A copy of `piece` as what a function wants, so that what it does to it harms nobody."""
-    has = kind_of(piece)
-    if kind == "arrow" and has == "pandas":
+    """Return a copy of `piece` as what a function needs, so that changes to it have no effect."""
+    own_kind = kind_of(piece)
+    if kind == "arrow" and own_kind == "pandas":
         return pa.Table.from_pandas(piece, preserve_index=False)
-    if kind == "polars" and has in ("pandas", "arrow"):
+    if kind == "polars" and own_kind in ("pandas", "arrow"):
         import polars as pl
 
-        return pl.from_pandas(piece) if has == "pandas" else pl.from_arrow(piece)
-    return piece.copy() if has in ("pandas", "series") else piece
+        return pl.from_pandas(piece) if own_kind == "pandas" else pl.from_arrow(piece)
+    return piece.copy() if own_kind in ("pandas", "series") else piece
 
 
 def show(chunks: Sequence[Any]) -> str:
-    """Their text, for a message."""
+    """Return the text of `chunks`, for a message."""
     return "\n---\n".join(
         chunk.to_string(max_rows=8) if kind_of(chunk) in ("pandas", "series") else repr(chunk)[:800]
         for chunk in chunks

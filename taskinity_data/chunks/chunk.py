@@ -1,7 +1,7 @@
-"""One piece of a dataset as a description: where it lies, how large it is, who can read it.
+"""Describe one piece of a dataset: its files and ranges, its size, and the reader for it.
 
-A chunk holds no data. It knows nothing of how a plan came to it, of schedulers or of functions; its
-reader, which travels with it, turns it into rows on any machine that sees the files.
+A chunk holds no data. Its reader, which is pickled with it, reads its rows on any machine that sees
+the files.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of a dataset (or a few pieces together), read by whoever holds it.
+    """A piece of a dataset (or a few pieces together), which can be read by itself.
 
     Attributes
     ----------
@@ -46,9 +46,9 @@ class Chunk:
     pieces : tuple of Piece
         In order; at least one. Usually a single range of a single file.
     index : int
-        Its place in the plan, from 0. Not part of its identity.
+        Its position in the plan, from 0. Not part of its identity.
     mark : int or None
-        The checksum of the blocks where it was cut, see `mark_cut`; None: not looked at.
+        The checksum of the blocks where it was cut, see `mark_cut`; None: not computed.
     """
 
     reader: Reader
@@ -58,12 +58,12 @@ class Chunk:
 
     @property
     def path(self) -> str:
-        """The file, or the first of the files, that it lies in."""
+        """The path of its file, or of the first of its files."""
         return self.pieces[0].path
 
     @property
     def start(self) -> int:
-        """Where it begins in `path`: bytes for text (unpacked), rows for Parquet and tables."""
+        """Where it begins in `path`: a byte of (decompressed) text, a row of Parquet and tables."""
         return self.pieces[0].start
 
     @property
@@ -73,7 +73,7 @@ class Chunk:
 
     @property
     def ranges(self) -> tuple[str, ...]:
-        """Its pieces as ``PATH:START-STOP``, as `Dataset.pick` takes them."""
+        """Its pieces as ``PATH:START-STOP``, the arguments of `Dataset.pick`."""
         return tuple(f"{piece.path}:{piece.start}-{piece.stop}" for piece in self.pieces)
 
     @property
@@ -83,7 +83,7 @@ class Chunk:
 
     @property
     def rows(self) -> int | None:
-        """Rows, None where only reading can tell."""
+        """The number of rows, None if it is only known after reading."""
         counts = [piece.rows for piece in self.pieces]
         return None if None in counts else sum(count for count in counts if count is not None)
 
@@ -103,7 +103,7 @@ class Chunk:
         return digest.hexdigest()
 
     def read(self, as_: str = "pandas") -> Any:
-        """The chunk's rows, with a fresh index from 0.
+        """Read the chunk's rows, with a fresh index from 0.
 
         Parameters
         ----------
@@ -126,19 +126,19 @@ class Chunk:
         return self.key
 
     def load(self, as_: str = "pandas") -> ReadResult:
-        """As `read`, with the counts of the rows read and left out, and what was set aside.
+        """Read as `read` does, with the counts of rows read and filtered, and the bad lines.
 
         Notes
         -----
-        ``as_="native"`` is for reducers: a frame or a table, whichever the reader makes faster; a
-        frame where pandas holds a column otherwise than some rows of a table tell (as integers and
-        bools that have nulls in other chunks): the reader's `needs_pandas`.
-        Files are seen to be those that were planned, see `changed`, so that one that changes
-        meanwhile is never half counted. Where the rows are known from the plan, delivered and
-        filtered rows must add up to them.
+        ``as_="native"`` is for reducers: a frame or a table, whichever the reader makes faster. It
+        is a frame if the dtype that pandas has for a column depends on other chunks (integers and
+        bools that have nulls there): the reader's `needs_pandas`.
+        The files are checked before and after (see `sources/changed.py`), so that a file that
+        changes meanwhile is never counted in part. If the plan has the number of rows, the rows
+        read and filtered must add up to it.
         """
-        is_held = as_ == "native" and getattr(self.reader, "needs_pandas", False)
-        if is_held:
+        needs_pandas = as_ == "native" and getattr(self.reader, "needs_pandas", False)
+        if needs_pandas:
             as_ = "pandas"
         if as_ == "native" and not hasattr(self.reader, "encode"):
             as_ = "arrow"
@@ -160,8 +160,8 @@ class Chunk:
                 f"{self}: can't be read: {error}", path=self.path, start=self.start
             ) from error
         check_after(self.pieces)
-        if is_held:
-            result.data.columns = self.reader.schema.names  # by which reducers are checked
+        if needs_pandas:
+            result.data.columns = self.reader.schema.names  # reducers are checked by these
         planned = self.rows
         if planned is not None and result.filtered is not None:
             bad = 0 if result.bad_lines is None else result.bad_lines.count
@@ -176,7 +176,7 @@ class Chunk:
         return result
 
     def split(self) -> tuple[Chunk, ...]:
-        """The chunk as two smaller ones, in order; as itself alone where it is one record."""
+        """Split the chunk into two smaller ones, in order; return it alone if it is one record."""
         if self.failure is not None:
             return (self,)
         if len(self.pieces) > 1:
@@ -193,11 +193,11 @@ class Chunk:
 
     @property
     def failure(self) -> PlanError | ReadError | None:
-        """Why it can't be read, where that was known when it was cut: then it is one piece."""
+        """Why it can't be read, if that was known when it was cut; it is then one piece."""
         return self.pieces[0].failure
 
     def refuse_unreadable(self) -> None:
-        """Raise its failure, if it has one."""
+        """Raise the chunk's failure, if it has one."""
         refuse_failures(self.pieces)
 
     def __str__(self) -> str:
@@ -214,14 +214,14 @@ class Chunk:
 
 
 def mark_chunk(chunk: Chunk) -> Chunk:
-    """`chunk` with its mark."""
+    """Return `chunk` with its mark."""
     if getattr(chunk.reader, "keeper", None) is not None:
         return replace(chunk, mark=None)
     return replace(chunk, mark=mark_pieces(chunk.pieces, chunk.reader.unit))
 
 
 def mark_all(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """`chunks` with their marks, as they come; closing it closes `chunks`."""
+    """Yield `chunks` with their marks; closing the generator closes `chunks`."""
     try:
         for chunk in chunks:
             yield mark_chunk(chunk)

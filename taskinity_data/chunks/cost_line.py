@@ -1,7 +1,4 @@
-"""What a chunk costs as a line in its bytes, fitted so that noise and drift do not mislead.
-
-It knows neither what the cost is (seconds, memory) nor what is made of the line.
-"""
+"""Fit what a chunk costs as a line in its bytes, robust against noise and drift."""
 
 from __future__ import annotations
 
@@ -15,25 +12,26 @@ if TYPE_CHECKING:
 __all__ = ["Line", "fit_line", "fit_middle"]
 
 DECAY = 0.98
-"""By what the weight of a point falls when one more comes: a half-life of 34 points follows a cost
-that drifts along the file. Simulated makespans differ by 0.3 % on average from 0.97 to 0.99."""
+"""The factor by which a point's weight decreases with each newer point: a half-life of 34 points
+follows a cost that drifts along the file. Simulated makespans differ by 0.3 % on average from 0.97
+to 0.99."""
 
 CONFIDENCE = 2.0
 """Standard errors by which a fixed cost must stand out from noise."""
 
-FEWEST = 4
-"""Points without which there is no fixed cost: two more than a line has parameters."""
+MIN_POINTS = 4
+"""With fewer points the fixed cost is 0: two more than a line has parameters."""
 
 ROUNDS = 2
-"""Of re-weighting: a third moves simulated makespans by 0.04 % on average."""
+"""Rounds of re-weighting: a third changes simulated makespans by 0.04 % on average."""
 
-LUCKY = 16
-"""One in so many of the cheapest chunks is taken for luck: by the cheapest of all, a run with a
-fixed cost under noise had chunks of a few rows."""
+OUTLIER_SHARE = 16
+"""One in so many of the cheapest chunks is ignored as an outlier: with the cheapest of all, a run
+with a fixed cost and noise had chunks of a few rows."""
 
 SMALL, ONE_SIZE = 0.01, 1e-6
-"""In units of the means: the least cost that residuals are measured by, and the relative variance
-of sizes below which they are all one."""
+"""In units of the means: the lowest cost that residuals are divided by, and the relative variance
+of sizes below which they count as equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +43,33 @@ class Line:
     scatter: float
 
     def predict(self, nbytes: float) -> float:
-        """The cost of a chunk of `nbytes`."""
+        """Return the cost of a chunk of `nbytes`."""
         return self.fixed + self.per_byte * nbytes
 
 
-def fit_line(points: Sequence[tuple[int, float]], most: float = math.inf) -> Line | None:
-    """The line through (bytes, cost) with the least squared relative residuals.
+def fit_line(points: Sequence[tuple[int, float]], max_fixed: float = math.inf) -> Line | None:
+    """Fit the line through (bytes, cost) with the smallest squared relative residuals.
 
-    Weights fall with age, and follow the line found before (rounds of re-weighting). The
-    fixed part is what stands out from noise, from drift, and is not above `most`; where sizes
-    do not tell it from the slope, the line goes through the origin.
+    Weights decrease with age, and are computed from the previous round's line. The fixed part is
+    what is significant against noise and drift, and at most `max_fixed`; if the sizes are too
+    similar to estimate it, the line goes through the origin.
     """
     if not points:
         return None
     mean_x = sum(x for x, _ in points) / len(points)
     mean_y = sum(y for _, y in points) / len(points)
-    # In units of the means: sizes and costs of any magnitude are as exact.
+    # In units of the means: equally exact for sizes and costs of any magnitude.
     scaled = [(x / mean_x, y / mean_y) for x, y in points]
-    most = min(most / mean_y, _cheapest(scaled)) if len(points) >= FEWEST else 0.0
+    max_fixed = min(max_fixed / mean_y, _cheapest(scaled)) if len(points) >= MIN_POINTS else 0.0
     line = Line(0.0, 1.0, 0.0)
     for _ in range(ROUNDS):
-        line = _refit(scaled, line, most)
+        line = _refit(scaled, line, max_fixed)
     return Line(line.fixed * mean_y, line.per_byte * mean_y / mean_x, line.scatter)
 
 
 def fit_middle(points: Sequence[tuple[int, float]]) -> Line | None:
-    """As `fit_line`, through the middle of the points: the fixed part as likely too large as too
-    small, all points of the same age. It is what is to be expected, not what sizes can rely on.
+    """Fit as `fit_line`, without a safety margin: the fixed part is as likely too large as too
+    small, and all points have the same age. It is the expected cost, not a bound for sizes.
 
     >>> line = fit_middle([(100, 3.0), (200, 4.0)])
     >>> round(line.fixed, 6), round(line.per_byte, 6)
@@ -93,11 +91,11 @@ def fit_middle(points: Sequence[tuple[int, float]]) -> Line | None:
 def _refit(
     points: list[tuple[float, float]],
     line: Line,
-    most: float,
+    max_fixed: float,
     confidence: float = CONFIDENCE,
     decay: float = DECAY,
 ) -> Line:
-    """One round of re-weighted least squares; x and y in units of their means."""
+    """Run one round of re-weighted least squares; x and y are in units of their means."""
     fixed, per_byte = line.fixed, line.per_byte
     age = 1.0
     ages = squares = w = wx = wy = wxx = wxy = wyy = 0.0
@@ -117,22 +115,22 @@ def _refit(
     mean_x, mean_y = wx / w, wy / w
     sxx, sxy, syy = wxx - wx * mean_x, wxy - wx * mean_y, wyy - wy * mean_y
     fixed = 0.0
-    if most > 0.0 and sxx > ONE_SIZE * wx * mean_x:
+    if max_fixed > 0.0 and sxx > ONE_SIZE * wx * mean_x:
         slope = max(0.0, sxy / sxx)
         variance = max(0.0, syy - slope * sxy) / max(1, len(points) - 2)
         error = math.sqrt(variance * (1 / w + mean_x**2 / sxx))
-        fixed = max(0.0, min(mean_y - slope * mean_x - confidence * error, most))
+        fixed = max(0.0, min(mean_y - slope * mean_x - confidence * error, max_fixed))
     return Line(fixed, max(0.0, mean_y - fixed) / mean_x, math.sqrt(squares / ages))
 
 
 def _cheapest(points: list[tuple[float, float]]) -> float:
-    """The fixed cost that the cheapest chunks, small against large, leave room for.
+    """Return the largest fixed cost that fits the cheapest small and large chunks.
 
-    Where cost drifts while sizes shrink, the small chunks of a dear region look like a fixed
-    cost in the mean; the cheapest of them do not.
+    If the cost drifts while sizes shrink, the small chunks of an expensive region look like a
+    fixed cost in the mean; the cheapest of them do not.
     """
     middle = sum(x for x, _ in points) / len(points)
     large = sorted((p for p in points if p[0] >= middle), key=lambda p: p[1] / p[0])
-    large_x, large_y = large[(len(large) - 1) // LUCKY]
+    large_x, large_y = large[(len(large) - 1) // OUTLIER_SHARE]
     small = sorted((y * large_x - large_y * x) / (large_x - x) for x, y in points if x < middle)
-    return small[(len(small) - 1) // LUCKY] if small else 0.0
+    return small[(len(small) - 1) // OUTLIER_SHARE] if small else 0.0

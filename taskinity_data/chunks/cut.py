@@ -1,7 +1,4 @@
-"""Grains, as a reader streams them, put together to chunks of the size that is wanted now.
-
-It knows nothing of why a size is wanted, nor of what stands in the pieces.
-"""
+"""Combine grains, as a reader streams them, into chunks of the size that is requested for each."""
 
 from __future__ import annotations
 
@@ -25,20 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["ChunkSize", "cut", "divide", "parse_chunk_size"]
 
 MAX_RANGES = 256
-"""Files (or separate ranges) in one chunk at most: opening one costs about 0.1 ms."""
+"""The most files (or separate ranges) in one chunk: opening one costs about 0.1 ms."""
 
 TINY_SHARE = 0.5
-"""A last chunk below this share of the size is evened out with the one before it."""
+"""A last chunk below this share of the size is balanced with the chunk before it."""
 
 UNEVEN_SHARE = 0.15
-"""How far from the middle two last chunks may be parted so as not to cut through a row group."""
+"""How far from the middle the last two chunks may be divided to avoid cutting a row group."""
 
 _ROWS = re.compile(r"\s*([0-9][0-9_,]*)\s*rows?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkSize:
-    """How large chunks are to be: `target` many of `unit`, ``"bytes"`` (planned) or ``"rows"``."""
+    """The size of chunks: `target` many of `unit`, ``"bytes"`` (planned) or ``"rows"``."""
 
     target: int
     unit: str = "bytes"
@@ -47,20 +44,20 @@ class ChunkSize:
         return f"{self.target:,} {self.unit}"
 
     def measure(self, piece: Piece) -> int:
-        """The size of `piece` in this unit."""
+        """Return the size of `piece` in this unit."""
         if self.unit == "bytes":
             return piece.nbytes
         if piece.rows is None:
             raise PlanError(
-                f"{piece.path}: chunks of {self} need to know where rows end, which "
-                "newlines_in_values=False does not look for; leave that out, or give bytes, e.g. "
+                f"{piece.path}: chunks of {self} require the positions of rows, which "
+                "newlines_in_values=False does not find; leave that out, or give bytes, e.g. "
                 'chunk_size="64MiB"'
             )
         return piece.rows
 
 
 def parse_chunk_size(size: Any) -> ChunkSize | None:
-    """The size meant by ``"auto"`` (None), bytes, ``"64MiB"`` or ``"100_000 rows"``.
+    """Parse ``"auto"`` (None), bytes, ``"64MiB"`` or ``"100_000 rows"``.
 
     Raises
     ------
@@ -98,7 +95,7 @@ def cut(
     reader: Reader,
     next_size: Callable[[], ChunkSize],
 ) -> Iterator[Chunk]:
-    """Chunks of consecutive `pieces`, each of the size that `next_size` says when it begins.
+    """Yield chunks of consecutive `pieces`, each of the size that `next_size` returns at its start.
 
     Parameters
     ----------
@@ -106,20 +103,20 @@ def cut(
         Consecutive grains of a dataset, as `Reader.grains` yields them.
     reader : Reader
     next_size : callable
-        Asked once for each chunk, one chunk ahead.
+        Called once for each chunk, one chunk ahead.
 
     Yields
     ------
     Chunk
         In bytes: the longest run of grains that is not larger than the size, and at least one
-        grain. In rows: exactly as many, but in the last. Pieces counted in rows are cut where the
-        size asks for it, in even parts; others, where they are larger than the size, between
-        records. A record is never cut.
+        grain. In rows: exactly as many, except in the last. Pieces counted in rows are cut at
+        exactly that size, in even parts; others between records, if they are larger than the size.
+        A record is never cut.
 
     Notes
     -----
     A chunk is yielded when the next one is complete, so that a last one below half the size can be
-    evened out with the one before.
+    balanced with the one before.
     """
     cutter = _Cutter(reader, next_size)
     for piece in pieces:
@@ -131,7 +128,7 @@ class _Cutter:
     def __init__(self, reader: Reader, next_size: Callable[[], ChunkSize]) -> None:
         self._reader, self._next_size = reader, next_size
         self._size: ChunkSize | None = None
-        self._held: list[Piece] = []
+        self._previous: list[Piece] = []
         self._parts: list[Piece] = []
         self._measured = 0
         self._ranges = 0
@@ -139,10 +136,10 @@ class _Cutter:
 
     def add(self, piece: Piece) -> Iterator[Chunk]:
         if piece.failure is not None:
-            # Alone, so that it costs nothing but itself.
+            # A chunk of its own, so that no other data fails with it.
             yield from self.finish()
             yield self._make([piece])
-            self._held, self._parts = [], []
+            self._previous, self._parts = [], []
             self._size, self._measured, self._ranges = None, 0, 0
             return
         todo = [piece]
@@ -157,17 +154,17 @@ class _Cutter:
             elif size.measure(piece) <= room:
                 self._take(piece, size)
             else:
-                head, rest = self._open_up(piece, size, room)
+                head, rest = self._divide_piece(piece, size, room)
                 todo += reversed(rest)
                 if head:
                     self._take(head, size)
                 if head or len(rest) == 1:
                     yield from self._close()
 
-    def _open_up(
+    def _divide_piece(
         self, piece: Piece, size: ChunkSize, room: int
     ) -> tuple[Piece | None, list[Piece]]:
-        """What of `piece` (which is too large) ends this chunk, and what is looked at again."""
+        """Divide `piece`, which is too large: return what ends this chunk, and the rest."""
         measured = size.measure(piece)
         if size.unit == "rows":
             return _split_rows(self._reader, piece, room, size.target) if room else (None, [piece])
@@ -193,23 +190,23 @@ class _Cutter:
         self._measured += size.measure(piece)
 
     def _close(self) -> Iterator[Chunk]:
-        if self._held:
-            yield self._make(self._held)
-        self._held, self._parts = self._parts, []
+        if self._previous:
+            yield self._make(self._previous)
+        self._previous, self._parts = self._parts, []
         self._size, self._measured, self._ranges = None, 0, 0
 
     def finish(self) -> Iterator[Chunk]:
         size, parts = self._size, self._parts
         is_tiny = size is not None and self._measured < TINY_SHARE * size.target
-        if parts and self._held and is_tiny and size is not None:
-            both = [*self._held, *parts]
+        if parts and self._previous and is_tiny and size is not None:
+            both = [*self._previous, *parts]
             if self._measured == 0:
                 parts = []
-                self._held = both
+                self._previous = both
             elif size.unit == "bytes":
-                self._held, parts = _halve(self._reader, both)
-        if self._held:
-            yield self._make(self._held)
+                self._previous, parts = _halve(self._reader, both)
+        if self._previous:
+            yield self._make(self._previous)
         if parts:
             yield self._make(parts)
 
@@ -219,9 +216,9 @@ class _Cutter:
 
 
 def divide(pieces: Sequence[Piece], reader: Reader, width: int) -> tuple[Chunk, ...]:
-    """`width` chunks of about equal bytes, in order; some may hold an empty piece alone.
+    """Return `width` chunks of about equal bytes, in order; some may hold only an empty piece.
 
-    There are more where pieces have failures: each of these is a chunk by itself.
+    There are more if pieces have failures: each of these is a separate chunk.
 
     Parameters
     ----------
@@ -240,18 +237,18 @@ def divide(pieces: Sequence[Piece], reader: Reader, width: int) -> tuple[Chunk, 
         groups[min(width - 1, int(middle * width / total))].append(piece)
     chunks: list[Chunk] = []
     last = pieces[0]
-    place = (last.start, last.file)
+    position = (last.start, last.file)
     for group in groups:
-        empty = Piece(place[1], place[0], place[0], 0, 0)
-        for run in _set_failures_apart(group) or [[empty]]:
+        empty = Piece(position[1], position[0], position[0], 0, 0)
+        for run in _isolate_failures(group) or [[empty]]:
             chunks.append(Chunk(reader, _join(run), len(chunks)))
         if group:
-            place = (group[-1].stop, group[-1].file)
+            position = (group[-1].stop, group[-1].file)
     return tuple(chunks)
 
 
-def _set_failures_apart(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """`pieces` as runs without failures, and those with one alone."""
+def _isolate_failures(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Return `pieces` as runs without failures, each piece with a failure as a separate run."""
     runs: list[list[Piece]] = []
     for piece in pieces:
         if piece.failure is None and runs and runs[-1][-1].failure is None:
@@ -273,48 +270,48 @@ def _join(parts: Sequence[Piece]) -> tuple[Piece, ...]:
 
 
 def _halve(reader: Reader, parts: Sequence[Piece]) -> tuple[list[Piece], list[Piece]]:
-    """`parts` as two runs of about equal bytes, cut within a part where that can be done."""
+    """Return `parts` as two runs of about equal bytes, cut within a part if possible."""
     sums = list(accumulate(part.nbytes for part in parts))
     middle = sums[-1] / 2
-    place = min(range(len(parts)), key=lambda one: abs(sums[one] - middle))
-    left, right = list(parts[: place + 1]), list(parts[place + 1 :])
-    if reader.unit == "rows" and abs(sums[place] - middle) > UNEVEN_SHARE * sums[-1]:
-        place = next(place for place, after in enumerate(sums) if after >= middle)
-        part = parts[place]
-        missing = middle - (sums[place] - part.nbytes)
+    split = min(range(len(parts)), key=lambda index: abs(sums[index] - middle))
+    head_parts, tail_parts = list(parts[: split + 1]), list(parts[split + 1 :])
+    if reader.unit == "rows" and abs(sums[split] - middle) > UNEVEN_SHARE * sums[-1]:
+        split = next(split for split, after in enumerate(sums) if after >= middle)
+        part = parts[split]
+        missing = middle - (sums[split] - part.nbytes)
         head, rest = _split_rows(
             reader, part, round((part.stop - part.start) * missing / part.nbytes)
         )
-        left = [*parts[:place], *([head] if head else [])]
-        right = [*rest, *parts[place + 1 :]]
-    return left, right
+        head_parts = [*parts[:split], *([head] if head else [])]
+        tail_parts = [*rest, *parts[split + 1 :]]
+    return head_parts, tail_parts
 
 
 def _split_rows(
     reader: Reader, piece: Piece, rows: int, then: int | None = None
 ) -> tuple[Piece | None, list[Piece]]:
-    """The first `rows` rows of `piece`, and the others, as far as there are some.
+    """Return the first `rows` rows of `piece`, and the remaining ones, if there are any.
 
-    Of text the others come `then` rows at a time: to find its records again for each chunk would
-    take as long as there are chunks in a grain.
+    Text is divided into parts of `then` rows: finding its records again for each chunk would
+    multiply the time by the number of chunks in a grain.
     """
     if rows <= 0:
         return None, [piece]
     if piece.rows is not None and rows >= piece.rows:
         return piece, []
     if reader.unit == "rows":
-        # Whole bytes for a part of the rows; what is left keeps the sum exact.
+        # Whole bytes for a part of the rows; the remainder keeps the sum exact.
         span = piece.stop - piece.start
         nbytes = piece.nbytes * rows // span
         head = Piece(piece.file, piece.start, piece.start + rows, nbytes, rows)
-        left = piece.nbytes - nbytes
-        return head, [Piece(piece.file, head.stop, piece.stop, left, span - rows)]
+        remaining = piece.nbytes - nbytes
+        return head, [Piece(piece.file, head.stop, piece.stop, remaining, span - rows)]
     records = list(reader.recut(piece, 1))
     counts = list(accumulate(record.rows or 0 for record in records))
-    begin, wanted = 0, rows
-    found: list[Piece] = []
+    begin, target = 0, rows
+    parts: list[Piece] = []
     while begin < len(records):
-        stop = min(bisect_left(counts, wanted), len(records) - 1) + 1 if wanted else len(records)
-        found += _join(records[begin:stop])
-        begin, wanted = stop, wanted + then if then else 0
-    return found[0], found[1:]
+        stop = min(bisect_left(counts, target), len(records) - 1) + 1 if target else len(records)
+        parts += _join(records[begin:stop])
+        begin, target = stop, target + then if then else 0
+    return parts[0], parts[1:]

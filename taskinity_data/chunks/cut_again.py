@@ -1,7 +1,4 @@
-"""A dataset cut where an earlier run has cut it, as far as its files are the same, and anew beyond.
-
-It knows nothing of who kept the cuts, or why.
-"""
+"""Cut a dataset as an earlier run has cut it, wherever its files are unchanged."""
 
 from __future__ import annotations
 
@@ -38,13 +35,13 @@ __all__ = [
 ]
 
 IN_MEMORY = "memory "
-"""How the identities of tables in memory begin."""
+"""The prefix of the identities of tables in memory."""
 
 _BLOCK_NBYTES = 8 << 20
 
 
 class EarlierPiece(NamedTuple):
-    """A piece as it was cut: of which file (see `identify_file`), and what `Piece` says of it."""
+    """A piece as it was cut: its file (see `identify_file`), and the fields of `Piece`."""
 
     file: str
     start: int
@@ -52,20 +49,20 @@ class EarlierPiece(NamedTuple):
     nbytes: int
     rows: int | None
     mark: int | None = None
-    """Of its chunk, where it is the first piece."""
+    """The mark of its chunk, if it is the first piece."""
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierCuts:
-    """The chunks of an earlier run, by the file and the place where each begins."""
+    """The chunks of an earlier run, by the file and the position where each begins."""
 
     chunks: Mapping[tuple[str, int], tuple[EarlierPiece, ...]] = field(default_factory=dict)
 
 
 def identify_file(reader: Reader, file: SourceFile) -> str:
-    """What tells `file` from others in another process too: its path and fingerprint.
+    """Return a digest that identifies `file` in any process: of its path and fingerprint.
 
-    A table in memory is told by its content, since its file is another one in each process.
+    A table in memory is identified by its content, since its file differs in each process.
     """
     digest = blake2b(digest_size=16)
     if getattr(reader, "keeper", None) is not None:
@@ -93,7 +90,7 @@ def repeat_cuts(
     *,
     tolerates: bool = False,
 ) -> Iterator[Chunk]:
-    """The chunks of `dataset`: those of `earlier` wherever they still fit, others cut as usual.
+    """Yield the chunks of `dataset`: those of `earlier` if they still fit, others cut as usual.
 
     Parameters
     ----------
@@ -107,13 +104,13 @@ def repeat_cuts(
 
     Notes
     -----
-    A file that is covered whole is not looked at again. They tile every file, as those of
-    `Dataset.cut` do; `ChunkPlan.ledger` and the run prove it.
+    A file that earlier chunks cover whole is not read. The chunks tile every file, as those of
+    `Dataset.cut` do; `ChunkPlan.ledger` and the run check it.
     """
-    parts = _lay_out(dataset.extents, earlier, [identify(one) for one in dataset.sources])
+    parts = _match_chunks(dataset.extents, earlier, [identify(file) for file in dataset.sources])
     grain_nbytes = dataset._grain_nbytes(size)  # noqa: SLF001 - the same grains as `Dataset.cut`
 
-    def produce(numbered: tuple[int, _Rest]) -> Iterator[tuple[int, Piece]]:
+    def produce(numbered: tuple[int, _Remainder]) -> Iterator[tuple[int, Piece]]:
         number, rest = numbered
         pieces = iter_pieces(
             dataset.reader,
@@ -126,36 +123,36 @@ def repeat_cuts(
         for piece in pieces:
             yield number, piece
 
-    rests = [(number, one) for number, one in enumerate(parts) if isinstance(one, _Rest)]
+    rests = [(number, file) for number, file in enumerate(parts) if isinstance(file, _Remainder)]
     grains = read_ahead(rests, produce, threads=FILES_AHEAD, depth=GRAINS_AHEAD)
     try:
-        yield from _chunks(dataset.reader, parts, _Ahead(grains), next_size)
+        yield from _chunks(dataset.reader, parts, _NumberedGrains(grains), next_size)
     finally:
         grains.close()  # type: ignore[attr-defined]  # a generator
 
 
 def _chunks(
     reader: Reader,
-    parts: Sequence[tuple[Piece, ...] | _Rest],
-    grains: _Ahead,
+    parts: Sequence[tuple[Piece, ...] | _Remainder],
+    grains: _NumberedGrains,
     next_size: Callable[[], ChunkSize],
 ) -> Iterator[Chunk]:
     index = 0
-    for is_rest, run in groupby(enumerate(parts), key=lambda one: isinstance(one[1], _Rest)):
-        found: Iterator[Chunk]
+    for is_rest, run in groupby(enumerate(parts), key=lambda part: isinstance(part[1], _Remainder)):
+        chunks: Iterator[Chunk]
         if is_rest:
             *_, (last, _) = run
-            found = cut(grains.until(last), reader, next_size)
+            chunks = cut(grains.until(last), reader, next_size)
         else:
-            found = (Chunk(reader, pieces) for _, pieces in run if isinstance(pieces, tuple))
-        for chunk in found:
+            chunks = (Chunk(reader, pieces) for _, pieces in run if isinstance(pieces, tuple))
+        for chunk in chunks:
             yield mark_chunk(replace(chunk, index=index))
             index += 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Rest:
-    """What is left of a file from `start` on; `nbytes` of it stand before."""
+class _Remainder:
+    """The remainder of a file from `start` on; `nbytes` of it are before."""
 
     extent: Piece
     start: int
@@ -175,26 +172,26 @@ class _Rest:
 
     @property
     def whole(self) -> Piece:
-        """It as one piece; with rows where all of the file is left."""
+        """The remainder as one piece; with rows if it is the whole file."""
         extent = self.extent
         if self.start == extent.start:
             return extent
         return replace(extent, start=self.start, nbytes=extent.nbytes - self.nbytes, rows=None)
 
     def _end_of(self, piece: Piece, reader: Reader, nbytes: int) -> Piece:
-        """What of the grain `piece` comes after `start`; `nbytes` of it."""
+        """Return the part of the grain `piece` after `start`; `nbytes` of it."""
         whole = Piece(piece.file, self.start, piece.stop, nbytes)
         if reader.unit == "rows":
             return replace(whole, rows=piece.stop - self.start)
-        after = [one for one in reader.recut(piece, 1) if one.start >= self.start]
-        counts = [one.rows for one in after]
+        after = [record for record in reader.recut(piece, 1) if record.start >= self.start]
+        counts = [record.rows for record in after]
         if not after or after[0].start != self.start or None in counts:
             return whole
         return replace(whole, rows=sum(count for count in counts if count is not None))
 
 
-class _Ahead:
-    """Numbered grains, of which the next one can be looked at."""
+class _NumberedGrains:
+    """Numbered grains with a lookahead of one."""
 
     def __init__(self, grains: Iterator[tuple[int, Piece]]) -> None:
         self._grains = grains
@@ -206,59 +203,63 @@ class _Ahead:
             self._next = next(self._grains, None)
 
 
-def _lay_out(
+def _match_chunks(
     extents: Sequence[Piece], earlier: EarlierCuts, names: Sequence[str]
-) -> list[tuple[Piece, ...] | _Rest]:
-    """Earlier chunks where they fit, and what is left of files."""
-    parts: list[tuple[Piece, ...] | _Rest] = []
-    number, place, before = 0, extents[0].start if extents else 0, 0
+) -> list[tuple[Piece, ...] | _Remainder]:
+    """Return the earlier chunks that fit, and the remainders of files."""
+    parts: list[tuple[Piece, ...] | _Remainder] = []
+    number, position, before = 0, extents[0].start if extents else 0, 0
     while number < len(extents):
         extent = extents[number]
-        pieces = earlier.chunks.get((names[number], place))
-        found = None if pieces is None else _fit(pieces, extents, names, number)
-        if found is None:
-            parts.append(_Rest(extent, place, before))
-            place = extent.stop
+        pieces = earlier.chunks.get((names[number], position))
+        fitting = None if pieces is None else _fit(pieces, extents, names, number)
+        if fitting is None:
+            parts.append(_Remainder(extent, position, before))
+            position = extent.stop
         else:
-            parts.append(found)
-            number += len(found) - 1
-            extent, place = extents[number], found[-1].stop
-            before = before + found[-1].nbytes if len(found) == 1 else found[-1].nbytes
-        if place == extent.stop:
+            parts.append(fitting)
+            number += len(fitting) - 1
+            extent, position = extents[number], fitting[-1].stop
+            before = before + fitting[-1].nbytes if len(fitting) == 1 else fitting[-1].nbytes
+        if position == extent.stop:
             number, before = number + 1, 0
-            place = extents[number].start if number < len(extents) else 0
+            position = extents[number].start if number < len(extents) else 0
     return parts
 
 
 def _fit(
     pieces: Sequence[EarlierPiece], extents: Sequence[Piece], names: Sequence[str], first: int
 ) -> tuple[Piece, ...] | None:
-    """`pieces` as those of the files from number `first` on, None where they aren't."""
-    found: list[Piece] = []
-    for offset, one in enumerate(pieces):
+    """Return `pieces` as pieces of the files from number `first` on, None if they don't fit."""
+    fitting: list[Piece] = []
+    for offset, piece in enumerate(pieces):
         number = first + offset
-        if number >= len(extents) or names[number] != one.file:
+        if number >= len(extents) or names[number] != piece.file:
             return None
         extent = extents[number]
         is_last = offset == len(pieces) - 1
-        follows = not offset or one.start == extent.start
-        reaches = one.start <= one.stop <= extent.stop and (is_last or one.stop == extent.stop)
-        moves = one.start < one.stop or extent.start == extent.stop
+        follows = not offset or piece.start == extent.start
+        reaches = piece.start <= piece.stop <= extent.stop and (
+            is_last or piece.stop == extent.stop
+        )
+        moves = piece.start < piece.stop or extent.start == extent.stop
         if not (follows and reaches and moves):
             return None
-        found.append(Piece(extent.file, one.start, one.stop, one.nbytes, one.rows, extent.failure))
-    return tuple(found)
+        fitting.append(
+            Piece(extent.file, piece.start, piece.stop, piece.nbytes, piece.rows, extent.failure)
+        )
+    return tuple(fitting)
 
 
 def earlier_piece(piece: Piece, name: str, mark: int | None = None) -> EarlierPiece:
-    """`piece` of the file called `name`, as it is kept."""
+    """Return `piece` of the file called `name`, in the form that is stored."""
     return EarlierPiece(name, piece.start, piece.stop, piece.nbytes, piece.rows, mark)
 
 
 def find_altered(cuts: EarlierCuts, files: Mapping[str, SourceFile], unit: str) -> dict[str, str]:
-    """Those of `files` that are others where they were cut, by name, with what they are now.
+    """Return the `files` that changed where they were cut, by name, with their marks of now.
 
-    They have the size and time of then, so that their fingerprints don't tell.
+    Their sizes and times are unchanged, so that their fingerprints are equal.
     """
     altered: dict[str, str] = {}
     for pieces in cuts.chunks.values():

@@ -1,6 +1,6 @@
-"""A dataset that is open: its files and their reader, which a plan turns into chunks.
+"""Define an open dataset: its files and their reader, which a plan turns into chunks.
 
-It knows nothing of how it was opened (`open_dataset` does that), of flows, workers or schedulers.
+`open_dataset` opens it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from taskinity_data.chunks.chunk import Chunk, mark_all, mark_chunk
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
 from taskinity_data.chunks.plan import ChunkPlan, describe_files
 from taskinity_data.chunks.plan_limits import check_memory, check_workers, pick
-from taskinity_data.chunks.sizing import MOST_SHARERS, SMALLEST_NBYTES, Size, first_size
+from taskinity_data.chunks.sizing import MAX_SHARERS, MIN_NBYTES, Size, first_size
 from taskinity_data.chunks.unreadable import find_extent, iter_pieces, refuse_failures
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.memory import ArrowReader
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 __all__ = ["Dataset", "Extent"]
 
 SAMPLE_NBYTES = 1 << 20
-"""Planned bytes that are read to learn how much they grow in memory: 10 to 30 ms of CSV."""
+"""Planned bytes that are read to measure their size in memory: 10 to 30 ms of CSV."""
 
 SAMPLE_SHARE, MIN_SAMPLE_NBYTES = 8, 64 << 10
-"""Of small data a share, since to read it twice would take longer than it saves; in fewer bytes a
-frame's own 132 would count."""
+"""For small data a share of them, since reading it twice would take longer than it saves; with fewer
+bytes the 132 of an empty frame would count."""
 
 SAMPLE_PIECES = 32
-"""So many of them at most: of 2,000 files of 2 kB a megabyte took a second to read."""
+"""The most pieces that are read for it: a megabyte in files of 2 kB took a second to read."""
 
 GRAIN_NBYTES = 256 << 10
 """Text between possible cuts while sizes may still change: a grain costs 5 µs, so 20 µs a MB."""
 
 GRAINS_A_CHUNK = 16
-"""Grains in a chunk of a given size: it is then at least 15/16 of what was asked for."""
+"""Grains in a chunk of a given size: it is then at least 15/16 of the requested size."""
 
-LARGEST_GRAIN_NBYTES = 4 << 20
+MAX_GRAIN_NBYTES = 4 << 20
 WHOLE = 1 << 62
 """More bytes than any piece has: pieces counted in rows are cut by arithmetic alone."""
 
@@ -58,9 +58,9 @@ FILES_AHEAD = 2
 GRAINS_AHEAD = 1024
 
 FRAME_RATES = {"parquet": 600e6, "arrow": 3000e6}
-"""Bytes of pandas frame that one core makes in a second where the source isn't text (measured on
-the flights by month: 590 MB/s of Parquet, 2,950 of a mapped table). A constant, so that two plans
-of the same files are the same."""
+"""Bytes of pandas frame that one core produces in a second if the source isn't text (measured on
+the flights by month: 590 MB/s of Parquet, 2,950 of a mapped table). Constants, so that two plans
+of the same files are equal."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Dataset:
         The files, in order.
     reader : Reader
     chunk_size : ChunkSize or None
-        The size that was asked for, None for ``"auto"``.
+        The requested size, None for ``"auto"``.
     """
 
     sources: tuple[SourceFile, ...]
@@ -81,7 +81,7 @@ class Dataset:
     chunk_size: ChunkSize | None = None
 
     def _find_secrets(self) -> Iterator[Any]:
-        """Yield what may hold secrets: names of files and options of their stores."""
+        """Yield values that may hold secrets: names of files and options of their stores."""
         yield from {file.store for file in self.sources if file.store is not None}
         yield [file.name for file in self.sources]
 
@@ -109,7 +109,7 @@ class Dataset:
 
     @property
     def rows(self) -> int | None:
-        """Rows, None where only reading can tell: in text, and where a filter drops some."""
+        """The number of rows, None if it is only known after reading: for text, and filters."""
         return None if self._is_filtered else self.extent.rows
 
     @property
@@ -131,24 +131,24 @@ class Dataset:
         )
 
     def refuse_unreadable(self) -> None:
-        """Raise what is wrong with the first file that can't be opened, if there is one."""
+        """Raise the failure of the first file that can't be opened, if there is one."""
         refuse_failures(self.extents)
 
     @property
     def extent(self) -> Extent:
-        """Planned bytes and rows (those that a filter will drop among them) of all files."""
+        """Planned bytes and rows of all files (including rows that a filter will drop)."""
         rows = [extent.rows for extent in self.extents]
-        known = [count for count in rows if count is not None]
-        total = sum(known) if len(known) == len(rows) else None
+        counts = [count for count in rows if count is not None]
+        total = sum(counts) if len(counts) == len(rows) else None
         return Extent(sum(extent.nbytes for extent in self.extents), total)
 
     @cached_property
     def expansion(self) -> float:
-        """Bytes in memory, as a pandas frame, of a planned byte: of the first megabyte, or eighth,
-        that can be read (a piece that can't be is the run's to report), measured where its types
-        don't tell.
+        """Bytes in memory, as a pandas frame, per planned byte, of the first megabyte, or eighth,
+        that can be read: computed from its types, or measured. The run reports pieces that can't
+        be read.
         """
-        planned = taken = pieces = 0
+        planned = used = pieces = 0
         enough = min(SAMPLE_NBYTES, max(MIN_SAMPLE_NBYTES, self.nbytes // SAMPLE_SHARE))
         for piece in self.iter_grains(min(SAMPLE_NBYTES // 4, enough), tolerates=True):
             if piece.failure is not None:
@@ -160,22 +160,22 @@ class Dataset:
             except ReadError:
                 continue
             planned += piece.nbytes
-            taken += nbytes
+            used += nbytes
             pieces += 1
             if planned >= enough or pieces == SAMPLE_PIECES:
                 break
-        return max(taken / planned, 1e-3) if planned else 1.0
+        return max(used / planned, 1e-3) if planned else 1.0
 
     def _measure(self, piece: Piece) -> int:
-        """Bytes of `piece` as a pandas frame."""
-        tell = getattr(self.reader, "frame_nbytes", None)
-        nbytes: int | None = None if tell is None else tell(piece)
+        """Return the bytes of `piece` as a pandas frame."""
+        frame_nbytes = getattr(self.reader, "frame_nbytes", None)
+        nbytes: int | None = None if frame_nbytes is None else frame_nbytes(piece)
         if nbytes is not None:
             return nbytes
         return int(self.reader.read([piece], "pandas").data.memory_usage(deep=True).sum())
 
     def select(self, columns: Sequence[str]) -> Dataset:
-        """The same rows with `columns` (some of those that are selected) alone, in that order.
+        """Return the dataset with only `columns` (of those that are selected), in that order.
 
         Raises
         ------
@@ -186,12 +186,14 @@ class Dataset:
         return replace(self, reader=self.reader.select(names))
 
     def encode(self, columns: Sequence[str]) -> Dataset:
-        """The same rows, where a reducer may get these text columns as codes, if that is faster."""
+        """Return the dataset with these text columns read as codes for a reducer, if that is
+        faster.
+        """
         encode = getattr(self.reader, "encode", None)
         return self if encode is None else replace(self, reader=encode(columns))
 
     def head(self, n: int = 5) -> pd.DataFrame:
-        """The first `n` rows; reads little more than those, unless a filter drops most."""
+        """Return the first `n` rows; reads little more than those, unless a filter drops most."""
         import pandas as pd
 
         frames: list[pd.DataFrame] = []
@@ -202,27 +204,28 @@ class Dataset:
             missing -= len(frames[-1])
             if missing <= 0:
                 break
-        kept = [frame for frame in frames if len(frame)] or frames[:1]
-        return pd.concat(kept, ignore_index=True) if len(kept) > 1 else kept[0]
+        nonempty = [frame for frame in frames if len(frame)] or frames[:1]
+        return pd.concat(nonempty, ignore_index=True) if len(nonempty) > 1 else nonempty[0]
 
     def iter_grains(
         self, grain_nbytes: int, memory_nbytes: int | None = None, *, tolerates: bool = False
     ) -> Iterator[Piece]:
-        """The finest pieces of all files, in order, as they are found.
+        """Yield the finest pieces of all files, in order.
 
         Parameters
         ----------
         grain_nbytes : int
-            Planned bytes of a piece, as near as records allow.
+            Planned bytes of a piece, as close as records allow.
         memory_nbytes : int or None
-            What one worker may use: a record of text that is too long for that is a `PlanError`.
+            Memory that one worker may use: a longer record of text raises a `PlanError`.
         tolerates : bool
-            Whether what can't be opened or cut comes as pieces with their failures, or is raised.
+            Whether files that can't be opened or cut are yielded as pieces with their failures,
+            or raise.
 
         Notes
         -----
-        The pass over text runs ahead in threads, some hundred grains and one file further; closing
-        the iterator ends them.
+        The pass over text runs ahead in threads, some hundred grains and one file; closing the
+        iterator stops them.
         """
 
         def produce(extent: Piece) -> Iterator[Piece]:
@@ -245,14 +248,14 @@ class Dataset:
         *,
         tolerates: bool = False,
     ) -> Iterator[Chunk]:
-        """Chunks, in order, as the pass over the files goes on.
+        """Yield chunks, in order, while the pass over the files goes on.
 
         Parameters
         ----------
         next_size : callable
-            The size of the next chunk, asked when it begins.
+            Returns the size of the next chunk, called when it begins.
         size : ChunkSize or None
-            The size of all of them, where it is fixed: grains are then made for it.
+            The size of all chunks, if it is fixed: grains are then chosen for it.
         memory_nbytes, tolerates
             See `iter_grains`.
         """
@@ -263,24 +266,24 @@ class Dataset:
         if self.reader.unit == "rows":
             return WHOLE
         if size is None or size.unit == "rows":
-            is_small = self.nbytes < MOST_SHARERS * SMALLEST_NBYTES
-            return max(1, self.nbytes // (4 * MOST_SHARERS)) if is_small else GRAIN_NBYTES
-        return max(1, min(size.target // GRAINS_A_CHUNK, LARGEST_GRAIN_NBYTES))
+            is_small = self.nbytes < MAX_SHARERS * MIN_NBYTES
+            return max(1, self.nbytes // (4 * MAX_SHARERS)) if is_small else GRAIN_NBYTES
+        return max(1, min(size.target // GRAINS_A_CHUNK, MAX_GRAIN_NBYTES))
 
     def divide(self, width: int, *, tolerates: bool = False) -> tuple[Chunk, ...]:
-        """Exactly `width` chunks of about equal bytes, in order.
+        """Return exactly `width` chunks of about equal bytes, in order.
 
         Parameters
         ----------
         width : int
-            At least 1. Where there are fewer records, some chunks hold none.
+            At least 1. If there are fewer records, some chunks hold none.
         tolerates : bool
-            See `iter_grains`; each piece with a failure is a chunk more.
+            See `iter_grains`; each piece with a failure is an additional chunk.
 
         Raises
         ------
         PlanError
-            `width` is no whole number from 1 up.
+            `width` is not a whole number from 1 up.
         """
         if isinstance(width, bool) or not isinstance(width, int) or width < 1:
             raise PlanError(f"width={width!r}: give a whole number from 1 up")
@@ -289,7 +292,7 @@ class Dataset:
         return tuple(map(mark_chunk, chunks))
 
     def pick(self, ranges: Sequence[str]) -> Chunk:
-        """One chunk by its ranges, as `Chunk.ranges` of a chunk of this dataset names them.
+        """Return one chunk by its ranges, as in `Chunk.ranges` of a chunk of this dataset.
 
         Parameters
         ----------
@@ -303,12 +306,12 @@ class Dataset:
 
         Notes
         -----
-        Of text it takes the pass over all that stands before the range's end.
+        For text it takes the pass over everything before the range's end.
         """
         return Chunk(self.reader, tuple(pick(self.reader, self.extents, text) for text in ranges))
 
     def first_size(self, workers: int, memory_nbytes: int | None) -> Size:
-        """The size of chunks before any has been read, for `workers` with `memory_nbytes` each."""
+        """Return the size of chunks before any is read, for `workers` with `memory_nbytes` each."""
         frame_rate = FRAME_RATES.get(self.format)
         rate = None if frame_rate is None else frame_rate / self.expansion
         return first_size(self.nbytes, workers, memory_nbytes, self.expansion, rate)
@@ -319,14 +322,14 @@ class Dataset:
         memory: int | str | None = None,
         chunk_size: Any = None,
     ) -> ChunkPlan:
-        """All chunks; where they are cut is found now, none of them is read.
+        """Cut all chunks, without reading them.
 
         Parameters
         ----------
         workers : int or None
-            How many will read at a time; None: the cores of this process.
+            How many read at the same time; None: the cores of this process.
         memory : int, str or None
-            What one worker may use, in bytes or as ``"2GiB"``; None: its share of this machine.
+            Memory of one worker, in bytes or as ``"2GiB"``; None: its share of this machine.
         chunk_size : "auto", int, str, or None
             Bytes, ``"64MiB"`` or ``"100_000 rows"``; None: what `open_dataset` was given.
 
@@ -337,7 +340,7 @@ class Dataset:
         Raises
         ------
         PlanError
-            A size or count that can't be, a file that can't be cut, a record of text that is too
+            An invalid size or count, a file that can't be cut, a record of text that is too
             long for a worker's memory (`.path`, `.start`).
         """
         self.refuse_unreadable()
@@ -346,7 +349,7 @@ class Dataset:
         workers = check_workers(workers)
         memory_nbytes = check_memory(memory, workers)
         if size is not None:
-            reason = f"{size}, as asked for"
+            reason = f"{size}, as requested"
         else:
             first = self.first_size(workers, memory_nbytes)
             size, reason = ChunkSize(first.target_nbytes), first.reason
@@ -355,14 +358,14 @@ class Dataset:
         return ChunkPlan(chunks, self.extents, target, reason, is_given)
 
     def to_dask(self) -> Any:
-        """A `dask.dataframe.DataFrame` with a partition for each chunk of `plan()`.
+        """Return a `dask.dataframe.DataFrame` with a partition for each chunk of `plan()`.
 
         Raises
         ------
         ImportError
             dask.dataframe is not installed.
         PlanError
-            Lines that do not parse are to be handed over, which takes a run.
+            ``on_bad_lines="quarantine"`` is set, which needs a run.
         """
         import dask
         import dask.dataframe as dd
@@ -371,11 +374,11 @@ class Dataset:
         refuse_quarantine(self.reader, "a Dask DataFrame has no place for them")
         meta = self.reader.read([_empty(self.extents[0])], "pandas").data
         from_map: Any = dd.from_map
-        # Texts are texts already; Dask would turn decimals, dates, bytes and lists into texts too.
+        # Texts are strings already; Dask would convert decimals, dates, bytes and lists too.
         with dask.config.set({"dataframe.convert-string": False}):
             return from_map(_read, list(self.plan()), meta=meta, enforce_metadata=False)
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _fields(self) -> list[tuple[str, str]]:
         return describe_files(self.sources, self.schema, self.nbytes, self.rows)
 
     @property
@@ -385,10 +388,10 @@ class Dataset:
         return f"Dataset of {self.format} files"
 
     def __repr__(self) -> str:
-        return to_text(self._title, self._facts())
+        return to_text(self._title, self._fields())
 
     def _repr_html_(self) -> str:
-        return to_html(self._title, self._facts())
+        return to_html(self._title, self._fields())
 
 
 def _empty(extent: Piece) -> Piece:

@@ -1,7 +1,4 @@
-"""What a source is, before anything but metadata and a small sample of it is read.
-
-It knows nothing of flows, workers or schedulers; `dataset` holds what it gives back.
-"""
+"""Open a source: read its metadata and a small sample, and return a `Dataset`."""
 
 from __future__ import annotations
 
@@ -41,40 +38,39 @@ def open_dataset(
     storage_options: Mapping[str, Any] | None = None,
     **reader_options: Unpack[ReaderKeywords],
 ) -> Dataset:
-    """What `source` is, from its metadata and a small sample.
+    """Open `source` from its metadata and a small sample.
 
     Parameters
     ----------
     source : str, os.PathLike, list of them, DataFrame, or Arrow table
-        A file, a directory (read recursively), a glob, a URL of any of them that fsspec knows, a
-        list of these in order; CSV and JSON may be compressed (gzip, bz2, xz, zstd, lz4, framed
+        A file, a directory (read recursively), a glob, a URL of any of them that fsspec supports,
+        a list of these in order; CSV and JSON may be compressed (gzip, bz2, xz, zstd, lz4, framed
         snappy, zip with one member); a pandas or polars DataFrame, an Arrow table or record batch,
-        written once as Arrow IPC; a `Dataset` is given back.
+        written once as Arrow IPC; a `Dataset`, which is returned.
     format : {"csv", "jsonl", "json", "parquet", "arrow", "orc"} or None
-        None: found from suffix and content.
+        None: detected from suffix and content.
     columns : list of str or None
         Columns, in that order; None: all.
     filters : list of tuple, list of list of tuple, pyarrow.compute.Expression, or None
         Rows that pass, as in `pandas.read_parquet`.
     schema : None, "scan", pyarrow.Schema, or dict
-        None: from a sample (CSV, JSON) or what the files say of themselves (others). ``"scan"``:
-        exact, reads all once. A schema, or types of some columns; what it names CSV files may
-        lack, and their rows then have missing values.
+        None: from a sample (CSV, JSON) or the files' own metadata (others). ``"scan"``: exact,
+        reads all once. A schema, or types of some columns; CSV files may lack columns that it
+        names, and their rows then have missing values.
     chunk_size : "auto", int or str
         Planned bytes (``64_000_000``, ``"64MiB"``) or rows (``"100_000 rows"``).
     storage_options : dict or None
-        For the stores of URLs: what fsspec's file system of that protocol takes (``key``,
-        ``secret``, ``endpoint_url``, ``anon``, ...). Secrets: they are shown nowhere.
+        Options of the stores of URLs, passed to fsspec's file system of that protocol (``key``,
+        ``secret``, ``endpoint_url``, ``anon``, ...). Secrets in them are never shown.
     **reader_options
-        Of CSV: those of `pandas.read_csv`, with its names and meanings, but for those that can't be
-        kept chunk by chunk, ``newlines_in_values=True``, and ``on_bad_lines="quarantine"``, which
-        hands what does not parse to the run (`Run.bad_lines`). Of JSON: ``encoding`` (UTF-8); of
-        JSON Lines ``on_bad_lines`` too. Of Parquet:
-        those of `pyarrow.parquet.read_table` that say as what values are read
-        (``coerce_int96_timestamp_unit``, ``read_dictionary``, ``binary_type``, ``list_type``,
-        ``arrow_extensions_enabled``). Other formats have none. Of CSV and JSON also
-        ``compression``: ``"infer"`` (from suffix and content), ``None`` (read as it is), a codec,
-        or ``{"method": ..., "max_nbytes": ...}`` with the size that a file may unpack to.
+        CSV: those of `pandas.read_csv`, with its names and meanings, except those that can't be
+        honoured chunk by chunk; ``newlines_in_values=True``; and ``on_bad_lines="quarantine"``,
+        with which records that do not parse are in `Run.bad_lines`. JSON: ``encoding`` (UTF-8);
+        JSON Lines: ``on_bad_lines`` too. Parquet: those of `pyarrow.parquet.read_table` that
+        choose types (``coerce_int96_timestamp_unit``, ``read_dictionary``, ``binary_type``,
+        ``list_type``, ``arrow_extensions_enabled``). Other formats have none. CSV and JSON also
+        have ``compression``: ``"infer"`` (from suffix and content), ``None`` (read as it is), a
+        codec, or ``{"method": ..., "max_nbytes": ...}`` with a limit for the decompressed size.
 
     Returns
     -------
@@ -83,23 +79,23 @@ def open_dataset(
     Raises
     ------
     PlanError
-        The source, the format, an option, a column or a filter is wrong: the message says what,
-        where, and what to do.
+        The source, the format, an option, a column or a filter is wrong: the message names it, and
+        the next step.
     SourceNotFound
         There is no such file.
     ReadError
-        A compressed file is cut off or damaged: `.start` is the byte of the file.
+        A compressed file is truncated or damaged: `.start` is the byte of the file.
 
-    Of several files one that can't be opened at all (no permission, a broken footer, a cut gzip) is
-    an error of `plan()`, `head()` and of a run, unless the run has ``on_error="skip"``,
-    ``"bisect"`` or a fallback: then that file is skipped. Where none can be opened, or where files
-    do not fit together, it is an error here.
+    If one of several files can't be opened at all (no permission, a broken footer, a truncated
+    gzip), `plan()`, `head()` and a run raise its error, unless the run has ``on_error="skip"``,
+    ``"bisect"`` or a fallback: then that file is skipped. If none can be opened, or if files do not
+    fit together, the error is raised here.
 
     Notes
     -----
-    A compressed file is unpacked here, once and as a stream, into a scratch file in the directory
-    for temporary files (``TMPDIR``), which goes with the last dataset, plan or chunk that refers to
-    it. Places and sizes are then those of the text.
+    A compressed file is decompressed here, once and as a stream, into a scratch file in the
+    directory for temporary files (``TMPDIR``), which is removed with the last dataset, plan or
+    chunk that refers to it. Offsets and sizes are then those of the text.
 
     Examples
     --------
@@ -111,7 +107,7 @@ def open_dataset(
     """
     size = parse_chunk_size(chunk_size)
     if storage_options and (isinstance(source, Dataset) or is_in_memory(source)):
-        raise PlanError("storage_options are for URLs, and this source is none; leave them out")
+        raise PlanError("storage_options are for URLs, and this source is not one; leave them out")
     if isinstance(source, Dataset):
         refuse_options(
             "a Dataset, which is open already",

@@ -1,4 +1,4 @@
-"""Opens files together, and finds out which of them can't be opened where that fails."""
+"""Open files together; if that fails, find the files that can't be opened."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Opening", "open_sound"]
 
 
 class Opening(NamedTuple):
-    """How files are to be opened: see `open_dataset`."""
+    """The options with which files are opened: see `open_dataset`."""
 
     format: str | None
     columns: Sequence[str] | None
@@ -39,7 +39,7 @@ class Opening(NamedTuple):
 def open_sound(
     files: Sequence[SourceFile], hive: tuple[HiveColumn, ...], how: Opening
 ) -> tuple[tuple[SourceFile, ...], Reader]:
-    """`files`, those that can't be opened with their failure, and the reader of the others.
+    """Return `files`, those that can't be opened with their failure, and the others' reader.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def open_sound(
 
     Notes
     -----
-    Only where opening all of them fails, each is looked at alone.
+    Files are opened one by one only if opening all of them together fails.
     """
     sound = [file for file in files if file.failure is None]
     if not sound:
@@ -62,20 +62,20 @@ def open_sound(
         files = [replace(file, failure=file.failure or failures.get(file)) for file in files]
         sound = [file for file in files if file.failure is None]
         opened, reader = _open(sound, hive, how)
-    left = iter(opened)
-    return tuple(next(left) if file.failure is None else file for file in files), reader
+    remaining = iter(opened)
+    return tuple(next(remaining) if file.failure is None else file for file in files), reader
 
 
 def _open(
     files: Sequence[SourceFile], hive: tuple[HiveColumn, ...], how: Opening
 ) -> tuple[tuple[SourceFile, ...], Reader]:
-    unpacked, found = _unpack(files, how)
-    reader = open_files(found, unpacked, hive, how.columns, how.filters, how.schema, how.options)
+    unpacked, format_ = _unpack(files, how)
+    reader = open_files(format_, unpacked, hive, how.columns, how.filters, how.schema, how.options)
     return unpacked, reader
 
 
 def _unpack(files: Sequence[SourceFile], how: Opening) -> tuple[tuple[SourceFile, ...], str]:
-    """`files`, compressed ones with their text, and the format of all."""
+    """Return `files`, compressed ones with their text, and the format of all."""
     method = how.compression.method
     ends = peek_files(files, how.format, method)
     codecs = detect_codecs(files, ends, method, how.format)
@@ -88,19 +88,19 @@ def _unpack(files: Sequence[SourceFile], how: Opening) -> tuple[tuple[SourceFile
 def _find_failures(
     files: Sequence[SourceFile], how: Opening
 ) -> dict[SourceFile, PlanError | ReadError]:
-    """Why those of `files` can't be opened that can't be opened alone."""
-    texts: list[SourceFile] = []  # nothing is unpacked again while something refers to it
+    """Return the failures of those of `files` that can't be opened separately."""
+    texts: list[SourceFile] = []  # references that keep decompressed files
 
-    def look(file: SourceFile) -> PlanError | ReadError | None:
+    def check(file: SourceFile) -> PlanError | ReadError | None:
         try:
             with explain_change(file):
-                (unpacked,), found = _unpack([file], how)
+                (unpacked,), format_ = _unpack([file], how)
                 texts.append(unpacked)
-                check_file(found, unpacked, how.options)
+                check_file(format_, unpacked, how.options)
         except UNREADABLE as error:
             return as_failure(file, error)
         return None
 
     with ThreadPoolExecutor(count_cores(), "taskinity-look") as pool:
-        found = zip(files, pool.map(look, files), strict=True)
-        return {file: failure for file, failure in found if failure is not None}
+        failures = zip(files, pool.map(check, files), strict=True)
+        return {file: failure for file, failure in failures if failure is not None}

@@ -1,7 +1,4 @@
-"""The chunks of a dataset, in order, why they have that size, and the proof that none is missing.
-
-It knows nothing of how chunks were cut or of who will read them.
-"""
+"""Define the plan: the chunks of a dataset, in order, the reason for their size, and its check."""
 
 from __future__ import annotations
 
@@ -31,9 +28,9 @@ __all__ = [
     "check_tiling",
     "cut",
     "describe_files",
+    "describe_unpacked",
     "divide",
     "parse_chunk_size",
-    "tell_unpacked",
 ]
 
 _SHOWN = 5
@@ -41,7 +38,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class ChunkPlan:
-    """The pieces of a dataset. A sequence of `Chunk`; holds no data, pickles, can be repeated.
+    """The pieces of a dataset. A sequence of `Chunk`; holds no data, can be pickled.
 
     Attributes
     ----------
@@ -50,11 +47,11 @@ class ChunkPlan:
     extents : tuple of Piece
         All data of each file, in order: what the chunks must tile.
     target_nbytes : int or None
-        The size that was aimed at, None where it was rows.
+        The size that was targeted, None if it was in rows.
     reason : str
-        Why that size.
+        The reason for that size.
     is_given : bool
-        The size was asked for, so a run keeps it.
+        Whether the user chose the size, so that a run keeps it.
     """
 
     chunks: tuple[Chunk, ...]
@@ -71,22 +68,24 @@ class ChunkPlan:
         return iter(self.chunks)
 
     @overload
-    def __getitem__(self, place: int) -> Chunk: ...
+    def __getitem__(self, index: int) -> Chunk: ...
 
     @overload
-    def __getitem__(self, place: slice) -> tuple[Chunk, ...]: ...
+    def __getitem__(self, index: slice) -> tuple[Chunk, ...]: ...
 
-    def __getitem__(self, place: int | slice) -> Chunk | tuple[Chunk, ...]:
-        return self.chunks[place]
+    def __getitem__(self, index: int | slice) -> Chunk | tuple[Chunk, ...]:
+        return self.chunks[index]
 
     @property
     def forecast(self) -> Forecast | None:
-        """The newest that `estimate` has made, None without."""
+        """The newest forecast of `estimate`, None without."""
         return self._forecasts[-1] if self._forecasts else None
 
     def forecast_of(self, work: str) -> Forecast | None:
-        """The newest of `work`, or of any other where there is none; a run is set against it."""
-        return next((one for one in self._forecasts[::-1] if one.of == work), self.forecast)
+        """Return the newest forecast of `work`, else of any work, to compare a run with."""
+        return next(
+            (forecast for forecast in self._forecasts[::-1] if forecast.of == work), self.forecast
+        )
 
     @property
     def nbytes(self) -> int:
@@ -95,7 +94,7 @@ class ChunkPlan:
 
     @property
     def rows(self) -> int | None:
-        """Rows of all chunks, those that a filter will drop among them; None where unknown."""
+        """Rows of all chunks, including those that a filter will drop; None if unknown."""
         return _sum_rows([chunk.rows for chunk in self.chunks])
 
     @property
@@ -104,15 +103,15 @@ class ChunkPlan:
         return [extent.path for extent in self.extents]
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each chunk.
+        """Return a frame with a row for each chunk.
 
         Returns
         -------
         pandas.DataFrame
             Columns ``key`` (str), ``path`` (str: the first file), ``start``, ``stop`` (int64: in
             bytes for text, in rows for Parquet and tables; `stop` in the last file), ``files``
-            (int64: how many it lies in), ``nbytes`` (int64: planned), ``rows`` (Int64, <NA> where
-            unknown).
+            (int64: how many files it spans), ``nbytes`` (int64: planned), ``rows`` (Int64, <NA>
+            where unknown).
         """
         chunks = self.chunks
         files = [len({piece.path for piece in chunk.pieces}) for chunk in chunks]
@@ -128,7 +127,7 @@ class ChunkPlan:
         return pd.DataFrame(columns)
 
     def ledger(self) -> pd.DataFrame:
-        """A row for each file, after proof that the chunks tile it.
+        """Return a frame with a row for each file, after checking that the chunks tile it.
 
         Returns
         -------
@@ -141,15 +140,15 @@ class ChunkPlan:
         LedgerError
             A range is missing, read twice or out of order, or bytes or rows don't add up.
         """
-        found = check_tiling(self.extents, self.chunks)
-        rows = [_sum_rows([piece.rows for piece in pieces]) for pieces in found]
+        pieces_of_files = check_tiling(self.extents, self.chunks)
+        rows = [_sum_rows([piece.rows for piece in pieces]) for pieces in pieces_of_files]
         columns = {
             "path": pd.Series([extent.path for extent in self.extents], dtype="str"),
             "start": pd.Series([extent.start for extent in self.extents], dtype="int64"),
             "stop": pd.Series([extent.stop for extent in self.extents], dtype="int64"),
             "nbytes": pd.Series([extent.nbytes for extent in self.extents], dtype="int64"),
             "rows": pd.Series(rows, dtype="Int64"),
-            "pieces": pd.Series([len(pieces) for pieces in found], dtype="int64"),
+            "pieces": pd.Series([len(pieces) for pieces in pieces_of_files], dtype="int64"),
         }
         return pd.DataFrame(columns)
 
@@ -162,12 +161,12 @@ class ChunkPlan:
         memory: int | str | None = None,
         scheduler: Any = None,
     ) -> Forecast:
-        """What a run over this data will take: time, memory and size of the output, as ranges.
+        """Forecast time, memory and size of the output of a run over this data, as ranges.
 
-        `function` and the reducer are really called, on slices of some tenths of a second from
-        places spread over all files, alone and side by side, by whoever would run them: two to five
-        seconds, or two slices where each takes longer. Nothing is kept. A plain function as
-        `reduce` is not called: the output is then what all chunks return.
+        `function` and the reducer are called on slices of some tenths of a second from positions
+        spread over all files, one at a time and in parallel, by the scheduler that would run them:
+        for two to five seconds, or on two slices if each takes longer. No results are kept. A
+        plain function as `reduce` is not called: the output is then what all chunks return.
 
         Parameters
         ----------
@@ -178,8 +177,8 @@ class ChunkPlan:
         -------
         Forecast
             ``.seconds``, ``.memory_nbytes``, ``.output_nbytes``: ranges with ``.low`` and
-            ``.high``; ``.chunk_nbytes``, ``.bottleneck``, ``.more_workers``; ``.doubts`` says why a
-            number may lie outside of its range, or has a wide one.
+            ``.high``; ``.chunk_nbytes``, ``.bottleneck``, ``.more_workers``; ``.doubts`` are the
+            reasons why a number may be outside of its range, or has a wide one.
 
         Raises
         ------
@@ -188,43 +187,43 @@ class ChunkPlan:
         """
         from taskinity_data.forecast.estimate import estimate
 
-        found = estimate(
+        forecast = estimate(
             self, function, reduce, workers=workers, memory=memory, scheduler=scheduler
         )
-        self._forecasts.append(found)
-        return found
+        self._forecasts.append(forecast)
+        return forecast
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _fields(self) -> list[tuple[str, str]]:
         files = self.files
         more = "" if len(files) == 1 else f" … {files[-1]}"
         sizes = sorted(chunk.nbytes for chunk in self.chunks)
-        facts = [("files", f"{len(files):,}  {files[0]}{more}")] if files else []
-        unpacked = tell_unpacked([extent.file for extent in self.extents])
-        facts.append(("bytes", format_nbytes(self.nbytes) + unpacked))
-        facts.append(("rows", "unknown before reading" if self.rows is None else f"{self.rows:,}"))
+        fields = [("files", f"{len(files):,}  {files[0]}{more}")] if files else []
+        unpacked = describe_unpacked([extent.file for extent in self.extents])
+        fields.append(("bytes", format_nbytes(self.nbytes) + unpacked))
+        fields.append(("rows", "unknown before reading" if self.rows is None else f"{self.rows:,}"))
         if sizes:
             spread = [format_nbytes(size) for size in (sizes[0], int(median(sizes)), sizes[-1])]
-            facts.append(("chunk", "min {}, median {}, max {}".format(*spread)))
-        facts.append(("why", self.reason))
-        return facts
+            fields.append(("chunk", "min {}, median {}, max {}".format(*spread)))
+        fields.append(("why", self.reason))
+        return fields
 
     def __repr__(self) -> str:
-        what = "chunk" if len(self) == 1 else "chunks"
-        return to_text(f"ChunkPlan of {len(self):,} {what}", self._facts())
+        noun = "chunk" if len(self) == 1 else "chunks"
+        return to_text(f"ChunkPlan of {len(self):,} {noun}", self._fields())
 
     def _repr_html_(self) -> str:
         rows = "".join(_to_row(chunk) for chunk in self.chunks[:_SHOWN])
-        left = len(self) - _SHOWN
-        more = f"<tr><td colspan='5'>… and {left:,} more</td></tr>" if left > 0 else ""
+        remaining = len(self) - _SHOWN
+        more = f"<tr><td colspan='5'>… and {remaining:,} more</td></tr>" if remaining > 0 else ""
         head = "".join(f"<th>{name}</th>" for name in ("path", "start", "stop", "bytes", "rows"))
         return (
-            to_html(f"ChunkPlan of {len(self):,} chunks", self._facts())
+            to_html(f"ChunkPlan of {len(self):,} chunks", self._fields())
             + f"<table><thead><tr>{head}</tr></thead><tbody>{rows}{more}</tbody></table>"
         )
 
 
 def check_tiling(extents: Sequence[Piece], chunks: Sequence[Chunk]) -> list[list[Piece]]:
-    """The pieces of each of `extents`, after proof that they tile it, in order.
+    """Return the pieces of each of `extents`, after checking that they tile it, in order.
 
     Raises
     ------
@@ -233,38 +232,38 @@ def check_tiling(extents: Sequence[Piece], chunks: Sequence[Chunk]) -> list[list
     """
     pieces = iter([piece for chunk in chunks for piece in chunk.pieces])
     piece = next(pieces, None)
-    found: list[list[Piece]] = []
+    pieces_of_files: list[list[Piece]] = []
     for extent in extents:
-        mine: list[Piece] = []
-        place = extent.start
+        pieces_of_file: list[Piece] = []
+        position = extent.start
         while piece is not None and piece.file == extent.file:
-            if piece.start != place or not place <= piece.stop <= extent.stop:
+            if piece.start != position or not position <= piece.stop <= extent.stop:
                 break
-            mine.append(piece)
-            place, piece = piece.stop, next(pieces, None)
-        if place != extent.stop:
+            pieces_of_file.append(piece)
+            position, piece = piece.stop, next(pieces, None)
+        if position != extent.stop:
             raise LedgerError(
-                f"{extent.path}: the chunks cover it up to {place:,} of {extent.stop:,}"
+                f"{extent.path}: the chunks cover it up to {position:,} of {extent.stop:,}"
             )
-        if sum(one.nbytes for one in mine) != extent.nbytes:
+        nbytes = sum(part.nbytes for part in pieces_of_file)
+        if nbytes != extent.nbytes:
             raise LedgerError(
-                f"{extent.path}: the chunks hold {sum(one.nbytes for one in mine):,} bytes of "
-                f"{extent.nbytes:,}"
+                f"{extent.path}: the chunks hold {nbytes:,} bytes of {extent.nbytes:,}"
             )
-        rows = _sum_rows([one.rows for one in mine])
+        rows = _sum_rows([part.rows for part in pieces_of_file])
         if extent.rows is not None and rows != extent.rows:
             raise LedgerError(f"{extent.path}: the chunks hold {rows} rows of {extent.rows:,}")
-        found.append(mine)
+        pieces_of_files.append(pieces_of_file)
     if piece is not None:
         raise LedgerError(
             f"{piece.path}: {piece.start:,} to {piece.stop:,} is read once more than it is there"
         )
-    return found
+    return pieces_of_files
 
 
 def _sum_rows(counts: Sequence[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
+    known_counts = [count for count in counts if count is not None]
+    return sum(known_counts) if len(known_counts) == len(counts) else None
 
 
 def _to_row(chunk: Chunk) -> str:
@@ -280,35 +279,35 @@ def _to_row(chunk: Chunk) -> str:
 
 
 MAX_COLUMNS = 50
-"""Columns that are named where a dataset shows itself."""
+"""The most columns that the repr of a dataset names."""
 
 
 def describe_files(
     files: Sequence[SourceFile], schema: pa.Schema, nbytes: int, rows: int | None
 ) -> list[tuple[str, str]]:
-    """The facts of a dataset."""
+    """Return the fields of a dataset's repr."""
     first, *others = (file.path for file in files)
     shown = first if not others else f"{first} … {others[-1]}"
-    facts = [("files", f"{len(files):,}  {shown}")]
+    fields = [("files", f"{len(files):,}  {shown}")]
     failures = [file.failure for file in files if file.failure is not None]
     if failures:
-        facts.append(("unreadable", f"{len(failures):,}  {failures[0]}"))
+        fields.append(("unreadable", f"{len(failures):,}  {failures[0]}"))
     names = [f"{field.name}: {field.type}" for field in list(schema)[:MAX_COLUMNS]]
     more = len(schema) - len(names)
     columns = ", ".join([*names, *([f"and {more:,} more"] if more else [])])
     return [
-        *facts,
-        ("bytes", format_nbytes(nbytes) + tell_unpacked(files)),
+        *fields,
+        ("bytes", format_nbytes(nbytes) + describe_unpacked(files)),
         ("rows", "unknown before reading" if rows is None else f"{rows:,}"),
         ("columns", f"{len(schema)}  {columns}"),
     ]
 
 
-def tell_unpacked(files: Sequence[SourceFile]) -> str:
-    """What to say behind the bytes of `files`: that, and from how much, they are unpacked."""
+def describe_unpacked(files: Sequence[SourceFile]) -> str:
+    """Return text to follow the bytes of `files`: the codecs and the compressed size, if any."""
     packed = {file: file.unpacked.codec for file in files if file.unpacked is not None}
     if not packed:
         return ""
     nbytes = sum(file.fingerprint.nbytes for file in packed)
     codecs = ", ".join(sorted(set(packed.values())))
-    return f", unpacked from {format_nbytes(nbytes)} of {codecs}; places count unpacked bytes"
+    return f", decompressed from {format_nbytes(nbytes)} of {codecs}; offsets are in the text"

@@ -1,4 +1,6 @@
-"""What a plan is made for: workers, memory, records that fit, and a range that a report names."""
+"""Check the limits of a plan: workers, memory, records that fit, and the ranges that a report
+names.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +28,17 @@ __all__ = [
 ]
 
 RECORD_GROWTH = 4
-"""Bytes that reading takes for each byte of a long record: one line of 300 MB took 1,190 MB of CSV
-and 900 MB of JSON Lines."""
+"""Memory that reading needs for each byte of a long record: a line of 300 MB took 1,190 MB as CSV
+and 900 MB as JSON Lines."""
 
 
 def check_workers(workers: Any) -> int:
-    """`workers`, or the cores that this process may use where it is None.
+    """Return `workers`, or the cores that this process may use if it is None.
 
     Raises
     ------
     PlanError
-        It is no whole number from 1 up.
+        It is not a whole number from 1 up.
     """
     if workers is None:
         return count_cores()
@@ -46,12 +48,13 @@ def check_workers(workers: Any) -> int:
 
 
 def check_memory(memory: Any, workers: int) -> int:
-    """Bytes that one worker may use: `memory`, or its share of the machine where it is None.
+    """Return the bytes that one worker may use: `memory`, or its share of the machine if it is
+    None.
 
     Raises
     ------
     PlanError
-        It is no size.
+        It is not a size.
     """
     if memory is None:
         return share_memory(workers)
@@ -62,7 +65,7 @@ def check_memory(memory: Any, workers: int) -> int:
 
 
 def check_record(piece: Piece, grain_nbytes: int, memory_nbytes: int) -> None:
-    """Raise `PlanError` where `piece` holds a record that no worker can hold.
+    """Raise `PlanError` if `piece` holds a record that is too large for a worker's memory.
 
     Parameters
     ----------
@@ -70,7 +73,7 @@ def check_record(piece: Piece, grain_nbytes: int, memory_nbytes: int) -> None:
         The shortest run of records with at least `grain_nbytes` bytes of text.
     grain_nbytes : int
     memory_nbytes : int
-        What one worker may use.
+        Memory that one worker may use.
     """
     nbytes = piece.stop - piece.start - grain_nbytes
     if nbytes * RECORD_GROWTH <= memory_nbytes:
@@ -78,8 +81,8 @@ def check_record(piece: Piece, grain_nbytes: int, memory_nbytes: int) -> None:
     raise PlanError(
         f"{piece.path}: a record of at least {nbytes:,} bytes begins within {grain_nbytes:,} bytes "
         f"of byte {piece.start:,}; to read it takes {RECORD_GROWTH} times that, a worker may use "
-        f"{memory_nbytes:,} bytes. See what stands there: where a quote is never closed, give "
-        "quoting=3 (CSV), where line ends are missing, mend the file; else let a worker use more: "
+        f"{memory_nbytes:,} bytes. Look at the file there: if a quote is never closed, give "
+        "quoting=3 (CSV); if line ends are missing, repair the file; else let a worker use more: "
         "memory=, or fewer workers",
         path=piece.path,
         start=piece.start,
@@ -89,11 +92,11 @@ def check_record(piece: Piece, grain_nbytes: int, memory_nbytes: int) -> None:
 _RANGE = re.compile(r"(.+):([0-9]+)-([0-9]+)", re.DOTALL)
 
 _GRAIN_NBYTES = 256 << 10
-"""Text that is cut in one go while a place is looked for."""
+"""Bytes of text that are cut at a time while an offset is searched."""
 
 
 def pick(reader: Reader, extents: Sequence[Piece], text: str) -> Piece:
-    """The piece that `text`, ``PATH:START-STOP``, names.
+    """Return the piece that `text`, ``PATH:START-STOP``, names.
 
     Parameters
     ----------
@@ -107,16 +110,16 @@ def pick(reader: Reader, extents: Sequence[Piece], text: str) -> Piece:
     PlanError
         No file has that range, or it cuts a record.
     """
-    found = _RANGE.fullmatch(text)
-    if found is None:
-        raise PlanError(f"{text!r} is no range of a file: write PATH:START-STOP")
-    path, start, stop = found[1], int(found[2]), int(found[3])
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        raise PlanError(f"{text!r} is not a range of a file: write PATH:START-STOP")
+    path, start, stop = match[1], int(match[2]), int(match[3])
     for extent in extents:
         if extent.path in (path, str(Path(path).absolute())):
             if not extent.start <= start <= stop <= extent.stop:
                 raise PlanError(f"{text}: {path} has {extent.start} to {extent.stop}; nothing else")
-            for place in (start, stop) if extent.failure is None else ():
-                _check_cut(reader, extent, place, text)
+            for offset in (start, stop) if extent.failure is None else ():
+                _check_cut(reader, extent, offset, text)
             share = (stop - start) / max(1, extent.stop - extent.start)
             nbytes = round(extent.nbytes * share)
             return Piece(extent.file, start, stop, nbytes, failure=extent.failure)
@@ -124,18 +127,18 @@ def pick(reader: Reader, extents: Sequence[Piece], text: str) -> Piece:
     raise PlanError(f"{text}: the dataset has no such file.{suggest(path, files)}")
 
 
-def _check_cut(reader: Reader, extent: Piece, place: int, text: str) -> None:
-    """Raise `PlanError` where no record of `extent` begins or ends at byte `place`."""
-    if reader.unit != "bytes" or place in (extent.start, extent.stop):
+def _check_cut(reader: Reader, extent: Piece, offset: int, text: str) -> None:
+    """Raise `PlanError` if no record of `extent` begins or ends at byte `offset`."""
+    if reader.unit != "bytes" or offset in (extent.start, extent.stop):
         return
     for around in reader.recut(extent, _GRAIN_NBYTES):
-        if around.start < place < around.stop:
-            cuts = [*(one.start for one in reader.recut(around, 1)), around.stop]
-            if place not in cuts:
-                behind = bisect_left(cuts, place)
+        if around.start < offset < around.stop:
+            cuts = [*(record.start for record in reader.recut(around, 1)), around.stop]
+            if offset not in cuts:
+                after = bisect_left(cuts, offset)
                 raise PlanError(
-                    f"{text}: byte {place} is in the middle of a record, which lies at "
-                    f"{cuts[behind - 1]}-{cuts[behind]}; was the file edited since?"
+                    f"{text}: byte {offset} is in the middle of a record, which is at "
+                    f"{cuts[after - 1]}-{cuts[after]}; was the file edited since?"
                 )
-        if around.stop >= place:
+        if around.stop >= offset:
             return

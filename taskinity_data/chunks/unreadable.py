@@ -1,4 +1,4 @@
-"""Files and parts of files that can't be read, carried as pieces until a run judges them."""
+"""Keep files and parts of files that can't be read as pieces, until a run handles them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["UNREADABLE", "as_failure", "find_extent", "iter_pieces", "refuse_failures"]
 
 UNREADABLE = (PlanError, ReadError, OSError)
-"""What is raised where a file can't be opened, cut or read."""
+"""The errors of files that can't be opened, cut or read."""
 
 
 def find_extent(reader: Reader, file: SourceFile) -> Piece:
-    """All data of `file` as one piece, with a failure where it can't be opened."""
+    """Return all data of `file` as one piece, with a failure if it can't be opened."""
     if file.failure is None:
         try:
             with explain_change(file):
                 return reader.extent(file)
         except UNREADABLE as error:
             file = replace(file, failure=as_failure(file, error))
-    # Where its rows lie is unknown; its bytes are what the account has of it.
+    # Its rows are unknown; the ledger counts its bytes.
     nbytes = file.fingerprint.nbytes
     return Piece(file, 0, nbytes if reader.unit == "bytes" else 0, nbytes, None, file.failure)
 
@@ -45,27 +45,27 @@ def iter_pieces(
     *,
     tolerates: bool,
 ) -> Iterator[Piece]:
-    """The pieces that `grains` finds of `extent`, one of which may be what can't be cut.
+    """Yield the pieces that `grains` finds in `extent`, the last one with the failure of the rest.
 
     Parameters
     ----------
     reader : Reader
     extent : Piece
-        All of one file, or what is left of it.
+        All of one file, or its remainder.
     grains : callable
-        Yields its pieces, none where it is empty.
+        Yields its pieces, none if it is empty.
     grain_nbytes, memory_nbytes
         See `Dataset.iter_grains`.
     tolerates : bool
-        Whether failures are carried by pieces: of a record that is too long by the one that holds
-        it, of what can't be cut by one of all that is left. Otherwise they are raised.
+        Whether failures are kept in pieces: of a record that is too long in the piece that holds
+        it, of text that can't be cut in a piece of all that remains. Otherwise they are raised.
     """
     if extent.failure is not None:
         if not tolerates:
             refuse_failures([extent])
         yield extent
         return
-    place, nbytes, rows = extent.start, 0, 0
+    position, nbytes, rows = extent.start, 0, 0
     is_empty = True
     try:
         with explain_change(extent.file):
@@ -73,7 +73,7 @@ def iter_pieces(
                 is_empty = False
                 if memory_nbytes is not None and reader.unit == "bytes":
                     piece = _judge_record(piece, grain_nbytes, memory_nbytes, tolerates=tolerates)
-                place, nbytes = piece.stop, nbytes + piece.nbytes
+                position, nbytes = piece.stop, nbytes + piece.nbytes
                 rows += piece.rows or 0
                 yield piece
             if is_empty:
@@ -83,7 +83,7 @@ def iter_pieces(
             raise
         yield Piece(
             extent.file,
-            place,
+            position,
             extent.stop,
             extent.nbytes - nbytes,
             None if extent.rows is None else extent.rows - rows,
@@ -91,12 +91,12 @@ def iter_pieces(
         )
 
 
-def refuse_failures(those: Sequence[Piece] | Sequence[SourceFile]) -> None:
-    """Raise the failure of the first of `those` that has one."""
-    for one in those:
-        if one.failure is not None:
-            # A copy, since each raising adds to an exception's traceback.
-            raise copy.copy(one.failure)
+def refuse_failures(items: Sequence[Piece] | Sequence[SourceFile]) -> None:
+    """Raise the failure of the first of `items` that has one."""
+    for item in items:
+        if item.failure is not None:
+            # A copy, since raising adds to an exception's traceback.
+            raise copy.copy(item.failure)
 
 
 def _judge_record(piece: Piece, grain_nbytes: int, memory_nbytes: int, *, tolerates: bool) -> Piece:
@@ -110,7 +110,7 @@ def _judge_record(piece: Piece, grain_nbytes: int, memory_nbytes: int, *, tolera
 
 
 def as_failure(file: SourceFile, error: Exception) -> PlanError | ReadError:
-    """`error`, or what says with the name of `file` what went wrong beneath."""
+    """Return `error`, or a `ReadError` that names `file` if it is an error of the system."""
     if isinstance(error, PlanError | ReadError):
         return error.with_traceback(None)
     return ReadError(f"{file}: can't be read: {error}", path=file.path, start=0)

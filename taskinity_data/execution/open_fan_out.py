@@ -272,7 +272,7 @@ def _cut(
         )
 
     if size is not None:
-        learner = Learner(Size(size.target, "as asked for"))
+        learner = Learner(Size(size.target, "as requested"))
         return RunningFanOut(
             job,
             chunk_items(cut(lambda: size)),

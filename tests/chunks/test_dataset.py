@@ -100,7 +100,7 @@ def test_a_plan_of_any_size_reads_the_whole(source):
             pd.testing.assert_frame_equal(join(plan), FRAME)
     assert len(plan) == 1000
     assert dataset.plan().target_nbytes == 3000
-    assert "as asked for" in dataset.plan().reason
+    assert "as requested" in dataset.plan().reason
 
 
 def test_an_automatic_size_says_why_and_is_the_same_each_time(source):
@@ -266,7 +266,7 @@ def test_a_range_that_cuts_a_record_is_refused(tmp_path, name):
                     whole.a.tolist()[i:j] for i in range(3) for j in range(i + 1, 4)
                 ]
             else:
-                with pytest.raises(PlanError, match="is in the middle of a record, which lies at"):
+                with pytest.raises(PlanError, match="is in the middle of a record, which is at"):
                     dataset.pick([f"{path}:{start}-{stop}"])
 
 

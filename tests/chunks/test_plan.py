@@ -235,7 +235,7 @@ def test_sizes_that_are_not_say_how_to_write_one(text):
 
 def make_plan(pieces=None, size=100):
     pieces = pieces or groups([(10, 100)] * 3)
-    return ChunkPlan(tuple(cut_all(pieces, Rows(), size)), (whole(pieces),), size, "as asked for")
+    return ChunkPlan(tuple(cut_all(pieces, Rows(), size)), (whole(pieces),), size, "as requested")
 
 
 def test_a_plan_is_a_sequence_of_chunks_that_pickles():
@@ -308,7 +308,7 @@ def test_the_text_of_a_plan_tells_files_bytes_rows_sizes_and_why():
         "  bytes  300 B",
         "  rows   30",
         "  chunk  min 100 B, median 100 B, max 100 B",
-        "  why    as asked for",
+        "  why    as requested",
     ]
 
 

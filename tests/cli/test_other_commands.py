@@ -336,7 +336,7 @@ def test_compressed_files_are_planned_and_run_as_they_are(folder, call):
     said = call("plan", "numbers.csv.gz", "--chunk-size", "30 rows")
     assert said.exit_code == 0, said.stderr
     assert "ChunkPlan of 4 chunks" in said.stdout
-    assert "of gzip; places count unpacked bytes" in said.stdout
+    assert "of gzip; offsets are in the text" in said.stdout
     said = call("plan", "numbers.csv.gz", "--option", "compression=None")
     assert said.exit_code == 2
     assert "--option compression=gzip" in said.stderr

@@ -492,7 +492,7 @@ def test_identity_is_that_of_the_compressed_file(tmp_path):
     assert str(chunk).startswith(f"{path} [bytes ")
     assert dataset.pick(chunk.ranges).key == chunk.key
     for shown in (repr(dataset), repr(dataset.plan())):
-        assert f"unpacked from {os.path.getsize(path) / 1000:.1f} kB of gzip" in shown
+        assert f"decompressed from {os.path.getsize(path) / 1000:.1f} kB of gzip" in shown
     plain = tmp_path / "plain.csv"
     plain.write_bytes(TEXT)
     assert "unpacked" not in repr(open_dataset(plain).plan())
