@@ -147,7 +147,7 @@ class ReadError(TaskinityDataError, ValueError):
         Row within the chunk, from 0.
     column : str or None
     has_timed_out : bool
-        Whether a store was silent for too long, so that nothing more is asked of it.
+        Whether a store was silent for too long, so that it is not read any more.
     """
 
     path: str | None = None

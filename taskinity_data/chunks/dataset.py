@@ -38,7 +38,7 @@ SAMPLE_NBYTES = 1 << 20
 """Planned bytes that are read to measure their size in memory: 10 to 30 ms of CSV."""
 
 SAMPLE_SHARE, MIN_SAMPLE_NBYTES = 8, 64 << 10
-"""For small data a share of them, since reading it twice would take longer than it saves; with fewer
+"""For small data a share of it, since reading it twice would take longer than it saves; with fewer
 bytes the 132 of an empty frame would count."""
 
 SAMPLE_PIECES = 32

@@ -115,7 +115,7 @@ class Footer:
 
 
 _footers: Cache[Footer] = Cache(FOOTERS_NBYTES)
-_cursors: Cache[_Cursor] = Cache(CURSORS)
+_cursors: Cache[_GroupCursor] = Cache(CURSORS)
 
 
 def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
@@ -208,7 +208,7 @@ def read_rows(footer: Footer, group: int, start: int, stop: int, names: Sequence
     cursor = _cursors.take(key)
     try:
         if cursor is None or cursor.position > start:
-            cursor = _Cursor(footer, group, names)
+            cursor = _GroupCursor(footer, group, names)
         table = cursor.read(start, stop)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(footer, sum(footer.rows[:group]) + start, error) from error
@@ -225,7 +225,7 @@ def close_cursors() -> None:
         cursor.close()
 
 
-class _Cursor:
+class _GroupCursor:
     """A place within a row group from which reading can go on."""
 
     def __init__(self, footer: Footer, group: int, names: Sequence[str]) -> None:
