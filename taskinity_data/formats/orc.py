@@ -1,7 +1,4 @@
-"""ORC files as pieces: stripes, or ranges of rows within them.
-
-It knows nothing of how many pieces make a chunk.
-"""
+"""ORC files as pieces: stripes, or ranges of rows within them."""
 
 from __future__ import annotations
 
@@ -10,14 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.orc as po
-import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.file_layouts.orc_stripes import check_stripe
-from taskinity_data.formats.file_layouts.orc_tail import read_tail
 from taskinity_data.formats.open_tables import open_tables
+from taskinity_data.formats.orc_tail import read_tail
 from taskinity_data.formats.tables import (
     TableLayout,
     check_schema,
@@ -26,12 +20,11 @@ from taskinity_data.formats.tables import (
     window_nbytes,
 )
 from taskinity_data.sources.caches import Cache
-from taskinity_data.sources.read import StoreFile, open_tail, read_range
+from taskinity_data.sources.read import StoreFile, open_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from taskinity_data.formats.file_layouts.orc_tail import OrcTail
     from taskinity_data.formats.tables import TableReader
     from taskinity_data.sources.file import SourceFile
 
@@ -77,9 +70,8 @@ def open_orc(
 
 @dataclass(frozen=True, eq=False)
 class OrcLayout(TableLayout):
-    """What one ORC file holds, with its tail."""
+    """What one ORC file holds, with the nulls of its columns that the tail tells."""
 
-    tail: OrcTail
     nulls: dict[str, int]
 
 
@@ -132,41 +124,21 @@ def _open(file: SourceFile) -> OrcLayout:
     try:
         opened = po.ORCFile(pa.OSFile(path) if file.store is None else open_tail(file))
         schema = opened.schema
-        tail = read_tail(opened.reader.serialized_file_tail())
-        null_counts = dict(zip(schema.names, tail.null_counts, strict=True))
-    except (pa.ArrowException, OSError, ValueError) as error:
+        tail = read_tail(opened.reader.serialized_file_tail(), schema)
+    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
         raise PlanError(
             f"{path}: the ORC file's tail can't be read: {error}; the file is truncated or "
             "damaged: write or copy it again"
         ) from error
     check_schema(schema, path)
-    rows = np.array(tail.rows, np.int64)
-    total = max(1, int(rows.sum()))
-    sizes = [[nbytes * count // total for nbytes in tail.nbytes] for count in tail.rows]
+    shares = np.array(tail.rows, np.int64) / max(1, sum(tail.rows))
     return OrcLayout(
         file=file,
         schema=schema,
         starts=np.cumsum([0, *tail.rows], dtype=np.int64),
-        sizes=np.array(sizes, np.int64).reshape(len(rows), len(schema)),
-        nulls={name: count for name, count in null_counts.items() if count is not None},
-        tail=tail,
+        sizes=np.outer(shares, tail.nbytes).astype(np.int64).reshape(len(shares), len(schema)),
+        nulls=tail.nulls,
     )
-
-
-def _check_values(layout: OrcLayout, part: Any, *, is_whole: bool) -> None:
-    """Raise `ValueError` where integers, or nulls of the whole, are not as the tail tells.
-
-    ORC has no checksums, and Arrow makes something of nearly any bytes.
-    """
-    for name, column in zip(part.schema.names, part.columns, strict=True):
-        if is_whole and layout.nulls.get(name, column.null_count) != column.null_count:
-            raise ValueError(f"column {name!r} has other nulls than its statistics tell")
-        bounds = layout.tail.bounds[layout.schema.get_field_index(name)]
-        if bounds is None or not pat.is_integer(column.type):
-            continue
-        least, most = pc.min_max(column).as_py().values()
-        if least is not None and not bounds[0] <= least <= most <= bounds[1]:
-            raise ValueError(f"column {name!r} has values that its statistics rule out")
 
 
 def _read_parts(layout: OrcLayout, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
@@ -185,13 +157,12 @@ def _read_parts(layout: OrcLayout, start: int, stop: int, names: Sequence[str]) 
         key = file.path, file.fingerprint, group, tuple(names)
         batch = _stripes.take(key)
         if batch is None:
-            stripe = layout.tail.stripes[group]
-            check_stripe(read_range(file, *stripe.footer), stripe, layout.tail)
             batch = opened.read_stripe(group, columns=columns).select(list(names))
+            if batch.num_rows != last - first:
+                raise ValueError(f"a stripe of {last - first:,} rows has {batch.num_rows:,}")
         low, high = max(first, start), min(last, stop)
         part = batch.slice(low - first, high - low)
         part.validate(full=True)
-        _check_values(layout, part, is_whole=part.num_rows == layout.rows)
         yield part
         if high < last:
             _stripes.put(key, batch)

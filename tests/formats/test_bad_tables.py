@@ -8,7 +8,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import made_tables as made
@@ -20,9 +19,6 @@ from pyarrow import feather
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError
-from taskinity_data.formats.file_layouts.orc_stripes import check_stripe
-from taskinity_data.formats.file_layouts.orc_tail import TailError
-from taskinity_data.formats.orc import OrcAccess
 from taskinity_data.formats.parquet.footer_bytes import FooterError, read_footer
 
 HERE = Path(__file__).parent
@@ -74,6 +70,9 @@ def test_wrong_marks_are_refused(tmp_path, suffix):
         assert read_chunks(str(path)) is None
 
 
+COPIES = 200
+
+
 @pytest.mark.parametrize(
     ("format_", "table", "way"),
     [
@@ -88,28 +87,36 @@ def test_a_damaged_copy_has_the_rows_of_the_whole_or_is_refused(tmp_path, format
     path = str(tmp_path / f"a.{format_}")
     write = {"parquet": made.write_parquet, "arrow": made.write_ipc, "orc": made.write_orc}
     write[format_](table, path, way)
-    ended = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "ignore",
-            str(HERE.parent / "support" / "damage.py"),
-            path,
-            format_,
-            "0",
-            "200",
-        ],
+    verdicts, first = Counter(), 0
+    while first < COPIES:
+        ended = run_support("damage.py", path, format_, first, COPIES)
+        said = [line.split(" ", 2) for line in ended.stdout.splitlines()]
+        last = said[-1]
+        first = int(last[0]) + 1
+        if ended.returncode:
+            # Arrow itself can't live with it, and nobody looks at its files before it does.
+            assert format_ == "orc", (last, ended.stderr[-500:])
+            assert last[1] == "ours"
+            alone = run_support("tables_oracle.py", f"{path}.{last[0]}.{format_}", format_)
+            assert alone.returncode == ended.returncode, alone.stderr
+            verdicts["died"] += 1
+        bad = [words for words in said if words[1] not in ("ours", "whole", "exact", "refused")]
+        assert not bad
+        verdicts.update(words[1] for words in said if words[1] in ("exact", "refused"))
+    assert sum(verdicts.values()) == COPIES
+    assert verdicts["refused"] > 80
+    assert verdicts["died"] < 3
+
+
+def run_support(name, *arguments):
+    """A module of ``tests/support`` in a process of its own."""
+    path = HERE.parent / "support" / name
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", str(path), *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
     )
-    said = [line.split(" ", 2) for line in ended.stdout.splitlines()]
-    assert ended.returncode == 0, (said[-1], ended.stderr[-500:])
-    verdicts = Counter(words[1] for words in said if words[1] not in ("ours", "whole"))
-    bad = [words for words in said if words[1] not in ("ours", "whole", "exact", "refused")]
-    assert not bad
-    assert sum(verdicts.values()) == 200
-    assert verdicts["refused"] > 80
 
 
 ROWS = 1_234
@@ -179,38 +186,3 @@ def test_five_thousand_columns_of_parquet_are_planned_and_read(tmp_path):
     pq.write_table(table, path)
     assert open_dataset(path).head().shape == (1, WIDE // 20)
     assert open_dataset(path, columns=["7"]).head()["7"].tolist() == [7]
-
-
-@pytest.mark.parametrize("way", ["one stripe", "zlib", "five rows", "snappy"])
-def test_an_orc_stripe_whose_footer_lies_is_refused(tmp_path, way):
-    path = tmp_path / "a.orc"
-    made.write_orc(FLAT, str(path), way)
-    layout = OrcAccess().open_layout(open_dataset(path).sources[0])
-    start, stop = layout.tail.stripes[0].footer
-    footer = path.read_bytes()[start:stop]
-    stripe = layout.tail.stripes[0]
-    check_stripe(footer, stripe, layout.tail)
-    for wrong, words in (
-        (stripe._replace(data_nbytes=stripe.data_nbytes + 1), "not as long"),
-        (stripe, "does not tell|no column"),
-    ):
-        tail = layout.tail._replace(columns=2) if wrong is stripe else layout.tail
-        with pytest.raises(TailError, match=words):
-            check_stripe(footer, wrong, tail)
-    if way in ("zlib", "five rows", "snappy"):
-        with pytest.raises(TailError, match=r"cut short|unpacked|not as long"):
-            check_stripe(footer[:-3], stripe, layout.tail)
-
-
-def test_orc_values_that_statistics_rule_out_are_refused(tmp_path):
-    path = tmp_path / "a.orc"
-    made.write_orc(FLAT, str(path), "one stripe")
-    access = OrcAccess()
-    layout = access.open_layout(open_dataset(path).sources[0])
-    assert layout.tail.bounds == [(1, 3), None, None]
-    for changed, words in (
-        (replace(layout, tail=layout.tail._replace(bounds=[(2, 3), None, None])), "rule out"),
-        (replace(layout, nulls={"s": 7}), "other nulls"),
-    ):
-        with pytest.raises(ReadError, match=words):
-            access.read_rows(changed, 0, FLAT.num_rows, ["a", "s"])

@@ -7,6 +7,7 @@ A verdict is ``"exact"``, ``"refused: ..."``, ``"refused, as the whole is"``, ``
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pandas as pd
@@ -128,3 +129,7 @@ def same_values(left, right):
 
 def _is_missing(value):
     return value is None or value is pd.NaT or value is pd.NA or (value != value) is True
+
+
+if __name__ == "__main__":
+    read_whole(*sys.argv[1:])

@@ -1,1 +1,0 @@
-"""Where the parts of Arrow IPC and ORC files lie."""
