@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from taskinity_data.checkpoints.file_lock import FileLock, Locked, who_holds
 from taskinity_data.disk import sync, sync_directory
 from taskinity_data.errors import ResumeError
+from taskinity_data.file_lock import FileLock, Locked, who_holds
 from taskinity_data.wording import suggest
 
 __all__ = [

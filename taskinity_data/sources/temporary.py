@@ -6,7 +6,6 @@ nothing of what lies in them.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -14,6 +13,8 @@ import socket
 import tempfile
 import weakref
 from contextlib import suppress
+
+from taskinity_data.file_lock import FileLock, Locked
 
 __all__ = ["OwnDirectory", "prefix_of"]
 
@@ -41,8 +42,7 @@ class OwnDirectory:
             _swept.add(here)
             _sweep()
         self.path = tempfile.mkdtemp(prefix=f"{prefix_of(kind)}{_host()}-{os.getpid()}-")
-        lock = os.open(os.path.join(self.path, _LOCK), os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = FileLock(os.path.join(self.path, _LOCK))
         self.close = weakref.finalize(self, _remove, self.path, lock, os.getpid())
 
 
@@ -68,7 +68,7 @@ def _sweep() -> None:
             if named is None or not entry.is_dir(follow_symlinks=False):
                 continue
             if not _is_alive(int(named[1])):
-                with suppress(OSError):
+                with suppress(OSError, Locked):
                     _remove_unlocked(entry.path)
 
 
@@ -85,16 +85,13 @@ def _is_alive(pid: int) -> bool:
 def _remove_unlocked(directory: str) -> None:
     if os.lstat(directory).st_uid != os.getuid():
         return
-    lock = os.open(os.path.join(directory, _LOCK), os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(directory, ignore_errors=True)
-    finally:
-        os.close(lock)
+    lock = FileLock(os.path.join(directory, _LOCK))
+    shutil.rmtree(directory, ignore_errors=True)
+    lock.close()
 
 
-def _remove(directory: str, lock: int, pid: int) -> None:
+def _remove(directory: str, lock: FileLock, pid: int) -> None:
     # A forked child has copies of these objects, but no right to the directory.
     if os.getpid() == pid:
         shutil.rmtree(directory, ignore_errors=True)
-    os.close(lock)
+    lock.close()

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from taskinity_data.checkpoints import journal as module
-from taskinity_data.checkpoints.file_lock import FileLock, Locked, who_holds
 from taskinity_data.checkpoints.journal import Journal, list_segments, read_segment
 from taskinity_data.checkpoints.values import encode
+from taskinity_data.file_lock import FileLock, Locked, who_holds
 
 SAID = [("H", {"run": "r"}, None), ("K", ("a", [(1, 2)]), None), ("C", ("a", "id", 0), [1.5, "x"]),
         ("C", ("a", "id", 1), list(range(9))), ("E", {"status": "FAILED"}, None)]  # fmt: skip
@@ -146,7 +146,7 @@ def test_a_lock_is_one_process_s_and_ends_with_it(tmp_path):
     assert who_holds(path) is None
     code = (
         "import os, sys, pathlib\n"
-        "from taskinity_data.checkpoints.file_lock import FileLock\n"
+        "from taskinity_data.file_lock import FileLock\n"
         "lock = FileLock(pathlib.Path(sys.argv[1]))\n"
         "os.kill(os.getpid(), 9)"
     )
@@ -155,16 +155,18 @@ def test_a_lock_is_one_process_s_and_ends_with_it(tmp_path):
     FileLock(path).close()
 
 
-def test_a_lock_that_a_fork_of_a_dead_process_holds_is_taken_over(tmp_path):
+def test_a_fork_of_a_dead_process_does_not_hold_its_lock(tmp_path):
     path = tmp_path / "lock"
     code = (
         "import os, sys, pathlib\n"
-        "from taskinity_data.checkpoints.file_lock import FileLock\n"
+        "from taskinity_data.file_lock import FileLock\n"
         "lock = FileLock(pathlib.Path(sys.argv[1]))\n"
-        "child = os.fork()\n"
-        "if not child:\n"
+        "alive, is_forked = os.pipe()\n"
+        "if not os.fork():\n"
+        "    os.write(is_forked, b'.')\n"
         "    sys.stdin.read()\n"
         "    os._exit(0)\n"
+        "os.read(alive, 1)\n"
         "os.kill(os.getpid(), 9)"
     )
     with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE) as process:

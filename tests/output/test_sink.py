@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import os
 import pickle
@@ -23,7 +24,6 @@ import taskinity_data as td
 from taskinity_data import disk
 from taskinity_data.errors import LedgerError, PlanError, ReadError, SchemaError
 from taskinity_data.output.local import commit
-from taskinity_data.output.local import place as places
 from taskinity_data.output.manifest import MANIFEST, Manifest, read_manifest
 from taskinity_data.output.sink import open_sink
 
@@ -458,23 +458,25 @@ def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
     def refuse(lock, how):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("taskinity_data.output.local.place.fcntl.flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(PlanError, match="can't lock files"):
         open_sink(tmp_path / "out")
 
 
 def test_a_run_that_leaves_while_another_enters_hands_the_target_over(tmp_path, monkeypatch):
-    first, take, calls = open_sink(tmp_path / "out"), places._take, []
+    first, lock = open_sink(tmp_path / "out"), fcntl.flock
 
-    def leave_first(lock, path, target):
-        calls.append(path)
+    def leave_first(file, how):
+        monkeypatch.setattr(fcntl, "flock", lock)
         first.abort()
-        return take(lock, path, target)
+        assert not (tmp_path / ".out.writing").exists()
+        return lock(file, how)
 
-    monkeypatch.setattr(places, "_take", leave_first)
+    monkeypatch.setattr(fcntl, "flock", leave_first)
     with open_sink(tmp_path / "out") as second:
-        assert Path(calls[-1]).is_file()
-        assert len(calls) == 2
+        assert (tmp_path / ".out.writing" / "lock").is_file()
+        with pytest.raises(PlanError, match=f"process {os.getpid()} on .* is writing it"):
+            open_sink(tmp_path / "out")
         second.commit([second.writer.write("k", 0, pd.DataFrame({"a": [1]}))])
     assert os.listdir(tmp_path) == ["out"]
 

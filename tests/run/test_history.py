@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import taskinity_data as td
-from taskinity_data.checkpoints.file_lock import FileLock
 from taskinity_data.checkpoints.journal import Journal
+from taskinity_data.file_lock import FileLock
 from taskinity_data.run.history import clean_runs
 
 

@@ -8,22 +8,24 @@ of its batches that is replaced).
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 import re
-import socket
 import stat
 from hashlib import blake2b
 from pathlib import Path
 
 from taskinity_data.disk import remove, rename, sync_directory
 from taskinity_data.errors import PlanError
+from taskinity_data.file_lock import FileLock, Locked
 
 __all__ = ["WorkPlace", "enter", "find_beside", "is_staging"]
 
 _RUN = re.compile(r"run-[0-9a-f]{12}")
 
 _OLD, _OLD_BATCH = "old", "old-batch"
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 _TRIES = 100
 """How often another run may leave at the very moment in which this one enters."""
@@ -43,7 +45,7 @@ class WorkPlace:
         The permissions that files get which this process makes; known from `prepare` on.
     """
 
-    def __init__(self, target: str, beside: str, lock: int) -> None:
+    def __init__(self, target: str, beside: str, lock: FileLock) -> None:
         self.target = target
         self.run = f"run-{os.urandom(6).hex()}"
         self._beside, self._lock = beside, lock
@@ -101,8 +103,7 @@ class WorkPlace:
             # Something else is in it, or the file system is gone: the lock ends all the same.
             pass
         finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-            os.close(self._lock)
+            self._lock.close()
 
 
 def find_beside(target: str) -> str:
@@ -134,45 +135,29 @@ def enter(target: str) -> WorkPlace:
         Another run is writing it, or nothing can be written beside it.
     """
     beside = find_beside(target)
-    path = os.path.join(beside, "lock")
     for _ in range(_TRIES):
         try:
             os.makedirs(beside, exist_ok=True)
-            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            return WorkPlace(target, beside, FileLock(os.path.join(beside, "lock")))
         except FileNotFoundError:
             continue  # another run has just left
-        except OSError as error:
+        except Locked as error:
             raise PlanError(
-                f"output={target!r}: can't be written: {error.strerror} ({error.filename}); "
-                "name a directory in a place where you may write"
+                f"output={target!r}: {error} is writing it; wait until that run has ended, or name "
+                "another directory"
             ) from error
-        if _take(lock, path, target):
-            return WorkPlace(target, beside, lock)
+        except OSError as error:
+            raise PlanError(f"output={target!r}: {_explain(error)}") from error
     raise PlanError(f"output={target!r}: {beside} can't be made; name another directory")
 
 
-def _take(lock: int, path: str, target: str) -> bool:
-    """Whether `lock`, an open file, is ours now and still the file at `path`."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(lock), os.stat(path)):
-            os.ftruncate(lock, 0)
-            os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-            return True
-    except FileNotFoundError:
-        pass
-    except BlockingIOError as error:
-        holder = os.pread(lock, 200, 0).decode(errors="replace").strip() or "another process"
-        os.close(lock)
-        raise PlanError(
-            f"output={target!r}: {holder} is writing it; wait until that run has ended, or name "
-            "another directory"
-        ) from error
-    except OSError as error:
-        os.close(lock)
-        raise PlanError(
-            f"output={target!r}: its file system can't lock files ({error.strerror}), so that two "
-            "runs could write it at once; name a directory on another one"
-        ) from error
-    os.close(lock)
-    return False
+def _explain(error: OSError) -> str:
+    if error.errno in _NO_LOCKS:
+        return (
+            f"its file system can't lock files ({error.strerror}), so that two runs could write it "
+            "at once; name a directory on another one"
+        )
+    return (
+        f"can't be written: {error.strerror} ({error.filename}); name a directory in a place where "
+        "you may write"
+    )
