@@ -84,8 +84,9 @@ def pytest_itemcollected(item):
     fixtures = set(getattr(item, "fixturenames", ()))
     params = getattr(getattr(item, "callspec", None), "params", {})
     names = {value for value in params.values() if isinstance(value, str)}
-    # What processes change is shown by test_run.py and test_strategies.py.
-    starts_pool = "processes" in names and item.path.name != "test_run.py"
+    # One pool in the fast lane shows that functions and results travel.
+    is_first = item.name == "test_the_demo_text_runs_as_one_fan_out_of_four[processes]"
+    starts_pool = "processes" in names and not is_first
     if item.path.suffix == ".md" or starts_pool or fixtures & {"browser", "s3"}:
         item.add_marker("thorough")
 

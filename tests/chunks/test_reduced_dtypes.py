@@ -9,13 +9,14 @@ import pyarrow.orc
 import pyarrow.parquet
 import pytest
 from pandas.testing import assert_frame_equal, assert_series_equal
+from properties import mostly_thorough
 
 import taskinity_data as td
 from taskinity_data.errors import FlowFailed
 
 QUIET = {"scheduler": "synchronous", "progress": False}
 CUTS = ("1 rows", "2 rows", "3 rows", "100 rows")
-KINDS = ("csv", "jsonl", "json", "parquet", "feather", "orc", "frame", "table")
+KINDS = ("csv", "parquet", "frame", "jsonl", "json", "feather", "orc", "table")
 TOTALS = {"sum": td.sum, "mean": td.mean, "min": td.min, "max": td.max}
 
 TABLE = pa.table(
@@ -48,7 +49,7 @@ def make_source(table, kind, directory):
     return str(path)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=mostly_thorough(KINDS, 3))
 def source(request, tmp_path):
     return make_source(TABLE, request.param, tmp_path)
 

@@ -49,6 +49,7 @@ def test_parquet_in_many_ways(tmp_path, name):
         check(path, "parquet", name)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", made.TABLES)
 def test_arrow_ipc_in_many_ways(tmp_path, name):
     for way in made.IPC:
@@ -57,6 +58,7 @@ def test_arrow_ipc_in_many_ways(tmp_path, name):
         check(path, "arrow", name)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in made.TABLES if made.is_of_orc(name)])
 def test_orc_in_many_ways(tmp_path, name):
     for way in made.ORC:

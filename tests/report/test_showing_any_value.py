@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import examples
+from properties import examples, mostly_thorough
 
 import taskinity_data as td
 from taskinity_data.cli.group import commands
@@ -187,7 +187,7 @@ def test_what_can_be_shown_of_an_answer_is_shown():
     assert "<int of about 5,001 digits>" in shown
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", mostly_thorough(ENCODINGS, 2))
 @pytest.mark.parametrize("leaf", ["signs", "lone surrogate", "controls", "odd labels", "odd cells"])
 def test_print_writes_a_run_in_any_encoding(leaf, encoding):
     raw = io.BytesIO()
@@ -209,7 +209,7 @@ def test_print_writes_a_run_in_any_encoding(leaf, encoding):
     assert "x 1 column" in told or "× 1 column" in told or "columns" in told
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", mostly_thorough(ENCODINGS, 1))
 @pytest.mark.parametrize("way", ["summary", "show", "list", "json", "plan", "dry run"])
 def test_the_command_line_writes_in_any_encoding(way, encoding, tmp_path):
     (tmp_path / "é.csv").write_text("é\n1\n")

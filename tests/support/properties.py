@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Of a property that asks for nothing of its own: `fast` is what `make test` takes, `thorough`
@@ -35,3 +36,12 @@ def examples(thorough, **options):
     """Return settings with `thorough` examples under that profile, in proportion under others."""
     count = max(5, thorough * PROFILES[PROFILE] // PROFILES["thorough"])
     return settings(max_examples=count, **options)
+
+
+def mostly_thorough(values, first):
+    """Return `values` as parameters, all but the first few for the thorough lane alone."""
+    values = list(values)
+    return [
+        *values[:first],
+        *(pytest.param(value, marks=pytest.mark.thorough) for value in values[first:]),
+    ]

@@ -82,7 +82,7 @@ def parse_exact(
 
     Raises
     ------
-    Trouble
+    BadRecord
         The first line that is malformed or does not fit.
     """
     names = set(schema.names)
@@ -122,7 +122,7 @@ class LineParser:
 
         Raises
         ------
-        Trouble
+        BadRecord
             The line is no object of JSON, or names a key twice.
         """
         self._twice.clear()

@@ -40,6 +40,7 @@ class TestExecutorOfThreads(StrategyContract):
             yield open_strategy(executor, None, None)
 
 
+@pytest.mark.thorough
 class TestExecutorOfProcesses(StrategyContract):
     @pytest.fixture(scope="class")
     @classmethod
@@ -52,6 +53,7 @@ class TestExecutorOfProcesses(StrategyContract):
         return open_strategy(executor, None, None)
 
 
+@pytest.mark.thorough
 class TestProcesses(StrategyContract):
     @pytest.fixture(scope="class")
     @classmethod
@@ -139,6 +141,7 @@ def test_a_file_that_workers_do_not_see_is_named(cluster):
     strategy.close()
 
 
+@pytest.mark.thorough
 def test_the_users_own_module_travels_by_value(cluster, tmp_path, monkeypatch):
     (tmp_path / "my_own_module.py").write_text("BASE = 5\ndef add(x):\n    return x + BASE\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -23,6 +23,8 @@ from taskinity_data.execution.worker.deadline import Deadline
 from taskinity_data.execution.worker.run_item import Guard, Item, Job, Step
 from taskinity_data.outcome import Status
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def nursery():
@@ -229,7 +231,7 @@ def test_a_child_ends_with_its_parent_and_by_itself(monkeypatch, tmp_path):
         "def tell(x):\n"
         f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
         "    return os.kill(os.getppid(), 9), time.sleep(600)\n"
-        "run_items(Job('J', ((Step('J', tell),),)), [Item('k', 1, guard=Guard())], Nursery())\n"
+        "run_items(Job('J', ((Step('J', tell),),)), [Item('k', 1, guard=Guard())], ChildPool())\n"
     )
     subprocess.run([sys.executable, "-c", code], check=False, timeout=120)
     pid = int((tmp_path / "pid").read_text())

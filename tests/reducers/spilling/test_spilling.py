@@ -29,6 +29,8 @@ from taskinity_data.reducers.spilling.plain_columns import NotPlain, plain_array
 from taskinity_data.reducers.spilling.scratch import SpillFile
 from taskinity_data.reducers.tree import OrderedTree
 
+pytestmark = pytest.mark.thorough
+
 PLENTY = 1 << 40
 
 
