@@ -25,13 +25,14 @@ class ReaderKeywords(TypedDict, total=False):
     true_values: Sequence[str] | None
     false_values: Sequence[str] | None
     skipinitialspace: bool
-    skiprows: int | Sequence[int] | None
+    skiprows: int | Sequence[int] | Callable[[int], bool] | None
     nrows: int | None
     na_values: Any
     keep_default_na: bool
     na_filter: bool
     skip_blank_lines: bool
     parse_dates: bool | Sequence[Hashable] | None
+    dayfirst: bool
     date_format: str | Mapping[Hashable, str] | None
     cache_dates: bool
     thousands: str | None
