@@ -39,10 +39,8 @@ __all__ = [
     "DIRECTORY",
     "Quarantine",
     "belongs",
-    "find_failed_chunks",
     "find_quarantine",
     "read_entries",
-    "row_of_entry",
 ]
 
 DIRECTORY = "quarantine"
@@ -77,41 +75,6 @@ def read_entries(place: Path) -> Iterator[dict[str, Any]]:
             entry = json.loads(path.read_text(encoding="ascii"))
             if isinstance(entry, dict) and entry.get("entry") == path.stem:
                 yield entry
-
-
-def find_failed_chunks(place: Path) -> list[dict[str, Any]]:
-    """The entries of chunks, and of parts of chunks, that failed, in the chunks' order."""
-    found = [one for one in read_entries(place) if one["error"] and one["pieces"]]
-    return sorted(
-        found,
-        # The place tells where rows are unknown.
-        key=lambda one: (
-            one["fan_out"], one["position"], one["row"] or 0, one["pieces"][0]["start"],
-        ),
-    )  # fmt: skip
-
-
-def row_of_entry(entry: dict[str, Any]) -> tuple[Any, ...]:
-    """The row that an entry of a chunk has in `Run.outcomes`."""
-    first, last = entry["pieces"][0], entry["pieces"][-1]
-    attempt = entry["attempts"][-1]
-    return (
-        entry["task"],
-        entry["key"],
-        first["path"],
-        first["start"],
-        last["stop"],
-        # A failed chunk has delivered none.
-        None,
-        entry["nbytes"],
-        entry["status"],
-        len(entry["attempts"]),
-        attempt["worker"],
-        datetime.fromisoformat(attempt["started"]).timestamp(),
-        attempt["duration_s"],
-        attempt["peak_nbytes"],
-        entry["error"],
-    )
 
 
 class Quarantine:

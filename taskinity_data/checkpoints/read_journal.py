@@ -5,10 +5,11 @@ It knows nothing of what will be made of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.checkpoints.journal import list_segments, read_segment
+from taskinity_data.checkpoints.plain_outcomes import from_plain
 from taskinity_data.checkpoints.quarantine import read_entries
 from taskinity_data.chunks.cut_again import EarlierPiece
 from taskinity_data.errors import ResumeError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskinity_data.checkpoints.journal import Record
+    from taskinity_data.outcome import Outcome
 
 __all__ = ["EndedPart", "Past", "PastFanOut", "Split", "find_item", "read_past"]
 
@@ -162,6 +164,21 @@ class Past:
             if facts.get("output") is not None:
                 self.commit()
             self.value = record if record.nbytes else None
+
+    def outcomes(self) -> list[tuple[tuple[str, str, int], Outcome]]:
+        """Return the keys of `ended` and what became of each item.
+
+        What an earlier try ended is recalled: its times are of then, even where it has not been
+        tried again since.
+        """
+        return [
+            (key, replace(from_plain(facts[3]), is_recalled=self.tried[key] < self.tries))
+            for key, facts in self.ended.items()
+        ]
+
+    def singles(self) -> list[Outcome]:
+        """Return what became of tasks that run once, of a run that came to its end."""
+        return [from_plain(one) for one in (self.end or {}).get("singles", ())]
 
     def commit(self) -> None:
         """What was written until now stands in the output."""

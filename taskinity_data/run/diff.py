@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.display import for_stdout, safe_repr, safe_str
 from taskinity_data.outcome import Status
-from taskinity_data.run.rebuild import outcomes_of
 from taskinity_data.wording import format_nbytes, format_seconds, inert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from taskinity_data.checkpoints.read_journal import Past
+    from taskinity_data.outcome import Outcome
 
 __all__ = ["RunDiff", "compare_runs", "facts_for_diff"]
 
@@ -145,14 +145,18 @@ def _times(past: Past) -> dict[str, float]:
     elif "ended_s" in end:
         times["the whole run"] = end["ended_s"] - past.head["started_s"]
     work: Counter[str] = Counter()
-    for outcome in outcomes_of(past):
+    for outcome in [*_chunks(past), *past.singles()]:
         spent = 0.0 if outcome.is_recalled else sum(one.duration_s for one in outcome.attempts)
         work[outcome.task] += spent  # type: ignore[assignment]  # seconds add up as counts do
     return times | {f"work of {name}": spent for name, spent in work.items()}
 
 
+def _chunks(past: Past) -> list[Outcome]:
+    return [outcome for _, outcome in past.outcomes()]
+
+
 def _totals(past: Past) -> dict[str, Any]:
-    chunks = outcomes_of(past, singles=False)
+    chunks = _chunks(past)
     counts = Counter(outcome.status for outcome in chunks)
     rows = [outcome.rows for outcome in chunks if outcome.status is Status.COMPLETED]
     return {

@@ -31,10 +31,11 @@ from taskinity_data.flow.stages import stages
 from taskinity_data.output.complete import kept_directory
 from taskinity_data.output.local.place import is_staging
 from taskinity_data.reducers.base import count
+from taskinity_data.run.kept_run import load_run, run_directory, status_of
 from taskinity_data.run.options import RunOptions, repeated_options
 from taskinity_data.run.output_options import share_options
-from taskinity_data.run.past_run import PastRun, load_run, run_directory, status_of
 from taskinity_data.run.replay import run_piece
+from taskinity_data.run.result import Run
 
 if TYPE_CHECKING:
     import os
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from taskinity_data.flow.model import Flow
 
 __all__ = ["PastRun", "clean_runs", "list_runs", "load_run", "reopen", "replay"]
+
+PastRun = Run
+"""What `load_run` returns, under the name that it had of its own."""
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +135,7 @@ def clean_runs(
             continue
         for folder in () if dry_run else parts:
             shutil.rmtree(folder, ignore_errors=True)
-        removed.append((place.name, status, nbytes))
+        removed.append((place.name, str(status), nbytes))
     return removed
 
 

@@ -113,6 +113,12 @@ class RunJournal:
         return None if self.checkpoints is None else self.checkpoints.quarantine
 
     @property
+    def directory(self) -> Path | None:
+        """Where the run is kept, None where it is not."""
+        has_begun = self.checkpoints is not None and self.checkpoints.has_begun
+        return self.run_dir / self.run_id if has_begun else None
+
+    @property
     def observers(self) -> list[Observer]:
         """What takes down for it what the run says."""
         return [] if self.checkpoints is None else [_WhoRuns(self.checkpoints)]

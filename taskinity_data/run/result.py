@@ -1,6 +1,6 @@
 """What became of a run: the answer, the account of all that was planned, and why it failed.
 
-It knows nothing of how the run went about it; it is made once, at the end.
+`ended_run` makes it of a run that has just ended, `kept_run` of what a journal keeps.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from taskinity_data.checkpoints.read_journal import read_past
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.display import for_stdout, safe_repr
+from taskinity_data.errors import ResumeError
 from taskinity_data.execution.ledger import PLACES
 from taskinity_data.formats.memory import ArrowReader
 from taskinity_data.outcome import RunStatus, Status
-from taskinity_data.report.speed import measure_work
+from taskinity_data.run.diff import RunDiff, compare_runs, facts_for_diff
 from taskinity_data.run.outcome_frames import (
     NOWHERE,
     as_text,
@@ -34,12 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from taskinity_data.execution.driver import Driver
+    from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.execution.notices import Entry
     from taskinity_data.execution.worker.run_item import Item
     from taskinity_data.flow.model import Flow
     from taskinity_data.forecast.compare_with_run import Met
-    from taskinity_data.outcome import Attempt, Outcome
+    from taskinity_data.outcome import Outcome
 
 __all__ = ["Output", "Run"]
 
@@ -55,7 +56,10 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a run left behind.
+    """What a run left behind: one that has just ended, or one that is kept (`load_run`).
+
+    Of a kept run results are not there but for the answer, where that could be kept; its chunks
+    say where they lie, and can't be read.
 
     Attributes
     ----------
@@ -67,8 +71,8 @@ class Run:
         is absent. A numbered sibling's entry is its own result.
     status : RunStatus
         ``COMPLETED``, ``PARTIAL`` (something failed, was skipped or quarantined, or a fallback
-        stood in),
-        ``FAILED``, ``INTERRUPTED``.
+        stood in), ``FAILED``, ``INTERRUPTED`` (or its process died); of a kept run also
+        ``RUNNING``.
     run_id : str
     flow : Flow
     plan : ChunkPlan or None
@@ -105,6 +109,16 @@ class Run:
         What to type next, where it is kept and did not do all.
     predicted : tuple of Met
         What ``plan.estimate`` said of it against what it took, where such a plan was given.
+    started : pandas.Timestamp
+        Of its last try, in UTC.
+    duration_s : float or None
+        Of its last try; None where that did not come to its end.
+    directory : pathlib.Path or None
+        Where it is kept, None where it is not.
+    versions : dict of str to str
+        Of Python and the libraries that a kept run was made with; empty for one of this process.
+    missing : tuple of str
+        What is not known of a kept run, in sentences.
     """
 
     value: Any
@@ -126,78 +140,16 @@ class Run:
     log: Path | None = None
     next_steps: tuple[str, ...] = ()
     predicted: tuple[Met, ...] = ()
+    started: pd.Timestamp = pd.NaT  # type: ignore[assignment]
+    duration_s: float | None = None
+    directory: Path | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
     _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _bad_lines: tuple[Entry, ...] = field(default=(), repr=False)
     _ranks: Mapping[str, int] = field(default_factory=dict, repr=False)
     _told: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def of(
-        cls,
-        flow: Flow,
-        driver: Driver,
-        *,
-        run_id: str,
-        strategy: tuple[str, int, str | None],
-        reason: str,
-        seconds: Mapping[str, float],
-        notices: tuple[str, ...] = (),
-        quarantine: Path | None = None,
-    ) -> Run:
-        """The account of what `driver` did."""
-        name, workers, link = strategy
-        results = _results(flow, driver)
-        timings = {**seconds, **driver.seconds, "read": 0.0, "function": 0.0, "partial": 0.0}
-        timings["single"] = 0.0
-        measured: list[Attempt] = []
-        for item, outcome in driver.account.outcomes:
-            # What an earlier try did took no time of this one.
-            for attempt in () if outcome.is_recalled else outcome.attempts:
-                if item is None:
-                    # What a reducer finishes is combining already.
-                    timings["single"] += attempt.function_s
-                    continue
-                timings["read"] += attempt.read_s
-                timings["function"] += attempt.function_s
-                timings["partial"] += attempt.partial_s
-                measured.append(attempt)
-        timings |= measure_work(measured, workers=workers)
-        plans = {
-            fan_out.name: ChunkPlan(
-                tuple(fan_out.chunks),
-                fan_out.extents,
-                fan_out.sizes[-1][1].target_nbytes,
-                fan_out.sizes[-1][1].reason,
-            )
-            for fan_out in driver.fan_outs.values()
-            if fan_out.chunks
-        }
-        return cls(
-            value=results.get(flow.last),
-            results=results,
-            status=driver.status,
-            run_id=run_id,
-            flow=flow,
-            plans=plans,
-            sizes={
-                fan_out.name: [(at, size.target_nbytes, size.reason) for at, size in fan_out.sizes]
-                for fan_out in driver.fan_outs.values()
-                if fan_out.chunks
-            },
-            scheduler=name,
-            scheduler_reason=reason,
-            workers=workers,
-            dashboard_link=link,
-            timings=timings,
-            stop_reason=driver.stop_reason,
-            notices=(*notices, *driver.account.notices.lines),
-            quarantine=quarantine,
-            _ended=tuple(driver.account.outcomes),
-            _accounts={fan_out.name: fan_out.account() for fan_out in driver.fan_outs.values()},
-            _bad_lines=driver.account.bad_lines.entries(),
-            _ranks=_ranks(flow, driver),
-        )
 
     @property
     def plan(self) -> ChunkPlan | None:
@@ -322,7 +274,23 @@ class Run:
         """
         from taskinity_data.report.html.write import write_report
 
-        return write_report(self, self._ended, path, told=self._told)
+        return write_report(self, self._ended, path, self.missing, self._told)
+
+    def diff(self, other: Run) -> RunDiff:
+        """Return what changed from this run to `other`: inputs, code, options, times, totals.
+
+        Raises
+        ------
+        ResumeError
+            One of them is not kept.
+        """
+        return compare_runs(self._facts, other._facts)
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        if self.directory is None:
+            raise ResumeError(f"run {self.run_id} is not kept; name a directory with run_dir=")
+        return facts_for_diff(read_past(self.directory), str(self.status))
 
     def tell_failure(self) -> str:
         """Why it stopped, where, and what to do next."""
@@ -383,31 +351,6 @@ class Run:
         from taskinity_data.report.summary import summary_html
 
         return summary_html(self)
-
-
-def _ranks(flow: Flow, driver: Driver) -> dict[str, int]:
-    """Where each task stands in the flow; the tasks of one fan-out stand at one place."""
-    ranks = {name: number for number, name in enumerate(flow.order)}
-    for fan_out in driver.fan_outs.values():
-        names = [fan_out.name, *(step.task for chain in fan_out.job.chains for step in chain)]
-        ranks |= dict.fromkeys(names, min(ranks.get(name, len(ranks)) for name in names))
-    return ranks
-
-
-def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
-    names = {task.name for task in flow.tasks}
-    results = {name: value for name, value in driver.values.items() if name in names}
-    for fan_out in driver.fan_outs.values():
-        if not fan_out.job.keeps_result:
-            results.pop(fan_out.name, None)
-            continue
-        if fan_out.name in driver.values:
-            results[fan_out.name] = driver.values[fan_out.name]
-        for (position, *_), result in fan_out.results.items():
-            chain = fan_out.job.chain(position)
-            if len(fan_out.job.chains) > 1 and chain:
-                results[chain[-1].task] = result
-    return results
 
 
 def _show(value: Any) -> str:

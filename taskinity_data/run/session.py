@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from taskinity_data import events
 from taskinity_data.chunks.cut import parse_chunk_size
 from taskinity_data.errors import FlowFailed, SchedulerError, TaskinityDataError
@@ -33,12 +35,11 @@ from taskinity_data.report.notify import Announcer
 from taskinity_data.report.progress import progress_for
 from taskinity_data.run.arguments import sort_plans
 from taskinity_data.run.check import check_fan_out
+from taskinity_data.run.ended_run import facts_of, run_of
 from taskinity_data.run.journal import NoticeBoard, open_log
 from taskinity_data.run.options import parse_max_failures, parse_memory
 from taskinity_data.run.output import begin
 from taskinity_data.run.output_options import locate
-from taskinity_data.run.rebuild import facts_of
-from taskinity_data.run.result import Run
 from taskinity_data.settings import load_settings
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from taskinity_data.forecast.compare_with_run import Met
     from taskinity_data.run.describe_run import CallFacts
     from taskinity_data.run.options import RunOptions
+    from taskinity_data.run.result import Run
     from taskinity_data.settings import Settings
 
 
@@ -126,7 +128,7 @@ class RunSession:
                 *options.observers,
             ],
         )
-        self._begun = time.perf_counter()
+        self._begun, self._started = time.perf_counter(), pd.Timestamp.now("UTC")
         self._started_s = self._closed_s = 0.0
         self._chooser: SchedulerChoice | None = None
         self._driver: Driver | None = None
@@ -261,7 +263,7 @@ class RunSession:
 
     def _account(self, driver: Driver) -> Run:
         assert self._chooser is not None
-        run = Run.of(
+        run = run_of(
             self._flow,
             driver,
             run_id=self.journal.run_id,
@@ -298,10 +300,13 @@ class RunSession:
         if driver is None or run is None:
             assert self._failed is not None
             raise self._failed
+        took_s = time.perf_counter() - self._begun
         run = replace(
             run,
-            timings=run.timings
-            | {"total": time.perf_counter() - self._begun, "close": self._closed_s},
+            timings=run.timings | {"total": took_s, "close": self._closed_s},
+            started=self._started,
+            duration_s=took_s,
+            directory=self.journal.directory,
             notices=(*self._notices.texts, *run.notices),
             log=self.log.path,
             quarantine=self.journal.quarantine,

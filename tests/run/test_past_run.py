@@ -18,7 +18,7 @@ import taskinity_data as td
 from taskinity_data.checkpoints.journal import Journal, list_segments, read_segment
 from taskinity_data.checkpoints.values import encode
 from taskinity_data.errors import FlowFailed, ResumeError
-from taskinity_data.run.past_run import load_run
+from taskinity_data.run.kept_run import load_run
 
 MODULE = """\
 FACTOR = 2
@@ -194,33 +194,38 @@ def test_a_run_without_chunks_has_a_report(ground):
     assert "Nothing was run, so nothing bounded it." in words
 
 
-def test_a_run_of_an_older_version_has_a_report_and_a_difference(ground):
-    now = go()
-    (segment,) = list_segments(now.directory)
-    copy = now.directory.with_name("older")
-    copy.mkdir()
-    (copy / "lock").touch()
-    journal = Journal(copy, "older")
-    for record in read_segment(segment, now.run_id).records:
-        facts = record.facts
-        if record.kind == "H":
-            facts = {name: facts[name] for name in facts if name not in ("code", "options")}
-        elif record.kind == "E":
-            facts = {name: facts[name] for name in ("status", "reason", "ended_s")}
-        elif record.kind == "C":
-            facts = facts[:5]
-        if record.kind != "S":
-            journal.add(record.kind, facts, encode(record.load()) if record.nbytes else ())
-    journal.close()
-    older = load_run("older", "runs")
-    words = words_of(older.report())
-    assert "kept by a version that did not keep times of the whole" in words
-    assert "Who ran it was not kept." in words
-    found = older.diff(now)
-    assert found.files == {"added": [], "removed": [], "changed": []}
-    assert found.options == {}
-    told = "run older was kept without its options, and the code of single tasks"
-    assert told in found.unknown
+def test_a_run_that_ended_is_the_same_once_it_is_kept(ground):
+    done = live(function=tasks().stop_at_50, on_error="skip")
+    kept = load_run(done.run_id, "runs")
+    assert type(kept) is type(done) is td.Run is td.PastRun
+    for name in (
+        "run_id",
+        "status",
+        "scheduler",
+        "workers",
+        "sizes",
+        "timings",
+        "log",
+        "predicted",
+    ):
+        if name != "timings":
+            assert getattr(kept, name) == getattr(done, name)
+    assert kept.flow.to_text() == done.flow.to_text()
+    assert set(kept.outcomes.key) == set(done.outcomes.key)
+    assert kept.failures.traceback.tolist() == done.failures.traceback.tolist() != []
+    pd.testing.assert_frame_equal(kept.ledger, done.ledger)
+    pd.testing.assert_frame_equal(kept.value, done.value)
+    assert done.directory == kept.directory.absolute() == ground / "runs" / done.run_id
+    assert abs((kept.started - done.started).total_seconds()) < 60
+    assert str(kept).splitlines()[0].startswith("Process: PARTIAL in ")
+    assert all(before == after for before, after in done.diff(kept).totals.values())
+
+
+def test_a_run_that_is_not_kept_has_no_difference(ground):
+    done = td.process(frame(4), len, reduce=sum, scheduler="synchronous")
+    assert (done.directory, done.missing) == (None, ())
+    with pytest.raises(ResumeError, match="is not kept"):
+        done.diff(done)
 
 
 GOES_ON = """\
@@ -294,7 +299,7 @@ def test_parts_of_split_chunks_stand_in_the_report_of_a_kept_run(ground, source,
     run = live(source, refuses(3, 42, error=error), on_error="bisect")
     kept = load_run(run.run_id, "runs")
     assert rows_of(kept) == rows_of(run)
-    assert len(kept.attempts) == run.attempts.path.notna().sum() > 7
+    assert len(kept.attempts) == len(run.attempts) > 7
     assert kept.failures[COMPARED].values.tolist() == run.failures[COMPARED].values.tolist()
     now, then = words_of(run.report()), words_of(kept.report())
     assert "nothing is kept" not in then

@@ -68,15 +68,17 @@ def show(run_id: str, as_json: bool) -> None:
 
     with answering(as_json) as answer:
         run = load_run(run_id)
-        counts = run.outcomes["status"].value_counts().to_dict()
+        fan_outs = [task.name for task in run.flow.tasks if task.width is not None]
+        is_chunk = run.outcomes["path"].notna() | run.outcomes["task"].isin(fan_outs)
+        counts = run.outcomes.loc[is_chunk, "status"].value_counts().to_dict()
         answer |= {
             "run_id": run.run_id,
-            "flow": run.flow,
-            "status": run.status,
+            "flow": run.flow.name,
+            "status": str(run.status),
             "started": run.started,
             "duration_s": run.duration_s,
             "stop_reason": run.stop_reason,
-            "output": run.output,
+            "output": run.output and run.output.path,
             "log": run.log,
             "value": run.value,
             "versions": run.versions,
@@ -89,9 +91,9 @@ def show(run_id: str, as_json: bool) -> None:
         if as_json:
             return
         took = "" if run.duration_s is None else f", {run.duration_s:.1f} s"
-        lines = [f"{run.flow}: {run.status} ({run.started:%Y-%m-%d %H:%M:%S} UTC{took})"]
+        lines = [f"{run.flow.name}: {run.status} ({run.started:%Y-%m-%d %H:%M:%S} UTC{took})"]
         lines += [f"  stopped: {line}" for line in (run.stop_reason or "").splitlines()[:1]]
-        lines += [f"  output: {run.output}"] if run.output else []
+        lines += [f"  output: {run.output.path}"] if run.output else []
         lines += [f"  log: {run.log}"] if run.log else []
         lines += [f"  chunks: {_count(counts)}"] if counts else []
         lines += [f"  {name} {version}" for name, version in run.versions.items()]

@@ -1,106 +1,106 @@
-"""What the journal keeps of a run beside its chunks, as plain data: made at its end, read later.
-
-It knows nothing of journals, and nothing of how a run is shown.
-"""
+"""A run that is kept, read back from its journal as a `Run`."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from taskinity_data.checkpoints.plain_outcomes import from_plain, to_plain
+import pandas as pd
+
 from taskinity_data.checkpoints.quarantine import find_quarantine
+from taskinity_data.checkpoints.read_journal import read_past
+from taskinity_data.checkpoints.run_directory import find_run, who_runs
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.cut_again import IN_MEMORY
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.errors import FlowError, FlowSyntaxError
+from taskinity_data.execution.notices import Entry
 from taskinity_data.execution.worker.run_item import Item
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.model import Flow
 from taskinity_data.forecast.compare_with_run import Met
+from taskinity_data.outcome import Outcome, RunStatus
+from taskinity_data.report.next_steps import next_steps
 from taskinity_data.run.result import Output, Run
+from taskinity_data.settings import load_settings
 from taskinity_data.sources.file import Piece, SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from taskinity_data.checkpoints.read_journal import EndedPart, Past
-    from taskinity_data.execution.driver import Driver
-    from taskinity_data.outcome import Outcome, RunStatus
 
     _Cuts = dict[tuple[str, int, int], Chunk]
+    _Ended = tuple[Item | None, Outcome]
 
-__all__ = ["facts_of", "outcomes_of", "rebuild_run"]
-
-
-def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
-    """What is kept of `run`, which `driver` drove: plain values alone."""
-    return {
-        "timings": dict(run.timings),
-        "accounts": {name: fan_out.account() for name, fan_out in driver.fan_outs.items()},
-        "sizes": {name: [list(one) for one in changes] for name, changes in run.sizes.items()},
-        "singles": [to_plain(outcome) for item, outcome in driver.account.outcomes if item is None],
-        "output": None if run.output is None else list(run.output),
-        "predicted": [list(one) for one in run.predicted],
-        "log": None if run.log is None else str(run.log),
-        "notices": list(driver.account.notices.lines),
-    }
+__all__ = ["load_run", "run_directory", "status_of"]
 
 
-def rebuild_run(
-    past: Past, status: str
-) -> tuple[Run, list[tuple[Item | None, Outcome]], list[str]]:
-    """The run that the journal `past` tells of, its pairs of item and outcome, and what is missing.
+def run_directory(run_dir: str | os.PathLike[str] | None) -> Path:
+    """Return where runs are kept: `run_dir`, else as the settings say."""
+    if run_dir is None:
+        return load_settings().run_dir
+    return Path(os.path.expanduser(os.fsdecode(run_dir)))
 
-    Its results are not there, but for the answer; its chunks can be told, and not be read.
+
+def status_of(place: Path, status: Any) -> RunStatus:
+    """Return how the run in `place` stands, whose journal or summary has `status`."""
+    if who_runs(place) is not None:
+        return RunStatus.RUNNING
+    return RunStatus.INTERRUPTED if status in (None, "RUNNING") else RunStatus(status)
+
+
+def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Run:
+    """Return the run `run_id`, as its journal tells it.
+
+    Parameters
+    ----------
+    run_id : str
+    run_dir : path, optional
+        As in `list_runs`.
 
     Raises
     ------
-    OSError, ValueError
-        The answer was changed since the journal was proved.
+    ResumeError
+        There is none, or its journal can't be read.
     """
-    missing = []
-    end = past.end
-    if end is None:
-        missing.append(
-            "This run goes on now: the report shows what had ended when it was written."
-            if status == "RUNNING"
-            else "This run did not come to its end, or its process was killed: times of the whole, "
-            "single tasks, the ledger and how sizes adapted were not kept."
-        )
-    elif "timings" not in end:
-        missing.append(
-            "The run was kept by a version that did not keep times of the whole, single tasks, the "
-            "ledger and sizes."
-        )
-    end = end or {}
+    place = find_run(run_directory(run_dir), run_id)
+    past = read_past(place)
+    status = status_of(place, (past.end or {}).get("status"))
+    run = _rebuild(past, status)
+    if status is RunStatus.RUNNING:
+        return run
+    lost = run.failures["key"]
+    folder = place.parent.absolute()
+    steps = next_steps(
+        {"run_id": run_id, **past.head},
+        str(status),
+        key=lost.iloc[0] if len(lost) else None,
+        run_dir=None if folder == load_settings().run_dir.absolute() else str(folder),
+    )
+    return replace(run, next_steps=tuple(steps))
+
+
+def _rebuild(past: Past, status: RunStatus) -> Run:
     cuts = _chunks(past)
     ended = _ended(past, cuts)
-    ended += [(None, outcome) for outcome in _singles(past)]
-    if not past.ended:
-        missing.append("No chunk had ended, or none was kept.")
-    told = {item.data for item, _ in ended if item is not None}
-    lost = sum(chunk not in told for found in cuts.values() for chunk in found.values())
-    if past.ended and lost and status in ("COMPLETED", "PARTIAL"):
-        missing.append(
-            f"Of {lost:,} chunks nothing is kept: an older version split them while they ran, or "
-            "their files changed between tries."
-        )
+    end = past.end or {}
     name, workers, reason = past.schedulers[-1] if past.schedulers else ("unknown", 0, "")
-    if not past.schedulers:
-        missing.append("Who ran it was not kept.")
     output = end.get("output")
     value = None if past.value is None else past.value.load()
     if value is None and output is not None:
         value = output[0]
-    run = Run(
+    started_s, ended_s = past.head["started_s"], end.get("ended_s")
+    flow, missing = _flow(past), _missing(past, status, cuts, ended)
+    return Run(
         value=value,
         results={},
-        status=cast("RunStatus", status),
+        status=status,
         run_id=past.run_id,
-        flow=_flow(past, missing),
+        flow=flow,
         plans={
             name: ChunkPlan(tuple(found.values()), (), None, "as it was cut")
             for name, found in cuts.items()
@@ -121,18 +121,49 @@ def rebuild_run(
         quarantine=find_quarantine(past.directory),
         predicted=tuple(Met(*one) for one in end.get("predicted", ())),
         log=Path(end["log"]) if end.get("log") else None,
+        started=pd.Timestamp(started_s, unit="s", tz="UTC"),
+        duration_s=None if ended_s is None else ended_s - started_s,
+        directory=past.directory,
+        versions=past.head["versions"],
+        missing=tuple(missing),
         _ended=tuple(ended),
         _accounts=end.get("accounts", {}),
+        _bad_lines=tuple(
+            Entry(outcome.task, outcome.key, line)
+            for _, outcome in ended
+            for line in (outcome.bad_lines.lines if outcome.bad_lines else ())
+        ),
+        _ranks={task.name: number for number, task in enumerate(flow.tasks)},
+        _told=past.head,
     )
-    return run, ended, missing
 
 
-def _flow(past: Past, missing: list[str]) -> Flow:
+def _missing(
+    past: Past, status: RunStatus, cuts: Mapping[str, _Cuts], ended: Sequence[_Ended]
+) -> Iterator[str]:
+    """Yield what is not known of the run, in sentences."""
+    if past.end is None and status is RunStatus.RUNNING:
+        yield "This run goes on now: the report shows what had ended when it was written."
+    elif past.end is None or "timings" not in past.end:
+        yield (
+            "This run did not come to its end, or its process was killed: times of the whole, "
+            "single tasks, the ledger and how sizes adapted were not kept."
+        )
+    if not past.ended:
+        yield "No chunk had ended, or none was kept."
+    listed = {item.data for item, _ in ended if item is not None}
+    lost = sum(chunk not in listed for found in cuts.values() for chunk in found.values())
+    if past.ended and lost and status in (RunStatus.COMPLETED, RunStatus.PARTIAL):
+        yield f"Of {lost:,} chunks nothing is kept: their files changed between tries."
+    if not past.schedulers:
+        yield "Who ran it was not kept."
+
+
+def _flow(past: Past) -> Flow:
     try:
         return parse_flow(past.head["text"])
-    except (FlowSyntaxError, FlowError, KeyError):
-        missing.append("The flow's text can't be read by this version.")
-        return Flow(str(past.head.get("flow", "Flow")))
+    except (FlowSyntaxError, FlowError):  # of a version with other keywords
+        return Flow(str(past.head["flow"]))
 
 
 class _NoReader:
@@ -217,36 +248,22 @@ def _planned(past: Past) -> dict[str, _Cuts]:
     return found
 
 
-def outcomes_of(past: Past, *, singles: bool = True) -> list[Outcome]:
-    """What became of all chunks, and of `singles`: tasks that run once, of a run that has ended."""
-    found = [outcome for _, outcome in _ended(past, {})]
-    return [*found, *_singles(past)] if singles else found
-
-
-def _singles(past: Past) -> list[Outcome]:
-    return [from_plain(one) for one in (past.end or {}).get("singles", ())]
-
-
-def _ended(
-    past: Past, cuts: Mapping[str, Mapping[tuple[str, int, int], Chunk]]
-) -> list[tuple[Item | None, Outcome]]:
-    found: list[tuple[Item | None, Outcome]] = []
-    places = {key: one.part for split in past.split.values() for key, one in split.parts.items()}
-    for number, (key, facts) in enumerate(past.ended.items()):
-        name, _, _, plain, where, *more = facts
-        outcome = from_plain(plain)
-        is_old = past.tried.get(key, past.tries) < past.tries
-        if is_old:
-            # Its times are of then, even where it has not been tried again since.
-            outcome = replace(outcome, is_recalled=True)
+def _ended(past: Past, cuts: Mapping[str, _Cuts]) -> list[_Ended]:
+    """Return items and outcomes, in the order of fan-outs, chunks and their parts."""
+    ranks = {name: number for number, name in enumerate(past.fan_outs)}
+    parts = {key: one.part for split in past.split.values() for key, one in split.parts.items()}
+    found: list[tuple[int, Item, Outcome]] = []
+    for key, outcome in past.outcomes():
+        name, _, _, _, where, position, *_ = past.ended[key]
         chunk = None if where is None else cuts.get(name, {}).get(tuple(where))
-        position = more[0] if more else number
-        item = Item(outcome.key, chunk, position, places.get(key, ()))
-        found.append((item, outcome))
-    return found
+        item = Item(outcome.key, chunk, position, parts.get(key, ()))
+        found.append((ranks.get(name, len(ranks)), item, outcome))
+    found.sort(key=lambda one: (one[0], one[1].place))
+    singles: list[_Ended] = [(None, outcome) for outcome in past.singles()]
+    return [(item, outcome) for _, item, outcome in found] + singles
 
 
-def _timings(past: Past, ended: list[tuple[Item | None, Outcome]]) -> dict[str, float]:
+def _timings(past: Past, ended: Sequence[_Ended]) -> dict[str, float]:
     """Those that were kept; else what the chunks tell."""
     end = past.end or {}
     if "timings" in end:

@@ -1,0 +1,121 @@
+"""A run that has just ended: what its driver did, as a `Run`, and what the journal keeps of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.checkpoints.plain_outcomes import to_plain
+from taskinity_data.chunks.plan import ChunkPlan
+from taskinity_data.report.speed import measure_work
+from taskinity_data.run.result import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskinity_data.execution.driver import Driver
+    from taskinity_data.flow.model import Flow
+    from taskinity_data.outcome import Attempt
+
+__all__ = ["facts_of", "run_of"]
+
+
+def run_of(
+    flow: Flow,
+    driver: Driver,
+    *,
+    run_id: str,
+    strategy: tuple[str, int, str | None],
+    reason: str,
+    seconds: Mapping[str, float],
+) -> Run:
+    """Return what `driver` did, as a run."""
+    name, workers, link = strategy
+    results = _results(flow, driver)
+    timings = {**seconds, **driver.seconds, "read": 0.0, "function": 0.0, "partial": 0.0}
+    timings["single"] = 0.0
+    measured: list[Attempt] = []
+    for item, outcome in driver.account.outcomes:
+        # What an earlier try did took no time of this one.
+        for attempt in () if outcome.is_recalled else outcome.attempts:
+            if item is None:
+                # What a reducer finishes is combining already.
+                timings["single"] += attempt.function_s
+                continue
+            timings["read"] += attempt.read_s
+            timings["function"] += attempt.function_s
+            timings["partial"] += attempt.partial_s
+            measured.append(attempt)
+    timings |= measure_work(measured, workers=workers)
+    plans = {
+        fan_out.name: ChunkPlan(
+            tuple(fan_out.chunks),
+            fan_out.extents,
+            fan_out.sizes[-1][1].target_nbytes,
+            fan_out.sizes[-1][1].reason,
+        )
+        for fan_out in driver.fan_outs.values()
+        if fan_out.chunks
+    }
+    return Run(
+        value=results.get(flow.last),
+        results=results,
+        status=driver.status,
+        run_id=run_id,
+        flow=flow,
+        plans=plans,
+        sizes={
+            fan_out.name: [(at, size.target_nbytes, size.reason) for at, size in fan_out.sizes]
+            for fan_out in driver.fan_outs.values()
+            if fan_out.chunks
+        },
+        scheduler=name,
+        scheduler_reason=reason,
+        workers=workers,
+        dashboard_link=link,
+        timings=timings,
+        stop_reason=driver.stop_reason,
+        notices=tuple(driver.account.notices.lines),
+        _ended=tuple(driver.account.outcomes),
+        _accounts={fan_out.name: fan_out.account() for fan_out in driver.fan_outs.values()},
+        _bad_lines=driver.account.bad_lines.entries(),
+        _ranks=_ranks(flow, driver),
+    )
+
+
+def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
+    """Return what the journal keeps of `run` beside its chunks, as plain values."""
+    return {
+        "timings": dict(run.timings),
+        "accounts": {name: fan_out.account() for name, fan_out in driver.fan_outs.items()},
+        "sizes": {name: [list(one) for one in changes] for name, changes in run.sizes.items()},
+        "singles": [to_plain(outcome) for item, outcome in driver.account.outcomes if item is None],
+        "output": None if run.output is None else list(run.output),
+        "predicted": [list(one) for one in run.predicted],
+        "log": None if run.log is None else str(run.log),
+        "notices": list(driver.account.notices.lines),
+    }
+
+
+def _ranks(flow: Flow, driver: Driver) -> dict[str, int]:
+    """Where each task stands in the flow; the tasks of one fan-out stand at one place."""
+    ranks = {name: number for number, name in enumerate(flow.order)}
+    for fan_out in driver.fan_outs.values():
+        names = [fan_out.name, *(step.task for chain in fan_out.job.chains for step in chain)]
+        ranks |= dict.fromkeys(names, min(ranks.get(name, len(ranks)) for name in names))
+    return ranks
+
+
+def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
+    names = {task.name for task in flow.tasks}
+    results = {name: value for name, value in driver.values.items() if name in names}
+    for fan_out in driver.fan_outs.values():
+        if not fan_out.job.keeps_result:
+            results.pop(fan_out.name, None)
+            continue
+        if fan_out.name in driver.values:
+            results[fan_out.name] = driver.values[fan_out.name]
+        for (position, *_), result in fan_out.results.items():
+            chain = fan_out.job.chain(position)
+            if len(fan_out.job.chains) > 1 and chain:
+                results[chain[-1].task] = result
+    return results
