@@ -204,6 +204,7 @@ def test_what_can_not_be_tried_is_said_and_run_all_the_same(ground):
 
 
 def test_a_slow_function_is_tried_on_fewer_cuts(ground, monkeypatch):
+    monkeypatch.setattr(check_laws, "MOST_S", 5)
     ticks = iter(range(1_000_000))
 
     def tick():
