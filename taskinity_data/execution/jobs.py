@@ -14,6 +14,7 @@ from taskinity_data.flow.stages import Call, FanOutStage, Reduce, Stage, Upstrea
 from taskinity_data.formats.stream import is_stream
 from taskinity_data.policy import Policy, Value
 from taskinity_data.redact import add_secrets, known_secrets, secrets_in
+from taskinity_data.sources.read import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -280,7 +281,7 @@ def _fan_out_work(
         fan_out = open_fan_out(stage, job, value, options, strategy)
         paths = [extent.path for extent in fan_out.extents]
         # A file of a store is opened by each worker for itself.
-        seen = [one.file.local for one in fan_out.extents if one.failure is None]
+        seen = [local_path(one.file) for one in fan_out.extents if one.failure is None]
         chooser.check_files([path for path in seen if path is not None])
         if output is not None:
             output.check_sources(paths)

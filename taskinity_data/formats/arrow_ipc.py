@@ -22,7 +22,8 @@ from taskinity_data.formats.tables import (
     window_nbytes,
 )
 from taskinity_data.sources.caches import Cache
-from taskinity_data.sources.read import HEAD_NBYTES, StoreFile, open_file
+from taskinity_data.sources.raw import HEAD_NBYTES, StoreFile
+from taskinity_data.sources.read import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

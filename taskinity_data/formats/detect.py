@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SourceNotFound
 from taskinity_data.sources.compression.codecs import codec_of, find_codec, inner_name, unpack_line
-from taskinity_data.sources.read import map_files
+from taskinity_data.sources.read import local_path, map_files
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -327,7 +327,7 @@ def _is_text(head: bytes) -> bool:
 def _peek(file: SourceFile) -> tuple[bytes, bytes]:
     if file.archive is not None and file.unpacked is None:
         return b"", b""
-    local = file.local
+    local = local_path(file)
     if local is None and file.store is not None:
         ranges = [(0, min(_HEAD_NBYTES, file.nbytes)), (max(0, file.nbytes - 4), file.nbytes)]
         head, tail = file.store.read(file.name, file.path, ranges)

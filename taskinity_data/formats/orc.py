@@ -20,7 +20,7 @@ from taskinity_data.formats.tables import (
     window_nbytes,
 )
 from taskinity_data.sources.caches import Cache
-from taskinity_data.sources.read import StoreFile, open_tail
+from taskinity_data.sources.raw import StoreFile, open_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

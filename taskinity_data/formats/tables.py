@@ -17,7 +17,8 @@ from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.deliver import conform, count_only, deliver_rows, gather
 from taskinity_data.formats.reader import ReadResult
 from taskinity_data.sources.file import Piece
-from taskinity_data.sources.read import HEAD_NBYTES, WINDOW_NBYTES, read_pieces
+from taskinity_data.sources.raw import HEAD_NBYTES, WINDOW_NBYTES
+from taskinity_data.sources.read import read_pieces
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:

@@ -42,13 +42,6 @@ class SourceFile:
         """Bytes of it; of a compressed file those of its text."""
         return self.fingerprint.nbytes if self.unpacked is None else self.unpacked.nbytes
 
-    @property
-    def local(self) -> str | None:
-        """Where this machine's system finds its bytes (or text); None where a store has them."""
-        if self.unpacked is not None:
-            return self.unpacked.find(self)
-        return self.path if self.store is None else None
-
     def check(self, start: int) -> None:
         """Raise `SourceChanged` where it is no longer the file that was planned."""
         if self.archive is not None:

@@ -1,71 +1,77 @@
-"""The few ways in which the bytes of a file are read, wherever it lies.
+"""The bytes that readers see of a file, wherever it lies: of a compressed one, its text.
 
-It knows nothing of what stands in them. Local files, and the texts of compressed ones, are opened
-by the system, a path alone stands for one; of others ranges are asked for.
+A path alone stands for a file of this machine.
 """
 
 from __future__ import annotations
 
-import io
+import os
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
-from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from taskinity_data.errors import ReadError
+from taskinity_data.sources.compression.unpack import unpack_again
+from taskinity_data.sources.raw import HEAD_NBYTES, open_raw, open_raw_unbuffered, read_raw
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterator, Sequence
 
     from taskinity_data.sources.file import Piece, SourceFile
-    from taskinity_data.sources.store import Store
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
 
 __all__ = [
-    "HEAD_NBYTES",
-    "WINDOW_NBYTES",
-    "StoreFile",
+    "local_path",
     "map_files",
     "open_file",
-    "open_tail",
     "open_unbuffered",
-    "read_parts",
     "read_pieces",
     "read_range",
 ]
 
-WINDOW_NBYTES = 8 << 20
-"""Read ahead in a pass over a file: at 50 ms a request and 100 MB/s, a third of the time waits."""
-
-HEAD_NBYTES = 128 << 10
-"""Read ahead where only a file's head or tail is looked at."""
-
 FILES_AT_ONCE = 16
 """Files of stores that are looked into at a time: nearly all of that is waiting."""
 
-TAIL_NBYTES = 64 << 10
-"""Read at once where a footer is looked for: 300 row groups of 10 columns have one of 100 kB."""
 
-GAP_NBYTES = 64 << 10
-"""Ranges with less between them are read as one: those bytes cost less than a request."""
+def local_path(file: SourceFile) -> str | None:
+    """Return where this machine's system finds its bytes, or its text; None in a store.
+
+    Where the scratch file of its text is not there (another machine, or its owner has gone) the
+    file is decompressed again, once in this process, and copies made from now on refer to that.
+    """
+    if file.unpacked is None:
+        return file.path if file.store is None else None
+    with suppress(OSError):
+        if os.stat(file.unpacked.path).st_size == file.unpacked.nbytes:
+            return file.unpacked.path
+    return unpack_again(file, file.unpacked).path
 
 
 def open_file(file: SourceFile | str, window_nbytes: int = HEAD_NBYTES) -> BinaryIO:
-    """The file, to be read and sought in; of a store, `window_nbytes` are read ahead."""
-    local = file if isinstance(file, str) else file.local
-    if local is not None:
-        return open(local, "rb")
-    opened = StoreFile(cast("SourceFile", file), window_nbytes)
-    return cast("BinaryIO", io.BufferedReader(opened, 1 << 13))
+    """Open a file to read and to seek in; of a store, `window_nbytes` are read ahead."""
+    return open_raw(_find(file), window_nbytes)
 
 
 def open_unbuffered(file: SourceFile | str) -> io.RawIOBase:
-    """The file for a pass over it; of a store, `WINDOW_NBYTES` are read ahead."""
-    local = file if isinstance(file, str) else file.local
-    if local is not None:
-        return open(local, "rb", buffering=0)
-    return StoreFile(cast("SourceFile", file), WINDOW_NBYTES)
+    """Open a file for a pass over it; of a store, `WINDOW_NBYTES` are read ahead."""
+    return open_raw_unbuffered(_find(file))
+
+
+def read_range(file: SourceFile | str, start: int, stop: int) -> bytes:
+    """Return the bytes from `start` to `stop`.
+
+    Raises
+    ------
+    ReadError
+        The file ends before `stop`, or its store can't be read.
+    """
+    return read_raw(_find(file), start, stop)
+
+
+def _find(file: SourceFile | str) -> SourceFile | str:
+    return file if isinstance(file, str) else local_path(file) or file
 
 
 def map_files(function: Callable[[SourceFile], _T], files: Sequence[SourceFile]) -> Iterator[_T]:
@@ -88,123 +94,3 @@ def read_pieces(function: Callable[[Piece], _T], pieces: Sequence[Piece]) -> lis
     files = [one.file for one in pieces]
     is_waiting = any(one.store is not None and one.unpacked is None for one in files)
     return list(_map_at_once(function, pieces, is_waiting))
-
-
-def read_range(file: SourceFile | str, start: int, stop: int) -> bytes:
-    """The bytes from `start` to `stop`.
-
-    Raises
-    ------
-    ReadError
-        The file ends before `stop`, or its store can't be read.
-    """
-    local = file if isinstance(file, str) else file.local
-    if local is None:
-        there = cast("SourceFile", file)
-        return _ask(there, [(start, stop)])[0]
-    with open(local, "rb", buffering=0) as opened:
-        opened.seek(start)
-        parts = []
-        left = stop - start
-        while left:
-            part = opened.read(left)
-            if not part:
-                raise ReadError(
-                    f"{file}: the file ends before byte {stop:,}; plan again",
-                    path=str(file),
-                    start=start,
-                )
-            parts.append(part)
-            left -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def read_parts(file: SourceFile, ranges: Sequence[tuple[int, int]]) -> StoreFile:
-    """The file of a store with these ranges read already, close ones together, all at once."""
-    joined: list[tuple[int, int]] = []
-    for start, stop in sorted(ranges):
-        if joined and start - joined[-1][1] <= GAP_NBYTES:
-            joined[-1] = joined[-1][0], max(stop, joined[-1][1])
-        elif start < stop:
-            joined.append((start, stop))
-    found = _ask(file, joined)
-    return StoreFile(
-        file, HEAD_NBYTES, [(one[0], data) for one, data in zip(joined, found, strict=True)]
-    )
-
-
-def _ask(file: SourceFile, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    """These ranges of a file of a store, all at once."""
-    return cast("Store", file.store).read(file.name, file.path, ranges)
-
-
-def open_tail(file: SourceFile) -> StoreFile:
-    """The file of a store with its last `TAIL_NBYTES` read already."""
-    return read_parts(file, [(max(0, file.nbytes - TAIL_NBYTES), file.nbytes)])
-
-
-class StoreFile(io.RawIOBase):
-    """A file of a store that can be sought in; safe to read from by `read_into` in threads.
-
-    Parameters
-    ----------
-    file : SourceFile
-    window_nbytes : int
-        At least so many bytes are asked for at once, and kept until others are.
-    parts : sequence of (int, bytes)
-        What is known already, with the place where each begins.
-    """
-
-    def __init__(
-        self, file: SourceFile, window_nbytes: int, parts: Sequence[tuple[int, bytes]] = ()
-    ) -> None:
-        self._file, self._window_nbytes = file, window_nbytes
-        self._parts = [(0, b""), *parts]
-        self._place = 0
-        self._lock = Lock()
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def size(self) -> int:
-        """Bytes of the file."""
-        return self._file.nbytes
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = (0, self._place, self._file.nbytes)[whence]
-        self._place = base + offset
-        return self._place
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]  # any writable buffer
-        count = self.read_into(view, self._place)
-        self._place += count
-        return count
-
-    def read_into(self, view: memoryview, offset: int) -> int:
-        """Fill `view` with the bytes from `offset` on; how many there were."""
-        count = max(0, min(len(view), self._file.nbytes - offset))
-        done = 0
-        while done < count:
-            data, skip = self._find(offset + done, count - done)
-            part = memoryview(data)[skip : skip + count - done]
-            view[done : done + len(part)] = part
-            done += len(part)
-        return count
-
-    def _find(self, place: int, nbytes: int) -> tuple[bytes, int]:
-        """Bytes in which `place` lies, and where: known ones, or a window that begins there."""
-        with self._lock:
-            for start, data in self._parts:
-                if start <= place < start + len(data):
-                    return data, place - start
-            stop = min(place + max(nbytes, self._window_nbytes), self._file.nbytes)
-            data = read_range(self._file, place, stop)
-            self._parts[0] = place, data
-            return data, 0

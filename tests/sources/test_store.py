@@ -38,11 +38,11 @@ import taskinity_data as td
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SourceChanged, SourceNotFound
 from taskinity_data.formats.detect import detect_format
-from taskinity_data.sources import read as files_module
+from taskinity_data.sources import raw as files_module
 from taskinity_data.sources import store as stores_module
 from taskinity_data.sources.find import find_files
 from taskinity_data.sources.fingerprint import fingerprint_of
-from taskinity_data.sources.read import StoreFile
+from taskinity_data.sources.raw import StoreFile
 from taskinity_data.sources.store import clean_url
 
 ROWS = 4_000
@@ -480,7 +480,7 @@ def test_a_store_that_fails_while_it_is_read_is_said_without_secrets(monkeypatch
 def test_a_local_file_that_ends_early_is_an_error(tmp_path):
     write_files({"a.csv": "a\n1\n"}, tmp_path)
     with pytest.raises(ReadError, match="ends before byte 9"):
-        files_module.read_range(str(tmp_path / "a.csv"), 2, 9)
+        files_module.read_raw(str(tmp_path / "a.csv"), 2, 9)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ from taskinity_data.formats.parquet.options import pass_on
 from taskinity_data.formats.tables import check_schema
 from taskinity_data.sources.caches import Cache
 from taskinity_data.sources.file import Piece
-from taskinity_data.sources.read import StoreFile, open_file, open_tail, read_parts
+from taskinity_data.sources.raw import StoreFile, open_tail, read_parts
+from taskinity_data.sources.read import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

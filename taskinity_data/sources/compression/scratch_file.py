@@ -13,12 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taskinity_data.sources.temporary import OwnDirectory, prefix_of
-
-if TYPE_CHECKING:
-    from taskinity_data.sources.file import SourceFile
 
 __all__ = ["Scratch", "Unpacked", "current_scratch", "has_gone", "is_scratch"]
 
@@ -59,19 +56,9 @@ class Unpacked:
         path = _replaced.get(self.path, self).path
         return _revive, (self.codec, self.inner, self.nbytes, path)
 
-    def find(self, file: SourceFile) -> str:
-        """The path of the text of `file`.
-
-        Where the scratch file is not there (another machine, or its owner has gone) `file` is
-        unpacked again, once in this process, and copies made from now on refer to that.
-        """
-        with suppress(OSError):
-            if os.stat(self.path).st_size == self.nbytes:
-                return self.path
-        from taskinity_data.sources.compression.unpack import unpack_again
-
-        found = _replaced[self.path] = unpack_again(file, self)
-        return found.path
+    def replace(self, found: Unpacked) -> None:
+        """Let copies of this one, whose scratch file has gone, refer to that of `found`."""
+        _replaced[self.path] = found
 
 
 _owned: weakref.WeakValueDictionary[str, Unpacked] = weakref.WeakValueDictionary()

@@ -22,7 +22,7 @@ from taskinity_data.sources.compression.codecs import BadStream, codec_of, inner
 from taskinity_data.sources.compression.decompress import decode
 from taskinity_data.sources.compression.scratch_file import Unpacked, current_scratch
 from taskinity_data.sources.compression.zip import decode_member, open_archive, pick_member
-from taskinity_data.sources.read import WINDOW_NBYTES, open_file, open_unbuffered, read_range
+from taskinity_data.sources.raw import WINDOW_NBYTES, open_raw, open_raw_unbuffered, read_raw
 from taskinity_data.wording import format_nbytes
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def unpack_again(file: SourceFile, lost: Unpacked) -> Unpacked:
             path=file.path,
             start=0,
         )
+    lost.replace(text)
     return text
 
 
@@ -168,10 +169,10 @@ def _fill(writer: _TextWriter, file: SourceFile, codec: str) -> str:
     if codec != "zip":
         if codec == "gzip":
             _check_bgzf_end(file)
-        with open_unbuffered(file) as opened:
+        with open_raw_unbuffered(file) as opened:
             writer.write(decode(codec, opened.read))
         return name
-    with open_file(file.archive or file, WINDOW_NBYTES) as opened:
+    with open_raw(file.archive or file, WINDOW_NBYTES) as opened:
         archive, members = open_archive(opened, file.path)
         member = pick_member(members, file.path, file.name if file.archive else "")
         with archive:
@@ -184,10 +185,10 @@ def _fill(writer: _TextWriter, file: SourceFile, codec: str) -> str:
 
 
 def _check_bgzf_end(file: SourceFile) -> None:
-    head = read_range(file, 0, min(_BGZF_HEAD_NBYTES, file.nbytes))
+    head = read_raw(file, 0, min(_BGZF_HEAD_NBYTES, file.nbytes))
     if head[:4] != b"\x1f\x8b\x08\x04" or head[10:16] != b"\x06\0BC\x02\0":
         return
-    if read_range(file, max(0, file.nbytes - len(_BGZF_END)), file.nbytes) != _BGZF_END:
+    if read_raw(file, max(0, file.nbytes - len(_BGZF_END)), file.nbytes) != _BGZF_END:
         raise BadStream("it is bgzf, but ends without the empty block that bgzf ends with, as if "
                         "it were cut off", file.nbytes)  # fmt: skip
 

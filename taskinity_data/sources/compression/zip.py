@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from taskinity_data.errors import PlanError, ReadError, SourceNotFound
 from taskinity_data.sources.compression.codecs import BadStream
 from taskinity_data.sources.compression.decompress import OUT_NBYTES
-from taskinity_data.sources.read import open_file
+from taskinity_data.sources.raw import open_raw
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _pick(archive: SourceFile, pattern: str) -> list[SourceFile]:
     if archive.archive is not None:
         raise PlanError(f"{archive}: an archive within another is not read; unpack the outer one")
     try:
-        with open_file(archive) as opened:
+        with open_raw(archive) as opened:
             names = [one.filename for one in open_archive(opened, archive.path)[1]]
     except BadStream as error:
         raise ReadError(

@@ -43,6 +43,7 @@ from taskinity_data.sources.compression import (
     unpack,
 )
 from taskinity_data.sources.compression.codecs import CODECS, BadStream
+from taskinity_data.sources.read import local_path
 
 TEXT = b"a,b\n" + b"".join(b"%d,x%d\n" % (i, i) for i in range(40))
 SMALL = {
@@ -85,7 +86,7 @@ def refusal(path, error=(PlanError, ReadError), **options):
 
 def text_of(path):
     dataset = open_dataset(path, header=None, dtype="str")
-    return Path(dataset.sources[0].local).read_bytes()
+    return Path(local_path(dataset.sources[0])).read_bytes()
 
 
 # ------------------------------------------------------------------ cut off and damaged

@@ -54,6 +54,7 @@ from taskinity_data.sources.compression import (
 )
 from taskinity_data.sources.compression.codecs import CODECS, Compression
 from taskinity_data.sources.compression.scratch_file import current_scratch, is_scratch
+from taskinity_data.sources.read import local_path
 
 KNOWN_TO_PANDAS = ("gzip", "bz2", "xz", "zip")
 TEXT = b"a,b\n" + b"".join(b"%d,x%d\n" % (i, i) for i in range(1000))
@@ -211,7 +212,7 @@ def test_blocks_frames_and_streams_follow_one_another(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(packed)
     dataset = open_dataset(path, header=None, dtype="str")
-    assert Path(dataset.sources[0].local).read_bytes() == text
+    assert Path(local_path(dataset.sources[0])).read_bytes() == text
 
 
 @pytest.mark.parametrize("name", OF_SEVERAL)
@@ -228,7 +229,7 @@ def test_a_damaged_block_frame_or_stream_is_refused(tmp_path, name):
             continue
         # Some bytes mean nothing to the text: a time in a header, what is skipped. Arrow's frames
         # have no checksum: then all that can be told is how long the text is.
-        found = Path(dataset.sources[0].local).read_bytes()
+        found = Path(local_path(dataset.sources[0])).read_bytes()
         if name in ("frames.csv.zst", "pzstd.csv.zst"):
             assert len(found) == len(text)
         else:
@@ -270,7 +271,7 @@ def test_members_of_gzip_are_read_whatever_they_hold(tmp_path, members):
     path = tmp_path / "a.csv.gz"
     path.write_bytes(b"".join(members))
     (file,) = unpack.unpack_files(sources.find_files(str(path)), ["gzip"])
-    assert Path(file.local).read_bytes() == gzip.decompress(path.read_bytes())
+    assert Path(local_path(file)).read_bytes() == gzip.decompress(path.read_bytes())
 
 
 def test_streams_of_bz2_may_have_blocks_of_any_size(tmp_path):
@@ -526,7 +527,7 @@ def test_the_scratch_file_is_private_and_goes_with_the_last_that_needs_it(tmp_pa
     path = write_packed(tmp_path, "a.csv", TEXT, "gzip")
     dataset = open_dataset(path)
     (directory,) = leftovers()
-    local = dataset.sources[0].local
+    local = local_path(dataset.sources[0])
     assert os.path.dirname(local) == directory
     assert is_scratch(local)
     assert os.stat(directory).st_mode & 0o777 == 0o700
@@ -570,8 +571,9 @@ def test_the_next_run_removes_what_a_dead_one_left(tmp_path, scratch):
         import os, tempfile
         tempfile.tempdir = {str(scratch)!r}
         from taskinity_data.chunks.open_dataset import open_dataset
+        from taskinity_data.sources.read import local_path
         dataset = open_dataset({write_packed(tmp_path, "a.csv", TEXT, "gzip")!r})
-        print(dataset.sources[0].local, flush=True)
+        print(local_path(dataset.sources[0]), flush=True)
         os._exit(0)
     """
     left = subprocess.run(
@@ -678,7 +680,7 @@ def test_a_text_that_went_with_its_fan_out_is_asked_for_no_more(tmp_path):
     asked = []
     chooser.strategy.check = lambda paths: asked.append(list(paths))
     dataset = open_dataset(write_packed(tmp_path, "a.csv", TEXT, "gzip"))
-    local = dataset.sources[0].local
+    local = local_path(dataset.sources[0])
     chooser.check_files([local, "/elsewhere/b.csv"])
     del dataset
     chooser.check_files(["/elsewhere/c.csv"])

@@ -15,7 +15,8 @@ import numpy as np
 
 from taskinity_data.errors import SourceChanged
 from taskinity_data.sources.file import SourceFile
-from taskinity_data.sources.read import WINDOW_NBYTES, StoreFile
+from taskinity_data.sources.raw import WINDOW_NBYTES, StoreFile
+from taskinity_data.sources.read import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +125,7 @@ def open_source(source: Source) -> Iterator[ReadInto]:
         yield source
         return
     if isinstance(source, SourceFile):
-        local = source.local
+        local = local_path(source)
         if local is None:
             yield StoreFile(source, WINDOW_NBYTES).read_into
             return
