@@ -26,7 +26,6 @@ NOT_CLEAN = {
     "taskinity_data/cli",
     "taskinity_data/execution",
     "taskinity_data/flow",
-    "taskinity_data/forecast",
     "taskinity_data/formats",
     "taskinity_data/output",
     "taskinity_data/reducers",

@@ -1,7 +1,4 @@
-"""What was predicted of a run against what became of it.
-
-It knows nothing of how either was found.
-"""
+"""Compare a forecast with the run that followed."""
 
 from __future__ import annotations
 
@@ -11,35 +8,35 @@ if TYPE_CHECKING:
     from taskinity_data.execution.worker.run_item import Job
     from taskinity_data.forecast.forecast import Forecast
 
-__all__ = ["Met", "Ran", "compare_forecast", "name_work"]
+__all__ = ["PredictionCheck", "RunFigures", "compare_forecast", "name_work"]
 
 
-class Met(NamedTuple):
-    """One thing that was predicted: its range, and what it was; None where that is unknown.
+class PredictionCheck(NamedTuple):
+    """One predicted quantity: its range, and the actual value, None if unknown.
 
-    `what` is ``"time"`` (seconds), ``"memory"``, ``"output"`` or ``"results"`` (bytes); `unlike` is
-    how the run was another one than what was predicted, in words.
+    `quantity` is ``"time"`` (seconds), ``"memory"``, ``"output"`` or ``"results"`` (bytes);
+    `caveat` is how the run differs from what was predicted, as text.
     """
 
-    what: str
+    quantity: str
     low: float
     high: float
     actual: float | None
-    unlike: str = ""
+    caveat: str = ""
 
     @property
     def verdict(self) -> str:
-        """Where it lies, in words.
+        """The relation of the actual value to the range, as text.
 
-        >>> Met("time", 2.0, 4.0, 3.0).verdict, Met("time", 2.0, 4.0, 5.0).verdict
-        ('within', '25 % above')
-        >>> Met("time", 2.0, 4.0, 1.0, "predicted for 1 worker (threads)").verdict
+        >>> [PredictionCheck("time", 2.0, 4.0, actual).verdict for actual in (3.0, 5.0)]
+        ['within', '25 % above']
+        >>> PredictionCheck("time", 2.0, 4.0, 1.0, "predicted for 1 worker (threads)").verdict
         '50 % below; but predicted for 1 worker (threads)'
         """
-        told = "unknown" if self.actual is None else self._place(self.actual)
-        return f"{told}; but {self.unlike}" if self.unlike else told
+        relation = "unknown" if self.actual is None else self._relate(self.actual)
+        return f"{relation}; but {self.caveat}" if self.caveat else relation
 
-    def _place(self, actual: float) -> str:
+    def _relate(self, actual: float) -> str:
         if actual > self.high:
             return f"{100 * (actual / self.high - 1):.0f} % above" if self.high else "above"
         if actual < self.low:
@@ -47,10 +44,10 @@ class Met(NamedTuple):
         return "within"
 
 
-class Ran(NamedTuple):
-    """A run as it is set against a forecast.
+class RunFigures(NamedTuple):
+    """The figures of a run that are compared with a forecast.
 
-    `recalled` chunks were finished by an earlier try, `lost` ones have no result.
+    `recalled` chunks were finished by an earlier attempt, `lost` ones have no result.
     """
 
     of: str
@@ -64,14 +61,14 @@ class Ran(NamedTuple):
 
 
 def name_work(job: Job) -> str:
-    """What is done to each chunk, by the names of functions and reducers."""
+    """Return the names of the functions and reducers that are applied to each chunk."""
     functions = [step.function for step in job.chain(0)]
-    names = [getattr(one, "__name__", type(one).__name__) for one in functions]
+    names = [getattr(function, "__name__", type(function).__name__) for function in functions]
     return ", ".join([*names, *(reducer.name for reducer in job.reducers)])
 
 
-def compare_forecast(forecast: Forecast, run: Ran) -> tuple[Met, ...]:
-    """Time, memory and output of a run against its `forecast`."""
+def compare_forecast(forecast: Forecast, run: RunFigures) -> tuple[PredictionCheck, ...]:
+    """Compare time, memory and output of a run with its `forecast`."""
     another = [f"predicted of {forecast.of}"] if forecast.of != run.of else []
     where = list(another)
     if (forecast.workers, forecast.scheduler) != (run.workers, run.scheduler):
@@ -80,9 +77,9 @@ def compare_forecast(forecast: Forecast, run: Ran) -> tuple[Met, ...]:
     lost = [f"{run.lost:,} chunks have no result"] if run.lost else []
     recalled = [f"{run.recalled:,} chunks were done before"] if run.recalled else []
     return (
-        Met("time", *forecast.seconds, run.seconds, ", ".join(where + recalled + lost)),
-        Met("memory", *forecast.memory_nbytes, run.peak_nbytes, ", ".join(where)),
-        Met(
+        PredictionCheck("time", *forecast.seconds, run.seconds, ", ".join(where + recalled + lost)),
+        PredictionCheck("memory", *forecast.memory_nbytes, run.peak_nbytes, ", ".join(where)),
+        PredictionCheck(
             "output" if forecast.is_answer else "results",
             *forecast.output_nbytes,
             run.output_nbytes,

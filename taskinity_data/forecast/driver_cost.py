@@ -1,7 +1,4 @@
-"""What the process that drives a run does itself: measured on a chunk, and on slices' partials.
-
-It knows nothing of workers.
-"""
+"""Measure the cost of the driver process, on a chunk and on the partials of slices."""
 
 from __future__ import annotations
 
@@ -14,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.chunks.dataset import GRAIN_NBYTES
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.worker.failures import describe_failure, format_user_traceback
-from taskinity_data.forecast.output import Grown, answer_nbytes, grow_merged, grow_side_by_side
+from taskinity_data.forecast.output import (
+    SizeEstimate,
+    answer_nbytes,
+    estimate_concatenated,
+    estimate_merged,
+)
 from taskinity_data.forecast.slices import slice_at
 
 if TYPE_CHECKING:
@@ -23,86 +25,91 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.execution.worker.run_item import Job
-    from taskinity_data.forecast.trial import Tried
+    from taskinity_data.forecast.trial import TrialResult
 
 __all__ = ["combine_seconds", "pass_seconds", "try_finish"]
 
-MOST_NBYTES, PLACES = 16 << 20, (0.5, 0.2, 0.8)
-"""Bytes over which the pass that finds cuts is timed, at most, and where."""
+MAX_PASS_NBYTES, POSITIONS = 16 << 20, (0.5, 0.2, 0.8)
+"""The most bytes over which the pass that finds cuts is timed, and the positions."""
 
 WHOLE = ("collect", "concat")
-"""Reducers whose answer holds all that chunks gave, side by side."""
+"""Reducers whose answer holds all results of chunks, concatenated."""
 
 
 def pass_seconds(plan: ChunkPlan) -> float:
-    """What finding the cuts takes again in a run, of all files: the median of three places."""
+    """Return the seconds that finding all cuts takes, from the median of three positions."""
     if plan.chunks[0].reader.unit != "bytes":
         return 0.0
-    return median(_pass_rate(slice_at(plan.chunks, place, None)) for place in PLACES) * plan.nbytes
+    return (
+        median(_pass_rate(slice_at(plan.chunks, position, None)) for position in POSITIONS)
+        * plan.nbytes
+    )
 
 
 def _pass_rate(chunk: Chunk) -> float:
-    """Seconds a byte of the pass over the first piece of `chunk`."""
+    """Return the seconds per byte of the pass over the first piece of `chunk`."""
     at = time.perf_counter()
-    seen = 0
+    nbytes = 0
     for grain in chunk.reader.recut(chunk.pieces[0], GRAIN_NBYTES):
-        seen += grain.nbytes
-        if seen >= MOST_NBYTES:
+        nbytes += grain.nbytes
+        if nbytes >= MAX_PASS_NBYTES:
             break
-    return (time.perf_counter() - at) / max(1, seen)
+    return (time.perf_counter() - at) / max(1, nbytes)
 
 
-def combine_seconds(job: Job, tried: Tried) -> float:
-    """What the driver takes to combine one more partial."""
+def combine_seconds(job: Job, tried: TrialResult) -> float:
+    """Return the seconds that the driver needs to combine one more partial."""
     took_s = 0.0
     for number, reducer in enumerate(job.reducers):
         partials = _partials(tried, number)
         at = time.perf_counter()
-        with _told(reducer):
+        with _explain_failure(reducer):
             reducer.combine(partials)
         took_s += time.perf_counter() - at
     return took_s / len(tried.outcomes)
 
 
-def try_finish(job: Job, tried: Tried, total_nbytes: int, chunks: int) -> tuple[float, Grown]:
-    """What making the answer takes in the end, and how large it gets; without a reducer, how large
-    all `chunks`' results are together.
+def try_finish(
+    job: Job, tried: TrialResult, total_nbytes: int, chunks: int
+) -> tuple[float, SizeEstimate]:
+    """Return the seconds that the final answer takes, and its size; without a reducer, the size of
+    all `chunks`' results together.
     """
     sizes = [chunk.nbytes for chunk in tried.chunks]
     if not job.reducers:
         results = [[outcome.value[1]] for outcome in tried.outcomes]
-        return 0.0, grow_side_by_side(results, sizes, total_nbytes, chunks)
+        return 0.0, estimate_concatenated(results, sizes, total_nbytes, chunks)
     finish_s = low = high = 0.0
     ratios: tuple[float, ...] = ()
     for number, reducer in enumerate(job.reducers):
         partials = _partials(tried, number)
-        with _told(reducer):
+        with _explain_failure(reducer):
             together = reducer.combine(partials)
             at = time.perf_counter()
             answer = reducer.finish(together)
             seconds = time.perf_counter() - at
         if reducer.name in WHOLE:
-            grown = grow_side_by_side(partials, sizes, total_nbytes, chunks)
-            ratios = grown.ratios
+            size = estimate_concatenated(partials, sizes, total_nbytes, chunks)
+            ratios = size.ratios
         else:
-            grown = grow_merged(reducer, partials, sizes, total_nbytes)
-        held = max(1, answer_nbytes(together))
-        finish_s += seconds * math.sqrt(grown.low * grown.high) / held
-        low += answer_nbytes(answer) * grown.low / held
-        high += answer_nbytes(answer) * grown.high / held
-    return finish_s, Grown(low, high, ratios)
+            size = estimate_merged(reducer, partials, sizes, total_nbytes)
+        nbytes = max(1, answer_nbytes(together))
+        finish_s += seconds * math.sqrt(size.low * size.high) / nbytes
+        low += answer_nbytes(answer) * size.low / nbytes
+        high += answer_nbytes(answer) * size.high / nbytes
+    return finish_s, SizeEstimate(low, high, ratios)
 
 
 @contextmanager
-def _told(reducer: Any) -> Iterator[None]:
+def _explain_failure(reducer: Any) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         raise PlanError(
-            f"the forecast gave {reducer.name} what slices gave, and it failed: "
+            f"the forecast applied {reducer.name} to the results of slices, and it failed: "
             f"{describe_failure(error)}\n{format_user_traceback(error).rstrip()}"
         ) from error
 
 
-def _partials(tried: Tried, number: int) -> list[Any]:
+def _partials(tried: TrialResult, number: int) -> list[Any]:
     return [outcome.value[0][number] for outcome in tried.outcomes]

@@ -1,7 +1,7 @@
-"""Tries a function and a reducer on a few slices of a plan's data, and forecasts the whole run.
+"""Try a function and a reducer on a few slices of a plan's data, and forecast the whole run.
 
-The slices are read and worked on as a run would do it, by the same code, alone first and then
-beside each other; nothing is kept.
+The slices are read and processed by the code of a run, one at a time and then in parallel; no
+results are kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from taskinity_data.flow.stages import FanOutStage
 from taskinity_data.forecast.compare_with_run import name_work
 from taskinity_data.forecast.driver_cost import combine_seconds, pass_seconds, try_finish
 from taskinity_data.forecast.forecast import (
-    LEAST_SPREAD,
+    MIN_SPREAD,
     Forecast,
     Range,
     RunSeconds,
@@ -36,8 +36,14 @@ from taskinity_data.forecast.forecast import (
     stretch,
     wall_seconds,
 )
-from taskinity_data.forecast.side_by_side import Asked, Trial, cold_seconds, try_alone, try_beside
-from taskinity_data.forecast.simulate import Costs, Played, play
+from taskinity_data.forecast.side_by_side import (
+    Trial,
+    TrialRequest,
+    cold_seconds,
+    try_alone,
+    try_in_parallel,
+)
+from taskinity_data.forecast.simulate import Costs, SimulatedRun, simulate
 from taskinity_data.forecast.trial_sizes import SETTLED, TrialSizes
 from taskinity_data.machine import count_cores
 from taskinity_data.policy import Policy
@@ -51,37 +57,38 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.execution.worker.run_item import Job
     from taskinity_data.flow.stages import Stage
-    from taskinity_data.forecast.output import Grown
-    from taskinity_data.forecast.trial import Tried
+    from taskinity_data.forecast.output import SizeEstimate
+    from taskinity_data.forecast.trial import TrialResult
 
 __all__ = ["Forecast", "estimate", "estimate_job", "make_job"]
 
 
-LARGEST_NBYTES = 64 << 20
-"""The largest chunk of a given size that is tried whole."""
+MAX_WHOLE_NBYTES = 64 << 20
+"""The largest chunk of a size chosen by the user that is tried whole."""
 
 
 CHUNK_S, RUN_S = 1e-3, 0.03
-"""Seconds of the driver for each chunk, and for a run without any: a chunk is cut, booked and kept
-in the journal (0.7 ms), its size is learned (0.3 ms); partials of 400 groups take 0.4 ms more."""
+"""Seconds of the driver for each chunk, and for a run without chunks: a chunk is cut, counted and
+written to the journal (0.7 ms), its size is learned (0.3 ms); partials of 400 groups take 0.4 ms
+more."""
 
 SPARE_MEMORY, MORE_MEMORY = 0.72, 1.4
-"""What a run may hold, against the trial: the lower end where its chunks stay below the largest
+"""The memory of a run relative to the trial: the lower end if its chunks stay below the largest
 slice, the upper one for what an allocator keeps in a longer run and for chunks half as large again.
 """
 
-LEAST_SCALE, MOST_SCALE = 0.8, 2.0
-"""How many times what the largest slice took a run's largest chunk is reckoned to take, at least
-(what lies around it takes some, too) and at most."""
+MIN_SCALE, MAX_SCALE = 0.8, 2.0
+"""Bounds of the memory of a run's largest chunk relative to that of the largest slice; the lower
+one since the memory around it counts, too."""
 
-FEWEST = 4
-"""Slices side by side without which those alone tell, too, how time goes with bytes."""
+MIN_SLICES = 4
+"""With fewer slices in parallel, those one at a time are used, too, to fit time to bytes."""
 
 UNEVEN = 0.3
-"""The relative scatter of slices from which on they differ by place more than by chance."""
+"""The relative scatter of slices above which they differ by position more than by chance."""
 
 FAR = 16
-"""How many times as large as any slice a chunk is of which none of them can tell."""
+"""The ratio of a chunk to the largest slice above which its cost can't be extrapolated."""
 
 _LOCAL = ("threads", "processes", "synchronous")
 
@@ -95,7 +102,7 @@ def estimate(
     memory: int | str | None = None,
     scheduler: Any = None,
 ) -> Forecast:
-    """See `ChunkPlan.estimate`."""
+    """Forecast a run over `plan`: see `ChunkPlan.estimate`."""
     reduce = collect() if reduce is None else reduce
     if not callable(reduce) and not getattr(reduce, "is_reducer", False):
         raise BindError(f"reduce={reduce!r} is neither a reducer nor a function of a list")
@@ -113,7 +120,7 @@ def estimate_job(
     scheduler: Any = None,
     may_fail: bool = False,
 ) -> Forecast:
-    """As `estimate`, of a job; where it `may_fail`, slices that do are left out, and told of."""
+    """Forecast as `estimate` does, for a job; if it `may_fail`, failed slices are only reported."""
     if not plan.chunks or not plan.nbytes:
         raise PlanError("the plan holds no data, so there is nothing to try")
     begun = time.perf_counter()
@@ -131,29 +138,31 @@ def estimate_job(
         total_nbytes=plan.nbytes,
     )
     planned_s = time.perf_counter() - at
-    is_whole = plan.is_given and largest <= LARGEST_NBYTES
+    is_whole = plan.is_given and largest <= MAX_WHOLE_NBYTES
     sizes = TrialSizes(first, plan.nbytes, workers, is_whole=is_whole)
-    asked = Asked(plan, job, sizes, workers, memory_nbytes, may_fail)
+    request = TrialRequest(plan, job, sizes, workers, memory_nbytes, may_fail)
     before = Surroundings()
     try:
-        alone = try_alone(asked, scheduler)
-        trial = try_beside(asked, alone, scheduler)
+        alone = try_alone(request, scheduler)
+        trial = try_in_parallel(request, alone, scheduler)
     finally:
         changes = before.changes()
         if changes:
             before.restore()
-    found = _conclude(asked, dataset, alone, trial, planned_s)
-    told = [f"{job.task} {change}, which was put back" for change in changes]
+    forecast = _conclude(request, dataset, alone, trial, planned_s)
+    restored = [f"{job.task} {change}, which was put back" for change in changes]
     took_s = time.perf_counter() - begun
-    return replace(found, tried=f"{found.tried}, in {took_s:.1f} s", doubts=(*found.doubts, *told))
+    return replace(
+        forecast, tried=f"{forecast.tried}, in {took_s:.1f} s", doubts=(*forecast.doubts, *restored)
+    )
 
 
 def _conclude(
-    asked: Asked, dataset: Dataset, alone: Tried, trial: Trial, planned_s: float
+    request: TrialRequest, dataset: Dataset, alone: TrialResult, trial: Trial, planned_s: float
 ) -> Forecast:
-    """What the slices say of the whole; a run plans it anew, in about `planned_s`."""
-    plan, job, sizes = asked.plan, asked.job, asked.sizes
-    tried = trial.tried.that(sizes.counts)
+    """Extrapolate from slices to the whole; a run plans it again, in about `planned_s`."""
+    plan, job, sizes = request.plan, request.job, request.sizes
+    tried = trial.tried.select(sizes.counts)
     first = Learner(
         dataset.first_size(trial.workers, trial.memory_nbytes),
         trial.memory_nbytes,
@@ -161,52 +170,54 @@ def _conclude(
         total_nbytes=plan.nbytes,
     )
     line = _shape(tried, alone)
-    learnt = _learn(first, tried, trial.crosses_processes, line)
+    learner = _learn(first, tried, trial.crosses_processes, line)
     ratios = [seconds / line.predict(nbytes) for nbytes, seconds in tried.points if seconds]
     combine_s = combine_seconds(job, tried)
     task_s = TASK_S if trial.crosses_processes else 0.0
-    costs = Costs(line, ratios, learnt.memory, task_s, CHUNK_S + combine_s)
-    given = [chunk.nbytes for chunk in plan.chunks] if plan.is_given else []
-    played = play(first, costs, plan.nbytes, trial.workers, given)
+    costs = Costs(line, ratios, learner.memory, task_s, CHUNK_S + combine_s)
+    chunk_sizes = [chunk.nbytes for chunk in plan.chunks] if plan.is_given else []
+    simulated = simulate(first, costs, plan.nbytes, trial.workers, chunk_sizes)
     is_whole = plan.is_given or tried.nbytes >= plan.nbytes
-    is_far = _largest(tried) * FAR < played.largest_nbytes
+    is_far = _largest(tried) * FAR < simulated.largest_nbytes
     is_open = not is_whole and is_far and _is_by_chunk(line, tried, alone)
-    # Small slices show what a result has beside its bytes.
-    every = trial.tried if trial.tried is alone else trial.tried.beside(alone)
-    finish_s, grown = try_finish(job, every, plan.nbytes, played.chunks)
-    size, reason = _settle(plan, learnt, trial.workers, played)
-    # Threads go on while the processes that take over start.
+    # Small slices show the part of a result that does not depend on bytes.
+    every = trial.tried if trial.tried is alone else trial.tried.join(alone)
+    finish_s, output_size = try_finish(job, every, plan.nbytes, simulated.chunks)
+    size, reason = _settle(plan, learner, trial.workers, simulated)
+    # Threads continue while the processes that replace them start.
     start_s = trial.opened_s / 2 if trial.begin_in_threads else trial.opened_s
     warm_up_s = trial.tried.warm_up_s
     if not trial.crosses_processes:
-        # What the first slices of all have loaded, a run in another process has to load again.
+        # A run in another process must load again what the very first slices loaded.
         warm_up_s = max(warm_up_s, cold_seconds(alone, sizes.first_nbytes))
-    read, function, partial = _parts(plan, tried, played)
+    read, function, partial = _parts(plan, tried, simulated)
     work = RunSeconds(
         read=read,
         function=function,
         partial=partial,
-        here=pass_seconds(plan) + played.here,
-        idle=max(0.0, played.seconds - max(played.by_workers / trial.workers, played.here)),
+        here=pass_seconds(plan) + simulated.here,
+        idle=max(
+            0.0, simulated.seconds - max(simulated.by_workers / trial.workers, simulated.here)
+        ),
         start=max(RUN_S, planned_s) + start_s + warm_up_s,
         finish=finish_s + trial.closed_s,
     )
     cores = count_cores() if trial.name in _LOCAL else None
-    by_itself = fit_middle(alone.that(sizes.counts).points)
+    alone_line = fit_middle(alone.select(sizes.counts).points)
     slowdown = 1.0
-    if by_itself is not None and by_itself.predict(1):
-        slowdown = tried.seconds / sum(by_itself.predict(nbytes) for nbytes, _ in tried.points)
+    if alone_line is not None and alone_line.predict(1):
+        slowdown = tried.seconds / sum(alone_line.predict(nbytes) for nbytes, _ in tried.points)
     busy = 1.0 if alone.busy is None else alone.busy
     seconds = spread(wall_seconds(work, trial.workers, cores), ratios)
     if is_open:
-        # By the chunk it is less: as much for each of those that a run begins with.
+        # If the cost is per chunk it is less: the same for each of a run's first chunks.
         rounds = math.ceil(plan.nbytes / first.first.target_nbytes / trial.workers)
-        least_s = work.start + work.finish + rounds * tried.seconds / len(tried.outcomes)
-        seconds = Range(min(seconds.low, least_s / (1 + LEAST_SPREAD)), seconds.high)
+        lowest_s = work.start + work.finish + rounds * tried.seconds / len(tried.outcomes)
+        seconds = Range(min(seconds.low, lowest_s / (1 + MIN_SPREAD)), seconds.high)
     return Forecast(
         seconds=seconds,
-        memory_nbytes=_memory(trial, alone.base_nbytes, grown, played.largest_nbytes),
-        output_nbytes=stretch(grown),
+        memory_nbytes=_memory(trial, alone.base_nbytes, output_size, simulated.largest_nbytes),
+        output_nbytes=stretch(output_size),
         chunk_nbytes=size,
         chunk_reason=reason,
         workers=trial.workers,
@@ -215,64 +226,68 @@ def _conclude(
         work=work,
         bottleneck=bound(work, trial.workers, busy),
         more_workers=more_workers(
-            work, trial.workers, cores, slowdown, trial.name == "threads", busy, played.chunks
+            work, trial.workers, cores, slowdown, trial.name == "threads", busy, simulated.chunks
         ),
-        tried=_tell_slices(tried, plan),
+        tried=_describe_slices(tried, plan),
         is_answer=bool(job.reducers),
         doubts=(
-            *doubts([] if tried.nbytes >= plan.nbytes else ratios, grown),
+            *doubts([] if tried.nbytes >= plan.nbytes else ratios, output_size),
             *_doubts(alone, trial, is_open=is_open),
         ),
     )
 
 
-def _shape(tried: Tried, alone: Tried) -> Line:
-    """What a chunk takes by its bytes. Of a few slices side by side the level counts, and the shape
-    is that of all.
+def _shape(tried: TrialResult, alone: TrialResult) -> Line:
+    """Fit the seconds of a chunk to its bytes. If few slices ran in parallel, only their level is
+    used, and the shape is that of all slices.
     """
     line = fit_middle(tried.points)
     assert line is not None
-    if len(tried.points) >= FEWEST:
-        # Small slices of a dear place and large ones of a cheap place look like a fixed cost.
+    if len(tried.points) >= MIN_SLICES:
+        # Small slices of expensive data and large ones of cheap data look like a fixed cost.
         return line if line.scatter < UNEVEN else fit_line(tried.points) or line
     points = tried.points if tried.points == alone.points else tried.points + alone.points
     every = fit_middle(points)
     assert every is not None
     if alone.first is not None and every.predict(alone.first[0]) > alone.first[1]:
-        # With all that is paid once it took no longer than this.
+        # Including everything that is paid once, it took no longer than this.
         every = fit_middle([*points, alone.first]) or every
     expected_s = sum(every.predict(nbytes) for nbytes, _ in tried.points)
     level = sum(seconds for _, seconds in tried.points) / expected_s if expected_s else 1.0
     return Line(every.fixed * level, every.per_byte * level, every.scatter)
 
 
-def _is_by_chunk(line: Line, tried: Tried, alone: Tried) -> bool:
-    """Whether slices took what they did for the most part, or perhaps, whatever they held."""
-    sizes = {nbytes for one in (tried, alone) for nbytes, _ in one.points}
+def _is_by_chunk(line: Line, tried: TrialResult, alone: TrialResult) -> bool:
+    """Return whether the cost of slices is (or may be) mostly independent of their bytes."""
+    sizes = {nbytes for result in (tried, alone) for nbytes, _ in result.points}
     sizes |= set() if alone.first is None else {alone.first[0]}
     return len(sizes) == 1 or line.fixed > line.per_byte * max(sizes)
 
 
-def _largest(tried: Tried) -> int:
+def _largest(tried: TrialResult) -> int:
     return max((chunk.nbytes for chunk in tried.chunks), default=0)
 
 
-def _memory(trial: Trial, before: int | None, grown: Grown, largest_nbytes: int) -> Range:
-    """The peak of a worker with chunks of so many bytes; where it is this process, which held some
-    `before`, the answer is held there, too.
+def _memory(
+    trial: Trial, before: int | None, output_size: SizeEstimate, largest_nbytes: int
+) -> Range:
+    """Return the peak memory of a worker with chunks of `largest_nbytes`; if it is this process,
+    which used `before` bytes, it holds the answer, too.
     """
     peak = trial.tried.peak_nbytes or 0
     tried_nbytes = _largest(trial.tried)
     base = PROCESS_NBYTES if trial.crosses_processes else before
     if base is not None and base < peak and tried_nbytes:
         peak = base + int(
-            (peak - base) * min(MOST_SCALE, max(LEAST_SCALE, largest_nbytes / tried_nbytes))
+            (peak - base) * min(MAX_SCALE, max(MIN_SCALE, largest_nbytes / tried_nbytes))
         )
-    held = 0.0 if trial.crosses_processes else math.sqrt(grown.low * grown.high)
-    return Range(SPARE_MEMORY * peak + held, MORE_MEMORY * peak + held)
+    answer_nbytes = (
+        0.0 if trial.crosses_processes else math.sqrt(output_size.low * output_size.high)
+    )
+    return Range(SPARE_MEMORY * peak + answer_nbytes, MORE_MEMORY * peak + answer_nbytes)
 
 
-def _tell_slices(tried: Tried, plan: ChunkPlan) -> str:
+def _describe_slices(tried: TrialResult, plan: ChunkPlan) -> str:
     count = len(tried.chunks)
     slices = f"{count} slice{'' if count == 1 else 's'}"
     if tried.nbytes >= plan.nbytes:
@@ -280,23 +295,23 @@ def _tell_slices(tried: Tried, plan: ChunkPlan) -> str:
     return f"{slices}, {format_nbytes(tried.nbytes)} of {format_nbytes(plan.nbytes)}"
 
 
-def _doubts(alone: Tried, trial: Trial, *, is_open: bool) -> Iterator[str]:
+def _doubts(alone: TrialResult, trial: Trial, *, is_open: bool) -> Iterator[str]:
     if is_open:
-        yield "slices took so long that none was near a chunk's size: what one takes is a guess"
+        yield "slices took so long that none was near a chunk's size: the time of one is a guess"
     if trial.workers > 1 and trial.tried is alone:
         mean_s = alone.seconds / len(alone.outcomes)
-        yield f"a slice takes {mean_s:.1f} s, so that none was tried beside another"
+        yield f"a slice takes {mean_s:.1f} s, so that none were tried in parallel"
     failures = alone.failures if trial.tried is alone else alone.failures + trial.tried.failures
     if failures:
         many = f"{len(failures)} slice{'' if len(failures) == 1 else 's'}"
-        yield f"{many} failed, and the time that a run gives to such is not in it: {failures[0]}"
+        yield f"{many} failed, and the time of failures is not included: {failures[0]}"
 
 
 def make_job(
     stage: FanOutStage, steps: Sequence[Stage], values: Mapping[str, Any], inputs: Mapping[str, Any]
 ) -> Job:
-    """What a run would do to each piece of `stage`, one of `steps`; `values` holds the results."""
-    reducers = [one.task.function for one in reducers_of(stage.name, steps)]
+    """Return the job of a run for each piece of `stage`, one of `steps`; `values` are results."""
+    reducers = [step.task.function for step in reducers_of(stage.name, steps)]
     keeps_result = bool(consumers(stage.name, steps)) or not reducers
     return chunk_job(stage, values, inputs, reducers, keeps_result)
 
@@ -304,7 +319,7 @@ def make_job(
 def _narrow_plan(
     plan: ChunkPlan, job: Job, workers: int, memory_nbytes: int
 ) -> tuple[ChunkPlan, Dataset]:
-    """The plan with those columns alone that a run would read."""
+    """Return the plan and dataset with only the columns that a run would read."""
     dataset = Dataset(tuple(extent.file for extent in plan.extents), plan.chunks[0].reader)
     narrowed = narrow(dataset, job.chains, job.reducers)
     if narrowed.reader == dataset.reader:
@@ -316,9 +331,9 @@ def _narrow_plan(
     return narrowed.plan(workers, memory_nbytes, size), narrowed
 
 
-def _learn(learner: Learner, tried: Tried, crosses_processes: bool, line: Line) -> Learner:
-    """What a run would have learned of these slices; of few, by what they foretell of its own."""
-    if len(tried.points) < FEWEST:
+def _learn(learner: Learner, tried: TrialResult, crosses_processes: bool, line: Line) -> Learner:
+    """Return the learner of a run after these slices; after few, with predicted chunks instead."""
+    if len(tried.points) < MIN_SLICES:
         sizes = [learner.first.target_nbytes // part for part in (1, 2, 1, 4, 2, 1)]
         for nbytes in sizes:
             learner = learner.observe(Observation(nbytes, line.predict(nbytes)))
@@ -330,24 +345,28 @@ def _learn(learner: Learner, tried: Tried, crosses_processes: bool, line: Line) 
     return learner
 
 
-def _settle(plan: ChunkPlan, learner: Learner, workers: int, played: Played) -> tuple[int, str]:
-    """The size of most chunks of a run, and why."""
+def _settle(
+    plan: ChunkPlan, learner: Learner, workers: int, simulated: SimulatedRun
+) -> tuple[int, str]:
+    """Return the size of most chunks of a run, and the reason."""
     if plan.is_given:
         return max(1, plan.nbytes // len(plan)), plan.reason
-    # One chunk in flight where else this would be one of the smaller ones that a run learns from.
+    # One chunk in flight, if this would otherwise be one of the smaller ones for learning.
     sizes = [learner.next_size(plan.nbytes, workers, busy) for busy in (0, 1)]
     best = max(sizes, key=lambda size: size.target_nbytes)
-    usual, size = played.usual_nbytes, best.target_nbytes
+    usual, size = simulated.usual_nbytes, best.target_nbytes
     if max(usual, size) > SETTLED * min(usual, size):
-        many = f"about {played.chunks:,} of {format_nbytes(usual)}"
+        many = f"about {simulated.chunks:,} of {format_nbytes(usual)}"
         return usual, f"{many}; in a longer run {best.reason}"
-    return size, f"about {played.chunks:,} of {best.reason}"
+    return size, f"about {simulated.chunks:,} of {best.reason}"
 
 
-def _parts(plan: ChunkPlan, tried: Tried, played: Played) -> tuple[float, ...]:
-    """The workers' seconds by what they go to: reading, the function, partials."""
+def _parts(plan: ChunkPlan, tried: TrialResult, simulated: SimulatedRun) -> tuple[float, ...]:
+    """Return the workers' seconds for reading, for the function and for partials."""
     lines = [
-        fit_middle([(chunk.nbytes, one) for chunk, one in zip(tried.chunks, spent, strict=True)])
+        fit_middle(
+            [(chunk.nbytes, seconds) for chunk, seconds in zip(tried.chunks, spent, strict=True)]
+        )
         for spent in (
             [attempt.read_s for attempt in tried.attempts],
             [attempt.function_s for attempt in tried.attempts],
@@ -355,8 +374,8 @@ def _parts(plan: ChunkPlan, tried: Tried, played: Played) -> tuple[float, ...]:
         )
     ]
     wholes = [
-        0.0 if line is None else line.fixed * played.chunks + line.per_byte * plan.nbytes
+        0.0 if line is None else line.fixed * simulated.chunks + line.per_byte * plan.nbytes
         for line in lines
     ]
-    share = played.by_workers / (sum(wholes) or 1.0)
+    share = simulated.by_workers / (sum(wholes) or 1.0)
     return tuple(whole * share for whole in wholes)

@@ -1,7 +1,4 @@
-"""How large an answer gets over the whole, from what slices gave.
-
-It knows nothing of time.
-"""
+"""Estimate the size of an answer over the whole data from the results of slices."""
 
 from __future__ import annotations
 
@@ -16,64 +13,73 @@ from taskinity_data.execution.worker.run_item import measure_nbytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Grown", "answer_nbytes", "grow", "grow_merged", "grow_side_by_side"]
+__all__ = [
+    "SizeEstimate",
+    "answer_nbytes",
+    "estimate_concatenated",
+    "estimate_growth",
+    "estimate_merged",
+]
 
 CLEAR, NOISE = 3.0, 0.003
-"""How many times nearer to what was seen one law has to be than another, to be the only one; and
-how near is no better than any nearer."""
+"""How many times closer to the measurements one law must be than the other, to be chosen; and the
+error below which two laws are equally good."""
 
 HALVINGS = 60
 
-SAME, APART = 1.02, 2
-"""Results that differ by no more, of slices that differ by more, don't depend on bytes."""
+SAME, MIN_SIZE_RATIO = 1.02, 2
+"""Results that differ by no more than the first factor, of slices that differ by more than the
+second, don't depend on bytes."""
 
 MEASURED, POINTER_NBYTES = 1000, 8
-"""Items of a list that are measured, and stand for all; and what a list takes for each."""
+"""The most items of a list that are measured, to extrapolate; and the size of a pointer."""
 
 _PLAIN = (int, float, bool, str, bytes, type(None))
 
 
-class Grown(NamedTuple):
-    """From what to what a size is expected to grow, and by what single slices differ from that."""
+class SizeEstimate(NamedTuple):
+    """The range of a size, and the ratios by which single slices differ from it."""
 
     low: float
     high: float
     ratios: tuple[float, ...] = ()
 
 
-def grow_side_by_side(
+def estimate_concatenated(
     results: Sequence[list[Any]], nbytes: Sequence[int], total: int, chunks: int
-) -> Grown:
-    """Of the results of all `chunks` in one list; those of slices of `nbytes` are given as lists.
+) -> SizeEstimate:
+    """Estimate the size of all `chunks`' results in one list, from those of slices of `nbytes`.
 
     >>> import numpy as np
     >>> results = [[np.zeros(1000)], [np.zeros(500)]]
-    >>> round(grow_side_by_side(results, [1000, 500], 10_000, 7).low, -3)
+    >>> round(estimate_concatenated(results, [1000, 500], 10_000, 7).low, -3)
     80000.0
     """
     sizes = [answer_nbytes(result) for result in results]
     if not any(sizes):
-        return Grown(0.0, 0.0)
+        return SizeEstimate(0.0, 0.0)
     line = fit_line(list(zip(nbytes, map(float, sizes), strict=True)))
     assert line is not None
-    if max(sizes) <= SAME * min(sizes) and max(nbytes) > APART * min(nbytes):
+    if max(sizes) <= SAME * min(sizes) and max(nbytes) > MIN_SIZE_RATIO * min(nbytes):
         line = Line(sum(sizes) / len(sizes), 0.0, 0.0)
     whole = line.fixed * chunks + line.per_byte * total
     ratios = [size / max(1.0, line.predict(x)) for x, size in zip(nbytes, sizes, strict=True)]
-    return Grown(whole, whole, tuple(ratios))
+    return SizeEstimate(whole, whole, tuple(ratios))
 
 
-def grow_merged(reducer: Any, partials: Sequence[Any], nbytes: Sequence[int], total: int) -> Grown:
-    """Of a partial in which those of all chunks are merged, such as the groups of a group-by."""
+def estimate_merged(
+    reducer: Any, partials: Sequence[Any], nbytes: Sequence[int], total: int
+) -> SizeEstimate:
+    """Estimate the size of the combined partials of all chunks, such as groups of a group-by."""
     largest = max(range(len(nbytes)), key=nbytes.__getitem__)
-    seen = [
+    points = [
         (
             float(sum(nbytes[at] for at in some)),
             float(answer_nbytes(_merge(reducer, partials, some))),
         )
         for some in ([largest], range(0, len(nbytes), 2), range(len(nbytes)))
     ]
-    return grow(seen, total)
+    return estimate_growth(points, total)
 
 
 def _merge(reducer: Any, partials: Sequence[Any], some: Sequence[int]) -> Any:
@@ -81,34 +87,34 @@ def _merge(reducer: Any, partials: Sequence[Any], some: Sequence[int]) -> Any:
     return chosen[0] if len(chosen) == 1 else reducer.combine(chosen)
 
 
-def grow(seen: Sequence[tuple[float, float]], total: float) -> Grown:
-    """From what to what the size of what is different in `total` bytes of data may come.
+def estimate_growth(points: Sequence[tuple[float, float]], total: float) -> SizeEstimate:
+    """Estimate the size of the distinct values in `total` bytes of data.
 
     Parameters
     ----------
-    seen : three pairs of float
+    points : three pairs of float
         Bytes of data and the size: of one slice, of some, of all.
 
     Notes
     -----
-    Two laws are tried on the first and the last of `seen`: a power of the bytes [1]_, and a bounded
-    store from which each byte draws at random. The one that meets the second much better counts;
-    else both do.
+    Two laws are fitted to the first and the last of `points`: a power of the bytes [1]_, and random
+    draws from a bounded set. The one that predicts the second point much better is used; else both
+    are.
 
     References
     ----------
     .. [1] H. S. Heaps, "Information Retrieval: Computational and Theoretical Aspects", 1978.
 
-    >>> [round(end) for end in grow([(1, 100.0), (4, 100.0), (8, 100.0)], 80)[:2]]
+    >>> [round(end) for end in estimate_growth([(1, 100.0), (4, 100.0), (8, 100.0)], 80)[:2]]
     [100, 100]
-    >>> [round(end) for end in grow([(1, 100.0), (4, 200.0), (16, 400.0)], 64)[:2]]
+    >>> [round(end) for end in estimate_growth([(1, 100.0), (4, 200.0), (16, 400.0)], 64)[:2]]
     [800, 800]
     """
-    (x1, y1), (x2, y2), (x3, y3) = seen
+    (x1, y1), (x2, y2), (x3, y3) = points
     if total > x3 == x1:
-        return Grown(y3, y3 * total / x3)
+        return SizeEstimate(y3, y3 * total / x3)
     if total <= x3 or y3 <= y1 or not y1:
-        return Grown(y3, y3)
+        return SizeEstimate(y3, y3)
     power = min(1.0, math.log(y3 / y1) / math.log(x3 / x1))
     rate = _draw_rate(x3 / x1, y3 / y1) / x1
     laws = {
@@ -118,18 +124,18 @@ def grow(seen: Sequence[tuple[float, float]], total: float) -> Grown:
     errors = {name: abs(math.log(middle / y2)) for name, (middle, _) in laws.items()}
     best = min(errors, key=errors.__getitem__)
     if x1 < x2 < x3 and max(errors.values()) > CLEAR * max(NOISE, errors[best]):
-        return Grown(laws[best][1], laws[best][1])
+        return SizeEstimate(laws[best][1], laws[best][1])
     ends = sorted(whole for _, whole in laws.values())
-    return Grown(ends[0], ends[1])
+    return SizeEstimate(ends[0], ends[1])
 
 
 def _drawn(draws: float) -> float:
-    """The share of a store that has been met after so many draws for each of its things."""
+    """Return the share of a set that has been drawn after `draws` draws per element."""
     return -math.expm1(-draws)
 
 
 def _draw_rate(times: float, growth: float) -> float:
-    """At how many draws for each thing `times` as many meet `growth` times as much."""
+    """Return the draws per element at which `times` as many draw `growth` times as much."""
     low, high = 1e-9, 50.0
     for _ in range(HALVINGS):
         middle = math.sqrt(low * high)
@@ -141,7 +147,7 @@ def _draw_rate(times: float, growth: float) -> float:
 
 
 def answer_nbytes(value: Any) -> int:
-    """Bytes of an answer in memory, its index among them; of a user's own objects as pickled.
+    """Return the bytes of an answer in memory, including its index; pickled, for other objects.
 
     >>> import numpy as np
     >>> answer_nbytes([np.zeros(100), np.zeros(100)])
@@ -150,15 +156,15 @@ def answer_nbytes(value: Any) -> int:
     if hasattr(value, "memory_usage"):
         usage = value.memory_usage(deep=True)  # the index is part of an answer
         return int(usage.sum() if hasattr(usage, "sum") else usage)
-    found = measure_nbytes(value)
-    if found is not None:
-        return found
+    nbytes = measure_nbytes(value)
+    if nbytes is not None:
+        return nbytes
     if type(value) in _PLAIN:
         return sys.getsizeof(value)
     if type(value) is list:
         some = value[:MEASURED]
         share = len(value) / max(1, len(some))
-        return int(share * sum(POINTER_NBYTES + answer_nbytes(one) for one in some))
+        return int(share * sum(POINTER_NBYTES + answer_nbytes(item) for item in some))
     try:
         return len(pickle.dumps(value))
     except Exception:  # noqa: BLE001 - a user's object may refuse in any way

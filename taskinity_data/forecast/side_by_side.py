@@ -1,7 +1,4 @@
-"""Tries slices by whoever would run them: alone first, then beside each other.
-
-It knows nothing of what is concluded from it.
-"""
+"""Run slices on the scheduler that would run them: one at a time first, then in parallel."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ from taskinity_data.execution.choose_scheduler import POOL_PAYS_S
 from taskinity_data.execution.schedulers.base import SynchronousStrategy
 from taskinity_data.execution.schedulers.connect import current_client, open_strategy
 from taskinity_data.execution.worker.shipping import pack_job
-from taskinity_data.forecast.slices import order_places, slice_at
-from taskinity_data.forecast.trial import Tried, run_trial
+from taskinity_data.forecast.slices import slice_at, spread_positions
+from taskinity_data.forecast.trial import TrialResult, run_trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,20 +23,20 @@ if TYPE_CHECKING:
     from taskinity_data.execution.worker.run_item import Job
     from taskinity_data.forecast.trial_sizes import TrialSizes
 
-__all__ = ["Asked", "Trial", "cold_seconds", "try_alone", "try_beside"]
+__all__ = ["Trial", "TrialRequest", "cold_seconds", "try_alone", "try_in_parallel"]
 
-ALONE_S, BESIDE_S = 0.8, 1.5
-"""Seconds of slices one after another, and side by side."""
+ALONE_S, PARALLEL_S = 0.8, 1.5
+"""Seconds of slices one at a time, and in parallel."""
 
 LONG_S = 3.0
-"""Seconds of a slice from which on none is tried beside another, so that a forecast stays short."""
+"""If a slice takes longer than this, none are tried in parallel, so that a forecast stays short."""
 
-PLACES = 16
-"""Slices a worker at most."""
+SLICES = 16
+"""The most slices per worker."""
 
 
-class Asked(NamedTuple):
-    """What is to be forecast."""
+class TrialRequest(NamedTuple):
+    """The plan and job to forecast, with the options of the trial."""
 
     plan: ChunkPlan
     job: Job
@@ -48,76 +45,76 @@ class Asked(NamedTuple):
     memory_nbytes: int
     may_fail: bool
 
-    def run(self, strategy: Strategy, workers: int, seconds: float) -> Tried:
-        """Slices, done by so many `workers` of `strategy`."""
+    def run(self, strategy: Strategy, workers: int, seconds: float) -> TrialResult:
+        """Run slices on so many `workers` of `strategy`."""
         slices = self._slices(workers)
         return run_trial(self.job, slices, strategy, seconds, self.sizes, may_fail=self.may_fail)
 
     def _slices(self, workers: int) -> Iterator[Chunk]:
-        """No more of them than the data hold, and one a worker to warm up."""
+        """Yield slices up to the size of the data, and one per worker to warm up."""
         nbytes = 0
-        for number, place in enumerate(order_places(PLACES * workers)):
+        for number, position in enumerate(spread_positions(SLICES * workers)):
             if nbytes >= self.plan.nbytes:
                 return
-            chunk = slice_at(self.plan.chunks, place, self.sizes.next_nbytes())
+            chunk = slice_at(self.plan.chunks, position, self.sizes.next_nbytes())
             nbytes += chunk.nbytes if number >= workers else 0
             yield chunk
 
 
 class Trial(NamedTuple):
-    """Slices done by whoever would run them: its name, how many workers, what each may use.
+    """The result of slices on the scheduler that would run them: its name, workers, their memory.
 
-    They `begin_in_threads` where those go on until processes have started.
+    A run would `begin_in_threads` if threads run chunks until processes have started.
     """
 
     name: str
     workers: int
     memory_nbytes: int
     crosses_processes: bool
-    tried: Tried
+    tried: TrialResult
     opened_s: float
     closed_s: float
     begin_in_threads: bool = False
 
 
-def try_alone(asked: Asked, scheduler: Any) -> Tried:
-    """Slices one after another, in this process; for longer where it is all that there will be."""
-    is_all = asked.workers == 1 and scheduler in (None, "threads", "synchronous")
-    return asked.run(SynchronousStrategy(), 1, ALONE_S + (BESIDE_S if is_all else 0.0))
+def try_alone(request: TrialRequest, scheduler: Any) -> TrialResult:
+    """Run slices one at a time, in this process; for longer if none will run in parallel."""
+    is_all = request.workers == 1 and scheduler in (None, "threads", "synchronous")
+    return request.run(SynchronousStrategy(), 1, ALONE_S + (PARALLEL_S if is_all else 0.0))
 
 
-def try_beside(asked: Asked, alone: Tried, scheduler: Any) -> Trial:
-    """Slices beside each other, by whoever would run them."""
+def try_in_parallel(request: TrialRequest, alone: TrialResult, scheduler: Any) -> Trial:
+    """Run slices in parallel, on the scheduler that would run them."""
     if scheduler is None:
         scheduler = current_client()
     if scheduler is not None:
-        return _try(asked, alone, scheduler)
-    if not _may_change(asked.job, asked.workers):
-        return _try(asked, alone, "threads")
-    # Beside each other slices take no less: where the run would surely change, it is not tried.
-    cold_s = cold_seconds(alone, asked.sizes.first_nbytes)
-    if _left_seconds(asked, alone, cold_s) / asked.workers >= POOL_PAYS_S:
-        return _try(asked, alone, "processes")._replace(begin_in_threads=True)
-    found = _try(asked, alone, "threads")
-    if _left_seconds(asked, found.tried, cold_s) / asked.workers >= POOL_PAYS_S:
-        return _try(asked, alone, "processes")._replace(begin_in_threads=True)
-    return found
+        return _try(request, alone, scheduler)
+    if not _may_change(request.job, request.workers):
+        return _try(request, alone, "threads")
+    # In parallel slices take at least as long: if the run would surely change, skip the threads.
+    cold_s = cold_seconds(alone, request.sizes.first_nbytes)
+    if _remaining_seconds(request, alone, cold_s) / request.workers >= POOL_PAYS_S:
+        return _try(request, alone, "processes")._replace(begin_in_threads=True)
+    trial = _try(request, alone, "threads")
+    if _remaining_seconds(request, trial.tried, cold_s) / request.workers >= POOL_PAYS_S:
+        return _try(request, alone, "processes")._replace(begin_in_threads=True)
+    return trial
 
 
-def _try(asked: Asked, alone: Tried, scheduler: Any) -> Trial:
+def _try(request: TrialRequest, alone: TrialResult, scheduler: Any) -> Trial:
     at = time.perf_counter()
-    strategy = open_strategy(scheduler, asked.workers, asked.memory_nbytes)
+    strategy = open_strategy(scheduler, request.workers, request.memory_nbytes)
     try:
-        strategy.check([path for path in asked.plan.files if "://" not in path])
+        strategy.check([path for path in request.plan.files if "://" not in path])
         opened_s = time.perf_counter() - at
-        # What is closed can't be asked any more.
+        # These are not available once it is closed.
         name, count = strategy.name, strategy.workers
-        memory_nbytes = strategy.memory_nbytes or asked.memory_nbytes
+        memory_nbytes = strategy.memory_nbytes or request.memory_nbytes
         is_same = count == 1 and not strategy.crosses_processes
         if is_same or alone.seconds / len(alone.outcomes) >= LONG_S:
             tried = alone
         else:
-            tried = asked.run(strategy, count, BESIDE_S)
+            tried = request.run(strategy, count, PARALLEL_S)
     finally:
         at = time.perf_counter()
         strategy.close()
@@ -127,22 +124,22 @@ def _try(asked: Asked, alone: Tried, scheduler: Any) -> Trial:
 
 
 def _may_change(job: Job, workers: int) -> bool:
-    """Whether a run without a scheduler may go over from threads to processes."""
-    releases = all(getattr(one, "releases_gil", False) for one in job.reducers)
+    """Return whether a run without a scheduler may change from threads to processes."""
+    releases = all(getattr(reducer, "releases_gil", False) for reducer in job.reducers)
     is_kernels = not any(job.chains) and bool(job.reducers) and releases
     return workers > 1 and not is_kernels and _is_portable(job)
 
 
-def _left_seconds(asked: Asked, tried: Tried, cold_s: float) -> float:
-    """What a run finds to be left once its first chunk has ended, in seconds of one worker.
+def _remaining_seconds(request: TrialRequest, tried: TrialResult, cold_s: float) -> float:
+    """Return what a run expects to remain after its first chunk, in seconds of one worker.
 
-    It decides then, by what that chunk took with all that the process had to load for it.
+    It decides then, from the time of that chunk, including what the process had to load for it.
     """
-    line = fit_middle(tried.that(asked.sizes.counts).points)
+    line = fit_middle(tried.select(request.sizes.counts).points)
     if line is None:
         return 0.0
-    plan = asked.plan
-    first = plan.chunks[0].nbytes if plan.is_given else asked.sizes.first_nbytes
+    plan = request.plan
+    first = plan.chunks[0].nbytes if plan.is_given else request.sizes.first_nbytes
     return (line.predict(first) + cold_s) / first * max(0, plan.nbytes - first)
 
 
@@ -154,10 +151,10 @@ def _is_portable(job: Job) -> bool:
     return True
 
 
-def cold_seconds(alone: Tried, first_nbytes: int) -> float:
-    """What a process takes once: for imports and first calls, shown by the first slice of all; for
-    memory that is new to it, shown by those that were larger than any before, and reckoned up to
-    the size of a run's first chunk.
+def cold_seconds(alone: TrialResult, first_nbytes: int) -> float:
+    """Return the seconds that a process needs once: for imports and first calls, measured on the
+    very first slice; for newly allocated memory, measured on slices that were larger than all
+    before and scaled to the size of a run's first chunk.
     """
     points = alone.points
     largest = max((nbytes for nbytes, _ in points), default=0)

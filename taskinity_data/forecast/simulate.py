@@ -1,7 +1,7 @@
-"""Plays a run through, with what slices took, to see how long it is and in how many chunks: pure.
+"""Simulate a run with the costs of slices, to get its time and number of chunks.
 
-Sizes follow the same learner as in a run, so that the first chunks, the growth, the taper and the
-workers that wait at the end are in the answer. It knows nothing of how anything was measured.
+Sizes come from the learner of a run, so that its first chunks, growth, taper and the workers that
+wait at the end are included. This is pure arithmetic.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.cost_line import Line
     from taskinity_data.chunks.sizing import Learner
 
-__all__ = ["Costs", "Played", "play"]
+__all__ = ["Costs", "SimulatedRun", "simulate"]
 
-PLAYED, RECENT, LAST = 256, 32, 16
-"""Chunks after which sizes hardly change any more, those whose mean stands for all that follow, and
-for each worker the last ones, which taper off: these are played again."""
+SIMULATED, RECENT, LAST = 256, 32, 16
+"""Chunks after which sizes hardly change, the number of chunks whose mean is used for all that
+follow, and the last chunks of each worker, which taper and are simulated again."""
 
 QUEUED = 1
-"""Tasks that wait behind the running one, of each worker, as the driver has it."""
+"""Tasks that wait behind the running one, for each worker, as in the driver."""
 
 
 class Costs(NamedTuple):
-    """What a chunk costs.
+    """The cost of a chunk.
 
     Attributes
     ----------
     time : Line
         Seconds on its worker.
     ratios : sequence of float
-        By what single chunks differ from that, one after another, over and over.
+        The ratios of single chunks to that, used in turn.
     memory : Line
         Peak bytes of its worker.
     task_s, combine_s : float
-        Seconds of the driver: for each task before it is out, for each chunk once it is back.
+        Seconds of the driver: for each task that it submits, for each chunk that it collects.
     """
 
     time: Line
@@ -52,10 +52,10 @@ class Costs(NamedTuple):
     combine_s: float
 
 
-class Played(NamedTuple):
-    """What a run would come to: seconds from the first task to the last result, its chunks, for how
-    long workers (added up) and the driver are busy, and the bytes of the middle and of the largest
-    one of its chunks.
+class SimulatedRun(NamedTuple):
+    """The result of a simulated run: seconds from the first task to the last result, chunks, the
+    time for which workers (summed) and the driver are busy, and the bytes of the median and of the
+    largest chunk.
     """
 
     seconds: float
@@ -66,55 +66,64 @@ class Played(NamedTuple):
     largest_nbytes: int
 
 
-def play(
-    learner: Learner, costs: Costs, total_nbytes: int, workers: int, given: Sequence[int] = ()
-) -> Played:
-    """The run over `total_nbytes`, with chunks of `given` sizes, or those that it learns.
+def simulate(
+    learner: Learner, costs: Costs, total_nbytes: int, workers: int, chunk_sizes: Sequence[int] = ()
+) -> SimulatedRun:
+    """Simulate a run over `total_nbytes`, with chunks of `chunk_sizes`, or sizes that it learns.
 
     Parameters
     ----------
     learner : Learner
-        As a run begins with it: nothing observed yet.
+        The learner at the start of a run, without observations.
     costs : Costs
     total_nbytes, workers : int
-    given : sequence of int
-        Bytes of each chunk, where the user has said how large they are.
+    chunk_sizes : sequence of int
+        Bytes of each chunk, if the user chose the size.
 
     Examples
     --------
     >>> from taskinity_data.chunks.cost_line import Line
     >>> from taskinity_data.chunks.sizing import Learner, Size
     >>> costs = Costs(Line(0.05, 1e-9, 0.0), [1.0], Line(0.0, 1.0, 0.0), 0.0, 0.0)
-    >>> play(Learner(Size(16_000_000, "16 MB")), costs, 10**9, 2).chunks
+    >>> simulate(Learner(Size(16_000_000, "16 MB")), costs, 10**9, 2).chunks
     18
-    >>> play(Learner(Size(1, "given")), costs, 400, 2, [100] * 4).seconds.__round__(3)
+    >>> simulate(Learner(Size(1, "given")), costs, 400, 2, [100] * 4).seconds.__round__(3)
     0.1
     """
-    game = _Game(learner, costs, workers)
-    sizes = iter(given)
-    left = total_nbytes
-    while left > 0 or game.ends:
-        if left <= 0 or not game.has_room:
-            game.take_back()
+    simulation = _Simulation(learner, costs, workers)
+    sizes = iter(chunk_sizes)
+    remaining = total_nbytes
+    while remaining > 0 or simulation.ends:
+        if remaining <= 0 or not simulation.has_room:
+            simulation.collect()
             continue
         task: list[int] = []
-        wanted = 1
-        while left > 0 and len(task) < wanted:
-            target = game.learner.next_size(left, workers, game.in_flight).target_nbytes
-            size = min(left, next(sizes, left) if given else target)
-            if not task and game.learner.count:
-                wanted = game.learner.batch_size(size, left, workers)
+        count = 1
+        while remaining > 0 and len(task) < count:
+            target = simulation.learner.next_size(
+                remaining, workers, simulation.in_flight
+            ).target_nbytes
+            size = min(remaining, next(sizes, remaining) if chunk_sizes else target)
+            if not task and simulation.learner.count:
+                count = simulation.learner.batch_size(size, remaining, workers)
             task.append(size)
-            left -= size
-            game.in_flight += 1
-        game.hand_out(task)
-        if not given and game.chunks >= PLAYED and not game.has_skipped:
-            left -= game.skip(left)
-    usual, largest = int(median(game.sizes or [0])), max(game.sizes, default=0)
-    return Played(game.seconds, game.chunks, game.by_workers, game.here, usual, largest)
+            remaining -= size
+            simulation.in_flight += 1
+        simulation.submit(task)
+        if not chunk_sizes and simulation.chunks >= SIMULATED and not simulation.has_skipped:
+            remaining -= simulation.skip(remaining)
+    usual, largest = int(median(simulation.sizes or [0])), max(simulation.sizes, default=0)
+    return SimulatedRun(
+        simulation.seconds,
+        simulation.chunks,
+        simulation.by_workers,
+        simulation.here,
+        usual,
+        largest,
+    )
 
 
-class _Game:
+class _Simulation:
     """One driver and its workers, in virtual seconds."""
 
     def __init__(self, learner: Learner, costs: Costs, workers: int) -> None:
@@ -133,12 +142,12 @@ class _Game:
 
     @property
     def has_room(self) -> bool:
-        """Whether the driver hands out one more before it takes one back."""
+        """Whether the driver submits another task before it collects one."""
         has_ended = bool(self.ends) and self.ends[0][0] <= self._driver_s
         return len(self.ends) < self._window and not has_ended
 
-    def hand_out(self, sizes: list[int]) -> None:
-        """One task to the worker that is free first."""
+    def submit(self, sizes: list[int]) -> None:
+        """Submit one task to the worker that is free first."""
         done = [(size, self._costs.time.predict(size) * next(self._ratios)) for size in sizes]
         took_s = sum(seconds for _, seconds in done)
         self._driver_s += self._costs.task_s
@@ -151,8 +160,8 @@ class _Game:
         self.by_workers += took_s
         self.here += self._costs.task_s
 
-    def take_back(self) -> None:
-        """The task that ends first."""
+    def collect(self) -> None:
+        """Collect the task that ends first."""
         end_s, _, done = heapq.heappop(self.ends)
         took_s = len(done) * self._costs.combine_s
         self._driver_s = max(self._driver_s, end_s) + took_s
@@ -160,16 +169,16 @@ class _Game:
         self.here += took_s
         self.in_flight -= len(done)
         for size, seconds in done:
-            held = int(self._costs.memory.predict(size))
-            self.learner = self.learner.observe(Observation(size, seconds, held))
+            memory_nbytes = int(self._costs.memory.predict(size))
+            self.learner = self.learner.observe(Observation(size, seconds, memory_nbytes))
 
-    def skip(self, left: int) -> int:
-        """Bytes that go by as the recent ones did, until the last chunks, which taper off."""
+    def skip(self, remaining: int) -> int:
+        """Skip chunks like the recent ones, up to the last ones, which taper; return the bytes."""
         self.has_skipped = True
         count = len(self._recent)
         usual = sum(size for size, _ in self._recent) / count
         took_s = sum(seconds for _, seconds in self._recent) / count
-        skipped = max(0, int(left / usual) - LAST * self._workers)
+        skipped = max(0, int(remaining / usual) - LAST * self._workers)
         here_s = self._costs.task_s + self._costs.combine_s
         shift_s = skipped * max(took_s / self._workers, here_s)
         self._driver_s += shift_s

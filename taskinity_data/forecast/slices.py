@@ -1,7 +1,4 @@
-"""Slices of a plan's data from places spread evenly over its bytes.
-
-It knows nothing of functions or of time.
-"""
+"""Take slices of a plan's data at positions spread evenly over its bytes."""
 
 from __future__ import annotations
 
@@ -16,19 +13,19 @@ if TYPE_CHECKING:
 
     from taskinity_data.sources.file import Piece
 
-__all__ = ["order_places", "slice_at"]
+__all__ = ["slice_at", "spread_positions"]
 
 GRAINS = 8
-"""Grains of a slice: it is at most one of them larger than asked for."""
+"""Grains of a slice: it is at most one grain larger than requested."""
 
 
-def order_places(count: int) -> Iterator[float]:
-    """`count` places between 0 and 1, each in the middle of a share of its own.
+def spread_positions(count: int) -> Iterator[float]:
+    """Yield `count` positions between 0 and 1, each in the middle of an equal share.
 
-    In such an order that any first few of them are spread too: halves, then quarters, then eighths
-    (the van der Corput sequence of base 2).
+    Their order is such that the first few of them are spread, too: halves, then quarters, then
+    eighths (the van der Corput sequence of base 2).
 
-    >>> [round(place, 3) for place in order_places(4)]
+    >>> [round(position, 3) for position in spread_positions(4)]
     [0.125, 0.625, 0.375, 0.875]
     """
     bits = max(1, (count - 1).bit_length())
@@ -38,31 +35,31 @@ def order_places(count: int) -> Iterator[float]:
             yield (reverse + 0.5) / count
 
 
-def slice_at(chunks: Sequence[Chunk], place: float, nbytes: int | None) -> Chunk:
-    """About `nbytes` planned bytes from `place` of all chunks' bytes on, where a chunk begins.
+def slice_at(chunks: Sequence[Chunk], position: float, nbytes: int | None) -> Chunk:
+    """Return about `nbytes` planned bytes from the chunk at `position` of all bytes on.
 
     Parameters
     ----------
     chunks : sequence of Chunk
         At least one.
-    place : float
+    position : float
         From 0 to 1. A slice that would reach beyond the end begins earlier.
     nbytes : int or None
-        None: the whole chunk that lies there.
+        None: the whole chunk at that position.
     """
     ends = list(accumulate(chunk.nbytes for chunk in chunks))
-    begin = place * ends[-1] if nbytes is None else min(place * ends[-1], ends[-1] - nbytes)
+    begin = position * ends[-1] if nbytes is None else min(position * ends[-1], ends[-1] - nbytes)
     first = min(bisect_right(ends, begin), len(chunks) - 1)
-    # A run goes on where it has read up to; a slice in the middle would read all before it again.
-    while first and not _begins_anew(chunks[first]):
+    # A run continues where it has read up to; a slice in the middle would read everything before.
+    while first and not _begins_at_start(chunks[first]):
         first -= 1
     if nbytes is None:
         return chunks[first]
     pieces: list[Piece] = []
-    left = nbytes
+    remaining = nbytes
     for chunk in chunks[first:]:
         for piece in chunk.pieces:
-            is_whole = piece.nbytes <= left
+            is_whole = piece.nbytes <= remaining
             grains = chunk.reader.recut(piece, max(1, nbytes // GRAINS))
             for grain in [piece] if is_whole else grains:
                 joined = pieces[-1].joined(grain) if pieces else None
@@ -70,14 +67,14 @@ def slice_at(chunks: Sequence[Chunk], place: float, nbytes: int | None) -> Chunk
                     pieces.append(grain)
                 else:
                     pieces[-1] = joined
-                left -= grain.nbytes
-                if left <= 0:
+                remaining -= grain.nbytes
+                if remaining <= 0:
                     break
-            if left <= 0:
+            if remaining <= 0:
                 return Chunk(chunk.reader, tuple(pieces), chunks[first].index)
     return Chunk(chunks[first].reader, tuple(pieces), chunks[first].index)
 
 
-def _begins_anew(chunk: Chunk) -> bool:
-    tell = getattr(chunk.reader, "begins_anew", None)
-    return tell is None or not chunk.pieces or tell(chunk.pieces[0])
+def _begins_at_start(chunk: Chunk) -> bool:
+    begins_anew = getattr(chunk.reader, "begins_anew", None)
+    return begins_anew is None or not chunk.pieces or begins_anew(chunk.pieces[0])

@@ -1,7 +1,4 @@
-"""Does a job to slices, by whoever is to run it, and notes what that took.
-
-It knows nothing of what is concluded from it.
-"""
+"""Run a job on slices, on the scheduler that would run it, and measure it."""
 
 from __future__ import annotations
 
@@ -27,36 +24,36 @@ if TYPE_CHECKING:
     from taskinity_data.forecast.trial_sizes import TrialSizes
     from taskinity_data.outcome import Attempt, Outcome
 
-__all__ = ["Tried", "run_trial"]
+__all__ = ["TrialResult", "run_trial"]
 
 UNSETTLED = 4
 
-MOST_S = 12.0
-"""Seconds after which no slice is begun: with one that takes longer, it is the only one."""
+MAX_S = 12.0
+"""No slice is started after these seconds: a slice that takes longer is the only one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """What a trial took.
+class TrialResult:
+    """The measurements of a trial.
 
     Attributes
     ----------
     chunks, outcomes : tuples
-        Side by side, in the order in which they were begun; warm-ups are left out.
+        In parallel, in the order in which they were started; without warm-ups.
     warm_up_s : float
-        What the first slice of each worker took longer than the later ones, on the average:
-        imports, first calls, memory that is new.
+        How much longer the first slice of each worker took than the later ones, on average:
+        imports, first calls, newly allocated memory.
     peak_nbytes : int or None
-        The most that a process held: a worker of its own, or this process with its threads.
+        The peak memory of a process: of a worker process, or of this process with its threads.
     busy : float or None
-        The share of the time in which this process computed, or would have; None where other
+        The share of the time in which this process computed, or would have; None if other
         processes did the work.
     first : tuple of int and float, or None
-        Bytes and seconds of the slice that was begun first, with all that it had to load.
+        Bytes and seconds of the slice that was started first, including what it had to load.
     base_nbytes : int or None
-        What this process held before, None where the system does not tell.
+        The memory of this process before, None if the system does not report it.
     failures : tuple of str
-        Of the slices that failed, which are left out, where that was allowed.
+        The failures of slices that failed and are left out, if that was allowed.
     """
 
     chunks: tuple[Chunk, ...]
@@ -70,7 +67,7 @@ class Tried:
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """The only attempt at each."""
+        """The only attempt at each slice."""
         return tuple(outcome.attempts[-1] for outcome in self.outcomes)
 
     @property
@@ -79,17 +76,17 @@ class Tried:
         pairs = zip(self.chunks, self.outcomes, strict=True)
         return [(chunk.nbytes, outcome.duration_s) for chunk, outcome in pairs if chunk.nbytes]
 
-    def that(self, counts: Callable[[int], bool]) -> Tried:
-        """The same with those slices alone whose size `counts`, where there are any."""
+    def select(self, counts: Callable[[int], bool]) -> TrialResult:
+        """Return the result with only the slices whose size `counts`, if there are any."""
         pairs = zip(self.chunks, self.outcomes, strict=True)
-        kept = [pair for pair in pairs if counts(pair[0].nbytes)]
-        if not kept:
+        selected = [pair for pair in pairs if counts(pair[0].nbytes)]
+        if not selected:
             return self
-        chunks, outcomes = zip(*kept, strict=True)
+        chunks, outcomes = zip(*selected, strict=True)
         return replace(self, chunks=chunks, outcomes=outcomes)
 
-    def beside(self, other: Tried) -> Tried:
-        """The same with the slices of `other`, too."""
+    def join(self, other: TrialResult) -> TrialResult:
+        """Return the result with the slices of `other`, too."""
         chunks, outcomes = self.chunks + other.chunks, self.outcomes + other.outcomes
         return replace(self, chunks=chunks, outcomes=outcomes)
 
@@ -112,17 +109,17 @@ def run_trial(
     sizes: TrialSizes,
     *,
     may_fail: bool = False,
-) -> Tried:
-    """Do `job` to `chunks` until they or `seconds` have run out, all workers busy.
+) -> TrialResult:
+    """Run `job` on `chunks`, with all workers busy, until `seconds` have passed or chunks run out.
 
-    The first slice of each worker warms it up, and counts only where there are no others. `sizes`
-    is told of each that has ended, before the next is taken; while it is not settled there is more
-    time (`UNSETTLED` times as much). After `MOST_S` none is begun.
+    The first slice of each worker warms it up, and counts only if there are no others. `sizes`
+    observes each that has ended, before the next is taken; while it is not settled there is more
+    time (`UNSETTLED` times as much). No slice is started after `MAX_S`.
 
     Raises
     ------
     PlanError
-        The job failed on a slice; where it `may_fail`, on all of them.
+        The job failed on a slice; if it `may_fail`, on all of them.
     """
     loaded = strategy.load(job)
     waiting = iter(chunks)
@@ -134,16 +131,16 @@ def run_trial(
     opened, opened_cpu_s = time.perf_counter(), _cpu_seconds()
     begun: float | None = None
     begun_cpu_s = 0.0
-    is_told = _forget_peak()
+    is_reset = _reset_peak()
     base_nbytes = _read_status("VmRSS:")
     while True:
-        # All workers are warm before the clock starts; then one is begun as one ends.
+        # All workers are warm before the clock starts; then a slice starts whenever one ends.
         is_warm = len(ended) >= strategy.workers
         now = time.perf_counter()
         if is_warm and begun is None:
             begun, begun_cpu_s = now, _cpu_seconds()
-        most_s = seconds if sizes.is_settled else UNSETTLED * seconds
-        has_time = (begun is None or now - begun < most_s) and now - opened < MOST_S
+        max_s = seconds if sizes.is_settled else UNSETTLED * seconds
+        has_time = (begun is None or now - begun < max_s) and now - opened < MAX_S
         limit = strategy.workers if is_warm else strategy.workers - len(ended)
         while has_time and len(in_flight) < limit:
             chunk = next(waiting, None)
@@ -158,13 +155,13 @@ def run_trial(
             break
         pending = done.get()
         number, chunk = in_flight.pop(pending)
-        found = strategy.collect([pending])[0]
-        outcome = found if isinstance(found, BaseException) else found[0]
+        result = strategy.collect([pending])[0]
+        outcome = result if isinstance(result, BaseException) else result[0]
         if may_fail and not isinstance(outcome, BaseException) and outcome.failure is not None:
             failed.append((chunk, outcome))
             continue
         ended[number] = chunk, _completed(chunk, outcome)
-        sizes.see(*ended[number])
+        sizes.observe(*ended[number])
     if failed and not ended:
         _completed(*failed[0])
     if len(ended) <= strategy.workers:
@@ -175,13 +172,13 @@ def run_trial(
     later = [ended[number] for number in sorted(ended)][strategy.workers :]
     counted = later or first
     peaks = [outcome.attempts[-1].peak_nbytes for _, outcome in ended.values()]
-    own = _read_status("VmHWM:") if is_told else peak_nbytes()
-    known = [peak for peak in peaks if peak is not None]
-    return Tried(
+    own_peak = _read_status("VmHWM:") if is_reset else peak_nbytes()
+    measured = [peak for peak in peaks if peak is not None]
+    return TrialResult(
         tuple(chunk for chunk, _ in counted),
         tuple(outcome for _, outcome in counted),
-        _seconds_more(first, later),
-        (max(known, default=None) if strategy.crosses_processes else own),
+        _extra_seconds(first, later),
+        (max(measured, default=None) if strategy.crosses_processes else own_peak),
         None if strategy.crosses_processes else busy,
         (first[0][0].nbytes, first[0][1].duration_s) if first[0][0].nbytes else None,
         tuple(str(outcome.failure) for _, outcome in failed),
@@ -201,8 +198,8 @@ def _completed(chunk: Chunk, outcome: Outcome | BaseException) -> Outcome:
 
 
 def _cpu_seconds() -> float:
-    """CPU time of this process and of its children that have ended; and for how long its threads
-    would have computed, but others did.
+    """Return the CPU time of this process and of its children that have ended, plus the time for
+    which its threads were runnable, but had no core.
     """
     times = os.times()
     return time.process_time() + times.children_user + times.children_system + _queued_seconds()
@@ -210,24 +207,24 @@ def _cpu_seconds() -> float:
 
 def _queued_seconds() -> float:
     queued = 0
-    for told in Path("/proc/self/task").glob("*/schedstat"):
+    for path in Path("/proc/self/task").glob("*/schedstat"):
         with suppress(OSError, IndexError, ValueError):
-            queued += int(told.read_text().split()[1])
+            queued += int(path.read_text().split()[1])
     return queued * 1e-9
 
 
-def _seconds_more(first: list[tuple[Chunk, Outcome]], later: list[tuple[Chunk, Outcome]]) -> float:
-    """What warm-ups took more than their bytes explain."""
+def _extra_seconds(first: list[tuple[Chunk, Outcome]], later: list[tuple[Chunk, Outcome]]) -> float:
+    """Return the seconds of warm-ups beyond those that their bytes explain."""
     line = fit_middle([(chunk.nbytes, outcome.duration_s) for chunk, outcome in later])
     if line is None:
         return 0.0
     more = [outcome.duration_s - line.predict(chunk.nbytes) for chunk, outcome in first]
-    # Workers share what is left, so that what one loses all of them make good.
+    # Workers share the remaining work, so that the delay of one is spread over all.
     return max(0.0, sum(more) / len(more))
 
 
-def _forget_peak() -> bool:
-    """Let the system count this process's peak of memory anew; whether it can (Linux alone)."""
+def _reset_peak() -> bool:
+    """Reset this process's peak of memory; return False if the system can't (only Linux can)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

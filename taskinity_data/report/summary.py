@@ -348,13 +348,13 @@ def _next(run: Any) -> list[str]:
 def tell_met(met: Any) -> str:
     """What was predicted against what was, in words.
 
-    >>> from taskinity_data.forecast.compare_with_run import Met
-    >>> tell_met(Met("memory", 1e8, 2e8, 1.5e8))
+    >>> from taskinity_data.forecast.compare_with_run import PredictionCheck
+    >>> tell_met(PredictionCheck("memory", 1e8, 2e8, 1.5e8))
     'memory: predicted 100.0 MB to 200.0 MB, was 150.0 MB: within'
     """
-    tell = format_seconds if met.what == "time" else format_nbytes
+    tell = format_seconds if met.quantity == "time" else format_nbytes
     actual = "" if met.actual is None else f", was {tell(met.actual)}"
-    return f"{met.what}: predicted {tell(met.low)} to {tell(met.high)}{actual}: {met.verdict}"
+    return f"{met.quantity}: predicted {tell(met.low)} to {tell(met.high)}{actual}: {met.verdict}"
 
 
 def _planned(run: Any) -> dict[str, Any]:

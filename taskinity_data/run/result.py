@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.notices import Entry
     from taskinity_data.execution.worker.run_item import Item
     from taskinity_data.flow.model import Flow
-    from taskinity_data.forecast.compare_with_run import Met
+    from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.outcome import Outcome
 
 __all__ = ["Output", "Run"]
@@ -107,7 +107,7 @@ class Run:
         Its log file, where it has one.
     next_steps : tuple of str
         What to type next, where it is kept and did not do all.
-    predicted : tuple of Met
+    predicted : tuple of PredictionCheck
         What ``plan.estimate`` said of it against what it took, where such a plan was given.
     started : pandas.Timestamp
         Of its last try, in UTC.
@@ -139,7 +139,7 @@ class Run:
     quarantine: Path | None = None
     log: Path | None = None
     next_steps: tuple[str, ...] = ()
-    predicted: tuple[Met, ...] = ()
+    predicted: tuple[PredictionCheck, ...] = ()
     started: pd.Timestamp = pd.NaT  # type: ignore[assignment]
     duration_s: float | None = None
     directory: Path | None = None

@@ -25,7 +25,7 @@ from taskinity_data.execution.schedulers.resources import check_resources
 from taskinity_data.execution.schedulers.signals import soft_interrupts
 from taskinity_data.execution.worker.log_capture import PassedOn, capture_logs, lower_level
 from taskinity_data.execution.worker.run_item import peak_nbytes
-from taskinity_data.forecast.compare_with_run import Ran, compare_forecast, name_work
+from taskinity_data.forecast.compare_with_run import RunFigures, compare_forecast, name_work
 from taskinity_data.forecast.output import answer_nbytes
 from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.policy import parse_duration
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.flow.model import Flow
     from taskinity_data.flow.stages import Stage
-    from taskinity_data.forecast.compare_with_run import Met
+    from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.run.describe_run import CallFacts
     from taskinity_data.run.options import RunOptions
     from taskinity_data.run.result import Run
@@ -343,7 +343,9 @@ def _resolve(options: RunOptions, settings: Settings) -> RunOptions:
     )
 
 
-def _predicted(run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]]) -> tuple[Met, ...]:
+def _predicted(
+    run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]]
+) -> tuple[PredictionCheck, ...]:
     """What the one plan that has a forecast said of the run, against the run."""
     found = [(name, plan) for name, plan in plans if plan.forecast is not None]
     if len(found) != 1 or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED):
@@ -358,7 +360,7 @@ def _predicted(run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]])
     if run.scheduler in ("threads", "synchronous"):
         peaks.append(peak_nbytes())
     value = run.value if forecast.is_answer else run.results.get(name)
-    ran = Ran(
+    ran = RunFigures(
         work,
         run.workers,
         run.scheduler,

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
     monkeypatch.setattr(beside, "ALONE_S", 0.05)
-    monkeypatch.setattr(beside, "BESIDE_S", 0.05)
+    monkeypatch.setattr(beside, "PARALLEL_S", 0.05)
 
 
 def test_a_dataset_s_functions_are_tried(folder, call):

@@ -13,8 +13,8 @@ import taskinity_data as td
 from taskinity_data.forecast import estimate as estimates
 from taskinity_data.forecast import side_by_side as beside
 from taskinity_data.forecast import trial as trials
-from taskinity_data.forecast.output import Grown
-from taskinity_data.forecast.trial import Tried
+from taskinity_data.forecast.output import SizeEstimate
+from taskinity_data.forecast.trial import TrialResult
 
 ROWS = 40_000
 
@@ -30,7 +30,7 @@ def path(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
     monkeypatch.setattr(beside, "ALONE_S", 0.05)
-    monkeypatch.setattr(beside, "BESIDE_S", 0.05)
+    monkeypatch.setattr(beside, "PARALLEL_S", 0.05)
 
 
 def is_range(found):
@@ -156,7 +156,7 @@ def test_frames_in_memory_are_forecast_too():
 
 @pytest.mark.parametrize(("left_s", "expected"), [(0.0, "threads"), (1e9, "processes")])
 def test_without_a_scheduler_the_rule_of_a_run_chooses_it(path, monkeypatch, left_s, expected):
-    monkeypatch.setattr(beside, "_left_seconds", lambda *_: left_s)
+    monkeypatch.setattr(beside, "_remaining_seconds", lambda *_: left_s)
     found = td.open_dataset(path).plan(workers=2).estimate(len, workers=2)
     assert found.scheduler == expected
 
@@ -164,13 +164,13 @@ def test_without_a_scheduler_the_rule_of_a_run_chooses_it(path, monkeypatch, lef
 def test_a_function_that_is_slow_only_beside_others_goes_to_processes(path, monkeypatch):
     alone_s, beside_s = 2 * 2.9, 2 * 3.1
     seen = iter([alone_s, beside_s])
-    monkeypatch.setattr(beside, "_left_seconds", lambda *_: next(seen))
+    monkeypatch.setattr(beside, "_remaining_seconds", lambda *_: next(seen))
     found = td.open_dataset(path).plan(workers=2).estimate(len, workers=2)
     assert found.scheduler == "processes"
 
 
 def test_kernels_alone_and_what_cannot_travel_stay_in_threads(path, monkeypatch):
-    monkeypatch.setattr(beside, "_left_seconds", lambda *_: 1e9)
+    monkeypatch.setattr(beside, "_remaining_seconds", lambda *_: 1e9)
     plan = td.open_dataset(path).plan(workers=2)
     assert plan.estimate(reduce=td.count(), workers=2).scheduler == "threads"
     lock = threading.Lock()
@@ -186,7 +186,7 @@ def test_memory_that_is_new_is_reckoned_up_to_a_run_s_first_chunk():
     def tried(*points, warm_up_s=0.5):
         chunks = tuple(SimpleNamespace(nbytes=nbytes) for nbytes, _ in points)
         outcomes = tuple(SimpleNamespace(duration_s=seconds) for _, seconds in points)
-        return Tried(chunks, outcomes, warm_up_s, None)
+        return TrialResult(chunks, outcomes, warm_up_s, None)
 
     # Each byte that is new takes as much again.
     grown = tried((1, 2.0), (10, 19.0), (10, 10.0), (5, 5.0), (10, 10.0))
@@ -220,11 +220,11 @@ def test_a_slice_that_takes_long_is_tried_twice_at_most(path, monkeypatch):
     assert len(calls) == 2
     assert max(calls) < 3_000
     assert (found.workers, found.scheduler) == (4, "threads")
-    assert "none was tried beside another" in repr(found)
+    assert "none were tried in parallel" in repr(found)
 
 
 def test_where_no_slice_is_near_a_chunk_the_forecast_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(trials, "MOST_S", 0.1)
+    monkeypatch.setattr(trials, "MAX_S", 0.1)
     path = tmp_path / "long.csv"
     pd.DataFrame({"a": range(300_000)}).to_csv(path, index=False)
 
@@ -232,7 +232,7 @@ def test_where_no_slice_is_near_a_chunk_the_forecast_says_so(tmp_path, monkeypat
         time.sleep(0.2)
 
     found = td.open_dataset(path).plan(workers=1).estimate(long, workers=1)
-    assert "what one takes is a guess" in repr(found)
+    assert "the time of one is a guess" in repr(found)
     assert found.seconds.low < 20 * 0.2
 
 
@@ -249,7 +249,7 @@ def test_where_time_goes_by_records_small_slices_tell_it(tmp_path):
 
 
 def test_no_slice_is_begun_when_time_is_up(path, monkeypatch):
-    monkeypatch.setattr(trials, "MOST_S", 0.1)
+    monkeypatch.setattr(trials, "MAX_S", 0.1)
     calls = []
 
     def long(chunk: pd.DataFrame):
@@ -275,19 +275,20 @@ def test_what_a_function_changes_around_it_is_put_back_and_told(path, tmp_path, 
 
 
 def test_the_answer_is_held_where_threads_run():
-    tried = Tried((), (), 0.0, 100)
+    tried = TrialResult((), (), 0.0, 100)
     in_threads = beside.Trial("threads", 2, 1000, False, tried, 0.0, 0.0)
     in_processes = in_threads._replace(crosses_processes=True)
-    assert estimates._memory(in_threads, None, Grown(1000, 1000), 10).low > 1000
-    assert estimates._memory(in_processes, None, Grown(1000, 1000), 10).high < 200
+    assert estimates._memory(in_threads, None, SizeEstimate(1000, 1000), 10).low > 1000
+    assert estimates._memory(in_processes, None, SizeEstimate(1000, 1000), 10).high < 200
 
 
 def test_memory_is_reckoned_up_to_the_run_s_largest_chunk():
     chunks = tuple(SimpleNamespace(nbytes=nbytes) for nbytes in (50, 100))
-    tried = Tried(chunks, (), 0.0, 500)
+    tried = TrialResult(chunks, (), 0.0, 500)
     trial = beside.Trial("threads", 2, 1000, False, tried, 0.0, 0.0)
     as_large, larger, smaller = (
-        estimates._memory(trial, 300, Grown(0, 0), largest).high for largest in (100, 150, 50)
+        estimates._memory(trial, 300, SizeEstimate(0, 0), largest).high
+        for largest in (100, 150, 50)
     )
     assert (larger - as_large) / as_large == pytest.approx(100 / 500)
     assert (as_large - smaller) / as_large == pytest.approx(40 / 500)
@@ -339,9 +340,9 @@ def test_dear_places_are_not_taken_for_a_cost_by_the_chunk():
     points = [(size * 1000, size * cost) for size, cost in zip(sizes, cheap_or_dear, strict=True)]
     chunks = tuple(SimpleNamespace(nbytes=nbytes) for nbytes, _ in points)
     outcomes = tuple(SimpleNamespace(duration_s=seconds) for _, seconds in points)
-    tried = Tried(chunks, outcomes, 0.0, None)
+    tried = TrialResult(chunks, outcomes, 0.0, None)
     assert estimates._shape(tried, tried).fixed < 8.0
-    even = Tried(
+    even = TrialResult(
         chunks, tuple(SimpleNamespace(duration_s=50.0 + x / 1000) for x, _ in points), 0.0, None
     )
     assert estimates._shape(even, even).fixed == pytest.approx(50.0)
@@ -373,7 +374,7 @@ def test_a_run_is_set_against_the_forecast_of_its_own_function(path):
     run = td.process(
         path, len, reduce=sum, plan=plan, workers=1, scheduler="synchronous", progress=False
     )
-    assert [met.unlike for met in run.predicted] == ["", "", ""]
+    assert [met.caveat for met in run.predicted] == ["", "", ""]
     assert run.predicted[0].low == first.seconds[0]
 
 

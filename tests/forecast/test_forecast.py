@@ -18,8 +18,8 @@ from taskinity_data.forecast.forecast import (
     stretch,
     wall_seconds,
 )
-from taskinity_data.forecast.output import Grown
-from taskinity_data.forecast.slices import order_places, slice_at
+from taskinity_data.forecast.output import SizeEstimate
+from taskinity_data.forecast.slices import slice_at, spread_positions
 
 READING = RunSeconds(read=8.0, function=1.0, partial=1.0, here=0.5, start=0.0, finish=0.0)
 
@@ -107,21 +107,21 @@ def test_even_slices_make_a_narrow_range():
 
 
 def test_what_slices_can_not_tell_is_doubted():
-    even, open_end = Grown(1e6, 1e6), Grown(1e6, 9e6)
+    even, open_end = SizeEstimate(1e6, 1e6), SizeEstimate(1e6, 9e6)
     assert list(doubts([1.0, 1.1, 0.9], even)) == []
     assert "may take less or longer" in next(doubts([0.1, 0.1, 5.0], even))
-    assert "the output is open" in next(doubts([1.0], open_end))
+    assert "the output is uncertain" in next(doubts([1.0], open_end))
     assert stretch(open_end) == Range(1e6 / 1.25, 9e6 * 1.25)
 
 
 @given(st.integers(1, 200))
 def test_places_are_one_in_each_share(count):
-    places = list(order_places(count))
+    places = list(spread_positions(count))
     assert sorted(math.floor(place * count) for place in places) == list(range(count))
 
 
 def test_the_first_places_are_far_apart():
-    first = list(order_places(16))[:4]
+    first = list(spread_positions(16))[:4]
     assert sorted(math.floor(place * 4) for place in first) == [0, 1, 2, 3]
 
 
@@ -163,5 +163,5 @@ def test_a_slice_of_parquet_begins_with_a_row_group(tmp_path):
     path = tmp_path / "numbers.parquet"
     pd.DataFrame({"a": range(10_000)}).to_parquet(path, row_group_size=5_000)
     chunks = open_dataset(path).plan(chunk_size="1_000 rows").chunks
-    starts = {slice_at(chunks, place, 100).start for place in order_places(16)}
+    starts = {slice_at(chunks, place, 100).start for place in spread_positions(16)}
     assert starts == {0, 5_000}

@@ -5,18 +5,23 @@ import pandas as pd
 import pytest
 
 import taskinity_data as td
-from taskinity_data.forecast.output import answer_nbytes, grow, grow_merged, grow_side_by_side
+from taskinity_data.forecast.output import (
+    answer_nbytes,
+    estimate_concatenated,
+    estimate_growth,
+    estimate_merged,
+)
 
 SIZES = [4_000, 1_000, 2_000] * 4
 TOTAL = 2_000_000
 
 
 def seen(reducer, frame):
-    """What `grow_merged` says of slices of `frame`, of eight bytes a row, and what the whole is."""
+    """What `estimate_merged` gives for slices of `frame`, eight bytes a row, and the whole."""
     at = np.linspace(0, len(frame) - max(SIZES), len(SIZES)).astype(int)
     slices = [frame.iloc[start : start + size] for start, size in zip(at, SIZES, strict=True)]
     partials = [reducer.partial(one) for one in slices]
-    grown = grow_merged(reducer, partials, SIZES, TOTAL)
+    grown = estimate_merged(reducer, partials, SIZES, TOTAL)
     return grown, answer_nbytes(reducer.partial(frame))
 
 
@@ -38,27 +43,27 @@ def test_keys_that_go_on_for_ever_are_not_said_to_be_known():
 
 
 def test_what_stays_the_same_stays_the_same():
-    assert grow([(1, 100.0), (4, 100.0), (8, 100.0)], 1e9)[:2] == (100.0, 100.0)
+    assert estimate_growth([(1, 100.0), (4, 100.0), (8, 100.0)], 1e9)[:2] == (100.0, 100.0)
 
 
 def test_of_a_single_slice_nothing_is_known():
-    assert grow([(10, 100.0)] * 3, 1000)[:2] == (100.0, 10_000.0)
-    assert grow([(10, 100.0)] * 3, 10)[:2] == (100.0, 100.0)
+    assert estimate_growth([(10, 100.0)] * 3, 1000)[:2] == (100.0, 10_000.0)
+    assert estimate_growth([(10, 100.0)] * 3, 10)[:2] == (100.0, 100.0)
 
 
 def test_results_of_one_size_are_counted_by_the_chunk():
     table = np.zeros(1000)
-    grown = grow_side_by_side([[table]] * 6, [400, 100, 200] * 2, 40_000, 10)
+    grown = estimate_concatenated([[table]] * 6, [400, 100, 200] * 2, 40_000, 10)
     assert grown.low == pytest.approx(10 * 8000, rel=0.01)
 
 
 def test_rows_that_are_kept_are_counted_by_the_byte():
     results = [[np.zeros(size)] for size in (400, 100, 200)]
-    grown = grow_side_by_side(results, [4000, 1000, 2000], 40_000, 10)
+    grown = estimate_concatenated(results, [4000, 1000, 2000], 40_000, 10)
     assert grown.low == pytest.approx(4_000 * 8, rel=0.01)
 
 
 def test_a_list_of_plain_values_is_counted_as_one_list():
     results = [[n] for n in range(12)]
-    grown = grow_side_by_side(results, SIZES, sum(SIZES) * 10, 120)
+    grown = estimate_concatenated(results, SIZES, sum(SIZES) * 10, 120)
     assert grown.low == pytest.approx(answer_nbytes(list(range(120))), rel=0.25)

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from taskinity_data.chunks.sizing import Learner, Size
-from taskinity_data.forecast.trial_sizes import FIRST_NBYTES, LONGEST_S, PILOT_NBYTES, TrialSizes
+from taskinity_data.forecast.trial_sizes import FIRST_NBYTES, MAX_S, PILOT_NBYTES, TrialSizes
 
 MB = 1_000_000
 
@@ -15,7 +15,7 @@ def sizes_of(cost, count, total=2000 * MB, first=31 * MB):
     for _ in range(count):
         nbytes = sizes.next_nbytes()
         found.append(nbytes)
-        sizes.see(SimpleNamespace(nbytes=nbytes), SimpleNamespace(duration_s=cost(nbytes)))
+        sizes.observe(SimpleNamespace(nbytes=nbytes), SimpleNamespace(duration_s=cost(nbytes)))
     return found, sizes
 
 
@@ -36,7 +36,7 @@ def test_slices_grow_to_usual_chunks_and_are_then_cut_to_parts():
 def test_a_cost_that_stands_for_itself_is_met_at_the_sizes_that_it_leads_to():
     found, _ = sizes_of(lambda n: 0.05 + n / (200 * MB), 9)
     assert max(found) > 31 * MB
-    assert max(found) / (200 * MB) <= LONGEST_S * 1.01
+    assert max(found) / (200 * MB) <= MAX_S * 1.01
 
 
 def test_a_slow_function_is_not_tried_on_more_than_a_trial_can_hold():
@@ -61,7 +61,7 @@ def test_slices_that_come_out_larger_than_asked_for_settle_too():
     for _ in range(8):
         nbytes = int(sizes.next_nbytes() * 1.1)  # whole row groups
         seconds = 0.003 + nbytes / (25 * MB)
-        sizes.see(SimpleNamespace(nbytes=nbytes), SimpleNamespace(duration_s=seconds))
+        sizes.observe(SimpleNamespace(nbytes=nbytes), SimpleNamespace(duration_s=seconds))
     assert sizes.is_settled
 
 

@@ -17,7 +17,7 @@ from taskinity_data.output.manifest import read_manifest
 from taskinity_data.run.output import RunOutput
 
 FRAME = pd.DataFrame({"n": range(100), "text": [f"t{n}" for n in range(100)]})
-Ran = types.ModuleType("ran_state")
+RunFigures = types.ModuleType("ran_state")
 """Which chunks ran: in no module of the user, so that it is no part of the functions."""
 
 
@@ -25,7 +25,7 @@ Ran = types.ModuleType("ran_state")
 def ground(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     FRAME.to_csv("data.csv", index=False)
-    Ran.numbers = []
+    RunFigures.numbers = []
     return tmp_path
 
 
@@ -42,8 +42,8 @@ def refusing(*bad):
     """A function that refuses chunks with these numbers, of 10 rows each."""
 
     def look(chunk):
-        Ran.numbers.append(int(chunk.n.iloc[0]) // 10)
-        if Ran.numbers[-1] in bad:
+        RunFigures.numbers.append(int(chunk.n.iloc[0]) // 10)
+        if RunFigures.numbers[-1] in bad:
             raise ValueError("not yet")
         return chunk.assign(twice=chunk.n * 2)
 
@@ -51,7 +51,7 @@ def refusing(*bad):
 
 
 def mended(chunk):
-    Ran.numbers.append(int(chunk.n.iloc[0]) // 10)
+    RunFigures.numbers.append(int(chunk.n.iloc[0]) // 10)
     return chunk.assign(twice=chunk.n * 2)
 
 
@@ -65,8 +65,8 @@ def go(function, **options):
 
 def ran():
     """The numbers of the chunks that ran since it was asked last."""
-    found = sorted(Ran.numbers)
-    Ran.numbers = []
+    found = sorted(RunFigures.numbers)
+    RunFigures.numbers = []
     return found
 
 
@@ -144,8 +144,8 @@ def test_what_was_never_committed_runs_again_with_other_code(ground):
     before = partial(2, 5)
 
     def wrong(chunk):
-        Ran.numbers.append(int(chunk.n.iloc[0]) // 10)
-        if Ran.numbers[-1] == 5:
+        RunFigures.numbers.append(int(chunk.n.iloc[0]) // 10)
+        if RunFigures.numbers[-1] == 5:
             raise ValueError("stop")
         return chunk.assign(twice=-1)
 
@@ -179,8 +179,8 @@ def test_nothing_is_visible_before_the_commit_and_what_came_through_is_kept(grou
 
 def test_other_inputs_of_the_function_are_another_call(ground):
     def scale(chunk, factor):
-        Ran.numbers.append(int(chunk.n.iloc[0]) // 10)
-        if Ran.numbers[-1] == 3 and factor == 2:
+        RunFigures.numbers.append(int(chunk.n.iloc[0]) // 10)
+        if RunFigures.numbers[-1] == 3 and factor == 2:
             raise ValueError("not yet")
         return chunk.assign(twice=chunk.n * factor)
 
@@ -205,7 +205,7 @@ def test_other_inputs_of_the_function_are_another_call(ground):
 
 def test_bad_rows_of_a_bisected_chunk_come_back_at_their_place(ground):
     def look(chunk):
-        Ran.numbers.append(len(chunk))
+        RunFigures.numbers.append(len(chunk))
         if chunk.n.isin([17, 63]).any():
             raise ValueError("not yet")
         return chunk.assign(twice=chunk.n * 2)
@@ -221,10 +221,10 @@ def test_bad_rows_of_a_bisected_chunk_come_back_at_their_place(ground):
 
 def test_columns_that_got_their_type_from_other_chunks_are_used_again(ground):
     def look(chunk):
-        Ran.numbers.append(int(chunk.n.iloc[0]) // 10)
-        if Ran.numbers[-1] in bad:
+        RunFigures.numbers.append(int(chunk.n.iloc[0]) // 10)
+        if RunFigures.numbers[-1] in bad:
             raise ValueError("not yet")
-        note = "x" if Ran.numbers[-1] == 4 else None
+        note = "x" if RunFigures.numbers[-1] == 4 else None
         return chunk.assign(twice=chunk.n * 2, note=pd.Series(note, chunk.index, "object"))
 
     bad = [6, 7]
@@ -244,8 +244,8 @@ def test_columns_that_got_their_type_from_other_chunks_are_used_again(ground):
 def test_partitions_and_other_formats_are_completed_too(ground, output_format):
     def by_tens(bad):
         def look(chunk):
-            Ran.numbers.append(int(chunk.n.iloc[0]) // 10)
-            if Ran.numbers[-1] in bad:
+            RunFigures.numbers.append(int(chunk.n.iloc[0]) // 10)
+            if RunFigures.numbers[-1] in bad:
                 raise ValueError("not yet")
             return chunk.assign(odd=chunk.n % 2)
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from taskinity_data.forecast.compare_with_run import Met
+from taskinity_data.forecast.compare_with_run import PredictionCheck
 from taskinity_data.report.summary import describe_value, summarise, summary_html
 
 PLACES = ["planned", "processed", "fallback", "quarantined", "skipped", "failed", "not_run"]
@@ -181,11 +181,11 @@ def test_the_last_thing_is_what_to_type_next():
 
 def test_what_was_predicted_is_set_against_what_was():
     met = (
-        Met("time", 1.0, 2.0, 1.5),
-        Met("memory", 1e8, 2e8, 2.5e8),
-        Met("output", 1e3, 2e3, 500),
+        PredictionCheck("time", 1.0, 2.0, 1.5),
+        PredictionCheck("memory", 1e8, 2e8, 2.5e8),
+        PredictionCheck("output", 1e3, 2e3, 500),
     )
-    text = summarise(make_run(predicted=(*met, Met("output", 1.0, 2.0, None))))
+    text = summarise(make_run(predicted=(*met, PredictionCheck("output", 1.0, 2.0, None))))
     assert "  time: predicted 1.0 s to 2.0 s, was 1.5 s: within" in text
     assert "  memory: predicted 100.0 MB to 200.0 MB, was 250.0 MB: 25 % above" in text
     assert "  output: predicted 1.0 kB to 2.0 kB, was 500 B: 50 % below" in text

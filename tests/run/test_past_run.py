@@ -516,10 +516,10 @@ def test_a_run_unlike_the_one_that_was_predicted_says_so(ground):
     options = {"reduce": REDUCE, "plan": plan, "workers": 2, "scheduler": "threads"}
     time, memory, output = td.process("a.csv", tasks().scale, **options).predicted
     assert time.verdict.endswith("; but predicted for 1 worker (synchronous)")
-    assert memory.unlike == time.unlike
-    assert output.unlike == ""
+    assert memory.caveat == time.caveat
+    assert output.caveat == ""
     (other, *_) = td.process("a.csv", **options).predicted
-    assert other.unlike.startswith("predicted of scale, group_by")
+    assert other.caveat.startswith("predicted of scale, group_by")
 
 
 def test_a_run_that_went_on_says_that_it_was_not_all(ground):
@@ -527,11 +527,11 @@ def test_a_run_that_went_on_says_that_it_was_not_all(ground):
     plan.estimate(tasks().scale, sum_of_x, scheduler="synchronous", workers=1)
     options = {"plan": plan, "scheduler": "synchronous", "run_dir": "runs", "reduce": sum_of_x}
     first = td.process("a.csv", tasks().scale, **options)
-    assert [one.unlike for one in first.predicted] == ["", "", ""]
-    assert first.predicted[2].what == "results"
+    assert [one.caveat for one in first.predicted] == ["", "", ""]
+    assert first.predicted[2].quantity == "results"
     assert first.predicted[2].actual > 1000  # all the rows, and not their sum
     again = td.process("a.csv", tasks().scale, resume=first.run_id, **options)
-    assert again.predicted[0].unlike == "10 chunks were done before"
+    assert again.predicted[0].caveat == "10 chunks were done before"
     assert "predicted" in str(again)
     assert "10 chunks were done before" in words_of(load_run(again.run_id, "runs").report())
 

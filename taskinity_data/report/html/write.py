@@ -231,9 +231,9 @@ def _times(run: Any) -> list[tuple[str, str, str]]:
 def _predicted(run: Any) -> list[tuple[str, str, str, str]]:
     found = []
     for met in run.predicted:
-        tell = format_seconds if met.what == "time" else format_nbytes
+        tell = format_seconds if met.quantity == "time" else format_nbytes
         actual = "unknown" if met.actual is None else tell(met.actual)
-        found.append((met.what, f"{tell(met.low)} to {tell(met.high)}", actual, met.verdict))
+        found.append((met.quantity, f"{tell(met.low)} to {tell(met.high)}", actual, met.verdict))
     return found
 
 
