@@ -1,4 +1,4 @@
-"""A lock on a file for one process at a time, which it names, and with which the lock ends."""
+"""Lock a file for one process at a time, which the lock names, until that process ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["FileLock", "Locked", "who_holds"]
 
 _WAIT_S = 0.1
-"""Who only looks (`who_holds`) has the lock for an instant."""
+"""How long to wait: `who_holds` takes the lock for an instant, only to look."""
 
 
 class Locked(Exception):  # noqa: N818 - says what is the matter
@@ -26,9 +26,9 @@ class FileLock:
     Raises
     ------
     Locked
-        Another one holds it.
+        Another process holds it.
     OSError
-        The file can't be made, or its file system has no locks.
+        The file can't be created, or its file system has no locks.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -43,12 +43,12 @@ class FileLock:
         Path(path).write_text(holder, encoding="utf-8")
 
     def close(self) -> None:
-        """Let the next one in; nothing happens the second time."""
+        """Release the lock; a second call has no effect."""
         self._lock.release()
 
 
 def who_holds(path: str | os.PathLike[str]) -> str | None:
-    """Which process holds the lock at `path`; None where nobody does, or it can't be told."""
+    """Return which process holds the lock at `path`; None if none does, or if it is unknown."""
     from filelock import Timeout
 
     if not Path(path).exists():
@@ -63,8 +63,8 @@ def who_holds(path: str | os.PathLike[str]) -> str | None:
 
 
 def _open(path: str | os.PathLike[str], timeout_s: float) -> filelock.BaseFileLock:
-    # Loaded where something is locked: it takes 16 ms. What stands in for locks on file systems
-    # without them would outlive a killed process.
+    # Imported only if something is locked: it takes 16 ms. The fallback for file systems without
+    # locks would outlive a killed process.
     from filelock import FileLock
 
     return FileLock(path, timeout_s, thread_local=False, fallback_to_soft=False)
