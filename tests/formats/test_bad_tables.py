@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import made_tables as made
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,6 @@ from pyarrow import feather
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError
-from taskinity_data.formats.parquet.footer_bytes import FooterError, read_footer
 
 HERE = Path(__file__).parent
 FLAT = pa.table({"a": [1, None, 3] * 8, "s": ["x", None, "yy"] * 8, "f": [0.5] * 24})
@@ -94,8 +94,8 @@ def test_a_damaged_copy_has_the_rows_of_the_whole_or_is_refused(tmp_path, format
         last = said[-1]
         first = int(last[0]) + 1
         if ended.returncode:
-            # Arrow itself can't live with it, and nobody looks at its files before it does.
-            assert format_ == "orc", (last, ended.stderr[-500:])
+            # Arrow itself dies of it, of ORC's stripes and of Parquet's footers.
+            assert format_ != "arrow", (last, ended.stderr[-500:])
             assert last[1] == "ours"
             alone = run_support("tables_oracle.py", f"{path}.{last[0]}.{format_}", format_)
             assert alone.returncode == ended.returncode, alone.stderr
@@ -140,6 +140,12 @@ def test_parquet_that_counts_other_rows_than_it_has_is_refused(tmp_path, wrong):
             one[place : place + 2] = other
         path.write_bytes(one)
         for size in ("100 rows", "10_000 rows"):
+            if chosen == [places[1]]:  # nobody needs the count of a flat column's values
+                read = pd.concat(
+                    [chunk.read() for chunk in open_dataset(path).plan(chunk_size=size)]
+                )
+                assert read.a.tolist() == list(range(ROWS))
+                continue
             with pytest.raises((PlanError, ReadError), match=r"a\.parquet"):
                 [chunk.read() for chunk in open_dataset(path).plan(chunk_size=size)]
 
@@ -147,25 +153,6 @@ def test_parquet_that_counts_other_rows_than_it_has_is_refused(tmp_path, wrong):
 def _zigzag(count):
     value = 2 * count
     return bytes([value & 0x7F | 0x80, value >> 7])
-
-
-@pytest.mark.parametrize(
-    ("footer", "words"),
-    [
-        (b"", "malformed"),
-        (b"\x19\xfc\xff\xff\xff\xff\x0f", "longer than it"),
-        (b"\x18\x7f", "longer than it"),
-        (b"\x1c" * 100, "too deep"),
-        (b"\x15" + b"\xff" * 20, "too long"),
-        (b"\x1d", "no known form"),
-        (b"\x15\x00\x00", "malformed"),
-        (b"\x29\x1c\x55\x02\x00\x16\x00\x19\x0c\x00", "fewer columns"),
-        (b"\x29\x2c\x00\x00\x16\x00\x19\x0c\x00", "more columns"),
-    ],
-)
-def test_a_malformed_parquet_footer_is_told(footer, words):
-    with pytest.raises(FooterError, match=words):
-        read_footer(footer, 1_000)
 
 
 WIDE = 100_000

@@ -23,7 +23,6 @@ import pyarrow.types as pat
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.deliver import count_only
 from taskinity_data.formats.detect import refuse_parquet
-from taskinity_data.formats.parquet.footer_bytes import FooterError, RowGroup, read_footer
 from taskinity_data.formats.parquet.options import pass_on
 from taskinity_data.formats.tables import check_schema
 from taskinity_data.sources.caches import Cache
@@ -47,9 +46,6 @@ CURSORS = 4
 """Cursors that are kept: a cursor holds one row group's compressed columns."""
 
 MARK = b"PAR1"
-_END_NBYTES = 8
-"""Of a file: the footer's length, and the mark."""
-
 CURSOR_ROWS = 65_536
 """Rows decoded at a time: 16,384 to 131,072 cost the same within 5 % (1 M rows, 8 columns)."""
 
@@ -67,7 +63,6 @@ class Footer:
     leaves : dict of str to range
         Each column's places among the row groups' column chunks (a nested one has several; one
         of nothing but groups without fields has none, is not named here, and reads as null).
-    groups : tuple of RowGroup
     options : ParquetOptions
         What decides on types beside the file.
     """
@@ -77,7 +72,6 @@ class Footer:
     schema: pa.Schema
     rows: tuple[int, ...]
     leaves: dict[str, range]
-    groups: tuple[RowGroup, ...]
     options: ParquetOptions = ()
 
     def piece(self, group: int) -> Piece:
@@ -87,14 +81,20 @@ class Footer:
 
     def nbytes(self, group: int, names: Sequence[str]) -> int:
         """Uncompressed bytes of columns `names` in row group `group`."""
-        columns = self.groups[group].columns
-        return sum(columns[leaf].nbytes for name in names for leaf in self.leaves[name])
+        found = self._columns(group, names)
+        return sum(max(0, one.total_uncompressed_size) for one in found)
 
     def null_count(self, group: int, name: str) -> int | None:
         """Nulls of the flat column `name` in row group `group`, None where it isn't told."""
         if not self.schema.field(name).nullable:
             return 0
-        return self.groups[group].columns[self.leaves[name][0]].null_count
+        told = self.metadata.row_group(group).column(self.leaves[name][0]).statistics
+        return told.null_count if told is not None and told.has_null_count else None
+
+    def _columns(self, group: int, names: Sequence[str]) -> list[Any]:
+        """The column chunks of columns `names` in row group `group`."""
+        told = self.metadata.row_group(group)
+        return [told.column(leaf) for name in names for leaf in self.leaves.get(name, ())]
 
     def open(self, groups: Sequence[int], names: Sequence[str]) -> pq.ParquetFile:
         """The file, ready to read columns `names` of `groups` from it; one for each thread.
@@ -103,9 +103,8 @@ class Footer:
         """
         source: str | StoreFile = self.file.path
         if self.file.store is not None:
-            places = [leaf for name in names for leaf in self.leaves.get(name, ())]
-            columns = [self.groups[group].columns[leaf] for group in groups for leaf in places]
-            source = read_parts(self.file, [(one.start, one.stop) for one in columns])
+            columns = [one for group in groups for one in self._columns(group, names)]
+            source = read_parts(self.file, [_range_of(one) for one in columns])
         # Checksums of pages, where the writer left some, cost 0.1 ms a megabyte.
         return pq.ParquetFile(
             source,
@@ -135,12 +134,8 @@ def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
         with source:
             if file.store is not None:
                 _look_at_mark(source, file)
-            groups = _read_groups_of(source, file.nbytes)
-            source.seek(0)
             with pq.ParquetFile(source, **pass_on(options)) as opened:
                 metadata, schema = opened.metadata, opened.schema_arrow
-            if schema.names and len(groups) != metadata.num_row_groups:
-                raise FooterError("it tells of other row groups than Arrow finds")
     # Extension types are built from what the file says by any class that is registered.
     except Exception as error:
         if isinstance(error, (ReadError, PlanError)):
@@ -149,7 +144,7 @@ def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
             f"{file.path}: the Parquet footer can't be read ({error}); write or copy the file again"
         ) from error
     check_schema(schema, file.path)
-    rows = tuple(group.rows for group in groups)
+    rows = tuple(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
     leaves: dict[str, range] = {}
     place = 0
     for index, one in enumerate(schema):
@@ -159,12 +154,13 @@ def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
         else:
             schema = schema.set(index, one.with_nullable(True))
         place += count
-    if any(len(group.columns) != place for group in groups):
+    if metadata.num_columns != place or min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:
         raise PlanError(
-            f"{file.path}: the Parquet footer tells of other columns than its Arrow schema; write "
-            "the file again"
+            f"{file.path}: the Parquet footer contradicts itself: it has {metadata.num_columns:,} "
+            f"columns and {metadata.num_rows:,} rows, its schema {place:,} and its row groups "
+            f"{sum(rows):,}; write the file again"
         )
-    footer = Footer(file, metadata, schema, rows, leaves, groups, options)
+    footer = Footer(file, metadata, schema, rows, leaves, options)
     _footers.put((file.path, file.fingerprint, options), footer, metadata.serialized_size)
     return footer
 
@@ -176,14 +172,11 @@ def _look_at_mark(source: BinaryIO | StoreFile, file: SourceFile) -> None:
         refuse_parquet(file, "parquet")
 
 
-def _read_groups_of(source: BinaryIO | StoreFile, nbytes: int) -> tuple[RowGroup, ...]:
-    """The row groups of the open file `source` of `nbytes`, whose marks have been looked at."""
-    source.seek(max(0, nbytes - _END_NBYTES))
-    length = int.from_bytes((source.read(_END_NBYTES) or b"")[:4], "little")
-    if not 0 < length <= nbytes - _END_NBYTES - 4:
-        raise FooterError("its length is not that of a part of the file")
-    source.seek(nbytes - _END_NBYTES - length)
-    return read_footer(source.read(length) or b"", nbytes)
+def _range_of(column: Any) -> tuple[int, int]:
+    """From and to where the bytes of a column chunk go."""
+    # Writers that have no dictionary page may tell its place as 0, which is the file's mark.
+    start = min(column.data_page_offset, column.dictionary_page_offset or column.data_page_offset)
+    return start, start + column.total_compressed_size
 
 
 def read_groups(footer: Footer, groups: Sequence[int], names: Sequence[str]) -> pa.Table:

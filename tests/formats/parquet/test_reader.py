@@ -365,8 +365,10 @@ def test_small_row_groups_and_files_go_together_and_large_ones_are_split(tmp_pat
 def test_ranges_read_in_order_decode_a_row_group_once(tmp_path, monkeypatch):
     path = write(tmp_path / "a.parquet", pa.table({"n": np.arange(50_000)}))
     opened = []
-    cursor = footers._Cursor
-    monkeypatch.setattr(footers, "_Cursor", lambda *given: opened.append(given) or cursor(*given))
+    cursor = footers._GroupCursor
+    monkeypatch.setattr(
+        footers, "_GroupCursor", lambda *given: opened.append(given) or cursor(*given)
+    )
     plan = open_dataset(path).plan(chunk_size="1_000 rows")
     assert join([chunk.read() for chunk in plan]).n.tolist() == list(range(50_000))
     assert len(opened) == 1
