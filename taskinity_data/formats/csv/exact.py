@@ -117,39 +117,81 @@ def parse_exact(
 
     Notes
     -----
-    One parse, whatever the columns hold, where all values fit: pandas is told which columns are
-    texts, and nothing of the others. Told, it would make 1 of ``1.0`` and of ``True``. All columns
+    One parse where all values fit, but for texts of which a piece holds numbers alone. Dtypes of
+    numbers are left to pandas: given them, it would make 1 of ``1.0`` and of ``True``. All columns
     are parsed, since with `usecols` pandas lets rows with too many fields pass.
     """
-    told: dict[Hashable, Any] = dict.fromkeys(labels, str)
-    for column in columns:
-        if column.kind != "str":
-            del told[column.label]
     context = Context(data, labels, columns, options)
+    frame = infer_frame(context)
+    changed: dict[Hashable, pd.Series] = {}
+    dtypes = dict(zip(labels, frame.dtypes.tolist(), strict=True))
+    for column in columns:
+        if not is_settled(dtypes[column.label], column, options):
+            values = frame[column.label]
+            fitted = conform(values, column, context)
+            if fitted is not values:
+                changed[column.label] = fitted
+    wanted = [column.label for column in columns]
+    if changed:
+        series = {label: changed[label] if label in changed else frame[label] for label in wanted}
+        frame = pd.DataFrame(series, index=frame.index, copy=False)
+    elif wanted != list(labels):
+        places = {label: place for place, label in enumerate(labels)}
+        frame = frame.iloc[:, [places[label] for label in wanted]]
+    frame.columns = label_index(wanted)
+    return frame
+
+
+def infer_frame(context: Context) -> pd.DataFrame:
+    """All columns as pandas infers them here, but for texts, which are texts."""
+    data, labels, options = context.data, context.labels, context.options
+    texts = [column for column in context.columns if column.kind == "str"]
+    # An inferred text costs pandas a twentieth of one whose dtype is given; those that were given
+    # are mostly numbers, which it would infer.
+    given = texts if options.dtype_backend else [column for column in texts if column.is_given]
+    dtype: dict[Hashable, Any] = {column.label: str for column in given}
     try:
-        frame = parse_text(data, labels, options, dtype=told)
+        # An empty dict costs pandas 15 microseconds a column.
+        frame = parse_text(data, labels, options, dtype=dtype or None)
     except OverflowError:
         # Of integers that are no int64 pandas makes floats where they stand behind one.
-        for column in columns:
+        for column in context.columns:
             if column.kind == "int64":
                 check_wide(context.texts(column), column, options)
-        told |= {column.label: np.float64 for column in columns if column.kind == "float64"}
-        frame = parse_text(data, labels, options, dtype=told)
-    series: dict[Hashable, pd.Series] = {}
-    for column in columns:
-        values = frame[column.label]
-        fits = is_settled(values.dtype, column, options)
-        series[column.label] = values if fits else conform(values, column, context)
-    result = pd.DataFrame(series, index=frame.index, copy=False)
-    result.columns = label_index([column.label for column in columns])
-    return result
+        dtype = dict.fromkeys(labels, str)
+        for column in context.columns:
+            if column.kind == "float64":
+                dtype[column.label] = np.float64
+            elif column.kind != "str":
+                del dtype[column.label]
+        return parse_text(data, labels, options, dtype=dtype)
+    lost = [column.label for column in texts if not is_text(frame[column.label], options)]
+    if lost and options.dtype_backend is None:
+        again = parse_text(data, labels, options, dtype=dict.fromkeys(lost, str))
+        for label in lost:
+            frame[label] = again[label]
+    return frame
+
+
+def is_text(values: pd.Series, options: CsvOptions) -> bool:
+    """Whether `values` are the texts that stand there, or missing."""
+    if isinstance(values.dtype, pd.StringDtype):
+        return True
+    # Of na_values that are numbers more is missing among floats.
+    is_missing = values.dtype.kind == "f" and bool(values.isna().all())
+    return is_missing and "na_values" not in options.per_chunk
 
 
 def is_settled(dtype: Any, column: Column, options: CsvOptions) -> bool:
     """Whether values of that inferred dtype are the column's without a look at them."""
     if column.kind == "float64" and (not column.is_proven or "na_values" in options.per_chunk):
         return False
-    return column.kind in {"int64", "float64", "bool"} and bool(dtype == column.dtype)
+    if column.kind == "str" and not column.is_proven:
+        return False
+    return column.kind in PLAIN_KINDS and bool(dtype == column.dtype)
+
+
+PLAIN_KINDS = {"int64", "float64", "bool", "str"}
 
 
 def label_index(labels: Sequence[Hashable]) -> pd.Index:

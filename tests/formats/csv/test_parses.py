@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 import taskinity_data as td
 
@@ -15,11 +16,35 @@ def test_a_piece_is_parsed_once_whatever_its_columns_hold(tmp_path, monkeypatch,
     # Floats in one row make floats of columns of which the others hold 0, 1 or nothing.
     path.write_text("\n".join([header, ";".join(["0,5"] * columns), *[first, second] * 20]))
     chunks = td.open_dataset(str(path), sep=";", decimal=",").plan(chunk_size=10 * columns).chunks
+    assert count_parses(chunks, monkeypatch) == len(chunks) > 3
+
+
+@pytest.mark.parametrize(
+    ("values", "parses"), [("x;y", 1), ("x;", 1), (";", 1), ("x;1", 1), ("1;2", 2), ("True;", 2)]
+)
+def test_a_piece_is_parsed_again_only_where_a_column_of_texts_holds_none(
+    tmp_path, monkeypatch, values, parses
+):
+    path = tmp_path / "data.csv"
+    first, second = values.split(";")
+    path.write_text(
+        "\n".join(["a;b;c", "x;y;0,5", *[f"{first};{second};1", f"{second};{first};1"] * 20])
+    )
+    options = {"sep": ";", "decimal": ","}
+    chunks = td.open_dataset(str(path), **options).plan(chunk_size=40).chunks[1:]
+    whole = pd.read_csv(path, **options)
+    assert count_parses(chunks, monkeypatch) == parses * len(chunks) > 3
+    got = pd.concat([chunk.read() for chunk in chunks], ignore_index=True)
+    assert_frame_equal(got, whole.tail(len(got)).reset_index(drop=True))
+
+
+def count_parses(chunks, monkeypatch):
     counted = []
     original = pd.read_csv
-    monkeypatch.setattr(
-        pd, "read_csv", lambda *args, **more: (counted.append(1), original(*args, **more))[1]
-    )
-    for chunk in chunks:
-        chunk.read()
-    assert len(counted) == len(chunks) > 3
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            pd, "read_csv", lambda *args, **more: (counted.append(1), original(*args, **more))[1]
+        )
+        for chunk in chunks:
+            chunk.read()
+    return len(counted)
