@@ -185,7 +185,7 @@ LINE_MARK = re.compile(r"[\r\n]")
 
 
 def check_text(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool) -> None:
-    wide = find_wide_encoding(data)
+    wide = find_wide_encoding(data[:HEAD_NBYTES])
     if wide is not None:
         raise PlanError(f"{file}: this is UTF-{wide[4:6]} text; give encoding={wide!r}")
     # A character may be cut by the end of what was read.

@@ -74,8 +74,10 @@ def parse_error(
     """The error for records that pandas can't parse, with the first of them."""
     ends = record_ends(data, options)
     step = "repair the row, or look at"
-    row = first_bad_row(data, ends, labels, options)
     detail, where, hint = str(error) or "too many fields", "", ""
+    # Of a quote that is never closed pandas tells where all before it has parsed.
+    is_open = OPEN_QUOTE in detail and bool(ends)
+    row = len(ends) - 1 if is_open else first_bad_row(data, ends, labels, options)
     opens = find_quote(data, options) if row == len(ends) - 1 else None
     if opens is not None:
         at = "" if options.encoding not in BYTES_ALIKE else f" at byte {piece.start + opens:,}"
@@ -85,7 +87,7 @@ def parse_error(
         place = bisect_left(ends, ends[row] - LOOK_NBYTES // 2)
         hint = hint_dialect(data[ends[place - 1] if place else 0 :][:LOOK_NBYTES], options)
         begin, end = (ends[row - 1] if row else 0), ends[row]
-        width = count_fields(data[begin:end], options)
+        width = None if is_open else count_fields(data[begin:end], options)
         where = f", row {row} of the chunk"
         if options.encoding in BYTES_ALIKE:
             where += f" (byte {piece.start + begin:,})"
@@ -100,6 +102,9 @@ def parse_error(
         row=row,
     )
 
+
+OPEN_QUOTE = "EOF inside string"
+"""In pandas' error where the text ends within quotes."""
 
 BYTES_ALIKE = {"utf-8", "utf-8-sig", "ascii"}
 """Encodings in which a byte of a piece's text is a byte of the file."""
