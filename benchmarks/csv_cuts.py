@@ -1,12 +1,11 @@
 """How fast record ends are found, against reading alone and counting line feeds alone.
 
-Run ``python benchmarks/csv_cuts.py [--nbytes N] [--threads T]``: figures of the machine at hand.
+Run ``python benchmarks/csv_cuts.py [--nbytes N]``: figures of the machine at hand.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from functools import partial
@@ -56,8 +55,8 @@ def count_line_feeds(path: Path) -> None:
             total += int(np.count_nonzero(array[:nbytes] == ord("\n")))
 
 
-def cut(path: Path, dialect: Dialect, threads: int) -> None:
-    for _ in find_grains(path, 0, path.stat().st_size, dialect, GRAIN_NBYTES, threads=threads):
+def cut(path: Path, dialect: Dialect) -> None:
+    for _ in find_grains(path, 0, path.stat().st_size, dialect, GRAIN_NBYTES):
         pass
 
 
@@ -75,10 +74,9 @@ def measure(function: Callable[[], None], nbytes: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nbytes", type=int, default=100_000_000)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     print("GB/s by the clock (by CPU time)")
-    print(f"{'':26}{'read':>18}{'line feeds':>18}{'cuts':>18}{f'{options.threads} threads':>18}")
+    print(f"{'':26}{'read':>18}{'line feeds':>18}{'cuts':>18}")
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "data.csv")
         for name, (text, dialect) in CASES.items():
@@ -90,8 +88,7 @@ def main() -> None:
             figures = [
                 measure(partial(read_alone, path), nbytes),
                 measure(partial(count_line_feeds, path), nbytes),
-                measure(partial(cut, path, dialect, 1), nbytes),
-                measure(partial(cut, path, dialect, options.threads), nbytes),
+                measure(partial(cut, path, dialect), nbytes),
             ]
             print(f"{name:26}" + "".join(f"{figure:>18}" for figure in figures))
 

@@ -59,7 +59,7 @@ def parse_with_bad_lines(
         kept = skip_bad_start(data, labels, options)
         frame = parse_exact(kept, labels, columns, options)
         # From 1 on: at 0 a byte order mark would be none of the data.
-        rows, _ = count_rows(b"\n" + data, 1, len(data) + 1, options.dialect)
+        rows = count_rows(b"\n" + data, 1, len(data) + 1, options.dialect)
         return frame, rows - len(frame)
     return frame, 0
 

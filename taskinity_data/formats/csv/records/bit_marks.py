@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from taskinity_data.formats.csv.records.blocks import round_up
-from taskinity_data.formats.csv.records.dialect import Facts
 
 if TYPE_CHECKING:
     from taskinity_data.formats.csv.records.blocks import RecordBlock
@@ -35,7 +34,6 @@ class Ends(NamedTuple):
     """
 
     bits: Words
-    facts: Facts
     is_quoted: bool
 
 
@@ -68,19 +66,15 @@ class BlockBits:
         self._block = block.buffer.array[:padded]
         self._scratch = block.buffer.scratch[:padded]
         self._dialect = dialect
-        self._facts = Facts.NUL if self._has(0) else Facts.NONE
         self._unescaped = None
         if dialect.escape_byte is not None and self._has(dialect.escape_byte):
-            self._facts |= Facts.ODD
             self._unescaped = ~_find_escaped(self._find(dialect.escape_byte))
         line_feeds = self._find_mark(ord("\n"))
         self._line_ends = self._line_marks = line_feeds
         self._returns = None
         if self._has(ord("\r")):
             self._returns = self._find_mark(ord("\r"))
-            lone = self._returns & ~_before(line_feeds)
-            self._facts |= Facts.CR | (Facts.LONE_CR if lone.any() else Facts.NONE)
-            self._line_ends = line_feeds | lone
+            self._line_ends = line_feeds | self._returns & ~_before(line_feeds)
             self._line_marks = line_feeds | self._returns
         self._quotes = None
         if dialect.quote_byte is not None and self._has(dialect.quote_byte):
@@ -88,7 +82,6 @@ class BlockBits:
             self._edges = self._line_marks
             for byte in dialect.sep_bytes:
                 self._edges = self._edges | self._find_mark(byte)
-            self._facts |= Facts.QUOTES
 
     def find_ends(self, is_quoted: bool) -> Ends | None:
         """The record ends, where quotes stand at the edges of fields alone.
@@ -118,7 +111,7 @@ class BlockBits:
                 may_close |= _before(opening)
             if (opening & ~may_open).any() or (closing & ~may_close).any():
                 return None
-        return self._end_records(inside, self._facts, is_quoted=is_quoted)
+        return self._end_records(inside, is_quoted=is_quoted)
 
     def find_odd_ends(self, is_quoted: bool) -> Ends | None:
         """The record ends, with quotes in the middle of fields and text behind closing quotes.
@@ -143,9 +136,9 @@ class BlockBits:
         inside = _prefix_xor(pack_bits(matched))
         if is_quoted:
             inside = ~inside
-        return self._end_records(inside, self._facts | Facts.ODD, is_quoted=is_quoted)
+        return self._end_records(inside, is_quoted=is_quoted)
 
-    def _end_records(self, inside: Words | None, facts: Facts, *, is_quoted: bool) -> Ends | None:
+    def _end_records(self, inside: Words | None, *, is_quoted: bool) -> Ends | None:
         """The line ends outside quotes, without those of blank lines."""
         if self._is_commented(inside):
             return None
@@ -154,16 +147,13 @@ class BlockBits:
         if inside is not None:
             ends = ends & ~inside
             ends_quoted = bool(inside[-1] >> LAST)
-            if (self._line_marks & inside).any():
-                facts |= Facts.QUOTED_LINES
         if self._dialect.skip_blank_lines:
             blank = self._find_blank(ends, is_quoted=is_quoted)
             if blank is not None:
                 if self._hides_sep(blank):
                     return None
-                facts |= Facts.SKIPPED_LINES
                 ends = ends & ~blank
-        return Ends(ends, facts, ends_quoted)
+        return Ends(ends, ends_quoted)
 
     def _has(self, byte: int | None) -> bool:
         return byte is not None and self._data.find(byte, 0, self._nbytes) >= 0
@@ -211,7 +201,7 @@ class BlockBits:
 
     def _hides_sep(self, blank: Words) -> bool:
         """Whether pandas swallows a `sep`: it does after a blank line that a lone CR ends."""
-        if Facts.LONE_CR not in self._facts or self._returns is None:
+        if self._returns is None:
             return False
         after = _after(blank & self._returns, 0)
         return any((after & self._find(byte)).any() for byte in self._dialect.sep_bytes)

@@ -80,27 +80,18 @@ class RecordBlock(NamedTuple):
     """A run of bytes.
 
     It is the first `nbytes` bytes of the buffer, with `FILL` up to a whole number of 64-byte words.
-    `is_aligned`: it begins at the range's start or behind a line end. `is_closed`: it ends with a
-    line end. Line ends within quotes count here too. `is_last`: the range ends with it, in a line.
+    `is_closed`: it ends with a line end, which may stand within quotes.
     """
 
     buffer: Buffer
     nbytes: int
-    is_aligned: bool
     is_closed: bool
-    is_last: bool = False
 
     def copy(self, start: int, stop: int, *, is_closed: bool) -> RecordBlock:
-        """A part of it that begins behind a line end, with memory of its own."""
+        """A part of it, with memory of its own."""
         part = Buffer(stop - start)
         part.data[:] = self.buffer.data[start:stop].ljust(len(part.data), FILL)
-        return RecordBlock(part, stop - start, True, is_closed, self.is_last and not is_closed)
-
-    def close(self) -> RecordBlock:
-        """The same with a line feed behind it, with memory of its own."""
-        whole = Buffer(self.nbytes + 1)
-        whole.data[:] = (self.buffer.data[: self.nbytes] + b"\n").ljust(len(whole.data), FILL)
-        return RecordBlock(whole, self.nbytes + 1, self.is_aligned, is_closed=True)
+        return RecordBlock(part, stop - start, is_closed)
 
 
 def round_up(nbytes: int) -> int:
@@ -179,7 +170,6 @@ def read_blocks(
     """
     rest = b""
     place = start
-    is_aligned = True
     while place < stop:
         count = min(block_nbytes, stop - place)
         have = len(rest) + count
@@ -206,12 +196,11 @@ def read_blocks(
         if nbytes:
             padded = round_up(nbytes)
             data[nbytes:padded] = FILL * (padded - nbytes)
-            yield RecordBlock(buffer, nbytes, is_aligned, is_closed)
-            is_aligned = is_closed
+            yield RecordBlock(buffer, nbytes, is_closed)
     if rest:
         buffer = Buffer(len(rest))
         buffer.data[:] = rest.ljust(len(buffer.data), FILL)
-        yield RecordBlock(buffer, len(rest), is_aligned, is_closed=False, is_last=True)
+        yield RecordBlock(buffer, len(rest), is_closed=False)
 
 
 def find_last_line_end(data: bytearray, stop: int, dialect: Dialect) -> int:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from taskinity_data.formats.csv.records.blocks import BOM, Source, get_line_end, open_source
-from taskinity_data.formats.csv.records.dialect import REGULAR, Facts
 from taskinity_data.formats.csv.records.scan import BLOCK_NBYTES, Scan, scan_range
 
 if TYPE_CHECKING:
@@ -44,19 +43,11 @@ class Grain:
         Bytes.
     rows : int or None
         Rows that pandas makes of it; None where the cut was found by seeking.
-    facts : Facts or None
-        What is in it (or close to it); None where the cut was found by seeking.
     """
 
     start: int
     stop: int
     rows: int | None
-    facts: Facts | None
-
-    @property
-    def is_regular(self) -> bool:
-        """Whether every parser that knows quotes reads it alike; False where that is unknown."""
-        return self.facts is not None and not self.facts & ~REGULAR
 
 
 def find_grains(
@@ -66,7 +57,6 @@ def find_grains(
     dialect: Dialect,
     grain_nbytes: int,
     *,
-    threads: int = 1,
     block_nbytes: int = BLOCK_NBYTES,
 ) -> Iterator[Grain]:
     """The grains that tile a range, in order, each as soon as it is found.
@@ -82,8 +72,6 @@ def find_grains(
     grain_nbytes : int
         A grain is the shortest run of records with at least so many bytes: with 1, each record is
         one.
-    threads : int
-        How many threads look through blocks.
     block_nbytes : int
         How much is looked through at once.
 
@@ -102,24 +90,22 @@ def find_grains(
 
     Notes
     -----
-    One pass, with about ``4 * threads * block_nbytes`` bytes in memory, and a grain's last block
-    and the next record's end must be seen before it is yielded. Where the dialect promises
+    One pass, with about ``4 * block_nbytes`` bytes in memory, and a grain's last block and the next
+    record's end must be seen before it is yielded. Where the dialect promises
     ``newlines_in_values=False`` there is no pass: about 64 KiB are read around each cut, which then
     is the first line end from the target on (so that blank lines may stand at a grain's end or fill
-    it), and rows and facts stay unknown; `count_rows` tells them of the bytes of a grain.
+    it), and rows stay unknown; `count_rows` counts them.
     """
     if grain_nbytes < 1:
         raise ValueError(f"grain_nbytes={grain_nbytes}: a grain has at least one byte")
     with open_source(source) as read:
         if dialect.newlines_in_values:
-            scans = scan_range(
-                read, start, stop, dialect, threads=threads, block_nbytes=block_nbytes
-            )
+            scans = scan_range(read, start, stop, dialect, block_nbytes=block_nbytes)
             yield from _cut(scans, start, grain_nbytes)
             return
         while start < stop:
             cut = _seek(read, start + grain_nbytes, stop, dialect)
-            yield Grain(start, cut, None, None)
+            yield Grain(start, cut, None)
             start = cut
 
 
@@ -163,9 +149,8 @@ def split_at(source: Source, start: int, stop: int, dialect: Dialect) -> int | N
 def _cut(scans: Iterable[Scan], start: int, grain_nbytes: int) -> Iterator[Grain]:
     """Grains from record ends, each held until a record behind it shows that it is not the last."""
     waiting: Grain | None = None
-    place, rows, facts = start, 0, Facts.NONE
+    place, rows = start, 0
     for scan in scans:
-        facts |= scan.facts
         if scan.rows and waiting is not None:
             yield waiting
             waiting = None
@@ -179,23 +164,21 @@ def _cut(scans: Iterable[Scan], start: int, grain_nbytes: int) -> Iterator[Grain
             if waiting is not None:
                 yield waiting
             cut = place + found[0]
-            waiting = Grain(start, cut, rows + found[1] - taken, facts)
-            start, taken, rows, facts = cut, found[1], 0, scan.facts
+            waiting = Grain(start, cut, rows + found[1] - taken)
+            start, taken, rows = cut, found[1], 0
         place += scan.nbytes
         rows += scan.rows - taken
-        if start == place:
-            facts = Facts.NONE
-        elif taken and rows and waiting is not None:
+        if start < place and taken and rows and waiting is not None:
             yield waiting
             waiting = None
     if waiting is None:
         if start < place:
-            yield Grain(start, place, rows, facts)
+            yield Grain(start, place, rows)
     elif rows:
         yield waiting
-        yield Grain(start, place, rows, facts)
+        yield Grain(start, place, rows)
     else:
-        yield Grain(waiting.start, place, waiting.rows, (waiting.facts or Facts.NONE) | facts)
+        yield replace(waiting, stop=place)
 
 
 def _list_ends(scan: Scan) -> Callable[[int], tuple[int, int] | None]:
@@ -336,15 +319,15 @@ def find_open_record(
     (1, 4)
     """
     rows, place, end = 0, start, start
-    facts = Facts.NONE
+    is_open = False
     with open_source(source) as read:
         for scan in scan_range(read, start, stop, dialect):
-            facts |= scan.facts
+            is_open = scan.is_open
             if scan.nbytes and scan.rows:
                 rows += scan.rows
                 end = place + int(scan.find_ends()[-1])
             place += scan.nbytes
-    return (rows, end) if Facts.UNCLOSED in facts else None
+    return (rows, end) if is_open else None
 
 
 def _skip_bom(read: ReadInto, start: int, stop: int) -> int:

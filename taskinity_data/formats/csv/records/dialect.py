@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from enum import IntFlag
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError
@@ -16,10 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "REGULAR",
     "WHITESPACE",
     "Dialect",
-    "Facts",
     "check_byte",
     "parse_csv_dialect",
     "parse_dialect",
@@ -135,35 +132,6 @@ class Dialect:
         has_blank_mark = any(mark in " \t" for mark in marks)
         drops_sep = self.skipinitialspace and self.sep == " "
         return len({self.sep, *marks}) == 1 + len(marks) and not has_blank_mark and not drops_sep
-
-
-class Facts(IntFlag):
-    """What a pass over a range saw that decides which parsers read it alike.
-
-    All but `UNCLOSED` may also be set by bytes close to the range, never left out.
-    """
-
-    NONE = 0
-    QUOTES = 1
-    """The quote character occurs."""
-    CR = 2
-    r"""``\r`` occurs."""
-    LONE_CR = 4
-    r"""A ``\r`` stands without a ``\n`` after it."""
-    NUL = 8
-    """A zero byte occurs."""
-    QUOTED_LINES = 16
-    """A quoted field holds a line end."""
-    SKIPPED_LINES = 32
-    """A blank line or a comment line occurs that pandas passes over."""
-    ODD = 64
-    """Parsers may differ: a quote in the middle of a field, text after one, escapes, comments."""
-    UNCLOSED = 128
-    """The range ends within quotes or after an escape; pandas refuses it."""
-
-
-REGULAR = ~(Facts.LONE_CR | Facts.NUL | Facts.ODD | Facts.UNCLOSED)
-"""The facts that every CSV parser reads alike."""
 
 
 def parse_csv_dialect(value: Any) -> dict[str, Any]:

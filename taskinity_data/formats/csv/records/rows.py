@@ -228,7 +228,7 @@ def find_row_grains(
         if waiting is not None:
             waiting = replace(waiting, stop=hole_stop)
             begin = hole_stop
-    yield Grain(start, stop, 0, None) if waiting is None else waiting
+    yield Grain(start, stop, 0) if waiting is None else waiting
 
 
 def split_rows(

@@ -16,7 +16,7 @@ from taskinity_data.errors import SourceChanged
 from taskinity_data.formats.csv.records import scan as csv_scan
 from taskinity_data.formats.csv.records.blocks import BOM
 from taskinity_data.formats.csv.records.cuts import Grain, find_grains, split_at
-from taskinity_data.formats.csv.records.dialect import WHITESPACE, Dialect, Facts
+from taskinity_data.formats.csv.records.dialect import WHITESPACE, Dialect
 from taskinity_data.formats.csv.records.scan import count_rows
 
 WIDE = [f"c{place}" for place in range(36)]
@@ -256,7 +256,7 @@ def test_records_end_where_a_byte_by_byte_search_finds_them(
         # What follows the last record belongs to it.
         assert [grain.stop for grain in grains] == [*ends[:-1], len(data)]
     assert sum(grain.rows or 0 for grain in grains) == len(ends)
-    assert count_rows(data, 0, len(data), dialect)[0] == len(ends)
+    assert count_rows(data, 0, len(data), dialect) == len(ends)
 
 
 @examples(150)
@@ -266,18 +266,7 @@ def test_blocks_of_any_size_give_the_cuts_of_one_block(
 ) -> None:
     whole = cut(data, dialect, grain_nbytes)
     parts = cut(data, dialect, grain_nbytes, block_nbytes=block_nbytes)
-    assert [replace(grain, facts=None) for grain in parts] == [
-        replace(grain, facts=None) for grain in whole
-    ]
-
-
-@examples(60)
-@given(ANY_TEXT, st.sampled_from(DIALECTS), SIZES, st.integers(1, 64))
-def test_threads_change_nothing(
-    data: bytes, dialect: Dialect, grain_nbytes: int, block_nbytes: int
-) -> None:
-    alone = cut(data, dialect, grain_nbytes, block_nbytes=block_nbytes)
-    assert cut(data, dialect, grain_nbytes, block_nbytes=block_nbytes, threads=3) == alone
+    assert parts == whole
 
 
 @examples(200)
@@ -291,69 +280,6 @@ def test_a_grain_is_the_shortest_run_of_records_that_is_long_enough(
         long_enough = [stop for stop in records if stop - start >= grain_nbytes]
         assert grain.stop == (long_enough[0] if long_enough else len(data))
         start = grain.stop
-
-
-@examples(300)
-@given(ANY_TEXT, BLOCKS)
-def test_regular_grains_read_alike_by_another_parser(data: bytes, block_nbytes: int) -> None:
-    for grain in cut(data, Dialect(), 7, block_nbytes=block_nbytes):
-        if not grain.is_regular or Facts.SKIPPED_LINES in (grain.facts or Facts.NONE):
-            continue
-        part = data[grain.start : grain.stop]
-        rows = read(part, Dialect())
-        other = csv.reader(io.StringIO(part.decode(), newline=""), strict=True)
-        assert rows == [tuple(row + [""] * (len(WIDE) - len(row))) for row in other if row]
-
-
-GOOD_FIELDS = st.sampled_from(["a", "bc", '"a,b"', '"x\ny"', '"q""q"', '""', "é"])
-
-
-@examples(100)
-@given(st.lists(st.lists(GOOD_FIELDS, min_size=2, max_size=4).map(",".join), min_size=1), BLOCKS)
-def test_well_formed_text_is_regular(lines: list[str], block_nbytes: int) -> None:
-    data = "".join(line + "\n" for line in lines).encode()
-    # Blocks without a whole line are looked at byte by byte, and claim nothing.
-    grains = cut(data, Dialect(), 20, block_nbytes=max(block_nbytes, 40))
-    assert all(grain.is_regular for grain in grains)
-    assert any(Facts.QUOTED_LINES in (grain.facts or Facts.NONE) for grain in grains) == (
-        b"x\ny" in data
-    )
-
-
-@pytest.mark.parametrize(
-    ("data", "fact"),
-    [
-        (b'a,b"c\n', Facts.ODD),
-        (b'"a"b,c\n', Facts.ODD),
-        (b"a\rb\n", Facts.LONE_CR),
-        (b"a\nb\r", Facts.LONE_CR),
-        (b'a\n"b"c', Facts.ODD),
-        (b"a\0b\n", Facts.NUL),
-        (b'"a\n', Facts.UNCLOSED),
-    ],
-)
-def test_irregular_text_is_never_called_regular(data: bytes, fact: Facts) -> None:
-    (grain,) = cut(data, Dialect(), 1000)
-    assert fact in (grain.facts or Facts.NONE)
-    assert not grain.is_regular
-
-
-@pytest.mark.parametrize(
-    ("data", "facts"),
-    [
-        (b"a,b\nc,d\n", Facts.NONE),
-        (b'a,b\n"c\nd",e', Facts.QUOTES | Facts.QUOTED_LINES),
-        (b"a,b\r\nc,d\r\n", Facts.CR),
-        (b'a,"b"\n', Facts.QUOTES),
-        (b"a\n\nb\n", Facts.SKIPPED_LINES),
-        (b"a\n \t\nb\n", Facts.SKIPPED_LINES),
-        (b'"a\r\nb"\n', Facts.QUOTES | Facts.CR | Facts.QUOTED_LINES),
-    ],
-)
-def test_facts_of_regular_text_are_exact(data: bytes, facts: Facts) -> None:
-    (grain,) = cut(data, Dialect(), 1000)
-    assert grain.facts == facts
-    assert grain.is_regular
 
 
 @examples(200)
@@ -373,9 +299,7 @@ def test_cuts_by_seeking_give_the_rows_of_the_whole(
         : len(grains)
     ]
     assert not data or grains[-1].stop == len(data)
-    assert {(grain.rows, grain.facts, grain.is_regular) for grain in grains} <= {
-        (None, None, False)
-    }
+    assert {grain.rows for grain in grains} <= {None}
     whole = read(data, dialect)
     if whole is not None:
         parts = [read(data[grain.start : grain.stop], dialect) for grain in grains]
@@ -433,7 +357,7 @@ def test_the_first_grain_comes_before_the_file_is_read_to_its_end(tmp_path) -> N
     path = tmp_path / "cut_short.csv"
     path.write_bytes(b"1,2\n" * 1000)
     grains = find_grains(path, 0, 1_000_000, Dialect(), 40, block_nbytes=256)
-    assert next(grains) == Grain(0, 40, 10, Facts.NONE)
+    assert next(grains) == Grain(0, 40, 10)
     with pytest.raises(SourceChanged, match="ends at byte 4,000"):
         list(grains)
 
@@ -466,12 +390,11 @@ def test_megabytes_of_mixed_text_are_cut_as_by_pandas(tmp_path) -> None:
     path = tmp_path / "mixed.csv"
     path.write_bytes(data)
     whole = read(data, Dialect())
-    grains = list(find_grains(path, 0, len(data), Dialect(), 60_000, threads=2))
+    grains = list(find_grains(path, 0, len(data), Dialect(), 60_000))
     assert len(grains) > 20
     assert sum(grain.rows or 0 for grain in grains) == len(whole or [])
     for grain in grains[:: len(grains) // 5]:
         assert len(read(data[grain.start : grain.stop], Dialect()) or []) == grain.rows
-    assert any(grain.is_regular for grain in grains)
 
 
 def test_a_record_longer_than_many_blocks_stays_whole() -> None:
