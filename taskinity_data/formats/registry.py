@@ -35,7 +35,7 @@ class _Opener(NamedTuple):
 
 
 _OPENERS = {
-    "csv": _Opener("csv.reader", "open_csv", takes_options=True),
+    "csv": _Opener("csv.open", "open_csv", takes_options=True),
     "jsonl": _Opener("json.open_lines", "open_jsonl", takes_options=True),
     "json": _Opener("json.open_array", "open_json", takes_options=True),
     "parquet": _Opener("parquet.open", "open_parquet", takes_options=True, knows_hive=True),

@@ -1,7 +1,4 @@
-"""CSV files as chunks whose rows, put together, are `pandas.read_csv` of the whole file.
-
-It puts options, heads, cuts, schema and parsers together; each has a module of its own.
-"""
+"""CSV files as chunks whose rows, put together, are `pandas.read_csv` of the whole file."""
 
 from __future__ import annotations
 
@@ -9,59 +6,45 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pyarrow as pa
 
-from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.errors import ReadError
 from taskinity_data.formats.csv.bad_lines import find_bad_lines, parse_with_bad_lines
 from taskinity_data.formats.csv.column_types.categories import CategoryColumn, with_categories
 from taskinity_data.formats.csv.column_types.dates import as_text, with_dates
-from taskinity_data.formats.csv.column_types.nullable import NullableColumn, check_nullable_index
-from taskinity_data.formats.csv.column_types.types import find_types
+from taskinity_data.formats.csv.column_types.nullable import NullableColumn
 from taskinity_data.formats.csv.columns import (
-    apply_usecols,
-    by_label,
-    check_index_dtype,
-    check_same_columns,
     concat_tables,
     deliver,
     fill,
-    find_index,
-    find_labels,
-    select_labels,
-    sort_layouts,
     to_table,
     with_index,
 )
+from taskinity_data.formats.csv.encodings import to_utf8
 from taskinity_data.formats.csv.exact import TooManyFields
-from taskinity_data.formats.csv.fast import parse_fast
+from taskinity_data.formats.csv.fast import has_lone_return, parse_fast
 from taskinity_data.formats.csv.head import read_head
-from taskinity_data.formats.csv.messages import misfit_error, parse_error
-from taskinity_data.formats.csv.options import parse_options, stable
-from taskinity_data.formats.csv.records.piece_text import read_text
-from taskinity_data.formats.csv.records.rows import (
-    apply_skiprows,
-    find_row_grains,
-    find_rows,
-    split_rows,
-)
-from taskinity_data.formats.filters import parse_filters
+from taskinity_data.formats.csv.hints import hint_encoding
+from taskinity_data.formats.csv.messages import misfit_error, parse_error, text_error
+from taskinity_data.formats.csv.options import stable
+from taskinity_data.formats.csv.records.dialect import WHITESPACE
+from taskinity_data.formats.csv.records.encoded import codec_of
+from taskinity_data.formats.csv.records.rows import find_row_grains, split_rows
 from taskinity_data.formats.reader import Misfit, ReadResult
 from taskinity_data.formats.schema import (
     arrow_schema,
     dtype_of_kind,
-    given_columns,
     is_nullable_integer,
     text_column,
-    with_room,
 )
 from taskinity_data.outcome import join_bad_lines
 from taskinity_data.sources.file import Piece
-from taskinity_data.sources.read import map_files, read_pieces
+from taskinity_data.sources.read import read_pieces, read_range
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-    from taskinity_data.formats.csv.head import Head
+    import pyarrow as pa
+
     from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.formats.csv.records.rows import RowRange
     from taskinity_data.formats.filters import Filters
@@ -69,7 +52,7 @@ if TYPE_CHECKING:
     from taskinity_data.outcome import BadLines
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["CsvReader", "check_file", "open_csv"]
+__all__ = ["CsvReader"]
 
 
 @dataclass(frozen=True)
@@ -306,98 +289,41 @@ class CsvReader:
             raise parse_error(piece, data, labels, self.options, error) from error
 
 
-def open_csv(
-    files: Sequence[SourceFile],
-    columns: Sequence[Hashable] | None,
-    filters: Any,
-    schema: Any,
-    options: Mapping[str, Any],
-) -> CsvReader:
-    """The reader of a dataset of CSV files.
-
-    Parameters
-    ----------
-    files : sequence of SourceFile
-        At least one; their rows follow one another.
-    columns : sequence of labels, or None for all
-        Delivered in this order (``usecols=`` among `options` keeps the file's).
-    filters : see `parse_filters`
-        Rows that don't pass are counted as filtered.
-    schema : None, "scan", pyarrow.Schema, or mapping of column to dtype
-        A schema: these columns alone, in this order. What a mapping does not name is inferred.
-        What it names files may lack; their rows then have missing values.
-    options : mapping
-        Of `pandas.read_csv`, see `parse_options`.
+def read_text(piece: Piece, options: CsvOptions, rows: RowRange | None = None) -> bytes:
+    """The whole records of `piece` as UTF-8, without lines that `rows` leaves out.
 
     Raises
     ------
-    PlanError
-        An option, column, filter, type or file that can't be honoured, each with its name.
-
-    Notes
-    -----
-    Reads the head of every file (about 1 ms each), and a sample or all of it for the schema:
-    everything up to 64 MB, else 256 kB at head, middle and tail of up to 300 files.
+    ReadError
+        A byte that belongs to no text, or lines that can't be cut with these options.
     """
-    parsed = apply_skiprows(files, parse_options(options))
-
-    def look(file: SourceFile) -> Head:
-        head = read_head(file, parsed)
-        return replace(head, rows=find_rows(file, head.data_start, parsed))
-
-    heads = list(map_files(look, files))
-    parsed = replace(parsed, usecols=apply_usecols(parsed.usecols, heads))
-    scan = isinstance(schema, str) and schema == "scan"
-    is_arrow = isinstance(schema, pa.Schema)
-    if is_arrow and parsed.usecols is not None:
-        raise PlanError("usecols= and a pyarrow schema both select columns; keep one of them")
-    labels = find_labels(heads, schema)
-    selected = select_labels(labels, columns, parsed.usecols)
-    index = find_index(parsed.index_col, selected if parsed.usecols is not None else labels)
-    is_chosen = columns is not None or parsed.usecols is not None or is_arrow
-    given = given_columns(by_label(parsed.dtype, heads), None if scan else schema, labels)
-    for label, named in heads[0].repeated:
-        if not (isinstance(schema, dict) and label in schema):
-            given[label] = replace(given[named], label=label)
-    check_index_dtype(index, parsed.dtype, given)
-    names = {str(label): label for label in labels}
-    needed = list(labels) if filters is not None else list(dict.fromkeys([*index, *selected]))
-    check_same_columns(
-        files,
-        heads,
-        needed if is_chosen else labels,
-        is_chosen=is_chosen,
-        optional=labels if is_arrow else schema if isinstance(schema, dict) else (),
-    )
-    for file, head in zip(files, heads, strict=True):
-        for label in needed:
-            if label not in head.labels:
-                given[label] = with_room(given[label], is_arrow=is_arrow, lacks=file.path)
-    shown = selected if parsed.usecols is not None else labels
-    opened = list(zip(files, heads, strict=True))
-    known = find_types(opened, needed, given, shown, parsed, scan=scan)
-    check_nullable_index(known[label] for label in index)
-    row_filters = parse_filters(filters, arrow_schema([known[label] for label in needed]))
-    filtered_on = [] if row_filters is None else [names[name] for name in row_filters.columns]
-    layouts, layout_of = sort_layouts(files, heads)
-    return CsvReader(
-        options=parsed,
-        columns=tuple(known[label] for label in selected if label not in index),
-        extra=tuple(known[label] for label in filtered_on if label not in selected),
-        layouts=layouts,
-        layout_of=layout_of,
-        filters=row_filters,
-        rows_of={
-            file.path: head.rows
-            for file, head in zip(files, heads, strict=True)
-            if head.rows is not None
-        },
-        index=tuple(known[label] for label in index),
-        index_names=heads[0].index_names,
-        level_names=heads[0].level_names,
-    )
+    data = read_range(piece.file, piece.start, piece.stop)
+    if rows is not None:
+        data = rows.blank_out(data, piece.start, piece.file, options)
+    codec, _ = codec_of(piece.file, options)
+    try:
+        text = to_utf8(data, codec, options.encoding_errors)
+    except UnicodeDecodeError as error:
+        step = hint_encoding(data, error.start, options.encoding)
+        raise text_error(piece, error.start, f"is no {options.encoding} text", step) from error
+    check_returns(piece, text, options)
+    return text
 
 
-def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:
-    """Raise what is wrong with `file` alone: it has no head that `options` can read."""
-    read_head(file, apply_skiprows([file], parse_options(options)))
+def check_returns(piece: Piece, data: bytes, options: CsvOptions) -> None:
+    r"""Raise `ReadError` where pandas' parser reads a record by what stood before it.
+
+    After a lone ``\r`` it takes a space for the separator that it is; at the start of a text, or
+    after ``\n``, `skipinitialspace` or ``sep=r"\s+"`` drops it.
+    """
+    dialect = options.dialect
+    drops_blanks = dialect.sep == WHITESPACE or (dialect.sep == " " and dialect.skipinitialspace)
+    if drops_blanks and has_lone_return(data):
+        beside = " and skipinitialspace=True" if dialect.sep == " " else ""
+        raise ReadError(
+            f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: lines end with \\r alone, "
+            f"which can't be cut together with sep={dialect.sep!r}{beside}; write the file with "
+            "\\n",
+            path=piece.path,
+            start=piece.start,
+        )

@@ -14,8 +14,8 @@ from properties import examples
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 from taskinity_data.formats.csv.bad_lines import skip_bad_start
+from taskinity_data.formats.csv.open import open_csv
 from taskinity_data.formats.csv.options import parse_options
-from taskinity_data.formats.csv.reader import open_csv
 
 SIZES = (1, 2, 7, 12, 30, 1 << 30)
 SKIP = {"on_bad_lines": "skip"}

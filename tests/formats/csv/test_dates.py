@@ -19,7 +19,7 @@ from reader_contract import Case, ReaderContract
 from taskinity_data.errors import PlanError, SchemaError
 from taskinity_data.formats.csv import sample as csv_sample
 from taskinity_data.formats.csv.column_types.dates import DateColumn
-from taskinity_data.formats.csv.reader import open_csv
+from taskinity_data.formats.csv.open import open_csv
 
 SIZES = (1, 30, 1 << 30)
 ASK = {"parse_dates": ["d"]}

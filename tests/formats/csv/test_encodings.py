@@ -22,7 +22,7 @@ from taskinity_data.formats.csv.encodings import (
     SINGLE,
     UNITS,
 )
-from taskinity_data.formats.csv.reader import open_csv
+from taskinity_data.formats.csv.open import open_csv
 from taskinity_data.formats.csv.records import encoded as csv_text
 
 SIZES = (1, 2, 3, 7, 30, 1 << 30)

@@ -8,7 +8,7 @@ from pandas.testing import assert_frame_equal
 
 import taskinity_data as td
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.csv.reader import open_csv
+from taskinity_data.formats.csv.open import open_csv
 
 FILES = {
     "a.csv": "a,b\n1,x\n2,y\n",

@@ -11,8 +11,8 @@ from bad_records import SKIPPED
 from csv_oracle import chunks_of, judge, write
 
 from taskinity_data.formats.csv.bad_lines import has_good
+from taskinity_data.formats.csv.open import open_csv
 from taskinity_data.formats.csv.options import parse_options
-from taskinity_data.formats.csv.reader import open_csv
 from taskinity_data.formats.csv.records.state_machine import get_walker
 from taskinity_data.outcome import MAX_LINE_NBYTES, MAX_LINES
 

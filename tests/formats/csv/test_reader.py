@@ -22,8 +22,8 @@ from taskinity_data.formats.csv import sample as csv_sample
 from taskinity_data.formats.csv.columns import to_frame, to_table
 from taskinity_data.formats.csv.exact import parse_exact
 from taskinity_data.formats.csv.fast import MISSING, can_be_fast, parse_fast
+from taskinity_data.formats.csv.open import open_csv
 from taskinity_data.formats.csv.options import parse_options
-from taskinity_data.formats.csv.reader import open_csv
 from taskinity_data.formats.schema import Column, dtype_of_kind
 
 SIZES = (1, 2, 7, 30, 1 << 30)

@@ -1,0 +1,200 @@
+"""Open CSV files as one dataset: options, heads, columns and their types."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from taskinity_data.errors import PlanError
+from taskinity_data.formats.csv.column_types.categories import infer_categories
+from taskinity_data.formats.csv.column_types.date_sample import infer_dates
+from taskinity_data.formats.csv.column_types.dates import check_dates, date_labels
+from taskinity_data.formats.csv.column_types.nullable import (
+    check_given,
+    check_nullable_index,
+    no_rows,
+)
+from taskinity_data.formats.csv.columns import (
+    apply_usecols,
+    by_label,
+    check_index_dtype,
+    check_same_columns,
+    find_index,
+    find_labels,
+    select_labels,
+    sort_layouts,
+)
+from taskinity_data.formats.csv.head import has_rows, read_head
+from taskinity_data.formats.csv.options import parse_options
+from taskinity_data.formats.csv.reader import CsvReader
+from taskinity_data.formats.csv.records.rows import apply_skiprows, find_rows
+from taskinity_data.formats.csv.sample import infer_columns
+from taskinity_data.formats.filters import parse_filters
+from taskinity_data.formats.schema import arrow_schema, given_column, given_columns, with_room
+from taskinity_data.sources.read import map_files
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    from taskinity_data.formats.csv.head import Head
+    from taskinity_data.formats.csv.options import CsvOptions
+    from taskinity_data.formats.schema import Column
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = ["check_file", "open_csv"]
+
+
+def open_csv(
+    files: Sequence[SourceFile],
+    columns: Sequence[Hashable] | None,
+    filters: Any,
+    schema: Any,
+    options: Mapping[str, Any],
+) -> CsvReader:
+    """The reader of a dataset of CSV files.
+
+    Parameters
+    ----------
+    files : sequence of SourceFile
+        At least one; their rows follow one another.
+    columns : sequence of labels, or None for all
+        Delivered in this order (``usecols=`` among `options` keeps the file's).
+    filters : see `parse_filters`
+        Rows that don't pass are counted as filtered.
+    schema : None, "scan", pyarrow.Schema, or mapping of column to dtype
+        A schema: these columns alone, in this order. What a mapping does not name is inferred.
+        What it names files may lack; their rows then have missing values.
+    options : mapping
+        Of `pandas.read_csv`, see `parse_options`.
+
+    Raises
+    ------
+    PlanError
+        An option, column, filter, type or file that can't be honoured, each with its name.
+
+    Notes
+    -----
+    Reads the head of every file (about 1 ms each), and a sample or all of it for the schema:
+    everything up to 64 MB, else 256 kB at head, middle and tail of up to 300 files.
+    """
+    parsed = apply_skiprows(files, parse_options(options))
+    heads = read_heads(files, parsed)
+    parsed = replace(parsed, usecols=apply_usecols(parsed.usecols, heads))
+    is_arrow = isinstance(schema, pa.Schema)
+    if is_arrow and parsed.usecols is not None:
+        raise PlanError("usecols= and a pyarrow schema both select columns; keep one of them")
+    labels = find_labels(heads, schema)
+    selected = select_labels(labels, columns, parsed.usecols)
+    shown = selected if parsed.usecols is not None else labels
+    index = find_index(parsed.index_col, shown)
+    given = name_types(heads, labels, schema, parsed)
+    check_index_dtype(index, parsed.dtype, given)
+    needed = list(labels) if filters is not None else list(dict.fromkeys([*index, *selected]))
+    is_chosen = columns is not None or parsed.usecols is not None or is_arrow
+    check_same_columns(
+        files,
+        heads,
+        needed if is_chosen else labels,
+        is_chosen=is_chosen,
+        optional=labels if is_arrow else schema if isinstance(schema, dict) else (),
+    )
+    opened = list(zip(files, heads, strict=True))
+    for file, head in opened:
+        for label in needed:
+            if label not in head.labels:
+                given[label] = with_room(given[label], is_arrow=is_arrow, lacks=file.path)
+    known = find_types(opened, needed, given, shown, parsed, scan=is_scan(schema))
+    check_nullable_index(known[label] for label in index)
+    row_filters = parse_filters(filters, arrow_schema([known[label] for label in needed]))
+    names = {str(label): label for label in labels}
+    filtered_on = [] if row_filters is None else [names[name] for name in row_filters.columns]
+    layouts, layout_of = sort_layouts(files, heads)
+    return CsvReader(
+        options=parsed,
+        columns=tuple(known[label] for label in selected if label not in index),
+        extra=tuple(known[label] for label in filtered_on if label not in selected),
+        layouts=layouts,
+        layout_of=layout_of,
+        filters=row_filters,
+        rows_of={file.path: head.rows for file, head in opened if head.rows is not None},
+        index=tuple(known[label] for label in index),
+        index_names=heads[0].index_names,
+        level_names=heads[0].level_names,
+    )
+
+
+def is_scan(schema: Any) -> bool:
+    """Whether all values are to be looked at for the schema."""
+    return isinstance(schema, str) and schema == "scan"
+
+
+def read_heads(files: Sequence[SourceFile], options: CsvOptions) -> list[Head]:
+    """The head of each file, and which of its rows are read."""
+
+    def read(file: SourceFile) -> Head:
+        head = read_head(file, options)
+        return replace(head, rows=find_rows(file, head.data_start, options))
+
+    return list(map_files(read, files))
+
+
+def name_types(
+    heads: Sequence[Head], labels: Sequence[Hashable], schema: Any, options: CsvOptions
+) -> dict[Hashable, Column]:
+    """The columns whose types `schema` or `dtype` names; the latter also those of that name."""
+    named = by_label(options.dtype, heads)
+    given = given_columns(named, None if is_scan(schema) else schema, labels)
+    for label, first in heads[0].repeated:
+        if not (isinstance(schema, dict) and label in schema):
+            given[label] = replace(given[first], label=label)
+    return given
+
+
+def find_types(
+    opened: Sequence[tuple[SourceFile, Head]],
+    needed: Sequence[Hashable],
+    given: Mapping[Hashable, Column],
+    shown: Sequence[Hashable],
+    options: CsvOptions,
+    *,
+    scan: bool,
+) -> dict[Hashable, Column]:
+    """The columns `needed` and `given`, by label.
+
+    Parameters
+    ----------
+    opened : sequence of (SourceFile, Head)
+    needed : sequence of labels
+        All that is read.
+    given : mapping of label to Column
+        Those whose types were named.
+    shown : sequence of labels
+        Those that pandas would read, of which dates must be some.
+    scan : bool
+        Look at all values, however many there are.
+
+    Raises
+    ------
+    PlanError
+        A type that depends on the order of values, or dates that nothing can be known of.
+    """
+    named = [given[label] for label in needed if label in given]
+    check_given(named, options.dtype_backend)
+    given = {**given, **infer_categories(opened, named, options, scan=scan)}
+    dates = date_labels(options.parse_dates, opened[0][1].labels)
+    check_dates(dates, given, shown)
+    inferred = [label for label in needed if label not in given and label not in dates]
+    found = infer_columns(opened, inferred, options, scan=scan)
+    if options.nrows == 0 and has_rows(*opened[0], options):
+        # Of no rows of a file that has some pandas makes integers.
+        none = {label: given_column(label, "int64") for label in found}
+        found = none if options.dtype_backend is None else no_rows(found, options.dtype_backend)
+    found |= infer_dates(opened, [one for one in needed if one in dates], options, scan=scan)
+    return {**found, **given}
+
+
+def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:
+    """Raise what is wrong with `file` alone: it has no head that `options` can read."""
+    read_head(file, apply_skiprows([file], parse_options(options)))
