@@ -29,7 +29,6 @@ __all__ = [
     "KeptParts",
     "Mending",
     "kept_directory",
-    "local_staging",
 ]
 
 ALL_DONE = "COMPLETED"
@@ -218,12 +217,6 @@ def kept_directory(output: Any, run_id: str) -> Path | None:
         return None
     target = Path(os.path.realpath(os.path.expanduser(text)))
     return target.parent / f".{target.name[:150]}.kept-{run_id}"
-
-
-def local_staging(writer: Any) -> str | None:
-    """The directory in which `writer` keeps files until the commit; None where it is none."""
-    path = getattr(writer.staging, "path", writer.staging)
-    return path if isinstance(path, str) else None
 
 
 class KeptParts:

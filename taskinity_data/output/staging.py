@@ -11,7 +11,7 @@ import io
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from taskinity_data.disk import sync
 from taskinity_data.errors import PlanError
@@ -37,29 +37,39 @@ class WriteAttempt:
     within: tuple[int, ...] = ()
 
 
-class Staging(Protocol):
+class Staging:
     """Takes files for one run; frozen, picklable, safe in any number of threads and processes.
 
-    `at_once` says how many files of a chunk are best put at a time.
+    Attributes
+    ----------
+    at_once : int
+        How many files of a chunk are best put at a time.
+    directory : str or None
+        The directory on this machine that holds the files until the commit, if there is one.
     """
 
-    at_once: ClassVar[int]
+    at_once: ClassVar[int] = 1
+
+    @property
+    def directory(self) -> str | None:
+        return None
 
     def put(
         self, table: pa.Table, format_: Format, directory: str, attempt: WriteAttempt, number: int
     ) -> tuple[str, int, str]:
-        """Write `table` as one file of its chunk: the name here, bytes and checksum.
+        """Write `table` as one file of its chunk; return its name here, bytes and checksum.
 
         `directory` is where it belongs below the target, `number` its place among the files of
         this attempt.
         """
+        raise NotImplementedError
 
     def confirm(self, names: Sequence[str]) -> None:
-        """Take back the files of an attempt, and raise, where the run has ended meanwhile."""
+        """Take back the files of an attempt, and raise, if the run has ended meanwhile."""
 
 
 @dataclass(frozen=True)
-class LocalStaging:
+class LocalStaging(Staging):
     """A directory of the run alone, from which files are moved when it commits.
 
     Attributes
@@ -70,10 +80,12 @@ class LocalStaging:
         None: those that the system gives them.
     """
 
-    at_once: ClassVar[int] = 1
-
     path: str
     mode: int | None = None
+
+    @property
+    def directory(self) -> str:
+        return self.path
 
     def put(
         self, table: pa.Table, format_: Format, directory: str, attempt: WriteAttempt, number: int
@@ -83,12 +95,9 @@ class LocalStaging:
         name = f"part-{attempt.index:05}-{attempt.key}-{attempt.token}-{number}.{format_.name}"
         return name, *write_file(table, format_, os.path.join(self.path, name), self.mode)
 
-    def confirm(self, names: Sequence[str]) -> None:
-        """Nothing: the directory is gone with the run."""
-
 
 @dataclass(frozen=True)
-class StoreStaging:
+class StoreStaging(Staging):
     """The target itself, in a store: parts have their last names, and no manifest lists them.
 
     Attributes

@@ -16,7 +16,7 @@ from taskinity_data.chunks.cut_again import IN_MEMORY
 from taskinity_data.errors import PlanError, ResumeError
 from taskinity_data.flow.stages import FanOutStage, Stage
 from taskinity_data.outcome import Status
-from taskinity_data.output.complete import CommittedError, Earlier, KeptParts, local_staging
+from taskinity_data.output.complete import CommittedError, Earlier, KeptParts
 from taskinity_data.output.inputs import FINGERPRINTS, InputRules, describe_input
 from taskinity_data.output.partitions import find_misread
 from taskinity_data.output.sink import is_in_store, open_sink
@@ -165,7 +165,7 @@ class RunOutput:
 
     def adopt(self, part: Any) -> Any:
         """A part that an earlier try wrote, for this one; None where it is not there as it was."""
-        staging = local_staging(self._sink.writer)
+        staging = self._sink.writer.staging.directory
         if staging is not None and self._kept.give_back(part, staging):
             return part
         mending = self._sink.mending
@@ -174,7 +174,7 @@ class RunOutput:
     def close(self, *, is_kept: bool = False) -> None:
         """Leave the target as it was, unless it was committed; `is_kept`: keep finished parts."""
         if self.written is None:
-            staging = local_staging(self._sink.writer)
+            staging = self._sink.writer.staging.directory
             if is_kept and staging is not None:
                 self._kept.take(staging)
             self._sink.abort()
@@ -262,7 +262,7 @@ def open_output(
     if journal.checkpoints is not None:
         journal.checkpoints.adopt = output.adopt
         journal.checkpoints.mends = sink.mending is not None
-        staged = local_staging(sink.writer)
+        staged = sink.writer.staging.directory
         if staged is not None:
             journal.checkpoints.note_output(staged)
     return output
