@@ -246,7 +246,7 @@ class Attempts:
         costs no worker; one that is lost all the same dies of what comes from outside.
         """
         self._losses[batch.name, item.place] += 1
-        can_tell = getattr(batch.strategy, "can_end", False)
+        can_tell = batch.strategy.can_end
         if self._losses[batch.name, item.place] > (MOST_LOSSES if can_tell else 1):
             return False
         known = self._remember(batch.name, item, lost)

@@ -102,7 +102,7 @@ class SchedulerChoice:
         self._paths = [path for path in self._paths if not has_gone(path)]
         self._paths += [path for path in paths if path not in self._paths]
         self.strategy.check(self._paths)
-        for worker, why in getattr(self.strategy, "left_out", {}).items():
+        for worker, why in self.strategy.left_out.items():
             if worker not in self._told:
                 self._told.add(worker)
                 self._say(f"worker {worker} does not answer and gets nothing to do: {why}")
@@ -184,9 +184,7 @@ class SchedulerChoice:
     def abort(self) -> None:
         """Kill the workers that can be killed: one that is asked to end lets its task end first."""
         for strategy in self._owned:
-            end = getattr(strategy, "abort", None)
-            if end is not None:
-                end()
+            strategy.abort()
 
     def close(self, *, waits: bool = True) -> None:
         """End all that was started; without `waits`, what still runs in threads is left to end.
@@ -197,6 +195,5 @@ class SchedulerChoice:
             self._starting.give_up()
             self._starting = None
         for strategy in reversed(self._owned):
-            if isinstance(strategy, ThreadStrategy):
-                strategy.waits = waits
+            strategy.waits = waits
             strategy.close()

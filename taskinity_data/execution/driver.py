@@ -234,7 +234,7 @@ class Driver:
     def _has_place(self, work: Work) -> bool:
         """Whether `work` may be started: a single task must not run beside all that may run."""
         strategy = self._chooser.strategy
-        if work.job is None or work.is_local or getattr(strategy, "queues", True):
+        if work.job is None or work.is_local or strategy.queues:
             return True
         return self._window.count(strategy) < strategy.workers
 
@@ -291,7 +291,7 @@ class Driver:
             self._chooser.refresh()
         strategy = self._chooser.strategy
         window = strategy.workers
-        if window > 1 and getattr(strategy, "queues", True):
+        if window > 1 and strategy.queues:
             window += QUEUED * strategy.workers
         busy = self._window.count(strategy)
         while busy < window and (due := self._judge.take_due()) is not None:
@@ -374,7 +374,7 @@ class Driver:
         if not found:
             self._idle()
         for batch, outcomes in found:
-            if isinstance(outcomes, SchedulerError) and getattr(batch.strategy, "is_gone", False):
+            if isinstance(outcomes, SchedulerError) and batch.strategy.is_gone:
                 # No fault of these items: they have not run, and a resumed run does them.
                 self.fail(str(outcomes), outcomes)
                 continue

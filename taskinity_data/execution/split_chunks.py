@@ -31,12 +31,10 @@ def guard(item: Item, job: Job, strategy: Strategy, deadline: Deadline | None) -
     That is where a step has a time limit, where a worker died under it, and where the run has an
     end, `deadline`, and `strategy` can't end its workers.
     """
-    may_outlast = deadline is not None and not hasattr(strategy, "abort")
-    if may_outlast and not job.is_timed and hasattr(strategy, "can_send"):
+    may_outlast = deadline is not None and not strategy.can_abort
+    if may_outlast and not job.is_timed:
         may_outlast = strategy.can_send(job)
-    if not getattr(strategy, "can_end", False) or not (
-        job.is_timed or item.is_suspect or may_outlast
-    ):
+    if not strategy.can_end or not (job.is_timed or item.is_suspect or may_outlast):
         return item if item.guard is None else replace(item, guard=None)
     memory = strategy.memory_nbytes
     return replace(

@@ -98,8 +98,7 @@ class Window:
         """Take out what a strategy has lost without a word, so far as it can be asked."""
         lost: list[tuple[Batch, BaseException]] = []
         for strategy, group in self._by_strategy(self._in_flight):
-            find = getattr(strategy, "find_lost", None)
-            for pending in find(group) if find else ():
+            for pending in strategy.find_lost(group):
                 told = WorkerDied("the scheduler has lost it without a word, several times")
                 lost.append((self._in_flight.pop(pending), told))
         return lost
@@ -107,15 +106,14 @@ class Window:
     def drop_gone(self) -> None:
         """Forget what was handed to a strategy from which nothing more will come."""
         for strategy, group in self._by_strategy(self._in_flight):
-            if getattr(strategy, "is_gone", False):
+            if strategy.is_gone:
                 for pending in group:
                     del self._in_flight[pending]
 
     def abort(self) -> None:
         """End what runs where that can be done, and forget it; the rest is taken back by `wait`."""
         for strategy, group in self._by_strategy(self._in_flight):
-            end = getattr(strategy, "abort", None)
-            if end is not None and end():
+            if strategy.abort():
                 for pending in group:
                     del self._in_flight[pending]
 

@@ -13,7 +13,7 @@ from taskinity_data import events
 from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from taskinity_data.outcome import RunStatus
 
@@ -23,46 +23,57 @@ _log = logging.getLogger(__name__)
 
 
 class Announcer:
-    """Passes events on to observers; one that raises is dropped, and said."""
+    """Passes events on to observers; one that raises is dropped, with a logged warning."""
 
     def __init__(self, run_id: str, observers: Sequence[Any]) -> None:
         self._run_id = run_id
-        self._observers = list(observers)
+        self._observers = [
+            one if isinstance(one, events.Observer) else _EventsAlone(one) for one in observers
+        ]
         self.strategies: list[tuple[str, int, str | None]] = []
 
     def __call__(self, event: events.Event) -> None:
-        for observer in list(self._observers):
-            self._try(observer, "on_event", event)
+        self._each(lambda observer: observer.on_event(event))
 
     def announce(self, strategy: Any, reason: str) -> None:
-        """Tell who runs from now on."""
+        """Tell observers who runs items from now on."""
         name, workers, link = strategy.name, strategy.workers, strategy.dashboard_link
         reason = hide(reason)
         self.strategies.append((name, workers, link))
-        self._tell("on_scheduler", strategy)
+        self._each(lambda observer: observer.on_scheduler(strategy))
         self(events.SchedulerChanged(self._run_id, time.time(), name, workers, reason, link))
 
     def pulse(self) -> None:
-        """Tell those who show a clock that time goes on, though nothing happens."""
-        self._tell("on_tick", time.time())
+        """Tell observers the time while there is no event."""
+        at_s = time.time()
+        self._each(lambda observer: observer.on_tick(at_s))
 
     def leave(self, status: RunStatus) -> None:
-        """Tell those who talk through the workers' cluster how the run ends, while it is there."""
-        self._tell("on_ending", status, time.time())
+        """Tell observers how the run ends while its workers are still there."""
+        at_s = time.time()
+        self._each(lambda observer: observer.on_ending(status, at_s))
 
     def close(self) -> None:
-        """Let observers put their things away."""
-        self._tell("close")
+        """Let observers release what they hold."""
+        self._each(lambda observer: observer.close())
 
-    def _tell(self, what: str, *facts: Any) -> None:
-        """Call what is promised to subclasses of `Observer` alone."""
+    def _each(self, call: Callable[[events.Observer], None]) -> None:
         for observer in list(self._observers):
-            if isinstance(observer, events.Observer):
-                self._try(observer, what, *facts)
+            try:
+                call(observer)
+            except Exception:  # noqa: BLE001 - an observer never costs the run
+                _log.warning("observer %r raised and is dropped", observer, exc_info=True)
+                self._observers.remove(observer)
 
-    def _try(self, observer: Any, what: str, *facts: Any) -> None:
-        try:
-            getattr(observer, what)(*facts)
-        except Exception:  # noqa: BLE001 - an observer never costs the run
-            _log.warning("observer %r raised and is dropped", observer, exc_info=True)
-            self._observers.remove(observer)
+
+class _EventsAlone(events.Observer):
+    """An object of another class, of which only `on_event` is called."""
+
+    def __init__(self, observer: Any) -> None:
+        self._observer = observer
+
+    def on_event(self, event: events.Event) -> None:
+        self._observer.on_event(event)
+
+    def __repr__(self) -> str:
+        return repr(self._observer)

@@ -83,6 +83,9 @@ def test_a_pool_is_started_only_once_one_that_was_given_up_has_ended():
     begun, ends, closed = (threading.Event() for _ in range(3))
 
     class Pool:
+        def abort(self):
+            return False
+
         def close(self):
             ends.wait()
             closed.set()

@@ -3,6 +3,7 @@
 import pytest
 
 from taskinity_data.events import ChunkFinished, ChunkSubmitted, RunStarted
+from taskinity_data.execution.schedulers.base import SynchronousStrategy
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
 from taskinity_data.report.dashboard import fill as dashboard_fill
@@ -235,6 +236,7 @@ class Client:
 
 
 class Strategy:
+    goes_with_run = False
     dashboard_link = "http://127.0.0.1:1/status"
 
     def __init__(self, client):
@@ -289,7 +291,7 @@ def test_why_there_is_no_page_is_said_once_where_one_was_wanted(why, told):
 
 def test_without_a_dask_cluster_nothing_is_sent():
     observer = DashboardObserver(parse_flow("flow F:\n    A -> B"))
-    observer.on_scheduler(object())
+    observer.on_scheduler(SynchronousStrategy())
     observer.on_ending(RunStatus.COMPLETED, 3.0)
     observer.close()
 

@@ -83,7 +83,7 @@ class StrategyContract:
 
     @pytest.mark.parametrize("guard", [None, Guard()], ids=["there", "in a child"])
     def test_what_a_function_logs_comes_back_with_its_outcome(self, strategy, guard):
-        if guard is not None and not getattr(strategy, "can_end", False):
+        if guard is not None and not strategy.can_end:
             guard = None  # runs no child processes
         job = Job("P", ((Step("P", log_a_warning),),), log_level=logging.WARNING)
         items = [Item(f"{number:032x}", number, number, guard=guard) for number in range(2)]
@@ -136,7 +136,7 @@ class StrategyContract:
 
     def test_an_item_with_a_guard_is_ended_when_its_time_is_up(self, strategy):
         job = Job("P", ((Step("P", hang_on_three, timeout_s=0.5),),))
-        if not getattr(strategy, "can_end", False):
+        if not strategy.can_end:
             with pytest.raises(errors.PlanError, match="a timeout can't be kept"):
                 check_timeouts(job, strategy)
             return

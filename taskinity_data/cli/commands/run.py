@@ -185,7 +185,7 @@ class _DashboardLink(Observer):
         self._remark = ""
 
     def on_scheduler(self, strategy: Any) -> None:
-        remark = getattr(strategy, "dashboard_remark", "")
+        remark = strategy.dashboard_remark
         self._remark = f" ({remark})" if remark else ""
 
     def on_event(self, event: Event) -> None:

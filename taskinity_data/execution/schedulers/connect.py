@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from taskinity_data.errors import SchedulerError, SettingsError
 from taskinity_data.execution.schedulers.base import (
     ExecutorStrategy,
+    Strategy,
     SynchronousStrategy,
     ThreadStrategy,
 )
@@ -34,7 +35,6 @@ from taskinity_data.wording import suggest
 if TYPE_CHECKING:
     from distributed import Client
 
-    from taskinity_data.execution.schedulers.base import Strategy
 
 __all__ = ["current_client", "open_strategy", "start_local"]
 
@@ -106,9 +106,8 @@ def open_strategy(scheduler: Any, workers: int | None, memory_nbytes: int | None
         return DaskStrategy(scheduler, limit=workers, memory_nbytes=memory_nbytes)
     if hasattr(scheduler, "scheduler_address") or hasattr(scheduler, "get_client"):
         return _connect(scheduler, workers, memory_nbytes)
-    if hasattr(scheduler, "load") and hasattr(scheduler, "collect"):
-        strategy: Strategy = scheduler
-        return strategy
+    if isinstance(scheduler, Strategy):
+        return scheduler
     raise SchedulerError(
         f"scheduler={scheduler!r} is no scheduler: give {', '.join(map(repr, _NAMES))}, an address "
         "such as 'tcp://host:8786', a scheduler file, a distributed.Client, a cluster object or a "

@@ -9,9 +9,11 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import SchedulerError, WorkerDied
+from taskinity_data.execution.schedulers.base import Strategy
 from taskinity_data.execution.schedulers.resources import tell_missing
 from taskinity_data.execution.schedulers.restarts import Restarts, add_lost
 from taskinity_data.execution.schedulers.worker_checks import check_workers
@@ -46,7 +48,7 @@ _REFRESH_S = 2.0
 """How often the number of a cluster's workers is looked at: adaptive clusters act in seconds."""
 
 
-class DaskStrategy:
+class DaskStrategy(Strategy):
     """A Dask client: its own local cluster, or one that the user has.
 
     Parameters
@@ -61,11 +63,11 @@ class DaskStrategy:
     crosses_processes = True
     can_end = True
     _patience_s: float | None = None
-    dashboard_remark = ""
+    name = ""
+    has_resources = True
+    left_out: Mapping[str, str] = MappingProxyType({})
     restarts_lost = True
     """Whether the cluster runs again, by itself, what a worker had that died."""
-    goes_with_run = False
-    """Whether the cluster is closed with the run, and its dashboard with it."""
 
     def __init__(
         self,
@@ -89,8 +91,6 @@ class DaskStrategy:
         self._wanted: dict[str, Mapping[str, float]] = {}
         self._lacking_since_s: float | None = None
         self._restarts: Restarts | None = None
-        self.left_out: dict[str, str] = {}
-        """Workers that get nothing to do, and why."""
         if client.asynchronous:
             raise SchedulerError("an asynchronous Client can't be used: give a plain one")
         if client.status != "running":
@@ -205,7 +205,10 @@ class DaskStrategy:
         """Ask every worker for the library's version and for `paths`; leave out silent ones."""
         known = self._client.scheduler_info(n_workers=-1)["workers"]
         asked = [worker for worker in known if worker not in self.left_out]
-        self.left_out |= check_workers(self._client, self.name, asked, paths)
+        self.left_out = {
+            **self.left_out,
+            **check_workers(self._client, self.name, asked, paths),
+        }
         self._threads = {}  # counted again by who asks next
 
     def load(self, job: Job) -> Any:

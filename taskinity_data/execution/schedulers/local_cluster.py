@@ -73,6 +73,7 @@ class OwnStrategy(DaskStrategy):
 
     _patience_s = 120.0
     goes_with_run = True
+    can_abort = True
     restarts_lost = False
 
     def __init__(self, client: Client, cluster: Any, scratch: str, **options: Any) -> None:

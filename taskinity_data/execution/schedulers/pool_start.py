@@ -80,7 +80,7 @@ class PoolStart:
             return
         try:
             # Its workers have nothing to bring to an end.
-            getattr(pool, "abort", lambda: None)()
+            pool.abort()
             pool.close()
         except Exception as error:  # noqa: BLE001 - the run has its answer already
             _log.info("a pool that was not needed did not close: %s", error)

@@ -61,14 +61,13 @@ def check_resources(steps: Sequence[Stage], strategy: Strategy) -> None:
                 f"{stage.name}: a reducer's partials are made by the task before it, and combined "
                 f"here; give resources ({told}) to that task"
             )
-        offers = getattr(strategy, "offers", None)
-        if offers is None:
+        if not strategy.has_resources:
             raise PlanError(
                 f"{stage.name}: resources ({told}) are those of a Dask cluster's workers, which "
                 f"scheduler={strategy.name!r} has none of: start workers with them (dask worker "
                 f'ADDRESS --resources "{told}") and give scheduler=ADDRESS, or leave resources out'
             )
-        if not offers(wanted):
+        if not strategy.offers(wanted):
             raise SchedulerError(tell_missing(strategy.name, wanted, stage.name))
 
 

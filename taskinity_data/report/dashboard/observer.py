@@ -84,11 +84,11 @@ class DashboardObserver(Observer):
 
     def on_scheduler(self, strategy: Any) -> None:
         """Send to the cluster of `strategy` from now on, if it is one with a dashboard."""
-        client = getattr(strategy, "client", None)
+        client = strategy.client
         if client is None or not strategy.dashboard_link:
             return
         self._client = client
-        self._waits = not getattr(strategy, "goes_with_run", False)
+        self._waits = not strategy.goes_with_run
         # The run does not wait for its page.
         client.loop.add_callback(self._send_soon, 0.0)
 
