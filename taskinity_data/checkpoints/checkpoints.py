@@ -11,10 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.checkpoints.fan_out_record import FanOutRecord
-from taskinity_data.checkpoints.journal import Journal
 from taskinity_data.checkpoints.plain_outcomes import from_plain, to_plain
-from taskinity_data.checkpoints.quarantine import Quarantine, belongs
 from taskinity_data.checkpoints.values import TooLarge, encode
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.cut_again import EarlierCuts, earlier_piece
@@ -24,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from taskinity_data.checkpoints.fan_out_record import FanOutRecord
+    from taskinity_data.checkpoints.journal import Journal
+    from taskinity_data.checkpoints.quarantine import Quarantine
     from taskinity_data.checkpoints.read_journal import Past
     from taskinity_data.checkpoints.run_directory import RunPlace
     from taskinity_data.chunks.open_dataset import Dataset
@@ -175,7 +175,8 @@ class Checkpoints:
 
     def set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
         """Keep the rows of `item` where it has no result, and the lines that did not parse."""
-        if self._past is None and not belongs(outcome):
+        has_nothing = outcome.failure is None and outcome.bad_lines is None
+        if self._past is None and has_nothing:
             return
         outcome = replace(outcome, value=None)
         if not self._waits(lambda: self._set_aside(name, item, outcome)):
@@ -216,6 +217,8 @@ class Checkpoints:
 
     def _enter_fan_out(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord:
         past = self._past.fan_outs.get(job.task) if self._past is not None else None
+        from taskinity_data.checkpoints.fan_out_record import FanOutRecord
+
         fan = FanOutRecord(job, dataset, asked, past, takes_time=self._is_asked)
         self._fans[job.task] = fan
         facts = {"name": job.task, "code": fan.parts, "asked": fan.asked}
@@ -314,6 +317,9 @@ class Checkpoints:
         ResumeError
             Another process is running it.
         """
+        from taskinity_data.checkpoints.journal import Journal
+        from taskinity_data.checkpoints.quarantine import Quarantine
+
         self._place = self._enter()
         try:
             self._place.summarize(self._head | {"status": "RUNNING"})

@@ -9,10 +9,11 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.outcome import Attempt, BadLine, BadLines, Failure, Outcome, Status
-from taskinity_data.output.parts import Part, StagedFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from taskinity_data.output.parts import Part
 
 __all__ = ["from_plain", "to_plain"]
 
@@ -76,7 +77,7 @@ def _lines(plain: Sequence[Any] | None) -> BadLines | None:
 
 
 def _plain_part(part: Any) -> tuple[Any, ...] | None:
-    if not isinstance(part, Part):
+    if part is None:
         return None
     schema = None if part.schema is None else part.schema.serialize().to_pybytes()
     files = [{one.name: getattr(file, one.name) for one in fields(file)} for file in part.files]
@@ -87,6 +88,8 @@ def _part(plain: Sequence[Any] | None) -> Part | None:
     if plain is None:
         return None
     import pyarrow as pa
+
+    from taskinity_data.output.parts import Part, StagedFile
 
     index, key, schema, files = plain
     read = None if schema is None else pa.ipc.read_schema(pa.py_buffer(schema))

@@ -11,7 +11,6 @@ from taskinity_data.formats.detect import detect_codecs, detect_format, peek_fil
 from taskinity_data.formats.registry import check_file, open_files
 from taskinity_data.machine import count_cores
 from taskinity_data.sources.changed import explain_change
-from taskinity_data.sources.compression.unpack import unpack_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +79,8 @@ def _unpack(files: Sequence[SourceFile], how: Opening) -> tuple[tuple[SourceFile
     ends = peek_files(files, how.format, method)
     codecs = detect_codecs(files, ends, method, how.format)
     if any(codecs):
+        from taskinity_data.sources.compression.unpack import unpack_files
+
         files = unpack_files(files, codecs, how.compression.max_nbytes)
         ends = peek_files(files)
     return tuple(files), detect_format(files, how.format, how.options, ends)

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import BindError
 from taskinity_data.execution.pace import Pace
-from taskinity_data.execution.schedulers.base import ThreadStrategy
-from taskinity_data.execution.schedulers.connect import current_client, open_strategy
-from taskinity_data.execution.schedulers.pool_start import PoolStart
+from taskinity_data.execution.schedulers.base import ThreadStrategy, current_client
 from taskinity_data.execution.worker.shipping import pack_job
 from taskinity_data.machine import count_cores, share_memory
 from taskinity_data.sources.compression.scratch_file import has_gone
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.schedulers.base import Strategy
+    from taskinity_data.execution.schedulers.pool_start import PoolStart
     from taskinity_data.outcome import Attempt
 
 __all__ = ["SchedulerChoice"]
@@ -81,6 +80,8 @@ class SchedulerChoice:
         elif scheduler is not None:
             reason = "asked for"
         if scheduler is not None:
+            from taskinity_data.execution.schedulers.connect import open_strategy
+
             self.strategy = open_strategy(scheduler, workers, memory_nbytes)
         else:
             count = workers or count_cores()
@@ -132,9 +133,13 @@ class SchedulerChoice:
             return
         self._left = f"after the first chunks about {left_s:.0f} s were left in threads"
         self.reason = f"{self._left}, but all ended before processes had started"
+        from taskinity_data.execution.schedulers.pool_start import PoolStart
+
         self._starting = PoolStart(self._start, wake)
 
     def _start(self) -> Strategy:
+        from taskinity_data.execution.schedulers.connect import open_strategy
+
         strategy = open_strategy("processes", self._workers, self._memory_nbytes)
         try:
             strategy.check([path for path in self._paths if not has_gone(path)])

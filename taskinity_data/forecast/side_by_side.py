@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from taskinity_data.chunks.cost_line import fit_middle
 from taskinity_data.errors import BindError
 from taskinity_data.execution.choose_scheduler import POOL_PAYS_S
-from taskinity_data.execution.schedulers.base import SynchronousStrategy
-from taskinity_data.execution.schedulers.connect import current_client, open_strategy
+from taskinity_data.execution.schedulers.base import SynchronousStrategy, current_client
+from taskinity_data.execution.schedulers.connect import open_strategy
 from taskinity_data.execution.worker.shipping import pack_job
 from taskinity_data.forecast.slices import slice_at, spread_positions
 from taskinity_data.forecast.trial import TrialResult, run_trial

@@ -149,8 +149,9 @@ def _is_rounded(column: Any, frame: pd.DataFrame, name: str) -> bool:
 
 def empty_of(frame: pd.DataFrame) -> pd.DataFrame:
     """`frame` without rows, with the dtypes that pandas has for its columns."""
+    empty = without_rows(frame)
     kept = [name for name in frame.attrs.get(_KEPT, ()) if name in frame]
-    return without_rows(frame).astype(dict.fromkeys(kept, np.float64))
+    return empty.astype(dict.fromkeys(kept, np.float64)) if kept else empty
 
 
 def as_dtype(column: pd.Series[Any], dtype: Any, what: str) -> pd.Series[Any]:

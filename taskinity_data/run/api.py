@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import BindError, PlanError
-from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.map_reduce import short_flow
 from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.stages import stages
@@ -26,7 +25,6 @@ from taskinity_data.run.arguments import (
 )
 from taskinity_data.run.describe_run import CallFacts, name_subject
 from taskinity_data.run.options import RunOptions
-from taskinity_data.run.output import drop_results
 from taskinity_data.run.output_options import (
     check_partition_columns,
     share_options,
@@ -250,7 +248,7 @@ def process(
     reduce = _check_reduce(reduce, writes_only=writes_only)
     if not is_stream(source):
         source = open_dataset(source, **dataset_options)
-        if function is None:
+        if function is None and chosen.partition_by:
             check_partition_columns(chosen, source.schema.names)
     elif dataset_options:
         raise PlanError(
@@ -267,7 +265,11 @@ def process(
 def _check_reduce(reduce: Any, *, writes_only: bool) -> Any:
     """Return what reduces: `reduce` itself, or the default."""
     if reduce is None:
-        return drop_results() if writes_only else collect()
+        if not writes_only:
+            return collect()
+        from taskinity_data.run.output import drop_results
+
+        return drop_results()
     is_one = getattr(reduce, "is_reducer", False)
     if not is_one and not callable(reduce):
         raise BindError(f"reduce={reduce!r} is neither a reducer nor a function of a list")
@@ -306,6 +308,8 @@ def run_flow_from_dsl(
         # As a module, because there functions that match no task are left alone.
         tasks = ModuleType(str(names.get("__name__", "__main__")))
         vars(tasks).update({key: one for key, one in names.items() if mark_of(one) is not None})
+    from taskinity_data.flow.language.parser import parse_flow
+
     flow = parse_flow(text).bind(tasks)
     inputs = _name_inputs(flow.name, flow.required_inputs, input_data)
     return run_flow(flow, workers=max_workers, inputs=inputs).results

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.checkpoints.code_identity import identify
 from taskinity_data.checkpoints.versions import versions_here
 from taskinity_data.flow.task_mark import is_reducer
 from taskinity_data.sources.store import clean_url
@@ -94,6 +93,8 @@ def digest_code(flow: Flow) -> dict[str, str]:
 
     Those of fan-outs come with these: they are digested there, and what they hold may be large.
     """
+    from taskinity_data.checkpoints.code_identity import identify
+
     found = identify({f"task {one.name}": one.function for one in flow.tasks if one.width is None})
     return {name: part for name, part in found.parts.items() if name not in found.unstable}
 

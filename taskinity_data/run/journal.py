@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.checkpoints.checkpoints import BEGIN_S, Checkpoints
-from taskinity_data.checkpoints.read_journal import Past, read_past
-from taskinity_data.checkpoints.run_directory import enter_run, find_run, list_places, read_summary
 from taskinity_data.checkpoints.versions import compare_versions, versions_here
 from taskinity_data.errors import ResumeError, SettingsError
 from taskinity_data.events import Observer, SchedulerChanged
@@ -34,6 +32,7 @@ from taskinity_data.run.describe_run import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from taskinity_data.checkpoints.read_journal import Past
     from taskinity_data.checkpoints.run_directory import RunPlace
     from taskinity_data.events import Event
     from taskinity_data.flow.model import Flow
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from taskinity_data.run.options import RunOptions
     from taskinity_data.settings import Settings
 
-__all__ = ["NoticeBoard", "RunJournal", "open_journal", "open_log"]
+__all__ = ["NoticeBoard", "RunJournal", "begin_journal", "open_journal", "open_log"]
 
 _DONE = ("COMPLETED", "PARTIAL")
 
@@ -240,7 +239,7 @@ def open_journal(
     if where is not None and ("://" not in where or where == str(output)):
         head["written"] = options.how_written()
     checkpoints = Checkpoints(
-        (lambda: enter_run(run_dir, run_id)) if place is None else (lambda: place),
+        (lambda: _enter_run(run_dir, run_id)) if place is None else (lambda: place),
         head,
         say,
         past=past,
@@ -250,6 +249,25 @@ def open_journal(
     told = {"inputs": head["inputs"], "asked": head["asked"]}
     told["options"] = plain_options(options.journaled())
     return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked, told=told)
+
+
+def begin_journal(
+    flow: Flow,
+    options: RunOptions,
+    call: CallFacts,
+    settings: Settings,
+    say: Callable[[str], None],
+    *,
+    is_kept: bool,
+) -> RunJournal:
+    """The journal of a run without output, begun: see `open_journal` and `RunJournal.begin`."""
+    journal = open_journal(flow, options, call, settings, say, is_kept=is_kept)
+    try:
+        journal.begin()
+    except BaseException:
+        journal.abandon()
+        raise
+    return journal
 
 
 def open_log(
@@ -263,6 +281,12 @@ def open_log(
         waits_s = 0.0
     level = logging.getLevelNamesMapping()[settings.log_level]
     return RunLog(journal.run_id, settings.log_dir.absolute(), level, waits_s=waits_s, say=say)
+
+
+def _enter_run(run_dir: Path, run_id: str) -> RunPlace:
+    from taskinity_data.checkpoints.run_directory import enter_run
+
+    return enter_run(run_dir, run_id)
 
 
 def _find_directory(given: Any, settings: Settings) -> Path:
@@ -281,6 +305,14 @@ def _find_past(
     flow: Flow,
     say: Callable[[str], None],
 ) -> tuple[RunPlace | None, Past | None]:
+    from taskinity_data.checkpoints.read_journal import read_past
+    from taskinity_data.checkpoints.run_directory import (
+        enter_run,
+        find_run,
+        list_places,
+        read_summary,
+    )
+
     if isinstance(resume, str):
         directory = find_run(run_dir, resume)
     else:

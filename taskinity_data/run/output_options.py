@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.errors import PlanError, SchemaError
 from taskinity_data.flow.binding.wiring import wire
 from taskinity_data.flow.stages import FanOutStage, Input, stages
-from taskinity_data.output.inputs import InputRules
-from taskinity_data.output.partitions import check_columns, check_partition_by
-from taskinity_data.output.sink import is_in_store, read_facts
 from taskinity_data.run.describe_run import clean_place
 from taskinity_data.settings import load_settings
 
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.flow.model import Flow
+    from taskinity_data.output.inputs import InputRules
     from taskinity_data.run.options import RunOptions
 
 __all__ = [
@@ -35,6 +33,8 @@ __all__ = [
 
 def check_partition_columns(options: RunOptions, names: Sequence[str]) -> None:
     """Raise `PlanError` where rows of these columns can't be parted by ``partition_by``."""
+    from taskinity_data.output.partitions import check_columns, check_partition_by
+
     try:
         check_columns(check_partition_by(options.partition_by), names, "the dataset")
     except SchemaError as error:
@@ -56,6 +56,8 @@ def share_with_source(
     """
     if options.storage_options is None:
         return options, {}
+    from taskinity_data.output.sink import is_in_store
+
     items = source if isinstance(source, (list, tuple)) else [source]
     is_for_output = is_in_store(locate(options.output, output_dir))
     is_for_source = any(map(is_in_store, items)) or not is_for_output
@@ -92,6 +94,8 @@ def share_options(
     given = dict(inputs)
     if options.storage_options is None:
         return options, given, None
+    from taskinity_data.output.sink import is_in_store
+
     written, shared = share_with_source(options, list(given.values()), load_settings().output_dir)
     stored = shared.get("storage_options")
     if stored is None:
@@ -129,6 +133,9 @@ def expect_rules(options: RunOptions, say: Callable[[str], None]) -> InputRules:
     PlanError
         Options of an output that can't be, or an output that lists no fingerprints.
     """
+    from taskinity_data.output.inputs import InputRules
+    from taskinity_data.output.sink import is_in_store, read_facts
+
     options.check_output()
     output = locate(options.output, load_settings().output_dir)
     facts: Sequence[Mapping[str, Any]] = ()

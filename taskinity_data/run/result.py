@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from taskinity_data.checkpoints.read_journal import read_past
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.display import for_stdout, safe_repr
 from taskinity_data.errors import ResumeError
 from taskinity_data.execution.ledger import PLACES
 from taskinity_data.formats.memory import ArrowReader
 from taskinity_data.outcome import RunStatus, Status
-from taskinity_data.run.diff import RunDiff, compare_runs, facts_for_diff
 from taskinity_data.run.outcome_frames import (
     NOWHERE,
     as_text,
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from taskinity_data.flow.model import Flow
     from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.outcome import Outcome
+    from taskinity_data.run.diff import RunDiff
 
 __all__ = ["Output", "Run"]
 
@@ -284,12 +283,17 @@ class Run:
         ResumeError
             One of them is not kept.
         """
+        from taskinity_data.run.diff import compare_runs
+
         return compare_runs(self._facts, other._facts)
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
         if self.directory is None:
             raise ResumeError(f"run {self.run_id} is not kept; name a directory with run_dir=")
+        from taskinity_data.checkpoints.read_journal import read_past
+        from taskinity_data.run.diff import facts_for_diff
+
         return facts_for_diff(read_past(self.directory), str(self.status))
 
     def tell_failure(self) -> str:

@@ -25,8 +25,6 @@ from taskinity_data.execution.schedulers.resources import check_resources
 from taskinity_data.execution.schedulers.signals import soft_interrupts
 from taskinity_data.execution.worker.log_capture import PassedOn, capture_logs, lower_level
 from taskinity_data.execution.worker.run_item import peak_nbytes
-from taskinity_data.forecast.compare_with_run import RunFigures, compare_forecast, name_work
-from taskinity_data.forecast.output import answer_nbytes
 from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.policy import parse_duration
 from taskinity_data.redact import hide
@@ -34,11 +32,9 @@ from taskinity_data.report.dashboard.observer import DashboardObserver
 from taskinity_data.report.notify import Announcer
 from taskinity_data.report.progress import progress_for
 from taskinity_data.run.arguments import sort_plans
-from taskinity_data.run.check import check_fan_out
 from taskinity_data.run.ended_run import facts_of, run_of
-from taskinity_data.run.journal import NoticeBoard, open_log
+from taskinity_data.run.journal import NoticeBoard, begin_journal, open_log
 from taskinity_data.run.options import parse_max_failures, parse_memory
-from taskinity_data.run.output import begin
 from taskinity_data.run.output_options import locate
 from taskinity_data.settings import load_settings
 
@@ -50,7 +46,9 @@ if TYPE_CHECKING:
     from taskinity_data.flow.stages import Stage
     from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.run.describe_run import CallFacts
+    from taskinity_data.run.journal import RunJournal
     from taskinity_data.run.options import RunOptions
+    from taskinity_data.run.output import RunOutput
     from taskinity_data.run.result import Run
     from taskinity_data.settings import Settings
 
@@ -114,7 +112,7 @@ class RunSession:
         self._options = options = _resolve(options, settings)
         self._notices = NoticeBoard()
         is_kept = not self.ranges
-        self.journal, self._sink = begin(
+        self.journal, self._sink = _begin(
             flow, steps, options, call, settings, self._notices, is_kept=is_kept
         )
         self.log = open_log(self.journal, settings, self._notices, is_kept=is_kept)
@@ -157,7 +155,11 @@ class RunSession:
         self, chooser: SchedulerChoice, inputs: Mapping[str, Any], pieces: PieceOptions
     ) -> Driver:
         check_resources(self._steps, chooser.strategy)
-        laws = partial(check_fan_out, say=self._notices) if self._options.check else None
+        laws = None
+        if self._options.check:
+            from taskinity_data.run.check import check_fan_out
+
+            laws = partial(check_fan_out, say=self._notices)
         outputs = self._sink.by_fan_out if self._sink else {}
         timeout = self._options.run_timeout
         return Driver(
@@ -343,6 +345,25 @@ def _resolve(options: RunOptions, settings: Settings) -> RunOptions:
     )
 
 
+def _begin(
+    flow: Flow,
+    steps: Sequence[Stage],
+    options: RunOptions,
+    call: CallFacts,
+    settings: Settings,
+    notices: NoticeBoard,
+    *,
+    is_kept: bool,
+) -> tuple[RunJournal, RunOutput | None]:
+    """Open the journal, and the output where there is one."""
+    options.check_output()
+    if options.output is None:
+        return begin_journal(flow, options, call, settings, notices, is_kept=is_kept), None
+    from taskinity_data.run.output import begin
+
+    return begin(flow, steps, options, call, settings, notices, is_kept=is_kept)
+
+
 def _predicted(
     run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]]
 ) -> tuple[PredictionCheck, ...]:
@@ -351,6 +372,9 @@ def _predicted(
     if len(found) != 1 or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED):
         return ()
     name, plan = found[0]
+    from taskinity_data.forecast.compare_with_run import RunFigures, compare_forecast, name_work
+    from taskinity_data.forecast.output import answer_nbytes
+
     work = name_work(driver.fan_outs[name].job)
     forecast = plan.forecast_of(work)
     assert forecast is not None

@@ -15,7 +15,6 @@ from urllib.parse import unquote, urlsplit
 
 from taskinity_data.errors import PlanError, SourceNotFound
 from taskinity_data.settings import working_directory
-from taskinity_data.sources.compression.zip import ZIP, find_members
 from taskinity_data.sources.file import SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 from taskinity_data.sources.in_memory import is_dask, is_in_memory
@@ -235,7 +234,9 @@ def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
     text = os.fsdecode(item)
     if not text:
         raise PlanError("source: the path is empty; name a file, directory or glob")
-    if text.lower().startswith(ZIP):
+    if text.lower().startswith("zip://"):
+        from taskinity_data.sources.compression.zip import find_members
+
         return find_members(text, lambda outer: _find_one(outer, options))
     if _URL.match(text):
         local = _local_path(text)

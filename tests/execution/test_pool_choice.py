@@ -16,6 +16,7 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data.execution import choose_scheduler as choose
+from taskinity_data.execution.schedulers import connect
 from taskinity_data.execution.schedulers.pool_start import PoolStart, wait_for_unused_pools
 from taskinity_data.execution.worker.run_item import Job, Step
 from taskinity_data.outcome import Attempt
@@ -187,7 +188,7 @@ class Pool:
 @pytest.fixture
 def moved(monkeypatch):
     """A chooser whose run has gone over to a pool, and what it announced."""
-    monkeypatch.setattr(choose, "open_strategy", lambda *_: Pool())
+    monkeypatch.setattr(connect, "open_strategy", lambda *_: Pool())
     announced, ready = [], threading.Event()
     chooser = choose.SchedulerChoice(
         None,

@@ -213,7 +213,7 @@ def test_a_slow_function_is_tried_on_fewer_cuts(ground, monkeypatch):
     calls, said = [], []
     real = check_laws.check_fan_out
     monkeypatch.setattr(
-        "taskinity_data.run.session.check_fan_out",
+        "taskinity_data.run.check.check_fan_out",
         lambda fan_out, say: real(fan_out, said.append, tick),
     )
     assert go(lambda chunk: calls.append(1) or len(chunk), td.sum()).value == 600

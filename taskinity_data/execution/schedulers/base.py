@@ -7,6 +7,8 @@ Dask's is in `dask`; `connect` opens them.
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from abc import ABC, abstractmethod
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +24,8 @@ from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpac
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from distributed import Client
+
     from taskinity_data.execution.worker.run_item import Item, Job
     from taskinity_data.outcome import Outcome
 
@@ -32,6 +36,7 @@ __all__ = [
     "SynchronousStrategy",
     "ThreadStrategy",
     "check_timeouts",
+    "current_client",
 ]
 
 
@@ -299,3 +304,22 @@ class ExecutorStrategy(_Sending):
     def close(self) -> None:
         """Leave the executor to its owner, without children."""
         self._children.close()
+
+
+def current_client() -> Client | None:
+    """The current Dask client, None where there is none; loads nothing."""
+    module = sys.modules.get("distributed")
+    if module is None:
+        return None
+    try:
+        client: Client = module.client.default_client()
+    except ValueError:
+        return None
+    return None if client.asynchronous or not _has_loop(client) else client
+
+
+def _has_loop(client: Client) -> bool:
+    """Whether the thread that `client` talks through lives: a forked process has not got it."""
+    loop = getattr(client.loop, "asyncio_loop", None)
+    ident = getattr(loop, "_thread_id", None)
+    return any(thread.ident == ident for thread in threading.enumerate())

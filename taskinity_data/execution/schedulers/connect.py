@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-__all__ = ["current_client", "open_strategy", "start_local"]
+__all__ = ["open_strategy", "start_local"]
 
 _log = logging.getLogger(__name__)
 
@@ -58,25 +58,6 @@ to 128 MiB each."""
 
 _CONNECT_S = 5.0
 """How long a scheduler may take to answer: one that runs does so in milliseconds."""
-
-
-def current_client() -> Client | None:
-    """The current Dask client, None where there is none; loads nothing."""
-    module = sys.modules.get("distributed")
-    if module is None:
-        return None
-    try:
-        client: Client = module.client.default_client()
-    except ValueError:
-        return None
-    return None if client.asynchronous or not _has_loop(client) else client
-
-
-def _has_loop(client: Client) -> bool:
-    """Whether the thread that `client` talks through lives: a forked process has not got it."""
-    loop = getattr(client.loop, "asyncio_loop", None)
-    ident = getattr(loop, "_thread_id", None)
-    return any(thread.ident == ident for thread in threading.enumerate())
 
 
 def open_strategy(scheduler: Any, workers: int | None, memory_nbytes: int | None) -> Strategy:

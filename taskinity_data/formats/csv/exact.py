@@ -87,7 +87,7 @@ def count_first_fields(data: bytes, keywords: Mapping[str, Any]) -> int:
     """
     try:
         first: pd.DataFrame = pd.read_csv(
-            io.BytesIO(data), header=None, nrows=1, **{**keywords, "dtype": str}
+            io.BytesIO(data), header=None, **{**keywords, "dtype": str, "nrows": 1}
         )
     except pd.errors.EmptyDataError:
         return 0  # a blank line that counts as a row

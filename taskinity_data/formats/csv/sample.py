@@ -73,6 +73,9 @@ SCAN_SLICE_NBYTES = 8_000_000
 # Small files are looked at together: pandas takes a millisecond for each call.
 TOGETHER_NBYTES = 512 << 10
 
+# The first rows mostly settle a column's type; where they don't, all of the slice is read as texts.
+SETTLING_ROWS = 200
+
 # One record larger than this tells of a quote that is never closed; reading finds it out.
 MAX_SLICE_NBYTES = LONGEST_SAMPLE_NBYTES
 
@@ -320,9 +323,13 @@ def observe_slice(
         settled = dict.fromkeys(labels, False)
         unsure = [label for label in labels if frame[label].dtype.kind not in "iu"]
         if one.is_first and unsure:
-            texts = parse_tolerantly(decoded, all_labels, options, str)
             thousands = options.per_chunk.get("thousands") or ""
-            settled |= {label: is_proven_by(texts[label], thousands) for label in unsure}
+            for rows in (SETTLING_ROWS, None):
+                texts = parse_tolerantly(decoded, all_labels, options, str, nrows=rows)
+                settled |= {label: is_proven_by(texts[label], thousands) for label in unsure}
+                unsure = [label for label in unsure if not settled[label]]
+                if not unsure:
+                    break
     except (ValueError, OverflowError) as error:
         if isinstance(error, OverflowError) and options.dtype_backend is not None:
             raise beyond_int64("a column", options.dtype_backend) from error
@@ -361,14 +368,23 @@ def are_numbers(texts: pd.Series, options: CsvOptions) -> bool:
 
 
 def parse_tolerantly(
-    data: bytes, labels: Sequence[Hashable], options: CsvOptions, dtype: Any
+    data: bytes,
+    labels: Sequence[Hashable],
+    options: CsvOptions,
+    dtype: Any,
+    nrows: int | None = None,
 ) -> pd.DataFrame:
     try:
-        return parse_text(data, labels, options, dtype=dtype)
+        return parse_text(data, labels, options, dtype=dtype, nrows=nrows)
     except (pd.errors.ParserError, TooManyFields):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.ParserWarning)
-            keywords = {"dtype": dtype, "on_bad_lines": "skip", "index_col": False}
+            keywords = {
+                "dtype": dtype,
+                "on_bad_lines": "skip",
+                "index_col": False,
+                "nrows": nrows,
+            }
             try:
                 return parse_text(data, labels, options, **keywords)
             except pd.errors.ParserError:

@@ -24,9 +24,6 @@ from taskinity_data.events import (
     TaskFinished,
     TaskStarted,
 )
-from taskinity_data.flow.diagram.nodes import picture_of
-from taskinity_data.flow.diagram.svg import draw_svg
-from taskinity_data.report.run_columns import HANDLER
 from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
@@ -166,6 +163,8 @@ class DashboardObserver(Observer):
         # Batches go one after another: on their own ways one could overtake another.
         if self._sending is None:
             self._sending = asyncio.Lock()
+        from taskinity_data.report.run_columns import HANDLER
+
         async with self._sending:
             if self._plugged is not client and not await self._plug(client):
                 self._client = None
@@ -204,6 +203,9 @@ class DashboardObserver(Observer):
 
 def _draw(flow: Flow) -> tuple[str, dict[str, tuple[str, bool, bool, tuple[str, ...]]]]:
     """`flow` as SVG, each node of which has a class of its own, and what a `LiveNode` holds."""
+    from taskinity_data.flow.diagram.nodes import picture_of
+    from taskinity_data.flow.diagram.svg import draw_svg
+
     picture = picture_of(flow)
     nodes = {key: replace(node, state=f"state-{key}") for key, node in picture.nodes.items()}
     shown = {

@@ -579,7 +579,7 @@ def test_a_forked_process_does_not_take_its_parents_client(client, csv):
         if pid == 0:
             told = b"?"
             with contextlib.suppress(BaseException):
-                from taskinity_data.execution.schedulers.connect import current_client
+                from taskinity_data.execution.schedulers.base import current_client
 
                 told = b"none" if current_client() is None else b"taken"
             os.write(writer, told)
