@@ -28,14 +28,14 @@ NOT_CLEAN = {
     "taskinity_data/flow",
     "taskinity_data/formats",
     "taskinity_data/output",
-    "taskinity_data/reducers",
+    "taskinity_data/reducers/spilling",
     "taskinity_data/report",
     "taskinity_data/run",
     "taskinity_data/sources",
 }
 
 # Classes of one name that are one thing in two forms.
-TWO_FORMS: set[str] = {"Column", "Held", "Rows"}
+TWO_FORMS: set[str] = set()
 
 
 class Word(NamedTuple):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.checkpoints.quarantine_process import ReaderApart
 from taskinity_data.checkpoints.quarantine_rows import (
-    Rows,
+    QuarantinedRows,
     is_safe,
     pack_chunk,
     pack_lines,
@@ -195,14 +195,14 @@ class Quarantine:
         for suffix in (".json", ".arrow", ".raw"):
             (self._directory / f"{entry}{suffix}").unlink(missing_ok=True)
 
-    def _rows(self, item: Any, outcome: Outcome) -> Rows:
+    def _rows(self, item: Any, outcome: Outcome) -> QuarantinedRows:
         if outcome.bad_lines is not None:
             return pack_lines(outcome.bad_lines)
         data = item.data
         if not isinstance(data, Chunk):
             return pack_value(data)
         if data.nbytes > min(MOST_ENTRY_NBYTES, MOST_NBYTES - self._nbytes):
-            return Rows(why_not="too large to be copied; they are where the range says")
+            return QuarantinedRows(why_not="too large to be copied; they are where the range says")
         return pack_chunk(data, is_safe=is_safe(data, outcome), apart=self._apart.read)
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pyarrow as pa
 
-from taskinity_data.checkpoints.quarantine_rows import Rows, write_table
+from taskinity_data.checkpoints.quarantine_rows import QuarantinedRows, write_table
 from taskinity_data.sources.store import clean_text
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class ReaderApart:
         self._most_s, self._left_s = most_s, most_run_s
         self._most_memory_nbytes = most_memory_nbytes
 
-    def read(self, chunk: Chunk) -> Rows:
+    def read(self, chunk: Chunk) -> QuarantinedRows:
         """The rows of `chunk`, or why they could not be copied."""
         limit_s = min(self._most_s, self._left_s)
         if limit_s <= 0:
@@ -75,7 +75,7 @@ class ReaderApart:
         finally:
             self._left_s -= time.monotonic() - begun
 
-    def _read(self, blob: bytes, limit_s: float) -> Rows:
+    def _read(self, blob: bytes, limit_s: float) -> QuarantinedRows:
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             f"from taskinity_data.checkpoints.quarantine_process import main; main({limit_s!r})"
@@ -102,7 +102,9 @@ class ReaderApart:
                 return _refuse(clean_text(why_not))
             rows.seek(0)
             data = rows.read()
-        return Rows(".arrow", data, pa.ipc.open_file(pa.py_buffer(data)).read_all().num_rows)
+        return QuarantinedRows(
+            ".arrow", data, pa.ipc.open_file(pa.py_buffer(data)).read_all().num_rows
+        )
 
     def _watch(self, child: subprocess.Popen[bytes], limit_s: float) -> str | None:
         """Why `child` was ended; None where it has ended by itself."""
@@ -125,8 +127,10 @@ _REFUSED = 3
 """How a child ends whose reader raised an error, which stands on its standard error."""
 
 
-def _refuse(why: str) -> Rows:
-    return Rows(why_not=f"they were read in a process of their own, as that might fail: {why}")
+def _refuse(why: str) -> QuarantinedRows:
+    return QuarantinedRows(
+        why_not=f"they were read in a process of their own, as that might fail: {why}"
+    )
 
 
 def _name(code: int) -> str:

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.outcome import BadLines, Outcome
 
-__all__ = ["Rows", "is_safe", "pack_chunk", "pack_lines", "pack_value", "write_table"]
+__all__ = ["QuarantinedRows", "is_safe", "pack_chunk", "pack_lines", "pack_value", "write_table"]
 
 _DANGERS = (WorkerDied, MemoryError, TimeoutError)
 """After these, reading might do to this process what it did to the worker."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class QuarantinedRows:
     """The rows of an entry as what is written, or why there are none."""
 
     suffix: str = ""
@@ -52,8 +52,8 @@ def is_safe(chunk: Chunk, outcome: Outcome) -> bool:
 
 
 def pack_chunk(
-    chunk: Chunk, *, is_safe: bool, apart: Callable[[Chunk], Rows] | None = None
-) -> Rows:
+    chunk: Chunk, *, is_safe: bool, apart: Callable[[Chunk], QuarantinedRows] | None = None
+) -> QuarantinedRows:
     """The rows of `chunk`; raw where they don't parse, or where it is not safe to read them.
 
     What has no raw form is then read by `apart`, in another process.
@@ -65,28 +65,28 @@ def pack_chunk(
         except Exception as error:  # noqa: BLE001 - what does not parse is kept as it stands
             why_not = clean_text(f"{type(error).__name__}: {error}")
     if chunk.reader.unit != "bytes":
-        return Rows(why_not=why_not) if is_safe or apart is None else apart(chunk)
+        return QuarantinedRows(why_not=why_not) if is_safe or apart is None else apart(chunk)
     try:
         for piece in chunk.pieces:
             piece.file.check(piece.start)
         found = [read_range(piece.file, piece.start, piece.stop) for piece in chunk.pieces]
     except Exception as error:  # noqa: BLE001 - a file that is gone, changed, forbidden
-        return Rows(why_not=clean_text(f"{type(error).__name__}: {error}"))
-    return Rows(".raw", b"".join(found), chunk.rows, why_not)
+        return QuarantinedRows(why_not=clean_text(f"{type(error).__name__}: {error}"))
+    return QuarantinedRows(".raw", b"".join(found), chunk.rows, why_not)
 
 
-def pack_value(data: Any) -> Rows:
+def pack_value(data: Any) -> QuarantinedRows:
     """The rows of a list's or a stream's item, where it is a frame or a table."""
     value = data.data if isinstance(data, StreamBlock) else data
     if is_stream(value) or not is_in_memory(value):
-        return Rows(why_not="it is no table in memory")
+        return QuarantinedRows(why_not="it is no table in memory")
     try:
         return _pack(to_table(value)[0])
     except Exception as error:  # noqa: BLE001 - columns that Arrow can't hold
-        return Rows(why_not=clean_text(f"{type(error).__name__}: {error}"))
+        return QuarantinedRows(why_not=clean_text(f"{type(error).__name__}: {error}"))
 
 
-def pack_lines(bad: BadLines) -> Rows:
+def pack_lines(bad: BadLines) -> QuarantinedRows:
     """The lines of a chunk that did not parse: a row each, with its bytes, place and reason."""
     names = [one.name for one in fields(BadLine)]
     types = {"start": pa.int64(), "stop": pa.int64(), "row": pa.int64(), "raw": pa.binary()}
@@ -107,10 +107,10 @@ def _escape(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _pack(table: Any) -> Rows:
+def _pack(table: Any) -> QuarantinedRows:
     sink = pa.BufferOutputStream()
     write_table(table, sink)
-    return Rows(".arrow", sink.getvalue(), table.num_rows)
+    return QuarantinedRows(".arrow", sink.getvalue(), table.num_rows)
 
 
 def write_table(table: Any, sink: Any) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["FINGERPRINTS", "Held", "InputRules", "describe_input", "sort_inputs"]
+__all__ = ["FINGERPRINTS", "InputRules", "SortedInputs", "describe_input", "sort_inputs"]
 
 FINGERPRINTS = "fingerprints"
 """In a run's facts: that they list inputs by fingerprint, as those of earlier versions do not."""
@@ -74,7 +74,7 @@ class _Key(NamedTuple):
 
 
 @dataclass
-class Held:
+class SortedInputs:
     """The files of a run, by what the output has of them.
 
     Attributes
@@ -96,7 +96,7 @@ class Held:
     unsure: list[tuple[SourceFile, dict[str, Any]]] = field(default_factory=list)
 
 
-def sort_inputs(files: Iterable[SourceFile], listed: Sequence[dict[str, Any]]) -> Held:
+def sort_inputs(files: Iterable[SourceFile], listed: Sequence[dict[str, Any]]) -> SortedInputs:
     """Return `files` sorted by what an output that lists `listed` has of them.
 
     Notes
@@ -108,7 +108,7 @@ def sort_inputs(files: Iterable[SourceFile], listed: Sequence[dict[str, Any]]) -
     for facts in listed:
         for path in _paths_of(facts):
             by_path.setdefault(path, []).append(facts)
-    held = Held()
+    held = SortedInputs()
     elsewhere = []
     seen: set[int] = set()
     for file in files:
@@ -134,7 +134,9 @@ def _names_of(file: SourceFile) -> set[str]:
     return {file.path, _real_path(file)}
 
 
-def _sort_moved(files: Sequence[SourceFile], missing: Sequence[dict[str, Any]], held: Held) -> None:
+def _sort_moved(
+    files: Sequence[SourceFile], missing: Sequence[dict[str, Any]], held: SortedInputs
+) -> None:
     """Sort `files`, which lie where none is listed, by what is `missing` of those that are."""
     moved = Counter(_Key.of(facts) for facts in missing if facts.get("inode") is not None)
     alike = {_Key.of(facts).without_inode(): facts for facts in missing}

@@ -1,1 +1,1 @@
-"""Into what answer: reducers, and the tree that combines their partials."""
+"""Reducers, and the tree that combines their partials to one answer."""

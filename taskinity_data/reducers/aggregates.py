@@ -1,9 +1,8 @@
-"""What group_by's words (`sum`, `mean`, `nunique`, ...) keep of a chunk and make of it.
+"""Compute the aggregates of group_by (`sum`, `mean`, `nunique`, ...) from the states of chunks.
 
-Each word has an object with these verbs: `start` makes a state of a column of a chunk, `merge` one
-state of several, `finish` the answer's column; `flatten` and `restore` are for states that are
-stored in between. It knows nothing of keys or frames: groups are
-numbers here.
+Each aggregate has an object with these methods: `start` makes the state of a column of a chunk,
+`merge` one state of several, `finish` the answer's column; `flatten` and `restore` convert states
+for storage. Groups are numbers here.
 
 The states here are dense: arrays with an item a group, merged group by group in chunk order. Those
 of single values are in `min_max_first_last`.
@@ -25,7 +24,7 @@ from taskinity_data.reducers.min_max_first_last import (
     ApproxDistinct,
     Distinct,
     Picking,
-    ask_pandas,
+    aggregate_with_pandas,
     finish_picked,
     rejoin,
 )
@@ -52,28 +51,28 @@ Spread = tuple[str, Moments]
 
 
 class How(Protocol):
-    """One word of group_by."""
+    """An aggregate of group_by."""
 
     def start(self, values: Values) -> Any:
-        """The state of one chunk."""
+        """Return the state of one chunk."""
 
     def merge(self, states: Sequence[Any], codes: Sequence[Codes]) -> Any:
-        """One state of several in chunk order; ``codes[i][j]``: what group j of state i becomes."""
+        """Merge states, in chunk order; group j of state i becomes group ``codes[i][j]``."""
 
     def finish(self, state: Any, answer: Answer) -> pd.Series[Any]:
-        """The answer, one item a group."""
+        """Return the answer, one item a group."""
 
     def flatten(self, state: Any) -> Parts:
-        """The state as columns, so that it can be split by groups and stored."""
+        """Return the state as columns, so that it can be split by groups and stored."""
 
     def restore(self, parts: Parts) -> Any:
-        """The state that such columns, or some groups' items of them, are."""
+        """Return the state from such columns, or from some groups' items of them."""
 
 
 def answer_dtype(column: pd.Series[Any], how: str) -> Any:
-    """The dtype of pandas' own answer for a column like `column` (without rows).
+    """Return the dtype of pandas' answer for a column like `column` (without rows).
 
-    None where that depends on what a column of objects holds.
+    None if that depends on the values of a column of objects.
 
     Raises
     ------
@@ -83,10 +82,10 @@ def answer_dtype(column: pd.Series[Any], how: str) -> Any:
     if how == "approx_distinct":
         return np.dtype(np.int64)
     if column.dtype == object:
-        # What objects are decides over the others; means of decimals are floats as objects.
+        # The type of the objects decides over the others; means of decimals are floats as objects.
         return column.dtype if how in {"mean", "var"} else None
     if how == "mean" and column.dtype == np.float32:
-        return column.dtype  # pandas says float64 where there are no rows, float32 where there are
+        return column.dtype  # pandas returns float64 without rows, float32 with rows
     try:
         return column.groupby(np.zeros(0, dtype=np.intp)).agg(how).dtype
     except TypeError as error:
@@ -95,59 +94,59 @@ def answer_dtype(column: pd.Series[Any], how: str) -> Any:
 
 @dataclass(frozen=True)
 class Counting:
-    """Rows that are not null."""
+    """Counts of rows that are not null."""
 
     def start(self, values: Values) -> NDArray[np.int64]:
-        """Counts."""
+        """Return the counts."""
         return values.counts
 
     def merge(
         self, states: Sequence[NDArray[np.int64]], codes: Sequence[Codes]
     ) -> NDArray[np.int64]:
-        """Their sums."""
+        """Add the counts."""
         total = np.zeros(_count_groups(codes), dtype=np.int64)
         for state, code in zip(states, codes, strict=True):
             total[code] += state
         return total
 
     def finish(self, state: NDArray[np.int64], answer: Answer) -> pd.Series[Any]:
-        """The counts."""
+        """Return the counts."""
         return from_numbers(state, answer.dtype)
 
     def flatten(self, state: NDArray[np.int64]) -> Parts:
-        """One column."""
+        """Return one column."""
         return Parts("", None, (state,))
 
     def restore(self, parts: Parts) -> NDArray[np.int64]:
-        """It."""
+        """Return the column."""
         return parts.columns[0]  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
 class Summing:
-    """Exact sums of integers, compensated sums of floats; what else can be added, pandas adds.
+    """Exact sums of integers, compensated sums of floats; pandas adds other types.
 
-    The state is (kind, ...): integers and floats are pairs of arrays, objects are picked. Times are
-    integers whose kind is their dtype, since what one counts depends on it.
+    The state is (kind, ...): integers and floats are pairs of arrays, objects are single values.
+    Times are integers whose kind is their dtype, since their unit depends on it.
     """
 
     def start(self, values: Values) -> SumState:
-        """Sums."""
+        """Return the sums."""
         if values.series.dtype.kind == "M":
             raise ReduceError(f"column {values.series.name!r}: times can't be added")
         if values.numbers is not None:
             return _sum_numbers(values)
         is_valid = values.is_valid
         if is_valid is not None:
-            # What pandas takes for nulls, beside which a sum of bools would turn into an integer.
+            # Without the nulls, with which pandas' sum of bools would become an integer.
             if not is_valid.any():
                 return "nothing", None, None
             codes, n_groups = values.grouping.codes[is_valid], values.grouping.n_groups
             values = Values(values.series[is_valid], Grouping(codes, n_groups))
-        return ("objects", *ask_pandas(values, "sum"))
+        return ("objects", *aggregate_with_pandas(values, "sum"))
 
     def merge(self, states: Sequence[SumState], codes: Sequence[Codes]) -> SumState:
-        """Their sums."""
+        """Add the sums."""
         there = [i for i, (kind, _, _) in enumerate(states) if kind != "nothing"]
         if not there:
             return "nothing", None, None
@@ -157,24 +156,24 @@ class Summing:
             _check_one_kind("sum", kinds)
         if "objects" in kinds:
             joined = rejoin([states[i][1:] for i in filled], [codes[i] for i in filled])
-            return ("objects", *ask_pandas(joined, "sum"))
-        (found, *_) = sorted(kinds)  # "floats" where there are both
-        is_float = found == "floats"
+            return ("objects", *aggregate_with_pandas(joined, "sum"))
+        (kind_of_sum, *_) = sorted(kinds)  # "floats" where there are both
+        is_float = kind_of_sum == "floats"
         total: Any = np.zeros((2, _count_groups(codes)), np.float64 if is_float else np.int64)
         for i in filled:
             kind, high, low = states[i]
             pair: Any = (high, low)
             if is_float and kind == "integers":
                 pair = floats_of_integers(pair)
-            # Only the groups that this state has (it may be a thousandth of all), and the first
-            # state like the others, so that a group's sum does not depend on other groups.
-            here = (total[0][codes[i]], total[1][codes[i]])
-            added = add_floats(here, pair) if is_float else add_integers(here, pair)
+            # Only the groups of this state (it may have a thousandth of all), and the first state
+            # like the others, so that a group's sum does not depend on other groups.
+            current = (total[0][codes[i]], total[1][codes[i]])
+            added = add_floats(current, pair) if is_float else add_integers(current, pair)
             total[0][codes[i]], total[1][codes[i]] = added
-        return (found, total[0], total[1])
+        return (kind_of_sum, total[0], total[1])
 
     def finish(self, state: SumState, answer: Answer) -> pd.Series[Any]:
-        """The sums; `ReduceError` where an integer does not fit."""
+        """Return the sums; raise `ReduceError` if an integer does not fit."""
         kind, high, low = state
         dtype = answer.dtype
         if kind == "nothing":
@@ -190,26 +189,26 @@ class Summing:
         if dtype is None:
             dtype = np.dtype(np.int64)
         if _is_time(kind, dtype):
-            counts = fit_integers((high, low), np.dtype(np.int64), answer.what)
+            counts = fit_integers((high, low), np.dtype(np.int64), answer.label)
             return _as_times(counts, kind, dtype)
         if dtype.kind == "f":
             return pd.Series(floats_of_integers((high, low))[0]).astype(dtype)
         fitting = np.dtype(getattr(dtype, "numpy_dtype", dtype))
-        found = fit_integers((high, low), np.dtype(f"{fitting.kind}8"), answer.what)
+        wide = fit_integers((high, low), np.dtype(f"{fitting.kind}8"), answer.label)
         limits = np.iinfo(fitting)
-        if ((found < limits.min) | (found > limits.max)).any():
-            return from_numbers(found, _widen(dtype, found.dtype))
-        return from_numbers(found.astype(fitting), dtype)
+        if ((wide < limits.min) | (wide > limits.max)).any():
+            return from_numbers(wide, _widen(dtype, wide.dtype))
+        return from_numbers(wide.astype(fitting), dtype)
 
     def flatten(self, state: SumState) -> Parts:
-        """Two columns, none for nulls alone; of objects those that were picked."""
+        """Return two columns, none if all are null; for objects one, with its groups."""
         kind, high, low = state
         if kind == "nothing":
             return Parts(kind, None, ())
         return Parts(kind, high, (low,)) if kind == "objects" else Parts(kind, None, (high, low))
 
     def restore(self, parts: Parts) -> SumState:
-        """Their triple."""
+        """Return the state from its columns."""
         if parts.kind == "nothing":
             return "nothing", None, None
         first = parts.columns[0]
@@ -218,7 +217,7 @@ class Summing:
 
 
 def _widen(dtype: Any, wide: np.dtype[Any]) -> Any:
-    """The dtype of pandas' own sums of `dtype` where one of them needs 64 bits."""
+    """Return the dtype of pandas' sums of `dtype` if one of them needs 64 bits."""
     if isinstance(dtype, pd.ArrowDtype):
         return pd.ArrowDtype(pa.from_numpy_dtype(wide))
     if isinstance(dtype, np.dtype):
@@ -231,20 +230,20 @@ class Averaging:
     """Means, from sums and counts."""
 
     def start(self, values: Values) -> tuple[SumState, NDArray[np.int64]]:
-        """Sum and count."""
+        """Return sum and count."""
         return _sum_numbers(values), values.counts
 
     def merge(
         self, states: Sequence[tuple[SumState, NDArray[np.int64]]], codes: Sequence[Codes]
     ) -> tuple[SumState, NDArray[np.int64]]:
-        """Both added."""
+        """Add both."""
         return (
             Summing().merge([sums for sums, _ in states], codes),
             Counting().merge([counts for _, counts in states], codes),
         )
 
     def finish(self, state: tuple[SumState, NDArray[np.int64]], answer: Answer) -> pd.Series[Any]:
-        """Sum by count; null where the count is 0. Times are exact, rounded towards zero."""
+        """Return sum / count; null where the count is 0. Times are exact, rounded towards zero."""
         (kind, high, low), counts = state
         if _is_time(kind, answer.dtype):
             sums = zip(high.tolist(), low.tolist(), counts.tolist(), strict=True)
@@ -257,24 +256,24 @@ class Averaging:
         return _as_nullable(means, counts > 0, answer.dtype)
 
     def flatten(self, state: tuple[SumState, NDArray[np.int64]]) -> Parts:
-        """Sums, then counts."""
+        """Return the sums, then the counts."""
         kind, groups, columns = Summing().flatten(state[0])
         return Parts(kind, groups, (*columns, state[1]))
 
     def restore(self, parts: Parts) -> tuple[SumState, NDArray[np.int64]]:
-        """The pair of both."""
+        """Return sums and counts."""
         *sums, counts = parts.columns
         return Summing().restore(parts._replace(columns=tuple(sums))), counts
 
 
 @dataclass(frozen=True)
 class Spreading:
-    """Variances, or standard deviations where `is_root` (ddof 1)."""
+    """Variances, or standard deviations if `is_root` (ddof 1)."""
 
     is_root: bool
 
     def start(self, values: Values) -> Spread:
-        """Kind; count, mean, squared deviations."""
+        """Return the kind, and the moments: count, mean, squared deviations."""
         if values.series.dtype.kind == "M":
             raise ReduceError(
                 f"column {values.series.name!r}: no std or var of times; subtract a time first"
@@ -283,35 +282,35 @@ class Spreading:
         return _time_kind(values), moments
 
     def merge(self, states: Sequence[Spread], codes: Sequence[Codes]) -> Spread:
-        """The moments of all."""
+        """Add the moments."""
         filled = [kind for (kind, _), code in zip(states, codes, strict=True) if len(code)]
         kinds = set(filled or [states[0][0]])
         _check_one_kind("std or var", {kind or "numbers" for kind in kinds})
         total = Moments(*np.zeros((len(Moments._fields), _count_groups(codes))))
         for (_, state), code in zip(states, codes, strict=True):
-            here = add_moments(Moments(*(part[code] for part in total)), state)
-            for part, added in zip(total, here, strict=True):
+            current = add_moments(Moments(*(part[code] for part in total)), state)
+            for part, added in zip(total, current, strict=True):
                 part[code] = added
         return kinds.pop(), total
 
     def finish(self, state: Spread, answer: Answer) -> pd.Series[Any]:
-        """Null for groups of fewer than two values."""
+        """Return the spreads; null for groups of fewer than two values."""
         n, squares = state[1].n, state[1].squares
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = squares / (n - 1)
+            spreads = squares / (n - 1)
         if self.is_root:
-            found = np.sqrt(found)
+            spreads = np.sqrt(spreads)
         if _is_time(state[0], answer.dtype):
-            counts = np.where(n > 1, found, NOT_A_TIME).astype(np.int64)
+            counts = np.where(n > 1, spreads, NOT_A_TIME).astype(np.int64)
             return _as_times(counts, state[0], answer.dtype)
-        return _as_nullable(found, n > 1, answer.dtype)
+        return _as_nullable(spreads, n > 1, answer.dtype)
 
     def flatten(self, state: Spread) -> Parts:
-        """Four columns."""
+        """Return four columns."""
         return Parts(state[0], None, tuple(state[1]))
 
     def restore(self, parts: Parts) -> Spread:
-        """Their moments."""
+        """Return the moments."""
         return parts.kind, Moments(*parts.columns)
 
 
@@ -321,7 +320,7 @@ def _sum_numbers(values: Values) -> SumState:
 
 
 def _time_kind(values: Values) -> str:
-    """The dtype of times, which says what one counts; ``""`` for numbers."""
+    """Return the dtype of times, which has their unit; ``""`` for numbers."""
     dtype = values.series.dtype
     return str(dtype) if dtype.kind in "mM" else ""
 
@@ -335,10 +334,10 @@ def _is_time(kind: str, dtype: Any) -> bool:
 
 
 def _as_times(counts: NDArray[np.int64], kind: str, dtype: Any) -> pd.Series[Any]:
-    """Times from counts of `kind`, whatever else chunks without rows have there: another unit."""
-    own = pd.api.types.pandas_dtype(kind) if kind.startswith(_TIMES) else dtype
-    found = from_numbers(counts, own)
-    return found.astype(dtype) if dtype is not None and dtype.kind in "mM" else found
+    """Return times from counts of `kind`; chunks without rows may have another unit."""
+    time_dtype = pd.api.types.pandas_dtype(kind) if kind.startswith(_TIMES) else dtype
+    times = from_numbers(counts, time_dtype)
+    return times.astype(dtype) if dtype is not None and dtype.kind in "mM" else times
 
 
 _TIMES = ("datetime", "timedelta")
@@ -346,20 +345,20 @@ _TIMES = ("datetime", "timedelta")
 
 def _check_one_kind(how: str, kinds: set[str]) -> None:
     if len(kinds) > 1:
-        found = " in one chunk, ".join(sorted(kinds))
+        text = " in one chunk, ".join(sorted(kinds))
         raise ReduceError(
-            f"{how}: a column holds {found} in another; give it one dtype in every chunk, by "
+            f"{how}: a column holds {text} in another; give it one dtype in every chunk, by "
             ".astype(...) in the chunk function"
         )
 
 
 def _count_groups(codes: Sequence[Codes]) -> int:
-    # Every merged group comes from a group of some state.
+    # Every merged group is a group of some state.
     return 1 + max((int(code.max()) for code in codes if len(code)), default=-1)
 
 
 def _sum_of_nothing(answer: Answer) -> pd.Series[Any]:
-    """What pandas makes of nulls alone: 0, ``""`` for texts."""
+    """Return pandas' sums of nulls only: 0, or ``""`` for texts."""
     nulls = pd.Series([None] * answer.n_groups, dtype=answer.dtype or object)
     sums: pd.Series[Any] = nulls.groupby(np.arange(answer.n_groups)).sum()
     return sums.astype(answer.dtype or object).reset_index(drop=True)

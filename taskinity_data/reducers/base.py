@@ -1,8 +1,8 @@
-"""What a reducer is, and those that know nothing of columns: collect, concat, count, one's own.
+"""Define the reducer protocol, and the reducers of whole results: collect, concat, count, reducer.
 
-A reducer turns each chunk into a partial on the worker (`partial`), brings partials together in
-chunk order (`combine`) and turns the last one into the answer (`finish`). It knows nothing of who
-calls it, or in which groups: see `tree`.
+A reducer turns each chunk into a partial on the worker (`partial`), combines partials in chunk
+order (`combine`) and turns the last one into the answer (`finish`). `tree` decides which partials
+are combined.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 
 @runtime_checkable
 class Reducer(Protocol):
-    """How chunk results become one answer. Frozen, picklable, stateless.
+    """A rule that reduces chunk results to one answer. Frozen, picklable, stateless.
 
     The answer must not depend on how chunks are grouped:
     ``combine([a, combine([b, c])])`` means the same as ``combine([a, b, c])``; a single partial may
@@ -38,16 +38,16 @@ class Reducer(Protocol):
     Attributes
     ----------
     is_reducer : bool
-        Always True; tells a reducer from a plain function.
+        Always True; distinguishes a reducer from a plain function.
     name : str
         For messages.
     wants : {"pandas", "arrow"}
-        As what chunks are best read where no chunk function stands between.
+        The best type of chunks for it, if there is no chunk function.
     releases_gil : bool
-        Whether `partial` spends its time without Python's lock, so that threads pay.
+        Whether `partial` mostly runs without the GIL, so that threads run in parallel.
     reads_series : bool, optional
-        Whether `partial` gets a Series that is rows of its chunk as `row_labels.Rows`, and reads
-        any other by `row_labels.read_result`. Default: it gets each as it came.
+        Whether `partial` gets a Series that is rows of its chunk as `row_labels.SeriesRows`, and
+        reads any other by `row_labels.read_result`. Default: it gets each Series unchanged.
     """
 
     @property
@@ -60,34 +60,34 @@ class Reducer(Protocol):
     def releases_gil(self) -> bool: ...
 
     def columns(self) -> tuple[str, ...] | None:
-        """The columns that it looks at; None: all; ``()``: only the number of rows counts."""
+        """Return the columns that it needs; None: all; ``()``: only the number of rows."""
 
     def check(self, names: Iterable[str]) -> None:
-        """Raise `PlanError` where it needs a column that is not among `names`."""
+        """Raise `PlanError` if it needs a column that is not among `names`."""
 
     def partial(self, data: Any) -> Any:
-        """What is kept of one chunk, or of what a chunk function returned."""
+        """Return the partial of one chunk, or of a chunk function's result."""
 
     def combine(self, partials: Sequence[Any]) -> Any:
-        """One partial of several, at least one, given in chunk order."""
+        """Combine several partials, at least one, given in chunk order, to one."""
 
     def finish(self, partial: Any | None) -> Any:
-        """The answer; None means that there were no chunks."""
+        """Return the answer; None means that there were no chunks."""
 
 
 class WholeChunks:
-    """What reducers share that look at no column by name."""
+    """Base of reducers that need no column by name."""
 
     is_reducer: ClassVar[bool] = True
     wants: ClassVar[str] = "pandas"
     releases_gil: ClassVar[bool] = False
 
     def columns(self) -> tuple[str, ...] | None:
-        """None: all of them."""
+        """Return None: all columns."""
         return None
 
     def check(self, names: Iterable[str]) -> None:
-        """No column can be missing."""
+        """Do nothing, since no column can be missing."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,15 +97,15 @@ class Collect(WholeChunks):
     name: ClassVar[str] = "collect"
 
     def partial(self, data: Any) -> list[Any]:
-        """A list of one."""
+        """Return a list of one result."""
         return [data]
 
     def combine(self, partials: Sequence[list[Any]]) -> list[Any]:
-        """One list."""
+        """Concatenate the lists."""
         return [result for partial in partials for result in partial]
 
     def finish(self, partial: list[Any] | None) -> list[Any]:
-        """The list, empty where there were no chunks."""
+        """Return the list, empty if there were no chunks."""
         return [] if partial is None else partial
 
     def __repr__(self) -> str:
@@ -113,7 +113,7 @@ class Collect(WholeChunks):
 
 
 def collect() -> Collect:
-    """Keep every chunk's result: the answer is their list, in chunk order.
+    """Collect the results of all chunks in a list, in chunk order.
 
     Returns
     -------
@@ -138,29 +138,33 @@ class Concat(WholeChunks):
     name: ClassVar[str] = "concat"
 
     def partial(self, data: Any) -> list[Any]:
-        """A list of one frame or table, of none for None; `ReduceError` for anything else."""
+        """Return a list of one frame or table, empty for None; raise `ReduceError` for anything
+        else.
+        """
         if data is None:
             return []
         if kind_of(data) is None:
             raise ReduceError(
-                f"concat() puts frames and tables one after another, but a chunk gave "
+                f"concat() concatenates frames and tables, but a chunk returned "
                 f"{describe_kind(data)}; use collect() for a list of anything"
             )
         return [data]
 
     def combine(self, partials: Sequence[list[Any]]) -> list[Any]:
-        """One list: the copy is made once, at the end."""
+        """Concatenate the lists; the data are copied once, at the end."""
         return [frame for partial in partials for frame in partial]
 
     def finish(self, partial: list[Any] | None) -> Any:
-        """The frame or table; an empty DataFrame where there were no chunks."""
+        """Return the frame or table; an empty DataFrame if there were no chunks."""
         import pandas as pd
 
         if not partial:
             return pd.DataFrame()
         kinds = {kind_of(frame) for frame in partial}
         if len(kinds) > 1:
-            raise ReduceError(f"concat(): chunks gave different kinds: {sorted(map(str, kinds))}")
+            raise ReduceError(
+                f"concat(): chunks returned different types: {sorted(map(str, kinds))}"
+            )
         kind = kinds.pop()
         if kind == "arrow":
             import pyarrow as pa
@@ -177,7 +181,7 @@ class Concat(WholeChunks):
 
 
 def concat() -> Concat:
-    """Put the chunks' frames one after another, as ``pandas.concat(frames, ignore_index=True)``.
+    """Concatenate the chunks' frames, as ``pandas.concat(frames, ignore_index=True)``.
 
     Arrow tables become one Arrow table, polars frames one polars frame, Series one Series.
 
@@ -203,11 +207,11 @@ class Count(WholeChunks):
     reads_series: ClassVar[bool] = True
 
     def columns(self) -> tuple[str, ...] | None:
-        """``()``: any column will do."""
+        """Return ``()``: any column will do."""
         return ()
 
     def partial(self, data: Any) -> int:
-        """Rows, items, or 1 for a number."""
+        """Return the number of rows or items, 1 for a number."""
         from taskinity_data.reducers.row_labels import read_result  # it needs pandas
 
         if data is None:
@@ -220,11 +224,11 @@ class Count(WholeChunks):
         return len(data)
 
     def combine(self, partials: Sequence[int]) -> int:
-        """Their sum."""
+        """Return the sum."""
         return sum(partials)
 
     def finish(self, partial: int | None) -> int:
-        """The number, 0 where there were no chunks."""
+        """Return the count, 0 if there were no chunks."""
         return 0 if partial is None else partial
 
     def __repr__(self) -> str:
@@ -235,9 +239,9 @@ def count() -> Count:
     """Count rows.
 
     The answer is one int: the rows of frames and tables, the items of Series, arrays and lists. A
-    number or text that a chunk function returned counts as one, None as nothing. A Series labelled
-    by integers without a name that are not the chunk's own is refused, see `sum`. (Counts of values
-    a column, without nulls, are `group_by`'s ``"count"`` or `describe`.)
+    number or text that a chunk function returned counts as 1, None as 0. A Series labelled by
+    integers without a name that are not the chunk's own is refused, see `sum`. (For the number of
+    non-null values of a column, use `describe`, or ``"count"`` of `group_by`.)
 
     Returns
     -------
@@ -248,7 +252,7 @@ def count() -> Count:
 
 @dataclass(frozen=True, repr=False)
 class UserReducer(WholeChunks):
-    """See `reducer`. A partial is held in a tuple of one, so that None is a partial like others."""
+    """See `reducer`. A partial is in a tuple of one, so that None is a partial like any other."""
 
     combine_function: Callable[[list[Any]], Any]
     partial_function: Callable[[Any], Any] | None = None
@@ -262,27 +266,27 @@ class UserReducer(WholeChunks):
         return getattr(self.combine_function, "__name__", type(self.combine_function).__name__)
 
     def partial(self, data: Any) -> tuple[Any]:
-        """What the user's function makes of it, or the chunk's result itself."""
+        """Apply the user's function to the chunk's result; without one, return the result."""
         return (data if self.partial_function is None else self.partial_function(data),)
 
     def combine(self, partials: Sequence[tuple[Any]]) -> tuple[Any]:
-        """What the user's function makes of their list."""
+        """Apply the user's function to the list of partials."""
         return (self.combine_function([value for (value,) in partials]),)
 
     def finish(self, partial: tuple[Any] | None) -> Any:
-        """What the user's function makes of the last partial; None where there were no chunks."""
+        """Apply the user's function to the last partial; return None if there were no chunks."""
         if partial is None:
             return None
         (value,) = partial
         return value if self.finish_function is None else self.finish_function(value)
 
     def dump(self, partial: tuple[Any]) -> Any:
-        """The partial as plain data, to be stored."""
+        """Return the partial as plain data, to be stored."""
         (value,) = partial
         return value if self.dump_function is None else self.dump_function(value)
 
     def load(self, stored: Any) -> tuple[Any]:
-        """The partial that `dump` stored."""
+        """Return the partial that `dump` stored."""
         return (stored if self.load_function is None else self.load_function(stored),)
 
     def __repr__(self) -> str:
@@ -301,19 +305,19 @@ def reducer(
     dump: Callable[[Any], Any] | None = None,
     load: Callable[[Any], Any] | None = None,
 ) -> UserReducer:
-    """Make a reducer of one's own functions.
+    """Create a reducer from functions.
 
     Parameters
     ----------
     combine : callable
-        Gets a **list** of at least two partials, in chunk order, and returns one of the same kind.
-        It is called on groups of a few at a time, also on its own results; builtin `sum`, `max` or
-        `pandas.concat` will do. It must not change what it gets. Where there is a single chunk it
-        is not called.
+        Gets a **list** of at least two partials, in chunk order, and returns one of the same type.
+        It is called on a few partials at a time, also on its own results; the builtins `sum` and
+        `max`, or `pandas.concat`, will do. It must not change its arguments. It is not called if
+        there is a single chunk.
     partial : callable, optional
-        Chunk (or the chunk function's result) to partial, on the worker. Default: the thing itself.
+        Chunk (or the chunk function's result) to partial, on the worker. Default: no change.
     finish : callable, optional
-        Last partial to answer. Default: the partial itself. Without any chunk the answer is None.
+        Last partial to answer. Default: no change. Without any chunk the answer is None.
     dump, load : callable, optional
         Partial to plain data (bytes, numbers, texts, lists, dicts, arrays) and back, for partials
         that are to be stored and are not plain data themselves.
@@ -325,7 +329,7 @@ def reducer(
     Raises
     ------
     ReduceError
-        Something given is not callable, or only one of `dump` and `load` is given.
+        An argument is not callable, or only one of `dump` and `load` is given.
 
     Examples
     --------
@@ -333,16 +337,16 @@ def reducer(
     >>> total.finish(total.combine([total.partial([1, 2]), total.partial([3])]))
     3
     """
-    given: dict[str, Any] = {
+    functions: dict[str, Any] = {
         "combine": combine,
         "partial": partial,
         "finish": finish,
         "dump": dump,
         "load": load,
     }
-    for word, function in given.items():
+    for word, function in functions.items():
         if not callable(function) and (function is not None or word == "combine"):
             raise ReduceError(f"reducer({word}={function!r}): a function is needed")
     if (dump is None) != (load is None):
-        raise ReduceError("reducer(): dump and load come together; one of them is missing")
+        raise ReduceError("reducer(): give both dump and load, or neither; one of them is missing")
     return UserReducer(combine, partial, finish, dump, load)

@@ -1,7 +1,4 @@
-"""One column of a chunk as numbers with their groups, each form made once and when asked for.
-
-It knows nothing of what is computed from it.
-"""
+"""Convert a column of a chunk to numbers and groups; each form is computed once, on demand."""
 
 from __future__ import annotations
 
@@ -22,13 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["NOT_A_TIME", "Answer", "Numbers", "Parts", "Values", "from_numbers"]
 
 NOT_A_TIME = int(np.iinfo(np.int64).min)
-"""What pandas has for NaT."""
+"""The integer that pandas uses for NaT."""
 
 
 class Numbers(NamedTuple):
     """A column as numbers: integers, floats, bools, or the 64-bit counts behind times.
 
-    `is_valid` is None where no row is null; what stands at a null is any number.
+    `is_valid` is None if no row is null; the number at a null is arbitrary.
     """
 
     array: NDArray[Any]
@@ -36,18 +33,18 @@ class Numbers(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What is asked for: one item a group, as `dtype` (None: as it comes); `what` names it."""
+    """A requested answer: one item a group, as `dtype` (None: any); `label` is for messages."""
 
     n_groups: int
     dtype: Any
-    what: str
+    label: str
 
 
 class Parts(NamedTuple):
     """A state of many groups as columns.
 
-    `groups` says which group each item of the columns belongs to, in order; None: item i is of
-    group i. `kind` is one word that holds for all items.
+    `groups` is the group of each item of the columns, in order; None: item i is of group i. `kind`
+    is one word for all items.
     """
 
     kind: str
@@ -64,7 +61,7 @@ class Values:
 
     @cached_property
     def numbers(self) -> Numbers | None:
-        """The column as numbers, None where it is none: texts, categories, objects, decimals."""
+        """The column as numbers, None for other types: texts, categories, objects, decimals."""
         dtype: Any = self.series.dtype
         if isinstance(dtype, np.dtype):
             if dtype.kind in "iub":
@@ -77,7 +74,7 @@ class Values:
         if isinstance(dtype, pd.DatetimeTZDtype):
             return _with_validity(self._counts, _is_not_a_time)
         if dtype.kind in "iubf" and hasattr(dtype, "numpy_dtype"):
-            # Arrow's booleans take no 0 for a null.
+            # Arrow's booleans don't accept 0 for a null.
             filler = False if dtype.kind == "b" else 0
             array = self.series.to_numpy(dtype=dtype.numpy_dtype, na_value=filler)
             is_null = self.series.isna().to_numpy()
@@ -96,7 +93,7 @@ class Values:
         Raises
         ------
         ReduceError
-            It holds something that is no number.
+            It holds a value that is not a number.
         """
         if self.numbers is not None:
             return self.numbers
@@ -135,18 +132,18 @@ class Values:
 
     @cached_property
     def array(self) -> NDArray[Any]:
-        """The numbers of `rows`; see `floats` for what is refused."""
+        """The numbers of `rows`; see `floats` for errors."""
         array = self.floats.array
         return array if self.rows is None else array[self.rows]
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """How many such rows each group has."""
+        """The number of such rows of each group."""
         return np.bincount(self.codes, minlength=self.grouping.n_groups)
 
     @cached_property
     def sums(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The sum of each group, as `sum_floats` or `sum_integers` gives it."""
+        """The sum of each group, as returned by `sum_floats` or `sum_integers`."""
         array, n_groups = self.array, self.grouping.n_groups
         if array.dtype.kind == "f":
             return sum_floats(array.astype(np.float64, copy=False), self.codes, n_groups)
@@ -166,7 +163,7 @@ def _is_not_a_time(array: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def from_numbers(array: NDArray[Any], dtype: Any) -> pd.Series[Any]:
-    """A column of `dtype` from numbers as `Values.numbers` gives them, all of them valid."""
+    """Return a column of `dtype` from numbers as in `Values.numbers`, all of them valid."""
     if isinstance(dtype, pd.DatetimeTZDtype):
         times = pd.Series(array.view(f"M8[{dtype.unit}]"))
         return times.dt.tz_localize("UTC").dt.tz_convert(dtype.tz)

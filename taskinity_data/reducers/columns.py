@@ -1,6 +1,6 @@
-"""Reducers of single columns: largest rows, histogram, approximate distinct count and quantiles.
+"""Reduce single columns: largest rows, histogram, approximate distinct count and quantiles.
 
-They know nothing of groups; each reads only the columns that it names, `top_k` all.
+Each reducer reads only the columns that it names, `top_k` all.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["approx_distinct", "approx_quantiles", "histogram", "top_k"]
 
 
-class OfColumn:
-    """What reducers share that look at one column."""
+class ColumnReducer:
+    """Base of reducers of one column."""
 
     column: Any
 
@@ -47,11 +47,11 @@ class OfColumn:
     name: ClassVar[str]
 
     def columns(self) -> tuple[str, ...] | None:
-        """That column."""
+        """Return the column."""
         return (self.column,)
 
     def check(self, names: Iterable[str]) -> None:
-        """Raise `PlanError` where the column is not among `names`."""
+        """Raise `PlanError` if the column is not among `names`."""
         check_columns([self.column], names, f"{self.name}()")
 
     def _read(self, data: Any) -> pd.Series[Any]:
@@ -72,9 +72,9 @@ class OfColumn:
 _FLOAT = np.dtype(np.float64)
 
 
-class Best(NamedTuple):
-    """Of how many rows `rows` are the largest; `floats` are columns of integers that pandas holds
-    as floats, since some row has a null there.
+class TopRows(NamedTuple):
+    """The largest `rows` of `n_rows` rows; `floats` are columns of integers that pandas holds as
+    floats, since some row has a null there.
     """
 
     n_rows: int
@@ -96,42 +96,42 @@ class TopK:
     reads_series: ClassVar[bool] = True
 
     def columns(self) -> tuple[str, ...] | None:
-        """None: whole rows are kept."""
+        """Return None: whole rows are kept."""
         return None
 
     def check(self, names: Iterable[str]) -> None:
-        """Raise `PlanError` where a column of `by` is not among `names`."""
+        """Raise `PlanError` if a column of `by` is not among `names`."""
         check_columns(self.by, names, "top_k()")
 
-    def partial(self, data: Any) -> Best:
-        """The largest rows, exactly, labelled with their place among all of them."""
+    def partial(self, data: Any) -> TopRows:
+        """Return the largest rows, labelled with their position among all rows."""
         data = as_table(data, "top_k()")
         table = to_arrow(data) if kind_of(data) == "polars" else data
         ranked = to_frame(table, self.by, "top_k()", is_exact=True)
         if ranked is None:
-            return Best(0, None)
-        places = self._largest(ranked).index
+            return TopRows(0, None)
+        positions = self._largest(ranked).index
         if kind_of(table) == "arrow":
-            taken = table.take(places.to_numpy())
-            rows, floats = exact_rows(taken, table, "top_k()")
-            return Best(len(ranked), rows.set_axis(places), floats)
+            selected = table.take(positions.to_numpy())
+            rows, floats = exact_rows(selected, table, "top_k()")
+            return TopRows(len(ranked), rows.set_axis(positions), floats)
         whole = to_frame(data, None, "top_k()")
-        rows = ranked.iloc[:0] if whole is None else whole.take(places.to_numpy())
-        return Best(len(ranked), rows.set_axis(places))
+        rows = ranked.iloc[:0] if whole is None else whole.take(positions.to_numpy())
+        return TopRows(len(ranked), rows.set_axis(positions))
 
-    def combine(self, partials: Sequence[Best]) -> Best:
-        """The largest of the largest."""
+    def combine(self, partials: Sequence[TopRows]) -> TopRows:
+        """Return the largest of the largest rows."""
         n_rows = 0
         frames = []
-        for one in partials:
-            if one.rows is not None:
-                frames.append(one.rows.set_axis(one.rows.index + n_rows))
-            n_rows += one.n_rows
+        for partial in partials:
+            if partial.rows is not None:
+                frames.append(partial.rows.set_axis(partial.rows.index + n_rows))
+            n_rows += partial.n_rows
         if not frames:
-            return Best(n_rows, None)
-        floats = tuple(dict.fromkeys(name for one in partials for name in one.floats))
-        # Among equals the first counts, so rows go back to their places before they are ranked.
-        return Best(n_rows, self._largest(pd.concat(frames).sort_index()), floats)
+            return TopRows(n_rows, None)
+        floats = tuple(dict.fromkeys(name for partial in partials for name in partial.floats))
+        # The first of equal rows counts, so rows are sorted by position before they are ranked.
+        return TopRows(n_rows, self._largest(pd.concat(frames).sort_index()), floats)
 
     def _largest(self, frame: pd.DataFrame) -> pd.DataFrame:
         try:
@@ -139,8 +139,8 @@ class TopK:
         except TypeError as error:
             raise ReduceError(f"{self!r}: {error}") from error
 
-    def finish(self, partial: Best | None) -> pd.DataFrame:
-        """The rows, largest first."""
+    def finish(self, partial: TopRows | None) -> pd.DataFrame:
+        """Return the rows, largest first."""
         if partial is None or partial.rows is None:
             return pd.DataFrame()
         frame = partial.rows.copy(deep=False)
@@ -165,18 +165,18 @@ def top_k(k: int, by: Any) -> TopK:
     k : int
         From 1 up.
     by : str or list of str
-        Columns with numbers or times; later ones decide between equals, then the earlier row.
+        Columns with numbers or times; later ones break ties, then the earlier row.
 
     Returns
     -------
     Reducer
-        Its answer is a DataFrame, largest first, labelled with the rows' places among all rows (of
-        the chunk function's results, where there is one).
+        Its answer is a DataFrame, largest first, labelled with the rows' positions among all rows
+        (of the chunk function's results, if there is one).
 
     Raises
     ------
     ReduceError
-        `k` is no positive integer, or there is no column.
+        `k` is not a positive integer, or there is no column.
     """
     if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
         raise ReduceError(f"top_k({k!r}, ...): how many rows? An integer from 1 up")
@@ -187,7 +187,7 @@ def top_k(k: int, by: Any) -> TopK:
 
 
 @dataclass(frozen=True, repr=False)
-class Histogram(OfColumn):
+class Histogram(ColumnReducer):
     """See `histogram`."""
 
     column: Any
@@ -196,18 +196,18 @@ class Histogram(OfColumn):
     name: ClassVar[str] = "histogram"
 
     def partial(self, data: Any) -> NDArray[np.int64]:
-        """Counts."""
+        """Return the counts."""
         numbers_ = self._read_floats(data)
         return np.histogram(numbers_, np.array(self.edges))[0].astype(np.int64)
 
     def combine(self, partials: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-        """Their sums."""
+        """Add the counts."""
         return np.sum(partials, axis=0, dtype=np.int64)  # type: ignore[no-any-return]  # stubs
 
     def finish(
         self, partial: NDArray[np.int64] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Counts and edges."""
+        """Return counts and edges."""
         edges = np.array(self.edges)
         return (np.zeros(len(edges) - 1, dtype=np.int64) if partial is None else partial), edges
 
@@ -224,7 +224,7 @@ def histogram(column: Any, bins: ArrayLike) -> Histogram:
     Parameters
     ----------
     column : str
-        A column of numbers; nulls are left out.
+        A column of numbers; nulls are ignored.
     bins : sequence of float
         Edges, increasing. Bins are closed on the left, the last one on both sides. A number of bins
         is refused: their edges would need a first pass over all data.
@@ -237,7 +237,7 @@ def histogram(column: Any, bins: ArrayLike) -> Histogram:
     Raises
     ------
     ReduceError
-        `bins` is no increasing sequence of at least two numbers.
+        `bins` is not an increasing sequence of at least two numbers.
     """
     if isinstance(bins, (int, str)) or np.ndim(bins) != 1:
         raise ReduceError(
@@ -251,7 +251,7 @@ def histogram(column: Any, bins: ArrayLike) -> Histogram:
 
 
 @dataclass(frozen=True, repr=False)
-class ApproxDistinctReducer(OfColumn):
+class ApproxDistinctReducer(ColumnReducer):
     """See `approx_distinct`."""
 
     column: Any
@@ -259,7 +259,7 @@ class ApproxDistinctReducer(OfColumn):
     name: ClassVar[str] = "approx_distinct"
 
     def partial(self, data: Any) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """Registers and their ranks."""
+        """Return the registers and their ranks."""
         column = self._read(data)
         uniques = pd.Series(pd.factorize(column)[1])
         return merge_registers(*rank_hashes(hash_values(uniques), COLUMN_PRECISION))
@@ -267,12 +267,12 @@ class ApproxDistinctReducer(OfColumn):
     def combine(
         self, partials: Sequence[tuple[NDArray[np.int64], NDArray[np.uint8]]]
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """The largest rank of each register."""
+        """Return the largest rank of each register."""
         registers = np.concatenate([registers for registers, _ in partials])
         return merge_registers(registers, np.concatenate([ranks for _, ranks in partials]))
 
     def finish(self, partial: tuple[NDArray[np.int64], NDArray[np.uint8]] | None) -> int:
-        """The estimate."""
+        """Return the estimate."""
         if partial is None:
             return 0
         return int(estimate_distinct(*partial, 1, COLUMN_PRECISION)[0])
@@ -282,7 +282,7 @@ class ApproxDistinctReducer(OfColumn):
 
 
 def approx_distinct(column: Any) -> ApproxDistinctReducer:
-    """Estimate how many different values a column has, nulls left out.
+    """Estimate the number of distinct values of a column, without nulls.
 
     A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
     a frame of one column; any other is refused, see `sum`.
@@ -290,18 +290,18 @@ def approx_distinct(column: Any) -> ApproxDistinctReducer:
     Returns
     -------
     Reducer
-        Its answer is an int with a standard error of 0.8 %, the same for the same set of values
-        however they are cut, on every machine.
+        Its answer is an int with a standard error of 0.8 %. It depends only on the set of values,
+        not on the cuts or the machine.
 
     Notes
     -----
-    HyperLogLog, at most 144 KiB a partial; see `hyperloglog`.
+    HyperLogLog, at most 144 KiB per partial; see `hyperloglog`.
     """
     return ApproxDistinctReducer(column)
 
 
 @dataclass(frozen=True, repr=False)
-class ApproxQuantiles(OfColumn):
+class ApproxQuantiles(ColumnReducer):
     """See `approx_quantiles`."""
 
     column: Any
@@ -310,15 +310,15 @@ class ApproxQuantiles(OfColumn):
     name: ClassVar[str] = "approx_quantiles"
 
     def partial(self, data: Any) -> Summary:
-        """A summary."""
+        """Return a summary."""
         return summarize(self._read_floats(data))
 
     def combine(self, partials: Sequence[Summary]) -> Summary:
-        """The summary of all."""
+        """Merge the summaries."""
         return merge_summaries(partials)
 
     def finish(self, partial: Summary | None) -> Any:
-        """The quantiles."""
+        """Return the quantiles."""
         summary = summarize(np.zeros(0)) if partial is None else partial
         answer = quantiles_of(summary, np.atleast_1d(np.array(self.q, dtype=np.float64)))
         if isinstance(self.q, tuple):
@@ -330,7 +330,7 @@ class ApproxQuantiles(OfColumn):
 
 
 def approx_quantiles(column: Any, q: float | Sequence[float]) -> ApproxQuantiles:
-    """Estimate quantiles of a column of numbers, as ``frame[column].quantile(q)``, nulls left out.
+    """Estimate quantiles of a column of numbers, as ``frame[column].quantile(q)``, without nulls.
 
     A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
     a frame of one column; any other is refused, see `sum`.
@@ -353,14 +353,14 @@ def approx_quantiles(column: Any, q: float | Sequence[float]) -> ApproxQuantiles
 
     Notes
     -----
-    Exact while there are at most 4,096 different values. Beyond that the value given stands, in the
-    order of all rows, at most ``d / 4096`` of all rows away from where it should, where `d` is the
-    number of times that summaries are thinned on the way of a row: 1 for its chunk and 1 for each
-    level of the tree (at most 5 / 4096 = 0.12 % for 65,536 chunks; usually a tenth of that).
+    Exact while there are at most 4,096 distinct values. Beyond that, the rank of the value returned
+    is wrong by at most ``d / 4096`` of all rows, where `d` is the number of times that a row's
+    summary is thinned: once for its chunk and once for each level of the tree (at most 5 / 4096 =
+    0.12 % for 65,536 chunks; usually a tenth of that).
     Deterministic. See `quantiles`.
     """
     is_one = isinstance(q, numbers.Real)
-    asked = [float(x) for x in np.atleast_1d(np.asarray(q, dtype=np.float64))]
-    if not asked or not all(0 <= x <= 1 for x in asked):
-        raise ReduceError(f"approx_quantiles({column!r}, {q!r}): quantiles lie between 0 and 1")
-    return ApproxQuantiles(column, asked[0] if is_one else tuple(asked))
+    quantiles = [float(x) for x in np.atleast_1d(np.asarray(q, dtype=np.float64))]
+    if not quantiles or not all(0 <= x <= 1 for x in quantiles):
+        raise ReduceError(f"approx_quantiles({column!r}, {q!r}): quantiles are between 0 and 1")
+    return ApproxQuantiles(column, quantiles[0] if is_one else tuple(quantiles))

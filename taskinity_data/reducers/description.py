@@ -1,4 +1,4 @@
-"""A table of counts, moments and quartiles of every column of numbers: describe."""
+"""Describe every column of numbers by a table of counts, moments and quartiles."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Describe:
     reads_series: ClassVar[bool] = True
 
     def columns(self) -> tuple[str, ...] | None:
-        """None: every column of numbers."""
+        """Return None: every column of numbers."""
         return None
 
     def check(self, names: Iterable[str]) -> None:
-        """No column can be missing."""
+        """Do nothing, since no column can be missing."""
 
     def partial(self, data: Any) -> tuple[Columns, dict[Any, Summary]] | None:
-        """States and a summary of each column of numbers."""
+        """Return states and a summary of each column of numbers."""
         frame = to_frame(data, None, "describe()")
         if frame is None:
             return None
@@ -58,7 +58,7 @@ class Describe:
     def combine(
         self, partials: Sequence[tuple[Columns, dict[Any, Summary]] | None]
     ) -> tuple[Columns, dict[Any, Summary]] | None:
-        """The states and summaries of all."""
+        """Merge the states and summaries."""
         present = [partial for partial in partials if partial is not None]
         if not present:
             return None
@@ -70,7 +70,7 @@ class Describe:
         return columns, summaries
 
     def finish(self, partial: tuple[Columns, dict[Any, Summary]] | None) -> pd.DataFrame:
-        """The table; without columns where there were no chunks."""
+        """Return the table; without columns if there were no chunks."""
         rows = ["count", "mean", "std", "min", *_QUARTILES, "max"]
         if partial is None:
             return pd.DataFrame(index=rows)
@@ -105,8 +105,8 @@ def describe() -> Describe:
 
     Notes
     -----
-    The quartiles carry a tilde because they are estimates once a column has more than 4,096
-    different values (see `approx_quantiles` for the bound); the other rows are as pandas has them.
+    The quartiles have a tilde because they are estimates once a column has more than 4,096 distinct
+    values (see `approx_quantiles` for the bound); the other rows are as in pandas.
     """
     return Describe()
 

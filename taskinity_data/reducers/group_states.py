@@ -1,8 +1,7 @@
-"""The partial of a group-by: the groups of one chunk, and one such partial of several.
+"""Build and merge the partials of a group-by.
 
-It is a dict: ``keys`` (a frame with a row a group), ``states`` (one a column and how, see
-`aggregates`), and ``empty`` and ``empty_keys``, frames without rows that hold the dtypes. It knows
-nothing of answers, trees or files.
+A partial is a dict: ``keys`` (a frame with a row a group), ``states`` (one for each column and how,
+see `aggregates`), and ``empty`` and ``empty_keys``, frames without rows that hold the dtypes.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def start_groups(
     encoded: Mapping[Any, Codes] | None = None,
     names: Sequence[Any] = (),
 ) -> dict[str, Any]:
-    """The groups of one chunk: their keys, a state for each (column, how), and the dtypes.
+    """Return the groups of one chunk: their keys, a state for each (column, how), and the dtypes.
 
     `encoded` and `names` are as in `group_rows`.
     """
@@ -50,7 +49,7 @@ def start_groups(
 
 
 def merge_groups(partials: Sequence[dict[str, Any]], hows: Sequence[str]) -> dict[str, Any]:
-    """One such partial of several, in chunk order."""
+    """Merge several partials, in chunk order."""
     keys = [partial["keys"] for partial in partials]
     empty_keys = join_empty([partial["empty_keys"] for partial in partials])
     filled = [frame for frame in keys if len(frame)]
@@ -60,32 +59,33 @@ def merge_groups(partials: Sequence[dict[str, Any]], hows: Sequence[str]) -> dic
     codes = np.split(grouping.codes, ends[:-1])
     return {
         "keys": groups,
-        "states": [_merge_states(partials, place, how, codes) for place, how in enumerate(hows)],
+        "states": [_merge_states(partials, index, how, codes) for index, how in enumerate(hows)],
         "empty": join_empty([partial["empty"] for partial in partials]),
         "empty_keys": empty_keys,
     }
 
 
 def _join_keys(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """All keys, one frame after another; `ReduceError` where two of a frame might become one."""
+    """Concatenate the keys; raise `ReduceError` if two keys of a frame might become equal."""
     joined = pd.concat(frames, ignore_index=True)
-    for place in range(joined.shape[1]):
-        dtype = joined.dtypes.iloc[place]
+    for position in range(joined.shape[1]):
+        dtype = joined.dtypes.iloc[position]
         for frame in frames:
-            if frame.dtypes.iloc[place] != dtype:
-                column: Any = frame.iloc[:, place]
+            if frame.dtypes.iloc[position] != dtype:
+                column: Any = frame.iloc[:, position]
                 check_exact(column, dtype, f"a key of column {column.name!r}")
     return joined
 
 
 def _merge_states(
-    partials: Sequence[dict[str, Any]], place: int, how: str, codes: Sequence[NDArray[np.intp]]
+    partials: Sequence[dict[str, Any]], index: int, how: str, codes: Sequence[NDArray[np.intp]]
 ) -> Any:
     try:
-        return HOWS[how].merge([partial["states"][place] for partial in partials], codes)
+        return HOWS[how].merge([partial["states"][index] for partial in partials], codes)
     except ReduceError as error:
         if getattr(error, "column", None) is not None:
             raise
         dtypes = [partial["empty"].dtypes for partial in partials]
-        mixed = [name for name in dtypes[0].index if len({str(one[name]) for one in dtypes}) > 1]
+        names = dtypes[0].index
+        mixed = [name for name in names if len({str(chunk[name]) for chunk in dtypes}) > 1]
         raise ReduceError(f"group_by(): {error} (it is among {mixed!r})") from error

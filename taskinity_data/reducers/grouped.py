@@ -1,7 +1,4 @@
-"""A group-by that is computed chunk by chunk and equals pandas' own over all rows.
-
-It knows nothing of files, trees or workers, and leaves what is computed of a group to `aggregates`.
-"""
+"""Compute a group-by chunk by chunk, equal to pandas' own over all rows."""
 
 from __future__ import annotations
 
@@ -39,16 +36,16 @@ class GroupBy:
     reads_series: ClassVar[bool] = True
 
     def columns(self) -> tuple[str, ...]:
-        """Keys, then the aggregated columns, each once."""
+        """Return the keys, then the aggregated columns, each once."""
         return tuple(dict.fromkeys([*self.by, *(column for _, column, _ in self.aggregates)]))
 
     def encodes(self) -> tuple[Any, ...]:
-        """The columns of which codes are enough: keys that are not aggregated too."""
+        """Return the columns that may be read as codes: keys that are not aggregated too."""
         aggregated = {column for _, column, _ in self.aggregates}
         return tuple(key for key in self.by if key not in aggregated)
 
     def check(self, names: Iterable[str]) -> None:
-        """Raise `PlanError` where a column is not among `names`."""
+        """Raise `PlanError` if a column is not among `names`."""
         check_columns(self.columns(), names, "group_by()")
 
     @property
@@ -56,7 +53,7 @@ class GroupBy:
         return list(dict.fromkeys((column, how) for _, column, how in self.aggregates))
 
     def partial(self, data: Any) -> dict[str, Any] | None:
-        """The groups of a frame or table; None where it has neither rows nor columns."""
+        """Return the groups of a frame or table; None if it has neither rows nor columns."""
         encoded = take_codes(data)
         columns = [column for column in self.columns() if column not in encoded]
         frame = to_frame(data, columns, "group_by()", is_exact=True)
@@ -66,12 +63,12 @@ class GroupBy:
         return start_groups(frame, keys, self._pairs, encoded, self.by)
 
     def combine(self, partials: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
-        """The groups of all."""
+        """Merge the groups."""
         present = [partial for partial in partials if partial is not None]
         return merge_groups(present, [how for _, how in self._pairs]) if present else None
 
     def finish(self, partial: dict[str, Any] | None) -> pd.DataFrame:
-        """The answer; without any chunk a frame without rows whose columns are objects."""
+        """Return the answer; without any chunk a frame without rows whose columns are objects."""
         if partial is None:
             index: Any = pd.Index([], dtype=object, name=self.by[0])
             if len(self.by) > 1:
@@ -80,24 +77,26 @@ class GroupBy:
         return self._assemble(partial["keys"], partial, partial["states"].__getitem__)
 
     def hold(self) -> GroupHolder:
-        """What holds partials in bounded memory while they are combined; see `holding`."""
+        """Return an object that holds partials in bounded memory while they are combined."""
         return GroupHolder([how for _, how in self._pairs], self.finish, self._assemble)
 
     def _assemble(
         self, keys: pd.DataFrame, dtypes: dict[str, Any], state_of: Callable[[int], Any]
     ) -> pd.DataFrame:
-        """The answer for these groups; `state_of` a pair's place is asked for one after another."""
+        """Return the answer for these groups; `state_of` is called with the number of each pair in
+        turn.
+        """
         n_groups = len(keys)
         if n_groups:
-            keys = _as_pandas_has(keys, dtypes["empty_keys"])
+            keys = _with_pandas_dtypes(keys, dtypes["empty_keys"])
         order, index = order_groups(keys if n_groups else dtypes["empty_keys"])
         del keys
         answers = {}
-        for place, (column, how) in enumerate(self._pairs):
+        for number, (column, how) in enumerate(self._pairs):
             dtype = answer_dtype(dtypes["empty"][column], how)
-            what = f"group_by(): {how} of column {column!r} in a group"
-            found = HOWS[how].finish(state_of(place), Answer(n_groups, dtype, what))
-            answers[column, how] = found.take(order).set_axis(index)
+            label = f"group_by(): {how} of column {column!r} in a group"
+            values = HOWS[how].finish(state_of(number), Answer(n_groups, dtype, label))
+            answers[column, how] = values.take(order).set_axis(index)
         columns = {new: answers[column, how] for new, column, how in self.aggregates}
         # Two names of one pair must not share their memory.
         is_shared = len(columns) > len(answers)
@@ -108,17 +107,17 @@ class GroupBy:
         return f"group_by({', '.join([*map(repr, self.by), *aggregates])})"
 
 
-def _as_pandas_has(keys: pd.DataFrame, empty: pd.DataFrame) -> pd.DataFrame:
-    """`keys`, of which integers that were kept beside nulls are floats."""
-    wanted = empty.dtypes
-    places = [i for i in range(keys.shape[1]) if keys.dtypes.iloc[i] != wanted.iloc[i]]
-    places = [i for i in places if wanted.iloc[i] == "float64"]
-    if places:
+def _with_pandas_dtypes(keys: pd.DataFrame, empty: pd.DataFrame) -> pd.DataFrame:
+    """Return `keys` with exact integers beside nulls as floats, as pandas has them."""
+    dtypes = empty.dtypes
+    positions = [i for i in range(keys.shape[1]) if keys.dtypes.iloc[i] != dtypes.iloc[i]]
+    positions = [i for i in positions if dtypes.iloc[i] == "float64"]
+    if positions:
         keys = keys.copy(deep=False)
-        for place in places:
-            column: Any = keys.iloc[:, place]
-            what = f"group_by(): a key of column {column.name!r}"
-            keys.isetitem(place, as_dtype(column, wanted.iloc[place], what).array)
+        for position in positions:
+            column: Any = keys.iloc[:, position]
+            label = f"group_by(): a key of column {column.name!r}"
+            keys.isetitem(position, as_dtype(column, dtypes.iloc[position], label).array)
     return keys
 
 
@@ -126,7 +125,7 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
     """Group all rows by columns and aggregate each group.
 
     The answer equals ``frame.groupby([*by], dropna=True, observed=True).agg(**aggregates)`` over
-    all rows: the keys are its index, sorted; names, dtypes and nulls are pandas'.
+    all rows: the keys are its index, sorted; names, dtypes and nulls are as in pandas.
 
     A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
     a frame of one column; any other is refused, see `sum`.
@@ -135,7 +134,7 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
     ----------
     *by : str
         The key columns. Rows with a null among their keys belong to no group. Levels of the index
-        that carry such a name will do.
+        with such a name will do.
     **aggregates : (column, how)
         ``new=(column, how)``, where `how` is ``"sum"``, ``"count"``, ``"mean"``, ``"min"``,
         ``"max"``, ``"var"``, ``"std"`` (ddof 1), ``"first"``, ``"last"``, ``"nunique"`` or
@@ -148,13 +147,13 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
     Raises
     ------
     ReduceError
-        No key, no aggregate, an unknown `how`. Later: a column that can't be aggregated so, and a
-        sum of integers that 64 bits can't hold, where pandas would wrap around.
+        No key, no aggregate, an unknown `how`. Later: a column that can't be aggregated in this
+        way, and a sum of integers that 64 bits can't hold, where pandas would wrap around.
 
     Notes
     -----
-    Sums of integers are exact; those of floats are off by less than 1e-13 * sum|x|, however many
-    chunks there are. Variances come from deviations, not from squares. ``"min"`` of zeros and keys
+    Sums of integers are exact; the error of those of floats is below 1e-13 * sum|x|, for any number
+    of chunks. Variances are computed from deviations, not from squares. ``"min"`` of zeros and keys
     that are zero are 0.0, never -0.0.
 
     The answer is one DataFrame and must fit in memory. Beside it a run holds a few chunks' partials
@@ -181,7 +180,7 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
     for key in by:
         if isinstance(key, (list, tuple)):
             listed = ", ".join(map(repr, key))
-            raise ReduceError(f"group_by(): keys are given one by one: group_by({listed}, ...)")
+            raise ReduceError(f"group_by(): give keys one by one: group_by({listed}, ...)")
     if len(set(by)) < len(by):
         raise ReduceError(f"group_by(): a key is given twice: {', '.join(map(repr, by))}")
     if not aggregates:

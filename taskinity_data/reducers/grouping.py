@@ -1,7 +1,4 @@
-"""Which row belongs to which group: keys to codes, and groups to the order that pandas lists.
-
-It knows nothing of what is computed for a group.
-"""
+"""Assign rows to groups: keys to codes, and groups to the order in which pandas lists them."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ class Grouping:
 
     @classmethod
     def of_one(cls, n_rows: int) -> Grouping:
-        """All rows in a single group."""
+        """Return a grouping of all rows in a single group."""
         return cls(np.zeros(n_rows, dtype=np.intp), 1)
 
     @cached_property
@@ -41,7 +38,7 @@ class Grouping:
 
 
 Codes = tuple["NDArray[np.integer[Any]]", Any]
-"""For each row the place of its key among the unique ones (-1: null), and these."""
+"""For each row the position of its key among the unique ones (-1: null), and these."""
 
 
 def group_rows(
@@ -66,18 +63,18 @@ def group_rows(
         encoded ones' unique values.
     """
     if encoded:
-        found = [encoded[name] if name in encoded else _encode(keys[name]) for name in names]
+        encoded_keys = [encoded[name] if name in encoded else _encode(keys[name]) for name in names]
         labels: Any = pd.Index(list(names))
     else:
-        found = [_encode(keys.iloc[:, place]) for place in range(keys.shape[1])]
+        encoded_keys = [_encode(keys.iloc[:, position]) for position in range(keys.shape[1])]
         labels = keys.columns
-    first, uniques = found[0]
+    first, uniques = encoded_keys[0]
     codes: NDArray[np.intp] = np.asarray(first, dtype=np.intp)
-    if len(found) == 1:
+    if len(encoded_keys) == 1:
         return Grouping(codes, len(uniques)), _frame([uniques], labels)
     columns = [uniques]
     rows_of_columns = [np.arange(len(uniques))]
-    for more, more_uniques in found[1:]:
+    for more, more_uniques in encoded_keys[1:]:
         # Codes are made dense after each column, so that their product can't outgrow 64 bits.
         width = max(len(more_uniques), 1)
         joint = np.where((codes < 0) | (more < 0), -1, codes * width + more)
@@ -91,30 +88,30 @@ def group_rows(
         rows_of_columns = [rows[pairs // width] for rows in rows_of_columns]
         rows_of_columns.append(pairs % width)
         columns.append(more_uniques)
-    taken = [column.take(rows) for column, rows in zip(columns, rows_of_columns, strict=True)]
-    return Grouping(codes, len(rows_of_columns[0])), _frame(taken, labels)
+    selected = [column.take(rows) for column, rows in zip(columns, rows_of_columns, strict=True)]
+    return Grouping(codes, len(rows_of_columns[0])), _frame(selected, labels)
 
 
 def _encode(column: pd.Series[Any]) -> Codes:
     codes, uniques = pd.factorize(column)
     if getattr(uniques.dtype, "kind", "O") == "f":
-        # -0.0 and 0.0 are one key; which of them is met first would be chance.
+        # -0.0 and 0.0 are one key; which of them is first would be chance.
         uniques = uniques + 0.0
     return codes, uniques
 
 
 def _frame(columns: Sequence[Any], names: pd.Index[Any]) -> pd.DataFrame:
-    frame = pd.DataFrame({place: pd.Series(column) for place, column in enumerate(columns)})
+    frame = pd.DataFrame({position: pd.Series(column) for position, column in enumerate(columns)})
     frame.columns = names
     return frame
 
 
 def order_groups(groups: pd.DataFrame) -> tuple[NDArray[np.intp], pd.Index[Any]]:
-    """In which order pandas lists these groups, and the index that it gives them.
+    """Return the order in which pandas lists these groups, and their index.
 
-    pandas itself is asked, on one row a group, so that sorting, categories, time zones and names
-    are its own. (One key of plain numbers or texts is sorted as such: pandas' hash table of many
-    millions of them would take several times what the answer does.)
+    This calls pandas with one row a group, so that sorting, categories, time zones and names are
+    the same. (A single key of plain numbers or texts is sorted directly: for many millions of
+    them, pandas' hash table would need several times the memory of the answer.)
     """
     only = groups.iloc[:, 0]
     order: NDArray[np.intp] | None = None
@@ -127,8 +124,8 @@ def order_groups(groups: pd.DataFrame) -> tuple[NDArray[np.intp], pd.Index[Any]]
         order = pc.sort_indices(pa.array(only)).to_numpy().astype(np.intp)
     if order is not None:
         return order, pd.Index(only.take(order), name=groups.columns[0])
-    keys = [groups.iloc[:, place] for place in range(groups.shape[1])]
-    places = pd.Series(np.arange(len(groups)))
+    keys = [groups.iloc[:, position] for position in range(groups.shape[1])]
+    positions = pd.Series(np.arange(len(groups)))
     by: Any = keys if len(keys) > 1 else keys[0]
-    first = places.groupby(by, sort=True, dropna=True, observed=True).first()
+    first = positions.groupby(by, sort=True, dropna=True, observed=True).first()
     return first.to_numpy(dtype=np.intp), first.index

@@ -1,8 +1,7 @@
-"""HyperLogLog on numpy: how many different values there are, from a few bytes a group.
+"""Estimate the number of distinct values with HyperLogLog, in a few bytes a group.
 
-Registers are kept sparse, as (group and register, rank) for those that are not empty, so that a
-million small groups cost what their values cost. It knows nothing of columns of a chunk beyond
-their hashes.
+Registers are sparse, as (group and register, rank) for those that are not empty, so that the cost
+of a million small groups is that of their values.
 
 References
 ----------
@@ -42,9 +41,9 @@ _EXACT_IN_FLOAT = 1 << 53
 
 
 def hash_values(series: pd.Series[Any]) -> NDArray[np.uint64]:
-    """A 64-bit hash of each value, the same on every machine and in every process.
+    """Return a 64-bit hash of each value, the same on every machine and in every process.
 
-    Numbers that are equal hash alike whatever their type; nulls must have been left out.
+    Equal numbers have equal hashes, whatever their type; there must be no nulls.
     """
     dtype: Any = series.dtype
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
@@ -67,7 +66,7 @@ def hash_values(series: pd.Series[Any]) -> NDArray[np.uint64]:
 def rank_hashes(
     hashes: NDArray[np.uint64], precision: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Each hash's register (its first bits) and rank (zeros that follow, and one)."""
+    """Return each hash's register (its first bits) and rank (the number of zeros after, plus 1)."""
     registers = (hashes >> np.uint64(_HASH_BITS - precision)).astype(np.int64)
     rest = hashes << np.uint64(precision)
     # Two halves, because float64 holds 53 bits only and would round a run of ones up.
@@ -81,7 +80,7 @@ def rank_hashes(
 def merge_registers(
     keys: NDArray[np.int64], ranks: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Each key once, sorted, with its largest rank."""
+    """Return the unique keys, sorted, with their largest ranks."""
     if not len(keys):
         return keys, ranks
     order = np.argsort(keys, kind="stable")
@@ -93,7 +92,7 @@ def merge_registers(
 def estimate_distinct(
     keys: NDArray[np.int64], ranks: NDArray[np.uint8], n_groups: int, precision: int
 ) -> NDArray[np.int64]:
-    """The estimate of each group, rounded; shape (n_groups,)."""
+    """Return the estimate of each group, rounded; shape (n_groups,)."""
     n_ranks = _HASH_BITS - precision + 2
     n_registers = 1 << precision
     cells = (keys >> precision) * n_ranks + ranks

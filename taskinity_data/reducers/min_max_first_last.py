@@ -1,8 +1,8 @@
-"""Of each group the smallest, largest, first or last value, and the different ones.
+"""Pick the smallest, largest, first or last value of each group, and its distinct values.
 
-A state is (groups, values): values that stand for a group. States are merged by putting them one
-after another and picking again, so that picking from a chunk and merging are the same act. It knows
-nothing of keys or frames: groups are numbers here.
+A state is (groups, values), one value for each group. States are merged by concatenating them and
+picking again, so that picking from a chunk and merging are the same operation. Groups are numbers
+here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["ApproxDistinct", "Distinct", "Picking", "ask_pandas", "finish_picked", "rejoin"]
+__all__ = [
+    "ApproxDistinct",
+    "Distinct",
+    "Picking",
+    "aggregate_with_pandas",
+    "finish_picked",
+    "rejoin",
+]
 
 Picked = tuple[Any, "pd.Series[Any]"]
 Codes = Any  # NDArray[np.intp]: the merged group of each group of one state
@@ -47,40 +54,40 @@ class Picking:
     how: str
 
     def start(self, values: Values) -> Picked:
-        """Groups that have a value, and it."""
+        """Return the groups that have a value, and the values."""
         if self.how in {"first", "last"}:
             return _pick_row(values, is_last=self.how == "last")
         if values.numbers is None:
-            return ask_pandas(values, self.how)
+            return aggregate_with_pandas(values, self.how)
         groups = np.flatnonzero(values.counts)
-        found = _pick_number(values, is_largest=self.how == "max")[groups]
-        return groups, from_numbers(found, values.series.dtype)
+        picked = _pick_number(values, is_largest=self.how == "max")[groups]
+        return groups, from_numbers(picked, values.series.dtype)
 
     def merge(self, states: Sequence[Picked], codes: Sequence[Codes]) -> Picked:
-        """The same of the picked values."""
+        """Pick again from the picked values."""
         return self.start(rejoin(states, codes))
 
     def finish(self, state: Picked, answer: Answer) -> pd.Series[Any]:
-        """Null for groups without a value."""
+        """Return the values; null for groups without one."""
         missing = None if self.how in {"first", "last"} else np.nan
         return finish_picked(state, answer, missing)
 
     def flatten(self, state: Picked) -> Parts:
-        """One column."""
+        """Return one column."""
         return _flatten(state)
 
     def restore(self, parts: Parts) -> Picked:
-        """It and its groups."""
+        """Return the groups and the column."""
         return _restore(parts)
 
 
 def _pick_row(values: Values, *, is_last: bool) -> Picked:
     n_rows = len(values.series)
     rows = np.arange(n_rows) if values.rows is None else np.flatnonzero(values.rows)
-    places = np.full(values.grouping.n_groups, -1 if is_last else n_rows, dtype=np.intp)
-    (np.maximum if is_last else np.minimum).at(places, values.codes, rows)
+    positions = np.full(values.grouping.n_groups, -1 if is_last else n_rows, dtype=np.intp)
+    (np.maximum if is_last else np.minimum).at(positions, values.codes, rows)
     groups = np.flatnonzero(values.counts)
-    return groups, values.series.take(places[groups]).reset_index(drop=True)
+    return groups, values.series.take(positions[groups]).reset_index(drop=True)
 
 
 def _pick_number(values: Values, *, is_largest: bool) -> NDArray[Any]:
@@ -91,52 +98,52 @@ def _pick_number(values: Values, *, is_largest: bool) -> NDArray[Any]:
         ends = (np.inf, -np.inf)
     else:
         ends = (np.iinfo(dtype).max, np.iinfo(dtype).min)
-    found = np.full(values.grouping.n_groups, ends[is_largest], dtype=dtype)
-    (np.maximum if is_largest else np.minimum).at(found, values.codes, values.array)
-    # -0.0 and 0.0 are equal, so which of them is found would be chance.
-    return found + dtype.type(0) if dtype.kind == "f" else found
+    picked = np.full(values.grouping.n_groups, ends[is_largest], dtype=dtype)
+    (np.maximum if is_largest else np.minimum).at(picked, values.codes, values.array)
+    # -0.0 and 0.0 are equal, so which of them is picked would be chance.
+    return picked + dtype.type(0) if dtype.kind == "f" else picked
 
 
 @dataclass(frozen=True)
 class Distinct:
-    """How many different values; the state holds each once a group."""
+    """The number of distinct values; the state holds each of them once a group."""
 
     def start(self, values: Values) -> Picked:
-        """Groups and their different values."""
+        """Return groups and their distinct values."""
         pairs, width, uniques = _pair_uniques(values)
         return pairs // width, pd.Series(uniques.take(pairs % width))
 
     def merge(self, states: Sequence[Picked], codes: Sequence[Codes]) -> Picked:
-        """The different ones of all."""
+        """Return the distinct values of all."""
         return self.start(rejoin(states, codes))
 
     def finish(self, state: Picked, answer: Answer) -> pd.Series[Any]:
-        """Their number."""
+        """Return the numbers of values."""
         counts = np.bincount(state[0], minlength=answer.n_groups)
         return from_numbers(counts, answer.dtype)
 
     def flatten(self, state: Picked) -> Parts:
-        """One column."""
+        """Return one column."""
         return _flatten(state)
 
     def restore(self, parts: Parts) -> Picked:
-        """It and its groups."""
+        """Return the groups and the column."""
         return _restore(parts)
 
 
 @dataclass(frozen=True)
 class ApproxDistinct:
-    """An estimate of how many different values: registers of HyperLogLog, see `hyperloglog`."""
+    """An estimate of the number of distinct values, from registers: see `hyperloglog`."""
 
     def start(self, values: Values) -> tuple[Any, Any]:
-        """Registers (``group * 2**precision + register``) and their ranks."""
+        """Return registers (``group * 2**precision + register``) and their ranks."""
         pairs, width, uniques = _pair_uniques(values)
         hashes = hash_values(pd.Series(uniques))
         registers, ranks = rank_hashes(hashes[pairs % width], GROUP_PRECISION)
         return merge_registers(((pairs // width) << GROUP_PRECISION) + registers, ranks)
 
     def merge(self, states: Sequence[tuple[Any, Any]], codes: Sequence[Codes]) -> tuple[Any, Any]:
-        """The largest rank of each register."""
+        """Return the largest rank of each register."""
         mask = (1 << GROUP_PRECISION) - 1
         keys = [
             (code[state[0] >> GROUP_PRECISION] << GROUP_PRECISION) + (state[0] & mask)
@@ -145,17 +152,17 @@ class ApproxDistinct:
         return merge_registers(np.concatenate(keys), np.concatenate([s[1] for s in states]))
 
     def finish(self, state: tuple[Any, Any], answer: Answer) -> pd.Series[Any]:
-        """Estimates, rounded."""
+        """Return the estimates, rounded."""
         estimates = estimate_distinct(*state, answer.n_groups, GROUP_PRECISION)
         return from_numbers(estimates, answer.dtype)
 
     def flatten(self, state: tuple[Any, Any]) -> Parts:
-        """Registers within their groups, and ranks."""
+        """Return the registers within their groups, and the ranks."""
         registers = (state[0] & ((1 << GROUP_PRECISION) - 1)).astype(np.uint16)
         return Parts("", state[0] >> GROUP_PRECISION, (registers, state[1]))
 
     def restore(self, parts: Parts) -> tuple[Any, Any]:
-        """Both, numbered by group."""
+        """Return both, numbered by group."""
         assert parts.groups is not None
         registers, ranks = parts.columns
         return (parts.groups.astype(np.int64) << GROUP_PRECISION) + registers, ranks
@@ -174,7 +181,7 @@ def _restore(parts: Parts) -> Picked:
 
 
 def _pair_uniques(values: Values) -> tuple[NDArray[np.intp], int, Any]:
-    """``group * width + place of the value in uniques``, each pair once, and width and uniques."""
+    """Return ``group * width + position in uniques``, each pair once, with width and uniques."""
     codes, uniques = pd.factorize(values.series)
     groups = values.grouping.codes
     is_kept = (codes >= 0) & (groups >= 0)
@@ -185,17 +192,17 @@ def _pair_uniques(values: Values) -> tuple[NDArray[np.intp], int, Any]:
 
 
 def rejoin(states: Sequence[Picked], codes: Sequence[Codes]) -> Values:
-    """Picked values of several states as one column with its groups, in order."""
+    """Concatenate the picked values of several states, in order, with their groups."""
     groups = np.concatenate([code[state[0]] for state, code in zip(states, codes, strict=True)])
-    # States without a value may have any dtype, so they don't count where others have some.
+    # States without a value may have any dtype, so they don't count if others have some.
     filled = [series for _, series in states if len(series)] or [states[0][1]]
     joined = filled[0] if len(filled) == 1 else pd.concat(filled, ignore_index=True)
     n_groups = int(groups.max()) + 1 if len(groups) else 0
     return Values(joined, Grouping(groups.astype(np.intp, copy=False), n_groups))
 
 
-def ask_pandas(values: Values, how: str) -> Picked:
-    """What pandas makes of values that are no numbers, group by group."""
+def aggregate_with_pandas(values: Values, how: str) -> Picked:
+    """Aggregate values that are not numbers with pandas, group by group."""
     is_grouped = values.grouping.is_grouped
     series, codes = values.series, values.grouping.codes
     if is_grouped is not None:
@@ -204,25 +211,25 @@ def ask_pandas(values: Values, how: str) -> Picked:
         return np.zeros(0, dtype=np.intp), series.reset_index(drop=True)
     try:
         with localcontext(prec=_DECIMAL_DIGITS):
-            found: pd.Series[Any] = series.groupby(codes).agg(how)
+            result: pd.Series[Any] = series.groupby(codes).agg(how)
     except TypeError as error:
         raise ReduceError(
             f"{how} of column {series.name!r} ({series.dtype}): {error}", column=series.name
         ) from error
-    return found.index.to_numpy(dtype=np.intp), found.reset_index(drop=True)
+    return result.index.to_numpy(dtype=np.intp), result.reset_index(drop=True)
 
 
 def finish_picked(state: Picked, answer: Answer, missing: Any = np.nan) -> pd.Series[Any]:
-    """One item a group; `missing` (as objects) or null where nothing was picked."""
+    """Return one item a group; `missing` (for objects) or null if nothing was picked."""
     groups, series = state
-    places = np.full(answer.n_groups, -1, dtype=np.intp)
-    places[groups] = np.arange(len(groups))
-    found: pd.Series[Any]
-    if (places >= 0).all():
-        found = series.take(places).reset_index(drop=True)
+    positions = np.full(answer.n_groups, -1, dtype=np.intp)
+    positions[groups] = np.arange(len(groups))
+    result: pd.Series[Any]
+    if (positions >= 0).all():
+        result = series.take(positions).reset_index(drop=True)
     elif series.dtype == object:
         picked = series.to_numpy(dtype=object)
-        found = pd.Series([picked[p] if p >= 0 else missing for p in places], dtype=object)
+        result = pd.Series([picked[p] if p >= 0 else missing for p in positions], dtype=object)
     else:
-        found = series.reindex(places).reset_index(drop=True)  # -1 is no label: a null
-    return found if answer.dtype is None else as_dtype(found, answer.dtype, answer.what)
+        result = series.reindex(positions).reset_index(drop=True)  # -1 is not a label: a null
+    return result if answer.dtype is None else as_dtype(result, answer.dtype, answer.label)

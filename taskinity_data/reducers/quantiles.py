@@ -1,8 +1,7 @@
-"""A small, mergeable, deterministic summary of numbers that knows its own error in rank.
+"""Summarize numbers in a small, mergeable, deterministic form with a known error in rank.
 
-A summary is the different values, sorted, each with the number of rows that it stands for. It is
-exact while there are at most `MAX_VALUES` different values; beyond that it keeps evenly spaced
-ones. It knows nothing of columns or of what asks for quantiles.
+A summary is the distinct values, sorted, each with the number of rows that it represents. It is
+exact while there are at most `MAX_VALUES` distinct values; beyond that it keeps evenly spaced ones.
 
 References
 ----------
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["MAX_VALUES", "Summary", "merge_summaries", "quantiles_of", "summarize"]
 
 MAX_VALUES = 4096
-"""64 KiB a column. A thinning of n rows moves a rank by at most n / 4096 (and one); a run of 65,536
-chunks, combined by sixteens, thins a row's summary five times: at most 0.12 % of all rows."""
+"""64 KiB per column. Thinning n rows moves a rank by at most n / 4096 + 1; a run of 65,536 chunks,
+combined 16 at a time, thins a row's summary five times: at most 0.12 % of all rows."""
 
 
 class Summary(NamedTuple):
-    """Sorted different `values` (floats), the rows that each stands for, and the error in rows."""
+    """Sorted distinct `values` (floats), the rows that each represents, and the error in rows."""
 
     values: NDArray[np.float64]
     rows: NDArray[np.int64]
@@ -37,13 +36,13 @@ class Summary(NamedTuple):
 
 
 def summarize(numbers: NDArray[np.float64]) -> Summary:
-    """The summary of numbers (none of them NaN)."""
+    """Return the summary of numbers (none of them NaN)."""
     values, rows = np.unique(numbers, return_counts=True)
     return _thin(Summary(values, rows.astype(np.int64), 0))
 
 
 def merge_summaries(summaries: Sequence[Summary]) -> Summary:
-    """The summary of all; errors add up, and one more thinning where it has become too long."""
+    """Merge summaries; their errors add up, plus one more thinning if the result is too long."""
     joined = np.concatenate([summary.values for summary in summaries])
     rows = np.concatenate([summary.rows for summary in summaries])
     order = np.argsort(joined, kind="stable")
@@ -60,32 +59,32 @@ def _thin(summary: Summary) -> Summary:
         return summary
     ends = np.cumsum(rows)
     n_rows = int(ends[-1])
-    # Slot i stands for ranks [bounds[i], bounds[i + 1]); the value at its middle is kept, so
+    # Slot i represents ranks [bounds[i], bounds[i + 1]); the value at its middle is kept, so
     # that no rank moves by more than half a slot. The ends of the range stay exact.
     bounds = np.arange(MAX_VALUES + 1, dtype=np.int64) * (n_rows // MAX_VALUES)
     bounds += np.arange(MAX_VALUES + 1) * (n_rows % MAX_VALUES) // MAX_VALUES
     middles = (bounds[:-1] + bounds[1:] - 1) // 2
-    kept = np.searchsorted(ends, middles, side="right")
-    kept_values, weights = values[kept], np.diff(bounds)
-    kept_values[0], kept_values[-1] = values[0], values[-1]
-    unique, inverse = np.unique(kept_values, return_inverse=True)
+    selected = np.searchsorted(ends, middles, side="right")
+    selected_values, weights = values[selected], np.diff(bounds)
+    selected_values[0], selected_values[-1] = values[0], values[-1]
+    unique, inverse = np.unique(selected_values, return_inverse=True)
     merged = np.zeros(len(unique), dtype=np.int64)
     np.add.at(merged, inverse, weights)
     half_slot = int(weights.max()) // 2 + 1
-    # The first and last slot show their outer end instead of their middle: a whole slot there.
+    # The first and last slot have their outer end instead of their middle: a whole slot there.
     return Summary(unique, merged, rank_error + 2 * half_slot)
 
 
 def quantiles_of(summary: Summary, q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The quantiles, between neighbours as ``numpy.quantile`` does; NaN where there is no value."""
+    """Return the quantiles, interpolated as by ``numpy.quantile``; NaN if there is no value."""
     if not len(summary.values):
         return np.full(q.shape, np.nan)
     ends = np.cumsum(summary.rows)
-    place = q * (int(ends[-1]) - 1)
-    below = np.floor(place)
+    position = q * (int(ends[-1]) - 1)
+    below = np.floor(position)
     low = summary.values[np.searchsorted(ends, below, side="right")]
     above = np.minimum(below + 1, int(ends[-1]) - 1)
     high = summary.values[np.searchsorted(ends, above, side="right")]
     with np.errstate(invalid="ignore"):
-        between = low + (high - low) * (place - below)
-    return np.where((low == high) | (place == below), low, between)
+        between = low + (high - low) * (position - below)
+    return np.where((low == high) | (position == below), low, between)

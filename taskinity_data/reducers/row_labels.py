@@ -1,8 +1,8 @@
-"""How a Series that a chunk gave is read: as rows, as labelled numbers, or not at all.
+"""Decide whether a Series that a chunk returned is rows or labelled numbers, or refuse it.
 
 Labels alone can't decide: the first rows of a chunk and ``pd.Series(np.bincount(...))`` may both be
-labelled 0, 1, 2. So a function gets its chunk with marked labels. Whatever pandas selects from them
-is marked too, and nothing else is, which makes the reading independent of where chunks are cut.
+labelled 0, 1, 2. So a function gets its chunk with marked labels. Any selection of them by pandas
+is marked too, and nothing else is, which makes the decision independent of the cuts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = [
-    "Rows",
+    "SeriesRows",
     "as_item",
     "as_table",
     "call_traced",
@@ -34,7 +34,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class SeriesRows:
     """A Series, or a column of Arrow or polars, that is known to be rows."""
 
     data: Any
@@ -43,7 +43,7 @@ class Rows:
         return len(self.data)
 
     def to_table(self, name: str | None = None) -> Any:
-        """A frame or table of that one column, called `name`; None: as it is."""
+        """Return a frame or table of this column, called `name`; None: its own name."""
         if kind_of(self.data) == "series":
             return self.data.to_frame() if name is None else self.data.to_frame(name)
         column = self.data
@@ -54,14 +54,14 @@ class Rows:
             column = column.to_arrow()
         name = "values" if name is None else name
         if pa.types.is_boolean(column.type):
-            # Beside nulls pandas would have objects, in the chunks that have some.
+            # pandas would have objects in the chunks that have nulls.
             dtype: Any = pd.BooleanDtype()
             return pd.DataFrame({name: dtype.__from_arrow__(column)})
         return pa.table({name: column})
 
 
-def read_result(data: Any, who: str) -> Any:
-    """`data` as a reducer reads it: `Rows`, a Series of labelled numbers, or what is no Series.
+def read_result(data: Any, caller: str) -> Any:
+    """Return `data` as `SeriesRows` or a Series of labelled numbers; unchanged if not a Series.
 
     A column of Arrow or polars has no labels, so it is rows.
 
@@ -71,16 +71,16 @@ def read_result(data: Any, who: str) -> Any:
         A Series whose labels are integers without a name, and not those of the chunk's rows.
     """
     if _is_of_arrow(data) or _is_of_polars(data):
-        return Rows(data)
+        return SeriesRows(data)
     if kind_of(data) != "series" or not is_numbering(data.index):
         return data
     if not len(data):
-        return Rows(data)
+        return SeriesRows(data)
     labels = ", ".join(map(repr, data.index[:3].tolist())) + (", ..." if len(data) > 3 else "")
     name = "value" if data.name is None else data.name
     raise ReduceError(
-        f"{who}: a chunk gave a Series of {len(data)} items labelled {labels}, integers without a "
-        "name that were not taken from the chunk's index. If its items are rows, make it with "
+        f"{caller}: a chunk returned a Series of {len(data)} items labelled {labels}, integers "
+        "without a name that are not from the chunk's index. If its items are rows, make it with "
         "index=chunk.index, or return a frame:\n"
         f"    result.to_frame({name!r})\n"
         "If they are numbers to be combined label by label, name the labels:\n"
@@ -88,35 +88,35 @@ def read_result(data: Any, who: str) -> Any:
     )
 
 
-def as_table(data: Any, who: str) -> Any:
-    """`data` as `read_result` reads it, Series as frames of one column."""
-    read = read_result(data, who)
-    if isinstance(read, Rows):
+def as_table(data: Any, caller: str) -> Any:
+    """Return `data` as `read_result` does, with Series as frames of one column."""
+    read = read_result(data, caller)
+    if isinstance(read, SeriesRows):
         return read.to_table()
     return read.to_frame() if kind_of(read) == "series" else read
 
 
 def make_partial(reducer: Any, read: Any) -> Any:
-    """What `reducer` keeps of `read`; one that reads no Series by this rule gets it as it came."""
+    """Return the partial of `read`; a reducer without `reads_series` gets a Series unchanged."""
     return reducer.partial(read if getattr(reducer, "reads_series", False) else plain(read))
 
 
 def plain(read: Any) -> Any:
-    """What the function returned."""
-    return read.data if type(read) is Rows else read
+    """Return the function's result, without `SeriesRows` around it."""
+    return read.data if type(read) is SeriesRows else read
 
 
 def as_item(data: Any) -> Any:
-    """What a chunk is before any function: a Series that is numbered is rows."""
-    return Rows(data) if kind_of(data) == "series" and is_numbering(data.index) else data
+    """Return a chunk as `SeriesRows` if it is a Series with integer labels, else unchanged."""
+    return SeriesRows(data) if kind_of(data) == "series" and is_numbering(data.index) else data
 
 
 def call_traced(function: Callable[[Any], Any], read: Any) -> Any:
-    """What `function` makes of `read`, a Series being `Rows` where its labels are from `read`'s."""
-    given = plain(read)
-    if kind_of(given) == "pandas" or (kind_of(given) == "series" and isinstance(read, Rows)):
-        given = given.set_axis(_mark(given.index))
-    result = function(given)
+    """Call `function` with `read`; return a Series with labels of `read` as `SeriesRows`."""
+    data = plain(read)
+    if kind_of(data) == "pandas" or (kind_of(data) == "series" and isinstance(read, SeriesRows)):
+        data = data.set_axis(_mark(data.index))
+    result = function(data)
     kind = kind_of(result)
     if kind == "pandas" and isinstance(result.columns, _RowLabels):
         result = result.set_axis(_unmark(result.columns), axis=1)
@@ -125,26 +125,26 @@ def call_traced(function: Callable[[Any], Any], read: Any) -> Any:
     labels = result.index
     if isinstance(labels, _RowLabels):
         result = result.set_axis(_unmark(labels))
-    if kind == "series" and _are_rows_of(labels, given):
-        return Rows(result)
+    if kind == "series" and _are_rows_of(labels, data):
+        return SeriesRows(result)
     return result
 
 
-def _are_rows_of(labels: Any, given: Any) -> bool:
-    """Whether `labels` are those of rows of `given`, in order."""
-    own: Any = getattr(given, "index", None)
-    if not (_is_marked(labels) and _is_marked(own)):
+def _are_rows_of(labels: Any, data: Any) -> bool:
+    """Return whether `labels` are those of rows of `data`, in order."""
+    data_labels: Any = getattr(data, "index", None)
+    if not (_is_marked(labels) and _is_marked(data_labels)):
         return False
-    if labels.names != own.names and any(name is not None for name in labels.names):
+    if labels.names != data_labels.names and any(name is not None for name in labels.names):
         return False  # named on purpose
-    if labels.is_(own) or not own.is_unique:
+    if labels.is_(data_labels) or not data_labels.is_unique:
         return True
-    places = own.get_indexer(labels)
-    return bool((places >= 0).all() and (places[1:] >= places[:-1]).all())
+    positions = data_labels.get_indexer(labels)
+    return bool((positions >= 0).all() and (positions[1:] >= positions[:-1]).all())
 
 
 def is_numbering(labels: pd.Index[Any]) -> bool:
-    """Whether they hold integers without a name."""
+    """Return whether a level of `labels` holds integers and has no name."""
     levels = [labels.get_level_values(level) for level in range(labels.nlevels)]
     return any(level.name is None and _holds_integers(level) for level in levels)
 
@@ -168,9 +168,9 @@ def _is_marked(labels: Any) -> bool:
 
 
 class _RowLabels:
-    """Mixed into a class of pandas' indexes: the labels of a chunk's rows.
+    """A mixin for classes of pandas indexes: the labels of a chunk's rows.
 
-    Slices keep the class by themselves. Pickled it is the plain index.
+    Slices keep the class. It is pickled as the plain index.
     """
 
     def __getitem__(self, key: Any) -> Any:
@@ -188,10 +188,10 @@ class _RowLabels:
     def append(self, other: pd.Index[Any] | Sequence[pd.Index[Any]]) -> Any:
         joined = super().append(other)  # type: ignore[misc]
         others = other if isinstance(other, (list, tuple)) else [other]
-        return _mark(joined) if all(isinstance(one, _RowLabels) for one in others) else joined
+        return _mark(joined) if all(isinstance(index, _RowLabels) for index in others) else joined
 
     def _get_engine_target(self) -> Any:
-        # pandas has a case of its own for texts in its class Index, and not in those made of it.
+        # pandas has a special case for texts in its class Index, but not in subclasses.
         return _unmark(self)._get_engine_target()  # noqa: SLF001
 
     def __reduce__(self) -> Any:

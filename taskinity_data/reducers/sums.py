@@ -1,7 +1,6 @@
-"""Sums and moments of groups that neither wrap nor lose digits, as plain arrays, one item a group.
+"""Compute sums and moments of groups without overflow or loss of digits, as arrays of groups.
 
-It knows nothing of columns, dtypes of answers or keys. Rows come as values and the code of each
-row's group, from 0 to ``n_groups - 1``, in any order.
+Rows are given as values and the code of each row's group, from 0 to ``n_groups - 1``, in any order.
 """
 
 from __future__ import annotations
@@ -35,26 +34,27 @@ _LOW_BITS = 32
 _LOW_MASK = (1 << _LOW_BITS) - 1
 
 _SUM_BITS = 64
-"""By which no sum is longer than its largest value: there are fewer rows than 2**64."""
+"""The most bits by which a sum is longer than its largest value: there are fewer than 2**64
+rows."""
 
 _MAX_SLICES = 4
-"""With 1,000,000 rows a slice takes 31 bits, so four hold every value from the largest down to
-2**-71 of it to the last bit; columns that span more are sorted and added pairwise."""
+"""With 1,000,000 rows a slice has 31 bits, so four hold every value from the largest down to
+2**-71 of it to the last bit; columns with a wider span are sorted and added pairwise."""
 
 _BLOCK_ROWS = 1 << 14
-"""Rows that are sliced at a time: 128 KiB of floats stay in the second-level cache (2.9 ms for
-1,000,000 rows in 400 groups, against 9 ms unblocked)."""
+"""Rows that are processed at a time: 128 KiB of floats stay in the second-level cache (2.9 ms for
+1,000,000 rows in 400 groups, 9 ms without blocks)."""
 
 
 def sum_floats(values: Floats, codes: Codes, n_groups: int) -> tuple[Floats, Floats]:
-    """The sum of each group as an unevaluated pair ``high + low``.
+    """Return the sum of each group as an unevaluated pair ``high + low``.
 
     Notes
     -----
-    Values are cut into slices of bits so short that the slices' sums are exact whatever the order
-    of rows; the few totals are then added with their rounding kept. The error is below 2**-100 of
+    Values are cut into slices of bits so short that the slices' sums are exact in any order of
+    rows; the few totals are then added with their rounding kept. The error is below 2**-100 of
     sum|x|. Columns with infinities, NaN or too wide a span of magnitudes are sorted by group and
-    added pairwise: below 50 roundings on the way of a value, 5.5e-15 * sum|x|.
+    added pairwise: fewer than 50 roundings per value, 5.5e-15 * sum|x|.
 
     References
     ----------
@@ -79,24 +79,24 @@ def sum_floats(values: Floats, codes: Codes, n_groups: int) -> tuple[Floats, Flo
 def _sum_slices(
     values: Floats, codes: Codes, n_groups: int, exponent: int, guard: int
 ) -> list[Floats] | None:
-    """Exact totals of each slice, None where `_MAX_SLICES` don't take all bits."""
+    """Return exact totals of each slice, None if `_MAX_SLICES` don't hold all bits."""
     # Adding 1.5 * 2**k to |x| < 2**exponent rounds x to a multiple of 2**(k - 52); `guard` more
     # bits leave room for the sum of all rows.
     step = _MANTISSA_BITS - guard - 1
     constants = [math.ldexp(1.5, exponent + guard - slice_ * step) for slice_ in range(_MAX_SLICES)]
     totals: list[Floats] = []
-    # Many groups: a pass over all totals for every block would cost more than the cache gives.
+    # Many groups: a pass over all totals for every block would cost more than the cache saves.
     block_rows = max(_BLOCK_ROWS, 4 * n_groups)
     for start in range(0, len(values), block_rows):
         rest = values[start : start + block_rows]
         block_codes = codes[start : start + block_rows]
-        for place, constant in enumerate(constants):
-            taken = rest + constant
-            taken -= constant
-            rest = rest - taken
-            if place == len(totals):
+        for number, constant in enumerate(constants):
+            part = rest + constant
+            part -= constant
+            rest = rest - part
+            if number == len(totals):
                 totals.append(np.zeros(n_groups))
-            totals[place] += np.bincount(block_codes, taken, minlength=n_groups)
+            totals[number] += np.bincount(block_codes, part, minlength=n_groups)
             if not rest.any():
                 break
         else:
@@ -116,9 +116,9 @@ def _sum_sorted(values: Floats, codes: Codes, n_groups: int) -> tuple[Floats, Fl
 
 
 def add_floats(a: tuple[Floats, Floats], b: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-    """``a + b`` as pairs, with the rounding of the addition kept in the low part.
+    """Return ``a + b`` as pairs, with the rounding of the addition kept in the low part.
 
-    Infinities and NaN go their ordinary way; the low part is 0 beside them.
+    Infinities and NaN are added as usual; their low part is 0.
 
     References
     ----------
@@ -138,7 +138,7 @@ def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 
 def sum_integers(values: NDArray[Any], codes: Codes, n_groups: int) -> tuple[Integers, Integers]:
-    """The exact sum of each group as ``high * 2**32 + low``, with ``0 <= low < 2**32``.
+    """Return the exact sum of each group as ``high * 2**32 + low``, with ``0 <= low < 2**32``.
 
     `values` are bools or integers of any width.
     """
@@ -147,7 +147,7 @@ def sum_integers(values: NDArray[Any], codes: Codes, n_groups: int) -> tuple[Int
         return none, none
     largest = max(abs(int(values.min())), abs(int(values.max())))
     if largest * len(values) < 1 << _MANTISSA_BITS:
-        # All partial sums are integers that a float64 holds, so adding weights is exact.
+        # All partial sums are integers that are exact as float64, so adding weights is exact.
         total = np.bincount(codes, values, minlength=n_groups).astype(np.int64)
         return total >> _LOW_BITS, total & _LOW_MASK
     wide = values.astype(np.uint64 if values.dtype.kind == "u" else np.int64, copy=False)
@@ -162,7 +162,7 @@ def sum_integers(values: NDArray[Any], codes: Codes, n_groups: int) -> tuple[Int
 def add_integers(
     a: tuple[Integers, Integers], b: tuple[Integers, Integers]
 ) -> tuple[Integers, Integers]:
-    """``a + b``, exact."""
+    """Return ``a + b``, exactly."""
     return _carry(a[0] + b[0], a[1] + b[1])
 
 
@@ -171,18 +171,18 @@ def _carry(high: Integers, low: Integers) -> tuple[Integers, Integers]:
 
 
 def floats_of_integers(pair: tuple[Integers, Integers]) -> tuple[Floats, Floats]:
-    """The same numbers as a pair of floats, for sums that turn from integers to floats."""
+    """Return the same numbers as a pair of floats, for sums of integers and floats."""
     high = pair[0].astype(np.float64) * float(1 << _LOW_BITS)
     return _two_sum(high, pair[1].astype(np.float64))
 
 
-def fit_integers(pair: tuple[Integers, Integers], dtype: np.dtype[Any], what: str) -> NDArray[Any]:
-    """The sums as `dtype`.
+def fit_integers(pair: tuple[Integers, Integers], dtype: np.dtype[Any], label: str) -> NDArray[Any]:
+    """Return the sums as `dtype`.
 
     Raises
     ------
     ReduceError
-        One does not fit; `what` names it.
+        A sum does not fit; `label` is for the message.
     """
     high, low = pair
     limits = np.iinfo(dtype)
@@ -199,18 +199,18 @@ def fit_integers(pair: tuple[Integers, Integers], dtype: np.dtype[Any], what: st
         first = int(np.flatnonzero(is_outside)[0])
         value = (int(high[first]) << _LOW_BITS) + int(low[first])
         raise ReduceError(
-            f"{what} is {value}, which {dtype} can't hold ({limits.min} to {limits.max}); read the "
-            "column as a wider type or as float64"
+            f"{label} is {value}, which {dtype} can't hold ({limits.min} to {limits.max}); read "
+            "the column as a wider type or as float64"
         )
     return total.astype(dtype)
 
 
 class Moments(NamedTuple):
-    """Of each group: how many, their mean as ``mean + rest``, the sum of squared deviations.
+    """Count, mean (as ``mean + rest``) and sum of squared deviations of each group.
 
-    The mean is kept as a pair because a variance of a few units around 1e9 would otherwise inherit
-    the mean's rounding each time that two are brought together (6e-9 relative for chunks of three
-    rows, 1e-15 so).
+    The mean is a pair because a variance of a few units around 1e9 would otherwise inherit the
+    mean's rounding each time that two are added (6e-9 relative for chunks of three rows, 1e-15 as
+    a pair).
     """
 
     n: Floats
@@ -220,13 +220,13 @@ class Moments(NamedTuple):
 
 
 def sum_moments(values: NDArray[Any], codes: Codes, n_groups: int) -> Moments:
-    """The moments of each group.
+    """Return the moments of each group.
 
     Notes
     -----
-    Two passes: deviations are taken from the group's own mean, so that a large common offset costs
-    no digits; their own sum is what rounding left out of that mean. A value of `squares` is off by
-    less than 2e-12 of itself (16,384 roundings, all the same way), usually by 1e-15.
+    Two passes: deviations are from the group's mean, so that a large common offset loses no digits;
+    their sum is the rounding error of that mean. The relative error of `squares` is below 2e-12
+    (16,384 roundings in the same direction), usually 1e-15.
     """
     numbers = values.astype(np.float64, copy=False)
     n = np.bincount(codes, minlength=n_groups).astype(np.float64)
@@ -234,19 +234,19 @@ def sum_moments(values: NDArray[Any], codes: Codes, n_groups: int) -> Moments:
     with np.errstate(over="ignore", invalid="ignore"):
         mean = sum_floats(numbers, codes, n_groups)[0] / rows
         if not np.isfinite(mean).all():
-            # The sum overflows, which the mean of what is finite does not.
+            # The sum overflows, but the mean of finite values does not.
             small = sum_floats(np.ldexp(numbers, -_SUM_BITS), codes, n_groups)[0] / rows
             mean = np.where(np.isfinite(mean), mean, np.ldexp(small, _SUM_BITS))
         deviations = numbers - mean[codes]
-        left = _sum_blocks(deviations, codes, n_groups)
+        residual = _sum_blocks(deviations, codes, n_groups)
         squares = _sum_blocks(deviations * deviations, codes, n_groups)
-        # Where squares overflow, so may what is taken off: inf - inf would be null.
-        squares = np.where(np.isinf(squares), squares, squares - left * left / rows)
-        return Moments(n, mean, left / rows, np.maximum(squares, 0.0))
+        # If squares overflow, so may the correction: inf - inf would be null.
+        squares = np.where(np.isinf(squares), squares, squares - residual * residual / rows)
+        return Moments(n, mean, residual / rows, np.maximum(squares, 0.0))
 
 
 def _sum_blocks(values: Floats, codes: Codes, n_groups: int) -> Floats:
-    # Nothing cancels among squares, so it is enough that no total is long: blocks, then their sums.
+    # Squares don't cancel, so it is enough that no total has many terms: blocks, then their sums.
     if n_groups == 1:
         return np.atleast_1d(np.sum(values))
     total = np.zeros(n_groups)
@@ -258,7 +258,7 @@ def _sum_blocks(values: Floats, codes: Codes, n_groups: int) -> Floats:
 
 
 def add_moments(a: Moments, b: Moments) -> Moments:
-    """The moments of both together; a group without rows (n = 0) changes nothing.
+    """Return the moments of both together; a group without rows (n = 0) has no effect.
 
     References
     ----------

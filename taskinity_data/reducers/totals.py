@@ -1,7 +1,7 @@
-"""Totals over all rows: sum, mean, min, max of every column of numbers.
+"""Reduce all rows to totals: sum, mean, min, max of every column of numbers.
 
-They are group-bys of a single group, or, for Series with labels, of a group a label. They know
-nothing of how states are kept: see `aggregates`.
+They are group-bys with a single group, or, for Series with labels, a group a label. Their states
+are in `aggregates`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from taskinity_data.reducers.column_values import Answer, Values
 from taskinity_data.reducers.group_states import merge_groups, start_groups
 from taskinity_data.reducers.grouping import Grouping, order_groups
 from taskinity_data.reducers.inputs import check_unique, empty_of, join_empty, to_frame
-from taskinity_data.reducers.row_labels import Rows, read_result
+from taskinity_data.reducers.row_labels import SeriesRows, read_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
-    "Column", "Columns", "Labelled", "Single", "max", "mean", "merge_columns", "min",
+    "Columns", "Labelled", "SeriesState", "Single", "max", "mean", "merge_columns", "min",
     "start_columns", "sum",
 ]  # fmt: skip
 
@@ -36,10 +36,10 @@ _ONE_GROUP = np.zeros(1, dtype=np.intp)
 
 
 class Columns(NamedTuple):
-    """The states of every column of numbers: ``states[column]``, one a how.
+    """The states of every column of numbers: ``states[column]``, one for each how.
 
-    `empty` has all columns, without rows. Of those in `void` every row that there was is a null of
-    dtype object, which tells nothing of the dtype that others have.
+    `empty` has all columns, without rows. Columns in `void` hold only nulls of dtype object, so
+    that their dtype in other chunks is unknown.
     """
 
     states: dict[Any, list[Any]]
@@ -49,8 +49,8 @@ class Columns(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """The groups of Series whose labels are the keys; `levels` are the index's own names, `name` is
-    that of the Series: each None where chunks differ, as in `pandas.concat`.
+    """The groups of Series whose labels are the keys; `levels` are the names of the index, `name`
+    is that of the Series: each None if chunks differ, as in `pandas.concat`.
     """
 
     groups: dict[str, Any]
@@ -58,8 +58,8 @@ class Labelled(NamedTuple):
     name: Any = None
 
 
-class Column(NamedTuple):
-    """The states of rows that are a Series: those of its one column."""
+class SeriesState(NamedTuple):
+    """The states of a Series of rows: those of its single column."""
 
     columns: Columns
 
@@ -71,11 +71,11 @@ class Single(NamedTuple):
     empty: pd.Series[Any]
 
 
-Partial = Columns | Column | Labelled | Single
+Partial = Columns | SeriesState | Labelled | Single
 
 
 def start_columns(frame: pd.DataFrame, hows: Sequence[str], names: pd.Index[Any]) -> Columns:
-    """The states of `names`, one a how, of one chunk."""
+    """Return the states of the columns `names` of one chunk, one for each how."""
     grouping = Grouping.of_one(len(frame))
     states = {}
     for column in names:
@@ -86,23 +86,23 @@ def start_columns(frame: pd.DataFrame, hows: Sequence[str], names: pd.Index[Any]
     return Columns(states, empty_of(frame), len(frame), void)
 
 
-def _numbers_of(frame: pd.DataFrame) -> pd.Index[Any]:
-    """The columns of numbers. What counts as one is pandas' to say: it is asked, on no rows."""
+def _numeric_columns(frame: pd.DataFrame) -> pd.Index[Any]:
+    """Return the columns that pandas counts as numeric, by a sum over no rows."""
     return frame.iloc[:0].sum(numeric_only=True).index
 
 
-def merge_columns(partials: Sequence[Columns], hows: Sequence[str], what: str) -> Columns:
-    """The states of all; `ReduceError` where a column is not numbers in every chunk."""
+def merge_columns(partials: Sequence[Columns], hows: Sequence[str], label: str) -> Columns:
+    """Merge the states; raise `ReduceError` if a column is not numeric in every chunk."""
     columns = dict.fromkeys(column for partial in partials for column in partial.states)
     merged = {}
     for column in columns:
-        _check_alike(column, partials, what)
+        _check_alike(column, partials, label)
         states = [p.states[column] for p in partials if column in p.states]
         merged[column] = [
-            HOWS[how].merge([state[place] for state in states], [_ONE_GROUP] * len(states))
-            for place, how in enumerate(hows)
+            HOWS[how].merge([state[index] for state in states], [_ONE_GROUP] * len(states))
+            for index, how in enumerate(hows)
         ]
-    # Nulls of no dtype are like those of floats, beside which numbers stay numbers.
+    # Nulls without a dtype count as those of floats, with which numbers stay numbers.
     empties = [
         p.empty.astype(
             {name: np.float64 for name in p.empty if name in columns and name not in p.states}
@@ -110,17 +110,17 @@ def merge_columns(partials: Sequence[Columns], hows: Sequence[str], what: str) -
         for p in partials
     ]
     void = {column for p in partials for column in p.void}
-    told = {column for p in partials if p.n_rows for column in p.empty if column not in p.void}
+    typed = {column for p in partials if p.n_rows for column in p.empty if column not in p.void}
     return Columns(
         merged,
         join_empty(empties),
         builtins.sum(partial.n_rows for partial in partials),
-        frozenset(void - told - columns.keys()),
+        frozenset(void - typed - columns.keys()),
     )
 
 
-def _check_alike(column: Any, partials: Sequence[Columns], what: str) -> None:
-    """Raise `ReduceError` where some chunks' `column` is numbers that pandas would not add up."""
+def _check_alike(column: Any, partials: Sequence[Columns], label: str) -> None:
+    """Raise `ReduceError` if `column` has numbers in some chunks that pandas would not add."""
     filled = [p for p in partials if p.n_rows]
     dtypes = {
         p.empty[column].dtype: p for p in filled if column in p.empty and column not in p.void
@@ -128,15 +128,15 @@ def _check_alike(column: Any, partials: Sequence[Columns], what: str) -> None:
     has_gap = any(column not in p.empty or column in p.void for p in filled)
     are_numbers = all(column in p.states for p in dtypes.values())
     are_alike = len({dtype.kind == "b" for dtype in dtypes}) <= 1
-    # Beside a null, bools are objects to pandas; integers are floats.
+    # With a null, bools are objects in pandas; integers are floats.
     has_room = not has_gap or np.dtype(np.bool_) not in dtypes
     if are_numbers and are_alike and has_room:
         return
-    found = [*map(str, dtypes), *(["null or missing"] if has_gap else [])]
+    dtype_names = [*map(str, dtypes), *(["null or missing"] if has_gap else [])]
     raise ReduceError(
-        f"{what}: column {column!r} is {' in some chunks and '.join(found)} in others, so that "
-        "the answer would depend on the cuts; give it one dtype in every chunk, for example by "
-        '.astype("float64") or .astype("boolean") in the chunk function, or leave it out there',
+        f"{label}: column {column!r} is {' in some chunks and '.join(dtype_names)} in others, so "
+        "that the answer would depend on the cuts; give it one dtype in every chunk, for example "
+        'by .astype("float64") or .astype("boolean") in the chunk function, or leave it out there',
         column=column,
     )
 
@@ -158,19 +158,19 @@ class Total:
         return self.how
 
     def columns(self) -> tuple[str, ...] | None:
-        """None: every column of numbers."""
+        """Return None: every column of numbers."""
         return None
 
     def check(self, names: Iterable[str]) -> None:
-        """No column can be missing."""
+        """Do nothing, since no column can be missing."""
 
     def partial(self, data: Any) -> Partial | None:
-        """States of columns, of one column, of labels, or of a number."""
+        """Return the states of columns, of one column, of labels, or of a number."""
         data = read_result(data, f"{self.how}()")
-        if isinstance(data, Rows):
+        if isinstance(data, SeriesRows):
             rows = to_frame(data.to_table(_COLUMN), None, f"{self.how}()", is_exact=True)
             assert rows is not None
-            return Column(start_columns(rows, [self.how], rows.columns))
+            return SeriesState(start_columns(rows, [self.how], rows.columns))
         kind = kind_of(data)
         if kind == "series":
             labels = data.index.to_frame(index=False)
@@ -183,47 +183,49 @@ class Total:
             if frame_or_none is None:
                 return None
             check_unique(frame_or_none.columns, f"{self.how}()")
-            return start_columns(frame_or_none, [self.how], _numbers_of(frame_or_none))
+            return start_columns(frame_or_none, [self.how], _numeric_columns(frame_or_none))
         if data is None or data is pd.NA:
             return None
         if not isinstance(data, (numbers.Number, np.generic)) and not hasattr(data, "as_tuple"):
             raise ReduceError(
-                f"{self.how}() takes frames, tables, Series and numbers, but a chunk gave "
-                f"{describe_kind(data)}; reduce with a reducer() of your own"
+                f"{self.how}() takes frames, tables, Series and numbers, but a chunk returned "
+                f"{describe_kind(data)}; reduce with your own reducer()"
             )
         number = pd.Series([data])
         state = HOWS[self.how].start(Values(number, Grouping.of_one(1)))
         return Single(state, number.iloc[:0])
 
     def notice(self, partial: Partial | None) -> str | None:
-        """What a user should know of `partial`; None: nothing."""
+        """Return a notice for the user about `partial`, if there is one."""
         if self.how != "mean" or not isinstance(partial, (Single, Labelled)):
             return None
         return (
-            "gave numbers to mean(), which counts each once, whatever the number of rows behind "
-            "it: a mean of means, where they are means. For the mean of all rows return the rows: "
+            "returned numbers to mean(), which counts each once, whatever the number of its rows: "
+            "a mean of means, if they are means. For the mean of all rows return the rows: "
             'chunk["x"], or a frame'
         )
 
     def combine(self, partials: Sequence[Partial | None]) -> Partial | None:
-        """The states of all; `ReduceError` where chunks gave different kinds of results."""
+        """Merge the states; raise `ReduceError` if chunks returned different types of results."""
         present = [partial for partial in partials if partial is not None]
         if not present:
             return None
         kinds = {type(partial) for partial in present}
-        if kinds == {Column, Labelled}:
+        if kinds == {SeriesState, Labelled}:
             # A Series without items may be either.
             present = [partial for partial in present if not _is_empty(partial)] or present[:1]
             kinds = {type(partial) for partial in present}
         if len(kinds) > 1:
             names = sorted(_KIND_NAMES[kind] for kind in kinds)
-            raise ReduceError(f"{self.how}(): chunks gave different things: {' and '.join(names)}")
+            raise ReduceError(
+                f"{self.how}(): chunks returned different types: {' and '.join(names)}"
+            )
         if isinstance(present[0], Columns):
             columns = [p for p in present if isinstance(p, Columns)]
             return merge_columns(columns, [self.how], f"{self.how}()")
-        if isinstance(present[0], Column):
-            rows = [p.columns for p in present if isinstance(p, Column)]
-            return Column(merge_columns(rows, [self.how], f"{self.how}()"))
+        if isinstance(present[0], SeriesState):
+            rows = [p.columns for p in present if isinstance(p, SeriesState)]
+            return SeriesState(merge_columns(rows, [self.how], f"{self.how}()"))
         if isinstance(present[0], Labelled):
             labelled = [p for p in present if isinstance(p, Labelled)]
             groups = merge_groups([p.groups for p in labelled], [self.how])
@@ -234,10 +236,10 @@ class Total:
         return Single(state, join_empty([p.empty.to_frame() for p in singles])[0])
 
     def finish(self, partial: Partial | None) -> Any:
-        """A Series a column or label, or a scalar."""
+        """Return a Series of columns or labels, or a scalar."""
         if partial is None:
             return getattr(pd.DataFrame(), self.how)(numeric_only=True)
-        what = f"{self.how}()"
+        label = f"{self.how}()"
         if isinstance(partial, Labelled):
             groups = partial.groups
             keys = groups["keys"] if len(groups["keys"]) else groups["empty_keys"]
@@ -245,15 +247,15 @@ class Total:
             column = groups["empty"][0]
             dtype = answer_dtype(column, self.how)
             answer = HOWS[self.how].finish(
-                groups["states"][0], Answer(len(groups["keys"]), dtype, what)
+                groups["states"][0], Answer(len(groups["keys"]), dtype, label)
             )
             labels = index.set_names(list(partial.levels))
             return answer.take(order).set_axis(labels).rename(partial.name)
-        if isinstance(partial, Column):
+        if isinstance(partial, SeriesState):
             return self._finish_column(partial.columns)
         if isinstance(partial, Single):
             dtype = answer_dtype(partial.empty, self.how)
-            return HOWS[self.how].finish(partial.state, Answer(1, dtype, what)).iloc[0]
+            return HOWS[self.how].finish(partial.state, Answer(1, dtype, label)).iloc[0]
         if not partial.n_rows:
             return getattr(partial.empty, self.how)(numeric_only=True)
         return self._finish_columns(partial)
@@ -263,24 +265,24 @@ class Total:
         if not partial.n_rows:
             return getattr(column, self.how)()
         (state,) = partial.states[_COLUMN]
-        what = f"{self.how}()"
+        label = f"{self.how}()"
         dtype = answer_dtype(column, self.how)
-        return HOWS[self.how].finish(state, Answer(1, dtype, what)).iloc[0]
+        return HOWS[self.how].finish(state, Answer(1, dtype, label)).iloc[0]
 
     def _finish_columns(self, partial: Columns) -> pd.Series[Any]:
-        # pandas is asked, on a row of ones, for the dtype of each answer and of all together.
+        # pandas' totals of a row of ones have the dtype of each answer and of all together.
         empty = partial.empty.loc[:, partial.empty.columns.isin(list(partial.states))]
-        ones = pd.DataFrame(
+        frame = pd.DataFrame(
             {column: pd.Series([1], dtype=dtype) for column, dtype in empty.dtypes.items()}
         )
-        ones.columns = empty.columns
+        frame.columns = empty.columns
         answers = []
         for column in empty:
             (state,) = partial.states[column]
-            dtype = getattr(ones[[column]], self.how)(numeric_only=True).dtype
-            what = f"{self.how}() of column {column!r}"
-            answers.append(HOWS[self.how].finish(state, Answer(1, dtype, what)).iloc[0])
-        together = getattr(ones, self.how)(numeric_only=True)
+            dtype = getattr(frame[[column]], self.how)(numeric_only=True).dtype
+            label = f"{self.how}() of column {column!r}"
+            answers.append(HOWS[self.how].finish(state, Answer(1, dtype, label)).iloc[0])
+        together = getattr(frame, self.how)(numeric_only=True)
         total: pd.Series[Any] = pd.Series(answers, index=together.index, dtype=together.dtype)
         return total
 
@@ -295,7 +297,7 @@ def _common_name(names: Sequence[Any]) -> Any:
 _COLUMN = "values"
 _KIND_NAMES = {
     Columns: "frames",
-    Column: "Series of rows",
+    SeriesState: "Series of rows",
     Labelled: "labelled Series",
     Single: "numbers",
 }
@@ -304,22 +306,22 @@ _KIND_NAMES = {
 def _is_empty(partial: Partial) -> bool:
     if isinstance(partial, Labelled):
         return not len(partial.groups["keys"])
-    return isinstance(partial, Column) and not partial.columns.n_rows
+    return isinstance(partial, SeriesState) and not partial.columns.n_rows
 
 
 def sum() -> Total:  # noqa: A001 - as pandas names it
     """Add up all rows, as ``DataFrame.sum(numeric_only=True)``.
 
-    Chunks may give frames and tables (the answer is a Series, one item a column of numbers),
-    Series, columns of Arrow and polars, or numbers (the answer is a number). None counts as
-    nothing.
+    Chunks may return frames and tables (the answer is a Series, one item for each column of
+    numbers), Series, columns of Arrow and polars, or numbers (the answer is a number). None is
+    ignored.
 
-    A Series whose labels were taken from the chunk's index, in order (``chunk["x"]``, filtered or
-    not), is rows: the answer is the scalar that ``frame["x"].sum()`` gives over all rows. Labels
-    that have a name or are no integers (a group-by's result, ``frame.sum()``) are added label by
-    label, as ``pandas.concat(chunks).groupby(level=0).sum()``. Any other integers without a name
-    (``pd.Series(np.bincount(...))``, after ``reset_index``) are a `ReduceError`, which shows the
-    line for either.
+    A Series with labels from the chunk's index, in order (``chunk["x"]``, filtered or not), is
+    rows: the answer is the scalar that ``frame["x"].sum()`` returns over all rows. Labels that have
+    a name or are not integers (a group-by's result, ``frame.sum()``) are added label by label, as
+    by ``pandas.concat(chunks).groupby(level=0).sum()``. Any other integers without a name
+    (``pd.Series(np.bincount(...))``, after ``reset_index``) raise a `ReduceError`, which shows the
+    line for either case.
 
     Returns
     -------
@@ -327,8 +329,8 @@ def sum() -> Total:  # noqa: A001 - as pandas names it
 
     Notes
     -----
-    Integers are exact: a sum that its type can't hold is a `ReduceError`. Floats are off by less
-    than 1e-13 * sum|x|. Nulls are left out. Without any chunk the answer is an empty Series.
+    Integers are exact: a sum that its type can't hold raises a `ReduceError`. The error of floats
+    is below 1e-13 * sum|x|. Nulls are ignored. Without any chunk the answer is an empty Series.
 
     Examples
     --------
@@ -353,8 +355,8 @@ def mean() -> Total:
 
     Notes
     -----
-    Of numbers that chunks gave, labelled or not, it is the mean of those, each counting once
-    whatever the size of its chunk: a mean of means, where they are means, which a run notes once.
+    For numbers that chunks returned, labelled or not, it is the mean of those, and each counts once
+    whatever the size of its chunk: a mean of means, if they are means, which a run reports once.
     """
     return Total("mean")
 

@@ -1,7 +1,6 @@
-"""In which order partials are combined: a tree whose shape depends on positions alone.
+"""Combine partials in a tree whose shape depends only on the positions of chunks.
 
-It knows nothing of what a partial is, of who combines it (`combine` may as well submit the work and
-return a future), or of when partials arrive.
+The `combine` function may as well submit the work and return a future.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ SPLIT_EVERY = 16
 
 Measured on group-by partials (mean, min, max). 1,000 chunks of 400 groups: 779 ms of combining in
 all with 2, 267 with 8, 212 with 16, 182 with 32. 100 chunks of 17,000 of 50,000 groups: 474, 206,
-154, 162 ms, while up to 6, 14, 20, 33 partials wait. Beyond 16 memory grows and time does not fall.
+154, 162 ms, while up to 6, 14, 20, 33 partials wait. Beyond 16, memory grows, but not the speed.
 """
 
 
@@ -33,14 +32,14 @@ class _Absent(Enum):
 
 
 ABSENT = _Absent.ABSENT
-"""Stands in the tree where a chunk has no partial (it failed, or was skipped)."""
+"""The entry in the tree of a chunk without a partial (it failed, or was skipped)."""
 
 
 def combine_present(combine: Callable[[list[Any]], Any], siblings: Sequence[Any]) -> Any:
-    """What one node of the tree makes of its children, in order.
+    """Combine the children of one node of the tree, in order.
 
-    Absent ones are left out; a single one goes up as it is, without a call of `combine`; none at
-    all make the node `ABSENT`.
+    Absent ones are ignored; a single one is returned as it is, without a call of `combine`; without
+    any the node is `ABSENT`.
     """
     present = [partial for partial in siblings if partial is not ABSENT]
     if not present:
@@ -51,9 +50,9 @@ def combine_present(combine: Callable[[list[Any]], Any], siblings: Sequence[Any]
 def tree_levels(
     n_leaves: int, split_every: int = SPLIT_EVERY
 ) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """The tree of `n_leaves` unsplit chunks as ranges of children, level by level from the leaves.
+    """Return the tree of `n_leaves` unsplit chunks as ranges of children, from the leaves up.
 
-    `OrderedTree` combines exactly these groups, so a static graph built from them gives the same
+    `OrderedTree` combines exactly these groups, so a static graph built from them has the same
     answer to the last bit.
 
     Parameters
@@ -87,7 +86,7 @@ def tree_levels(
 
 
 class OrderedTree:
-    """Combines partials as soon as siblings are complete, in any order of arrival.
+    """A tree that combines partials as soon as siblings are complete, in any order of arrival.
 
     Parameters
     ----------
@@ -99,8 +98,8 @@ class OrderedTree:
     Notes
     -----
     A chunk's position is a tuple: ``(12,)`` is chunk 12, ``(12, 0)`` its first part after
-    ``split((12,))``, and so on down. Parts are combined in their place before their chunk counts as
-    there. Memory: ``split_every`` partials a level, and those that wait for an earlier sibling.
+    ``split((12,))``, and so on. Parts are combined before their chunk counts as arrived. Memory:
+    ``split_every`` partials per level, and those that wait for an earlier sibling.
     Not thread-safe.
 
     Examples
@@ -120,14 +119,14 @@ class OrderedTree:
         self._groups: dict[tuple[int, int], dict[int, Any]] = {}
         self._parts: dict[tuple[int, ...], list[Any]] = {}
         self._waiting: dict[tuple[int, ...], set[int]] = {}
-        self._seen: set[int] = set()
-        self._seen_below = 0
+        self._arrived: set[int] = set()
+        self._all_below = 0
         self._n_leaves: int | None = None
         self._root: Any = ABSENT
         self._is_complete = False
 
     def split(self, position: tuple[int, ...], width: int = 2) -> None:
-        """Say that the chunk at `position` is replaced by `width` parts, to be added one by one.
+        """Replace the chunk at `position` by `width` parts, to be added one by one.
 
         Raises
         ------
@@ -141,7 +140,7 @@ class OrderedTree:
         self._waiting[position] = set(range(width))
 
     def add(self, position: tuple[int, ...], partial: Any) -> None:
-        """Take the partial of the chunk at `position` (`ABSENT`: there is none).
+        """Add the partial of the chunk at `position` (`ABSENT`: there is none).
 
         Raises
         ------
@@ -158,45 +157,45 @@ class OrderedTree:
             del self._waiting[parent]
             partial = combine_present(self._combine, self._parts.pop(parent))
             position = parent
-        self._mark_seen(position[0])
+        self._mark_arrived(position[0])
         self._put(0, position[0], partial)
 
     def close(self, n_leaves: int) -> None:
-        """Say that there are `n_leaves` chunks in all (parts not counted); may come at any time.
+        """Set the number of chunks to `n_leaves` (without parts), at any time.
 
         Raises
         ------
         ReduceError
-            It was said before, or a chunk from further on is there.
+            The tree is closed already, or has a chunk beyond.
         """
         if self._n_leaves is not None:
             raise ReduceError(f"the tree was closed at {self._n_leaves} chunks already")
-        last = max([self._seen_below - 1, *self._seen, *(p[0] for p in self._parts)])
+        last = max([self._all_below - 1, *self._arrived, *(p[0] for p in self._parts)])
         if last >= n_leaves:
-            raise ReduceError(f"the tree can't end at {n_leaves} chunks: chunk {last} is there")
+            raise ReduceError(f"the tree can't end at {n_leaves} chunks: it has chunk {last}")
         self._n_leaves = n_leaves
         if n_leaves == 0:
             self._is_complete = True
-        # Combining a last, short group may complete a short one above it, so levels go upwards.
+        # Combining a last, short group may complete a short one above it: levels go upwards.
         for level, node in sorted(self._groups):
             if (level, node) in self._groups:
                 self._combine_if_complete(level, node)
 
     @property
     def is_complete(self) -> bool:
-        """Whether the tree is closed and every chunk is there."""
+        """Whether the tree is closed and every chunk has arrived."""
         return self._is_complete
 
     @property
     def open_partials(self) -> int:
-        """How many partials are held, waiting for siblings."""
-        held = sum(len(group) for group in self._groups.values())
-        return held + sum(
+        """The number of partials that wait for siblings."""
+        waiting = sum(len(group) for group in self._groups.values())
+        return waiting + sum(
             len(parts) - len(self._waiting[position]) for position, parts in self._parts.items()
         )
 
     def result(self) -> Any:
-        """The one partial of all chunks, None where no chunk has any.
+        """Return the partial of all chunks, None if no chunk has one.
 
         Raises
         ------
@@ -205,35 +204,35 @@ class OrderedTree:
         """
         if not self._is_complete:
             if self._n_leaves is None:
-                raise ReduceError("the tree was not closed; say how many chunks there are")
-            n_seen = self._seen_below + len(self._seen)
-            raise ReduceError(f"of {self._n_leaves} chunks only {n_seen} are there")
+                raise ReduceError("the tree was not closed; call close() with the number of chunks")
+            n_arrived = self._all_below + len(self._arrived)
+            raise ReduceError(f"of {self._n_leaves} chunks only {n_arrived} have arrived")
         return None if self._root is ABSENT else self._root
 
     def _check_free(self, position: tuple[int, ...]) -> None:
         top = position[0]
         if self._n_leaves is not None and top >= self._n_leaves:
             raise ReduceError(f"chunk {position}: the tree was closed at {self._n_leaves} chunks")
-        if top < self._seen_below or top in self._seen:
-            raise ReduceError(f"chunk {position}: a partial is there already")
+        if top < self._all_below or top in self._arrived:
+            raise ReduceError(f"chunk {position}: it has a partial already")
         if position in self._parts:
-            raise ReduceError(f"chunk {position}: it was split, so its parts have to be added")
+            raise ReduceError(f"chunk {position}: it was split, so its parts must be added")
         if len(position) > 1:
             waiting = self._waiting.get(position[:-1])
             if waiting is None:
                 raise ReduceError(f"chunk {position[:-1]}: it was not split, so it has no parts")
             if position[-1] not in waiting:
                 raise ReduceError(
-                    f"chunk {position}: a partial is there already, or it is no part of "
+                    f"chunk {position}: it has a partial already, or is not a part of "
                     f"chunk {position[:-1]}"
                 )
 
-    def _mark_seen(self, top: int) -> None:
-        # A moving lower end keeps this as small as the out-of-order arrivals, not as all chunks.
-        self._seen.add(top)
-        while self._seen_below in self._seen:
-            self._seen.discard(self._seen_below)
-            self._seen_below += 1
+    def _mark_arrived(self, top: int) -> None:
+        # A moving lower bound keeps this set as small as the out-of-order arrivals.
+        self._arrived.add(top)
+        while self._all_below in self._arrived:
+            self._arrived.discard(self._all_below)
+            self._all_below += 1
 
     def _put(self, level: int, node: int, partial: Any) -> None:
         if self._width(level) == 1:
@@ -259,7 +258,7 @@ class OrderedTree:
             self._put(level + 1, group, combine_present(self._combine, siblings))
 
     def _width(self, level: int) -> int | None:
-        """How many nodes the level has, None while that is open; level 0 are the chunks."""
+        """Return the number of nodes of the level, None while it is unknown; level 0 are chunks."""
         width = self._n_leaves
         if width is not None:
             for _ in range(level):

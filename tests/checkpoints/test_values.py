@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import taskinity_data as td
 from taskinity_data.checkpoints.values import NoExactForm, decode, encode
-from taskinity_data.reducers.row_labels import Rows
+from taskinity_data.reducers.row_labels import SeriesRows
 
 
 def packed(value):
@@ -311,7 +311,7 @@ def test_the_partials_of_built_in_reducers_come_back_to_the_last_bit(name):
     if name in ("sum", "mean", "min", "max"):
         kinds = [
             chunks,
-            [Rows(one.x) for one in chunks],
+            [SeriesRows(one.x) for one in chunks],
             [one.x.rename_axis("row") for one in chunks],
             [1.5, -0.0, float("nan")],
         ]

@@ -381,7 +381,7 @@ def test_a_missing_column_is_known_before_the_run_and_on_the_worker():
 
 
 def test_what_is_no_frame_is_refused_with_what_to_do():
-    with pytest.raises(ReduceError, match="a chunk gave dict; return a DataFrame"):
+    with pytest.raises(ReduceError, match="a chunk returned dict; return a DataFrame"):
         group_by("k", n=("x", "count")).partial({"k": 1})
 
 

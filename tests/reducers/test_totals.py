@@ -119,7 +119,9 @@ def test_results_of_different_kinds_are_refused(reduce):
 
 
 def test_results_that_cannot_be_added_are_refused(reduce):
-    with pytest.raises(ReduceError, match=r"a chunk gave dict; reduce with a reducer\(\)"):
+    with pytest.raises(
+        ReduceError, match=r"a chunk returned dict; reduce with your own reducer\(\)"
+    ):
         reduce(td.sum(), [{"a": 1}])
 
 

@@ -134,32 +134,32 @@ def test_levels_stop_at_one_node():
 def test_misuse_is_refused_with_the_position():
     tree = OrderedTree(nest, 2)
     tree.add((0,), "a")
-    with pytest.raises(ReduceError, match=r"\(0,\): a partial is there already"):
+    with pytest.raises(ReduceError, match=r"\(0,\): it has a partial already"):
         tree.add((0,), "b")
-    with pytest.raises(ReduceError, match="a partial is there already"):
+    with pytest.raises(ReduceError, match="it has a partial already"):
         tree.split((0,))
     with pytest.raises(ReduceError, match="was not split"):
         tree.add((1, 0), "b")
     tree.split((1,), 2)
-    with pytest.raises(ReduceError, match="its parts have to be added"):
+    with pytest.raises(ReduceError, match="its parts must be added"):
         tree.add((1,), "b")
     tree.add((1, 1), "b")
-    with pytest.raises(ReduceError, match="already, or it is no part"):
+    with pytest.raises(ReduceError, match="already, or is not a part"):
         tree.add((1, 1), "b")
-    with pytest.raises(ReduceError, match="no part of"):
+    with pytest.raises(ReduceError, match="not a part of"):
         tree.add((1, 2), "b")
     with pytest.raises(ReduceError, match="0 parts"):
         tree.split((2,), 0)
     with pytest.raises(ReduceError, match="was not closed"):
         tree.result()
-    with pytest.raises(ReduceError, match="can't end at 1 chunks: chunk 1 is there"):
+    with pytest.raises(ReduceError, match="can't end at 1 chunks: it has chunk 1"):
         tree.close(1)
     tree.close(3)
     with pytest.raises(ReduceError, match="closed at 3 chunks already"):
         tree.close(3)
     with pytest.raises(ReduceError, match="closed at 3 chunks"):
         tree.add((3,), "d")
-    with pytest.raises(ReduceError, match="of 3 chunks only 1 are there"):
+    with pytest.raises(ReduceError, match="of 3 chunks only 1 have arrived"):
         tree.result()
     assert not tree.is_complete
     with pytest.raises(ReduceError, match="at least 2"):

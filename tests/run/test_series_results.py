@@ -164,7 +164,9 @@ REDUCERS = {
 @pytest.mark.parametrize("name", list(REFUSED))
 def test_any_other_integers_without_a_name_are_refused_whatever_the_cuts(name, path):
     for size in [4] if name == "sorted by value" else CUTS:
-        with pytest.raises(FlowFailed, match=r"(?s)a chunk gave a Series .*to_frame.*rename_axis"):
+        with pytest.raises(
+            FlowFailed, match=r"(?s)a chunk returned a Series .*to_frame.*rename_axis"
+        ):
             run(path, REFUSED[name], td.sum(), size)
 
 

@@ -19,7 +19,7 @@ from taskinity_data.checkpoints.value_kinds import arrow as exact_arrow
 from taskinity_data.checkpoints.value_kinds import numpy as exact_numpy
 from taskinity_data.checkpoints.values import NoExactForm, describe_zone, zone_of_plain
 from taskinity_data.reducers import totals
-from taskinity_data.reducers.columns import Best
+from taskinity_data.reducers.columns import TopRows
 from taskinity_data.reducers.quantiles import Summary
 from taskinity_data.reducers.sums import Moments
 
@@ -314,10 +314,10 @@ _NAMED: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         totals.Columns,
-        totals.Column,
+        totals.SeriesState,
         totals.Labelled,
         totals.Single,
-        Best,
+        TopRows,
         Summary,
         Moments,
     )
