@@ -10,17 +10,14 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskinity_data.disk import sync, sync_directory
 from taskinity_data.errors import ResumeError
 from taskinity_data.file_lock import FileLock, Locked, who_holds
 from taskinity_data.wording import suggest
 
-__all__ = [
-    "RunPlace", "begun_s", "enter_run", "find_run", "list_places", "read_summary", "remove_run",
-    "who_runs",
-]  # fmt: skip
+__all__ = ["KeptRun", "RunPlace", "enter_run", "find_run", "list_kept", "remove_run", "who_runs"]
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _LOCK = "lock"
@@ -92,54 +89,62 @@ def find_run(run_dir: Path, run_id: str) -> Path:
     ResumeError
         There is none; close names are told.
     """
-    names = [place.name for place in list_places(run_dir)]
-    if not isinstance(run_id, str) or run_id not in names or not _RUN_ID.fullmatch(run_id):
+    place = run_dir / run_id if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) else None
+    if place is None or place.is_symlink() or _look(place) is None:
+        names = [run.directory.name for run in list_kept(run_dir)]
         raise ResumeError(
             f"there is no run {run_id!r} in {run_dir.absolute()}.{suggest(str(run_id), names)} "
             "`taskinity-data runs` lists those that are there",
             run_id=run_id,
         )
-    return run_dir / run_id
+    return place
 
 
-def list_places(run_dir: Path) -> list[Path]:
-    """The directories of runs, newest first; what else lies there, or is linked there, is none."""
+class KeptRun(NamedTuple):
+    """A run's directory, when its last try began, and its summary without invalid values.
+
+    A run whose summary says no time began when its directory was last written to.
+    """
+
+    directory: Path
+    begun_s: float
+    facts: dict[str, Any]
+
+
+def list_kept(run_dir: Path) -> list[KeptRun]:
+    """Return the runs of a directory, newest first; what else lies there, or is a link, is none."""
     try:
-        found = [
-            Path(entry.path)
-            for entry in os.scandir(run_dir)
-            if entry.is_dir(follow_symlinks=False) and _is_run(Path(entry.path))
+        places = [
+            Path(entry.path) for entry in os.scandir(run_dir) if entry.is_dir(follow_symlinks=False)
         ]
     except OSError:
         return []
-    return sorted(found, key=_newest, reverse=True)
+    found = (_look(place) for place in places)
+    return sorted(
+        (run for run in found if run is not None),
+        key=lambda run: (run.begun_s, run.directory.name),
+        reverse=True,
+    )
 
 
-def _is_run(place: Path) -> bool:
-    """Whether a run made it: many programs call a file ``lock``."""
+def _look(place: Path) -> KeptRun | None:
+    """Return the run in `place`, None where no run made it: many programs call a file ``lock``."""
     try:
         names = os.listdir(place)
+        if _LOCK not in names:
+            return None
+        facts = _read_summary(place)
+        # Of one that was copied, or has lost its summary, the journal tells.
+        if facts.get("run_id") != place.name and not any(map(_JOURNAL.fullmatch, names)):
+            return None
+        begun_s: float | None = facts.get("started_s")
+        return KeptRun(place, place.stat().st_mtime if begun_s is None else begun_s, facts)
     except OSError:
-        return False
-    # Of one that was copied, or has lost its summary, the journal tells.
-    is_known = read_summary(place).get("run_id") == place.name
-    return _LOCK in names and (is_known or any(map(_JOURNAL.fullmatch, names)))
+        return None
 
 
-def _newest(place: Path) -> tuple[float, str]:
-    return begun_s(place), place.name
-
-
-def begun_s(place: Path) -> float:
-    """When its last try began; of one that does not say so, when it was last written to."""
-    told: float | None = read_summary(place).get("started_s")
-    return place.stat().st_mtime if told is None else told
-
-
-def read_summary(place: Path) -> dict[str, Any]:
-    """What a run says of itself for listing, without what can't be meant; empty where that can't be
-    read.
-    """
+def _read_summary(place: Path) -> dict[str, Any]:
+    """Return the valid values of a run's summary; none where it can't be read."""
     path = place / _SUMMARY
     try:
         facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -147,10 +152,10 @@ def read_summary(place: Path) -> dict[str, Any]:
         return {}
     if not isinstance(facts, dict):
         return {}
-    return {name: value for name, value in facts.items() if _can_be_meant(name, value)}
+    return {name: value for name, value in facts.items() if _is_valid(name, value)}
 
 
-def _can_be_meant(name: str, value: Any) -> bool:
+def _is_valid(name: str, value: Any) -> bool:
     if name in ("run_id", "flow", "subject", "status"):
         return isinstance(value, str)
     if name == "output":

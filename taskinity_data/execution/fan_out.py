@@ -150,7 +150,7 @@ class RunningFanOut:
         self.total_nbytes = total_nbytes
         self.total_rows = total_rows
         self.ledger = Ledger()
-        self.chunks: list[Chunk] = []
+        self._chunks: dict[tuple[int, ...], Chunk] = {}
         self._listed_rows = listed_rows
         self._counted_rows: list[int | None] = []
         self.sizes: list[tuple[int, Size]] = []
@@ -208,11 +208,16 @@ class RunningFanOut:
             self.positions += 1
             self.cut_nbytes += item.nbytes
             if type(item.data) is Chunk:
-                self.chunks.append(item.data)
+                self._chunks[item.place] = item.data
             else:
                 self._counted_rows.append(item.rows)
             taken += self.fit(item)
         return taken
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """The chunks that were handed out, in order; of one that was split its parts."""
+        return [self._chunks[place] for place in sorted(self._chunks)]
 
     # -- splitting -----------------------------------------------------------------------------
 
@@ -228,13 +233,13 @@ class RunningFanOut:
             return []
         for tree in self._trees:
             tree.split(item.place, len(halves))
-        at = next(n for n, chunk in enumerate(self.chunks) if chunk is item.data)
-        self.chunks[at : at + 1] = halves
         self.given += len(halves) - 1
         self._split.setdefault(item.position, _Parts()).open += len(halves) - bool(item.part)
+        del self._chunks[item.place]
         parts, row = [], item.row
         for number, half in enumerate(halves):
             part = replace(item, key=half.key, data=half, part=(*item.part, number), row=row)
+            self._chunks[part.place] = half
             parts.append(replace(part, origin=item.origin or item.key))
             row = None if row is None or half.rows is None else row + half.rows
         return parts
@@ -399,7 +404,7 @@ class RunningFanOut:
         known = self._listed_rows if self.total_rows is None else self.total_rows
         if known is not None or not self.is_cut:
             return known
-        rows = [*(chunk.rows for chunk in self.chunks), *self._counted_rows]
+        rows = [*(chunk.rows for chunk in self._chunks.values()), *self._counted_rows]
         return None if None in rows else sum(count for count in rows if count is not None)
 
     def prove(self) -> None:

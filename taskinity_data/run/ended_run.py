@@ -46,16 +46,16 @@ def run_of(
             timings["partial"] += attempt.partial_s
             measured.append(attempt)
     timings |= measure_work(measured, workers=workers)
-    plans = {
-        fan_out.name: ChunkPlan(
-            tuple(fan_out.chunks),
-            fan_out.extents,
-            fan_out.sizes[-1][1].target_nbytes,
-            fan_out.sizes[-1][1].reason,
-        )
-        for fan_out in driver.fan_outs.values()
-        if fan_out.chunks
-    }
+    plans, sizes = {}, {}
+    for fan_out in driver.fan_outs.values():
+        if chunks := tuple(fan_out.chunks):
+            _, last = fan_out.sizes[-1]
+            plans[fan_out.name] = ChunkPlan(
+                chunks, fan_out.extents, last.target_nbytes, last.reason
+            )
+            sizes[fan_out.name] = [
+                (at, size.target_nbytes, size.reason) for at, size in fan_out.sizes
+            ]
     return Run(
         value=results.get(flow.last),
         results=results,
@@ -63,11 +63,7 @@ def run_of(
         run_id=run_id,
         flow=flow,
         plans=plans,
-        sizes={
-            fan_out.name: [(at, size.target_nbytes, size.reason) for at, size in fan_out.sizes]
-            for fan_out in driver.fan_outs.values()
-            if fan_out.chunks
-        },
+        sizes=sizes,
         scheduler=name,
         scheduler_reason=reason,
         workers=workers,

@@ -17,13 +17,7 @@ import pandas as pd
 
 from taskinity_data.checkpoints.quarantine import find_quarantine
 from taskinity_data.checkpoints.read_journal import find_item, read_past
-from taskinity_data.checkpoints.run_directory import (
-    begun_s,
-    find_run,
-    list_places,
-    read_summary,
-    remove_run,
-)
+from taskinity_data.checkpoints.run_directory import find_run, list_kept, remove_run
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import BindError, ResumeError
 from taskinity_data.flow.language.parser import parse_flow
@@ -67,8 +61,7 @@ def list_runs(run_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
         ``chunks`` Int64 (that have ended).
     """
     rows = []
-    for place in list_places(run_directory(run_dir)):
-        facts = read_summary(place)
+    for place, _, facts in list_kept(run_directory(run_dir)):
         started_s, ended_s = facts.get("started_s"), facts.get("ended_s")
         rows.append(
             {
@@ -116,10 +109,9 @@ def clean_runs(
         them. Runs that go on now are never touched.
     """
     removed = []
-    for place in list_places(run_directory(run_dir)):
-        facts = read_summary(place)
+    for place, begun_s, facts in list_kept(run_directory(run_dir)):
         status = status_of(place, facts.get("status"))
-        age_s = time.time() - begun_s(place)
+        age_s = time.time() - begun_s
         is_old = older_than_s is not None and age_s >= older_than_s
         is_done = status == "COMPLETED" or (status == "PARTIAL" and not find_quarantine(place))
         if status == "RUNNING" or not (is_old or is_done):

@@ -309,24 +309,23 @@ def _find_past(
     from taskinity_data.checkpoints.run_directory import (
         enter_run,
         find_run,
-        list_places,
-        read_summary,
+        list_kept,
     )
 
     if isinstance(resume, str):
         directory = find_run(run_dir, resume)
     else:
-        alike = [
-            place
-            for place in list_places(run_dir)
-            if (facts := read_summary(place)).get("subject") == subject
-            and facts.get("output") == output
-        ]
-        if not alike:
+        kept = (
+            run
+            for run in list_kept(run_dir)
+            if run.facts.get("subject") == subject and run.facts.get("output") == output
+        )
+        newest = next(kept, None)
+        if newest is None:
             say(f"resume=True: there is no earlier run of {subject} in {run_dir}; it starts anew")
             return None, None
-        directory = alike[0]
-        if output is not None and read_summary(directory).get("status") in _DONE:
+        directory = newest.directory
+        if output is not None and newest.facts.get("status") in _DONE:
             say(
                 f"resume=True: run {directory.name} has written {output} already; it starts anew. "
                 f'What a run has left out is done by its number alone: resume="{directory.name}"'

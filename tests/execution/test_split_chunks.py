@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 
 import numpy as np
@@ -11,7 +12,11 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data import errors
+from taskinity_data.chunks.sizing import Learner, Size
+from taskinity_data.execution import fan_out as fan_out_module
+from taskinity_data.execution.fan_out import RunningFanOut, chunk_items
 from taskinity_data.execution.split_chunks import split_chunk
+from taskinity_data.execution.worker.run_item import Job
 from taskinity_data.outcome import RunStatus
 
 ROWS = 400
@@ -300,3 +305,45 @@ def test_a_share_is_judged_again_when_the_number_of_chunks_is_known(files):
         process(
             files["csv"], refuse_three, chunk_size="50 rows", on_error="skip", max_failures="20%"
         )
+
+
+def _count_steps_of_a_split(chunks):
+    """How many byte codes of the fan-out's module run while its last chunk is split."""
+    frame = pd.DataFrame({"n": range(4 * chunks)})
+    plan = td.open_dataset(frame).plan(chunk_size="4 rows")
+    learner = Learner(Size(1, "given"))
+    fan_out = RunningFanOut(
+        Job("ProcessChunk", ((),)),
+        chunk_items(plan),
+        total_items=chunks,
+        learner=learner,
+        splits=True,
+    )
+    items = []
+    while not fan_out.is_cut:
+        items += fan_out.take_batch(1)
+    assert len(items) == chunks
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        if frame.f_code.co_filename != fan_out_module.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        count += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        parts = fan_out.split(items[-1])
+    finally:
+        sys.settrace(before)
+    assert len(parts) == 2
+    assert len(fan_out.chunks) == chunks + 1
+    assert fan_out.chunks[-2:] == [part.data for part in parts]
+    return count
+
+
+def test_splitting_a_chunk_costs_the_same_however_many_chunks_there_are():
+    assert 0 < _count_steps_of_a_split(400) == _count_steps_of_a_split(10)

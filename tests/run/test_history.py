@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -99,3 +100,27 @@ def test_a_journal_that_names_any_directory_does_not_have_it_removed(runs, tmp_p
     assert len(clean_runs(runs)) == 1
     assert (precious / "file").exists()
     assert not parts.exists()
+
+
+def test_each_summary_is_read_once_for_a_listing(runs, monkeypatch):
+    place = only(runs)
+    for number in range(5):
+        copy = runs / f"copy{number}"
+        copy.mkdir()
+        (copy / "lock").touch()
+        (copy / "run.json").write_text(
+            json.dumps(json.loads((place / "run.json").read_text()) | {"run_id": copy.name})
+        )
+    read = []
+    real = Path.read_text
+
+    def read_text(self, *given, **options):
+        read.append(self)
+        return real(self, *given, **options)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert len(td.list_runs(runs)) == 6
+    assert sorted(read) == sorted(runs.glob("*/run.json"))
+    read.clear()
+    assert td.load_run(place.name, runs).run_id == place.name
+    assert read == [place / "run.json"]
