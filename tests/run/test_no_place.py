@@ -134,6 +134,8 @@ def test_the_command_line_keeps_the_answer_where_a_report_finds_no_room(tmp_path
     kept = subprocess.run(
         [*command, "run", "f.flow", "--tasks", "t.py", "--report", "page.html"],
         cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=limit_files,
+        # Compiled modules would be cut off, and stay so.
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert kept.returncode == 0, kept.stderr
     assert "42" in kept.stdout
