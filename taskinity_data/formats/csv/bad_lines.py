@@ -14,7 +14,8 @@ import pandas as pd
 
 from taskinity_data.errors import ReadError
 from taskinity_data.formats.csv.encodings import mark_units, unit_nbytes
-from taskinity_data.formats.csv.exact import TooManyFields, parse_exact
+from taskinity_data.formats.csv.exact import parse_exact
+from taskinity_data.formats.csv.pandas_parser import TooManyFields
 from taskinity_data.formats.csv.records.blocks import open_source
 from taskinity_data.formats.csv.records.cuts import find_grains
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
@@ -88,10 +89,7 @@ def skip_bad_start(data: bytes, labels: Sequence[Hashable], options: CsvOptions)
 
 def has_good(records: bytes, labels: Sequence[Hashable], options: CsvOptions) -> bool:
     """Whether pandas keeps any of `records` behind a good one."""
-    dialect = options.dialect
-    marks = {dialect.sep, dialect.quotechar, dialect.escapechar, dialect.comment}
-    text = next(character for character in "12345" if character not in marks)
-    good = dialect.sep_bytes[:1].join([text.encode()] * len(labels)) + b"\n"
+    good = options.dialect.make_record(len(labels))
     try:
         frame = pd.read_csv(
             io.BytesIO(good + records),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping, Sequence
 
     from taskinity_data.formats.csv.head import Head
-    from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.formats.schema import Column
     from taskinity_data.sources.file import SourceFile
 
@@ -32,7 +29,6 @@ __all__ = [
     "fill",
     "find_index",
     "find_labels",
-    "infer_kind",
     "select_labels",
     "sort_layouts",
     "to_frame",
@@ -286,31 +282,3 @@ def deliver(table: pa.Table, columns: Sequence[Column], as_: str) -> Any:
     except ImportError as error:
         raise PlanError("polars is not installed; pip install polars, or ask for Arrow") from error
     return pl.from_arrow(table)
-
-
-PLAIN_INTEGER = re.compile(r"-?[0-9]{1,18}")
-PLAIN_FLOAT = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,15}")
-
-
-def infer_kind(text: str, options: CsvOptions) -> str:
-    """What pandas infers for a column of just this text."""
-    # Asking pandas takes 0.2 ms, and many thousand good values may stand before the first bad one.
-    if PLAIN_INTEGER.fullmatch(text):
-        return "int64"
-    if PLAIN_FLOAT.fullmatch(text) and options.per_chunk.get("decimal", ".") == ".":
-        return "float64"
-    quoted = text.replace('"', '""')
-    keywords = {
-        name: value
-        for name, value in options.per_chunk.items()
-        if name in {"true_values", "false_values", "decimal", "thousands"}
-    }
-    frame = pd.read_csv(
-        io.StringIO(f'"{quoted}",\n'),
-        header=None,
-        names=["value", "end"],
-        low_memory=False,
-        keep_default_na=False,
-        **keywords,
-    )
-    return str(frame["value"].dtype)

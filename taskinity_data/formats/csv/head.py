@@ -14,23 +14,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.csv.beginnings import plain_header
 from taskinity_data.formats.csv.encodings import CHARACTERS, mark_units, to_utf8, unit_nbytes
 from taskinity_data.formats.csv.head_labels import (
     PARSE_ERRORS,
+    begins_data,
     bom_nbytes,
     check_first_row,
     check_labels,
     check_levels,
     check_width,
+    count_with_probe,
     find_index,
     find_repeated,
-    hint_head,
+    is_header_only,
+    no_head,
     parse,
-    probe_mark,
+    parse_head,
+    plain_header,
 )
 from taskinity_data.formats.csv.hints import find_wide_encoding, hint_encoding
-from taskinity_data.formats.csv.records.cuts import find_grains, find_open_record
+from taskinity_data.formats.csv.records.cuts import find_grains, find_open_quote
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
 from taskinity_data.formats.csv.records.encoded import codec_of, is_plain
 from taskinity_data.formats.csv.records.rows import find_row_grains
@@ -41,8 +44,6 @@ from taskinity_data.sources.read import open_file
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    import pandas as pd
-
     from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.formats.csv.records.rows import RowRange
     from taskinity_data.sources.file import SourceFile
@@ -52,8 +53,6 @@ __all__ = [
     "has_rows",
     "read_head",
 ]
-
-BOM = b"\xef\xbb\xbf"
 
 # A header and a record fit in 64 KiB nearly always; reading that from a local disk takes 0.1 ms.
 HEAD_NBYTES = 1 << 16
@@ -134,7 +133,7 @@ def read_head(file: SourceFile, options: CsvOptions) -> Head:
         nbytes = min(8 * nbytes, share_memory(count_cores()) // HEAD_GROWTH)
         if nbytes <= len(data):
             opens = (
-                None if is_decoded else find_open_quote(data, bom_nbytes(data, options), options)
+                None if is_decoded else find_head_quote(data, bom_nbytes(data, options), options)
             )
             quote = "" if opens is None else f" (a quote opens at byte {opens:,})"
             raise PlanError(
@@ -204,7 +203,7 @@ def no_text(file: SourceFile, data: bytes, at: int, options: CsvOptions) -> Plan
 def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool) -> Head | None:
     """The head, or None where `data` is too short to tell."""
     start = bom_nbytes(data, options)
-    opens = find_open_quote(data, start, options)
+    opens = find_head_quote(data, start, options)
     if opens is not None:
         if not is_whole:
             return None
@@ -249,13 +248,6 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
     return make_head(file, data_start, labels, data, options)
 
 
-def parse_head(file: SourceFile, data: bytes, options: CsvOptions) -> pd.DataFrame:
-    try:
-        return parse(data, options)
-    except PARSE_ERRORS as error:
-        raise no_head(file, data, options, error) from error
-
-
 def find_data_start(
     data: bytes, start: int, options: CsvOptions, *, is_whole: bool
 ) -> tuple[int | None, Exception | None]:
@@ -279,16 +271,13 @@ def last_header_row(options: CsvOptions) -> int:
     return last if isinstance(last, int) else -1
 
 
-def find_open_quote(data: bytes, start: int, options: CsvOptions) -> int | None:
+def find_head_quote(data: bytes, start: int, options: CsvOptions) -> int | None:
     """The byte of the first quote of a header or first row that is open where `data` end."""
     dialect = replace(options.dialect, newlines_in_values=True)
     if dialect.quotechar is None or options.skiprows:
         return None
-    found = find_open_record(data, start, len(data), dialect)
-    if found is None or found[0] >= last_header_row(options) + 2:
-        return None
-    at = data.find(dialect.quotechar.encode(), found[1])
-    return None if at < 0 else at
+    found = find_open_quote(data, start, dialect)
+    return None if found is None or found[0] >= last_header_row(options) + 2 else found[1]
 
 
 def check_first_separator(file: SourceFile, data: bytes, start: int, options: CsvOptions) -> None:
@@ -305,13 +294,6 @@ def check_first_separator(file: SourceFile, data: bytes, start: int, options: Cs
             f"{file}: the line before byte {start} ends with \\r alone, and the first row begins "
             "with a separator, which pandas reads differently there; write the file with \\n"
         )
-
-
-def is_header_only(data: bytes, options: CsvOptions) -> bool:
-    try:
-        return len(parse(data, options)) == 0
-    except PARSE_ERRORS:
-        return False
 
 
 def candidates(data: bytes, start: int, options: CsvOptions, *, is_whole: bool) -> Iterator[int]:
@@ -349,30 +331,6 @@ def line_ends(data: bytes, start: int, *, is_whole: bool) -> Iterator[int]:
         return
     if is_whole and at < len(data):
         yield len(data)
-
-
-def begins_data(prefix: bytes, options: CsvOptions) -> bool:
-    """Whether a record put after `prefix` would be the first row."""
-    return count_with_probe(prefix, options) == 1
-
-
-def count_with_probe(prefix: bytes, options: CsvOptions) -> int:
-    """The rows of `prefix` with one more record behind it."""
-    gap = b"" if not prefix or prefix.endswith((b"\n", b"\r")) else b"\n"
-    return len(parse(prefix + gap + probe_mark(options).encode() + b"\n", options))
-
-
-def no_head(
-    file: SourceFile, data: bytes, options: CsvOptions, reason: Exception | None
-) -> PlanError:
-    try:
-        parse(data, options)
-    except PARSE_ERRORS as error:
-        reason = error
-    return PlanError(
-        f"{file}: no header and first record found: {reason or 'there are no records'}; look at "
-        f"header=, skiprows=, sep= and quotechar={hint_head(data, options)}"
-    )
 
 
 def make_head(

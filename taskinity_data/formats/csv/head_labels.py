@@ -1,8 +1,12 @@
-"""What pandas makes of the beginning of a CSV file: its column labels, index and repeated names."""
+"""What pandas makes of the beginning of a CSV file: its column labels, index and repeated names.
+
+And which beginnings it makes the same of, so that it is called once for many files.
+"""
 
 from __future__ import annotations
 
 import io
+from codecs import BOM_UTF8
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +15,8 @@ import pandas as pd
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.encodings import to_utf8
 from taskinity_data.formats.csv.hints import LOOK_NBYTES, hint_dialect
+from taskinity_data.formats.csv.pandas_parser import count_fields
+from taskinity_data.formats.csv.records.dialect import WHITESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -20,19 +26,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PARSE_ERRORS",
+    "begins_data",
     "bom_nbytes",
     "check_first_row",
     "check_labels",
     "check_levels",
     "check_width",
+    "count_with_probe",
     "find_index",
     "find_repeated",
-    "hint_head",
+    "is_header_only",
+    "no_head",
     "parse",
-    "probe_mark",
+    "parse_head",
+    "plain_header",
 ]
-
-BOM = b"\xef\xbb\xbf"
 
 PARSE_ERRORS = (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, IndexError)
 """Of pandas, where a text has no such head."""
@@ -45,6 +53,60 @@ def parse(prefix: bytes, options: CsvOptions, **keywords: Any) -> pd.DataFrame:
     return frame
 
 
+def parse_head(file: SourceFile, data: bytes, options: CsvOptions) -> pd.DataFrame:
+    """What pandas makes of a file that ends behind `data`, or `PlanError`."""
+    try:
+        return parse(data, options)
+    except PARSE_ERRORS as error:
+        raise no_head(file, data, options, error) from error
+
+
+def begins_data(prefix: bytes, options: CsvOptions) -> bool:
+    """Whether a record put after `prefix` would be the first row."""
+    return count_with_probe(prefix, options) == 1
+
+
+def count_with_probe(prefix: bytes, options: CsvOptions) -> int:
+    """The rows of `prefix` with one more record behind it."""
+    return len(parse(end_line(prefix) + options.dialect.plain_mark.encode() + b"\n", options))
+
+
+def end_line(prefix: bytes) -> bytes:
+    """`prefix` with a line end behind its last line."""
+    return prefix if not prefix or prefix.endswith((b"\n", b"\r")) else prefix + b"\n"
+
+
+def can_parse(prefix: bytes, options: CsvOptions) -> bool:
+    """Whether pandas reads a file that ends behind `prefix`."""
+    try:
+        parse(prefix, options)
+    except PARSE_ERRORS:
+        return False
+    return True
+
+
+def is_header_only(data: bytes, options: CsvOptions) -> bool:
+    """Whether pandas finds no row in a file that ends behind `data`."""
+    try:
+        return len(parse(data, options)) == 0
+    except PARSE_ERRORS:
+        return False
+
+
+def no_head(
+    file: SourceFile, data: bytes, options: CsvOptions, reason: Exception | None
+) -> PlanError:
+    """The error for a beginning in which there is no head, with pandas' own `reason`."""
+    try:
+        parse(data, options)
+    except PARSE_ERRORS as error:
+        reason = error
+    return PlanError(
+        f"{file}: no header and first record found: {reason or 'there are no records'}; look at "
+        f"header=, skiprows=, sep= and quotechar={hint_head(data, options)}"
+    )
+
+
 def decode_head(prefix: bytes, options: CsvOptions) -> bytes:
     start = bom_nbytes(prefix, options)
     return to_utf8(prefix[start:], options.encoding, options.encoding_errors)
@@ -54,15 +116,8 @@ def bom_nbytes(data: bytes, options: CsvOptions) -> int:
     """The bytes of the byte order marks that `data` begins with."""
     # utf-8-sig drops one mark while decoding, pandas' tokenizer drops one that is left.
     if options.encoding == "utf-8-sig":
-        return len(BOM) * (2 if data.startswith(BOM * 2) else data.startswith(BOM))
-    return len(BOM) * (options.encoding == "utf-8" and data.startswith(BOM))
-
-
-def probe_mark(options: CsvOptions) -> str:
-    """A character that is plain text in this dialect."""
-    dialect = options.dialect
-    special = {dialect.sep, dialect.quotechar, dialect.escapechar, dialect.comment}
-    return next(one for one in "1234567" if one not in special)
+        return len(BOM_UTF8) * (2 if data.startswith(BOM_UTF8 * 2) else data.startswith(BOM_UTF8))
+    return len(BOM_UTF8) * (options.encoding == "utf-8" and data.startswith(BOM_UTF8))
 
 
 def hint_head(data: bytes, options: CsvOptions) -> str:
@@ -130,20 +185,11 @@ def check_first_row(file: SourceFile, row: bytes, width: int, options: CsvOption
 
     pandas adds no missing values to it, and takes its width for that of all rows.
     """
-    if count_fields(row, options) < width:
+    if (count_fields(decode_head(row, options), options) or 0) < width:
         raise PlanError(
             f"{file}: the first row has fewer fields than the {width} columns of "
             f"header={options.header}, which pandas reads wrongly; add what is missing there"
         )
-
-
-def count_fields(record: bytes, options: CsvOptions) -> int:
-    """The fields of one record; 0 of a blank line."""
-    alone = replace(options, names=None, header=None, skiprows=0, skips_bad_lines=False)
-    try:
-        return parse(record, alone).shape[1]
-    except pd.errors.EmptyDataError:
-        return 0
 
 
 def check_width(
@@ -156,17 +202,12 @@ def check_width(
     """
     if options.names is None or (options.header is None and options.usecols is None):
         return
-    strict = replace(options, skips_bad_lines=False)
-    try:
-        if options.usecols is not None:
-            fits = count_fields(prefix[start:], options) >= len(labels)
-        else:
-            full = options.dialect.sep_bytes[:1].decode().join([probe_mark(options)] * len(labels))
-            gap = b"" if prefix.endswith((b"\n", b"\r")) else b"\n"
-            parse(prefix + gap + full.encode() + b"\n", strict)
-            fits = True
-    except PARSE_ERRORS:
-        fits = False
+    if options.usecols is not None:
+        first = decode_head(prefix[start:], options)
+        fits = (count_fields(first, options) or 0) >= len(labels)
+    else:
+        full = end_line(prefix) + options.dialect.make_record(len(labels))
+        fits = can_parse(full, replace(options, skips_bad_lines=False))
     if not fits:
         beside = "header=" if options.usecols is None else "usecols="
         raise PlanError(
@@ -221,3 +262,41 @@ def find_repeated(
         for label, found in origins.items()
         if found and dtypes[label] == "category"
     )
+
+
+def plain_header(data: bytes, options: CsvOptions) -> bytes | None:
+    r"""The first line of `data`, with its end, where it and its number of fields tell the head.
+
+    Parameters
+    ----------
+    data : bytes
+        The beginning of a file in which marks are ASCII.
+    options : CsvOptions
+
+    Returns
+    -------
+    bytes or None
+        None where more than these two lines may count: what surrounds them, names given beside the
+        file, another number of fields in the first row (of which pandas may make an index), quotes,
+        escapes, comments, blanks at the beginning of a line, byte order marks, a lone ``\r``.
+    """
+    if options.header not in ("infer", 0) or options.names is not None or options.skiprows:
+        return None
+    if options.dialect.sep == WHITESPACE or callable(options.usecols):
+        return None
+    end = data.find(b"\n") + 1
+    stop = data.find(b"\n", end) + 1
+    if not end or not stop:
+        return None
+    dialect = options.dialect
+    sep = dialect.sep.encode()
+    widths = []
+    for line in (data[:end], data[end:stop]):
+        text = line[:-2] if line.endswith(b"\r\n") else line[:-1]
+        if not text[:1].strip() or text[0] > 127 or b"\r" in text:
+            return None
+        marks = (dialect.quote_byte, dialect.escape_byte, dialect.comment_byte)
+        if any(mark is not None and mark in text for mark in marks):
+            return None
+        widths.append(text.count(sep))
+    return data[:end] if widths[0] == widths[1] else None

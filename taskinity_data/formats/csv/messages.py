@@ -5,17 +5,14 @@ It looks at the piece again, since only then the place is worth its price.
 
 from __future__ import annotations
 
-import io
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from taskinity_data.errors import ReadError, SchemaError
 from taskinity_data.formats.csv.column_types.dates import DateColumn
-from taskinity_data.formats.csv.exact import TooManyFields, parse_text
 from taskinity_data.formats.csv.hints import LOOK_NBYTES, hint_dialect
-from taskinity_data.formats.csv.records.cuts import find_grains, find_open_record
+from taskinity_data.formats.csv.pandas_parser import TooManyFields, count_fields, parse_text
+from taskinity_data.formats.csv.records.cuts import find_grains, find_open_quote
 from taskinity_data.formats.csv.records.encoded import find_text_grains
 
 if TYPE_CHECKING:
@@ -78,9 +75,9 @@ def parse_error(
     # Of a quote that is never closed pandas tells where all before it has parsed.
     is_open = OPEN_QUOTE in detail and bool(ends)
     row = len(ends) - 1 if is_open else first_bad_row(data, ends, labels, options)
-    opens = find_quote(data, options) if row == len(ends) - 1 else None
-    if opens is not None:
-        at = "" if options.encoding not in BYTES_ALIKE else f" at byte {piece.start + opens:,}"
+    quote = find_open_quote(data, 0, options.dialect) if row == len(ends) - 1 else None
+    if quote is not None:
+        at = "" if options.encoding not in BYTES_ALIKE else f" at byte {piece.start + quote[1]:,}"
         detail = f"the quote that opens{at} is never closed"
         step = "close it, or give quoting=3 where quotes mean nothing; else look at"
     if row is not None:
@@ -108,16 +105,6 @@ OPEN_QUOTE = "EOF inside string"
 
 BYTES_ALIKE = {"utf-8", "utf-8-sig", "ascii"}
 """Encodings in which a byte of a piece's text is a byte of the file."""
-
-
-def find_quote(data: bytes, options: CsvOptions) -> int | None:
-    """The byte of the first quote of the record that is open where `data` end."""
-    quotechar = options.dialect.quotechar
-    found = find_open_record(data, 0, len(data), options.dialect)
-    if found is None or quotechar is None:
-        return None
-    at = data.find(quotechar.encode(), found[1])
-    return None if at < 0 else at
 
 
 def record_ends(data: bytes, options: CsvOptions) -> list[int]:
@@ -162,12 +149,3 @@ def parses(data: bytes, labels: Sequence[Hashable], options: CsvOptions) -> bool
     except ValueError:
         return False
     return True
-
-
-def count_fields(record: bytes, options: CsvOptions) -> int | None:
-    keywords = options.for_pandas()
-    try:
-        fields = pd.read_csv(io.BytesIO(record), header=None, dtype=str, **keywords).columns
-    except ValueError:
-        return None
-    return len(fields)

@@ -20,12 +20,12 @@ from taskinity_data.formats.csv.columns import (
     with_index,
 )
 from taskinity_data.formats.csv.encodings import to_utf8
-from taskinity_data.formats.csv.exact import TooManyFields
 from taskinity_data.formats.csv.fast import has_lone_return, parse_fast
 from taskinity_data.formats.csv.head import read_head
 from taskinity_data.formats.csv.hints import hint_encoding
 from taskinity_data.formats.csv.messages import misfit_error, parse_error, text_error
 from taskinity_data.formats.csv.options import stable
+from taskinity_data.formats.csv.pandas_parser import TooManyFields
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
 from taskinity_data.formats.csv.records.encoded import codec_of
 from taskinity_data.formats.csv.records.rows import find_row_grains, split_rows

@@ -27,10 +27,10 @@ from taskinity_data.formats.csv.column_types.nullable import (
 )
 from taskinity_data.formats.csv.column_types.unfit_values import check_wide
 from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
-from taskinity_data.formats.csv.exact import TooManyFields, parse_text
 from taskinity_data.formats.csv.fast import trim_to_records
 from taskinity_data.formats.csv.messages import record_ends
 from taskinity_data.formats.csv.options import FLOATS_NEED_ASKING
+from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
 from taskinity_data.formats.csv.records.rows import find_row_grains
 from taskinity_data.formats.reader import LONGEST_SAMPLE_NBYTES, Misfit

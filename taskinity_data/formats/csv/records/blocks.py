@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from codecs import BOM_UTF8
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from taskinity_data.formats.csv.records.dialect import Dialect
 
 __all__ = [
-    "BOM",
     "Buffer",
     "ReadInto",
     "RecordBlock",
@@ -34,9 +34,9 @@ __all__ = [
     "open_source",
     "read_blocks",
     "round_up",
+    "skip_bom",
 ]
 
-BOM = b"\xef\xbb\xbf"
 WORD = 64
 CR, LF = b"\r\n"
 
@@ -136,6 +136,14 @@ def open_source(source: Source) -> Iterator[ReadInto]:
         yield read_into
     finally:
         os.close(file)
+
+
+def skip_bom(read: ReadInto, start: int, stop: int) -> int:
+    """Where data begin in a range: behind a byte order mark at 0."""
+    head = bytearray(len(BOM_UTF8))
+    if start > 0 or stop < len(head) or read(memoryview(head), 0) < len(head):
+        return start
+    return len(head) if head == BOM_UTF8 else start
 
 
 def read_blocks(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from taskinity_data.formats.csv.records.blocks import BOM, Source, get_line_end, open_source
+from taskinity_data.formats.csv.records.blocks import Source, get_line_end, open_source, skip_bom
 from taskinity_data.formats.csv.records.scan import BLOCK_NBYTES, Scan, scan_range
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = [
     "Grain",
     "end_of_record",
     "find_grains",
-    "find_open_record",
+    "find_open_quote",
     "skip_lines",
     "split_at",
 ]
@@ -244,7 +244,7 @@ def skip_lines(source: Source, start: int, stop: int, count: int, dialect: Diale
     """
     pattern = _compile_skipped(dialect)
     with open_source(source) as read:
-        place = _skip_bom(read, start, stop)
+        place = skip_bom(read, start, stop)
         nbytes = HEAD_WINDOW_NBYTES
         while count and place < stop:
             data = bytearray(min(nbytes, stop - place))
@@ -295,16 +295,14 @@ def end_of_record(
     return None
 
 
-def find_open_record(
-    source: Source, start: int, stop: int, dialect: Dialect
-) -> tuple[int, int] | None:
-    r"""The record that a quote leaves open at `stop`: how many come before it, and its offset.
+def find_open_quote(data: bytes, start: int, dialect: Dialect) -> tuple[int, int] | None:
+    r"""The quote that is open where `data` end: how many records precede its own, and its offset.
 
     Parameters
     ----------
-    source : path or bytes
-    start, stop : int
-        Bytes; `start` is where a record begins.
+    data : bytes
+    start : int
+        Where a record begins.
     dialect : Dialect
 
     Returns
@@ -315,26 +313,22 @@ def find_open_record(
     Examples
     --------
     >>> from taskinity_data.formats.csv.records.dialect import Dialect
-    >>> find_open_record(b'a,b\n1,"2\n3,4\n', 0, 13, Dialect())
-    (1, 4)
+    >>> find_open_quote(b'a,b\n1,"2\n3,4\n', 0, Dialect())
+    (1, 6)
     """
     rows, place, end = 0, start, start
     is_open = False
-    with open_source(source) as read:
-        for scan in scan_range(read, start, stop, dialect):
+    with open_source(data) as read:
+        for scan in scan_range(read, start, len(data), dialect):
             is_open = scan.is_open
             if scan.nbytes and scan.rows:
                 rows += scan.rows
                 end = place + int(scan.find_ends()[-1])
             place += scan.nbytes
-    return (rows, end) if is_open else None
-
-
-def _skip_bom(read: ReadInto, start: int, stop: int) -> int:
-    head = bytearray(len(BOM))
-    if start == 0 and stop >= len(BOM) and read(memoryview(head), 0) == len(BOM) and head == BOM:
-        return len(BOM)
-    return start
+    if not is_open or dialect.quotechar is None:
+        return None
+    quote = data.find(dialect.quotechar.encode(), end)
+    return None if quote < 0 else (rows, quote)
 
 
 @lru_cache(maxsize=64)

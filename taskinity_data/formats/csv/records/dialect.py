@@ -125,6 +125,16 @@ class Dialect:
         return b" \t" if self.sep == WHITESPACE else b" \t".replace(self.sep_bytes, b"")
 
     @property
+    def plain_mark(self) -> str:
+        """A character that is plain text."""
+        special = {self.sep, self.quotechar, self.escapechar, self.comment}
+        return next(digit for digit in "12345" if digit not in special)
+
+    def make_record(self, width: int) -> bytes:
+        """A record of so many plain fields."""
+        return self.sep_bytes[:1].join([self.plain_mark.encode()] * width) + b"\n"
+
+    @property
     def is_plain(self) -> bool:
         """Whether each byte has one meaning at most, so that the order of looking is free."""
         given = [self.quotechar, self.escapechar, self.comment]

@@ -18,7 +18,6 @@ from taskinity_data.formats.csv.records.bit_marks import (
     unpack_bits,
 )
 from taskinity_data.formats.csv.records.blocks import (
-    BOM,
     Buffer,
     ReadInto,
     RecordBlock,
@@ -27,6 +26,7 @@ from taskinity_data.formats.csv.records.blocks import (
     open_source,
     read_blocks,
     round_up,
+    skip_bom,
 )
 from taskinity_data.formats.csv.records.state_machine import BETWEEN, UNCLOSED, State, get_walker
 
@@ -95,13 +95,12 @@ def scan_range(
     block_nbytes: int = BLOCK_NBYTES,
 ) -> Iterator[Scan]:
     """The record ends from `start`, which is a record's beginning, to `stop`; the scans tile it."""
-    head = bytearray(len(BOM))
-    if start == 0 and stop >= len(BOM) and read(memoryview(head), 0) == len(BOM) and head == BOM:
-        yield Scan(len(BOM), 0, None)
-        start = len(BOM)
+    begin = skip_bom(read, start, stop)
+    if begin > start:
+        yield Scan(begin - start, 0, None)
     spare: list[Buffer] = []
     state = State.RECORD
-    for block in read_blocks(read, start, stop, dialect, block_nbytes, spare):
+    for block in read_blocks(read, begin, stop, dialect, block_nbytes, spare):
         scans, state = _find_ends(block, state, dialect)
         yield from scans
         spare.append(block.buffer)

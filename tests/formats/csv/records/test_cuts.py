@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from codecs import BOM_UTF8
 from dataclasses import replace
 
 import pandas as pd
@@ -14,7 +15,6 @@ from properties import examples
 
 from taskinity_data.errors import SourceChanged
 from taskinity_data.formats.csv.records import scan as csv_scan
-from taskinity_data.formats.csv.records.blocks import BOM
 from taskinity_data.formats.csv.records.cuts import Grain, find_grains, split_at
 from taskinity_data.formats.csv.records.dialect import WHITESPACE, Dialect
 from taskinity_data.formats.csv.records.scan import count_rows
@@ -344,12 +344,12 @@ def test_a_range_is_split_without_a_pass_where_no_field_holds_a_line_end() -> No
 
 
 def test_a_byte_order_mark_hides_no_quote() -> None:
-    data = BOM + b'"a\nb",c\nd,e\n'
+    data = BOM_UTF8 + b'"a\nb",c\nd,e\n'
     assert [(grain.stop, grain.rows) for grain in cut(data, Dialect())] == [(11, 1), (15, 1)]
 
 
 def test_a_mark_that_stands_at_a_later_record_is_text() -> None:
-    data = b"a\n" + BOM + b'"a\nb"\n'
+    data = b"a\n" + BOM_UTF8 + b'"a\nb"\n'
     assert [grain.stop for grain in cut(data, Dialect())] == [2, 8, 11]
 
 
