@@ -31,7 +31,6 @@ NOT_CLEAN = {
     "taskinity_data/reducers/spilling",
     "taskinity_data/report",
     "taskinity_data/run",
-    "taskinity_data/sources",
 }
 
 # Classes of one name that are one thing in two forms.

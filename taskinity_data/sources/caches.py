@@ -1,7 +1,4 @@
-"""The last few values of a kind, by a key, up to a total weight; safe between threads.
-
-It knows nothing of what they are.
-"""
+"""The last few values of a kind, by a key, up to a total weight; safe between threads."""
 
 from __future__ import annotations
 
@@ -22,14 +19,14 @@ class Cache(Generic[_V]):
         self._values: OrderedDict[Any, tuple[_V, int]] = OrderedDict()
 
     def take(self, key: Any) -> _V | None:
-        """The value under `key`, no longer here; None where there is none."""
+        """Remove and return the value under `key`; None if there is none."""
         with self._lock:
             value, weight = self._values.pop(key, (None, 0))
             self._total -= weight
             return value
 
     def put(self, key: Any, value: _V, weight: int = 1) -> None:
-        """Keep `value`, and drop the oldest where that is too much."""
+        """Keep `value`, and drop the oldest if that is too much."""
         with self._lock:
             _, replaced = self._values.pop(key, (None, 0))
             self._values[key] = value, weight
@@ -39,7 +36,7 @@ class Cache(Generic[_V]):
                 self._total -= dropped
 
     def clear(self) -> list[_V]:
-        """Empty it; what was in it."""
+        """Empty it and return what was in it."""
         with self._lock:
             values = [value for value, _ in self._values.values()]
             self._values.clear()
@@ -47,7 +44,7 @@ class Cache(Generic[_V]):
             return values
 
     def get(self, key: Any) -> _V | None:
-        """The value under `key`, which stays; None where there is none."""
+        """Return the value under `key`, which stays; None if there is none."""
         with self._lock:
             value, _ = self._values.get(key, (None, 0))
             if value is not None:

@@ -37,10 +37,10 @@ def check_after(pieces: Sequence[Piece]) -> None:
     Notes
     -----
     An object that still has the entity tag of the plan had it while it was read, so that stores
-    are asked once a chunk, behind it. An object of which the plan rules out all rows is not asked
-    after: what is said of it is what its footer said when it was planned.
+    receive one request a chunk, after it is read. No request is made for an object whose rows the
+    plan rules out altogether: its footer was read when it was planned.
     """
-    _check(_find_files([one for one in pieces if one.nbytes or _source(one).store is None]))
+    _check(_find_files([piece for piece in pieces if piece.nbytes or _source(piece).store is None]))
 
 
 def refuse_changed(pieces: Sequence[Piece], error: ReadError | OSError) -> None:
@@ -48,8 +48,8 @@ def refuse_changed(pieces: Sequence[Piece], error: ReadError | OSError) -> None:
 
     Notes
     -----
-    Libraries tell what went wrong beneath them as damage of the file. Files of this machine were
-    looked at before they were read.
+    Libraries report a changed file as a damaged one. Files of this machine were checked before
+    they were read.
     """
     if isinstance(error, ReadError) and error.has_timed_out:
         return
@@ -58,7 +58,7 @@ def refuse_changed(pieces: Sequence[Piece], error: ReadError | OSError) -> None:
     except SourceChanged:
         raise
     except ReadError:
-        # The store does not answer this either: what failed first says more.
+        # The store does not answer this either: the first error is the better one.
         return
 
 
@@ -83,16 +83,16 @@ def explain_change(file: SourceFile, start: int = 0) -> Iterator[None]:
 
 
 def _source(piece: Piece) -> SourceFile:
-    """The file whose fingerprint was planned: the archive of a member."""
+    """Return the file whose fingerprint was planned: the archive of a member."""
     return piece.file if piece.file.archive is None else piece.file.archive
 
 
 def _find_files(pieces: Sequence[Piece]) -> dict[SourceFile, int]:
-    """The files that `pieces` lie in, each with where the first piece of it begins."""
-    found: dict[SourceFile, int] = {}
+    """Return the files that `pieces` lie in, each with where its first piece begins."""
+    starts: dict[SourceFile, int] = {}
     for piece in pieces:
-        found.setdefault(_source(piece), piece.start)
-    return found
+        starts.setdefault(_source(piece), piece.start)
+    return starts
 
 
 def _check(files: dict[SourceFile, int]) -> None:
@@ -106,9 +106,9 @@ of text, 0.1 % of reading 100,000."""
 
 
 def mark_cut(first: SourceFile, start: int, last: SourceFile, stop: int, unit: str) -> int | None:
-    """The checksum of the blocks in which a chunk begins and ends; None where there is none.
+    """Return the checksum of the blocks in which a chunk begins and ends, or None.
 
-    Where `unit` is rows, of the ends of its files: their footers say where row groups lie.
+    If `unit` is rows, those are the ends of its files: their footers record where row groups lie.
     """
     for file in (first, last):
         if file.store is not None or file.unpacked is not None or file.archive is not None:
@@ -130,7 +130,7 @@ def mark_cut(first: SourceFile, start: int, last: SourceFile, stop: int, unit: s
             finally:
                 os.close(opened)
     except OSError:
-        return None  # reading will say more
+        return None  # reading raises the better error
     return mark
 
 
@@ -139,7 +139,7 @@ def _last_block(file: SourceFile, start: int, stop: int) -> tuple[SourceFile, in
 
 
 def mark_pieces(pieces: Sequence[Piece], unit: str) -> int | None:
-    """The checksum of the blocks where consecutive `pieces` begin and end; see `mark_cut`."""
+    """Return the checksum of the blocks where `pieces` begin and end; see `mark_cut`."""
     first, last = pieces[0], pieces[-1]
     return mark_cut(first.file, first.start, last.file, last.stop, unit)
 

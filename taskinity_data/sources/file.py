@@ -1,6 +1,6 @@
 """A file of a dataset, and a range of one: where they lie and how large they are.
 
-Both hold no data. They know nothing of plans, or of how a range is read.
+Both hold no data.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Piece:
         return self.file.path
 
     def joined(self, other: Piece) -> Piece | None:
-        """Both as one piece where `other` follows directly in the same file, else None."""
+        """Return both as one piece if `other` follows directly in the same file, else None."""
         is_sound = self.failure is None and other.failure is None
         if not is_sound or other.file != self.file or other.start != self.stop:
             return None

@@ -40,7 +40,7 @@ _MAGIC = re.compile(r"[*?[]")
 
 
 def find_in_store(url: str, options: Mapping[str, Any]) -> list[SourceFile]:
-    """The files that `url` means, by the rules of local ones.
+    """Return the files that `url` names, by the rules of local ones.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def find_in_store(url: str, options: Mapping[str, Any]) -> list[SourceFile]:
     SourceNotFound
         There is nothing, or nothing that a glob matches.
     PlanError
-        The store can't be reached or tells no size, or HTTP: a glob, no ranges.
+        The store can't be reached or gives no size, or HTTP: a glob, no ranges.
     """
     from taskinity_data.sources.store import WEB, clean_url, open_store
 
@@ -68,19 +68,19 @@ def find_in_store(url: str, options: Mapping[str, Any]) -> list[SourceFile]:
     if _MAGIC.search(name) and not _is_there(store, name):
         return _match_names(store, name)
     path = store.show(name)
-    told = {} if url.endswith("/") else store.look_up(name, path)
-    if not told or told.get("type") == "directory":
-        found = _below(store, name, name)
-        if not found:
+    info = {} if url.endswith("/") else store.look_up(name, path)
+    if not info or info.get("type") == "directory":
+        files = _below(store, name, name)
+        if not files:
             raise SourceNotFound(
                 f"{path}: there is no file below it (names that begin with _ or . are left out)"
             )
-        return found
-    return [_make(store, name, told, "")]
+        return files
+    return [_make(store, name, info, "")]
 
 
 def hive_keys(path: str, base: str) -> tuple[tuple[str, str], ...]:
-    """The ``key=value`` directories between `base` and the file `path`."""
+    """Return the ``key=value`` directories between `base` and the file `path`."""
     directories = PurePath(os.path.relpath(os.path.dirname(path), base)).parts
     keys = [_HIVE.fullmatch(name) for name in directories]
     return tuple((unquote(key.group(1)), unquote(key.group(2))) for key in keys if key)
@@ -88,14 +88,14 @@ def hive_keys(path: str, base: str) -> tuple[tuple[str, str], ...]:
 
 def _find_on_web(store: Store, name: str) -> SourceFile:
     path = store.show(name)
-    told = store.look_up(name, path)
-    file = _make(store, name, told, "")
+    info = store.look_up(name, path)
+    file = _make(store, name, info, "")
     store.check_ranges(name, path, file.nbytes)
     return file
 
 
 def _is_there(store: Store, name: str) -> bool:
-    """Whether an object has a name that looks like a glob."""
+    """Return whether an object has this name, which looks like a glob."""
     try:
         return "*" not in name and bool(store.look_up(name, store.show(name)))
     except SourceNotFound:
@@ -107,47 +107,47 @@ def _match_names(store: Store, pattern: str) -> list[SourceFile]:
     base = pattern
     while _MAGIC.search(base):
         base = base.rpartition("/")[0]
-    told = store.glob(pattern, shown)
+    infos = store.glob(pattern, shown)
     if not re.search(r"(^|/)\.", pattern):
-        told = {name: one for name, one in told.items() if "/." not in name[len(base) :]}
-    if not told:
+        infos = {name: info for name, info in infos.items() if "/." not in name[len(base) :]}
+    if not infos:
         raise SourceNotFound(f"{shown}: no file matches")
-    files = {name: one for name, one in told.items() if one["type"] != "directory"}
+    files = {name: info for name, info in infos.items() if info["type"] != "directory"}
     if files:
         return [
             _make(store, name, files[name], base) for name in keep_committed(store, sorted(files))
         ]
-    found = [file for name in sorted(told) for file in _below(store, name, base)]
-    if not found:
+    below = [file for name in sorted(infos) for file in _below(store, name, base)]
+    if not below:
         raise SourceNotFound(f"{shown}: the directories that match hold no file")
-    return found
+    return below
 
 
 def _below(store: Store, directory: str, base: str) -> list[SourceFile]:
-    """All files below a directory, without those hidden there; hive keys begin below `base`."""
-    told = store.find(directory, store.show(directory))
-    committed = list_committed(store, directory, told)
+    """Return all files below a directory but hidden ones; hive keys begin below `base`."""
+    infos = store.find(directory, store.show(directory))
+    committed = list_committed(store, directory, infos)
     if committed is not None:
-        return [_make(store, name, told[name], base) for name in committed]
+        return [_make(store, name, infos[name], base) for name in committed]
     names = {
         name: name[len(directory) :].strip("/").split("/")
-        for name, one in told.items()
-        if one["type"] == "file" and not name.endswith("/")
+        for name, info in infos.items()
+        if info["type"] == "file" and not name.endswith("/")
     }
     shown = [name for name in sorted(names) if not _is_hidden(names[name])]
-    return [_make(store, name, told[name], base) for name in keep_committed(store, shown)]
+    return [_make(store, name, infos[name], base) for name in keep_committed(store, shown)]
 
 
 def _is_hidden(parts: Iterable[str]) -> bool:
     return any(part.startswith(HIDDEN) for part in parts)
 
 
-def _make(store: Store, name: str, told: Mapping[str, Any], base: str) -> SourceFile:
+def _make(store: Store, name: str, info: Mapping[str, Any], base: str) -> SourceFile:
     from taskinity_data.sources.fingerprint import fingerprint_of
 
     path = store.show(name)
     hive = hive_keys(name, base) if base else ()
-    return SourceFile(path, fingerprint_of(told, path), hive, store, name)
+    return SourceFile(path, fingerprint_of(info, path), hive, store, name)
 
 
 _URL = re.compile(r"(?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
@@ -156,7 +156,7 @@ _URL = re.compile(r"(?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
 def find_files(
     source: Any, storage_options: Mapping[str, Any] | None = None
 ) -> tuple[SourceFile, ...]:
-    """The files behind `source`, one after another as their rows are to be.
+    """Return the files behind `source`, in the order of their rows.
 
     Parameters
     ----------
@@ -216,10 +216,10 @@ def find_files(
     return tuple(files)
 
 
-MOST_NAMED = 5
+MAX_NAMED = 5
 """Empty files named in a warning."""
 
-_Found = list[tuple[str, tuple[tuple[str, str], ...]]]
+_Matches = list[tuple[str, tuple[tuple[str, str], ...]]]
 
 
 def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
@@ -246,21 +246,23 @@ def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
     path = os.path.expanduser(text)
     path = os.path.normpath(path if Path(path).is_absolute() else working_directory() / path)
     path = path.removeprefix("/") if path.startswith("//") else path  # POSIX keeps two, not more
-    found = _find_local(path)
-    is_listed = [one for one, _ in found] != [path]
-    return _leave_out_empty([_stat(one, hive, is_listed=is_listed) for one, hive in found])
+    matches = _find_local(path)
+    is_listed = [found_path for found_path, _ in matches] != [path]
+    return _leave_out_empty(
+        [_stat(found_path, hive, is_listed=is_listed) for found_path, hive in matches]
+    )
 
 
 def _leave_out_empty(files: list[SourceFile]) -> list[SourceFile]:
-    """`files` without those of 0 bytes, which hold no row in any format but may be a failed copy.
+    """Return `files` without those of 0 bytes: they hold no rows, but a copy may have failed.
 
     A file that was named itself, or is one of nothing but empty ones, stays: it is refused later.
     """
     empty = [file.path for file in files if file.nbytes == 0 and file.failure is None]
     if not empty or len(empty) == len(files):
         return files
-    names = ", ".join(empty[:MOST_NAMED])
-    more = f" and {len(empty) - MOST_NAMED:,} more" if len(empty) > MOST_NAMED else ""
+    names = ", ".join(empty[:MAX_NAMED])
+    more = f" and {len(empty) - MAX_NAMED:,} more" if len(empty) > MAX_NAMED else ""
     warnings.warn(
         f"{len(empty):,} of {len(files):,} files are empty (0 bytes) and are left out: "
         f"{names}{more}; name the others alone, or remove these, if that is meant",
@@ -270,7 +272,7 @@ def _leave_out_empty(files: list[SourceFile]) -> list[SourceFile]:
     return [file for file in files if file.nbytes or file.failure is not None]
 
 
-def _find_local(path: str) -> _Found:
+def _find_local(path: str) -> _Matches:
     if os.path.isdir(path):
         return _walk(path, path)
     if os.path.lexists(path) or not has_magic(path):
@@ -279,7 +281,7 @@ def _find_local(path: str) -> _Found:
 
 
 def _local_path(text: str) -> str | None:
-    """The path that a ``file://`` URL means, None for another URL."""
+    """Return the path that a ``file://`` URL names, None for another URL."""
     if not text.lower().startswith("file://"):
         return None
     url = urlsplit(text)
@@ -288,7 +290,7 @@ def _local_path(text: str) -> str | None:
     return unquote(url.path)
 
 
-def _walk(directory: str, base: str) -> _Found:
+def _walk(directory: str, base: str) -> _Matches:
     paths = []
 
     def fail(error: OSError) -> None:
@@ -308,7 +310,7 @@ def _walk(directory: str, base: str) -> _Found:
 
 
 def _check_partition(directory: str) -> None:
-    """As `check_listed`, where `directory` is a partition of an output, whose manifest is above."""
+    """Do as `check_listed` if `directory` is a partition of an output, whose manifest is above."""
     base = directory
     while "=" in os.path.basename(base):
         base = os.path.dirname(base)
@@ -316,7 +318,7 @@ def _check_partition(directory: str) -> None:
         check_listed(base, directory)
 
 
-def _match(pattern: str) -> _Found:
+def _match(pattern: str) -> _Matches:
     base = pattern
     while has_magic(base):
         base = os.path.dirname(base)
@@ -326,11 +328,11 @@ def _match(pattern: str) -> _Found:
         raise SourceNotFound(f"{pattern}: no file matches{_close(pattern)}")
     if files:
         return [(path, hive_keys(path, base)) for path in files]
-    return [found for path in matches for found in _walk(path, base)]
+    return [match for path in matches for match in _walk(path, base)]
 
 
 def _stat(path: str, hive: tuple[tuple[str, str], ...], *, is_listed: bool) -> SourceFile:
-    """The file; one that is only listed, and can't be looked at, with its failure."""
+    """Return the file; if it is only listed and can't be looked at, with its failure."""
     try:
         return _look_at(path, hive)
     except PlanError as error:
@@ -351,7 +353,7 @@ def _look_at(path: str, hive: tuple[tuple[str, str], ...]) -> SourceFile:
 
 
 def _why_missing(path: str) -> str:
-    """Why `path`, which was named or listed, can't be found."""
+    """Describe why `path`, which was named or listed, can't be found."""
     if not Path(path).is_symlink():
         return f"there is no such file{_close(path)}"
     return (
@@ -361,7 +363,7 @@ def _why_missing(path: str) -> str:
 
 
 def _close(path: str) -> str:
-    """Where the way to `path` breaks off, with the close names that are there instead."""
+    """Describe where the way to `path` breaks off, and the close names that are there."""
     directory, name = os.path.split(path)
     while directory != os.path.dirname(directory) and not os.path.isdir(directory):
         if has_magic(directory):
@@ -372,7 +374,7 @@ def _close(path: str) -> str:
     except OSError:
         return ""
     if has_magic(name):
-        suffixes = sorted({PurePath(one).suffix for one in names} - {""})
+        suffixes = sorted({PurePath(name).suffix for name in names} - {""})
         there = f"its files end in {', '.join(suffixes[:8])}" if suffixes else "it holds none"
         return f" in {directory}; {there}"
     return f" in {directory}.{suggest(name, names)}"

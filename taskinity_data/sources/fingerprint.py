@@ -21,7 +21,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What tells that a file is still the one that was planned.
+    """The properties by which a file is known to be the one that was planned.
 
     `tag` is empty for local files; for those of stores the entity tag, or ``"-"`` where there is
     none, and the time counts (0 where there is none either: then the size alone tells).
@@ -34,7 +34,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, path: str) -> Fingerprint:
-        """The fingerprint of the local file `path` as it is now.
+        """Return the fingerprint of the local file `path` as it is now.
 
         Raises
         ------
@@ -80,15 +80,15 @@ _TIMES = (
 )
 
 
-def fingerprint_of(told: Mapping[str, Any], path: str) -> Fingerprint:
-    """What tells the object apart, of what a store says of it: a tag, else a time; and its size.
+def fingerprint_of(info: Mapping[str, Any], path: str) -> Fingerprint:
+    """Return the fingerprint in what a store reports: a tag, else a time; and the size.
 
     Raises
     ------
     PlanError
-        The store tells no size.
+        The store gives no size.
     """
-    nbytes = told.get("size")
+    nbytes = info.get("size")
     if nbytes is None:
         raise PlanError(
             f"{path}: the server does not tell how large the file is, so that it can't be cut; "
@@ -96,9 +96,9 @@ def fingerprint_of(told: Mapping[str, Any], path: str) -> Fingerprint:
         )
     # Listings write tags without quotes, and tell times to the millisecond that a request for one
     # object tells to the second.
-    tag = next((str(told[key]).replace('"', "") for key in _TAGS if told.get(key)), "")
-    times = () if tag else (told[key] for key in _TIMES if told.get(key))
-    return Fingerprint(int(nbytes), next((_to_ns(one) for one in times), 0), 0, tag or "-")
+    tag = next((str(info[key]).replace('"', "") for key in _TAGS if info.get(key)), "")
+    times = () if tag else (info[key] for key in _TIMES if info.get(key))
+    return Fingerprint(int(nbytes), next((_to_ns(value) for value in times), 0), 0, tag or "-")
 
 
 def _to_ns(value: Any) -> int:

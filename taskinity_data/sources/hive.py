@@ -1,7 +1,4 @@
-"""The columns that stand in directories' names (``year=2013/``), as pandas gives them: categories.
-
-It knows nothing of formats; a reader asks for a file's constant column.
-"""
+"""The columns in directories' names (``year=2013/``), as pandas has them: categories."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ class HiveColumn:
         return pa.dictionary(pa.int32(), self.values.type)
 
     def repeat(self, file: SourceFile, rows: int) -> pa.DictionaryArray:
-        """The value of `file`, `rows` times.
+        """Return the value of `file`, `rows` times.
 
         Parameters
         ----------
@@ -54,35 +51,35 @@ class HiveColumn:
         pyarrow.DictionaryArray
             Shape (rows,); its dictionary is the same for every file.
         """
-        codes = pa.repeat(pa.scalar(self._place(file), pa.int32()), rows)
+        codes = pa.repeat(pa.scalar(self._code(file), pa.int32()), rows)
         return pa.DictionaryArray.from_arrays(codes, self.values)
 
     def list(self, files: Sequence[SourceFile]) -> pa.DictionaryArray:
-        """The value of each of `files`; shape (files,)."""
-        codes = pa.array(map(self._place, files), pa.int32())
+        """Return the value of each of `files`; shape (files,)."""
+        codes = pa.array(map(self._code, files), pa.int32())
         return pa.DictionaryArray.from_arrays(codes, self.values)
 
-    def _place(self, file: SourceFile) -> int | None:
+    def _code(self, file: SourceFile) -> int | None:
         text = dict(file.hive)[self.name]
         if text == _NULL:
             return None
-        return self._places[int(text) if pa.types.is_integer(self.values.type) else text]
+        return self._codes[int(text) if pa.types.is_integer(self.values.type) else text]
 
     @cached_property
-    def _places(self) -> dict[Any, int]:
-        return {value: place for place, value in enumerate(self.values.to_pylist())}
+    def _codes(self) -> dict[Any, int]:
+        return {value: code for code, value in enumerate(self.values.to_pylist())}
 
 
 def find_hive_columns(files: Sequence[SourceFile]) -> tuple[HiveColumn, ...]:
-    """The hive columns of `files`, which all have the same keys, in the order of the keys.
+    """Return the hive columns of `files`, which all have the same keys, in the order of the keys.
 
     Texts of digits are integers, unless the manifest of the run that wrote them has them as texts.
     """
-    found: dict[str, list[str]] = {}
-    for place, (name, _) in enumerate(files[0].hive):
-        texts = dict.fromkeys(file.hive[place][1] for file in files)
-        found[name] = [text for text in texts if text != _NULL]
-    integers = {name for name, texts in found.items() if texts and all(map(_is_integer, texts))}
+    values: dict[str, list[str]] = {}
+    for index, (name, _) in enumerate(files[0].hive):
+        texts = dict.fromkeys(file.hive[index][1] for file in files)
+        values[name] = [text for text in texts if text != _NULL]
+    integers = {name for name, texts in values.items() if texts and all(map(_is_integer, texts))}
     if integers:
         integers -= find_text_keys(files)
     return tuple(
@@ -92,7 +89,7 @@ def find_hive_columns(files: Sequence[SourceFile]) -> tuple[HiveColumn, ...]:
             if name in integers
             else pa.array(texts, pa.string()),
         )
-        for name, texts in found.items()
+        for name, texts in values.items()
     )
 
 

@@ -15,7 +15,7 @@ __all__ = [
 
 
 def is_in_memory(source: Any) -> bool:
-    """Whether `source` holds rows rather than naming files."""
+    """Return whether `source` holds rows rather than naming files."""
     polars = sys.modules.get("polars")
     kinds = [pd.DataFrame, pd.Series, pa.Table, pa.RecordBatch, pa.RecordBatchReader]
     kinds += [polars.DataFrame, polars.LazyFrame, polars.Series] if polars else []
@@ -23,5 +23,5 @@ def is_in_memory(source: Any) -> bool:
 
 
 def is_dask(source: Any) -> bool:
-    """Whether it is a Dask DataFrame, told without loading Dask."""
+    """Return whether it is a Dask DataFrame, without loading Dask."""
     return hasattr(source, "npartitions") and hasattr(source, "partitions")

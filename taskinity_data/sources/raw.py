@@ -1,6 +1,6 @@
 """The bytes of a file as they lie, on this machine or in a store, compressed or not.
 
-Files of this machine are opened by the system; of those of stores ranges are asked for.
+Files of this machine are opened by the system; of those of stores ranges are requested.
 """
 
 from __future__ import annotations
@@ -83,26 +83,26 @@ def read_raw(file: SourceFile | str, start: int, stop: int) -> bytes:
 
 
 def read_parts(file: SourceFile, ranges: Sequence[tuple[int, int]]) -> StoreFile:
-    """The file of a store with these ranges read already, close ones together, all at once."""
+    """Open the file of a store with these ranges read already, close ones together, all at once."""
     joined: list[tuple[int, int]] = []
     for start, stop in sorted(ranges):
         if joined and start - joined[-1][1] <= GAP_NBYTES:
             joined[-1] = joined[-1][0], max(stop, joined[-1][1])
         elif start < stop:
             joined.append((start, stop))
-    found = _read_ranges(file, joined)
+    parts = _read_ranges(file, joined)
     return StoreFile(
-        file, HEAD_NBYTES, [(one[0], data) for one, data in zip(joined, found, strict=True)]
+        file, HEAD_NBYTES, [(part[0], data) for part, data in zip(joined, parts, strict=True)]
     )
 
 
 def _read_ranges(file: SourceFile, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    """These ranges of a file of a store, all at once."""
+    """Return these ranges of a file of a store, all at once."""
     return cast("Store", file.store).read(file.name, file.path, ranges)
 
 
 def open_tail(file: SourceFile) -> StoreFile:
-    """The file of a store with its last `TAIL_NBYTES` read already."""
+    """Open the file of a store with its last `TAIL_NBYTES` read already."""
     return read_parts(file, [(max(0, file.nbytes - TAIL_NBYTES), file.nbytes)])
 
 
@@ -113,9 +113,9 @@ class StoreFile(io.RawIOBase):
     ----------
     file : SourceFile
     window_nbytes : int
-        At least so many bytes are asked for at once, and kept until others are.
+        At least so many bytes are requested at once, and kept until others are.
     parts : sequence of (int, bytes)
-        What is known already, with the place where each begins.
+        What was read already, with the offset of each.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class StoreFile(io.RawIOBase):
     ) -> None:
         self._file, self._window_nbytes = file, window_nbytes
         self._parts = [(0, b""), *parts]
-        self._place = 0
+        self._offset = 0
         self._lock = Lock()
 
     def readable(self) -> bool:
@@ -137,17 +137,17 @@ class StoreFile(io.RawIOBase):
         return self._file.nbytes
 
     def tell(self) -> int:
-        return self._place
+        return self._offset
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = (0, self._place, self._file.nbytes)[whence]
-        self._place = base + offset
-        return self._place
+        base = (0, self._offset, self._file.nbytes)[whence]
+        self._offset = base + offset
+        return self._offset
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]  # any writable buffer
-        count = self.read_into(view, self._place)
-        self._place += count
+        count = self.read_into(view, self._offset)
+        self._offset += count
         return count
 
     def read_into(self, view: memoryview, offset: int) -> int:
@@ -161,13 +161,13 @@ class StoreFile(io.RawIOBase):
             done += len(part)
         return count
 
-    def _find(self, place: int, nbytes: int) -> tuple[bytes, int]:
+    def _find(self, offset: int, nbytes: int) -> tuple[bytes, int]:
         """Bytes in which `place` lies, and where: known ones, or a window that begins there."""
         with self._lock:
             for start, data in self._parts:
-                if start <= place < start + len(data):
-                    return data, place - start
-            stop = min(place + max(nbytes, self._window_nbytes), self._file.nbytes)
-            data = _read_ranges(self._file, [(place, stop)])[0]
-            self._parts[0] = place, data
+                if start <= offset < start + len(data):
+                    return data, offset - start
+            stop = min(offset + max(nbytes, self._window_nbytes), self._file.nbytes)
+            data = _read_ranges(self._file, [(offset, stop)])[0]
+            self._parts[0] = offset, data
             return data, 0

@@ -75,7 +75,7 @@ def _find(file: SourceFile | str) -> SourceFile | str:
 
 
 def map_files(function: Callable[[SourceFile], _T], files: Sequence[SourceFile]) -> Iterator[_T]:
-    """What `function` gives of each file, in order; where some lie in stores, several at a time."""
+    """Yield what `function` returns for each file, in order; for stores, several at a time."""
     return _map_at_once(function, files, any(file.store is not None for file in files))
 
 
@@ -90,7 +90,7 @@ def _map_at_once(
 
 
 def read_pieces(function: Callable[[Piece], _T], pieces: Sequence[Piece]) -> list[_T]:
-    """What `function` reads of each piece, in order; as `map_files` where they lie in stores."""
-    files = [one.file for one in pieces]
-    is_waiting = any(one.store is not None and one.unpacked is None for one in files)
+    """Return what `function` reads of each piece, in order; see `map_files`."""
+    files = [file.file for file in pieces]
+    is_waiting = any(file.store is not None and file.unpacked is None for file in files)
     return list(_map_at_once(function, pieces, is_waiting))

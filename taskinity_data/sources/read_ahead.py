@@ -1,7 +1,4 @@
-"""What several files yield, one file after another, while the next ones are already being read.
-
-It knows nothing of what is yielded.
-"""
+"""What several files yield, one file after another, while the next ones are already being read."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _T = TypeVar("_T")
 def read_ahead(
     sources: Sequence[_S], produce: Callable[[_S], Iterable[_T]], *, threads: int, depth: int
 ) -> Iterator[_T]:
-    """What `produce` yields of each of `sources`, in order.
+    """Yield what `produce` yields for each of `sources`, in order.
 
     Parameters
     ----------
@@ -78,7 +75,7 @@ class _Stream(Generic[_T]):
                 if self._stop.is_set():
                     return
                 self._items.put((True, item))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the item is asked for
+        except BaseException as error:  # noqa: BLE001 - it is raised where the item is taken
             self._items.put((False, error))
         else:
             self._items.put((False, None))

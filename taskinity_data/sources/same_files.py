@@ -1,7 +1,6 @@
 """Whether one directory or glob holds a file under two names, by links.
 
-It knows nothing of how files are found or read. A list is taken as given: what it names twice is
-wanted twice. But who names a directory has asked for each file in it once.
+What a list names twice is meant twice, but a directory stands for each of its files once.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ __all__ = ["refuse_second_names"]
 
 
 def refuse_second_names(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
-    """`files`, found by one name, where no two local ones are the same.
+    """Return `files`, found by one name, of which no two local ones are the same.
 
     Raises
     ------
@@ -30,7 +29,7 @@ def refuse_second_names(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
 
     Notes
     -----
-    Only files of one fingerprint are looked at again. A store's listing tells each name once.
+    Only files of one fingerprint are looked at again. A store lists each name once.
     """
     prints: dict[Fingerprint, list[SourceFile]] = {}
     for file in files:
@@ -38,10 +37,10 @@ def refuse_second_names(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
         if file.failure is None and file.store is None and "://" not in file.path:
             prints.setdefault(file.fingerprint, []).append(file)
     for alike in prints.values():
-        seen: dict[tuple[int, int], SourceFile] = {}
+        first_of: dict[tuple[int, int], SourceFile] = {}
         for file in alike if len(alike) > 1 else ():
-            told = os.stat(file.path)
-            first = seen.setdefault((told.st_dev, told.st_ino), file)
+            stat = os.stat(file.path)
+            first = first_of.setdefault((stat.st_dev, stat.st_ino), file)
             if first is not file:
                 raise PlanError(
                     f"{file.path}: is the same file as {first.path}, by a link, so that its rows "

@@ -1,7 +1,7 @@
 """Stores beyond this machine, as fsspec knows them: what lies there, and ranges of its bytes.
 
-It knows nothing of formats. What a URL or an option says in secret is never shown: a file's `path`
-is its URL without it, and errors are written anew, since those of libraries quote what they sent.
+Secrets in URLs and options are never shown: a file's `path` is its URL without them, and errors are
+written again, since those of libraries quote what they sent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from taskinity_data.sources.fingerprint import fingerprint_of
 from taskinity_data.sources.web_limits import has_timed_out, limit_silence, silence_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from taskinity_data.sources.fingerprint import Fingerprint
 
@@ -29,7 +29,7 @@ WEB = ("http", "https")
 """Protocols without listings, whose URLs may carry a query."""
 
 PART_NBYTES = 8 << 20
-"""A longer range is asked for in parts of this size, several at a time: S3 gives one request about
+"""A longer range is requested in parts of this size, several at a time: S3 gives one request about
 as much as 100 MB/s."""
 
 _EXTRAS = {"s3a": "s3", "https": "http", "gcs": "gs", "abfs": "az", "abfss": "az"}
@@ -48,7 +48,7 @@ _DENIED_NAMES = ("NoCredentialsError", "PartialCredentialsError", "PermissionErr
 
 
 def clean_url(url: str) -> str:
-    """`url` as it may be shown: without user and password, its query told by a digest.
+    """Return `url` as it may be shown: without user and password, a digest for its query.
 
     Examples
     --------
@@ -57,29 +57,29 @@ def clean_url(url: str) -> str:
     """
     chain = _CHAIN.split(url)
     if len(chain) > 1:
-        return "::".join(clean_url(one) if "://" in one else one for one in chain)
+        return "::".join(clean_url(link) if "://" in link else link for link in chain)
     scheme = url.partition("://")[0].lower()
     parts = urlsplit(url) if scheme in WEB else None
     if parts is None:
-        place, slash, rest = url[len(scheme) + 3 :].partition("/")
-        shown = place if scheme in _CONTAINERS and ":" not in place else place.rpartition("@")[2]
+        host, slash, rest = url[len(scheme) + 3 :].partition("/")
+        shown = host if scheme in _CONTAINERS and ":" not in host else host.rpartition("@")[2]
         return f"{scheme}://{shown}{slash}{rest}"
     query = ""
     if parts.query:
         query = f"hidden={blake2b(parts.query.encode(), digest_size=4).hexdigest()}"
-    place = parts.netloc.rpartition("@")[2]
-    return urlunsplit((scheme, place, parts.path, query, ""))
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((scheme, host, parts.path, query, ""))
 
 
 def clean_text(text: str) -> str:
-    """`text` with its URLs as they may be shown, and without known secrets: see `clean_url`.
+    """Return `text` with its URLs as they may be shown, and without known secrets: see `clean_url`.
 
     Examples
     --------
     >>> clean_text("no answer from 'https://me:secret@example.org/a?sig=1' (s3://k:x@b/c)")
     "no answer from 'https://example.org/a?hidden=c3c8d5a6' (s3://b/c)"
     """
-    text = _URL.sub(lambda found: _clean_found(found[0]), text) if "://" in text else text
+    text = _URL.sub(lambda match: _clean_found(match[0]), text) if "://" in text else text
     return hide(text)
 
 
@@ -121,44 +121,43 @@ class Store:
         return self._kind(**self._options)
 
     def show(self, name: str) -> str:
-        """The URL of the object `name`, without secrets."""
+        """Return the URL of the object `name`, without secrets."""
         return clean_url(name) if self.protocol in WEB else self.prefix + name.lstrip("/")
 
     def look_up(self, name: str, path: str) -> dict[str, Any]:
-        """What the store says now of the object `name`, shown as `path`.
+        """Return what the store reports now about the object `name`, shown as `path`.
 
         Raises
         ------
         SourceNotFound, PlanError
             It is not there; it may not be seen, or the store can't be reached.
         """
-        try:
-            system = self.system
-            system.invalidate_cache(name)
-            found: dict[str, Any] = system.info(name)
-        except Exception as error:  # noqa: BLE001 - each library has errors of its own
-            raise self._explain(name, path, error) from None
-        return found
+        return self._list(name, path, lambda system: system.info(name))
 
     def find(self, name: str, path: str) -> dict[str, dict[str, Any]]:
-        """All objects below the directory `name`, by name, with what the store says of each."""
-        try:
-            system = self.system
-            system.invalidate_cache(name)
-            found: dict[str, dict[str, Any]] = system.find(name, detail=True)
-        except Exception as error:  # noqa: BLE001 - each library has errors of its own
-            raise self._explain(name, path, error) from None
-        return found
+        """Return all objects below the directory `name`, by name, each with what is reported."""
+        return self._list(name, path, lambda system: system.find(name, detail=True))
 
     def glob(self, pattern: str, path: str) -> dict[str, dict[str, Any]]:
-        """The objects and directories that match, by name, with what the store says of each."""
+        """Return the objects and directories that match, by name, each with what is reported."""
+        return self._list(
+            pattern, path, lambda system: system.glob(pattern, detail=True), is_pattern=True
+        )
+
+    def _list(
+        self,
+        name: str,
+        path: str,
+        request: Callable[[Any], dict[str, Any]],
+        *,
+        is_pattern: bool = False,
+    ) -> dict[str, Any]:
         try:
             system = self.system
-            system.invalidate_cache()
-            found: dict[str, dict[str, Any]] = system.glob(pattern, detail=True)
+            system.invalidate_cache(None if is_pattern else name)
+            return request(system)
         except Exception as error:  # noqa: BLE001 - each library has errors of its own
-            raise self._explain(pattern, path, error) from None
-        return found
+            raise self._explain(name, path, error) from None
 
     def check(self, name: str, path: str, planned: Fingerprint, start: int) -> None:
         """Raise `SourceChanged` where the object is no longer the one that was planned.
@@ -190,50 +189,50 @@ class Store:
         try:
             with self.system.open(name, "rb", size=nbytes, cache_type="none") as file:
                 file.seek(nbytes - 1)
-                got = file.read(1)
+                last_byte = file.read(1)
         except ValueError:
-            got = b""
+            last_byte = b""
         except Exception as error:  # noqa: BLE001 - each library has errors of its own
             raise self._explain(name, path, error) from None
-        if len(got) != 1:
+        if len(last_byte) != 1:
             raise PlanError(
                 f"{path}: the server does not answer ranges, so that no part of the file can be "
                 "read alone; download it first and give the path"
             )
 
     def read(self, name: str, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes of each range, asked for at the same time where the store allows that.
+        """Return the bytes of each range, requested at the same time if the store allows that.
 
         Raises
         ------
         ReadError
             The connection broke, the answer has another length, or the store refused.
         """
-        parts = [list(_divide(start, stop)) for start, stop in ranges]
-        wanted = [part for one in parts for part in one]
-        starts, stops = [start for start, _ in wanted], [stop for _, stop in wanted]
+        parts_of = [list(_divide(start, stop)) for start, stop in ranges]
+        parts = [part for divided in parts_of for part in divided]
+        starts, stops = [start for start, _ in parts], [stop for _, stop in parts]
         try:
-            found = self.system.cat_ranges([name] * len(wanted), starts, stops, on_error="return")
+            answers = self.system.cat_ranges([name] * len(parts), starts, stops, on_error="return")
         except Exception as error:  # noqa: BLE001 - each library has errors of its own
-            found = [error] * len(wanted)
-        for (start, stop), got in zip(wanted, found, strict=True):
-            if isinstance(got, BaseException):
-                why = str(self._explain(name, path, got))
+            answers = [error] * len(parts)
+        for (start, stop), answer in zip(parts, answers, strict=True):
+            if isinstance(answer, BaseException):
+                why = str(self._explain(name, path, answer))
                 raise ReadError(
                     f"{why} (bytes {start:,} to {stop:,})",
                     path=path,
                     start=start,
-                    has_timed_out=has_timed_out(got),
+                    has_timed_out=has_timed_out(answer),
                 ) from None
-            if len(got) != stop - start:
+            if len(answer) != stop - start:
                 raise ReadError(
-                    f"{path}: {stop - start:,} bytes were asked for at byte {start:,}, but "
-                    f"{len(got):,} came: the answer was cut short or is another's; run again",
+                    f"{path}: {stop - start:,} bytes were requested at byte {start:,}, but "
+                    f"{len(answer):,} came: the answer was cut short or is another's; run again",
                     path=path,
                     start=start,
                 )
-        answers = iter(found)
-        return [_join([next(answers) for _ in one]) for one in parts]
+        texts = iter(answers)
+        return [_join([next(texts) for _ in divided]) for divided in parts_of]
 
     def _explain(self, name: str, path: str, error: BaseException) -> PlanError:
         kind, status = _find_cause(error)
@@ -265,7 +264,7 @@ class Store:
 
 
 def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
-    """The store that `url` lies in, and its name there.
+    """Return the store that `url` lies in, and its name there.
 
     Parameters
     ----------
@@ -295,27 +294,27 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
         fsspec.get_filesystem_class(protocol)
     except ValueError:
         raise PlanError(
-            f"{shown}: fsspec knows no protocol {protocol!r}; write s3://, gs://, az://, https:// "
+            f"{shown}: fsspec has no protocol {protocol!r}; write s3://, gs://, az://, https:// "
             "or a path"
         ) from None
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         hint = str(error) if extra is None else f"pip install 'taskinity-data[{extra}]'"
         raise PlanError(f"{shown}: {protocol}:// needs a package: {hint}") from None
-    given = dict(options)
+    arguments = dict(options)
     if protocol in WEB:
         # Of an answer that is compressed on its way, ranges are not those of the file.
-        given["headers"] = {"Accept-Encoding": "identity", **given.get("headers", {})}
-        given = limit_silence(given)
+        arguments["headers"] = {"Accept-Encoding": "identity", **arguments.get("headers", {})}
+        arguments = limit_silence(arguments)
     url = protocol + url[len(protocol) :]
     try:
         # A name may hold "::", which is no chain here.
-        system, _ = url_to_fs(url.partition("::")[0], **given)
+        system, _ = url_to_fs(url.partition("::")[0], **arguments)
         name: str = strip_protocol(url)
     except Exception as error:  # noqa: BLE001 - each library has errors of its own
         raise PlanError(
             f"{shown}: the store can't be opened ({type(error).__name__}); look at "
-            f"storage_options ({', '.join(sorted(options)) or 'none given'})"
+            f"storage_options ({', '.join(sorted(options)) or 'none arguments'})"
         ) from None
     whole, end = shown.rstrip("/"), name.strip("/")
     prefix = whole.removesuffix(end) if end and whole.endswith(end) else f"{protocol}://"
@@ -323,8 +322,8 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
 
 
 def _divide(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    for place in range(start, stop, PART_NBYTES):
-        yield place, min(place + PART_NBYTES, stop)
+    for begin in range(start, stop, PART_NBYTES):
+        yield begin, min(begin + PART_NBYTES, stop)
 
 
 def _join(parts: list[bytes]) -> bytes:
@@ -332,11 +331,11 @@ def _join(parts: list[bytes]) -> bytes:
 
 
 def _find_cause(error: BaseException) -> tuple[str, int | None]:
-    """The name of what went wrong first, and the HTTP status, where there is one."""
+    """Return the name of what went wrong first, and the HTTP status, or None."""
     while error.__cause__ is not None:
         error = error.__cause__
-    told = (getattr(error, name, None) for name in ("status", "status_code", "code"))
-    status = next((one for one in told if isinstance(one, int)), None)
+    codes = (getattr(error, name, None) for name in ("status", "status_code", "code"))
+    status = next((code for code in codes if isinstance(code, int)), None)
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -346,9 +345,9 @@ def _find_cause(error: BaseException) -> tuple[str, int | None]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts within options that are long enough to be secrets."""
+    """Yield all texts within options that are long enough to be secrets."""
     if isinstance(value, Mapping):
-        for one in value.values():
-            yield from _texts(one)
+        for item in value.values():
+            yield from _texts(item)
     elif len(str(value)) > 3:
         yield str(value)

@@ -1,7 +1,6 @@
 """Private temporary directories that go with what they are for, at the latest with the process.
 
-What a process left that was killed is removed by the next one that makes such a directory. It knows
-nothing of what lies in them.
+What a process left that was killed is removed by the next one that makes such a directory.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class OwnDirectory:
 
 
 def prefix_of(kind: str) -> str:
-    """How the names of such directories begin."""
+    """Return how the names of such directories begin."""
     return f"{_PREFIX}{kind}-"
 
 
@@ -61,10 +60,10 @@ def _sweep() -> None:
     Its number is gone and nobody holds the lock: containers that share a directory may share a
     host's name too, but not the numbers of processes.
     """
-    mine = re.compile(f"{_PREFIX}[a-z]+-{re.escape(_host())}-([0-9]+)-[^-]+")
+    name_of_ours = re.compile(f"{_PREFIX}[a-z]+-{re.escape(_host())}-([0-9]+)-[^-]+")
     with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
-            named = mine.fullmatch(entry.name)
+            named = name_of_ours.fullmatch(entry.name)
             if named is None or not entry.is_dir(follow_symlinks=False):
                 continue
             if not _is_alive(int(named[1])):

@@ -1,4 +1,4 @@
-"""How long a web server may be silent, and what is said where it was."""
+"""How long a web server may be silent, and the error if it was."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ within a minute. s3fs has limits of its own (15 s)."""
 
 
 def limit_silence(options: Mapping[str, Any]) -> dict[str, Any]:
-    """`options` of an HTTP file system, with a time limit where they have none."""
+    """Return `options` of an HTTP file system, with a time limit if they have none."""
     from aiohttp import ClientTimeout
 
     # No limit in all: a large range from a slow server may take its time.
@@ -26,7 +26,7 @@ def limit_silence(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def has_timed_out(error: BaseException | None) -> bool:
-    """Whether a time limit was the cause of `error`."""
+    """Return whether a time limit was the cause of `error`."""
     while error is not None:
         if isinstance(error, TimeoutError):
             return True
@@ -35,10 +35,10 @@ def has_timed_out(error: BaseException | None) -> bool:
 
 
 def silence_error(path: str, options: Mapping[str, Any]) -> PlanError:
-    """What to raise for `path` where the time limit in `options` was reached."""
+    """Return the error for `path` if the time limit in `options` was reached."""
     limit = options["client_kwargs"]["timeout"]
     times = [getattr(limit, name, None) for name in ("sock_read", "sock_connect", "total")]
-    shortest = min((one for one in times if one), default=None)
+    shortest = min((time for time in times if time), default=None)
     span = "too long" if shortest is None else f"{shortest:g} s, the time limit"
     return PlanError(
         f"{path}: the server was silent for {span}; see whether it answers, then run again, or "

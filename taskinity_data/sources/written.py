@@ -1,7 +1,7 @@
-"""What the manifest of a written dataset tells its readers: its files, and which keys are texts.
+"""Reads the manifest of a written dataset: its files, and which keys are texts.
 
-It knows nothing of how they are written, only of their names: a store has no step that makes a
-directory of files visible at once, so that the manifest, which is written last, tells what counts.
+A store has no step that makes a directory of files visible at once, so that the manifest, which is
+written last, lists the files that count.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ PART = re.compile(
 _KEYS = {"version", "format", "parts", "arrow_schema"}
 
 
-def list_committed(store: Store, directory: str, told: Mapping[str, Any]) -> list[str] | None:
-    """The names of the files of the dataset in `directory`, in the order of their rows.
+def list_committed(store: Store, directory: str, infos: Mapping[str, Any]) -> list[str] | None:
+    """Return the names of the files of the dataset in `directory`, in the order of their rows.
 
     Parameters
     ----------
     store : Store
     directory : str
         Its name in the store.
-    told : mapping
+    infos : mapping
         All that lies below it, by name.
 
     Returns
@@ -73,20 +73,20 @@ def list_committed(store: Store, directory: str, told: Mapping[str, Any]) -> lis
     """
     base = directory.rstrip("/")
     shown = store.show(base)
-    manifest = _read(store, f"{base}/{MANIFEST}", told)
+    manifest = _read(store, f"{base}/{MANIFEST}", infos)
     if manifest is None:
-        _refuse_uncommitted(shown, base, told)
+        _refuse_uncommitted(shown, base, infos)
         return None
     names = _resolve(base, manifest)
     if not manifest.get("whole"):
-        for batch in sorted(_find_batches(base, told)):
-            names |= _resolve(batch, _read(store, f"{batch}/{MANIFEST}", told) or {})
+        for batch in sorted(_find_batches(base, infos)):
+            names |= _resolve(batch, _read(store, f"{batch}/{MANIFEST}", infos) or {})
     if not names:
         raise SourceNotFound(f"{shown}: the run that wrote it committed no rows, and so no file")
     for name, nbytes in names.items():
-        found = told.get(name)
-        if found is None or found.get("size") not in (None, nbytes):
-            raise _tell_lost(store.show(name), None if found is None else found["size"], nbytes)
+        info = infos.get(name)
+        if info is None or info.get("size") not in (None, nbytes):
+            raise _describe_lost(store.show(name), None if info is None else info["size"], nbytes)
     return list(names)
 
 
@@ -116,24 +116,24 @@ def check_listed(directory: str, below: str | None = None) -> None:
     start = "" if below is None else below + os.sep
     for name, nbytes in _resolve(directory, manifest or {}).items():
         try:
-            found = os.path.getsize(name) if name.startswith(start) else nbytes
+            nbytes_there = os.path.getsize(name) if name.startswith(start) else nbytes
         except OSError:
-            found = None
-        if found != nbytes:
-            raise _tell_lost(name, found, nbytes)
+            nbytes_there = None
+        if nbytes_there != nbytes:
+            raise _describe_lost(name, nbytes_there, nbytes)
 
 
-def _tell_lost(name: str, found: int | None, nbytes: int) -> SourceNotFound:
-    what = "is gone" if found is None else f"has {found:,} bytes, not {nbytes:,}"
+def _describe_lost(name: str, nbytes_there: int | None, nbytes: int) -> SourceNotFound:
+    state = "is gone" if nbytes_there is None else f"has {nbytes_there:,} bytes, not {nbytes:,}"
     return SourceNotFound(
-        f"{name}: {MANIFEST} lists it, but it {what}. Where a run has just overwritten the dataset "
-        f"open it again; else bring the file back, write the dataset anew, or remove {MANIFEST} "
+        f"{name}: {MANIFEST} lists it, but it {state}. If a run has just overwritten the dataset, "
+        f"open it again; else bring the file back, write the dataset again, or remove {MANIFEST} "
         "to read what is there"
     )
 
 
 def keep_committed(store: Store, names: Iterable[str]) -> list[str]:
-    """`names` without the parts that no manifest lists, in their order.
+    """Return `names` without the parts that no manifest lists, in their order.
 
     Parameters
     ----------
@@ -148,20 +148,20 @@ def keep_committed(store: Store, names: Iterable[str]) -> list[str]:
     """
     names = list(names)
     listed: dict[str, set[str]] = {}
-    kept = []
+    committed = []
     for name in names:
         base = _find_base(name)
         if base is not None and base not in listed:
-            listed[base] = _ask(store, base)
+            listed[base] = _find_listed(store, base)
         if base is None or name in listed[base]:
-            kept.append(name)
-    if names and not kept:
-        raise SourceNotFound(_tell_uncommitted(store.show(str(_find_base(names[0])))))
-    return kept
+            committed.append(name)
+    if names and not committed:
+        raise SourceNotFound(_describe_uncommitted(store.show(str(_find_base(names[0])))))
+    return committed
 
 
 def find_text_keys(files: Sequence[SourceFile]) -> frozenset[str]:
-    """The hive keys that are texts, whatever they look like: all manifests of `files` say so.
+    """Return the hive keys that are texts, whatever they look like, in all manifests of `files`.
 
     Raises
     ------
@@ -169,12 +169,12 @@ def find_text_keys(files: Sequence[SourceFile]) -> frozenset[str]:
         A manifest can't be understood.
     """
     bases = {_base_of(file): file for file in files}
-    found = [_text_keys(base, file) for base, file in bases.items()]
-    return frozenset.intersection(*found) if found else frozenset()
+    text_keys = [_text_keys(base, file) for base, file in bases.items()]
+    return frozenset.intersection(*text_keys) if text_keys else frozenset()
 
 
 def _base_of(file: SourceFile) -> str:
-    """The directory, on this machine or in the store, of which directories `key=value` are part."""
+    """Return the directory, here or in the store, of which directories `key=value` are part."""
     *directories, _ = (file.path if file.store is None else file.name).split("/")
     while directories and "=" in directories[-1]:
         directories.pop()
@@ -188,10 +188,10 @@ def _text_keys(base: str, file: SourceFile) -> frozenset[str]:
     manifest: dict[str, Any] | None = None
     if file.archive is None and file.store is not None:
         try:
-            told = {name: file.store.look_up(name, file.store.show(name))}
+            infos = {name: file.store.look_up(name, file.store.show(name))}
         except (SourceNotFound, PlanError):
             return frozenset()
-        manifest = _read(file.store, name, told)
+        manifest = _read(file.store, name, infos)
     elif file.archive is None:
         try:
             with open(name, "rb") as opened:
@@ -201,7 +201,7 @@ def _text_keys(base: str, file: SourceFile) -> frozenset[str]:
     if manifest is None or manifest["arrow_schema"] is None:
         return frozenset()
     encoded = base64.b64decode(manifest["arrow_schema"])
-    types = {one.name: one.type for one in pa.ipc.read_schema(pa.py_buffer(encoded))}
+    types = {field.name: field.type for field in pa.ipc.read_schema(pa.py_buffer(encoded))}
     texts = {
         key
         for key, type_ in types.items()
@@ -211,7 +211,7 @@ def _text_keys(base: str, file: SourceFile) -> frozenset[str]:
 
 
 def _find_base(name: str) -> str | None:
-    """The directory whose manifest tells of the part `name`, None for other files."""
+    """Return the directory whose manifest lists the part `name`, None for other files."""
     *directories, last = name.split("/")
     if not PART.fullmatch(last):
         return None
@@ -220,31 +220,31 @@ def _find_base(name: str) -> str | None:
     return "/".join(directories)
 
 
-def _ask(store: Store, base: str) -> set[str]:
+def _find_listed(store: Store, base: str) -> set[str]:
     name = f"{base}/{MANIFEST}"
     try:
-        told = {name: store.look_up(name, store.show(name))}
+        infos = {name: store.look_up(name, store.show(name))}
     except SourceNotFound:
         return set()
-    manifest = _read(store, name, told)
+    manifest = _read(store, name, infos)
     return set() if manifest is None else set(_resolve(base, manifest))
 
 
-def _read(store: Store, name: str, told: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The manifest `name`, None where it is not there or another program's."""
-    if name not in told:
+def _read(store: Store, name: str, infos: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the manifest `name`, None if it is not there or another program's."""
+    if name not in infos:
         return None
     path = store.show(name)
-    return _understand(store.read(name, path, [(0, told[name]["size"])])[0], path)
+    return _understand(store.read(name, path, [(0, infos[name]["size"])])[0], path)
 
 
 def _understand(data: bytes, path: str) -> dict[str, Any] | None:
-    """The manifest that `data` is, None where it is another program's."""
+    """Return the manifest that `data` is, None if it is another program's."""
     try:
         manifest = json.loads(data)
     except ValueError as error:
         raise ReadError(
-            f"{path}: is no manifest of a written dataset ({error}); write the dataset anew",
+            f"{path}: is no manifest of a written dataset ({error}); write the dataset again",
             path=path,
         ) from error
     is_ours = isinstance(manifest, dict) and manifest.keys() >= _KEYS
@@ -255,22 +255,22 @@ def _resolve(base: str, manifest: Mapping[str, Any]) -> dict[str, int]:
     return {f"{base}/{part['path']}": part["nbytes"] for part in manifest.get("parts", ())}
 
 
-def _find_batches(base: str, told: Mapping[str, Any]) -> set[str]:
-    """Directories that were appended where a directory can be renamed, and copied here since."""
+def _find_batches(base: str, infos: Mapping[str, Any]) -> set[str]:
+    """Return the directories that were appended on a disk, and copied here since."""
     start = f"{base}/{BATCH}"
     ends = f"/{MANIFEST}"
-    names = (name.removesuffix(ends) for name in told if name.endswith(ends))
+    names = (name.removesuffix(ends) for name in infos if name.endswith(ends))
     return {name for name in names if name.startswith(start) and "/" not in name[len(base) + 1 :]}
 
 
-def _refuse_uncommitted(shown: str, base: str, told: Mapping[str, Any]) -> None:
+def _refuse_uncommitted(shown: str, base: str, infos: Mapping[str, Any]) -> None:
     """Raise where a run writes or has written here and has not committed."""
-    is_marked = any(name.startswith(f"{base}/{MARKERS}/") for name in told)
-    if is_marked or any(_find_base(name) == base for name in told):
-        raise SourceNotFound(_tell_uncommitted(shown))
+    is_marked = any(name.startswith(f"{base}/{MARKERS}/") for name in infos)
+    if is_marked or any(_find_base(name) == base for name in infos):
+        raise SourceNotFound(_describe_uncommitted(shown))
 
 
-def _tell_uncommitted(shown: str) -> str:
+def _describe_uncommitted(shown: str) -> str:
     return (
         f"{shown}: a run has written files there and has not committed (there is no {MANIFEST}); "
         "wait until it has ended, or run it again: that removes what a dead one left"

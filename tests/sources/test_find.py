@@ -103,7 +103,7 @@ def test_a_list_may_hold_globs_and_directories(tmp_path):
         ({"a.csv"}, "a set is no source"),
         (b"a.csv", "a bytes is no source"),
         ([3], "3 in the list is no path"),
-        ("nowhere://bucket/a.csv", "fsspec knows no protocol 'nowhere'"),
+        ("nowhere://bucket/a.csv", "fsspec has no protocol 'nowhere'"),
         ("tar://a.csv::memory://a.tar", "unpack or copy the file first"),
         ("zip://a.csv", "names no archive"),
         ("simplecache::memory://a.csv", "unpack or copy the file first"),

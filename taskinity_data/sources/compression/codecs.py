@@ -64,7 +64,7 @@ _MAGIC = {
 
 @dataclass(frozen=True)
 class Compression:
-    """What the user says of compression, with the meaning that it has in `pandas.read_csv`.
+    """The `compression=` of the user, with the meaning that it has in `pandas.read_csv`.
 
     Attributes
     ----------
@@ -96,10 +96,10 @@ class Compression:
             )
         limit = value.get("max_nbytes")
         try:
-            most = None if limit is None else parse_nbytes(limit)
+            max_nbytes = None if limit is None else parse_nbytes(limit)
         except SettingsError as error:
             raise PlanError(f"compression: max_nbytes={error}") from error
-        return cls(_check_method(value.get("method", "infer")), most)
+        return cls(_check_method(value.get("method", "infer")), max_nbytes)
 
 
 def _check_method(method: Any) -> str | None:
@@ -117,12 +117,12 @@ def _check_method(method: Any) -> str | None:
 
 
 def codec_of(head: bytes) -> str | None:
-    """The codec that the first bytes of a file tell (``"tar"`` among them), None for others."""
+    """Return the codec that begins with these bytes (``"tar"`` among them), None for others."""
     return next((name for name, magic in _MAGIC.items() if magic.match(head)), None)
 
 
 def inner_name(path: str) -> str:
-    """`path` without the suffix of a codec: what its text would be called.
+    """Return `path` without the suffix of a codec: the name of its text.
 
     >>> inner_name("a/b.csv.gz"), inner_name("a/b.csv")
     ('a/b.csv', 'a/b.csv')
@@ -132,12 +132,12 @@ def inner_name(path: str) -> str:
 
 
 def unpack_line(codec: str, path: str) -> str:
-    """The shell command that unpacks `path`, which is compressed with `codec`."""
+    """Return the shell command that unpacks `path`, which is compressed with `codec`."""
     return f"{_COMMANDS[codec].replace('FILE', shlex.quote(path))} > NEW"
 
 
 def find_codec(path: str, head: bytes, method: str | None) -> str | None:
-    """The codec that `path` is to be unpacked with, None where it is read as it is.
+    """Return the codec that decompresses `path`, None if it is read as it is.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def find_codec(path: str, head: bytes, method: str | None) -> str | None:
     Raises
     ------
     PlanError
-        Name or `method` say one codec, and the content another or none.
+        Name or `method` stand for one codec, and the content for another or none.
     """
     if method is None or not head:
         return None
@@ -165,7 +165,7 @@ def find_codec(path: str, head: bytes, method: str | None) -> str | None:
         raise PlanError(
             f"{path}: the suffix {suffix} is that of {named}, but {_tell(path, head, content)}"
         )
-    # Other formats are zip archives too (.xlsx), and one may name a table as one likes.
+    # Other formats are zip archives too (.xlsx), and a table may have any name.
     return content if named or content not in ("zip", "tar") else None
 
 
@@ -181,7 +181,7 @@ def _tell(path: str, head: bytes, content: str | None) -> str:
 
 
 def _split(path: str) -> tuple[str, str]:
-    """`path` without its last suffix (and what a URL hides), and that suffix in small letters."""
+    """Return `path` without its last suffix and what a URL hides, and the suffix in lower case."""
     path = path.partition("?hidden=")[0]
     stem, dot, suffix = path.rpartition(".")
     is_suffix = dot and stem and "/" not in suffix and not stem.endswith("/")
@@ -189,7 +189,7 @@ def _split(path: str) -> tuple[str, str]:
 
 
 class BadStream(Exception):  # noqa: N818 - never leaves `unpack`, which makes an error of it
-    """Compressed bytes can't be undone: `why`, and the compressed byte `offset` it was seen at."""
+    """Compressed bytes that can't be decompressed: `why`, and at which compressed byte `offset`."""
 
     def __init__(self, why: str, offset: int) -> None:
         super().__init__(why)

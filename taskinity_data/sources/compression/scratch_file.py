@@ -1,7 +1,7 @@
 """Where the text of a compressed file lies while this process lives: a private scratch file.
 
-It knows nothing of codecs. A scratch file goes with the last dataset, plan or chunk that refers to
-it, at the latest when the process ends.
+A scratch file goes with the last dataset, plan or chunk that refers to it, at the latest when the
+process ends.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Unpacked:
     ----------
     codec : str
     inner : str
-        What the text would be called: tells its format.
+        The name that the text would have, by which its format is found.
     nbytes : int
         Bytes of text.
     path : str
@@ -52,18 +52,18 @@ class Unpacked:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A dataset that a task opened on a worker comes here after its scratch file has gone. It is
-        # unpacked here, so that workers to which its pieces are sent next need not do it.
+        # decompressed here, so that workers to which its pieces are sent next need not do it.
         path = _replaced.get(self.path, self).path
         return _revive, (self.codec, self.inner, self.nbytes, path)
 
-    def replace(self, found: Unpacked) -> None:
-        """Let copies of this one, whose scratch file has gone, refer to that of `found`."""
-        _replaced[self.path] = found
+    def replace(self, text: Unpacked) -> None:
+        """Let copies of this one, whose scratch file has gone, refer to that of `text`."""
+        _replaced[self.path] = text
 
 
 _owned: weakref.WeakValueDictionary[str, Unpacked] = weakref.WeakValueDictionary()
 _replaced: weakref.WeakValueDictionary[str, Unpacked] = weakref.WeakValueDictionary()
-"""What was unpacked anew, by the path of the scratch file that had gone."""
+"""What was decompressed again, by the path of the scratch file that had gone."""
 
 
 def _revive(codec: str, inner: str, nbytes: int, path: str) -> Unpacked:
@@ -75,11 +75,11 @@ class Scratch:
     """The directory of this process's scratch files, which goes with the last of them."""
 
     def __init__(self) -> None:
-        self._own = OwnDirectory("unpacked")
-        self.directory = self._own.path
+        self._directory = OwnDirectory("unpacked")
+        self.directory = self._directory.path
 
     def create(self) -> tuple[int, str]:
-        """A new file, open for writing, and its path."""
+        """Create a file; return its descriptor, open for writing, and its path."""
         return tempfile.mkstemp(prefix="text-", dir=self.directory)
 
 
@@ -88,21 +88,21 @@ _starting = Lock()
 
 
 def current_scratch() -> Scratch:
-    """The scratch directory of this process."""
+    """Return the scratch directory of this process."""
     with _starting:
-        found = _current.get(os.getpid())
-        if found is None:
-            found = _current[os.getpid()] = Scratch()
-        return found
+        scratch = _current.get(os.getpid())
+        if scratch is None:
+            scratch = _current[os.getpid()] = Scratch()
+        return scratch
 
 
 def is_scratch(path: str) -> bool:
-    """Whether `path` is that of a scratch file."""
+    """Return whether `path` is that of a scratch file."""
     return os.path.basename(os.path.dirname(path)).startswith(PREFIX)
 
 
 def has_gone(path: str) -> bool:
-    """Whether `path` is that of a scratch file that is no more."""
+    """Return whether `path` is that of a scratch file that has gone."""
     return is_scratch(path) and not Path(path).exists()
 
 

@@ -48,7 +48,7 @@ _BGZF_HEAD_NBYTES = 18
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 """The empty block that a bgzf file ends with, so that one that was cut off is recognised."""
 
-_known: weakref.WeakValueDictionary[Any, Unpacked] = weakref.WeakValueDictionary()
+_texts: weakref.WeakValueDictionary[Any, Unpacked] = weakref.WeakValueDictionary()
 _unpacking_again = Lock()
 
 
@@ -86,20 +86,20 @@ def unpack_files(
     stop = Event()
     with ThreadPoolExecutor(min(len(packed), count_cores()), "taskinity-unpack") as pool:
         try:
-            running = [pool.submit(_unpack, *one, max_nbytes, stop) for one in packed]
+            running = [pool.submit(_unpack, *item, max_nbytes, stop) for item in packed]
             wait(running, return_when=FIRST_EXCEPTION)
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
-    errors = [one.exception() for one in running if not one.cancelled()]
-    error = next((one for one in errors if not isinstance(one, _Stopped | None)), None)
+    errors = [item.exception() for item in running if not item.cancelled()]
+    error = next((item for item in errors if not isinstance(item, _Stopped | None)), None)
     if error is not None:
         try:
             raise error
         finally:
             # The error holds this frame, which must hold neither it nor the texts.
             del error, errors, running
-    made = {_key(*one): text.result() for one, text in zip(packed, running, strict=True)}
+    made = {_key(*item): text.result() for item, text in zip(packed, running, strict=True)}
     return tuple(
         replace(file, unpacked=made.get(_key(file, codec)))
         for file, codec in zip(files, codecs, strict=True)
@@ -141,9 +141,9 @@ def _key(file: SourceFile, codec: str | None) -> tuple[Any, ...]:
 
 def _unpack(file: SourceFile, codec: str, max_nbytes: int | None, stop: Event) -> Unpacked:
     key = _key(file, codec)
-    known = _known.get(key)
-    if known is not None and Path(known.path).exists():
-        return known
+    text_before = _texts.get(key)
+    if text_before is not None and Path(text_before.path).exists():
+        return text_before
     scratch = current_scratch()
     target, path = scratch.create()
     writer = _TextWriter(target, file, max_nbytes, scratch.directory, stop)
@@ -159,7 +159,7 @@ def _unpack(file: SourceFile, codec: str, max_nbytes: int | None, stop: Event) -
         raise
     finally:
         os.close(target)
-    _known[key] = text
+    _texts[key] = text
     return text
 
 

@@ -34,7 +34,7 @@ _ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, Va
 
 
 def open_archive(file: BinaryIO, path: str) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
-    """The archive, and its members that are no directories.
+    """Return the archive, and its members that are no directories.
 
     Raises
     ------
@@ -50,35 +50,36 @@ def open_archive(file: BinaryIO, path: str) -> tuple[zipfile.ZipFile, list[zipfi
         raise BadStream(
             f"it is no whole archive, its directory is missing or damaged ({error})", file.tell()
         ) from None
-    members = [one for one in archive.infolist() if not one.is_dir()]
+    members = [info for info in archive.infolist() if not info.is_dir()]
     if not members:
         raise PlanError(f"{path}: the archive holds no file")
-    if min(one.header_offset for one in archive.infolist()):
+    if min(info.header_offset for info in archive.infolist()):
         raise BadStream("what it begins with is not part of the archive", 0)
     return archive, members
 
 
 def pick_member(members: Sequence[zipfile.ZipInfo], path: str, name: str) -> zipfile.ZipInfo:
-    """The member called `name`; the only one where that is empty.
+    """Return the member called `name`; the only one if that is empty.
 
     Raises
     ------
     PlanError
         There are several, or it is encrypted.
     """
-    found = [one for one in members if one.filename == name] if name else list(members)
-    if len(found) != 1:
+    matches = [member for member in members if member.filename == name] if name else list(members)
+    if len(matches) != 1:
         raise PlanError(f"{path}: {_tell(members, path)}")
-    if found[0].flag_bits & 1:
+    (match,) = matches
+    if match.flag_bits & 1:
         raise PlanError(
-            f"{path}: its member {found[0].filename!r} is encrypted, which is not read; unpack it "
-            f"first: unzip -p {shlex.quote(path)} {shlex.quote(found[0].filename)} > NEW"
+            f"{path}: its member {match.filename!r} is encrypted, which is not read; unpack it "
+            f"first: unzip -p {shlex.quote(path)} {shlex.quote(match.filename)} > NEW"
         )
-    return found[0]
+    return match
 
 
 def decode_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The member's text, in blocks; its length and checksum are checked."""
+    """Yield the member's text, in blocks; its length and checksum are checked."""
     done = 0
     try:
         with archive.open(member) as opened:
@@ -88,8 +89,8 @@ def decode_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator
     except NotImplementedError as error:
         raise BadStream(f"its member is packed in an unknown way ({error})", 0) from None
     except (*_ERRORS, RuntimeError) as error:
-        place = archive.fp.tell() if archive.fp is not None else 0
-        raise BadStream(f"its member is damaged ({error})", place) from None
+        offset = archive.fp.tell() if archive.fp is not None else 0
+        raise BadStream(f"its member is damaged ({error})", offset) from None
     if done != member.file_size:
         raise BadStream(
             f"its member gives {done:,} bytes, but {member.file_size:,} are declared",
@@ -98,7 +99,7 @@ def decode_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator
 
 
 def _tell(members: Sequence[zipfile.ZipInfo], path: str) -> str:
-    names = ", ".join(repr(one.filename) for one in members[:_SHOWN])
+    names = ", ".join(repr(info.filename) for info in members[:_SHOWN])
     more = f" and {len(members) - _SHOWN} more" if len(members) > _SHOWN else ""
     return (
         f"the archive holds {len(members)} files ({names}{more}); say which are meant: "
@@ -111,7 +112,7 @@ _MAGIC = re.compile(r"[*?[]")
 
 
 def find_members(url: str, find: Callable[[str], list[SourceFile]]) -> list[SourceFile]:
-    """The members that `url` means, each as a file whose text is yet to be unpacked.
+    """Return the members that `url` names, each as a file whose text is yet to be decompressed.
 
     Parameters
     ----------
@@ -139,7 +140,7 @@ def _pick(archive: SourceFile, pattern: str) -> list[SourceFile]:
         raise PlanError(f"{archive}: an archive within another is not read; unpack the outer one")
     try:
         with open_raw(archive) as opened:
-            names = [one.filename for one in open_archive(opened, archive.path)[1]]
+            names = [info.filename for info in open_archive(opened, archive.path)[1]]
     except BadStream as error:
         raise ReadError(
             f"{archive}: {error.why}; copy or write it again", path=archive.path, start=error.offset
@@ -149,8 +150,8 @@ def _pick(archive: SourceFile, pattern: str) -> list[SourceFile]:
     if pattern in names:
         chosen = [pattern]
     elif _MAGIC.search(pattern) or not pattern:
-        wanted = _translate(pattern or "**")
-        chosen = sorted(name for name in names if wanted.fullmatch(name))
+        glob = _translate(pattern or "**")
+        chosen = sorted(name for name in names if glob.fullmatch(name))
     else:
         chosen = []
     if not chosen:
@@ -169,11 +170,12 @@ def _pick(archive: SourceFile, pattern: str) -> list[SourceFile]:
 
 
 def _translate(pattern: str) -> re.Pattern[str]:
-    """A glob as a regular expression: ``**`` is any depth, ``*`` and ``?`` stay in a directory."""
+    """Translate a glob to a regular expression: ``*`` and ``?`` stay within a directory."""
     parts = re.split(r"(\*\*/?|\*|\?|\[[^\]]+\])", pattern)
     rules = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
     texts = (
-        rules.get(one) or (f"[{one[1:-1].replace('!', '^', 1)}]" if place % 2 else re.escape(one))
-        for place, one in enumerate(parts)
+        rules.get(part)
+        or (f"[{part[1:-1].replace('!', '^', 1)}]" if index % 2 else re.escape(part))
+        for index, part in enumerate(parts)
     )
     return re.compile("".join(texts), re.DOTALL)

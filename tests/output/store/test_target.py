@@ -312,7 +312,7 @@ def test_a_directory_copied_from_a_disk_is_whole_with_all_that_was_appended(memo
         ("zip://out", "archives and chains"),
         ("memory://", "names no directory"),
         ("memory://bucket/a=1", "without ="),
-        ("nothing://bucket/out", "knows no protocol 'nothing'"),
+        ("nothing://bucket/out", "has no protocol 'nothing'"),
     ],
 )
 def test_urls_that_cant_be_written_to_are_refused(url, said):
