@@ -10,9 +10,8 @@ import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from taskinity_data.errors import BindError, FlowError, SettingsError
-from taskinity_data.flow.model import Task, Width
 from taskinity_data.flow.naming import is_name, to_camel
-from taskinity_data.flow.policies import make_policy, merge_policies
+from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.recording import (
     NamedReducer,
     is_recording,
@@ -20,7 +19,7 @@ from taskinity_data.flow.recording import (
     record_call,
     record_flow,
 )
-from taskinity_data.flow.task_mark import MARK, Mark, is_reducer, mark_of, name_of, refuse_function
+from taskinity_data.flow.task_mark import MARK, Mark, is_reducer, name_of, refuse_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from taskinity_data.flow.model import Flow
     from taskinity_data.policy import Value
 
-__all__ = ["MarkedTask", "flow", "make_task", "task"]
+__all__ = ["MarkedTask", "flow", "task"]
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -190,30 +189,6 @@ def _mark(function: Any, mark: Mark) -> Any:
         call.__name__ = name_of(function) or "<lambda>"
     call.map = functools.partial(map_task, call)  # type: ignore[attr-defined] # functions take any
     return call
-
-
-def make_task(name: str, function: Any, width: Width = None, **options: Any) -> Task:
-    """A task with its function, for flows that are put together in Python.
-
-    Parameters
-    ----------
-    name : str
-    function : callable or reducer
-        Where it is marked with ``@td.task``, its policy holds but for `options`.
-    width : None, "*" or int
-    **options
-        The keywords of ``@td.task``, but `name`.
-
-    Raises
-    ------
-    SettingsError
-        A keyword's value can't be meant.
-    """
-    mark = mark_of(function) or Mark()
-    description = options.pop("description", None) or mark.description
-    policy = merge_policies(mark.policy, make_policy(**options), options)
-    plain = function.reducer if isinstance(function, NamedReducer) else function
-    return Task(name, description, width, policy, plain)
 
 
 @overload

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from taskinity_data.display import for_stdout
 from taskinity_data.errors import FlowError
 from taskinity_data.flow.fan_outs import find_nodes
+from taskinity_data.flow.language.keywords import KEYWORDS
 from taskinity_data.flow.naming import is_name, to_snake
 from taskinity_data.flow.order import find_cycle, sort_names
-from taskinity_data.flow.policies import POLICY_FIELDS, stated_keywords
+from taskinity_data.flow.policies import stated_keywords
 from taskinity_data.policy import ON_ERROR, Policy
 from taskinity_data.wording import suggest
 
@@ -105,9 +106,9 @@ class Task:
     def __repr__(self) -> str:
         facts = [repr(str(self))]
         facts += [
-            f"{keyword}={getattr(self.policy, POLICY_FIELDS[keyword])!r}"
-            for keyword in POLICY_FIELDS
-            if keyword in self.stated | stated_keywords(self.policy)
+            f"{name}={getattr(self.policy, keyword.field)!r}"
+            for name, keyword in KEYWORDS.items()
+            if name in self.stated | stated_keywords(self.policy)
         ]
         if self.function is not None:
             facts.append(f"function={getattr(self.function, '__qualname__', self.function)}")

@@ -6,7 +6,7 @@ Pure: it calls no function, reads no data, and knows nothing of Dask.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from taskinity_data.flow.binding.argument_sources import Constant, Input, Source, Upstream
 from taskinity_data.flow.binding.bind import raise_problems
@@ -58,10 +58,6 @@ class ChainStep:
     arguments: Mapping[str, Source] = field(default_factory=dict)
     fallback: ChainStep | None = None
 
-    def call(self, piece: Any, values: Mapping[str, Any]) -> Any:
-        """The function's result for `piece`; `values` holds those of `arguments` by parameter."""
-        return self.task.function(piece, **values)  # type: ignore[misc] # bound before
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -82,12 +78,6 @@ class Call:
     def name(self) -> str:
         """What `Upstream` calls this stage's result."""
         return self.task.name
-
-    def call(self, values: Mapping[str, Any]) -> Any:
-        """The function's result; `values` holds those of `arguments` by parameter."""
-        first = [values[name] for name in self.positional]
-        rest = {name: value for name, value in values.items() if name not in self.positional}
-        return self.task.function(*first, **rest)  # type: ignore[misc] # bound before
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +155,6 @@ class Reduce:
     def is_reducer(self) -> bool:
         """Whether the task is a reducer, and not a plain function of the list."""
         return bool(getattr(self.task.function, "is_reducer", False))
-
-    call = Call.call
 
 
 Stage = Call | FanOutStage | Reduce

@@ -186,14 +186,6 @@ class OrderedTree:
         """Whether the tree is closed and every chunk has arrived."""
         return self._is_complete
 
-    @property
-    def open_partials(self) -> int:
-        """The number of partials that wait for siblings."""
-        waiting = sum(len(group) for group in self._groups.values())
-        return waiting + sum(
-            len(parts) - len(self._waiting[position]) for position, parts in self._parts.items()
-        )
-
     def result(self) -> Any:
         """Return the partial of all chunks, None if no chunk has one.
 

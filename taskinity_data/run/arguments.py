@@ -10,8 +10,8 @@ from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.reader_keywords import DatasetKeywords
 from taskinity_data.errors import BindError, PlanError
 from taskinity_data.flow.decorators import task
+from taskinity_data.flow.language.keywords import KEYWORDS
 from taskinity_data.flow.model import Flow
-from taskinity_data.flow.policies import POLICY_FIELDS
 from taskinity_data.flow.stages import FanOutStage, Stage
 from taskinity_data.formats.csv.options import SIGNATURE
 from taskinity_data.run.options import RunOptions
@@ -112,7 +112,7 @@ def sort_options(
         One that none of them has; the message names close ones.
     """
     names = (
-        {*POLICY_FIELDS, "name", "description"},
+        {*KEYWORDS, "name", "description"},
         # What pandas has and a dataset refuses is refused there, with the reason.
         {*DatasetKeywords.__annotations__, *SIGNATURE},
         {one.name for one in fields(RunOptions)},

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskinity_data.errors import BindError, FlowError, SettingsError
-from taskinity_data.flow.decorators import flow, make_task, task
+from taskinity_data.flow.decorators import flow, task
+from taskinity_data.flow.language.keywords import KEYWORDS
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.model import Flow, FlowInput
 from taskinity_data.flow.recording import Handle
@@ -198,12 +199,14 @@ def test_what_can_not_be_a_task_is_refused_where_it_is_decorated() -> None:
         task(3)
 
 
-def test_make_task_takes_the_mark_but_for_what_is_given() -> None:
-    made = make_task("Add", add_up, "*", retries=5)
-    assert made.policy == Policy(retries=5, timeout_s=30.0, on_error="skip")
-    assert (str(made), made.function, made.description) == ("Add[*]", add_up, "Adds up")
-    total = Total()
-    assert make_task("Sum", task(total, name="X")).function is total
+def test_task_has_the_keywords_of_the_one_table() -> None:
+    known = inspect.signature(task).parameters
+    assert set(known) == {"function", "name", "description", *KEYWORDS}
+    policy = Policy()
+    for name, keyword in KEYWORDS.items():
+        default = known[name].default
+        value = keyword.check(name, default) if keyword.check else default
+        assert value == getattr(policy, keyword.field), name
 
 
 # -- @flow ----------------------------------------------------------------------------------------
@@ -453,7 +456,7 @@ def test_functions_of_a_python_flow_can_be_replaced() -> None:
         return add_up(process_chunk.map(data, weight=3))
 
     stub = mine.bind({"process_chunk": lambda chunk, weight: 0})
-    assert stages(stub, {"data"})[0].steps[0].call(1, {"weight": 2}) == 0
+    assert stages(stub, {"data"})[0].steps[0].task.function(1, weight=2) == 0
     with pytest.raises(BindError, match="the function has no parameter 'weight'"):
         mine.bind({"process_chunk": lambda chunk: 0})
 

@@ -1,84 +1,109 @@
-"""The values of a flow text's keys: texts between quotes, counts, durations, amounts.
+"""The keywords of a task: how each is checked, read from a flow's text and written there.
 
-It knows nothing of blocks, or of which key stands where.
+One that has no `read` is for ``@td.task`` alone. The values are kept in a `Policy`.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import SettingsError
-from taskinity_data.flow.language.lexer import Mistake
-from taskinity_data.flow.language.writer import unquote
 from taskinity_data.flow.naming import is_name
-from taskinity_data.flow.policies import make_policy
-from taskinity_data.policy import Policy
+from taskinity_data.policy import ON_ERROR, Value, parse_duration
+from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from taskinity_data.flow.language.lexer import Key
+    from collections.abc import Callable
 
-__all__ = ["EXPECTED", "read_policy", "read_text"]
-
-EXPECTED = {
-    "retries": "a whole number from 0 up, e.g. 3",
-    "retry_delay": "a duration such as 500ms, 1s or 2m",
-    "max_delay": "a duration such as 30s or 2m",
-    "timeout": "a duration above 0 such as 30s or 2m",
-    "on_error": "fail, skip, bisect or the name of a task of this flow",
-    "resources": "names with amounts, e.g. GPU=1, MEMORY=2",
-}
-"""What each policy takes, in words."""
+__all__ = ["KEYWORDS", "TASK_KEYS", "Keyword", "write_number"]
 
 
-def read_policy(key: Key) -> Policy:
-    """The default policy but for what `key` says; a fallback's name goes unchecked.
+class Keyword(NamedTuple):
+    """A keyword of a task.
 
-    Raises
-    ------
-    Mistake
-        The value can't be meant.
+    Attributes
+    ----------
+    field : str
+        The field of `Policy` that it sets.
+    check : callable or None
+        Takes the keyword and the value that was given, and returns that of the field.
+    expected : str
+        What a flow's text may say, in words.
+    read : callable or None
+        From the text of the value to what `check` takes; raises ValueError.
+    write : callable
+        From the field's value to its text; None where a text can't say it.
     """
-    expected = EXPECTED[key.key]
-    if not key.value:
-        raise Mistake(key.value_column, f"expected a value: {expected}")
-    if key.value[0] in "\"'":
-        raise Mistake(key.value_column, f"expected {expected}, without quotes", len(key.value))
-    if key.key == "on_error" and is_name(key.value):
-        return Policy(on_error=key.value)
+
+    field: str
+    check: Callable[[str, Any], Any] | None = None
+    expected: str = ""
+    read: Callable[[str], Any] | None = None
+    write: Callable[[Any], str | None] = lambda _: None
+
+
+def _check_duration(keyword: str, given: Any) -> float:
     try:
-        return make_policy(**{key.key: _READERS[key.key](key.value)})
-    except (ValueError, SettingsError) as error:
-        message = f"expected {expected}, not {key.value!r}"
-        raise Mistake(key.value_column, message, len(key.value)) from error
+        seconds = parse_duration(given)
+    except SettingsError as error:
+        raise SettingsError(f"{keyword}: {error}") from error
+    if not math.isfinite(seconds):
+        raise SettingsError(f"{keyword}: {given!r} is longer than can be counted")
+    return seconds
 
 
-def read_text(key: Key) -> str:
-    """The quoted text that a description is."""
-    value, column = key.value, key.value_column
-    if not value or value[0] not in "\"'":
-        raise Mistake(column, 'expected a text between quotes, e.g. description: "…"', len(value))
-    found = re.match(r"(?P<quote>[\"'])(?P<body>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)", value)
-    if found is None:
-        raise Mistake(
-            column, f"this quote is never closed: expected {value[0]} in this line", len(value)
+def _check_timeout(keyword: str, given: Any) -> float | None:
+    seconds = None if given is None else _check_duration(keyword, given)
+    if seconds == 0:
+        raise SettingsError(f"{keyword}: no task ends within 0 s; leave it out for no limit")
+    return seconds
+
+
+def _check_errors(keyword: str, given: Any) -> tuple[type[BaseException], ...] | None:
+    if given is None and keyword == "retry_on":
+        return None
+    kinds = given if isinstance(given, (tuple, list)) else (given,)
+    for kind in kinds:
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise SettingsError(f"{keyword}: {kind!r} is not a class of exceptions, e.g. OSError")
+    return tuple(kinds)
+
+
+def _check_on_error(keyword: str, given: Any) -> Any:
+    if isinstance(given, str):
+        if given not in ON_ERROR:
+            raise SettingsError(
+                f"{keyword}: {given!r} is neither {', '.join(map(repr, ON_ERROR))} nor a fallback, "
+                f"which is a function or td.value(...).{suggest(given, ON_ERROR)}"
+            )
+    elif not isinstance(given, Value) and not callable(given):
+        raise SettingsError(
+            f"{keyword}: {given!r} is neither {', '.join(map(repr, ON_ERROR))} nor a function; for "
+            "a value to take instead write td.value(...)"
         )
-    if found.end() < len(value):
-        raise Mistake(
-            column + found.end(),
-            "expected nothing after the closing quote; a quote within a text is written "
-            f"\\{value[0]}",
-            len(value) - found.end(),
-        )
-    text = unquote(found["body"])
-    if isinstance(text, int):
-        raise Mistake(
-            column + 1 + text,
-            "this backslash means nothing: expected \\\\, \\\", \\', \\n, \\t, \\r, \\u1234 or "
-            "\\U00012345",
-            2,
-        )
-    return text
+    return given
+
+
+def _check_validator(keyword: str, given: Any) -> Any:
+    if given is not None and not callable(given) and not callable(getattr(given, "validate", None)):
+        raise SettingsError(f"{keyword}: {given!r} is neither callable nor has a .validate method")
+    return given
+
+
+def _check_resources(keyword: str, given: Any) -> dict[str, float] | None:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise SettingsError(f"{keyword}: {given!r} is not a dict such as {{'GPU': 1}}")
+    for name, amount in given.items():
+        is_number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
+        if not isinstance(name, str) or not is_number or not 0 < amount < math.inf:
+            raise SettingsError(f"{keyword}: {name!r}: {amount!r} is not an amount above 0")
+    return dict(given)
 
 
 def _read_count(text: str) -> int:
@@ -99,11 +124,60 @@ def _read_resources(text: str) -> dict[str, float]:
     return amounts
 
 
-_READERS: dict[str, Any] = {
-    "retries": _read_count,
-    "retry_delay": str,
-    "max_delay": str,
-    "timeout": str,
-    "on_error": str,
-    "resources": _read_resources,
+def _write_seconds(seconds: float | None) -> str | None:
+    return f"{write_number(seconds)}s" if seconds is not None and math.isfinite(seconds) else None
+
+
+def _write_name(on_error: Any) -> str | None:
+    return on_error if isinstance(on_error, str) else None
+
+
+def _write_resources(amounts: Mapping[str, float] | None) -> str | None:
+    if not amounts or not all(is_name(name) for name in amounts):
+        return None
+    return ", ".join(f"{name}={write_number(amount)}" for name, amount in amounts.items())
+
+
+def write_number(number: float) -> str:
+    """Every digit of `number`, without an exponent."""
+    whole = f"{Decimal(repr(number if isinstance(number, int) else float(number))):f}"
+    return whole.removesuffix(".0")
+
+
+KEYWORDS = {
+    "retries": Keyword("retries", None, "a whole number from 0 up, e.g. 3", _read_count, str),
+    "retry_delay": Keyword(
+        "retry_delay_s",
+        _check_duration,
+        "a duration such as 500ms, 1s or 2m",
+        str,
+        _write_seconds,
+    ),
+    "max_delay": Keyword(
+        "max_delay_s", _check_duration, "a duration such as 30s or 2m", str, _write_seconds
+    ),
+    "retry_on": Keyword("retry_on", _check_errors),
+    "give_up_on": Keyword("give_up_on", _check_errors),
+    "timeout": Keyword(
+        "timeout_s", _check_timeout, "a duration above 0 such as 30s or 2m", str, _write_seconds
+    ),
+    "on_error": Keyword(
+        "on_error",
+        _check_on_error,
+        "fail, skip, bisect or the name of a task of this flow",
+        str,
+        _write_name,
+    ),
+    "validate_input": Keyword("validate_input", _check_validator),
+    "validate_output": Keyword("validate_output", _check_validator),
+    "resources": Keyword(
+        "resources",
+        _check_resources,
+        "names with amounts, e.g. GPU=1, MEMORY=2",
+        _read_resources,
+        _write_resources,
+    ),
 }
+
+TASK_KEYS = ("description", *(name for name, keyword in KEYWORDS.items() if keyword.read))
+"""What can be said of a task in a flow's text."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import FlowSyntaxError
-from taskinity_data.flow.language.keywords import EXPECTED, read_policy, read_text
+from taskinity_data.flow.language.keywords import KEYWORDS, TASK_KEYS
 from taskinity_data.flow.language.lexer import (
     Edges,
     Header,
@@ -18,7 +18,7 @@ from taskinity_data.flow.language.lexer import (
     read_line,
 )
 from taskinity_data.flow.language.syntax_errors import Problems, split_lines
-from taskinity_data.flow.language.writer import TASK_KEYS
+from taskinity_data.flow.language.values import read_policy, read_text
 from taskinity_data.flow.model import Flow, Task, Width
 from taskinity_data.flow.naming import is_slip, to_snake
 from taskinity_data.flow.order import find_cycle
@@ -68,7 +68,8 @@ def check_blocks(blocks: Mapping[str, TaskText], problems: Problems) -> None:
             other = blocks.get(name)
             if other is None:
                 choices = [*ON_ERROR, *(one for one in blocks if one != block.name)]
-                message = f"expected {EXPECTED['on_error']}, not {name!r}.{suggest(name, choices)}"
+                expected = KEYWORDS["on_error"].expected
+                message = f"expected {expected}, not {name!r}.{suggest(name, choices)}"
             elif other is block:
                 message = f"task {name} can't be its own fallback"
             elif other.fallback is not None:

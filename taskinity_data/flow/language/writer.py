@@ -5,23 +5,16 @@ It knows nothing of files.
 
 from __future__ import annotations
 
-import math
 import re
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from taskinity_data.flow.naming import is_name
-from taskinity_data.flow.policies import POLICY_FIELDS, stated_keywords
+from taskinity_data.flow.language.keywords import KEYWORDS
+from taskinity_data.flow.policies import stated_keywords
 
 if TYPE_CHECKING:
     from taskinity_data.flow.model import Flow, Task
 
-__all__ = ["TASK_KEYS", "quote", "to_text", "unquote"]
-
-TASK_KEYS = (
-    "description", "retries", "retry_delay", "max_delay", "timeout", "on_error", "resources",
-)  # fmt: skip
-"""What can be said of a task in a text: policies that are plain values."""
+__all__ = ["quote", "to_text", "unquote"]
 
 _ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "t": "\t", "r": "\r"}
 _ESCAPE = re.compile(
@@ -88,35 +81,14 @@ def _chains(flow: Flow) -> list[list[str]]:
 
 def _write_policy(task: Task) -> list[str]:
     lines = []
-    for keyword, name in POLICY_FIELDS.items():
-        if keyword in task.stated | stated_keywords(task.policy):
-            value = getattr(task.policy, name)
-            text = _write_value(keyword, value)
+    for name, keyword in KEYWORDS.items():
+        if name in task.stated | stated_keywords(task.policy):
+            value = getattr(task.policy, keyword.field)
+            text = keyword.write(value)
             lines.append(
-                f"{keyword}: {text}"
-                if text is not None
-                else f"# {keyword}, as set in Python: {value!a}"
+                f"{name}: {text}" if text is not None else f"# {name}, as set in Python: {value!a}"
             )
     return lines
-
-
-def _write_value(keyword: str, value: Any) -> str | None:
-    """The value of a policy as the language writes it, None where it can't."""
-    if keyword == "retries":
-        return str(value)
-    if keyword in ("retry_delay", "max_delay", "timeout"):
-        return f"{write_number(value)}s" if value is not None and math.isfinite(value) else None
-    if keyword == "on_error":
-        return value if isinstance(value, str) else None
-    if keyword == "resources" and value and all(is_name(name) for name in value):
-        return ", ".join(f"{name}={write_number(amount)}" for name, amount in value.items())
-    return None
-
-
-def write_number(number: float) -> str:
-    """Every digit of `number`, without an exponent."""
-    whole = f"{Decimal(repr(number if isinstance(number, int) else float(number))):f}"
-    return whole.removesuffix(".0")
 
 
 def _escape(letter: str) -> str:

@@ -216,8 +216,8 @@ def test_a_function_of_any_arguments_takes_its_chunk_by_position() -> None:
         process_chunk=lambda *parts, **_: parts, aggregate_results=lambda *all_: all_
     )
     _, fan_out, last = stages(bound, {"data"})
-    assert fan_out.steps[0].call("piece", {}) == ("piece",)
-    assert last.call({"all_": [1]}) == ([1],)
+    assert fan_out.steps[0].task.function("piece") == ("piece",)
+    assert last.task.function([1]) == ([1],)
 
 
 async def wait(chunk: Any) -> Any: ...

@@ -1,0 +1,71 @@
+"""The values of a flow text's keys: texts between quotes, and what tasks are told."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from taskinity_data.errors import SettingsError
+from taskinity_data.flow.language.keywords import KEYWORDS
+from taskinity_data.flow.language.lexer import Mistake
+from taskinity_data.flow.language.writer import unquote
+from taskinity_data.flow.naming import is_name
+from taskinity_data.flow.policies import make_policy
+from taskinity_data.policy import Policy
+
+if TYPE_CHECKING:
+    from taskinity_data.flow.language.lexer import Key
+
+__all__ = ["read_policy", "read_text"]
+
+
+def read_policy(key: Key) -> Policy:
+    """The default policy but for what `key` says; a fallback's name goes unchecked.
+
+    Raises
+    ------
+    Mistake
+        The value can't be meant.
+    """
+    keyword = KEYWORDS[key.key]
+    expected = keyword.expected
+    if not key.value:
+        raise Mistake(key.value_column, f"expected a value: {expected}")
+    if key.value[0] in "\"'":
+        raise Mistake(key.value_column, f"expected {expected}, without quotes", len(key.value))
+    if key.key == "on_error" and is_name(key.value):
+        return Policy(on_error=key.value)
+    assert keyword.read is not None  # one of TASK_KEYS
+    try:
+        return make_policy(**{key.key: keyword.read(key.value)})
+    except (ValueError, SettingsError) as error:
+        message = f"expected {expected}, not {key.value!r}"
+        raise Mistake(key.value_column, message, len(key.value)) from error
+
+
+def read_text(key: Key) -> str:
+    """The quoted text that a description is."""
+    value, column = key.value, key.value_column
+    if not value or value[0] not in "\"'":
+        raise Mistake(column, 'expected a text between quotes, e.g. description: "…"', len(value))
+    found = re.match(r"(?P<quote>[\"'])(?P<body>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)", value)
+    if found is None:
+        raise Mistake(
+            column, f"this quote is never closed: expected {value[0]} in this line", len(value)
+        )
+    if found.end() < len(value):
+        raise Mistake(
+            column + found.end(),
+            "expected nothing after the closing quote; a quote within a text is written "
+            f"\\{value[0]}",
+            len(value) - found.end(),
+        )
+    text = unquote(found["body"])
+    if isinstance(text, int):
+        raise Mistake(
+            column + 1 + text,
+            "this backslash means nothing: expected \\\\, \\\", \\', \\n, \\t, \\r, \\u1234 or "
+            "\\U00012345",
+            2,
+        )
+    return text
