@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskinity_data.checkpoints.plain_outcomes import from_plain, to_plain
-from taskinity_data.checkpoints.values import TooLarge, encode
+from taskinity_data.checkpoints.value_budget import ValueBudget
+from taskinity_data.checkpoints.values import encode
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.cut_again import EarlierCuts, earlier_piece
 from taskinity_data.outcome import Status
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from taskinity_data.outcome import Outcome
     from taskinity_data.sources.file import SourceFile
 
+T = TypeVar("T")
+
 __all__ = ["BEGIN_S", "Checkpoints"]
 
 BEGIN_S = 2.0
@@ -39,19 +43,6 @@ directory behind; what had ended before is written then."""
 MOST_EARLY = 32
 """Results that wait for that time, so that a run's memory does not hold all of its first seconds;
 what ends beyond them before it begins is not kept, and would be run again."""
-
-_MOST_PARTIAL_NBYTES = 64 << 20
-"""A larger partial is not kept: to write it takes about as long as to read a chunk again."""
-
-MOST_UNASKED_NBYTES = 1 << 30
-"""All that is kept of a run whose user did not ask for it: a disk is filled only on demand."""
-
-FREE_NBYTES = 1 << 20
-_WRITTEN_PER_S = 500e6
-MOST_UNASKED_SHARE = 0.1
-"""Of such a run a result above 1 MiB is kept where that takes a tenth of the time that it took to
-compute, at most: 500 MB are summed and written in a second. With a run's first millions of groups
-all that work would be for nothing."""
 
 _MOST_ANSWER_NBYTES = 16 << 20
 """A larger answer is not kept for `load_run`."""
@@ -107,8 +98,7 @@ class Checkpoints:
         self._begun_s = time.monotonic()
         self._early: list[Callable[[], Any]] | None = []
         self._is_asked = is_asked
-        self._kept_nbytes = 0
-        self._is_large_told = False
+        self._values = ValueBudget(self._tell, is_asked=is_asked)
         self._place: RunPlace | None = None
         self._journal: Journal | None = None
         self._quarantine: Quarantine | None = None
@@ -148,70 +138,59 @@ class Checkpoints:
 
     def enter(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord | Unknown:
         """A fan-out begins: what it runs is `job`, and what it is cut from `dataset`."""
-        if self._waits(lambda: self._enter_fan_out(job, dataset, asked)):
-            return Unknown()
-        return self._enter_fan_out(job, dataset, asked)
+        return self._act(self._enter_fan_out, job, dataset, asked) or Unknown()
 
     def recall(self, name: str, item: Any) -> Outcome | None:
         """The outcome of `item`, which is handed out now, if an earlier try has finished it."""
-        if self._waits(lambda: self._recall(name, item)):
-            return None
-        return self._recall(name, item)
+        return self._act(self._recall, name, item)
 
     def keep(self, name: str, item: Any, outcome: Outcome) -> None:
         """Keep what became of `item`, with its partial where that has an exact form."""
         if item.part:
             outcome = replace(outcome, value=None)
-            if not self._waits(lambda: self._keep_part(name, item, outcome)):
-                self._keep_part(name, item, outcome)
+            self._act(self._keep_part, name, item, outcome)
             return
         has_value = not self._is_early or self._counts["early"] < MOST_EARLY
         has_value = has_value or _is_nothing(outcome.value)
         if not has_value:
             outcome = replace(outcome, value=None)
         self._counts["early"] += 1
-        if not self._waits(lambda: self._keep(name, item, outcome, has_value)):
-            self._keep(name, item, outcome, has_value)
+        self._act(self._keep, name, item, outcome, has_value)
 
     def set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
         """Keep the rows of `item` where it has no result, and the lines that did not parse."""
         has_nothing = outcome.failure is None and outcome.bad_lines is None
         if self._past is None and has_nothing:
             return
-        outcome = replace(outcome, value=None)
-        if not self._waits(lambda: self._set_aside(name, item, outcome)):
-            self._set_aside(name, item, outcome)
+        self._act(self._set_aside, name, item, replace(outcome, value=None))
 
     def note_output(self, staging: str) -> None:
         """Where parts are written until they are committed."""
-        if not self._waits(lambda: self._write("O", staging)):
-            self._write("O", staging)
+        self._act(self._write, "O", staging)
 
     def note_scheduler(self, name: str, workers: int, reason: str) -> None:
         """Who runs items from now on."""
-        if not self._waits(lambda: self._write("S", (name, workers, reason))):
-            self._write("S", (name, workers, reason))
+        self._act(self._write, "S", (name, workers, reason))
 
     @property
     def _is_early(self) -> bool:
         return self._early is not None and time.monotonic() - self._begun_s < BEGIN_S
 
-    def _waits(self, act: Callable[[], Any]) -> bool:
-        """Whether it is too early to begin; then `act` is done when the time has come."""
-        if self._early is None:
-            return False
-        if self._is_early:
-            self._early.append(act)
-            return True
-        try:
-            self.begin()
-        except OSError as error:
-            self._early = None
-            self._say(
-                f"no journal is kept: {error.strerror} ({error.filename}). If the run stops it "
-                "starts anew; run_dir= or TASKINITY_RUN_DIR name another directory"
-            )
-        return False
+    def _act(self, act: Callable[..., T], *given: Any) -> T | None:
+        """Return what `act` does, None where that waits until it is time to begin."""
+        if self._early is not None:
+            if self._is_early:
+                self._early.append(partial(act, *given))
+                return None
+            try:
+                self.begin()
+            except OSError as error:
+                self._early = None
+                self._say(
+                    f"no journal is kept: {error.strerror} ({error.filename}). If the run stops it "
+                    "starts anew; run_dir= or TASKINITY_RUN_DIR name another directory"
+                )
+        return act(*given)
 
     # -- what is done about them ---------------------------------------------------------------
 
@@ -337,7 +316,7 @@ class Checkpoints:
     def _write(self, kind: str, facts: Any, outcome: Outcome | None = None) -> None:
         if self._journal is None:
             return
-        buffers = [] if outcome is None else self._encode(self._fans[facts[0]], outcome)
+        buffers = [] if outcome is None else self._values.encode(self._fans[facts[0]], outcome)
         try:
             self._journal.add(kind, facts, buffers)
         except OSError as error:
@@ -351,37 +330,6 @@ class Checkpoints:
         if kind == "C":
             self._counts["ended"] += 1
             self._counts["kept"] += bool(buffers)
-
-    def _encode(self, fan: FanOutRecord, outcome: Outcome) -> list[bytes | memoryview]:
-        most_nbytes = _MOST_PARTIAL_NBYTES
-        if not self._is_asked:
-            worth = int(outcome.duration_s * MOST_UNASKED_SHARE * _WRITTEN_PER_S)
-            most_nbytes = min(most_nbytes, max(FREE_NBYTES, worth))
-            most_nbytes = min(most_nbytes, MOST_UNASKED_NBYTES - self._kept_nbytes)
-        try:
-            buffers = encode(fan.dump(outcome.value), most_nbytes)
-            self._kept_nbytes += sum(map(len, buffers))
-            return buffers
-        except TooLarge:
-            if not self._is_large_told:
-                self._is_large_told = True
-                self._tell(
-                    f"{fan.name}: not all results are kept, as large ones are sooner computed again"
-                    + (
-                        f" than read ({_MOST_PARTIAL_NBYTES >> 20} MiB each at most)"
-                        if self._is_asked
-                        else "; with run_dir= or TASKINITY_RUN_DIR more of them are"
-                    )
-                )
-        except Exception as error:  # noqa: BLE001 - what users' values do must not cost the run
-            if not fan.is_told:
-                fan.is_told = True
-                self._tell(
-                    f"{fan.name}: its results hold {error}, which can't be stored exactly, so its "
-                    "chunks are run again when this run is resumed (a reducer may bring dump= and "
-                    "load=)"
-                )
-        return []
 
     def _stop_journal(self) -> None:
         if self._journal is not None:

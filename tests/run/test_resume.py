@@ -17,6 +17,7 @@ import pytest
 import taskinity_data as td
 from taskinity_data.checkpoints import checkpoints as checkpoints_module
 from taskinity_data.checkpoints import journal as journal_module
+from taskinity_data.checkpoints import value_budget
 from taskinity_data.checkpoints.journal import list_segments
 from taskinity_data.checkpoints.values import encode
 from taskinity_data.errors import FlowFailed, PlanError, ResumeError, SettingsError
@@ -425,7 +426,7 @@ def test_a_small_run_leaves_nothing_behind_and_a_longer_one_can_be_resumed(groun
 
 def test_a_run_that_nobody_asked_to_keep_fills_no_disk(ground, monkeypatch):
     monkeypatch.setattr(checkpoints_module, "BEGIN_S", 0.0)
-    monkeypatch.setattr(checkpoints_module, "MOST_UNASKED_NBYTES", 0)
+    monkeypatch.setattr(value_budget, "MAX_UNASKED_NBYTES", 0)
     run = stopped(8, run_dir=None)
     assert "with run_dir= or TASKINITY_RUN_DIR more of them are" in " ".join(run.notices)
     go(resume=True, run_dir=None)
@@ -434,8 +435,8 @@ def test_a_run_that_nobody_asked_to_keep_fills_no_disk(ground, monkeypatch):
 
 def test_of_such_a_run_no_result_is_kept_that_is_sooner_computed_again(ground, monkeypatch):
     monkeypatch.setattr(checkpoints_module, "BEGIN_S", 0.0)
-    monkeypatch.setattr(checkpoints_module, "FREE_NBYTES", 0)
-    monkeypatch.setattr(checkpoints_module, "MOST_UNASKED_SHARE", 0)
+    monkeypatch.setattr(value_budget, "FREE_NBYTES", 0)
+    monkeypatch.setattr(value_budget, "MAX_UNASKED_SHARE", 0)
     stopped(8, run_dir=None)
     go(resume=True, run_dir=None)
     assert len(Work.calls) == 12

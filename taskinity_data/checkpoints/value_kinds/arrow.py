@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from taskinity_data.checkpoints.values import NoExactForm
+from taskinity_data.checkpoints.value_kinds.stream import NoExactForm
 
 if TYPE_CHECKING:
-    from taskinity_data.checkpoints.values import Reading, Writing
+    from taskinity_data.checkpoints.value_kinds.stream import Reading, Writing
 
 __all__ = [
     "read_array",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from taskinity_data.checkpoints.values import NoExactForm
+from taskinity_data.checkpoints.value_kinds.stream import NoExactForm
 
 if TYPE_CHECKING:
-    from taskinity_data.checkpoints.values import Reading, Writing
+    from taskinity_data.checkpoints.value_kinds.stream import Reading, Writing
 
 __all__ = ["read_array", "read_scalar", "write_array", "write_scalar"]
 

@@ -17,7 +17,8 @@ from pandas.api.internals import (  # type: ignore[import-not-found]  # no stubs
 
 from taskinity_data.checkpoints.value_kinds import arrow as exact_arrow
 from taskinity_data.checkpoints.value_kinds import numpy as exact_numpy
-from taskinity_data.checkpoints.values import NoExactForm, describe_zone, zone_of_plain
+from taskinity_data.checkpoints.value_kinds.plain import describe_zone, zone_of_plain
+from taskinity_data.checkpoints.value_kinds.stream import NoExactForm
 from taskinity_data.reducers import totals
 from taskinity_data.reducers.columns import TopRows
 from taskinity_data.reducers.quantiles import Summary
@@ -26,7 +27,7 @@ from taskinity_data.reducers.sums import Moments
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskinity_data.checkpoints.values import Reading, Writing
+    from taskinity_data.checkpoints.value_kinds.stream import Reading, Writing
 
 __all__ = ["read", "write"]
 
