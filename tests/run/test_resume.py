@@ -289,7 +289,7 @@ def test_the_attempts_of_then_are_kept(ground):
     assert run.outcomes["attempts"].tolist() == [1] * 13
     record = td.load_run(run.run_id, "runs")
     assert record.status == "COMPLETED"
-    assert len(record.outcomes) == 12
+    assert sorted(record.outcomes.key) == sorted(run.outcomes.key)
     assert list(record.outcomes.columns) == list(run.outcomes.columns)
     pd.testing.assert_series_equal(record.outcomes.dtypes, run.outcomes.dtypes)
     assert same_bits(record.value, run.value)
@@ -458,7 +458,7 @@ def test_where_nothing_can_be_written_the_run_goes_on_or_is_refused_if_it_was_as
     with pytest.raises(SettingsError, match=r"in/0\.csv"):
         go(run_dir="in/0.csv/runs")
     monkeypatch.setattr(
-        "taskinity_data.run.journal.enter_run",
+        "taskinity_data.checkpoints.run_directory.enter_run",
         lambda *_: (_ for _ in ()).throw(OSError(errno.EROFS, "Read-only file system", "x")),
     )
     (ground / ".taskinity").unlink()
