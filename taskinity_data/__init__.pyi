@@ -14,9 +14,9 @@ from .flow.decorators import task as task
 from .flow.files import list_flows as list_flows
 from .flow.files import load_flow as load_flow
 from .flow.files import save_flow as save_flow
+from .flow.flow import Flow as Flow
 from .flow.language.parser import parse_dsl as parse_dsl
 from .flow.language.parser import parse_flow as parse_flow
-from .flow.model import Flow as Flow
 from .policy import value as value
 from .reducers.base import collect as collect
 from .reducers.base import concat as concat

@@ -1,6 +1,7 @@
 """What import-linter's contracts, which `make test` checks too, can't say."""
 
 import ast
+import graphlib
 import tomllib
 from pathlib import Path
 
@@ -59,6 +60,28 @@ def test_the_exceptions_to_the_layers_are_those_of_the_published_methods():
         "contracts"
     ]
     assert contracts[0]["ignore_imports"] == [
-        "taskinity_data.flow.model -> taskinity_data.execution.static_graph",
+        "taskinity_data.flow.flow -> taskinity_data.execution.static_graph",
         "taskinity_data.chunks.plan -> taskinity_data.forecast.estimate",
     ]
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Imports in functions and for type checkers count; only the published methods may."""
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in MODULES
+    }
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    exceptions = {tuple(line.split(" -> ")) for line in contracts[0]["ignore_imports"]}
+    graph = {
+        name: {
+            home
+            for _, target in _imports(path)
+            for home in (target if target in names else target.rpartition(".")[0],)
+            if home in names and (name, home) not in exceptions
+        }
+        for name, path in names.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()

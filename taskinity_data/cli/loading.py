@@ -17,7 +17,7 @@ from taskinity_data.wording import suggest
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
 
 __all__ = ["import_file", "is_flow_path", "open_flow"]
 
@@ -129,7 +129,7 @@ def _own_traceback(error: BaseException, file: Path) -> str:
 
 
 def _flow_of(script: Any, path: str) -> Flow:
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
 
     flow = getattr(script, "flow", None)
     if isinstance(flow, Flow):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskinity_data.execution.worker.run_item import Job
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
 
 __all__ = ["build_delayed", "call_now"]
 

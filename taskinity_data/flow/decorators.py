@@ -24,7 +24,7 @@ from taskinity_data.flow.task_mark import MARK, Mark, is_reducer, name_of, refus
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
     from taskinity_data.policy import Value
 
 __all__ = ["MarkedTask", "flow", "task"]

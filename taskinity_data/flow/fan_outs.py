@@ -15,9 +15,9 @@ from taskinity_data.flow.naming import split_number, to_snake
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from taskinity_data.flow.model import Flow, Task, Width
+    from taskinity_data.flow.model import FlowGraph, Task, Width
 
-__all__ = ["FlowNode", "find_nodes"]
+__all__ = ["FlowNode", "find_last", "find_nodes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class FlowNode:
         return self.width is not None
 
 
-def find_nodes(flow: Flow) -> tuple[FlowNode, ...]:
+def find_nodes(flow: FlowGraph) -> tuple[FlowNode, ...]:
     """The places of `flow`, each after all that it follows; fallbacks have none."""
     upstreams: dict[str, list[str]] = {task.name: [] for task in flow.tasks}
     downstreams: dict[str, list[str]] = {task.name: [] for task in flow.tasks}
@@ -64,8 +64,19 @@ def find_nodes(flow: Flow) -> tuple[FlowNode, ...]:
     return tuple(places.values())
 
 
+def find_last(flow: FlowGraph) -> str:
+    """See `Flow.last`."""
+    if flow.output is not None:
+        return flow.output
+    fallbacks = flow.fallbacks
+    last = [name for name in flow.order if name not in fallbacks][-1]
+    return next(
+        node.name for node in find_nodes(flow) if last in {task.name for task in node.tasks}
+    )
+
+
 def _group_siblings(
-    flow: Flow, upstreams: Mapping[str, list[str]], downstreams: Mapping[str, list[str]]
+    flow: FlowGraph, upstreams: Mapping[str, list[str]], downstreams: Mapping[str, list[str]]
 ) -> dict[str, tuple[Task, ...]]:
     numbered: dict[str, dict[int, Task]] = {}
     for task in flow.tasks:

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from taskinity_data.errors import FlowError, FlowSyntaxError, SourceNotFound, WriteError
+from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_text
-from taskinity_data.flow.model import Flow
 from taskinity_data.settings import working_directory
 from taskinity_data.wording import suggest
 

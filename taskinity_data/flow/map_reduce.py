@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.flow.model import Flow, Task
+from taskinity_data.flow.flow import Flow
+from taskinity_data.flow.model import Task
 from taskinity_data.flow.stages import FanOutStage, Stage, stages
 
 if TYPE_CHECKING:

@@ -1,8 +1,4 @@
-"""A flow as an immutable value: named tasks, the edges between them, and what must hold of both.
-
-It knows nothing of the language that it was written in, of datasets, of schedulers or of drawing;
-the methods that lead there import what they need when they are called.
-"""
+"""The graph of a flow as an immutable value: tasks, the edges between them, and their checks."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from taskinity_data.display import for_stdout
 from taskinity_data.errors import FlowError
-from taskinity_data.flow.fan_outs import find_nodes
 from taskinity_data.flow.language.keywords import KEYWORDS
 from taskinity_data.flow.naming import is_name, to_snake
 from taskinity_data.flow.order import find_cycle, sort_names
@@ -22,11 +17,10 @@ from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import ModuleType
 
     from taskinity_data.flow.binding.argument_sources import Source
 
-__all__ = ["MAX_WIDTH", "Flow", "FlowInput", "Task", "Width"]
+__all__ = ["MAX_WIDTH", "FlowGraph", "FlowInput", "Task", "Width"]
 
 Width = int | Literal["*"] | None
 
@@ -116,24 +110,11 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Flow:
-    """What to do, as a value: tasks, and which of them follow which.
+class FlowGraph:
+    """The tasks of a flow, and which of them follow which: what `Flow` is made of.
 
-    Two flows are equal where names, descriptions, tasks (with policies and functions) and edges
+    Two are equal where names, descriptions, tasks (with policies and functions) and edges
     are, in the same order.
-
-    Attributes
-    ----------
-    name : str
-    description : str or None
-    tasks : tuple of Task
-        In the order of the text.
-    edges : tuple of (str, str)
-        From a task's name to the name of one that follows it.
-    inputs : tuple of FlowInput, or None
-        What a flow written in Python declares. None: its functions' parameters decide.
-    output : str or None
-        The task whose result is the flow's value, where that is not the last one.
 
     Raises
     ------
@@ -190,102 +171,9 @@ class Flow:
         return frozenset(named - {name for edge in self.edges for name in edge})
 
     @property
-    def last(self) -> str:
-        """Whose result is the flow's value: `output`, else the last task in `order`.
-
-        Where that is one of numbered siblings, all of them, under the name without the number.
-        """
-        if self.output is not None:
-            return self.output
-        fallbacks = self.fallbacks
-        last = [name for name in self.order if name not in fallbacks][-1]
-        return next(
-            place.name for place in find_nodes(self) if last in {task.name for task in place.tasks}
-        )
-
-    @property
     def is_bound(self) -> bool:
         """Whether every task has its function."""
         return all(task.function is not None for task in self.tasks)
-
-    @property
-    def required_inputs(self) -> tuple[str, ...]:
-        """The inputs without which the flow can't run, in the order in which they are needed.
-
-        Raises
-        ------
-        BindError
-            The flow is not bound, or its functions do not fit together.
-        """
-        from taskinity_data.flow.stages import required_inputs
-
-        return required_inputs(self)
-
-    def bind(self, tasks: ModuleType | Mapping[str, Any] | list[Any] | tuple[Any, ...]) -> Flow:
-        """The same flow with a function, or a reducer, for every task.
-
-        Parameters
-        ----------
-        tasks : module, dict or list
-            A module: its functions are found by name, others are left alone. A dict: by key. A
-            list: by the functions' own names, or by the `name` of their ``@td.task``. A task
-            called ``ProcessChunk`` binds ``process_chunk``. Tasks that have a function already
-            keep it where none is handed over.
-
-        Raises
-        ------
-        BindError
-            Tasks without a function, functions without a task, what can't be called, and
-            parameters that nothing can fill: all of it in one message.
-        """
-        from taskinity_data.flow.binding.bind import bind
-
-        return bind(self, tasks)
-
-    def to_text(self) -> str:
-        """The flow in the flow language: ``parse_flow(flow.to_text()) == flow`` where unbound.
-
-        What only Python can say (functions, fallbacks that are functions, validators) stands in
-        comments, and comes back by binding.
-        """
-        from taskinity_data.flow.language.writer import to_text
-
-        return to_text(self)
-
-    def to_mermaid(self) -> str:
-        """The flow as Mermaid text."""
-        from taskinity_data.flow.diagram.draw import to_mermaid
-
-        return to_mermaid(self)
-
-    def to_svg(self) -> str:
-        """The flow as an SVG picture."""
-        from taskinity_data.flow.diagram.draw import to_svg
-
-        return to_svg(self)
-
-    def to_ascii(self) -> str:
-        """The flow as a picture made of text."""
-        from taskinity_data.flow.diagram.draw import to_ascii
-
-        return to_ascii(self)
-
-    def _repr_html_(self) -> str:
-        return f'<div style="overflow-x:auto">{self.to_svg()}</div>'
-
-    def to_delayed(self, **inputs: Any) -> Any:
-        """The bound flow as one static ``dask.delayed`` graph over `inputs`.
-
-        Raises
-        ------
-        BindError
-            The flow is not bound, or inputs are missing or not asked for.
-        PlanError
-            A width that only a run can know: use ``run_flow``.
-        """
-        from taskinity_data.execution.static_graph import build_delayed
-
-        return build_delayed(self, inputs)
 
     def __repr__(self) -> str:
         state = "" if self.is_bound else ", unbound"
@@ -294,7 +182,7 @@ class Flow:
         return for_stdout(f"Flow({self.name}: {shown}{more}; {len(self.edges)} edges{state})")
 
 
-def _check_flow(flow: Flow) -> list[str]:
+def _check_flow(flow: FlowGraph) -> list[str]:
     """All that keeps `flow` from being a flow, in words."""
     names = [task.name for task in flow.tasks]
     problems = []
@@ -337,7 +225,7 @@ def _check_names(names: list[str]) -> list[str]:
     return problems
 
 
-def _check_fallbacks(flow: Flow) -> list[str]:
+def _check_fallbacks(flow: FlowGraph) -> list[str]:
     by_name = {task.name: task for task in flow.tasks}
     problems = []
     for task in flow.tasks:
@@ -359,7 +247,7 @@ def _check_fallbacks(flow: Flow) -> list[str]:
     return problems
 
 
-def _check_alone(flow: Flow) -> list[str]:
+def _check_alone(flow: FlowGraph) -> list[str]:
     fallbacks = flow.fallbacks
     if len(flow.tasks) - len(fallbacks) <= 1:
         return []

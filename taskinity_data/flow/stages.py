@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from taskinity_data.flow.binding.argument_sources import Constant, Input, Source, Upstream
 from taskinity_data.flow.binding.bind import raise_problems
 from taskinity_data.flow.binding.wiring import Fill, Wiring, wire
+from taskinity_data.flow.fan_outs import find_last
 from taskinity_data.flow.task_mark import is_reducer
 from taskinity_data.policy import Policy
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from taskinity_data.flow.fan_outs import FlowNode
-    from taskinity_data.flow.model import Flow, Task
+    from taskinity_data.flow.model import FlowGraph, Task
 
 __all__ = [
     "Call",
@@ -160,7 +161,7 @@ class Reduce:
 Stage = Call | FanOutStage | Reduce
 
 
-def stages(flow: Flow, inputs: Collection[str] = ()) -> tuple[Stage, ...]:
+def stages(flow: FlowGraph, inputs: Collection[str] = ()) -> tuple[Stage, ...]:
     """The stages of `flow` for a run with `inputs`, each after all that it needs.
 
     Parameters
@@ -183,7 +184,7 @@ def stages(flow: Flow, inputs: Collection[str] = ()) -> tuple[Stage, ...]:
     return tuple(_Stager(flow, wiring).build())
 
 
-def required_inputs(flow: Flow) -> tuple[str, ...]:
+def required_inputs(flow: FlowGraph) -> tuple[str, ...]:
     """The inputs without which `flow` can't run, in the order of its tasks."""
     unbound = [task.name for task in flow.tasks if task.function is None]
     wiring = wire(flow, None)
@@ -195,8 +196,8 @@ def required_inputs(flow: Flow) -> tuple[str, ...]:
 class _Stager:
     """Turns places and what fills them into stages, in the places' order."""
 
-    def __init__(self, flow: Flow, wiring: Wiring) -> None:
-        self.last = flow.last
+    def __init__(self, flow: FlowGraph, wiring: Wiring) -> None:
+        self.last = find_last(flow)
         self.wiring = wiring
         self.users: dict[str, list[str]] = {place.name: [] for place in wiring.places}
         for place in wiring.places:

@@ -12,7 +12,7 @@ from typing import Any
 
 from taskinity_data.policy import Policy
 
-__all__ = ["MARK", "Mark", "is_reducer", "mark_of", "name_of", "refuse_function"]
+__all__ = ["MARK", "Mark", "is_reducer", "mark_of", "name_of", "refuse_function", "without_mark"]
 
 MARK = "__taskinity_task__"
 
@@ -35,6 +35,12 @@ def mark_of(function: Any) -> Mark | None:
 def is_reducer(function: Any) -> bool:
     """Whether `function` is a reducer: an object, not the class of one."""
     return not isinstance(function, type) and getattr(function, "is_reducer", False) is True
+
+
+def without_mark(function: Any) -> Any:
+    """What runs: the reducer itself where ``td.task(reducer)`` made a task of it."""
+    is_named = is_reducer(function) and mark_of(function) is not None
+    return function.reducer if is_named else function
 
 
 def name_of(function: Any) -> str | None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data.chunks.plan import ChunkPlan
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
 
 __all__ = [
     "Run",

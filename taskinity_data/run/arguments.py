@@ -10,8 +10,8 @@ from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.reader_keywords import DatasetKeywords
 from taskinity_data.errors import BindError, PlanError
 from taskinity_data.flow.decorators import task
+from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.keywords import KEYWORDS
-from taskinity_data.flow.model import Flow
 from taskinity_data.flow.stages import FanOutStage, Stage
 from taskinity_data.formats.csv.options import SIGNATURE
 from taskinity_data.run.options import RunOptions

@@ -21,7 +21,7 @@ from taskinity_data.sources.store import clean_url
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
 
 __all__ = [
     "CallFacts",

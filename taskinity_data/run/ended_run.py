@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskinity_data.execution.driver import Driver
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
     from taskinity_data.outcome import Attempt
 
 __all__ = ["facts_of", "run_of"]

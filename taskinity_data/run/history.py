@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from taskinity_data.checkpoints.read_journal import Past
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
 
 __all__ = ["PastRun", "clean_runs", "list_runs", "load_run", "reopen", "replay"]
 

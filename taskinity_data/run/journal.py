@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taskinity_data.checkpoints.read_journal import Past
     from taskinity_data.checkpoints.run_directory import RunPlace
     from taskinity_data.events import Event
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
     from taskinity_data.outcome import Outcome
     from taskinity_data.run.options import RunOptions
     from taskinity_data.settings import Settings

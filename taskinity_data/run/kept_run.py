@@ -18,8 +18,8 @@ from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.errors import FlowError, FlowSyntaxError
 from taskinity_data.execution.notices import Entry
 from taskinity_data.execution.worker.run_item import Item
+from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_flow
-from taskinity_data.flow.model import Flow
 from taskinity_data.forecast.compare_with_run import PredictionCheck
 from taskinity_data.outcome import Outcome, RunStatus
 from taskinity_data.report.next_steps import next_steps

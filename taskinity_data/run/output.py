@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.execution.driver import Driver
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
     from taskinity_data.outcome import Outcome
     from taskinity_data.output.sink import Sink
     from taskinity_data.run.describe_run import CallFacts

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data.chunks.open_dataset import Dataset
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
     from taskinity_data.output.inputs import InputRules
     from taskinity_data.run.options import RunOptions
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.execution.notices import Entry
     from taskinity_data.execution.worker.run_item import Item
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
     from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.outcome import Outcome
     from taskinity_data.run.diff import RunDiff

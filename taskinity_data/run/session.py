@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskinity_data.chunks.plan import ChunkPlan
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
     from taskinity_data.flow.stages import Stage
     from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.run.describe_run import CallFacts

@@ -19,8 +19,9 @@ import pytest
 from browser import Browser
 
 from taskinity_data.flow.diagram.layout import Gaps, NodeSize, place
+from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_flow
-from taskinity_data.flow.model import Flow, Task
+from taskinity_data.flow.model import Task
 from taskinity_data.policy import Policy
 
 pytestmark = pytest.mark.thorough

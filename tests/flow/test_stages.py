@@ -25,7 +25,7 @@ from taskinity_data.flow.stages import (
 )
 
 if TYPE_CHECKING:
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
 
 
 class Total:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.dataset import Dataset
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.cli.output import JsonAnswer
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
     from taskinity_data.flow.stages import Call, FanOutStage, Source, Stage
     from taskinity_data.forecast.forecast import Forecast
 

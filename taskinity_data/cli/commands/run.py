@@ -25,7 +25,7 @@ from taskinity_data.run.options import typed_options
 
 if TYPE_CHECKING:
     from taskinity_data.events import Event
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
 
 __all__ = ["execute", "keep", "run"]
 

@@ -10,7 +10,7 @@ from taskinity_data.cli.options import examples, tasks_option
 from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
 
 __all__ = ["validate"]
 

@@ -8,19 +8,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskinity_data.errors import BindError
 from taskinity_data.flow.binding.wiring import wire
 from taskinity_data.flow.fan_outs import find_nodes
 from taskinity_data.flow.naming import to_snake
 from taskinity_data.flow.policies import merge_policies
-from taskinity_data.flow.recording import NamedReducer
-from taskinity_data.flow.task_mark import is_reducer, mark_of, name_of, refuse_function
+from taskinity_data.flow.task_mark import (
+    is_reducer,
+    mark_of,
+    name_of,
+    refuse_function,
+    without_mark,
+)
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from taskinity_data.flow.model import Flow, Task
+    from taskinity_data.flow.model import FlowGraph, Task
 
 __all__ = ["bind", "raise_problems"]
 
@@ -34,7 +39,10 @@ class _Offer:
     function: Any
 
 
-def bind(flow: Flow, tasks: Any) -> Flow:
+GraphT = TypeVar("GraphT", bound="FlowGraph")
+
+
+def bind(flow: GraphT, tasks: Any) -> GraphT:
     """`flow` with the functions of `tasks`; see `Flow.bind`."""
     problems: list[str] = []
     offers = _gather(flow, tasks, problems)
@@ -77,7 +85,7 @@ def bind(flow: Flow, tasks: Any) -> Flow:
     return result
 
 
-def raise_problems(flow: Flow, problems: list[str]) -> None:
+def raise_problems(flow: FlowGraph, problems: list[str]) -> None:
     """Raise all `problems`, each once, as one error.
 
     Raises
@@ -96,7 +104,7 @@ def raise_problems(flow: Flow, problems: list[str]) -> None:
         )
 
 
-def _gather(flow: Flow, tasks: Any, problems: list[str]) -> dict[str, _Offer]:
+def _gather(flow: FlowGraph, tasks: Any, problems: list[str]) -> dict[str, _Offer]:
     """What was handed over, by the name that it is to be bound under."""
     if isinstance(tasks, ModuleType):
         return _gather_module(flow, tasks, problems)
@@ -133,7 +141,7 @@ def _gather(flow: Flow, tasks: Any, problems: list[str]) -> dict[str, _Offer]:
     return found
 
 
-def _gather_module(flow: Flow, module: ModuleType, problems: list[str]) -> dict[str, _Offer]:
+def _gather_module(flow: FlowGraph, module: ModuleType, problems: list[str]) -> dict[str, _Offer]:
     wanted = {to_snake(task.name) for task in flow.tasks}
     wanted |= {to_snake(place.name) for place in find_nodes(flow)}
     candidates: dict[str, list[Any]] = {}
@@ -154,7 +162,7 @@ def _gather_module(flow: Flow, module: ModuleType, problems: list[str]) -> dict[
 
 
 def _find_unbound(
-    flow: Flow,
+    flow: FlowGraph,
     groups: dict[str, tuple[Task, ...]],
     bound: dict[str, Any],
     offers: dict[str, _Offer],
@@ -188,9 +196,7 @@ def _bind_task(task: Task, offer: _Offer | None, problems: list[str]) -> Task:
         problems.append(f"task {task.name}: {offer.label}: {refused}")
         return task
     mark = mark_of(offer.function)
-    function = (
-        offer.function.reducer if isinstance(offer.function, NamedReducer) else offer.function
-    )
+    function = without_mark(offer.function)
     if mark is None:
         return replace(task, function=function)
     return replace(

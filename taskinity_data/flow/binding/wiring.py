@@ -26,7 +26,7 @@ from taskinity_data.wording import suggest
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from taskinity_data.flow.model import Flow, Task
+    from taskinity_data.flow.model import FlowGraph, Task
 
 __all__ = ["Fill", "Wiring", "wire"]
 
@@ -63,7 +63,7 @@ class Wiring:
     problems: list[str] = field(default_factory=list)
 
 
-def wire(flow: Flow, inputs: Collection[str] | None) -> Wiring:
+def wire(flow: FlowGraph, inputs: Collection[str] | None) -> Wiring:
     """Who gets what in a run of `flow` with `inputs`.
 
     Parameters
@@ -77,7 +77,7 @@ def wire(flow: Flow, inputs: Collection[str] | None) -> Wiring:
 class _Wirer:
     """Goes through the places of a flow, and notes the fills and the problems of each."""
 
-    def __init__(self, flow: Flow, inputs: frozenset[str] | None) -> None:
+    def __init__(self, flow: FlowGraph, inputs: frozenset[str] | None) -> None:
         self.flow = flow
         self.inputs = inputs
         self.result = Wiring(find_nodes(flow))

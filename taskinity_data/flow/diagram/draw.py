@@ -15,7 +15,7 @@ from taskinity_data.flow.diagram.text import draw_text
 
 if TYPE_CHECKING:
     from taskinity_data.flow.diagram.nodes import Node, Picture
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.model import FlowGraph
 
 __all__ = ["draw_mermaid", "to_ascii", "to_mermaid", "to_svg"]
 
@@ -28,13 +28,14 @@ _LINE_BREAK, _NO_LINE_BREAK = r"\n", "\\\N{WORD JOINER}n"
 _UNSPEAKABLE = re.compile(r"[#%;<>]")
 
 
-def to_mermaid(flow: Flow) -> str:
+def to_mermaid(flow: FlowGraph) -> str:
     """`flow` as a Mermaid flowchart: fan-outs and numbered siblings as one double-sided node.
 
     Examples
     --------
-    >>> from taskinity_data.flow.model import Task, Flow
-    >>> flow = Flow("Delays", None, (Task("Read"), Task("Work", None, "*")), (("Read", "Work"),))
+    >>> from taskinity_data.flow.model import FlowGraph, Task
+    >>> tasks = (Task("Read"), Task("Work", None, "*"))
+    >>> flow = FlowGraph("Delays", None, tasks, (("Read", "Work"),))
     >>> print(to_mermaid(flow))
     flowchart TD
         accTitle: Delays
@@ -46,7 +47,7 @@ def to_mermaid(flow: Flow) -> str:
     return draw_mermaid(picture_of(flow))
 
 
-def to_svg(flow: Flow) -> str:
+def to_svg(flow: FlowGraph) -> str:
     """`flow` as one self-contained SVG element, legible on light and on dark pages.
 
     Notes
@@ -56,7 +57,7 @@ def to_svg(flow: Flow) -> str:
     return draw_svg(picture_of(flow))
 
 
-def to_ascii(flow: Flow, columns: int = 80) -> str:
+def to_ascii(flow: FlowGraph, columns: int = 80) -> str:
     """`flow` as boxes of line characters, top to bottom, or as a list where it is too wide.
 
     Parameters

@@ -16,7 +16,7 @@ from taskinity_data.policy import ON_ERROR
 
 if TYPE_CHECKING:
     from taskinity_data.flow.fan_outs import FlowNode
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.model import FlowGraph
     from taskinity_data.policy import Policy
 
 __all__ = ["Node", "Picture", "picture_of"]
@@ -72,7 +72,7 @@ class Picture:
         return " ".join(filter(None, [self.description, *steps]))
 
 
-def picture_of(flow: Flow) -> Picture:
+def picture_of(flow: FlowGraph) -> Picture:
     """The picture of `flow`: numbered siblings are one node; a fallback says whose it is."""
     places = find_nodes(flow)
     ids = {place.name: f"n{number}" for number, place in enumerate(places)}

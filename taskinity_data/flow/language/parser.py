@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import FlowSyntaxError
+from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.keywords import KEYWORDS, TASK_KEYS
 from taskinity_data.flow.language.lexer import (
     Edges,
@@ -19,7 +20,7 @@ from taskinity_data.flow.language.lexer import (
 )
 from taskinity_data.flow.language.syntax_errors import Problems, split_lines
 from taskinity_data.flow.language.values import read_policy, read_text
-from taskinity_data.flow.model import Flow, Task, Width
+from taskinity_data.flow.model import Task, Width
 from taskinity_data.flow.naming import is_slip, to_snake
 from taskinity_data.flow.order import find_cycle
 from taskinity_data.flow.policies import merge_policies

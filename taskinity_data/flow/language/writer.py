@@ -12,7 +12,7 @@ from taskinity_data.flow.language.keywords import KEYWORDS
 from taskinity_data.flow.policies import stated_keywords
 
 if TYPE_CHECKING:
-    from taskinity_data.flow.model import Flow, Task
+    from taskinity_data.flow.model import FlowGraph, Task
 
 __all__ = ["quote", "to_text", "unquote"]
 
@@ -52,7 +52,7 @@ def unquote(body: str) -> str | int:
     return "".join(pieces) + body[start:]
 
 
-def to_text(flow: Flow) -> str:
+def to_text(flow: FlowGraph) -> str:
     """`flow` in the flow language."""
     lines = [f"flow {flow.name}:"]
     if flow.description is not None:
@@ -68,7 +68,7 @@ def to_text(flow: Flow) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _chains(flow: Flow) -> list[list[str]]:
+def _chains(flow: FlowGraph) -> list[list[str]]:
     """The edges, in order, those that follow on each other joined."""
     chains: list[list[str]] = []
     for before, after in flow.edges:

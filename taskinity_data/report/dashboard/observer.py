@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskinity_data.events import Event
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
     from taskinity_data.outcome import RunStatus
 
 __all__ = [

@@ -16,7 +16,7 @@ from taskinity_data.flow.naming import is_name, split_number, to_camel, to_snake
 from taskinity_data.flow.stages import stages
 
 if TYPE_CHECKING:
-    from taskinity_data.flow.model import Flow
+    from taskinity_data.flow.flow import Flow
 
 THREE = parse_flow("flow Three:\n DataPreparation -> ProcessChunk[*] -> AggregateResults")
 SIBLINGS = parse_flow(

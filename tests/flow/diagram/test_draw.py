@@ -12,7 +12,8 @@ from taskinity_data.flow.diagram.layout import Gaps, NodeSize, place
 from taskinity_data.flow.diagram.nodes import Node, Picture
 from taskinity_data.flow.diagram.svg import draw_svg
 from taskinity_data.flow.diagram.text import columns_of, draw_text
-from taskinity_data.flow.model import Flow, Task
+from taskinity_data.flow.flow import Flow
+from taskinity_data.flow.model import Task
 from taskinity_data.policy import Policy
 
 SVG = "{http://www.w3.org/2000/svg}"

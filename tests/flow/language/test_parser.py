@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from taskinity_data.errors import FlowSyntaxError
+from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_dsl, parse_flow
-from taskinity_data.flow.model import Flow
 from taskinity_data.policy import Policy
 
 FLIGHTS = """\

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.lark import from_lark
 
 from taskinity_data.errors import FlowSyntaxError
+from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.language.writer import quote, unquote
-from taskinity_data.flow.model import Flow, Task
+from taskinity_data.flow.model import Task
 from taskinity_data.flow.naming import is_name, to_snake
 from taskinity_data.policy import Policy, value
 

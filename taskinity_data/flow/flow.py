@@ -1,0 +1,126 @@
+"""The flow that users handle: its graph, with what can be made of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.flow.binding.bind import bind
+from taskinity_data.flow.fan_outs import find_last
+from taskinity_data.flow.language.writer import to_text
+from taskinity_data.flow.model import FlowGraph
+from taskinity_data.flow.stages import required_inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+__all__ = ["Flow"]
+
+
+class Flow(FlowGraph):
+    """What to do, as a value: tasks, and which of them follow which.
+
+    Two flows are equal where names, descriptions, tasks (with policies and functions) and edges
+    are, in the same order.
+
+    Attributes
+    ----------
+    name : str
+    description : str or None
+    tasks : tuple of Task
+        In the order of the text.
+    edges : tuple of (str, str)
+        From a task's name to the name of one that follows it.
+    inputs : tuple of FlowInput, or None
+        What a flow written in Python declares. None: its functions' parameters decide.
+    output : str or None
+        The task whose result is the flow's value, where that is not the last one.
+
+    Raises
+    ------
+    FlowError
+        The graph can't be run; the message lists all that is wrong.
+    """
+
+    __slots__ = ()
+
+    @property
+    def last(self) -> str:
+        """Whose result is the flow's value: `output`, else the last task in `order`.
+
+        Where that is one of numbered siblings, all of them, under the name without the number.
+        """
+        return find_last(self)
+
+    @property
+    def required_inputs(self) -> tuple[str, ...]:
+        """The inputs without which the flow can't run, in the order in which they are needed.
+
+        Raises
+        ------
+        BindError
+            The flow is not bound, or its functions do not fit together.
+        """
+        return required_inputs(self)
+
+    def bind(self, tasks: ModuleType | Mapping[str, Any] | list[Any] | tuple[Any, ...]) -> Flow:
+        """The same flow with a function, or a reducer, for every task.
+
+        Parameters
+        ----------
+        tasks : module, dict or list
+            A module: its functions are found by name, others are left alone. A dict: by key. A
+            list: by the functions' own names, or by the `name` of their ``@td.task``. A task
+            called ``ProcessChunk`` binds ``process_chunk``. Tasks that have a function already
+            keep it where none is handed over.
+
+        Raises
+        ------
+        BindError
+            Tasks without a function, functions without a task, what can't be called, and
+            parameters that nothing can fill: all of it in one message.
+        """
+        return bind(self, tasks)
+
+    def to_text(self) -> str:
+        """The flow in the flow language: ``parse_flow(flow.to_text()) == flow`` where unbound.
+
+        What only Python can say (functions, fallbacks that are functions, validators) stands in
+        comments, and comes back by binding.
+        """
+        return to_text(self)
+
+    def to_mermaid(self) -> str:
+        """The flow as Mermaid text."""
+        from taskinity_data.flow.diagram.draw import to_mermaid
+
+        return to_mermaid(self)
+
+    def to_svg(self) -> str:
+        """The flow as an SVG picture."""
+        from taskinity_data.flow.diagram.draw import to_svg
+
+        return to_svg(self)
+
+    def to_ascii(self) -> str:
+        """The flow as a picture made of text."""
+        from taskinity_data.flow.diagram.draw import to_ascii
+
+        return to_ascii(self)
+
+    def _repr_html_(self) -> str:
+        return f'<div style="overflow-x:auto">{self.to_svg()}</div>'
+
+    def to_delayed(self, **inputs: Any) -> Any:
+        """The bound flow as one static ``dask.delayed`` graph over `inputs`.
+
+        Raises
+        ------
+        BindError
+            The flow is not bound, or inputs are missing or not asked for.
+        PlanError
+            A width that only a run can know: use ``run_flow``.
+        """
+        from taskinity_data.execution.static_graph import build_delayed
+
+        return build_delayed(self, inputs)
