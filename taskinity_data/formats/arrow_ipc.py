@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +13,11 @@ import pyarrow.types as pat
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.deliver import copy_out
 from taskinity_data.formats.open_tables import open_tables
-from taskinity_data.formats.tables import (
+from taskinity_data.formats.table_access import (
+    TableAccess,
     TableLayout,
     check_schema,
     fixed_nbytes,
-    read_all,
     unreadable,
     window_nbytes,
 )
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.formats.tables import TableReader
     from taskinity_data.sources.file import SourceFile
+    from taskinity_data.sources.hive import HiveColumn
 
 __all__ = ["IpcAccess", "check_file", "open_ipc"]
 
@@ -49,6 +50,7 @@ def open_ipc(
     columns: Sequence[str] | None,
     filters: Any,
     schema: Any,
+    hive: tuple[HiveColumn, ...] = (),
     options: Mapping[str, Any] | None = None,  # noqa: ARG001 - Arrow IPC has none
 ) -> TableReader:
     """Return the reader of `files`, whose chunks together equal `pandas.read_feather`.
@@ -57,7 +59,7 @@ def open_ipc(
     ----------
     files : sequence of SourceFile
         Arrow IPC files or streams, or both.
-    columns, filters, schema
+    columns, filters, schema, hive
         As in `open_tables`.
 
     Raises
@@ -71,7 +73,7 @@ def open_ipc(
     read to count rows, the first batch for sizes of texts, and the selected columns of integers and
     booleans for nulls; a stream in a store is read whole. Dictionaries of categories are read.
     """
-    return open_tables(IpcAccess(), files, columns, filters, schema)
+    return open_tables(IpcAccess(), files, columns, filters, schema, hive)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,13 +152,10 @@ _cursors: Cache[_Cursor] = Cache(CURSORS)
 
 
 @dataclass(frozen=True)
-class IpcAccess:
+class IpcAccess(TableAccess):
     """How `TableReader` looks into Arrow IPC files and streams."""
 
-    @property
-    def format(self) -> str:
-        """``"arrow"``."""
-        return "arrow"
+    format: ClassVar[str] = "arrow"
 
     def open_layout(self, file: SourceFile) -> TableLayout:
         """What `file` holds."""
@@ -196,12 +195,15 @@ class IpcAccess:
             raise unreadable(layout, 0, error) from error
         return counts
 
-    def read_dictionaries(self, layout: TableLayout, name: str) -> pa.Table:
-        """The first rows of column `name` under each dictionary."""
+    def read_dictionaries(
+        self, layout: TableLayout, name: str, groups: Sequence[int]
+    ) -> Iterator[pa.Table]:
+        """The first row of column `name` under each dictionary."""
         field = layout.schema.field(name)
         if not pat.is_dictionary(field.type):
-            return read_all(self, layout, name)
-        parts, last = [], None
+            yield from super().read_dictionaries(layout, name, groups)
+            return
+        last = None
         try:
             for batch in _open_cursor(cast("IpcLayout", layout), [name]):
                 values = batch[name].dictionary
@@ -209,9 +211,8 @@ class IpcAccess:
                 if where != last:
                     part = batch.slice(0, 1)
                     part.validate(full=True)
-                    parts.append(part)
+                    yield pa.Table.from_batches([part])
                 last = where
-            return pa.Table.from_batches(parts, pa.schema([field]))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise unreadable(layout, 0, error) from error
 
@@ -257,7 +258,7 @@ def _open(file: SourceFile) -> IpcLayout:
         file=file,
         schema=schema,
         starts=np.cumsum([0, *rows], dtype=np.int64),
-        sizes=np.outer(rows, widths).astype(np.int64).reshape(len(rows), len(schema)),
+        sizes=np.ceil(np.outer(rows, widths)).astype(np.int64).reshape(len(rows), len(schema)),
         is_stream=is_stream,
         nulls=nulls,
     )

@@ -16,6 +16,7 @@ import pyarrow as pa
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.deliver import deliver
 from taskinity_data.formats.filters import narrow_filters, parse_filters
+from taskinity_data.formats.open_tables import refuse_clash
 from taskinity_data.formats.reader import ReadResult
 from taskinity_data.formats.tables import check_columns
 from taskinity_data.outcome import join_bad_lines
@@ -210,12 +211,7 @@ def add_hive_columns(
     PlanError
         A key is a column of the files too; an unknown column; a wrong filter.
     """
-    clash = [one.name for one in hive if one.name in reader.schema.names]
-    if clash:
-        raise PlanError(
-            f"{first}: {clash[0]!r} is a column and a hive key of the directories; name "
-            "the files in a list, in which directories' names count for nothing"
-        )
+    refuse_clash(first, reader.schema, hive)
     if getattr(reader, "index", ()):
         raise PlanError(
             f"{first}: index_col= can't be kept beside the hive keys of directories; call "

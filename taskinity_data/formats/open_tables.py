@@ -1,55 +1,70 @@
-"""What a dataset of record batches or stripes is: columns, types, categories, where nulls are.
+"""What a dataset of tables is: columns, types, categories, where nulls are.
 
-It knows nothing of chunks, nor of how one format or another is read. Columns of which metadata say
-too little for the dtypes of the whole are read once.
+Columns of which metadata say too little for the dtypes of the whole (a category's values, a column
+without statistics) are read once.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.casts import code_of, nullable_dtypes
+from taskinity_data.formats.casts import advise, code_of, holds, nullable_dtypes, read_type
 from taskinity_data.formats.deliver import conform, drop_pandas_index, hidden_columns
 from taskinity_data.formats.filters import parse_filters
-from taskinity_data.formats.parquet.open import may_be_float, read_schema, unify
 from taskinity_data.formats.tables import TableReader, check_columns
 from taskinity_data.sources.read import map_files
+from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from taskinity_data.formats.tables import ReadsGroups, TableLayout
+    from taskinity_data.formats.table_access import TableAccess, TableLayout
     from taskinity_data.sources.file import SourceFile
+    from taskinity_data.sources.hive import HiveColumn
 
 __all__ = ["open_tables"]
 
+_T = TypeVar("_T")
+
+THREADS = 4
+"""Files looked into at a time: on a local disk one thread does as well (1,000 Parquet footers in
+0.1 s); a network file system waits for each."""
+
+FILES_AT_ONCE = 64
+"""Files whose nulls are counted before it is known which columns need not be looked at further."""
+
 
 def open_tables(
-    access: ReadsGroups,
+    access: TableAccess,
     files: Sequence[SourceFile],
     columns: Sequence[str] | None,
     filters: Any,
     schema: Any,
+    hive: tuple[HiveColumn, ...] = (),
 ) -> TableReader:
-    """The reader of `files`, whose chunks together equal the files' tables, one after another.
+    """Return the reader of `files`, whose chunks together equal their tables, one after another.
 
     Parameters
     ----------
-    access : ReadsGroups
+    access : TableAccess
     files : sequence of SourceFile
     columns : sequence of str or None
-        Columns in the order wanted; None: all.
+        Columns in the order wanted; None: all, hive keys last.
     filters : see `parse_filters`
     schema : None, "scan", pyarrow.Schema, or dict of str to type
         None and ``"scan"``: as the first file has it; others must have the same columns, with types
         that the first's can hold. A schema: these columns, null where a file has none of them. A
         dict: other types for some columns.
+    hive : tuple of HiveColumn
+        Columns that stand in directories' names.
 
     Raises
     ------
@@ -61,52 +76,146 @@ def open_tables(
     An index that pandas stored is no index here: a named one is an ordinary column, an unnamed one
     (``__index_level_0__``) is left out unless it is asked for. Integer and bool columns that hold
     a null in any row that passes are float64 and object in every chunk, as in the whole. With
-    `filters`, columns that hold nulls are read up to the first that passes.
+    `filters`, columns that may hold nulls are read up to the first that passes.
     """
-    layouts = list(map_files(access.open_layout, files))
-    first = layouts[0].schema
+    if any(file.store is not None for file in files):
+        _map(access.open_layout, files)  # all at a time, to be kept; one alone would be waited for
+    first = access.open_layout(files[0]).schema
+    refuse_clash(files[0].path, first, hive)
     base, retyped = read_schema(schema, first)
     hidden = hidden_columns(first)
-    selected = check_columns(columns, base, [name for name in base.names if name not in hidden])
-    parsed = parse_filters(filters, base)
+    hive_fields = [pa.field(one.name, one.type) for one in hive]
+    known = pa.schema([*base, *hive_fields])
+    selected = check_columns(columns, known, [name for name in known.names if name not in hidden])
+    parsed = parse_filters(filters, known)
     needed = {*selected, *(parsed.columns if parsed else ())}
     stored = pa.schema([one for one in base if one.name in needed])
     if not isinstance(schema, pa.Schema):
-        found = [(layout.file.path, layout.schema) for layout in layouts]
+        found = _map(lambda file: (file.path, access.open_layout(file).schema), files)
         stored = unify(found, stored, retyped, must_be_all=columns is None)
-    stored, categories = _find_categories(access, layouts, stored)
-    reader = TableReader(
-        access=access,
-        schema=pa.schema(
-            [stored.field(name) for name in selected],
-            drop_pandas_index(first.metadata, retyped, nullable_dtypes(schema)),
-        ),
+    used_hive = tuple(one for one in hive if one.name in needed)
+    whole = TableReader(access=access, schema=stored, stored=stored, hive=used_hive, filters=parsed)
+    stored, categories = _find_categories(files, whole)
+    fields = {one.name: one for one in [*stored, *hive_fields]}
+    # What pandas' metadata say of a column that became a key is no longer true of it.
+    changed = {*retyped, *(one.name for one in hive)}
+    metadata = drop_pandas_index(first.metadata, changed, nullable_dtypes(schema))
+    reader = replace(
+        whole,
+        schema=pa.schema([fields[name] for name in selected], metadata),
         stored=stored,
-        filters=parsed,
         categories=categories,
     )
-    return replace(reader, with_nulls=_find_nulls(layouts, reader))
+    return replace(reader, with_nulls=_find_nulls(files, reader))
+
+
+def refuse_clash(path: str, schema: pa.Schema, hive: Sequence[HiveColumn]) -> None:
+    """Raise `PlanError` where one of the `hive` keys is a column of the file too."""
+    clash = [one.name for one in hive if one.name in schema.names]
+    if clash:
+        raise PlanError(
+            f"{path}: {clash[0]!r} is a column and a hive key of the directories; name "
+            "the files in a list, in which directories' names count for nothing"
+        )
+
+
+def read_schema(schema: Any, found: pa.Schema) -> tuple[pa.Schema, frozenset[str]]:
+    """The schema to read by, and the columns whose type is not the stored one."""
+    if schema is None or (isinstance(schema, str) and schema == "scan"):
+        return found.remove_metadata(), frozenset()
+    if isinstance(schema, pa.Schema):
+        known = set(found.names)
+        changed = {
+            one.name for one in schema if one.name not in known or one != found.field(one.name)
+        }
+        return schema.remove_metadata(), frozenset(changed)
+    if not isinstance(schema, dict):
+        raise PlanError(
+            f"schema={schema!r}: give None, 'scan', a pyarrow.Schema, or a dict of column to type, "
+            'e.g. schema={"dep_delay": "float64"}'
+        )
+    check_columns(list(schema), found, found.names, "schema")
+    fields = [
+        one.with_type(read_type(one.name, schema[one.name])) if one.name in schema else one
+        for one in found
+    ]
+    return pa.schema(fields), frozenset(schema)
+
+
+def unify(
+    found: Sequence[tuple[str, pa.Schema]],
+    stored: pa.Schema,
+    fixed: frozenset[str],
+    *,
+    must_be_all: bool,
+) -> pa.Schema:
+    """`stored`, some columns of the first file, with the types that hold those of all files.
+
+    Parameters
+    ----------
+    found : sequence of (str, pyarrow.Schema)
+        Path and schema of each file.
+    stored : pyarrow.Schema
+    fixed : frozenset of str
+        Columns whose type is given and stays.
+    must_be_all : bool
+        Whether a column that is not in the first file is an error.
+
+    Raises
+    ------
+    PlanError
+        A file lacks a column, has one too many, or one of another type.
+    """
+    first_path, first = found[0]
+    expected = set(first.names) - hidden_columns(first)
+    fields = {one.name: one for one in stored}
+    for path, schema in found:
+        names = set(schema.names)
+        known = expected | hidden_columns(schema) if must_be_all else names
+        missing = [name for name in fields if name not in names]
+        extra = [name for name in schema.names if name not in known]
+        if missing or extra:
+            name, what = (missing[0], "no") if missing else (extra[0], "an extra")
+            raise PlanError(
+                f"{path}: has {what} column {name!r}, unlike {first_path}."
+                f"{suggest(name, schema.names if missing else first.names)} Select the columns "
+                "that all files have by columns=, or give schema= (a pyarrow.Schema): what a file "
+                "lacks is then null"
+            )
+        for name, one in fields.items():
+            other = schema.field(name)
+            one = one.with_nullable(one.nullable or other.nullable)
+            if name not in fixed and not holds(one.type, other.type):
+                if not pat.is_null(one.type):
+                    raise PlanError(
+                        f"{path}: column {name!r} is {other.type}, but {one.type} in {first_path}; "
+                        f"{advise(name, one.type, other.type)}"
+                    )
+                one = one.with_type(other.type)
+            fields[name] = one
+    return pa.schema(list(fields.values()))
+
+
+def may_be_float(type_: pa.DataType) -> bool:
+    """Whether pandas has another dtype for a column of `type_` that holds nulls."""
+    if isinstance(type_, pa.BaseExtensionType):
+        return may_be_float(type_.storage_type)
+    return bool(pat.is_integer(type_) or pat.is_boolean(type_))
 
 
 def _find_categories(
-    access: ReadsGroups, layouts: Sequence[TableLayout], stored: pa.Schema
+    files: Sequence[SourceFile], reader: TableReader
 ) -> tuple[pa.Schema, tuple[tuple[str, pa.Array], ...]]:
-    """`stored` with indices wide enough, and the values of its dictionary-encoded columns."""
-    found = []
+    """The stored schema with indices wide enough, and the values of its dictionaries."""
+    stored, found = reader.stored, []
     for place, field in enumerate(stored):
         if not pat.is_dictionary(field.type):
             continue
-        alone = pa.schema([field])
-        parts = [
-            chunk.dictionary
-            for layout in layouts
-            if field.name in layout.schema.names
-            for chunk in conform(
-                access.read_dictionaries(layout, field.name), alone, layout.file.path
-            )
-            .column(0)
-            .chunks
-        ]
+
+        def dictionaries(file: SourceFile, field: pa.Field = field) -> list[pa.Array]:
+            return _dictionaries(file, reader, field)
+
+        parts = list(chain.from_iterable(_map(dictionaries, files)))
         joined = pa.concat_arrays(parts) if parts else pa.array([], field.type.value_type)
         try:
             values = pc.unique(joined)
@@ -129,7 +238,22 @@ def _find_categories(
     return stored, tuple(found)
 
 
-def _find_nulls(layouts: Sequence[TableLayout], reader: TableReader) -> frozenset[str]:
+def _dictionaries(file: SourceFile, reader: TableReader, field: pa.Field) -> list[pa.Array]:
+    """The dictionaries that a column has in the rows of `file` that are not ruled out."""
+    layout = reader.access.open_layout(file)
+    if field.name not in layout.columns:
+        return []
+    groups = reader.survivors(layout)
+    tables = reader.access.read_dictionaries(layout, field.name, groups)
+    alone = pa.schema([field])
+    return [
+        chunk.dictionary
+        for table in tables
+        for chunk in conform(table, alone, file.path).column(0).chunks
+    ]
+
+
+def _find_nulls(files: Sequence[SourceFile], reader: TableReader) -> frozenset[str]:
     """The selected integer and bool columns that hold a null in some row that passes."""
     never = set(reader.filters.not_null) if reader.filters else set()
     selected = set(reader.schema.names)
@@ -139,32 +263,56 @@ def _find_nulls(layouts: Sequence[TableLayout], reader: TableReader) -> frozense
         if one.name in selected and one.name not in never and may_be_float(one.type)
     ]
     found: set[str] = set()
-    for layout in layouts:
-        counts = _count_nulls(reader.access, layout, [name for name in names if name not in found])
-        if reader.filters is None:
-            found.update(name for name, count in counts.items() if count)
-        suspects = [name for name, count in counts.items() if count != 0 and name not in found]
-        if suspects:
-            found |= _read_nulls(layout, reader.select(suspects))
+    for place in range(0, len(files), FILES_AT_ONCE):
+        left = [name for name in names if name not in found]
+        some = files[place : place + FILES_AT_ONCE] if left else []
+
+        def count(file: SourceFile, left: list[str] = left) -> dict[str, int | None]:
+            return _count_nulls(reader.access, reader.access.open_layout(file), left)
+
+        for file, counts in zip(some, _map(count, some), strict=True):
+            if reader.filters is None:
+                found.update(name for name, nulls in counts.items() if nulls)
+            suspects = [name for name, nulls in counts.items() if nulls != 0 and name not in found]
+            if suspects:
+                found |= _read_nulls(reader, file, suspects)
     return frozenset(found)
 
 
-def _read_nulls(layout: TableLayout, reader: TableReader) -> set[str]:
-    """The columns of `reader` that hold a null in some row of the file that passes."""
+def _read_nulls(reader: TableReader, file: SourceFile, suspects: Sequence[str]) -> set[str]:
+    """Those of `suspects` that hold a null in some row of the file that passes."""
+    layout = reader.access.open_layout(file)
     found: set[str] = set()
-    for piece in reader.grains(layout.file, 1 << 62):
-        table = reader.read([piece], "arrow").data
-        found.update(name for name in table.schema.names if table[name].null_count)
-        if len(found) == len(reader.schema):
+    for piece in reader.select(suspects).grains(file, 1 << 62):
+        groups = layout.groups(piece.start, piece.stop) if piece.rows else range(0)
+        left = [
+            name
+            for name in suspects
+            if name not in found
+            and (name not in layout.columns or reader.access.may_hold_nulls(layout, groups, name))
+        ]
+        if not left:
+            continue
+        table = reader.select(left).read([piece], "arrow").data
+        found.update(name for name in left if table[name].null_count)
+        if len(found) == len(suspects):
             break
     return found
 
 
 def _count_nulls(
-    access: ReadsGroups, layout: TableLayout, names: Sequence[str]
+    access: TableAccess, layout: TableLayout, names: Sequence[str]
 ) -> dict[str, int | None]:
     """Nulls of each of `names` in a file, None where only reading can tell."""
-    fields = {one.name: one for one in layout.schema}
-    there = [name for name in names if name in fields and not pat.is_null(fields[name].type)]
-    told = access.null_counts(layout, there)
-    return {name: told.get(name, None if name in there else layout.rows) for name in names}
+    nulls = {one.name for one in layout.schema if pat.is_null(one.type)}
+    there = [name for name in names if name in layout.columns and name not in nulls]
+    known = access.null_counts(layout, there)
+    return {name: known.get(name, None if name in there else layout.rows) for name in names}
+
+
+def _map(function: Callable[[SourceFile], _T], files: Sequence[SourceFile]) -> list[_T]:
+    """`function` of each of `files`, in order, a few at a time."""
+    if len(files) < 2 or any(file.store is not None for file in files):
+        return list(map_files(function, files))
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(function, files))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +12,10 @@ import pyarrow.orc as po
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.open_tables import open_tables
 from taskinity_data.formats.orc_tail import read_tail
-from taskinity_data.formats.tables import (
+from taskinity_data.formats.table_access import (
+    TableAccess,
     TableLayout,
     check_schema,
-    read_all,
     unreadable,
     window_nbytes,
 )
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.formats.tables import TableReader
     from taskinity_data.sources.file import SourceFile
+    from taskinity_data.sources.hive import HiveColumn
 
 __all__ = ["OrcAccess", "check_file", "open_orc"]
 
@@ -45,6 +46,7 @@ def open_orc(
     columns: Sequence[str] | None,
     filters: Any,
     schema: Any,
+    hive: tuple[HiveColumn, ...] = (),
     options: Mapping[str, Any] | None = None,  # noqa: ARG001 - ORC has none
 ) -> TableReader:
     """The reader of `files`, whose chunks together equal `pandas.read_orc`.
@@ -52,7 +54,7 @@ def open_orc(
     Parameters
     ----------
     files : sequence of SourceFile
-    columns, filters, schema
+    columns, filters, schema, hive
         As in `open_tables`.
 
     Raises
@@ -65,7 +67,7 @@ def open_orc(
     Reads the tails of the files alone, but where there are `filters`, or statistics are missing:
     then integer and bool columns are read up to the first null.
     """
-    return open_tables(OrcAccess(), files, columns, filters, schema)
+    return open_tables(OrcAccess(), files, columns, filters, schema, hive)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +78,10 @@ class OrcLayout(TableLayout):
 
 
 @dataclass(frozen=True)
-class OrcAccess:
+class OrcAccess(TableAccess):
     """How `TableReader` looks into ORC files."""
 
-    @property
-    def format(self) -> str:
-        """``"orc"``."""
-        return "orc"
+    format: ClassVar[str] = "orc"
 
     def open_layout(self, file: SourceFile) -> TableLayout:
         """What `file` holds."""
@@ -114,10 +113,6 @@ class OrcAccess:
         nulls = cast("OrcLayout", layout).nulls
         return {name: nulls[name] for name in names if name in nulls}
 
-    def read_dictionaries(self, layout: TableLayout, name: str) -> pa.Table:
-        """All rows of column `name`: ORC has no categories, only a schema may ask for them."""
-        return read_all(self, layout, name)
-
 
 def _open(file: SourceFile) -> OrcLayout:
     path = file.path
@@ -136,7 +131,9 @@ def _open(file: SourceFile) -> OrcLayout:
         file=file,
         schema=schema,
         starts=np.cumsum([0, *tail.rows], dtype=np.int64),
-        sizes=np.outer(shares, tail.nbytes).astype(np.int64).reshape(len(shares), len(schema)),
+        sizes=np.ceil(np.outer(shares, tail.nbytes))
+        .astype(np.int64)
+        .reshape(len(shares), len(schema)),
         nulls=tail.nulls,
     )
 

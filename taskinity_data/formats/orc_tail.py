@@ -14,7 +14,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from taskinity_data.formats.tables import fixed_nbytes
+from taskinity_data.formats.table_access import fixed_nbytes
 
 if TYPE_CHECKING:
     import pyarrow as pa

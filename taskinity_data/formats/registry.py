@@ -38,9 +38,9 @@ _OPENERS = {
     "csv": _Opener("csv.open", "open_csv", takes_options=True),
     "jsonl": _Opener("json.open_lines", "open_jsonl", takes_options=True),
     "json": _Opener("json.open_array", "open_json", takes_options=True),
-    "parquet": _Opener("parquet.open", "open_parquet", takes_options=True, knows_hive=True),
-    "arrow": _Opener("arrow_ipc", "open_ipc"),
-    "orc": _Opener("orc", "open_orc"),
+    "parquet": _Opener("parquet.reader", "open_parquet", takes_options=True, knows_hive=True),
+    "arrow": _Opener("arrow_ipc", "open_ipc", knows_hive=True),
+    "orc": _Opener("orc", "open_orc", knows_hive=True),
 }
 
 

@@ -1,23 +1,19 @@
-"""Tables that files hold in groups of rows (record batches, stripes), read by ranges of rows."""
+"""Tables that files hold in groups of rows (row groups, batches, stripes), as pieces: rows."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.types as pat
 
-from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.errors import PlanError
 from taskinity_data.formats.deliver import conform, count_only, deliver_rows, gather
 from taskinity_data.formats.reader import ReadResult
 from taskinity_data.sources.file import Piece
-from taskinity_data.sources.raw import HEAD_NBYTES, WINDOW_NBYTES
 from taskinity_data.sources.read import read_pieces
 from taskinity_data.wording import suggest
 
@@ -25,48 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from taskinity_data.formats.filters import Filters
+    from taskinity_data.formats.table_access import TableAccess, TableLayout
     from taskinity_data.sources.file import SourceFile
+    from taskinity_data.sources.hive import HiveColumn
 
-__all__ = [
-    "ReadsGroups",
-    "TableLayout",
-    "TableReader",
-    "check_columns",
-    "check_schema",
-    "divide_rows",
-    "fixed_nbytes",
-    "read_all",
-    "unreadable",
-    "window_nbytes",
-]
+__all__ = ["TableReader", "check_columns", "divide_rows"]
 
 SMALL_NBYTES = 256 << 10
 """Bytes up to which groups are one piece together: reading one by itself costs 0.5 ms, as much as
 400 KB of it do."""
-
-
-class ReadsGroups(Protocol):
-    """How files of one format are looked into: stateless, and pickled with the reader."""
-
-    @property
-    def format(self) -> str:
-        """``"arrow"``, ``"orc"``."""
-
-    def open_layout(self, file: SourceFile) -> TableLayout:
-        """What `file` holds; `PlanError` where its metadata can't be read."""
-
-    def read_rows(
-        self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
-    ) -> pa.Table:
-        """Rows `start` to `stop` (at least one) of columns `names` (at least one, in any order);
-        `ReadError` where they can't be read.
-        """
-
-    def null_counts(self, layout: TableLayout, names: Sequence[str]) -> dict[str, int]:
-        """Nulls of those of columns `names` for which that is known without looking at rows."""
-
-    def read_dictionaries(self, layout: TableLayout, name: str) -> pa.Table:
-        """Rows of column `name` whose dictionaries hold all its categories, in order."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +38,13 @@ class TableReader:
 
     Attributes
     ----------
-    access : ReadsGroups
+    access : TableAccess
     schema : pyarrow.Schema
         The selected columns, in the order asked for, with pandas' metadata but for the index.
     stored : pyarrow.Schema
-        The columns that are read from the files: the selected and the filter's.
+        The columns that are read from the files: the selected and the filter's, without hive keys.
+    hive : tuple of HiveColumn
+        The hive keys that are selected or filtered by.
     filters : Filters or None
     categories : tuple of (str, pyarrow.Array)
         All values of each dictionary-encoded column, in the order of their first appearance.
@@ -87,16 +52,17 @@ class TableReader:
         Integer and bool columns that hold a null somewhere.
     """
 
-    access: ReadsGroups
+    access: TableAccess
     schema: pa.Schema
     stored: pa.Schema
+    hive: tuple[HiveColumn, ...] = ()
     filters: Filters | None = None
     categories: tuple[tuple[str, pa.Array], ...] = ()
     with_nulls: frozenset[str] = frozenset()
 
     @property
     def format(self) -> str:
-        """``"arrow"`` or ``"orc"``."""
+        """``"parquet"``, ``"arrow"`` or ``"orc"``."""
         return self.access.format
 
     @property
@@ -115,14 +81,19 @@ class TableReader:
 
     @cached_property
     def _identity(self) -> str:
-        digest = blake2b(digest_size=16)
+        digest = blake2b(repr(self.access).encode(), digest_size=16)
         for schema in (self.schema, self.stored):
             digest.update(schema.serialize())
-        for name, values in self.categories:
+        for name, values in self._dictionaries:
             digest.update(f"\0{name}\0{values.to_pylist()!r}".encode())
         filters = "" if self.filters is None else self.filters.text
         digest.update(f"\0{filters}\0{sorted(self.with_nulls)}".encode())
         return f"{self.format} file {digest.hexdigest()}"
+
+    @property
+    def _dictionaries(self) -> list[tuple[str, pa.Array]]:
+        """The values of each dictionary-encoded column and hive key."""
+        return [*self.categories, *((one.name, one.values) for one in self.hive)]
 
     def select(self, columns: Sequence[str]) -> TableReader:
         """The reader of `columns` alone, some of `schema`'s names, in that order."""
@@ -131,26 +102,28 @@ class TableReader:
             self,
             schema=pa.schema([self.schema.field(name) for name in columns], self.schema.metadata),
             stored=pa.schema([one for one in self.stored if one.name in needed]),
+            hive=tuple(one for one in self.hive if one.name in needed),
             categories=tuple(one for one in self.categories if one[0] in needed),
         )
 
     def extent(self, file: SourceFile) -> Piece:
-        """All rows of `file`."""
+        """All rows of `file`; its bytes without those of groups that the filter rules out."""
         layout = self.access.open_layout(file)
-        nbytes = sum(layout.group_nbytes(self.schema.names))
-        return Piece(file, 0, layout.rows, nbytes, layout.rows)
+        return Piece(file, 0, layout.rows, sum(self._group_nbytes(layout)), layout.rows)
 
     def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
-        """The groups of `file` in order: small ones together, large ones in even parts.
+        """The groups of `file` in order, small ones together, large ones in even parts.
 
-        A piece has at most `grain_nbytes`, or one row. A file without rows is one empty piece.
+        Groups that the filter rules out have 0 bytes. A file without rows is one empty piece.
         """
         layout = self.access.open_layout(file)
         stops = layout.starts[1:].tolist()
         limit = min(grain_nbytes, SMALL_NBYTES)
         start = stop = size = 0
-        for end, nbytes in zip(stops, layout.group_nbytes(self.schema.names), strict=True):
-            if nbytes and start < stop and size + nbytes > limit:
+        for end, nbytes in zip(stops, self._group_nbytes(layout), strict=True):
+            if end == stop:
+                continue
+            if start < stop and (bool(nbytes) != bool(size) or size + nbytes > limit):
                 yield from self.recut(Piece(file, start, stop, size, stop - start), grain_nbytes)
                 start, size = stop, 0
             stop, size = end, size + nbytes
@@ -165,6 +138,10 @@ class TableReader:
         halves = divide_rows(piece, 2)
         return (halves[0], halves[1]) if len(halves) == 2 else None
 
+    def begins_anew(self, piece: Piece) -> bool:
+        """Whether `piece` begins with a group, so that no rows before it are decoded."""
+        return piece.start in self.access.open_layout(piece.file).starts
+
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
         """The rows of `pieces`, one after another, in memory of their own.
 
@@ -174,133 +151,85 @@ class TableReader:
             They can't be read, or hold what `as_` has no type for.
         SchemaError
             A value does not fit the schema.
+
+        Notes
+        -----
+        Decodes in the calling thread, but for several pieces that lie in stores. Rows before a
+        piece that begins within a group are decoded too, unless the same process has just read
+        up to there.
         """
-        tables = read_pieces(self._read_one, [one for one in pieces if one.start < one.stop])
+        read = read_pieces(lambda piece: list(self._tables(piece)), pieces)
+        tables = [table for found in read for table in found]
         rows = sum(table.num_rows for table in tables)
         planned = sum(piece.stop - piece.start for piece in pieces)
         named = bool(self.schema.names)
-        table = gather(tables, self.schema, self.categories) if named else count_only(rows)
+        table = gather(tables, self.schema, self._dictionaries) if named else count_only(rows)
         data = deliver_rows(table, as_, self.with_nulls, pieces)
         return ReadResult(data, rows, planned - rows)
 
-    def _read_one(self, piece: Piece) -> pa.Table:
-        """The rows of `piece` that pass."""
-        layout = self.access.open_layout(piece.file)
-        there = set(layout.schema.names)
-        names = [name for name in self.stored.names if name in there]
-        rows = piece.stop - piece.start
-        if names:
-            table = self.access.read_rows(layout, piece.start, piece.stop, names)
-        else:
-            table = count_only(rows)
-        table = conform(table, self.stored, piece.path)
-        return table if self.filters is None else self.filters.apply(table)
+    def frame_nbytes(self, piece: Piece) -> int | None:
+        """Bytes of all rows of `piece` as a pandas frame, None where only reading can tell.
 
-
-def read_all(access: ReadsGroups, layout: TableLayout, name: str) -> pa.Table:
-    """Column `name` of a whole file."""
-    if layout.rows == 0:
-        return pa.schema([layout.schema.field(name)]).empty_table()
-    return access.read_rows(layout, 0, layout.rows, [name])
-
-
-def unreadable(layout: TableLayout, start: int, error: Exception) -> ReadError:
-    """The error that rows of a file, from `start` on, can't be read because of `error`."""
-    path = layout.file.path
-    return ReadError(
-        f"{path}: rows from {start:,} on can't be read: {error}; the file is damaged: write or "
-        "copy it again",
-        path=path,
-        start=start,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class TableLayout:
-    """What one file holds.
-
-    Attributes
-    ----------
-    file : SourceFile
-    schema : pyarrow.Schema
-        With the metadata that pandas left, where there are some.
-    starts : numpy.ndarray
-        Shape (groups + 1,), int64: the row at which each group (record batch, stripe) begins, and
-        the number of rows.
-    sizes : numpy.ndarray
-        Shape (groups, columns), int64: bytes in memory of each column in each group, about.
-    """
-
-    file: SourceFile
-    schema: pa.Schema
-    starts: np.ndarray[Any, np.dtype[np.int64]]
-    sizes: np.ndarray[Any, np.dtype[np.int64]]
-
-    @property
-    def rows(self) -> int:
-        """Rows of the file."""
-        return int(self.starts[-1])
-
-    def group_nbytes(self, names: Sequence[str]) -> list[int]:
-        """Bytes of columns `names` in each group; rows where the file has none of them.
-
-        A group without rows has none: its buffers may hold an offset.
+        Rows that the filter will drop are counted, as they are read before.
         """
-        rows = np.diff(self.starts)
-        wanted = set(names)
-        places = [place for place, name in enumerate(self.schema.names) if name in wanted]
-        sizes = self.sizes[:, places].sum(axis=1) if places else rows
-        return [int(nbytes) for nbytes in np.where(rows > 0, sizes, 0)]
+        widths = [_width(one.type, one.name in self.with_nulls) for one in self.schema]
+        if None in widths:
+            return None
+        rows = piece.stop - piece.start if piece.nbytes else 0
+        return rows * sum(width for width in widths if width is not None)
 
-    def groups(self, start: int, stop: int) -> range:
-        """The groups that hold rows `start` to `stop`, of which there is at least one."""
-        first = int(np.searchsorted(self.starts, start, "right")) - 1
-        return range(first, int(np.searchsorted(self.starts, stop, "left")))
+    def survivors(self, layout: TableLayout) -> Sequence[int]:
+        """The groups that the filter does not rule out."""
+        fields = [*self.stored, *(pa.field(one.name, one.type) for one in self.hive)]
+        return self.access.survivors(layout, self.filters, pa.schema(fields), self.hive)
+
+    def _group_nbytes(self, layout: TableLayout) -> list[int]:
+        """Bytes of the selected columns in each group, 0 where the filter rules it out."""
+        survivors = set(self.survivors(layout))
+        sizes = layout.group_nbytes(self.schema.names)
+        return [nbytes if group in survivors else 0 for group, nbytes in enumerate(sizes)]
+
+    def _tables(self, piece: Piece) -> Iterator[pa.Table]:
+        """The rows of `piece` that pass."""
+        if piece.start == piece.stop:
+            return
+        layout = self.access.open_layout(piece.file)
+        names = [name for name in self.stored.names if name in layout.columns]
+        for start, stop in self._runs(layout, piece):
+            rows = stop - start
+            table = self.access.read_rows(layout, start, stop, names) if names else count_only(rows)
+            table = conform(table, self.stored, piece.path)
+            for one in self.hive:
+                field = pa.field(one.name, one.type)
+                table = table.append_column(field, one.repeat(piece.file, rows))
+            yield table if self.filters is None else self.filters.apply(table)
+
+    def _runs(self, layout: TableLayout, piece: Piece) -> list[tuple[int, int]]:
+        """The ranges of rows of `piece` that the filter does not rule out."""
+        if self.filters is None:
+            return [(piece.start, piece.stop)]
+        survivors = set(self.survivors(layout))
+        runs: list[tuple[int, int]] = []
+        for group in layout.groups(piece.start, piece.stop):
+            if group not in survivors:
+                continue
+            start = max(piece.start, int(layout.starts[group]))
+            stop = min(piece.stop, int(layout.starts[group + 1]))
+            if runs and runs[-1][1] == start:
+                start, _ = runs.pop()
+            runs.append((start, stop))
+        return runs
 
 
-def fixed_nbytes(type_: pa.DataType) -> float | None:
-    """Bytes of a value of `type_` in memory, None where they differ."""
-    if pat.is_null(type_):
-        return 0
-    try:
-        return float(type_.bit_width) / 8
-    except ValueError:
-        return None
-
-
-def window_nbytes(layout: TableLayout, names: Sequence[str]) -> int:
-    """Bytes to read ahead in a store: about those of columns `names` in one group."""
-    whole = sum(layout.group_nbytes(layout.schema.names))
-    share = sum(layout.group_nbytes(names)) / whole if whole else 1
-    group_nbytes = layout.file.nbytes // max(1, len(layout.sizes))
-    return max(HEAD_NBYTES, min(WINDOW_NBYTES, int(group_nbytes * share)))
-
-
-def check_schema(schema: pa.Schema, path: str) -> None:
-    """Raise `PlanError` where two columns of `schema` have one name, or where what pandas noted in
-    it is damaged.
-    """
-    names = schema.names
-    if len(set(names)) < len(names):
-        twice = next(name for name, count in Counter(names).items() if count > 1)
-        raise PlanError(f"{path}: there are several columns {twice!r}; rename them first")
-    noted = (schema.metadata or {}).get(b"pandas")
-    if noted is not None and not _is_sound(noted):
-        raise PlanError(
-            f"{path}: what pandas noted of its columns (the metadata 'pandas') is damaged; write "
-            "or copy the file again"
-        )
-
-
-def _is_sound(noted: bytes) -> bool:
-    """Whether pandas' metadata have the form that dtypes are restored by."""
-    try:
-        told = json.loads(noted)
-        columns = [(one["name"], one["numpy_type"], one["pandas_type"]) for one in told["columns"]]
-    except (ValueError, TypeError, KeyError):
-        return False
-    is_typed = all(isinstance(dtype, str) for _, *dtypes in columns for dtype in dtypes)
-    return is_typed and isinstance(told.get("index_columns"), list)
+def _width(type_: pa.DataType, has_nulls: bool) -> int | None:
+    """Bytes of a value of this type in a pandas column, None where they differ."""
+    if pat.is_boolean(type_):
+        return None if has_nulls else 1
+    if pat.is_integer(type_):
+        return 8 if has_nulls else int(type_.bit_width) // 8
+    if pat.is_floating(type_) or pat.is_timestamp(type_) or pat.is_duration(type_):
+        return int(type_.bit_width) // 8
+    return None
 
 
 def divide_rows(piece: Piece, parts: int) -> list[Piece]:

@@ -16,27 +16,26 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError, ReadError
-from taskinity_data.formats.deliver import count_only
 from taskinity_data.formats.detect import refuse_parquet
 from taskinity_data.formats.parquet.options import pass_on
-from taskinity_data.formats.tables import check_schema
+from taskinity_data.formats.table_access import TableLayout, check_schema, unreadable
 from taskinity_data.sources.caches import Cache
-from taskinity_data.sources.file import Piece
 from taskinity_data.sources.raw import StoreFile, open_tail, read_parts
 from taskinity_data.sources.read import open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from taskinity_data.formats.parquet.options import ParquetOptions
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["Footer", "close_cursors", "open_footer", "read_groups", "read_rows"]
+__all__ = ["Footer", "open_footer", "read_groups", "read_rows"]
 
 FOOTERS_NBYTES = 16 << 20
 """Serialized bytes of the footers that are kept; parsed they take about five times as much. A
@@ -50,16 +49,13 @@ CURSOR_ROWS = 65_536
 """Rows decoded at a time: 16,384 to 131,072 cost the same within 5 % (1 M rows, 8 columns)."""
 
 
-@dataclass(frozen=True)
-class Footer:
+@dataclass(frozen=True, eq=False)
+class Footer(TableLayout):
     """What stands in a file's footer.
 
     Attributes
     ----------
-    schema : pyarrow.Schema
-        With the pandas metadata, where there is some.
-    rows : tuple of int
-        Rows of each row group.
+    metadata : pyarrow.parquet.FileMetaData
     leaves : dict of str to range
         Each column's places among the row groups' column chunks (a nested one has several; one
         of nothing but groups without fields has none, is not named here, and reads as null).
@@ -67,22 +63,18 @@ class Footer:
         What decides on types beside the file.
     """
 
-    file: SourceFile
     metadata: Any
-    schema: pa.Schema
-    rows: tuple[int, ...]
     leaves: dict[str, range]
     options: ParquetOptions = ()
 
-    def piece(self, group: int) -> Piece:
-        """All rows of row group `group`, without a size."""
-        start, rows = sum(self.rows[:group]), self.rows[group]
-        return Piece(self.file, start, start + rows, 0, rows)
+    @property
+    def columns(self) -> Container[str]:
+        """The columns that can be read; others of `schema` are null."""
+        return self.leaves
 
-    def nbytes(self, group: int, names: Sequence[str]) -> int:
-        """Uncompressed bytes of columns `names` in row group `group`."""
-        found = self._columns(group, names)
-        return sum(max(0, one.total_uncompressed_size) for one in found)
+    def group_rows(self, groups: Sequence[int]) -> int:
+        """Rows of `groups` together."""
+        return sum(int(self.starts[group + 1] - self.starts[group]) for group in groups)
 
     def null_count(self, group: int, name: str) -> int | None:
         """Nulls of the flat column `name` in row group `group`, None where it isn't told."""
@@ -135,7 +127,7 @@ def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
             if file.store is not None:
                 _look_at_mark(source, file)
             with pq.ParquetFile(source, **pass_on(options)) as opened:
-                metadata, schema = opened.metadata, opened.schema_arrow
+                footer = _describe(file, opened.metadata, opened.schema_arrow, options)
     # Extension types are built from what the file says by any class that is registered.
     except Exception as error:
         if isinstance(error, (ReadError, PlanError)):
@@ -143,8 +135,16 @@ def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
         raise PlanError(
             f"{file.path}: the Parquet footer can't be read ({error}); write or copy the file again"
         ) from error
+    _footers.put((file.path, file.fingerprint, options), footer, footer.metadata.serialized_size)
+    return footer
+
+
+def _describe(
+    file: SourceFile, metadata: Any, schema: pa.Schema, options: ParquetOptions
+) -> Footer:
     check_schema(schema, file.path)
-    rows = tuple(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    rows = [group.num_rows for group in groups]
     leaves: dict[str, range] = {}
     place = 0
     for index, one in enumerate(schema):
@@ -160,9 +160,22 @@ def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
             f"columns and {metadata.num_rows:,} rows, its schema {place:,} and its row groups "
             f"{sum(rows):,}; write the file again"
         )
-    footer = Footer(file, metadata, schema, rows, leaves, options)
-    _footers.put((file.path, file.fingerprint, options), footer, metadata.serialized_size)
-    return footer
+    sizes = [
+        [
+            sum(max(0, group.column(leaf).total_uncompressed_size) for leaf in leaves.get(name, ()))
+            for name in schema.names
+        ]
+        for group in groups
+    ]
+    return Footer(
+        file=file,
+        schema=schema,
+        starts=np.cumsum([0, *rows], dtype=np.int64),
+        sizes=np.array(sizes, np.int64).reshape(len(rows), len(schema)),
+        metadata=metadata,
+        leaves=leaves,
+        options=options,
+    )
 
 
 def _look_at_mark(source: BinaryIO | StoreFile, file: SourceFile) -> None:
@@ -181,23 +194,19 @@ def _range_of(column: Any) -> tuple[int, int]:
 
 def read_groups(footer: Footer, groups: Sequence[int], names: Sequence[str]) -> pa.Table:
     """Columns `names` of the row groups `groups`, in one thread."""
-    if not names:
-        return count_only(sum(footer.rows[group] for group in groups))
     columns = _physical(footer, names)
     try:
         with footer.open(groups, columns or footer.schema.names) as opened:
             table = opened.read_row_groups(list(groups), columns=columns, use_threads=False)
-        if table.num_rows != sum(footer.rows[group] for group in groups):
+        if table.num_rows != footer.group_rows(groups):
             raise pa.ArrowInvalid("a row group ends before its last row")
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _unreadable(footer, sum(footer.rows[: groups[0]]), error) from error
+        raise unreadable(footer, int(footer.starts[groups[0]]), error) from error
     return table.select(list(names))
 
 
 def read_rows(footer: Footer, group: int, start: int, stop: int, names: Sequence[str]) -> pa.Table:
     """Rows `start` to `stop` (counted within the row group `group`) of columns `names`."""
-    if not names:
-        return count_only(stop - start)
     key = (footer.file.path, footer.file.fingerprint, footer.options, group, tuple(names))
     cursor = _cursors.take(key)
     try:
@@ -205,18 +214,10 @@ def read_rows(footer: Footer, group: int, start: int, stop: int, names: Sequence
             cursor = _GroupCursor(footer, group, names)
         table = cursor.read(start, stop)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _unreadable(footer, sum(footer.rows[:group]) + start, error) from error
-    if cursor.position < footer.rows[group]:
+        raise unreadable(footer, int(footer.starts[group]) + start, error) from error
+    if cursor.position < footer.group_rows([group]):
         _cursors.put(key, cursor)
-    else:
-        cursor.close()
     return table.select(list(names))
-
-
-def close_cursors() -> None:
-    """Close the files that cursors of this process hold open; reading goes on without them."""
-    for cursor in _cursors.clear():
-        cursor.close()
 
 
 class _GroupCursor:
@@ -245,9 +246,6 @@ class _GroupCursor:
             self.position += high
         return pa.Table.from_batches(parts)
 
-    def close(self) -> None:
-        self._opened.close()
-
 
 def _physical(footer: Footer, names: Sequence[str]) -> list[str] | None:
     # pyarrow takes a dot in a name for a way into a struct; such files are read whole, then cut.
@@ -261,12 +259,3 @@ def _count_leaves(type_: pa.DataType) -> int:
     if not type_.num_fields and not pat.is_struct(type_):
         return 1
     return sum(_count_leaves(type_.field(i).type) for i in range(type_.num_fields))
-
-
-def _unreadable(footer: Footer, start: int, error: Exception) -> ReadError:
-    path = footer.file.path
-    return ReadError(
-        f"{path}: rows from {start:,} on can't be read: {error}; write or copy the file again",
-        path=path,
-        start=start,
-    )

@@ -5,7 +5,6 @@ import decimal
 import os
 import sys
 import threading
-from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -343,7 +342,7 @@ def test_a_corrupt_page_is_a_read_error_with_file_and_row(tmp_path):
     data = bytearray((tmp_path / "a.parquet").read_bytes())
     data[offset : offset + 40] = b"\xff" * 40
     (tmp_path / "a.parquet").write_bytes(data)
-    found = chunks(open_dataset(path), 1 << 40)
+    found = open_dataset(path).plan(chunk_size="50 rows")
     assert len(found[0].read()) == 50
     with pytest.raises(ReadError, match="rows from 50 on can't be read") as caught:
         found[1].read()
@@ -374,23 +373,6 @@ def test_ranges_read_in_order_decode_a_row_group_once(tmp_path, monkeypatch):
     assert len(opened) == 1
     assert join([chunk.read() for chunk in reversed(plan.chunks)]).n.iloc[0] == 49_000
     assert len(opened) > 40
-
-
-def test_cursors_can_be_closed_between_reads(tmp_path):
-    path = write(tmp_path / "a.parquet", pa.table({"n": np.arange(1_000)}))
-    plan = open_dataset(path).plan(chunk_size="100 rows")
-    read = []
-    for chunk in plan:
-        read += chunk.read().n.tolist()
-        assert count_open(path) == (chunk is not plan[-1])
-        footers.close_cursors()
-        assert count_open(path) == 0
-    assert read == list(range(1_000))
-
-
-def count_open(path):
-    links = list(Path("/proc/self/fd").iterdir())
-    return sum(link.exists() and link.samefile(path) for link in links)
 
 
 def test_threads_read_ranges_of_one_file_at_the_same_time(tmp_path):

@@ -1,0 +1,191 @@
+"""What one file of tables holds, and how files of a format are looked into."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pat
+
+from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.sources.raw import HEAD_NBYTES, WINDOW_NBYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Sequence
+
+    from taskinity_data.formats.filters import Filters
+    from taskinity_data.sources.file import SourceFile
+    from taskinity_data.sources.hive import HiveColumn
+
+__all__ = [
+    "TableAccess",
+    "TableLayout",
+    "check_schema",
+    "fixed_nbytes",
+    "unreadable",
+    "window_nbytes",
+]
+
+
+class TableAccess:
+    """How files of one format are looked into: stateless, and pickled with the reader."""
+
+    format: ClassVar[str]
+
+    def open_layout(self, file: SourceFile) -> TableLayout:
+        """What `file` holds; `PlanError` where its metadata can't be read."""
+        raise NotImplementedError
+
+    def read_rows(
+        self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
+    ) -> pa.Table:
+        """Rows `start` to `stop` (at least one) of columns `names` (at least one, in any order);
+        `ReadError` where they can't be read.
+        """
+        raise NotImplementedError
+
+    def null_counts(self, layout: TableLayout, names: Sequence[str]) -> dict[str, int]:
+        """Nulls of those of columns `names` for which that is known without looking at rows; where
+        only that there are some is known, any number but 0.
+        """
+        raise NotImplementedError
+
+    def may_hold_nulls(
+        self,
+        layout: TableLayout,  # noqa: ARG002 - this and the others for formats that know more
+        groups: Sequence[int],  # noqa: ARG002
+        name: str,  # noqa: ARG002
+    ) -> bool:
+        """Whether column `name` may hold nulls in `groups`."""
+        return True
+
+    def read_dictionaries(
+        self,
+        layout: TableLayout,
+        name: str,
+        groups: Sequence[int],  # noqa: ARG002 - for formats that have dictionaries by groups
+    ) -> Iterator[pa.Table]:
+        """Rows of column `name` in `groups` whose dictionaries hold all its categories, in order.
+
+        Of a column without dictionaries all its rows.
+        """
+        if layout.rows:
+            yield self.read_rows(layout, 0, layout.rows, [name])
+
+    def survivors(
+        self,
+        layout: TableLayout,
+        filters: Filters | None,  # noqa: ARG002 - this and the others for formats with statistics
+        schema: pa.Schema,  # noqa: ARG002
+        hive: Sequence[HiveColumn],  # noqa: ARG002
+    ) -> Sequence[int]:
+        """The groups in which rows may pass `filters`, over columns of `schema` and `hive` keys."""
+        return range(len(layout.starts) - 1)
+
+
+def unreadable(layout: TableLayout, start: int, error: Exception) -> ReadError:
+    """The error that rows of a file, from `start` on, can't be read because of `error`."""
+    path = layout.file.path
+    return ReadError(
+        f"{path}: rows from {start:,} on can't be read: {error}; the file is damaged: write or "
+        "copy it again",
+        path=path,
+        start=start,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class TableLayout:
+    """What one file holds.
+
+    Attributes
+    ----------
+    file : SourceFile
+    schema : pyarrow.Schema
+        With the metadata that pandas left, where there are some.
+    starts : numpy.ndarray
+        Shape (groups + 1,), int64: the row at which each group begins, and the number of rows.
+    sizes : numpy.ndarray
+        Shape (groups, columns), int64: bytes in memory of each column in each group, about.
+    """
+
+    file: SourceFile
+    schema: pa.Schema
+    starts: np.ndarray[Any, np.dtype[np.int64]]
+    sizes: np.ndarray[Any, np.dtype[np.int64]]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the file."""
+        return int(self.starts[-1])
+
+    @property
+    def columns(self) -> Container[str]:
+        """The columns that can be read; others of `schema` are null."""
+        return set(self.schema.names)
+
+    def group_nbytes(self, names: Sequence[str]) -> list[int]:
+        """Bytes of columns `names` in each group; rows where the file has none of them.
+
+        A group without rows has none: its buffers may hold an offset.
+        """
+        rows = np.diff(self.starts)
+        columns = self.columns
+        wanted = {name for name in names if name in columns}
+        places = [place for place, name in enumerate(self.schema.names) if name in wanted]
+        sizes = self.sizes[:, places].sum(axis=1) if places else rows
+        return [int(nbytes) for nbytes in np.where(rows > 0, sizes, 0)]
+
+    def groups(self, start: int, stop: int) -> range:
+        """The groups that hold rows `start` to `stop`, of which there is at least one."""
+        first = int(np.searchsorted(self.starts, start, "right")) - 1
+        return range(first, int(np.searchsorted(self.starts, stop, "left")))
+
+
+def fixed_nbytes(type_: pa.DataType) -> float | None:
+    """Bytes of a value of `type_` in memory, None where they differ."""
+    if pat.is_null(type_):
+        return 0
+    try:
+        return float(type_.bit_width) / 8
+    except ValueError:
+        return None
+
+
+def window_nbytes(layout: TableLayout, names: Sequence[str]) -> int:
+    """Bytes to read ahead in a store: about those of columns `names` in one group."""
+    whole = sum(layout.group_nbytes(layout.schema.names))
+    share = sum(layout.group_nbytes(names)) / whole if whole else 1
+    group_nbytes = layout.file.nbytes // max(1, len(layout.sizes))
+    return max(HEAD_NBYTES, min(WINDOW_NBYTES, int(group_nbytes * share)))
+
+
+def check_schema(schema: pa.Schema, path: str) -> None:
+    """Raise `PlanError` where two columns of `schema` have one name, or where what pandas noted in
+    it is damaged.
+    """
+    names = schema.names
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise PlanError(f"{path}: there are several columns {twice!r}; rename them first")
+    noted = (schema.metadata or {}).get(b"pandas")
+    if noted is not None and not _is_sound(noted):
+        raise PlanError(
+            f"{path}: what pandas noted of its columns (the metadata 'pandas') is damaged; write "
+            "or copy the file again"
+        )
+
+
+def _is_sound(noted: bytes) -> bool:
+    """Whether pandas' metadata have the form that dtypes are restored by."""
+    try:
+        told = json.loads(noted)
+        columns = [(one["name"], one["numpy_type"], one["pandas_type"]) for one in told["columns"]]
+    except (ValueError, TypeError, KeyError):
+        return False
+    is_typed = all(isinstance(dtype, str) for _, *dtypes in columns for dtype in dtypes)
+    return is_typed and isinstance(told.get("index_columns"), list)
