@@ -27,7 +27,6 @@ NOT_CLEAN = {
     "taskinity_data/execution",
     "taskinity_data/flow",
     "taskinity_data/formats",
-    "taskinity_data/output",
     "taskinity_data/reducers/spilling",
     "taskinity_data/report",
     "taskinity_data/run",

@@ -61,7 +61,7 @@ class Earlier:
     goes_on: bool = True
 
     def wrote(self, meta: Mapping[str, Any]) -> bool:
-        """Whether a manifest's facts are this run's.
+        """Return whether a manifest's facts are this run's.
 
         Raises
         ------
@@ -77,8 +77,8 @@ class Earlier:
         """Raise `ResumeError` where it left nothing out."""
         if meta.get("status", ALL_DONE) == ALL_DONE:
             raise ResumeError(
-                f"run {self.run_id} has written {target} already, all of it: there is nothing to "
-                "go on with; start another run",
+                f"run {self.run_id} has written {target} already, all of it: there is nothing "
+                "left to do; start another run",
                 run_id=self.run_id,
             )
 
@@ -93,7 +93,7 @@ class Earlier:
             )
 
     def refuse(self, target: str, why: str) -> ResumeError:
-        """The error of a commit that can't be replaced."""
+        """Return the error of a commit that can't be replaced."""
         return ResumeError(
             f"run {self.run_id} can't be completed in {target}: {why}; start another run, into "
             "another output",
@@ -119,22 +119,22 @@ class Around:
     before: tuple[StoredPart, ...]
     after: tuple[StoredPart, ...]
 
-    def put(self, own: Manifest) -> Manifest:
-        """All with `own` in its place.
+    def put(self, manifest: Manifest) -> Manifest:
+        """Return all with `manifest` in its place.
 
         Raises
         ------
         SchemaError
             Columns or types differ.
         """
-        facts = [self.whole.meta, *self.whole.added]
-        facts[self.number] = own.meta
-        schema = own.schema
-        if len(facts) > 1:
+        metas = [self.whole.meta, *self.whole.added]
+        metas[self.number] = manifest.meta
+        schema = manifest.schema
+        if len(metas) > 1:
             # The dataset's own hold: files of others can't take a type any more.
-            schema = self.whole.joined(own).schema
-        parts = (*self.before, *own.parts, *self.after)
-        return replace(own, schema=schema, parts=parts, meta=facts[0], added=tuple(facts[1:]))
+            schema = self.whole.joined(manifest).schema
+        parts = (*self.before, *manifest.parts, *self.after)
+        return replace(manifest, schema=schema, parts=parts, meta=metas[0], added=tuple(metas[1:]))
 
 
 class Mending:
@@ -169,9 +169,9 @@ class Mending:
         self._bring = bring
         self._left: dict[tuple[str, str], list[StoredPart]] = {}
         before = manifest.meta.get(RETYPED, {})
-        for one in manifest.parts:
-            known = os.path.dirname(one.path), before.get(one.path, one.checksum)
-            self._left.setdefault(known, []).append(one)
+        for part in manifest.parts:
+            key = os.path.dirname(part.path), before.get(part.path, part.checksum)
+            self._left.setdefault(key, []).append(part)
 
     @property
     def inputs(self) -> Sequence[Mapping[str, Any]]:
@@ -179,37 +179,37 @@ class Mending:
         return tuple(self.manifest.meta.get("inputs", ()))
 
     def reclaim(self, part: Part) -> Part | None:
-        """`part` with its files as they stand, None where one is not there as it was written.
+        """Return `part` with its files as they stand, None if one is not there as it was written.
 
         Content decides: files are known by their checksums and directories.
         """
-        found = []
+        stored = []
         for file in part.files:
             left = self._left.get((file.directory, file.checksum))
             if not left:
                 return None
-            found.append(left.pop(0))
+            stored.append(left.pop(0))
         files = [
             replace(
                 file,
-                name=self._bring(one, file.name),
-                nbytes=one.nbytes,
-                checksum=one.checksum,
+                name=self._bring(part_there, file.name),
+                nbytes=part_there.nbytes,
+                checksum=part_there.checksum,
                 written=file.checksum,
             )
-            for file, one in zip(part.files, found, strict=True)
+            for file, part_there in zip(part.files, stored, strict=True)
         ]
         has_types = any(file.checksum != file.written for file in files)
         schema = self.manifest.schema if has_types else part.schema
         return replace(part, schema=schema, files=tuple(files))
 
 
-_PLACE = ".run"
+_OWNER_FILE = ".run"
 """The file beside kept parts that says on which machine, and where, their run is kept."""
 
 
 def kept_directory(output: Any, run_id: str) -> Path | None:
-    """Where the parts of a stopped run are; None where the output can be no local directory."""
+    """Return where the parts of a stopped run are; None if the output is no local directory."""
     if not isinstance(output, (str, os.PathLike)):
         return None
     text = os.fsdecode(output).removeprefix("file://")
@@ -232,20 +232,20 @@ class KeptParts:
 
     def __init__(self, output: Any, run_id: str, run_dir: Path) -> None:
         self._directory = kept_directory(output, run_id)
-        self._place = f"{socket.gethostname()}\n{run_dir / run_id}\n"
+        self._owner = f"{socket.gethostname()}\n{run_dir / run_id}\n"
 
     def take(self, staging: str) -> None:
-        """Put aside what was written in `staging`, a directory of a try that has ended."""
+        """Keep what was written in `staging`, a directory of a try that has ended."""
         if self._directory is None or not os.path.isdir(staging):
             return
         self._directory.mkdir(mode=0o700, exist_ok=True)
         for entry in os.scandir(staging):
             if entry.is_file(follow_symlinks=False):
                 Path(entry.path).replace(self._directory / entry.name)
-        (self._directory / _PLACE).write_text(self._place, encoding="utf-8")
+        (self._directory / _OWNER_FILE).write_text(self._owner, encoding="utf-8")
 
     def give_back(self, part: Part, staging: str | None) -> bool:
-        """Whether all files of `part` are here as they were written; then they are in `staging`."""
+        """Move the files of `part` to `staging` and return True, if all are here as written."""
         if not part.files:
             return True
         if self._directory is None or staging is None:
@@ -259,7 +259,7 @@ class KeptParts:
         return True
 
     def remove(self) -> None:
-        """Nothing of it is needed any more."""
+        """Remove them: they are needed no more."""
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -280,8 +280,8 @@ class KeptParts:
             if not entry.name.startswith(start) or not entry.is_dir(follow_symlinks=False):
                 continue
             try:
-                host, place = Path(entry.path, _PLACE).read_text(encoding="utf-8").splitlines()
+                host, run = Path(entry.path, _OWNER_FILE).read_text(encoding="utf-8").splitlines()
             except (OSError, ValueError):
                 continue  # not known whose
-            if host == socket.gethostname() and not os.path.isdir(place):
+            if host == socket.gethostname() and not os.path.isdir(run):
                 shutil.rmtree(entry.path, ignore_errors=True)

@@ -1,7 +1,4 @@
-"""What may be done to what stands at a target already, wherever that is.
-
-It knows nothing of how it was looked at.
-"""
+"""What may be done to what stands at a target already, wherever that is."""
 
 from __future__ import annotations
 
@@ -61,25 +58,26 @@ def check_all_there(target: str, existing: Manifest, sizes: Mapping[str, int | N
         Bytes of each file that is there, by its path relative to `target`; None where unknown.
     """
     for part in existing.parts:
-        found = sizes.get(part.path, -1)
-        if found not in (None, part.nbytes):
-            what = "is gone" if found == -1 else f"has {found:,} bytes, not {part.nbytes:,}"
+        nbytes = sizes.get(part.path, -1)
+        if nbytes not in (None, part.nbytes):
+            state = "is gone" if nbytes == -1 else f"has {nbytes:,} bytes, not {part.nbytes:,}"
             raise PlanError(
-                f"output={target!r}: {MANIFEST} lists {part.path}, which {what}; nothing is added "
-                "to what is not whole: bring the file back, or write the dataset anew with "
+                f"output={target!r}: {MANIFEST} lists {part.path}, which {state}; nothing is added "
+                "to what is not whole: bring the file back, or write the dataset again with "
                 "if_exists='overwrite'"
             )
 
 
 def check_same(target: str, existing: Manifest, format_: str, names: Sequence[str]) -> None:
     """Raise `PlanError` where parts of that format can't be added to those of `existing`."""
-    for option, there, asked in (
+    for option, there, requested in (
         ("output_format", existing.format, format_),
         ("partition_by", list(existing.partition_by), list(names)),
     ):
-        if there != asked:
+        if there != requested:
             had, has = (
-                f"with {option}={one!r}" if one else f"without {option}=" for one in (there, asked)
+                f"with {option}={value!r}" if value else f"without {option}="
+                for value in (there, requested)
             )
             way = f"say {option}={there!r}" if there else f"leave {option}= out"
             raise PlanError(
@@ -89,5 +87,5 @@ def check_same(target: str, existing: Manifest, format_: str, names: Sequence[st
 
 
 def is_hidden(relative: str) -> bool:
-    """Whether readers of the directory leave the file out."""
+    """Return whether readers of the directory leave the file out."""
     return any(name.startswith((".", "_")) for name in relative.split("/"))

@@ -28,21 +28,21 @@ _MAX_NAMED = 3
 
 def describe_input(file: SourceFile, left_out: int = 0) -> dict[str, Any]:
     """Return what a manifest lists of `file`, of which `left_out` chunks have no rows there."""
-    facts = {"path": file.path, **_fingerprint(file)}
+    entry = {"path": file.path, **_fingerprint(file)}
     real = _real_path(file)
     if real != file.path:
-        facts["real_path"] = real
+        entry["real_path"] = real
     if left_out:
-        facts["left_out"] = left_out
-    return facts
+        entry["left_out"] = left_out
+    return entry
 
 
 def _fingerprint(file: SourceFile) -> dict[str, Any]:
     print_ = file.fingerprint
-    facts: dict[str, Any] = {"nbytes": print_.nbytes, "mtime_ns": print_.mtime_ns}
-    facts |= {"tag": print_.tag} if print_.tag else {"inode": print_.inode}
+    entry: dict[str, Any] = {"nbytes": print_.nbytes, "mtime_ns": print_.mtime_ns}
+    entry |= {"tag": print_.tag} if print_.tag else {"inode": print_.inode}
     # The members of an archive share its fingerprint.
-    return facts if file.archive is None else facts | {"member": file.name}
+    return entry if file.archive is None else entry | {"member": file.name}
 
 
 def _real_path(file: SourceFile) -> str:
@@ -60,9 +60,9 @@ class _Key(NamedTuple):
     inode: int | None
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> _Key:
-        told = facts.get("tag", ""), facts.get("member", ""), facts.get("inode")
-        return cls(facts["nbytes"], facts["mtime_ns"], *told)
+    def of(cls, entry: Mapping[str, Any]) -> _Key:
+        rest = entry.get("tag", ""), entry.get("member", ""), entry.get("inode")
+        return cls(entry["nbytes"], entry["mtime_ns"], *rest)
 
     @property
     def is_telling(self) -> bool:
@@ -105,29 +105,29 @@ def sort_inputs(files: Iterable[SourceFile], listed: Sequence[dict[str, Any]]) -
     file at its old place that has its old size and time is the same, though it was put back there.
     """
     by_path: dict[str, list[dict[str, Any]]] = {}
-    for facts in listed:
-        for path in _paths_of(facts):
-            by_path.setdefault(path, []).append(facts)
-    held = SortedInputs()
+    for entry in listed:
+        for path in _paths_of(entry):
+            by_path.setdefault(path, []).append(entry)
+    result = SortedInputs()
     elsewhere = []
-    seen: set[int] = set()
+    matched: set[int] = set()
     for file in files:
-        there = [facts for path in _names_of(file) for facts in by_path.get(path, ())]
+        there = [entry for path in _names_of(file) for entry in by_path.get(path, ())]
         if not there:
             elsewhere.append(file)
             continue
-        seen.update(map(id, there))
+        matched.update(map(id, there))
         key = _Key.of(_fingerprint(file)).without_inode()
-        if any(_Key.of(facts).without_inode() == key for facts in there):
-            held.repeated.append(file)
+        if any(_Key.of(entry).without_inode() == key for entry in there):
+            result.repeated.append(file)
         else:
-            held.changed.append((file, there[-1]))
-    _sort_moved(elsewhere, [facts for facts in listed if id(facts) not in seen], held)
-    return held
+            result.changed.append((file, there[-1]))
+    _sort_moved(elsewhere, [entry for entry in listed if id(entry) not in matched], result)
+    return result
 
 
-def _paths_of(facts: Mapping[str, Any]) -> set[str]:
-    return {facts["path"], facts.get("real_path", facts["path"])}
+def _paths_of(entry: Mapping[str, Any]) -> set[str]:
+    return {entry["path"], entry.get("real_path", entry["path"])}
 
 
 def _names_of(file: SourceFile) -> set[str]:
@@ -135,20 +135,20 @@ def _names_of(file: SourceFile) -> set[str]:
 
 
 def _sort_moved(
-    files: Sequence[SourceFile], missing: Sequence[dict[str, Any]], held: SortedInputs
+    files: Sequence[SourceFile], missing: Sequence[dict[str, Any]], result: SortedInputs
 ) -> None:
     """Sort `files`, which lie where none is listed, by what is `missing` of those that are."""
-    moved = Counter(_Key.of(facts) for facts in missing if facts.get("inode") is not None)
-    alike = {_Key.of(facts).without_inode(): facts for facts in missing}
+    moved = Counter(_Key.of(entry) for entry in missing if entry.get("inode") is not None)
+    alike = {_Key.of(entry).without_inode(): entry for entry in missing}
     for file in files:
         key = _Key.of(_fingerprint(file))
         if moved[key] > 0:
             moved[key] -= 1
-            held.repeated.append(file)
+            result.repeated.append(file)
         elif key.is_telling and key.without_inode() in alike:
-            held.unsure.append((file, alike[key.without_inode()]))
+            result.unsure.append((file, alike[key.without_inode()]))
         else:
-            held.new.append(file)
+            result.new.append(file)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class InputRules:
         For messages.
     others : sequence of dict
         The facts of the runs whose rows stand there and stay.
-    own : sequence of dict
+    own_inputs : sequence of dict
         Of an output that is completed: the inputs that the run itself has listed.
     only_new, allow_repeated : bool
         See `run_flow`.
@@ -169,36 +169,36 @@ class InputRules:
 
     target: str
     others: Sequence[Mapping[str, Any]]
-    own: Sequence[Mapping[str, Any]] | None = None
+    own_inputs: Sequence[Mapping[str, Any]] | None = None
     only_new: bool = False
     allow_repeated: bool = False
 
     @property
     def listed(self) -> list[dict[str, Any]]:
         """The inputs of all other runs."""
-        return [one for facts in self.others for one in facts.get("inputs", ())]
+        return [entry for meta in self.others for entry in meta.get("inputs", ())]
 
     def check_known(self, say: Callable[[str], None]) -> None:
-        """Raise `PlanError`, or say, where an earlier version has listed no fingerprints."""
-        if self.allow_repeated or all(FINGERPRINTS in facts for facts in self.others):
+        """Raise `PlanError`, or report it, where an earlier version has listed no fingerprints."""
+        if self.allow_repeated or all(FINGERPRINTS in meta for meta in self.others):
             return
-        what = (
+        reason = (
             f"{self.target} was written by an earlier version, which listed its inputs without "
             "their fingerprints"
         )
         if self.only_new:
             raise PlanError(
-                f"only_new=True: {what}, so that what is new can't be known; leave only_new= out "
-                "and give new inputs alone, or write it anew with if_exists='overwrite'"
+                f"only_new=True: {reason}, so that what is new can't be known; leave only_new= out "
+                "and give new inputs alone, or write it again with if_exists='overwrite'"
             )
-        say(f"{what}: whether it holds these inputs already can't be known")
+        say(f"{reason}: whether it holds these inputs already can't be known")
 
-    def refuse_unlisted(self, what: str) -> None:
+    def refuse_unlisted(self, source: str) -> None:
         """Raise `PlanError` where only new inputs are to be taken of `what`, which has no files."""
         if self.only_new:
             raise PlanError(
-                f"only_new=True: {what} has no fingerprint by which the output could list it; give "
-                "files, or leave only_new= out: all of it is appended then, each time"
+                f"only_new=True: {source} has no fingerprint by which the output could list it; "
+                "give files, or leave only_new= out: all of it is appended then, each time"
             )
 
     def choose(
@@ -213,63 +213,67 @@ class InputRules:
         """
         if self.allow_repeated or not self.others:
             return files
-        self._tell_left_out(say)
-        mine = {path for facts in self.own or () for path in _paths_of(facts)}
-        held = sort_inputs([one for one in files if not mine & _names_of(one)], self.listed)
-        if held.changed:
-            raise PlanError(self._tell_changed(*held.changed[0]))
-        if held.repeated and not self.only_new and self.own is None:
-            raise PlanError(self._tell_repeated(held.repeated, len(files)))
-        if held.unsure:
-            raise PlanError(self._tell_unsure(*held.unsure[0]))
-        if not held.repeated:
+        self._report_left_out(say)
+        own_paths = {path for entry in self.own_inputs or () for path in _paths_of(entry)}
+        inputs = sort_inputs(
+            [file for file in files if not own_paths & _names_of(file)], self.listed
+        )
+        if inputs.changed:
+            raise PlanError(self._describe_changed(*inputs.changed[0]))
+        if inputs.repeated and not self.only_new and self.own_inputs is None:
+            raise PlanError(self._describe_repeated(inputs.repeated, len(files)))
+        if inputs.unsure:
+            raise PlanError(self._describe_unsure(*inputs.unsure[0]))
+        if not inputs.repeated:
             return files
-        gone = set(map(id, held.repeated))
-        kept = [one for one in files if id(one) not in gone]
-        what = "the rest is appended" if kept else "nothing is new, and it stays as it is"
-        say(f"{self.target} holds the rows of {len(gone):,} of these {len(files):,} inputs; {what}")
-        return kept
+        gone = set(map(id, inputs.repeated))
+        new = [file for file in files if id(file) not in gone]
+        rest = "the rest is appended" if new else "nothing is new, and it stays as it is"
+        say(f"{self.target} holds the rows of {len(gone):,} of these {len(files):,} inputs; {rest}")
+        return new
 
-    def _tell_left_out(self, say: Callable[[str], None]) -> None:
-        for facts in self.others:
-            lacking = [one["path"] for one in facts.get("inputs", ()) if one.get("left_out")]
+    def _report_left_out(self, say: Callable[[str], None]) -> None:
+        for meta in self.others:
+            lacking = [entry["path"] for entry in meta.get("inputs", ()) if entry.get("left_out")]
             if lacking:
-                run = facts.get("run_id")
+                run = meta.get("run_id")
                 say(
                     f"{self.target} lacks rows of {_name(lacking)}, which run {run} left out: "
                     f'resume="{run}" (on the command line: redrive {run}) adds them, where its '
                     "journal was kept"
                 )
 
-    def _tell_repeated(self, repeated: Sequence[SourceFile], count: int) -> str:
+    def _describe_repeated(self, repeated: Sequence[SourceFile], count: int) -> str:
         new = count - len(repeated)
         return (
-            f"output={self.target!r} holds the rows of {_name(one.path for one in repeated)} "
+            f"output={self.target!r} holds the rows of {_name(file.path for file in repeated)} "
             f"already ({len(repeated):,} of these {count:,} inputs): appended again they would "
             f"count twice. only_new=True appends the rest alone (here {new:,}), "
             "allow_repeated=True all of them, as results of another function; "
-            "if_exists='overwrite' writes the output anew"
+            "if_exists='overwrite' writes the output again"
         )
 
-    def _tell_changed(self, file: SourceFile, facts: Mapping[str, Any]) -> str:
+    def _describe_changed(self, file: SourceFile, entry: Mapping[str, Any]) -> str:
         return (
             f"output={self.target!r} holds rows of {file.path}, which has changed since "
-            f"({facts['nbytes']:,} bytes then, {file.fingerprint} now): appended, old and new rows "
-            "would stand beside each other. Write the output anew with if_exists='overwrite', "
+            f"({entry['nbytes']:,} bytes then, {file.fingerprint} now): appended, old and new rows "
+            "would stand beside each other. Write the output again with if_exists='overwrite', "
             "leave the file out, or append all of it again with allow_repeated=True"
         )
 
-    def _tell_unsure(self, file: SourceFile, facts: Mapping[str, Any]) -> str:
-        what = "the size and entity tag" if facts.get("tag", "-") != "-" else "the size and time"
+    def _describe_unsure(self, file: SourceFile, entry: Mapping[str, Any]) -> str:
+        properties = (
+            "the size and entity tag" if entry.get("tag", "-") != "-" else "the size and time"
+        )
         return (
-            f"output={self.target!r} holds the rows of {facts['path']}, of which {file.path} has "
-            f"{what}: it may be a copy. Leave it out if it is, else append it with "
+            f"output={self.target!r} holds the rows of {entry['path']}, of which {file.path} has "
+            f"{properties}: it may be a copy. Leave it out if it is, else append it with "
             "allow_repeated=True"
         )
 
 
 def _name(paths: Iterable[str]) -> str:
-    """The first few of `paths`, and how many more there are."""
+    """Return the first few of `paths`, and how many more there are."""
     every = list(paths)
     more = len(every) - _MAX_NAMED
     named = ", ".join(every[:_MAX_NAMED])

@@ -1,4 +1,4 @@
-"""What a directory of parts says of itself: ``_manifest.json``.
+"""Describes a directory of parts: ``_manifest.json``.
 
 It lists all that was appended, too; in partitioned outputs on a disk, and in those of earlier
 versions, each run that appended has a directory and a manifest of its own.
@@ -98,8 +98,8 @@ class Manifest:
         return sum(part.rows for part in self.parts)
 
     @property
-    def facts(self) -> tuple[dict[str, Any], ...]:
-        """Those of each run whose parts it lists, in their order."""
+    def metas(self) -> tuple[dict[str, Any], ...]:
+        """The `meta` of each run whose parts it lists, in their order."""
         return (self.meta, *self.added)
 
     @property
@@ -108,7 +108,7 @@ class Manifest:
         return sum(part.nbytes for part in self.parts)
 
     def joined(self, other: Manifest) -> Manifest:
-        """Both as one: the parts of `other`, which was added, stand behind these.
+        """Return both as one: the parts of `other`, which was added, stand behind these.
 
         Raises
         ------
@@ -116,9 +116,9 @@ class Manifest:
             Columns or types differ.
         """
         common = CommonSchema()
-        for schema, who in ((self.schema, "the dataset"), (other.schema, "what was added")):
+        for schema, label in ((self.schema, "the dataset"), (other.schema, "what was added")):
             if schema is not None:
-                common.add(schema, who)
+                common.add(schema, label)
         return replace(
             self,
             schema=common.schema,
@@ -127,44 +127,46 @@ class Manifest:
         )
 
     def to_json(self) -> str:
-        """The text of the file, the same for equal manifests."""
+        """Return the text of the file, the same for equal manifests."""
         schema = self.schema
-        told = {
+        fields = {
             "version": _VERSION,
             "format": self.format,
             "partition_by": list(self.partition_by),
             "rows": self.rows,
-            "columns": None if schema is None else {one.name: str(one.type) for one in schema},
+            "columns": None
+            if schema is None
+            else {field.name: str(field.type) for field in schema},
             "arrow_schema": None if schema is None else _encode(schema),
             "parts": [asdict(part) for part in self.parts],
             "meta": self.meta,
         }
         if self.added:
-            told["added"] = list(self.added)
+            fields["added"] = list(self.added)
         if self.is_whole:
-            told["whole"] = True
-        return json.dumps(told, indent=1, allow_nan=False) + "\n"
+            fields["whole"] = True
+        return json.dumps(fields, indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:
-        """The manifest that `to_json` gave `text` for; other texts raise ValueError or KeyError."""
-        told = json.loads(text)
-        if told["version"] != _VERSION:
-            raise ValueError(f"it has version {told['version']!r}, this version reads {_VERSION}")
-        schema = told["arrow_schema"]
+        """Return the manifest of a text of `to_json`; others raise ValueError or KeyError."""
+        fields = json.loads(text)
+        if fields["version"] != _VERSION:
+            raise ValueError(f"it has version {fields['version']!r}, this version reads {_VERSION}")
+        schema = fields["arrow_schema"]
         return cls(
-            told["format"],
+            fields["format"],
             None if schema is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(schema))),
-            tuple(told["partition_by"]),
-            tuple(StoredPart(**part) for part in told["parts"]),
-            told["meta"],
-            tuple(told.get("added", ())),
-            bool(told.get("whole", False)),
+            tuple(fields["partition_by"]),
+            tuple(StoredPart(**part) for part in fields["parts"]),
+            fields["meta"],
+            tuple(fields.get("added", ())),
+            bool(fields.get("whole", False)),
         )
 
 
 def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
-    """The manifest of `directory`, with the parts of all that was appended.
+    """Return the manifest of `directory`, with the parts of all that was appended.
 
     Parameters
     ----------
@@ -210,17 +212,17 @@ def find_commit(
     """
     for batch in ("", *list_batches(directory)):
         try:
-            found = _read_one(os.path.join(directory, batch, MANIFEST))
+            manifest = _read_one(os.path.join(directory, batch, MANIFEST))
         except FileNotFoundError:
             continue
-        for number, facts in enumerate(found.facts):
-            if is_sought(facts):
-                return batch, number, found
+        for number, meta in enumerate(manifest.metas):
+            if is_sought(meta):
+                return batch, number, manifest
     return None
 
 
 def list_batches(directory: str | os.PathLike[str]) -> list[str]:
-    """The directories of what was appended, first one first."""
+    """Return the directories of what was appended, first one first."""
     return sorted(
         entry.name
         for entry in os.scandir(directory)
@@ -229,12 +231,12 @@ def list_batches(directory: str | os.PathLike[str]) -> list[str]:
 
 
 def parse_manifest(text: bytes, path: str) -> Manifest:
-    """The manifest that `text` is, which was read from `path`; `ReadError` where it is none."""
+    """Return the manifest that `text`, read from `path`, is; `ReadError` if it is none."""
     try:
         return Manifest.from_json(text)
     except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise ReadError(
-            f"{path}: is no manifest of a written dataset ({error}); write the dataset anew into "
+            f"{path}: is no manifest of a written dataset ({error}); write the dataset again into "
             "another directory",
             path=path,
         ) from error

@@ -1,7 +1,7 @@
 """Rows parted by columns' values into hive directories (``year=2013/month=1``).
 
-It knows nothing of files. Values are percent-encoded, so that no text can leave the directory or
-be taken for another; what readers would not read back is told.
+Values are percent-encoded, so that no text can leave the directory or be taken for another; what
+readers would not read back is reported.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NAME_NBYTES = 255
 """The longest name of a directory on Linux's and macOS's file systems."""
 
 _BAD_NAME = re.compile(r"[_.].*|.*[/=%\\\x00-\x1f\x7f].*|", re.DOTALL)
-_TAKEN = (
+_MISREAD = (
     re.compile(r"-?[0-9]+|0[xX][0-9a-fA-F]+"),  # pandas, DuckDB
     re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf|NaN"),  # polars
     re.compile(r"true|false", re.IGNORECASE),  # polars
@@ -46,7 +46,7 @@ _GROUP = "group of the row"
 
 
 def check_partition_by(columns: Any) -> tuple[str, ...]:
-    """The names of the columns that rows are parted by.
+    """Return the names of the columns that rows are parted by.
 
     Parameters
     ----------
@@ -72,9 +72,9 @@ def check_partition_by(columns: Any) -> tuple[str, ...]:
 
 
 def split_rows(
-    table: pa.Table, partition_by: Sequence[str], who: str
+    table: pa.Table, partition_by: Sequence[str], label: str
 ) -> list[tuple[str, pa.Table]]:
-    """The rows of each directory, in their order, without the columns that name it.
+    """Return the rows of each directory, in their order, without the columns that name it.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def split_rows(
         With at least one row.
     partition_by : sequence of str
         Columns that pass `check_columns`.
-    who : str
+    label : str
         The chunk, for messages.
 
     Returns
@@ -99,22 +99,25 @@ def split_rows(
     if not partition_by:
         return [("", table)]
     for name in partition_by:
-        _check_type(table, name, who)
+        _check_type(table, name, label)
     keys = [_decode(table[name]) for name in partition_by]
-    names = [f"key {place}" for place in range(len(keys))]
+    names = [f"key {index}" for index in range(len(keys))]
     numbered = pa.Table.from_arrays([*keys, pa.array(range(table.num_rows))], [*names, _GROUP])
     groups = numbered.group_by(names, use_threads=False).aggregate([(_GROUP, "list")])
     rest = table.drop_columns(list(partition_by))
-    found = []
+    directories = []
     for row in groups.to_pylist():
         values = [row[name] for name in names]
-        parts = [_segment(one, value, who) for one, value in zip(partition_by, values, strict=True)]
-        found.append(("/".join(parts), rest.take(pa.array(row[f"{_GROUP}_list"]))))
-    return found
+        parts = [
+            _segment(column, value, label)
+            for column, value in zip(partition_by, values, strict=True)
+        ]
+        directories.append(("/".join(parts), rest.take(pa.array(row[f"{_GROUP}_list"]))))
+    return directories
 
 
 def empty_directory(schema: pa.Schema, partition_by: Sequence[str]) -> str:
-    """Where a file without rows stands, so that readers know the columns and their types."""
+    """Return where a file without rows stands, so that readers know the columns and their types."""
     kinds = [_value_type(schema.field(name).type) for name in partition_by]
     texts = [
         "0" if pa.types.is_integer(kind) else "1970-01-01" if pa.types.is_date(kind) else "none"
@@ -124,7 +127,7 @@ def empty_directory(schema: pa.Schema, partition_by: Sequence[str]) -> str:
 
 
 def find_misread(schema: pa.Schema, directories: Iterable[str]) -> dict[str, str]:
-    """Columns of texts that other readers would take for something else (``007`` for 7).
+    """Return columns of texts that other readers would take for something else (``007`` for 7).
 
     Parameters
     ----------
@@ -140,21 +143,21 @@ def find_misread(schema: pa.Schema, directories: Iterable[str]) -> dict[str, str
     """
     texts: dict[str, set[str]] = defaultdict(set)
     for directory in directories:
-        for name, equals, text in (one.partition("=") for one in directory.split("/")):
+        for name, equals, text in (segment.partition("=") for segment in directory.split("/")):
             # What was appended has a directory of its own above.
             if not equals or text == NULL:
                 continue
             if pa.types.is_large_string(_value_type(schema.field(name).type)):
                 texts[name].add(unquote(text))
     misread = {}
-    for name, found in texts.items():
-        changed = sorted(text for text in found if not _PLAIN_NUMBER.fullmatch(text))
-        if changed and any(all(map(kind.fullmatch, found)) for kind in _TAKEN):
+    for name, texts_found in texts.items():
+        changed = sorted(text for text in texts_found if not _PLAIN_NUMBER.fullmatch(text))
+        if changed and any(all(map(kind.fullmatch, texts_found)) for kind in _MISREAD):
             misread[name] = changed[0]
     return misread
 
 
-def check_columns(partition_by: Sequence[str], names: Sequence[str], who: str) -> None:
+def check_columns(partition_by: Sequence[str], names: Sequence[str], label: str) -> None:
     """Raise `SchemaError` where rows can't be parted because of the names of the columns.
 
     Every other chunk would fail by the same: it has a true `ends_run`.
@@ -163,25 +166,25 @@ def check_columns(partition_by: Sequence[str], names: Sequence[str], who: str) -
         if name not in names:
             there = suggest(name, names) or f" There are: {', '.join(map(repr, names[:20]))}."
             raise SchemaError(
-                f"{who}: there is no column {name!r} to partition by.{there}",
+                f"{label}: there is no column {name!r} to partition by.{there}",
                 column=name,
                 ends_run=True,
             )
     if partition_by and len(partition_by) == len(names):
         raise SchemaError(
-            f"{who}: partition_by takes all columns, and leaves none for the files; keep one",
+            f"{label}: partition_by takes all columns, and leaves none for the files; keep one",
             column=partition_by[0],
             ends_run=True,
         )
 
 
-def _check_type(table: pa.Table, name: str, who: str) -> None:
+def _check_type(table: pa.Table, name: str, label: str) -> None:
     kind = _value_type(table.schema.field(name).type)
     tests = (pa.types.is_integer, pa.types.is_large_string, pa.types.is_date, pa.types.is_null)
     if not any(test(kind) for test in tests):
         raise SchemaError(
-            f"{who}: column {name!r} is {kind}, and directories are named by whole numbers, texts "
-            "and dates alone; convert it in the function, e.g. .dt.date or .astype(str)",
+            f"{label}: column {name!r} is {kind}, and directories are named by whole numbers, "
+            "texts and dates alone; convert it in the function, e.g. .dt.date or .astype(str)",
             column=name,
             ends_run=True,
         )
@@ -197,13 +200,13 @@ def _decode(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.large_string() if pa.types.is_null(kind) else kind)
 
 
-def _segment(name: str, value: Any, who: str) -> str:
+def _segment(name: str, value: Any, label: str) -> str:
     if value is None:
         return f"{name}={NULL}"
     text = str(value)
     if text == NULL:
         raise SchemaError(
-            f"{who}: column {name!r} holds the text {NULL}, which readers take for a null; "
+            f"{label}: column {name!r} holds the text {NULL}, which readers take for a null; "
             "replace it in the function",
             column=name,
         )
@@ -211,7 +214,7 @@ def _segment(name: str, value: Any, who: str) -> str:
     nbytes = len(segment.encode())
     if nbytes > _NAME_NBYTES:
         raise SchemaError(
-            f"{who}: column {name!r} holds a text of {len(text):,} characters ({text[:40]!r}…); "
+            f"{label}: column {name!r} holds a text of {len(text):,} characters ({text[:40]!r}…); "
             f"the directory's name would have {nbytes:,} bytes, and at most {_NAME_NBYTES} are "
             "possible; shorten it in the function, or partition by another column",
             column=name,

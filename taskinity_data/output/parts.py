@@ -53,7 +53,7 @@ class StagedFile:
         BLAKE2b of all its bytes, 32 bytes in hexadecimal.
     written : str
         The checksum when its chunk wrote it, where it was committed before, and may have been
-        written anew for that.
+        written again for that.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Part:
     within: tuple[int, ...] = ()
 
     @property
-    def who(self) -> str:
+    def label(self) -> str:
         """The chunk, for messages."""
         return name_chunk(self.index, self.key)
 
@@ -104,7 +104,7 @@ class Part:
 
 
 def name_chunk(index: int, key: str) -> str:
-    """``chunk 12 (key)``."""
+    """Return ``chunk 12 (key)``."""
     return f"chunk {index:,} ({key})"
 
 
@@ -133,12 +133,12 @@ class PartWriter:
     expected: pa.Schema | None = None
 
     def write(self, key: str, index: int, data: Any, within: tuple[int, ...] = ()) -> Part:
-        """Write what a chunk function returned, and what became of it.
+        """Write what a chunk function returned, and return the part.
 
         Parameters
         ----------
         key : str
-            The chunk's: letters, digits, ``.``, ``_`` and ``-``, at most 100.
+            The chunk's: of ASCII characters, digits, ``.``, ``_`` and ``-``, at most 100.
         index : int
             The chunk's place in the plan, from 0.
         data : pandas.DataFrame, pandas.Series, pyarrow.Table, pyarrow.RecordBatch, \
@@ -162,19 +162,21 @@ polars.DataFrame or None
         OSError
             The disk is full, the staging directory or the store can't be reached.
         """
-        who = name_chunk(index, key)
+        label = name_chunk(index, key)
         if not _KEY.fullmatch(key) or index < 0:
-            raise PlanError(f"{who}: the key or index can't be part of a file's name")
-        table = to_table(data, who)
+            raise PlanError(f"{label}: the key or index can't be part of a file's name")
+        table = to_table(data, label)
         if table is None:
             return Part(index, key, None, ())
-        check_columns(self.partition_by, table.column_names, who)
+        check_columns(self.partition_by, table.column_names, label)
         if self.expected is not None:
-            check_added(self.expected, table.schema, who, self.format, has_rows=table.num_rows > 0)
+            check_added(
+                self.expected, table.schema, label, self.format, has_rows=table.num_rows > 0
+            )
         if not table.num_rows:
             return Part(index, key, table.schema, ())
         attempt = WriteAttempt(index, key, os.urandom(4).hex(), within)
-        pieces = list(enumerate(self._split(table, who)))
+        pieces = list(enumerate(self._split(table, label)))
         try:
             if min(self.staging.at_once, len(pieces)) == 1:
                 files = [self._put(attempt, *piece) for piece in pieces]
@@ -182,65 +184,69 @@ polars.DataFrame or None
                 with ThreadPoolExecutor(min(self.staging.at_once, len(pieces))) as pool:
                     files = list(pool.map(lambda piece: self._put(attempt, *piece), pieces))
         except SchemaError as error:
-            error.message = f"{who}: {error.message}"
+            error.message = f"{label}: {error.message}"
             raise
         self.staging.confirm([file.name for file in files])
         return Part(index, key, table.schema, tuple(files), within)
 
     def _put(
-        self, attempt: WriteAttempt, place: int, piece: tuple[str, int | None, pa.Table]
+        self, attempt: WriteAttempt, number_of_file: int, piece: tuple[str, int | None, pa.Table]
     ) -> StagedFile:
         directory, number, rows = piece
-        name, nbytes, checksum = self.staging.put(rows, self.format, directory, attempt, place)
+        name, nbytes, checksum = self.staging.put(
+            rows, self.format, directory, attempt, number_of_file
+        )
         return StagedFile(name, directory, number, rows.num_rows, nbytes, checksum)
 
-    def _split(self, table: pa.Table, who: str) -> Iterator[tuple[str, int | None, pa.Table]]:
-        most = self.max_rows_per_file
-        for directory, rows in split_rows(table, self.partition_by, who):
-            if most is None:
+    def _split(self, table: pa.Table, label: str) -> Iterator[tuple[str, int | None, pa.Table]]:
+        max_rows = self.max_rows_per_file
+        for directory, rows in split_rows(table, self.partition_by, label):
+            if max_rows is None:
                 yield directory, None, rows
                 continue
-            for number, start in enumerate(range(0, rows.num_rows, most)):
-                yield directory, number, rows.slice(start, most)
+            for number, start in enumerate(range(0, rows.num_rows, max_rows)):
+                yield directory, number, rows.slice(start, max_rows)
 
 
 def check_added(
-    expected: pa.Schema, schema: pa.Schema, who: str, format_: Format, *, has_rows: bool
+    expected: pa.Schema, schema: pa.Schema, label: str, format_: Format, *, has_rows: bool
 ) -> None:
     """Raise `SchemaError` where rows of `schema` don't fit a dataset of the schema `expected`."""
     common = CommonSchema()
     common.add(expected, "the dataset that is added to")
-    common.add(schema, who, has_rows=has_rows)
-    found = common.schema
-    if found is None or not format_.is_typed or found.equals(expected):
+    common.add(schema, label, has_rows=has_rows)
+    merged = common.schema
+    if merged is None or not format_.is_typed or merged.equals(expected):
         return
     name, old, new = next(
-        (one.name, one.type, other.type)
-        for one, other in zip(expected, found, strict=True)
-        if one.type != other.type
+        (field.name, field.type, other.type)
+        for field, other in zip(expected, merged, strict=True)
+        if field.type != other.type
     )
     raise SchemaError(
-        f"column {name!r} is all null ({old}) in the dataset that is added to and {new} in {who}; "
-        "its files can't take a type any more: write into a new directory",
+        f"column {name!r} is all null ({old}) in the dataset that is added to and {new} in "
+        f"{label}; its files can't take a type any more: write into a new directory",
         column=name,
     )
 
 
 def check_order(parts: Sequence[Part]) -> None:
     """Raise `LedgerError` where a chunk comes twice, or before one that stands before it."""
-    seen: dict[tuple[int, str], Part] = {}
+    part_of: dict[tuple[int, str], Part] = {}
     last = -1
     for part in parts:
-        if (part.index, part.key) in seen:
-            raise LedgerError(f"{part.who} is to be committed twice; keep one part of each chunk")
+        if (part.index, part.key) in part_of:
+            raise LedgerError(f"{part.label} is to be committed twice; keep one part of each chunk")
         if part.index < last:
-            raise LedgerError(f"{part.who} comes behind chunk {last:,}; give parts in chunk order")
-        seen[part.index, part.key] = part
+            raise LedgerError(
+                f"{part.label} comes behind chunk {last:,}; give parts in chunk order"
+            )
+        part_of[part.index, part.key] = part
         last = part.index
 
 
 def agree(parts: Sequence[Part]) -> pa.Schema | None:
-    """The schema that all `parts` have, None where none has any.
+    """Return the schema that all `parts` have, None if none has any.
 
     Raises
     ------
@@ -250,23 +256,25 @@ def agree(parts: Sequence[Part]) -> pa.Schema | None:
     common = CommonSchema()
     for part in parts:
         if part.schema is not None:
-            common.add(part.schema, part.who, has_rows=part.rows > 0)
+            common.add(part.schema, part.label, has_rows=part.rows > 0)
     return common.schema
 
 
 def lacks_types(part: Part, schema: pa.Schema, partition_by: Sequence[str]) -> bool:
-    """Whether a column of `part` got its type from other chunks, so that its files lack it."""
-    told = {one.name: one.type for one in part.schema or ()}
-    return any(one.type != told[one.name] for one in schema if one.name not in partition_by)
+    """Return whether the files of `part` lack a type that a column got from other chunks."""
+    types = {field.name: field.type for field in part.schema or ()}
+    return any(
+        field.type != types[field.name] for field in schema if field.name not in partition_by
+    )
 
 
 def retype(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """`table` with the types of `schema`, which differ in columns without values."""
+    """Return `table` with the types of `schema`, which differ in columns without values."""
     fields = [schema.field(name) for name in table.column_names]
     columns = [
-        pa.nulls(table.num_rows, one.type)
+        pa.nulls(table.num_rows, field.type)
         if column.null_count == table.num_rows
-        else column.cast(one.type)
-        for one, column in zip(fields, table.columns, strict=True)
+        else column.cast(field.type)
+        for field, column in zip(fields, table.columns, strict=True)
     ]
     return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=schema.metadata))

@@ -1,6 +1,6 @@
 """A run's output: parts written by workers, made visible together by one commit, or not at all.
 
-It knows nothing of flows, chunks and schedulers: a chunk is an index, a key, and a table.
+A chunk is an index, a key, and a table here.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from taskinity_data.errors import PlanError
 from taskinity_data.output.common_schema import CommonSchema
 from taskinity_data.output.complete import RETYPED
 from taskinity_data.output.existing import check_same
-from taskinity_data.output.local.place import find_beside
 from taskinity_data.output.local.target import LocalTarget, find_directory
+from taskinity_data.output.local.work_place import find_work_directory
 from taskinity_data.output.manifest import Manifest, read_manifest
 from taskinity_data.output.partitions import check_partition_by
 from taskinity_data.output.parts import PartWriter, agree, check_added, check_order
@@ -57,23 +57,23 @@ class Sink:
     """
 
     def __init__(
-        self, place: Target, writer: PartWriter, if_exists: str, existing: Manifest | None
+        self, target: Target, writer: PartWriter, if_exists: str, existing: Manifest | None
     ) -> None:
-        self.target = place.shown
+        self.target = target.shown
         self.writer = writer
-        self._place, self._if_exists, self._existing = place, if_exists, existing
-        self._seen = CommonSchema()
+        self._target, self._if_exists, self._existing = target, if_exists, existing
+        self._schema = CommonSchema()
         self._is_open = True
 
     @property
     def is_in_process(self) -> bool:
         """Whether only threads of this process can write to it."""
-        return self._place.is_in_process
+        return self._target.is_in_process
 
     @property
     def mending(self) -> Mending | None:
         """What the run has committed before, of which parts can be used again; else None."""
-        return self._place.mending
+        return self._target.mending
 
     @property
     def others(self) -> Sequence[Mapping[str, Any]]:
@@ -81,11 +81,11 @@ class Sink:
         if self.mending is not None:
             return self.mending.others
         is_added = self._existing is not None and self._if_exists == "append"
-        return self._existing.facts if self._existing is not None and is_added else ()
+        return self._existing.metas if self._existing is not None and is_added else ()
 
     def holds(self, path: str) -> bool:
-        """Whether the file or URL `path` lies in it."""
-        return self._place.holds(path)
+        """Return whether the file or URL `path` lies in it."""
+        return self._target.holds(path)
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +107,7 @@ class Sink:
             It has other columns or types.
         """
         if part.schema is not None:
-            self._seen.add(part.schema, part.who, has_rows=part.rows > 0)
+            self._schema.add(part.schema, part.label, has_rows=part.rows > 0)
 
     def commit(self, parts: Iterable[Part], meta: Mapping[str, Any] | None = None) -> Manifest:
         """Make `parts` visible in the target, all at once.
@@ -140,7 +140,7 @@ class Sink:
         Notes
         -----
         Files are not copied; only those with a column that got its type from other chunks are
-        written anew. Whatever is raised, the sink has ended, and the target is what it was (where
+        written again. Whatever is raised, the sink has ended, and the target is what it was (where
         a store fails while it gets the manifest: or what it was to be).
         """
         if not self._is_open:
@@ -152,30 +152,30 @@ class Sink:
 
     def _commit(self, parts: Sequence[Part], meta: dict[str, Any]) -> Manifest:
         json.dumps(meta, allow_nan=False)  # before anything is moved
-        place, writer, existing = self._place, self.writer, self._existing
+        target, writer, existing = self._target, self.writer, self._existing
         check_order(parts)
         schema = agree(parts)
         is_added = existing is not None and self._if_exists == "append"
-        if place.mending is not None:
-            is_added = place.mending.is_added
+        if target.mending is not None:
+            is_added = target.mending.is_added
         if is_added and schema is not None and writer.expected is not None:
             rows = any(part.rows for part in parts)
             check_added(writer.expected, schema, "this run", writer.format, has_rows=rows)
             schema = writer.expected
-        stored = place.gather(parts, schema, writer.format, writer.partition_by)
+        stored = target.gather(parts, schema, writer.format, writer.partition_by)
         if not stored and schema is not None and not is_added and writer.format.name != "jsonl":
-            stored = (place.write_empty(schema, writer.format, writer.partition_by),)
+            stored = (target.write_empty(schema, writer.format, writer.partition_by),)
         retyped = _find_retyped(parts, stored)
         meta |= {RETYPED: retyped} if retyped else {}
         manifest = Manifest(writer.format.name, schema, writer.partition_by, stored, meta)
-        place.publish(manifest, existing, self._if_exists)
+        target.publish(manifest, existing, self._if_exists)
         return manifest
 
     def abort(self) -> None:
         """Drop what was not committed and unlock the target; nothing happens the second time."""
         if self._is_open:
             self._is_open = False
-            self._place.leave()
+            self._target.leave()
 
 
 def open_sink(
@@ -230,7 +230,7 @@ def open_sink(
 
     Notes
     -----
-    What dead runs left is removed, and a target that one of them had put aside is brought back.
+    What dead runs left is removed, and a target that one of them had moved away is brought back.
     Processes that this one forks hold the lock of a local target with it, until they or it end.
     For a store a thread keeps up a marker until the sink ends.
     """
@@ -241,33 +241,35 @@ def open_sink(
             f"if_exists={if_exists!r} is none of {', '.join(IF_EXISTS)}."
             f"{suggest(str(if_exists), IF_EXISTS)}"
         )
-    most = max_rows_per_file
-    if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
-        raise PlanError(f"max_rows_per_file={most!r}: give a whole number from 1 up")
-    place = _open_target(target, dict(storage_options or {}))
+    max_rows = max_rows_per_file
+    if max_rows is not None and (
+        isinstance(max_rows, bool) or not isinstance(max_rows, int) or max_rows < 1
+    ):
+        raise PlanError(f"max_rows_per_file={max_rows!r}: give a whole number from 1 up")
+    opened = _open_target(target, dict(storage_options or {}))
     try:
-        existing = place.look(if_exists, earlier)
-        mending = place.mending
+        existing = opened.look(if_exists, earlier)
+        mending = opened.mending
         is_added = existing is not None and if_exists == "append"
         if existing is not None and (is_added or mending is not None):
-            check_same(place.shown, existing, format, names)
+            check_same(opened.shown, existing, format, names)
         expected = existing.schema if existing is not None and is_added else None
         if mending is not None:
             expected = mending.expected
     except BaseException:
-        place.leave()
+        opened.leave()
         raise
     return Sink(
-        place, PartWriter(place.staging, chosen, names, most, expected), if_exists, existing
+        opened, PartWriter(opened.staging, chosen, names, max_rows, expected), if_exists, existing
     )
 
 
 def _find_retyped(parts: Sequence[Part], stored: Sequence[StoredPart]) -> dict[str, str]:
-    """The checksums that chunks wrote, by the path of each file that has another one now."""
+    """Return the checksums that chunks wrote, by the path of each file that has another one now."""
     files = [file for part in parts for file in part.files]
     written = [file.written or file.checksum for file in files]
     pairs = zip(stored, written, strict=False)  # a file without rows is no chunk's
-    return {one.path: checksum for one, checksum in pairs if one.checksum != checksum}
+    return {part.path: checksum for part, checksum in pairs if part.checksum != checksum}
 
 
 def remove_leftovers(
@@ -299,13 +301,13 @@ def remove_leftovers(
     options = dict(storage_options or {})
     if not is_in_store(target):
         path = find_directory(_local_path(os.fsdecode(target)))
-        if not os.path.isdir(find_beside(path)):
+        if not os.path.isdir(find_work_directory(path)):
             return []
-    place = _open_target(target, options)
+    opened = _open_target(target, options)
     try:
-        return place.remove_leftovers()
+        return opened.remove_leftovers()
     finally:
-        place.leave()
+        opened.leave()
 
 
 def read_facts(
@@ -324,19 +326,19 @@ def read_facts(
         from taskinity_data.output.store.remote import open_remote
         from taskinity_data.output.store.target import read_standing
 
-        found = read_standing(open_remote(os.fsdecode(target), dict(storage_options or {})))
-        return () if found is None else found.facts
+        manifest = read_standing(open_remote(os.fsdecode(target), dict(storage_options or {})))
+        return () if manifest is None else manifest.metas
     try:
-        return read_manifest(find_directory(_local_path(os.fsdecode(target)))).facts
+        return read_manifest(find_directory(_local_path(os.fsdecode(target)))).metas
     except FileNotFoundError:
         return ()
 
 
-def is_in_store(place: Any) -> bool:
-    """Whether `place` is a URL beyond the local file system."""
-    if not isinstance(place, (str, os.PathLike)):
+def is_in_store(target: Any) -> bool:
+    """Return whether `target` is a URL beyond the local file system."""
+    if not isinstance(target, (str, os.PathLike)):
         return False
-    scheme = _SCHEME.match(os.fsdecode(place))
+    scheme = _SCHEME.match(os.fsdecode(target))
     return scheme is not None and scheme.group(1).lower() != "file"
 
 

@@ -1,6 +1,6 @@
 """Where workers put the files of parts: a directory that they all see, or a store.
 
-It knows nothing of chunks' tables beyond their bytes. No two files ever have one name: a retry, a
+No two files ever have one name: a retry, a
 second worker or a straggler never writes over a file whose checksum has been reported.
 """
 
@@ -130,8 +130,8 @@ class StoreStaging(Staging):
                 "processes don't see it; use scheduler='threads', or another store",
                 ends_run=True,
             )
-        place = "".join([f"{attempt.index:08}", *(f".{number:03}" for number in attempt.within)])
-        chunk = f"{place}-{attempt.key}"
+        index = "".join([f"{attempt.index:08}", *(f".{number:03}" for number in attempt.within)])
+        chunk = f"{index}-{attempt.key}"
         stem = f"part-{self.batch:05}-{chunk}-{self.run}-{attempt.token}-{number:05}"
         name = os.path.join(directory, f"{stem}.{format_.name}")
         file = io.BytesIO()
@@ -163,7 +163,7 @@ class StoreStaging(Staging):
 
 
 def name_process() -> str:
-    """``process 12``."""
+    """Return ``process 12``."""
     return f"process {os.getpid()}"
 
 
@@ -201,12 +201,12 @@ def write_file(
 
 
 def digest_file(path: str) -> tuple[int, str]:
-    """Bytes and checksum of the file `path`, read anew."""
+    """Read the file `path`; return its bytes and checksum."""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32))
         return file.tell(), digest.hexdigest()
 
 
 def digest(data: bytes) -> str:
-    """The checksum of `data`."""
+    """Return the checksum of `data`."""
     return hashlib.blake2b(data, digest_size=32).hexdigest()

@@ -45,7 +45,7 @@ class Target(Protocol):
         """Remove what runs that are dead have left, and what that was."""
 
     def holds(self, path: str) -> bool:
-        """Whether the file or URL `path` lies in it."""
+        """Return whether the file or URL `path` lies in it."""
 
     def gather(
         self,
@@ -54,12 +54,12 @@ class Target(Protocol):
         format_: Format,
         partition_by: Sequence[str],
     ) -> tuple[StoredPart, ...]:
-        """The files of `parts`, looked at; those that lack a type of `schema` written anew."""
+        """Return the files of `parts`, checked; rewrite those that lack a type of `schema`."""
 
     def write_empty(
         self, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
     ) -> StoredPart:
-        """A file without rows, from which readers know the columns."""
+        """Write a file without rows, from which readers know the columns."""
 
     def publish(self, manifest: Manifest, existing: Manifest | None, if_exists: str) -> None:
         """Make what was gathered visible at once."""

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "find_changed",
+    "keep_own_metadata",
     "list_columns",
     "name_kinds",
     "plain_type",
-    "tell_of_own",
     "to_table",
 ]
 
@@ -35,7 +35,7 @@ _MISSING, _COMPARED, _CHANGED = "missing", "compared", "changed"
 
 
 def find_changed(frame: pd.DataFrame, table: pa.Table) -> tuple[Any, pd.Series[Any]] | None:
-    """The first column or index level with a value that `table` holds another for, else None.
+    """Return the first column or index level with a value that `table` has another for, or None.
 
     Parameters
     ----------
@@ -48,10 +48,10 @@ def find_changed(frame: pd.DataFrame, table: pa.Table) -> tuple[Any, pd.Series[A
     (label, pandas.Series) or None
         The label and its objects, as `name_kinds` takes them.
     """
-    for place, (label, values) in enumerate(list_columns(frame)):
-        if place >= table.num_columns:  # an index that is not written
+    for index, (label, values) in enumerate(list_columns(frame)):
+        if index >= table.num_columns:  # an index that is not written
             break
-        column = table.column(place)
+        column = table.column(index)
         if isinstance(values.dtype, pd.CategoricalDtype):
             values = values.cat.categories.to_series()
             for chunk in column.chunks:
@@ -63,24 +63,24 @@ def find_changed(frame: pd.DataFrame, table: pa.Table) -> tuple[Any, pd.Series[A
 
 
 def name_kinds(values: pd.Series[Any]) -> str:
-    """The Python types of `values`, for messages: ``date, datetime``."""
+    """Return the Python types of `values`, for messages: ``date, datetime``."""
     kinds = {type(value).__name__ for value in values if not _is_missing(value)}
     return ", ".join(sorted(kinds))
 
 
 def list_columns(frame: pd.DataFrame) -> Iterator[tuple[Any, pd.Series[Any]]]:
-    """The columns of `frame`, then the levels of its index, each with its name."""
-    for place, label in enumerate(frame.columns):
-        yield label, frame.iloc[:, place]
-    for place, level in enumerate(frame.index.names):
-        yield level, frame.index.get_level_values(place).to_series()
+    """Yield the columns of `frame`, then the levels of its index, each with its name."""
+    for index, label in enumerate(frame.columns):
+        yield label, frame.iloc[:, index]
+    for index, level in enumerate(frame.index.names):
+        yield level, frame.index.get_level_values(index).to_series()
 
 
 def _is_same(values: pd.Series[Any], read: Callable[[], list[Any]]) -> bool:
     if not is_object_dtype(values.dtype) or infer_dtype(values, skipna=True) in _ONE_KIND:
         return True
     # To compare each value costs more than to write it: where all are of a kind, none is bent.
-    kinds = {_name_kind(one) for one in _flatten(values)} - {_MISSING}
+    kinds = {_name_kind(value) for value in _flatten(values)} - {_MISSING}
     if _CHANGED in kinds:
         return False
     is_of_a_kind = len(kinds) < 2 and _COMPARED not in kinds
@@ -88,11 +88,11 @@ def _is_same(values: pd.Series[Any], read: Callable[[], list[Any]]) -> bool:
 
 
 def _flatten(values: Iterable[Any]) -> Iterator[Any]:
-    for one in values:
-        if isinstance(one, (list, tuple, set, frozenset)) or _is_of_objects(one):
-            yield from _flatten(one)
+    for value in values:
+        if isinstance(value, (list, tuple, set, frozenset)) or _is_of_objects(value):
+            yield from _flatten(value)
         else:
-            yield one
+            yield value
 
 
 def _is_of_objects(value: Any) -> bool:
@@ -100,7 +100,7 @@ def _is_of_objects(value: Any) -> bool:
 
 
 def _name_kind(value: Any) -> Any:
-    """The same of two values that Arrow holds unchanged, or not at all, beside each other."""
+    """Return a kind: values of one kind are in one Arrow column unchanged, or not at all."""
     kind = type(value)
     if kind in _PLAIN:
         return kind
@@ -118,11 +118,11 @@ def _name_kind(value: Any) -> Any:
 
 
 def _are_same(old: Iterable[Any], new: Iterable[Any]) -> bool:
-    return all(_holds(one, other) for one, other in zip(old, new, strict=True))
+    return all(_holds(value, new_value) for value, new_value in zip(old, new, strict=True))
 
 
 def _holds(old: Any, new: Any) -> bool:
-    """Whether `new`, out of Arrow, is the value `old`."""
+    """Return whether `new`, out of Arrow, is the value `old`."""
     if _is_missing(old):
         return new is None or _is_missing(new)
     if new is None:
@@ -164,14 +164,14 @@ def _is_missing(value: Any) -> bool:
     return False
 
 
-def to_table(data: Any, who: str) -> pa.Table | None:
-    """`data` as a table of plain types, None where it has neither rows nor columns.
+def to_table(data: Any, label: str) -> pa.Table | None:
+    """Return `data` as a table of plain types, None if it has neither rows nor columns.
 
     Parameters
     ----------
     data : pandas.DataFrame or Series, pyarrow.Table or RecordBatch, polars.DataFrame, or None
         A Series needs a name, which becomes the column's.
-    who : str
+    label : str
         The chunk, for messages.
 
     Returns
@@ -186,46 +186,52 @@ def to_table(data: Any, who: str) -> pa.Table | None:
     SchemaError
         A column that Arrow has no type for, or would change: of mixed values, or of objects.
     """
-    table = _convert(data, who)
+    table = _convert(data, label)
     if table is None or not (len(data) or table.num_columns):
         return None
     if not table.num_columns:
         raise PlanError(
-            f"{who}: there are {len(data):,} rows without any column, which no file can hold; "
+            f"{label}: there are {len(data):,} rows without any column, which no file can hold; "
             "return a frame with columns, or None"
         )
     names = table.column_names
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise PlanError(f"{who}: there are several columns {twice!r}; rename them in the function")
-    told = _told_by_pandas(table.schema)
-    for place, column in enumerate(table.columns):
+        raise PlanError(
+            f"{label}: there are several columns {twice!r}; rename them in the function"
+        )
+    metadata = _metadata_of_pandas(table.schema)
+    for index, column in enumerate(table.columns):
         if _has_no_category(column):
-            table = table.set_column(place, names[place], pa.nulls(table.num_rows))
-    fields = [pa.field(one.name, plain_type(one.type)) for one in table.schema]
-    return table.cast(pa.schema(fields)).replace_schema_metadata(told)
+            table = table.set_column(index, names[index], pa.nulls(table.num_rows))
+    fields = [pa.field(field.name, plain_type(field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields)).replace_schema_metadata(metadata)
 
 
-def tell_of_own(table: pa.Table) -> pa.Table:
-    """`table`, whose pandas metadata tell of its own columns and no longer of others.
+def keep_own_metadata(table: pa.Table) -> pa.Table:
+    """Return `table` with the pandas metadata of its own columns alone.
 
     Dask takes the dtype of a column that directories are named by from there, and then has no
     value of it.
     """
-    told = table.schema.pandas_metadata
-    if not told:
+    metadata = table.schema.pandas_metadata
+    if not metadata:
         return table
     names = table.column_names
-    columns = told.get("columns", [])
-    told["columns"] = [one for one in columns if one.get("field_name", one.get("name")) in names]
-    told["index_columns"] = [one for one in told.get("index_columns", []) if one in names]
+    columns = metadata.get("columns", [])
+    metadata["columns"] = [
+        column for column in columns if column.get("field_name", column.get("name")) in names
+    ]
+    metadata["index_columns"] = [
+        column for column in metadata.get("index_columns", []) if column in names
+    ]
     return table.replace_schema_metadata(
-        table.schema.metadata | {b"pandas": json.dumps(told).encode()}
+        table.schema.metadata | {b"pandas": json.dumps(metadata).encode()}
     )
 
 
 def plain_type(type_: pa.DataType) -> pa.DataType:
-    """The type that stands for `type_` whatever the chunk's rows are.
+    """Return the type that stands for `type_` whatever the chunk's rows are.
 
     >>> import pyarrow as pa
     >>> plain_type(pa.dictionary(pa.int8(), pa.string()))
@@ -240,11 +246,11 @@ def plain_type(type_: pa.DataType) -> pa.DataType:
     if pa.types.is_list(type_) or pa.types.is_large_list(type_):
         return pa.large_list(plain_type(type_.value_type))
     if pa.types.is_struct(type_):
-        return pa.struct([one.with_type(plain_type(one.type)) for one in type_])
+        return pa.struct([field.with_type(plain_type(field.type)) for field in type_])
     return type_
 
 
-def _convert(data: Any, who: str) -> pa.Table | None:
+def _convert(data: Any, label: str) -> pa.Table | None:
     if data is None or isinstance(data, pa.Table):
         return data
     if isinstance(data, pa.RecordBatch):
@@ -252,23 +258,23 @@ def _convert(data: Any, who: str) -> pa.Table | None:
     if isinstance(data, pd.Series):
         if data.name is None:
             raise PlanError(
-                f"{who} gave a Series without a name, which can't be a column; name it: "
+                f"{label} gave a Series without a name, which can't be a column; name it: "
                 "series.rename('NAME')"
             )
         data = data.to_frame()
     if isinstance(data, pd.DataFrame):
-        return _from_pandas(data, who)
+        return _from_pandas(data, label)
     kind = f"{type(data).__module__}.{type(data).__qualname__}".removeprefix("builtins.")
     if kind.startswith("polars.") and type(data).__name__ == "DataFrame":
         return data.to_arrow()
     hint = "; call .collect() on it" if type(data).__name__ == "LazyFrame" else ""
     raise PlanError(
-        f"{who} gave {kind}, which is no table{hint}; with output=, the function has to return a "
+        f"{label} gave {kind}, which is no table{hint}; with output=, the function has to return a "
         "pandas DataFrame or named Series, an Arrow table, a polars DataFrame, or None for no rows"
     )
 
 
-def _from_pandas(frame: pd.DataFrame, who: str) -> pa.Table:
+def _from_pandas(frame: pd.DataFrame, label: str) -> pa.Table:
     index = frame.index
     is_label = index.nlevels > 1 or index.name is not None
     is_label = is_label or not pd.api.types.is_integer_dtype(index.dtype)
@@ -276,15 +282,15 @@ def _from_pandas(frame: pd.DataFrame, who: str) -> pa.Table:
         table = pa.Table.from_pandas(frame, preserve_index=is_label, nthreads=1)
     except ValueError as error:  # among them ArrowInvalid
         if isinstance(error, pa.ArrowException):
-            raise _unfit(frame, who, error) from error
-        raise PlanError(f"{who}: the frame is no table: {error}") from error
+            raise _unfit(frame, label, error) from error
+        raise PlanError(f"{label}: the frame is no table: {error}") from error
     except (pa.ArrowException, TypeError, OverflowError) as error:
-        raise _unfit(frame, who, error) from error
+        raise _unfit(frame, label, error) from error
     changed = find_changed(frame, table)
     if changed is not None:
         name, values = changed
         raise _refuse(
-            who,
+            label,
             name,
             f"holds Python objects ({name_kinds(values)}) that Arrow can't hold unchanged; "
             "convert it in the function, e.g. .astype(str)",
@@ -292,23 +298,23 @@ def _from_pandas(frame: pd.DataFrame, who: str) -> pa.Table:
     return table
 
 
-def _unfit(frame: pd.DataFrame, who: str, error: Exception) -> SchemaError:
+def _unfit(frame: pd.DataFrame, label: str, error: Exception) -> SchemaError:
     for name, values in list_columns(frame):
         try:
             pa.Array.from_pandas(values)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as cause:
-            return _refuse(who, name, f"({values.dtype}) {_tell_why(values, cause)}")
-    return SchemaError(f"{who}: Arrow can't hold the frame: {error}")
+            return _refuse(label, name, f"({values.dtype}) {_describe_misfit(values, cause)}")
+    return SchemaError(f"{label}: Arrow can't hold the frame: {error}")
 
 
-def _refuse(who: str, name: Any, why: str) -> SchemaError:
+def _refuse(label: str, name: Any, why: str) -> SchemaError:
     if name is None:
-        return SchemaError(f"{who}: the index {why}")
-    return SchemaError(f"{who}: column {name!r} {why}", column=str(name))
+        return SchemaError(f"{label}: the index {why}")
+    return SchemaError(f"{label}: column {name!r} {why}", column=str(name))
 
 
-def _tell_why(values: pd.Series[Any], error: Exception) -> str:
-    """What Arrow has no form for in `values`, and what to do."""
+def _describe_misfit(values: pd.Series[Any], error: Exception) -> str:
+    """Describe what Arrow has no form for in `values`, and what to do."""
     if values.dtype.kind == "c":
         return (
             "holds complex numbers, which Arrow has not; return real and imaginary parts as two "
@@ -319,7 +325,7 @@ def _tell_why(values: pd.Series[Any], error: Exception) -> str:
     change = "convert it in the function, e.g. .astype(str)"
     if isinstance(error, OverflowError):
         return f"holds an integer beyond 64 bits, which Arrow has no type for; {change}"
-    if any(isinstance(one, Decimal) and one.is_infinite() for one in values):
+    if any(isinstance(value, Decimal) and value.is_infinite() for value in values):
         return f"holds an infinite decimal, which Arrow has not; {change}"
     return f"holds values that Arrow has no type for together: {error}; {change}"
 
@@ -330,18 +336,22 @@ def _has_no_category(column: pa.ChunkedArray) -> bool:
     return is_empty and not any(len(chunk.dictionary) for chunk in column.chunks)
 
 
-def _told_by_pandas(schema: pa.Schema) -> dict[bytes, bytes] | None:
-    told = schema.pandas_metadata
-    if not told:
+def _metadata_of_pandas(schema: pa.Schema) -> dict[bytes, bytes] | None:
+    metadata = schema.pandas_metadata
+    if not metadata:
         return None
     # A range is that of one chunk's rows, and of none once files are read together.
-    told["index_columns"] = [one for one in told["index_columns"] if one in schema.names]
-    told["columns"] = [one for one in told["columns"] if _is_known(one["numpy_type"])]
-    return {b"pandas": json.dumps(told).encode()}
+    metadata["index_columns"] = [
+        column for column in metadata["index_columns"] if column in schema.names
+    ]
+    metadata["columns"] = [
+        column for column in metadata["columns"] if _is_known(column["numpy_type"])
+    ]
+    return {b"pandas": json.dumps(metadata).encode()}
 
 
 def _is_known(dtype: str) -> bool:
-    """Whether pandas knows the dtype by the name that it gave it; else it could read no file."""
+    """Return whether pandas has a dtype of this name, without which it could read no file."""
     try:
         pd.api.types.pandas_dtype(dtype)
     except (TypeError, ValueError, NotImplementedError):

@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from taskinity_data.errors import PlanError, SchemaError
-from taskinity_data.output.to_arrow import tell_of_own
+from taskinity_data.output.to_arrow import keep_own_metadata
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ def write_csv(table: pa.Table, file: BinaryIO, *, spreadsheet_safe: bool) -> Non
     columns = [_to_cells(table[name], name) for name in table.column_names]
     names = table.column_names
     if spreadsheet_safe:
-        columns = [_disarm(one) if pa.types.is_large_string(one.type) else one for one in columns]
+        columns = [
+            _disarm(column) if pa.types.is_large_string(column.type) else column
+            for column in columns
+        ]
         names = _disarm(pa.array(names, pa.large_string())).to_pylist()
     if len(columns) == 1 and columns[0].null_count:
         # A null alone on its line would be a blank line, which readers leave out.
@@ -146,7 +149,7 @@ def _is_plain(kind: pa.DataType) -> bool:
     if pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _is_plain(kind.value_type)
     if pa.types.is_struct(kind):
-        return all(_is_plain(one.type) for one in kind)
+        return all(_is_plain(field.type) for field in kind)
     return any(test(kind) for test in (*_FLAT[:3], pa.types.is_large_string, pa.types.is_null))
 
 
@@ -170,10 +173,10 @@ def _no_infinity(name: str) -> SchemaError:
     )
 
 
-def _no_form(name: str, kind: pa.DataType, what: str) -> SchemaError:
+def _no_form(name: str, kind: pa.DataType, format_name: str) -> SchemaError:
     return SchemaError(
-        f"column {name!r} is {kind}, which has no form in {what} that reads back; convert it in "
-        "the function, e.g. to text, or write Parquet",
+        f"column {name!r} is {kind}, which has no form in {format_name} that reads back; convert "
+        "it in the function, e.g. to text, or write Parquet",
         column=name,
     )
 
@@ -219,9 +222,9 @@ class Format:
             A type or value that the format has no form for.
         """
         try:
-            self._write(tell_of_own(table) if self.is_typed else table, file)
+            self._write(keep_own_metadata(table) if self.is_typed else table, file)
         except pa.ArrowNotImplementedError as error:
-            kinds = ", ".join(f"{one.name!r} ({one.type})" for one in table.schema)
+            kinds = ", ".join(f"{field.name!r} ({field.type})" for field in table.schema)
             raise SchemaError(
                 f"{self.name} has no form for a column's type: {error}; convert it in the "
                 f"function, e.g. .astype(str); the columns are {kinds}"
@@ -241,7 +244,7 @@ class Format:
             write_jsonl(table, file)
 
     def read(self, file: pa.NativeFile) -> pa.Table:
-        """The table of a file that `write` wrote, for formats whose files carry types."""
+        """Return the table of a file that `write` wrote, for formats whose files carry types."""
         if self.name == "parquet":
             with pq.ParquetFile(file) as opened:
                 return opened.read()
@@ -250,7 +253,7 @@ class Format:
 
 
 def check_format(name: Any, compression: Any, *, spreadsheet_safe: bool) -> Format:
-    """The format of these options.
+    """Return the format of these options.
 
     Raises
     ------
@@ -262,12 +265,13 @@ def check_format(name: Any, compression: Any, *, spreadsheet_safe: bool) -> Form
             f"output_format={name!r}: files are written as {', '.join(FORMATS)}."
             f"{suggest(str(name), FORMATS)}"
         )
-    known = _COMPRESSIONS[name]
-    codec = known[0] if compression is None else compression
-    if codec not in known:
+    codecs = _COMPRESSIONS[name]
+    codec = codecs[0] if compression is None else compression
+    if codec not in codecs:
         raise PlanError(
-            f"output_compression={compression!r}: {name} files are written with {', '.join(known)}."
-            f"{suggest(str(compression), known)}"
+            f"output_compression={compression!r}: {name} files are written with "
+            f"{', '.join(codecs)}."
+            f"{suggest(str(compression), codecs)}"
         )
     if spreadsheet_safe and name != "csv":
         raise PlanError(f"spreadsheet_safe=True means nothing for {name}; leave it out")

@@ -23,7 +23,7 @@ from taskinity_data.errors import BindError, ResumeError
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.stages import stages
 from taskinity_data.output.complete import kept_directory
-from taskinity_data.output.local.place import is_staging
+from taskinity_data.output.local.work_place import is_staging
 from taskinity_data.reducers.base import count
 from taskinity_data.run.kept_run import load_run, run_directory, status_of
 from taskinity_data.run.options import RunOptions, repeated_options

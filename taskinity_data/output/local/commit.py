@@ -1,6 +1,6 @@
 """From staged parts to a directory that stands whole: gather, describe, sync, rename.
 
-It knows nothing of who calls it and when. Until the last rename nothing outside the run's own
+Until the last rename nothing outside the run's own
 directory has changed.
 """
 
@@ -33,7 +33,7 @@ from taskinity_data.output.staging import write_file
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from taskinity_data.output.local.place import WorkPlace
+    from taskinity_data.output.local.work_place import WorkPlace
     from taskinity_data.output.manifest import Manifest
     from taskinity_data.output.parts import Part, StagedFile
     from taskinity_data.output.write_formats import Format
@@ -50,22 +50,22 @@ __all__ = [
 
 
 def gather(
-    place: WorkPlace,
+    work: WorkPlace,
     parts: Sequence[Part],
     schema: pa.Schema | None,
     format_: Format,
     partition_by: Sequence[str],
     batch: int = 0,
 ) -> tuple[StoredPart, ...]:
-    """Bring the files of `parts` to the place's `final` directory, under their last names.
+    """Bring the files of `parts` to the run's `final` directory, under their last names.
 
     Parameters
     ----------
-    place : WorkPlace
+    work : WorkPlace
     parts : sequence of Part
         In chunk order.
     schema : pyarrow.Schema or None
-        What they agree on; files in which a column has no type are written anew with it.
+        What they agree on; files in which a column has no type are written again with it.
     format_ : Format
     partition_by : sequence of str
     batch : int
@@ -81,13 +81,13 @@ def gather(
     """
     stored = []
     for part, file, name in _name_files(parts, format_.name, batch):
-        source = os.path.join(place.parts, file.name)
-        directory = make_directories(place.final, file.directory)
+        source = os.path.join(work.parts, file.name)
+        directory = make_directories(work.final, file.directory)
         path = os.path.join(directory, name)
         _check_file(part, file, source)
         if os.path.lexists(path):
             raise LedgerError(
-                f"{part.who}: a second file would be named {file.directory}/{name}; this file "
+                f"{part.label}: a second file would be named {file.directory}/{name}; this file "
                 "system takes two names for one, so partition by another column"
             )
         nbytes, checksum = file.nbytes, file.checksum
@@ -103,27 +103,27 @@ def gather(
 
 
 def write_empty(
-    place: WorkPlace, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
+    work: WorkPlace, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
 ) -> StoredPart:
-    """A file without rows, from which readers know the columns."""
+    """Write a file without rows, from which readers know the columns."""
     directory = empty_directory(schema, partition_by)
     name = f"part-00000-empty.{format_.name}"
-    path = os.path.join(make_directories(place.final, directory), name)
+    path = os.path.join(make_directories(work.final, directory), name)
     table = schema.empty_table().drop_columns(list(partition_by))
     nbytes, checksum = write_file(table, format_, path)
     return StoredPart(os.path.join(directory, name), 0, "empty", 0, nbytes, checksum)
 
 
-def describe(place: WorkPlace, manifest: Manifest) -> None:
-    """Write `manifest` into the place's `final` directory, and sync all that is in it."""
-    with open(os.path.join(place.final, MANIFEST), "x", encoding="utf-8") as file:
+def describe(work: WorkPlace, manifest: Manifest) -> None:
+    """Write `manifest` into the run's `final` directory, and sync all that is in it."""
+    with open(os.path.join(work.final, MANIFEST), "x", encoding="utf-8") as file:
         file.write(manifest.to_json())
         file.flush()
         sync(file.fileno())
-    sync_tree(place.final)
+    sync_tree(work.final)
 
 
-def publish_new(place: WorkPlace) -> None:
+def publish_new(work: WorkPlace) -> None:
     """Make `final` the target, which is not there, or an empty directory: one rename.
 
     Raises
@@ -132,67 +132,67 @@ def publish_new(place: WorkPlace) -> None:
         Something has come there since the run began.
     """
     try:
-        rename(place.final, place.target)
+        rename(work.final, work.target)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
         raise PlanError(
-            f"output={place.target!r}: something has come there since the run began, and was left "
+            f"output={work.target!r}: something has come there since the run began, and was left "
             "as it is; nothing was written. Name another directory"
         ) from error
-    sync_directory(os.path.dirname(place.target))
+    sync_directory(os.path.dirname(work.target))
 
 
-def carry_over(place: WorkPlace, names: Mapping[str, str], left_out: Collection[str]) -> None:
+def carry_over(work: WorkPlace, names: Mapping[str, str], left_out: Collection[str]) -> None:
     """Give all that the target holds a second name in `final`, which is to take its place.
 
     Parameters
     ----------
-    place : WorkPlace
+    work : WorkPlace
     names : mapping
         The new names of files, relative to the target, by the old ones; others keep theirs.
     left_out : collection of str
         Files that are not to be there. Manifests are not, either.
     """
-    shutil.copystat(place.target, place.final)
-    for parent, directories, files in os.walk(place.target):
-        below = os.path.relpath(parent, place.target)
+    shutil.copystat(work.target, work.final)
+    for parent, directories, files in os.walk(work.target):
+        below = os.path.relpath(parent, work.target)
         is_ours = below == os.curdir or below.startswith(BATCH)
         entries = [
             *files,
-            *(one for one in directories if Path(parent, one).is_symlink()),
+            *(directory for directory in directories if Path(parent, directory).is_symlink()),
         ]
         for name in entries:
             old = os.path.normpath(os.path.join(below, name))
             if old in left_out or (is_ours and name == MANIFEST):
                 continue
             new = names.get(old, old)
-            make_directories(place.final, os.path.dirname(new))
-            link(os.path.join(place.target, old), os.path.join(place.final, new))
+            make_directories(work.final, os.path.dirname(new))
+            link(os.path.join(work.target, old), os.path.join(work.final, new))
 
 
-def publish_added(place: WorkPlace) -> str:
+def publish_added(work: WorkPlace) -> str:
     """Make `final` a directory in the target: one rename. Its name."""
-    number = max(map(number_of, list_batches(place.target)), default=0) + 1
-    name = f"{BATCH}{number:05}-{place.run.removeprefix('run-')}"
-    rename(place.final, os.path.join(place.target, name))
-    sync_directory(place.target)
+    number = max(map(number_of, list_batches(work.target)), default=0) + 1
+    name = f"{BATCH}{number:05}-{work.run.removeprefix('run-')}"
+    rename(work.final, os.path.join(work.target, name))
+    sync_directory(work.target)
     return name
 
 
-def publish_over(place: WorkPlace, batch: str = "") -> None:
+def publish_over(work: WorkPlace, batch: str = "") -> None:
     """Make `final` the target in the place of what is there now; or that batch of the target.
 
     Notes
     -----
-    Where the system can exchange two directories it is one step. Elsewhere the target is put aside
+    Where the system can exchange two directories it is one step. Elsewhere the target is moved away
     first; for that instant there is none, and if the process dies in it, the next run on the target
     (or `WorkPlace.leave`) brings the old one back.
     """
-    standing = os.path.join(place.target, batch) if batch else place.target
-    if not exchange(place.final, standing):
-        rename(standing, place.make_old(batch))
-        rename(place.final, standing)
+    standing = os.path.join(work.target, batch) if batch else work.target
+    if not exchange(work.final, standing):
+        rename(standing, work.make_old(batch))
+        rename(work.final, standing)
     sync_directory(os.path.dirname(standing))
 
 
@@ -204,12 +204,12 @@ def _name_files(
     width = max(5, len(str(parts[-1].index))) if parts else 5
     for index, same in groupby(parts, key=lambda part: part.index):
         pieces = list(same)
-        for place, part in enumerate(pieces):
+        for position, part in enumerate(pieces):
             # The halves of a chunk that was cut in two have one index.
-            half = f"{place:0{len(str(len(pieces)))}}-" if len(pieces) > 1 else ""
+            half = f"{position:0{len(str(len(pieces)))}}-" if len(pieces) > 1 else ""
             stem = f"{start}-{index:0{width}}-{half}{part.key}"
-            most = max((file.number or 0 for file in part.files), default=0)
-            digits = max(5, len(str(most)))
+            max_number = max((file.number or 0 for file in part.files), default=0)
+            digits = max(5, len(str(max_number)))
             for file in part.files:
                 number = "" if file.number is None else f"-{file.number:0{digits}}"
                 yield part, file, f"{stem}{number}.{suffix}"
@@ -218,9 +218,9 @@ def _name_files(
 def _check_file(part: Part, file: StagedFile, path: str) -> None:
     nbytes = os.path.getsize(path) if os.path.isfile(path) else None
     if nbytes != file.nbytes:
-        found = "is missing" if nbytes is None else f"has {nbytes:,} bytes"
+        state = "is missing" if nbytes is None else f"has {nbytes:,} bytes"
         raise ReadError(
-            f"{path}: the file that {part.who} wrote {found}, instead of {file.nbytes:,} bytes; "
+            f"{path}: the file that {part.label} wrote {state}, instead of {file.nbytes:,} bytes; "
             "do all workers see the same file system? Run it again",
             path=path,
         )

@@ -1,7 +1,4 @@
-"""A target on a local file system, which one rename makes visible.
-
-It knows nothing of sinks' rules for options; the steps themselves stand in `commit`.
-"""
+"""A target on a local file system, which one rename makes visible; the steps are in `commit`."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from taskinity_data.errors import PlanError
 from taskinity_data.output.complete import Around, Mending
 from taskinity_data.output.existing import check_all_ours, check_all_there, check_allowed
 from taskinity_data.output.local import commit as steps
-from taskinity_data.output.local.place import enter
+from taskinity_data.output.local.work_place import enter
 from taskinity_data.output.manifest import (
     BATCH,
     BATCH_NUMBER,
@@ -52,11 +49,11 @@ class LocalTarget:
 
     def __init__(self, path: str) -> None:
         self.shown = path
-        self._place = enter(path)
+        self._work = enter(path)
         self._batch = ""  # the directory of the batch that is completed, where it has one
         self._flat = 0  # the number of the batch that lies beside the first parts
         self._around: Around | None = None
-        self.staging = LocalStaging(self._place.parts)
+        self.staging = LocalStaging(self._work.parts)
         self.mending: Mending | None = None
 
     def look(self, if_exists: str, earlier: Earlier | None = None) -> Manifest | None:
@@ -69,8 +66,8 @@ class LocalTarget:
         ResumeError
             What `earlier` has committed is not there as it was, or leaves nothing to do.
         """
-        self._place.prepare()
-        self.staging = LocalStaging(self._place.parts, self._place.mode)
+        self._work.prepare()
+        self.staging = LocalStaging(self._work.parts, self._work.mode)
         path = self.shown
         if earlier is not None:
             self.mending = self._find_earlier(earlier)
@@ -96,45 +93,45 @@ class LocalTarget:
             sizes = {name: os.path.getsize(os.path.join(path, name)) for name in listed}
             check_all_there(path, existing, sizes)
             if not existing.partition_by:
-                self._flat = max(facts.get(BATCH_NUMBER, 0) for facts in existing.facts) + 1
+                self._flat = max(meta.get(BATCH_NUMBER, 0) for meta in existing.metas) + 1
         return existing
 
     def _find_earlier(self, earlier: Earlier) -> Mending | None:
-        """What `earlier` has committed, every file seen to be what it was."""
+        """Return what `earlier` has committed, after every file was found unchanged."""
         path = self.shown
-        found = find_commit(path, earlier.wrote) if os.path.isdir(path) else None
-        if found is None:
+        commit = find_commit(path, earlier.wrote) if os.path.isdir(path) else None
+        if commit is None:
             return None
-        self._batch, number, manifest = found
+        self._batch, number, manifest = commit
         home = os.path.join(path, self._batch)
-        facts = manifest.facts[number]
-        earlier.check_open(path, facts)
+        meta = manifest.metas[number]
+        earlier.check_open(path, meta)
         others = [name for name in ("", *list_batches(path)) if name != self._batch]
         if others and not self._batch and not manifest.is_whole:
             raise earlier.refuse(path, f"other runs have appended to it since ({others[0]})")
         check_all_ours(home, manifest, _walk(home))
-        own = manifest.parts
+        parts = manifest.parts
         if manifest.is_whole:
-            self._flat = facts.get(BATCH_NUMBER, 0)
-            places = [n for n, one in enumerate(own) if number_of(one.path) == self._flat]
+            self._flat = meta.get(BATCH_NUMBER, 0)
+            numbers = [n for n, part in enumerate(parts) if number_of(part.path) == self._flat]
             # Parts stand in the order of batches.
-            first = sum(number_of(one.path) < self._flat for one in own)
-            end = first + len(places)
-            self._around = Around(manifest, number, own[:first], own[end:])
-            own = own[first:end]
-        for part in own:
+            first = sum(number_of(part.path) < self._flat for part in parts)
+            end = first + len(numbers)
+            self._around = Around(manifest, number, parts[:first], parts[end:])
+            parts = parts[first:end]
+        for part in parts:
             name = os.path.join(home, part.path)
             if not os.path.isfile(name) or digest_file(name) != (part.nbytes, part.checksum):
-                what = "was changed" if os.path.isfile(name) else "is gone"
-                raise earlier.refuse(path, f"{name} {what} since")
+                state = "was changed" if os.path.isfile(name) else "is gone"
+                raise earlier.refuse(path, f"{name} {state} since")
         is_added = bool(self._batch or number)
         whole = read_manifest(path)
         return Mending(
-            replace(manifest, parts=own, meta=facts),
+            replace(manifest, parts=parts, meta=meta),
             self._bring,
             expected=whole.schema if is_added else None,
             is_added=is_added,
-            others=[one for one in whole.facts if one.get("run_id") != earlier.run_id],
+            others=[part for part in whole.metas if part.get("run_id") != earlier.run_id],
         )
 
     def _bring(self, part: StoredPart, name: str) -> str:
@@ -146,10 +143,10 @@ class LocalTarget:
 
     def remove_leftovers(self) -> list[str]:
         """Bring back or remove what runs that are dead have left. What it was."""
-        return self._place.recover()
+        return self._work.recover()
 
     def holds(self, path: str) -> bool:
-        """Whether the file `path` lies in it."""
+        """Return whether the file `path` lies in it."""
         inside = self.shown + os.sep
         return path.startswith(inside) or os.path.realpath(path).startswith(inside)
 
@@ -161,54 +158,54 @@ class LocalTarget:
         partition_by: Sequence[str],
     ) -> tuple[StoredPart, ...]:
         """See `commit.gather`."""
-        return steps.gather(self._place, parts, schema, format_, partition_by, self._flat)
+        return steps.gather(self._work, parts, schema, format_, partition_by, self._flat)
 
     def write_empty(
         self, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
     ) -> StoredPart:
         """See `commit.write_empty`."""
-        return steps.write_empty(self._place, schema, format_, partition_by)
+        return steps.write_empty(self._work, schema, format_, partition_by)
 
     def publish(self, manifest: Manifest, existing: Manifest | None, if_exists: str) -> None:
         """Make what was gathered visible in one step."""
-        place = self._place
+        work = self._work
         is_added = existing is not None and if_exists == "append"
         if self._flat:
             manifest = replace(manifest, meta={**manifest.meta, BATCH_NUMBER: self._flat})
         if self._around is not None:
             around = self._around
-            left_out = {one.path for one in around.whole.parts}
-            left_out -= {one.path for one in (*around.before, *around.after)}
-            steps.carry_over(place, {}, left_out)
-            steps.describe(place, replace(around.put(manifest), is_whole=True))
-            steps.publish_over(place)
+            left_out = {part.path for part in around.whole.parts}
+            left_out -= {part.path for part in (*around.before, *around.after)}
+            steps.carry_over(work, {}, left_out)
+            steps.describe(work, replace(around.put(manifest), is_whole=True))
+            steps.publish_over(work)
         elif self.mending is not None:
-            steps.describe(place, manifest)
-            steps.publish_over(place, self._batch)
+            steps.describe(work, manifest)
+            steps.publish_over(work, self._batch)
         elif existing is not None and is_added and self._flat:
-            names = {one.path: _flat_name(one.path) for one in existing.parts}
-            steps.carry_over(place, names, ())
-            parts = tuple(replace(one, path=names[one.path]) for one in existing.parts)
+            names = {part.path: _flat_name(part.path) for part in existing.parts}
+            steps.carry_over(work, names, ())
+            parts = tuple(replace(part, path=names[part.path]) for part in existing.parts)
             whole = replace(existing, parts=parts).joined(manifest)
-            steps.describe(place, replace(whole, is_whole=True))
-            steps.publish_over(place)
+            steps.describe(work, replace(whole, is_whole=True))
+            steps.publish_over(work)
         elif is_added:
-            steps.describe(place, manifest)
-            steps.publish_added(place)
+            steps.describe(work, manifest)
+            steps.publish_added(work)
         else:
-            steps.describe(place, manifest)
-            if if_exists == "overwrite" and _has_entries(place.target):
-                steps.publish_over(place)
+            steps.describe(work, manifest)
+            if if_exists == "overwrite" and _has_entries(work.target):
+                steps.publish_over(work)
             else:
-                steps.publish_new(place)
+                steps.publish_new(work)
 
     def leave(self) -> None:
         """Drop what was not committed, and unlock."""
-        self._place.leave()
+        self._work.leave()
 
 
 def find_directory(text: str) -> str:
-    """The absolute path, links resolved, of a directory that can be a target.
+    """Return the absolute path, links resolved, of a directory that can be a target.
 
     Raises
     ------
@@ -231,7 +228,7 @@ def find_directory(text: str) -> str:
 
 
 def _flat_name(path: str) -> str:
-    """Where a part of a batch that has a directory of its own lies beside the first parts."""
+    """Return the name, beside the first parts, of a part of a batch with its own directory."""
     directory, _, name = path.rpartition("/")
     if not directory.startswith(BATCH):
         return path

@@ -1,8 +1,8 @@
 """Which run writes a directory of a store: each puts a marker there, and sees the others'.
 
-It knows nothing of parts. A store has no locks that end with a process. A run puts its marker, then
+A store has no locks that end with a process. A run puts its marker, then
 lists: of two runs at least one sees the other, and the one that does goes away. A marker is put
-anew every `BEAT_S`; one that is older than `LEASE_S` by the store's own clock, or whose process on
+again every `BEAT_S`; one that is older than `LEASE_S` by the store's own clock, or whose process on
 this machine has ended, is a dead run's.
 """
 
@@ -77,13 +77,13 @@ class Marker:
         return dead
 
     def _refuse_others(self) -> list[str]:
-        told = self._remote.list_files(MARKERS)
+        infos = self._remote.list_files(MARKERS)
         dead = []
-        for name in find_markers(told):
+        for name in find_markers(infos):
             if name == self.name:
                 continue
-            holder = self._read(name, told[name])
-            if holder is not None and not _is_dead(holder, told[name], told.get(self.name, {})):
+            holder = self._read(name, infos[name])
+            if holder is not None and not _is_dead(holder, infos[name], infos.get(self.name, {})):
                 raise PlanError(
                     f"output={self._remote.url!r}: process {holder.get('process')} on "
                     f"{holder.get('host')} is writing it; wait until that run has ended (what one "
@@ -92,17 +92,17 @@ class Marker:
             dead.append(name)
         return dead
 
-    def _read(self, name: str, told: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What stands in a marker; None where it has just gone."""
+    def _read(self, name: str, info: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what stands in a marker; None if it has just gone."""
         try:
-            found = json.loads(self._remote.read(name, told["size"]))
+            holder = json.loads(self._remote.read(name, info["size"]))
         except ReadError:
             if self._remote.look_up(name) is None:
                 return None
             raise
         except ValueError:
-            found = None  # not whole: the store shows files while they are written
-        return found if isinstance(found, dict) else {}
+            holder = None  # not whole: the store shows files while they are written
+        return holder if isinstance(holder, dict) else {}
 
     def _beat(self) -> None:
         while not self._has_ended.wait(BEAT_S):
@@ -126,17 +126,19 @@ class Marker:
 
 
 def find_markers(names: Mapping[str, Any]) -> list[str]:
-    """The markers among the files of a directory."""
+    """Return the markers among the files of a directory."""
     return sorted(name for name in names if name.startswith(f"{MARKERS}/"))
 
 
-def _is_dead(holder: Mapping[str, Any], told: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
-    """Whether the process that put a marker has ended, or says nothing any more."""
+def _is_dead(
+    holder: Mapping[str, Any], info: Mapping[str, Any], own_info: Mapping[str, Any]
+) -> bool:
+    """Return whether the process that put a marker has ended, or gives no sign any more."""
     if (holder.get("host"), holder.get("machine")) == (socket.gethostname(), _machine()):
         started = _started_at(holder.get("process"))
         if started is None or started != holder.get("started"):
             return True
-    then, now = _time_of(told), _time_of(own)
+    then, now = _time_of(info), _time_of(own_info)
     return then is not None and now is not None and now - then > LEASE_S
 
 
@@ -150,7 +152,7 @@ def _describe_process() -> dict[str, Any]:
 
 
 def _started_at(process: Any) -> str | None:
-    """What tells a process from earlier and later ones of its number; None where it is not there.
+    """Return what distinguishes a process from others of its number; None if it is not there.
 
     Linux counts from the start of the machine, which no change of the clock touches.
     """
@@ -167,7 +169,7 @@ def _started_at(process: Any) -> str | None:
 
 
 def _machine() -> str:
-    """What tells this machine, since it was started, and the container whose processes are seen."""
+    """Return an identity of this machine since its start, and of the container of its processes."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -175,9 +177,9 @@ def _machine() -> str:
         return f"{psutil.boot_time():.0f}"
 
 
-def _time_of(told: Mapping[str, Any]) -> float | None:
-    """When a file was put, in seconds by the store's clock; None where it does not tell."""
-    value = next((told[key] for key in _TIMES if told.get(key)), None)
+def _time_of(info: Mapping[str, Any]) -> float | None:
+    """Return when a file was put, in seconds by the store's clock; None if unknown."""
+    value = next((info[key] for key in _TIMES if info.get(key)), None)
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime):

@@ -1,7 +1,6 @@
 """A directory of a store beyond this machine: what lies in it, and files put there whole or not.
 
-It knows nothing of parts and runs. Errors are written anew, since those of libraries quote URLs and
-headers, which hold secrets.
+Errors are written again, since those of libraries quote URLs and headers, which hold secrets.
 """
 
 from __future__ import annotations
@@ -60,20 +59,20 @@ class Remote:
         return self.store.protocol in _FILE_SYSTEMS
 
     def show(self, relative: str) -> str:
-        """The URL of the file `relative`, without secrets."""
+        """Return the URL of the file `relative`, without secrets."""
         return clean_url(self.store.show(self._full(relative)))
 
     def check(self) -> None:
         """Raise `PlanError` where it is a file, or where nothing can be seen of the store."""
         try:
-            told = self.store.look_up(self.name, self.url)
+            info = self.store.look_up(self.name, self.url)
         except SourceNotFound:
             return
-        if told.get("type") == "file":
+        if info.get("type") == "file":
             raise PlanError(f"output={self.url!r} is a file; name a directory")
 
     def list_files(self, below: str = "") -> dict[str, dict[str, Any]]:
-        """All files in it, by names relative to it, with what the store says of each; one listing.
+        """Return all files in it, by names relative to it, each with what is reported; one listing.
 
         Parameters
         ----------
@@ -87,7 +86,7 @@ class Remote:
             credentials.
         """
         try:
-            found = self.store.find(f"{self.name}/{below}".rstrip("/"), self.url)
+            infos = self.store.find(f"{self.name}/{below}".rstrip("/"), self.url)
         except SourceNotFound as error:
             if self.is_file_system:
                 return {}  # to be made
@@ -96,13 +95,13 @@ class Remote:
                 "name another"
             ) from error
         return {
-            name[len(self.name) :].lstrip("/"): told
-            for name, told in found.items()
-            if told.get("type") == "file" and not name.endswith("/")
+            name[len(self.name) :].lstrip("/"): info
+            for name, info in infos.items()
+            if info.get("type") == "file" and not name.endswith("/")
         }
 
     def look_up(self, relative: str) -> dict[str, Any] | None:
-        """What the store says of one file, None where it is not there."""
+        """Return what the store reports about one file, None if it is not there."""
         name = self._full(relative)
         try:
             return self.store.look_up(name, self.show(relative))
@@ -110,7 +109,7 @@ class Remote:
             return None
 
     def read(self, relative: str, nbytes: int) -> bytes:
-        """All bytes of a file of that size; `ReadError` where it can't be read."""
+        """Return all bytes of a file of that size; `ReadError` if it can't be read."""
         name = self._full(relative)
         return self.store.read(name, self.show(relative), [(0, nbytes)])[0]
 
@@ -135,14 +134,14 @@ class Remote:
         except Exception as error:  # noqa: BLE001 - each library has errors of its own
             raise explain(self.show(relative), error) from None
 
-    def replace(self, relative: str, data: bytes, beside: str) -> None:
-        """Put a file there in one step; where files show half-written, by way of `beside`."""
+    def replace(self, relative: str, data: bytes, staged: str) -> None:
+        """Put a file there in one step; where files show half-written, by way of `staged`."""
         if not self.is_file_system:
             self.put(relative, data)
             return
-        self.put(beside, data)
+        self.put(staged, data)
         try:
-            self.store.system.mv(self._full(beside), self._full(relative))
+            self.store.system.mv(self._full(staged), self._full(relative))
         except Exception as error:  # noqa: BLE001 - each library has errors of its own
             raise explain(self.show(relative), error) from None
 
@@ -205,21 +204,21 @@ class Remote:
             return
         bucket, key, _ = system.split_path(self.name)
         start = f"{key}/" if key else ""
-        place: dict[str, str] = {}
+        position: dict[str, str] = {}
         while True:
             try:
-                told = system.call_s3(
-                    "list_multipart_uploads", Bucket=bucket, Prefix=start, **place
+                answer = system.call_s3(
+                    "list_multipart_uploads", Bucket=bucket, Prefix=start, **position
                 )
             except Exception:  # noqa: BLE001 - not allowed, or not known to this server
                 return
-            for one in told.get("Uploads") or ():
-                if is_meant(one["Key"][len(start) :]):
-                    self._abort_upload(bucket, one["Key"], one["UploadId"])
-            if not told.get("IsTruncated"):
+            for upload in answer.get("Uploads") or ():
+                if is_meant(upload["Key"][len(start) :]):
+                    self._abort_upload(bucket, upload["Key"], upload["UploadId"])
+            if not answer.get("IsTruncated"):
                 return
-            place = {"KeyMarker": told["NextKeyMarker"]}
-            place["UploadIdMarker"] = told.get("NextUploadIdMarker", "")
+            position = {"KeyMarker": answer["NextKeyMarker"]}
+            position["UploadIdMarker"] = answer.get("NextUploadIdMarker", "")
 
     def _abort_upload(self, bucket: str, key: str, upload: str) -> None:
         try:
@@ -236,7 +235,7 @@ class Remote:
 
 
 def open_remote(url: str, options: Mapping[str, Any]) -> Remote:
-    """The directory that `url` names; nothing is asked of the store yet.
+    """Return the directory that `url` names; no request is made yet.
 
     Raises
     ------
@@ -268,9 +267,9 @@ def open_remote(url: str, options: Mapping[str, Any]) -> Remote:
 
 
 def explain(url: str, error: BaseException) -> OSError:
-    """What is wrong with writing `url`, and what to do, without a word of the library's own."""
+    """Return what is wrong with writing `url`, and what to do, without the library's own words."""
     kind, status, code = _find_cause(error)
-    what = " ".join(str(one) for one in (status, code) if one) or kind
+    cause = " ".join(str(detail) for detail in (status, code) if detail) or kind
     if kind in _NO_KEYS:
         return PermissionError(
             f"{url}: can't be written, as no credentials were found; give them in storage_options, "
@@ -278,24 +277,24 @@ def explain(url: str, error: BaseException) -> OSError:
         )
     if kind in _DENIED or status in (401, 403):
         return PermissionError(
-            f"{url}: the store does not let these credentials write or remove it ({what}); give "
+            f"{url}: the store does not let these credentials write or remove it ({cause}); give "
             "others in storage_options, or in the environment"
         )
     if kind in _GONE or status == 404:
         return FileNotFoundError(
-            f"{url}: can't be written, as there is no such bucket or container ({what}); make it "
+            f"{url}: can't be written, as there is no such bucket or container ({cause}); make it "
             "first, or name another"
         )
     if kind == "NotImplementedError":
         return OSError(f"{url}: stores of this protocol can be read, and not written to")
     number = error.errno if isinstance(error, OSError) else None
     if number and not code:
-        what = os.strerror(number)
-    return OSError(f"{url}: can't be written ({what}); see whether the store can be reached")
+        cause = os.strerror(number)
+    return OSError(f"{url}: can't be written ({cause}); see whether the store can be reached")
 
 
 def _find_cause(error: BaseException) -> tuple[str, int | None, str]:
-    """The name of what went wrong first; the HTTP status and the store's word for it."""
+    """Return the name of what went wrong first, the HTTP status and the store's word for it."""
     while error.__cause__ is not None:
         error = error.__cause__
     status, code = getattr(error, "status", None), ""

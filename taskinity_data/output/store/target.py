@@ -1,7 +1,7 @@
 """A target in a store, which a manifest that is written last makes visible.
 
-It knows nothing of sinks' rules for options. A store renames nothing: parts are written under their
-last names, which tell the run, and count once the manifest lists them.
+A store renames nothing: parts are written under their last names, which hold the run's, and count
+once the manifest lists them.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StoreTarget", "read_standing"]
 
-_BESIDE = re.compile(re.escape(MANIFEST) + r"\.[0-9a-f]{12}")
-"""What a manifest is called that is about to be moved to its place."""
+_STAGED_MANIFEST = re.compile(re.escape(MANIFEST) + r"\.[0-9a-f]{12}")
+"""The name of a manifest that is about to be moved to its place."""
 
 _RUNS = "runs"
 """In a manifest's facts: what names of its parts have in common, one for each try."""
@@ -72,7 +72,7 @@ class StoreTarget:
         self._around: Around | None = None
         self._before: bytes | None = None
         self._may_stand: set[str] = set()
-        self._told: dict[str, dict[str, Any]] = {}
+        self._infos: dict[str, dict[str, Any]] = {}
         self._marker = Marker(remote, self._run)
         self._dead = self._marker.put()
         self.staging = self._stage(1)
@@ -91,81 +91,83 @@ class StoreTarget:
         ResumeError
             What `earlier` has committed is not there as it was, or leaves nothing to do.
         """
-        told = self._remote.list_files()
-        self._before = self._read_manifest(told)
-        stale = self._find_leftovers(told)
+        infos = self._remote.list_files()
+        self._before = self._read_manifest(infos)
+        stale = self._find_leftovers(infos)
         try:
             self._remove_leftovers(stale)
         except OSError as error:
             _LOG.warning("%s: what an earlier run left stays there: %s", self.shown, error)
-        others = set(told) - set(stale) - set(find_markers(told))
+        others = set(infos) - set(stale) - set(find_markers(infos))
         if earlier is not None:
-            existing = None if self._before is None else self._parse(self._before, told)
-            if existing is not None and self._find_earlier(earlier, existing, told):
+            existing = None if self._before is None else self._parse(self._before, infos)
+            if existing is not None and self._find_earlier(earlier, existing, infos):
                 check_all_ours(self.shown, existing, sorted(others))
                 return existing
             earlier.check_there(self.shown)
         if not others:
             return None
         check_allowed(self.shown, if_exists, has_manifest=self._before is not None)
-        existing = self._parse(self._before or b"", told)
+        existing = self._parse(self._before or b"", infos)
         if if_exists == "overwrite":
             check_all_ours(self.shown, existing, sorted(others))
         elif if_exists == "append":
-            check_all_there(self.shown, existing, {one: told[one].get("size") for one in others})
+            check_all_there(
+                self.shown, existing, {name: infos[name].get("size") for name in others}
+            )
         self.staging = self._stage(_batch_of(existing.parts) + 1)
         return existing
 
     def _find_earlier(
-        self, earlier: Earlier, existing: Manifest, told: Mapping[str, Mapping[str, Any]]
+        self, earlier: Earlier, existing: Manifest, infos: Mapping[str, Mapping[str, Any]]
     ) -> bool:
-        """Whether `earlier` has committed there; then its parts, all there, can be used again."""
-        facts = [existing.meta, *existing.added]
-        number = next((n for n, meta in enumerate(facts) if earlier.wrote(meta)), None)
+        """Return whether `earlier` has committed there; if so, let its parts be used again."""
+        metas = [existing.meta, *existing.added]
+        number = next((n for n, meta in enumerate(metas) if earlier.wrote(meta)), None)
         if number is None:
             return False
-        earlier.check_open(self.shown, facts[number])
-        runs = set(facts[number].get(_RUNS, ()))
-        places = [n for n, part in enumerate(existing.parts) if _run_of(part.path) in runs]
-        if not places and number != len(facts) - 1:
+        earlier.check_open(self.shown, metas[number])
+        runs = set(metas[number].get(_RUNS, ()))
+        numbers = [n for n, part in enumerate(existing.parts) if _run_of(part.path) in runs]
+        if not numbers and number != len(metas) - 1:
             raise earlier.refuse(self.shown, "other runs have appended to it since")
-        first, end = (places[0], places[-1] + 1) if places else (len(existing.parts),) * 2
-        own = existing.parts[first:end]
-        for part in own:
-            if told.get(part.path, {}).get("size") != part.nbytes:
-                what = "was changed" if part.path in told else "is gone"
-                raise earlier.refuse(self.shown, f"{self._remote.show(part.path)} {what} since")
+        first, end = (numbers[0], numbers[-1] + 1) if numbers else (len(existing.parts),) * 2
+        parts = existing.parts[first:end]
+        for part in parts:
+            if infos.get(part.path, {}).get("size") != part.nbytes:
+                state = "was changed" if part.path in infos else "is gone"
+                raise earlier.refuse(self.shown, f"{self._remote.show(part.path)} {state} since")
         self._around = Around(existing, number, existing.parts[:first], existing.parts[end:])
-        self.staging = self._stage(_batch_of(own) or _batch_of(existing.parts) + 1)
+        self.staging = self._stage(_batch_of(parts) or _batch_of(existing.parts) + 1)
         self.mending = Mending(
-            replace(existing, parts=own, meta=facts[number]),
+            replace(existing, parts=parts, meta=metas[number]),
             lambda part, _: part.path,
             expected=existing.schema if number else None,
             is_added=number > 0,
-            others=facts[:number] + facts[number + 1 :],
+            others=metas[:number] + metas[number + 1 :],
         )
         return True
 
     def remove_leftovers(self) -> list[str]:
         """Remove what runs that are dead have left: parts, uploads, markers. What it was."""
-        told = self._remote.list_files()
-        self._before = self._read_manifest(told)
-        stale = self._find_leftovers(told)
+        infos = self._remote.list_files()
+        self._before = self._read_manifest(infos)
+        stale = self._find_leftovers(infos)
         self._remove_leftovers(stale)
         return [self._remote.show(name) for name in stale]
 
-    def _find_leftovers(self, told: Mapping[str, Any]) -> list[str]:
+    def _find_leftovers(self, infos: Mapping[str, Any]) -> list[str]:
         """Files that count for nothing; the markers of dead runs stand last."""
-        listed = set() if self._before is None else _list(self._parse(self._before, told))
-        parts = [name for name in told if _is_staged(name) and name not in listed]
-        return [*parts, *(name for name in self._dead if name in told)]
+        listed = set() if self._before is None else _list(self._parse(self._before, infos))
+        parts = [name for name in infos if _is_staged(name) and name not in listed]
+        return [*parts, *(name for name in self._dead if name in infos)]
 
     def _remove_leftovers(self, stale: Sequence[str]) -> None:
         self._remote.abort_uploads(_is_staged)
         self._remote.remove(stale)
 
     def holds(self, path: str) -> bool:
-        """Whether the file `path` lies in it."""
+        """Return whether the file `path` lies in it."""
         return path.startswith(self.shown.rstrip("/") + "/")
 
     def gather(
@@ -175,7 +177,7 @@ class StoreTarget:
         format_: Format,
         partition_by: Sequence[str],
     ) -> tuple[StoredPart, ...]:
-        """The files of `parts`, each there whole; those that lack types written anew.
+        """Return the files of `parts`, each there whole; rewrite those that lack types.
 
         Raises
         ------
@@ -184,17 +186,17 @@ class StoreTarget:
         PlanError
             Files of others have come there since the run began.
         OSError
-            One can't be written anew.
+            One can't be written again.
         """
-        told = self._told = self._remote.list_files()
-        self._check_new(told)
+        infos = self._infos = self._remote.list_files()
+        self._check_new(infos)
         stored = []
         for part in parts:
             is_anew = bool(part.files) and format_.is_typed and schema is not None
             is_anew = is_anew and lacks_types(part, schema, partition_by)
             attempt = WriteAttempt(part.index, part.key, os.urandom(4).hex(), part.within)
             for number, file in enumerate(part.files):
-                self._check_file(part, file.name, file.nbytes, told)
+                self._check_file(part, file.name, file.nbytes, infos)
                 name, nbytes, checksum = file.name, file.nbytes, file.checksum
                 if is_anew:
                     data = self._remote.read(name, nbytes)
@@ -202,27 +204,27 @@ class StoreTarget:
                     name, nbytes, checksum = self.staging.put(
                         table, format_, file.directory, attempt, number
                     )
-                one = StoredPart(name, part.index, part.key, file.rows, nbytes, checksum)
-                stored.append(one)
+                part_there = StoredPart(name, part.index, part.key, file.rows, nbytes, checksum)
+                stored.append(part_there)
         return tuple(stored)
 
     def _check_file(
-        self, part: Part, name: str, nbytes: int, told: Mapping[str, Mapping[str, Any]]
+        self, part: Part, name: str, nbytes: int, infos: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        there = told.get(name, {}).get("size")
+        there = infos.get(name, {}).get("size")
         if there != nbytes:
-            found = "is missing" if there is None else f"has {there:,} bytes"
+            state = "is missing" if there is None else f"has {there:,} bytes"
             path = self._remote.show(name)
             raise ReadError(
-                f"{path}: the file that {part.who} wrote {found}, instead of {nbytes:,} bytes; has "
-                "something else removed it? Run it again",
+                f"{path}: the file that {part.label} wrote {state}, instead of {nbytes:,} bytes; "
+                "has something else removed it? Run it again",
                 path=path,
             )
 
     def write_empty(
         self, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
     ) -> StoredPart:
-        """A file without rows, from which readers know the columns."""
+        """Write a file without rows, from which readers know the columns."""
         directory = empty_directory(schema, partition_by)
         table = schema.empty_table().drop_columns(list(partition_by))
         attempt = WriteAttempt(0, "empty", os.urandom(4).hex())
@@ -266,10 +268,10 @@ class StoreTarget:
         except (OSError, TaskinityDataError):
             return False
 
-    def _check_new(self, told: Mapping[str, Any]) -> None:
+    def _check_new(self, infos: Mapping[str, Any]) -> None:
         """Raise `PlanError` where others' files have come to a target that was not there."""
-        if self._before is None and not all(is_hidden(name) or _is_staged(name) for name in told):
-            raise PlanError(self._tell_changed())
+        if self._before is None and not all(is_hidden(name) or _is_staged(name) for name in infos):
+            raise PlanError(self._describe_changed())
 
     def _check_unchanged(self) -> None:
         if self._remote.look_up(self._marker.name) is None:
@@ -278,9 +280,9 @@ class StoreTarget:
                 "nothing was committed. Run it again"
             )
         if self._read_now() != self._before:
-            raise PlanError(self._tell_changed())
+            raise PlanError(self._describe_changed())
 
-    def _tell_changed(self) -> str:
+    def _describe_changed(self) -> str:
         return (
             f"output={self.shown!r}: something has come there since the run began, and was left as "
             "it is; nothing was written. Name another directory"
@@ -290,7 +292,7 @@ class StoreTarget:
         """Remove what the old manifest listed and the new one does not."""
         if old is None:
             return
-        batches = {name for name in self._told if name.startswith(BATCH) and is_hidden(name)}
+        batches = {name for name in self._infos if name.startswith(BATCH) and is_hidden(name)}
         try:
             self._remote.remove(sorted((_list(old) | batches) - self._may_stand))
         except OSError as error:
@@ -304,9 +306,9 @@ class StoreTarget:
         try:
             # In this order: who writes a part now finds no marker behind it, and removes it.
             self._marker.remove()
-            own = [name for name in self._remote.list_files() if self._is_own(name)]
+            names = [name for name in self._remote.list_files() if self._is_own(name)]
             self._remote.abort_uploads(self._is_own)
-            self._remote.remove(name for name in own if name not in self._may_stand)
+            self._remote.remove(name for name in names if name not in self._may_stand)
         except (OSError, TaskinityDataError) as error:
             _LOG.warning("%s: the run has ended, but left files: %s", self.shown, error)
 
@@ -314,33 +316,33 @@ class StoreTarget:
         return _is_staged(name) and self._run in os.path.basename(name)
 
     def _read_now(self) -> bytes | None:
-        told = self._remote.look_up(MANIFEST)
-        return self._read_manifest({} if told is None else {MANIFEST: told})
+        info = self._remote.look_up(MANIFEST)
+        return self._read_manifest({} if info is None else {MANIFEST: info})
 
-    def _read_manifest(self, told: Mapping[str, Mapping[str, Any]]) -> bytes | None:
-        return _read_manifest(self._remote, told)
+    def _read_manifest(self, infos: Mapping[str, Mapping[str, Any]]) -> bytes | None:
+        return _read_manifest(self._remote, infos)
 
-    def _parse(self, text: bytes, told: Mapping[str, Mapping[str, Any]]) -> Manifest:
-        return _parse(self._remote, text, told)
+    def _parse(self, text: bytes, infos: Mapping[str, Mapping[str, Any]]) -> Manifest:
+        return _parse(self._remote, text, infos)
 
 
 def read_standing(remote: Remote) -> Manifest | None:
-    """Return what a directory of a store says of itself, None where it has no manifest."""
-    told = remote.list_files()
-    text = _read_manifest(remote, told)
-    return None if text is None else _parse(remote, text, told)
+    """Return the manifest of a directory of a store, None if it has none."""
+    infos = remote.list_files()
+    text = _read_manifest(remote, infos)
+    return None if text is None else _parse(remote, text, infos)
 
 
-def _read_manifest(remote: Remote, told: Mapping[str, Mapping[str, Any]]) -> bytes | None:
-    return remote.read(MANIFEST, told[MANIFEST]["size"]) if MANIFEST in told else None
+def _read_manifest(remote: Remote, infos: Mapping[str, Mapping[str, Any]]) -> bytes | None:
+    return remote.read(MANIFEST, infos[MANIFEST]["size"]) if MANIFEST in infos else None
 
 
-def _parse(remote: Remote, text: bytes, told: Mapping[str, Mapping[str, Any]]) -> Manifest:
+def _parse(remote: Remote, text: bytes, infos: Mapping[str, Mapping[str, Any]]) -> Manifest:
     whole = parse_manifest(text, remote.show(MANIFEST))
-    for batch in () if whole.is_whole else _find_batches(told):
+    for batch in () if whole.is_whole else _find_batches(infos):
         name = f"{batch}/{MANIFEST}"
-        added = parse_manifest(remote.read(name, told[name]["size"]), remote.show(name))
-        parts = tuple(replace(one, path=f"{batch}/{one.path}") for one in added.parts)
+        added = parse_manifest(remote.read(name, infos[name]["size"]), remote.show(name))
+        parts = tuple(replace(part, path=f"{batch}/{part.path}") for part in added.parts)
         meta = {**added.meta, BATCH_NUMBER: number_of(batch)}
         whole = whole.joined(replace(added, parts=parts, meta=meta))
     return whole
@@ -351,30 +353,30 @@ def _list(manifest: Manifest) -> set[str]:
 
 
 def _run_of(name: str) -> str | None:
-    """What the names of a run's parts have in common."""
-    found = PART.fullmatch(os.path.basename(name))
-    return None if found is None else found["run"]
+    """Return what the names of a run's parts have in common."""
+    match = PART.fullmatch(os.path.basename(name))
+    return None if match is None else match["run"]
 
 
 def _batch_of(parts: Sequence[StoredPart]) -> int:
-    """The last batch that `parts` are of, 0 where there are none."""
-    found = (PART.fullmatch(os.path.basename(part.path)) for part in parts)
-    return max((int(one["batch"]) for one in found if one), default=0)
+    """Return the last batch that `parts` are of, 0 if there are none."""
+    matches = (PART.fullmatch(os.path.basename(part.path)) for part in parts)
+    return max((int(match["batch"]) for match in matches if match), default=0)
 
 
 def _is_staged(name: str) -> bool:
-    """Whether a run writes files of that name, which count once a manifest lists them.
+    """Return whether a run writes files of that name, which count once a manifest lists them.
 
     Those of another output, in a directory below this one, are none of this one's.
     """
     *directories, last = name.split("/")
-    if not directories and _BESIDE.fullmatch(last):
+    if not directories and _STAGED_MANIFEST.fullmatch(last):
         return True
-    return all("=" in one for one in directories) and PART.fullmatch(last) is not None
+    return all("=" in directory for directory in directories) and PART.fullmatch(last) is not None
 
 
-def _find_batches(told: Mapping[str, Any]) -> list[str]:
-    """What was appended on a local disk, in a dataset that was copied to the store since."""
+def _find_batches(infos: Mapping[str, Any]) -> list[str]:
+    """Return what was appended on a disk, in a dataset that was copied to the store since."""
     end = f"/{MANIFEST}"
-    names = (name.removesuffix(end) for name in told if name.endswith(end))
+    names = (name.removesuffix(end) for name in infos if name.endswith(end))
     return sorted(name for name in names if name.startswith(BATCH) and "/" not in name)

@@ -441,7 +441,7 @@ def test_a_marker_is_put_anew_while_a_run_lives(memory, monkeypatch):
         # Another run takes this one for dead, and removes what it left.
         (marker,) = [name for name in names(memory) if name.startswith("_writing/")]
         memory.rm_file(f"/bucket/out/{marker}")
-        sink._place._marker._thread.join(10)
+        sink._target._marker._thread.join(10)
         with pytest.raises(PlanError, match="took this one for dead"):
             sink.commit([part])
     assert threading.active_count() == before

@@ -1,6 +1,6 @@
 """Where a run works before its target is touched: one hidden directory beside it, locked.
 
-It knows nothing of parts. The directory ``.NAME.writing`` holds a lock file and a directory of the
+The directory ``.NAME.writing`` holds a lock file and a directory of the
 run, with ``parts`` (what workers wrote), ``final`` (what the target will be) and, for an instant on
 systems that can't exchange two directories, ``old`` (what the target was) or ``old-batch`` (the one
 of its batches that is replaced).
@@ -19,7 +19,7 @@ from taskinity_data.disk import remove, rename, sync_directory
 from taskinity_data.errors import PlanError
 from taskinity_data.file_lock import FileLock, Locked
 
-__all__ = ["WorkPlace", "enter", "find_beside", "is_staging"]
+__all__ = ["WorkPlace", "enter", "find_work_directory", "is_staging"]
 
 _RUN = re.compile(r"run-[0-9a-f]{12}")
 
@@ -45,17 +45,17 @@ class WorkPlace:
         The permissions that files get which this process makes; known from `prepare` on.
     """
 
-    def __init__(self, target: str, beside: str, lock: FileLock) -> None:
+    def __init__(self, target: str, work_directory: str, lock: FileLock) -> None:
         self.target = target
         self.run = f"run-{os.urandom(6).hex()}"
-        self._beside, self._lock = beside, lock
-        self._home = os.path.join(beside, self.run)
+        self._directory, self._lock = work_directory, lock
+        self._home = os.path.join(work_directory, self.run)
         self.parts = os.path.join(self._home, "parts")
         self.final = os.path.join(self._home, "final")
         self.mode: int | None = None
 
     def make_old(self, batch: str = "") -> str:
-        """Where the target, or that batch of it, is put aside; it is not there yet."""
+        """Return where the target, or that batch of it, is moved; it is not there yet."""
         if not batch:
             return os.path.join(self._home, _OLD)
         Path(self._home, _OLD_BATCH).mkdir()
@@ -63,8 +63,8 @@ class WorkPlace:
 
     def recover(self) -> list[str]:
         """Bring back or remove what dead runs left; the directories that it was in."""
-        names = sorted(name for name in os.listdir(self._beside) if _RUN.fullmatch(name))
-        homes = [os.path.join(self._beside, name) for name in names]
+        names = sorted(name for name in os.listdir(self._directory) if _RUN.fullmatch(name))
+        homes = [os.path.join(self._directory, name) for name in names]
         for home in homes:
             self._recover(home)
         return homes
@@ -97,8 +97,8 @@ class WorkPlace:
         """Remove the run's directories and let the next run in."""
         try:
             self._recover(self._home)
-            Path(self._beside, "lock").unlink()
-            Path(self._beside).rmdir()
+            Path(self._directory, "lock").unlink()
+            Path(self._directory).rmdir()
         except OSError:
             # Something else is in it, or the file system is gone: the lock ends all the same.
             pass
@@ -106,23 +106,25 @@ class WorkPlace:
             self._lock.close()
 
 
-def find_beside(target: str) -> str:
-    """The directory beside `target` in which runs work that write it."""
+def find_work_directory(target: str) -> str:
+    """Return the directory beside `target` in which runs work that write it."""
     parent, name = os.path.split(target)
-    beside = os.path.join(parent, f".{name}.writing")
-    if len(os.fsencode(os.path.basename(beside))) > 255:
-        beside = os.path.join(parent, f".{blake2b(os.fsencode(name), digest_size=16).hexdigest()}")
-    return beside
+    work_directory = os.path.join(parent, f".{name}.writing")
+    if len(os.fsencode(os.path.basename(work_directory))) > 255:
+        work_directory = os.path.join(
+            parent, f".{blake2b(os.fsencode(name), digest_size=16).hexdigest()}"
+        )
+    return work_directory
 
 
 def is_staging(path: str) -> bool:
-    """Whether `path` can be the `WorkPlace.parts` of a run."""
-    *_, beside, run, parts = ("", "", *Path(path).parts)
-    return parts == "parts" and _RUN.fullmatch(run) is not None and beside.startswith(".")
+    """Return whether `path` can be the `WorkPlace.parts` of a run."""
+    *_, work_directory, run, parts = ("", "", *Path(path).parts)
+    return parts == "parts" and _RUN.fullmatch(run) is not None and work_directory.startswith(".")
 
 
 def enter(target: str) -> WorkPlace:
-    """The place of a new run that writes `target`, locked; `WorkPlace.prepare` has to follow.
+    """Lock `target` and return the place of a new run; `WorkPlace.prepare` has to follow.
 
     Parameters
     ----------
@@ -134,11 +136,11 @@ def enter(target: str) -> WorkPlace:
     PlanError
         Another run is writing it, or nothing can be written beside it.
     """
-    beside = find_beside(target)
+    work_directory = find_work_directory(target)
     for _ in range(_TRIES):
         try:
-            os.makedirs(beside, exist_ok=True)
-            return WorkPlace(target, beside, FileLock(os.path.join(beside, "lock")))
+            os.makedirs(work_directory, exist_ok=True)
+            return WorkPlace(target, work_directory, FileLock(os.path.join(work_directory, "lock")))
         except FileNotFoundError:
             continue  # another run has just left
         except Locked as error:
@@ -148,7 +150,7 @@ def enter(target: str) -> WorkPlace:
             ) from error
         except OSError as error:
             raise PlanError(f"output={target!r}: {_explain(error)}") from error
-    raise PlanError(f"output={target!r}: {beside} can't be made; name another directory")
+    raise PlanError(f"output={target!r}: {work_directory} can't be made; name another directory")
 
 
 def _explain(error: OSError) -> str:
