@@ -1,223 +1,146 @@
-"""The parts of a report: charts and tables made of a run's tries and plans.
+"""The sections of a report: `SECTIONS`, and of each a function that gathers what it shows.
 
-It knows nothing of the page that they stand in.
+What a section looks like is the macro of its id in ``sections.jinja``.
 """
 
 from __future__ import annotations
 
-import math
 import platform
 import shlex
-from collections import Counter, defaultdict
-from dataclasses import replace
-from statistics import quantiles
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.display import safe_str
-from taskinity_data.flow.diagram.nodes import picture_of
-from taskinity_data.flow.diagram.svg import draw_svg
 from taskinity_data.formats.memory import ArrowReader
 from taskinity_data.machine import count_cores, memory_limit
 from taskinity_data.outcome import Status
-from taskinity_data.report.html.attempts import standing, where
-from taskinity_data.report.html.charts import Bar, Span, bars, lines, spans
+from taskinity_data.report.bottleneck import find_bound
+from taskinity_data.report.html import run_charts
+from taskinity_data.report.html.attempts import printable, standing, tries_of, where
+from taskinity_data.report.html.run_charts import STATES
+from taskinity_data.report.speed import speed_up
+from taskinity_data.report.summary import describe_value, tell_quarantine
 from taskinity_data.version import __version__
-from taskinity_data.wording import format_count, format_nbytes, format_number, format_seconds
+from taskinity_data.wording import format_count, format_nbytes, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from taskinity_data.flow.diagram.nodes import Node
     from taskinity_data.report.html.attempts import Try
 
-__all__ = [
-    "Trouble", "environment", "files_of", "flow_picture", "inputs_of", "memory_chart", "options_of",
-    "sizes_chart", "slowest", "throughput_charts", "times_chart", "troubles", "workers_chart",
-]  # fmt: skip
+__all__ = ["Reported", "Section", "find_sections"]
 
 _PACKAGES = ("pandas", "pyarrow", "numpy", "dask", "distributed", "polars")
-_WORDS = {
-    "PENDING": "pending",
-    "RUNNING": "running",
-    "COMPLETED": "completed",
-    "FAILED": "failed",
-    "SKIPPED": "skipped",
-    "QUARANTINED": "quarantined",
-    "FALLBACK": "replaced by a fallback",
-    "REUSED": "used again of an earlier run",
-}
-_MOST_TROUBLES, _MOST_SLOW, _MOST_FILES, _MOST_PROCESSES, _MOST_VALUES = 50, 20, 100, 6, 8
+_MAX_TROUBLES, _MAX_SLOW, _MAX_FILES, _MAX_VALUES = 50, 20, 100, 8
+_MAX_SIZES, _MAX_TEXT, _MAX_ANSWER = 20, 100_000, 20_000
 
 
-def flow_picture(flow: Any, tries: Sequence[Try], ended: Sequence[tuple[Any, Any]]) -> str:
-    """The flow as SVG, each task with its times and its state."""
-    picture = picture_of(flow)
-    worked: dict[str, float] = defaultdict(float)
-    for one in tries:
-        worked[one.task] += one.duration_s
-    counts: dict[str, Counter[str]] = {}
-    for _, outcome in ended:
-        counts.setdefault(outcome.task, Counter())[standing(outcome)] += 1
-    nodes = {}
-    for key, node in picture.nodes.items():
-        found: Counter[str] = Counter()
-        for name in node.members:
-            found.update(counts.get(name, {}))
-        spent = sum(worked[name] for name in node.members)
-        nodes[key] = replace(node, description=_state(node, found, spent), state=_worst(found))
-    # Chunks go through tasks in a row at one go, which bears the name of the last of them.
-    for before, after in reversed(picture.edges):
-        node, last = nodes[before], nodes[after]
-        if node.is_fan_out and last.is_fan_out and last.state and not node.state:
-            told = f"at one go with {last.name}"
-            nodes[before] = replace(node, description=told, state="completed")
-    return draw_svg(replace(picture, nodes=nodes))
-
-
-def _state(node: Node, found: Counter[str], spent: float) -> str:
-    if not found:
-        return node.description
-    if node.is_fan_out:
-        told = ", ".join(f"{count:,} {_WORDS[status]}" for status, count in found.most_common())
-        return f"{told}; {format_seconds(spent)} of work"
-    return f"{_WORDS[next(iter(found))]}, {format_seconds(spent)}"
-
-
-def _worst(found: Counter[str]) -> str:
-    for status in ("FAILED", "QUARANTINED", "SKIPPED"):
-        if found[status]:
-            return "skipped" if status == "SKIPPED" else "failed"
-    return "completed" if found else ""
-
-
-def workers_chart(tries: Sequence[Try]) -> str:
-    """Who did what when."""
-    zero, stop = _times(tries)
-    drawn = [
-        Span(
-            one.worker,
-            one.started_s - zero,
-            one.ended_s - zero,
-            ("single" if one.number is None else "work")
-            if one.status == "COMPLETED"
-            else one.status,
-            _tell_try(one),
-        )
-        for one in tries
-    ]
-    count = len({one.worker for one in tries})
-    words = f"{format_count(len(tries), 'attempt')} on {format_count(count, 'lane')}, a thread or "
-    words += f"process each, in {format_seconds(stop)}."
-    return spans(drawn, stop, "Workers over time", words)
-
-
-def times_chart(tries: Sequence[Try]) -> str:
-    """The time of each chunk, by fan-outs and in their order, split into reading, function and
-    reducing.
+class Reported(NamedTuple):
+    """What a report is made of: a run, its pairs of item and outcome, what it was told, and its
+    attempts.
     """
-    last = [one for one in tries if one.number is not None and one.status != "RETRIED"]
-    # One fan-out after the other, as they began.
-    ranks = {name: rank for rank, name in enumerate(dict.fromkeys(one.task for one in last))}
-    last.sort(key=lambda one: (ranks[one.task], one.number or 0))
-    drawn = [
-        Bar(
-            (
-                ("read", one.read_s),
-                ("function", one.function_s),
-                ("partial", one.partial_s),
-                ("rest", max(one.duration_s - one.read_s - one.function_s - one.partial_s, 0.0)),
-            ),
-            _tell_try(one),
-        )
-        for one in last
-    ]
-    words = f"{format_count(len(last), 'chunk')}: {_spread([one.duration_s for one in last])}."
-    return bars(drawn, "Time of each chunk", words, tell=format_seconds)
+
+    run: Any
+    ended: Sequence[tuple[Any, Any]]
+    told: Mapping[str, Any]
+    tries: Sequence[Try]
+
+    @classmethod
+    def of(cls, run: Any, ended: Sequence[tuple[Any, Any]], told: Mapping[str, Any]) -> Reported:
+        """With the attempts of `ended`."""
+        return cls(run, ended, told, tries_of(ended))
+
+    @property
+    def has_chunks(self) -> bool:
+        """Whether a chunk was tried."""
+        return any(one.number is not None for one in self.tries)
 
 
-def _spread(seconds: Sequence[float]) -> str:
-    if len(seconds) < 2:
-        return format_seconds(seconds[0]) if seconds else "none"
-    cuts = quantiles(seconds, n=20, method="inclusive")
+class Section(NamedTuple):
+    """A section that a report has: `facts` are the arguments of its macro."""
+
+    id: str
+    title: str
+    facts: Mapping[str, Any]
+
+
+def find_sections(report: Reported) -> list[Section]:
+    """The sections of `report` that have something to show, in their order."""
+    found = [(id_, title, gather(report)) for id_, title, gather in SECTIONS]
+    return [Section(id_, title, facts) for id_, title, facts in found if facts is not None]
+
+
+def _bound(report: Reported) -> dict[str, Any]:
+    run = report.run
+    bound = find_bound(run.timings, report.tries, workers=run.workers, scheduler=run.scheduler)
+    return {"bound": bound}
+
+
+def _troubles(report: Reported) -> dict[str, Any] | None:
+    found, count, kinds = troubles(report.ended)
     return (
-        f"from {format_seconds(min(seconds))} to {format_seconds(max(seconds))}, half of them "
-        f"up to {format_seconds(cuts[9])}, 95 % up to {format_seconds(cuts[18])}"
-    )
+        found
+        and {
+            "troubles": found,
+            "trouble_count": count,
+            "can_try": any(one.command for one in found),
+            "kinds": kinds,
+            "next_steps": list(report.run.next_steps),
+        }
+    ) or None
 
 
-def throughput_charts(tries: Sequence[Try]) -> list[str]:
-    """Bytes and rows a second over time, each chunk's spread evenly over its own time."""
-    done = [one for one in tries if one.number is not None and one.status == "COMPLETED"]
-    zero, stop = _times(tries)
-    cells = max(1, min(80, len(done)))
-    width = max(stop, 1e-9) / cells
-    charts = []
-    for unit, amounts in (
-        ("bytes", [one.nbytes for one in done]),
-        ("rows", [one.rows or 0 for one in done]),
-    ):
-        if not any(amounts):
-            continue
-        held = [0.0] * cells
-        for one, amount in zip(done, amounts, strict=True):
-            first, last = (one.started_s - zero) / width, (one.ended_s - zero) / width
-            if last <= first:
-                held[min(int(first), cells - 1)] += amount
-                continue
-            for cell in range(max(int(first), 0), min(math.ceil(last), cells)):
-                share = (min(last, cell + 1) - max(first, cell)) / (last - first)
-                held[cell] += amount * max(share, 0.0)
-        points = [(cell * width, amount / width) for cell, amount in enumerate(held)]
-        tell = _tell_rate_nbytes if unit == "bytes" else _tell_rate_rows
-        mean = tell(sum(amounts) / max(stop, 1e-9))
-        words = f"{mean} over the whole time, {tell(max(y for _, y in points))} at most."
-        charts.append(
-            lines(
-                {unit: points}, f"Throughput in {unit}", words,
-                tell_x=format_seconds, tell_y=tell, stop=stop,
-            )
-        )  # fmt: skip
-    return charts
+def _aside(report: Reported) -> dict[str, Any] | None:
+    lines = tell_quarantine(report.run)
+    return {"set_aside": lines} if lines else None
 
 
-def memory_chart(tries: Sequence[Try]) -> str:
-    """The most that each process had held by then, over time; empty where nothing told it."""
-    told = [one for one in tries if one.peak_nbytes is not None]
-    if not told:
-        return ""
-    zero, stop = _times(tries)
-    series: dict[str, list[tuple[float, float]]] = {}
-    for one in sorted(told, key=lambda one: one.ended_s):
-        process = one.worker.partition("/")[0]
-        points = series.setdefault(process, [])
-        points.append((one.ended_s - zero, float(one.peak_nbytes or 0)))
-    most = max(one.peak_nbytes or 0 for one in told)
-    words = f"The most that one process held was {format_nbytes(most)}."
-    read = [one.memory_nbytes for one in tries if one.memory_nbytes]
-    if read:
-        words += f" A chunk once read took up to {format_nbytes(max(read))}."
-    highest = sorted(series, key=lambda name: -series[name][-1][1])[:_MOST_PROCESSES]
-    if len(series) > _MOST_PROCESSES:
-        words += f" Drawn are the {_MOST_PROCESSES} highest of {len(series)} processes."
-    return lines(
-        {name: series[name] for name in highest}, "Memory by process", words,
-        tell_x=format_seconds, tell_y=format_nbytes, stop=stop,
-    )  # fmt: skip
+def _answers(report: Reported) -> dict[str, Any]:
+    return {"output": _output(report.run), "answer": _answer(report.run)}
 
 
-def sizes_chart(name: str, plan: Any) -> str:
-    """How large each chunk is, in order."""
-    sizes = [chunk.nbytes for chunk in plan]
-    drawn = [
-        Bar((("size", float(size)),), f"chunk {number:,}: {format_nbytes(size)}")
-        for number, size in enumerate(sizes)
-    ]
-    words = (
-        f"{format_count(len(sizes), 'chunk')} of {format_nbytes(min(sizes))} to "
-        f"{format_nbytes(max(sizes))}."
-    )
-    return bars(drawn, f"Size of each chunk of {name}", words, tell=format_nbytes, height=110)
+def _flow(report: Reported) -> dict[str, Any]:
+    flow = report.run.flow
+    return {
+        "description": flow.description or "",
+        "picture": run_charts.flow_picture(flow, report.tries, report.ended),
+        "flow_text": printable(flow.to_text(), _MAX_TEXT),
+    }
+
+
+def _workers(report: Reported) -> dict[str, Any] | None:
+    return {"workers_chart": run_charts.workers_chart(report.tries)} if report.tries else None
+
+
+def _all_times(report: Reported) -> dict[str, Any]:
+    return {
+        "times": _times(report.run),
+        "times_chart": run_charts.times_chart(report.tries) if report.has_chunks else "",
+        "slow": slowest(report.tries),
+    }
+
+
+def _throughput(report: Reported) -> dict[str, Any] | None:
+    charts = run_charts.throughput_charts(report.tries) if report.has_chunks else []
+    return {"throughput": charts} if charts else None
+
+
+def _memory(report: Reported) -> dict[str, Any] | None:
+    chart = run_charts.memory_chart(report.tries)
+    return {"memory_chart": chart} if chart else None
+
+
+def _inputs(report: Reported) -> dict[str, Any]:
+    listed, count = files_of(report.run.plans)
+    return {
+        "inputs": inputs_of(report.told),
+        "options": options_of(report.told),
+        "files": listed,
+        "file_count": count,
+        "environment": environment(report.told),
+        "is_past": "versions" in report.told,
+    }
 
 
 class Trouble(NamedTuple):
@@ -251,12 +174,12 @@ def troubles(ended: Sequence[tuple[Any, Any]]) -> tuple[list[Trouble], int, list
         for attempt in outcome.attempts
         if attempt.failure is not None
     )
-    return [_trouble(*pair) for pair in found[:_MOST_TROUBLES]], len(found), kinds.most_common(20)
+    return [_trouble(*pair) for pair in found[:_MAX_TROUBLES]], len(found), kinds.most_common(20)
 
 
 def _trouble(item: Any, outcome: Any) -> Trouble:
     failures = [attempt.failure for attempt in outcome.attempts if attempt.failure is not None]
-    status = _WORDS[standing(outcome)]
+    status = STATES[standing(outcome)]
     if standing(outcome) == "COMPLETED":
         status = "completed when tried again"
     command = python = ""
@@ -287,7 +210,7 @@ def _is_in_memory(reader: Any) -> bool:
 def slowest(tries: Sequence[Try]) -> list[Try]:
     """The chunks that took longest, slowest first."""
     chunks = [one for one in tries if one.number is not None and one.status != "RETRIED"]
-    return sorted(chunks, key=lambda one: -one.duration_s)[:_MOST_SLOW]
+    return sorted(chunks, key=lambda one: -one.duration_s)[:_MAX_SLOW]
 
 
 def files_of(plans: dict[str, Any]) -> tuple[list[tuple[str, int, int]], int]:
@@ -300,7 +223,7 @@ def files_of(plans: dict[str, Any]) -> tuple[list[tuple[str, int, int]], int]:
                 nbytes[piece.path] += piece.nbytes
                 pieces[piece.path] += 1
     found = [(path, nbytes[path], pieces[path]) for path in nbytes]
-    return found[:_MOST_FILES], len(found)
+    return found[:_MAX_FILES], len(found)
 
 
 def inputs_of(told: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -319,8 +242,8 @@ def options_of(told: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _tell_value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        more = f" and {len(value) - _MOST_VALUES:,} more" if len(value) > _MOST_VALUES else ""
-        return ", ".join(map(safe_str, value[:_MOST_VALUES])) + more
+        more = f" and {len(value) - _MAX_VALUES:,} more" if len(value) > _MAX_VALUES else ""
+        return ", ".join(map(safe_str, value[:_MAX_VALUES])) + more
     return safe_str(value)
 
 
@@ -347,24 +270,100 @@ def environment(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def _times(tries: Sequence[Try]) -> tuple[float, float]:
-    """When the first attempt began, and how long it was until the last ended."""
-    zero = min((one.started_s for one in tries), default=0.0)
-    return zero, max((one.ended_s for one in tries), default=0.0) - zero
+def _answer(run: Any) -> str:
+    if str(run.status) in ("FAILED", "INTERRUPTED", "RUNNING"):
+        return f"None: the run is {str(run.status).lower()}."
+    return printable(describe_value(run.value), _MAX_ANSWER)
 
 
-def _tell_try(one: Try) -> str:
-    number = "" if one.number is None else f" {one.number:,}"
-    again = f", attempt {one.attempt}" if one.attempt > 1 else ""
-    told = f"{one.task}{number}: {one.status.lower()} in {format_seconds(one.duration_s)}{again}"
-    if one.read_s:
-        told += f" (reading {format_seconds(one.read_s)})"
-    return f"{told} on {one.worker}" + (f"; {one.error}" if one.error else "")
+def _output(run: Any) -> str:
+    if run.output is None:
+        return ""
+    path, count, rows, nbytes = run.output
+    told = f"{format_count(count, 'file')}, {format_count(rows, 'row')}, {format_nbytes(nbytes)}"
+    return f"{told} in {path}"
 
 
-def _tell_rate_nbytes(value: float) -> str:
-    return f"{format_nbytes(value)}/s"
+def _times(run: Any) -> list[tuple[str, str, str]]:
+    names = {
+        "total": ("the whole run", "here"),
+        "start_workers": ("starting workers", "here"),
+        "plan": ("planning", "here"),
+        "combine": ("combining", "here"),
+        "wait": ("waiting for workers", "here"),
+        "close": ("stopping workers", "here"),
+        "read": ("reading", "on the workers, added up"),
+        "function": ("the function", "on the workers, added up"),
+        "partial": ("reducing and writing", "on the workers, added up"),
+        "single": ("tasks that run once", "one after another"),
+    }
+    found = [
+        (words, format_seconds(run.timings[name]), place)
+        for name, (words, place) in names.items()
+        if run.timings.get(name)
+    ]
+    ratio = speed_up(run.timings, run.workers)
+    if ratio:
+        beside = (
+            "the whole run" if not run.timings.get("single") else "the run without single tasks"
+        )
+        found.append(("speed-up", f"{ratio:.2f}", f"the work of chunks ÷ {beside}"))
+    return found
 
 
-def _tell_rate_rows(value: float) -> str:
-    return f"{format_number(value)} rows/s"
+def _predicted(report: Reported) -> dict[str, Any] | None:
+    found = []
+    for met in report.run.predicted:
+        tell = format_seconds if met.quantity == "time" else format_nbytes
+        actual = "unknown" if met.actual is None else tell(met.actual)
+        found.append((met.quantity, f"{tell(met.low)} to {tell(met.high)}", actual, met.verdict))
+    return {"predicted": found} if found else None
+
+
+def _sizes(report: Reported) -> dict[str, Any] | None:
+    found, run = [], report.run
+    for name, plan in run.plans.items():
+        if not len(plan):
+            continue
+        changes = [(first, reason) for first, _, reason in run.sizes.get(name, ())]
+        left_out = max(len(changes) - _MAX_SIZES, 0)
+        if left_out:
+            changes = [changes[0], *changes[left_out + 1 :]]
+        found.append((name, run_charts.sizes_chart(name, plan), changes, left_out))
+    return {"sizes": found} if found else None
+
+
+def _ledger(report: Reported) -> dict[str, Any] | None:
+    ledger = report.run.ledger
+    # Nothing is planned in the ledger of a run of which none was kept.
+    if ledger.loc["planned"].eq(0).fillna(value=False).all():
+        return None
+    rows = ledger.astype(object).where(ledger.notna(), None)
+    found = [
+        (str(name).replace("_", " "), _amount(row["bytes"]), _amount(row["rows"]))
+        for name, row in rows.iterrows()
+    ]
+    return {"ledger": found}
+
+
+def _amount(count: Any) -> str:
+    return "unknown" if count is None else f"{count:,}"
+
+
+SECTIONS: tuple[tuple[str, str, Callable[[Reported], dict[str, Any] | None]], ...] = (
+    ("bound", "What bounded the run", _bound),
+    ("troubles", "Retries and failures", _troubles),
+    ("aside", "Set aside", _aside),
+    ("answer", "Answer", _answers),
+    ("flow", "Flow", _flow),
+    ("workers", "Workers over time", _workers),
+    ("times", "Times", _all_times),
+    ("predicted", "Predicted and actual", _predicted),
+    ("throughput", "Throughput", _throughput),
+    ("memory", "Memory", _memory),
+    ("sizes", "Sizes of the chunks", _sizes),
+    ("ledger", "Ledger", _ledger),
+    ("inputs", "Inputs and environment", _inputs),
+)
+"""Each section's id, its title, and what gathers the arguments of its macro; None: it has nothing
+to show."""

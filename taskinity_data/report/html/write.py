@@ -9,16 +9,13 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import WriteError
-from taskinity_data.report.bottleneck import find_bound, percent
-from taskinity_data.report.html import sections as parts
-from taskinity_data.report.html.attempts import printable, tries_of
-from taskinity_data.report.speed import speed_up
-from taskinity_data.report.summary import describe_value, tell_quarantine
+from taskinity_data.report.bottleneck import percent
+from taskinity_data.report.html.attempts import printable
+from taskinity_data.report.html.sections import Reported, find_sections
 from taskinity_data.settings import working_directory
 from taskinity_data.wording import format_count, format_nbytes, format_seconds
 
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["render_report", "write_report"]
 
-_MOST_SIZES, _MOST_TEXT, _MOST_ANSWER = 20, 100_000, 20_000
+_MAX_NOTICES = 20
 
 
 def write_report(
@@ -87,85 +84,36 @@ def render_report(
     told: Mapping[str, Any] | None = None,
 ) -> str:
     """The report of `run` as HTML."""
-    from jinja2 import Environment
+    from jinja2 import Environment, PackageLoader
 
-    jinja = Environment(autoescape=True, finalize=_finalize, trim_blocks=True)
+    jinja = Environment(
+        loader=PackageLoader("taskinity_data.report.html", ""),
+        autoescape=True,
+        finalize=_finalize,
+        trim_blocks=True,
+    )
     jinja.filters |= {
         "cut": lambda text, longest: printable(str(text), longest),
         "seconds": format_seconds,
         "nbytes": format_nbytes,
         "percent": percent,
     }
-    text = files("taskinity_data.report.html").joinpath("page.jinja").read_text(encoding="utf-8")
-    return jinja.from_string(text).render(_facts(run, ended, told or {}) | {"missing": missing})
+    report = Reported.of(run, ended, told or {})
+    return jinja.get_template("page.jinja").render(
+        flow=run.flow.name,
+        status=str(run.status),
+        run_id=run.run_id,
+        stop_reason=run.stop_reason or "",
+        facts=_headline(run, report.tries),
+        missing=missing,
+        notices=list(run.notices)[:_MAX_NOTICES],
+        sections=find_sections(report),
+    )
 
 
 def _finalize(value: Any) -> Any:
     # Markup is ours, and has been cleaned where it was made.
     return value if hasattr(value, "__html__") else printable(str(value))
-
-
-def _facts(run: Any, ended: Sequence[tuple[Any, Any]], told: Mapping[str, Any]) -> dict[str, Any]:
-    tries = tries_of(ended)
-    chunks = [one for one in tries if one.number is not None]
-    found, count, kinds = parts.troubles(ended)
-    listed, file_count = parts.files_of(run.plans)
-    facts: dict[str, Any] = {
-        "flow": run.flow.name,
-        "description": run.flow.description or "",
-        "flow_text": printable(run.flow.to_text(), _MOST_TEXT),
-        "status": str(run.status),
-        "run_id": run.run_id,
-        "stop_reason": run.stop_reason or "",
-        "facts": _headline(run, tries),
-        "notices": list(run.notices)[:_MOST_SIZES],
-        "bound": find_bound(run.timings, tries, workers=run.workers, scheduler=run.scheduler),
-        "troubles": found,
-        "trouble_count": count,
-        "can_try": any(one.command for one in found),
-        "kinds": kinds,
-        "set_aside": tell_quarantine(run),
-        "answer": _answer(run),
-        "output": _output(run),
-        "picture": parts.flow_picture(run.flow, tries, ended),
-        "has_tries": bool(tries),
-        "workers_chart": parts.workers_chart(tries),
-        "times": _times(run),
-        "predicted": _predicted(run),
-        "next_steps": list(run.next_steps),
-        "times_chart": parts.times_chart(tries) if chunks else "",
-        "slow": parts.slowest(tries),
-        "throughput": parts.throughput_charts(tries) if chunks else [],
-        "memory_chart": parts.memory_chart(tries),
-        "sizes": _sizes(run),
-        "ledger": _ledger(run),
-        "files": listed,
-        "file_count": file_count,
-        "inputs": parts.inputs_of(told),
-        "options": parts.options_of(told),
-        "environment": parts.environment(told),
-        "is_past": "versions" in told,
-    }
-    return facts | {"sections": _sections(facts)}
-
-
-def _sections(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    found = [
-        ("bound", "What bounded the run", True),
-        ("troubles", "Retries and failures", facts["troubles"]),
-        ("aside", "Set aside", facts["set_aside"]),
-        ("answer", "Answer", True),
-        ("flow", "Flow", True),
-        ("workers", "Workers over time", facts["has_tries"]),
-        ("times", "Times", True),
-        ("predicted", "Predicted and actual", facts["predicted"]),
-        ("throughput", "Throughput", facts["throughput"]),
-        ("memory", "Memory", facts["memory_chart"]),
-        ("sizes", "Sizes of the chunks", facts["sizes"]),
-        ("ledger", "Ledger", facts["ledger"]),
-        ("inputs", "Inputs and environment", True),
-    ]
-    return [(id_, title) for id_, title, is_there in found if is_there]
 
 
 def _headline(run: Any, tries: Sequence[Any]) -> list[tuple[str, str]]:
@@ -185,81 +133,3 @@ def _headline(run: Any, tries: Sequence[Any]) -> list[tuple[str, str]]:
     if run.log is not None:
         facts.append(("its log", str(run.log)))
     return facts
-
-
-def _answer(run: Any) -> str:
-    if str(run.status) in ("FAILED", "INTERRUPTED", "RUNNING"):
-        return f"None: the run is {str(run.status).lower()}."
-    return printable(describe_value(run.value), _MOST_ANSWER)
-
-
-def _output(run: Any) -> str:
-    if run.output is None:
-        return ""
-    path, count, rows, nbytes = run.output
-    told = f"{format_count(count, 'file')}, {format_count(rows, 'row')}, {format_nbytes(nbytes)}"
-    return f"{told} in {path}"
-
-
-def _times(run: Any) -> list[tuple[str, str, str]]:
-    names = {
-        "total": ("the whole run", "here"),
-        "start_workers": ("starting workers", "here"),
-        "plan": ("planning", "here"),
-        "combine": ("combining", "here"),
-        "wait": ("waiting for workers", "here"),
-        "close": ("stopping workers", "here"),
-        "read": ("reading", "on the workers, added up"),
-        "function": ("the function", "on the workers, added up"),
-        "partial": ("reducing and writing", "on the workers, added up"),
-        "single": ("tasks that run once", "one after another"),
-    }
-    found = [
-        (words, format_seconds(run.timings[name]), place)
-        for name, (words, place) in names.items()
-        if run.timings.get(name)
-    ]
-    ratio = speed_up(run.timings, run.workers)
-    if ratio:
-        beside = (
-            "the whole run" if not run.timings.get("single") else "the run without single tasks"
-        )
-        found.append(("speed-up", f"{ratio:.2f}", f"the work of chunks ÷ {beside}"))
-    return found
-
-
-def _predicted(run: Any) -> list[tuple[str, str, str, str]]:
-    found = []
-    for met in run.predicted:
-        tell = format_seconds if met.quantity == "time" else format_nbytes
-        actual = "unknown" if met.actual is None else tell(met.actual)
-        found.append((met.quantity, f"{tell(met.low)} to {tell(met.high)}", actual, met.verdict))
-    return found
-
-
-def _sizes(run: Any) -> list[tuple[str, str, list[tuple[int, str]], int]]:
-    found = []
-    for name, plan in run.plans.items():
-        if not len(plan):
-            continue
-        changes = [(first, reason) for first, _, reason in run.sizes.get(name, ())]
-        left_out = max(len(changes) - _MOST_SIZES, 0)
-        if left_out:
-            changes = [changes[0], *changes[left_out + 1 :]]
-        found.append((name, parts.sizes_chart(name, plan), changes, left_out))
-    return found
-
-
-def _ledger(run: Any) -> list[tuple[str, str, str]]:
-    # Nothing is planned in the ledger of a run of which none was kept.
-    if run.ledger.loc["planned"].eq(0).fillna(value=False).all():
-        return []
-    rows = run.ledger.astype(object).where(run.ledger.notna(), None)
-    return [
-        (str(name).replace("_", " "), _amount(row["bytes"]), _amount(row["rows"]))
-        for name, row in rows.iterrows()
-    ]
-
-
-def _amount(count: Any) -> str:
-    return "unknown" if count is None else f"{count:,}"
