@@ -22,7 +22,6 @@ DOCUMENTS = [
 NOT_CLEAN = {
     "docs/design",
     "taskinity_data/checkpoints",
-    "taskinity_data/cli",
     "taskinity_data/execution",
     "taskinity_data/flow",
     "taskinity_data/formats",

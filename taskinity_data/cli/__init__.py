@@ -43,7 +43,7 @@ def _main() -> None:
 
     from taskinity_data.cli.exit_codes import EXIT_CODES
     from taskinity_data.cli.group import commands
-    from taskinity_data.cli.output import tell_lost_output
+    from taskinity_data.cli.output import is_output_lost
     from taskinity_data.execution.schedulers.signals import STOPS
 
     for number, name in enumerate(("stdin", "stdout", "stderr")):
@@ -55,7 +55,7 @@ def _main() -> None:
     try:
         commands(prog_name="taskinity-data")
     except SystemExit as end:
-        is_lost = tell_lost_output()
+        is_lost = is_output_lost()
         if end.code != EXIT_CODES["interrupted"]:
             if is_lost:
                 sys.exit(end.code or EXIT_CODES["failed"])
@@ -63,7 +63,7 @@ def _main() -> None:
         for number in STOPS:
             # Asked once more, while what is left is put away.
             signal.signal(number, lambda *_: os._exit(EXIT_CODES["interrupted"]))
-        if not any(one.name.startswith("taskinity") for one in threading.enumerate()):
+        if not any(thread.name.startswith("taskinity") for thread in threading.enumerate()):
             raise
         # A function that did not end in time is dropped: Python would wait for its thread.
         atexit._run_exitfuncs()  # noqa: SLF001 - temporary files go, as at any other end
@@ -72,6 +72,6 @@ def _main() -> None:
                 stream.flush()
         os._exit(EXIT_CODES["interrupted"])
     except OSError as error:
-        if not tell_lost_output(error):
+        if not is_output_lost(error):
             raise
         sys.exit(EXIT_CODES["failed"])

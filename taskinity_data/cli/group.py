@@ -1,7 +1,4 @@
-"""``taskinity-data`` itself: its commands, and how errors become messages and exit codes.
-
-It knows nothing of what a command does.
-"""
+"""Define ``taskinity-data`` itself: its commands, error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from taskinity_data.cli.commands.runs import runs
 from taskinity_data.cli.commands.validate import validate
 from taskinity_data.cli.commands.visualize import visualize
 from taskinity_data.cli.exit_codes import EXIT_CODES
-from taskinity_data.cli.output import tell_error
+from taskinity_data.cli.output import print_error
 from taskinity_data.cli.wording import add_typed_options
 from taskinity_data.errors import (
     FlowFailed,
@@ -51,17 +48,17 @@ _MAX_QUOTE = 2_000
 
 @contextmanager
 def _short_quotes() -> Iterator[None]:
-    """Cuts errors of click, which quote what was typed."""
+    """Shorten errors of click, which quote what was typed."""
     try:
         yield
     except click.ClickException as error:
-        quotes = {name: one for name, one in vars(error).items() if isinstance(one, str)}
-        vars(error).update({name: shorten(one, _MAX_QUOTE) for name, one in quotes.items()})
+        quotes = {name: value for name, value in vars(error).items() if isinstance(value, str)}
+        vars(error).update({name: shorten(value, _MAX_QUOTE) for name, value in quotes.items()})
         raise
 
 
 class _Commands(click.Group):
-    """A group whose own errors are told without a traceback."""
+    """A group whose own errors are printed without a traceback."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
@@ -83,7 +80,7 @@ class _Commands(click.Group):
             with _short_quotes():
                 return super().invoke(ctx)
         except TaskinityDataError as error:
-            tell_error(add_typed_options(str(error), ctx.invoked_subcommand))
+            print_error(add_typed_options(str(error), ctx.invoked_subcommand))
             is_failure = isinstance(error, _FAILURES)
             ctx.exit(EXIT_CODES["failed" if is_failure else "wrong call"])
         except KeyboardInterrupt:

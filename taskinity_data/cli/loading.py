@@ -1,6 +1,6 @@
-"""Finds a flow and its functions in the files that the user names.
+"""Find a flow and its functions in the files that the user names.
 
-It calls none of the functions; importing a file runs its top level, as any import does.
+No function is called; importing a file runs its top level, as any import does.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["import_file", "is_flow_path", "open_flow"]
 
 
 def is_flow_path(path: str) -> bool:
-    """Whether `path` names a flow's text or a script, and not data."""
+    """Return whether `path` names a flow's text or a script, and not data."""
     from taskinity_data.flow.files import SUFFIXES
 
     return Path(path).suffix.lower() in (*SUFFIXES, ".py")
 
 
 def open_flow(path: str, tasks_path: str | None = None, *, is_drawn: bool = False) -> Flow:
-    """The flow in a text or a script, bound where functions are there to bind.
+    """Open the flow of a text or a script, bound if there are functions to bind.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def open_flow(path: str, tasks_path: str | None = None, *, is_drawn: bool = Fals
 
 
 def import_file(path: str) -> ModuleType:
-    """The Python file `path` as a module that both this process and its functions can find.
+    """Import the Python file `path` as a module that this process and its workers can find.
 
     Its folder comes first on ``sys.path``, as for ``python FILE``, so that it may import its
     neighbours. It is called as the file is; where an installed module has that name,
@@ -78,8 +78,9 @@ def import_file(path: str) -> ModuleType:
     """
     file = Path(path)
     if not file.is_file():
-        beside = [one.name for one in file.parent.glob("*.py")] if file.parent.is_dir() else []
-        raise SourceNotFound(f"{path}: no such file.{suggest(file.name, beside)}", path=path)
+        scripts = file.parent.glob("*.py") if file.parent.is_dir() else ()
+        neighbours = [script.name for script in scripts]
+        raise SourceNotFound(f"{path}: no such file.{suggest(file.name, neighbours)}", path=path)
     if file.suffix.lower() != ".py":
         raise BindError(f"{path}: functions are taken from a Python file, called *.py", path=path)
     file = file.resolve()
@@ -120,11 +121,11 @@ def _module_name(file: Path) -> str:
 
 
 def _own_traceback(error: BaseException, file: Path) -> str:
-    """The traceback from the user's file on, without the frames that imported it."""
-    found = error.__traceback__
-    while found is not None and found.tb_frame.f_code.co_filename != str(file):
-        found = found.tb_next
-    lines = traceback.format_exception(type(error), error, found)
+    """Return the traceback from the user's file on, without the frames that imported it."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename != str(file):
+        frames = frames.tb_next
+    lines = traceback.format_exception(type(error), error, frames)
     return "".join(lines).rstrip()
 
 

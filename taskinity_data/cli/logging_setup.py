@@ -1,6 +1,6 @@
-"""What the library logs while the command line uses it goes to standard error.
+"""Write what the library logs to standard error while the command line uses it.
 
-It knows nothing of what is logged; what a run says is in the run's own log as well.
+A run also writes its messages to its own log.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["logging_as_set"]
 
 @contextmanager
 def logging_as_set() -> Iterator[None]:
-    """Writes warnings of the library to standard error, from ``TASKINITY_LOG_LEVEL`` on.
+    """Write warnings of the library to standard error, from ``TASKINITY_LOG_LEVEL`` on.
 
     Not the events of a run: its progress and its summary tell them.
 
@@ -31,20 +31,20 @@ def logging_as_set() -> Iterator[None]:
     from taskinity_data.settings import load_settings
 
     log = logging.getLogger("taskinity_data")
-    told = _Stderr(logging.WARNING)
-    told.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    told.addFilter(lambda record: record.name != EVENTS)
-    log.addHandler(told)
+    handler = _Stderr(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.addFilter(lambda record: record.name != EVENTS)
+    log.addHandler(handler)
     level = log.level
     try:
         lowest = logging.getLevelNamesMapping()[load_settings().log_level]
-        told.setLevel(max(lowest, logging.WARNING))
+        handler.setLevel(max(lowest, logging.WARNING))
         log.setLevel(lowest)
         yield
     finally:
         log.setLevel(level)
-        log.removeHandler(told)
-        told.close()
+        log.removeHandler(handler)
+        handler.close()
 
 
 class _Stderr(logging.Handler):

@@ -31,12 +31,12 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def examples(*commands: str) -> str:
-    """The end of a command's help: lines to copy, which click must not wrap."""
+    """Format the end of a command's help: lines to copy, which click must not wrap."""
     return "\b\nExamples:\n" + "\n".join(f"  taskinity-data {command}" for command in commands)
 
 
 def tasks_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--tasks FILE.py``."""
+    """Add the option ``--tasks FILE.py``."""
     return click.option(
         "--tasks",
         "tasks_path",
@@ -46,7 +46,7 @@ def tasks_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def input_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--input NAME=VALUE``, any number of times."""
+    """Add the option ``--input NAME=VALUE``, which may be repeated."""
     return click.option(
         "--input",
         "input_texts",
@@ -69,16 +69,16 @@ def run_options(options: Mapping[str, Option]) -> Callable[[Decorated], Decorate
 
 
 def _run_option(name: str, option: Option) -> Callable[[Decorated], Decorated]:
-    facts: dict[str, Any] = {"help": option.help}
+    keywords: dict[str, Any] = {"help": option.help}
     if option.metavar is None:
-        facts["is_flag"] = True
+        keywords["is_flag"] = True
     else:
-        facts |= {"metavar": option.metavar, "multiple": option.is_many}
+        keywords |= {"metavar": option.metavar, "multiple": option.is_many}
     if option.min is not None:
-        facts["type"] = click.IntRange(min=option.min)
+        keywords["type"] = click.IntRange(min=option.min)
     if option.bare is not None:
-        facts |= {"is_flag": False, "flag_value": option.bare}
-    return click.option(f"--{option.flag or name.replace('_', '-')}", name, **facts)
+        keywords |= {"is_flag": False, "flag_value": option.bare}
+    return click.option(f"--{option.flag or name.replace('_', '-')}", name, **keywords)
 
 
 def parse_run_options(typed: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,19 +89,19 @@ def parse_run_options(typed: Mapping[str, Any]) -> dict[str, Any]:
     SettingsError
         A text that can't be one.
     """
-    given = {
+    chosen = {
         name: value
         for name, value in typed.items()
         if value is not None and value != () and value is not False
     }
     for name, read in _FROM_TEXT.items():
-        if name in given:
-            given[name] = read(given[name])
-    return given
+        if name in chosen:
+            chosen[name] = read(chosen[name])
+    return chosen
 
 
 def as_json_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--json``."""
+    """Add the option ``--json``."""
     return click.option(
         "--json",
         "as_json",

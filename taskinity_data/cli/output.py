@@ -1,7 +1,4 @@
-"""What a command says: to a person as text, to a program as one JSON object.
-
-It knows nothing of what is said.
-"""
+"""Write the result of a command: text for people, one JSON object for programs."""
 
 from __future__ import annotations
 
@@ -30,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = [
     "JsonAnswer",
     "answering",
-    "tell_error",
-    "tell_lost_output",
+    "is_output_lost",
+    "print_error",
     "to_plain",
     "write_whole",
 ]
@@ -49,7 +46,7 @@ class JsonAnswer(dict[str, Any]):
 
 @contextmanager
 def answering(as_json: bool) -> Iterator[JsonAnswer]:
-    """Keeps standard output for one JSON object, which is written when the block ends.
+    """Reserve standard output for one JSON object, which is written when the block ends.
 
     Meanwhile all that is printed goes to standard error: by this process, by extensions that write
     to the file descriptor, and by worker processes, which inherit it. Our own errors are in the
@@ -64,8 +61,8 @@ def answering(as_json: bool) -> Iterator[JsonAnswer]:
             yield answer
     except TaskinityDataError as error:
         context = click.get_current_context(silent=True)
-        told = add_typed_options(str(error), None if context is None else context.info_name)
-        answer.setdefault("error", {"type": type(error).__name__, "message": told})
+        message = add_typed_options(str(error), None if context is None else context.info_name)
+        answer.setdefault("error", {"type": type(error).__name__, "message": message})
         raise
     except KeyboardInterrupt:
         answer.setdefault("status", "INTERRUPTED")
@@ -74,36 +71,37 @@ def answering(as_json: bool) -> Iterator[JsonAnswer]:
         click.echo(_inert(json.dumps(to_plain(answer), allow_nan=False, ensure_ascii=False)))
 
 
-def _inert(told: str) -> str:
-    """JSON with what could steer a terminal as JSON's own escapes: it says the same."""
-    if told.isprintable():
-        return told
-    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in told)
+def _inert(text: str) -> str:
+    """Return JSON with control characters as JSON escapes, which does not change its value."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
-def tell_error(text: str) -> None:
-    """Say what went wrong; further lines of `text` stand below it, and can't pass for ours."""
-    told = inert(shorten(text, MAX_ERROR)).replace("\n", "\n  ")
-    click.echo(f"Error: {told}", err=True)
+def print_error(text: str) -> None:
+    """Print an error; indent further lines of `text`, so that they can't imitate our lines."""
+    message = inert(shorten(text, MAX_ERROR)).replace("\n", "\n  ")
+    click.echo(f"Error: {message}", err=True)
 
 
-def tell_lost_output(error: OSError | None = None) -> bool:
-    """Whether standard output takes no more, on a full disk for one; that is said, once.
+def is_output_lost(error: OSError | None = None) -> bool:
+    """Return whether standard output can't be written, for example on a full disk, and report it
+    once.
 
-    With `error`, whether that is what it came of. A pipe that nobody reads any more is no trouble:
-    who closed it has what he wanted.
+    With `error`, whether that is its cause. A closed pipe does not count: its reader has what it
+    needs.
     """
     try:
         sys.stdout.flush()
         if error is not None:
-            # Where nothing is buffered, nothing is left that would fail again.
+            # If nothing is buffered, flush does not fail again.
             os.write(sys.stdout.fileno(), b"\n")
-    except OSError as found:
-        if found.errno == errno.EPIPE:
+    except OSError as flush_error:
+        if flush_error.errno == errno.EPIPE:
             return False
         # Python would try again when it ends, and end with a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        tell_error(f"standard output can't be written: {found.strerror}")
+        print_error(f"standard output can't be written: {flush_error.strerror}")
         return True
     return False
 
@@ -111,15 +109,15 @@ def tell_lost_output(error: OSError | None = None) -> bool:
 @contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
     sys.stdout.flush()
-    kept = os.dup(1)
+    copy = os.dup(1)
     os.dup2(2, 1)
     try:
         with redirect_stdout(sys.stderr):
             yield
     finally:
         sys.stderr.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(copy, 1)
+        os.close(copy)
 
 
 _MAX_DEPTH = 60
@@ -158,12 +156,14 @@ def _to_plain(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [to_plain(item, depth) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: to_plain(getattr(value, one.name), depth) for one in fields(value)}
+        return {field.name: to_plain(getattr(value, field.name), depth) for field in fields(value)}
     return _table_to_plain(value, depth)
 
 
 def _table_to_plain(value: Any, depth: int) -> Any:
-    """Frames, series, tables and arrays by their own methods, so that none needs an import here."""
+    """Convert frames, series, tables and arrays by their own methods, so that none is imported
+    here.
+    """
     if hasattr(value, "to_pylist"):
         return to_plain(value.to_pylist(), depth)
     if hasattr(value, "to_dicts"):
@@ -195,7 +195,7 @@ def _cell(value: Any, depth: int) -> Any:
 
 
 def write_whole(path: str, text: str) -> None:
-    """Writes `path` so that it is there whole or, where that fails, as it was before.
+    """Write `path` as a whole; if that fails, it is as it was before.
 
     Raises
     ------

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 _PLAN_OPTIONS = ("workers", "memory", "chunk_size", "sep", "columns")
-_NOT_TOLD = {"resume", "storage_options"}
+_NOT_NAMED = {"resume", "storage_options"}
 _DATASET_OPTIONS = ("format", "filters", "schema", "storage_options", "newlines_in_values")
 
 # A literal, or nothing where a message only names the option.
@@ -33,7 +33,7 @@ _VALUE = r"(\{[^{}]*\}|\[[^\[\]]*\]|'[^']*'|\"[^\"]*\"|[A-Za-z0-9_.%+-]*[A-Za-z0
 # What is quoted is data, unless an option has it. An apostrophe opens nothing.
 _QUOTED = r"(?<!\w)'(?:[^'\\]|\\.)*'|(?<!\w)\"(?:[^\"\\]|\\.)*\""
 
-_MOST_OPTIONS, _MOST_READ = 6, 10_000
+_MAX_OPTIONS, _MAX_READ = 6, 10_000
 
 _WHERE_TO_GIVE = (
     "\nA flow opens its data in its functions: give reader options there, as in "
@@ -42,7 +42,7 @@ _WHERE_TO_GIVE = (
 
 
 def add_typed_options(message: str, command: str | None) -> str:
-    """`message`, and below it how who typed `command` gives the options that it names.
+    """Return `message`, and below it how to write the options that it names on the command line.
 
     Examples
     --------
@@ -56,14 +56,14 @@ def add_typed_options(message: str, command: str | None) -> str:
     if command == "plan":
         return message + _tell(_find(message, {*_PLAN_OPTIONS, *readers}), _type_for_plan)
     if command in ("run", "redrive"):
-        told = _tell(_find(message, set(typed_options()) - _NOT_TOLD), _flag)
-        return message + told + (_WHERE_TO_GIVE if _find(message, readers) else "")
+        typed = _tell(_find(message, set(typed_options()) - _NOT_NAMED), _flag)
+        return message + typed + (_WHERE_TO_GIVE if _find(message, readers) else "")
     return message
 
 
 def _tell(options: list[tuple[str, str]], to_typed: Callable[[str, str], str]) -> str:
     typed = [f"{name}={value} is {to_typed(name, value)}" for name, value in options]
-    return f"\nOn the command line: {'; '.join(typed[:_MOST_OPTIONS])}" if typed else ""
+    return f"\nOn the command line: {'; '.join(typed[:_MAX_OPTIONS])}" if typed else ""
 
 
 def _reader_options() -> set[str]:
@@ -74,11 +74,11 @@ def _reader_options() -> set[str]:
 
 
 def _find(message: str, names: set[str]) -> list[tuple[str, str]]:
-    """The options of `names` that `message` gives, each with its value, once; none in quotes."""
+    """Return the options of `names` in `message`, each with its value, once; none in quotes."""
     # Not within a word, a path (year=2013 is a directory), or a call.
     option = rf"(?<![\w./(-])({'|'.join(sorted(names))})={_VALUE}"
-    found = re.finditer(rf"{option}|{_QUOTED}", message[:_MOST_READ])
-    return list(dict.fromkeys((one[1], one[2] or "") for one in found if one[1]))
+    matches = re.finditer(rf"{option}|{_QUOTED}", message[:_MAX_READ])
+    return list(dict.fromkeys((match[1], match[2] or "") for match in matches if match[1]))
 
 
 def _type_for_plan(name: str, value: str) -> str:
@@ -95,17 +95,17 @@ def _flag(name: str, value: str) -> str:
         return flag
     if name == "partition_by":
         # Of these each name is an option of its own.
-        return " ".join(f"{flag} {_quote(one)}" for one in _plain(value).split(","))
+        return " ".join(f"{flag} {_quote(part)}" for part in _plain(value).split(","))
     return f"{flag} {_quote(_plain(value))}"
 
 
 def _plain(literal: str) -> str:
-    """A literal as it is typed: texts without quotes, lists of texts with commas."""
+    """Return a literal as it is typed: texts without quotes, lists of texts with commas."""
     try:
         value: Any = ast.literal_eval(literal)
     except (ValueError, SyntaxError):
         return literal
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
     if isinstance(value, str):
         return value.replace("\t", "\\t")
@@ -113,21 +113,24 @@ def _plain(literal: str) -> str:
 
 
 def _quote(text: str) -> str:
-    """`text` for a shell, in double quotes where single ones stand in it."""
+    """Quote `text` for a shell, in double quotes if it contains single ones."""
     if "'" in text and not set(text) & set('"$`\\!'):
         return f'"{text}"'
     return shlex.quote(text)
 
 
-# As plans and doctor have them: a name, two blanks or more, what is to be said of it.
-_FACT = re.compile(r"(\s*)(\S.*?)( {2,})(\S.*)")
+# The lines of plans and doctor: a name, two blanks or more, a text.
+_FIELD = re.compile(r"(\s*)(\S.*?)( {2,})(\S.*)")
 _STEP = 2
 
 
 def fold(text: str, width: int | None = None) -> str:
-    """`text` in lines of at most `width`, by default the terminal's; only long words are longer.
+    """Wrap `text` to lines of at most `width`, by default the terminal's; only long words are
+    longer.
 
-    What goes on stands below the text that it goes on with, where that leaves it half the width.
+    Continuation lines are indented to the text of the first line, if that leaves half the width.
+
+
 
     >>> print(fold("  why  128 MB a chunk, so that two workers have enough to do", 30))
       why  128 MB a chunk, so that
@@ -144,7 +147,8 @@ def fold(text: str, width: int | None = None) -> str:
 
 
 def lay_out(frame: pd.DataFrame, width: int | None = None, *, has_index: bool = False) -> str:
-    """`frame` as a table where that fits, else each row as its first value and, below, the others.
+    """Format `frame` as a table if it fits, else each row as its first value and, below, the
+    others.
 
     `has_index` puts the number of each row before it.
 
@@ -163,24 +167,24 @@ def lay_out(frame: pd.DataFrame, width: int | None = None, *, has_index: bool = 
     lines = []
     for number, row in enumerate(frame.astype("object").to_dict("records")):
         lines.append(inert_line(f"{number}  {row[first]}" if has_index else str(row[first])))
-        told = [f"{name} {row[name]}" for name in others if _is_there(row[name])]
-        lines += _pack(list(map(inert_line, told)), width)
+        texts = [f"{name} {row[name]}" for name in others if _is_there(row[name])]
+        lines += _pack(list(map(inert_line, texts)), width)
     return "\n".join(lines)
 
 
 def _width() -> int:
-    """Letters in a line of the terminal, or of what COLUMNS says; 0 where there is neither."""
+    """Return the characters in a line of the terminal, or COLUMNS; 0 if there is neither."""
     return shutil.get_terminal_size((0, 0)).columns
 
 
 def _fold_line(line: str, width: int) -> list[str]:
     if len(line) <= width:
         return [line]
-    found = _FACT.fullmatch(line)
-    if found is None:
+    match = _FIELD.fullmatch(line)
+    if match is None:
         blanks = len(line) - len(line.lstrip())
         return _wrap(line.strip(), width, " " * blanks, " " * (blanks + _STEP))
-    indent, name, gap, text = found.groups()
+    indent, name, gap, text = match.groups()
     if len(f"{indent}{name}  {text}") <= width:
         return [f"{indent}{name}  {text}"]
     below = len(indent + name + gap)
@@ -201,11 +205,11 @@ def _wrap(text: str, width: int, first: str, then: str) -> list[str]:
     )
 
 
-def _pack(told: list[str], width: int) -> list[str]:
-    """As many of `told` in a line as fit; none is divided."""
+def _pack(texts: list[str], width: int) -> list[str]:
+    """Join as many of `texts` to a line as fit; none is divided."""
     lines: list[str] = []
-    for place, text in enumerate(told):
-        text += "," if place + 1 < len(told) else ""
+    for index, text in enumerate(texts):
+        text += "," if index + 1 < len(texts) else ""
         if lines and len(lines[-1]) + 1 + len(text) <= width:
             lines[-1] += f" {text}"
         else:

@@ -167,14 +167,14 @@ def test_work_in_full_is_made_long_enough_to_be_compared(pools, monkeypatch):
     assert [(records, rounds) for _, records, _, _, rounds in asked] == [(3000, 3), (1000, 1)]
 
 
-@pytest.mark.parametrize(("load", "is_told"), [(0.0, False), (1e3, True)])
-def test_figures_of_a_busy_machine_are_called_worthless(call, monkeypatch, load, is_told):
+@pytest.mark.parametrize(("load", "is_printed"), [(0.0, False), (1e3, True)])
+def test_figures_of_a_busy_machine_are_called_worthless(call, monkeypatch, load, is_printed):
     monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
     monkeypatch.setattr(command, "_measure_job", lambda job, *_: iter(lines_of(job.name)))
     bare = Bare(1, 2, [1.0], [1.0])
     monkeypatch.setattr(command, "_measure_bare", lambda *_, **__: bare)
     monkeypatch.setattr(command, "advise", lambda *_: ["threads"])
     said = call("bench")
-    assert ("Other work keeps this machine busy" in said.stdout) is is_told
-    assert ("- Measure again while this machine is idle" in said.stdout) is is_told
+    assert ("Other work keeps this machine busy" in said.stdout) is is_printed
+    assert ("- Measure again while this machine is idle" in said.stdout) is is_printed
     assert "- threads" in said.stdout

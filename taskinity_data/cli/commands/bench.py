@@ -62,8 +62,8 @@ def bench(workers: int | None, quick: bool, as_json: bool) -> None:
     with answering(as_json) as answer, Pools() as pools:
         click.echo(f"{count_cores()} cores. Shares are of the workers' time; starting is left out.")
         if quick:
-            told = ", ".join(f"{job.words}: 1/{FEWER[job.name]}" for job in JOBS[:2])
-            click.echo(f"--quick: fewer records ({told}), so that small ones say little.")
+            fewer = ", ".join(f"{job.words}: 1/{FEWER[job.name]}" for job in JOBS[:2])
+            click.echo(f"--quick: fewer records ({fewer}), so that small ones say little.")
         answer["load_before"] = load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         busy = load > _BUSY * count_cores()
         if busy:
@@ -96,14 +96,16 @@ def bench(workers: int | None, quick: bool, as_json: bool) -> None:
 
 
 def _count_workers(job: BenchJob, workers: int | None) -> int:
-    """How many are asked for; more than the cores where the function only waits."""
+    """Return the number of workers; more than the cores if the function only waits."""
     from taskinity_data.machine import count_cores
 
     return workers or (count_cores() if job.is_bound_to_cores else _WORKERS)
 
 
 def _measure_job(job: BenchJob, records: list[int], n: int, pools: Pools) -> Iterator[Measured]:
-    """Both pools at the middle size, the faster one at all; there also with the automatic size."""
+    """Measure both pools at the middle size, the faster one at every size, and the automatic chunk
+    size.
+    """
     from taskinity_data.cli.commands.bench_measure import in_sequence, measure
 
     small, middle, large = records
@@ -120,12 +122,14 @@ def _measure_job(job: BenchJob, records: list[int], n: int, pools: Pools) -> Ite
 
 
 def _faster(threads: Measured, processes: Measured) -> Measured:
-    """Threads where processes win by less than what two rounds differ: they start at once."""
+    """Return the faster pool; threads if processes win by less than the noise, since threads start
+    at once.
+    """
     return processes if processes.parallel_s < _CLEARLY * threads.parallel_s else threads
 
 
 def _measure_bare(job: BenchJob, lines: list[Measured], pools: Pools, *, quick: bool) -> Bare:
-    """The largest Python job, or several times as much, beside processes that do nothing else."""
+    """Compare the largest Python job, or several times as much, with bare processes."""
     from taskinity_data.cli.commands.bench_measure import against_bare
 
     ours = next(
@@ -136,65 +140,67 @@ def _measure_bare(job: BenchJob, lines: list[Measured], pools: Pools, *, quick: 
 
 
 def advise(lines: list[Measured], started_s: dict[tuple[str, int], float], bare: Bare) -> list[str]:
-    """What the numbers say of pool, number of workers and chunk size, a sentence each."""
-    found = []
+    """Return advice on pool, number of workers and chunk size, a sentence each."""
+    advice = []
     for name, words in (
         ("wait", "A function that waits"),
         ("python", "A function that computes in Python"),
         ("arrow", "An Arrow kernel"),
     ):
-        mine = [line for line in lines if line.job == name]
-        middle = sorted({line.records for line in mine})[1]
+        of_job = [line for line in lines if line.job == name]
+        middle = sorted({line.records for line in of_job})[1]
         threads, processes = (
-            next(x for x in mine if x.records == middle and x.pool == pool and not x.is_auto)
+            next(x for x in of_job if x.records == middle and x.pool == pool and not x.is_auto)
             for pool in ("threads", "processes")
         )
         best = _faster(threads, processes)
         largest = max(
-            (line for line in mine if line.pool == best.pool), key=lambda line: line.records
+            (line for line in of_job if line.pool == best.pool), key=lambda line: line.records
         )
-        told = (
+        sentence = (
             f"{words}: scheduler={best.pool!r} ({threads.speed_up:.2f}× in threads, "
             f"{processes.speed_up:.2f}× in processes at {middle:,} records; "
             f"{largest.speed_up:.2f}× at {largest.records:,})."
         )
         if largest.speed_up < 1.2 and largest.sequential_s >= _SMALL_S:
-            told = (
+            sentence = (
                 f"{words}: {largest.speed_up:.2f}× at {largest.records:,} records in {best.pool}: "
                 "this machine had no core to spare."
             )
         elif largest.speed_up < 1.2:
-            told = (
+            sentence = (
                 f"{words}: {largest.speed_up:.2f}× at {largest.records:,} records, which take "
                 f"{largest.sequential_s:.2f} s in sequence: too little to share out."
             )
         elif name == "wait":
-            told += f" Workers may be more than cores: workers={2 * best.workers} would wait less."
+            sentence += (
+                f" Workers may be more than cores: workers={2 * best.workers} would wait less."
+            )
         else:
-            told += f" More than {best.ideal} workers do not help on these cores."
-        found.append(told)
-        auto = next(line for line in mine if line.is_auto)
+            sentence += f" More than {best.ideal} workers do not help on these cores."
+        advice.append(sentence)
+        auto = next(line for line in of_job if line.is_auto)
         even = threads if auto.pool == "threads" else processes
         if auto.parallel_s > 1.1 * even.parallel_s and even.speed_up >= 1.2:
             rows = -(-middle // even.chunks)
-            found.append(
+            advice.append(
                 f"There chunk_size='auto' took {format_count(auto.chunks, 'chunk')} and "
                 f"{auto.parallel_s:.2f} s, chunk_size='{rows} rows' "
                 f"{format_count(even.chunks, 'chunk')} and {even.parallel_s:.2f} s: for few "
                 "records that take long, name a size."
             )
     slow = max(started_s.items(), key=lambda pair: pair[1])
-    found.append(
+    advice.append(
         f"Starting {slow[0][1]} {slow[0][0]} took {slow[1]:.1f} s: work of less than that is done "
         "sooner in threads."
     )
     ours_s, bare_s = mean(bare.parallel_s), mean(bare.bare_s)
-    found.append(
+    advice.append(
         f"Computing {bare.records:,} records in Python took {ours_s:.2f} s here and {bare_s:.2f} s "
         f"in {bare.workers} bare processes ({format_count(len(bare.bare_s), 'round')}): "
         f"{bare.share * 100:.1f} % of what they reach."
     )
-    return found
+    return advice
 
 
 def _head() -> str:

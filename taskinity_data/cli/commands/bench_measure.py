@@ -1,7 +1,7 @@
-"""Measures three functions in sequence and in parallel, and what is left of the ideal speed-up.
+"""Measure three functions in sequence and in parallel, and their share of the ideal speed-up.
 
-It knows nothing of how that is shown. In sequence means: the function on all records at once, in
-this process, without this library. Starting a pool is measured apart.
+In sequence means: the function on all records at once, in this process, without this library.
+Starting a pool is measured separately.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ __all__ = [
 WAIT_S = 0.001
 _ROUNDS = 400
 _WARM_UP_S = 0.3
-_FEWEST_TURNS, _MOST_TURNS = 8, 16
+_MIN_TURNS, _MAX_TURNS = 8, 16
 """Chunks that each worker gets, of about a second: even shares, and enough of them that none ends
 alone for long; few, so that handing them out costs nothing."""
 
 
 def wait(chunk: pd.DataFrame) -> int:
-    """Waits a millisecond for each record, as for an answer of another machine."""
+    """Wait a millisecond for each record, as for an answer of another machine."""
     for _ in range(len(chunk)):
         time.sleep(WAIT_S)
     return len(chunk)
 
 
 def compute(chunk: pd.DataFrame) -> int:
-    """Computes in plain Python, some 20 µs a record."""
-    found = 0
+    """Compute in plain Python, some 20 µs a record."""
+    total = 0
     for number in chunk["value"].tolist():
         for _ in range(_ROUNDS):
             number = (number * 1_103_515_245 + 12_345) & 0x7FFFFFFF
-        found ^= number
-    return found
+        total ^= number
+    return total
 
 
 def kernel(chunk: pa.Table) -> int:
-    """Looks for a pattern in a text made of each record, by Arrow."""
+    """Search a pattern in a text made of each record, with Arrow."""
     texts = pc.cast(chunk["value"], pa.string())
     return int(pc.sum(pc.match_substring_regex(texts, "(17|71).*(3|9)$")).as_py() or 0)
 
@@ -130,22 +130,22 @@ class Pools:
         self._stack.close()
 
     def get(self, name: str, workers: int) -> Any:
-        """The pool of that name, ready and warm: each worker has run a chunk."""
-        place = name, workers
-        if place not in self._open:
+        """Return the pool of that name, ready and warm: each worker has run a chunk."""
+        key = name, workers
+        if key not in self._open:
             at = time.perf_counter()
-            self._open[place] = open_strategy(name, workers, None)
-            self._stack.callback(self._open[place].close)
+            self._open[key] = open_strategy(name, workers, None)
+            self._stack.callback(self._open[key].close)
             warm = pd.DataFrame({"value": range(workers * 4)})
             process(
                 warm, _warm_up, reduce=sum, chunk_size="1 rows", workers=workers,
-                scheduler=_Kept(self._open[place]), progress=False,
+                scheduler=_OpenPool(self._open[key]), progress=False,
             )  # fmt: skip
-            self.started_s[place] = time.perf_counter() - at - _WARM_UP_S
-        return _Kept(self._open[place])
+            self.started_s[key] = time.perf_counter() - at - _WARM_UP_S
+        return _OpenPool(self._open[key])
 
 
-class _Kept:
+class _OpenPool:
     """A pool that a run does not close."""
 
     def __init__(self, pool: Any) -> None:
@@ -155,7 +155,7 @@ class _Kept:
         return getattr(self._pool, name)
 
     def close(self) -> None:
-        """Nothing: whoever opened it does that."""
+        """Do nothing: the owner of the pool closes it."""
 
 
 def _warm_up(chunk: pd.DataFrame) -> int:
@@ -164,7 +164,7 @@ def _warm_up(chunk: pd.DataFrame) -> int:
 
 
 def frame_of(records: int) -> pd.DataFrame:
-    """As many records of one integer each."""
+    """Return `count` records of one integer each."""
     return pd.DataFrame({"value": range(records)})
 
 
@@ -176,7 +176,7 @@ class Alone(NamedTuple):
 
 
 def in_sequence(job: BenchJob, records: int) -> Alone:
-    """The function of `job` on all `records` at once, in this process."""
+    """Time the function of `job` on all `records` at once, in this process."""
     data = job.makes(frame_of(records))
     at = time.perf_counter()
     answer = job.function(data)
@@ -193,7 +193,7 @@ def measure(
     *,
     is_auto: bool = False,
 ) -> Measured:
-    """`job` on `records` with `n` workers of the pool `name`, against what it was `alone`.
+    """Time `job` on `records` with `n` workers of the pool `name`, to compare with `alone`.
 
     Chunks are 8 to 16 even ones for each worker, or what ``chunk_size="auto"`` makes of it.
 
@@ -202,7 +202,7 @@ def measure(
     ReduceError
         The answer is another one.
     """
-    turns = min(max(_FEWEST_TURNS, int(alone.seconds / n)), _MOST_TURNS)
+    turns = min(max(_MIN_TURNS, int(alone.seconds / n)), _MAX_TURNS)
     rows = max(1, -(-records // (n * turns)))
     run = process(
         frame_of(records), job.function, reduce=_combine(job), workers=n,
@@ -240,10 +240,10 @@ def _combine(job: BenchJob) -> Callable[[list[int]], int]:
 
 
 def _exclusive_or(parts: Sequence[int]) -> int:
-    found = 0
+    total = 0
     for part in parts:
-        found ^= part
-    return found
+        total ^= part
+    return total
 
 
 class Bare(NamedTuple):
@@ -261,7 +261,8 @@ class Bare(NamedTuple):
 
 
 def against_bare(job: BenchJob, records: int, pools: Pools, n: int, rounds: int) -> Bare:
-    """`job` on `records` by `n` processes, and by as many bare ones, in turns, `rounds` of each.
+    """Time `job` on `records` with `n` processes and with as many bare ones, in turns, `rounds` of
+    each.
 
     In turns, for the speed of a machine that others share drifts by more than what is looked for.
 
@@ -270,21 +271,21 @@ def against_bare(job: BenchJob, records: int, pools: Pools, n: int, rounds: int)
     ReduceError
         They disagree.
     """
-    found = Bare(records, n, [], [])
+    bare = Bare(records, n, [], [])
     pools.get("processes", n)
     for number in range(rounds):
         comes_first = number % 2 == 0  # else the one that is always second could be the slower one
         if comes_first:
             alone = bare_processes(job, records, n)
-            found.bare_s.append(alone.seconds)
-        found.parallel_s.append(measure(job, records, alone, pools, "processes", n).parallel_s)
+            bare.bare_s.append(alone.seconds)
+        bare.parallel_s.append(measure(job, records, alone, pools, "processes", n).parallel_s)
         if not comes_first:
-            found.bare_s.append(bare_processes(job, records, n).seconds)
-    return found
+            bare.bare_s.append(bare_processes(job, records, n).seconds)
+    return bare
 
 
 def bare_processes(job: BenchJob, records: int, n: int) -> Alone:
-    """What `n` processes take, and say, that share `records` evenly and do nothing else.
+    """Time `n` processes that share `records` evenly and do nothing else; return their output, too.
 
     They are started and have imported all that they need before the clock runs.
     """
@@ -306,5 +307,5 @@ def _shares(records: int, n: int) -> Iterator[tuple[int, int]]:
 
 
 def _bare(name: str, start: int, stop: int) -> int:
-    job = next(one for one in JOBS if one.name == name)
+    job = next(candidate for candidate in JOBS if candidate.name == name)
     return job.function(job.makes(pd.DataFrame({"value": range(start, stop)})))

@@ -60,7 +60,7 @@ def demo(ctx: click.Context, workers: int | None, as_json: bool) -> None:
 def find_flights(
     stack: ExitStack, checkout: Path | None = None, shipped: Traversable | None = None
 ) -> Flights:
-    """The flights of a whole year where this is a checkout, else the month in the package.
+    """Return the flights of a whole year in a checkout, else the month in the package.
 
     `stack` keeps the package's files in place, where they must be unpacked; `checkout` and
     `shipped` are where to look instead.
@@ -95,7 +95,7 @@ def find_flights(
 
 
 def _show_job(flights: Flights, workers: int | None) -> Any:
-    """Prints the data, the flow and the plan; gives the bound flow."""
+    """Print the data, the flow and the plan; return the bound flow."""
     from taskinity_data.cli.commands.demo_flow import TASKS, TEXT, data_preparation
     from taskinity_data.flow.language.parser import parse_flow
 

@@ -1,7 +1,6 @@
-"""The main job of the demonstration: a flow's text, and the ordinary functions for it.
+"""Define the flow of the demonstration, and its functions.
 
-It knows nothing of how it is run or shown. A module of its own, so that worker processes can import
-the functions.
+It is a separate module, so that worker processes can import the functions.
 """
 
 from __future__ import annotations
@@ -42,17 +41,17 @@ _LATE_MINUTES = 15
 
 
 def data_preparation(data: Any) -> Dataset:
-    """The flights, with the three columns that the answer needs."""
+    """Return the flights, with the three columns that the answer needs."""
     return open_dataset(data, columns=["carrier", "dep_delay", "arr_delay"])
 
 
 def process_chunk(chunk: pd.DataFrame) -> pd.DataFrame:
-    """The chunk with a column `is_late`; a flight that never arrived is not late."""
+    """Return the chunk with a column `is_late`; a flight that never arrived is not late."""
     return chunk.assign(is_late=chunk["arr_delay"] >= _LATE_MINUTES)
 
 
 def name_airlines(aggregate_results: pd.DataFrame, airlines: str) -> pd.DataFrame:
-    """The answer with names: index `carrier`, columns `name`, `flights`, means and `late`."""
+    """Return the answer with names: index `carrier`, columns `name`, `flights`, means, `late`."""
     import pandas as pd
 
     names = pd.read_csv(airlines, index_col="carrier")

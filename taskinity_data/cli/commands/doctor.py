@@ -96,10 +96,10 @@ def _examine_cores() -> dict[str, float | None]:
 def _examine_memory() -> dict[str, int | None]:
     import psutil
 
-    found = psutil.virtual_memory()
+    memory = psutil.virtual_memory()
     return {
-        "machine": found.total,
-        "available": found.available,
+        "machine": memory.total,
+        "available": memory.available,
         "container": read_limits().memory_nbytes,
     }
 
@@ -126,13 +126,13 @@ def _examine_dask() -> dict[str, Any]:
     return {key: dask.config.get(key, None) for key in _DASK_KEYS}
 
 
-def _describe(found: dict[str, Any]) -> str:
-    cores, memory = found["cores"], found["memory_nbytes"]
+def _describe(setting: dict[str, Any]) -> str:
+    cores, memory = setting["cores"], setting["memory_nbytes"]
     sections = {
-        "Versions": {name: text or "not installed" for name, text in found["versions"].items()},
+        "Versions": {name: text or "not installed" for name, text in setting["versions"].items()},
         "Machine": {
-            "platform": found["platform"],
-            "python": found["executable"],
+            "platform": setting["platform"],
+            "python": setting["executable"],
             "cores": f"{cores['machine']} in the machine, {cores['affinity'] or 'all'} for this "
             f"process, container's limit: {_or_none(cores['container'], '{:g}'.format)}",
             "memory": f"{format_nbytes(memory['machine'])} in the machine, "
@@ -140,13 +140,13 @@ def _describe(found: dict[str, Any]) -> str:
             f"{_or_none(memory['container'], format_nbytes)}",
         },
         "Free disk": {
-            path: format_nbytes(free) for path, free in found["disk_free_nbytes"].items()
+            path: format_nbytes(free) for path, free in setting["disk_free_nbytes"].items()
         },
         "Settings": {
             name: f"{entry['value']}  ({entry['source']})"
-            for name, entry in found["settings"].items()
+            for name, entry in setting["settings"].items()
         },
-        "Dask": {key: str(value) for key, value in found["dask"].items()},
+        "Dask": {key: str(value) for key, value in setting["dask"].items()},
     }
     lines = []
     for title, entries in sections.items():

@@ -109,7 +109,7 @@ def plan(
                 inputs,
                 sizes,
                 answer,
-                is_told=not as_json,
+                is_printed=not as_json,
                 is_estimated=is_estimated,
                 with_chunks=with_chunks,
             )

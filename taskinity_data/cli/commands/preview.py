@@ -29,11 +29,11 @@ def preview(
     options: Mapping[str, Any],
     answer: JsonAnswer,
     *,
-    is_told: bool,
+    is_printed: bool,
     is_estimated: bool = False,
     with_chunks: bool = False,
 ) -> None:
-    """Puts stages and their plans into `answer`, and prints them where `is_told`.
+    """Add stages and their plans to `answer`, and print them if `is_printed`.
 
     The tasks that feed fan-outs are called, each once; no chunk is, unless `is_estimated`: then
     each fan-out is tried on a few slices.
@@ -41,7 +41,7 @@ def preview(
     Raises
     ------
     BindError
-        Inputs are missing or not asked for.
+        Inputs are missing or unknown.
     FlowFailed
         A task that feeds a fan-out fails.
     PlanError
@@ -64,29 +64,29 @@ def preview(
         text = _tell(stage)
         entry: dict[str, Any] = {"name": stage.name, "text": text}
         answer["stages"].append(entry)
-        if is_told:
+        if is_printed:
             click.echo(f"{number}. {text}")
         if isinstance(stage, FanOutStage):
             chosen = options | {"is_estimated": is_estimated, "with_chunks": with_chunks}
-            told = _fill(entry, stage, feeds, chosen)
-            if is_told:
-                lines = "\n".join(told).splitlines()
+            lines = _fill(entry, stage, feeds, chosen)
+            if is_printed:
+                lines = "\n".join(lines).splitlines()
                 click.echo("\n".join(f"   {line}" for line in lines))
 
 
 def _fill(
     entry: dict[str, Any], stage: FanOutStage, feeds: Feeds, options: Mapping[str, Any]
 ) -> list[str]:
-    """Put what is known of a fan-out into its `entry`, and say it."""
-    known = len(feeds.called)
+    """Add what is known of a fan-out to its `entry`, and return it as lines."""
+    n_called = len(feeds.called)
     entry |= {"plan": None, "called": []}
     tried = ["No forecast: only datasets that [*] cuts are tried."]
     tried = tried if options["is_estimated"] else []
     waits_for = feeds.find_wait(stage.over)
     if waits_for is not None:
         return [f"Its chunks are known once {waits_for} has run.", *tried]
-    plan, told = _look(stage, feeds.get(stage.over), options)
-    lines = [told]
+    plan, sentence = _look(stage, feeds.get(stage.over), options)
+    lines = [sentence]
     if plan is not None:
         entry["plan"] = describe_plan(plan, with_chunks=options["with_chunks"])
         if options["with_chunks"]:
@@ -96,7 +96,7 @@ def _fill(
             entry["forecast"] = describe_forecast(forecast)
             tried = [repr(forecast)]
     lines += [*options["notices"], *tried]
-    entry["called"] = feeds.called[known:]
+    entry["called"] = feeds.called[n_called:]
     return lines + ([f"Called for that: {', '.join(entry['called'])}"] if entry["called"] else [])
 
 
@@ -122,7 +122,7 @@ class Feeds:
         self._by_name = {stage.name: stage for stage in steps}
 
     def find_wait(self, source: Source) -> str | None:
-        """The fan-out that has to run before there is a value behind `source`; None: none has."""
+        """Return the fan-out that must run before `source` has a value; None if there is none."""
         from taskinity_data.flow.stages import Call, Upstream
 
         if not isinstance(source, Upstream):
@@ -130,11 +130,11 @@ class Feeds:
         stage = self._by_name.get(source.task)
         if not isinstance(stage, Call):
             return source.task
-        found = (self.find_wait(one) for one in _sources(stage))
-        return next((name for name in found if name is not None), None)
+        waits = (self.find_wait(argument) for argument in _sources(stage))
+        return next((name for name in waits if name is not None), None)
 
     def get(self, source: Source) -> Any:
-        """The value behind `source`, which waits for nothing."""
+        """Return the value of `source`, which does not need a fan-out."""
         from taskinity_data.execution.jobs import resolve
         from taskinity_data.execution.static_graph import call_now
         from taskinity_data.flow.stages import Call, Upstream
@@ -142,15 +142,15 @@ class Feeds:
         if isinstance(source, Upstream) and source.task not in self.values:
             stage = self._by_name[source.task]
             assert isinstance(stage, Call)
-            for one in _sources(stage):
-                self.get(one)
+            for argument in _sources(stage):
+                self.get(argument)
             self.values[source.task] = call_now(stage, self.values, self.inputs)
             self.called.append(source.task)
         return resolve(source, self.values, self.inputs)
 
 
 def _sources(stage: Call) -> list[Source]:
-    """What its parameters, and those of its fallback, are filled from."""
+    """Return the sources of the parameters of a stage and of its fallback."""
     fallback = [] if stage.fallback is None else _sources(stage.fallback)
     return [*stage.arguments.values(), *fallback]
 
@@ -165,22 +165,23 @@ def _estimate(
         for source in step.arguments.values():
             waits_for = feeds.find_wait(source)
             if waits_for is not None:
-                raise PlanError(f"{stage.name} needs what {waits_for} brings: only a run can tell")
+                raise PlanError(f"{stage.name} needs the result of {waits_for}, which takes a run")
             feeds.get(source)
     chosen = {name: options[name] for name in ("workers", "memory") if name in options}
     job = make_job(stage, feeds.steps, feeds.values, feeds.inputs)
     policies = [step.task.policy for chain in stage.chains for step in chain]
-    may_fail = any(one.retries or one.on_error != "fail" for one in policies)
+    may_fail = any(policy.retries or policy.on_error != "fail" for policy in policies)
     return estimate_job(plan, job, may_fail=may_fail, **chosen)
 
 
 def choose_sizes(dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run with `options` would give to ``dataset.plan``: they, then its own, then settings.
+    """Return the arguments of ``dataset.plan`` in a run with `options`: these, the dataset's,
+    settings.
 
     Raises
     ------
     SettingsError
-        A setting can't be meant.
+        A setting is invalid.
     """
     from taskinity_data.settings import load_settings
 
@@ -196,7 +197,7 @@ def choose_sizes(dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]
 
 
 def describe_forecast(forecast: Forecast) -> dict[str, Any]:
-    """A forecast as plain data: seconds and bytes, each range as [low, high]."""
+    """Return a forecast as plain data: seconds and bytes, each range as [low, high]."""
     return {
         "seconds": list(forecast.seconds),
         "memory_nbytes": list(forecast.memory_nbytes),
@@ -215,8 +216,8 @@ def describe_forecast(forecast: Forecast) -> dict[str, Any]:
 
 
 def describe_plan(plan: ChunkPlan, *, with_chunks: bool = False) -> dict[str, Any]:
-    """A plan as plain data; with each chunk's place where asked for."""
-    found: dict[str, Any] = {
+    """Return a plan as plain data, with the ranges of chunks if `with_chunks`."""
+    answer: dict[str, Any] = {
         "chunks": len(plan),
         "files": len(plan.files),
         "nbytes": plan.nbytes,
@@ -225,7 +226,7 @@ def describe_plan(plan: ChunkPlan, *, with_chunks: bool = False) -> dict[str, An
         "reason": plan.reason,
     }
     if with_chunks:
-        found["chunk_list"] = [
+        answer["chunk_list"] = [
             {
                 "index": chunk.index,
                 "key": chunk.key,
@@ -237,7 +238,7 @@ def describe_plan(plan: ChunkPlan, *, with_chunks: bool = False) -> dict[str, An
             }
             for chunk in plan
         ]
-    return found
+    return answer
 
 
 def _tell(stage: Stage) -> str:
@@ -271,7 +272,8 @@ def _name_of(source: Source) -> str:
 def _look(
     stage: FanOutStage, value: Any, options: Mapping[str, Any]
 ) -> tuple[ChunkPlan | None, str]:
-    """The plan of a fan-out over `value`, where it is cut before the run, and what to say of it.
+    """Return the plan of a fan-out over `value`, if it is cut before the run, and a sentence about
+    it.
 
     Raises
     ------

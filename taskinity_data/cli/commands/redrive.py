@@ -62,24 +62,26 @@ def redrive(
     from taskinity_data.run.history import reopen
 
     with answering(as_json) as answer:
-        given = parse_run_options(options)
-        stored = {name: given[name] for name in ("storage_options",) if name in given}
-        flow, kept, file, repeated = reopen(run_id, parse_inputs(input_texts) | stored)
-        kept = {name: value for name, value in kept.items() if name not in stored}
+        chosen = parse_run_options(options)
+        stored = {name: chosen[name] for name in ("storage_options",) if name in chosen}
+        flow, inputs, file, repeated = reopen(run_id, parse_inputs(input_texts) | stored)
+        inputs = {name: value for name, value in inputs.items() if name not in stored}
         if not (tasks_path or file):
             raise BindError(f"run {run_id}: hand over its functions with --tasks FILE.py")
         flow = flow.bind(import_file(tasks_path or file))
-        _check_given_again(run_id, repeated.pop("asks"), given.get("storage_options", {}))
-        given = repeated | given
-        code = execute(flow, kept, given | {"resume": run_id}, answer, report=report)
+        _check_given_again(run_id, repeated.pop("asks"), chosen.get("storage_options", {}))
+        chosen = repeated | chosen
+        code = execute(flow, inputs, chosen | {"resume": run_id}, answer, report=report)
         if not as_json and answer.text is not None:
             click.echo(answer.text)
     ctx.exit(code)
 
 
-def _check_given_again(run_id: str, asks: Sequence[str], found: Mapping[str, Any]) -> None:
-    """Raise `ResumeError` where one of the storage options `asks` that the run had is missing."""
-    missing = [name for name in asks if name not in found]
+def _check_given_again(
+    run_id: str, asks: Sequence[str], storage_options: Mapping[str, Any]
+) -> None:
+    """Raise `ResumeError` if one of the storage options that the run had is missing."""
+    missing = [name for name in asks if name not in storage_options]
     if missing:
         raise ResumeError(
             f"run {run_id}: the storage option {missing[0]!r} was not kept; give it again: "

@@ -27,7 +27,7 @@ __all__ = ["report"]
 def report(run_id: str, output: str | None, as_json: bool) -> None:
     """Write the report of the run RUN_ID: one HTML file that opens without a network.
 
-    What was not kept, of a run that was killed or goes on now, is said in it.
+    The report names what is missing, if the run was killed or is still running.
     """
     from taskinity_data.run.history import load_run
 

@@ -18,7 +18,7 @@ from taskinity_data.cli.options import (
     run_options,
     tasks_option,
 )
-from taskinity_data.cli.output import JsonAnswer, answering, tell_error
+from taskinity_data.cli.output import JsonAnswer, answering, print_error
 from taskinity_data.errors import BindError, FlowFailed, TaskinityDataError
 from taskinity_data.events import Observer, SchedulerChanged
 from taskinity_data.run.options import typed_options
@@ -83,18 +83,18 @@ def run(
 
     with answering(as_json) as answer:
         inputs = parse_inputs(input_texts)
-        given = parse_run_options(options)
+        chosen = parse_run_options(options)
         opened = open_flow(flow, tasks_path)
         if not opened.is_bound:
             raise BindError(f"{flow}: hand over its functions with --tasks FILE.py")
         if dry_run and report is not None:
-            raise click.UsageError("--report tells of a run; --dry-run makes none")
+            raise click.UsageError("--report needs a run, and --dry-run runs nothing")
         if dry_run:
             from taskinity_data.cli.commands.preview import preview
 
-            preview(opened, inputs, given, answer, is_told=not as_json)
+            preview(opened, inputs, chosen, answer, is_printed=not as_json)
             return
-        code = execute(opened, inputs, given | keep(), answer, dashboard=dashboard, report=report)
+        code = execute(opened, inputs, chosen | keep(), answer, dashboard=dashboard, report=report)
         if not as_json and answer.text is not None:
             click.echo(answer.text)
     ctx.exit(code)
@@ -109,12 +109,12 @@ def execute(
     dashboard: bool = False,
     report: str | None = None,
 ) -> int:
-    """Runs the bound `flow`, puts what became of it into `answer`, and gives the exit code.
+    """Run the bound `flow`, add its result to `answer`, and return the exit code.
 
     Raises
     ------
     TaskinityDataError
-        What is wrong before the run begins. A run that fails is told, and not raised.
+        An error before the run begins. A failed run is reported, and not raised.
     """
     from taskinity_data.report.summary import summarise
     from taskinity_data.run.api import run_flow
@@ -131,25 +131,25 @@ def execute(
             if error.run is None:
                 raise
             done = error.run
-            tell_error(str(error))
+            print_error(str(error))
         except KeyboardInterrupt as error:
             stopped = getattr(error, "run", None)
             if stopped is not None:
                 answer.update(_describe(stopped) | {"status": "INTERRUPTED"})
-                told = [] if stopped.log is None else [f"Its log is {stopped.log}"]
-                told += [f"Next: {step}" for step in stopped.next_steps]
-                click.echo("\n".join(told), err=True)
+                lines = [] if stopped.log is None else [f"Its log is {stopped.log}"]
+                lines += [f"Next: {step}" for step in stopped.next_steps]
+                click.echo("\n".join(lines), err=True)
                 _report(stopped, report, answer)
             raise
     answer.update(_describe(done))
     _report(done, report, answer)
-    # A failed run's frames have been told with the error.
+    # The frames of a failed run were printed with the error.
     answer.text = summarise(done, has_frames=str(done.status) != "FAILED")
     return _EXIT_CODES[str(done.status)]
 
 
 def keep() -> dict[str, Any]:
-    """Where this run is kept from its start on, so that it is listed and can be resumed.
+    """Return the option with which this run is stored from its start, so that it can be resumed.
 
     Where the directory can't be written and nobody asked for it, the run goes on without, and says
     so.
@@ -158,7 +158,7 @@ def keep() -> dict[str, Any]:
 
     settings = load_settings()
     folder = settings.run_dir.absolute()
-    there = next(one for one in (folder, *folder.parents) if one.exists())
+    there = next(path for path in (folder, *folder.parents) if path.exists())
     if settings.source_of("run_dir") == "default" and not os.access(there, os.W_OK | os.X_OK):
         click.echo(f"No journal is kept, {there} can't be written.", err=True)
         return {}
@@ -172,7 +172,7 @@ def _report(done: Any, path: str | None, answer: JsonAnswer) -> None:
         written = done.report(path)
     except TaskinityDataError as error:
         # The answer is worth more than the report.
-        tell_error(f"the run is {str(done.status).lower()}, but {error}")
+        print_error(f"the run is {str(done.status).lower()}, but {error}")
         return
     answer["report"] = str(written)
     click.echo(f"Report: {written}", err=True)

@@ -34,7 +34,7 @@ def runs(ctx: click.Context) -> None:
 @runs.command("list", short_help="All runs, newest first.")
 @as_json_option
 def list_(as_json: bool) -> None:
-    """All runs, newest first."""
+    """List all runs, newest first."""
     from taskinity_data.run.history import list_runs
     from taskinity_data.settings import load_settings
 
@@ -62,7 +62,7 @@ def list_(as_json: bool) -> None:
 @click.argument("run_id")
 @as_json_option
 def show(run_id: str, as_json: bool) -> None:
-    """What is known of the run RUN_ID: its status, chunks, failures."""
+    """Show the run RUN_ID: its status, chunks, failures."""
     from taskinity_data.report.summary import describe_value
     from taskinity_data.run.history import load_run
 
@@ -117,29 +117,31 @@ def show(run_id: str, as_json: bool) -> None:
 @click.argument("after", metavar="B")
 @as_json_option
 def diff(before: str, after: str, as_json: bool) -> None:
-    """What changed from the run A to the run B: inputs, code, options, versions, times, totals."""
+    """Show what changed from the run A to the run B: inputs, code, options, versions, times,
+    totals.
+    """
     from taskinity_data.run.history import load_run
 
     with answering(as_json) as answer:
-        found = load_run(before).diff(load_run(after))
-        answer |= found.to_dict()
+        difference = load_run(before).diff(load_run(after))
+        answer |= difference.to_dict()
         if not as_json:
-            click.echo(str(found))
+            click.echo(str(difference))
 
 
-@runs.command(short_help="Remove runs that have ended well, or are old.")
+@runs.command(short_help="Remove runs that completed, or are old.")
 @click.option(
     "--older-than",
     metavar="AGE",
     help="Remove runs of any status that began longer ago too, e.g. 30d or 12h; 0s: all of them.",
 )
-@click.option("--dry-run", is_flag=True, help="Tell what would be removed; remove nothing.")
+@click.option("--dry-run", is_flag=True, help="List what would be removed; remove nothing.")
 @as_json_option
 def clean(older_than: str | None, dry_run: bool, as_json: bool) -> None:
-    """Remove runs that have ended well. Stopped ones, and those with a quarantine, stay until
+    """Remove completed runs. Stopped ones, and those with a quarantine, are kept until
     --older-than.
 
-    A run that goes on now is never touched.
+    Runs that are still running are never removed.
     """
     from taskinity_data.policy import parse_duration
     from taskinity_data.run.history import clean_runs
@@ -147,17 +149,17 @@ def clean(older_than: str | None, dry_run: bool, as_json: bool) -> None:
 
     with answering(as_json) as answer:
         age_s = None if older_than is None else parse_duration(older_than)
-        found = clean_runs(older_than_s=age_s, dry_run=dry_run)
+        removed = clean_runs(older_than_s=age_s, dry_run=dry_run)
         answer["removed"] = [
             {"run_id": run_id, "status": status, "nbytes": nbytes}
-            for run_id, status, nbytes in found
+            for run_id, status, nbytes in removed
         ]
         if as_json:
             return
         verb = "Would remove" if dry_run else "Removed"
-        for run_id, status, nbytes in found:
+        for run_id, status, nbytes in removed:
             click.echo(f"{verb} {run_id} ({status}, {format_nbytes(nbytes)})")
-        if not found:
+        if not removed:
             click.echo("Nothing to remove.")
 
 

@@ -24,7 +24,7 @@ __all__ = ["validate"]
 def validate(flow: str, tasks_path: str | None) -> None:
     """Check FLOW, a flow's text or a script, and with --tasks that its functions fit.
 
-    Nothing is run. All that is wrong is told at once, with line and column.
+    Nothing is run. All problems are reported together, with line and column.
     """
     from taskinity_data.cli.loading import open_flow
 
@@ -39,6 +39,6 @@ def _describe(flow: Flow) -> list[str]:
         return [*lines, "No functions were checked; hand them over with --tasks FILE.py"]
     needed = flow.required_inputs
     if needed:
-        given = " ".join(f"--input {name}=…" for name in needed)
-        return [*lines, f"All tasks have their functions. To run it: {given}"]
+        arguments = " ".join(f"--input {name}=…" for name in needed)
+        return [*lines, f"All tasks have their functions. To run it: {arguments}"]
     return [*lines, "All tasks have their functions. It needs no input."]
