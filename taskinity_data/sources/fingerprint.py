@@ -52,13 +52,19 @@ class Fingerprint:
         return f"{self.nbytes:,} bytes of {at}{number}"
 
     def check(self, path: str, start: int) -> None:
-        """Raise `SourceChanged` where `path` is no longer this file."""
+        """Raise `SourceChanged` if the local file `path` is no longer this one."""
         try:
             now = Fingerprint.of(path)
-        except FileNotFoundError as error:
+        except FileNotFoundError:
+            now = None
+        self.check_same(now, path, start)
+
+    def check_same(self, now: Fingerprint | None, path: str, start: int) -> None:
+        """Raise `SourceChanged` if what is at `path` is `now`, None for nothing, and not this."""
+        if now is None:
             raise SourceChanged(
                 f"{path}: the file was planned but is gone; plan again", path=path, start=start
-            ) from error
+            )
         if now != self:
             raise SourceChanged(
                 f"{path}: the file changed after it was planned ({self} then, {now} now); "

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from taskinity_data.errors import PlanError, ReadError, SourceChanged, SourceNotFound
+from taskinity_data.errors import PlanError, ReadError, SourceNotFound
 from taskinity_data.redact import hide
 from taskinity_data.sources.fingerprint import fingerprint_of
 from taskinity_data.sources.web_limits import has_timed_out, limit_silence, silence_error
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.sources.fingerprint import Fingerprint
 
-__all__ = ["WEB", "Store", "clean_text", "clean_url", "open_store"]
+__all__ = ["WEB", "Store", "clean_text", "clean_url", "find_cause", "open_store"]
 
 WEB = ("http", "https")
 """Protocols without listings, whose URLs may carry a query."""
@@ -168,19 +168,11 @@ class Store:
         """
         try:
             now = fingerprint_of(self.look_up(name, path), path)
-        except SourceNotFound as error:
-            raise SourceChanged(
-                f"{path}: the file was planned but is gone; plan again", path=path, start=start
-            ) from error
+        except SourceNotFound:
+            now = None
         except PlanError as error:
             raise ReadError(str(error), path=path, start=start) from error
-        if now != planned:
-            raise SourceChanged(
-                f"{path}: the file changed after it was planned ({planned} then, {now} now); "
-                "plan again",
-                path=path,
-                start=start,
-            )
+        planned.check_same(now, path, start)
 
     def check_ranges(self, name: str, path: str, nbytes: int) -> None:
         """Raise `PlanError` where an HTTP server gives no ranges of a file of `nbytes`."""
@@ -235,7 +227,7 @@ class Store:
         return [_join([next(texts) for _ in divided]) for divided in parts_of]
 
     def _explain(self, name: str, path: str, error: BaseException) -> PlanError:
-        kind, status = _find_cause(error)
+        kind, status, _ = find_cause(error)
         if kind == "FileNotFoundError" or status in _MISSING:
             return SourceNotFound(
                 f"{path}: there is no such file, directory or bucket in the store"
@@ -330,18 +322,20 @@ def _join(parts: list[bytes]) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _find_cause(error: BaseException) -> tuple[str, int | None]:
-    """Return the name of what went wrong first, and the HTTP status, or None."""
+def find_cause(error: BaseException) -> tuple[str, int | None, str]:
+    """Return the name of what went wrong first, the HTTP status and the store's word for it."""
     while error.__cause__ is not None:
         error = error.__cause__
     codes = (getattr(error, name, None) for name in ("status", "status_code", "code"))
     status = next((code for code in codes if isinstance(code, int)), None)
+    word = ""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        word = str(response.get("Error", {}).get("Code", ""))
     if status is None and str(error).startswith("Forbidden:"):
         status = 403  # gcsfs gives it no other form
-    return type(error).__name__, status
+    return type(error).__name__, status, word
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SourceNotFound
-from taskinity_data.sources.store import WEB, clean_url, open_store
+from taskinity_data.sources.store import WEB, clean_url, find_cause, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -268,7 +268,7 @@ def open_remote(url: str, options: Mapping[str, Any]) -> Remote:
 
 def explain(url: str, error: BaseException) -> OSError:
     """Return what is wrong with writing `url`, and what to do, without the library's own words."""
-    kind, status, code = _find_cause(error)
+    kind, status, code = find_cause(error)
     cause = " ".join(str(detail) for detail in (status, code) if detail) or kind
     if kind in _NO_KEYS:
         return PermissionError(
@@ -291,15 +291,3 @@ def explain(url: str, error: BaseException) -> OSError:
     if number and not code:
         cause = os.strerror(number)
     return OSError(f"{url}: can't be written ({cause}); see whether the store can be reached")
-
-
-def _find_cause(error: BaseException) -> tuple[str, int | None, str]:
-    """Return the name of what went wrong first, the HTTP status and the store's word for it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    status, code = getattr(error, "status", None), ""
-    response = getattr(error, "response", None)
-    if isinstance(response, dict):
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        code = str(response.get("Error", {}).get("Code", ""))
-    return type(error).__name__, status if isinstance(status, int) else None, code
