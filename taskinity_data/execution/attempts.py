@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import WorkerDied
-from taskinity_data.execution.fan_out import lose, merge_attempts
 from taskinity_data.execution.retry_rules import Bisect, Fallback, Retry, Skip, decide
 from taskinity_data.execution.split_chunks import is_too_large
+from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.outcome import Attempt, Outcome, Status, without_logs
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class Attempts:
                     continue
                 # The end of the last of them is this error.
                 self._remember(batch.name, item, lost[:-1])
-                outcome = lose(batch.name, item, outcome)
+                outcome = _lose(batch.name, item, outcome)
             ended = self._judge(batch, item, outcome)
             if ended is not None:
                 yield item, _number_attempts(ended)
@@ -235,7 +235,7 @@ class Attempts:
         if not lost:
             return None
         outcome = Outcome(name, item.key, Status.FAILED, lost, nbytes=item.nbytes)
-        outcome = merge_attempts(self._before.get((name, item.place)), outcome)
+        outcome = _merge(self._before.get((name, item.place)), outcome)
         self._before[name, item.place] = outcome
         return outcome
 
@@ -257,7 +257,7 @@ class Attempts:
     def _judge(self, batch: Batch, item: Item, outcome: Outcome) -> Outcome | None:
         """The last word on `item`; None where it is tried again."""
         name = batch.name
-        outcome = merge_attempts(self._before.pop((name, item.place), None), outcome)
+        outcome = _merge(self._before.pop((name, item.place), None), outcome)
         failure = outcome.failure
         if failure is None:
             return outcome
@@ -313,3 +313,16 @@ def _number_attempts(outcome: Outcome) -> Outcome:
         return outcome
     numbered = (replace(one, number=n) for n, one in zip(numbers, outcome.attempts, strict=True))
     return replace(outcome, attempts=tuple(numbered))
+
+
+def _merge(before: Outcome | None, outcome: Outcome) -> Outcome:
+    """`outcome` with the attempts that went before it."""
+    if before is None:
+        return outcome
+    return replace(outcome, attempts=(*before.attempts, *outcome.attempts))
+
+
+def _lose(name: str, item: Item, error: BaseException) -> Outcome:
+    """What became of an item of task `name` whose batch never came back."""
+    attempt = Attempt(item.attempt, time.time(), 0.0, "unknown", failure=describe_failure(error))
+    return Outcome(name, item.key, Status.FAILED, (attempt,), nbytes=item.nbytes)

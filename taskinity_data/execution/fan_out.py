@@ -5,8 +5,7 @@ It knows nothing of workers or futures: the driver asks it for items and tells i
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,10 @@ from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import Learner, Observation, Size
 from taskinity_data.errors import LedgerError
 from taskinity_data.execution.ledger import PLACES, Ledger
-from taskinity_data.execution.split_chunks import SizeCap, split_chunk
-from taskinity_data.execution.worker.failures import describe_failure
+from taskinity_data.execution.split_chunks import SizeCap, SplitChunks, split_chunk
 from taskinity_data.execution.worker.run_item import Item
 from taskinity_data.formats.stream import StreamBlock, count_rows
-from taskinity_data.outcome import Attempt, Outcome, Status
+from taskinity_data.outcome import Outcome, Status
 from taskinity_data.reducers.spilling.holding import hold
 from taskinity_data.reducers.tree import ABSENT, OrderedTree
 from taskinity_data.wording import format_nbytes
@@ -35,8 +33,6 @@ __all__ = [
     "RunningFanOut",
     "chunk_items",
     "list_items",
-    "lose",
-    "merge_attempts",
     "stream_items",
 ]
 
@@ -80,28 +76,6 @@ def stream_items(parts: Iterable[Any]) -> Iterator[Item]:
     for position, value in enumerate(parts):
         key = blake2b(f"item {position} of a stream".encode(), digest_size=16).hexdigest()
         yield Item(key=key, data=value, position=position, counted_rows=count_rows(value))
-
-
-def merge_attempts(before: Outcome | None, outcome: Outcome) -> Outcome:
-    """`outcome` with the attempts that went before it."""
-    if before is None:
-        return outcome
-    return replace(outcome, attempts=(*before.attempts, *outcome.attempts))
-
-
-def lose(name: str, item: Item, error: BaseException) -> Outcome:
-    """What became of an item of task `name` whose batch never came back."""
-    attempt = Attempt(item.attempt, time.time(), 0.0, "unknown", failure=describe_failure(error))
-    return Outcome(name, item.key, Status.FAILED, (attempt,), nbytes=item.nbytes)
-
-
-@dataclass(slots=True)
-class _Parts:
-    """What is known of a chunk that was split."""
-
-    open: int = 0
-    has_result: bool = False
-    is_lost: bool = False
 
 
 class RunningFanOut:
@@ -163,7 +137,7 @@ class RunningFanOut:
         self._splits = splits
         self._cap = SizeCap()
         self._too_large: int | None = None
-        self._split: dict[int, _Parts] = {}
+        self._split = SplitChunks()
         self._items = self._source = items
         self._total_items = total_items
         self._learner = learner
@@ -234,7 +208,7 @@ class RunningFanOut:
         for tree in self._trees:
             tree.split(item.place, len(halves))
         self.given += len(halves) - 1
-        self._split.setdefault(item.position, _Parts()).open += len(halves) - bool(item.part)
+        self._split.add(item.position, len(halves) - bool(item.part))
         del self._chunks[item.place]
         parts, row = [], item.row
         for number, half in enumerate(halves):
@@ -355,17 +329,7 @@ class RunningFanOut:
 
         One of which only rows were quarantined has a result.
         """
-        is_lost = outcome.status is not Status.COMPLETED
-        parts = self._split.get(item.position)
-        if parts is None:
-            return is_lost
-        parts.open -= 1
-        parts.has_result |= not is_lost
-        if parts.is_lost:
-            return False
-        is_whole = not parts.open and not parts.has_result
-        parts.is_lost = is_whole or (is_lost and not outcome.is_quarantined)
-        return parts.is_lost
+        return self._split.loses(item.position, outcome)
 
     def estimate_remaining_s(self) -> float | None:
         """Seconds of one worker that are left, None before anything ended or was counted."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from taskinity_data.execution.worker.run_item import Guard
+from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.execution.worker.deadline import Deadline
     from taskinity_data.execution.worker.run_item import Item, Job
-    from taskinity_data.outcome import Failure
+    from taskinity_data.outcome import Failure, Outcome
 
 __all__ = [
     "SizeCap",
+    "SplitChunks",
     "guard",
     "is_too_large",
     "split_chunk",
@@ -130,3 +133,40 @@ class SizeCap:
         self.most_nbytes = max(1, nbytes)
         self._refused = self._taken = 0
         return True
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What is known of a chunk that was split."""
+
+    open: int = 0
+    has_result: bool = False
+    is_lost: bool = False
+
+
+class SplitChunks:
+    """The chunks of a fan-out that were split, by position: each counts as one that was lost."""
+
+    def __init__(self) -> None:
+        self._parts: defaultdict[int, _Parts] = defaultdict(_Parts)
+
+    def add(self, position: int, count: int) -> None:
+        """So many more parts of the chunk at `position` are open."""
+        self._parts[position].open += count
+
+    def loses(self, position: int, outcome: Outcome) -> bool:
+        """Return whether with `outcome` a chunk has ended without a result.
+
+        One of which only rows were quarantined has a result.
+        """
+        is_lost = outcome.status is not Status.COMPLETED
+        if position not in self._parts:
+            return is_lost
+        parts = self._parts[position]
+        parts.open -= 1
+        parts.has_result |= not is_lost
+        if parts.is_lost:
+            return False
+        is_whole = not parts.open and not parts.has_result
+        parts.is_lost = is_whole or (is_lost and not outcome.is_quarantined)
+        return parts.is_lost

@@ -48,6 +48,8 @@ class Reducer(Protocol):
     reads_series : bool, optional
         Whether `partial` gets a Series that is rows of its chunk as `row_labels.SeriesRows`, and
         reads any other by `row_labels.read_result`. Default: it gets each Series unchanged.
+    compares_columns : bool, optional
+        Whether a notice says which results have other columns than the first one. Default: False.
     """
 
     @property
@@ -136,6 +138,7 @@ class Concat(WholeChunks):
     """See `concat`."""
 
     name: ClassVar[str] = "concat"
+    compares_columns: ClassVar[bool] = True
 
     def partial(self, data: Any) -> list[Any]:
         """Return a list of one frame or table, empty for None; raise `ReduceError` for anything

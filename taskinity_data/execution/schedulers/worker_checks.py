@@ -90,7 +90,7 @@ async def _ask_all(client: Client, workers: Sequence[str], paths: list[str]) -> 
         return version, [path for path in paths if not is_there(path)]
 
     async def ask_one(worker: str) -> Any:
-        # Alone, so that one that is silent holds up no other.
+        # Alone, so that one that is silent holds up no other; Client.run itself can't be awaited.
         asking = client._run(ask, paths, workers=[worker], on_error="return")  # noqa: SLF001
         try:
             return (await asyncio.wait_for(asking, ANSWER_S))[worker]

@@ -330,7 +330,7 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
         clock.partial_s = time.perf_counter() - at
     columns = (
         _columns(data)
-        if any(getattr(one, "name", "") == "concat" for one in job.reducers)
+        if any(getattr(one, "compares_columns", False) for one in job.reducers)
         else None
     )
     notices = tuple(_notices(job.reducers, partials))

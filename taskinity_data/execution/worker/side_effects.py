@@ -40,8 +40,7 @@ class Surroundings:
     def __init__(self, *, has_umask: bool = False) -> None:
         self._umask = read_umask() if has_umask else None
         self._folder = _folder()
-        # What os.environ reads and writes, without a decoding of every entry.
-        self._environ: dict[Any, Any] = dict(os.environ._data)  # type: ignore[attr-defined]  # noqa: SLF001
+        self._environ = dict(_variables())
 
     def changes(self) -> tuple[str, ...]:
         """What is different by now, in words; values of variables may be secrets: not told."""
@@ -50,7 +49,7 @@ class Surroundings:
         if folder != self._folder:
             where = "one that is gone" if folder is None else repr(folder)
             told.append(f"changed the working directory to {where}")
-        environ = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001
+        environ = _variables()
         if environ != self._environ:
             names = {
                 os.fsdecode(name)
@@ -71,7 +70,7 @@ class Surroundings:
         if self._folder is not None and _folder() != self._folder:
             with suppress(OSError):  # it may be gone
                 os.chdir(self._folder)
-        environ = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001
+        environ = _variables()
         for name in {*environ, *self._environ}:
             if environ.get(name) == self._environ.get(name):
                 continue
@@ -79,6 +78,12 @@ class Surroundings:
                 os.environb[name] = self._environ[name]
             else:
                 del os.environb[name]
+
+
+def _variables() -> dict[Any, Any]:
+    # What os.environ reads and writes: to decode 34 entries takes 46 us for each item, this 0.2.
+    found: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001
+    return found
 
 
 def _folder() -> str | None:
