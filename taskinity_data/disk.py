@@ -63,8 +63,6 @@ def link(old: str, new: str) -> None:
     """Link the file `old` as `new`, or copy it if the system can't link it.
 
     A symbolic link is copied as one to the same target.
-
-
     """
     if Path(old).is_symlink():
         Path(new).symlink_to(Path(old).readlink())

@@ -91,17 +91,17 @@ def unpack_files(
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
-    errors = [item.exception() for item in running if not item.cancelled()]
-    error = next((item for item in errors if not isinstance(item, _Stopped | None)), None)
+    errors = [future.exception() for future in running if not future.cancelled()]
+    error = next((cause for cause in errors if not isinstance(cause, _Stopped | None)), None)
     if error is not None:
         try:
             raise error
         finally:
             # The error holds this frame, which must hold neither it nor the texts.
             del error, errors, running
-    made = {_key(*item): text.result() for item, text in zip(packed, running, strict=True)}
+    texts = {_key(*item): future.result() for item, future in zip(packed, running, strict=True)}
     return tuple(
-        replace(file, unpacked=made.get(_key(file, codec)))
+        replace(file, unpacked=texts.get(_key(file, codec)))
         for file, codec in zip(files, codecs, strict=True)
     )
 
@@ -141,9 +141,9 @@ def _key(file: SourceFile, codec: str | None) -> tuple[Any, ...]:
 
 def _unpack(file: SourceFile, codec: str, max_nbytes: int | None, stop: Event) -> Unpacked:
     key = _key(file, codec)
-    text_before = _texts.get(key)
-    if text_before is not None and Path(text_before.path).exists():
-        return text_before
+    earlier = _texts.get(key)
+    if earlier is not None and Path(earlier.path).exists():
+        return earlier
     scratch = current_scratch()
     target, path = scratch.create()
     writer = _TextWriter(target, file, max_nbytes, scratch.directory, stop)
