@@ -1,6 +1,7 @@
-"""``@td.task`` and ``@td.flow``: functions become tasks, and a function's body becomes a flow.
+"""Define ``@td.task`` and ``@td.flow``: functions become tasks, and a function's body becomes a
+flow.
 
-It knows nothing of how tasks are run: outside of a flow's body a task is called as ever.
+Outside of a flow's body a task is called like any function.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class MarkedTask(Protocol[P, R_co]):
         """Run the function; in a flow's body, record a task instead."""
 
     def map(self, over: Any, /, *args: Any, **options: Any) -> Any:
-        """In a flow's body: run once for each chunk, or item, of `over`."""
+        """Return In a flow's body: run once for each chunk, or item, of `over`."""
 
 
 @overload
@@ -100,7 +101,7 @@ def task(  # the keywords are the published ones
     validate_output: Any = None,
     resources: Mapping[str, float] | None = None,
 ) -> Any:
-    """The same function, marked as a task; bare (``@td.task``) or called (``@td.task(...)``).
+    """Mark a function as a task; bare (``@td.task``) or called (``@td.task(...)``).
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ def task(  # the keywords are the published ones
     Raises
     ------
     SettingsError
-        A keyword's value can't be meant.
+        A keyword's value is invalid.
     BindError
         What is decorated can't be a task: not callable, async, a generator.
 
@@ -206,7 +207,7 @@ def flow(
     name: str | None = None,
     description: str | None = None,
 ) -> Any:
-    """The `Flow` that a function's body describes; bare (``@td.flow``) or called.
+    """Make a `Flow` of a function's body; bare (``@td.flow``) or called.
 
     The body runs once, now, with handles for the inputs: calls of tasks become tasks and edges,
     ``task.map(...)`` a fan-out. What it returns is the flow's value. The parameters are the flow's
@@ -243,8 +244,8 @@ def flow(
     def record(body: Callable[..., Any]) -> Flow:
         if not callable(body):
             raise FlowError(f"@flow is for functions, not for {type(body).__name__}")
-        own = name or to_camel(name_of(body) or "Flow")
-        return record_flow(body, own, description or _first_line(body))
+        flow_name = name or to_camel(name_of(body) or "Flow")
+        return record_flow(body, flow_name, description or _first_line(body))
 
     return record if function is None else record(function)
 

@@ -1,8 +1,8 @@
-"""The places of a flow at which something runs: single tasks, and numbered siblings as one.
+"""Find the nodes of a flow at which something runs: single tasks, and numbered siblings as one.
 
-``ProcessChunk1`` … ``ProcessChunk4`` are siblings where the numbers go up from 1 without a gap,
-there are at least two, and all have the same upstreams (at least one, as there must be something
-to divide) and the same downstreams. Everything else is a single task. It knows no functions.
+``ProcessChunk1`` … ``ProcessChunk4`` are siblings if the numbers go up from 1 without a gap, there
+are at least two, and all have the same upstreams (at least one, as there must be something to
+divide) and the same downstreams. Everything else is a single task.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class FlowNode:
 
 
 def find_nodes(flow: FlowGraph) -> tuple[FlowNode, ...]:
-    """The places of `flow`, each after all that it follows; fallbacks have none."""
+    """Return the nodes of `flow`, each after all that it needs; fallbacks have none."""
     upstreams: dict[str, list[str]] = {task.name: [] for task in flow.tasks}
     downstreams: dict[str, list[str]] = {task.name: [] for task in flow.tasks}
     for before, after in flow.edges:
@@ -54,18 +54,20 @@ def find_nodes(flow: FlowGraph) -> tuple[FlowNode, ...]:
     place_of = {task.name: base for base, tasks in groups.items() for task in tasks}
     by_name = {task.name: task for task in flow.tasks}
     fallbacks = flow.fallbacks
-    places: dict[str, FlowNode] = {}
+    nodes: dict[str, FlowNode] = {}
     for name in flow.order:
         base = place_of.get(name, name)
-        if name not in fallbacks and base not in places:
-            before_it = dict.fromkeys(place_of.get(one, one) for one in upstreams[name])
+        if name not in fallbacks and base not in nodes:
+            before_it = dict.fromkeys(
+                place_of.get(upstream, upstream) for upstream in upstreams[name]
+            )
             tasks = groups[base] if name in place_of else (by_name[name],)
-            places[base] = FlowNode(base, tasks, tuple(before_it), name in place_of)
-    return tuple(places.values())
+            nodes[base] = FlowNode(base, tasks, tuple(before_it), name in place_of)
+    return tuple(nodes.values())
 
 
 def find_last(flow: FlowGraph) -> str:
-    """See `Flow.last`."""
+    """Return the last task: see `Flow.last`."""
     if flow.output is not None:
         return flow.output
     fallbacks = flow.fallbacks
@@ -83,7 +85,7 @@ def _group_siblings(
         split = split_number(task.name)
         if split and task.width is None and task.arguments is None:
             numbered.setdefault(split[0], {})[split[1]] = task
-    taken = {to_snake(task.name) for task in flow.tasks}
+    names = {to_snake(task.name) for task in flow.tasks}
     groups = {}
     for base, by_number in numbered.items():
         tasks = tuple(by_number[number] for number in sorted(by_number))
@@ -92,7 +94,7 @@ def _group_siblings(
         }
         is_whole = sorted(by_number) == list(range(1, len(tasks) + 1))
         has_upstream = bool(upstreams[tasks[0].name])
-        is_free = to_snake(base) not in taken
+        is_free = to_snake(base) not in names
         if len(tasks) > 1 and is_whole and len(around) == 1 and has_upstream and is_free:
             groups[base] = tasks
     return groups

@@ -1,7 +1,4 @@
-"""Flow files: read, written all at once, found in a directory.
-
-It knows nothing of the language but its parser and its writer.
-"""
+"""Read, write and find flow files; writing is atomic."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ SUFFIXES = (".flow", ".dsl", ".taskinity")
 
 
 def load_flow(path: str | os.PathLike[str]) -> Flow:
-    """The flow in the file `path`.
+    """Load the flow in the file `path`.
 
     Parameters
     ----------
@@ -44,9 +41,13 @@ def load_flow(path: str | os.PathLike[str]) -> Flow:
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
-        beside = [one.name for one in list_flows(file.parent)] if file.parent.is_dir() else []
+        neighbours = (
+            [neighbour.name for neighbour in list_flows(file.parent)]
+            if file.parent.is_dir()
+            else []
+        )
         raise SourceNotFound(
-            f"{file}: no such file.{suggest(file.name, beside)}", path=str(file)
+            f"{file}: no such file.{suggest(file.name, neighbours)}", path=str(file)
         ) from error
     except UnicodeDecodeError as error:
         raise FlowError(
@@ -92,7 +93,7 @@ def save_flow(flow: Flow, path: str | os.PathLike[str]) -> Path:
 
 
 def _locate(path: str | os.PathLike[str]) -> Path:
-    """`path`, unless it starts from a working directory that is gone."""
+    """Return `path`, unless it is relative to a working directory that was removed."""
     file = Path(path)
     if not file.is_absolute():
         working_directory()
@@ -114,7 +115,7 @@ def _replace(file: Path, text: bytes) -> None:
 
 
 def list_flows(directory: str | os.PathLike[str] = ".") -> list[Path]:
-    """The flow files that stand directly in `directory`, sorted by name.
+    """List the flow files directly in `directory`, sorted by name.
 
     Raises
     ------
@@ -124,5 +125,7 @@ def list_flows(directory: str | os.PathLike[str] = ".") -> list[Path]:
     folder = _locate(directory)
     if not folder.is_dir():
         raise SourceNotFound(f"{folder}: no such directory", path=str(folder))
-    found = [one for one in folder.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file()]
-    return sorted(one for one in found if not one.name.startswith("."))
+    paths = [
+        path_ for path_ in folder.iterdir() if path_.suffix.lower() in SUFFIXES and path_.is_file()
+    ]
+    return sorted(path_ for path_ in paths if not path_.name.startswith("."))

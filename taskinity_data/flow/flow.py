@@ -64,7 +64,7 @@ class Flow(FlowGraph):
         return required_inputs(self)
 
     def bind(self, tasks: ModuleType | Mapping[str, Any] | list[Any] | tuple[Any, ...]) -> Flow:
-        """The same flow with a function, or a reducer, for every task.
+        """Return the same flow with a function, or a reducer, for every task.
 
         Parameters
         ----------
@@ -83,7 +83,8 @@ class Flow(FlowGraph):
         return bind(self, tasks)
 
     def to_text(self) -> str:
-        """The flow in the flow language: ``parse_flow(flow.to_text()) == flow`` where unbound.
+        """Return the flow in the flow language: ``parse_flow(flow.to_text()) == flow`` where
+        unbound.
 
         What only Python can say (functions, fallbacks that are functions, validators) stands in
         comments, and comes back by binding.
@@ -91,19 +92,19 @@ class Flow(FlowGraph):
         return to_text(self)
 
     def to_mermaid(self) -> str:
-        """The flow as Mermaid text."""
+        """Return the flow as Mermaid text."""
         from taskinity_data.flow.diagram.draw import to_mermaid
 
         return to_mermaid(self)
 
     def to_svg(self) -> str:
-        """The flow as an SVG picture."""
+        """Return the flow as an SVG picture."""
         from taskinity_data.flow.diagram.draw import to_svg
 
         return to_svg(self)
 
     def to_ascii(self) -> str:
-        """The flow as a picture made of text."""
+        """Return the flow as a picture made of text."""
         from taskinity_data.flow.diagram.draw import to_ascii
 
         return to_ascii(self)
@@ -112,7 +113,7 @@ class Flow(FlowGraph):
         return f'<div style="overflow-x:auto">{self.to_svg()}</div>'
 
     def to_delayed(self, **inputs: Any) -> Any:
-        """The bound flow as one static ``dask.delayed`` graph over `inputs`.
+        """Return the bound flow as one static ``dask.delayed`` graph over `inputs`.
 
         Raises
         ------

@@ -27,7 +27,7 @@ def short_flow(
     name: str = "ProcessChunk",
     description: str | None = None,
 ) -> tuple[Flow, tuple[Stage, ...]]:
-    """DataPreparation -> `name`[*] -> AggregateResults, and what of it is to run.
+    """Return the flow DataPreparation -> `name`[*] -> AggregateResults, and its stages.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def short_flow(
 
 
 def pass_rows(chunk: Any) -> Any:
-    """The chunk itself: what stands where no function was given."""
+    """Return the chunk itself: the function of a task without one."""
     return chunk
 
 

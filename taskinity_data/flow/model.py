@@ -98,15 +98,15 @@ class Task:
         return self.name if self.width is None else f"{self.name}[{self.width}]"
 
     def __repr__(self) -> str:
-        facts = [repr(str(self))]
-        facts += [
+        parts = [repr(str(self))]
+        parts += [
             f"{name}={getattr(self.policy, keyword.field)!r}"
             for name, keyword in KEYWORDS.items()
             if name in self.stated | stated_keywords(self.policy)
         ]
         if self.function is not None:
-            facts.append(f"function={getattr(self.function, '__qualname__', self.function)}")
-        return f"Task({', '.join(facts)})"
+            parts.append(f"function={getattr(self.function, '__qualname__', self.function)}")
+        return f"Task({', '.join(parts)})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -138,7 +138,7 @@ class FlowGraph:
             raise FlowError(f"flow {self.name}: {problems[0] if len(problems) == 1 else lines}")
 
     def task(self, name: str) -> Task:
-        """The task called `name`.
+        """Return the task called `name`.
 
         Raises
         ------
@@ -152,11 +152,11 @@ class FlowGraph:
         raise FlowError(f"flow {self.name} has no task {name!r}.{suggest(name, names)}")
 
     def upstreams(self, name: str) -> tuple[str, ...]:
-        """The names of the tasks with an edge to `name`, in the order of the edges."""
+        """Return the names of the tasks with an edge to `name`, in the order of the edges."""
         return tuple(before for before, after in self.edges if after == name)
 
     def downstreams(self, name: str) -> tuple[str, ...]:
-        """The names of the tasks that `name` has an edge to, in the order of the edges."""
+        """Return the names of the tasks that `name` has an edge to, in the order of the edges."""
         return tuple(after for before, after in self.edges if before == name)
 
     @property
@@ -183,7 +183,7 @@ class FlowGraph:
 
 
 def _check_flow(flow: FlowGraph) -> list[str]:
-    """All that keeps `flow` from being a flow, in words."""
+    """Return the problems of `flow`, as sentences."""
     names = [task.name for task in flow.tasks]
     problems = []
     if not isinstance(flow.name, str) or not is_name(flow.name):
@@ -192,12 +192,12 @@ def _check_flow(flow: FlowGraph) -> list[str]:
         problems.append("a flow needs at least one task")
     problems += _check_names(names)
     edges = list(flow.edges)
-    known = set(names)
+    names_ = set(names)
     for (before, after), times in Counter(edges).items():
         problems += [
             f"edge {before} -> {after}: no task {name!r}.{suggest(name, names)}"
             for name in (before, after)
-            if name not in known
+            if name not in names_
         ]
         if before == after:
             problems.append(f"task {before} can't follow itself")
@@ -215,9 +215,9 @@ def _check_flow(flow: FlowGraph) -> list[str]:
 
 def _check_names(names: list[str]) -> list[str]:
     problems = [f"two tasks are called {name}" for name, n in Counter(names).items() if n > 1]
-    known: dict[str, str] = {}
+    names_: dict[str, str] = {}
     for name in names:
-        other = known.setdefault(to_snake(name), name)
+        other = names_.setdefault(to_snake(name), name)
         if other != name:
             problems.append(
                 f"tasks {other} and {name} would both bind a function {to_snake(name)}: rename one"

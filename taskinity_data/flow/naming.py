@@ -17,7 +17,8 @@ _NUMBERED = re.compile(r"(?P<base>.*[^\W\d_])(?P<number>[1-9][0-9]*)", re.DOTALL
 
 
 def is_name(text: str) -> bool:
-    """Whether `text` can name a flow, a task or an input: what Python takes as an identifier.
+    """Return whether `text` can name a flow, a task or an input: what Python takes as an
+    identifier.
 
     >>> is_name("ProcessChunk"), is_name("process-chunk"), is_name("2nd")
     (True, False, False)
@@ -26,24 +27,24 @@ def is_name(text: str) -> bool:
 
 
 def to_snake(name: str) -> str:
-    """The name of the function that a task called `name` binds.
+    """Return the name of the function that a task called `name` binds.
 
     >>> [to_snake(name) for name in ("ProcessChunk1", "ParseCSVFile", "CSV2Parquet", "top_k")]
     ['process_chunk1', 'parse_csv_file', 'csv2_parquet', 'top_k']
     """
     pieces: list[str] = []
-    for index, letter in enumerate(name):
+    for index, char in enumerate(name):
         before = name[index - 1 : index]
         after = name[index + 1 : index + 2]
-        starts_word = letter.isupper() and (
+        starts_word = char.isupper() and (
             before.islower() or before.isdecimal() or (before.isupper() and after.islower())
         )
-        pieces.append("_" + letter if starts_word else letter)
+        pieces.append("_" + char if starts_word else char)
     return "".join(pieces).lower()
 
 
 def to_camel(name: str) -> str:
-    """The name of the task that a function called `name` becomes in a flow.
+    """Return the name of the task that a function called `name` becomes in a flow.
 
     >>> [to_camel(name) for name in ("process_chunk", "top_k", "step_2_a", "Ready")]
     ['ProcessChunk', 'TopK', 'Step2A', 'Ready']
@@ -52,13 +53,14 @@ def to_camel(name: str) -> str:
 
 
 def split_number(name: str) -> tuple[str, int] | None:
-    """``("ProcessChunk", 3)`` for ``ProcessChunk3``; None for a name without a number from 1 up.
+    """Return ``("ProcessChunk", 3)`` for ``ProcessChunk3``; None for a name without a number from 1
+    up.
 
     >>> split_number("ProcessChunk3"), split_number("Chunk_1"), split_number("Chunk")
     (('ProcessChunk', 3), None, None)
     """
-    found = _NUMBERED.fullmatch(name)
-    return (found["base"], int(found["number"])) if found and len(found["number"]) < 7 else None
+    match = _NUMBERED.fullmatch(name)
+    return (match["base"], int(match["number"])) if match and len(match["number"]) < 7 else None
 
 
 _SHORTEST = 5
@@ -66,7 +68,7 @@ _SHORTEST = 5
 
 
 def is_slip(name: str, other: str) -> bool:
-    """Whether `name` is `other` with one letter missing, doubled, wrong or exchanged, or in
+    """Return whether `name` is `other` with one letter missing, doubled, wrong or exchanged, or in
     another case. A digit, or the last letter being another, makes it a name of its own.
 
     >>> is_slip("ProcesChunk", "ProcessChunk"), is_slip("Chunk1", "Chunk2")
@@ -84,9 +86,9 @@ def is_slip(name: str, other: str) -> bool:
         start += 1
     if len(short) < len(long):
         return short[start:] == long[start + 1 :] and not long[start].isdecimal()
-    one, two = name[start:], other[start:]
-    if one[0].isdecimal() or two[0].isdecimal():
+    left, right = name[start:], other[start:]
+    if left[0].isdecimal() or right[0].isdecimal():
         return False
-    if one[:2] == two[1::-1] and one[2:] == two[2:] and len(one) > 1:
+    if left[:2] == right[1::-1] and left[2:] == right[2:] and len(left) > 1:
         return True
-    return len(one) > 1 and one[1:] == two[1:]
+    return len(left) > 1 and left[1:] == right[1:]

@@ -1,7 +1,4 @@
-"""In what order named things can run, and which of them wait for each other in a circle.
-
-Pure graph work on names: it knows nothing of tasks.
-"""
+"""Order names so that each can run after those that it needs, and find cycles."""
 
 from __future__ import annotations
 
@@ -15,20 +12,20 @@ __all__ = ["find_cycle", "sort_names"]
 
 
 def sort_names(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[str]:
-    """`names` so that each stands after all that it follows; ties keep the order of `names`.
+    """Return `names` so that each stands after all that it follows; ties keep the order of `names`.
 
     Names that wait for each other in a circle, or for one that does, are left out.
 
     >>> sort_names(["c", "b", "a"], [("a", "b")])
     ['c', 'a', 'b']
     """
-    place = {name: index for index, name in enumerate(names)}
+    position = {name: index for index, name in enumerate(names)}
     waits = dict.fromkeys(names, 0)
     follows: dict[str, list[str]] = {name: [] for name in names}
     for before, after in edges:
         follows[before].append(after)
         waits[after] += 1
-    ready = [place[name] for name in names if not waits[name]]
+    ready = [position[name] for name in names if not waits[name]]
     heapify(ready)
     ordered = []
     while ready:
@@ -37,12 +34,12 @@ def sort_names(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[s
         for after in follows[name]:
             waits[after] -= 1
             if not waits[after]:
-                heappush(ready, place[after])
+                heappush(ready, position[after])
     return ordered
 
 
 def find_cycle(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> list[str]:
-    """The names of one circle, the first repeated at the end; empty where there is none.
+    """Return the names of one circle, the first repeated at the end; empty where there is none.
 
     >>> find_cycle(["a", "b", "c"], [("a", "b"), ("b", "c"), ("c", "b")])
     ['b', 'c', 'b']
@@ -54,12 +51,12 @@ def find_cycle(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> list[s
             comes_from.setdefault(after, before)
     if not comes_from:
         return []
-    seen: dict[str, None] = {}
+    visited: dict[str, None] = {}
     name = next(iter(comes_from))
-    while name not in seen:
-        seen[name] = None
+    while name not in visited:
+        visited[name] = None
         name = comes_from[name]
-    backwards = list(seen)[list(seen).index(name) :]
+    backwards = list(visited)[list(visited).index(name) :]
     circle = backwards[::-1]
     first = min(range(len(circle)), key=lambda index: names.index(circle[index]))
     circle = circle[first:] + circle[:first]

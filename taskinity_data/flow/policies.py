@@ -1,6 +1,6 @@
-"""From the keywords of ``@td.task``, or of a flow's text, to a checked `Policy`.
+"""Make a checked `Policy` of the keywords of ``@td.task`` or of a flow's text.
 
-It knows nothing of flows: whether an `on_error` that is a name names a task is checked there.
+Whether an `on_error` that is a name names a task is checked with the flow.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ _DEFAULTS = Policy()
 
 
 def make_policy(**keywords: Any) -> Policy:
-    """The policy that `keywords` of ``@td.task`` ask for.
+    """Return the policy for `keywords` of ``@td.task``.
 
     Raises
     ------
     SettingsError
-        A value that can't be meant; the message names the keyword.
+        A value is invalid; the message names the keyword.
     """
     values: dict[str, Any] = {}
-    for keyword, given in keywords.items():
+    for keyword, value in keywords.items():
         field, check, *_ = KEYWORDS[keyword]
-        values[field] = check(keyword, given) if check else given
+        values[field] = check(keyword, value) if check else value
     return Policy(**values)
 
 
 def stated_keywords(policy: Policy) -> frozenset[str]:
-    """The keywords whose values in `policy` are not the defaults."""
+    """Return the keywords whose values in `policy` are not the defaults."""
     return frozenset(
         name
         for name, (field, *_) in KEYWORDS.items()
@@ -45,6 +45,6 @@ def stated_keywords(policy: Policy) -> frozenset[str]:
 
 
 def merge_policies(base: Policy, over: Policy, stated: Collection[str]) -> Policy:
-    """`base`, with the `stated` keywords taken from `over`."""
+    """Return `base`, with the `stated` keywords taken from `over`."""
     fields = [KEYWORDS[name].field for name in stated]
     return replace(base, **{field: getattr(over, field) for field in fields})

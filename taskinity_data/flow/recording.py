@@ -1,7 +1,4 @@
-"""What happens while the body of a ``@td.flow`` function runs: calls become tasks and edges.
-
-It knows nothing of decorators' options or of how a flow is run.
-"""
+"""Record the body of a ``@td.flow`` function while it runs: calls become tasks and edges."""
 
 from __future__ import annotations
 
@@ -110,12 +107,12 @@ class _Recording:
     tasks: list[Task] = field(default_factory=list)
     edges: dict[tuple[str, str], None] = field(default_factory=dict)
 
-    def free_name(self, wanted: str) -> str:
-        """`wanted`, or ``wanted_2`` and so on where the flow has it already."""
-        taken = {task.name for task in self.tasks}
-        name, number = wanted, 2
-        while name in taken:
-            name, number = f"{wanted}_{number}", number + 1
+    def free_name(self, preferred: str) -> str:
+        """Return `preferred`, or ``wanted_2`` and so on if the flow has it already."""
+        names = {task.name for task in self.tasks}
+        name, number = preferred, 2
+        while name in names:
+            name, number = f"{preferred}_{number}", number + 1
         return name
 
 
@@ -123,14 +120,14 @@ _current: ContextVar[_Recording | None] = ContextVar("taskinity_data_recording",
 
 
 def is_recording() -> bool:
-    """Whether the body of a ``@td.flow`` function is running in this context."""
+    """Return whether the body of a ``@td.flow`` function is running in this context."""
     return _current.get() is not None
 
 
 def record_call(
     function: Any, args: tuple[Any, ...], options: Mapping[str, Any], width: Width = None
 ) -> Handle:
-    """Add a task to the flow whose body is running; what its result will be.
+    """Add a task to the flow whose body is running; return a handle for its result.
 
     Raises
     ------
@@ -141,18 +138,20 @@ def record_call(
     mark = mark_of(function)
     if recording is None or mark is None:
         raise FlowError(".map(...) only means something in the body of a function with @td.flow")
-    wanted = mark.name or name_of(function)
-    if wanted is None:
+    name_ = mark.name or name_of(function)
+    if name_ is None:
         raise FlowError(f"flow {recording.flow}: a lambda needs a name: td.task(..., name='Clean')")
-    name = recording.free_name(wanted if mark.name else to_camel(wanted))
+    name = recording.free_name(name_ if mark.name else to_camel(name_))
     reducer = function.reducer if isinstance(function, NamedReducer) else None
     parameters = (Parameter("results"),) if reducer is not None else read_parameters(function)
-    given = _match_arguments(name, parameters, args, options)
-    if width is not None and (not parameters or parameters[0].name not in given):
+    call_arguments = _match_arguments(name, parameters, args, options)
+    if width is not None and (not parameters or parameters[0].name not in call_arguments):
         raise FlowError(
             f"task {name}: .map(...) needs what to fan out over, for its first parameter"
         )
-    arguments = {key: _to_source(recording, name, key, value) for key, value in given.items()}
+    arguments = {
+        key: _to_source(recording, name, key, value) for key, value in call_arguments.items()
+    }
     first = parameters[0].name if width is not None or reducer is not None else None
     recording.tasks.append(
         Task(
@@ -177,7 +176,7 @@ def map_task(function: Any, *args: Any, **options: Any) -> Handle:
 
 
 def record_flow(function: Callable[..., Any], name: str, description: str | None) -> Flow:
-    """The flow that the body of `function` describes; its parameters become inputs.
+    """Return the flow that the body of `function` describes; its parameters become inputs.
 
     Raises
     ------
@@ -187,12 +186,20 @@ def record_flow(function: Callable[..., Any], name: str, description: str | None
     recording = _Recording(name)
     inputs = []
     handles: dict[str, Handle] = {}
-    for one in inspect.signature(function).parameters.values():
-        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD, one.POSITIONAL_ONLY):
-            raise FlowError(f"flow {name}: parameter {one.name!r} must have a name of its own")
-        is_required = one.default is one.empty
-        inputs.append(FlowInput(one.name, is_required, None if is_required else one.default))
-        handles[one.name] = Handle(Input(one.name), recording)
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+            parameter.POSITIONAL_ONLY,
+        ):
+            raise FlowError(
+                f"flow {name}: parameter {parameter.name!r} must have a name of its own"
+            )
+        is_required = parameter.default is parameter.empty
+        inputs.append(
+            FlowInput(parameter.name, is_required, None if is_required else parameter.default)
+        )
+        handles[parameter.name] = Handle(Input(parameter.name), recording)
     token = _current.set(recording)
     try:
         result = function(**handles)
@@ -216,27 +223,31 @@ def record_flow(function: Callable[..., Any], name: str, description: str | None
 def _match_arguments(
     task: str, parameters: tuple[Parameter, ...], args: tuple[Any, ...], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The arguments of a call by the names of the parameters that take them."""
-    by_position = [one.name for one in parameters if not one.is_keyword]
+    """Return the arguments of a call by the names of the parameters that take them."""
+    by_position = [parameter.name for parameter in parameters if not parameter.is_keyword]
     if len(args) > len(by_position):
         raise FlowError(
             f"task {task}: {len(args)} arguments for {len(by_position)} parameters that are passed "
             f"by position ({', '.join(by_position)})"
         )
-    given = dict(zip(by_position, args, strict=False))
-    by_name = [one.name for one in parameters if not one.is_positional]
+    arguments = dict(zip(by_position, args, strict=False))
+    by_name = [parameter.name for parameter in parameters if not parameter.is_positional]
     for name, value in options.items():
         if name not in by_name:
             raise FlowError(
                 f"task {task}: the function has no parameter {name!r}.{suggest(name, by_name)}"
             )
-        if name in given:
+        if name in arguments:
             raise FlowError(f"task {task}: parameter {name!r} is given twice")
-        given[name] = value
-    missing = [one.name for one in parameters if not one.is_optional and one.name not in given]
+        arguments[name] = value
+    missing = [
+        parameter.name
+        for parameter in parameters
+        if not parameter.is_optional and parameter.name not in arguments
+    ]
     if missing:
         raise FlowError(f"task {task}: nothing fills {', '.join(map(repr, missing))}")
-    return given
+    return arguments
 
 
 def _to_source(recording: _Recording, task: str, parameter: str, value: Any) -> Source:
@@ -254,7 +265,7 @@ def _to_source(recording: _Recording, task: str, parameter: str, value: Any) -> 
 
 def _holds_handle(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(isinstance(one, Handle) for pair in value.items() for one in pair)
+        return any(isinstance(item, Handle) for pair in value.items() for item in pair)
     return isinstance(value, (list, tuple, set, frozenset)) and any(
-        isinstance(one, Handle) for one in value
+        isinstance(item, Handle) for item in value
     )

@@ -1,6 +1,6 @@
-"""What a bound flow does, as a few kinds of steps in an order in which they can run.
+"""Convert a bound flow to a few kinds of stages, in an order in which they can run.
 
-Pure: it calls no function, reads no data, and knows nothing of Dask.
+No function is called, and no data is read.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class FanOutStage:
     policy: Policy = field(default_factory=Policy)
 
     def chain(self, index: int) -> tuple[ChainStep, ...]:
-        """The steps that piece number `index` goes through."""
+        """Return the steps that piece number `index` goes through."""
         return self.chains[index if self.members else 0]
 
     @property
@@ -162,7 +162,7 @@ Stage = Call | FanOutStage | Reduce
 
 
 def stages(flow: FlowGraph, inputs: Collection[str] = ()) -> tuple[Stage, ...]:
-    """The stages of `flow` for a run with `inputs`, each after all that it needs.
+    """Return the stages of `flow` for a run with `inputs`, each after all that it needs.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def stages(flow: FlowGraph, inputs: Collection[str] = ()) -> tuple[Stage, ...]:
 
 
 def required_inputs(flow: FlowGraph) -> tuple[str, ...]:
-    """The inputs without which `flow` can't run, in the order of its tasks."""
+    """Return the inputs without which `flow` can't run, in the order of its tasks."""
     unbound = [task.name for task in flow.tasks if task.function is None]
     wiring = wire(flow, None)
     problems = [f"task {name} has no function: bind the flow first" for name in unbound]
@@ -199,98 +199,100 @@ class _Stager:
     def __init__(self, flow: FlowGraph, wiring: Wiring) -> None:
         self.last = find_last(flow)
         self.wiring = wiring
-        self.users: dict[str, list[str]] = {place.name: [] for place in wiring.places}
-        for place in wiring.places:
-            for name in place.upstreams:
-                self.users[name].append(place.name)
-        self.places = {place.name: place for place in wiring.places}
+        self.users: dict[str, list[str]] = {node.name: [] for node in wiring.nodes}
+        for node in wiring.nodes:
+            for name in node.upstreams:
+                self.users[name].append(node.name)
+        self.nodes = {node.name: node for node in wiring.nodes}
         self.widths: dict[str, int | Literal["*"]] = {}
         self.rows: dict[Input | Upstream, str] = {}
         self.done: list[Stage] = []
 
     def build(self) -> list[Stage]:
-        for place in self.wiring.places:
-            if place.is_fan_out:
-                self._add_fan_out(place)
-            elif is_reducer(place.tasks[0].function):
-                self._add_reducer(place)
+        for node in self.wiring.nodes:
+            if node.is_fan_out:
+                self._add_fan_out(node)
+            elif is_reducer(node.tasks[0].function):
+                self._add_reducer(node)
             else:
-                self._add_call(place)
+                self._add_call(node)
         return self.done
 
-    def _add_fan_out(self, place: FlowNode) -> None:
-        chains = tuple((self._make_step(task),) for task in place.tasks)
-        over = self.wiring.fills[place.tasks[0].name].over
-        if over is None or place.width is None:
-            raise AssertionError(place)
-        width = place.width
-        members = tuple(task.name for task in place.tasks) if place.is_siblings else ()
-        before = self.places.get(over.task) if isinstance(over, Upstream) else None
-        if before is not None and before.is_fan_out and not place.is_siblings:
+    def _add_fan_out(self, node: FlowNode) -> None:
+        chains = tuple((self._make_step(task),) for task in node.tasks)
+        over = self.wiring.fills[node.tasks[0].name].over
+        if over is None or node.width is None:
+            raise AssertionError(node)
+        width = node.width
+        members = tuple(task.name for task in node.tasks) if node.is_siblings else ()
+        before = self.nodes.get(over.task) if isinstance(over, Upstream) else None
+        if before is not None and before.is_fan_out and not node.is_siblings:
             before_width = self.widths[before.name]
             if width in ("*", before_width):
                 # One task an item, whether or not both run as one chain.
-                self.widths[place.name] = before_width
-                if self._can_follow(before, place):
-                    self._extend(before, place, chains[0][0])
+                self.widths[node.name] = before_width
+                if self._can_follow(before, node):
+                    self._extend(before, node, chains[0][0])
                     return
                 width = "*"
-        self.widths.setdefault(place.name, width)
-        after = tuple(place.upstreams)
-        self.done.append(FanOutStage(place.name, chains, over, width, members, after))
+        self.widths.setdefault(node.name, width)
+        after = tuple(node.upstreams)
+        self.done.append(FanOutStage(node.name, chains, over, width, members, after))
 
-    def _can_follow(self, before: FlowNode, place: FlowNode) -> bool:
-        """Whether nobody but `place`, item by item, needs the results of `before`."""
-        small = self.wiring.fills[place.tasks[0].name].arguments.values()
+    def _can_follow(self, before: FlowNode, node: FlowNode) -> bool:
+        """Return whether only `node` needs the results of `before`, item by item."""
+        small = self.wiring.fills[node.tasks[0].name].arguments.values()
         is_small = Upstream(before.name) in list(small)
-        is_alone = self.users[before.name] == [place.name]
+        is_alone = self.users[before.name] == [node.name]
         return is_alone and not is_small and before.name != self.last
 
-    def _extend(self, before: FlowNode, place: FlowNode, step: ChainStep) -> None:
+    def _extend(self, before: FlowNode, node: FlowNode, step: ChainStep) -> None:
         """Let the fan-out of `before` run `step` too, now that all that it needs has run."""
         fan_out = next(
-            one for one in self.done if isinstance(one, FanOutStage) and one.name == before.name
+            stage
+            for stage in self.done
+            if isinstance(stage, FanOutStage) and stage.name == before.name
         )
         self.done.remove(fan_out)
-        more = [name for name in place.upstreams if name != before.name]
+        more = [name for name in node.upstreams if name != before.name]
         self.done.append(
             replace(
                 fan_out,
-                name=place.name,
+                name=node.name,
                 chains=tuple((*chain, step) for chain in fan_out.chains),
                 after=tuple(dict.fromkeys([*fan_out.after, *more])),
             )
         )
 
-    def _add_reducer(self, place: FlowNode) -> None:
-        task = place.tasks[0]
+    def _add_reducer(self, node: FlowNode) -> None:
+        task = node.tasks[0]
         over = self.wiring.fills[task.name].over
         if over is None:
-            raise AssertionError(place)
-        before = self.places.get(over.task) if isinstance(over, Upstream) else None
+            raise AssertionError(node)
+        before = self.nodes.get(over.task) if isinstance(over, Upstream) else None
         if before is not None and before.is_fan_out:
             name = before.name
         elif isinstance(over, Constant):
-            name = self._add_rows(place, over)
+            name = self._add_rows(node, over)
         else:
             if over not in self.rows:
-                self.rows[over] = self._add_rows(place, over)
+                self.rows[over] = self._add_rows(node, over)
             name = self.rows[over]
-        after = tuple(dict.fromkeys([name, *place.upstreams]))
+        after = tuple(dict.fromkeys([name, *node.upstreams]))
         self.done.append(Reduce(task, name, after=after))
 
-    def _add_rows(self, place: FlowNode, over: Source) -> str:
-        """A fan-out without a step, so that the pieces themselves are reduced."""
-        name = f"{place.name}[*]"  # the reducer's value has the name itself
-        policy = place.tasks[0].policy
-        self.done.append(FanOutStage(name, ((),), over, after=place.upstreams, policy=policy))
+    def _add_rows(self, node: FlowNode, over: Source) -> str:
+        """Add a fan-out without a step, so that the pieces themselves are reduced."""
+        name = f"{node.name}[*]"  # the reducer's value has the name itself
+        policy = node.tasks[0].policy
+        self.done.append(FanOutStage(name, ((),), over, after=node.upstreams, policy=policy))
         return name
 
-    def _add_call(self, place: FlowNode) -> None:
-        task = place.tasks[0]
+    def _add_call(self, node: FlowNode) -> None:
+        task = node.tasks[0]
         fill = self.wiring.fills[task.name]
-        call = self._make_call(task, fill, place.upstreams)
-        fan_outs = [name for name in place.upstreams if self.places[name].is_fan_out]
+        call = self._make_call(task, fill, node.upstreams)
+        fan_outs = [name for name in node.upstreams if self.nodes[name].is_fan_out]
         if len(fan_outs) == 1 and Upstream(fan_outs[0]) in list(fill.arguments.values()):
             self.done.append(
                 Reduce(

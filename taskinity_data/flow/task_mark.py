@@ -1,7 +1,4 @@
-"""What ``@td.task`` leaves on a function, and under which name a function goes.
-
-It knows nothing of flows.
-"""
+"""Define the mark that ``@td.task`` leaves on a function, and the name of a function."""
 
 from __future__ import annotations
 
@@ -27,24 +24,24 @@ class Mark:
 
 
 def mark_of(function: Any) -> Mark | None:
-    """The mark of a function that went through ``@td.task``, else None."""
+    """Return the mark of a function that went through ``@td.task``, else None."""
     mark = getattr(function, MARK, None)
     return mark if isinstance(mark, Mark) else None
 
 
 def is_reducer(function: Any) -> bool:
-    """Whether `function` is a reducer: an object, not the class of one."""
+    """Return whether `function` is a reducer: an object, not the class of one."""
     return not isinstance(function, type) and getattr(function, "is_reducer", False) is True
 
 
 def without_mark(function: Any) -> Any:
-    """What runs: the reducer itself where ``td.task(reducer)`` made a task of it."""
+    """Return what runs: the reducer itself if ``td.task(reducer)`` made a task of it."""
     is_named = is_reducer(function) and mark_of(function) is not None
     return function.reducer if is_named else function
 
 
 def name_of(function: Any) -> str | None:
-    """The name that `function` goes by: its mark's, its own, or that of its class.
+    """Return the name of `function`: that of its mark, its own, or that of its class.
 
     A lambda and a reducer have none; a ``functools.partial`` has that of its function.
     """
@@ -62,7 +59,7 @@ def name_of(function: Any) -> str | None:
 
 
 def refuse_function(function: Any) -> str | None:
-    """Why `function` can't be a task, in words; None where it can."""
+    """Return why `function` can't be a task, as text; None if it can."""
     if is_reducer(function):
         return None
     if not callable(function):
@@ -72,10 +69,10 @@ def refuse_function(function: Any) -> str | None:
         plain = plain.func
     plain = inspect.unwrap(plain)
     called = plain if inspect.isroutine(plain) else vars(type(plain)).get("__call__", plain)
-    for one in (plain, called):
-        if inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one):
+    for function_ in (plain, called):
+        if inspect.iscoroutinefunction(function_) or inspect.isasyncgenfunction(function_):
             return "it is an async function; a worker calls plain ones (asyncio.run within it)"
-        if inspect.isgeneratorfunction(one):
+        if inspect.isgeneratorfunction(function_):
             return "it is a generator; return a list, or one frame, instead of yielding"
     return None
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from browser import Browser
 
-from taskinity_data.flow.diagram.layout import Gaps, NodeSize, place
+from taskinity_data.flow.diagram.layout import Gaps, NodeSize, lay_out
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.model import Task
@@ -238,7 +238,7 @@ def test_the_lines_of_a_usual_flow_of_200_tasks_never_cross(name):
     edges = usual_flows()[name]
     sizes = dict.fromkeys((one for edge in edges for one in edge), NodeSize(100, 34))
     assert len(sizes) >= 160
-    layout = place(sizes, edges, Gaps(28, 44, 16))
+    layout = lay_out(sizes, edges, Gaps(28, 44, 16))
     lines = [(layout.boxes[link.source], layout.boxes[link.target]) for link in layout.links]
     by_layer = {}
     for source, target in lines:

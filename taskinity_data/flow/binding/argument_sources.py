@@ -1,6 +1,5 @@
-"""What can fill a parameter of a task: another task's result, an input of the flow, a constant.
-
-It knows nothing of how the value is computed or of where it lies.
+"""Define the sources of a task's parameters: another task's result, an input of the flow, a
+constant.
 """
 
 from __future__ import annotations

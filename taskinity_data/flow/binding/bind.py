@@ -1,7 +1,4 @@
-"""Functions find their tasks by name, and everything that does not fit is told at once.
-
-It knows nothing of what fills the functions' parameters.
-"""
+"""Bind functions to tasks by name, and report everything that does not fit together."""
 
 from __future__ import annotations
 
@@ -43,26 +40,27 @@ GraphT = TypeVar("GraphT", bound="FlowGraph")
 
 
 def bind(flow: GraphT, tasks: Any) -> GraphT:
-    """`flow` with the functions of `tasks`; see `Flow.bind`."""
+    """Return `flow` with the functions of `tasks`; see `Flow.bind`."""
     problems: list[str] = []
     offers = _gather(flow, tasks, problems)
     bound: dict[str, Any] = {}
     used: set[str] = set()
-    groups = {place.name: place.tasks for place in find_nodes(flow) if place.is_siblings}
+    groups = {node.name: node.tasks for node in find_nodes(flow) if node.is_siblings}
     siblings = {task.name for members in groups.values() for task in members}
     for base, members in groups.items():
         keys = [to_snake(member.name) for member in members]
-        own = [key for key in keys if key in offers]
+        keys_of_task = [key for key in keys if key in offers]
         if to_snake(base) in offers:
-            used |= {to_snake(base), *own}
+            used |= {to_snake(base), *keys_of_task}
             bound |= {member.name: offers[to_snake(base)] for member in members}
-            if own:
+            if keys_of_task:
+                both = ", ".join(keys_of_task)
                 problems.append(
                     f"{base}1 to {base}{len(members)} are one fan-out: bind either "
-                    f"{to_snake(base)} or {keys[0]} to {keys[-1]}, not both ({', '.join(own)})"
+                    f"{to_snake(base)} or {keys[0]} to {keys[-1]}, not both ({both})"
                 )
         else:
-            used |= set(own)
+            used |= set(keys_of_task)
             bound |= {m.name: offers[k] for m, k in zip(members, keys, strict=True) if k in offers}
     for task in flow.tasks:
         key = to_snake(task.name)
@@ -71,9 +69,9 @@ def bind(flow: GraphT, tasks: Any) -> GraphT:
             bound[task.name] = offers[key]
     problems += _find_unbound(flow, groups, bound, offers, used)
     if not isinstance(tasks, ModuleType):
-        wanted = [to_snake(name) for name in [*groups, *(task.name for task in flow.tasks)]]
+        names = [to_snake(name) for name in [*groups, *(task.name for task in flow.tasks)]]
         problems += [
-            f"{offers[key].label} matches no task of the flow.{suggest(key, wanted)}"
+            f"{offers[key].label} matches no task of the flow.{suggest(key, names)}"
             for key in offers
             if key not in used
         ]
@@ -105,7 +103,7 @@ def raise_problems(flow: FlowGraph, problems: list[str]) -> None:
 
 
 def _gather(flow: FlowGraph, tasks: Any, problems: list[str]) -> dict[str, _Offer]:
-    """What was handed over, by the name that it is to be bound under."""
+    """Return the functions that were passed, by the names that they are bound to."""
     if isinstance(tasks, ModuleType):
         return _gather_module(flow, tasks, problems)
     offers: list[_Offer] = []
@@ -121,9 +119,9 @@ def _gather(flow: FlowGraph, tasks: Any, problems: list[str]) -> dict[str, _Offe
             if refused := refuse_function(function) if name is None else None:
                 problems.append(f"item {index} of the list: {refused}")
             elif name is None:
-                what = "a reducer" if is_reducer(function) else "a lambda"
+                kind = "a reducer" if is_reducer(function) else "a lambda"
                 problems.append(
-                    f"item {index} of the list is {what}, which has no name: hand over a dict such "
+                    f"item {index} of the list is {kind}, which has no name: hand over a dict such "
                     "as {'process_chunk': ...}"
                 )
             else:
@@ -133,32 +131,32 @@ def _gather(flow: FlowGraph, tasks: Any, problems: list[str]) -> dict[str, _Offe
             f"tasks come as a module, a dict by name or a list of functions, not as "
             f"{type(tasks).__name__}"
         )
-    found: dict[str, _Offer] = {}
+    gathered: dict[str, _Offer] = {}
     for offer in offers:
-        other = found.setdefault(offer.key, offer)
+        other = gathered.setdefault(offer.key, offer)
         if other.function is not offer.function:
             problems.append(f"two functions are handed over for {offer.key}")
-    return found
+    return gathered
 
 
 def _gather_module(flow: FlowGraph, module: ModuleType, problems: list[str]) -> dict[str, _Offer]:
-    wanted = {to_snake(task.name) for task in flow.tasks}
-    wanted |= {to_snake(place.name) for place in find_nodes(flow)}
+    names = {to_snake(task.name) for task in flow.tasks}
+    names |= {to_snake(node.name) for node in find_nodes(flow)}
     candidates: dict[str, list[Any]] = {}
     for attribute, value in vars(module).items():
         mark = mark_of(value)
         key = to_snake(mark.name if mark and mark.name else attribute)
-        is_exact = attribute == key and key in wanted
+        is_exact = attribute == key and key in names
         is_task = callable(value) or is_reducer(value)
         if not attribute.startswith("__") and (is_exact or is_task):
             candidates.setdefault(key, []).append(value)
-    found = {}
+    gathered = {}
     for key, values in candidates.items():
         functions = [value for value in values if not isinstance(value, type)] or values
-        if key in wanted and any(value is not functions[0] for value in functions):
+        if key in names and any(value is not functions[0] for value in functions):
             problems.append(f"module {module.__name__} has two functions for {key}")
-        found[key] = _Offer(key, f"{module.__name__}.{key}", functions[0])
-    return found
+        gathered[key] = _Offer(key, f"{module.__name__}.{key}", functions[0])
+    return gathered
 
 
 def _find_unbound(

@@ -31,20 +31,20 @@ __all__ = ["Filling", "FlowInputs", "check_positions", "fill_parameters"]
 
 @dataclass(frozen=True, slots=True)
 class FlowInputs:
-    """The flow's inputs: `names` that are given, None while not known; `asked` for by name."""
+    """The flow's inputs: `names` that are given, None while not known; `needed` for by name."""
 
     names: frozenset[str] | None
-    asked: frozenset[str]
+    needed: frozenset[str]
 
     def __contains__(self, name: str) -> bool:
         return self.names is not None and name in self.names
 
-    def tell(self, wanted: str) -> str:
-        """What there is; where that is nothing, how to give the input called `wanted`."""
+    def tell(self, name: str) -> str:
+        """List the inputs; if there are none, describe how to give the input `name`."""
         shown = ", ".join(sorted(self.names or ()))
         if shown:
             return f"the inputs are {shown}."
-        return f"no input is given: give {wanted}=… (on the command line --input {wanted}=…)."
+        return f"no input is given: give {name}=… (on the command line --input {name}=…)."
 
 
 @dataclass(slots=True)
@@ -64,12 +64,12 @@ class Filling:
 def fill_parameters(
     parameters: Sequence[Parameter],
     upstreams: Sequence[str],
-    given: FlowInputs,
+    inputs_: FlowInputs,
     chunk: Parameter | None = None,
     *,
     takes_all: bool = True,
 ) -> Filling:
-    """What fills `chunk` and `parameters`, which are the others.
+    """Return the sources of `chunk` and of `parameters`, the other parameters.
 
     Parameters
     ----------
@@ -83,10 +83,10 @@ def fill_parameters(
         Whether a result that nothing takes is a mistake; a fallback may do without.
     """
     result = Filling()
-    for one in parameters:
-        source = _match(one, upstreams, given, result)
+    for parameter in parameters:
+        source = _match(parameter, upstreams, inputs_, result)
         if source is not None:
-            result.arguments[one.name] = source
+            result.arguments[parameter.name] = source
     left = _find_left(upstreams, result)
     if chunk is not None:
         named = _match_upstream(chunk, upstreams)
@@ -95,21 +95,23 @@ def fill_parameters(
         if named is not None:
             result.over = Upstream(named)
         elif upstreams:
-            result.problems.append(_say_no_chunk(chunk, left))
+            result.problems.append(_explain_no_chunk(chunk, left))
         else:
-            _fill_chunk_from_input(chunk, given, result)
+            _fill_chunk_from_input(chunk, inputs_, result)
         left = [] if result.over is None else _find_left(upstreams, result)
     if left and (parameters or chunk is not None):
-        _pair(parameters, left, given, result, chunk=chunk, takes_all=takes_all)
-    _require(parameters, upstreams, given, result)
+        _pair(parameters, left, inputs_, result, chunk=chunk, takes_all=takes_all)
+    _require(parameters, upstreams, inputs_, result)
     return result
 
 
 def check_positions(
     parameters: Sequence[Parameter], result: Filling, *, is_chunk_wise: bool
 ) -> tuple[str, ...]:
-    """The parameters in `result` that must be passed by position; what hinders it is noted."""
-    by_position = [one.name for one in parameters if one.is_positional]
+    """Return the parameters in `result` that must be passed by position; add the problems of
+    others.
+    """
+    by_position = [parameter.name for parameter in parameters if parameter.is_positional]
     passed = [name for name in by_position if name in result.arguments]
     if is_chunk_wise and passed:
         result.problems.append(f"parameter {passed[0]!r} can't be passed by its name: drop the '/'")
@@ -121,7 +123,7 @@ def check_positions(
 
 
 def _match_upstream(parameter: Parameter, upstreams: Sequence[str]) -> str | None:
-    """The upstream that `parameter` names."""
+    """Return the upstream that `parameter` names."""
     for suffix in ("", "_result"):
         for name in upstreams:
             if to_snake(name) + suffix == parameter.name:
@@ -130,12 +132,12 @@ def _match_upstream(parameter: Parameter, upstreams: Sequence[str]) -> str | Non
 
 
 def _match(
-    parameter: Parameter, upstreams: Sequence[str], given: FlowInputs, result: Filling
+    parameter: Parameter, upstreams: Sequence[str], inputs_: FlowInputs, result: Filling
 ) -> Source | None:
     upstream = _match_upstream(parameter, upstreams)
     if upstream is None:
-        return Input(parameter.name) if parameter.name in given else None
-    if parameter.name in given:
+        return Input(parameter.name) if parameter.name in inputs_ else None
+    if parameter.name in inputs_:
         result.problems.append(
             f"two things fill parameter {parameter.name!r}, the input of that name and task "
             f"{upstream}: rename the input"
@@ -144,12 +146,12 @@ def _match(
 
 
 def _find_left(upstreams: Sequence[str], result: Filling) -> list[str]:
-    """The upstreams that no parameter takes so far."""
-    taken = [result.over, *result.arguments.values()]
-    return [name for name in upstreams if Upstream(name) not in taken]
+    """Return the upstreams that no parameter uses yet."""
+    used = [result.over, *result.arguments.values()]
+    return [name for name in upstreams if Upstream(name) not in used]
 
 
-def _say_no_chunk(chunk: Parameter, left: list[str]) -> str:
+def _explain_no_chunk(chunk: Parameter, left: list[str]) -> str:
     if not left:
         return f"nothing is left for its chunk {chunk.name!r}: other parameters take all results"
     return (
@@ -158,41 +160,43 @@ def _say_no_chunk(chunk: Parameter, left: list[str]) -> str:
     )
 
 
-def _fill_chunk_from_input(chunk: Parameter, given: FlowInputs, result: Filling) -> None:
-    if given.names is None:
+def _fill_chunk_from_input(chunk: Parameter, inputs_: FlowInputs, result: Filling) -> None:
+    if inputs_.names is None:
         result.required.append(chunk.name)
         result.over = Input(chunk.name)
         return
-    loose = [name for name in given.names if name not in given.asked]
-    if chunk.name in given:
+    loose = [name for name in inputs_.names if name not in inputs_.needed]
+    if chunk.name in inputs_:
         result.over = Input(chunk.name)
     elif len(loose) == 1:
         result.over = Input(loose[0])
     else:
         result.problems.append(
-            f"nothing fills its chunk {chunk.name!r}; {given.tell(chunk.name)}"
-            f"{suggest(chunk.name, given.names)}"
+            f"nothing fills its chunk {chunk.name!r}; {inputs_.tell(chunk.name)}"
+            f"{suggest(chunk.name, inputs_.names)}"
         )
 
 
 def _pair(
     parameters: Sequence[Parameter],
     left: list[str],
-    given: FlowInputs,
+    inputs_: FlowInputs,
     result: Filling,
     *,
     chunk: Parameter | None,
     takes_all: bool,
 ) -> None:
-    """Give the upstream that is left to the parameter that is left (rules 3 and 4)."""
-    free = [one for one in parameters if one.name not in result.arguments]
-    needy = [one for one in free if not one.is_optional]
+    """Assign the remaining upstream to the remaining parameter (rules 3 and 4)."""
+    free = [parameter for parameter in parameters if parameter.name not in result.arguments]
+    needy = [parameter for parameter in free if not parameter.is_optional]
     if len(left) == 1:
         # While the inputs are not known, the first parameter is the best guess.
-        if len(needy) == 1 or (needy and given.names is None):
+        if len(needy) == 1 or (needy and inputs_.names is None):
             result.arguments[needy[0].name] = Upstream(left[0])
             return
-        by_position = [one for one in parameters if not one.is_keyword] or list(parameters)
+        by_position = [parameter for parameter in parameters if not parameter.is_keyword] or list(
+            parameters
+        )
         if not needy and len(by_position) == 1 and by_position[0] in free:
             result.arguments[by_position[0].name] = Upstream(left[0])
             return
@@ -206,26 +210,26 @@ def _pair(
                 f"{name}: rename one, or add a parameter {to_snake(name)!r}"
             )
         else:
-            hint = suggest(to_snake(name), [one.name for one in free])
+            hint = suggest(to_snake(name), [parameter.name for parameter in free])
             result.problems.append(
                 f"no parameter takes the result of {name}: add one called {to_snake(name)!r}.{hint}"
             )
 
 
 def _require(
-    parameters: Sequence[Parameter], upstreams: Sequence[str], given: FlowInputs, result: Filling
+    parameters: Sequence[Parameter], upstreams: Sequence[str], inputs_: FlowInputs, result: Filling
 ) -> None:
-    """Note the parameters that nothing fills."""
-    for one in parameters:
-        if one.name in result.arguments or one.is_optional:
+    """Report the parameters without a value."""
+    for parameter in parameters:
+        if parameter.name in result.arguments or parameter.is_optional:
             continue
-        if given.names is None:
-            result.required.append(one.name)
-            result.arguments[one.name] = Input(one.name)
+        if inputs_.names is None:
+            result.required.append(parameter.name)
+            result.arguments[parameter.name] = Input(parameter.name)
             continue
         names = [to_snake(name) for name in upstreams]
         after = f"its upstreams are {', '.join(names)}; " if names else ""
         result.problems.append(
-            f"nothing fills parameter {one.name!r}; {after}{given.tell(one.name)}"
-            f"{suggest(one.name, [*names, *given.names])}"
+            f"nothing fills parameter {parameter.name!r}; {after}{inputs_.tell(parameter.name)}"
+            f"{suggest(parameter.name, [*names, *inputs_.names])}"
         )

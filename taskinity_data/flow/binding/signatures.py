@@ -1,7 +1,6 @@
-"""Which parameters a function has, and as what it wants its chunk, by the annotation.
+"""Read a function's parameters, and the type of its chunk from the annotation.
 
-Annotations that are texts are read, never evaluated, and no library is imported to understand
-them. It knows nothing of what fills the parameters.
+Annotations that are texts are read, never evaluated, and no library is imported for them.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Parameter:
 
 
 def read_parameters(function: Any) -> tuple[Parameter, ...]:
-    """The parameters of `function` that can be filled, in order.
+    """Return the parameters of `function` that can be filled, in order.
 
     ``*args`` counts as one parameter, filled by position, where nothing else can be; ``**kwargs``
     is never filled. A built-in that does not tell its parameters has one.
@@ -66,21 +65,25 @@ def read_parameters(function: Any) -> tuple[Parameter, ...]:
         return (Parameter("value", is_positional=True),)
     except TypeError as error:
         raise BindError(f"its parameters can't be read: {error}") from error
-    found = [
+    parameters = [
         Parameter(
-            one.name,
-            is_optional=one.default is not one.empty,
-            is_positional=one.kind is one.POSITIONAL_ONLY,
-            is_keyword=one.kind is one.KEYWORD_ONLY,
-            annotation=None if one.annotation is one.empty else one.annotation,
+            parameter.name,
+            is_optional=parameter.default is not parameter.empty,
+            is_positional=parameter.kind is parameter.POSITIONAL_ONLY,
+            is_keyword=parameter.kind is parameter.KEYWORD_ONLY,
+            annotation=None if parameter.annotation is parameter.empty else parameter.annotation,
         )
-        for one in signature.parameters.values()
-        if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        for parameter in signature.parameters.values()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
-    rest = [one for one in signature.parameters.values() if one.kind is one.VAR_POSITIONAL]
-    if rest and all(one.is_keyword for one in found):
-        found.insert(0, Parameter(rest[0].name, is_optional=True, is_positional=True))
-    return tuple(found)
+    rest = [
+        parameter
+        for parameter in signature.parameters.values()
+        if parameter.kind is parameter.VAR_POSITIONAL
+    ]
+    if rest and all(parameter.is_keyword for parameter in parameters):
+        parameters.insert(0, Parameter(rest[0].name, is_optional=True, is_positional=True))
+    return tuple(parameters)
 
 
 def _read_signature(function: Any) -> inspect.Signature:
@@ -92,7 +95,7 @@ def _read_signature(function: Any) -> inspect.Signature:
 
 
 def find_kind(function: Any, parameter: Parameter) -> str:
-    """As what `function` wants a piece of a dataset that comes as `parameter`.
+    """Return the type in which `function` gets a piece of a dataset as `parameter`.
 
     Returns
     -------
@@ -126,13 +129,13 @@ def find_kind(function: Any, parameter: Parameter) -> str:
     return "pandas"
 
 
-def _read_annotation(text: str, known: dict[str, Any]) -> tuple[str, str]:
-    """The library and the class that the text of an annotation names, empty where none."""
+def _read_annotation(text: str, names: dict[str, Any]) -> tuple[str, str]:
+    """Return the library and the class that the text of an annotation names, empty if none."""
     text = text.strip().strip("\"'")
     if not re.fullmatch(r"\w+(\.\w+)*", text):
         return "", text
     first, _, rest = text.partition(".")
-    value = known.get(first)
+    value = names.get(first)
     if isinstance(value, type) and not rest:
         return value.__module__.partition(".")[0], value.__qualname__
     if rest:

@@ -48,23 +48,23 @@ class Fill:
     fallback: tuple[Task, Fill] | None = None
 
     def sources(self) -> list[Source]:
-        """All that it takes, its fallback's too."""
-        own = [*self.arguments.values(), *([] if self.over is None else [self.over])]
-        return own if self.fallback is None else own + self.fallback[1].sources()
+        """Return all that it takes, its fallback's too."""
+        values = [*self.arguments.values(), *([] if self.over is None else [self.over])]
+        return values if self.fallback is None else values + self.fallback[1].sources()
 
 
 @dataclass(slots=True)
 class Wiring:
     """The fills of all tasks by name, the inputs that they need, and what does not fit."""
 
-    places: tuple[FlowNode, ...]
+    nodes: tuple[FlowNode, ...]
     fills: dict[str, Fill] = field(default_factory=dict)
     required: dict[str, None] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
 def wire(flow: FlowGraph, inputs: Collection[str] | None) -> Wiring:
-    """Who gets what in a run of `flow` with `inputs`.
+    """Return the sources of all functions' parameters in a run of `flow` with `inputs`.
 
     Parameters
     ----------
@@ -81,79 +81,82 @@ class _Wirer:
         self.flow = flow
         self.inputs = inputs
         self.result = Wiring(find_nodes(flow))
-        self.fan_outs = {place.name for place in self.result.places if place.is_fan_out}
-        self.own = {task.name for place in self.result.places for task in place.tasks}
+        self.fan_outs = {node.name for node in self.result.nodes if node.is_fan_out}
+        self.names_of_tasks = {task.name for node in self.result.nodes for task in node.tasks}
         self.functions = {task.name: task.function for task in flow.tasks if task.function}
         for task in flow.tasks:
             if callable(task.policy.on_error):
                 self.functions[_fallback_of(task)] = task.policy.on_error
         self.parameters = self._read_all()
-        asked = [
-            one.name for each in self.parameters.values() for one in each if each is not _REDUCED
+        needed = [
+            parameter.name
+            for each in self.parameters.values()
+            for parameter in each
+            if each is not _REDUCED
         ]
-        self.given = FlowInputs(inputs, frozenset(asked))
+        self.known_inputs = FlowInputs(inputs, frozenset(needed))
 
     def _read_all(self) -> dict[str, tuple[Parameter, ...]]:
-        """The parameters of all functions whose parameters can be known."""
-        found = {}
+        """Return the parameters of all functions, if they can be known."""
+        parameters = {}
         for label, function in self.functions.items():
             refused = refuse_function(function)
             try:
                 if refused is None:
                     reduces = is_reducer(function)
-                    found[label] = _REDUCED if reduces else read_parameters(function)
+                    parameters[label] = _REDUCED if reduces else read_parameters(function)
             except BindError as error:
                 refused = str(error)
             if refused is not None:
                 self._note(label, [refused])
-        return found
+        return parameters
 
     def _note(self, label: str, problems: list[str]) -> None:
         self.result.problems += [f"task {label}: {problem}" for problem in problems]
 
     def wire(self) -> Wiring:
-        for place in self.result.places:
-            for task in place.tasks:
+        for node in self.result.nodes:
+            for task in node.tasks:
                 if task.name in self.parameters:
-                    self._wire_task(place, task)
-            fills = [self.result.fills.get(task.name) for task in place.tasks]
+                    self._wire_task(node, task)
+            fills = [self.result.fills.get(task.name) for task in node.tasks]
             overs = [fill.over for fill in fills if fill is not None and fill.over is not None]
             if any(over != overs[0] for over in overs):
                 names = " and ".join(dict.fromkeys(str(over) for over in overs))
-                self._note(
-                    place.tasks[0].name, [f"its siblings must divide one thing, not {names}"]
-                )
+                self._note(node.tasks[0].name, [f"its siblings must divide one thing, not {names}"])
         if self.flow.inputs is None:
             self._check_extra()
         else:
-            self._check_declared({one.name: one.is_required for one in self.flow.inputs})
+            self._check_declared(
+                {declared.name: declared.is_required for declared in self.flow.inputs}
+            )
         return self.result
 
-    def _wire_task(self, place: FlowNode, task: Task) -> None:
-        refused = _refuse_policy(place, task)
+    def _wire_task(self, node: FlowNode, task: Task) -> None:
+        refused = _refuse_policy(node, task)
         if refused is not None:
             self._note(task.name, [refused])
-        if is_reducer(task.function) and place.is_fan_out:
+        if is_reducer(task.function) and node.is_fan_out:
             return
         fill = (
-            self._fill(place, task.name)
+            self._fill(node, task.name)
             if task.arguments is None
-            else self._take_explicit(place, task)
+            else self._take_explicit(node, task)
         )
         if fill is not None:
-            fallback = self._find_fallback(place, task)
+            fallback = self._find_fallback(node, task)
             self.result.fills[task.name] = replace(fill, fallback=fallback)
 
-    def _fill(self, place: FlowNode, label: str, explicit: Task | None = None) -> Fill | None:
-        """What fills the function called `label` at `place`, by name."""
+    def _fill(self, node: FlowNode, label: str, explicit: Task | None = None) -> Fill | None:
+        """Return the sources, by name, of the function called `label` at `node`."""
         function = self.functions[label]
         parameters = list(self.parameters[label])
-        has_chunk = place.is_fan_out or is_reducer(function)
+        has_chunk = node.is_fan_out or is_reducer(function)
         if has_chunk and not parameters:
             self._note(label, ["it has no parameter to take its chunk"])
             return None
-        if is_reducer(function) and len(place.upstreams) > 1:
-            names = " and ".join(place.upstreams)
+        if is_reducer(function) and len(node.upstreams) > 1:
+            names = " and ".join(node.upstreams)
             self._note(label, [f"a reducer takes one result, not those of {names}"])
             return None
         chunk = parameters.pop(0) if has_chunk else None
@@ -161,7 +164,11 @@ class _Wirer:
             result = _borrow(explicit, parameters)
         else:
             result = fill_parameters(
-                parameters, place.upstreams, self.given, chunk, takes_all=label in self.own
+                parameters,
+                node.upstreams,
+                self.known_inputs,
+                chunk,
+                takes_all=label in self.names_of_tasks,
             )
         self.result.required |= dict.fromkeys(result.required)
         return self._finish(label, parameters, result, chunk)
@@ -185,26 +192,30 @@ class _Wirer:
         self._note(label, result.problems)
         return Fill(result.over, result.arguments, positional, kind)
 
-    def _take_explicit(self, place: FlowNode, task: Task) -> Fill:
-        """The fill that was written down in Python, checked against today's function."""
-        own = dict(task.arguments or {})
-        over = own.pop(task.chunk_parameter, None) if task.chunk_parameter else None
-        result = Filling(over, own)
+    def _take_explicit(self, node: FlowNode, task: Task) -> Fill:
+        """Return the sources that were given in Python, checked against the current function."""
+        arguments = dict(task.arguments or {})
+        over = arguments.pop(task.chunk_parameter, None) if task.chunk_parameter else None
+        result = Filling(over, arguments)
         parameters = list(self.parameters[task.name])
         if is_reducer(task.function):
             return self._finish(task.name, [], result, None)
-        chunk = parameters.pop(0) if place.is_fan_out and parameters else None
-        names = [one.name for one in parameters]
-        for name in own:
+        chunk = parameters.pop(0) if node.is_fan_out and parameters else None
+        names = [parameter.name for parameter in parameters]
+        for name in arguments:
             if name not in names:
                 result.problems.append(
                     f"the function has no parameter {name!r}.{suggest(name, names)}"
                 )
-        missing = [one for one in parameters if one.name not in own and not one.is_optional]
-        result.problems += [f"nothing fills parameter {one.name!r}" for one in missing]
+        missing = [
+            parameter
+            for parameter in parameters
+            if parameter.name not in arguments and not parameter.is_optional
+        ]
+        result.problems += [f"nothing fills parameter {parameter.name!r}" for parameter in missing]
         return self._finish(task.name, parameters, result, chunk)
 
-    def _find_fallback(self, place: FlowNode, task: Task) -> tuple[Task, Fill] | None:
+    def _find_fallback(self, node: FlowNode, task: Task) -> tuple[Task, Fill] | None:
         on_error = task.policy.on_error
         if isinstance(on_error, str) and on_error not in ON_ERROR:
             label, other = on_error, self.flow.task(on_error)
@@ -217,11 +228,11 @@ class _Wirer:
         if is_reducer(other.function):
             self._note(task.name, ["its fallback is a reducer, which takes no chunk"])
             return None
-        fill = self._fill(place, label, explicit=task)
+        fill = self._fill(node, label, explicit=task)
         return None if fill is None else (other, fill)
 
     def _check_extra(self) -> None:
-        """Note the inputs that no function takes."""
+        """Report the inputs that no function takes."""
         used = {
             source.name
             for fill in self.result.fills.values()
@@ -229,25 +240,26 @@ class _Wirer:
             if isinstance(source, Input)
         }
         # What another mistake kept from being taken is not extra.
-        used |= {name for name in self.given.asked if self.result.problems}
+        used |= {name for name in self.known_inputs.needed if self.result.problems}
         self.result.problems += [
             f"no function takes the input {name!r}"
             + (
                 ": the parameter of that name is a chunk"
-                if name in self.given.asked
-                else f".{suggest(name, self.given.asked)}"
+                if name in self.known_inputs.needed
+                else f".{suggest(name, self.known_inputs.needed)}"
             )
             for name in sorted((self.inputs or frozenset()) - used)
         ]
 
     def _check_declared(self, declared: dict[str, bool]) -> None:
-        """Note missing and extra inputs of a flow that says which it has; fill the defaults."""
+        """Report missing and extra inputs of a flow that declares its inputs; add the defaults."""
         needed = [name for name, is_required in declared.items() if is_required]
         if self.inputs is None:
             self.result.required |= dict.fromkeys(needed)
             return
         self.result.problems += [
-            f"the input {name!r} is missing; {self.given.tell(name)}{suggest(name, self.inputs)}"
+            f"the input {name!r} is missing; "
+            f"{self.known_inputs.tell(name)}{suggest(name, self.inputs)}"
             for name in needed
             if name not in self.inputs
         ]
@@ -256,9 +268,9 @@ class _Wirer:
             for name in sorted(self.inputs - set(declared))
         ]
         defaults = {
-            one.name: Constant(one.default)
-            for one in self.flow.inputs or ()
-            if one.name not in self.inputs and not one.is_required
+            flow_input.name: Constant(flow_input.default)
+            for flow_input in self.flow.inputs or ()
+            if flow_input.name not in self.inputs and not flow_input.is_required
         }
         for name, fill in self.result.fills.items():
             self.result.fills[name] = _fill_defaults(fill, defaults)
@@ -268,32 +280,39 @@ def _fallback_of(task: Task) -> str:
     return f"{task.name} (its fallback)"
 
 
-def _refuse_policy(place: FlowNode, task: Task) -> str | None:
+def _refuse_policy(node: FlowNode, task: Task) -> str | None:
     if is_reducer(task.function):
-        if place.is_fan_out:
+        if node.is_fan_out:
             return "a reducer takes all results, so it can't be a fan-out itself"
         if task.policy.on_error != "fail":
             return "a reducer's on_error is fail: there is no chunk to skip or to replace"
-    elif task.policy.on_error == "bisect" and not place.is_fan_out:
+    elif task.policy.on_error == "bisect" and not node.is_fan_out:
         return "on_error: bisect halves chunks, and this task gets none"
     return None
 
 
 def _borrow(task: Task, parameters: list[Parameter]) -> Filling:
-    """What fills a fallback of `task`, whose arguments were written down in Python."""
-    own = task.arguments or {}
-    over = own.get(task.chunk_parameter) if task.chunk_parameter else None
-    result = Filling(over, {one.name: own[one.name] for one in parameters if one.name in own})
+    """Return the sources of a fallback of `task`, whose arguments were given in Python."""
+    arguments = task.arguments or {}
+    over = arguments.get(task.chunk_parameter) if task.chunk_parameter else None
+    result = Filling(
+        over,
+        {
+            parameter.name: arguments[parameter.name]
+            for parameter in parameters
+            if parameter.name in arguments
+        },
+    )
     result.problems = [
-        f"nothing fills parameter {one.name!r}"
-        for one in parameters
-        if one.name not in own and not one.is_optional
+        f"nothing fills parameter {parameter.name!r}"
+        for parameter in parameters
+        if parameter.name not in arguments and not parameter.is_optional
     ]
     return result
 
 
 def _fill_defaults(fill: Fill, defaults: dict[str, Constant]) -> Fill:
-    """`fill` with the defaults of inputs that are not given."""
+    """Return `fill` with the defaults of inputs that are not given."""
 
     def resolve(source: Any) -> Any:
         return defaults.get(source.name, source) if isinstance(source, Input) else source

@@ -1,7 +1,6 @@
-"""A flow as a picture: Mermaid, SVG or plain text, drawn without any outside program.
+"""Draw a flow as Mermaid, SVG or plain text, without any outside program.
 
-It knows nothing of functions, data or runs; names and descriptions are drawn as the texts that they
-are, whatever they hold.
+Names and descriptions may hold any characters; they are drawn as text.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ _UNSPEAKABLE = re.compile(r"[#%;<>]")
 
 
 def to_mermaid(flow: FlowGraph) -> str:
-    """`flow` as a Mermaid flowchart: fan-outs and numbered siblings as one double-sided node.
+    """Return `flow` as a Mermaid flowchart: fan-outs and numbered siblings as one double-sided
+    node.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def to_mermaid(flow: FlowGraph) -> str:
 
 
 def to_svg(flow: FlowGraph) -> str:
-    """`flow` as one self-contained SVG element, legible on light and on dark pages.
+    """Return `flow` as one self-contained SVG element, legible on light and on dark pages.
 
     Notes
     -----
@@ -58,7 +58,7 @@ def to_svg(flow: FlowGraph) -> str:
 
 
 def to_ascii(flow: FlowGraph, columns: int = 80) -> str:
-    """`flow` as boxes of line characters, top to bottom, or as a list where it is too wide.
+    """Return `flow` as boxes of line characters, top to bottom, or as a list where it is too wide.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def to_ascii(flow: FlowGraph, columns: int = 80) -> str:
 
 
 def draw_mermaid(picture: Picture) -> str:
-    """The picture as Mermaid text."""
+    """Return the picture as Mermaid text."""
     lines = ["flowchart TD"]
     for key, words in (("accTitle", picture.title), ("accDescr", picture.in_words())):
         if words:
@@ -89,5 +89,5 @@ def _mermaid_node(node: Node) -> str:
 
 
 def _escaped(text: str) -> str:
-    escaped = _MEANINGFUL.sub(lambda found: f"#{ord(found[0])};", text)
+    escaped = _MEANINGFUL.sub(lambda match: f"#{ord(match[0])};", text)
     return escaped.replace(_LINE_BREAK, _NO_LINE_BREAK)

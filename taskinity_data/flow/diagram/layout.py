@@ -1,7 +1,6 @@
-"""Places the nodes of an acyclic graph in layers so that none overlap and edges pass between them.
+"""Lay out the nodes of an acyclic graph in layers, without overlaps, with edges between the nodes.
 
-It knows neither flows nor what a node looks like: sizes come in, places go out, in whatever unit
-the caller draws in (pixels, or columns and lines of text).
+Sizes and positions are in the unit of the caller (pixels, or columns and lines of text).
 
 Notes
 -----
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Box", "Gaps", "Layout", "Link", "NodeSize", "place"]
+__all__ = ["Box", "Gaps", "Layout", "Link", "NodeSize", "lay_out"]
 
 # On 500 random graphs of 4 to 14 nodes, crossings fell from 7,492 to 2,476 after one sweep, 1,643
 # after 4, 1,596 after 6, 1,589 after 12.
@@ -94,8 +93,8 @@ class Layout:
     height: int
 
 
-def place(sizes: Mapping[str, NodeSize], edges: Sequence[tuple[str, str]], gaps: Gaps) -> Layout:
-    """The layout of the graph whose nodes are the keys of `sizes`; the same input, the same places.
+def lay_out(sizes: Mapping[str, NodeSize], edges: Sequence[tuple[str, str]], gaps: Gaps) -> Layout:
+    """Return the layout of the graph whose nodes are the keys of `sizes`; it is deterministic.
 
     Raises
     ------
@@ -138,7 +137,9 @@ def place(sizes: Mapping[str, NodeSize], edges: Sequence[tuple[str, str]], gaps:
 
 
 def _layers(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Each node's longest distance from a source, by which every edge points to a later layer."""
+    """Return each node's longest distance from a source, by which every edge points to a later
+    layer.
+    """
     graph: dict[str, list[str]] = {node: [] for node in nodes}
     for source, target in edges:
         graph[target].append(source)
@@ -155,7 +156,7 @@ def _split_long_edges(
     names: list[str | None],
     rows: list[list[int]],
 ) -> list[Link]:
-    """The edges as links of neighbouring layers; adds a passing point to each layer between."""
+    """Return the edges as links of neighbouring layers, with passing points in layers between."""
     index_of = {name: index for index, name in enumerate(nodes)}
     links = []
     for source, target in dict.fromkeys(edges):
@@ -181,10 +182,12 @@ def _neighbours(count: int, links: Sequence[Link]) -> tuple[list[list[int]], lis
 def _ordered(
     rows: list[list[int]], above: list[list[int]], below: list[list[int]]
 ) -> list[list[int]]:
-    """The rows in the order, of those that the sweeps pass through, with the fewest crossings."""
-    best, fewest = [row[:] for row in rows], _crossings(rows, below)
+    """Return the rows in the order, of those that the sweeps pass through, with the fewest
+    crossings.
+    """
+    best, min_crossings = [row[:] for row in rows], _crossings(rows, below)
     for sweep in range(_ORDER_SWEEPS):
-        if not fewest:
+        if not min_crossings:
             break
         downward = sweep % 2 == 0
         near = above if downward else below
@@ -193,11 +196,13 @@ def _ordered(
         for number in order:
             fixed = rows[number - 1 if downward else number + 1]
             rank = {index: position for position, index in enumerate(fixed)}
-            own = {index: position for position, index in enumerate(rows[number])}
-            rows[number].sort(key=lambda index: _mean([rank[n] for n in near[index]], own[index]))
+            positions = {index: position for position, index in enumerate(rows[number])}
+            rows[number].sort(
+                key=lambda index: _mean([rank[n] for n in near[index]], positions[index])
+            )
         crossings = _crossings(rows, below)
-        if crossings < fewest:
-            best, fewest = [row[:] for row in rows], crossings
+        if crossings < min_crossings:
+            best, min_crossings = [row[:] for row in rows], crossings
     return best
 
 
@@ -219,7 +224,7 @@ def _columns(
     below: Sequence[Sequence[int]],
     gap: int,
 ) -> list[int]:
-    """Each box's left edge: near its neighbours' middles, in the row's order, `gap` apart."""
+    """Return each box's left edge: near the middles of its neighbours, in order, `gap` apart."""
     middle = [0.0] * len(widths)
     for row in rows:
         for index, x in zip(row, _spread([0.0] * len(row), row, widths, gap), strict=True):
@@ -227,7 +232,7 @@ def _columns(
     for sweep in range(_PLACE_SWEEPS + _SETTLE_SWEEPS):
         downward = sweep % 2 == 0
         for row in rows if downward else reversed(rows):
-            wanted = []
+            targets = []
             for index in row:
                 # One of many neighbours of a node pulls it little, or the many would be drawn
                 # together above it.
@@ -239,27 +244,28 @@ def _columns(
                 at = (
                     sum(middle[n] * weight for n, weight in near) / whole if near else middle[index]
                 )
-                wanted.append(at - widths[index] / 2)
-            for index, x in zip(row, _spread(wanted, row, widths, gap), strict=True):
+                targets.append(at - widths[index] / 2)
+            for index, x in zip(row, _spread(targets, row, widths, gap), strict=True):
                 middle[index] = x + widths[index] / 2
     left = [0] * len(widths)
     for row in rows:
-        wanted = [middle[index] - widths[index] / 2 for index in row]
-        for index, x in zip(row, _spread(wanted, row, widths, gap, is_whole=True), strict=True):
+        targets = [middle[index] - widths[index] / 2 for index in row]
+        for index, x in zip(row, _spread(targets, row, widths, gap, is_whole=True), strict=True):
             left[index] = round(x)
     first = min(left, default=0)
     return [x - first for x in left]
 
 
 def _spread(
-    wanted: Sequence[float],
+    targets: Sequence[float],
     row: Sequence[int],
     widths: Sequence[int],
     gap: int,
     *,
     is_whole: bool = False,
 ) -> list[float]:
-    """The left edges nearest to `wanted` (least squares) that leave `gap` between neighbours.
+    """Return the left edges nearest to `wanted` (least squares) that leave `gap` between
+    neighbours.
 
     With each box's own offset taken off, "keeps its distance" reads "does not fall": neighbours
     that would fall are pooled at their mean. Rounding after that keeps the order, and the offsets
@@ -270,7 +276,7 @@ def _spread(
         offsets.append(offset)
         offset += widths[index] + gap
     pools: list[tuple[float, int]] = []
-    for want, offset in zip(wanted, offsets, strict=True):
+    for want, offset in zip(targets, offsets, strict=True):
         total, count = want - offset, 1
         while pools and pools[-1][0] / pools[-1][1] >= total / count:
             total, count = total + pools[-1][0], count + pools[-1][1]

@@ -1,7 +1,6 @@
-"""What of a flow is drawn: one node a task, numbered siblings folded into one, and the edges.
+"""Reduce a flow to what is drawn: one node a task, numbered siblings as one, and the edges.
 
-It knows nothing of lines, pixels or text formats. Names are identifiers, which the model sees to;
-descriptions may hold anything.
+Names are identifiers, which the model checks; descriptions may hold any characters.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ class Node:
 
     `width` says how often it runs: ``""`` once, ``"[*]"`` once a chunk, ``"×8"`` eight times.
     `members` are the names of the tasks that it stands for. Texts hold no control characters.
-    `state` is what became of it, as a class of the drawing: ``completed``, ``failed``, ``skipped``.
-    `policy` says what is done about failures, where that was asked for.
+    `state` is its status, as a class of the drawing: ``completed``, ``failed``, ``skipped``.
+    `policy` describes what is done about failures, if the task has options for it.
     """
 
     name: str
@@ -65,7 +64,7 @@ class Picture:
     edges: tuple[tuple[str, str], ...]
 
     def in_words(self) -> str:
-        """The description, and what leads where, as sentences for those who can't see it."""
+        """Return the description and the edges as sentences, for people who can't see pictures."""
         steps = [f"{self.nodes[a].label} leads to {self.nodes[b].label}." for a, b in self.edges]
         lone = set(self.nodes) - {end for edge in self.edges for end in edge}
         steps += [f"{node.label} stands alone." for key, node in self.nodes.items() if key in lone]
@@ -73,46 +72,52 @@ class Picture:
 
 
 def picture_of(flow: FlowGraph) -> Picture:
-    """The picture of `flow`: numbered siblings are one node; a fallback says whose it is."""
-    places = find_nodes(flow)
-    ids = {place.name: f"n{number}" for number, place in enumerate(places)}
-    nodes = {ids[place.name]: _node_of(place) for place in places}
-    edges = [(ids[before], ids[place.name]) for place in places for before in place.upstreams]
+    """Return the picture of `flow`: numbered siblings are one node; a fallback says whose it is."""
+    flow_nodes = find_nodes(flow)
+    ids = {flow_node.name: f"n{number}" for number, flow_node in enumerate(flow_nodes)}
+    nodes = {ids[flow_node.name]: _node_of(flow_node) for flow_node in flow_nodes}
+    edges = [
+        (ids[before], ids[flow_node.name])
+        for flow_node in flow_nodes
+        for before in flow_node.upstreams
+    ]
     for task in flow.tasks:
         if task.name in flow.fallbacks:
-            owners = [one.name for one in flow.tasks if one.fallback == task.name]
-            told = f"instead of {', '.join(owners)}, where that fails. {task.description or ''}"
-            policy = _tell_policy(task.policy)
+            owners = [owner.name for owner in flow.tasks if owner.fallback == task.name]
+            description = (
+                f"instead of {', '.join(owners)}, where that fails. {task.description or ''}"
+            )
+            policy = _describe_policy(task.policy)
             nodes[f"n{len(nodes)}"] = Node(
-                task.name, "", _printable(told), (task.name,), policy=policy
+                task.name, "", _printable(description), (task.name,), policy=policy
             )
     return Picture(flow.name, _printable(flow.description), nodes, tuple(edges))
 
 
-def _node_of(place: FlowNode) -> Node:
-    members = tuple(task.name for task in place.tasks)
-    described = place.tasks[0].description
-    if place.is_siblings:
+def _node_of(flow_node: FlowNode) -> Node:
+    members = tuple(task.name for task in flow_node.tasks)
+    described = flow_node.tasks[0].description
+    if flow_node.is_siblings:
         described = f"{members[0]} to {members[-1]}"
-    width = place.width
+    width = flow_node.width
     times = "" if width is None else "[*]" if width == "*" else f"×{width}"
-    policies = dict.fromkeys(_tell_policy(task.policy) for task in place.tasks)
-    told = next(iter(policies)) if len(policies) == 1 else "policies differ"
-    return Node(place.name, times, _printable(described), members, policy=told)
+    policies = dict.fromkeys(_describe_policy(task.policy) for task in flow_node.tasks)
+    policy = next(iter(policies)) if len(policies) == 1 else "policies differ"
+    return Node(flow_node.name, times, _printable(described), members, policy=policy)
 
 
-def _tell_policy(policy: Policy) -> str:
-    """``"3 retries · timeout 30 s · or Lenient"``; nothing where a failure just fails."""
-    told = []
+def _describe_policy(policy: Policy) -> str:
+    """Return ``"3 retries · timeout 30 s · or Lenient"``; an empty text if a failure just fails."""
+    parts = []
     if policy.retries:
-        told.append(f"{policy.retries} {'retry' if policy.retries == 1 else 'retries'}")
+        parts.append(f"{policy.retries} {'retry' if policy.retries == 1 else 'retries'}")
     if policy.timeout_s is not None:
-        told.append(f"timeout {write_number(policy.timeout_s)} s")
+        parts.append(f"timeout {write_number(policy.timeout_s)} s")
     if policy.on_error in ON_ERROR:
-        told += [] if policy.on_error == "fail" else [str(policy.on_error)]
+        parts += [] if policy.on_error == "fail" else [str(policy.on_error)]
     else:
-        told.append(f"or {policy.on_error if isinstance(policy.on_error, str) else 'a fallback'}")
-    return " · ".join(told)
+        parts.append(f"or {policy.on_error if isinstance(policy.on_error, str) else 'a fallback'}")
+    return " · ".join(parts)
 
 
 def _printable(text: str | None) -> str:

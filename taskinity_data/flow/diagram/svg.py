@@ -1,7 +1,7 @@
-"""Draws a picture of a flow as one SVG element.
+"""Draw a picture of a flow as one SVG element.
 
-It knows nothing of flows beyond their picture, and leaves fonts to the viewer: places are computed
-from the widest common width of a character, so that a text stays in its box.
+The viewer chooses the fonts: positions are computed from the widest common width of a character, so
+that a text stays in its box.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from taskinity_data.flow.diagram.layout import Gaps, NodeSize, place
+from taskinity_data.flow.diagram.layout import Gaps, NodeSize, lay_out
 from taskinity_data.flow.diagram.text import columns_of, wrap
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _GAPS = Gaps(across=28, along=44, edge=16)
 
 # Wider pictures shrink to their page no further than this, for at 9 px a text can still be read;
 # from there on the page scrolls.
-_LEAST_SCALE = 0.75
+_MIN_SCALE = 0.75
 
 # All rules are bound to the class, because a style in an SVG inside a page rules the whole page.
 # Lines are of a middle grey that is seen on white and on black, as not every page that is dark
@@ -49,17 +49,19 @@ _STYLE = """\
 
 
 def draw_svg(picture: Picture) -> str:
-    """The picture as ``<svg>`` text: boxes by layers from top to bottom, fan-outs as stacks."""
+    """Return the picture as ``<svg>`` text: boxes in layers from top to bottom, stacks for
+    fan-outs.
+    """
     texts = {key: _text_lines(node) for key, node in picture.nodes.items()}
     sizes = {key: _size(node, texts[key]) for key, node in picture.nodes.items()}
-    layout = place(sizes, picture.edges, _GAPS)
+    layout = lay_out(sizes, picture.edges, _GAPS)
     width, height = layout.width + 2 * _MARGIN, layout.height + 2 * _MARGIN
     named = [(box, box.name) for box in layout.boxes if box.name is not None]
     parts = [
         '<svg xmlns="http://www.w3.org/2000/svg" class="taskinity-flow" role="img"',
         f' width="{width}" height="{height}" viewBox="0 0 {width} {height}"',
         f' aria-label="{escape(picture.title)}"',
-        f' style="max-width:100%;min-width:{round(_LEAST_SCALE * width)}px;height:auto">',
+        f' style="max-width:100%;min-width:{round(_MIN_SCALE * width)}px;height:auto">',
         f"<title>{escape(picture.title)}</title>",
         f"<desc>{escape(picture.in_words())}</desc>",
         f"<style>{_STYLE}</style>",
@@ -114,7 +116,7 @@ def _box(box: Box, node: Node, described: list[str]) -> str:
 
 
 def _lines(layout: Layout) -> list[str]:
-    """The edges: a curve from layer to layer, straight through a layer that they only pass."""
+    """Return the edges: curves from layer to layer, straight through layers that they only pass."""
     bottoms = {
         index: max(layout.boxes[i].bottom for i in row) for row in layout.layers for index in row
     }

@@ -1,7 +1,4 @@
-"""Draws a picture of a flow with line characters, for terminals and text files.
-
-It knows nothing of flows beyond their picture.
-"""
+"""Draw a picture of a flow with line characters, for terminals and text files."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
-from taskinity_data.flow.diagram.layout import Gaps, NodeSize, place
+from taskinity_data.flow.diagram.layout import Gaps, NodeSize, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["columns_of", "draw_text", "wrap"]
 
 # Narrower than this, a description is a column of single words: leave it out.
-_LEAST_DESCRIPTION = 12
+_MIN_DESCRIPTION = 12
 _DESCRIPTION_LINES = 3
 _UP, _DOWN, _LEFT, _RIGHT = 1, 2, 4, 8
 _ALONG = _UP | _DOWN
@@ -35,19 +32,20 @@ _LINE = {
 
 
 def draw_text(picture: Picture, columns: int = 80) -> str:
-    """The picture as lines of text, `columns` wide; where its tasks do not fit, as their list.
+    """Return the picture as lines of text, `columns` wide; where its tasks do not fit, as their
+    list.
 
     Where lines cross without meeting, the one that goes down passes over the other.
     """
     heading = [picture.title] if picture.title else []
     heading += wrap(picture.description, columns, 10) if picture.description else []
     arriving = Counter(target for _, target in picture.edges)
-    for wide in (36, 28, 20, _LEAST_DESCRIPTION, 0):
+    for wide in (36, 28, 20, _MIN_DESCRIPTION, 0):
         texts = {key: _node_lines(node, wide) for key, node in picture.nodes.items()}
         sizes = {
             key: _size(picture.nodes[key], lines, arriving[key]) for key, lines in texts.items()
         }
-        layout = place(sizes, picture.edges, Gaps(across=3, along=0, edge=3))
+        layout = lay_out(sizes, picture.edges, Gaps(across=3, along=0, edge=3))
         if layout.width <= columns:
             drawing = _Drawing(picture, layout, texts).lines()
             break
@@ -57,16 +55,16 @@ def draw_text(picture: Picture, columns: int = 80) -> str:
 
 
 def _list(picture: Picture, layout: Layout, columns: int) -> list[str]:
-    """The tasks in an order in which they can run, each with what it follows."""
+    """Return the tasks in an order in which they can run, each with what it follows."""
     lines = []
     for name in (layout.boxes[index].name for row in layout.layers for index in row):
         if name is None:
             continue
         node = picture.nodes[name]
         before = [picture.nodes[a].label for a, b in picture.edges if b == name]
-        told = [node.description, node.policy, f"after {', '.join(before)}" if before else ""]
+        texts = [node.description, node.policy, f"after {', '.join(before)}" if before else ""]
         lines.append(node.label)
-        lines += [f"    {line}" for one in told for line in wrap(one, max(columns - 4, 8), 99)]
+        lines += [f"    {line}" for text in texts for line in wrap(text, max(columns - 4, 8), 99)]
     return lines
 
 
@@ -77,8 +75,10 @@ def columns_of(text: str) -> int:
     )
 
 
-def wrap(text: str, columns: int, most_lines: int) -> list[str]:
-    """`text` in lines of at most `columns`; what goes beyond `most_lines` ends in an ellipsis."""
+def wrap(text: str, columns: int, max_lines: int) -> list[str]:
+    """Return `text` in lines of at most `columns`; what goes beyond `max_lines` ends in an
+    ellipsis.
+    """
     lines, line = [], ""
     for word in text.split():
         for part in _parts(word, columns):
@@ -89,11 +89,11 @@ def wrap(text: str, columns: int, most_lines: int) -> list[str]:
             else:
                 line = longer
     lines.append(line)
-    if len(lines) > most_lines:
-        last = lines[most_lines - 1]
+    if len(lines) > max_lines:
+        last = lines[max_lines - 1]
         while columns_of(last) > columns - 1:
             last = last.rpartition(" ")[0] or last[:-1]
-        lines[most_lines - 1 :] = [last + "…"]
+        lines[max_lines - 1 :] = [last + "…"]
     return [line for line in lines if line]
 
 
@@ -207,22 +207,22 @@ class _Drawing:
     def _join(
         self, links: Sequence[Link], ports: dict[Link, int]
     ) -> list[tuple[list[int], list[int]]]:
-        """The columns where lines that are drawn as one begin and end, from left to right.
+        """Return the columns where lines that are drawn as one begin and end, from left to right.
 
         One is drawn from each source, and one from all sources that lead to one place alone.
         """
         fan = Counter(link.source for link in links)
-        found: dict[tuple[int, int], tuple[set[int], set[int]]] = {}
+        spans: dict[tuple[int, int], tuple[set[int], set[int]]] = {}
         for link in links:
             is_only = fan[link.source] == 1
             key = (-1, link.target) if is_only else (link.source, -1)
-            starts, ends = found.setdefault(key, (set(), set()))
+            starts, ends = spans.setdefault(key, (set(), set()))
             starts.add(self._leave[link.source])
             ends.add(ports[link])
-        return sorted((sorted(starts), sorted(ends)) for starts, ends in found.values())
+        return sorted((sorted(starts), sorted(ends)) for starts, ends in spans.values())
 
     def _assign_ports(self, links: Sequence[Link]) -> dict[Link, int]:
-        """The column in which each link enters its target.
+        """Return the column in which each link enters its target.
 
         Lines may meet only where both lead to one place and nowhere else: a source with several
         targets has a port of its own on each, and no port lies below a line that goes elsewhere.
@@ -243,8 +243,8 @@ class _Drawing:
             )
             used: set[int] = set()
             for number, group in enumerate(groups):
-                own = {link.source for link in group}
-                others = {self._leave[k.source] for k in links if k.source not in own}
+                sources = {link.source for link in group}
+                others = {self._leave[k.source] for k in links if k.source not in sources}
                 wish = box.middle + 2 * number - len(groups) + 1
                 free = [x for x in columns if x not in used | others]
                 x = min(free, key=lambda x: abs(x - wish), default=wish)
@@ -262,8 +262,8 @@ class _Drawing:
 
 
 def _assign_tracks(nets: Sequence[tuple[int, ...]]) -> dict[int, int]:
-    """A line between the layers, counted from above, for each net that must go sideways."""
-    taken: list[list[tuple[int, int]]] = []
+    """Return a line between the layers, counted from above, for each net that must go sideways."""
+    used: list[list[tuple[int, int]]] = []
     tracks = {}
     for number, columns in enumerate(nets):
         low, high = min(columns), max(columns)
@@ -271,18 +271,20 @@ def _assign_tracks(nets: Sequence[tuple[int, ...]]) -> dict[int, int]:
             continue
         free = (
             track
-            for track, spans in enumerate(taken)
+            for track, spans in enumerate(used)
             if all(high + 1 < a or b + 1 < low for a, b in spans)
         )
-        tracks[number] = next(free, len(taken))
-        if tracks[number] == len(taken):
-            taken.append([])
-        taken[tracks[number]].append((low, high))
+        tracks[number] = next(free, len(used))
+        if tracks[number] == len(used):
+            used.append([])
+        used[tracks[number]].append((low, high))
     return tracks
 
 
 def _bus(line: int, starts: Sequence[int], ends: Sequence[int]) -> dict[tuple[int, int], int]:
-    """The arms of each cell of the horizontal line that leads from columns `starts` to `ends`."""
+    """Return the arms of each cell of the horizontal line that leads from columns `starts` to
+    `ends`.
+    """
     low, high = min(*starts, *ends), max(*starts, *ends)
     return {
         (line, x): (_LEFT if x > low else 0)

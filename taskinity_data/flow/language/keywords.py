@@ -46,64 +46,64 @@ class Keyword(NamedTuple):
     write: Callable[[Any], str | None] = lambda _: None
 
 
-def _check_duration(keyword: str, given: Any) -> float:
+def _check_duration(keyword: str, value: Any) -> float:
     try:
-        seconds = parse_duration(given)
+        seconds = parse_duration(value)
     except SettingsError as error:
         raise SettingsError(f"{keyword}: {error}") from error
     if not math.isfinite(seconds):
-        raise SettingsError(f"{keyword}: {given!r} is longer than can be counted")
+        raise SettingsError(f"{keyword}: {value!r} is longer than can be counted")
     return seconds
 
 
-def _check_timeout(keyword: str, given: Any) -> float | None:
-    seconds = None if given is None else _check_duration(keyword, given)
+def _check_timeout(keyword: str, value: Any) -> float | None:
+    seconds = None if value is None else _check_duration(keyword, value)
     if seconds == 0:
         raise SettingsError(f"{keyword}: no task ends within 0 s; leave it out for no limit")
     return seconds
 
 
-def _check_errors(keyword: str, given: Any) -> tuple[type[BaseException], ...] | None:
-    if given is None and keyword == "retry_on":
+def _check_errors(keyword: str, value: Any) -> tuple[type[BaseException], ...] | None:
+    if value is None and keyword == "retry_on":
         return None
-    kinds = given if isinstance(given, (tuple, list)) else (given,)
+    kinds = value if isinstance(value, (tuple, list)) else (value,)
     for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise SettingsError(f"{keyword}: {kind!r} is not a class of exceptions, e.g. OSError")
     return tuple(kinds)
 
 
-def _check_on_error(keyword: str, given: Any) -> Any:
-    if isinstance(given, str):
-        if given not in ON_ERROR:
+def _check_on_error(keyword: str, value: Any) -> Any:
+    if isinstance(value, str):
+        if value not in ON_ERROR:
             raise SettingsError(
-                f"{keyword}: {given!r} is neither {', '.join(map(repr, ON_ERROR))} nor a fallback, "
-                f"which is a function or td.value(...).{suggest(given, ON_ERROR)}"
+                f"{keyword}: {value!r} is neither {', '.join(map(repr, ON_ERROR))} nor a fallback, "
+                f"which is a function or td.value(...).{suggest(value, ON_ERROR)}"
             )
-    elif not isinstance(given, Value) and not callable(given):
+    elif not isinstance(value, Value) and not callable(value):
         raise SettingsError(
-            f"{keyword}: {given!r} is neither {', '.join(map(repr, ON_ERROR))} nor a function; for "
+            f"{keyword}: {value!r} is neither {', '.join(map(repr, ON_ERROR))} nor a function; for "
             "a value to take instead write td.value(...)"
         )
-    return given
+    return value
 
 
-def _check_validator(keyword: str, given: Any) -> Any:
-    if given is not None and not callable(given) and not callable(getattr(given, "validate", None)):
-        raise SettingsError(f"{keyword}: {given!r} is neither callable nor has a .validate method")
-    return given
+def _check_validator(keyword: str, value: Any) -> Any:
+    if value is not None and not callable(value) and not callable(getattr(value, "validate", None)):
+        raise SettingsError(f"{keyword}: {value!r} is neither callable nor has a .validate method")
+    return value
 
 
-def _check_resources(keyword: str, given: Any) -> dict[str, float] | None:
-    if given is None:
+def _check_resources(keyword: str, value: Any) -> dict[str, float] | None:
+    if value is None:
         return None
-    if not isinstance(given, Mapping):
-        raise SettingsError(f"{keyword}: {given!r} is not a dict such as {{'GPU': 1}}")
-    for name, amount in given.items():
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"{keyword}: {value!r} is not a dict such as {{'GPU': 1}}")
+    for name, amount in value.items():
         is_number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
         if not isinstance(name, str) or not is_number or not 0 < amount < math.inf:
             raise SettingsError(f"{keyword}: {name!r}: {amount!r} is not an amount above 0")
-    return dict(given)
+    return dict(value)
 
 
 def _read_count(text: str) -> int:
@@ -180,4 +180,4 @@ KEYWORDS = {
 }
 
 TASK_KEYS = ("description", *(name for name, keyword in KEYWORDS.items() if keyword.read))
-"""What can be said of a task in a flow's text."""
+"""The keys of a task in a flow's text."""

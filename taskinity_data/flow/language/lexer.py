@@ -1,6 +1,6 @@
-"""One line of a flow text at a time: which statement it is, and its parts with their columns.
+"""Read one line of a flow text: which statement it is, and its parts with their columns.
 
-It knows nothing of other lines: whether names repeat, or blocks fit, is the parser's business.
+Rules that involve other lines, such as unique names, are checked by the parser.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ Statement = Header | Key | Edges
 
 
 def read_line(line: str) -> Statement | None:
-    """The statement in `line`, None where it is blank or a comment.
+    """Return the statement in `line`, None where it is blank or a comment.
 
     Raises
     ------
@@ -83,31 +83,31 @@ def read_line(line: str) -> Statement | None:
     if not body:
         return None
     column = len(code) - len(body) + 1
-    if found := _HEADER.match(body):
-        return _read_header(found["word"], column, code)
-    if (found := _KEY.match(body)) and found["key"]:
-        value = found["value"]
+    if match := _HEADER.match(body):
+        return _read_header(match["word"], column, code)
+    if (match := _KEY.match(body)) and match["key"]:
+        value = match["value"]
         blanks = len(value) - len(value.lstrip())
-        value_column = column + found.start("value") + blanks
-        return Key(found["key"], column, value.strip(), value_column)
+        value_column = column + match.start("value") + blanks
+        return Key(match["key"], column, value.strip(), value_column)
     if "->" in body or (_ARROWS.search(body) and not any(quote in body for quote in "\"'")):
         return Edges(_Reader(code).read_edges())
     raise _unknown(body, column)
 
 
 def _cut_comment(line: str) -> str:
-    """`line` up to a ``#`` that does not stand in a quoted text."""
+    """Return `line` up to a ``#`` that does not stand in a quoted text."""
     quote = ""
     index = 0
     while index < len(line):
-        letter = line[index]
-        if quote and letter == "\\":
+        char = line[index]
+        if quote and char == "\\":
             index += 1
         elif quote:
-            quote = "" if letter == quote else quote
-        elif letter in "\"'":
-            quote = letter
-        elif letter == "#":
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char == "#":
             return line[:index]
         index += 1
     return line
@@ -117,8 +117,8 @@ def _unknown(body: str, column: int) -> Mistake:
     if _FILE.fullmatch(body):
         return Mistake(column, "this is a file's name; td.load_flow(path) reads it", len(body))
     expected = "expected 'task Name:', 'key: value' or an edge such as 'A -> B'"
-    if found := _SLIP.match(body):
-        word = found["word"]
+    if match := _SLIP.match(body):
+        word = match["word"]
         hint = suggest(word.lower(), ["flow", "task"])
         return Mistake(column, f"unknown word {word!r}; {expected}.{hint}", len(word))
     if re.fullmatch(r"\w+\s*(\[[^\]]*\])?", body):
@@ -149,7 +149,7 @@ class _Reader:
 
     def __init__(self, code: str, start: int = 0) -> None:
         self.code = code
-        self.parts = [(one.group(), one.start() + 1) for one in _PART.finditer(code, start)]
+        self.parts = [(match.group(), match.start() + 1) for match in _PART.finditer(code, start)]
         self.index = 0
 
     @property
@@ -219,9 +219,9 @@ class _Reader:
         if part == "->":
             self.index += 1
             return
-        if found := _ARROWS.match(self.code, column - 1):
+        if match := _ARROWS.match(self.code, column - 1):
             raise Mistake(
-                column, f"an edge is written '->', not {found.group()!r}", len(found.group())
+                column, f"an edge is written '->', not {match.group()!r}", len(match.group())
             )
         raise Mistake(column, self._say("'->'"), len(part))
 

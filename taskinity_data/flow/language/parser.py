@@ -42,7 +42,7 @@ __all__ = [
 
 @dataclass(slots=True)
 class TaskText:
-    """What a text has said of one task so far; `keys` and `fallback` with their places."""
+    """What is known of one task so far; `keys` and `fallback` with their positions."""
 
     name: str
     line: int
@@ -56,19 +56,19 @@ class TaskText:
     fallback: tuple[str, int, int] | None = None
 
     def to_task(self) -> Task:
-        """The task that it describes."""
+        """Return the task that it describes."""
         stated = frozenset(self.keys) - {"description"}
         return Task(self.name, self.description, self.width, self.policy, stated=stated)
 
 
 def check_blocks(blocks: Mapping[str, TaskText], problems: Problems) -> None:
-    """Note fallbacks that can't be and names that would bind the same function."""
+    """Report invalid fallbacks, and names that would bind the same function."""
     for block in blocks.values():
         if block.fallback is not None:
             name, line, column = block.fallback
             other = blocks.get(name)
             if other is None:
-                choices = [*ON_ERROR, *(one for one in blocks if one != block.name)]
+                choices = [*ON_ERROR, *(task for task in blocks if task != block.name)]
                 expected = KEYWORDS["on_error"].expected
                 message = f"expected {expected}, not {name!r}.{suggest(name, choices)}"
             elif other is block:
@@ -78,9 +78,9 @@ def check_blocks(blocks: Mapping[str, TaskText], problems: Problems) -> None:
             else:
                 continue
             problems.add(line, column, message, len(name))
-    known: dict[str, TaskText] = {}
+    names: dict[str, TaskText] = {}
     for block in blocks.values():
-        other = known.setdefault(to_snake(block.name), block)
+        other = names.setdefault(to_snake(block.name), block)
         if other is not block:
             problems.add(
                 block.line,
@@ -96,17 +96,21 @@ def check_graph(
     edges: Mapping[tuple[str, str], tuple[int, int]],
     problems: Problems,
 ) -> None:
-    """Note circles, tasks without an edge, and names that look like slips for others.
+    """Report cycles, tasks without an edge, and names that look like misspelt others.
 
     `edges` holds the line and column of each.
     """
     fallbacks = {block.fallback[0] for block in blocks.values() if block.fallback is not None}
     unsaid = [block for block in blocks.values() if not block.has_header]
-    alone = [one for one in blocks.values() if not one.is_linked and one.name not in fallbacks]
+    alone = [
+        unlinked
+        for unlinked in blocks.values()
+        if not unlinked.is_linked and unlinked.name not in fallbacks
+    ]
     if len(blocks) - len(fallbacks & set(blocks)) <= 1:
         alone = []
     for block in alone:
-        hint = suggest(block.name, (one.name for one in unsaid))
+        hint = suggest(block.name, (unlinked.name for unlinked in unsaid))
         problems.add(
             block.line,
             block.column,
@@ -151,7 +155,7 @@ _NO_FLOW = "expected 'flow Name:' before anything else"
 
 
 def parse_flow(text: str) -> Flow:
-    r"""The flow that `text` describes, not yet bound to functions.
+    r"""Return the flow that `text` describes, not yet bound to functions.
 
     Raises
     ------
@@ -171,7 +175,7 @@ parse_dsl = parse_flow
 
 
 def parse_text(text: str, origin: str) -> Flow:
-    """As `parse_flow`, with `origin` (a file's path) in the error."""
+    """Parse as `parse_flow` does, with `origin` (a file's path) in the error."""
     if not isinstance(text, str):
         hint = "see load_flow(path)"
         if isinstance(text, Flow):
@@ -245,9 +249,9 @@ class _FlowReader:
         return statement
 
     def _check(self) -> None:
-        if not self.has_begun and not self.problems.found:
+        if not self.has_begun and not self.problems.collected:
             self.problems.add(1, 1, _NO_FLOW)
-        elif not self.blocks and not self.problems.found:
+        elif not self.blocks and not self.problems.collected:
             self.problems.add(
                 self.header_line,
                 1,
@@ -259,7 +263,7 @@ class _FlowReader:
             check_graph(self.blocks, self.edges, self.problems)
 
     def _is_code(self, line: str) -> bool:
-        """Whether `line` belongs to inline code that was refused already."""
+        """Return whether `line` belongs to inline code that was refused already."""
         if self.skip_deeper_than is None:
             return False
         if not line.strip() or _indent(line) > self.skip_deeper_than:
@@ -349,7 +353,7 @@ class _FlowReader:
             return
         keys = self.keys if self.block is None else self.block.keys
         if key.key not in (("description",) if self.block is None else TASK_KEYS):
-            self.problems.add(number, key.column, self._say_unknown(key), len(key.key))
+            self.problems.add(number, key.column, self._explain_unknown(key), len(key.key))
             return
         if key.key in keys:
             owner = "the flow" if self.block is None else f"task {self.block.name}"
@@ -376,7 +380,7 @@ class _FlowReader:
         except Mistake as mistake:
             self.problems.add(number, mistake.column, mistake.message, mistake.length)
 
-    def _say_unknown(self, key: Key) -> str:
+    def _explain_unknown(self, key: Key) -> str:
         if self.block is None and key.key in TASK_KEYS:
             return (
                 f"{key.key!r} belongs to a task, and no task's block is open here: write it "
@@ -384,9 +388,9 @@ class _FlowReader:
             )
         if not key.value and (key.key in self.blocks or key.key[:1].isupper()):
             return f"unknown key {key.key!r}; expected 'task {key.key}:' if this is a task"
-        known = ("description", "task") if self.block is None else TASK_KEYS
+        allowed = ("description", "task") if self.block is None else TASK_KEYS
         owner = "a flow" if self.block is None else "a task"
-        hint = suggest(key.key.lower().replace("-", "_"), known)
+        hint = suggest(key.key.lower().replace("-", "_"), allowed)
         shown = "description" if self.block is None else ", ".join(TASK_KEYS)
         return f"unknown key {key.key!r}; {owner} has: {shown}.{hint}"
 

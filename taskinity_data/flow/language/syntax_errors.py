@@ -1,7 +1,4 @@
-"""What is wrong with a flow text, gathered and told all at once.
-
-It knows nothing of the language's rules: only places, messages and how a caret is drawn.
-"""
+"""Collect the problems of a flow text, and report all of them together."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _MAX_MESSAGE = 600
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of `text`: ended by LF, CRLF or CR alone, and by nothing else."""
+    """Return the lines of `text`: ended by LF, CRLF or CR alone, and by nothing else."""
     return re.split(r"\r\n|\n|\r", text)
 
 
@@ -42,33 +39,33 @@ class Problems:
     """The mistakes of one text, in the order in which they are found."""
 
     lines: list[str]
-    found: list[Problem] = field(default_factory=list)
+    collected: list[Problem] = field(default_factory=list)
 
     def add(self, line: int, column: int, message: str, length: int = 1) -> None:
-        """Note a mistake at `line` and `column`, both from 1."""
-        self.found.append(Problem(line, column, shorten(message, _MAX_MESSAGE), max(1, length)))
+        """Add a problem at `line` and `column`, both from 1."""
+        self.collected.append(Problem(line, column, shorten(message, _MAX_MESSAGE), max(1, length)))
 
     def raise_any(self, origin: str) -> None:
-        """Raise all that was found, in the order of the text, as one error.
+        """Raise all problems, in the order of the text, as one error.
 
         Raises
         ------
         FlowSyntaxError
             There is at least one problem.
         """
-        if not self.found:
+        if not self.collected:
             return
-        found = sorted(self.found)
-        count = "a problem" if len(found) == 1 else f"{len(found)} problems"
+        problems = sorted(self.collected)
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         parts = [f"{origin} has {count}"]
-        parts += [self._draw(problem) for problem in found[:_SHOWN_PROBLEMS]]
-        if len(found) > _SHOWN_PROBLEMS:
-            parts.append(f"… and {len(found) - _SHOWN_PROBLEMS} more (see .problems)")
+        parts += [self._draw(problem) for problem in problems[:_SHOWN_PROBLEMS]]
+        if len(problems) > _SHOWN_PROBLEMS:
+            parts.append(f"… and {len(problems) - _SHOWN_PROBLEMS} more (see .problems)")
         raise FlowSyntaxError(
             "\n\n".join(parts),
-            line=found[0].line,
-            column=found[0].column,
-            problems=tuple((one.line, one.column, one.message) for one in found),
+            line=problems[0].line,
+            column=problems[0].column,
+            problems=tuple((item.line, item.column, item.message) for item in problems),
         )
 
     def _draw(self, problem: Problem) -> str:
@@ -77,11 +74,11 @@ class Problems:
             max(0, problem.column - 1 - _SHOWN_COLUMNS // 2) if len(line) > _SHOWN_COLUMNS else 0
         )
         shown = "".join(
-            letter if letter.isprintable() or letter == "\t" else "\N{REPLACEMENT CHARACTER}"
-            for letter in line[first : first + _SHOWN_COLUMNS]
+            char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}"
+            for char in line[first : first + _SHOWN_COLUMNS]
         )
         before = shown[: problem.column - 1 - first]
-        gap = "".join("\t" if letter == "\t" else " " for letter in before)
+        gap = "".join("\t" if char == "\t" else " " for char in before)
         carets = "^" * max(1, min(problem.length, len(shown) - len(before)))
         return (
             f"line {problem.line}, column {problem.column}: {problem.message}\n"

@@ -1,4 +1,4 @@
-"""The values of a flow text's keys: texts between quotes, and what tasks are told."""
+"""Read the values of a flow text's keys: quoted texts, and the policies of tasks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["read_policy", "read_text"]
 
 
 def read_policy(key: Key) -> Policy:
-    """The default policy but for what `key` says; a fallback's name goes unchecked.
+    """Return the default policy with the value of `key`; a fallback's name is not checked.
 
     Raises
     ------
     Mistake
-        The value can't be meant.
+        The value is invalid.
     """
     keyword = KEYWORDS[key.key]
     expected = keyword.expected
@@ -44,23 +44,23 @@ def read_policy(key: Key) -> Policy:
 
 
 def read_text(key: Key) -> str:
-    """The quoted text that a description is."""
+    """Return the quoted text that a description is."""
     value, column = key.value, key.value_column
     if not value or value[0] not in "\"'":
         raise Mistake(column, 'expected a text between quotes, e.g. description: "…"', len(value))
-    found = re.match(r"(?P<quote>[\"'])(?P<body>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)", value)
-    if found is None:
+    match = re.match(r"(?P<quote>[\"'])(?P<body>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)", value)
+    if match is None:
         raise Mistake(
             column, f"this quote is never closed: expected {value[0]} in this line", len(value)
         )
-    if found.end() < len(value):
+    if match.end() < len(value):
         raise Mistake(
-            column + found.end(),
+            column + match.end(),
             "expected nothing after the closing quote; a quote within a text is written "
             f"\\{value[0]}",
-            len(value) - found.end(),
+            len(value) - match.end(),
         )
-    text = unquote(found["body"])
+    text = unquote(match["body"])
     if isinstance(text, int):
         raise Mistake(
             column + 1 + text,

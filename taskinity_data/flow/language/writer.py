@@ -1,7 +1,4 @@
-"""A flow written in the flow language, and the words that both writing and reading it share.
-
-It knows nothing of files.
-"""
+"""Write a flow in the flow language, and define the words that writing and reading share."""
 
 from __future__ import annotations
 
@@ -24,36 +21,36 @@ _ESCAPE = re.compile(
 
 
 def quote(text: str) -> str:
-    r"""`text` between double quotes, on one line of printable characters.
+    r"""Return `text` between double quotes, on one line of printable characters.
 
     >>> print(quote('a "b"\n'))
     "a \"b\"\n"
     """
-    names = {value: f"\\{letter}" for letter, value in _ESCAPES.items() if letter != "'"}
-    return '"' + "".join(names.get(letter) or _escape(letter) for letter in text) + '"'
+    names = {value: f"\\{char}" for char, value in _ESCAPES.items() if char != "'"}
+    return '"' + "".join(names.get(char) or _escape(char) for char in text) + '"'
 
 
 def unquote(body: str) -> str | int:
-    r"""What stands between the quotes of a text, or the index of a backslash that means nothing.
+    r"""Return the text between the quotes, or the index of an invalid backslash.
 
     >>> unquote(r"a\tb") == "a\tb", unquote(r"C:\data")
     (True, 2)
     """
     pieces, start = [], 0
-    for found in _ESCAPE.finditer(body):
-        if found["bad"]:
-            return found.start()
-        code = found["four"] or found["eight"]
+    for match in _ESCAPE.finditer(body):
+        if match["bad"]:
+            return match.start()
+        code = match["four"] or match["eight"]
         pieces += [
-            body[start : found.start()],
-            chr(int(code, 16)) if code else _ESCAPES[found["plain"]],
+            body[start : match.start()],
+            chr(int(code, 16)) if code else _ESCAPES[match["plain"]],
         ]
-        start = found.end()
+        start = match.end()
     return "".join(pieces) + body[start:]
 
 
 def to_text(flow: FlowGraph) -> str:
-    """`flow` in the flow language."""
+    """Return `flow` in the flow language."""
     lines = [f"flow {flow.name}:"]
     if flow.description is not None:
         lines.append(f"    description: {quote(flow.description)}")
@@ -69,7 +66,7 @@ def to_text(flow: FlowGraph) -> str:
 
 
 def _chains(flow: FlowGraph) -> list[list[str]]:
-    """The edges, in order, those that follow on each other joined."""
+    """Return the edges, in order, those that follow on each other joined."""
     chains: list[list[str]] = []
     for before, after in flow.edges:
         if chains and chains[-1][-1] == before:
@@ -91,8 +88,8 @@ def _write_policy(task: Task) -> list[str]:
     return lines
 
 
-def _escape(letter: str) -> str:
-    if letter.isprintable():
-        return letter
-    code = ord(letter)
+def _escape(char: str) -> str:
+    if char.isprintable():
+        return char
+    code = ord(char)
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

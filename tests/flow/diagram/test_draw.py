@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskinity_data.flow.diagram.draw import draw_mermaid, to_ascii, to_mermaid, to_svg
-from taskinity_data.flow.diagram.layout import Gaps, NodeSize, place
+from taskinity_data.flow.diagram.layout import Gaps, NodeSize, lay_out
 from taskinity_data.flow.diagram.nodes import Node, Picture
 from taskinity_data.flow.diagram.svg import draw_svg
 from taskinity_data.flow.diagram.text import columns_of, draw_text
@@ -55,7 +55,7 @@ def test_no_two_boxes_of_a_layout_overlap_and_every_edge_points_down(graph, data
         name: NodeSize(data.draw(st.integers(1, 60)), data.draw(st.integers(1, 9)))
         for name in names
     }
-    layout = place(sizes, edges, Gaps(across=3, along=2, edge=3))
+    layout = lay_out(sizes, edges, Gaps(across=3, along=2, edge=3))
     boxes = layout.boxes
     for index, one in enumerate(boxes):
         assert one.x >= 0
@@ -71,7 +71,7 @@ def test_no_two_boxes_of_a_layout_overlap_and_every_edge_points_down(graph, data
 @given(graphs(14))
 def test_links_through_passing_points_lead_where_the_edges_lead(graph):
     names, edges = graph
-    layout = place(dict.fromkeys(names, NodeSize(5, 3)), edges, Gaps(3, 0, 3))
+    layout = lay_out(dict.fromkeys(names, NodeSize(5, 3)), edges, Gaps(3, 0, 3))
     following = {}
     for link in layout.links:
         following.setdefault(link.source, []).append(link.target)
@@ -93,13 +93,13 @@ def test_links_through_passing_points_lead_where_the_edges_lead(graph):
 
 def test_a_chain_of_boxes_stands_in_one_straight_line():
     sizes = {"a": NodeSize(21, 3), "b": NodeSize(9, 3), "c": NodeSize(35, 3)}
-    layout = place(sizes, [("a", "b"), ("b", "c")], Gaps(3, 0, 3))
+    layout = lay_out(sizes, [("a", "b"), ("b", "c")], Gaps(3, 0, 3))
     assert len({box.middle for box in layout.boxes}) == 1
 
 
 def test_edges_that_need_not_cross_do_not():
     edges = [("a", "z"), ("b", "y"), ("c", "x")]
-    layout = place(dict.fromkeys("abcxyz", NodeSize(5, 3)), edges, Gaps(3, 0, 3))
+    layout = lay_out(dict.fromkeys("abcxyz", NodeSize(5, 3)), edges, Gaps(3, 0, 3))
     column = {box.name: box.x for box in layout.boxes}
     assert [column[a] for a, _ in edges] == [column[b] for _, b in edges]
 
