@@ -20,7 +20,6 @@ DOCUMENTS = [
 
 # Folders and files that still have such words. Clean one, and take it out; none comes in.
 NOT_CLEAN = {
-    "docs/design",
     "taskinity_data/checkpoints",
     "taskinity_data/execution",
     "taskinity_data/formats",

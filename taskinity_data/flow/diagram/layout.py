@@ -264,7 +264,7 @@ def _spread(
     *,
     is_whole: bool = False,
 ) -> list[float]:
-    """Return the left edges nearest to `wanted` (least squares) that leave `gap` between
+    """Return the left edges nearest to `targets` (least squares) that leave `gap` between
     neighbours.
 
     With each box's own offset taken off, "keeps its distance" reads "does not fall": neighbours
