@@ -208,7 +208,7 @@ class FanOutRecord:
 
 
 def _is_large_in_memory(dataset: Dataset) -> bool:
-    is_in_memory = getattr(dataset.reader, "keeper", None) is not None
+    is_in_memory = dataset.reader.keeper is not None
     return is_in_memory and dataset.nbytes > _MOST_UNASKED_NBYTES
 
 

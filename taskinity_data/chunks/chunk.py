@@ -137,10 +137,10 @@ class Chunk:
         changes meanwhile is never counted in part. If the plan has the number of rows, the rows
         read and filtered must add up to it.
         """
-        needs_pandas = as_ == "native" and getattr(self.reader, "needs_pandas", False)
+        needs_pandas = as_ == "native" and self.reader.needs_pandas
         if needs_pandas:
             as_ = "pandas"
-        if as_ == "native" and not hasattr(self.reader, "encode"):
+        if as_ == "native" and not self.reader.reads_native:
             as_ = "arrow"
         if as_ not in (*KINDS, "native"):
             raise PlanError(f"as_={as_!r}: a chunk is read as one of {', '.join(KINDS)}")
@@ -215,7 +215,7 @@ class Chunk:
 
 def mark_chunk(chunk: Chunk) -> Chunk:
     """Return `chunk` with its mark."""
-    if getattr(chunk.reader, "keeper", None) is not None:
+    if chunk.reader.keeper is not None:
         return replace(chunk, mark=None)
     return replace(chunk, mark=mark_pieces(chunk.pieces, chunk.reader.unit))
 

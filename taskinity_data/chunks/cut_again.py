@@ -65,7 +65,7 @@ def identify_file(reader: Reader, file: SourceFile) -> str:
     A table in memory is identified by its content, since its file differs in each process.
     """
     digest = blake2b(digest_size=16)
-    if getattr(reader, "keeper", None) is not None:
+    if reader.keeper is not None:
         with open_unbuffered(file) as opened:
             while block := opened.read(_BLOCK_NBYTES):
                 digest.update(block)

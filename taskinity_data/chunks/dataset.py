@@ -114,7 +114,7 @@ class Dataset:
 
     @property
     def _is_filtered(self) -> bool:
-        return getattr(self.reader, "filters", None) is not None
+        return self.reader.filters is not None
 
     @cached_property
     def extents(self) -> tuple[Piece, ...]:
@@ -168,8 +168,7 @@ class Dataset:
 
     def _measure(self, piece: Piece) -> int:
         """Return the bytes of `piece` as a pandas frame."""
-        frame_nbytes = getattr(self.reader, "frame_nbytes", None)
-        nbytes: int | None = None if frame_nbytes is None else frame_nbytes(piece)
+        nbytes = self.reader.frame_nbytes(piece)
         if nbytes is not None:
             return nbytes
         return int(self.reader.read([piece], "pandas").data.memory_usage(deep=True).sum())
@@ -189,8 +188,7 @@ class Dataset:
         """Return the dataset with these text columns read as codes for a reducer, if that is
         faster.
         """
-        encode = getattr(self.reader, "encode", None)
-        return self if encode is None else replace(self, reader=encode(columns))
+        return replace(self, reader=self.reader.encode(columns))
 
     def head(self, n: int = 5) -> pd.DataFrame:
         """Return the first `n` rows; reads little more than those, unless a filter drops most."""

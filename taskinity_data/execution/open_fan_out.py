@@ -158,7 +158,7 @@ def find_item(
     """
     dataset = None if is_stream(value) else as_dataset(value, storage_options)
     if dataset is not None and stage.width == "*":
-        if getattr(dataset.reader, "keeper", None) is not None:
+        if dataset.reader.keeper is not None:
             # A table in memory lies in another file each time.
             path = dataset.sources[0].path
             ranges = [f"{path}:{one.rpartition(':')[2]}" for one in ranges]

@@ -76,5 +76,4 @@ def slice_at(chunks: Sequence[Chunk], position: float, nbytes: int | None) -> Ch
 
 
 def _begins_at_start(chunk: Chunk) -> bool:
-    begins_anew = getattr(chunk.reader, "begins_anew", None)
-    return begins_anew is None or not chunk.pieces or begins_anew(chunk.pieces[0])
+    return not chunk.pieces or chunk.reader.begins_anew(chunk.pieces[0])

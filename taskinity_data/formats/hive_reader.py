@@ -17,7 +17,7 @@ from taskinity_data.errors import PlanError
 from taskinity_data.formats.deliver import deliver
 from taskinity_data.formats.filters import narrow_filters, parse_filters
 from taskinity_data.formats.open_tables import refuse_clash
-from taskinity_data.formats.reader import ReadResult
+from taskinity_data.formats.reader import Reader, ReadResult
 from taskinity_data.formats.tables import check_columns
 from taskinity_data.outcome import join_bad_lines
 from taskinity_data.sources.file import Piece
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from taskinity_data.formats.filters import Filters
-    from taskinity_data.formats.reader import Reader
     from taskinity_data.sources.file import SourceFile
     from taskinity_data.sources.hive import HiveColumn
 
@@ -40,7 +39,7 @@ _ROW = "row of the file's piece"
 
 
 @dataclass(frozen=True)
-class HiveReader:
+class HiveReader(Reader):
     """A reader with the hive keys beside the columns of `inner`: see `add_hive_columns`.
 
     Attributes
@@ -64,14 +63,9 @@ class HiveReader:
         return self.inner.format
 
     @property
-    def unit(self) -> str:
-        """That of the files."""
-        return self.inner.unit
-
-    @property
     def keeps_bad_lines(self) -> bool:
         """Whether it hands over what does not parse."""
-        return bool(getattr(self.inner, "keeps_bad_lines", False))
+        return self.inner.keeps_bad_lines
 
     def identity(self) -> str:
         """A stable text of all that decides what a range reads as."""
@@ -212,7 +206,7 @@ def add_hive_columns(
         A key is a column of the files too; an unknown column; a wrong filter.
     """
     refuse_clash(first, reader.schema, hive)
-    if getattr(reader, "index", ()):
+    if reader.index:
         raise PlanError(
             f"{first}: index_col= can't be kept beside the hive keys of directories; call "
             "set_index in the chunk function"

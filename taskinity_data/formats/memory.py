@@ -22,8 +22,8 @@ from taskinity_data.errors import PlanError
 from taskinity_data.formats.deliver import count_only, deliver_rows, drop_pandas_index, gather
 from taskinity_data.formats.filters import parse_filters
 from taskinity_data.formats.frame_tables import restore_objects, to_table
-from taskinity_data.formats.reader import ReadResult
-from taskinity_data.formats.tables import check_columns, divide_rows
+from taskinity_data.formats.reader import ReadResult, RowReader
+from taskinity_data.formats.tables import check_columns
 from taskinity_data.sources.file import Piece, SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 from taskinity_data.sources.temporary import OwnDirectory
@@ -52,7 +52,7 @@ class Keeper:
 
 
 @dataclass(frozen=True)
-class ArrowReader:
+class ArrowReader(RowReader):
     """How the rows of one Arrow IPC file are found and read: see `open_memory`.
 
     Attributes
@@ -98,11 +98,6 @@ class ArrowReader:
         return "arrow"
 
     @property
-    def unit(self) -> str:
-        """``"rows"``."""
-        return "rows"
-
-    @property
     def needs_pandas(self) -> bool:
         """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
         told = self.with_nulls | self.arrow_dtyped
@@ -146,19 +141,6 @@ class ArrowReader:
     def extent(self, file: SourceFile) -> Piece:
         """All rows."""
         return Piece(file, 0, self.rows, self.nbytes, self.rows)
-
-    def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
-        """The rows in even parts of at most `grain_nbytes`, or of one row."""
-        yield from self.recut(self.extent(file), grain_nbytes)
-
-    def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
-        """`piece` in even parts of at most `grain_nbytes`, or of one row."""
-        yield from divide_rows(piece, -(-piece.nbytes // grain_nbytes))
-
-    def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """`piece` as two halves by rows, None where it is one row or none."""
-        halves = divide_rows(piece, 2)
-        return (halves[0], halves[1]) if len(halves) == 2 else None
 
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
         """The rows of `pieces`, one after another; an Arrow table lies in the mapped file."""

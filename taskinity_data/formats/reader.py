@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from taskinity_data.errors import PlanError
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from taskinity_data.formats.filters import Filters
     from taskinity_data.formats.schema import Column
     from taskinity_data.outcome import BadLines
     from taskinity_data.sources.file import Piece, SourceFile
@@ -22,6 +23,8 @@ __all__ = [
     "Misfit",
     "ReadResult",
     "Reader",
+    "RowReader",
+    "divide_rows",
     "refuse_quarantine",
 ]
 
@@ -42,53 +45,145 @@ class ReadResult(NamedTuple):
     bad_lines: BadLines | None = None
 
 
-class Reader(Protocol):
+class Reader:
     """How pieces of one dataset are found and read; frozen, picklable, stateless.
 
-    Every reader passes the reader contract suite.
+    Every reader inherits this and passes the reader contract suite. What only some of them have has
+    a default here.
+
+    Attributes
+    ----------
+    unit : {"bytes", "rows"}
+        What `start` and `stop` count.
+    reads_native : bool
+        Whether it reads as "native", a frame or a table, whichever it makes faster.
     """
 
-    @property
-    def format(self) -> str:
-        """``"csv"``, ``"jsonl"``, ``"json"``, ``"parquet"``, ``"arrow"`` or ``"orc"``."""
+    unit: ClassVar[str] = "bytes"
+    reads_native: ClassVar[bool] = False
+
+    if TYPE_CHECKING:  # a field of a dataclass can't stand for a property that is really there
+
+        @property
+        def format(self) -> str:
+            """``"csv"``, ``"jsonl"``, ``"json"``, ``"parquet"``, ``"arrow"`` or ``"orc"``."""
+
+        @property
+        def schema(self) -> pa.Schema:
+            """The schema that every chunk keeps, after the selection of columns."""
 
     @property
-    def unit(self) -> str:
-        """What `start` and `stop` count: ``"bytes"`` or ``"rows"``."""
+    def filters(self) -> Filters | None:
+        """What rows have to pass."""
+        return None
 
     @property
-    def schema(self) -> pa.Schema:
-        """The schema that every chunk keeps, after the selection of columns."""
+    def keeper(self) -> Any:
+        """Who owns the private file of a table in memory, None where there is none."""
+        return None
+
+    @property
+    def index(self) -> tuple[Column, ...]:
+        """The columns that are the index of a pandas chunk."""
+        return ()
+
+    @property
+    def keeps_bad_lines(self) -> bool:
+        """Whether it hands over what does not parse."""
+        return False
+
+    @property
+    def needs_pandas(self) -> bool:
+        """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
+        return False
 
     def identity(self) -> str:
         """A stable text of all that decides what a range reads as: options, columns, schema."""
+        raise NotImplementedError
 
     def select(self, columns: Sequence[str]) -> Reader:
         """The reader of `columns` alone, some of `schema`'s names, in that order."""
+        raise NotImplementedError
+
+    def encode(self, columns: Sequence[str]) -> Reader:  # noqa: ARG002 - for readers that can
+        """The reader that may give these text columns as codes where it reads as "native"."""
+        return self
 
     def extent(self, file: SourceFile) -> Piece:
         """All data of `file` as one piece (without its header, footer, or ruled-out row groups)."""
+        raise NotImplementedError
 
     def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
         """The pieces of `file`, in order, as small as records and `grain_nbytes` allow.
 
         They tile `extent(file)`; each holds at least one record, or what no record follows. Where
         a footer rules ranges out, those are yielded too, with `nbytes` 0.
+
+        Notes
+        -----
+        One pass over a file of text, streamed.
         """
+        yield from self.recut(self.extent(file), grain_nbytes)
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
         """`piece` in pieces as small as records and `grain_nbytes` allow; its rows stay known."""
-
-    def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
-        """The rows of `pieces`, one after another, as one frame or table with a fresh index."""
+        raise NotImplementedError
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
         """`piece` cut near its middle, or None where it is one record."""
+        raise NotImplementedError
+
+    def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
+        """The rows of `pieces`, one after another, as one frame or table with a fresh index."""
+        raise NotImplementedError
+
+    def begins_anew(self, piece: Piece) -> bool:  # noqa: ARG002 - for formats with groups of rows
+        """Whether nothing before `piece` has to be decoded to read it."""
+        return True
+
+    def frame_nbytes(self, piece: Piece) -> int | None:  # noqa: ARG002 - for those that know
+        """Bytes of all rows of `piece` as a pandas frame, None where only reading can tell."""
+        return None
+
+
+class RowReader(Reader):
+    """A reader of pieces that are ranges of rows, cut by arithmetic."""
+
+    unit: ClassVar[str] = "rows"
+
+    def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
+        """`piece` in even parts of at most `grain_nbytes`, or of one row."""
+        yield from divide_rows(piece, -(-piece.nbytes // grain_nbytes))
+
+    def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
+        """`piece` as two halves by rows, None where it is one row or none."""
+        halves = divide_rows(piece, 2)
+        return (halves[0], halves[1]) if len(halves) == 2 else None
+
+
+def divide_rows(piece: Piece, parts: int) -> list[Piece]:
+    """`piece`, whose unit is rows, in `parts` even parts, or one for each row if they are fewer."""
+    rows = piece.stop - piece.start
+    parts = max(1, min(parts, rows))
+    if parts == 1:
+        return [piece]
+    cuts = [rows * part // parts for part in range(parts + 1)]
+    sizes = [piece.nbytes * cut // rows for cut in cuts]
+    return [
+        replace(
+            piece,
+            start=piece.start + cuts[part],
+            stop=piece.start + cuts[part + 1],
+            nbytes=sizes[part + 1] - sizes[part],
+            rows=cuts[part + 1] - cuts[part],
+        )
+        for part in range(parts)
+    ]
 
 
 def refuse_quarantine(reader: Reader, why: str) -> None:
     """Raise `PlanError` where `reader` hands over what does not parse: nobody would see it."""
-    if getattr(reader, "keeps_bad_lines", False):
+    if reader.keeps_bad_lines:
         raise PlanError(
             f"on_bad_lines='quarantine' hands over the lines that do not parse, and {why}; run the "
             "flow (td.run_flow, td.process), or use on_bad_lines='skip'"

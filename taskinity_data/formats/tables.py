@@ -12,7 +12,7 @@ import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.deliver import conform, count_only, deliver_rows, gather
-from taskinity_data.formats.reader import ReadResult
+from taskinity_data.formats.reader import ReadResult, RowReader
 from taskinity_data.sources.file import Piece
 from taskinity_data.sources.read import read_pieces
 from taskinity_data.wording import suggest
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import SourceFile
     from taskinity_data.sources.hive import HiveColumn
 
-__all__ = ["TableReader", "check_columns", "divide_rows"]
+__all__ = ["TableReader", "check_columns"]
 
 SMALL_NBYTES = 256 << 10
 """Bytes up to which groups are one piece together: reading one by itself costs 0.5 ms, as much as
@@ -33,7 +33,7 @@ SMALL_NBYTES = 256 << 10
 
 
 @dataclass(frozen=True)
-class TableReader:
+class TableReader(RowReader):
     """How the pieces of a dataset are found and read: see `open_tables`.
 
     Attributes
@@ -64,11 +64,6 @@ class TableReader:
     def format(self) -> str:
         """``"parquet"``, ``"arrow"`` or ``"orc"``."""
         return self.access.format
-
-    @property
-    def unit(self) -> str:
-        """``"rows"``."""
-        return "rows"
 
     @property
     def needs_pandas(self) -> bool:
@@ -128,15 +123,6 @@ class TableReader:
                 start, size = stop, 0
             stop, size = end, size + nbytes
         yield from self.recut(Piece(file, start, stop, size, stop - start), grain_nbytes)
-
-    def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
-        """`piece` in even parts of at most `grain_nbytes`, or of one row."""
-        yield from divide_rows(piece, -(-piece.nbytes // grain_nbytes))
-
-    def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """`piece` as two halves by rows, None where it is one row or none."""
-        halves = divide_rows(piece, 2)
-        return (halves[0], halves[1]) if len(halves) == 2 else None
 
     def begins_anew(self, piece: Piece) -> bool:
         """Whether `piece` begins with a group, so that no rows before it are decoded."""
@@ -230,26 +216,6 @@ def _width(type_: pa.DataType, has_nulls: bool) -> int | None:
     if pat.is_floating(type_) or pat.is_timestamp(type_) or pat.is_duration(type_):
         return int(type_.bit_width) // 8
     return None
-
-
-def divide_rows(piece: Piece, parts: int) -> list[Piece]:
-    """`piece`, whose unit is rows, in `parts` even parts, or one for each row if they are fewer."""
-    rows = piece.stop - piece.start
-    parts = max(1, min(parts, rows))
-    if parts == 1:
-        return [piece]
-    cuts = [rows * part // parts for part in range(parts + 1)]
-    sizes = [piece.nbytes * cut // rows for cut in cuts]
-    return [
-        replace(
-            piece,
-            start=piece.start + cuts[part],
-            stop=piece.start + cuts[part + 1],
-            nbytes=sizes[part + 1] - sizes[part],
-            rows=cuts[part + 1] - cuts[part],
-        )
-        for part in range(parts)
-    ]
 
 
 def check_columns(

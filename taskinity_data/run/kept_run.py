@@ -21,6 +21,7 @@ from taskinity_data.execution.worker.run_item import Item
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.forecast.compare_with_run import PredictionCheck
+from taskinity_data.formats.reader import Reader
 from taskinity_data.outcome import Outcome, RunStatus
 from taskinity_data.report.next_steps import next_steps
 from taskinity_data.run.result import Output, Run
@@ -166,13 +167,17 @@ def _flow(past: Past) -> Flow:
         return Flow(str(past.head["flow"]))
 
 
-class _NoReader:
+class _NoReader(Reader):
     """Stands where a chunk's reader was: the journal tells where chunks lie, not how to read."""
 
     unit = "places"
 
     def __init__(self, is_in_memory: bool) -> None:
-        self.keeper = "gone" if is_in_memory else None
+        self._is_in_memory = is_in_memory
+
+    @property
+    def keeper(self) -> Any:
+        return "gone" if self._is_in_memory else None
 
     def identity(self) -> str:
         return "not kept"

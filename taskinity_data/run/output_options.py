@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.flow.flow import Flow
+    from taskinity_data.formats.reader import Reader
     from taskinity_data.output.inputs import InputRules
     from taskinity_data.run.options import RunOptions
 
@@ -182,6 +183,6 @@ def locate(output: Any, output_dir: str | None) -> Any:
     return f"{output_dir.rstrip('/')}/{below}"
 
 
-def is_in_memory(reader: Any) -> bool:
+def is_in_memory(reader: Reader) -> bool:
     """Return whether `reader` reads a table of this process, whose file no other run knows."""
-    return getattr(reader, "keeper", None) is not None
+    return reader.keeper is not None

@@ -15,9 +15,10 @@ FRAME = pd.DataFrame({"a": range(1000), "b": [f"text {n}" for n in range(1000)]}
 
 READERS = """
 import os, signal, time
+from taskinity_data.formats import reader
 
 
-class Reader:
+class Reader(reader.Reader):
     unit = "rows"
 
     def __init__(self, how):

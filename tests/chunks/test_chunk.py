@@ -9,13 +9,13 @@ import pytest
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import PlanError, ReadError, SourceChanged
-from taskinity_data.formats.reader import ReadResult
+from taskinity_data.formats.reader import Reader, ReadResult
 from taskinity_data.sources.file import Piece, SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)
-class Stub:
+class Stub(Reader):
     """A reader that gives back a result, or raises it."""
 
     result: object = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
@@ -29,7 +29,7 @@ from taskinity_data.formats.csv.pandas_parser import TooManyFields
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
 from taskinity_data.formats.csv.records.encoded import codec_of
 from taskinity_data.formats.csv.records.rows import find_row_grains, split_rows
-from taskinity_data.formats.reader import Misfit, ReadResult
+from taskinity_data.formats.reader import Misfit, Reader, ReadResult
 from taskinity_data.formats.schema import (
     arrow_schema,
     dtype_of_kind,
@@ -56,7 +56,7 @@ __all__ = ["CsvReader"]
 
 
 @dataclass(frozen=True)
-class CsvReader:
+class CsvReader(Reader):
     """Reads pieces of CSV files; see `Reader`.
 
     Attributes
@@ -83,6 +83,8 @@ class CsvReader:
         What the levels of nested columns beside that index are called.
     """
 
+    reads_native: ClassVar[bool] = True
+
     options: CsvOptions
     columns: tuple[Column, ...]
     extra: tuple[Column, ...]
@@ -105,11 +107,6 @@ class CsvReader:
     def format(self) -> str:
         """``"csv"``."""
         return "csv"
-
-    @property
-    def unit(self) -> str:
-        """``"bytes"``."""
-        return "bytes"
 
     @property
     def schema(self) -> pa.Schema:
@@ -155,15 +152,6 @@ class CsvReader:
         rows = self.rows_of.get(file.path)
         stop = file.nbytes if rows is None else rows.stop
         return Piece(file, start, stop, stop - start)
-
-    def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
-        """The pieces of `file`, in order, as small as records and `grain_nbytes` allow.
-
-        Notes
-        -----
-        One pass over the file, streamed. Pieces overlap nothing, and each can be read alone.
-        """
-        yield from self.recut(self.extent(file), grain_nbytes)
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
         """`piece` in pieces as small as records and `grain_nbytes` allow."""

@@ -20,7 +20,7 @@ from taskinity_data.formats.json.exact import BadRecord, blank_bad_lines, parse_
 from taskinity_data.formats.json.fast import parse_fast
 from taskinity_data.formats.json.sample import SampleFacts, freeze, infer_columns
 from taskinity_data.formats.json.types import given_types, has_struct
-from taskinity_data.formats.reader import ReadResult
+from taskinity_data.formats.reader import Reader, ReadResult
 from taskinity_data.formats.tables import check_columns
 from taskinity_data.outcome import join_bad_lines
 from taskinity_data.sources.file import Piece
@@ -43,7 +43,7 @@ SLICE_NBYTES = 8 << 20
 
 
 @dataclass(frozen=True)
-class JsonReader:
+class JsonReader(Reader):
     """Reads pieces of files of JSON records; see `Reader`.
 
     Attributes
@@ -71,11 +71,6 @@ class JsonReader:
     def format(self) -> str:
         """``"jsonl"`` or ``"json"``."""
         return self.layout.format
-
-    @property
-    def unit(self) -> str:
-        """``"bytes"``."""
-        return "bytes"
 
     @property
     def schema(self) -> pa.Schema:
@@ -120,15 +115,6 @@ class JsonReader:
         """All data of `file` as one piece, without a byte order mark or an opening bracket."""
         start = self.layout.find_start(file)
         return Piece(file, start, file.nbytes, file.nbytes - start)
-
-    def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
-        """The pieces of `file`, in order, as small as records and `grain_nbytes` allow.
-
-        Notes
-        -----
-        One pass over the file, streamed; rows are known from it.
-        """
-        yield from self.recut(self.extent(file), grain_nbytes)
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
         """`piece` in pieces as small as records and `grain_nbytes` allow."""

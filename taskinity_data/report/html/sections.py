@@ -27,6 +27,7 @@ from taskinity_data.wording import format_count, format_nbytes, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from taskinity_data.formats.reader import Reader
     from taskinity_data.report.html.attempts import Try
 
 __all__ = ["Reported", "Section", "find_sections"]
@@ -203,8 +204,8 @@ def _trouble(item: Any, outcome: Any) -> Trouble:
     )
 
 
-def _is_in_memory(reader: Any) -> bool:
-    return isinstance(reader, ArrowReader) or getattr(reader, "keeper", None) is not None
+def _is_in_memory(reader: Reader) -> bool:
+    return isinstance(reader, ArrowReader) or reader.keeper is not None
 
 
 def slowest(tries: Sequence[Try]) -> list[Try]:
