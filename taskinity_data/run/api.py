@@ -86,81 +86,81 @@ def run_flow(
     Parameters
     ----------
     flow : Flow
-        Bound: every task has its function.
+        A flow whose tasks all have functions.
     scheduler : optional
         ``"synchronous"``, ``"threads"``, ``"processes"``, an address, a scheduler file, a
         `distributed.Client`, a Dask cluster object or a `concurrent.futures.Executor`. None takes
-        the current client if there is one; else threads, and local processes once the first
-        chunks' time shows that they pay.
+        the current client if there is one; else threads, and local processes once the time of the
+        first chunks shows that they are faster.
     workers : int, optional
-        How many items at once; default: one to each core.
+        The number of workers; default: one per core.
     memory : str or int, optional
-        What one worker may use, as ``"2GiB"`` or bytes; default: its share of the machine.
+        Memory that one worker may use, as ``"2GiB"`` or bytes; default: its share of the machine.
     chunk_size : str or int
         ``"auto"``, bytes (``64_000_000``, ``"64MiB"``) or rows (``"100_000 rows"``).
     max_failures : int or str, optional
-        How many chunks may end without a result of their own, as a count or a share (``"1%"``).
+        How many chunks may end without their own result, as a count or a share (``"1%"``).
     run_timeout : str or float, optional
         As ``"10m"`` or seconds: how long the whole run may take.
     plan : ChunkPlan, or dict of them by fan-out, optional
-        Cuts to repeat, as ``run.plan`` of an earlier run.
+        Cuts to repeat, such as ``run.plan`` of an earlier run.
     only : str or sequence of str, optional
-        One chunk alone, as ``PATH:START-STOP``: the error of a failed chunk tells its own. With
+        Run a single chunk, given as ``PATH:START-STOP``, as in the error of a failed chunk. With
         ``scheduler="synchronous"`` a debugger stops in its function.
     check : bool
-        Whether functions and reducers are tried on rows of the first chunks, before anything is
-        run, for answers that depend on where chunks are cut: with the laws of
+        Whether to test functions and reducers on rows of the first chunks, before anything is run,
+        for answers that depend on where chunks are cut: with the laws of
         `td.testing.check_reducer` and `check_chunkwise`, in this process, for a few seconds at
         most.
     resume : bool or str, optional
-        True: the newest run of this flow and output goes on, as far as there is one. A run's id:
-        that one. Finished chunks of unchanged code, options and data are used again; what differs
-        is said. A run whose output stands, without what failed or was skipped, goes on by its id
-        alone: that runs, and joins what stands there, which stays, once the run has ended well.
+        True: resume the newest run of this flow and output, if there is one. A run's id: resume
+        that run. Finished chunks with unchanged code, options and data are reused; differences are
+        reported. A run whose output was committed without failed or skipped chunks is resumed only
+        by its id: these chunks run, and their parts are added when the run has completed.
     run_dir : path, optional
-        Where what is finished is kept while the run goes, one directory a run. Default:
-        ``TASKINITY_RUN_DIR``, else ``.taskinity``, where runs of less than two seconds leave
-        nothing.
+        Directory in which finished chunks are stored during the run, with one directory per run.
+        Default: ``TASKINITY_RUN_DIR``, else ``.taskinity``, where runs of less than two seconds
+        leave nothing.
     output : path, optional
         A directory, or the URL of one in a store: each chunk's table becomes a part file there, and
-        all appear at once when the run has ended well. Of a flow with one fan-out; where the flow
-        ends with it, the value is the directory, and the tables don't come here. A relative path
-        lies below ``TASKINITY_OUTPUT_DIR``, where that is set.
+        all appear at once when the run has completed. The flow must have one fan-out; if it ends
+        with it, the value is the directory, and the tables are not returned. A relative path is
+        resolved against ``TASKINITY_OUTPUT_DIR``, if that is set.
     output_format : {"parquet", "csv", "jsonl", "arrow"}
         CSV and JSON Lines hold no types: whole floats read back as integers.
     partition_by : str or sequence of str
-        Columns by whose values parts are sorted into ``column=value`` directories: integers,
+        Columns by whose values parts are divided into ``column=value`` directories: integers,
         dates and texts. Readers take the values from the names: as integers, or texts.
     if_exists : {"error", "overwrite", "append"}
-        What to do where the directory exists; until the run has ended well nothing is done. To
-        append is refused where its manifest lists one of the inputs (files, by size, time and file
-        number, or entity tag, wherever they lie now), or what it was before it changed. Frames,
-        iterators and lists of items are not listed, and are appended each time.
+        What to do if the directory exists; nothing is changed until the run has completed.
+        Appending is refused if the manifest lists one of the inputs (files, by size, time and file
+        number, or entity tag, at any path), or an earlier version of it. Frames, iterators and
+        lists of items are not listed, and are appended each time.
     only_new : bool
-        With ``if_exists="append"``: those inputs alone that the manifest does not list; each is
-        there once, however often a run is killed or repeated. Where there is none, nothing runs,
-        and the output stays as it is.
+        With ``if_exists="append"``: only inputs that the manifest does not list; each is in the
+        output once, however often a run is killed or repeated. If there is none, nothing runs, and
+        the output does not change.
     allow_repeated : bool
-        With ``if_exists="append"``: all inputs, whatever is listed, as for another function.
+        With ``if_exists="append"``: all inputs, even if they are listed, as for another function.
     max_rows_per_file : int, optional
-        A chunk with more rows becomes several files. Default: one file a chunk and directory.
+        Write chunks with more rows to several files. Default: one file per chunk and directory.
     output_compression : str, optional
-        Of Parquet (``"snappy"``, the default, ``"zstd"``, ``"gzip"``, …) and Arrow (``"lz4"``,
-        ``"zstd"``); texts are not compressed.
+        For Parquet (``"snappy"``, the default, ``"zstd"``, ``"gzip"``, …) and Arrow (``"lz4"``,
+        ``"zstd"``); CSV and JSON Lines are not compressed.
     spreadsheet_safe : bool
-        Of CSV: texts that a spreadsheet would take for formulas get a quote in front.
+        For CSV: put a quote before texts that a spreadsheet would run as formulas.
     storage_options : dict, optional
-        Of all URLs at once, what fsspec's file system takes: of an `output` in a store, of a source
-        that the run itself opens, and of those that a task opens which has a parameter
-        `storage_options`. A source in another store is opened first, with `td.open_dataset`.
+        Options of fsspec's file system, for all URLs: of an `output` in a store, of a source that
+        the run itself opens, and of those that a task with a parameter `storage_options` opens.
+        Open a source in another store first, with `td.open_dataset`.
     progress : bool, optional
-        Whether to show how it goes; default: as bars on a terminal or in a notebook, elsewhere a
-        line every few seconds on standard error.
+        Whether to show progress; default: bars on a terminal or in a notebook, elsewhere a line
+        every few seconds on standard error.
     observers : sequence
-        Each gets every event: its method ``on_event(event)`` is called, and no other unless it is a
-        `td.Observer`.
+        Objects whose method ``on_event(event)`` is called with every event; the other methods only
+        if they are a `td.Observer`.
     inputs : dict, optional
-        The flow's inputs, for names that options have taken.
+        The flow's inputs, for names that are also options.
     **more_inputs
         The flow's inputs by name.
 
@@ -173,16 +173,16 @@ def run_flow(
     BindError
         The flow is not bound, or inputs are missing or unknown.
     PlanError, SettingsError, SchedulerError
-        A source, option or scheduler that can't be meant.
+        An invalid source, option or scheduler.
     CheckError
         With `check`: a law does not hold; the message shows the rows.
     ResumeError
-        `resume` names a run that is not there, goes on now, or can't be gone on with.
+        `resume` names a run that does not exist, is still running, or can't be resumed.
     FlowFailed
-        The run ended without its answer; `.run` holds what was done.
+        The run ended without its answer; `.run` is the run.
     KeyboardInterrupt
-        Ctrl-C or SIGTERM, once what ran has ended (or was dropped after 5 s), what is finished is
-        kept and all is closed; `.run` holds what was done. A second one stops at once.
+        Ctrl-C or SIGTERM, after running chunks have ended (or were dropped after 5 s), finished
+        ones are stored and everything is closed; `.run` is the run. A second one stops at once.
     """
     options = RunOptions.of(locals())
     given = {**(inputs or {}), **more_inputs}
@@ -201,16 +201,16 @@ def process(
     reduce: Any = None,
     **options: Unpack[ProcessKeywords],
 ) -> Run:
-    """Run `function` over the chunks of `source`, and reduce what it returns: a flow in one call.
+    """Run `function` on the chunks of `source`, and reduce its results: a flow in one call.
 
     Parameters
     ----------
     source : path, glob, directory, list of them, DataFrame, Arrow table, Dataset, or iterator
-        Of an iterator of frames or tables, a record batch reader or a Dask DataFrame each part is a
-        chunk, taken while the run goes and never more than workers can use. An iterator of paths
-        is the list of them.
+        Each part of an iterator of frames or tables, a record batch reader or a Dask DataFrame is a
+        chunk, taken during the run, and never more than workers can use. An iterator of paths is
+        the list of them.
     function : callable, optional
-        chunk -> anything. None: the rows themselves are reduced.
+        chunk -> anything. None: the rows are reduced.
     reduce : Reducer or callable
         A reducer, or a function of the list of all results in chunk order. Default: `collect`; with
         ``output=`` nothing, and the value is the output's directory.
@@ -285,7 +285,7 @@ def run_flow_from_dsl(
     tasks: Any = None,
     max_workers: int | None = None,
 ) -> dict[str, Any]:
-    """Run a flow's text, and give every task's result by name.
+    """Run a flow's text, and return every task's result by name.
 
     Parameters
     ----------
@@ -319,7 +319,7 @@ run_parallel_flow_from_dsl = run_flow_from_dsl
 
 
 def _name_inputs(flow: str, needed: Sequence[str], given: Any) -> dict[str, Any]:
-    """`given` by the names of the inputs that the flow needs."""
+    """Return `given` by the names of the inputs that the flow needs."""
     if given is None and not needed:
         return {}
     if isinstance(given, dict) and (set(given) & set(needed) or not needed):

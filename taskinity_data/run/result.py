@@ -1,6 +1,6 @@
-"""What became of a run: the answer, the account of all that was planned, and why it failed.
+"""Define the result of a run: the answer, the ledger of all that was planned, and its failures.
 
-`ended_run` makes it of a run that has just ended, `kept_run` of what a journal keeps.
+`ended_run` makes it of a run that has just ended, `kept_run` from a journal.
 """
 
 from __future__ import annotations
@@ -55,69 +55,69 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a run left behind: one that has just ended, or one that is kept (`load_run`).
+    """The result of a run: one that has just ended, or one that is stored (`load_run`).
 
-    Of a kept run results are not there but for the answer, where that could be kept; its chunks
-    say where they lie, and can't be read.
+    A stored run has no results except the answer, if that could be stored; its chunks have paths
+    and ranges, but can't be read.
 
     Attributes
     ----------
     value : object
-        The last task's result, None where there is none.
+        The last task's result, None if there is none.
     results : dict
-        By the flow's names: each task's result. A fan-out's entry is the list of its results where
-        a plain function aggregates (or nothing does), without the failed ones; under a reducer it
-        is absent. A numbered sibling's entry is its own result.
+        Each task's result, by the flow's names. A fan-out's entry is the list of its results if a
+        plain function aggregates (or nothing does), without the failed ones; with a reducer there
+        is none. A numbered sibling's entry is its own result.
     status : RunStatus
-        ``COMPLETED``, ``PARTIAL`` (something failed, was skipped or quarantined, or a fallback
-        stood in), ``FAILED``, ``INTERRUPTED`` (or its process died); of a kept run also
+        ``COMPLETED``, ``PARTIAL`` (something failed, was skipped, quarantined or replaced by a
+        fallback), ``FAILED``, ``INTERRUPTED`` (or its process died); for a stored run also
         ``RUNNING``.
     run_id : str
     flow : Flow
     plan : ChunkPlan or None
-        The cuts that were made, to be repeated by ``plan=``; of the first fan-out over a dataset.
+        The cuts of the first fan-out over a dataset, which ``plan=`` repeats.
     plans : dict of str to ChunkPlan
-        Those of all fan-outs over datasets.
+        The cuts of all fan-outs over datasets.
     sizes : dict of str to list of (int, int, str)
-        For each of them: from which chunk on, how many bytes, and why.
+        Their chunk sizes: from which chunk on, how many bytes, and the reason.
     scheduler, scheduler_reason : str
-        Who ran it in the end, and why.
+        The scheduler at the end, and the reason for it.
     workers : int
     dashboard_link : str or None
     timings : dict of str to float
         Seconds: ``total``, ``start_workers``, ``plan``, ``combine``, ``wait`` of the driver;
         ``read``, ``function``, ``partial`` of all chunks and items, summed over the workers;
-        ``single``: tasks that run once, beside none of these. ``cpu``: what chunks and items
-        computed; ``work``: what they would take one after another, absent where that can't be
-        known, because they may have waited for one another (threads for Python's lock).
+        ``single``: tasks that run once, apart from these. ``cpu``: CPU time of chunks and items;
+        ``work``: their time one after another, absent if it is unknown, because they may have
+        waited for one another (threads for the GIL).
     output : Output or None
-        What was written, where ``output=`` said so: its ``path``, ``files``, ``rows``, ``nbytes``.
+        What ``output=`` wrote: its ``path``, ``files``, ``rows``, ``nbytes``.
     quarantine : pathlib.Path or None
-        The directory in which what failed was set aside, None where nothing was, or where the run
-        is not kept (see ``run_dir=``): for each chunk, row or list item without a result, and each
-        chunk with lines that did not parse, ``NAME.json`` says what, where and why, and
-        ``NAME.arrow`` (``pandas.read_feather``) or ``NAME.raw`` holds the rows themselves. An item
-        of a list that is no table has its position there, and not its value.
+        The directory of quarantined rows, None if there are none, or if the run is not stored (see
+        ``run_dir=``): for each chunk, row or list item without a result, and each chunk with lines
+        that did not parse, ``NAME.json`` has position and error, and ``NAME.arrow``
+        (``pandas.read_feather``) or ``NAME.raw`` the rows themselves. An item of a list that is not
+        a table has its position there, and not its value.
     notices : tuple of str
-        What is no failure and still worth knowing: what is used again of an earlier run, what can't
-        be kept, functions that changed the working directory or the environment, results whose
-        columns differ from chunk to chunk.
+        Messages that are not failures: what is reused of an earlier run, what can't be stored,
+        functions that changed the working directory or the environment, results whose columns
+        differ from chunk to chunk.
     log : pathlib.Path or None
-        Its log file, where it has one.
+        Its log file, if it has one.
     next_steps : tuple of str
-        What to type next, where it is kept and did not do all.
+        Commands to run next, if it is stored and incomplete.
     predicted : tuple of PredictionCheck
-        What ``plan.estimate`` said of it against what it took, where such a plan was given.
+        The forecast of ``plan.estimate`` compared with the run, if such a plan was given.
     started : pandas.Timestamp
-        Of its last try, in UTC.
+        The start of its last attempt, in UTC.
     duration_s : float or None
-        Of its last try; None where that did not come to its end.
+        The duration of its last attempt; None if that did not end.
     directory : pathlib.Path or None
-        Where it is kept, None where it is not.
+        The directory in which it is stored, None if it is not.
     versions : dict of str to str
-        Of Python and the libraries that a kept run was made with; empty for one of this process.
+        Versions of Python and the libraries of a stored run; empty for a run of this process.
     missing : tuple of str
-        What is not known of a kept run, in sentences.
+        What is unknown about a stored run, as sentences.
     """
 
     value: Any
