@@ -45,7 +45,7 @@ __all__ = [
 def parse_with_bad_lines(
     data: bytes, labels: Sequence[Hashable], columns: Sequence[Column], options: CsvOptions
 ) -> tuple[pd.DataFrame, int]:
-    """The rows in `data` as `parse_exact` gives them, and how many were left out.
+    """Return the rows in `data` as `parse_exact` gives them, and how many were left out.
 
     Notes
     -----
@@ -57,8 +57,8 @@ def parse_with_bad_lines(
     try:
         frame = parse_exact(data, labels, columns, replace(options, skips_bad_lines=False))
     except (TooManyFields, pd.errors.ParserError):
-        kept = skip_bad_start(data, labels, options)
-        frame = parse_exact(kept, labels, columns, options)
+        remaining = skip_bad_start(data, labels, options)
+        frame = parse_exact(remaining, labels, columns, options)
         # From 1 on: at 0 a byte order mark would be none of the data.
         rows = count_rows(b"\n" + data, 1, len(data) + 1, options.dialect)
         return frame, rows - len(frame)
@@ -66,7 +66,7 @@ def parse_with_bad_lines(
 
 
 def skip_bad_start(data: bytes, labels: Sequence[Hashable], options: CsvOptions) -> bytes:
-    """`data` from the first record on that has no more fields than there are labels.
+    """Return `data` from the first record on that has no more fields than there are labels.
 
     pandas never leaves out the first row that it is given: it makes an index of the extra fields.
 
@@ -88,7 +88,7 @@ def skip_bad_start(data: bytes, labels: Sequence[Hashable], options: CsvOptions)
 
 
 def has_good(records: bytes, labels: Sequence[Hashable], options: CsvOptions) -> bool:
-    """Whether pandas keeps any of `records` behind a good one."""
+    """Return whether pandas keeps any of `records` behind a good one."""
     good = options.dialect.make_record(len(labels))
     try:
         frame = pd.read_csv(
@@ -99,7 +99,7 @@ def has_good(records: bytes, labels: Sequence[Hashable], options: CsvOptions) ->
             **options.for_pandas(),
         )
     except pd.errors.ParserError:
-        # An open quote: it is told of where all is parsed.
+        # An open quote: reported where all is parsed.
         return True
     return len(frame) > 1
 
@@ -107,7 +107,7 @@ def has_good(records: bytes, labels: Sequence[Hashable], options: CsvOptions) ->
 def find_bad_lines(
     piece: Piece, data: bytes, labels: Sequence[Hashable], options: CsvOptions, count: int
 ) -> BadLines:
-    """The records of `piece` that pandas has left out.
+    """Return the records of `piece` that pandas has left out.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def find_bad_lines(
     Raises
     ------
     ReadError
-        They can't be told apart from the others.
+        They can't be distinguished from the others.
 
     Notes
     -----
@@ -136,7 +136,7 @@ def find_bad_lines(
     with open_source(text) as read:
         stops = find_record_ends(read, 1, len(text), exact.dialect)
     starts = [1, *stops[:-1]]
-    places, walker = places_in_file(piece, data, stops, exact), get_walker(exact.dialect)
+    offsets, walker = places_in_file(piece, data, stops, exact), get_walker(exact.dialect)
     is_suspect = count_separators(text, starts, stops, exact.dialect.sep_bytes) >= len(labels)
     suspects = np.flatnonzero(is_suspect).tolist()
     widths = {row: walker.count_fields(text[starts[row] : stops[row]]) for row in suspects}
@@ -146,7 +146,7 @@ def find_bad_lines(
         bad = [
             row for row in suspects if not has_good(text[starts[row] : stops[row]], labels, exact)
         ]
-    if len(bad) != count or len(places) != len(stops) + 1:
+    if len(bad) != count or len(offsets) != len(stops) + 1:
         raise ReadError(
             f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: {count} rows have too many "
             f"fields, but {len(bad)} were found; use on_bad_lines='skip', and please report this "
@@ -159,7 +159,7 @@ def find_bad_lines(
     lines: list[BadLine] = []
     nbytes = 0
     for row in bad:
-        start, stop = places[row] - piece.start, places[row + 1] - piece.start
+        start, stop = offsets[row] - piece.start, offsets[row + 1] - piece.start
         skipped = find_skipped(exact.dialect).match(text, starts[row], stops[row])
         if skipped is not None and skipped.end() > skipped.start():
             start += behind_line_ends(raw[start:stop], len(LINE_END.findall(skipped[0])), codec)
@@ -181,15 +181,15 @@ def find_bad_lines(
 def count_separators(
     text: bytes, starts: Sequence[int], stops: Sequence[int], seps: bytes
 ) -> npt.NDArray[np.int64]:
-    """How often the separator stands in each record, within quotes too; shape (records,)."""
-    found = np.flatnonzero(np.isin(np.frombuffer(text, np.uint8), list(seps)))
-    return np.asarray(np.searchsorted(found, stops) - np.searchsorted(found, starts))
+    """Return how often the separator stands in each record, within quotes too; shape (records,)."""
+    positions = np.flatnonzero(np.isin(np.frombuffer(text, np.uint8), list(seps)))
+    return np.asarray(np.searchsorted(positions, stops) - np.searchsorted(positions, starts))
 
 
 def places_in_file(
     piece: Piece, data: bytes, stops: Sequence[int], options: CsvOptions
 ) -> list[int]:
-    """Where records begin in the file, and where the last one ends."""
+    """Return where records begin in the file, and where the last one ends."""
     is_utf8 = options.encoding in {"utf-8", "utf-8-sig"} or (
         data.isascii() and unit_nbytes(options.encoding) == 1
     )
@@ -202,7 +202,7 @@ def places_in_file(
 
 
 def find_record_ends(read: ReadInto, start: int, stop: int, dialect: Dialect) -> list[int]:
-    """The offsets behind each record of a range, without the blank lines that follow it."""
+    """Return the offsets behind each record of a range, without the blank lines that follow it."""
     ends: list[int] = []
     for scan in scan_range(read, start, stop, dialect):
         ends += (scan.find_ends() + start).tolist()
@@ -215,7 +215,7 @@ LINE_END = re.compile(rb"[\r\n]")
 
 @lru_cache(maxsize=64)
 def find_skipped(dialect: Dialect) -> re.Pattern[bytes]:
-    """A pattern for the blank lines and comment lines before a record."""
+    """Return a pattern for the blank lines and comment lines before a record."""
     skipped = [b"[%b]*" % dialect.blank_bytes if dialect.blank_bytes else b""]
     skipped = skipped if dialect.skip_blank_lines else []
     if dialect.comment is not None:
@@ -224,7 +224,7 @@ def find_skipped(dialect: Dialect) -> re.Pattern[bytes]:
 
 
 def behind_line_ends(raw: bytes, count: int, codec: str) -> int:
-    r"""The offset behind so many ``\r`` and ``\n`` of `raw`."""
+    r"""Return the offset behind so many ``\r`` and ``\n`` of `raw`."""
     marks = mark_units(raw, codec)
     ends = np.flatnonzero((marks == ord("\n")) | (marks == ord("\r"))) + 1
     return int(ends[count - 1]) * unit_nbytes(codec)

@@ -38,7 +38,7 @@ __all__ = [
 
 
 def find_labels(heads: Sequence[Head], schema: Any) -> list[Hashable]:
-    """The labels of the dataset, in order.
+    """Return the labels of the dataset, in order.
 
     Those of an Arrow schema where there is one, whatever files have; else the first file's, and
     behind them what a dict names and another file has, as it comes up.
@@ -49,27 +49,27 @@ def find_labels(heads: Sequence[Head], schema: Any) -> list[Hashable]:
         if len(set(schema.names)) < len(schema.names):
             raise PlanError(f"schema={schema.names}: names a column twice; name each once")
         return [by_name.get(name, name) for name in schema.names]
-    found = dict.fromkeys(first)
+    labels = dict.fromkeys(first)
     if isinstance(schema, dict):
         for head in heads[1:]:
-            found |= dict.fromkeys(one for one in head.labels if one in schema)
-    return list(found)
+            labels |= dict.fromkeys(label for label in head.labels if label in schema)
+    return list(labels)
 
 
 def by_label(dtype: Any, heads: Sequence[Head]) -> Any:
-    """`dtype` by labels alone: as in pandas a key may be a position, where no label has a type."""
+    """Return `dtype` by labels alone: in pandas a key may be a position that is no label."""
     labels = heads[0].labels
     if type(dtype) is not dict or any(head.labels != labels for head in heads):
         return dtype
-    positions = {one for one in range(len(labels)) if one in dtype}
-    if any(dtype[one] in (object, "object", "O") and one not in labels for one in positions):
+    positions = {position for position in range(len(labels)) if position in dtype}
+    if any(dtype[key] in (object, "object", "O") and key not in labels for key in positions):
         raise PlanError(f"dtype={dtype!r}: by position pandas makes no objects; give names")
-    named = {key: one for key, one in dtype.items() if key in labels or key not in positions}
-    return {label: dtype[one] for one, label in enumerate(labels) if one in positions} | named
+    named = {key: dtype[key] for key in dtype if key in labels or key not in positions}
+    return {labels[position]: dtype[position] for position in sorted(positions)} | named
 
 
 def apply_usecols(usecols: Any, heads: Sequence[Head]) -> Any:
-    """`usecols`, where it is a function the labels that it takes.
+    """Return `usecols`, where it is a function the labels that it takes.
 
     Raises
     ------
@@ -90,13 +90,13 @@ def apply_usecols(usecols: Any, heads: Sequence[Head]) -> Any:
 def select_labels(
     labels: Sequence[Hashable], columns: Sequence[Hashable] | None, usecols: Sequence[Any] | None
 ) -> list[Hashable]:
-    """The labels that are asked for, in the order of delivery."""
+    """Return the labels that are requested, in the order of delivery."""
     if columns is not None and usecols is not None:
         raise PlanError("columns= and usecols= both select columns; keep one of them")
     if usecols is not None:
         chosen = {
-            labels[one] if isinstance(one, int) and 0 <= one < len(labels) else one
-            for one in usecols
+            labels[column] if isinstance(column, int) and 0 <= column < len(labels) else column
+            for column in usecols
         }
         check_known("usecols", chosen, labels)
         return [label for label in labels if label in chosen]
@@ -110,25 +110,25 @@ def select_labels(
     return list(columns)
 
 
-def find_index(asked: Sequence[Any], labels: Sequence[Hashable]) -> list[Hashable]:
-    """The labels of the columns that `index_col` means among those that are read."""
-    for column in asked:
+def find_index(index_col: Sequence[Any], labels: Sequence[Hashable]) -> list[Hashable]:
+    """Return the labels of the columns that `index_col` means among those that are read."""
+    for column in index_col:
         if isinstance(column, int) and column >= len(labels):
             raise PlanError(f"index_col={column!r}: there are {len(labels)} columns, from 0")
-    found = [labels[one] if isinstance(one, int) else one for one in asked]
-    if found:
-        check_known("index_col", found, labels)
-    if len(set(found)) < len(found):
-        raise PlanError(f"index_col={list(asked)!r}: names a column twice")
-    return found
+    index = [labels[column] if isinstance(column, int) else column for column in index_col]
+    if index:
+        check_known("index_col", index, labels)
+    if len(set(index)) < len(index):
+        raise PlanError(f"index_col={list(index_col)!r}: names a column twice")
+    return index
 
 
 def check_index_dtype(
-    index: Sequence[Hashable], dtype: Any, given: Mapping[Hashable, Column]
+    index: Sequence[Hashable], dtype: Any, named: Mapping[Hashable, Column]
 ) -> None:
     """Refuse objects as the one dtype of all columns: of an index pandas infers another then."""
     for label in index:
-        if dtype is not None and not isinstance(dtype, dict) and given[label].dtype == object:
+        if dtype is not None and not isinstance(dtype, dict) and named[label].dtype == object:
             raise PlanError(
                 f"index_col={label!r}: beside dtype={dtype!r} pandas infers the type of the index; "
                 f"name the dtypes of columns, dtype={{{label!r}: 'str'}}"
@@ -158,10 +158,10 @@ def check_same_columns(
 
     Those of `optional` it may lack.
     """
-    wanted = set(needed)
+    requested = set(needed)
     for file, head in zip(files, heads, strict=True):
-        missing = [one for one in needed if one not in head.labels and one not in optional]
-        extra = [] if is_chosen else [label for label in head.labels if label not in wanted]
+        missing = [label for label in needed if label not in head.labels and label not in optional]
+        extra = [] if is_chosen else [label for label in head.labels if label not in requested]
         if missing or extra:
             parts = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
             parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
@@ -176,7 +176,7 @@ def check_same_columns(
 def sort_layouts(
     files: Sequence[SourceFile], heads: Sequence[Head]
 ) -> tuple[tuple[tuple[Hashable, ...], ...], dict[str, int]]:
-    """The distinct orders of columns, and the files that don't have the commonest."""
+    """Return the distinct orders of columns, and the files that don't have the commonest."""
     counts: dict[tuple[Hashable, ...], int] = {}
     for head in heads:
         counts[head.labels] = counts.get(head.labels, 0) + 1
@@ -191,7 +191,7 @@ def sort_layouts(
 
 
 def fill(part: pd.DataFrame | pa.Table, columns: Sequence[Column]) -> pd.DataFrame | pa.Table:
-    """The rows of `part` with `columns` alone, missing values in those that it lacks."""
+    """Return the rows of `part` with `columns` alone, missing values in those that it lacks."""
     if isinstance(part, pa.Table):
         for column in columns:
             if column.name not in part.schema.names:
@@ -210,14 +210,14 @@ def fill(part: pd.DataFrame | pa.Table, columns: Sequence[Column]) -> pd.DataFra
 
 
 def concat_tables(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
-    """The rows of `tables`, one after another; an empty table where there are none."""
+    """Return the rows of `tables`, one after another; an empty table where there are none."""
     if len(tables) == 1:
         return tables[0]
     return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def to_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pa.Table:
-    """`frame` as a table of the Arrow types of `columns`; missing values become nulls."""
+    """Return `frame` as a table of the Arrow types of `columns`; missing values become nulls."""
     arrays = {}
     for column in columns:
         values = pa.array(frame[column.label], from_pandas=True)
@@ -226,7 +226,7 @@ def to_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pa.Table:
 
 
 def to_frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:
-    """`table` as a frame of the pandas types of `columns`, as `pandas.read_csv` gives them."""
+    """Return `table` as a frame of the dtypes of `columns`, as `pandas.read_csv` gives them."""
     frame: pd.DataFrame = table.to_pandas()
     frame.columns = pd.Index([column.label for column in columns])
     for column in columns:
@@ -248,20 +248,22 @@ def with_index(
     names: Sequence[Hashable],
     level_names: Sequence[Hashable] = (),
 ) -> pd.DataFrame:
-    """`frame` with the columns `index` as its index, whose levels are called `names`.
+    """Return `frame` with the columns `index` as its index, whose levels are called `names`.
 
     Those of nested columns are called `level_names`.
     """
     if not index:
         return frame
     # Of bools with missing values pandas makes floats in an index.
-    floats = [one.label for one in index if one.kind == "maybe_bool" and not one.is_given]
+    floats = [
+        column.label for column in index if column.kind == "maybe_bool" and not column.is_given
+    ]
     frame = frame.astype(dict.fromkeys(floats, "float64"))
     indexed = frame.set_index([column.label for column in index])
     if any(column.is_given for column in index):
         # Of objects that are texts an index would be one of str.
         values = [frame[column.label] for column in index]
-        levels = [pd.Index(one.array, dtype=one.dtype) for one in values]
+        levels = [pd.Index(level.array, dtype=level.dtype) for level in values]
         indexed.index = levels[0] if len(levels) == 1 else pd.MultiIndex.from_arrays(levels)
     indexed.index.names = list(names)
     if not len(indexed.columns):
@@ -272,7 +274,7 @@ def with_index(
 
 
 def deliver(table: pa.Table, columns: Sequence[Column], as_: str) -> Any:
-    """`table` as what a function asked for: ``"arrow"``, ``"pandas"`` or ``"polars"``."""
+    """Return `table` as what a function asked for: ``"arrow"``, ``"pandas"`` or ``"polars"``."""
     if as_ == "arrow":
         return table
     if as_ == "pandas":

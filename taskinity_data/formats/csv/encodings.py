@@ -130,7 +130,7 @@ OTHER = 0xFF
 
 
 def parse_encoding(value: Any) -> str:
-    """The encoding of that name, as Python's codecs call it.
+    """Return the encoding of that name, as Python's codecs call it.
 
     Raises
     ------
@@ -142,9 +142,9 @@ def parse_encoding(value: Any) -> str:
     try:
         name = codecs.lookup(str(value)).name
     except LookupError:
-        asked = str(value).lower().replace("_", "-")
+        requested = str(value).lower().replace("_", "-")
         raise PlanError(
-            f"encoding={value!r}: there is no such encoding.{suggest(asked, ENCODINGS)}"
+            f"encoding={value!r}: there is no such encoding.{suggest(requested, ENCODINGS)}"
         ) from None
     if name.startswith(STATEFUL):
         raise PlanError(
@@ -160,7 +160,7 @@ def parse_encoding(value: Any) -> str:
 
 
 def parse_encoding_errors(value: Any, encoding: str) -> str:
-    """The name of what is done with bytes that are no text in `encoding`."""
+    """Return the name of what is done with bytes that are no text in `encoding`."""
     if value is None or value == "strict":
         return "strict"
     if value not in ENCODING_ERRORS:
@@ -182,12 +182,12 @@ def parse_encoding_errors(value: Any, encoding: str) -> str:
 
 
 def unit_nbytes(encoding: str) -> int:
-    """How many bytes an ASCII character takes."""
+    """Return how many bytes an ASCII character takes."""
     return UNITS.get(encoding, 1)
 
 
 def characters_of(encoding: str, marks: str) -> re.Pattern[bytes] | None:
-    """A pattern for runs of longer characters, where one may hold a byte that looks like a mark.
+    """Return a pattern for runs of longer characters, where a byte of one may look like a mark.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def characters_of(encoding: str, marks: str) -> re.Pattern[bytes] | None:
 
 
 def find_codec(encoding: str, head: bytes) -> tuple[str, int] | None:
-    """The codec for any part of a file, and the bytes of the byte order mark that it does without.
+    """Return the codec for any part of a file, and the bytes of its byte order mark.
 
     Parameters
     ----------
@@ -227,12 +227,12 @@ def find_codec(encoding: str, head: bytes) -> tuple[str, int] | None:
 
 
 def needs_mark(encoding: str) -> bool:
-    """Whether a file's first bytes tell its byte order."""
+    """Return whether a file's first bytes tell its byte order."""
     return encoding in MARKED
 
 
 def mark_units(data: bytes | bytearray, codec: str) -> np.ndarray[Any, Any]:
-    """A byte for each code unit: itself where it is ASCII, else `OTHER`; shape (units,).
+    """Return a byte for each code unit: itself where it is ASCII, else `OTHER`; shape (units,).
 
     A last unit that is cut short counts as one.
     """
@@ -246,7 +246,7 @@ def mark_units(data: bytes | bytearray, codec: str) -> np.ndarray[Any, Any]:
 
 
 def to_utf8(data: bytes, codec: str, errors: str) -> bytes:
-    """`data` as UTF-8, exactly as pandas transcodes a file before it parses it.
+    """Return `data` as UTF-8, exactly as pandas transcodes a file before it parses it.
 
     Raises
     ------

@@ -33,7 +33,7 @@ __all__ = ["parse_exact"]
 def parse_exact(
     data: bytes, labels: Sequence[Hashable], columns: Sequence[Column], options: CsvOptions
 ) -> pd.DataFrame:
-    """The rows in `data` with the columns and dtypes of the frozen schema.
+    """Return the rows in `data` with the columns and dtypes of the frozen schema.
 
     Parameters
     ----------
@@ -67,25 +67,27 @@ def parse_exact(
             fitted = conform(values, column, piece)
             if fitted is not values:
                 changed[column.label] = fitted
-    wanted = [column.label for column in columns]
+    requested = [column.label for column in columns]
     if changed:
-        series = {label: changed[label] if label in changed else frame[label] for label in wanted}
+        series = {
+            label: changed[label] if label in changed else frame[label] for label in requested
+        }
         frame = pd.DataFrame(series, index=frame.index, copy=False)
-    elif wanted != list(labels):
-        places = {label: place for place, label in enumerate(labels)}
-        frame = frame.iloc[:, [places[label] for label in wanted]]
-    frame.columns = label_index(wanted)
+    elif requested != list(labels):
+        positions = {label: position for position, label in enumerate(labels)}
+        frame = frame.iloc[:, [positions[label] for label in requested]]
+    frame.columns = label_index(requested)
     return frame
 
 
 def infer_frame(piece: PieceParser) -> pd.DataFrame:
-    """All columns as pandas infers them here, but for texts, which are texts."""
+    """Return all columns as pandas infers them here, but for texts, which are texts."""
     data, labels, options = piece.data, piece.labels, piece.options
     texts = [column for column in piece.columns if column.kind == "str"]
     # An inferred text costs pandas a twentieth of one whose dtype is given; those that were given
     # are mostly numbers, which it would infer.
-    given = texts if options.dtype_backend else [column for column in texts if column.is_given]
-    dtype: dict[Hashable, Any] = {column.label: str for column in given}
+    named = texts if options.dtype_backend else [column for column in texts if column.is_given]
+    dtype: dict[Hashable, Any] = {column.label: str for column in named}
     try:
         # An empty dict costs pandas 15 microseconds a column.
         frame = parse_text(data, labels, options, dtype=dtype or None)
@@ -110,7 +112,7 @@ def infer_frame(piece: PieceParser) -> pd.DataFrame:
 
 
 def is_text(values: pd.Series, options: CsvOptions) -> bool:
-    """Whether `values` are the texts that stand there, or missing."""
+    """Return whether `values` are the texts that stand there, or missing."""
     if isinstance(values.dtype, pd.StringDtype):
         return True
     # Of na_values that are numbers more is missing among floats.
@@ -119,7 +121,7 @@ def is_text(values: pd.Series, options: CsvOptions) -> bool:
 
 
 def is_settled(dtype: Any, column: Column, options: CsvOptions) -> bool:
-    """Whether values of that inferred dtype are the column's without a look at them."""
+    """Return whether values of that inferred dtype are the column's without a look at them."""
     if column.kind == "float64" and (not column.is_proven or "na_values" in options.per_chunk):
         return False
     if column.kind == "str" and not column.is_proven:
@@ -131,12 +133,12 @@ PLAIN_KINDS = {"int64", "float64", "bool", "str"}
 
 
 def label_index(labels: Sequence[Hashable]) -> pd.Index:
-    """The index of column labels as `pandas.read_csv` makes it."""
+    """Return the index of column labels as `pandas.read_csv` makes it."""
     return pd.Index(list(labels))
 
 
 def conform(values: pd.Series, column: Column, piece: PieceParser) -> pd.Series:
-    """`values` as the column's dtype, where that is what pandas would have made of the file."""
+    """Return `values` as the column's dtype, as pandas would have made them of the file."""
     if len(values) == 0:
         empty: pd.Series = pd.Series([], dtype=column.dtype, index=values.index)
         return empty
@@ -202,7 +204,7 @@ def conform_float64(values: pd.Series, column: Column, piece: PieceParser) -> pd
 
 
 def from_integers(values: pd.Series, column: Column, piece: PieceParser) -> pd.Series:
-    """A column of floats of which this piece holds integers alone, or something else."""
+    """Return a column of floats of which this piece holds integers alone, or something else."""
     # As floats, -0 keeps its sign, and na_values are compared as numbers.
     numbers = values.to_numpy()
     is_same = numbers.dtype.kind in "iu" and "na_values" not in piece.options.per_chunk
@@ -214,7 +216,7 @@ def from_integers(values: pd.Series, column: Column, piece: PieceParser) -> pd.S
 
 
 def floats_of(column: Column, piece: PieceParser) -> pd.Series:
-    """The column as floats, however its values are written; `Misfit` where one is no number."""
+    """Return the column as floats, however they are written; `Misfit` where one is no number."""
     try:
         values: pd.Series = piece.all_floats[column.label]
     except (ValueError, OverflowError):

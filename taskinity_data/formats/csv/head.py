@@ -1,7 +1,4 @@
-"""Where the data of a CSV file begin and what its columns are called, told by pandas itself.
-
-It knows nothing of types, schemas or other files.
-"""
+"""Where the data of a CSV file begin and what its columns are called, as pandas has it."""
 
 from __future__ import annotations
 
@@ -61,7 +58,7 @@ HEAD_NBYTES = 1 << 16
 HEAD_GROWTH = 8
 
 # Of files that begin alike: thousands of small ones took 2.4 ms each, most of it in pandas.
-_KNOWN: Cache[Head] = Cache(64)
+_CACHED: Cache[Head] = Cache(64)
 
 # Each line end that could close the header costs one parse of 0.2 ms.
 MAX_TRIES = 2_000
@@ -97,7 +94,7 @@ class Head:
 
 
 def read_head(file: SourceFile, options: CsvOptions) -> Head:
-    """The head of `file`.
+    """Return the head of `file`.
 
     Raises
     ------
@@ -108,7 +105,7 @@ def read_head(file: SourceFile, options: CsvOptions) -> Head:
     Notes
     -----
     The header ends at the first line end after which a record that is added would be the first
-    row. pandas is asked, so that its rules for blank lines, comments and quotes hold.
+    row. pandas parses it, so that its rules for blank lines, comments and quotes hold.
     """
     nbytes = HEAD_NBYTES
     # A byte order mark may hide in the first bytes of encodings with longer characters.
@@ -121,14 +118,14 @@ def read_head(file: SourceFile, options: CsvOptions) -> Head:
         if not data:
             raise PlanError(f"{file}: the file is empty (0 bytes): there are not even column names")
         header = None if is_decoded else plain_header(data, options)
-        known = None if header is None else _KNOWN.get((options.identity(), header))
-        if known is not None:
+        cached = None if header is None else _CACHED.get((options.identity(), header))
+        if cached is not None:
             check_text(file, data, options, is_whole=is_whole)
-            return known
+            return cached
         head = look(file, data, options, is_whole=is_whole)
         if head is not None:
             if header is not None and head.data_start == len(header):
-                _KNOWN.put((options.identity(), header), head)
+                _CACHED.put((options.identity(), header), head)
             return head
         nbytes = min(8 * nbytes, share_memory(count_cores()) // HEAD_GROWTH)
         if nbytes <= len(data):
@@ -148,7 +145,7 @@ def read_head(file: SourceFile, options: CsvOptions) -> Head:
 def find_plain_head(
     file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool
 ) -> Head | None:
-    """The head, or None where `data` is too short to tell."""
+    """Return the head, or None where `data` is too short to tell."""
     check_text(file, data, options, is_whole=is_whole)
     return find_head(file, data, options, is_whole=is_whole)
 
@@ -156,7 +153,7 @@ def find_plain_head(
 def find_decoded_head(
     file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool
 ) -> Head | None:
-    """The same where marks can't be looked for among the bytes: they are decoded first."""
+    """Return the same where marks can't be looked for among the bytes: they are decoded first."""
     codec, begin = codec_of(file, options)
     decoder = codecs.getincrementaldecoder(codec)(options.encoding_errors)
     try:
@@ -201,7 +198,7 @@ def no_text(file: SourceFile, data: bytes, at: int, options: CsvOptions) -> Plan
 
 
 def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool) -> Head | None:
-    """The head, or None where `data` is too short to tell."""
+    """Return the head, or None where `data` is too short to tell."""
     start = bom_nbytes(data, options)
     opens = find_head_quote(data, start, options)
     if opens is not None:
@@ -251,7 +248,7 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
 def find_data_start(
     data: bytes, start: int, options: CsvOptions, *, is_whole: bool
 ) -> tuple[int | None, Exception | None]:
-    """The byte behind the header, and why pandas refused the last end that was none."""
+    """Return the byte behind the header, and why pandas refused the last end that was none."""
     reason: Exception | None = None
     if options.header is None and options.skiprows == 0:
         return start, None
@@ -265,19 +262,19 @@ def find_data_start(
 
 
 def last_header_row(options: CsvOptions) -> int:
-    """The row behind which the data begin; -1 where there is no header."""
+    """Return the row behind which the data begin; -1 where there is no header."""
     header = options.header
     last = header[-1] if isinstance(header, tuple) else header
     return last if isinstance(last, int) else -1
 
 
 def find_head_quote(data: bytes, start: int, options: CsvOptions) -> int | None:
-    """The byte of the first quote of a header or first row that is open where `data` end."""
+    """Return the byte of the first quote of a header or first row that is open where `data` end."""
     dialect = replace(options.dialect, newlines_in_values=True)
     if dialect.quotechar is None or options.skiprows:
         return None
-    found = find_open_quote(data, start, dialect)
-    return None if found is None or found[0] >= last_header_row(options) + 2 else found[1]
+    quote = find_open_quote(data, start, dialect)
+    return None if quote is None or quote[0] >= last_header_row(options) + 2 else quote[1]
 
 
 def check_first_separator(file: SourceFile, data: bytes, start: int, options: CsvOptions) -> None:
@@ -297,7 +294,7 @@ def check_first_separator(file: SourceFile, data: bytes, start: int, options: Cs
 
 
 def candidates(data: bytes, start: int, options: CsvOptions, *, is_whole: bool) -> Iterator[int]:
-    """Where the record that is looked for may end: likely places first, then every line end.
+    """Yield where the record that is looked for may end: likely places first, then every line end.
 
     pandas judges them, so a wrong one costs a parse and no more. Without the likely ones, a first
     field of many lines would cost a parse for each.
@@ -340,7 +337,7 @@ def make_head(
     data: bytes,
     options: CsvOptions,
 ) -> Head:
-    """The head of `file`, of which `data` ends behind the first row."""
+    """Return the head of `file`, of which `data` ends behind the first row."""
     repeated = find_repeated(data, labels, options)
     if not options.index_col:
         return Head(data_start, labels, repeated=repeated)
@@ -357,7 +354,7 @@ def make_head(
 
 
 def has_rows(file: SourceFile, head: Head, options: CsvOptions) -> bool:
-    """Whether there is a row, even one that `nrows` leaves out."""
+    """Return whether there is a row, even one that `nrows` leaves out."""
     exact = replace(options, dialect=replace(options.dialect, newlines_in_values=True))
     grains = find_row_grains(file, head.data_start, file.nbytes, exact, 1, head.rows)
     return any(grain.rows for grain in grains)

@@ -47,14 +47,14 @@ PARSE_ERRORS = (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, Ind
 
 
 def parse(prefix: bytes, options: CsvOptions, **keywords: Any) -> pd.DataFrame:
-    """What pandas makes of a file that ends behind `prefix`."""
+    """Return what pandas makes of a file that ends behind `prefix`."""
     text = io.BytesIO(decode_head(prefix, options))
     frame: pd.DataFrame = pd.read_csv(text, **options.for_head(), **keywords)
     return frame
 
 
 def parse_head(file: SourceFile, data: bytes, options: CsvOptions) -> pd.DataFrame:
-    """What pandas makes of a file that ends behind `data`, or `PlanError`."""
+    """Return what pandas makes of a file that ends behind `data`, or `PlanError`."""
     try:
         return parse(data, options)
     except PARSE_ERRORS as error:
@@ -62,22 +62,22 @@ def parse_head(file: SourceFile, data: bytes, options: CsvOptions) -> pd.DataFra
 
 
 def begins_data(prefix: bytes, options: CsvOptions) -> bool:
-    """Whether a record put after `prefix` would be the first row."""
+    """Return whether a record put after `prefix` would be the first row."""
     return count_with_probe(prefix, options) == 1
 
 
 def count_with_probe(prefix: bytes, options: CsvOptions) -> int:
-    """The rows of `prefix` with one more record behind it."""
+    """Return the rows of `prefix` with one more record behind it."""
     return len(parse(end_line(prefix) + options.dialect.plain_mark.encode() + b"\n", options))
 
 
 def end_line(prefix: bytes) -> bytes:
-    """`prefix` with a line end behind its last line."""
+    """Return `prefix` with a line end behind its last line."""
     return prefix if not prefix or prefix.endswith((b"\n", b"\r")) else prefix + b"\n"
 
 
 def can_parse(prefix: bytes, options: CsvOptions) -> bool:
-    """Whether pandas reads a file that ends behind `prefix`."""
+    """Return whether pandas reads a file that ends behind `prefix`."""
     try:
         parse(prefix, options)
     except PARSE_ERRORS:
@@ -86,7 +86,7 @@ def can_parse(prefix: bytes, options: CsvOptions) -> bool:
 
 
 def is_header_only(data: bytes, options: CsvOptions) -> bool:
-    """Whether pandas finds no row in a file that ends behind `data`."""
+    """Return whether pandas finds no row in a file that ends behind `data`."""
     try:
         return len(parse(data, options)) == 0
     except PARSE_ERRORS:
@@ -96,7 +96,7 @@ def is_header_only(data: bytes, options: CsvOptions) -> bool:
 def no_head(
     file: SourceFile, data: bytes, options: CsvOptions, reason: Exception | None
 ) -> PlanError:
-    """The error for a beginning in which there is no head, with pandas' own `reason`."""
+    """Return the error for a beginning in which there is no head, with pandas' own `reason`."""
     try:
         parse(data, options)
     except PARSE_ERRORS as error:
@@ -113,7 +113,7 @@ def decode_head(prefix: bytes, options: CsvOptions) -> bytes:
 
 
 def bom_nbytes(data: bytes, options: CsvOptions) -> int:
-    """The bytes of the byte order marks that `data` begins with."""
+    """Return the bytes of the byte order marks that `data` begins with."""
     # utf-8-sig drops one mark while decoding, pandas' tokenizer drops one that is left.
     if options.encoding == "utf-8-sig":
         return len(BOM_UTF8) * (2 if data.startswith(BOM_UTF8 * 2) else data.startswith(BOM_UTF8))
@@ -121,20 +121,20 @@ def bom_nbytes(data: bytes, options: CsvOptions) -> int:
 
 
 def hint_head(data: bytes, options: CsvOptions) -> str:
-    """What else the file looks like."""
+    """Return what else the file looks like."""
     head = data[bom_nbytes(data, options) : LOOK_NBYTES + 1]
     return hint_dialect(to_utf8(head, options.encoding, "replace"), options)
 
 
 def has_fresh_index(frame: pd.DataFrame) -> bool:
-    """Whether pandas took no column for an index, as it does where a first row is too long."""
+    """Return whether pandas took no column for an index, as of a first row that is too long."""
     return isinstance(frame.index, pd.RangeIndex)
 
 
 def check_labels(
     file: SourceFile, data: bytes, frame: pd.DataFrame, options: CsvOptions
 ) -> tuple[Hashable, ...]:
-    """The labels of `frame`, where chunks can have them; else `PlanError`."""
+    """Return the labels of `frame`, where chunks can have them; else `PlanError`."""
     if not has_fresh_index(frame):
         extra = frame.index.nlevels
         raise PlanError(
@@ -209,10 +209,10 @@ def check_width(
         full = end_line(prefix) + options.dialect.make_record(len(labels))
         fits = can_parse(full, replace(options, skips_bad_lines=False))
     if not fits:
-        beside = "header=" if options.usecols is None else "usecols="
+        option = "header=" if options.usecols is None else "usecols="
         raise PlanError(
             f"{file}: names={list(labels)!r} are more than the first row has fields, and beside "
-            f"{beside} it depends on other rows whether pandas takes that; give as many names as "
+            f"{option} it depends on other rows whether pandas takes that; give as many names as "
             "there are fields"
         )
 
@@ -222,7 +222,7 @@ def is_position(label: Any) -> bool:
 
 
 def find_index(data: bytes, options: CsvOptions) -> pd.DataFrame:
-    """`data` with the index that `index_col` makes of it.
+    """Return `data` with the index that `index_col` makes of it.
 
     Raises
     ------
@@ -250,7 +250,7 @@ def find_repeated(
         return ()
     named = [label for label in options.dtype if label in labels]
     origins = {
-        label: [one for one in named if str(label).startswith(f"{one}.")]
+        label: [name for name in named if str(label).startswith(f"{name}.")]
         for label in labels
         if label not in named
     }
@@ -258,14 +258,14 @@ def find_repeated(
         return ()
     dtypes = dict(parse(data, options, dtype=dict.fromkeys(named, "category")).dtypes)
     return tuple(
-        (label, max(found, key=str))
-        for label, found in origins.items()
-        if found and dtypes[label] == "category"
+        (label, max(origin, key=str))
+        for label, origin in origins.items()
+        if origin and dtypes[label] == "category"
     )
 
 
 def plain_header(data: bytes, options: CsvOptions) -> bytes | None:
-    r"""The first line of `data`, with its end, where it and its number of fields tell the head.
+    r"""Return the first line of `data`, with its end, where it and its fields determine the head.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """What a text that does not parse looks like: words for an error message, never for reading.
 
-It is asked only where something is wrong already, looks at a few kilobytes, and knows nothing of
-files. The libraries that guess are those of the extra ``suggest``; without them it names the extra.
+It looks at a few kilobytes, and only where something is wrong already. The libraries that guess are
+those of the extra ``suggest``; without them it names the extra.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["LOOK_NBYTES", "find_wide_encoding", "hint_dialect", "hint_encoding"]
 LOOK_NBYTES = 16 << 10
 """Looked at: charset-normalizer takes 10 ms for so much, clevercsv 20 to 50 ms."""
 
-MOST_ENCODINGS = 3
+MAX_ENCODINGS = 3
 """Named at most: of short texts in Western European encodings the right one may be the second."""
 
 SEPARATORS = ",;\t|: ^~\x1f"
@@ -48,7 +48,7 @@ _MARKS = {
 
 
 def find_wide_encoding(head: bytes) -> str | None:
-    r"""The encoding of two or four bytes a character that a file's first bytes tell, else None.
+    r"""Return the encoding of two or four bytes a character that the first bytes show, else None.
 
     By its byte order mark, or by where the zero bytes of ASCII characters stand.
 
@@ -61,22 +61,23 @@ def find_wide_encoding(head: bytes) -> str | None:
         if head.startswith(mark):
             return name
     size = len(head) // 4
-    zeros = [head[place::4][:size].count(0) for place in range(4)]
+    zeros = [head[offset::4][:size].count(0) for offset in range(4)]
     if not size or sum(zeros) < size:
         return None
     for name, first in (("utf-32-le", 1), ("utf-32-be", 0)):
         filled = 0 if first else 3
-        if all(2 * zeros[place] > size for place in range(4) if place != filled):
+        if all(2 * zeros[offset] > size for offset in range(4) if offset != filled):
             return name if not zeros[filled] else None
-    for name, places in (("utf-16-le", (1, 3)), ("utf-16-be", (0, 2))):
-        others = {0, 1, 2, 3} - set(places)
-        if all(2 * zeros[place] > size for place in places) and not any(zeros[o] for o in others):
+    for name, offsets in (("utf-16-le", (1, 3)), ("utf-16-be", (0, 2))):
+        others = {0, 1, 2, 3} - set(offsets)
+        is_half = all(2 * zeros[offset] > size for offset in offsets)
+        if is_half and not any(zeros[other] for other in others):
             return name
     return None
 
 
 def hint_encoding(data: bytes, at: int, encoding: str) -> str:
-    """What to give for ``encoding=``, as the rest of a sentence.
+    """Return what to give for ``encoding=``, as the rest of a sentence.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def hint_encoding(data: bytes, at: int, encoding: str) -> str:
             return f"it looks like UTF-{wide[4:6]}: give encoding={wide!r}"
         text = data.decode("utf-8", "replace")
         broken = text.count("\ufffd")
-        if sum(not one.isascii() for one in text) > 3 * broken:
+        if sum(not character.isascii() for character in text) > 3 * broken:
             return (
                 "most of what stands around it is utf-8: repair the file, or give "
                 "encoding_errors='replace'"
@@ -107,26 +108,26 @@ def hint_encoding(data: bytes, at: int, encoding: str) -> str:
         from charset_normalizer import from_bytes
     except ImportError:
         return f"it is binary, or in another encoding: give encoding=; {_EXTRA}"
-    found = from_bytes(data, cp_isolation=NAMED)
-    names = list(dict.fromkeys(codecs.lookup(one.encoding).name for one in found))
+    guesses = from_bytes(data, cp_isolation=NAMED)
+    names = list(dict.fromkeys(codecs.lookup(guess.encoding).name for guess in guesses))
     if names and (COMMONEST in names or _read_alike(data, names[0], COMMONEST)):
         names = [COMMONEST, *(name for name in names if name != COMMONEST)]
-    names = [name for name in names if name != encoding][:MOST_ENCODINGS]
+    names = [name for name in names if name != encoding][:MAX_ENCODINGS]
     if not names:
         return "it is binary, or in another encoding: give encoding="
     others = f" (or {' or '.join(map(repr, names[1:]))})" if names[1:] else ""
     return f"it reads best as encoding={names[0]!r}{others}; look whether that is what is meant"
 
 
-def _read_alike(data: bytes, one: str, other: str) -> bool:
+def _read_alike(data: bytes, first: str, second: str) -> bool:
     try:
-        return data.decode(one) == data.decode(other)
+        return data.decode(first) == data.decode(second)
     except UnicodeDecodeError:
         return False
 
 
 def hint_dialect(text: bytes, options: CsvOptions) -> str:
-    """What to give for ``sep=`` and ``quotechar=``, as the end of a sentence, or nothing.
+    """Return what to give for ``sep=`` and ``quotechar=``, as the end of a sentence, or nothing.
 
     Parameters
     ----------
@@ -143,25 +144,25 @@ def hint_dialect(text: bytes, options: CsvOptions) -> str:
     except ImportError:
         return f" ({_EXTRA})"
     try:
-        found = Sniffer().sniff(sample.decode("utf-8", "replace"))
+        guess = Sniffer().sniff(sample.decode("utf-8", "replace"))
     except Exception:  # noqa: BLE001 - whatever it stumbles over, there is no hint then
         return ""
-    if found is None:
+    if guess is None:
         return ""
     dialect = options.dialect
-    marks = {"sep": found.delimiter, "quotechar": found.quotechar, "escapechar": found.escapechar}
-    given = {name: mark for name, mark in marks.items() if mark}
-    other = {name: mark for name, mark in given.items() if mark != getattr(dialect, name)}
+    marks = {"sep": guess.delimiter, "quotechar": guess.quotechar, "escapechar": guess.escapechar}
+    detected = {name: mark for name, mark in marks.items() if mark}
+    other = {name: mark for name, mark in detected.items() if mark != getattr(dialect, name)}
     columns = _count_columns(sample, other, options)
-    is_likely = found.delimiter is not None and found.delimiter in SEPARATORS
+    is_likely = guess.delimiter is not None and guess.delimiter in SEPARATORS
     if not other or columns < 2 or not is_likely:
         return ""
-    told = ", ".join(f"{name}={mark!r}" for name, mark in other.items())
-    return f"; it reads as {columns} columns with {told}"
+    suggestion = ", ".join(f"{name}={mark!r}" for name, mark in other.items())
+    return f"; it reads as {columns} columns with {suggestion}"
 
 
 def _count_columns(sample: bytes, marks: dict[str, Any], options: CsvOptions) -> int:
-    """The columns of `sample` read with `marks`, 0 where it does not parse or they can't be."""
+    """Return how many columns `sample` has with `marks`, 0 where it does not parse."""
     try:
         checked = parse_options(marks).dialect
         dialect = replace(options.dialect, **{name: getattr(checked, name) for name in marks})

@@ -20,13 +20,13 @@ __all__ = [
 ]
 
 
-def parse_header(value: Any, given: Mapping[str, Any]) -> int | str | tuple[int, ...] | None:
-    """The row or rows that hold the names, from 0; None where no row does.
+def parse_header(value: Any, arguments: Mapping[str, Any]) -> int | str | tuple[int, ...] | None:
+    """Return the row or rows that hold the names, from 0; None where no row does.
 
     Parameters
     ----------
     value : the option
-    given : mapping
+    arguments : mapping
         All options.
 
     Raises
@@ -39,28 +39,28 @@ def parse_header(value: Any, given: Mapping[str, Any]) -> int | str | tuple[int,
     if value is None or isinstance(value, int):
         return value
     if isinstance(value, str) and value == "infer":
-        return None if "names" in given else 0
+        return None if "names" in arguments else 0
     if isinstance(value, list | tuple):
-        return parse_header_rows(value, given)
+        return parse_header_rows(value, arguments)
     raise PlanError(f"header={value!r}: must be a row number, 'infer' or None")
 
 
-def parse_header_rows(value: Any, given: Mapping[str, Any]) -> int | tuple[int, ...]:
-    """The rows of a header of several; of one in a list, that row."""
+def parse_header_rows(value: Any, arguments: Mapping[str, Any]) -> int | tuple[int, ...]:
+    """Return the rows of a header of several; of one in a list, that row."""
     rows = tuple(value)
     if not rows or not all(is_position(row) and row >= 0 for row in rows):
         raise PlanError(f"header={value!r}: must be row numbers from 0")
     if any(second <= first for first, second in pairwise(rows)):
         raise PlanError(f"header={value!r}: name each row once, in the order of the file")
-    index = parse_index_col(given.get("index_col"))
+    index = parse_index_col(arguments.get("index_col"))
     for name in ("names", "usecols"):
-        if given.get(name) is not None:
+        if arguments.get(name) is not None:
             raise PlanError(f"header={value!r} and {name}= don't go together in pandas; keep one")
     if any(isinstance(column, str) for column in index):
         raise PlanError(f"header={value!r}: index_col= must be positions beside a list of rows")
     if len(rows) == 1:
         return int(rows[0])
-    if given.get("on_bad_lines", "error") != "error":
+    if arguments.get("on_bad_lines", "error") != "error":
         raise PlanError(
             f"header={value!r}: beside several rows of names pandas drops no row at the beginning; "
             "leave on_bad_lines= out, or give header=None, names= and skiprows="
@@ -69,7 +69,7 @@ def parse_header_rows(value: Any, given: Mapping[str, Any]) -> int | tuple[int, 
 
 
 def parse_names(value: Any) -> tuple[Any, ...] | None:
-    """The names that are given beside the file, in order.
+    """Return the names that are given beside the file, in order.
 
     Raises
     ------
@@ -81,8 +81,8 @@ def parse_names(value: Any) -> tuple[Any, ...] | None:
     return parse_labels("names", value)
 
 
-def parse_usecols(value: Any, given: Mapping[str, Any]) -> Any:
-    """The labels or positions of the columns that are read; a function that takes them as it is.
+def parse_usecols(value: Any, arguments: Mapping[str, Any]) -> Any:
+    """Return the labels or positions of the columns that are read, or the function that takes them.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def parse_usecols(value: Any, given: Mapping[str, Any]) -> Any:
         They are neither all positions nor all names, or a function of names that do not exist.
     """
     if callable(value):
-        if given.get("header", "infer") is None and given.get("names") is None:
+        if arguments.get("header", "infer") is None and arguments.get("names") is None:
             raise PlanError(
                 "usecols=: beside header=None pandas reads no row with a function; give positions"
             )
@@ -108,7 +108,7 @@ def parse_usecols(value: Any, given: Mapping[str, Any]) -> Any:
 
 
 def parse_index_col(value: Any) -> tuple[Any, ...]:
-    """The columns that become the index, by name or position.
+    """Return the columns that become the index, by name or position.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def is_position(value: Any) -> bool:
 
 
 def are_nested(name: str, labels: tuple[Any, ...]) -> bool:
-    """Whether all are tuples of texts, of one length, as `names` may be."""
+    """Return whether all are tuples of texts, of one length, as `names` may be."""
     return name == "names" and all(
         isinstance(label, tuple)
         and len(label) == len(labels[0]) > 1
@@ -158,8 +158,8 @@ def parse_labels(name: str, value: Any) -> tuple[Any, ...] | None:
     return labels
 
 
-def parse_nrows(value: Any, given: Mapping[str, Any]) -> int | None:
-    """How many rows of each file are read, None for all.
+def parse_nrows(value: Any, arguments: Mapping[str, Any]) -> int | None:
+    """Return how many rows of each file are read, None for all.
 
     Raises
     ------
@@ -171,16 +171,16 @@ def parse_nrows(value: Any, given: Mapping[str, Any]) -> int | None:
     is_whole = isinstance(value, float) and value.is_integer()
     if isinstance(value, bool) or not (hasattr(value, "__index__") or is_whole) or value < 0:
         raise PlanError(f"nrows={value!r}: must be a whole number from 0 up")
-    if given.get("on_bad_lines", "error") != "error":
+    if arguments.get("on_bad_lines", "error") != "error":
         raise PlanError(
-            f"nrows={value!r}: beside on_bad_lines={given['on_bad_lines']!r} rows that are left "
-            "out do not count, which is known only where all are read; leave out one of both"
+            f"nrows={value!r}: beside on_bad_lines={arguments['on_bad_lines']!r} rows that are "
+            "left out do not count, which is known only where all are read; leave out one of both"
         )
     return int(value)
 
 
-def parse_skiprows(value: Any, given: Mapping[str, Any]) -> Any:
-    """How many lines before the header are left out, or which lines, from 0, in order.
+def parse_skiprows(value: Any, arguments: Mapping[str, Any]) -> Any:
+    """Return how many lines before the header are left out, or which lines, from 0, in order.
 
     A function of a line's number stays what it is: the lines of the files are not known here.
 
@@ -203,14 +203,14 @@ def parse_skiprows(value: Any, given: Mapping[str, Any]) -> Any:
         return max(int(value), 0)
     if not hasattr(value, "__iter__"):
         raise PlanError(f"skiprows={value!r}: must be a count or a list of lines")
-    found = set(value)
-    if not all(hasattr(one, "__index__") and one >= 0 for one in found):
+    numbers = set(value)
+    if not all(hasattr(number, "__index__") and number >= 0 for number in numbers):
         raise PlanError(f"skiprows={value!r}: lines are numbered from 0")
-    lines = tuple(sorted(map(int, found)))
+    lines = tuple(sorted(map(int, numbers)))
     if lines == tuple(range(len(lines))):
         return len(lines)
     for name in ("comment", "escapechar"):
-        if given.get(name) is not None:
+        if arguments.get(name) is not None:
             raise PlanError(
                 f"skiprows={value!r}: beside {name}= lines can't be counted; drop these rows in "
                 "the chunk function"

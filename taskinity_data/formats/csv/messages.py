@@ -1,4 +1,4 @@
-"""What is said where a piece of CSV can't be read: file, row, byte, value and what to do.
+"""Errors for pieces of CSV that can't be read: file, row, byte, value and what to do.
 
 It looks at the piece again, since only then the place is worth its price.
 """
@@ -26,7 +26,7 @@ __all__ = ["misfit_error", "parse_error", "text_error"]
 
 
 def text_error(piece: Piece, at: int, why: str, step: str) -> ReadError:
-    """The error for a byte that belongs to no text; `at` counts from the piece's start."""
+    """Return the error for a byte that belongs to no text; `at` counts from the piece's start."""
     return ReadError(
         f"{piece.path}: byte {piece.start + at:,} {why}; {step}",
         path=piece.path,
@@ -35,13 +35,14 @@ def text_error(piece: Piece, at: int, why: str, step: str) -> ReadError:
 
 
 def misfit_error(piece: Piece, misfit: Misfit, options: CsvOptions) -> SchemaError:
-    """The error for a value that does not fit its column."""
+    """Return the error for a value that does not fit its column."""
     column = misfit.column
-    where, place = "", None
+    where, offset = "", None
     if misfit.row is not None:
         # Rows that were left out are not among those that are counted.
-        place = None if options.skips_bad_lines else record_start(piece, misfit.row, options)
-        where = f", row {misfit.row} of the chunk" + ("" if place is None else f" (byte {place:,})")
+        offset = None if options.skips_bad_lines else record_start(piece, misfit.row, options)
+        where = f", row {misfit.row} of the chunk"
+        where += "" if offset is None else f" (byte {offset:,})"
     value = "a missing value" if misfit.value is None else repr(misfit.value)
     verb = "" if misfit.value is None else f" {misfit.why}"
     advice = f"schema={{{column.label!r}: {misfit.fits!r}}}"
@@ -68,7 +69,7 @@ def misfit_error(piece: Piece, misfit: Misfit, options: CsvOptions) -> SchemaErr
 def parse_error(
     piece: Piece, data: bytes, labels: Sequence[Hashable], options: CsvOptions, error: Exception
 ) -> ReadError:
-    """The error for records that pandas can't parse, with the first of them."""
+    """Return the error for records that pandas can't parse, with the first of them."""
     ends = record_ends(data, options)
     step = "repair the row, or look at"
     detail, where, hint = str(error) or "too many fields", "", ""
@@ -81,8 +82,8 @@ def parse_error(
         detail = f"the quote that opens{at} is never closed"
         step = "close it, or give quoting=3 where quotes mean nothing; else look at"
     if row is not None:
-        place = bisect_left(ends, ends[row] - LOOK_NBYTES // 2)
-        hint = hint_dialect(data[ends[place - 1] if place else 0 :][:LOOK_NBYTES], options)
+        first = bisect_left(ends, ends[row] - LOOK_NBYTES // 2)
+        hint = hint_dialect(data[ends[first - 1] if first else 0 :][:LOOK_NBYTES], options)
         begin, end = (ends[row - 1] if row else 0), ends[row]
         width = None if is_open else count_fields(data[begin:end], options)
         where = f", row {row} of the chunk"
@@ -116,7 +117,7 @@ def record_ends(data: bytes, options: CsvOptions) -> list[int]:
 
 
 def record_start(piece: Piece, row: int, options: CsvOptions) -> int | None:
-    """The byte of the file at which a row begins (or the blank lines before it)."""
+    """Return the byte of the file at which a row begins (or the blank lines before it)."""
     before = 0
     for grain in find_text_grains(piece.file, piece.start, piece.stop, options, 1):
         if grain.rows is None:
@@ -130,7 +131,7 @@ def record_start(piece: Piece, row: int, options: CsvOptions) -> int | None:
 def first_bad_row(
     data: bytes, ends: Sequence[int], labels: Sequence[Hashable], options: CsvOptions
 ) -> int | None:
-    """The first record up to which `data` does not parse, by bisection."""
+    """Return the first record up to which `data` does not parse, by bisection."""
     low, high = 0, len(ends)
     while low < high:
         middle = (low + high) // 2

@@ -53,7 +53,7 @@ def open_csv(
     schema: Any,
     options: Mapping[str, Any],
 ) -> CsvReader:
-    """The reader of a dataset of CSV files.
+    """Return the reader of a dataset of CSV files.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ def open_csv(
     selected = select_labels(labels, columns, parsed.usecols)
     shown = selected if parsed.usecols is not None else labels
     index = find_index(parsed.index_col, shown)
-    given = name_types(heads, labels, schema, parsed)
-    check_index_dtype(index, parsed.dtype, given)
+    named = name_types(heads, labels, schema, parsed)
+    check_index_dtype(index, parsed.dtype, named)
     needed = list(labels) if filters is not None else list(dict.fromkeys([*index, *selected]))
     is_chosen = columns is not None or parsed.usecols is not None or is_arrow
     check_same_columns(
@@ -104,34 +104,34 @@ def open_csv(
     for file, head in opened:
         for label in needed:
             if label not in head.labels:
-                given[label] = with_room(given[label], is_arrow=is_arrow, lacks=file.path)
-    known = find_types(opened, needed, given, shown, parsed, scan=is_scan(schema))
-    check_nullable_index(known[label] for label in index)
-    row_filters = parse_filters(filters, arrow_schema([known[label] for label in needed]))
+                named[label] = with_room(named[label], is_arrow=is_arrow, lacks=file.path)
+    types = find_types(opened, needed, named, shown, parsed, scan=is_scan(schema))
+    check_nullable_index(types[label] for label in index)
+    row_filters = parse_filters(filters, arrow_schema([types[label] for label in needed]))
     names = {str(label): label for label in labels}
     filtered_on = [] if row_filters is None else [names[name] for name in row_filters.columns]
     layouts, layout_of = sort_layouts(files, heads)
     return CsvReader(
         options=parsed,
-        columns=tuple(known[label] for label in selected if label not in index),
-        extra=tuple(known[label] for label in filtered_on if label not in selected),
+        columns=tuple(types[label] for label in selected if label not in index),
+        extra=tuple(types[label] for label in filtered_on if label not in selected),
         layouts=layouts,
         layout_of=layout_of,
         filters=row_filters,
         rows_of={file.path: head.rows for file, head in opened if head.rows is not None},
-        index=tuple(known[label] for label in index),
+        index=tuple(types[label] for label in index),
         index_names=heads[0].index_names,
         level_names=heads[0].level_names,
     )
 
 
 def is_scan(schema: Any) -> bool:
-    """Whether all values are to be looked at for the schema."""
+    """Return whether all values are to be looked at for the schema."""
     return isinstance(schema, str) and schema == "scan"
 
 
 def read_heads(files: Sequence[SourceFile], options: CsvOptions) -> list[Head]:
-    """The head of each file, and which of its rows are read."""
+    """Return the head of each file, and which of its rows are read."""
 
     def read(file: SourceFile) -> Head:
         head = read_head(file, options)
@@ -143,32 +143,32 @@ def read_heads(files: Sequence[SourceFile], options: CsvOptions) -> list[Head]:
 def name_types(
     heads: Sequence[Head], labels: Sequence[Hashable], schema: Any, options: CsvOptions
 ) -> dict[Hashable, Column]:
-    """The columns whose types `schema` or `dtype` names; the latter also those of that name."""
-    named = by_label(options.dtype, heads)
-    given = given_columns(named, None if is_scan(schema) else schema, labels)
+    """Return the columns whose types `schema` or `dtype` names; repeated names have one `dtype`."""
+    by_labels = by_label(options.dtype, heads)
+    named = given_columns(by_labels, None if is_scan(schema) else schema, labels)
     for label, first in heads[0].repeated:
         if not (isinstance(schema, dict) and label in schema):
-            given[label] = replace(given[first], label=label)
-    return given
+            named[label] = replace(named[first], label=label)
+    return named
 
 
 def find_types(
     opened: Sequence[tuple[SourceFile, Head]],
     needed: Sequence[Hashable],
-    given: Mapping[Hashable, Column],
+    named_types: Mapping[Hashable, Column],
     shown: Sequence[Hashable],
     options: CsvOptions,
     *,
     scan: bool,
 ) -> dict[Hashable, Column]:
-    """The columns `needed` and `given`, by label.
+    """Return the columns `needed` and `named_types`, by label.
 
     Parameters
     ----------
     opened : sequence of (SourceFile, Head)
     needed : sequence of labels
         All that is read.
-    given : mapping of label to Column
+    named_types : mapping of label to Column
         Those whose types were named.
     shown : sequence of labels
         Those that pandas would read, of which dates must be some.
@@ -180,19 +180,19 @@ def find_types(
     PlanError
         A type that depends on the order of values, or dates that nothing can be known of.
     """
-    named = [given[label] for label in needed if label in given]
+    named = [named_types[label] for label in needed if label in named_types]
     check_given(named, options.dtype_backend)
-    given = {**given, **infer_categories(opened, named, options, scan=scan)}
+    named_types = {**named_types, **infer_categories(opened, named, options, scan=scan)}
     dates = date_labels(options.parse_dates, opened[0][1].labels)
-    check_dates(dates, given, shown)
-    inferred = [label for label in needed if label not in given and label not in dates]
-    found = infer_columns(opened, inferred, options, scan=scan)
+    check_dates(dates, named_types, shown)
+    inferred = [label for label in needed if label not in named_types and label not in dates]
+    types = infer_columns(opened, inferred, options, scan=scan)
     if options.nrows == 0 and has_rows(*opened[0], options):
         # Of no rows of a file that has some pandas makes integers.
-        none = {label: given_column(label, "int64") for label in found}
-        found = none if options.dtype_backend is None else no_rows(found, options.dtype_backend)
-    found |= infer_dates(opened, [one for one in needed if one in dates], options, scan=scan)
-    return {**found, **given}
+        none = {label: given_column(label, "int64") for label in types}
+        types = none if options.dtype_backend is None else no_rows(types, options.dtype_backend)
+    types |= infer_dates(opened, [label for label in needed if label in dates], options, scan=scan)
+    return {**types, **named_types}
 
 
 def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:

@@ -72,7 +72,7 @@ SIGNATURE = {
 
 @dataclass(frozen=True)
 class CsvOptions:
-    """What was asked of the CSV reader, checked; picklable.
+    """The options of a CSV reader, checked; picklable.
 
     Attributes
     ----------
@@ -85,11 +85,11 @@ class CsvOptions:
     names : tuple of labels, or None
     skiprows : int, tuple of int, or callable
         How many lines are left out before the header, or which lines of the file, from 0. A
-        function is asked for each line when the dataset is opened; the reader holds the numbers.
+        function is called for each line when the dataset is opened; the reader holds the numbers.
     nrows : int or None
         Rows of each file, from its first.
     usecols : tuple of labels or positions, callable, or None
-        In the file's order afterwards, as in pandas. A function is asked for each label when the
+        In the file's order afterwards, as in pandas. A function is called for each label when the
         dataset is opened; the reader holds the labels.
     index_col : tuple of labels or positions
         The columns that are the index of each chunk.
@@ -130,7 +130,7 @@ class CsvOptions:
     per_chunk: Mapping[str, Any] = field(default_factory=dict)
 
     def for_pandas(self) -> dict[str, Any]:
-        """The keyword arguments of `pandas.read_csv` that hold for head and chunks alike."""
+        """Return the keyword arguments of `pandas.read_csv` that hold for head and chunks alike."""
         dialect = self.dialect
         keywords = {
             "sep": dialect.sep,
@@ -154,7 +154,7 @@ class CsvOptions:
         return keywords
 
     def for_head(self) -> dict[str, Any]:
-        """The same, and those that say where names come from."""
+        """Return the same, and those that say where names come from."""
         skiprows = list(self.skiprows) if isinstance(self.skiprows, tuple) else self.skiprows
         header = list(self.header) if isinstance(self.header, tuple) else self.header
         keywords = {**self.for_pandas(), "header": header, "skiprows": skiprows}
@@ -163,7 +163,7 @@ class CsvOptions:
         return keywords
 
     def identity(self) -> str:
-        """A stable text of all options that decide how bytes are read."""
+        """Return a stable text of all options that decide how bytes are read."""
         return repr(
             (
                 self.dialect,
@@ -191,7 +191,7 @@ FLOATS_NEED_ASKING = tuple(int(part) for part in pd.__version__.split(".")[:2]) 
 
 
 def stable(value: Any) -> str:
-    """A text of `value` that is the same in every process (sets and mappings in sorted order)."""
+    """Return a text of `value` that is the same in every process: sets and mappings are sorted."""
     if isinstance(value, dict):
         return f"{{{', '.join(sorted(f'{key!r}: {stable(value[key])}' for key in value))}}}"
     if isinstance(value, set | frozenset):
@@ -203,7 +203,7 @@ def stable(value: Any) -> str:
 
 
 def parse_options(options: Mapping[str, Any]) -> CsvOptions:
-    """The options of a CSV dataset, checked before any file is opened.
+    """Return the options of a CSV dataset, checked before any file is opened.
 
     Parameters
     ----------
@@ -220,48 +220,49 @@ def parse_options(options: Mapping[str, Any]) -> CsvOptions:
     PlanError
         An option that `pandas.read_csv` does not have, or that can't be honoured chunk by chunk.
     """
-    given = dict(options)
-    newlines_in_values = bool(given.pop("newlines_in_values", True))
-    for name, value in given.items():
+    arguments = dict(options)
+    newlines_in_values = bool(arguments.pop("newlines_in_values", True))
+    for name, value in arguments.items():
         check_name(name)
         if name in REFUSED and not is_default(name, value):
             raise PlanError(f"{name}={value!r} can't be honoured chunk by chunk: {REFUSED[name]}")
-    given = {name: value for name, value in given.items() if not is_default(name, value)}
-    check_switches(given)
-    marks = parse_csv_dialect(given.get("dialect"))
+    arguments = {name: value for name, value in arguments.items() if not is_default(name, value)}
+    check_switches(arguments)
+    marks = parse_csv_dialect(arguments.get("dialect"))
     if marks:
-        given = {name: value for name, value in given.items() if name != "delimiter"} | marks
-    check_engine(given)
-    check_values(given)
-    encoding = parse_encoding(given.get("encoding"))
-    parse_dates, date_format = parse_date_options(given)
-    bad_lines = parse_bad_lines(given)
+        arguments.pop("delimiter", None)
+        arguments |= marks
+    check_engine(arguments)
+    check_values(arguments)
+    encoding = parse_encoding(arguments.get("encoding"))
+    parse_dates, date_format = parse_date_options(arguments)
+    bad_lines = parse_bad_lines(arguments)
     return CsvOptions(
-        dialect=parse_dialect(given, newlines_in_values=newlines_in_values),
+        dialect=parse_dialect(arguments, newlines_in_values=newlines_in_values),
         encoding=encoding,
-        encoding_errors=parse_encoding_errors(given.get("encoding_errors"), encoding),
-        header=parse_header(given.get("header", "infer"), given),
-        names=parse_names(given.get("names")),
-        skiprows=parse_skiprows(given.get("skiprows"), given),
-        nrows=parse_nrows(given.get("nrows"), given),
-        usecols=parse_usecols(given.get("usecols"), given),
-        index_col=parse_index_col(given.get("index_col")),
+        encoding_errors=parse_encoding_errors(arguments.get("encoding_errors"), encoding),
+        header=parse_header(arguments.get("header", "infer"), arguments),
+        names=parse_names(arguments.get("names")),
+        skiprows=parse_skiprows(arguments.get("skiprows"), arguments),
+        nrows=parse_nrows(arguments.get("nrows"), arguments),
+        usecols=parse_usecols(arguments.get("usecols"), arguments),
+        index_col=parse_index_col(arguments.get("index_col")),
         skips_bad_lines=bad_lines != "error",
         keeps_bad_lines=bad_lines == "quarantine",
         parse_dates=parse_dates,
         date_format=date_format,
-        dayfirst=given.get("dayfirst", False),
-        dtype=given.get("dtype"),
-        dtype_backend=parse_dtype_backend(given),
-        per_chunk={name: given[name] for name in PER_CHUNK if name in given},
+        dayfirst=arguments.get("dayfirst", False),
+        dtype=arguments.get("dtype"),
+        dtype_backend=parse_dtype_backend(arguments),
+        per_chunk={name: arguments[name] for name in PER_CHUNK if name in arguments},
     )
 
 
 def check_name(name: str) -> None:
     if name not in SIGNATURE:
-        known = [*SIGNATURE, "newlines_in_values", "columns", "filters", "schema", "format"]
+        names = [*SIGNATURE, "newlines_in_values", "columns", "filters", "schema", "format"]
         raise PlanError(
-            f"{name}= is no option of pandas.read_csv, nor of open_dataset.{suggest(name, known)}"
+            f"{name}= is no option of pandas.read_csv, nor of open_dataset.{suggest(name, names)}"
         )
 
 
@@ -272,27 +273,28 @@ def is_default(name: str, value: Any) -> bool:
     return value is default or (type(value) is type(default) and bool(value == default))
 
 
-def check_engine(given: Mapping[str, Any]) -> None:
+def check_engine(arguments: Mapping[str, Any]) -> None:
     """Refuse values that would change how bytes are parsed where they are none of ours."""
-    if given.get("index_col") is False and given.get("on_bad_lines", "error") != "error":
+    if arguments.get("index_col") is False and arguments.get("on_bad_lines", "error") != "error":
         raise PlanError(
-            f"index_col=False beside on_bad_lines={given['on_bad_lines']!r}: pandas then drops "
+            f"index_col=False beside on_bad_lines={arguments['on_bad_lines']!r}: pandas then drops "
             "other rows; leave index_col out"
         )
-    if given.get("engine", "c") != "c":
+    if arguments.get("engine", "c") != "c":
         raise PlanError(
-            f"engine={given['engine']!r}: chunks are what pandas' C engine reads; leave engine out"
+            f"engine={arguments['engine']!r}: chunks are what pandas' C engine reads; leave engine "
+            "out"
         )
-    if given.get("float_precision", "round_trip") != "round_trip":
+    if arguments.get("float_precision", "round_trip") != "round_trip":
         raise PlanError(
-            f"float_precision={given['float_precision']!r}: floats are the correctly rounded ones; "
-            "leave float_precision out"
+            f"float_precision={arguments['float_precision']!r}: floats are the correctly rounded "
+            "ones; leave float_precision out"
         )
 
 
-def parse_bad_lines(given: Mapping[str, Any]) -> str:
-    """What is done with rows with too many fields."""
-    value = given.get("on_bad_lines", "error")
+def parse_bad_lines(arguments: Mapping[str, Any]) -> str:
+    """Return what is done with rows with too many fields."""
+    value = arguments.get("on_bad_lines", "error")
     if callable(value):
         raise PlanError(
             "on_bad_lines=: a function can't be honoured chunk by chunk, as pandas' C engine knows "
@@ -303,12 +305,12 @@ def parse_bad_lines(given: Mapping[str, Any]) -> str:
             f"on_bad_lines={value!r}: use one of {', '.join(BAD_LINES)}."
             f"{suggest(str(value), BAD_LINES)}"
         )
-    if value == "quarantine" and WHITESPACE in (given.get("sep"), given.get("delimiter")):
+    if value == "quarantine" and WHITESPACE in (arguments.get("sep"), arguments.get("delimiter")):
         raise PlanError(
             f"on_bad_lines='quarantine': fields that sep={WHITESPACE!r} separates are not counted; "
             "use on_bad_lines='skip'"
         )
-    if value != "error" and given.get("usecols") is not None:
+    if value != "error" and arguments.get("usecols") is not None:
         raise PlanError(
             f"on_bad_lines={value!r}: beside usecols= pandas takes no row for bad; use columns="
         )
@@ -318,23 +320,23 @@ def parse_bad_lines(given: Mapping[str, Any]) -> str:
 BAD_LINES = ("error", "skip", "warn", "quarantine")
 
 
-def check_switches(given: Mapping[str, Any]) -> None:
+def check_switches(arguments: Mapping[str, Any]) -> None:
     for name in ("memory_map", "cache_dates", "doublequote", "dayfirst"):
-        if not isinstance(given.get(name, True), bool):
-            raise PlanError(f"{name}={given[name]!r}: must be True or False")
+        if not isinstance(arguments.get(name, True), bool):
+            raise PlanError(f"{name}={arguments[name]!r}: must be True or False")
 
 
-def check_values(given: Mapping[str, Any]) -> None:
+def check_values(arguments: Mapping[str, Any]) -> None:
     """Refuse spellings of values by which a column's type would depend on all of its values."""
     for name in ("decimal", "thousands"):
-        if given.get(name) is not None:
-            check_byte(name, given[name])
+        if arguments.get(name) is not None:
+            check_byte(name, arguments[name])
     for name in ("true_values", "false_values"):
-        for word in given.get(name) or ():
+        for word in arguments.get(name) or ():
             if NUMBER.fullmatch(str(word)):
                 raise PlanError(
-                    f"{name}={given[name]!r}: {word!r} is a number too, and which of both it is "
-                    "depends on the whole column; map it in the chunk function"
+                    f"{name}={arguments[name]!r}: {word!r} is a number too, and which of both it "
+                    "is depends on the whole column; map it in the chunk function"
                 )
 
 

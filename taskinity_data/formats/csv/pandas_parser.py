@@ -28,7 +28,7 @@ class TooManyFields(ValueError):  # noqa: N818 - it becomes a ReadError where th
 def parse_text(
     data: bytes, labels: Sequence[Hashable], options: CsvOptions, **keywords: Any
 ) -> pd.DataFrame:
-    """The records in `data`, UTF-8 without a header, by `pandas.read_csv`.
+    """Return the records in `data`, UTF-8 without a header, by `pandas.read_csv`.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def parse_text(
 
 
 def has_narrow_start(data: bytes, width: int, options: CsvOptions) -> bool:
-    """Whether the first line is a record and has too few separators for more than `width` fields.
+    """Return whether the first line is a record and can't have more than `width` fields.
 
     It spares a parse of the first record, where nothing in it needs one.
     """
@@ -66,7 +66,9 @@ def has_narrow_start(data: bytes, width: int, options: CsvOptions) -> bool:
 
 
 def count_fields(data: bytes, options: CsvOptions, *, skiprows: int = 0) -> int | None:
-    """The fields of the first record in `data`, UTF-8: 0 of a blank line, None where none parses.
+    """Return how many fields the first record in `data` (UTF-8) has, None where it does not parse.
+
+    A blank line has none.
 
     The index does not tell: of extra fields that count evenly pandas makes the same `RangeIndex`
     that rows without any have.

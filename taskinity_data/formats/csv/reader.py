@@ -98,7 +98,7 @@ class CsvReader(Reader):
     level_names: tuple[Hashable, ...] = ()
 
     @property
-    def wanted(self) -> tuple[Column, ...]:
+    def needed(self) -> tuple[Column, ...]:
         """All that is read of a file: what is delivered, and what is filtered on."""
         some = (*self.index, *self.columns, *self.extra)
         return tuple({column.label: column for column in some}.values())
@@ -129,19 +129,19 @@ class CsvReader(Reader):
         )
 
     def identity(self) -> str:
-        """A stable text of all that decides what a range reads as."""
+        """Return a stable text of all that decides what a range reads as."""
         filters = None if self.filters is None else self.filters.text
         columns, extra, index = (
-            [(one.label, one.kind, repr(one.dtype), one.details) for one in some]
+            [(column.label, column.kind, repr(column.dtype), column.details) for column in some]
             for some in (self.columns, self.extra, self.index)
         )
-        beside = f"{stable(self.layouts)} {filters} {extra!r} {index!r} {self.index_names!r}"
+        details = f"{stable(self.layouts)} {filters} {extra!r} {index!r} {self.index_names!r}"
         if self.level_names:
-            beside += f" {self.level_names!r}"
-        return f"csv 1 {self.options.identity()} {columns!r} {beside}"
+            details += f" {self.level_names!r}"
+        return f"csv 1 {self.options.identity()} {columns!r} {details}"
 
     def extent(self, file: SourceFile) -> Piece:
-        """All data of `file` as one piece, without its header.
+        """Return all data of `file` as one piece, without its header.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class CsvReader(Reader):
         return Piece(file, start, stop, stop - start)
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
-        """`piece` in pieces as small as records and `grain_nbytes` allow."""
+        """Yield `piece` in pieces as small as records and `grain_nbytes` allow."""
         rows = self.rows_of.get(piece.path)
         for grain in find_row_grains(
             piece.file, piece.start, piece.stop, self.options, grain_nbytes, rows
@@ -162,21 +162,21 @@ class CsvReader(Reader):
             yield Piece(piece.file, grain.start, grain.stop, grain.stop - grain.start, grain.rows)
 
     def select(self, columns: Sequence[str]) -> CsvReader:
-        """The reader of `columns` alone, some of `schema`'s names, in that order.
+        """Return the reader of `columns` alone, some of `schema`'s names, in that order.
 
         Where none is wanted the first is kept, since rows without columns can't be counted.
         """
-        known = {column.name: column for column in (*self.columns, *self.extra)}
+        by_name = {column.name: column for column in (*self.columns, *self.extra)}
         names = list(columns) or [self.columns[0].name]
         needed = () if self.filters is None else self.filters.columns
         return replace(
             self,
-            columns=tuple(known[name] for name in names),
-            extra=tuple(known[name] for name in needed if name not in names),
+            columns=tuple(by_name[name] for name in names),
+            extra=tuple(by_name[name] for name in needed if name not in names),
         )
 
     def encode(self, columns: Sequence[str]) -> CsvReader:
-        """The same reader, which may give these text columns as codes where it reads as "native".
+        """Return the same reader, which may give these texts as codes when it reads "native".
 
         Only for who knows them as such: the table's schema names them, under `fast.ENCODED`.
         """
@@ -190,7 +190,7 @@ class CsvReader(Reader):
         return replace(self, encoded=tuple(texts))
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """`piece` cut near its middle, or None where it is one record."""
+        """Return `piece` cut near its middle, or None where it is one record."""
         rows = self.rows_of.get(piece.path)
         at = split_rows(piece.file, piece.start, piece.stop, self.options, rows)
         if at is None or not piece.start < at < piece.stop:
@@ -201,7 +201,7 @@ class CsvReader(Reader):
         )
 
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
-        """The rows of `pieces`, one after another, as one frame or table with a fresh index.
+        """Return the rows of `pieces`, one after another, as one frame or table with a fresh index.
 
         Raises
         ------
@@ -229,15 +229,15 @@ class CsvReader(Reader):
             frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
             frame = with_index(frame, self.index, self.index_names, self.level_names)
             return ReadResult(frame, len(frame), skipped, bad)
-        wanted = self.wanted
+        needed = self.needed
         tables = [
-            to_table(part, wanted) if isinstance(part, pd.DataFrame) else part for part in parts
+            to_table(part, needed) if isinstance(part, pd.DataFrame) else part for part in parts
         ]
-        table = concat_tables(tables, arrow_schema(wanted))
+        table = concat_tables(tables, arrow_schema(needed))
         before = table.num_rows
         if self.filters is not None:
             table = self.filters.apply(table)
-        delivered = replace(self, extra=()).wanted
+        delivered = replace(self, extra=()).needed
         table = table.select([column.name for column in delivered])
         rows = table.num_rows
         data = deliver(table, delivered, as_)
@@ -248,13 +248,13 @@ class CsvReader(Reader):
     def read_piece(
         self, piece: Piece, encoded: tuple[Hashable, ...] = ()
     ) -> tuple[pd.DataFrame | pa.Table, int, BadLines | None]:
-        """The rows of one piece, of whichever kind its parser made, and what it left out.
+        """Return the rows of one piece, of whichever kind its parser made, and what it left out.
 
-        That is how many rows were dropped, and those that were set aside.
+        That is how many rows were dropped, and those that were quarantined.
         """
         labels = self.layouts[self.layout_of.get(piece.path, 0)]
-        wanted = self.wanted
-        there = [column for column in wanted if column.label in labels]
+        needed = self.needed
+        there = [column for column in needed if column.label in labels]
         texts = [as_text(column) for column in there or [text_column(labels[0])]]
         data = read_text(piece, self.options, self.rows_of.get(piece.path))
         encoded = tuple(label for label in encoded if label in labels)
@@ -268,7 +268,7 @@ class CsvReader(Reader):
                 bad = find_bad_lines(piece, data, labels, self.options, skipped)
                 skipped = 0
             part = with_categories(with_dates(part, there), there)
-            return (part if len(there) == len(wanted) else fill(part, wanted)), skipped, bad
+            return (part if len(there) == len(needed) else fill(part, needed)), skipped, bad
         except ReadError:
             raise
         except Misfit as error:
@@ -278,7 +278,7 @@ class CsvReader(Reader):
 
 
 def read_text(piece: Piece, options: CsvOptions, rows: RowRange | None = None) -> bytes:
-    """The whole records of `piece` as UTF-8, without lines that `rows` leaves out.
+    """Return the whole records of `piece` as UTF-8, without lines that `rows` leaves out.
 
     Raises
     ------
@@ -307,10 +307,10 @@ def check_returns(piece: Piece, data: bytes, options: CsvOptions) -> None:
     dialect = options.dialect
     drops_blanks = dialect.sep == WHITESPACE or (dialect.sep == " " and dialect.skipinitialspace)
     if drops_blanks and has_lone_return(data):
-        beside = " and skipinitialspace=True" if dialect.sep == " " else ""
+        option = " and skipinitialspace=True" if dialect.sep == " " else ""
         raise ReadError(
             f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: lines end with \\r alone, "
-            f"which can't be cut together with sep={dialect.sep!r}{beside}; write the file with "
+            f"which can't be cut together with sep={dialect.sep!r}{option}; write the file with "
             "\\n",
             path=piece.path,
             start=piece.start,

@@ -96,7 +96,7 @@ def infer_columns(
     *,
     scan: bool,
 ) -> dict[Hashable, Column]:
-    """The columns `labels` as pandas would infer them over what is read of `files`.
+    """Return the columns `labels` as pandas would infer them over what is read of `files`.
 
     Parameters
     ----------
@@ -111,36 +111,36 @@ def infer_columns(
     if not labels:
         return {}
     sampled, work = iter_slices(files, options, scan=scan)
-    facts = dict.fromkeys(labels, ColumnFacts())
+    observed = dict.fromkeys(labels, ColumnFacts())
     proven = {label: len(sampled) == len(files) for label in labels}
 
     def look(batch: list[Slice]) -> list[tuple[bool, dict[Hashable, tuple[ColumnFacts, bool]]]]:
         together = observe_together(batch, labels, options) if len(batch) > 1 else None
         if together is not None:
             return [(True, together)]
-        return [(one.is_first, observe_slice(one, labels, options)) for one in batch]
+        return [(part.is_first, observe_slice(part, labels, options)) for part in batch]
 
     # What nobody has read could hold what each file's first values have to settle.
-    batches = gather(work) if is_read_whole(files, scan=scan) else ([one] for one in work)
-    for told in map_ahead(look, batches):
-        for is_first, found in told:
-            for label, (seen, settles) in found.items():
-                facts[label] |= seen
+    batches = gather(work) if is_read_whole(files, scan=scan) else ([part] for part in work)
+    for results in map_ahead(look, batches):
+        for is_first, columns in results:
+            for label, (shown, settles) in columns.items():
+                observed[label] |= shown
                 if is_first:
                     proven[label] &= settles
     backend = options.dtype_backend
     if backend is not None:
         return {
-            label: freeze_nullable(label, facts[label], backend, is_proven=proven[label])
+            label: freeze_nullable(label, observed[label], backend, is_proven=proven[label])
             for label in labels
         }
-    return {label: freeze(label, facts[label], is_proven=proven[label]) for label in labels}
+    return {label: freeze(label, observed[label], is_proven=proven[label]) for label in labels}
 
 
 def iter_slices(
     files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, *, scan: bool
 ) -> tuple[list[tuple[SourceFile, Head]], Iterator[Slice]]:
-    """The files that are looked into, and what is read of them."""
+    """Return the files that are looked into, and what is read of them."""
     is_whole = is_read_whole(files, scan=scan)
     sampled = list(files) if is_whole else spread(files)
     slices = scan_slices if is_whole else sample_slices
@@ -156,37 +156,37 @@ def is_read_whole(files: Sequence[tuple[SourceFile, Head]], *, scan: bool) -> bo
 
 
 def stop_of(file: SourceFile, head: Head) -> int:
-    """The byte behind the last row of `file`."""
+    """Return the byte behind the last row of `file`."""
     return file.nbytes if head.rows is None else head.rows.stop
 
 
 def iter_texts(
     files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, *, scan: bool
 ) -> Iterator[tuple[pd.DataFrame, bool]]:
-    """The same slices as texts, and of each whether all before it have come, too.
+    """Yield the same slices as texts, and of each whether all before it have come, too.
 
-    A slice that does not parse is passed over: whoever reads it is told.
+    A slice that does not parse is passed over: reading it reports the error.
     """
     is_whole = is_read_whole(files, scan=scan)
     _, work = iter_slices(files, options, scan=scan)
 
-    def look(one: Slice) -> tuple[pd.DataFrame | None, bool]:
+    def look(part: Slice) -> tuple[pd.DataFrame | None, bool]:
         try:
-            decoded = decode_slice(one, options)
-            return parse_tolerantly(decoded, one.labels, options, str), one.is_first
+            decoded = decode_slice(part, options)
+            return parse_tolerantly(decoded, part.labels, options, str), part.is_first
         except (ValueError, OverflowError):
-            return None, one.is_first
+            return None, part.is_first
 
     is_gapless = True
-    for place, (texts, is_first) in enumerate(map_ahead(look, work)):
-        is_gapless = is_gapless and is_whole if place else is_first
+    for position, (texts, is_first) in enumerate(map_ahead(look, work)):
+        is_gapless = is_gapless and is_whole if position else is_first
         if texts is not None:
             yield texts, is_gapless
 
 
-def decode_slice(one: Slice, options: CsvOptions) -> bytes:
-    decoded = to_utf8(one.data, one.codec, options.encoding_errors)
-    return skip_bad_start(decoded, one.labels, options) if options.skips_bad_lines else decoded
+def decode_slice(part: Slice, options: CsvOptions) -> bytes:
+    decoded = to_utf8(part.data, part.codec, options.encoding_errors)
+    return skip_bad_start(decoded, part.labels, options) if options.skips_bad_lines else decoded
 
 
 def spread(files: Sequence[tuple[SourceFile, Head]]) -> list[tuple[SourceFile, Head]]:
@@ -194,11 +194,11 @@ def spread(files: Sequence[tuple[SourceFile, Head]]) -> list[tuple[SourceFile, H
     if len(files) <= SAMPLED_FILES:
         return list(files)
     step = (len(files) - 1) / (SAMPLED_FILES - 1)
-    return [files[round(place * step)] for place in range(SAMPLED_FILES)]
+    return [files[round(index * step)] for index in range(SAMPLED_FILES)]
 
 
 def scan_slices(file: SourceFile, head: Head, options: CsvOptions) -> Iterator[tuple[bool, bytes]]:
-    """All data of a file, and of each slice whether it is the first."""
+    """Yield all data of a file, and of each slice whether it is the first."""
     with open_file(file, SCAN_SLICE_NBYTES) as source:
         start, stop = head.data_start, stop_of(file, head)
         grains = find_row_grains(file, start, stop, options, SCAN_SLICE_NBYTES, head.rows)
@@ -236,8 +236,8 @@ def sample_slices(
         with open_marks(file, options) as read:
             for at in ((start + stop) // 2 // unit, (stop - SLICE_NBYTES) // unit):
                 window = bytearray(SLICE_NBYTES // unit)
-                got = read(memoryview(window), at)
-                records = trim_to_records(bytes(window[:got]), dialect.sep_bytes, quotechar)
+                n_read = read(memoryview(window), at)
+                records = trim_to_records(bytes(window[:n_read]), dialect.sep_bytes, quotechar)
                 if records is not None:
                     begin = at + window.index(b"\n") + 1
                     end = begin + len(records)
@@ -253,14 +253,14 @@ def gather(slices: Iterable[Slice]) -> Iterator[list[Slice]]:
     """Small files that follow one another and have the same columns as one item, others alone."""
     batch: list[Slice] = []
     nbytes = 0
-    for one in slices:
-        is_small = one.is_first and len(one.data) <= TOGETHER_NBYTES // 8
-        is_alike = bool(batch) and (one.codec, one.labels) == (batch[0].codec, batch[0].labels)
-        if batch and not (is_small and is_alike and nbytes + len(one.data) <= TOGETHER_NBYTES):
+    for part in slices:
+        is_small = part.is_first and len(part.data) <= TOGETHER_NBYTES // 8
+        is_alike = bool(batch) and (part.codec, part.labels) == (batch[0].codec, batch[0].labels)
+        if batch and not (is_small and is_alike and nbytes + len(part.data) <= TOGETHER_NBYTES):
             yield batch
             batch, nbytes = [], 0
-        batch.append(one)
-        nbytes = nbytes + len(one.data) if is_small else TOGETHER_NBYTES
+        batch.append(part)
+        nbytes = nbytes + len(part.data) if is_small else TOGETHER_NBYTES
     if batch:
         yield batch
 
@@ -268,7 +268,7 @@ def gather(slices: Iterable[Slice]) -> Iterator[list[Slice]]:
 def observe_together(
     batch: Sequence[Slice], labels: Sequence[Hashable], options: CsvOptions
 ) -> dict[Hashable, tuple[ColumnFacts, bool]] | None:
-    """As `observe_slice` of a text made of all, None where that could differ from each alone.
+    """Return `observe_slice` of a text made of all, None where it could differ from each alone.
 
     It does not differ for integers of int64 and bools, which all values are then, nor for floats
     and texts among which no integer is beyond int64.
@@ -279,12 +279,12 @@ def observe_together(
         return None
     all_labels = batch[0].labels
     try:
-        texts = [decode_slice(one, options) for one in batch]
+        texts = [decode_slice(part, options) for part in batch]
         joined = b"".join(text if text.endswith(b"\n") else text + b"\n" for text in texts)
         if dialect.quotechar is not None and dialect.quotechar.encode() in joined:
             return None
-        told = {label: str for label in all_labels if label not in set(labels)}
-        frame = parse_text(joined, all_labels, options, dtype=told)
+        dtype = {label: str for label in all_labels if label not in set(labels)}
+        frame = parse_text(joined, all_labels, options, dtype=dtype)
         for label in labels:
             values = frame[label]
             if values.dtype.kind == "f":
@@ -297,32 +297,32 @@ def observe_together(
                 return None
     except (ValueError, OverflowError, pd.errors.ParserError, TooManyFields):
         return None
-    one = Slice(joined, "utf-8", all_labels, is_first=True)
-    return observe_slice(one, labels, options)
+    part = Slice(joined, "utf-8", all_labels, is_first=True)
+    return observe_slice(part, labels, options)
 
 
 def observe_slice(
-    one: Slice, labels: Sequence[Hashable], options: CsvOptions
+    part: Slice, labels: Sequence[Hashable], options: CsvOptions
 ) -> dict[Hashable, tuple[ColumnFacts, bool]]:
-    """What a slice shows of each column, and whether its first values settle the column's type.
+    """Return what a slice shows of each column, and whether its first values settle the type.
 
     Rows with too many fields are passed over here, since reading reports them.
     """
-    all_labels = one.labels
+    all_labels = part.labels
     try:
-        decoded = decode_slice(one, options)
-        wanted = set(labels)
-        told = {label: str for label in all_labels if label not in wanted}
-        frame = parse_tolerantly(decoded, all_labels, options, told)
+        decoded = decode_slice(part, options)
+        requested = set(labels)
+        dtype = {label: str for label in all_labels if label not in requested}
+        frame = parse_tolerantly(decoded, all_labels, options, dtype)
         look = observe if options.dtype_backend is None else observe_nullable
-        seen = {label: look(frame[label]) for label in labels}
+        shown = {label: look(frame[label]) for label in labels}
         for label in labels:
-            is_wide = "text" in seen[label].kinds and has_wide_integers(frame[label], options)
+            is_wide = "text" in shown[label].kinds and has_wide_integers(frame[label], options)
             if is_wide and are_numbers(frame[label], options):
-                seen[label] = ColumnFacts(seen[label].kinds - {"text"} | {"wide text"})
+                shown[label] = ColumnFacts(shown[label].kinds - {"text"} | {"wide text"})
         settled = dict.fromkeys(labels, False)
         unsure = [label for label in labels if frame[label].dtype.kind not in "iu"]
-        if one.is_first and unsure:
+        if part.is_first and unsure:
             thousands = options.per_chunk.get("thousands") or ""
             for rows in (SETTLING_ROWS, None):
                 texts = parse_tolerantly(decoded, all_labels, options, str, nrows=rows)
@@ -333,13 +333,13 @@ def observe_slice(
     except (ValueError, OverflowError) as error:
         if isinstance(error, OverflowError) and options.dtype_backend is not None:
             raise beyond_int64("a column", options.dtype_backend) from error
-        # Not parsed, not decoded: whoever reads this range is told what and where.
+        # Not parsed, not decoded: reading this range reports what and where.
         return {}
-    return {label: (seen[label], settled[label]) for label in labels}
+    return {label: (shown[label], settled[label]) for label in labels}
 
 
 def has_wide_integers(texts: pd.Series, options: CsvOptions) -> bool:
-    """Whether an integer beyond int64 is among `texts`."""
+    """Return whether an integer beyond int64 is among `texts`."""
     array = pa.array(texts.astype(dtype_of_kind("str")))
     if not pa.types.is_large_string(array.type) and not pa.types.is_string(array.type):
         return False
@@ -352,7 +352,7 @@ def has_wide_integers(texts: pd.Series, options: CsvOptions) -> bool:
 
 
 def are_numbers(texts: pd.Series, options: CsvOptions) -> bool:
-    """Whether pandas reads `texts` as floats; a parse of that column alone."""
+    """Return whether pandas reads `texts` as floats; a parse of that column alone."""
     alone = texts.to_frame().to_csv(index=False, header=False, quoting=csv.QUOTE_ALL)
     numbers = {
         name: value
@@ -396,7 +396,7 @@ def parse_tolerantly(
 
 
 def map_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """``map(function, items)`` in threads, in order, few items ahead so that memory is bounded."""
+    """Yield ``map(function, items)`` in threads, in order, few items ahead to bound memory."""
     threads = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
     with ThreadPoolExecutor(threads or 1) as pool:
         waiting: deque[Future[R]] = deque()

@@ -109,7 +109,7 @@ def test_a_function_for_skiprows_that_fails_or_is_asked_for_too_much_is_refused(
     path.write_text(TEXT)
     with pytest.raises(PlanError, match="function failed: ZeroDivisionError"):
         td.open_dataset(str(path), skiprows=lambda line: 1 / line)
-    monkeypatch.setattr(rows, "MAX_ASKED", 5)
+    monkeypatch.setattr(rows, "MAX_CALLS", 5)
     with pytest.raises(PlanError, match="give the list of lines"):
         td.open_dataset(str(path), skiprows=lambda line: False)
 

@@ -74,7 +74,7 @@ def are_texts(categories: pd.Index) -> bool:
 
 
 def is_open(column: Column) -> bool:
-    """Whether it depends on the whole file which text is which category of `column`."""
+    """Return whether it depends on the whole file which text is which category of `column`."""
     dtype = column.dtype
     if not isinstance(dtype, pd.CategoricalDtype) or isinstance(column, CategoryColumn):
         return False
@@ -88,7 +88,7 @@ def infer_categories(
     *,
     scan: bool,
 ) -> dict[Hashable, Column]:
-    """Those of `columns` whose categories are not named, with those that the files have.
+    """Return those of `columns` whose categories are not named, with those that the files have.
 
     Raises
     ------
@@ -100,54 +100,56 @@ def infer_categories(
     One more look at the files, as texts. What pandas makes of the distinct ones, in their order, is
     what it makes of all: it finds the distinct texts first, and infers a type from those.
     """
-    asked = [column for column in columns if is_open(column)]
-    if not asked:
+    unsettled = [column for column in columns if is_open(column)]
+    if not unsettled:
         return {}
     if not is_read_whole(files, scan=scan):
         raise PlanError(
-            f"column {asked[0].label!r}: dtype='category' takes its categories from the whole "
+            f"column {unsettled[0].label!r}: dtype='category' takes its categories from the whole "
             f"file, and more than {SCAN_NBYTES // 1_000_000} MB are not looked at before a run; "
             "give schema='scan' to look at all of it, name them, "
             "pandas.CategoricalDtype(['a', 'b']), or read 'str'"
         )
-    texts: dict[Hashable, dict[str, None]] = {column.label: {} for column in asked}
+    texts: dict[Hashable, dict[str, None]] = {column.label: {} for column in unsettled}
     for frame, _ in iter_texts(files, options, scan=scan):
-        for label, known in texts.items():
-            known |= dict.fromkeys(frame[label].dropna().unique())
-            if len(known) > MAX_CATEGORIES:
+        for label, distinct in texts.items():
+            distinct |= dict.fromkeys(frame[label].dropna().unique())
+            if len(distinct) > MAX_CATEGORIES:
                 raise PlanError(
                     f"column {label!r}: dtype='category', but it has more than "
                     f"{MAX_CATEGORIES:,} different values; read 'str'"
                 )
-    return {column.label: settle(column, list(texts[column.label]), options) for column in asked}
+    return {
+        column.label: settle(column, list(texts[column.label]), options) for column in unsettled
+    }
 
 
 def settle(column: Column, texts: Sequence[str], options: CsvOptions) -> CategoryColumn:
-    """The column of the categories that pandas makes of `texts`."""
+    """Return the column of the categories that pandas makes of `texts`."""
     values = parse_categories(texts, column.dtype, options)
     codes = dict(zip(texts, values.codes.tolist(), strict=True))
-    told = repr((list(values.categories), codes))
-    found = CategoryColumn(
+    description = repr((list(values.categories), codes))
+    result = CategoryColumn(
         column.label,
         "str",
         values.dtype,
         is_given=True,
         is_proven=True,
         codes=codes,
-        digest=blake2b(told.encode(), digest_size=16).hexdigest(),
+        digest=blake2b(description.encode(), digest_size=16).hexdigest(),
     )
     try:
-        _ = found.arrow_type
+        _ = result.arrow_type
     except (pa.ArrowException, OverflowError) as error:
         raise PlanError(
             f"column {column.label!r}: dtype='category' makes categories that Arrow can't hold "
             f"({error}); read 'str'"
         ) from error
-    return found
+    return result
 
 
 def parse_categories(texts: Sequence[str], dtype: Any, options: CsvOptions) -> Any:
-    """`texts` as an array of categories, as pandas reads them."""
+    """Return `texts` as an array of categories, as pandas reads them."""
     if not texts:
         none: Any = pd.Series([], dtype=object).astype(dtype).array
         return none
@@ -174,7 +176,7 @@ def parse_categories(texts: Sequence[str], dtype: Any, options: CsvOptions) -> A
 def with_categories(
     part: pd.DataFrame | pa.Table, columns: Sequence[Column]
 ) -> pd.DataFrame | pa.Table:
-    """`part` with the categories among `columns` made from their texts.
+    """Return `part` with the categories among `columns` made from their texts.
 
     Raises
     ------
@@ -184,7 +186,9 @@ def with_categories(
     categories = [column for column in columns if isinstance(column, CategoryColumn)]
     if categories and isinstance(part, pa.Table):
         # Arrow has no category of every type.
-        plain = [as_text(one) if isinstance(one, CategoryColumn) else one for one in columns]
+        plain = [
+            as_text(column) if isinstance(column, CategoryColumn) else column for column in columns
+        ]
         part = to_frame(part, plain)
     for column in categories:
         part[column.label] = convert(part[column.label], column)
@@ -192,9 +196,9 @@ def with_categories(
 
 
 def convert(texts: pd.Series, column: CategoryColumn) -> pd.Series:
-    known = pd.Index(list(column.codes), dtype=dtype_of_kind("str"))
+    index = pd.Index(list(column.codes), dtype=dtype_of_kind("str"))
     # The last one is for what is not among them.
-    codes = np.array([*column.codes.values(), -1], dtype=np.int64)[known.get_indexer(texts)]
+    codes = np.array([*column.codes.values(), -1], dtype=np.int64)[index.get_indexer(texts)]
     lost = (codes < 0) & texts.notna().to_numpy()
     if lost.any():
         row = int(lost.argmax())

@@ -42,7 +42,7 @@ def infer_dates(
     *,
     scan: bool,
 ) -> dict[Hashable, Column]:
-    """The columns `labels`, of dates or, as pandas leaves them where one is none, of texts.
+    """Return the columns `labels`, of dates or, as pandas leaves them where one is none, of texts.
 
     Parameters
     ----------
@@ -56,26 +56,26 @@ def infer_dates(
 
     Notes
     -----
-    As pandas has it, the first value of all gives the format where none is asked for, and a column
+    As pandas has it, the first value of all gives the format where none is given, and a column
     in which any value does not fit stays text.
     """
     if not labels:
         return {}
     formats = options.date_format
-    found = {
-        label: Found(
+    observations = {
+        label: DateObservation(
             label, formats.get(label) if isinstance(formats, dict) else formats, options.dayfirst
         )
         for label in labels
     }
     for texts, is_known_first in iter_texts(files, options, scan=scan):
-        for label, one in found.items():
-            one.look(texts[label], is_known_first=is_known_first)
-    return {label: one.freeze() for label, one in found.items()}
+        for label, observation in observations.items():
+            observation.look(texts[label], is_known_first=is_known_first)
+    return {label: observation.freeze() for label, observation in observations.items()}
 
 
 @dataclass
-class Found:
+class DateObservation:
     """What has been seen of one column so far."""
 
     label: Hashable

@@ -1,4 +1,4 @@
-"""Columns of dates: which are asked for, and texts turned into the type that is frozen for them.
+"""Columns of dates: which are named, and texts turned into the type that is frozen for them.
 
 It knows texts and formats, not files; how a format is found is for `date_sample`.
 """
@@ -79,31 +79,31 @@ class DateColumn(Column):
 
 
 def unit_of(dtype: Any) -> str:
-    """The unit of a dtype of dates."""
+    """Return the unit of a dtype of dates."""
     return str(dtype.unit if isinstance(dtype, pd.DatetimeTZDtype) else np.datetime_data(dtype)[0])
 
 
 def zone_of(dtype: Any) -> Any:
-    """The time zone of a dtype of dates, None where it has none."""
+    """Return the time zone of a dtype of dates, None where it has none."""
     return dtype.tz if isinstance(dtype, pd.DatetimeTZDtype) else None
 
 
-def parse_date_options(given: Mapping[str, Any]) -> tuple[tuple[Any, ...], Any]:
-    """The names or positions of columns of dates, and their formats.
+def parse_date_options(arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], Any]:
+    """Return the names or positions of columns of dates, and their formats.
 
     Raises
     ------
     PlanError
         What is no list of columns, or a format without columns.
     """
-    columns, formats = given.get("parse_dates"), given.get("date_format")
+    columns, formats = arguments.get("parse_dates"), arguments.get("date_format")
     if columns is True:
-        columns = list(parse_index_col(given.get("index_col")))
+        columns = list(parse_index_col(arguments.get("index_col")))
     if columns is None or columns is False:
         columns = []
     if not isinstance(columns, list) or not all(
-        isinstance(one, str) or (isinstance(one, int) and not isinstance(one, bool))
-        for one in columns
+        isinstance(column, str) or (isinstance(column, int) and not isinstance(column, bool))
+        for column in columns
     ):
         raise PlanError(f"parse_dates={columns!r}: must be a list of column names or positions")
     if formats is not None and not columns:
@@ -115,42 +115,42 @@ def parse_date_options(given: Mapping[str, Any]) -> tuple[tuple[Any, ...], Any]:
         raise PlanError(
             "date_format='mixed': each value would be guessed alone; give a format, or 'ISO8601'"
         )
-    if given.get("usecols") is not None and any(isinstance(one, int) for one in columns):
+    if arguments.get("usecols") is not None and any(isinstance(column, int) for column in columns):
         raise PlanError(
             f"parse_dates={columns!r}: positions mean others beside usecols=; give names"
         )
     return tuple(columns), dict(formats) if isinstance(formats, dict) else formats
 
 
-def date_labels(asked: Sequence[Any], labels: Sequence[Hashable]) -> list[Hashable]:
-    """The labels that `parse_dates` means.
+def date_labels(requested: Sequence[Any], labels: Sequence[Hashable]) -> list[Hashable]:
+    """Return the labels that `parse_dates` means.
 
     Raises
     ------
     PlanError
         There is no such column.
     """
-    found: list[Hashable] = []
-    for one in asked:
-        is_position = isinstance(one, int) and one not in labels
-        if is_position and 0 <= one < len(labels):
-            found.append(labels[one])
-        elif one in labels:
-            found.append(one)
+    dates: list[Hashable] = []
+    for column in requested:
+        is_position = isinstance(column, int) and column not in labels
+        if is_position and 0 <= column < len(labels):
+            dates.append(labels[column])
+        elif column in labels:
+            dates.append(column)
         else:
             raise PlanError(
-                f"parse_dates: there is no column {one!r} among {', '.join(map(repr, labels))}."
-                f"{suggest(str(one), map(str, labels))}"
+                f"parse_dates: there is no column {column!r} among {', '.join(map(repr, labels))}."
+                f"{suggest(str(column), map(str, labels))}"
             )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(dates))
 
 
 def check_dates(
-    dates: Sequence[Hashable], given: Mapping[Hashable, Column], labels: Sequence[Hashable]
+    dates: Sequence[Hashable], named: Mapping[Hashable, Column], labels: Sequence[Hashable]
 ) -> None:
     """Raise `PlanError` where a column of dates has another type too, or is not read."""
     for label in dates:
-        if label in given:
+        if label in named:
             raise PlanError(
                 f"column {label!r}: parse_dates= and dtype= (or schema=) both name its type; keep "
                 "one"
@@ -163,14 +163,14 @@ def check_dates(
 
 
 def as_text(column: Column) -> Column:
-    """The column of texts that `column` is made of, where it is made of such; else itself."""
+    """Return the column of texts that `column` is made of, or itself where it is not."""
     if not column.is_made_of_texts:
         return column
     return Column(column.label, "str", dtype_of_kind("str"), is_proven=True)
 
 
 def with_dates(part: pd.DataFrame | pa.Table, columns: Sequence[Column]) -> pd.DataFrame | pa.Table:
-    """`part` with the dates among `columns` made from their texts.
+    """Return `part` with the dates among `columns` made from their texts.
 
     Raises
     ------
@@ -183,15 +183,15 @@ def with_dates(part: pd.DataFrame | pa.Table, columns: Sequence[Column]) -> pd.D
             part[column.label] = convert(part[column.label], column)
         else:
             values = convert(part.column(column.name).to_pandas(), column)
-            place = part.schema.get_field_index(column.name)
+            position = part.schema.get_field_index(column.name)
             field = pa.field(column.name, column.arrow_type)
             made = pa.array(values, from_pandas=True).cast(column.arrow_type)
-            part = part.set_column(place, field, made)
+            part = part.set_column(position, field, made)
     return part
 
 
 def convert(texts: pd.Series, column: DateColumn) -> pd.Series:
-    """The dates that `texts` are, of the column's dtype."""
+    """Return the dates that `texts` are, of the column's dtype."""
     if has_clock_words(texts):
         row = int(texts.isin(CLOCK_WORDS).to_numpy().argmax())
         raise Misfit(column, row, texts.iloc[row], "str", "is another time in each chunk")
@@ -231,11 +231,11 @@ def fit(texts: pd.Series, column: DateColumn) -> pd.Series:
 
 
 def values_of(texts: pd.Series) -> pd.Series:
-    """Those of `texts` that are not missing dates."""
+    """Return those of `texts` that are not missing dates."""
     values: pd.Series = texts[~(texts.isna() | texts.isin(NO_DATES))]
     return values
 
 
 def has_clock_words(texts: pd.Series) -> bool:
-    """Whether a text stands for the time at which it is read."""
+    """Return whether a text stands for the time at which it is read."""
     return bool(texts.isin(CLOCK_WORDS).any())

@@ -52,11 +52,11 @@ class NullableColumn(Column):
         return True
 
 
-def parse_dtype_backend(given: Mapping[str, Any]) -> str | None:
+def parse_dtype_backend(arguments: Mapping[str, Any]) -> str | None:
     """Whose dtypes columns have that no option names; None for pandas' default."""
-    if "dtype_backend" not in given:
+    if "dtype_backend" not in arguments:
         return None
-    backend = given["dtype_backend"]
+    backend = arguments["dtype_backend"]
     if backend not in BACKENDS:
         raise PlanError(f"dtype_backend={backend!r}: must be one of {', '.join(BACKENDS)}")
     return str(backend)
@@ -85,12 +85,12 @@ def check_nullable_index(columns: Iterable[Column]) -> None:
 
 
 def dtypes_of(backend: str) -> Mapping[Any, Any]:
-    """The dtype of each kind, as pandas has it."""
+    """Return the dtype of each kind, as pandas has it."""
     return dict(pd.read_csv(io.StringIO(PROBE), dtype_backend=backend).dtypes)  # type: ignore[call-overload]
 
 
 def observe_nullable(values: pd.Series) -> ColumnFacts:
-    """What a slice shows about a column, from the nullable dtype that pandas inferred for it."""
+    """Return what a slice shows about a column, by the nullable dtype that pandas inferred."""
     if len(values) == 0:
         return ColumnFacts()
     is_missing = values.isna()
@@ -98,21 +98,23 @@ def observe_nullable(values: pd.Series) -> ColumnFacts:
         return ColumnFacts(frozenset({"null"}))
     kind = values.dtype.kind
     if values.dtype == object:
-        seen = {"huge"}
+        kinds = {"huge"}
     else:
-        seen = {"i": {"integer"}, "u": {"big"}, "f": {"float"}, "b": {"bool"}}.get(kind, {"text"})
-    return ColumnFacts(frozenset(seen | ({"null"} if is_missing.any() else set())))
+        kinds = {"i": {"integer"}, "u": {"big"}, "f": {"float"}, "b": {"bool"}}.get(kind, {"text"})
+    return ColumnFacts(frozenset(kinds | ({"null"} if is_missing.any() else set())))
 
 
-def freeze_nullable(label: Hashable, seen: ColumnFacts, backend: str, *, is_proven: bool) -> Column:
-    """The column that pandas would infer over all that was seen.
+def freeze_nullable(
+    label: Hashable, observed: ColumnFacts, backend: str, *, is_proven: bool
+) -> Column:
+    """Return the column that pandas would infer over all that was seen.
 
     Raises
     ------
     PlanError
         There are integers beyond int64: what pandas makes of them depends on all others.
     """
-    kinds = seen.kinds
+    kinds = observed.kinds
     if not kinds:
         return Column(label, "str", np.dtype(object), is_proven=True)
     if kinds & {"big", "huge", "wide text"}:
@@ -130,7 +132,7 @@ def freeze_nullable(label: Hashable, seen: ColumnFacts, backend: str, *, is_prov
 
 
 def beyond_int64(where: str, backend: str) -> PlanError:
-    """The refusal of integers that are too large for a nullable dtype."""
+    """Return the refusal of integers that are too large for a nullable dtype."""
     return PlanError(
         f"{where}: integers beyond int64 can't be read beside dtype_backend={backend!r}, since "
         "what pandas makes of them depends on all values; name dtype={COLUMN: 'str'}"
@@ -138,13 +140,13 @@ def beyond_int64(where: str, backend: str) -> PlanError:
 
 
 def no_rows(labels: Iterable[Hashable], backend: str) -> dict[Hashable, Column]:
-    """The columns of no rows of a file that has some, of which pandas makes integers."""
+    """Return the columns of no rows of a file that has some, of which pandas makes integers."""
     integers = ColumnFacts(frozenset({"integer"}))
-    return {one: freeze_nullable(one, integers, backend, is_proven=True) for one in labels}
+    return {label: freeze_nullable(label, integers, backend, is_proven=True) for label in labels}
 
 
 def nullable_floats(numbers: Any, dtype: Any) -> Any:
-    """`numbers` as an array of `dtype`, in which what is no number is missing."""
+    """Return `numbers` as an array of `dtype`, in which what is no number is missing."""
     if isinstance(dtype, pd.ArrowDtype):
         return pd.arrays.ArrowExtensionArray(pa.array(numbers, from_pandas=True))
     return pd.arrays.FloatingArray(numbers, np.isnan(numbers))

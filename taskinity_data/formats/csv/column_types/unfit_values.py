@@ -83,7 +83,7 @@ def check_floats(texts: pd.DataFrame, column: Column, options: CsvOptions) -> No
 
 
 def misfit(column: Column, piece: PieceParser) -> Misfit:
-    """The first value that does not fit a column of numbers or bools."""
+    """Return the first value that does not fit a column of numbers or bools."""
     texts = piece.texts(column)
     for row, text in first_rows(texts):
         if not isinstance(text, str):
@@ -103,7 +103,7 @@ def misfit(column: Column, piece: PieceParser) -> Misfit:
 
 
 def first_rows(texts: pd.Series) -> list[tuple[int, Any]]:
-    """(row, text) of the first of each distinct text, in order."""
+    """Return (row, text) of the first of each distinct text, in order."""
     firsts = texts.reset_index(drop=True).drop_duplicates()
     return list(zip(firsts.index.tolist(), firsts.tolist(), strict=True))
 
@@ -113,7 +113,7 @@ PLAIN_FLOAT = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,15}")
 
 
 def kind_of(text: str, options: CsvOptions) -> str:
-    """What pandas infers for a column of just this text."""
+    """Return what pandas infers for a column of just this text."""
     # Asking pandas takes 0.2 ms, and many thousand good values may stand before the first bad one.
     if PLAIN_INTEGER.fullmatch(text):
         return "int64"

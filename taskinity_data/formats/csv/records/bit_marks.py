@@ -1,7 +1,7 @@
 """Where records end in a block of CSV, found a machine word of 64 bytes at a time.
 
 It answers where nothing is commented out, and nothing is both escaped and oddly quoted; of other
-blocks it says that it can't tell. It knows nothing of files or of grains.
+blocks it answers None.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["BlockBits", "Ends", "Words", "pack_bits", "unpack_bits"]
 Words = npt.NDArray[np.uint64]
 
 LAST = np.uint64(63)
-ONE = np.uint64(1)
+UNIT = np.uint64(1)
 ZERO = np.uint64(0)
 
 
@@ -84,7 +84,7 @@ class BlockBits:
                 self._edges = self._edges | self._find_mark(byte)
 
     def find_ends(self, is_quoted: bool) -> Ends | None:
-        """The record ends, where quotes stand at the edges of fields alone.
+        """Return the record ends, where quotes stand at the edges of fields alone.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ class BlockBits:
         return self._end_records(inside, is_quoted=is_quoted)
 
     def find_odd_ends(self, is_quoted: bool) -> Ends | None:
-        """The record ends, with quotes in the middle of fields and text behind closing quotes.
+        """Return the record ends, with quotes inside of fields and text behind closing quotes.
 
         Notes
         -----
@@ -124,22 +124,22 @@ class BlockBits:
         """
         if self._unescaped is not None or self._quotes is None:
             return None
-        places = unpack_bits(self._quotes)
+        positions = unpack_bits(self._quotes)
         starts = self._find_field_starts(is_quoted=is_quoted)
-        at = places.astype(np.uint64)
-        may_open = ((starts[at >> np.uint64(6)] >> (at & LAST)) & ONE).astype(bool)
-        kept = _match_quotes(
-            places.tolist(), may_open.tolist(), is_quoted, can_double=self._dialect.doublequote
+        at = positions.astype(np.uint64)
+        may_open = ((starts[at >> np.uint64(6)] >> (at & LAST)) & UNIT).astype(bool)
+        quotes = _match_quotes(
+            positions.tolist(), may_open.tolist(), is_quoted, can_double=self._dialect.doublequote
         )
         matched = np.zeros(len(self._block), np.bool_)
-        matched[kept] = True
+        matched[quotes] = True
         inside = _prefix_xor(pack_bits(matched))
         if is_quoted:
             inside = ~inside
         return self._end_records(inside, is_quoted=is_quoted)
 
     def _end_records(self, inside: Words | None, *, is_quoted: bool) -> Ends | None:
-        """The line ends outside quotes, without those of blank lines."""
+        """Return the line ends outside quotes, without those of blank lines."""
         if self._is_commented(inside):
             return None
         ends = self._line_ends
@@ -162,12 +162,12 @@ class BlockBits:
         return pack_bits(np.equal(self._block, byte, out=self._scratch))
 
     def _find_mark(self, byte: int) -> Words:
-        """Where `byte` stands and is not escaped."""
+        """Return where `byte` stands and is not escaped."""
         bits = self._find(byte)
         return bits if self._unescaped is None else bits & self._unescaped
 
     def _find_field_starts(self, *, is_quoted: bool) -> Words:
-        """Where a quote would open, as far as the bytes before it tell."""
+        """Return where a quote would open, as far as the bytes before it tell."""
         starts = _after(self._edges, 0 if is_quoted else 1)
         if self._dialect.skipinitialspace:
             spaces = self._find(ord(" "))
@@ -181,7 +181,7 @@ class BlockBits:
         return inside is None or bool((self._find_mark(byte) & ~inside).any())
 
     def _find_blank(self, ends: Words, *, is_quoted: bool) -> Words | None:
-        """The ends of blank lines, among `ends`; None where there are none."""
+        """Return the ends of blank lines, among `ends`; None where there are none."""
         firsts = _after(ends, 0 if is_quoted else 1)
         # Line ends, spaces and tabs are all below: most blocks have no such byte at a line's start.
         low = pack_bits(np.less_equal(self._block, ord(" "), out=self._scratch))
@@ -200,61 +200,61 @@ class BlockBits:
         return [bits[0] | bits[-1]] if bits else []
 
     def _hides_sep(self, blank: Words) -> bool:
-        """Whether pandas swallows a `sep`: it does after a blank line that a lone CR ends."""
+        """Return whether pandas swallows a `sep`, as after a blank line that a lone CR ends."""
         if self._returns is None:
             return False
         after = _after(blank & self._returns, 0)
         return any((after & self._find(byte)).any() for byte in self._dialect.sep_bytes)
 
 
-def pack_bits(found: npt.NDArray[np.bool_]) -> Words:
-    """A bit for each of a whole number of 64 booleans, lowest first."""
-    words: Words = np.packbits(found, bitorder="little").view("<u8")
+def pack_bits(flags: npt.NDArray[np.bool_]) -> Words:
+    """Return a bit for each of a whole number of 64 booleans, lowest first."""
+    words: Words = np.packbits(flags, bitorder="little").view("<u8")
     return words
 
 
 def unpack_bits(bits: Words) -> npt.NDArray[np.intp]:
-    """The places of the set bits, ascending."""
+    """Return the places of the set bits, ascending."""
     return np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little").view(np.bool_))
 
 
 def _match_quotes(
-    places: list[int], may_open: list[bool], is_quoted: bool, *, can_double: bool
+    positions: list[int], may_open: list[bool], is_quoted: bool, *, can_double: bool
 ) -> list[int]:
-    """Those places of quotes where quoted text begins or ends."""
-    kept = []
-    index, stop = 0, len(places)
+    """Return those places of quotes where quoted text begins or ends."""
+    matched = []
+    index, stop = 0, len(positions)
     while index < stop:
-        place = places[index]
+        position = positions[index]
         index += 1
         if is_quoted:
-            if can_double and index < stop and places[index] == place + 1:
+            if can_double and index < stop and positions[index] == position + 1:
                 index += 1
                 continue
         elif not may_open[index - 1]:
             continue
-        kept.append(place)
+        matched.append(position)
         is_quoted = not is_quoted
-    return kept
+    return matched
 
 
 def _after(bits: Words, first: int) -> Words:
-    """The bits that follow set bits; `first` is the block's first."""
-    moved = bits << ONE
+    """Return the bits that follow set bits; `first` is the block's first."""
+    moved = bits << UNIT
     moved[1:] |= bits[:-1] >> LAST
     moved[0] |= np.uint64(first)
     return moved
 
 
 def _before(bits: Words) -> Words:
-    """The bits that precede set bits."""
-    moved = bits >> ONE
+    """Return the bits that precede set bits."""
+    moved = bits >> UNIT
     moved[:-1] |= bits[1:] << LAST
     return moved
 
 
 def _after_runs(starts: Words, runs: Words) -> Words:
-    """The bits right after those runs of set bits whose first bits are in `starts`.
+    """Return the bits right after those runs of set bits whose first bits are in `starts`.
 
     A sum carries through a run and comes out behind it; whole numbers of any length carry across
     words. A run that reaches the block's end has nothing behind it.
@@ -266,7 +266,7 @@ def _after_runs(starts: Words, runs: Words) -> Words:
 
 
 def _find_escaped(escapes: Words) -> Words:
-    """The bits behind runs of an odd number of escapes: the last of them has none before it."""
+    """Return the bits behind runs of an odd number of escapes, the last of which is not escaped."""
     starts = escapes & ~_after(escapes, 0)
     even = np.uint64(0x5555_5555_5555_5555)
     from_even = _after_runs(starts & even, escapes) & ~even
@@ -274,7 +274,7 @@ def _find_escaped(escapes: Words) -> Words:
 
 
 def _prefix_xor(bits: Words) -> Words:
-    """Each bit: whether an odd number of bits is set up to it and with it."""
+    """Return each bit: whether an odd number of bits is set up to it and with it."""
     parity = bits.copy()
     for shift in (1, 2, 4, 8, 16, 32):
         parity ^= parity << np.uint64(shift)

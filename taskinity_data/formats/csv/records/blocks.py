@@ -1,6 +1,6 @@
 """A range of bytes as blocks that end where lines do, read one after another.
 
-It knows nothing of records: whether a block's first byte lies within quotes is for others to say.
+Whether a block's first byte lies within quotes is not known here.
 """
 
 from __future__ import annotations
@@ -88,27 +88,27 @@ class RecordBlock(NamedTuple):
     is_closed: bool
 
     def copy(self, start: int, stop: int, *, is_closed: bool) -> RecordBlock:
-        """A part of it, with memory of its own."""
+        """Return a part of it, with memory of its own."""
         part = Buffer(stop - start)
         part.data[:] = self.buffer.data[start:stop].ljust(len(part.data), FILL)
         return RecordBlock(part, stop - start, is_closed)
 
 
 def round_up(nbytes: int) -> int:
-    """`nbytes` as a whole number of 64-byte words."""
+    """Return `nbytes` as a whole number of 64-byte words."""
     return -(-nbytes // WORD) * WORD
 
 
 @contextmanager
 def open_source(source: Source) -> Iterator[ReadInto]:
-    """A function that reads from `source` at any place; safe to use from several threads."""
+    """Yield a function that reads from `source` at any place; safe to use from several threads."""
     if isinstance(source, (bytes, bytearray, memoryview)):
-        held = memoryview(source)
+        content = memoryview(source)
 
         def copy_into(view: memoryview, offset: int) -> int:
-            found = held[offset : offset + len(view)]
-            view[: len(found)] = found
-            return len(found)
+            part = content[offset : offset + len(view)]
+            view[: len(part)] = part
+            return len(part)
 
         yield copy_into
         return
@@ -139,7 +139,7 @@ def open_source(source: Source) -> Iterator[ReadInto]:
 
 
 def skip_bom(read: ReadInto, start: int, stop: int) -> int:
-    """Where data begin in a range: behind a byte order mark at 0."""
+    """Return where data begin in a range: behind a byte order mark at 0."""
     head = bytearray(len(BOM_UTF8))
     if start > 0 or stop < len(head) or read(memoryview(head), 0) < len(head):
         return start
@@ -154,7 +154,7 @@ def read_blocks(
     block_nbytes: int,
     spare: list[Buffer],
 ) -> Iterator[RecordBlock]:
-    """The bytes from `start` to `stop` as blocks of about `block_nbytes`.
+    """Yield the bytes from `start` to `stop` as blocks of about `block_nbytes`.
 
     Parameters
     ----------
@@ -177,26 +177,26 @@ def read_blocks(
     not the last ends with a CR of which the next byte could change the meaning.
     """
     rest = b""
-    place = start
-    while place < stop:
-        count = min(block_nbytes, stop - place)
+    offset = start
+    while offset < stop:
+        count = min(block_nbytes, stop - offset)
         have = len(rest) + count
-        buffer = spare.pop() if spare else Buffer(min(block_nbytes, stop - place) + ROOM_NBYTES)
+        buffer = spare.pop() if spare else Buffer(min(block_nbytes, stop - offset) + ROOM_NBYTES)
         if len(buffer.data) < have:
             buffer = Buffer(have)
         data = buffer.data
         data[: len(rest)] = rest
-        got = read(memoryview(data)[len(rest) : have], place)
-        if got < count:
+        n_read = read(memoryview(data)[len(rest) : have], offset)
+        if n_read < count:
             raise SourceChanged(
-                f"the file ends at byte {place + got:,}, but {stop:,} were expected: it was cut "
-                "short after it was planned; plan again",
-                start=place,
+                f"the file ends at byte {offset + n_read:,}, but {stop:,} were expected: it was "
+                "cut short after it was planned; plan again",
+                start=offset,
             )
-        place += count
+        offset += count
         nbytes = find_last_line_end(data, have, dialect)
         is_closed = nbytes > 0
-        if not is_closed and place < stop:
+        if not is_closed and offset < stop:
             nbytes = have
             while nbytes and data[nbytes - 1] == CR:
                 nbytes -= 1
@@ -212,7 +212,7 @@ def read_blocks(
 
 
 def find_last_line_end(data: bytearray, stop: int, dialect: Dialect) -> int:
-    r"""The offset behind the last sure line end in ``data[:stop]``, 0 where there is none.
+    r"""Return the offset behind the last sure line end in ``data[:stop]``, 0 where there is none.
 
     Notes
     -----
@@ -222,23 +222,23 @@ def find_last_line_end(data: bytearray, stop: int, dialect: Dialect) -> int:
     """
     escape = dialect.escape_byte
     first = 0 if escape is None else 1
-    found = data.rfind(b"\n", first, stop)
-    while found > 0 and data[found - 1] == escape:
-        found = data.rfind(b"\n", first, found)
-    if found >= 0:
-        return found + 1
-    found = data.rfind(b"\r", first, stop - 1)
-    while found >= 0:
-        is_escaped = found > 0 and data[found - 1] == escape
-        if not is_escaped and data[found + 1] not in b"\n" + dialect.sep_bytes:
-            return found + 1
-        found = data.rfind(b"\r", first, found)
+    position = data.rfind(b"\n", first, stop)
+    while position > 0 and data[position - 1] == escape:
+        position = data.rfind(b"\n", first, position)
+    if position >= 0:
+        return position + 1
+    position = data.rfind(b"\r", first, stop - 1)
+    while position >= 0:
+        is_escaped = position > 0 and data[position - 1] == escape
+        if not is_escaped and data[position + 1] not in b"\n" + dialect.sep_bytes:
+            return position + 1
+        position = data.rfind(b"\r", first, position)
     return 0
 
 
 @lru_cache(maxsize=64)
 def get_line_end(dialect: Dialect) -> re.Pattern[bytes]:
-    """A pattern for a sure line end: see `find_last_line_end`."""
+    """Return a pattern for a sure line end: see `find_last_line_end`."""
     unescaped = b""
     if dialect.escapechar is not None:
         unescaped = b"(?<=[^%b])" % re.escape(dialect.escapechar.encode())

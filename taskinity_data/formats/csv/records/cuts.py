@@ -59,7 +59,7 @@ def find_grains(
     *,
     block_nbytes: int = BLOCK_NBYTES,
 ) -> Iterator[Grain]:
-    """The grains that tile a range, in order, each as soon as it is found.
+    """Yield the grains that tile a range, in order, each as soon as it is found.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def find_grains(
 
 
 def split_at(source: Source, start: int, stop: int, dialect: Dialect) -> int | None:
-    """The end of the record that ends nearest to the middle of a range; None for one record.
+    """Return the end of the record that ends nearest to the middle of a range; None for one record.
 
     Parameters
     ----------
@@ -127,20 +127,20 @@ def split_at(source: Source, start: int, stop: int, dialect: Dialect) -> int | N
     middle = (start + stop) // 2
     with open_source(source) as read:
         if not dialect.newlines_in_values:
-            found = _seek(read, middle, stop, dialect)
-            if found == stop:
-                found = _seek(read, start + 1, stop, dialect)
-            return None if found == stop else found
-        place, below, above, last = start, None, None, None
+            cut = _seek(read, middle, stop, dialect)
+            if cut == stop:
+                cut = _seek(read, start + 1, stop, dialect)
+            return None if cut == stop else cut
+        offset, below, above, last = start, None, None, None
         for scan in scan_range(read, start, stop, dialect):
             if scan.rows:
-                ends = (scan.find_ends() + place).tolist()
+                ends = (scan.find_ends() + offset).tolist()
                 index = bisect_left(ends, middle)
                 below = ends[index - 1] if index else below
                 if above is None and index < len(ends):
                     above = ends[index]
                 last = ends[-1]
-            place += scan.nbytes
+            offset += scan.nbytes
     # Behind the last record there is nothing to cut off.
     candidates = [end for end in (below, above) if end is not None and end != last]
     return min(candidates, key=lambda end: abs(end - middle), default=None)
@@ -149,40 +149,40 @@ def split_at(source: Source, start: int, stop: int, dialect: Dialect) -> int | N
 def _cut(scans: Iterable[Scan], start: int, grain_nbytes: int) -> Iterator[Grain]:
     """Grains from record ends, each held until a record behind it shows that it is not the last."""
     waiting: Grain | None = None
-    place, rows = start, 0
+    offset, rows = start, 0
     for scan in scans:
         if scan.rows and waiting is not None:
             yield waiting
             waiting = None
-        if not scan.rows or start + grain_nbytes > place + scan.nbytes:
-            place += scan.nbytes
+        if not scan.rows or start + grain_nbytes > offset + scan.nbytes:
+            offset += scan.nbytes
             rows += scan.rows
             continue
         find = _list_ends(scan) if grain_nbytes < MANY_CUTS_NBYTES else scan.find_first
-        taken = 0
-        while (found := find(start + grain_nbytes - place)) is not None:
+        n_cut = 0
+        while (end := find(start + grain_nbytes - offset)) is not None:
             if waiting is not None:
                 yield waiting
-            cut = place + found[0]
-            waiting = Grain(start, cut, rows + found[1] - taken)
-            start, taken, rows = cut, found[1], 0
-        place += scan.nbytes
-        rows += scan.rows - taken
-        if start < place and taken and rows and waiting is not None:
+            cut = offset + end[0]
+            waiting = Grain(start, cut, rows + end[1] - n_cut)
+            start, n_cut, rows = cut, end[1], 0
+        offset += scan.nbytes
+        rows += scan.rows - n_cut
+        if start < offset and n_cut and rows and waiting is not None:
             yield waiting
             waiting = None
     if waiting is None:
-        if start < place:
-            yield Grain(start, place, rows)
+        if start < offset:
+            yield Grain(start, offset, rows)
     elif rows:
         yield waiting
-        yield Grain(start, place, rows)
+        yield Grain(start, offset, rows)
     else:
-        yield replace(waiting, stop=place)
+        yield replace(waiting, stop=offset)
 
 
 def _list_ends(scan: Scan) -> Callable[[int], tuple[int, int] | None]:
-    """As `Scan.find_first`, cheaper where it is asked for often."""
+    """Return `Scan.find_first` in a form that is cheaper where it is called often."""
     ends = scan.find_ends().tolist()
 
     def find_first(offset: int) -> tuple[int, int] | None:
@@ -193,19 +193,19 @@ def _list_ends(scan: Scan) -> Callable[[int], tuple[int, int] | None]:
 
 
 def _seek(read: ReadInto, target: int, stop: int, dialect: Dialect) -> int:
-    """The first line end at or behind `target`, as the offset behind it; `stop` where none is."""
+    """Return the offset behind the first line end at or behind `target`; `stop` where none is."""
     pattern = get_line_end(dialect)
     # From one byte before the line end's own: it may be an escape. To one behind: see the pattern.
-    place = max(target - 2, 0)
-    while place + 2 < stop + 1:
-        view = bytearray(min(WINDOW_NBYTES, stop - place))
-        got = read(memoryview(view), place)
-        found = pattern.search(view, 1 if place or target > 1 else 0, got)
-        if found is not None:
-            return place + found.end()
-        if place + got >= stop or got < 2:
+    offset = max(target - 2, 0)
+    while offset + 2 < stop + 1:
+        view = bytearray(min(WINDOW_NBYTES, stop - offset))
+        n_read = read(memoryview(view), offset)
+        match = pattern.search(view, 1 if offset or target > 1 else 0, n_read)
+        if match is not None:
+            return offset + match.end()
+        if offset + n_read >= stop or n_read < 2:
             break
-        place += got - 2
+        offset += n_read - 2
     return stop
 
 
@@ -214,7 +214,7 @@ HEAD_WINDOW_NBYTES = 1 << 16
 
 
 def skip_lines(source: Source, start: int, stop: int, count: int, dialect: Dialect) -> int:
-    r"""The offset behind `count` lines, counted as ``pandas.read_csv(skiprows=count)`` does.
+    r"""Return the offset behind `count` lines, counted as ``pandas.read_csv(skiprows=count)`` does.
 
     Parameters
     ----------
@@ -244,31 +244,31 @@ def skip_lines(source: Source, start: int, stop: int, count: int, dialect: Diale
     """
     pattern = _compile_skipped(dialect)
     with open_source(source) as read:
-        place = skip_bom(read, start, stop)
+        offset = skip_bom(read, start, stop)
         nbytes = HEAD_WINDOW_NBYTES
-        while count and place < stop:
-            data = bytearray(min(nbytes, stop - place))
-            read(memoryview(data), place)
-            is_whole = place + len(data) >= stop
+        while count and offset < stop:
+            data = bytearray(min(nbytes, stop - offset))
+            read(memoryview(data), offset)
+            is_whole = offset + len(data) >= stop
             at = 0
             while count and at < len(data):
-                found = pattern.match(data, at)
-                if found is None or (found.end() == len(data) and not is_whole):
+                line = pattern.match(data, at)
+                if line is None or (line.end() == len(data) and not is_whole):
                     break
-                at = found.end()
+                at = line.end()
                 count -= 1
             if at == 0 and is_whole:
                 return stop
             # A line longer than the window: the window grows until it holds one.
             nbytes = HEAD_WINDOW_NBYTES if at else 2 * nbytes
-            place += at
-    return place
+            offset += at
+    return offset
 
 
 def end_of_record(
     source: Source, start: int, stop: int, count: int, dialect: Dialect
 ) -> int | None:
-    r"""The offset behind the `count`-th record from `start`, None where there are fewer.
+    r"""Return the offset behind the `count`-th record from `start`, None where there are fewer.
 
     Parameters
     ----------
@@ -286,17 +286,17 @@ def end_of_record(
     6
     """
     with open_source(source) as read:
-        place = start
+        offset = start
         for scan in scan_range(read, start, stop, dialect, block_nbytes=HEAD_WINDOW_NBYTES):
             if count <= scan.rows:
-                return place + int(scan.find_ends()[count - 1])
+                return offset + int(scan.find_ends()[count - 1])
             count -= scan.rows
-            place += scan.nbytes
+            offset += scan.nbytes
     return None
 
 
 def find_open_quote(data: bytes, start: int, dialect: Dialect) -> tuple[int, int] | None:
-    r"""The quote that is open where `data` end: how many records precede its own, and its offset.
+    r"""Return how many records precede the quote that is open where `data` end, and its offset.
 
     Parameters
     ----------
@@ -316,15 +316,15 @@ def find_open_quote(data: bytes, start: int, dialect: Dialect) -> tuple[int, int
     >>> find_open_quote(b'a,b\n1,"2\n3,4\n', 0, Dialect())
     (1, 6)
     """
-    rows, place, end = 0, start, start
+    rows, offset, end = 0, start, start
     is_open = False
     with open_source(data) as read:
         for scan in scan_range(read, start, len(data), dialect):
             is_open = scan.is_open
             if scan.nbytes and scan.rows:
                 rows += scan.rows
-                end = place + int(scan.find_ends()[-1])
-            place += scan.nbytes
+                end = offset + int(scan.find_ends()[-1])
+            offset += scan.nbytes
     if not is_open or dialect.quotechar is None:
         return None
     quote = data.find(dialect.quotechar.encode(), end)
@@ -333,7 +333,7 @@ def find_open_quote(data: bytes, start: int, dialect: Dialect) -> tuple[int, int
 
 @lru_cache(maxsize=64)
 def _compile_skipped(dialect: Dialect) -> re.Pattern[bytes]:
-    """A pattern for one skipped line and its end."""
+    """Return a pattern for one skipped line and its end."""
     sep = re.escape(dialect.sep_bytes)
     text = b"[^\\r\\n%b]*+" % sep
     end = b"(?:\\n|\\r[\\n%b]?|\\Z)" % sep

@@ -1,7 +1,4 @@
-"""How a CSV file marks its fields and records: the options that decide where records end.
-
-It knows nothing of files, types of values or pandas' other options.
-"""
+"""How a CSV file marks its fields and records: the options that decide where records end."""
 
 from __future__ import annotations
 
@@ -131,21 +128,21 @@ class Dialect:
         return next(digit for digit in "12345" if digit not in special)
 
     def make_record(self, width: int) -> bytes:
-        """A record of so many plain fields."""
+        """Return a record of so many plain fields."""
         return self.sep_bytes[:1].join([self.plain_mark.encode()] * width) + b"\n"
 
     @property
     def is_plain(self) -> bool:
         """Whether each byte has one meaning at most, so that the order of looking is free."""
-        given = [self.quotechar, self.escapechar, self.comment]
-        marks = [mark for mark in given if mark is not None]
+        characters = [self.quotechar, self.escapechar, self.comment]
+        marks = [mark for mark in characters if mark is not None]
         has_blank_mark = any(mark in " \t" for mark in marks)
         drops_sep = self.skipinitialspace and self.sep == " "
         return len({self.sep, *marks}) == 1 + len(marks) and not has_blank_mark and not drops_sep
 
 
 def parse_csv_dialect(value: Any) -> dict[str, Any]:
-    """The options that a dialect of the module `csv` stands for, which win over others."""
+    """Return the options that a dialect of the module `csv` stands for, which win over others."""
     if value is None:
         return {}
     try:
@@ -164,14 +161,14 @@ CSV_DIALECT = (
 )  # fmt: skip
 
 
-def parse_dialect(given: Mapping[str, Any], *, newlines_in_values: bool) -> Dialect:
-    """The dialect that the options of `pandas.read_csv` make."""
-    if "sep" in given and "delimiter" in given:
+def parse_dialect(arguments: Mapping[str, Any], *, newlines_in_values: bool) -> Dialect:
+    """Return the dialect that the options of `pandas.read_csv` make."""
+    if "sep" in arguments and "delimiter" in arguments:
         raise PlanError("sep= and delimiter= are the same option; give one of them")
-    sep = given.get("sep", given.get("delimiter", ","))
+    sep = arguments.get("sep", arguments.get("delimiter", ","))
     if sep is None:
         raise PlanError("sep=None lets pandas guess the separator; name it, such as sep=';'")
-    values = {name: given[name] for name in DIALECT if name in given}
+    values = {name: arguments[name] for name in DIALECT if name in arguments}
     quoting = values.pop("quoting", csv.QUOTE_MINIMAL)
     if quoting not in {csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONE}:
         raise PlanError(
@@ -189,15 +186,15 @@ def parse_dialect(given: Mapping[str, Any], *, newlines_in_values: bool) -> Dial
         raise PlanError("quotechar=None needs quoting=csv.QUOTE_NONE (3) beside it")
     special = [("sep", sep), ("quotechar", values.get("quotechar", '"'))]
     special += [(name, values.get(name)) for name in ("escapechar", "comment")]
-    seen: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name, character in special:
         if character is None:
             continue
-        if character in seen:
+        if character in names:
             raise PlanError(
-                f"{seen[character]}= and {name}= are both {character!r}; they must differ"
+                f"{names[character]}= and {name}= are both {character!r}; they must differ"
             )
-        seen[character] = name
+        names[character] = name
     return Dialect(sep=sep, newlines_in_values=newlines_in_values, **values)
 
 

@@ -42,44 +42,44 @@ LOOK_BACK_NBYTES = 1 << 10
 
 
 def codec_of(file: SourceFile | str, options: CsvOptions) -> tuple[str, int]:
-    """The codec of `file`, and the bytes of its byte order mark; see `find_codec`.
+    """Return the codec of `file`, and the bytes of its byte order mark; see `find_codec`.
 
     Raises
     ------
     PlanError
-        The byte order is to be told by a mark, and there is none.
+        The byte order depends on a mark, and there is none.
     """
     head = b""
     if needs_mark(options.encoding):
         with open_file(file) as opened:
             head = opened.read(4)
-    found = find_codec(options.encoding, head)
-    if found is None:
+    codec = find_codec(options.encoding, head)
+    if codec is None:
         raise PlanError(
             f"{file}: {options.encoding} text begins with a byte order mark, and this does not; "
             f"give encoding='{options.encoding}-le' or encoding='{options.encoding}-be'"
         )
-    return found
+    return codec
 
 
 def find_text_grains(
     file: SourceFile | str, start: int, stop: int, options: CsvOptions, grain_nbytes: int
 ) -> Iterator[Grain]:
-    """The grains of a file's range, as `find_grains` gives them, in bytes of the file."""
+    """Yield the grains of a file's range, as `find_grains` gives them, in bytes of the file."""
     if is_plain(options):
         yield from find_grains(file, start, stop, options.dialect, grain_nbytes)
         return
     unit = unit_nbytes(options.encoding)
     with open_marks(file, options) as read:
-        found = find_grains(
+        grains = find_grains(
             read, start // unit, -(-stop // unit), options.dialect, -(-grain_nbytes // unit)
         )
-        for grain in found:
+        for grain in grains:
             yield replace(grain, start=grain.start * unit, stop=min(grain.stop * unit, stop))
 
 
 def split_text_at(file: SourceFile | str, start: int, stop: int, options: CsvOptions) -> int | None:
-    """The end of the record nearest to the middle, as `split_at` gives it, in bytes of the file."""
+    """Return the end of the record nearest to the middle, as `split_at`, in bytes of the file."""
     if is_plain(options):
         return split_at(file, start, stop, options.dialect)
     unit = unit_nbytes(options.encoding)
@@ -89,19 +89,19 @@ def split_text_at(file: SourceFile | str, start: int, stop: int, options: CsvOpt
 
 
 def is_plain(options: CsvOptions) -> bool:
-    """Whether every byte of a file that looks like a mark is one."""
+    """Return whether every byte of a file that looks like a mark is one."""
     encoding = options.encoding
     return unit_nbytes(encoding) == 1 and characters_of(encoding, marks_of(options.dialect)) is None
 
 
 def marks_of(dialect: Dialect) -> str:
-    given = [dialect.sep_bytes.decode(), dialect.quotechar, dialect.escapechar, dialect.comment]
-    return "".join(mark for mark in given if mark is not None)
+    marks = [dialect.sep_bytes.decode(), dialect.quotechar, dialect.escapechar, dialect.comment]
+    return "".join(mark for mark in marks if mark is not None)
 
 
 @contextmanager
 def open_marks(file: SourceFile | str, options: CsvOptions) -> Iterator[ReadInto]:
-    """A function that reads the file's marks: a byte for each code unit, `OTHER` for all else.
+    """Yield a function that reads marks: a byte for each code unit, `OTHER` for all else.
 
     Notes
     -----
@@ -123,8 +123,8 @@ def read_units(read: ReadInto, codec: str) -> ReadInto:
 
     def read_into(view: memoryview, offset: int) -> int:
         data = bytearray(len(view) * unit)
-        got = read(memoryview(data), offset * unit)
-        marks = mark_units(data[:got], codec)
+        n_read = read(memoryview(data), offset * unit)
+        marks = mark_units(data[:n_read], codec)
         view[: len(marks)] = marks.data
         return len(marks)
 
@@ -135,19 +135,19 @@ def read_masked(read: ReadInto, characters: re.Pattern[bytes]) -> ReadInto:
     def read_into(view: memoryview, offset: int) -> int:
         before = find_character(read, offset)
         data = bytearray(offset - before + len(view))
-        got = read(memoryview(data), before)
+        n_read = read(memoryview(data), before)
         masked = characters.sub(
-            lambda found: bytes([OTHER]) * (found.end() - found.start()), data[:got]
+            lambda character: bytes([OTHER]) * (character.end() - character.start()), data[:n_read]
         )
-        kept = masked[offset - before :]
-        view[: len(kept)] = kept
-        return len(kept)
+        part = masked[offset - before :]
+        view[: len(part)] = part
+        return len(part)
 
     return read_into
 
 
 def find_character(read: ReadInto, offset: int) -> int:
-    """A place at or before `offset` where a character begins."""
+    """Return a place at or before `offset` where a character begins."""
     stop = offset
     while stop > 0:
         start = max(stop - LOOK_BACK_NBYTES, 0)

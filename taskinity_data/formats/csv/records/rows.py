@@ -35,7 +35,7 @@ __all__ = [
 COUNT_NBYTES = 256 << 10
 """Grains by which rows are counted up to `nrows`; the last of them is looked at row by row."""
 
-MAX_ASKED = 1_000_000
+MAX_CALLS = 1_000_000
 """Lines for which a function in `skiprows` is called, in about 0.1 s."""
 
 MAX_HOLES = 10_000
@@ -58,11 +58,11 @@ class RowRange:
     holes: tuple[tuple[int, int], ...] = ()
 
     def holes_in(self, start: int, stop: int) -> list[tuple[int, int]]:
-        """Those between two bytes, neither of which lies within one."""
+        """Return those between two bytes, neither of which lies within one."""
         return [hole for hole in self.holes if start <= hole[0] and hole[1] <= stop]
 
     def blank_out(self, data: bytes, start: int, file: SourceFile, options: CsvOptions) -> bytes:
-        """`data`, which begins at the byte `start` of `file`, with line ends for what is no row.
+        """Return `data`, which begins at `start` in `file`, with line ends for what is no row.
 
         Where blank lines are rows nothing stands in its place.
         """
@@ -73,32 +73,32 @@ class RowRange:
         if options.dialect.skip_blank_lines:
             is_wide = unit_nbytes(options.encoding) > 1
             line_end = "\n".encode(codec_of(file, options)[0]) if is_wide else b"\n"
-        parts, place = [], start
+        parts, offset = [], start
         for begin, end in holes:
             blank = line_end * ((end - begin) // max(len(line_end), 1))
-            parts += [data[place - start : begin - start], blank]
-            place = end
-        return b"".join([*parts, data[place - start :]])
+            parts += [data[offset - start : begin - start], blank]
+            offset = end
+        return b"".join([*parts, data[offset - start :]])
 
 
 def apply_skiprows(files: Sequence[SourceFile], options: CsvOptions) -> CsvOptions:
-    """`options` with a list of lines for a function in `skiprows`.
+    """Return `options` with a list of lines for a function in `skiprows`.
 
     Raises
     ------
     PlanError
-        It fails, or would be asked for too many lines.
+        It fails, or would be called for too many lines.
 
     Notes
     -----
-    One pass over the files, up to the limit; it is asked for as many lines as there may be.
+    One pass over the files, up to the limit; it is called for as many lines as there may be.
     """
     if not callable(options.skiprows):
         return options
     count = max(count_line_ends(file) for file in files) + 1
-    if count > MAX_ASKED:
+    if count > MAX_CALLS:
         raise PlanError(
-            f"skiprows=: a function is asked for at most {MAX_ASKED:,} lines, and there are more; "
+            f"skiprows=: a function is called for at most {MAX_CALLS:,} lines, and there are more; "
             "give the list of lines"
         )
     try:
@@ -111,16 +111,16 @@ def apply_skiprows(files: Sequence[SourceFile], options: CsvOptions) -> CsvOptio
 
 
 def count_line_ends(file: SourceFile) -> int:
-    """The bytes of `file` that may end a line; no more are counted than a function is asked for."""
+    """Return how many bytes of `file` may end a line; the count stops behind `MAX_CALLS`."""
     count = 0
     with open_file(file, COUNT_NBYTES) as source:
-        while count < MAX_ASKED and (data := source.read(COUNT_NBYTES)):
+        while count < MAX_CALLS and (data := source.read(COUNT_NBYTES)):
             count += data.count(b"\n") + data.count(b"\r")
     return count
 
 
 def find_rows(file: SourceFile, data_start: int, options: CsvOptions) -> RowRange | None:
-    """The rows of `file`, None where they are all that is there.
+    """Return the rows of `file`, None where they are all that is there.
 
     Raises
     ------
@@ -133,8 +133,8 @@ def find_rows(file: SourceFile, data_start: int, options: CsvOptions) -> RowRang
     """
     holes: tuple[tuple[int, int], ...] = ()
     if isinstance(options.skiprows, tuple):
-        found = find_holes(file, options.skiprows, options)
-        holes = tuple(hole for hole in found if hole[1] > data_start)
+        listed = find_holes(file, options.skiprows, options)
+        holes = tuple(hole for hole in listed if hole[1] > data_start)
     rows = RowRange(file.nbytes, holes)
     if options.nrows is not None:
         return replace(rows, stop=find_stop(file, data_start, rows, options))
@@ -144,8 +144,8 @@ def find_rows(file: SourceFile, data_start: int, options: CsvOptions) -> RowRang
 def find_holes(
     file: SourceFile, lines: tuple[int, ...], options: CsvOptions
 ) -> Iterator[tuple[int, int]]:
-    """The bytes of each run of `lines`."""
-    breaks = [place for place, (a, b) in enumerate(pairwise(lines), 1) if b != a + 1]
+    """Yield the bytes of each run of `lines`."""
+    breaks = [index for index, (a, b) in enumerate(pairwise(lines), 1) if b != a + 1]
     runs = [(lines[a], lines[b - 1] + 1) for a, b in pairwise([0, *breaks, len(lines)])]
     if len(runs) > MAX_HOLES:
         raise PlanError(
@@ -155,20 +155,20 @@ def find_holes(
     # Here a blank line is a line as any other.
     dialect = replace(options.dialect, skip_blank_lines=False, newlines_in_values=True)
     unit = unit_nbytes(options.encoding)
-    place, line = codec_of(file, options)[1] // unit, 0
+    offset, line = codec_of(file, options)[1] // unit, 0
     stop = file.nbytes // unit
     with open_marks(file, options) as read:
         for first, last in runs:
-            begin = place
+            begin = offset
             if first > line:
-                found = end_of_record(read, place, stop, first - line, dialect)
-                if found is None:
+                end = end_of_record(read, offset, stop, first - line, dialect)
+                if end is None:
                     return
-                begin = found
-            place, line = skip_lines(read, begin, stop, last - first, dialect), last
-            if begin < place:
-                check_line_end(file, read, place, first, options)
-                yield begin * unit, place * unit
+                begin = end
+            offset, line = skip_lines(read, begin, stop, last - first, dialect), last
+            if begin < offset:
+                check_line_end(file, read, offset, first, options)
+                yield begin * unit, offset * unit
 
 
 def check_line_end(file: SourceFile, read: Any, stop: int, line: int, options: CsvOptions) -> None:
@@ -183,7 +183,7 @@ def check_line_end(file: SourceFile, read: Any, stop: int, line: int, options: C
 
 
 def find_stop(file: SourceFile, start: int, rows: RowRange, options: CsvOptions) -> int:
-    """The byte behind row `options.nrows` of the rows from `start` on."""
+    """Return the byte behind row `options.nrows` of the rows from `start` on."""
     left = options.nrows or 0
     exact = replace(options, dialect=replace(options.dialect, newlines_in_values=True))
     stop = start
@@ -211,20 +211,20 @@ def find_row_grains(
     grain_nbytes: int,
     rows: RowRange | None = None,
 ) -> Iterator[Grain]:
-    """As `find_text_grains`, where a line that is left out belongs to the grain before it."""
+    """Yield what `find_text_grains` does; a line left out belongs to the grain before it."""
     holes = [] if rows is None else rows.holes_in(start, stop)
     if not holes:
         yield from find_text_grains(file, start, stop, options, grain_nbytes)
         return
     waiting: Grain | None = None
-    place = begin = start
+    offset = begin = start
     for hole_start, hole_stop in (*holes, (stop, stop)):
-        for grain in find_text_grains(file, place, hole_start, options, grain_nbytes):
+        for grain in find_text_grains(file, offset, hole_start, options, grain_nbytes):
             if waiting is not None:
                 yield waiting
             waiting = replace(grain, start=begin)
             begin = grain.stop
-        place = hole_stop
+        offset = hole_stop
         if waiting is not None:
             waiting = replace(waiting, stop=hole_stop)
             begin = hole_stop
@@ -234,7 +234,7 @@ def find_row_grains(
 def split_rows(
     file: SourceFile, start: int, stop: int, options: CsvOptions, rows: RowRange | None
 ) -> int | None:
-    """As `split_text_at`, where a line that is left out belongs to the row before it."""
+    """Return what `split_text_at` does; a line left out belongs to the row before it."""
     if rows is None or not rows.holes_in(start, stop):
         return split_text_at(file, start, stop, options)
     ends = [record.stop for record in find_row_grains(file, start, stop, options, 1, rows)]

@@ -58,13 +58,13 @@ class Scan(NamedTuple):
     is_open: bool = False
 
     def find_ends(self) -> npt.NDArray[np.int64]:
-        """The offsets behind each record, from the run's first byte; shape (rows,)."""
+        """Return the offsets behind each record, from the run's first byte; shape (rows,)."""
         if self.bits is None:
             return np.zeros(self.rows, np.int64)
         return unpack_bits(self.bits) + 1
 
     def find_first(self, offset: int) -> tuple[int, int] | None:
-        """The first end at or behind `offset`, and how many ends there are up to it; None for none.
+        """Return the first end at or behind `offset`, and how many ends are up to it, or None.
 
         Costs a look at each word; `find_ends` costs a look at each bit.
         """
@@ -73,14 +73,14 @@ class Scan(NamedTuple):
         word, bit = divmod(max(offset - 1, 0), 64)
         if word >= len(self.bits):
             return None
-        found = int(self.bits[word]) >> bit << bit
-        if not found:
+        ends = int(self.bits[word]) >> bit << bit
+        if not ends:
             word += 1
             word += int((self.bits[word:] != 0).argmax()) if word < len(self.bits) else 0
-            found = int(self.bits[word]) if word < len(self.bits) else 0
-            if not found:
+            ends = int(self.bits[word]) if word < len(self.bits) else 0
+            if not ends:
                 return None
-        lowest = found & -found
+        lowest = ends & -ends
         count = int(np.bitwise_count(self.bits[:word]).sum())
         count += (int(self.bits[word]) & (2 * lowest - 1)).bit_count()
         return word * 64 + lowest.bit_length(), count
@@ -94,7 +94,7 @@ def scan_range(
     *,
     block_nbytes: int = BLOCK_NBYTES,
 ) -> Iterator[Scan]:
-    """The record ends from `start`, which is a record's beginning, to `stop`; the scans tile it."""
+    """Yield the record ends from `start`, where a record begins, to `stop`; the scans tile it."""
     begin = skip_bom(read, start, stop)
     if begin > start:
         yield Scan(begin - start, 0, None)
@@ -133,7 +133,7 @@ def count_rows(source: Source, start: int, stop: int, dialect: Dialect) -> int:
 
 
 def _find_ends(block: RecordBlock, state: State, dialect: Dialect) -> tuple[list[Scan], State]:
-    """The block's ends, and the state behind it; half by half where it is irregular.
+    """Return the block's ends, and the state behind it; half by half where it is irregular.
 
     So little of it has to be walked.
     """
@@ -151,8 +151,8 @@ def _find_ends(block: RecordBlock, state: State, dialect: Dialect) -> tuple[list
         block.copy(0, middle, is_closed=True),
         block.copy(middle, block.nbytes, is_closed=block.is_closed),
     ):
-        found, state = _find_ends(part, state, dialect)
-        scans += found
+        part_scans, state = _find_ends(part, state, dialect)
+        scans += part_scans
     return scans, state
 
 

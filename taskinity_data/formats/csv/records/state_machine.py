@@ -1,7 +1,6 @@
 """Where records end in any CSV at all, mark by mark, as pandas' C parser sees it.
 
-The exact and slower half of the search for record ends; it can stop and go on at any byte. It knows
-nothing of files or of grains.
+The exact and slower half of the search for record ends; it can stop and resume at any byte.
 
 Notes
 -----
@@ -83,7 +82,7 @@ class Walker:
         self._line = _compile_line(dialect)
 
     def walk(self, data: bytes | bytearray, state: State) -> tuple[list[int], State]:
-        """The record ends in `data`, and the state after its last byte.
+        """Return the record ends in `data`, and the state after its last byte.
 
         Parameters
         ----------
@@ -98,38 +97,38 @@ class Walker:
         state : State
         """
         ends: list[int] = []
-        place, stop = 0, len(data)
+        offset, stop = 0, len(data)
         current = int(state)
         line = self._line
-        while place < stop:
+        while offset < stop:
             if current == State.RECORD and line is not None:
-                match = line.match(data, place)
+                match = line.match(data, offset)
                 if match is not None:
-                    place = match.end()
+                    offset = match.end()
                     if match.lastindex == 1:
-                        ends.append(place)
+                        ends.append(offset)
                     continue
-            found = self._marks[current].search(data, place)
-            if found is None:
+            match = self._marks[current].search(data, offset)
+            if match is None:
                 break
-            place = found.end()
-            step = self._steps[current][data[place - 1]]
+            offset = match.end()
+            step = self._steps[current][data[offset - 1]]
             current = step & STATE_BITS
             if step & ENDS_HERE:
-                ends.append(place)
+                ends.append(offset)
             elif step & ENDS_BEFORE:
-                ends.append(place - 1)
+                ends.append(offset - 1)
         return ends, State(current)
 
     def count_fields(self, record: bytes) -> int:
-        """The fields of one record; blank lines and comment lines before it are none of it."""
-        current, place, count = int(State.RECORD), 0, 1
+        """Return how many fields a record has; blank lines and comment lines may precede it."""
+        current, offset, count = int(State.RECORD), 0, 1
         dialect = self._dialect
-        while (found := self._marks_or_sep[current].search(record, place)) is not None:
-            place = found.end()
-            byte = record[place - 1]
+        while (match := self._marks_or_sep[current].search(record, offset)) is not None:
+            offset = match.end()
+            byte = record[offset - 1]
             step = self._steps[current][byte]
-            # A space at the start of a field is dropped and no separator, where both are asked for.
+            # A space at the start of a field is dropped and no separator, where both are set.
             is_dropped = current == State.FIELD and dialect.skipinitialspace and byte == SPACE
             if byte in dialect.sep_bytes and step & STATE_BITS == State.FIELD and not is_dropped:
                 count += 1
@@ -137,7 +136,7 @@ class Walker:
         return count
 
     def _step(self, state: State, byte: int) -> int:
-        """The state after `byte`, and what `byte` ends."""
+        """Return the state after `byte`, and what `byte` ends."""
         if state == State.RETURN:
             return self._step_return(byte)
         if state == State.SKIPPED_RETURN:
@@ -219,18 +218,18 @@ class Walker:
 
 @lru_cache(maxsize=64)
 def get_walker(dialect: Dialect) -> Walker:
-    """The walker of `dialect`, built once."""
+    """Return the walker of `dialect`, built once."""
     return Walker(dialect)
 
 
 def _any_of(members: Iterable[int]) -> bytes:
-    """A pattern for one byte among `members`; for no byte where there are none."""
+    """Return a pattern for one byte among `members`; for no byte where there are none."""
     texts = b"".join(b"\\x%02x" % byte for byte in members)
     return b"[" + texts + b"]" if texts else b"(?!)"
 
 
 def _compile_line(dialect: Dialect) -> re.Pattern[bytes] | None:
-    """A pattern for one whole line, group 1 where it is a record.
+    """Return a pattern for one whole line, group 1 where it is a record.
 
     It leaves to the table what it can't see whole, and all where a byte has two meanings.
     """
