@@ -19,7 +19,7 @@ from taskinity_data.formats.csv.column_types.unfit_values import (
 )
 from taskinity_data.formats.csv.pandas_parser import PieceParser, parse_text
 from taskinity_data.formats.reader import Misfit
-from taskinity_data.formats.schema import BOOLS, is_nullable_integer
+from taskinity_data.formats.schema import BOOLS, dtype_of_kind, is_nullable_integer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -243,6 +243,9 @@ def conform_maybe_bool(values: pd.Series, column: Column, piece: PieceParser) ->
 
 
 def conform_str(values: pd.Series, column: Column, piece: PieceParser) -> pd.Series:
+    if values.dtype.kind == "f":
+        # All are missing: see `is_text`.
+        values = values.astype(dtype_of_kind("str"))
     if not column.is_proven:
         check_wide(values, column, piece.options)
     if is_nullable_integer(column.dtype):
