@@ -15,6 +15,7 @@ from taskinity_data.formats.csv.column_types.unfit_values import (
     check_floats,
     check_floats_of,
     check_wide,
+    has_wide_integers,
     misfit,
 )
 from taskinity_data.formats.csv.pandas_parser import PieceParser, parse_text
@@ -114,7 +115,8 @@ def infer_frame(piece: PieceParser) -> pd.DataFrame:
 def is_text(values: pd.Series, options: CsvOptions) -> bool:
     """Return whether `values` are the texts that stand there, or missing."""
     if isinstance(values.dtype, pd.StringDtype):
-        return True
+        # Behind an integer beyond int64 among the first of them, none is missing in pandas.
+        return not has_wide_integers(values, options)
     # Of na_values that are numbers more is missing among floats.
     is_missing = values.dtype.kind == "f" and bool(values.isna().all())
     return is_missing and "na_values" not in options.per_chunk

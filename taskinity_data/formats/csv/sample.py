@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from taskinity_data.formats.csv.bad_lines import skip_bad_start
 from taskinity_data.formats.csv.column_types.nullable import (
@@ -25,7 +23,7 @@ from taskinity_data.formats.csv.column_types.nullable import (
     freeze_nullable,
     observe_nullable,
 )
-from taskinity_data.formats.csv.column_types.unfit_values import check_wide
+from taskinity_data.formats.csv.column_types.unfit_values import has_wide_integers
 from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
 from taskinity_data.formats.csv.fast import trim_to_records
 from taskinity_data.formats.csv.messages import record_ends
@@ -33,12 +31,11 @@ from taskinity_data.formats.csv.options import FLOATS_NEED_ASKING
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
 from taskinity_data.formats.csv.records.rows import find_row_grains
-from taskinity_data.formats.reader import LONGEST_SAMPLE_NBYTES, Misfit
+from taskinity_data.formats.reader import LONGEST_SAMPLE_NBYTES
 from taskinity_data.formats.schema import (
     INT64_STOP,
     Column,
     ColumnFacts,
-    dtype_of_kind,
     freeze,
     is_proven_by,
     observe,
@@ -336,19 +333,6 @@ def observe_slice(
         # Not parsed, not decoded: reading this range reports what and where.
         return {}
     return {label: (shown[label], settled[label]) for label in labels}
-
-
-def has_wide_integers(texts: pd.Series, options: CsvOptions) -> bool:
-    """Return whether an integer beyond int64 is among `texts`."""
-    array = pa.array(texts.astype(dtype_of_kind("str")))
-    if not pa.types.is_large_string(array.type) and not pa.types.is_string(array.type):
-        return False
-    is_long = pc.greater_equal(pc.binary_length(array), len(str(INT64_STOP)))
-    try:
-        check_wide(array.filter(is_long), Column(texts.name, "str", dtype_of_kind("str")), options)
-    except Misfit:
-        return True
-    return False
 
 
 def are_numbers(texts: pd.Series, options: CsvOptions) -> bool:

@@ -53,6 +53,23 @@ def test_values_of_a_column_of_texts_may_all_be_missing_in_a_piece(tmp_path, dty
     assert_frame_equal(pd.concat(chunks, ignore_index=True), whole)
 
 
+@pytest.mark.parametrize("first", ["99999999999999999999", "18446744073709551615", "-1", "x"])
+@pytest.mark.parametrize("options", [{}, {"na_values": ["-"]}, {"keep_default_na": False}], ids=str)
+def test_values_are_missing_in_every_piece_of_a_column_of_texts(tmp_path, first, options):
+    path = tmp_path / "data.csv"
+    # pandas makes '' of missing values behind integers beyond int64, but not behind texts.
+    rows = ["", "99999999999999999999", "", "-", "18446744073709551615", "", "hello", "-", "", "5"]
+    path.write_text(
+        "\n".join(["a;b", "hello;0,5", *[f"{value};1" for value in [first, *rows] * 4]])
+    )
+    options = {"sep": ";", "decimal": ",", **options}
+    whole = pd.read_csv(path, low_memory=False, **options)
+    for size in (1, 20, 50, 1000):
+        dataset = td.open_dataset(str(path), **options)
+        chunks = [chunk.read() for chunk in dataset.plan(chunk_size=size)]
+        assert_frame_equal(pd.concat(chunks, ignore_index=True), whole)
+
+
 def count_parses(chunks, monkeypatch):
     counted = []
     original = pd.read_csv

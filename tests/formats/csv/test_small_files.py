@@ -115,9 +115,9 @@ def test_a_head_is_the_same_whatever_files_were_opened_before(
         source(tmp_path / f"{number}.csv", (header + end + body).encode(codec, "replace"))
         for number, (end, body) in enumerate(zip(ends, rows, strict=True))
     )
-    csv_head._KNOWN.clear()
+    csv_head._CACHED.clear()
     alone = outcome(lambda: read_head(second, parsed))
-    csv_head._KNOWN.clear()
+    csv_head._CACHED.clear()
     outcome(lambda: read_head(first, parsed))
     assert outcome(lambda: read_head(second, parsed)) == alone
 
@@ -128,7 +128,7 @@ def test_pandas_is_asked_for_one_head_and_one_sample_of_many_files(tmp_path, mon
     calls = []
     read_csv = pd.read_csv
     monkeypatch.setattr(pd, "read_csv", lambda *a, **k: calls.append(a) or read_csv(*a, **k))
-    csv_head._KNOWN.clear()
+    csv_head._CACHED.clear()
     found = open_dataset(tmp_path / "*.csv")
     assert len(calls) < 20  # two threads may both meet the first head
     whole = pd.concat([read_csv(path) for path in sorted(tmp_path.iterdir())], ignore_index=True)

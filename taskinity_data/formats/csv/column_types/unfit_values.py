@@ -13,14 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from taskinity_data.formats.reader import Misfit
-from taskinity_data.formats.schema import INT64_STOP, fits_int64
+from taskinity_data.formats.schema import INT64_STOP, Column, dtype_of_kind, fits_int64
 
 if TYPE_CHECKING:
     from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.formats.csv.pandas_parser import PieceParser
-    from taskinity_data.formats.schema import Column
 
-__all__ = ["check_floats", "check_floats_of", "check_wide", "misfit"]
+__all__ = ["check_floats", "check_floats_of", "check_wide", "has_wide_integers", "misfit"]
 
 NUMBERS = {"int64", "uint64", "float64"}
 
@@ -72,6 +71,19 @@ def check_wide(texts: Any, column: Column, options: CsvOptions) -> None:
                 "is an integer beyond int64, and what pandas makes of the column depends on where "
                 "it stands",
             )
+
+
+def has_wide_integers(texts: pd.Series, options: CsvOptions) -> bool:
+    """Return whether an integer beyond int64 is among `texts`."""
+    array = pa.array(texts.astype(dtype_of_kind("str")))
+    if not pa.types.is_large_string(array.type) and not pa.types.is_string(array.type):
+        return False
+    is_long = pc.greater_equal(pc.binary_length(array), len(str(INT64_STOP)))
+    try:
+        check_wide(array.filter(is_long), Column(texts.name, "str", dtype_of_kind("str")), options)
+    except Misfit:
+        return True
+    return False
 
 
 def check_floats(texts: pd.DataFrame, column: Column, options: CsvOptions) -> None:
