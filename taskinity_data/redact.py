@@ -15,9 +15,10 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
+from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,8 +27,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 __all__ = [
+    "URL_CHAIN",
+    "WEB",
     "Secrets",
     "add_secrets",
+    "clean_text",
+    "clean_url",
     "hide",
     "hide_in_error",
     "hides_secrets",
@@ -66,6 +71,17 @@ _HEADER = re.compile(
     r"(?!bearer|basic)[A-Za-z0-9._~+/=-]{6,}",
     re.IGNORECASE,
 )
+
+
+WEB = ("http", "https")
+"""Protocols without listings, whose URLs may carry a query."""
+
+_CONTAINERS = ("az", "abfs", "abfss", "adl", "wasb", "wasbs")
+"""Protocols that write a container and its account with an @ between them."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_CLEAN = re.compile(r"[^?@]*(?:\?hidden=[0-9a-f]{8}\W*)?")
+URL_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*(?:://|::))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,3 +290,48 @@ def _spell_all(values: tuple[str, ...]) -> frozenset[str]:
     for value in values:
         _add(value, texts)
     return frozenset(form for text in texts for form in _spellings(text))
+
+
+def clean_url(url: str) -> str:
+    """Return `url` as it may be shown: without user and password, a digest for its query.
+
+    Examples
+    --------
+    >>> clean_url("https://me:secret@example.org/a.csv?token=1")
+    'https://example.org/a.csv?hidden=d6cfdd24'
+    """
+    chain = URL_CHAIN.split(url)
+    if len(chain) > 1:
+        return "::".join(clean_url(link) if "://" in link else link for link in chain)
+    scheme = url.partition("://")[0].lower()
+    parts = urlsplit(url) if scheme in WEB else None
+    if parts is None:
+        host, slash, rest = url[len(scheme) + 3 :].partition("/")
+        shown = host if scheme in _CONTAINERS and ":" not in host else host.rpartition("@")[2]
+        return f"{scheme}://{shown}{slash}{rest}"
+    query = ""
+    if parts.query:
+        query = f"hidden={blake2b(parts.query.encode(), digest_size=4).hexdigest()}"
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((scheme, host, parts.path, query, ""))
+
+
+def clean_text(text: str) -> str:
+    """Return `text` with its URLs as they may be shown, and without known secrets: see `clean_url`.
+
+    Examples
+    --------
+    >>> clean_text("no answer from 'https://me:secret@example.org/a?sig=1' (s3://k:x@b/c)")
+    "no answer from 'https://example.org/a?hidden=c3c8d5a6' (s3://b/c)"
+    """
+    text = _URL.sub(lambda match: _clean_found(match[0]), text) if "://" in text else text
+    return hide(text)
+
+
+def _clean_found(url: str) -> str:
+    if _CLEAN.fullmatch(url):
+        return url
+    try:
+        return clean_url(url)
+    except ValueError:  # no URL after all
+        return f"{url.partition('://')[0]}://…"

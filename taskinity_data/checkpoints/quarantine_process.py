@@ -22,7 +22,7 @@ import psutil
 import pyarrow as pa
 
 from taskinity_data.checkpoints.quarantine_rows import QuarantinedRows, write_table
-from taskinity_data.sources.store import clean_text
+from taskinity_data.redact import clean_text
 
 if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk

@@ -15,9 +15,9 @@ from taskinity_data.formats.frame_tables import to_table
 from taskinity_data.formats.memory import ArrowReader
 from taskinity_data.formats.stream import StreamBlock, is_stream
 from taskinity_data.outcome import BadLine
+from taskinity_data.redact import clean_text
 from taskinity_data.sources.in_memory import is_in_memory
 from taskinity_data.sources.read import read_range
-from taskinity_data.sources.store import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

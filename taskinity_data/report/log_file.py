@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data import events
 from taskinity_data.outcome import RunStatus, Status
-from taskinity_data.sources.store import clean_text
+from taskinity_data.redact import clean_text
 from taskinity_data.wording import format_count, format_nbytes, format_seconds, inert
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.checkpoints.versions import versions_here
 from taskinity_data.flow.task_mark import is_reducer
-from taskinity_data.sources.store import clean_url
+from taskinity_data.redact import clean_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

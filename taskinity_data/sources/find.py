@@ -55,7 +55,8 @@ def find_in_store(url: str, options: Mapping[str, Any]) -> list[SourceFile]:
     PlanError
         The store can't be reached or gives no size, or HTTP: a glob, no ranges.
     """
-    from taskinity_data.sources.store import WEB, clean_url, open_store
+    from taskinity_data.redact import WEB, clean_url
+    from taskinity_data.sources.store import open_store
 
     shown = clean_url(url)
     if "*" in shown and shown.startswith(WEB):

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from taskinity_data.sources.compression.unpack import unpack_again
 from taskinity_data.sources.raw import HEAD_NBYTES, open_raw, open_raw_unbuffered, read_raw
 
 if TYPE_CHECKING:
@@ -46,6 +45,8 @@ def local_path(file: SourceFile) -> str | None:
     with suppress(OSError):
         if os.stat(file.unpacked.path).st_size == file.unpacked.nbytes:
             return file.unpacked.path
+    from taskinity_data.sources.compression.unpack import unpack_again
+
     return unpack_again(file, file.unpacked).path
 
 

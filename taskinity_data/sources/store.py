@@ -6,15 +6,12 @@ written again, since those of libraries quote what they sent.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from taskinity_data.errors import PlanError, ReadError, SourceNotFound
-from taskinity_data.redact import hide
+from taskinity_data.redact import URL_CHAIN, WEB, clean_url
 from taskinity_data.sources.fingerprint import fingerprint_of
 from taskinity_data.sources.web_limits import has_timed_out, limit_silence, silence_error
 
@@ -23,10 +20,8 @@ if TYPE_CHECKING:
 
     from taskinity_data.sources.fingerprint import Fingerprint
 
-__all__ = ["WEB", "Store", "clean_text", "clean_url", "find_cause", "open_store"]
+__all__ = ["Store", "find_cause", "open_store"]
 
-WEB = ("http", "https")
-"""Protocols without listings, whose URLs may carry a query."""
 
 PART_NBYTES = 8 << 20
 """A longer range is requested in parts of this size, several at a time: S3 gives one request about
@@ -35,61 +30,10 @@ as much as 100 MB/s."""
 _EXTRAS = {"s3a": "s3", "https": "http", "gcs": "gs", "abfs": "az", "abfss": "az"}
 _EXTRAS |= {name: name for name in ("s3", "http", "gs", "az")}
 _ARCHIVES = ("zip", "tar", "libarchive", "reference", "dir", "generic", "data")
-_CONTAINERS = ("az", "abfs", "abfss", "adl", "wasb", "wasbs")
-"""Protocols that write a container and its account with an @ between them."""
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
-_CLEAN = re.compile(r"[^?@]*(?:\?hidden=[0-9a-f]{8}\W*)?")
-
-_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*(?:://|::))")
 
 _MISSING, _DENIED = (404,), (401, 403)
 _DENIED_NAMES = ("NoCredentialsError", "PartialCredentialsError", "PermissionError")
-
-
-def clean_url(url: str) -> str:
-    """Return `url` as it may be shown: without user and password, a digest for its query.
-
-    Examples
-    --------
-    >>> clean_url("https://me:secret@example.org/a.csv?token=1")
-    'https://example.org/a.csv?hidden=d6cfdd24'
-    """
-    chain = _CHAIN.split(url)
-    if len(chain) > 1:
-        return "::".join(clean_url(link) if "://" in link else link for link in chain)
-    scheme = url.partition("://")[0].lower()
-    parts = urlsplit(url) if scheme in WEB else None
-    if parts is None:
-        host, slash, rest = url[len(scheme) + 3 :].partition("/")
-        shown = host if scheme in _CONTAINERS and ":" not in host else host.rpartition("@")[2]
-        return f"{scheme}://{shown}{slash}{rest}"
-    query = ""
-    if parts.query:
-        query = f"hidden={blake2b(parts.query.encode(), digest_size=4).hexdigest()}"
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((scheme, host, parts.path, query, ""))
-
-
-def clean_text(text: str) -> str:
-    """Return `text` with its URLs as they may be shown, and without known secrets: see `clean_url`.
-
-    Examples
-    --------
-    >>> clean_text("no answer from 'https://me:secret@example.org/a?sig=1' (s3://k:x@b/c)")
-    "no answer from 'https://example.org/a?hidden=c3c8d5a6' (s3://b/c)"
-    """
-    text = _URL.sub(lambda match: _clean_found(match[0]), text) if "://" in text else text
-    return hide(text)
-
-
-def _clean_found(url: str) -> str:
-    if _CLEAN.fullmatch(url):
-        return url
-    try:
-        return clean_url(url)
-    except ValueError:  # no URL after all
-        return f"{url.partition('://')[0]}://…"
 
 
 @dataclass(frozen=True)
@@ -273,7 +217,7 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
     """
     shown = clean_url(url)
     protocol = url.partition("://")[0].lower()
-    if _CHAIN.search(url) or protocol in _ARCHIVES:
+    if URL_CHAIN.search(url) or protocol in _ARCHIVES:
         raise PlanError(
             f"{shown}: members of archives (but of zip://MEMBER::ARCHIVE) and chains of protocols "
             "are not read, since their bytes can't be read by ranges; unpack or copy the file "

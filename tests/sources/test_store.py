@@ -38,12 +38,12 @@ import taskinity_data as td
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SourceChanged, SourceNotFound
 from taskinity_data.formats.detect import detect_format
+from taskinity_data.redact import clean_url
 from taskinity_data.sources import raw as files_module
 from taskinity_data.sources import store as stores_module
 from taskinity_data.sources.find import find_files
 from taskinity_data.sources.fingerprint import fingerprint_of
 from taskinity_data.sources.raw import StoreFile
-from taskinity_data.sources.store import clean_url
 
 ROWS = 4_000
 

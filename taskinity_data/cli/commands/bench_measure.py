@@ -134,28 +134,20 @@ class Pools:
         key = name, workers
         if key not in self._open:
             at = time.perf_counter()
-            self._open[key] = open_strategy(name, workers, None)
-            self._stack.callback(self._open[key].close)
+            pool = self._open[key] = open_strategy(name, workers, None)
+            self._stack.callback(pool.close)
+            pool.close = _leave_open  # type: ignore[method-assign]
             warm = pd.DataFrame({"value": range(workers * 4)})
             process(
                 warm, _warm_up, reduce=sum, chunk_size="1 rows", workers=workers,
-                scheduler=_OpenPool(self._open[key]), progress=False,
+                scheduler=pool, progress=False,
             )  # fmt: skip
             self.started_s[key] = time.perf_counter() - at - _WARM_UP_S
-        return _OpenPool(self._open[key])
+        return self._open[key]
 
 
-class _OpenPool:
-    """A pool that a run does not close."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-    def close(self) -> None:
-        """Do nothing: the owner of the pool closes it."""
+def _leave_open() -> None:
+    """Stand in for the `close` that a run calls: the pool is used again."""
 
 
 def _warm_up(chunk: pd.DataFrame) -> int:

@@ -17,8 +17,7 @@ from cloudpickle import cloudpickle as pickling
 from taskinity_data.errors import TaskinityDataError, shorten
 from taskinity_data.execution.retry_rules import is_final
 from taskinity_data.outcome import Failure
-from taskinity_data.redact import hide, hide_in_error
-from taskinity_data.sources.store import clean_text
+from taskinity_data.redact import clean_text, hide, hide_in_error
 from taskinity_data.wording import inert
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SourceNotFound
-from taskinity_data.sources.store import WEB, clean_url, find_cause, open_store
+from taskinity_data.redact import WEB, clean_url
+from taskinity_data.sources.store import find_cause, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
