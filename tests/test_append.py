@@ -351,11 +351,11 @@ def test_a_list_of_items_is_never_new(ground):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"only_new": True, "if_exists": "error"}, "only_new=True goes with if_exists='append'"),
-        ({"allow_repeated": True, "if_exists": "overwrite"}, "goes with if_exists='append'"),
-        ({"only_new": True, "allow_repeated": True}, "say one of them"),
+        ({"only_new": True, "if_exists": "error"}, "only_new=True needs if_exists='append'"),
+        ({"allow_repeated": True, "if_exists": "overwrite"}, "needs if_exists='append'"),
+        ({"only_new": True, "allow_repeated": True}, "give one of them"),
         ({"only_new": "yes"}, "give True or False"),
-        ({"only_new": True, "output": None}, "say where with output="),
+        ({"only_new": True, "output": None}, "give its directory with output="),
     ],
 )
 def test_options_that_say_nothing_are_refused(ground, options, said):

@@ -52,8 +52,8 @@ def input_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "input_texts",
         multiple=True,
         metavar="NAME=VALUE",
-        help="An input of the flow, by the name of the parameter that takes it. The value stays "
-        "a text. May be given many times.",
+        help="An input of the flow, by the name of the parameter that takes it. The value is "
+        "a text. May be repeated.",
     )(function)
 
 

@@ -160,7 +160,7 @@ class RunOptions:
     memory: str | int | None = _option(
         None,
         "M",
-        "What one worker may use, e.g. 2GiB. Default: its share of the machine.",
+        "Memory of one worker, e.g. 2GiB. Default: its share of the machine.",
         is_anew=True,
         check=parse_memory,
     )
@@ -168,13 +168,13 @@ class RunOptions:
         None,
         "S",
         "synchronous, threads, processes, an address such as tcp://host:8786, or a scheduler "
-        "file. Default: what pays, by the first chunks' measured time.",
+        "file. Default: chosen by the measured time of the first chunks.",
         is_anew=True,
     )
     chunk_size: str | int = _option(
         "auto",
         "S",
-        'auto, or a size that is kept: 64MiB, 64_000_000, "100_000 rows".',
+        'auto, or a fixed size: 64MiB, 64_000_000, "100_000 rows".',
         is_anew=True,
         check=_check_chunk_size,
         is_repeated=True,
@@ -192,8 +192,8 @@ class RunOptions:
     only: str | Sequence[str] = _option(
         (),
         "RANGE",
-        "Run one chunk alone, as PATH:START-STOP, which the error of a failed chunk names. "
-        "May be given again, for a chunk of several pieces.",
+        "Run a single chunk, given as PATH:START-STOP, as in the error of a failed chunk. May be "
+        "repeated, for a chunk of several pieces.",
         is_many=True,
         is_journaled=False,
     )
@@ -211,31 +211,31 @@ class RunOptions:
     partition_by: str | Sequence[str] = _option(
         (),
         "COLUMN",
-        "Sort parts into COLUMN=value directories; may be given again.",
+        "Divide parts into COLUMN=value directories; may be repeated.",
         is_many=True,
         is_of_output=True,
     )
     if_exists: str = _option(
-        "error", "X", "Where DIR exists: error (default), overwrite or append.", is_of_output=True
+        "error", "X", "If DIR exists: error (default), overwrite or append.", is_of_output=True
     )
     only_new: bool = _option(
         False,
         None,
-        "With --if-exists append: only those input files whose rows DIR does not hold yet, "
-        "each once; nothing new is no error.",
+        "With --if-exists append: only input files whose rows DIR does not hold yet, each once; "
+        "it is not an error if there are none.",
         is_of_output=True,
     )
     allow_repeated: bool = _option(
         False,
         None,
-        "With --if-exists append: all inputs, those too whose rows DIR holds already, as for "
+        "With --if-exists append: all inputs, even if DIR holds their rows already, as for "
         "another function.",
         is_of_output=True,
     )
     max_rows_per_file: int | None = _option(
         None,
         "N",
-        "Cut a chunk with more rows into several files. Default: one file a chunk (and "
+        "Write a chunk with more rows to several files. Default: one file per chunk (and "
         "directory), as large as the chunk; 1000000 suits readers that open whole files.",
         min=1,
         is_of_output=True,
@@ -243,25 +243,25 @@ class RunOptions:
     output_compression: str | None = _option(
         None,
         "C",
-        "Of parquet: snappy (default), zstd (smaller, slower), gzip, lz4, brotli, none; of "
+        "For parquet: snappy (default), zstd (smaller, slower), gzip, lz4, brotli, none; for "
         "arrow: none (default), lz4, zstd; csv and jsonl are not compressed.",
         is_of_output=True,
     )
     spreadsheet_safe: bool = _option(
         False,
         None,
-        "Of csv: put ' before texts that a spreadsheet would run as formulas (those that "
+        "For csv: put ' before texts that a spreadsheet would run as formulas (those that "
         "begin with = + - @). They no longer read back as they were.",
         is_of_output=True,
     )
     storage_options: Mapping[str, Any] | None = _option(
         None,
         "NAME=VALUE",
-        "Of all URLs of stores: what fsspec's file system takes, e.g. anon=True, "
-        "endpoint_url=http://127.0.0.1:9000. A flow's function that opens data gets them "
-        "where it has a parameter storage_options. Shown and kept nowhere; but other users of "
+        "An option of fsspec's file system for all URLs of stores, e.g. anon=True, "
+        "endpoint_url=http://127.0.0.1:9000. A flow's function that opens data gets them if it "
+        "has a parameter storage_options. They are never shown or stored; but other users of "
         "this machine can see a command line, so that keys are safer in the environment. May "
-        "be given many times.",
+        "be repeated.",
         flag="storage-option",
         is_many=True,
         is_anew=True,
@@ -271,8 +271,8 @@ class RunOptions:
     resume: bool | str | None = _option(
         None,
         "[RUN_ID]",
-        "Resume that run, or the newest one of this flow and output: finished chunks whose "
-        "code, options and data are the same are used again. At the end of the line, or with "
+        "Resume that run, or the newest one of this flow and output: finished chunks with "
+        "unchanged code, options and data are reused. Put it at the end of the line, or give "
         "an id.",
         bare="",
         is_journaled=False,
@@ -302,17 +302,17 @@ class RunOptions:
         given = self.of_output()
         if self.output is None and given:
             raise PlanError(
-                f"{next(iter(given))}= says how output is written: say where with output="
+                f"{next(iter(given))}= is an option of an output: give its directory with output="
             )
         for name in ("only_new", "allow_repeated"):
             if getattr(self, name) not in (False, True):
                 raise PlanError(f"{name}={getattr(self, name)!r}: give True or False")
             if getattr(self, name) and self.if_exists != "append":
-                raise PlanError(f"{name}=True goes with if_exists='append': say that too")
+                raise PlanError(f"{name}=True needs if_exists='append'")
         if self.only_new and self.allow_repeated:
             raise PlanError(
                 "only_new=True leaves out inputs that the output has, allow_repeated=True appends "
-                "them again: say one of them"
+                "them again: give one of them"
             )
 
     def of_output(self) -> dict[str, Any]:

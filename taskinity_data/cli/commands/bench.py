@@ -51,7 +51,7 @@ _BARE_S = 30.0
 )
 @as_json_option
 def bench(workers: int | None, quick: bool, as_json: bool) -> None:
-    """Three functions on 10,000, 100,000 and 1,000,000 records: in sequence, and in parallel.
+    """Time three functions on 10,000, 100,000 and 1,000,000 records, in sequence and in parallel.
 
     One waits a millisecond a record, one computes in Python, one is an Arrow kernel. In full it
     takes about half an hour, for a million milliseconds of waiting are 17 minutes in sequence.

@@ -36,7 +36,7 @@ class Flights(NamedTuple):
 @as_json_option
 @click.pass_context
 def demo(ctx: click.Context, workers: int | None, as_json: bool) -> None:
-    """Mean delays by airline for flights that left New York in 2013: flow, plan, run, answer."""
+    """Compute mean delays by airline of flights from New York in 2013: flow, plan, run, answer."""
     from taskinity_data.cli.commands.run import execute, keep
 
     with answering(as_json) as answer, ExitStack() as stack:

@@ -55,7 +55,7 @@ _DASK_KEYS = (
 )
 @as_json_option
 def doctor(as_json: bool) -> None:
-    """Print versions, cores, memory, disk, and each setting with where it came from."""
+    """Print versions, cores, memory, disk, and each setting with its source."""
     with answering(as_json) as answer:
         answer.update(_examine())
         if not as_json:

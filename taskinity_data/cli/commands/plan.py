@@ -49,7 +49,7 @@ _PLANNING = ("storage_options", "workers", "memory", "chunk_size")
     multiple=True,
     metavar="NAME=VALUE",
     help="A reader option, as in pandas.read_csv or open_dataset: header=None, dtype=\"{'a': "
-    "'str'}\". May be given many times.",
+    "'str'}\". May be repeated.",
 )
 @click.option("--columns", metavar="A,B,…", help="Only these columns.")
 @tasks_option

@@ -51,13 +51,13 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
 @click.option(
     "--report",
     metavar="FILE.html",
-    help="Write all that is known of the run there when it has ended, well or not.",
+    help="Write the report of the run there at its end, even if it failed.",
 )
 @click.option(
     "--dashboard",
     is_flag=True,
     help="Print the address of Dask's dashboard while the flow runs; in local processes, if "
-    "--scheduler does not say where.",
+    "--scheduler is not given.",
 )
 @click.option(
     "--dry-run",

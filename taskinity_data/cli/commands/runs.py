@@ -15,7 +15,7 @@ __all__ = ["runs"]
 
 
 @click.group(
-    short_help="List, show, compare and remove runs that are kept.",
+    short_help="List, show, compare and remove stored runs.",
     invoke_without_command=True,
     epilog=examples(
         "runs",
@@ -26,12 +26,12 @@ __all__ = ["runs"]
 )
 @click.pass_context
 def runs(ctx: click.Context) -> None:
-    """Runs that are kept in TASKINITY_RUN_DIR (.taskinity), newest first."""
+    """List the runs in TASKINITY_RUN_DIR (.taskinity), newest first."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_, as_json=False)
 
 
-@runs.command("list", short_help="All runs, newest first.")
+@runs.command("list", short_help="List all runs, newest first.")
 @as_json_option
 def list_(as_json: bool) -> None:
     """List all runs, newest first."""
@@ -58,7 +58,7 @@ def list_(as_json: bool) -> None:
         click.echo(lay_out(shown))
 
 
-@runs.command(short_help="What is known of a run.")
+@runs.command(short_help="Show a run.")
 @click.argument("run_id")
 @as_json_option
 def show(run_id: str, as_json: bool) -> None:
@@ -112,7 +112,7 @@ def show(run_id: str, as_json: bool) -> None:
         click.echo(inert("\n".join(lines)))
 
 
-@runs.command(short_help="What changed between two runs.")
+@runs.command(short_help="Compare two runs.")
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
 @as_json_option
