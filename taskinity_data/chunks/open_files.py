@@ -7,7 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.unreadable import UNREADABLE, as_failure, refuse_failures
-from taskinity_data.formats.detect import detect_codecs, detect_format, peek_files
+from taskinity_data.formats.detect import (
+    detect_codecs,
+    detect_format,
+    implied_options,
+    peek_files,
+)
 from taskinity_data.formats.registry import check_file, open_files
 from taskinity_data.machine import count_cores
 from taskinity_data.sources.changed import explain_change
@@ -69,7 +74,8 @@ def _open(
     files: Sequence[SourceFile], hive: tuple[HiveColumn, ...], how: Opening
 ) -> tuple[tuple[SourceFile, ...], Reader]:
     unpacked, format_ = _unpack(files, how)
-    reader = open_files(format_, unpacked, hive, how.columns, how.filters, how.schema, how.options)
+    options = implied_options(unpacked, how.options)
+    reader = open_files(format_, unpacked, hive, how.columns, how.filters, how.schema, options)
     return unpacked, reader
 
 
@@ -97,7 +103,7 @@ def _find_failures(
             with explain_change(file):
                 (unpacked,), format_ = _unpack([file], how)
                 texts.append(unpacked)
-                check_file(format_, unpacked, how.options)
+                check_file(format_, unpacked, implied_options([unpacked], how.options))
         except UNREADABLE as error:
             return as_failure(file, error)
         return None

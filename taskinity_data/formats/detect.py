@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SourceNotFound
+from taskinity_data.formats.registry import FORMATS, format_of_suffix
 from taskinity_data.sources.compression.codecs import codec_of, find_codec, inner_name, unpack_line
 from taskinity_data.sources.read import local_path, map_files
 from taskinity_data.wording import suggest
@@ -19,40 +20,13 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import SourceFile
 
 __all__ = [
-    "FORMATS", "NAMES", "Ends", "detect_codecs", "detect_format", "implied_options", "peek_files",
+    "Ends", "detect_codecs", "detect_format", "implied_options", "peek_files",
     "refuse_parquet",
 ]  # fmt: skip
 
 Ends = tuple[bytes, bytes] | None
 """The first 4 KiB and the last 4 bytes of a file; None: its name is believed until it is opened."""
 
-FORMATS = ("csv", "jsonl", "json", "parquet", "arrow", "orc")
-"""``"arrow"``: Arrow's IPC, as a file (Feather) or a stream; ``"jsonl"``: an object a line."""
-
-_TEXT = ("csv", "jsonl", "json")
-NAMES = {
-    "csv": "CSV",
-    "jsonl": "JSON Lines",
-    "json": "JSON",
-    "parquet": "Parquet",
-    "arrow": "Arrow IPC",
-    "orc": "ORC",
-}
-_SUFFIXES = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".tab": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".arrows": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-    ".orc": "orc",
-}
 _TABS = (".tsv", ".tab")
 _CONVERT = {
     ".xlsx": 'pandas.read_excel("FILE").to_parquet("FILE.parquet")',
@@ -60,11 +34,6 @@ _CONVERT = {
     ".avro": "duckdb -c \"load avro; copy (from read_avro('FILE')) to 'FILE.parquet'\"",
 }
 _PARQUET, _ENCRYPTED = b"PAR1", b"PARE"
-_BEGINNINGS = {
-    "parquet": (_PARQUET, _ENCRYPTED),
-    "arrow": (b"ARROW1\0\0", b"\xff\xff\xff\xff", b"FEA1"),
-    "orc": (b"ORC\x08", b"ORC\x0a", b"ORC"),
-}
 _HEAD_NBYTES = 4096
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 BINARY_SHARE = 0.05
@@ -92,7 +61,7 @@ def peek_files(
     is_open = said in (None, "parquet") and method in (None, "infer")
 
     def peek(file: SourceFile) -> Ends:
-        is_parquet = said == "parquet" or _SUFFIXES.get(_suffix(file)) == "parquet"
+        is_parquet = said == "parquet" or format_of_suffix(_suffix(file)) == "parquet"
         is_believed = is_open and is_parquet and file.store is not None and file.nbytes > 0
         return None if is_believed and not file.archive else _peek(file)
 
@@ -131,8 +100,8 @@ def detect_codecs(
     for file, both in zip(files, ends, strict=True):
         head = both[0] if both else b""
         codec = "zip" if file.archive else find_codec(file.path, head, method)
-        inner = said or _SUFFIXES.get(_suffix(file))
-        if codec is not None and inner is not None and inner not in _TEXT:
+        inner = said or format_of_suffix(_suffix(file))
+        if codec is not None and inner is not None and not FORMATS[inner].is_text:
             raise _refuse_packed(file.path, codec, inner)
         found.append(codec)
     return found
@@ -140,8 +109,8 @@ def detect_codecs(
 
 def _refuse_packed(path: str, codec: str, format_: str) -> PlanError:
     return PlanError(
-        f"{path}: {NAMES[format_]} within {codec} is not read, since it can't be cut; unpack it "
-        f"first: {unpack_line(codec, path)}"
+        f"{path}: {FORMATS[format_].title} within {codec} is not read, since it can't be cut; "
+        f"unpack it first: {unpack_line(codec, path)}"
     )
 
 
@@ -184,7 +153,8 @@ def detect_format(
     first, found = files[0], ""
     is_empty = not any(file.nbytes for file in files)
     for file, both in zip(files, ends or map_files(_peek, files), strict=True):
-        if not file.nbytes and not is_empty and (said or _SUFFIXES.get(_suffix(file))) == "jsonl":
+        named = said or format_of_suffix(_suffix(file))
+        if not file.nbytes and not is_empty and named == "jsonl":
             both = b"\n", b"\n"  # no line, so no row; alone it may be a failed copy
         one = "parquet" if both is None else _detect(file, said, implied, *both, is_wide=is_wide)
         if found and one != found:
@@ -223,19 +193,19 @@ def _detect(
     path = file.path
     suffix = _suffix(file)
     content = _content(head, tail)
-    said = format_ or _SUFFIXES.get(suffix)
+    said = format_ or format_of_suffix(suffix)
     if file.nbytes == 0 and not head:
         what = "file is" if file.unpacked is None else "text that it unpacks to is"
         raise PlanError(f"{path}: the {what} empty (0 bytes); remove it or write it again")
     if said is None and suffix in _CONVERT:
         _refuse(path, suffix)
-    if said in _TEXT and content is not None:
+    if said is not None and FORMATS[said].is_text and content is not None:
         raise PlanError(
             f"{path}: this is {_a(content)} file under another name; rename it to .{content}, or "
             f'give format="{content}"'
         )
     codec = codec_of(head)
-    if codec and content is None and not _is_text(head) and (said is None or said in _TEXT):
+    if codec and content is None and not _is_text(head) and (said is None or FORMATS[said].is_text):
         read = "" if codec == "tar" else f'give compression="{codec}", or '
         raise PlanError(f"{path}: this is {codec}; {read}unpack it: {unpack_line(codec, path)}")
     found = said or content or implied
@@ -244,7 +214,7 @@ def _detect(
             f"{path}: the suffix {suffix!r} says nothing of the format, nor do the first bytes; "
             f'give format="csv" (or one of {", ".join(FORMATS)})'
         )
-    if found in _TEXT:
+    if FORMATS[found].is_text:
         # CSV may hold any character; only that it is CSV must be said then.
         if not is_wide and format_ != "csv" and not _is_text(head):
             raise PlanError(f"{path}: {_no_text(found, head)}")
@@ -252,8 +222,8 @@ def _detect(
         raise _refuse_packed(path, file.unpacked.codec, found)
     elif found == "parquet":
         _check_parquet(path, head, tail)
-    elif not head.startswith(_BEGINNINGS[found]) and not _is_old_stream(found, head):
-        raise PlanError(f"{path}: this is no {NAMES[found]} file, {_begins(head)}")
+    elif not head.startswith(FORMATS[found].marks) and not _is_old_stream(found, head):
+        raise PlanError(f"{path}: this is no {FORMATS[found].title} file, {_begins(head)}")
     return found
 
 
@@ -282,10 +252,8 @@ def _content(head: bytes, tail: bytes) -> str | None:
     """The binary format that the bytes tell."""
     if tail == _PARQUET:
         return "parquet"
-    for name, beginnings in _BEGINNINGS.items():
-        if head.startswith(beginnings) and not _is_text(head):
-            return name
-    return None
+    marked = (name for name, one in FORMATS.items() if head.startswith(one.marks))
+    return None if _is_text(head) else next(marked, None)
 
 
 def _is_old_stream(format_: str, head: bytes) -> bool:
@@ -294,7 +262,7 @@ def _is_old_stream(format_: str, head: bytes) -> bool:
 
 
 def _a(format_: str) -> str:
-    name = NAMES[format_]
+    name = FORMATS[format_].title
     return f"an {name}" if name[0] in "AO" else f"a {name}"
 
 

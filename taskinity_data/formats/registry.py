@@ -1,47 +1,99 @@
-"""Which module opens files of a format, loaded when it is needed.
+"""The file formats that are read: a record for each, from which everything else is derived.
 
-It knows nothing of what stands in the files; `detect` tells which format they are in.
+A new format is a module in this package and a record here. The module is loaded when a file of the
+format is opened; ``docs/formats.md`` says what is read of which format.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.detect import NAMES, implied_options
 from taskinity_data.formats.hive_reader import add_hive_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import ModuleType
 
     from taskinity_data.formats.reader import Reader
     from taskinity_data.sources.file import SourceFile
     from taskinity_data.sources.hive import HiveColumn
 
-__all__ = ["check_file", "open_files", "refuse_options"]
+__all__ = [
+    "FORMATS",
+    "FileFormat",
+    "check_file",
+    "format_of_suffix",
+    "open_files",
+    "refuse_options",
+]
 
 
-class _Opener(NamedTuple):
-    """``module.function(files, columns, filters, schema, options)`` gives a reader.
+@dataclass(frozen=True)
+class FileFormat:
+    """A file format.
 
-    The hive columns come before the options where the reader knows them.
+    Attributes
+    ----------
+    title : str
+        Its name in messages.
+    module : str
+        Below ``taskinity_data.formats``; it has a function ``check_file(file, options)``, which
+        raises what is wrong with one file.
+    opener : str
+        ``opener(files, columns, filters, schema, options)`` of the module gives a reader; of a
+        format of tables hive columns come before the options.
+    suffixes : tuple of str
+    marks : tuple of bytes
+        How its files may begin; none for text. Text may be compressed, and its hive columns are
+        added to the reader.
+    takes_options : bool
+        Whether it has reader options.
     """
 
+    title: str
     module: str
-    function: str
-    takes_options: bool = False
-    knows_hive: bool = False
+    opener: str
+    suffixes: tuple[str, ...]
+    marks: tuple[bytes, ...] = ()
+    takes_options: bool = True
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its files are text, rather than tables."""
+        return not self.marks
+
+    def load(self) -> ModuleType:
+        """The module."""
+        return import_module(f"taskinity_data.formats.{self.module}")
 
 
-_OPENERS = {
-    "csv": _Opener("csv.open", "open_csv", takes_options=True),
-    "jsonl": _Opener("json.open_lines", "open_jsonl", takes_options=True),
-    "json": _Opener("json.open_array", "open_json", takes_options=True),
-    "parquet": _Opener("parquet.reader", "open_parquet", takes_options=True, knows_hive=True),
-    "arrow": _Opener("arrow_ipc", "open_ipc", knows_hive=True),
-    "orc": _Opener("orc", "open_orc", knows_hive=True),
+FORMATS = {
+    "csv": FileFormat("CSV", "csv.open", "open_csv", (".csv", ".tsv", ".tab")),
+    "jsonl": FileFormat("JSON Lines", "json.open_lines", "open_jsonl", (".jsonl", ".ndjson")),
+    "json": FileFormat("JSON", "json.open_array", "open_json", (".json",)),
+    "parquet": FileFormat(
+        "Parquet", "parquet.reader", "open_parquet", (".parquet", ".pq"), (b"PAR1", b"PARE")
+    ),
+    "arrow": FileFormat(
+        "Arrow IPC",
+        "arrow_ipc",
+        "open_ipc",
+        (".arrow", ".arrows", ".feather", ".ipc"),
+        (b"ARROW1\0\0", b"\xff\xff\xff\xff", b"FEA1"),
+        takes_options=False,
+    ),
+    "orc": FileFormat("ORC", "orc", "open_orc", (".orc",), (b"ORC",), takes_options=False),
 }
+"""By the name that ``format=`` has. ``"arrow"``: Arrow's IPC, as a file (Feather) or a stream;
+``"jsonl"``: an object a line."""
+
+
+def format_of_suffix(suffix: str) -> str | None:
+    """The name of the format that files with `suffix`, in small letters, are in."""
+    return next((name for name, one in FORMATS.items() if suffix in one.suffixes), None)
 
 
 def check_file(format_: str, file: SourceFile, options: Mapping[str, Any]) -> None:
@@ -51,8 +103,7 @@ def check_file(format_: str, file: SourceFile, options: Mapping[str, Any]) -> No
     ------
     PlanError, ReadError
     """
-    module = import_module(f"taskinity_data.formats.{_OPENERS[format_].module}")
-    module.check_file(file, implied_options([file], options))
+    FORMATS[format_].load().check_file(file, options)
 
 
 def open_files(
@@ -71,13 +122,12 @@ def open_files(
     PlanError
         An option means nothing for the format, or its reader refuses something.
     """
-    opener = _OPENERS[format_]
-    if not opener.takes_options:
-        refuse_options(NAMES[format_], options)
-    open_them = getattr(import_module(f"taskinity_data.formats.{opener.module}"), opener.function)
-    options = implied_options(files, options)
+    known = FORMATS[format_]
+    if not known.takes_options:
+        refuse_options(known.title, options)
+    open_them = getattr(known.load(), known.opener)
     reader: Reader
-    if opener.knows_hive:
+    if not known.is_text:
         reader = open_them(files, columns, filters, schema, hive, options)
     elif hive:
         whole = open_them(files, None, None, schema, options)

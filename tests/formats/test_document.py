@@ -1,9 +1,10 @@
-"""docs/formats.md is what the readers declare, and what they declare is what they do."""
+"""What docs/formats.md says of each format is what is read of its files."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import fsspec
 import numpy as np
@@ -14,9 +15,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from taskinity_data.chunks.open_dataset import open_dataset
-from taskinity_data.formats import registry as formats
-from taskinity_data.formats.capabilities import CAPABILITIES, to_markdown
+from taskinity_data.formats.registry import FORMATS
 
+HERE, THERE = "files here", "stores"
 DOCS = Path(__file__).parent.parent.parent / "docs" / "formats.md"
 ROWS = 160_000
 GROUP = ROWS // 8
@@ -111,26 +112,44 @@ def read_all(dataset):
         chunk.read("arrow")
 
 
-def test_every_format_declares_what_it_does():
-    assert {format_ for format_, _ in CAPABILITIES} == set(formats._OPENERS)
-    assert {place for _, place in CAPABILITIES} == {"here", "store"}
-    assert len(CAPABILITIES) == 2 * len(formats._OPENERS)
+class Claims(NamedTuple):
+    """A row of the table."""
+
+    planned: bool
+    cut: bool
+    columns: bool
+    filters: bool
 
 
-def test_the_document_is_what_is_declared():
-    assert DOCS.read_text() == to_markdown()
+def read_claims():
+    """The rows of the table by the format's name and by where its files lie."""
+    names = {one.title: name for name, one in FORMATS.items()}
+    found = {}
+    for line in DOCS.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] in names:
+            assert set(cells[2:6]) <= {"yes", "no"}
+            found[names[cells[0]], cells[1]] = Claims(*(cell == "yes" for cell in cells[2:6]))
+    return found
+
+
+CLAIMS = read_claims()
+
+
+def test_every_format_is_in_the_document():
+    assert list(CLAIMS) == [(name, place) for name in FORMATS for place in (HERE, THERE)]
 
 
 @pytest.mark.parametrize("format_", WRITE)
 def test_claims_of_stores_are_true(files, counted, format_):
     whole = (files / f"a.{format_}").stat().st_size
-    check(f"counted://a.{format_}", whole, CAPABILITIES[format_, "store"], count_there)
+    check(f"counted://a.{format_}", whole, CLAIMS[format_, THERE], count_there)
 
 
 @pytest.mark.parametrize("format_", [one for one in WRITE if one != "arrow"])
 def test_claims_of_files_here_are_true(files, format_):
     path = files / f"a.{format_}"
-    check(str(path), path.stat().st_size, CAPABILITIES[format_, "here"], count_here)
+    check(str(path), path.stat().st_size, CLAIMS[format_, HERE], count_here)
 
 
 def check(source, whole, told, count):
