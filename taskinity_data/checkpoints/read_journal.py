@@ -273,8 +273,8 @@ def find_item(past: Past, key: str) -> tuple[str, tuple[str, ...]]:
             )
     raise ResumeError(
         f"run {past.run_id} has no chunk {key!r} that has ended; "
-        f"td.load_run({past.run_id!r}).outcomes tells those that have, and its .quarantine what "
-        "was set aside"
+        f"td.load_run({past.run_id!r}).outcomes lists those that have, and .quarantine what "
+        "was quarantined"
     )
 
 

@@ -260,7 +260,7 @@ def _bad_lines(run: Any) -> list[str]:
     if not len(kept):
         return []
     count = int(run.ledger.loc["quarantined", "rows"])
-    lines = [f"{format_count(count, 'line')} did not parse and were set aside: run.bad_lines"]
+    lines = [f"{format_count(count, 'line')} did not parse and were quarantined: run.bad_lines"]
     for row in kept.head(_MOST_BAD_LINES).to_dict("records"):
         text = row["text"]
         more = "…" if len(text) > _MOST_LINE_LETTERS else ""
@@ -274,7 +274,7 @@ def _bad_lines(run: Any) -> list[str]:
 
 
 def tell_quarantine(run: Any) -> list[str]:
-    """Where what failed is set aside, and what to do with it; empty where nothing is."""
+    """Return where failed rows are quarantined, and the next step; empty if there are none."""
     if run.quarantine is None:
         return []
     how = ".json says what and why, .arrow (pandas.read_feather) or .raw holds the rows"

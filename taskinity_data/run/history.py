@@ -88,19 +88,18 @@ def clean_runs(
     older_than_s: float | None = None,
     dry_run: bool = False,
 ) -> list[tuple[str, str, int]]:
-    """Remove runs that have ended well, and those that ended or died long ago.
+    """Remove runs that completed, and those that ended or died long ago.
 
-    Ended well has a run that is completed, or partial without a quarantine: what was set aside is
-    there to be run again.
+    A run with a quarantine does not count as completed: its quarantined chunks can be run again.
 
     Parameters
     ----------
     run_dir : path, optional
         As in `list_runs`.
     older_than_s : float, optional
-        Runs of any status whose last try began before so many seconds are removed too.
+        Runs of any status whose last attempt began earlier are removed, too.
     dry_run : bool
-        Only tell.
+        Only return the runs, and remove nothing.
 
     Returns
     -------

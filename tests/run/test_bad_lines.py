@@ -52,7 +52,7 @@ def test_rows_are_those_that_pandas_leaves_and_the_others_come_back(path, chunk_
 def test_the_summary_names_count_and_first_lines_and_shows_them_inert(path):
     run = td.process(path, len, on_bad_lines="quarantine", progress=False)
     text = str(run)
-    assert "3 lines did not parse and were set aside: run.bad_lines" in text
+    assert "3 lines did not parse and were quarantined: run.bad_lines" in text
     assert "expected 2 fields, saw 4: 'p,q,r,s'" in text
     assert "\x1b" not in text
     html = run._repr_html_()

@@ -181,7 +181,7 @@ def test_a_failed_chunk_has_its_error_traceback_and_the_calls_that_try_it_again(
     assert "--only" in words
     assert "in double" in words
     assert "1 × ProcessChunk: ValueError" in words
-    assert "1 in all. To try one again" in words
+    assert "1 in all. To run one again" in words
 
 
 def test_a_chunk_of_a_frame_in_memory_promises_no_call_that_would_not_find_it():
