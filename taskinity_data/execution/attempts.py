@@ -9,13 +9,13 @@ from collections import Counter
 from dataclasses import replace
 from itertools import count
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import WorkerDied
 from taskinity_data.execution.retry_rules import Bisect, Fallback, Retry, Skip, decide
 from taskinity_data.execution.split_chunks import is_too_large
-from taskinity_data.execution.worker.failures import describe_failure
+from taskinity_data.execution.worker.failures import describe_failure, hide_in_outcome
 from taskinity_data.outcome import Attempt, Outcome, Status, without_logs
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ __all__ = [
     "Attempts",
     "Repeats",
     "Retries",
+    "run_here",
 ]
 
 
@@ -204,6 +205,14 @@ class Attempts:
             self.retries.add_parts(batch, parts)
         return None
 
+    def find_repeats(self, name: str) -> tuple[str, BaseException | None] | None:
+        """Return why the fan-out `name` is given up, whose items all fail alike, and the error."""
+        fan_out, repeats = self._fan_outs.get(name), self.repeats.get(name)
+        if fan_out is None or repeats is None or fan_out.completed:
+            return None
+        reason = repeats.tell()
+        return None if reason is None else (reason, repeats.failure)
+
     @property
     def is_waiting(self) -> bool:
         """Whether anything is to be tried again."""
@@ -226,7 +235,7 @@ class Attempts:
                 # The end of the last of them is this error.
                 self._remember(batch.name, item, lost[:-1])
                 outcome = _lose(batch.name, item, outcome)
-            ended = self._judge(batch, item, outcome)
+            ended = self._judge(batch, item, hide_in_outcome(outcome))
             if ended is not None:
                 yield item, _number_attempts(ended)
 
@@ -326,3 +335,17 @@ def _lose(name: str, item: Item, error: BaseException) -> Outcome:
     """What became of an item of task `name` whose batch never came back."""
     attempt = Attempt(item.attempt, time.time(), 0.0, "unknown", failure=describe_failure(error))
     return Outcome(name, item.key, Status.FAILED, (attempt,), nbytes=item.nbytes)
+
+
+def run_here(name: str, key: str, act: Callable[[], Any]) -> tuple[Any, Outcome]:
+    """Return what `act`, the task `name`, gives in this thread, and what became of it."""
+    started_s, at = time.time(), time.perf_counter()
+    value = failure = None
+    try:
+        value = act()
+    except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+        failure = describe_failure(error)
+    took_s = time.perf_counter() - at
+    attempt = Attempt(1, started_s, took_s, "driver", partial_s=took_s, failure=failure)
+    status = Status.COMPLETED if failure is None else Status.FAILED
+    return value, Outcome(name, key, status, (attempt,))

@@ -8,11 +8,16 @@ turn out to be no faster, threads do the rest.
 from __future__ import annotations
 
 import logging
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import BindError
-from taskinity_data.execution.pace import Pace
-from taskinity_data.execution.schedulers.base import ThreadStrategy, current_client
+from taskinity_data.execution.schedulers.base import (
+    SynchronousStrategy,
+    ThreadStrategy,
+    current_client,
+)
 from taskinity_data.execution.worker.shipping import pack_job
 from taskinity_data.machine import count_cores, share_memory
 from taskinity_data.sources.compression.scratch_file import has_gone
@@ -37,6 +42,59 @@ functions that hold Python's lock gain at most what cores there are."""
 COMPARED_ROUNDS, COMPARED_S = 4, 1.0
 """What processes must have done before their pace is compared with that of threads: so many chunks
 a worker, and so many seconds, of which a slow chunk or another program's burst is a small part."""
+
+
+_COMPUTING = 0.5
+"""The share of their time that items of a process of its own compute, from which on computing is
+what they do: what waits for a service or a disk is far below it, plain Python close to 1."""
+
+
+@dataclass
+class Pace:
+    """What one pool has done of one fan-out.
+
+    Attributes
+    ----------
+    count : int
+        Attempts.
+    weight : int
+        Bytes, or items where these have none.
+    cpu_s, spent_s : float
+        Seconds that the attempts computed, and took; summed.
+    begun_s, ended_s : float
+        When the first began and the last ended, since the epoch.
+    """
+
+    count: int = 0
+    weight: int = 0
+    cpu_s: float = 0.0
+    spent_s: float = 0.0
+    begun_s: float = math.inf
+    ended_s: float = -math.inf
+
+    def add(self, attempt: Attempt, weight: int) -> None:
+        """One more attempt has ended."""
+        self.count += 1
+        self.weight += weight
+        self.cpu_s += attempt.cpu_s or 0.0
+        self.spent_s += attempt.duration_s
+        self.begun_s = min(self.begun_s, attempt.started_s)
+        self.ended_s = max(self.ended_s, attempt.started_s + attempt.duration_s)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds from the first begin to the last end."""
+        return max(self.ended_s - self.begun_s, 0.0)
+
+    def beats(self, other: Pace) -> bool:
+        """Whether more was done in a second than by `other`.
+
+        Of items that compute, the computing is compared: their cost may change along a file, while
+        bytes a second would then compare one part of the data with another.
+        """
+        if self.cpu_s >= _COMPUTING * self.spent_s:
+            return self.cpu_s * other.elapsed_s > other.cpu_s * self.elapsed_s
+        return self.weight * other.elapsed_s > other.weight * self.elapsed_s
 
 
 class SchedulerChoice:
@@ -94,8 +152,23 @@ class SchedulerChoice:
                 reason = "until the first chunks show whether processes pay"
                 self._may_change = self._compares = True
         self._owned = [self.strategy]
+        self._local: ThreadStrategy | None = None
         self.reason = reason
         announce(self.strategy, reason)
+
+    @property
+    def local(self) -> Strategy:
+        """Where a plain aggregate runs: in this process, because its list is here already."""
+        if isinstance(self.strategy, SynchronousStrategy):
+            return self.strategy
+        if self._local is None:
+            self._local = ThreadStrategy(1)
+            self._owned.append(self._local)
+        return self._local
+
+    def is_local(self, strategy: Strategy) -> bool:
+        """Return whether `strategy` is the one of plain aggregates alone."""
+        return strategy is self._local
 
     def check_files(self, paths: Sequence[str]) -> None:
         """Let every worker see whether it has the library, and `paths`."""

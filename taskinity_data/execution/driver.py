@@ -9,24 +9,22 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
-from taskinity_data.execution.attempts import Attempts
+from taskinity_data.execution.attempts import Attempts, run_here
 from taskinity_data.execution.run_account import Account
 from taskinity_data.execution.schedulers.base import (
     SynchronousStrategy,
-    ThreadStrategy,
-    check_timeouts,
 )
-from taskinity_data.execution.split_chunks import guard
+from taskinity_data.execution.split_chunks import guard_batch
+from taskinity_data.execution.stage_progress import StageProgress
 from taskinity_data.execution.stop_rules import StopRules
-from taskinity_data.execution.window import Batch, Window
-from taskinity_data.execution.worker.failures import describe_failure, hide_in_outcome
+from taskinity_data.execution.window import Batch, Window, make_key
+from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.run_item import Item, Job
 from taskinity_data.machine import read_umask
-from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
+from taskinity_data.outcome import Outcome, RunStatus, Status
 from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
@@ -41,11 +39,6 @@ if TYPE_CHECKING:
     from taskinity_data.policy import Policy
 
 __all__ = ["Driver"]
-
-QUEUED = 1
-"""Batches that wait behind the running ones, a worker: enough that none runs dry while the driver
-looks elsewhere (a task's way to a worker and back is about 5 ms), and no more, because what waits
-can't be re-sized."""
 
 GRACE_S = 5.0
 """How long what runs may take to its end once the run is interrupted; then it is dropped."""
@@ -97,11 +90,7 @@ class Driver:
         seed: int = 0,
     ) -> None:
         self.run_id = run_id
-        self.values: dict[str, Any] = {}
         self.account = Account(run_id, emit)
-        self.fan_outs: dict[str, RunningFanOut] = {}
-        self.skipped: set[str] = set()
-        self.idle: set[str] = set()
         self.status = RunStatus.COMPLETED
         self.stop_reason: str | None = None
         self.cause: BaseException | None = None
@@ -109,22 +98,19 @@ class Driver:
         self.has_dropped = False
         self.seconds = {"plan": 0.0, "combine": 0.0, "wait": 0.0}
         self._umask = read_umask()
-        self._waiting = deque(works)
+        self._stages = StageProgress(works)
+        self.values = self._stages.values
+        self.fan_outs = self._stages.fan_outs
         self._chooser = chooser
         self._inspect = inspect
         self._checkpoints = checkpoints
         self._idle = idle
         self._limits = StopRules(max_failures, run_timeout_s)
-        self._window = Window()
-        self._active: dict[str, RunningFanOut] = {}
+        self._window = Window(run_id)
+        self._active = self._stages.active
         self._judge = Attempts(policies, self._active, self.account.resize, seed, self._retry)
-        self._single: dict[str, Work] = {}
-        self._local: ThreadStrategy | None = None
-        self._ticket = 0
         self._has_room = True
         self._is_interrupted = False
-
-    # -- the loop ------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Run to the end; what came of it stands in the attributes.
@@ -147,7 +133,7 @@ class Driver:
                 if self.stop_reason is not None:
                     self._window.drop_gone()
                 if not self._window and not self._judge.is_waiting:
-                    if self._is_over():
+                    if self.stop_reason is not None or self._stages.has_ended:
                         break
                     continue
                 self._wait()
@@ -169,9 +155,6 @@ class Driver:
             for fan_out in self.fan_outs.values():
                 fan_out.close()
             os.umask(self._umask)
-            if self._local is not None:
-                self._local.waits = not self.has_dropped
-                self._local.close()
             self._window.close()
         if self.status is RunStatus.COMPLETED and self.account.has_losses:
             self.status = RunStatus.PARTIAL
@@ -202,34 +185,13 @@ class Driver:
         self.has_dropped = bool(self._window)
         self._window.abort()
 
-    def _is_over(self) -> bool:
-        if self.stop_reason is not None:
-            return True
-        return not self._waiting and not self._active and not self._single
-
-    # -- starting ------------------------------------------------------------------------------
-
     def _start_ready(self) -> None:
-        progressed = True
-        while progressed and self.stop_reason is None:
-            progressed = False
-            for work in list(self._waiting):
-                if any(need in self.skipped for need in work.needs):
-                    self._waiting.remove(work)
-                    self._skip(work)
-                    progressed = True
-                elif work.finish is None and any(need in self.idle for need in work.needs):
-                    # Nothing came that it could be called with.
-                    self._waiting.remove(work)
-                    self.idle.add(work.name)
-                    self.values[work.name] = None
-                    progressed = True
-                elif all(need in self.values for need in work.needs) and self._has_place(work):
-                    self._waiting.remove(work)
-                    self._start(work)
-                    progressed = True
-                if self.stop_reason is not None:
-                    return
+        while self.stop_reason is None and (work := self._stages.take_ready(self._has_place)):
+            if work.name in self._stages.skipped:
+                outcome = Outcome(work.name, make_key(self.run_id, work.name), Status.SKIPPED)
+                self.account.end(work.name, outcome)
+            else:
+                self._start(work)
 
     def _has_place(self, work: Work) -> bool:
         """Whether `work` may be started: a single task must not run beside all that may run."""
@@ -238,17 +200,9 @@ class Driver:
             return True
         return self._window.count(strategy) < strategy.workers
 
-    def _skip(self, work: Work) -> None:
-        """A task whose input was skipped is skipped with it."""
-        self.skipped.add(work.name)
-        outcome = Outcome(work.name, _key(self.run_id, work.name), Status.SKIPPED)
-        self.account.end(work.name, outcome)
-
     def _start(self, work: Work) -> None:
         if work.finish is not None:
             source, number = work.finish
-            if source in self.idle:
-                self.idle.add(work.name)
             self._finish_reducer(work.name, self.fan_outs[source], number)
             return
         self.account.begin(work.name)
@@ -258,45 +212,30 @@ class Driver:
                 at = time.perf_counter()
                 fan_out = work.open(self.values, strategy)
                 self.seconds["plan"] += time.perf_counter() - at
-                self.fan_outs[work.name] = fan_out
-                self._active[work.name] = fan_out
-                if fan_out.is_idle:
-                    self.idle.add(work.name)
+                self._stages.open(fan_out)
                 return
             assert work.job is not None
             job = work.job(self.values)
         except TaskinityDataError as error:
             self.fail(f"{work.name}: {error}", error)
             return
-        self._single[work.name] = work
-        item = Item(key=_key(self.run_id, work.name))
+        self._stages.single.add(work.name)
+        item = Item(key=make_key(self.run_id, work.name))
         is_local = work.is_local and not job.resources
-        self._submit(self._local_strategy() if is_local else strategy, work.name, job, [item])
-
-    def _local_strategy(self) -> Strategy:
-        """Where a plain aggregate runs: here, because its list is here already."""
-        if isinstance(self._chooser.strategy, SynchronousStrategy):
-            return self._chooser.strategy
-        if self._local is None:
-            self._local = ThreadStrategy(1)
-        return self._local
-
-    # -- the window ----------------------------------------------------------------------------
+        self._submit(self._chooser.local if is_local else strategy, work.name, job, [item])
 
     def _fill(self) -> None:
         if self.stop_reason is not None:
             return
         self._judge.release()
-        if self._has_more_items():
+        if self._stages.has_more_items:
             self._chooser.refresh()
         strategy = self._chooser.strategy
-        window = strategy.workers
-        if window > 1 and strategy.queues:
-            window += QUEUED * strategy.workers
+        window = self._window.limit(strategy)
         busy = self._window.count(strategy)
         while busy < window and (due := self._judge.take_due()) is not None:
             batch, item = due
-            where = strategy if batch.strategy is not self._local else self._local
+            where = batch.strategy if self._chooser.is_local(batch.strategy) else strategy
             self._submit(where, batch.name, batch.job, [item])
             busy += 1
         self._has_room = busy < window
@@ -307,12 +246,6 @@ class Driver:
             if self._hand_out(fan_out, strategy):
                 turns.append(fan_out)
             busy += 1
-
-    def _has_more_items(self) -> bool:
-        """Whether a fan-out has items that were not handed out yet, or one is still to begin."""
-        return any(not fan_out.is_cut for fan_out in self._active.values()) or any(
-            work.open is not None for work in self._waiting
-        )
 
     def _hand_out(self, fan_out: RunningFanOut, strategy: Strategy) -> bool:
         """Submit one batch; False where the fan-out has no items left."""
@@ -350,19 +283,14 @@ class Driver:
         return left
 
     def _submit(self, strategy: Strategy, name: str, job: Job, items: list[Item]) -> None:
-        check_timeouts(job, strategy)
         self.has_submitted = True
         # A plain aggregate's list is not sent elsewhere unless its own time limit asks for it.
-        deadline = None if strategy is self._local else self._limits.deadline
-        items = [guard(item, job, strategy, deadline) for item in items]
+        deadline = None if self._chooser.is_local(strategy) else self._limits.deadline
+        batch = guard_batch(Batch(name, items, strategy, job), deadline)
         if name in self._active:
-            for item in items:
+            for item in batch.items:
                 self.account.submit(name, item)
-        self._ticket += 1
-        key = f"{name}-{_key(self.run_id, items[0].key, str(self._ticket))}"
-        self._window.submit(Batch(name, items, strategy, job), key)
-
-    # -- what comes back -----------------------------------------------------------------------
+        self._window.submit(batch)
 
     def _wait(self) -> None:
         """Take in what is done; wait for the first of it at most until the next retry."""
@@ -378,14 +306,11 @@ class Driver:
                 # No fault of these items: they have not run, and a resumed run does them.
                 self.fail(str(outcomes), outcomes)
                 continue
-            if not isinstance(outcomes, BaseException):
-                outcomes = [
-                    one if isinstance(one, BaseException) else hide_in_outcome(one)
-                    for one in outcomes
-                ]
             for item, outcome in self._judge.take_in(batch, outcomes):
                 self._end(batch, item, outcome)
-            self._notice_repeats(batch.name)
+            if repeated := self._judge.find_repeats(batch.name):
+                # All that was tried fails alike.
+                self.fail(*repeated)
 
     def _end(self, batch: Batch, item: Item, outcome: Outcome) -> None:
         # A function in this process may have set another: what the run writes goes by its own.
@@ -432,34 +357,20 @@ class Driver:
         failure = describe_failure(error)
         self.fail(f"{fan_out.name}: combining raised {failure}", failure.error)
 
-    def _notice_repeats(self, name: str) -> None:
-        """Stop where all that was tried fails alike."""
-        fan_out, repeats = self._active.get(name), self._judge.repeats.get(name)
-        if fan_out and repeats and not fan_out.completed and (reason := repeats.tell()):
-            self.fail(reason, repeats.failure)
-
     def _retry(self, name: str, item: Item, outcome: Outcome | None, what: str, parts: int) -> None:
         self.account.retry(name, item, outcome, what, parts)
         if parts:
             self.account.grow(self._active[name])
 
     def _end_single(self, name: str, outcome: Outcome) -> None:
-        work = self._single.pop(name)
         self.account.end(name, outcome)
-        if outcome.status is Status.COMPLETED:
-            self.values[work.name] = outcome.value[1]
-        elif outcome.status is Status.SKIPPED:
-            self.skipped.add(work.name)
-        else:
+        self._stages.end_single(name, outcome)
+        if outcome.status is Status.FAILED:
             failure = outcome.failure
             self.fail(f"{name} failed: {failure}", failure.error if failure else None)
 
     def _finish_fan_out(self, fan_out: RunningFanOut) -> None:
-        del self._active[fan_out.name]
-        if fan_out.job.keeps_result:
-            self.values[fan_out.name] = list(fan_out.results.values())
-        else:
-            self.values[fan_out.name] = None
+        self._stages.end_fan_out(fan_out)
         try:
             fan_out.prove()
         except LedgerError as error:
@@ -470,22 +381,15 @@ class Driver:
         self.account.end(fan_out.name)
 
     def _finish_reducer(self, name: str, fan_out: RunningFanOut, number: int) -> None:
-        started_s, at = time.time(), time.perf_counter()
         self.account.begin(name)
-        failure = None
-        try:
-            self.values[name] = fan_out.finish(number)
-        except Exception as error:  # noqa: BLE001 - a user's finish may raise anything
-            failure = describe_failure(error)
-            self.fail(f"{name} failed: {failure}", failure.error)
-        took_s = time.perf_counter() - at
-        self.seconds["combine"] += took_s
-        attempt = Attempt(1, started_s, took_s, "driver", partial_s=took_s, failure=failure)
-        status = Status.COMPLETED if failure is None else Status.FAILED
-        outcome = Outcome(name, _key(self.run_id, name), status, (attempt,))
+        key = make_key(self.run_id, name)
+        value, outcome = run_here(name, key, lambda: fan_out.finish(number))
+        self.seconds["combine"] += outcome.duration_s
+        if outcome.failure is None:
+            self.values[name] = value
+        else:
+            self.fail(f"{name} failed: {outcome.failure}", outcome.failure.error)
         self.account.end(name, outcome)
-
-    # -- stopping ------------------------------------------------------------------------------
 
     def fail(self, reason: str, cause: BaseException | None) -> None:
         """Stop, for `reason`: nothing new is begun, what runs is cancelled."""
@@ -494,7 +398,3 @@ class Driver:
             self.status = RunStatus.FAILED
             self._judge.stop()
             self._window.cancel()
-
-
-def _key(*parts: str) -> str:
-    return blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

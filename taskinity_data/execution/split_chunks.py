@@ -6,12 +6,14 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from taskinity_data.execution.schedulers.base import check_timeouts
 from taskinity_data.execution.worker.run_item import Guard
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.execution.schedulers.base import Strategy
+    from taskinity_data.execution.window import Batch
     from taskinity_data.execution.worker.deadline import Deadline
     from taskinity_data.execution.worker.run_item import Item, Job
     from taskinity_data.outcome import Failure, Outcome
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SizeCap",
     "SplitChunks",
-    "guard",
+    "guard_batch",
     "is_too_large",
     "split_chunk",
 ]
@@ -28,7 +30,20 @@ _LEAST_NBYTES = 256 << 20
 """What a child process may hold in any case: Python with pandas and pyarrow has 130 MiB."""
 
 
-def guard(item: Item, job: Job, strategy: Strategy, deadline: Deadline | None) -> Item:
+def guard_batch(batch: Batch, deadline: Deadline | None) -> Batch:
+    """Return `batch` with guards on the items that may have to be ended.
+
+    Raises
+    ------
+    PlanError
+        Its job has a time limit that its strategy can't keep.
+    """
+    check_timeouts(batch.job, batch.strategy)
+    items = [_guard(item, batch.job, batch.strategy, deadline) for item in batch.items]
+    return replace(batch, items=items)
+
+
+def _guard(item: Item, job: Job, strategy: Strategy, deadline: Deadline | None) -> Item:
     """`item` with a guard where it may have to be ended, without one elsewhere.
 
     That is where a step has a time limit, where a worker died under it, and where the run has an

@@ -8,6 +8,7 @@ from __future__ import annotations
 import queue
 import time
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import WorkerDied
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from taskinity_data.execution.worker.run_item import Item, Job
     from taskinity_data.outcome import Outcome
 
-__all__ = ["WATCH_S", "Batch", "Window"]
+__all__ = ["QUEUED", "WATCH_S", "Batch", "Window", "make_key"]
+
+QUEUED = 1
+"""Batches that wait behind the running ones, a worker: enough that none runs dry while the driver
+looks elsewhere (a task's way to a worker and back is about 5 ms), and no more, because what waits
+can't be re-sized."""
 
 WATCH_S = 60.0
 """So long nothing may come back before the scheduler is asked whether it still knows of all that it
@@ -37,7 +43,9 @@ class Batch:
 class Window:
     """Batches in flight. Used by one thread; futures end in any."""
 
-    def __init__(self) -> None:
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._ticket = 0
         self._in_flight: dict[Pending, Batch] = {}
         self._progress_s = time.monotonic()
         self._done: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
@@ -56,8 +64,15 @@ class Window:
         """Batches that `strategy` has."""
         return sum(batch.strategy is strategy for batch in self._in_flight.values())
 
-    def submit(self, batch: Batch, key: str) -> None:
-        """Hand `batch` to its strategy, under the name `key`; a job is loaded once."""
+    def limit(self, strategy: Strategy) -> int:
+        """Batches that `strategy` is to have at once."""
+        workers = strategy.workers
+        return workers * (1 + QUEUED) if workers > 1 and strategy.queues else workers
+
+    def submit(self, batch: Batch) -> None:
+        """Hand `batch` to its strategy, under a name of its own; a job is loaded once."""
+        self._ticket += 1
+        key = f"{batch.name}-{make_key(self._run_id, batch.items[0].key, str(self._ticket))}"
         name = id(batch.strategy), id(batch.job)
         if name not in self._loaded:
             self._loaded[name] = (batch.strategy, batch.job, batch.strategy.load(batch.job))
@@ -129,3 +144,8 @@ class Window:
             strategy = self._in_flight[one].strategy
             groups.setdefault(id(strategy), (strategy, []))[1].append(one)
         return list(groups.values())
+
+
+def make_key(*parts: str) -> str:
+    """Return a short name that no other `parts` have."""
+    return blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

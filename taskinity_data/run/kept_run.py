@@ -95,13 +95,12 @@ def _rebuild(past: Past, status: RunStatus) -> Run:
     if value is None and output is not None:
         value = output[0]
     started_s, ended_s = past.head["started_s"], end.get("ended_s")
-    flow, missing = _flow(past), _missing(past, status, cuts, ended)
     return Run(
         value=value,
         results={},
         status=status,
         run_id=past.run_id,
-        flow=flow,
+        flow=_flow(past),
         plans={
             name: ChunkPlan(tuple(found.values()), (), None, "as it was cut")
             for name, found in cuts.items()
@@ -126,17 +125,25 @@ def _rebuild(past: Past, status: RunStatus) -> Run:
         duration_s=None if ended_s is None else ended_s - started_s,
         directory=past.directory,
         versions=past.head["versions"],
-        missing=tuple(missing),
+        missing=tuple(_missing(past, status, cuts, ended)),
         _ended=tuple(ended),
         _accounts=end.get("accounts", {}),
-        _bad_lines=tuple(
-            Entry(outcome.task, outcome.key, line)
-            for _, outcome in ended
-            for line in (outcome.bad_lines.lines if outcome.bad_lines else ())
-        ),
-        _ranks={task.name: number for number, task in enumerate(flow.tasks)},
+        _bad_lines=tuple(_bad_lines(ended)),
+        _ranks=_rank_tasks(past),
         _told=past.head,
     )
+
+
+def _bad_lines(ended: Sequence[_Ended]) -> Iterator[Entry]:
+    for _, outcome in ended:
+        for line in outcome.bad_lines.lines if outcome.bad_lines else ():
+            yield Entry(outcome.task, outcome.key, line)
+
+
+def _rank_tasks(past: Past) -> dict[str, int]:
+    """Return where each task of a fan-out stands: all tasks of one fan-out at one place."""
+    ranks = {name: number for number, name in enumerate(past.fan_outs)}
+    return ranks | {outcome.task: ranks.get(key[0], 0) for key, outcome in past.outcomes()}
 
 
 def _missing(
