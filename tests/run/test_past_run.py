@@ -504,7 +504,7 @@ def test_predicted_is_set_against_actual_in_the_run_and_in_what_is_kept(ground):
     kept = load_run(done.run_id, "runs")
     words = words_of(kept.report())
     assert "Predicted and actual" in words
-    assert "memory is the highest that a process had been" in words
+    assert "memory is the highest of any process" in words
     again = td.process("a.csv", tasks().scale, reduce=REDUCE, scheduler="synchronous")
     assert again.predicted == ()
     assert "Predicted and actual" not in words_of(again.report())
