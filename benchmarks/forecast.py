@@ -82,7 +82,7 @@ def count_cpu() -> None:
     process.time = clocks(time.thread_time)
     beside.time = estimate.time = here.time = clocks(time.process_time)
     beside.ALONE_S *= 3
-    beside.BESIDE_S *= 3
+    beside.PARALLEL_S *= 3
 
 
 def lay_out(run: td.Run, cpu_s: float, workers: int) -> float:
