@@ -251,6 +251,12 @@ def open_output(
         sink.abort()
         raise
     output = RunOutput(names[0], path, sink, kept, rules, say)
+    _join_journal(output, sink, journal)
+    return output
+
+
+def _join_journal(output: RunOutput, sink: Sink, journal: RunJournal) -> None:
+    """Tell the output what the run has read before, and the journal where parts are written."""
     if sink.mending is not None and journal.past is not None:
         if not journal.past.has_committed:
             # It was killed before it could say so; its parts are known by their content.
@@ -265,7 +271,6 @@ def open_output(
         staged = sink.writer.staging.directory
         if staged is not None:
             journal.checkpoints.note_output(staged)
-    return output
 
 
 def begin(
