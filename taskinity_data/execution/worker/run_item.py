@@ -289,12 +289,7 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
         data.refuse_unreadable()
     is_read = type(data) is StreamBlock or (type(data) is Chunk and kind != "chunk")
     if is_read and not isinstance(first, Value):
-        at = time.perf_counter()
-        try:
-            data, rows, filtered, bad_lines = data.load(kind)
-        finally:
-            clock.read_s = time.perf_counter() - at
-        clock.memory_nbytes = measure_nbytes(data)
+        data, rows, filtered, bad_lines = _load(data, kind, clock)
     # Reducers must know which of a chunk's labels are those of its rows.
     is_traced = any(getattr(reducer, "reads_series", False) for reducer in job.reducers)
     data = as_item(data) if is_traced else data
@@ -328,13 +323,21 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
             output = job.writer.write(item.key, item.position, data, item.part)
     finally:
         clock.partial_s = time.perf_counter() - at
-    columns = (
-        _columns(data)
-        if any(getattr(one, "compares_columns", False) for one in job.reducers)
-        else None
-    )
+    compares = any(getattr(one, "compares_columns", False) for one in job.reducers)
+    columns = _columns(data) if compares else None
     notices = tuple(_notices(job.reducers, partials))
     return _Done((partials, result), rows, filtered, output, bad_lines, columns, notices)
+
+
+def _load(data: Chunk | StreamBlock, kind: str, clock: _Clock) -> Any:
+    """Return the data as `kind`, and what is counted of it, on the `clock` of the attempt."""
+    at = time.perf_counter()
+    try:
+        found = data.load(kind)
+    finally:
+        clock.read_s = time.perf_counter() - at
+    clock.memory_nbytes = measure_nbytes(found[0])
+    return found
 
 
 def _notices(reducers: Sequence[Any], partials: Sequence[Any]) -> Iterator[str]:
