@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
 import pytest
 
@@ -31,19 +29,9 @@ def _work(attempts, *, workers, cores):
     return measure_work(attempts, workers=workers, cores=cores, host="here").get("work")
 
 
-def test_a_run_whose_threads_share_pythons_lock_claims_no_speed_up():
-    def count(chunk):
-        total = 0
-        for number in range(150_000):
-            total += number & 3
-        return total
-
-    run = td.process(
-        pd.DataFrame({"n": range(16)}), count, scheduler="threads", workers=2, chunk_size="1 rows"
-    )
-    # What holds the lock is never done sooner than one after another; 0.9 of it counts as known.
-    claimed = re.findall(r"speed-up[^:]*: ([\d.]+)", str(run))
-    assert all(float(ratio) <= 1 / 0.9 + 0.005 for ratio in claimed)
+def test_a_run_knows_the_cpu_time_of_its_functions():
+    frame = pd.DataFrame({"n": range(16)})
+    run = td.process(frame, len, scheduler="threads", workers=1, chunk_size="1 rows")
     assert 0 < run.timings["cpu"] <= run.timings["total"]
 
 
