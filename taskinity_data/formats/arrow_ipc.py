@@ -189,8 +189,8 @@ class IpcAccess(TableAccess):
         others = [name for name in names if name not in ipc.nulls]
         try:
             for batch in _open_cursor(ipc, others) if others else ():
-                for name in others:
-                    counts[name] += batch[name].null_count
+                for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                    counts[name] += column.null_count
         except (pa.ArrowException, OSError, ValueError) as error:
             raise unreadable(layout, 0, error) from error
         return counts

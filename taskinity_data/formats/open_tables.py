@@ -282,6 +282,7 @@ def _find_nulls(files: Sequence[SourceFile], reader: TableReader) -> frozenset[s
 def _read_nulls(reader: TableReader, file: SourceFile, suspects: Sequence[str]) -> set[str]:
     """Those of `suspects` that hold a null in some row of the file that passes."""
     layout = reader.access.open_layout(file)
+    columns = layout.columns
     found: set[str] = set()
     for piece in reader.select(suspects).grains(file, 1 << 62):
         groups = layout.groups(piece.start, piece.stop) if piece.rows else range(0)
@@ -289,7 +290,7 @@ def _read_nulls(reader: TableReader, file: SourceFile, suspects: Sequence[str]) 
             name
             for name in suspects
             if name not in found
-            and (name not in layout.columns or reader.access.may_hold_nulls(layout, groups, name))
+            and (name not in columns or reader.access.may_hold_nulls(layout, groups, name))
         ]
         if not left:
             continue
@@ -305,8 +306,9 @@ def _count_nulls(
 ) -> dict[str, int | None]:
     """Nulls of each of `names` in a file, None where only reading can tell."""
     nulls = {one.name for one in layout.schema if pat.is_null(one.type)}
-    there = [name for name in names if name in layout.columns and name not in nulls]
-    known = access.null_counts(layout, there)
+    columns = layout.columns
+    there = {name: None for name in names if name in columns and name not in nulls}
+    known = access.null_counts(layout, list(there))
     return {name: known.get(name, None if name in there else layout.rows) for name in names}
 
 

@@ -180,7 +180,8 @@ class TableReader(RowReader):
         if piece.start == piece.stop:
             return
         layout = self.access.open_layout(piece.file)
-        names = [name for name in self.stored.names if name in layout.columns]
+        columns = layout.columns
+        names = [name for name in self.stored.names if name in columns]
         for start, stop in self._runs(layout, piece):
             rows = stop - start
             table = self.access.read_rows(layout, start, stop, names) if names else count_only(rows)

@@ -15,8 +15,8 @@ from reader_contract import Case, ReaderContract, assert_same, chunks, join
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError
-from taskinity_data.formats.orc import OrcAccess
-from taskinity_data.formats.orc_tail import read_tail
+from taskinity_data.formats.orc.reader import OrcAccess
+from taskinity_data.formats.orc.tail import read_tail
 from taskinity_data.sources.file import SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 

@@ -11,7 +11,7 @@ import pyarrow.orc as po
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.open_tables import open_tables
-from taskinity_data.formats.orc_tail import read_tail
+from taskinity_data.formats.orc.tail import read_tail
 from taskinity_data.formats.table_access import (
     TableAccess,
     TableLayout,
