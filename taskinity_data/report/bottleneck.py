@@ -62,20 +62,13 @@ def find_bound(
         return Bound("Nothing was run, so nothing bounded it.", "", ())
     total = max(seconds.get("total", 0.0), 1e-9)
     seen = _look([*chunks, *singles], workers)
+    starting_s = seconds.get("start_workers", 0.0) + seconds.get("close", 0.0)
+    driving_s = seconds.get("plan", 0.0) + seconds.get("combine", 0.0)
     rules = [
-        _rule(
-            "starting and stopping workers",
-            seconds.get("start_workers", 0.0) + seconds.get("close", 0.0),
-            total, "of the run", _HALF,
-        ),
-        _rule(
-            "single tasks, one beside none", seen.alone_s, total, "of the run", _HALF,
-        ),
-        _rule(
-            "planning and combining here", seconds.get("plan", 0.0) + seconds.get("combine", 0.0),
-            total, "of the run", _HALF,
-        ),
-    ]  # fmt: skip
+        _rule("starting and stopping workers", starting_s, total, "of the run", _HALF),
+        _rule("single tasks, one beside none", seen.alone_s, total, "of the run", _HALF),
+        _rule("planning and combining here", driving_s, total, "of the run", _HALF),
+    ]
     sentences = {
         0: ("more work or a cluster that is already up would pay it back", _START),
         1: ("more workers will not help", _SINGLES),
@@ -101,14 +94,7 @@ def find_bound(
     if rules[3].holds and workers > 1:
         return _idle(rules, chunks, workers, seen)
     name, spent = max(parts.items(), key=lambda part: part[1])
-    share = spent / worked
-    nbytes = sum(one.nbytes for one in chunks)
-    advice = {
-        "reading": _reading(nbytes, window),
-        "the function": _function(scheduler, workers, cores),
-        "reducing and writing": "A plainer reduction, fewer groups or another output format helps.",
-    }[name]
-    headline = f"{name.capitalize()} took {percent(share)} of the workers' work"
+    headline = f"{name.capitalize()} took {percent(spent / worked)} of the workers' work"
     mean_s = worked / len(chunks)
     if mean_s < _SMALL_S and len(chunks) > _MANY * workers:
         headline += (
@@ -117,8 +103,12 @@ def find_bound(
         advice = "chunk_size= makes them larger."
     elif name == "reading":
         headline += ": more workers will not help where the store is at its limit"
+        advice = _reading(sum(chunk.nbytes for chunk in chunks), window)
     else:
         headline += _more_help(seconds, worked, scheduler, workers, cores)
+        advice = "A plainer reduction, fewer groups or another output format helps."
+        if name == "the function":
+            advice = _function(scheduler, workers, cores)
     return Bound(headline + ".", advice, tuple(rules))
 
 

@@ -141,54 +141,13 @@ def _measure_bare(job: BenchJob, lines: list[Measured], pools: Pools, *, quick: 
 
 def advise(lines: list[Measured], started_s: dict[tuple[str, int], float], bare: Bare) -> list[str]:
     """Return advice on pool, number of workers and chunk size, a sentence each."""
-    advice = []
+    advice: list[str] = []
     for name, words in (
         ("wait", "A function that waits"),
         ("python", "A function that computes in Python"),
         ("arrow", "An Arrow kernel"),
     ):
-        of_job = [line for line in lines if line.job == name]
-        middle = sorted({line.records for line in of_job})[1]
-        threads, processes = (
-            next(x for x in of_job if x.records == middle and x.pool == pool and not x.is_auto)
-            for pool in ("threads", "processes")
-        )
-        best = _faster(threads, processes)
-        largest = max(
-            (line for line in of_job if line.pool == best.pool), key=lambda line: line.records
-        )
-        sentence = (
-            f"{words}: scheduler={best.pool!r} ({threads.speed_up:.2f}× in threads, "
-            f"{processes.speed_up:.2f}× in processes at {middle:,} records; "
-            f"{largest.speed_up:.2f}× at {largest.records:,})."
-        )
-        if largest.speed_up < 1.2 and largest.sequential_s >= _SMALL_S:
-            sentence = (
-                f"{words}: {largest.speed_up:.2f}× at {largest.records:,} records in {best.pool}: "
-                "this machine had no core to spare."
-            )
-        elif largest.speed_up < 1.2:
-            sentence = (
-                f"{words}: {largest.speed_up:.2f}× at {largest.records:,} records, which take "
-                f"{largest.sequential_s:.2f} s in sequence: too little to share out."
-            )
-        elif name == "wait":
-            sentence += (
-                f" Workers may be more than cores: workers={2 * best.workers} would wait less."
-            )
-        else:
-            sentence += f" More than {best.ideal} workers do not help on these cores."
-        advice.append(sentence)
-        auto = next(line for line in of_job if line.is_auto)
-        even = threads if auto.pool == "threads" else processes
-        if auto.parallel_s > 1.1 * even.parallel_s and even.speed_up >= 1.2:
-            rows = -(-middle // even.chunks)
-            advice.append(
-                f"There chunk_size='auto' took {format_count(auto.chunks, 'chunk')} and "
-                f"{auto.parallel_s:.2f} s, chunk_size='{rows} rows' "
-                f"{format_count(even.chunks, 'chunk')} and {even.parallel_s:.2f} s: for few "
-                "records that take long, name a size."
-            )
+        advice += _advise_on(name, words, [line for line in lines if line.job == name])
     slow = max(started_s.items(), key=lambda pair: pair[1])
     advice.append(
         f"Starting {slow[0][1]} {slow[0][0]} took {slow[1]:.1f} s: work of less than that is done "
@@ -201,6 +160,48 @@ def advise(lines: list[Measured], started_s: dict[tuple[str, int], float], bare:
         f"{bare.share * 100:.1f} % of what they reach."
     )
     return advice
+
+
+def _advise_on(name: str, words: str, of_job: list[Measured]) -> Iterator[str]:
+    """Yield advice on one kind of function, called `words`."""
+    middle = sorted({line.records for line in of_job})[1]
+    threads, processes = (
+        next(x for x in of_job if x.records == middle and x.pool == pool and not x.is_auto)
+        for pool in ("threads", "processes")
+    )
+    best = _faster(threads, processes)
+    largest = max(
+        (line for line in of_job if line.pool == best.pool), key=lambda line: line.records
+    )
+    reached = f"{words}: {largest.speed_up:.2f}× at {largest.records:,} records"
+    sentence = (
+        f"{words}: scheduler={best.pool!r} ({threads.speed_up:.2f}× in threads, "
+        f"{processes.speed_up:.2f}× in processes at {middle:,} records; "
+        f"{largest.speed_up:.2f}× at {largest.records:,})."
+    )
+    if largest.speed_up < 1.2 and largest.sequential_s >= _SMALL_S:
+        yield f"{reached} in {best.pool}: this machine had no core to spare."
+    elif largest.speed_up < 1.2:
+        yield (
+            f"{reached}, which take {largest.sequential_s:.2f} s in sequence: too little to share "
+            "out."
+        )
+    elif name == "wait":
+        yield (
+            f"{sentence} Workers may be more than cores: workers={2 * best.workers} would wait "
+            "less."
+        )
+    else:
+        yield f"{sentence} More than {best.ideal} workers do not help on these cores."
+    auto = next(line for line in of_job if line.is_auto)
+    even = threads if auto.pool == "threads" else processes
+    if auto.parallel_s > 1.1 * even.parallel_s and even.speed_up >= 1.2:
+        yield (
+            f"There chunk_size='auto' took {format_count(auto.chunks, 'chunk')} and "
+            f"{auto.parallel_s:.2f} s, chunk_size='{-(-middle // even.chunks)} rows' "
+            f"{format_count(even.chunks, 'chunk')} and {even.parallel_s:.2f} s: for few records "
+            "that take long, name a size."
+        )
 
 
 def _head() -> str:

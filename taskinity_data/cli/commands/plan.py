@@ -22,6 +22,8 @@ from taskinity_data.errors import BindError, SettingsError
 from taskinity_data.run.options import typed_options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.forecast.forecast import Forecast
 
@@ -80,12 +82,7 @@ def plan(
 
     The functions of a flow that tell what is cut are called; none is called on a chunk.
     """
-    from taskinity_data.cli.commands.preview import (
-        choose_sizes,
-        describe_forecast,
-        describe_plan,
-        preview,
-    )
+    from taskinity_data.cli.commands.preview import preview
     from taskinity_data.cli.loading import is_flow_path, open_flow
 
     with answering(as_json) as answer:
@@ -103,10 +100,9 @@ def plan(
             flow = open_flow(sources[0], tasks_path)
             if not flow.is_bound:
                 raise BindError(f"{sources[0]}: hand over its functions with --tasks FILE.py")
-            inputs = parse_inputs(input_texts)
             preview(
                 flow,
-                inputs,
+                parse_inputs(input_texts),
                 sizes,
                 answer,
                 is_printed=not as_json,
@@ -121,23 +117,39 @@ def plan(
                 "with a dataset, --tasks FILE.py and --estimate go together: its process_chunk and "
                 "aggregate_results are tried on a few slices"
             )
-        from taskinity_data.chunks.open_dataset import open_dataset
-
-        source = sources[0] if len(sources) == 1 else list(sources)
-        storage_options = sizes.pop("storage_options", None)
-        dataset = open_dataset(source, **reader_options, storage_options=storage_options)
-        sizes = choose_sizes(dataset, sizes)
-        planned = dataset.plan(**sizes)
-        answer.update(describe_plan(planned, with_chunks=with_chunks))
-        if not as_json:
-            click.echo(fold(repr(planned)))
-            if with_chunks:
-                click.echo(lay_out(planned.to_frame(), has_index=True))
-        if tasks_path is not None:
-            forecast = _estimate(planned, tasks_path, sizes)
-            answer["forecast"] = describe_forecast(forecast)
+        for shown in _plan_dataset(
+            sources, reader_options, sizes, tasks_path, answer, with_chunks=with_chunks
+        ):
             if not as_json:
-                click.echo(fold(repr(forecast)))
+                click.echo(shown)
+
+
+def _plan_dataset(
+    sources: tuple[str, ...],
+    reader_options: dict[str, Any],
+    sizes: dict[str, Any],
+    tasks_path: str | None,
+    answer: dict[str, Any],
+    *,
+    with_chunks: bool,
+) -> Iterator[str]:
+    """Plan `sources` into `answer`, with a forecast where there are tasks; yield what is shown."""
+    from taskinity_data.chunks.open_dataset import open_dataset
+    from taskinity_data.cli.commands.preview import choose_sizes, describe_forecast, describe_plan
+
+    source = sources[0] if len(sources) == 1 else list(sources)
+    storage_options = sizes.pop("storage_options", None)
+    dataset = open_dataset(source, **reader_options, storage_options=storage_options)
+    sizes = choose_sizes(dataset, sizes)
+    planned = dataset.plan(**sizes)
+    answer.update(describe_plan(planned, with_chunks=with_chunks))
+    yield fold(repr(planned))
+    if with_chunks:
+        yield lay_out(planned.to_frame(), has_index=True)
+    if tasks_path is not None:
+        forecast = _estimate(planned, tasks_path, sizes)
+        answer["forecast"] = describe_forecast(forecast)
+        yield fold(repr(forecast))
 
 
 def _estimate(planned: ChunkPlan, tasks_path: str, sizes: dict[str, Any]) -> Forecast:

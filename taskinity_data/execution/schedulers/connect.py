@@ -33,7 +33,7 @@ from taskinity_data.sources.temporary import OwnDirectory
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 
 __all__ = ["open_strategy", "start_local"]
@@ -128,8 +128,7 @@ def _open_named(name: str, workers: int | None, memory_nbytes: int | None) -> St
 
 def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
     """A Dask cluster of `workers` processes on this machine, on loopback, closed with the run."""
-    import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     if multiprocessing.current_process().daemon:
         # Dask's own answer differs by version: an error after a while, or none.
@@ -138,6 +137,45 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
             'pool), which may not have children; run with scheduler="threads"'
         )
     wait_for_unused_pools()
+    with ExitStack() as started:
+        with hold_interrupts():
+            started.callback(_ChildrenSkipMain().close)
+            own = OwnDirectory("workers")
+            started.callback(own.close)
+            relay = Relay(own.path)
+            started.callback(relay.close)
+            memory_limit = memory_nbytes or share_memory(workers)
+            try:
+                cluster, remark = _start_cluster(started, workers, memory_limit, own.path, relay)
+            except RuntimeError as error:
+                raise SchedulerError(
+                    f"no local processes could be started ({_find_root(error)}); run with "
+                    'scheduler="threads", or ask taskinity-data doctor what this machine grants'
+                ) from error
+            client = Client(cluster, set_as_default=False)
+            started.callback(client.close)
+            strategy = OwnStrategy(
+                client,
+                cluster,
+                own.path,
+                name="processes",
+                memory_nbytes=memory_nbytes,
+                closes=(started.pop_all(),),
+            )
+            strategy.dashboard_remark = remark
+            started.callback(strategy.close)
+        # A Ctrl-C that came meanwhile was raised above, and has closed it.
+        started.pop_all()
+        return strategy
+
+
+def _start_cluster(
+    started: ExitStack, workers: int, memory_nbytes: int, scratch: str, relay: Relay
+) -> tuple[LocalCluster, str]:
+    """Start Dask's local cluster, closed with `started`; return it, and what is odd of its port."""
+    import dask
+    from distributed import LocalCluster
+
     options = {
         # A small machine's few percent (sampling) and noise on a user's terminal.
         "distributed.worker.profile.enabled": False,
@@ -152,56 +190,26 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
             **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
             **_WORKER_MALLOC,
         },
+        "temporary-directory": scratch,
     }
-    with ExitStack() as started:
-        with hold_interrupts():
-            started.callback(_ChildrenSkipMain().close)
-            own = OwnDirectory("workers")
-            started.callback(own.close)
-            scratch = own.path
-            relay = Relay(scratch)
-            started.callback(relay.close)
-            try:
-                with (
-                    closing(_DashboardPort()) as port,
-                    dask.config.set({**options, "temporary-directory": scratch}),
-                ):
-                    cluster = LocalCluster(
-                        n_workers=0,
-                        threads_per_worker=1,
-                        processes=True,
-                        host="127.0.0.1",
-                        memory_limit=memory_nbytes or share_memory(workers),
-                        # Those that start in place of dead ones go there too.
-                        local_directory=scratch,
-                        dashboard_address=f"127.0.0.1:{port.number}",
-                        worker_dashboard_address=None,
-                        # What workers die of is told by the run.
-                        silence_logs=logging.CRITICAL,
-                        preload=[_IGNORE_CTRL_C + relay.preload],
-                    )
-                    started.callback(cluster.close)
-                    start_workers(cluster, workers)
-            except RuntimeError as error:
-                raise SchedulerError(
-                    f"no local processes could be started ({_find_root(error)}); run with "
-                    'scheduler="threads", or ask taskinity-data doctor what this machine grants'
-                ) from error
-            client = Client(cluster, set_as_default=False)
-            started.callback(client.close)
-            strategy = OwnStrategy(
-                client,
-                cluster,
-                scratch,
-                name="processes",
-                memory_nbytes=memory_nbytes,
-                closes=(started.pop_all(),),
-            )
-            strategy.dashboard_remark = port.remark
-            started.callback(strategy.close)
-        # A Ctrl-C that came meanwhile was raised above, and has closed it.
-        started.pop_all()
-        return strategy
+    with closing(_DashboardPort()) as port, dask.config.set(options):
+        cluster = LocalCluster(
+            n_workers=0,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            memory_limit=memory_nbytes,
+            # Those that start in place of dead ones go there too.
+            local_directory=scratch,
+            dashboard_address=f"127.0.0.1:{port.number}",
+            worker_dashboard_address=None,
+            # The run reports what workers die of.
+            silence_logs=logging.CRITICAL,
+            preload=[_IGNORE_CTRL_C + relay.preload],
+        )
+        started.callback(cluster.close)
+        start_workers(cluster, workers)
+    return cluster, port.remark
 
 
 def _find_root(error: BaseException) -> BaseException:
