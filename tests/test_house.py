@@ -1,5 +1,6 @@
 """The documents that say where things are name files and folders that exist."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "taskinity_data"
 DOCUMENTS = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "design" / "house.md"]
-MOST_FILES = 16
+MAX_FILES, MAX_LINES, MAX_BODY_LINES = 16, 400, 50
 
 
 def named_paths(text):
@@ -48,4 +49,26 @@ def test_the_tree_shows_every_folder_down_to_the_second_level():
 def test_no_folder_has_more_files_than_a_reader_takes_in():
     for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
         files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
-        assert len(files) <= MOST_FILES, f"{folder.relative_to(PACKAGE)}: {sorted(files)}"
+        assert len(files) <= MAX_FILES, f"{folder.relative_to(PACKAGE)}: {sorted(files)}"
+
+
+def test_no_module_is_longer_than_a_reader_holds_in_mind():
+    lines = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {str(path): count for path, count in lines.items() if count > MAX_LINES} == {}
+
+
+def body_lines(function):
+    """The lines of a function without its signature and docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return function.end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_functions_fit_on_a_screen_but_for_these():
+    long = {
+        function.name
+        for path in PACKAGE.rglob("*.py")
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef) and body_lines(function) > MAX_BODY_LINES
+    }
+    # A forecast's two: what slices show, put together in one place.
+    assert long <= {"_conclude", "run_trial"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from taskinity_data.chunks.chunk import Chunk, mark_all, mark_chunk
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
@@ -397,5 +397,4 @@ def _empty(extent: Piece) -> Piece:
 
 
 def _read(chunk: Chunk) -> pd.DataFrame:
-    frame: pd.DataFrame = chunk.read("pandas")
-    return frame
+    return cast("pd.DataFrame", chunk.read("pandas"))

@@ -69,22 +69,13 @@ def find_bound(
         _rule("single tasks, one beside none", seen.alone_s, total, "of the run", _HALF),
         _rule("planning and combining here", driving_s, total, "of the run", _HALF),
     ]
-    sentences = {
-        0: ("more work or a cluster that is already up would pay it back", _START),
-        1: ("more workers will not help", _SINGLES),
-        2: ("more workers will not help", _DRIVER),
-    }
-    answer = _first(rules, sentences)
+    answer = _first(rules, _SENTENCES)
     if not chunks:
         return answer or _side_by_side(rules, singles, workers, seen)
     window = max(one.ended_s for one in chunks) - min(one.started_s for one in chunks)
     granted = max(window * workers, 1e-9)
     rules.append(_rule("workers without work", seen.idle_s, granted, "of their time", _IDLE))
-    parts = {
-        "reading": sum(one.read_s for one in chunks),
-        "the function": sum(one.function_s for one in chunks),
-        "reducing and writing": sum(one.partial_s for one in chunks),
-    }
+    parts = _parts(chunks)
     worked = max(sum(parts.values()), 1e-9)
     rules += [
         _rule(name, spent, worked, "of the workers' work", _HALF) for name, spent in parts.items()
@@ -112,10 +103,25 @@ def find_bound(
     return Bound(headline + ".", advice, tuple(rules))
 
 
+def _parts(chunks: Sequence[Try]) -> dict[str, float]:
+    """Return the seconds of all workers for each part of their work."""
+    return {
+        "reading": sum(chunk.read_s for chunk in chunks),
+        "the function": sum(chunk.function_s for chunk in chunks),
+        "reducing and writing": sum(chunk.partial_s for chunk in chunks),
+    }
+
+
 _HERE = ("threads", "processes", "synchronous")
 _START = "Run it in threads (scheduler='threads'), or keep a client open over several runs."
 _SINGLES = "Single tasks run alone: make the longest of them a fan-out, or shorten it."
 _DRIVER = "Larger chunks (chunk_size=) make fewer results to bring together here."
+_SENTENCES = {
+    0: ("more work or a cluster that is already up would pay it back", _START),
+    1: ("more workers will not help", _SINGLES),
+    2: ("more workers will not help", _DRIVER),
+}
+"""By the number of the rule that holds first."""
 
 
 def _more_help(

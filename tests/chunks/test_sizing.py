@@ -56,7 +56,7 @@ def test_a_first_size_is_a_byte_or_more_and_within_an_eighth_of_a_workers_memory
 ):
     size = first_size(total, workers, memory, expansion, rate).target_nbytes
     assert size >= 1
-    if memory is not None and expansion > 0:
+    if total != 0 and memory is not None and expansion > 0:
         assert size == 1 or size * expansion <= memory / 8 * (1 + 1e-9)
 
 

@@ -1,0 +1,128 @@
+"""Collect the description of each task of a flow text, and report what is inconsistent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from taskinity_data.flow.language.keywords import KEYWORDS
+from taskinity_data.flow.model import Task, Width
+from taskinity_data.flow.naming import is_slip, to_snake
+from taskinity_data.flow.order import find_cycle
+from taskinity_data.policy import ON_ERROR, Policy
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from taskinity_data.flow.language.syntax_errors import Problems
+
+__all__ = ["TaskText", "check_blocks", "check_graph"]
+
+
+@dataclass(slots=True)
+class TaskText:
+    """What is known of one task so far; `keys` and `fallback` with their positions."""
+
+    name: str
+    line: int
+    column: int
+    width: Width = None
+    has_header: bool = False
+    is_linked: bool = False
+    description: str | None = None
+    keys: dict[str, int] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+    fallback: tuple[str, int, int] | None = None
+
+    def to_task(self) -> Task:
+        """Return the task that it describes."""
+        stated = frozenset(self.keys) - {"description"}
+        return Task(self.name, self.description, self.width, self.policy, stated=stated)
+
+
+def check_blocks(blocks: Mapping[str, TaskText], problems: Problems) -> None:
+    """Report invalid fallbacks, and names that would bind the same function."""
+    for block in blocks.values():
+        if block.fallback is not None:
+            name, line, column = block.fallback
+            other = blocks.get(name)
+            if other is None:
+                choices = [*ON_ERROR, *(task for task in blocks if task != block.name)]
+                expected = KEYWORDS["on_error"].expected
+                message = f"expected {expected}, not {name!r}.{suggest(name, choices)}"
+            elif other is block:
+                message = f"task {name} can't be its own fallback"
+            elif other.fallback is not None:
+                message = f"the fallback {name} has a fallback itself; give one of them up"
+            else:
+                continue
+            problems.add(line, column, message, len(name))
+    names: dict[str, TaskText] = {}
+    for block in blocks.values():
+        other = names.setdefault(to_snake(block.name), block)
+        if other is not block:
+            problems.add(
+                block.line,
+                block.column,
+                f"tasks {other.name} (line {other.line}) and {block.name} would both bind a "
+                f"function {to_snake(block.name)}: rename one",
+                len(block.name),
+            )
+
+
+def check_graph(
+    blocks: Mapping[str, TaskText],
+    edges: Mapping[tuple[str, str], tuple[int, int]],
+    problems: Problems,
+) -> None:
+    """Report cycles, tasks without an edge, and names that look like misspelt others.
+
+    `edges` holds the line and column of each.
+    """
+    fallbacks = {block.fallback[0] for block in blocks.values() if block.fallback is not None}
+    unsaid = [block for block in blocks.values() if not block.has_header]
+    alone = [
+        unlinked
+        for unlinked in blocks.values()
+        if not unlinked.is_linked and unlinked.name not in fallbacks
+    ]
+    if len(blocks) - len(fallbacks & set(blocks)) <= 1:
+        alone = []
+    for block in alone:
+        hint = suggest(block.name, (unlinked.name for unlinked in unsaid))
+        problems.add(
+            block.line,
+            block.column,
+            f"task {block.name} has no edge: expected one such as '{block.name} -> ...'.{hint}",
+            len(block.name),
+        )
+    if not alone:
+        _check_slips(unsaid, blocks, problems)
+    circle = find_cycle(list(blocks), list(edges))
+    if circle:
+        closing = max(pairwise(circle), key=lambda edge: edges[edge])
+        line, column = edges[closing]
+        problems.add(
+            line,
+            column,
+            f"these tasks wait for each other: {' -> '.join(circle)}",
+            len(closing[1]),
+        )
+
+
+def _check_slips(
+    unsaid: list[TaskText], blocks: Mapping[str, TaskText], problems: Problems
+) -> None:
+    for block in unsaid:
+        for other in blocks.values():
+            if other.has_header and is_slip(block.name, other.name):
+                problems.add(
+                    block.line,
+                    block.column,
+                    f"task {block.name} is only named here. Did you mean {other.name!r}? If not, "
+                    f"declare it: 'task {block.name}:'",
+                    len(block.name),
+                )
+                break
