@@ -34,8 +34,11 @@ class BadArray(ValueError):  # noqa: N818 - says what is the matter
     """What is wrong between elements, and at which `offset`."""
 
     def __init__(self, offset: int, why: str) -> None:
-        super().__init__(why)
+        super().__init__(offset, why)  # both, so that it can be pickled
         self.offset, self.why = offset, why
+
+    def __str__(self) -> str:
+        return self.why
 
 
 class Walk:

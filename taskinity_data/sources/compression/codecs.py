@@ -192,5 +192,8 @@ class BadStream(Exception):  # noqa: N818 - never leaves `unpack`, which makes a
     """Compressed bytes that can't be decompressed: `why`, and at which compressed byte `offset`."""
 
     def __init__(self, why: str, offset: int) -> None:
-        super().__init__(why)
+        super().__init__(why, offset)  # both, so that it can be pickled
         self.why, self.offset = why, offset
+
+    def __str__(self) -> str:
+        return self.why
