@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 
 # Of a property that asks for nothing of its own: `fast` is what `make test` takes, `thorough`
 # `make test-all`; `long` is for a change to the cuts, the parser or the tree.
-PROFILES = {"fast": 20, "thorough": 100, "long": 2_000}
+PROFILES = {"fast": 10, "thorough": 100, "long": 2_000}
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "fast")
 
 
