@@ -685,7 +685,7 @@ def test_a_signal_lets_what_runs_end_and_says_how_to_go_on(ground, number, where
 
 def test_what_does_not_end_in_time_is_dropped_and_handlers_are_put_back(ground, monkeypatch):
     monkeypatch.setattr("taskinity_data.execution.driver.GRACE_S", 0.1)
-    release = threading.Event()
+    release, threads = threading.Event(), set(threading.enumerate())
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     def hang(chunk):
@@ -704,7 +704,7 @@ def test_what_does_not_end_in_time_is_dropped_and_handlers_are_put_back(ground, 
         release.set()
     assert caught.value.run.status is RunStatus.INTERRUPTED
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - threads:
         if thread.name.startswith("taskinity"):
             thread.join()
 
