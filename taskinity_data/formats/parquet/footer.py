@@ -45,6 +45,10 @@ CURSORS = 4
 """Cursors that are kept: a cursor holds one row group's compressed columns."""
 
 MARK = b"PAR1"
+SIGNATURE_NBYTES = 28
+"""A footer's signature after its metadata: a nonce of 12 bytes and a tag of 16 (the Parquet
+format's "Encryption", section 5.5)."""
+
 CURSOR_ROWS = 65_536
 """Rows decoded at a time: 16,384 to 131,072 cost the same within 5 % (1 M rows, 8 columns)."""
 
@@ -127,6 +131,7 @@ def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
             if file.store is not None:
                 _look_at_mark(source, file)
             with pq.ParquetFile(source, **pass_on(options)) as opened:
+                _refuse_signed(source, file, opened.metadata)
                 footer = _describe(file, opened.metadata, opened.schema_arrow, options)
     # Extension types are built from what the file says by any class that is registered.
     except Exception as error:
@@ -183,6 +188,20 @@ def _look_at_mark(source: BinaryIO | StoreFile, file: SourceFile) -> None:
     source.seek(max(0, file.nbytes - len(MARK)))
     if source.read(len(MARK)) != MARK:
         refuse_parquet(file, "parquet")
+
+
+def _refuse_signed(source: BinaryIO | StoreFile, file: SourceFile, metadata: Any) -> None:
+    """Raise `PlanError` where columns are encrypted though the footer is not.
+
+    Such a footer is signed. pyarrow ends the process at the metadata of an encrypted column, so
+    this is found before any column is looked at.
+    """
+    source.seek(file.nbytes - len(MARK) - 4)
+    footer_nbytes = int.from_bytes(source.read(4), "little")
+    if footer_nbytes == metadata.serialized_size + SIGNATURE_NBYTES:
+        raise PlanError(
+            f"{file.path}: columns of the Parquet file are encrypted, which this version can't read"
+        )
 
 
 def _range_of(column: Any) -> tuple[int, int]:
