@@ -152,7 +152,7 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
 
     Notes
     -----
-    Sums of integers are exact; the error of those of floats is below 1e-13 * sum|x|, for any number
+    Sums of integers are exact; the error of those of floats is below 1e-12 * sum|x|, for any number
     of chunks. Variances are computed from deviations, not from squares. ``"min"`` of zeros and keys
     that are zero are 0.0, never -0.0.
 

@@ -5,7 +5,6 @@ Rows are given as values and the code of each row's group, from 0 to ``n_groups 
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,82 +36,50 @@ _SUM_BITS = 64
 """The most bits by which a sum is longer than its largest value: there are fewer than 2**64
 rows."""
 
-_MAX_SLICES = 4
-"""With 1,000,000 rows a slice has 31 bits, so four hold every value from the largest down to
-2**-71 of it to the last bit; columns with a wider span are sorted and added pairwise."""
-
-_BLOCK_ROWS = 1 << 14
-"""Rows that are processed at a time: 128 KiB of floats stay in the second-level cache (2.9 ms for
-1,000,000 rows in 400 groups, 9 ms without blocks)."""
+_MAX_TERMS = 4096
+"""How many values are added one after another at most: 4.5e-13 * sum|x|. Blocks of 1,024 to 8,192
+rows cost the same (1.4 ns a row in six groups)."""
 
 
 def sum_floats(values: Floats, codes: Codes, n_groups: int) -> tuple[Floats, Floats]:
-    """Return the sum of each group as an unevaluated pair ``high + low``.
+    """Return the sum of each group as an unevaluated pair ``high + low``; `low` is 0.
 
     Notes
     -----
-    Values are cut into slices of bits so short that the slices' sums are exact in any order of
-    rows; the few totals are then added with their rounding kept. The error is below 2**-100 of
-    sum|x|. Columns with infinities, NaN or too wide a span of magnitudes are sorted by group and
-    added pairwise: fewer than 50 roundings per value, 5.5e-15 * sum|x|.
-
-    References
-    ----------
-    S. M. Rump, T. Ogita, S. Oishi, "Accurate floating-point summation part I: faithful rounding",
-    2008 (extraction of leading bits by adding and subtracting a constant).
+    At most 4,096 values are added one after another; their sums, and values of a single group, are
+    added pairwise by NumPy. The error is below 1e-12 * sum|x|, whatever the number of rows, and the
+    same rows in the same order always have the same sum.
     """
-    largest = max(float(values.max()), -float(values.min())) if len(values) else 0.0
-    if largest == 0.0:
-        return np.zeros(n_groups), np.zeros(n_groups)
-    exponent = math.frexp(largest)[1] if math.isfinite(largest) else np.finfo(np.float64).maxexp
-    guard = len(values).bit_length() + 1
-    if exponent + guard < np.finfo(np.float64).maxexp - 1:
-        totals = _sum_slices(values, codes, n_groups, exponent, guard)
-        if totals is not None:
-            pair = (totals[0], np.zeros(n_groups))
-            for total in totals[1:]:
-                pair = add_floats(pair, (total, np.zeros(n_groups)))
-            return pair
-    return _sum_sorted(values, codes, n_groups)
-
-
-def _sum_slices(
-    values: Floats, codes: Codes, n_groups: int, exponent: int, guard: int
-) -> list[Floats] | None:
-    """Return exact totals of each slice, None if `_MAX_SLICES` don't hold all bits."""
-    # Adding 1.5 * 2**k to |x| < 2**exponent rounds x to a multiple of 2**(k - 52); `guard` more
-    # bits leave room for the sum of all rows.
-    step = _MANTISSA_BITS - guard - 1
-    constants = [math.ldexp(1.5, exponent + guard - slice_ * step) for slice_ in range(_MAX_SLICES)]
-    totals: list[Floats] = []
-    # Many groups: a pass over all totals for every block would cost more than the cache saves.
-    block_rows = max(_BLOCK_ROWS, 4 * n_groups)
-    for start in range(0, len(values), block_rows):
-        rest = values[start : start + block_rows]
-        block_codes = codes[start : start + block_rows]
-        for number, constant in enumerate(constants):
-            part = rest + constant
-            part -= constant
-            rest = rest - part
-            if number == len(totals):
-                totals.append(np.zeros(n_groups))
-            totals[number] += np.bincount(block_codes, part, minlength=n_groups)
-            if not rest.any():
-                break
+    n_blocks = max(1, -(-len(values) // _MAX_TERMS))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if n_groups == 1:
+            sums: Any = np.atleast_1d(np.add.reduce(values))
+        elif n_blocks * n_groups <= max(len(values), n_groups):
+            sums = _sum_blocks(values, codes, n_groups, n_blocks)
         else:
-            return None
+            sums = np.bincount(codes, values, minlength=n_groups)
+            large = np.bincount(codes, minlength=n_groups) > _MAX_TERMS
+            if large.any():
+                rows = large[codes]
+                sums[large] = _sum_sorted(values[rows], codes[rows])
+    return sums + 0.0, np.zeros(n_groups)
+
+
+def _sum_blocks(values: Floats, codes: Codes, n_groups: int, n_blocks: int) -> Floats:
+    cells = np.arange(len(values)) // _MAX_TERMS
+    cells += codes * n_blocks
+    sums = np.bincount(cells, values, minlength=n_groups * n_blocks)
+    # Along the last axis NumPy adds pairwise.
+    totals: Floats = np.add.reduce(sums.reshape(n_groups, n_blocks), axis=1)
     return totals
 
 
-def _sum_sorted(values: Floats, codes: Codes, n_groups: int) -> tuple[Floats, Floats]:
+def _sum_sorted(values: Floats, codes: Codes) -> Floats:
+    """Return the sums of the groups that occur, in the order of their codes."""
     order = np.argsort(codes, kind="stable")
-    counts = np.bincount(codes, minlength=n_groups)
-    groups = np.flatnonzero(counts)
-    starts = np.cumsum(counts[groups]) - counts[groups]
-    high = np.zeros(n_groups)
-    with np.errstate(over="ignore", invalid="ignore"):
-        high[groups] = np.add.reduceat(values[order], starts)
-    return high, np.zeros(n_groups)
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    totals: Floats = np.add.reduceat(values[order], starts)
+    return totals
 
 
 def add_floats(a: tuple[Floats, Floats], b: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
@@ -225,8 +192,8 @@ def sum_moments(values: NDArray[Any], codes: Codes, n_groups: int) -> Moments:
     Notes
     -----
     Two passes: deviations are from the group's mean, so that a large common offset loses no digits;
-    their sum is the rounding error of that mean. The relative error of `squares` is below 2e-12
-    (16,384 roundings in the same direction), usually 1e-15.
+    their sum is the rounding error of that mean. The relative error of `squares` is below 1e-12,
+    usually 1e-15.
     """
     numbers = values.astype(np.float64, copy=False)
     n = np.bincount(codes, minlength=n_groups).astype(np.float64)
@@ -238,23 +205,11 @@ def sum_moments(values: NDArray[Any], codes: Codes, n_groups: int) -> Moments:
             small = sum_floats(np.ldexp(numbers, -_SUM_BITS), codes, n_groups)[0] / rows
             mean = np.where(np.isfinite(mean), mean, np.ldexp(small, _SUM_BITS))
         deviations = numbers - mean[codes]
-        residual = _sum_blocks(deviations, codes, n_groups)
-        squares = _sum_blocks(deviations * deviations, codes, n_groups)
+        residual = sum_floats(deviations, codes, n_groups)[0]
+        squares = sum_floats(deviations * deviations, codes, n_groups)[0]
         # If squares overflow, so may the correction: inf - inf would be null.
         squares = np.where(np.isinf(squares), squares, squares - residual * residual / rows)
         return Moments(n, mean, residual / rows, np.maximum(squares, 0.0))
-
-
-def _sum_blocks(values: Floats, codes: Codes, n_groups: int) -> Floats:
-    # Squares don't cancel, so it is enough that no total has many terms: blocks, then their sums.
-    if n_groups == 1:
-        return np.atleast_1d(np.sum(values))
-    total = np.zeros(n_groups)
-    block_rows = max(_BLOCK_ROWS, 4 * n_groups)
-    for start in range(0, len(values), block_rows):
-        block = slice(start, start + block_rows)
-        total += np.bincount(codes[block], values[block], minlength=n_groups)
-    return total
 
 
 def add_moments(a: Moments, b: Moments) -> Moments:

@@ -330,7 +330,7 @@ def sum() -> Total:  # noqa: A001 - as pandas names it
     Notes
     -----
     Integers are exact: a sum that its type can't hold raises a `ReduceError`. The error of floats
-    is below 1e-13 * sum|x|. Nulls are ignored. Without any chunk the answer is an empty Series.
+    is below 1e-12 * sum|x|. Nulls are ignored. Without any chunk the answer is an empty Series.
 
     Examples
     --------
