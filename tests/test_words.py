@@ -22,7 +22,11 @@ DOCUMENTS = [
 NOT_CLEAN = {
     "taskinity_data/checkpoints",
     "taskinity_data/execution",
-    "taskinity_data/formats",
+    "taskinity_data/formats/arrow_ipc.py",
+    "taskinity_data/formats/json",
+    "taskinity_data/formats/memory.py",
+    "taskinity_data/formats/orc",
+    "taskinity_data/formats/parquet",
     "taskinity_data/reducers/spilling",
     "taskinity_data/report",
     "taskinity_data/run",

@@ -115,7 +115,7 @@ class _Cursor:
         self.number = -1
 
     def get(self, number: int) -> Any:
-        """The record batch `number`, not before the last one of a stream."""
+        """Return the record batch `number`, not before the last one of a stream."""
         while self.number != number:
             self._batch = (
                 self._reader.read_next_batch()
@@ -128,7 +128,7 @@ class _Cursor:
         return self._batch
 
     def __iter__(self) -> Iterator[Any]:
-        """All record batches; `ValueError` where a stream does not end with its mark."""
+        """Yield all record batches; `ValueError` where a stream does not end with its mark."""
         if not self._is_stream:
             yield from map(self.get, range(self._reader.num_record_batches))
             return
@@ -158,7 +158,7 @@ class IpcAccess(TableAccess):
     format: ClassVar[str] = "arrow"
 
     def open_layout(self, file: SourceFile) -> TableLayout:
-        """What `file` holds."""
+        """Return what `file` holds."""
         key = file.path, file.fingerprint
         layout = _layouts.get(key)
         if layout is None:
@@ -169,7 +169,7 @@ class IpcAccess(TableAccess):
     def read_rows(
         self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
     ) -> pa.Table:
-        """Rows `start` to `stop` of columns `names`.
+        """Return rows `start` to `stop` of columns `names`.
 
         Notes
         -----
@@ -198,7 +198,7 @@ class IpcAccess(TableAccess):
     def read_dictionaries(
         self, layout: TableLayout, name: str, groups: Sequence[int]
     ) -> Iterator[pa.Table]:
-        """The first row of column `name` under each dictionary."""
+        """Yield the first row of column `name` under each dictionary."""
         field = layout.schema.field(name)
         if not pat.is_dictionary(field.type):
             yield from super().read_dictionaries(layout, name, groups)
@@ -273,7 +273,7 @@ def _cost(field: pa.Field) -> float:
 def _widths(
     file: SourceFile, schema: pa.Schema, rows: Sequence[int], *, is_stream: bool
 ) -> list[float]:
-    """Bytes of a row of each column in memory; of texts and the like those of the first rows."""
+    """Return bytes of a row of each column in memory; of texts and the like, of the first rows."""
     widths = [fixed_nbytes(one.type) for one in schema]
     unknown = [place for place, width in enumerate(widths) if width is None]
     number = next((place for place, count in enumerate(rows) if count), None)
@@ -285,7 +285,7 @@ def _widths(
 
 
 def _read_parts(layout: IpcLayout, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
-    """Rows `start` to `stop` of columns `names`, a part for each record batch they lie in."""
+    """Yield rows `start` to `stop` of columns `names`, a part for each record batch they lie in."""
     groups = layout.groups(start, stop)
     key = layout.file.path, layout.file.fingerprint, tuple(names)
     cursor = _cursors.take(key)

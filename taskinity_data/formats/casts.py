@@ -1,6 +1,6 @@
-"""Columns of files as the types that were asked for, and the types that hold those of two files.
+"""Columns of files as the types that were requested, and the types that hold those of two files.
 
-It knows nothing of files. Arrow's own casts refuse what is too large and cut fractions of integers;
+Arrow's own casts refuse what is too large and cut fractions of integers;
 they are silent where a time, a time zone or a number is lost otherwise, and that is refused here.
 """
 
@@ -23,7 +23,7 @@ DECIMAL128_DIGITS = 38
 
 
 def read_type(name: str, type_: Any) -> pa.DataType:
-    """The Arrow type that ``schema=`` means by `type_` for column `name`.
+    """Return the Arrow type that ``schema=`` means by `type_` for column `name`.
 
     Raises
     ------
@@ -45,17 +45,17 @@ def read_type(name: str, type_: Any) -> pa.DataType:
 
 
 def nullable_dtypes(schema: Any) -> dict[str, str]:
-    """The columns for which ``schema=`` names a pandas dtype with missing values of its own."""
+    """Return the columns for which ``schema=`` names a pandas dtype with its own missing values."""
     if not isinstance(schema, dict):
         return {}
-    found = {name: _nullable(type_) for name, type_ in schema.items()}
-    return {name: str(dtype) for name, dtype in found.items() if dtype is not None}
+    dtypes = {name: _nullable(type_) for name, type_ in schema.items()}
+    return {name: str(dtype) for name, dtype in dtypes.items() if dtype is not None}
 
 
 def _nullable(type_: Any) -> Any:
-    """The dtype such as ``Int64``, ``boolean`` or ``Float64`` that `type_` is or names, or None.
+    """Return the dtype (``Int64``, ``boolean``, ``Float64``, …) that `type_` is or names, or None.
 
-    Arrow knows names in small letters only by which it means its own types.
+    Names in lower case are those of Arrow's types.
     """
     if isinstance(type_, str) and (type_ == "boolean" or type_[:1].isupper()):
         try:
@@ -68,7 +68,7 @@ def _nullable(type_: Any) -> Any:
 
 
 def holds(wide: pa.DataType, narrow: pa.DataType) -> bool:
-    """Whether every value of `narrow` is one of `wide`."""
+    """Return whether every value of `narrow` is one of `wide`."""
     if wide == narrow or pat.is_null(narrow):
         return True
     for kind in (pat.is_signed_integer, pat.is_unsigned_integer, pat.is_floating):
@@ -82,19 +82,19 @@ def holds(wide: pa.DataType, narrow: pa.DataType) -> bool:
     return False
 
 
-def advise(name: str, one: pa.DataType, other: pa.DataType) -> str:
-    """What to do where a column is of type `one` in a file and of `other` in a later one."""
-    type_ = _join(one, other)
+def advise(name: str, first: pa.DataType, other: pa.DataType) -> str:
+    """Return what to do where a column is of type `one` in a file and of `other` in a later one."""
+    type_ = _join(first, other)
     if type_ is None:
         return "no type holds the values of both: read them apart, or leave it out by columns="
     return f"give the type for all: schema={{{_quote(name)}: {code_of(type_)}}}"
 
 
-def _join(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """A type that holds the values of both, where there is one."""
-    if one != other and (pat.is_dictionary(one) or pat.is_dictionary(other)):
-        one, other = (t.value_type if pat.is_dictionary(t) else t for t in (one, other))
-    for wide, narrow in ((one, other), (other, one)):
+def _join(first: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Return a type that holds the values of both, where there is one."""
+    if first != other and (pat.is_dictionary(first) or pat.is_dictionary(other)):
+        first, other = (t.value_type if pat.is_dictionary(t) else t for t in (first, other))
+    for wide, narrow in ((first, other), (other, first)):
         if holds(wide, narrow):
             return wide
         if pat.is_string(wide) or pat.is_large_string(wide):
@@ -106,16 +106,20 @@ def _join(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
             return pa.float64()
         if pat.is_timestamp(wide) and pat.is_date(narrow) and wide.tz is None:
             return wide
-    if pat.is_integer(one) and pat.is_integer(other):
+    if pat.is_integer(first) and pat.is_integer(other):
         return pa.int64()
-    if pat.is_timestamp(one) and pat.is_timestamp(other) and (one.tz is None) == (other.tz is None):
-        return pa.timestamp(max(one.unit, other.unit, key=UNITS.index), one.tz)
-    if pat.is_decimal(one) and pat.is_decimal(other):
-        scale = max(one.scale, other.scale)
-        digits = max(one.precision - one.scale, other.precision - other.scale) + scale
+    if (
+        pat.is_timestamp(first)
+        and pat.is_timestamp(other)
+        and (first.tz is None) == (other.tz is None)
+    ):
+        return pa.timestamp(max(first.unit, other.unit, key=UNITS.index), first.tz)
+    if pat.is_decimal(first) and pat.is_decimal(other):
+        scale = max(first.scale, other.scale)
+        digits = max(first.precision - first.scale, other.precision - other.scale) + scale
         return pa.decimal128(digits, scale) if digits <= DECIMAL128_DIGITS else None
-    if pat.is_duration(one) and pat.is_duration(other):
-        return pa.duration(max(one.unit, other.unit, key=UNITS.index))
+    if pat.is_duration(first) and pat.is_duration(other):
+        return pa.duration(max(first.unit, other.unit, key=UNITS.index))
     return None
 
 
@@ -124,7 +128,7 @@ def _quote(name: str) -> str:
 
 
 def code_of(type_: pa.DataType) -> str:
-    """`type_` as it can be pasted into ``schema=``."""
+    """Return `type_` as it can be pasted into ``schema=``."""
     try:
         if pa.type_for_alias(str(type_)) == type_:
             return f'"{type_}"'
@@ -138,7 +142,7 @@ def code_of(type_: pa.DataType) -> str:
 
 
 def cast(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
-    """`column` as `type_`.
+    """Return `column` as `type_`.
 
     Raises
     ------
@@ -159,25 +163,25 @@ def cast(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
         changed = pc.not_equal(made.cast(old), column)
     else:
         return made
-    place = pc.index(changed, True).as_py()
-    if place >= 0:
-        raise pa.ArrowInvalid(f"{column[place].as_py()!r} would become {made[place].as_py()!r}")
+    index = pc.index(changed, True).as_py()
+    if index >= 0:
+        raise pa.ArrowInvalid(f"{column[index].as_py()!r} would become {made[index].as_py()!r}")
     return made
 
 
 def _check_parts(column: pa.ChunkedArray, type_: pa.DataType) -> None:
     """Raise where what lies in the lists or structs of `column` would be another in `type_`."""
     if pat.is_struct(column.type) and pat.is_struct(type_):
-        for place, field in enumerate(column.type):
+        for index, field in enumerate(column.type):
             if type_.get_field_index(field.name) < 0:
                 raise pa.ArrowInvalid(f"its field {field.name!r} would be lost")
-            cast(pc.struct_field(column, place), type_.field(field.name).type)
+            cast(pc.struct_field(column, index), type_.field(field.name).type)
     elif hasattr(column.type, "value_type") and hasattr(type_, "value_type"):
         cast(pc.list_flatten(column), type_.value_type)
 
 
 def _may_lose(old: pa.DataType, new: pa.DataType) -> bool:
-    """Whether Arrow casts values of `old` to other ones of `new` without a word."""
+    """Return whether Arrow silently casts values of `old` to other ones of `new`."""
     if pat.is_timestamp(old):
         if pat.is_time(new):
             raise pa.ArrowInvalid("the days would be lost")

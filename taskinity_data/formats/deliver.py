@@ -1,6 +1,6 @@
-"""Arrow tables as what a function asked for, with the same dtypes whatever stands in the table.
+"""Arrow tables as the kind that a function takes, with the same dtypes whatever the table holds.
 
-It knows nothing of files. pandas has no integer or bool that may be missing (unless asked for):
+pandas has no integer or bool that may be missing (unless requested by dtype):
 a column with nulls anywhere in the dataset is float64 or object in every chunk, as in the whole.
 """
 
@@ -35,12 +35,12 @@ __all__ = [
 ]
 
 _ATTRIBUTES = b"PANDAS_ATTRS"
-_KEPT = (b"pandas", _ATTRIBUTES)
-_NOTHING_TOLD = b'{"index_columns": [], "column_indexes": [], "columns": []}'
+_METADATA_KEYS = (b"pandas", _ATTRIBUTES)
+_NO_DESCRIPTION = b'{"index_columns": [], "column_indexes": [], "columns": []}'
 
 
 def deliver(table: pa.Table, as_: str, with_nulls: frozenset[str] = frozenset()) -> Any:
-    """`table` as a pandas DataFrame, an Arrow table or a polars DataFrame.
+    """Return `table` as a pandas DataFrame, an Arrow table or a polars DataFrame.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def deliver(table: pa.Table, as_: str, with_nulls: frozenset[str] = frozenset())
     Raises
     ------
     PlanError
-        polars is asked for and not installed.
+        polars is requested and not installed.
     """
     if as_ == "arrow":
         return table
@@ -61,25 +61,25 @@ def deliver(table: pa.Table, as_: str, with_nulls: frozenset[str] = frozenset())
             import polars as pl
         except ImportError as error:
             raise PlanError(
-                "a chunk is asked for as a polars.DataFrame but polars is not installed: "
+                "a chunk is requested as a polars.DataFrame but polars is not installed: "
                 "pip install polars"
             ) from error
-        if any("fixed_size_list" in str(one.type) for one in table.schema):
+        if any("fixed_size_list" in str(field.type) for field in table.schema):
             table = copy_out(table)  # polars takes no part of such a column that holds nulls
         data: Any = pl.from_arrow(table)
         data.columns = table.schema.names  # it calls a column without a name by its number
         return data
     frame = table.to_pandas(use_threads=False)
-    for place, name in enumerate(table.schema.names):
+    for index, name in enumerate(table.schema.names):
         if name not in with_nulls:
             continue
-        column = frame.iloc[:, place]
+        column = frame.iloc[:, index]
         if not isinstance(column.dtype, np.dtype):
             continue
         if column.dtype == bool:
-            frame.isetitem(place, column.astype(object))
+            frame.isetitem(index, column.astype(object))
         elif column.dtype.kind in "iu":
-            frame.isetitem(place, column.astype("float64"))
+            frame.isetitem(index, column.astype("float64"))
     attributes = (table.schema.metadata or {}).get(_ATTRIBUTES)
     if attributes:
         frame.attrs = json.loads(attributes)
@@ -93,7 +93,7 @@ def deliver_rows(
     pieces: Sequence[Piece],
     exact: frozenset[str] = frozenset(),
 ) -> Any:
-    """As `deliver`, of rows read from `pieces`, where pandas may have no form for them.
+    """Return rows of `pieces` as `deliver` does, where pandas may have no form for them.
 
     Columns in `exact` are taken from the table, not from what pandas makes of them.
 
@@ -132,8 +132,9 @@ def deliver_rows(
 def gather(
     tables: Sequence[pa.Table], schema: pa.Schema, dictionaries: Iterable[tuple[str, pa.Array]]
 ) -> pa.Table:
-    """The columns of `schema` out of `tables`, one after another, those named in `dictionaries`
-    over one dictionary each.
+    """Return the columns of `schema` of `tables`, concatenated.
+
+    Those named in `dictionaries` are over one dictionary each.
     """
     selected = [table.select(schema.names) for table in tables]
     table = pa.concat_tables(selected) if selected else schema.empty_table()
@@ -145,7 +146,7 @@ def gather(
 
 
 def conform(table: pa.Table, schema: pa.Schema, path: str) -> pa.Table:
-    """`table` with the columns, order and types of `schema`; columns that are missing are null.
+    """Return `table` with the columns, order and types of `schema`; missing columns are null.
 
     Raises
     ------
@@ -158,29 +159,29 @@ def conform(table: pa.Table, schema: pa.Schema, path: str) -> pa.Table:
         return table.replace_schema_metadata(schema.metadata)
     columns = []
     names = set(table.schema.names)
-    for one in schema:
-        has_column = one.name in names
-        column = table[one.name] if has_column else pa.nulls(table.num_rows, one.type)
-        if column.null_count and not one.nullable:
+    for field in schema:
+        has_column = field.name in names
+        column = table[field.name] if has_column else pa.nulls(table.num_rows, field.type)
+        if column.null_count and not field.nullable:
             raise SchemaError(
-                f"{path}: column {one.name!r} holds a null, but the schema has it as not null",
+                f"{path}: column {field.name!r} holds a null, but the schema has it as not null",
                 path=path,
-                column=one.name,
+                column=field.name,
             )
         try:
-            columns.append(cast(column, one.type))
+            columns.append(cast(column, field.type))
         except pa.ArrowException as error:
             raise SchemaError(
-                f"{path}: column {one.name!r} is {column.type} in this file and does not fit "
-                f"{one.type}: {error}",
+                f"{path}: column {field.name!r} is {column.type} in this file and does not fit "
+                f"{field.type}: {error}",
                 path=path,
-                column=one.name,
+                column=field.name,
             ) from error
     return pa.Table.from_arrays(columns, schema=schema)
 
 
 def recode(column: pa.ChunkedArray, values: pa.Array, type_: pa.DataType) -> pa.ChunkedArray:
-    """The dictionary-encoded `column` over the dictionary `values` instead of its own ones."""
+    """Return the dictionary-encoded `column` over the dictionary `values`."""
     # Without a chunk there would be no dictionary, and pandas would see no categories.
     chunks = [
         pa.DictionaryArray.from_arrays(
@@ -190,8 +191,8 @@ def recode(column: pa.ChunkedArray, values: pa.Array, type_: pa.DataType) -> pa.
     for chunk in column.chunks:
         codes = chunk.indices
         if not chunk.dictionary.equals(values):
-            places = pc.index_in(chunk.dictionary, value_set=values)
-            codes = places.take(codes)
+            codes_of_all = pc.index_in(chunk.dictionary, value_set=values)
+            codes = codes_of_all.take(codes)
             if codes.null_count > chunk.indices.null_count:
                 raise ReadError("a category is not among those that were found when planning")
         codes = codes.cast(type_.index_type)
@@ -200,7 +201,7 @@ def recode(column: pa.ChunkedArray, values: pa.Array, type_: pa.DataType) -> pa.
 
 
 def copy_out(table: pa.Table) -> pa.Table:
-    """`table` in memory of its own, without what lies around its rows.
+    """Return `table` in memory of its own, without what lies around its rows.
 
     A table that lies in a mapped file would change with the file, after it was checked.
     """
@@ -211,12 +212,12 @@ def copy_out(table: pa.Table) -> pa.Table:
 
 
 def count_only(rows: int) -> pa.Table:
-    """A table of `rows` rows and no columns."""
+    """Return a table of `rows` rows and no columns."""
     return pa.table({"rows": pa.nulls(rows)}).select([])
 
 
 def hidden_columns(schema: pa.Schema) -> frozenset[str]:
-    """Columns in which pandas stored an index without a name: no columns to who wrote them."""
+    """Return columns in which pandas stored an index without a name, which users don't see."""
     stored = (schema.pandas_metadata or {}).get("index_columns", [])
     return frozenset(
         name for name in stored if isinstance(name, str) and name.startswith("__index_level_")
@@ -238,19 +239,20 @@ def drop_pandas_index(
     dtypes : mapping of str to str, or None
         Those of them that pandas is to have as one of its dtypes with missing values.
     """
-    kept = {key: value for key, value in (metadata or {}).items() if key in _KEPT}
-    if b"pandas" in kept or dtypes:
-        told = json.loads(kept.get(b"pandas", _NOTHING_TOLD))
+    retained = {key: value for key, value in (metadata or {}).items() if key in _METADATA_KEYS}
+    if b"pandas" in retained or dtypes:
+        described = json.loads(retained.get(b"pandas", _NO_DESCRIPTION))
         names = set(retyped)
-        told["index_columns"] = []
-        columns = [one for one in told["columns"] if one.get("field_name") not in names]
-        # An index without a name that is asked for as a column has its field's.
-        told["columns"] = [
-            {**one, "name": one["field_name"]} if one["name"] is None else one for one in columns
+        described["index_columns"] = []
+        columns = [each for each in described["columns"] if each.get("field_name") not in names]
+        # An index without a name that is selected as a column has its field's.
+        described["columns"] = [
+            {**column, "name": column["field_name"]} if column["name"] is None else column
+            for column in columns
         ]
-        told["columns"] += [
+        described["columns"] += [
             {"name": name, "field_name": name, "numpy_type": dtype, "pandas_type": dtype.lower()}
             for name, dtype in (dtypes or {}).items()
         ]
-        kept[b"pandas"] = json.dumps(told).encode()
-    return kept or None
+        retained[b"pandas"] = json.dumps(described).encode()
+    return retained or None

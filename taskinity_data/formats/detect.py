@@ -1,6 +1,6 @@
 """What format files are in, from their names' suffixes and their first and last bytes.
 
-It knows nothing of rows: a file that passes here may still be malformed.
+A file that passes here may still be malformed.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ bytes have 10 %."""
 
 
 def peek_files(
-    files: Sequence[SourceFile], said: str | None = None, method: str | None = "infer"
+    files: Sequence[SourceFile], format_: str | None = None, method: str | None = "infer"
 ) -> list[Ends]:
-    """The ends of each file; of a compressed one that is unpacked, of its text.
+    """Return the ends of each file; of a compressed one that is unpacked, of its text.
 
     Parameters
     ----------
     files : sequence of SourceFile
-    said : one of `FORMATS`, or None
-        What the user says of the format.
+    format_ : one of `FORMATS`, or None
+        The user's option.
     method : see `Compression`
 
     Notes
@@ -58,53 +58,53 @@ def peek_files(
     Two requests a file of a store, but for what is called Parquet there: to open it reads its end,
     and its mark with that (`refuse_parquet`).
     """
-    is_open = said in (None, "parquet") and method in (None, "infer")
+    is_open = format_ in (None, "parquet") and method in (None, "infer")
 
     def peek(file: SourceFile) -> Ends:
-        is_parquet = said == "parquet" or format_of_suffix(_suffix(file)) == "parquet"
+        is_parquet = format_ == "parquet" or format_of_suffix(_suffix(file)) == "parquet"
         is_believed = is_open and is_parquet and file.store is not None and file.nbytes > 0
         return None if is_believed and not file.archive else _peek(file)
 
     return list(map_files(peek, files))
 
 
-def refuse_parquet(file: SourceFile, said: str | None = None) -> None:
+def refuse_parquet(file: SourceFile, format_: str | None = None) -> None:
     """Raise `PlanError` with what `file`, which has no Parquet mark at its end, is instead."""
     ends = [_peek(file)]
-    detect_codecs([file], ends, "infer", said)
-    detect_format([file], said, {}, ends)
+    detect_codecs([file], ends, "infer", format_)
+    detect_format([file], format_, {}, ends)
 
 
 def detect_codecs(
     files: Sequence[SourceFile],
     ends: Sequence[Ends],
     method: str | None,
-    said: str | None,
+    format_: str | None,
 ) -> list[str | None]:
-    """The codec that each of `files` is to be unpacked with; None: it is read as it is.
+    """Return the codec that each of `files` is to be unpacked with; None: it is read as it is.
 
     Parameters
     ----------
     files : sequence of SourceFile
     ends : what `peek_files` gives of them
     method : see `Compression`
-    said : one of `FORMATS`, or None
-        What the user says of the format.
+    format_ : one of `FORMATS`, or None
+        The user's option.
 
     Raises
     ------
     PlanError
         Name or `method` belie the content; a format that is not read compressed.
     """
-    found = []
+    codecs = []
     for file, both in zip(files, ends, strict=True):
         head = both[0] if both else b""
         codec = "zip" if file.archive else find_codec(file.path, head, method)
-        inner = said or format_of_suffix(_suffix(file))
+        inner = format_ or format_of_suffix(_suffix(file))
         if codec is not None and inner is not None and not FORMATS[inner].is_text:
             raise _refuse_packed(file.path, codec, inner)
-        found.append(codec)
-    return found
+        codecs.append(codec)
+    return codecs
 
 
 def _refuse_packed(path: str, codec: str, format_: str) -> PlanError:
@@ -116,17 +116,17 @@ def _refuse_packed(path: str, codec: str, format_: str) -> PlanError:
 
 def detect_format(
     files: Sequence[SourceFile],
-    said: str | None,
+    format_: str | None,
     options: Mapping[str, Any],
     ends: Sequence[Ends] | None = None,
 ) -> str:
-    """The one format of all `files`.
+    """Return the one format of all `files`.
 
     Parameters
     ----------
     files : sequence of SourceFile
-    said : one of `FORMATS`, or None
-        What the user says; None: found from suffix and content.
+    format_ : one of `FORMATS`, or None
+        The user's option; None: found from suffix and content.
     options : mapping
         Reader options: an `encoding` whose texts hold zero bytes is not taken for binary; where
         neither suffix nor content tells a format, a separator means CSV.
@@ -142,32 +142,34 @@ def detect_format(
     -----
     Opens each file once and reads at most 4 KiB of it, about 20 µs a file.
     """
-    if said is not None and said not in FORMATS:
+    if format_ is not None and format_ not in FORMATS:
         raise PlanError(
-            f"format={said!r}: this version reads {', '.join(FORMATS)}."
-            f"{suggest(str(said), FORMATS)}"
+            f"format={format_!r}: this version reads {', '.join(FORMATS)}."
+            f"{suggest(str(format_), FORMATS)}"
         )
     encoding = str(options.get("encoding") or "utf-8").lower().replace("_", "-")
     is_wide = encoding.startswith(("utf-16", "utf16", "utf-32", "utf32"))
     implied = "csv" if {"sep", "delimiter"} & set(options) else None
-    first, found = files[0], ""
+    first, detected = files[0], ""
     is_empty = not any(file.nbytes for file in files)
     for file, both in zip(files, ends or map_files(_peek, files), strict=True):
-        named = said or format_of_suffix(_suffix(file))
+        named = format_ or format_of_suffix(_suffix(file))
         if not file.nbytes and not is_empty and named == "jsonl":
             both = b"\n", b"\n"  # no line, so no row; alone it may be a failed copy
-        one = "parquet" if both is None else _detect(file, said, implied, *both, is_wide=is_wide)
-        if found and one != found:
+        format_here = (
+            "parquet" if both is None else _detect(file, format_, implied, *both, is_wide=is_wide)
+        )
+        if detected and format_here != detected:
             raise PlanError(
-                f"{file.path} is {one} but {first.path} is {found}: a dataset has one format; name "
-                "the files of one, e.g. by a glob"
+                f"{file.path} is {format_here} but {first.path} is {detected}: a dataset has one "
+                "format; name the files of one, e.g. by a glob"
             )
-        found = one
-    return found
+        detected = format_here
+    return detected
 
 
 def implied_options(files: Sequence[SourceFile], options: Mapping[str, Any]) -> dict[str, Any]:
-    """`options` with the tab as separator where all files' suffixes say so and the user nothing."""
+    """Return `options`, with the tab as separator if all suffixes mean it and none is given."""
     is_tabs = all(_suffix(file) in _TABS for file in files)
     if is_tabs and not {"sep", "delimiter"} & set(options):
         return {**options, "sep": "\t"}
@@ -175,7 +177,7 @@ def implied_options(files: Sequence[SourceFile], options: Mapping[str, Any]) -> 
 
 
 def _suffix(file: SourceFile) -> str:
-    """The suffix that tells the format, in small letters."""
+    """Return the suffix that shows the format, in lower case."""
     path = file.path.partition("?hidden=")[0] if file.archive is None else file.name
     inner = inner_name(path) if file.unpacked is None else file.unpacked.inner
     return PurePath(inner).suffix.lower()
@@ -193,47 +195,52 @@ def _detect(
     path = file.path
     suffix = _suffix(file)
     content = _content(head, tail)
-    said = format_ or format_of_suffix(suffix)
+    named = format_ or format_of_suffix(suffix)
     if file.nbytes == 0 and not head:
-        what = "file is" if file.unpacked is None else "text that it unpacks to is"
-        raise PlanError(f"{path}: the {what} empty (0 bytes); remove it or write it again")
-    if said is None and suffix in _CONVERT:
+        subject = "file is" if file.unpacked is None else "text that it unpacks to is"
+        raise PlanError(f"{path}: the {subject} empty (0 bytes); remove it or write it again")
+    if named is None and suffix in _CONVERT:
         _refuse(path, suffix)
-    if said is not None and FORMATS[said].is_text and content is not None:
+    if named is not None and FORMATS[named].is_text and content is not None:
         raise PlanError(
             f"{path}: this is {_a(content)} file under another name; rename it to .{content}, or "
             f'give format="{content}"'
         )
     codec = codec_of(head)
-    if codec and content is None and not _is_text(head) and (said is None or FORMATS[said].is_text):
+    if (
+        codec
+        and content is None
+        and not _is_text(head)
+        and (named is None or FORMATS[named].is_text)
+    ):
         read = "" if codec == "tar" else f'give compression="{codec}", or '
         raise PlanError(f"{path}: this is {codec}; {read}unpack it: {unpack_line(codec, path)}")
-    found = said or content or implied
-    if found is None:
+    detected = named or content or implied
+    if detected is None:
         raise PlanError(
             f"{path}: the suffix {suffix!r} says nothing of the format, nor do the first bytes; "
             f'give format="csv" (or one of {", ".join(FORMATS)})'
         )
-    if FORMATS[found].is_text:
-        # CSV may hold any character; only that it is CSV must be said then.
+    if FORMATS[detected].is_text:
+        # CSV may hold any character; but the user must name the format then.
         if not is_wide and format_ != "csv" and not _is_text(head):
-            raise PlanError(f"{path}: {_no_text(found, head)}")
+            raise PlanError(f"{path}: {_no_text(detected, head)}")
     elif file.unpacked is not None:
-        raise _refuse_packed(path, file.unpacked.codec, found)
-    elif found == "parquet":
+        raise _refuse_packed(path, file.unpacked.codec, detected)
+    elif detected == "parquet":
         _check_parquet(path, head, tail)
-    elif not head.startswith(FORMATS[found].marks) and not _is_old_stream(found, head):
-        raise PlanError(f"{path}: this is no {FORMATS[found].title} file, {_begins(head)}")
-    return found
+    elif not head.startswith(FORMATS[detected].marks) and not _is_old_stream(detected, head):
+        raise PlanError(f"{path}: this is no {FORMATS[detected].title} file, {_begins(head)}")
+    return detected
 
 
 def _no_text(format_: str, head: bytes) -> str:
-    """What a file is that holds control characters, and what to do."""
+    """Return what a file is that holds control characters, and what to do."""
     from taskinity_data.formats.csv.hints import find_wide_encoding
 
     wide = find_wide_encoding(head)
     if wide is None:
-        at = next(place for place, byte in enumerate(head) if byte in _CONTROL)
+        at = next(index for index, byte in enumerate(head) if byte in _CONTROL)
         step = '; if it is CSV all the same, give format="csv"' if format_ == "csv" else ""
         return (
             "this is a binary file, not text: "
@@ -249,15 +256,15 @@ def _no_text(format_: str, head: bytes) -> str:
 
 
 def _content(head: bytes, tail: bytes) -> str | None:
-    """The binary format that the bytes tell."""
+    """Return the binary format that the bytes show."""
     if tail == _PARQUET:
         return "parquet"
-    marked = (name for name, one in FORMATS.items() if head.startswith(one.marks))
+    marked = (name for name, record in FORMATS.items() if head.startswith(record.marks))
     return None if _is_text(head) else next(marked, None)
 
 
 def _is_old_stream(format_: str, head: bytes) -> bool:
-    """Whether it may be an Arrow stream as written before version 0.15: a length comes first."""
+    """Return whether it may be an Arrow stream of a version before 0.15: a length comes first."""
     return format_ == "arrow" and 0 < int.from_bytes(head[:4], "little", signed=True) < 1 << 24
 
 

@@ -1,7 +1,4 @@
-"""Row filters as `pandas.read_parquet` takes them, checked against a schema before reading.
-
-It knows nothing of files: readers ask it which columns a filter needs and what passes.
-"""
+"""Row filters as `pandas.read_parquet` takes them, checked against a schema before reading."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ class Filters:
     columns : tuple of str
         The columns that it needs.
     not_null : tuple of str
-        Columns (of those) that are never null in a row that passes, as far as can be told.
+        Columns (of those) that are never null in a row that passes, as far as the predicates show.
     text : str
         The same text for the same filter, in every process: part of a reader's identity.
     """
@@ -51,7 +48,7 @@ class Filters:
     text: str
 
     def apply(self, table: pa.Table) -> pa.Table:
-        """The rows of `table` that pass, in their order; `PlanError` where Arrow can't tell."""
+        """Return the rows of `table` that pass, in order; `PlanError` if Arrow can't evaluate."""
         # Table.filter would start threads of its own beside the worker's.
         plan = acero.Declaration.from_sequence(
             [
@@ -68,7 +65,7 @@ class Filters:
 
 
 def parse_filters(filters: Any, schema: pa.Schema) -> Filters | None:
-    """`filters` ready to be applied, or None where there are none.
+    """Return `filters` ready to be applied, or None where there are none.
 
     Parameters
     ----------
@@ -115,15 +112,16 @@ def parse_filters(filters: Any, schema: pa.Schema) -> Filters | None:
 
 
 def narrow_filters(filters: Any, schema: pa.Schema) -> Filters | None:
-    """What `filters` ask of the columns of `schema` alone: what passes them in full passes it.
+    """Return the part of `filters` on columns of `schema` alone: rows that pass `filters` pass it.
 
-    None where that is nothing, or where `filters` are wrong, which `parse_filters` then says.
+    None if there is no such part, or if `filters` are wrong, which `parse_filters` then reports.
     """
     try:
         if isinstance(filters, pc.Expression):
             return parse_filters(filters, schema)  # refused where it needs other columns
         groups = [
-            [one for one in group if one[0] in schema.names] for group in _read_groups(filters)
+            [predicate for predicate in group if predicate[0] in schema.names]
+            for group in _read_groups(filters)
         ]
         return parse_filters(groups, schema) if all(groups) else None
     except PlanError:
@@ -192,23 +190,23 @@ def _drops_null(op: str, value: Any) -> bool:
 
 def _bind(expression: Any, schema: pa.Schema) -> None:
     # Some types are compared only where there is a row.
-    row = pa.table([pa.nulls(1, one.type) for one in schema], schema=schema)
+    row = pa.table([pa.nulls(1, field.type) for field in schema], schema=schema)
     try:
         row.filter(expression)
     except pa.ArrowException as error:
-        types = ", ".join(f"{one.name}: {one.type}" for one in schema)
+        types = ", ".join(f"{field.name}: {field.type}" for field in schema)
         raise PlanError(
             f"filters: {expression} does not fit the columns' types ({types}): {error}"
         ) from error
 
 
 def _columns_of(expression: Any, schema: pa.Schema) -> tuple[str, ...]:
-    """The columns that `expression` needs: those without which it can't be bound."""
+    """Return the columns that `expression` needs: those without which it can't be bound."""
     _bind(expression, schema)
     needed = []
-    for index, one in enumerate(schema):
+    for index, name in enumerate(schema.names):
         try:
             schema.remove(index).empty_table().filter(expression)
         except pa.ArrowException:
-            needed.append(one.name)
+            needed.append(name)
     return tuple(needed)

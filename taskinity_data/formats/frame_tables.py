@@ -25,7 +25,7 @@ __all__ = [
 
 
 def to_table(source: Any) -> tuple[pa.Table, pd.DataFrame | None]:
-    """`source` as a table, and, if it came from pandas, the frame without its index."""
+    """Return `source` as a table, and, if it came from pandas, the frame without its index."""
     if isinstance(source, pd.DataFrame):
         return _from_pandas(source)
     if isinstance(source, pa.Table):
@@ -46,7 +46,7 @@ def to_table(source: Any) -> tuple[pa.Table, pd.DataFrame | None]:
 
 def _from_pandas(frame: pd.DataFrame) -> tuple[pa.Table, pd.DataFrame]:
     named = [name for name in frame.index.names if name is not None]
-    dropped = [place for place, name in enumerate(frame.index.names) if name is None]
+    dropped = [level for level, name in enumerate(frame.index.names) if name is None]
     if named and dropped:
         frame = frame.reset_index(level=dropped, drop=True)
     both = [name for name in named if name in frame.columns]
@@ -64,8 +64,8 @@ def _from_pandas(frame: pd.DataFrame) -> tuple[pa.Table, pd.DataFrame]:
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise PlanError(f"source: there are several columns {twice!r}; rename them first")
-    for place, label in enumerate(frame.columns):
-        column = frame.iloc[:, place]
+    for index, label in enumerate(frame.columns):
+        column = frame.iloc[:, index]
         if is_object_dtype(column.dtype) and not _is_plain(column):
             kinds = sorted({type(value).__name__ for value in column.dropna().head(1000)})
             raise PlanError(
@@ -79,11 +79,11 @@ def _from_pandas(frame: pd.DataFrame) -> tuple[pa.Table, pd.DataFrame]:
     try:
         return pa.Table.from_pandas(frame, preserve_index=False), frame
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        for place, label in enumerate(frame.columns):
+        for index, label in enumerate(frame.columns):
             try:
-                pa.Array.from_pandas(frame.iloc[:, place])
+                pa.Array.from_pandas(frame.iloc[:, index])
             except (pa.ArrowException, TypeError, ValueError, OverflowError) as cause:
-                raise _unfit(label, frame.iloc[:, place], cause) from cause
+                raise _unfit(label, frame.iloc[:, index], cause) from cause
         raise PlanError(f"source: Arrow can't hold the frame: {error}") from error
 
 
@@ -102,7 +102,7 @@ _TIMES = ("date", "time", "datetime", "timedelta")
 
 
 def _is_plain(column: pd.Series[Any]) -> bool:
-    """Whether Arrow gives the objects of `column` back as they were."""
+    """Return whether Arrow gives the objects of `column` back as they were."""
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if kind in _TIMES:
         return _come_back(column.dropna())
@@ -112,7 +112,7 @@ def _is_plain(column: pd.Series[Any]) -> bool:
 
 
 def _come_back(values: pd.Series[Any]) -> bool:
-    """Whether `values`, times without nulls, keep their zones and all their digits in Arrow."""
+    """Return whether `values`, times without nulls, keep their zones and digits in Arrow."""
     try:
         column = pa.chunked_array([pa.Array.from_pandas(values)])
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
@@ -124,7 +124,7 @@ def _come_back(values: pd.Series[Any]) -> bool:
 
 
 def restore_objects(column: pa.ChunkedArray, series: pd.Series[Any]) -> pd.Series[Any]:
-    """The values of `column` as the Python objects that they were; missing ones are None.
+    """Return the values of `column` as the Python objects that they were; missing ones are None.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ FLOAT_EXACT = 1 << 53
 
 
 def find_rounded(table: pa.Table) -> str | None:
-    """The first nested column of `table` in which pandas would hold another integer.
+    """Return the first nested column of `table` in which pandas would hold another integer.
 
     Notes
     -----
@@ -159,41 +159,43 @@ def find_rounded(table: pa.Table) -> str | None:
 
 
 def _is_rounded(arrays: Sequence[Any]) -> bool:
-    """Whether one of `arrays`, which are converted together, holds what would change."""
-    arrays = [one for one in arrays if len(one)]
+    """Return whether one of `arrays`, which are converted together, holds what would change."""
+    arrays = [array for array in arrays if len(array)]
     if not arrays:
         return False
     type_ = arrays[0].type
     if isinstance(type_, pa.BaseExtensionType):
-        return _is_rounded([one.storage for one in arrays])
+        return _is_rounded([array.storage for array in arrays])
     if pat.is_struct(type_):
-        places = range(type_.num_fields)
-        return any(_is_rounded([one.field(place)]) for one in arrays for place in places)
+        children = range(type_.num_fields)
+        return any(_is_rounded([array.field(child)]) for array in arrays for child in children)
     if pat.is_map(type_):
-        spans = [(one.offsets[0].as_py(), one.offsets[-1].as_py()) for one in arrays]
+        spans = [(array.offsets[0].as_py(), array.offsets[-1].as_py()) for array in arrays]
         pairs = list(zip(arrays, spans, strict=True))
         return any(
             _is_rounded(
-                [getattr(one, part).slice(first, last - first) for one, (first, last) in pairs]
+                [getattr(array, part).slice(first, last - first) for array, (first, last) in pairs]
             )
             for part in ("keys", "items")
         )
     if pat.is_list(type_) or pat.is_large_list(type_):
-        spans = [(one.offsets[0].as_py(), one.offsets[-1].as_py()) for one in arrays]
+        spans = [(array.offsets[0].as_py(), array.offsets[-1].as_py()) for array in arrays]
         return _is_rounded(
             [
                 # What lies behind a null list is converted with the others.
-                one.values.slice(first, last - first)
-                for one, (first, last) in zip(arrays, spans, strict=True)
+                array.values.slice(first, last - first)
+                for array, (first, last) in zip(arrays, spans, strict=True)
             ]
         )
     if pat.is_fixed_size_list(type_):
         size = type_.list_size
-        return _is_rounded([one.values.slice(one.offset * size, len(one) * size) for one in arrays])
+        return _is_rounded(
+            [array.values.slice(array.offset * size, len(array) * size) for array in arrays]
+        )
     if pat.is_list_view(type_) or pat.is_large_list_view(type_):
-        return _is_rounded([one.flatten() for one in arrays])
+        return _is_rounded([array.flatten() for array in arrays])
     is_long = pat.is_int64(type_) or pat.is_uint64(type_)
-    return is_long and any(one.null_count for one in arrays) and any(map(_is_beyond, arrays))
+    return is_long and any(array.null_count for array in arrays) and any(map(_is_beyond, arrays))
 
 
 def _is_beyond(array: pa.Array) -> bool:

@@ -1,7 +1,4 @@
-"""Hive keys as columns for formats whose readers know nothing of directories.
-
-It knows nothing of how the files are read.
-"""
+"""Hive keys as columns for formats whose readers don't add them."""
 
 from __future__ import annotations
 
@@ -47,7 +44,7 @@ class HiveReader(Reader):
     inner : Reader
         Reads the columns that are selected or filtered by, and filters nothing.
     schema : pyarrow.Schema
-        The selected columns and keys, in the order asked for.
+        The selected columns and keys, in the order requested.
     hive : tuple of HiveColumn
     filters : Filters or None
     """
@@ -68,40 +65,40 @@ class HiveReader(Reader):
         return self.inner.keeps_bad_lines
 
     def identity(self) -> str:
-        """A stable text of all that decides what a range reads as."""
+        """Return a stable text of all that decides what a range reads as."""
         return self._identity
 
     @cached_property
     def _identity(self) -> str:
-        keys = [(one.name, one.values.to_pylist()) for one in self.hive]
+        keys = [(column.name, column.values.to_pylist()) for column in self.hive]
         filters = "" if self.filters is None else self.filters.text
         return f"{self.inner.identity()} {keys!r} {self.schema.names!r} {filters}"
 
     def select(self, columns: Sequence[str]) -> HiveReader:
-        """The reader of `columns` alone, some of `schema`'s names, in that order."""
+        """Return the reader of `columns` alone, some of `schema`'s names, in that order."""
         schema = pa.schema([self.schema.field(name) for name in columns])
         needed = {*columns, *(self.filters.columns if self.filters else ())}
         stored = [name for name in self.inner.schema.names if name in needed]
         return replace(self, inner=self.inner.select(stored), schema=schema)
 
     def extent(self, file: SourceFile) -> Piece:
-        """All data of `file` as one piece."""
+        """Return all data of `file` as one piece."""
         return self.inner.extent(file)
 
     def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
-        """The pieces of `file`, in order, as small as records and `grain_nbytes` allow."""
+        """Yield the pieces of `file`, in order, as small as records and `grain_nbytes` allow."""
         return self.inner.grains(file, grain_nbytes)
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
-        """`piece` in pieces as small as records and `grain_nbytes` allow."""
+        """Yield `piece` in pieces as small as records and `grain_nbytes` allow."""
         return self.inner.recut(piece, grain_nbytes)
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """`piece` cut near its middle, or None where it is one record."""
+        """Return `piece` cut near its middle, or None where it is one record."""
         return self.inner.split(piece)
 
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
-        """The rows of `pieces`, one after another.
+        """Return the rows of `pieces`, one after another.
 
         Notes
         -----
@@ -119,20 +116,20 @@ class HiveReader(Reader):
         ]
         parts = [result.data for result in read]
         filtered = [result.filtered for result in read]
-        known = [count for count in filtered if count is not None]
+        counts = [count for count in filtered if count is not None]
         data = parts[0] if len(parts) == 1 else _join(parts)
         return ReadResult(
             deliver(data, as_) if isinstance(data, pa.Table) else data,
             sum(result.rows for result in read),
-            sum(known) if len(known) == len(filtered) else None,
+            sum(counts) if len(counts) == len(filtered) else None,
             join_bad_lines(result.bad_lines for result in read),
         )
 
     def _may_pass(self, file: SourceFile) -> bool:
-        names = [one.name for one in self.hive]
+        names = [column.name for column in self.hive]
         if self.filters is None or not set(self.filters.columns) <= set(names):
             return True
-        row = pa.table({one.name: one.repeat(file, 1) for one in self.hive})
+        row = pa.table({column.name: column.repeat(file, 1) for column in self.hive})
         return bool(self.filters.apply(row).num_rows)
 
     def _read_file(self, file: SourceFile, pieces: Sequence[Piece], as_: str) -> ReadResult:
@@ -141,8 +138,10 @@ class HiveReader(Reader):
             return result._replace(data=self._to_frame(result.data, file))
         result = self.inner.read(pieces, "arrow")
         table = result.data
-        for one in self.hive:
-            table = table.append_column(pa.field(one.name, one.type), one.repeat(file, result.rows))
+        for column in self.hive:
+            table = table.append_column(
+                pa.field(column.name, column.type), column.repeat(file, result.rows)
+            )
         table = table.append_column(_ROW, pa.array(range(result.rows), pa.int64()))
         passed = table if self.filters is None else self.filters.apply(table)
         dropped = result.rows - passed.num_rows
@@ -161,17 +160,17 @@ class HiveReader(Reader):
 
     def _to_frame(self, frame: pd.DataFrame, file: SourceFile) -> pd.DataFrame:
         labels = {str(label): label for label in frame.columns}
-        for one in self.hive:
-            frame[one.name] = one.repeat(file, len(frame)).to_pandas()
-            labels[one.name] = one.name
+        for column in self.hive:
+            frame[column.name] = column.repeat(file, len(frame)).to_pandas()
+            labels[column.name] = column.name
         return frame[[labels[name] for name in self.schema.names]]
 
 
 def replace_counts(result: ReadResult, pieces: Sequence[Piece]) -> ReadResult:
-    """`result`, of no rows, with the rows of `pieces` as filtered."""
+    """Return `result`, of no rows, with the rows of `pieces` as filtered."""
     rows = [piece.rows for piece in pieces]
-    known = [count for count in rows if count is not None]
-    return result._replace(rows=0, filtered=sum(known) if len(known) == len(rows) else None)
+    counts = [count for count in rows if count is not None]
+    return result._replace(rows=0, filtered=sum(counts) if len(counts) == len(rows) else None)
 
 
 def _join(parts: Sequence[Any]) -> Any:
@@ -188,7 +187,7 @@ def add_hive_columns(
     columns: Sequence[str] | None,
     filters: Any,
 ) -> HiveReader:
-    """`reader` with the `hive` columns, last, as categories.
+    """Return `reader` with the `hive` columns, last, as categories.
 
     Parameters
     ----------
@@ -211,26 +210,29 @@ def add_hive_columns(
             f"{first}: index_col= can't be kept beside the hive keys of directories; call "
             "set_index in the chunk function"
         )
-    known = pa.schema([*reader.schema, *(pa.field(one.name, one.type) for one in hive)])
-    parsed = parse_filters(filters, known)
-    whole = HiveReader(reader, known, hive, parsed)
-    return whole if columns is None else whole.select(check_columns(columns, known, known.names))
+    every = pa.schema([*reader.schema, *(pa.field(column.name, column.type) for column in hive)])
+    parsed = parse_filters(filters, every)
+    whole = HiveReader(reader, every, hive, parsed)
+    return whole if columns is None else whole.select(check_columns(columns, every, every.names))
 
 
 def rule_out(
     files: Sequence[SourceFile], hive: Sequence[HiveColumn], filters: Any
 ) -> tuple[SourceFile, ...]:
-    """`files` without those in which no row can pass `filters`, by their keys alone.
+    """Return `files` without those in which no row can pass `filters`, by their keys alone.
 
     The first stays in any case: its columns are those of all.
     """
-    schema = pa.schema([pa.field(one.name, one.type) for one in hive])
+    schema = pa.schema([pa.field(column.name, column.type) for column in hive])
     narrowed = None if filters is None or not hive else narrow_filters(filters, schema)
     if narrowed is None:
         return tuple(files)
-    place = "\0"  # no key can have that name
+    position = "\0"  # no key can have that name
     keys = pa.table(
-        {**{one.name: one.list(files) for one in hive}, place: pa.array(range(len(files)))}
+        {
+            **{column.name: column.list(files) for column in hive},
+            position: pa.array(range(len(files))),
+        }
     )
-    passed = narrowed.apply(keys)[place].to_pylist()
+    passed = narrowed.apply(keys)[position].to_pylist()
     return tuple(files[number] for number in sorted({0, *passed}))

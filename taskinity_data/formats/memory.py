@@ -107,7 +107,7 @@ class ArrowReader(RowReader):
         )
 
     def identity(self) -> str:
-        """A stable text of all that decides what a range reads as."""
+        """Return a stable text of all that decides what a range reads as."""
         return self._identity
 
     @cached_property
@@ -121,7 +121,7 @@ class ArrowReader(RowReader):
         return f"arrow {digest.hexdigest()}"
 
     def select(self, columns: Sequence[str]) -> ArrowReader:
-        """The reader of `columns` alone, some of `schema`'s names, in that order."""
+        """Return the reader of `columns` alone, some of `schema`'s names, in that order."""
         places = [self.schema.get_field_index(name) for name in columns]
         needed = dict.fromkeys([*columns, *(self.filters.columns if self.filters else ())])
         return replace(
@@ -139,11 +139,11 @@ class ArrowReader(RowReader):
         return sum(sizes[name] for name in self.schema.names) if self.schema.names else self.rows
 
     def extent(self, file: SourceFile) -> Piece:
-        """All rows."""
+        """Return all rows."""
         return Piece(file, 0, self.rows, self.nbytes, self.rows)
 
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
-        """The rows of `pieces`, one after another; an Arrow table lies in the mapped file."""
+        """Return the rows of `pieces`, in order; an Arrow table lies in the mapped file."""
         tables = [table for piece in pieces if piece.rows for table in self._tables(piece)]
         rows = sum(table.num_rows for table in tables)
         planned = sum(piece.stop - piece.start for piece in pieces)
@@ -178,7 +178,7 @@ def open_memory(
     filters: Any = None,
     directory: str | None = None,
 ) -> tuple[SourceFile, ArrowReader]:
-    """`source` written as Arrow IPC, and the reader of its rows.
+    """Return `source` written as Arrow IPC, and the reader of its rows.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ def open_memory(
 
 
 def _is_number_or_time(type_: pa.DataType) -> bool:
-    """Whether pandas would not take values of `type_` as objects by itself."""
+    """Return whether pandas would not take values of `type_` as objects by itself."""
     return bool(pat.is_primitive(type_) and not pat.is_date(type_) and not pat.is_time(type_))
 
 
@@ -279,7 +279,7 @@ def _find_arrow_dtypes(frame: pd.DataFrame | None, table: pa.Table) -> frozenset
 
 
 def _find_untold(frame: pd.DataFrame | None, table: pa.Table) -> Iterator[str]:
-    """Columns whose `pandas.ArrowDtype` pandas does not know again by its name."""
+    """Yield columns whose `pandas.ArrowDtype` pandas does not know again by its name."""
     dtypes: Any = [] if frame is None else frame.dtypes
     for name, dtype in zip(table.schema.names, dtypes, strict=False):
         if not isinstance(dtype, pd.ArrowDtype):

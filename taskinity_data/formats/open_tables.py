@@ -1,6 +1,6 @@
 """What a dataset of tables is: columns, types, categories, where nulls are.
 
-Columns of which metadata say too little for the dtypes of the whole (a category's values, a column
+Columns whose metadata are not enough for the dtypes of the whole (a category's values, a column
 without statistics) are read once.
 """
 
@@ -74,7 +74,7 @@ def open_tables(
     Notes
     -----
     An index that pandas stored is no index here: a named one is an ordinary column, an unnamed one
-    (``__index_level_0__``) is left out unless it is asked for. Integer and bool columns that hold
+    (``__index_level_0__``) is left out unless it is selected. Integer and bool columns that hold
     a null in any row that passes are float64 and object in every chunk, as in the whole. With
     `filters`, columns that may hold nulls are read up to the first that passes.
     """
@@ -84,21 +84,21 @@ def open_tables(
     refuse_clash(files[0].path, first, hive)
     base, retyped = read_schema(schema, first)
     hidden = hidden_columns(first)
-    hive_fields = [pa.field(one.name, one.type) for one in hive]
-    known = pa.schema([*base, *hive_fields])
-    selected = check_columns(columns, known, [name for name in known.names if name not in hidden])
-    parsed = parse_filters(filters, known)
+    hive_fields = [pa.field(column.name, column.type) for column in hive]
+    every = pa.schema([*base, *hive_fields])
+    selected = check_columns(columns, every, [name for name in every.names if name not in hidden])
+    parsed = parse_filters(filters, every)
     needed = {*selected, *(parsed.columns if parsed else ())}
-    stored = pa.schema([one for one in base if one.name in needed])
+    stored = pa.schema([field for field in base if field.name in needed])
     if not isinstance(schema, pa.Schema):
-        found = _map(lambda file: (file.path, access.open_layout(file).schema), files)
-        stored = unify(found, stored, retyped, must_be_all=columns is None)
-    used_hive = tuple(one for one in hive if one.name in needed)
+        schemas = _map(lambda file: (file.path, access.open_layout(file).schema), files)
+        stored = unify(schemas, stored, retyped, must_be_all=columns is None)
+    used_hive = tuple(column for column in hive if column.name in needed)
     whole = TableReader(access=access, schema=stored, stored=stored, hive=used_hive, filters=parsed)
     stored, categories = _find_categories(files, whole)
-    fields = {one.name: one for one in [*stored, *hive_fields]}
+    fields = {column.name: column for column in [*stored, *hive_fields]}
     # What pandas' metadata say of a column that became a key is no longer true of it.
-    changed = {*retyped, *(one.name for one in hive)}
+    changed = {*retyped, *(column.name for column in hive)}
     metadata = drop_pandas_index(first.metadata, changed, nullable_dtypes(schema))
     reader = replace(
         whole,
@@ -111,7 +111,7 @@ def open_tables(
 
 def refuse_clash(path: str, schema: pa.Schema, hive: Sequence[HiveColumn]) -> None:
     """Raise `PlanError` where one of the `hive` keys is a column of the file too."""
-    clash = [one.name for one in hive if one.name in schema.names]
+    clash = [column.name for column in hive if column.name in schema.names]
     if clash:
         raise PlanError(
             f"{path}: {clash[0]!r} is a column and a hive key of the directories; name "
@@ -119,14 +119,16 @@ def refuse_clash(path: str, schema: pa.Schema, hive: Sequence[HiveColumn]) -> No
         )
 
 
-def read_schema(schema: Any, found: pa.Schema) -> tuple[pa.Schema, frozenset[str]]:
-    """The schema to read by, and the columns whose type is not the stored one."""
+def read_schema(schema: Any, stored: pa.Schema) -> tuple[pa.Schema, frozenset[str]]:
+    """Return the schema to read by, and the columns whose type is not the stored one."""
     if schema is None or (isinstance(schema, str) and schema == "scan"):
-        return found.remove_metadata(), frozenset()
+        return stored.remove_metadata(), frozenset()
     if isinstance(schema, pa.Schema):
-        known = set(found.names)
+        names = set(stored.names)
         changed = {
-            one.name for one in schema if one.name not in known or one != found.field(one.name)
+            field.name
+            for field in schema
+            if field.name not in names or field != stored.field(field.name)
         }
         return schema.remove_metadata(), frozenset(changed)
     if not isinstance(schema, dict):
@@ -134,22 +136,24 @@ def read_schema(schema: Any, found: pa.Schema) -> tuple[pa.Schema, frozenset[str
             f"schema={schema!r}: give None, 'scan', a pyarrow.Schema, or a dict of column to type, "
             'e.g. schema={"dep_delay": "float64"}'
         )
-    check_columns(list(schema), found, found.names, "schema")
+    check_columns(list(schema), stored, stored.names, "schema")
     fields = [
-        one.with_type(read_type(one.name, schema[one.name])) if one.name in schema else one
-        for one in found
+        field.with_type(read_type(field.name, schema[field.name]))
+        if field.name in schema
+        else field
+        for field in stored
     ]
     return pa.schema(fields), frozenset(schema)
 
 
 def unify(
-    found: Sequence[tuple[str, pa.Schema]],
+    schemas: Sequence[tuple[str, pa.Schema]],
     stored: pa.Schema,
     fixed: frozenset[str],
     *,
     must_be_all: bool,
 ) -> pa.Schema:
-    """`stored`, some columns of the first file, with the types that hold those of all files.
+    """Return `stored`, some columns of the first file, with the types that hold those of all files.
 
     Parameters
     ----------
@@ -166,38 +170,38 @@ def unify(
     PlanError
         A file lacks a column, has one too many, or one of another type.
     """
-    first_path, first = found[0]
+    first_path, first = schemas[0]
     expected = set(first.names) - hidden_columns(first)
-    fields = {one.name: one for one in stored}
-    for path, schema in found:
+    fields = {field.name: field for field in stored}
+    for path, schema in schemas:
         names = set(schema.names)
-        known = expected | hidden_columns(schema) if must_be_all else names
+        allowed = expected | hidden_columns(schema) if must_be_all else names
         missing = [name for name in fields if name not in names]
-        extra = [name for name in schema.names if name not in known]
+        extra = [name for name in schema.names if name not in allowed]
         if missing or extra:
-            name, what = (missing[0], "no") if missing else (extra[0], "an extra")
+            name, article = (missing[0], "no") if missing else (extra[0], "an extra")
             raise PlanError(
-                f"{path}: has {what} column {name!r}, unlike {first_path}."
+                f"{path}: has {article} column {name!r}, unlike {first_path}."
                 f"{suggest(name, schema.names if missing else first.names)} Select the columns "
                 "that all files have by columns=, or give schema= (a pyarrow.Schema): what a file "
                 "lacks is then null"
             )
-        for name, one in fields.items():
+        for name, field in fields.items():
             other = schema.field(name)
-            one = one.with_nullable(one.nullable or other.nullable)
-            if name not in fixed and not holds(one.type, other.type):
-                if not pat.is_null(one.type):
+            field = field.with_nullable(field.nullable or other.nullable)
+            if name not in fixed and not holds(field.type, other.type):
+                if not pat.is_null(field.type):
                     raise PlanError(
-                        f"{path}: column {name!r} is {other.type}, but {one.type} in {first_path}; "
-                        f"{advise(name, one.type, other.type)}"
+                        f"{path}: column {name!r} is {other.type}, but {field.type} in "
+                        f"{first_path}; {advise(name, field.type, other.type)}"
                     )
-                one = one.with_type(other.type)
-            fields[name] = one
+                field = field.with_type(other.type)
+            fields[name] = field
     return pa.schema(list(fields.values()))
 
 
 def may_be_float(type_: pa.DataType) -> bool:
-    """Whether pandas has another dtype for a column of `type_` that holds nulls."""
+    """Return whether pandas has another dtype for a column of `type_` that holds nulls."""
     if isinstance(type_, pa.BaseExtensionType):
         return may_be_float(type_.storage_type)
     return bool(pat.is_integer(type_) or pat.is_boolean(type_))
@@ -206,9 +210,9 @@ def may_be_float(type_: pa.DataType) -> bool:
 def _find_categories(
     files: Sequence[SourceFile], reader: TableReader
 ) -> tuple[pa.Schema, tuple[tuple[str, pa.Array], ...]]:
-    """The stored schema with indices wide enough, and the values of its dictionaries."""
-    stored, found = reader.stored, []
-    for place, field in enumerate(stored):
+    """Return the stored schema with indices wide enough, and the values of its dictionaries."""
+    stored, categories = reader.stored, []
+    for column, field in enumerate(stored):
         if not pat.is_dictionary(field.type):
             continue
 
@@ -233,13 +237,13 @@ def _find_categories(
         index = field.type.index_type
         if len(values) > 2 ** (index.bit_width - 1):
             type_ = pa.dictionary(pa.int32(), field.type.value_type, field.type.ordered)
-            stored = stored.set(place, field.with_type(type_))
-        found.append((field.name, values))
-    return stored, tuple(found)
+            stored = stored.set(column, field.with_type(type_))
+        categories.append((field.name, values))
+    return stored, tuple(categories)
 
 
 def _dictionaries(file: SourceFile, reader: TableReader, field: pa.Field) -> list[pa.Array]:
-    """The dictionaries that a column has in the rows of `file` that are not ruled out."""
+    """Return the dictionaries that a column has in the rows of `file` that are not ruled out."""
     layout = reader.access.open_layout(file)
     if field.name not in layout.columns:
         return []
@@ -254,66 +258,68 @@ def _dictionaries(file: SourceFile, reader: TableReader, field: pa.Field) -> lis
 
 
 def _find_nulls(files: Sequence[SourceFile], reader: TableReader) -> frozenset[str]:
-    """The selected integer and bool columns that hold a null in some row that passes."""
+    """Return the selected integer and bool columns that hold a null in some row that passes."""
     never = set(reader.filters.not_null) if reader.filters else set()
     selected = set(reader.schema.names)
     names = [
-        one.name
-        for one in reader.stored
-        if one.name in selected and one.name not in never and may_be_float(one.type)
+        field.name
+        for field in reader.stored
+        if field.name in selected and field.name not in never and may_be_float(field.type)
     ]
-    found: set[str] = set()
-    for place in range(0, len(files), FILES_AT_ONCE):
-        left = [name for name in names if name not in found]
-        some = files[place : place + FILES_AT_ONCE] if left else []
+    with_nulls: set[str] = set()
+    for start in range(0, len(files), FILES_AT_ONCE):
+        left = [name for name in names if name not in with_nulls]
+        some = files[start : start + FILES_AT_ONCE] if left else []
 
         def count(file: SourceFile, left: list[str] = left) -> dict[str, int | None]:
             return _count_nulls(reader.access, reader.access.open_layout(file), left)
 
         for file, counts in zip(some, _map(count, some), strict=True):
             if reader.filters is None:
-                found.update(name for name, nulls in counts.items() if nulls)
-            suspects = [name for name, nulls in counts.items() if nulls != 0 and name not in found]
+                with_nulls.update(name for name, nulls in counts.items() if nulls)
+            suspects = [
+                name for name, nulls in counts.items() if nulls != 0 and name not in with_nulls
+            ]
             if suspects:
-                found |= _read_nulls(reader, file, suspects)
-    return frozenset(found)
+                with_nulls |= _read_nulls(reader, file, suspects)
+    return frozenset(with_nulls)
 
 
 def _read_nulls(reader: TableReader, file: SourceFile, suspects: Sequence[str]) -> set[str]:
-    """Those of `suspects` that hold a null in some row of the file that passes."""
+    """Return those of `suspects` that hold a null in some row of the file that passes."""
     layout = reader.access.open_layout(file)
     columns = layout.columns
-    found: set[str] = set()
+    with_nulls: set[str] = set()
     for piece in reader.select(suspects).grains(file, 1 << 62):
         groups = layout.groups(piece.start, piece.stop) if piece.rows else range(0)
         left = [
             name
             for name in suspects
-            if name not in found
+            if name not in with_nulls
             and (name not in columns or reader.access.may_hold_nulls(layout, groups, name))
         ]
         if not left:
             continue
         table = reader.select(left).read([piece], "arrow").data
-        found.update(name for name in left if table[name].null_count)
-        if len(found) == len(suspects):
+        with_nulls.update(name for name in left if table[name].null_count)
+        if len(with_nulls) == len(suspects):
             break
-    return found
+    return with_nulls
 
 
 def _count_nulls(
     access: TableAccess, layout: TableLayout, names: Sequence[str]
 ) -> dict[str, int | None]:
     """Nulls of each of `names` in a file, None where only reading can tell."""
-    nulls = {one.name for one in layout.schema if pat.is_null(one.type)}
+    nulls = {field.name for field in layout.schema if pat.is_null(field.type)}
     columns = layout.columns
     there = {name: None for name in names if name in columns and name not in nulls}
-    known = access.null_counts(layout, list(there))
-    return {name: known.get(name, None if name in there else layout.rows) for name in names}
+    counts = access.null_counts(layout, list(there))
+    return {name: counts.get(name, None if name in there else layout.rows) for name in names}
 
 
 def _map(function: Callable[[SourceFile], _T], files: Sequence[SourceFile]) -> list[_T]:
-    """`function` of each of `files`, in order, a few at a time."""
+    """Return `function` of each of `files`, in order, a few at a time."""
     if len(files) < 2 or any(file.store is not None for file in files):
         return list(map_files(function, files))
     with ThreadPoolExecutor(THREADS) as pool:

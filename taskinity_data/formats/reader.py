@@ -34,9 +34,9 @@ KINDS = ("pandas", "arrow", "polars")
 class ReadResult(NamedTuple):
     """A chunk's rows, and what the reader left out of them.
 
-    `data` is of the kind that was asked for; `rows` its length; `filtered` the rows that filters
+    `data` is of the kind that was requested; `rows` its length; `filtered` the rows that filters
     and reader options dropped, None where that can't be known; `bad_lines` the records that did not
-    parse and were set aside, None where there are none.
+    parse and were quarantined, None where there are none.
     """
 
     data: Any
@@ -98,23 +98,23 @@ class Reader:
         return False
 
     def identity(self) -> str:
-        """A stable text of all that decides what a range reads as: options, columns, schema."""
+        """Return a stable text of all that decides how a range reads: options, columns, schema."""
         raise NotImplementedError
 
     def select(self, columns: Sequence[str]) -> Reader:
-        """The reader of `columns` alone, some of `schema`'s names, in that order."""
+        """Return the reader of `columns` alone, some of `schema`'s names, in that order."""
         raise NotImplementedError
 
     def encode(self, columns: Sequence[str]) -> Reader:  # noqa: ARG002 - for readers that can
-        """The reader that may give these text columns as codes where it reads as "native"."""
+        """Return the reader that may give these text columns as codes if it reads as "native"."""
         return self
 
     def extent(self, file: SourceFile) -> Piece:
-        """All data of `file` as one piece (without its header, footer, or ruled-out row groups)."""
+        """Return all data of `file` as one piece, without header, footer, or ruled-out groups."""
         raise NotImplementedError
 
     def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
-        """The pieces of `file`, in order, as small as records and `grain_nbytes` allow.
+        """Yield the pieces of `file`, in order, as small as records and `grain_nbytes` allow.
 
         They tile `extent(file)`; each holds at least one record, or what no record follows. Where
         a footer rules ranges out, those are yielded too, with `nbytes` 0.
@@ -126,23 +126,23 @@ class Reader:
         yield from self.recut(self.extent(file), grain_nbytes)
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
-        """`piece` in pieces as small as records and `grain_nbytes` allow; its rows stay known."""
+        """Yield `piece` in pieces as small as records and `grain_nbytes` allow; rows stay known."""
         raise NotImplementedError
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """`piece` cut near its middle, or None where it is one record."""
+        """Return `piece` cut near its middle, or None where it is one record."""
         raise NotImplementedError
 
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
-        """The rows of `pieces`, one after another, as one frame or table with a fresh index."""
+        """Return the rows of `pieces`, in order, as one frame or table with a fresh index."""
         raise NotImplementedError
 
     def begins_anew(self, piece: Piece) -> bool:  # noqa: ARG002 - for formats with groups of rows
-        """Whether nothing before `piece` has to be decoded to read it."""
+        """Return whether nothing before `piece` has to be decoded to read it."""
         return True
 
     def frame_nbytes(self, piece: Piece) -> int | None:  # noqa: ARG002 - for those that know
-        """Bytes of all rows of `piece` as a pandas frame, None where only reading can tell."""
+        """Return bytes of all rows of `piece` as a pandas frame, None if unknown before reading."""
         return None
 
 
@@ -152,17 +152,17 @@ class RowReader(Reader):
     unit: ClassVar[str] = "rows"
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
-        """`piece` in even parts of at most `grain_nbytes`, or of one row."""
+        """Yield `piece` in even parts of at most `grain_nbytes`, or of one row."""
         yield from divide_rows(piece, -(-piece.nbytes // grain_nbytes))
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """`piece` as two halves by rows, None where it is one row or none."""
+        """Return `piece` as two halves by rows, None where it is one row or none."""
         halves = divide_rows(piece, 2)
         return (halves[0], halves[1]) if len(halves) == 2 else None
 
 
 def divide_rows(piece: Piece, parts: int) -> list[Piece]:
-    """`piece`, whose unit is rows, in `parts` even parts, or one for each row if they are fewer."""
+    """Return `piece`, whose unit is rows, in `parts` even parts, or in rows if these are fewer."""
     rows = piece.stop - piece.start
     parts = max(1, min(parts, rows))
     if parts == 1:

@@ -66,7 +66,7 @@ class FileFormat:
         return not self.marks
 
     def load(self) -> ModuleType:
-        """The module."""
+        """Return the module."""
         return import_module(f"taskinity_data.formats.{self.module}")
 
 
@@ -92,8 +92,8 @@ FORMATS = {
 
 
 def format_of_suffix(suffix: str) -> str | None:
-    """The name of the format that files with `suffix`, in small letters, are in."""
-    return next((name for name, one in FORMATS.items() if suffix in one.suffixes), None)
+    """Return the name of the format that files with `suffix`, in lower case, are in."""
+    return next((name for name, record in FORMATS.items() if suffix in record.suffixes), None)
 
 
 def check_file(format_: str, file: SourceFile, options: Mapping[str, Any]) -> None:
@@ -115,19 +115,19 @@ def open_files(
     schema: Any,
     options: Mapping[str, Any],
 ) -> Reader:
-    """The reader of `files`, all of `format_`, with `hive` columns; the rest as in `open_dataset`.
+    """Return the reader of `files`, all of `format_`, with `hive` columns; see `open_dataset`.
 
     Raises
     ------
     PlanError
         An option means nothing for the format, or its reader refuses something.
     """
-    known = FORMATS[format_]
-    if not known.takes_options:
-        refuse_options(known.title, options)
-    open_them = getattr(known.load(), known.opener)
+    format_record = FORMATS[format_]
+    if not format_record.takes_options:
+        refuse_options(format_record.title, options)
+    open_them = getattr(format_record.load(), format_record.opener)
     reader: Reader
-    if not known.is_text:
+    if not format_record.is_text:
         reader = open_them(files, columns, filters, schema, hive, options)
     elif hive:
         whole = open_them(files, None, None, schema, options)
@@ -137,8 +137,9 @@ def open_files(
     return reader
 
 
-def refuse_options(what: str, options: Mapping[str, Any]) -> None:
+def refuse_options(subject: str, options: Mapping[str, Any]) -> None:
     """Raise `PlanError` where any option has a value."""
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise PlanError(f"{given[0]}={options[given[0]]!r} means nothing for {what}; leave it out")
+    names = [name for name, value in options.items() if value is not None]
+    if names:
+        value = options[names[0]]
+        raise PlanError(f"{names[0]}={value!r} means nothing for {subject}; leave it out")

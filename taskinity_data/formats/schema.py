@@ -40,7 +40,7 @@ __all__ = [
 
 INT64_STOP = 1 << 63
 
-# What a column's texts are read as. pandas' own inference knows no other kinds.
+# What a column's texts are read as. pandas' own inference has no other kinds.
 KINDS = {
     "int64": pa.int64(),
     "uint64": pa.uint64(),
@@ -127,7 +127,7 @@ class ColumnFacts:
 
 
 def observe(values: pd.Series) -> ColumnFacts:
-    """What a slice shows about a column, from the type that pandas inferred for it.
+    """Return what a slice shows about a column, from the type that pandas inferred for it.
 
     Parameters
     ----------
@@ -136,25 +136,25 @@ def observe(values: pd.Series) -> ColumnFacts:
     """
     if len(values) == 0:
         return ColumnFacts()
-    seen = {"null"} if bool(values.isna().any()) else set()
+    kinds = {"null"} if bool(values.isna().any()) else set()
     kind = values.dtype.kind
     if kind == "i":
-        seen |= {"integer"} | ({"negative"} if values.min() < 0 else set())
+        kinds |= {"integer"} | ({"negative"} if values.min() < 0 else set())
     elif kind == "u":
-        seen |= {"integer", "big"}
+        kinds |= {"integer", "big"}
     elif kind == "f":
-        seen |= set() if bool(values.isna().all()) else {"float"}
+        kinds |= set() if bool(values.isna().all()) else {"float"}
     elif kind == "b":
-        seen.add("bool")
+        kinds.add("bool")
     elif values.dtype == object:
-        seen |= {"bool" if isinstance(value, BOOLS) else "huge" for value in values.dropna()}
+        kinds |= {"bool" if isinstance(value, BOOLS) else "huge" for value in values.dropna()}
     else:
-        seen |= {"integer", "negative", "big"} if are_wide_integers(values) else {"text"}
-    return ColumnFacts(frozenset(seen))
+        kinds |= {"integer", "negative", "big"} if are_wide_integers(values) else {"text"}
+    return ColumnFacts(frozenset(kinds))
 
 
 def are_wide_integers(texts: pd.Series) -> bool:
-    """Whether pandas gave up on integers, some beyond int64, and left all of them as texts."""
+    """Return whether pandas left all of them as texts since some integers are beyond int64."""
     is_wide = False
     for text in texts.dropna():
         if text and not INTEGER.fullmatch(text):
@@ -167,34 +167,34 @@ BOOLS = (bool, np.bool_)
 
 
 def freeze(label: Hashable, all_seen: ColumnFacts, *, is_proven: bool) -> Column:
-    """The column that pandas would infer over all that was seen.
+    """Return the column that pandas would infer over all that was seen.
 
     Raises
     ------
     PlanError
         Integers beyond int64 stand beside something that makes the answer depend on their order.
     """
-    seen = all_seen.kinds
-    if "wide text" in seen:
+    kinds = all_seen.kinds
+    if "wide text" in kinds:
         # Pandas would have made floats of them, had the slice not begun there.
-        seen = seen - {"wide text"} | ({"float"} if is_proven else {"text"})
-    if not seen:
+        kinds = kinds - {"wide text"} | ({"float"} if is_proven else {"text"})
+    if not kinds:
         return Column(label, "str", np.dtype(object), is_proven=True)
-    wide = seen & {"big", "huge"}
-    if "text" in seen:
+    wide = kinds & {"big", "huge"}
+    if "text" in kinds:
         kind = "str"
-    elif "bool" in seen:
-        kind = "str" if seen & {"integer", "float", "huge"} else "bool"
-        kind = "maybe_bool" if kind == "bool" and "null" in seen else kind
+    elif "bool" in kinds:
+        kind = "str" if kinds & {"integer", "float", "huge"} else "bool"
+        kind = "maybe_bool" if kind == "bool" and "null" in kinds else kind
     elif wide and not is_proven:
-        if seen != {"integer", "big"}:
+        if kinds != {"integer", "big"}:
             raise PlanError(
-                f"column {label!r}: integers beyond int64 stand beside {', '.join(sorted(seen))} "
+                f"column {label!r}: integers beyond int64 stand beside {', '.join(sorted(kinds))} "
                 "values; what pandas makes of that depends on their order; give "
                 f"schema={{{label!r}: 'float64'}} or schema={{{label!r}: 'str'}}"
             )
         kind = "uint64"
-    elif seen & {"null", "float", "huge"}:
+    elif kinds & {"null", "float", "huge"}:
         kind = "float64"
     else:
         kind = "uint64" if wide else "int64"
@@ -202,7 +202,7 @@ def freeze(label: Hashable, all_seen: ColumnFacts, *, is_proven: bool) -> Column
 
 
 def text_column(label: Hashable) -> Column:
-    """A column of whatever stands there."""
+    """Return a column of whatever stands there."""
     return Column(label, "str", dtype_of_kind("str"), is_proven=True)
 
 
@@ -216,7 +216,7 @@ INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*")
 
 
 def is_proven_by(texts: Iterable[Any], thousands: str = "") -> bool:
-    """Whether a column's first texts settle how pandas infers it, whatever follows.
+    """Return whether a column's first texts settle how pandas infers it, whatever follows.
 
     pandas tries int64 first, and gives up at the first text that is no integer. An integer beyond
     int64 that comes before that sends it another way (to uint64, to objects, to texts in which a
@@ -235,7 +235,7 @@ def is_proven_by(texts: Iterable[Any], thousands: str = "") -> bool:
 
 
 def fits_int64(text: str) -> bool:
-    """Whether an integer, as it is written, is one of int64; of any number of digits."""
+    """Return whether an integer, as it is written, is one of int64; of any number of digits."""
     bare = text.strip()
     digits = bare.lstrip("+-").lstrip("0") or "0"
     # Python makes no int of more than 4,300 digits.
@@ -246,17 +246,17 @@ def fits_int64(text: str) -> bool:
 
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
-    """The Arrow schema of `columns`."""
+    """Return the Arrow schema of `columns`."""
     return pa.schema([pa.field(column.name, column.arrow_type) for column in columns])
 
 
 def is_nullable_integer(dtype: Any) -> bool:
-    """Whether `dtype` is one of integers with room for missing values."""
+    """Return whether `dtype` is one of integers with room for missing values."""
     return types.is_extension_array_dtype(dtype) and types.is_integer_dtype(dtype)
 
 
 def given_columns(dtype: Any, schema: Any, labels: Sequence[Hashable]) -> dict[Hashable, Column]:
-    """The columns whose types the user named, by label.
+    """Return the columns whose types the user named, by label.
 
     Parameters
     ----------
@@ -271,15 +271,15 @@ def given_columns(dtype: Any, schema: Any, labels: Sequence[Hashable]) -> dict[H
     PlanError
         An unknown column, a type that no chunk can be held to, or both options for a column.
     """
-    asked = as_mapping("dtype", dtype, labels)
+    by_dtype = as_mapping("dtype", dtype, labels)
     by_schema = as_mapping("schema", schema, labels)
-    for label in asked.keys() & by_schema.keys():
+    for label in by_dtype.keys() & by_schema.keys():
         raise PlanError(f"column {label!r}: dtype= and schema= both name its type; keep one")
-    return {label: given_column(label, wanted) for label, wanted in {**asked, **by_schema}.items()}
+    return {label: given_column(label, type_) for label, type_ in {**by_dtype, **by_schema}.items()}
 
 
 def with_room(column: Column, *, is_arrow: bool, lacks: str) -> Column:
-    """`column` with room for the missing values of a file that lacks it.
+    """Return `column` with room for the missing values of a file that lacks it.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ def as_mapping(option: str, value: Any, labels: Sequence[Hashable]) -> Mapping[H
         return {}
     if isinstance(value, pa.Schema):
         by_name = {str(label): label for label in labels}
-        value = {by_name.get(one.name, one.name): one.type for one in value}
+        value = {by_name.get(field.name, field.name): field.type for field in value}
     elif isinstance(value, defaultdict) and value.default_factory is not None:
         value = {label: value.default_factory() for label in labels} | dict(value)
     elif isinstance(value, list | tuple | set) or callable(getattr(value, "fields", None)):
@@ -336,48 +336,48 @@ def as_mapping(option: str, value: Any, labels: Sequence[Hashable]) -> Mapping[H
     return dict(value)
 
 
-def given_column(label: Hashable, wanted: Any) -> Column:
-    """The column of a type that was asked for."""
-    if isinstance(wanted, Column):
-        return replace(wanted, label=label, is_given=True)
-    dtype = to_pandas_dtype(label, wanted)
-    given = {"is_given": True, "is_proven": True}
+def given_column(label: Hashable, type_: Any) -> Column:
+    """Return the column of a type that was requested."""
+    if isinstance(type_, Column):
+        return replace(type_, label=label, is_given=True)
+    dtype = to_pandas_dtype(label, type_)
+    flags = {"is_given": True, "is_proven": True}
     if isinstance(dtype, pd.CategoricalDtype):
-        return Column(label, "str", dtype, **given)
+        return Column(label, "str", dtype, **flags)
     if isinstance(dtype, pd.StringDtype) or dtype == np.dtype(object):
-        return Column(label, "str", dtype, **given)
+        return Column(label, "str", dtype, **flags)
     if is_nullable_integer(dtype):
-        return Column(label, "str", dtype, **given)
+        return Column(label, "str", dtype, **flags)
     if isinstance(dtype, np.dtype):
         if dtype.kind == "b":
-            return Column(label, "bool", dtype, **given)
+            return Column(label, "bool", dtype, **flags)
         if dtype.kind == "i":
-            return Column(label, "int64", dtype, **given)
+            return Column(label, "int64", dtype, **flags)
         if dtype.kind == "u":
-            return Column(label, "uint64", dtype, **given)
+            return Column(label, "uint64", dtype, **flags)
         if dtype.kind == "f" and dtype.itemsize in {4, 8}:
-            return Column(label, "float64", dtype, **given)
+            return Column(label, "float64", dtype, **flags)
         if dtype.kind == "U" and dtype.itemsize == 0:
-            return Column(label, "str", np.dtype(object), **given)
+            return Column(label, "str", np.dtype(object), **flags)
     raise PlanError(
-        f"column {label!r}: chunks of CSV can't be read as {wanted!r}; read it as 'str' and "
+        f"column {label!r}: chunks of CSV can't be read as {type_!r}; read it as 'str' and "
         "convert in the chunk function, or name an integer, a float, bool, 'Int64' (integers with "
         "missing values) or a CategoricalDtype with its categories"
     )
 
 
-def to_pandas_dtype(label: Hashable, wanted: Any) -> Any:
-    if isinstance(wanted, pa.DataType):
-        if pa.types.is_string(wanted) or pa.types.is_large_string(wanted):
+def to_pandas_dtype(label: Hashable, type_: Any) -> Any:
+    if isinstance(type_, pa.DataType):
+        if pa.types.is_string(type_) or pa.types.is_large_string(type_):
             return dtype_of_kind("str")
-        simple = pa.types.is_integer(wanted) or pa.types.is_floating(wanted)
-        if simple or pa.types.is_boolean(wanted):
-            return np.dtype(wanted.to_pandas_dtype())
+        simple = pa.types.is_integer(type_) or pa.types.is_floating(type_)
+        if simple or pa.types.is_boolean(type_):
+            return np.dtype(type_.to_pandas_dtype())
         raise PlanError(
-            f"column {label!r}: {wanted} can't be read from CSV here; read it as string and cast "
+            f"column {label!r}: {type_} can't be read from CSV here; read it as string and cast "
             "in the chunk function"
         )
     try:
-        return pd.api.types.pandas_dtype(wanted)
+        return pd.api.types.pandas_dtype(type_)
     except TypeError as error:
-        raise PlanError(f"column {label!r}: {wanted!r} is no dtype: {error}") from error
+        raise PlanError(f"column {label!r}: {type_!r} is no dtype: {error}") from error

@@ -1,6 +1,6 @@
 """Frames and tables that come one after another, from an iterator, while the run goes.
 
-It knows nothing of who asks for the next one; nothing is taken before it is asked for.
+Nothing is taken from the iterator before it is needed.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ __all__ = [
 
 
 def is_stream(source: Any) -> bool:
-    """Whether `source` gives frames one after another: an iterator, or a Dask DataFrame."""
+    """Return whether `source` gives frames one after another: an iterator, or a Dask DataFrame."""
     if isinstance(source, io.IOBase):
         return False
     return isinstance(source, (Iterator, pa.RecordBatchReader)) or is_dask(source)
 
 
 def listed_paths(source: Any) -> Any:
-    """The list of the paths that the iterator `source` gives; else what gives the same as `source`.
+    """Return the list of the paths that the iterator `source` yields, else an equal of `source`.
 
     The first that it gives tells: an iterator of paths means the files, as a list of them does.
 
@@ -59,7 +59,7 @@ def listed_paths(source: Any) -> Any:
         first = next(source)
     except StopIteration:
         return iter(())
-    except Exception as error:  # noqa: BLE001 - told where the run takes it
+    except Exception as error:  # noqa: BLE001 - raised where the run takes it
         return _raises(error)
     every = chain([first], source)
     return list(every) if isinstance(first, str | os.PathLike) else every
@@ -77,7 +77,7 @@ class StreamBlock:
     data: Any
 
     def load(self, as_: str) -> ReadResult:
-        """Its rows as a kind, with an index from 0, a named index as columns.
+        """Return its rows as a kind, with an index from 0, a named index as columns.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ def count_rows(item: Any) -> int | None:
 
 
 def iter_blocks(stream: Any) -> Iterator[Any]:
-    """What `stream` gives, each frame or table as a `StreamBlock`, when it is asked for.
+    """Yield what `stream` gives, each frame or table as a `StreamBlock`, when it is needed.
 
     What waits is safe from an iterator that changes the frame that it gave, and gives it again.
 
@@ -140,11 +140,11 @@ def iter_blocks(stream: Any) -> Iterator[Any]:
             ) from error
         count += 1
         is_table = (is_in_memory(part) and not isinstance(part, pd.Series)) or is_dask(part)
-        yield StreamBlock(_own(part)) if is_table else part
+        yield StreamBlock(_copy(part)) if is_table else part
 
 
-def _own(part: Any) -> Any:
-    """`part` with values that who gave it can't change; Arrow's never change."""
+def _copy(part: Any) -> Any:
+    """Return `part` with values that its producer can't change; Arrow's never change."""
     if isinstance(part, pd.DataFrame):
         return part.copy()
     polars = sys.modules.get("polars")

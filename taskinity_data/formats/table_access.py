@@ -37,14 +37,15 @@ class TableAccess:
     format: ClassVar[str]
 
     def open_layout(self, file: SourceFile) -> TableLayout:
-        """What `file` holds; `PlanError` where its metadata can't be read."""
+        """Return what `file` holds; `PlanError` where its metadata can't be read."""
         raise NotImplementedError
 
     def read_rows(
         self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
     ) -> pa.Table:
-        """Rows `start` to `stop` (at least one) of columns `names` (at least one, in any order);
-        `ReadError` where they can't be read.
+        """Return rows `start` to `stop` (at least one) of columns `names` (at least one).
+
+        Raises `ReadError` where they can't be read.
         """
         raise NotImplementedError
 
@@ -60,7 +61,7 @@ class TableAccess:
         groups: Sequence[int],  # noqa: ARG002
         name: str,  # noqa: ARG002
     ) -> bool:
-        """Whether column `name` may hold nulls in `groups`."""
+        """Return whether column `name` may hold nulls in `groups`."""
         return True
 
     def read_dictionaries(
@@ -69,7 +70,7 @@ class TableAccess:
         name: str,
         groups: Sequence[int],  # noqa: ARG002 - for formats that have dictionaries by groups
     ) -> Iterator[pa.Table]:
-        """Rows of column `name` in `groups` whose dictionaries hold all its categories, in order.
+        """Yield rows of column `name` in `groups`; their dictionaries hold all its categories.
 
         Of a column without dictionaries all its rows.
         """
@@ -83,12 +84,12 @@ class TableAccess:
         schema: pa.Schema,  # noqa: ARG002
         hive: Sequence[HiveColumn],  # noqa: ARG002
     ) -> Sequence[int]:
-        """The groups in which rows may pass `filters`, over columns of `schema` and `hive` keys."""
+        """Return the groups in which rows may pass `filters`, over `schema` and `hive` keys."""
         return range(len(layout.starts) - 1)
 
 
 def unreadable(layout: TableLayout, start: int, error: Exception) -> ReadError:
-    """The error that rows of a file, from `start` on, can't be read because of `error`."""
+    """Return the error that rows of a file, from `start` on, can't be read because of `error`."""
     path = layout.file.path
     return ReadError(
         f"{path}: rows from {start:,} on can't be read: {error}; the file is damaged: write or "
@@ -129,25 +130,25 @@ class TableLayout:
         return set(self.schema.names)
 
     def group_nbytes(self, names: Sequence[str]) -> list[int]:
-        """Bytes of columns `names` in each group; rows where the file has none of them.
+        """Return bytes of columns `names` in each group; rows where the file has none of them.
 
         A group without rows has none: its buffers may hold an offset.
         """
         rows = np.diff(self.starts)
         columns = self.columns
-        wanted = {name for name in names if name in columns}
-        places = [place for place, name in enumerate(self.schema.names) if name in wanted]
-        sizes = self.sizes[:, places].sum(axis=1) if places else rows
+        selected = {name for name in names if name in columns}
+        indexes = [index for index, name in enumerate(self.schema.names) if name in selected]
+        sizes = self.sizes[:, indexes].sum(axis=1) if indexes else rows
         return [int(nbytes) for nbytes in np.where(rows > 0, sizes, 0)]
 
     def groups(self, start: int, stop: int) -> range:
-        """The groups that hold rows `start` to `stop`, of which there is at least one."""
+        """Return the groups that hold rows `start` to `stop`, of which there is at least one."""
         first = int(np.searchsorted(self.starts, start, "right")) - 1
         return range(first, int(np.searchsorted(self.starts, stop, "left")))
 
 
 def fixed_nbytes(type_: pa.DataType) -> float | None:
-    """Bytes of a value of `type_` in memory, None where they differ."""
+    """Return bytes of a value of `type_` in memory, None where they differ."""
     if pat.is_null(type_):
         return 0
     try:
@@ -157,7 +158,7 @@ def fixed_nbytes(type_: pa.DataType) -> float | None:
 
 
 def window_nbytes(layout: TableLayout, names: Sequence[str]) -> int:
-    """Bytes to read ahead in a store: about those of columns `names` in one group."""
+    """Return bytes to read ahead in a store: about those of columns `names` in one group."""
     whole = sum(layout.group_nbytes(layout.schema.names))
     share = sum(layout.group_nbytes(names)) / whole if whole else 1
     group_nbytes = layout.file.nbytes // max(1, len(layout.sizes))
@@ -181,11 +182,14 @@ def check_schema(schema: pa.Schema, path: str) -> None:
 
 
 def _is_sound(noted: bytes) -> bool:
-    """Whether pandas' metadata have the form that dtypes are restored by."""
+    """Return whether pandas' metadata have the form that dtypes are restored by."""
     try:
-        told = json.loads(noted)
-        columns = [(one["name"], one["numpy_type"], one["pandas_type"]) for one in told["columns"]]
+        described = json.loads(noted)
+        columns = [
+            (column["name"], column["numpy_type"], column["pandas_type"])
+            for column in described["columns"]
+        ]
     except (ValueError, TypeError, KeyError):
         return False
     is_typed = all(isinstance(dtype, str) for _, *dtypes in columns for dtype in dtypes)
-    return is_typed and isinstance(told.get("index_columns"), list)
+    return is_typed and isinstance(described.get("index_columns"), list)

@@ -40,7 +40,7 @@ class TableReader(RowReader):
     ----------
     access : TableAccess
     schema : pyarrow.Schema
-        The selected columns, in the order asked for, with pandas' metadata but for the index.
+        The selected columns, in the order requested, with pandas' metadata but for the index.
     stored : pyarrow.Schema
         The columns that are read from the files: the selected and the filter's, without hive keys.
     hive : tuple of HiveColumn
@@ -71,7 +71,7 @@ class TableReader(RowReader):
         return not self.with_nulls.isdisjoint(self.schema.names)
 
     def identity(self) -> str:
-        """A stable text of all that decides what a range reads as."""
+        """Return a stable text of all that decides what a range reads as."""
         return self._identity
 
     @cached_property
@@ -88,26 +88,26 @@ class TableReader(RowReader):
     @property
     def _dictionaries(self) -> list[tuple[str, pa.Array]]:
         """The values of each dictionary-encoded column and hive key."""
-        return [*self.categories, *((one.name, one.values) for one in self.hive)]
+        return [*self.categories, *((key.name, key.values) for key in self.hive)]
 
     def select(self, columns: Sequence[str]) -> TableReader:
-        """The reader of `columns` alone, some of `schema`'s names, in that order."""
+        """Return the reader of `columns` alone, some of `schema`'s names, in that order."""
         needed = {*columns, *(self.filters.columns if self.filters else ())}
         return replace(
             self,
             schema=pa.schema([self.schema.field(name) for name in columns], self.schema.metadata),
-            stored=pa.schema([one for one in self.stored if one.name in needed]),
-            hive=tuple(one for one in self.hive if one.name in needed),
-            categories=tuple(one for one in self.categories if one[0] in needed),
+            stored=pa.schema([field for field in self.stored if field.name in needed]),
+            hive=tuple(key for key in self.hive if key.name in needed),
+            categories=tuple(category for category in self.categories if category[0] in needed),
         )
 
     def extent(self, file: SourceFile) -> Piece:
-        """All rows of `file`; its bytes without those of groups that the filter rules out."""
+        """Return all rows of `file`; its bytes leave out groups that the filter rules out."""
         layout = self.access.open_layout(file)
         return Piece(file, 0, layout.rows, sum(self._group_nbytes(layout)), layout.rows)
 
     def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
-        """The groups of `file` in order, small ones together, large ones in even parts.
+        """Yield the groups of `file` in order, small ones together, large ones in even parts.
 
         Groups that the filter rules out have 0 bytes. A file without rows is one empty piece.
         """
@@ -125,11 +125,11 @@ class TableReader(RowReader):
         yield from self.recut(Piece(file, start, stop, size, stop - start), grain_nbytes)
 
     def begins_anew(self, piece: Piece) -> bool:
-        """Whether `piece` begins with a group, so that no rows before it are decoded."""
+        """Return whether `piece` begins with a group, so that no rows before it are decoded."""
         return piece.start in self.access.open_layout(piece.file).starts
 
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
-        """The rows of `pieces`, one after another, in memory of their own.
+        """Return the rows of `pieces`, one after another, in memory of their own.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class TableReader(RowReader):
         up to there.
         """
         read = read_pieces(lambda piece: list(self._tables(piece)), pieces)
-        tables = [table for found in read for table in found]
+        tables = [table for tables_of_piece in read for table in tables_of_piece]
         rows = sum(table.num_rows for table in tables)
         planned = sum(piece.stop - piece.start for piece in pieces)
         named = bool(self.schema.names)
@@ -154,29 +154,29 @@ class TableReader(RowReader):
         return ReadResult(data, rows, planned - rows)
 
     def frame_nbytes(self, piece: Piece) -> int | None:
-        """Bytes of all rows of `piece` as a pandas frame, None where only reading can tell.
+        """Return bytes of all rows of `piece` as a pandas frame, None where only reading can tell.
 
         Rows that the filter will drop are counted, as they are read before.
         """
-        widths = [_width(one.type, one.name in self.with_nulls) for one in self.schema]
+        widths = [_width(field.type, field.name in self.with_nulls) for field in self.schema]
         if None in widths:
             return None
         rows = piece.stop - piece.start if piece.nbytes else 0
         return rows * sum(width for width in widths if width is not None)
 
     def survivors(self, layout: TableLayout) -> Sequence[int]:
-        """The groups that the filter does not rule out."""
-        fields = [*self.stored, *(pa.field(one.name, one.type) for one in self.hive)]
+        """Return the groups that the filter does not rule out."""
+        fields = [*self.stored, *(pa.field(key.name, key.type) for key in self.hive)]
         return self.access.survivors(layout, self.filters, pa.schema(fields), self.hive)
 
     def _group_nbytes(self, layout: TableLayout) -> list[int]:
-        """Bytes of the selected columns in each group, 0 where the filter rules it out."""
+        """Return bytes of the selected columns in each group, 0 where the filter rules it out."""
         survivors = set(self.survivors(layout))
         sizes = layout.group_nbytes(self.schema.names)
         return [nbytes if group in survivors else 0 for group, nbytes in enumerate(sizes)]
 
     def _tables(self, piece: Piece) -> Iterator[pa.Table]:
-        """The rows of `piece` that pass."""
+        """Yield the rows of `piece` that pass."""
         if piece.start == piece.stop:
             return
         layout = self.access.open_layout(piece.file)
@@ -186,13 +186,13 @@ class TableReader(RowReader):
             rows = stop - start
             table = self.access.read_rows(layout, start, stop, names) if names else count_only(rows)
             table = conform(table, self.stored, piece.path)
-            for one in self.hive:
-                field = pa.field(one.name, one.type)
-                table = table.append_column(field, one.repeat(piece.file, rows))
+            for column in self.hive:
+                field = pa.field(column.name, column.type)
+                table = table.append_column(field, column.repeat(piece.file, rows))
             yield table if self.filters is None else self.filters.apply(table)
 
     def _runs(self, layout: TableLayout, piece: Piece) -> list[tuple[int, int]]:
-        """The ranges of rows of `piece` that the filter does not rule out."""
+        """Return the ranges of rows of `piece` that the filter does not rule out."""
         if self.filters is None:
             return [(piece.start, piece.stop)]
         survivors = set(self.survivors(layout))
@@ -209,7 +209,7 @@ class TableReader(RowReader):
 
 
 def _width(type_: pa.DataType, has_nulls: bool) -> int | None:
-    """Bytes of a value of this type in a pandas column, None where they differ."""
+    """Return bytes of a value of this type in a pandas column, None where they differ."""
     if pat.is_boolean(type_):
         return None if has_nulls else 1
     if pat.is_integer(type_):
@@ -225,7 +225,7 @@ def check_columns(
     default: Sequence[str],
     option: str = "columns",
 ) -> list[str]:
-    """The names that `columns` selects of `schema`, `default` where it is None.
+    """Return the names that `columns` selects of `schema`, `default` where it is None.
 
     `option` is what a message calls them.
 
@@ -239,15 +239,15 @@ def check_columns(
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
         raise PlanError(f'columns={columns!r}: give a list of names, e.g. columns=["carrier"]')
     names = list(columns)
-    known = set(schema.names)
-    seen: set[str] = set()
+    all_names = set(schema.names)
+    visited: set[str] = set()
     for name in names:
-        if name not in known:
+        if name not in all_names:
             raise PlanError(
                 f"{option}: there is no column {name!r} among {', '.join(default)}."
                 f"{suggest(name, schema.names)}"
             )
-        if name in seen:
+        if name in visited:
             raise PlanError(f"columns: {name!r} is named twice; name each column once")
-        seen.add(name)
+        visited.add(name)
     return names

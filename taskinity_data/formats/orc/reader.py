@@ -49,7 +49,7 @@ def open_orc(
     hive: tuple[HiveColumn, ...] = (),
     options: Mapping[str, Any] | None = None,  # noqa: ARG001 - ORC has none
 ) -> TableReader:
-    """The reader of `files`, whose chunks together equal `pandas.read_orc`.
+    """Return the reader of `files`, whose chunks together equal `pandas.read_orc`.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class OrcAccess(TableAccess):
     format: ClassVar[str] = "orc"
 
     def open_layout(self, file: SourceFile) -> TableLayout:
-        """What `file` holds."""
+        """Return what `file` holds."""
         key = file.path, file.fingerprint
         found = _layouts.get(key)
         if found is None:
@@ -95,7 +95,7 @@ class OrcAccess(TableAccess):
     def read_rows(
         self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
     ) -> pa.Table:
-        """Rows `start` to `stop` of columns `names`.
+        """Return rows `start` to `stop` of columns `names`.
 
         Notes
         -----
@@ -139,7 +139,7 @@ def _open(file: SourceFile) -> OrcLayout:
 
 
 def _read_parts(layout: OrcLayout, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
-    """Rows `start` to `stop` of columns `names`, a part for each stripe that they lie in."""
+    """Yield rows `start` to `stop` of columns `names`, a part for each stripe that they lie in."""
     file = layout.file
     # By its path alone Arrow would map it, and a file that is cut short would end the process.
     is_here = file.store is None

@@ -1,4 +1,4 @@
-"""What the tail of an ORC file tells: rows of its stripes, nulls and sizes of its columns.
+"""The contents of an ORC file's tail: rows of its stripes, nulls and sizes of its columns.
 
 pyarrow hands the tail over, but does not parse it. Without it integers and booleans of a file would
 have to be read before a plan is made.
@@ -28,14 +28,14 @@ _Fields = dict[int, list[int | bytes]]
 
 
 class OrcTail(NamedTuple):
-    """What the tail tells.
+    """The contents of a tail.
 
     Attributes
     ----------
     rows : list of int
         Of each stripe.
     nulls : dict of str to int
-        Of each column of which it tells them.
+        Of each column for which it has them.
     nbytes : list of int
         Of each column in memory, about.
     """
@@ -46,7 +46,7 @@ class OrcTail(NamedTuple):
 
 
 def read_tail(tail: bytes, schema: pa.Schema) -> OrcTail:
-    """Return what `tail`, a serialized ``FileTail`` of a file of `schema`, tells.
+    """Return what `tail`, a serialized ``FileTail`` of a file of `schema`, holds.
 
     Raises
     ------
@@ -61,13 +61,13 @@ def read_tail(tail: bytes, schema: pa.Schema) -> OrcTail:
     types = list(_messages(footer, 4))
     statistics = list(_messages(footer, 7)) or [{} for _ in types]
     # Columns are numbered depth first: those within a column follow it.
-    places = [*_children(types[0]), len(types)]
+    numbers = [*_children(types[0]), len(types)]
     nulls, nbytes = {}, []
-    for field, (place, end) in zip(schema, pairwise(places), strict=True):
-        if 1 in statistics[place]:
-            nulls[field.name] = total - _number(statistics[place], 1)
+    for field, (number, end) in zip(schema, pairwise(numbers), strict=True):
+        if 1 in statistics[number]:
+            nulls[field.name] = total - _number(statistics[number], 1)
         fixed = fixed_nbytes(field.type)
-        parts = (_nbytes(one, total) for one in statistics[place:end])
+        parts = (_nbytes(column, total) for column in statistics[number:end])
         nbytes.append(sum(parts) if fixed is None else int(fixed * total))
     if any(count < 0 for count in nulls.values()):
         raise ValueError("a column has more values than rows")
@@ -75,7 +75,7 @@ def read_tail(tail: bytes, schema: pa.Schema) -> OrcTail:
 
 
 def _nbytes(statistics: _Fields, total: int) -> int:
-    """Bytes of a column of texts, bytes, lists, structs or what stands in these."""
+    """Return bytes of a column of texts, bytes, lists, structs or what stands in these."""
     values = _number(statistics, 1) if 1 in statistics else total
     for kind, field in ((4, 3), (8, 1)):
         if kind in statistics:
@@ -85,53 +85,56 @@ def _nbytes(statistics: _Fields, total: int) -> int:
 
 
 def _children(type_: _Fields) -> list[int]:
-    """The places of the columns directly within a type: numbers, or several packed into bytes."""
-    found: list[int] = []
-    for one in type_[2]:
-        if isinstance(one, int):
-            found.append(one)
+    """Return the numbers of the columns directly within a type, some packed into bytes."""
+    numbers: list[int] = []
+    for packed in type_[2]:
+        if isinstance(packed, int):
+            numbers.append(packed)
             continue
-        place = 0
-        while place < len(one):
-            value, place = _read_varint(one, place)
-            found.append(value)
-    return found
+        offset = 0
+        while offset < len(packed):
+            value, offset = _read_varint(packed, offset)
+            numbers.append(value)
+    return numbers
 
 
 def _read_fields(data: bytes) -> _Fields:
-    """The values of each field of a message: numbers, or bytes."""
+    """Return the values of each field of a message: numbers, or bytes."""
     fields: _Fields = {}
-    place = 0
-    while place < len(data):
-        tag, place = _read_varint(data, place)
+    offset = 0
+    while offset < len(data):
+        tag, offset = _read_varint(data, offset)
         value: int | bytes
         wire = tag & 7
         if wire == 0:
-            value, place = _read_varint(data, place)
+            value, offset = _read_varint(data, offset)
         else:
-            length, place = _read_varint(data, place) if wire == 2 else ({1: 8, 5: 4}[wire], place)
-            value = data[place : place + length]
-            place += length
+            length, offset = (
+                _read_varint(data, offset) if wire == 2 else ({1: 8, 5: 4}[wire], offset)
+            )
+            value = data[offset : offset + length]
+            offset += length
         fields.setdefault(tag >> 3, []).append(value)
     return fields
 
 
-def _read_varint(data: bytes, place: int) -> tuple[int, int]:
+def _read_varint(data: bytes, offset: int) -> tuple[int, int]:
     value = shift = 0
     while True:
-        byte = data[place]
+        byte = data[offset]
         value |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
+        offset, shift = offset + 1, shift + 7
         if byte < 0x80:
-            return value, place
+            return value, offset
 
 
 def _messages(fields: _Fields, number: int) -> list[_Fields]:
-    return [_read_fields(one) for one in fields.get(number, ()) if isinstance(one, bytes)]
+    values = fields.get(number, ())
+    return [_read_fields(message) for message in values if isinstance(message, bytes)]
 
 
 def _number(fields: _Fields, number: int) -> int:
-    """The last value of a field, 0 where it is left out."""
+    """Return the last value of a field, 0 where it is left out."""
     value = fields.get(number, [0])[-1]
     return value if isinstance(value, int) else 0
 

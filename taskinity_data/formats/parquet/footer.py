@@ -77,7 +77,7 @@ class Footer(TableLayout):
         return self.leaves
 
     def group_rows(self, groups: Sequence[int]) -> int:
-        """Rows of `groups` together."""
+        """Return rows of `groups` together."""
         return sum(int(self.starts[group + 1] - self.starts[group]) for group in groups)
 
     def null_count(self, group: int, name: str) -> int | None:
@@ -88,12 +88,12 @@ class Footer(TableLayout):
         return told.null_count if told is not None and told.has_null_count else None
 
     def _columns(self, group: int, names: Sequence[str]) -> list[Any]:
-        """The column chunks of columns `names` in row group `group`."""
+        """Return the column chunks of columns `names` in row group `group`."""
         told = self.metadata.row_group(group)
         return [told.column(leaf) for name in names for leaf in self.leaves.get(name, ())]
 
     def open(self, groups: Sequence[int], names: Sequence[str]) -> pq.ParquetFile:
-        """The file, ready to read columns `names` of `groups` from it; one for each thread.
+        """Return the file, ready to read columns `names` of `groups` from it; one for each thread.
 
         Where it lies in a store, their bytes are read now.
         """
@@ -115,7 +115,7 @@ _cursors: Cache[_GroupCursor] = Cache(CURSORS)
 
 
 def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
-    """The footer of `file`; the types of its schema follow `options`.
+    """Return the footer of `file`; the types of its schema follow `options`.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def _range_of(column: Any) -> tuple[int, int]:
 
 
 def read_groups(footer: Footer, groups: Sequence[int], names: Sequence[str]) -> pa.Table:
-    """Columns `names` of the row groups `groups`, in one thread."""
+    """Return columns `names` of the row groups `groups`, in one thread."""
     columns = _physical(footer, names)
     try:
         with footer.open(groups, columns or footer.schema.names) as opened:
@@ -225,7 +225,7 @@ def read_groups(footer: Footer, groups: Sequence[int], names: Sequence[str]) -> 
 
 
 def read_rows(footer: Footer, group: int, start: int, stop: int, names: Sequence[str]) -> pa.Table:
-    """Rows `start` to `stop` (counted within the row group `group`) of columns `names`."""
+    """Return rows `start` to `stop` (counted within the row group `group`) of columns `names`."""
     key = (footer.file.path, footer.file.fingerprint, footer.options, group, tuple(names))
     cursor = _cursors.take(key)
     try:

@@ -25,26 +25,26 @@ ParquetOptions = tuple[tuple[str, Any], ...]
 
 
 def parse_parquet_options(options: Mapping[str, Any]) -> ParquetOptions:
-    """`options` that have a value, so that they can be compared and sent.
+    """Return `options` that have a value, so that they can be compared and sent.
 
     Raises
     ------
     PlanError
         One that is none of `PARQUET_OPTIONS`.
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    for name, value in given.items():
+    specified = {name: value for name, value in options.items() if value is not None}
+    for name, value in specified.items():
         if name not in PARQUET_OPTIONS:
             close = suggest(name, PARQUET_OPTIONS)
             raise PlanError(f"{name}={value!r} means nothing for Parquet; leave it out.{close}")
-    if isinstance(given.get("read_dictionary"), str):
+    if isinstance(specified.get("read_dictionary"), str):
         raise PlanError('read_dictionary: give a list of columns, e.g. read_dictionary=["carrier"]')
     return tuple(
         (name, tuple(value) if name == "read_dictionary" else value)
-        for name, value in sorted(given.items())
+        for name, value in sorted(specified.items())
     )
 
 
 def pass_on(options: ParquetOptions) -> dict[str, Any]:
-    """`options` as `pyarrow.parquet.ParquetFile` takes them."""
+    """Return `options` as `pyarrow.parquet.ParquetFile` takes them."""
     return {name: list(value) if name == "read_dictionary" else value for name, value in options}

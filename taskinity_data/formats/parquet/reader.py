@@ -75,13 +75,13 @@ class ParquetAccess(TableAccess):
     options: ParquetOptions = ()
 
     def open_layout(self, file: SourceFile) -> TableLayout:
-        """What the footer of `file` describes."""
+        """Return what the footer of `file` describes."""
         return open_footer(file, self.options)
 
     def read_rows(
         self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
     ) -> pa.Table:
-        """Rows `start` to `stop` of columns `names`: whole row groups at once, parts by cursors."""
+        """Return rows `start` to `stop` of columns `names`."""
         footer = cast("Footer", layout)
         tables, whole = [], []
         for group in footer.groups(start, stop):
@@ -111,7 +111,7 @@ class ParquetAccess(TableAccess):
         }
 
     def may_hold_nulls(self, layout: TableLayout, groups: Sequence[int], name: str) -> bool:
-        """Whether statistics do not rule out that column `name` holds nulls in `groups`."""
+        """Return whether statistics do not rule out that column `name` holds nulls in `groups`."""
         footer = cast("Footer", layout)
         return any(footer.null_count(group, name) != 0 for group in groups)
 
@@ -140,21 +140,21 @@ class ParquetAccess(TableAccess):
         schema: pa.Schema,
         hive: Sequence[HiveColumn],
     ) -> Sequence[int]:
-        """The row groups that statistics and hive keys don't rule out."""
+        """Return the row groups that statistics and hive keys don't rule out."""
         if filters is None:
             return super().survivors(layout, filters, schema, hive)
         return _surviving_groups(cast("Footer", layout), filters, schema, hive)
 
 
 def _filled(footer: Footer) -> list[int]:
-    """The row groups that hold rows."""
+    """Return the row groups that hold rows."""
     return [group for group in range(len(footer.sizes)) if footer.group_rows([group])]
 
 
 def _surviving_groups(
     footer: Footer, filters: Filters, schema: pa.Schema, hive: Sequence[HiveColumn]
 ) -> list[int]:
-    """The row groups of `footer` that statistics and hive keys don't rule out."""
+    """Return the row groups of `footer` that statistics and hive keys don't rule out."""
     known = None
     for one in hive:
         value = one.repeat(footer.file, 1)[0].as_py()
