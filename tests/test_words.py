@@ -16,6 +16,7 @@ DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(PACKAGE.rglob("*.jinja")),
 ]
 
 # Folders and files that still have such words. Clean one, and take it out; none comes in.
@@ -28,7 +29,6 @@ NOT_CLEAN = {
     "taskinity_data/formats/orc",
     "taskinity_data/formats/parquet",
     "taskinity_data/reducers/spilling",
-    "taskinity_data/report",
     "taskinity_data/run",
 }
 

@@ -1,7 +1,7 @@
-"""What kept a run from being faster, as rules over its measured times.
+"""Find what kept a run from being faster, by rules over its measured times.
 
-It knows nothing of how that is shown. Each rule is a share with a threshold; the first that holds,
-from the outside of the run to its inside, is the answer, and all are given back with their numbers.
+Each rule is a share with a threshold; the first that holds, from the outside of the run to its
+inside, is the answer, and all are returned with their numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from taskinity_data.wording import format_count, format_nbytes, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskinity_data.report.html.attempts import Try
+    from taskinity_data.report.html.attempts import AttemptRow
 
 __all__ = ["Bound", "Rule", "find_bound", "percent"]
 
@@ -22,7 +22,7 @@ _HALF, _IDLE, _TAIL, _SMALL_S, _MANY, _COMPUTED = 0.5, 0.35, 0.2, 0.02, 50, 0.7
 
 
 class Rule(NamedTuple):
-    """One rule: what is compared, what it was, and from where on it holds; shares from 0 to 1."""
+    """One rule: its measured share and the threshold from which it holds (both 0 to 1)."""
 
     name: str
     share: float
@@ -36,7 +36,7 @@ class Rule(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """The answer in one sentence, what to do about it, and all rules in the order of asking."""
+    """The answer in one sentence, what to do about it, and all rules in the order of checking."""
 
     headline: str
     advice: str
@@ -45,36 +45,40 @@ class Bound(NamedTuple):
 
 def find_bound(
     seconds: Mapping[str, float],
-    tries: Sequence[Try],
+    attempts: Sequence[AttemptRow],
     *,
     workers: int,
     scheduler: str,
     cores: int | None = None,
 ) -> Bound:
-    """What bounded a run that spent `seconds` (`Run.timings`) and made `tries`.
+    """Return what bounded a run that spent `seconds` (`Run.timings`) and made `attempts`.
 
     `cores` are those of this machine, for runs whose workers are here.
     """
     cores = cores or count_cores()
-    chunks = [one for one in tries if one.number is not None]
-    singles = [one for one in tries if one.number is None and one.worker != "driver"]
+    chunks = [attempt for attempt in attempts if attempt.number is not None]
+    singles = [
+        attempt for attempt in attempts if attempt.number is None and attempt.worker != "driver"
+    ]
     if not chunks and not singles:
         return Bound("Nothing was run, so nothing bounded it.", "", ())
     total = max(seconds.get("total", 0.0), 1e-9)
-    seen = _look([*chunks, *singles], workers)
+    overlap = _measure_overlap([*chunks, *singles], workers)
     starting_s = seconds.get("start_workers", 0.0) + seconds.get("close", 0.0)
     driving_s = seconds.get("plan", 0.0) + seconds.get("combine", 0.0)
     rules = [
         _rule("starting and stopping workers", starting_s, total, "of the run", _HALF),
-        _rule("single tasks, one beside none", seen.alone_s, total, "of the run", _HALF),
+        _rule("single tasks, one beside none", overlap.alone_s, total, "of the run", _HALF),
         _rule("planning and combining here", driving_s, total, "of the run", _HALF),
     ]
     answer = _first(rules, _SENTENCES)
     if not chunks:
-        return answer or _side_by_side(rules, singles, workers, seen)
-    window = max(one.ended_s for one in chunks) - min(one.started_s for one in chunks)
+        return answer or _side_by_side(rules, singles, workers, overlap)
+    window = max(attempt.ended_s for attempt in chunks) - min(
+        attempt.started_s for attempt in chunks
+    )
     granted = max(window * workers, 1e-9)
-    rules.append(_rule("workers without work", seen.idle_s, granted, "of their time", _IDLE))
+    rules.append(_rule("workers without work", overlap.idle_s, granted, "of their time", _IDLE))
     parts = _parts(chunks)
     worked = max(sum(parts.values()), 1e-9)
     rules += [
@@ -83,7 +87,7 @@ def find_bound(
     if answer is not None:
         return answer._replace(rules=tuple(rules))
     if rules[3].holds and workers > 1:
-        return _idle(rules, chunks, workers, seen)
+        return _idle(rules, chunks, workers, overlap)
     name, spent = max(parts.items(), key=lambda part: part[1])
     headline = f"{name.capitalize()} took {percent(spent / worked)} of the workers' work"
     mean_s = worked / len(chunks)
@@ -103,7 +107,7 @@ def find_bound(
     return Bound(headline + ".", advice, tuple(rules))
 
 
-def _parts(chunks: Sequence[Try]) -> dict[str, float]:
+def _parts(chunks: Sequence[AttemptRow]) -> dict[str, float]:
     """Return the seconds of all workers for each part of their work."""
     return {
         "reading": sum(chunk.read_s for chunk in chunks),
@@ -127,10 +131,10 @@ _SENTENCES = {
 def _more_help(
     seconds: Mapping[str, float], worked: float, scheduler: str, workers: int, cores: int
 ) -> str:
-    """Whether more workers help where they all had work; nothing of those that are elsewhere.
+    """Return whether more workers help where all had work; empty for workers on other machines.
 
-    They do where chunks computed, and none waited for another one: for Python's lock, say, which a
-    single thread can't show.
+    They do if chunks computed, and none waited for another one (for Python's lock, for example,
+    which a single thread can't show).
     """
     if scheduler not in _HERE:
         return ""
@@ -143,18 +147,20 @@ def _more_help(
 
 
 def _side_by_side(
-    rules: Sequence[Rule], singles: Sequence[Try], workers: int, seen: _Seen
+    rules: Sequence[Rule], singles: Sequence[AttemptRow], workers: int, overlap: _Overlap
 ) -> Bound:
-    """A flow without chunks, whose tasks ran beside one another."""
+    """Return the bound of a flow without chunks, whose tasks ran in parallel."""
     count = format_count(len(singles), "task")
-    if seen.most < workers:
+    if overlap.max_running < workers:
         return Bound(
-            f"At most {seen.most} of {count} ran side by side: more workers will not help.",
+            f"At most {overlap.max_running} of {count} ran side by side: more workers will not "
+            "help.",
             "What waits for another task can't run beside it: shorten the longest chain of tasks.",
             tuple(rules),
         )
     return Bound(
-        f"Up to {seen.most} of {count} ran side by side, on {format_count(workers, 'worker')}.",
+        f"Up to {overlap.max_running} of {count} ran side by side, on "
+        f"{format_count(workers, 'worker')}.",
         "More workers help where a task had to wait for one: see the workers over time. The "
         "longest chain of tasks is the least that it takes.",
         tuple(rules),
@@ -162,7 +168,7 @@ def _side_by_side(
 
 
 def percent(share: float) -> str:
-    """``"71 %"`` of 0.71."""
+    """Format a share: ``"71 %"`` for 0.71."""
     return f"{share * 100:.0f} %"
 
 
@@ -176,28 +182,32 @@ def _rule(name: str, spent: float, whole: float, unit: str, threshold: float) ->
 def _first(rules: Sequence[Rule], sentences: Mapping[int, tuple[str, str]]) -> Bound | None:
     for number, rule in enumerate(rules):
         if rule.holds:
-            what, advice = sentences[number]
+            consequence, advice = sentences[number]
             name = rule.name.partition(",")[0].capitalize()
             return Bound(
-                f"{name} took {percent(rule.share)} of the run: {what}.", advice, tuple(rules)
+                f"{name} took {percent(rule.share)} of the run: {consequence}.",
+                advice,
+                tuple(rules),
             )
     return None
 
 
-def _idle(rules: Sequence[Rule], tries: Sequence[Try], workers: int, seen: _Seen) -> Bound:
-    """Workers had nothing to do: why, by what went on meanwhile and by the chunks."""
+def _idle(
+    rules: Sequence[Rule], attempts: Sequence[AttemptRow], workers: int, overlap: _Overlap
+) -> Bound:
+    """Explain why workers were idle, by what ran meanwhile and by the chunks."""
     headline = f"Workers were without work for {percent(rules[3].share)} of their time"
-    chunks = [one for one in tries if one.number is not None]
-    items = {(one.task, one.number) for one in chunks}
-    ends = sorted(one.ended_s for one in chunks)
-    window = ends[-1] - min(one.started_s for one in chunks)
+    chunks = [chunk for chunk in attempts if chunk.number is not None]
+    items = {(chunk.task, chunk.number) for chunk in chunks}
+    ends = sorted(chunk.ended_s for chunk in chunks)
+    window = ends[-1] - min(chunk.started_s for chunk in chunks)
     alone_s = ends[-1] - ends[-2] if len(ends) > 1 else 0.0
-    mean_s = sum(one.duration_s for one in chunks) / len(chunks)
-    half = seen.idle_s / 2
-    if seen.idle_in_delays_s > half:
+    mean_s = sum(chunk.duration_s for chunk in chunks) / len(chunks)
+    half = overlap.idle_s / 2
+    if overlap.idle_in_delays_s > half:
         why = "chunks that had failed waited to be tried again"
         advice = "See what failed; a shorter retry_delay= waits less. More workers will not help."
-    elif seen.idle_in_singles_s > half:
+    elif overlap.idle_in_singles_s > half:
         why = "single tasks ran meanwhile"
         advice = f"{_SINGLES} More workers will not help."
     elif len(items) < 2 * workers:
@@ -208,8 +218,8 @@ def _idle(rules: Sequence[Rule], tries: Sequence[Try], workers: int, seen: _Seen
     elif alone_s > _TAIL * window:
         why = f"the last chunk ran alone for {format_seconds(alone_s)}"
         advice = "Smaller chunks (chunk_size=) make the last one short; more workers will not help."
-    elif seen.idle_at_end_s > half:
-        tail_s = ends[-1] - max(one.started_s for one in chunks)
+    elif overlap.idle_at_end_s > half:
+        tail_s = ends[-1] - max(chunk.started_s for chunk in chunks)
         why = f"no chunk was left to begin in the last {format_seconds(tail_s)}"
         advice = "Smaller chunks (chunk_size=) end closer together; more workers will not help."
     elif mean_s < _SMALL_S:
@@ -225,53 +235,53 @@ def _idle(rules: Sequence[Rule], tries: Sequence[Try], workers: int, seen: _Seen
     return Bound(f"{headline}: {why}.", advice, tuple(rules))
 
 
-class _Seen(NamedTuple):
-    """What tries did side by side, in seconds; those of `idle` are of all workers together.
+class _Overlap(NamedTuple):
+    """What ran at the same time, in seconds; the idle times are sums over all workers.
 
-    `alone_s` one single task ran and nothing else; `most` tries ran at once. Workers were idle
-    while single tasks ran and no chunk did, while chunks waited for another attempt, and after the
-    last chunk had begun.
+    During `alone_s` one single task ran and nothing else; at most `max_running` attempts ran at
+    once. Workers were idle while single tasks ran and no chunk did, while chunks waited for another
+    attempt, and after the last chunk had begun.
     """
 
     alone_s: float = 0.0
-    most: int = 0
+    max_running: int = 0
     idle_s: float = 0.0
     idle_in_singles_s: float = 0.0
     idle_in_delays_s: float = 0.0
     idle_at_end_s: float = 0.0
 
 
-def _look(tries: Sequence[Try], workers: int) -> _Seen:
+def _measure_overlap(attempts: Sequence[AttemptRow], workers: int) -> _Overlap:
     """Go through the run from one start or end to the next."""
-    chunks = [one for one in tries if one.number is not None]
+    chunks = [attempt for attempt in attempts if attempt.number is not None]
     changes: list[tuple[float, str, int]] = []
-    last: dict[str, Try] = {}
-    for one in tries:
-        kind = "chunk" if one.number is not None else "single"
-        changes += [(one.started_s, kind, 1), (one.ended_s, kind, -1)]
-        before = last.get(one.key)
-        if before is not None and before.ended_s < one.started_s:
-            changes += [(before.ended_s, "delay", 1), (one.started_s, "delay", -1)]
-        last[one.key] = one
-    first_s = min((one.started_s for one in chunks), default=0.0)
-    end_s = max((one.ended_s for one in chunks), default=0.0)
-    last_s = max((one.started_s for one in chunks), default=0.0)
+    last: dict[str, AttemptRow] = {}
+    for attempt in attempts:
+        kind = "chunk" if attempt.number is not None else "single"
+        changes += [(attempt.started_s, kind, 1), (attempt.ended_s, kind, -1)]
+        before = last.get(attempt.key)
+        if before is not None and before.ended_s < attempt.started_s:
+            changes += [(before.ended_s, "delay", 1), (attempt.started_s, "delay", -1)]
+        last[attempt.key] = attempt
+    first_s = min((attempt.started_s for attempt in chunks), default=0.0)
+    end_s = max((attempt.ended_s for attempt in chunks), default=0.0)
+    last_s = max((attempt.started_s for attempt in chunks), default=0.0)
     counts = dict.fromkeys(("chunk", "single", "delay"), 0)
-    found = dict.fromkeys((name for name in _Seen._fields if name != "most"), 0.0)
-    most, at = 0, 0.0
-    for now, kind, step in sorted(changes, key=lambda one: (one[0], one[2])):
+    totals = dict.fromkeys((name for name in _Overlap._fields if name != "max_running"), 0.0)
+    max_running, at = 0, 0.0
+    for now, kind, step in sorted(changes, key=lambda change: (change[0], change[2])):
         took, running = now - at, counts["chunk"] + counts["single"]
         if counts["single"] == 1 == running:
-            found["alone_s"] += took
+            totals["alone_s"] += took
         if first_s <= at and now <= end_s:
             idle = took * max(workers - running, 0)
-            found["idle_s"] += idle
-            found["idle_in_singles_s"] += idle if counts["single"] and not counts["chunk"] else 0.0
-            found["idle_in_delays_s"] += idle if counts["delay"] else 0.0
-            found["idle_at_end_s"] += idle if at >= last_s else 0.0
+            totals["idle_s"] += idle
+            totals["idle_in_singles_s"] += idle if counts["single"] and not counts["chunk"] else 0.0
+            totals["idle_in_delays_s"] += idle if counts["delay"] else 0.0
+            totals["idle_at_end_s"] += idle if at >= last_s else 0.0
         counts[kind] += step
-        most, at = max(most, counts["chunk"] + counts["single"]), now
-    return _Seen(**found, most=most)
+        max_running, at = max(max_running, counts["chunk"] + counts["single"]), now
+    return _Overlap(**totals, max_running=max_running)
 
 
 def _reading(nbytes: int, window: float) -> str:
@@ -290,5 +300,5 @@ def _function(scheduler: str, workers: int, cores: int) -> str:
             "Arrow, is faster on any scheduler."
         )
     if workers < cores and scheduler in _HERE:
-        return f"Try workers={cores}, one to each core."
+        return f"AttemptRow workers={cores}, one to each core."
     return "Work on whole columns at once, by pandas or Arrow; or take a cluster with more cores."

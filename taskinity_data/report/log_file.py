@@ -1,7 +1,7 @@
-r"""Writes the log of a run: a line for each event, and for what functions and the library logged.
+r"""Write the log of a run: a line for each event, and for what functions and the library logged.
 
-A line is time (UTC), level, run, task and chunk, and a text in which nothing is left that could end
-the line or steer a terminal. It knows nothing of who ran what.
+A line is time (UTC), level, run, task and chunk, and a text without anything that could end the
+line or control a terminal.
 
     2026-08-01T10:15:03.120Z WARNING 20260801T101500-3fa2c1 ProcessChunk/9c1e02f4 my_tasks: …
 """
@@ -30,16 +30,16 @@ __all__ = ["EVENTS", "RunLog", "format_line"]
 EVENTS = "taskinity_data.events"
 """The logger that events go to, for who has set up `logging`."""
 
-_TOLD_AS_EVENT = (EVENTS, "taskinity_data.run.journal")
+_LOGGED_AS_EVENT = (EVENTS, "taskinity_data.run.journal")
 """Loggers of this library whose messages come as events too."""
 
-MOST_WAITING = 10_000
+MAX_WAITING = 10_000
 """Lines that wait for a run to be worth a file."""
 
 FLUSH_S = 0.5
 """How long lines may stay in memory; warnings are written at once."""
 
-_MOST_LETTERS = 8_000
+_MAX_CHARACTERS = 8_000
 """Of one line."""
 
 _log = logging.getLogger(EVENTS)
@@ -81,7 +81,7 @@ class RunLog(events.Observer):
         self._waiting: list[str] | None = []
         self._left_out = 0
         self._flushed_s = 0.0
-        self._places: dict[str, str] = {}
+        self._locations: dict[str, str] = {}
         self._cut: set[str] = set()
         # A run's clock of events is to the millisecond; most fall into the second of the last.
         self._second = (-1, "")
@@ -98,19 +98,19 @@ class RunLog(events.Observer):
         where = f"{task}/{key[:8]}" if is_chunk else task
         if outcome is not None:
             self._write_logs(where, outcome)
-        told = self._tell(event)
-        if told is None:
+        description = self._describe(event)
+        if description is None:
             return
-        level, text = told
+        level, text = description
         if _log.isEnabledFor(level) and _log.hasHandlers():
-            facts = {"run_id": self._run_id, "task": task, "key": key}
-            _log.log(level, "%s %s", where or self._run_id, inert(text), extra=facts)
+            details = {"run_id": self._run_id, "task": task, "key": key}
+            _log.log(level, "%s %s", where or self._run_id, inert(text), extra=details)
         if level >= self.level:
             self._write(event.at_s, level, where, text)
 
     def take(self, line: LogLine, where: str = "") -> None:
-        """Write down what was logged, by the driver itself where nothing else is said."""
-        if line.level >= self.level and line.name not in _TOLD_AS_EVENT:
+        """Write down what was logged at `where`; by default, by the driver itself."""
+        if line.level >= self.level and line.name not in _LOGGED_AS_EVENT:
             self._write(line.at_s, line.level, where, f"{line.name}: {clean_text(line.text)}")
 
     def _write_logs(self, where: str, outcome: Outcome) -> None:
@@ -123,20 +123,22 @@ class RunLog(events.Observer):
                 ended_s = attempt.started_s + attempt.duration_s
                 self._write(ended_s, logging.WARNING, where, text)
 
-    def _tell(self, event: events.Event) -> tuple[int, str] | None:
+    def _describe(self, event: events.Event) -> tuple[int, str] | None:
         match event:
             case events.ChunkFinished():
-                return self._tell_finished(event.outcome)
+                return self._describe_finished(event.outcome)
             case events.ChunkSubmitted():
                 if event.path:
-                    self._places[event.key] = f"{event.path} [{event.where}]"
-                place = self._places.get(event.key, "")
-                return logging.DEBUG, f"handed out {place}".rstrip()
+                    self._locations[event.key] = f"{event.path} [{event.where}]"
+                location = self._locations.get(event.key, "")
+                return logging.DEBUG, f"handed out {location}".rstrip()
             case events.ChunkRetried():
                 why = "" if event.outcome is None else f": {event.outcome.failure}"
-                place = self._places.get(event.key, "")
-                told = f"tried again {event.description}{f', {place}' if place else ''}"
-                return logging.WARNING, f"{told}{why}"
+                location = self._locations.get(event.key, "")
+                description = (
+                    f"tried again {event.description}{f', {location}' if location else ''}"
+                )
+                return logging.WARNING, f"{description}{why}"
             case events.FanOutGrew():
                 if not event.is_final or event.chunks is None or event.task in self._cut:
                     return None
@@ -146,13 +148,13 @@ class RunLog(events.Observer):
             case events.TaskStarted():
                 return logging.INFO, "begins"
             case events.TaskFinished():
-                return _tell_task(event)
+                return _describe_task(event)
             case events.RunStarted():
                 return logging.INFO, f"flow {event.flow} begins: {', '.join(event.tasks)}"
             case events.SchedulerChanged():
                 link = f", dashboard {event.dashboard_link}" if event.dashboard_link else ""
-                who = f"{event.scheduler}, {format_count(event.workers, 'worker')}"
-                return logging.INFO, f"runs on {who}: {event.reason}{link}"
+                scheduler = f"{event.scheduler}, {format_count(event.workers, 'worker')}"
+                return logging.INFO, f"runs on {scheduler}: {event.reason}{link}"
             case events.SizeChanged():
                 return (
                     logging.INFO,
@@ -166,8 +168,8 @@ class RunLog(events.Observer):
                 return logging.ERROR if is_bad else logging.INFO, f"ended: {event.status}{why}"
         return None
 
-    def _tell_finished(self, outcome: Outcome) -> tuple[int, str]:
-        place = self._places.pop(outcome.key, "")
+    def _describe_finished(self, outcome: Outcome) -> tuple[int, str]:
+        location = self._locations.pop(outcome.key, "")
         if outcome.is_recalled:
             return logging.INFO, "used again of an earlier try"
         took = format_seconds(outcome.duration_s)
@@ -177,11 +179,14 @@ class RunLog(events.Observer):
             how = "completed by its fallback" if outcome.is_fallback else "completed"
             level = logging.WARNING if outcome.is_fallback else logging.INFO
             return level, f"{how} in {took} on {worker}{rows}"
-        what = "quarantined" if outcome.is_quarantined else str(outcome.status).lower()
+        ending = "quarantined" if outcome.is_quarantined else str(outcome.status).lower()
         often = format_count(len(outcome.attempts), "attempt")
         level = logging.ERROR if outcome.status is Status.FAILED else logging.WARNING
-        told = f"{what} after {often}, {took} on {worker}"
-        return level, f"{told}{f', {place}' if place else ''}: {_tell_failure(outcome)}"
+        description = f"{ending} after {often}, {took} on {worker}"
+        return (
+            level,
+            f"{description}{f', {location}' if location else ''}: {_describe_failure(outcome)}",
+        )
 
     # -- the file ------------------------------------------------------------------------------
 
@@ -195,7 +200,7 @@ class RunLog(events.Observer):
             f"{begin}.{int((at_s - second) * 1000):03}Z", level, self._run_id, where, text
         )
         if self._waiting is not None:
-            if len(self._waiting) < MOST_WAITING:
+            if len(self._waiting) < MAX_WAITING:
                 self._waiting.append(line)
             else:
                 self._left_out += 1
@@ -238,13 +243,13 @@ class RunLog(events.Observer):
     def _give_up(self, error: OSError) -> None:
         file, self._file = self._file, None
         if file is not None:
-            with suppress(OSError):  # it is told already
+            with suppress(OSError):  # the first error is reported
                 file.close()
-        told = (
+        problem = (
             f"goes on without {self.path}" if self.path else f"has no log in {self._target.parent}"
         )
         self._say(
-            f"the run {told}: {error.strerror or error}; TASKINITY_LOG_DIR names another folder"
+            f"the run {problem}: {error.strerror or error}; TASKINITY_LOG_DIR names another folder"
         )
 
     def close(self) -> None:
@@ -259,33 +264,33 @@ class RunLog(events.Observer):
 
 
 def format_line(stamp: str, level: int, run_id: str, where: str, text: str) -> str:
-    r"""One line, whatever `where` and `text` hold.
+    r"""Return one line, whatever `where` and `text` hold.
 
     >>> format_line("2026-08-01T10:15:03.120Z", 30, "r1", "Work/9c1e02f4", "a\nb\x1b[31m")
     '2026-08-01T10:15:03.120Z WARNING r1 Work/9c1e02f4 a\\nb\\x1b[31m\n'
     """
-    if len(text) > _MOST_LETTERS:
-        text = f"{text[:_MOST_LETTERS]}…"
-    told = f"{where} {text}" if where else text
-    if not told.isprintable():
-        told = inert(told).replace("\n", "\\n").replace("\t", "\\t")
+    if len(text) > _MAX_CHARACTERS:
+        text = f"{text[:_MAX_CHARACTERS]}…"
+    line = f"{where} {text}" if where else text
+    if not line.isprintable():
+        line = inert(line).replace("\n", "\\n").replace("\t", "\\t")
         # Half a surrogate pair, as names of files may hold, has no bytes.
-        told = told.encode("utf-8", "backslashreplace").decode()
-    return f"{stamp} {logging.getLevelName(level)} {run_id} {told}\n"
+        line = line.encode("utf-8", "backslashreplace").decode()
+    return f"{stamp} {logging.getLevelName(level)} {run_id} {line}\n"
 
 
-def _tell_task(event: events.TaskFinished) -> tuple[int, str]:
+def _describe_task(event: events.TaskFinished) -> tuple[int, str]:
     outcome = event.outcome
     if outcome is None:
         return logging.INFO, "ended"
     took = format_seconds(outcome.duration_s)
     if outcome.status is Status.FAILED:
-        return logging.ERROR, f"failed in {took}: {_tell_failure(outcome)}"
+        return logging.ERROR, f"failed in {took}: {_describe_failure(outcome)}"
     return logging.INFO, f"{str(outcome.status).lower()} in {took}"
 
 
-def _tell_failure(outcome: Outcome) -> str:
-    """The error with the frames that led to it."""
+def _describe_failure(outcome: Outcome) -> str:
+    """Return the error with the frames that led to it."""
     failure = outcome.failure
     if failure is None:
         return "no error is known"

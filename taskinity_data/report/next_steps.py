@@ -1,7 +1,4 @@
-"""What to type next where a run that is kept has failed, was interrupted, or has left chunks out.
-
-It knows a run by what its journal says of it at its head, and nothing of how that is kept.
-"""
+"""Suggest what to type next for a kept run that failed, was interrupted, or left chunks out."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ def next_steps(
     is_resumable: bool = True,
     run_dir: str | None = None,
 ) -> list[str]:
-    """Commands, each with what it does before a colon; none of a run that has done all.
+    """Return commands, each after a colon with its purpose before; none for a run that completed.
 
     Parameters
     ----------
@@ -45,16 +42,16 @@ def next_steps(
     from_python = head.get("is_process") or head.get("is_wired")
     steps = []
     if is_resumable:
-        what = "what did not complete, with today's code"
+        purpose = "what did not complete, with today's code"
         if from_python or (head.get("output") and head.get("written") is None):
             call = f'the same call with resume="{run_id}"'
             call += "" if head.get("is_process") else f"; on the command line --resume {run_id}"
-            steps.append(f"{what}: {call}")
+            steps.append(f"{purpose}: {call}")
         else:
-            given = "".join(f" --input {name}=..." for name in typed)
-            given += "".join(f" --storage-option {name}=..." for name in head.get("asks", ()))
-            given += "" if _has_file(head) else " --tasks FILE.py"
-            steps.append(f"{what}: {where}taskinity-data redrive {run_id}{given}")
+            options = "".join(f" --input {name}=..." for name in typed)
+            options += "".join(f" --storage-option {name}=..." for name in head.get("asks", ()))
+            options += "" if _has_file(head) else " --tasks FILE.py"
+            steps.append(f"{purpose}: {where}taskinity-data redrive {run_id}{options}")
     if key is not None and not head.get("is_wired"):
         more = "" if run_dir is None else f", run_dir={run_dir!r}"
         more += "".join(f", {name}=..." for name in missing)
@@ -67,5 +64,5 @@ def next_steps(
 
 
 def _has_file(head: Mapping[str, Any]) -> bool:
-    """Whether the file of its functions is known."""
-    return any(place and place[2] for place in head.get("functions", {}).values())
+    """Return whether the file of its functions is known."""
+    return any(function and function[2] for function in head.get("functions", {}).values())

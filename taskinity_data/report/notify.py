@@ -1,7 +1,4 @@
-"""Passes what a run says on to all who listen.
-
-It knows nothing of what they do with it.
-"""
+"""Pass the events of a run on to its observers."""
 
 from __future__ import annotations
 
@@ -28,7 +25,8 @@ class Announcer:
     def __init__(self, run_id: str, observers: Sequence[Any]) -> None:
         self._run_id = run_id
         self._observers = [
-            one if isinstance(one, events.Observer) else _EventsAlone(one) for one in observers
+            observer if isinstance(observer, events.Observer) else _EventsAlone(observer)
+            for observer in observers
         ]
         self.strategies: list[tuple[str, int, str | None]] = []
 

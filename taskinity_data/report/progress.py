@@ -1,7 +1,6 @@
-"""Shows how a run goes, in a terminal or a notebook, as an observer of its events.
+"""Show the progress of a run, in a terminal or a notebook, as an observer of its events.
 
-It knows nothing of the engine, and starts no thread: it draws when it is told something, or that
-time goes on.
+It starts no thread: it draws on events, and on ticks between them.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _PLAIN_PAUSE_S = 5.0
 
 
 def progress_for(progress: bool | None = None, stream: TextIO | None = None) -> list[Observer]:
-    """Who shows the progress of a run.
+    """Return the observer that shows the progress of a run.
 
     Parameters
     ----------
@@ -124,8 +123,11 @@ class TerminalProgress(Observer):
         if not self._tally.status:
             link = f"dashboard {self._tally.link}" if self._tally.link else ""
             # A link is worth nothing where its end is cut off.
-            told = [Text(one, style="dim", overflow="fold") for one in (self._tally.who(), link)]
-            lines += filter(None, told)
+            texts = [
+                Text(text, style="dim", overflow="fold")
+                for text in (self._tally.describe_workers(), link)
+            ]
+            lines += filter(None, texts)
         return Group(*lines)
 
     def _render_task(self, task: TaskTally) -> list[Any]:
@@ -134,17 +136,17 @@ class TerminalProgress(Observer):
         from rich.text import Text
 
         if not task.is_fan_out:
-            return [Text(f"{task.name} {task.facts()[0]}", overflow="ellipsis", no_wrap=True)]
-        told = Text("  " + " · ".join(task.facts()), style="dim")
+            return [Text(f"{task.name} {task.phrases()[0]}", overflow="ellipsis", no_wrap=True)]
+        text = Text("  " + " · ".join(task.phrases()), style="dim")
         if task.share is None:
-            return [Text(task.name, overflow="ellipsis", no_wrap=True), told]
+            return [Text(task.name, overflow="ellipsis", no_wrap=True), text]
         grid = Table.grid(padding=(0, 1), expand=False)
         grid.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
         grid.add_column(min_width=8, max_width=30, ratio=1)
         grid.add_column(no_wrap=True)
         bar = ProgressBar(total=1.0, completed=task.share, width=None)
         grid.add_row(Text(task.name), bar, f"{task.share:4.0%}")
-        return [grid, told]
+        return [grid, text]
 
 
 class _Encodable:
@@ -173,9 +175,9 @@ class PlainProgress(Observer):
     def __init__(self, stream: TextIO, *, ends: bool = False) -> None:
         self._stream = stream
         self._tally = Tally()
-        self._told_s: float | None = None
+        self._written_s: float | None = None
         self._begun_s = 0.0
-        self._has_told = ends
+        self._has_written = ends
 
     def on_event(self, event: Event) -> None:
         """Count it, and write a line if the last one is long enough ago."""
@@ -188,21 +190,21 @@ class PlainProgress(Observer):
         self._write(at_s, is_last=False)
 
     def _write(self, at_s: float, is_last: bool) -> None:
-        if self._told_s is None:
-            self._told_s = self._begun_s = at_s
-        if (is_last and self._has_told) or at_s - self._told_s >= _PLAIN_PAUSE_S:
-            self._told_s, self._has_told = at_s, True
+        if self._written_s is None:
+            self._written_s = self._begun_s = at_s
+        if (is_last and self._has_written) or at_s - self._written_s >= _PLAIN_PAUSE_S:
+            self._written_s, self._has_written = at_s, True
             self._stream.write(encodable(self._line(at_s, is_last), self._stream.encoding))
             self._stream.flush()
 
     def _line(self, at_s: float, is_last: bool) -> str:
         tally = self._tally
-        tasks = [one for one in tally.tasks.values() if is_last or not one.is_done]
-        told = [f"{one.name} {', '.join(one.facts())}" for one in tasks if one.is_fan_out]
-        told = told or [f"{one.name} {one.facts()[0]}" for one in tasks[-1:]]
-        about = tally.status if is_last else tally.who()
+        tasks = [task for task in tally.tasks.values() if is_last or not task.is_done]
+        parts = [f"{task.name} {', '.join(task.phrases())}" for task in tasks if task.is_fan_out]
+        parts = parts or [f"{task.name} {task.phrases()[0]}" for task in tasks[-1:]]
+        about = tally.status if is_last else tally.describe_workers()
         head = f"{tally.flow} after {format_seconds(at_s - self._begun_s)}"
-        line = f"{head}: {'; '.join(filter(None, (*told, about)))}"
+        line = f"{head}: {'; '.join(filter(None, (*parts, about)))}"
         return inert(line).replace("\n", " ") + "\n"
 
 
@@ -240,7 +242,9 @@ class NotebookProgress(Observer):
     def _html(self) -> str:
         tally = self._tally
         rows = "".join(_html_row(task) for task in tally.tasks.values())
-        about = escape(" · ".join(filter(None, (tally.flow, tally.who(), tally.status))))
+        about = escape(
+            " · ".join(filter(None, (tally.flow, tally.describe_workers(), tally.status)))
+        )
         if tally.link.startswith(("http://", "https://")) and not tally.status:
             about += f' · <a href="{escape(tally.link)}" target="_blank">dashboard</a>'
         return f"<div><div>{about}</div><table>{rows}</table></div>"
@@ -263,8 +267,8 @@ def _html_row(task: TaskTally) -> str:
     bar = ""
     if task.is_fan_out and task.share is not None:
         bar = f'<progress max="1" value="{task.share:.3f}"></progress>'
-    facts = escape(" · ".join(task.facts()))
-    return f"<tr><td>{escape(task.name)}</td><td>{bar}</td><td>{facts}</td></tr>"
+    text = escape(" · ".join(task.phrases()))
+    return f"<tr><td>{escape(task.name)}</td><td>{bar}</td><td>{text}</td></tr>"
 
 
 def _is_notebook() -> bool:

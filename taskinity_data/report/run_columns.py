@@ -1,7 +1,6 @@
-"""A run as the dashboard's page knows it: told in batches of plain values, kept in columns.
+"""Keep the state of a run for the dashboard's page, in columns, from batches of plain values.
 
-It lives in the scheduler's process, which may be another machine's; it knows nothing of Dask or of
-how it is drawn.
+It lives in the scheduler's process, which may be on another machine.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "HANDLER",
-    "MOST_FAILURES",
+    "MAX_FAILURES",
+    "MAX_POINTS",
     "PAGE",
     "STATES",
     "LiveNode",
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 HANDLER = "taskinity_page"
-"""What the scheduler is asked to take batches."""
+"""The scheduler's handler that takes batches."""
 
 PAGE = "/taskinity"
 """Where the page stands on Dask's dashboard."""
@@ -38,10 +38,10 @@ _SPLIT = "SPLIT"
 _WORST_FIRST = ("FAILED", "RUNNING", "STOPPED", "SKIPPED", "COMPLETED")
 """States of tasks that have begun; ``STOPPED`` is one that the run's end has kept from going on."""
 
-MOST_FAILURES = 200
+MAX_FAILURES = 200
 """Failures that are kept with their tracebacks, the newest."""
 
-MOST_POINTS = 2_000
+MAX_POINTS = 2_000
 """Points of a series over time; when there are more, each second one is dropped."""
 
 
@@ -71,19 +71,19 @@ class LiveTask:
     retried: int = 0
     counts: Counter[str] = field(default_factory=Counter)
 
-    def tell(self) -> str:
-        """How far it is, in a few words."""
+    def describe(self) -> str:
+        """Describe its progress in a few words."""
         if not self.is_fan_out:
             return self.state.lower()
-        ended = sum(self.counts[one] for one in ("COMPLETED", "REUSED", "SKIPPED", "FAILED"))
+        ended = sum(self.counts[state] for state in ("COMPLETED", "REUSED", "SKIPPED", "FAILED"))
         total = "" if self.chunks is None else f" of {self.chunks:,}"
         about = total if self.is_final else total.replace(" of ", " of about ")
-        told = [f"{ended:,}{about} chunks"]
+        parts = [f"{ended:,}{about} chunks"]
         lost = self.counts["FAILED"] + self.counts["SKIPPED"]
-        told += [f"{lost:,} failed or skipped"] if lost else []
-        told += [f"{self.counts['REUSED']:,} used again"] if self.counts["REUSED"] else []
-        told += [f"{self.retried:,} tried again"] if self.retried else []
-        return ", ".join(told)
+        parts += [f"{lost:,} failed or skipped"] if lost else []
+        parts += [f"{self.counts['REUSED']:,} used again"] if self.counts["REUSED"] else []
+        parts += [f"{self.retried:,} tried again"] if self.retried else []
+        return ", ".join(parts)
 
 
 class LiveRun:
@@ -92,7 +92,7 @@ class LiveRun:
     Attributes
     ----------
     driver : str
-        The client that tells of it.
+        The client that sends it.
     nodes : dict of id to LiveNode
         Of the drawn flow, whose SVG bears ``state-ID`` among the classes of each node.
     tasks : dict of name to LiveTask
@@ -114,32 +114,32 @@ class LiveRun:
         self.svg = ""
         self.nodes: dict[str, LiveNode] = {}
         self.edges: list[tuple[str, str]] = []
-        self.started_s = self.now_s = self._heard_s = 0.0
+        self.started_s = self.now_s = self._received_s = 0.0
         self.tasks: dict[str, LiveTask] = {}
         self.index: dict[tuple[str, str], int] = {}
         names = ("task", "key", "path", "where", "nbytes", "rows", "state", "attempts")
         self.columns: dict[str, list[Any]] = {name: [] for name in (*names, "worker", "seconds")}
         self.files: dict[tuple[str, str], list[int]] = {}
         self.shares: dict[tuple[str, str], Counter[str]] = {}
-        self.failures: deque[tuple[str, str, str, str]] = deque(maxlen=MOST_FAILURES)
+        self.failures: deque[tuple[str, str, str, str]] = deque(maxlen=MAX_FAILURES)
         self.throughput: list[tuple[float, float]] = []
         self.sizes: list[tuple[float, float]] = []
         self.has_bytes = False
         self.version = 0
         self._done = 0
-        self._known: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
 
     def add(self, batch: list[tuple[Any, ...]]) -> None:
-        """Take in what happened: tuples of a kind, a time, and what belongs to it."""
+        """Add events: tuples of a kind, a time, and what belongs to it."""
         if self.status == "LOST":
             self.status = "RUNNING"  # it was cut off, and has come back
-        for kind, at_s, *facts in batch:
+        for kind, at_s, *values in batch:
             self.now_s = max(self.now_s, at_s)
-            getattr(self, f"_on_{kind}")(*facts)
-        self._heard_s = time.monotonic()
+            getattr(self, f"_on_{kind}")(*values)
+        self._received_s = time.monotonic()
         self.throughput.append((self.now_s - self.started_s, float(self._done)))
         for series in (self.throughput, self.sizes):
-            if len(series) > MOST_POINTS:
+            if len(series) > MAX_POINTS:
                 del series[1:-1:2]
         self.version += 1
 
@@ -151,17 +151,17 @@ class LiveRun:
     @property
     def spent_s(self) -> float:
         """Seconds since its start, by the driver's clock; until its end, where that has come."""
-        since_s = 0.0 if self.is_over else time.monotonic() - self._heard_s
+        since_s = 0.0 if self.is_over else time.monotonic() - self._received_s
         return max(0.0, self.now_s - self.started_s + since_s)
 
     def lose(self) -> None:
-        """Its driver has gone without a word."""
+        """Mark it as lost: its driver has gone without a message."""
         if not self.is_over:
             self._on_finish("LOST")
             self.version += 1
 
     def states(self) -> dict[str, str]:
-        """The state of each node.
+        """Return the state of each node.
 
         Chunk-wise tasks in a row run as one, under the name of the last; and a task whose value was
         there before the run never begins.
@@ -170,29 +170,29 @@ class LiveRun:
         after: dict[str, set[str]] = {}
         for source, target in self.edges:
             after.setdefault(of[source], set()).add(of[target])
-        found = {key: self.task_of(node).state for key, node in self.nodes.items()}
-        # From the last one on, so that what stands before several is told of the next first.
+        states = {key: self.task_of(node).state for key, node in self.nodes.items()}
+        # From the last one on, so that a node before several gets the state of the nearest.
         for _ in self.nodes:
             changed = False
             for key, node in self.nodes.items():
-                begun = {found[one] for one in after.get(key, ())} - {"PENDING"}
-                if found[key] != "PENDING" or not begun:
+                begun = {states[key] for key in after.get(key, ())} - {"PENDING"}
+                if states[key] != "PENDING" or not begun:
                     continue
                 joined = node.is_fan_out and any(self.nodes[n].is_fan_out for n in after[key])
-                worst = next(one for one in _WORST_FIRST if one in begun)
-                found[key] = worst if joined else "COMPLETED"
+                worst = next(state for state in _WORST_FIRST if state in begun)
+                states[key] = worst if joined else "COMPLETED"
                 changed = True
             if not changed:
                 break
         if self.status in ("COMPLETED", "PARTIAL"):
             for key, node in self.nodes.items():
-                if found[key] == "PENDING" and not node.stands_by:
-                    found[key] = "COMPLETED"
-        return found
+                if states[key] == "PENDING" and not node.stands_by:
+                    states[key] = "COMPLETED"
+        return states
 
     def task_of(self, node: LiveNode) -> LiveTask:
-        """The task, or the fan-out, that `node` shows."""
-        names = [one for name in node.names for one in (name, f"{name}[*]")]
+        """Return the task, or the fan-out, that `node` shows."""
+        names = [candidate for name in node.names for candidate in (name, f"{name}[*]")]
         tasks = [self.tasks[name] for name in names if name in self.tasks]
         for state in _WORST_FIRST:
             for task in tasks:
@@ -211,8 +211,8 @@ class LiveRun:
         for name in tasks:
             self._task(name)
 
-    def _on_scheduler(self, told: str) -> None:
-        self.scheduler = told
+    def _on_scheduler(self, description: str) -> None:
+        self.scheduler = description
 
     def _on_begin(self, name: str) -> None:
         self._task(name).state = "RUNNING"
@@ -236,11 +236,11 @@ class LiveRun:
     def _on_again(self, name: str, key: str, parts: int) -> None:
         task = self._task(name)
         task.retried += 1
-        place = self.index.get((name, key))
-        if place is None:
+        index = self.index.get((name, key))
+        if index is None:
             return
-        self._set_state(task, place, _SPLIT if parts else "RETRYING")
-        self.columns["attempts"][place] += 1
+        self._set_state(task, index, _SPLIT if parts else "RETRYING")
+        self.columns["attempts"][index] += 1
 
     def _on_done(
         self,
@@ -258,20 +258,20 @@ class LiveRun:
     ) -> None:
         if before is not None and (name, key) not in self.index:
             self._add_chunk(name, key, nbytes, *before, "REUSED")
-        place = self.index.get((name, key))
-        if place is None:
+        index = self.index.get((name, key))
+        if index is None:
             return
         task, columns = self._task(name), self.columns
         if before is None or state != "COMPLETED":
-            self._set_state(task, place, state)
-        columns["rows"][place], columns["attempts"][place] = rows, attempts
-        columns["worker"][place], columns["seconds"][place] = self._one(worker), seconds
+            self._set_state(task, index, state)
+        columns["rows"][index], columns["attempts"][index] = rows, attempts
+        columns["worker"][index], columns["seconds"][index] = self._shared(worker), seconds
         task.done_nbytes += nbytes
         task.done_rows += rows or 0
         if before is None:
             self._done += nbytes if self.has_bytes else 1
         if error:
-            where = f"{columns['path'][place]} {columns['where'][place]}".strip() or key
+            where = f"{columns['path'][index]} {columns['where'][index]}".strip() or key
             self.failures.append((name, where, error, traceback))
 
     def _on_finish(self, status: str) -> None:
@@ -281,35 +281,35 @@ class LiveRun:
                 task.state = "FAILED" if status == "FAILED" else "STOPPED"
         if status in ("COMPLETED", "PARTIAL"):
             return
-        for place, state in enumerate(self.columns["state"]):
+        for index, state in enumerate(self.columns["state"]):
             if state in ("RUNNING", "RETRYING"):
-                self._set_state(self._task(self.columns["task"][place]), place, "PENDING")
+                self._set_state(self._task(self.columns["task"][index]), index, "PENDING")
 
     # -- what is kept --------------------------------------------------------------------------
 
     def _task(self, name: str) -> LiveTask:
         return self.tasks.setdefault(name, LiveTask(name))
 
-    def _one(self, text: str) -> str:
-        """The one copy of a text that many chunks share."""
-        return self._known.setdefault(text, text)
+    def _shared(self, text: str) -> str:
+        """Return the one copy of a text that many chunks share."""
+        return self._texts.setdefault(text, text)
 
     def _add_chunk(
         self, name: str, key: str, nbytes: int, path: str, where: str, state: str
     ) -> None:
-        name, path = self._one(name), self._one(path)
-        place = self.index[name, key] = len(self.columns["key"])
+        name, path = self._shared(name), self._shared(path)
+        index = self.index[name, key] = len(self.columns["key"])
         row = (name, key, path, where, nbytes, None, state, 0, "", 0.0)
         for column, value in zip(self.columns.values(), row, strict=True):
             column.append(value)
         self._task(name).counts[state] += 1
-        self.files.setdefault((name, path), []).append(place)
+        self.files.setdefault((name, path), []).append(index)
         self.shares.setdefault((name, path), Counter())[state] += 1
 
-    def _set_state(self, task: LiveTask, place: int, state: str) -> None:
+    def _set_state(self, task: LiveTask, index: int, state: str) -> None:
         columns = self.columns
-        before = columns["state"][place]
-        for counts in (task.counts, self.shares[columns["task"][place], columns["path"][place]]):
+        before = columns["state"][index]
+        for counts in (task.counts, self.shares[columns["task"][index], columns["path"][index]]):
             counts[before] -= 1
             counts[state] += 1
-        columns["state"][place] = state
+        columns["state"][index] = state

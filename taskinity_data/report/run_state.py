@@ -1,6 +1,6 @@
-"""Counts what a run says: for each task, chunks, rows and bytes so far, and the time left.
+"""Count the events of a run: for each task, chunks, rows and bytes so far, and the time left.
 
-It knows nothing of how that is shown, and no clock but the times that it is told.
+The only clock is the times of the events.
 """
 
 from __future__ import annotations
@@ -101,32 +101,32 @@ class TaskTally:
         left_s = takes_s - (self.now_s - self.ended_s)
         return left_s if left_s > 0 else None
 
-    def facts(self) -> list[str]:
-        """What is known, in short phrases."""
+    def phrases(self) -> list[str]:
+        """Return what is known, in short phrases."""
         spent = max(self.now_s - self.started_s, 0.0)
         if not self.is_fan_out:
             state = "stopped" if self.is_stopped else "done" if self.is_done else "running"
             state = "failed" if self.has_failed else state
             return [f"{state} {format_seconds(spent)}" if self.is_done or spent >= 1 else state]
-        found = [self._chunks()]
-        for count, what in (
+        phrases = [self._chunks()]
+        for count, label in (
             (self.failed, "failed"),
             (self.skipped, "skipped"),
             (self.retried, "tried again"),
             (self.recalled, "used again"),
         ):
             if count:
-                found.append(f"{count:,} {what}")
+                phrases.append(f"{count:,} {label}")
         lasted = max(self.ended_s - self.started_s, 1e-9)
         if self.fresh_rows:
-            found.append(f"{format_number(self.fresh_rows / lasted)} rows/s")
+            phrases.append(f"{format_number(self.fresh_rows / lasted)} rows/s")
         if self.fresh_nbytes:
-            found.append(f"{format_nbytes(self.fresh_nbytes / lasted)}/s")
+            phrases.append(f"{format_nbytes(self.fresh_nbytes / lasted)}/s")
         if self.is_done:
-            found.append(format_seconds(spent))
+            phrases.append(format_seconds(spent))
         elif self.left_s is not None and not self.is_stopped:
-            found.append(f"{format_seconds(self.left_s)} left")
-        return found
+            phrases.append(f"{format_seconds(self.left_s)} left")
+        return phrases
 
     def _chunks(self) -> str:
         if self.chunks is None or (self.is_done and not self.is_final):
@@ -204,8 +204,8 @@ class Tally:
             if not task.is_done:
                 task.now_s = max(task.now_s, at_s)
 
-    def who(self) -> str:
-        """Who runs it, and the most memory that one of their processes has held."""
+    def describe_workers(self) -> str:
+        """Describe the scheduler and its workers, and the peak memory of any of their processes."""
         memory = f"{format_nbytes(self.peak_nbytes)} at most" if self.peak_nbytes else ""
         return " · ".join(filter(None, (self.scheduler, memory)))
 

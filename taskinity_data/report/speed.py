@@ -1,4 +1,4 @@
-"""How long the work of a run's chunks would take one after another, as far as that can be known.
+"""Measure how long the work of a run's chunks would take one after another, as far as possible.
 
 Time is computing plus waiting. What a chunk waited for other chunks (for Python's lock, for a core)
 is no work: alone it would not have waited. Clocks do not tell that from waiting for a disk or a
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["measure_work", "speed_up"]
 
-_KNOWN = 0.9
+_MIN_KNOWN = 0.9
 """The work is known where it comes to this share of the chunks' wall time at least, and so to no
-more than 10 % less than the most that it can be."""
+more than 10 % less than its upper bound."""
 
 
 class _Thread(NamedTuple):
@@ -60,27 +60,27 @@ def measure_work(
     processes: defaultdict[str, defaultdict[str, _Thread]] = defaultdict(
         lambda: defaultdict(_Thread)
     )
-    for one in attempts:
-        if one.cpu_s is None or one.process_cpu_s is None:
+    for attempt in attempts:
+        if attempt.cpu_s is None or attempt.process_cpu_s is None:
             return {}
-        spent += one.duration_s
-        cpu += one.cpu_s
-        process, _, thread = one.worker.rpartition("/")
+        spent += attempt.duration_s
+        cpu += attempt.cpu_s
+        process, _, thread = attempt.worker.rpartition("/")
         before = processes[process][thread]
         processes[process][thread] = _Thread(
-            before.cpu_s + one.cpu_s, before.process_cpu_s + one.process_cpu_s
+            before.cpu_s + attempt.cpu_s, before.process_cpu_s + attempt.process_cpu_s
         )
     if not spent:
         return {}
     here = host or socket.gethostname(), cores or count_cores()
     work = cpu + max(0.0, spent - cpu - _mutual_seconds(processes, workers, *here))
-    return {"cpu": cpu} | ({"work": work} if work >= _KNOWN * spent else {})
+    return {"cpu": cpu} | ({"work": work} if work >= _MIN_KNOWN * spent else {})
 
 
 def _mutual_seconds(
     processes: Mapping[str, Mapping[str, _Thread]], workers: int, host: str, cores: int
 ) -> float:
-    """Seconds that chunks may have waited for one another, at most.
+    """Return the seconds that chunks may have waited for one another, at most.
 
     While a thread of a process computes, all others of it may wait for Python's lock, and itself
     for the threads of a library (polars, Arrow) that it shares with them. While all cores compute,
@@ -89,14 +89,14 @@ def _mutual_seconds(
     mutual = 0.0
     computed: defaultdict[str, float] = defaultdict(float)
     threads: defaultdict[str, int] = defaultdict(int)
-    for name, found in processes.items():
-        process_cpu_s = max(thread.process_cpu_s for thread in found.values())
-        own_cpu_s = sum(thread.cpu_s for thread in found.values())
-        mutual += (min(len(found), workers) - 1) * process_cpu_s
+    for name, by_thread in processes.items():
+        process_cpu_s = max(thread.process_cpu_s for thread in by_thread.values())
+        own_cpu_s = sum(thread.cpu_s for thread in by_thread.values())
+        mutual += (min(len(by_thread), workers) - 1) * process_cpu_s
         mutual += max(0.0, process_cpu_s - own_cpu_s)
         where = name.rpartition(":")[0]
         computed[where] += process_cpu_s
-        threads[where] += len(found)
+        threads[where] += len(by_thread)
     for where, cpu_s in computed.items():
         room = cores if where == host else 1
         mutual += max(0, min(threads[where], workers) - room) * cpu_s / room

@@ -1,7 +1,4 @@
-"""Tells in one screen what became of a run: answer, account, time, sizes, failures.
-
-It is given the run and knows nothing of how it was made.
-"""
+"""Summarise a run on one screen: answer, ledger, time, sizes, failures."""
 
 from __future__ import annotations
 
@@ -13,13 +10,13 @@ from taskinity_data.outcome import LOST_WITH_WORKER
 from taskinity_data.report.speed import speed_up
 from taskinity_data.wording import format_count, format_nbytes, format_seconds, inert
 
-__all__ = ["describe_value", "summarise", "summary_html", "tell_met", "tell_quarantine"]
+__all__ = ["describe_check", "describe_quarantine", "describe_value", "summarise", "summary_html"]
 
-_MOST_ROWS, _MOST_COLUMNS, _MOST_LETTERS, _MOST_CELL = 20, 100, 2_000, 200
-_MOST_ANSWER, _MOST_HTML, _MOST_SMALL = 100_000, 1_000_000, 1_000
-_MOST_FAILURES, _MOST_OVERCOME, _MOST_SLOW, _MOST_SIZES, _MOST_FRAMES = 10, 3, 3, 3, 12
-_MOST_BAD_LINES, _MOST_LINE_LETTERS = 3, 60
-_PLACES = {
+_MAX_ROWS, _MAX_COLUMNS, _MAX_CHARACTERS, _MAX_CELL = 20, 100, 2_000, 200
+_MAX_ANSWER, _MAX_HTML, _MAX_SMALL = 100_000, 1_000_000, 1_000
+_MAX_FAILURES, _MAX_OVERCOME, _MAX_SLOW, _MAX_SIZES, _MAX_FRAMES = 10, 3, 3, 3, 12
+_MAX_BAD_LINES, _MAX_LINE_CHARACTERS = 3, 60
+_LEDGER_WORDS = {
     "processed": "processed",
     "fallback": "by a fallback",
     "quarantined": "quarantined",
@@ -31,9 +28,9 @@ _PLACES = {
 
 
 def summarise(run: Any, *, has_frames: bool = True) -> str:
-    """`run` as text of about one screen, with the answer's first rows in it.
+    """Return `run` as text of about one screen, with the answer's first rows in it.
 
-    `has_frames` False leaves the failure's traceback out, for who has shown it already.
+    `has_frames=False` leaves the failure's traceback out, if it has been shown already.
     """
     lines = [_headline(run)]
     answer = describe_value(run.value).splitlines() if _has_answer(run) else []
@@ -45,7 +42,7 @@ def summarise(run: Any, *, has_frames: bool = True) -> str:
 
 
 def summary_html(run: Any) -> str:
-    """`run` as HTML for a notebook: the answer as the notebook shows it, the rest as lists."""
+    """Return `run` as HTML for a notebook: the answer as the notebook shows it, then lists."""
     parts = [f"<p><b>{escape(inert(_headline(run)))}</b></p>"]
     if _has_answer(run):
         answer = _own_html(run.value) or f"<pre>{escape(describe_value(run.value))}</pre>"
@@ -64,14 +61,14 @@ def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
         "Notes": list(run.notices),
         "Ledger": _ledger(run),
         "Time": _time(run),
-        "Predicted": [tell_met(one) for one in run.predicted],
+        "Predicted": [describe_check(check) for check in run.predicted],
         "Chunks": _chunks(run),
         "Slowest": _slowest(run),
-        "Quarantined": _bad_lines(run),
+        "Quarantined lines": _bad_lines(run),
         "Overcome": _overcome(run),
         "Fallbacks": _fallbacks(run),
         "Failed": _failures(run, has_frames),
-        "Set aside": tell_quarantine(run),
+        "Quarantined rows": describe_quarantine(run),
         "Next": _next(run),
     }
 
@@ -85,13 +82,13 @@ def _output(run: Any) -> list[str]:
 
 
 def describe_value(value: Any) -> str:
-    """What an answer is, and its beginning: frames and tables by their first rows. Never fails.
+    """Describe an answer and its beginning: frames and tables by their first rows. Never fails.
 
     >>> describe_value([1, 2, 3])
     'list of 3: [1, 2, 3]'
     """
     try:
-        return _describe(value)[:_MOST_ANSWER]
+        return _describe(value)[:_MAX_ANSWER]
     except Exception as error:  # noqa: BLE001 - an answer may be any object
         return f"{type_name(value)}, which can't be shown: {type_name(error)} was raised"
 
@@ -104,15 +101,15 @@ def _describe(value: Any) -> str:
         if len(shape) == 2:
             size += f" × {format_count(shape[1], 'column')}"
         text = _first_rows(value, len(shape)) if shape[0] else ""
-        more = f"\n… {shape[0] - _MOST_ROWS:,} more rows" if shape[0] > _MOST_ROWS else ""
+        more = f"\n… {shape[0] - _MAX_ROWS:,} more rows" if shape[0] > _MAX_ROWS else ""
         return f"{kind}, {size}" + (f"\n{text}{more}" if text else "")
     if shape is not None and len(shape) == 2:
         return f"{kind}, {format_count(shape[0], 'row')} × {format_count(shape[1], 'column')}"
     is_sequence = issubclass(type(value), (list, tuple))
-    is_cut = is_sequence and len(value) > _MOST_ROWS
-    text = safe_repr(value[:_MOST_ROWS] if is_cut else value, _MOST_LETTERS)
+    is_cut = is_sequence and len(value) > _MAX_ROWS
+    text = safe_repr(value[:_MAX_ROWS] if is_cut else value, _MAX_CHARACTERS)
     if is_cut:
-        text += f" and {len(value) - _MOST_ROWS:,} more"
+        text += f" and {len(value) - _MAX_ROWS:,} more"
     if is_sequence or issubclass(type(value), (dict, set)):
         return f"{kind} of {len(value):,}: {text}"
     return text
@@ -125,16 +122,16 @@ def _shape_of(value: Any) -> tuple[int, ...] | None:
     except Exception:  # noqa: BLE001 - an answer may be any object
         return None
     is_shape = isinstance(shape, tuple) and len(shape) in (1, 2)
-    return shape if is_shape and all(isinstance(one, int) for one in shape) else None
+    return shape if is_shape and all(isinstance(count, int) for count in shape) else None
 
 
 def _first_rows(value: Any, dimensions: int) -> str:
-    first = value.head(_MOST_ROWS)
-    first = first if dimensions == 1 else first.iloc[:, :_MOST_COLUMNS]
+    first = value.head(_MAX_ROWS)
+    first = first if dimensions == 1 else first.iloc[:, :_MAX_COLUMNS]
     try:
-        wide = {} if dimensions == 1 else {"max_colwidth": _MOST_LETTERS}
+        wide = {} if dimensions == 1 else {"max_colwidth": _MAX_CHARACTERS}
         text: str = first.to_string(**wide)
-        if len(text) <= _MOST_ANSWER:
+        if len(text) <= _MAX_ANSWER:
             return text
     except Exception:  # noqa: BLE001, S110 - a cell or label may be any object
         pass
@@ -146,18 +143,18 @@ def _first_rows(value: Any, dimensions: int) -> str:
 
 def _cell(value: Any) -> str:
     # pandas holds text without half surrogate pairs.
-    return encodable(safe_str(value)[:_MOST_CELL], "utf-8")
+    return encodable(safe_str(value)[:_MAX_CELL], "utf-8")
 
 
 def _own_html(value: Any) -> str | None:
     """Return what a notebook shows of a small `value` that has a form of its own."""
     try:
-        if hasattr(value, "__len__") and len(value) > _MOST_SMALL:
+        if hasattr(value, "__len__") and len(value) > _MAX_SMALL:
             return None
         shown = value._repr_html_()
     except Exception:  # noqa: BLE001 - an answer may be any object
         return None
-    return shown if type(shown) is str and len(shown) <= _MOST_HTML else None
+    return shown if type(shown) is str and len(shown) <= _MAX_HTML else None
 
 
 def _has_answer(run: Any) -> bool:
@@ -165,9 +162,9 @@ def _has_answer(run: Any) -> bool:
 
 
 def _headline(run: Any) -> str:
-    who = f"{run.scheduler}, {format_count(run.workers, 'worker')}"
+    where = f"{run.scheduler}, {format_count(run.workers, 'worker')}"
     total = format_seconds(run.timings["total"])
-    return f"{run.flow.name}: {run.status} in {total} ({who}; run {run.run_id})"
+    return f"{run.flow.name}: {run.status} in {total} ({where}; run {run.run_id})"
 
 
 def _ledger(run: Any) -> list[str]:
@@ -182,9 +179,9 @@ def _ledger(run: Any) -> list[str]:
         if not planned:
             continue
         parts = [
-            f"{_amount(account[place])} {words}"
-            for place, words in _PLACES.items()
-            if _is_unknown(account[place]) or account[place]
+            f"{_amount(account[part])} {words}"
+            for part, words in _LEDGER_WORDS.items()
+            if _is_unknown(account[part]) or account[part]
         ]
         lines.append(f"{unit}: {_amount(planned)} planned = {' + '.join(parts)}")
     return lines
@@ -229,13 +226,13 @@ def _chunks(run: Any) -> list[str]:
         nbytes = [chunk.nbytes for chunk in plan]
         if not nbytes:
             continue
-        least, most = format_nbytes(min(nbytes)), format_nbytes(max(nbytes))
-        sizes = f"of {least}" if least == most else f"of {least} to {most}"
+        smallest, largest = format_nbytes(min(nbytes)), format_nbytes(max(nbytes))
+        sizes = f"of {smallest}" if smallest == largest else f"of {smallest} to {largest}"
         lines.append(f"{name}: {format_count(len(nbytes), 'chunk')} {sizes}")
         changes = list(run.sizes.get(name, ()))
-        left_out = len(changes) - _MOST_SIZES - 1
+        left_out = len(changes) - _MAX_SIZES - 1
         if left_out > 0:
-            changes = [changes[0], *changes[-_MOST_SIZES:]]
+            changes = [changes[0], *changes[-_MAX_SIZES:]]
         # A reason says the size that it led to.
         lines += [f"  from chunk {first}: {reason}" for first, _, reason in changes]
         if left_out > 0:
@@ -245,9 +242,9 @@ def _chunks(run: Any) -> list[str]:
 
 def _slowest(run: Any) -> list[str]:
     chunks = run.outcomes[run.outcomes["path"].notna()]
-    if len(chunks) <= _MOST_SLOW:
+    if len(chunks) <= _MAX_SLOW:
         return []
-    slow = chunks.nlargest(_MOST_SLOW, "duration_s").to_dict("records")
+    slow = chunks.nlargest(_MAX_SLOW, "duration_s").to_dict("records")
     planned = _planned(run)
     return [
         f"{format_seconds(row['duration_s'])}: {_where(row, planned)} on {row['worker']}"
@@ -256,24 +253,24 @@ def _slowest(run: Any) -> list[str]:
 
 
 def _bad_lines(run: Any) -> list[str]:
-    kept = run.bad_lines
-    if not len(kept):
+    lines_kept = run.bad_lines
+    if not len(lines_kept):
         return []
     count = int(run.ledger.loc["quarantined", "rows"])
     lines = [f"{format_count(count, 'line')} did not parse and were quarantined: run.bad_lines"]
-    for row in kept.head(_MOST_BAD_LINES).to_dict("records"):
+    for row in lines_kept.head(_MAX_BAD_LINES).to_dict("records"):
         text = row["text"]
-        more = "…" if len(text) > _MOST_LINE_LETTERS else ""
+        more = "…" if len(text) > _MAX_LINE_CHARACTERS else ""
         where = f"{row['path']} [bytes {row['start']:,} to {row['stop']:,}]"
-        lines.append(f"{where}: {row['reason']}: {text[:_MOST_LINE_LETTERS]!r}{more}")
-    if count > _MOST_BAD_LINES:
-        lines.append(f"and {count - _MOST_BAD_LINES:,} more")
-    if count > len(kept):
-        lines.append(f"kept are the first {len(kept):,}; the others are counted")
+        lines.append(f"{where}: {row['reason']}: {text[:_MAX_LINE_CHARACTERS]!r}{more}")
+    if count > _MAX_BAD_LINES:
+        lines.append(f"and {count - _MAX_BAD_LINES:,} more")
+    if count > len(lines_kept):
+        lines.append(f"kept are the first {len(lines_kept):,}; the others are counted")
     return lines
 
 
-def tell_quarantine(run: Any) -> list[str]:
+def describe_quarantine(run: Any) -> list[str]:
     """Return where failed rows are quarantined, and the next step; empty if there are none."""
     if run.quarantine is None:
         return []
@@ -285,7 +282,7 @@ def _failures(run: Any, has_frames: bool) -> list[str]:
     failures = run.failures
     planned = _planned(run)
     lines = []
-    for number, row in enumerate(failures.head(_MOST_FAILURES).to_dict("records")):
+    for number, row in enumerate(failures.head(_MAX_FAILURES).to_dict("records")):
         attempts = format_count(row["attempts"], "attempt")
         lines.append(f"{row['task']}: {row['error']} ({row['status'].lower()}, {attempts})")
         if not _is_unknown(row["path"]):
@@ -293,24 +290,24 @@ def _failures(run: Any, has_frames: bool) -> list[str]:
         # Chunks mostly fail alike: one traceback tells it.
         if has_frames and not number:
             frames = str(row["traceback"]).rstrip().splitlines()
-            lines += ["  …"] if len(frames) > _MOST_FRAMES else []
-            lines += [f"  {line}" for line in frames[-_MOST_FRAMES:]]
-    if len(failures) > _MOST_FAILURES:
-        lines.append(f"and {len(failures) - _MOST_FAILURES:,} more: run.failures")
+            lines += ["  …"] if len(frames) > _MAX_FRAMES else []
+            lines += [f"  {line}" for line in frames[-_MAX_FRAMES:]]
+    if len(failures) > _MAX_FAILURES:
+        lines.append(f"and {len(failures) - _MAX_FAILURES:,} more: run.failures")
     return lines
 
 
 def _overcome(run: Any) -> list[str]:
-    """The errors of attempts that another one made good."""
+    """Return the errors of attempts that another one made good."""
     outcomes = run.outcomes
     is_done = (outcomes["status"] == "COMPLETED") & ~outcomes["is_fallback"]
     lost = _failed_attempts(run, outcomes.loc[is_done, "key"])
-    lost = lost[lost["error"] != f"WorkerDied: {LOST_WITH_WORKER}"]  # the notes tell of these
+    lost = lost[lost["error"] != f"WorkerDied: {LOST_WITH_WORKER}"]  # these are in the notes
     return _count_errors(lost, "attempt", "made good by another", "run.attempts")
 
 
 def _fallbacks(run: Any) -> list[str]:
-    """What a fallback stood in for, by the last error before it."""
+    """Return what a fallback replaced, by the last error before it."""
     lost = _failed_attempts(run, run.outcomes.loc[run.outcomes["is_fallback"], "key"])
     last = lost.drop_duplicates(["task", "key"], keep="last")
     rows = "run.outcomes[run.outcomes.is_fallback]"
@@ -321,19 +318,19 @@ def _failed_attempts(run: Any, keys: Any) -> Any:
     return run.attempts[run.attempts["error"].notna() & run.attempts["key"].isin(keys)]
 
 
-def _count_errors(lost: Any, noun: str, what: str, rows: str) -> list[str]:
-    """The most frequent errors of `lost`, and `what` was done about them; `rows` shows all."""
+def _count_errors(lost: Any, noun: str, remedy: str, rows: str) -> list[str]:
+    """Return the most frequent errors of `lost`, with their `remedy`; `rows` shows all."""
     counts = lost.groupby(["task", "error"], sort=False).size().sort_values(ascending=False)
     lines = [
-        f"{task}: {error} ({format_count(count, noun)}; {what})"
-        for (task, error), count in counts.head(_MOST_OVERCOME).items()
+        f"{task}: {error} ({format_count(count, noun)}; {remedy})"
+        for (task, error), count in counts.head(_MAX_OVERCOME).items()
     ]
-    more = len(counts) - _MOST_OVERCOME
+    more = len(counts) - _MAX_OVERCOME
     return [*lines, f"and {format_count(more, 'other error')}: {rows}"] if more > 0 else lines
 
 
 def _next(run: Any) -> list[str]:
-    """What to type next; the last of the summary."""
+    """Return what to type next; the last of the summary."""
     failures = run.failures
     if run.next_steps:
         return list(run.next_steps)
@@ -345,16 +342,17 @@ def _next(run: Any) -> list[str]:
     return []
 
 
-def tell_met(met: Any) -> str:
-    """What was predicted against what was, in words.
+def describe_check(check: Any) -> str:
+    """Describe a prediction and the actual value.
 
     >>> from taskinity_data.forecast.compare_with_run import PredictionCheck
-    >>> tell_met(PredictionCheck("memory", 1e8, 2e8, 1.5e8))
+    >>> describe_check(PredictionCheck("memory", 1e8, 2e8, 1.5e8))
     'memory: predicted 100.0 MB to 200.0 MB, was 150.0 MB: within'
     """
-    tell = format_seconds if met.quantity == "time" else format_nbytes
-    actual = "" if met.actual is None else f", was {tell(met.actual)}"
-    return f"{met.quantity}: predicted {tell(met.low)} to {tell(met.high)}{actual}: {met.verdict}"
+    format_value = format_seconds if check.quantity == "time" else format_nbytes
+    actual = "" if check.actual is None else f", was {format_value(check.actual)}"
+    range_ = f"{format_value(check.low)} to {format_value(check.high)}"
+    return f"{check.quantity}: predicted {range_}{actual}: {check.verdict}"
 
 
 def _planned(run: Any) -> dict[str, Any]:

@@ -246,9 +246,9 @@ class Run:
     def bound(self) -> str:
         """What kept it from being faster, in a sentence; empty where nothing was run."""
         from taskinity_data.report.bottleneck import find_bound
-        from taskinity_data.report.html.attempts import tries_of
+        from taskinity_data.report.html.attempts import attempt_rows
 
-        tries = tries_of(self._ended)
+        tries = attempt_rows(self._ended)
         found = find_bound(self.timings, tries, workers=self.workers, scheduler=self.scheduler)
         return found.headline if tries else ""
 

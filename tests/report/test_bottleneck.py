@@ -3,7 +3,7 @@
 import pytest
 
 from taskinity_data.report.bottleneck import find_bound
-from taskinity_data.report.html.attempts import Try
+from taskinity_data.report.html.attempts import AttemptRow
 
 
 def attempt(
@@ -17,7 +17,7 @@ def attempt(
     worker="w0",
     key=None,
 ):
-    return Try(
+    return AttemptRow(
         "Work", number, key or f"k{number}", "", "COMPLETED", 1, started, took, worker, read,
         function, partial, None, None, 1_000_000, 10, "",
     )  # fmt: skip
@@ -32,10 +32,10 @@ def two_workers(chunks=20, took=1.0, **parts):
     ]
 
 
-def bound(tries, *, workers=2, scheduler="threads", cores=2, total=None, **seconds):
-    total = max((one.ended_s for one in tries), default=0.0) if total is None else total
+def bound(attempts, *, workers=2, scheduler="threads", cores=2, total=None, **seconds):
+    total = max((one.ended_s for one in attempts), default=0.0) if total is None else total
     return find_bound(
-        {"total": total, **seconds}, tries, workers=workers, scheduler=scheduler, cores=cores
+        {"total": total, **seconds}, attempts, workers=workers, scheduler=scheduler, cores=cores
     )
 
 
@@ -73,11 +73,11 @@ def test_more_workers_are_not_promised_where_that_may_be_untrue(known):
 
 
 def test_one_thread_does_not_show_whether_a_second_one_helps():
-    tries = [attempt(number, number, 1.0, function=1.0) for number in range(20)]
+    attempts = [attempt(number, number, 1.0, function=1.0) for number in range(20)]
     seconds = {"cpu": 20.0, "work": 20.0}
-    found = bound(tries, workers=1, scheduler="threads", cores=8, **seconds)
+    found = bound(attempts, workers=1, scheduler="threads", cores=8, **seconds)
     assert "help" not in found.headline
-    found = bound(tries, workers=1, scheduler="processes", cores=8, **seconds)
+    found = bound(attempts, workers=1, scheduler="processes", cores=8, **seconds)
     assert found.headline.endswith("up to 8 workers will help.")
 
 
@@ -114,27 +114,27 @@ def test_single_tasks_bound_what_runs_beside_none():
 
 
 def test_single_tasks_side_by_side_are_not_said_to_run_alone():
-    tries = [attempt(None, at // 2 * 2.0, 2.0, key=f"t{at}") for at in range(4)]
-    found = bound(tries)
+    attempts = [attempt(None, at // 2 * 2.0, 2.0, key=f"t{at}") for at in range(4)]
+    found = bound(attempts)
     assert found.headline == ("Up to 2 of 4 tasks ran side by side, on 2 workers.")
-    found = bound(tries, workers=8, cores=8)
+    found = bound(attempts, workers=8, cores=8)
     assert found.headline == "At most 2 of 4 tasks ran side by side: more workers will not help."
 
 
 def test_single_tasks_beside_chunks_are_work():
-    tries = [attempt(0, 0.0, 10.0, function=10.0), attempt(None, 0.0, 10.0)]
-    rules = {rule.name: rule for rule in bound(tries).rules}
+    attempts = [attempt(0, 0.0, 10.0, function=10.0), attempt(None, 0.0, 10.0)]
+    rules = {rule.name: rule for rule in bound(attempts).rules}
     assert rules["single tasks, one beside none"].share == 0.0
     assert rules["workers without work"].share == 0.0
 
 
 def test_a_wait_for_another_attempt_is_named():
-    tries = []
+    attempts = []
     for number in range(8):
         at = number // 2 * 0.1
-        tries.append(attempt(number, at, 0.1, function=0.1))
-        tries.append(attempt(number, at + 5.0, 0.1, function=0.1))
-    found = bound(tries)
+        attempts.append(attempt(number, at, 0.1, function=0.1))
+        attempts.append(attempt(number, at + 5.0, 0.1, function=0.1))
+    found = bound(attempts)
     assert found.headline == (
         "Workers were without work for 85 % of their time: chunks that had failed waited to be "
         "tried again."
@@ -143,23 +143,23 @@ def test_a_wait_for_another_attempt_is_named():
 
 
 def test_parts_of_a_split_chunk_wait_for_nothing():
-    tries = [attempt(0, at * 2.0, 1.0, key=f"part{at}", function=1.0) for at in range(10)]
-    assert "tried again" not in bound(tries).headline
+    attempts = [attempt(0, at * 2.0, 1.0, key=f"part{at}", function=1.0) for at in range(10)]
+    assert "tried again" not in bound(attempts).headline
 
 
 def test_long_chunks_that_end_last_are_named():
-    tries = [attempt(number, number // 4 * 1.0, 1.0, function=1.0) for number in range(16)]
-    tries += [attempt(16 + number, 4.0, 20.0 + number, function=20.0) for number in range(2)]
-    found = bound(tries, workers=4, cores=4)
+    attempts = [attempt(number, number // 4 * 1.0, 1.0, function=1.0) for number in range(16)]
+    attempts += [attempt(16 + number, 4.0, 20.0 + number, function=20.0) for number in range(2)]
+    found = bound(attempts, workers=4, cores=4)
     assert found.headline.endswith("no chunk was left to begin in the last 21.0 s.")
     assert "more workers will not help" in found.advice
 
 
 def test_a_single_task_between_two_fan_outs_is_named():
-    tries = [attempt(number, 0.0, 1.0, function=1.0) for number in range(4)]
-    tries += [attempt(None, 1.0, 4.0)]
-    tries += [attempt(4 + number, 5.0 + number // 4, 1.0, function=1.0) for number in range(8)]
-    found = bound(tries, total=9.0, workers=4)
+    attempts = [attempt(number, 0.0, 1.0, function=1.0) for number in range(4)]
+    attempts += [attempt(None, 1.0, 4.0)]
+    attempts += [attempt(4 + number, 5.0 + number // 4, 1.0, function=1.0) for number in range(8)]
+    found = bound(attempts, total=9.0, workers=4)
     assert found.headline.endswith(": single tasks ran meanwhile.")
 
 
@@ -171,8 +171,8 @@ def test_too_few_chunks_leave_workers_without_work():
 
 
 def test_a_long_last_chunk_is_named():
-    tries = [*two_workers(chunks=4, function=1.0), attempt(4, 2.0, 10.0, function=10.0)]
-    assert "the last chunk ran alone for 10.0 s" in bound(tries).headline
+    attempts = [*two_workers(chunks=4, function=1.0), attempt(4, 2.0, 10.0, function=10.0)]
+    assert "the last chunk ran alone for 10.0 s" in bound(attempts).headline
 
 
 def test_many_chunks_that_keep_all_busy_may_be_too_small_as_well():
@@ -184,8 +184,8 @@ def test_many_chunks_that_keep_all_busy_may_be_too_small_as_well():
 
 
 def test_chunks_that_are_too_small_are_named():
-    tries = [attempt(number, number * 0.005, 0.001, function=0.001) for number in range(100)]
-    found = bound(tries)
+    attempts = [attempt(number, number * 0.005, 0.001, function=0.001) for number in range(100)]
+    found = bound(attempts)
     assert "a chunk took 1 ms" in found.headline
     assert "Larger chunks" in found.advice
 

@@ -148,7 +148,7 @@ def test_a_small_run_leaves_nothing_and_one_that_is_kept_all_of_it(tmp_path, sai
 
 
 def test_what_waits_is_bounded_and_what_is_left_out_is_said(tmp_path, said, monkeypatch):
-    monkeypatch.setattr("taskinity_data.report.log_file.MOST_WAITING", 2)
+    monkeypatch.setattr("taskinity_data.report.log_file.MAX_WAITING", 2)
     log = RunLog("r", tmp_path, logging.INFO, waits_s=None, say=said.append)
     for _ in range(5):
         log.on_event(events.TaskStarted("r", 1.0, "Work"))

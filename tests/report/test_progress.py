@@ -82,14 +82,14 @@ def seen(stream):
 
 
 def test_a_fan_out_is_told_by_chunks_failures_rates_and_time_left():
-    facts = told(half_of_a_run()).tasks["Work"].facts()
+    facts = told(half_of_a_run()).tasks["Work"].phrases()
     # 50 MB of 100 in 2.5 s, 400,000 rows of chunks that have a result.
     assert facts == ["5/10 chunks", "1 failed", "160 k rows/s", "20.0 MB/s", "2.5 s left"]
 
 
 def test_the_total_of_chunks_is_about_until_all_are_cut():
     events = list(half_of_a_run())[:7]
-    assert told(events).tasks["Work"].facts()[0] == "1 of about 10 chunks"
+    assert told(events).tasks["Work"].phrases()[0] == "1 of about 10 chunks"
     assert told(events).tasks["Work"].share == pytest.approx(0.1)
 
 
@@ -207,8 +207,8 @@ def test_memory_and_what_is_tried_again_are_told():
     attempt = Attempt(1, 0.0, 0.1, "w", peak_nbytes=180_000_000)
     held = Outcome("Work", "k", Status.COMPLETED, (attempt,))
     tally.add(ChunkFinished("r", 2.5, "Work", held))
-    assert "1 tried again" in tally.tasks["Work"].facts()
-    assert tally.who() == "threads, 2 workers · 180.0 MB at most"
+    assert "1 tried again" in tally.tasks["Work"].phrases()
+    assert tally.describe_workers() == "threads, 2 workers · 180.0 MB at most"
 
 
 def wave(workers, chunks, seconds, ended, *, is_final=True):
@@ -264,20 +264,20 @@ def test_what_an_earlier_try_has_done_tells_nothing_of_rates():
         at_s = 100.0 if is_old else 110.0 + 10.0 * (number - 90)
         events.append(ChunkFinished("r", at_s, "Work", replace(one, is_recalled=is_old)))
     task = told(events).tasks["Work"]
-    assert task.facts() == ["92/100 chunks", "90 used again", "100.0 kB/s", "1 min 20 s left"]
+    assert task.phrases() == ["92/100 chunks", "90 used again", "100.0 kB/s", "1 min 20 s left"]
 
 
 def test_nothing_is_left_of_a_run_that_was_stopped():
     tally = told([*half_of_a_run(), TaskStarted("r", 2.5, "Beside")])
     tally.add(RunFinished("r", 2.5, RunStatus.FAILED))
     work, beside = tally.tasks["Work"], tally.tasks["Beside"]
-    assert work.facts() == ["5/10 chunks", "1 failed", "160 k rows/s", "20.0 MB/s"]
-    assert beside.facts() == ["stopped"]
+    assert work.phrases() == ["5/10 chunks", "1 failed", "160 k rows/s", "20.0 MB/s"]
+    assert beside.phrases() == ["stopped"]
 
 
 def test_skipped_chunks_are_told_apart_from_failed_ones():
     events = [ChunkFinished("r", 1.0, "Work", outcome("Work", Status.SKIPPED))]
-    assert told(events).tasks["Work"].facts() == ["1 chunk", "1 skipped"]
+    assert told(events).tasks["Work"].phrases() == ["1 chunk", "1 skipped"]
 
 
 def test_a_source_of_unknown_length_has_no_bar_and_no_share():

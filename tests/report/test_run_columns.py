@@ -9,7 +9,7 @@ from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
 from taskinity_data.report.dashboard import fill as dashboard_fill
 from taskinity_data.report.dashboard import observer as dashboard
 from taskinity_data.report.dashboard.observer import DashboardObserver
-from taskinity_data.report.run_columns import MOST_POINTS, LiveRun
+from taskinity_data.report.run_columns import MAX_POINTS, LiveRun
 
 NODES = {
     "n0": ("DataPreparation", False, False, ("DataPreparation",)),
@@ -54,7 +54,7 @@ def test_chunks_run_and_end(run):
     run.add([done("k0"), done("k1", "FAILED", "ValueError: <i>", None)])
     task = run.tasks["ProcessChunk"]
     assert +task.counts == {"RUNNING": 1, "COMPLETED": 1, "FAILED": 1}
-    assert task.tell() == "2 of 3 chunks, 1 failed or skipped"
+    assert task.describe() == "2 of 3 chunks, 1 failed or skipped"
     assert (task.done_nbytes, task.done_rows) == (40, 5)
     assert list(run.failures) == [("ProcessChunk", "/d/0.csv bytes 1", "ValueError: <i>", "in f\n")]
     assert run.throughput[-1] == (2.0, 40.0)
@@ -64,7 +64,7 @@ def test_a_chunk_that_is_tried_again_is_retrying_and_counted_once(run):
     run.add([again("k0"), chunk(0)])
     assert len(run.columns["key"]) == 3
     assert run.columns["state"][0] == "RETRYING"
-    assert run.tasks["ProcessChunk"].tell() == "0 of 3 chunks, 1 tried again"
+    assert run.tasks["ProcessChunk"].describe() == "0 of 3 chunks, 1 tried again"
     run.add([done("k0")])
     assert +run.tasks["ProcessChunk"].counts == {"RUNNING": 2, "COMPLETED": 1}
 
@@ -73,7 +73,7 @@ def test_the_parts_of_a_split_chunk_take_its_place(run):
     run.add([again("k1", parts=2), ("grew", 102.0, "ProcessChunk", 4, 60, True)])
     run.add([chunk(1, "k1a"), chunk(1, "k1b")])
     run.add([done(key) for key in ("k0", "k1a", "k1b", "k2")])
-    assert run.tasks["ProcessChunk"].tell() == "4 of 4 chunks, 1 tried again"
+    assert run.tasks["ProcessChunk"].describe() == "4 of 4 chunks, 1 tried again"
     cells = dashboard_fill.fill_cells(run)
     assert set(cells.data["color"]) == {dashboard_fill.COLORS["COMPLETED"]}
     assert len(cells.data["color"]) == 4
@@ -83,7 +83,7 @@ def test_the_parts_of_a_split_chunk_take_its_place(run):
 def test_what_an_earlier_try_has_done_is_counted_and_is_no_throughput(run):
     run.add([("grew", 102.0, "ProcessChunk", 4, 80, True)])
     run.add([done("k9", before=("/d/1.csv", "bytes 9")), done("k0")])
-    assert run.tasks["ProcessChunk"].tell() == "2 of 4 chunks, 1 used again"
+    assert run.tasks["ProcessChunk"].describe() == "2 of 4 chunks, 1 used again"
     assert run.throughput[-1] == (2.0, 20.0)
     cells = dashboard_fill.fill_cells(run)
     assert cells.data["where"][-1] == "/d/1.csv bytes 9"
@@ -92,16 +92,16 @@ def test_what_an_earlier_try_has_done_is_counted_and_is_no_throughput(run):
 
 def test_chunks_without_a_number_are_not_told_one(run):
     run.add([("grew", 102.0, "ProcessChunk", None, 0, False)])
-    assert run.tasks["ProcessChunk"].tell() == "0 chunks"
+    assert run.tasks["ProcessChunk"].describe() == "0 chunks"
     run.add([("grew", 102.0, "ProcessChunk", 7, 0, False)])
-    assert run.tasks["ProcessChunk"].tell() == "0 of about 7 chunks"
+    assert run.tasks["ProcessChunk"].describe() == "0 of about 7 chunks"
 
 
 def test_tasks_that_run_with_the_next_one_and_those_before_them_have_its_state(run):
     assert list(run.states().values()) == ["COMPLETED", "RUNNING", "RUNNING", "PENDING"]
-    text = dashboard_fill.tell_tasks(run)
+    text = dashboard_fill.format_tasks(run)
     assert "stands by" in text
-    assert dashboard_fill.tell_graph(run).endswith(
+    assert dashboard_fill.format_graph(run).endswith(
         '<g class="many running"><text>state-n2</text></g>'
     )
 
@@ -113,8 +113,8 @@ def test_nothing_runs_once_a_run_is_over(run, status, state):
     run.add([done("k0"), again("k1"), ("finish", 104.0, status)])
     assert run.columns["state"] == ["COMPLETED", "PENDING", "PENDING"]
     assert list(run.states().values()) == ["COMPLETED", state, state, "PENDING"]
-    assert f"{state.lower()}" in dashboard_fill.tell_graph(run)
-    assert dashboard_fill.tell_tasks(run)
+    assert f"{state.lower()}" in dashboard_fill.format_graph(run)
+    assert dashboard_fill.format_tasks(run)
     assert dashboard_fill.fill_bars(run)["RUNNING"] == [0, 0]
     assert run.spent_s == 4.0
 
@@ -127,19 +127,19 @@ def test_a_run_that_ends_well_leaves_no_task_pending_but_who_stood_by(run):
 
 def test_a_run_whose_driver_has_gone_is_told_so_until_it_comes_back(run):
     run.lose()
-    assert "its driver has gone" in dashboard_fill.tell_head(run)
+    assert "its driver has gone" in dashboard_fill.format_head(run)
     run.add([done("k0")])
-    assert "Delays: RUNNING" in dashboard_fill.tell_head(run)
+    assert "Delays: RUNNING" in dashboard_fill.format_head(run)
     run.add([("finish", 104.0, "COMPLETED")])
     run.lose()
-    assert "Delays: COMPLETED, 4.0 s" in dashboard_fill.tell_head(run)
+    assert "Delays: COMPLETED, 4.0 s" in dashboard_fill.format_head(run)
 
 
 def test_series_stay_short(run):
-    for number in range(3 * MOST_POINTS):
+    for number in range(3 * MAX_POINTS):
         run.add([("begin", 105.0 + number, "ProcessChunk")])
-    assert len(run.throughput) <= MOST_POINTS
-    assert run.throughput[-1][0] == 5.0 + 3 * MOST_POINTS - 1
+    assert len(run.throughput) <= MAX_POINTS
+    assert run.throughput[-1][0] == 5.0 + 3 * MAX_POINTS - 1
 
 
 def test_throughput_is_what_was_done_of_late(run):
@@ -179,7 +179,7 @@ def test_many_chunks_become_shares_by_file(run):
 
 
 def test_many_files_share_rows(monkeypatch, run):
-    monkeypatch.setattr(dashboard_fill, "MOST_BARS", 1)
+    monkeypatch.setattr(dashboard_fill, "MAX_BARS", 1)
     bars = dashboard_fill.fill_bars(run)
     assert bars["file"] == ["0.csv and 1 more (1)"]
     assert bars["RUNNING"] == [3]
@@ -190,14 +190,14 @@ def test_nothing_that_a_run_holds_is_markup(run):
     run.flow = run.scheduler = hostile
     run.nodes["n0"] = run.nodes["n0"]._replace(label=hostile)
     for text in (
-        dashboard_fill.tell_head(run),
-        dashboard_fill.tell_tasks(run),
-        dashboard_fill.tell_failure(hostile, hostile, hostile, hostile),
-        dashboard_fill.tell_failure("Work", "k", "", ""),
+        dashboard_fill.format_head(run),
+        dashboard_fill.format_tasks(run),
+        dashboard_fill.format_failure(hostile, hostile, hostile, hostile),
+        dashboard_fill.format_failure("Work", "k", "", ""),
     ):
         assert "<script" not in text
         assert "\x1b" not in text
-    assert "&lt;script&gt;" in dashboard_fill.tell_head(run)
+    assert "&lt;script&gt;" in dashboard_fill.format_head(run)
 
 
 # --- beside the driver ----------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_without_a_dask_cluster_nothing_is_sent():
 
 
 def test_what_waits_for_a_cluster_is_bounded(monkeypatch):
-    monkeypatch.setattr(dashboard, "MOST_WAITING", 10)
+    monkeypatch.setattr(dashboard, "MAX_WAITING", 10)
     observer = DashboardObserver(parse_flow("flow F:\n    A -> B"))
     for number in range(1_000):
         observer.on_event(ChunkSubmitted("r", 0.0, "B", str(number), 1))

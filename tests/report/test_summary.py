@@ -194,7 +194,7 @@ def test_what_was_predicted_is_set_against_what_was():
 
 def test_where_failures_are_kept_is_said():
     text = summarise(make_run(quarantine="/runs/r1/quarantine"))
-    assert "Set aside\n  in /runs/r1/quarantine: " in text
+    assert "Quarantined rows\n  in /runs/r1/quarantine: " in text
 
 
 def test_a_failed_run_has_no_answer_and_its_frames_only_once():

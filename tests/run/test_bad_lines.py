@@ -67,7 +67,7 @@ def test_a_run_without_bad_lines_is_complete(tmp_path):
     assert str(run.status) == "COMPLETED"
     assert run.bad_lines.empty
     assert run.bad_lines.dtypes.map(str).to_dict()["start"] == "int64"
-    assert "Quarantined" not in str(run)
+    assert "Quarantined lines" not in str(run)
 
 
 def test_a_chunk_that_a_value_stands_in_for_has_lines_only_where_it_was_read(path):

@@ -262,7 +262,7 @@ def test_an_entry_that_was_not_finished_is_none(ground, monkeypatch):
 def test_runs_that_are_not_kept_have_none(ground):
     run = go(fails_at(7), on_error="skip", run_dir=None)
     assert run.quarantine is None
-    assert "Set aside" not in str(run)
+    assert "Quarantined rows" not in str(run)
     assert not (ground / ".taskinity").exists()
 
 

@@ -1,6 +1,6 @@
-"""What the page of a run is filled with: HTML and columns, from a `LiveRun` as it is now.
+"""Make the contents of a run's page: HTML and columns, from a `LiveRun` as it is now.
 
-Nothing that data, names or errors hold is ever taken for markup. It knows nothing of Bokeh.
+Text from data, names or errors is always escaped. Widgets are in `page`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from taskinity_data.report.run_columns import LiveRun
 
 __all__ = [
-    "COLORS", "MOST_BARS", "MOST_CELLS", "Cells", "fill_bars", "fill_cells", "fill_memory",
-    "fill_rate", "fill_sizes", "tell_failure", "tell_graph", "tell_head", "tell_tasks",
+    "COLORS", "MAX_BARS", "MAX_CELLS", "Cells", "fill_bars", "fill_cells", "fill_memory",
+    "fill_rate", "fill_sizes", "format_failure", "format_graph", "format_head", "format_tasks",
 ]  # fmt: skip
 
 COLORS = {
@@ -37,19 +37,19 @@ COLORS = {
 
 _WORDS = {"REUSED": "used again"}
 
-MOST_CELLS = 3_000
+MAX_CELLS = 3_000
 """Chunks that get a cell each; of more, each file is a row of shares."""
 
-LEAST_WIDE, MOST_WIDE = 10, 100
+MIN_WIDTH, MAX_WIDTH = 10, 100
 """Cells in a line."""
 
-MOST_NAMED = 24
+MAX_NAMED = 24
 """Lines of cells beside which the file's name has room; beyond that files follow one another."""
 
-MOST_BARS = 60
+MAX_BARS = 60
 """Rows of shares, or workers, at most: neighbouring files are put together beyond that."""
 
-_MOST_LETTERS = 22
+_MAX_CHARACTERS = 22
 
 RATE_S = 3.0
 """Over how long the throughput is taken: what ends in between is even enough to be read."""
@@ -69,58 +69,58 @@ class Cells(NamedTuple):
     names: dict[int, str]
 
 
-def tell_head(run: LiveRun) -> str:
-    """The run in one line, and what the colours mean."""
+def format_head(run: LiveRun) -> str:
+    """Return the run in one line, and the legend of the colours."""
     legend = " ".join(
         f'<span style="white-space:nowrap;margin-right:8px"><span style="color:{color}">&#9632;'
         f"</span> {_WORDS.get(state, state.lower())}</span>"
         for state, color in COLORS.items()
     )
     status = "its driver has gone" if run.status == "LOST" else run.status
-    told = [f"{run.flow}: {status}", format_seconds(run.spent_s), run.scheduler]
-    text = escape(inert_line(", ".join(filter(None, told))))
+    parts = [f"{run.flow}: {status}", format_seconds(run.spent_s), run.scheduler]
+    text = escape(inert_line(", ".join(filter(None, parts))))
     return (
         f'<h2 id="taskinity-head" style="margin:8px 0;overflow-wrap:anywhere">{text}</h2>'
         f'<p style="margin:8px 0">run {escape(run.run_id)}</p><p style="margin:8px 0">{legend}</p>'
     )
 
 
-def tell_graph(run: LiveRun) -> str:
-    """The flow as SVG, its nodes coloured by their states."""
+def format_graph(run: LiveRun) -> str:
+    """Return the flow as SVG, its nodes coloured by their states."""
     states = run.states()
 
-    def colored(found: re.Match[str]) -> str:
-        return f"{found[1]}{states.get(found[2], 'PENDING').lower()}"
+    def colored(match: re.Match[str]) -> str:
+        return f"{match[1]}{states.get(match[2], 'PENDING').lower()}"
 
     # Within what the SVG's maker has put in quotes: texts have none.
     return _STYLE + re.sub(r'(<g class="(?:many )?)state-(n\d+)', colored, run.svg)
 
 
-def tell_tasks(run: LiveRun) -> str:
-    """A line for each node of the flow: its state, how far it is, what it has read."""
+def format_tasks(run: LiveRun) -> str:
+    """Return a line for each node of the flow: its state, progress, and what it has read."""
     lines = []
     states = run.states()
-    order = {name: place for place, name in enumerate(run.tasks)}
+    order = {name: position for position, name in enumerate(run.tasks)}
     for key, node in sorted(
-        run.nodes.items(), key=lambda one: min(order.get(name, 0) for name in one[1].names)
+        run.nodes.items(), key=lambda item: min(order.get(name, 0) for name in item[1].names)
     ):
         task, state = run.task_of(node), states[key]
-        told = task.tell() if task.is_fan_out else state.lower()
+        text = task.describe() if task.is_fan_out else state.lower()
         if node.stands_by and state == "PENDING":
-            told = "stands by"
+            text = "stands by"
         rows = format_count(task.done_rows, "row") if task.done_rows else ""
         amount = format_nbytes(task.done_nbytes) if task.nbytes else ""
-        told = " · ".join(filter(None, (told, rows, amount)))
+        text = " · ".join(filter(None, (text, rows, amount)))
         lines.append(
             f'<tr><td style="color:{COLORS.get(state, COLORS["PENDING"])}">&#9632;</td>'
             '<td style="padding:2px 12px 2px 0;overflow-wrap:anywhere;min-width:min(9em,40vw)">'
-            f"{escape(inert_line(node.label))}</td><td>{escape(told)}</td></tr>"
+            f"{escape(inert_line(node.label))}</td><td>{escape(text)}</td></tr>"
         )
     return f'<table id="taskinity-tasks" style="vertical-align:top">{"".join(lines)}</table>'
 
 
-def tell_failure(task: str, where: str, error: str, traceback: str) -> str:
-    """One failure with its traceback, to be opened."""
+def format_failure(task: str, where: str, error: str, traceback: str) -> str:
+    """Return one failure with its traceback, which can be unfolded."""
     first = inert_line((error.splitlines() or ["?"])[0])
     return (
         '<details id="taskinity-failure"><summary style="overflow-wrap:anywhere;cursor:pointer">'
@@ -132,66 +132,67 @@ def tell_failure(task: str, where: str, error: str, traceback: str) -> str:
 
 
 def fill_cells(run: LiveRun) -> Cells:
-    """A cell for each chunk. A file begins a line of its own; of very many files each follows the
-    last one, with a gap between them.
+    """Return a cell for each chunk.
+
+    Each file begins a new line; if there are very many, each follows the last one after a gap.
     """
     columns = run.columns
     files = [
-        (name, [one for one in places if columns["state"][one] != "SPLIT"])
-        for name, places in run.files.items()
+        (name, [index for index in indexes if columns["state"][index] != "SPLIT"])
+        for name, indexes in run.files.items()
     ]
-    wide = max((len(places) for _, places in files), default=0)
-    wide = min(MOST_WIDE, max(LEAST_WIDE, wide))
-    high = sum(-(-len(places) // wide) for _, places in files)
+    wide = max((len(indexes) for _, indexes in files), default=0)
+    wide = min(MAX_WIDTH, max(MIN_WIDTH, wide))
+    high = sum(-(-len(indexes) // wide) for _, indexes in files)
     data: dict[str, list[Any]] = {name: [] for name in ("x", "y", "color", "where", "told")}
     names: dict[int, str] = {}
-    is_named = high <= MOST_NAMED
+    is_named = high <= MAX_NAMED
     if not is_named:
-        wide = MOST_WIDE
+        wide = MAX_WIDTH
     at = 0
     several = len({task for task, _ in run.files}) > 1
-    for (task, path), places in files:
+    for (task, path), indexes in files:
         if is_named:
             at = -(-at // wide) * wide
             names[at // wide] = _short(path, task, several)
-        for place in places:
+        for index in indexes:
             data["x"].append(at % wide)
             data["y"].append(at // wide)
-            data["color"].append(COLORS[columns["state"][place]])
-            where = f"{path} {columns['where'][place]}".strip() or columns["key"][place]
+            data["color"].append(COLORS[columns["state"][index]])
+            where = f"{path} {columns['where'][index]}".strip() or columns["key"][index]
             data["where"].append(inert_line(where))
-            data["told"].append(_tell_chunk(columns, place))
+            data["told"].append(_describe_chunk(columns, index))
             at += 1
         at += not is_named
     return Cells(data, wide, max(1, -(-at // wide)), names)
 
 
 def _short(path: str, task: str, several: bool) -> str:
-    """A file's name, or a task's where there is none, with room beside a plot."""
+    """Return a file's name, or else a task's, short enough for the label of a plot."""
     name = path.rsplit("/", 1)[-1]
     name = f"{task} {name}".strip() if several or not name else name
     name = inert_line(name)
-    return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
+    return name if len(name) <= _MAX_CHARACTERS else f"{name[: _MAX_CHARACTERS - 1]}…"
 
 
-def _tell_chunk(columns: dict[str, list[Any]], place: int) -> str:
-    state = columns["state"][place]
-    told = [_WORDS.get(state, state.lower())]
-    told += [format_nbytes(columns["nbytes"][place])] if columns["nbytes"][place] else []
-    if columns["rows"][place] is not None:
-        told.append(format_count(columns["rows"][place], "row"))
-    if columns["worker"][place]:
-        told.append(f"{format_seconds(columns['seconds'][place])} on {columns['worker'][place]}")
-    if columns["attempts"][place] > 1:
-        told.append(f"{columns['attempts'][place]} attempts")
-    return inert_line(", ".join(told))
+def _describe_chunk(columns: dict[str, list[Any]], index: int) -> str:
+    state = columns["state"][index]
+    parts = [_WORDS.get(state, state.lower())]
+    parts += [format_nbytes(columns["nbytes"][index])] if columns["nbytes"][index] else []
+    if columns["rows"][index] is not None:
+        parts.append(format_count(columns["rows"][index], "row"))
+    if columns["worker"][index]:
+        parts.append(f"{format_seconds(columns['seconds'][index])} on {columns['worker'][index]}")
+    if columns["attempts"][index] > 1:
+        parts.append(f"{columns['attempts'][index]} attempts")
+    return inert_line(", ".join(parts))
 
 
 def fill_bars(run: LiveRun) -> dict[str, Any]:
-    """How many chunks of each file are in each state; neighbours together where files are many."""
+    """Return how many chunks of each file are in each state; of many files, neighbours together."""
     files = list(run.shares.items())
     several = len({task for task, _ in run.shares}) > 1
-    step = -(-len(files) // MOST_BARS) or 1
+    step = -(-len(files) // MAX_BARS) or 1
     bars: dict[str, list[Any]] = {"file": [], **{state: [] for state in STATES}}
     for first in range(0, len(files), step):
         some = files[first : first + step]
@@ -205,7 +206,7 @@ def fill_bars(run: LiveRun) -> dict[str, Any]:
 
 
 def fill_rate(run: LiveRun) -> tuple[str, dict[str, Any]]:
-    """What the throughput is told in, and the throughput over time."""
+    """Return the unit of the throughput, and the throughput over time."""
     at_s = np.array([point[0] for point in run.throughput])
     done = np.array([point[1] for point in run.throughput])
     before = np.searchsorted(at_s, at_s - RATE_S)
@@ -216,27 +217,27 @@ def fill_rate(run: LiveRun) -> tuple[str, dict[str, Any]]:
 
 
 def fill_sizes(run: LiveRun) -> tuple[str, dict[str, Any]]:
-    """What sizes of chunks are told in, and the sizes over time."""
+    """Return the unit of chunks' sizes, and the sizes over time."""
     nbytes = np.array([size for _, size in run.sizes])
     unit, scale = _unit(nbytes)
     return unit, {"x": [at_s for at_s, _ in run.sizes], "y": (nbytes / scale).tolist()}
 
 
 def _unit(nbytes: Any) -> tuple[str, float]:
-    """The unit in which the largest of `nbytes` has few digits."""
-    most = max(nbytes, default=0.0)
+    """Return the unit in which the largest of `nbytes` has few digits."""
+    largest = max(nbytes, default=0.0)
     units = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
-    return next(((name, one) for name, one in units.items() if most >= one), ("B", 1.0))
+    return next(((name, scale) for name, scale in units.items() if largest >= scale), ("B", 1.0))
 
 
 def fill_memory(workers: Sequence[Any]) -> tuple[list[str], dict[str, Any]]:
-    """Names of the first workers, and what each holds of what it may."""
-    workers = workers[:MOST_BARS]
-    names = [str(one.name).removeprefix("tcp://").removeprefix("tls://") for one in workers]
-    used = [float(one.metrics.get("memory") or 0) for one in workers]
-    limits = [float(one.memory_limit or 0) for one in workers]
-    told = [
-        f"{format_nbytes(have)} of {format_nbytes(most)}" if most else format_nbytes(have)
-        for have, most in zip(used, limits, strict=True)
+    """Return the names of the first workers, and the memory that each uses, with its limit."""
+    workers = workers[:MAX_BARS]
+    names = [str(worker.name).removeprefix("tcp://").removeprefix("tls://") for worker in workers]
+    used = [float(worker.metrics.get("memory") or 0) for worker in workers]
+    limits = [float(worker.memory_limit or 0) for worker in workers]
+    texts = [
+        f"{format_nbytes(nbytes)} of {format_nbytes(limit)}" if limit else format_nbytes(nbytes)
+        for nbytes, limit in zip(used, limits, strict=True)
     ]
-    return names, {"worker": names, "used": used, "limit": limits, "told": told}
+    return names, {"worker": names, "used": used, "limit": limits, "told": texts}

@@ -1,7 +1,6 @@
-"""Tells a Dask scheduler how a run goes, so that its dashboard has a page of it.
+"""Send the progress of a run to a Dask scheduler, whose dashboard shows a page of it.
 
-It runs beside the driver, as an observer of the run's events; what the page looks like is known in
-the scheduler's process alone.
+This observer of the run's events is in the driver's process; the scheduler's makes the page.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ _log = logging.getLogger(__name__)
 PAUSE_S = 0.25
 """Between two batches: what a person takes for at once, and four messages a second."""
 
-MOST_WAITING = 10_000
+MAX_WAITING = 10_000
 """Events that are held for a cluster that may never come: a run in threads has none."""
 
 CLOSE_S = 5.0
 """How long the end of a run waits for its page."""
 
-MOST_LETTERS = 4_000
+MAX_CHARACTERS = 4_000
 """Of a traceback; the report and the outcomes have all of it."""
 
 
@@ -93,26 +92,26 @@ class DashboardObserver(Observer):
         """Note it, to be sent with what else comes within `PAUSE_S`."""
         if isinstance(event, RunStarted):
             self._run_id = event.run_id
-        if self._client is None and len(self._batch) >= MOST_WAITING:
+        if self._client is None and len(self._batch) >= MAX_WAITING:
             return
-        told = self._tell(event)
-        if told is None:
+        entry = self._pack(event)
+        if entry is None:
             return
         with self._lock:
-            self._batch.append(told)
+            self._batch.append(entry)
         if self._client is not None and not self._is_due:
             # The client's own loop wakes up for it, whatever the driver waits for.
             self._is_due = True
             self._client.loop.add_callback(self._send_soon, PAUSE_S)
 
-    def _tell(self, event: Event) -> tuple[Any, ...] | None:
+    def _pack(self, event: Event) -> tuple[Any, ...] | None:
         at = event.at_s
         match event:
             case RunStarted():
                 return ("run", at, event.flow, tuple(event.tasks))
             case SchedulerChanged():
-                told = f"{event.scheduler}, {format_count(event.workers, 'worker')}"
-                return ("scheduler", at, told)
+                scheduler = f"{event.scheduler}, {format_count(event.workers, 'worker')}"
+                return ("scheduler", at, scheduler)
             case TaskStarted():
                 return ("begin", at, event.task)
             case TaskFinished():
@@ -121,8 +120,8 @@ class DashboardObserver(Observer):
             case FanOutGrew():
                 return ("grew", at, event.task, event.chunks, event.nbytes, event.is_final)
             case ChunkSubmitted():
-                place = event.path or "", event.where or ""
-                return ("chunk", at, event.task, event.key, event.nbytes, *place)
+                location = event.path or "", event.where or ""
+                return ("chunk", at, event.task, event.key, event.nbytes, *location)
             case ChunkRetried():
                 return ("again", at, event.task, event.key, event.parts)
             case ChunkFinished():
@@ -192,8 +191,8 @@ class DashboardObserver(Observer):
         try:
             await client.register_plugin(DashboardPlugin(), name=DashboardPlugin.name)
         except Exception as error:  # noqa: BLE001 - a page never costs the run
-            told = str(error).strip().splitlines()
-            self._missing = f"{type(error).__name__}: {told[-1]}" if told else repr(error)
+            lines = str(error).strip().splitlines()
+            self._missing = f"{type(error).__name__}: {lines[-1]}" if lines else repr(error)
             return False
         drawn, nodes = _draw(self._flow)
         with self._lock:
@@ -202,7 +201,7 @@ class DashboardObserver(Observer):
 
 
 def _draw(flow: Flow) -> tuple[str, dict[str, tuple[str, bool, bool, tuple[str, ...]]]]:
-    """`flow` as SVG, each node of which has a class of its own, and what a `LiveNode` holds."""
+    """Return `flow` as SVG with a class for each node, and the fields of each `LiveNode`."""
     from taskinity_data.flow.diagram.nodes import picture_of
     from taskinity_data.flow.diagram.svg import draw_svg
 
@@ -219,7 +218,7 @@ def _done(event: ChunkFinished) -> tuple[Any, ...]:
     outcome = event.outcome
     failure = outcome.failure
     worker = outcome.attempts[-1].worker if outcome.attempts else ""
-    told = ("", "") if failure is None else (str(failure), failure.traceback[-MOST_LETTERS:])
+    texts = ("", "") if failure is None else (str(failure), failure.traceback[-MAX_CHARACTERS:])
     return (
         "done",
         event.at_s,
@@ -231,8 +230,8 @@ def _done(event: ChunkFinished) -> tuple[Any, ...]:
         len(outcome.attempts),
         worker,
         outcome.duration_s,
-        told[0][:MOST_LETTERS],
-        told[1],
+        texts[0][:MAX_CHARACTERS],
+        texts[1],
         # The page has not seen it handed out, where an earlier try has finished it.
         (event.path or "", event.where or "") if outcome.is_recalled else None,
     )

@@ -16,17 +16,17 @@ from distributed.dashboard.components.scheduler import env
 
 from taskinity_data.report.dashboard.fill import (
     COLORS,
-    MOST_BARS,
-    MOST_CELLS,
+    MAX_BARS,
+    MAX_CELLS,
     fill_bars,
     fill_cells,
     fill_memory,
     fill_rate,
     fill_sizes,
-    tell_failure,
-    tell_graph,
-    tell_head,
-    tell_tasks,
+    format_failure,
+    format_graph,
+    format_head,
+    format_tasks,
 )
 from taskinity_data.report.run_columns import STATES
 
@@ -43,10 +43,10 @@ figure: Any = bokeh_figure  # its stubs take no ranges or tools by their short f
 
 REFRESH_MS = 500
 
-MOST_FAILURES_SHOWN = 20
+MAX_FAILURES_SHOWN = 20
 
 _GREY = "#6b7684"
-"""Of what is written in plots, which know nothing of light and dark: 4:1 on both."""
+"""The colour of text in plots, the same in light and dark mode: a contrast of 4:1 in both."""
 
 _TEMPLATE = """{% extends "simple.html" %}{% block extra_resources %}<style>
 @media (prefers-color-scheme: dark) {
@@ -85,7 +85,7 @@ class _View:
     def __init__(self, runs: OrderedDict[str, LiveRun], scheduler: Any) -> None:
         self._runs = runs
         self._scheduler = scheduler
-        self._seen: tuple[LiveRun, int] | None = None
+        self._drawn: tuple[LiveRun, int] | None = None
         self._details: dict[tuple[str, ...], Div] = {}
         wide: dict[str, Any] = {"sizing_mode": "stretch_width"}
         self._head = Div(**wide)
@@ -133,12 +133,12 @@ class _View:
         if run is None:
             self._head.text = "<p>No run has been here yet.</p>"
             return
-        self._head.text = tell_head(run)
-        if self._seen == (run, run.version):
+        self._head.text = format_head(run)
+        if self._drawn == (run, run.version):
             return
-        self._seen = run, run.version
-        self._graph.text = tell_graph(run)
-        self._tasks.text = tell_tasks(run)
+        self._drawn = run, run.version
+        self._graph.text = format_graph(run)
+        self._tasks.text = format_tasks(run)
         self._show_failures(run)
         self._show_chunks(run)
         unit, self._rate.data = fill_rate(run)
@@ -149,10 +149,10 @@ class _View:
         self._done.visible = bool(run.files)
 
     def _offer_runs(self) -> None:
-        """A choice where there is one; who chose none sees the newest."""
+        """Offer a choice if there are several runs; without one the newest is shown."""
         runs = list(self._runs.values())[::-1]
-        told = [(one.run_id, f"{one.flow}: {one.status}, {one.run_id}"[:120]) for one in runs]
-        options: list[Any] = [("", "the newest run"), *told]
+        choices = [(run.run_id, f"{run.flow}: {run.status}, {run.run_id}"[:120]) for run in runs]
+        options: list[Any] = [("", "the newest run"), *choices]
         if options != self._choice.options:
             self._choice.options = options
         if self._choice.value not in dict(options):
@@ -161,7 +161,7 @@ class _View:
 
     def _show_chunks(self, run: LiveRun) -> None:
         count = len(run.columns["key"])
-        self._map.visible, self._files.visible = 0 < count <= MOST_CELLS, count > MOST_CELLS
+        self._map.visible, self._files.visible = 0 < count <= MAX_CELLS, count > MAX_CELLS
         if self._files.visible:
             bars = fill_bars(run)
             self._files.y_range.factors = bars["file"][::-1]
@@ -179,15 +179,15 @@ class _View:
             self._cells.data = cells.data
 
     def _show_failures(self, run: LiveRun) -> None:
-        """The newest ones first; one that is read stays open when others come."""
-        shown = list(run.failures)[-MOST_FAILURES_SHOWN:][::-1]
-        known, self._details = self._details, {}
+        """Show the newest failures first; one that is unfolded stays so when others are added."""
+        shown = list(run.failures)[-MAX_FAILURES_SHOWN:][::-1]
+        before, self._details = self._details, {}
         for failure in shown:
-            div = known.get(failure)
+            div = before.get(failure)
             if div is None:
-                div = Div(text=tell_failure(*failure), sizing_mode="stretch_width")
+                div = Div(text=format_failure(*failure), sizing_mode="stretch_width")
             self._details[failure] = div
-        if list(known) != list(self._details):
+        if list(before) != list(self._details):
             heading = Div(text="<h3>Failures, the newest first</h3>")
             self._failures.children = [heading, *self._details.values()] if shown else []
 
@@ -197,13 +197,13 @@ class _View:
             self._workers.y_range.factors = names
             self._workers.height = max(200, 70 + 16 * len(names))
             count = len(self._scheduler.workers)
-            some = f" (the first {MOST_BARS} of {count:,})" if count > MOST_BARS else ""
+            some = f" (the first {MAX_BARS} of {count:,})" if count > MAX_BARS else ""
             self._workers.title.text = f"Memory of workers, and their limits{some}"
         self._memory.data = data
 
 
 def _draw(title: str, **options: Any) -> Any:
-    """An empty plot that is as legible on dark as on light."""
+    """Return an empty plot that is legible in light and dark mode."""
     wide = {"height": 200, "sizing_mode": "stretch_width", "min_width": 280, "tools": ""}
     plot = figure(title=title, **wide, **options)
     plot.background_fill_color = plot.border_fill_color = plot.outline_line_color = None
@@ -236,8 +236,8 @@ def _draw_bars(source: ColumnDataSource) -> Any:
     plot.hbar_stack(list(STATES), y="file", height=0.8, source=source, color=colors)
     plot.x_range.start = 0
     plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
-    told = [(one.lower(), f"@{one}{{0,0}}") for one in STATES]
-    plot.add_tools(HoverTool(tooltips=[("file", "@file"), *told]))
+    counts = [(state.lower(), f"@{state}{{0,0}}") for state in STATES]
+    plot.add_tools(HoverTool(tooltips=[("file", "@file"), *counts]))
     return plot
 
 

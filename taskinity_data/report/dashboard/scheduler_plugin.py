@@ -1,7 +1,7 @@
-"""What the scheduler gets: it takes what drivers send, and puts a page on its own dashboard.
+"""Receive what drivers send, and add a page to the dashboard, as a plugin of the scheduler.
 
-It runs in the scheduler's process. Where that has no Bokeh, or its dashboard is off, it tells the
-driver, and takes nothing.
+It runs in the scheduler's process. If that has no Bokeh, or its dashboard is off, it reports this
+to the driver, and receives nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["DashboardPlugin"]
 
 _log = logging.getLogger(__name__)
 
-MOST_RUNS = 8
+MAX_RUNS = 8
 """Runs that are remembered, the newest."""
 
 
@@ -47,21 +47,21 @@ class DashboardPlugin(SchedulerPlugin):  # type: ignore[misc]  # Dask carries no
             _log.warning("no page %s on the dashboard: %s", PAGE, self.missing)
 
     def take(self, run: str, driver: str, batch: list[tuple[Any, ...]]) -> str | None:
-        """Take in a batch; why there is no page, empty where no dashboard is wanted, else None."""
+        """Receive a batch; return why there is no page (empty: no dashboard), else None."""
         if self.missing is not None:
             return self.missing
-        known = self.runs.get(run)
-        # A run that is resumed keeps its id, and begins anew.
-        if known is None or any(kind == "run" for kind, *_ in batch):
+        live_run = self.runs.get(run)
+        # A run that is resumed keeps its id, and begins again.
+        if live_run is None or any(kind == "run" for kind, *_ in batch):
             self.runs.pop(run, None)
-            known = self.runs[run] = LiveRun(run, driver)
-            while len(self.runs) > MOST_RUNS:
+            live_run = self.runs[run] = LiveRun(run, driver)
+            while len(self.runs) > MAX_RUNS:
                 self.runs.popitem(last=False)
-        known.add(batch)
+        live_run.add(batch)
         return None
 
     def remove_client(self, scheduler: Scheduler, client: str) -> None:  # noqa: ARG002 - as Dask's
-        """A driver has gone: its runs end with it, if they have not ended before."""
+        """End the runs of a driver that has gone, if they have not ended before."""
         for run in self.runs.values():
             if run.driver == client:
                 run.lose()
@@ -69,7 +69,9 @@ class DashboardPlugin(SchedulerPlugin):  # type: ignore[misc]  # Dask carries no
     def _add_page(self) -> str | None:
         scheduler = self.scheduler
         application = scheduler.http_application
-        dashboards = [one for one in application.applications if hasattr(one, "app_paths")]
+        dashboards = [
+            candidate for candidate in application.applications if hasattr(candidate, "app_paths")
+        ]
         try:
             from distributed.dashboard.core import BokehApplication
             from distributed.dashboard.scheduler import template_variables

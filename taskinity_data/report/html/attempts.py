@@ -1,7 +1,4 @@
-"""The tries of a run's tasks as flat rows: what charts, tables and rules of the report work on.
-
-It knows nothing of HTML, and of the run only its pairs of item and outcome.
-"""
+"""Make flat rows of a run's attempts, for the charts, tables and rules of the report."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.outcome import Failure
 
-__all__ = ["Try", "printable", "standing", "tries_of", "where"]
+__all__ = ["AttemptRow", "attempt_rows", "location_of", "printable", "status_of"]
 
 # What would move a terminal's cursor, hide, or turn the direction of what follows it.
 _UNPRINTABLE = re.compile(
@@ -25,21 +22,21 @@ _UNPRINTABLE = re.compile(
     "\ud800-\udfff]"
 )
 
-_MOST_ERROR = 120
+_MAX_ERROR = 120
 
 
-class Try(NamedTuple):
+class AttemptRow(NamedTuple):
     """One attempt at one item, or at one single task.
 
-    `number` is the place of the item in its fan-out, None for a single task. `status` is the
-    `standing` of its outcome for the last attempt, ``"RETRIED"`` for those before it. `error` is
+    `number` is the position of the item in its fan-out, None for a single task. `status` is the
+    `status_of` of its outcome for the last attempt, ``"RETRIED"`` for those before it. `error` is
     cut to what a mark's title holds. Times are in seconds since the epoch and seconds.
     """
 
     task: str
     number: int | None
     key: str
-    place: str
+    location: str
     status: str
     attempt: int
     started_s: float
@@ -60,27 +57,27 @@ class Try(NamedTuple):
         return self.started_s + self.duration_s
 
 
-def tries_of(ended: Sequence[tuple[Any, Any]]) -> list[Try]:
-    """All attempts of all outcomes in `ended`, pairs of item (None for a single task) and outcome.
+def attempt_rows(ended: Sequence[tuple[Any, Any]]) -> list[AttemptRow]:
+    """Return all attempts of `ended`, pairs of item (None for a single task) and outcome.
 
-    They come in the order in which they began, without those of an earlier try: they took no time
-    of this one.
+    They are in the order in which they began, without those of an earlier try of the run, which
+    took no time of this one.
     """
-    found = []
+    rows = []
     for item, outcome in ended:
         if outcome.is_recalled:
             continue
         number = None if item is None else item.position
-        place = "" if item is None else where(item.data)
+        location = "" if item is None else location_of(item.data)
         for attempt in outcome.attempts:
             is_last = attempt is outcome.attempts[-1]
-            status = standing(outcome) if is_last else "RETRIED"
-            found.append(
-                Try(
+            status = status_of(outcome) if is_last else "RETRIED"
+            rows.append(
+                AttemptRow(
                     outcome.task,
                     number,
                     outcome.key,
-                    place,
+                    location,
                     status,
                     attempt.number,
                     attempt.started_s,
@@ -93,14 +90,14 @@ def tries_of(ended: Sequence[tuple[Any, Any]]) -> list[Try]:
                     attempt.peak_nbytes,
                     outcome.nbytes,
                     outcome.rows if is_last else None,
-                    _tell_error(attempt.failure),
+                    _format_error(attempt.failure),
                 )
             )
-    return sorted(found, key=lambda one: one.started_s)
+    return sorted(rows, key=lambda row: row.started_s)
 
 
-def standing(outcome: Any) -> str:
-    """What became of a task in one word: its status, REUSED, QUARANTINED or FALLBACK."""
+def status_of(outcome: Any) -> str:
+    """Return the status of an outcome in one word, which may be REUSED, QUARANTINED or FALLBACK."""
     if outcome.is_recalled and outcome.status is Status.COMPLETED:
         return "REUSED"
     if outcome.is_quarantined:
@@ -110,15 +107,15 @@ def standing(outcome: Any) -> str:
     return str(outcome.status)
 
 
-def _tell_error(failure: Failure | None) -> str:
+def _format_error(failure: Failure | None) -> str:
     if failure is None:
         return ""
     # A message may be long, and there may be thousands of them: cut before it is copied.
-    return str(replace(failure, message=failure.message[:_MOST_ERROR]))
+    return str(replace(failure, message=failure.message[:_MAX_ERROR]))
 
 
-def where(data: Any) -> str:
-    """Where an item's data lies, in words for a person; empty where it is no chunk."""
+def location_of(data: Any) -> str:
+    """Return the location of an item's data as text; empty if it is not a chunk."""
     if not isinstance(data, Chunk):
         return ""
     first, *others = data.pieces
@@ -127,7 +124,7 @@ def where(data: Any) -> str:
 
 
 def printable(text: str, longest: int | None = None) -> str:
-    r"""`text` with each control character as ``�``, cut to `longest` characters.
+    r"""Return `text` with each control character as ``�``, cut to `longest` characters.
 
     >>> printable("red \x1b[31m", 7)
     'red �[…'

@@ -1,4 +1,4 @@
-"""The charts of a report: of a run's attempts, its plans and its flow, as SVG."""
+"""Draw the charts of a report: of a run's attempts, its plans and its flow, as SVG."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.flow.diagram.nodes import picture_of
 from taskinity_data.flow.diagram.svg import draw_svg
-from taskinity_data.report.html.attempts import standing
+from taskinity_data.report.html.attempts import status_of
 from taskinity_data.report.html.charts import Bar, Span, bars, lines, spans
 from taskinity_data.wording import format_count, format_nbytes, format_number, format_seconds
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskinity_data.flow.diagram.nodes import Node
-    from taskinity_data.report.html.attempts import Try
+    from taskinity_data.report.html.attempts import AttemptRow
 
 __all__ = [
     "STATES", "flow_picture", "memory_chart", "sizes_chart", "throughput_charts", "times_chart",
@@ -35,95 +35,97 @@ STATES = {
     "FALLBACK": "replaced by a fallback",
     "REUSED": "used again of an earlier run",
 }
-"""What a chunk or task can be, in words."""
+"""The statuses of chunks and tasks, in words."""
 
 _MAX_PROCESSES = 6
 
 
-def flow_picture(flow: Any, tries: Sequence[Try], ended: Sequence[tuple[Any, Any]]) -> str:
-    """The flow as SVG, each task with its times and its state."""
+def flow_picture(flow: Any, rows: Sequence[AttemptRow], ended: Sequence[tuple[Any, Any]]) -> str:
+    """Draw the flow as SVG, each task with its times and its state."""
     picture = picture_of(flow)
     worked: dict[str, float] = defaultdict(float)
-    for one in tries:
-        worked[one.task] += one.duration_s
+    for row in rows:
+        worked[row.task] += row.duration_s
     counts: dict[str, Counter[str]] = {}
     for _, outcome in ended:
-        counts.setdefault(outcome.task, Counter())[standing(outcome)] += 1
+        counts.setdefault(outcome.task, Counter())[status_of(outcome)] += 1
     nodes = {}
     for key, node in picture.nodes.items():
-        found: Counter[str] = Counter()
+        statuses: Counter[str] = Counter()
         for name in node.members:
-            found.update(counts.get(name, {}))
+            statuses.update(counts.get(name, {}))
         spent = sum(worked[name] for name in node.members)
-        nodes[key] = replace(node, description=_state(node, found, spent), state=_worst(found))
+        nodes[key] = replace(
+            node, description=_state(node, statuses, spent), state=_worst(statuses)
+        )
     # Chunks go through tasks in a row at one go, which bears the name of the last of them.
     for before, after in reversed(picture.edges):
         node, last = nodes[before], nodes[after]
         if node.is_fan_out and last.is_fan_out and last.state and not node.state:
-            told = f"at one go with {last.name}"
-            nodes[before] = replace(node, description=told, state="completed")
+            description = f"at one go with {last.name}"
+            nodes[before] = replace(node, description=description, state="completed")
     return draw_svg(replace(picture, nodes=nodes))
 
 
-def _state(node: Node, found: Counter[str], spent: float) -> str:
-    if not found:
+def _state(node: Node, statuses: Counter[str], spent: float) -> str:
+    if not statuses:
         return node.description
     if node.is_fan_out:
-        told = ", ".join(f"{count:,} {STATES[status]}" for status, count in found.most_common())
-        return f"{told}; {format_seconds(spent)} of work"
-    return f"{STATES[next(iter(found))]}, {format_seconds(spent)}"
+        text = ", ".join(f"{count:,} {STATES[status]}" for status, count in statuses.most_common())
+        return f"{text}; {format_seconds(spent)} of work"
+    return f"{STATES[next(iter(statuses))]}, {format_seconds(spent)}"
 
 
-def _worst(found: Counter[str]) -> str:
+def _worst(statuses: Counter[str]) -> str:
     for status in ("FAILED", "QUARANTINED", "SKIPPED"):
-        if found[status]:
+        if statuses[status]:
             return "skipped" if status == "SKIPPED" else "failed"
-    return "completed" if found else ""
+    return "completed" if statuses else ""
 
 
-def workers_chart(tries: Sequence[Try]) -> str:
-    """Who did what when."""
-    zero, stop = _times(tries)
+def workers_chart(rows: Sequence[AttemptRow]) -> str:
+    """Draw the attempts of each worker over time."""
+    zero, stop = _times(rows)
     drawn = [
         Span(
-            one.worker,
-            one.started_s - zero,
-            one.ended_s - zero,
-            ("single" if one.number is None else "work")
-            if one.status == "COMPLETED"
-            else one.status,
-            _tell_try(one),
+            row.worker,
+            row.started_s - zero,
+            row.ended_s - zero,
+            ("single" if row.number is None else "work")
+            if row.status == "COMPLETED"
+            else row.status,
+            _describe(row),
         )
-        for one in tries
+        for row in rows
     ]
-    count = len({one.worker for one in tries})
-    words = f"{format_count(len(tries), 'attempt')} on {format_count(count, 'lane')}, a thread or "
+    count = len({row.worker for row in rows})
+    words = f"{format_count(len(rows), 'attempt')} on {format_count(count, 'lane')}, a thread or "
     words += f"process each, in {format_seconds(stop)}."
     return spans(drawn, stop, "Workers over time", words)
 
 
-def times_chart(tries: Sequence[Try]) -> str:
-    """The time of each chunk, by fan-outs and in their order, split into reading, function and
+def times_chart(rows: Sequence[AttemptRow]) -> str:
+    """Draw the time of each chunk, by fan-outs and in their order, split into reading, function and
     reducing.
     """
-    last = [one for one in tries if one.number is not None and one.status != "RETRIED"]
+    last = [row for row in rows if row.number is not None and row.status != "RETRIED"]
     # One fan-out after the other, as they began.
-    ranks = {name: rank for rank, name in enumerate(dict.fromkeys(one.task for one in last))}
-    last.sort(key=lambda one: (ranks[one.task], one.number or 0))
+    ranks = {name: rank for rank, name in enumerate(dict.fromkeys(row.task for row in last))}
+    last.sort(key=lambda row: (ranks[row.task], row.number or 0))
     drawn = [
         Bar(
             (
-                ("read", one.read_s),
-                ("function", one.function_s),
-                ("partial", one.partial_s),
-                ("rest", max(one.duration_s - one.read_s - one.function_s - one.partial_s, 0.0)),
+                ("read", row.read_s),
+                ("function", row.function_s),
+                ("partial", row.partial_s),
+                ("rest", max(row.duration_s - row.read_s - row.function_s - row.partial_s, 0.0)),
             ),
-            _tell_try(one),
+            _describe(row),
         )
-        for one in last
+        for row in last
     ]
-    words = f"{format_count(len(last), 'chunk')}: {_spread([one.duration_s for one in last])}."
-    return bars(drawn, "Time of each chunk", words, tell=format_seconds)
+    words = f"{format_count(len(last), 'chunk')}: {_spread([row.duration_s for row in last])}."
+    return bars(drawn, "Time of each chunk", words, format_y=format_seconds)
 
 
 def _spread(seconds: Sequence[float]) -> str:
@@ -136,55 +138,55 @@ def _spread(seconds: Sequence[float]) -> str:
     )
 
 
-def throughput_charts(tries: Sequence[Try]) -> list[str]:
-    """Bytes and rows a second over time, each chunk's spread evenly over its own time."""
-    done = [one for one in tries if one.number is not None and one.status == "COMPLETED"]
-    zero, stop = _times(tries)
+def throughput_charts(rows: Sequence[AttemptRow]) -> list[str]:
+    """Draw bytes and rows a second over time, each chunk's spread evenly over its own time."""
+    done = [row for row in rows if row.number is not None and row.status == "COMPLETED"]
+    zero, stop = _times(rows)
     cells = max(1, min(80, len(done)))
     width = max(stop, 1e-9) / cells
     charts = []
     for unit, amounts in (
-        ("bytes", [one.nbytes for one in done]),
-        ("rows", [one.rows or 0 for one in done]),
+        ("bytes", [row.nbytes for row in done]),
+        ("rows", [row.rows or 0 for row in done]),
     ):
         if not any(amounts):
             continue
-        held = [0.0] * cells
-        for one, amount in zip(done, amounts, strict=True):
-            first, last = (one.started_s - zero) / width, (one.ended_s - zero) / width
+        sums = [0.0] * cells
+        for row, amount in zip(done, amounts, strict=True):
+            first, last = (row.started_s - zero) / width, (row.ended_s - zero) / width
             if last <= first:
-                held[min(int(first), cells - 1)] += amount
+                sums[min(int(first), cells - 1)] += amount
                 continue
             for cell in range(max(int(first), 0), min(math.ceil(last), cells)):
                 share = (min(last, cell + 1) - max(first, cell)) / (last - first)
-                held[cell] += amount * max(share, 0.0)
-        points = [(cell * width, amount / width) for cell, amount in enumerate(held)]
-        tell = _tell_rate_nbytes if unit == "bytes" else _tell_rate_rows
-        mean = tell(sum(amounts) / max(stop, 1e-9))
-        words = f"{mean} over the whole time, {tell(max(y for _, y in points))} at most."
+                sums[cell] += amount * max(share, 0.0)
+        points = [(cell * width, amount / width) for cell, amount in enumerate(sums)]
+        format_rate = _format_nbytes_rate if unit == "bytes" else _format_rows_rate
+        mean = format_rate(sum(amounts) / max(stop, 1e-9))
+        words = f"{mean} over the whole time, {format_rate(max(y for _, y in points))} at most."
         charts.append(
             lines(
                 {unit: points}, f"Throughput in {unit}", words,
-                tell_x=format_seconds, tell_y=tell, stop=stop,
+                format_x=format_seconds, format_y=format_rate, stop=stop,
             )
         )  # fmt: skip
     return charts
 
 
-def memory_chart(tries: Sequence[Try]) -> str:
-    """The most that each process had held by then, over time; empty where nothing told it."""
-    told = [one for one in tries if one.peak_nbytes is not None]
-    if not told:
+def memory_chart(rows: Sequence[AttemptRow]) -> str:
+    """Draw the peak memory of each process over time; empty if none was measured."""
+    measured = [row for row in rows if row.peak_nbytes is not None]
+    if not measured:
         return ""
-    zero, stop = _times(tries)
+    zero, stop = _times(rows)
     series: dict[str, list[tuple[float, float]]] = {}
-    for one in sorted(told, key=lambda one: one.ended_s):
-        process = one.worker.partition("/")[0]
+    for row in sorted(measured, key=lambda row: row.ended_s):
+        process = row.worker.partition("/")[0]
         points = series.setdefault(process, [])
-        points.append((one.ended_s - zero, float(one.peak_nbytes or 0)))
-    most = max(one.peak_nbytes or 0 for one in told)
-    words = f"The most that one process held was {format_nbytes(most)}."
-    read = [one.memory_nbytes for one in tries if one.memory_nbytes]
+        points.append((row.ended_s - zero, float(row.peak_nbytes or 0)))
+    highest_nbytes = max(row.peak_nbytes or 0 for row in measured)
+    words = f"The most that one process held was {format_nbytes(highest_nbytes)}."
+    read = [row.memory_nbytes for row in rows if row.memory_nbytes]
     if read:
         words += f" A chunk once read took up to {format_nbytes(max(read))}."
     highest = sorted(series, key=lambda name: -series[name][-1][1])[:_MAX_PROCESSES]
@@ -192,12 +194,12 @@ def memory_chart(tries: Sequence[Try]) -> str:
         words += f" Drawn are the {_MAX_PROCESSES} highest of {len(series)} processes."
     return lines(
         {name: series[name] for name in highest}, "Memory by process", words,
-        tell_x=format_seconds, tell_y=format_nbytes, stop=stop,
+        format_x=format_seconds, format_y=format_nbytes, stop=stop,
     )  # fmt: skip
 
 
 def sizes_chart(name: str, plan: Any) -> str:
-    """How large each chunk is, in order."""
+    """Draw the size of each chunk, in order."""
     sizes = [chunk.nbytes for chunk in plan]
     drawn = [
         Bar((("size", float(size)),), f"chunk {number:,}: {format_nbytes(size)}")
@@ -207,27 +209,27 @@ def sizes_chart(name: str, plan: Any) -> str:
         f"{format_count(len(sizes), 'chunk')} of {format_nbytes(min(sizes))} to "
         f"{format_nbytes(max(sizes))}."
     )
-    return bars(drawn, f"Size of each chunk of {name}", words, tell=format_nbytes, height=110)
+    return bars(drawn, f"Size of each chunk of {name}", words, format_y=format_nbytes, height=110)
 
 
-def _times(tries: Sequence[Try]) -> tuple[float, float]:
-    """When the first attempt began, and how long it was until the last ended."""
-    zero = min((one.started_s for one in tries), default=0.0)
-    return zero, max((one.ended_s for one in tries), default=0.0) - zero
+def _times(rows: Sequence[AttemptRow]) -> tuple[float, float]:
+    """Return when the first attempt began, and how long it was until the last ended."""
+    zero = min((row.started_s for row in rows), default=0.0)
+    return zero, max((row.ended_s for row in rows), default=0.0) - zero
 
 
-def _tell_try(one: Try) -> str:
-    number = "" if one.number is None else f" {one.number:,}"
-    again = f", attempt {one.attempt}" if one.attempt > 1 else ""
-    told = f"{one.task}{number}: {one.status.lower()} in {format_seconds(one.duration_s)}{again}"
-    if one.read_s:
-        told += f" (reading {format_seconds(one.read_s)})"
-    return f"{told} on {one.worker}" + (f"; {one.error}" if one.error else "")
+def _describe(row: AttemptRow) -> str:
+    number = "" if row.number is None else f" {row.number:,}"
+    again = f", attempt {row.attempt}" if row.attempt > 1 else ""
+    text = f"{row.task}{number}: {row.status.lower()} in {format_seconds(row.duration_s)}{again}"
+    if row.read_s:
+        text += f" (reading {format_seconds(row.read_s)})"
+    return f"{text} on {row.worker}" + (f"; {row.error}" if row.error else "")
 
 
-def _tell_rate_nbytes(value: float) -> str:
+def _format_nbytes_rate(value: float) -> str:
     return f"{format_nbytes(value)}/s"
 
 
-def _tell_rate_rows(value: float) -> str:
+def _format_rows_rate(value: float) -> str:
     return f"{format_number(value)} rows/s"

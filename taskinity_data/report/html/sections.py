@@ -1,6 +1,6 @@
-"""The sections of a report: `SECTIONS`, and of each a function that gathers what it shows.
+"""Gather what the sections of a report show: `SECTIONS` names a function for each.
 
-What a section looks like is the macro of its id in ``sections.jinja``.
+The macro of its id in ``sections.jinja`` renders it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from taskinity_data.machine import count_cores, memory_limit
 from taskinity_data.outcome import Status
 from taskinity_data.report.bottleneck import find_bound
 from taskinity_data.report.html import run_charts
-from taskinity_data.report.html.attempts import printable, standing, tries_of, where
+from taskinity_data.report.html.attempts import attempt_rows, location_of, printable, status_of
 from taskinity_data.report.html.run_charts import STATES
 from taskinity_data.report.speed import speed_up
-from taskinity_data.report.summary import describe_value, tell_quarantine
+from taskinity_data.report.summary import describe_quarantine, describe_value
 from taskinity_data.version import __version__
 from taskinity_data.wording import format_count, format_nbytes, format_seconds
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data.formats.reader import Reader
-    from taskinity_data.report.html.attempts import Try
+    from taskinity_data.report.html.attempts import AttemptRow
 
 __all__ = ["Reported", "Section", "find_sections"]
 
@@ -38,63 +38,67 @@ _MAX_SIZES, _MAX_TEXT, _MAX_ANSWER = 20, 100_000, 20_000
 
 
 class Reported(NamedTuple):
-    """What a report is made of: a run, its pairs of item and outcome, what it was told, and its
+    """The data of a report: a run, its pairs of item and outcome, the head of its journal, and its
     attempts.
     """
 
     run: Any
     ended: Sequence[tuple[Any, Any]]
-    told: Mapping[str, Any]
-    tries: Sequence[Try]
+    head: Mapping[str, Any]
+    attempts: Sequence[AttemptRow]
 
     @classmethod
-    def of(cls, run: Any, ended: Sequence[tuple[Any, Any]], told: Mapping[str, Any]) -> Reported:
-        """With the attempts of `ended`."""
-        return cls(run, ended, told, tries_of(ended))
+    def of(cls, run: Any, ended: Sequence[tuple[Any, Any]], head: Mapping[str, Any]) -> Reported:
+        """Return it with the attempts of `ended`."""
+        return cls(run, ended, head, attempt_rows(ended))
 
     @property
     def has_chunks(self) -> bool:
         """Whether a chunk was tried."""
-        return any(one.number is not None for one in self.tries)
+        return any(attempt.number is not None for attempt in self.attempts)
 
 
 class Section(NamedTuple):
-    """A section that a report has: `facts` are the arguments of its macro."""
+    """A section of a report: `arguments` are those of its macro."""
 
     id: str
     title: str
-    facts: Mapping[str, Any]
+    arguments: Mapping[str, Any]
 
 
 def find_sections(report: Reported) -> list[Section]:
-    """The sections of `report` that have something to show, in their order."""
-    found = [(id_, title, gather(report)) for id_, title, gather in SECTIONS]
-    return [Section(id_, title, facts) for id_, title, facts in found if facts is not None]
+    """Return the sections of `report` that have something to show, in their order."""
+    gathered = [(id_, title, gather(report)) for id_, title, gather in SECTIONS]
+    return [
+        Section(id_, title, arguments)
+        for id_, title, arguments in gathered
+        if arguments is not None
+    ]
 
 
 def _bound(report: Reported) -> dict[str, Any]:
     run = report.run
-    bound = find_bound(run.timings, report.tries, workers=run.workers, scheduler=run.scheduler)
+    bound = find_bound(run.timings, report.attempts, workers=run.workers, scheduler=run.scheduler)
     return {"bound": bound}
 
 
 def _troubles(report: Reported) -> dict[str, Any] | None:
-    found, count, kinds = troubles(report.ended)
+    listed, count, kinds = troubles(report.ended)
     return (
-        found
+        listed
         and {
-            "troubles": found,
+            "troubles": listed,
             "trouble_count": count,
-            "can_try": any(one.command for one in found),
+            "can_try": any(trouble.command for trouble in listed),
             "kinds": kinds,
             "next_steps": list(report.run.next_steps),
         }
     ) or None
 
 
-def _aside(report: Reported) -> dict[str, Any] | None:
-    lines = tell_quarantine(report.run)
-    return {"set_aside": lines} if lines else None
+def _quarantine(report: Reported) -> dict[str, Any] | None:
+    lines = describe_quarantine(report.run)
+    return {"lines": lines} if lines else None
 
 
 def _answers(report: Reported) -> dict[str, Any]:
@@ -105,42 +109,42 @@ def _flow(report: Reported) -> dict[str, Any]:
     flow = report.run.flow
     return {
         "description": flow.description or "",
-        "picture": run_charts.flow_picture(flow, report.tries, report.ended),
+        "picture": run_charts.flow_picture(flow, report.attempts, report.ended),
         "flow_text": printable(flow.to_text(), _MAX_TEXT),
     }
 
 
 def _workers(report: Reported) -> dict[str, Any] | None:
-    return {"workers_chart": run_charts.workers_chart(report.tries)} if report.tries else None
+    return {"workers_chart": run_charts.workers_chart(report.attempts)} if report.attempts else None
 
 
 def _all_times(report: Reported) -> dict[str, Any]:
     return {
         "times": _times(report.run),
-        "times_chart": run_charts.times_chart(report.tries) if report.has_chunks else "",
-        "slow": slowest(report.tries),
+        "times_chart": run_charts.times_chart(report.attempts) if report.has_chunks else "",
+        "slow": slowest(report.attempts),
     }
 
 
 def _throughput(report: Reported) -> dict[str, Any] | None:
-    charts = run_charts.throughput_charts(report.tries) if report.has_chunks else []
+    charts = run_charts.throughput_charts(report.attempts) if report.has_chunks else []
     return {"throughput": charts} if charts else None
 
 
 def _memory(report: Reported) -> dict[str, Any] | None:
-    chart = run_charts.memory_chart(report.tries)
+    chart = run_charts.memory_chart(report.attempts)
     return {"memory_chart": chart} if chart else None
 
 
 def _inputs(report: Reported) -> dict[str, Any]:
     listed, count = files_of(report.run.plans)
     return {
-        "inputs": inputs_of(report.told),
-        "options": options_of(report.told),
+        "inputs": inputs_of(report.head),
+        "options": options_of(report.head),
         "files": listed,
         "file_count": count,
-        "environment": environment(report.told),
-        "is_past": "versions" in report.told,
+        "environment": environment(report.head),
+        "is_past": "versions" in report.head,
     }
 
 
@@ -148,7 +152,7 @@ class Trouble(NamedTuple):
     """A chunk or task that failed, was skipped, replaced or tried again."""
 
     task: str
-    place: str
+    location: str
     key: str
     status: str
     attempts: int
@@ -160,28 +164,28 @@ class Trouble(NamedTuple):
 
 
 def troubles(ended: Sequence[tuple[Any, Any]]) -> tuple[list[Trouble], int, list[tuple[str, int]]]:
-    """What went wrong, worst first and at most 50; how much in all; and how often each error."""
+    """Return what went wrong (worst first, at most 50), the number in all, and of each error."""
     order = {Status.FAILED: 0, Status.SKIPPED: 1, Status.COMPLETED: 2}
-    found = [
+    pairs = [
         (item, outcome)
         for item, outcome in ended
-        if standing(outcome) != "REUSED"
+        if status_of(outcome) != "REUSED"
         and (outcome.failure is not None or outcome.is_fallback or len(outcome.attempts) > 1)
     ]
-    found.sort(key=lambda pair: order.get(pair[1].status, 0))
+    pairs.sort(key=lambda pair: order.get(pair[1].status, 0))
     kinds: Counter[str] = Counter(
         f"{outcome.task}: {attempt.failure.kind}"
-        for _, outcome in found
+        for _, outcome in pairs
         for attempt in outcome.attempts
         if attempt.failure is not None
     )
-    return [_trouble(*pair) for pair in found[:_MAX_TROUBLES]], len(found), kinds.most_common(20)
+    return [_trouble(*pair) for pair in pairs[:_MAX_TROUBLES]], len(pairs), kinds.most_common(20)
 
 
 def _trouble(item: Any, outcome: Any) -> Trouble:
     failures = [attempt.failure for attempt in outcome.attempts if attempt.failure is not None]
-    status = STATES[standing(outcome)]
-    if standing(outcome) == "COMPLETED":
+    status = STATES[status_of(outcome)]
+    if status_of(outcome) == "COMPLETED":
         status = "completed when tried again"
     command = python = ""
     data = item.data if item is not None else None
@@ -189,10 +193,10 @@ def _trouble(item: Any, outcome: Any) -> Trouble:
     if isinstance(data, Chunk) and not _is_in_memory(data.reader):
         ranges = data.ranges
         python = f"only={ranges[0]!r}" if len(ranges) == 1 else f"only={list(ranges)!r}"
-        command = " ".join(f"--only {shlex.quote(one)}" for one in ranges)
+        command = " ".join(f"--only {shlex.quote(range_)}" for range_ in ranges)
     return Trouble(
         outcome.task,
-        where(data),
+        location_of(data),
         outcome.key,
         status,
         len(outcome.attempts),
@@ -208,14 +212,18 @@ def _is_in_memory(reader: Reader) -> bool:
     return isinstance(reader, ArrowReader) or reader.keeper is not None
 
 
-def slowest(tries: Sequence[Try]) -> list[Try]:
-    """The chunks that took longest, slowest first."""
-    chunks = [one for one in tries if one.number is not None and one.status != "RETRIED"]
-    return sorted(chunks, key=lambda one: -one.duration_s)[:_MAX_SLOW]
+def slowest(attempts: Sequence[AttemptRow]) -> list[AttemptRow]:
+    """Return the chunks that took longest, slowest first."""
+    chunks = [
+        attempt
+        for attempt in attempts
+        if attempt.number is not None and attempt.status != "RETRIED"
+    ]
+    return sorted(chunks, key=lambda attempt: -attempt.duration_s)[:_MAX_SLOW]
 
 
 def files_of(plans: dict[str, Any]) -> tuple[list[tuple[str, int, int]], int]:
-    """Each file with its planned bytes and number of pieces, at most 100; and how many in all."""
+    """Return at most 100 files with their planned bytes and pieces, and the number of all."""
     nbytes: Counter[str] = Counter()
     pieces: Counter[str] = Counter()
     for plan in plans.values():
@@ -223,40 +231,40 @@ def files_of(plans: dict[str, Any]) -> tuple[list[tuple[str, int, int]], int]:
             for piece in chunk.pieces:
                 nbytes[piece.path] += piece.nbytes
                 pieces[piece.path] += 1
-    found = [(path, nbytes[path], pieces[path]) for path in nbytes]
-    return found[:_MAX_FILES], len(found)
+    files = [(path, nbytes[path], pieces[path]) for path in nbytes]
+    return files[:_MAX_FILES], len(files)
 
 
-def inputs_of(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The run's inputs by name, of what it was `told`; of some no value is kept."""
-    kept = told.get("inputs", {})
+def inputs_of(head: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the run's inputs by name; of some no value is kept."""
+    inputs = head.get("inputs", {})
     return [
-        (name, _tell_value(kept[name]) if name in kept else "a value that is not kept")
-        for name in told.get("asked", ())
+        (name, _format_value(inputs[name]) if name in inputs else "a value that is not kept")
+        for name in head.get("asked", ())
     ]
 
 
-def options_of(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The options that the run was given, of what it was `told`."""
-    return [(name, _tell_value(value)) for name, value in (told.get("options") or {}).items()]
+def options_of(head: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the options of the run."""
+    return [(name, _format_value(value)) for name, value in (head.get("options") or {}).items()]
 
 
-def _tell_value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         more = f" and {len(value) - _MAX_VALUES:,} more" if len(value) > _MAX_VALUES else ""
         return ", ".join(map(safe_str, value[:_MAX_VALUES])) + more
     return safe_str(value)
 
 
-def environment(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Versions and host of a run that is kept and was `told` them; else versions, cores and memory
-    of the process that writes the report.
+def environment(head: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the versions and the host of a kept run; else those of this process, its cores and
+    memory.
     """
-    if "versions" in told:
-        return [*told["versions"].items(), ("host", str(told.get("host", "unknown")))]
+    if "versions" in head:
+        return [*head["versions"].items(), ("host", str(head.get("host", "unknown")))]
     from importlib.metadata import PackageNotFoundError, version
 
-    found = [
+    pairs = [
         ("taskinity_data", __version__),
         ("Python", platform.python_version()),
         ("platform", platform.platform()),
@@ -265,10 +273,10 @@ def environment(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     for name in _PACKAGES:
         try:
-            found.append((name, version(name)))
+            pairs.append((name, version(name)))
         except PackageNotFoundError:
             continue
-    return found
+    return pairs
 
 
 def _answer(run: Any) -> str:
@@ -281,8 +289,8 @@ def _output(run: Any) -> str:
     if run.output is None:
         return ""
     path, count, rows, nbytes = run.output
-    told = f"{format_count(count, 'file')}, {format_count(rows, 'row')}, {format_nbytes(nbytes)}"
-    return f"{told} in {path}"
+    size = f"{format_count(count, 'file')}, {format_count(rows, 'row')}, {format_nbytes(nbytes)}"
+    return f"{size} in {path}"
 
 
 def _times(run: Any) -> list[tuple[str, str, str]]:
@@ -298,31 +306,38 @@ def _times(run: Any) -> list[tuple[str, str, str]]:
         "partial": ("reducing and writing", "on the workers, added up"),
         "single": ("tasks that run once", "one after another"),
     }
-    found = [
-        (words, format_seconds(run.timings[name]), place)
-        for name, (words, place) in names.items()
+    lines = [
+        (words, format_seconds(run.timings[name]), where)
+        for name, (words, where) in names.items()
         if run.timings.get(name)
     ]
     ratio = speed_up(run.timings, run.workers)
     if ratio:
-        beside = (
+        against = (
             "the whole run" if not run.timings.get("single") else "the run without single tasks"
         )
-        found.append(("speed-up", f"{ratio:.2f}", f"the work of chunks ÷ {beside}"))
-    return found
+        lines.append(("speed-up", f"{ratio:.2f}", f"the work of chunks ÷ {against}"))
+    return lines
 
 
 def _predicted(report: Reported) -> dict[str, Any] | None:
-    found = []
+    lines = []
     for met in report.run.predicted:
-        tell = format_seconds if met.quantity == "time" else format_nbytes
-        actual = "unknown" if met.actual is None else tell(met.actual)
-        found.append((met.quantity, f"{tell(met.low)} to {tell(met.high)}", actual, met.verdict))
-    return {"predicted": found} if found else None
+        format_value = format_seconds if met.quantity == "time" else format_nbytes
+        actual = "unknown" if met.actual is None else format_value(met.actual)
+        lines.append(
+            (
+                met.quantity,
+                f"{format_value(met.low)} to {format_value(met.high)}",
+                actual,
+                met.verdict,
+            )
+        )
+    return {"predicted": lines} if lines else None
 
 
 def _sizes(report: Reported) -> dict[str, Any] | None:
-    found, run = [], report.run
+    charts, run = [], report.run
     for name, plan in run.plans.items():
         if not len(plan):
             continue
@@ -330,8 +345,8 @@ def _sizes(report: Reported) -> dict[str, Any] | None:
         left_out = max(len(changes) - _MAX_SIZES, 0)
         if left_out:
             changes = [changes[0], *changes[left_out + 1 :]]
-        found.append((name, run_charts.sizes_chart(name, plan), changes, left_out))
-    return {"sizes": found} if found else None
+        charts.append((name, run_charts.sizes_chart(name, plan), changes, left_out))
+    return {"sizes": charts} if charts else None
 
 
 def _ledger(report: Reported) -> dict[str, Any] | None:
@@ -340,11 +355,11 @@ def _ledger(report: Reported) -> dict[str, Any] | None:
     if ledger.loc["planned"].eq(0).fillna(value=False).all():
         return None
     rows = ledger.astype(object).where(ledger.notna(), None)
-    found = [
+    lines = [
         (str(name).replace("_", " "), _amount(row["bytes"]), _amount(row["rows"]))
         for name, row in rows.iterrows()
     ]
-    return {"ledger": found}
+    return {"ledger": lines}
 
 
 def _amount(count: Any) -> str:
@@ -354,7 +369,7 @@ def _amount(count: Any) -> str:
 SECTIONS: tuple[tuple[str, str, Callable[[Reported], dict[str, Any] | None]], ...] = (
     ("bound", "What bounded the run", _bound),
     ("troubles", "Retries and failures", _troubles),
-    ("aside", "Set aside", _aside),
+    ("quarantine", "Quarantined rows", _quarantine),
     ("answer", "Answer", _answers),
     ("flow", "Flow", _flow),
     ("workers", "Workers over time", _workers),
@@ -366,5 +381,5 @@ SECTIONS: tuple[tuple[str, str, Callable[[Reported], dict[str, Any] | None]], ..
     ("ledger", "Ledger", _ledger),
     ("inputs", "Inputs and environment", _inputs),
 )
-"""Each section's id, its title, and what gathers the arguments of its macro; None: it has nothing
-to show."""
+"""The id and title of each section, and the function that gathers the arguments of its macro, or
+returns None if there is nothing to show."""

@@ -1,6 +1,6 @@
-"""Writes what became of a run as one HTML file that needs no network, script or other file.
+"""Write the report of a run as one HTML file that needs no network, script or other file.
 
-It is given the run and knows nothing of how it was made. Every text goes through Jinja's escaping
+Every text goes through Jinja's escaping
 and loses its control characters; the page forbids itself scripts and requests as well.
 """
 
@@ -32,14 +32,14 @@ def write_report(
     ended: Sequence[tuple[Any, Any]],
     path: str | os.PathLike[str] | None = None,
     missing: Sequence[str] = (),
-    told: Mapping[str, Any] | None = None,
+    head: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the report of `run`, and give its absolute path.
+    """Write the report of `run`, and return its absolute path.
 
-    `ended` are the run's pairs of item and outcome, `missing` says what is not known of it, in
-    sentences, `told` what it was told: inputs and options, of a kept run its versions too. The
-    default path, and the file's name where `path` is a directory, is ``<run_id>.html``. Directories
-    are made; the file is there whole, or as it was before.
+    `ended` are the run's pairs of item and outcome, `missing` are sentences on what is not known of
+    it, `head` is the head of its journal: inputs and options, of a kept run its versions, too. The
+    default path, and the file's name if `path` is a directory, is ``<run_id>.html``. Directories
+    are made; the file is replaced as a whole, or not at all.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def write_report(
     """
     target = Path(os.path.expanduser(f"{run.run_id}.html" if path is None else path))
     target = target if target.is_absolute() else working_directory() / target
-    page = render_report(run, ended, missing, told)
+    page = render_report(run, ended, missing, head)
     try:
         target = target.resolve()
         if target.is_dir():
@@ -73,7 +73,7 @@ def _replace(target: Path, page: str) -> None:
         partial.write_text(page, encoding="utf-8", newline="\n")
         partial.replace(target)
     finally:
-        with suppress(OSError):  # what came before is told
+        with suppress(OSError):  # an error before this one is reported
             partial.unlink(missing_ok=True)
 
 
@@ -81,9 +81,9 @@ def render_report(
     run: Any,
     ended: Sequence[tuple[Any, Any]],
     missing: Sequence[str] = (),
-    told: Mapping[str, Any] | None = None,
+    head: Mapping[str, Any] | None = None,
 ) -> str:
-    """The report of `run` as HTML."""
+    """Return the report of `run` as HTML."""
     from jinja2 import Environment, PackageLoader
 
     jinja = Environment(
@@ -98,13 +98,13 @@ def render_report(
         "nbytes": format_nbytes,
         "percent": percent,
     }
-    report = Reported.of(run, ended, told or {})
+    report = Reported.of(run, ended, head or {})
     return jinja.get_template("page.jinja").render(
         flow=run.flow.name,
         status=str(run.status),
         run_id=run.run_id,
         stop_reason=run.stop_reason or "",
-        facts=_headline(run, report.tries),
+        facts=_headline(run, report.attempts),
         missing=missing,
         notices=list(run.notices)[:_MAX_NOTICES],
         sections=find_sections(report),
@@ -116,20 +116,20 @@ def _finalize(value: Any) -> Any:
     return value if hasattr(value, "__html__") else printable(str(value))
 
 
-def _headline(run: Any, tries: Sequence[Any]) -> list[tuple[str, str]]:
+def _headline(run: Any, attempts: Sequence[Any]) -> list[tuple[str, str]]:
     from datetime import UTC, datetime
 
-    facts = [("run", run.run_id), ("took", format_seconds(run.timings["total"]))]
-    if tries:
-        began = datetime.fromtimestamp(tries[0].started_s, UTC)
-        facts.append(("first task began", f"{began:%Y-%m-%d %H:%M:%S} UTC"))
+    pairs = [("run", run.run_id), ("took", format_seconds(run.timings["total"]))]
+    if attempts:
+        began = datetime.fromtimestamp(attempts[0].started_s, UTC)
+        pairs.append(("first task began", f"{began:%Y-%m-%d %H:%M:%S} UTC"))
     if run.workers:
-        who = f"{run.scheduler}, {format_count(run.workers, 'worker')}"
-        facts.append(("on", f"{who} ({run.scheduler_reason})" if run.scheduler_reason else who))
+        where = f"{run.scheduler}, {format_count(run.workers, 'worker')}"
+        pairs.append(("on", f"{where} ({run.scheduler_reason})" if run.scheduler_reason else where))
     chunks = sum(len(plan) for plan in run.plans.values())
     if chunks:
         planned = format_nbytes(sum(plan.nbytes for plan in run.plans.values()))
-        facts.append(("chunks", f"{chunks:,}, {planned} planned"))
+        pairs.append(("chunks", f"{chunks:,}, {planned} planned"))
     if run.log is not None:
-        facts.append(("its log", str(run.log)))
-    return facts
+        pairs.append(("its log", str(run.log)))
+    return pairs

@@ -51,14 +51,14 @@ def test_lanes_beyond_the_most_are_counted():
 
 
 def test_a_bar_is_as_high_as_its_parts():
-    drawn = bars([Bar((("read", 1.0), ("rest", 3.0)), "a")], "T", "W.", tell=format_seconds)
+    drawn = bars([Bar((("read", 1.0), ("rest", 3.0)), "a")], "T", "W.", format_y=format_seconds)
     heights = dict(re.findall(r'<rect class="(\w+)"[^>]*height="([\d.]+)"', drawn))
     assert heights == {"read": "45.0", "rest": "135.0"}
 
 
 def test_many_bars_become_means_with_the_highest_marked():
     found = [Bar((("size", float(number % 10)),), f"n{number}") for number in range(1_000)]
-    drawn = bars(found, "T", "W.", tell=format_nbytes, most=100)
+    drawn = bars(found, "T", "W.", format_y=format_nbytes, max_bars=100)
     assert drawn.count("<rect") == 100
     assert drawn.count("<circle") == 100
     assert "mean of 10 neighbours" in drawn
@@ -80,7 +80,7 @@ def test_times_below_a_chart_are_round(stop, told):
 
 
 def test_several_lines_have_a_legend_and_one_has_an_area():
-    draw = {"tell_x": format_seconds, "tell_y": format_nbytes, "stop": 2.0}
+    draw = {"format_x": format_seconds, "format_y": format_nbytes, "stop": 2.0}
     one = lines({"a": [(0.0, 1.0)]}, "T", "W.", **draw)
     two = lines({"a": [(0.0, 1.0)], "b<": [(1.0, 2.0)]}, "T", "W.", **draw)
     assert 'class="area"' in one
@@ -91,7 +91,7 @@ def test_several_lines_have_a_legend_and_one_has_an_area():
 
 def test_thousands_of_points_are_thinned_to_the_highest_of_neighbours():
     points = [(float(at), float(at == 5_000)) for at in range(10_000)]
-    draw = {"tell_x": format_seconds, "tell_y": format_nbytes, "stop": 10_000.0}
+    draw = {"format_x": format_seconds, "format_y": format_nbytes, "stop": 10_000.0}
     drawn = lines({"a": points}, "T", "W.", **draw)
     assert len(drawn) < 30_000
     assert "V8.0" in drawn
@@ -99,4 +99,4 @@ def test_thousands_of_points_are_thinned_to_the_highest_of_neighbours():
 
 def test_charts_of_nothing_are_drawn():
     assert "<svg" in spans([], 0.0, "T", "W.")
-    assert "<svg" in bars([], "T", "W.", tell=format_seconds)
+    assert "<svg" in bars([], "T", "W.", format_y=format_seconds)
