@@ -3,6 +3,7 @@
 # make test-all     the rest as well: clusters, browsers, stores, faults, other suites, oldest versions
 # make test-faults  hundreds of rounds of functions and workers that misbehave
 # make test-pandas  pandas' and pyarrow's own tests of reading, each reading also done in chunks
+# make bench        ordinary jobs beside Polars, DuckDB, pandas and Dask: benchmarks/RESULTS.md
 # make test-lowest  the tests of `make test` against the oldest versions that pyproject.toml allows
 #
 # Each sets itself up from Python >= 3.11 and pip: a virtual environment in this folder, made again
@@ -81,6 +82,11 @@ test-pandas: $(READY)
 test-lowest: $(LOWEST_READY)
 	$(call say,'the tests of a change against the oldest versions allowed')
 	@$(LOWEST)/bin/python -m pytest $(SIDE_BY_SIDE) tests -m 'not thorough and not pinned'
+
+.PHONY: bench
+bench: $(READY)
+	@$(BIN)/python benchmarks/bench_data.py > /dev/null
+	@$(BIN)/python benchmarks/bench.py
 
 # Pins for everyone, from empty environments; to be run under Python 3.11 and committed.
 .PHONY: constraints
