@@ -24,7 +24,6 @@ NOT_CLEAN = {
     "taskinity_data/checkpoints",
     "taskinity_data/execution",
     "taskinity_data/formats/arrow_ipc.py",
-    "taskinity_data/formats/json",
     "taskinity_data/formats/memory.py",
     "taskinity_data/formats/orc",
     "taskinity_data/formats/parquet",

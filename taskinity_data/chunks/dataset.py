@@ -17,7 +17,8 @@ from taskinity_data.chunks.sizing import MAX_SHARERS, MIN_NBYTES, Size, first_si
 from taskinity_data.chunks.unreadable import find_extent, iter_pieces, refuse_failures
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.memory import ArrowReader
-from taskinity_data.formats.reader import LONGEST_SAMPLE_NBYTES, refuse_quarantine
+from taskinity_data.formats.reader import refuse_quarantine
+from taskinity_data.formats.sampling import MAX_SAMPLE_NBYTES
 from taskinity_data.formats.tables import check_columns
 from taskinity_data.sources.file import Extent, Piece
 from taskinity_data.sources.read_ahead import read_ahead
@@ -153,7 +154,7 @@ class Dataset:
         for piece in self.iter_grains(min(SAMPLE_NBYTES // 4, enough), tolerates=True):
             if piece.failure is not None:
                 continue
-            if self.reader.unit == "bytes" and piece.nbytes > LONGEST_SAMPLE_NBYTES:
+            if self.reader.unit == "bytes" and piece.nbytes > MAX_SAMPLE_NBYTES:
                 continue
             try:
                 nbytes = self._measure(piece)

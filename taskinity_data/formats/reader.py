@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
-    "LONGEST_SAMPLE_NBYTES",
     "Misfit",
     "ReadResult",
     "Reader",
@@ -210,7 +209,3 @@ class Misfit(Exception):  # noqa: N818 - it becomes a SchemaError where the file
     value: Any
     fits: str
     why: str
-
-
-LONGEST_SAMPLE_NBYTES = 64_000_000
-"""Longer pieces of text are no sample: what they tell isn't worth what they take."""

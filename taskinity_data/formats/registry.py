@@ -40,8 +40,7 @@ class FileFormat:
     title : str
         Its name in messages.
     module : str
-        Below ``taskinity_data.formats``; it has a function ``check_file(file, options)``, which
-        raises what is wrong with one file.
+        Below ``taskinity_data.formats``.
     opener : str
         ``opener(files, columns, filters, schema, options)`` of the module gives a reader; of a
         format of tables hive columns come before the options.
@@ -51,6 +50,8 @@ class FileFormat:
         added to the reader.
     takes_options : bool
         Whether it has reader options.
+    checker : str
+        ``checker(file, options)`` of the module raises what is wrong with one file.
     """
 
     title: str
@@ -59,6 +60,7 @@ class FileFormat:
     suffixes: tuple[str, ...]
     marks: tuple[bytes, ...] = ()
     takes_options: bool = True
+    checker: str = "check_file"
 
     @property
     def is_text(self) -> bool:
@@ -72,8 +74,10 @@ class FileFormat:
 
 FORMATS = {
     "csv": FileFormat("CSV", "csv.open", "open_csv", (".csv", ".tsv", ".tab")),
-    "jsonl": FileFormat("JSON Lines", "json.open_lines", "open_jsonl", (".jsonl", ".ndjson")),
-    "json": FileFormat("JSON", "json.open_array", "open_json", (".json",)),
+    "jsonl": FileFormat(
+        "JSON Lines", "json.open", "open_lines", (".jsonl", ".ndjson"), checker="check_lines"
+    ),
+    "json": FileFormat("JSON", "json.open", "open_array", (".json",), checker="check_array"),
     "parquet": FileFormat(
         "Parquet", "parquet.reader", "open_parquet", (".parquet", ".pq"), (b"PAR1", b"PARE")
     ),
@@ -103,7 +107,8 @@ def check_file(format_: str, file: SourceFile, options: Mapping[str, Any]) -> No
     ------
     PlanError, ReadError
     """
-    FORMATS[format_].load().check_file(file, options)
+    format_record = FORMATS[format_]
+    getattr(format_record.load(), format_record.checker)(file, options)
 
 
 def open_files(

@@ -9,7 +9,7 @@ from threading import Event, Semaphore
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["read_ahead"]
 
@@ -18,13 +18,13 @@ _T = TypeVar("_T")
 
 
 def read_ahead(
-    sources: Sequence[_S], produce: Callable[[_S], Iterable[_T]], *, threads: int, depth: int
+    sources: Iterable[_S], produce: Callable[[_S], Iterable[_T]], *, threads: int, depth: int
 ) -> Iterator[_T]:
     """Yield what `produce` yields for each of `sources`, in order.
 
     Parameters
     ----------
-    sources : sequence
+    sources : iterable
     produce : callable
         Called in a thread for each source; what it raises is raised here, in its place.
     threads : int

@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import warnings
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,7 +27,12 @@ from taskinity_data.formats.csv.options import FLOATS_NEED_ASKING
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
 from taskinity_data.formats.csv.records.rows import find_row_grains
-from taskinity_data.formats.reader import LONGEST_SAMPLE_NBYTES
+from taskinity_data.formats.sampling import (
+    find_ranges,
+    is_read_whole,
+    map_ahead,
+    spread,
+)
 from taskinity_data.formats.schema import (
     INT64_STOP,
     Column,
@@ -40,41 +41,22 @@ from taskinity_data.formats.schema import (
     is_proven_by,
     observe,
 )
-from taskinity_data.sources.read import open_file
+from taskinity_data.sources.read import read_range
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from taskinity_data.formats.csv.head import Head
     from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.sources.file import SourceFile
 
-T = TypeVar("T")
-R = TypeVar("R")
-
-__all__ = ["SCAN_NBYTES", "infer_columns", "iter_texts"]
-
-# pandas parses and infers about 100 MB/s a core (flights: 90, numbers and short texts: 160), so
-# that two cores read this in under half a second. A size, not a stopwatch: the schema is part of a
-# chunk's identity and must not change because the machine was busy.
-SCAN_NBYTES = 64_000_000
-
-# Of each file: head, middle and tail. 256 KiB take pandas 2.5 ms.
-SLICE_NBYTES = 256_000
-SAMPLED_FILES = 300
-
-# Large enough that a thread hand-over (50 µs) does not count, small enough that a few are nothing.
-SCAN_SLICE_NBYTES = 8_000_000
+__all__ = ["infer_columns", "iter_texts", "nbytes_of"]
 
 # Small files are looked at together: pandas takes a millisecond for each call.
 TOGETHER_NBYTES = 512 << 10
 
 # The first rows mostly settle a column's type; where they don't, all of the slice is read as texts.
 SETTLING_ROWS = 200
-
-# One record larger than this tells of a quote that is never closed; reading finds it out.
-MAX_SLICE_NBYTES = LONGEST_SAMPLE_NBYTES
 
 
 class Slice(NamedTuple):
@@ -118,7 +100,9 @@ def infer_columns(
         return [(part.is_first, observe_slice(part, labels, options)) for part in batch]
 
     # What nobody has read could hold what each file's first values have to settle.
-    batches = gather(work) if is_read_whole(files, scan=scan) else ([part] for part in work)
+    batches = (
+        gather(work) if is_read_whole(nbytes_of(files), scan=scan) else ([part] for part in work)
+    )
     for results in map_ahead(look, batches):
         for is_first, columns in results:
             for label, (shown, settles) in columns.items():
@@ -138,18 +122,18 @@ def iter_slices(
     files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, *, scan: bool
 ) -> tuple[list[tuple[SourceFile, Head]], Iterator[Slice]]:
     """Return the files that are looked into, and what is read of them."""
-    is_whole = is_read_whole(files, scan=scan)
+    is_whole = is_read_whole(nbytes_of(files), scan=scan)
     sampled = list(files) if is_whole else spread(files)
-    slices = scan_slices if is_whole else sample_slices
     return sampled, (
-        Slice(data, codec_of(file, options)[0], head.labels, is_first)
+        part
         for file, head in sampled
-        for is_first, data in slices(file, head, options)
+        for part in find_slices(file, head, options, is_whole=is_whole)
     )
 
 
-def is_read_whole(files: Sequence[tuple[SourceFile, Head]], *, scan: bool) -> bool:
-    return scan or sum(stop_of(file, head) for file, head in files) <= SCAN_NBYTES
+def nbytes_of(files: Sequence[tuple[SourceFile, Head]]) -> int:
+    """Return the bytes of `files` that may be read."""
+    return sum(stop_of(file, head) for file, head in files)
 
 
 def stop_of(file: SourceFile, head: Head) -> int:
@@ -164,7 +148,7 @@ def iter_texts(
 
     A slice that does not parse is passed over: reading it reports the error.
     """
-    is_whole = is_read_whole(files, scan=scan)
+    is_whole = is_read_whole(nbytes_of(files), scan=scan)
     _, work = iter_slices(files, options, scan=scan)
 
     def look(part: Slice) -> tuple[pd.DataFrame | None, bool]:
@@ -186,64 +170,44 @@ def decode_slice(part: Slice, options: CsvOptions) -> bytes:
     return skip_bad_start(decoded, part.labels, options) if options.skips_bad_lines else decoded
 
 
-def spread(files: Sequence[tuple[SourceFile, Head]]) -> list[tuple[SourceFile, Head]]:
-    """At most `SAMPLED_FILES` of `files`, the first and the last among them."""
-    if len(files) <= SAMPLED_FILES:
-        return list(files)
-    step = (len(files) - 1) / (SAMPLED_FILES - 1)
-    return [files[round(index * step)] for index in range(SAMPLED_FILES)]
-
-
-def scan_slices(file: SourceFile, head: Head, options: CsvOptions) -> Iterator[tuple[bool, bytes]]:
-    """Yield all data of a file, and of each slice whether it is the first."""
-    with open_file(file, SCAN_SLICE_NBYTES) as source:
-        start, stop = head.data_start, stop_of(file, head)
-        grains = find_row_grains(file, start, stop, options, SCAN_SLICE_NBYTES, head.rows)
-        for grain in grains:
-            if grain.stop - grain.start <= MAX_SLICE_NBYTES:
-                data = source_bytes(source, grain.start, grain.stop)
-                if head.rows is not None:
-                    data = head.rows.blank_out(data, grain.start, file, options)
-                yield grain.start == head.data_start, data
-
-
-def sample_slices(
-    file: SourceFile, head: Head, options: CsvOptions
-) -> Iterator[tuple[bool, bytes]]:
-    """Head, middle and tail of a file, in whole records."""
-    dialect = options.dialect
+def find_slices(
+    file: SourceFile, head: Head, options: CsvOptions, *, is_whole: bool
+) -> Iterator[Slice]:
+    """Yield what is looked at of a file: all, or head, middle and tail, in whole records."""
+    codec, _ = codec_of(file, options)
     start, stop = head.data_start, stop_of(file, head)
-    if stop - start <= 3 * SLICE_NBYTES:
-        yield from scan_slices(file, head, options)
-        return
-    with open_file(file, SCAN_SLICE_NBYTES) as source:
-        grains = find_row_grains(file, start, stop, options, SLICE_NBYTES, head.rows)
-        for grain in islice(grains, 1):
-            if grain.stop - grain.start <= MAX_SLICE_NBYTES:
-                data = source_bytes(source, grain.start, grain.stop)
-                if head.rows is not None:
-                    data = head.rows.blank_out(data, grain.start, file, options)
-                yield True, data
-        has_holes = head.rows is not None and bool(head.rows.holes)
-        if dialect.escapechar is not None or dialect.comment is not None or has_holes:
-            # Where either may stand before the window, nothing tells whether a quote in it opens.
-            return
-        quotechar = dialect.quotechar if dialect.newlines_in_values else None
-        unit = unit_nbytes(options.encoding)
-        with open_marks(file, options) as read:
-            for at in ((start + stop) // 2 // unit, (stop - SLICE_NBYTES) // unit):
-                window = bytearray(SLICE_NBYTES // unit)
-                n_read = read(memoryview(window), at)
-                records = trim_to_records(bytes(window[:n_read]), dialect.sep_bytes, quotechar)
-                if records is not None:
-                    begin = at + window.index(b"\n") + 1
-                    end = begin + len(records)
-                    yield False, source_bytes(source, begin * unit, end * unit)
+    dialect = options.dialect
+    has_holes = head.rows is not None and bool(head.rows.holes)
+    # Where any of these may stand before the window, nothing tells whether a quote in it opens.
+    is_blind = dialect.escapechar is not None or dialect.comment is not None or has_holes
+    for begin, end in find_ranges(
+        start,
+        stop,
+        lambda nbytes: find_row_grains(file, start, stop, options, nbytes, head.rows),
+        None if is_blind else lambda begin, end: trim_window(file, begin, end, options),
+        is_whole=is_whole,
+    ):
+        data = read_range(file, begin, end)
+        if head.rows is not None:
+            data = head.rows.blank_out(data, begin, file, options)
+        yield Slice(data, codec, head.labels, begin == start)
 
 
-def source_bytes(source: BinaryIO, start: int, stop: int) -> bytes:
-    source.seek(start)
-    return source.read(stop - start)
+def trim_window(
+    file: SourceFile, start: int, stop: int, options: CsvOptions
+) -> tuple[int, int] | None:
+    """Return where the whole records lie in a range that begins and ends anywhere."""
+    dialect = options.dialect
+    quotechar = dialect.quotechar if dialect.newlines_in_values else None
+    unit = unit_nbytes(options.encoding)
+    window = bytearray((stop - start) // unit)
+    with open_marks(file, options) as read:
+        n_read = read(memoryview(window), start // unit)
+    records = trim_to_records(bytes(window[:n_read]), dialect.sep_bytes, quotechar)
+    if records is None:
+        return None
+    begin = start // unit + window.index(b"\n") + 1
+    return begin * unit, (begin + len(records)) * unit
 
 
 def gather(slices: Iterable[Slice]) -> Iterator[list[Slice]]:
@@ -377,16 +341,3 @@ def parse_tolerantly(
                 return parse_text(
                     data[: ends[-2] if len(ends) > 1 else 0], labels, options, **keywords
                 )
-
-
-def map_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Yield ``map(function, items)`` in threads, in order, few items ahead to bound memory."""
-    threads = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
-    with ThreadPoolExecutor(threads or 1) as pool:
-        waiting: deque[Future[R]] = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * (threads or 1):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

@@ -1,7 +1,7 @@
 """The elements of a JSON array of records, found without reading their values.
 
-It knows quotes, escapes, brackets and commas, not what stands between them: an element that ends
-here may still be malformed. A range of elements is rewritten as JSON Lines, byte for byte.
+Only quotes, escapes, brackets and commas are looked at: an element that ends here may still be
+malformed. A range of elements is rewritten as JSON Lines, byte for byte.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _STEP[list(b"[{")] = 1
 _STEP[list(b"]}")] = -1
 
 
-class BadArray(ValueError):  # noqa: N818 - says what is the matter
-    """What is wrong between elements, and at which `offset`."""
+class BadArray(ValueError):  # noqa: N818 - it becomes a ReadError where the file is known
+    """Something is wrong between elements, at `offset`."""
 
     def __init__(self, offset: int, why: str) -> None:
         super().__init__(offset, why)  # both, so that it can be pickled
@@ -57,7 +57,7 @@ class Walk:
         self._is_escaped = False
 
     def feed(self, block: bytes) -> tuple[Offsets, int | None]:
-        """The commas between elements, and the bracket that closes the array, as offsets.
+        """Return the commas between elements, and the bracket that closes the array, as offsets.
 
         Notes
         -----
@@ -68,8 +68,8 @@ class Walk:
         kinds = data[marks]
         is_quote = kinds == QUOTE
         if self._is_escaped or b"\\" in block:
-            places = np.flatnonzero(is_quote)
-            is_quote[places[self._are_escaped(data, marks[places])]] = False
+            quotes = np.flatnonzero(is_quote)
+            is_quote[quotes[self._are_escaped(data, marks[quotes])]] = False
         is_outside = (np.cumsum(is_quote) + self._is_quoted) & 1 == 0
         depths = self._depth + np.cumsum(_STEP[kinds] * is_outside, dtype=np.int64)
         is_comma = (kinds == COMMA) & is_outside & (depths == 0)
@@ -83,7 +83,7 @@ class Walk:
         return marks[is_comma], None
 
     def _are_escaped(self, data: npt.NDArray[np.uint8], quotes: Offsets) -> npt.NDArray[np.bool_]:
-        """Which of `quotes` follow an odd number of backslashes."""
+        """Return which of `quotes` follow an odd number of backslashes."""
         slashes = np.flatnonzero(data == BACKSLASH)
         runs = slashes[np.diff(slashes, prepend=-2) > 1]
         lengths = np.zeros(len(quotes), np.int64)
@@ -101,7 +101,7 @@ class Walk:
 
 
 def find_element_ends(file: SourceFile, start: int, stop: int) -> Iterator[Offsets]:
-    """The offsets behind each element of a range and its comma, block after block.
+    """Yield the offsets behind each element of a range and its comma, block after block.
 
     Parameters
     ----------
@@ -117,9 +117,9 @@ def find_element_ends(file: SourceFile, start: int, stop: int) -> Iterator[Offse
     """
     walk = Walk()
     is_open = False
-    for place, block in read_blocks(file, start, stop):
+    for offset, block in read_blocks(file, start, stop):
         commas, closed = walk.feed(block)
-        yield commas + (place + 1)
+        yield commas + (offset + 1)
         behind = int(commas[-1]) + 1 if len(commas) else 0
         is_open = (is_open and not len(commas)) or bool(block[behind:closed].strip(BLANKS))
         if closed is not None:
@@ -129,7 +129,7 @@ def find_element_ends(file: SourceFile, start: int, stop: int) -> Iterator[Offse
 
 
 def to_lines(text: bytes, *, is_last: bool) -> bytes:
-    """A range of elements as JSON Lines: an element a line, each byte at its place.
+    """Return a range of elements as JSON Lines: an element a line, each byte at its place.
 
     Parameters
     ----------
@@ -153,13 +153,13 @@ def to_lines(text: bytes, *, is_last: bool) -> bytes:
     lines = np.frombuffer(bytearray(text.replace(b"\n", b"\r")), np.uint8)
     walk = Walk()
     count, behind, closed = 0, 0, None
-    for place in range(0, len(text), BLOCK_NBYTES):
-        commas, closed = walk.feed(text[place : place + BLOCK_NBYTES])
-        lines[commas + place] = NEWLINE
+    for offset in range(0, len(text), BLOCK_NBYTES):
+        commas, closed = walk.feed(text[offset : offset + BLOCK_NBYTES])
+        lines[commas + offset] = NEWLINE
         count += len(commas)
-        behind = int(commas[-1]) + place + 1 if len(commas) else behind
+        behind = int(commas[-1]) + offset + 1 if len(commas) else behind
         if closed is not None:
-            closed += place
+            closed += offset
             break
     if closed is None:
         if is_last or behind < len(text):
@@ -174,9 +174,9 @@ def to_lines(text: bytes, *, is_last: bool) -> bytes:
         if count and not is_filled:
             raise BadArray(behind - 1, "no element follows this comma")
         count += is_filled
-    found = find_lines(lines.tobytes())
-    if len(found.ends) < count:
-        ends = np.flatnonzero(lines == NEWLINE) + 1
-        empty = np.setdiff1d(ends, found.ends)
+    rewritten = lines.tobytes()
+    filled = find_lines(rewritten).ends
+    if len(filled) < count:
+        empty = np.setdiff1d(np.flatnonzero(lines == NEWLINE) + 1, filled)
         raise BadArray(int(empty[0]) - 1, "no element stands before this comma")
-    return lines.tobytes()
+    return rewritten

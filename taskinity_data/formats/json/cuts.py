@@ -1,11 +1,10 @@
 """Where a run of JSON records may be cut, and the lines of JSON Lines.
 
-It knows bytes, not values: a record that ends here may still be malformed.
+Only bytes are looked at: a record that ends here may still be malformed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,18 +14,16 @@ from taskinity_data.errors import ReadError
 from taskinity_data.sources.read import open_unbuffered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
-    from taskinity_data.sources.file import Piece, SourceFile
+    from taskinity_data.sources.file import SourceFile
 
 __all__ = [
     "BLANKS",
     "BLOCK_NBYTES",
     "BOM",
-    "Halves",
     "JsonGrain",
     "Lines",
-    "RecordLayout",
     "cut_records",
     "find_line_ends",
     "find_lines",
@@ -56,14 +53,6 @@ class JsonGrain(NamedTuple):
     rows: int
 
 
-class Halves(NamedTuple):
-    """A range cut at byte `at`, and the records on either side."""
-
-    at: int
-    rows_before: int
-    rows_behind: int
-
-
 class Lines(NamedTuple):
     """The lines of a text that are not blank, as offsets; shape (lines,) each.
 
@@ -77,37 +66,10 @@ class Lines(NamedTuple):
     ends: Offsets
 
 
-@dataclass(frozen=True, slots=True)
-class RecordLayout:
-    """How records lie in files of a format.
-
-    Attributes
-    ----------
-    format : str
-    record : str
-        What one is called where it lies in a piece: ``"line"``, ``"element"``.
-    find_start : callable of file
-        The first byte of a file that may belong to a record.
-    find_ends : callable of file, start, stop
-        As `find_line_ends`.
-    to_lines : callable of piece, bytes
-        A piece's bytes as JSON Lines, each at its place; may raise `BadArray`.
-    is_seekable : bool
-        Whether a record's beginning can be told without what stands before it.
-    """
-
-    format: str
-    record: str
-    find_start: Callable[[SourceFile], int]
-    find_ends: Callable[[SourceFile, int, int], Iterator[Offsets]]
-    to_lines: Callable[[Piece, bytes], bytes]
-    is_seekable: bool
-
-
 def read_blocks(
     file: SourceFile | str, start: int, stop: int, block_nbytes: int = BLOCK_NBYTES
 ) -> Iterator[tuple[int, bytes]]:
-    """The bytes of a range in blocks, each with the offset of its first byte.
+    """Yield the bytes of a range in blocks, each with the offset of its first byte.
 
     Raises
     ------
@@ -129,7 +91,7 @@ def read_blocks(
 
 
 def find_lines(text: bytes) -> Lines:
-    r"""The lines of `text` that are not blank; the last one may lack its newline.
+    r"""Return the lines of `text` that are not blank; the last one may lack its newline.
 
     Examples
     --------
@@ -159,21 +121,21 @@ def find_lines(text: bytes) -> Lines:
 
 
 def find_line_ends(file: SourceFile | str, start: int, stop: int) -> Iterator[Offsets]:
-    """The offsets behind each line of a range that is not blank, block after block.
+    """Yield the offsets behind each line of a range that is not blank, block after block.
 
     Notes
     -----
     One pass, streamed. The last line ends at `stop` at the latest.
     """
     is_open = False
-    for place, block in read_blocks(file, start, stop):
+    for offset, block in read_blocks(file, start, stop):
         closed = block.rfind(b"\n") + 1
         ends = find_lines(block[:closed]).ends
         if is_open and closed:
             first = block.index(b"\n") + 1
             if not len(ends) or ends[0] != first:
                 ends = np.concatenate([np.array([first], np.int64), ends])
-        yield ends + place
+        yield ends + offset
         is_open = (is_open and not closed) or bool(block[closed:].strip(BLANKS))
     if is_open:
         yield np.array([stop], np.int64)
@@ -182,7 +144,7 @@ def find_line_ends(file: SourceFile | str, start: int, stop: int) -> Iterator[Of
 def cut_records(
     blocks: Iterable[Offsets], start: int, stop: int, grain_nbytes: int
 ) -> Iterator[JsonGrain]:
-    """The grains that tile a range, in order.
+    """Yield the grains that tile a range, in order.
 
     Parameters
     ----------
@@ -196,13 +158,13 @@ def cut_records(
     waiting: JsonGrain | None = None
     rows = 0
     for ends in blocks:
-        taken = 0
+        before = 0
         while (index := int(np.searchsorted(ends, start + grain_nbytes))) < len(ends):
             if waiting is not None:
                 yield waiting
-            waiting = JsonGrain(start, int(ends[index]), rows + index + 1 - taken)
-            start, taken, rows = waiting.stop, index + 1, 0
-        rows += len(ends) - taken
+            waiting = JsonGrain(start, int(ends[index]), rows + index + 1 - before)
+            start, before, rows = waiting.stop, index + 1, 0
+        rows += len(ends) - before
         if rows and waiting is not None:
             yield waiting
             waiting = None
@@ -212,26 +174,13 @@ def cut_records(
         yield JsonGrain(start, stop, rows)
 
 
-def split_records(blocks: Iterable[Offsets], start: int, stop: int) -> Halves | None:
-    """The cut behind a record that is nearest to the middle of a range; None for one record."""
-    middle = (start + stop) // 2
-    candidates: list[tuple[int, int]] = []
-    rows, last = 0, stop
-    for ends in blocks:
-        if not len(ends):
-            continue
-        index = int(np.searchsorted(ends, middle))
-        places = [place for place in (index - 2, index - 1, index) if 0 <= place < len(ends)]
-        candidates += [(int(ends[place]), rows + place + 1) for place in places]
-        rows += len(ends)
-        last = int(ends[-1])
-        # Behind the middle only the first counts; before it one more, as the last record's end is
-        # no cut.
-        candidates = [one for one in candidates if one[0] < middle][-2:] + [
-            one for one in candidates if one[0] >= middle
-        ][:1]
-    inner = [one for one in candidates if one[0] != last]
-    if not inner:
+def split_records(blocks: Iterable[Offsets], start: int, stop: int) -> tuple[int, int, int] | None:
+    """Return the cut behind a record that is nearest to the middle of a range, None for one record.
+
+    That is its offset, and the records before and behind it.
+    """
+    ends = np.concatenate([np.zeros(0, np.int64), *blocks])
+    if len(ends) < 2:
         return None
-    at, before = min(inner, key=lambda one: abs(one[0] - middle))
-    return Halves(at, before, rows - before)
+    index = int(np.argmin(np.abs(ends[:-1] - (start + stop) // 2)))
+    return int(ends[index]), index + 1, len(ends) - index - 1

@@ -1,6 +1,6 @@
 """JSON Lines by Arrow's parser, where it reads them exactly as Python's json module does.
 
-It knows what the two read differently, and nothing of files; what it leaves is for `exact`.
+What it leaves is for `exact`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MINUS_NAN = b"-NaN"
 
 
 def parse_fast(text: bytes, schema: pa.Schema, *, is_open: bool) -> pa.Table | None:
-    """The lines of `text` that are not blank as a table of `schema`, None where Arrow may err.
+    """Return the lines of `text` as a table of `schema`, None where Arrow may err.
 
     Parameters
     ----------
@@ -50,29 +50,21 @@ def parse_fast(text: bytes, schema: pa.Schema, *, is_open: bool) -> pa.Table | N
     -----
     One thread, one block: Arrow ends at lines longer than its block.
     """
-    options = paj.ParseOptions(
-        explicit_schema=schema, unexpected_field_behavior="ignore" if is_open else "error"
+    behavior = "ignore" if is_open else "error"
+    return _parse(
+        text, paj.ParseOptions(explicit_schema=schema, unexpected_field_behavior=behavior)
     )
-    table = _parse(text, options)
-    if table is None or any(_may_differ(column, text) for column in table.columns):
-        return None
-    return table
 
 
 def infer_fast(text: bytes) -> pa.Table | None:
-    """The lines of `text` with the types that Arrow infers, None where it may err.
+    """Return the lines of `text` with the types that Arrow infers, None where it may err.
 
-    Texts that look like times have a type of times: it is only the types that are wanted.
+    Texts that look like times have a type of times: only the types count.
     """
     walk = Walk()
     walk.feed(text)
     # Arrow's types are built by recursion.
-    if walk.deepest > MAX_DEPTH:
-        return None
-    table = _parse(text, paj.ParseOptions())
-    if table is None or any(_may_differ(column, text) for column in table.columns):
-        return None
-    return table
+    return _parse(text, paj.ParseOptions()) if walk.deepest <= MAX_DEPTH else None
 
 
 def _parse(text: bytes, options: Any) -> pa.Table | None:
@@ -97,11 +89,13 @@ def _parse(text: bytes, options: Any) -> pa.Table | None:
         table.validate()
     except pa.ArrowException:
         return None
-    return table if table.num_rows == count else None
+    if table.num_rows != count or any(_may_differ(column, text) for column in table.columns):
+        return None
+    return table
 
 
 def _may_differ(column: pa.ChunkedArray, text: bytes) -> bool:
-    """Whether a float of `column` may be another than Python's."""
+    """Return whether a float of `column` may be another than Python's."""
     for chunk in column.chunks:
         for values in _floats(chunk):
             if (np.abs(values) >= 2.0**53).any() and _LONG_INTEGER.search(text):

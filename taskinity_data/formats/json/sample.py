@@ -1,45 +1,47 @@
-"""The types of the columns of JSON records, from a sample of them or from all of them.
-
-It merges what slices show; which slices there are follows from how records lie in the files.
-"""
+"""The types of the columns of JSON records, from a sample of them or from all of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.csv.sample import (
-    SAMPLED_FILES,
-    SCAN_NBYTES,
-    SCAN_SLICE_NBYTES,
-    SLICE_NBYTES,
-    map_ahead,
-)
 from taskinity_data.formats.json.array import BadArray
-from taskinity_data.formats.json.cuts import cut_records, find_lines
-from taskinity_data.formats.json.exact import BadRecord, LineParser
+from taskinity_data.formats.json.cuts import cut_records
+from taskinity_data.formats.json.exact import read_records
 from taskinity_data.formats.json.fast import infer_fast
-from taskinity_data.formats.json.types import Clash, holds_no_null, join_types, tell_path, type_of
-from taskinity_data.formats.reader import LONGEST_SAMPLE_NBYTES
+from taskinity_data.formats.json.types import (
+    Clash,
+    format_path,
+    holds_no_null,
+    is_text,
+    join_types,
+    type_of,
+)
+from taskinity_data.formats.sampling import (
+    find_ranges,
+    is_read_whole,
+    map_ahead,
+    spread,
+)
 from taskinity_data.sources.file import Piece
 from taskinity_data.sources.read import read_range
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from taskinity_data.formats.json.cuts import RecordLayout
+    from taskinity_data.formats.json.layout import RecordLayout
     from taskinity_data.formats.json.types import NamedType
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["JsonSchema", "SampleFacts", "freeze", "infer_columns"]
+__all__ = ["NOTHING", "JsonSchema", "SampleSummary", "freeze", "infer_columns"]
 
 
 @dataclass(frozen=True, slots=True)
-class SampleFacts:
+class SampleSummary:
     """What some records show.
 
     Attributes
@@ -50,7 +52,7 @@ class SampleFacts:
     rows : int
     trouble : str
         Of the first record that could not be read, and where it stands; else ``""``.
-    place : str
+    where : str
         Where the records begin.
     """
 
@@ -58,19 +60,26 @@ class SampleFacts:
     nulls: frozenset[str]
     rows: int
     trouble: str = ""
-    place: str = ""
+    where: str = ""
 
-    def __or__(self, other: SampleFacts) -> SampleFacts:
+    def __or__(self, other: SampleSummary) -> SampleSummary:
         types = dict(self.types)
-        for name, found in other.types.items():
-            types[name] = join(types.get(name, pa.null()), found, other.place)
+        for name, type_ in other.types.items():
+            types[name] = join(types.get(name, pa.null()), type_, other.where)
         nulls = self.nulls | other.nulls
         if self.rows:
             nulls |= other.types.keys() - self.types.keys()
         if other.rows:
             nulls |= self.types.keys() - other.types.keys()
-        trouble, place = self.trouble or other.trouble, self.place or other.place
-        return SampleFacts(types, nulls, self.rows + other.rows, trouble, place)
+        trouble, where = self.trouble or other.trouble, self.where or other.where
+        return SampleSummary(types, nulls, self.rows + other.rows, trouble, where)
+
+    def clashing(self) -> set[str]:
+        """Return the columns whose values no one type holds."""
+        return {name for name, type_ in self.types.items() if isinstance(type_, Clash)}
+
+
+NOTHING = SampleSummary({}, frozenset(), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,123 +103,84 @@ class JsonSchema:
     dtypes: tuple[tuple[str, str], ...]
 
 
-def infer_columns(files: Sequence[SourceFile], layout: RecordLayout, *, scan: bool) -> SampleFacts:
-    """What the records of `files` show.
+def infer_columns(
+    files: Sequence[SourceFile], layout: RecordLayout, *, scan: bool
+) -> SampleSummary:
+    """Return what the records of `files` show.
 
     Parameters
     ----------
     files : sequence of SourceFile
     layout : RecordLayout
     scan : bool
-        Read all; else only where all is at most `SCAN_NBYTES`.
+        Read all, however much it is; see `is_read_whole`.
 
     Notes
     -----
-    Records that can't be read are passed over: whoever reads them is told what and where.
+    Records that can't be read are passed over: whoever reads them reports what and where.
     """
-    if scan or sum(file.nbytes for file in files) <= SCAN_NBYTES:
-        work = (item for file in files for item in all_slices(file, layout))
-    else:
-        work = (item for file in spread(files) for item in some_slices(file, layout))
+    is_whole = is_read_whole(sum(file.nbytes for file in files), scan=scan)
+    sampled = files if is_whole else spread(files)
+    pieces = (piece for file in sampled for piece in find_pieces(file, layout, is_whole=is_whole))
 
-    def look(item: tuple[Piece, bytes]) -> tuple[Piece, SampleFacts]:
-        piece, text = item
+    def look(piece: Piece) -> tuple[Piece, SampleSummary]:
         try:
-            return piece, look_at(layout.to_lines(piece, text), piece)
+            return piece, look_at(layout.read_lines(piece), piece)
         except BadArray as error:
-            trouble = tell_place(piece, error.offset) + error.why
-            return piece, SampleFacts({}, frozenset(), 0, trouble)
+            return piece, SampleSummary(
+                {}, frozenset(), 0, where_of(piece, error.offset) + error.why
+            )
 
-    seen = SampleFacts({}, frozenset(), 0)
-    for piece, found in map_ahead(look, work):
-        both = seen | found
-        clashing = [
-            name
-            for name, type_ in both.types.items()
-            if isinstance(type_, Clash)
-            and not isinstance(seen.types.get(name), Clash)
-            and not isinstance(found.types.get(name), Clash)
-        ]
-        if clashing:
-            both = replace(both, types={**both.types, **pin_down(seen, clashing, piece, layout)})
-        seen = both
-    return seen
+    total = NOTHING
+    for piece, summary in map_ahead(look, pieces):
+        joined = total | summary
+        if joined.clashing() - total.clashing() - summary.clashing():
+            # The types of two slices clash: find the record that shows it.
+            joined = total | look_closely(layout.read_lines(piece), piece, total.types)
+        total = joined
+    return total
 
 
-def pin_down(
-    seen: SampleFacts, names: Sequence[str], piece: Piece, layout: RecordLayout
-) -> dict[str, pa.DataType | Clash]:
-    """The clashes of the columns `names` in `piece` with what was `seen` before, each with the
-    record that shows it.
-    """
-    text = layout.to_lines(piece, read_range(piece.file, piece.start, piece.stop))
-    before = {name: seen.types[name] for name in names}
-    found = look_closely(text, piece, before).types
-    return {name: found[name] for name in names if isinstance(found[name], Clash)}
-
-
-def spread(files: Sequence[SourceFile]) -> list[SourceFile]:
-    """At most `SAMPLED_FILES` of `files`, the first and the last among them."""
-    if len(files) <= SAMPLED_FILES:
-        return list(files)
-    step = (len(files) - 1) / (SAMPLED_FILES - 1)
-    return [files[round(place * step)] for place in range(SAMPLED_FILES)]
-
-
-def all_slices(file: SourceFile, layout: RecordLayout) -> Iterator[tuple[Piece, bytes]]:
-    """All records of a file in slices."""
-    start = layout.find_start(file)
-    ends = layout.find_ends(file, start, file.nbytes)
-    for grain in cut_records(ends, start, file.nbytes, SCAN_SLICE_NBYTES):
-        if grain.stop - grain.start <= LONGEST_SAMPLE_NBYTES:
-            yield cut_out(file, grain.start, grain.stop)
-
-
-def some_slices(file: SourceFile, layout: RecordLayout) -> Iterator[tuple[Piece, bytes]]:
-    """Head, middle and tail of a file in whole records, the head alone where none can be sought."""
+def find_pieces(file: SourceFile, layout: RecordLayout, *, is_whole: bool) -> Iterator[Piece]:
+    """Yield the parts of a file to look at, the head alone where records lie in an array."""
     start, stop = layout.find_start(file), file.nbytes
-    if stop - start <= 3 * SLICE_NBYTES:
-        yield from all_slices(file, layout)
-        return
-    ends = layout.find_ends(file, start, stop)
-    head = next(cut_records(ends, start, stop, SLICE_NBYTES))
-    if head.stop - start <= LONGEST_SAMPLE_NBYTES:
-        yield cut_out(file, start, head.stop)
-    if not layout.is_seekable:
-        return
-    for at in ((start + stop) // 2, stop - SLICE_NBYTES):
-        text = read_range(file, at, at + SLICE_NBYTES)
+
+    def trim(begin: int, end: int) -> tuple[int, int] | None:
+        text = read_range(file, begin, end)
         first = text.find(b"\n") + 1
-        last = len(text) if at + SLICE_NBYTES == stop else text.rfind(b"\n") + 1
-        if first:
-            yield cut_out(file, at + first, at + last)
+        last = len(text) if end == stop else text.rfind(b"\n") + 1
+        return (begin + first, begin + last) if first else None
+
+    ranges = find_ranges(
+        start,
+        stop,
+        lambda nbytes: cut_records(layout.find_ends(file, start, stop), start, stop, nbytes),
+        None if layout.is_array else trim,
+        is_whole=is_whole,
+    )
+    return (Piece(file, begin, end, end - begin) for begin, end in ranges)
 
 
-def cut_out(file: SourceFile, start: int, stop: int) -> tuple[Piece, bytes]:
-    """A range of `file`, and its bytes."""
-    return Piece(file, start, stop, stop - start), read_range(file, start, stop)
-
-
-def tell_place(piece: Piece, offset: int) -> str:
+def where_of(piece: Piece, offset: int) -> str:
     return f"{piece.path} (byte {piece.start + offset:,}): "
 
 
-def look_at(text: bytes, piece: Piece) -> SampleFacts:
-    """What the lines of `text`, those of `piece`, show."""
+def look_at(text: bytes, piece: Piece) -> SampleSummary:
+    """Return what the lines of `text`, those of `piece`, show."""
     table = infer_fast(text)
-    if table is not None:
-        nulls = [name for name in table.schema.names if table[name].null_count]
-        types = {one.name: plain(one.type) for one in table.schema}
-        return SampleFacts(types, frozenset(nulls), table.num_rows, place=tell_place(piece, 0))
-    return look_closely(text, piece)
+    if table is None:
+        return look_closely(text, piece)
+    nulls = frozenset(name for name in table.schema.names if table[name].null_count)
+    types = {field.name: plain(field.type) for field in table.schema}
+    return SampleSummary(types, nulls, table.num_rows, where=where_of(piece, 0))
 
 
 def plain(type_: pa.DataType) -> pa.DataType:
-    """A type that Arrow inferred as one of JSON's: times are texts."""
+    """Return a type that Arrow inferred as one of JSON's: times are texts."""
     if pat.is_list(type_):
         return pa.list_(plain(type_.value_type))
     if pat.is_struct(type_):
-        return pa.struct([(one.name, plain(one.type)) for one in type_])
+        return pa.struct([(field.name, plain(field.type)) for field in type_])
     if type_ in (pa.null(), pa.bool_(), pa.int64(), pa.float64()):
         return type_
     return pa.large_string()
@@ -218,57 +188,57 @@ def plain(type_: pa.DataType) -> pa.DataType:
 
 def look_closely(
     text: bytes, piece: Piece, before: Mapping[str, pa.DataType | Clash] | None = None
-) -> SampleFacts:
-    """As `look_at`, record by record; the types of `before` were found in front of them."""
-    lines = find_lines(text)
-    parser = LineParser()
+) -> SampleSummary:
+    """Return what `look_at` does, record by record; the types of `before` come in front of them."""
     types: dict[str, pa.DataType | Clash] = dict(before or {})
-    filled: dict[str, int] = {}
+    filled = dict.fromkeys(types, 0)
     rows, trouble = 0, ""
-    for begin, end in zip(lines.begins.tolist(), lines.ends.tolist(), strict=True):
-        try:
-            record = parser.read(text, begin, end, rows)
-        except BadRecord as error:
-            trouble = trouble or tell_place(piece, error.offset) + error.why
+    for begin, _, record, why in read_records(text):
+        where = where_of(piece, begin)
+        if record is None:
+            trouble = trouble or where + why
             continue
         rows += 1
         for name, value in record.items():
-            try:
-                name.encode()
-                found = type_of(value)
-            except UnicodeEncodeError:
-                why = f"the key {name!r} or one in it holds half a surrogate pair"
-                trouble = trouble or tell_place(piece, begin) + why
+            if not is_text(name):
+                why = f"the key {name!r} holds half a surrogate pair"
+                trouble = trouble or where + why
                 continue
-            except Clash as error:
-                found = error
-            types[name] = join(types.get(name, pa.null()), found, tell_place(piece, begin))
+            type_: pa.DataType | Clash
+            try:
+                type_ = type_of(value)
+            except Clash as clash:
+                type_ = clash
+            types[name] = join(types.get(name, pa.null()), type_, where)
             filled[name] = filled.get(name, 0) + (value is not None)
     nulls = frozenset(name for name, count in filled.items() if count < rows)
-    return SampleFacts(types, nulls, rows, trouble, tell_place(piece, 0))
+    return SampleSummary(types, nulls, rows, trouble, where_of(piece, 0))
 
 
-def join(one: pa.DataType | Clash, other: pa.DataType | Clash, where: str) -> pa.DataType | Clash:
-    """The type that holds both, or the first clash; `where` the second was found."""
-    if isinstance(one, Clash):
-        return one
-    if isinstance(other, Clash):
-        return other.at(where)
+def join(
+    first: pa.DataType | Clash, second: pa.DataType | Clash, where: str
+) -> pa.DataType | Clash:
+    """Return the type that holds both, or the first clash; `where` the second was read."""
+    if isinstance(first, Clash):
+        return first
     try:
-        return join_types(one, other)
-    except Clash as error:
-        return error.at(where)
+        if isinstance(second, Clash):
+            raise second
+        return join_types(first, second)
+    except Clash as clash:
+        clash.where = clash.where or where
+        return clash
 
 
 def freeze(
-    seen: SampleFacts, given: Mapping[str, NamedType], needed: Collection[str] | None
+    sample: SampleSummary, named: Mapping[str, NamedType], needed: Collection[str] | None
 ) -> JsonSchema:
-    """The schema of what was seen and what the user named, which goes first.
+    """Return the schema of what was sampled and what the user named, which goes first.
 
     Parameters
     ----------
-    seen : SampleFacts
-    given : mapping of column to NamedType
+    sample : SampleSummary
+    named : mapping of column to NamedType
     needed : names, or None for all
         A column that no type holds is left out where it is not among them.
 
@@ -278,17 +248,21 @@ def freeze(
         No type holds a column's values; a type without room for the nulls that were seen.
     """
     types: dict[str, pa.DataType] = {}
-    for name, found in {**seen.types, **{name: one.type for name, one in given.items()}}.items():
-        if not isinstance(found, Clash):
-            types[name] = found
+    for name, type_ in {
+        **sample.types,
+        **{name: column.type for name, column in named.items()},
+    }.items():
+        if not isinstance(type_, Clash):
+            types[name] = type_
         elif needed is None or name in needed:
             raise PlanError(
-                f"{found.where}column {name!r}: it holds {found}{tell_path(name, found.path)}, and "
-                "there is no type for both; select other columns by columns=, or write it as text"
+                f"{type_.where}column {name!r}: it holds {type_}{format_path(name, type_.path)}, "
+                "and there is no type for both; select other columns by columns=, or write it as "
+                "text"
             )
-    inferred = {name for name in types if name not in given and holds_no_null(types[name])}
-    strict = {name for name, one in given.items() if one.is_strict}
-    for name in strict & seen.nulls:
+    inferred = {name for name in types if name not in named and holds_no_null(types[name])}
+    strict = {name for name, column in named.items() if column.is_strict}
+    for name in strict & sample.nulls:
         dtype = "boolean" if pat.is_boolean(types[name]) else "Int64"
         raise PlanError(
             f"column {name!r}: schema= has it as {types[name]}, but values of it are null or "
@@ -296,7 +270,7 @@ def freeze(
         )
     return JsonSchema(
         types=pa.schema(list(types.items())),
-        strict=frozenset(strict | inferred - seen.nulls),
-        with_nulls=frozenset(inferred & seen.nulls),
-        dtypes=tuple((name, one.dtype) for name, one in given.items() if one.dtype),
+        strict=frozenset(strict | inferred - sample.nulls),
+        with_nulls=frozenset(inferred & sample.nulls),
+        dtypes=tuple((name, column.dtype) for name, column in named.items() if column.dtype),
     )

@@ -1,12 +1,8 @@
-"""The types of JSON values: how two of them join, which a user may name, how they are written.
-
-It knows nothing of files or parsers.
-"""
+"""The types of JSON values: how two of them join, which a user may name, how they are written."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,9 +10,10 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError
+from taskinity_data.formats.schema import is_nullable_integer, to_pandas_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = [
     "ITEMS",
@@ -24,84 +21,89 @@ __all__ = [
     "Clash",
     "NamedType",
     "code_of",
-    "given_types",
+    "format_path",
     "has_struct",
     "holds_no_null",
+    "inside",
+    "is_text",
     "join_types",
-    "tell_path",
+    "named_types",
     "type_of",
 ]
+
+T = TypeVar("T")
 
 MAX_DEPTH = 64
 """Lists and objects within each other: far more than data have, far less than overruns a stack."""
 
 ITEMS = "[]"
-MOST_STEPS = 8
+MAX_STEPS = 8
 """Shown of the way to a value that lies deep."""
 
 _TEXT = pa.large_string()
 
 
-class Clash(ValueError):  # noqa: N818 - says what is the matter
-    """Two values that no one type holds exactly, or one that none does.
+class Clash(ValueError):  # noqa: N818 - it becomes a PlanError or SchemaError
+    """A value that no type holds exactly, or not the type of the values beside it.
 
     `path` leads to it from the column's value: keys of objects, and ``"[]"`` for the items of a
-    list. `where` tells the file and byte of the record that shows it, once that is known.
+    list. `where` is the file and byte of the record that shows it, once that is known.
     """
 
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.path: tuple[str, ...] = ()
-        self.where = ""
-
-    def at(self, where: str) -> Clash:
-        """Itself, found at `where`, if no earlier place is known."""
-        self.where = self.where or where
-        return self
-
-    def within(self, name: str) -> Clash:
-        """Itself, seen from one level further out."""
-        self.path = (name, *self.path)
-        return self
+    path: tuple[str, ...] = ()
+    where: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NamedType:
-    """A type that the user named.
+def inside(step: str, function: Callable[..., T], *arguments: Any) -> T:
+    """Call `function`; what clashes in it lies one `step` further in."""
+    try:
+        return function(*arguments)
+    except Clash as clash:
+        clash.path = (step, *clash.path)
+        raise
 
-    Attributes
-    ----------
-    type : pyarrow.DataType
-    is_strict : bool
-        No value may be null, since pandas' dtype has no room for it.
-    dtype : str
-        pandas' dtype where it is one with missing values (``"Int64"``, ``"boolean"``), else ``""``.
-    """
+
+class NamedType(NamedTuple):
+    """A type that the user named, and pandas' dtype where it is one with missing values."""
 
     type: pa.DataType
-    is_strict: bool
     dtype: str = ""
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether no value may be null, since pandas' dtype has no room for it."""
+        return holds_no_null(self.type) and not self.dtype
 
 
 def holds_no_null(type_: pa.DataType) -> bool:
-    """Whether pandas' dtype for `type_` has no missing values."""
+    """Return whether pandas' dtype for `type_` has no missing values."""
     return bool(pat.is_integer(type_) or pat.is_boolean(type_))
 
 
 def has_struct(type_: pa.DataType) -> bool:
-    """Whether there are objects in values of `type_`."""
+    """Return whether there are objects in values of `type_`."""
     if pat.is_list(type_):
         return has_struct(type_.value_type)
     return bool(pat.is_struct(type_))
 
 
+def is_text(value: str) -> bool:
+    """Return whether no half of a surrogate pair is in `value`."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def type_of(value: Any, depth: int = 0) -> pa.DataType:
-    """The Arrow type of what `json.loads` gives.
+    """Return the Arrow type of what `json.loads` gives.
 
     Raises
     ------
     Clash
-        A list whose items have no common type, an integer beyond 64 bits, too deep a nesting.
+        A list whose items have no common type, an integer beyond 64 bits, too deep a nesting, a
+        key that is no text.
     """
     if depth > MAX_DEPTH:
         raise Clash(f"lists and objects lie more than {MAX_DEPTH} deep")
@@ -118,24 +120,22 @@ def type_of(value: Any, depth: int = 0) -> pa.DataType:
     if isinstance(value, str):
         return _TEXT
     if isinstance(value, list):
-        found = pa.null()
-        try:
-            for item in value:
-                found = join_types(found, type_of(item, depth + 1))
-        except Clash as error:
-            raise error.within(ITEMS) from None
-        return pa.list_(found)
-    fields = []
-    for key, item in value.items():
-        try:
-            fields.append((key, type_of(item, depth + 1)))
-        except Clash as error:
-            raise error.within(key) from None
-    return pa.struct(fields)
+        return pa.list_(inside(ITEMS, _type_of_items, value, depth + 1))
+    for key in value:
+        if not is_text(key):
+            raise Clash(f"the key {key!r}, which holds half a surrogate pair")
+    return pa.struct([(key, inside(key, type_of, item, depth + 1)) for key, item in value.items()])
 
 
-def join_types(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """The narrowest type that holds the values of both.
+def _type_of_items(items: Iterable[Any], depth: int) -> pa.DataType:
+    joined = pa.null()
+    for item in items:
+        joined = join_types(joined, type_of(item, depth))
+    return joined
+
+
+def join_types(first: pa.DataType, second: pa.DataType) -> pa.DataType:
+    """Return the narrowest type that holds the values of both.
 
     Raises
     ------
@@ -147,42 +147,36 @@ def join_types(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     >>> join_types(pa.int64(), pa.float64())
     DataType(double)
     """
-    if one == other or pat.is_null(other):
-        return one
-    if pat.is_null(one):
-        return other
-    if pat.is_list(one) and pat.is_list(other):
-        try:
-            return pa.list_(join_types(one.value_type, other.value_type))
-        except Clash as error:
-            raise error.within(ITEMS) from None
-    if pat.is_struct(one) and pat.is_struct(other):
-        fields = {field.name: field.type for field in one}
-        for field in other:
-            known = fields.get(field.name, pa.null())
-            try:
-                fields[field.name] = join_types(known, field.type)
-            except Clash as error:
-                raise error.within(field.name) from None
+    if first == second or pat.is_null(second):
+        return first
+    if pat.is_null(first):
+        return second
+    if pat.is_list(first) and pat.is_list(second):
+        return pa.list_(inside(ITEMS, join_types, first.value_type, second.value_type))
+    if pat.is_struct(first) and pat.is_struct(second):
+        fields = {field.name: field.type for field in first}
+        for field in second:
+            name, before = field.name, fields.get(field.name, pa.null())
+            fields[name] = inside(name, join_types, before, field.type)
         return pa.struct(list(fields.items()))
-    both = {one, other}
+    both = {first, second}
     if both == {pa.int64(), pa.uint64()}:
         return pa.uint64()
     if both <= {pa.int64(), pa.uint64(), pa.float64()}:
         return pa.float64()
-    raise Clash(f"{name_of(one)} beside {name_of(other)}")
+    raise Clash(f"{name_of(first)} beside {name_of(second)}")
 
 
-def tell_path(column: str, path: Sequence[str]) -> str:
-    """``" (in 'a.b[]')"`` for what lies deeper in a column, else ``""``."""
+def format_path(column: str, path: Sequence[str]) -> str:
+    """Return ``" (in 'a.b[]')"`` for what lies deeper in a column, else ``""``."""
     if not path:
         return ""
-    steps = "".join(step if step == ITEMS else f".{step}" for step in path[:MOST_STEPS])
-    return f" (in {column + steps + '…' * (len(path) > MOST_STEPS)!r})"
+    steps = "".join(step if step == ITEMS else f".{step}" for step in path[:MAX_STEPS])
+    return f" (in {column + steps + '…' * (len(path) > MAX_STEPS)!r})"
 
 
 def name_of(type_: pa.DataType) -> str:
-    """What values of `type_` are called in JSON."""
+    """Return the word for values of `type_` in JSON."""
     if pat.is_struct(type_):
         return "objects"
     if pat.is_list(type_):
@@ -193,7 +187,7 @@ def name_of(type_: pa.DataType) -> str:
 
 
 def code_of(type_: pa.DataType, *, is_column: bool = True) -> str:
-    """`type_` as it is written in ``schema=``, with room for null.
+    """Return `type_` as it is written in ``schema=``, with room for null.
 
     Examples
     --------
@@ -203,7 +197,7 @@ def code_of(type_: pa.DataType, *, is_column: bool = True) -> str:
     if pat.is_list(type_):
         return f"pa.list_({code_of(type_.value_type, is_column=False)})"
     if pat.is_struct(type_):
-        inner = (f"{one.name!r}: {code_of(one.type, is_column=False)}" for one in type_)
+        inner = (f"{field.name!r}: {code_of(field.type, is_column=False)}" for field in type_)
         return f"pa.struct({{{', '.join(inner)}}})"
     if not is_column or pat.is_null(type_):
         names = {pa.float64(): "float64", pa.bool_(): "bool_"}
@@ -212,8 +206,8 @@ def code_of(type_: pa.DataType, *, is_column: bool = True) -> str:
     return repr(columns.get(type_) or str(type_).replace("int", "Int").replace("uI", "UI"))
 
 
-def given_types(schema: Any) -> dict[str, NamedType]:
-    """The types that ``schema=`` names, by column; none where it is None or ``"scan"``.
+def named_types(schema: Any) -> dict[str, NamedType]:
+    """Return the types that ``schema=`` names, by column; none where it is None or ``"scan"``.
 
     Parameters
     ----------
@@ -226,46 +220,40 @@ def given_types(schema: Any) -> dict[str, NamedType]:
     """
     if schema is None or (isinstance(schema, str) and schema == "scan"):
         return {}
+    pairs: Iterable[tuple[Any, Any]]
     if isinstance(schema, pa.Schema):
-        named: Iterable[tuple[Any, Any]] = [(one.name, one.type) for one in schema]
+        pairs = [(field.name, field.type) for field in schema]
     elif isinstance(schema, dict):
-        named = schema.items()
+        pairs = schema.items()
     else:
         raise PlanError(
             f"schema={schema!r}: must be None, 'scan', a pyarrow schema or a dict of dtypes"
         )
     types: dict[str, NamedType] = {}
-    for name, wanted in named:
+    for name, dtype in pairs:
         if not isinstance(name, str) or name in types:
             raise PlanError(f"schema: {name!r} is no name of one column")
-        types[name] = _given(name, wanted)
+        types[name] = _named_type(name, dtype)
     return types
 
 
-def _given(name: str, wanted: Any) -> NamedType:
-    if isinstance(wanted, pa.DataType):
-        type_ = _readable(name, wanted)
-        return NamedType(type_, is_strict=holds_no_null(type_))
-    try:
-        dtype: Any = pd.api.types.pandas_dtype(wanted)
-    except TypeError as error:
-        raise PlanError(f"column {name!r}: {wanted!r} is no dtype: {error}") from error
+def _named_type(name: str, requested: Any) -> NamedType:
+    if isinstance(requested, pa.DataType):
+        return NamedType(_readable(name, requested))
+    dtype = to_pandas_dtype(name, requested)
     if isinstance(dtype, pd.StringDtype) or dtype == np.dtype(object):
-        return NamedType(_TEXT, is_strict=False)
+        return NamedType(_TEXT)
     if isinstance(dtype, pd.BooleanDtype):
-        return NamedType(pa.bool_(), is_strict=False, dtype="boolean")
-    numpy_dtype = getattr(dtype, "numpy_dtype", dtype)
-    if isinstance(numpy_dtype, np.dtype) and numpy_dtype.kind in "iufb":
-        type_ = _readable(name, pa.from_numpy_dtype(numpy_dtype))
-        if numpy_dtype is dtype:
-            return NamedType(type_, is_strict=holds_no_null(type_))
-        if numpy_dtype.kind in "iu":
-            return NamedType(type_, is_strict=False, dtype=str(dtype))
-    raise PlanError(_refusal(name, wanted))
+        return NamedType(pa.bool_(), "boolean")
+    if is_nullable_integer(dtype):
+        return NamedType(pa.from_numpy_dtype(dtype.numpy_dtype), str(dtype))
+    if isinstance(dtype, np.dtype) and dtype.kind in "iufb":
+        return NamedType(_readable(name, pa.from_numpy_dtype(dtype)))
+    raise PlanError(_refusal(name, requested))
 
 
 def _readable(name: str, type_: pa.DataType, depth: int = 0) -> pa.DataType:
-    """`type_` as it is read, texts and lists in one way each."""
+    """Return `type_` as it is read, texts and lists in one way each."""
     if depth > MAX_DEPTH:
         raise PlanError(f"column {name!r}: its type lies more than {MAX_DEPTH} deep")
     if pat.is_string(type_) or pat.is_large_string(type_):
@@ -273,7 +261,7 @@ def _readable(name: str, type_: pa.DataType, depth: int = 0) -> pa.DataType:
     if pat.is_list(type_) or pat.is_large_list(type_):
         return pa.list_(_readable(name, type_.value_type, depth + 1))
     if pat.is_struct(type_):
-        fields = [(one.name, _readable(name, one.type, depth + 1)) for one in type_]
+        fields = [(part.name, _readable(name, part.type, depth + 1)) for part in type_]
         if len({field for field, _ in fields}) < len(fields):
             raise PlanError(f"column {name!r}: {type_} names a field twice")
         return pa.struct(fields)
@@ -282,9 +270,9 @@ def _readable(name: str, type_: pa.DataType, depth: int = 0) -> pa.DataType:
     raise PlanError(_refusal(name, type_))
 
 
-def _refusal(name: str, wanted: Any) -> str:
+def _refusal(name: str, requested: Any) -> str:
     return (
-        f"column {name!r}: JSON can't be held to {wanted!s}; read it as an integer, float64, bool, "
-        "str, 'Int64' or 'boolean' (with missing values), pa.list_ or pa.struct of these, and make "
-        "of it what you want in the chunk function"
+        f"column {name!r}: JSON can't be held to {requested!s}; read it as an integer, float64, "
+        "bool, str, 'Int64' or 'boolean' (with missing values), pa.list_ or pa.struct of these, "
+        "and make of it what you want in the chunk function"
     )

@@ -141,7 +141,7 @@ def test_chunks_are_what_pandas_leaves_or_refused(width, rows, end, size, option
 
 
 def test_the_sample_is_not_misled_by_the_first_row_of_a_slice(tmp_path, monkeypatch):
-    monkeypatch.setattr("taskinity_data.formats.csv.sample.SCAN_SLICE_NBYTES", 8)
+    monkeypatch.setattr("taskinity_data.formats.sampling.SCAN_SLICE_NBYTES", 8)
     file = write(tmp_path, "a,b\n1,2\n1,2\nx,y,z\n3,4\n5,6\n")
     assert_frame_equal(in_chunks(file, 1, SKIP), pd.read_csv(file.path, **SKIP))
     assert str(reader_of(file).schema.field("a").type) == "int64"

@@ -85,7 +85,7 @@ def test_categories_of_a_large_file_are_looked_for_only_where_that_is_asked_for(
 ):
     path = tmp_path / "data.csv"
     path.write_text("b,n\nz,1\na,2\n")
-    monkeypatch.setattr("taskinity_data.formats.csv.sample.SCAN_NBYTES", 3)
+    monkeypatch.setattr("taskinity_data.formats.sampling.SCAN_NBYTES", 3)
     if schema is None:
         with pytest.raises(PlanError, match=r"(?s)column 'b'.*dtype='category'.*schema='scan'"):
             td.open_dataset(str(path), dtype={"b": "category"})

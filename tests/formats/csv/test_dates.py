@@ -17,7 +17,7 @@ from properties import examples
 from reader_contract import Case, ReaderContract
 
 from taskinity_data.errors import PlanError, SchemaError
-from taskinity_data.formats.csv import sample as csv_sample
+from taskinity_data.formats import sampling
 from taskinity_data.formats.csv.column_types.dates import DateColumn
 from taskinity_data.formats.csv.open import open_csv
 
@@ -126,7 +126,7 @@ def test_chunks_of_any_size_are_the_whole_file(name, tmp_path):
 
 @pytest.mark.parametrize("name", DATES)
 def test_a_schema_of_many_slices_is_that_of_the_whole_file(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_sample, "SCAN_SLICE_NBYTES", 8)
+    monkeypatch.setattr(sampling, "SCAN_SLICE_NBYTES", 8)
     values, options = DATES[name]
     text = text_of(values)
     if "names" in options:
@@ -151,7 +151,7 @@ def test_a_schema_of_many_slices_is_that_of_the_whole_file(name, tmp_path, monke
 def test_what_pandas_reads_by_the_clock_or_value_by_value_is_refused(
     values, said, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(csv_sample, "SCAN_SLICE_NBYTES", 8)
+    monkeypatch.setattr(sampling, "SCAN_SLICE_NBYTES", 8)
     file = write(tmp_path, text_of(values))
     with pytest.raises(PlanError, match=said) as caught:
         reader_of(file)
@@ -180,8 +180,8 @@ def test_columns_that_can_not_be_dates_are_refused(options, said, tmp_path):
 
 @pytest.fixture
 def _small_sample(monkeypatch):
-    monkeypatch.setattr(csv_sample, "SCAN_NBYTES", 1000)
-    monkeypatch.setattr(csv_sample, "SLICE_NBYTES", 400)
+    monkeypatch.setattr(sampling, "SCAN_NBYTES", 1000)
+    monkeypatch.setattr(sampling, "SLICE_NBYTES", 400)
 
 
 GOOD = "2020-01-01 00:00:00.500000"
@@ -325,7 +325,7 @@ def test_identity_tells_formats_apart_and_a_reader_pickles(tmp_path):
 
 
 def test_a_codec_and_a_slice_that_does_not_parse_do_not_hide_the_dates(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_sample, "SCAN_SLICE_NBYTES", 8)
+    monkeypatch.setattr(sampling, "SCAN_SLICE_NBYTES", 8)
     file = write(tmp_path, (text_of(["2020-01-01", "2020-01-02"])).encode("utf-16"))
     assert judge(file, 1, {**ASK, "encoding": "utf-16"}) == "exact"
     monkeypatch.setattr("taskinity_data.formats.csv.head.HEAD_NBYTES", 16)

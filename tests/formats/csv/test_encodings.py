@@ -13,7 +13,7 @@ from properties import examples
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
-from taskinity_data.formats.csv import sample as csv_sample
+from taskinity_data.formats import sampling
 from taskinity_data.formats.csv.encodings import (
     CHARACTERS,
     ENCODINGS,
@@ -242,8 +242,8 @@ def test_a_head_that_fits_in_no_first_read_is_found(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32-be", "cp932"])
 def test_the_sample_sees_head_middle_and_tail(encoding, tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_sample, "SCAN_NBYTES", 1000)
-    monkeypatch.setattr(csv_sample, "SLICE_NBYTES", 4000)
+    monkeypatch.setattr(sampling, "SCAN_NBYTES", 1000)
+    monkeypatch.setattr(sampling, "SLICE_NBYTES", 4000)
     for place in (10, 5_000, 9_950):
         rows = ["1|ポ\n"] * 10_000
         rows[place : place + 40] = ["|ポ\n"] * 40

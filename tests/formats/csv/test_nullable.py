@@ -132,8 +132,8 @@ def test_a_value_outside_the_sample_that_is_of_another_type_is_an_error(
     path, monkeypatch, backend, first, later
 ):
     path.write_text("a,n\n" + f"{first},1\n" * 50 + f"{later},2\n" + f"{first},3\n" * 50)
-    monkeypatch.setattr("taskinity_data.formats.csv.sample.SCAN_NBYTES", 3)
-    monkeypatch.setattr("taskinity_data.formats.csv.sample.SLICE_NBYTES", 30)
+    monkeypatch.setattr("taskinity_data.formats.sampling.SCAN_NBYTES", 3)
+    monkeypatch.setattr("taskinity_data.formats.sampling.SLICE_NBYTES", 30)
     with pytest.raises(SchemaError, match=f"column 'a': {later!r} is no"):
         rows_of(path, 60, dtype_backend=backend)
 

@@ -5,7 +5,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import taskinity_data as td
-from taskinity_data.formats.csv import sample
+from taskinity_data.formats import sampling
 
 
 @pytest.mark.parametrize("values", ["0;1", "0,5;1,5", ";", "1;", "0,0;x"])
@@ -43,7 +43,7 @@ def test_a_piece_is_parsed_again_only_where_a_column_of_texts_holds_none(
 def test_values_of_a_column_of_texts_may_all_be_missing_in_a_piece(tmp_path, dtype, monkeypatch):
     path = tmp_path / "data.csv"
     # The first slice does not settle that the column holds texts.
-    monkeypatch.setattr(sample, "SCAN_SLICE_NBYTES", 8)
+    monkeypatch.setattr(sampling, "SCAN_SLICE_NBYTES", 8)
     path.write_text("\n".join(["a;b", "1;2", *[";0,5"] * 20, "x;1", *[";0,5"] * 20]))
     options = {"sep": ";", "decimal": ",", "dtype": dtype}
     chunks = [chunk.read() for chunk in td.open_dataset(str(path), **options).plan(chunk_size=20)]

@@ -18,7 +18,7 @@ from properties import examples
 from reader_contract import Case, ReaderContract
 
 from taskinity_data.errors import PlanError, ReadError, SchemaError
-from taskinity_data.formats.csv import sample as csv_sample
+from taskinity_data.formats import sampling
 from taskinity_data.formats.csv.columns import to_frame, to_table
 from taskinity_data.formats.csv.exact import parse_exact
 from taskinity_data.formats.csv.fast import MISSING, can_be_fast, parse_fast
@@ -555,8 +555,8 @@ LATE = "a,b\n" + "1,x\n" * 60_000
 
 @pytest.fixture
 def _small_sample(monkeypatch):
-    monkeypatch.setattr(csv_sample, "SCAN_NBYTES", 1000)
-    monkeypatch.setattr(csv_sample, "SLICE_NBYTES", 4000)
+    monkeypatch.setattr(sampling, "SCAN_NBYTES", 1000)
+    monkeypatch.setattr(sampling, "SLICE_NBYTES", 4000)
 
 
 @pytest.mark.usefixtures("_small_sample")
@@ -644,9 +644,9 @@ def test_a_late_wide_integer_never_changes_what_went_before(tmp_path):
 def test_numbers_stay_numbers_where_a_later_slice_begins_with_a_wide_integer(
     scan, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(csv_sample, "SCAN_NBYTES", 10**6 if scan else 0)
-    monkeypatch.setattr(csv_sample, "SLICE_NBYTES", 200)
-    monkeypatch.setattr(csv_sample, "SCAN_SLICE_NBYTES", 200)
+    monkeypatch.setattr(sampling, "SCAN_NBYTES", 10**6 if scan else 0)
+    monkeypatch.setattr(sampling, "SLICE_NBYTES", 200)
+    monkeypatch.setattr(sampling, "SCAN_SLICE_NBYTES", 200)
     middle = ["2,x\n", "99999999999999999999,x\n"] * 60
     file = write(tmp_path, "".join(["a,b\n", *["1.5,x\n"] * 200, *middle, *["0.5,x\n"] * 200]))
     assert whole(file, {})["a"].dtype == np.float64

@@ -13,8 +13,8 @@ from reader_contract import Case, ReaderContract
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
+from taskinity_data.formats import sampling
 from taskinity_data.formats.json import array as json_array
-from taskinity_data.formats.json import sample as json_sample
 from taskinity_data.formats.json.array import BadArray, Walk, to_lines
 
 TEXTS = st.text(st.sampled_from('ab"\\[]{},:\n\r \u00e9\u20ac\U0001f600'), max_size=8)
@@ -173,8 +173,8 @@ def test_an_element_larger_than_a_block_is_one_piece(tmp_path):
 
 
 def test_files_are_sampled_at_their_heads(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_sample, "SCAN_NBYTES", 0)
-    monkeypatch.setattr(json_sample, "SLICE_NBYTES", 100)
+    monkeypatch.setattr(sampling, "SCAN_NBYTES", 0)
+    monkeypatch.setattr(sampling, "SLICE_NBYTES", 100)
     records = [{"a": n} for n in range(100)]
     with pytest.raises(SchemaError, match=r"element 101 of these \(byte 1,090\).*'b'") as caught:
         rows_of(open_text(tmp_path, json.dumps([*records, {"b": 1}])))

@@ -17,11 +17,12 @@ from reader_contract import Case, ReaderContract
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
+from taskinity_data.formats import sampling
 from taskinity_data.formats.json import sample as json_sample
 from taskinity_data.formats.json.cuts import cut_records, find_lines, split_records
 from taskinity_data.formats.json.exact import BadRecord, parse_exact
 from taskinity_data.formats.json.fast import infer_fast, parse_fast
-from taskinity_data.formats.json.open_lines import open_jsonl
+from taskinity_data.formats.json.open import open_lines
 from taskinity_data.formats.json.types import Clash, code_of, join_types, type_of
 from taskinity_data.sources.file import Piece, SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
@@ -414,8 +415,8 @@ def test_a_malformed_line_is_named_with_its_byte(line, said, size, tmp_path):
 def test_a_value_outside_of_the_sample_is_refused_with_the_schema_to_give(
     values, odd, said, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(json_sample, "SCAN_NBYTES", 0)
-    monkeypatch.setattr(json_sample, "SLICE_NBYTES", 100)
+    monkeypatch.setattr(sampling, "SCAN_NBYTES", 0)
+    monkeypatch.setattr(sampling, "SLICE_NBYTES", 100)
     regular = "".join(f'{{"a":{value}}}\n' for value in values)
     half = regular * (600 // len(regular))
     text = f'{half}{{"a":{odd}}}\n{half}{half}'
@@ -429,8 +430,8 @@ def test_a_value_outside_of_the_sample_is_refused_with_the_schema_to_give(
 
 
 def test_the_schema_to_paste_makes_the_file_readable(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_sample, "SCAN_NBYTES", 0)
-    monkeypatch.setattr(json_sample, "SLICE_NBYTES", 100)
+    monkeypatch.setattr(sampling, "SCAN_NBYTES", 0)
+    monkeypatch.setattr(sampling, "SLICE_NBYTES", 100)
     regular = '{"a":1}\n' * 100
     text = regular + '{"a":null,"b":{"c":[1.5]}}\n' + regular * 2
     with pytest.raises(SchemaError, match=r"schema=\{'b': pa\.struct") as caught:
@@ -667,8 +668,8 @@ def test_a_column_of_several_types_can_be_left_out(tmp_path):
 def test_a_new_key_in_a_wanted_object_is_refused_where_others_are_passed_over(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(json_sample, "SCAN_NBYTES", 0)
-    monkeypatch.setattr(json_sample, "SLICE_NBYTES", 100)
+    monkeypatch.setattr(sampling, "SCAN_NBYTES", 0)
+    monkeypatch.setattr(sampling, "SLICE_NBYTES", 100)
     regular = '{"a":1,"o":{"x":1}}\n' * 40
     passed_over = open_text(tmp_path, regular + '{"a":1,"b":2}\n' + regular * 2, columns=["o"])
     assert [row["o"] for row in rows_of(passed_over)] == [{"x": 1}] * 40 + [None] + [{"x": 1}] * 80
@@ -724,7 +725,7 @@ def test_what_can_not_be_opened_is_refused_before_work_starts(text, keywords, sa
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf_8_sig", None])
 def test_utf_8_may_be_named(encoding, tmp_path):
     file = source_file(write(tmp_path, '\ufeff{"a":"é"}\n'))
-    reader = open_jsonl([file], None, None, None, {"encoding": encoding})
+    reader = open_lines([file], None, None, None, {"encoding": encoding})
     assert reader.read([reader.extent(file)], "arrow").data.to_pylist() == [{"a": "é"}]
 
 
@@ -740,7 +741,7 @@ def test_grains_hold_the_lines_that_are_not_blank(parts, size):
     with tempfile.TemporaryDirectory() as directory:
         path = write(directory, text)
         file = source_file(path)
-        reader = open_jsonl([file], None, None, {"a": "str"}, {})
+        reader = open_lines([file], None, None, {"a": "str"}, {})
         found = list(reader.grains(file, size))
     assert b"".join(text[one.start : one.stop] for one in found) == text
     lines = [line for line in text.split(b"\n") if line.strip()]
@@ -775,9 +776,10 @@ def test_a_split_is_at_the_end_nearest_to_the_middle(ends, pieces):
     if len(ends) < 2:
         assert found is None
     else:
-        assert abs(found.at - 50) == min(abs(end - 50) for end in ends[:-1])
-        assert found.rows_before == ends.index(found.at) + 1
-        assert found.rows_before + found.rows_behind == len(ends)
+        at, rows_before, rows_behind = found
+        assert abs(at - 50) == min(abs(end - 50) for end in ends[:-1])
+        assert rows_before == ends.index(at) + 1
+        assert rows_before + rows_behind == len(ends)
 
 
 @given(
@@ -809,8 +811,8 @@ def test_a_file_that_shrank_is_an_error(tmp_path):
 
 
 def test_large_files_are_sampled_at_head_middle_and_tail(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_sample, "SCAN_NBYTES", 0)
-    monkeypatch.setattr(json_sample, "SLICE_NBYTES", 100)
+    monkeypatch.setattr(sampling, "SCAN_NBYTES", 0)
+    monkeypatch.setattr(sampling, "SLICE_NBYTES", 100)
     regular = '{"a":1}\n' * 50
     text = '{"h":1}\n' + regular + '{"a":2}\n{"m":1}\n' + regular[8:] + '{"t":1}'
     assert open_text(tmp_path, text).schema.names == ["h", "a", "m", "t"]
@@ -821,8 +823,8 @@ def test_large_files_are_sampled_at_head_middle_and_tail(tmp_path, monkeypatch):
 
 
 def test_of_many_files_some_are_sampled(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_sample, "SCAN_NBYTES", 0)
-    monkeypatch.setattr(json_sample, "SAMPLED_FILES", 3)
+    monkeypatch.setattr(sampling, "SCAN_NBYTES", 0)
+    monkeypatch.setattr(sampling, "MAX_FILES", 3)
     paths = [write(tmp_path, f'{{"a":1,"k{n}":1}}\n', f"{n}.jsonl") for n in range(5)]
     assert open_dataset(paths).schema.names == ["a", "k0", "k2", "k4"]
     assert open_dataset(paths[:3]).schema.names == ["a", "k0", "k1", "k2"]

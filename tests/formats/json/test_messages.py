@@ -8,6 +8,7 @@ import pytest
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError
+from taskinity_data.formats import sampling
 from taskinity_data.formats.json import sample as json_sample
 
 
@@ -23,7 +24,7 @@ from taskinity_data.formats.json import sample as json_sample
 def test_mixed_kinds_are_told_with_the_file_and_the_byte_of_the_record(
     tmp_path, monkeypatch, first, second, words, slice_nbytes
 ):
-    monkeypatch.setattr(json_sample, "SCAN_SLICE_NBYTES", slice_nbytes)
+    monkeypatch.setattr(sampling, "SCAN_SLICE_NBYTES", slice_nbytes)
     row = f'{{"a": {first}}}\n'
     (tmp_path / "a.jsonl").write_text(row * 9)
     (tmp_path / "b.jsonl").write_text(row * 1_000 + f'{{"a": {second}}}\n' + row * 10)
@@ -38,7 +39,7 @@ def test_mixed_kinds_are_told_with_the_file_and_the_byte_of_the_record(
 def test_records_of_an_array_that_clash_with_earlier_ones_are_told_with_their_byte(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(json_sample, "SCAN_SLICE_NBYTES", 1_000)
+    monkeypatch.setattr(sampling, "SCAN_SLICE_NBYTES", 1_000)
     rows = ['{"a": 1, "b": "x"}'] * 500
     rows[300] = '{"a": "x", "b": "x"}'
     rows[400] = '{"a": 1, "b": 2}'

@@ -115,8 +115,8 @@ def refusal(directory, text, name="a.jsonl", **options):
         ("a.jsonl", '{"a": {"b": {"c": 1}}}\n{"a": {"b": {"c": "x"}}}\n', "(in 'a.b.c')"),
         ("a.jsonl", '{"a": [1]}\n{"a": ["x"]}\n', "(in 'a[]')"),
         ("a.jsonl", '{"a": {"b": [{"c": 1}, {"c": "x"}]}}\n', "(in 'a.b[].c')"),
-        ("a.jsonl", '{"a": 1}\n{"a": 1, "a": 2}\n', "twice in one object; mend the line, or set"),
-        ("a.jsonl", '{"a": 1}\nnull\n', "not b'null'; mend the line, or set such lines aside"),
+        ("a.jsonl", '{"a": 1}\n{"a": 1, "a": 2}\n', "twice in one object; mend the line, or"),
+        ("a.jsonl", '{"a": 1}\nnull\n', "not b'null'; mend the line, or quarantine such lines"),
         ("a.json", '[{"a": 1}, {"a": 1, "a": 2}]', "twice in one object; mend the file"),
     ],
 )

@@ -1,0 +1,135 @@
+"""JSON Lines and JSON arrays of records as chunks.
+
+Put together, the chunks' rows are ``[json.loads(line) for line in file]`` without blank lines, or
+``json.load(file)``, as an Arrow table of the dataset's schema: a key that a record lacks is null.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from taskinity_data.errors import PlanError
+from taskinity_data.formats.filters import parse_filters
+from taskinity_data.formats.json.layout import ARRAY, LINES
+from taskinity_data.formats.json.reader import JsonReader
+from taskinity_data.formats.json.sample import NOTHING, freeze, infer_columns
+from taskinity_data.formats.json.types import named_types
+from taskinity_data.formats.tables import check_columns
+from taskinity_data.sources.read import map_files
+from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from taskinity_data.formats.json.layout import RecordLayout
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = ["check_array", "check_lines", "open_array", "open_lines"]
+
+
+def open_records(
+    layout: RecordLayout,
+    files: Sequence[SourceFile],
+    columns: Sequence[str] | None,
+    filters: Any,
+    schema: Any,
+    options: Mapping[str, Any],
+) -> JsonReader:
+    """Return the reader of a dataset of files whose records lie as `layout` describes.
+
+    Parameters
+    ----------
+    layout : RecordLayout
+    files : sequence of SourceFile
+        At least one; their rows follow one another.
+    columns : sequence of str, or None for all
+    filters : see `parse_filters`
+        Rows that don't pass are counted as filtered.
+    schema : None, "scan", pyarrow.Schema, or mapping of column to dtype
+        A schema: these columns alone, in this order, and nothing is read for it. What a mapping
+        does not name is inferred. What either names need not be there.
+    options : mapping
+        ``encoding``, which must be UTF-8; of JSON Lines ``on_bad_lines``.
+
+    Raises
+    ------
+    PlanError
+        An option, column, filter, type or file that can't be honoured, each with its name.
+
+    Notes
+    -----
+    Reads everything up to 64 MB for the schema, else 256 kB of up to 300 files: of lines at head,
+    middle and tail, of an array at its head, as where elements begin elsewhere only a pass over all
+    before tells.
+    """
+    check_options(options, layout.format)
+    named = named_types(schema)
+    list(map_files(layout.find_start, files))
+    is_complete = isinstance(schema, pa.Schema) and len(schema) > 0
+    sample = NOTHING
+    if not is_complete:
+        sample = infer_columns(files, layout, scan=isinstance(schema, str))
+    if not sample.types and not named:
+        if sample.trouble:
+            raise PlanError(f"{sample.trouble}; mend the file")
+        if sample.rows:
+            raise PlanError(
+                f"{files[0].path}: there is no record with a key among {sample.rows:,}, and rows "
+                "without columns can't be counted; leave the file out"
+            )
+    if columns is not None and not list(columns):
+        raise PlanError("columns=[]: select at least one column")
+    is_chosen = columns is not None and not isinstance(columns, str)
+    all_columns = freeze(sample, named, columns if is_chosen and filters is None else None)
+    names = check_columns(columns, all_columns.types, all_columns.types.names)
+    return JsonReader(
+        layout=layout,
+        all_columns=all_columns,
+        columns=tuple(names),
+        is_open=is_complete or not sample.types.keys() <= set(names),
+        filters=parse_filters(filters, all_columns.types),
+        on_bad_lines=options.get("on_bad_lines") or "error",
+    )
+
+
+BAD_LINES = ("error", "skip", "quarantine")
+
+
+def check_options(options: Mapping[str, Any], format_: str) -> None:
+    """Raise `PlanError` for what JSON has no use for."""
+    names = ["encoding", "on_bad_lines", "columns", "filters", "schema", "chunk_size"]
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name == "on_bad_lines":
+            if format_ != "jsonl" and value != "error":
+                raise PlanError(
+                    f"on_bad_lines={value!r}: where an array is broken, nothing tells which of its "
+                    "elements are; mend the file, or write it as JSON Lines"
+                )
+            if value not in BAD_LINES:
+                raise PlanError(
+                    f"on_bad_lines={value!r}: use one of {', '.join(BAD_LINES)}."
+                    f"{suggest(str(value), BAD_LINES)}"
+                )
+        elif name != "encoding":
+            raise PlanError(
+                f"{name}={value!r} means nothing for JSON; leave it out.{suggest(name, names)}"
+            )
+        elif str(value).lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
+            raise PlanError(
+                f"encoding={value!r}: JSON is UTF-8; convert the file: "
+                f"iconv -f {value} -t UTF-8 FILE > NEW"
+            )
+
+
+def check_start(layout: RecordLayout, file: SourceFile, _options: Any) -> None:
+    """Raise what is wrong with the beginning of `file`: it is of another layout."""
+    layout.find_start(file)
+
+
+open_lines, check_lines = partial(open_records, LINES), partial(check_start, LINES)
+open_array, check_array = partial(open_records, ARRAY), partial(check_start, ARRAY)

@@ -1,0 +1,106 @@
+"""Which ranges of files of text are looked at for a schema, and looking at them in parallel."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from taskinity_data.machine import count_cores
+from taskinity_data.sources.read_ahead import read_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = [
+    "MAX_SAMPLE_NBYTES",
+    "SCAN_NBYTES",
+    "find_ranges",
+    "is_read_whole",
+    "map_ahead",
+    "spread",
+]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+SCAN_NBYTES = 64_000_000
+"""Up to this all text is read for the schema.
+
+pandas parses and infers about 100 MB/s a core (flights: 90, numbers and short texts: 160), so that
+two cores read it in under half a second. A size, not a stopwatch: the schema is part of a chunk's
+identity and must not change because the machine was busy.
+"""
+
+SLICE_NBYTES = 256_000
+"""Of a larger file head, middle and tail are read. pandas takes 2.5 ms for each."""
+
+MAX_FILES = 300
+"""So many of the files are looked into, where not all is read."""
+
+SCAN_SLICE_NBYTES = 8_000_000
+"""Large enough that a thread hand-over (50 µs) does not count, and a few of them are nothing."""
+
+MAX_SAMPLE_NBYTES = 64_000_000
+"""Longer records are no sample: an open quote or bracket makes such, which reading reports."""
+
+
+class RecordRange(Protocol):
+    """Whole records, from byte `start` to `stop`."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def stop(self) -> int: ...
+
+
+def find_ranges(
+    start: int,
+    stop: int,
+    cut: Callable[[int], Iterable[RecordRange]],
+    trim: Callable[[int, int], tuple[int, int] | None] | None,
+    *,
+    is_whole: bool,
+) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of a file to look at, from its byte `start` to `stop`.
+
+    Parameters
+    ----------
+    start, stop : int
+    cut : callable of nbytes
+        All records of the file in ranges of about so many bytes.
+    trim : callable of start and stop, or None
+        The whole records within a range, None where it can't tell which these are. None: it never
+        can, so that only the file's head is looked at.
+    is_whole : bool
+        All of the file, rather than its head, middle and tail.
+    """
+    windows: Iterator[tuple[int, int] | None] = iter(())
+    if is_whole or stop - start <= 3 * SLICE_NBYTES:
+        head = iter(cut(SCAN_SLICE_NBYTES))
+    else:
+        head = islice(cut(SLICE_NBYTES), 1)
+        if trim is not None:
+            middle, tail = (start + stop) // 2, stop - SLICE_NBYTES
+            windows = map(trim, (middle, tail), (middle + SLICE_NBYTES, stop))
+    for grain in head:
+        if grain.stop - grain.start <= MAX_SAMPLE_NBYTES:
+            yield grain.start, grain.stop
+    yield from (records for records in windows if records is not None)
+
+
+def is_read_whole(nbytes: int, *, scan: bool) -> bool:
+    """Return whether all of files of `nbytes` is looked at; with `scan`, whatever it takes."""
+    return scan or nbytes <= SCAN_NBYTES
+
+
+def spread(items: Sequence[T]) -> list[T]:
+    """Return at most `MAX_FILES` of `items`, the first and the last among them."""
+    if len(items) <= MAX_FILES:
+        return list(items)
+    step = (len(items) - 1) / (MAX_FILES - 1)
+    return [items[round(index * step)] for index in range(MAX_FILES)]
+
+
+def map_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yield ``map(function, items)`` in threads, in order, few items ahead to bound memory."""
+    return read_ahead(items, lambda item: (function(item),), threads=2 * count_cores(), depth=1)
