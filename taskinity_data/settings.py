@@ -9,7 +9,6 @@ import logging
 import os
 import re
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -270,7 +269,10 @@ def _warn_of_unknown(names: Mapping[str, str], where: str) -> None:
     for name in sorted(names):
         # In lower case too, which has no effect on most systems.
         if name.upper().startswith(PREFIX) and name not in variables:
-            # Compared without the prefix, which would make any two names close.
+            # Compared without the prefix, which would make any two names close. Loaded only here,
+            # as in `suggest`.
+            from difflib import get_close_matches
+
             near = get_close_matches(name[len(PREFIX) :].lower(), NAMES, n=1)
             hint = (
                 f" Did you mean {variable_of(near[0])}?"

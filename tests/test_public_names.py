@@ -23,6 +23,18 @@ def _modules_after(code: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(printed)}
 
 
+@pytest.mark.thorough
+def test_a_run_of_a_small_file_loads_no_scheduler_and_no_event_loop(tmp_path):
+    path = tmp_path / "small.csv"
+    path.write_text("a,b\nx,1\ny,2\n")
+    loaded = _modules_after(
+        "import taskinity_data as td\n"
+        f"td.process({str(path)!r}, reduce=td.group_by('a', b=('b', 'sum')), progress=False)"
+    )
+    slow = {"asyncio", "bokeh", "dask", "distributed", "email", "fsspec", "jinja2", "rich"}
+    assert loaded & {*slow, "multiprocessing"} == set()
+
+
 def test_the_list_of_public_names_is_sorted_and_has_none_twice():
     assert td.__all__ == sorted(set(td.__all__))
 

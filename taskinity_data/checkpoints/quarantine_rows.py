@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from taskinity_data.errors import WorkerDied
 from taskinity_data.formats.frame_tables import to_table
-from taskinity_data.formats.memory import ArrowReader
 from taskinity_data.formats.stream import StreamBlock, is_stream
 from taskinity_data.outcome import BadLine
 from taskinity_data.redact import clean_text
@@ -43,7 +42,7 @@ class QuarantinedRows:
 
 def is_safe(chunk: Chunk, outcome: Outcome) -> bool:
     """Whether to read `chunk` here can't end or block this process."""
-    if isinstance(chunk.reader, ArrowReader):
+    if chunk.reader.is_in_memory:
         return True
     if any(attempt.memory_nbytes is not None for attempt in outcome.attempts):
         return True  # it was read, and then something else failed

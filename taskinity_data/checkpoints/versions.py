@@ -6,10 +6,11 @@ It knows nothing of journals.
 from __future__ import annotations
 
 import platform
-from contextlib import suppress
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 
 from taskinity_data.version import __version__
 
@@ -18,27 +19,20 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_versions", "versions_here"]
 
-_LIBRARIES = ("pandas", "pyarrow", "numpy")
-
 RUN_FORMAT = "2"
 """Of run directories. Identities of code name modules; in format 1 these had other names."""
 
 
 def versions_here() -> dict[str, str]:
     """The versions that decide what a partial looks like."""
-    found = {"python": platform.python_version(), "taskinity_data": __version__}
-    found["run format"] = RUN_FORMAT
-    return found | _library_versions()
-
-
-@cache
-def _library_versions() -> dict[str, str]:
-    # To look one up takes 2 ms, and each run does.
-    found = {}
-    for name in _LIBRARIES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+    return {
+        "python": platform.python_version(),
+        "taskinity_data": __version__,
+        "run format": RUN_FORMAT,
+        "pandas": pd.__version__,
+        "pyarrow": pa.__version__,
+        "numpy": np.__version__,
+    }
 
 
 def compare_versions(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[list[str], bool]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +33,7 @@ SMALL, ONE_SIZE = 0.01, 1e-6
 of sizes below which they count as equal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """``fixed + per_byte · nbytes``, both at least 0, and the relative `scatter` around it."""
 
     fixed: float

@@ -5,9 +5,8 @@ from __future__ import annotations
 import operator
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import PlanError, SettingsError
@@ -33,8 +32,7 @@ UNEVEN_SHARE = 0.15
 _ROWS = re.compile(r"\s*([0-9][0-9_,]*)\s*rows?\s*", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkSize:
+class ChunkSize(NamedTuple):
     """The size of chunks: `target` many of `unit`, ``"bytes"`` (planned) or ``"rows"``."""
 
     target: int

@@ -16,10 +16,8 @@ from taskinity_data.chunks.plan_limits import check_memory, check_workers, pick
 from taskinity_data.chunks.sizing import MAX_SHARERS, MIN_NBYTES, Size, first_size
 from taskinity_data.chunks.unreadable import find_extent, iter_pieces, refuse_failures
 from taskinity_data.errors import PlanError, ReadError
-from taskinity_data.formats.memory import ArrowReader
-from taskinity_data.formats.reader import refuse_quarantine
+from taskinity_data.formats.reader import check_columns, refuse_quarantine
 from taskinity_data.formats.sampling import MAX_SAMPLE_NBYTES
-from taskinity_data.formats.tables import check_columns
 from taskinity_data.sources.file import Extent, Piece
 from taskinity_data.sources.read_ahead import read_ahead
 from taskinity_data.wording import to_html, to_text
@@ -382,7 +380,7 @@ class Dataset:
 
     @property
     def _title(self) -> str:
-        if isinstance(self.reader, ArrowReader):
+        if self.reader.is_in_memory:
             return "Dataset in memory"
         return f"Dataset of {self.format} files"
 

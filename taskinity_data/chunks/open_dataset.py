@@ -9,19 +9,17 @@ from taskinity_data.chunks.cut import parse_chunk_size
 from taskinity_data.chunks.dataset import Dataset, Extent
 from taskinity_data.chunks.open_files import Opening, open_sound
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.hive_reader import rule_out
-from taskinity_data.formats.memory import open_memory
 from taskinity_data.formats.registry import refuse_options
 from taskinity_data.redact import hides_secrets
 from taskinity_data.sources.compression.codecs import Compression
 from taskinity_data.sources.find import find_files
-from taskinity_data.sources.hive import find_hive_columns
 from taskinity_data.sources.in_memory import is_in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskinity_data.chunks.reader_keywords import ReaderKeywords
+    from taskinity_data.sources.hive import HiveColumn
 
 __all__ = ["Dataset", "Extent", "open_dataset"]
 
@@ -117,12 +115,19 @@ def open_dataset(
         return narrowed if size is None else replace(narrowed, chunk_size=size)
     if is_in_memory(source):
         refuse_options("a table in memory", {"schema": schema, "format": format, **reader_options})
+        from taskinity_data.formats.memory import open_memory
+
         file, table_reader = open_memory(source, columns, filters)
         return Dataset((file,), table_reader, size)
     options: dict[str, Any] = {**reader_options}
     compression = Compression.parse(options.pop("compression", "infer"))
-    every_file = find_files(source, storage_options)
-    hive = find_hive_columns(every_file)
-    files = rule_out(every_file, hive, filters)
+    files = find_files(source, storage_options)
+    hive: tuple[HiveColumn, ...] = ()
+    if files[0].hive:
+        from taskinity_data.formats.hive_reader import rule_out
+        from taskinity_data.sources.hive import find_hive_columns
+
+        hive = find_hive_columns(files)
+        files = rule_out(files, hive, filters)
     how = Opening(format, columns, filters, schema, compression, options)
     return Dataset(*open_sound(files, hive, how), size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from html import escape
-from statistics import median
 from typing import TYPE_CHECKING, Any, overload
 
 import pandas as pd
@@ -202,6 +201,9 @@ class ChunkPlan:
         fields.append(("bytes", format_nbytes(self.nbytes) + unpacked))
         fields.append(("rows", "unknown before reading" if self.rows is None else f"{self.rows:,}"))
         if sizes:
+            # 2 ms to load, which runs that show no plan need not spend.
+            from statistics import median
+
             spread = [format_nbytes(size) for size in (sizes[0], int(median(sizes)), sizes[-1])]
             fields.append(("chunk", "min {}, median {}, max {}".format(*spread)))
         fields.append(("why", self.reason))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from taskinity_data.chunks.cost_line import Line, fit_line
 from taskinity_data.wording import format_nbytes
@@ -90,16 +91,14 @@ BATCH_LIMIT = 256
 """The most chunks in one task: they are lost if the worker dies."""
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(NamedTuple):
     """A target for the next chunk, in planned bytes, and the reason as text."""
 
     target_nbytes: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """The cost of a completed chunk.
 
     Attributes
@@ -200,7 +199,7 @@ class Learner:
         """
         if observation.nbytes <= 0:
             return self
-        observation = replace(observation, duration_s=max(observation.duration_s, CLOCK_S))
+        observation = observation._replace(duration_s=max(observation.duration_s, CLOCK_S))
         return replace(
             self,
             recent=(*self.recent, observation)[-WINDOW:],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import WorkerDied
-from taskinity_data.execution.retry_rules import Bisect, Fallback, Retry, Skip, decide
+from taskinity_data.execution.retry_rules import Action, decide
 from taskinity_data.execution.split_chunks import is_too_large
 from taskinity_data.execution.worker.failures import describe_failure, hide_in_outcome
 from taskinity_data.outcome import Attempt, Outcome, Status, without_logs
@@ -272,12 +272,13 @@ class Attempts:
             return outcome
         if type(item.data) is Chunk and item.data.failure is not None:
             # Known before it was tried: as the policy tolerates it, else it had not come so far.
-            return self._end(outcome, Skip())
+            return self._end(outcome, Action.SKIP)
         policy = self._policies.get(outcome.task) or self._policies[name]
         is_fallback = item.fallback is not None
-        verdict = decide(policy, failure, item.attempt, self._random.random(), is_fallback)
+        draw = self._random.random()
+        action, delay_s = decide(policy, failure, item.attempt, draw, is_fallback)
         if self._is_stopped:
-            return self._end(outcome, verdict)
+            return self._end(outcome, action)
         if is_too_large(failure) and (parts := self._split(name, item)):
             fan_out = self._fan_outs[name]
             if fan_out.shrink(item, parts):
@@ -286,10 +287,9 @@ class Attempts:
             self._tell_again(name, item, outcome, how, len(parts))
             self.retries.add_parts(batch, parts)
             return None
-        if isinstance(verdict, Retry | Fallback):
-            delay_s = verdict.delay_s if isinstance(verdict, Retry) else 0.0
-            stand_in = outcome.task if isinstance(verdict, Fallback) else item.fallback
-            how = f"in {delay_s:.2g} s" if isinstance(verdict, Retry) else "by its fallback"
+        if action in (Action.RETRY, Action.FALLBACK):
+            stand_in = outcome.task if action is Action.FALLBACK else item.fallback
+            how = f"in {delay_s:.2g} s" if action is Action.RETRY else "by its fallback"
             self._tell_again(name, item, outcome, how, 0)
             self._before[name, item.place] = without_logs(outcome)
             again = replace(item, attempt=item.attempt + 1, fallback=stand_in)
@@ -298,21 +298,21 @@ class Attempts:
         repeats = self.repeats.setdefault(name, Repeats())
         if name in self._fan_outs and not self._fan_outs[name].completed:
             repeats.see(item, outcome)
-        if isinstance(verdict, Bisect) and (parts := self._split(name, item)):
+        if action is Action.BISECT and (parts := self._split(name, item)):
             # Held until something of this fan-out has come through: if all of it fails alike, it
             # is no matter of rows.
             self._tell_again(name, item, outcome, "in halves", len(parts))
             self._held.setdefault(name, []).append((batch, parts))
             return None
-        return self._end(outcome, verdict)
+        return self._end(outcome, action)
 
     def _split(self, name: str, item: Item) -> list[Item]:
         fan_out = self._fan_outs.get(name)
         return [] if fan_out is None else fan_out.split(item)
 
-    def _end(self, outcome: Outcome, verdict: object) -> Outcome:
-        status = Status.SKIPPED if isinstance(verdict, Skip) else Status.FAILED
-        return replace(outcome, status=status, is_quarantined=isinstance(verdict, Bisect))
+    def _end(self, outcome: Outcome, action: Action) -> Outcome:
+        status = Status.SKIPPED if action is Action.SKIP else Status.FAILED
+        return replace(outcome, status=status, is_quarantined=action is Action.BISECT)
 
 
 def _number_attempts(outcome: Outcome) -> Outcome:

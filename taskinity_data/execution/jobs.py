@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskinity_data.execution.open_fan_out import as_dataset, open_fan_out
 from taskinity_data.execution.schedulers.resources import resources_of
@@ -176,8 +176,7 @@ def policies(all_stages: Sequence[Stage]) -> dict[str, Policy]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """One thing that the driver can do as soon as `needs` have their values.
 
     Exactly one of `open` (a fan-out), `job` (a plain task) and `finish` (a reducer's last step, or

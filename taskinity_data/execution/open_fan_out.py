@@ -6,8 +6,8 @@ It knows nothing of who runs them. Sizes follow what the run learns, unless they
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.cut_again import repeat_cuts
 from taskinity_data.chunks.open_dataset import Dataset, open_dataset
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["PieceOptions", "as_dataset", "find_item", "narrow", "open_fan_out", "plan_items"]
 
 
-@dataclass(frozen=True, slots=True)
-class PieceOptions:
+class PieceOptions(NamedTuple):
     """How fan-outs are cut.
 
     Attributes

@@ -5,8 +5,8 @@ It knows no clock, no worker and no chunk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskinity_data.errors import TaskinityDataError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from taskinity_data.outcome import Failure
     from taskinity_data.policy import Policy
 
-__all__ = ["Bisect", "Fail", "Fallback", "Retry", "Skip", "decide", "is_final"]
+__all__ = ["Action", "Decision", "decide", "is_final"]
 
 _FINAL = (
     TypeError, NameError, AttributeError, ImportError, FileNotFoundError, KeyError, SyntaxError,
@@ -29,37 +29,31 @@ def is_final(error: BaseException) -> bool:
     return isinstance(error, _FINAL) or (isinstance(error, TaskinityDataError) and error.is_final)
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Try again after `delay_s` seconds."""
+class Action(Enum):
+    """What follows a failed attempt."""
 
-    delay_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Fallback:
-    """Let the task's fallback stand in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """Go on without this result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bisect:
-    """Halve it, until the bad rows are alone; one that can't be halved is left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
+    RETRY = "retry"
+    FALLBACK = "fallback"
+    """The task's fallback stands in."""
+    SKIP = "skip"
+    """The run continues without this result."""
+    BISECT = "bisect"
+    """The chunk is halved until the bad rows are alone; one that can't be halved is skipped."""
+    FAIL = "fail"
     """It failed; the run's threshold says what that means."""
+
+
+class Decision(NamedTuple):
+    """What follows a failed attempt, and of a retry after how many seconds."""
+
+    action: Action
+    delay_s: float = 0.0
 
 
 def decide(
     policy: Policy, failure: Failure, attempt: int, draw: float, is_fallback: bool = False
-) -> Retry | Fallback | Skip | Bisect | Fail:
-    """What is to be done about `failure`.
+) -> Decision:
+    """Return what follows `failure`.
 
     Parameters
     ----------
@@ -79,14 +73,14 @@ def decide(
     """
     if not is_fallback and attempt <= policy.retries and _is_retryable(policy, failure):
         ceiling_s = min(policy.max_delay_s, policy.retry_delay_s * 2.0 ** min(attempt - 1, 64))
-        return Retry(draw * ceiling_s)
+        return Decision(Action.RETRY, draw * ceiling_s)
     if policy.on_error == "skip":
-        return Skip()
+        return Decision(Action.SKIP)
     if policy.on_error == "bisect":
-        return Bisect()
+        return Decision(Action.BISECT)
     if policy.on_error == "fail" or is_fallback:
-        return Fail()
-    return Fallback()
+        return Decision(Action.FAIL)
+    return Decision(Action.FALLBACK)
 
 
 def _is_retryable(policy: Policy, failure: Failure) -> bool:

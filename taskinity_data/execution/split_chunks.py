@@ -40,7 +40,7 @@ def guard_batch(batch: Batch, deadline: Deadline | None) -> Batch:
     """
     check_timeouts(batch.job, batch.strategy)
     items = [_guard(item, batch.job, batch.strategy, deadline) for item in batch.items]
-    return replace(batch, items=items)
+    return batch._replace(items=items)
 
 
 def _guard(item: Item, job: Job, strategy: Strategy, deadline: Deadline | None) -> Item:

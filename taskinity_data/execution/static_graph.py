@@ -24,7 +24,7 @@ from taskinity_data.execution.jobs import (
     resolve,
 )
 from taskinity_data.execution.open_fan_out import plan_items
-from taskinity_data.execution.retry_rules import Fallback, Skip, decide
+from taskinity_data.execution.retry_rules import Action, decide
 from taskinity_data.execution.worker.run_item import Item, run_item
 from taskinity_data.execution.worker.shipping import pack_value, unpack_value
 from taskinity_data.flow.stages import Call, FanOutStage, Reduce, Stage, Upstream, stages
@@ -236,10 +236,10 @@ def _run(job: Job, item: Item, policies: Mapping[str, Policy]) -> tuple[Any, Any
     failure = outcome.failure
     assert failure is not None
     policy = replace(policies.get(outcome.task, Policy()), retries=0)
-    verdict = decide(policy, failure, item.attempt, 0.0, item.fallback is not None)
-    if isinstance(verdict, Skip):
+    action, _ = decide(policy, failure, item.attempt, 0.0, item.fallback is not None)
+    if action is Action.SKIP:
         return ABSENT, None
-    if isinstance(verdict, Fallback):
+    if action is Action.FALLBACK:
         return _run(job, replace(item, fallback=outcome.task), policies)
     told = FlowFailed(f"{outcome.task} failed: {failure}\n{failure.traceback}")
     raise told from failure.error

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import queue
 import time
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import WorkerDied
 
@@ -30,8 +29,7 @@ WATCH_S = 60.0
 has: once a minute that costs nothing, and most chunks are quicker."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Items that travel together: of the task `name`, for `job`, by `strategy`."""
 
     name: str

@@ -7,8 +7,7 @@ divide) and the same downstreams. Everything else is a single task.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskinity_data.flow.naming import split_number, to_snake
 
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FlowNode", "find_last", "find_nodes"]
 
 
-@dataclass(frozen=True, slots=True)
-class FlowNode:
+class FlowNode(NamedTuple):
     """One task, or the numbered siblings that are one fan-out.
 
     `name` is the task's, or the siblings' without the number; `upstreams` are names of places.

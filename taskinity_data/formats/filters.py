@@ -9,7 +9,6 @@ from operator import and_, or_
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-import pyarrow.acero as acero
 import pyarrow.compute as pc
 
 from taskinity_data.errors import PlanError
@@ -49,6 +48,9 @@ class Filters:
 
     def apply(self, table: pa.Table) -> pa.Table:
         """Return the rows of `table` that pass, in order; `PlanError` if Arrow can't evaluate."""
+        # It loads Arrow's datasets, 10 ms, which a run without filters does not need.
+        import pyarrow.acero as acero
+
         # Table.filter would start threads of its own beside the worker's.
         plan = acero.Declaration.from_sequence(
             [

@@ -14,8 +14,7 @@ from taskinity_data.errors import PlanError
 from taskinity_data.formats.deliver import deliver
 from taskinity_data.formats.filters import narrow_filters, parse_filters
 from taskinity_data.formats.open_tables import refuse_clash
-from taskinity_data.formats.reader import Reader, ReadResult
-from taskinity_data.formats.tables import check_columns
+from taskinity_data.formats.reader import Reader, ReadResult, check_columns
 from taskinity_data.outcome import join_bad_lines
 from taskinity_data.sources.file import Piece
 

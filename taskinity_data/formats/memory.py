@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 import pyarrow as pa
@@ -22,8 +22,7 @@ from taskinity_data.errors import PlanError
 from taskinity_data.formats.deliver import count_only, deliver_rows, drop_pandas_index, gather
 from taskinity_data.formats.filters import parse_filters
 from taskinity_data.formats.frame_tables import restore_objects, to_table
-from taskinity_data.formats.reader import ReadResult, RowReader
-from taskinity_data.formats.tables import check_columns
+from taskinity_data.formats.reader import ReadResult, RowReader, check_columns
 from taskinity_data.sources.file import Piece, SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 from taskinity_data.sources.temporary import OwnDirectory
@@ -78,6 +77,8 @@ class ArrowReader(RowReader):
     keeper : Keeper or None
         Who owns the file, where it is private.
     """
+
+    is_in_memory: ClassVar[bool] = True
 
     schema: pa.Schema
     needed: tuple[str, ...]

@@ -19,7 +19,8 @@ from taskinity_data.errors import PlanError
 from taskinity_data.formats.casts import advise, code_of, holds, nullable_dtypes, read_type
 from taskinity_data.formats.deliver import conform, drop_pandas_index, hidden_columns
 from taskinity_data.formats.filters import parse_filters
-from taskinity_data.formats.tables import TableReader, check_columns
+from taskinity_data.formats.reader import check_columns
+from taskinity_data.formats.tables import TableReader
 from taskinity_data.sources.read import map_files
 from taskinity_data.wording import suggest
 

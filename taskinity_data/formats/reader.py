@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from taskinity_data.errors import PlanError
+from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ __all__ = [
     "ReadResult",
     "Reader",
     "RowReader",
+    "check_columns",
     "divide_rows",
     "refuse_quarantine",
 ]
@@ -56,10 +58,13 @@ class Reader:
         What `start` and `stop` count.
     reads_native : bool
         Whether it reads as "native", a frame or a table, whichever it makes faster.
+    is_in_memory : bool
+        Whether its rows were a frame or table in memory, so that no other call finds their file.
     """
 
     unit: ClassVar[str] = "bytes"
     reads_native: ClassVar[bool] = False
+    is_in_memory: ClassVar[bool] = False
 
     if TYPE_CHECKING:  # a field of a dataclass can't stand for a property that is really there
 
@@ -178,6 +183,40 @@ def divide_rows(piece: Piece, parts: int) -> list[Piece]:
         )
         for part in range(parts)
     ]
+
+
+def check_columns(
+    columns: Sequence[str] | None,
+    schema: pa.Schema,
+    default: Sequence[str],
+    option: str = "columns",
+) -> list[str]:
+    """Return the names that `columns` selects of `schema`, `default` where it is None.
+
+    `option` is what a message calls them.
+
+    Raises
+    ------
+    PlanError
+        A name that is not there, or stands twice; no list of names.
+    """
+    if columns is None:
+        return list(default)
+    if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
+        raise PlanError(f'columns={columns!r}: give a list of names, e.g. columns=["carrier"]')
+    names = list(columns)
+    all_names = set(schema.names)
+    visited: set[str] = set()
+    for name in names:
+        if name not in all_names:
+            raise PlanError(
+                f"{option}: there is no column {name!r} among {', '.join(default)}."
+                f"{suggest(name, schema.names)}"
+            )
+        if name in visited:
+            raise PlanError(f"columns: {name!r} is named twice; name each column once")
+        visited.add(name)
+    return names
 
 
 def refuse_quarantine(reader: Reader, why: str) -> None:

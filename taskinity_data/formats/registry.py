@@ -6,12 +6,10 @@ format is opened; ``docs/formats.md`` says what is read of which format.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.hive_reader import add_hive_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class FileFormat:
+class FileFormat(NamedTuple):
     """A file format.
 
     Attributes
@@ -135,6 +132,8 @@ def open_files(
     if not format_record.is_text:
         reader = open_them(files, columns, filters, schema, hive, options)
     elif hive:
+        from taskinity_data.formats.hive_reader import add_hive_columns
+
         whole = open_them(files, None, None, schema, options)
         reader = add_hive_columns(whole, files[0].path, hive, columns, filters)
     else:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.types as pat
 
-from taskinity_data.errors import PlanError
 from taskinity_data.formats.deliver import conform, count_only, deliver_rows, gather
 from taskinity_data.formats.reader import ReadResult, RowReader
 from taskinity_data.sources.file import Piece
 from taskinity_data.sources.read import read_pieces
-from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import SourceFile
     from taskinity_data.sources.hive import HiveColumn
 
-__all__ = ["TableReader", "check_columns"]
+__all__ = ["TableReader"]
 
 SMALL_NBYTES = 256 << 10
 """Bytes up to which groups are one piece together: reading one by itself costs 0.5 ms, as much as
@@ -217,37 +215,3 @@ def _width(type_: pa.DataType, has_nulls: bool) -> int | None:
     if pat.is_floating(type_) or pat.is_timestamp(type_) or pat.is_duration(type_):
         return int(type_.bit_width) // 8
     return None
-
-
-def check_columns(
-    columns: Sequence[str] | None,
-    schema: pa.Schema,
-    default: Sequence[str],
-    option: str = "columns",
-) -> list[str]:
-    """Return the names that `columns` selects of `schema`, `default` where it is None.
-
-    `option` is what a message calls them.
-
-    Raises
-    ------
-    PlanError
-        A name that is not there, or stands twice; no list of names.
-    """
-    if columns is None:
-        return list(default)
-    if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
-        raise PlanError(f'columns={columns!r}: give a list of names, e.g. columns=["carrier"]')
-    names = list(columns)
-    all_names = set(schema.names)
-    visited: set[str] = set()
-    for name in names:
-        if name not in all_names:
-            raise PlanError(
-                f"{option}: there is no column {name!r} among {', '.join(default)}."
-                f"{suggest(name, schema.names)}"
-            )
-        if name in visited:
-            raise PlanError(f"columns: {name!r} is named twice; name each column once")
-        visited.add(name)
-    return names

@@ -152,15 +152,15 @@ class RunJournal:
         )
 
 
-@dataclass(frozen=True)
 class _WhoRuns(Observer):
     """Keeps who runs the items."""
 
-    checkpoints: Checkpoints
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
 
     def on_event(self, event: Event) -> None:
         if isinstance(event, SchedulerChanged):
-            self.checkpoints.note_scheduler(event.scheduler, event.workers, event.reason)
+            self._checkpoints.note_scheduler(event.scheduler, event.workers, event.reason)
 
 
 class NoticeBoard:

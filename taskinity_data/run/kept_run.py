@@ -180,11 +180,7 @@ class _NoReader(Reader):
     unit = "places"
 
     def __init__(self, is_in_memory: bool) -> None:
-        self._is_in_memory = is_in_memory
-
-    @property
-    def keeper(self) -> Any:
-        return "gone" if self._is_in_memory else None
+        self.is_in_memory = is_in_memory  # type: ignore[misc]  # of each chunk its own
 
     def identity(self) -> str:
         return "not kept"

@@ -7,7 +7,7 @@ options and what `redrive` repeats are derived from its fields.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import PlanError, SettingsError
 from taskinity_data.policy import parse_duration, parse_nbytes
@@ -89,8 +89,7 @@ def _check_timeout(run_timeout: str | float | None) -> None:
         parse_duration(run_timeout)
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """What is known of an option beside its name, type and default.
 
     Attributes

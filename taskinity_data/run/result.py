@@ -16,7 +16,6 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.display import for_stdout, safe_repr
 from taskinity_data.errors import ResumeError
 from taskinity_data.execution.ledger import PLACES
-from taskinity_data.formats.memory import ArrowReader
 from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.run.outcome_frames import (
     NOWHERE,
@@ -322,10 +321,10 @@ class Run:
                 lines.append(f"in item {item.position}, key {item.key}: {_show(item.data)}")
             if outcome.failure.traceback.strip() not in lines[0]:
                 lines.append(outcome.failure.traceback.rstrip())
+            chunk = item.data if item is not None else None
             # A frame in memory has no file that the next call would find.
-            in_memory = isinstance(getattr(item and item.data, "reader", None), ArrowReader)
-            if item is not None and isinstance(item.data, Chunk) and not in_memory:
-                ranges = item.data.ranges
+            if isinstance(chunk, Chunk) and not chunk.reader.is_in_memory:
+                ranges = chunk.ranges
                 alone = repr(ranges[0] if len(ranges) == 1 else list(ranges))
                 typed = " ".join(f"--only {shlex.quote(one)}" for one in ranges)
                 lines.append(

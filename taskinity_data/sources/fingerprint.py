@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SourceChanged
@@ -109,6 +108,9 @@ def fingerprint_of(info: Mapping[str, Any], path: str) -> Fingerprint:
 
 def _to_ns(value: Any) -> int:
     if isinstance(value, str):
+        # Only web servers state times as mail does; the module and what it loads take 3 ms.
+        from email.utils import parsedate_to_datetime
+
         try:
             value = parsedate_to_datetime(value)
         except ValueError:

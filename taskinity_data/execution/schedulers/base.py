@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from taskinity_data.errors import BindError, PlanError, SchedulerError
 from taskinity_data.execution.worker.batches import run_items, run_parcel
-from taskinity_data.execution.worker.child_process import ChildPool
+from taskinity_data.execution.worker.child_pool import ChildPool
 from taskinity_data.execution.worker.result_limit import limit_results
 from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpack_outcomes

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import TaskinityDataError
-from taskinity_data.execution.worker.child_process import ChildPool
+from taskinity_data.execution.worker.child_pool import ChildPool
 from taskinity_data.execution.worker.log_capture import lower_level
 from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.execution.worker.shipping import (

@@ -1,7 +1,7 @@
-"""Child processes in which items run that may have to be ended: one for each thread, used again.
+"""A child process in which items run that may have to be stopped.
 
 A child that takes too long or too much memory is killed with all that it started; the thread that
-waited for it goes on with another. It knows nothing of what becomes of a failed item.
+waited for it continues with another one, which `child_pool` starts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from taskinity_data.outcome import Attempt, Outcome, Status
 if TYPE_CHECKING:
     from taskinity_data.execution.worker.run_item import Item, Job
 
-__all__ = ["ChildPool", "tell_death"]
+__all__ = ["Child", "NotBegun", "tell_death"]
 
 _LOOK_S = 0.05
 """How often the memory of a child is looked at: 20 µs a look."""
@@ -42,77 +42,13 @@ _START_S = 60.0
 a slow file system."""
 
 
-class ChildPool:
-    """The children of one process, one for each of its threads; any thread may close it."""
-
-    def __init__(self) -> None:
-        self._here = threading.local()
-        self._lock = threading.Lock()
-        self._children: set[_Child] = set()
-        self._is_closed = False
-
-    def run(self, job: Job, item: Item, blob: bytes | None = None) -> bytes:
-        """The packed outcome of `item`, run in this thread's child; `blob` is `job`, packed.
-
-        Raises
-        ------
-        BindError
-            The job can't be sent to another process.
-        SchedulerError
-            No child can be started, or the nursery is closed.
-        """
-        for is_second in (False, True):
-            child = self._child()
-            try:
-                return child.run(job, item, blob)
-            except _NotBegun as gone:
-                # It had ended by itself, or was ended from outside, before the item began.
-                self._forget(child)
-                if is_second:
-                    raise SchedulerError(
-                        f"a child process ends as soon as it starts ({gone})"
-                    ) from None
-            finally:
-                if not child.is_alive:
-                    self._forget(child)
-        raise AssertionError
-
-    def _child(self) -> _Child:
-        child: _Child | None = getattr(self._here, "child", None)
-        if child is not None and child.is_alive:
-            return child
-        with self._lock:
-            if self._is_closed:
-                raise SchedulerError("the run has ended")
-        made = _Child()
-        with self._lock:
-            self._children.add(made)
-            is_closed = self._is_closed
-        if is_closed:
-            made.kill()
-        self._here.child = made
-        return made
-
-    def _forget(self, child: _Child) -> None:
-        child.kill()
-        with self._lock:
-            self._children.discard(child)
-
-    def close(self) -> None:
-        """End all children, and what runs in them."""
-        with self._lock:
-            self._is_closed = True
-            children = list(self._children)
-            self._children.clear()
-        for child in children:
-            child.kill()
-
-
-class _NotBegun(Exception):  # noqa: N818 - never leaves this module
+class NotBegun(Exception):  # noqa: N818 - never leaves the pool
     """The child has gone before the item's first step."""
 
 
-class _Child:
+class Child:
+    """A process that runs items, one after another, until it is killed."""
+
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         code = (
@@ -157,7 +93,7 @@ class _Child:
         except (OSError, EOFError) as error:
             self.kill()
             if not limit.has_begun:
-                raise _NotBegun(self._tell()) from error
+                raise NotBegun(self._tell()) from error
             told = f"{limit.task}: {self._tell(limit)}"
             was_full = self._peak_nbytes >= _FULL_SHARE * (limit.memory_nbytes or math.inf)
             # The system's own killer is quicker than our look.

@@ -120,8 +120,7 @@ class Job:
         return self.chains[position] if len(self.chains) > 1 else self.chains[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(NamedTuple):
     """What an item may take in its child process, beside its steps' own times.
 
     `memory_nbytes` is what the process may hold, `deadline` the end of the run's time; None: no

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from taskinity_data.errors import BindError
 from taskinity_data.flow.binding.wiring import wire
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["bind", "raise_problems"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
+class _Offer(NamedTuple):
     """A function that was handed over, and as what."""
 
     key: str

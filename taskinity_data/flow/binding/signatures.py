@@ -9,8 +9,7 @@ import functools
 import inspect
 import re
 import sys
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskinity_data.errors import BindError
 
@@ -34,8 +33,7 @@ _BARE = {"Table": "pyarrow", "Chunk": "taskinity_data"}
 _LIBRARIES = frozenset({"pandas", "pyarrow", "polars", "taskinity_data", "dask", "modin"})
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One parameter that can be filled.
 
     `is_positional`: only by position. `is_keyword`: only by name.

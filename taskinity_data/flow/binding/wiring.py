@@ -6,8 +6,8 @@ function is `match_arguments`'s business.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import BindError
 from taskinity_data.flow.binding.argument_sources import Constant, Input, Source, Upstream
@@ -34,8 +34,7 @@ _REDUCED = (Parameter("data"),)
 """A reducer has no parameters of its own: it takes one thing, whatever that is called."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(NamedTuple):
     """What fills one function's parameters, and what runs instead where it fails.
 
     `over` is what is fanned out (or reduced); None for a function that runs once.
@@ -145,7 +144,7 @@ class _Wirer:
         )
         if fill is not None:
             fallback = self._find_fallback(node, task)
-            self.result.fills[task.name] = replace(fill, fallback=fallback)
+            self.result.fills[task.name] = fill._replace(fallback=fallback)
 
     def _fill(self, node: FlowNode, label: str, explicit: Task | None = None) -> Fill | None:
         """Return the sources, by name, of the function called `label` at `node`."""
@@ -317,8 +316,7 @@ def _fill_defaults(fill: Fill, defaults: dict[str, Constant]) -> Fill:
     def resolve(source: Any) -> Any:
         return defaults.get(source.name, source) if isinstance(source, Input) else source
 
-    return replace(
-        fill,
+    return fill._replace(
         over=resolve(fill.over),
         arguments={name: resolve(source) for name, source in fill.arguments.items()},
         fallback=fill.fallback and (fill.fallback[0], _fill_defaults(fill.fallback[1], defaults)),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -64,8 +64,7 @@ _CACHED: Cache[Head] = Cache(64)
 MAX_TRIES = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The beginning of one file.
 
     Attributes
@@ -168,13 +167,13 @@ def find_decoded_head(
     before = decoded[: head.data_start].decode()
     lines = len(LINE_MARK.findall(before))
     if head.data_start == len(decoded):
-        return replace(head, data_start=len(data))
+        return head._replace(data_start=len(data))
     if not lines:
-        return replace(head, data_start=begin + len(before.encode(codec)))
+        return head._replace(data_start=begin + len(before.encode(codec)))
     # An undecodable byte may be more than one character or none, but line ends are what they are.
     marks = mark_units(data, codec)
     ends = np.flatnonzero((marks == ord("\n")) | (marks == ord("\r"))) + 1
-    return replace(head, data_start=int(ends[lines - 1]) * unit_nbytes(codec))
+    return head._replace(data_start=int(ends[lines - 1]) * unit_nbytes(codec))
 
 
 LINE_MARK = re.compile(r"[\r\n]")

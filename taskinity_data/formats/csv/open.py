@@ -135,7 +135,7 @@ def read_heads(files: Sequence[SourceFile], options: CsvOptions) -> list[Head]:
 
     def read(file: SourceFile) -> Head:
         head = read_head(file, options)
-        return replace(head, rows=find_rows(file, head.data_start, options))
+        return head._replace(rows=find_rows(file, head.data_start, options))
 
     return list(map_files(read, files))
 

@@ -17,7 +17,7 @@ from taskinity_data.formats.json.layout import ARRAY, LINES
 from taskinity_data.formats.json.reader import JsonReader
 from taskinity_data.formats.json.sample import NOTHING, freeze, infer_columns
 from taskinity_data.formats.json.types import named_types
-from taskinity_data.formats.tables import check_columns
+from taskinity_data.formats.reader import check_columns
 from taskinity_data.sources.read import map_files
 from taskinity_data.wording import suggest
 

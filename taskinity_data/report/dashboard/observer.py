@@ -5,7 +5,6 @@ This observer of the run's events is in the driver's process; the scheduler's ma
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import replace
 from threading import Lock
@@ -26,6 +25,7 @@ from taskinity_data.events import (
 from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from taskinity_data.events import Event
@@ -152,6 +152,8 @@ class DashboardObserver(Observer):
             self._missing = ""
 
     async def _send_soon(self, pause_s: float) -> None:
+        import asyncio  # 10 ms, which a run in threads does not need
+
         await asyncio.sleep(pause_s)
         self._is_due = False
         client = self._client
@@ -159,6 +161,8 @@ class DashboardObserver(Observer):
             await self._send(client)
 
     async def _send(self, client: Any) -> None:
+        import asyncio
+
         # Batches go one after another: on their own ways one could overtake another.
         if self._sending is None:
             self._sending = asyncio.Lock()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.display import safe_str
-from taskinity_data.formats.memory import ArrowReader
 from taskinity_data.machine import count_cores, memory_limit
 from taskinity_data.outcome import Status
 from taskinity_data.report.bottleneck import find_bound
@@ -27,7 +26,6 @@ from taskinity_data.wording import format_count, format_nbytes, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from taskinity_data.formats.reader import Reader
     from taskinity_data.report.html.attempts import AttemptRow
 
 __all__ = ["Reported", "Section", "find_sections"]
@@ -190,7 +188,7 @@ def _trouble(item: Any, outcome: Any) -> Trouble:
     command = python = ""
     data = item.data if item is not None else None
     # A frame in memory has no file that another call would find.
-    if isinstance(data, Chunk) and not _is_in_memory(data.reader):
+    if isinstance(data, Chunk) and not data.reader.is_in_memory:
         ranges = data.ranges
         python = f"only={ranges[0]!r}" if len(ranges) == 1 else f"only={list(ranges)!r}"
         command = " ".join(f"--only {shlex.quote(range_)}" for range_ in ranges)
@@ -206,10 +204,6 @@ def _trouble(item: Any, outcome: Any) -> Trouble:
         command,
         python,
     )
-
-
-def _is_in_memory(reader: Reader) -> bool:
-    return isinstance(reader, ArrowReader) or reader.keeper is not None
 
 
 def slowest(attempts: Sequence[AttemptRow]) -> list[AttemptRow]:

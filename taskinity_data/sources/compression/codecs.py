@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskinity_data.errors import PlanError, SettingsError
 from taskinity_data.policy import parse_nbytes
@@ -62,8 +61,7 @@ _MAGIC = {
 }
 
 
-@dataclass(frozen=True)
-class Compression:
+class Compression(NamedTuple):
     """The `compression=` of the user, with the meaning that it has in `pandas.read_csv`.
 
     Attributes

@@ -18,7 +18,8 @@ import taskinity_data as td
 from taskinity_data import errors
 from taskinity_data.execution.worker import child_main
 from taskinity_data.execution.worker.batches import run_items
-from taskinity_data.execution.worker.child_process import ChildPool, tell_death
+from taskinity_data.execution.worker.child_pool import ChildPool
+from taskinity_data.execution.worker.child_process import tell_death
 from taskinity_data.execution.worker.deadline import Deadline
 from taskinity_data.execution.worker.run_item import Guard, Item, Job, Step
 from taskinity_data.outcome import Status
@@ -226,7 +227,7 @@ def test_a_child_ends_with_its_parent_and_by_itself(monkeypatch, tmp_path):
     code = (
         "import os, time\n"
         "from taskinity_data.execution.worker.batches import run_items\n"
-        "from taskinity_data.execution.worker.child_process import ChildPool\n"
+        "from taskinity_data.execution.worker.child_pool import ChildPool\n"
         "from taskinity_data.execution.worker.run_item import Guard, Item, Job, Step\n"
         "def tell(x):\n"
         f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskinity_data.formats.csv.records.blocks import Source, get_line_end, open_source, skip_bom
 from taskinity_data.formats.csv.records.scan import BLOCK_NBYTES, Scan, scan_range
@@ -33,8 +32,7 @@ MANY_CUTS_NBYTES = 1 << 12
 """Smaller grains: all ends of a block are listed (5 ns each); else each is looked for (10 us)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grain:
+class Grain(NamedTuple):
     """A run of whole records.
 
     Attributes
@@ -178,7 +176,7 @@ def _cut(scans: Iterable[Scan], start: int, grain_nbytes: int) -> Iterator[Grain
         yield waiting
         yield Grain(start, offset, rows)
     else:
-        yield replace(waiting, stop=offset)
+        yield waiting._replace(stop=offset)
 
 
 def _list_ends(scan: Scan) -> Callable[[int], tuple[int, int] | None]:

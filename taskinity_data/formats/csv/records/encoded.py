@@ -6,7 +6,6 @@ It turns places among marks into places in the file; what marks mean is for `cut
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,7 +74,7 @@ def find_text_grains(
             read, start // unit, -(-stop // unit), options.dialect, -(-grain_nbytes // unit)
         )
         for grain in grains:
-            yield replace(grain, start=grain.start * unit, stop=min(grain.stop * unit, stop))
+            yield grain._replace(start=grain.start * unit, stop=min(grain.stop * unit, stop))
 
 
 def split_text_at(file: SourceFile | str, start: int, stop: int, options: CsvOptions) -> int | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.encodings import unit_nbytes
@@ -42,8 +42,7 @@ MAX_HOLES = 10_000
 """Separate runs of lines in `skiprows`: each is looked for by itself, in about 0.1 ms."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowRange:
+class RowRange(NamedTuple):
     """Where the rows of one file end, and what between them is none.
 
     Attributes
@@ -137,7 +136,7 @@ def find_rows(file: SourceFile, data_start: int, options: CsvOptions) -> RowRang
         holes = tuple(hole for hole in listed if hole[1] > data_start)
     rows = RowRange(file.nbytes, holes)
     if options.nrows is not None:
-        return replace(rows, stop=find_stop(file, data_start, rows, options))
+        return rows._replace(stop=find_stop(file, data_start, rows, options))
     return rows if holes else None
 
 
@@ -222,11 +221,11 @@ def find_row_grains(
         for grain in find_text_grains(file, offset, hole_start, options, grain_nbytes):
             if waiting is not None:
                 yield waiting
-            waiting = replace(grain, start=begin)
+            waiting = grain._replace(start=begin)
             begin = grain.stop
         offset = hole_stop
         if waiting is not None:
-            waiting = replace(waiting, stop=hole_stop)
+            waiting = waiting._replace(stop=hole_stop)
             begin = hole_stop
     yield Grain(start, stop, 0) if waiting is None else waiting
 
