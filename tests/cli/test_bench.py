@@ -5,14 +5,11 @@ import json
 import pytest
 
 from taskinity_data.cli.commands import bench as command
-from taskinity_data.cli.commands import bench_measure as measuring
 from taskinity_data.cli.commands.bench import advise
 from taskinity_data.cli.commands.bench_measure import (
     JOBS,
-    Bare,
     Measured,
     Pools,
-    against_bare,
     in_sequence,
     measure,
 )
@@ -44,8 +41,7 @@ def advice_of(**jobs):
     lines = [
         one for name in ("wait", "python", "arrow") for one in lines_of(name, **jobs.get(name, {}))
     ]
-    bare = Bare(1000, 2, parallel_s=[4.0, 6.0], bare_s=[5.0, 4.8])
-    return advise(lines, {("threads", 2): 0.1, ("processes", 2): 1.5}, bare)
+    return advise(lines, {("threads", 2): 0.1, ("processes", 2): 1.5})
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +96,6 @@ def test_the_command_prints_the_table_and_ends_with_advice(call, monkeypatch):
     assert ("python", 80, "processes", False) in found
     assert answer["quick"] is True
     assert set(answer["pool_start_s"]) == {"threads 2", "processes 2"}
-    assert answer["bare_processes"]["records"] == 80
-    bare = answer["bare_processes"]
-    assert len(bare["bare_s"]) == len(bare["parallel_s"]) == 1
-    assert bare["share"] == pytest.approx(bare["bare_s"][0] / bare["parallel_s"][0])
     for text in answer["advice"]:
         assert text in said.stderr
     assert "fewer records" in said.stderr
@@ -143,36 +135,15 @@ def test_a_size_is_advised_where_the_automatic_one_was_slower():
     assert not any("name a size" in one for one in advice_of())
 
 
-def test_the_start_of_the_slowest_pool_and_bare_processes_are_told():
+def test_the_start_of_the_slowest_pool_is_described():
     told = advice_of()
     assert any("Starting 2 processes took 1.5 s" in one for one in told)
-    assert any(
-        "took 5.00 s here and 4.90 s in 2 bare processes (2 rounds): 98.0 % of what they" in one
-        for one in told
-    )
-
-
-def test_bare_processes_take_turns_and_have_to_agree(pools):
-    bare = against_bare(JOBS[1], 50, pools, 2, rounds=2)
-    assert (len(bare.parallel_s), len(bare.bare_s)) == (2, 2)
-    assert min(bare.parallel_s + bare.bare_s) > 0
-
-
-def test_work_in_full_is_made_long_enough_to_be_compared(pools, monkeypatch):
-    asked = []
-    monkeypatch.setattr(measuring, "against_bare", lambda *asking: asked.append(asking))
-    lines = lines_of("python", threads=1.0, processes=2.0, sequential_s=20.0)  # 10 s in parallel
-    for quick in (False, True):
-        command._measure_bare(JOBS[1], lines, pools, quick=quick)
-    assert [(records, rounds) for _, records, _, _, rounds in asked] == [(3000, 3), (1000, 1)]
 
 
 @pytest.mark.parametrize(("load", "is_printed"), [(0.0, False), (1e3, True)])
 def test_figures_of_a_busy_machine_are_called_worthless(call, monkeypatch, load, is_printed):
     monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
     monkeypatch.setattr(command, "_measure_job", lambda job, *_: iter(lines_of(job.name)))
-    bare = Bare(1, 2, [1.0], [1.0])
-    monkeypatch.setattr(command, "_measure_bare", lambda *_, **__: bare)
     monkeypatch.setattr(command, "advise", lambda *_: ["threads"])
     said = call("bench")
     assert ("Other work keeps this machine busy" in said.stdout) is is_printed

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import asdict
-from statistics import mean
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +15,7 @@ from taskinity_data.wording import format_count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskinity_data.cli.commands.bench_measure import Bare, BenchJob, Measured, Pools
+    from taskinity_data.cli.commands.bench_measure import BenchJob, Measured, Pools
 
 __all__ = ["bench"]
 
@@ -29,8 +27,6 @@ _WORKERS = 4
 _COLUMNS = "{:<19} {:>9} {:<9} {:>7} {:>7}  {:>9} {:>9} {:>8} {:>5}  {:>6} {:>6} {:>7} {:>8} {:>7}"
 _BUSY, _SMALL_S = 0.5, 1.0
 _CLEARLY = 0.95
-_BARE_S = 30.0
-"""At least so long computes each round beside bare processes."""
 
 
 @click.command(
@@ -79,12 +75,10 @@ def bench(workers: int | None, quick: bool, as_json: bool) -> None:
             for line in _measure_job(job, records, n, pools):
                 lines.append(line)
                 click.echo(_row(job, line))
-        bare = _measure_bare(JOBS[1], lines, pools, quick=quick)
         answer["lines"] = [asdict(line) | {"speed_up": line.speed_up} for line in lines]
         answer["pool_start_s"] = {f"{a} {n}": took for (a, n), took in pools.started_s.items()}
-        answer["bare_processes"] = bare._asdict() | {"share": bare.share}
         answer["quick"] = quick
-        answer["advice"] = advise(lines, pools.started_s, bare)
+        answer["advice"] = advise(lines, pools.started_s)
         if busy:
             answer["advice"].insert(0, "Measure again while this machine is idle, before all else.")
         click.echo()
@@ -128,18 +122,7 @@ def _faster(threads: Measured, processes: Measured) -> Measured:
     return processes if processes.parallel_s < _CLEARLY * threads.parallel_s else threads
 
 
-def _measure_bare(job: BenchJob, lines: list[Measured], pools: Pools, *, quick: bool) -> Bare:
-    """Compare the largest Python job, or several times as much, with bare processes."""
-    from taskinity_data.cli.commands.bench_measure import against_bare
-
-    ours = next(
-        line for line in reversed(lines) if line.job == job.name and line.pool == "processes"
-    )
-    times = 1 if quick else max(1, math.ceil(_BARE_S / ours.parallel_s))
-    return against_bare(job, ours.records * times, pools, ours.workers, 1 if quick else 3)
-
-
-def advise(lines: list[Measured], started_s: dict[tuple[str, int], float], bare: Bare) -> list[str]:
+def advise(lines: list[Measured], started_s: dict[tuple[str, int], float]) -> list[str]:
     """Return advice on pool, number of workers and chunk size, a sentence each."""
     advice: list[str] = []
     for name, words in (
@@ -152,12 +135,6 @@ def advise(lines: list[Measured], started_s: dict[tuple[str, int], float], bare:
     advice.append(
         f"Starting {slow[0][1]} {slow[0][0]} took {slow[1]:.1f} s: work of less than that is done "
         "sooner in threads."
-    )
-    ours_s, bare_s = mean(bare.parallel_s), mean(bare.bare_s)
-    advice.append(
-        f"Computing {bare.records:,} records in Python took {ours_s:.2f} s here and {bare_s:.2f} s "
-        f"in {bare.workers} bare processes ({format_count(len(bare.bare_s), 'round')}): "
-        f"{bare.share * 100:.1f} % of what they reach."
     )
     return advice
 

@@ -6,9 +6,7 @@ Starting a pool is measured separately.
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
@@ -24,11 +22,11 @@ from taskinity_data.machine import count_cores
 from taskinity_data.run.api import process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
-    "JOBS", "Alone", "Bare", "BenchJob", "Measured", "Pools", "against_bare", "bare_processes",
-    "compute", "in_sequence", "kernel", "measure", "wait",
+    "JOBS", "Alone", "BenchJob", "Measured", "Pools", "combine", "compute", "frame_of",
+    "in_sequence", "kernel", "measure", "wait",
 ]  # fmt: skip
 
 WAIT_S = 0.001
@@ -156,12 +154,12 @@ def _warm_up(chunk: pd.DataFrame) -> int:
 
 
 def frame_of(records: int) -> pd.DataFrame:
-    """Return `count` records of one integer each."""
+    """Return `records` of one integer each."""
     return pd.DataFrame({"value": range(records)})
 
 
 class Alone(NamedTuple):
-    """What the function takes, and says, on all records at once."""
+    """The seconds and the answer of the function on all records at once."""
 
     seconds: float
     answer: int
@@ -197,7 +195,7 @@ def measure(
     turns = min(max(_MIN_TURNS, int(alone.seconds / n)), _MAX_TURNS)
     rows = max(1, -(-records // (n * turns)))
     run = process(
-        frame_of(records), job.function, reduce=_combine(job), workers=n,
+        frame_of(records), job.function, reduce=combine(job), workers=n,
         chunk_size="auto" if is_auto else f"{rows} rows",
         scheduler=pools.get(name, n), progress=False,
     )  # fmt: skip
@@ -227,7 +225,8 @@ def measure(
     )
 
 
-def _combine(job: BenchJob) -> Callable[[list[int]], int]:
+def combine(job: BenchJob) -> Callable[[list[int]], int]:
+    """Return what brings the answers of chunks together."""
     return _exclusive_or if job.function is compute else sum
 
 
@@ -236,68 +235,3 @@ def _exclusive_or(parts: Sequence[int]) -> int:
     for part in parts:
         total ^= part
     return total
-
-
-class Bare(NamedTuple):
-    """The same work in processes of this library, and in ones that do nothing else, in turns."""
-
-    records: int
-    workers: int
-    parallel_s: list[float]
-    bare_s: list[float]
-
-    @property
-    def share(self) -> float:
-        """What this library reaches of what the bare ones do, over all rounds."""
-        return sum(self.bare_s) / sum(self.parallel_s)
-
-
-def against_bare(job: BenchJob, records: int, pools: Pools, n: int, rounds: int) -> Bare:
-    """Time `job` on `records` with `n` processes and with as many bare ones, in turns, `rounds` of
-    each.
-
-    In turns, for the speed of a machine that others share drifts by more than what is looked for.
-
-    Raises
-    ------
-    ReduceError
-        They disagree.
-    """
-    bare = Bare(records, n, [], [])
-    pools.get("processes", n)
-    for number in range(rounds):
-        comes_first = number % 2 == 0  # else the one that is always second could be the slower one
-        if comes_first:
-            alone = bare_processes(job, records, n)
-            bare.bare_s.append(alone.seconds)
-        bare.parallel_s.append(measure(job, records, alone, pools, "processes", n).parallel_s)
-        if not comes_first:
-            bare.bare_s.append(bare_processes(job, records, n).seconds)
-    return bare
-
-
-def bare_processes(job: BenchJob, records: int, n: int) -> Alone:
-    """Time `n` processes that share `records` evenly and do nothing else; return their output, too.
-
-    They are started and have imported all that they need before the clock runs.
-    """
-    with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(_idle, range(n * 2)))
-        parts = list(_shares(records, n))
-        at = time.perf_counter()
-        answers = list(pool.map(_bare, [job.name] * n, *zip(*parts, strict=True)))
-        return Alone(time.perf_counter() - at, _combine(job)(answers))
-
-
-def _idle(_: int) -> None:
-    time.sleep(_WARM_UP_S)
-
-
-def _shares(records: int, n: int) -> Iterator[tuple[int, int]]:
-    for number in range(n):
-        yield records * number // n, records * (number + 1) // n
-
-
-def _bare(name: str, start: int, stop: int) -> int:
-    job = next(candidate for candidate in JOBS if candidate.name == name)
-    return job.function(job.makes(pd.DataFrame({"value": range(start, stop)})))
