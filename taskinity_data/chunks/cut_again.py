@@ -124,7 +124,13 @@ def repeat_cuts(
             yield number, piece
 
     rests = [(number, file) for number, file in enumerate(parts) if isinstance(file, _Remainder)]
-    grains = read_ahead(rests, produce, threads=FILES_AHEAD, depth=GRAINS_AHEAD)
+    grains = read_ahead(
+        rests,
+        produce,
+        threads=FILES_AHEAD,
+        depth=GRAINS_AHEAD,
+        nbytes_of=lambda rest: rest[1].whole.nbytes,
+    )
     try:
         yield from _chunks(dataset.reader, parts, _NumberedGrains(grains), next_size)
     finally:
@@ -161,7 +167,7 @@ class _Remainder:
     def grains(self, reader: Reader, grain_nbytes: int) -> Iterator[Piece]:
         passed = 0
         is_empty = True
-        for piece in reader.grains(self.extent.file, grain_nbytes):
+        for piece in reader.grains(self.extent, grain_nbytes):
             passed += piece.nbytes
             if piece.stop > self.start or (is_empty and self.start == self.extent.start):
                 is_empty = False

@@ -53,6 +53,9 @@ MAX_GRAIN_NBYTES = 4 << 20
 WHOLE = 1 << 62
 """More bytes than any piece has: pieces counted in rows are cut by arithmetic alone."""
 
+HEAD_NBYTES = 64 << 10
+"""Read of a file at least to find where its records begin."""
+
 FILES_AHEAD = 2
 GRAINS_AHEAD = 1024
 
@@ -126,6 +129,7 @@ class Dataset:
                 lambda file: [find_extent(self.reader, file)],
                 threads=FILES_AHEAD,
                 depth=GRAINS_AHEAD,
+                nbytes_of=lambda file: min(file.nbytes, HEAD_NBYTES),
             )
         )
 
@@ -229,13 +233,19 @@ class Dataset:
             return iter_pieces(
                 self.reader,
                 extent,
-                lambda: self.reader.grains(extent.file, grain_nbytes),
+                lambda: self.reader.grains(extent, grain_nbytes),
                 grain_nbytes,
                 memory_nbytes,
                 tolerates=tolerates,
             )
 
-        return read_ahead(self.extents, produce, threads=FILES_AHEAD, depth=GRAINS_AHEAD)
+        return read_ahead(
+            self.extents,
+            produce,
+            threads=FILES_AHEAD,
+            depth=GRAINS_AHEAD,
+            nbytes_of=lambda extent: extent.nbytes,
+        )
 
     def cut(
         self,

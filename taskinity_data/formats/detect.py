@@ -5,7 +5,7 @@ A file that passes here may still be malformed.
 
 from __future__ import annotations
 
-from pathlib import PurePath
+import os
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SourceNotFound
@@ -180,7 +180,7 @@ def _suffix(file: SourceFile) -> str:
     """Return the suffix that shows the format, in lower case."""
     path = file.path.partition("?hidden=")[0] if file.archive is None else file.name
     inner = inner_name(path) if file.unpacked is None else file.unpacked.inner
-    return PurePath(inner).suffix.lower()
+    return os.path.splitext(inner)[1].lower()  # noqa: PTH122 - a path object takes 20 times as long
 
 
 def _detect(

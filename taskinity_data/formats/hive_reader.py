@@ -84,9 +84,9 @@ class HiveReader(Reader):
         """Return all data of `file` as one piece."""
         return self.inner.extent(file)
 
-    def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
+    def grains(self, extent: Piece, grain_nbytes: int) -> Iterator[Piece]:
         """Yield the pieces of `file`, in order, as small as records and `grain_nbytes` allow."""
-        return self.inner.grains(file, grain_nbytes)
+        return self.inner.grains(extent, grain_nbytes)
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
         """Yield `piece` in pieces as small as records and `grain_nbytes` allow."""

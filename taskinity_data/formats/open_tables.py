@@ -291,7 +291,8 @@ def _read_nulls(reader: TableReader, file: SourceFile, suspects: Sequence[str]) 
     layout = reader.access.open_layout(file)
     columns = layout.columns
     with_nulls: set[str] = set()
-    for piece in reader.select(suspects).grains(file, 1 << 62):
+    suspect = reader.select(suspects)
+    for piece in suspect.grains(suspect.extent(file), 1 << 62):
         groups = layout.groups(piece.start, piece.stop) if piece.rows else range(0)
         left = [
             name

@@ -117,17 +117,17 @@ class Reader:
         """Return all data of `file` as one piece, without header, footer, or ruled-out groups."""
         raise NotImplementedError
 
-    def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
-        """Yield the pieces of `file`, in order, as small as records and `grain_nbytes` allow.
+    def grains(self, extent: Piece, grain_nbytes: int) -> Iterator[Piece]:
+        """Yield the pieces of a file, in order, as small as records and `grain_nbytes` allow.
 
-        They tile `extent(file)`; each holds at least one record, or what no record follows. Where
+        They tile its `extent`; each holds at least one record, or what no record follows. Where
         a footer rules ranges out, those are yielded too, with `nbytes` 0.
 
         Notes
         -----
         One pass over a file of text, streamed.
         """
-        yield from self.recut(self.extent(file), grain_nbytes)
+        yield from self.recut(extent, grain_nbytes)
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
         """Yield `piece` in pieces as small as records and `grain_nbytes` allow; rows stay known."""

@@ -75,7 +75,12 @@ def find_ranges(
         All of the file, rather than its head, middle and tail.
     """
     windows: Iterator[tuple[int, int] | None] = iter(())
-    if is_whole or stop - start <= 3 * SLICE_NBYTES:
+    is_whole = is_whole or stop - start <= 3 * SLICE_NBYTES
+    if is_whole and start < stop <= start + SCAN_SLICE_NBYTES:
+        # One range: there is nothing to cut.
+        yield start, stop
+        return
+    if is_whole:
         head = iter(cut(SCAN_SLICE_NBYTES))
     else:
         head = islice(cut(SLICE_NBYTES), 1)

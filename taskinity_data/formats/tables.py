@@ -104,11 +104,12 @@ class TableReader(RowReader):
         layout = self.access.open_layout(file)
         return Piece(file, 0, layout.rows, sum(self._group_nbytes(layout)), layout.rows)
 
-    def grains(self, file: SourceFile, grain_nbytes: int) -> Iterator[Piece]:
-        """Yield the groups of `file` in order, small ones together, large ones in even parts.
+    def grains(self, extent: Piece, grain_nbytes: int) -> Iterator[Piece]:
+        """Yield the groups of a file in order, small ones together, large ones in even parts.
 
         Groups that the filter rules out have 0 bytes. A file without rows is one empty piece.
         """
+        file = extent.file
         layout = self.access.open_layout(file)
         stops = layout.starts[1:].tolist()
         limit = min(grain_nbytes, SMALL_NBYTES)

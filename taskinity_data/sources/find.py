@@ -82,7 +82,10 @@ def find_in_store(url: str, options: Mapping[str, Any]) -> list[SourceFile]:
 
 def hive_keys(path: str, base: str) -> tuple[tuple[str, str], ...]:
     """Return the ``key=value`` directories between `base` and the file `path`."""
-    directories = PurePath(os.path.relpath(os.path.dirname(path), base)).parts
+    directory = os.path.dirname(path)
+    if "=" not in directory:
+        return ()
+    directories = PurePath(os.path.relpath(directory, base)).parts
     keys = [_HIVE.fullmatch(name) for name in directories]
     return tuple((unquote(key.group(1)), unquote(key.group(2))) for key in keys if key)
 

@@ -9,16 +9,25 @@ from threading import Event, Semaphore
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = ["read_ahead"]
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
 
+GROUP_NBYTES = 256 << 10
+"""Smaller sources come in groups: a hand-over between threads takes 0.1 ms of CPU, as much as
+cutting two files of 2 kB."""
+
 
 def read_ahead(
-    sources: Iterable[_S], produce: Callable[[_S], Iterable[_T]], *, threads: int, depth: int
+    sources: Iterable[_S],
+    produce: Callable[[_S], Iterable[_T]],
+    *,
+    threads: int,
+    depth: int,
+    nbytes_of: Callable[[_S], int] | None = None,
 ) -> Iterator[_T]:
     """Yield what `produce` yields for each of `sources`, in order.
 
@@ -31,6 +40,9 @@ def read_ahead(
         Sources that are read at a time.
     depth : int
         Items that wait of each source at most; its thread then pauses.
+    nbytes_of : callable, or None
+        How much is read of a source: those of at most `GROUP_NBYTES` together are handed over at
+        once. None: each by itself.
 
     Notes
     -----
@@ -38,13 +50,13 @@ def read_ahead(
     """
     stop = Event()
     waiting: deque[_Stream[_T]] = deque()
-    left = iter(sources)
+    groups = _group(sources, nbytes_of)
     with ThreadPoolExecutor(threads, thread_name_prefix="taskinity-read-ahead") as pool:
 
         def begin() -> None:
-            for source in left:
+            for group in groups:
                 stream: _Stream[_T] = _Stream(depth, stop)
-                pool.submit(stream.fill, produce, source)
+                pool.submit(stream.fill, produce, group)
                 waiting.append(stream)
                 return
 
@@ -61,34 +73,64 @@ def read_ahead(
                 stream.release()
 
 
+def _group(sources: Iterable[_S], nbytes_of: Callable[[_S], int] | None) -> Iterator[list[_S]]:
+    """Yield consecutive `sources` in lists of at most `GROUP_NBYTES`, or of one source."""
+    group: list[_S] = []
+    nbytes = 0
+    for source in sources:
+        more = GROUP_NBYTES if nbytes_of is None else nbytes_of(source)
+        if group and nbytes + more > GROUP_NBYTES:
+            yield group
+            group, nbytes = [], 0
+        group.append(source)
+        nbytes += more
+        if nbytes >= GROUP_NBYTES:
+            yield group
+            group, nbytes = [], 0
+    if group:
+        yield group
+
+
 class _Stream(Generic[_T]):
-    """Items of one source between the thread that makes them and the one that takes them."""
+    """Items of a group of sources, from the thread that makes them to the one that takes them."""
 
     def __init__(self, depth: int, stop: Event) -> None:
         self._slots, self._stop = Semaphore(depth), stop
-        self._items: SimpleQueue[tuple[bool, _T | BaseException | None]] = SimpleQueue()
+        self._items: SimpleQueue[list[_T] | BaseException | None] = SimpleQueue()
 
-    def fill(self, produce: Callable[[_S], Iterable[_T]], source: _S) -> None:
+    def fill(self, produce: Callable[[_S], Iterable[_T]], group: Sequence[_S]) -> None:
+        items: list[_T] = []
+        end: BaseException | None = None
         try:
-            for item in produce(source):
-                self._slots.acquire()
+            for source in group:
+                for item in produce(source):
+                    items.append(item)
+                    if len(group) == 1:
+                        if not self._put(items):
+                            return
+                        items = []
                 if self._stop.is_set():
                     return
-                self._items.put((True, item))
         except BaseException as error:  # noqa: BLE001 - it is raised where the item is taken
-            self._items.put((False, error))
-        else:
-            self._items.put((False, None))
+            end = error
+        if items and not self._put(items):
+            return
+        self._items.put(end)
+
+    def _put(self, items: list[_T]) -> bool:
+        """Hand `items` over, once there is room; return whether more are wanted."""
+        self._slots.acquire()
+        if self._stop.is_set():
+            return False
+        self._items.put(items)
+        return True
 
     def drain(self) -> Iterator[_T]:
-        while True:
-            is_item, item = self._items.get()
-            if not is_item:
-                if isinstance(item, BaseException):
-                    raise item
-                return
+        while isinstance(items := self._items.get(), list):
             self._slots.release()
-            yield item  # type: ignore[misc]  # an item, as `is_item` says
+            yield from items
+        if items is not None:
+            raise items
 
     def release(self) -> None:
         """Let a thread that waits for a slot see that it is to stop."""

@@ -302,6 +302,20 @@ def test_reading_ahead_raises_in_place():
         next(found)
 
 
+@pytest.mark.parametrize("nbytes", [1, 100_000, 10**9])
+def test_small_sources_that_are_read_in_groups_yield_the_same(nbytes):
+    def produce(n):
+        if n == 70:
+            raise KeyError("seventy")
+        yield from [n] * (n % 3)
+
+    found = read_ahead(range(100), produce, threads=2, depth=2, nbytes_of=lambda _: nbytes)
+    expected = [n for n in range(70) for _ in range(n % 3)]
+    assert [next(found) for _ in expected] == expected
+    with pytest.raises(KeyError, match="seventy"):
+        next(found)
+
+
 def test_closing_ends_the_threads_and_what_they_read():
     closed = []
 

@@ -311,7 +311,7 @@ def test_streams_of_before_the_continuation_mark_are_read(tmp_path):
     assert Path(path).read_bytes()[:4] != b"\xff\xff\xff\xff"
     file = SourceFile(path, Fingerprint.of(path))
     reader = open_ipc([file], None, None, None)
-    read = [Chunk(reader, (piece,)).read() for piece in reader.grains(file, 100)]
+    read = [Chunk(reader, (piece,)).read() for piece in reader.grains(reader.extent(file), 100)]
     assert_same(join(read), table.to_pandas())
 
 

@@ -38,7 +38,7 @@ def whole(file, options):
 
 
 def chunks_of(reader, files, nbytes):
-    pieces = [piece for file in files for piece in reader.grains(file, nbytes)]
+    pieces = [piece for file in files for piece in reader.grains(reader.extent(file), nbytes)]
     return [Chunk(reader, (piece,), index) for index, piece in enumerate(pieces)]
 
 

@@ -55,7 +55,7 @@ class Case:
 
 def grains(dataset: Dataset, grain_nbytes: int) -> list[list[Piece]]:
     """The grains of each file."""
-    return [list(dataset.reader.grains(file, grain_nbytes)) for file in dataset.sources]
+    return [list(dataset.reader.grains(extent, grain_nbytes)) for extent in dataset.extents]
 
 
 def chunks(dataset: Dataset, grain_nbytes: int) -> list[Chunk]:

@@ -742,7 +742,7 @@ def test_grains_hold_the_lines_that_are_not_blank(parts, size):
         path = write(directory, text)
         file = source_file(path)
         reader = open_lines([file], None, None, {"a": "str"}, {})
-        found = list(reader.grains(file, size))
+        found = list(reader.grains(reader.extent(file), size))
     assert b"".join(text[one.start : one.stop] for one in found) == text
     lines = [line for line in text.split(b"\n") if line.strip()]
     assert sum(one.rows for one in found) == len(lines)
