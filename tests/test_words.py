@@ -22,7 +22,6 @@ DOCUMENTS = [
 # Folders and files that still have such words. Clean one, and take it out; none comes in.
 NOT_CLEAN = {
     "taskinity_data/checkpoints",
-    "taskinity_data/execution",
     "taskinity_data/formats/arrow_ipc.py",
     "taskinity_data/formats/memory.py",
     "taskinity_data/formats/orc",

@@ -136,9 +136,9 @@ class Checkpoints:
 
     # -- fan-outs ------------------------------------------------------------------------------
 
-    def enter(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord | Unknown:
+    def enter(self, job: Any, dataset: Dataset | None, cutting: str) -> FanOutRecord | Unknown:
         """A fan-out begins: what it runs is `job`, and what it is cut from `dataset`."""
-        return self._act(self._enter_fan_out, job, dataset, asked) or Unknown()
+        return self._act(self._enter_fan_out, job, dataset, cutting) or Unknown()
 
     def recall(self, name: str, item: Any) -> Outcome | None:
         """The outcome of `item`, which is handed out now, if an earlier try has finished it."""

@@ -139,14 +139,14 @@ class FanOutRecord:
             before = self._seen[identity]
             self._seen[identity] += 1
         given = self._identify(item, self._given)
-        self._current[item.place] = identity, before, given
+        self._current[item.index] = identity, before, given
 
     def identity_of(self, item: Any) -> tuple[str | None, int, str | None]:
         """What `count` found: by its code, how many before it, and by all but the functions.
 
         Nothing for parts of a chunk that was split while it ran.
         """
-        return self._current.get(item.place, (None, 0, None))
+        return self._current.get(item.index, (None, 0, None))
 
     def describe_part(self, item: Any) -> tuple[Any, ...]:
         """The chunk that was split, how many equal ones before it, and where in it the part is."""
@@ -156,7 +156,7 @@ class FanOutRecord:
 
     def forget(self, item: Any) -> None:
         """It has ended."""
-        self._current.pop(item.place, None)
+        self._current.pop(item.index, None)
 
     def _identify(self, item: Any, codes: Sequence[str | None]) -> str | None:
         code = codes[item.position if len(codes) > 1 else 0]
@@ -237,8 +237,8 @@ def _describe_chain(chain: Any) -> dict[str, Any]:
     for step in chain:
         name = f"task {step.task}"
         roots[name] = (step.function, step.kind, step.validate_input, step.validate_output)
-        for place, value in enumerate(step.leading):
-            roots[f"argument {place} of {step.task}"] = _with_files(value)
+        for index, value in enumerate(step.leading):
+            roots[f"argument {index} of {step.task}"] = _with_files(value)
         for argument, value in step.arguments.items():
             roots[f"{argument}= of {step.task}"] = _with_files(value)
         fallback = step.fallback
@@ -262,8 +262,8 @@ def _describe_given(chain: Any) -> dict[str, Any]:
 
 def _describe_job(job: Any) -> dict[str, Any]:
     roots: dict[str, Any] = {"what is kept": (job.kind, job.keeps_result)}
-    for place, reducer in enumerate(job.reducers):
-        roots[f"reducer {place + 1}"] = reducer
+    for index, reducer in enumerate(job.reducers):
+        roots[f"reducer {index + 1}"] = reducer
     if job.writer is not None:
         roots["output"] = [
             (one.name, getattr(job.writer, one.name))

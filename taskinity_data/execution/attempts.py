@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from taskinity_data.policy import Policy
 
 __all__ = [
-    "MOST_CHUNKS",
-    "MOST_TRIES",
+    "MAX_CHUNKS",
+    "MAX_TRIES",
     "Attempts",
     "Repeats",
     "Retries",
@@ -45,12 +45,12 @@ class Retries:
         self._ticket = count()
 
     def add(self, batch: Batch, item: Item, delay_s: float) -> None:
-        """`item`, which was of `batch`, is due again in `delay_s`."""
+        """Let `item`, which was of `batch`, run again in `delay_s`."""
         due = time.monotonic() + delay_s
         heapq.heappush(self._heap, (due, next(self._ticket), batch, item))
 
     def add_parts(self, batch: Batch, parts: Iterable[Item]) -> None:
-        """`parts` of an item of `batch` are due before all else, the smallest first.
+        """Let `parts` of an item of `batch` run before all else, the smallest first.
 
         So few parts are open at a time, and what is good is seen soon.
         """
@@ -58,14 +58,14 @@ class Retries:
             heapq.heappush(self._heap, (-len(part.part), next(self._ticket), batch, part))
 
     def take_due(self) -> tuple[Batch, Item] | None:
-        """One whose time has come, taken out."""
+        """Take out an item that is due; None without one."""
         if not self._heap or self._heap[0][0] > time.monotonic():
             return None
         _, _, batch, item = heapq.heappop(self._heap)
         return batch, item
 
     def limit_wait(self, timeout_s: float) -> float:
-        """`timeout_s`, or less where an item is due before."""
+        """Return `timeout_s`, or less where an item is due before."""
         if not self._heap:
             return timeout_s
         return min(timeout_s, max(0.0, self._heap[0][0] - time.monotonic()))
@@ -78,11 +78,11 @@ class Retries:
         return bool(self._heap)
 
 
-MOST_CHUNKS = 10
+MAX_CHUNKS = 10
 """So many chunks, the first ones, may fail with one and the same error: an unlucky beginning (a bad
 file) has fewer, and a thousand tell no more."""
 
-MOST_TRIES = 1_000
+MAX_TRIES = 1_000
 """So many tries, parts of halved chunks among them, where there are not that many chunks."""
 
 _NUMBER = re.compile(r"[0-9][0-9,._]*")
@@ -92,7 +92,7 @@ class Repeats:
     """The errors of one fan-out of which nothing has come through."""
 
     def __init__(self) -> None:
-        self._seen: str | None = None
+        self._error: str | None = None
         self._differ = False
         self._positions: set[int] = set()
         self._tries = 0
@@ -107,24 +107,24 @@ class Repeats:
         for piece in getattr(item.data, "pieces", ()):
             message = message.replace(piece.path, "")
         error = f"{outcome.task}: {failure.kind}: {_NUMBER.sub('0', message)}"
-        self._differ = self._seen is not None and self._seen != error
-        self._seen = error
+        self._differ = self._error is not None and self._error != error
+        self._error = error
         self._positions.add(item.position)
         self._tries += 1
         self._last = outcome
 
-    def tell(self) -> str | None:
-        """Why it is no use to go on, None where it may be."""
+    def explain(self) -> str | None:
+        """Return why trying more is of no use, None where it may be."""
         if self._differ or self._last is None:
             return None
-        if len(self._positions) >= MOST_CHUNKS:
-            what = f"the first {len(self._positions)} chunks"
-        elif self._tries >= MOST_TRIES:
-            what = f"the first {len(self._positions)} chunks, in {self._tries} pieces,"
+        if len(self._positions) >= MAX_CHUNKS:
+            label = f"the first {len(self._positions)} chunks"
+        elif self._tries >= MAX_TRIES:
+            label = f"the first {len(self._positions)} chunks, in {self._tries} pieces,"
         else:
             return None
         return (
-            f"{what} all failed with the same error and none came through, so nothing more was "
+            f"{label} all failed with the same error and none came through, so nothing more was "
             f"tried; {self._last.task} failed: {self._last.failure}"
         )
 
@@ -135,7 +135,7 @@ class Repeats:
         return failure.error if failure else None
 
 
-MOST_LOSSES = 10
+MAX_LOSSES = 10
 """So often an item may lose its worker to what comes from outside: more than an unlucky one does
 whose workers are killed one after another, and an end for one that kills them in some way of its
 own."""
@@ -149,30 +149,30 @@ class Attempts:
     policies : mapping of task to Policy
     fan_outs : mapping of name to RunningFanOut
         Those that run, by now.
-    tell_size : callable
+    report_size : callable
         Takes a fan-out's name and the size that its chunks have from now on.
     seed : int
         Of the jitter of retries.
-    tell_again : callable, optional
-        Takes a fan-out's name, an item that is tried again, what became of it so far, how it is
-        tried, in words, and in how many parts, 0 as a whole.
+    report_retry : callable, optional
+        Takes a fan-out's name, an item that is tried again, its outcome so far, how it is tried, in
+        words, and in how many parts, 0 as a whole.
     """
 
     def __init__(
         self,
         policies: Mapping[str, Policy],
         fan_outs: Mapping[str, RunningFanOut],
-        tell_size: Callable[[str, Size], None],
+        report_size: Callable[[str, Size], None],
         seed: int = 0,
-        tell_again: Callable[[str, Item, Outcome | None, str, int], None] | None = None,
+        report_retry: Callable[[str, Item, Outcome | None, str, int], None] | None = None,
     ) -> None:
         self.retries = Retries()
         self.repeats: dict[str, Repeats] = {}
         self._policies = policies
         self._fan_outs = fan_outs
-        self._tell_size = tell_size
-        self._tell_again = tell_again or (lambda *_: None)
-        self._held: dict[str, list[tuple[Batch, list[Item]]]] = {}
+        self._report_size = report_size
+        self._report_retry = report_retry or (lambda *_: None)
+        self._waiting_parts: dict[str, list[tuple[Batch, list[Item]]]] = {}
         self._random = Random(seed)  # noqa: S311 - jitter
         self._before: dict[tuple[str, tuple[int, ...]], Outcome] = {}
         self._losses: Counter[tuple[str, tuple[int, ...]]] = Counter()
@@ -182,24 +182,24 @@ class Attempts:
         """From now on nothing is tried again."""
         self._is_stopped = True
         self.retries.clear()
-        self._held.clear()
+        self._waiting_parts.clear()
 
     def release(self) -> None:
-        """Go on with what was bisected, once it is known that not all fails alike."""
+        """Resume what was bisected, once it is known that not all fails alike."""
         for name, fan_out in self._fan_outs.items():
             if fan_out.completed or fan_out.is_cut:
-                for batch, parts in self._held.pop(name, ()):
+                for batch, parts in self._waiting_parts.pop(name, ()):
                     self.retries.add_parts(batch, parts)
 
     def take_due(self) -> tuple[Batch, Item] | None:
-        """An item whose time has come, of a size that fits by what is known today."""
+        """Take out an item that is due, of a size that fits by what is known today."""
         while (due := self.retries.take_due()) is not None:
             batch, item = due
             fan_out = self._fan_outs.get(batch.name)
             parts = [item] if fan_out is None else fan_out.fit(item)
             if len(parts) == 1:
                 return due
-            self._tell_again(
+            self._report_retry(
                 batch.name, item, None, f"in {len(parts)} parts, such were too large", len(parts)
             )
             self.retries.add_parts(batch, parts)
@@ -210,24 +210,24 @@ class Attempts:
         fan_out, repeats = self._fan_outs.get(name), self.repeats.get(name)
         if fan_out is None or repeats is None or fan_out.completed:
             return None
-        reason = repeats.tell()
+        reason = repeats.explain()
         return None if reason is None else (reason, repeats.failure)
 
     @property
     def is_waiting(self) -> bool:
         """Whether anything is to be tried again."""
-        return bool(self.retries or self._held)
+        return bool(self.retries or self._waiting_parts)
 
     def take_in(
-        self, batch: Batch, found: list[Outcome | BaseException] | BaseException
+        self, batch: Batch, results: list[Outcome | BaseException] | BaseException
     ) -> Iterator[tuple[Item, Outcome]]:
-        """The items of `batch` that have ended with what was `found`, each with its outcome."""
-        is_lost = isinstance(found, BaseException)
-        if isinstance(found, BaseException):
+        """Yield the items of `batch` that have ended with its `results`, each with its outcome."""
+        is_lost = isinstance(results, BaseException)
+        if isinstance(results, BaseException):
             if self._is_stopped:
                 return
-            found = [found] * len(batch.items)
-        for item, outcome in zip(batch.items, found, strict=True):
+            results = [results] * len(batch.items)
+        for item, outcome in zip(batch.items, results, strict=True):
             if isinstance(outcome, BaseException):
                 lost = outcome.lost if isinstance(outcome, WorkerDied) else ()
                 if is_lost and self._runs_again(batch, item, lost):
@@ -244,29 +244,31 @@ class Attempts:
         if not lost:
             return None
         outcome = Outcome(name, item.key, Status.FAILED, lost, nbytes=item.nbytes)
-        outcome = _merge(self._before.get((name, item.place)), outcome)
-        self._before[name, item.place] = outcome
+        outcome = _merge(self._before.get((name, item.index)), outcome)
+        self._before[name, item.index] = outcome
         return outcome
 
     def _runs_again(self, batch: Batch, item: Item, lost: tuple[Attempt, ...]) -> bool:
-        """Whether `item`, whose worker died, was only beside the fault, for all that is known.
+        """Return whether `item` runs again: its worker may have died of another one.
 
         From the first time on it runs in a child process, so that its own fault is seen there and
         costs no worker; one that is lost all the same dies of what comes from outside.
         """
-        self._losses[batch.name, item.place] += 1
+        self._losses[batch.name, item.index] += 1
         can_tell = batch.strategy.can_end
-        if self._losses[batch.name, item.place] > (MOST_LOSSES if can_tell else 1):
+        if self._losses[batch.name, item.index] > (MAX_LOSSES if can_tell else 1):
             return False
-        known = self._remember(batch.name, item, lost)
-        self._tell_again(batch.name, item, known, "its worker died: in a child process", 0)
+        outcome_so_far = self._remember(batch.name, item, lost)
+        self._report_retry(
+            batch.name, item, outcome_so_far, "its worker died: in a child process", 0
+        )
         self.retries.add(batch, replace(item, is_suspect=True), 0.0)
         return True
 
     def _judge(self, batch: Batch, item: Item, outcome: Outcome) -> Outcome | None:
-        """The last word on `item`; None where it is tried again."""
+        """Return the final outcome of `item`; None where it is tried again."""
         name = batch.name
-        outcome = _merge(self._before.pop((name, item.place), None), outcome)
+        outcome = _merge(self._before.pop((name, item.index), None), outcome)
         failure = outcome.failure
         if failure is None:
             return outcome
@@ -282,16 +284,16 @@ class Attempts:
         if is_too_large(failure) and (parts := self._split(name, item)):
             fan_out = self._fan_outs[name]
             if fan_out.shrink(item, parts):
-                self._tell_size(name, fan_out.sizes[-1][1])
+                self._report_size(name, fan_out.sizes[-1][1])
             how = f"in {len(parts)} parts, it was too large"
-            self._tell_again(name, item, outcome, how, len(parts))
+            self._report_retry(name, item, outcome, how, len(parts))
             self.retries.add_parts(batch, parts)
             return None
         if action in (Action.RETRY, Action.FALLBACK):
             stand_in = outcome.task if action is Action.FALLBACK else item.fallback
             how = f"in {delay_s:.2g} s" if action is Action.RETRY else "by its fallback"
-            self._tell_again(name, item, outcome, how, 0)
-            self._before[name, item.place] = without_logs(outcome)
+            self._report_retry(name, item, outcome, how, 0)
+            self._before[name, item.index] = without_logs(outcome)
             again = replace(item, attempt=item.attempt + 1, fallback=stand_in)
             self.retries.add(batch, again, delay_s)
             return None
@@ -301,8 +303,8 @@ class Attempts:
         if action is Action.BISECT and (parts := self._split(name, item)):
             # Held until something of this fan-out has come through: if all of it fails alike, it
             # is no matter of rows.
-            self._tell_again(name, item, outcome, "in halves", len(parts))
-            self._held.setdefault(name, []).append((batch, parts))
+            self._report_retry(name, item, outcome, "in halves", len(parts))
+            self._waiting_parts.setdefault(name, []).append((batch, parts))
             return None
         return self._end(outcome, action)
 
@@ -316,29 +318,31 @@ class Attempts:
 
 
 def _number_attempts(outcome: Outcome) -> Outcome:
-    """`outcome` with its attempts counted from 1: a worker numbers those that reached it."""
+    """Return `outcome` with its attempts counted from 1: a worker numbers those that reached it."""
     numbers = range(1, len(outcome.attempts) + 1)
-    if all(one.number == n for n, one in zip(numbers, outcome.attempts, strict=True)):
+    if all(attempt.number == n for n, attempt in zip(numbers, outcome.attempts, strict=True)):
         return outcome
-    numbered = (replace(one, number=n) for n, one in zip(numbers, outcome.attempts, strict=True))
+    numbered = (
+        replace(attempt, number=n) for n, attempt in zip(numbers, outcome.attempts, strict=True)
+    )
     return replace(outcome, attempts=tuple(numbered))
 
 
 def _merge(before: Outcome | None, outcome: Outcome) -> Outcome:
-    """`outcome` with the attempts that went before it."""
+    """Return `outcome` with the attempts that went before it."""
     if before is None:
         return outcome
     return replace(outcome, attempts=(*before.attempts, *outcome.attempts))
 
 
 def _lose(name: str, item: Item, error: BaseException) -> Outcome:
-    """What became of an item of task `name` whose batch never came back."""
+    """Return the outcome of an item of task `name` whose batch never came back."""
     attempt = Attempt(item.attempt, time.time(), 0.0, "unknown", failure=describe_failure(error))
     return Outcome(name, item.key, Status.FAILED, (attempt,), nbytes=item.nbytes)
 
 
 def run_here(name: str, key: str, act: Callable[[], Any]) -> tuple[Any, Outcome]:
-    """Return what `act`, the task `name`, gives in this thread, and what became of it."""
+    """Call `act`, the task `name`, in this thread; return its value and its outcome."""
     started_s, at = time.time(), time.perf_counter()
     value = failure = None
     try:

@@ -1,7 +1,4 @@
-"""What the driver asks of whoever keeps finished chunks, and knows those of an earlier try.
-
-It knows nothing of how or where they are kept.
-"""
+"""The interface through which a driver stores finished chunks, and finds those of earlier tries."""
 
 from __future__ import annotations
 
@@ -25,23 +22,23 @@ class Entered(Protocol):
         """The cuts to repeat."""
 
     def name_file(self, file: SourceFile) -> str:
-        """As what `cuts` know a file."""
+        """Return the name by which `cuts` know a file."""
 
 
 class CheckpointKeeper(Protocol):
-    """Keeps what became of items, and tells what became of them before."""
+    """Stores the outcomes of items, and returns those of an earlier try."""
 
-    def enter(self, job: Job, dataset: Dataset | None, asked: str) -> Entered:
-        """A fan-out begins; `asked` says how its dataset is to be cut."""
+    def enter(self, job: Job, dataset: Dataset | None, cutting: str) -> Entered:
+        """Begin a fan-out; `cutting` says how its dataset is to be cut."""
 
     def recall(self, name: str, item: Item) -> Outcome | None:
-        """The outcome of an item of the fan-out `name`, which is handed out now, from before."""
+        """Return the outcome from an earlier try of `item`, which is handed out now."""
 
     def keep(self, name: str, item: Item, outcome: Outcome) -> None:
-        """Keep the last word on an item, before its value is combined.
+        """Store the final outcome of an item, before its value is combined.
 
-        Of a part what became of it is kept alone: it is no chunk of the plan, and one that was
-        split is run again.
+        Of a part the value is left out: it is no chunk of the plan, and one that was split is run
+        again.
         """
 
     def set_aside(self, name: str, item: Item, outcome: Outcome) -> None:

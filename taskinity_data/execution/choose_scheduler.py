@@ -73,7 +73,7 @@ class Pace:
     ended_s: float = -math.inf
 
     def add(self, attempt: Attempt, weight: int) -> None:
-        """One more attempt has ended."""
+        """Add an attempt that has ended."""
         self.count += 1
         self.weight += weight
         self.cpu_s += attempt.cpu_s or 0.0
@@ -87,7 +87,7 @@ class Pace:
         return max(self.ended_s - self.begun_s, 0.0)
 
     def beats(self, other: Pace) -> bool:
-        """Whether more was done in a second than by `other`.
+        """Return whether more was done in a second than by `other`.
 
         Of items that compute, the computing is compared: their cost may change along a file, while
         bytes a second would then compare one part of the data with another.
@@ -126,7 +126,7 @@ class SchedulerChoice:
         self._memory_nbytes = memory_nbytes
         self._announce = announce
         self._say = say
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._may_change = False
         self._starting: PoolStart | None = None
         self._paces: dict[tuple[str, bool], Pace] = {}
@@ -177,8 +177,8 @@ class SchedulerChoice:
         self._paths += [path for path in paths if path not in self._paths]
         self.strategy.check(self._paths)
         for worker, why in self.strategy.left_out.items():
-            if worker not in self._told:
-                self._told.add(worker)
+            if worker not in self._reported:
+                self._reported.add(worker)
                 self._say(f"worker {worker} does not answer and gets nothing to do: {why}")
 
     def consider(self, fan_out: RunningFanOut, wake: Callable[[], None]) -> None:
@@ -260,7 +260,7 @@ class SchedulerChoice:
             self._change(threads, f"{self._left}; processes took over, and were no faster")
 
     def abort(self) -> None:
-        """Kill the workers that can be killed: one that is asked to end lets its task end first."""
+        """Kill the workers that can be killed: one that is closed lets its task end first."""
         for strategy in self._owned:
             strategy.abort()
 

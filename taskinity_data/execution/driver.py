@@ -1,7 +1,7 @@
 """Runs the stages of a flow: keeps a window of batches in flight, and takes in what comes back.
 
-It knows nothing of who draws its events, of files or of formats: fan-outs come from a function that
-it is given, the strategy says where items run, and the judge whether one is tried again.
+Fan-outs come from a function that it is given, the strategy decides where items run, and `Attempts`
+whether one is tried again.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Driver:
     inspect : callable, optional
         Sees each item's outcome; a `TaskinityDataError` that it raises stops the run.
     checkpoints : CheckpointKeeper, optional
-        Keeps what became of items, and knows which ones need not run again.
+        Stores the outcomes of items, and knows which ones need not run again.
     idle : callable, optional
         Called a few times a second while nothing comes back.
     seed : int
@@ -194,7 +194,7 @@ class Driver:
                 self._start(work)
 
     def _has_place(self, work: Work) -> bool:
-        """Whether `work` may be started: a single task must not run beside all that may run."""
+        """Return whether `work` may start: a single task must not run beside all that may run."""
         strategy = self._chooser.strategy
         if work.job is None or work.is_local or strategy.queues:
             return True
@@ -265,7 +265,7 @@ class Driver:
         return bool(items) and not fan_out.is_cut
 
     def _take(self, fan_out: RunningFanOut, strategy: Strategy) -> list[Item]:
-        """The next items that have to run; those before them have ended in an earlier try."""
+        """Return the next items that must run; those before them have ended in an earlier try."""
         left: list[Item] = []
         while not left and not fan_out.is_cut and self.stop_reason is None:
             at = time.perf_counter()
@@ -297,11 +297,11 @@ class Driver:
         at = time.perf_counter()
         # Where all is full, what is due waits for something to end, not for its time.
         until_due_s = self._judge.retries.limit_wait(_POLL_S)
-        found = self._window.wait(until_due_s if self._has_room else _POLL_S)
+        finished = self._window.wait(until_due_s if self._has_room else _POLL_S)
         self.seconds["wait"] += time.perf_counter() - at
-        if not found:
+        if not finished:
             self._idle()
-        for batch, outcomes in found:
+        for batch, outcomes in finished:
             if isinstance(outcomes, SchedulerError) and batch.strategy.is_gone:
                 # No fault of these items: they have not run, and a resumed run does them.
                 self.fail(str(outcomes), outcomes)
@@ -338,7 +338,7 @@ class Driver:
     def _settle(
         self, fan_out: RunningFanOut, item: Item, outcome: Outcome, shares_process: bool
     ) -> None:
-        """Combine and book the last word on `item`."""
+        """Combine and book the final outcome of `item`."""
         at = time.perf_counter()
         try:
             fan_out.end(item, outcome, shares_process)
@@ -357,8 +357,8 @@ class Driver:
         failure = describe_failure(error)
         self.fail(f"{fan_out.name}: combining raised {failure}", failure.error)
 
-    def _retry(self, name: str, item: Item, outcome: Outcome | None, what: str, parts: int) -> None:
-        self.account.retry(name, item, outcome, what, parts)
+    def _retry(self, name: str, item: Item, outcome: Outcome | None, how: str, parts: int) -> None:
+        self.account.retry(name, item, outcome, how, parts)
         if parts:
             self.account.grow(self._active[name])
 

@@ -1,6 +1,6 @@
 """The state of one fan-out: which items are still to be handed out, what came back, the account.
 
-It knows nothing of workers or futures: the driver asks it for items and tells it outcomes.
+The driver takes items from it and gives it their outcomes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import Learner, Observation, Size
 from taskinity_data.errors import LedgerError
-from taskinity_data.execution.ledger import PLACES, Ledger
+from taskinity_data.execution.ledger import CATEGORIES, Ledger
 from taskinity_data.execution.split_chunks import SizeCap, SplitChunks, split_chunk
 from taskinity_data.execution.worker.run_item import Item
 from taskinity_data.formats.stream import StreamBlock, count_rows
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def chunk_items(chunks: Iterable[Chunk]) -> Iterator[Item]:
-    """An item for each chunk, in order; closing it closes `chunks`."""
+    """Yield an item for each chunk, in order; closing it closes `chunks`."""
     try:
         for position, chunk in enumerate(chunks):
             yield Item(key=chunk.key, data=chunk, position=position)
@@ -49,7 +49,7 @@ def chunk_items(chunks: Iterable[Chunk]) -> Iterator[Item]:
 
 
 def list_items(values: Sequence[Any], width: int | None) -> Iterator[Item]:
-    """An item for each value, or `width` slices of nearly equal length where that is given."""
+    """Yield an item for each value, or for each of `width` slices of nearly equal length."""
     if width is None:
         pieces: list[Any] = list(values)
     else:
@@ -65,14 +65,14 @@ def _count_all(values: Sequence[Any]) -> int | None:
 
 
 def same_items(pieces: Sequence[Any]) -> Iterator[Item]:
-    """An item for each of `pieces` as it is, named by its place."""
+    """Yield an item for each of `pieces` as it is, named by its position."""
     for position, value in enumerate(pieces):
         key = blake2b(f"item {position} of {len(pieces)}".encode(), digest_size=16).hexdigest()
         yield Item(key=key, data=value, position=position, counted_rows=count_rows(value))
 
 
 def stream_items(parts: Iterable[Any]) -> Iterator[Item]:
-    """An item for each of `parts`, none taken before it is asked for."""
+    """Yield an item for each of `parts`, none taken before it is needed."""
     for position, value in enumerate(parts):
         key = blake2b(f"item {position} of a stream".encode(), digest_size=16).hexdigest()
         yield Item(key=key, data=value, position=position, counted_rows=count_rows(value))
@@ -130,7 +130,7 @@ class RunningFanOut:
         self.sizes: list[tuple[int, Size]] = []
         self.is_cut = False
         self.cut_nbytes = 0
-        self.given = 0
+        self.handed_out = 0
         self.ended = 0
         self.positions = 0
         self.completed = 0
@@ -154,7 +154,7 @@ class RunningFanOut:
     # -- handing out ---------------------------------------------------------------------------
 
     def take_batch(self, workers: int) -> list[Item]:
-        """The next items that travel together; empty only at the end."""
+        """Return the next items that travel together; empty only at the end."""
         self._workers = workers
         batch = self._take(1)
         # More frames of a stream at once would be more in memory at once.
@@ -164,39 +164,39 @@ class RunningFanOut:
         return batch
 
     def peek(self, count: int) -> list[Item]:
-        """The first of the items that are left, which are handed out all the same."""
-        seen = list(islice(self._items, count))
-        self._items = chain(seen, self._items)
-        return seen
+        """Return the first of the items that are left, which are handed out all the same."""
+        first_items = list(islice(self._items, count))
+        self._items = chain(first_items, self._items)
+        return first_items
 
     def _take(self, count: int) -> list[Item]:
-        taken: list[Item] = []
-        while len(taken) < count and not self.is_cut:
+        items: list[Item] = []
+        while len(items) < count and not self.is_cut:
             item = next(self._items, None)
             if item is None:
                 self.is_cut = True
                 for tree in self._trees:
                     tree.close(self.positions)
                 break
-            self.given += 1
+            self.handed_out += 1
             self.positions += 1
             self.cut_nbytes += item.nbytes
             if type(item.data) is Chunk:
-                self._chunks[item.place] = item.data
+                self._chunks[item.index] = item.data
             else:
                 self._counted_rows.append(item.rows)
-            taken += self.fit(item)
-        return taken
+            items += self.fit(item)
+        return items
 
     @property
     def chunks(self) -> list[Chunk]:
         """The chunks that were handed out, in order; of one that was split its parts."""
-        return [self._chunks[place] for place in sorted(self._chunks)]
+        return [self._chunks[index] for index in sorted(self._chunks)]
 
     # -- splitting -----------------------------------------------------------------------------
 
     def split(self, item: Item) -> list[Item]:
-        """The parts that take the place of `item`, in order; none where it can't be split.
+        """Return the parts that take the place of `item`, in order; none where it can't be split.
 
         Their partials are combined first, so that they stand where the chunk stood.
         """
@@ -206,55 +206,56 @@ class RunningFanOut:
         if len(halves) < 2:
             return []
         for tree in self._trees:
-            tree.split(item.place, len(halves))
-        self.given += len(halves) - 1
+            tree.split(item.index, len(halves))
+        self.handed_out += len(halves) - 1
         self._split.add(item.position, len(halves) - bool(item.part))
-        del self._chunks[item.place]
+        del self._chunks[item.index]
         parts, row = [], item.row
         for number, half in enumerate(halves):
             part = replace(item, key=half.key, data=half, part=(*item.part, number), row=row)
-            self._chunks[part.place] = half
+            self._chunks[part.index] = half
             parts.append(replace(part, origin=item.origin or item.key))
             row = None if row is None or half.rows is None else row + half.rows
         return parts
 
     def shrink(self, item: Item, parts: Sequence[Item]) -> bool:
-        """Whether chunks are smaller from now on, because `item`, now `parts`, was too large."""
-        if not self._cap.refuse(item.place, len(parts), max(part.nbytes for part in parts)):
+        """Make chunks smaller where `item`, now `parts`, was too large; return whether they are."""
+        if not self._cap.refuse(item.index, len(parts), max(part.nbytes for part in parts)):
             return False
-        most = self._cap.most_nbytes
-        assert most is not None
+        max_nbytes = self._cap.max_nbytes
+        assert max_nbytes is not None
         if self._too_large is None:
             self._too_large = item.nbytes
         else:
             self.sizes.pop()  # one line says it all
-        told, size = format_nbytes(self._too_large), format_nbytes(most)
+        before, size = format_nbytes(self._too_large), format_nbytes(max_nbytes)
         reason = (
-            f"{told} chunks were too large for this function: {size} from chunk {self.positions} on"
+            f"{before} chunks were too large for this function: {size} from chunk "
+            f"{self.positions} on"
         )
-        self.sizes.append((self.positions, Size(most, reason)))
+        self.sizes.append((self.positions, Size(max_nbytes, reason)))
         return True
 
     def fit(self, item: Item) -> list[Item]:
-        """`item`, or its parts where it is larger than what is known to fit."""
+        """Return `item`, or its parts where it is larger than what is known to fit."""
         if self._cap.fits(item.nbytes):
             return [item]
         return [fit for part in self.split(item) for fit in self.fit(part)] or [item]
 
     def next_target(self) -> Size:
-        """The size of the next chunk, as far as is known by now."""
+        """Return the size of the next chunk, as far as is known by now."""
         remaining = max(0, self.total_nbytes - self.cut_nbytes)
-        size = self._learner.next_size(remaining, self._workers, self.given - self.ended)
-        if self._cap.most_nbytes is not None:
-            return min(size, self.sizes[-1][1], key=lambda one: one.target_nbytes)
+        size = self._learner.next_size(remaining, self._workers, self.handed_out - self.ended)
+        if self._cap.max_nbytes is not None:
+            return min(size, self.sizes[-1][1], key=lambda candidate: candidate.target_nbytes)
         if not self.sizes or self.sizes[-1][1].target_nbytes != size.target_nbytes:
-            self.sizes.append((self.given, size))
+            self.sizes.append((self.handed_out, size))
         return size
 
     def _remaining_weight(self) -> int | None:
         if self.total_nbytes:
             return max(0, self.total_nbytes - self.cut_nbytes)
-        return None if self._total_items is None else self._total_items - self.given
+        return None if self._total_items is None else self._total_items - self.handed_out
 
     @property
     def is_idle(self) -> bool:
@@ -264,12 +265,10 @@ class RunningFanOut:
     @property
     def is_done(self) -> bool:
         """Whether every item has ended."""
-        return self.is_cut and self.given == self.ended
+        return self.is_cut and self.handed_out == self.ended
 
     def expect_items(self) -> float | None:
-        """How many items there will be, parts not counted: exact once all are cut, before that at
-        today's sizes.
-        """
+        """Return how many items there will be, without parts: an estimate until all are cut."""
         if self.is_cut:
             return self.positions
         if self._total_items is not None:
@@ -282,11 +281,11 @@ class RunningFanOut:
         return self.is_cut or self._total_items is not None
 
     def expect_all(self) -> int | None:
-        """As `expect_items`, in whole numbers and with parts; None where nobody can tell."""
+        """Return `expect_items` as a whole number, with parts; None where it is unknown."""
         expected = self.expect_items()
         if expected is None:
             return None
-        return max(self.given, round(expected) + self.given - self.positions)
+        return max(self.handed_out, round(expected) + self.handed_out - self.positions)
 
     def close(self) -> None:
         """Let go of what is not handed out (a pass over files ends, with its threads) or held."""
@@ -299,7 +298,7 @@ class RunningFanOut:
     # -- what came back ------------------------------------------------------------------------
 
     def end(self, item: Item, outcome: Outcome, shares_process: bool) -> None:
-        """Take the last word on `item`.
+        """Take the final outcome of `item`.
 
         `shares_process` says that other items ran in the same process, so that its peak of memory
         is not this item's.
@@ -320,12 +319,12 @@ class RunningFanOut:
         partials, result = outcome.value if completed else ((), None)
         for number, tree in enumerate(self._trees):
             partial = self._holders[number].take(partials[number]) if completed else ABSENT
-            tree.add(item.place, partial)
+            tree.add(item.index, partial)
         if self.job.keeps_result and completed:
-            self._results[item.place] = result
+            self._results[item.index] = result
 
     def loses(self, item: Item, outcome: Outcome) -> bool:
-        """Whether with `outcome` a chunk has ended without a result; a split one counts once.
+        """Return whether with `outcome` a chunk, split or not, has ended without a result.
 
         One of which only rows were quarantined has a result.
         """
@@ -339,22 +338,22 @@ class RunningFanOut:
         return self._seconds / self._ended_weight * max(0, expected - self._ended_weight)
 
     def finish(self, number: int) -> Any:
-        """The answer of the reducer with that number."""
+        """Return the answer of the reducer with that number."""
         return self._holders[number].finish(self._trees[number].result())
 
     @property
     def results(self) -> dict[tuple[int, ...], Any]:
-        """The results of the items that have one, by place and in order."""
-        return {place: self._results[place] for place in sorted(self._results)}
+        """The results of the items that have one, by index and in order."""
+        return {index: self._results[index] for index in sorted(self._results)}
 
     def account(self) -> dict[str, dict[str, int | None]]:
-        """Bytes and rows: planned, and by what became of them; None where unknown."""
+        """Return bytes and rows: planned, and by where they went; None where unknown."""
         planned_rows = self.planned_rows
         rows: dict[str, int | None] = {"planned": planned_rows}
         nbytes: dict[str, int | None] = {"planned": self.total_nbytes}
-        for place in PLACES:
-            nbytes[place] = self.ledger.nbytes[place]
-            rows[place] = self.ledger.rows[place]
+        for category in CATEGORIES:
+            nbytes[category] = self.ledger.nbytes[category]
+            rows[category] = self.ledger.rows[category]
         nbytes["not_run"] = self.total_nbytes - self.ledger.nbytes.total()
         if planned_rows is not None:
             rows["not_run"] = planned_rows - self.ledger.rows.total()
@@ -365,9 +364,9 @@ class RunningFanOut:
     @property
     def planned_rows(self) -> int | None:
         """Rows of all items, as the footers, the cut pass or who took them have counted them."""
-        known = self._listed_rows if self.total_rows is None else self.total_rows
-        if known is not None or not self.is_cut:
-            return known
+        planned = self._listed_rows if self.total_rows is None else self.total_rows
+        if planned is not None or not self.is_cut:
+            return planned
         rows = [*(chunk.rows for chunk in self._chunks.values()), *self._counted_rows]
         return None if None in rows else sum(count for count in rows if count is not None)
 
@@ -384,5 +383,5 @@ class RunningFanOut:
 
 
 def _weight(item: Item) -> int:
-    """What an item counts for: its bytes, or one."""
+    """Return the weight of an item: its bytes, or 1."""
     return item.nbytes or 1

@@ -43,14 +43,14 @@ __all__ = [
 
 
 def resolve(source: Source, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
-    """The value behind `source`."""
+    """Return the value behind `source`."""
     if isinstance(source, Constant):
         return source.value
     return inputs[source.name] if isinstance(source, Input) else values[source.task]
 
 
 def call_job(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Job:
-    """The job of a task that runs once."""
+    """Return the job of a task that runs once."""
     step = _call_step(stage, values, inputs)
     return Job(stage.name, ((step,),), resources=resources_of([stage]))
 
@@ -62,19 +62,19 @@ def chunk_job(
     reducers: Sequence[Any],
     keeps_result: bool,
 ) -> Job:
-    """The job that is done to each piece of a fan-out."""
+    """Return the job that is done to each piece of a fan-out."""
     chains = tuple(
         tuple(_chunk_step(step, values, inputs) for step in chain) for chain in stage.chains
     )
-    wanted = {reducer.wants for reducer in reducers}
+    input_kinds = {reducer.wants for reducer in reducers}
     # What takes Arrow takes frames too: the reader may choose.
-    kind = "native" if wanted == {"arrow"} else "pandas"
+    kind = "native" if input_kinds == {"arrow"} else "pandas"
     wants = resources_of(step for chain in stage.chains for step in chain)
     return Job(stage.name, chains, kind, tuple(reducers), keeps_result, resources=wants)
 
 
 def _call_step(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Step:
-    given = {name: resolve(source, values, inputs) for name, source in stage.arguments.items()}
+    arguments = {name: resolve(source, values, inputs) for name, source in stage.arguments.items()}
     policy = stage.task.policy
     fallback: Step | Value | None = None
     if stage.fallback is not None:
@@ -85,8 +85,8 @@ def _call_step(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[
         task=stage.task.name,
         function=_function(stage.task.function),
         takes_piece=False,
-        leading=tuple(given.pop(name) for name in stage.positional),
-        arguments=given,
+        leading=tuple(arguments.pop(name) for name in stage.positional),
+        arguments=arguments,
         fallback=fallback,
         validate_input=policy.validate_input,
         validate_output=policy.validate_output,
@@ -118,7 +118,7 @@ def _chunk_step(
 
 
 def _function(function: Any) -> Any:
-    # A reducer that stands where a plain function is asked for reduces what it is given.
+    # A reducer that stands where a plain function is expected reduces what it is given.
     if not getattr(function, "is_reducer", False):
         return function
     return _Reduced(function)
@@ -136,7 +136,7 @@ class _Reduced:
 
 
 def reducers_of(name: str, all_stages: Sequence[Stage]) -> list[Reduce]:
-    """The stages that reduce the fan-out `name` by a reducer, in the flow's order."""
+    """Return the stages that reduce the fan-out `name` by a reducer, in the flow's order."""
     return [
         stage
         for stage in all_stages
@@ -145,8 +145,8 @@ def reducers_of(name: str, all_stages: Sequence[Stage]) -> list[Reduce]:
 
 
 def consumers(name: str, all_stages: Sequence[Stage]) -> list[Stage]:
-    """The stages that take the results of `name` themselves, not their partials."""
-    found: list[Stage] = []
+    """Return the stages that take the results of `name` themselves, not their partials."""
+    takers: list[Stage] = []
     for stage in all_stages:
         if isinstance(stage, stages.FanOutStage):
             sources = [stage.over]
@@ -160,20 +160,20 @@ def consumers(name: str, all_stages: Sequence[Stage]) -> list[Stage]:
         if isinstance(stage, stages.Reduce) and stage.is_reducer:
             continue
         if any(isinstance(source, stages.Upstream) and source.task == name for source in sources):
-            found.append(stage)
-    return found
+            takers.append(stage)
+    return takers
 
 
 def policies(all_stages: Sequence[Stage]) -> dict[str, Policy]:
-    """The policy of each task, and of each fan-out by its own name."""
-    found: dict[str, Policy] = {}
+    """Return the policy of each task, and of each fan-out by its own name."""
+    by_name: dict[str, Policy] = {}
     for stage in all_stages:
         if isinstance(stage, stages.FanOutStage):
-            found |= {task.name: task.policy for task in stage.tasks}
-            found.setdefault(stage.name, stage.tasks[0].policy if stage.tasks else stage.policy)
+            by_name |= {task.name: task.policy for task in stage.tasks}
+            by_name.setdefault(stage.name, stage.tasks[0].policy if stage.tasks else stage.policy)
         else:
-            found[stage.name] = stage.task.policy
-    return found
+            by_name[stage.name] = stage.task.policy
+    return by_name
 
 
 class Work(NamedTuple):
@@ -201,8 +201,8 @@ class OutputTarget(Protocol):
     def choose(self, dataset: Dataset) -> Dataset:
         """Return `dataset` with those of its files alone that are to be written."""
 
-    def refuse_unlisted(self, what: str) -> None:
-        """Raise `PlanError` where files alone can be taken, and `what` has none."""
+    def refuse_unlisted(self, subject: str) -> None:
+        """Raise `PlanError` where files alone can be taken, and `subject` has none."""
 
     def check_sources(self, paths: Sequence[str]) -> None:
         """Raise `PlanError` where what is read is also what is written."""
@@ -216,9 +216,9 @@ def make_works(
     outputs: Mapping[str, OutputTarget] | None = None,
     check: Callable[[opened.RunningFanOut], None] | None = None,
 ) -> list[Work]:
-    """A work for each of `steps`, in their order; `outputs` get the results of fan-outs by name.
+    """Return a work for each of `steps`, in their order.
 
-    `check` sees each fan-out before it begins.
+    `outputs` get the results of fan-outs by name, `check` sees each fan-out before it begins.
     """
     outputs = outputs or {}
     fan_outs = {stage.name for stage in steps if isinstance(stage, FanOutStage)}
@@ -228,7 +228,9 @@ def make_works(
             output = outputs.get(stage.name)
             works.append(_fan_out_work(stage, steps, inputs, options, chooser, output, check))
         elif isinstance(stage, Reduce) and stage.is_reducer:
-            number = [one.name for one in reducers_of(stage.over, steps)].index(stage.name)
+            number = [reduction.name for reduction in reducers_of(stage.over, steps)].index(
+                stage.name
+            )
             works.append(Work(stage.name, (stage.over,), finish=(stage.over, number)))
         else:
             works.append(_call_work(stage, inputs, fan_outs, options))
@@ -261,7 +263,7 @@ def _fan_out_work(
     output: OutputTarget | None,
     check: Callable[[opened.RunningFanOut], None] | None,
 ) -> Work:
-    reducers = [one.task.function for one in reducers_of(stage.name, steps)]
+    reducers = [reduction.task.function for reduction in reducers_of(stage.name, steps)]
     takers = consumers(stage.name, steps)
     # What is written need not come here as well, unless a task asks for it.
     keeps_result = bool(takers) or not (reducers or output)
@@ -280,8 +282,10 @@ def _fan_out_work(
         fan_out = open_fan_out(stage, job, value, options, strategy)
         paths = [extent.path for extent in fan_out.extents]
         # A file of a store is opened by each worker for itself.
-        seen = [local_path(one.file) for one in fan_out.extents if one.failure is None]
-        chooser.check_files([path for path in seen if path is not None])
+        local_paths = [
+            local_path(extent.file) for extent in fan_out.extents if extent.failure is None
+        ]
+        chooser.check_files([path for path in local_paths if path is not None])
         if output is not None:
             output.check_sources(paths)
         if check is not None:
@@ -292,7 +296,7 @@ def _fan_out_work(
 
 
 def _choose(output: OutputTarget, value: Any, options: PieceOptions) -> Any:
-    """What is fanned out of `value`: of a dataset those files that `output` takes."""
+    """Return what is fanned out of `value`: of a dataset those files that `output` takes."""
     if is_stream(value):
         output.refuse_unlisted("an iterator of frames")
         return value
@@ -304,7 +308,7 @@ def _choose(output: OutputTarget, value: Any, options: PieceOptions) -> Any:
 
 
 def only_kernels(steps: Sequence[Stage]) -> bool:
-    """Whether built-in reducers alone run, in kernels that release Python's lock."""
+    """Return whether built-in reducers alone run, in kernels that release Python's lock."""
     return all(
         not any(stage.chains)
         if isinstance(stage, FanOutStage)

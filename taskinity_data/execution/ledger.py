@@ -1,7 +1,4 @@
-"""Where bytes and rows of chunks have gone.
-
-It knows nothing of what was planned, or of who reads the account.
-"""
+"""Where bytes and rows of chunks have gone."""
 
 from __future__ import annotations
 
@@ -14,35 +11,35 @@ from taskinity_data.outcome import Outcome, Status
 if TYPE_CHECKING:
     from taskinity_data.execution.worker.run_item import Item
 
-__all__ = ["PLACES", "Ledger"]
+__all__ = ["CATEGORIES", "Ledger"]
 
-PLACES = ("processed", "fallback", "quarantined", "skipped", "failed", "not_run", "filtered")
+CATEGORIES = ("processed", "fallback", "quarantined", "skipped", "failed", "not_run", "filtered")
 """Where what was planned can have gone."""
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Bytes and rows by what became of them."""
+    """Bytes and rows by where they went."""
 
     nbytes: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
 
     def enter(self, item: Item, outcome: Outcome) -> None:
-        """Book what became of `item`."""
-        place = _place(outcome)
+        """Book the outcome of `item`."""
+        category = _categorize(outcome)
         bad = outcome.bad_lines
         if bad is not None:
             self.nbytes["quarantined"] += bad.nbytes
             self.rows["quarantined"] += bad.count
-        self.nbytes[place] += item.nbytes - (0 if bad is None else bad.nbytes)
+        self.nbytes[category] += item.nbytes - (0 if bad is None else bad.nbytes)
         if outcome.status is Status.COMPLETED and outcome.rows is not None:
-            self.rows[place] += outcome.rows
+            self.rows[category] += outcome.rows
             self.rows["filtered"] += outcome.filtered or 0
         else:
-            self.rows[place] += item.rows or 0
+            self.rows[category] += item.rows or 0
 
 
-def _place(outcome: Outcome) -> str:
+def _categorize(outcome: Outcome) -> str:
     if outcome.status is Status.COMPLETED:
         return "fallback" if outcome.is_fallback else "processed"
     if outcome.is_quarantined:

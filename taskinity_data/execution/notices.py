@@ -37,38 +37,41 @@ class Notices:
             for notice in attempt.notices:
                 self._add(f"{outcome.task} {notice}", item)
         if item is not None and outcome.columns is not None:
-            known = self._columns.setdefault(outcome.task, outcome.columns)
-            if outcome.columns != known:
-                self._add(f"{outcome.task}: {_differ(known, outcome.columns)}", item)
+            first_columns = self._columns.setdefault(outcome.task, outcome.columns)
+            if outcome.columns != first_columns:
+                self._add(f"{outcome.task}: {_differ(first_columns, outcome.columns)}", item)
 
     def lose(self, task: str, item: Item) -> None:
         """Take notice of a worker that died under `item`, which runs again."""
         self._add(f"{task} ran again: {LOST_WITH_WORKER}", item)
 
-    def _add(self, what: str, item: Item | None) -> None:
-        what = hide(what)
-        self._counts[what] += 1
-        if what not in self._first:
+    def _add(self, notice: str, item: Item | None) -> None:
+        notice = hide(notice)
+        self._counts[notice] += 1
+        if notice not in self._first:
             data = getattr(item, "data", None)
             where = f", first in {data}" if hasattr(data, "pieces") else ""
-            self._first[what] = where
-            _log.warning("%s%s", what, where)
+            self._first[notice] = where
+            _log.warning("%s%s", notice, where)
 
     @property
     def lines(self) -> tuple[str, ...]:
         """Each matter with where it came up first, and how often."""
-        often = {what: f" ({n:,} times)" for what, n in self._counts.items() if n > 1}
-        return tuple(f"{what}{at}{often.get(what, '')}" for what, at in self._first.items())
+        often = {notice: f" ({n:,} times)" for notice, n in self._counts.items() if n > 1}
+        return tuple(f"{notice}{at}{often.get(notice, '')}" for notice, at in self._first.items())
 
 
-def _differ(known: tuple[str, ...], columns: tuple[str, ...]) -> str:
-    more = [name for name in columns if name not in known]
-    fewer = [name for name in known if name not in columns]
+def _differ(first: tuple[str, ...], columns: tuple[str, ...]) -> str:
+    more = [name for name in columns if name not in first]
+    fewer = [name for name in first if name not in columns]
     # Names may hold anything, terminal escapes too.
     parts = [f"more: {', '.join(map(repr, more))}"] if more else []
     parts += [f"missing: {', '.join(map(repr, fewer))}"] if fewer else []
-    told = "; ".join(parts) or "in another order"
-    return f"a result has other columns than the first one ({told}), and pandas.concat fills gaps"
+    differences = "; ".join(parts) or "in another order"
+    return (
+        f"a result has other columns than the first one ({differences}), and pandas.concat fills "
+        "gaps"
+    )
 
 
 MAX_LINES, MAX_NBYTES = 10_000, 16 << 20
@@ -91,15 +94,15 @@ class BadLineBook:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, tuple[int, ...]], tuple[str, tuple[BadLine, ...]]] = {}
+        self._lines: dict[tuple[str, tuple[int, ...]], tuple[str, tuple[BadLine, ...]]] = {}
         self._count = self._nbytes = 0
 
     def take(self, name: str, item: Item | None, outcome: Outcome) -> Outcome:
-        """`outcome` of an item of fan-out `name` without its lines, which are kept here."""
+        """Return `outcome` of an item of fan-out `name` without its lines, which are kept here."""
         bad = outcome.bad_lines
         if bad is None or item is None:
             return outcome
-        self._kept[name, item.place] = (outcome.key, bad.lines)
+        self._lines[name, item.index] = (outcome.key, bad.lines)
         self._count += len(bad.lines)
         self._nbytes += sum(len(line.raw) for line in bad.lines)
         if self._count > 2 * MAX_LINES or self._nbytes > 2 * MAX_NBYTES:
@@ -107,24 +110,24 @@ class BadLineBook:
         return replace(outcome, bad_lines=replace(bad, lines=()))
 
     def entries(self) -> tuple[Entry, ...]:
-        """What is kept, in the order of fan-outs' names, chunks and rows."""
+        """Return the lines that are kept, in the order of fan-outs' names, chunks and rows."""
         self._trim()
         return tuple(
             Entry(name, key, line)
-            for (name, _), (key, lines) in sorted(self._kept.items())
+            for (name, _), (key, lines) in sorted(self._lines.items())
             for line in lines
         )
 
     def _trim(self) -> None:
-        most, most_nbytes = MAX_LINES, MAX_NBYTES
-        kept: dict[tuple[str, tuple[int, ...]], tuple[str, tuple[BadLine, ...]]] = {}
-        for place, (key, lines) in sorted(self._kept.items()):
-            taken = take_first(lines, most, most_nbytes)
-            if taken:
-                kept[place] = (key, taken)
-            most -= len(taken)
-            most_nbytes -= sum(len(line.raw) for line in taken)
-            if len(taken) < len(lines):
+        max_lines, max_nbytes = MAX_LINES, MAX_NBYTES
+        retained: dict[tuple[str, tuple[int, ...]], tuple[str, tuple[BadLine, ...]]] = {}
+        for index, (key, lines) in sorted(self._lines.items()):
+            first_lines = take_first(lines, max_lines, max_nbytes)
+            if first_lines:
+                retained[index] = (key, first_lines)
+            max_lines -= len(first_lines)
+            max_nbytes -= sum(len(line.raw) for line in first_lines)
+            if len(first_lines) < len(lines):
                 break
-        self._kept = kept
-        self._count, self._nbytes = MAX_LINES - most, MAX_NBYTES - most_nbytes
+        self._lines = retained
+        self._count, self._nbytes = MAX_LINES - max_lines, MAX_NBYTES - max_nbytes

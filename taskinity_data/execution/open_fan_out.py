@@ -1,6 +1,6 @@
 """Opens a fan-out: cuts a dataset, or takes a list apart, into the items that a job is done to.
 
-It knows nothing of who runs them. Sizes follow what the run learns, unless they were given.
+Sizes follow what the run learns, unless they were given.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PieceOptions(NamedTuple):
     only : tuple of str
         The ranges of the one chunk to run, of whichever dataset has them; empty: all chunks.
     checkpoints : CheckpointKeeper or None
-        Is told of every fan-out that begins, and knows the cuts of an earlier try.
+        Gets every fan-out that begins, and knows the cuts of an earlier try.
     log_level : int or None
         See `Job`.
     storage_options : mapping or None
@@ -65,17 +65,17 @@ class PieceOptions(NamedTuple):
     log_level: int | None = None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
 
-    def enter(self, job: Job, dataset: Dataset | None, asked: Any) -> Entered | None:
-        """Tell of a fan-out that begins."""
+    def enter(self, job: Job, dataset: Dataset | None, cutting: Any) -> Entered | None:
+        """Enter a fan-out that begins."""
         if self.checkpoints is None:
             return None
-        return self.checkpoints.enter(job, dataset, str(asked))
+        return self.checkpoints.enter(job, dataset, str(cutting))
 
 
 def open_fan_out(
     stage: FanOutStage, job: Job, value: Any, options: PieceOptions, strategy: Strategy
 ) -> RunningFanOut:
-    """The fan-out of `stage` over `value`.
+    """Open the fan-out of `stage` over `value`.
 
     Raises
     ------
@@ -84,22 +84,22 @@ def open_fan_out(
     """
     width = None if stage.width == "*" else int(stage.width)
     is_streamed = is_stream(value)
-    found = None if is_streamed else as_dataset(value, options.storage_options)
-    if width is not None or found is None:
+    whole = None if is_streamed else as_dataset(value, options.storage_options)
+    if width is not None or whole is None:
         _refuse_bisect(stage)
     if is_streamed:
         return _stream(stage, job, value, options)
-    if found:
+    if whole:
         tolerates = _tolerates(stage)
         if not tolerates:
-            found.refuse_unreadable()
+            whole.refuse_unreadable()
         # What is written is whole rows, whatever reducers look at.
-        dataset = found if job.writer else narrow(found, job.chains, job.reducers)
+        dataset = whole if job.writer else narrow(whole, job.chains, job.reducers)
         if not dataset.sources:
             options.enter(job, dataset, "no new input")
-            return _given(job, (), (), "there is no new input")
+            return _open_chunks(job, (), (), "there is no new input")
         if options.only:
-            return _given(job, [dataset.pick(options.only)], (), "the one chunk asked for")
+            return _open_chunks(job, [dataset.pick(options.only)], (), "the one chunk asked for")
         if width is not None:
             options.enter(job, dataset, width)
             # Numbered siblings are as many functions, one for each piece.
@@ -108,7 +108,7 @@ def open_fan_out(
         plan = dict(options.plans).get(stage.name)
         if plan is not None:
             options.enter(job, dataset, "plan")
-            return _repeat(job, (dataset, found), plan)
+            return _repeat(job, (dataset, whole), plan)
         size = options.chunk_size or dataset.chunk_size or options.default_size
         entered = options.enter(job, dataset, size)
         return _cut(job, dataset, size, strategy, entered, tolerates=tolerates)
@@ -123,7 +123,7 @@ def open_fan_out(
 
 
 def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Iterator[Item]:
-    """The items of `stage` over `value`, cut once and for all.
+    """Yield the items of `stage` over `value`, cut once and for all.
 
     Raises
     ------
@@ -135,8 +135,8 @@ def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Itera
         raise PlanError(
             "an iterator is taken while a run goes, so it has no graph; use run_flow, or a list"
         )
-    if found := as_dataset(value):
-        dataset = narrow(found, stage.chains, reducers)
+    if whole := as_dataset(value):
+        dataset = narrow(whole, stage.chains, reducers)
         return chunk_items(dataset.plan() if width is None else dataset.divide(width))
     return _value_items(stage, value, width)
 
@@ -148,7 +148,7 @@ def find_item(
     key: str,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Item:
-    """The item of `stage` over `value` that lies at `ranges`, or is called `key`.
+    """Return the item of `stage` over `value` that lies at `ranges`, or is called `key`.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def find_item(
         if dataset.reader.keeper is not None:
             # A table in memory lies in another file each time.
             path = dataset.sources[0].path
-            ranges = [f"{path}:{one.rpartition(':')[2]}" for one in ranges]
+            ranges = [f"{path}:{text_range.rpartition(':')[2]}" for text_range in ranges]
         return next(chunk_items([dataset.pick(ranges)]))
     for item in plan_items(stage, value if dataset is None else dataset, ()):
         if item.key == key:
@@ -169,7 +169,7 @@ def find_item(
 
 
 def _tolerates(stage: FanOutStage) -> bool:
-    """Whether what can't be read costs its chunk alone, not the run."""
+    """Return whether what can't be read costs its chunk alone, not the run."""
     readers = [chain[0].task.policy for chain in stage.chains if chain] or [stage.policy]
     return all(policy.on_error != "fail" for policy in readers)
 
@@ -185,18 +185,18 @@ def _refuse_bisect(stage: FanOutStage) -> None:
 
 
 def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> RunningFanOut:
-    """An item for each frame, taken from the iterator as workers ask for more."""
-    said: dict[str, Any] = {
+    """Open a fan-out with an item for each frame, taken from the iterator as workers need it."""
+    settings: dict[str, Any] = {
         "chunk_size": options.chunk_size,
         "plan": dict(options.plans).get(stage.name),
         "only": options.only or None,
         "width": None if stage.width == "*" else stage.width,
     }
-    for name, given in said.items():
-        if given is not None:
+    for name, setting in settings.items():
+        if setting is not None:
             raise PlanError(
-                f"{name}={given}: an iterator is taken as it comes, each of its frames is a chunk; "
-                "give a list, a table or files to cut it otherwise"
+                f"{name}={setting}: an iterator is taken as it comes, each of its frames is a "
+                "chunk; give a list, a table or files to cut it otherwise"
             )
     options.enter(job, None, "stream")
     items = stream_items(iter_blocks(value))
@@ -216,7 +216,7 @@ def _value_items(stage: FanOutStage, value: Any, width: int | None) -> Iterator[
 
 
 def as_dataset(value: Any, storage_options: Mapping[str, Any] | None = None) -> Dataset | None:
-    """The dataset that `value` is, or that is opened from it; None: it is a list or the like.
+    """Return `value` as a dataset, opened where it is none; None: it is a list or the like.
 
     `storage_options` are used where it is a URL.
     """
@@ -230,18 +230,18 @@ def as_dataset(value: Any, storage_options: Mapping[str, Any] | None = None) -> 
 
 
 def narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) -> Dataset:
-    """`dataset` with the columns alone that reducers look at, where no function stands between."""
+    """Return `dataset` with the columns alone that reducers use, where no function is between."""
     if any(chains) or not reducers:
         return dataset
     names = list(dataset.schema.names)
-    wanted: set[str] = set()
+    needed: set[str] = set()
     for reducer in reducers:
         reducer.check(names)
         columns = reducer.columns()
         if columns is None:
             return dataset
-        wanted |= set(columns)
-    narrow = dataset.select([name for name in names if name in wanted])
+        needed |= set(columns)
+    narrow = dataset.select([name for name in names if name in needed])
     encodes = getattr(reducers[0], "encodes", None)
     return narrow if encodes is None or len(reducers) > 1 else narrow.encode(encodes())
 
@@ -298,7 +298,7 @@ def _cut(
         splits=True,
     )
     if entered is not None and entered.cuts.chunks:
-        # No size may ever be asked for, where all chunks are cut already.
+        # No size may ever be requested where all chunks are cut already.
         fan_out.sizes.append((0, Size(first.target_nbytes, "as in the try before")))
     return fan_out
 
@@ -323,11 +323,11 @@ def _divide(
             f"{stage.name}[*] to let the pieces be sized"
         )
     reason = f"1/{width} of the data, as the flow says"
-    return _given(job, chunks, dataset.extents, reason, splits=False)
+    return _open_chunks(job, chunks, dataset.extents, reason, splits=False)
 
 
 def _repeat(job: Job, datasets: Sequence[Dataset], plan: ChunkPlan) -> RunningFanOut:
-    """The cuts of `plan`, which must be of one of `datasets` (all columns, or some), and whole."""
+    """Open the cuts of `plan`, which must be whole and of one of `datasets`."""
     sources = datasets[0].sources
     if sources != tuple(extent.file for extent in plan.extents):
         raise PlanError("the plan given is of other files, or they changed since; plan again")
@@ -336,11 +336,11 @@ def _repeat(job: Job, datasets: Sequence[Dataset], plan: ChunkPlan) -> RunningFa
         if made_by <= {dataset.reader.identity()}:
             plan.ledger()
             reason = f"as in the plan given ({plan.reason})"
-            return _given(job, plan.chunks, dataset.extents, reason)
+            return _open_chunks(job, plan.chunks, dataset.extents, reason)
     raise PlanError("the plan given was made with other reader options, columns or schema")
 
 
-def _given(
+def _open_chunks(
     job: Job,
     chunks: Sequence[Chunk],
     extents: Sequence[Piece],

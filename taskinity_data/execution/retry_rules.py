@@ -1,7 +1,4 @@
-"""What a policy says of a failed attempt: pure, with the random draw passed in.
-
-It knows no clock, no worker and no chunk.
-"""
+"""Decide by its policy what follows a failed attempt: pure, with the random draw passed in."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ _FINAL = (
 
 
 def is_final(error: BaseException) -> bool:
-    """Whether trying again would only raise `error` again."""
+    """Return whether trying again would only raise `error` again."""
     return isinstance(error, _FINAL) or (isinstance(error, TaskinityDataError) and error.is_final)
 
 

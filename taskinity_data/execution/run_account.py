@@ -1,7 +1,4 @@
-"""What a run has done so far: kept for its result, and told to its observers as it happens.
-
-It knows nothing of why something was begun, nor of what follows from its end.
-"""
+"""What a run has done so far: kept for its result, and emitted to its observers as it happens."""
 
 from __future__ import annotations
 
@@ -49,11 +46,11 @@ class Account:
         )
 
     def begin(self, name: str) -> None:
-        """The task `name` has begun."""
+        """Report that the task `name` has begun."""
         self._emit(events.TaskStarted(self._run_id, time.time(), name))
 
     def submit(self, name: str, item: Item) -> None:
-        """`item` of the task `name` was handed to the workers."""
+        """Report that `item` of the task `name` was handed to the workers."""
         self._emit(
             events.ChunkSubmitted(
                 self._run_id, time.time(), name, item.key, item.nbytes, *item.file_range
@@ -61,7 +58,7 @@ class Account:
         )
 
     def grow(self, fan_out: RunningFanOut) -> None:
-        """More items of `fan_out` are known."""
+        """Report that more items of `fan_out` are known."""
         self._emit(
             events.FanOutGrew(
                 self._run_id,
@@ -75,33 +72,33 @@ class Account:
         )
 
     def resize(self, name: str, size: Size) -> None:
-        """The next chunks of the fan-out `name` have another size."""
+        """Report that the next chunks of the fan-out `name` have another size."""
         self._emit(
             events.SizeChanged(self._run_id, time.time(), name, size.target_nbytes, size.reason)
         )
 
-    def retry(self, name: str, item: Item, outcome: Outcome | None, what: str, parts: int) -> None:
-        """`item` of the task `name` is tried again, as `what` says, whole or in so many `parts`."""
+    def retry(self, name: str, item: Item, outcome: Outcome | None, how: str, parts: int) -> None:
+        """Report that `item` is tried again, as `how` says, whole or in so many `parts`."""
         if outcome is None:
             self.notices.lose(name, item)
         self._emit(
-            events.ChunkRetried(self._run_id, time.time(), name, item.key, what, outcome, parts)
+            events.ChunkRetried(self._run_id, time.time(), name, item.key, how, outcome, parts)
         )
 
     def end_item(self, name: str, item: Item, outcome: Outcome) -> None:
-        """`outcome` is the last word on `item` of the fan-out `name`."""
+        """Book `outcome`, the final one of `item` of the fan-out `name`."""
         self._book(item, self.bad_lines.take(name, item, outcome))
         self._emit(events.ChunkFinished(self._run_id, time.time(), name, outcome, *item.file_range))
 
     def end(self, name: str, outcome: Outcome | None = None) -> None:
-        """The task `name` has ended: with `outcome`, or a fan-out with that of its items."""
+        """Book the end of the task `name`; a fan-out has no `outcome`, its items have theirs."""
         if outcome is not None:
             outcome = self._book(None, outcome)
         self._emit(events.TaskFinished(self._run_id, time.time(), name, outcome))
 
     def _book(self, item: Item | None, outcome: Outcome) -> Outcome:
         # The value lives in the tree or among the results; the account must not hold it too.
-        kept = replace(outcome, value=None)
-        self.outcomes.append((item, without_logs(kept)))
+        booked = replace(outcome, value=None)
+        self.outcomes.append((item, without_logs(booked)))
         self.notices.see(item, outcome)
-        return kept
+        return booked

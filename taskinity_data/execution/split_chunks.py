@@ -26,12 +26,12 @@ __all__ = [
     "split_chunk",
 ]
 
-_LEAST_NBYTES = 256 << 20
+_MIN_NBYTES = 256 << 20
 """What a child process may hold in any case: Python with pandas and pyarrow has 130 MiB."""
 
 
 def guard_batch(batch: Batch, deadline: Deadline | None) -> Batch:
-    """Return `batch` with guards on the items that may have to be ended.
+    """Return `batch` with guards on the items that may have to be stopped.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def guard_batch(batch: Batch, deadline: Deadline | None) -> Batch:
 
 
 def _guard(item: Item, job: Job, strategy: Strategy, deadline: Deadline | None) -> Item:
-    """`item` with a guard where it may have to be ended, without one elsewhere.
+    """Return `item` with a guard where it may have to be stopped, without one elsewhere.
 
     That is where a step has a time limit, where a worker died under it, and where the run has an
     end, `deadline`, and `strategy` can't end its workers.
@@ -56,17 +56,17 @@ def _guard(item: Item, job: Job, strategy: Strategy, deadline: Deadline | None) 
         return item if item.guard is None else replace(item, guard=None)
     memory = strategy.memory_nbytes
     return replace(
-        item, guard=Guard(None if memory is None else max(memory, _LEAST_NBYTES), deadline)
+        item, guard=Guard(None if memory is None else max(memory, _MIN_NBYTES), deadline)
     )
 
 
 def is_too_large(failure: Failure) -> bool:
-    """Whether an item failed for want of memory: NumPy's and Arrow's errors are such too."""
+    """Return whether an item failed for want of memory: NumPy's and Arrow's errors are such too."""
     return failure.is_a(MemoryError)
 
 
 def split_chunk(chunk: Chunk) -> tuple[Chunk, ...]:
-    """`chunk` as two smaller ones, in order; itself alone where it is one record.
+    """Return `chunk` as two smaller ones, in order; itself alone where it is one record.
 
     Where its rows are known those of the halves are too: text is looked through for them once.
     """
@@ -98,7 +98,7 @@ class SizeCap:
 
     Attributes
     ----------
-    most_nbytes : int or None
+    max_nbytes : int or None
         None: no item was too large.
 
     Examples
@@ -106,47 +106,47 @@ class SizeCap:
     >>> cap = SizeCap()
     >>> cap.refuse((7,), 2, 500)
     True
-    >>> cap.refuse((7, 0), 2, 250), cap.refuse((7, 0, 1), 2, 125), cap.most_nbytes
+    >>> cap.refuse((7, 0), 2, 250), cap.refuse((7, 0, 1), 2, 125), cap.max_nbytes
     (False, False, 500)
-    >>> cap.refuse((7, 1), 2, 250), cap.most_nbytes
+    >>> cap.refuse((7, 1), 2, 250), cap.max_nbytes
     (True, 250)
     """
 
     def __init__(self) -> None:
-        self.most_nbytes: int | None = None
+        self.max_nbytes: int | None = None
         self._parts: dict[tuple[int, ...], int] = {}
         self._refused = 0
-        self._taken = 0
+        self._accepted = 0
 
     def fits(self, nbytes: int) -> bool:
-        """Whether an item of that size may be tried, for all that is known."""
-        return self.most_nbytes is None or nbytes <= self.most_nbytes
+        """Return whether an item of that size may be tried, for all that is known."""
+        return self.max_nbytes is None or nbytes <= self.max_nbytes
 
     def take(self, nbytes: int) -> None:
-        """An item of that size has come through."""
-        if self.most_nbytes is not None and 2 * nbytes > self.most_nbytes:
-            self._taken += 1
+        """Count an item of that size that has come through."""
+        if self.max_nbytes is not None and 2 * nbytes > self.max_nbytes:
+            self._accepted += 1
 
-    def refuse(self, place: tuple[int, ...], parts: int, nbytes: int) -> bool:
-        """The item at `place` did not fit, and is now so many parts of at most `nbytes` each.
+    def refuse(self, index: tuple[int, ...], parts: int, nbytes: int) -> bool:
+        """Note that the item at `index` did not fit: it is now `parts` of at most `nbytes` each.
 
         Returns
         -------
         bool
             Whether the others become smaller for it.
         """
-        self._parts[place] = parts
-        of = place[:-1]
+        self._parts[index] = parts
+        of = index[:-1]
         siblings = self._parts.get(of)
         if siblings is None:
             self._refused += 1
-            is_size = self.most_nbytes is None or self._refused * _RARE > self._taken
+            is_size = self.max_nbytes is None or self._refused * _RARE > self._accepted
         else:
             is_size = all((*of, number) in self._parts for number in range(siblings))
-        if not is_size or (self.most_nbytes is not None and nbytes >= self.most_nbytes):
+        if not is_size or (self.max_nbytes is not None and nbytes >= self.max_nbytes):
             return False
-        self.most_nbytes = max(1, nbytes)
-        self._refused = self._taken = 0
+        self.max_nbytes = max(1, nbytes)
+        self._refused = self._accepted = 0
         return True
 
 
@@ -166,7 +166,7 @@ class SplitChunks:
         self._parts: defaultdict[int, _Parts] = defaultdict(_Parts)
 
     def add(self, position: int, count: int) -> None:
-        """So many more parts of the chunk at `position` are open."""
+        """Add `count` open parts of the chunk at `position`."""
         self._parts[position].open += count
 
     def loses(self, position: int, outcome: Outcome) -> bool:

@@ -68,13 +68,13 @@ class StageProgress:
         return None
 
     def open(self, fan_out: RunningFanOut) -> None:
-        """A fan-out has begun."""
+        """Take in a fan-out that has begun."""
         self.fan_outs[fan_out.name] = self.active[fan_out.name] = fan_out
         if fan_out.is_idle:
             self._idle.add(fan_out.name)
 
     def end_single(self, name: str, outcome: Outcome) -> None:
-        """A task that runs once has ended."""
+        """Take in the end of a task that runs once."""
         self.single.remove(name)
         if outcome.status is Status.COMPLETED:
             self.values[name] = outcome.value[1]
@@ -82,7 +82,7 @@ class StageProgress:
             self.skipped.add(name)
 
     def end_fan_out(self, fan_out: RunningFanOut) -> None:
-        """All items of a fan-out have ended."""
+        """Take in the end of a fan-out."""
         del self.active[fan_out.name]
         keeps = fan_out.job.keeps_result
         self.values[fan_out.name] = list(fan_out.results.values()) if keeps else None

@@ -1,8 +1,7 @@
 """A bound flow as one static ``dask.delayed`` graph, for any Dask scheduler to run or draw.
 
 Its nodes do what the driver's batches do, in the same tree, so that both give the same answer to
-the last bit for the same cuts. It knows nothing of windows, retries or resizing: a static graph can
-do none of these.
+the last bit for the same cuts. A static graph can't retry or resize.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ __all__ = ["build_delayed", "call_now"]
 
 
 def build_delayed(flow: Flow, inputs: Mapping[str, Any]) -> Any:
-    """The value of `flow` over `inputs` as a `dask.delayed.Delayed`.
+    """Return the value of `flow` over `inputs` as a `dask.delayed.Delayed`.
 
     Raises
     ------
@@ -59,12 +58,16 @@ def build_delayed(flow: Flow, inputs: Mapping[str, Any]) -> Any:
     """
     if not flow.is_bound:
         raise BindError(f"flow {flow.name}: bind its tasks first, flow.bind(tasks)")
-    defaults = {one.name: one.default for one in flow.inputs or () if not one.is_required}
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in flow.inputs or ()
+        if not parameter.is_required
+    }
     return _Builder(stages(flow, tuple(inputs)), {**defaults, **inputs}).build(flow.last)
 
 
 def call_now(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
-    """The result of a task that runs once, called in this process, and not again where it fails.
+    """Return the result of a task that runs once, called in this process, without retries.
 
     Raises
     ------
@@ -88,7 +91,7 @@ class _Builder:
         self._token = blake2b(repr(sorted(map(str, inputs))).encode(), digest_size=4)
 
     def build(self, last: str) -> Any:
-        """The node of the task `last`."""
+        """Return the node of the task `last`."""
         eager = self._find_eager()
         for stage in self._steps:
             if isinstance(stage, FanOutStage):
@@ -104,15 +107,15 @@ class _Builder:
         return self._nodes[last]
 
     def _find_eager(self) -> set[str]:
-        """What must be called while the graph is built: all that decides a fan-out's width."""
+        """Return what must be called while the graph is built: what decides a fan-out's width."""
         by_name = {stage.name: stage for stage in self._steps if not isinstance(stage, FanOutStage)}
         fan_outs = [stage for stage in self._steps if isinstance(stage, FanOutStage)]
-        names = {one.name for one in fan_outs}
-        found: set[str] = set()
-        todo = [(one.name, one.over) for one in fan_outs]
+        names = {fan_out.name for fan_out in fan_outs}
+        eager: set[str] = set()
+        todo = [(fan_out.name, fan_out.over) for fan_out in fan_outs]
         while todo:
             fan_out, source = todo.pop()
-            if not isinstance(source, Upstream) or source.task in found:
+            if not isinstance(source, Upstream) or source.task in eager:
                 continue
             stage = by_name.get(source.task)
             if source.task in names or stage is None or isinstance(stage, Reduce):
@@ -120,9 +123,9 @@ class _Builder:
                     f"{fan_out}: how many tasks there are depends on what {source.task} brings, "
                     "which only a run can know: use td.run_flow"
                 )
-            found.add(source.task)
-            todo += [(fan_out, one) for one in stage.arguments.values()]
-        return found
+            eager.add(source.task)
+            todo += [(fan_out, argument) for argument in stage.arguments.values()]
+        return eager
 
     def _delay(self, task: str, function: Any, *arguments: Any) -> Any:
         from dask import delayed
@@ -142,24 +145,24 @@ class _Builder:
         self._nodes[stage.name] = self._delay(stage.name, _call_node, packed, needed)
 
     def _needed(self, sources: Any) -> dict[str, Any]:
-        """The upstream values and nodes behind `sources`."""
-        found = {}
+        """Return the upstream values and nodes behind `sources`."""
+        needed = {}
         for source in sources:
             if isinstance(source, Upstream):
                 name = source.task
-                found[name] = self._values[name] if name in self._values else self._nodes[name]
-        return found
+                needed[name] = self._values[name] if name in self._values else self._nodes[name]
+        return needed
 
     def _fan_out(self, stage: FanOutStage) -> None:
-        reducers = [one.task.function for one in reducers_of(stage.name, self._steps)]
+        reducers = [reduction.task.function for reduction in reducers_of(stage.name, self._steps)]
         keeps = bool(consumers(stage.name, self._steps)) or not reducers
         sources = [
             source
             for chain in stage.chains
             for step in chain
-            for one in (step, step.fallback)
-            if one is not None
-            for source in one.arguments.values()
+            for called in (step, step.fallback)
+            if called is not None
+            for source in called.arguments.values()
         ]
         over = resolve(stage.over, self._values, self._inputs)
         items = list(plan_items(stage, over, reducers))
@@ -176,7 +179,9 @@ class _Builder:
             self._nodes[stage.name] = self._delay(stage.name, _list_node, self._parts[stage.name])
 
     def _reduce(self, stage: Reduce) -> None:
-        number = [one.name for one in reducers_of(stage.over, self._steps)].index(stage.name)
+        number = [reduction.name for reduction in reducers_of(stage.over, self._steps)].index(
+            stage.name
+        )
         packed = pack_value(stage.task.function)
         level = [
             self._delay(stage.name, _partial_node, part, number) for part in self._parts[stage.over]
@@ -228,7 +233,7 @@ def _unpack(packed: bytes) -> Any:
 
 
 def _run(job: Job, item: Item, policies: Mapping[str, Policy]) -> tuple[Any, Any]:
-    """The (partials, result) of `item`; raises where its policy does not say what else to do."""
+    """Return the (partials, result) of `item`; raise where its policy has nothing else to do."""
     outcome = run_item(job, item)
     if outcome.status is Status.COMPLETED:
         value: tuple[Any, Any] = outcome.value
@@ -241,5 +246,5 @@ def _run(job: Job, item: Item, policies: Mapping[str, Policy]) -> tuple[Any, Any
         return ABSENT, None
     if action is Action.FALLBACK:
         return _run(job, replace(item, fallback=outcome.task), policies)
-    told = FlowFailed(f"{outcome.task} failed: {failure}\n{failure.traceback}")
-    raise told from failure.error
+    failed = FlowFailed(f"{outcome.task} failed: {failure}\n{failure.traceback}")
+    raise failed from failure.error

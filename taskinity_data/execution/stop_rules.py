@@ -56,7 +56,7 @@ class StopRules:
         return self.judge(fan_out)
 
     def judge(self, fan_out: RunningFanOut) -> str | None:
-        """Why the run stops by what `fan_out` has lost, once more is known of its chunks."""
+        """Return why the run stops by what `fan_out` has lost, once more is known of its chunks."""
         lost, allowed = self._lost[fan_out.name], self._max_failures
         if allowed is None:
             allowed = 0
@@ -72,7 +72,7 @@ class StopRules:
         return f"{outcome.task} failed: {outcome.failure}{more}"
 
     def overrun(self) -> TimeoutError | None:
-        """What to stop with once the run's time is up."""
+        """Return what to stop with once the run's time is up."""
         if self.deadline is None or self.deadline.left_s >= 0:
             return None
         return TimeoutError(f"the run took longer than run_timeout ({self._run_timeout_s:g} s)")

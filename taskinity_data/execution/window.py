@@ -1,7 +1,4 @@
-"""The batches that are on their way: handed to a strategy, and not yet taken back.
-
-It knows nothing of what outcomes mean; it waits for them, whichever strategy they come from.
-"""
+"""The batches that are on their way: handed to a strategy, and not yet taken back."""
 
 from __future__ import annotations
 
@@ -25,8 +22,8 @@ looks elsewhere (a task's way to a worker and back is about 5 ms), and no more, 
 can't be re-sized."""
 
 WATCH_S = 60.0
-"""So long nothing may come back before the scheduler is asked whether it still knows of all that it
-has: once a minute that costs nothing, and most chunks are quicker."""
+"""So long nothing may come back before the scheduler is queried whether it still knows of all that
+it has: once a minute that costs nothing, and most chunks are quicker."""
 
 
 class Batch(NamedTuple):
@@ -85,7 +82,7 @@ class Window:
     def wait(
         self, timeout_s: float
     ) -> list[tuple[Batch, list[Outcome | BaseException] | BaseException]]:
-        """What is done by now; waits for the first of it, at most `timeout_s` seconds."""
+        """Return what is done by now; waits for the first of it, at most `timeout_s` seconds."""
         try:
             done = [self._done.get(timeout=timeout_s)]
         except queue.Empty:
@@ -96,11 +93,13 @@ class Window:
         self._progress_s = time.monotonic()
         while not self._done.empty():
             done.append(self._done.get())
-        found: list[tuple[Batch, list[Outcome | BaseException] | BaseException]] = []
-        for strategy, group in self._by_strategy(one for one in done if one in self._in_flight):
+        ended: list[tuple[Batch, list[Outcome | BaseException] | BaseException]] = []
+        for strategy, group in self._by_strategy(
+            pending for pending in done if pending in self._in_flight
+        ):
             for pending, outcomes in zip(group, strategy.collect(group), strict=True):
-                found.append((self._in_flight.pop(pending), outcomes))
-        return found
+                ended.append((self._in_flight.pop(pending), outcomes))
+        return ended
 
     def cancel(self) -> None:
         """Give up what waits; what runs goes on to its end and is taken back by `wait`."""
@@ -112,8 +111,8 @@ class Window:
         lost: list[tuple[Batch, BaseException]] = []
         for strategy, group in self._by_strategy(self._in_flight):
             for pending in strategy.find_lost(group):
-                told = WorkerDied("the scheduler has lost it without a word, several times")
-                lost.append((self._in_flight.pop(pending), told))
+                error = WorkerDied("the scheduler has lost it without a word, several times")
+                lost.append((self._in_flight.pop(pending), error))
         return lost
 
     def drop_gone(self) -> None:
@@ -138,9 +137,9 @@ class Window:
 
     def _by_strategy(self, pending: Any) -> list[tuple[Strategy, list[Pending]]]:
         groups: dict[int, tuple[Strategy, list[Pending]]] = {}
-        for one in pending:
-            strategy = self._in_flight[one].strategy
-            groups.setdefault(id(strategy), (strategy, []))[1].append(one)
+        for future in pending:
+            strategy = self._in_flight[future].strategy
+            groups.setdefault(id(strategy), (strategy, []))[1].append(future)
         return list(groups.values())
 
 

@@ -266,7 +266,7 @@ def _ended(past: Past, cuts: Mapping[str, _Cuts]) -> list[_Ended]:
         chunk = None if where is None else cuts.get(name, {}).get(tuple(where))
         item = Item(outcome.key, chunk, position, parts.get(key, ()))
         found.append((ranks.get(name, len(ranks)), item, outcome))
-    found.sort(key=lambda one: (one[0], one[1].place))
+    found.sort(key=lambda one: (one[0], one[1].index))
     singles: list[_Ended] = [(None, outcome) for outcome in past.singles()]
     return [(item, outcome) for _, item, outcome in found] + singles
 

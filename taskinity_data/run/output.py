@@ -87,9 +87,9 @@ class RunOutput:
         self._is_idle = not chosen.sources
         return chosen
 
-    def refuse_unlisted(self, what: str) -> None:
-        """Raise `PlanError` where new inputs alone are wanted of `what`, which has no files."""
-        self._rules.refuse_unlisted(what)
+    def refuse_unlisted(self, subject: str) -> None:
+        """Raise `PlanError` where new inputs alone are wanted of `subject`, which has no files."""
+        self._rules.refuse_unlisted(subject)
 
     def check_sources(self, paths: Sequence[str]) -> None:
         """Raise `PlanError` where a file that is read lies in the output's directory.
@@ -132,7 +132,7 @@ class RunOutput:
             self._sink.abort()
             return
         written = [
-            (item.place, outcome.output)
+            (item.index, outcome.output)
             for item, outcome in driver.account.outcomes
             if item is not None
             and outcome.status is Status.COMPLETED
@@ -346,7 +346,7 @@ def _describe_inputs(driver: Driver) -> list[dict[str, Any]]:
     # One chunk alone was asked for: the rest of its file is not there.
     is_part = not any(fan_out.extents for fan_out in driver.fan_outs.values())
     items = [(item, outcome) for item, outcome in driver.account.outcomes if item is not None]
-    for item, outcome in sorted(items, key=lambda one: one[0].place):
+    for item, outcome in sorted(items, key=lambda one: one[0].index):
         chunk = item.data
         if not isinstance(chunk, Chunk) or is_in_memory(chunk.reader):
             continue

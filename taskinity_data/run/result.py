@@ -15,7 +15,7 @@ import pandas as pd
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.display import for_stdout, safe_repr
 from taskinity_data.errors import ResumeError
-from taskinity_data.execution.ledger import PLACES
+from taskinity_data.execution.ledger import CATEGORIES
 from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.run.outcome_frames import (
     NOWHERE,
@@ -199,7 +199,7 @@ class Run:
     def _order_of(self, item: Item | None, outcome: Outcome) -> tuple[int, tuple[int, ...]]:
         """What sorts by the flow's tasks and, within a fan-out, by its items' order."""
         rank = self._ranks.get(outcome.task, len(self._ranks))
-        return rank, () if item is None else item.place
+        return rank, () if item is None else item.index
 
     @cached_property
     def bad_lines(self) -> pd.DataFrame:
@@ -232,7 +232,7 @@ class Run:
             that they are ``<NA>`` until it has ended; an item of a list or an iterator that is no
             frame counts as one row.
         """
-        index = pd.Index(["planned", *PLACES], name="ledger")
+        index = pd.Index(["planned", *CATEGORIES], name="ledger")
         total: dict[str, list[Any]] = {}
         for unit in ("bytes", "rows"):
             total[unit] = []

@@ -140,12 +140,12 @@ def outcome(position, count=6):
 
 
 @pytest.mark.parametrize("order", [range(8), range(7, -1, -1), [3, 7, 0, 5, 1, 6, 2, 4]])
-@pytest.mark.parametrize(("most", "most_nbytes"), [(10, 1 << 20), (1000, 21)])
+@pytest.mark.parametrize(("most", "max_nbytes"), [(10, 1 << 20), (1000, 21)])
 def test_a_run_keeps_the_first_lines_whatever_order_chunks_end_in(
-    order, most, most_nbytes, monkeypatch
+    order, most, max_nbytes, monkeypatch
 ):
     monkeypatch.setattr(book, "MAX_LINES", most)
-    monkeypatch.setattr(book, "MAX_NBYTES", most_nbytes)
+    monkeypatch.setattr(book, "MAX_NBYTES", max_nbytes)
     taken = book.BadLineBook()
     held = 0
     for position in order:
@@ -153,7 +153,7 @@ def test_a_run_keeps_the_first_lines_whatever_order_chunks_end_in(
         told = taken.take("P", item, outcome(position))
         assert told.bad_lines.lines == ()
         assert told.bad_lines.count == 6
-        held = max(held, sum(len(lines) for _, lines in taken._kept.values()))
+        held = max(held, sum(len(lines) for _, lines in taken._lines.values()))
     assert [(entry.key, entry.line.row) for entry in taken.entries()] == [
         ("k0", row) for row in range(6)
     ] + [("k1", row) for row in range(4)]

@@ -69,7 +69,7 @@ class Strategy(ABC):
     """Whether the cluster is closed with the run, and its dashboard with it."""
 
     dashboard_remark = ""
-    """What is to be said beside the dashboard's address."""
+    """A remark to print beside the dashboard's address."""
 
     @property
     @abstractmethod
@@ -116,8 +116,8 @@ class Strategy(ABC):
         """Whether its workers may have resources, of which `offers` knows."""
         return False
 
-    def offers(self, wanted: Mapping[str, float]) -> bool:  # noqa: ARG002
-        """Return whether a worker has all of `wanted`."""
+    def offers(self, resources: Mapping[str, float]) -> bool:  # noqa: ARG002
+        """Return whether a worker has all of `resources`."""
         return False
 
     def check(self, paths: Sequence[str]) -> None:  # noqa: B027 - few have anything to check
@@ -171,15 +171,15 @@ def check_timeouts(job: Job, strategy: Strategy) -> None:
 
 
 def _collect(pending: Sequence[Future[Any]]) -> list[Any]:
-    found: list[Any] = []
+    results: list[Any] = []
     for future in pending:
         try:
-            found.append(future.result())
+            results.append(future.result())
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            found.append(error)
-    return found
+            results.append(error)
+    return results
 
 
 class SynchronousStrategy(Strategy):
@@ -246,7 +246,7 @@ class ThreadStrategy(_Sending):
         if job.is_timed:
             pack_job(job, "leave timeout out")
         # For those of its items that run in a child.
-        return replace(job, most_nbytes=limit_results(self.memory_nbytes))
+        return replace(job, max_nbytes=limit_results(self.memory_nbytes))
 
     def submit(self, loaded: Job, items: Sequence[Item], key: str) -> Future[Any]:  # noqa: ARG002
         """Queue `items` for one thread."""
@@ -280,7 +280,7 @@ class ExecutorStrategy(_Sending):
 
     def load(self, job: Job) -> Any:
         """Return `job`, packed where it has to cross processes."""
-        job = replace(job, most_nbytes=limit_results(self.memory_nbytes))
+        job = replace(job, max_nbytes=limit_results(self.memory_nbytes))
         return pack_job(job) if self.crosses_processes else job
 
     def submit(self, loaded: Any, items: Sequence[Item], key: str) -> Future[Any]:  # noqa: ARG002
@@ -294,11 +294,12 @@ class ExecutorStrategy(_Sending):
 
     def collect(self, pending: Sequence[Future[Any]]) -> list[Any]:
         """Return the outcomes, unpacked."""
-        found = _collect(pending)
+        results = _collect(pending)
         if not self.crosses_processes:
-            return found
+            return results
         return [
-            batch if isinstance(batch, BaseException) else unpack_outcomes(batch) for batch in found
+            batch if isinstance(batch, BaseException) else unpack_outcomes(batch)
+            for batch in results
         ]
 
     def close(self) -> None:
@@ -307,7 +308,7 @@ class ExecutorStrategy(_Sending):
 
 
 def current_client() -> Client | None:
-    """The current Dask client, None where there is none; loads nothing."""
+    """Return the current Dask client, None where there is none; loads nothing."""
     module = sys.modules.get("distributed")
     if module is None:
         return None
@@ -319,7 +320,7 @@ def current_client() -> Client | None:
 
 
 def _has_loop(client: Client) -> bool:
-    """Whether the thread that `client` talks through lives: a forked process has not got it."""
+    """Return whether the thread of `client`'s loop lives: a forked process does not have it."""
     loop = getattr(client.loop, "asyncio_loop", None)
     ident = getattr(loop, "_thread_id", None)
     return any(thread.ident == ident for thread in threading.enumerate())

@@ -1,7 +1,7 @@
 """A strategy from anything that the user has: a name, an address, a Dask client or cluster.
 
-It knows nothing of flows or plans. What it starts (a local Dask cluster) listens on loopback and is
-closed again; what it was given is left as it was.
+What it starts (a local Dask cluster) listens on loopback and is closed again; what it was given is
+left as it was.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _WORKER_MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
 }
 """Dask has glibc give each freed block of 128 KiB back to the system, so that workers get every
-frame's memory anew, page by page: it doubles the time that pandas takes to parse CSV. Ours keep up
+frame's memory again, page by page: it doubles the time that pandas takes to parse CSV. Ours keep up
 to 128 MiB each."""
 
 _CONNECT_S = 5.0
@@ -61,7 +61,7 @@ _CONNECT_S = 5.0
 
 
 def open_strategy(scheduler: Any, workers: int | None, memory_nbytes: int | None) -> Strategy:
-    """The strategy behind `scheduler`, started and ready.
+    """Return the strategy behind `scheduler`, started and ready.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def _open_named(name: str, workers: int | None, memory_nbytes: int | None) -> St
 
 
 def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
-    """A Dask cluster of `workers` processes on this machine, on loopback, closed with the run."""
+    """Start a Dask cluster of `workers` processes here, on loopback, closed with the run."""
     from distributed import Client
 
     if multiprocessing.current_process().daemon:
@@ -140,13 +140,15 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
     with ExitStack() as started:
         with hold_interrupts():
             started.callback(_ChildrenSkipMain().close)
-            own = OwnDirectory("workers")
-            started.callback(own.close)
-            relay = Relay(own.path)
+            directory = OwnDirectory("workers")
+            started.callback(directory.close)
+            relay = Relay(directory.path)
             started.callback(relay.close)
             memory_limit = memory_nbytes or share_memory(workers)
             try:
-                cluster, remark = _start_cluster(started, workers, memory_limit, own.path, relay)
+                cluster, remark = _start_cluster(
+                    started, workers, memory_limit, directory.path, relay
+                )
             except RuntimeError as error:
                 raise SchedulerError(
                     f"no local processes could be started ({_find_root(error)}); run with "
@@ -157,7 +159,7 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
             strategy = OwnStrategy(
                 client,
                 cluster,
-                own.path,
+                directory.path,
                 name="processes",
                 memory_nbytes=memory_nbytes,
                 closes=(started.pop_all(),),
@@ -213,7 +215,7 @@ def _start_cluster(
 
 
 def _find_root(error: BaseException) -> BaseException:
-    """What `error` came of in the end: Dask's own says that something did not start."""
+    """Return the root cause of `error`: Dask's own says only that something did not start."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -228,10 +230,10 @@ class _DashboardPort:
 
     def __init__(self) -> None:
         self.number, self.remark = _DASHBOARD_PORT, ""
-        self._held = socket.socket(socket.AF_UNIX)
+        self._name_socket = socket.socket(socket.AF_UNIX)
         try:
             if sys.platform == "linux":  # only there names need no file
-                self._held.bind(f"\0taskinity-dashboard-{_DASHBOARD_PORT}")
+                self._name_socket.bind(f"\0taskinity-dashboard-{_DASHBOARD_PORT}")
             with socket.socket() as probe:
                 # As Dask does: one that was closed a moment ago is no obstacle.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -240,7 +242,7 @@ class _DashboardPort:
             self.number, self.remark = 0, f"port {_DASHBOARD_PORT} is in use"
 
     def close(self) -> None:
-        self._held.close()
+        self._name_socket.close()
 
 
 class _ChildrenSkipMain:

@@ -1,7 +1,4 @@
-"""The strategy behind a Dask client, and what it makes of workers that come, go and die.
-
-It knows nothing of how the client came to be, or of what batches mean.
-"""
+"""The strategy behind a Dask client, and what it makes of workers that come, go and die."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import SchedulerError, WorkerDied
 from taskinity_data.execution.schedulers.base import Strategy
-from taskinity_data.execution.schedulers.resources import tell_missing
+from taskinity_data.execution.schedulers.resources import describe_missing
 from taskinity_data.execution.schedulers.restarts import Restarts, add_lost
 from taskinity_data.execution.schedulers.worker_checks import check_workers
 from taskinity_data.execution.worker.batches import run_parcel
@@ -33,8 +30,8 @@ __all__ = ["DaskStrategy"]
 _log = logging.getLogger(__name__)
 
 _WAIT_FOR_WORKERS_S = 30.0
-"""How long a given cluster may take to bring its first worker: batch queues are asked for more by
-starting the cluster before the run."""
+"""How long a given cluster may take to bring its first worker: for a batch queue that takes
+longer, start the cluster before the run."""
 
 _SCATTER_NBYTES = 32 << 10
 """A packed job up to this size travels in each task (Dask warns from 10 MB on, and a scattered one
@@ -88,7 +85,7 @@ class DaskStrategy(Strategy):
         self._scattered: list[Any] = []
         self._cancelled: list[str] = []
         self._threads: dict[str, int] = {}
-        self._wanted: dict[str, Mapping[str, float]] = {}
+        self._resources: dict[str, Mapping[str, float]] = {}
         self._lacking_since_s: float | None = None
         self._restarts: Restarts | None = None
         if client.asynchronous:
@@ -156,20 +153,21 @@ class DaskStrategy(Strategy):
     def _look_for_resources(self, now: float) -> None:
         """Dask keeps what no worker may run, and says nothing."""
         lacking = next(
-            (task for task, wanted in self._wanted.items() if not self.offers(wanted)), None
+            (task for task, resources in self._resources.items() if not self.offers(resources)),
+            None,
         )
         if lacking is None:
             self._lacking_since_s = None
         elif self._lacking_since_s is None:
             self._lacking_since_s = now
         elif now - self._lacking_since_s > _WAIT_FOR_WORKERS_S:
-            raise SchedulerError(tell_missing(self.name, self._wanted[lacking], lacking))
+            raise SchedulerError(describe_missing(self.name, self._resources[lacking], lacking))
 
-    def offers(self, wanted: Mapping[str, float]) -> bool:
-        """Whether a worker was started with all of `wanted`."""
+    def offers(self, resources: Mapping[str, float]) -> bool:
+        """Return whether a worker was started with all of `resources`."""
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         return any(
-            all(worker["resources"].get(name, 0.0) >= least for name, least in wanted.items())
+            all(worker["resources"].get(name, 0.0) >= amount for name, amount in resources.items())
             for worker in workers
         )
 
@@ -203,20 +201,20 @@ class DaskStrategy(Strategy):
 
     def check(self, paths: Sequence[str]) -> None:
         """Ask every worker for the library's version and for `paths`; leave out silent ones."""
-        known = self._client.scheduler_info(n_workers=-1)["workers"]
-        asked = [worker for worker in known if worker not in self.left_out]
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        queried = [worker for worker in workers if worker not in self.left_out]
         self.left_out = {
             **self.left_out,
-            **check_workers(self._client, self.name, asked, paths),
+            **check_workers(self._client, self.name, queried, paths),
         }
         self._threads = {}  # counted again by who asks next
 
     def load(self, job: Job) -> Any:
-        """`job`, packed and sent once to each worker, and what such a worker must have."""
+        """Return `job`, packed and sent once to each worker, and what such a worker must have."""
         resources = dict(job.resources) or None
         if resources is not None:
-            self._wanted[job.task] = resources
-        blob = pack_job(replace(job, most_nbytes=limit_results(self.memory_nbytes)))
+            self._resources[job.task] = resources
+        blob = pack_job(replace(job, max_nbytes=limit_results(self.memory_nbytes)))
         if len(blob) <= _SCATTER_NBYTES:
             return blob, resources
         scattered = self._client.scatter(
@@ -226,7 +224,7 @@ class DaskStrategy(Strategy):
         return scattered, resources
 
     def submit(self, loaded: Any, items: Sequence[Item], key: str) -> Any:
-        """One Dask task for all of `items`."""
+        """Submit one Dask task for all of `items`."""
         if self.is_gone:
             raise SchedulerError(f"{self.name}: the Dask scheduler is gone")
         job, resources = loaded
@@ -246,14 +244,14 @@ class DaskStrategy(Strategy):
         )
 
     def _chosen_workers(self) -> list[str] | None:
-        """Those that may get something to do; None where all may, those that join later too."""
+        """Return those that may get work; None where all may, those that join later too."""
         return list(self._threads) if self.left_out and self._threads else None
 
     def collect(self, pending: Sequence[Any]) -> list[Any]:
-        """The outcomes, fetched together."""
+        """Return the outcomes, fetched together."""
         done = [future for future in pending if future.status == "finished"]
         brought = self._fetch(done)
-        found: list[Any] = []
+        results: list[Any] = []
         for future in pending:
             if future in brought:
                 batch = brought[future]
@@ -261,22 +259,24 @@ class DaskStrategy(Strategy):
             elif future.status == "error":
                 ended = self._find_error(future)
             else:
-                told = "the Dask scheduler is gone" if self.is_gone else "Dask gave it up"
-                ended = SchedulerError(f"{told} ({future.key} is {future.status})")
+                reason = "the Dask scheduler is gone" if self.is_gone else "Dask gave it up"
+                ended = SchedulerError(f"{reason} ({future.key} is {future.status})")
             lost = self._restarts.pop(future.key) if self._restarts is not None else ()
-            found.append(add_lost(ended, lost) if lost else ended)
+            results.append(add_lost(ended, lost) if lost else ended)
         for future in pending:
             future.release()  # whoever still holds on to it, an exception's frames for one
-        return found
+        return results
 
     def _fetch(self, done: list[Any]) -> dict[Any, Any]:
-        """What each of `done` brought, or the error that fetching it ended in."""
+        """Return what each of `done` brought, or the error that fetching it ended in."""
         try:
             return dict(zip(done, self._gather(done), strict=True)) if done else {}
         except Exception as error:  # noqa: BLE001 - Dask's and the network's
             if len(done) == 1:
                 return {done[0]: _explain(error)}
-        return {future: result for one in done for future, result in self._fetch([one]).items()}
+        return {
+            future: result for single in done for future, result in self._fetch([single]).items()
+        }
 
     def _gather(self, done: list[Any]) -> list[Any]:
         # Dask waits for as long as it takes to compute again what died with its worker, so this
@@ -288,8 +288,8 @@ class DaskStrategy(Strategy):
         try:
             while True:
                 try:
-                    found: list[Any] = fetching.result(timeout=_REFRESH_S)
-                    return found
+                    fetched: list[Any] = fetching.result(timeout=_REFRESH_S)
+                    return fetched
                 except TimeoutError:
                     if fetching.done():
                         raise
@@ -299,14 +299,14 @@ class DaskStrategy(Strategy):
             del fetching  # its error holds on to this frame
 
     def _find_error(self, future: Any) -> BaseException:
-        """Why the batch behind `future` failed as a whole."""
+        """Return why the batch behind `future` failed as a whole."""
         try:
             return _explain(future.exception())
         except Exception as second:  # noqa: BLE001 - an exception that can't be unpickled here
             return SchedulerError(f"{future.key} failed: {second}")
 
     def find_lost(self, pending: Sequence[Any]) -> list[Any]:
-        """Those of `pending` that the scheduler does not know: it has lost them without a word."""
+        """Return those of `pending` that the scheduler does not know: it has lost them."""
 
         def find_known(keys: list[str], dask_scheduler: Any = None) -> list[str]:
             return [key for key in keys if key in dask_scheduler.tasks]
@@ -315,11 +315,13 @@ class DaskStrategy(Strategy):
         if not waiting or self.is_gone:
             return []
         try:
-            known = self._client.run_on_scheduler(find_known, [future.key for future in waiting])
+            known_keys = self._client.run_on_scheduler(
+                find_known, [future.key for future in waiting]
+            )
         except Exception as error:  # noqa: BLE001 - it may forbid to be asked
             _log.info("%s does not say what it knows: %s", self.name, error)
             return []
-        return [future for future in waiting if future.key not in known]
+        return [future for future in waiting if future.key not in known_keys]
 
     @property
     def is_gone(self) -> bool:
@@ -357,8 +359,8 @@ class DaskStrategy(Strategy):
         if self._restarts is not None:
             self._restarts.close(is_gone=self.is_gone)
             self._restarts = None
-        for thing in self._closes:
-            thing.close()
+        for closeable in self._closes:
+            closeable.close()
         self._closes = ()
 
 
@@ -374,7 +376,7 @@ def _give_up_slot() -> None:
 
 
 def _explain(error: BaseException) -> BaseException:
-    """Dask's `error`, in words of what happened where a worker died."""
+    """Return Dask's `error`, in words of what happened where a worker died."""
     # Its frames hold futures, and so keep their results on the cluster.
     error.__traceback__ = error.__context__ = error.__cause__ = None
     if type(error).__name__ != "KilledWorker":

@@ -1,7 +1,4 @@
-"""The strategy behind a local Dask cluster of our own: kept whole, and its workers may be killed.
-
-It knows nothing of how the cluster was set up, or of what batches mean.
-"""
+"""The strategy behind a local Dask cluster of our own: kept whole, its workers may be killed."""
 
 from __future__ import annotations
 
@@ -53,7 +50,7 @@ def start_workers(cluster: Any, count: int) -> None:
 
 
 async def _mend(cluster: Any) -> None:
-    """Start anew what Dask has given up: a worker that died while it started, for one."""
+    """Start again what Dask has given up: a worker that died while it started, for one."""
     from distributed.core import Status
 
     for name, nanny in list(cluster.workers.items()):
@@ -116,7 +113,7 @@ class OwnStrategy(DaskStrategy):
         until_s = time.monotonic() + 1.0
         while any(map(_is_alive, left)) and time.monotonic() < until_s:
             time.sleep(0.01)
-        # One that was about to start may have made its directory anew.
+        # One that was about to start may have made its directory again.
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _pids(self) -> list[int]:

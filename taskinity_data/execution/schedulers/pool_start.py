@@ -42,7 +42,7 @@ class PoolStart:
         self._lock = threading.Lock()
         self._outcome: Strategy | Exception | None = None
         self._is_given_up = False
-        self._thread = _run_apart(self._run, "taskinity-start-pool")
+        self._thread = _run_in_thread(self._run, "taskinity-start-pool")
 
     def _run(self) -> None:
         outcome: Strategy | Exception | None = None
@@ -60,7 +60,7 @@ class PoolStart:
             self._wake()
 
     def take(self) -> Strategy | Exception | None:
-        """The pool, or why there is none; None while it is starting."""
+        """Take the pool, or why there is none; None while it is starting."""
         with self._lock:
             outcome, self._outcome = self._outcome, None
         return outcome
@@ -72,7 +72,7 @@ class PoolStart:
             has_started = self._outcome is not None
             self._thread.name = _ENDING
         if has_started:
-            _run_apart(self._end, _ENDING)
+            _run_in_thread(self._end, _ENDING)
 
     def _end(self) -> None:
         pool = self.take()
@@ -90,14 +90,14 @@ def wait_for_unused_pools() -> None:
     """Wait until the pools that earlier runs gave up have ended.
 
     Dask silences its logging while a local cluster is there: of two that overlap the first that
-    ends makes the other one heard on the user's terminal.
+    ends lets the other one log to the user's terminal.
     """
     for thread in threading.enumerate():
         if thread.name == _ENDING and thread is not threading.current_thread():
             thread.join(_LONGEST_WAIT_S)
 
 
-def _run_apart(target: Callable[[], None], name: str) -> threading.Thread:
+def _run_in_thread(target: Callable[[], None], name: str) -> threading.Thread:
     thread = threading.Thread(target=target, name=name, daemon=False)
     thread.start()
     return thread

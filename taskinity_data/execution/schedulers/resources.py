@@ -1,6 +1,6 @@
-"""What tasks ask of Dask's workers beside time and memory: whether anybody has it, before a run.
+"""Check before a run that workers have the resources that its tasks request.
 
-It knows nothing of what resources mean: they are names with amounts, as workers were started with.
+Resources are names with amounts, as Dask's workers were started with.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ if TYPE_CHECKING:
     from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.flow.stages import Call, ChainStep, Stage
 
-__all__ = ["check_resources", "name_resources", "resources_of", "tell_missing"]
+__all__ = ["check_resources", "describe_missing", "name_resources", "resources_of"]
 
 
 def resources_of(steps: Iterable[ChainStep | Call | Reduce]) -> dict[str, float]:
-    """What a worker must have that runs `steps` and what may stand in for them."""
-    wanted: dict[str, float] = {}
+    """Return what a worker must have that runs `steps` and what may stand in for them."""
+    resources: dict[str, float] = {}
     for step in steps:
-        for one in (step, step.fallback):
-            asked = one.task.policy.resources if one is not None else None
-            for name, amount in (asked or {}).items():
-                wanted[name] = max(amount, wanted.get(name, 0.0))
-    return wanted
+        for candidate in (step, step.fallback):
+            requested = candidate.task.policy.resources if candidate is not None else None
+            for name, amount in (requested or {}).items():
+                resources[name] = max(amount, resources.get(name, 0.0))
+    return resources
 
 
-def name_resources(wanted: Mapping[str, float]) -> str:
-    """
+def name_resources(resources: Mapping[str, float]) -> str:
+    """Return `resources` as Dask's command line takes it.
+
     >>> name_resources({"GPU": 1.0, "MEMORY": 2.5})
     'GPU=1 MEMORY=2.5'
     """
-    return " ".join(f"{name}={amount:g}" for name, amount in wanted.items())
+    return " ".join(f"{name}={amount:g}" for name, amount in resources.items())
 
 
 def check_resources(steps: Sequence[Stage], strategy: Strategy) -> None:
@@ -50,31 +51,32 @@ def check_resources(steps: Sequence[Stage], strategy: Strategy) -> None:
     """
     for stage in steps:
         if isinstance(stage, FanOutStage):
-            wanted = resources_of(step for chain in stage.chains for step in chain)
+            resources = resources_of(step for chain in stage.chains for step in chain)
         else:
-            wanted = resources_of([stage])
-        if not wanted:
+            resources = resources_of([stage])
+        if not resources:
             continue
-        told = name_resources(wanted)
+        listed = name_resources(resources)
         if isinstance(stage, Reduce) and stage.is_reducer:
             raise PlanError(
                 f"{stage.name}: a reducer's partials are made by the task before it, and combined "
-                f"here; give resources ({told}) to that task"
+                f"here; give resources ({listed}) to that task"
             )
         if not strategy.has_resources:
             raise PlanError(
-                f"{stage.name}: resources ({told}) are those of a Dask cluster's workers, which "
+                f"{stage.name}: resources ({listed}) are those of a Dask cluster's workers, which "
                 f"scheduler={strategy.name!r} has none of: start workers with them (dask worker "
-                f'ADDRESS --resources "{told}") and give scheduler=ADDRESS, or leave resources out'
+                f'ADDRESS --resources "{listed}") and give scheduler=ADDRESS, or leave resources '
+                "out"
             )
-        if not strategy.offers(wanted):
-            raise SchedulerError(tell_missing(strategy.name, wanted, stage.name))
+        if not strategy.offers(resources):
+            raise SchedulerError(describe_missing(strategy.name, resources, stage.name))
 
 
-def tell_missing(name: str, wanted: Mapping[str, float], task: str) -> str:
-    """That no worker of the cluster `name` has what `task` asks for, and what to do."""
-    told = name_resources(wanted)
+def describe_missing(name: str, resources: Mapping[str, float], task: str) -> str:
+    """Return the message that no worker of the cluster `name` has what `task` requests."""
+    listed = name_resources(resources)
     return (
-        f"{task}: no worker of {name} has {told}: start one that has (dask worker ADDRESS "
-        f'--resources "{told}"), or ask for less'
+        f"{task}: no worker of {name} has {listed}: start one that has (dask worker ADDRESS "
+        f'--resources "{listed}"), or ask for less'
     )

@@ -1,4 +1,4 @@
-"""Which batches a Dask cluster has started anew, because the worker that had them died or left.
+"""Which batches a Dask cluster has started again, because the worker that had them died or left.
 
 Dask does so without a word to who waits for the result; a plugin of the scheduler tells it.
 """
@@ -29,8 +29,8 @@ _SILENCE_S = 10.0
 class Restarts:
     """The lost tries of the batches that were submitted through `client`.
 
-    The scheduler sends them before the result of the batch that was started anew. One that takes no
-    plugin, as some forbid, sends none.
+    The scheduler sends them before the result of the batch that was started again. One that takes
+    no plugin, as some forbid, sends none.
     """
 
     def __init__(self, client: Client) -> None:
@@ -47,14 +47,14 @@ class Restarts:
                 callback_timeout=_SILENCE_S,
             )
         except Exception as error:  # noqa: BLE001 - whatever its settings or its versions make of it
-            _log.info("what the cluster starts anew is not told: %s", error)
+            _log.info("restarts by the cluster are not reported: %s", error)
 
     def expect(self, key: str) -> None:
-        """The batch with that key is submitted now."""
+        """Note that the batch with that key is submitted now."""
         self._lost[key] = []
 
     def pop(self, key: str) -> tuple[Attempt, ...]:
-        """The lost tries of a batch that has ended, in order."""
+        """Return the lost tries of a batch that has ended, in order."""
         return tuple(self._lost.pop(key, ()))
 
     def _take(self, event: tuple[float, Any]) -> None:
@@ -64,7 +64,7 @@ class Restarts:
                 lost.append(_lost_attempt(at_s, worker))
 
     def close(self, *, is_gone: bool = False) -> None:
-        """Listen no more; of a scheduler that `is_gone` nothing is asked."""
+        """Stop listening; a scheduler that `is_gone` gets no request."""
         self._lost = {}
         if is_gone:
             return
@@ -76,7 +76,7 @@ class Restarts:
                 callback_timeout=_SILENCE_S,
             )
         except Exception as error:  # noqa: BLE001 - it may have gone meanwhile
-            _log.info("the scheduler still tells what it starts anew: %s", error)
+            _log.info("the scheduler still reports restarts: %s", error)
 
 
 def _make_plugin(topic: str, owner: str) -> Any:
@@ -87,25 +87,25 @@ def _make_plugin(topic: str, owner: str) -> Any:
     """
     from distributed import SchedulerPlugin
 
-    class TellRemovedWorkers(SchedulerPlugin):  # type: ignore[misc]
+    class ReportRemovedWorkers(SchedulerPlugin):  # type: ignore[misc]
         async def start(self, scheduler: Any) -> None:
             self.scheduler = scheduler
 
         def log_event(self, name: str, message: Any) -> None:
             if name == "all" and message.get("action") == "remove-worker":
                 keys = [*message["processing-tasks"], *message["lost-computed-tasks"]]
-                mine = [key for key in keys if isinstance(key, str)]
-                self.scheduler.log_event(topic, (message["worker"], mine))
+                batch_keys = [key for key in keys if isinstance(key, str)]
+                self.scheduler.log_event(topic, (message["worker"], batch_keys))
 
         def remove_client(self, scheduler: Any, client: str) -> None:
             if client == owner:
                 scheduler.remove_plugin(topic)
 
-    return TellRemovedWorkers()
+    return ReportRemovedWorkers()
 
 
 def _lost_attempt(at_s: float, worker: str) -> Attempt:
-    """A try of which the end alone is known."""
+    """Return a try of which the end alone is known."""
     failure = Failure(
         "WorkerDied",
         LOST_WITH_WORKER,
@@ -118,12 +118,14 @@ def _lost_attempt(at_s: float, worker: str) -> Attempt:
 
 
 def add_lost(ended: Any, lost: tuple[Attempt, ...]) -> Any:
-    """What a batch ended in, its outcomes or its error, with its `lost` tries before."""
+    """Return what a batch ended in, its outcomes or its error, with its `lost` tries before."""
     if isinstance(ended, WorkerDied):
         ended.lost = lost
     if not isinstance(ended, list):
         return ended
     return [
-        replace(one, attempts=(*lost, *one.attempts)) if isinstance(one, Outcome) else one
-        for one in ended
+        replace(outcome, attempts=(*lost, *outcome.attempts))
+        if isinstance(outcome, Outcome)
+        else outcome
+        for outcome in ended
     ]

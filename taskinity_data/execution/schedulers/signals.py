@@ -1,8 +1,6 @@
 """Lets Ctrl-C, SIGTERM and SIGHUP stop a run: first it ends what runs, the second time at once.
 
 What must not be left half done can hold them for a while.
-
-It knows nothing of how a run stops.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def raise_interrupt(number: int, frame: Any) -> None:  # noqa: ARG001 - what a handler is given
-    """A handler that stops at once."""
+    """Stop at once: a signal handler."""
     raise KeyboardInterrupt
 
 
@@ -54,7 +52,7 @@ def soft_interrupts(stop: Callable[[], bool]) -> Iterator[None]:
 
     before = {
         number: handler
-        for number, handler in ((one, signal.getsignal(one)) for one in STOPS)
+        for number, handler in ((candidate, signal.getsignal(candidate)) for candidate in STOPS)
         if handler in (signal.default_int_handler, raise_interrupt)
         or (number != signal.SIGINT and handler is signal.SIG_DFL)
     }
@@ -82,10 +80,10 @@ def late_interrupts(meanwhile: Callable[[], object] | None = None) -> Iterator[N
 
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for one in STOPS:
-            if callable(handler := signal.getsignal(one)):
-                before[one] = handler
-                signal.signal(one, handle)
+        for candidate in STOPS:
+            if callable(handler := signal.getsignal(candidate)):
+                before[candidate] = handler
+                signal.signal(candidate, handle)
     try:
         yield
     finally:
@@ -97,7 +95,7 @@ def late_interrupts(meanwhile: Callable[[], object] | None = None) -> Iterator[N
 
 @contextmanager
 def hold_interrupts() -> Iterator[None]:
-    """As `late_interrupts`, and threads and processes that begin within it never get a Ctrl-C.
+    """Hold signals as `late_interrupts` does; what begins within it never gets a Ctrl-C.
 
     That holds in any thread. SIGTERM they get: it is what ends them.
     """

@@ -35,7 +35,7 @@ def check_workers(
         A worker that answers has another version of the library, or does not see one of `paths`;
         or none answers.
     """
-    answers = client.sync(_ask_all, client, workers, list(paths))
+    answers = client.sync(_query_all, client, workers, list(paths))
     silent = {}
     for worker, answer in answers.items():
         if isinstance(answer, OSError):  # a closed connection and a timeout are such, too
@@ -69,10 +69,10 @@ def _check(worker: str, version: str, missing: Sequence[str]) -> None:
         )
 
 
-async def _ask_all(client: Client, workers: Sequence[str], paths: list[str]) -> dict[str, Any]:
-    """The answer of each worker, or the error instead of one."""
+async def _query_all(client: Client, workers: Sequence[str], paths: list[str]) -> dict[str, Any]:
+    """Return the answer of each worker, or the error instead of one."""
 
-    def ask(paths: list[str]) -> tuple[str, list[str]]:
+    def query(paths: list[str]) -> tuple[str, list[str]]:
         # Travels by value, so that a worker without the library can answer too.
         from importlib import import_module
         from pathlib import Path
@@ -89,12 +89,12 @@ async def _ask_all(client: Client, workers: Sequence[str], paths: list[str]) -> 
             version = ""
         return version, [path for path in paths if not is_there(path)]
 
-    async def ask_one(worker: str) -> Any:
+    async def query_worker(worker: str) -> Any:
         # Alone, so that one that is silent holds up no other; Client.run itself can't be awaited.
-        asking = client._run(ask, paths, workers=[worker], on_error="return")  # noqa: SLF001
+        asking = client._run(query, paths, workers=[worker], on_error="return")  # noqa: SLF001
         try:
             return (await asyncio.wait_for(asking, ANSWER_S))[worker]
         except OSError as error:
             return error
 
-    return dict(zip(workers, await asyncio.gather(*map(ask_one, workers)), strict=True))
+    return dict(zip(workers, await asyncio.gather(*map(query_worker, workers)), strict=True))

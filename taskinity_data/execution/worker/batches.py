@@ -1,7 +1,4 @@
-"""Runs a batch of items where a worker is: here, or those with a guard in a child process.
-
-It knows nothing of who sent the batch, or of what becomes of its outcomes.
-"""
+"""Runs a batch of items where a worker is: here, or those with a guard in a child process."""
 
 from __future__ import annotations
 
@@ -27,22 +24,24 @@ if TYPE_CHECKING:
 
 __all__ = ["run_items", "run_parcel"]
 
-_nursery = ChildPool()
+_children = ChildPool()
 """The children of a worker process. They end with it, and by themselves when they idle."""
 
 
-def run_items(job: Job, items: Iterable[Item], nursery: ChildPool) -> list[Outcome | BaseException]:
-    """The outcomes of `items`, in their order; an error for one that never began."""
-    found: list[Outcome | BaseException] = []
+def run_items(
+    job: Job, items: Iterable[Item], children: ChildPool
+) -> list[Outcome | BaseException]:
+    """Return the outcomes of `items`, in their order; an error for one that never began."""
+    outcomes: list[Outcome | BaseException] = []
     for item in items:
         if item.guard is None:
-            found.append(run_item(job, item))
+            outcomes.append(run_item(job, item))
             continue
         try:
-            found.append(unpack_outcome(nursery.run(job, item)))
+            outcomes.append(unpack_outcome(children.run(job, item)))
         except TaskinityDataError as error:
-            found.append(error)
-    return found
+            outcomes.append(error)
+    return outcomes
 
 
 def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseException]:
@@ -53,15 +52,15 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
     job = packed.unpack() if isinstance(packed, Parcel) else unpack_job(packed)
     blob = packed.blob if isinstance(packed, Parcel) else packed
     items: list[Item] = unpack_value(items_blob)
-    found: list[bytes | BaseException] = []
+    outcomes: list[bytes | BaseException] = []
     with lower_level(job.log_level):
         for item in items:
             if item.guard is None:
                 outcome = run_item(job, item, restores=True)
-                found.append(pack_outcome(outcome, job.most_nbytes))
+                outcomes.append(pack_outcome(outcome, job.max_nbytes))
                 continue
             try:
-                found.append(_nursery.run(job, item, blob))
+                outcomes.append(_children.run(job, item, blob))
             except TaskinityDataError as error:
-                found.append(error)
-    return found
+                outcomes.append(error)
+    return outcomes

@@ -1,7 +1,7 @@
 """What a child process does: it runs one item after another, for the process that started it.
 
-It ends with that process, and by itself once nothing has come for a while. It knows nothing of time
-limits: whoever waits for it ends it.
+It ends with that process, and by itself once nothing has come for a while. Whoever waits for it
+keeps the time limits.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _serve(pipe: Connection) -> None:
                     lambda number: pipe.send_bytes(STEP + number.to_bytes(4, "big")),
                     restores=True,
                 )
-            packed = pack_outcome(outcome, job.most_nbytes)
+            packed = pack_outcome(outcome, job.max_nbytes)
             pipe.send_bytes(DONE)
             pipe.send_bytes(packed)
     except (EOFError, OSError):

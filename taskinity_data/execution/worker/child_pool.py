@@ -27,7 +27,7 @@ class ChildPool:
         self._is_closed = False
 
     def run(self, job: Job, item: Item, blob: bytes | None = None) -> bytes:
-        """The packed outcome of `item`, run in this thread's child; `blob` is `job`, packed.
+        """Return the packed outcome of `item`, run in this thread's child; `blob` is `job`, packed.
 
         Raises
         ------

@@ -29,7 +29,7 @@ from taskinity_data.outcome import Attempt, Outcome, Status
 if TYPE_CHECKING:
     from taskinity_data.execution.worker.run_item import Item, Job
 
-__all__ = ["Child", "NotBegun", "tell_death"]
+__all__ = ["Child", "NotBegun", "describe_death"]
 
 _LOOK_S = 0.05
 """How often the memory of a child is looked at: 20 µs a look."""
@@ -93,13 +93,13 @@ class Child:
         except (OSError, EOFError) as error:
             self.kill()
             if not limit.has_begun:
-                raise NotBegun(self._tell()) from error
-            told = f"{limit.task}: {self._tell(limit)}"
+                raise NotBegun(self._describe()) from error
+            message = f"{limit.task}: {self._describe(limit)}"
             was_full = self._peak_nbytes >= _FULL_SHARE * (limit.memory_nbytes or math.inf)
             # The system's own killer is quicker than our look.
             is_memory = self._status == -signal.SIGKILL and was_full
             return limit.lose(
-                MemoryError(told) if is_memory else WorkerDied(told), self._peak_nbytes
+                MemoryError(message) if is_memory else WorkerDied(message), self._peak_nbytes
             )
 
     def _send(self, kind: bytes, blob: bytes) -> None:
@@ -114,22 +114,22 @@ class Child:
                 if message == child_main.DONE:
                     return self._pipe.recv_bytes()
                 if message == child_main.BROKEN:
-                    told = self._pipe.recv_bytes().decode()
-                    raise BindError(f"{limit.task} can't be unpacked in a child process: {told}")
+                    reason = self._pipe.recv_bytes().decode()
+                    raise BindError(f"{limit.task} can't be unpacked in a child process: {reason}")
                 if message[:1] == child_main.STEP:
                     limit.begin(int.from_bytes(message[1:], "big"))
                     self._look()
                 continue
             error: BaseException | None = limit.overrun()
-            held = self._look()
-            if error is None and limit.memory_nbytes and held > limit.memory_nbytes:
+            rss_nbytes = self._look()
+            if error is None and limit.memory_nbytes and rss_nbytes > limit.memory_nbytes:
                 error = MemoryError(
                     f"{limit.task} took more memory than a worker has and was ended "
-                    f"(memory: {_of(held, limit.memory_nbytes)})"
+                    f"(memory: {_of(rss_nbytes, limit.memory_nbytes)})"
                 )
             if error is not None:
                 self.kill()
-                return limit.lose(error, max(held, self._peak_nbytes))
+                return limit.lose(error, max(rss_nbytes, self._peak_nbytes))
             if not limit.has_begun and time.monotonic() > give_up:
                 self.kill()
                 raise SchedulerError(
@@ -137,7 +137,7 @@ class Child:
                 )
 
     def __del__(self) -> None:
-        # Of a nursery that nobody closed: a worker process that ends, an executor's owner.
+        # Of a pool that nobody closed: a worker process that ends, an executor's owner.
         if getattr(self, "is_alive", False) and not sys.is_finalizing():
             self.kill()
 
@@ -146,14 +146,14 @@ class Child:
         import psutil
 
         try:
-            held = int(psutil.Process(self._process.pid).memory_info().rss)
+            rss_nbytes = int(psutil.Process(self._process.pid).memory_info().rss)
         except psutil.Error:
             return 0
-        self._peak_nbytes = max(self._peak_nbytes, held)
-        return held
+        self._peak_nbytes = max(self._peak_nbytes, rss_nbytes)
+        return rss_nbytes
 
-    def _tell(self, limit: _Limit | None = None) -> str:
-        return tell_death(
+    def _describe(self, limit: _Limit | None = None) -> str:
+        return describe_death(
             self._status, self._peak_nbytes, limit.memory_nbytes if limit is not None else None
         )
 
@@ -169,9 +169,9 @@ class Child:
             try:
                 _, status, usage = os.wait4(pid, 0)
                 self._status = os.waitstatus_to_exitcode(status)
-                most = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-                if most > self._born_nbytes:
-                    self._peak_nbytes = max(self._peak_nbytes, most)
+                max_nbytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                if max_nbytes > self._born_nbytes:
+                    self._peak_nbytes = max(self._peak_nbytes, max_nbytes)
             except ChildProcessError:
                 pass
             self._process.returncode = -signal.SIGKILL if self._status is None else self._status
@@ -193,7 +193,7 @@ class _Limit:
         self.task = self._chain[0].task if self._chain else job.task
 
     def begin(self, number: int) -> None:
-        """The step with that number begins: the first with its reading, the last with all after."""
+        """Begin the step with that number: the first with its reading, the last with all after."""
         self._step_begun = time.monotonic()
         if not self.has_begun:
             self.has_begun = True
@@ -212,7 +212,7 @@ class _Limit:
         return max(0.0, min(left))
 
     def overrun(self) -> TimeoutError | None:
-        """What is over, None where nothing is."""
+        """Return what is over, None where nothing is."""
         took_s = time.monotonic() - self._step_begun
         if self.has_begun and self._timeout_s is not None and took_s >= self._timeout_s:
             return TimeoutError(
@@ -223,7 +223,7 @@ class _Limit:
         return None
 
     def lose(self, error: BaseException, peak_nbytes: int) -> bytes:
-        """The packed outcome of an item that was ended, or whose child died."""
+        """Return the packed outcome of an item that was ended, or whose child died."""
         attempt = Attempt(
             number=self._item.attempt,
             started_s=self._started_s,
@@ -237,20 +237,21 @@ class _Limit:
         )
 
 
-def tell_death(code: int | None, peak_nbytes: int, memory_nbytes: int | None) -> str:
-    """How a worker process died, as far as the system tells."""
+def describe_death(code: int | None, peak_nbytes: int, memory_nbytes: int | None) -> str:
+    """Return how a worker process died, as far as the system tells."""
     if code is None:
         how = ""
     elif code < 0:
         how = f", signal {-code}"
     else:
         how = f", exit code {code}"
-    held = f" (memory: {_of(peak_nbytes, memory_nbytes)})" if peak_nbytes else ""
-    return f"worker process died{how}{held}"
+    memory = f" (memory: {_of(peak_nbytes, memory_nbytes)})" if peak_nbytes else ""
+    return f"worker process died{how}{memory}"
 
 
 def _of(held_nbytes: int, memory_nbytes: int | None) -> str:
-    """
+    """Return what is held of what there is, in one unit.
+
     >>> _of(2_040_109_466, 2 << 30)
     '1.9 of 2.0 GiB'
     """

@@ -1,7 +1,6 @@
 """Checks what goes into a function, or comes out, against what its author promised.
 
-A check is a function, or anything with a `.validate` (a pandera schema). It knows nothing of who
-runs the function.
+A check is a function, or anything with a `.validate` (a pandera schema).
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from taskinity_data.errors import SchemaError
 
 __all__ = ["check_contract"]
 
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 
 
-def check_contract(check: Any, data: Any, what: str) -> None:
+def check_contract(check: Any, data: Any, subject: str) -> None:
     """Raise `SchemaError` where `data` does not pass `check`; its rows that fail are named.
 
     Parameters
@@ -23,29 +22,29 @@ def check_contract(check: Any, data: Any, what: str) -> None:
     check : callable, or object with ``.validate``, or None
         A function gives None or True where all is well, False where it is not, or a boolean for
         each row. What it raises goes on as it is. A ``.validate`` raises; one that can gather
-        (``lazy=True``, as pandera's) is asked to.
+        (``lazy=True``, as pandera's) does so.
     data : object
-    what : str
+    subject : str
         ``"the input of ProcessChunk"``.
     """
     if check is None:
         return
     if hasattr(check, "validate"):
-        _check_schema(check, data, what)
+        _check_schema(check, data, subject)
         return
-    said = check(data)
+    verdict = check(data)
     name = getattr(check, "__name__", repr(check))
-    is_single = said is None or isinstance(said, bool) or not hasattr(said, "__len__")
+    is_single = verdict is None or isinstance(verdict, bool) or not hasattr(verdict, "__len__")
     if is_single:
-        if said is not None and not said:
-            raise SchemaError(f"{what} did not pass {name}")
+        if verdict is not None and not verdict:
+            raise SchemaError(f"{subject} did not pass {name}")
         return
-    rows = [row for row, holds in enumerate(said) if not holds]
+    rows = [row for row, holds in enumerate(verdict) if not holds]
     if rows:
-        raise SchemaError(f"{what} did not pass {name} in {_tell_rows(rows)}", row=rows[0])
+        raise SchemaError(f"{subject} did not pass {name} in {_describe_rows(rows)}", row=rows[0])
 
 
-def _check_schema(schema: Any, data: Any, what: str) -> None:
+def _check_schema(schema: Any, data: Any, subject: str) -> None:
     name = getattr(schema, "name", None) or getattr(schema, "__name__", type(schema).__name__)
     try:
         _validate(schema, data)
@@ -53,13 +52,13 @@ def _check_schema(schema: Any, data: Any, what: str) -> None:
         cases = getattr(error, "failure_cases", None)
         if cases is None or not hasattr(cases, "to_dict"):
             raise
-        told = cases.to_dict("records")
-        words = [_tell_case(case) for case in told[:_MOST_NAMED]]
-        if len(told) > _MOST_NAMED:
-            words.append(f"and {len(told) - _MOST_NAMED:,} more")
-        first = told[0] if told else {}
+        records = cases.to_dict("records")
+        words = [_describe_case(case) for case in records[:_MAX_NAMED]]
+        if len(records) > _MAX_NAMED:
+            words.append(f"and {len(records) - _MAX_NAMED:,} more")
+        first = records[0] if records else {}
         raise SchemaError(
-            f"{what} does not keep to {name}: {'; '.join(words)}",
+            f"{subject} does not keep to {name}: {'; '.join(words)}",
             row=_row(first),
             column=first.get("column"),
             value=first.get("failure_case"),
@@ -76,7 +75,7 @@ def _validate(schema: Any, data: Any) -> None:
         schema.validate(data)
 
 
-def _tell_case(case: dict[str, Any]) -> str:
+def _describe_case(case: dict[str, Any]) -> str:
     row, column = _row(case), case.get("column")
     where = [f"row {row:,}"] if row is not None else []
     where += [f"column {column}"] if column is not None else []
@@ -92,8 +91,8 @@ def _row(case: dict[str, Any]) -> int | None:
         return None
 
 
-def _tell_rows(rows: list[int]) -> str:
+def _describe_rows(rows: list[int]) -> str:
     if len(rows) == 1:
         return f"row {rows[0]:,}"
-    more = f" and {len(rows) - _MOST_NAMED:,} more" if len(rows) > _MOST_NAMED else ""
-    return f"{len(rows):,} rows: {', '.join(f'{row:,}' for row in rows[:_MOST_NAMED])}{more}"
+    more = f" and {len(rows) - _MAX_NAMED:,} more" if len(rows) > _MAX_NAMED else ""
+    return f"{len(rows):,} rows: {', '.join(f'{row:,}' for row in rows[:_MAX_NAMED])}{more}"

@@ -1,7 +1,4 @@
-"""The end of a run's time, on a clock that does not jump, wherever it is looked at.
-
-It knows nothing of runs, nor of who ends what has come to its end.
-"""
+"""The end of a run's time, on a clock that does not jump, wherever it is looked at."""
 
 from __future__ import annotations
 

@@ -38,31 +38,33 @@ _PICKLER = "cloudpickle.cloudpickle"
 
 
 def load_back(blob: bytes) -> Any:
-    """What is pickled in `blob`, whose classes are those that this process has already."""
+    """Return what is pickled in `blob`, whose classes are those that this process has already."""
     return _Unpickler(io.BytesIO(blob)).load()
 
 
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
-        self._known: set[int] = set()
+        self._own_classes: set[int] = set()
 
     def find_class(self, module: str, name: str, /) -> Any:
-        found = super().find_class(module, name)
+        target = super().find_class(module, name)
         if module != _PICKLER:
-            return found
+            return target
         if name in ("_make_skeleton_class", "_make_skeleton_enum"):
-            return lambda *arguments: self._make(found, arguments)
+            return lambda *arguments: self._make(target, arguments)
         if name == "_class_setstate":
-            return lambda kind, state: kind if id(kind) in self._known else found(kind, state)
-        return found
+            return lambda kind, state: (
+                kind if id(kind) in self._own_classes else target(kind, state)
+            )
+        return target
 
     def _make(self, make: Any, arguments: tuple[Any, ...]) -> Any:
         # The class's id is the last argument but one in both.
         here = getattr(pickling, "_DYNAMIC_CLASS_TRACKER_BY_ID", {}).get(arguments[-2])
         kind = make(*arguments)
         if kind is here:
-            self._known.add(id(kind))
+            self._own_classes.add(id(kind))
         return kind
 
 
@@ -86,7 +88,7 @@ _MAX_NOTES = 20
 
 
 def describe_failure(error: BaseException) -> Failure:
-    """`error` as a value, with the frames that its author knows, and no secrets of URLs.
+    """Return `error` as a value, with the frames that its author knows, and no secrets of URLs.
 
     Texts are cut here, where they are made: whatever comes after has a small failure.
     """
@@ -105,7 +107,7 @@ def describe_failure(error: BaseException) -> Failure:
 
 def hide_in_outcome(outcome: Outcome) -> Outcome:
     """Return `outcome` without secrets in the texts that its worker made."""
-    if not any(one.failure or one.logs for one in outcome.attempts):
+    if not any(attempt.failure or attempt.logs for attempt in outcome.attempts):
         return outcome
     return replace(outcome, attempts=tuple(map(_hide_in_attempt, outcome.attempts)))
 
@@ -127,7 +129,7 @@ def _text_of(error: BaseException) -> str:
 
 
 def to_text(value: object) -> str:
-    """``str(value)``, or why there is none."""
+    """Return ``str(value)``, or why there is none."""
     try:
         text = str(value)
         # A subclass of str may have any method.
@@ -137,12 +139,12 @@ def to_text(value: object) -> str:
 
 
 def _shown(text: str, max_chars: int) -> str:
-    """`text` cut, without the secrets of URLs: also of one that the cut goes through."""
+    """Return `text` cut, without the secrets of URLs: also of one that the cut goes through."""
     return shorten(clean_text(shorten(text, 2 * max_chars)), max_chars)
 
 
 def format_user_traceback(error: BaseException) -> str:
-    """The traceback without this library's, Dask's and the pool's frames; each part of it is cut.
+    """Return the traceback, cut, without this library's, Dask's and the pool's frames.
 
     Where nothing else is left (the reader or a reducer refused), the message alone.
     """
@@ -154,23 +156,25 @@ def format_user_traceback(error: BaseException) -> str:
 def format_traceback(
     error: BaseException, is_kept: Callable[[traceback.FrameSummary], bool] = lambda _: True
 ) -> str:
-    """The traceback of `error`, cut: with the frames that are kept, and those of its causes."""
+    """Return the traceback of `error`, cut: the frames that are kept, and those of its causes."""
     try:
         whole = traceback.TracebackException.from_exception(error, limit=-64)
         waiting: list[Any] = [whole]
         while waiting:
-            seen = waiting.pop()
-            seen.stack = traceback.StackSummary.from_list(
-                [one for one in seen.stack if is_kept(one)]
+            exception = waiting.pop()
+            exception.stack = traceback.StackSummary.from_list(
+                [frame for frame in exception.stack if is_kept(frame)]
             )
             # Formatting goes through a text line by line, which takes a minute for 64 MiB.
-            seen._str = _shown(seen._str, _MAX_PART)  # noqa: SLF001 - there is no other place
-            if (notes := seen.__notes__) is not None:
+            exception._str = _shown(exception._str, _MAX_PART)  # noqa: SLF001 - no other way
+            if (notes := exception.__notes__) is not None:
                 shown = notes[:_MAX_NOTES] if isinstance(notes, (list, tuple)) else [notes]
-                seen.__notes__ = [_shown(to_text(note), _MAX_PART) for note in shown]
-            waiting += filter(None, (seen.__cause__, seen.__context__, *(seen.exceptions or ())))
+                exception.__notes__ = [_shown(to_text(note), _MAX_PART) for note in shown]
+            waiting += filter(
+                None, (exception.__cause__, exception.__context__, *(exception.exceptions or ()))
+            )
         return _join_parts(whole.format())
-    except Exception:  # noqa: BLE001 - an exception so broken that it can't be told
+    except Exception:  # noqa: BLE001 - an exception so broken that it can't be described
         return f"{shorten(type(error).__name__, _MAX_KIND)}\n"
 
 
@@ -179,7 +183,7 @@ def _is_of_a_user(frame: traceback.FrameSummary) -> bool:
 
 
 def _join_parts(parts: Iterable[str]) -> str:
-    """The first of `parts`, and where there are too many the last, which tell what was raised."""
+    """Return the first of `parts`, and of too many the last, which have what was raised."""
     first: list[str] = []
     last: deque[str] = deque()
     left_out = 0
@@ -217,7 +221,7 @@ def _portable(error: BaseException) -> BaseException | None:
             again: object = load_back(file.getvalue())
         except OverflowError:
             return None
-        except Exception:  # noqa: BLE001 - what can't travel is told by its text
+        except Exception:  # noqa: BLE001 - what can't travel is described by its text
             again = None
         if type(again) is type(error):
             return error

@@ -1,10 +1,10 @@
-"""Hears what code says through `logging` while it runs, thread by thread.
+"""Captures what code logs through `logging` while it runs, thread by thread.
 
-It changes no handler: whoever else listens hears the same, and who sets `logging` up meanwhile
-finds it as it was. It knows nothing of where the lines go.
+It changes no handler: all others get the same records, and who sets `logging` up meanwhile finds it
+as it was.
 
-The one thing that all of `logging` passes, whatever handlers there are, is the function that makes
-records, so that one stands in for it as long as somebody hears. A handler of the root logger would
+All of `logging`, whatever handlers there are, passes the function that makes records, so that
+function is replaced as long as anything is captured. A handler of the root logger would
 keep `logging.basicConfig` from doing anything, and take warnings from standard error.
 """
 
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
 
 __all__ = ["CapturedLogs", "PassedOn", "capture_logs", "lower_level"]
 
-MAX_LINES, MOST_LETTERS, MOST_LINE_LETTERS = 200, 1 << 16, 4_000
+MAX_LINES, MAX_CHARACTERS, MAX_LINE_CHARACTERS = 200, 1 << 16, 4_000
 """What is kept of one attempt: enough to see what it did, and little beside a chunk's result."""
 
 
 class CapturedLogs:
-    """The lines that were heard from `level` on, as many as are kept; None: none at all."""
+    """The lines that were captured from `level` on, as many as are kept; None: none at all."""
 
     def __init__(
         self,
         level: int | None,
-        most_lines: int = MAX_LINES,
-        most_letters: int = MOST_LETTERS,
+        max_lines: int = MAX_LINES,
+        max_characters: int = MAX_CHARACTERS,
     ) -> None:
         self.level = level
         self.lines: list[LogLine] = []
         self.cut = 0
-        self._lines_left, self._letters_left = most_lines, most_letters
+        self._lines_left, self._characters_left = max_lines, max_characters
 
     def take(self, record: logging.LogRecord) -> None:
         """Keep what `record` says."""
-        if not self._lines_left or self._letters_left <= 0:
+        if not self._lines_left or self._characters_left <= 0:
             self.cut += 1
             return
         line = line_of(record)
         self._lines_left -= 1
-        self._letters_left -= len(line.text)
+        self._characters_left -= len(line.text)
         self.lines.append(line)
 
 
 def line_of(record: logging.LogRecord) -> LogLine:
-    """What `record` says, its exception with it, cut to the longest that is kept."""
+    """Return what `record` says, its exception with it, cut to the longest that is kept."""
     try:
         text = record.getMessage()
     except Exception as error:  # noqa: BLE001 - its arguments don't fit, or a user's __str__ raised
@@ -70,7 +70,7 @@ def line_of(record: logging.LogRecord) -> LogLine:
 
 def _shown(text: str) -> str:
     # Cut twice, so that no half of a secret stays where the first cut was.
-    return shorten(hide(shorten(text, 2 * MOST_LINE_LETTERS)), MOST_LINE_LETTERS)
+    return shorten(hide(shorten(text, 2 * MAX_LINE_CHARACTERS)), MAX_LINE_CHARACTERS)
 
 
 def _hide_in_record(record: logging.LogRecord) -> None:
@@ -99,14 +99,14 @@ class PassedOn:
 
 
 class _Here(threading.local):
-    heard: CapturedLogs | PassedOn | None = None
+    capture: CapturedLogs | PassedOn | None = None
 
 
 _here = _Here()
 
 
 class _Layer:
-    """Makes records as who made them before, and shows them to who hears in this thread."""
+    """Makes records as the factory before it, and passes them to this thread's capture."""
 
     def __init__(self, before: Any) -> None:
         self.before = before
@@ -114,22 +114,22 @@ class _Layer:
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record: logging.LogRecord = self.before(*args, **kwargs)
-        heard = _here.heard if self.is_open else None
-        if heard is None or not record.name:
+        capture = _here.capture if self.is_open else None
+        if capture is None or not record.name:
             return record
-        # Meanwhile nothing is heard: a user's __str__ may log.
-        _here.heard = None
+        # Meanwhile nothing is captured: a user's __str__ may log.
+        _here.capture = None
         try:
             _hide_in_record(record)
-            if record.levelno >= (heard.level or 0):
-                heard.take(record)
+            if record.levelno >= (capture.level or 0):
+                capture.take(record)
         finally:
-            _here.heard = heard
+            _here.capture = capture
         return record
 
 
-class _Ear:
-    """One layer while anybody hears."""
+class _LayerOwner:
+    """One layer while anything is captured."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -154,23 +154,23 @@ class _Ear:
                 logging.setLogRecordFactory(self._layer.before)
 
 
-_ear = _Ear()
+_layer_owner = _LayerOwner()
 
 
 @contextmanager
-def capture_logs(heard: CapturedLogs | PassedOn) -> Iterator[None]:
-    """While the block runs, what this thread logs goes to `heard` too; to nobody from outside."""
-    if heard.level is None:
+def capture_logs(capture: CapturedLogs | PassedOn) -> Iterator[None]:
+    """Pass what this thread logs within the block to `capture`, and to no capture around it."""
+    if capture.level is None:
         yield
         return
-    before = _here.heard
-    _here.heard = heard
-    _ear.open()
+    before = _here.capture
+    _here.capture = capture
+    _layer_owner.open()
     try:
         yield
     finally:
-        _ear.close()
-        _here.heard = before
+        _layer_owner.close()
+        _here.capture = before
 
 
 class _Lowered:
@@ -201,7 +201,7 @@ _lowered = _Lowered()
 
 @contextmanager
 def lower_level(level: int | None) -> Iterator[None]:
-    """While the block runs, messages from `level` on are made where nobody has set up `logging`.
+    """Make messages from `level` on within the block where nobody has set up `logging`.
 
     Where somebody has, their levels hold. Nothing more is printed: without handlers Python itself
     prints warnings, whatever the level.

@@ -1,7 +1,7 @@
 """Runs a chunk's functions where the chunk is, and returns an Outcome, whatever user code does.
 
-It knows nothing of schedulers, retries or other chunks; what it is asked to do comes as a `Job`,
-what to do it on as an `Item`. It never raises for what a user's function did.
+What it does comes as a `Job`, what it does it to as an `Item`. It never raises for what a user's
+function did.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Job:
         From which level on what functions log comes back with the outcome; None: nothing does.
     resources : dict of str to float
         What a worker must have to be given an item, beside time and memory.
-    most_nbytes : int, optional
+    max_nbytes : int, optional
         What an outcome's value may take to be sent to another process; None: whatever it takes.
     secrets : Secrets
         What no text of an outcome may hold.
@@ -107,7 +107,7 @@ class Job:
     writer: ResultWriter | None = None
     log_level: int | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
-    most_nbytes: int | None = None
+    max_nbytes: int | None = None
     secrets: Secrets = field(default_factory=Secrets, repr=False)
 
     @property
@@ -116,7 +116,7 @@ class Job:
         return any(step.timeout_s is not None for chain in self.chains for step in chain)
 
     def chain(self, position: int) -> tuple[Step, ...]:
-        """The steps of the item at `position`."""
+        """Return the steps of the item at `position`."""
         return self.chains[position] if len(self.chains) > 1 else self.chains[0]
 
 
@@ -156,7 +156,7 @@ class Item:
     is_suspect: bool = False
 
     @property
-    def place(self) -> tuple[int, ...]:
+    def index(self) -> tuple[int, ...]:
         """Position and part: items sorted by it are in order."""
         return (self.position, *self.part)
 
@@ -186,7 +186,7 @@ def run_item(
     *,
     restores: bool = False,
 ) -> Outcome:
-    """What became of `item`: its value or partials, or its failure; never raises for user code.
+    """Return the outcome of `item`: its value or partials, or its failure, also of user code.
 
     `begin` is called with the number of each step before it starts; the first starts with reading.
     What functions change of the process around them is noticed, and where it `restores` put back.
@@ -205,9 +205,9 @@ def _run_item(
 ) -> Outcome:
     clock = _Clock(time.time(), time.perf_counter(), time.thread_time(), time.process_time())
     before = Surroundings(has_umask=restores) if job.chain(item.position) else None
-    said = CapturedLogs(job.log_level)
+    captured = CapturedLogs(job.log_level)
     try:
-        with capture_logs(said):
+        with capture_logs(captured):
             done, failure = _work(job, item, clock, begin), None
     except KeyboardInterrupt as error:
         if threading.current_thread() is threading.main_thread():
@@ -232,8 +232,8 @@ def _run_item(
         peak_nbytes=peak_nbytes(),
         failure=failure,
         notices=(*changes, *done.notices),
-        logs=tuple(said.lines),
-        logs_cut=said.cut,
+        logs=tuple(captured.lines),
+        logs_cut=captured.cut,
         cpu_s=cpu_s - clock.cpu_s,
         process_cpu_s=process_cpu_s - clock.process_cpu_s,
     )
@@ -322,7 +322,7 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
             output = job.writer.write(item.key, item.position, data, item.part)
     finally:
         clock.partial_s = time.perf_counter() - at
-    compares = any(getattr(one, "compares_columns", False) for one in job.reducers)
+    compares = any(getattr(reducer, "compares_columns", False) for reducer in job.reducers)
     columns = _columns(data) if compares else None
     notices = tuple(_notices(job.reducers, partials))
     return _Done((partials, result), rows, filtered, output, bad_lines, columns, notices)
@@ -332,11 +332,11 @@ def _load(data: Chunk | StreamBlock, kind: str, clock: _Clock) -> Any:
     """Return the data as `kind`, and what is counted of it, on the `clock` of the attempt."""
     at = time.perf_counter()
     try:
-        found = data.load(kind)
+        loaded = data.load(kind)
     finally:
         clock.read_s = time.perf_counter() - at
-    clock.memory_nbytes = measure_nbytes(found[0])
-    return found
+    clock.memory_nbytes = measure_nbytes(loaded[0])
+    return loaded
 
 
 def _notices(reducers: Sequence[Any], partials: Sequence[Any]) -> Iterator[str]:
@@ -352,14 +352,14 @@ def _columns(data: Any) -> tuple[str, ...] | None:
 
 
 def _effective(step: Step, item: Item) -> Step | Value:
-    """`step`, or what stands in for it."""
+    """Return `step`, or what stands in for it."""
     if item.fallback == step.task and step.fallback is not None:
         return step.fallback
     return step
 
 
 def call_step(step: Step, data: Any) -> Any:
-    """What the function of `step` returns for `data`, both of them validated."""
+    """Return what the function of `step` returns for `data`, both of them validated."""
     if not step.takes_piece:
         result = step.function(*step.leading, **step.arguments)
     else:
@@ -385,7 +385,7 @@ def measure_nbytes(data: Any) -> int | None:
 
 
 def peak_nbytes() -> int | None:
-    """The most memory that this process has held so far, None where the system does not tell."""
+    """Return the most memory that this process has held so far, None where that is unknown."""
     try:
         import resource
     except ImportError:

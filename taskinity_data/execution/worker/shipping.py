@@ -1,7 +1,7 @@
 """Packs a job so that any worker process can unpack it, and outcomes so that each travels alone.
 
 Functions of the user's own modules travel by value, because a worker that can't import a module
-does not say so: it hangs. It knows nothing of how the bytes get there.
+does not say so: it hangs.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _registry_lock = threading.RLock()
 
 
 def pack_job(job: Job, instead: str = 'run with scheduler="threads"') -> bytes:
-    """`job` as bytes that hold the code of the user's own modules, not their names.
+    """Return `job` as bytes that hold the code of the user's own modules, not their names.
 
     `instead` is what else can be done about a job that can't be packed.
 
@@ -72,25 +72,25 @@ def pack_job(job: Job, instead: str = 'run with scheduler="threads"') -> bytes:
         try:
             # A module with a lock or a handle at its top can still be found by its name.
             blob = bytes(cloudpickle.dumps(job))
-        except Exception:  # noqa: BLE001 - told below
-            raise BindError(_tell_unpicklable(job, whole, instead)) from whole
+        except Exception:  # noqa: BLE001 - described below
+            raise BindError(_describe_unpicklable(job, whole, instead)) from whole
         _log.info("user modules travel by name: %s", whole)
         return blob
 
 
-def _tell_unpicklable(job: Job, error: Exception, instead: str) -> str:
+def _describe_unpicklable(job: Job, error: Exception, instead: str) -> str:
     for step in (step for chain in job.chains for step in chain):
-        held = {getattr(step.function, "__qualname__", repr(step.function)): step.function}
-        held |= {
+        parts = {getattr(step.function, "__qualname__", repr(step.function)): step.function}
+        parts |= {
             f"the input {name!r} ({type(value).__name__})": value
             for name, value in step.arguments.items()
         }
-        for what, value in held.items():
+        for label, value in parts.items():
             try:
                 cloudpickle.dumps(value)
-            except Exception as cause:  # noqa: BLE001 - told in the message
+            except Exception as cause:  # noqa: BLE001 - named in the message
                 return (
-                    f"{step.task}: {what} can't be sent to another process: "
+                    f"{step.task}: {label} can't be sent to another process: "
                     f"{describe_failure(cause).message}. Make it "
                     f"inside the function, or {instead}"
                 )
@@ -101,9 +101,9 @@ def _tell_unpicklable(job: Job, error: Exception, instead: str) -> str:
 def _modules_by_value() -> Iterator[None]:
     with _registry_lock:
         registered = []
-        known = cloudpickle.list_registry_pickle_by_value()
+        registered_names = cloudpickle.list_registry_pickle_by_value()
         for module in list(sys.modules.values()):
-            if _is_own(module) and module.__name__ not in known:
+            if _is_own(module) and module.__name__ not in registered_names:
                 cloudpickle.register_pickle_by_value(module)
                 registered.append(module)
         try:
@@ -114,7 +114,7 @@ def _modules_by_value() -> Iterator[None]:
 
 
 def _is_own(module: ModuleType) -> bool:
-    """Whether `module` is the user's own: loaded from outside the installation."""
+    """Return whether `module` is the user's own: loaded from outside the installation."""
     path = getattr(module, "__file__", None)
     name = getattr(module, "__name__", "__main__")
     if not path or name == "__main__" or name.partition(".")[0] == _PACKAGE:
@@ -132,7 +132,7 @@ def _is_outside(path: str) -> bool:
 
 @lru_cache(maxsize=16)
 def unpack_job(blob: bytes) -> Job:
-    """The job in `blob`; kept, so that a worker loads each job once."""
+    """Return the job in `blob`; kept, so that a worker loads each job once."""
     job: Job = pickle.loads(blob)  # noqa: S301 - made by pack_job of the same run
     return job
 
@@ -157,7 +157,7 @@ class Parcel:
         return self._blob
 
     def unpack(self) -> Job:
-        """The job."""
+        """Return the job."""
         with self._lock:
             if self._job is None:
                 self._job = pickle.loads(self._blob)  # noqa: S301 - made by pack_job of this run
@@ -165,7 +165,7 @@ class Parcel:
 
 
 def pack_items(items: Sequence[Item]) -> bytes:
-    """`items` as bytes; of chunks quickly, since they hold nothing of the user's."""
+    """Return `items` as bytes; of chunks quickly, since they hold nothing of the user's."""
     if all(type(item.data) in _PLAIN for item in items):
         return pickle.dumps(list(items), protocol=5)
     return pack_value(list(items))
@@ -178,27 +178,27 @@ def pack_value(value: Any) -> bytes:
 
 
 def unpack_value(blob: bytes) -> Any:
-    """What `pack_value` packed."""
+    """Return what `pack_value` packed."""
     return pickle.loads(blob)  # noqa: S301 - made by pack_value of the same run
 
 
-def pack_outcome(outcome: Outcome, most_nbytes: int | None = None) -> bytes:
-    """`outcome` as bytes; where its value can't be pickled, or takes more, that is its failure."""
-    if most_nbytes is not None and (nbytes := estimate_nbytes(outcome)) > most_nbytes:
-        return _pack_failure(outcome, refuse(outcome, nbytes, most_nbytes))
+def pack_outcome(outcome: Outcome, max_nbytes: int | None = None) -> bytes:
+    """Return `outcome` as bytes; a value that can't be pickled, or is larger, is its failure."""
+    if max_nbytes is not None and (nbytes := estimate_nbytes(outcome)) > max_nbytes:
+        return _pack_failure(outcome, refuse(outcome, nbytes, max_nbytes))
     try:
         blob = pickle.dumps(outcome, protocol=5)
     except Exception:  # noqa: BLE001 - classes that travelled by value need cloudpickle
         try:
             blob = bytes(cloudpickle.dumps(outcome))
         except Exception as error:  # noqa: BLE001 - a failure is a value
-            told = TypeError(
+            unsendable = TypeError(
                 f"the result ({type(outcome.value).__name__}) can't be sent back: {error}. Return "
                 "a frame, a table or plain data"
             )
-            return _pack_failure(outcome, told)
-    if most_nbytes is not None and len(blob) > most_nbytes:
-        return _pack_failure(outcome, refuse(outcome, len(blob), most_nbytes))
+            return _pack_failure(outcome, unsendable)
+    if max_nbytes is not None and len(blob) > max_nbytes:
+        return _pack_failure(outcome, refuse(outcome, len(blob), max_nbytes))
     return blob
 
 
@@ -211,12 +211,12 @@ def _pack_failure(outcome: Outcome, error: Exception) -> bytes:
 
 
 def unpack_outcomes(blobs: Sequence[bytes | BaseException]) -> list[Outcome | BaseException]:
-    """What a worker returned, as outcomes; an error for one that can't be unpacked here."""
+    """Return what a worker returned, as outcomes; an error for one that can't be unpacked here."""
     return [blob if isinstance(blob, BaseException) else unpack_outcome(blob) for blob in blobs]
 
 
 def unpack_outcome(blob: bytes) -> Outcome | BaseException:
-    """What `pack_outcome` packed; an error where it can't be unpacked here."""
+    """Return what `pack_outcome` packed; an error where it can't be unpacked here."""
     try:
         outcome: Outcome = load_back(blob)
         return outcome

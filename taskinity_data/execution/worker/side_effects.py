@@ -1,6 +1,6 @@
 """What functions change of the process around them: working directory, environment, umask.
 
-It knows nothing of which function ran; it says what is different, and can put it back.
+It reports what is different, and can put it back.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Surroundings:
         self._environ = dict(_variables())
 
     def changes(self) -> tuple[str, ...]:
-        """What is different by now, in words; values of variables may be secrets: not told."""
-        told = []
+        """Return what is different by now, in words, without values, which may be secrets."""
+        changes = []
         folder = _folder()
         if folder != self._folder:
             where = "one that is gone" if folder is None else repr(folder)
-            told.append(f"changed the working directory to {where}")
+            changes.append(f"changed the working directory to {where}")
         environ = _variables()
         if environ != self._environ:
             names = {
@@ -57,11 +57,11 @@ class Surroundings:
                 if environ.get(name) != self._environ.get(name)
             } - _OF_A_STARTING_POOL
             if names:
-                told.append(f"changed the environment: {', '.join(map(repr, sorted(names)))}")
+                changes.append(f"changed the environment: {', '.join(map(repr, sorted(names)))}")
         umask = None if self._umask is None else read_umask()
         if umask is not None and umask != self._umask:
-            told.append(f"changed the umask to {umask:#05o}")
-        return tuple(told)
+            changes.append(f"changed the umask to {umask:#05o}")
+        return tuple(changes)
 
     def restore(self) -> None:
         """Put back what has changed, as far as it still can be."""
@@ -82,8 +82,8 @@ class Surroundings:
 
 def _variables() -> dict[Any, Any]:
     # What os.environ reads and writes: to decode 34 entries takes 46 us for each item, this 0.2.
-    found: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001
-    return found
+    variables: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001
+    return variables
 
 
 def _folder() -> str | None:

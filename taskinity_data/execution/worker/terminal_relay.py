@@ -1,7 +1,7 @@
 """What our processes write to this terminal comes here first, and goes on where our own lines go.
 
 A progress bar moves the cursor: lines that another process writes meanwhile would tear it, and
-be overwritten. It knows nothing of bars; whoever stands in for `sys.stderr` by now gets the lines.
+be overwritten. Whatever stands in for `sys.stderr` by then gets the lines.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Relay:
 
 @contextmanager
 def relayed() -> Iterator[dict[str, int]]:
-    """What `subprocess.Popen` takes for a child whose lines are to come here, until it ends."""
+    """Yield what `subprocess.Popen` takes for a child whose lines are to come here."""
     ends: dict[str, int] = {}
     try:
         for _, name in _terminals():
@@ -88,7 +88,9 @@ def _terminals() -> list[tuple[int, str]]:
     names = enumerate(("stdout", "stderr"), start=1)
     has_pipes = hasattr(os, "mkfifo")
     streams = [(number, name, getattr(sys, name)) for number, name in names if has_pipes]
-    return [(number, name) for number, name, one in streams if one is not None and one.isatty()]
+    return [
+        (number, name) for number, name, stream in streams if stream is not None and stream.isatty()
+    ]
 
 
 def _start(reading: int, name: str) -> threading.Thread:

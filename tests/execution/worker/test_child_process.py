@@ -19,7 +19,7 @@ from taskinity_data import errors
 from taskinity_data.execution.worker import child_main
 from taskinity_data.execution.worker.batches import run_items
 from taskinity_data.execution.worker.child_pool import ChildPool
-from taskinity_data.execution.worker.child_process import tell_death
+from taskinity_data.execution.worker.child_process import describe_death
 from taskinity_data.execution.worker.deadline import Deadline
 from taskinity_data.execution.worker.run_item import Guard, Item, Job, Step
 from taskinity_data.outcome import Status
@@ -109,11 +109,11 @@ def test_a_death_says_how_and_with_how_much_memory(die, says, nursery):
 
 
 def test_the_words_of_a_death():
-    assert tell_death(-9, 2_040_109_466, 2 << 30) == (
+    assert describe_death(-9, 2_040_109_466, 2 << 30) == (
         "worker process died, signal 9 (memory: 1.9 of 2.0 GiB)"
     )
-    assert tell_death(None, 0, None) == "worker process died"
-    assert tell_death(1, 1 << 30, None) == "worker process died, exit code 1 (memory: 1.0 GiB)"
+    assert describe_death(None, 0, None) == "worker process died"
+    assert describe_death(1, 1 << 30, None) == "worker process died, exit code 1 (memory: 1.0 GiB)"
 
 
 def test_too_much_memory_is_a_memory_error(nursery):

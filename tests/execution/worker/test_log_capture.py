@@ -86,8 +86,8 @@ def test_the_inner_one_hears_and_then_the_outer_one_again():
 
 
 def test_lines_and_letters_are_bounded_and_what_is_left_out_is_counted():
-    heard = CapturedLogs(logging.WARNING, most_lines=3)
-    letters = CapturedLogs(logging.WARNING, most_letters=10_000)
+    heard = CapturedLogs(logging.WARNING, max_lines=3)
+    letters = CapturedLogs(logging.WARNING, max_characters=10_000)
     for one in (heard, letters):
         with capture_logs(one):
             for _ in range(5):
