@@ -1,7 +1,7 @@
 """What is kept of a run while it goes, and what of an earlier try is used again.
 
-It is told of each item when it is handed out (`recall`) and when it has ended (`keep`), and looks
-items up by identity: of the code, of the options, of the data. It knows nothing of who runs items.
+The driver calls it for each item that is handed out (`recall`) and that has ended (`keep`); items
+are looked up by identity: of the code, of the options, of the data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from taskinity_data.checkpoints.journal import Journal
     from taskinity_data.checkpoints.quarantine import Quarantine
     from taskinity_data.checkpoints.read_journal import Past
-    from taskinity_data.checkpoints.run_directory import RunPlace
+    from taskinity_data.checkpoints.run_directory import RunDirectory
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.outcome import Outcome
     from taskinity_data.sources.file import SourceFile
@@ -40,17 +40,17 @@ BEGIN_S = 2.0
 """A run that nobody asked to keep is kept from its third second on, so that small ones leave no
 directory behind; what had ended before is written then."""
 
-MOST_EARLY = 32
+MAX_EARLY = 32
 """Results that wait for that time, so that a run's memory does not hold all of its first seconds;
 what ends beyond them before it begins is not kept, and would be run again."""
 
-_MOST_ANSWER_NBYTES = 16 << 20
+_MAX_ANSWER_NBYTES = 16 << 20
 """A larger answer is not kept for `load_run`."""
 
 
 def _is_nothing(value: Any) -> bool:
-    """Whether no result came: what was written is all of it."""
-    return value is not None and value[1] is None and all(one is None for one in value[0])
+    """Return whether no result came: what was written is all of it."""
+    return value is not None and value[1] is None and all(partial is None for partial in value[0])
 
 
 class Unknown:
@@ -59,7 +59,7 @@ class Unknown:
     cuts = EarlierCuts()
 
     def name_file(self, file: SourceFile) -> str:
-        """Never asked for, as there are no cuts."""
+        """Raise, as it is never called where there are no cuts."""
         raise AssertionError(file)
 
 
@@ -71,7 +71,7 @@ class Checkpoints:
     enter : callable
         Makes the run's place, and locks it; may raise `OSError`.
     head : mapping
-        What the run says of itself, of plain values.
+        A description of the run, of plain values.
     say : callable
         Takes what the user should know.
     past : Past, optional
@@ -79,12 +79,12 @@ class Checkpoints:
     is_asked : bool
         Whether the user asked for it: then `begin` has to be called, and time may be taken.
     more : callable
-        What else the journal, and not the listing, says of the run: asked once it is begun.
+        What else the journal, and not the listing, has of the run: called once it is begun.
     """
 
     def __init__(
         self,
-        enter: Callable[[], RunPlace],
+        enter: Callable[[], RunDirectory],
         head: Mapping[str, Any],
         say: Callable[[str], None],
         *,
@@ -98,8 +98,8 @@ class Checkpoints:
         self._begun_s = time.monotonic()
         self._early: list[Callable[[], Any]] | None = []
         self._is_asked = is_asked
-        self._values = ValueBudget(self._tell, is_asked=is_asked)
-        self._place: RunPlace | None = None
+        self._values = ValueBudget(self._report, is_asked=is_asked)
+        self._run_directory: RunDirectory | None = None
         self._journal: Journal | None = None
         self._quarantine: Quarantine | None = None
         self._fans: dict[str, FanOutRecord] = {}
@@ -111,11 +111,11 @@ class Checkpoints:
 
     @property
     def head(self) -> Mapping[str, Any]:
-        """What the run says of itself."""
+        """A description of the run."""
         return self._head
 
     def will_keep(self, status: str) -> bool:
-        """Whether what has ended can be used again, once `close` is told `status`."""
+        """Return whether what has ended can be used again, once `close` gets `status`."""
         is_waiting = self._early is not None and self._counts["early"] > 0
         return self.was_kept or (is_waiting and status == "INTERRUPTED")
 
@@ -126,7 +126,7 @@ class Checkpoints:
 
     @property
     def quarantine(self) -> Path | None:
-        """Where what failed is set aside, None where nothing is."""
+        """The directory of what failed, None where nothing did."""
         return None if self._quarantine is None else self._quarantine.path
 
     @property
@@ -137,20 +137,20 @@ class Checkpoints:
     # -- fan-outs ------------------------------------------------------------------------------
 
     def enter(self, job: Any, dataset: Dataset | None, cutting: str) -> FanOutRecord | Unknown:
-        """A fan-out begins: what it runs is `job`, and what it is cut from `dataset`."""
+        """Begin a fan-out that does `job` to pieces of `dataset`."""
         return self._act(self._enter_fan_out, job, dataset, cutting) or Unknown()
 
     def recall(self, name: str, item: Any) -> Outcome | None:
-        """The outcome of `item`, which is handed out now, if an earlier try has finished it."""
+        """Return the outcome of `item`, handed out now, where an earlier try has finished it."""
         return self._act(self._recall, name, item)
 
     def keep(self, name: str, item: Any, outcome: Outcome) -> None:
-        """Keep what became of `item`, with its partial where that has an exact form."""
+        """Keep the outcome of `item`, with its partial where that has an exact form."""
         if item.part:
             outcome = replace(outcome, value=None)
             self._act(self._keep_part, name, item, outcome)
             return
-        has_value = not self._is_early or self._counts["early"] < MOST_EARLY
+        has_value = not self._is_early or self._counts["early"] < MAX_EARLY
         has_value = has_value or _is_nothing(outcome.value)
         if not has_value:
             outcome = replace(outcome, value=None)
@@ -165,22 +165,22 @@ class Checkpoints:
         self._act(self._set_aside, name, item, replace(outcome, value=None))
 
     def note_output(self, staging: str) -> None:
-        """Where parts are written until they are committed."""
+        """Note where parts are written until they are committed."""
         self._act(self._write, "O", staging)
 
     def note_scheduler(self, name: str, workers: int, reason: str) -> None:
-        """Who runs items from now on."""
+        """Note who runs items from now on."""
         self._act(self._write, "S", (name, workers, reason))
 
     @property
     def _is_early(self) -> bool:
         return self._early is not None and time.monotonic() - self._begun_s < BEGIN_S
 
-    def _act(self, act: Callable[..., T], *given: Any) -> T | None:
+    def _act(self, act: Callable[..., T], *arguments: Any) -> T | None:
         """Return what `act` does, None where that waits until it is time to begin."""
         if self._early is not None:
             if self._is_early:
-                self._early.append(partial(act, *given))
+                self._early.append(partial(act, *arguments))
                 return None
             try:
                 self.begin()
@@ -188,33 +188,33 @@ class Checkpoints:
                 self._early = None
                 self._say(
                     f"no journal is kept: {error.strerror} ({error.filename}). If the run stops it "
-                    "starts anew; run_dir= or TASKINITY_RUN_DIR name another directory"
+                    "starts from nothing; run_dir= or TASKINITY_RUN_DIR name another directory"
                 )
-        return act(*given)
+        return act(*arguments)
 
     # -- what is done about them ---------------------------------------------------------------
 
-    def _enter_fan_out(self, job: Any, dataset: Dataset | None, asked: str) -> FanOutRecord:
+    def _enter_fan_out(self, job: Any, dataset: Dataset | None, cutting: str) -> FanOutRecord:
         past = self._past.fan_outs.get(job.task) if self._past is not None else None
         from taskinity_data.checkpoints.fan_out_record import FanOutRecord
 
-        fan = FanOutRecord(job, dataset, asked, past, takes_time=self._is_asked)
+        fan = FanOutRecord(job, dataset, cutting, past, takes_time=self._is_asked)
         self._fans[job.task] = fan
-        facts = {"name": job.task, "code": fan.parts, "asked": fan.asked}
-        self._write("F", facts | {"unstable": list(fan.unstable)})
-        for part, what in fan.unstable.items():
-            self._tell(
-                f"{job.task}: {part} holds something without an identity ({what}), so its chunks "
+        details = {"name": job.task, "code": fan.parts, "asked": fan.cutting}
+        self._write("F", details | {"unstable": list(fan.unstable)})
+        for part, reason in fan.unstable.items():
+            self._report(
+                f"{job.task}: {part} holds something without an identity ({reason}), so its chunks "
                 "are run again when this run is resumed"
             )
         if past is None and fan.computed:
-            self._tell(
+            self._report(
                 f"{job.task}: it takes {', '.join(fan.computed)}, which are known when it runs: "
                 "changes in them outside that file will not be noticed when this run is resumed"
             )
         if past is not None and self._past is not None:
-            for line in fan.tell_differences(self._past.files, mends=self.mends):
-                self._tell(line)
+            for line in fan.list_differences(self._past.files, mends=self.mends):
+                self._report(line)
         return fan
 
     def _recall(self, name: str, item: Any) -> Outcome | None:
@@ -230,9 +230,9 @@ class Checkpoints:
         try:
             value = fan.load(record.load())
         except (OSError, ValueError) as error:
-            self._tell(f"{name}: a stored chunk can't be read ({error}) and is run again")
+            self._report(f"{name}: a stored chunk can't be read ({error}) and is run again")
             return None
-        outcome = from_plain(record.facts[3], value)
+        outcome = from_plain(record.details[3], value)
         if outcome.output is not None:
             part = self.adopt(outcome.output) if self.adopt is not None else None
             if part is None:
@@ -245,15 +245,15 @@ class Checkpoints:
         fan = self._fans.get(name)
         if fan is None or outcome.is_recalled:
             return
-        identity, before, given = fan.identity_of(item)
+        identity, before, data_identity = fan.identity_of(item)
         fan.forget(item)
         if outcome.output is None or outcome.is_fallback:
-            given = None
+            data_identity = None
         data = item.data
         where = (data.path, data.start, data.stop) if isinstance(data, Chunk) else None
-        facts = (name, identity, before, to_plain(outcome), where, item.position, given)
+        details = (name, identity, before, to_plain(outcome), where, item.position, data_identity)
         is_done = has_value and outcome.status is Status.COMPLETED and identity is not None
-        self._write("C", facts, outcome if is_done else None)
+        self._write("C", details, outcome if is_done else None)
 
     def _keep_part(self, name: str, item: Any, outcome: Outcome) -> None:
         fan = self._fans.get(name)
@@ -266,10 +266,10 @@ class Checkpoints:
 
     def _note_cut(self, fan: FanOutRecord, chunk: Chunk) -> None:
         if chunk.failure is not None:
-            return  # to be cut anew: it may be read then
+            return  # to be cut again: it may be read then
         pieces = tuple(
-            earlier_piece(one, fan.name_file(one.file), None if place else chunk.mark)
-            for place, one in enumerate(chunk.pieces)
+            earlier_piece(piece, fan.name_file(piece.file), None if number else chunk.mark)
+            for number, piece in enumerate(chunk.pieces)
         )
         if fan.past is not None and fan.past.cuts.get((pieces[0].file, pieces[0].start)) == pieces:
             return
@@ -277,17 +277,17 @@ class Checkpoints:
             if name.file not in self._files:
                 self._files.add(name.file)
                 self._write("P", (name.file, piece.path))
-        self._write("K", (fan.name, [tuple(one) for one in pieces]))
+        self._write("K", (fan.name, [tuple(piece) for piece in pieces]))
 
     # -- writing -------------------------------------------------------------------------------
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         if self._journal is not None:
             self._say(text)
             self._write("N", text)
 
     def begin(self) -> None:
-        """Begin to write, what was told until now first.
+        """Begin to write, what has ended until now first.
 
         Raises
         ------
@@ -299,26 +299,28 @@ class Checkpoints:
         from taskinity_data.checkpoints.journal import Journal
         from taskinity_data.checkpoints.quarantine import Quarantine
 
-        self._place = self._enter()
+        self._run_directory = self._enter()
         try:
-            self._place.summarize(self._head | {"status": "RUNNING"})
-            self._journal = Journal(self._place.directory, self._place.run_id)
+            self._run_directory.summarize(self._head | {"status": "RUNNING"})
+            self._journal = Journal(self._run_directory.directory, self._run_directory.run_id)
         except OSError:
-            self._place.leave()
+            self._run_directory.leave()
             raise
-        self._quarantine = Quarantine(self._place.directory, self._place.run_id, self._say)
+        self._quarantine = Quarantine(
+            self._run_directory.directory, self._run_directory.run_id, self._say
+        )
         self.has_begun = True
         early, self._early = self._early or [], None
         self._write("H", self._head | dict(self._more()))
         for act in early:
             act()
 
-    def _write(self, kind: str, facts: Any, outcome: Outcome | None = None) -> None:
+    def _write(self, kind: str, details: Any, outcome: Outcome | None = None) -> None:
         if self._journal is None:
             return
-        buffers = [] if outcome is None else self._values.encode(self._fans[facts[0]], outcome)
+        buffers = [] if outcome is None else self._values.encode(self._fans[details[0]], outcome)
         try:
-            self._journal.add(kind, facts, buffers)
+            self._journal.add(kind, details, buffers)
         except OSError as error:
             directory = self._journal.path.parent
             self._stop_journal()
@@ -343,11 +345,11 @@ class Checkpoints:
         status: str,
         value: Any = None,
         reason: str | None = None,
-        facts: Mapping[str, Any] | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
-        """The run has ended; a small run that was stopped is still kept, if it can be.
+        """End the journal; a small run that was stopped is still kept, if it can be.
 
-        `facts` are plain values that the journal keeps beside.
+        `details` are plain values that the journal keeps with the end.
         """
         if self._early is not None and self.will_keep(status):
             try:
@@ -356,28 +358,28 @@ class Checkpoints:
                 self._say(f"what was finished can't be kept: {error.strerror} ({error.filename})")
         self._early = None
         if self._past is not None:
-            self._tell(
+            self._report(
                 f"{self.recalled:,} finished chunks of run {self._past.run_id} were used again"
             )
         if self._quarantine is not None:
             self._quarantine.close(has_ended_well=status in ("COMPLETED", "PARTIAL"))
         end = {"status": status, "reason": reason, "ended_s": time.time()}
         if self._journal is not None:
-            self._add_end({**(facts or {}), **end}, value)
+            self._add_end({**(details or {}), **end}, value)
             self._stop_journal()
-        if self._place is not None:
+        if self._run_directory is not None:
             try:
                 counts = {"chunks": self._counts["ended"] + self._counts["recalled"]}
-                self._place.summarize(self._head | end | counts)
+                self._run_directory.summarize(self._head | end | counts)
             except OSError as error:
-                self._say(f"{self._place.directory}: {error.strerror}")
-            self._place.leave()
-            self._place = None
+                self._say(f"{self._run_directory.directory}: {error.strerror}")
+            self._run_directory.leave()
+            self._run_directory = None
 
     def _add_end(self, end: dict[str, Any], value: Any) -> None:
         assert self._journal is not None
         try:
-            buffers = encode(value, _MOST_ANSWER_NBYTES)
+            buffers = encode(value, _MAX_ANSWER_NBYTES)
         except Exception:  # noqa: BLE001 - then load_run has no value
             buffers = []
         try:

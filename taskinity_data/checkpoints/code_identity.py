@@ -27,9 +27,9 @@ from taskinity_data.user_code import is_user_file, is_user_module, is_user_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Identity", "identify", "tell_changes"]
+__all__ = ["Identity", "identify", "list_changes"]
 
-_MOST_DEPTH = 200
+_MAX_DEPTH = 200
 
 _BY_TYPE = {"_thread.lock", "_thread.RLock", "threading.Event", "threading.Condition"}
 """What has no state that a result could depend on."""
@@ -79,7 +79,7 @@ class Identity:
 
 
 def identify(roots: Mapping[str, Any]) -> Identity:
-    """What `roots`, functions and values by name, are.
+    """Return what `roots`, functions and values by name, are.
 
     Notes
     -----
@@ -91,8 +91,8 @@ def identify(roots: Mapping[str, Any]) -> Identity:
     return walk.finish()
 
 
-def tell_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """The names of parts that differ."""
+def list_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the names of parts that differ."""
     names = dict.fromkeys([*before, *now])
     return [name for name in names if before.get(name) != now.get(name)]
 
@@ -110,7 +110,7 @@ class _Walk:
         self._parts: dict[str, str] = {}
         self._unstable: dict[str, str] = {}
         self._above: dict[int, int] = {}
-        self._kept: list[Any] = []
+        self._reduced_values: list[Any] = []
         self._names: set[str] = set()
         self._modules: dict[str, types.ModuleType] = {}
         self._computed: dict[str, None] = {}
@@ -138,39 +138,39 @@ class _Walk:
         return Identity(self._parts, self._unstable, self._computed)
 
     def _reach(self) -> bool:
-        """Queue what all code together may take of own modules; whether there is more of it."""
+        """Queue what all code together may take of own modules; return whether there is more."""
         for module in list(self._modules.values()):
-            held = vars(module)
-            for name in sorted(self._names & held.keys()):
+            namespace = vars(module)
+            for name in sorted(self._names & namespace.keys()):
                 if not name.startswith("__"):
-                    self._global(held, name)
-            if "__getattr__" in held:
-                self._module_getattr(module, held)
+                    self._global(namespace, name)
+            if "__getattr__" in namespace:
+                self._module_getattr(module, namespace)
         return bool(self._todo)
 
-    def _module_getattr(self, module: types.ModuleType, held: Mapping[str, Any]) -> None:
-        """What a module gives by its own ``__getattr__``: its file, and submodules by name."""
-        self._global(held, "__getattr__")
-        self._file_of(held)
-        if "__path__" in held:
-            for name in sorted(self._names - held.keys()):
+    def _module_getattr(self, module: types.ModuleType, namespace: Mapping[str, Any]) -> None:
+        """Queue what a module's ``__getattr__`` may give: its file, and submodules by name."""
+        self._global(namespace, "__getattr__")
+        self._file_of(namespace)
+        if "__path__" in namespace:
+            for name in sorted(self._names - namespace.keys()):
                 self._import(f"{module.__name__}.{name}", {})
 
-    def _file_of(self, known: Mapping[str, Any]) -> None:
-        """The whole text of a module in which code can't be followed name by name."""
-        path = known.get("__file__")
+    def _file_of(self, namespace: Mapping[str, Any]) -> None:
+        """Queue the whole text of a module in which code can't be followed name by name."""
+        path = namespace.get("__file__")
         if isinstance(path, str) and is_user_file(path):
             text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
-            self.add(f"the file of {known.get('__name__')}", text)
+            self.add(f"the file of {namespace.get('__name__')}", text)
 
     # -- values --------------------------------------------------------------------------------
 
     def _look(self, value: Any, out: Any) -> None:
         if id(value) in self._above:
-            # In itself: told by how far up, so that two processes say the same.
+            # In itself: described by how far up, so that two processes agree.
             out.update(b"again %d" % (len(self._above) - self._above[id(value)]))
             return
-        if len(self._above) > _MOST_DEPTH:
+        if len(self._above) > _MAX_DEPTH:
             raise RecursionError
         self._above[id(value)] = len(self._above)
         try:
@@ -198,16 +198,16 @@ class _Walk:
         elif kind in (tuple, list):
             self._all(kind.__name__.encode(), value, out)
         elif kind is dict:
-            self._all(b"dict", (one for pair in value.items() for one in pair), out)
+            self._all(b"dict", (element for pair in value.items() for element in pair), out)
         elif kind in (set, frozenset):
             out.update(kind.__name__.encode())
-            for digest in sorted(self._digest(one) for one in value):
+            for digest in sorted(self._digest(element) for element in value):
                 out.update(digest)
         else:
             self._other(value, out)
 
-    def _all(self, what: bytes, values: Any, out: Any) -> None:
-        out.update(b"(" + what)
+    def _all(self, label: bytes, values: Any, out: Any) -> None:
+        out.update(b"(" + label)
         for value in values:
             out.update(b",")
             self._look(value, out)
@@ -245,14 +245,14 @@ class _Walk:
         self._reduced(value, out)
 
     def _reduced(self, value: Any, out: Any) -> None:
-        """An object by what pickle would take of it."""
+        """Digest an object by what pickle would take of it."""
         kind = type(value)
         reduce = copyreg.dispatch_table.get(kind)
         try:
             parts = reduce(value) if reduce is not None else value.__reduce_ex__(4)
         except Exception as error:
             raise _Unstable(f"{kind.__module__}.{kind.__qualname__}: {error}") from error
-        self._kept.append(parts)  # so that no id is used again
+        self._reduced_values.append(parts)  # so that no id is used again
         if isinstance(parts, str):
             out.update(f"named {kind.__module__}.{parts}".encode())
             return
@@ -287,77 +287,77 @@ class _Walk:
             self._globals(function.__code__, function.__globals__)
 
     def _attributes(self, function: types.FunctionType, out: Any) -> None:
-        """What the user has set on a function; a task has its mark, and what it is called by."""
-        held = vars(function)
-        not_state = {MARK, "map", "__wrapped__"} if MARK in held else {"__wrapped__"}
-        for name in sorted(held.keys() - not_state):
+        """Digest what the user has set on a function; a task has its mark and its `map`."""
+        attributes = vars(function)
+        not_state = {MARK, "map", "__wrapped__"} if MARK in attributes else {"__wrapped__"}
+        for name in sorted(attributes.keys() - not_state):
             out.update(b"attribute " + name.encode())
-            self._look(held[name], out)
+            self._look(attributes[name], out)
 
     def _code(self, code: types.CodeType, out: Any) -> None:
-        facts = (
+        fields = (
             code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars,
             code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags,
             code.co_exceptiontable,
         )  # fmt: skip
-        self._all(b"code", facts, out)
+        self._all(b"code", fields, out)
         self._all(b"constants", code.co_consts, out)
 
-    def _globals(self, code: types.CodeType, known: Mapping[str, Any]) -> None:
+    def _globals(self, code: types.CodeType, namespace: Mapping[str, Any]) -> None:
         """Queue what `code` reads by name: globals, and own modules, which `_reach` looks into."""
         names = set(names_in(code))
         if names & _LOOK_UP:
             names |= {word for text in texts_in(code) for word in _WORD.findall(text)}
-            for name in sorted(names & known.keys()):
-                self._global(known, name)
+            for name in sorted(names & namespace.keys()):
+                self._global(namespace, name)
         self._names |= names
         for reached in codes_in(code):
-            self._look_up(reached, known)
+            self._look_up(reached, namespace)
             imported = ""
             for instruction in dis.get_instructions(reached):
                 if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                     name = str(instruction.argval)
-                    if name in known:
-                        self._global(known, name)
+                    if name in namespace:
+                        self._global(namespace, name)
                 elif instruction.opname == "IMPORT_NAME":
                     imported = str(instruction.argval or "")
-                    self._import(imported, known)
+                    self._import(imported, namespace)
                 elif instruction.opname == "IMPORT_FROM":
                     inner = f"{imported}.{instruction.argval}".lstrip(".")
-                    self._import(inner, known)
+                    self._import(inner, namespace)
 
-    def _look_up(self, code: types.CodeType, known: Mapping[str, Any]) -> None:
+    def _look_up(self, code: types.CodeType, namespace: Mapping[str, Any]) -> None:
         """Follow what `code` takes by texts; where they are made while it runs, its file counts."""
-        found = find_lookups(code, lambda name: isinstance(known.get(name), types.ModuleType)
-                             and is_user_module(known[name]))  # fmt: skip
-        for name in found.modules:
-            self._import(name.lstrip("."), known)
-        for what in found.computed:
-            self._computed[f"{what} in {known.get('__name__')}.{code.co_qualname}"] = None
-            self._file_of(known)
+        lookups = find_lookups(code, lambda name: isinstance(namespace.get(name), types.ModuleType)
+                             and is_user_module(namespace[name]))  # fmt: skip
+        for name in lookups.modules:
+            self._import(name.lstrip("."), namespace)
+        for lookup in lookups.computed:
+            self._computed[f"{lookup} in {namespace.get('__name__')}.{code.co_qualname}"] = None
+            self._file_of(namespace)
 
-    def _import(self, name: str, known: Mapping[str, Any]) -> None:
-        """What is imported when the code runs: loaded modules by what is taken, others whole."""
-        for spelt in spell_modules(name, known.get("__package__")):
+    def _import(self, name: str, namespace: Mapping[str, Any]) -> None:
+        """Queue what code imports when it runs: loaded modules by what is taken, others whole."""
+        for spelt in spell_modules(name, namespace.get("__package__")):
             module = sys.modules.get(spelt)
             if module is not None:
                 self._module(module)
                 continue
-            for one, text in read_unloaded(spelt).items():
-                self.add(f"the file of {one}", text)
+            for module_name, text in read_unloaded(spelt).items():
+                self.add(f"the file of {module_name}", text)
 
-    def _global(self, known: Mapping[str, Any], name: str) -> None:
-        value = known[name]
+    def _global(self, namespace: Mapping[str, Any], name: str) -> None:
+        value = namespace[name]
         if isinstance(value, types.ModuleType):
             self._module(value)
             return
-        home = known.get("__name__", "__main__")
+        home = namespace.get("__name__", "__main__")
         if isinstance(value, (types.FunctionType, type)):
             if not is_user_name(value.__module__) and not hasattr(value, "__wrapped__"):
                 return
             home, name = value.__module__, value.__qualname__
             if "<locals>" in name or name == "<lambda>":
-                home, name = str(known.get("__name__", "__main__")), f"{name} as global"
+                home, name = str(namespace.get("__name__", "__main__")), f"{name} as global"
         self.add(f"{home}.{name}", value)
 
     def _module(self, module: types.ModuleType) -> None:
@@ -380,7 +380,7 @@ class _Walk:
 
 
 def _parts_of(value: Any) -> tuple[Any, ...] | None:
-    """What functions in another wrapping are made of; None for all else."""
+    """Return what functions in another wrapping are made of; None for all else."""
     if isinstance(value, types.MethodType):
         return value.__func__, value.__self__
     if isinstance(value, functools.partial):

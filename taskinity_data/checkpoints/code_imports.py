@@ -1,7 +1,4 @@
-"""The user's own files that code imports when it runs, found without importing them.
-
-It knows nothing of what is made of them.
-"""
+"""The user's own files that code imports when it runs, found without importing them."""
 
 from __future__ import annotations
 
@@ -16,27 +13,29 @@ __all__ = ["read_unloaded", "spell_modules"]
 
 
 def spell_modules(name: str, package: str | None) -> list[str]:
-    """What ``import name`` in a module of `package` may mean, relative imports among it."""
+    """Return what ``import name`` in a module of `package` may mean, relative imports among it."""
     inner = [f"{package}.{name}" if name else package] if package else []
-    return [one for one in (name, *inner) if one]
+    return [spelling for spelling in (name, *inner) if spelling]
 
 
 def read_unloaded(name: str) -> dict[str, str]:
-    """The texts of the module `name`, which is not loaded, and of all own ones that it imports.
+    """Return the texts of the module `name`, which is not loaded, and of those that it imports.
 
     Empty where it is not the user's own, or not there. Their packages are imported, as they would
     be by the import itself.
     """
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     todo = [name]
     while todo:
-        one = todo.pop()
-        path = _find(one)
-        if one in found or path is None:
+        module_name = todo.pop()
+        path = _find(module_name)
+        if module_name in texts or path is None:
             continue
-        found[one] = text = path.read_text(encoding="utf-8", errors="surrogateescape")
-        todo += _imports_of(text, one if path.name == "__init__.py" else one.rpartition(".")[0])
-    return found
+        texts[module_name] = text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        todo += _imports_of(
+            text, module_name if path.name == "__init__.py" else module_name.rpartition(".")[0]
+        )
+    return texts
 
 
 def _find(name: str) -> Path | None:

@@ -28,55 +28,62 @@ class Lookups(NamedTuple):
 
 
 def find_lookups(code: types.CodeType, is_user_module: Callable[[Any], bool]) -> Lookups:
-    """Return what `code` itself looks up; `is_user_module` tells of the name of a global.
+    """Return what `code` itself looks up; `is_user_module` takes the name of a global.
 
     >>> find_lookups(compile("import_module('a').x; vars()[y]", "", "exec"), bool)
     Lookups(modules=('a',), computed=('names from vars()',))
     """
     modules: list[str] = []
     computed: list[str] = []
-    found = [one for one in dis.get_instructions(code) if one.opname not in _BETWEEN]
-    for number, one in enumerate(found):
-        if one.opname not in _LOADS:
+    instructions = [
+        instruction
+        for instruction in dis.get_instructions(code)
+        if instruction.opname not in _BETWEEN
+    ]
+    for number, instruction in enumerate(instructions):
+        if instruction.opname not in _LOADS:
             continue
-        if one.argval in _IMPORTS:
-            text = _text_at(found, number + 1)
+        if instruction.argval in _IMPORTS:
+            text = _text_at(instructions, number + 1)
             if text is None:
-                computed.append(f"modules by {one.argval}()")
+                computed.append(f"modules by {instruction.argval}()")
             else:
                 modules.append(text)
-        elif one.argval in _NAMESPACES and one.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            if not _is_read_by_text(found, number + 1):
-                computed.append(f"names from {one.argval}()")
-        elif one.argval == "getattr" and number + 2 < len(found):
-            owner = found[number + 1]
+        elif instruction.argval in _NAMESPACES and instruction.opname in (
+            "LOAD_GLOBAL",
+            "LOAD_NAME",
+        ):
+            if not _is_read_by_text(instructions, number + 1):
+                computed.append(f"names from {instruction.argval}()")
+        elif instruction.argval == "getattr" and number + 2 < len(instructions):
+            owner = instructions[number + 1]
             is_module = owner.opname in ("LOAD_GLOBAL", "LOAD_NAME") and is_user_module(
                 owner.argval
             )
-            if is_module and _text_at(found, number + 2) is None:
+            if is_module and _text_at(instructions, number + 2) is None:
                 computed.append(f"names of {owner.argval} by getattr()")
     return Lookups(tuple(dict.fromkeys(modules)), tuple(dict.fromkeys(computed)))
 
 
-def _text_at(found: list[dis.Instruction], number: int) -> str | None:
+def _text_at(instructions: list[dis.Instruction], number: int) -> str | None:
     """Return the text that stands there by itself: the call or index that takes it follows."""
-    if number >= len(found):
+    if number >= len(instructions):
         return None
-    one, *after = found[number : number + 3]
-    if one.opname != "LOAD_CONST" or not isinstance(one.argval, str):
+    first, *after = instructions[number : number + 3]
+    if first.opname != "LOAD_CONST" or not isinstance(first.argval, str):
         return None
     # Another argument may follow, as a package; what is computed would come next.
     takes = after[1:] if after and after[0].opname.startswith("LOAD_") else after
     is_taken = bool(takes) and (
         takes[0].opname.startswith(("CALL", "BINARY_SUBSCR")) or takes[0].argrepr == "[]"
     )
-    return one.argval if is_taken else None
+    return first.argval if is_taken else None
 
 
-def _is_read_by_text(found: list[dis.Instruction], number: int) -> bool:
-    """Whether what follows is ``()["name"]`` or ``().get("name")``."""
-    after = [one.argval for one in found[number : number + 2]]
-    return _text_at(found, number + (2 if after[1:] == ["get"] else 1)) is not None
+def _is_read_by_text(instructions: list[dis.Instruction], number: int) -> bool:
+    """Return whether what follows is ``()["name"]`` or ``().get("name")``."""
+    after = [instruction.argval for instruction in instructions[number : number + 2]]
+    return _text_at(instructions, number + (2 if after[1:] == ["get"] else 1)) is not None
 
 
 def codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -89,11 +96,11 @@ def codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
 
 def texts_in(code: types.CodeType) -> Iterator[str]:
     """Yield the texts in `code`, to whatever depth."""
-    for one in codes_in(code):
-        yield from (text for text in one.co_consts if isinstance(text, str))
+    for inner in codes_in(code):
+        yield from (text for text in inner.co_consts if isinstance(text, str))
 
 
 def names_in(code: types.CodeType) -> Iterator[str]:
     """Yield the names that `code` reads, to whatever depth."""
-    for one in codes_in(code):
-        yield from one.co_names
+    for inner in codes_in(code):
+        yield from inner.co_names

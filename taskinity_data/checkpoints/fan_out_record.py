@@ -1,6 +1,6 @@
 """One fan-out that is kept: what it runs, on what, and what is known of it from an earlier try.
 
-It finds the identity of items and their records; it knows nothing of journals.
+It finds the identity of items and their records.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hashlib import blake2b
 from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.checkpoints.code_identity import identify, tell_changes
+from taskinity_data.checkpoints.code_identity import identify, list_changes
 from taskinity_data.checkpoints.values import NoExactForm
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.cut_again import IN_MEMORY, EarlierCuts, find_altered, identify_file
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FanOutRecord"]
 
-_MOST_NAMES = 4
+_MAX_NAMES = 4
 
-_MOST_UNASKED_NBYTES = 1 << 30
+_MAX_UNASKED_NBYTES = 1 << 30
 """Of a table in memory that is digested, about a second, where nobody asked for a journal."""
 
 
@@ -41,40 +41,46 @@ class FanOutRecord:
         self,
         job: Any,
         dataset: Dataset | None,
-        asked: str,
+        cutting: str,
         past: PastFanOut | None,
         *,
         takes_time: bool = True,
     ) -> None:
         self.name: str = job.task
         self.past = past
-        self.is_told = False
+        self.is_reported = False
         self._reducers = job.reducers
         self._files: dict[SourceFile, str] = {}
         self._readers: dict[int, tuple[Any, bytes]] = {}
-        self._seen: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         self._current: dict[tuple[int, ...], tuple[str | None, int, str | None]] = {}
         shared = _describe_job(job)
-        found = [identify(_describe_chain(chain) | shared) for chain in job.chains]
-        self._codes = [one.digest for one in found]
+        identities = [identify(_describe_chain(chain) | shared) for chain in job.chains]
+        self._codes = [identity.digest for identity in identities]
         # All but the functions: what they have written stands, whatever they are now.
-        self._given: list[str | None] = [None] * len(found)
+        self._argument_codes: list[str | None] = [None] * len(identities)
         if job.writer is not None:
-            given = [_describe_given(chain) | shared for chain in job.chains]
-            self._given = [identify(one).digest for one in given]
-        self.parts = {name: digest for one in found for name, digest in one.parts.items()}
-        self.unstable = {name: what for one in found for name, what in one.unstable.items()}
-        self.computed = dict.fromkeys(what for one in found for what in one.computed)
+            described = [_describe_given(chain) | shared for chain in job.chains]
+            self._argument_codes = [identify(roots).digest for roots in described]
+        self.parts = {
+            name: digest for identity in identities for name, digest in identity.parts.items()
+        }
+        self.unstable = {
+            name: reason for identity in identities for name, reason in identity.unstable.items()
+        }
+        self.computed = dict.fromkeys(
+            reason for identity in identities for reason in identity.computed
+        )
         if dataset is not None and not takes_time and _is_large_in_memory(dataset):
-            self._codes = self._given = [None] * len(self._codes)
+            self._codes = self._argument_codes = [None] * len(self._codes)
             self.unstable["its table in memory"] = "too large to be digested unasked"
         self._reader = None if dataset is None else dataset.reader
         self._sources = () if dataset is None else dataset.sources
         reader = "" if dataset is None else _digest(dataset.reader.identity())
-        self.asked = f"{asked} {reader}"
-        self._tell_apart()
+        self.cutting = f"{cutting} {reader}"
+        self._rename_altered()
 
-    def _tell_apart(self) -> None:
+    def _rename_altered(self) -> None:
         """Give files that were changed in place another name, for they are others."""
         if self._reader is None or not self.cuts.chunks:
             return
@@ -84,34 +90,34 @@ class FanOutRecord:
 
     @property
     def cuts(self) -> EarlierCuts:
-        """The cuts to repeat; none where others were asked for."""
-        if self.past is None or self.past.asked != self.asked:
+        """The cuts to repeat; none where others were requested."""
+        if self.past is None or self.past.cutting != self.cutting:
             return EarlierCuts()
         return EarlierCuts(self.past.cuts)
 
-    def tell_differences(self, paths: Mapping[str, str], *, mends: bool = False) -> list[str]:
-        """What is not as it was, in words; `mends`: see `find`."""
+    def list_differences(self, paths: Mapping[str, str], *, mends: bool = False) -> list[str]:
+        """Return what is not as it was, in words; `mends`: see `find`."""
         assert self.past is not None
-        told = []
-        n_kept = len(self.past.kept)
-        changed = tell_changes(self.past.code, self.parts)
+        lines = []
+        n_kept = len(self.past.finished)
+        changed = list_changes(self.past.code, self.parts)
         if changed and n_kept and mends:
-            told.append(
+            lines.append(
                 f"{self.name} changed ({_list(changed)}): chunks that were written stay as they "
                 "are, what was left out runs with today's code"
             )
         elif changed and n_kept:
-            told.append(
+            lines.append(
                 f"{self.name} changed ({_list(changed)}): {n_kept:,} finished chunks are run again"
             )
-        elif self.past.asked != self.asked and self.past.cuts:
-            told.append(
+        elif self.past.cutting != self.cutting and self.past.cuts:
+            lines.append(
                 f"{self.name}: chunk sizes, columns, types or reader options are not those of "
                 "before; chunks that are cut otherwise are run again"
             )
         now = {self.name_file(file): file.path for file in self._sources}
         if any(name.startswith(IN_MEMORY) for name in now):
-            return told
+            return lines
         pieces = [piece.file for cut in self.past.cuts.values() for piece in cut]
         before = {name: paths.get(name, "a file") for name in pieces}
         is_new = [path for name, path in now.items() if name not in before]
@@ -119,8 +125,8 @@ class FanOutRecord:
         gone = sorted(set(before.values()) - set(now.values()))
         for word, names in (("changed", changed), ("gone", gone)):
             if names:
-                told.append(f"{self.name}: {_list(names)} {word} since")
-        return told
+                lines.append(f"{self.name}: {_list(names)} {word} since")
+        return lines
 
     # -- identities ----------------------------------------------------------------------------
 
@@ -132,30 +138,33 @@ class FanOutRecord:
         return name
 
     def count(self, item: Any) -> None:
-        """Find the identity of an item that is handed out; equal ones are told apart by order."""
+        """Find the identity of an item that is handed out; equal ones differ by order."""
         identity = self._identify(item, self._codes)
         before = 0
         if identity is not None:
-            before = self._seen[identity]
-            self._seen[identity] += 1
-        given = self._identify(item, self._given)
-        self._current[item.index] = identity, before, given
+            before = self._counts[identity]
+            self._counts[identity] += 1
+        data_identity = self._identify(item, self._argument_codes)
+        self._current[item.index] = identity, before, data_identity
 
     def identity_of(self, item: Any) -> tuple[str | None, int, str | None]:
-        """What `count` found: by its code, how many before it, and by all but the functions.
+        """Return what `count` found: identity, equal ones before, identity without functions.
 
         Nothing for parts of a chunk that was split while it ran.
         """
         return self._current.get(item.index, (None, 0, None))
 
     def describe_part(self, item: Any) -> tuple[Any, ...]:
-        """The chunk that was split, how many equal ones before it, and where in it the part is."""
+        """Return the chunk that was split, how many equal ones before it, and its part."""
         before = self._current.get((item.position,), (None, 0, None))[1]
-        pieces = [(one.path, one.start, one.stop, one.nbytes, one.rows) for one in item.data.pieces]
+        pieces = [
+            (piece.path, piece.start, piece.stop, piece.nbytes, piece.rows)
+            for piece in item.data.pieces
+        ]
         return item.origin, before, item.position, item.part, pieces
 
     def forget(self, item: Any) -> None:
-        """It has ended."""
+        """Drop the identity of an item that has ended."""
         self._current.pop(item.index, None)
 
     def _identify(self, item: Any, codes: Sequence[str | None]) -> str | None:
@@ -169,10 +178,10 @@ class FanOutRecord:
                 name = self.name_file(piece.file)
                 digest.update(f"\0{name}\0{piece.start}\0{piece.stop}".encode())
         else:
-            found = identify({"": _with_files(item.data)}).digest
-            if found is None:
+            value_digest = identify({"": _with_files(item.data)}).digest
+            if value_digest is None:
                 return None
-            digest.update(found.encode())
+            digest.update(value_digest.encode())
         return digest.hexdigest()
 
     def _name_reader(self, reader: Any) -> bytes:
@@ -182,34 +191,34 @@ class FanOutRecord:
         return self._readers[id(reader)][1]
 
     def find(self, item: Any, *, mends: bool = False) -> Any:
-        """The record of `item` from before, if there is one; each is used once.
+        """Return the record of `item` from before, if there is one; each is used once.
 
         With `mends` one by other functions counts too, as what they have written stands.
         """
-        identity, before, given = self.identity_of(item)
+        identity, before, data_identity = self.identity_of(item)
         if self.past is None:
             return None
-        found = None if identity is None else self.past.kept.pop((identity, before), None)
-        if found is None and mends and given is not None:
-            found = self.past.written.pop((given, before), None)
-        return found
+        record = None if identity is None else self.past.finished.pop((identity, before), None)
+        if record is None and mends and data_identity is not None:
+            record = self.past.written.pop((data_identity, before), None)
+        return record
 
     # -- values --------------------------------------------------------------------------------
 
     def dump(self, value: Any) -> Any:
-        """A chunk's value in a form that may be exact; raises `NoExactForm` where `dump=` fails."""
+        """Return a value as `dump=` of its reducers has it; raise `NoExactForm` where it fails."""
         partials, result = value
         return tuple(starmap(_dump, zip(self._reducers, partials, strict=True))), result
 
     def load(self, stored: Any) -> Any:
-        """The value that `dump` made it of."""
+        """Return the value that `dump` was called with."""
         partials, result = stored
         return tuple(starmap(_load, zip(self._reducers, partials, strict=True))), result
 
 
 def _is_large_in_memory(dataset: Dataset) -> bool:
     is_in_memory = dataset.reader.keeper is not None
-    return is_in_memory and dataset.nbytes > _MOST_UNASKED_NBYTES
+    return is_in_memory and dataset.nbytes > _MAX_UNASKED_NBYTES
 
 
 def _dump(reducer: Any, partial: Any) -> Any:
@@ -253,7 +262,7 @@ def _describe_chain(chain: Any) -> dict[str, Any]:
 
 
 def _describe_given(chain: Any) -> dict[str, Any]:
-    """What the functions of a chain are called with, beside the chunk."""
+    """Return what the functions of a chain are called with, beside the chunk."""
     roots: dict[str, Any] = {"tasks": [step.task for step in chain]}
     for step in chain:
         roots[f"given to {step.task}"] = _with_files([*step.leading, step.arguments])
@@ -266,31 +275,31 @@ def _describe_job(job: Any) -> dict[str, Any]:
         roots[f"reducer {index + 1}"] = reducer
     if job.writer is not None:
         roots["output"] = [
-            (one.name, getattr(job.writer, one.name))
-            for one in fields(job.writer)
-            if one.name != "staging"
+            (field.name, getattr(job.writer, field.name))
+            for field in fields(job.writer)
+            if field.name != "staging"
         ]
     return roots
 
 
 def _with_files(value: Any) -> Any:
-    """`value`, and the state of the files that texts in it name: a function may read them."""
-    found: list[tuple[str, int, int]] = []
+    """Return `value` and the state of files that texts in it name: a function may read them."""
+    states: list[tuple[str, int, int]] = []
     todo = [value]
     while todo:
-        one = todo.pop()
-        if isinstance(one, (list, tuple, set, frozenset)):
-            todo += one
-        elif isinstance(one, dict):
-            todo += one.values()
-        elif isinstance(one, os.PathLike) or (isinstance(one, str) and 0 < len(one) < 4096):
+        part = todo.pop()
+        if isinstance(part, (list, tuple, set, frozenset)):
+            todo += part
+        elif isinstance(part, dict):
+            todo += part.values()
+        elif isinstance(part, os.PathLike) or (isinstance(part, str) and 0 < len(part) < 4096):
             try:
-                state = os.stat(one)
+                state = os.stat(part)
             except (OSError, ValueError):
                 continue
             if stat.S_ISREG(state.st_mode):
-                found.append((os.fsdecode(one), state.st_size, state.st_mtime_ns))
-    return (value, sorted(found)) if found else value
+                states.append((os.fsdecode(part), state.st_size, state.st_mtime_ns))
+    return (value, sorted(states)) if states else value
 
 
 def _digest(text: str) -> str:
@@ -299,5 +308,5 @@ def _digest(text: str) -> str:
 
 def _list(names: Any) -> str:
     shown = [str(name) for name in names]
-    more = f" and {len(shown) - _MOST_NAMES:,} more" if len(shown) > _MOST_NAMES else ""
-    return ", ".join(shown[:_MOST_NAMES]) + more
+    more = f" and {len(shown) - _MAX_NAMES:,} more" if len(shown) > _MAX_NAMES else ""
+    return ", ".join(shown[:_MAX_NAMES]) + more

@@ -2,8 +2,7 @@
 
 A segment is written by one process. Every record carries a digest over its own bytes and the digest
 of the record before, so that what was cut off, changed, taken out or put in elsewhere ends the
-valid part: what stands before it counts, what follows does not. It knows nothing of what records
-say.
+valid part: what stands before it counts, what follows does not.
 """
 
 from __future__ import annotations
@@ -33,23 +32,23 @@ SYNC_S = 0.5
 """How long what was written waits for the disk: at most that much finished work is at the risk of a
 power cut. A process that is killed loses nothing of it."""
 
-_MOST_BUFFERS = 512
+_MAX_BUFFERS = 512
 
 _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has fsync alone
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was said: its `kind` (one letter), its `facts`, and where its `value` lies, if any."""
+    """One record: its `kind` (one character), its `details`, and where its value lies, if any."""
 
     kind: str
-    facts: Any
+    details: Any
     path: Path
-    place: int
+    offset: int
     nbytes: int
 
     def load(self) -> Any:
-        """The value.
+        """Return the value.
 
         Raises
         ------
@@ -57,7 +56,7 @@ class Record:
             The segment is gone, or was changed since it was proved.
         """
         with open(self.path, "rb") as file:
-            file.seek(self.place)
+            file.seek(self.offset)
             return decode(file.read(self.nbytes))
 
 
@@ -72,12 +71,12 @@ class Segment:
 
 
 def list_segments(directory: Path) -> list[Path]:
-    """The segments of a run, in the order in which they were written."""
+    """Return the segments of a run, in the order in which they were written."""
     return sorted(directory.glob(f"*{_SUFFIX}"))
 
 
 def read_segment(path: Path, run_id: str) -> Segment:
-    """The valid part of the segment `path` of the run `run_id`.
+    """Return the valid part of the segment `path` of the run `run_id`.
 
     Raises
     ------
@@ -88,26 +87,26 @@ def read_segment(path: Path, run_id: str) -> Segment:
     chain = _start(run_id, path.name)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        place = len(_MAGIC) if file.read(len(_MAGIC)) == _MAGIC else 0
-        while place:
+        offset = len(_MAGIC) if file.read(len(_MAGIC)) == _MAGIC else 0
+        while offset:
             head = file.read(_HEAD.size)
             if len(head) < _HEAD.size:
                 break
-            kind, n_facts, n_value = _HEAD.unpack(head)
-            left = size - place - _HEAD.size - _DIGEST_NBYTES
-            if n_facts > left or n_value > left or n_facts + n_value > left:
+            kind, n_details, n_value = _HEAD.unpack(head)
+            left = size - offset - _HEAD.size - _DIGEST_NBYTES
+            if n_details > left or n_value > left or n_details + n_value > left:
                 break
-            facts, value = file.read(n_facts), file.read(n_value)
-            found = blake2b(chain + head, digest_size=_DIGEST_NBYTES)
-            found.update(facts)
-            found.update(value)
-            if found.digest() != file.read(_DIGEST_NBYTES):
+            details, value = file.read(n_details), file.read(n_value)
+            digest = blake2b(chain + head, digest_size=_DIGEST_NBYTES)
+            digest.update(details)
+            digest.update(value)
+            if digest.digest() != file.read(_DIGEST_NBYTES):
                 break
-            at = place + _HEAD.size + n_facts
-            records.append(Record(kind.decode("latin1"), decode(facts), path, at, n_value))
-            chain = found.digest()
-            place = at + n_value + _DIGEST_NBYTES
-    return Segment(path, tuple(records), place, size - place)
+            at = offset + _HEAD.size + n_details
+            records.append(Record(kind.decode("latin1"), decode(details), path, at, n_value))
+            chain = digest.digest()
+            offset = at + n_value + _DIGEST_NBYTES
+    return Segment(path, tuple(records), offset, size - offset)
 
 
 def _start(run_id: str, name: str) -> bytes:
@@ -148,7 +147,7 @@ class Journal:
         self._flusher = threading.Thread(target=self._flush, name="taskinity-journal", daemon=True)
         self._flusher.start()
 
-    def add(self, kind: str, facts: Any, value: Sequence[bytes | memoryview] = ()) -> None:
+    def add(self, kind: str, details: Any, value: Sequence[bytes | memoryview] = ()) -> None:
         """Write a record; `value` are the buffers of an encoded value.
 
         Raises
@@ -158,15 +157,15 @@ class Journal:
         """
         if self._error is not None:
             raise self._error
-        told = encode(facts)
-        n_facts = sum(len(part) for part in told)
+        encoded = encode(details)
+        n_details = sum(len(part) for part in encoded)
         n_value = sum(len(part) for part in value)
-        head = _HEAD.pack(kind.encode("latin1"), n_facts, n_value)
+        head = _HEAD.pack(kind.encode("latin1"), n_details, n_value)
         digest = blake2b(self._chain + head, digest_size=_DIGEST_NBYTES)
-        for part in (*told, *value):
+        for part in (*encoded, *value):
             digest.update(part)
         try:
-            _write(self._file, [head, *told, *value, digest.digest()])
+            _write(self._file, [head, *encoded, *value, digest.digest()])
         except OSError as error:
             self._error = error
             raise
@@ -196,7 +195,7 @@ class Journal:
 def _write(file: int, parts: Sequence[bytes | memoryview]) -> None:
     left = [memoryview(part) for part in parts if len(part)]
     while left:
-        done = os.writev(file, left[:_MOST_BUFFERS])
+        done = os.writev(file, left[:_MAX_BUFFERS])
         while left and done >= len(left[0]):
             done -= len(left.pop(0))
         if done:

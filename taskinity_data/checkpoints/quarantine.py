@@ -1,8 +1,8 @@
-"""What failed of a run, set aside: an entry a chunk, row or list item in a directory of the run.
+"""What failed of a run: an entry for each chunk, row or list item in a directory of the run.
 
 An entry is ``NAME.json``, which says what, where and why, and beside it the rows themselves:
 ``NAME.arrow`` (`pandas.read_feather`), or ``NAME.raw``, the bytes as they stand in the file, where
-they do not parse or may not be read here. It knows nothing of why something failed for good.
+they do not parse or may not be read here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.checkpoints.quarantine_process import ReaderApart
+from taskinity_data.checkpoints.quarantine_process import SeparateReader
 from taskinity_data.checkpoints.quarantine_rows import (
     QuarantinedRows,
     is_safe,
@@ -45,32 +45,32 @@ __all__ = [
 
 DIRECTORY = "quarantine"
 
-MOST_ENTRIES, MOST_NBYTES = 10_000, 1 << 30
+MAX_ENTRIES, MAX_NBYTES = 10_000, 1 << 30
 """Of a run: one that fails more often needs another look than one at each; and nobody asked for a
 second copy of a whole dataset. Beyond the bytes entries say where their rows are."""
 
-MOST_ENTRY_NBYTES = 256 << 20
+MAX_ENTRY_NBYTES = 256 << 20
 """The planned size of a chunk whose rows are read here: it comes into the driver's memory."""
 
 _NAME = re.compile(r"[0-9a-f]{8,64}")
 
 
 def belongs(outcome: Outcome) -> bool:
-    """Whether something of `outcome` is to be set aside."""
+    """Return whether something of `outcome` is to be quarantined."""
     if outcome.status is Status.COMPLETED:
         return outcome.bad_lines is not None
     return outcome.failure is not None
 
 
-def find_quarantine(place: Path) -> Path | None:
-    """The quarantine of the run in `place`, None where nothing was set aside."""
-    directory = place.absolute() / DIRECTORY
+def find_quarantine(run_directory: Path) -> Path | None:
+    """Return the quarantine of the run in `run_directory`, None where it has none."""
+    directory = run_directory.absolute() / DIRECTORY
     return directory if any(directory.glob("*.json")) else None
 
 
-def read_entries(place: Path) -> Iterator[dict[str, Any]]:
-    """What the entries of the run in `place` say, in the order of their names."""
-    for path in sorted((place / DIRECTORY).glob("*.json")):
+def read_entries(run_directory: Path) -> Iterator[dict[str, Any]]:
+    """Yield the entries of the run in `run_directory`, in the order of their names."""
+    for path in sorted((run_directory / DIRECTORY).glob("*.json")):
         with suppress(OSError, ValueError):  # not ours, or gone meanwhile
             entry = json.loads(path.read_text(encoding="ascii"))
             if isinstance(entry, dict) and entry.get("entry") == path.stem:
@@ -82,7 +82,7 @@ class Quarantine:
 
     Parameters
     ----------
-    place : Path
+    run_directory : Path
         The run's directory.
     run_id : str
     say : callable
@@ -91,30 +91,28 @@ class Quarantine:
     Notes
     -----
     Entries of an earlier try stay until their chunk ends again, or the run ends well. What can't
-    be written is said once, and costs the run nothing.
+    be written is reported once, and costs the run nothing.
     """
 
-    def __init__(self, place: Path, run_id: str, say: Callable[[str], None]) -> None:
-        self._place, self._run_id, self._say = place, run_id, say
-        self._directory = place / DIRECTORY
+    def __init__(self, run_directory: Path, run_id: str, say: Callable[[str], None]) -> None:
+        self._run_directory, self._run_id, self._say = run_directory, run_id, say
+        self._directory = run_directory / DIRECTORY
         self._here = {"versions": versions_here(), "platform": platform.platform()}
         self._earlier: dict[tuple[str, str], list[str]] = {}
-        for entry in read_entries(place):
+        for entry in read_entries(run_directory):
             of = str(entry.get("fan_out")), str(entry.get("chunk"))
             self._earlier.setdefault(of, []).append(entry["entry"])
         self._count = self._nbytes = 0
-        self._apart = ReaderApart()
+        self._separate_reader = SeparateReader()
         self._is_broken = False
 
     @property
     def path(self) -> Path | None:
         """Where it is, None where nothing is in it."""
-        return find_quarantine(self._place)
+        return find_quarantine(self._run_directory)
 
     def take(self, name: str, item: Any, outcome: Outcome) -> None:
-        """`item` of the fan-out `name` has ended: what came of it before is forgotten, and what
-        belongs here set aside.
-        """
+        """Forget the entries of `item`, which has ended, and quarantine what belongs here."""
         earlier = self._earlier.pop((name, item.origin or item.key), ())
         try:
             for entry in earlier:
@@ -130,7 +128,7 @@ class Quarantine:
             )
 
     def close(self, *, has_ended_well: bool) -> None:
-        """The run has ended; well: then what was not seen again is no part of it any more."""
+        """End it; where the run `has_ended_well`, entries that were not seen again go."""
         left = [entry for entries in self._earlier.values() for entry in entries]
         self._earlier.clear()
         with suppress(OSError):
@@ -142,24 +140,24 @@ class Quarantine:
     # -- one entry -----------------------------------------------------------------------------
 
     def _add(self, name: str, item: Any, outcome: Outcome) -> None:
-        if self._count == MOST_ENTRIES:
+        if self._count == MAX_ENTRIES:
             self._say(
-                f"the quarantine in {self._directory} has {MOST_ENTRIES:,} entries and takes no "
+                f"the quarantine in {self._directory} has {MAX_ENTRIES:,} entries and takes no "
                 "more: what fails from now on stands in the run alone (run.failures)"
             )
         self._count += 1
-        if self._count > MOST_ENTRIES:
+        if self._count > MAX_ENTRIES:
             return
         self._directory.mkdir(mode=0o700, exist_ok=True)
         entry = blake2b(f"{name}\0{item.key}".encode(), digest_size=16).hexdigest()
         entry = f"{item.key}-{entry[:8]}" if _NAME.fullmatch(item.key) else entry
         rows = self._rows(item, outcome)
-        kept: dict[str, Any] = {"rows": rows.count, "why_not": rows.why_not}
+        stored: dict[str, Any] = {"rows": rows.count, "why_not": rows.why_not}
         if rows.suffix:
-            kept |= {"file": f"{entry}{rows.suffix}", "nbytes": len(rows.data)}
-            self._write(kept["file"], rows.data)
+            stored |= {"file": f"{entry}{rows.suffix}", "nbytes": len(rows.data)}
+            self._write(stored["file"], rows.data)
             self._nbytes += len(rows.data)
-        facts = {
+        details = {
             "entry": entry,
             "run_id": self._run_id,
             "fan_out": name,
@@ -171,12 +169,12 @@ class Quarantine:
             **_describe_range(item),
             **_describe_failure(outcome),
             "bad_lines": outcome.bad_lines and outcome.bad_lines.count,
-            "attempts": [_describe_attempt(one) for one in outcome.attempts],
-            "kept": kept,
+            "attempts": [_describe_attempt(attempt) for attempt in outcome.attempts],
+            "kept": stored,
             **self._here,
         }
         # The rows first: what can be read is whole.
-        self._write(f"{entry}.json", json.dumps(facts, indent=1).encode("ascii"))
+        self._write(f"{entry}.json", json.dumps(details, indent=1).encode("ascii"))
 
     def _write(self, name: str, data: Any) -> None:
         staged = self._directory / f"{name}.new"
@@ -201,9 +199,11 @@ class Quarantine:
         data = item.data
         if not isinstance(data, Chunk):
             return pack_value(data)
-        if data.nbytes > min(MOST_ENTRY_NBYTES, MOST_NBYTES - self._nbytes):
+        if data.nbytes > min(MAX_ENTRY_NBYTES, MAX_NBYTES - self._nbytes):
             return QuarantinedRows(why_not="too large to be copied; they are where the range says")
-        return pack_chunk(data, is_safe=is_safe(data, outcome), apart=self._apart.read)
+        return pack_chunk(
+            data, is_safe=is_safe(data, outcome), read_separately=self._separate_reader.read
+        )
 
 
 def _private(path: str, flags: int) -> int:

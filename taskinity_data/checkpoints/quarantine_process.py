@@ -1,6 +1,6 @@
 """Reads a chunk in a process of its own, so that a file which kills its reader kills only that.
 
-It knows nothing of why reading here is not safe. The child is bounded in time, in memory and in
+The child is bounded in time, in memory and in
 what it writes; it gets the chunk on its standard input and writes an Arrow file to its output.
 """
 
@@ -27,44 +27,44 @@ from taskinity_data.redact import clean_text
 if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk
 
-__all__ = ["ReaderApart", "main"]
+__all__ = ["SeparateReader", "main"]
 
-MOST_S, MOST_RUN_S = 20.0, 60.0
+MAX_S, MAX_RUN_S = 20.0, 60.0
 """How long one chunk may take, and all of a run: the driver waits for them. To start takes 0.4 s, a
 few seconds on a loaded machine."""
 
-MOST_MEMORY_NBYTES = 2 << 30
+MAX_MEMORY_NBYTES = 2 << 30
 """What the child may hold: chunks of up to 256 MiB are copied, readers take a few times that."""
 
-MOST_WRITTEN_NBYTES = 512 << 20
+MAX_WRITTEN_NBYTES = 512 << 20
 
 _LOOK_S = 0.02
-_MOST_TOLD = 2_000
+_MAX_ERROR_NBYTES = 2_000
 
 
-class ReaderApart:
+class SeparateReader:
     """Reads chunks one after another, each in a process of its own; says why where it can't.
 
     Parameters
     ----------
-    most_s, most_run_s : float
+    max_s, max_run_s : float
         Seconds that one may take, and all together.
-    most_memory_nbytes : int
+    max_memory_nbytes : int
         What such a process may hold.
     """
 
     def __init__(
         self,
-        most_s: float = MOST_S,
-        most_run_s: float = MOST_RUN_S,
-        most_memory_nbytes: int = MOST_MEMORY_NBYTES,
+        max_s: float = MAX_S,
+        max_run_s: float = MAX_RUN_S,
+        max_memory_nbytes: int = MAX_MEMORY_NBYTES,
     ) -> None:
-        self._most_s, self._left_s = most_s, most_run_s
-        self._most_memory_nbytes = most_memory_nbytes
+        self._max_s, self._left_s = max_s, max_run_s
+        self._max_memory_nbytes = max_memory_nbytes
 
     def read(self, chunk: Chunk) -> QuarantinedRows:
-        """The rows of `chunk`, or why they could not be copied."""
-        limit_s = min(self._most_s, self._left_s)
+        """Return the rows of `chunk`, or why they could not be copied."""
+        limit_s = min(self._max_s, self._left_s)
         if limit_s <= 0:
             return _refuse("the time for that was used up by other chunks")
         begun = time.monotonic()
@@ -80,12 +80,12 @@ class ReaderApart:
             f"import sys; sys.path[:] = {sys.path!r}; "
             f"from taskinity_data.checkpoints.quarantine_process import main; main({limit_s!r})"
         )
-        with tempfile.TemporaryFile() as rows, tempfile.TemporaryFile() as told:
+        with tempfile.TemporaryFile() as rows, tempfile.TemporaryFile() as errors:
             child = subprocess.Popen(
                 [sys.executable, "-c", code],
                 stdin=subprocess.PIPE,
                 stdout=rows,
-                stderr=told,
+                stderr=errors,
                 start_new_session=True,
             )
             # By a pipe, since it may hold a store's keys; and who does not read it blocks nobody.
@@ -95,8 +95,8 @@ class ReaderApart:
             finally:
                 _end(child)
             if why_not is None and child.returncode:
-                told.seek(0)
-                text = told.read(_MOST_TOLD).decode("utf-8", "replace").strip()
+                errors.seek(0)
+                text = errors.read(_MAX_ERROR_NBYTES).decode("utf-8", "replace").strip()
                 why_not = text if child.returncode == _REFUSED else _name(child.returncode)
             if why_not is not None:
                 return _refuse(clean_text(why_not))
@@ -107,18 +107,18 @@ class ReaderApart:
         )
 
     def _watch(self, child: subprocess.Popen[bytes], limit_s: float) -> str | None:
-        """Why `child` was ended; None where it has ended by itself."""
+        """Return why `child` was ended; None where it has ended by itself."""
         until = time.monotonic() + limit_s
         process = psutil.Process(child.pid)
         while child.poll() is None:
             if time.monotonic() > until:
                 return f"reading them took longer than {limit_s:.3g} s"
             try:
-                held = process.memory_info().rss
+                rss_nbytes = process.memory_info().rss
             except psutil.Error:
-                held = 0
-            if held > self._most_memory_nbytes:
-                return f"reading them took more than {self._most_memory_nbytes >> 20:,} MiB"
+                rss_nbytes = 0
+            if rss_nbytes > self._max_memory_nbytes:
+                return f"reading them took more than {self._max_memory_nbytes >> 20:,} MiB"
             time.sleep(_LOOK_S)
         return None
 
@@ -155,16 +155,16 @@ def main(limit_s: float) -> None:
     """Read the chunk on standard input, and write its rows to standard output."""
     # Where nobody is left to end it, the system does.
     signal.alarm(int(limit_s) + 5)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_WRITTEN_NBYTES, MOST_WRITTEN_NBYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_WRITTEN_NBYTES, MAX_WRITTEN_NBYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     output = os.dup(1)
     os.dup2(2, 1)  # what readers print is no row
     try:
-        chunk: Any = pickle.load(sys.stdin.buffer)  # noqa: S301 - made by `ReaderApart.read`
+        chunk: Any = pickle.load(sys.stdin.buffer)  # noqa: S301 - made by `SeparateReader.read`
         table = chunk.load("arrow").data
         with os.fdopen(output, "wb") as file:
             write_table(table, file)
-    except Exception as error:  # noqa: BLE001 - told to who asked
+    except Exception as error:  # noqa: BLE001 - reported to the parent
         os.write(2, f"{type(error).__name__}: {error}".encode("utf-8", "replace"))
         os._exit(_REFUSED)
     os._exit(0)

@@ -1,7 +1,4 @@
-"""The rows of what failed, as the bytes of an Arrow file, or as they stand in theirs.
-
-It knows nothing of where they are kept.
-"""
+"""The rows of what failed, as the bytes of an Arrow file, or as they stand in theirs."""
 
 from __future__ import annotations
 
@@ -41,7 +38,7 @@ class QuarantinedRows:
 
 
 def is_safe(chunk: Chunk, outcome: Outcome) -> bool:
-    """Whether to read `chunk` here can't end or block this process."""
+    """Return whether to read `chunk` here can't end or block this process."""
     if chunk.reader.is_in_memory:
         return True
     if any(attempt.memory_nbytes is not None for attempt in outcome.attempts):
@@ -51,11 +48,14 @@ def is_safe(chunk: Chunk, outcome: Outcome) -> bool:
 
 
 def pack_chunk(
-    chunk: Chunk, *, is_safe: bool, apart: Callable[[Chunk], QuarantinedRows] | None = None
+    chunk: Chunk,
+    *,
+    is_safe: bool,
+    read_separately: Callable[[Chunk], QuarantinedRows] | None = None,
 ) -> QuarantinedRows:
-    """The rows of `chunk`; raw where they don't parse, or where it is not safe to read them.
+    """Return the rows of `chunk`; raw where they don't parse, or where it is not safe to read them.
 
-    What has no raw form is then read by `apart`, in another process.
+    What has no raw form is then read by `read_separately`, in another process.
     """
     why_not = "reading them here might fail as it did"
     if is_safe:
@@ -64,18 +64,22 @@ def pack_chunk(
         except Exception as error:  # noqa: BLE001 - what does not parse is kept as it stands
             why_not = clean_text(f"{type(error).__name__}: {error}")
     if chunk.reader.unit != "bytes":
-        return QuarantinedRows(why_not=why_not) if is_safe or apart is None else apart(chunk)
+        return (
+            QuarantinedRows(why_not=why_not)
+            if is_safe or read_separately is None
+            else read_separately(chunk)
+        )
     try:
         for piece in chunk.pieces:
             piece.file.check(piece.start)
-        found = [read_range(piece.file, piece.start, piece.stop) for piece in chunk.pieces]
+        texts = [read_range(piece.file, piece.start, piece.stop) for piece in chunk.pieces]
     except Exception as error:  # noqa: BLE001 - a file that is gone, changed, forbidden
         return QuarantinedRows(why_not=clean_text(f"{type(error).__name__}: {error}"))
-    return QuarantinedRows(".raw", b"".join(found), chunk.rows, why_not)
+    return QuarantinedRows(".raw", b"".join(texts), chunk.rows, why_not)
 
 
 def pack_value(data: Any) -> QuarantinedRows:
-    """The rows of a list's or a stream's item, where it is a frame or a table."""
+    """Return the rows of a list's or a stream's item, where it is a frame or a table."""
     value = data.data if isinstance(data, StreamBlock) else data
     if is_stream(value) or not is_in_memory(value):
         return QuarantinedRows(why_not="it is no table in memory")
@@ -86,8 +90,8 @@ def pack_value(data: Any) -> QuarantinedRows:
 
 
 def pack_lines(bad: BadLines) -> QuarantinedRows:
-    """The lines of a chunk that did not parse: a row each, with its bytes, place and reason."""
-    names = [one.name for one in fields(BadLine)]
+    """Return the lines that did not parse: a row each, with its bytes, position and reason."""
+    names = [field.name for field in fields(BadLine)]
     types = {"start": pa.int64(), "stop": pa.int64(), "row": pa.int64(), "raw": pa.binary()}
     columns = {
         name: pa.array(

@@ -1,7 +1,4 @@
-"""What the journal of a run says, read as a whole: its fan-outs, their cuts, what ended how.
-
-It knows nothing of what will be made of it.
-"""
+"""What the journal of a run says, read as a whole: its fan-outs, their cuts, what ended how."""
 
 from __future__ import annotations
 
@@ -26,17 +23,17 @@ __all__ = ["EndedPart", "Past", "PastFanOut", "Split", "find_item", "read_past"]
 
 @dataclass(slots=True)
 class PastFanOut:
-    """A fan-out as the journal tells it.
+    """A fan-out as the journal has it.
 
     Attributes
     ----------
     code : dict of str to str
         Digests of what it ran, by part.
-    asked : str
+    cutting : str
         How it was to be cut, and as what its files were read.
     cuts : dict
         The chunks by the file and place where each begins.
-    kept : dict
+    finished : dict
         The record of each finished chunk that has a value, by (identity, how many of it before).
     written : dict
         Those whose rows stand in an output, and are no fallback's, by all of their identity but the
@@ -48,9 +45,9 @@ class PastFanOut:
     """
 
     code: dict[str, str] = field(default_factory=dict)
-    asked: str = ""
+    cutting: str = ""
     cuts: dict[tuple[str, int], tuple[EarlierPiece, ...]] = field(default_factory=dict)
-    kept: dict[tuple[str, int], Record] = field(default_factory=dict)
+    finished: dict[tuple[str, int], Record] = field(default_factory=dict)
     written: dict[tuple[str, int], Record] = field(default_factory=dict)
     fresh: dict[tuple[str, int], Record] = field(default_factory=dict)
     unstable: list[str] = field(default_factory=list)
@@ -77,14 +74,14 @@ class Split:
 
 @dataclass(slots=True)
 class Past:
-    """A run as its journal tells it.
+    """A run as its journal has it.
 
     Attributes
     ----------
     head : dict
-        What the last try said of itself when it began.
+        The description of the last try when it began.
     first : dict
-        What the first try said.
+        That of the first try.
     fan_outs : dict of str to PastFanOut
     files : dict of str to str
         The path of each file, by its identity.
@@ -92,7 +89,7 @@ class Past:
         (fan-out or "", key, how many before) to the facts of what ended.
     notes : list of str
     end : dict or None
-        What the last try said when it ended; None where it did not come to that.
+        The end of the last try; None where it has none.
     value : Record or None
         Of the answer, where it was kept.
     has_committed : bool
@@ -132,56 +129,56 @@ class Past:
 
     def add(self, record: Record) -> None:
         """Take in one record; what a later one says holds."""
-        facts = record.facts
+        details = record.details
         if record.kind == "H":
-            self.head, self.end, self.value = facts, None, None
-            self.first = self.first or facts
+            self.head, self.end, self.value = details, None, None
+            self.first = self.first or details
             self.schedulers = []
             self.tries += 1
         elif record.kind == "F":
-            past = self.fan_outs.setdefault(facts["name"], PastFanOut())
-            if past.asked != facts["asked"]:
+            past = self.fan_outs.setdefault(details["name"], PastFanOut())
+            if past.cutting != details["asked"]:
                 past.cuts.clear()
-            past.code, past.asked = facts["code"], facts["asked"]
-            past.unstable = facts.get("unstable", [])
+            past.code, past.cutting = details["code"], details["asked"]
+            past.unstable = details.get("unstable", [])
         elif record.kind == "P":
-            self.files[facts[0]] = facts[1]
+            self.files[details[0]] = details[1]
         elif record.kind == "K":
-            pieces = tuple(EarlierPiece(*one) for one in facts[1])
-            self.fan_outs[facts[0]].cuts[pieces[0].file, pieces[0].start] = pieces
+            pieces = tuple(EarlierPiece(*piece) for piece in details[1])
+            self.fan_outs[details[0]].cuts[pieces[0].file, pieces[0].start] = pieces
         elif record.kind == "C":
             self._end(record)
         elif record.kind == "D":
-            self._end_part(*record.facts)
+            self._end_part(*record.details)
         elif record.kind == "O":
-            self.staging.append(facts)
+            self.staging.append(details)
         elif record.kind == "N":
-            self.notes.append(facts)
+            self.notes.append(details)
         elif record.kind == "S":
-            self.schedulers.append(tuple(facts))
+            self.schedulers.append(tuple(details))
         elif record.kind == "E":
-            self.end = facts
-            if facts.get("output") is not None:
+            self.end = details
+            if details.get("output") is not None:
                 self.commit()
             self.value = record if record.nbytes else None
 
     def outcomes(self) -> list[tuple[tuple[str, str, int], Outcome]]:
-        """Return the keys of `ended` and what became of each item.
+        """Return the keys of `ended` and the outcome of each item.
 
         What an earlier try ended is recalled: its times are of then, even where it has not been
         tried again since.
         """
         return [
-            (key, replace(from_plain(facts[3]), is_recalled=self.tried[key] < self.tries))
-            for key, facts in self.ended.items()
+            (key, replace(from_plain(details[3]), is_recalled=self.tried[key] < self.tries))
+            for key, details in self.ended.items()
         ]
 
     def singles(self) -> list[Outcome]:
-        """Return what became of tasks that run once, of a run that came to its end."""
-        return [from_plain(one) for one in (self.end or {}).get("singles", ())]
+        """Return the outcomes of tasks that run once, of a run that came to its end."""
+        return [from_plain(plain) for plain in (self.end or {}).get("singles", ())]
 
     def commit(self) -> None:
-        """What was written until now stands in the output."""
+        """Note that what was written until now stands in the output."""
         self.has_committed = True
         for fan_out in self.fan_outs.values():
             fan_out.written |= fan_out.fresh
@@ -218,19 +215,19 @@ class Past:
             self.tried.pop(key, None)
 
     def _end(self, record: Record) -> None:
-        name, identity, before, plain, *_ = record.facts
+        name, identity, before, plain, *_ = record.details
         self._forget_parts((name, plain[1], before))
-        self.ended[name, plain[1], before] = record.facts
+        self.ended[name, plain[1], before] = record.details
         self.tried[name, plain[1], before] = self.tries
         if identity is not None and record.nbytes and name in self.fan_outs:
-            self.fan_outs[name].kept[identity, before] = record
-            given = record.facts[6] if len(record.facts) > 6 else None
-            if given is not None:
-                self.fan_outs[name].fresh[given, before] = record
+            self.fan_outs[name].finished[identity, before] = record
+            data_identity = record.details[6] if len(record.details) > 6 else None
+            if data_identity is not None:
+                self.fan_outs[name].fresh[data_identity, before] = record
 
 
 def read_past(directory: Path) -> Past:
-    """What the journal in `directory` says, as far as it proves itself.
+    """Return what the journal in `directory` says, as far as it proves itself.
 
     Raises
     ------
@@ -250,22 +247,22 @@ def read_past(directory: Path) -> Past:
             for record in segment.records:
                 past.add(record)
     if not past.head:
-        what = "its journal is damaged from the start" if segments else "it has no journal"
-        raise ResumeError(f"run {run_id} in {directory.parent}: {what}; start it anew")
+        reason = "its journal is damaged from the start" if segments else "it has no journal"
+        raise ResumeError(f"run {run_id} in {directory.parent}: {reason}; start it again")
     return past
 
 
 def find_item(past: Past, key: str) -> tuple[str, tuple[str, ...]]:
-    """The fan-out and the ranges of a chunk that has ended, or of what was set aside.
+    """Return the fan-out and the ranges of a chunk that has ended, or was quarantined.
 
     Raises
     ------
     ResumeError
         There is none with that key.
     """
-    for facts in past.ended.values():
-        if facts[3][1] == key:
-            return facts[0], _ranges_of(past, facts)
+    for details in past.ended.values():
+        if details[3][1] == key:
+            return details[0], _ranges_of(past, details)
     for entry in read_entries(past.directory):
         if entry["key"] == key:
             return entry["fan_out"], tuple(
@@ -278,17 +275,17 @@ def find_item(past: Past, key: str) -> tuple[str, tuple[str, ...]]:
     )
 
 
-def _ranges_of(past: Past, facts: Any) -> tuple[str, ...]:
-    name, where = facts[0], facts[4]
+def _ranges_of(past: Past, details: Any) -> tuple[str, ...]:
+    name, where = details[0], details[4]
     if where is None:
         return ()
     for split in past.split.values():
         for ended, part in split.parts.items():
-            if ended[:2] == (name, facts[3][1]):
-                return tuple(f"{one[0]}:{one[1]}-{one[2]}" for one in part.pieces)
+            if ended[:2] == (name, details[3][1]):
+                return tuple(f"{piece[0]}:{piece[1]}-{piece[2]}" for piece in part.pieces)
     for pieces in past.fan_outs[name].cuts.values():
         first = pieces[0]
         path = past.files.get(first.file)
         if path == where[0] and first.start == where[1] and pieces[-1].stop == where[2]:
-            return tuple(f"{past.files[one.file]}:{one.start}-{one.stop}" for one in pieces)
+            return tuple(f"{past.files[piece.file]}:{piece.start}-{piece.stop}" for piece in pieces)
     return (f"{where[0]}:{where[1]}-{where[2]}",)

@@ -1,6 +1,6 @@
 """Where runs keep what they know of themselves: a private directory a run, locked while it goes.
 
-It knows nothing of journals. ``run.json`` is for listing: what is resumed is proved by the journal.
+``run.json`` is for listing: what is resumed is proved by the journal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from taskinity_data.errors import ResumeError
 from taskinity_data.file_lock import FileLock, Locked, who_holds
 from taskinity_data.wording import suggest
 
-__all__ = ["KeptRun", "RunPlace", "enter_run", "find_run", "list_kept", "remove_run", "who_runs"]
+__all__ = [
+    "KeptRun",
+    "RunDirectory",
+    "enter_run",
+    "find_run",
+    "list_kept",
+    "remove_run",
+    "who_runs",
+]
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _LOCK = "lock"
@@ -27,7 +35,7 @@ _LAST_S = 9e9
 """A time that pandas can still tell, in the year 2255."""
 
 
-class RunPlace:
+class RunDirectory:
     """The directory of one run, owned until `leave`."""
 
     def __init__(self, directory: Path, lock: FileLock) -> None:
@@ -35,8 +43,8 @@ class RunPlace:
         self.run_id = directory.name
         self._lock = lock
 
-    def summarize(self, facts: dict[str, Any]) -> None:
-        """Write `facts` for listing, all at once.
+    def summarize(self, details: dict[str, Any]) -> None:
+        """Write `details` for listing, all at once.
 
         Raises
         ------
@@ -45,7 +53,7 @@ class RunPlace:
         """
         staged = self.directory / f"{_SUMMARY}.new"
         with staged.open("w", encoding="ascii") as file:
-            json.dump(facts, file)  # in ASCII: half a surrogate pair has no bytes
+            json.dump(details, file)  # in ASCII: half a surrogate pair has no bytes
             file.flush()
             sync(file.fileno())
         staged.replace(self.directory / _SUMMARY)
@@ -55,8 +63,8 @@ class RunPlace:
         self._lock.close()
 
 
-def enter_run(run_dir: Path, run_id: str) -> RunPlace:
-    """The place of the run `run_id`, made where it is not there, and locked.
+def enter_run(run_dir: Path, run_id: str) -> RunDirectory:
+    """Return the directory of the run `run_id`, made where it is not there, and locked.
 
     Raises
     ------
@@ -73,7 +81,7 @@ def enter_run(run_dir: Path, run_id: str) -> RunPlace:
     directory.mkdir(mode=0o700, exist_ok=True)
     sync_directory(str(run_dir))
     try:
-        return RunPlace(directory, FileLock(directory / _LOCK))
+        return RunDirectory(directory, FileLock(directory / _LOCK))
     except Locked as error:
         raise ResumeError(
             f"run {run_id} is going on in {error}: wait until it has ended, or start another run",
@@ -82,22 +90,22 @@ def enter_run(run_dir: Path, run_id: str) -> RunPlace:
 
 
 def find_run(run_dir: Path, run_id: str) -> Path:
-    """The directory of the run `run_id`.
+    """Return the directory of the run `run_id`.
 
     Raises
     ------
     ResumeError
-        There is none; close names are told.
+        There is none; the message has close names.
     """
-    place = run_dir / run_id if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) else None
-    if place is None or place.is_symlink() or _look(place) is None:
+    directory = run_dir / run_id if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) else None
+    if directory is None or directory.is_symlink() or _look(directory) is None:
         names = [run.directory.name for run in list_kept(run_dir)]
         raise ResumeError(
             f"there is no run {run_id!r} in {run_dir.absolute()}.{suggest(str(run_id), names)} "
             "`taskinity-data runs` lists those that are there",
             run_id=run_id,
         )
-    return place
+    return directory
 
 
 class KeptRun(NamedTuple):
@@ -108,51 +116,53 @@ class KeptRun(NamedTuple):
 
     directory: Path
     begun_s: float
-    facts: dict[str, Any]
+    details: dict[str, Any]
 
 
 def list_kept(run_dir: Path) -> list[KeptRun]:
     """Return the runs of a directory, newest first; what else lies there, or is a link, is none."""
     try:
-        places = [
+        directories = [
             Path(entry.path) for entry in os.scandir(run_dir) if entry.is_dir(follow_symlinks=False)
         ]
     except OSError:
         return []
-    found = (_look(place) for place in places)
+    runs = (_look(directory) for directory in directories)
     return sorted(
-        (run for run in found if run is not None),
+        (run for run in runs if run is not None),
         key=lambda run: (run.begun_s, run.directory.name),
         reverse=True,
     )
 
 
-def _look(place: Path) -> KeptRun | None:
-    """Return the run in `place`, None where no run made it: many programs call a file ``lock``."""
+def _look(directory: Path) -> KeptRun | None:
+    """Return the run in `directory`, None where no run made it: ``lock`` is a common name."""
     try:
-        names = os.listdir(place)
+        names = os.listdir(directory)
         if _LOCK not in names:
             return None
-        facts = _read_summary(place)
+        details = _read_summary(directory)
         # Of one that was copied, or has lost its summary, the journal tells.
-        if facts.get("run_id") != place.name and not any(map(_JOURNAL.fullmatch, names)):
+        if details.get("run_id") != directory.name and not any(map(_JOURNAL.fullmatch, names)):
             return None
-        begun_s: float | None = facts.get("started_s")
-        return KeptRun(place, place.stat().st_mtime if begun_s is None else begun_s, facts)
+        begun_s: float | None = details.get("started_s")
+        return KeptRun(
+            directory, directory.stat().st_mtime if begun_s is None else begun_s, details
+        )
     except OSError:
         return None
 
 
-def _read_summary(place: Path) -> dict[str, Any]:
+def _read_summary(directory: Path) -> dict[str, Any]:
     """Return the valid values of a run's summary; none where it can't be read."""
-    path = place / _SUMMARY
+    path = directory / _SUMMARY
     try:
-        facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        details = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError, RecursionError):
         return {}
-    if not isinstance(facts, dict):
+    if not isinstance(details, dict):
         return {}
-    return {name: value for name, value in facts.items() if _is_valid(name, value)}
+    return {name: value for name, value in details.items() if _is_valid(name, value)}
 
 
 def _is_valid(name: str, value: Any) -> bool:
@@ -167,7 +177,7 @@ def _is_valid(name: str, value: Any) -> bool:
     return True
 
 
-def remove_run(place: Path) -> bool:
+def remove_run(directory: Path) -> bool:
     """Remove the directory of a run, unless one goes on in it; whether it is gone.
 
     Raises
@@ -176,16 +186,16 @@ def remove_run(place: Path) -> bool:
         It can't be removed.
     """
     try:
-        lock = FileLock(place / _LOCK)
+        lock = FileLock(directory / _LOCK)
     except Locked:
         return False
     try:
-        shutil.rmtree(place)
+        shutil.rmtree(directory)
     finally:
         lock.close()
     return True
 
 
-def who_runs(place: Path) -> str | None:
-    """Which process runs it now, None where none does."""
-    return who_holds(place / _LOCK)
+def who_runs(directory: Path) -> str | None:
+    """Return which process runs it now, None where none does."""
+    return who_holds(directory / _LOCK)

@@ -33,17 +33,17 @@ class ValueBudget:
 
     Parameters
     ----------
-    tell : callable
+    report : callable
         Takes what the user should know.
     is_asked : bool
         Whether the user asked for the run to be kept.
     """
 
-    def __init__(self, tell: Callable[[str], None], *, is_asked: bool) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[str], None], *, is_asked: bool) -> None:
+        self._report = report
         self._is_asked = is_asked
         self._kept_nbytes = 0
-        self._has_told = False
+        self._has_reported = False
 
     def encode(self, fan: FanOutRecord, outcome: Outcome) -> list[bytes | memoryview]:
         """Return the value of `outcome` as bytes; none where it is not kept."""
@@ -52,11 +52,11 @@ class ValueBudget:
             self._kept_nbytes += sum(map(len, buffers))
             return buffers
         except TooLarge:
-            self._tell_large(fan.name)
+            self._report_large(fan.name)
         except Exception as error:  # noqa: BLE001 - what users' values do must not cost the run
-            if not fan.is_told:
-                fan.is_told = True
-                self._tell(
+            if not fan.is_reported:
+                fan.is_reported = True
+                self._report(
                     f"{fan.name}: its results hold {error}, which can't be stored exactly, so its "
                     "chunks are run again when this run is resumed (a reducer may bring dump= and "
                     "load=)"
@@ -70,14 +70,14 @@ class ValueBudget:
         left = MAX_UNASKED_NBYTES - self._kept_nbytes
         return min(_MAX_PARTIAL_NBYTES, max(FREE_NBYTES, worth), left)
 
-    def _tell_large(self, name: str) -> None:
-        if self._has_told:
+    def _report_large(self, name: str) -> None:
+        if self._has_reported:
             return
-        self._has_told = True
+        self._has_reported = True
         if self._is_asked:
             how = f" than read ({_MAX_PARTIAL_NBYTES >> 20} MiB each at most)"
         else:
             how = "; with run_dir= or TASKINITY_RUN_DIR more of them are"
-        self._tell(
+        self._report(
             f"{name}: not all results are kept, as large ones are sooner computed again{how}"
         )

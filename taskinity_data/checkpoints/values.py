@@ -20,12 +20,12 @@ class _Kinds:
 
     @staticmethod
     def write(writing: Writing, value: Any) -> bool:
-        known = plain.WRITERS.get(type(value))
-        if known is None:
+        kind = plain.WRITERS.get(type(value))
+        if kind is None:
             from taskinity_data.checkpoints.value_kinds import tables
 
             return tables.write(writing, value)
-        tag, write = known
+        tag, write = kind
         writing.tag(tag)
         write(writing, value)
         return True
@@ -41,7 +41,7 @@ class _Kinds:
 
 
 def encode(value: Any, max_nbytes: int | None = None) -> list[bytes | memoryview]:
-    """`value` as buffers, which `decode` takes joined; large ones are views of the value's own.
+    """Return `value` as buffers, to be joined for `decode`; large ones are views of the value's.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def encode(value: Any, max_nbytes: int | None = None) -> list[bytes | memoryview
 
 
 def decode(data: bytes | memoryview) -> Any:
-    """The value that `encode` wrote.
+    """Return the value that `encode` wrote.
 
     Raises
     ------

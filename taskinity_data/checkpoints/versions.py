@@ -1,7 +1,4 @@
-"""Which libraries a run's partials were made by, and which others may go on with them.
-
-It knows nothing of journals.
-"""
+"""Which libraries a run's partials were made by, and which others may use them."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ RUN_FORMAT = "2"
 
 
 def versions_here() -> dict[str, str]:
-    """The versions that decide what a partial looks like."""
+    """Return the versions that decide what a partial looks like."""
     return {
         "python": platform.python_version(),
         "taskinity_data": __version__,
@@ -36,15 +33,15 @@ def versions_here() -> dict[str, str]:
 
 
 def compare_versions(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[list[str], bool]:
-    """What differs, in words, and whether partials of then can be used now.
+    """Return what differs, in words, and whether partials of then can be used now.
 
     They can't under another Python (bytecode differs), another version of this library, another
     format of run directories, or another major version of the others.
     """
     then = {"run format": "1", **then}
     differs = [name for name in then if now.get(name) != then[name]]
-    told = [f"{name} {then[name]} then, {now.get(name, 'none')} now" for name in differs]
-    return told, not any(_decides(name, then[name], now.get(name, "")) for name in differs)
+    differences = [f"{name} {then[name]} then, {now.get(name, 'none')} now" for name in differs]
+    return differences, not any(_decides(name, then[name], now.get(name, "")) for name in differs)
 
 
 def _decides(name: str, then: str, now: str) -> bool:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data.checkpoints.read_journal import Past
-    from taskinity_data.checkpoints.run_directory import RunPlace
+    from taskinity_data.checkpoints.run_directory import RunDirectory
     from taskinity_data.events import Event
     from taskinity_data.flow.flow import Flow
     from taskinity_data.outcome import Outcome
@@ -55,7 +55,7 @@ class RunJournal:
     run_dir: Path
     checkpoints: Checkpoints | None = None
     past: Past | None = None
-    place: RunPlace | None = None
+    place: RunDirectory | None = None
     is_asked: bool = False
     is_resumable: bool = False
     told: Mapping[str, Any] = field(default_factory=dict)
@@ -283,7 +283,7 @@ def open_log(
     return RunLog(journal.run_id, settings.log_dir.absolute(), level, waits_s=waits_s, say=say)
 
 
-def _enter_run(run_dir: Path, run_id: str) -> RunPlace:
+def _enter_run(run_dir: Path, run_id: str) -> RunDirectory:
     from taskinity_data.checkpoints.run_directory import enter_run
 
     return enter_run(run_dir, run_id)
@@ -304,7 +304,7 @@ def _find_past(
     output: str | None,
     flow: Flow,
     say: Callable[[str], None],
-) -> tuple[RunPlace | None, Past | None]:
+) -> tuple[RunDirectory | None, Past | None]:
     from taskinity_data.checkpoints.read_journal import read_past
     from taskinity_data.checkpoints.run_directory import (
         enter_run,
@@ -318,14 +318,14 @@ def _find_past(
         kept = (
             run
             for run in list_kept(run_dir)
-            if run.facts.get("subject") == subject and run.facts.get("output") == output
+            if run.details.get("subject") == subject and run.details.get("output") == output
         )
         newest = next(kept, None)
         if newest is None:
             say(f"resume=True: there is no earlier run of {subject} in {run_dir}; it starts anew")
             return None, None
         directory = newest.directory
-        if output is not None and newest.facts.get("status") in _DONE:
+        if output is not None and newest.details.get("status") in _DONE:
             say(
                 f"resume=True: run {directory.name} has written {output} already; it starts anew. "
                 f'What a run has left out is done by its number alone: resume="{directory.name}"'

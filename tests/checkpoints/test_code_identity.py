@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from taskinity_data.checkpoints.code_identity import identify, tell_changes
+from taskinity_data.checkpoints.code_identity import identify, list_changes
 
 MODULE = """\
 import math
@@ -194,14 +194,14 @@ def test_modules_that_are_not_loaded_yet_count_by_their_files(load, tmp_path, mo
     assert "my_late_package.inner" not in sys.modules
     (package / "deeper.py").write_text("VALUE = 2\n")
     after = identify({"task": load(text).chunk})
-    assert tell_changes(before.parts, after.parts) == ["the file of my_late_package.deeper"]
+    assert list_changes(before.parts, after.parts) == ["the file of my_late_package.deeper"]
     monkeypatch.delitem(sys.modules, "my_late_package", raising=False)
 
 
 def test_what_changed_is_named(load):
     before = identify({"task": load().chunk}).parts
     after = identify({"task": load(MODULE.replace("FACTOR = 2", "FACTOR = 3")).chunk}).parts
-    assert tell_changes(before, after) == ["my_code.FACTOR"]
+    assert list_changes(before, after) == ["my_code.FACTOR"]
 
 
 def test_another_process_finds_the_same(load, tmp_path):

@@ -20,15 +20,15 @@ SAID = [("H", {"run": "r"}, None), ("K", ("a", [(1, 2)]), None), ("C", ("a", "id
 @pytest.fixture
 def segment(tmp_path):
     written = Journal(tmp_path, "run-1")
-    for kind, facts, value in SAID:
-        written.add(kind, facts, [] if value is None else encode(value))
+    for kind, details, value in SAID:
+        written.add(kind, details, [] if value is None else encode(value))
     written.close()
     return written.path
 
 
 def told(path, run_id="run-1"):
     return [
-        (one.kind, one.facts, one.load() if one.nbytes else None)
+        (one.kind, one.details, one.load() if one.nbytes else None)
         for one in read_segment(path, run_id).records
     ]
 
@@ -58,13 +58,13 @@ def test_a_flipped_bit_anywhere_ends_the_valid_part(segment, tmp_path):
     data = bytearray(segment.read_bytes())
     other = tmp_path / "other" / segment.name
     other.parent.mkdir()
-    for place in range(len(data)):
-        data[place] ^= 1 << (place % 8)
+    for offset in range(len(data)):
+        data[offset] ^= 1 << (offset % 8)
         other.write_bytes(data)
         found = told(other)
         assert found == SAID[: len(found)]
         assert len(found) < len(SAID)
-        data[place] ^= 1 << (place % 8)
+        data[offset] ^= 1 << (offset % 8)
 
 
 def test_records_taken_out_put_in_or_of_another_run_don_t_count(segment, tmp_path):
@@ -75,7 +75,7 @@ def test_records_taken_out_put_in_or_of_another_run_don_t_count(segment, tmp_pat
     records = read_segment(segment, "run-1").records
     data = segment.read_bytes()
     # Without its second record: from the end of the first to where the third begins.
-    ends = [one.place + one.nbytes + 16 for one in records]
+    ends = [one.offset + one.nbytes + 16 for one in records]
     segment.write_bytes(data[: ends[0]] + data[ends[1] :])
     assert told(segment) == SAID[:1]
 

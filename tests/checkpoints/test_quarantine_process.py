@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 import taskinity_data as td
-from taskinity_data.checkpoints.quarantine_process import ReaderApart
+from taskinity_data.checkpoints.quarantine_process import SeparateReader
 from taskinity_data.chunks.chunk import Chunk
 
 FRAME = pd.DataFrame({"a": range(1000), "b": [f"text {n}" for n in range(1000)]})
@@ -61,7 +61,7 @@ def broken(chunk, tmp_path, monkeypatch):
 
 
 def test_its_rows_are_those_that_reading_here_gives(chunk):
-    rows = ReaderApart().read(chunk)
+    rows = SeparateReader().read(chunk)
     assert (rows.suffix, rows.count, rows.why_not) == (".arrow", 100, None)
     pd.testing.assert_frame_equal(pd.read_feather(io.BytesIO(rows.data)), chunk.read())
 
@@ -71,7 +71,7 @@ def test_other_files_without_a_raw_form_are_read_too(tmp_path, suffix):
     path = tmp_path / f"data.{suffix}"
     FRAME.to_orc(path) if suffix == "orc" else FRAME.to_feather(path)
     (whole,) = td.open_dataset(path).plan(chunk_size="1000 rows")
-    rows = ReaderApart().read(whole)
+    rows = SeparateReader().read(whole)
     pd.testing.assert_frame_equal(pd.read_feather(io.BytesIO(rows.data)), whole.read())
 
 
@@ -84,7 +84,7 @@ def test_other_files_without_a_raw_form_are_read_too(tmp_path, suffix):
     ],
 )
 def test_what_ends_it_is_said(broken, how, told):
-    rows = ReaderApart().read(broken(how))
+    rows = SeparateReader().read(broken(how))
     assert (rows.suffix, rows.count) == ("", None)
     assert told in rows.why_not
     assert rows.why_not.startswith("they were read in a process of their own")
@@ -92,7 +92,7 @@ def test_what_ends_it_is_said(broken, how, told):
 
 def test_one_that_hangs_is_ended_with_what_it_started(broken):
     begun = time.monotonic()
-    rows = ReaderApart(most_s=3).read(broken("hangs"))
+    rows = SeparateReader(max_s=3).read(broken("hangs"))
     assert rows.why_not.endswith("reading them took longer than 3 s")
     assert time.monotonic() - begun < 600  # for as long it would sleep
     found = [one.info["cmdline"] or [] for one in psutil.process_iter(["cmdline"])]
@@ -100,12 +100,12 @@ def test_one_that_hangs_is_ended_with_what_it_started(broken):
 
 
 def test_one_that_grows_is_ended(broken):
-    rows = ReaderApart(most_memory_nbytes=512 << 20).read(broken("grows"))
+    rows = SeparateReader(max_memory_nbytes=512 << 20).read(broken("grows"))
     assert rows.why_not.endswith("reading them took more than 512 MiB")
 
 
 def test_all_together_have_a_time_too(chunk, broken):
-    reader = ReaderApart(most_s=2, most_run_s=1.5)
+    reader = SeparateReader(max_s=2, max_run_s=1.5)
     assert reader.read(broken("hangs")).why_not.endswith("longer than 1.5 s")
     assert "used up by other chunks" in reader.read(chunk).why_not
 
@@ -114,4 +114,4 @@ def test_a_reader_that_can_not_be_sent_is_said(chunk):
     class Here:
         unit = "rows"
 
-    assert "Here" in ReaderApart().read(Chunk(Here(), chunk.pieces)).why_not
+    assert "Here" in SeparateReader().read(Chunk(Here(), chunk.pieces)).why_not

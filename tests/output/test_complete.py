@@ -467,7 +467,7 @@ def test_a_killed_run_that_has_committed_is_known_by_its_manifest(ground, monkey
 def test_chunks_of_the_first_seconds_are_no_exception(ground, monkeypatch):
     pd.DataFrame({"n": range(1000)}).to_csv("data.csv", index=False)
     # Nobody asked for a journal, which begins once some time has gone.
-    monkeypatch.setattr(checkpoints_module, "MOST_EARLY", 2)
+    monkeypatch.setattr(checkpoints_module, "MAX_EARLY", 2)
     monkeypatch.setattr(checkpoints_module, "BEGIN_S", 60.0)
     with pytest.raises(KeyboardInterrupt) as caught:
         go(refusing(70), run_dir=None, observers=[Interrupts(90)])

@@ -173,7 +173,7 @@ def without_end(run, *kinds):
     for record in read_segment(segment, run.run_id).records:
         if record.kind not in kinds:
             value = encode(record.load()) if record.nbytes else ()
-            journal.add(record.kind, record.facts, value)
+            journal.add(record.kind, record.details, value)
     journal.close()
     return load_run(copy.name, "runs")
 

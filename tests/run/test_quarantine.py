@@ -287,8 +287,8 @@ def test_items_of_lists_and_streams_have_their_rows_where_they_are_tables(ground
 
 
 def test_of_the_largest_and_of_very_many_the_description_alone_is_kept(ground, monkeypatch):
-    monkeypatch.setattr(module, "MOST_ENTRY_NBYTES", 10)
-    monkeypatch.setattr(module, "MOST_ENTRIES", 2)
+    monkeypatch.setattr(module, "MAX_ENTRY_NBYTES", 10)
+    monkeypatch.setattr(module, "MAX_ENTRIES", 2)
     run = go(fails_at(7, 17, 27), on_error="skip")
     found = entries(run)
     assert [one["position"] for one in found] == [0, 1]
@@ -322,7 +322,7 @@ def test_a_reader_that_dies_costs_its_entry_the_rows_and_the_run_nothing(ground,
     def look(chunk: td.Chunk):
         raise td.errors.WorkerDied("gone")
 
-    monkeypatch.setattr(module, "ReaderApart", lambda: apart.ReaderApart(most_memory_nbytes=1))
+    monkeypatch.setattr(module, "SeparateReader", lambda: apart.SeparateReader(max_memory_nbytes=1))
     run = go(look, "data.parquet", reduce=td.count(), on_error="skip", chunk_size="20 rows")
     assert str(run.status) == "PARTIAL"
     assert len(entries(run)) == 2

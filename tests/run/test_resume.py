@@ -522,7 +522,7 @@ def test_a_damaged_journal_never_gives_a_wrong_answer(ground):
             assert same_bits(found.value, right)
             used.add(len(Work.calls))
     assert used == {1, 2, 3, 4}
-    assert refused == {"its journal is damaged from the start; start it anew"}
+    assert refused == {"its journal is damaged from the start; start it again"}
 
 
 # -- output ---------------------------------------------------------------------------------------
