@@ -28,7 +28,6 @@ NOT_CLEAN = {
     "taskinity_data/formats/orc",
     "taskinity_data/formats/parquet",
     "taskinity_data/reducers/spilling",
-    "taskinity_data/run",
 }
 
 # Classes of one name that are one thing in two forms.

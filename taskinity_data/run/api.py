@@ -185,11 +185,11 @@ def run_flow(
         ones are stored and everything is closed; `.run` is the run. A second one stops at once.
     """
     options = RunOptions.of(locals())
-    given = {**(inputs or {}), **more_inputs}
-    options, given, shared = share_options(check_flow(flow), options, given)
-    call = CallFacts(inputs=given, asks=tuple(sorted(storage_options or ())))
-    steps = stages(flow, tuple(given))
-    return run_session(flow, steps, with_defaults(flow, given), {}, options, call, shared)
+    arguments = {**(inputs or {}), **more_inputs}
+    options, arguments, shared = share_options(check_flow(flow), options, arguments)
+    call = CallFacts(inputs=arguments, asks=tuple(sorted(storage_options or ())))
+    steps = stages(flow, tuple(arguments))
+    return run_session(flow, steps, with_defaults(flow, arguments), {}, options, call, shared)
 
 
 @show_keywords
@@ -307,7 +307,9 @@ def run_flow_from_dsl(
         names = caller.f_globals if caller is not None else {}
         # As a module, because there functions that match no task are left alone.
         tasks = ModuleType(str(names.get("__name__", "__main__")))
-        vars(tasks).update({key: one for key, one in names.items() if mark_of(one) is not None})
+        vars(tasks).update(
+            {key: value for key, value in names.items() if mark_of(value) is not None}
+        )
     from taskinity_data.flow.language.parser import parse_flow
 
     flow = parse_flow(text).bind(tasks)
@@ -318,18 +320,20 @@ def run_flow_from_dsl(
 run_parallel_flow_from_dsl = run_flow_from_dsl
 
 
-def _name_inputs(flow: str, needed: Sequence[str], given: Any) -> dict[str, Any]:
-    """Return `given` by the names of the inputs that the flow needs."""
-    if given is None and not needed:
+def _name_inputs(flow: str, needed: Sequence[str], input_data: Any) -> dict[str, Any]:
+    """Return `input_data` by the names of the inputs that the flow needs."""
+    if input_data is None and not needed:
         return {}
-    if isinstance(given, dict) and (set(given) & set(needed) or not needed):
-        return dict(given)
+    if isinstance(input_data, dict) and (set(input_data) & set(needed) or not needed):
+        return dict(input_data)
     # A dict may be the one input itself, as it is there; one with a slip in its key is not.
-    slip = suggest(needed[0], map(str, given)) if needed and isinstance(given, dict) else ""
-    if given is not None and len(needed) == 1 and not slip:
-        return {needed[0]: given}
+    slip = (
+        suggest(needed[0], map(str, input_data)) if needed and isinstance(input_data, dict) else ""
+    )
+    if input_data is not None and len(needed) == 1 and not slip:
+        return {needed[0]: input_data}
     if not needed:
         raise BindError(f"flow {flow} needs no input: leave input_data out")
-    wanted = ", ".join(f"{name!r}: ..." for name in needed)
-    keys = f", not {', '.join(map(repr, given))}" if isinstance(given, dict) else ""
-    raise BindError(f"flow {flow} needs {', '.join(needed)}{keys}: input_data={{{wanted}}}")
+    example = ", ".join(f"{name!r}: ..." for name in needed)
+    keys = f", not {', '.join(map(repr, input_data))}" if isinstance(input_data, dict) else ""
+    raise BindError(f"flow {flow} needs {', '.join(needed)}{keys}: input_data={{{example}}}")

@@ -90,14 +90,18 @@ def show_keywords(function: F) -> F:
     Editors take them from the annotation; `help` and notebooks take them from here.
     """
     shown = signature(function)
-    defaults = {name: one.default for name, one in signature(task).parameters.items()}
-    defaults |= SIGNATURE | {one.name: one.default for one in fields(RunOptions)}
+    defaults = {name: parameter.default for name, parameter in signature(task).parameters.items()}
+    defaults |= SIGNATURE | {parameter.name: parameter.default for parameter in fields(RunOptions)}
     options = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=kind)
         for name, kind in ProcessKeywords.__annotations__.items()
     ]
-    kept = [one for one in shown.parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
-    function.__signature__ = shown.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
+    named = [
+        parameter
+        for parameter in shown.parameters.values()
+        if parameter.kind is not Parameter.VAR_KEYWORD
+    ]
+    function.__signature__ = shown.replace(parameters=[*named, *options])  # type: ignore[attr-defined]
     return function
 
 
@@ -115,15 +119,15 @@ def sort_options(
         {*KEYWORDS, "name", "description"},
         # What pandas has and a dataset refuses is refused there, with the reason.
         {*DatasetKeywords.__annotations__, *SIGNATURE},
-        {one.name for one in fields(RunOptions)},
+        {option.name for option in fields(RunOptions)},
     )
     sorted_: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
     for name, value in options.items():
         # A size of chunks and the options of stores are the run's, which passes them on.
         owner = next((number for number in (2, 0, 1) if name in names[number]), None)
         if owner is None:
-            known = set.union(*names)
-            raise BindError(f"process() has no option {name!r}.{suggest(name, known)}")
+            all_names = set.union(*names)
+            raise BindError(f"process() has no option {name!r}.{suggest(name, all_names)}")
         sorted_[owner][name] = value
     return sorted_
 
@@ -143,10 +147,14 @@ def check_flow(flow: Any) -> Flow:
     return flow
 
 
-def with_defaults(flow: Flow, given: Mapping[str, Any]) -> dict[str, Any]:
+def with_defaults(flow: Flow, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the inputs given, and the flow's own values for the others."""
-    defaults = {one.name: one.default for one in flow.inputs or () if not one.is_required}
-    return {**defaults, **given}
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in flow.inputs or ()
+        if not parameter.is_required
+    }
+    return {**defaults, **inputs}
 
 
 def sort_plans(

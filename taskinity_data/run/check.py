@@ -1,6 +1,6 @@
 """Tries the laws of a fan-out's functions and reducers on rows of its first chunks, before it runs.
 
-It runs them here, in the driver's process, and knows nothing of who will run them.
+It runs them here, in the driver's process.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CHUNKS, ROWS = 3, 100
 mostly shows within a few rows. The first chunks are known before the rest is cut; one alone may be
 all nulls."""
 
-MOST_S = 5.0
+MAX_S = 5.0
 """For a whole fan-out: functions are called about twenty times with each reducer, a group-by takes
 20 ms each on a busy machine. What takes longer is tried on fewer cuts."""
 
@@ -81,7 +81,7 @@ def check_fan_out(
     reducer says how results are put together, the functions' rows are compared, if they are written
     or there is one for each row of the chunk. Plain aggregates are not called.
     """
-    job, until_s = fan_out.job, clock() + MOST_S
+    job, until_s = fan_out.job, clock() + MAX_S
 
     def is_over() -> bool:
         return clock() >= until_s
@@ -111,11 +111,11 @@ def check_fan_out(
             f"{tried} chunk{'s' if tried > 1 else ''} show; plain aggregates are not tried"
         )
     if is_over():
-        say(f"check: {job.task} takes long, so that it was tried on few cuts ({MOST_S:g} s)")
+        say(f"check: {job.task} takes long, so that it was tried on few cuts ({MAX_S:g} s)")
 
 
 def _sample(job: Job, item: Item) -> Any:
-    """The first rows of `item` as its functions get them; None where there are not two."""
+    """Return the first rows of `item` as its functions get them; None where there are not two."""
     data, chain = item.data, job.chain(item.position)
     kind = chain[0].kind if chain else "pandas"
     if isinstance(data, Chunk):
@@ -152,7 +152,7 @@ class _Sample:
         self._say, self._is_over, self._is_first = say, is_over, is_first
         self._chain = job.chain(item.position)
         self._names = " and ".join(step.task for step in self._chain)
-        self._reducers = [one for one in job.reducers if one.name != "collect"]
+        self._reducers = [reducer for reducer in job.reducers if reducer.name != "collect"]
 
     def check(self) -> None:
         try:
@@ -184,8 +184,10 @@ class _Sample:
         twice = [self._rows, self._rows]
         try:
             self._call(join(twice))
-            through: list[Any] = [_Through(one, self._read) for one in self._reducers]
-            broken: list[Any] = [find_broken(one, [twice], self._is_over) for one in through]
+            through: list[Any] = [_Through(reducer, self._read) for reducer in self._reducers]
+            broken: list[Any] = [
+                find_broken(reducer, [twice], self._is_over) for reducer in through
+            ]
             if is_of_rows:
                 broken.append(self._find_dependence([twice]))
         except Exception:  # noqa: BLE001 - it takes no such rows, then
@@ -201,7 +203,7 @@ class _Sample:
         return plain(self._read(rows))
 
     def _read(self, rows: Any) -> Any:
-        """What the functions give, as reducers read it."""
+        """Return what the functions give, as reducers read it."""
         # A copy, so that what a function does to its chunk harms nobody.
         kind = self._chain[0].kind if self._chain else "native"
         data = convert(
@@ -218,7 +220,7 @@ class _Sample:
         return cuts[-_WAYS:] if self._is_first else cuts[-1:]
 
     def _is_of_rows(self, whole: Any) -> bool:
-        """Whether the functions' rows themselves, one after another, are the answer."""
+        """Return whether the functions' rows themselves, one after another, are the answer."""
         if not self._chain or kind_of(whole) is None:
             return False
         if self._job.writer is not None:
@@ -244,35 +246,39 @@ class _Sample:
                 raise self._error(f"{self._names}, reduced by {reducer!r}", str(broken), broken.law)
 
     def _check_rows(self) -> None:
-        told = self._find_dependence(small_cuts(self._rows, with_empty=False))
-        if told is not None:
-            self._fail("its rows depend on where chunks are cut", told)
+        description = self._find_dependence(small_cuts(self._rows, with_empty=False))
+        if description is not None:
+            self._fail("its rows depend on where chunks are cut", description)
 
     def _find_dependence(self, cuts: Iterable[list[Any]]) -> str | None:
         return find_dependence(
             lambda rows: as_rows(self._call(rows), self._names), cuts, self._is_over
         )
 
-    def _fail(self, law: str, told: str) -> None:
-        raise self._error(self._names, told if told.startswith(law) else f"{law}. {told}", law)
+    def _fail(self, law: str, description: str) -> None:
+        raise self._error(
+            self._names,
+            description if description.startswith(law) else f"{law}. {description}",
+            law,
+        )
 
-    def _error(self, who: str, told: str, law: str) -> CheckError:
+    def _error(self, subject: str, description: str, law: str) -> CheckError:
         return CheckError(
-            f"check: {who}: {told}\nFound in the first rows of {_name(self._item)}, before any "
-            f"chunk was run. {_ADVICE}",
+            f"check: {subject}: {description}\nFound in the first rows of {_name(self._item)}, "
+            f"before any chunk was run. {_ADVICE}",
             task=self._job.task,
             law=law,
         )
 
 
 def _is_ours(reducer: Any) -> bool:
-    """Whether it is a built-in one with no functions of the user's in it."""
+    """Return whether it is a built-in one with no functions of the user's in it."""
     return type(reducer).__module__.startswith("taskinity_data.") and reducer.name != "reducer"
 
 
-def _differ_safely(one: Any, other: Any) -> str | None:
+def _differ_safely(first: Any, other: Any) -> str | None:
     try:
-        return differ(one, other)
+        return differ(first, other)
     except Exception:  # noqa: BLE001 - results of a class that can't be compared tell nothing
         return None
 

@@ -1,7 +1,4 @@
-"""What a kept run says of itself: its inputs, options and functions, as plain values, no secrets.
-
-It knows nothing of where that is kept, or of what the run has done.
-"""
+"""A description of a run for its journal: inputs, options, functions; plain values, no secrets."""
 
 from __future__ import annotations
 
@@ -63,7 +60,7 @@ _MAX_BITS = 4_096
 def describe_run(
     flow: Flow, run_id: str, subject: str, output: str | None, call: CallFacts
 ) -> dict[str, Any]:
-    """The first line of a journal: who runs what, of which kind, and what a replay needs."""
+    """Return the first record of a journal: who runs what, and what a replay needs."""
     return {
         "run_id": run_id,
         "flow": flow.name,
@@ -74,7 +71,7 @@ def describe_run(
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "text": flow.to_text(),
-        "functions": {task.name: _place_of(task.function) for task in flow.tasks},
+        "functions": {task.name: _locate_function(task.function) for task in flow.tasks},
         "inputs": {
             name: value
             for name, value in call.inputs.items()
@@ -89,18 +86,20 @@ def describe_run(
 
 
 def digest_code(flow: Flow) -> dict[str, str]:
-    """Digests of the functions of tasks that run once, and of the globals that they read, by name.
+    """Return digests of the functions of single tasks, and of globals that they read, by name.
 
     Those of fan-outs come with these: they are digested there, and what they hold may be large.
     """
     from taskinity_data.checkpoints.code_identity import identify
 
-    found = identify({f"task {one.name}": one.function for one in flow.tasks if one.width is None})
-    return {name: part for name, part in found.parts.items() if name not in found.unstable}
+    identity = identify(
+        {f"task {task.name}": task.function for task in flow.tasks if task.width is None}
+    )
+    return {name: part for name, part in identity.parts.items() if name not in identity.unstable}
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that were given: as they are where they can be kept, else what they are."""
+    """Return those that were given: as they are where they can be kept, else what they are."""
     return {
         name: value if _is_plain(value) else f"a {type(value).__name__}"
         for name, value in options.items()
@@ -108,8 +107,8 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _place_of(function: Any) -> list[str] | None:
-    """Module, name and file of a function that can be found by them."""
+def _locate_function(function: Any) -> list[str] | None:
+    """Return module, name and file of a function that can be found by them."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str) or "<" in name:
         return None
@@ -121,7 +120,7 @@ def _place_of(function: Any) -> list[str] | None:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether an input may be kept: a plain value, and no URL that tells secrets."""
+    """Return whether an input may be kept: a plain value, and no URL with secrets."""
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
     if isinstance(value, str):
@@ -132,18 +131,18 @@ def _is_plain(value: Any) -> bool:
 
 
 def clean_place(path: Any) -> str:
-    """A path made absolute, or a URL without its secrets."""
+    """Return a path made absolute, or a URL without its secrets."""
     text = os.fsdecode(path)
     return clean_url(text) if "://" in text else str(Path(os.path.expanduser(text)).absolute())
 
 
 def name_subject(source: Any, function: Any) -> str:
-    """What `process` was called with, in words: of what, by which function."""
+    """Return what `process` was called with, in words."""
     if isinstance(source, (str, os.PathLike)):
-        what = clean_place(source)
+        label = clean_place(source)
     elif isinstance(source, (list, tuple)) and source:
-        what = f"{name_subject(source[0], None)} and others"
+        label = f"{name_subject(source[0], None)} and others"
     else:
-        what = f"a {type(source).__name__}"
-    place = _place_of(function)
-    return what if function is None else f"{what} by {place[1] if place else 'a function'}"
+        label = f"a {type(source).__name__}"
+    location = _locate_function(function)
+    return label if function is None else f"{label} by {location[1] if location else 'a function'}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunDiff", "compare_runs", "facts_for_diff"]
 
-_MOST_NAMES, _MOST_LINES, _MOST_LETTERS = 8, 40, 120
+_MAX_NAMES, _MAX_LINES, _MAX_CHARACTERS = 8, 40, 120
 _IN_MEMORY = "a table in memory"
 _DIGEST = "digest "
 _NO_CODE = ("argument ", "reducer ", "what is kept", "output")
@@ -49,7 +49,7 @@ class RunDiff:
     tasks, globals : list of str
         Tasks whose function, and globals of the user's modules that these read, differ.
     text : list of str
-        The lines of the flow's text that differ, as ``diff -u`` tells them.
+        The lines of the flow's text that differ, as ``diff -u`` has them.
     options, versions : dict of str to pair
         Those that differ.
     times, totals : dict of str to pair
@@ -73,26 +73,30 @@ class RunDiff:
     unknown: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """Return all of it as plain data."""
         return asdict(self)
 
     def __str__(self) -> str:
         sections = {
-            "Inputs": [*_tell_files(self.files), *_tell_pairs(self.inputs)],
+            "Inputs": [*_describe_files(self.files), *_describe_pairs(self.inputs)],
             "Code": [
                 *(f"{name}: its function changed" for name in self.tasks),
                 *(f"{name} changed" for name in self.globals),
-                *(["the flow's text:", *self.text[:_MOST_LINES]] if self.text else []),
+                *(["the flow's text:", *self.text[:_MAX_LINES]] if self.text else []),
             ],
-            "Options": _tell_pairs(self.options),
-            "Versions": _tell_pairs(self.versions, "not installed"),
-            "Times": [f"{name}: {_tell_times(*pair)}" for name, pair in self.times.items()],
-            "Totals": _tell_totals(self.totals),
+            "Options": _describe_pairs(self.options),
+            "Versions": _describe_pairs(self.versions, "not installed"),
+            "Times": [f"{name}: {_describe_times(*pair)}" for name, pair in self.times.items()],
+            "Totals": _describe_totals(self.totals),
             "Not compared": self.unknown,
         }
         lines = [f"Before: {self.before}", f"After:  {self.after}"]
-        for title, told in sections.items():
-            lines += ["", title, *(f"  {_one_line(line)}" for line in told or ["the same"])]
+        for title, section_lines in sections.items():
+            lines += [
+                "",
+                title,
+                *(f"  {_one_line(line)}" for line in section_lines or ["the same"]),
+            ]
         if not self.unknown:
             lines = lines[:-3]
         return for_stdout("\n".join(lines))
@@ -102,7 +106,7 @@ class RunDiff:
 
 
 def facts_for_diff(past: Past, status: str) -> dict[str, Any]:
-    """What of a run is compared."""
+    """Return what of a run is compared."""
     head, end = past.head, past.end or {}
     files = {}
     for identity, path in past.files.items():
@@ -112,11 +116,11 @@ def facts_for_diff(past: Past, status: str) -> dict[str, Any]:
         parts |= {
             name: digest for name, digest in fan_out.code.items() if name not in fan_out.unstable
         }
-    kept = dict(head.get("inputs", {}))
+    inputs = dict(head.get("inputs", {}))
     hidden = {
-        name: next((parts[one] for one in parts if one.startswith(f"argument {name}=")), None)
+        name: next((parts[part] for part in parts if part.startswith(f"argument {name}=")), None)
         for name in head.get("asked", ())
-        if name not in kept
+        if name not in inputs
     }
     code = {name: part for name, part in parts.items() if not name.startswith(_NO_CODE)}
     return {
@@ -124,9 +128,12 @@ def facts_for_diff(past: Past, status: str) -> dict[str, Any]:
         "status": status,
         "text": head.get("text", ""),
         "files": files,
-        "inputs": kept | {name: f"{_DIGEST}{one}" if one else None for name, one in hidden.items()},
+        "inputs": inputs
+        | {name: f"{_DIGEST}{digest}" if digest else None for name, digest in hidden.items()},
         # Of a table in memory the digest stands among the files.
-        "hidden": [name for name, one in hidden.items() if one is None and _IN_MEMORY not in files],
+        "hidden": [
+            name for name, digest in hidden.items() if digest is None and _IN_MEMORY not in files
+        ],
         "code": code | head.get("code", {}),
         "has_all_code": "code" in head,
         "options": head.get("options"),
@@ -146,7 +153,9 @@ def _times(past: Past) -> dict[str, float]:
         times["the whole run"] = end["ended_s"] - past.head["started_s"]
     work: Counter[str] = Counter()
     for outcome in [*_chunks(past), *past.singles()]:
-        spent = 0.0 if outcome.is_recalled else sum(one.duration_s for one in outcome.attempts)
+        spent = (
+            0.0 if outcome.is_recalled else sum(attempt.duration_s for attempt in outcome.attempts)
+        )
         work[outcome.task] += spent  # type: ignore[assignment]  # seconds add up as counts do
     return times | {f"work of {name}": spent for name, spent in work.items()}
 
@@ -161,7 +170,7 @@ def _totals(past: Past) -> dict[str, Any]:
     rows = [outcome.rows for outcome in chunks if outcome.status is Status.COMPLETED]
     return {
         "chunks": len(chunks),
-        "rows": None if None in rows else sum(one for one in rows if one is not None),
+        "rows": None if None in rows else sum(count for count in rows if count is not None),
         "bytes": sum(outcome.nbytes for outcome in chunks),
         "failed": counts[Status.FAILED],
         "skipped": counts[Status.SKIPPED],
@@ -174,17 +183,18 @@ def _totals(past: Past) -> dict[str, Any]:
 
 
 def compare_runs(before: Mapping[str, Any], after: Mapping[str, Any]) -> RunDiff:
-    """What changed, of two results of `facts_for_diff`."""
+    """Return what changed, of two results of `facts_for_diff`."""
     unknown = []
-    for facts in (before, after):
-        if not facts["is_whole"]:
+    for details in (before, after):
+        if not details["is_whole"]:
             unknown.append(
-                f"run {facts['run_id']} did not come to its end, so that files, times and totals "
+                f"run {details['run_id']} did not come to its end, so that files, times and totals "
                 "are those of what it had done"
             )
-        if not facts["has_all_code"] or facts["options"] is None:
+        if not details["has_all_code"] or details["options"] is None:
             unknown.append(
-                f"run {facts['run_id']} was kept without its options, and the code of single tasks"
+                f"run {details['run_id']} was kept without its options, and the code of single "
+                "tasks"
             )
     hidden = dict.fromkeys([*before["hidden"], *after["hidden"]])
     unknown += [f"the input {name}: its values are not kept" for name in hidden]
@@ -213,20 +223,20 @@ def compare_runs(before: Mapping[str, Any], after: Mapping[str, Any]) -> RunDiff
             else {}
         ),
         versions=_differ(before["versions"], after["versions"]),
-        times=_pairs(*(_all_times(one, before, after) for one in (before, after))),
+        times=_pairs(*(_all_times(run_details, before, after) for run_details in (before, after))),
         totals=_pairs(before["totals"], after["totals"]),
         unknown=unknown,
     )
 
 
 def _all_times(
-    facts: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]
+    details: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> dict[str, float | None]:
-    """The times of `facts`; what one of both runs has not done took no time of it, if all its times
-    are known.
-    """
+    """Return the times of `details`, 0.0 of what only the other run did, if all times are known."""
     names = dict.fromkeys([*before["times"], *after["times"]])
-    return {name: facts["times"].get(name, 0.0 if facts["is_whole"] else None) for name in names}
+    return {
+        name: details["times"].get(name, 0.0 if details["is_whole"] else None) for name in names
+    }
 
 
 def _pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Pair]:
@@ -253,61 +263,61 @@ def _one_line(text: str) -> str:
     return inert(text).replace("\n", "\\n")
 
 
-def _tell_files(files: Mapping[str, list[str]]) -> list[str]:
+def _describe_files(files: Mapping[str, list[str]]) -> list[str]:
     words = {
         "added": "read after, and not before",
         "removed": "read before, and not after",
         "changed": "changed in between",
     }
-    return [f"{words[one]}: {_list(paths)}" for one, paths in files.items() if paths]
+    return [f"{words[change]}: {_list(paths)}" for change, paths in files.items() if paths]
 
 
 def _list(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more
+    more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
 
 
-def _tell_pairs(pairs: Mapping[str, Pair], absent: str = "not given") -> list[str]:
-    return [f"{name}: {_tell_pair(*pair, absent)}" for name, pair in pairs.items()]
+def _describe_pairs(pairs: Mapping[str, Pair], absent: str = "not given") -> list[str]:
+    return [f"{name}: {_describe_pair(*pair, absent)}" for name, pair in pairs.items()]
 
 
-def _tell_pair(before: Any, after: Any, absent: str) -> str:
-    """Both values in words; those that can't be kept are there as digests alone."""
-    if all(safe_str(one).startswith(_DIGEST) for one in (before, after)):
+def _describe_pair(before: Any, after: Any, absent: str) -> str:
+    """Return both values in words; those that can't be kept are there as digests alone."""
+    if all(safe_str(value).startswith(_DIGEST) for value in (before, after)):
         return "another value"
-    told = [
-        absent if one is None else "a value that is not kept" if safe_str(one).startswith(_DIGEST)
-        else _tell(one)
-        for one in (before, after)
+    shown = [
+        absent if value is None else
+        "a value that is not kept" if safe_str(value).startswith(_DIGEST) else _describe(value)
+        for value in (before, after)
     ]  # fmt: skip
-    return f"{told[0]} before, {told[1]} after"
+    return f"{shown[0]} before, {shown[1]} after"
 
 
-def _tell(value: Any) -> str:
+def _describe(value: Any) -> str:
     text = safe_str(value)
     text = text if text.strip() else safe_repr(value)
-    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
 
 
-def _tell_times(before: float | None, after: float | None) -> str:
-    told = [
-        "unknown" if one is None else format_seconds(one) if one else "not run"
-        for one in (before, after)
+def _describe_times(before: float | None, after: float | None) -> str:
+    shown = [
+        "unknown" if seconds is None else format_seconds(seconds) if seconds else "not run"
+        for seconds in (before, after)
     ]
     change = ""
-    if before and after and told[0] != told[1]:
+    if before and after and shown[0] != shown[1]:
         change = f" ({after / before - 1:+.0%})"
-    return f"{told[0]} before, {told[1]} after{change}"
+    return f"{shown[0]} before, {shown[1]} after{change}"
 
 
-def _tell_totals(totals: Mapping[str, Pair]) -> Iterable[str]:
+def _describe_totals(totals: Mapping[str, Pair]) -> Iterable[str]:
     lines = []
     for name, pair in totals.items():
         if pair[0] != pair[1]:
             a, b = (
-                one if isinstance(one, str) else "unknown" if one is None else
-                format_nbytes(one) if name == "bytes" else f"{one:,}"
-                for one in pair
+                value if isinstance(value, str) else "unknown" if value is None else
+                format_nbytes(value) if name == "bytes" else f"{value:,}"
+                for value in pair
             )  # fmt: skip
             lines.append(f"{name}: {a} before, {b} after")
     return lines

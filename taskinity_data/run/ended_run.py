@@ -83,17 +83,19 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
     return {
         "timings": dict(run.timings),
         "accounts": {name: fan_out.account() for name, fan_out in driver.fan_outs.items()},
-        "sizes": {name: [list(one) for one in changes] for name, changes in run.sizes.items()},
+        "sizes": {
+            name: [list(change) for change in changes] for name, changes in run.sizes.items()
+        },
         "singles": [to_plain(outcome) for item, outcome in driver.account.outcomes if item is None],
         "output": None if run.output is None else list(run.output),
-        "predicted": [list(one) for one in run.predicted],
+        "predicted": [list(check) for check in run.predicted],
         "log": None if run.log is None else str(run.log),
         "notices": list(driver.account.notices.lines),
     }
 
 
 def _ranks(flow: Flow, driver: Driver) -> dict[str, int]:
-    """Where each task stands in the flow; the tasks of one fan-out stand at one place."""
+    """Return where each task stands in the flow; tasks of one fan-out share a rank."""
     ranks = {name: number for number, name in enumerate(flow.order)}
     for fan_out in driver.fan_outs.values():
         names = [fan_out.name, *(step.task for chain in fan_out.job.chains for step in chain)]

@@ -1,7 +1,4 @@
-"""What earlier runs left: their list, their removal, and one of their chunks run again here.
-
-It knows nothing of how a run is kept or resumed.
-"""
+"""What earlier runs left: their list, their removal, and one of their chunks run again here."""
 
 from __future__ import annotations
 
@@ -47,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 def list_runs(run_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
-    """The runs that are kept, newest first.
+    """Return the runs that are kept, newest first.
 
     Parameters
     ----------
@@ -61,17 +58,17 @@ def list_runs(run_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
         ``chunks`` Int64 (that have ended).
     """
     rows = []
-    for place, _, facts in list_kept(run_directory(run_dir)):
-        started_s, ended_s = facts.get("started_s"), facts.get("ended_s")
+    for directory, _, details in list_kept(run_directory(run_dir)):
+        started_s, ended_s = details.get("started_s"), details.get("ended_s")
         rows.append(
             {
-                "run_id": place.name,
-                "flow": facts.get("flow"),
-                "status": status_of(place, facts.get("status")),
+                "run_id": directory.name,
+                "flow": details.get("flow"),
+                "status": status_of(directory, details.get("status")),
                 "started": started_s,
                 "duration_s": ended_s - started_s if ended_s and started_s else None,
-                "chunks": facts.get("chunks"),
-                "output": facts.get("output"),
+                "chunks": details.get("chunks"),
+                "output": details.get("output"),
             }
         )
     dtypes = {
@@ -108,39 +105,39 @@ def clean_runs(
         them. Runs that go on now are never touched.
     """
     removed = []
-    for place, begun_s, facts in list_kept(run_directory(run_dir)):
-        status = status_of(place, facts.get("status"))
+    for directory, begun_s, details in list_kept(run_directory(run_dir)):
+        status = status_of(directory, details.get("status"))
         age_s = time.time() - begun_s
         is_old = older_than_s is not None and age_s >= older_than_s
-        is_done = status == "COMPLETED" or (status == "PARTIAL" and not find_quarantine(place))
+        is_done = status == "COMPLETED" or (status == "PARTIAL" and not find_quarantine(directory))
         if status == "RUNNING" or not (is_old or is_done):
             continue
-        parts = _written_by(place, facts.get("output"))
-        nbytes = sum(map(_nbytes_in, (place, *parts)))
+        parts = _written_by(directory, details.get("output"))
+        nbytes = sum(map(_nbytes_in, (directory, *parts)))
         try:
-            # One that has begun to go on meanwhile stays.
-            if not dry_run and not remove_run(place):
+            # One that was resumed meanwhile stays.
+            if not dry_run and not remove_run(directory):
                 continue
         except OSError as error:
-            _log.warning("run %s can't be removed: %s", place.name, error)
+            _log.warning("run %s can't be removed: %s", directory.name, error)
             continue
         for folder in () if dry_run else parts:
             shutil.rmtree(folder, ignore_errors=True)
-        removed.append((place.name, str(status), nbytes))
+        removed.append((directory.name, str(status), nbytes))
     return removed
 
 
 def _nbytes_in(folder: Path) -> int:
-    entries = (one for one in folder.rglob("*") if not one.is_symlink())
-    return sum(one.stat().st_size for one in entries if one.is_file())
+    entries = (entry for entry in folder.rglob("*") if not entry.is_symlink())
+    return sum(entry.stat().st_size for entry in entries if entry.is_file())
 
 
-def _written_by(place: Path, output: Any) -> list[Path]:
+def _written_by(directory: Path, output: Any) -> list[Path]:
     """Directories of parts that a run has written and not committed."""
-    found = [kept_directory(output, place.name)]
+    folders = [kept_directory(output, directory.name)]
     with suppress(ResumeError):  # of a damaged one nothing is known
-        found += [Path(one) for one in read_past(place).staging if is_staging(one)]
-    return [one for one in found if one is not None and one.is_dir()]
+        folders += [Path(folder) for folder in read_past(directory).staging if is_staging(folder)]
+    return [folder for folder in folders if folder is not None and folder.is_dir()]
 
 
 def replay(
@@ -181,8 +178,8 @@ def replay(
     """
     past = read_past(find_run(run_directory(run_dir), run_id))
     name, ranges = find_item(past, key)
-    given = past.head["inputs"] | inputs
-    missing = [name for name in past.head["asked"] if name not in given]
+    inputs_given = past.head["inputs"] | inputs
+    missing = [name for name in past.head["asked"] if name not in inputs_given]
     if missing:
         raise ResumeError(
             f"run {run_id}: the input {missing[0]!r} could not be kept; give it again: "
@@ -190,12 +187,14 @@ def replay(
         )
     flow = _bind(past, tasks)
     if past.head["is_process"]:
-        steps = tuple(one for one in stages(flow, ("source",)) if one.name != "DataPreparation")
-        values = {"DataPreparation": open_dataset(given.pop("source"), **given)}
+        steps = tuple(
+            stage for stage in stages(flow, ("source",)) if stage.name != "DataPreparation"
+        )
+        values = {"DataPreparation": open_dataset(inputs_given.pop("source"), **inputs_given)}
         return run_piece(steps, {}, values, name, ranges, key)
-    stored = RunOptions(storage_options=given.pop("storage_options", None))
-    _, given, shared = share_options(flow, stored, given)
-    return run_piece(stages(flow, tuple(given)), given, {}, name, ranges, key, shared)
+    stored = RunOptions(storage_options=inputs_given.pop("storage_options", None))
+    _, inputs_given, shared = share_options(flow, stored, inputs_given)
+    return run_piece(stages(flow, tuple(inputs_given)), inputs_given, {}, name, ranges, key, shared)
 
 
 def reopen(
@@ -203,7 +202,7 @@ def reopen(
     inputs: Mapping[str, Any],
     run_dir: str | os.PathLike[str] | None = None,
 ) -> tuple[Flow, dict[str, Any], str, dict[str, Any]]:
-    """The flow of a kept run, its inputs, the file of its functions, and options of the call.
+    """Return a kept run's flow, its inputs, the file of its functions, and options of the call.
 
     The options are what decides how it is cut, what is written and how much may fail.
 
@@ -219,7 +218,7 @@ def reopen(
     ------
     ResumeError
         There is no such run; it was called from Python, or its output's URL holds secrets, so that
-        only the same call can go on with it; an input is missing.
+        only the same call can resume it; an input is missing.
     """
     past = read_past(find_run(run_directory(run_dir), run_id))
     head = past.head
@@ -233,17 +232,17 @@ def reopen(
             f"run {run_id} writes {head['output']}, and how is not kept: make the same call with "
             f"--resume {run_id}"
         )
-    given = head["inputs"] | dict(inputs)
-    missing = [name for name in head["asked"] if name not in given]
+    inputs_given = head["inputs"] | dict(inputs)
+    missing = [name for name in head["asked"] if name not in inputs_given]
     if missing:
         again = "--storage-option NAME=VALUE"
         again = again if missing[0] == "storage_options" else f"--input {missing[0]}=..."
         raise ResumeError(
             f"run {run_id}: the input {missing[0]!r} could not be kept; give it again: {again}"
         )
-    files = {place[2] for place in head["functions"].values() if place and place[2]}
+    files = {location[2] for location in head["functions"].values() if location and location[2]}
     options = repeated_options(head) | {"asks": head.get("asks", ())}
-    return parse_flow(head["text"]), given, min(files, default=""), options
+    return parse_flow(head["text"]), inputs_given, min(files, default=""), options
 
 
 def _bind(past: Past, tasks: Any) -> Flow:
@@ -254,11 +253,13 @@ def _bind(past: Past, tasks: Any) -> Flow:
         )
     flow = parse_flow(past.head["text"])
     functions: dict[str, Any] = {}
-    for name, place in past.head["functions"].items():
+    for name, location in past.head["functions"].items():
         # What reduces is not called here; it only has to be a reducer.
-        found = count() if name in past.head["reducers"] else place and _find_function(*place)
-        if found is not None:
-            functions[name] = found
+        function = (
+            count() if name in past.head["reducers"] else location and _find_function(*location)
+        )
+        if function is not None:
+            functions[name] = function
     if isinstance(tasks, dict):
         functions |= tasks
     elif tasks is not None:
@@ -273,13 +274,13 @@ def _bind(past: Past, tasks: Any) -> Flow:
 
 
 def _find_function(module: str, name: str, file: str) -> Any:
-    """The function called `name` in `module`, which is imported, from its file where need be."""
+    """Return the function `name` of `module`, which is imported; None where it is not there."""
     try:
-        found: Any = import_module(module)
-        if module == "__main__" and getattr(found, "__file__", None) != file:
+        target: Any = import_module(module)
+        if module == "__main__" and getattr(target, "__file__", None) != file:
             return None
     except ImportError:
         return None
     for part in name.split("."):
-        found = getattr(found, part, None)
-    return found
+        target = getattr(target, part, None)
+    return target

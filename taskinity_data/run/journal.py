@@ -1,6 +1,6 @@
-"""Whether a run is kept, where, and which earlier run it goes on with.
+"""Whether a run is kept, where, and which earlier run it resumes.
 
-It knows nothing of how chunks are kept or found again: see `checkpoints.checkpoints`.
+How chunks are kept and found again: see `checkpoints.checkpoints`.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ class RunJournal:
     run_dir: Path
     checkpoints: Checkpoints | None = None
     past: Past | None = None
-    place: RunDirectory | None = None
+    run_directory: RunDirectory | None = None
     is_asked: bool = False
     is_resumable: bool = False
-    told: Mapping[str, Any] = field(default_factory=dict)
-    """What the run was told, as far as that may be kept: ``inputs``, ``asked``, ``options``."""
+    call_details: Mapping[str, Any] = field(default_factory=dict)
+    """What it was called with, as far as that may be kept: ``inputs``, ``asked``, ``options``."""
 
     def begin(self) -> None:
-        """Begin to write, where that was asked for; otherwise that waits for two seconds.
+        """Begin to write, where that was requested; otherwise that waits for two seconds.
 
         Raises
         ------
@@ -81,25 +81,25 @@ class RunJournal:
             ) from error
 
     def abandon(self) -> None:
-        """The run is not even begun: an earlier try stays as it was."""
-        if self.place is not None:
-            self.place.leave()
+        """Release the run before it has begun: an earlier try stays as it was."""
+        if self.run_directory is not None:
+            self.run_directory.leave()
 
     def close(
         self,
         status: str,
         value: Any = None,
         reason: str | None = None,
-        facts: Mapping[str, Any] | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
-        """The run has ended; `facts` are what `load_run` tells of it beside its chunks."""
+        """End the journal; `details` are what `load_run` reports of it beside its chunks."""
         if self.checkpoints is not None:
-            self.checkpoints.close(str(status), value, reason, facts)
+            self.checkpoints.close(str(status), value, reason, details)
             self.is_resumable = self.checkpoints.was_kept
 
     @property
     def has_committed(self) -> bool:
-        """Whether an earlier try has said that the output stands which is written now."""
+        """Whether an earlier try has committed the output which is written now."""
         if self.past is None or self.checkpoints is None:
             return False
         return (
@@ -108,7 +108,7 @@ class RunJournal:
 
     @property
     def quarantine(self) -> Path | None:
-        """Where what failed is set aside, None where nothing is."""
+        """The directory of what failed, None where nothing did."""
         return None if self.checkpoints is None else self.checkpoints.quarantine
 
     @property
@@ -119,13 +119,13 @@ class RunJournal:
 
     @property
     def observers(self) -> list[Observer]:
-        """What takes down for it what the run says."""
-        return [] if self.checkpoints is None else [_WhoRuns(self.checkpoints)]
+        """The observers that record the run in the journal."""
+        return [] if self.checkpoints is None else [_SchedulerRecorder(self.checkpoints)]
 
     def next_steps(
         self, status: str, outcomes: Sequence[tuple[Any, Outcome]], settings: Settings
     ) -> tuple[str, ...]:
-        """What to type next, of a run that has ended with `outcomes`."""
+        """Return what to type next, of a run that has ended with `outcomes`."""
         if self.checkpoints is None or not self.checkpoints.has_begun:
             return ()
         lost = [
@@ -138,22 +138,22 @@ class RunJournal:
             self.checkpoints.head,
             status,
             key=lost[0] if lost else None,
-            # Of one that has ended well all that was left out can be run, if that is all.
+            # Of one that completed all that was left out can be run, if that is all.
             is_resumable=self.is_resumable or status == "PARTIAL",
             run_dir=None if is_usual else str(self.run_dir),
         )
         return tuple(steps)
 
-    def tell_resume(self) -> str:
-        """How the run can go on, in words."""
+    def describe_resume(self) -> str:
+        """Return how the run can be resumed, in words."""
         return (
             f"what was finished is kept in {self.run_dir / self.run_id}: the same call with "
-            f'resume="{self.run_id}" goes on there; on the command line: --resume {self.run_id}'
+            f'resume="{self.run_id}" resumes it; on the command line: --resume {self.run_id}'
         )
 
 
-class _WhoRuns(Observer):
-    """Keeps who runs the items."""
+class _SchedulerRecorder(Observer):
+    """Records who runs the items."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
@@ -164,7 +164,7 @@ class _WhoRuns(Observer):
 
 
 class NoticeBoard:
-    """What the user should know, logged and kept; passed on once there is somebody to hear it."""
+    """Messages for the user, logged and kept; passed on once there is somebody to take them."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -178,7 +178,7 @@ class NoticeBoard:
             self._take(text)
 
     def pass_on(self, take: Callable[[str], None]) -> None:
-        """Hand what was said, and what will be, to `take`."""
+        """Hand the texts so far, and those to come, to `take`."""
         self._take = take
         for text in self.texts:
             take(text)
@@ -194,7 +194,7 @@ def open_journal(
     is_kept: bool = True,
     is_anew: bool = False,
 ) -> RunJournal:
-    """The journal of a run that begins now, of an earlier one where that is resumed.
+    """Return the journal of a run that begins now, of an earlier one where that is resumed.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def open_journal(
     is_kept : bool
         False for a run that only looks at something: then there is nothing to resume either.
     is_anew : bool
-        Whether no earlier run goes on, whatever the options say.
+        Whether no earlier run is resumed, whatever the options say.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def open_journal(
         There is no such run, it is of something else, it goes on now, its journal or versions
         can't be used.
     SettingsError
-        `run_dir` or `resume` can't be meant.
+        `run_dir` or `resume` is invalid.
     """
     resume = options.resume
     if resume is not None and not isinstance(resume, (bool, str)):
@@ -229,26 +229,28 @@ def open_journal(
     if isinstance(output, (str, os.PathLike)) and "\0" not in os.fsdecode(output):
         where = clean_place(output)
     subject = call.subject or f"flow {flow.name}"
-    place = past = None
+    run_directory = past = None
     if resume and not is_anew:
-        place, past = _find_past(run_dir, resume, subject, where, flow, say)
-    run_id = new_id if place is None else place.run_id
+        run_directory, past = _find_past(run_dir, resume, subject, where, flow, say)
+    run_id = new_id if run_directory is None else run_directory.run_id
     is_asked = bool(resume) or options.run_dir is not None
     is_asked = is_asked or settings.source_of("run_dir") != "default"
     head = describe_run(flow, run_id, subject, where, call)
     if where is not None and ("://" not in where or where == str(output)):
         head["written"] = options.how_written()
     checkpoints = Checkpoints(
-        (lambda: _enter_run(run_dir, run_id)) if place is None else (lambda: place),
+        (lambda: _enter_run(run_dir, run_id)) if run_directory is None else (lambda: run_directory),
         head,
         say,
         past=past,
         is_asked=is_asked,
         more=lambda: {"code": digest_code(flow), "options": plain_options(options.journaled())},
     )
-    told = {"inputs": head["inputs"], "asked": head["asked"]}
-    told["options"] = plain_options(options.journaled())
-    return RunJournal(run_id, run_dir, checkpoints, past, place, is_asked, told=told)
+    call_details = {"inputs": head["inputs"], "asked": head["asked"]}
+    call_details["options"] = plain_options(options.journaled())
+    return RunJournal(
+        run_id, run_dir, checkpoints, past, run_directory, is_asked, call_details=call_details
+    )
 
 
 def begin_journal(
@@ -260,7 +262,7 @@ def begin_journal(
     *,
     is_kept: bool,
 ) -> RunJournal:
-    """The journal of a run without output, begun: see `open_journal` and `RunJournal.begin`."""
+    """Return the journal of a run without output, begun: see `open_journal`."""
     journal = open_journal(flow, options, call, settings, say, is_kept=is_kept)
     try:
         journal.begin()
@@ -273,8 +275,10 @@ def begin_journal(
 def open_log(
     journal: RunJournal, settings: Settings, say: Callable[[str], None], *, is_kept: bool = True
 ) -> RunLog:
-    """The run's log. It is kept where the run itself is: from the start where that was asked for,
-    or a folder for logs named; else from the third second on.
+    """Return the run's log, which is kept where the run itself is.
+
+    That is from the start where it was requested, or a folder for logs named; else from the third
+    second on.
     """
     waits_s: float | None = BEGIN_S if is_kept else None
     if journal.is_asked or settings.source_of("log_dir") != "default":
@@ -289,12 +293,16 @@ def _enter_run(run_dir: Path, run_id: str) -> RunDirectory:
     return enter_run(run_dir, run_id)
 
 
-def _find_directory(given: Any, settings: Settings) -> Path:
-    if given is None:
+def _find_directory(run_dir: Any, settings: Settings) -> Path:
+    if run_dir is None:
         return settings.run_dir.absolute()
-    if not isinstance(given, (str, os.PathLike)) or not os.fspath(given) or "://" in str(given):
-        raise SettingsError(f"run_dir={given!r} is no path of a directory on this machine")
-    return Path(os.path.expanduser(os.fsdecode(given))).absolute()
+    if (
+        not isinstance(run_dir, (str, os.PathLike))
+        or not os.fspath(run_dir)
+        or "://" in str(run_dir)
+    ):
+        raise SettingsError(f"run_dir={run_dir!r} is no path of a directory on this machine")
+    return Path(os.path.expanduser(os.fsdecode(run_dir))).absolute()
 
 
 def _find_past(
@@ -315,51 +323,55 @@ def _find_past(
     if isinstance(resume, str):
         directory = find_run(run_dir, resume)
     else:
-        kept = (
+        runs = (
             run
             for run in list_kept(run_dir)
             if run.details.get("subject") == subject and run.details.get("output") == output
         )
-        newest = next(kept, None)
+        newest = next(runs, None)
         if newest is None:
-            say(f"resume=True: there is no earlier run of {subject} in {run_dir}; it starts anew")
+            say(
+                f"resume=True: there is no earlier run of {subject} in {run_dir}; it starts from "
+                "nothing"
+            )
             return None, None
         directory = newest.directory
         if output is not None and newest.details.get("status") in _DONE:
             say(
-                f"resume=True: run {directory.name} has written {output} already; it starts anew. "
-                f'What a run has left out is done by its number alone: resume="{directory.name}"'
+                f"resume=True: run {directory.name} has written {output} already; it starts from "
+                "nothing. What a run has left out is done by its id alone: "
+                f'resume="{directory.name}"'
             )
             return None, None
-    place = enter_run(run_dir, directory.name)
+    run_directory = enter_run(run_dir, directory.name)
     try:
         past = read_past(directory)
         _check(past, flow, say)
     except ResumeError as error:
-        place.leave()
+        run_directory.leave()
         if isinstance(resume, str):
             raise
-        say(f"{error}; it starts anew")
+        say(f"{error}; it starts from nothing")
         return None, None
     except BaseException:
-        place.leave()
+        run_directory.leave()
         raise
     if past.lost_nbytes:
         say(
             f"run {past.run_id}: {past.lost_nbytes:,} bytes at the end of its journal are "
-            "incomplete or damaged; what they told is run again"
+            "incomplete or damaged; what they held is run again"
         )
-    return place, past
+    return run_directory, past
 
 
 def _check(past: Past, flow: Flow, say: Callable[[str], None]) -> None:
     name = past.head.get("flow")
     if name != flow.name:
         raise ResumeError(f"run {past.run_id} is of flow {name}, and this is {flow.name}")
-    told, is_usable = compare_versions(past.head["versions"], versions_here())
+    differences, is_usable = compare_versions(past.head["versions"], versions_here())
     if not is_usable:
         raise ResumeError(
-            f"run {past.run_id} can't be gone on with by other versions: {'; '.join(told)}"
+            f"run {past.run_id} can't be resumed by other versions: {'; '.join(differences)}"
         )
-    if told:
-        say(f"run {past.run_id} goes on with other versions: {'; '.join(told)}")
+    if differences:
+        say(f"run {past.run_id} is resumed by other versions: {'; '.join(differences)}")

@@ -47,15 +47,15 @@ def run_directory(run_dir: str | os.PathLike[str] | None) -> Path:
     return Path(os.path.expanduser(os.fsdecode(run_dir)))
 
 
-def status_of(place: Path, status: Any) -> RunStatus:
-    """Return how the run in `place` stands, whose journal or summary has `status`."""
-    if who_runs(place) is not None:
+def status_of(directory: Path, status: Any) -> RunStatus:
+    """Return how the run in `directory` stands, whose journal or summary has `status`."""
+    if who_runs(directory) is not None:
         return RunStatus.RUNNING
     return RunStatus.INTERRUPTED if status in (None, "RUNNING") else RunStatus(status)
 
 
 def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Run:
-    """Return the run `run_id`, as its journal tells it.
+    """Return the run `run_id`, as its journal has it.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Run:
     ResumeError
         There is none, or its journal can't be read.
     """
-    place = find_run(run_directory(run_dir), run_id)
-    past = read_past(place)
-    status = status_of(place, (past.end or {}).get("status"))
+    directory = find_run(run_directory(run_dir), run_id)
+    past = read_past(directory)
+    status = status_of(directory, (past.end or {}).get("status"))
     run = _rebuild(past, status)
     if status is RunStatus.RUNNING:
         return run
     lost = run.failures["key"]
-    folder = place.parent.absolute()
+    folder = directory.parent.absolute()
     steps = next_steps(
         {"run_id": run_id, **past.head},
         str(status),
@@ -102,9 +102,9 @@ def _rebuild(past: Past, status: RunStatus) -> Run:
         run_id=past.run_id,
         flow=_flow(past),
         plans={
-            name: ChunkPlan(tuple(found.values()), (), None, "as it was cut")
-            for name, found in cuts.items()
-            if found
+            name: ChunkPlan(tuple(fan_out_cuts.values()), (), None, "as it was cut")
+            for name, fan_out_cuts in cuts.items()
+            if fan_out_cuts
         },
         sizes={
             name: [(at, nbytes, why) for at, nbytes, why in changes]
@@ -119,7 +119,7 @@ def _rebuild(past: Past, status: RunStatus) -> Run:
         output=None if output is None else Output(*output),
         notices=(*past.notes, *end.get("notices", ())),
         quarantine=find_quarantine(past.directory),
-        predicted=tuple(PredictionCheck(*one) for one in end.get("predicted", ())),
+        predicted=tuple(PredictionCheck(*check) for check in end.get("predicted", ())),
         log=Path(end["log"]) if end.get("log") else None,
         started=pd.Timestamp(started_s, unit="s", tz="UTC"),
         duration_s=None if ended_s is None else ended_s - started_s,
@@ -130,7 +130,7 @@ def _rebuild(past: Past, status: RunStatus) -> Run:
         _accounts=end.get("accounts", {}),
         _bad_lines=tuple(_bad_lines(ended)),
         _ranks=_rank_tasks(past),
-        _told=past.head,
+        _head=past.head,
     )
 
 
@@ -160,7 +160,9 @@ def _missing(
     if not past.ended:
         yield "No chunk had ended, or none was kept."
     listed = {item.data for item, _ in ended if item is not None}
-    lost = sum(chunk not in listed for found in cuts.values() for chunk in found.values())
+    lost = sum(
+        chunk not in listed for fan_out_cuts in cuts.values() for chunk in fan_out_cuts.values()
+    )
     if past.ended and lost and status in (RunStatus.COMPLETED, RunStatus.PARTIAL):
         yield f"Of {lost:,} chunks nothing is kept: their files changed between tries."
     if not past.schedulers:
@@ -187,40 +189,46 @@ class _NoReader(Reader):
 
 
 def _chunks(past: Past) -> dict[str, _Cuts]:
-    """The chunks of each fan-out by path, start and stop, in the order in which they were cut.
+    """Return the chunks of each fan-out by path, start and stop, in the order of the cuts.
 
     Where one was split, its parts that have ended stand in its place.
     """
-    found = {name: _put_parts(mine, past, name) for name, mine in _planned(past).items()}
+    cuts = {
+        name: _put_parts(fan_out_cuts, past, name) for name, fan_out_cuts in _planned(past).items()
+    }
     return {
-        name: {where: replace(chunk, index=n) for n, (where, chunk) in enumerate(mine.items())}
-        for name, mine in found.items()
+        name: {
+            where: replace(chunk, index=n) for n, (where, chunk) in enumerate(fan_out_cuts.items())
+        }
+        for name, fan_out_cuts in cuts.items()
     }
 
 
-def _put_parts(mine: _Cuts, past: Past, name: str) -> _Cuts:
+def _put_parts(cuts: _Cuts, past: Past, name: str) -> _Cuts:
     splits = [split for (fan_out, *_), split in past.split.items() if fan_out == name]
     if not splits:
-        return mine
+        return cuts
     instead: dict[tuple[str, int, int] | None, list[Chunk]] = {}
     for split in splits:
-        parts = [_part_chunk(one) for one in sorted(split.parts.values(), key=lambda one: one[:2])]
+        parts = [
+            _part_chunk(part) for part in sorted(split.parts.values(), key=lambda part: part[:2])
+        ]
         first = parts[0].pieces[0]
-        whole = next((where for where, chunk in mine.items() if _holds(chunk, first)), None)
+        whole = next((where for where, chunk in cuts.items() if _holds(chunk, first)), None)
         instead.setdefault(whole, []).extend(parts)
-    found: _Cuts = {}
-    for where, chunk in mine.items():
-        for one in instead.get(where, [chunk]):
-            found[one.path, one.start, one.stop] = replace(one, reader=chunk.reader)
-    for one in instead.get(None, ()):
-        found[one.path, one.start, one.stop] = one
-    return found
+    with_parts: _Cuts = {}
+    for where, chunk in cuts.items():
+        for part in instead.get(where, [chunk]):
+            with_parts[part.path, part.start, part.stop] = replace(part, reader=chunk.reader)
+    for part in instead.get(None, ()):
+        with_parts[part.path, part.start, part.stop] = part
+    return with_parts
 
 
 def _holds(chunk: Chunk, part: Piece) -> bool:
     return any(
-        one.path == part.path and one.start <= part.start and part.stop <= one.stop
-        for one in chunk.pieces
+        piece.path == part.path and piece.start <= part.start and part.stop <= piece.stop
+        for piece in chunk.pieces
     )
 
 
@@ -233,46 +241,46 @@ def _part_chunk(part: EndedPart) -> Chunk:
 
 
 def _planned(past: Past) -> dict[str, _Cuts]:
-    found: dict[str, _Cuts] = {}
+    planned: dict[str, _Cuts] = {}
     for name, fan_out in past.fan_outs.items():
-        mine = found.setdefault(name, {})
+        cuts = planned.setdefault(name, {})
         for pieces in fan_out.cuts.values():
             in_memory = pieces[0].file.startswith(IN_MEMORY)
             chunk = Chunk(
                 cast("Any", _NoReader(in_memory)),
                 tuple(
                     Piece(
-                        SourceFile(past.files.get(one.file, "a file"), Fingerprint(0, 0, 0)),
-                        one.start,
-                        one.stop,
-                        one.nbytes,
-                        one.rows,
+                        SourceFile(past.files.get(piece.file, "a file"), Fingerprint(0, 0, 0)),
+                        piece.start,
+                        piece.stop,
+                        piece.nbytes,
+                        piece.rows,
                     )
-                    for one in pieces
+                    for piece in pieces
                 ),
-                len(mine),
+                len(cuts),
             )
-            mine[chunk.path, chunk.start, chunk.stop] = chunk
-    return found
+            cuts[chunk.path, chunk.start, chunk.stop] = chunk
+    return planned
 
 
 def _ended(past: Past, cuts: Mapping[str, _Cuts]) -> list[_Ended]:
     """Return items and outcomes, in the order of fan-outs, chunks and their parts."""
     ranks = {name: number for number, name in enumerate(past.fan_outs)}
-    parts = {key: one.part for split in past.split.values() for key, one in split.parts.items()}
-    found: list[tuple[int, Item, Outcome]] = []
+    parts = {key: part.part for split in past.split.values() for key, part in split.parts.items()}
+    items: list[tuple[int, Item, Outcome]] = []
     for key, outcome in past.outcomes():
         name, _, _, _, where, position, *_ = past.ended[key]
         chunk = None if where is None else cuts.get(name, {}).get(tuple(where))
         item = Item(outcome.key, chunk, position, parts.get(key, ()))
-        found.append((ranks.get(name, len(ranks)), item, outcome))
-    found.sort(key=lambda one: (one[0], one[1].index))
+        items.append((ranks.get(name, len(ranks)), item, outcome))
+    items.sort(key=lambda entry: (entry[0], entry[1].index))
     singles: list[_Ended] = [(None, outcome) for outcome in past.singles()]
-    return [(item, outcome) for _, item, outcome in found] + singles
+    return [(item, outcome) for _, item, outcome in items] + singles
 
 
 def _timings(past: Past, ended: Sequence[_Ended]) -> dict[str, float]:
-    """Those that were kept; else what the chunks tell."""
+    """Return those that were kept; else what the chunks took."""
     end = past.end or {}
     if "timings" in end:
         return dict(end["timings"])
@@ -282,10 +290,10 @@ def _timings(past: Past, ended: Sequence[_Ended]) -> dict[str, float]:
         for attempt in (() if outcome.is_recalled else outcome.attempts)
     ]
     begun_s = past.head["started_s"]
-    last_s = max((one.started_s + one.duration_s for one in attempts), default=begun_s)
+    last_s = max((attempt.started_s + attempt.duration_s for attempt in attempts), default=begun_s)
     return {
         "total": max(end.get("ended_s", last_s) - begun_s, 0.0),
-        "read": sum(one.read_s for one in attempts),
-        "function": sum(one.function_s for one in attempts),
-        "partial": sum(one.partial_s for one in attempts),
+        "read": sum(attempt.read_s for attempt in attempts),
+        "function": sum(attempt.function_s for attempt in attempts),
+        "partial": sum(attempt.partial_s for attempt in attempts),
     }

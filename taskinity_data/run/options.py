@@ -1,6 +1,6 @@
 """The options of a run: one field each, with its default, its check and its flag.
 
-`run_flow` and `process` make a `RunOptions`; the command line, what the journal says of a run's
+`run_flow` and `process` make a `RunOptions`; the command line, what the journal keeps of a run's
 options and what `redrive` repeats are derived from its fields.
 """
 
@@ -137,10 +137,10 @@ def _option(
     help: str | None = None,  # noqa: A002 - as click calls it
     *,
     is_shown: bool = True,
-    **facts: Any,
+    **details: Any,
 ) -> Any:
     """Return the field of an option; `is_shown`: it holds no secrets."""
-    option = Option(metavar, help, **facts)
+    option = Option(metavar, help, **details)
     return field(default=default, metadata={"option": option}, repr=is_shown)
 
 
@@ -281,9 +281,9 @@ class RunOptions:
     observers: Sequence[Any] = _option((), is_journaled=False)
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> RunOptions:
-        """Return the options among the arguments `given` of a call, which has all."""
-        return cls(**{one.name: given[one.name] for one in fields(cls)})
+    def of(cls, arguments: Mapping[str, Any]) -> RunOptions:
+        """Return the options among the `arguments` of a call, which has all."""
+        return cls(**{option.name: arguments[option.name] for option in fields(cls)})
 
     def check_values(self) -> None:
         """Raise where the value of an option is invalid.
@@ -298,10 +298,10 @@ class RunOptions:
 
     def check_output(self) -> None:
         """Raise `PlanError` where options of an output contradict each other, or there is none."""
-        given = self.of_output()
-        if self.output is None and given:
+        options = self.of_output()
+        if self.output is None and options:
             raise PlanError(
-                f"{next(iter(given))}= is an option of an output: give its directory with output="
+                f"{next(iter(options))}= is an option of an output: give its directory with output="
             )
         for name in ("only_new", "allow_repeated"):
             if getattr(self, name) not in (False, True):
@@ -316,7 +316,7 @@ class RunOptions:
 
     def of_output(self) -> dict[str, Any]:
         """Return what is not the default of how an output is written."""
-        return self._given(lambda option: option.is_of_output)
+        return self._chosen(lambda option: option.is_of_output)
 
     def how_written(self) -> dict[str, Any]:
         """Return how the output is written as plain values: without where."""
@@ -328,34 +328,36 @@ class RunOptions:
 
     def journaled(self) -> dict[str, Any]:
         """Return what is not the default of what the journal keeps."""
-        return self._given(lambda option: option.is_journaled)
+        return self._chosen(lambda option: option.is_journaled)
 
-    def _given(self, is_meant: Callable[[Option], bool]) -> dict[str, Any]:
+    def _chosen(self, is_meant: Callable[[Option], bool]) -> dict[str, Any]:
         return {
-            one.name: getattr(self, one.name)
-            for one in fields(self)
-            if is_meant(one.metadata["option"]) and getattr(self, one.name) != one.default
+            option.name: getattr(self, option.name)
+            for option in fields(self)
+            if is_meant(option.metadata["option"]) and getattr(self, option.name) != option.default
         }
 
 
 def options_of_run() -> dict[str, Option]:
     """Return what is known of each option, by name."""
-    return {one.name: one.metadata["option"] for one in fields(RunOptions)}
+    return {option.name: option.metadata["option"] for option in fields(RunOptions)}
 
 
-def typed_options(*, anew: bool = False) -> dict[str, Option]:
-    """Return the options that the command line has; `anew`: those that `redrive` takes."""
+def typed_options(*, for_redrive: bool = False) -> dict[str, Option]:
+    """Return the options that the command line has, `for_redrive` those that it takes."""
     return {
         name: option
         for name, option in options_of_run().items()
-        if option.help is not None and (option.is_anew or not anew)
+        if option.help is not None and (option.is_anew or not for_redrive)
     }
 
 
 def repeated_options(head: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that `redrive` repeats, of the `head` of a run's journal."""
-    kept = head.get("options", {})
-    found = {name: kept.get(name) for name, one in options_of_run().items() if one.is_repeated}
+    stored = head.get("options", {})
+    options = {
+        name: stored.get(name) for name, option in options_of_run().items() if option.is_repeated
+    }
     if head["output"]:
-        found |= (head.get("written") or {}) | {"output": head["output"]}
-    return {name: value for name, value in found.items() if value is not None}
+        options |= (head.get("written") or {}) | {"output": head["output"]}
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,7 +1,4 @@
-"""Outcomes, attempts and bad lines as DataFrames: one row each.
-
-It knows nothing of runs; where an item lies in a file is told to it.
-"""
+"""Outcomes, attempts and bad lines as DataFrames: one row each."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.outcome import BadLine, Outcome
 
-    Place = tuple[str | None, int | None, int | None]
+    Location = tuple[str | None, int | None, int | None]
 
 __all__ = [
     "NOWHERE",
@@ -25,7 +22,7 @@ __all__ = [
     "outcomes_frame",
 ]
 
-NOWHERE: Place = (None, None, None)
+NOWHERE: Location = (None, None, None)
 """Path, start and stop of what lies in no file."""
 
 _WHERE = {"task": "str", "key": "str", "path": "str", "start": "Int64", "stop": "Int64"}
@@ -70,17 +67,17 @@ _BAD_LINES = {
 
 
 def as_text(text: str) -> str:
-    r"""`text` with half surrogate pairs, as names of files may hold, written as ``\udcff``."""
+    r"""Return `text` with half surrogate pairs, as in names of files, written as ``\udcff``."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def outcomes_frame(rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
-    """Of rows as `outcome_row` makes them; see `Run.outcomes`."""
+    """Return a frame of rows that `outcome_row` made; see `Run.outcomes`."""
     return _frame(rows, _OUTCOMES)
 
 
-def outcome_row(outcome: Outcome, where: Place) -> tuple[Any, ...]:
-    """What became of an item that lies there."""
+def outcome_row(outcome: Outcome, where: Location) -> tuple[Any, ...]:
+    """Return the row of an item that lies there."""
     last = outcome.attempts[-1] if outcome.attempts else None
     return (
         *_where(outcome, where),
@@ -92,13 +89,13 @@ def outcome_row(outcome: Outcome, where: Place) -> tuple[Any, ...]:
         last.started_s if last else None,
         outcome.duration_s,
         last.peak_nbytes if last else None,
-        _tell(outcome.failure),
+        _describe(outcome.failure),
         outcome.is_fallback,
     )
 
 
-def attempts_frame(found: Iterable[tuple[Outcome, Place]]) -> pd.DataFrame:
-    """Of outcomes and where their items lie; see `Run.attempts`."""
+def attempts_frame(located: Iterable[tuple[Outcome, Location]]) -> pd.DataFrame:
+    """Return a frame of outcomes and where their items lie; see `Run.attempts`."""
     return _frame(
         (
             (
@@ -112,17 +109,17 @@ def attempts_frame(found: Iterable[tuple[Outcome, Place]]) -> pd.DataFrame:
                 attempt.partial_s,
                 attempt.memory_nbytes,
                 attempt.peak_nbytes,
-                _tell(attempt.failure),
+                _describe(attempt.failure),
             )
-            for outcome, where in found
+            for outcome, where in located
             for attempt in outcome.attempts
         ),
         _ATTEMPTS,
     )
 
 
-def bad_lines_frame(found: Iterable[tuple[str, str, BadLine]]) -> pd.DataFrame:
-    """Of tasks, keys and lines; see `Run.bad_lines`."""
+def bad_lines_frame(lines: Iterable[tuple[str, str, BadLine]]) -> pd.DataFrame:
+    """Return a frame of tasks, keys and lines; see `Run.bad_lines`."""
     return _frame(
         (
             (
@@ -136,18 +133,18 @@ def bad_lines_frame(found: Iterable[tuple[str, str, BadLine]]) -> pd.DataFrame:
                 line.text,
                 line.raw,
             )
-            for task, key, line in found
+            for task, key, line in lines
         ),
         _BAD_LINES,
     )
 
 
-def _where(outcome: Outcome, where: Place) -> tuple[Any, ...]:
+def _where(outcome: Outcome, where: Location) -> tuple[Any, ...]:
     path, start, stop = where
     return outcome.task, outcome.key, None if path is None else as_text(path), start, stop
 
 
-def _tell(failure: Any) -> str | None:
+def _describe(failure: Any) -> str | None:
     return None if failure is None else as_text(str(failure))
 
 

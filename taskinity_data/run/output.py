@@ -1,6 +1,6 @@
 """Where a run's rows go: which fan-out's results are written, and when they become visible.
 
-It knows nothing of files: a sink writes them, and workers call it through its writer.
+A sink writes the files, and workers call it through its writer.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class RunOutput:
         fan_out: str,
         path: str,
         sink: Sink,
-        kept: KeptParts,
+        kept_parts: KeptParts,
         rules: InputRules,
         say: Callable[[str], None],
     ) -> None:
         self._fan_out = fan_out
         self._path = path
         self._sink = sink
-        self._kept = kept
+        self._kept_parts = kept_parts
         self._rules = rules
         self._say = say
         self._is_idle = False
@@ -128,7 +128,7 @@ class RunOutput:
         """
         if self._is_idle:
             self.written = Output(self._path, 0, 0, 0)
-            self._kept.remove()
+            self._kept_parts.remove()
             self._sink.abort()
             return
         written = [
@@ -138,7 +138,7 @@ class RunOutput:
             and outcome.status is Status.COMPLETED
             and outcome.output is not None
         ]
-        written.sort(key=lambda one: one[0])
+        written.sort(key=lambda entry: entry[0])
         manifest = self._sink.commit(
             [part for _, part in written],
             {
@@ -152,21 +152,21 @@ class RunOutput:
             },
         )
         self.written = Output(self._path, len(manifest.parts), manifest.rows, manifest.nbytes)
-        self._kept.remove()
+        self._kept_parts.remove()
         if manifest.schema is not None and manifest.partition_by:
             folders = {os.path.dirname(part.path) for part in manifest.parts}
             for name, text in find_misread(manifest.schema, folders).items():
                 say(
                     f"partition_by: column {name!r} holds texts such as {text!r}, which other "
-                    "readers take for numbers or bools unless they are told otherwise (pandas: "
+                    "readers take for numbers or bools unless their options say otherwise (pandas: "
                     "partitioning=, DuckDB: hive_types=, polars: hive_schema=); td.open_dataset "
                     "reads texts"
                 )
 
     def adopt(self, part: Any) -> Any:
-        """A part that an earlier try wrote, for this one; None where it is not there as it was."""
+        """Return a part of an earlier try for this one; None where it is not there as it was."""
         staging = self._sink.writer.staging.directory
-        if staging is not None and self._kept.give_back(part, staging):
+        if staging is not None and self._kept_parts.give_back(part, staging):
             return part
         mending = self._sink.mending
         return None if mending is None else mending.reclaim(part)
@@ -176,7 +176,7 @@ class RunOutput:
         if self.written is None:
             staging = self._sink.writer.staging.directory
             if is_kept and staging is not None:
-                self._kept.take(staging)
+                self._kept_parts.take(staging)
             self._sink.abort()
 
 
@@ -188,9 +188,9 @@ def open_output(
     *,
     goes_on: bool,
 ) -> RunOutput | None:
-    """What takes the results of the flow's one fan-out; None where no output is asked for.
+    """Return what takes the results of the flow's one fan-out; None where there is no output.
 
-    What an earlier try of the run has written is put aside before the sink removes it.
+    What an earlier try of the run has written is moved before the sink removes it.
 
     Parameters
     ----------
@@ -219,12 +219,12 @@ def open_output(
             f"output= takes the results of one fan-out, but the flow fans out {len(names)} times "
             f"({', '.join(names) or 'never'})"
         )
-    kept = KeptParts(options.output, journal.run_id, journal.run_dir)
+    kept_parts = KeptParts(options.output, journal.run_id, journal.run_dir)
     earlier = None
     if journal.past is not None:
         earlier = Earlier(journal.run_id, journal.has_committed, goes_on)
         for staging in journal.past.staging:
-            kept.take(staging)
+            kept_parts.take(staging)
     try:
         sink = open_sink(
             options.output,
@@ -238,25 +238,25 @@ def open_output(
             earlier=earlier,
         )
     except CommittedError:
-        kept.remove()
+        kept_parts.remove()
         raise
-    kept.remove_orphans()
+    kept_parts.remove_orphans()
     # A URL may hold a password.
     path = sink.target if is_in_store(options.output) else os.fsdecode(options.output)
-    own = None if sink.mending is None else sink.mending.inputs
-    rules = InputRules(path, sink.others, own, options.only_new, options.allow_repeated)
+    listed = None if sink.mending is None else sink.mending.inputs
+    rules = InputRules(path, sink.others, listed, options.only_new, options.allow_repeated)
     try:
         rules.check_known(say)
     except PlanError:
         sink.abort()
         raise
-    output = RunOutput(names[0], path, sink, kept, rules, say)
+    output = RunOutput(names[0], path, sink, kept_parts, rules, say)
     _join_journal(output, sink, journal)
     return output
 
 
 def _join_journal(output: RunOutput, sink: Sink, journal: RunJournal) -> None:
-    """Tell the output what the run has read before, and the journal where parts are written."""
+    """Give the output what the run has read before, and the journal where parts are written."""
     if sink.mending is not None and journal.past is not None:
         if not journal.past.has_committed:
             # It was killed before it could say so; its parts are known by their content.
@@ -264,7 +264,7 @@ def _join_journal(output: RunOutput, sink: Sink, journal: RunJournal) -> None:
         # A table in memory lies elsewhere each time.
         files = journal.past.files.items()
         named = frozenset(path for name, path in files if not name.startswith(IN_MEMORY))
-        output.must_read = named.intersection(one["path"] for one in sink.mending.inputs)
+        output.must_read = named.intersection(entry["path"] for entry in sink.mending.inputs)
     if journal.checkpoints is not None:
         journal.checkpoints.adopt = output.adopt
         journal.checkpoints.mends = sink.mending is not None
@@ -318,20 +318,20 @@ class _Dropped:
     releases_gil: ClassVar[bool] = True
 
     def partial(self, data: Any) -> None:
-        """Nothing."""
+        """Keep nothing."""
 
     def combine(self, partials: Sequence[None]) -> None:
-        """Nothing."""
+        """Keep nothing."""
 
     def finish(self, partial: None) -> None:
-        """Nothing."""
+        """Keep nothing."""
 
     def __repr__(self) -> str:
         return "drop()"
 
 
 def drop_results() -> _Dropped:
-    """The reducer of a run that only writes."""
+    """Return the reducer of a run that only writes."""
     return _Dropped()
 
 
@@ -343,10 +343,10 @@ def _describe_inputs(driver: Driver) -> list[dict[str, Any]]:
     files: dict[str, SourceFile] = {}
     done: Counter[str] = Counter()
     lost: Counter[str] = Counter()
-    # One chunk alone was asked for: the rest of its file is not there.
+    # One chunk alone was requested: the rest of its file is not there.
     is_part = not any(fan_out.extents for fan_out in driver.fan_outs.values())
     items = [(item, outcome) for item, outcome in driver.account.outcomes if item is not None]
-    for item, outcome in sorted(items, key=lambda one: one[0].index):
+    for item, outcome in sorted(items, key=lambda entry: entry[0].index):
         chunk = item.data
         if not isinstance(chunk, Chunk) or is_in_memory(chunk.reader):
             continue

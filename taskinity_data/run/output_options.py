@@ -69,7 +69,7 @@ def share_with_source(
 def share_options(
     flow: Flow, options: RunOptions, inputs: Mapping[str, Any]
 ) -> tuple[RunOptions, dict[str, Any], Mapping[str, Any] | None]:
-    """Who gets the `storage_options` of a flow's run, which stand for all its URLs at once.
+    """Return who gets the `storage_options` of a flow's run, which stand for all its URLs.
 
     They go to an output in a store; and, where an input is a URL or nothing is written to a store,
     to tasks that have a parameter of that name, and to URLs that the run itself opens.
@@ -92,29 +92,31 @@ def share_options(
     PlanError
         Nobody takes them.
     """
-    given = dict(inputs)
+    flow_inputs = dict(inputs)
     if options.storage_options is None:
-        return options, given, None
+        return options, flow_inputs, None
     from taskinity_data.output.sink import is_in_store
 
-    written, shared = share_with_source(options, list(given.values()), load_settings().output_dir)
+    written, shared = share_with_source(
+        options, list(flow_inputs.values()), load_settings().output_dir
+    )
     stored = shared.get("storage_options")
     if stored is None:
-        return written, given, None
-    fills = wire(flow, {*given, "storage_options"}).fills.values()
+        return written, flow_inputs, None
+    fills = wire(flow, {*flow_inputs, "storage_options"}).fills.values()
     if any(Input("storage_options") in fill.sources() for fill in fills):
-        given.setdefault("storage_options", dict(stored))
+        flow_inputs.setdefault("storage_options", dict(stored))
     elif written.storage_options is None and not any(
         isinstance(stage, FanOutStage)
         and isinstance(stage.over, Input)
-        and is_in_store(given.get(stage.over.name))
-        for stage in stages(flow, tuple(given))
+        and is_in_store(flow_inputs.get(stage.over.name))
+        for stage in stages(flow, tuple(flow_inputs))
     ):
         raise PlanError(
             f"storage_options ({', '.join(sorted(stored))}) reach no URL: the flow opens its data "
             "in a function; give that a parameter storage_options, and hand it to td.open_dataset"
         )
-    return written, given, stored
+    return written, flow_inputs, stored
 
 
 def choose_files(dataset: Dataset, rules: InputRules, say: Callable[[str], None]) -> Dataset:
@@ -139,17 +141,17 @@ def expect_rules(options: RunOptions, say: Callable[[str], None]) -> InputRules:
 
     options.check_output()
     output = locate(options.output, load_settings().output_dir)
-    facts: Sequence[Mapping[str, Any]] = ()
+    listed: Sequence[Mapping[str, Any]] = ()
     if options.if_exists == "append":
-        facts = read_facts(output, storage_options=options.storage_options)
+        listed = read_facts(output, storage_options=options.storage_options)
     shown = clean_place(output) if is_in_store(output) else os.fsdecode(output or "")
-    rules = InputRules(shown, facts, None, options.only_new, options.allow_repeated)
+    rules = InputRules(shown, listed, None, options.only_new, options.allow_repeated)
     rules.check_known(say)
     return rules
 
 
 def locate(output: Any, output_dir: str | None) -> Any:
-    """`output` itself, or, where it is a relative path, where it lies below `output_dir`.
+    """Return `output` itself, or, where it is a relative path, where it lies below `output_dir`.
 
     Parameters
     ----------

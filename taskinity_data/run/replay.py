@@ -1,7 +1,4 @@
-"""Runs the functions of one piece of a fan-out here and now, with nothing caught.
-
-It knows nothing of retries, schedulers or reducers.
-"""
+"""Runs the functions of one piece of a fan-out here and now, with nothing caught."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ def run_piece(
     key: str,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Any:
-    """What the functions of the fan-out `name` return for the item `key`.
+    """Return what the functions of the fan-out `name` return for the item `key`.
 
     Parameters
     ----------
@@ -51,12 +48,12 @@ def run_piece(
     ResumeError
         The fan-out is not there, or needs the results of another one.
     """
-    known = dict(values)
+    results = dict(values)
     for stage in steps:
         if isinstance(stage, FanOutStage) and stage.name == name:
-            over = resolve(stage.over, known, inputs)
+            over = resolve(stage.over, results, inputs)
             item = find_item(stage, over, ranges, key, storage_options)
-            job = chunk_job(stage, known, inputs, [], keeps_result=True)
+            job = chunk_job(stage, results, inputs, [], keeps_result=True)
             chain = job.chain(item.position)
             data = item.data
             if isinstance(data, Chunk) and (not chain or chain[0].kind != "chunk"):
@@ -64,9 +61,9 @@ def run_piece(
             for step in chain:
                 data = call_step(step, data)
             return data
-        if isinstance(stage, Call) and all(need in known for need in stage.after):
-            (step,) = call_job(stage, known, inputs).chains[0]
-            known[stage.name] = step.function(*step.leading, **step.arguments)
+        if isinstance(stage, Call) and all(need in results for need in stage.after):
+            (step,) = call_job(stage, results, inputs).chains[0]
+            results[stage.name] = step.function(*step.leading, **step.arguments)
     raise ResumeError(
         f"{name} takes what another fan-out or a later task gives, so that it can't be run alone; "
         "make the call again with only= and the chunk's range"

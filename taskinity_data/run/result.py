@@ -147,7 +147,7 @@ class Run:
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _bad_lines: tuple[Entry, ...] = field(default=(), repr=False)
     _ranks: Mapping[str, int] = field(default_factory=dict, repr=False)
-    _told: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    _head: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def plan(self) -> ChunkPlan | None:
@@ -156,7 +156,7 @@ class Run:
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
-        """What became of each task and each chunk, a row each.
+        """The status of each task and each chunk, a row each.
 
         Returns
         -------
@@ -187,23 +187,25 @@ class Run:
         They are in the order of the flow's tasks and of the chunks, and keep the labels that they
         have in `outcomes`, which is in the order in which things ended.
         """
-        told = [
+        tracebacks = [
             (number, as_text(outcome.failure.traceback))
             for number, (_, outcome) in enumerate(self._ended)
             if outcome.failure is not None and outcome.status is not Status.COMPLETED
         ]
-        told.sort(key=lambda one: self._order_of(*self._ended[one[0]]))
-        frame = self.outcomes.iloc[[number for number, _ in told]]
-        return frame.assign(traceback=pd.Series([text for _, text in told], frame.index, "str"))
+        tracebacks.sort(key=lambda entry: self._order_of(*self._ended[entry[0]]))
+        frame = self.outcomes.iloc[[number for number, _ in tracebacks]]
+        return frame.assign(
+            traceback=pd.Series([text for _, text in tracebacks], frame.index, "str")
+        )
 
     def _order_of(self, item: Item | None, outcome: Outcome) -> tuple[int, tuple[int, ...]]:
-        """What sorts by the flow's tasks and, within a fan-out, by its items' order."""
+        """Return what sorts by the flow's tasks and, within a fan-out, by its items' order."""
         rank = self._ranks.get(outcome.task, len(self._ranks))
         return rank, () if item is None else item.index
 
     @cached_property
     def bad_lines(self) -> pd.DataFrame:
-        """The records that did not parse and were set aside (``on_bad_lines="quarantine"``).
+        """The records that did not parse and were quarantined (``on_bad_lines="quarantine"``).
 
         Returns
         -------
@@ -236,9 +238,9 @@ class Run:
         total: dict[str, list[Any]] = {}
         for unit in ("bytes", "rows"):
             total[unit] = []
-            for place in index:
-                found = [account[unit][place] for account in self._accounts.values()]
-                total[unit].append(pd.NA if None in found else sum(found))
+            for category in index:
+                counts = [account[unit][category] for account in self._accounts.values()]
+                total[unit].append(pd.NA if None in counts else sum(counts))
         return pd.DataFrame(total, index=index, dtype="Int64")
 
     @property
@@ -248,8 +250,8 @@ class Run:
         from taskinity_data.report.html.attempts import attempt_rows
 
         tries = attempt_rows(self._ended)
-        found = find_bound(self.timings, tries, workers=self.workers, scheduler=self.scheduler)
-        return found.headline if tries else ""
+        bottleneck = find_bound(self.timings, tries, workers=self.workers, scheduler=self.scheduler)
+        return bottleneck.headline if tries else ""
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write all that is known of this run as one HTML file, which opens without a network.
@@ -272,7 +274,7 @@ class Run:
         """
         from taskinity_data.report.html.write import write_report
 
-        return write_report(self, self._ended, path, self.missing, self._told)
+        return write_report(self, self._ended, path, self.missing, self._head)
 
     def diff(self, other: Run) -> RunDiff:
         """Return what changed from this run to `other`: inputs, code, options, times, totals.
@@ -284,10 +286,10 @@ class Run:
         """
         from taskinity_data.run.diff import compare_runs
 
-        return compare_runs(self._facts, other._facts)
+        return compare_runs(self._diff_details, other._diff_details)
 
     @cached_property
-    def _facts(self) -> dict[str, Any]:
+    def _diff_details(self) -> dict[str, Any]:
         if self.directory is None:
             raise ResumeError(f"run {self.run_id} is not kept; name a directory with run_dir=")
         from taskinity_data.checkpoints.read_journal import read_past
@@ -295,10 +297,10 @@ class Run:
 
         return facts_for_diff(read_past(self.directory), str(self.status))
 
-    def tell_failure(self) -> str:
-        """Why it stopped, where, and what to do next."""
+    def explain_failure(self) -> str:
+        """Return why it stopped, where, and what to do next."""
         lines = [self.stop_reason or "it failed"]
-        # What is said of two chunks, such as that their columns differ, names them by their keys.
+        # What concerns two chunks, such as that their columns differ, names them by their keys.
         lines += [
             f"chunk {item.position} is {item.data}"
             for item, outcome in self._ended
@@ -326,7 +328,7 @@ class Run:
             if isinstance(chunk, Chunk) and not chunk.reader.is_in_memory:
                 ranges = chunk.ranges
                 alone = repr(ranges[0] if len(ranges) == 1 else list(ranges))
-                typed = " ".join(f"--only {shlex.quote(one)}" for one in ranges)
+                typed = " ".join(f"--only {shlex.quote(text_range)}" for text_range in ranges)
                 lines.append(
                     f"To try this chunk alone, make the same call with only={alone}; on the "
                     f"command line: {typed}"
@@ -357,7 +359,7 @@ class Run:
 
 
 def _show(value: Any) -> str:
-    """An item of a list, in a line."""
+    """Return an item of a list, in a line."""
     return inert_line(safe_repr(value, 200))
 
 

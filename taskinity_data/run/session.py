@@ -189,11 +189,11 @@ class RunSession:
             self._started_s = time.perf_counter() - self._begun
             self._driver = driver = self._open_driver(self._chooser, inputs, pieces)
             driver.values.update(values)
-            heard = PassedOn(self.log.level, self.log.take)
+            captured = PassedOn(self.log.level, self.log.take)
             with (
                 soft_interrupts(driver.interrupt),
                 lower_level(self.log.level),
-                capture_logs(heard),
+                capture_logs(captured),
             ):
                 driver.run()
             if driver.status is RunStatus.INTERRUPTED:
@@ -235,13 +235,13 @@ class RunSession:
             self._settle(status)
         self._closed_s = time.perf_counter() - at
         if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and self.journal.is_resumable:
-            self._notices(self.journal.tell_resume())
+            self._notices(self.journal.describe_resume())
             self.log.keep()
         run_id = self.journal.run_id
         self._announcer(events.RunFinished(run_id, time.time(), status, self._why()))
 
     def _close_workers(self, chooser: SchedulerChoice) -> None:
-        """End what was started; Ctrl-C ends it now, and the run is told of all the same."""
+        """End what was started; Ctrl-C ends it now, and the run is reported all the same."""
         try:
             chooser.close(waits=self._driver is None or not self._driver.has_dropped)
         except KeyboardInterrupt as error:
@@ -250,18 +250,18 @@ class RunSession:
 
     def _settle(self, status: RunStatus) -> None:
         """Close output and journal, with all that is known by now."""
-        driver, kept = self._driver, self.journal.checkpoints
+        driver, checkpoints = self._driver, self.journal.checkpoints
         if self._sink is not None:
-            self._sink.close(is_kept=kept is not None and kept.will_keep(status))
-        facts = value = reason = None
+            self._sink.close(is_kept=checkpoints is not None and checkpoints.will_keep(status))
+        details = value = reason = None
         try:
             if driver is not None:
                 value = driver.values.get(self._flow.last or "")
                 reason = driver.stop_reason
                 self._run = self._account(driver)
-                facts = facts_of(self._run, driver)
+                details = facts_of(self._run, driver)
         finally:
-            self.journal.close(status, value, reason, facts)
+            self.journal.close(status, value, reason, details)
 
     def _account(self, driver: Driver) -> Run:
         assert self._chooser is not None
@@ -284,7 +284,7 @@ class RunSession:
         )
 
     def _why(self) -> str | None:
-        """Why the run that ends now did not do all: by its driver, or by what is being raised."""
+        """Return why the run did not do all: by its driver, or by what is being raised."""
         if self._driver is not None and self._driver.stop_reason is not None:
             return self._driver.stop_reason
         error = sys.exception()
@@ -315,7 +315,7 @@ class RunSession:
             next_steps=self.journal.next_steps(
                 str(run.status), driver.account.outcomes, self._settings
             ),
-            _told=self.journal.told,
+            _head=self.journal.call_details,
         )
         sink = self._sink
         if sink is not None and sink.written is not None:
@@ -328,7 +328,7 @@ class RunSession:
             if not driver.has_submitted and isinstance(driver.cause, TaskinityDataError):
                 # Nothing has run: the call was wrong.
                 raise driver.cause
-            text = f"flow {self._flow.name}: {run.tell_failure()}"
+            text = f"flow {self._flow.name}: {run.explain_failure()}"
             raise FlowFailed(text, run=run) from driver.cause
         return run
 
@@ -367,11 +367,11 @@ def _begin(
 def _predicted(
     run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]]
 ) -> tuple[PredictionCheck, ...]:
-    """What the one plan that has a forecast said of the run, against the run."""
-    found = [(name, plan) for name, plan in plans if plan.forecast is not None]
-    if len(found) != 1 or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED):
+    """Return the forecast of the one plan that has one, compared with the run."""
+    forecasts = [(name, plan) for name, plan in plans if plan.forecast is not None]
+    if len(forecasts) != 1 or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED):
         return ()
-    name, plan = found[0]
+    name, plan = forecasts[0]
     from taskinity_data.forecast.compare_with_run import RunFigures, compare_forecast, name_work
     from taskinity_data.forecast.output import answer_nbytes
 

@@ -25,7 +25,7 @@ def ground(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     FRAME.to_csv("data.csv", index=False)
     FRAME.to_parquet("data.parquet")
-    monkeypatch.setattr(check_laws, "MOST_S", 3600)  # no fewer cuts on a busy machine
+    monkeypatch.setattr(check_laws, "MAX_S", 3600)  # no fewer cuts on a busy machine
     return tmp_path
 
 
@@ -204,7 +204,7 @@ def test_what_can_not_be_tried_is_said_and_run_all_the_same(ground):
 
 
 def test_a_slow_function_is_tried_on_fewer_cuts(ground, monkeypatch):
-    monkeypatch.setattr(check_laws, "MOST_S", 5)
+    monkeypatch.setattr(check_laws, "MAX_S", 5)
     ticks = iter(range(1_000_000))
 
     def tick():

@@ -375,7 +375,7 @@ def test_other_versions_are_refused_or_named(ground, monkeypatch):
         go(resume=run.run_id)
     anew = go(resume=True)
     assert anew.run_id != run.run_id
-    assert "starts anew" in anew.notices[0]
+    assert "starts from nothing" in anew.notices[0]
     here["pandas"] = checkpoints_versions()["pandas"].rpartition(".")[0] + ".999"
     reset()
     again = go(resume=run.run_id)

@@ -36,7 +36,7 @@ __all__ = ["redrive"]
 @click.argument("run_id")
 @tasks_option
 @input_option
-@run_options(typed_options(anew=True))
+@run_options(typed_options(for_redrive=True))
 @click.option("--report", metavar="FILE.html", help="As in run.")
 @as_json_option
 @click.pass_context
