@@ -3,10 +3,12 @@
 This is pure arithmetic: bytes, seconds and counts come in as arguments, sizes with their reasons
 are returned. A size that the user chose is not changed here.
 
-References ---------- .. [1] S. F. Hummel, E. Schonberg, L. E. Flynn, "Factoring: a method for
-scheduling parallel loops", Communications of the ACM 35(8), 1992. .. [2] C. D. Polychronopoulos, D.
-J. Kuck, "Guided self-scheduling: a practical scheduling scheme for parallel supercomputers", IEEE
-Transactions on Computers C-36(12), 1987.
+References
+----------
+.. [1] S. F. Hummel, E. Schonberg, L. E. Flynn, "Factoring: a method for scheduling parallel loops",
+   Communications of the ACM 35(8), 1992.
+.. [2] C. D. Polychronopoulos, D. J. Kuck, "Guided self-scheduling: a practical scheduling scheme
+   for parallel supercomputers", IEEE Transactions on Computers C-36(12), 1987.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ CLOCK_S = 1e-9
 OVERHEAD = 0.05
 """The share of a chunk's time that may be independent of its bytes."""
 
-USUAL_S, LONG_S = 0.15, 2.0
-"""Seconds of a chunk: the target, and the limit that only a chunk's own fixed cost may exceed.
+TARGET_S, MAX_TARGET_S = 0.15, 2.0
+"""Seconds of a chunk: the target, and its limit, which only a chunk's own fixed cost may exceed.
 Simulated makespans are the same from 0.15 to 0.5 s; real ones are not: text of more than 32 MiB,
 0.2 s of parsing, is read into memory that glibc allocates again for each chunk."""
 
@@ -296,8 +298,8 @@ class Learner:
 
     def _target(self, time: Line, workers: int) -> tuple[float, str]:
         """Return the bytes of a chunk with the target time, and the reason."""
-        dispatch_s = min(LONG_S, TASK_S * workers / DISPATCH_SHARE)
-        target_s = max(USUAL_S, _useful_s(TASK_S + time.fixed), dispatch_s)
+        dispatch_s = min(MAX_TARGET_S, TASK_S * workers / DISPATCH_SHARE)
+        target_s = max(TARGET_S, _useful_s(TASK_S + time.fixed), dispatch_s)
         nbytes = target_s / time.per_byte if time.per_byte > 0.0 else math.inf
         rate = f" at {1e-6 / time.per_byte:.3g} MB/s" if time.per_byte > 0.0 else ""
         return nbytes, (

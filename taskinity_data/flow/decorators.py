@@ -41,7 +41,7 @@ class MarkedTask(Protocol[P, R_co]):
         """Run the function; in a flow's body, record a task instead."""
 
     def map(self, over: Any, /, *args: Any, **options: Any) -> Any:
-        """Return In a flow's body: run once for each chunk, or item, of `over`."""
+        """Fan out over the chunks, or items, of `over`; only in a flow's body."""
 
 
 @overload

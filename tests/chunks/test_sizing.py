@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from simulate_sizing import MB, WORKERS, Workload, compare, fixed, learned, workloads
 
 from taskinity_data.chunks.cost_line import fit_line
-from taskinity_data.chunks.sizing import FLOOR_SHARES, Learner, Observation, Size, first_size
+from taskinity_data.chunks.sizing import (
+    FLOOR_SHARES,
+    TARGET_S,
+    Learner,
+    Observation,
+    Size,
+    first_size,
+)
+from taskinity_data.wording import format_nbytes
 
 GIB = 1 << 30
 
@@ -259,7 +267,7 @@ def test_a_chunk_grows_at_most_twofold_from_one_that_ended():
 
 def test_small_files_do_not_hold_sizes_back():
     learner = teach(Learner(Size(8 * MB, "first")), [(1000, 0.001)] * 10)
-    assert learner.next_size(None, 4, 5).target_nbytes == 150 * 1000
+    assert learner.next_size(None, 4, 5).target_nbytes == pytest.approx(TARGET_S / 1e-6, abs=1)
 
 
 def test_every_second_of_the_first_chunks_has_half_the_size():
@@ -276,8 +284,10 @@ def test_before_anything_ended_the_first_size_stands_with_its_reason():
 def test_a_reason_says_the_time_the_rate_and_the_fit():
     costs = [(n, 0.003 + n * 31e-9) for n in (8 * MB, 16 * MB) * 12]
     size = teach(Learner(Size(8 * MB, "first")), costs).next_size(None, 4, 4)
-    assert "0.15 s a chunk at 32.3 MB/s; fitted 3 ms + 31 ns a byte over 24 chunks" in size.reason
-    assert size.reason.startswith("4.8 MB: ")
+    fit = "at 32.3 MB/s; fitted 3 ms + 31 ns a byte over 24 chunks"
+    assert f"{TARGET_S:.2g} s a chunk {fit}" in size.reason
+    assert size.target_nbytes == pytest.approx(TARGET_S / 31e-9, abs=1)
+    assert size.reason.startswith(f"{format_nbytes(size.target_nbytes)}: ")
 
 
 def test_the_last_chunks_taper_until_workers_end_together():
