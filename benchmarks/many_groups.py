@@ -7,8 +7,8 @@ The data are made with NumPy, once, as Parquet: an `id` (integers all over 64 bi
 characters), each equally likely, and a float. Every variant computes sum, mean, count, min and max
 of each group, in a process of its own; rounds alternate. Memory is the most that the driver and
 the whole tree of processes held (proportional set size, sampled every 50 ms), less what they held
-before the clock started; the answer's own size stands beside it. Deleted temporary files of a
-process are its spill, sampled likewise. (The watching is in the seconds of one core.)
+before the clock started; the answer's own size stands beside it. (The watching is in the seconds of
+one core.)
 """
 
 from __future__ import annotations
@@ -100,21 +100,11 @@ VARIANTS = {
 NEEDS = {"Polars, streaming": "polars", "DuckDB": "duckdb"}
 
 
-def spilled_nbytes(process: psutil.Process) -> int:
-    total = 0
-    with contextlib.suppress(OSError):
-        for link in Path(f"/proc/{process.pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                if str(link.readlink()).endswith(" (deleted)"):
-                    total += link.stat().st_blocks * 512
-    return total
-
-
 class Watch:
     """The most that a process and its children hold, from `begin` on."""
 
     def __init__(self) -> None:
-        self.driver = self.tree = self.spill = 0
+        self.driver = self.tree = 0
         self._root = psutil.Process()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch)
@@ -122,14 +112,11 @@ class Watch:
     def _watch(self) -> None:
         while not self._done.wait(0.05):
             held = []
-            spill = 0
             for process in [self._root, *self._root.children(recursive=True)]:
                 with contextlib.suppress(psutil.Error):
                     held.append(process.memory_full_info().pss)
-                    spill += spilled_nbytes(process)
             self.driver = max(self.driver, held[0])
             self.tree = max(self.tree, sum(held))
-            self.spill = max(self.spill, spill)
 
     def begin(self) -> None:
         self.before = self._root.memory_full_info().pss
@@ -141,7 +128,6 @@ class Watch:
         return {
             "driver": self.driver - self.before,
             "tree": self.tree - self.before,
-            "spill": self.spill,
         }
 
 
@@ -212,14 +198,14 @@ def main() -> None:
         f"{args.rows:,} rows ({size:,.0f} MB of Parquet), {one['groups']:,} groups by {args.keys}, "
         f"{args.workers} workers, {args.rounds} rounds, medians\n"
     )
-    print("| | s | of one core, s | driver, MB | all processes, MB | answer, MB | spilled, MB |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| | s | of one core, s | driver, MB | all processes, MB | answer, MB |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for name in names:
         cells = [
             statistics.median(float(result[word]) for result in found[name]) / unit
             for word, unit in (
                 ("seconds", 1), ("cpu", 1),
-                ("driver", 1e6), ("tree", 1e6), ("answer", 1e6), ("spill", 1e6),
+                ("driver", 1e6), ("tree", 1e6), ("answer", 1e6),
             )
         ]  # fmt: skip
         print(

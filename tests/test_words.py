@@ -27,7 +27,6 @@ NOT_CLEAN = {
     "taskinity_data/formats/memory.py",
     "taskinity_data/formats/orc",
     "taskinity_data/formats/parquet",
-    "taskinity_data/reducers/spilling",
 }
 
 # Classes of one name that are one thing in two forms.

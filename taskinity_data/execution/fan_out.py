@@ -19,7 +19,6 @@ from taskinity_data.execution.split_chunks import SizeCap, SplitChunks, split_ch
 from taskinity_data.execution.worker.run_item import Item
 from taskinity_data.formats.stream import StreamBlock, count_rows
 from taskinity_data.outcome import Outcome, Status
-from taskinity_data.reducers.spilling.holding import hold
 from taskinity_data.reducers.tree import ABSENT, OrderedTree
 from taskinity_data.wording import format_nbytes
 
@@ -143,8 +142,10 @@ class RunningFanOut:
         self._learner = learner
         self._adapts = adapts
         self._workers = 1
-        self._holders = tuple(hold(reducer) for reducer in job.reducers)
-        self._trees = tuple(OrderedTree(holder.combine) for holder in self._holders)
+        self._trees = tuple(
+            OrderedTree(reducer.combine, measure=getattr(reducer, "measure", None))
+            for reducer in job.reducers
+        )
         self._results: dict[tuple[int, ...], Any] = {}
         self._seconds = 0.0
         self._ended_weight = 0
@@ -289,8 +290,6 @@ class RunningFanOut:
 
     def close(self) -> None:
         """Let go of what is not handed out (a pass over files ends, with its threads) or held."""
-        for holder in self._holders:
-            holder.close()
         close = getattr(self._source, "close", None)
         if close is not None:
             close()
@@ -318,8 +317,7 @@ class RunningFanOut:
             )
         partials, result = outcome.value if completed else ((), None)
         for number, tree in enumerate(self._trees):
-            partial = self._holders[number].take(partials[number]) if completed else ABSENT
-            tree.add(item.index, partial)
+            tree.add(item.index, partials[number] if completed else ABSENT)
         if self.job.keeps_result and completed:
             self._results[item.index] = result
 
@@ -339,7 +337,7 @@ class RunningFanOut:
 
     def finish(self, number: int) -> Any:
         """Return the answer of the reducer with that number."""
-        return self._holders[number].finish(self._trees[number].result())
+        return self.job.reducers[number].finish(self._trees[number].result())
 
     @property
     def results(self) -> dict[tuple[int, ...], Any]:

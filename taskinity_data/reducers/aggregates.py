@@ -1,8 +1,8 @@
 """Compute the aggregates of group_by (`sum`, `mean`, `nunique`, ...) from the states of chunks.
 
 Each aggregate has an object with these methods: `start` makes the state of a column of a chunk,
-`merge` one state of several, `finish` the answer's column; `flatten` and `restore` convert states
-for storage. Groups are numbers here.
+`merge` one state of several, `finish` the answer's column. Groups are numbers here. Merging the
+first states and then the rest gives the same bits as merging all of them.
 
 The states here are dense: arrays with an item a group, merged group by group in chunk order. Those
 of single values are in `min_max_first_last`.
@@ -18,8 +18,8 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.column_values import NOT_A_TIME, Answer, Parts, Values, from_numbers
-from taskinity_data.reducers.grouping import Grouping
+from taskinity_data.reducers.column_values import NOT_A_TIME, Answer, Values, from_numbers
+from taskinity_data.reducers.grouping import Grouping, Merging
 from taskinity_data.reducers.min_max_first_last import (
     ApproxDistinct,
     Distinct,
@@ -45,9 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HOWS", "How", "answer_dtype"]
 
-Codes = Any  # NDArray[np.intp]: the merged group of each group of one state
 SumState = tuple[str, Any, Any]
-Spread = tuple[str, Moments]
+Spread = tuple[str, tuple[Any, ...]]  # the fields of Moments
 
 
 class How(Protocol):
@@ -56,17 +55,11 @@ class How(Protocol):
     def start(self, values: Values) -> Any:
         """Return the state of one chunk."""
 
-    def merge(self, states: Sequence[Any], codes: Sequence[Codes]) -> Any:
-        """Merge states, in chunk order; group j of state i becomes group ``codes[i][j]``."""
+    def merge(self, states: Sequence[Any], merging: Merging) -> Any:
+        """Merge states, in chunk order."""
 
     def finish(self, state: Any, answer: Answer) -> pd.Series[Any]:
         """Return the answer, one item a group."""
-
-    def flatten(self, state: Any) -> Parts:
-        """Return the state as columns, so that it can be split by groups and stored."""
-
-    def restore(self, parts: Parts) -> Any:
-        """Return the state from such columns, or from some groups' items of them."""
 
 
 def answer_dtype(column: pd.Series[Any], how: str) -> Any:
@@ -100,26 +93,20 @@ class Counting:
         """Return the counts."""
         return values.counts
 
-    def merge(
-        self, states: Sequence[NDArray[np.int64]], codes: Sequence[Codes]
-    ) -> NDArray[np.int64]:
+    def merge(self, states: Sequence[NDArray[np.int64]], merging: Merging) -> NDArray[np.int64]:
         """Add the counts."""
-        total = np.zeros(_count_groups(codes), dtype=np.int64)
-        for state, code in zip(states, codes, strict=True):
-            total[code] += state
-        return total
+
+        def add() -> NDArray[np.int64]:
+            total = np.zeros(merging.n_groups, dtype=np.int64)
+            for state, code in zip(states, merging.codes, strict=True):
+                total[code] += state
+            return total
+
+        return merging.once(states, add)  # type: ignore[no-any-return]
 
     def finish(self, state: NDArray[np.int64], answer: Answer) -> pd.Series[Any]:
         """Return the counts."""
         return from_numbers(state, answer.dtype)
-
-    def flatten(self, state: NDArray[np.int64]) -> Parts:
-        """Return one column."""
-        return Parts("", None, (state,))
-
-    def restore(self, parts: Parts) -> NDArray[np.int64]:
-        """Return the column."""
-        return parts.columns[0]  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -145,32 +132,26 @@ class Summing:
             values = Values(values.series[is_valid], Grouping(codes, n_groups))
         return ("objects", *aggregate_with_pandas(values, "sum"))
 
-    def merge(self, states: Sequence[SumState], codes: Sequence[Codes]) -> SumState:
+    def merge(self, states: Sequence[SumState], merging: Merging) -> SumState:
         """Add the sums."""
-        there = [i for i, (kind, _, _) in enumerate(states) if kind != "nothing"]
-        if not there:
+        codes = merging.codes
+        present = [i for i, (kind, _, _) in enumerate(states) if kind != "nothing"]
+        if not present:
             return "nothing", None, None
-        filled = [i for i in there if len(codes[i])] or there[:1]
+        filled = [i for i in present if len(codes[i])] or present[:1]
         kinds = {states[i][0] for i in filled}
         if not kinds <= {"integers", "floats"}:
             _check_one_kind("sum", kinds)
         if "objects" in kinds:
-            joined = rejoin([states[i][1:] for i in filled], [codes[i] for i in filled])
+            picked = [states[i][1:] for i in filled]
+            joined = rejoin(picked, [codes[i] for i in filled], merging.n_groups)
             return ("objects", *aggregate_with_pandas(joined, "sum"))
         (kind_of_sum, *_) = sorted(kinds)  # "floats" where there are both
-        is_float = kind_of_sum == "floats"
-        total: Any = np.zeros((2, _count_groups(codes)), np.float64 if is_float else np.int64)
-        for i in filled:
-            kind, high, low = states[i]
-            pair: Any = (high, low)
-            if is_float and kind == "integers":
-                pair = floats_of_integers(pair)
-            # Only the groups of this state (it may have a thousandth of all), and the first state
-            # like the others, so that a group's sum does not depend on other groups.
-            current = (total[0][codes[i]], total[1][codes[i]])
-            added = add_floats(current, pair) if is_float else add_integers(current, pair)
-            total[0][codes[i]], total[1][codes[i]] = added
-        return (kind_of_sum, total[0], total[1])
+        sums = merging.once(
+            [states[i][1] for i in filled],
+            lambda: _add_sums([states[i] for i in filled], [codes[i] for i in filled], merging),
+        )
+        return (kind_of_sum, *sums)
 
     def finish(self, state: SumState, answer: Answer) -> pd.Series[Any]:
         """Return the sums; raise `ReduceError` if an integer does not fit."""
@@ -181,7 +162,7 @@ class Summing:
         if kind == "objects":
             sums = finish_picked((high, low), answer)
             is_missing = np.ones(answer.n_groups, dtype=np.bool_)
-            is_missing[high] = False
+            is_missing[slice(None) if high is None else high] = False
             return sums.where(~is_missing, _sum_of_nothing(answer)) if is_missing.any() else sums
         if kind == "floats":
             with np.errstate(over="ignore"):
@@ -199,21 +180,6 @@ class Summing:
         if ((wide < limits.min) | (wide > limits.max)).any():
             return from_numbers(wide, _widen(dtype, wide.dtype))
         return from_numbers(wide.astype(fitting), dtype)
-
-    def flatten(self, state: SumState) -> Parts:
-        """Return two columns, none if all are null; for objects one, with its groups."""
-        kind, high, low = state
-        if kind == "nothing":
-            return Parts(kind, None, ())
-        return Parts(kind, high, (low,)) if kind == "objects" else Parts(kind, None, (high, low))
-
-    def restore(self, parts: Parts) -> SumState:
-        """Return the state from its columns."""
-        if parts.kind == "nothing":
-            return "nothing", None, None
-        first = parts.columns[0]
-        second = first if parts.kind == "objects" else parts.columns[1]
-        return parts.kind, parts.groups if parts.kind == "objects" else first, second
 
 
 def _widen(dtype: Any, wide: np.dtype[Any]) -> Any:
@@ -234,12 +200,12 @@ class Averaging:
         return _sum_numbers(values), values.counts
 
     def merge(
-        self, states: Sequence[tuple[SumState, NDArray[np.int64]]], codes: Sequence[Codes]
+        self, states: Sequence[tuple[SumState, NDArray[np.int64]]], merging: Merging
     ) -> tuple[SumState, NDArray[np.int64]]:
         """Add both."""
         return (
-            Summing().merge([sums for sums, _ in states], codes),
-            Counting().merge([counts for _, counts in states], codes),
+            Summing().merge([sums for sums, _ in states], merging),
+            Counting().merge([counts for _, counts in states], merging),
         )
 
     def finish(self, state: tuple[SumState, NDArray[np.int64]], answer: Answer) -> pd.Series[Any]:
@@ -255,16 +221,6 @@ class Averaging:
             means = (high + low) / counts
         return _as_nullable(means, counts > 0, answer.dtype)
 
-    def flatten(self, state: tuple[SumState, NDArray[np.int64]]) -> Parts:
-        """Return the sums, then the counts."""
-        kind, groups, columns = Summing().flatten(state[0])
-        return Parts(kind, groups, (*columns, state[1]))
-
-    def restore(self, parts: Parts) -> tuple[SumState, NDArray[np.int64]]:
-        """Return sums and counts."""
-        *sums, counts = parts.columns
-        return Summing().restore(parts._replace(columns=tuple(sums))), counts
-
 
 @dataclass(frozen=True)
 class Spreading:
@@ -279,23 +235,24 @@ class Spreading:
                 f"column {values.series.name!r}: no std or var of times; subtract a time first"
             )
         moments = sum_moments(values.array, values.codes, values.grouping.n_groups)
-        return _time_kind(values), moments
+        return _time_kind(values), tuple(moments)
 
-    def merge(self, states: Sequence[Spread], codes: Sequence[Codes]) -> Spread:
+    def merge(self, states: Sequence[Spread], merging: Merging) -> Spread:
         """Add the moments."""
+        codes = merging.codes
         filled = [kind for (kind, _), code in zip(states, codes, strict=True) if len(code)]
         kinds = set(filled or [states[0][0]])
         _check_one_kind("std or var", {kind or "numbers" for kind in kinds})
-        total = Moments(*np.zeros((len(Moments._fields), _count_groups(codes))))
+        total = Moments(*np.zeros((len(Moments._fields), merging.n_groups)))
         for (_, state), code in zip(states, codes, strict=True):
-            current = add_moments(Moments(*(part[code] for part in total)), state)
+            current = add_moments(Moments(*(part[code] for part in total)), Moments(*state))
             for part, added in zip(total, current, strict=True):
                 part[code] = added
-        return kinds.pop(), total
+        return kinds.pop(), tuple(total)
 
     def finish(self, state: Spread, answer: Answer) -> pd.Series[Any]:
         """Return the spreads; null for groups of fewer than two values."""
-        n, squares = state[1].n, state[1].squares
+        n, _, _, squares = state[1]
         with np.errstate(invalid="ignore", divide="ignore"):
             spreads = squares / (n - 1)
         if self.is_root:
@@ -304,14 +261,6 @@ class Spreading:
             counts = np.where(n > 1, spreads, NOT_A_TIME).astype(np.int64)
             return _as_times(counts, state[0], answer.dtype)
         return _as_nullable(spreads, n > 1, answer.dtype)
-
-    def flatten(self, state: Spread) -> Parts:
-        """Return four columns."""
-        return Parts(state[0], None, tuple(state[1]))
-
-    def restore(self, parts: Parts) -> Spread:
-        """Return the moments."""
-        return parts.kind, Moments(*parts.columns)
 
 
 def _sum_numbers(values: Values) -> SumState:
@@ -352,9 +301,23 @@ def _check_one_kind(how: str, kinds: set[str]) -> None:
         )
 
 
-def _count_groups(codes: Sequence[Codes]) -> int:
-    # Every merged group is a group of some state.
-    return 1 + max((int(code.max()) for code in codes if len(code)), default=-1)
+def _add_sums(
+    states: Sequence[SumState], codes: Sequence[NDArray[np.intp]], merging: Merging
+) -> tuple[Any, Any]:
+    is_float = any(kind == "floats" for kind, _, _ in states)
+    total: Any = np.zeros((2, merging.n_groups), np.float64 if is_float else np.int64)
+    for number, ((kind, high, low), code) in enumerate(zip(states, codes, strict=True)):
+        pair: Any = (high, low)
+        if is_float and kind == "integers":
+            pair = floats_of_integers(pair)
+        if number == 0:
+            total[0][code], total[1][code] = pair
+            continue
+        # Only the groups of this state: it may have a thousandth of all.
+        current = (total[0][code], total[1][code])
+        added = add_floats(current, pair) if is_float else add_integers(current, pair)
+        total[0][code], total[1][code] = added
+    return total[0], total[1]
 
 
 def _sum_of_nothing(answer: Answer) -> pd.Series[Any]:

@@ -33,7 +33,8 @@ class Reducer(Protocol):
     The answer must not depend on how chunks are grouped:
     ``combine([a, combine([b, c])])`` means the same as ``combine([a, b, c])``; a single partial may
     go to `finish` without any `combine`. `combine` must not change the partials that it gets.
-    Partials that can outgrow memory may have a `Holder`, see `holding`.
+    A reducer whose partials can outgrow memory may have a method ``measure(partial)`` that returns
+    their bytes, see `tree.OrderedTree`.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.reducers.grouping import Grouping
 
-__all__ = ["NOT_A_TIME", "Answer", "Numbers", "Parts", "Values", "from_numbers"]
+__all__ = ["NOT_A_TIME", "Answer", "Numbers", "Values", "from_numbers"]
 
 NOT_A_TIME = int(np.iinfo(np.int64).min)
 """The integer that pandas uses for NaT."""
@@ -38,18 +38,6 @@ class Answer(NamedTuple):
     n_groups: int
     dtype: Any
     label: str
-
-
-class Parts(NamedTuple):
-    """A state of many groups as columns.
-
-    `groups` is the group of each item of the columns, in order; None: item i is of group i. `kind`
-    is one word for all items.
-    """
-
-    kind: str
-    groups: NDArray[np.intp] | None
-    columns: tuple[Any, ...]
 
 
 class Values:
@@ -127,6 +115,8 @@ class Values:
     @cached_property
     def codes(self) -> NDArray[np.intp]:
         """The groups of `rows`."""
+        if self.is_valid is None:
+            return self.grouping.grouped_codes
         codes = self.grouping.codes
         return codes if self.rows is None else codes[self.rows]
 
@@ -138,15 +128,24 @@ class Values:
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """The number of such rows of each group."""
+        """The number of such rows of each group; of columns without nulls the same array."""
+        if self.is_valid is None:
+            return self.grouping.counts
         return np.bincount(self.codes, minlength=self.grouping.n_groups)
+
+    @property
+    def filled(self) -> NDArray[np.intp] | None:
+        """The groups that have such rows; None: all of them."""
+        groups = np.flatnonzero(self.counts)
+        return None if len(groups) == self.grouping.n_groups else groups
 
     @cached_property
     def sums(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """The sum of each group, as returned by `sum_floats` or `sum_integers`."""
         array, n_groups = self.array, self.grouping.n_groups
         if array.dtype.kind == "f":
-            return sum_floats(array.astype(np.float64, copy=False), self.codes, n_groups)
+            cells = self.grouping.cells if self.is_valid is None and n_groups > 1 else None
+            return sum_floats(array.astype(np.float64, copy=False), self.codes, n_groups, cells)
         return sum_integers(array, self.codes, n_groups)
 
 

@@ -14,17 +14,15 @@ import pandas as pd
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import HOWS
 from taskinity_data.reducers.column_values import Values
-from taskinity_data.reducers.grouping import group_rows
+from taskinity_data.reducers.grouping import Merging, group_rows, regroup
 from taskinity_data.reducers.inputs import check_exact, empty_of, join_empty, without_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from taskinity_data.reducers.grouping import Codes
 
-__all__ = ["merge_groups", "start_groups"]
+__all__ = ["measure_groups", "merge_groups", "start_groups"]
 
 
 def start_groups(
@@ -54,15 +52,31 @@ def merge_groups(partials: Sequence[dict[str, Any]], hows: Sequence[str]) -> dic
     empty_keys = join_empty([partial["empty_keys"] for partial in partials])
     filled = [frame for frame in keys if len(frame)]
     joined = _join_keys(filled) if filled else empty_keys
-    grouping, groups = group_rows(joined)
+    grouping, groups = regroup(joined)
+    del joined, filled
     ends = np.cumsum([len(frame) for frame in keys])
-    codes = np.split(grouping.codes, ends[:-1])
+    merging = Merging(np.split(grouping.codes, ends[:-1]), len(groups))
     return {
         "keys": groups,
-        "states": [_merge_states(partials, index, how, codes) for index, how in enumerate(hows)],
+        "states": [_merge_states(partials, index, how, merging) for index, how in enumerate(hows)],
         "empty": join_empty([partial["empty"] for partial in partials]),
         "empty_keys": empty_keys,
     }
+
+
+def measure_groups(partial: dict[str, Any]) -> int:
+    """Return about how many bytes a partial takes; arrays that states share count once."""
+    arrays: dict[int, int] = {}
+    _measure(partial["states"], arrays)
+    return int(partial["keys"].memory_usage(index=False, deep=False).sum()) + sum(arrays.values())
+
+
+def _measure(state: Any, arrays: dict[int, int]) -> None:
+    if isinstance(state, (tuple, list)):
+        for part in state:
+            _measure(part, arrays)
+    elif isinstance(state, (np.ndarray, pd.Series)):
+        arrays[id(state)] = int(state.nbytes)
 
 
 def _join_keys(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -78,10 +92,10 @@ def _join_keys(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _merge_states(
-    partials: Sequence[dict[str, Any]], index: int, how: str, codes: Sequence[NDArray[np.intp]]
+    partials: Sequence[dict[str, Any]], index: int, how: str, merging: Merging
 ) -> Any:
     try:
-        return HOWS[how].merge([partial["states"][index] for partial in partials], codes)
+        return HOWS[how].merge([partial["states"][index] for partial in partials], merging)
     except ReduceError as error:
         if getattr(error, "column", None) is not None:
             raise

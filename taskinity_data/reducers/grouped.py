@@ -10,14 +10,13 @@ import pandas as pd
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import HOWS, answer_dtype
 from taskinity_data.reducers.column_values import Answer
-from taskinity_data.reducers.group_states import merge_groups, start_groups
+from taskinity_data.reducers.group_states import measure_groups, merge_groups, start_groups
 from taskinity_data.reducers.grouping import order_groups
 from taskinity_data.reducers.inputs import as_dtype, check_columns, take_codes, to_frame
-from taskinity_data.reducers.spilling.group_holder import GroupHolder
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["GroupBy", "group_by"]
 
@@ -74,33 +73,26 @@ class GroupBy:
             if len(self.by) > 1:
                 index = pd.MultiIndex.from_arrays([[]] * len(self.by), names=self.by)
             return pd.DataFrame(columns=[new for new, _, _ in self.aggregates], index=index)
-        return self._assemble(partial["keys"], partial, partial["states"].__getitem__)
-
-    def hold(self) -> GroupHolder:
-        """Return an object that holds partials in bounded memory while they are combined."""
-        return GroupHolder([how for _, how in self._pairs], self.finish, self._assemble)
-
-    def _assemble(
-        self, keys: pd.DataFrame, dtypes: dict[str, Any], state_of: Callable[[int], Any]
-    ) -> pd.DataFrame:
-        """Return the answer for these groups; `state_of` is called with the number of each pair in
-        turn.
-        """
+        keys, states = partial["keys"], partial["states"]
         n_groups = len(keys)
         if n_groups:
-            keys = _with_pandas_dtypes(keys, dtypes["empty_keys"])
-        order, index = order_groups(keys if n_groups else dtypes["empty_keys"])
+            keys = _with_pandas_dtypes(keys, partial["empty_keys"])
+        order, index = order_groups(keys if n_groups else partial["empty_keys"])
         del keys
         answers = {}
         for number, (column, how) in enumerate(self._pairs):
-            dtype = answer_dtype(dtypes["empty"][column], how)
+            dtype = answer_dtype(partial["empty"][column], how)
             label = f"group_by(): {how} of column {column!r} in a group"
-            values = HOWS[how].finish(state_of(number), Answer(n_groups, dtype, label))
+            values = HOWS[how].finish(states[number], Answer(n_groups, dtype, label))
             answers[column, how] = values.take(order).set_axis(index)
         columns = {new: answers[column, how] for new, column, how in self.aggregates}
         # Two names of one pair must not share their memory.
         is_shared = len(columns) > len(answers)
         return pd.DataFrame(columns, index=index, copy=is_shared)
+
+    def measure(self, partial: dict[str, Any] | None) -> int:
+        """Return about how many bytes a partial takes."""
+        return 0 if partial is None else measure_groups(partial)
 
     def __repr__(self) -> str:
         aggregates = [f"{new}=({column!r}, {how!r})" for new, column, how in self.aggregates]
@@ -158,10 +150,8 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
 
     The answer is one DataFrame and must fit in memory. Beside it a run holds a few chunks' partials
     (a few numbers a group and aggregate; ``"nunique"`` every different value of each group,
-    ``"approx_distinct"`` at most 36 KiB a group) and 256 MiB of what is combined; more than that
-    goes to a temporary file (see ``TMPDIR``), which nobody else can read, and which ends with its
-    process. Objects other than texts, bytes and dates stay in memory, and so does everything in the
-    static graph of ``to_delayed``.
+    ``"approx_distinct"`` at most 36 KiB a group) and those that wait to be combined: 128 MiB, or a
+    few times what is combined so far.
 
     Examples
     --------

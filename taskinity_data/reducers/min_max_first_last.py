@@ -1,8 +1,8 @@
 """Pick the smallest, largest, first or last value of each group, and its distinct values.
 
-A state is (groups, values), one value for each group. States are merged by concatenating them and
-picking again, so that picking from a chunk and merging are the same operation. Groups are numbers
-here.
+A state is (groups, values): one value for each group, or for each of `groups`. States are merged by
+concatenating them and picking again, so that picking from a chunk and merging are the same
+operation. Groups are numbers here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.column_values import Answer, Parts, Values, from_numbers
+from taskinity_data.reducers.column_values import Answer, Values, from_numbers
 from taskinity_data.reducers.grouping import Grouping
 from taskinity_data.reducers.hyperloglog import (
     GROUP_PRECISION,
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from taskinity_data.reducers.grouping import Merging
 
 __all__ = [
     "ApproxDistinct",
@@ -59,26 +61,30 @@ class Picking:
             return _pick_row(values, is_last=self.how == "last")
         if values.numbers is None:
             return aggregate_with_pandas(values, self.how)
-        groups = np.flatnonzero(values.counts)
-        picked = _pick_number(values, is_largest=self.how == "max")[groups]
+        picked = _pick_number(values, is_largest=self.how == "max")
+        groups = values.filled
+        if groups is not None:
+            picked = picked[groups]
         return groups, from_numbers(picked, values.series.dtype)
 
-    def merge(self, states: Sequence[Picked], codes: Sequence[Codes]) -> Picked:
+    def merge(self, states: Sequence[Picked], merging: Merging) -> Picked:
         """Pick again from the picked values."""
-        return self.start(rejoin(states, codes))
+        arrays = [series.to_numpy() for groups, series in states if groups is None]
+        dtypes = {series.dtype for _, series in states}
+        is_compared = self.how in {"min", "max"} and arrays and arrays[0].dtype.kind in "iuf"
+        if is_compared and len(arrays) == len(states) and dtypes == {arrays[0].dtype}:
+            largest = self.how == "max"
+            picked = _start_picking(arrays[0].dtype, merging.n_groups, is_largest=largest)
+            pick = np.maximum if largest else np.minimum
+            for array, code in zip(arrays, merging.codes, strict=True):
+                picked[code] = pick(picked[code], array)
+            return None, pd.Series(picked)
+        return self.start(rejoin(states, merging.codes, merging.n_groups))
 
     def finish(self, state: Picked, answer: Answer) -> pd.Series[Any]:
         """Return the values; null for groups without one."""
         missing = None if self.how in {"first", "last"} else np.nan
         return finish_picked(state, answer, missing)
-
-    def flatten(self, state: Picked) -> Parts:
-        """Return one column."""
-        return _flatten(state)
-
-    def restore(self, parts: Parts) -> Picked:
-        """Return the groups and the column."""
-        return _restore(parts)
 
 
 def _pick_row(values: Values, *, is_last: bool) -> Picked:
@@ -86,22 +92,28 @@ def _pick_row(values: Values, *, is_last: bool) -> Picked:
     rows = np.arange(n_rows) if values.rows is None else np.flatnonzero(values.rows)
     positions = np.full(values.grouping.n_groups, -1 if is_last else n_rows, dtype=np.intp)
     (np.maximum if is_last else np.minimum).at(positions, values.codes, rows)
-    groups = np.flatnonzero(values.counts)
-    return groups, values.series.take(positions[groups]).reset_index(drop=True)
+    groups = values.filled
+    if groups is not None:
+        positions = positions[groups]
+    return groups, values.series.take(positions).reset_index(drop=True)
 
 
 def _pick_number(values: Values, *, is_largest: bool) -> NDArray[Any]:
     dtype = values.array.dtype
+    picked = _start_picking(dtype, values.grouping.n_groups, is_largest=is_largest)
+    (np.maximum if is_largest else np.minimum).at(picked, values.codes, values.array)
+    # -0.0 and 0.0 are equal, so which of them is picked would be chance.
+    return picked + dtype.type(0) if dtype.kind == "f" else picked
+
+
+def _start_picking(dtype: np.dtype[Any], n_groups: int, *, is_largest: bool) -> NDArray[Any]:
     if dtype.kind == "b":
         ends: tuple[Any, Any] = (True, False)
     elif dtype.kind == "f":
         ends = (np.inf, -np.inf)
     else:
         ends = (np.iinfo(dtype).max, np.iinfo(dtype).min)
-    picked = np.full(values.grouping.n_groups, ends[is_largest], dtype=dtype)
-    (np.maximum if is_largest else np.minimum).at(picked, values.codes, values.array)
-    # -0.0 and 0.0 are equal, so which of them is picked would be chance.
-    return picked + dtype.type(0) if dtype.kind == "f" else picked
+    return np.full(n_groups, ends[is_largest], dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -113,22 +125,14 @@ class Distinct:
         pairs, width, uniques = _pair_uniques(values)
         return pairs // width, pd.Series(uniques.take(pairs % width))
 
-    def merge(self, states: Sequence[Picked], codes: Sequence[Codes]) -> Picked:
+    def merge(self, states: Sequence[Picked], merging: Merging) -> Picked:
         """Return the distinct values of all."""
-        return self.start(rejoin(states, codes))
+        return self.start(rejoin(states, merging.codes, merging.n_groups))
 
     def finish(self, state: Picked, answer: Answer) -> pd.Series[Any]:
         """Return the numbers of values."""
         counts = np.bincount(state[0], minlength=answer.n_groups)
         return from_numbers(counts, answer.dtype)
-
-    def flatten(self, state: Picked) -> Parts:
-        """Return one column."""
-        return _flatten(state)
-
-    def restore(self, parts: Parts) -> Picked:
-        """Return the groups and the column."""
-        return _restore(parts)
 
 
 @dataclass(frozen=True)
@@ -142,12 +146,12 @@ class ApproxDistinct:
         registers, ranks = rank_hashes(hashes[pairs % width], GROUP_PRECISION)
         return merge_registers(((pairs // width) << GROUP_PRECISION) + registers, ranks)
 
-    def merge(self, states: Sequence[tuple[Any, Any]], codes: Sequence[Codes]) -> tuple[Any, Any]:
+    def merge(self, states: Sequence[tuple[Any, Any]], merging: Merging) -> tuple[Any, Any]:
         """Return the largest rank of each register."""
         mask = (1 << GROUP_PRECISION) - 1
         keys = [
             (code[state[0] >> GROUP_PRECISION] << GROUP_PRECISION) + (state[0] & mask)
-            for state, code in zip(states, codes, strict=True)
+            for state, code in zip(states, merging.codes, strict=True)
         ]
         return merge_registers(np.concatenate(keys), np.concatenate([s[1] for s in states]))
 
@@ -155,29 +159,6 @@ class ApproxDistinct:
         """Return the estimates, rounded."""
         estimates = estimate_distinct(*state, answer.n_groups, GROUP_PRECISION)
         return from_numbers(estimates, answer.dtype)
-
-    def flatten(self, state: tuple[Any, Any]) -> Parts:
-        """Return the registers within their groups, and the ranks."""
-        registers = (state[0] & ((1 << GROUP_PRECISION) - 1)).astype(np.uint16)
-        return Parts("", state[0] >> GROUP_PRECISION, (registers, state[1]))
-
-    def restore(self, parts: Parts) -> tuple[Any, Any]:
-        """Return both, numbered by group."""
-        assert parts.groups is not None
-        registers, ranks = parts.columns
-        return (parts.groups.astype(np.int64) << GROUP_PRECISION) + registers, ranks
-
-
-def _flatten(state: Picked) -> Parts:
-    groups, series = state
-    if (np.diff(groups) < 0).any():
-        order = np.argsort(groups, kind="stable")
-        groups, series = groups[order], series.take(order)
-    return Parts("", groups, (series,))
-
-
-def _restore(parts: Parts) -> Picked:
-    return parts.groups, parts.columns[0]
 
 
 def _pair_uniques(values: Values) -> tuple[NDArray[np.intp], int, Any]:
@@ -191,13 +172,17 @@ def _pair_uniques(values: Values) -> tuple[NDArray[np.intp], int, Any]:
     return pd.unique(groups * width + codes), width, uniques
 
 
-def rejoin(states: Sequence[Picked], codes: Sequence[Codes]) -> Values:
+def rejoin(states: Sequence[Picked], codes: Sequence[Codes], n_groups: int) -> Values:
     """Concatenate the picked values of several states, in order, with their groups."""
-    groups = np.concatenate([code[state[0]] for state, code in zip(states, codes, strict=True)])
+    groups = np.concatenate(
+        [
+            code if state[0] is None else code[state[0]]
+            for state, code in zip(states, codes, strict=True)
+        ]
+    )
     # States without a value may have any dtype, so they don't count if others have some.
     filled = [series for _, series in states if len(series)] or [states[0][1]]
     joined = filled[0] if len(filled) == 1 else pd.concat(filled, ignore_index=True)
-    n_groups = int(groups.max()) + 1 if len(groups) else 0
     return Values(joined, Grouping(groups.astype(np.intp, copy=False), n_groups))
 
 
@@ -222,9 +207,11 @@ def aggregate_with_pandas(values: Values, how: str) -> Picked:
 def finish_picked(state: Picked, answer: Answer, missing: Any = np.nan) -> pd.Series[Any]:
     """Return one item a group; `missing` (for objects) or null if nothing was picked."""
     groups, series = state
+    result: pd.Series[Any]
+    if groups is None:
+        return series if answer.dtype is None else as_dtype(series, answer.dtype, answer.label)
     positions = np.full(answer.n_groups, -1, dtype=np.intp)
     positions[groups] = np.arange(len(groups))
-    result: pd.Series[Any]
     if (positions >= 0).all():
         result = series.take(positions).reset_index(drop=True)
     elif series.dtype == object:

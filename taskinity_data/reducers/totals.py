@@ -20,7 +20,7 @@ from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import HOWS, answer_dtype
 from taskinity_data.reducers.column_values import Answer, Values
 from taskinity_data.reducers.group_states import merge_groups, start_groups
-from taskinity_data.reducers.grouping import Grouping, order_groups
+from taskinity_data.reducers.grouping import Grouping, Merging, order_groups
 from taskinity_data.reducers.inputs import check_unique, empty_of, join_empty, to_frame
 from taskinity_data.reducers.row_labels import SeriesRows, read_result
 
@@ -31,8 +31,6 @@ __all__ = [
     "Columns", "Labelled", "SeriesState", "Single", "max", "mean", "merge_columns", "min",
     "start_columns", "sum",
 ]  # fmt: skip
-
-_ONE_GROUP = np.zeros(1, dtype=np.intp)
 
 
 class Columns(NamedTuple):
@@ -99,7 +97,7 @@ def merge_columns(partials: Sequence[Columns], hows: Sequence[str], label: str) 
         _check_alike(column, partials, label)
         states = [p.states[column] for p in partials if column in p.states]
         merged[column] = [
-            HOWS[how].merge([state[index] for state in states], [_ONE_GROUP] * len(states))
+            HOWS[how].merge([state[index] for state in states], Merging.of_one(len(states)))
             for index, how in enumerate(hows)
         ]
     # Nulls without a dtype count as those of floats, with which numbers stay numbers.
@@ -232,7 +230,7 @@ class Total:
             levels = map(_common_name, zip(*(p.levels for p in labelled), strict=False))
             return Labelled(groups, tuple(levels), _common_name([p.name for p in labelled]))
         singles = [p for p in present if isinstance(p, Single)]
-        state = HOWS[self.how].merge([p.state for p in singles], [_ONE_GROUP] * len(singles))
+        state = HOWS[self.how].merge([p.state for p in singles], Merging.of_one(len(singles)))
         return Single(state, join_empty([p.empty.to_frame() for p in singles])[0])
 
     def finish(self, partial: Partial | None) -> Any:

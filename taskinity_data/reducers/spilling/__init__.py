@@ -1,1 +1,0 @@
-"""Partials of group-bys that outgrow memory, kept on disk."""
