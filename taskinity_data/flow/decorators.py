@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from taskinity_data.errors import BindError, FlowError, SettingsError
 from taskinity_data.flow.naming import is_name, to_camel
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskinity_data.flow.flow import Flow
+    from taskinity_data.flow.task_keywords import TaskKeywords
     from taskinity_data.policy import Value
 
 __all__ = ["MarkedTask", "flow", "task"]
@@ -48,40 +49,10 @@ class MarkedTask(Protocol[P, R_co]):
 def task(function: Callable[P, R_co], /) -> MarkedTask[P, R_co]: ...
 @overload
 def task(
-    function: str | None = None,
-    /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    retries: int = 0,
-    retry_delay: str | float = "1s",
-    max_delay: str | float = "60s",
-    retry_on: Any = None,
-    give_up_on: Any = (),
-    timeout: str | float | None = None,
-    on_error: str | Value | Callable[..., Any] = "fail",
-    validate_input: Any = None,
-    validate_output: Any = None,
-    resources: Mapping[str, float] | None = None,
+    function: str | None = None, /, **options: Unpack[TaskKeywords]
 ) -> Callable[[Callable[P, R_co]], MarkedTask[P, R_co]]: ...
 @overload
-def task(
-    function: Any,
-    /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    retries: int = 0,
-    retry_delay: str | float = "1s",
-    max_delay: str | float = "60s",
-    retry_on: Any = None,
-    give_up_on: Any = (),
-    timeout: str | float | None = None,
-    on_error: str | Value | Callable[..., Any] = "fail",
-    validate_input: Any = None,
-    validate_output: Any = None,
-    resources: Mapping[str, float] | None = None,
-) -> Any: ...
+def task(function: Any, /, **options: Unpack[TaskKeywords]) -> Any: ...
 
 
 def task(  # the keywords are the published ones

@@ -13,6 +13,7 @@ from taskinity_data.flow.decorators import task
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.keywords import KEYWORDS
 from taskinity_data.flow.stages import FanOutStage, Stage
+from taskinity_data.flow.task_keywords import TaskKeywords
 from taskinity_data.formats.csv.options import SIGNATURE
 from taskinity_data.run.options import RunOptions
 from taskinity_data.wording import suggest
@@ -20,8 +21,6 @@ from taskinity_data.wording import suggest
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
-
-    from taskinity_data.policy import Value
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,23 +32,6 @@ __all__ = [
     "sort_plans",
     "with_defaults",
 ]
-
-
-class TaskKeywords(TypedDict, total=False):
-    """The options of `td.task`."""
-
-    name: str | None
-    description: str | None
-    retries: int
-    retry_delay: str | float
-    max_delay: str | float
-    retry_on: Any
-    give_up_on: Any
-    timeout: str | float | None
-    on_error: str | Value | Callable[..., Any]
-    validate_input: Any
-    validate_output: Any
-    resources: Mapping[str, float] | None
 
 
 class RunKeywords(TypedDict, total=False):

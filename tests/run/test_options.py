@@ -14,9 +14,10 @@ from taskinity_data.chunks.reader_keywords import DatasetKeywords, ReaderKeyword
 from taskinity_data.cli.commands.redrive import redrive
 from taskinity_data.cli.commands.run import run as run_command
 from taskinity_data.errors import PlanError, SettingsError
+from taskinity_data.flow.task_keywords import TaskKeywords
 from taskinity_data.formats.csv.options import REFUSED, SIGNATURE
 from taskinity_data.formats.parquet.options import PARQUET_OPTIONS
-from taskinity_data.run.arguments import RunKeywords, TaskKeywords
+from taskinity_data.run.arguments import RunKeywords
 from taskinity_data.run.options import RunOptions, repeated_options, typed_options
 
 
