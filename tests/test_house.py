@@ -40,6 +40,17 @@ def test_every_path_that_a_document_names_exists(document):
         assert any(home.exists() for home in homes), f"{document.name} names {path}"
 
 
+def changes(text):
+    """The rows of the table of changes and what to open."""
+    return text[text.index("| change | open |") :].partition("\n\n")[0].splitlines()
+
+
+def test_both_documents_say_the_same_of_each_usual_change():
+    contributing, house = (changes(path.read_text(encoding="utf-8")) for path in DOCUMENTS)
+    assert contributing == house
+    assert len(house) == 2 + 10
+
+
 def test_the_tree_shows_every_folder_down_to_the_second_level():
     drawn = set(drawn_folders((ROOT / "docs" / "design" / "house.md").read_text(encoding="utf-8")))
     there = {str(path.parent.relative_to(PACKAGE)) for path in PACKAGE.rglob("__init__.py")} - {"."}
@@ -49,7 +60,10 @@ def test_the_tree_shows_every_folder_down_to_the_second_level():
 def test_no_folder_has_more_files_than_a_reader_takes_in():
     for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
         files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
-        assert len(files) <= MAX_FILES, f"{folder.relative_to(PACKAGE)}: {sorted(files)}"
+        assert len(files) <= MAX_FILES, (
+            f"{folder.relative_to(PACKAGE)} has {len(files)} files, {MAX_FILES} at most: give "
+            f"those that belong together a folder of their own: {sorted(files)}"
+        )
 
 
 def test_no_module_is_longer_than_a_reader_holds_in_mind():

@@ -30,6 +30,15 @@ BUILT_IN = {
 }
 
 
+def test_every_built_in_is_in_this_list():
+    names = {
+        name
+        for name in td.__all__
+        if getattr(getattr(td, name), "__module__", "").startswith("taskinity_data.reducers.")
+    }
+    assert names - {"reducer"} == {text.partition("(")[0] for text in BUILT_IN}
+
+
 def assert_same(got, want):
     assert type(got) is type(want)
     if isinstance(want, (list, tuple)):
