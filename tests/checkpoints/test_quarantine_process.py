@@ -1,7 +1,6 @@
 """A chunk is read in a process of its own: what its reader does there, it does to that alone."""
 
 import io
-import time
 
 import pandas as pd
 import psutil
@@ -91,10 +90,8 @@ def test_what_ends_it_is_said(broken, how, told):
 
 
 def test_one_that_hangs_is_ended_with_what_it_started(broken):
-    begun = time.monotonic()
     rows = SeparateReader(max_s=3).read(broken("hangs"))
     assert rows.why_not.endswith("reading them took longer than 3 s")
-    assert time.monotonic() - begun < 600  # for as long it would sleep
     found = [one.info["cmdline"] or [] for one in psutil.process_iter(["cmdline"])]
     assert ["sleep", "611.5"] not in found
 

@@ -21,6 +21,17 @@ pytestmark = pytest.mark.thorough
 BOTH = (signal.SIGINT, signal.SIGTERM)
 
 
+def wait_until(holds):
+    give_up_s = time.monotonic() + 300
+    while not holds():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.01)
+
+
+def is_alive(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
 @pytest.fixture
 def heard():
     """The signals that came through to handlers that stand where the program's own stood."""
@@ -116,6 +127,7 @@ def test_ctrl_c_while_workers_are_asked_to_end_kills_them(tmp_path, monkeypatch)
 
     def be_struck_and_close(strategy):
         signal.raise_signal(signal.SIGINT)
+        wait_until(lambda: not is_alive(worker))  # nothing has asked it to end by itself
         close(strategy)
 
     def hang(path):
@@ -127,12 +139,7 @@ def test_ctrl_c_while_workers_are_asked_to_end_kills_them(tmp_path, monkeypatch)
     worker = psutil.Process(*strategy._pids())
     job = strategy.load(Job("Hang", ((Step("Hang", hang),),)))
     strategy.submit(job, [Item("k", str(tmp_path / "begun"))], "k")
-    until_s = time.monotonic() + 60
-    while not (tmp_path / "begun").exists():
-        assert time.monotonic() < until_s
-        time.sleep(0.01)
-    at = time.monotonic()
+    wait_until((tmp_path / "begun").exists)
     with pytest.raises(KeyboardInterrupt):
         strategy.close()
-    assert time.monotonic() - at < 4  # which it has to end by itself
     assert not worker.is_running()
