@@ -20,7 +20,7 @@ HERE = {
 """What threads bear: errors of all kinds."""
 
 
-@pytest.mark.rounds(3, 200)
+@pytest.mark.rounds(3, 100)
 def test_errors_of_all_kinds_in_threads(seed, tmp_path):
     case = Round.of(tmp_path / "round", seed, HERE)
     run = run_round(case, retries=1, retry_delay=0, retry_on=OSError)
@@ -29,7 +29,7 @@ def test_errors_of_all_kinds_in_threads(seed, tmp_path):
     assert all(times[n] == 1 for n in range(len(FRAME)) if n // CHUNK not in case.faults)
 
 
-@pytest.mark.rounds(2, 150)
+@pytest.mark.rounds(2, 75)
 def test_bad_rows_are_halved_out(seed, tmp_path):
     case = Round.of(tmp_path / "round", seed, {"flaky": 1, "large": 1}, bad_rows=3)
     run = run_round(case, retries=1, retry_delay=0, retry_on=OSError, on_error="bisect")

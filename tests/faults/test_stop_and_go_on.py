@@ -236,7 +236,7 @@ ROUNDS = float(os.environ.get("FAULT_ROUNDS", "0"))
 
 TestRuns = Runs.TestCase
 TestRuns.settings = settings(
-    max_examples=round(100 * ROUNDS) if ROUNDS else 8,
+    max_examples=round(50 * ROUNDS) if ROUNDS else 8,
     stateful_step_count=12,
     deadline=None,
     suppress_health_check=list(HealthCheck),
