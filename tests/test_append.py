@@ -240,11 +240,12 @@ def unflatten(target):
     runs = {0: told | {"parts": []}}
     runs |= {facts.pop("batch"): told | {"parts": [], "meta": facts} for facts in added}
     for part in parts:
-        first, _, name = part["path"].removeprefix("part-batch-").partition("-")
-        batch = int(first) if part["path"].startswith("part-batch-") else 0
+        below, file = os.path.split(part["path"])
+        first, _, name = file.removeprefix("part-batch-").partition("-")
+        batch = int(first) if file.startswith("part-batch-") else 0
         folder = target / (f"part-batch-{batch:05}-0123456789ab" if batch else "")
-        folder.mkdir(exist_ok=True)
-        path = f"part-{name}" if batch else part["path"]
+        (folder / below).mkdir(parents=True, exist_ok=True)
+        path = os.path.join(below, f"part-{name}") if batch else part["path"]
         (target / part["path"]).rename(folder / path)
         runs[batch]["parts"].append(part | {"path": path})
         (folder / "_manifest.json").write_text(json.dumps(runs[batch]))
@@ -268,31 +269,36 @@ def test_all_parts_lie_beside_each_other(ground):
     assert told["rows"] == len(expected)
 
 
-def test_directories_of_batches_of_earlier_versions_are_read_and_added_to(ground):
+@pytest.mark.parametrize("partition_by", [None, "year"])
+def test_directories_of_batches_of_earlier_versions_are_read_and_added_to(ground, partition_by):
+    options = {"only_new": True} | ({"partition_by": partition_by} if partition_by else {})
     for night in (1, 2, 3):
         put(str(night))
-        append(only_new=True)
+        append(**options)
     target = ground / "out"
     unflatten(target)
-    assert len([one for one in target.iterdir() if one.is_dir()]) == 2
-    assert numbers() == every(1, 2, 3)
-    assert append(only_new=True).output.rows == 0
+    assert len(list(target.glob("part-batch-*/"))) == 2
+    assert sorted(numbers()) == every(1, 2, 3)
+    assert append(**options).output.rows == 0
     put("4")
-    append(only_new=True)
-    assert not [one for one in target.iterdir() if one.is_dir()]
-    parts = sorted(target.glob("*.parquet"))
-    assert pd.concat(map(pd.read_parquet, parts)).n.tolist() == numbers() == every(1, 2, 3, 4)
+    append(**options)
+    assert not list(target.glob("part-batch-*/"))
+    parts = sorted(target.glob("**/*.parquet"))
+    found = pd.concat(map(pd.read_parquet, parts)).n.tolist()
+    assert sorted(found) == sorted(numbers()) == every(1, 2, 3, 4)
+    if partition_by is None:
+        assert found == numbers() == every(1, 2, 3, 4)
 
 
 @pytest.mark.parametrize("target", ["out", URL])
-def test_partitions_are_appended_to_as_before(ground, target):
+def test_partitions_are_appended_to_in_their_own_directories(ground, target):
     for night in (1, 1, 2, 2, 3):
         put(str(night)) if not Path("in", f"{night}.csv").exists() else None
         append(output=target, partition_by="year", only_new=True)
     assert sorted(numbers(target)) == every(1, 2, 3)
     if target == "out":
         folders = [one.name[:11] for one in Path("out").iterdir() if one.is_dir()]
-        assert sorted(folders) == ["part-batch-", "part-batch-", "year=2013", "year=2014"]
+        assert sorted(folders) == ["year=2013", "year=2014"]
     with pytest.raises(PlanError, match="already"):
         append(output=target, partition_by="year")
 

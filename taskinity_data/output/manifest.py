@@ -1,7 +1,7 @@
 """Describes a directory of parts: ``_manifest.json``.
 
-It lists all that was appended, too; in partitioned outputs on a disk, and in those of earlier
-versions, each run that appended has a directory and a manifest of its own.
+It lists all that was appended, too; in outputs of earlier versions on a disk each run that appended
+has a directory and a manifest of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,18 +18,15 @@ from taskinity_data.errors import ReadError
 from taskinity_data.output.common_schema import CommonSchema
 from taskinity_data.sources.written import BATCH, MANIFEST
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 __all__ = [
     "BATCH",
     "BATCH_NUMBER",
     "MANIFEST",
     "Manifest",
     "StoredPart",
-    "find_commit",
+    "batch_of",
+    "join_batch",
     "list_batches",
-    "number_of",
     "parse_manifest",
     "read_manifest",
 ]
@@ -186,39 +183,22 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
     """
     whole = _read_one(os.path.join(directory, MANIFEST))
     for batch in () if whole.is_whole else list_batches(directory):
-        added = _read_one(os.path.join(directory, batch, MANIFEST))
-        parts = tuple(replace(part, path=f"{batch}/{part.path}") for part in added.parts)
-        meta = {**added.meta, BATCH_NUMBER: number_of(batch)}
-        whole = whole.joined(replace(added, parts=parts, meta=meta))
+        whole = join_batch(whole, batch, _read_one(os.path.join(directory, batch, MANIFEST)))
     return whole
 
 
-def number_of(path: str) -> int:
-    """Return the number of the batch that the path of a part, or a directory, tells; 0: none."""
-    digits = path.removeprefix(BATCH).partition("-")[0] if path.startswith(BATCH) else ""
+def join_batch(whole: Manifest, batch: str, added: Manifest) -> Manifest:
+    """Return `whole` with what an earlier version appended, in the directory `batch`."""
+    parts = tuple(replace(part, path=f"{batch}/{part.path}") for part in added.parts)
+    meta = {**added.meta, BATCH_NUMBER: batch_of(batch)}
+    return whole.joined(replace(added, parts=parts, meta=meta))
+
+
+def batch_of(path: str) -> int:
+    """Return the number of the batch that the path of a part, or a directory, shows; 0: none."""
+    name = next((name for name in path.split("/") if name.startswith(BATCH)), "")
+    digits = name.removeprefix(BATCH).partition("-")[0]
     return int(digits) if digits.isdecimal() else 0
-
-
-def find_commit(
-    directory: str | os.PathLike[str], is_sought: Callable[[dict[str, Any]], bool]
-) -> tuple[str, int, Manifest] | None:
-    """Return where the run stands whose facts are sought.
-
-    Returns
-    -------
-    (str, int, Manifest) or None
-        The directory of its batch ("" for `directory` itself), the number of its facts among those
-        of the manifest there, and that manifest.
-    """
-    for batch in ("", *list_batches(directory)):
-        try:
-            manifest = _read_one(os.path.join(directory, batch, MANIFEST))
-        except FileNotFoundError:
-            continue
-        for number, meta in enumerate(manifest.metas):
-            if is_sought(meta):
-                return batch, number, manifest
-    return None
 
 
 def list_batches(directory: str | os.PathLike[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from taskinity_data.errors import LedgerError, PlanError, SchemaError
+from taskinity_data.errors import LedgerError, PlanError, ReadError, SchemaError
 from taskinity_data.output.common_schema import CommonSchema
 from taskinity_data.output.partitions import check_columns, split_rows
 from taskinity_data.output.staging import WriteAttempt
@@ -28,6 +28,7 @@ __all__ = [
     "StagedFile",
     "agree",
     "check_added",
+    "check_nbytes",
     "check_order",
     "lacks_types",
     "retype",
@@ -278,3 +279,26 @@ def retype(table: pa.Table, schema: pa.Schema) -> pa.Table:
         for field, column in zip(fields, table.columns, strict=True)
     ]
     return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=schema.metadata))
+
+
+def check_nbytes(part: Part, path: str, nbytes: int, written: int, step: str) -> None:
+    """Raise `ReadError` where a file of `part` has not the bytes that were `written`.
+
+    Parameters
+    ----------
+    part : Part
+    path : str
+        For the message, without secrets.
+    nbytes : int
+        What it has; -1 where it is missing.
+    written : int
+    step : str
+        What to ask, as the end of the message.
+    """
+    if nbytes != written:
+        state = "is missing" if nbytes < 0 else f"has {nbytes:,} bytes"
+        raise ReadError(
+            f"{path}: the file that {part.label} wrote {state}, instead of {written:,} bytes; "
+            f"{step}? Run it again",
+            path=path,
+        )

@@ -295,14 +295,15 @@ def test_the_first_run_is_completed_before_what_others_have_appended(ground):
         go(mended, resume=before.run_id)
 
 
-def test_the_first_run_of_a_partitioned_output_that_others_have_appended_to_is_refused(ground):
-    before = partial(2, partition_by="twice")
-    go(mended, if_exists="append", allow_repeated=True, partition_by="twice")
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_run_of_a_partitioned_output_is_completed_among_those_of_others(ground, number):
+    options = {"if_exists": "append", "allow_repeated": True, "partition_by": "twice"}
+    runs = [go(mended, **options) if n != number else partial(2, **options) for n in range(3)]
     ran()
-    with pytest.raises(ResumeError, match="appended to it since"):
-        go(mended, resume=before.run_id, partition_by="twice")
-    assert ran() == []
-    assert sorted(pd.read_parquet("out").n) == sorted(all_but(2) + list(range(100)))
+    done = go(mended, resume=runs[number].run_id, **options)
+    assert (str(done.status), ran()) == ("COMPLETED", [2])
+    assert sorted(pd.read_parquet("out").n) == sorted(3 * list(range(100)))
+    assert sum(part.rows for part in read_manifest("out").parts) == 300
 
 
 def damage(how):

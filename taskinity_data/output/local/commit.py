@@ -24,10 +24,10 @@ from taskinity_data.disk import (
     sync_directory,
     sync_tree,
 )
-from taskinity_data.errors import LedgerError, PlanError, ReadError
-from taskinity_data.output.manifest import BATCH, MANIFEST, StoredPart, list_batches, number_of
+from taskinity_data.errors import LedgerError, PlanError
+from taskinity_data.output.manifest import BATCH, MANIFEST, StoredPart
 from taskinity_data.output.partitions import empty_directory
-from taskinity_data.output.parts import lacks_types, retype
+from taskinity_data.output.parts import check_nbytes, lacks_types, retype
 from taskinity_data.output.staging import write_file
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ __all__ = [
     "carry_over",
     "describe",
     "gather",
-    "publish_added",
     "publish_new",
     "publish_over",
     "write_empty",
@@ -69,8 +68,7 @@ def gather(
     format_ : Format
     partition_by : sequence of str
     batch : int
-        Which one lies flat beside the first parts, and has names that sort behind theirs; 0: those
-        are the first.
+        How many runs have added parts before: names sort behind theirs; 0: these are the first.
 
     Raises
     ------
@@ -84,7 +82,8 @@ def gather(
         source = os.path.join(work.parts, file.name)
         directory = make_directories(work.final, file.directory)
         path = os.path.join(directory, name)
-        _check_file(part, file, source)
+        size = os.path.getsize(source) if os.path.isfile(source) else -1
+        check_nbytes(part, source, size, file.nbytes, "do all workers see the same file system")
         if os.path.lexists(path):
             raise LedgerError(
                 f"{part.label}: a second file would be named {file.directory}/{name}; this file "
@@ -171,17 +170,8 @@ def carry_over(work: WorkPlace, names: Mapping[str, str], left_out: Collection[s
             link(os.path.join(work.target, old), os.path.join(work.final, new))
 
 
-def publish_added(work: WorkPlace) -> str:
-    """Make `final` a directory in the target: one rename. Its name."""
-    number = max(map(number_of, list_batches(work.target)), default=0) + 1
-    name = f"{BATCH}{number:05}-{work.run.removeprefix('run-')}"
-    rename(work.final, os.path.join(work.target, name))
-    sync_directory(work.target)
-    return name
-
-
-def publish_over(work: WorkPlace, batch: str = "") -> None:
-    """Make `final` the target in the place of what is there now; or that batch of the target.
+def publish_over(work: WorkPlace) -> None:
+    """Make `final` the target in the place of what is there now.
 
     Notes
     -----
@@ -189,11 +179,10 @@ def publish_over(work: WorkPlace, batch: str = "") -> None:
     first; for that instant there is none, and if the process dies in it, the next run on the target
     (or `WorkPlace.leave`) brings the old one back.
     """
-    standing = os.path.join(work.target, batch) if batch else work.target
-    if not exchange(work.final, standing):
-        rename(standing, work.make_old(batch))
-        rename(work.final, standing)
-    sync_directory(os.path.dirname(standing))
+    if not exchange(work.final, work.target):
+        rename(work.target, work.old)
+        rename(work.final, work.target)
+    sync_directory(os.path.dirname(work.target))
 
 
 def _name_files(
@@ -213,14 +202,3 @@ def _name_files(
             for file in part.files:
                 number = "" if file.number is None else f"-{file.number:0{digits}}"
                 yield part, file, f"{stem}{number}.{suffix}"
-
-
-def _check_file(part: Part, file: StagedFile, path: str) -> None:
-    nbytes = os.path.getsize(path) if os.path.isfile(path) else None
-    if nbytes != file.nbytes:
-        state = "is missing" if nbytes is None else f"has {nbytes:,} bytes"
-        raise ReadError(
-            f"{path}: the file that {part.label} wrote {state}, instead of {file.nbytes:,} bytes; "
-            "do all workers see the same file system? Run it again",
-            path=path,
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,8 @@ from taskinity_data.output.manifest import (
     BATCH,
     BATCH_NUMBER,
     MANIFEST,
-    find_commit,
+    batch_of,
     list_batches,
-    number_of,
     read_manifest,
 )
 from taskinity_data.output.staging import LocalStaging, digest_file
@@ -50,8 +50,7 @@ class LocalTarget:
     def __init__(self, path: str) -> None:
         self.shown = path
         self._work = enter(path)
-        self._batch = ""  # the directory of the batch that is completed, where it has one
-        self._flat = 0  # the number of the batch that lies beside the first parts
+        self._batch = 0  # how many runs have added parts before
         self._around: Around | None = None
         self.staging = LocalStaging(self._work.parts)
         self.mending: Mending | None = None
@@ -92,53 +91,46 @@ class LocalTarget:
             listed = {part.path for part in existing.parts}.intersection(files)
             sizes = {name: os.path.getsize(os.path.join(path, name)) for name in listed}
             check_all_there(path, existing, sizes)
-            if not existing.partition_by:
-                self._flat = max(meta.get(BATCH_NUMBER, 0) for meta in existing.metas) + 1
+            self._batch = max(meta.get(BATCH_NUMBER, 0) for meta in existing.metas) + 1
         return existing
 
     def _find_earlier(self, earlier: Earlier) -> Mending | None:
         """Return what `earlier` has committed, after every file was found unchanged."""
         path = self.shown
-        commit = find_commit(path, earlier.wrote) if os.path.isdir(path) else None
-        if commit is None:
+        if not os.path.isfile(os.path.join(path, MANIFEST)):
             return None
-        self._batch, number, manifest = commit
-        home = os.path.join(path, self._batch)
-        meta = manifest.metas[number]
+        manifest = read_manifest(path)
+        metas = manifest.metas
+        number = next((n for n, meta in enumerate(metas) if earlier.wrote(meta)), None)
+        if number is None:
+            return None
+        meta = metas[number]
         earlier.check_open(path, meta)
-        others = [name for name in ("", *list_batches(path)) if name != self._batch]
-        if others and not self._batch and not manifest.is_whole:
-            raise earlier.refuse(path, f"other runs have appended to it since ({others[0]})")
-        check_all_ours(home, manifest, _walk(home))
-        parts = manifest.parts
-        if manifest.is_whole:
-            self._flat = meta.get(BATCH_NUMBER, 0)
-            numbers = [n for n, part in enumerate(parts) if number_of(part.path) == self._flat]
-            # Parts stand in the order of batches.
-            first = sum(number_of(part.path) < self._flat for part in parts)
-            end = first + len(numbers)
-            self._around = Around(manifest, number, parts[:first], parts[end:])
-            parts = parts[first:end]
+        if list_batches(path):
+            raise earlier.refuse(path, "an earlier version has appended to it")
+        check_all_ours(path, manifest, _walk(path))
+        self._batch = meta.get(BATCH_NUMBER, 0)
+        # Parts stand in the order of batches.
+        batches = [batch_of(part.path) for part in manifest.parts]
+        first, end = bisect_left(batches, self._batch), bisect_right(batches, self._batch)
+        parts = manifest.parts[first:end]
+        self._around = Around(manifest, number, manifest.parts[:first], manifest.parts[end:])
         for part in parts:
-            name = os.path.join(home, part.path)
+            name = os.path.join(path, part.path)
             if not os.path.isfile(name) or digest_file(name) != (part.nbytes, part.checksum):
                 state = "was changed" if os.path.isfile(name) else "is gone"
                 raise earlier.refuse(path, f"{name} {state} since")
-        is_added = bool(self._batch or number)
-        whole = read_manifest(path)
         return Mending(
             replace(manifest, parts=parts, meta=meta),
             self._bring,
-            expected=whole.schema if is_added else None,
-            is_added=is_added,
-            others=[part for part in whole.metas if part.get("run_id") != earlier.run_id],
+            expected=manifest.schema if number else None,
+            is_added=number > 0,
+            others=[other for other in metas if other.get("run_id") != earlier.run_id],
         )
 
     def _bring(self, part: StoredPart, name: str) -> str:
         """Stage a file that stands in the target, which keeps it, once more."""
-        link(
-            os.path.join(self.shown, self._batch, part.path), os.path.join(self.staging.path, name)
-        )
+        link(os.path.join(self.shown, part.path), os.path.join(self.staging.path, name))
         return name
 
     def remove_leftovers(self) -> list[str]:
@@ -158,7 +150,7 @@ class LocalTarget:
         partition_by: Sequence[str],
     ) -> tuple[StoredPart, ...]:
         """See `commit.gather`."""
-        return steps.gather(self._work, parts, schema, format_, partition_by, self._flat)
+        return steps.gather(self._work, parts, schema, format_, partition_by, self._batch)
 
     def write_empty(
         self, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
@@ -169,29 +161,21 @@ class LocalTarget:
     def publish(self, manifest: Manifest, existing: Manifest | None, if_exists: str) -> None:
         """Make what was gathered visible in one step."""
         work = self._work
-        is_added = existing is not None and if_exists == "append"
-        if self._flat:
-            manifest = replace(manifest, meta={**manifest.meta, BATCH_NUMBER: self._flat})
+        if self._batch:
+            manifest = replace(manifest, meta={**manifest.meta, BATCH_NUMBER: self._batch})
         if self._around is not None:
             around = self._around
-            left_out = {part.path for part in around.whole.parts}
-            left_out -= {part.path for part in (*around.before, *around.after)}
-            steps.carry_over(work, {}, left_out)
+            retained = {part.path for part in (*around.before, *around.after)}
+            steps.carry_over(work, {}, {part.path for part in around.whole.parts} - retained)
             steps.describe(work, replace(around.put(manifest), is_whole=True))
             steps.publish_over(work)
-        elif self.mending is not None:
-            steps.describe(work, manifest)
-            steps.publish_over(work, self._batch)
-        elif existing is not None and is_added and self._flat:
+        elif existing is not None and if_exists == "append":
             names = {part.path: _flat_name(part.path) for part in existing.parts}
             steps.carry_over(work, names, ())
             parts = tuple(replace(part, path=names[part.path]) for part in existing.parts)
             whole = replace(existing, parts=parts).joined(manifest)
             steps.describe(work, replace(whole, is_whole=True))
             steps.publish_over(work)
-        elif is_added:
-            steps.describe(work, manifest)
-            steps.publish_added(work)
         else:
             steps.describe(work, manifest)
             if if_exists == "overwrite" and _has_entries(work.target):
@@ -228,11 +212,15 @@ def find_directory(text: str) -> str:
 
 
 def _flat_name(path: str) -> str:
-    """Return the name, beside the first parts, of a part of a batch with its own directory."""
-    directory, _, name = path.rpartition("/")
-    if not directory.startswith(BATCH):
+    """Return the name, beside the first parts, of a part of a batch with its own directory.
+
+    Earlier versions made such.
+    """
+    batch, _, below = path.partition("/")
+    if not below or not batch.startswith(BATCH):
         return path
-    return f"{BATCH}{number_of(directory):05}-{name.removeprefix('part-')}"
+    directory, name = os.path.split(below)
+    return os.path.join(directory, f"{BATCH}{batch_of(path):05}-{name.removeprefix('part-')}")
 
 
 def _has_entries(path: str) -> bool:

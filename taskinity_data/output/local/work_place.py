@@ -2,8 +2,7 @@
 
 The directory ``.NAME.writing`` holds a lock file and a directory of the
 run, with ``parts`` (what workers wrote), ``final`` (what the target will be) and, for an instant on
-systems that can't exchange two directories, ``old`` (what the target was) or ``old-batch`` (the one
-of its batches that is replaced).
+systems that can't exchange two directories, ``old`` (what the target was).
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ __all__ = ["WorkPlace", "enter", "find_work_directory", "is_staging"]
 
 _RUN = re.compile(r"run-[0-9a-f]{12}")
 
-_OLD, _OLD_BATCH = "old", "old-batch"
-
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 _TRIES = 100
@@ -40,7 +37,7 @@ class WorkPlace:
         Absolute, links resolved.
     run : str
         The name of the run's directory.
-    parts, final : str
+    parts, final, old : str
     mode : int or None
         The permissions that files get which this process makes; known from `prepare` on.
     """
@@ -52,14 +49,8 @@ class WorkPlace:
         self._home = os.path.join(work_directory, self.run)
         self.parts = os.path.join(self._home, "parts")
         self.final = os.path.join(self._home, "final")
+        self.old = os.path.join(self._home, "old")
         self.mode: int | None = None
-
-    def make_old(self, batch: str = "") -> str:
-        """Return where the target, or that batch of it, is moved; it is not there yet."""
-        if not batch:
-            return os.path.join(self._home, _OLD)
-        Path(self._home, _OLD_BATCH).mkdir()
-        return os.path.join(self._home, _OLD_BATCH, batch)
 
     def recover(self) -> list[str]:
         """Bring back or remove what dead runs left; the directories that it was in."""
@@ -81,16 +72,12 @@ class WorkPlace:
         sample.unlink()
 
     def _recover(self, home: str) -> None:
-        old, batches = os.path.join(home, _OLD), os.path.join(home, _OLD_BATCH)
-        aside = {old: self.target} if os.path.isdir(old) else {}
-        for name in os.listdir(batches) if os.path.isdir(batches) else ():
-            aside[os.path.join(batches, name)] = os.path.join(self.target, name)
-        for path, standing in aside.items():
-            if not os.path.lexists(standing):
-                # It died between the two renames of an overwrite, before it could say that it had
-                # committed.
-                rename(path, standing)
-                sync_directory(os.path.dirname(standing))
+        old = os.path.join(home, "old")
+        if os.path.isdir(old) and not os.path.lexists(self.target):
+            # It died between the two renames of an overwrite, before it could say that it had
+            # committed.
+            rename(old, self.target)
+            sync_directory(os.path.dirname(self.target))
         remove(home)
 
     def leave(self) -> None:

@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from taskinity_data.errors import PlanError, ReadError, TaskinityDataError
+from taskinity_data.errors import PlanError, TaskinityDataError
 from taskinity_data.output.complete import Around, Mending
 from taskinity_data.output.existing import check_all_ours, check_all_there, check_allowed, is_hidden
 from taskinity_data.output.manifest import (
     BATCH,
-    BATCH_NUMBER,
     MANIFEST,
     StoredPart,
-    number_of,
+    join_batch,
     parse_manifest,
 )
 from taskinity_data.output.partitions import empty_directory
-from taskinity_data.output.parts import lacks_types, retype
+from taskinity_data.output.parts import check_nbytes, lacks_types, retype
 from taskinity_data.output.staging import StoreStaging, WriteAttempt, name_process
 from taskinity_data.output.store.lock import Marker, find_markers
 from taskinity_data.sources.written import PART
@@ -196,7 +195,9 @@ class StoreTarget:
             is_anew = is_anew and lacks_types(part, schema, partition_by)
             attempt = WriteAttempt(part.index, part.key, os.urandom(4).hex(), part.within)
             for number, file in enumerate(part.files):
-                self._check_file(part, file.name, file.nbytes, infos)
+                size = infos.get(file.name, {}).get("size", -1)
+                path = self._remote.show(file.name)
+                check_nbytes(part, path, size, file.nbytes, "has something else removed it")
                 name, nbytes, checksum = file.name, file.nbytes, file.checksum
                 if is_anew:
                     data = self._remote.read(name, nbytes)
@@ -207,19 +208,6 @@ class StoreTarget:
                 part_there = StoredPart(name, part.index, part.key, file.rows, nbytes, checksum)
                 stored.append(part_there)
         return tuple(stored)
-
-    def _check_file(
-        self, part: Part, name: str, nbytes: int, infos: Mapping[str, Mapping[str, Any]]
-    ) -> None:
-        there = infos.get(name, {}).get("size")
-        if there != nbytes:
-            state = "is missing" if there is None else f"has {there:,} bytes"
-            path = self._remote.show(name)
-            raise ReadError(
-                f"{path}: the file that {part.label} wrote {state}, instead of {nbytes:,} bytes; "
-                "has something else removed it? Run it again",
-                path=path,
-            )
 
     def write_empty(
         self, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
@@ -342,9 +330,7 @@ def _parse(remote: Remote, text: bytes, infos: Mapping[str, Mapping[str, Any]]) 
     for batch in () if whole.is_whole else _find_batches(infos):
         name = f"{batch}/{MANIFEST}"
         added = parse_manifest(remote.read(name, infos[name]["size"]), remote.show(name))
-        parts = tuple(replace(part, path=f"{batch}/{part.path}") for part in added.parts)
-        meta = {**added.meta, BATCH_NUMBER: number_of(batch)}
-        whole = whole.joined(replace(added, parts=parts, meta=meta))
+        whole = join_batch(whole, batch, added)
     return whole
 
 
