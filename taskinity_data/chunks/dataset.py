@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk, mark_all, mark_chunk
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
@@ -16,7 +16,7 @@ from taskinity_data.chunks.plan_limits import check_memory, check_workers, pick
 from taskinity_data.chunks.sizing import MAX_SHARERS, MIN_NBYTES, Size, first_size
 from taskinity_data.chunks.unreadable import find_extent, iter_pieces, refuse_failures
 from taskinity_data.errors import PlanError, ReadError
-from taskinity_data.formats.reader import check_columns, refuse_quarantine
+from taskinity_data.formats.reader import check_columns
 from taskinity_data.formats.sampling import MAX_SAMPLE_NBYTES
 from taskinity_data.sources.file import Extent, Piece
 from taskinity_data.sources.read_ahead import read_ahead
@@ -374,16 +374,10 @@ class Dataset:
         PlanError
             ``on_bad_lines="quarantine"`` is set, which needs a run.
         """
-        import dask
-        import dask.dataframe as dd
+        from taskinity_data.chunks.dask_frame import make_dask_frame
 
         self.refuse_unreadable()
-        refuse_quarantine(self.reader, "a Dask DataFrame has no place for them")
-        meta = self.reader.read([_empty(self.extents[0])], "pandas").data
-        from_map: Any = dd.from_map
-        # Texts are strings already; Dask would convert decimals, dates, bytes and lists too.
-        with dask.config.set({"dataframe.convert-string": False}):
-            return from_map(_read, list(self.plan()), meta=meta, enforce_metadata=False)
+        return make_dask_frame(self.reader, self.extents[0], self.plan())
 
     def _fields(self) -> list[tuple[str, str]]:
         return describe_files(self.sources, self.schema, self.nbytes, self.rows)
@@ -399,11 +393,3 @@ class Dataset:
 
     def _repr_html_(self) -> str:
         return to_html(self._title, self._fields())
-
-
-def _empty(extent: Piece) -> Piece:
-    return Piece(extent.file, extent.start, extent.start, 0, 0)
-
-
-def _read(chunk: Chunk) -> pd.DataFrame:
-    return cast("pd.DataFrame", chunk.read("pandas"))
