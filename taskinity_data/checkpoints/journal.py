@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Journal", "Record", "Segment", "list_segments", "read_segment"]
+__all__ = ["Journal", "Record", "Segment", "has_other_format", "list_segments", "read_segment"]
 
-_MAGIC = b"taskinity-data journal 1\n"
+_FORMAT = b"taskinity-data journal "
+_MAGIC = _FORMAT + b"2\n"
 _HEAD = struct.Struct("<cQQ")
 _DIGEST_NBYTES = 16
 _SUFFIX = ".journal"
@@ -73,6 +74,13 @@ class Segment:
 def list_segments(directory: Path) -> list[Path]:
     """Return the segments of a run, in the order in which they were written."""
     return sorted(directory.glob(f"*{_SUFFIX}"))
+
+
+def has_other_format(path: Path) -> bool:
+    """Return whether the segment `path` was written by a version with another format."""
+    with open(path, "rb") as file:
+        begin = file.read(len(_MAGIC))
+    return begin.startswith(_FORMAT) and begin != _MAGIC
 
 
 def read_segment(path: Path, run_id: str) -> Segment:

@@ -1,7 +1,4 @@
-"""Outcomes as plain values and back: without their value, and without exceptions themselves.
-
-It knows nothing of where they are kept.
-"""
+"""Convert outcomes to plain values and back, without their value and without exceptions."""
 
 from __future__ import annotations
 
@@ -18,15 +15,15 @@ if TYPE_CHECKING:
 __all__ = ["from_plain", "to_plain"]
 
 _LOGS = ("logs", "logs_cut")
-_ATTEMPT = tuple(one.name for one in fields(Attempt) if one.name not in ("failure", *_LOGS))
+_ATTEMPT = tuple(field.name for field in fields(Attempt) if field.name not in ("failure", *_LOGS))
 _BAD_LINE = tuple(field.name for field in fields(BadLine))
-_MADE = ("status", "attempts", "is_recalled", "value", "output", "bad_lines")
-_OUTCOME = tuple(field.name for field in fields(Outcome) if field.name not in _MADE)
+_CONVERTED = ("status", "attempts", "is_recalled", "value", "output", "bad_lines")
+_OUTCOME = tuple(field.name for field in fields(Outcome) if field.name not in _CONVERTED)
 """The facts of an outcome that are plain values themselves: its task and key first."""
 
 
 def to_plain(outcome: Outcome) -> tuple[Any, ...]:
-    """All but the value; the task and the key come first."""
+    """Return all but the value; the task and the key come first."""
     return (
         *(getattr(outcome, name) for name in _OUTCOME),
         str(outcome.status),
@@ -37,12 +34,12 @@ def to_plain(outcome: Outcome) -> tuple[Any, ...]:
 
 
 def from_plain(plain: Sequence[Any], value: Any = None) -> Outcome:
-    """The outcome that `to_plain` made it of, with `value`."""
-    *facts, status, attempts, output, bad_lines = plain
+    """Return the outcome that `to_plain` converted, with `value`."""
+    *values, status, attempts, output, bad_lines = plain
     return Outcome(
-        **dict(zip(_OUTCOME, facts, strict=True)),
+        **dict(zip(_OUTCOME, values, strict=True)),
         status=Status(status),
-        attempts=tuple(_attempt(one) for one in attempts),
+        attempts=tuple(map(_attempt, attempts)),
         value=value,
         output=_part(output),
         bad_lines=_lines(bad_lines),
@@ -51,36 +48,37 @@ def from_plain(plain: Sequence[Any], value: Any = None) -> Outcome:
 
 def _plain_attempt(attempt: Attempt) -> tuple[Any, ...]:
     failure = attempt.failure
-    told = failure and (failure.kind, failure.message, failure.traceback, failure.ancestry)
-    return (*(getattr(attempt, name) for name in _ATTEMPT), told)
+    plain = failure and (failure.kind, failure.message, failure.traceback, failure.ancestry)
+    return (*(getattr(attempt, name) for name in _ATTEMPT), plain)
 
 
 def _attempt(plain: Sequence[Any]) -> Attempt:
-    *values, told = plain
-    failure = None if told is None else Failure(*told)
-    # Journals of before CPU time was measured lack what is last.
-    return Attempt(**dict(zip(_ATTEMPT, values, strict=False)), failure=failure)
+    *values, plain_failure = plain
+    failure = None if plain_failure is None else Failure(*plain_failure)
+    return Attempt(**dict(zip(_ATTEMPT, values, strict=True)), failure=failure)
 
 
 def _plain_lines(bad_lines: BadLines | None) -> tuple[Any, ...] | None:
     if bad_lines is None:
         return None
-    kept = [tuple(getattr(line, name) for name in _BAD_LINE) for line in bad_lines.lines]
-    return bad_lines.count, bad_lines.nbytes, kept
+    lines = [tuple(getattr(line, name) for name in _BAD_LINE) for line in bad_lines.lines]
+    return bad_lines.count, bad_lines.nbytes, lines
 
 
 def _lines(plain: Sequence[Any] | None) -> BadLines | None:
     if plain is None:
         return None
-    count, nbytes, kept = plain
-    return BadLines(count, nbytes, tuple(BadLine(*line) for line in kept))
+    count, nbytes, lines = plain
+    return BadLines(count, nbytes, tuple(BadLine(*line) for line in lines))
 
 
 def _plain_part(part: Any) -> tuple[Any, ...] | None:
     if part is None:
         return None
     schema = None if part.schema is None else part.schema.serialize().to_pybytes()
-    files = [{one.name: getattr(file, one.name) for one in fields(file)} for file in part.files]
+    files = [
+        {field.name: getattr(file, field.name) for field in fields(file)} for file in part.files
+    ]
     return part.index, part.key, schema, files
 
 
@@ -93,4 +91,4 @@ def _part(plain: Sequence[Any] | None) -> Part | None:
 
     index, key, schema, files = plain
     read = None if schema is None else pa.ipc.read_schema(pa.py_buffer(schema))
-    return Part(index, key, read, tuple(StagedFile(**one) for one in files))
+    return Part(index, key, read, tuple(StagedFile(**file) for file in files))

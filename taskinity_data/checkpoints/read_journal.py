@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskinity_data.checkpoints.journal import list_segments, read_segment
+from taskinity_data.checkpoints.journal import has_other_format, list_segments, read_segment
 from taskinity_data.checkpoints.plain_outcomes import from_plain
 from taskinity_data.checkpoints.quarantine import read_entries
 from taskinity_data.chunks.cut_again import EarlierPiece
@@ -248,6 +248,8 @@ def read_past(directory: Path) -> Past:
                 past.add(record)
     if not past.head:
         reason = "its journal is damaged from the start" if segments else "it has no journal"
+        if any(map(has_other_format, segments)):
+            reason = "another version of taskinity_data wrote its journal, in another format"
         raise ResumeError(f"run {run_id} in {directory.parent}: {reason}; start it again")
     return past
 

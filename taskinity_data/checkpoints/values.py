@@ -1,47 +1,112 @@
-"""Values as bytes and back, with their types kept exactly; nothing else than values comes back.
+"""Values as bytes and back: a small tagged JSON, with the bytes of arrays and tables behind it.
 
-What is read can only become the kinds of values of `value_kinds`: no code is run and nothing is
-imported by name, whatever the bytes are.
+Whatever is read can only become values of the kinds below: no code is run and nothing is imported
+by name. A list of JSON stands for anything but None, bools, numbers and texts; its first item names
+the kind, the others are what the kind's reader in `_READERS` gets. Frames, tables and NumPy arrays
+are in `value_tables`, for which alone pandas is loaded.
 """
 
 from __future__ import annotations
 
+import json
 import struct
-from typing import Any
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
-from taskinity_data.checkpoints.value_kinds import plain
-from taskinity_data.checkpoints.value_kinds.stream import NoExactForm, Reading, TooLarge, Writing
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
-__all__ = ["NoExactForm", "TooLarge", "decode", "encode"]
+__all__ = ["NoExactForm", "TooLarge", "ValueReader", "ValueWriter", "decode", "encode"]
+
+_LENGTH = struct.Struct("<Q")
+
+_MAX_INTEGER_BITS = 4096
+"""Python limits the digits of integers in texts; larger ones are written in hexadecimal."""
 
 
-class _Kinds:
-    """Plain values, and tables, for which alone pandas is loaded."""
+class NoExactForm(Exception):  # noqa: N818 - says what is the matter
+    """A value that would not read back with equal value and types."""
 
-    @staticmethod
-    def write(writing: Writing, value: Any) -> bool:
-        kind = plain.WRITERS.get(type(value))
-        if kind is None:
-            from taskinity_data.checkpoints.value_kinds import tables
 
-            return tables.write(writing, value)
-        tag, write = kind
-        writing.tag(tag)
-        write(writing, value)
-        return True
+class TooLarge(NoExactForm):
+    """A value that takes more bytes than were allowed."""
 
-    @staticmethod
-    def read(reading: Reading, tag: bytes) -> Any:
-        read = plain.READERS.get(tag)
+
+class ValueWriter:
+    """Turns values into JSON, and collects the bytes that stand behind it."""
+
+    def __init__(self, max_nbytes: int | None = None) -> None:
+        self.blobs: list[memoryview] = []
+        self._left = max_nbytes
+
+    def value(self, value: Any) -> Any:
+        """Return `value` as JSON.
+
+        Raises
+        ------
+        NoExactForm
+            It has no such form, or something in it.
+        """
+        kind = type(value)
+        if kind in _AS_THEY_ARE:
+            if kind is str:
+                self._count(len(value))
+            return value
+        write = _WRITERS.get(kind)
+        if write is None:
+            from taskinity_data.checkpoints import value_tables
+
+            return value_tables.write(self, value)
+        return write(self, value)
+
+    def values(self, values: Iterable[Any]) -> list[Any]:
+        """Return several values as JSON."""
+        return [self.value(value) for value in values]
+
+    def blob(self, data: Any) -> int:
+        """Keep bytes; return their number among all."""
+        view = memoryview(data)
+        if view.ndim != 1 or view.format != "B":
+            view = view.cast("B") if view.nbytes else memoryview(b"")
+        self._count(view.nbytes)
+        self.blobs.append(view)
+        return len(self.blobs) - 1
+
+    def _count(self, nbytes: int) -> None:
+        if self._left is not None:
+            self._left -= nbytes
+            if self._left < 0:
+                raise TooLarge("more bytes than are kept")
+
+
+class ValueReader:
+    """Turns JSON back into values."""
+
+    def __init__(self, blobs: list[memoryview]) -> None:
+        self.blobs = blobs
+
+    def value(self, plain: Any) -> Any:
+        """Return the value that `plain` was made of."""
+        if type(plain) is not list:
+            return plain
+        tag, *parts = plain
+        read = _READERS.get(tag)
         if read is None:
-            from taskinity_data.checkpoints.value_kinds import tables
+            from taskinity_data.checkpoints import value_tables
 
-            return tables.read(reading, tag)
-        return read(reading)
+            read = value_tables.READERS[tag]
+        return read(self, parts)
+
+    def values(self, plain: Iterable[Any]) -> list[Any]:
+        """Return several values."""
+        return [self.value(part) for part in plain]
 
 
 def encode(value: Any, max_nbytes: int | None = None) -> list[bytes | memoryview]:
-    """Return `value` as buffers, to be joined for `decode`; large ones are views of the value's.
+    """Return `value` as buffers, which `decode` takes joined; large ones are views of its own.
 
     Parameters
     ----------
@@ -52,16 +117,20 @@ def encode(value: Any, max_nbytes: int | None = None) -> list[bytes | memoryview
     Raises
     ------
     NoExactForm
-        Its type, or that of something in it, has no exact form; the message says which.
+        It, or something in it, would not read back with equal value and types; the message says
+        which type.
     TooLarge
         It takes more than `max_nbytes`.
     """
-    writing = Writing(_Kinds, max_nbytes)
+    writer = ValueWriter(max_nbytes)
     try:
-        writing.value(value)
+        plain = writer.value(value)
+        text = json.dumps(
+            [[blob.nbytes for blob in writer.blobs], plain], separators=(",", ":")
+        ).encode()
     except RecursionError as error:
         raise NoExactForm("a value that holds itself, or is nested too deeply") from error
-    return writing.buffers()
+    return [_LENGTH.pack(len(text)) + text, *writer.blobs]
 
 
 def decode(data: bytes | memoryview) -> Any:
@@ -70,13 +139,92 @@ def decode(data: bytes | memoryview) -> Any:
     Raises
     ------
     ValueError
-        These bytes are none of `encode`'s.
+        These bytes are not `encode`'s.
     """
-    reading = Reading(_Kinds, data)
+    view = memoryview(data)
     try:
-        value = reading.value()
-    except (struct.error, KeyError, IndexError, TypeError, ArithmeticError) as error:
+        (length,) = _LENGTH.unpack_from(view)
+        start = _LENGTH.size + length
+        sizes, plain = json.loads(bytes(view[_LENGTH.size : start]))
+        blobs = []
+        for nbytes in sizes:
+            blobs.append(view[start : start + nbytes])
+            start += nbytes
+        if start != len(view):
+            raise ValueError("its length is wrong")
+        return ValueReader(blobs).value(plain)
+    except (struct.error, ValueError, KeyError, IndexError, TypeError, ArithmeticError) as error:
         raise ValueError(f"no stored value: {error}") from error
-    if not reading.is_at_end:
-        raise ValueError("no stored value: something follows it")
-    return value
+
+
+def _write_integer(_writer: ValueWriter, value: int) -> Any:
+    return value if value.bit_length() <= _MAX_INTEGER_BITS else ["integer", hex(value)]
+
+
+def _write_items(tag: str) -> Callable[[ValueWriter, Any], Any]:
+    def write(writer: ValueWriter, value: Any) -> Any:
+        return [tag, *writer.values(value)]
+
+    return write
+
+
+def _write_pairs(tag: str) -> Callable[[ValueWriter, Any], Any]:
+    def write(writer: ValueWriter, value: Any) -> Any:
+        return [tag, *(writer.value(part) for pair in value.items() for part in pair)]
+
+    return write
+
+
+def _read_pairs(reader: ValueReader, parts: list[Any]) -> dict[Any, Any]:
+    items = reader.values(parts)
+    return dict(zip(items[::2], items[1::2], strict=True))
+
+
+def _write_datetime(_writer: ValueWriter, value: datetime) -> Any:
+    zone = value.tzinfo
+    name = zone.key if type(zone) is ZoneInfo else "UTC" if zone is UTC else None
+    if zone is not None and name is None:
+        raise NoExactForm(f"the time zone {zone!r}")
+    naive = value.replace(tzinfo=None, fold=0).isoformat()
+    return ["datetime", naive, value.fold, name, zone is UTC]
+
+
+def _read_datetime(_reader: ValueReader, parts: list[Any]) -> datetime:
+    text, fold, name, is_utc = parts
+    zone = UTC if is_utc else None if name is None else ZoneInfo(name)
+    return datetime.fromisoformat(text).replace(tzinfo=zone, fold=fold)
+
+
+_AS_THEY_ARE = frozenset({type(None), bool, float, str})
+
+_WRITERS: dict[type, Callable[[ValueWriter, Any], Any]] = {
+    int: _write_integer,
+    list: _write_items("list"),
+    tuple: _write_items("tuple"),
+    set: _write_items("set"),
+    frozenset: _write_items("frozenset"),
+    dict: _write_pairs("dict"),
+    Counter: _write_pairs("counter"),
+    bytes: lambda writer, value: ["bytes", writer.blob(value)],
+    complex: lambda _, value: ["complex", value.real, value.imag],
+    Decimal: lambda _, value: ["decimal", str(value)],
+    date: lambda _, value: ["date", value.toordinal()],
+    datetime: _write_datetime,
+    timedelta: lambda _, value: ["timedelta", value.days, value.seconds, value.microseconds],
+}
+
+_READERS: dict[str, Callable[[ValueReader, list[Any]], Any]] = {
+    "integer": lambda _, parts: int(parts[0], 16),
+    "list": lambda reader, parts: reader.values(parts),
+    "tuple": lambda reader, parts: tuple(reader.values(parts)),
+    "set": lambda reader, parts: set(reader.values(parts)),
+    "frozenset": lambda reader, parts: frozenset(reader.values(parts)),
+    "dict": _read_pairs,
+    "counter": lambda reader, parts: Counter(_read_pairs(reader, parts)),
+    "bytes": lambda reader, parts: bytes(reader.blobs[parts[0]]),
+    "complex": lambda _, parts: complex(*parts),
+    "decimal": lambda _, parts: Decimal(parts[0]),
+    "date": lambda _, parts: date.fromordinal(parts[0]),
+    "datetime": _read_datetime,
+    "timedelta": lambda _, parts: timedelta(*parts),
+}

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_versions", "versions_here"]
 
-RUN_FORMAT = "2"
-"""Of run directories. Identities of code name modules; in format 1 these had other names."""
+RUN_FORMAT = "3"
+"""Of run directories. In format 1 modules had other names, in format 2 values were other bytes."""
 
 
 def versions_here() -> dict[str, str]:

@@ -34,7 +34,8 @@ class Reducer(Protocol):
     ``combine([a, combine([b, c])])`` means the same as ``combine([a, b, c])``; a single partial may
     go to `finish` without any `combine`. `combine` must not change the partials that it gets.
     A reducer whose partials can outgrow memory may have a method ``measure(partial)`` that returns
-    their bytes, see `tree.OrderedTree`.
+    their bytes, see `tree.OrderedTree`. One whose partials are no plain data has ``dump(partial)``
+    and ``load(stored)``, as `reducer` takes them.
 
     Attributes
     ----------
@@ -323,8 +324,9 @@ def reducer(
     finish : callable, optional
         Last partial to answer. Default: no change. Without any chunk the answer is None.
     dump, load : callable, optional
-        Partial to plain data (bytes, numbers, texts, lists, dicts, arrays) and back, for partials
-        that are to be stored and are not plain data themselves.
+        Partial to plain data (numbers, texts, bytes, dates, lists, tuples, sets, dicts, NumPy
+        arrays, Series, frames, tables) and back, for partials that are to be stored and are not
+        plain data themselves.
 
     Returns
     -------

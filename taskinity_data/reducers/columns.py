@@ -149,6 +149,14 @@ class TopK:
                 frame[name] = as_dtype(frame[name], _FLOAT, f"top_k(): a value of column {name!r}")
         return frame
 
+    def dump(self, partial: TopRows) -> Any:
+        """Return the partial as plain data, to be stored."""
+        return tuple(partial)
+
+    def load(self, stored: Any) -> TopRows:
+        """Return the partial that `dump` stored."""
+        return TopRows(*stored)
+
     def __repr__(self) -> str:
         by = self.by[0] if len(self.by) == 1 else list(self.by)
         return f"top_k({self.k}, {by!r})"
@@ -324,6 +332,14 @@ class ApproxQuantiles(ColumnReducer):
         if isinstance(self.q, tuple):
             return pd.Series(answer, index=pd.Index(self.q, dtype=np.float64), name=self.column)
         return float(answer[0])
+
+    def dump(self, partial: Summary) -> Any:
+        """Return the partial as plain data, to be stored."""
+        return tuple(partial)
+
+    def load(self, stored: Any) -> Summary:
+        """Return the partial that `dump` stored."""
+        return Summary(*stored)
 
     def __repr__(self) -> str:
         return f"approx_quantiles({self.column!r}, {self.q!r})"

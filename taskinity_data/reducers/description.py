@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.reducers.aggregates import HOWS
+from taskinity_data.reducers.base import WholeChunks
 from taskinity_data.reducers.column_values import Answer, Values
 from taskinity_data.reducers.grouping import Grouping
 from taskinity_data.reducers.inputs import check_unique, to_frame
@@ -16,7 +17,7 @@ from taskinity_data.reducers.quantiles import Summary, merge_summaries, quantile
 from taskinity_data.reducers.totals import Columns, merge_columns, start_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["describe"]
 
@@ -25,21 +26,13 @@ _QUARTILES = {"~25%": 0.25, "~50%": 0.5, "~75%": 0.75}
 
 
 @dataclass(frozen=True, repr=False)
-class Describe:
+class Describe(WholeChunks):
     """See `describe`."""
 
-    is_reducer: ClassVar[bool] = True
     name: ClassVar[str] = "describe"
     wants: ClassVar[str] = "arrow"
     releases_gil: ClassVar[bool] = True
     reads_series: ClassVar[bool] = True
-
-    def columns(self) -> tuple[str, ...] | None:
-        """Return None: every column of numbers."""
-        return None
-
-    def check(self, names: Iterable[str]) -> None:
-        """Do nothing, since no column can be missing."""
 
     def partial(self, data: Any) -> tuple[Columns, dict[Any, Summary]] | None:
         """Return states and a summary of each column of numbers."""
@@ -86,6 +79,20 @@ class Describe:
             exact |= dict(zip(_QUARTILES, quartiles, strict=True))
             described[column] = pd.Series(exact, dtype=np.float64).reindex(rows)
         return pd.DataFrame(described, index=rows)
+
+    def dump(self, partial: tuple[Columns, dict[Any, Summary]] | None) -> Any:
+        """Return the partial as plain data, to be stored."""
+        if partial is None:
+            return None
+        columns, summaries = partial
+        return tuple(columns), {column: tuple(s) for column, s in summaries.items()}
+
+    def load(self, stored: Any) -> tuple[Columns, dict[Any, Summary]] | None:
+        """Return the partial that `dump` stored."""
+        if stored is None:
+            return None
+        columns, summaries = stored
+        return Columns(*columns), {column: Summary(*s) for column, s in summaries.items()}
 
     def __repr__(self) -> str:
         return "describe()"

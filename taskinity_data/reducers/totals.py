@@ -18,6 +18,7 @@ from pandas.api.types import is_object_dtype
 from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import HOWS, answer_dtype
+from taskinity_data.reducers.base import WholeChunks
 from taskinity_data.reducers.column_values import Answer, Values
 from taskinity_data.reducers.group_states import merge_groups, start_groups
 from taskinity_data.reducers.grouping import Grouping, Merging, order_groups
@@ -25,7 +26,7 @@ from taskinity_data.reducers.inputs import check_unique, empty_of, join_empty, t
 from taskinity_data.reducers.row_labels import SeriesRows, read_result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = [
     "Columns", "Labelled", "SeriesState", "Single", "max", "mean", "merge_columns", "min",
@@ -140,12 +141,11 @@ def _check_alike(column: Any, partials: Sequence[Columns], label: str) -> None:
 
 
 @dataclass(frozen=True, repr=False)
-class Total:
+class Total(WholeChunks):
     """See `sum`, `mean`, `min`, `max`."""
 
     how: str
 
-    is_reducer: ClassVar[bool] = True
     wants: ClassVar[str] = "arrow"
     releases_gil: ClassVar[bool] = True
     reads_series: ClassVar[bool] = True
@@ -154,13 +154,6 @@ class Total:
     def name(self) -> str:
         """`how`."""
         return self.how
-
-    def columns(self) -> tuple[str, ...] | None:
-        """Return None: every column of numbers."""
-        return None
-
-    def check(self, names: Iterable[str]) -> None:
-        """Do nothing, since no column can be missing."""
 
     def partial(self, data: Any) -> Partial | None:
         """Return the states of columns, of one column, of labels, or of a number."""
@@ -257,6 +250,23 @@ class Total:
         if not partial.n_rows:
             return getattr(partial.empty, self.how)(numeric_only=True)
         return self._finish_columns(partial)
+
+    def dump(self, partial: Partial | None) -> Any:
+        """Return the partial as plain data, to be stored."""
+        if partial is None:
+            return None
+        fields = tuple(partial.columns if isinstance(partial, SeriesState) else partial)
+        return _KIND_NAMES[type(partial)], fields
+
+    def load(self, stored: Any) -> Partial | None:
+        """Return the partial that `dump` stored."""
+        if stored is None:
+            return None
+        name, fields = stored
+        if name == _KIND_NAMES[SeriesState]:
+            return SeriesState(Columns(*fields))
+        kinds: Any = {text: kind for kind, text in _KIND_NAMES.items()}
+        return kinds[name](*fields)  # type: ignore[no-any-return]
 
     def _finish_column(self, partial: Columns) -> Any:
         column = partial.empty[_COLUMN]

@@ -525,6 +525,16 @@ def test_a_damaged_journal_never_gives_a_wrong_answer(ground):
     assert refused == {"its journal is damaged from the start; start it again"}
 
 
+def test_a_run_of_another_format_is_refused_and_says_so(ground):
+    few = {"source": "in/0.csv", "chunk_size": "100 rows"}
+    run = stopped(3, **few)
+    (segment,) = list_segments(ground / "runs" / run.run_id)
+    data = segment.read_bytes()
+    segment.write_bytes(b"taskinity-data journal 1\n" + data.partition(b"\n")[2])
+    with pytest.raises(ResumeError, match=r"another version of taskinity_data .*start it again"):
+        go(resume=run.run_id, **few)
+
+
 # -- output ---------------------------------------------------------------------------------------
 
 

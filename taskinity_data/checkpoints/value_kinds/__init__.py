@@ -1,1 +1,0 @@
-"""How frames, tables and arrays are written exactly."""
