@@ -94,7 +94,7 @@ class Dataset:
 
     @property
     def format(self) -> str:
-        """``"csv"``, ``"jsonl"``, ``"json"``, ``"parquet"``, ``"arrow"`` or ``"orc"``."""
+        """Its name, as ``format=`` takes it: ``"csv"``, ``"parquet"``, ..."""
         return self.reader.format
 
     @property

@@ -70,7 +70,7 @@ class Reader:
 
         @property
         def format(self) -> str:
-            """``"csv"``, ``"jsonl"``, ``"json"``, ``"parquet"``, ``"arrow"`` or ``"orc"``."""
+            """A key of `registry.FORMATS`."""
 
         @property
         def schema(self) -> pa.Schema:

@@ -60,7 +60,7 @@ class TableReader(RowReader):
 
     @property
     def format(self) -> str:
-        """``"parquet"``, ``"arrow"`` or ``"orc"``."""
+        """A key of `registry.FORMATS`."""
         return self.access.format
 
     @property
