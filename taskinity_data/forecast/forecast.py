@@ -29,9 +29,10 @@ __all__ = [
     "wall_seconds",
 ]
 
-MIN_SPREAD, MAX_SPREAD = 0.25, math.sqrt(2) - 1
+MIN_SPREAD, MAX_SPREAD, DOUBTFUL_SPREAD = 0.3, math.sqrt(2) - 1, 2.0
 """The smallest and largest width of a range to each side, as a factor of one plus this: nine of ten
-runs should be within; at most, the upper end is twice the lower."""
+runs should be within; the upper end is at most twice the lower one. Only if slices differ by more
+than that explains, the forecast states a doubt, and the width is up to the third of these."""
 
 WAITING = 0.7
 """If slices compute for less than this share of their time, they wait: with other programs on the
@@ -109,26 +110,30 @@ def stretch(size: SizeEstimate) -> Range:
 
 
 def _factor(ratios: Sequence[float]) -> float:
-    return 1 + min(MAX_SPREAD, MIN_SPREAD + ERRORS * _error(ratios))
+    error = _error(ratios)
+    if error > MAX_SPREAD:
+        return 1 + min(error, DOUBTFUL_SPREAD)
+    return 1 + min(MAX_SPREAD, MIN_SPREAD + error)
 
 
 def _error(ratios: Sequence[float]) -> float:
-    """Return the standard error of the mean of `ratios`, as a share of it."""
+    """Return `ERRORS` standard errors of the mean of `ratios`, as a share of it."""
     mean = sum(ratios) / len(ratios) if len(ratios) > 1 else 0.0
     if not mean:
         return 0.0
     variance = sum((ratio - mean) ** 2 for ratio in ratios) / (len(ratios) - 1)
-    return math.sqrt(variance / len(ratios)) / mean
+    few = 1 + 1 / (len(ratios) - 1)  # few ratios show less than half of how they differ
+    return few * ERRORS * math.sqrt(variance / len(ratios)) / mean
 
 
 def doubts(ratios: Sequence[float], size: SizeEstimate) -> Iterator[str]:
     """Yield reasons why values may be outside of their ranges, or why a range is unknown."""
-    if ERRORS * _error(ratios) > MAX_SPREAD:
+    if _error(ratios) > MAX_SPREAD:
         yield (
             f"slices took from {min(ratios):.2g} to {max(ratios):.2g} times what their bytes "
             "explain: it may take less or longer than that"
         )
-    if ERRORS * _error(size.ratios) > MAX_SPREAD:
+    if _error(size.ratios) > MAX_SPREAD:
         yield "results of slices differ greatly in size: the output may be smaller or larger"
     if size.high > CLOSE * size.low:
         yield "slices don't show how far the number of groups grows: the output is uncertain"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.cost_line import fit_middle
@@ -11,54 +12,22 @@ from taskinity_data.execution.choose_scheduler import POOL_PAYS_S
 from taskinity_data.execution.schedulers.base import SynchronousStrategy, current_client
 from taskinity_data.execution.schedulers.connect import open_strategy
 from taskinity_data.execution.worker.shipping import pack_job
-from taskinity_data.forecast.slices import slice_at, spread_positions
-from taskinity_data.forecast.trial import TrialResult, run_trial
+from taskinity_data.forecast.slices import PARTS, fitting_nbytes, next_nbytes
+from taskinity_data.forecast.trial import TrialResult, run_rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Sequence
 
-    from taskinity_data.chunks.chunk import Chunk
-    from taskinity_data.chunks.plan import ChunkPlan
-    from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.execution.worker.run_item import Job
-    from taskinity_data.forecast.trial_sizes import TrialSizes
+    from taskinity_data.forecast.trial import TrialRequest
 
-__all__ = ["Trial", "TrialRequest", "cold_seconds", "try_alone", "try_in_parallel"]
+__all__ = ["Trial", "cold_seconds", "try_alone", "try_in_parallel"]
 
 ALONE_S, PARALLEL_S = 0.8, 1.5
 """Seconds of slices one at a time, and in parallel."""
 
 LONG_S = 3.0
 """If a slice takes longer than this, none are tried in parallel, so that a forecast stays short."""
-
-SLICES = 16
-"""The most slices per worker."""
-
-
-class TrialRequest(NamedTuple):
-    """The plan and job to forecast, with the options of the trial."""
-
-    plan: ChunkPlan
-    job: Job
-    sizes: TrialSizes
-    workers: int
-    memory_nbytes: int
-    may_fail: bool
-
-    def run(self, strategy: Strategy, workers: int, seconds: float) -> TrialResult:
-        """Run slices on so many `workers` of `strategy`."""
-        slices = self._slices(workers)
-        return run_trial(self.job, slices, strategy, seconds, self.sizes, may_fail=self.may_fail)
-
-    def _slices(self, workers: int) -> Iterator[Chunk]:
-        """Yield slices up to the size of the data, and one per worker to warm up."""
-        nbytes = 0
-        for number, position in enumerate(spread_positions(SLICES * workers)):
-            if nbytes >= self.plan.nbytes:
-                return
-            chunk = slice_at(self.plan.chunks, position, self.sizes.next_nbytes())
-            nbytes += chunk.nbytes if number >= workers else 0
-            yield chunk
 
 
 class Trial(NamedTuple):
@@ -80,7 +49,12 @@ class Trial(NamedTuple):
 def try_alone(request: TrialRequest, scheduler: Any) -> TrialResult:
     """Run slices one at a time, in this process; for longer if none will run in parallel."""
     is_all = request.workers == 1 and scheduler in (None, "threads", "synchronous")
-    return request.run(SynchronousStrategy(), 1, ALONE_S + (PARALLEL_S if is_all else 0.0))
+    seconds = ALONE_S + (PARALLEL_S if is_all else 0.0)
+
+    def choose(points: Sequence[tuple[int, float]]) -> tuple[int | None, bool]:
+        return (None, False) if request.is_whole else next_nbytes(points, request.max_nbytes)
+
+    return run_rounds(request, SynchronousStrategy(), seconds, choose)
 
 
 def try_in_parallel(request: TrialRequest, alone: TrialResult, scheduler: Any) -> Trial:
@@ -92,7 +66,7 @@ def try_in_parallel(request: TrialRequest, alone: TrialResult, scheduler: Any) -
     if not _may_change(request.job, request.workers):
         return _try(request, alone, "threads")
     # In parallel slices take at least as long: if the run would surely change, skip the threads.
-    cold_s = cold_seconds(alone, request.sizes.first_nbytes)
+    cold_s = cold_seconds(alone, request.first_nbytes)
     if _remaining_seconds(request, alone, cold_s) / request.workers >= POOL_PAYS_S:
         return _try(request, alone, "processes")._replace(begin_in_threads=True)
     trial = _try(request, alone, "threads")
@@ -111,16 +85,27 @@ def _try(request: TrialRequest, alone: TrialResult, scheduler: Any) -> Trial:
         name, count = strategy.name, strategy.workers
         memory_nbytes = strategy.memory_nbytes or request.memory_nbytes
         is_same = count == 1 and not strategy.crosses_processes
-        if is_same or alone.seconds / len(alone.outcomes) >= LONG_S:
+        if is_same or alone.mean_s >= LONG_S:
             tried = alone
         else:
-            tried = request.run(strategy, count, PARALLEL_S)
+            tried = run_rounds(request, strategy, PARALLEL_S, _parts_like(request, alone))
     finally:
         at = time.perf_counter()
         strategy.close()
         closed_s = time.perf_counter() - at
     crosses = strategy.crosses_processes
     return Trial(name, count, memory_nbytes, crosses, tried, opened_s, closed_s)
+
+
+def _parts_like(
+    request: TrialRequest, alone: TrialResult
+) -> Callable[[Any], tuple[int | None, bool]]:
+    """Return what chooses sizes around those that slices reached one at a time."""
+    if request.is_whole:
+        return lambda _: (None, False)
+    whole = fitting_nbytes(alone.points, request.max_nbytes)
+    sizes = cycle(max(1, whole // part) for part in PARTS)
+    return lambda _: (next(sizes), False)
 
 
 def _may_change(job: Job, workers: int) -> bool:
@@ -130,25 +115,25 @@ def _may_change(job: Job, workers: int) -> bool:
     return workers > 1 and not is_kernels and _is_portable(job)
 
 
-def _remaining_seconds(request: TrialRequest, tried: TrialResult, cold_s: float) -> float:
-    """Return what a run expects to remain after its first chunk, in seconds of one worker.
-
-    It decides then, from the time of that chunk, including what the process had to load for it.
-    """
-    line = fit_middle(tried.select(request.sizes.counts).points)
-    if line is None:
-        return 0.0
-    plan = request.plan
-    first = plan.chunks[0].nbytes if plan.is_given else request.sizes.first_nbytes
-    return (line.predict(first) + cold_s) / first * max(0, plan.nbytes - first)
-
-
 def _is_portable(job: Job) -> bool:
     try:
         pack_job(job)
     except BindError:
         return False
     return True
+
+
+def _remaining_seconds(request: TrialRequest, tried: TrialResult, cold_s: float) -> float:
+    """Return what a run expects to remain after its first chunk, in seconds of one worker.
+
+    It decides then, from the time of that chunk, including what the process had to load for it.
+    """
+    line = fit_middle(tried.select_large().points)
+    if line is None:
+        return 0.0
+    plan = request.plan
+    first = plan.chunks[0].nbytes if plan.is_given else request.first_nbytes
+    return (line.predict(first) + cold_s) / first * max(0, plan.nbytes - first)
 
 
 def cold_seconds(alone: TrialResult, first_nbytes: int) -> float:

@@ -1,55 +1,79 @@
-"""Run a job on slices, on the scheduler that would run it, and measure it."""
+"""Run a job on slices, one for each worker at a time, and measure it."""
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from taskinity_data.chunks.cost_line import fit_middle
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.worker.run_item import Item, peak_nbytes
+from taskinity_data.forecast.slices import slice_at, spread_positions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from taskinity_data.chunks.chunk import Chunk
+    from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.execution.worker.run_item import Job
-    from taskinity_data.forecast.trial_sizes import TrialSizes
     from taskinity_data.outcome import Attempt, Outcome
 
-__all__ = ["TrialResult", "run_trial"]
+__all__ = ["TrialRequest", "TrialResult", "run_rounds"]
 
-UNSETTLED = 4
+GROWING = 4
+"""While slices still grow, there is more time by this factor."""
 
 MAX_S = 12.0
 """No slice is started after these seconds: a slice that takes longer is the only one."""
 
+SLICES = 16
+"""The most slices per worker."""
+
+MIN_PART = 6
+"""Slices below this part of the largest do not count."""
+
+
+class TrialRequest(NamedTuple):
+    """The plan and job to forecast, with the options of the trial.
+
+    A run begins with chunks of `first_nbytes`, a slice has at most `max_nbytes`; if it `is_whole`,
+    it is a chunk of the plan.
+    """
+
+    plan: ChunkPlan
+    job: Job
+    workers: int
+    memory_nbytes: int
+    first_nbytes: int
+    max_nbytes: int
+    may_fail: bool
+    is_whole: bool
+
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """The measurements of a trial.
+    """The measurements of slices.
 
     Attributes
     ----------
     chunks, outcomes : tuples
-        In parallel, in the order in which they were started; without warm-ups.
+        In parallel, in the order of the slices; without the first of each worker, which warms it
+        up, if there are others.
     warm_up_s : float
         How much longer the first slice of each worker took than the later ones, on average:
-        imports, first calls, newly allocated memory.
+        imports, first calls.
     peak_nbytes : int or None
         The peak memory of a process: of a worker process, or of this process with its threads.
     busy : float or None
         The share of the time in which this process computed, or would have; None if other
         processes did the work.
-    first : tuple of int and float, or None
-        Bytes and seconds of the slice that was started first, including what it had to load.
     base_nbytes : int or None
         The memory of this process before, None if the system does not report it.
     failures : tuple of str
@@ -61,9 +85,8 @@ class TrialResult:
     warm_up_s: float
     peak_nbytes: int | None
     busy: float | None = None
-    first: tuple[int, float] | None = None
-    failures: tuple[str, ...] = ()
     base_nbytes: int | None = None
+    failures: tuple[str, ...] = ()
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -76,13 +99,26 @@ class TrialResult:
         pairs = zip(self.chunks, self.outcomes, strict=True)
         return [(chunk.nbytes, outcome.duration_s) for chunk, outcome in pairs if chunk.nbytes]
 
-    def select(self, counts: Callable[[int], bool]) -> TrialResult:
-        """Return the result with only the slices whose size `counts`, if there are any."""
+    @property
+    def nbytes(self) -> int:
+        """Planned bytes of all slices."""
+        return sum(chunk.nbytes for chunk in self.chunks)
+
+    @property
+    def largest_nbytes(self) -> int:
+        """Planned bytes of the largest slice."""
+        return max((chunk.nbytes for chunk in self.chunks), default=0)
+
+    @property
+    def mean_s(self) -> float:
+        """The mean seconds of a slice."""
+        return sum(attempt.duration_s for attempt in self.attempts) / len(self.outcomes)
+
+    def select_large(self) -> TrialResult:
+        """Return the result with only the slices that are similar in size to the largest."""
         pairs = zip(self.chunks, self.outcomes, strict=True)
-        selected = [pair for pair in pairs if counts(pair[0].nbytes)]
-        if not selected:
-            return self
-        chunks, outcomes = zip(*selected, strict=True)
+        large = [pair for pair in pairs if pair[0].nbytes * MIN_PART >= self.largest_nbytes]
+        chunks, outcomes = zip(*large, strict=True)
         return replace(self, chunks=chunks, outcomes=outcomes)
 
     def join(self, other: TrialResult) -> TrialResult:
@@ -90,111 +126,140 @@ class TrialResult:
         chunks, outcomes = self.chunks + other.chunks, self.outcomes + other.outcomes
         return replace(self, chunks=chunks, outcomes=outcomes)
 
-    @property
-    def nbytes(self) -> int:
-        """Planned bytes of all slices."""
-        return sum(chunk.nbytes for chunk in self.chunks)
 
-    @property
-    def seconds(self) -> float:
-        """Seconds of one worker, for all slices."""
-        return sum(attempt.duration_s for attempt in self.attempts)
-
-
-def run_trial(
-    job: Job,
-    chunks: Iterable[Chunk],
+def run_rounds(
+    request: TrialRequest,
     strategy: Strategy,
     seconds: float,
-    sizes: TrialSizes,
-    *,
-    may_fail: bool = False,
+    choose: Callable[[Sequence[tuple[int, float]]], tuple[int | None, bool]],
 ) -> TrialResult:
-    """Run `job` on `chunks`, with all workers busy, until `seconds` have passed or chunks run out.
+    """Run rounds of one slice for each worker, until `seconds` have passed or the data are covered.
 
-    The first slice of each worker warms it up, and counts only if there are no others. `sizes`
-    observes each that has ended, before the next is taken; while it is not settled there is more
-    time (`UNSETTLED` times as much). No slice is started after `MAX_S`.
+    `choose` returns the size of the next slices (None: whole chunks) from the points of those
+    before, and whether slices are still growing: then there is more time. No slice is started after
+    `MAX_S`. The first round warms the workers up, and counts only if it is the only one.
 
     Raises
     ------
     PlanError
-        The job failed on a slice; if it `may_fail`, on all of them.
+        The job failed on a slice; if it may fail, on all of them.
     """
-    loaded = strategy.load(job)
-    waiting = iter(chunks)
-    done: SimpleQueue[Any] = SimpleQueue()
-    in_flight: dict[Any, tuple[int, Chunk]] = {}
-    ended: dict[int, tuple[Chunk, Outcome]] = {}
-    failed: list[tuple[Chunk, Outcome]] = []
-    numbers = itertools.count()
-    opened, opened_cpu_s = time.perf_counter(), _cpu_seconds()
-    begun: float | None = None
-    begun_cpu_s = 0.0
-    is_reset = _reset_peak()
-    base_nbytes = _read_status("VmRSS:")
-    while True:
-        # All workers are warm before the clock starts; then a slice starts whenever one ends.
-        is_warm = len(ended) >= strategy.workers
-        now = time.perf_counter()
-        if is_warm and begun is None:
-            begun, begun_cpu_s = now, _cpu_seconds()
-        max_s = seconds if sizes.is_settled else UNSETTLED * seconds
-        has_time = (begun is None or now - begun < max_s) and now - opened < MAX_S
-        limit = strategy.workers if is_warm else strategy.workers - len(ended)
-        while has_time and len(in_flight) < limit:
-            chunk = next(waiting, None)
-            if chunk is None:
-                break
-            number = next(numbers)
-            item = Item(chunk.key, chunk, number)
-            pending = strategy.submit(loaded, [item], f"{job.task}-{chunk.key}{number:x}")
-            in_flight[pending] = number, chunk
-            pending.add_done_callback(done.put)
-        if not in_flight:
+    loaded = strategy.load(request.job)
+    positions = spread_positions(SLICES * strategy.workers)
+    rounds: list[list[tuple[Chunk, Outcome]]] = []
+    failures: list[tuple[Chunk, Outcome]] = []
+    meter = _Meter()
+    points: list[tuple[int, float]] = []
+    has_time, nbytes_tried = True, 0
+    while has_time and nbytes_tried < request.plan.nbytes:
+        nbytes, is_growing = choose(points)
+        some = islice(positions, strategy.workers)
+        chunks = [slice_at(request.plan.chunks, position, nbytes) for position in some]
+        if not chunks:
             break
-        pending = done.get()
-        number, chunk = in_flight.pop(pending)
-        result = strategy.collect([pending])[0]
-        outcome = result if isinstance(result, BaseException) else result[0]
-        if may_fail and not isinstance(outcome, BaseException) and outcome.failure is not None:
-            failed.append((chunk, outcome))
-            continue
-        ended[number] = chunk, _completed(chunk, outcome)
-        sizes.observe(*ended[number])
-    if failed and not ended:
-        _completed(*failed[0])
-    if len(ended) <= strategy.workers:
-        begun, begun_cpu_s = opened, opened_cpu_s
-    took_s = time.perf_counter() - (begun or opened)
-    busy = min(1.0, (_cpu_seconds() - begun_cpu_s) / took_s)
-    first = [ended[number] for number in sorted(ended)][: strategy.workers]
-    later = [ended[number] for number in sorted(ended)][strategy.workers :]
-    counted = later or first
-    peaks = [outcome.attempts[-1].peak_nbytes for _, outcome in ended.values()]
-    own_peak = _read_status("VmHWM:") if is_reset else peak_nbytes()
-    measured = [peak for peak in peaks if peak is not None]
+        completed, failed = _run(request, strategy, loaded, chunks, len(points))
+        failures += failed
+        points += [(chunk.nbytes, outcome.duration_s) for chunk, outcome in completed]
+        if completed and not rounds:
+            meter.restart()
+        elif completed:
+            nbytes_tried += sum(chunk.nbytes for chunk, _ in completed)
+        rounds += [completed] if completed else []
+        limit_s = seconds * (GROWING if is_growing else 1)
+        has_time = meter.spent_s < limit_s and meter.whole_s < MAX_S
+    if not rounds:
+        _raise(*failures[0])
+    busy = meter.busy
+    peaks = [o.attempts[-1].peak_nbytes for pairs in rounds for _, o in pairs]
+    crosses = strategy.crosses_processes
+    counted = [pair for pairs in rounds[1:] or rounds for pair in pairs]
     return TrialResult(
         tuple(chunk for chunk, _ in counted),
         tuple(outcome for _, outcome in counted),
-        _extra_seconds(first, later),
-        (max(measured, default=None) if strategy.crosses_processes else own_peak),
-        None if strategy.crosses_processes else busy,
-        (first[0][0].nbytes, first[0][1].duration_s) if first[0][0].nbytes else None,
-        tuple(str(outcome.failure) for _, outcome in failed),
-        base_nbytes,
+        _extra_seconds(rounds[0], counted) if len(rounds) > 1 else 0.0,
+        max((peak for peak in peaks if peak), default=None) if crosses else meter.peak_nbytes,
+        None if crosses else busy,
+        meter.base_nbytes,
+        tuple(str(outcome.failure) for _, outcome in failures),
     )
 
 
-def _completed(chunk: Chunk, outcome: Outcome | BaseException) -> Outcome:
-    if isinstance(outcome, BaseException):
-        raise PlanError(f"the forecast tried {chunk}, and it was lost: {outcome}") from outcome
-    if outcome.failure is not None:
-        raise PlanError(
-            f"the forecast tried {chunk}, and it failed: {outcome.failure}\n"
-            f"{outcome.failure.traceback.rstrip()}"
-        ) from outcome.failure.error
-    return outcome
+def _run(
+    request: TrialRequest, strategy: Strategy, loaded: Any, chunks: Sequence[Chunk], number: int
+) -> tuple[list[tuple[Chunk, Outcome]], list[tuple[Chunk, Outcome]]]:
+    """Run one round: return the chunks that completed, and those that failed, if they may."""
+    done: SimpleQueue[Any] = SimpleQueue()
+    futures = []
+    for at, chunk in enumerate(chunks, number):
+        name = f"{request.job.task}-{chunk.key}{at:x}"
+        futures.append(strategy.submit(loaded, [Item(chunk.key, chunk, at)], name))
+        futures[-1].add_done_callback(done.put)
+    for _ in futures:
+        done.get()
+    completed: list[tuple[Chunk, Outcome]] = []
+    failed: list[tuple[Chunk, Outcome]] = []
+    for chunk, future in zip(chunks, futures, strict=True):
+        result = strategy.collect([future])[0]
+        if isinstance(result, BaseException):
+            raise PlanError(f"the forecast tried {chunk}, and it was lost: {result}") from result
+        pairs = completed if result[0].failure is None else failed
+        pairs.append((chunk, result[0]))
+    if failed and not request.may_fail:
+        _raise(*failed[0])
+    return completed, failed
+
+
+def _raise(chunk: Chunk, outcome: Outcome) -> NoReturn:
+    failure = outcome.failure
+    assert failure is not None
+    raise PlanError(
+        f"the forecast tried {chunk}, and it failed: {failure}\n{failure.traceback.rstrip()}"
+    ) from failure.error
+
+
+def _extra_seconds(
+    first: Sequence[tuple[Chunk, Outcome]], later: Sequence[tuple[Chunk, Outcome]]
+) -> float:
+    """Return the seconds of warm-ups beyond those that their bytes explain."""
+    line = fit_middle([(chunk.nbytes, outcome.duration_s) for chunk, outcome in later])
+    assert line is not None
+    more = [outcome.duration_s - line.predict(chunk.nbytes) for chunk, outcome in first]
+    # Workers share the remaining work, so that the delay of one is spread over all.
+    return max(0.0, sum(more) / len(more))
+
+
+class _Meter:
+    """Measures the time, the CPU time and the memory of this process during a trial."""
+
+    def __init__(self) -> None:
+        self._opened_s = time.perf_counter()
+        self._is_reset = _reset_peak()
+        self.base_nbytes = _read_status("VmRSS:")
+        self.restart()
+
+    def restart(self) -> None:
+        """Measure times from now on."""
+        self._begun_s, self._begun_cpu_s = time.perf_counter(), _cpu_seconds()
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds since the last start."""
+        return time.perf_counter() - self._begun_s
+
+    @property
+    def whole_s(self) -> float:
+        """Seconds since the first start."""
+        return time.perf_counter() - self._opened_s
+
+    @property
+    def busy(self) -> float:
+        """The share of the time in which this process computed, or would have."""
+        return min(1.0, (_cpu_seconds() - self._begun_cpu_s) / max(self.spent_s, 1e-9))
+
+    @property
+    def peak_nbytes(self) -> int | None:
+        """The peak memory of this process; since the start, where the system tells them apart."""
+        return _read_status("VmHWM:") if self._is_reset else peak_nbytes()
 
 
 def _cpu_seconds() -> float:
@@ -211,16 +276,6 @@ def _queued_seconds() -> float:
         with suppress(OSError, IndexError, ValueError):
             queued += int(path.read_text().split()[1])
     return queued * 1e-9
-
-
-def _extra_seconds(first: list[tuple[Chunk, Outcome]], later: list[tuple[Chunk, Outcome]]) -> float:
-    """Return the seconds of warm-ups beyond those that their bytes explain."""
-    line = fit_middle([(chunk.nbytes, outcome.duration_s) for chunk, outcome in later])
-    if line is None:
-        return 0.0
-    more = [outcome.duration_s - line.predict(chunk.nbytes) for chunk, outcome in first]
-    # Workers share the remaining work, so that the delay of one is spread over all.
-    return max(0.0, sum(more) / len(more))
 
 
 def _reset_peak() -> bool:

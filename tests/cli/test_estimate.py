@@ -33,7 +33,7 @@ def test_the_forecast_is_part_of_the_one_object(folder, call):
     )
     said = call("plan", "numbers.csv", "--tasks", "alone.py", "--estimate", "--json")
     found = json.loads(said.stdout)["forecast"]
-    assert 0 < found["seconds"][0] <= found["seconds"][1] <= 2.01 * found["seconds"][0]
+    assert 0 < found["seconds"][0] <= found["seconds"][1] <= 9.01 * found["seconds"][0]
     parts = {"read", "function", "partial", "here", "start", "finish", "idle"}
     assert set(found["work_s"]) == parts
 

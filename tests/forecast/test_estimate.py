@@ -13,6 +13,7 @@ import taskinity_data as td
 from taskinity_data.forecast import estimate as estimates
 from taskinity_data.forecast import side_by_side as beside
 from taskinity_data.forecast import trial as trials
+from taskinity_data.forecast.extrapolate import estimate_memory, fit_seconds
 from taskinity_data.forecast.output import SizeEstimate
 from taskinity_data.forecast.trial import TrialResult
 
@@ -34,7 +35,8 @@ def _short(monkeypatch):
 
 
 def is_range(found):
-    return 0 < found.low <= found.high <= 2.01 * found.low
+    # Slices that a busy machine held up make a range wide, by a factor of three to each side.
+    return 0 < found.low <= found.high <= 9.01 * found.low
 
 
 def test_a_reducer_alone_is_tried_in_threads(path):
@@ -278,8 +280,8 @@ def test_the_answer_is_held_where_threads_run():
     tried = TrialResult((), (), 0.0, 100)
     in_threads = beside.Trial("threads", 2, 1000, False, tried, 0.0, 0.0)
     in_processes = in_threads._replace(crosses_processes=True)
-    assert estimates._memory(in_threads, None, SizeEstimate(1000, 1000), 10).low > 1000
-    assert estimates._memory(in_processes, None, SizeEstimate(1000, 1000), 10).high < 200
+    assert estimate_memory(in_threads, None, SizeEstimate(1000, 1000), 10).low > 1000
+    assert estimate_memory(in_processes, None, SizeEstimate(1000, 1000), 10).high < 200
 
 
 def test_memory_is_reckoned_up_to_the_run_s_largest_chunk():
@@ -287,8 +289,7 @@ def test_memory_is_reckoned_up_to_the_run_s_largest_chunk():
     tried = TrialResult(chunks, (), 0.0, 500)
     trial = beside.Trial("threads", 2, 1000, False, tried, 0.0, 0.0)
     as_large, larger, smaller = (
-        estimates._memory(trial, 300, SizeEstimate(0, 0), largest).high
-        for largest in (100, 150, 50)
+        estimate_memory(trial, 300, SizeEstimate(0, 0), largest).high for largest in (100, 150, 50)
     )
     assert (larger - as_large) / as_large == pytest.approx(100 / 500)
     assert (as_large - smaller) / as_large == pytest.approx(40 / 500)
@@ -341,11 +342,11 @@ def test_dear_places_are_not_taken_for_a_cost_by_the_chunk():
     chunks = tuple(SimpleNamespace(nbytes=nbytes) for nbytes, _ in points)
     outcomes = tuple(SimpleNamespace(duration_s=seconds) for _, seconds in points)
     tried = TrialResult(chunks, outcomes, 0.0, None)
-    assert estimates._shape(tried, tried).fixed < 8.0
+    assert fit_seconds(tried, tried).fixed < 8.0
     even = TrialResult(
         chunks, tuple(SimpleNamespace(duration_s=50.0 + x / 1000) for x, _ in points), 0.0, None
     )
-    assert estimates._shape(even, even).fixed == pytest.approx(50.0)
+    assert fit_seconds(even, even).fixed == pytest.approx(50.0)
 
 
 def test_what_a_run_takes_to_look_at_many_files_is_counted(tmp_path, monkeypatch):
