@@ -16,16 +16,21 @@ from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.column_values import Values
 from taskinity_data.reducers.grouping import Grouping
-from taskinity_data.reducers.hyperloglog import (
+from taskinity_data.reducers.inputs import as_dtype, check_columns, exact_rows, to_arrow, to_frame
+from taskinity_data.reducers.row_labels import as_table
+from taskinity_data.reducers.sketches.hyperloglog import (
     COLUMN_PRECISION,
     estimate_distinct,
     hash_values,
     merge_registers,
     rank_hashes,
 )
-from taskinity_data.reducers.inputs import as_dtype, check_columns, exact_rows, to_arrow, to_frame
-from taskinity_data.reducers.quantiles import Summary, merge_summaries, quantiles_of, summarize
-from taskinity_data.reducers.row_labels import as_table
+from taskinity_data.reducers.sketches.quantiles import (
+    Summary,
+    merge_summaries,
+    quantiles_of,
+    summarize,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,7 +13,12 @@ from taskinity_data.reducers.base import WholeChunks
 from taskinity_data.reducers.column_values import Answer, Values
 from taskinity_data.reducers.grouping import Grouping
 from taskinity_data.reducers.inputs import check_unique, to_frame
-from taskinity_data.reducers.quantiles import Summary, merge_summaries, quantiles_of, summarize
+from taskinity_data.reducers.sketches.quantiles import (
+    Summary,
+    merge_summaries,
+    quantiles_of,
+    summarize,
+)
 from taskinity_data.reducers.totals import Columns, merge_columns, start_columns
 
 if TYPE_CHECKING:

@@ -17,14 +17,14 @@ import pandas as pd
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.column_values import Answer, Values, from_numbers
 from taskinity_data.reducers.grouping import Grouping
-from taskinity_data.reducers.hyperloglog import (
+from taskinity_data.reducers.inputs import as_dtype
+from taskinity_data.reducers.sketches.hyperloglog import (
     GROUP_PRECISION,
     estimate_distinct,
     hash_values,
     merge_registers,
     rank_hashes,
 )
-from taskinity_data.reducers.inputs import as_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

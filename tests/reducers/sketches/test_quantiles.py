@@ -4,7 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from taskinity_data.reducers.quantiles import MAX_VALUES, merge_summaries, quantiles_of, summarize
+from taskinity_data.reducers.sketches.quantiles import (
+    MAX_VALUES,
+    merge_summaries,
+    quantiles_of,
+    summarize,
+)
 from taskinity_data.reducers.tree import OrderedTree
 
 Q = np.linspace(0, 1, 201)

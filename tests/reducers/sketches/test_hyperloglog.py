@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from taskinity_data.reducers.hyperloglog import (
+from taskinity_data.reducers.sketches.hyperloglog import (
     estimate_distinct,
     hash_values,
     merge_registers,
@@ -80,7 +80,7 @@ def test_every_kind_of_column_can_be_hashed(values):
 
 def test_hashes_do_not_depend_on_the_process():
     code = (
-        "import pandas as pd; from taskinity_data.reducers.hyperloglog import hash_values;"
+        "import pandas as pd; from taskinity_data.reducers.sketches.hyperloglog import hash_values;"
         "print(hash_values(pd.Series(['a', 'é'])).tolist(), hash_values(pd.Series([1.5])).tolist())"
     )
     shown = {

@@ -1,0 +1,1 @@
+"""Summaries of a column in little memory: distinct values, and quantiles."""
