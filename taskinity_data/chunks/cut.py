@@ -33,10 +33,15 @@ _ROWS = re.compile(r"\s*([0-9][0-9_,]*)\s*rows?\s*", re.IGNORECASE)
 
 
 class ChunkSize(NamedTuple):
-    """The size of chunks: `target` many of `unit`, ``"bytes"`` (planned) or ``"rows"``."""
+    """The size of chunks: `target` many of `unit`, ``"bytes"`` (planned) or ``"rows"``.
+
+    Groups of rows that are decoded as a whole are not cut up to `whole_nbytes`, whatever the
+    target; 0 in sizes that the user chose.
+    """
 
     target: int
     unit: str = "bytes"
+    whole_nbytes: int = 0
 
     def __str__(self) -> str:
         return f"{self.target:,} {self.unit}"
@@ -108,8 +113,9 @@ def cut(
     Chunk
         In bytes: the longest run of grains that is not larger than the size, and at least one
         grain. In rows: exactly as many, except in the last. Pieces counted in rows are cut at
-        exactly that size, in even parts; others between records, if they are larger than the size.
-        A record is never cut.
+        exactly that size, in even parts, unless they are groups that `ChunkSize.whole_nbytes`
+        keeps whole; others between records, if they are larger than the size. A record is never
+        cut.
 
     Notes
     -----
@@ -169,6 +175,8 @@ class _Cutter:
         if self._reader.unit == "rows":
             if self._measured >= TINY_SHARE * size.target:
                 return None, [piece]
+            if _is_whole(self._reader, piece, size):
+                return piece, []
             share = room if self._measured else measured / -(-measured // size.target)
             rows = max(1, int((piece.stop - piece.start) * share / measured))
             return _split_rows(self._reader, piece, rows)
@@ -202,7 +210,7 @@ class _Cutter:
                 parts = []
                 self._previous = both
             elif size.unit == "bytes":
-                self._previous, parts = _halve(self._reader, both)
+                self._previous, parts = _halve(self._reader, both, size)
         if self._previous:
             yield self._make(self._previous)
         if parts:
@@ -211,6 +219,11 @@ class _Cutter:
     def _make(self, parts: Sequence[Piece]) -> Chunk:
         self._index += 1
         return Chunk(self._reader, _join(parts), self._index - 1)
+
+
+def _is_whole(reader: Reader, piece: Piece, size: ChunkSize) -> bool:
+    """Return whether `piece` is a group, or small ones, that chunks of `size` do not cut."""
+    return piece.nbytes <= size.whole_nbytes and reader.has_groups and reader.begins_anew(piece)
 
 
 def divide(pieces: Sequence[Piece], reader: Reader, width: int) -> tuple[Chunk, ...]:
@@ -267,7 +280,9 @@ def _join(parts: Sequence[Piece]) -> tuple[Piece, ...]:
     return tuple(joined)
 
 
-def _halve(reader: Reader, parts: Sequence[Piece]) -> tuple[list[Piece], list[Piece]]:
+def _halve(
+    reader: Reader, parts: Sequence[Piece], size: ChunkSize
+) -> tuple[list[Piece], list[Piece]]:
     """Return `parts` as two runs of about equal bytes, cut within a part if possible."""
     sums = list(accumulate(part.nbytes for part in parts))
     middle = sums[-1] / 2
@@ -276,6 +291,8 @@ def _halve(reader: Reader, parts: Sequence[Piece]) -> tuple[list[Piece], list[Pi
     if reader.unit == "rows" and abs(sums[split] - middle) > UNEVEN_SHARE * sums[-1]:
         split = next(split for split, after in enumerate(sums) if after >= middle)
         part = parts[split]
+        if _is_whole(reader, part, size):
+            return head_parts, tail_parts
         missing = middle - (sums[split] - part.nbytes)
         head, rest = _split_rows(
             reader, part, round((part.stop - part.start) * missing / part.nbytes)

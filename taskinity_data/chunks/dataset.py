@@ -13,11 +13,16 @@ from taskinity_data.chunks.chunk import Chunk, mark_all, mark_chunk
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
 from taskinity_data.chunks.plan import ChunkPlan, describe_files
 from taskinity_data.chunks.plan_limits import check_memory, check_workers, pick
-from taskinity_data.chunks.sizing import MAX_SHARERS, MIN_NBYTES, Size, first_size
+from taskinity_data.chunks.sample import (
+    SAMPLE_NBYTES,
+    enough_nbytes,
+    mean_group_nbytes,
+    measure_expansion,
+)
+from taskinity_data.chunks.sizing import MAX_SHARERS, MIN_NBYTES, Learner, Size, first_size
 from taskinity_data.chunks.unreadable import find_extent, iter_pieces, refuse_failures
-from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.errors import PlanError
 from taskinity_data.formats.reader import check_columns
-from taskinity_data.formats.sampling import MAX_SAMPLE_NBYTES
 from taskinity_data.sources.file import Extent, Piece
 from taskinity_data.sources.read_ahead import read_ahead
 from taskinity_data.wording import to_html, to_text
@@ -32,16 +37,6 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["Dataset", "Extent"]
-
-SAMPLE_NBYTES = 1 << 20
-"""Planned bytes that are read to measure their size in memory: 10 to 30 ms of CSV."""
-
-SAMPLE_SHARE, MIN_SAMPLE_NBYTES = 8, 64 << 10
-"""For small data a share of it, since reading it twice would take longer than it saves; with fewer
-bytes the 132 of an empty frame would count."""
-
-SAMPLE_PIECES = 32
-"""The most pieces that are read for it: a megabyte in files of 2 kB took a second to read."""
 
 GRAIN_NBYTES = 256 << 10
 """Text between possible cuts while sizes may still change: a grain costs 5 µs, so 20 µs a MB."""
@@ -147,34 +142,17 @@ class Dataset:
 
     @cached_property
     def expansion(self) -> float:
-        """Bytes in memory, as a pandas frame, per planned byte, of the first megabyte, or eighth,
-        that can be read: computed from its types, or measured. The run reports pieces that can't
-        be read.
-        """
-        planned = used = pieces = 0
-        enough = min(SAMPLE_NBYTES, max(MIN_SAMPLE_NBYTES, self.nbytes // SAMPLE_SHARE))
-        for piece in self.iter_grains(min(SAMPLE_NBYTES // 4, enough), tolerates=True):
-            if piece.failure is not None:
-                continue
-            if self.reader.unit == "bytes" and piece.nbytes > MAX_SAMPLE_NBYTES:
-                continue
-            try:
-                nbytes = self._measure(piece)
-            except ReadError:
-                continue
-            planned += piece.nbytes
-            used += nbytes
-            pieces += 1
-            if planned >= enough or pieces == SAMPLE_PIECES:
-                break
-        return max(used / planned, 1e-3) if planned else 1.0
+        """Bytes in memory, as a pandas frame, per planned byte, of a sample."""
+        enough = enough_nbytes(self.nbytes)
+        grains = self.iter_grains(min(SAMPLE_NBYTES // 4, enough), tolerates=True)
+        return measure_expansion(self.reader, grains, enough)
 
-    def _measure(self, piece: Piece) -> int:
-        """Return the bytes of `piece` as a pandas frame."""
-        nbytes = self.reader.frame_nbytes(piece)
-        if nbytes is not None:
-            return nbytes
-        return int(self.reader.read([piece], "pandas").data.memory_usage(deep=True).sum())
+    @cached_property
+    def group_nbytes(self) -> int:
+        """Bytes of a usual group of rows that is decoded as a whole, 0 if there are none."""
+        if not self.reader.has_groups:
+            return 0
+        return mean_group_nbytes(self.iter_grains(WHOLE, tolerates=True))
 
     def select(self, columns: Sequence[str]) -> Dataset:
         """Return the dataset with only `columns` (of those that are selected), in that order.
@@ -321,7 +299,19 @@ class Dataset:
         """Return the size of chunks before any is read, for `workers` with `memory_nbytes` each."""
         frame_rate = FRAME_RATES.get(self.format)
         rate = None if frame_rate is None else frame_rate / self.expansion
-        return first_size(self.nbytes, workers, memory_nbytes, self.expansion, rate)
+        return first_size(
+            self.nbytes, workers, memory_nbytes, self.expansion, rate, self.group_nbytes
+        )
+
+    def learner(self, workers: int, memory_nbytes: int | None) -> Learner:
+        """Return the learner at the start of a run by `workers` with `memory_nbytes` each."""
+        return Learner(
+            self.first_size(workers, memory_nbytes),
+            memory_nbytes,
+            self.expansion,
+            total_nbytes=self.nbytes,
+            group_nbytes=self.group_nbytes,
+        )
 
     def plan(
         self,
@@ -359,7 +349,8 @@ class Dataset:
             reason = f"{size}, as requested"
         else:
             first = self.first_size(workers, memory_nbytes)
-            size, reason = ChunkSize(first.target_nbytes), first.reason
+            size = ChunkSize(first.target_nbytes, whole_nbytes=first.whole_nbytes)
+            reason = first.reason
         chunks = tuple(self.cut(lambda: size, size, memory_nbytes))
         target = size.target if size.unit == "bytes" else None
         return ChunkPlan(chunks, self.extents, target, reason, is_given)

@@ -19,6 +19,14 @@ from functools import cached_property
 from typing import NamedTuple
 
 from taskinity_data.chunks.cost_line import Line, fit_line
+from taskinity_data.chunks.size import (
+    Size,
+    format_rate,
+    format_seconds,
+    make_size,
+    memory_reason,
+    whole_groups,
+)
 from taskinity_data.wording import format_nbytes
 
 __all__ = ["Learner", "Observation", "Size", "first_size"]
@@ -93,13 +101,6 @@ BATCH_LIMIT = 256
 """The most chunks in one task: they are lost if the worker dies."""
 
 
-class Size(NamedTuple):
-    """A target for the next chunk, in planned bytes, and the reason as text."""
-
-    target_nbytes: int
-    reason: str
-
-
 class Observation(NamedTuple):
     """The cost of a completed chunk.
 
@@ -124,6 +125,7 @@ def first_size(
     worker_memory_nbytes: int | None,
     expansion: float,
     read_rate_nbytes_s: float | None = None,
+    group_nbytes: int = 0,
 ) -> Size:
     """Return the size of the chunks that are cut before any has completed.
 
@@ -139,6 +141,8 @@ def first_size(
         Bytes in memory per planned byte, measured on a sample.
     read_rate_nbytes_s : float, optional
         Planned bytes that one worker reads per second, measured on the same sample.
+    group_nbytes : int
+        Bytes of a usual group of rows that is decoded as a whole; 0: there are no such groups.
 
     Returns
     -------
@@ -148,7 +152,7 @@ def first_size(
     rate = _positive(read_rate_nbytes_s, ASSUMED_RATE_NBYTES_S)
     if total_nbytes == 0:
         return Size(MIN_NBYTES, "there are no rows to cut")
-    bounds = {f"{FIRST_S:g} s to read at {_rate(rate)}": FIRST_S * rate}
+    bounds = {f"{FIRST_S:g} s to read at {format_rate(rate)}": FIRST_S * rate}
     if total_nbytes is not None:
         share = total_nbytes / max(1, workers)
         few = max(FEW_NBYTES, total_nbytes / min(max(1, workers), MAX_SHARERS))
@@ -159,12 +163,17 @@ def first_size(
         else:
             reason = f"smaller pieces of {format_nbytes(total_nbytes)} are not worth a task"
         bounds[reason] = max(share / FIRST_SHARES, worth)
+    # Where one group is more than a worker's share, the others would wait for it.
+    whole = math.inf if total_nbytes is None else total_nbytes / max(1, workers)
     if worker_memory_nbytes is not None:
         room = SPARE_SHARE * worker_memory_nbytes / _positive(expansion, 1.0)
         measured = f"{expansion:.3g} bytes a byte"
-        bounds[_memory_reason(worker_memory_nbytes, measured, SPARE_SHARE)] = room
+        bounds[memory_reason(worker_memory_nbytes, measured, SPARE_SHARE)] = room
+        whole = min(whole, room)
     reason, nbytes = min(bounds.items(), key=lambda bound: bound[1])
-    return _size(nbytes, f"first size, {reason}")
+    if not group_nbytes:
+        return make_size(nbytes, f"first size, {reason}")
+    return whole_groups(make_size(nbytes, f"first size, {reason}"), group_nbytes, whole)
 
 
 @dataclass(frozen=True)
@@ -185,6 +194,8 @@ class Learner:
         The number of all observations.
     total_nbytes : int or None
         Planned bytes of the whole dataset, None if unknown.
+    group_nbytes : int
+        As in `first_size`.
     """
 
     first: Size
@@ -193,6 +204,7 @@ class Learner:
     recent: tuple[Observation, ...] = ()
     count: int = 0
     total_nbytes: int | None = None
+    group_nbytes: int = 0
 
     def observe(self, observation: Observation) -> Learner:
         """Return the learner with one more chunk, in the order in which they completed.
@@ -248,7 +260,8 @@ class Learner:
         Returns
         -------
         Size
-            At least 1 byte; at most `GROWTH` times the largest recent chunk.
+            At least 1 byte, and one whole group of rows if that fits; at most `GROWTH` times the
+            largest recent chunk.
 
         Notes
         -----
@@ -279,7 +292,10 @@ class Learner:
             reason = f"the last, evenly; {reason}"
         if nbytes == self.first.target_nbytes:
             return self.first
-        return _size(nbytes, reason)
+        size = make_size(nbytes, reason)
+        if not self.group_nbytes:
+            return size
+        return whole_groups(size, self.group_nbytes, min(self.first.whole_nbytes, self._fits()))
 
     def batch_size(self, chunk_nbytes: int, remaining_nbytes: int | None, workers: int) -> int:
         """Return how many chunks of about `chunk_nbytes` form one task, from 1 to `BATCH_LIMIT`.
@@ -303,8 +319,8 @@ class Learner:
         nbytes = target_s / time.per_byte if time.per_byte > 0.0 else math.inf
         rate = f" at {1e-6 / time.per_byte:.3g} MB/s" if time.per_byte > 0.0 else ""
         return nbytes, (
-            f"{target_s:.2g} s a chunk{rate}; fitted {_seconds(time.fixed)} + "
-            f"{_seconds(time.per_byte)} a byte over {len(self.recent)} chunks"
+            f"{target_s:.2g} s a chunk{rate}; fitted {format_seconds(time.fixed)} + "
+            f"{format_seconds(time.per_byte)} a byte over {len(self.recent)} chunks"
         )
 
     def _share(self, time: Line | None, remaining_nbytes: int, workers: int) -> float:
@@ -344,11 +360,16 @@ class Learner:
         if self.worker_memory_nbytes is None:
             return grown, reason
         memory = self.memory
-        whole = self.worker_memory_nbytes
-        free = max(MEMORY_SHARE * whole - memory.fixed, SPARE_SHARE * whole)
-        fits = free / memory.per_byte if memory.per_byte > 0.0 else math.inf
         measured = f"{format_nbytes(memory.fixed)} + {memory.per_byte:.3g} bytes a byte"
-        return min((grown, reason), (fits, _memory_reason(whole, measured, MEMORY_SHARE)))
+        why = memory_reason(self.worker_memory_nbytes, measured, MEMORY_SHARE)
+        return min((grown, reason), (self._fits(), why))
+
+    def _fits(self) -> float:
+        """Return the highest bytes that memory allows."""
+        memory, whole = self.memory, self.worker_memory_nbytes
+        if whole is None or memory.per_byte <= 0.0:
+            return math.inf
+        return max(MEMORY_SHARE * whole - memory.fixed, SPARE_SHARE * whole) / memory.per_byte
 
 
 def _useful_s(fixed_s: float) -> float:
@@ -356,28 +377,6 @@ def _useful_s(fixed_s: float) -> float:
     return fixed_s * (1 / OVERHEAD - 1)
 
 
-def _size(nbytes: float, reason: str) -> Size:
-    """Return `nbytes` as a whole number of at least 1, with its reason."""
-    target = max(1, math.floor(min(nbytes, 2.0**62)))
-    return Size(target, f"{format_nbytes(target)}: {reason}")
-
-
 def _positive(value: float | None, default: float) -> float:
     """Return `value` if it is a valid divisor, else `default`."""
     return value if value is not None and 0.0 < value < math.inf else default
-
-
-def _memory_reason(worker_memory_nbytes: int, measured: str, share: float) -> str:
-    whole = format_nbytes(worker_memory_nbytes)
-    return f"{measured} within {share:g} of the {whole} that a worker has"
-
-
-def _rate(nbytes_s: float) -> str:
-    return f"{nbytes_s / 1e6:.3g} MB/s"
-
-
-def _seconds(seconds: float) -> str:
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
-        if seconds * factor >= 1.0:
-            return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"

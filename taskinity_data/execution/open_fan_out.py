@@ -281,11 +281,12 @@ def _cut(
             learner=learner,
             splits=True,
         )
-    first = dataset.first_size(strategy.workers, strategy.memory_nbytes)
-    learner = Learner(first, strategy.memory_nbytes, dataset.expansion, total_nbytes=extent.nbytes)
+
+    learner = dataset.learner(strategy.workers, strategy.memory_nbytes)
 
     def next_target() -> ChunkSize:
-        return ChunkSize(fan_out.next_target().target_nbytes, "bytes")
+        target = fan_out.next_target()
+        return ChunkSize(target.target_nbytes, whole_nbytes=target.whole_nbytes)
 
     fan_out = RunningFanOut(
         job,
@@ -299,7 +300,7 @@ def _cut(
     )
     if entered is not None and entered.cuts.chunks:
         # No size may ever be requested where all chunks are cut already.
-        fan_out.sizes.append((0, Size(first.target_nbytes, "as in the try before")))
+        fan_out.sizes.append((0, Size(learner.first.target_nbytes, "as in the try before")))
     return fan_out
 
 

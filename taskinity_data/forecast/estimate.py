@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.chunks.cost_line import fit_middle
 from taskinity_data.chunks.dataset import Dataset
 from taskinity_data.chunks.plan_limits import check_memory, check_workers
-from taskinity_data.chunks.sizing import TASK_S, Learner
+from taskinity_data.chunks.sizing import TASK_S
 from taskinity_data.errors import BindError, PlanError
 from taskinity_data.execution.jobs import chunk_job, consumers, reducers_of
 from taskinity_data.execution.open_fan_out import narrow
@@ -213,12 +213,7 @@ def _chunks(
     if plan.is_given:
         given = [chunk.nbytes for chunk in plan.chunks]
         return given, max(1, plan.nbytes // len(plan)), plan.reason
-    learner = Learner(
-        dataset.first_size(trial.workers, trial.memory_nbytes),
-        trial.memory_nbytes,
-        dataset.expansion,
-        total_nbytes=plan.nbytes,
-    )
+    learner = dataset.learner(trial.workers, trial.memory_nbytes)
     sizes = expected_sizes(learner, line, plan.nbytes, trial.workers)
     usual = sorted(sizes, key=lambda size: size.target_nbytes)[3 * len(sizes) // 4]
     reason = f"about {len(sizes):,} of {usual.reason}"

@@ -77,6 +77,11 @@ class Reader:
             """The schema that every chunk keeps, after the selection of columns."""
 
     @property
+    def has_groups(self) -> bool:
+        """Whether rows lie in groups that are decoded as a whole, which the grains are."""
+        return False
+
+    @property
     def filters(self) -> Filters | None:
         """What rows have to pass."""
         return None

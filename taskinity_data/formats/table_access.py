@@ -32,9 +32,17 @@ __all__ = [
 
 
 class TableAccess:
-    """How files of one format are looked into: stateless, and pickled with the reader."""
+    """How files of one format are looked into: stateless, and pickled with the reader.
+
+    Attributes
+    ----------
+    format : str
+    decodes_groups : bool
+        Whether a group of rows is decoded from its beginning, so that a part of it costs more.
+    """
 
     format: ClassVar[str]
+    decodes_groups: ClassVar[bool] = False
 
     def open_layout(self, file: SourceFile) -> TableLayout:
         """Return what `file` holds; `PlanError` where its metadata can't be read."""

@@ -64,6 +64,11 @@ class TableReader(RowReader):
         return self.access.format
 
     @property
+    def has_groups(self) -> bool:
+        """Whether rows lie in groups that are decoded as a whole, which the grains are."""
+        return self.access.decodes_groups
+
+    @property
     def needs_pandas(self) -> bool:
         """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
         return not self.with_nulls.isdisjoint(self.schema.names)

@@ -82,6 +82,7 @@ class OrcAccess(TableAccess):
     """How `TableReader` looks into ORC files."""
 
     format: ClassVar[str] = "orc"
+    decodes_groups: ClassVar[bool] = True
 
     def open_layout(self, file: SourceFile) -> TableLayout:
         """Return what `file` holds."""

@@ -71,6 +71,7 @@ class ParquetAccess(TableAccess):
     """How `TableReader` looks into Parquet files."""
 
     format: ClassVar[str] = "parquet"
+    decodes_groups: ClassVar[bool] = True
 
     options: ParquetOptions = ()
 
