@@ -3,7 +3,7 @@
 Whatever is read can only become values of the kinds below: no code is run and nothing is imported
 by name. A list of JSON stands for anything but None, bools, numbers and texts; its first item names
 the kind, the others are what the kind's reader in `_READERS` gets. Frames, tables and NumPy arrays
-are in `value_tables`, for which alone pandas is loaded.
+are in `value_kinds/tables`, for which alone pandas is loaded.
 """
 
 from __future__ import annotations
@@ -16,93 +16,22 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+from taskinity_data.checkpoints.value_kinds.codec import (
+    NoExactForm,
+    TooLarge,
+    ValueReader,
+    ValueWriter,
+)
 
-__all__ = ["NoExactForm", "TooLarge", "ValueReader", "ValueWriter", "decode", "encode"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["NoExactForm", "TooLarge", "decode", "encode"]
 
 _LENGTH = struct.Struct("<Q")
 
 _MAX_INTEGER_BITS = 4096
 """Python limits the digits of integers in texts; larger ones are written in hexadecimal."""
-
-
-class NoExactForm(Exception):  # noqa: N818 - says what is the matter
-    """A value that would not read back with equal value and types."""
-
-
-class TooLarge(NoExactForm):
-    """A value that takes more bytes than were allowed."""
-
-
-class ValueWriter:
-    """Turns values into JSON, and collects the bytes that stand behind it."""
-
-    def __init__(self, max_nbytes: int | None = None) -> None:
-        self.blobs: list[memoryview] = []
-        self._left = max_nbytes
-
-    def value(self, value: Any) -> Any:
-        """Return `value` as JSON.
-
-        Raises
-        ------
-        NoExactForm
-            It has no such form, or something in it.
-        """
-        kind = type(value)
-        if kind in _AS_THEY_ARE:
-            if kind is str:
-                self._count(len(value))
-            return value
-        write = _WRITERS.get(kind)
-        if write is None:
-            from taskinity_data.checkpoints import value_tables
-
-            return value_tables.write(self, value)
-        return write(self, value)
-
-    def values(self, values: Iterable[Any]) -> list[Any]:
-        """Return several values as JSON."""
-        return [self.value(value) for value in values]
-
-    def blob(self, data: Any) -> int:
-        """Keep bytes; return their number among all."""
-        view = memoryview(data)
-        if view.ndim != 1 or view.format != "B":
-            view = view.cast("B") if view.nbytes else memoryview(b"")
-        self._count(view.nbytes)
-        self.blobs.append(view)
-        return len(self.blobs) - 1
-
-    def _count(self, nbytes: int) -> None:
-        if self._left is not None:
-            self._left -= nbytes
-            if self._left < 0:
-                raise TooLarge("more bytes than are kept")
-
-
-class ValueReader:
-    """Turns JSON back into values."""
-
-    def __init__(self, blobs: list[memoryview]) -> None:
-        self.blobs = blobs
-
-    def value(self, plain: Any) -> Any:
-        """Return the value that `plain` was made of."""
-        if type(plain) is not list:
-            return plain
-        tag, *parts = plain
-        read = _READERS.get(tag)
-        if read is None:
-            from taskinity_data.checkpoints import value_tables
-
-            read = value_tables.READERS[tag]
-        return read(self, parts)
-
-    def values(self, plain: Iterable[Any]) -> list[Any]:
-        """Return several values."""
-        return [self.value(part) for part in plain]
 
 
 def encode(value: Any, max_nbytes: int | None = None) -> list[bytes | memoryview]:
@@ -122,7 +51,7 @@ def encode(value: Any, max_nbytes: int | None = None) -> list[bytes | memoryview
     TooLarge
         It takes more than `max_nbytes`.
     """
-    writer = ValueWriter(max_nbytes)
+    writer = ValueWriter(_write, max_nbytes)
     try:
         plain = writer.value(value)
         text = json.dumps(
@@ -152,9 +81,27 @@ def decode(data: bytes | memoryview) -> Any:
             start += nbytes
         if start != len(view):
             raise ValueError("its length is wrong")
-        return ValueReader(blobs).value(plain)
+        return ValueReader(_read, blobs).value(plain)
     except (struct.error, ValueError, KeyError, IndexError, TypeError, ArithmeticError) as error:
         raise ValueError(f"no stored value: {error}") from error
+
+
+def _write(writer: ValueWriter, value: Any) -> Any:
+    write = _WRITERS.get(type(value))
+    if write is None:
+        from taskinity_data.checkpoints.value_kinds import tables  # pandas is loaded for it
+
+        return tables.write(writer, value)
+    return write(writer, value)
+
+
+def _read(reader: ValueReader, tag: str, parts: list[Any]) -> Any:
+    read = _READERS.get(tag)
+    if read is None:
+        from taskinity_data.checkpoints.value_kinds import tables
+
+        read = tables.READERS[tag]
+    return read(reader, parts)
 
 
 def _write_integer(_writer: ValueWriter, value: int) -> Any:
@@ -194,8 +141,6 @@ def _read_datetime(_reader: ValueReader, parts: list[Any]) -> datetime:
     zone = UTC if is_utc else None if name is None else ZoneInfo(name)
     return datetime.fromisoformat(text).replace(tzinfo=zone, fold=fold)
 
-
-_AS_THEY_ARE = frozenset({type(None), bool, float, str})
 
 _WRITERS: dict[type, Callable[[ValueWriter, Any], Any]] = {
     int: _write_integer,

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from taskinity_data.checkpoints.values import NoExactForm
+from taskinity_data.checkpoints.value_kinds.codec import NoExactForm
 from taskinity_data.data_kinds import describe_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taskinity_data.checkpoints.values import ValueReader, ValueWriter
+    from taskinity_data.checkpoints.value_kinds.codec import ValueReader, ValueWriter
 
 __all__ = ["READERS", "write"]
 

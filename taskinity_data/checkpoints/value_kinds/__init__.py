@@ -1,0 +1,1 @@
+"""Codec of values, and the kinds that pandas is loaded for."""
