@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from taskinity_data.wording import format_count
+
 if TYPE_CHECKING:
     from taskinity_data.execution.worker.run_item import Job
     from taskinity_data.forecast.forecast import Forecast
@@ -74,8 +76,8 @@ def compare_forecast(forecast: Forecast, run: RunFigures) -> tuple[PredictionChe
     if (forecast.workers, forecast.scheduler) != (run.workers, run.scheduler):
         count = f"{forecast.workers} worker{'s' if forecast.workers > 1 else ''}"
         where.append(f"predicted for {count} ({forecast.scheduler})")
-    lost = [f"{run.lost:,} chunks have no result"] if run.lost else []
-    recalled = [f"{run.recalled:,} chunks were done before"] if run.recalled else []
+    lost = [f"no result of {format_count(run.lost, 'chunk')}"] if run.lost else []
+    recalled = [f"{format_count(run.recalled, 'chunk')} done before"] if run.recalled else []
     return (
         PredictionCheck("time", *forecast.seconds, run.seconds, ", ".join(where + recalled + lost)),
         PredictionCheck("memory", *forecast.memory_nbytes, run.peak_nbytes, ", ".join(where)),

@@ -211,8 +211,8 @@ def _chunks(
 ) -> tuple[list[int], int, str]:
     """Return the bytes of each chunk of a run, the usual size, and the reason for it."""
     if plan.is_given:
-        given = [chunk.nbytes for chunk in plan.chunks]
-        return given, max(1, plan.nbytes // len(plan)), plan.reason
+        requested = [chunk.nbytes for chunk in plan.chunks]
+        return requested, max(1, plan.nbytes // len(plan)), plan.reason
     learner = dataset.learner(trial.workers, trial.memory_nbytes)
     sizes = expected_sizes(learner, line, plan.nbytes, trial.workers)
     usual = sorted(sizes, key=lambda size: size.target_nbytes)[3 * len(sizes) // 4]

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
     from taskinity_data.outcome import Attempt
 
-__all__ = ["measure_work", "speed_up"]
+__all__ = ["DRIVER_TIMES", "WORKER_TIMES", "measure_work", "speed_up"]
+
+DRIVER_TIMES = {
+    "start_workers": "starting workers",
+    "plan": "planning",
+    "combine": "combining",
+    "wait": "waiting for workers",
+    "close": "stopping workers",
+}
+WORKER_TIMES = {"read": "reading", "function": "the function", "partial": "reducing and writing"}
+"""The parts of `Run.timings` in words: of the driver's time, and of the workers', summed up."""
 
 _MIN_KNOWN = 0.9
 """The work is known where it comes to this share of the chunks' wall time at least, and so to no

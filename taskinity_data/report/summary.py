@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.display import encodable, safe_repr, safe_str, type_name
 from taskinity_data.outcome import LOST_WITH_WORKER
-from taskinity_data.report.speed import speed_up
+from taskinity_data.report.speed import DRIVER_TIMES, WORKER_TIMES, speed_up
 from taskinity_data.wording import format_count, format_nbytes, format_seconds, inert
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["describe_check", "describe_quarantine", "describe_value", "summarise", "summary_html"]
 
@@ -57,7 +60,7 @@ def summary_html(run: Any) -> str:
 
 def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
     return {
-        "Output": _output(run),
+        "Output": [describe_output(run)] if run.output is not None else [],
         "Notes": list(run.notices),
         "Ledger": _ledger(run),
         "Time": _time(run),
@@ -73,12 +76,13 @@ def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
     }
 
 
-def _output(run: Any) -> list[str]:
+def describe_output(run: Any) -> str:
+    """Describe what the run wrote and where; empty if it wrote nothing."""
     if run.output is None:
-        return []
+        return ""
     path, files, rows, nbytes = run.output
     size = f"{format_count(files, 'file')}, {format_count(rows, 'row')}, {format_nbytes(nbytes)}"
-    return [f"{size} in {path}"]
+    return f"{size} in {path}"
 
 
 def describe_value(value: Any) -> str:
@@ -189,22 +193,12 @@ def _ledger(run: Any) -> list[str]:
 
 def _time(run: Any) -> list[str]:
     spent = run.timings
-    driver = {
-        "start workers": spent.get("start_workers", 0.0),
-        "plan": spent.get("plan", 0.0),
-        "combine": spent.get("combine", 0.0),
-        "wait for workers": spent.get("wait", 0.0),
-    }
     single = spent.get("single", 0.0)
-    workers = {
-        "read": spent.get("read", 0.0),
-        "function": spent.get("function", 0.0),
-        "partial": spent.get("partial", 0.0),
-    }
-    lines = [f"here: {_shares(driver)}; {format_seconds(spent['total'])} in all"]
-    busy = sum(workers.values())
+    busy = sum(spent.get(name, 0.0) for name in WORKER_TIMES)
+    lines = [f"here: {_shares(spent, DRIVER_TIMES)}; {format_seconds(spent['total'])} in all"]
     if busy:
-        lines.append(f"on the workers: {_shares(workers)}; {format_seconds(busy)} in all")
+        shares = _shares(spent, WORKER_TIMES)
+        lines.append(f"on the workers: {shares}; {format_seconds(busy)} in all")
         ratio = speed_up(spent, run.workers)
         if ratio and run.plans:
             lines.append(f"speed-up against that work, one after another: {ratio:.2f}")
@@ -216,8 +210,10 @@ def _time(run: Any) -> list[str]:
     return lines
 
 
-def _shares(seconds: dict[str, float]) -> str:
-    return ", ".join(f"{name} {format_seconds(spent)}" for name, spent in seconds.items() if spent)
+def _shares(spent: Mapping[str, float], words: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"{text} {format_seconds(spent[name])}" for name, text in words.items() if spent.get(name)
+    )
 
 
 def _chunks(run: Any) -> list[str]:
@@ -342,6 +338,13 @@ def _next(run: Any) -> list[str]:
     return []
 
 
+def format_check(check: Any) -> tuple[str, str]:
+    """Format the predicted range of a prediction, and the actual value."""
+    format_value = format_seconds if check.quantity == "time" else format_nbytes
+    actual = "unknown" if check.actual is None else format_value(check.actual)
+    return f"{format_value(check.low)} to {format_value(check.high)}", actual
+
+
 def describe_check(check: Any) -> str:
     """Describe a prediction and the actual value.
 
@@ -349,10 +352,9 @@ def describe_check(check: Any) -> str:
     >>> describe_check(PredictionCheck("memory", 1e8, 2e8, 1.5e8))
     'memory: predicted 100.0 MB to 200.0 MB, was 150.0 MB: within'
     """
-    format_value = format_seconds if check.quantity == "time" else format_nbytes
-    actual = "" if check.actual is None else f", was {format_value(check.actual)}"
-    range_ = f"{format_value(check.low)} to {format_value(check.high)}"
-    return f"{check.quantity}: predicted {range_}{actual}: {check.verdict}"
+    predicted, actual = format_check(check)
+    was = "" if check.actual is None else f", was {actual}"
+    return f"{check.quantity}: predicted {predicted}{was}: {check.verdict}"
 
 
 def _planned(run: Any) -> dict[str, Any]:

@@ -272,9 +272,11 @@ class Run:
         WriteError
             It can't be written there (it is an OSError too).
         """
+        from taskinity_data.checkpoints.versions import versions_here
         from taskinity_data.report.html.write import write_report
 
-        return write_report(self, self._ended, path, self.missing, self._head)
+        head = {"versions": versions_here(), **self._head}
+        return write_report(self, self._ended, path, self.missing, head)
 
     def diff(self, other: Run) -> RunDiff:
         """Return what changed from this run to `other`: inputs, code, options, times, totals.

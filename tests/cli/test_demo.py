@@ -52,7 +52,7 @@ def test_the_demo_shows_flow_plan_answer_and_time_and_ends_with_a_report(
         "rows   336,776",
         "FlightDelays: COMPLETED",
         "JetBlue Airways",
-        "on the workers: read",
+        "on the workers: reading",
     ):
         assert text in said.stdout, text
     page = tmp_path / ".taskinity" / "demo.html"

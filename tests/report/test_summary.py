@@ -101,8 +101,8 @@ def test_rows_that_were_not_known_are_not_called_zero():
 
 def test_time_is_split_and_compared_with_one_chunk_after_another():
     text = summarise(make_run())
-    assert "here: plan 100 ms, combine 50 ms, wait for workers 1.0 s; 1.2 s in all" in text
-    assert "on the workers: read 600 ms, function 1.8 s; 2.4 s in all" in text
+    assert "here: planning 100 ms, combining 50 ms, waiting for workers 1.0 s; 1.2 s in all" in text
+    assert "on the workers: reading 600 ms, the function 1.8 s; 2.4 s in all" in text
     assert "one after another: 2.00" in text
     assert "threads: built-in reducers alone" in text
 
@@ -119,7 +119,7 @@ def test_what_bounded_it_is_said_with_where_the_time_went():
 def test_tasks_that_run_once_stand_apart_from_what_chunks_cost():
     timings = make_run().timings | {"total": 4.2, "single": 3.0}
     text = summarise(make_run(timings=timings))
-    assert "on the workers: read 600 ms, function 1.8 s; 2.4 s in all" in text
+    assert "on the workers: reading 600 ms, the function 1.8 s; 2.4 s in all" in text
     assert "one after another: 2.00" in text
     assert "tasks that run once: 3.0 s" in text
     assert "run once" not in summarise(make_run())

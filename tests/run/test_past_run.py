@@ -160,7 +160,7 @@ def test_the_report_of_a_kept_run_has_its_inputs_options_and_versions(ground, mo
     words = words_of(run.report())
     assert told in words
     assert "chunk_size 10 rows max_failures 3" in words
-    assert f"Environment of the run python {sys.version.split()[0]}" in words
+    assert f"Environment python {sys.version.split()[0]}" in words
 
 
 def without_end(run, *kinds):
@@ -531,9 +531,9 @@ def test_a_run_that_went_on_says_that_it_was_not_all(ground):
     assert first.predicted[2].quantity == "results"
     assert first.predicted[2].actual > 1000  # all the rows, and not their sum
     again = td.process("a.csv", tasks().scale, resume=first.run_id, **options)
-    assert again.predicted[0].caveat == "10 chunks were done before"
+    assert again.predicted[0].caveat == "10 chunks done before"
     assert "predicted" in str(again)
-    assert "10 chunks were done before" in words_of(load_run(again.run_id, "runs").report())
+    assert "10 chunks done before" in words_of(load_run(again.run_id, "runs").report())
 
 
 def sum_of_x(parts):

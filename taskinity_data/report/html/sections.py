@@ -5,23 +5,25 @@ The macro of its id in ``sections.jinja`` renders it.
 
 from __future__ import annotations
 
-import platform
 import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.display import safe_str
-from taskinity_data.machine import count_cores, memory_limit
 from taskinity_data.outcome import Status
 from taskinity_data.report.bottleneck import find_bound
 from taskinity_data.report.html import run_charts
 from taskinity_data.report.html.attempts import attempt_rows, location_of, printable, status_of
 from taskinity_data.report.html.run_charts import STATES
-from taskinity_data.report.speed import speed_up
-from taskinity_data.report.summary import describe_quarantine, describe_value
-from taskinity_data.version import __version__
-from taskinity_data.wording import format_count, format_nbytes, format_seconds
+from taskinity_data.report.speed import DRIVER_TIMES, WORKER_TIMES, speed_up
+from taskinity_data.report.summary import (
+    describe_output,
+    describe_quarantine,
+    describe_value,
+    format_check,
+)
+from taskinity_data.wording import format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Reported", "Section", "find_sections"]
 
-_PACKAGES = ("pandas", "pyarrow", "numpy", "dask", "distributed", "polars")
 _MAX_TROUBLES, _MAX_SLOW, _MAX_FILES, _MAX_VALUES = 50, 20, 100, 8
 _MAX_SIZES, _MAX_TEXT, _MAX_ANSWER = 20, 100_000, 20_000
 
@@ -100,7 +101,7 @@ def _quarantine(report: Reported) -> dict[str, Any] | None:
 
 
 def _answers(report: Reported) -> dict[str, Any]:
-    return {"output": _output(report.run), "answer": _answer(report.run)}
+    return {"output": describe_output(report.run), "answer": _answer(report.run)}
 
 
 def _flow(report: Reported) -> dict[str, Any]:
@@ -142,7 +143,6 @@ def _inputs(report: Reported) -> dict[str, Any]:
         "files": listed,
         "file_count": count,
         "environment": environment(report.head),
-        "is_past": "versions" in report.head,
     }
 
 
@@ -251,26 +251,9 @@ def _format_value(value: Any) -> str:
 
 
 def environment(head: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the versions and the host of a kept run; else those of this process, its cores and
-    memory.
-    """
-    if "versions" in head:
-        return [*head["versions"].items(), ("host", str(head.get("host", "unknown")))]
-    from importlib.metadata import PackageNotFoundError, version
-
-    pairs = [
-        ("taskinity_data", __version__),
-        ("Python", platform.python_version()),
-        ("platform", platform.platform()),
-        ("cores", f"{count_cores()}"),
-        ("memory", format_nbytes(memory_limit())),
-    ]
-    for name in _PACKAGES:
-        try:
-            pairs.append((name, version(name)))
-        except PackageNotFoundError:
-            continue
-    return pairs
+    """Return the versions of the run; of a kept one its host, too."""
+    host = [("host", str(head["host"]))] if "host" in head else []
+    return [*head.get("versions", {}).items(), *host]
 
 
 def _answer(run: Any) -> str:
@@ -279,30 +262,16 @@ def _answer(run: Any) -> str:
     return printable(describe_value(run.value), _MAX_ANSWER)
 
 
-def _output(run: Any) -> str:
-    if run.output is None:
-        return ""
-    path, count, rows, nbytes = run.output
-    size = f"{format_count(count, 'file')}, {format_count(rows, 'row')}, {format_nbytes(nbytes)}"
-    return f"{size} in {path}"
-
-
 def _times(run: Any) -> list[tuple[str, str, str]]:
-    names = {
-        "total": ("the whole run", "here"),
-        "start_workers": ("starting workers", "here"),
-        "plan": ("planning", "here"),
-        "combine": ("combining", "here"),
-        "wait": ("waiting for workers", "here"),
-        "close": ("stopping workers", "here"),
-        "read": ("reading", "on the workers, added up"),
-        "function": ("the function", "on the workers, added up"),
-        "partial": ("reducing and writing", "on the workers, added up"),
-        "single": ("tasks that run once", "one after another"),
-    }
+    parts = [
+        ({"total": "the whole run"} | DRIVER_TIMES, "here"),
+        (WORKER_TIMES, "on the workers, added up"),
+        ({"single": "tasks that run once"}, "one after another"),
+    ]
     lines = [
-        (words, format_seconds(run.timings[name]), where)
-        for name, (words, where) in names.items()
+        (text, format_seconds(run.timings[name]), where)
+        for names, where in parts
+        for name, text in names.items()
         if run.timings.get(name)
     ]
     ratio = speed_up(run.timings, run.workers)
@@ -315,18 +284,9 @@ def _times(run: Any) -> list[tuple[str, str, str]]:
 
 
 def _predicted(report: Reported) -> dict[str, Any] | None:
-    lines = []
-    for met in report.run.predicted:
-        format_value = format_seconds if met.quantity == "time" else format_nbytes
-        actual = "unknown" if met.actual is None else format_value(met.actual)
-        lines.append(
-            (
-                met.quantity,
-                f"{format_value(met.low)} to {format_value(met.high)}",
-                actual,
-                met.verdict,
-            )
-        )
+    lines = [
+        (check.quantity, *format_check(check), check.verdict) for check in report.run.predicted
+    ]
     return {"predicted": lines} if lines else None
 
 

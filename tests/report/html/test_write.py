@@ -11,6 +11,7 @@ import pytest
 from browser import Browser
 
 import taskinity_data as td
+from taskinity_data.checkpoints.versions import versions_here
 from taskinity_data.execution.worker.run_item import Item
 from taskinity_data.outcome import Attempt, Failure, Outcome, RunStatus, Status
 from taskinity_data.report.html.write import render_report
@@ -95,7 +96,7 @@ class Tags(HTMLParser):
 
 
 def render(run):
-    return render_report(run, run._ended)
+    return render_report(run, run._ended, head={"versions": versions_here()})
 
 
 def test_all_that_a_report_promises_is_in_it(run):
