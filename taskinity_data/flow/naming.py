@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 __all__ = [
     "is_name",
@@ -26,6 +27,7 @@ def is_name(text: str) -> bool:
     return text.isidentifier() and unicodedata.normalize("NFKC", text) == text
 
 
+@lru_cache(maxsize=1024)
 def to_snake(name: str) -> str:
     """Return the name of the function that a task called `name` binds.
 

@@ -352,7 +352,7 @@ def test_a_signal_stops_the_run_with_130(folder, number):
         told = iter(process.stderr.readline, "")
         assert any(line == "began\n" for line in told)
         process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
     answer = json.loads(stdout)
     assert answer["status"] == "INTERRUPTED"

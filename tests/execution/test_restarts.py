@@ -8,7 +8,7 @@ import threading
 
 import pandas as pd
 import pytest
-from real_cluster import WAIT_S, start_cluster
+from real_cluster import STUCK_S, WAIT_S, start_cluster
 
 import taskinity_data as td
 from taskinity_data.execution.schedulers import worker_checks
@@ -38,7 +38,7 @@ def strike_once(mark, number):
         if chunk.n.min() == 100 and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), number)
-            threading.Event().wait(WAIT_S)
+            threading.Event().wait(STUCK_S)
         return len(chunk)
 
     return strike

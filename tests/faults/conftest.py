@@ -57,7 +57,7 @@ def clean(tmp_path, monkeypatch):
     yield
     gone = [psutil.Process(pid) for pid in _processes() - before if psutil.pid_exists(pid)]
     gone = [one for one in gone if "resource_tracker" not in " ".join(one.cmdline())]
-    _, alive = psutil.wait_procs(gone, timeout=5)
+    _, alive = psutil.wait_procs(gone, timeout=120)
     assert not alive
     left = [
         one

@@ -14,7 +14,10 @@ from distributed import Client
 # own; how often things are sent can be counted without it.
 KEEPS_COPIES = "DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__START"
 
-WAIT_S = 20
+# Only what hangs waits so long, however busy the machine is.
+WAIT_S = 120
+# What is killed meanwhile.
+STUCK_S = 20
 STEP_S = 0.01
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
-from real_cluster import STEP_S, WAIT_S, start_cluster, wait_until
+from real_cluster import STEP_S, STUCK_S, WAIT_S, start_cluster, wait_until
 
 import taskinity_data as td
 from taskinity_data import errors
@@ -494,7 +494,7 @@ def test_a_scheduler_that_dies_ends_the_run(csv, tmp_path):
     def kill_scheduler(chunk, pid):
         if chunk.n.min() == 100:
             os.kill(pid, signal.SIGKILL)
-            threading.Event().wait(WAIT_S)
+            threading.Event().wait(STUCK_S)
         return len(chunk)
 
     with start_cluster(tmp_path, workers=2) as client:

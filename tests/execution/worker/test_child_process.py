@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -215,12 +216,15 @@ def test_closing_ends_what_hangs_and_what_it_has_started(nursery, tmp_path):
         assert time.monotonic() < until
         time.sleep(0.01)
     nursery.close()
-    thread.join(timeout=10)
+    thread.join(timeout=120)
     assert not thread.is_alive()
     assert len(found) == 2
     pid = int(mark.read_text())
-    _, alive = psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
-    assert all(one.status() == psutil.STATUS_ZOMBIE for one in alive)
+    until = time.monotonic() + 60
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 def test_a_child_ends_with_its_parent_and_by_itself(monkeypatch, tmp_path):
@@ -237,7 +241,7 @@ def test_a_child_ends_with_its_parent_and_by_itself(monkeypatch, tmp_path):
     subprocess.run([sys.executable, "-c", code], check=False, timeout=120)
     pid = int((tmp_path / "pid").read_text())
     if psutil.pid_exists(pid):
-        gone, _ = psutil.wait_procs([psutil.Process(pid)], timeout=10)
+        gone, _ = psutil.wait_procs([psutil.Process(pid)], timeout=120)
         assert gone
     assert child_main.IDLE_S <= 30
 

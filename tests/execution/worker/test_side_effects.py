@@ -138,7 +138,7 @@ def test_processes_that_a_function_leaves_behind_end_with_the_run(tmp_path):
     run = td.process(FRAME, leave, chunk_size="20 rows", scheduler="processes", workers=1)
     for pid in run.value:
         if psutil.pid_exists(pid):
-            gone, _ = psutil.wait_procs([psutil.Process(pid)], timeout=10)
+            gone, _ = psutil.wait_procs([psutil.Process(pid)], timeout=120)
             assert gone or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 

@@ -436,7 +436,7 @@ def test_a_marker_is_put_anew_while_a_run_lives(memory, monkeypatch):
     before = threading.active_count()
     with open_sink(URL) as sink:
         for _ in range(3):
-            assert beats.acquire(timeout=10)
+            assert beats.acquire(timeout=120)
         part = sink.writer.write("k", 0, frame())
         # Another run takes this one for dead, and removes what it left.
         (marker,) = [name for name in names(memory) if name.startswith("_writing/")]
