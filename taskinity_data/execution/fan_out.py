@@ -15,7 +15,7 @@ from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import Learner, Observation, Size
 from taskinity_data.errors import LedgerError
 from taskinity_data.execution.ledger import CATEGORIES, Ledger
-from taskinity_data.execution.split_chunks import SizeCap, SplitChunks, split_chunk
+from taskinity_data.execution.split_chunks import SizeCap, SplitChunks
 from taskinity_data.execution.worker.run_item import Item
 from taskinity_data.formats.stream import StreamBlock, count_rows
 from taskinity_data.outcome import Outcome, Status
@@ -203,7 +203,7 @@ class RunningFanOut:
         """
         if not self._splits or type(item.data) is not Chunk:
             return []
-        halves = split_chunk(item.data)
+        halves = item.data.split()
         if len(halves) < 2:
             return []
         for tree in self._trees:

@@ -11,7 +11,6 @@ from taskinity_data.execution.worker.run_item import Guard
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
-    from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.execution.window import Batch
     from taskinity_data.execution.worker.deadline import Deadline
@@ -23,7 +22,6 @@ __all__ = [
     "SplitChunks",
     "guard_batch",
     "is_too_large",
-    "split_chunk",
 ]
 
 _MIN_NBYTES = 256 << 20
@@ -63,25 +61,6 @@ def _guard(item: Item, job: Job, strategy: Strategy, deadline: Deadline | None) 
 def is_too_large(failure: Failure) -> bool:
     """Return whether an item failed for want of memory: NumPy's and Arrow's errors are such too."""
     return failure.is_a(MemoryError)
-
-
-def split_chunk(chunk: Chunk) -> tuple[Chunk, ...]:
-    """Return `chunk` as two smaller ones, in order; itself alone where it is one record.
-
-    Where its rows are known those of the halves are too: text is looked through for them once.
-    """
-    halves = chunk.split()
-    if len(halves) < 2 or chunk.rows is None or halves[0].rows is not None:
-        return halves
-    first, second = (half.pieces[0] for half in halves)
-    counts = [grain.rows for grain in chunk.reader.recut(first, first.nbytes)]
-    if None in counts:
-        return halves
-    rows = sum(count for count in counts if count is not None)
-    return (
-        replace(halves[0], pieces=(replace(first, rows=rows),)),
-        replace(halves[1], pieces=(replace(second, rows=chunk.rows - rows),)),
-    )
 
 
 _RARE = 16

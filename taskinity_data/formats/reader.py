@@ -31,6 +31,9 @@ __all__ = [
 
 KINDS = ("pandas", "arrow", "polars")
 
+SPLIT_PARTS = 64
+"""Text is split at one of so many places, the one next to its middle."""
+
 
 class ReadResult(NamedTuple):
     """A chunk's rows, and what the reader left out of them.
@@ -139,8 +142,23 @@ class Reader:
         raise NotImplementedError
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """Return `piece` cut near its middle, or None where it is one record."""
-        raise NotImplementedError
+        """Return `piece` cut near its middle, or None where it is one record.
+
+        Notes
+        -----
+        One pass over a range of text, and more where a record is longer than a part of it.
+        """
+        nbytes = piece.nbytes
+        while nbytes > 1:
+            nbytes = -(-nbytes // SPLIT_PARTS)
+            parts = list(self.recut(piece, nbytes))
+            if len(parts) > 1:
+                middle = (piece.start + piece.stop) // 2
+                index = min(
+                    range(1, len(parts)), key=lambda index: abs(parts[index].start - middle)
+                )
+                return join_pieces(parts[:index]), join_pieces(parts[index:])
+        return None
 
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
         """Return the rows of `pieces`, in order, as one frame or table with a fresh index."""
@@ -168,6 +186,17 @@ class RowReader(Reader):
         """Return `piece` as two halves by rows, None where it is one row or none."""
         halves = divide_rows(piece, 2)
         return (halves[0], halves[1]) if len(halves) == 2 else None
+
+
+def join_pieces(pieces: Sequence[Piece]) -> Piece:
+    """Return `pieces` of one file, which follow one another, as one."""
+    rows = [piece.rows for piece in pieces if piece.rows is not None]
+    return replace(
+        pieces[0],
+        stop=pieces[-1].stop,
+        nbytes=sum(piece.nbytes for piece in pieces),
+        rows=sum(rows) if len(rows) == len(pieces) else None,
+    )
 
 
 def divide_rows(piece: Piece, parts: int) -> list[Piece]:

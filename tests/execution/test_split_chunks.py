@@ -15,7 +15,6 @@ from taskinity_data import errors
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.execution import fan_out as fan_out_module
 from taskinity_data.execution.fan_out import RunningFanOut, chunk_items
-from taskinity_data.execution.split_chunks import split_chunk
 from taskinity_data.execution.worker.run_item import Job
 from taskinity_data.outcome import RunStatus
 
@@ -243,7 +242,7 @@ def test_halves_of_text_keep_their_counts_of_rows(files):
     (chunk,) = td.open_dataset(files["csv"]).plan(chunk_size="1000 rows")
     todo, leaves = [chunk], []
     while todo:
-        halves = split_chunk(todo.pop())
+        halves = todo.pop().split()
         if len(halves) == 1:
             leaves += halves
         todo += halves if len(halves) > 1 else ()

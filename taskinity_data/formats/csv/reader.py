@@ -28,7 +28,7 @@ from taskinity_data.formats.csv.options import stable
 from taskinity_data.formats.csv.pandas_parser import TooManyFields
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
 from taskinity_data.formats.csv.records.encoded import codec_of
-from taskinity_data.formats.csv.records.rows import find_row_grains, split_rows
+from taskinity_data.formats.csv.records.rows import find_row_grains
 from taskinity_data.formats.reader import Misfit, Reader, ReadResult
 from taskinity_data.formats.schema import (
     arrow_schema,
@@ -188,17 +188,6 @@ class CsvReader(Reader):
             and column.dtype == dtype_of_kind("str")
         ]
         return replace(self, encoded=tuple(texts))
-
-    def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """Return `piece` cut near its middle, or None where it is one record."""
-        rows = self.rows_of.get(piece.path)
-        at = split_rows(piece.file, piece.start, piece.stop, self.options, rows)
-        if at is None or not piece.start < at < piece.stop:
-            return None
-        return (
-            Piece(piece.file, piece.start, at, at - piece.start),
-            Piece(piece.file, at, piece.stop, piece.stop - at),
-        )
 
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
         """Return the rows of `pieces`, one after another, as one frame or table with a fresh index.

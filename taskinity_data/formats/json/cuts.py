@@ -28,7 +28,6 @@ __all__ = [
     "find_line_ends",
     "find_lines",
     "read_blocks",
-    "split_records",
 ]
 
 BLANKS = b" \t\r\n"
@@ -172,15 +171,3 @@ def cut_records(
         yield waiting._replace(stop=stop)
     elif start < stop:
         yield JsonGrain(start, stop, rows)
-
-
-def split_records(blocks: Iterable[Offsets], start: int, stop: int) -> tuple[int, int, int] | None:
-    """Return the cut behind a record that is nearest to the middle of a range, None for one record.
-
-    That is its offset, and the records before and behind it.
-    """
-    ends = np.concatenate([np.zeros(0, np.int64), *blocks])
-    if len(ends) < 2:
-        return None
-    index = int(np.argmin(np.abs(ends[:-1] - (start + stop) // 2)))
-    return int(ends[index]), index + 1, len(ends) - index - 1

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from taskinity_data.errors import ReadError, SchemaError
 from taskinity_data.formats.json.array import BadArray
-from taskinity_data.formats.json.cuts import cut_records, split_records
+from taskinity_data.formats.json.cuts import cut_records
 from taskinity_data.formats.json.deliver import deliver_records
 from taskinity_data.formats.json.exact import BadRecord, blank_bad_lines, parse_exact
 from taskinity_data.formats.json.fast import parse_fast
@@ -113,18 +113,6 @@ class JsonReader(Reader):
         ends = self.layout.find_ends(piece.file, piece.start, piece.stop)
         for start, stop, rows in cut_records(ends, piece.start, piece.stop, grain_nbytes):
             yield Piece(piece.file, start, stop, stop - start, rows)
-
-    def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """Return `piece` cut near its middle, or None where it is one record."""
-        ends = self.layout.find_ends(piece.file, piece.start, piece.stop)
-        halves = split_records(ends, piece.start, piece.stop)
-        if halves is None:
-            return None
-        at, before, behind = halves
-        return (
-            Piece(piece.file, piece.start, at, at - piece.start, before),
-            Piece(piece.file, at, piece.stop, piece.stop - at, behind),
-        )
 
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
         """Return the rows of `pieces`, one after another, as one frame or table with a fresh index.

@@ -19,7 +19,7 @@ from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 from taskinity_data.formats import sampling
 from taskinity_data.formats.json import sample as json_sample
-from taskinity_data.formats.json.cuts import cut_records, find_lines, split_records
+from taskinity_data.formats.json.cuts import cut_records, find_lines
 from taskinity_data.formats.json.exact import BadRecord, parse_exact
 from taskinity_data.formats.json.fast import infer_fast, parse_fast
 from taskinity_data.formats.json.open import open_lines
@@ -769,17 +769,16 @@ def test_lines_that_lie_in_several_blocks_are_found(parts, block):
     assert ends == find_lines(text).ends.tolist()
 
 
-@given(ends=st.lists(st.integers(1, 100), unique=True).map(sorted), pieces=st.integers(1, 5))
-def test_a_split_is_at_the_end_nearest_to_the_middle(ends, pieces):
-    blocks = [np.array(part, np.int64) for part in np.array_split(ends, pieces)]
-    found = split_records(blocks, 0, 100)
-    if len(ends) < 2:
-        assert found is None
-    else:
-        at, rows_before, rows_behind = found
-        assert abs(at - 50) == min(abs(end - 50) for end in ends[:-1])
-        assert rows_before == ends.index(at) + 1
-        assert rows_before + rows_behind == len(ends)
+def test_a_piece_is_split_near_its_middle_with_its_rows(tmp_path):
+    lines = [b'{"a":"%b"}\n' % (b"x" * (n % 9)) for n in range(2_000)]
+    file = source_file(write(tmp_path, b"".join(lines)))
+    reader = open_lines([file], None, None, None, {})
+    whole = reader.extent(file)
+    first, second = reader.split(whole)
+    assert abs(first.nbytes - second.nbytes) <= 2 * whole.nbytes // 64 + 40
+    assert first.rows + second.rows == 2_000
+    assert b"".join(lines[: first.rows]) == b"".join(lines)[: first.stop]
+    assert (first.start, first.stop, second.stop) == (whole.start, second.start, whole.stop)
 
 
 @given(

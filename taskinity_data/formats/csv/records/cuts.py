@@ -22,7 +22,6 @@ __all__ = [
     "find_grains",
     "find_open_quote",
     "skip_lines",
-    "split_at",
 ]
 
 WINDOW_NBYTES = 1 << 16
@@ -105,43 +104,6 @@ def find_grains(
             cut = _seek(read, start + grain_nbytes, stop, dialect)
             yield Grain(start, cut, None)
             start = cut
-
-
-def split_at(source: Source, start: int, stop: int, dialect: Dialect) -> int | None:
-    """Return the end of the record that ends nearest to the middle of a range; None for one record.
-
-    Parameters
-    ----------
-    source : path or bytes
-    start, stop : int
-        Bytes: a run of whole records.
-    dialect : Dialect
-
-    Notes
-    -----
-    One pass over the range. With ``newlines_in_values=False`` it is the first line end from the
-    middle on, or where there is none, the first of the range.
-    """
-    middle = (start + stop) // 2
-    with open_source(source) as read:
-        if not dialect.newlines_in_values:
-            cut = _seek(read, middle, stop, dialect)
-            if cut == stop:
-                cut = _seek(read, start + 1, stop, dialect)
-            return None if cut == stop else cut
-        offset, below, above, last = start, None, None, None
-        for scan in scan_range(read, start, stop, dialect):
-            if scan.rows:
-                ends = (scan.find_ends() + offset).tolist()
-                index = bisect_left(ends, middle)
-                below = ends[index - 1] if index else below
-                if above is None and index < len(ends):
-                    above = ends[index]
-                last = ends[-1]
-            offset += scan.nbytes
-    # Behind the last record there is nothing to cut off.
-    candidates = [end for end in (below, above) if end is not None and end != last]
-    return min(candidates, key=lambda end: abs(end - middle), default=None)
 
 
 def _cut(scans: Iterable[Scan], start: int, grain_nbytes: int) -> Iterator[Grain]:

@@ -21,7 +21,7 @@ from taskinity_data.formats.csv.encodings import (
     unit_nbytes,
 )
 from taskinity_data.formats.csv.records.blocks import open_source
-from taskinity_data.formats.csv.records.cuts import find_grains, split_at
+from taskinity_data.formats.csv.records.cuts import find_grains
 from taskinity_data.sources.read import open_file
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from taskinity_data.formats.csv.records.dialect import Dialect
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["codec_of", "find_text_grains", "open_marks", "split_text_at"]
+__all__ = ["codec_of", "find_text_grains", "open_marks"]
 
 LOOK_BACK_NBYTES = 1 << 10
 """Bytes before a place in which a character surely begins: texts have a blank or comma sooner."""
@@ -75,16 +75,6 @@ def find_text_grains(
         )
         for grain in grains:
             yield grain._replace(start=grain.start * unit, stop=min(grain.stop * unit, stop))
-
-
-def split_text_at(file: SourceFile | str, start: int, stop: int, options: CsvOptions) -> int | None:
-    """Return the end of the record nearest to the middle, as `split_at`, in bytes of the file."""
-    if is_plain(options):
-        return split_at(file, start, stop, options.dialect)
-    unit = unit_nbytes(options.encoding)
-    with open_marks(file, options) as read:
-        at = split_at(read, start // unit, -(-stop // unit), options.dialect)
-    return None if at is None else at * unit
 
 
 def is_plain(options: CsvOptions) -> bool:

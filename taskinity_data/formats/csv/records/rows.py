@@ -14,7 +14,6 @@ from taskinity_data.formats.csv.records.encoded import (
     codec_of,
     find_text_grains,
     open_marks,
-    split_text_at,
 )
 from taskinity_data.sources.read import open_file
 
@@ -29,7 +28,6 @@ __all__ = [
     "apply_skiprows",
     "find_row_grains",
     "find_rows",
-    "split_rows",
 ]
 
 COUNT_NBYTES = 256 << 10
@@ -228,13 +226,3 @@ def find_row_grains(
             waiting = waiting._replace(stop=hole_stop)
             begin = hole_stop
     yield Grain(start, stop, 0) if waiting is None else waiting
-
-
-def split_rows(
-    file: SourceFile, start: int, stop: int, options: CsvOptions, rows: RowRange | None
-) -> int | None:
-    """Return what `split_text_at` does; a line left out belongs to the row before it."""
-    if rows is None or not rows.holes_in(start, stop):
-        return split_text_at(file, start, stop, options)
-    ends = [record.stop for record in find_row_grains(file, start, stop, options, 1, rows)]
-    return min(ends[:-1], key=lambda end: abs(end - (start + stop) // 2), default=None)

@@ -15,7 +15,7 @@ from properties import examples
 
 from taskinity_data.errors import SourceChanged
 from taskinity_data.formats.csv.records import scan as csv_scan
-from taskinity_data.formats.csv.records.cuts import Grain, find_grains, split_at
+from taskinity_data.formats.csv.records.cuts import Grain, find_grains
 from taskinity_data.formats.csv.records.dialect import WHITESPACE, Dialect
 from taskinity_data.formats.csv.records.scan import count_rows
 
@@ -319,28 +319,6 @@ def test_seeking_finds_the_next_line_end_in_lines_longer_than_a_window(grain_nby
         stops.append(len(data))
     grains = cut(data, Dialect(newlines_in_values=False), grain_nbytes)
     assert [grain.stop for grain in grains] == stops
-
-
-@examples(200)
-@given(ANY_TEXT, st.sampled_from(DIALECTS))
-def test_a_range_is_split_at_the_record_end_nearest_to_its_middle(
-    data: bytes, dialect: Dialect
-) -> None:
-    found = split_at(data, 0, len(data), dialect)
-    ends = [grain.stop for grain in cut(data, dialect)][:-1]
-    if not ends:
-        assert found is None
-    else:
-        middle = len(data) // 2
-        assert found in ends
-        assert abs(found - middle) == min(abs(end - middle) for end in ends)
-
-
-def test_a_range_is_split_without_a_pass_where_no_field_holds_a_line_end() -> None:
-    dialect = Dialect(newlines_in_values=False)
-    assert split_at(b"a\nb\nc\nd\n", 2, 8, dialect) == 6
-    assert split_at(b"a\nbbbbbbbbb\n", 0, 12, dialect) == 2
-    assert split_at(b"abc\n", 0, 4, dialect) is None
 
 
 def test_a_byte_order_mark_hides_no_quote() -> None:
