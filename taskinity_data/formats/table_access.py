@@ -88,7 +88,7 @@ class TableAccess:
     def survivors(
         self,
         layout: TableLayout,
-        filters: Filters | None,  # noqa: ARG002 - this and the others for formats with statistics
+        filters: Filters,  # noqa: ARG002 - this and the others for formats with statistics
         schema: pa.Schema,  # noqa: ARG002
         hive: Sequence[HiveColumn],  # noqa: ARG002
     ) -> Sequence[int]:

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from taskinity_data.formats.deliver import conform, count_only, deliver_rows, gather
@@ -16,7 +17,7 @@ from taskinity_data.sources.file import Piece
 from taskinity_data.sources.read import read_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from taskinity_data.formats.filters import Filters
     from taskinity_data.formats.table_access import TableAccess, TableLayout
@@ -170,8 +171,13 @@ class TableReader(RowReader):
 
     def survivors(self, layout: TableLayout) -> Sequence[int]:
         """Return the groups that the filter does not rule out."""
-        fields = [*self.stored, *(pa.field(key.name, key.type) for key in self.hive)]
-        return self.access.survivors(layout, self.filters, pa.schema(fields), self.hive)
+        filters = self.filters
+        if filters is None or not filters.columns:
+            return range(len(layout.starts) - 1)
+        hive = [key for key in self.hive if key.name in filters.columns]
+        fields = [field for field in self.stored if field.name in filters.columns]
+        fields += [pa.field(key.name, key.type) for key in hive]
+        return self.access.survivors(layout, filters, pa.schema(fields), hive)
 
     def _group_nbytes(self, layout: TableLayout) -> list[int]:
         """Return bytes of the selected columns in each group, 0 where the filter rules it out."""
@@ -184,29 +190,77 @@ class TableReader(RowReader):
         if piece.start == piece.stop:
             return
         layout = self.access.open_layout(piece.file)
-        columns = layout.columns
-        names = [name for name in self.stored.names if name in columns]
+        if self.filters is None:
+            yield self._read_columns(layout, piece.start, piece.stop, self._columns)
+            return
         for start, stop in self._runs(layout, piece):
-            rows = stop - start
-            table = self.access.read_rows(layout, start, stop, names) if names else count_only(rows)
-            table = conform(table, self.stored, piece.path)
-            for column in self.hive:
-                field = pa.field(column.name, column.type)
-                table = table.append_column(field, column.repeat(piece.file, rows))
-            yield table if self.filters is None else self.filters.apply(table)
+            yield from self._filter(layout, start, stop, self.filters)
+
+    @property
+    def _columns(self) -> set[str]:
+        """The columns and hive keys that are read."""
+        return {*self.stored.names, *(key.name for key in self.hive)}
+
+    def _filter(
+        self, layout: TableLayout, start: int, stop: int, filters: Filters
+    ) -> Iterator[pa.Table]:
+        """Yield rows `start` to `stop` that pass `filters`, if any may.
+
+        Where a group is decoded as a whole, the columns that are tested come first, and the others
+        only where a row passes.
+        """
+        tested = set(filters.columns) if self._tests_first(layout) else self._columns
+        table = self._read_columns(layout, start, stop, tested)
+        passes = filters.mask(table)
+        others = self._columns - tested
+        if others:
+            if not pc.any(passes).as_py():
+                return
+            rest = self._read_columns(layout, start, stop, others)
+            for field, column in zip(rest.schema, rest.columns, strict=True):
+                table = table.append_column(field, column)
+        yield table.select(self.schema.names or table.schema.names).filter(passes)
+
+    def _tests_first(self, layout: TableLayout) -> bool:
+        """Return whether columns that are filtered by are read before others: in stores they cost
+        a request more.
+        """
+        is_here = layout.file.store is None
+        return (
+            is_here and self.access.decodes_groups and bool(self.filters and self.filters.columns)
+        )
+
+    def _read_columns(
+        self, layout: TableLayout, start: int, stop: int, selected: Container[str]
+    ) -> pa.Table:
+        """Return rows `start` to `stop` of those columns and hive keys that are `selected`."""
+        rows = stop - start
+        schema = pa.schema([field for field in self.stored if field.name in selected])
+        columns = layout.columns
+        names = [name for name in schema.names if name in columns]
+        table = self.access.read_rows(layout, start, stop, names) if names else count_only(rows)
+        table = conform(table, schema, layout.file.path)
+        for key in self.hive:
+            if key.name in selected:
+                field = pa.field(key.name, key.type)
+                table = table.append_column(field, key.repeat(layout.file, rows))
+        return table
 
     def _runs(self, layout: TableLayout, piece: Piece) -> list[tuple[int, int]]:
-        """Return the ranges of rows of `piece` that the filter does not rule out."""
-        if self.filters is None:
-            return [(piece.start, piece.stop)]
+        """Return the ranges of rows of `piece` that the filter does not rule out.
+
+        They are tested one by one; small groups are read together, in stores all of them.
+        """
         survivors = set(self.survivors(layout))
+        sizes = layout.group_nbytes(self.schema.names)
+        max_nbytes = SMALL_NBYTES if self._tests_first(layout) else layout.file.nbytes
         runs: list[tuple[int, int]] = []
         for group in layout.groups(piece.start, piece.stop):
             if group not in survivors:
                 continue
             start = max(piece.start, int(layout.starts[group]))
             stop = min(piece.stop, int(layout.starts[group + 1]))
-            if runs and runs[-1][1] == start:
+            if runs and runs[-1][1] == start and sizes[group] <= max_nbytes:
                 start, _ = runs.pop()
             runs.append((start, stop))
         return runs

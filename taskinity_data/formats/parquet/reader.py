@@ -14,6 +14,7 @@ from taskinity_data.formats.open_tables import open_tables
 from taskinity_data.formats.parquet.footer import open_footer, read_groups, read_rows
 from taskinity_data.formats.parquet.options import parse_parquet_options
 from taskinity_data.formats.table_access import TableAccess
+from taskinity_data.sources.caches import Cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from taskinity_data.sources.hive import HiveColumn
 
 __all__ = ["ParquetAccess", "check_file", "open_parquet"]
+
+SURVIVORS = 1 << 20
+"""Row groups that are remembered to survive a filter: to look at the statistics of 23 takes 10 ms,
+a fifth of what their columns take, and each chunk needs them."""
+
+_survivors: Cache[list[int]] = Cache(SURVIVORS)
 
 
 def open_parquet(
@@ -137,14 +144,18 @@ class ParquetAccess(TableAccess):
     def survivors(
         self,
         layout: TableLayout,
-        filters: Filters | None,
+        filters: Filters,
         schema: pa.Schema,
         hive: Sequence[HiveColumn],
     ) -> Sequence[int]:
         """Return the row groups that statistics and hive keys don't rule out."""
-        if filters is None:
-            return super().survivors(layout, filters, schema, hive)
-        return _surviving_groups(cast("Footer", layout), filters, schema, hive)
+        file = layout.file
+        key = file.path, file.fingerprint, file.hive, self.options, filters.text, schema
+        groups = _survivors.get(key)
+        if groups is None:
+            groups = _surviving_groups(cast("Footer", layout), filters, schema, hive)
+            _survivors.put(key, groups, len(groups) + 1)
+        return groups
 
 
 def _filled(footer: Footer) -> list[int]:

@@ -164,3 +164,57 @@ def test_a_learned_size_is_less_than_a_group_where_memory_demands():
     full = full.observe(Observation(50 << 20, 0.5, 1 << 30))
     assert full.next_size(900 << 20, 2, 0).target_nbytes < 50 << 20
     assert full.next_size(900 << 20, 2, 0).whole_nbytes < 100 << 20
+
+
+def test_where_no_row_passes_the_other_columns_are_not_decoded(tmp_path, monkeypatch):
+    path = tmp_path / "a.parquet"
+    frame = pd.DataFrame({"key": np.arange(400_000) % 100_000, "x": np.arange(400_000.0)})
+    frame.loc[250_000, "key"] = 31_415_926 % 100_000
+    frame["key"] = frame["key"] * 2  # an odd key is within the statistics, and nowhere
+    frame.to_parquet(path, row_group_size=100_000)
+    read, decoded = footer.read_groups, []
+    monkeypatch.setattr(
+        "taskinity_data.formats.parquet.reader.read_groups",
+        lambda file, groups, names: decoded.append(names) or read(file, groups, names),
+    )
+    for key, times in ((15, 0), (199_998, 4), (31_852, 4)):
+        decoded.clear()
+        filters = [("key", "==", key)]
+        dataset = td.open_dataset(path, columns=["x"], filters=filters)
+        chunks = [chunk.read() for chunk in dataset.plan(workers=1)]
+        expected = pd.read_parquet(path, columns=["x"], filters=filters)
+        pd.testing.assert_frame_equal(pd.concat(chunks, ignore_index=True), expected)
+        assert decoded.count(["key"]) == 4
+        assert decoded.count(["x"]) == times
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        [("n", ">", 3)],
+        [("n", "not in", [1, 2])],
+        [("text", "in", ["a", None])],
+        [[("n", "<", 2), ("x", ">", 0.5)], [("text", "==", "b")]],
+        [("flag", "==", True)],
+    ],
+)
+@pytest.mark.parametrize("columns", [None, ["x"], ["text", "n"]])
+def test_filtered_chunks_are_the_rows_that_pandas_reads(tmp_path, filters, columns):
+    path = tmp_path / "a.parquet"
+    values = np.random.default_rng(7)
+    rows = 4_000
+    frame = pd.DataFrame({
+        "n": pd.array(values.integers(0, 6, rows), "Int64"),
+        "x": values.random(rows),
+        "text": values.choice(["a", "b", None], rows),
+        "flag": values.choice([True, False, None], rows),
+    })  # fmt: skip
+    frame.loc[frame.index % 7 == 0, "n"] = pd.NA
+    frame.to_parquet(path, row_group_size=500)
+    expected = pd.read_parquet(path, columns=columns, filters=filters)
+    for size in ("auto", "333 rows"):
+        plan = td.open_dataset(path, columns=columns, filters=filters, chunk_size=size).plan()
+        chunks = pd.concat([chunk.read() for chunk in plan], ignore_index=True)
+        pd.testing.assert_frame_equal(chunks, expected.reset_index(drop=True))
+        no_columns = td.open_dataset(path, columns=[], filters=filters).plan()
+        assert sum(len(chunk.read()) for chunk in no_columns) == len(expected)
