@@ -1,10 +1,11 @@
-"""Wrap the steps on a local file system that a commit consists of."""
+"""Wrap the steps on a local file system that a commit consists of, and replace single files."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ __all__ = [
     "make_directories",
     "remove",
     "rename",
+    "replace_file",
     "sync",
     "sync_directory",
     "sync_tree",
@@ -57,6 +59,30 @@ def make_directories(root: str, directory: str) -> str:
 def rename(old: str, new: str) -> None:
     """Rename the file or directory `old` to `new`, in one step."""
     Path(old).rename(new)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write the file `path` as a whole, in one step; if that fails, it is as it was before.
+
+    A file that is there keeps its mode. A symbolic link stays, and its target is replaced.
+
+    Raises
+    ------
+    OSError
+        It can't be written there.
+    """
+    path = path.resolve()
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(staged, "xb") as file:
+            file.write(data)
+            file.flush()
+            sync(file.fileno())
+        if path.exists():
+            staged.chmod(path.stat().st_mode & 0o777)
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def link(old: str, new: str) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskinity_data.cli.wording import add_typed_options
+from taskinity_data.disk import replace_file
 from taskinity_data.display import safe_repr, safe_str
 from taskinity_data.errors import TaskinityDataError, shorten
 from taskinity_data.wording import inert
@@ -202,13 +203,7 @@ def write_whole(path: str, text: str) -> None:
     click.UsageError
         The file can't be written there.
     """
-    target = Path(path).resolve()
-    partial = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
-        try:
-            partial.write_text(text, encoding="utf-8", newline="\n")
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        replace_file(Path(path), text.encode())
     except OSError as error:
         raise click.UsageError(f"{path} can't be written: {error.strerror}") from error

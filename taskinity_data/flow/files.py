@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from taskinity_data.disk import replace_file
 from taskinity_data.errors import FlowError, FlowSyntaxError, SourceNotFound, WriteError
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_text
 from taskinity_data.settings import working_directory
 from taskinity_data.wording import suggest
+
+if TYPE_CHECKING:
+    import os
 
 __all__ = ["SUFFIXES", "list_flows", "load_flow", "save_flow"]
 
@@ -63,7 +66,7 @@ def load_flow(path: str | os.PathLike[str]) -> Flow:
 
 
 def save_flow(flow: Flow, path: str | os.PathLike[str]) -> Path:
-    """Write `flow` to the file `path`, and give the path back.
+    """Write `flow` to the file `path`, and return the path.
 
     The file appears, or is replaced, all at once: a reader sees the old text or the new one.
 
@@ -82,7 +85,7 @@ def save_flow(flow: Flow, path: str | os.PathLike[str]) -> Path:
         raise FlowError(f"{file}: a flow file is called *{', *'.join(SUFFIXES)}", path=str(file))
     text = flow.to_text().encode("utf-8")
     try:
-        _replace(file, text)
+        replace_file(file, text)
     except OSError as error:
         raise WriteError(
             f"{file}: the flow can't be written: {error.strerror or error}; make room, or name "
@@ -98,20 +101,6 @@ def _locate(path: str | os.PathLike[str]) -> Path:
     if not file.is_absolute():
         working_directory()
     return file
-
-
-def _replace(file: Path, text: bytes) -> None:
-    handle, staged = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(staged).chmod(file.stat().st_mode & 0o777 if file.exists() else 0o644)
-        Path(staged).replace(file)
-    except BaseException:
-        Path(staged).unlink(missing_ok=True)
-        raise
 
 
 def list_flows(directory: str | os.PathLike[str] = ".") -> list[Path]:

@@ -155,10 +155,6 @@ class FlowGraph:
         """Return the names of the tasks with an edge to `name`, in the order of the edges."""
         return tuple(before for before, after in self.edges if after == name)
 
-    def downstreams(self, name: str) -> tuple[str, ...]:
-        """Return the names of the tasks that `name` has an edge to, in the order of the edges."""
-        return tuple(after for before, after in self.edges if before == name)
-
     @property
     def order(self) -> tuple[str, ...]:
         """The tasks' names so that each stands after all that it follows; ties as in the text."""

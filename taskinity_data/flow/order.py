@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -20,44 +22,38 @@ def sort_names(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[s
     ['c', 'a', 'b']
     """
     position = {name: index for index, name in enumerate(names)}
-    waits = dict.fromkeys(names, 0)
-    follows: dict[str, list[str]] = {name: [] for name in names}
-    for before, after in edges:
-        follows[before].append(after)
-        waits[after] += 1
-    ready = [position[name] for name in names if not waits[name]]
+    sorter = _sorter(names, edges)
+    with suppress(CycleError):  # what does not wait for the circle can be had all the same
+        sorter.prepare()
+    ready = [position[name] for name in sorter.get_ready()]
     heapify(ready)
     ordered = []
     while ready:
         name = names[heappop(ready)]
         ordered.append(name)
-        for after in follows[name]:
-            waits[after] -= 1
-            if not waits[after]:
-                heappush(ready, position[after])
+        sorter.done(name)
+        for follower in sorter.get_ready():
+            heappush(ready, position[follower])
     return ordered
 
 
-def find_cycle(names: Sequence[str], edges: Sequence[tuple[str, str]]) -> list[str]:
+def find_cycle(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[str]:
     """Return the names of one circle, the first repeated at the end; empty where there is none.
 
     >>> find_cycle(["a", "b", "c"], [("a", "b"), ("b", "c"), ("c", "b")])
     ['b', 'c', 'b']
     """
-    free = set(sort_names(names, edges))
-    comes_from: dict[str, str] = {}
+    try:
+        _sorter(names, edges).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1][1:]
+        first = min(range(len(circle)), key=lambda index: names.index(circle[index]))
+        return [*circle[first:], *circle[:first], circle[first]]
+    return []
+
+
+def _sorter(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> TopologicalSorter[str]:
+    sorter: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(names, ()))
     for before, after in edges:
-        if before not in free and after not in free:
-            comes_from.setdefault(after, before)
-    if not comes_from:
-        return []
-    visited: dict[str, None] = {}
-    name = next(iter(comes_from))
-    while name not in visited:
-        visited[name] = None
-        name = comes_from[name]
-    backwards = list(visited)[list(visited).index(name) :]
-    circle = backwards[::-1]
-    first = min(range(len(circle)), key=lambda index: names.index(circle[index]))
-    circle = circle[first:] + circle[:first]
-    return [*circle, circle[0]]
+        sorter.add(after, before)
+    return sorter

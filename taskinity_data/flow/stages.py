@@ -177,20 +177,21 @@ def stages(flow: FlowGraph, inputs: Collection[str] = ()) -> tuple[Stage, ...]:
         The flow is not bound, an input is missing or not asked for, a parameter is not filled or
         filled by two things: all of it in one message.
     """
-    unbound = [task.name for task in flow.tasks if task.function is None]
-    wiring = wire(flow, inputs)
-    problems = [f"task {name} has no function: bind the flow first" for name in unbound]
-    raise_problems(flow, problems + wiring.problems)
-    return tuple(_Stager(flow, wiring).build())
+    return tuple(_Stager(flow, _wire_bound(flow, inputs)).build())
 
 
 def required_inputs(flow: FlowGraph) -> tuple[str, ...]:
     """Return the inputs without which `flow` can't run, in the order of its tasks."""
+    return tuple(_wire_bound(flow, None).required)
+
+
+def _wire_bound(flow: FlowGraph, inputs: Collection[str] | None) -> Wiring:
+    """Return what fills all parameters, or raise `BindError` with all that does not fit."""
     unbound = [task.name for task in flow.tasks if task.function is None]
-    wiring = wire(flow, None)
+    wiring = wire(flow, inputs)
     problems = [f"task {name} has no function: bind the flow first" for name in unbound]
     raise_problems(flow, problems + wiring.problems)
-    return tuple(wiring.required)
+    return wiring
 
 
 class _Stager:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from taskinity_data.errors import FlowError, FlowSyntaxError, SourceNotFound
-from taskinity_data.flow import files
 from taskinity_data.flow.files import list_flows, load_flow, save_flow
 from taskinity_data.flow.language.parser import parse_flow
 
@@ -83,7 +82,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
     def fail(_handle: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(files.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         save_flow(parse_flow("flow Other:\n A -> B"), path)
     assert path.read_bytes() == before

@@ -160,7 +160,7 @@ class _Wirer:
             return None
         chunk = parameters.pop(0) if has_chunk else None
         if explicit is not None and explicit.arguments is not None:
-            result = _borrow(explicit, parameters)
+            result = _take_given(explicit, parameters)
         else:
             result = fill_parameters(
                 parameters,
@@ -193,25 +193,17 @@ class _Wirer:
 
     def _take_explicit(self, node: FlowNode, task: Task) -> Fill:
         """Return the sources that were given in Python, checked against the current function."""
-        arguments = dict(task.arguments or {})
-        over = arguments.pop(task.chunk_parameter, None) if task.chunk_parameter else None
-        result = Filling(over, arguments)
         parameters = list(self.parameters[task.name])
         if is_reducer(task.function):
-            return self._finish(task.name, [], result, None)
+            return self._finish(task.name, [], _take_given(task, []), None)
         chunk = parameters.pop(0) if node.is_fan_out and parameters else None
+        result = _take_given(task, parameters)
         names = [parameter.name for parameter in parameters]
-        for name in arguments:
-            if name not in names:
-                result.problems.append(
-                    f"the function has no parameter {name!r}.{suggest(name, names)}"
-                )
-        missing = [
-            parameter
-            for parameter in parameters
-            if parameter.name not in arguments and not parameter.is_optional
-        ]
-        result.problems += [f"nothing fills parameter {parameter.name!r}" for parameter in missing]
+        result.problems = [
+            f"the function has no parameter {name!r}.{suggest(name, names)}"
+            for name in task.arguments or {}
+            if name not in (*names, task.chunk_parameter)
+        ] + result.problems
         return self._finish(task.name, parameters, result, chunk)
 
     def _find_fallback(self, node: FlowNode, task: Task) -> tuple[Task, Fill] | None:
@@ -290,18 +282,12 @@ def _refuse_policy(node: FlowNode, task: Task) -> str | None:
     return None
 
 
-def _borrow(task: Task, parameters: list[Parameter]) -> Filling:
-    """Return the sources of a fallback of `task`, whose arguments were given in Python."""
+def _take_given(task: Task, parameters: list[Parameter]) -> Filling:
+    """Return the sources that `task` was given in Python, for it or for its fallback."""
     arguments = task.arguments or {}
     over = arguments.get(task.chunk_parameter) if task.chunk_parameter else None
-    result = Filling(
-        over,
-        {
-            parameter.name: arguments[parameter.name]
-            for parameter in parameters
-            if parameter.name in arguments
-        },
-    )
+    names = [parameter.name for parameter in parameters if parameter.name in arguments]
+    result = Filling(over, {name: arguments[name] for name in names})
     result.problems = [
         f"nothing fills parameter {parameter.name!r}"
         for parameter in parameters

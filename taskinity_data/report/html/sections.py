@@ -151,10 +151,8 @@ class Trouble(NamedTuple):
 
     task: str
     location: str
-    key: str
     status: str
     attempts: int
-    worker: str
     error: str
     traceback: str
     command: str
@@ -195,10 +193,8 @@ def _trouble(item: Any, outcome: Any) -> Trouble:
     return Trouble(
         outcome.task,
         location_of(data),
-        outcome.key,
         status,
         len(outcome.attempts),
-        outcome.attempts[-1].worker if outcome.attempts else "",
         str(failures[-1]) if failures else "",
         failures[-1].traceback if failures else "",
         command,

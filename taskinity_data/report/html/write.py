@@ -7,11 +7,10 @@ and loses its control characters; the page forbids itself scripts and requests a
 from __future__ import annotations
 
 import os
-import secrets
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.disk import replace_file
 from taskinity_data.errors import WriteError
 from taskinity_data.report.bottleneck import percent
 from taskinity_data.report.html.attempts import printable
@@ -55,7 +54,8 @@ def write_report(
         target = target.resolve()
         if target.is_dir():
             target /= f"{run.run_id}.html"
-        _replace(target, page)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(target, page.encode())
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise WriteError(
@@ -64,17 +64,6 @@ def write_report(
             path=str(target),
         ) from error
     return target
-
-
-def _replace(target: Path, page: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        partial.write_text(page, encoding="utf-8", newline="\n")
-        partial.replace(target)
-    finally:
-        with suppress(OSError):  # an error before this one is reported
-            partial.unlink(missing_ok=True)
 
 
 def render_report(
