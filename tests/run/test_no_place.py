@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from properties import mostly_thorough
 
 import taskinity_data as td
 
@@ -62,7 +63,9 @@ def test_a_whole_path_needs_no_working_directory(gone):
     assert td.load_flow(gone / "f.flow").name == "F"
 
 
-@pytest.mark.parametrize("command", [["runs"], ["run", "f.flow"], ["plan", "a.csv"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command", mostly_thorough([["run", "f.flow"], ["runs"], ["plan", "a.csv"], ["doctor"]], 1)
+)
 def test_the_command_line_names_a_removed_working_directory(command, gone):
     done = subprocess.run(
         [sys.executable, "-m", "taskinity_data", *command],
@@ -79,8 +82,10 @@ def limit_files():
 
 
 @pytest.fixture
-def full():
+def full(monkeypatch):
     """No file may grow beyond 1,000 bytes, as on a disk that is full."""
+    # Compiled modules would be cut off, and fail wherever they are imported later.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.getsignal(signal.SIGXFSZ)
     limit_files()
