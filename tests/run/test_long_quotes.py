@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from properties import mostly_thorough
 
 import taskinity_data as td
 from taskinity_data.cli.group import commands
@@ -32,7 +33,7 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("long", [LONG, WORDS], ids=["one word", "many words"])
+@pytest.mark.parametrize("long", mostly_thorough([LONG, WORDS], 1), ids=["one word", "many words"])
 @pytest.mark.parametrize("place", TEXTS)
 def test_a_flow_text_is_quoted_around_the_column(place, long):
     with pytest.raises(td.errors.TaskinityDataError) as found:

@@ -9,7 +9,7 @@ from csv_oracle import as_source, chunks_of, in_chunks, judge, write
 from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
-from properties import examples
+from properties import examples, mostly_thorough
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
@@ -25,7 +25,7 @@ def reader_of(file, options=SKIP, **keywords):
     return open_csv([file], None, keywords.get("filters"), keywords.get("schema"), options)
 
 
-@pytest.mark.parametrize("mode", ["skip", "warn", "quarantine"])
+@pytest.mark.parametrize("mode", mostly_thorough(["skip", "warn", "quarantine"], 1))
 @pytest.mark.parametrize("name", SKIPPED)
 def test_rows_with_too_many_fields_are_left_out_as_pandas_does(name, mode, tmp_path):
     text, options = SKIPPED[name]
@@ -149,7 +149,7 @@ def test_the_sample_is_not_misled_by_the_first_row_of_a_slice(tmp_path, monkeypa
 
 @pytest.mark.parametrize("ids", [range(6), range(1, 7), range(10, 70, 10), [5] * 6], ids=str)
 @pytest.mark.parametrize("dtype", [{"zip": str}, str, None], ids=str)
-@pytest.mark.parametrize("size", ["1 rows", "2 rows", "3 rows", 1, 1 << 20])
+@pytest.mark.parametrize("size", mostly_thorough(["1 rows", 1, "2 rows", "3 rows", 1 << 20], 2))
 def test_extra_fields_are_seen_though_ids_count_as_an_index_does(tmp_path, ids, dtype, size):
     rows = [f"{one},0{place}" + (",x" if place == 3 else "") for place, one in enumerate(ids)]
     path = tmp_path / "a.csv"

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
+from properties import mostly_thorough
 
 import taskinity_data as td
 from taskinity_data.errors import PlanError, TaskinityDataError
@@ -40,7 +41,7 @@ def rows_of(dataset, chunk_size):
     return pd.concat(frames) if frames else None
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=repr)
+@pytest.mark.parametrize("options", mostly_thorough(OPTIONS, 4), ids=repr)
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_categories_of_every_chunk_are_those_of_the_whole_file(tmp_path, text, options):
     path = tmp_path / "data.csv"

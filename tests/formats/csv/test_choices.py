@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
-from properties import examples
+from properties import examples, mostly_thorough
 
 import taskinity_data as td
 from taskinity_data.errors import PlanError, ReadError
@@ -205,13 +205,17 @@ def test_a_listed_line_may_hold_what_is_no_row(tmp_path):
 
 
 @pytest.mark.parametrize("index_col", [0, 1, 2, "a", "b", ["c"], [1]])
-@pytest.mark.parametrize("more", [{}, {"usecols": ["b", "c", "a"]}, {"dtype": str}, {"nrows": 2}])
+@pytest.mark.parametrize(
+    "more", mostly_thorough([{}, {"usecols": ["b", "c", "a"]}, {"dtype": str}, {"nrows": 2}], 2)
+)
 def test_one_column_stands_as_the_index_of_each_chunk(tmp_path, index_col, more):
     check(tmp_path, TEXT, index_col=index_col, **more)
 
 
 @pytest.mark.parametrize(
-    "index_col", [[0, 1], ["b", "a"], [2, 0], ["c", "b"], [0, "b"], ["a", "b", "c"]], ids=str
+    "index_col",
+    mostly_thorough([[0, 1], ["b", "a"], [2, 0], ["c", "b"], [0, "b"], ["a", "b", "c"]], 2),
+    ids=str,
 )
 @pytest.mark.parametrize(
     "more",

@@ -9,7 +9,7 @@ import pytest
 from csv_oracle import as_source, chunks_of, judge, write
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import examples
+from properties import examples, mostly_thorough
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
@@ -153,7 +153,7 @@ WIDE = {
 }
 
 
-@pytest.mark.parametrize("encoding", UNITS)
+@pytest.mark.parametrize("encoding", mostly_thorough(UNITS, 2))
 @pytest.mark.parametrize("name", WIDE)
 def test_files_of_wide_units_are_the_whole_file(name, encoding, tmp_path):
     text, options = WIDE[name]

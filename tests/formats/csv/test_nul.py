@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
+from properties import mostly_thorough
 
 import taskinity_data as td
 
@@ -28,7 +29,7 @@ def check(path, **options):
     ]
 
 
-@pytest.mark.parametrize("others", ["1", "2.5", "True", ""])
+@pytest.mark.parametrize("others", mostly_thorough(["1", "2.5", "True", ""], 1))
 @pytest.mark.parametrize("field", FIELDS, ids=repr)
 def test_a_field_with_nul_is_the_text_that_pandas_makes_of_it(tmp_path, field, others):
     path = tmp_path / "data.csv"
@@ -43,7 +44,9 @@ def test_what_is_missing_is_compared_to_the_end_of_a_field(tmp_path):
     check(path, true_values=["x\0y", "x"], false_values=["x\0z"])
 
 
-@pytest.mark.parametrize("options", [{}, {"encoding": "utf-16"}, {"encoding": "cp932"}], ids=str)
+@pytest.mark.parametrize(
+    "options", mostly_thorough([{}, {"encoding": "utf-16"}, {"encoding": "cp932"}], 1), ids=str
+)
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"], ids=repr)
 def test_rows_with_nul_anywhere_are_cut_as_pandas_reads_them(tmp_path, options, ends):
     draw = np.random.default_rng(7)

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
+from properties import mostly_thorough
 
 import taskinity_data as td
 from taskinity_data.errors import PlanError, SchemaError
@@ -52,7 +53,7 @@ def rows_of(path, chunk_size, **options):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("options", OPTIONS, ids=repr)
+@pytest.mark.parametrize("options", mostly_thorough(OPTIONS, 4), ids=repr)
 @pytest.mark.parametrize("values", COLUMNS.values(), ids=COLUMNS)
 def test_every_chunk_has_the_nullable_dtypes_of_the_whole_file(path, backend, values, options):
     write(path, values)
