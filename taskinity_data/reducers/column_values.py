@@ -144,8 +144,7 @@ class Values:
         """The sum of each group, as returned by `sum_floats` or `sum_integers`."""
         array, n_groups = self.array, self.grouping.n_groups
         if array.dtype.kind == "f":
-            cells = self.grouping.cells if self.is_valid is None and n_groups > 1 else None
-            return sum_floats(array.astype(np.float64, copy=False), self.codes, n_groups, cells)
+            return sum_floats(array.astype(np.float64, copy=False), self.codes, n_groups)
         return sum_integers(array, self.codes, n_groups)
 
 

@@ -15,34 +15,46 @@ from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import HOWS
 from taskinity_data.reducers.column_values import Values
 from taskinity_data.reducers.grouping import Merging, group_rows, regroup
-from taskinity_data.reducers.inputs import check_exact, empty_of, join_empty, without_rows
+from taskinity_data.reducers.inputs import check_exact, join_empty, make_empty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskinity_data.reducers.grouping import Codes
+    from taskinity_data.reducers.inputs import ChunkColumns
 
 __all__ = ["measure_groups", "merge_groups", "start_groups"]
 
 
 def start_groups(
-    frame: pd.DataFrame,
-    keys: pd.DataFrame,
+    columns: ChunkColumns,
+    by: Sequence[Any],
     aggregates: Sequence[tuple[Any, str]],
     encoded: Mapping[Any, Codes] | None = None,
-    names: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """Return the groups of one chunk: their keys, a state for each (column, how), and the dtypes.
 
-    `encoded` and `names` are as in `group_rows`.
+    Parameters
+    ----------
+    columns : ChunkColumns
+    by : sequence
+        The keys' columns.
+    aggregates : sequence of (column, how)
+    encoded : mapping of name to Codes, optional
+        Keys that are encoded already and not in `columns`; each of their unique values occurs.
     """
-    grouping, groups = group_rows(keys, encoded, names)
-    columns = {column: Values(frame[column], grouping) for column, _ in aggregates}
+    encoded = encoded or {}
+    keys = [columns.values[name] if name not in encoded else encoded[name] for name in by]
+    grouping, groups = group_rows(keys, by)
+    values = {name: Values(columns.values[name], grouping) for name, _ in aggregates}
+    dtypes = columns.dtypes | {
+        name: groups.dtypes.iloc[number] for number, name in enumerate(by) if name in encoded
+    }
     return {
         "keys": groups,
-        "states": [HOWS[how].start(columns[column]) for column, how in aggregates],
-        "empty": empty_of(frame[list(columns)]),
-        "empty_keys": without_rows(groups) if encoded else empty_of(keys),
+        "states": [HOWS[how].start(values[name]) for name, how in aggregates],
+        "empty": columns.empty(values),
+        "empty_keys": make_empty([(name, dtypes[name]) for name in by]),
     }
 
 

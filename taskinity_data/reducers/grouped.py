@@ -12,7 +12,7 @@ from taskinity_data.reducers.aggregates import HOWS, answer_dtype
 from taskinity_data.reducers.column_values import Answer
 from taskinity_data.reducers.group_states import measure_groups, merge_groups, start_groups
 from taskinity_data.reducers.grouping import order_groups
-from taskinity_data.reducers.inputs import as_dtype, check_columns, take_codes, to_frame
+from taskinity_data.reducers.inputs import as_dtype, check_columns, take_codes, to_columns
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -54,12 +54,9 @@ class GroupBy:
     def partial(self, data: Any) -> dict[str, Any] | None:
         """Return the groups of a frame or table; None if it has neither rows nor columns."""
         encoded = take_codes(data)
-        columns = [column for column in self.columns() if column not in encoded]
-        frame = to_frame(data, columns, "group_by()", is_exact=True)
-        if frame is None:
-            return None
-        keys = frame[[key for key in self.by if key not in encoded]]
-        return start_groups(frame, keys, self._pairs, encoded, self.by)
+        names = [column for column in self.columns() if column not in encoded]
+        columns = to_columns(data, names, "group_by()")
+        return None if columns is None else start_groups(columns, self.by, self._pairs, encoded)
 
     def combine(self, partials: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
         """Merge the groups."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from taskinity_data.reducers.sums import cells_of
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,11 +46,6 @@ class Grouping:
     def counts(self) -> NDArray[np.int64]:
         """The number of rows of each group."""
         return np.bincount(self.grouped_codes, minlength=self.n_groups)
-
-    @cached_property
-    def cells(self) -> NDArray[np.intp] | None:
-        """The cells of the rows that have a group, see `sums.cells_of`."""
-        return cells_of(self.grouped_codes, self.n_groups)
 
 
 class Merging:
@@ -87,17 +81,16 @@ Codes = tuple["NDArray[np.integer[Any]]", Any]
 
 
 def group_rows(
-    keys: pd.DataFrame, encoded: Mapping[Any, Codes] | None = None, names: Sequence[Any] = ()
+    keys: Sequence[pd.Series[Any] | Codes], names: Sequence[Any]
 ) -> tuple[Grouping, pd.DataFrame]:
     """Group rows by equal keys, as ``pandas.DataFrame.groupby(..., dropna=True, observed=True)``.
 
     Parameters
     ----------
-    keys : pandas.DataFrame
-    encoded : mapping of name to Codes, optional
-        Keys that are encoded already, each of whose unique values occurs; not in `keys`.
+    keys : sequence of Series or Codes
+        Of encoded keys each unique value occurs.
     names : sequence
-        All keys, in order, where some are encoded.
+        Of the keys.
 
     Returns
     -------
@@ -106,16 +99,12 @@ def group_rows(
     groups : pandas.DataFrame
         The keys of each group, with the dtypes of `keys`; sorted if it is one column of numbers.
     """
-    if encoded:
-        encoded_keys = [encoded[name] if name in encoded else _encode(keys[name]) for name in names]
-        labels: Any = pd.Index(list(names))
-    elif keys.shape[1] == 1 and _is_plain(keys.dtypes.iloc[0]):
-        column = keys.iloc[:, 0]
-        codes, uniques = _sort_codes(*_encode(column))
-        return Grouping(codes, len(uniques)), _frame([uniques], keys.columns)
-    else:
-        encoded_keys = [_encode(keys.iloc[:, position]) for position in range(keys.shape[1])]
-        labels = keys.columns
+    labels: Any = pd.Index(list(names))
+    encoded_keys = [key if isinstance(key, tuple) else _encode(key) for key in keys]
+    only = keys[0] if len(keys) == 1 else None
+    if isinstance(only, pd.Series) and _is_plain(only.dtype):
+        codes, uniques = _sort_codes(*encoded_keys[0])
+        return Grouping(codes, len(uniques)), _frame([uniques], labels)
     codes, rows_of_columns = _join_codes(encoded_keys)
     selected = [
         uniques.take(rows) for (_, uniques), rows in zip(encoded_keys, rows_of_columns, strict=True)
@@ -128,18 +117,21 @@ def _join_codes(
 ) -> tuple[NDArray[np.intp], list[NDArray[np.intp]]]:
     """Return the group of each row, and of each group the position of its key in each column."""
     first, uniques = encoded_keys[0]
-    codes: NDArray[np.intp] = np.asarray(first, dtype=np.intp)
-    rows_of_columns: list[NDArray[np.intp]] = [np.arange(len(uniques))]
+    codes: NDArray[np.intp] = first.astype(np.intp)
     if len(encoded_keys) == 1:
-        return codes, rows_of_columns
+        codes, numbers = _dense(codes, len(uniques))
+        return codes, [numbers]
+    rows_of_columns: list[NDArray[np.intp]] = [np.arange(len(uniques))]
     for more, more_uniques in encoded_keys[1:]:
         # Codes are made dense after each column, so that their product can't outgrow 64 bits.
         width = max(len(more_uniques), 1)
-        joint = codes * width + more
-        is_null = (codes < 0) | (more < 0)
-        if is_null.any():
-            joint[is_null] = -1
-        codes, pairs = _dense(joint, len(rows_of_columns[0]) * width)
+        has_null = len(codes) > 0 and bool(codes.min() < 0 or more.min() < 0)
+        is_null = (codes < 0) | (more < 0) if has_null else None
+        codes *= width
+        codes += more
+        if is_null is not None:
+            codes[is_null] = -1
+        codes, pairs = _dense(codes, len(rows_of_columns[0]) * width)
         rows_of_columns = [rows[pairs // width] for rows in rows_of_columns]
         rows_of_columns.append(pairs % width)
     return codes, rows_of_columns
@@ -149,7 +141,9 @@ def _dense(joint: NDArray[np.intp], n_values: int) -> tuple[NDArray[np.intp], ND
     """Return codes without gaps for numbers below `n_values` (-1 stays), and the numbers."""
     if n_values <= max(len(joint), _MIN_TABLE):
         # A table of all values: 4 ns a row; hashing takes 20 to 100.
-        numbers = np.flatnonzero(np.bincount(joint + 1, minlength=n_values + 1)[1:])
+        has_null = len(joint) > 0 and bool(joint.min() < 0)
+        counts = np.bincount(joint[joint >= 0] if has_null else joint, minlength=n_values)
+        numbers = np.flatnonzero(counts)
         if len(numbers) == n_values:
             return joint, numbers
         new_codes = np.full(n_values + 1, -1, dtype=np.intp)  # of -1 too, which is the last
@@ -188,7 +182,8 @@ def regroup(joined: pd.DataFrame) -> tuple[Grouping, pd.DataFrame]:
     hashing.
     """
     if joined.shape[1] > 1 or not _is_plain(joined.dtypes.iloc[0]):
-        return group_rows(joined)
+        keys = [joined.iloc[:, position] for position in range(joined.shape[1])]
+        return group_rows(keys, list(joined.columns))
     values = joined.iloc[:, 0].to_numpy()
     order = np.argsort(values, kind="stable")
     values = values[order]
@@ -201,11 +196,14 @@ def regroup(joined: pd.DataFrame) -> tuple[Grouping, pd.DataFrame]:
 
 
 def _encode(column: pd.Series[Any]) -> Codes:
+    """Return the codes of a column; of categories, some of the unique values may not occur."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         categorical: Any = column.array
-        codes = categorical.codes.astype(np.intp)
-        codes, occurring = _dense(codes, len(categorical.categories))
-        return codes, pd.Categorical.from_codes(occurring, dtype=column.dtype)
+        every: Any = np.arange(len(categorical.categories))
+        return categorical.codes, pd.Categorical.from_codes(every, dtype=column.dtype)
+    short = _encode_short_texts(column)
+    if short is not None:
+        return short
     codes, uniques = pd.factorize(column)
     if getattr(uniques.dtype, "kind", "O") == "f":
         # -0.0 and 0.0 are one key; which of them is first would be chance.
@@ -213,8 +211,38 @@ def _encode(column: pd.Series[Any]) -> Codes:
     return codes, uniques
 
 
+def _encode_short_texts(column: pd.Series[Any]) -> Codes | None:
+    """Encode texts of one byte each, or of two, by a table: 4 ns a row; hashing takes 17.
+
+    Flags, grades and codes of countries are such. None for any others.
+    """
+    if getattr(column.dtype, "storage", None) != "pyarrow" or not len(column):
+        return None
+    texts: Any = column.array.__arrow_array__()
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.chunk(0) if texts.num_chunks == 1 else texts.combine_chunks()
+    if not isinstance(texts, (pa.StringArray, pa.LargeStringArray)) or texts.null_count:
+        return None
+    _, offsets, data = texts.buffers()
+    dtype = np.int64 if isinstance(texts, pa.LargeStringArray) else np.int32
+    starts = np.frombuffer(offsets, dtype)[texts.offset : texts.offset + len(texts) + 1]
+    width = int(starts[1] - starts[0])
+    if width not in (1, 2) or starts[-1] - starts[0] != width * len(texts):
+        return None
+    if not (np.diff(starts) == width).all():
+        return None
+    first, stop = int(starts[0]), int(starts[-1])
+    numbers = np.frombuffer(data, np.uint8)[first:stop].view(f"u{width}")
+    occurring = np.flatnonzero(np.bincount(numbers, minlength=1 << 8 * width))
+    codes = np.empty(1 << 8 * width, dtype=np.int32)
+    codes[occurring] = np.arange(len(occurring))
+    uniques = [int(number).to_bytes(width, sys.byteorder).decode() for number in occurring]
+    return codes.take(numbers), pd.Series(uniques, dtype=column.dtype).array
+
+
 def _frame(columns: Sequence[Any], names: pd.Index[Any]) -> pd.DataFrame:
-    frame = pd.DataFrame({position: pd.Series(column) for position, column in enumerate(columns)})
+    series = {i: pd.Series(column, copy=False) for i, column in enumerate(columns)}
+    frame = pd.DataFrame(series, copy=False)
     frame.columns = names
     return frame
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
-    "as_dtype", "check_columns", "check_exact", "check_unique", "empty_of", "exact_rows",
-    "join_empty", "take_codes", "to_arrow", "to_frame", "without_rows",
+    "ChunkColumns", "as_dtype", "check_columns", "check_exact", "check_unique", "empty_of",
+    "exact_rows", "join_empty", "make_empty", "take_codes", "to_arrow", "to_columns", "to_frame",
 ]  # fmt: skip
 
 
@@ -74,6 +75,76 @@ def to_frame(
     selected = frame[list(columns)].reset_index(drop=True)
     check_unique(selected.columns, caller)
     return selected
+
+
+class ChunkColumns(NamedTuple):
+    """ChunkColumns of a chunk, and the dtypes that pandas has for them.
+
+    These differ where integers stay exact beside nulls, see `to_frame`.
+    """
+
+    values: dict[Any, pd.Series[Any]]
+    dtypes: dict[Any, Any]
+
+    @classmethod
+    def of_frame(cls, frame: pd.DataFrame) -> ChunkColumns:
+        """Return all columns of `frame`."""
+        return cls({name: frame[name] for name in frame}, dict(frame.dtypes))
+
+    def empty(self, names: Iterable[Any]) -> pd.DataFrame:
+        """Return a frame without rows, with the dtypes that pandas has."""
+        return make_empty([(name, self.dtypes[name]) for name in names])
+
+
+def to_columns(data: Any, columns: Sequence[Any], caller: str) -> ChunkColumns | None:
+    """Return `columns` of a frame, table or Series, as `to_frame` with `is_exact`.
+
+    Floats of an Arrow table, and integers without nulls, don't pass through pandas: for small
+    chunks a frame takes longer than all sums.
+    """
+    plain: dict[Any, pd.Series[Any]] = {}
+    if kind_of(data) == "arrow" and data.num_columns:
+        for name in dict.fromkeys(columns):
+            column = data.column(name) if data.column_names.count(name) == 1 else None
+            if column is not None and column.num_chunks == 1 and _is_plain(column):
+                array = column.chunk(0).to_numpy(zero_copy_only=False)
+                plain[name] = pd.Series(array, name=name, copy=False)
+    rest = [name for name in columns if name not in plain]
+    dtypes = {name: series.dtype for name, series in plain.items()}
+    if plain and not rest:
+        return ChunkColumns(plain, dtypes)
+    frame = to_frame(data, rest, caller, is_exact=True)
+    if frame is None:
+        return None
+    exact = frame.attrs.get(_EXACT_NAMES, ())
+    for name in rest:
+        plain[name] = frame[name]
+        dtypes[name] = np.dtype(np.float64) if name in exact else plain[name].dtype
+    return ChunkColumns(plain, dtypes)
+
+
+def _is_plain(column: pa.ChunkedArray) -> bool:
+    is_whole = pa.types.is_integer(column.type) and not column.null_count
+    return is_whole or pa.types.is_float32(column.type) or pa.types.is_float64(column.type)
+
+
+def make_empty(dtypes: Sequence[tuple[Any, Any]]) -> pd.DataFrame:
+    """Return a frame without rows with these columns; most frames of the same dtypes share it."""
+    if any(isinstance(dtype, pd.CategoricalDtype) for _, dtype in dtypes):
+        return _make_empty(dtypes)  # a hash of all categories takes longer
+    return _make_shared_empty(tuple(dtypes))
+
+
+def _make_empty(dtypes: Sequence[tuple[Any, Any]]) -> pd.DataFrame:
+    series = {i: pd.Series([], dtype=dtype) for i, (_, dtype) in enumerate(dtypes)}
+    frame = pd.DataFrame(series, copy=False)
+    frame.columns = pd.Index([name for name, _ in dtypes])
+    return frame
+
+
+@lru_cache(maxsize=256)
+def _make_shared_empty(dtypes: tuple[tuple[Any, Any], ...]) -> pd.DataFrame:
+    return _make_empty(dtypes)
 
 
 def check_unique(names: pd.Index[Any], caller: str) -> None:
@@ -152,7 +223,8 @@ def _is_rounded(column: Any, frame: pd.DataFrame, name: str) -> bool:
 
 def empty_of(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` without rows, with the dtypes that pandas has for its columns."""
-    empty = without_rows(frame)
+    # A slice would keep the memory of all rows until the partial is combined.
+    empty = frame.take(np.empty(0, np.intp)).reset_index(drop=True)
     exact = [name for name in frame.attrs.get(_EXACT_NAMES, ()) if name in frame]
     return empty.astype(dict.fromkeys(exact, np.float64)) if exact else empty
 
@@ -212,14 +284,6 @@ def join_empty(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if all(frame is first or frame.dtypes.equals(first.dtypes) for frame in frames[1:]):
         return first
     return pd.concat(frames, ignore_index=True)
-
-
-def without_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return `frame` without rows.
-
-    A slice would keep the memory of all rows until the partial is combined.
-    """
-    return frame.take(np.empty(0, np.intp)).reset_index(drop=True)
 
 
 def _missing(column: object, available: Sequence[Any], caller: str) -> str:

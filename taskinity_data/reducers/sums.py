@@ -17,7 +17,6 @@ __all__ = [
     "add_floats",
     "add_integers",
     "add_moments",
-    "cells_of",
     "fit_integers",
     "floats_of_integers",
     "sum_floats",
@@ -42,29 +41,8 @@ _MAX_TERMS = 4096
 rows cost the same (1.4 ns a row in six groups)."""
 
 
-def cells_of(codes: Codes, n_groups: int) -> NDArray[np.intp] | None:
-    """Return a number for each row's group and block of rows; None where these are too many."""
-    n_blocks = max(1, -(-len(codes) // _MAX_TERMS))
-    if n_blocks == 1:
-        return codes
-    if n_blocks * n_groups > len(codes):
-        return None
-    blocks = np.repeat(np.arange(n_blocks), _MAX_TERMS)[: len(codes)]
-    blocks += codes * n_blocks
-    return blocks
-
-
-def sum_floats(
-    values: Floats, codes: Codes, n_groups: int, cells: NDArray[np.intp] | None = None
-) -> tuple[Floats, Floats]:
+def sum_floats(values: Floats, codes: Codes, n_groups: int) -> tuple[Floats, Floats]:
     """Return the sum of each group as an unevaluated pair ``high + low``; `low` is 0.
-
-    Parameters
-    ----------
-    values, codes, n_groups
-        Rows, and their groups.
-    cells : array of int, optional
-        ``cells_of(codes, n_groups)``, where it is known.
 
     Notes
     -----
@@ -72,22 +50,23 @@ def sum_floats(
     added pairwise by NumPy. The error is below 1e-12 * sum|x|, whatever the number of rows, and the
     same rows in the same order always have the same sum.
     """
+    n_blocks = max(1, -(-len(values) // _MAX_TERMS))
     with np.errstate(over="ignore", invalid="ignore"):
         if n_groups == 1:
             sums: Any = np.atleast_1d(np.add.reduce(values))
-            return sums + 0.0, np.zeros(1)
-        cells = cells_of(codes, n_groups) if cells is None else cells
-        if cells is not None:
-            n_blocks = max(1, -(-len(values) // _MAX_TERMS))
-            sums = np.bincount(cells, values, minlength=n_groups * n_blocks)
+        elif n_blocks == 1 or n_groups <= _MAX_TERMS:
+            blocks = np.empty((n_groups, n_blocks))
+            for number in range(n_blocks):
+                rows = slice(number * _MAX_TERMS, (number + 1) * _MAX_TERMS)
+                blocks[:, number] = np.bincount(codes[rows], values[rows], minlength=n_groups)
             # Along the last axis NumPy adds pairwise.
-            sums = np.add.reduce(sums.reshape(n_groups, n_blocks), axis=1)
+            sums = np.add.reduce(blocks, axis=1)
         else:
             sums = np.bincount(codes, values, minlength=n_groups)
             large = np.bincount(codes, minlength=n_groups) > _MAX_TERMS
             if large.any():
-                rows = large[codes]
-                sums[large] = _sum_sorted(values[rows], codes[rows])
+                rows_of_large = large[codes]
+                sums[large] = _sum_sorted(values[rows_of_large], codes[rows_of_large])
     return sums + 0.0, np.zeros(n_groups)
 
 

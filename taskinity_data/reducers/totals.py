@@ -22,7 +22,13 @@ from taskinity_data.reducers.base import WholeChunks
 from taskinity_data.reducers.column_values import Answer, Values
 from taskinity_data.reducers.group_states import merge_groups, start_groups
 from taskinity_data.reducers.grouping import Grouping, Merging, order_groups
-from taskinity_data.reducers.inputs import check_unique, empty_of, join_empty, to_frame
+from taskinity_data.reducers.inputs import (
+    ChunkColumns,
+    check_unique,
+    empty_of,
+    join_empty,
+    to_frame,
+)
 from taskinity_data.reducers.row_labels import SeriesRows, read_result
 
 if TYPE_CHECKING:
@@ -164,10 +170,9 @@ class Total(WholeChunks):
             return SeriesState(start_columns(rows, [self.how], rows.columns))
         kind = kind_of(data)
         if kind == "series":
-            labels = data.index.to_frame(index=False)
-            labels.columns = range(labels.shape[1])
-            frame = pd.DataFrame({0: data.array})
-            groups = start_groups(frame, labels, [(0, self.how)])
+            labels = data.index.to_frame(index=False).set_axis(range(data.index.nlevels), axis=1)
+            columns = ChunkColumns.of_frame(labels.assign(**{_COLUMN: data.array}))
+            groups = start_groups(columns, labels.columns, [(_COLUMN, self.how)])
             return Labelled(groups, tuple(data.index.names), data.name)
         if kind is not None:
             frame_or_none = to_frame(data, None, f"{self.how}()", is_exact=True)
@@ -235,7 +240,7 @@ class Total(WholeChunks):
             groups = partial.groups
             keys = groups["keys"] if len(groups["keys"]) else groups["empty_keys"]
             order, index = order_groups(keys)
-            column = groups["empty"][0]
+            column = groups["empty"][_COLUMN]
             dtype = answer_dtype(column, self.how)
             answer = HOWS[self.how].finish(
                 groups["states"][0], Answer(len(groups["keys"]), dtype, label)

@@ -188,6 +188,36 @@ def test_arrow_tables_give_what_their_pandas_frames_give(reduce, rng):
         assert_frame_equal(got, want, rtol=1e-11)
 
 
+SHORT_TEXTS = {
+    "one byte": ["b", "a", "b", "c", "a"],
+    "two bytes": ["DE", "AT", "\u00e9", "DE", "~~"],
+    "one and three": ["a", "abc", "ab", "a", "abc"],
+    "none and two": ["", "ab", "", "ab", "a"],
+    "none": ["", "", "", "", ""],
+    "a null": ["b", None, "b", "a", "a"],
+}
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "dictionary"])
+@pytest.mark.parametrize("name", SHORT_TEXTS)
+def test_short_texts_are_keys_like_any_others(name, kind, reduce):
+    texts = pa.array(SHORT_TEXTS[name], pa.large_string() if kind == "large_string" else None)
+    if kind == "dictionary":
+        texts = texts.dictionary_encode()
+    table = pa.table({"k": texts, "q": texts.take([4, 3, 2, 1, 0]), "x": [1.0, 2.0, 3.0, 4.0, 5.0]})
+    for by in (["k"], ["k", "q"]):
+        want = (
+            table.to_pandas()
+            .groupby(by if len(by) > 1 else by[0], observed=True)
+            .agg(s=("x", "sum"), n=("q", "count"))
+        )
+        for starts in ([0], [0, 1], [0, 2, 3]):
+            ends = [*starts[1:], 5]
+            chunks = [table[a:b] for a, b in zip(starts, ends, strict=True)]
+            got = reduce(group_by(*by, s=("x", "sum"), n=("q", "count")), chunks)
+            assert_frame_equal(got, want)
+
+
 def test_polars_frames_are_taken_too(reduce):
     pl = pytest.importorskip("polars")
     chunks = [pl.DataFrame({"k": ["a", "b"], "x": [1, 2]}), pl.DataFrame({"k": ["a"], "x": [5]})]
