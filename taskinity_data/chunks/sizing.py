@@ -46,6 +46,11 @@ TARGET_S, MAX_TARGET_S = 0.15, 2.0
 Simulated makespans are the same from 0.15 to 0.5 s; real ones are not: text of more than 32 MiB,
 0.2 s of parsing, is read into memory that glibc allocates again for each chunk."""
 
+PROCESS_TARGET_S, LARGE_NBYTES = 0.5, 8 << 20
+"""The target in other processes, for chunks of slow functions: of more bytes than these, none takes
+longer than `TARGET_S` for it. A chunk there costs 8 ms of CPU on its worker and 9 ms in the
+driver's process, where in threads it costs 1 ms."""
+
 DISPATCH_SHARE = 0.5
 """The share of the scheduler's time that all workers' tasks may take: at a half, a task waits half
 as long as it takes (M/D/1 queue), at nine tenths four and a half times as long."""
@@ -196,6 +201,8 @@ class Learner:
         Planned bytes of the whole dataset, None if unknown.
     group_nbytes : int
         As in `first_size`.
+    target_s : float
+        Target of a chunk of less than `LARGE_NBYTES`, in seconds.
     """
 
     first: Size
@@ -205,6 +212,7 @@ class Learner:
     count: int = 0
     total_nbytes: int | None = None
     group_nbytes: int = 0
+    target_s: float = TARGET_S
 
     def observe(self, observation: Observation) -> Learner:
         """Return the learner with one more chunk, in the order in which they completed.
@@ -315,7 +323,8 @@ class Learner:
     def _target(self, time: Line, workers: int) -> tuple[float, str]:
         """Return the bytes of a chunk with the target time, and the reason."""
         dispatch_s = min(MAX_TARGET_S, TASK_S * workers / DISPATCH_SHARE)
-        target_s = max(TARGET_S, _useful_s(TASK_S + time.fixed), dispatch_s)
+        slow_s = min(self.target_s, LARGE_NBYTES * time.per_byte)
+        target_s = max(TARGET_S, slow_s, _useful_s(TASK_S + time.fixed), dispatch_s)
         nbytes = target_s / time.per_byte if time.per_byte > 0.0 else math.inf
         rate = f" at {1e-6 / time.per_byte:.3g} MB/s" if time.per_byte > 0.0 else ""
         return nbytes, (

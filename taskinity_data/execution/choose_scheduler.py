@@ -1,14 +1,15 @@
 """Which strategy runs a flow where the user named none, and when another one pays.
 
-It starts in threads of this process, and looks at the measured time of the first chunks: where
-what is left takes much longer than a pool takes to start, local processes take over; where these
-turn out to be no faster, threads do the rest.
+It starts in threads of this process, and looks at the CPU time that they get: where they hold each
+other up, and what is left takes longer than a pool takes to start, local processes take over; where
+these turn out to be no faster, threads do the rest.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,13 @@ from taskinity_data.execution.schedulers.base import (
     ThreadStrategy,
     current_client,
 )
+from taskinity_data.execution.schedulers.lock_watch import LOOK_S, QUIET_S, LockWatch
 from taskinity_data.execution.worker.shipping import pack_job
 from taskinity_data.machine import count_cores, share_memory
 from taskinity_data.sources.compression.scratch_file import has_gone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.schedulers.base import Strategy
@@ -34,10 +36,10 @@ __all__ = ["SchedulerChoice"]
 
 _log = logging.getLogger(__name__)
 
-POOL_PAYS_S = 3.0
-"""What must be left, in seconds of threads that may hold each other up, for a pool of processes to
-be started: a local Dask cluster takes 0.7 s until its first task (two cores, Dask 2026.8), and
-functions that hold Python's lock gain at most what cores there are."""
+POOL_PAYS_S = 2.0
+"""What must be left, in seconds of threads that hold each other up, for a pool of processes to be
+started: a local Dask cluster takes 0.7 s until its first task (two cores, Dask 2026.8), and what is
+left by then takes half as long on two cores."""
 
 COMPARED_ROUNDS, COMPARED_S = 4, 1.0
 """What processes must have done before their pace is compared with that of threads: so many chunks
@@ -110,6 +112,7 @@ class SchedulerChoice:
         Takes (strategy, reason) at the start and at each change.
     say : callable
         Takes what the user should know.
+    clock : callable
     """
 
     def __init__(
@@ -121,13 +124,16 @@ class SchedulerChoice:
         stays_in_threads: bool,
         announce: Callable[[Strategy, str], None],
         say: Callable[[str], None] = _log.warning,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._workers = workers
         self._memory_nbytes = memory_nbytes
         self._announce = announce
         self._say = say
         self._reported: set[str] = set()
         self._may_change = False
+        self._watch = LockWatch()
         self._starting: PoolStart | None = None
         self._paces: dict[tuple[str, bool], Pace] = {}
         self._warm_ups = 0
@@ -151,7 +157,7 @@ class SchedulerChoice:
             else:
                 reason = "until the first chunks show whether processes pay"
                 self._may_change = self._compares = True
-        self._owned = [self.strategy]
+        self._owned: list[Strategy] = [self.strategy]
         self._local: ThreadStrategy | None = None
         self.reason = reason
         announce(self.strategy, reason)
@@ -181,17 +187,69 @@ class SchedulerChoice:
                 self._reported.add(worker)
                 self._say(f"worker {worker} does not answer and gets nothing to do: {why}")
 
-    def consider(self, fan_out: RunningFanOut, wake: Callable[[], None]) -> None:
-        """Look at the time that is left, and start processes where they pay.
+    def limit(self, batches: int) -> int:
+        """Return how many batches threads may have now, `batches` or less.
 
-        `wake` is called, from another thread, when they are ready for `refresh`.
+        The first chunk runs alone, and while processes start one thread computes as much as all
+        that share a lock with it, and leaves the lock to what starts them.
         """
-        if not self._may_change:
+        if self._starting is not None or (self._may_change and self._watch.runs_alone):
+            return 1
+        if self._may_change and not self._paces:
+            return min(batches, self.strategy.workers)
+        return batches
+
+    @property
+    def look_s(self) -> float:
+        """How long may pass until `look` is called again."""
+        return QUIET_S if self._may_change and self._watch.runs_alone else LOOK_S
+
+    def look(
+        self,
+        fan_outs: Iterable[RunningFanOut],
+        running: int,
+        idle_s: float,
+        wake: Callable[[], None],
+    ) -> None:
+        """Look at what threads have computed, and start processes where they pay.
+
+        Parameters
+        ----------
+        fan_outs : iterable of RunningFanOut
+            Those that run.
+        running : int
+            Batches that threads have.
+        idle_s : float
+            How long the driver has waited for them so far.
+        wake : callable
+            Called, from another thread, when processes are ready for `refresh`.
+        """
+        threads, watch, fan_outs = self._owned[0], self._watch, tuple(fan_outs)
+        if not self._may_change or not fan_outs or not isinstance(threads, ThreadStrategy):
             return
-        left_s = fan_out.estimate_remaining_s()
-        if left_s is None:
+        now_s = self._clock()
+        if not watch.is_due(now_s, running):
             return
-        left_s /= self.strategy.workers
+        watch.look(now_s, threads.used, idle_s, has_ended=bool(self._paces))
+        if not watch.is_shared:
+            if watch.is_shared is False:
+                self.reason = "threads do not hold each other up, so that processes would not pay"
+            return
+        elapsed_s = now_s - (watch.begun_s or now_s)
+        remaining = (
+            (fan_out, fan_out.estimate_remaining_s(threads.workers, elapsed_s))
+            for fan_out in fan_outs
+        )
+        fan_out, left_s = max(
+            ((fan_out, left_s) for fan_out, left_s in remaining if left_s is not None),
+            key=lambda pair: pair[1],
+            default=(None, 0.0),
+        )
+        if fan_out is not None:
+            self._weigh(fan_out, left_s, wake)
+
+    def _weigh(self, fan_out: RunningFanOut, left_s: float, wake: Callable[[], None]) -> None:
+        """Start processes where the `left_s` seconds of `fan_out` are worth it."""
         if left_s < POOL_PAYS_S:
             self.reason = (
                 f"after the first chunks {left_s:.1f} s were left, too little for processes to pay"
@@ -204,7 +262,7 @@ class SchedulerChoice:
             _log.info("staying in threads: %s", error)
             self.reason = f"processes would pay, but {error}"
             return
-        self._left = f"after the first chunks about {left_s:.0f} s were left in threads"
+        self._left = f"threads held each other up with about {left_s:.0f} s left"
         self.reason = f"{self._left}, but all ended before processes had started"
         from taskinity_data.execution.schedulers.pool_start import PoolStart
 

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
 from taskinity_data.execution.attempts import Attempts, run_here
 from taskinity_data.execution.run_account import Account
-from taskinity_data.execution.schedulers.base import (
-    SynchronousStrategy,
-)
+from taskinity_data.execution.schedulers.base import SynchronousStrategy
 from taskinity_data.execution.split_chunks import guard_batch
 from taskinity_data.execution.stage_progress import StageProgress
 from taskinity_data.execution.stop_rules import StopRules
@@ -231,7 +229,7 @@ class Driver:
         if self._stages.has_more_items:
             self._chooser.refresh()
         strategy = self._chooser.strategy
-        window = self._window.limit(strategy)
+        window = self._chooser.limit(self._window.limit(strategy))
         busy = self._window.count(strategy)
         while busy < window and (due := self._judge.take_due()) is not None:
             batch, item = due
@@ -269,7 +267,7 @@ class Driver:
         left: list[Item] = []
         while not left and not fan_out.is_cut and self.stop_reason is None:
             at = time.perf_counter()
-            items = fan_out.take_batch(strategy.workers)
+            items = fan_out.take_batch(strategy.workers, strategy.target_s)
             self.seconds["plan"] += time.perf_counter() - at
             for item in items:
                 outcome = None
@@ -294,10 +292,13 @@ class Driver:
 
     def _wait(self) -> None:
         """Take in what is done; wait for the first of it at most until the next retry."""
+        running = self._window.count(self._chooser.strategy)
+        self._chooser.look(self._active.values(), running, self.seconds["wait"], self._window.wake)
+        longest_s = min(_POLL_S, self._chooser.look_s)
         at = time.perf_counter()
         # Where all is full, what is due waits for something to end, not for its time.
-        until_due_s = self._judge.retries.limit_wait(_POLL_S)
-        finished = self._window.wait(until_due_s if self._has_room else _POLL_S)
+        until_due_s = self._judge.retries.limit_wait(longest_s)
+        finished = self._window.wait(until_due_s if self._has_room else longest_s)
         self.seconds["wait"] += time.perf_counter() - at
         if not finished:
             self._idle()
@@ -330,10 +331,8 @@ class Driver:
             reason = self._limits.count_loss(fan_out, outcome)
             if reason is not None:
                 self.fail(reason, outcome.failure.error if outcome.failure else None)
-        if self.stop_reason is None:
-            self._chooser.consider(fan_out, self._window.wake)
-            if fan_out.is_done:
-                self._finish_fan_out(fan_out)
+        if self.stop_reason is None and fan_out.is_done:
+            self._finish_fan_out(fan_out)
 
     def _settle(
         self, fan_out: RunningFanOut, item: Item, outcome: Outcome, shares_process: bool

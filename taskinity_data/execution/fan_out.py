@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.plan import check_tiling
-from taskinity_data.chunks.sizing import Learner, Observation, Size
+from taskinity_data.chunks.sizing import TARGET_S, Learner, Observation, Size
 from taskinity_data.errors import LedgerError
 from taskinity_data.execution.ledger import CATEGORIES, Ledger
 from taskinity_data.execution.split_chunks import SizeCap, SplitChunks
@@ -147,16 +147,21 @@ class RunningFanOut:
             for reducer in job.reducers
         )
         self._results: dict[tuple[int, ...], Any] = {}
-        self._seconds = 0.0
+        self._seconds = self._cpu_s = 0.0
         self._ended_weight = 0
         if not adapts:
             self.sizes.append((0, learner.first))
 
     # -- handing out ---------------------------------------------------------------------------
 
-    def take_batch(self, workers: int) -> list[Item]:
-        """Return the next items that travel together; empty only at the end."""
+    def take_batch(self, workers: int, target_s: float = TARGET_S) -> list[Item]:
+        """Return the next items that travel together; empty only at the end.
+
+        `target_s` is how long a chunk should take where nothing speaks against it.
+        """
         self._workers = workers
+        if target_s != self._learner.target_s:
+            self._learner = replace(self._learner, target_s=target_s)
         batch = self._take(1)
         # More frames of a stream at once would be more in memory at once.
         if batch and self._learner.count and not isinstance(batch[0].data, StreamBlock):
@@ -304,6 +309,7 @@ class RunningFanOut:
         """
         self.ended += 1
         self._seconds += outcome.duration_s
+        self._cpu_s += sum(attempt.cpu_s or 0.0 for attempt in outcome.attempts)
         self._ended_weight += _weight(item)
         self.ledger.enter(item, outcome)
         completed = outcome.status is Status.COMPLETED
@@ -328,12 +334,19 @@ class RunningFanOut:
         """
         return self._split.loses(item.position, outcome)
 
-    def estimate_remaining_s(self) -> float | None:
-        """Seconds of one worker that are left, None before anything ended or was counted."""
+    def estimate_remaining_s(self, workers: int, elapsed_s: float) -> float | None:
+        """Return how many seconds are left for threads that share a lock; None where unknown.
+
+        Before anything has ended, `elapsed_s` after the begin, it is the least that is left.
+        """
         expected = self.total_nbytes or self._total_items
-        if not self._ended_weight or not expected:
+        handed_out = self.cut_nbytes or self.handed_out
+        if not expected or not handed_out:
             return None
-        return self._seconds / self._ended_weight * max(0, expected - self._ended_weight)
+        if not self._ended_weight:
+            return elapsed_s / handed_out * max(0, expected - handed_out)
+        taken_s = max(self._seconds / workers, self._cpu_s)
+        return taken_s / self._ended_weight * max(0, expected - self._ended_weight)
 
     def finish(self, number: int) -> Any:
         """Return the answer of the reducer with that number."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.chunks.cost_line import fit_middle
 from taskinity_data.chunks.dataset import Dataset
 from taskinity_data.chunks.plan_limits import check_memory, check_workers
-from taskinity_data.chunks.sizing import TASK_S
+from taskinity_data.chunks.sizing import PROCESS_TARGET_S, TASK_S
 from taskinity_data.errors import BindError, PlanError
 from taskinity_data.execution.jobs import chunk_job, consumers, reducers_of
 from taskinity_data.execution.open_fan_out import narrow
@@ -214,6 +214,8 @@ def _chunks(
         requested = [chunk.nbytes for chunk in plan.chunks]
         return requested, max(1, plan.nbytes // len(plan)), plan.reason
     learner = dataset.learner(trial.workers, trial.memory_nbytes)
+    if trial.crosses_processes:
+        learner = replace(learner, target_s=PROCESS_TARGET_S)
     sizes = expected_sizes(learner, line, plan.nbytes, trial.workers)
     usual = sorted(sizes, key=lambda size: size.target_nbytes)[3 * len(sizes) // 4]
     reason = f"about {len(sizes):,} of {usual.reason}"

@@ -7,10 +7,12 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.cost_line import fit_middle
+from taskinity_data.chunks.sizing import CLOCK_S
 from taskinity_data.errors import BindError
 from taskinity_data.execution.choose_scheduler import POOL_PAYS_S
 from taskinity_data.execution.schedulers.base import SynchronousStrategy, current_client
 from taskinity_data.execution.schedulers.connect import open_strategy
+from taskinity_data.execution.schedulers.lock_watch import COMPUTING, is_lock_shared
 from taskinity_data.execution.worker.shipping import pack_job
 from taskinity_data.forecast.slices import PARTS, fitting_nbytes, next_nbytes
 from taskinity_data.forecast.trial import TrialResult, run_rounds
@@ -65,14 +67,24 @@ def try_in_parallel(request: TrialRequest, alone: TrialResult, scheduler: Any) -
         return _try(request, alone, scheduler)
     if not _may_change(request.job, request.workers):
         return _try(request, alone, "threads")
-    # In parallel slices take at least as long: if the run would surely change, skip the threads.
-    cold_s = cold_seconds(alone, request.first_nbytes)
-    if _remaining_seconds(request, alone, cold_s) / request.workers >= POOL_PAYS_S:
-        return _try(request, alone, "processes")._replace(begin_in_threads=True)
     trial = _try(request, alone, "threads")
-    if _remaining_seconds(request, trial.tried, cold_s) / request.workers >= POOL_PAYS_S:
+    cold_s = cold_seconds(alone, request.first_nbytes)
+    left_s = _remaining_seconds(request, trial.tried, cold_s) / request.workers
+    if left_s >= POOL_PAYS_S and _is_lock_shared(alone, trial.tried, request.workers):
         return _try(request, alone, "processes")._replace(begin_in_threads=True)
     return trial
+
+
+def _is_lock_shared(alone: TrialResult, together: TrialResult, workers: int) -> bool:
+    """Return whether threads hold each other up; of long slices, tried alone, if they compute."""
+    rates = [
+        sum(attempt.cpu_s or 0.0 for attempt in tried.attempts)
+        / max(sum(attempt.duration_s for attempt in tried.attempts), CLOCK_S)
+        for tried in (alone, together)
+    ]
+    if rates[0] < COMPUTING:
+        return False
+    return together is alone or is_lock_shared(rates[0], workers * rates[1])
 
 
 def _try(request: TrialRequest, alone: TrialResult, scheduler: Any) -> Trial:

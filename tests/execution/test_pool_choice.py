@@ -13,6 +13,7 @@ import distributed
 import pandas as pd
 import psutil
 import pytest
+from shared_lock import see_shared_lock
 
 import taskinity_data as td
 from taskinity_data.execution import choose_scheduler as choose
@@ -42,6 +43,11 @@ def held_start(monkeypatch, tmp_path):
     may_start.set()
 
 
+@pytest.fixture
+def shared_lock(monkeypatch):
+    see_shared_lock(monkeypatch)
+
+
 def wait_for(path):
     for _ in range(6000):
         if path.exists():
@@ -56,7 +62,7 @@ def _end_of(threads):
     return [thread.name for thread in threads if thread.is_alive()]
 
 
-def test_the_answer_does_not_wait_for_a_pool_that_is_still_starting(held_start):
+def test_the_answer_does_not_wait_for_a_pool_that_is_still_starting(held_start, shared_lock):
     asked, may_start = held_start
     before, children = set(threading.enumerate()), psutil.Process().children(recursive=True)
 
@@ -116,7 +122,13 @@ def test_a_script_that_ends_while_a_pool_is_starting_leaves_no_process(tmp_path)
         import distributed
         import pandas as pd
         import taskinity_data as td
+        from taskinity_data.execution.schedulers.lock_watch import LockWatch
 
+        def look(watch, now_s, *_, **__):
+            watch.begun_s = watch.begun_s or now_s
+            watch.runs_alone, watch.is_shared = False, True
+
+        LockWatch.look = look
         asked = Path({str(tmp_path / "asked")!r})
         real = distributed.LocalCluster
 
@@ -186,7 +198,7 @@ class Pool:
 
 
 @pytest.fixture
-def moved(monkeypatch):
+def moved(monkeypatch, shared_lock):
     """A chooser whose run has gone over to a pool, and what it announced."""
     monkeypatch.setattr(connect, "open_strategy", lambda *_: Pool())
     announced, ready = [], threading.Event()
@@ -198,11 +210,11 @@ def moved(monkeypatch):
         announce=lambda strategy, _: announced.append(strategy.name),
     )
     fan_out = SimpleNamespace(
-        name="A", job=Job("A", ((Step("A", len),),)), estimate_remaining_s=lambda: 60.0
+        name="A", job=Job("A", ((Step("A", len),),)), estimate_remaining_s=lambda *_: 60.0
     )
     threads = chooser.strategy
     _end_items(chooser, threads, 8, seconds=1.0, cpu_s=0.5)
-    chooser.consider(fan_out, ready.set)
+    chooser.look([fan_out], 2, 0.0, ready.set)
     assert ready.wait(WAIT_S)
     chooser.refresh()
     yield chooser, threads, announced
@@ -244,3 +256,43 @@ def test_what_a_worker_loads_for_its_first_items_does_not_count(moved):
     _end_items(chooser, chooser.strategy, 1, seconds=30.0, cpu_s=30.0, at=20.0)
     _end_items(chooser, chooser.strategy, 12, seconds=0.6, cpu_s=0.1, at=50.0)
     assert chooser.strategy is not threads
+
+
+def test_one_thread_computes_while_processes_start(held_start, shared_lock, monkeypatch):
+    _, may_start = held_start
+    chooser = choose.SchedulerChoice(
+        None, 4, None, stays_in_threads=False, announce=lambda *_: None, clock=lambda: 1.0
+    )
+    left_s = 60.0
+    fan_out = SimpleNamespace(
+        name="A", job=Job("A", ((Step("A", len),),)), estimate_remaining_s=lambda *_: left_s
+    )
+    try:
+        assert chooser.limit(8) == 1  # the first chunk
+        left_s = 0.5
+        chooser.look([fan_out], 2, 0.0, lambda: None)
+        assert "too little" in chooser.reason
+        assert chooser.limit(8) == 4  # none waits in a queue before one has ended
+        _end_items(chooser, chooser.strategy, 1, seconds=0.1, cpu_s=0.1)
+        assert chooser.limit(8) == 8
+        left_s = 60.0
+        chooser.look([fan_out], 2, 0.0, lambda: None)
+        assert chooser.limit(8) == 1
+        assert "held each other up" in chooser.reason
+    finally:
+        may_start.set()
+        chooser.close()
+        wait_for_unused_pools()
+
+
+def test_a_job_that_can_not_be_sent_stays_in_threads(shared_lock):
+    chooser = choose.SchedulerChoice(
+        None, 2, None, stays_in_threads=False, announce=lambda *_: None
+    )
+    lock = threading.Lock()
+    job = Job("A", ((Step("A", lambda chunk: lock),),))
+    fan_out = SimpleNamespace(name="A", job=job, estimate_remaining_s=lambda *_: 60.0)
+    chooser.look([fan_out], 2, 0.0, lambda: None)
+    assert "processes would pay, but" in chooser.reason
+    assert chooser.limit(4) == 4
+    chooser.close()

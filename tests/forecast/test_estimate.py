@@ -156,23 +156,42 @@ def test_frames_in_memory_are_forecast_too():
     assert is_range(plan.estimate(reduce=td.sum(), workers=1).seconds)
 
 
-@pytest.mark.parametrize(("left_s", "expected"), [(0.0, "threads"), (1e9, "processes")])
-def test_without_a_scheduler_the_rule_of_a_run_chooses_it(path, monkeypatch, left_s, expected):
+@pytest.mark.parametrize(
+    ("left_s", "is_shared", "expected"),
+    [(0.0, True, "threads"), (1e9, True, "processes"), (1e9, False, "threads")],
+)
+def test_without_a_scheduler_the_rule_of_a_run_chooses_it(
+    path, monkeypatch, left_s, is_shared, expected
+):
     monkeypatch.setattr(beside, "_remaining_seconds", lambda *_: left_s)
+    monkeypatch.setattr(beside, "_is_lock_shared", lambda *_: is_shared)
     found = td.open_dataset(path).plan(workers=2).estimate(len, workers=2)
     assert found.scheduler == expected
 
 
-def test_a_function_that_is_slow_only_beside_others_goes_to_processes(path, monkeypatch):
-    alone_s, beside_s = 2 * 2.9, 2 * 3.1
-    seen = iter([alone_s, beside_s])
-    monkeypatch.setattr(beside, "_remaining_seconds", lambda *_: next(seen))
-    found = td.open_dataset(path).plan(workers=2).estimate(len, workers=2)
-    assert found.scheduler == "processes"
+@pytest.mark.parametrize(
+    ("alone", "together", "is_shared"),
+    [
+        ((1.0, 1.0), (2.0, 1.0), True),  # each computes half of the time
+        ((1.0, 1.0), (1.05, 1.0), False),
+        ((1.0, 0.02), (1.0, 0.02), False),  # they wait for a service
+    ],
+)
+def test_slices_that_compute_less_in_parallel_share_a_lock(alone, together, is_shared):
+    def tried(duration_s, cpu_s):
+        return SimpleNamespace(attempts=[SimpleNamespace(duration_s=duration_s, cpu_s=cpu_s)])
+
+    assert beside._is_lock_shared(tried(*alone), tried(*together), 2) is is_shared
+
+
+def test_of_slices_that_take_long_computing_alone_decides():
+    long = SimpleNamespace(attempts=[SimpleNamespace(duration_s=9.0, cpu_s=8.0)])
+    assert beside._is_lock_shared(long, long, 2)
 
 
 def test_kernels_alone_and_what_cannot_travel_stay_in_threads(path, monkeypatch):
     monkeypatch.setattr(beside, "_remaining_seconds", lambda *_: 1e9)
+    monkeypatch.setattr(beside, "_is_lock_shared", lambda *_: True)
     plan = td.open_dataset(path).plan(workers=2)
     assert plan.estimate(reduce=td.count(), workers=2).scheduler == "threads"
     lock = threading.Lock()

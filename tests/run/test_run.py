@@ -19,6 +19,7 @@ import pandas as pd
 import psutil
 import pyarrow as pa
 import pytest
+from shared_lock import see_shared_lock
 
 import taskinity_data as td
 from taskinity_data import errors
@@ -858,7 +859,8 @@ def test_sums_are_exact_however_many_chunks(tmp_path):
 # -- choosing and sizing ---------------------------------------------------------------------------
 
 
-def test_long_work_moves_from_threads_to_processes(tmp_path):
+def test_long_work_moves_from_threads_that_share_a_lock_to_processes(tmp_path, monkeypatch):
+    see_shared_lock(monkeypatch)
     for number in range(40):
         pd.DataFrame({"n": range(50)}).to_csv(tmp_path / f"{number:02}.csv", index=False)
 

@@ -14,7 +14,9 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from taskinity_data.chunks.sizing import PROCESS_TARGET_S, TARGET_S
 from taskinity_data.errors import BindError, PlanError, SchedulerError
+from taskinity_data.execution.schedulers.lock_watch import ThreadTime
 from taskinity_data.execution.worker.batches import run_items, run_parcel
 from taskinity_data.execution.worker.child_pool import ChildPool
 from taskinity_data.execution.worker.result_limit import limit_results
@@ -55,6 +57,9 @@ class Strategy(ABC):
 
     crosses_processes = False
     """Whether items run in other processes than this one, so that jobs and results are pickled."""
+
+    target_s = TARGET_S
+    """How long a chunk should take."""
 
     can_end = False
     """Whether an item can run in a child process: only then a timeout can be kept."""
@@ -241,6 +246,11 @@ class ThreadStrategy(_Sending):
         self.memory_nbytes = memory_nbytes
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="taskinity")
 
+    @property
+    def used(self) -> ThreadTime:
+        """What its threads have had of the machine so far."""
+        return ThreadTime.of(tuple(self._pool._threads))  # noqa: SLF001 - it has no other list
+
     def load(self, job: Job) -> Job:
         """Return `job` itself, once it is known that it can go where its time limit needs it."""
         if job.is_timed:
@@ -277,6 +287,7 @@ class ExecutorStrategy(_Sending):
         self.queues = self.workers >= size
         self.memory_nbytes = memory_nbytes
         self.crosses_processes = not isinstance(executor, ThreadPoolExecutor)
+        self.target_s = PROCESS_TARGET_S if self.crosses_processes else TARGET_S
 
     def load(self, job: Job) -> Any:
         """Return `job`, packed where it has to cross processes."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.chunks.sizing import PROCESS_TARGET_S
 from taskinity_data.errors import SchedulerError, WorkerDied
 from taskinity_data.execution.schedulers.base import Strategy
 from taskinity_data.execution.schedulers.resources import describe_missing
@@ -58,6 +59,7 @@ class DaskStrategy(Strategy):
     """
 
     crosses_processes = True
+    target_s = PROCESS_TARGET_S
     can_end = True
     _patience_s: float | None = None
     name = ""

@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 from real_cluster import STEP_S, STUCK_S, WAIT_S, start_cluster, wait_until
+from shared_lock import see_shared_lock
 
 import taskinity_data as td
 from taskinity_data import errors
@@ -529,7 +530,8 @@ def test_an_exit_or_interrupt_in_a_function_is_its_chunks_failure(client, csv):
 # -- this process ----------------------------------------------------------------------------------
 
 
-def test_what_cannot_move_to_processes_stays_in_threads_and_says_why(tmp_path):
+def test_what_cannot_move_to_processes_stays_in_threads_and_says_why(tmp_path, monkeypatch):
+    see_shared_lock(monkeypatch)
     for number in range(40):
         pd.DataFrame({"n": range(50)}).to_csv(tmp_path / f"{number:02}.csv", index=False)
     guard, first = threading.Lock(), tmp_path / "first"

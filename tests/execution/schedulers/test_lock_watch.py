@@ -1,0 +1,110 @@
+"""What the CPU time of threads says of them: recorded times, none measured here."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from taskinity_data.execution.schedulers.base import ThreadStrategy
+from taskinity_data.execution.schedulers.lock_watch import LockWatch, ThreadTime
+from taskinity_data.execution.worker.run_item import Item, Job, Step
+
+
+def watch_threads(looks):
+    """Look at each (seconds that passed, CPU seconds, seconds in a queue, chunks ended)."""
+    watch = LockWatch()
+    now_s, cpu_s, queued_s, ended = 100.0, 5.0, 1.0, 0
+    assert watch.is_due(now_s, 1)
+    watch.look(now_s, ThreadTime(cpu_s, queued_s), 0.0, has_ended=False)
+    for passed_s, more_cpu_s, more_queued_s, more in looks:
+        now_s, cpu_s = now_s + passed_s, cpu_s + more_cpu_s
+        queued_s, ended = queued_s + more_queued_s, ended + more
+        used = ThreadTime(cpu_s, queued_s)
+        if watch.is_due(now_s, 1 if watch.runs_alone else 2):
+            watch.look(now_s, used, now_s - 100.0, has_ended=bool(ended))
+    return watch
+
+
+ALONE = (0.06, 0.06, 0.0, 0)
+
+
+def test_two_threads_that_get_one_core_share_a_lock():
+    assert watch_threads([ALONE, (0.3, 0.31, 0.0, 0)]).is_shared
+
+
+def test_two_threads_that_get_two_cores_do_not():
+    assert watch_threads([ALONE, (0.3, 0.58, 0.0, 0)]).is_shared is False
+
+
+def test_a_lock_is_seen_where_other_programs_take_most_of_the_cores():
+    assert watch_threads([(0.25, 0.06, 0.18, 0), (0.3, 0.09, 0.4, 0)]).is_shared
+
+
+def test_threads_that_get_their_share_of_busy_cores_are_not_taken_for_ones_with_a_lock():
+    assert watch_threads([(0.25, 0.06, 0.18, 0), (0.3, 0.15, 0.4, 0)]).is_shared is False
+
+
+def test_threads_that_wait_for_a_service_have_no_lock_to_share():
+    watch = watch_threads([(0.03, 0.001, 0.0, 0)])
+    assert not watch.runs_alone
+    assert watch_threads([(0.03, 0.001, 0.0, 0), (0.3, 0.02, 0.0, 0)]).is_shared is False
+
+
+@pytest.mark.parametrize(
+    ("look", "runs_alone"),
+    [
+        ((0.03, 0.03, 0.0, 0), True),
+        ((0.03, 0.03, 0.0, 1), False),
+        ((0.06, 0.06, 0.0, 0), False),
+        ((0.2, 0.03, 0.17, 0), True),
+        ((0.26, 0.03, 0.23, 0), False),
+    ],
+)
+def test_the_first_chunk_runs_alone_until_it_has_computed_for_a_moment(look, runs_alone):
+    assert watch_threads([look]).runs_alone is runs_alone
+
+
+def test_nothing_is_said_of_threads_that_are_kept_waiting():
+    watch = LockWatch()
+    for now_s, cpu_s in ((0.0, 0.0), (0.06, 0.06), (0.4, 0.3), (0.8, 0.6)):
+        assert watch.is_due(now_s, 2)
+        watch.look(now_s, ThreadTime(cpu_s), 0.0, has_ended=False)
+    assert watch.is_shared is None
+
+
+def test_nothing_is_said_of_one_thread():
+    watch = LockWatch()
+    for now_s, cpu_s in ((0.0, 0.0), (0.06, 0.06), (0.4, 0.4), (0.8, 0.8)):
+        assert watch.is_due(now_s, 1)
+        watch.look(now_s, ThreadTime(cpu_s), now_s, has_ended=False)
+    assert watch.is_shared is None
+
+
+def test_nothing_is_looked_at_more_often_than_it_is_judged():
+    watch = watch_threads([ALONE])
+    assert not watch.is_due(100.1, 2)
+    assert watch.is_due(100.06 + 0.26, 2)
+
+
+@pytest.mark.parametrize(("cpu_s", "is_shared"), [(0.3, True), (0.2, False), (0.55, False)])
+def test_where_the_first_chunk_was_being_fetched_one_busy_core_is_a_lock(cpu_s, is_shared):
+    fetched = (0.03, 0.001, 0.0, 0)
+    assert watch_threads([fetched, (0.3, cpu_s, 0.0, 0)]).is_shared is is_shared
+
+
+def test_a_pool_of_threads_knows_what_they_have_computed():
+    strategy = ThreadStrategy(2)
+    assert strategy.used == ThreadTime()
+    at_once = threading.Barrier(2)
+
+    def compute(number):
+        at_once.wait(60)
+        return sum(range(200_000))
+
+    job = Job("A", ((Step("A", compute),),))
+    loaded = strategy.load(job)
+    pending = [strategy.submit(loaded, [Item(f"k{n}", n, n)], f"k{n}") for n in range(2)]
+    assert [len(found) for found in strategy.collect(pending)] == [1, 1]
+    assert strategy.used.cpu_s > 0.0
+    strategy.close()
