@@ -157,7 +157,8 @@ def run_rounds(
         chunks = [slice_at(request.plan.chunks, position, nbytes) for position in some]
         if not chunks:
             break
-        completed, failed = _run(request, strategy, loaded, chunks, len(points))
+        number = len(points) + len(failures)
+        completed, failed = _run(request, strategy, loaded, chunks, number)
         failures += failed
         points += [(chunk.nbytes, outcome.duration_s) for chunk, outcome in completed]
         if completed and not rounds:
