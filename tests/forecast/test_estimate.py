@@ -112,6 +112,7 @@ def test_only_the_reducer_s_columns_are_read(tmp_path):
     assert found.chunk_nbytes < 20_000
 
 
+@pytest.mark.thorough
 def test_processes_are_tried_as_processes(path):
     pids = td.open_dataset(path).plan(workers=2)
     found = pids.estimate(lambda chunk: os.getpid(), workers=2, scheduler="processes")

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from damage import read_chunks
+from properties import mostly_thorough
 from pyarrow import feather
 
 from taskinity_data.chunks.open_dataset import open_dataset
@@ -40,7 +41,7 @@ WRITE = {
 }
 
 
-@pytest.mark.parametrize("suffix", WRITE)
+@pytest.mark.parametrize("suffix", mostly_thorough(WRITE, 2))
 def test_a_file_cut_at_any_byte_is_refused(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     WRITE[suffix](str(path))
@@ -73,6 +74,7 @@ def test_wrong_marks_are_refused(tmp_path, suffix):
 COPIES = 200
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("format_", "table", "way"),
     [

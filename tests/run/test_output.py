@@ -318,6 +318,7 @@ def test_a_store_gets_what_a_disk_gets(target, memory, output_format):
     assert len(memory.find("/runs")) == len(done.plan) + 1
 
 
+@pytest.mark.thorough
 def test_what_is_in_memory_is_written_by_threads(memory):
     assert "threads" in repr(run("memory://runs/late", scheduler=None))
     with pytest.raises(FlowFailed, match="scheduler='threads'"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
+from properties import mostly_thorough
 
 import taskinity_data as td
 from taskinity_data.checkpoints import quarantine as module
@@ -297,7 +298,9 @@ def test_of_the_largest_and_of_very_many_the_description_alone_is_kept(ground, m
     assert len([one for one in run.notices if "2 entries" in one]) == 1
 
 
-@pytest.mark.parametrize("kind", [td.errors.WorkerDied, MemoryError, TimeoutError])
+@pytest.mark.parametrize(
+    "kind", mostly_thorough([td.errors.WorkerDied, MemoryError, TimeoutError], 1)
+)
 def test_what_ended_a_worker_is_not_read_here(ground, monkeypatch, kind):
     def look(chunk: td.Chunk):
         raise kind("gone")

@@ -759,6 +759,7 @@ def test_a_broken_reducer_fails_the_run_with_its_own_error(csv):
 SUM = {"total": ("x", "sum"), "mean": ("x", "mean"), "var": ("x", "var")}
 
 
+@pytest.mark.thorough
 def test_the_answer_is_the_same_to_the_last_bit_on_every_scheduler(csv):
     dataset = td.open_dataset(str(csv), chunk_size="3kB")
 
@@ -859,6 +860,7 @@ def test_sums_are_exact_however_many_chunks(tmp_path):
 # -- choosing and sizing ---------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_long_work_moves_from_threads_that_share_a_lock_to_processes(tmp_path, monkeypatch):
     see_shared_lock(monkeypatch)
     for number in range(40):
@@ -883,6 +885,7 @@ def test_long_work_moves_from_threads_that_share_a_lock_to_processes(tmp_path, m
     assert "left" in run.scheduler_reason
 
 
+@pytest.mark.thorough
 def test_the_current_client_is_used_where_there_is_one(csv):
     from distributed import Client, LocalCluster
 
