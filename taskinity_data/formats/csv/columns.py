@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError
+from taskinity_data.formats.deliver import deliver
 from taskinity_data.formats.schema import is_nullable_integer
 from taskinity_data.wording import suggest
 
@@ -25,7 +26,7 @@ __all__ = [
     "check_index_dtype",
     "check_same_columns",
     "concat_tables",
-    "deliver",
+    "deliver_columns",
     "fill",
     "find_index",
     "find_labels",
@@ -229,7 +230,8 @@ def to_frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:
     """Return `table` as a frame of the dtypes of `columns`, as `pandas.read_csv` gives them."""
     frame: pd.DataFrame = table.to_pandas()
     frame.columns = pd.Index([column.label for column in columns])
-    for column in columns:
+    # All at once: a column of a frame costs pandas 10 microseconds.
+    for column, dtype in zip(columns, frame.dtypes.tolist(), strict=True):
         label = column.label
         if column.kind == "maybe_bool":
             values = table.column(column.name).to_pandas().astype(object)
@@ -237,7 +239,7 @@ def to_frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:
         elif is_nullable_integer(column.dtype):
             # By way of Python's integers, since floats can't hold large ones beside missing values.
             frame[label] = pd.array(table.column(column.name).to_pylist(), dtype=column.dtype)
-        elif frame[label].dtype != column.dtype:
+        elif dtype != column.dtype:
             frame[label] = frame[label].astype(column.dtype)
     return frame
 
@@ -273,14 +275,6 @@ def with_index(
     return indexed
 
 
-def deliver(table: pa.Table, columns: Sequence[Column], as_: str) -> Any:
-    """Return `table` as what a function asked for: ``"arrow"``, ``"pandas"`` or ``"polars"``."""
-    if as_ == "arrow":
-        return table
-    if as_ == "pandas":
-        return to_frame(table, columns)
-    try:
-        import polars as pl
-    except ImportError as error:
-        raise PlanError("polars is not installed; pip install polars, or ask for Arrow") from error
-    return pl.from_arrow(table)
+def deliver_columns(table: pa.Table, columns: Sequence[Column], as_: str) -> Any:
+    """Return `table` as what a function reads: ``"arrow"``, ``"pandas"`` or ``"polars"``."""
+    return to_frame(table, columns) if as_ == "pandas" else deliver(table, as_)

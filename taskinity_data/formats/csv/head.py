@@ -14,7 +14,6 @@ from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.encodings import CHARACTERS, mark_units, to_utf8, unit_nbytes
 from taskinity_data.formats.csv.head_labels import (
     PARSE_ERRORS,
-    begins_data,
     bom_nbytes,
     check_first_row,
     check_labels,
@@ -253,7 +252,8 @@ def find_data_start(
         return start, None
     for end in candidates(data, start, options, is_whole=is_whole):
         try:
-            if begins_data(data[:end], options):
+            # Is a record that is put behind this the first row?
+            if count_with_probe(data[:end], options) == 1:
                 return end, reason
         except PARSE_ERRORS as error:
             reason = error

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PARSE_ERRORS",
-    "begins_data",
     "bom_nbytes",
     "check_first_row",
     "check_labels",
@@ -59,11 +58,6 @@ def parse_head(file: SourceFile, data: bytes, options: CsvOptions) -> pd.DataFra
         return parse(data, options)
     except PARSE_ERRORS as error:
         raise no_head(file, data, options, error) from error
-
-
-def begins_data(prefix: bytes, options: CsvOptions) -> bool:
-    """Return whether a record put after `prefix` would be the first row."""
-    return count_with_probe(prefix, options) == 1
 
 
 def count_with_probe(prefix: bytes, options: CsvOptions) -> int:
@@ -126,16 +120,11 @@ def hint_head(data: bytes, options: CsvOptions) -> str:
     return hint_dialect(to_utf8(head, options.encoding, "replace"), options)
 
 
-def has_fresh_index(frame: pd.DataFrame) -> bool:
-    """Return whether pandas took no column for an index, as of a first row that is too long."""
-    return isinstance(frame.index, pd.RangeIndex)
-
-
 def check_labels(
     file: SourceFile, data: bytes, frame: pd.DataFrame, options: CsvOptions
 ) -> tuple[Hashable, ...]:
     """Return the labels of `frame`, where chunks can have them; else `PlanError`."""
-    if not has_fresh_index(frame):
+    if not isinstance(frame.index, pd.RangeIndex):
         extra = frame.index.nlevels
         raise PlanError(
             f"{file}: the first row has {len(frame.columns) + extra} fields but there are "

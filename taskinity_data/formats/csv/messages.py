@@ -22,16 +22,7 @@ if TYPE_CHECKING:
     from taskinity_data.formats.reader import Misfit
     from taskinity_data.sources.file import Piece
 
-__all__ = ["misfit_error", "parse_error", "text_error"]
-
-
-def text_error(piece: Piece, at: int, why: str, step: str) -> ReadError:
-    """Return the error for a byte that belongs to no text; `at` counts from the piece's start."""
-    return ReadError(
-        f"{piece.path}: byte {piece.start + at:,} {why}; {step}",
-        path=piece.path,
-        start=piece.start,
-    )
+__all__ = ["misfit_error", "parse_error"]
 
 
 def misfit_error(piece: Piece, misfit: Misfit, options: CsvOptions) -> SchemaError:

@@ -14,7 +14,7 @@ from taskinity_data.formats.csv.column_types.dates import as_text, with_dates
 from taskinity_data.formats.csv.column_types.nullable import NullableColumn
 from taskinity_data.formats.csv.columns import (
     concat_tables,
-    deliver,
+    deliver_columns,
     fill,
     to_table,
     with_index,
@@ -23,7 +23,7 @@ from taskinity_data.formats.csv.encodings import to_utf8
 from taskinity_data.formats.csv.fast import has_lone_return, parse_fast
 from taskinity_data.formats.csv.head import read_head
 from taskinity_data.formats.csv.hints import hint_encoding
-from taskinity_data.formats.csv.messages import misfit_error, parse_error, text_error
+from taskinity_data.formats.csv.messages import misfit_error, parse_error
 from taskinity_data.formats.csv.options import stable
 from taskinity_data.formats.csv.pandas_parser import TooManyFields
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
@@ -229,7 +229,7 @@ class CsvReader(Reader):
         delivered = replace(self, extra=()).needed
         table = table.select([column.name for column in delivered])
         rows = table.num_rows
-        data = deliver(table, delivered, as_)
+        data = deliver_columns(table, delivered, as_)
         if as_ == "pandas":
             data = with_index(data, self.index, self.index_names, self.level_names)
         return ReadResult(data, rows, skipped + before - rows, bad)
@@ -282,7 +282,12 @@ def read_text(piece: Piece, options: CsvOptions, rows: RowRange | None = None) -
         text = to_utf8(data, codec, options.encoding_errors)
     except UnicodeDecodeError as error:
         step = hint_encoding(data, error.start, options.encoding)
-        raise text_error(piece, error.start, f"is no {options.encoding} text", step) from error
+        raise ReadError(
+            f"{piece.path}: byte {piece.start + error.start:,} is no {options.encoding} text; "
+            f"{step}",
+            path=piece.path,
+            start=piece.start,
+        ) from error
     check_returns(piece, text, options)
     return text
 

@@ -89,7 +89,9 @@ def infer_columns(
     """
     if not labels:
         return {}
-    sampled, work = iter_slices(files, options, scan=scan)
+    is_whole = is_read_whole(nbytes_of(files), scan=scan)
+    sampled = files if is_whole else spread(files)
+    work = iter_slices(sampled, options, is_whole=is_whole)
     observed = dict.fromkeys(labels, ColumnFacts())
     proven = {label: len(sampled) == len(files) for label in labels}
 
@@ -100,9 +102,7 @@ def infer_columns(
         return [(part.is_first, observe_slice(part, labels, options)) for part in batch]
 
     # What nobody has read could hold what each file's first values have to settle.
-    batches = (
-        gather(work) if is_read_whole(nbytes_of(files), scan=scan) else ([part] for part in work)
-    )
+    batches = gather(work) if is_whole else ([part] for part in work)
     for results in map_ahead(look, batches):
         for is_first, columns in results:
             for label, (shown, settles) in columns.items():
@@ -119,16 +119,11 @@ def infer_columns(
 
 
 def iter_slices(
-    files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, *, scan: bool
-) -> tuple[list[tuple[SourceFile, Head]], Iterator[Slice]]:
-    """Return the files that are looked into, and what is read of them."""
-    is_whole = is_read_whole(nbytes_of(files), scan=scan)
-    sampled = list(files) if is_whole else spread(files)
-    return sampled, (
-        part
-        for file, head in sampled
-        for part in find_slices(file, head, options, is_whole=is_whole)
-    )
+    files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, *, is_whole: bool
+) -> Iterator[Slice]:
+    """Yield what is looked at of `files`."""
+    for file, head in files:
+        yield from find_slices(file, head, options, is_whole=is_whole)
 
 
 def nbytes_of(files: Sequence[tuple[SourceFile, Head]]) -> int:
@@ -149,7 +144,7 @@ def iter_texts(
     A slice that does not parse is passed over: reading it reports the error.
     """
     is_whole = is_read_whole(nbytes_of(files), scan=scan)
-    _, work = iter_slices(files, options, scan=scan)
+    work = iter_slices(files if is_whole else spread(files), options, is_whole=is_whole)
 
     def look(part: Slice) -> tuple[pd.DataFrame | None, bool]:
         try:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.label_options import parse_index_col
 from taskinity_data.formats.reader import Misfit
-from taskinity_data.formats.schema import Column, dtype_of_kind
+from taskinity_data.formats.schema import Column, text_column
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def as_text(column: Column) -> Column:
     """Return the column of texts that `column` is made of, or itself where it is not."""
     if not column.is_made_of_texts:
         return column
-    return Column(column.label, "str", dtype_of_kind("str"), is_proven=True)
+    return text_column(column.label)
 
 
 def with_dates(part: pd.DataFrame | pa.Table, columns: Sequence[Column]) -> pd.DataFrame | pa.Table:
