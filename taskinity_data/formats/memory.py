@@ -1,6 +1,6 @@
 """A frame or table that is already in memory, as chunks: written once as Arrow IPC, read mapped.
 
-It knows nothing of who reads: local workers map the file, so that rows are never sent to them.
+Local workers map the file, so that rows are never sent to them.
 """
 
 from __future__ import annotations
@@ -8,22 +8,24 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.types as pat
 from pandas.api.types import is_object_dtype, pandas_dtype
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.deliver import count_only, deliver_rows, drop_pandas_index, gather
+from taskinity_data.formats.deliver import deliver_rows, drop_pandas_index
 from taskinity_data.formats.filters import parse_filters
 from taskinity_data.formats.frame_tables import restore_objects, to_table
-from taskinity_data.formats.reader import ReadResult, RowReader, check_columns
-from taskinity_data.sources.file import Piece, SourceFile
+from taskinity_data.formats.reader import check_columns
+from taskinity_data.formats.table_access import TableAccess, TableLayout
+from taskinity_data.formats.tables import TableReader
+from taskinity_data.sources.file import SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 from taskinity_data.sources.temporary import OwnDirectory
 
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from taskinity_data.formats.filters import Filters
+    from taskinity_data.sources.file import Piece
 
-__all__ = ["ArrowReader", "open_memory"]
+__all__ = ["MemoryReader", "open_memory"]
 
 BATCH_NBYTES = 1 << 20
 """Arrow bytes of a record batch: mapping one costs 20 µs, and a range maps whole batches."""
@@ -42,8 +45,8 @@ class Keeper:
     """A private directory that goes when the last reader of this process that refers to it goes."""
 
     def __init__(self) -> None:
-        self._own = OwnDirectory("memory")
-        self.directory = self._own.path
+        self._private = OwnDirectory("memory")
+        self.directory = self._private.path
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy in another process reads the file but does not own it.
@@ -51,126 +54,107 @@ class Keeper:
 
 
 @dataclass(frozen=True)
-class ArrowReader(RowReader):
-    """How the rows of one Arrow IPC file are found and read: see `open_memory`.
+class MappedAccess(TableAccess):
+    """How `TableReader` looks into the one Arrow IPC file that `open_memory` wrote.
 
     Attributes
     ----------
-    schema : pyarrow.Schema
-        The selected columns, with pandas' metadata but for the index.
-    needed : tuple of str
-        The columns that are mapped: the selected and the filter's.
+    stored : pyarrow.Schema
     rows : int
-    nbytes_of : tuple of (str, int)
-        Arrow bytes of each selected column.
+    sizes : tuple of int
+        Arrow bytes of each column.
     batch_rows : int
         Rows of each record batch but the last.
-    filters : Filters or None
+    """
+
+    format: ClassVar[str] = "arrow"
+
+    stored: pa.Schema = field(repr=False)
+    rows: int = field(repr=False)
+    sizes: tuple[int, ...] = field(repr=False)
+    batch_rows: int = field(repr=False)
+
+    def open_layout(self, file: SourceFile) -> TableLayout:
+        """Return the table as one group, since a part of it costs no more than that part."""
+        starts = np.array([0, self.rows], np.int64)
+        return TableLayout(file, self.stored, starts, np.array([self.sizes], np.int64))
+
+    def read_rows(
+        self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
+    ) -> pa.Table:
+        """Return rows `start` to `stop` of columns `names`, which lie in the mapped file."""
+        first, last = start // self.batch_rows, (stop - 1) // self.batch_rows
+        with pa.memory_map(layout.file.path) as mapped:
+            opened = pa.ipc.open_file(mapped)
+            batches = [opened.get_batch(number) for number in range(first, last + 1)]
+        table = pa.Table.from_batches(batches).select(list(names))
+        return table.slice(start - first * self.batch_rows, stop - start)
+
+
+@dataclass(frozen=True)
+class MemoryReader(TableReader):
+    """How the rows of a frame or table are read: see `open_memory`.
+
+    Attributes
+    ----------
     objects : frozenset of str
         Columns that were of dtype object in pandas; Arrow holds them by a type of its own.
     arrow_dtyped : frozenset of str
-        Columns of a `pandas.ArrowDtype`, not all of which pandas' metadata can tell.
+        Columns of a `pandas.ArrowDtype`, not all of which pandas' metadata describe.
     labels : pandas.Index or None
         pandas' names of the columns, where they are not plain texts.
-    categories : tuple of (str, pyarrow.Array)
-    with_nulls : frozenset of str
     keeper : Keeper or None
         Who owns the file, where it is private.
     """
 
-    is_in_memory: ClassVar[bool] = True
-
-    schema: pa.Schema
-    needed: tuple[str, ...]
-    rows: int
-    nbytes_of: tuple[tuple[str, int], ...]
-    batch_rows: int
-    filters: Filters | None = None
     objects: frozenset[str] = frozenset()
     arrow_dtyped: frozenset[str] = frozenset()
     labels: pd.Index | None = field(default=None, compare=False)
-    categories: tuple[tuple[str, pa.Array], ...] = ()
-    with_nulls: frozenset[str] = frozenset()
     keeper: Keeper | None = field(default=None, compare=False, repr=False)
 
-    @property
-    def format(self) -> str:
-        """``"arrow"``."""
-        return "arrow"
+    is_in_memory: ClassVar[bool] = True
 
     @property
     def needs_pandas(self) -> bool:
-        """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
-        told = self.with_nulls | self.arrow_dtyped
+        """Whether an Arrow table of some rows does not show what pandas holds of the whole."""
+        names = self.with_nulls | self.arrow_dtyped
         return any(
-            one.name in told or (one.name in self.objects and _is_number_or_time(one.type))
-            for one in self.schema
+            column.name in names
+            or (column.name in self.objects and _is_number_or_time(column.type))
+            for column in self.schema
         )
 
     def identity(self) -> str:
-        """Return a stable text of all that decides what a range reads as."""
-        return self._identity
-
-    @cached_property
-    def _identity(self) -> str:
-        digest = blake2b(self.schema.serialize(), digest_size=16)
-        filters = "" if self.filters is None else self.filters.text
-        digest.update(
-            f"\0{filters}\0{sorted(self.objects)}\0{sorted(self.arrow_dtyped)}"
-            f"\0{sorted(self.with_nulls)}\0{self.labels!r}".encode()
+        """Return a stable text of all that decides how a range reads."""
+        described = sorted(self.objects), sorted(self.arrow_dtyped), self.labels
+        return (
+            f"{super().identity()} {blake2b(repr(described).encode(), digest_size=16).hexdigest()}"
         )
-        return f"arrow {digest.hexdigest()}"
 
-    def select(self, columns: Sequence[str]) -> ArrowReader:
+    def select(self, columns: Sequence[str]) -> MemoryReader:
         """Return the reader of `columns` alone, some of `schema`'s names, in that order."""
-        places = [self.schema.get_field_index(name) for name in columns]
-        needed = dict.fromkeys([*columns, *(self.filters.columns if self.filters else ())])
-        return replace(
-            self,
-            schema=pa.schema([self.schema.field(place) for place in places], self.schema.metadata),
-            needed=tuple(needed),
-            labels=None if self.labels is None else self.labels[places],
-            categories=tuple(one for one in self.categories if one[0] in columns),
-        )
+        indexes = [self.schema.get_field_index(name) for name in columns]
+        labels = None if self.labels is None else self.labels[indexes]
+        return replace(cast("MemoryReader", super().select(columns)), labels=labels)
 
-    @property
-    def nbytes(self) -> int:
-        """Arrow bytes of the selected columns."""
-        sizes = dict(self.nbytes_of)
-        return sum(sizes[name] for name in self.schema.names) if self.schema.names else self.rows
+    def frame_nbytes(self, piece: Piece) -> int | None:
+        """Return bytes of all rows of `piece` as a pandas frame, None if unknown before reading."""
+        return None if self.objects or self.arrow_dtyped else super().frame_nbytes(piece)
 
-    def extent(self, file: SourceFile) -> Piece:
-        """Return all rows."""
-        return Piece(file, 0, self.rows, self.nbytes, self.rows)
-
-    def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
-        """Return the rows of `pieces`, in order; an Arrow table lies in the mapped file."""
-        tables = [table for piece in pieces if piece.rows for table in self._tables(piece)]
-        rows = sum(table.num_rows for table in tables)
-        planned = sum(piece.stop - piece.start for piece in pieces)
-        named = bool(self.schema.names)
-        table = gather(tables, self.schema, self.categories) if named else count_only(rows)
+    def deliver(self, table: pa.Table, as_: str, pieces: Sequence[Piece]) -> Any:
+        """Return `table`, rows of `pieces`, as one of `KINDS`; Arrow lies in the mapped file."""
         data = deliver_rows(table, as_, self.with_nulls, pieces, exact=self.arrow_dtyped)
-        if as_ == "pandas":
-            for place, name in enumerate(self.schema.names):
-                if name in self.objects:
-                    data.isetitem(place, restore_objects(table.column(place), data.iloc[:, place]))
-                elif name in self.arrow_dtyped:
-                    values = pd.arrays.ArrowExtensionArray(table.column(place))
-                    data.isetitem(place, pd.Series(values, index=data.index))
-            if self.labels is not None:
-                data.columns = self.labels
-        return ReadResult(data, rows, planned - rows)
-
-    def _tables(self, piece: Piece) -> Iterator[pa.Table]:
-        with pa.memory_map(piece.path) as mapped:
-            opened = pa.ipc.open_file(mapped)
-            first, last = piece.start // self.batch_rows, (piece.stop - 1) // self.batch_rows
-            batches = [opened.get_batch(place) for place in range(first, last + 1)]
-        start = piece.start - first * self.batch_rows
-        table = pa.Table.from_batches(batches).slice(start, piece.stop - piece.start)
-        table = table.select(list(self.needed)) if self.needed else table
-        yield table if self.filters is None else self.filters.apply(table)
+        if as_ != "pandas":
+            return data
+        for index, name in enumerate(self.schema.names):
+            if name in self.objects:
+                data.isetitem(index, restore_objects(table.column(index), data.iloc[:, index]))
+            elif name in self.arrow_dtyped:
+                values = pd.arrays.ArrowExtensionArray(table.column(index))
+                data.isetitem(index, pd.Series(values, index=data.index))
+        if self.labels is not None:
+            data.columns = self.labels
+        return data
 
 
 def open_memory(
@@ -178,7 +162,7 @@ def open_memory(
     columns: Sequence[str] | None = None,
     filters: Any = None,
     directory: str | None = None,
-) -> tuple[SourceFile, ArrowReader]:
+) -> tuple[SourceFile, MemoryReader]:
     """Return `source` written as Arrow IPC, and the reader of its rows.
 
     Parameters
@@ -225,20 +209,24 @@ def open_memory(
             f"({error}); "
             "free space there, or name another directory by the environment's TMPDIR"
         ) from error
-    arrow_dtyped = _find_arrow_dtypes(frame, table)
     schema = pa.schema(
         [table.schema.field(name) for name in selected],
         drop_pandas_index(table.schema.metadata, _find_untold(frame, table)),
     )
-    reader = ArrowReader(
+    needed = {*selected, *(parsed.columns if parsed else ())}
+    stored = table.schema.remove_metadata()
+    reader = MemoryReader(
+        access=MappedAccess(
+            stored=stored,
+            rows=table.num_rows,
+            sizes=tuple(column.nbytes for column in table.columns),
+            batch_rows=batch_rows,
+        ),
         schema=schema,
-        needed=tuple(dict.fromkeys([*selected, *(parsed.columns if parsed else ())])),
-        rows=table.num_rows,
-        nbytes_of=tuple((name, table[name].nbytes) for name in selected),
-        batch_rows=batch_rows,
+        stored=pa.schema([column for column in stored if column.name in needed]),
         filters=parsed,
         objects=_find_objects(frame, table),
-        arrow_dtyped=arrow_dtyped,
+        arrow_dtyped=_find_arrow_dtypes(frame, table),
         labels=_find_labels(frame, table, selected),
         categories=_categories(table, selected),
         with_nulls=_find_nulls(table, selected, parsed),
@@ -319,13 +307,14 @@ def _find_nulls(
 
 
 def _categories(table: pa.Table, names: Sequence[str]) -> tuple[tuple[str, pa.Array], ...]:
-    found = []
+    categories = []
     for name in names:
         type_ = table.schema.field(name).type
         if pat.is_dictionary(type_):
             chunks = table[name].chunks
-            found.append((name, chunks[0].dictionary if chunks else pa.array([], type_.value_type)))
-    return tuple(found)
+            values = chunks[0].dictionary if chunks else pa.array([], type_.value_type)
+            categories.append((name, values))
+    return tuple(categories)
 
 
 def _write(table: pa.Table, path: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -155,8 +155,11 @@ class TableReader(RowReader):
         planned = sum(piece.stop - piece.start for piece in pieces)
         named = bool(self.schema.names)
         table = gather(tables, self.schema, self._dictionaries) if named else count_only(rows)
-        data = deliver_rows(table, as_, self.with_nulls, pieces)
-        return ReadResult(data, rows, planned - rows)
+        return ReadResult(self.deliver(table, as_, pieces), rows, planned - rows)
+
+    def deliver(self, table: pa.Table, as_: str, pieces: Sequence[Piece]) -> Any:
+        """Return `table`, rows of `pieces`, as one of `KINDS`."""
+        return deliver_rows(table, as_, self.with_nulls, pieces)
 
     def frame_nbytes(self, piece: Piece) -> int | None:
         """Return bytes of all rows of `piece` as a pandas frame, None where only reading can tell.

@@ -195,7 +195,7 @@ def test_polars_frames_come_back():
 def test_large_frames_are_written_in_batches_and_read_by_ranges():
     frame = pd.DataFrame({"n": np.arange(400_000), "s": ["text"] * 400_000})
     dataset = open_dataset(frame)
-    assert dataset.reader.batch_rows < 200_000
+    assert dataset.reader.access.batch_rows < 200_000
     assert_same(join([chunk.read() for chunk in dataset.plan(chunk_size="77_777 rows")]), frame)
 
 
