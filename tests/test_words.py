@@ -19,14 +19,6 @@ DOCUMENTS = [
     *sorted(PACKAGE.rglob("*.jinja")),
 ]
 
-# Folders and files that still have such words. Clean one, and take it out; none comes in.
-NOT_CLEAN = {
-    "taskinity_data/formats/arrow_ipc.py",
-    "taskinity_data/formats/memory.py",
-    "taskinity_data/formats/orc",
-    "taskinity_data/formats/parquet",
-}
-
 # Classes of one name that are one thing in two forms.
 TWO_FORMS: set[str] = set()
 
@@ -144,28 +136,16 @@ def refused_in_document(path):
         yield f"{path.relative_to(ROOT)}:{line}: not {word.word!r}, but {word.instead}"
 
 
-def is_clean(path):
-    name = path.relative_to(ROOT).as_posix()
-    return not any(name == part or name.startswith(f"{part}/") for part in NOT_CLEAN)
-
-
 def refused_in(paths):
     for path in paths:
         yield from refused_in_module(path) if path.suffix == ".py" else refused_in_document(path)
 
 
 def test_names_and_texts_use_the_words_of_the_field():
-    paths = [path for path in (*sorted(PACKAGE.rglob("*.py")), *DOCUMENTS) if is_clean(path)]
+    paths = [*sorted(PACKAGE.rglob("*.py")), *DOCUMENTS]
     assert paths
     refused = list(refused_in(paths))
     assert not refused, "\n".join(refused)
-
-
-@pytest.mark.parametrize("part", sorted(NOT_CLEAN))
-def test_what_is_listed_as_not_clean_is_there_and_is_not(part):
-    path = ROOT / part
-    inside = [*path.rglob("*.py"), *path.rglob("*.md")] if path.is_dir() else [path]
-    assert next(iter(refused_in(inside)), None), f"{part} is clean: take it out of NOT_CLEAN"
 
 
 def test_no_class_name_stands_for_two_things():

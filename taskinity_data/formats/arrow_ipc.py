@@ -41,9 +41,6 @@ CURSORS = 4
 """Open files that are kept, each with the last record batch that was read from it: one that is
 compressed is decompressed once while ranges within it are read in order."""
 
-LAYOUTS_NBYTES = 16 << 20
-"""Bytes of layouts that are kept in a process: a million record batches of one column."""
-
 
 def open_ipc(
     files: Sequence[SourceFile],
@@ -96,12 +93,12 @@ class _Cursor:
     def __init__(
         self,
         file: SourceFile,
-        places: Sequence[int],
+        indexes: Sequence[int],
         *,
         is_stream: bool,
         window: int = HEAD_NBYTES,
     ) -> None:
-        options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=sorted(places))
+        options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=sorted(indexes))
         self._source: Any = (
             pa.memory_map(file.path)
             if file.store is None
@@ -147,7 +144,6 @@ class _Cursor:
             )
 
 
-_layouts: Cache[IpcLayout] = Cache(LAYOUTS_NBYTES)
 _cursors: Cache[_Cursor] = Cache(CURSORS)
 
 
@@ -157,14 +153,9 @@ class IpcAccess(TableAccess):
 
     format: ClassVar[str] = "arrow"
 
-    def open_layout(self, file: SourceFile) -> TableLayout:
-        """Return what `file` holds."""
-        key = file.path, file.fingerprint
-        layout = _layouts.get(key)
-        if layout is None:
-            layout = _open(file)
-            _layouts.put(key, layout, layout.sizes.nbytes + 1000)
-        return layout
+    def describe(self, file: SourceFile) -> TableLayout:
+        """Return what the record batches of `file` hold."""
+        return _open(file)
 
     def read_rows(
         self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
@@ -207,7 +198,7 @@ class IpcAccess(TableAccess):
         try:
             for batch in _open_cursor(cast("IpcLayout", layout), [name]):
                 values = batch[name].dictionary
-                where = len(values), [one and one.address for one in values.buffers()]
+                where = len(values), [buffer and buffer.address for buffer in values.buffers()]
                 if where != last:
                     part = batch.slice(0, 1)
                     part.validate(full=True)
@@ -218,11 +209,11 @@ class IpcAccess(TableAccess):
 
 
 def _open_cursor(layout: IpcLayout, names: Sequence[str]) -> _Cursor:
-    places = [layout.schema.get_field_index(name) for name in names]
-    if len(places) == len(layout.schema):
-        places = []  # all, read at once
+    indexes = [layout.schema.get_field_index(name) for name in names]
+    if len(indexes) == len(layout.schema):
+        indexes = []  # all, read at once
     window = window_nbytes(layout, names)
-    return _Cursor(layout.file, places, is_stream=layout.is_stream, window=window)
+    return _Cursor(layout.file, indexes, is_stream=layout.is_stream, window=window)
 
 
 def _open(file: SourceFile) -> IpcLayout:
@@ -239,8 +230,8 @@ def _open(file: SourceFile) -> IpcLayout:
         is_stream = head != _MAGIC
         schema = _Cursor(file, [], is_stream=is_stream).schema
         check_schema(schema, path)
-        cheapest = sorted(range(len(schema)), key=lambda place: _cost(schema.field(place)))[:1]
-        rows, nulls = [], dict.fromkeys((schema.names[place] for place in cheapest), 0)
+        cheapest = sorted(range(len(schema)), key=lambda index: _cost(schema.field(index)))[:1]
+        rows, nulls = [], dict.fromkeys((schema.names[index] for index in cheapest), 0)
         for batch in _Cursor(file, cheapest, is_stream=is_stream):
             rows.append(batch.num_rows)
             for name in nulls:
@@ -274,13 +265,13 @@ def _widths(
     file: SourceFile, schema: pa.Schema, rows: Sequence[int], *, is_stream: bool
 ) -> list[float]:
     """Return bytes of a row of each column in memory; of texts and the like, of the first rows."""
-    widths = [fixed_nbytes(one.type) for one in schema]
-    unknown = [place for place, width in enumerate(widths) if width is None]
-    number = next((place for place, count in enumerate(rows) if count), None)
+    widths = [fixed_nbytes(field.type) for field in schema]
+    unknown = [index for index, width in enumerate(widths) if width is None]
+    number = next((number for number, count in enumerate(rows) if count), None)
     if unknown and number is not None:
         batch = _Cursor(file, unknown, is_stream=is_stream).get(number)
-        for place, column in zip(unknown, batch.columns, strict=True):
-            widths[place] = column.get_total_buffer_size() / rows[number]
+        for index, column in zip(unknown, batch.columns, strict=True):
+            widths[index] = column.get_total_buffer_size() / rows[number]
     return [width or 0 for width in widths]
 
 

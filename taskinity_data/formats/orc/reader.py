@@ -34,11 +34,7 @@ __all__ = ["OrcAccess", "check_file", "open_orc"]
 STRIPES = 4
 """Decoded stripes that are kept while ranges within them are read in order."""
 
-LAYOUTS = 1000
-"""Files whose tails are kept."""
-
 _stripes: Cache[Any] = Cache(STRIPES)
-_layouts: Cache[OrcLayout] = Cache(LAYOUTS)
 
 
 def open_orc(
@@ -84,14 +80,9 @@ class OrcAccess(TableAccess):
     format: ClassVar[str] = "orc"
     decodes_groups: ClassVar[bool] = True
 
-    def open_layout(self, file: SourceFile) -> TableLayout:
-        """Return what `file` holds."""
-        key = file.path, file.fingerprint
-        found = _layouts.get(key)
-        if found is None:
-            found = _open(file)
-            _layouts.put(key, found)
-        return found
+    def describe(self, file: SourceFile) -> TableLayout:
+        """Return what the tail of `file` describes."""
+        return _open(file)
 
     def read_rows(
         self, layout: TableLayout, start: int, stop: int, names: Sequence[str]

@@ -1,19 +1,16 @@
 """Parquet files as their footers describe them, and rows read from them by ranges.
 
-It knows nothing of columns' meaning, filters or chunks.
-
 Notes
 -----
-Two small caches stand in each process, since thousands of chunks come from the same files: parsed
-footers, and cursors. Parquet can't be entered in the middle of a row group, so a range that begins
-there decodes all rows before it; a cursor left where the last range ended makes ranges read in
-order cost each row group once a process, not once a range. Both are keyed by the fingerprint, and
-a cursor is taken out while it is in use, so that threads never share one.
+Parquet can't be entered in the middle of a row group, so a range that begins there decodes all rows
+before it; a cursor left where the last range ended makes ranges read in order cost each row group
+once a process, not once a range. A cursor is taken out of its cache while it is in use, so that
+threads never share one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -35,11 +32,7 @@ if TYPE_CHECKING:
     from taskinity_data.formats.parquet.options import ParquetOptions
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["Footer", "open_footer", "read_groups", "read_rows"]
-
-FOOTERS_NBYTES = 16 << 20
-"""Serialized bytes of the footers that are kept; parsed they take about five times as much. A
-thousand files of 20 columns have 10 MB, and opening and planning look at each four times."""
+__all__ = ["Footer", "read_footer", "read_groups", "read_rows"]
 
 CURSORS = 4
 """Cursors that are kept: a cursor holds one row group's compressed columns."""
@@ -76,21 +69,28 @@ class Footer(TableLayout):
         """The columns that can be read; others of `schema` are null."""
         return self.leaves
 
+    @property
+    def nbytes(self) -> int:
+        """Serialized bytes: parsed it takes about five times as much."""
+        return int(self.metadata.serialized_size)
+
     def group_rows(self, groups: Sequence[int]) -> int:
         """Return rows of `groups` together."""
         return sum(int(self.starts[group + 1] - self.starts[group]) for group in groups)
 
     def null_count(self, group: int, name: str) -> int | None:
-        """Nulls of the flat column `name` in row group `group`, None where it isn't told."""
+        """Nulls of the flat column `name` in row group `group`, None where it isn't known."""
         if not self.schema.field(name).nullable:
             return 0
-        told = self.metadata.row_group(group).column(self.leaves[name][0]).statistics
-        return told.null_count if told is not None and told.has_null_count else None
+        statistics = self.metadata.row_group(group).column(self.leaves[name][0]).statistics
+        if statistics is None or not statistics.has_null_count:
+            return None
+        return int(statistics.null_count)
 
     def _columns(self, group: int, names: Sequence[str]) -> list[Any]:
         """Return the column chunks of columns `names` in row group `group`."""
-        told = self.metadata.row_group(group)
-        return [told.column(leaf) for name in names for leaf in self.leaves.get(name, ())]
+        chunks = self.metadata.row_group(group)
+        return [chunks.column(leaf) for name in names for leaf in self.leaves.get(name, ())]
 
     def open(self, groups: Sequence[int], names: Sequence[str]) -> pq.ParquetFile:
         """Return the file, ready to read columns `names` of `groups` from it; one for each thread.
@@ -99,8 +99,8 @@ class Footer(TableLayout):
         """
         source: str | StoreFile = self.file.path
         if self.file.store is not None:
-            columns = [one for group in groups for one in self._columns(group, names)]
-            source = read_parts(self.file, [_range_of(one) for one in columns])
+            columns = [column for group in groups for column in self._columns(group, names)]
+            source = read_parts(self.file, [_range_of(column) for column in columns])
         # Checksums of pages, where the writer left some, cost 0.1 ms a megabyte.
         return pq.ParquetFile(
             source,
@@ -110,11 +110,10 @@ class Footer(TableLayout):
         )
 
 
-_footers: Cache[Footer] = Cache(FOOTERS_NBYTES)
 _cursors: Cache[_GroupCursor] = Cache(CURSORS)
 
 
-def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
+def read_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
     """Return the footer of `file`; the types of its schema follow `options`.
 
     Raises
@@ -122,9 +121,6 @@ def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
     PlanError
         The footer is corrupt, encrypted, or has several columns of one name.
     """
-    found = _footers.get((file.path, file.fingerprint, options))
-    if found is not None:
-        return replace(found, file=file)
     source = open_file(file.path) if file.store is None else open_tail(file)
     try:
         with source:
@@ -132,7 +128,7 @@ def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
                 _look_at_mark(source, file)
             with pq.ParquetFile(source, **pass_on(options)) as opened:
                 _refuse_signed(source, file, opened.metadata)
-                footer = _describe(file, opened.metadata, opened.schema_arrow, options)
+                return _describe(file, opened.metadata, opened.schema_arrow, options)
     # Extension types are built from what the file says by any class that is registered.
     except Exception as error:
         if isinstance(error, (ReadError, PlanError)):
@@ -140,8 +136,6 @@ def open_footer(file: SourceFile, options: ParquetOptions = ()) -> Footer:
         raise PlanError(
             f"{file.path}: the Parquet footer can't be read ({error}); write or copy the file again"
         ) from error
-    _footers.put((file.path, file.fingerprint, options), footer, footer.metadata.serialized_size)
-    return footer
 
 
 def _describe(
@@ -151,18 +145,18 @@ def _describe(
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
     rows = [group.num_rows for group in groups]
     leaves: dict[str, range] = {}
-    place = 0
-    for index, one in enumerate(schema):
-        count = _count_leaves(one.type)
+    leaf = 0
+    for index, field in enumerate(schema):
+        count = _count_leaves(field.type)
         if count:
-            leaves[one.name] = range(place, place + count)
+            leaves[field.name] = range(leaf, leaf + count)
         else:
-            schema = schema.set(index, one.with_nullable(True))
-        place += count
-    if metadata.num_columns != place or min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:
+            schema = schema.set(index, field.with_nullable(True))
+        leaf += count
+    if metadata.num_columns != leaf or min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:
         raise PlanError(
             f"{file.path}: the Parquet footer contradicts itself: it has {metadata.num_columns:,} "
-            f"columns and {metadata.num_rows:,} rows, its schema {place:,} and its row groups "
+            f"columns and {metadata.num_rows:,} rows, its schema {leaf:,} and its row groups "
             f"{sum(rows):,}; write the file again"
         )
     sizes = [

@@ -11,7 +11,7 @@ import pyarrow.fs as pfs
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.open_tables import open_tables
-from taskinity_data.formats.parquet.footer import open_footer, read_groups, read_rows
+from taskinity_data.formats.parquet.footer import read_footer, read_groups, read_rows
 from taskinity_data.formats.parquet.options import parse_parquet_options
 from taskinity_data.formats.table_access import TableAccess
 from taskinity_data.sources.caches import Cache
@@ -70,7 +70,7 @@ def open_parquet(
 
 def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:
     """Raise what is wrong with the footer of `file`."""
-    open_footer(file, parse_parquet_options(options))
+    ParquetAccess(parse_parquet_options(options)).open_layout(file)
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ class ParquetAccess(TableAccess):
 
     options: ParquetOptions = ()
 
-    def open_layout(self, file: SourceFile) -> TableLayout:
+    def describe(self, file: SourceFile) -> TableLayout:
         """Return what the footer of `file` describes."""
-        return open_footer(file, self.options)
+        return read_footer(file, self.options)
 
     def read_rows(
         self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
@@ -113,9 +113,9 @@ class ParquetAccess(TableAccess):
             name: [footer.null_count(group, name) for group in _filled(footer)] for name in names
         }
         return {
-            name: sum(count or 0 for count in found)
-            for name, found in counts.items()
-            if None not in found or any(found)
+            name: sum(count or 0 for count in nulls)
+            for name, nulls in counts.items()
+            if None not in nulls or any(nulls)
         }
 
     def may_hold_nulls(self, layout: TableLayout, groups: Sequence[int], name: str) -> bool:
@@ -128,11 +128,11 @@ class ParquetAccess(TableAccess):
     ) -> Iterator[pa.Table]:
         """Column `name` of each of `groups`, up to the one whose dictionary holds all values."""
         footer = cast("Footer", layout)
-        known = (footer.schema.pandas_metadata or {}).get("columns", [])
+        described = (footer.schema.pandas_metadata or {}).get("columns", [])
         counts = [
-            (one.get("metadata") or {}).get("num_categories")
-            for one in known
-            if one.get("field_name") == name
+            (column.get("metadata") or {}).get("num_categories")
+            for column in described
+            if column.get("field_name") == name
         ]
         for group in groups:
             table = read_groups(footer, [group], [name])
@@ -167,26 +167,26 @@ def _surviving_groups(
     footer: Footer, filters: Filters, schema: pa.Schema, hive: Sequence[HiveColumn]
 ) -> list[int]:
     """Return the row groups of `footer` that statistics and hive keys don't rule out."""
-    known = None
-    for one in hive:
-        value = one.repeat(footer.file, 1)[0].as_py()
-        column = pds.field(one.name)
+    partition = None
+    for key in hive:
+        value = key.repeat(footer.file, 1)[0].as_py()
+        column = pds.field(key.name)
         claim = column.is_null() if value is None else column == value
-        known = claim if known is None else known & claim
+        partition = claim if partition is None else partition & claim
     form = pds.ParquetFileFormat()
     if footer.file.store is None:
         fragment = form.make_fragment(
-            footer.file.path, pfs.LocalFileSystem(), partition_expression=known
+            footer.file.path, pfs.LocalFileSystem(), partition_expression=partition
         )
     else:
         alone = pa.BufferOutputStream()
         footer.metadata.write_metadata_file(alone)
-        fragment = form.make_fragment(alone.getvalue(), partition_expression=known)
+        fragment = form.make_fragment(alone.getvalue(), partition_expression=partition)
     try:
-        kept = fragment.subset(filter=filters.expression, schema=schema)
+        subset = fragment.subset(filter=filters.expression, schema=schema)
     except (pa.ArrowException, OverflowError) as error:
         raise PlanError(
             f"{footer.file.path}: the statistics can't be compared with the filter "
             f"{filters.expression}: {error}"
         ) from error
-    return sorted(group.id for group in kept.row_groups)
+    return sorted(group.id for group in subset.row_groups)
