@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.checkpoints.fan_out_record import FanOutRecord
     from taskinity_data.checkpoints.journal import Journal
-    from taskinity_data.checkpoints.quarantine import Quarantine
+    from taskinity_data.checkpoints.quarantine import ChunkReader, Quarantine
     from taskinity_data.checkpoints.read_journal import Past
     from taskinity_data.checkpoints.run_directory import RunDirectory
     from taskinity_data.chunks.open_dataset import Dataset
@@ -80,6 +80,8 @@ class Checkpoints:
         Whether the user asked for it: then `begin` has to be called, and time may be taken.
     more : callable
         What else the journal, and not the listing, has of the run: called once it is begun.
+    open_reader : callable, optional
+        See `Quarantine`.
     """
 
     def __init__(
@@ -91,9 +93,10 @@ class Checkpoints:
         past: Past | None = None,
         is_asked: bool = False,
         more: Callable[[], Mapping[str, Any]] = dict,
+        open_reader: Callable[[], ChunkReader] | None = None,
     ) -> None:
         self._enter, self._head, self._say = enter, dict(head), say
-        self._more = more
+        self._more, self._open_reader = more, open_reader
         self._past = past
         self._begun_s = time.monotonic()
         self._early: list[Callable[[], Any]] | None = []
@@ -307,7 +310,10 @@ class Checkpoints:
             self._run_directory.leave()
             raise
         self._quarantine = Quarantine(
-            self._run_directory.directory, self._run_directory.run_id, self._say
+            self._run_directory.directory,
+            self._run_directory.run_id,
+            self._say,
+            self._open_reader,
         )
         self.has_begun = True
         early, self._early = self._early or [], None

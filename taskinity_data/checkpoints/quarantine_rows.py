@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.outcome import BadLines, Outcome
 
-__all__ = ["QuarantinedRows", "is_safe", "pack_chunk", "pack_lines", "pack_value", "write_table"]
+__all__ = ["QuarantinedRows", "is_safe", "pack_chunk", "pack_lines", "pack_table", "pack_value"]
 
 _DANGERS = (WorkerDied, MemoryError, TimeoutError)
 """After these, reading might do to this process what it did to the worker."""
@@ -60,7 +60,7 @@ def pack_chunk(
     why_not = "reading them here might fail as it did"
     if is_safe:
         try:
-            return _pack(chunk.load("arrow").data)
+            return pack_table(chunk.load("arrow").data)
         except Exception as error:  # noqa: BLE001 - what does not parse is kept as it stands
             why_not = clean_text(f"{type(error).__name__}: {error}")
     if chunk.reader.unit != "bytes":
@@ -84,7 +84,7 @@ def pack_value(data: Any) -> QuarantinedRows:
     if is_stream(value) or not is_in_memory(value):
         return QuarantinedRows(why_not="it is no table in memory")
     try:
-        return _pack(to_table(value)[0])
+        return pack_table(to_table(value)[0])
     except Exception as error:  # noqa: BLE001 - columns that Arrow can't hold
         return QuarantinedRows(why_not=clean_text(f"{type(error).__name__}: {error}"))
 
@@ -99,7 +99,7 @@ def pack_lines(bad: BadLines) -> QuarantinedRows:
         )
         for name in names
     }
-    return _pack(pa.table(columns))
+    return pack_table(pa.table(columns))
 
 
 def _as_text(value: Any) -> Any:
@@ -110,13 +110,9 @@ def _escape(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _pack(table: Any) -> QuarantinedRows:
+def pack_table(table: Any) -> QuarantinedRows:
+    """Return the rows of `table` as an Arrow file."""
     sink = pa.BufferOutputStream()
-    write_table(table, sink)
-    return QuarantinedRows(".arrow", sink.getvalue(), table.num_rows)
-
-
-def write_table(table: Any, sink: Any) -> None:
-    """Write `table` as an Arrow file."""
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write(table)
+    return QuarantinedRows(".arrow", sink.getvalue(), table.num_rows)

@@ -32,6 +32,7 @@ from taskinity_data.run.describe_run import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from taskinity_data.checkpoints.quarantine import ChunkReader
     from taskinity_data.checkpoints.read_journal import Past
     from taskinity_data.checkpoints.run_directory import RunDirectory
     from taskinity_data.events import Event
@@ -245,6 +246,7 @@ def open_journal(
         past=past,
         is_asked=is_asked,
         more=lambda: {"code": digest_code(flow), "options": plain_options(options.journaled())},
+        open_reader=_open_reader,
     )
     call_details = {"inputs": head["inputs"], "asked": head["asked"]}
     call_details["options"] = plain_options(options.journaled())
@@ -285,6 +287,12 @@ def open_log(
         waits_s = 0.0
     level = logging.getLevelNamesMapping()[settings.log_level]
     return RunLog(journal.run_id, settings.log_dir.absolute(), level, waits_s=waits_s, say=say)
+
+
+def _open_reader() -> ChunkReader:
+    from taskinity_data.execution.worker.separate_reader import SeparateReader
+
+    return SeparateReader()
 
 
 def _enter_run(run_dir: Path, run_id: str) -> RunDirectory:

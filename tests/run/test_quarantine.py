@@ -13,9 +13,10 @@ from properties import mostly_thorough
 
 import taskinity_data as td
 from taskinity_data.checkpoints import quarantine as module
-from taskinity_data.checkpoints import quarantine_process as apart
 from taskinity_data.checkpoints import quarantine_rows as aside_rows
 from taskinity_data.errors import FlowFailed, ResumeError
+from taskinity_data.execution.worker.separate_reader import SeparateReader
+from taskinity_data.run import journal
 from taskinity_data.run.history import clean_runs
 
 FRAME = pd.DataFrame({"a": range(40), "b": [f"text {n}" for n in range(40)]})
@@ -325,13 +326,13 @@ def test_a_reader_that_dies_costs_its_entry_the_rows_and_the_run_nothing(ground,
     def look(chunk: td.Chunk):
         raise td.errors.WorkerDied("gone")
 
-    monkeypatch.setattr(module, "SeparateReader", lambda: apart.SeparateReader(max_memory_nbytes=1))
+    monkeypatch.setattr(journal, "_open_reader", lambda: SeparateReader(max_memory_nbytes=1))
     run = go(look, "data.parquet", reduce=td.count(), on_error="skip", chunk_size="20 rows")
     assert str(run.status) == "PARTIAL"
     assert len(entries(run)) == 2
     for entry in entries(run):
         assert "file" not in entry["kept"]
-        assert "took more than 0 MiB" in entry["kept"]["why_not"]
+        assert "took more memory" in entry["kept"]["why_not"]
         assert entry["pieces"][0]["stop"] - entry["pieces"][0]["start"] == 20
 
 
