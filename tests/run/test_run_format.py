@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 import taskinity_data as td
-from taskinity_data.checkpoints.versions import versions_here
+from taskinity_data.checkpoints.versions import RUN_FORMAT, versions_here
 from taskinity_data.errors import FlowFailed, ResumeError
 
 
@@ -28,6 +28,6 @@ def test_a_run_directory_of_another_format_is_read_but_not_resumed(tmp_path, mon
         with pytest.raises(FlowFailed) as failed:
             go()
     run_id = failed.value.run.run_id
-    with pytest.raises(ResumeError, match="run format 1 then, 2 now"):
+    with pytest.raises(ResumeError, match=f"run format 1 then, {RUN_FORMAT} now"):
         go(resume=run_id)
     assert td.load_run(run_id, run_dir="runs").run_id == run_id
