@@ -119,6 +119,8 @@ def _join_codes(
     first, uniques = encoded_keys[0]
     codes: NDArray[np.intp] = first.astype(np.intp)
     if len(encoded_keys) == 1:
+        if not isinstance(uniques, pd.Categorical):  # then every value occurs
+            return codes, [np.arange(len(uniques))]
         codes, numbers = _dense(codes, len(uniques))
         return codes, [numbers]
     rows_of_columns: list[NDArray[np.intp]] = [np.arange(len(uniques))]
