@@ -218,3 +218,33 @@ def test_filtered_chunks_are_the_rows_that_pandas_reads(tmp_path, filters, colum
         pd.testing.assert_frame_equal(chunks, expected.reset_index(drop=True))
         no_columns = td.open_dataset(path, columns=[], filters=filters).plan()
         assert sum(len(chunk.read()) for chunk in no_columns) == len(expected)
+
+
+@pytest.mark.parametrize("type_", [pa.string(), pa.large_string()])
+def test_texts_that_are_stored_as_codes_are_read_as_texts(tmp_path, type_):
+    path = tmp_path / "a.parquet"
+    values = np.random.default_rng(9)
+    rows = 30_000
+    table = pa.table({
+        "few": pa.array(values.choice(["a", "bc", "", None, "é" * 300], rows), type_),
+        "many": pa.array([f"text {number}" for number in range(rows)], type_),
+        "nulls": pa.nulls(rows, type_),
+        "mixed": pa.array(["x"] * (rows // 2) + [f"y{n}" for n in range(rows // 2)], type_),
+    })  # fmt: skip
+    pq.write_table(table, path, row_group_size=7_000)
+    coded = footer.read_footer(td.open_dataset(path).sources[0]).find_coded([0], table.schema.names)
+    assert set(coded) >= {"few", "mixed"}
+    assert "many" not in coded
+    dataset = td.open_dataset(path)
+    for size in ("auto", "7_000 rows", "999 rows"):
+        parts = [chunk.read("arrow") for chunk in dataset.plan(workers=2, chunk_size=size)]
+        assert pa.concat_tables(parts).combine_chunks() == table.combine_chunks()
+        check_rows(dataset.plan(workers=2, chunk_size=size), path)
+
+
+def test_codes_of_long_texts_are_decoded_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(footer, "_MAX_OFFSET", 1000)
+    texts = pa.array(["a" * 400, None, "b"] * 50).dictionary_encode()
+    decoded = footer._decode(pa.chunked_array([texts]), pa.string())
+    assert decoded.num_chunks == 75
+    assert decoded.to_pylist() == texts.to_pylist()
