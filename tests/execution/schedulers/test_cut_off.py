@@ -29,7 +29,7 @@ def csv(tmp_path):
 def test_a_scheduler_that_is_gone_stops_a_run_that_can_be_resumed(
     number, csv, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(dask_strategy, "_SILENCE_S", 5.0)
+    monkeypatch.setattr(dask_strategy, "_SILENCE_S", 15.0)
     monkeypatch.setattr(dask_strategy, "_REFRESH_S", 0.2)
 
     def strike(chunk):
