@@ -166,7 +166,9 @@ def first_size(
         if share / FIRST_SHARES >= worth:
             reason = f"{FIRST_SHARES} chunks a worker of {format_nbytes(total_nbytes)}"
         else:
-            reason = f"smaller pieces of {format_nbytes(total_nbytes)} are not worth a task"
+            reason = (
+                f"smaller chunks of {format_nbytes(total_nbytes)} would cost more than they save"
+            )
         bounds[reason] = max(share / FIRST_SHARES, worth)
     # Where one group is more than a worker's share, the others would wait for it.
     whole = math.inf if total_nbytes is None else total_nbytes / max(1, workers)
@@ -282,7 +284,7 @@ class Learner:
             nbytes, reason = self._target(time, workers)
             floor = self._floor(workers)
             if nbytes < floor:
-                nbytes, reason = floor, f"smaller ones would not balance better; {reason}"
+                nbytes, reason = floor, f"smaller chunks would not balance better; {reason}"
         is_long = remaining_nbytes is None or remaining_nbytes >= PROBES * nbytes
         every = 2 if self.count < PROBES else PROBES
         if is_long and (self.count + in_flight) % every == 1:
@@ -292,12 +294,13 @@ class Learner:
             share = self._share(time, remaining_nbytes, workers)
             if share < nbytes:
                 nbytes = share
-                reason = f"tapered, {format_nbytes(remaining_nbytes)} remain for {workers} workers"
+                left = f"{format_nbytes(remaining_nbytes)} remain for {workers} workers"
+                reason = f"tapered towards the end, {left}"
         if cap < nbytes:
             nbytes, reason = cap, cap_reason
         if remaining_nbytes is not None and remaining_nbytes <= 1.5 * nbytes:
             nbytes = remaining_nbytes if remaining_nbytes <= cap else remaining_nbytes / 2
-            reason = f"the last, evenly; {reason}"
+            reason = f"the rest in equal chunks; {reason}"
         if nbytes == self.first.target_nbytes:
             return self.first
         size = make_size(nbytes, reason)

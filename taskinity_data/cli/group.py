@@ -90,14 +90,13 @@ class _Commands(click.Group):
 
 _HELP = """Ordinary pandas functions over data that is too large for one frame.
 
-A flow is a small text that names tasks and what follows what; the functions stand in a Python file.
-The data is cut into chunks, the chunks are worked on in parallel, and the results are brought
-together.
+A flow is a short text that names tasks and their order; their functions are in a Python file. The
+data is cut into chunks, the chunks are processed in parallel, and the results are combined.
 
 \b
-See it work on real flights:
+Run an example on real flights:
   taskinity-data demo
-Look at a flow, and at how a dataset would be cut:
+Draw a flow, and show how a dataset would be cut:
   taskinity-data visualize delays.flow
   taskinity-data plan "flights/*.csv"
 Run a flow with two workers, with the functions of my_tasks.py:
@@ -105,8 +104,8 @@ Run a flow with two workers, with the functions of my_tasks.py:
 """
 
 _EPILOG = """\b
-Exit codes: 0 all done; 1 the run failed; 2 the call was wrong; 3 done, but something
-failed within --max-failures, was skipped, quarantined or replaced by a fallback; 130 interrupted.
+Exit codes: 0 completed; 1 the run failed; 2 invalid arguments; 3 completed, but some chunks failed
+(within --max-failures), were skipped, quarantined or replaced by a fallback; 130 interrupted.
 """
 
 

@@ -82,7 +82,7 @@ def import_file(path: str) -> ModuleType:
         neighbours = [script.name for script in scripts]
         raise SourceNotFound(f"{path}: no such file.{suggest(file.name, neighbours)}", path=path)
     if file.suffix.lower() != ".py":
-        raise BindError(f"{path}: functions are taken from a Python file, called *.py", path=path)
+        raise BindError(f"{path}: functions are read from a Python file, called *.py", path=path)
     file = file.resolve()
     folder = str(file.parent)
     if folder not in sys.path:
@@ -137,7 +137,7 @@ def _flow_of(script: Any, path: str) -> Flow:
         return flow
     others = [name for name, value in vars(script).items() if isinstance(value, Flow)]
     if others:
-        hint = f"it has a flow called {others[0]}; write flow = {others[0]} at its end"
+        hint = f"it has a flow called {others[0]}; add flow = {others[0]} at its end"
     else:
         hint = 'write flow = td.load_flow("….flow") in it, or decorate a function with @td.flow'
-    raise BindError(f"{path}: a script names its flow `flow`; {hint}", path=path)
+    raise BindError(f"{path}: a script needs a variable `flow`; {hint}", path=path)

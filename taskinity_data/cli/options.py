@@ -52,8 +52,8 @@ def input_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "input_texts",
         multiple=True,
         metavar="NAME=VALUE",
-        help="An input of the flow, by the name of the parameter that takes it. The value is "
-        "a text. May be repeated.",
+        help="An input of the flow, by the name of its parameter. The value is passed as a "
+        "string. May be repeated.",
     )(function)
 
 
@@ -106,7 +106,7 @@ def as_json_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "--json",
         "as_json",
         is_flag=True,
-        help="One JSON object on standard output; all else goes to standard error.",
+        help="Print one JSON object on standard output, everything else on standard error.",
     )(function)
 
 

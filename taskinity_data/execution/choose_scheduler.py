@@ -142,7 +142,7 @@ class SchedulerChoice:
         if scheduler is None and (client := current_client()) is not None:
             scheduler, reason = client, "the current Dask client"
         elif scheduler is not None:
-            reason = "asked for"
+            reason = "as requested"
         if scheduler is not None:
             from taskinity_data.execution.schedulers.connect import open_strategy
 
@@ -153,9 +153,9 @@ class SchedulerChoice:
             if stays_in_threads:
                 reason = "built-in reducers release Python's lock"
             elif count == 1:
-                reason = "one worker needs no pool"
+                reason = "a single worker needs no pool"
             else:
-                reason = "until the first chunks show whether processes pay"
+                reason = "until the first chunks show whether processes are faster"
                 self._may_change = self._compares = True
         self._owned: list[Strategy] = [self.strategy]
         self._local: ThreadStrategy | None = None
@@ -185,7 +185,7 @@ class SchedulerChoice:
         for worker, why in self.strategy.left_out.items():
             if worker not in self._reported:
                 self._reported.add(worker)
-                self._say(f"worker {worker} does not answer and gets nothing to do: {why}")
+                self._say(f"worker {worker} does not respond and is not used: {why}")
 
     def limit(self, batches: int) -> int:
         """Return how many batches threads may have now, `batches` or less.

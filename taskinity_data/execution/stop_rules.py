@@ -1,6 +1,6 @@
-"""When a run stops although work is left: too many failures, or too long.
+"""Decide when a run stops early: after too many failures, or after `run_timeout`.
 
-It counts and looks at the time; to stop is for the driver.
+The rules only count failures and read the clock; the driver stops the run.
 """
 
 from __future__ import annotations

@@ -166,16 +166,16 @@ def more_workers(
     """
     here, fixed = work.here, work.start + work.finish
     if fixed > work.by_workers / workers:
-        return f"no: {fixed:.2g} s go to starting and finishing"
+        return f"no: starting and finishing take {fixed:.2g} s"
     if here * workers > work.by_workers:
-        return "no: this process could not keep up with them"
+        return "no: this process could not schedule chunks for more of them"
     if is_in_threads and busy >= WAITING and workers > 1 and slowdown > 1 + (workers - 1) / 2:
         waits = (
             f"no: threads wait for each other, a slice takes {slowdown:.2g} times as long in "
             "parallel as alone"
         )
         if work.by_workers / workers < POOL_PAYS_S:
-            return f"{waits}; it is over before processes would pay"
+            return f"{waits}; the run is too short to justify processes"
         return f'{waits}; scheduler="processes" would help'
     max_workers = min(MAX_WORKERS, chunks, int(work.by_workers / here) if here else MAX_WORKERS)
     where = ""

@@ -1,7 +1,4 @@
-"""The schema that every chunk of a text dataset keeps: how it is found, merged, given and written.
-
-It knows kinds of values and their pandas and Arrow types, not files or parsers.
-"""
+"""The schema that every chunk of a text dataset keeps: how it is found, merged, given and written."""
 
 from __future__ import annotations
 

@@ -61,14 +61,14 @@ def find_bound(
         attempt for attempt in attempts if attempt.number is None and attempt.worker != "driver"
     ]
     if not chunks and not singles:
-        return Bound("Nothing was run, so nothing bounded it.", "", ())
+        return Bound("No task was run, so there is no bottleneck.", "", ())
     total = max(seconds.get("total", 0.0), 1e-9)
     overlap = _measure_overlap([*chunks, *singles], workers)
     starting_s = seconds.get("start_workers", 0.0) + seconds.get("close", 0.0)
     driving_s = seconds.get("plan", 0.0) + seconds.get("combine", 0.0)
     rules = [
         _rule("starting and stopping workers", starting_s, total, "of the run", _HALF),
-        _rule("single tasks, one beside none", overlap.alone_s, total, "of the run", _HALF),
+        _rule("single tasks, one at a time", overlap.alone_s, total, "of the run", _HALF),
         _rule("planning and combining here", driving_s, total, "of the run", _HALF),
     ]
     answer = _first(rules, _SENTENCES)
@@ -93,15 +93,15 @@ def find_bound(
     mean_s = worked / len(chunks)
     if mean_s < _SMALL_S and len(chunks) > _MANY * workers:
         headline += (
-            f", {format_seconds(mean_s)} a chunk: larger chunks share what each of them costs"
+            f", {format_seconds(mean_s)} a chunk: larger chunks reduce the overhead of each chunk"
         )
-        advice = "chunk_size= makes them larger."
+        advice = "Set a larger chunk_size=."
     elif name == "reading":
-        headline += ": more workers will not help where the store is at its limit"
+        headline += ": more workers will not help if the disk or network is at its limit"
         advice = _reading(sum(chunk.nbytes for chunk in chunks), window)
     else:
         headline += _more_help(seconds, worked, scheduler, workers, cores)
-        advice = "A plainer reduction, fewer groups or another output format helps."
+        advice = "A simpler reduction, fewer groups or another output format helps."
         if name == "the function":
             advice = _function(scheduler, workers, cores)
     return Bound(headline + ".", advice, tuple(rules))
@@ -118,10 +118,10 @@ def _parts(chunks: Sequence[AttemptRow]) -> dict[str, float]:
 
 _HERE = ("threads", "processes", "synchronous")
 _START = "Run it in threads (scheduler='threads'), or keep a client open over several runs."
-_SINGLES = "Single tasks run alone: make the longest of them a fan-out, or shorten it."
-_DRIVER = "Larger chunks (chunk_size=) make fewer results to bring together here."
+_SINGLES = "Single tasks ran alone: make the longest of them a fan-out, or shorten it."
+_DRIVER = "Larger chunks (chunk_size=) make fewer results to combine in this process."
 _SENTENCES = {
-    0: ("more work or a cluster that is already up would pay it back", _START),
+    0: ("more work, or a running cluster, would make up for it", _START),
     1: ("more workers will not help", _SINGLES),
     2: ("more workers will not help", _DRIVER),
 }
@@ -139,7 +139,7 @@ def _more_help(
     if scheduler not in _HERE:
         return ""
     if workers >= cores:
-        return ": more workers will only help what waits"
+        return ": more workers help only while chunks wait for I/O"
     computed = "work" in seconds and seconds["cpu"] >= _COMPUTED * worked
     if not computed or (scheduler == "threads" and workers == 1):
         return ""
@@ -153,16 +153,17 @@ def _side_by_side(
     count = format_count(len(singles), "task")
     if overlap.max_running < workers:
         return Bound(
-            f"At most {overlap.max_running} of {count} ran side by side: more workers will not "
+            f"At most {overlap.max_running} of {count} ran in parallel: more workers will not "
             "help.",
-            "What waits for another task can't run beside it: shorten the longest chain of tasks.",
+            "A task can't start before the tasks that it waits for: shorten the longest chain of "
+            "tasks.",
             tuple(rules),
         )
     return Bound(
-        f"Up to {overlap.max_running} of {count} ran side by side, on "
+        f"Up to {overlap.max_running} of {count} ran in parallel, on "
         f"{format_count(workers, 'worker')}.",
-        "More workers help where a task had to wait for one: see the workers over time. The "
-        "longest chain of tasks is the least that it takes.",
+        "More workers help if tasks had to wait for a worker: see the chart of workers over "
+        "time. A run takes at least as long as its longest chain of tasks.",
         tuple(rules),
     )
 
@@ -205,8 +206,8 @@ def _idle(
     mean_s = sum(chunk.duration_s for chunk in chunks) / len(chunks)
     half = overlap.idle_s / 2
     if overlap.idle_in_delays_s > half:
-        why = "chunks that had failed waited to be tried again"
-        advice = "See what failed; a shorter retry_delay= waits less. More workers will not help."
+        why = "failed chunks waited for their next attempt"
+        advice = "See the failures; a shorter retry_delay= waits less. More workers will not help."
     elif overlap.idle_in_singles_s > half:
         why = "single tasks ran meanwhile"
         advice = f"{_SINGLES} More workers will not help."
@@ -214,7 +215,7 @@ def _idle(
         verb = "was" if len(items) == 1 else "were"
         count = format_count(len(items), "chunk")
         why = f"there {verb} {count} for {format_count(workers, 'worker')}"
-        advice = "Smaller chunks (chunk_size=) give each worker something to do."
+        advice = "Smaller chunks (chunk_size=) give each worker some work."
     elif alone_s > _TAIL * window:
         why = f"the last chunk ran alone for {format_seconds(alone_s)}"
         advice = "Smaller chunks (chunk_size=) make the last one short; more workers will not help."
@@ -223,13 +224,13 @@ def _idle(
         why = f"no chunk was left to begin in the last {format_seconds(tail_s)}"
         advice = "Smaller chunks (chunk_size=) end closer together; more workers will not help."
     elif mean_s < _SMALL_S:
-        why = f"a chunk took {format_seconds(mean_s)}, not much more than handing it out"
-        advice = "Larger chunks (chunk_size=) make handing out cheap; more workers will not help."
+        why = f"a chunk took {format_seconds(mean_s)}, little more than its scheduling"
+        advice = "Larger chunks (chunk_size=) need less scheduling; more workers will not help."
     else:
         return Bound(
-            f"{headline}, waiting for what comes next.",
-            "A slow source, workers that died, or stages that wait for one another: see the "
-            "workers over time. More workers will not help.",
+            f"{headline}, waiting for their next chunk.",
+            "Causes are a slow source, workers that died, or stages that wait for one another: see "
+            "the chart of workers over time. More workers will not help.",
             tuple(rules),
         )
     return Bound(f"{headline}: {why}.", advice, tuple(rules))
@@ -287,7 +288,7 @@ def _measure_overlap(attempts: Sequence[AttemptRow], workers: int) -> _Overlap:
 def _reading(nbytes: int, window: float) -> str:
     rate = f" ({format_nbytes(nbytes / window)} a second here)" if nbytes and window > 0 else ""
     return (
-        f"Compare with what the disk or network can deliver{rate}. Reading less helps in any case: "
+        f"Compare this with the rate of the disk or network{rate}. Reading less helps in any case: "
         "columns=, filters=, or Parquet instead of text."
     )
 
@@ -295,10 +296,10 @@ def _reading(nbytes: int, window: float) -> str:
 def _function(scheduler: str, workers: int, cores: int) -> str:
     if scheduler == "threads":
         return (
-            "If it is plain Python, threads take turns: scheduler='processes'. If it waits for a "
-            "service, more workers may help. What is done for whole columns at once, by pandas or "
-            "Arrow, is faster on any scheduler."
+            "If it is pure Python, threads take turns: use scheduler='processes'. If it waits for "
+            "a service, more workers may help. Operations on whole columns, by pandas or Arrow, "
+            "are faster on any scheduler."
         )
     if workers < cores and scheduler in _HERE:
-        return f"AttemptRow workers={cores}, one to each core."
-    return "Work on whole columns at once, by pandas or Arrow; or take a cluster with more cores."
+        return f"Try workers={cores}, one per core."
+    return "Operate on whole columns, with pandas or Arrow, or use a cluster with more cores."

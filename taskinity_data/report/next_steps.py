@@ -42,7 +42,7 @@ def next_steps(
     from_python = head.get("is_process") or head.get("is_wired")
     steps = []
     if is_resumable:
-        purpose = "what did not complete, with today's code"
+        purpose = "rerun what did not complete, with today's code"
         if from_python or (head.get("output") and head.get("written") is None):
             call = f'the same call with resume="{run_id}"'
             call += "" if head.get("is_process") else f"; on the command line --resume {run_id}"
@@ -56,10 +56,10 @@ def next_steps(
         more = "" if run_dir is None else f", run_dir={run_dir!r}"
         more += "".join(f", {name}=..." for name in missing)
         steps.append(
-            f'a chunk that failed, here, where a debugger stops in it: td.replay("{run_id}", '
+            f'run a failed chunk in this process, e.g. in a debugger: td.replay("{run_id}", '
             f'"{key}"{more})'
         )
-    steps.append(f"all that is known of it: {where}taskinity-data report {run_id}")
+    steps.append(f"write the full report: {where}taskinity-data report {run_id}")
     return steps
 
 

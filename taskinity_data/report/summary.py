@@ -39,7 +39,7 @@ def summarise(run: Any, *, has_frames: bool = True) -> str:
     answer = describe_value(run.value).splitlines() if _has_answer(run) else []
     for title, section in ({"Answer": answer} | _sections(run, has_frames)).items():
         if section:
-            # What stands within a line must not begin one of its own.
+            # A line break in a value must not look like a new line of the summary.
             lines += ["", title, *("  " + line.replace("\n", "\n  ") for line in section)]
     return inert("\n".join(lines))
 
@@ -177,7 +177,7 @@ def _ledger(run: Any) -> list[str]:
         account = run.ledger[unit].to_dict()
         planned = account["planned"]
         if _is_unknown(planned) and unit == "rows":
-            # Only reading can tell; what was read is still worth knowing.
+            # Rows are counted by reading; those that were read are shown.
             lines.append(f"rows: planned unknown, {_amount(account['processed'])} processed")
             continue
         if not planned:
@@ -195,13 +195,14 @@ def _time(run: Any) -> list[str]:
     spent = run.timings
     single = spent.get("single", 0.0)
     busy = sum(spent.get(name, 0.0) for name in WORKER_TIMES)
-    lines = [f"here: {_shares(spent, DRIVER_TIMES)}; {format_seconds(spent['total'])} in all"]
+    total = format_seconds(spent["total"])
+    lines = [f"in this process: {_shares(spent, DRIVER_TIMES)}; {total} in total"]
     if busy:
         shares = _shares(spent, WORKER_TIMES)
-        lines.append(f"on the workers: {shares}; {format_seconds(busy)} in all")
+        lines.append(f"on the workers: {shares}; {format_seconds(busy)} in total")
         ratio = speed_up(spent, run.workers)
         if ratio and run.plans:
-            lines.append(f"speed-up against that work, one after another: {ratio:.2f}")
+            lines.append(f"speed-up over running that work sequentially: {ratio:.2f}")
     if single:
         lines.append(f"tasks that run once: {format_seconds(single)}")
     lines += [run.bound] if run.bound else []
@@ -229,7 +230,7 @@ def _chunks(run: Any) -> list[str]:
         left_out = len(changes) - _MAX_SIZES - 1
         if left_out > 0:
             changes = [changes[0], *changes[-_MAX_SIZES:]]
-        # A reason says the size that it led to.
+        # The reason contains the size.
         lines += [f"  from chunk {first}: {reason}" for first, _, reason in changes]
         if left_out > 0:
             lines.append(f"  and {format_count(left_out, 'change')} between the first and the last")
@@ -262,7 +263,7 @@ def _bad_lines(run: Any) -> list[str]:
     if count > _MAX_BAD_LINES:
         lines.append(f"and {count - _MAX_BAD_LINES:,} more")
     if count > len(lines_kept):
-        lines.append(f"kept are the first {len(lines_kept):,}; the others are counted")
+        lines.append(f"only the first {len(lines_kept):,} are stored; the others are counted")
     return lines
 
 
@@ -270,8 +271,8 @@ def describe_quarantine(run: Any) -> list[str]:
     """Return where failed rows are quarantined, and the next step; empty if there are none."""
     if run.quarantine is None:
         return []
-    how = ".json says what and why, .arrow (pandas.read_feather) or .raw holds the rows"
-    return [f"in {run.quarantine}: of each key {how}"]
+    files = "KEY.json has the error, KEY.arrow (pandas.read_feather) or KEY.raw the rows"
+    return [f"in {run.quarantine}: {files}"]
 
 
 def _failures(run: Any, has_frames: bool) -> list[str]:
@@ -283,7 +284,7 @@ def _failures(run: Any, has_frames: bool) -> list[str]:
         lines.append(f"{row['task']}: {row['error']} ({row['status'].lower()}, {attempts})")
         if not _is_unknown(row["path"]):
             lines.append(f"  in {_where(row, planned)}, key {row['key']}")
-        # Chunks mostly fail alike: one traceback tells it.
+        # Chunks mostly fail with the same error: one traceback is enough.
         if has_frames and not number:
             frames = str(row["traceback"]).rstrip().splitlines()
             lines += ["  …"] if len(frames) > _MAX_FRAMES else []
@@ -299,7 +300,7 @@ def _overcome(run: Any) -> list[str]:
     is_done = (outcomes["status"] == "COMPLETED") & ~outcomes["is_fallback"]
     lost = _failed_attempts(run, outcomes.loc[is_done, "key"])
     lost = lost[lost["error"] != f"WorkerDied: {LOST_WITH_WORKER}"]  # these are in the notes
-    return _count_errors(lost, "attempt", "made good by another", "run.attempts")
+    return _count_errors(lost, "attempt", "a later attempt succeeded", "run.attempts")
 
 
 def _fallbacks(run: Any) -> list[str]:
@@ -307,7 +308,7 @@ def _fallbacks(run: Any) -> list[str]:
     lost = _failed_attempts(run, run.outcomes.loc[run.outcomes["is_fallback"], "key"])
     last = lost.drop_duplicates(["task", "key"], keep="last")
     rows = "run.outcomes[run.outcomes.is_fallback]"
-    return _count_errors(last, "result", "its fallback stood in", rows)
+    return _count_errors(last, "result", "its fallback was used", rows)
 
 
 def _failed_attempts(run: Any, keys: Any) -> Any:
@@ -332,8 +333,8 @@ def _next(run: Any) -> list[str]:
         return list(run.next_steps)
     if len(failures) and not failures["path"].isna().all():
         return [
-            "read such a chunk alone: [c for c in run.plan if c.key == KEY][0].read()",
-            "let a run go on without them: on_error skip, or --max-failures",
+            "read one of these chunks: [c for c in run.plan if c.key == KEY][0].read()",
+            "let the run continue without them: on_error skip, or --max-failures",
         ]
     return []
 

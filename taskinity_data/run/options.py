@@ -151,7 +151,7 @@ class RunOptions:
     workers: int | None = _option(
         None,
         "N",
-        "How many workers. Default: TASKINITY_MAX_WORKERS, else one per core.",
+        "Number of workers. Default: TASKINITY_MAX_WORKERS, else one per core.",
         min=1,
         is_anew=True,
         check=check_workers,
@@ -181,7 +181,7 @@ class RunOptions:
     max_failures: int | str | None = _option(
         None,
         "X",
-        "How many chunks may fail, as a count (10) or a share (1%), before the run stops.",
+        "Stop the run if more chunks fail: a count (10) or a share (1%).",
         is_anew=True,
         check=parse_max_failures,
         is_repeated=True,
@@ -200,8 +200,8 @@ class RunOptions:
     output: str | os.PathLike[str] | None = _option(
         None,
         "DIR",
-        "Write each chunk's table as a part file there; all appear at once at the end. A "
-        "directory, or a URL such as s3://BUCKET/NAME, with keys from the environment.",
+        "Write each chunk's table to a part file in DIR; all files appear in one step at the "
+        "end. A directory, or a URL such as s3://BUCKET/NAME, with keys from the environment.",
         is_of_output=True,
     )
     output_format: str = _option(
@@ -249,18 +249,18 @@ class RunOptions:
     spreadsheet_safe: bool = _option(
         False,
         None,
-        "For csv: put ' before texts that a spreadsheet would run as formulas (those that "
-        "begin with = + - @). They no longer read back as they were.",
+        "For csv: put ' before strings that a spreadsheet would run as formulas (those that "
+        "begin with = + - @). Such values do not read back unchanged.",
         is_of_output=True,
     )
     storage_options: Mapping[str, Any] | None = _option(
         None,
         "NAME=VALUE",
-        "An option of fsspec's file system for all URLs of stores, e.g. anon=True, "
-        "endpoint_url=http://127.0.0.1:9000. A flow's function that opens data gets them if it "
-        "has a parameter storage_options. They are never shown or stored; but other users of "
-        "this machine can see a command line, so that keys are safer in the environment. May "
-        "be repeated.",
+        "An option of the fsspec file system, for all URLs, e.g. anon=True, "
+        "endpoint_url=http://127.0.0.1:9000. A function of the flow that opens data gets the "
+        "options in its parameter storage_options, if it has one. They are never shown or "
+        "stored, but other users of this machine can see the command line: pass keys in the "
+        "environment. May be repeated.",
         flag="storage-option",
         is_many=True,
         is_anew=True,

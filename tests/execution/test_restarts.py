@@ -111,7 +111,7 @@ def test_a_worker_that_does_not_answer_at_the_start_is_left_out(csv, tmp_path, m
     assert done.status == "COMPLETED"
     assert set(done.value) == set(pids.values()) - {pids[silent]}
     (notice,) = done.notices
-    assert notice.startswith(f"worker {silent} does not answer and gets nothing to do")
+    assert notice.startswith(f"worker {silent} does not respond and is not used")
 
 
 def test_a_cluster_of_which_no_worker_answers_is_refused(csv, tmp_path, monkeypatch):

@@ -86,7 +86,7 @@ def test_processes_are_not_advised_for_what_is_over_before_they_pay():
     tiny = RunSeconds(read=0.4, function=0.1, partial=0.0, here=0.01, start=0.0, finish=0.0)
     told = more_workers(tiny, 2, 8, 1.9, is_in_threads=True)
     assert told.startswith("no: threads wait for each other")
-    assert "processes would pay" in told
+    assert "too short to justify processes" in told
     assert "scheduler=" not in told
 
 

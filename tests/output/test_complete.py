@@ -441,7 +441,7 @@ def test_the_next_step_of_a_call_from_python_is_true(ground):
     before = partial(2, 5)
     told = before.next_steps[0]
     what, _, typed = told.partition(": the same call with ")
-    assert what == "what did not complete, with today's code"
+    assert what == "rerun what did not complete, with today's code"
     assert str(eval(f"go(mended, {typed})").status) == "COMPLETED"
     assert ran() == [2, 5]
     assert numbers() == list(range(100))

@@ -48,7 +48,8 @@ def test_reading_is_told_with_its_share_of_the_work_and_what_the_store_gave():
 def test_a_function_on_all_cores_gains_from_more_workers_only_where_it_waits():
     found = bound(two_workers(read=0.2, function=0.8))
     assert found.headline == (
-        "The function took 80 % of the workers' work: more workers will only help what waits."
+        "The function took 80 % of the workers' work: more workers help only while chunks wait for "
+        "I/O."
     )
     assert "scheduler='processes'" in found.advice
 
@@ -116,15 +117,15 @@ def test_single_tasks_bound_what_runs_beside_none():
 def test_single_tasks_side_by_side_are_not_said_to_run_alone():
     attempts = [attempt(None, at // 2 * 2.0, 2.0, key=f"t{at}") for at in range(4)]
     found = bound(attempts)
-    assert found.headline == ("Up to 2 of 4 tasks ran side by side, on 2 workers.")
+    assert found.headline == ("Up to 2 of 4 tasks ran in parallel, on 2 workers.")
     found = bound(attempts, workers=8, cores=8)
-    assert found.headline == "At most 2 of 4 tasks ran side by side: more workers will not help."
+    assert found.headline == "At most 2 of 4 tasks ran in parallel: more workers will not help."
 
 
 def test_single_tasks_beside_chunks_are_work():
     attempts = [attempt(0, 0.0, 10.0, function=10.0), attempt(None, 0.0, 10.0)]
     rules = {rule.name: rule for rule in bound(attempts).rules}
-    assert rules["single tasks, one beside none"].share == 0.0
+    assert rules["single tasks, one at a time"].share == 0.0
     assert rules["workers without work"].share == 0.0
 
 
@@ -178,8 +179,8 @@ def test_a_long_last_chunk_is_named():
 def test_many_chunks_that_keep_all_busy_may_be_too_small_as_well():
     found = bound(two_workers(chunks=1_000, took=0.003, read=1.0))
     assert found.headline == (
-        "Reading took 100 % of the workers' work, 3 ms a chunk: larger chunks share what each of "
-        "them costs."
+        "Reading took 100 % of the workers' work, 3 ms a chunk: larger chunks reduce the overhead "
+        "of each chunk."
     )
 
 
@@ -191,7 +192,7 @@ def test_chunks_that_are_too_small_are_named():
 
 
 def test_a_run_in_which_nothing_ran_is_bound_by_nothing():
-    assert bound([]).headline == "Nothing was run, so nothing bounded it."
+    assert bound([]).headline == "No task was run, so there is no bottleneck."
 
 
 def test_each_rule_is_given_with_what_was_measured_and_when_it_holds():

@@ -35,7 +35,7 @@ def test_the_outcomes_tell_which_results_are_those_of_a_fallback(path):
 
 def test_the_summary_tells_how_often_a_fallback_stood_in_and_for_what(path):
     text = str(run_with_fallbacks(path))
-    line = "ProcessChunk: ValueError: no fours (3 results; its fallback stood in)"
+    line = "ProcessChunk: ValueError: no fours (3 results; its fallback was used)"
     assert f"\nFallbacks\n  {line}\n" in f"{text}\n"
     assert "Overcome" not in text
 
@@ -52,7 +52,7 @@ def test_an_error_that_a_retry_made_good_is_not_called_a_fallback(path):
     run = td.process(path, fail_once, retries=1, retry_delay=0, on_error=td.value(-1), **QUIET)
     assert not run.outcomes["is_fallback"].any()
     assert "Fallbacks" not in str(run)
-    assert "OSError: busy (1 attempt; made good by another)" in str(run)
+    assert "OSError: busy (1 attempt; a later attempt succeeded)" in str(run)
 
 
 def test_a_task_that_runs_once_tells_of_its_fallback():
@@ -70,7 +70,7 @@ def test_a_task_that_runs_once_tells_of_its_fallback():
     )
     assert run.value == 4
     assert list(run.outcomes.loc[run.outcomes["is_fallback"], "task"]) == ["Fetch"]
-    assert "Fetch: OSError: no answer (1 result; its fallback stood in)" in str(run)
+    assert "Fetch: OSError: no answer (1 result; its fallback was used)" in str(run)
 
 
 def test_a_run_that_was_kept_tells_of_its_fallbacks(path, tmp_path):

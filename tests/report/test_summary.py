@@ -101,9 +101,10 @@ def test_rows_that_were_not_known_are_not_called_zero():
 
 def test_time_is_split_and_compared_with_one_chunk_after_another():
     text = summarise(make_run())
-    assert "here: planning 100 ms, combining 50 ms, waiting for workers 1.0 s; 1.2 s in all" in text
-    assert "on the workers: reading 600 ms, the function 1.8 s; 2.4 s in all" in text
-    assert "one after another: 2.00" in text
+    assert "in this process: planning 100 ms, combining 50 ms, waiting for workers" in text
+    assert "1.0 s; 1.2 s in total" in text
+    assert "on the workers: reading 600 ms, the function 1.8 s; 2.4 s in total" in text
+    assert "running that work sequentially: 2.00" in text
     assert "threads: built-in reducers alone" in text
 
 
@@ -119,8 +120,8 @@ def test_what_bounded_it_is_said_with_where_the_time_went():
 def test_tasks_that_run_once_stand_apart_from_what_chunks_cost():
     timings = make_run().timings | {"total": 4.2, "single": 3.0}
     text = summarise(make_run(timings=timings))
-    assert "on the workers: reading 600 ms, the function 1.8 s; 2.4 s in all" in text
-    assert "one after another: 2.00" in text
+    assert "on the workers: reading 600 ms, the function 1.8 s; 2.4 s in total" in text
+    assert "running that work sequentially: 2.00" in text
     assert "tasks that run once: 3.0 s" in text
     assert "run once" not in summarise(make_run())
 
@@ -264,6 +265,8 @@ def test_errors_that_another_attempt_made_good_are_told_with_their_number():
     errors = ["OSError: busy"] * 4 + ["ValueError: a", "ValueError: b", "ValueError: c", None]
     tries = pd.DataFrame({"task": "ProcessChunk", "key": done, "error": errors})
     text = summarise(make_run(attempts=tries))
-    assert "Overcome\n  ProcessChunk: OSError: busy (4 attempts; made good by another)\n" in text
+    assert (
+        "Overcome\n  ProcessChunk: OSError: busy (4 attempts; a later attempt succeeded)\n" in text
+    )
     assert "  and 1 other error: run.attempts\n" in text
     assert "Overcome" not in summarise(make_run())

@@ -30,20 +30,20 @@ _CLEARLY = 0.95
 
 
 @click.command(
-    short_help="Measure sequential against parallel on this machine.",
+    short_help="Compare sequential with parallel runs on this machine.",
     epilog=examples("bench --quick", "bench --workers 8", "bench --json > bench.json"),
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="How many workers. Default: four that wait, and one per core that computes.",
+    help="Number of workers. Default: four for the function that waits, one per core for the "
+    "others.",
 )
 @click.option(
     "--quick",
     is_flag=True,
-    help="Fewer records where records take long: under a minute on an idle machine, and less "
-    "exact.",
+    help="Fewer records for the slow functions: under a minute on an idle machine, but less exact.",
 )
 @as_json_option
 def bench(workers: int | None, quick: bool, as_json: bool) -> None:

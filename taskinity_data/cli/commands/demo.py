@@ -29,7 +29,7 @@ class Flights(NamedTuple):
 
 
 @click.command(
-    short_help="See the main job on real flights, end to end.",
+    short_help="Run an example on real flights, end to end.",
     epilog=examples("demo", "demo --workers 2 --json"),
 )
 @run_options({"workers": typed_options()["workers"]})

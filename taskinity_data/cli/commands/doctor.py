@@ -50,7 +50,7 @@ _DASK_KEYS = (
 
 
 @click.command(
-    short_help="What a bug report needs: versions, machine, settings.",
+    short_help="Show versions, machine and settings, for a bug report.",
     epilog=examples("doctor", "doctor --json > machine.json"),
 )
 @as_json_option

@@ -62,8 +62,9 @@ _PLANNING = ("storage_options", "workers", "memory", "chunk_size")
     "--estimate",
     "is_estimated",
     is_flag=True,
-    help="Try the functions of --tasks on a few slices, some seconds, and forecast time, memory "
-    "and output. With a dataset: process_chunk and aggregate_results, or one of them.",
+    help="Try the functions of --tasks on a few slices, for some seconds, and forecast time, "
+    "memory and output. With a dataset, these are process_chunk and aggregate_results, or one of "
+    "them.",
 )
 @as_json_option
 def plan(
@@ -99,7 +100,7 @@ def plan(
                 )
             flow = open_flow(sources[0], tasks_path)
             if not flow.is_bound:
-                raise BindError(f"{sources[0]}: hand over its functions with --tasks FILE.py")
+                raise BindError(f"{sources[0]}: pass its functions with --tasks FILE.py")
             preview(
                 flow,
                 parse_inputs(input_texts),

@@ -27,7 +27,7 @@ __all__ = ["redrive"]
 
 
 @click.command(
-    short_help="Run again what a run did not complete.",
+    short_help="Rerun what a run did not complete.",
     epilog=examples(
         "redrive 20260801T101500-3fa2c1",
         "redrive 20260801T101500-3fa2c1 --tasks my_tasks.py --report again.html",
@@ -50,7 +50,7 @@ def redrive(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Run again what the run RUN_ID did not complete: failed and skipped chunks, and those that
+    """Rerun what the run RUN_ID did not complete: failed and skipped chunks, and those that
     had not run.
 
     Chunks that it finished are used again, unless their data or today's code of --tasks differ;
@@ -67,7 +67,7 @@ def redrive(
         flow, inputs, file, repeated = reopen(run_id, parse_inputs(input_texts) | stored)
         inputs = {name: value for name, value in inputs.items() if name not in stored}
         if not (tasks_path or file):
-            raise BindError(f"run {run_id}: hand over its functions with --tasks FILE.py")
+            raise BindError(f"run {run_id}: pass its functions with --tasks FILE.py")
         flow = flow.bind(import_file(tasks_path or file))
         _check_given_again(run_id, repeated.pop("asks"), chosen.get("storage_options", {}))
         chosen = repeated | chosen
@@ -84,6 +84,6 @@ def _check_given_again(
     missing = [name for name in asks if name not in storage_options]
     if missing:
         raise ResumeError(
-            f"run {run_id}: the storage option {missing[0]!r} was not kept; give it again: "
+            f"run {run_id}: the storage option {missing[0]!r} was not stored; pass it again: "
             f"--storage-option {missing[0]}=..."
         )

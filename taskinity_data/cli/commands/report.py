@@ -11,7 +11,7 @@ __all__ = ["report"]
 
 
 @click.command(
-    short_help="Write the report of a run that is kept.",
+    short_help="Write the report of a stored run.",
     epilog=examples(
         "report 20260801T101500-3fa2c1", "report 20260801T101500-3fa2c1 -o delays.html"
     ),
@@ -21,11 +21,11 @@ __all__ = ["report"]
     "-o",
     "--output",
     metavar="FILE.html",
-    help="Where to write it; a directory takes RUN_ID.html. Default: RUN_ID.html here.",
+    help="File or directory to write to. Default: RUN_ID.html in the current directory.",
 )
 @as_json_option
 def report(run_id: str, output: str | None, as_json: bool) -> None:
-    """Write the report of the run RUN_ID: one HTML file that opens without a network.
+    """Write the report of the run RUN_ID: one HTML file that needs no network.
 
     The report names what is missing, if the run was killed or is still running.
     """

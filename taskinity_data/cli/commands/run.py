@@ -51,18 +51,19 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
 @click.option(
     "--report",
     metavar="FILE.html",
-    help="Write the report of the run there at its end, even if it failed.",
+    help="Write the report of the run to this file at the end, even if the run failed.",
 )
 @click.option(
     "--dashboard",
     is_flag=True,
-    help="Print the address of Dask's dashboard while the flow runs; in local processes, if "
-    "--scheduler is not given.",
+    help="Print the address of Dask's dashboard while the flow runs. Without --scheduler, run in "
+    "local processes.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Show stages and chunks, and run no chunk. The tasks that tell what is cut are called.",
+    help="Show stages and chunks without running any chunk. Tasks that return the data to be cut "
+    "are called.",
 )
 @as_json_option
 @click.pass_context
@@ -78,7 +79,7 @@ def run(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Run FLOW_OR_SCRIPT: a flow's text with --tasks, or a script that names its flow `flow`."""
+    """Run FLOW_OR_SCRIPT: a flow file with --tasks, or a Python script with a variable `flow`."""
     from taskinity_data.cli.loading import open_flow
 
     with answering(as_json) as answer:
@@ -86,9 +87,9 @@ def run(
         chosen = parse_run_options(options)
         opened = open_flow(flow, tasks_path)
         if not opened.is_bound:
-            raise BindError(f"{flow}: hand over its functions with --tasks FILE.py")
+            raise BindError(f"{flow}: pass its functions with --tasks FILE.py")
         if dry_run and report is not None:
-            raise click.UsageError("--report needs a run, and --dry-run runs nothing")
+            raise click.UsageError("--report can't be used with --dry-run, which runs nothing")
         if dry_run:
             from taskinity_data.cli.commands.preview import preview
 
@@ -160,7 +161,7 @@ def keep() -> dict[str, Any]:
     folder = settings.run_dir.absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if settings.source_of("run_dir") == "default" and not os.access(there, os.W_OK | os.X_OK):
-        click.echo(f"No journal is kept, {there} can't be written.", err=True)
+        click.echo(f"No journal is written: {there} is not writable.", err=True)
         return {}
     return {"run_dir": folder}
 

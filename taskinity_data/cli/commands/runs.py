@@ -129,13 +129,13 @@ def diff(before: str, after: str, as_json: bool) -> None:
             click.echo(str(difference))
 
 
-@runs.command(short_help="Remove runs that completed, or are old.")
+@runs.command(short_help="Remove completed or old runs.")
 @click.option(
     "--older-than",
     metavar="AGE",
-    help="Remove runs of any status that began longer ago too, e.g. 30d or 12h; 0s: all of them.",
+    help="Also remove runs of any status that are older, e.g. 30d or 12h; 0s removes all.",
 )
-@click.option("--dry-run", is_flag=True, help="List what would be removed; remove nothing.")
+@click.option("--dry-run", is_flag=True, help="List what would be removed, without removing it.")
 @as_json_option
 def clean(older_than: str | None, dry_run: bool, as_json: bool) -> None:
     """Remove completed runs. Stopped ones, and those with a quarantine, are kept until

@@ -16,13 +16,13 @@ __all__ = ["validate"]
 
 
 @click.command(
-    short_help="Check a flow, and the functions for it.",
+    short_help="Check a flow and its functions.",
     epilog=examples("validate delays.flow", "validate delays.flow --tasks my_tasks.py"),
 )
 @click.argument("flow", metavar="FLOW")
 @tasks_option
 def validate(flow: str, tasks_path: str | None) -> None:
-    """Check FLOW, a flow's text or a script, and with --tasks that its functions fit.
+    """Check FLOW, a flow file or a script, and with --tasks that its functions match.
 
     Nothing is run. All problems are reported together, with line and column.
     """
@@ -36,9 +36,9 @@ def _describe(flow: Flow) -> list[str]:
     tasks, edges = format_count(len(flow.tasks), "task"), format_count(len(flow.edges), "edge")
     lines = [f"{flow.name}: {tasks}, {edges}, no errors"]
     if not flow.is_bound:
-        return [*lines, "No functions were checked; hand them over with --tasks FILE.py"]
+        return [*lines, "No functions were checked; pass them with --tasks FILE.py"]
     needed = flow.required_inputs
     if needed:
         arguments = " ".join(f"--input {name}=…" for name in needed)
-        return [*lines, f"All tasks have their functions. To run it: {arguments}"]
-    return [*lines, "All tasks have their functions. It needs no input."]
+        return [*lines, f"All tasks have functions. Inputs to pass: {arguments}"]
+    return [*lines, "All tasks have functions. The flow needs no inputs."]

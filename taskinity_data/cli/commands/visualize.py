@@ -24,10 +24,10 @@ _FORMATS = {".svg": "to_svg", ".mmd": "to_mermaid", ".txt": "to_ascii"}
     "-o",
     "--output",
     metavar="FILE",
-    help="Write there instead: .svg (a picture for browsers), .mmd (Mermaid text) or .txt.",
+    help="Write to this file instead: .svg (a picture for browsers), .mmd (Mermaid text) or .txt.",
 )
 def visualize(flow: str, output: str | None) -> None:
-    """Draw FLOW, a flow's text or a script; no outside program is needed."""
+    """Draw FLOW, a flow file or a script; no other program is needed."""
     from taskinity_data.cli.loading import open_flow
 
     suffix = Path(output).suffix.lower() if output is not None else ".txt"

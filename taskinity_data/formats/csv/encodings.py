@@ -1,7 +1,4 @@
-"""Which encodings CSV files may have, and what each means for the bytes that mark fields and lines.
-
-It knows encodings, not files, options or records.
-"""
+"""Which encodings CSV files may have, and what each means for the bytes that mark fields and lines."""
 
 from __future__ import annotations
 

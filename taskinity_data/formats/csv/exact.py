@@ -1,6 +1,6 @@
-"""The rows of a piece of CSV by pandas' own parser, held to the frozen schema.
+"""Read the rows of a piece of CSV with pandas' own parser, and check them against the schema.
 
-This is the engine whose word counts. It knows bytes and columns, not files or cuts.
+This is the reference engine: the fast one must return the same rows.
 """
 
 from __future__ import annotations

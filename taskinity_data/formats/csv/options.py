@@ -1,7 +1,4 @@
-"""Which options of `pandas.read_csv` a dataset of CSV files honours, where, and which it refuses.
-
-It knows names and values of options, not files, bytes or schemas.
-"""
+"""Which options of `pandas.read_csv` a dataset of CSV files honours, where, and which it refuses."""
 
 from __future__ import annotations
 

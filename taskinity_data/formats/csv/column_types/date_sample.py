@@ -1,7 +1,4 @@
-"""What pandas would make of columns of dates over a whole file, from a sample or from all of it.
-
-It knows formats, units and time zones, not how texts are read into frames.
-"""
+"""What pandas would make of columns of dates over a whole file, from a sample or from all of it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Columns of dates: which are named, and texts turned into the type that is frozen for them.
 
-It knows texts and formats, not files; how a format is found is for `date_sample`.
+The date format is inferred in `date_sample`.
 """
 
 from __future__ import annotations

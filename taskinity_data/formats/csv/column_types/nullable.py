@@ -1,7 +1,4 @@
-"""Columns whose missing values have a place of their own, as `dtype_backend` of pandas asks for.
-
-It knows what is seen of a column and what pandas makes of that, not files or parsers.
-"""
+"""Infer nullable dtypes of columns, as with `dtype_backend` of `pandas.read_csv`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The record ends of a range, block after block: fast where a block is regular, exact everywhere.
+"""Find the ends of records in a range, block by block.
 
-It knows how the two ways of finding record ends are put together, and nothing of grains.
+Regular blocks are searched with vectorised bit marks, all others byte by byte with the state
+machine; both return the same record ends.
 """
 
 from __future__ import annotations
