@@ -1,4 +1,4 @@
-"""The schema that every chunk of a text dataset keeps: how it is found, merged, given and written."""
+"""Infer, merge, accept and write the schema that every chunk of a text dataset has."""
 
 from __future__ import annotations
 

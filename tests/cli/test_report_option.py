@@ -32,5 +32,5 @@ def test_a_report_that_cannot_be_written_is_told_and_costs_no_answer(folder, cal
 def test_a_dry_run_has_nothing_to_report(folder, call):
     said = call(*RUN, "--input", "factor=2", "--report", "r.html", "--dry-run")
     assert said.exit_code == 2
-    assert "--dry-run runs nothing" in said.stderr
+    assert "--dry-run, which runs nothing" in said.stderr
     assert not (folder / "r.html").exists()

@@ -17,7 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.formats.registry import FORMATS
 
-HERE, THERE = "files here", "stores"
+HERE, THERE = "local files", "stores"
 DOCS = Path(__file__).parent.parent.parent / "docs" / "formats.md"
 ROWS = 160_000
 GROUP = ROWS // 8

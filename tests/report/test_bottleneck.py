@@ -137,8 +137,8 @@ def test_a_wait_for_another_attempt_is_named():
         attempts.append(attempt(number, at + 5.0, 0.1, function=0.1))
     found = bound(attempts)
     assert found.headline == (
-        "Workers were without work for 85 % of their time: chunks that had failed waited to be "
-        "tried again."
+        "Workers were without work for 85 % of their time: failed chunks waited for their next "
+        "attempt."
     )
     assert "retry_delay=" in found.advice
 

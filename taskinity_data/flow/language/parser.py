@@ -31,7 +31,7 @@ __all__ = [
 
 
 _CODE = (
-    "a flow text holds no code; write the functions in Python and hand them over: "
+    "a flow text holds no code; write the functions in Python and pass them: "
     "flow.bind([process_chunk, ...]), or --tasks FILE.py"
 )
 _NO_FLOW = "expected 'flow Name:' before anything else"

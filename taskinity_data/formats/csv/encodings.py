@@ -1,4 +1,4 @@
-"""Which encodings CSV files may have, and what each means for the bytes that mark fields and lines."""
+"""Define which encodings CSV files may have, and the bytes that mark fields and lines in each."""
 
 from __future__ import annotations
 

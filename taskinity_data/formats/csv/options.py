@@ -1,4 +1,4 @@
-"""Which options of `pandas.read_csv` a dataset of CSV files honours, where, and which it refuses."""
+"""Define which options of `pandas.read_csv` a CSV dataset supports, and which it refuses."""
 
 from __future__ import annotations
 
