@@ -19,7 +19,7 @@ EVENTS = [
     events.ChunkSubmitted("r1", 1.0, "ProcessChunk", "ProcessChunk-1f", 100),
     events.ChunkRetried("r1", 1.0, "ProcessChunk", "ProcessChunk-1f", "in 1 s", OUTCOME),
     events.ChunkFinished("r1", 1.0, "ProcessChunk", OUTCOME),
-    events.Notice("r1", 1.0, "20 finished chunks were used again"),
+    events.Notice("r1", 1.0, "20 finished chunks were reused"),
     events.SizeChanged("r1", 1.0, "ProcessChunk", 2**20, "chunks took 20 ms"),
     events.RunFinished("r1", 2.0, RunStatus.COMPLETED),
 ]

@@ -1,7 +1,7 @@
-"""What is kept of a run while it goes, and what of an earlier try is used again.
+"""Write the journal of a run, and find results of the resumed run that can be reused.
 
-The driver calls it for each item that is handed out (`recall`) and that has ended (`keep`); items
-are looked up by identity: of the code, of the options, of the data.
+The driver calls `recall` before it submits an item, and `keep` when an item has ended. Items are
+looked up by their identity: code, options and data.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ T = TypeVar("T")
 __all__ = ["BEGIN_S", "Checkpoints"]
 
 BEGIN_S = 2.0
-"""A run that nobody asked to keep is kept from its third second on, so that small ones leave no
-directory behind; what had ended before is written then."""
+"""Without `run_dir=` or `resume=`, a run is stored from its third second on, so that short runs
+leave no directory behind; outcomes until then are written at that time."""
 
 MAX_EARLY = 32
-"""Results that wait for that time, so that a run's memory does not hold all of its first seconds;
-what ends beyond them before it begins is not kept, and would be run again."""
+"""Results that are held in memory until then; results of further items in that time are not
+stored, so that a resumed run computes them again."""
 
 _MAX_ANSWER_NBYTES = 16 << 20
 """A larger answer is not kept for `load_run`."""
@@ -54,7 +54,7 @@ def _is_nothing(value: Any) -> bool:
 
 
 class Unknown:
-    """What is known of a fan-out while nothing is written: nothing."""
+    """Stand in for a `FanOutRecord` until the journal is written: no cuts are known."""
 
     cuts = EarlierCuts()
 
@@ -69,17 +69,17 @@ class Checkpoints:
     Parameters
     ----------
     enter : callable
-        Makes the run's place, and locks it; may raise `OSError`.
+        Creates the directory of the run, and locks it; may raise `OSError`.
     head : mapping
         A description of the run, of plain values.
     say : callable
-        Takes what the user should know.
+        Called with messages for the user.
     past : Past, optional
-        What is to be used again.
+        The journal of the run that is resumed; its results are reused.
     is_asked : bool
-        Whether the user asked for it: then `begin` has to be called, and time may be taken.
+        Whether the user passed `run_dir=` or `resume=`: then the caller calls `begin` at the start.
     more : callable
-        What else the journal, and not the listing, has of the run: called once it is begun.
+        Called when the journal begins; returns further plain values for it.
     open_reader : callable, optional
         See `Quarantine`.
     """
@@ -118,23 +118,23 @@ class Checkpoints:
         return self._head
 
     def will_keep(self, status: str) -> bool:
-        """Return whether what has ended can be used again, once `close` gets `status`."""
+        """Return whether results can be reused by a later run after ``close(status)``."""
         is_waiting = self._early is not None and self._counts["early"] > 0
         return self.was_kept or (is_waiting and status == "INTERRUPTED")
 
     @property
     def was_kept(self) -> bool:
-        """Whether something that has ended can be used again."""
+        """Whether any result can be reused by a later run."""
         return bool(self._counts["kept"] + self._counts["recalled"])
 
     @property
     def quarantine(self) -> Path | None:
-        """The directory of what failed, None where nothing did."""
+        """The directory of the quarantine, None if nothing failed."""
         return None if self._quarantine is None else self._quarantine.path
 
     @property
     def recalled(self) -> int:
-        """How many chunks were taken from an earlier try."""
+        """The number of chunks whose results were reused."""
         return self._counts["recalled"]
 
     # -- fan-outs ------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ class Checkpoints:
         return self._act(self._enter_fan_out, job, dataset, cutting) or Unknown()
 
     def recall(self, name: str, item: Any) -> Outcome | None:
-        """Return the outcome of `item`, handed out now, where an earlier try has finished it."""
+        """Return the stored outcome of `item`, None if it has to be run."""
         return self._act(self._recall, name, item)
 
     def keep(self, name: str, item: Any, outcome: Outcome) -> None:
@@ -190,8 +190,8 @@ class Checkpoints:
             except OSError as error:
                 self._early = None
                 self._say(
-                    f"no journal is kept: {error.strerror} ({error.filename}). If the run stops it "
-                    "starts from nothing; run_dir= or TASKINITY_RUN_DIR name another directory"
+                    f"no journal is kept: {error.strerror} ({error.filename}). If the run stops, "
+                    "it can't be resumed; set another directory with run_dir= or TASKINITY_RUN_DIR"
                 )
         return act(*arguments)
 
@@ -332,7 +332,7 @@ class Checkpoints:
             self._stop_journal()
             self._say(
                 f"the journal in {directory} can't be written any more ({error.strerror}): the run "
-                "goes on without it, and what it finishes from now on is not kept"
+                "continues without it, and later results are not stored"
             )
             return
         if kind == "C":
@@ -353,22 +353,26 @@ class Checkpoints:
         reason: str | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> None:
-        """End the journal; a small run that was stopped is still kept, if it can be.
+        """Write the end of the run to the journal, and release the run's directory.
 
-        `details` are plain values that the journal keeps with the end.
+        A run that was interrupted before its journal began (`BEGIN_S`) is stored now, so that it
+        can be resumed. Errors of the file system are reported to the user, never raised.
+
+        `status` is a run status, `value` the answer (stored if it is small), `reason` why the run
+        stopped early; `details` are further plain values to store.
         """
         if self._early is not None and self.will_keep(status):
             try:
                 self.begin()
             except OSError as error:
-                self._say(f"what was finished can't be kept: {error.strerror} ({error.filename})")
+                self._say(f"results can't be stored: {error.strerror} ({error.filename})")
         self._early = None
         if self._past is not None:
             self._report(
-                f"{self.recalled:,} finished chunks of run {self._past.run_id} were used again"
+                f"{self.recalled:,} finished chunks of run {self._past.run_id} were reused"
             )
         if self._quarantine is not None:
-            self._quarantine.close(has_ended_well=status in ("COMPLETED", "PARTIAL"))
+            self._quarantine.close(has_completed=status in ("COMPLETED", "PARTIAL"))
         end = {"status": status, "reason": reason, "ended_s": time.time()}
         if self._journal is not None:
             self._add_end({**(details or {}), **end}, value)

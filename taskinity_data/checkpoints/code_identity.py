@@ -252,7 +252,7 @@ class _Walk:
             parts = reduce(value) if reduce is not None else value.__reduce_ex__(4)
         except Exception as error:
             raise _Unstable(f"{kind.__module__}.{kind.__qualname__}: {error}") from error
-        self._reduced_values.append(parts)  # so that no id is used again
+        self._reduced_values.append(parts)  # so that no id is reused
         if isinstance(parts, str):
             out.update(f"named {kind.__module__}.{parts}".encode())
             return
@@ -380,7 +380,10 @@ class _Walk:
 
 
 def _parts_of(value: Any) -> tuple[Any, ...] | None:
-    """Return what functions in another wrapping are made of; None for all else."""
+    """Return the parts of a wrapped function, None for any other value.
+
+    Wrappers are bound methods, partials, static and class methods, and properties.
+    """
     if isinstance(value, types.MethodType):
         return value.__func__, value.__self__
     if isinstance(value, functools.partial):

@@ -186,7 +186,7 @@ class FanOutRecord:
 
     def _name_reader(self, reader: Any) -> bytes:
         if id(reader) not in self._readers:
-            # The reader is held too, so that no id is used again.
+            # The reader is held too, so that no id is reused.
             self._readers[id(reader)] = reader, _digest(reader.identity()).encode()
         return self._readers[id(reader)][1]
 

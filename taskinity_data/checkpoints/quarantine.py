@@ -1,8 +1,8 @@
-"""What failed of a run: an entry for each chunk, row or list item in a directory of the run.
+"""Write what failed in a run to its directory: an entry for each chunk, row or list item.
 
-An entry is ``NAME.json``, which says what, where and why, and beside it the rows themselves:
-``NAME.arrow`` (`pandas.read_feather`), or ``NAME.raw``, the bytes as they stand in the file, where
-they do not parse or may not be read here.
+An entry is ``NAME.json``, with task, range and error, and the rows themselves: ``NAME.arrow``
+(`pandas.read_feather`), or ``NAME.raw``, the unchanged bytes of the file, if they do not parse or
+must not be read in this process.
 """
 
 from __future__ import annotations
@@ -148,14 +148,14 @@ class Quarantine:
                 "(run.failures, run.bad_lines); make room, and resume or redrive the run"
             )
 
-    def close(self, *, has_ended_well: bool) -> None:
-        """End it; where the run `has_ended_well`, entries that were not seen again go."""
+    def close(self, *, has_completed: bool) -> None:
+        """End it; where the run `has_completed`, entries that were not seen again go."""
         if self._reader is not None:
             self._reader.close()
         left = [entry for entries in self._earlier.values() for entry in entries]
         self._earlier.clear()
         with suppress(OSError):
-            for entry in left if has_ended_well else ():
+            for entry in left if has_completed else ():
                 self._remove(entry)
             if self._count:
                 sync_directory(str(self._directory))
@@ -250,6 +250,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _describe_range(item: Any) -> dict[str, Any]:
+    """Return the position and the range of `item` as JSON values; no range for a list item."""
     chunk = item.data
     if not isinstance(chunk, Chunk):
         return {"position": item.position, "pieces": [], "unit": None, "row": None, "rows": None}

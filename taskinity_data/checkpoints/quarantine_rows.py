@@ -82,7 +82,7 @@ def pack_value(data: Any) -> QuarantinedRows:
     """Return the rows of a list's or a stream's item, where it is a frame or a table."""
     value = data.data if isinstance(data, StreamBlock) else data
     if is_stream(value) or not is_in_memory(value):
-        return QuarantinedRows(why_not="it is no table in memory")
+        return QuarantinedRows(why_not="it is not a table in memory")
     try:
         return pack_table(to_table(value)[0])
     except Exception as error:  # noqa: BLE001 - columns that Arrow can't hold

@@ -220,7 +220,19 @@ def find_dependence(
 ) -> str | None:
     """Describe how the rows that `call` returns depend on the cuts; None if they don't.
 
-    Stops as soon as `is_over` returns True.
+    Parameters
+    ----------
+    call : callable
+        A chunk function: takes and returns a table of rows.
+    cuts : iterable of chunks
+        The same rows, cut into chunks in different ways; the first difference is described.
+    is_over : callable
+        Returns True once no time is left; then the search stops.
+
+    Raises
+    ------
+    TypeError
+        The results of `call` can't be compared.
     """
 
     def find(chunks: Chunks) -> str | None:

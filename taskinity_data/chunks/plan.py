@@ -269,6 +269,7 @@ def _sum_rows(counts: Sequence[int | None]) -> int | None:
 
 
 def _to_row(chunk: Chunk) -> str:
+    """Return `chunk` as a row of the HTML table."""
     rows = "?" if chunk.rows is None else f"{chunk.rows:,}"
     cells = (
         inert_line(chunk.path),

@@ -362,7 +362,7 @@ class Learner:
         return min(FLOOR_NBYTES, self.total_nbytes / (FLOOR_SHARES * max(1, workers)))
 
     def _cap(self) -> tuple[float, str]:
-        """Return the highest bytes that growth and memory allow, and the reason."""
+        """Return the largest size that growth and memory allow, in bytes, and the reason."""
         grown, reason = math.inf, ""
         if self.recent:
             # Small files make small chunks: these do not reduce what the sample allowed.

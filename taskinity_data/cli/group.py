@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commands"]
 
-# These are met while data is worked on; all others are about what the user asked for.
+# These are raised while data is processed; all others report invalid arguments.
 _FAILURES = (FlowFailed, LedgerError, ReduceError, ReadError, WriteError)
 
 

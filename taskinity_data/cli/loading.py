@@ -48,7 +48,7 @@ def open_flow(path: str, tasks_path: str | None = None, *, is_drawn: bool = Fals
     BindError
         A script without a flow, a file that can't be imported, functions that don't fit.
     FlowSyntaxError, FlowError
-        The text is no flow.
+        The text is not a flow.
     """
     from taskinity_data.flow.files import load_flow
 
@@ -74,7 +74,7 @@ def import_file(path: str) -> ModuleType:
     SourceNotFound
         There is no such file.
     BindError
-        It is no Python file, or importing it fails; the message holds the user's own frames.
+        It is not a Python file, or importing it fails; the message holds the user's own frames.
     """
     file = Path(path)
     if not file.is_file():

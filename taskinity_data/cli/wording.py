@@ -49,8 +49,8 @@ def add_typed_options(message: str, command: str | None) -> str:
     >>> print(add_typed_options("it reads as 2 columns with sep=';'", "plan"))
     it reads as 2 columns with sep=';'
     On the command line: sep=';' is --sep ';'
-    >>> print(add_typed_options("'set workers=2 please' is no int64", "run"))
-    'set workers=2 please' is no int64
+    >>> print(add_typed_options("'set workers=2 please' is not a valid int64", "run"))
+    'set workers=2 please' is not a valid int64
     """
     readers = _reader_options()
     if command == "plan":

@@ -37,7 +37,7 @@ class CheckpointKeeper(Protocol):
     def keep(self, name: str, item: Item, outcome: Outcome) -> None:
         """Store the final outcome of an item, before its value is combined.
 
-        Of a part the value is left out: it is no chunk of the plan, and one that was split is run
+        The value of a part is left out: it is not a chunk of the plan, and a split chunk is run
         again.
         """
 

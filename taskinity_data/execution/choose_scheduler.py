@@ -47,8 +47,8 @@ a worker, and so many seconds, of which a slow chunk or another program's burst 
 
 
 _COMPUTING = 0.5
-"""The share of their time that items of a process of its own compute, from which on computing is
-what they do: what waits for a service or a disk is far below it, plain Python close to 1."""
+"""The share of computing time above which the items of a process count as computing: functions that
+wait for a service or a disk are far below it, pure Python is close to 1."""
 
 
 @dataclass

@@ -86,9 +86,9 @@ class RunningFanOut:
     items : iterator of Item
         Pulled one by one, so that a plan can be streamed and sizes can change on the way.
     extents : sequence of Piece
-        All data of each file, which the chunks must tile; empty where items are no chunks.
+        All data of each file, which the chunks must tile; empty where items are not chunks.
     total_nbytes : int
-        Planned bytes of all items together; 0 where items are no chunks.
+        Planned bytes of all items together; 0 where items are not chunks.
     total_rows : int or None
         Rows of all items together, None where unknown.
     total_items : int or None
@@ -225,7 +225,10 @@ class RunningFanOut:
         return parts
 
     def shrink(self, item: Item, parts: Sequence[Item]) -> bool:
-        """Make chunks smaller where `item`, now `parts`, was too large; return whether they are."""
+        """Limit the size of later chunks after `item` ran out of memory and was split into `parts`.
+
+        Returns whether the limit was lowered; its reason is added to `sizes`.
+        """
         if not self._cap.refuse(item.index, len(parts), max(part.nbytes for part in parts)):
             return False
         max_nbytes = self._cap.max_nbytes
@@ -233,7 +236,7 @@ class RunningFanOut:
         if self._too_large is None:
             self._too_large = item.nbytes
         else:
-            self.sizes.pop()  # one line says it all
+            self.sizes.pop()  # one reason stands for all reductions
         before, size = format_nbytes(self._too_large), format_nbytes(max_nbytes)
         reason = (
             f"{before} chunks were too large for this function: {size} from chunk "

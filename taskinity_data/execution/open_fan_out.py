@@ -1,6 +1,6 @@
-"""Opens a fan-out: cuts a dataset, or takes a list apart, into the items that a job is done to.
+"""Open a fan-out: divide a dataset or a list into the items that a job processes.
 
-Sizes follow what the run learns, unless they were given.
+Chunk sizes are adapted to the measured costs of the run, unless the user set them.
 """
 
 from __future__ import annotations
@@ -205,6 +205,16 @@ def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> 
 
 
 def _value_items(stage: FanOutStage, value: Any, width: int | None) -> Iterator[Item]:
+    """Yield the items of a `value` that is not a dataset.
+
+    A list is divided into `width` slices (None: one item each); any other value goes whole to each
+    numbered sibling.
+
+    Raises
+    ------
+    PlanError
+        The value can't be divided, and there are no numbered siblings.
+    """
     if isinstance(value, list | tuple | range):
         return list_items(value, width)
     if stage.members:
@@ -313,6 +323,15 @@ def _divide(
     *,
     tolerates: bool,
 ) -> RunningFanOut:
+    """Open a fan-out of a fixed `width`: as many chunks of about the same size.
+
+    If it `tolerates` unreadable files, these become chunks that fail.
+
+    Raises
+    ------
+    PlanError
+        A chunk is expected not to fit in the memory of a worker.
+    """
     chunks = dataset.divide(width, tolerates=tolerates)
     largest = max((chunk.nbytes for chunk in chunks if chunk.failure is None), default=0)
     needs = int(largest * dataset.expansion)
@@ -323,7 +342,7 @@ def _divide(
             f"{needs / 2**30:.1f} GiB, a worker has {memory / 2**30:.1f} GiB. Write "
             f"{stage.name}[*] to let the pieces be sized"
         )
-    reason = f"1/{width} of the data, as the flow says"
+    reason = f"1/{width} of the data, as the flow specifies"
     return _open_chunks(job, chunks, dataset.extents, reason, splits=False)
 
 

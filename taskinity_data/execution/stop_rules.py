@@ -19,7 +19,7 @@ __all__ = ["StopRules"]
 
 
 class StopRules:
-    """How many chunks may end without a result, and until when.
+    """The limits of a run: the number of chunks without a result, and its time.
 
     Parameters
     ----------
@@ -56,7 +56,10 @@ class StopRules:
         return self.judge(fan_out)
 
     def judge(self, fan_out: RunningFanOut) -> str | None:
-        """Return why the run stops by what `fan_out` has lost, once more is known of its chunks."""
+        """Return why the run must stop, None if `fan_out` has not lost too many chunks.
+
+        Called again when the number of chunks becomes known, which a share needs.
+        """
         lost, allowed = self._lost[fan_out.name], self._max_failures
         if allowed is None:
             allowed = 0

@@ -18,7 +18,7 @@ __all__ = ["QUEUED", "WATCH_S", "Batch", "Window", "make_key"]
 
 QUEUED = 1
 """Batches that wait behind the running ones, a worker: enough that none runs dry while the driver
-looks elsewhere (a task's way to a worker and back is about 5 ms), and no more, because what waits
+is busy (a task's way to a worker and back takes about 5 ms), and no more, because queued chunks
 can't be re-sized."""
 
 WATCH_S = 60.0
@@ -44,7 +44,7 @@ class Window:
         self._in_flight: dict[Pending, Batch] = {}
         self._progress_s = time.monotonic()
         self._done: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
-        # Strategies and jobs are kept beside what was loaded, so that no id is used again.
+        # Strategies and jobs are kept beside what was loaded, so that no id is reused.
         self._loaded: dict[tuple[int, int], tuple[Strategy, Job, Any]] = {}
 
     def __len__(self) -> int:
@@ -102,7 +102,7 @@ class Window:
         return ended
 
     def cancel(self) -> None:
-        """Give up what waits; what runs goes on to its end and is taken back by `wait`."""
+        """Cancel batches that are queued; running ones complete and are returned by `wait`."""
         for strategy, group in self._by_strategy(self._in_flight):
             strategy.cancel(group)
 

@@ -73,7 +73,7 @@ def save_flow(flow: Flow, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     FlowError
-        Another suffix than a flow file's, or what is no flow.
+        Another suffix than a flow file's, or what is not a flow.
     WriteError
         The file can't be written (it is an OSError too).
     """

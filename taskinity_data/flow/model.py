@@ -183,7 +183,7 @@ def _check_flow(flow: FlowGraph) -> list[str]:
     names = [task.name for task in flow.tasks]
     problems = []
     if not isinstance(flow.name, str) or not is_name(flow.name):
-        problems.append(f"{flow.name!r} is no name for a flow: use letters, digits and _")
+        problems.append(f"{flow.name!r} is not a name for a flow: use letters, digits and _")
     if not names:
         problems.append("a flow needs at least one task")
     problems += _check_names(names)

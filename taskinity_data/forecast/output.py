@@ -135,7 +135,10 @@ def _drawn(draws: float) -> float:
 
 
 def _draw_rate(times: float, growth: float) -> float:
-    """Return the draws per element at which `times` as many draw `growth` times as much."""
+    """Return the draws per element after which `times` as many draws yield `growth` times as much.
+
+    Found by bisection of `_drawn`, between 1e-9 and 50 draws per element.
+    """
     low, high = 1e-9, 50.0
     for _ in range(HALVINGS):
         middle = math.sqrt(low * high)

@@ -39,7 +39,7 @@ def read_type(name: str, type_: Any) -> pa.DataType:
         return pa.type_for_alias(type_) if isinstance(type_, str) else pa.from_numpy_dtype(type_)
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise PlanError(
-            f"schema: {type_!r} for column {name!r} is no type that Arrow knows; give e.g. "
+            f"schema: {type_!r} for column {name!r} is not a type that Arrow knows; give e.g. "
             '"int64", "float64", "string" or a pyarrow type'
         ) from error
 

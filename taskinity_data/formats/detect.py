@@ -230,7 +230,9 @@ def _detect(
     elif detected == "parquet":
         _check_parquet(path, head, tail)
     elif not head.startswith(FORMATS[detected].marks) and not _is_old_stream(detected, head):
-        raise PlanError(f"{path}: this is no {FORMATS[detected].title} file, {_begins(head)}")
+        raise PlanError(
+            f"{path}: this is not a valid {FORMATS[detected].title} file, {_begins(head)}"
+        )
     return detected
 
 
@@ -282,7 +284,7 @@ def _check_parquet(path: str, head: bytes, tail: bytes) -> None:
     if _ENCRYPTED in (head[:4], tail):
         raise PlanError(f"{path}: the Parquet file is encrypted, which this version can't read")
     if not head.startswith(_PARQUET):
-        raise PlanError(f"{path}: this is no Parquet file, {_begins(head)}")
+        raise PlanError(f"{path}: this is not a valid Parquet file, {_begins(head)}")
     if tail != _PARQUET:
         raise PlanError(
             f"{path}: the Parquet file is truncated, its footer is missing; write or copy it again"

@@ -74,9 +74,9 @@ def open_tables(
 
     Notes
     -----
-    An index that pandas stored is no index here: a named one is an ordinary column, an unnamed one
-    (``__index_level_0__``) is left out unless it is selected. Integer and bool columns that hold
-    a null in any row that passes are float64 and object in every chunk, as in the whole. With
+    An index that pandas stored is not an index here: a named one is an ordinary column, an unnamed
+    one (``__index_level_0__``) is left out unless it is selected. Integer and bool columns that
+    hold a null in any row that passes are float64 and object in every chunk, as in the whole. With
     `filters`, columns that may hold nulls are read up to the first that passes.
     """
     if any(file.store is not None for file in files):
@@ -226,8 +226,8 @@ def _find_categories(
             values = pc.unique(joined)
         except pa.ArrowNotImplementedError as error:
             raise PlanError(
-                f"column {field.name!r}: categories of {field.type.value_type} can't be brought "
-                "together over chunks; leave it out by columns="
+                f"column {field.name!r}: categories of {field.type.value_type} can't be combined "
+                "over chunks; leave it out with columns="
             ) from error
         if values.null_count:
             raise PlanError(

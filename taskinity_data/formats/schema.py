@@ -215,8 +215,8 @@ INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*")
 def is_proven_by(texts: Iterable[Any], thousands: str = "") -> bool:
     """Return whether a column's first texts settle how pandas infers it, whatever follows.
 
-    pandas tries int64 first, and gives up at the first text that is no integer. An integer beyond
-    int64 that comes before that sends it another way (to uint64, to objects, to texts in which a
+    pandas tries int64 first, and gives up at the first text that is not an integer. An integer
+    beyond int64 before that text leads to another dtype (uint64, object, or strings in which a
     missing value is ``''``).
     """
     for text in texts:
@@ -377,4 +377,4 @@ def to_pandas_dtype(label: Hashable, type_: Any) -> Any:
     try:
         return pd.api.types.pandas_dtype(type_)
     except TypeError as error:
-        raise PlanError(f"column {label!r}: {type_!r} is no dtype: {error}") from error
+        raise PlanError(f"column {label!r}: {type_!r} is not a dtype: {error}") from error

@@ -46,7 +46,7 @@ def listed_paths(source: Any) -> Any:
     Raises
     ------
     PlanError
-        A reader of the module csv, whose rows are no frames.
+        A reader of the module csv, whose rows are not frames.
     """
     if isinstance(source, pa.RecordBatchReader) or is_dask(source) or not is_stream(source):
         return source

@@ -209,7 +209,7 @@ _OWNER_FILE = ".run"
 
 
 def kept_directory(output: Any, run_id: str) -> Path | None:
-    """Return where the parts of a stopped run are; None if the output is no local directory."""
+    """Return where the parts of a stopped run are; None if the output is not a local directory."""
     if not isinstance(output, (str, os.PathLike)):
         return None
     text = os.fsdecode(output).removeprefix("file://")

@@ -1,4 +1,4 @@
-"""What may be done to what stands at a target already, wherever that is."""
+"""Check whether an existing output may be overwritten or appended to."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ __all__ = ["check_all_ours", "check_all_there", "check_allowed", "check_same", "
 
 
 def check_allowed(target: str, if_exists: str, *, has_manifest: bool) -> None:
-    """Raise `PlanError` where `if_exists` does not go with the files that stand at `target`."""
+    """Raise `PlanError` if `if_exists` does not allow a run to write to the existing `target`.
+
+    `has_manifest`: the files were written by an earlier run, and can be overwritten or extended.
+    """
     if if_exists == "error":
-        ways = ", or say if_exists='overwrite' or if_exists='append'" if has_manifest else ""
+        ways = ", or set if_exists='overwrite' or if_exists='append'" if has_manifest else ""
         raise PlanError(
-            f"output={target!r} is there already and not empty; name another directory{ways}"
+            f"output={target!r} already exists and is not empty; name another directory{ways}"
         )
     if not has_manifest:
         raise PlanError(

@@ -86,8 +86,8 @@ class SortedInputs:
     changed : list of (SourceFile, dict)
         Those that were others when their rows were written, with what is listed.
     unsure : list of (SourceFile, dict)
-        Those of the size and time, or the tag, of a listed file that is no input now, at another
-        place: a copy of it, or not.
+        Those with the size and time, or the tag, of a listed file that is not an input now, at
+        another path: perhaps a copy.
     """
 
     new: list[SourceFile] = field(default_factory=list)

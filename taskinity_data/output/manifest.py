@@ -216,8 +216,8 @@ def parse_manifest(text: bytes, path: str) -> Manifest:
         return Manifest.from_json(text)
     except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise ReadError(
-            f"{path}: is no manifest of a written dataset ({error}); write the dataset again into "
-            "another directory",
+            f"{path}: is not a manifest of a written dataset ({error}); write the dataset again "
+            "into another directory",
             path=path,
         ) from error
 

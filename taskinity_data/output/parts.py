@@ -156,7 +156,7 @@ polars.DataFrame or None
         Raises
         ------
         PlanError
-            `data` is no table.
+            `data` is not a table.
         SchemaError
             A column that the format or a directory's name has no form for, or that does not fit
             the dataset which parts are added to.

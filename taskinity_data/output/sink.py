@@ -72,7 +72,7 @@ class Sink:
 
     @property
     def mending(self) -> Mending | None:
-        """What the run has committed before, of which parts can be used again; else None."""
+        """What the run has committed before, of which parts can be reused; else None."""
         return self._target.mending
 
     @property
@@ -268,7 +268,7 @@ def _find_retyped(parts: Sequence[Part], stored: Sequence[StoredPart]) -> dict[s
     """Return the checksums that chunks wrote, by the path of each file that has another one now."""
     files = [file for part in parts for file in part.files]
     written = [file.written or file.checksum for file in files]
-    pairs = zip(stored, written, strict=False)  # a file without rows is no chunk's
+    pairs = zip(stored, written, strict=False)  # a file without rows is not a chunk's
     return {part.path: checksum for part, checksum in pairs if part.checksum != checksum}
 
 
@@ -344,7 +344,7 @@ def is_in_store(target: Any) -> bool:
 
 def _open_target(output: Any, options: Mapping[str, Any]) -> Target:
     if not isinstance(output, (str, os.PathLike)):
-        raise PlanError(f"output={output!r} is no path; name a directory")
+        raise PlanError(f"output={output!r} is not a path; name a directory")
     text = os.fsdecode(output)
     if is_in_store(text):
         from taskinity_data.output.store.remote import open_remote
@@ -353,7 +353,7 @@ def _open_target(output: Any, options: Mapping[str, Any]) -> Target:
         return StoreTarget(open_remote(text, options))
     if not isinstance(output, str) and _CRUSHED.match(text):
         raise PlanError(
-            f"output={output!r}: a path keeps one slash alone, so that this is no URL any more; "
+            f"output={output!r}: a path keeps one slash alone, so that this is not a URL any more; "
             "give the URL as a text"
         )
     path = find_directory(_local_path(text))

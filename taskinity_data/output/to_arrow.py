@@ -269,8 +269,9 @@ def _convert(data: Any, label: str) -> pa.Table | None:
         return data.to_arrow()
     hint = "; call .collect() on it" if type(data).__name__ == "LazyFrame" else ""
     raise PlanError(
-        f"{label} gave {kind}, which is no table{hint}; with output=, the function has to return a "
-        "pandas DataFrame or named Series, an Arrow table, a polars DataFrame, or None for no rows"
+        f"{label} gave {kind}, which is not a table{hint}; with output=, the function must return "
+        "a pandas DataFrame or named Series, an Arrow table, a polars DataFrame, or None for no "
+        "rows"
     )
 
 
@@ -283,7 +284,7 @@ def _from_pandas(frame: pd.DataFrame, label: str) -> pa.Table:
     except ValueError as error:  # among them ArrowInvalid
         if isinstance(error, pa.ArrowException):
             raise _unfit(frame, label, error) from error
-        raise PlanError(f"{label}: the frame is no table: {error}") from error
+        raise PlanError(f"{label}: the frame is not a table: {error}") from error
     except (pa.ArrowException, TypeError, OverflowError) as error:
         raise _unfit(frame, label, error) from error
     changed = find_changed(frame, table)

@@ -104,6 +104,10 @@ def _disarm(texts: Any) -> Any:
 
 
 def _to_json(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Return `column` with values that JSON can represent: NaN as null, times as ISO 8601 strings.
+
+    Raises `PlanError` for infinity, and for types without a JSON form.
+    """
     column = _decode(column)
     kind = column.type
     if pa.types.is_floating(kind):

@@ -170,7 +170,7 @@ class TopK:
 def top_k(k: int, by: Any) -> TopK:
     """Keep the `k` rows with the largest values of `by`, as ``frame.nlargest(k, by)`` of all rows.
 
-    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    A Series labelled by the chunk's own rows, or by labels that have a name or are not integers, is
     a frame of one column; any other is refused, see `sum`.
 
     Parameters
@@ -231,7 +231,7 @@ class Histogram(ColumnReducer):
 def histogram(column: Any, bins: ArrayLike) -> Histogram:
     """Count a column's values between fixed edges, as ``numpy.histogram(values, bins)``.
 
-    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    A Series labelled by the chunk's own rows, or by labels that have a name or are not integers, is
     a frame of one column; any other is refused, see `sum`.
 
     Parameters
@@ -297,7 +297,7 @@ class ApproxDistinctReducer(ColumnReducer):
 def approx_distinct(column: Any) -> ApproxDistinctReducer:
     """Estimate the number of distinct values of a column, without nulls.
 
-    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    A Series labelled by the chunk's own rows, or by labels that have a name or are not integers, is
     a frame of one column; any other is refused, see `sum`.
 
     Returns
@@ -353,7 +353,7 @@ class ApproxQuantiles(ColumnReducer):
 def approx_quantiles(column: Any, q: float | Sequence[float]) -> ApproxQuantiles:
     """Estimate quantiles of a column of numbers, as ``frame[column].quantile(q)``, without nulls.
 
-    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    A Series labelled by the chunk's own rows, or by labels that have a name or are not integers, is
     a frame of one column; any other is refused, see `sum`.
 
     Parameters

@@ -106,7 +106,7 @@ class Describe(WholeChunks):
 def describe() -> Describe:
     """Describe every column of numbers, as ``DataFrame.describe()``.
 
-    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    A Series labelled by the chunk's own rows, or by labels that have a name or are not integers, is
     a frame of one column; any other is refused, see `sum`.
 
     Returns

@@ -116,7 +116,7 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
     The answer equals ``frame.groupby([*by], dropna=True, observed=True).agg(**aggregates)`` over
     all rows: the keys are its index, sorted; names, dtypes and nulls are as in pandas.
 
-    A Series labelled by the chunk's own rows, or by labels that have a name or are no integers, is
+    A Series labelled by the chunk's own rows, or by labels that have a name or are not integers, is
     a frame of one column; any other is refused, see `sum`.
 
     Parameters

@@ -170,6 +170,11 @@ def to_arrow(data: Any) -> pa.Table:
 def _from_arrow(
     table: Any, columns: Sequence[str] | None, caller: str, *, is_exact: bool
 ) -> pd.DataFrame | None:
+    """Return an Arrow table as a frame with only `columns`, None for a table without any.
+
+    If `is_exact`, integers that pandas would round to floats get a nullable dtype; their columns
+    are listed in `attrs`.
+    """
     if not table.num_rows and not table.num_columns:
         return None
     if columns is not None:

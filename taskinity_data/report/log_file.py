@@ -119,7 +119,7 @@ class RunLog(events.Observer):
                 self.take(line, where)
             if attempt.logs_cut:
                 count = format_count(attempt.logs_cut, "more line")
-                text = f"{count} of attempt {attempt.number} came too many to be kept"
+                text = f"{count} of attempt {attempt.number} were dropped"
                 ended_s = attempt.started_s + attempt.duration_s
                 self._write(ended_s, logging.WARNING, where, text)
 
@@ -171,7 +171,7 @@ class RunLog(events.Observer):
     def _describe_finished(self, outcome: Outcome) -> tuple[int, str]:
         location = self._locations.pop(outcome.key, "")
         if outcome.is_recalled:
-            return logging.INFO, "used again of an earlier try"
+            return logging.INFO, "reused from an earlier run"
         took = format_seconds(outcome.duration_s)
         worker = outcome.attempts[-1].worker if outcome.attempts else "no worker"
         if outcome.status is Status.COMPLETED:
@@ -232,24 +232,26 @@ class RunLog(events.Observer):
             self.path = self._target.absolute()
             self._file.writelines(waiting)
             if self._left_out:
-                text = (
-                    f"{format_count(self._left_out, 'line')} before this came too many to be kept"
-                )
+                text = f"{format_count(self._left_out, 'line')} before this one were dropped"
                 self._write(time.time(), logging.WARNING, "", text)
             self._file.flush()
         except OSError as error:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
+        """Close the file, and report that the run continues without a log."""
         file, self._file = self._file, None
         if file is not None:
             with suppress(OSError):  # the first error is reported
                 file.close()
         problem = (
-            f"goes on without {self.path}" if self.path else f"has no log in {self._target.parent}"
+            f"continues without {self.path}"
+            if self.path
+            else f"has no log in {self._target.parent}"
         )
         self._say(
-            f"the run {problem}: {error.strerror or error}; TASKINITY_LOG_DIR names another folder"
+            f"the run {problem}: {error.strerror or error}; set another directory with "
+            "TASKINITY_LOG_DIR"
         )
 
     def close(self) -> None:

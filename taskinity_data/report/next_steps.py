@@ -29,7 +29,7 @@ def next_steps(
     key : str, optional
         Of a chunk that has no result.
     is_resumable : bool
-        Whether something that it finished can be used again.
+        Whether something that it finished can be reused.
     run_dir : str, optional
         Where it is kept, if not where the settings say.
     """

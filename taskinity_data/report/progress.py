@@ -163,7 +163,7 @@ class _Encodable:
 
 
 class PlainProgress(Observer):
-    """A line every few seconds, for what is no terminal; nothing of a run that takes no longer.
+    """A line every few seconds, for what is not a terminal; nothing of a run that takes no longer.
 
     Parameters
     ----------

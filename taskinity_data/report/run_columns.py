@@ -81,7 +81,7 @@ class LiveTask:
         parts = [f"{ended:,}{about} chunks"]
         lost = self.counts["FAILED"] + self.counts["SKIPPED"]
         parts += [f"{lost:,} failed or skipped"] if lost else []
-        parts += [f"{self.counts['REUSED']:,} used again"] if self.counts["REUSED"] else []
+        parts += [f"{self.counts['REUSED']:,} reused"] if self.counts["REUSED"] else []
         parts += [f"{self.retried:,} tried again"] if self.retried else []
         return ", ".join(parts)
 

@@ -113,7 +113,7 @@ class TaskTally:
             (self.failed, "failed"),
             (self.skipped, "skipped"),
             (self.retried, "tried again"),
-            (self.recalled, "used again"),
+            (self.recalled, "reused"),
         ):
             if count:
                 phrases.append(f"{count:,} {label}")

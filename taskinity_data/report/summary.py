@@ -172,6 +172,7 @@ def _headline(run: Any) -> str:
 
 
 def _ledger(run: Any) -> list[str]:
+    """Return a line each for bytes and rows: planned = processed + failed + …"""
     lines = []
     for unit in ("bytes", "rows"):
         account = run.ledger[unit].to_dict()

@@ -155,5 +155,5 @@ def sort_plans(
         return ((names[0], plan),)
     for name in plan:
         if name not in names:
-            raise PlanError(f"plan= names {name!r}, which is no fan-out.{suggest(name, names)}")
+            raise PlanError(f"plan= names {name!r}, which is not a fan-out.{suggest(name, names)}")
     return tuple(plan.items())

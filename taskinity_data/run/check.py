@@ -179,7 +179,7 @@ class _Sample:
     def _look_twice(self, *, is_of_rows: bool) -> None:
         """Tell where rows that occur twice would make the cuts matter, as for removing duplicates.
 
-        Such rows may not be in the data, so that it is no error.
+        Such rows may not be in the data, so that it is not an error.
         """
         twice = [self._rows, self._rows]
         try:

@@ -176,7 +176,7 @@ def _totals(past: Past) -> dict[str, Any]:
         "skipped": counts[Status.SKIPPED],
         "replaced by a fallback": sum(outcome.is_fallback for outcome in chunks),
         "tried again": sum(len(outcome.attempts) > 1 for outcome in chunks),
-        "used again of an earlier try": sum(
+        "reused from an earlier run": sum(
             outcome.is_recalled and outcome.status is Status.COMPLETED for outcome in chunks
         ),
     }

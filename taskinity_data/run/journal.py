@@ -309,7 +309,7 @@ def _find_directory(run_dir: Any, settings: Settings) -> Path:
         or not os.fspath(run_dir)
         or "://" in str(run_dir)
     ):
-        raise SettingsError(f"run_dir={run_dir!r} is no path of a directory on this machine")
+        raise SettingsError(f"run_dir={run_dir!r} is not a path of a directory on this machine")
     return Path(os.path.expanduser(os.fsdecode(run_dir))).absolute()
 
 

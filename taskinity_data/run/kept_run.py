@@ -1,4 +1,4 @@
-"""A run that is kept, read back from its journal as a `Run`."""
+"""Load a stored run from its journal, as a `Run`."""
 
 from __future__ import annotations
 
@@ -265,7 +265,10 @@ def _planned(past: Past) -> dict[str, _Cuts]:
 
 
 def _ended(past: Past, cuts: Mapping[str, _Cuts]) -> list[_Ended]:
-    """Return items and outcomes, in the order of fan-outs, chunks and their parts."""
+    """Return the finished items with their outcomes, in the order of tasks, chunks and parts.
+
+    Tasks that run once come last, without an item.
+    """
     ranks = {name: number for number, name in enumerate(past.fan_outs)}
     parts = {key: part.part for split in past.split.values() for key, part in split.parts.items()}
     items: list[tuple[int, Item, Outcome]] = []

@@ -38,7 +38,7 @@ def parse_memory(memory: str | int | None) -> int | None:
     Raises
     ------
     SettingsError
-        It is no size, or too small for any worker.
+        It is not a size, or too small for any worker.
     """
     nbytes = None if memory is None else parse_nbytes(memory)
     if nbytes is not None and nbytes < _MIN_MEMORY_NBYTES:
@@ -97,7 +97,7 @@ class Option(NamedTuple):
     metavar : str or None
         What stands for its value on the command line; None where it takes none.
     help : str or None
-        Of the command line; None where it is no option there.
+        Of the command line; None where it is not an option there.
     flag : str or None
         Its name there, where that is not the field's.
     is_many : bool

@@ -95,13 +95,14 @@ class RunOutput:
         """Raise `PlanError` where a file that is read lies in the output's directory.
 
         Where what the run has committed is to be completed, `ResumeError` where a file that it
-        read is no source any more: its rows would go.
+        read is not a source any more: its rows would go.
         """
         gone = sorted(self.must_read - set(paths))
         if gone:
             raise ResumeError(
-                f"{self._path} holds rows of {gone[0]}, which is no source any more: to complete "
-                "it would remove them. Put the file back, or start another run, into another output"
+                f"{self._path} holds rows of {gone[0]}, which is not a source any more: to "
+                "complete it would remove them. Put the file back, or start another run, into "
+                "another output"
             )
         for path in paths:
             if self._sink.holds(path):

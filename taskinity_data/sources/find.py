@@ -192,12 +192,12 @@ def find_files(
     options = dict(storage_options or {})
     if hasattr(source, "read") and not isinstance(source, os.PathLike):
         raise PlanError(
-            f"source: an open file ({type(source).__name__}) is no source, since chunks are read "
-            "from where they stand by whoever has room; give its path"
+            f"source: an open file ({type(source).__name__}) is not a source, since workers open "
+            "files themselves; give its path"
         )
     if is_dask(source):
         raise PlanError(
-            "source: a Dask DataFrame is computed while a run goes, so it is no dataset; give it "
+            "source: a Dask DataFrame is computed during the run, so it is not a dataset; give it "
             "to process() or run_flow(), or the files it reads to open_dataset()"
         )
     if isinstance(source, (str, os.PathLike)):
@@ -208,7 +208,7 @@ def find_files(
             raise PlanError("source: the list of files is empty; name at least one")
     else:
         raise PlanError(
-            f"source: a {type(source).__name__} is no source; give a path, directory or glob, a "
+            f"source: a {type(source).__name__} is not a source; give a path, directory or glob, a "
             "list of paths in order, a pandas or polars DataFrame, or an Arrow table"
         )
     if options and all((file.archive or file).store is None for file in files):
@@ -229,12 +229,12 @@ _Matches = list[tuple[str, tuple[tuple[str, str], ...]]]
 def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
     if is_in_memory(item):
         raise PlanError(
-            f"source: a list of tables ({type(item).__name__}) is no dataset; give process() or "
+            f"source: a list of tables ({type(item).__name__}) is not a dataset; give process() or "
             "run_flow() an iterator of them, iter([...]), or bring them together, such as by "
             "pandas.concat"
         )
     if not isinstance(item, (str, os.PathLike)):
-        raise PlanError(f"source: {shorten(repr(item), 80)} in the list is no path")
+        raise PlanError(f"source: {shorten(repr(item), 80)} in the list is not a path")
     text = os.fsdecode(item)
     if not text:
         raise PlanError("source: the path is empty; name a file, directory or glob")
@@ -348,7 +348,7 @@ def _stat(path: str, hive: tuple[tuple[str, str], ...], *, is_listed: bool) -> S
 def _look_at(path: str, hive: tuple[tuple[str, str], ...]) -> SourceFile:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise PlanError(f"{path}: is no regular file; chunks need one that can be sought in")
+            raise PlanError(f"{path}: is not a regular file; chunks need one that can be sought in")
         return SourceFile(path, Fingerprint.of(path), hive)
     except FileNotFoundError as error:
         raise SourceNotFound(f"{path}: {_why_missing(path)}") from error

@@ -39,7 +39,7 @@ class HiveColumn:
         return pa.dictionary(pa.int32(), self.values.type)
 
     def repeat(self, file: SourceFile, rows: int) -> pa.DictionaryArray:
-        """Return the value of `file`, `rows` times.
+        """Return the hive key's value in the path of `file`, repeated `rows` times.
 
         Parameters
         ----------

@@ -244,7 +244,7 @@ def _understand(data: bytes, path: str) -> dict[str, Any] | None:
         manifest = json.loads(data)
     except ValueError as error:
         raise ReadError(
-            f"{path}: is no manifest of a written dataset ({error}); write the dataset again",
+            f"{path}: is not a manifest of a written dataset ({error}); write the dataset again",
             path=path,
         ) from error
     is_ours = isinstance(manifest, dict) and manifest.keys() >= _KEYS

@@ -75,7 +75,8 @@ def test_what_an_output_was_written_with_is_named_as_it_is_typed(tmp_path, there
     [
         "/data/columns=3/sep=5/a.csv: empty", "td.open_dataset(sep=';')", "my_sep=';'",
         "unfiltered",
-        "column 'n': 'set workers=2 please' is no int64", "can't be read: 'it\\'s sep=; here'",
+        "column 'n': 'set workers=2 please' is not a valid int64",
+        "can't be read: 'it\\'s sep=; here'",
         'the cell "chunk_size=7, or \'memory=1\'" of b.csv',
     ],
 )  # fmt: skip

@@ -11,7 +11,7 @@ QUIET = {"scheduler": "synchronous", "progress": False}
 
 @pytest.fixture
 def paths(tmp_path):
-    """Two files, of which the second has a row that is no integer."""
+    """Two files, of which the second has a row that is not an integer."""
     found = [str(tmp_path / name) for name in ("good.csv", "bad.csv")]
     pd.DataFrame({"a": [1, 2, 3]}).to_csv(found[0], index=False)
     pd.DataFrame({"a": [4, 5, "x"]}).to_csv(found[1], index=False)
@@ -28,7 +28,7 @@ def bind(paths, text=FLOW):
 
 
 def test_a_read_error_under_a_reducer_of_the_rows_fails_the_run_with_its_facts(paths):
-    with pytest.raises(td.errors.FlowFailed, match="'x' is no int64") as caught:
+    with pytest.raises(td.errors.FlowFailed, match="'x' is not a valid int64") as caught:
         td.run_flow(bind(paths), chunk_size="6 B", **QUIET)
     run = caught.value.run
     assert run.status == "FAILED"

@@ -53,7 +53,7 @@ def test_deaths_of_workers_cost_their_own_chunk(seed, tmp_path):
     run = run_round(case, scheduler="processes", workers=2)
     check_rules(case, run)
     ended = run.outcomes[run.outcomes.task == "ProcessChunk"]
-    # A death that is not its own is no attempt of a chunk.
+    # A death that is not its own is not an attempt of a chunk.
     assert set(ended.attempts) == {1}
 
 

@@ -155,7 +155,7 @@ class Runs(RuleBasedStateMachine):
         except (Stopped, KeyboardInterrupt):
             run = None
         except FlowFailed:
-            # All fails alike, or nothing is left: no answer is no wrong one.
+            # All fails alike, or nothing is left: no answer is not a wrong one.
             if not World.poison:
                 raise
             run = None

@@ -157,7 +157,7 @@ def test_a_pyarrow_schema_names_types_by_column():
         (None, {"b": "datetime64[ns]"}, "convert in the chunk function"),
         (None, {"b": pa.timestamp("us")}, "cast in the chunk function"),
         (None, {"b": "complex128"}, "convert in the chunk function"),
-        (None, {"b": "integer"}, "is no dtype"),
+        (None, {"b": "integer"}, "is not a dtype"),
         (None, "exact", "'scan'"),
         (None, ["b"], "dict"),
         ({"b": str}, {"b": str}, "keep one"),

@@ -18,7 +18,7 @@ from taskinity_data.run.output import RunOutput
 
 FRAME = pd.DataFrame({"n": range(100), "text": [f"t{n}" for n in range(100)]})
 RunFigures = types.ModuleType("ran_state")
-"""Which chunks ran: in no module of the user, so that it is no part of the functions."""
+"""Which chunks ran: in no module of the user, so that it is not part of the functions."""
 
 
 @pytest.fixture
@@ -349,7 +349,7 @@ def test_a_source_that_is_gone_would_take_its_rows_along(ground):
     before = td.process("*.csv", refusing(2), **options)
     Path("more.csv").unlink()
     ran()
-    with pytest.raises(ResumeError, match=r"more\.csv, which is no source any more"):
+    with pytest.raises(ResumeError, match=r"more\.csv, which is not a source any more"):
         td.process("*.csv", mended, resume=before.run_id, **options)
     assert ran() == []
     assert len(numbers()) == 190
@@ -367,7 +367,7 @@ def test_a_table_in_memory_is_completed(ground):
 
 def test_the_newest_run_is_not_completed_unasked(ground):
     before = partial(2)
-    with pytest.raises(PlanError, match="is there already"):
+    with pytest.raises(PlanError, match="already exists"):
         go(refusing(), resume=True)
     run = go(refusing(), resume=True, if_exists="overwrite")
     assert run.run_id != before.run_id

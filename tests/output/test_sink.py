@@ -190,7 +190,7 @@ def test_what_a_function_may_return(tmp_path):
 @pytest.mark.parametrize(
     ("value", "error", "said"),
     [
-        (3, PlanError, "int, which is no table"),
+        (3, PlanError, "int, which is not a table"),
         (pl.LazyFrame({"a": [1]}), PlanError, "collect()"),
         (pd.Series([1]), PlanError, r"rename\("),
         (pd.DataFrame(index=range(3)), PlanError, "3 rows without any column"),

@@ -243,7 +243,7 @@ def _read_all(source):
 def _expect(path, options, result):
     """The rows by pyarrow, with the columns that chunks have.
 
-    An index that pandas stored is no index of chunks: an unnamed one is left out unless asked for.
+    An index that pandas stored is not one of chunks: an unnamed one is left out unless selected.
     """
     known = {name: options[name] for name in options if name != "decryption_properties"}
     table = KEPT["read_table"](path, **known) if isinstance(result, pa.Table) else result

@@ -105,7 +105,7 @@ def test_what_functions_logged_stands_before_the_end_of_their_chunk(log):
     assert lines_of(log) == [
         "INFO r Work/01234567 my: half way",
         "DEBUG r Work/01234567 my: done",
-        "WARNING r Work/01234567 7 more lines of attempt 1 came too many to be kept",
+        "WARNING r Work/01234567 7 more lines of attempt 1 were dropped",
         "INFO r Work/01234567 completed in 250 ms on host:1/t, 10 rows",
         "WARNING r taskinity_data.execution.notices: columns differ",
     ]
@@ -153,7 +153,7 @@ def test_what_waits_is_bounded_and_what_is_left_out_is_said(tmp_path, said, monk
     for _ in range(5):
         log.on_event(events.TaskStarted("r", 1.0, "Work"))
     log.keep()
-    assert lines_of(log)[2] == "WARNING r 3 lines before this came too many to be kept"
+    assert lines_of(log)[2] == "WARNING r 3 lines before this one were dropped"
 
 
 def test_a_run_that_goes_on_writes_on(tmp_path, said):
@@ -193,7 +193,7 @@ def test_a_disk_that_is_full_ends_the_log_and_not_the_run(log, said):
         for _ in range(3):
             log.on_event(events.Notice("r", 1.0, "something"))
     assert len(said) == 1
-    assert f"goes on without {log.path}: No space left" in said[0]
+    assert f"continues without {log.path}: No space left" in said[0]
 
 
 def test_events_go_to_logging_where_somebody_has_set_it_up(log, caplog):

@@ -264,7 +264,7 @@ def test_what_an_earlier_try_has_done_tells_nothing_of_rates():
         at_s = 100.0 if is_old else 110.0 + 10.0 * (number - 90)
         events.append(ChunkFinished("r", at_s, "Work", replace(one, is_recalled=is_old)))
     task = told(events).tasks["Work"]
-    assert task.phrases() == ["92/100 chunks", "90 used again", "100.0 kB/s", "1 min 20 s left"]
+    assert task.phrases() == ["92/100 chunks", "90 reused", "100.0 kB/s", "1 min 20 s left"]
 
 
 def test_nothing_is_left_of_a_run_that_was_stopped():

@@ -83,11 +83,11 @@ def test_the_parts_of_a_split_chunk_take_its_place(run):
 def test_what_an_earlier_try_has_done_is_counted_and_is_no_throughput(run):
     run.add([("grew", 102.0, "ProcessChunk", 4, 80, True)])
     run.add([done("k9", before=("/d/1.csv", "bytes 9")), done("k0")])
-    assert run.tasks["ProcessChunk"].describe() == "2 of 4 chunks, 1 used again"
+    assert run.tasks["ProcessChunk"].describe() == "2 of 4 chunks, 1 reused"
     assert run.throughput[-1] == (2.0, 20.0)
     cells = dashboard_fill.fill_cells(run)
     assert cells.data["where"][-1] == "/d/1.csv bytes 9"
-    assert cells.data["told"][-1].startswith("used again, 20 B")
+    assert cells.data["told"][-1].startswith("reused, 20 B")
 
 
 def test_chunks_without_a_number_are_not_told_one(run):

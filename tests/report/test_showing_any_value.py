@@ -63,7 +63,7 @@ def deep():
 
 LEAVES = {
     "repr raises": class_with(__repr__=refuse),
-    "repr is no text": class_with(__repr__=lambda _: 3),
+    "repr is not text": class_with(__repr__=lambda _: 3),
     "repr is huge": class_with(__repr__=lambda _: "x" * 300_000),
     "repr is odd": class_with(__repr__=lambda _: OddText("odd")),
     "len raises": class_with(__len__=refuse),
@@ -72,10 +72,10 @@ LEAVES = {
     "attributes raise": OddAttributes,
     "class raises": class_with(__class__=property(refuse)),
     "html raises": class_with(_repr_html_=refuse),
-    "html is no text": class_with(_repr_html_=lambda _: 3),
+    "html is not text": class_with(_repr_html_=lambda _: 3),
     "html is odd": class_with(_repr_html_=lambda _: OddText("odd")),
     "html is huge": class_with(_repr_html_=lambda _: "<b>" * 300_000),
-    "html is no method": class_with(_repr_html_="html"),
+    "html is not a method": class_with(_repr_html_="html"),
     "says that it is a frame": class_with(to_string=refuse, iloc=None, shape="xy"),
     "shape is odd": class_with(shape=(object(), None)),
     "a mock": MagicMock,

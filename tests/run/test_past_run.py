@@ -127,7 +127,7 @@ def test_chunks_of_an_earlier_try_are_told_as_such(ground):
     # Its code differs, so that all are run again; a try with the same code has them all.
     assert "10 completed;" in words
     third = go(function=kept_tasks.stop_at_50, resume=before.run_id)
-    assert "10 used again of an earlier run" in words_of(third.report())
+    assert "10 reused from an earlier run" in words_of(third.report())
 
 
 def test_what_an_earlier_try_left_out_takes_no_time_of_a_later_one(ground):
@@ -147,7 +147,7 @@ def test_what_an_earlier_try_left_out_takes_no_time_of_a_later_one(ground):
         live(function=stop, on_error="skip", resume=caught.value.run.run_id)
     words = words_of(load_run(caught.value.run.run_id, "runs").report())
     assert "1 attempt on 1 lane, " in words
-    assert "7 used again of an earlier run, 1 completed, 1 skipped" in words
+    assert "7 reused from an earlier run, 1 completed, 1 skipped" in words
     assert "skipped 1 ValueError: bad" in words
 
 

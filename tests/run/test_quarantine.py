@@ -156,7 +156,7 @@ def test_replay_of_an_entry_runs_that_row_alone(ground):
 
 
 class Today:
-    """What functions of the runs below do, which is no part of their code."""
+    """What functions of the runs below do, which is not part of their code."""
 
     bad = ()
 

@@ -42,7 +42,7 @@ def ground(tmp_path, monkeypatch):
 
 
 Work = types.ModuleType("work_state")
-"""What the functions below count in: no module of the user, so that it is no part of their code."""
+"""What the functions below count in: no module of the user, so not a part of their code."""
 
 
 def reset(fails_from=None):
@@ -375,7 +375,7 @@ def test_other_versions_are_refused_or_named(ground, monkeypatch):
         go(resume=run.run_id)
     anew = go(resume=True)
     assert anew.run_id != run.run_id
-    assert "starts from nothing" in anew.notices[0]
+    assert "can't be resumed" in anew.notices[0]
     here["pandas"] = checkpoints_versions()["pandas"].rpartition(".")[0] + ".999"
     reset()
     again = go(resume=run.run_id)
@@ -557,7 +557,7 @@ def test_parts_of_finished_chunks_are_used_again(ground):
     # It is done: there is nothing to go on with.
     with pytest.raises(ResumeError, match="all of it"):
         go(resume=done.run_id, **options)
-    with pytest.raises(PlanError, match="is there already"):
+    with pytest.raises(PlanError, match="already exists"):
         go(resume=True, **options)
     reset()
     anew = go(resume=True, if_exists="overwrite", **options)

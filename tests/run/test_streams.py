@@ -197,7 +197,7 @@ def test_an_iterator_of_paths_is_the_list_of_them(tmp_path, kind):
     assert done.value.a.tolist() == [0, 5, 6, 1, 5, 6]
     with pytest.raises(SourceNotFound, match="no such file"):
         process(iter(["nowhere.csv"]), len)
-    with pytest.raises(PlanError, match="5 in the list is no path"):
+    with pytest.raises(PlanError, match="5 in the list is not a path"):
         process(iter([str(paths[0]), 5]), len)
 
 

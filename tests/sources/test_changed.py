@@ -88,7 +88,7 @@ def test_between_two_tries_all_of_the_file_is_read_anew_and_that_is_said(path):
     assert len(calls) == 4
     assert again.value.b.tolist()[200] == "TEXT 1200"
     assert [line for line in again.notices if "data.csv changed since" in line]
-    # What is known of it now is used again too.
+    # What is known of it now is reused too.
     assert go(resume=run.run_id).value.equals(again.value)
     assert not calls
 

@@ -145,7 +145,7 @@ class Pools:
 
 
 def _leave_open() -> None:
-    """Stand in for the `close` that a run calls: the pool is used again."""
+    """Stand in for the `close` that a run calls: the pool is reused."""
 
 
 def _warm_up(chunk: pd.DataFrame) -> int:

@@ -53,7 +53,7 @@ def redrive(
     """Rerun what the run RUN_ID did not complete: failed and skipped chunks, and those that
     had not run.
 
-    Chunks that it finished are used again, unless their data or today's code of --tasks differ;
+    Chunks that it finished are reused, unless their data or today's code of --tasks differ;
     cuts are those of the run, unless another --chunk-size is given. An output that it has written
     already gets what was missing in its place, all at once. Without --tasks the functions are
     taken from the file that they were in.

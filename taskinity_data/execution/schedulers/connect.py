@@ -90,9 +90,9 @@ def open_strategy(scheduler: Any, workers: int | None, memory_nbytes: int | None
     if isinstance(scheduler, Strategy):
         return scheduler
     raise SchedulerError(
-        f"scheduler={scheduler!r} is no scheduler: give {', '.join(map(repr, _NAMES))}, an address "
-        "such as 'tcp://host:8786', a scheduler file, a distributed.Client, a cluster object or a "
-        "concurrent.futures.Executor"
+        f"scheduler={scheduler!r} is not a scheduler: give {', '.join(map(repr, _NAMES))}, an "
+        "address such as 'tcp://host:8786', a scheduler file, a distributed.Client, a cluster "
+        "object or a concurrent.futures.Executor"
     )
 
 
@@ -121,8 +121,8 @@ def _open_named(name: str, workers: int | None, memory_nbytes: int | None) -> St
     if name.endswith(".json"):
         raise SchedulerError(f"{name}: there is no such scheduler file")
     raise SchedulerError(
-        f"scheduler={name!r} is no scheduler.{suggest(name, _NAMES)} Give {', '.join(_NAMES)}, an "
-        "address such as tcp://host:8786, or a scheduler file"
+        f"scheduler={name!r} is not a scheduler.{suggest(name, _NAMES)} Give {', '.join(_NAMES)}, "
+        "an address such as tcp://host:8786, or a scheduler file"
     )
 
 

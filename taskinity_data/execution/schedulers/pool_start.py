@@ -32,7 +32,7 @@ class PoolStart:
 
     Notes
     -----
-    The thread is no daemon: an interpreter that exits waits until a pool that was given up is
+    The thread is not a daemon: an interpreter that exits waits until a pool that was given up is
     closed, so that no process outlives it.
     """
 

@@ -45,7 +45,7 @@ def check_resources(steps: Sequence[Stage], strategy: Strategy) -> None:
     Raises
     ------
     PlanError
-        `strategy` is no cluster that has resources; a reducer asks for some.
+        `strategy` is not a cluster that has resources; a reducer asks for some.
     SchedulerError
         None of its workers has all of them.
     """

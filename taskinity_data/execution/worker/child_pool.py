@@ -1,4 +1,4 @@
-"""The child processes of one process, one for each of its threads, used again.
+"""The child processes of one process, one for each of its threads, reused.
 
 What a child needs is loaded with the first of them: most runs start none.
 """

@@ -138,8 +138,8 @@ class Item:
     `position` is its place among the fan-out's items, `part` its place within one that was split
     (the second half's first half is ``(1, 0)``), `origin` that chunk's key and `row` where in it
     its first row stands, None where unknown; `attempt` counts from 1, `fallback` names the task
-    whose fallback is to stand in for it. `counted_rows` is what an item that is no chunk counts for
-    in the account, None where that is not known before it is read. With a `guard` it runs in a
+    whose fallback replaces it. `counted_rows` is what an item that is not a chunk counts for in the
+    account, None where that is not known before it is read. With a `guard` it runs in a
     child process, which can be ended; it `is_suspect` once it was lost with a worker.
     """
 

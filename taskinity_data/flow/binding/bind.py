@@ -111,7 +111,9 @@ def _gather(flow: FlowGraph, tasks: Any, problems: list[str]) -> dict[str, _Offe
             if isinstance(name, str):
                 offers.append(_Offer(to_snake(name), f"the function for {name!r}", function))
             else:
-                problems.append(f"{name!r} is no name for a task: the keys of the dict are texts")
+                problems.append(
+                    f"{name!r} is not a name for a task: the keys of the dict are texts"
+                )
     elif isinstance(tasks, (list, tuple)):
         for index, function in enumerate(tasks, start=1):
             name = name_of(function)

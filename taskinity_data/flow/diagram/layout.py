@@ -4,9 +4,9 @@ Sizes and positions are in the unit of the caller (pixels, or columns and lines 
 
 Notes
 -----
-The usual layered drawing [1]_: longest-path layers, a point in each layer that an edge only passes
-through, barycentre ordering, then places as near to their neighbours as the order allows. The last
-step is an isotonic regression, so that two boxes of a layer keep their distance by construction.
+The usual layered drawing [1]_: longest-path layers, a dummy node in each layer that an edge only
+passes through, barycentre ordering, then positions as near to their neighbours as the order allows.
+The last step is an isotonic regression, which keeps the boxes of a layer apart by construction.
 
 References
 ----------
@@ -46,7 +46,7 @@ class NodeSize:
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """The least distances: between nodes of a layer, between layers, and kept free for an edge."""
+    """The minimum gaps: between nodes of a layer, between layers, and the width of an edge."""
 
     across: int
     along: int
@@ -55,7 +55,7 @@ class Gaps:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where a node stands: its upper left corner and size. `name` is None where an edge passes."""
+    """The position of a node: its upper left corner and size. A dummy node has the name None."""
 
     name: str | None
     x: int
@@ -99,7 +99,7 @@ def lay_out(sizes: Mapping[str, NodeSize], edges: Sequence[tuple[str, str]], gap
     Raises
     ------
     graphlib.CycleError
-        The edges run in a circle.
+        The edges form a cycle.
 
     Notes
     -----
@@ -122,7 +122,7 @@ def lay_out(sizes: Mapping[str, NodeSize], edges: Sequence[tuple[str, str]], gap
         height = max(boxes[index].height for index in row)
         for index in row:
             size = boxes[index]
-            # A passing edge crosses the whole layer, however high its neighbours are.
+            # A dummy node is as high as its layer, so that the edge crosses all of it.
             high = size.height if names[index] is not None else height
             drawn[index] = Box(names[index], left[index], y, size.width, high)
         y += height + gaps.along
@@ -156,7 +156,11 @@ def _split_long_edges(
     names: list[str | None],
     rows: list[list[int]],
 ) -> list[Link]:
-    """Return the edges as links of neighbouring layers, with passing points in layers between."""
+    """Return the edges as links between neighbouring layers.
+
+    For each layer that an edge crosses, a dummy node is appended to `names` (as None) and to
+    `rows`.
+    """
     index_of = {name: index for index, name in enumerate(nodes)}
     links = []
     for source, target in dict.fromkeys(edges):

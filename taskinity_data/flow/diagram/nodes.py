@@ -72,7 +72,10 @@ class Picture:
 
 
 def picture_of(flow: FlowGraph) -> Picture:
-    """Return the picture of `flow`: numbered siblings are one node; a fallback says whose it is."""
+    """Return the picture of `flow`.
+
+    Numbered siblings are one node; the description of a fallback names the tasks that it replaces.
+    """
     flow_nodes = find_nodes(flow)
     ids = {flow_node.name: f"n{number}" for number, flow_node in enumerate(flow_nodes)}
     nodes = {ids[flow_node.name]: _node_of(flow_node) for flow_node in flow_nodes}
@@ -84,9 +87,7 @@ def picture_of(flow: FlowGraph) -> Picture:
     for task in flow.tasks:
         if task.name in flow.fallbacks:
             owners = [owner.name for owner in flow.tasks if owner.fallback == task.name]
-            description = (
-                f"instead of {', '.join(owners)}, where that fails. {task.description or ''}"
-            )
+            description = f"replaces {', '.join(owners)} on failure. {task.description or ''}"
             policy = _describe_policy(task.policy)
             nodes[f"n{len(nodes)}"] = Node(
                 task.name, "", _printable(description), (task.name,), policy=policy

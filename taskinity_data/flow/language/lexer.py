@@ -76,7 +76,7 @@ def read_line(line: str) -> Statement | None:
     Raises
     ------
     Mistake
-        The line is no statement.
+        The line is not a statement.
     """
     code = _cut_comment(line).rstrip()
     body = code.lstrip()
@@ -127,7 +127,7 @@ def _unknown(body: str, column: int) -> Mistake:
             f"expected '->' and a task after {body!r}; a task without an edge is written "
             f"'task {body}:'",
         )
-    return Mistake(column, f"this is no statement; {expected}", len(body))
+    return Mistake(column, f"this is not a statement; {expected}", len(body))
 
 
 def _read_header(word: str, column: int, code: str) -> Header:
@@ -175,7 +175,7 @@ class _Reader:
         if not is_name(part):
             if part and re.fullmatch(r"\w+", part):
                 raise Mistake(
-                    column, f"{part!r} is no name: it begins with a letter or _", len(part)
+                    column, f"{part!r} is not a name: it begins with a letter or _", len(part)
                 )
             raise Mistake(column, self._say(expected), len(part))
         self.index += 1

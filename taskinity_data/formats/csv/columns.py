@@ -58,7 +58,7 @@ def find_labels(heads: Sequence[Head], schema: Any) -> list[Hashable]:
 
 
 def by_label(dtype: Any, heads: Sequence[Head]) -> Any:
-    """Return `dtype` by labels alone: in pandas a key may be a position that is no label."""
+    """Return `dtype` by labels alone: in pandas a key may be a position that is not a label."""
     labels = heads[0].labels
     if type(dtype) is not dict or any(head.labels != labels for head in heads):
         return dtype

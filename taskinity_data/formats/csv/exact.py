@@ -93,7 +93,7 @@ def infer_frame(piece: PieceParser) -> pd.DataFrame:
         # An empty dict costs pandas 15 microseconds a column.
         frame = parse_text(data, labels, options, dtype=dtype or None)
     except OverflowError:
-        # Of integers that are no int64 pandas makes floats where they stand behind one.
+        # Of integers that are not int64 pandas makes floats where they stand behind one.
         for column in piece.columns:
             if column.kind == "int64":
                 check_wide(piece.texts(column), column, options)
@@ -218,7 +218,7 @@ def from_integers(values: pd.Series, column: Column, piece: PieceParser) -> pd.S
 
 
 def floats_of(column: Column, piece: PieceParser) -> pd.Series:
-    """Return the column as floats, however they are written; `Misfit` where one is no number."""
+    """Return the column as floats, however they are written; `Misfit` where one is not a number."""
     try:
         values: pd.Series = piece.all_floats[column.label]
     except (ValueError, OverflowError):
@@ -276,7 +276,7 @@ def to_nullable(texts: pd.Series, column: Column) -> pd.Series:
         except ValueError:
             number = None
         if number is None or not limits.min <= number <= limits.max:
-            raise Misfit(column, row, text, "str", f"is no {column.dtype}")
+            raise Misfit(column, row, text, "str", f"is not a valid {column.dtype}")
         numbers.append(number)
     return pd.Series(pd.array(numbers, dtype=column.dtype), index=texts.index)
 

@@ -78,7 +78,7 @@ class Head(NamedTuple):
     level_names : tuple of labels or None
         What the levels of the columns are called, where a header of several rows names them.
     repeated : tuple of (label, label)
-        Columns that stand in the header under a name that was there already, and that name.
+        Columns of the header with a name that occurs before, and that name.
     rows : RowRange or None
         Which rows are read, where they are not all; `find_rows` tells.
     """
@@ -134,7 +134,7 @@ def read_head(file: SourceFile, options: CsvOptions) -> Head:
             raise PlanError(
                 f"{file}: header and first row have more than {len(data):,} bytes, too many for a "
                 f"worker's memory; see what stands there{quote}: where a quote is never closed, "
-                "give quoting=3, where line ends are missing, mend the file",
+                "give quoting=3, where line ends are missing, repair the file",
                 path=file.path,
                 start=0,
             )
@@ -192,7 +192,7 @@ def check_text(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: 
 
 def no_text(file: SourceFile, data: bytes, at: int, options: CsvOptions) -> PlanError:
     hint = hint_encoding(data, at, options.encoding)
-    return PlanError(f"{file}: byte {at} is no {options.encoding} text; {hint}")
+    return PlanError(f"{file}: byte {at} is not valid {options.encoding} text; {hint}")
 
 
 def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool) -> Head | None:

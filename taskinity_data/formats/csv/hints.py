@@ -83,7 +83,7 @@ def hint_encoding(data: bytes, at: int, encoding: str) -> str:
     ----------
     data : bytes
     at : int
-        The offset of what is no text in it; lines of `LOOK_NBYTES` around it are looked at.
+        The offset of what is not text in it; lines of `LOOK_NBYTES` around it are looked at.
     encoding : str
         The one in which it is none.
     """

@@ -32,7 +32,7 @@ def parse_header(value: Any, arguments: Mapping[str, Any]) -> int | str | tuple[
     Raises
     ------
     PlanError
-        It is no row, or beside several something that pandas does not take there.
+        It is not a row, or beside several something that pandas does not take there.
     """
     if isinstance(value, bool) or (isinstance(value, int) and value < 0):
         raise PlanError(f"header={value!r}: must be a row number, 'infer' or None")
@@ -74,7 +74,7 @@ def parse_names(value: Any) -> tuple[Any, ...] | None:
     Raises
     ------
     PlanError
-        They have no order, or are no list of distinct labels.
+        They have no order, or are not a list of distinct labels.
     """
     if isinstance(value, set | frozenset):
         raise PlanError(f"names={value!r}: a set has no order; give a list")
@@ -164,7 +164,7 @@ def parse_nrows(value: Any, arguments: Mapping[str, Any]) -> int | None:
     Raises
     ------
     PlanError
-        It is no count, or stands beside an option by which pandas counts other rows.
+        It is not a count, or stands beside an option by which pandas counts other rows.
     """
     if value is None:
         return None

@@ -259,7 +259,8 @@ def check_name(name: str) -> None:
     if name not in SIGNATURE:
         names = [*SIGNATURE, "newlines_in_values", "columns", "filters", "schema", "format"]
         raise PlanError(
-            f"{name}= is no option of pandas.read_csv, nor of open_dataset.{suggest(name, names)}"
+            f"{name}= is not an option of pandas.read_csv, nor of open_dataset."
+            f"{suggest(name, names)}"
         )
 
 

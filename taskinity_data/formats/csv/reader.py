@@ -283,8 +283,8 @@ def read_text(piece: Piece, options: CsvOptions, rows: RowRange | None = None) -
     except UnicodeDecodeError as error:
         step = hint_encoding(data, error.start, options.encoding)
         raise ReadError(
-            f"{piece.path}: byte {piece.start + error.start:,} is no {options.encoding} text; "
-            f"{step}",
+            f"{piece.path}: byte {piece.start + error.start:,} is not valid "
+            f"{options.encoding} text; {step}",
             path=piece.path,
             start=piece.start,
         ) from error

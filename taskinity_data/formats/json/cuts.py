@@ -55,7 +55,7 @@ class JsonGrain(NamedTuple):
 class Lines(NamedTuple):
     """The lines of a text that are not blank, as offsets; shape (lines,) each.
 
-    `first` and `last` are the first and the last byte that is no white space, `ends` lies behind
+    `first` and `last` are the first and the last byte that is not white space, `ends` lies behind
     the newline; `begins` is where the line begins.
     """
 

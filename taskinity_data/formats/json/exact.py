@@ -85,9 +85,9 @@ def read_records(text: bytes) -> Iterator[ParsedLine]:
             record = decoder.decode(text[begin:end].decode())
             why = ""
         except json.JSONDecodeError as error:
-            why = f"this is no JSON: {error.msg} at its character {error.pos + 1}"
+            why = f"this is not JSON: {error.msg} at its character {error.pos + 1}"
         except UnicodeDecodeError as error:
-            why = f"byte {error.start + 1} of it is no UTF-8 ({error.reason})"
+            why = f"byte {error.start + 1} of it is not UTF-8 ({error.reason})"
         except RecursionError:
             why = "lists and objects lie too deep in it"
         except ValueError as error:
@@ -160,7 +160,7 @@ def fit(value: Any, type_: pa.DataType) -> Any:
         return {key: inside(key, fit, item, fields[key]) for key, item in value.items()}
     if pat.is_large_string(type_) and isinstance(value, str):
         if not is_text(value):
-            raise Clash(f"{show(value)} holds half a surrogate pair, which is no text")
+            raise Clash(f"{show(value)} holds half a surrogate pair, which is not text")
         return value
     if pat.is_boolean(type_) and isinstance(value, bool):
         return value
@@ -174,7 +174,7 @@ def fit(value: Any, type_: pa.DataType) -> Any:
             stop = 1 << (type_.bit_width - is_signed)
             if (-stop if is_signed else 0) <= value < stop:
                 return value
-    raise Clash(f"{show(value)} is no {type_}")
+    raise Clash(f"{show(value)} is not a valid {type_}")
 
 
 def to_float(value: int) -> float:
@@ -206,7 +206,7 @@ def unseen(key: str, value: Any) -> str:
 
 def advice(name: str, type_: pa.DataType, value: Any) -> str:
     """Return the next step where `value` does not fit the `type_` of column `name`."""
-    leave = "leave the column out with columns=, or mend the file"
+    leave = "leave the column out with columns=, or repair the file"
     try:
         value_type = type_of(value)
         if pat.is_integer(type_) and pat.is_integer(value_type):

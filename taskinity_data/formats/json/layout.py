@@ -65,7 +65,7 @@ def find_lines_start(file: SourceFile) -> int:
     start = len(BOM) if head.startswith(BOM) else 0
     if head[start:].lstrip(BLANKS).startswith(b"["):
         raise PlanError(
-            f"{file}: this begins with [, which is no line of JSON Lines; where it is one array of "
+            f"{file}: this begins with [, which is not a line of JSON Lines; if it is an array of "
             'records, give format="json"'
         )
     return start
@@ -94,7 +94,7 @@ def find_array_start(file: SourceFile) -> int:
             f"{convert}"
         )
     raise PlanError(
-        f'{file}: this is no array, its first line is an object; give format="jsonl" where each '
+        f'{file}: this is not an array, its first line is an object; give format="jsonl" if each '
         f"line is a record. Where a list of records lies in it, write that one: {convert}"
     )
 

@@ -74,7 +74,7 @@ def open_records(
         sample = infer_columns(files, layout, scan=isinstance(schema, str))
     if not sample.types and not named:
         if sample.trouble:
-            raise PlanError(f"{sample.trouble}; mend the file")
+            raise PlanError(f"{sample.trouble}; repair the file")
         if sample.rows:
             raise PlanError(
                 f"{files[0].path}: there is no record with a key among {sample.rows:,}, and rows "
@@ -108,7 +108,7 @@ def check_options(options: Mapping[str, Any], format_: str) -> None:
             if format_ != "jsonl" and value != "error":
                 raise PlanError(
                     f"on_bad_lines={value!r}: where an array is broken, nothing tells which of its "
-                    "elements are; mend the file, or write it as JSON Lines"
+                    "elements are; repair the file, or write it as JSON Lines"
                 )
             if value not in BAD_LINES:
                 raise PlanError(

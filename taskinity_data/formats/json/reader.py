@@ -53,7 +53,7 @@ class JsonReader(Reader):
         Some keys are not selected, so that keys outside of `all_columns` are passed over.
     filters : Filters or None
     on_bad_lines : {"error", "skip", "quarantine"}
-        What is done with a line that is no object of JSON.
+        What is done with a line that is not a JSON object.
     """
 
     layout: RecordLayout
@@ -153,13 +153,13 @@ class JsonReader(Reader):
     def _read_piece(
         self, piece: Piece, fields: pa.Schema
     ) -> Iterator[tuple[pa.Table, BadLines | None]]:
-        """Yield the rows of `piece` in slices, and of each the lines that are no object."""
+        """Yield the rows of `piece` in slices, and of each the lines that are not JSON objects."""
         try:
             text = self.layout.read_lines(piece)
         except BadArray as error:
             raise ReadError(
                 f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: {error.why} "
-                f"(byte {piece.start + error.offset:,}); mend the file",
+                f"(byte {piece.start + error.offset:,}); repair the file",
                 path=piece.path,
                 start=piece.start,
             ) from error
@@ -204,9 +204,9 @@ class JsonReader(Reader):
         details = {"path": piece.path, "start": piece.start, "row": rows + error.row}
         if error.column is not None:
             return SchemaError(why, **details, column=error.column, value=error.value)
-        step = "mend the file"
+        step = "repair the file"
         if not self.layout.is_array:
-            step = "mend the line, or quarantine such lines with on_bad_lines='quarantine'"
+            step = "repair the line, or quarantine such lines with on_bad_lines='quarantine'"
         return ReadError(f"{why}; {step}", **details)
 
 

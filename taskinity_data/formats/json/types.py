@@ -103,7 +103,7 @@ def type_of(value: Any, depth: int = 0) -> pa.DataType:
     ------
     Clash
         A list whose items have no common type, an integer beyond 64 bits, too deep a nesting, a
-        key that is no text.
+        key that is not text.
     """
     if depth > MAX_DEPTH:
         raise Clash(f"lists and objects lie more than {MAX_DEPTH} deep")
@@ -140,7 +140,7 @@ def join_types(first: pa.DataType, second: pa.DataType) -> pa.DataType:
     Raises
     ------
     Clash
-        There is none, as for texts and numbers.
+        There is none, as for strings and numbers.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def join_types(first: pa.DataType, second: pa.DataType) -> pa.DataType:
         return pa.uint64()
     if both <= {pa.int64(), pa.uint64(), pa.float64()}:
         return pa.float64()
-    raise Clash(f"{name_of(first)} beside {name_of(second)}")
+    raise Clash(f"{name_of(first)} and {name_of(second)}")
 
 
 def format_path(column: str, path: Sequence[str]) -> str:
@@ -183,7 +183,7 @@ def name_of(type_: pa.DataType) -> str:
         return "lists"
     if pat.is_boolean(type_):
         return "true or false"
-    return "texts" if pat.is_large_string(type_) else "numbers"
+    return "strings" if pat.is_large_string(type_) else "numbers"
 
 
 def code_of(type_: pa.DataType, *, is_column: bool = True) -> str:
@@ -232,7 +232,7 @@ def named_types(schema: Any) -> dict[str, NamedType]:
     types: dict[str, NamedType] = {}
     for name, dtype in pairs:
         if not isinstance(name, str) or name in types:
-            raise PlanError(f"schema: {name!r} is no name of one column")
+            raise PlanError(f"schema: {name!r} is not a name of one column")
         types[name] = _named_type(name, dtype)
     return types
 

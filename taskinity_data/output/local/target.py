@@ -194,19 +194,19 @@ def find_directory(text: str) -> str:
     Raises
     ------
     PlanError
-        It is a file, or where a file system is mounted.
+        The path is empty or invalid, a file, or a mount point.
     """
     if not text:
         raise PlanError("output: the path is empty; name a directory")
     if "\0" in text:
-        raise PlanError(f"output={text!r} is no path; name a directory")
+        raise PlanError(f"output={text!r} is not a path; name a directory")
     path = os.path.realpath(os.path.expanduser(text))
     if os.path.lexists(path) and not os.path.isdir(path):
         raise PlanError(f"output={text!r} is a file; name a directory")
     if os.path.ismount(path):
         raise PlanError(
-            f"output={text!r} is where a file system is mounted, which can't be exchanged in one "
-            "step; name a directory in it"
+            f"output={text!r} is a mount point, which can't be replaced in one step; name a "
+            "directory in it"
         )
     return path
 

@@ -1,6 +1,7 @@
-"""A directory of a store beyond this machine: what lies in it, and files put there whole or not.
+"""List, read and write files in a directory of a remote store.
 
-Errors are written again, since those of libraries quote URLs and headers, which hold secrets.
+Errors of libraries are replaced by others, since their messages quote URLs and headers, which may
+contain secrets.
 """
 
 from __future__ import annotations
@@ -136,7 +137,16 @@ class Remote:
             raise explain(self.show(relative), error) from None
 
     def replace(self, relative: str, data: bytes, staged: str) -> None:
-        """Put a file there in one step; where files show half-written, by way of `staged`."""
+        """Write the file `relative` in one step, replacing an existing one.
+
+        On a file system, where half-written files are visible, `data` is written to the name
+        `staged` first, and moved.
+
+        Raises
+        ------
+        OSError
+            It can't be written.
+        """
         if not self.is_file_system:
             self.put(relative, data)
             return

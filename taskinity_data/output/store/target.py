@@ -120,7 +120,7 @@ class StoreTarget:
     def _find_earlier(
         self, earlier: Earlier, existing: Manifest, infos: Mapping[str, Mapping[str, Any]]
     ) -> bool:
-        """Return whether `earlier` has committed there; if so, let its parts be used again."""
+        """Return whether `earlier` has committed there; if so, let its parts be reused."""
         metas = [existing.meta, *existing.added]
         number = next((n for n, meta in enumerate(metas) if earlier.wrote(meta)), None)
         if number is None:

@@ -113,6 +113,7 @@ def _estimate(counts: list[int], n_registers: int) -> float:
 
 
 def _sigma(x: float) -> float:
+    """Return Ertl's sigma(x), the correction for empty registers; x is a share from 0 to 1."""
     total, power = x, 1.0
     while True:
         x *= x
@@ -124,6 +125,7 @@ def _sigma(x: float) -> float:
 
 
 def _tau(x: float) -> float:
+    """Return Ertl's tau(x), the correction for saturated registers; x is a share from 0 to 1."""
     if x in {0.0, 1.0}:
         return 0.0
     total, power = 1 - x, 1.0

@@ -35,7 +35,7 @@ COLORS = {
 }
 """Of the states; for those who see no red or green they differ in lightness too."""
 
-_WORDS = {"REUSED": "used again"}
+_WORDS = {"REUSED": "reused"}
 
 MAX_CELLS = 3_000
 """Chunks that get a cell each; of more, each file is a row of shares."""

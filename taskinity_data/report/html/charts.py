@@ -1,7 +1,7 @@
 """Charts as small static SVG: workers over time, bars, an area, steps.
 
 Colours are classes of the page's style; each mark has a ``<title>``, each
-chart a name and a description in words. What is too much for a mark each is drawn as shares.
+chart a name and a description in words. Too many values for a mark each are drawn as shares.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CLOCK = (10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
 
 
 class Span(NamedTuple):
-    """Something that a lane did from one time to another; `kind` is its colour's class."""
+    """An activity in a lane, from `start` to `stop` (seconds); `kind` is the CSS class."""
 
     lane: str
     start: float
@@ -51,7 +51,18 @@ class Bar(NamedTuple):
 
 
 def spans(drawn: Sequence[Span], stop: float, title: str, words: str) -> str:
-    """Draw a lane for each name; beyond 2,000 spans each lane shows how busy it was."""
+    """Draw spans over time as SVG, with a lane for each worker or task.
+
+    Parameters
+    ----------
+    drawn : sequence of Span
+        Times are in seconds from the start of the run. Beyond 2,000 spans, each lane shows its
+        share of busy time instead.
+    stop : float
+        The end of the axis, in seconds.
+    title, words : str
+        Heading and description, for people who can't see the chart, too.
+    """
     lanes: dict[str, list[Span]] = {}
     for span in drawn:
         lanes.setdefault(span.lane, []).append(span)
@@ -78,9 +89,9 @@ def spans(drawn: Sequence[Span], stop: float, title: str, words: str) -> str:
             )
     height = max(1, min(len(names), _MAX_LANES)) * _LANE
     if left_out:
-        words += f" {format_count(len(left_out), 'more lane')} not drawn."
+        words += f" {format_count(len(left_out), 'more lane')} not shown."
     if is_shared:
-        words += " There are too many chunks to draw each: the fuller the colour, the busier."
+        words += " There are too many chunks to draw each: a darker colour means a busier worker."
     axis = _x_axis(height, stop, format_seconds)
     return _svg("".join(axis) + "".join(marks), height, title, words)
 

@@ -33,7 +33,7 @@ STATES = {
     "SKIPPED": "skipped",
     "QUARANTINED": "quarantined",
     "FALLBACK": "replaced by a fallback",
-    "REUSED": "used again of an earlier run",
+    "REUSED": "reused from an earlier run",
 }
 """The statuses of chunks and tasks, in words."""
 
@@ -199,7 +199,7 @@ def memory_chart(rows: Sequence[AttemptRow]) -> str:
 
 
 def sizes_chart(name: str, plan: Any) -> str:
-    """Draw the size of each chunk, in order."""
+    """Draw the size of each chunk of the task `name`, in the order of the plan, as SVG."""
     sizes = [chunk.nbytes for chunk in plan]
     drawn = [
         Bar((("size", float(size)),), f"chunk {number:,}: {format_nbytes(size)}")

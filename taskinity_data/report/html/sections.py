@@ -136,6 +136,7 @@ def _memory(report: Reported) -> dict[str, Any] | None:
 
 
 def _inputs(report: Reported) -> dict[str, Any]:
+    """Return inputs, options, the first files and their number, and the environment."""
     listed, count = files_of(report.run.plans)
     return {
         "inputs": inputs_of(report.head),

@@ -110,7 +110,7 @@ def decode(codec: str, read: Callable[[int], bytes]) -> Iterator[bytes]:
     Raises
     ------
     BadStream
-        The bytes end too early, are no members of that codec, or belie a checksum.
+        The bytes end too early, are not members of that codec, or belie a checksum.
     """
     if codec == "snappy":
         return _decode_snappy(read)
@@ -124,7 +124,7 @@ def _decode_members(codec: str, read: Callable[[int], bytes]) -> Iterator[bytes]
     data, offset = read(IN_NBYTES), 0
     while data:
         if codec_of(data) != codec and len(data) >= 10:
-            raise BadStream(f"what follows the last member is no {codec}", offset)
+            raise BadStream(f"what follows the last member is not {codec} data", offset)
         member = kind.make()
         while not member.eof:
             if member.needs_input and not data:

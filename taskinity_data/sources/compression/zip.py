@@ -34,7 +34,7 @@ _ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, Va
 
 
 def open_archive(file: BinaryIO, path: str) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
-    """Return the archive, and its members that are no directories.
+    """Return the archive, and its members that are not directories.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def open_archive(file: BinaryIO, path: str) -> tuple[zipfile.ZipFile, list[zipfi
     except (*_ERRORS, NotImplementedError) as error:
         file.seek(0, 2)
         raise BadStream(
-            f"it is no whole archive, its directory is missing or damaged ({error})", file.tell()
+            f"it is not a whole archive, its directory is missing or damaged ({error})", file.tell()
         ) from None
     members = [info for info in archive.infolist() if not info.is_dir()]
     if not members:

@@ -124,7 +124,7 @@ def test_a_scheduler_file_is_followed(cluster, tmp_path):
         ("thread", "Did you mean 'threads'"),
         ("nowhere.json", "no such scheduler file"),
         ("tcp://127.0.0.1:1", "no Dask scheduler answers"),
-        (42, "is no scheduler"),
+        (42, "is not a scheduler"),
     ],
 )
 def test_what_is_no_scheduler_is_refused(scheduler, says):

@@ -167,7 +167,7 @@ def test_all_problems_are_told_at_once() -> None:
     assert (
         "'agregate_results' matches no task of the flow. Did you mean 'aggregate_results'?" in said
     )
-    assert "3 is no name for a task" in said
+    assert "3 is not a name for a task" in said
 
 
 @pytest.mark.parametrize("tasks", [None, "mine", process_chunk, 3])

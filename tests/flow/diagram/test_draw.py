@@ -249,7 +249,7 @@ def test_numbered_tasks_with_different_neighbours_stay_apart():
 def test_a_fallback_task_says_what_it_stands_in_for():
     tasks = (Task("Work", policy=Policy(on_error="Other")), Task("End"), Task("Other"))
     text = to_ascii(Flow("F", None, tasks, (("Work", "End"),)))
-    assert "instead of Work, where that fails" in re.sub(r"[│\s]+", " ", text)
+    assert "replaces Work on failure" in re.sub(r"[│\s]+", " ", text)
 
 
 def test_control_characters_in_descriptions_do_not_reach_the_terminal():

@@ -141,7 +141,7 @@ def test_without_the_extra_the_error_stands_and_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "charset_normalizer", None)
     monkeypatch.setitem(sys.modules, "clevercsv", None)
     extra = r"pip install 'taskinity-data\[suggest\]'"
-    with pytest.raises(PlanError, match=rf"byte 0 is no utf-8 text; .*encoding=; .*{extra}"):
+    with pytest.raises(PlanError, match=rf"byte 0 is not valid utf-8 text; .*encoding=; .*{extra}"):
         opened(tmp_path, TEXTS["shift_jis"].encode("shift_jis"))
     with pytest.raises(PlanError, match=rf"index of the first 1.*{extra}"):
         opened(tmp_path, "a;b\n1,5;2\n")

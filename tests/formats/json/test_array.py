@@ -250,7 +250,7 @@ def test_a_comma_without_an_element_is_told_by_its_byte():
 
 def test_a_newline_within_a_text_stays_an_error(tmp_path):
     dataset = open_text(tmp_path, '[{"a":"x"},\n{"a":"y\nz"}]')
-    with pytest.raises(ReadError, match=r"element 2 of these \(byte 11\): this is no JSON"):
+    with pytest.raises(ReadError, match=r"element 2 of these \(byte 11\): this is not JSON"):
         rows_of(dataset)
 
 

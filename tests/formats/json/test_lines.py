@@ -397,18 +397,18 @@ def test_a_malformed_line_is_named_with_its_byte(line, said, size, tmp_path):
         (["1"], "9223372036854775808", "{'a': 'UInt64'}"),
         (["9223372036854775808"], "-1", "below 0"),
         (["1"], "18446744073709551616", "beyond 64 bits"),
-        (["1"], '"x"', "'x' is no int64; no type holds it exactly"),
-        (['"x"'], "1", "1 is no large_string; no type holds it exactly"),
+        (["1"], '"x"', "'x' is not a valid int64; no type holds it exactly"),
+        (['"x"'], "1", "1 is not a valid large_string; no type holds it exactly"),
         (["1.5"], "9007199254740993", "no exact float64; no type holds all"),
         (["1.5"], "1" + "0" * 400, "no exact float64"),
         (["null"], "5", "{'a': 'Int64'}"),
-        (["[1]"], '["x"]', "'x' is no int64; no type"),
+        (["[1]"], '["x"]', "'x' is not a valid int64; no type"),
         (["[1]"], "[1.5]", "{'a': pa.list_(pa.float64())}"),
         (['{"x":1}'], '{"y":"z"}', "pa.struct({'x': pa.int64(), 'y': pa.large_string()})"),
         (['{"x":1}'], "3", "no type holds it"),
         (['"x"'], '"\\ud800"', "half a surrogate"),
         (["1"], '1, "b": {"c": [true, null]}', "{'b': pa.struct({'c': pa.list_(pa.bool_())})}"),
-        (["1"], '1, "b": [1, "x"]', "numbers beside texts"),
+        (["1"], '1, "b": [1, "x"]', "numbers and strings"),
         (["1"], '1, "b": {"\\ud800": 1}', "'b'"),
     ],
 )
@@ -647,7 +647,7 @@ def test_a_type_is_written_as_it_is_read(value):
 
 def test_a_column_of_several_types_can_be_left_out(tmp_path):
     text = '{"a":1,"b":1,"o":{"x":1}}\n{"a":2,"b":"x","o":{"y":2}}\n{"a":3,"c":1}\n'
-    with pytest.raises(PlanError, match=r"column 'b': it holds numbers beside texts.*columns="):
+    with pytest.raises(PlanError, match=r"column 'b': it holds numbers and strings.*columns="):
         open_text(tmp_path, text)
     dataset = open_text(tmp_path, text, columns=["o", "a"])
     assert same(
@@ -713,7 +713,7 @@ def test_hive_keys_are_columns(tmp_path):
         ('{"\\ud800":1}\n', {}, "surrogate"),
         ('[{"a":1},\n{"a":2}]', {}, 'format="json"'),
         ('{"a":99999999999999999999}\n', {}, "beyond 64 bits"),
-        ('{"a":[1,"x"]}\n', {}, "numbers beside texts"),
+        ('{"a":[1,"x"]}\n', {}, "numbers and strings"),
     ],
 )
 def test_what_can_not_be_opened_is_refused_before_work_starts(text, keywords, said, tmp_path):

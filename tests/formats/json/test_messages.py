@@ -16,9 +16,9 @@ from taskinity_data.formats.json import sample as json_sample
 @pytest.mark.parametrize(
     ("first", "second", "words"),
     [
-        ("1", '"x"', "numbers beside texts"),
-        ('{"k": [1]}', '{"k": [{}]}', r"numbers beside objects \(in 'a.k\[\]'\)"),
-        ("true", "1", "true or false beside numbers"),
+        ("1", '"x"', "numbers and strings"),
+        ('{"k": [1]}', '{"k": [{}]}', r"numbers and objects \(in 'a.k\[\]'\)"),
+        ("true", "1", "true or false and numbers"),
     ],
 )
 def test_mixed_kinds_are_told_with_the_file_and_the_byte_of_the_record(

@@ -1,4 +1,4 @@
-"""Lines of JSON Lines that are no object of JSON: refused, left out, or set aside."""
+"""Lines of JSON Lines that are not object of JSON: refused, left out, or set aside."""
 
 import json
 
@@ -106,8 +106,8 @@ def refusal(directory, text, name="a.jsonl", **options):
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("a.jsonl", "{oops\n", "PATH (byte 0): this is no JSON"),
-        ("a.jsonl", '\n{"a": 1\n', "PATH (byte 1): this is no JSON"),
+        ("a.jsonl", "{oops\n", "PATH (byte 0): this is not JSON"),
+        ("a.jsonl", '\n{"a": 1\n', "PATH (byte 1): this is not JSON"),
         ("a.json", '[{"a": 1}, {oops]', "PATH (byte 10): the array is not closed"),
         ("a.json", '[{"a": 1},,{"a": 2}]', "PATH (byte 10): no element stands before this comma"),
         ("a.json", "[1, 2]", "PATH (byte 1): an object {...} was expected, not b'1'"),
@@ -115,9 +115,9 @@ def refusal(directory, text, name="a.jsonl", **options):
         ("a.jsonl", '{"a": {"b": {"c": 1}}}\n{"a": {"b": {"c": "x"}}}\n', "(in 'a.b.c')"),
         ("a.jsonl", '{"a": [1]}\n{"a": ["x"]}\n', "(in 'a[]')"),
         ("a.jsonl", '{"a": {"b": [{"c": 1}, {"c": "x"}]}}\n', "(in 'a.b[].c')"),
-        ("a.jsonl", '{"a": 1}\n{"a": 1, "a": 2}\n', "twice in one object; mend the line, or"),
-        ("a.jsonl", '{"a": 1}\nnull\n', "not b'null'; mend the line, or quarantine such lines"),
-        ("a.json", '[{"a": 1}, {"a": 1, "a": 2}]', "twice in one object; mend the file"),
+        ("a.jsonl", '{"a": 1}\n{"a": 1, "a": 2}\n', "twice in one object; repair the line, or"),
+        ("a.jsonl", '{"a": 1}\nnull\n', "not b'null'; repair the line, or quarantine such lines"),
+        ("a.json", '[{"a": 1}, {"a": 1, "a": 2}]', "twice in one object; repair the file"),
     ],
 )
 def test_what_is_wrong_is_said_once_with_its_place_and_what_to_do(name, text, told, tmp_path):
@@ -127,7 +127,9 @@ def test_what_is_wrong_is_said_once_with_its_place_and_what_to_do(name, text, to
 def test_a_value_deep_in_a_column_is_named_by_the_way_to_it(tmp_path):
     schema = pa.schema({"a": pa.list_(pa.struct({"b": pa.int64()}))})
     text = '{"a": [{"b": 1}]}\n{"a": [{"b": 2}, {"b": "x"}]}\n'
-    assert "column 'a' (in 'a[].b'): 'x' is no int64" in refusal(tmp_path, text, schema=schema)
+    assert "column 'a' (in 'a[].b'): 'x' is not a valid int64" in refusal(
+        tmp_path, text, schema=schema
+    )
 
 
 def test_a_type_without_values_in_json_is_refused_with_what_to_read(tmp_path):

@@ -308,7 +308,7 @@ def test_a_value_that_does_not_fit_the_schema_given_stops_its_chunk(tmp_path):
         ({"columns": "a"}, "give a list of names"),
         ({"filters": [("aa", ">", 1)]}, "no column 'aa'"),
         ({"schema": 3}, "give None, 'scan'"),
-        ({"schema": {"a": "integer"}}, "'integer' for column 'a' is no type"),
+        ({"schema": {"a": "integer"}}, "'integer' for column 'a' is not a type"),
         ({"schema": {"aa": "int64"}}, "no column 'aa'"),
         ({"sep": ";"}, "sep=';' means nothing for Parquet"),
     ],

@@ -31,7 +31,7 @@ def _write(target, if_exists, first):
 
 
 def _write_again(target, batch):
-    """The last of two chunks, by a run that has left it out before; the first is used again."""
+    """The last of two chunks, by a run that has left it out before; the first is reused."""
     with open_sink(target, if_exists="append", earlier=Earlier("it", True)) as sink:
         first = sink.mending.reclaim(_PARTS[target])
         second = sink.writer.write("k1", 1, _frame(batch + 4))

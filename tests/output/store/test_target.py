@@ -227,12 +227,12 @@ def test_a_broken_manifest_is_told_and_another_program_s_is_none(memory):
     write(URL, [frame()])
     text = memory.cat("/bucket/out/_manifest.json")
     memory.pipe_file("/bucket/out/_manifest.json", text[:-9])
-    with pytest.raises(ReadError, match="is no manifest"):
+    with pytest.raises(ReadError, match="is not a manifest"):
         td.open_dataset(URL)
     for if_exists in ("append", "overwrite", "error"):
-        with pytest.raises(ReadError, match="is no manifest"):
+        with pytest.raises(ReadError, match="is not a manifest"):
             open_sink(URL, if_exists=if_exists)
-    with pytest.raises(ReadError, match="is no manifest"):
+    with pytest.raises(ReadError, match="is not a manifest"):
         remove_leftovers(URL)
     memory.pipe_file("/bucket/out/_manifest.json", text)
     same(read(URL), frame())

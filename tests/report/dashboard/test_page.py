@@ -171,10 +171,10 @@ def test_a_resumed_run_shows_what_was_used_again(browser, client, tmp_path):
     mended.touch()
     observer = Recalled()
     td.process(str(path), fails_at_the_end, **options, observers=[observer])
-    text = read_until(page, "Process: COMPLETED", "10 of 10", "used again")
+    text = read_until(page, "Process: COMPLETED", "10 of 10", "reused")
     # Nine, but those that were still under way when the last one failed.
     assert 1 <= observer.count <= 9
-    assert f"10 of 10 chunks, {observer.count} used again" in text
+    assert f"10 of 10 chunks, {observer.count} reused" in text
 
 
 CHOOSE = """(number => {

@@ -47,7 +47,7 @@ def test_thousands_of_spans_become_shares_of_time():
 
 def test_lanes_beyond_the_most_are_counted():
     drawn = spans([Span(f"w{n}", 0, 1, "work", "") for n in range(60)], 1, "T", "W.")
-    assert "12 more lanes not drawn" in drawn
+    assert "12 more lanes not shown" in drawn
 
 
 def test_a_bar_is_as_high_as_its_parts():

@@ -161,7 +161,7 @@ def test_even_ten_thousand_failures_on_many_workers_stay_below_two_megabytes(lar
     ]  # fmt: skip
     html = render(replace(large, _ended=ended))
     assert len(html.encode()) < 2_000_000
-    assert "9952 more lanes not drawn" in html.replace(",", "")
+    assert "9952 more lanes not shown" in html.replace(",", "")
 
 
 def test_a_failed_chunk_has_its_error_traceback_and_the_calls_that_try_it_again(tmp_path):
@@ -222,7 +222,7 @@ def test_chunks_of_an_earlier_run_take_no_time_of_this_one_and_are_told(run):
     assert "of yesterday" not in html
     assert "quarantined 1 ValueError: bad row" in words
     drawn = " ".join(re.findall(r"<text [^>]*>([^<]*)</text>", html))
-    assert "1 used again of an earlier run" in drawn
+    assert "1 reused from an earlier run" in drawn
 
 
 def test_chunks_of_two_fan_outs_stand_apart_in_their_times(run):

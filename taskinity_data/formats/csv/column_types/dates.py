@@ -94,7 +94,7 @@ def parse_date_options(arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], A
     Raises
     ------
     PlanError
-        What is no list of columns, or a format without columns.
+        What is not a list of columns, or a format without columns.
     """
     columns, formats = arguments.get("parse_dates"), arguments.get("date_format")
     if columns is True:
@@ -175,7 +175,7 @@ def with_dates(part: pd.DataFrame | pa.Table, columns: Sequence[Column]) -> pd.D
     Raises
     ------
     Misfit
-        A text is no date of the frozen format, unit or time zone.
+        A text is not a date of the frozen format, unit or time zone.
     """
     dates = [column for column in columns if isinstance(column, DateColumn)]
     for column in dates:
@@ -202,7 +202,9 @@ def convert(texts: pd.Series, column: DateColumn) -> pd.Series:
         counts = range(len(texts) + 1)
         count = bisect_left(counts, True, key=lambda rows: not fits(texts.iloc[:rows], column))
         value = texts.iloc[count - 1]
-        why = f"is no {column.dtype}" + (f" of format {column.format!r}" if column.format else "")
+        why = f"is not a valid {column.dtype}" + (
+            f" of format {column.format!r}" if column.format else ""
+        )
         raise Misfit(column, count - 1, value, "str", why) from None
 
 

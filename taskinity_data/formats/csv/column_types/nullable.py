@@ -143,7 +143,7 @@ def no_rows(labels: Iterable[Hashable], backend: str) -> dict[Hashable, Column]:
 
 
 def nullable_floats(numbers: Any, dtype: Any) -> Any:
-    """Return `numbers` as an array of `dtype`, in which what is no number is missing."""
+    """Return `numbers` as an array of `dtype`, in which what is not a number is missing."""
     if isinstance(dtype, pd.ArrowDtype):
         return pd.arrays.ArrowExtensionArray(pa.array(numbers, from_pandas=True))
     return pd.arrays.FloatingArray(numbers, np.isnan(numbers))

@@ -91,7 +91,7 @@ def check_floats(texts: pd.DataFrame, column: Column, options: CsvOptions) -> No
     values = texts[column.label]
     for row, text in first_rows(values):
         if isinstance(text, str) and kind_of(text, options) not in NUMBERS:
-            raise Misfit(column, row, text, "str", "is no number")
+            raise Misfit(column, row, text, "str", "is not a number")
 
 
 def misfit(column: Column, piece: PieceParser) -> Misfit:
@@ -110,8 +110,10 @@ def misfit(column: Column, piece: PieceParser) -> Misfit:
         if column.kind == "float64" and kind in NUMBERS:
             continue
         fits = "float64" if {kind, column.kind} <= NUMBERS else "str"
-        return Misfit(column, row, text, fits, f"is no {column.kind.replace('maybe_', '')}")
-    return Misfit(column, None, None, "str", f"has values that are no {column.kind}")
+        return Misfit(
+            column, row, text, fits, f"is not a valid {column.kind.replace('maybe_', '')}"
+        )
+    return Misfit(column, None, None, "str", f"has values that are not valid as {column.kind}")
 
 
 def first_rows(texts: pd.Series) -> list[tuple[int, Any]]:

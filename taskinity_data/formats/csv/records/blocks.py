@@ -58,7 +58,7 @@ Source = str | os.PathLike[str] | SourceFile | bytes | bytearray | memoryview | 
 
 
 class Buffer:
-    """Memory for a block, and as much to compare it in; used again, for fresh memory is slow.
+    """Memory for a block and its comparisons; buffers are reused, since fresh memory is slow.
 
     Touching new pages took longer than all else that is done to a plain block.
 
@@ -163,7 +163,7 @@ def read_blocks(
     dialect : Dialect
     block_nbytes : int
     spare : list of Buffer
-        Buffers that may be used again; whoever is done with a block puts its buffer here.
+        Buffers that may be reused; whoever is done with a block puts its buffer here.
 
     Raises
     ------

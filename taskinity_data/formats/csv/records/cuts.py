@@ -32,7 +32,7 @@ MANY_CUTS_NBYTES = 1 << 12
 
 
 class Grain(NamedTuple):
-    """A run of whole records.
+    """The smallest unit of which chunks are made: consecutive whole records.
 
     Attributes
     ----------
@@ -64,13 +64,13 @@ def find_grains(
         Never held in memory whole.
     start, stop : int
         Bytes; `start` is where a record begins, `stop` where one ends, or the end of the file. A
-        byte order mark at 0 belongs to the first grain and is no data.
+        byte order mark at 0 belongs to the first grain and is not data.
     dialect : Dialect
     grain_nbytes : int
-        A grain is the shortest run of records with at least so many bytes: with 1, each record is
-        one.
+        A grain consists of the fewest records with at least this many bytes: with 1, each record
+        is a grain.
     block_nbytes : int
-        How much is looked through at once.
+        Bytes that are searched at once.
 
     Yields
     ------
@@ -180,7 +180,7 @@ def skip_lines(source: Source, start: int, stop: int, count: int, dialect: Diale
     ----------
     source : path or bytes
     start, stop : int
-        Bytes; the lines are those from `start` on. A byte order mark at 0 is no data.
+        Bytes; the lines are those from `start` on. A byte order mark at 0 is not data.
     count : int
         Lines, blank lines and comments too; a quoted line end does not end one.
     dialect : Dialect
@@ -234,7 +234,7 @@ def end_of_record(
     ----------
     source : path or bytes
     start, stop : int
-        Bytes; `start` is where a record begins. A byte order mark at 0 is no data.
+        Bytes; `start` is where a record begins. A byte order mark at 0 is not data.
     count : int
         From 1: blank lines and comment lines that pandas passes over are not counted.
     dialect : Dialect

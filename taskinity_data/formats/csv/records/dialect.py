@@ -50,9 +50,9 @@ class Dialect:
     escapechar : str or None
         Takes the meaning from the character that follows it, line ends included.
     comment : str or None
-        From here to the end of the line nothing is data; a line that begins so is no record.
+        From here to the end of the line nothing is data; a line that begins so is not a record.
     skip_blank_lines : bool
-        Lines of nothing but spaces and tabs are no records (they are, where it is False).
+        Lines of nothing but spaces and tabs are not records (they are, where it is False).
     skipinitialspace : bool
         Spaces after `sep` are no part of the field, so that a quote may follow them.
     newlines_in_values : bool
@@ -92,8 +92,8 @@ class Dialect:
                 continue
             if not isinstance(mark, str) or len(mark) != 1 or not mark.isascii() or mark in "\r\n":
                 raise PlanError(
-                    f"{name}={mark!r}: chunks of CSV need one ASCII character here that is no line "
-                    "end; read such a file with pandas and hand over the frame"
+                    f"{name}={mark!r}: chunks of CSV need one ASCII character here that is not a "
+                    "line end; read such a file with pandas and pass the frame"
                 )
 
     @property

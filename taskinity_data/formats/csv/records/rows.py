@@ -59,7 +59,7 @@ class RowRange(NamedTuple):
         return [hole for hole in self.holes if start <= hole[0] and hole[1] <= stop]
 
     def blank_out(self, data: bytes, start: int, file: SourceFile, options: CsvOptions) -> bytes:
-        """Return `data`, which begins at `start` in `file`, with line ends for what is no row.
+        """Return `data`, which begins at `start` in `file`, with line ends for what is not a row.
 
         Where blank lines are rows nothing stands in its place.
         """

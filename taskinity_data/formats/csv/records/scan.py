@@ -46,7 +46,7 @@ LEAF_NBYTES = 1 << 15
 
 
 class Scan(NamedTuple):
-    """What was found in a run of bytes.
+    """The record ends in a run of bytes.
 
     `bits` marks the last byte of each record, the lowest bit of its first word being the first
     byte; where it is None, any records that `rows` counts end in front of the run. `is_open`: the
@@ -95,7 +95,23 @@ def scan_range(
     *,
     block_nbytes: int = BLOCK_NBYTES,
 ) -> Iterator[Scan]:
-    """Yield the record ends from `start`, where a record begins, to `stop`; the scans tile it."""
+    """Yield the record ends from `start`, where a record begins, to `stop`.
+
+    Parameters
+    ----------
+    read : callable
+        Reads bytes of the file into a buffer.
+    start, stop : int
+        Bytes. A byte order mark at 0 is a scan without rows.
+    dialect : Dialect
+    block_nbytes : int
+        Bytes that are searched at once.
+
+    Yields
+    ------
+    Scan
+        In order and without gaps: their `nbytes` add up to the range.
+    """
     begin = skip_bom(read, start, stop)
     if begin > start:
         yield Scan(begin - start, 0, None)
@@ -116,7 +132,7 @@ def count_rows(source: Source, start: int, stop: int, dialect: Dialect) -> int:
     ----------
     source : path or bytes
     start, stop : int
-        Bytes. A byte order mark at 0 is no data.
+        Bytes. A byte order mark at 0 is not data.
     dialect : Dialect
 
     Notes

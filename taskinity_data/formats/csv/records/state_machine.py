@@ -1,11 +1,12 @@
-"""Where records end in any CSV at all, mark by mark, as pandas' C parser sees it.
+"""Find where records end in any CSV, byte by byte, as pandas' C parser does.
 
-The exact and slower half of the search for record ends; it can stop and resume at any byte.
+This is the exact and slower of two searches for record ends (see `scan`); it can stop and resume
+at any byte. A mark is a byte that changes the state: separator, quote, escape, comment, line end.
 
 Notes
 -----
 What is particular to pandas 3 and is followed here: a quote opens a field only as its first
-character; text after a closing quote goes on as unquoted text, and its first character is always
+character; text after a closing quote continues as unquoted text, and its first character is always
 text; a lone CR ends a record; a line of blanks is skipped only up to a mark that is not blank;
 after a skipped line that a lone CR ends, a `sep` is swallowed.
 """
