@@ -1,4 +1,4 @@
-"""One fan-out that is kept: what it runs, on what, and what is known of it from an earlier try.
+"""One fan-out that is kept: what it runs, on what, and what is known of it from an earlier run.
 
 It finds the identity of items and their records.
 """

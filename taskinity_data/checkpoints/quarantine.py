@@ -90,7 +90,7 @@ class ChunkReader(Protocol):
 
 
 class Quarantine:
-    """The quarantine of a run that goes on.
+    """The quarantine of a run in progress.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Quarantine:
 
     Notes
     -----
-    Entries of an earlier try stay until their chunk ends again, or the run ends well. What can't
+    Entries of an earlier run stay until their chunk ends again, or the run ends well. What can't
     be written is reported once, and costs the run nothing.
     """
 

@@ -165,7 +165,7 @@ class Past:
     def outcomes(self) -> list[tuple[tuple[str, str, int], Outcome]]:
         """Return the keys of `ended` and the outcome of each item.
 
-        What an earlier try ended is recalled: its times are of then, even where it has not been
+        What an earlier run ended is recalled: its times are of then, even where it has not been
         tried again since.
         """
         return [
@@ -197,7 +197,7 @@ class Past:
         whole = name, chunk, before
         split = self.split.get(whole)
         if split is None or split.number != self.tries:
-            # What an earlier try came to with the chunk, whole or in parts, holds no more.
+            # What an earlier run came to with the chunk, whole or in parts, holds no more.
             self._forget_parts(whole)
             self.ended.pop(whole, None)
             self.tried.pop(whole, None)

@@ -233,7 +233,7 @@ class Dataset:
         *,
         tolerates: bool = False,
     ) -> Iterator[Chunk]:
-        """Yield chunks, in order, while the pass over the files goes on.
+        """Yield chunks, in order, during the pass over the files.
 
         Parameters
         ----------

@@ -26,13 +26,13 @@ class Entered(Protocol):
 
 
 class CheckpointKeeper(Protocol):
-    """Stores the outcomes of items, and returns those of an earlier try."""
+    """Stores the outcomes of items, and returns those of an earlier run."""
 
     def enter(self, job: Job, dataset: Dataset | None, cutting: str) -> Entered:
         """Begin a fan-out; `cutting` says how its dataset is to be cut."""
 
     def recall(self, name: str, item: Item) -> Outcome | None:
-        """Return the outcome from an earlier try of `item`, which is handed out now."""
+        """Return the outcome from an earlier run of `item`, which is handed out now."""
 
     def keep(self, name: str, item: Item, outcome: Outcome) -> None:
         """Store the final outcome of an item, before its value is combined.

@@ -233,7 +233,9 @@ class SchedulerChoice:
         watch.look(now_s, threads.used, idle_s, has_ended=bool(self._paces))
         if not watch.is_shared:
             if watch.is_shared is False:
-                self.reason = "threads do not hold each other up, so that processes would not pay"
+                self.reason = (
+                    "threads do not block each other, so that processes would not be faster"
+                )
             return
         elapsed_s = now_s - (watch.begun_s or now_s)
         remaining = (
@@ -252,7 +254,8 @@ class SchedulerChoice:
         """Start processes where the `left_s` seconds of `fan_out` are worth it."""
         if left_s < POOL_PAYS_S:
             self.reason = (
-                f"after the first chunks {left_s:.1f} s were left, too little for processes to pay"
+                f"after the first chunks, {left_s:.1f} s of work remained, too little to justify "
+                "processes"
             )
             return
         self._may_change = False
@@ -260,10 +263,10 @@ class SchedulerChoice:
             pack_job(fan_out.job)
         except BindError as error:
             _log.info("staying in threads: %s", error)
-            self.reason = f"processes would pay, but {error}"
+            self.reason = f"processes would be faster, but {error}"
             return
-        self._left = f"threads held each other up with about {left_s:.0f} s left"
-        self.reason = f"{self._left}, but all ended before processes had started"
+        self._left = f"threads blocked each other, with about {left_s:.0f} s of work left"
+        self.reason = f"{self._left}, but it ended before processes had started"
         from taskinity_data.execution.schedulers.pool_start import PoolStart
 
         self._starting = PoolStart(self._start, wake)
@@ -287,7 +290,7 @@ class SchedulerChoice:
         self._starting = None
         if isinstance(started, Exception):
             _log.warning("staying in threads: no local processes (%s)", started)
-            self.reason = f"processes would pay, but did not start: {started}"
+            self.reason = f"processes would be faster, but did not start: {started}"
             return
         self._owned.append(started)
         self._change(started, self._left)
@@ -315,7 +318,7 @@ class SchedulerChoice:
             return
         self._compares = False
         if not after.beats(before):
-            self._change(threads, f"{self._left}; processes took over, and were no faster")
+            self._change(threads, f"{self._left}; processes were tried, but were no faster")
 
     def abort(self) -> None:
         """Kill the workers that can be killed: one that is closed lets its task end first."""

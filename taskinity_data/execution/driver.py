@@ -263,7 +263,7 @@ class Driver:
         return bool(items) and not fan_out.is_cut
 
     def _take(self, fan_out: RunningFanOut, strategy: Strategy) -> list[Item]:
-        """Return the next items that must run; those before them have ended in an earlier try."""
+        """Return the next items that must run; those before them have ended in an earlier run."""
         left: list[Item] = []
         while not left and not fan_out.is_cut and self.stop_reason is None:
             at = time.perf_counter()

@@ -50,7 +50,7 @@ class PieceOptions(NamedTuple):
     only : tuple of str
         The ranges of the one chunk to run, of whichever dataset has them; empty: all chunks.
     checkpoints : CheckpointKeeper or None
-        Gets every fan-out that begins, and knows the cuts of an earlier try.
+        Gets every fan-out that begins, and knows the cuts of an earlier run.
     log_level : int or None
         See `Job`.
     storage_options : mapping or None
@@ -310,7 +310,7 @@ def _cut(
     )
     if entered is not None and entered.cuts.chunks:
         # No size may ever be requested where all chunks are cut already.
-        fan_out.sizes.append((0, Size(learner.first.target_nbytes, "as in the try before")))
+        fan_out.sizes.append((0, Size(learner.first.target_nbytes, "as in the earlier run")))
     return fan_out
 
 

@@ -30,7 +30,7 @@ PAGE = "/taskinity"
 
 STATES = ("PENDING", "RUNNING", "RETRYING", "COMPLETED", "REUSED", "SKIPPED", "FAILED")
 """What a chunk can be, as drawn: ``RUNNING`` is handed to a worker or its queue, ``REUSED`` was
-finished by an earlier try, ``PENDING`` was given back when the run ended."""
+finished by an earlier run, ``PENDING`` was given back when the run ended."""
 
 _SPLIT = "SPLIT"
 """A chunk whose place its parts have taken; it is drawn no more."""

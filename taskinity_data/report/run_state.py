@@ -67,7 +67,7 @@ class TaskTally:
 
     @property
     def share(self) -> float | None:
-        """How much is done, from 0 to 1, by bytes or else by chunks; None where nobody can tell."""
+        """The completed share, from 0 to 1, by bytes or else by chunks; None if unknown."""
         if self.is_done:
             return 1.0
         if self.nbytes:
@@ -76,7 +76,7 @@ class TaskTally:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left, None where nobody can tell.
+        """Seconds left, None if unknown.
 
         What chunks have cost so far, by bytes, is what those that remain will cost. Of that the
         workers have done a part already: all their time that has not gone into chunks that ended,
@@ -199,7 +199,7 @@ class Tally:
                     task.is_stopped = not task.is_done
 
     def pulse(self, at_s: float) -> None:
-        """Time goes on for what runs."""
+        """Advance the time of running tasks to `at_s`, so that elapsed times change."""
         for task in self.tasks.values():
             if not task.is_done:
                 task.now_s = max(task.now_s, at_s)

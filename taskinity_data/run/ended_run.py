@@ -35,7 +35,7 @@ def run_of(
     timings["single"] = 0.0
     measured: list[Attempt] = []
     for item, outcome in driver.account.outcomes:
-        # What an earlier try did took no time of this one.
+        # What an earlier run did took no time of this one.
         for attempt in () if outcome.is_recalled else outcome.attempts:
             if item is None:
                 # What a reducer finishes is combining already.

@@ -102,7 +102,7 @@ def clean_runs(
     -------
     list of (str, str, int)
         Run, status, bytes of each that was removed, what it had written but not committed among
-        them. Runs that go on now are never touched.
+        them. Runs in progress are never removed.
     """
     removed = []
     for directory, begun_s, details in list_kept(run_directory(run_dir)):

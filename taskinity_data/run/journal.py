@@ -82,7 +82,7 @@ class RunJournal:
             ) from error
 
     def abandon(self) -> None:
-        """Release the run before it has begun: an earlier try stays as it was."""
+        """Release the run before it has begun; the earlier run is unchanged."""
         if self.run_directory is not None:
             self.run_directory.leave()
 
@@ -100,7 +100,7 @@ class RunJournal:
 
     @property
     def has_committed(self) -> bool:
-        """Whether an earlier try has committed the output which is written now."""
+        """Whether an earlier run has committed the output which is written now."""
         if self.past is None or self.checkpoints is None:
             return False
         return (
@@ -120,7 +120,7 @@ class RunJournal:
 
     @property
     def observers(self) -> list[Observer]:
-        """The observers that record the run in the journal."""
+        """The observers that write the run to the journal."""
         return [] if self.checkpoints is None else [_SchedulerRecorder(self.checkpoints)]
 
     def next_steps(

@@ -151,7 +151,7 @@ def _missing(
 ) -> Iterator[str]:
     """Yield what is not known of the run, in sentences."""
     if past.end is None and status is RunStatus.RUNNING:
-        yield "This run goes on now: the report shows what had ended when it was written."
+        yield "This run is in progress: the report shows what had ended when it was written."
     elif past.end is None or "timings" not in past.end:
         yield (
             "This run did not come to its end, or its process was killed: times of the whole, "

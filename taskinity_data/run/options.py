@@ -220,22 +220,22 @@ class RunOptions:
     only_new: bool = _option(
         False,
         None,
-        "With --if-exists append: only input files whose rows DIR does not hold yet, each once; "
-        "it is not an error if there are none.",
+        "With --if-exists append: process only input files that are not in DIR yet. If there are "
+        "none, this is not an error.",
         is_of_output=True,
     )
     allow_repeated: bool = _option(
         False,
         None,
-        "With --if-exists append: all inputs, even if DIR holds their rows already, as for "
+        "With --if-exists append: process all input files, even those already in DIR, e.g. for "
         "another function.",
         is_of_output=True,
     )
     max_rows_per_file: int | None = _option(
         None,
         "N",
-        "Write a chunk with more rows to several files. Default: one file per chunk (and "
-        "directory), as large as the chunk; 1000000 suits readers that open whole files.",
+        "Split larger results of chunks into files of at most N rows. Default: one file per chunk "
+        "(and partition). 1000000 suits readers that load whole files.",
         min=1,
         is_of_output=True,
     )
@@ -271,8 +271,8 @@ class RunOptions:
         None,
         "[RUN_ID]",
         "Resume that run, or the newest one of this flow and output: finished chunks with "
-        "unchanged code, options and data are reused. Put it at the end of the line, or give "
-        "an id.",
+        "unchanged code, options and data are reused. Without an id, put it at the end of the "
+        "line.",
         bare="",
         is_journaled=False,
     )

@@ -165,7 +165,7 @@ class RunOutput:
                 )
 
     def adopt(self, part: Any) -> Any:
-        """Return a part of an earlier try for this one; None where it is not there as it was."""
+        """Return a part of an earlier run for this one; None where it is not there as it was."""
         staging = self._sink.writer.staging.directory
         if staging is not None and self._kept_parts.give_back(part, staging):
             return part
@@ -191,7 +191,7 @@ def open_output(
 ) -> RunOutput | None:
     """Return what takes the results of the flow's one fan-out; None where there is no output.
 
-    What an earlier try of the run has written is moved before the sink removes it.
+    What an earlier run has written is moved before the sink removes it.
 
     Parameters
     ----------
@@ -199,16 +199,16 @@ def open_output(
     say : callable
         Takes what the user should know.
     goes_on : bool
-        Whether the earlier try goes on where it has committed, too.
+        Whether the earlier run goes on where it has committed, too.
 
     Raises
     ------
     PlanError
         There is not one fan-out alone, or the sink refuses something.
     CommittedError
-        The earlier try has committed, and does not go on.
+        The earlier run has committed, and does not go on.
     ResumeError
-        The earlier try has committed all of it already, or what it has committed is not there as
+        The earlier run has committed all of it already, or what it has committed is not there as
         it was.
     """
     options.check_output()

@@ -223,7 +223,7 @@ class Run:
 
     @cached_property
     def ledger(self) -> pd.DataFrame:
-        """Where all that was planned has gone.
+        """Planned bytes and rows by status.
 
         Returns
         -------

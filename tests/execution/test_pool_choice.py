@@ -278,7 +278,7 @@ def test_one_thread_computes_while_processes_start(held_start, shared_lock, monk
         left_s = 60.0
         chooser.look([fan_out], 2, 0.0, lambda: None)
         assert chooser.limit(8) == 1
-        assert "held each other up" in chooser.reason
+        assert "blocked each other" in chooser.reason
     finally:
         may_start.set()
         chooser.close()
@@ -293,6 +293,6 @@ def test_a_job_that_can_not_be_sent_stays_in_threads(shared_lock):
     job = Job("A", ((Step("A", lambda chunk: lock),),))
     fan_out = SimpleNamespace(name="A", job=job, estimate_remaining_s=lambda *_: 60.0)
     chooser.look([fan_out], 2, 0.0, lambda: None)
-    assert "processes would pay, but" in chooser.reason
+    assert "processes would be faster, but" in chooser.reason
     assert chooser.limit(4) == 4
     chooser.close()

@@ -256,7 +256,7 @@ def test_a_run_that_goes_on_now_and_one_that_is_killed_have_reports(ground):
         run = load_run(run_id, "runs")
         assert run.status == "RUNNING"
         words = words_of(run.report())
-        assert "This run goes on now" in words
+        assert "This run is in progress" in words
         assert len(run.outcomes)
         assert f"{len(run.outcomes)} completed;" in words
         assert "threads, 1 worker" in words

@@ -119,7 +119,7 @@ def test_sizes_that_were_learned_are_repeated(ground, monkeypatch):
     reset()
     again = go(resume=True, chunk_size="auto")
     assert Work.calls == []
-    assert again.sizes["ProcessChunk"][0][2] == "as in the try before"
+    assert again.sizes["ProcessChunk"][0][2] == "as in the earlier run"
     assert same_bits(again.value, run.value)
 
 

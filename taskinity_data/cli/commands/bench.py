@@ -49,8 +49,9 @@ _CLEARLY = 0.95
 def bench(workers: int | None, quick: bool, as_json: bool) -> None:
     """Time three functions on 10,000, 100,000 and 1,000,000 records, in sequence and in parallel.
 
-    One waits a millisecond a record, one computes in Python, one is an Arrow kernel. In full it
-    takes about half an hour, for a million milliseconds of waiting are 17 minutes in sequence.
+    One waits for a millisecond per record, one computes in pure Python, one is an Arrow kernel.
+    The full benchmark takes about half an hour: the waits of a million records alone take 17
+    minutes in sequence.
     """
     from taskinity_data.cli.commands.bench_measure import JOBS, Pools
     from taskinity_data.machine import count_cores

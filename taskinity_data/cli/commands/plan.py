@@ -81,7 +81,7 @@ def plan(
 ) -> None:
     """Show the chunks of SOURCE (a file, a folder, a glob, or several), or those of a FLOW.
 
-    The functions of a flow that tell what is cut are called; none is called on a chunk.
+    Functions of a flow that return the data to be cut are called; no chunk is processed.
     """
     from taskinity_data.cli.commands.preview import preview
     from taskinity_data.cli.loading import is_flow_path, open_flow

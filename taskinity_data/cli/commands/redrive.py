@@ -53,10 +53,10 @@ def redrive(
     """Rerun what the run RUN_ID did not complete: failed and skipped chunks, and those that
     had not run.
 
-    Chunks that it finished are reused, unless their data or today's code of --tasks differ;
-    cuts are those of the run, unless another --chunk-size is given. An output that it has written
-    already gets what was missing in its place, all at once. Without --tasks the functions are
-    taken from the file that they were in.
+    Results of finished chunks are reused, unless their data or the code in --tasks has changed.
+    The data is cut as in that run, unless --chunk-size is given. Missing results are added to an
+    existing output in one step. Without --tasks, the functions are read from the same file as in
+    that run.
     """
     from taskinity_data.cli.loading import import_file
     from taskinity_data.run.history import reopen

@@ -27,7 +27,7 @@ __all__ = ["report"]
 def report(run_id: str, output: str | None, as_json: bool) -> None:
     """Write the report of the run RUN_ID: one HTML file that needs no network.
 
-    The report names what is missing, if the run was killed or is still running.
+    If the run was killed or is still running, the report states what is missing.
     """
     from taskinity_data.run.history import load_run
 

@@ -138,10 +138,10 @@ def diff(before: str, after: str, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="List what would be removed, without removing it.")
 @as_json_option
 def clean(older_than: str | None, dry_run: bool, as_json: bool) -> None:
-    """Remove completed runs. Stopped ones, and those with a quarantine, are kept until
-    --older-than.
+    """Remove completed runs.
 
-    Runs that are still running are never removed.
+    Runs that failed or were interrupted, and runs with a quarantine, are only removed with
+    --older-than. A run that is still in progress is never removed.
     """
     from taskinity_data.policy import parse_duration
     from taskinity_data.run.history import clean_runs

@@ -82,4 +82,4 @@ def _serve(pipe: Connection) -> None:
             pipe.send_bytes(DONE)
             pipe.send_bytes(packed)
     except (EOFError, OSError):
-        return  # nobody is there any more
+        return  # the parent has died

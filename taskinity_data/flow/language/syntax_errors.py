@@ -10,7 +10,7 @@ from taskinity_data.errors import FlowSyntaxError, shorten
 __all__ = ["Problem", "Problems", "split_lines"]
 
 _SHOWN_PROBLEMS = 20
-"""More than fit on a screen help nobody; `.problems` holds them all."""
+"""The number of problems that fit on a screen; `.problems` holds all."""
 
 _SHOWN_COLUMNS = 100
 """Of a longer line, only this much around the problem is shown."""

@@ -236,6 +236,6 @@ def _done(event: ChunkFinished) -> tuple[Any, ...]:
         outcome.duration_s,
         texts[0][:MAX_CHARACTERS],
         texts[1],
-        # The page has not seen it handed out, where an earlier try has finished it.
+        # The page has not seen it handed out, where an earlier run has finished it.
         (event.path or "", event.where or "") if outcome.is_recalled else None,
     )

@@ -60,7 +60,7 @@ class AttemptRow(NamedTuple):
 def attempt_rows(ended: Sequence[tuple[Any, Any]]) -> list[AttemptRow]:
     """Return all attempts of `ended`, pairs of item (None for a single task) and outcome.
 
-    They are in the order in which they began, without those of an earlier try of the run, which
+    They are in the order in which they began, without those of an earlier run, which
     took no time of this one.
     """
     rows = []

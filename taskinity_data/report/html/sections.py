@@ -318,7 +318,7 @@ def _amount(count: Any) -> str:
 
 
 SECTIONS: tuple[tuple[str, str, Callable[[Reported], dict[str, Any] | None]], ...] = (
-    ("bound", "What bounded the run", _bound),
+    ("bound", "Bottleneck", _bound),
     ("troubles", "Retries and failures", _troubles),
     ("quarantine", "Quarantined rows", _quarantine),
     ("answer", "Answer", _answers),

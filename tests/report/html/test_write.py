@@ -103,7 +103,7 @@ def test_all_that_a_report_promises_is_in_it(run):
     html = render(run)
     words = words_of(html)
     for title in (
-        "What bounded the run", "Answer", "Flow", "Workers over time", "Times",
+        "Bottleneck", "Answer", "Flow", "Workers over time", "Times",
         "Time of each chunk", "The slowest chunks", "Throughput", "Memory", "Sizes of the chunks",
         "Ledger", "Inputs and environment",
     ):  # fmt: skip
