@@ -84,7 +84,8 @@ def enter_run(run_dir: Path, run_id: str) -> RunDirectory:
         return RunDirectory(directory, FileLock(directory / _LOCK))
     except Locked as error:
         raise ResumeError(
-            f"run {run_id} is in progress in {error}: wait until it has ended, or start another run",
+            f"run {run_id} is in progress in {error}: wait until it has ended, or start "
+            "another run",
             run_id=run_id,
         ) from error
 
