@@ -117,7 +117,7 @@ def ran():
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.name)
 def test_a_notebook_runs_from_top_to_bottom_to_the_answers_that_are_stored(path, ran):
     stored = texts_of(nbformat.read(path, as_version=4))
-    timed = re.compile(r"\d (ns|µs|ms|s)\b|Run\(|tcp:|kept in|used again")
+    timed = re.compile(r"\d (ns|µs|ms|s)\b|Run\(|tcp:|kept in|were reused")
     same = [(a, b) for a, b in zip(ran(path.name), stored, strict=True) if not timed.search(b)]
     assert len(same) >= len(stored) - 3
     for now, then in same:

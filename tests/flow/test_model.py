@@ -29,7 +29,7 @@ AB = ("A", "B")
 @pytest.mark.parametrize(
     ("flow", "said"),
     [
-        (lambda: Flow("no name", tasks=(A,)), "no name for a flow"),
+        (lambda: Flow("no name", tasks=(A,)), "not a name for a flow"),
         (lambda: Flow("F"), "at least one task"),
         (lambda: Flow("F", tasks=(A, A)), "two tasks are called A"),
         (lambda: Flow("F", tasks=(Task("AbC"), Task("ab_c"))), "both bind a function ab_c"),

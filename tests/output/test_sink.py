@@ -294,7 +294,7 @@ def test_targets_that_cant_be_are_refused_before_work(tmp_path):
         (tmp_path / "file", "is a file"),
         (tmp_path / "file" / "below", "can't be written"),
         ("", "empty"),
-        (3, "no path"),
+        (3, "not a path"),
         ("file://elsewhere/x", "this machine"),
         ("/", "mounted"),
         (tmp_path / "full", "not empty"),

@@ -236,7 +236,7 @@ def test_a_column_without_a_form_in_files_is_named(target):
 
 
 def test_a_path_that_can_be_none_is_refused():
-    with pytest.raises(PlanError, match="no path"):
+    with pytest.raises(PlanError, match="not a path"):
         run("a\0b")
 
 

@@ -94,7 +94,7 @@ def test_the_report_of_a_kept_run_says_what_that_of_the_run_itself_says(ground):
     again = words_of(load_run(done.run_id, "runs").report(ground / "again.html"))
     assert f"its log {ground / 'logs' / done.run_id}.log" in again
     # Shares of the whole differ: a run's own time goes on until its journal is closed.
-    for title in ("chunks 10,", "10 chunks: from", "11 attempts on", "Where all that was"):
+    for title in ("chunks 10,", "10 chunks: from", "11 attempts on", "Planned bytes and rows"):
         parts = [text[text.index(title) :][:40] for text in (there, again)]
         assert parts[0] == parts[1]
     assert "10 chunks" in again

@@ -146,7 +146,7 @@ def test_an_empty_directory_is_refused(tmp_path):
 
 def test_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(PlanError, match="no regular file"):
+    with pytest.raises(PlanError, match="not a regular file"):
         find_files(tmp_path / "pipe.csv")
 
 

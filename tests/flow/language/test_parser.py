@@ -153,7 +153,7 @@ MISTAKES = {
     "text after a header": ("flow F:\n task A: retries: 3\n A -> B", 2, 10, "nothing after"),
     "unknown word": ("flow F:\n tsk A:\n A -> B", 2, 2, "Did you mean 'task'?"),
     "unknown key": ("flow F:\n task A:\n  retires: 3", 3, 3, "Did you mean 'retries'?"),
-    "key with a dash": ("flow F:\n task A:\n  retry-delay: 3", 3, 3, "no statement"),
+    "key with a dash": ("flow F:\n task A:\n  retry-delay: 3", 3, 3, "not a statement"),
     "forgotten task": ("flow F:\n Clean:\n A -> B", 2, 2, "'task Clean:'"),
     "policy of a flow": ("flow F:\n retries: 3\n A -> B", 2, 2, "belongs to a task"),
     "duplicate key": ("flow F:\n task A:\n  retries: 1\n  retries: 1", 4, 3, "line 3"),
@@ -172,7 +172,7 @@ MISTAKES = {
     "long arrow": ("flow F:\n A --> B", 2, 4, "written '->'"),
     "fat arrow": ("flow F:\n A => B", 2, 4, "written '->'"),
     "unicode arrow": ("flow F:\n A → B", 2, 4, "written '->'"),
-    "no arrow": ("flow F:\n A B\n A -> B", 2, 2, "no statement"),
+    "no arrow": ("flow F:\n A B\n A -> B", 2, 2, "not a statement"),
     "lone name": ("flow F:\n A\n A -> B", 2, 3, "expected '->'"),
     "unclosed list": ("flow F:\n A -> [B, C", 2, 7, "never closed"),
     "unclosed list before an arrow": ("flow F:\n [A, B -> C", 2, 2, "never closed"),
@@ -226,7 +226,7 @@ MISTAKES = {
         "flow F:\n task Process:\n A -> Porcess -> B", 2, 7, "Did you mean 'Porcess'?",
     ),
     "NUL": ("flow F:\n A -> \0B", 2, 7, "NUL"),
-    "form feed": ("flow F:\n A -> B\n\x0c?", 3, 2, "no statement"),
+    "form feed": ("flow F:\n A -> B\n\x0c?", 3, 2, "not a statement"),
 }  # fmt: skip
 
 

@@ -368,7 +368,7 @@ def test_any_nesting_is_an_error_and_no_crash(depth, brackets, tmp_path):
         ("1", "an object"),
         ("null", "an object"),
         ('{"a":1,"a":2}', "'a' stands twice"),
-        (b'{"a":"\xff"}', "no UTF-8"),
+        (b'{"a":"\xff"}', "not UTF-8"),
         ('{"a":' + "9" * 5000 + "}", "can't be read"),
     ],
 )
@@ -572,7 +572,7 @@ def test_bools_and_texts_and_nested_types_can_be_named(tmp_path):
         ({"a": pa.timestamp("s")}, "can't be held to"),
         ({"a": pa.list_(pa.date32())}, "can't be held to"),
         ({"a": pa.struct([("x", pa.int8()), ("x", pa.int8())])}, "twice"),
-        ({"a": "nonsense"}, "no dtype"),
+        ({"a": "nonsense"}, "not a dtype"),
         ({1: "int64"}, "no name of one column"),
         (pa.schema([("a", pa.int8()), ("a", pa.int8())]), "no name of one column"),
         (["a"], "a dict of dtypes"),

@@ -308,7 +308,7 @@ def test_a_run_without_chunks_is_reported():
 
 def test_a_run_in_which_nothing_ran_is_reported(run):
     words = words_of(render(replace(run, _ended=(), plans={}, sizes={}, _accounts={})))
-    assert "Nothing was run" in words
+    assert "No task was run" in words
     assert "Workers over time" not in words
 
 
