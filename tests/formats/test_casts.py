@@ -228,7 +228,7 @@ DAMAGED = {
     "columns that are none": lambda told: json.dumps({**told, "columns": [3]}),
     "no list of columns": lambda told: json.dumps({**told, "columns": None}),
     "an index that is none": lambda told: json.dumps({**told, "index_columns": 5}),
-    "not a dtype": column_without("numpy_type"),
+    "no dtype": column_without("numpy_type"),
     "no type": column_without("pandas_type"),
     "no name": column_without("name"),
     "another dtype": column_with("numpy_type", "integer of sorts"),

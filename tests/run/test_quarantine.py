@@ -340,5 +340,5 @@ def test_columns_that_arrow_can_not_hold_are_said(ground):
     odd = aside_rows.pack_value(pd.DataFrame({"a": [1, "x", object()]}))
     assert not odd.suffix
     assert odd.why_not
-    assert aside_rows.pack_value("not a table").why_not
+    assert aside_rows.pack_value("no table").why_not
     assert pa.ipc.open_file(aside_rows.pack_value(FRAME).data).read_all().num_rows == 40
