@@ -225,10 +225,7 @@ class RunningFanOut:
         return parts
 
     def shrink(self, item: Item, parts: Sequence[Item]) -> bool:
-        """Limit the size of later chunks after `item` ran out of memory and was split into `parts`.
-
-        Returns whether the limit was lowered; its reason is added to `sizes`.
-        """
+        """Limit later chunks after `item` was too large and split; return if the limit is lower."""
         if not self._cap.refuse(item.index, len(parts), max(part.nbytes for part in parts)):
             return False
         max_nbytes = self._cap.max_nbytes

@@ -296,7 +296,7 @@ def test_targets_that_cant_be_are_refused_before_work(tmp_path):
         ("", "empty"),
         (3, "not a path"),
         ("file://elsewhere/x", "this machine"),
-        ("/", "mounted"),
+        ("/", "mount point"),
         (tmp_path / "full", "not empty"),
     ):
         with pytest.raises(PlanError, match=said):

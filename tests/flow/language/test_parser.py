@@ -149,7 +149,7 @@ MISTAKES = {
     "flow name with a dash": ("flow a-b:\n A -> B", 1, 7, "':'"),
     "task without a colon": ("flow F:\n task A\n A -> B", 2, 8, "':' after 'task A'"),
     "task without a name": ("flow F:\n task\n A -> B", 2, 6, "a name for the task"),
-    "name with a digit first": ("flow F:\n task 2nd:\n A -> B", 2, 7, "no name"),
+    "name with a digit first": ("flow F:\n task 2nd:\n A -> B", 2, 7, "not a name"),
     "text after a header": ("flow F:\n task A: retries: 3\n A -> B", 2, 10, "nothing after"),
     "unknown word": ("flow F:\n tsk A:\n A -> B", 2, 2, "Did you mean 'task'?"),
     "unknown key": ("flow F:\n task A:\n  retires: 3", 3, 3, "Did you mean 'retries'?"),

@@ -224,7 +224,7 @@ def test_what_can_not_be_opened_is_refused_before_work_starts(text, said, tmp_pa
         (",3]", "an object"),
         (",null]", "an object"),
         (',"x"]', "an object"),
-        (',{"a":3,}]', "no JSON"),
+        (',{"a":3,}]', "not JSON"),
         (',{"a":3,"a":3}]', "twice"),
         ('{"a":3}]', "Extra data"),
         (' 3 {"a":3}]', "Extra data"),

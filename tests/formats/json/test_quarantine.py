@@ -35,7 +35,7 @@ def test_lines_that_are_no_object_come_back_beside_the_others(size, kind, tmp_pa
     found = [line for one in results if one.bad_lines for line in one.bad_lines.lines]
     assert [line.raw.strip(b"\n") for line in found] == BAD
     assert [raw[line.start : line.stop] for line in found] == [line.raw for line in found]
-    assert "no JSON" in found[0].reason
+    assert "not JSON" in found[0].reason
     assert "twice" in found[1].reason
     assert r"\xff" in found[3].text
     assert sum(one.bad_lines.count for one in results if one.bad_lines) == len(BAD)
@@ -57,7 +57,7 @@ def test_lines_that_are_no_object_are_left_out_and_counted(size, tmp_path):
 
 def test_they_are_errors_where_nothing_else_was_said(tmp_path):
     file = mixed(tmp_path)
-    with pytest.raises(ReadError, match="no JSON"):
+    with pytest.raises(ReadError, match="not JSON"):
         load(file, 1 << 30)
 
 
