@@ -224,7 +224,7 @@ def _open(file: SourceFile) -> IpcLayout:
         if head.startswith(_FEATHER_V1):
             line = f"feather.write_feather(feather.read_table({path!r}), {path + '.arrow'!r})"
             raise PlanError(
-                f"{path}: this is Feather's first version, which is not read; convert it: "
+                f"{path}: this is Feather version 1, which is not supported; convert it: "
                 f"from pyarrow import feather; {line}"
             )
         is_stream = head != _MAGIC

@@ -211,7 +211,7 @@ def open_memory(
         ) from error
     schema = pa.schema(
         [table.schema.field(name) for name in selected],
-        drop_pandas_index(table.schema.metadata, _find_untold(frame, table)),
+        drop_pandas_index(table.schema.metadata, _find_unparsable_dtypes(frame, table)),
     )
     needed = {*selected, *(parsed.columns if parsed else ())}
     stored = table.schema.remove_metadata()
@@ -267,8 +267,8 @@ def _find_arrow_dtypes(frame: pd.DataFrame | None, table: pa.Table) -> frozenset
     return frozenset(name for name, dtype in pairs if isinstance(dtype, pd.ArrowDtype))
 
 
-def _find_untold(frame: pd.DataFrame | None, table: pa.Table) -> Iterator[str]:
-    """Yield columns whose `pandas.ArrowDtype` pandas does not know again by its name."""
+def _find_unparsable_dtypes(frame: pd.DataFrame | None, table: pa.Table) -> Iterator[str]:
+    """Yield columns whose `pandas.ArrowDtype` pandas can't parse from its name."""
     dtypes: Any = [] if frame is None else frame.dtypes
     for name, dtype in zip(table.schema.names, dtypes, strict=False):
         if not isinstance(dtype, pd.ArrowDtype):
