@@ -275,7 +275,7 @@ def test_error_handling_shows_what_each_policy_makes_of_a_bad_row(scheduler, say
     ):
         line = f"{title}, sum {total:,}, {attempts} attempts, {rows}, in quarantine: {aside}{more}"
         assert line in told
-    used = re.findall(r" (\d+) finished chunks of run (\S+) were used", said)
+    used = re.findall(r" (\d+) finished chunks of run (\S+) were reused", said)
     redriven, resumed = {run_id: number for number, run_id in used}.values()
     assert int(redriven) == 9
     assert 1 <= int(resumed) < 10
