@@ -69,8 +69,8 @@ def parse_chunk_size(size: Any) -> ChunkSize | None:
 
     Examples
     --------
-    >>> parse_chunk_size("64MiB"), parse_chunk_size("100_000 rows"), parse_chunk_size("auto")
-    (ChunkSize(target=67108864, unit='bytes'), ChunkSize(target=100000, unit='rows'), None)
+    >>> print(parse_chunk_size("64MiB"), parse_chunk_size("100_000 rows"), sep=", ")
+    67,108,864 bytes, 100,000 rows
     """
     if size is None or isinstance(size, ChunkSize):
         return size

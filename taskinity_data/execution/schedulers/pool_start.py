@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from taskinity_data.execution.schedulers.base import Strategy
 
@@ -16,6 +18,10 @@ __all__ = ["PoolStart", "wait_for_unused_pools"]
 _log = logging.getLogger(__name__)
 
 _ENDING = "taskinity-end-pool"
+_SWITCH_S = 0.000_5
+"""How long a thread keeps Python's lock while a pool starts. The start gives it up some thousand
+times, and beside a function that computes in Python it would wait 5 ms each time."""
+
 _LONGEST_WAIT_S = 60
 """A pool that has not ended by then does not end by itself."""
 
@@ -48,7 +54,8 @@ class PoolStart:
         outcome: Strategy | Exception | None = None
         if not self._is_given_up:
             try:
-                outcome = self._start()
+                with _short_turns():
+                    outcome = self._start()
             except Exception as error:  # noqa: BLE001 - whoever takes it decides
                 outcome = error
         with self._lock:
@@ -84,6 +91,17 @@ class PoolStart:
             pool.close()
         except Exception as error:  # noqa: BLE001 - the run has its answer already
             _log.info("a pool that was not needed did not close: %s", error)
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let this process's threads take turns at Python's lock every `_SWITCH_S`."""
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(min(usual_s, _SWITCH_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual_s)
 
 
 def wait_for_unused_pools() -> None:

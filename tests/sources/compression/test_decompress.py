@@ -474,7 +474,7 @@ def test_a_member_that_stands_twice_is_refused(tmp_path):
     with pytest.raises(PlanError, match="twice"):
         open_dataset(f"zip://a.csv::{path}")
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(ReadError, match="no whole archive"):
+    with pytest.raises(ReadError, match="not a whole archive"):
         open_dataset(f"zip://a.csv::{path}")
 
 
