@@ -167,7 +167,7 @@ def first_size(
             reason = f"{FIRST_SHARES} chunks a worker of {format_nbytes(total_nbytes)}"
         else:
             reason = (
-                f"smaller chunks of {format_nbytes(total_nbytes)} would cost more than they save"
+                f"smaller chunks would cost more than they save on {format_nbytes(total_nbytes)}"
             )
         bounds[reason] = max(share / FIRST_SHARES, worth)
     # Where one group is more than a worker's share, the others would wait for it.

@@ -101,7 +101,7 @@ def test_a_first_size_says_what_bounds_it():
     )
     assert "8 chunks a worker" in first_size(64 << 20, 2, GIB, 3.0).reason
     few = first_size(4_800_000, 2, GIB, 3.0).reason
-    assert few == "500.0 kB: first size, smaller chunks of 4.8 MB would cost more than they save"
+    assert few == "500.0 kB: first size, smaller chunks would cost more than they save on 4.8 MB"
     assert "0.4 s to read at 100 MB/s" in first_size(100 * GIB, 2, GIB, 3.0, 100e6).reason
     assert "0.4 s to read" in first_size(None, 2, None, 3.0).reason
 
