@@ -201,7 +201,7 @@ def describe(table: dict[str, dict[str, dict[str, float]]], options: argparse.Na
     lines = [
         f"# Results\n\n{os.cpu_count()} cores, {_memory_gib():.0f} GiB, {platform.system()},",
         f"Python {platform.python_version()}, {libraries}.",
-        f"{options.rounds} rounds, medians; the load when it began was {options.load:.1f}.",
+        f"Medians of rounds: {options.rounds}. The load when it began was {options.load:.1f}.",
     ]
     if options.scale != 1:
         lines.append(f"Inputs of {options.scale:g} times the rows that the titles name.")

@@ -3,7 +3,7 @@
     python benchmarks/bench_data.py            # all that `make bench` needs
     python benchmarks/bench_data.py lineitem --scale 0.01
 
-`TASKINITY_BENCH_DATA` names another directory. Files are made under another name and renamed, so
+`BENCH_DATA` names another directory. Files are made under another name and renamed, so
 what lies there is whole. `--scale` divides the rows; scaled files have names of their own.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-DIRECTORY = Path(os.environ.get("TASKINITY_BENCH_DATA", ROOT / "benchmarks" / ".data"))
+DIRECTORY = Path(os.environ.get("BENCH_DATA", ROOT / "benchmarks" / ".data"))
 
 GROUP_ROWS = 262_144
 """Rows of a row group of `lineitem`, and of a block of text."""
