@@ -10,6 +10,7 @@ import pandas as pd
 
 from taskinity_data.reducers.aggregates import HOWS
 from taskinity_data.reducers.base import WholeChunks
+from taskinity_data.reducers.column_totals import Columns, merge_columns, start_columns
 from taskinity_data.reducers.column_values import Answer, Values
 from taskinity_data.reducers.grouping import Grouping
 from taskinity_data.reducers.inputs import check_unique, to_frame
@@ -19,7 +20,6 @@ from taskinity_data.reducers.sketches.quantiles import (
     quantiles_of,
     summarize,
 )
-from taskinity_data.reducers.totals import Columns, merge_columns, start_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

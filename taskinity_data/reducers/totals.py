@@ -6,26 +6,24 @@ are in `aggregates`.
 
 from __future__ import annotations
 
-import builtins
 import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_object_dtype
 
 from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import HOWS, answer_dtype
 from taskinity_data.reducers.base import WholeChunks
+from taskinity_data.reducers.column_totals import Columns, merge_columns, start_columns
 from taskinity_data.reducers.column_values import Answer, Values
 from taskinity_data.reducers.group_states import merge_groups, start_groups
 from taskinity_data.reducers.grouping import Grouping, Merging, order_groups
 from taskinity_data.reducers.inputs import (
     ChunkColumns,
     check_unique,
-    empty_of,
     join_empty,
     to_frame,
 )
@@ -35,22 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
-    "Columns", "Labelled", "SeriesState", "Single", "max", "mean", "merge_columns", "min",
-    "start_columns", "sum",
+    "Labelled", "SeriesState", "Single", "max", "mean", "min", "sum",
 ]  # fmt: skip
-
-
-class Columns(NamedTuple):
-    """The states of every column of numbers: ``states[column]``, one for each how.
-
-    `empty` has all columns, without rows. Columns in `void` hold only nulls of dtype object, so
-    that their dtype in other chunks is unknown.
-    """
-
-    states: dict[Any, list[Any]]
-    empty: pd.DataFrame
-    n_rows: int
-    void: frozenset[Any] = frozenset()
 
 
 class Labelled(NamedTuple):
@@ -79,71 +63,9 @@ class Single(NamedTuple):
 Partial = Columns | SeriesState | Labelled | Single
 
 
-def start_columns(frame: pd.DataFrame, hows: Sequence[str], names: pd.Index[Any]) -> Columns:
-    """Return the states of the columns `names` of one chunk, one for each how."""
-    grouping = Grouping.of_one(len(frame))
-    states = {}
-    for column in names:
-        values = Values(frame[column], grouping)
-        states[column] = [HOWS[how].start(values) for how in hows]
-    is_object = [column for column, dtype in frame.dtypes.items() if is_object_dtype(dtype)]
-    void = frozenset(column for column in is_object if frame[column].isna().all())
-    return Columns(states, empty_of(frame), len(frame), void)
-
-
 def _numeric_columns(frame: pd.DataFrame) -> pd.Index[Any]:
     """Return the columns that pandas counts as numeric, by a sum over no rows."""
     return frame.iloc[:0].sum(numeric_only=True).index
-
-
-def merge_columns(partials: Sequence[Columns], hows: Sequence[str], label: str) -> Columns:
-    """Merge the states; raise `ReduceError` if a column is not numeric in every chunk."""
-    columns = dict.fromkeys(column for partial in partials for column in partial.states)
-    merged = {}
-    for column in columns:
-        _check_alike(column, partials, label)
-        states = [p.states[column] for p in partials if column in p.states]
-        merged[column] = [
-            HOWS[how].merge([state[index] for state in states], Merging.of_one(len(states)))
-            for index, how in enumerate(hows)
-        ]
-    # Nulls without a dtype count as those of floats, with which numbers stay numbers.
-    empties = [
-        p.empty.astype(
-            {name: np.float64 for name in p.empty if name in columns and name not in p.states}
-        )
-        for p in partials
-    ]
-    void = {column for p in partials for column in p.void}
-    typed = {column for p in partials if p.n_rows for column in p.empty if column not in p.void}
-    return Columns(
-        merged,
-        join_empty(empties),
-        builtins.sum(partial.n_rows for partial in partials),
-        frozenset(void - typed - columns.keys()),
-    )
-
-
-def _check_alike(column: Any, partials: Sequence[Columns], label: str) -> None:
-    """Raise `ReduceError` if `column` has numbers in some chunks that pandas would not add."""
-    filled = [p for p in partials if p.n_rows]
-    dtypes = {
-        p.empty[column].dtype: p for p in filled if column in p.empty and column not in p.void
-    }
-    has_gap = any(column not in p.empty or column in p.void for p in filled)
-    are_numbers = all(column in p.states for p in dtypes.values())
-    are_alike = len({dtype.kind == "b" for dtype in dtypes}) <= 1
-    # With a null, bools are objects in pandas; integers are floats.
-    has_room = not has_gap or np.dtype(np.bool_) not in dtypes
-    if are_numbers and are_alike and has_room:
-        return
-    dtype_names = [*map(str, dtypes), *(["null or missing"] if has_gap else [])]
-    raise ReduceError(
-        f"{label}: column {column!r} is {' in some chunks and '.join(dtype_names)} in others, so "
-        "that the answer would depend on the cuts; give it one dtype in every chunk, for example "
-        'by .astype("float64") or .astype("boolean") in the chunk function, or leave it out there',
-        column=column,
-    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -289,12 +211,15 @@ class Total(WholeChunks):
             {column: pd.Series([1], dtype=dtype) for column, dtype in empty.dtypes.items()}
         )
         frame.columns = empty.columns
+        dtypes: dict[Any, Any] = {}
         answers = []
-        for column in empty:
+        for column, dtype in empty.dtypes.items():
             (state,) = partial.states[column]
-            dtype = getattr(frame[[column]], self.how)(numeric_only=True).dtype
+            if dtype not in dtypes:
+                dtypes[dtype] = getattr(frame[[column]], self.how)(numeric_only=True).dtype
             label = f"{self.how}() of column {column!r}"
-            answers.append(HOWS[self.how].finish(state, Answer(1, dtype, label)).iloc[0])
+            answer = Answer(1, dtypes[dtype], label)
+            answers.append(HOWS[self.how].finish(state, answer).iloc[0])
         together = getattr(frame, self.how)(numeric_only=True)
         total: pd.Series[Any] = pd.Series(answers, index=together.index, dtype=together.dtype)
         return total
