@@ -49,9 +49,9 @@ def run_here(job: Job, way: Way, path: Path | None) -> dict[str, Any]:
         if way.on_cluster:
             stack.enter_context(_Cluster(way.libraries))
         inputs = [path] if job.data else []
-        begun, used = time.perf_counter(), _cpu_s()
+        started, used = time.perf_counter(), _cpu_s()
         answer = way.run(*inputs)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
         own_cpu_s = _cpu_s() - used
     return {
         "seconds": seconds,
@@ -103,12 +103,12 @@ def make_comparable(answer: Any, keys: tuple[str, ...]) -> list[list[Any]]:
 def measure(name: str, way_name: str, options: argparse.Namespace, *, memory: bool) -> dict:
     """Do the job in a process of its own."""
     command = [sys.executable, __file__, name, "--way", way_name, "--scale", str(options.scale)]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=bench_data.DIRECTORY)
     with ExitStack() as stack:
         peak = stack.enter_context(_Peak(process.pid)) if memory else None
         output = process.communicate()[0]
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
     if process.returncode:
         raise SystemExit(f"{name}, {way_name}: the process ended with {process.returncode}")
     found = json.loads(output.splitlines()[-1])

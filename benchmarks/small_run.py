@@ -20,21 +20,8 @@ import time
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
-import numpy as np
+import bench_data
 import pandas as pd
-
-
-def write_csv(path: Path) -> None:
-    rng = np.random.default_rng(1)
-    rows = 36_000
-    pd.DataFrame(
-        {
-            "carrier": rng.choice(list("ABCDEFGH"), rows),
-            "dep_delay": rng.normal(size=rows).round(3),
-            "flight": rng.integers(0, 1_000_000, rows),
-            "day": "2013-01-31",
-        }
-    ).to_csv(path, index=False)
 
 
 def count_own_time() -> dict[str, float]:
@@ -95,7 +82,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "flights.csv"
-        write_csv(path)
+        bench_data.small(path, 36_000)
         command = [sys.executable, __file__, "--rounds", str(asked.rounds), "--here", str(path)]
         for _ in range(2):  # the first compiles what has changed
             answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -46,7 +46,7 @@ class Account:
         )
 
     def begin(self, name: str) -> None:
-        """Report that the task `name` has begun."""
+        """Report that the task `name` has started."""
         self._emit(events.TaskStarted(self._run_id, time.time(), name))
 
     def submit(self, name: str, item: Item) -> None:

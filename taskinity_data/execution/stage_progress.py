@@ -68,7 +68,7 @@ class StageProgress:
         return None
 
     def open(self, fan_out: RunningFanOut) -> None:
-        """Take in a fan-out that has begun."""
+        """Take in a fan-out that has started."""
         self.fan_outs[fan_out.name] = self.active[fan_out.name] = fan_out
         if fan_out.is_idle:
             self._idle.add(fan_out.name)

@@ -241,7 +241,7 @@ class _Overlap(NamedTuple):
 
     During `alone_s` one single task ran and nothing else; at most `max_running` attempts ran at
     once. Workers were idle while single tasks ran and no chunk did, while chunks waited for another
-    attempt, and after the last chunk had begun.
+    attempt, and after the last chunk had started.
     """
 
     alone_s: float = 0.0

@@ -175,11 +175,11 @@ class LiveRun:
         for _ in self.nodes:
             changed = False
             for key, node in self.nodes.items():
-                begun = {states[key] for key in after.get(key, ())} - {"PENDING"}
-                if states[key] != "PENDING" or not begun:
+                started = {states[key] for key in after.get(key, ())} - {"PENDING"}
+                if states[key] != "PENDING" or not started:
                     continue
                 joined = node.is_fan_out and any(self.nodes[n].is_fan_out for n in after[key])
-                worst = next(state for state in _WORST_FIRST if state in begun)
+                worst = next(state for state in _WORST_FIRST if state in started)
                 states[key] = worst if joined else "COMPLETED"
                 changed = True
             if not changed:

@@ -87,7 +87,7 @@ def test_what_an_earlier_try_has_done_is_counted_and_is_no_throughput(run):
     assert run.throughput[-1] == (2.0, 20.0)
     cells = dashboard_fill.fill_cells(run)
     assert cells.data["where"][-1] == "/d/1.csv bytes 9"
-    assert cells.data["told"][-1].startswith("reused, 20 B")
+    assert cells.data["text"][-1].startswith("reused, 20 B")
 
 
 def test_chunks_without_a_number_are_not_told_one(run):
@@ -156,7 +156,7 @@ def test_each_file_begins_a_line_of_cells_with_its_name(run):
     cells = dashboard_fill.fill_cells(run)
     assert list(zip(cells.data["x"], cells.data["y"], strict=True)) == [(0, 0), (1, 0), (0, 1)]
     assert cells.data["where"][2] == "/d/1.csv bytes 2"
-    assert cells.data["told"][0] == "running, 20 B"
+    assert cells.data["text"][0] == "running, 20 B"
     assert (cells.high, cells.names) == (2, {0: "0.csv", 1: "1.csv"})
 
 

@@ -244,12 +244,18 @@ class ThreadStrategy(_Sending):
         super().__init__()
         self.workers = workers
         self.memory_nbytes = memory_nbytes
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="taskinity")
+        threads: list[threading.Thread] = []
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(
+            workers,
+            thread_name_prefix="taskinity",
+            initializer=lambda: threads.append(threading.current_thread()),
+        )
 
     @property
     def used(self) -> ThreadTime:
         """What its threads have had of the machine so far."""
-        return ThreadTime.of(tuple(self._pool._threads))  # noqa: SLF001 - it has no other list
+        return ThreadTime.of(tuple(self._threads))
 
     def load(self, job: Job) -> Job:
         """Return `job` itself, once it is known that it can go where its time limit needs it."""

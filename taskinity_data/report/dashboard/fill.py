@@ -144,7 +144,7 @@ def fill_cells(run: LiveRun) -> Cells:
     wide = max((len(indexes) for _, indexes in files), default=0)
     wide = min(MAX_WIDTH, max(MIN_WIDTH, wide))
     high = sum(-(-len(indexes) // wide) for _, indexes in files)
-    data: dict[str, list[Any]] = {name: [] for name in ("x", "y", "color", "where", "told")}
+    data: dict[str, list[Any]] = {name: [] for name in ("x", "y", "color", "where", "text")}
     names: dict[int, str] = {}
     is_named = high <= MAX_NAMED
     if not is_named:
@@ -161,7 +161,7 @@ def fill_cells(run: LiveRun) -> Cells:
             data["color"].append(COLORS[columns["state"][index]])
             where = f"{path} {columns['where'][index]}".strip() or columns["key"][index]
             data["where"].append(inert_line(where))
-            data["told"].append(_describe_chunk(columns, index))
+            data["text"].append(_describe_chunk(columns, index))
             at += 1
         at += not is_named
     return Cells(data, wide, max(1, -(-at // wide)), names)
@@ -240,4 +240,4 @@ def fill_memory(workers: Sequence[Any]) -> tuple[list[str], dict[str, Any]]:
         f"{format_nbytes(nbytes)} of {format_nbytes(limit)}" if limit else format_nbytes(nbytes)
         for nbytes, limit in zip(used, limits, strict=True)
     ]
-    return names, {"worker": names, "used": used, "limit": limits, "told": texts}
+    return names, {"worker": names, "used": used, "limit": limits, "text": texts}

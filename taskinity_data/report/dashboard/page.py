@@ -94,11 +94,11 @@ class _View:
         self._graph = Div(styles={"max-width": "100%", **scrolled})
         self._tasks = Div(styles={"flex": "1 1 320px", "min-width": "0", **scrolled})
         self._failures = column(**wide)
-        self._cells = ColumnDataSource({name: [] for name in ("x", "y", "color", "where", "told")})
+        self._cells = ColumnDataSource({name: [] for name in ("x", "y", "color", "where", "text")})
         self._bars = ColumnDataSource({"file": [], **{state: [] for state in STATES}})
         self._rate = ColumnDataSource({"x": [], "y": []})
         self._size = ColumnDataSource({"x": [], "y": []})
-        self._memory = ColumnDataSource({"worker": [], "used": [], "limit": [], "told": []})
+        self._memory = ColumnDataSource({"worker": [], "used": [], "limit": [], "text": []})
         self._map = _draw_cells(self._cells)
         self._files = _draw_bars(self._bars)
         self._workers = _draw_memory(self._memory)
@@ -226,7 +226,7 @@ def _draw_cells(source: ColumnDataSource) -> Any:
     plot.xaxis.visible = plot.grid.visible = False
     plot.axis.axis_line_color = plot.axis.major_tick_line_color = None
     # Texts in braces are escaped; only those marked as safe would not be.
-    plot.add_tools(HoverTool(tooltips=[("chunk", "@where"), ("", "@told")]))
+    plot.add_tools(HoverTool(tooltips=[("chunk", "@where"), ("", "@text")]))
     return plot
 
 
@@ -247,5 +247,5 @@ def _draw_memory(source: ColumnDataSource) -> Any:
     plot.hbar("worker", right="used", height=0.8, source=source, color=COLORS["RUNNING"])
     plot.x_range.start = 0
     plot.xaxis.formatter = NumeralTickFormatter(format="0.0b")
-    plot.add_tools(HoverTool(tooltips=[("worker", "@worker"), ("memory", "@told")]))
+    plot.add_tools(HoverTool(tooltips=[("worker", "@worker"), ("memory", "@text")]))
     return plot
