@@ -155,7 +155,7 @@ class SchedulerChoice:
             elif count == 1:
                 reason = "a single worker needs no pool"
             else:
-                reason = "until the first chunks show whether processes are faster"
+                reason = "unless the first chunks show that processes are faster"
                 self._may_change = self._compares = True
         self._owned: list[Strategy] = [self.strategy]
         self._local: ThreadStrategy | None = None
