@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import taskinity_data as td
@@ -39,7 +39,7 @@ plain = st.recursive(
 
 
 def same(a, b):
-    """Equal with types, where NaN is NaN and -0.0 is not 0.0."""
+    """Equal with types, where NaN is NaN, whatever its sign, and -0.0 is not 0.0."""
     if type(a) is not type(b):
         return False
     if isinstance(a, (list, tuple)):
@@ -47,7 +47,9 @@ def same(a, b):
     if isinstance(a, dict):
         return same(list(a), list(b)) and all(map(same, a.values(), b.values()))
     if isinstance(a, float):
-        return math.copysign(1, a) == math.copysign(1, b) and (a == b or (a != a and b != b))
+        if math.isnan(a):
+            return math.isnan(b)
+        return a == b and math.copysign(1, a) == math.copysign(1, b)
     if isinstance(a, complex):
         return same(a.real, b.real) and same(a.imag, b.imag)
     if isinstance(a, Decimal):
@@ -57,6 +59,8 @@ def same(a, b):
     return a == b
 
 
+@example(-math.nan)
+@example([complex(0.0, -math.nan), -0.0])
 @given(plain)
 def test_plain_values_come_back_as_they_are(value):
     assert same(again(value), value)
