@@ -1,6 +1,6 @@
 """`make bench`: ordinary jobs, side by side with the libraries that are best at each.
 
-    python benchmarks/bench.py                     # all, three rounds, about 15 minutes
+    python benchmarks/bench.py                     # all, up to three rounds, 15 minutes
     python benchmarks/bench.py W2 W3 --rounds 1 --scale 0.1
 
 Each measurement is a process of its own; ways of a job take turns, so that what else the machine
@@ -38,6 +38,8 @@ from bench_jobs import ITEMS, JOBS, WORKERS, Job, Way
 
 HERE = Path(__file__).resolve().parent
 TOLERATED = 1.15
+REPEATED_S = 8.0
+"""A way that takes longer is measured once."""
 LIBRARIES = ("pandas", "pyarrow", "numpy", "dask", "polars", "duckdb", "joblib")
 
 
@@ -167,32 +169,45 @@ def _same(one: Any, other: Any, tolerance: float) -> bool:
 
 
 def run_all(options: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
-    """Measure the jobs; for each way its median seconds, and memory where it is sampled."""
-    table: dict[str, dict[str, dict[str, float]]] = {}
-    for name in options.jobs:
-        job = JOBS[name]
-        if job.data:
-            bench_data.find(job.data, options.scale)
-        runs: dict[str, list[dict[str, Any]]] = {way: [] for way in job.ways}
-        for number in range(options.rounds):
-            for way_name, way in job.ways.items():
-                if number == 0 or not way.is_reference:
-                    found = measure(name, way_name, options, memory=False)
-                    runs[way_name].append(found)
-                    print(f"{name} {way_name}: {found['seconds']:.2f} s", file=sys.stderr)
-        check_equal(name, job, {way: found[0]["answer"] for way, found in runs.items()})
-        table[name] = {
+    """Measure the jobs; for each way its median seconds, and memory where it is sampled.
+
+    A round goes through all jobs. There are as many as asked for, and as fit into the time; a way
+    that takes long is measured in the first alone.
+    """
+    started = time.monotonic()
+    runs: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    peaks: dict[tuple[str, str], float] = {}
+    for number in range(options.rounds):
+        for name in options.jobs:
+            if number and time.monotonic() - started > options.minutes * 60:
+                break
+            job = JOBS[name]
+            found = runs.setdefault(name, {way: [] for way in job.ways})
+            if number == 0 and job.data:
+                bench_data.find(job.data, options.scale)
+            for way, done in found.items():
+                if done and done[0]["seconds"] > REPEATED_S:
+                    continue
+                done.append(measure(name, way, options, memory=False))
+                print(f"{name} {way}: {done[-1]['seconds']:.2f} s", file=sys.stderr)
+                if job.samples_memory and number == 0:
+                    peak = measure(name, way, options, memory=True)["peak_nbytes"]
+                    peaks[name, way] = peak / 1e6
+            if number == 0:
+                answers = {way: done[0]["answer"] for way, done in found.items()}
+                check_equal(name, job, answers)
+    return {
+        name: {
             way: {
-                "seconds": statistics.median(run["seconds"] for run in found),
-                "driver_cpu_s": statistics.median(run["driver_cpu_s"] for run in found),
+                "seconds": statistics.median(run["seconds"] for run in done),
+                "driver_cpu_s": statistics.median(run["driver_cpu_s"] for run in done),
+                "runs": len(done),
+                "peak_mb": peaks.get((name, way), math.nan),
             }
-            for way, found in runs.items()
+            for way, done in found.items()
         }
-        if job.samples_memory:
-            for way in job.ways:
-                peak = measure(name, way, options, memory=True)["peak_nbytes"]
-                table[name][way]["peak_mb"] = peak / 1e6
-    return table
+        for name, found in runs.items()
+    }
 
 
 def describe(table: dict[str, dict[str, dict[str, float]]], options: argparse.Namespace) -> str:
@@ -201,7 +216,7 @@ def describe(table: dict[str, dict[str, dict[str, float]]], options: argparse.Na
     lines = [
         f"# Results\n\n{os.cpu_count()} cores, {_memory_gib():.0f} GiB, {platform.system()},",
         f"Python {platform.python_version()}, {libraries}.",
-        f"Medians of rounds: {options.rounds}. The load when it began was {options.load:.1f}.",
+        f"Medians of the runs. The load when it began was {options.load:.1f}.",
     ]
     if options.scale != 1:
         lines.append(f"Inputs of {options.scale:g} times the rows that the titles name.")
@@ -211,12 +226,13 @@ def describe(table: dict[str, dict[str, dict[str, float]]], options: argparse.Na
             found["seconds"] for way, found in ways.items() if not JOBS[name].ways[way].is_ours
         )
         lines += [f"\n## {name}: {JOBS[name].title}\n"]
-        lines += ["| | s | of the best peer |" + (" peak memory, MB |" if has_memory else "")]
-        lines += ["| --- | --- | --- |" + (" --- |" if has_memory else "")]
+        lines += ["| | s | of the best peer | runs |" + (" peak memory, MB |" * has_memory)]
+        lines += ["| --- | --: | --: | --: |" + (" --: |" * has_memory)]
         for way, found in ways.items():
             memory = f" {found['peak_mb']:,.0f} |" if has_memory else ""
             seconds = found["seconds"]
-            lines += [f"| {way} | {seconds:.2f} | {seconds / best:.2f} |{memory}"]
+            ratio = seconds / best
+            lines += [f"| {way} | {seconds:.2f} | {ratio:.2f} | {found['runs']} |{memory}"]
     return "\n".join(lines) + "\n"
 
 
@@ -264,6 +280,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("jobs", nargs="*", help="of W1 to W8; all without any")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=14, help="after which no job is repeated")
     parser.add_argument("--scale", type=float, default=1.0, help="of the inputs' rows")
     parser.add_argument("--way", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -33,8 +33,6 @@ class Way:
     """What is imported before the clock starts."""
     on_cluster: bool = False
     is_ours: bool = False
-    is_reference: bool = False
-    """Measured once: no peer, and long."""
 
 
 @dataclass(frozen=True)
@@ -400,7 +398,7 @@ def w4_cluster(path: Path) -> Any:
     return w4(path)
 
 
-@way("W4", "pandas", "pandas", is_reference=True)
+@way("W4", "pandas", "pandas")
 def w4_pandas(path: Path) -> Any:
     import pandas as pd
 
@@ -583,7 +581,7 @@ def w8() -> Any:
     return run.value
 
 
-@way("W8", "one after another", "pandas", is_reference=True)
+@way("W8", "one after another", "pandas")
 def w8_one() -> Any:
     return wait(records())
 
