@@ -13,10 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskinity_data.checkpoints.plain_outcomes import from_plain, to_plain
-from taskinity_data.checkpoints.value_budget import ValueBudget
-from taskinity_data.checkpoints.values import encode
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.cut_again import EarlierCuts, earlier_piece
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
@@ -28,9 +25,9 @@ if TYPE_CHECKING:
     from taskinity_data.checkpoints.quarantine import ChunkReader, Quarantine
     from taskinity_data.checkpoints.read_journal import Past
     from taskinity_data.checkpoints.run_directory import RunDirectory
+    from taskinity_data.checkpoints.value_budget import ValueBudget
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.outcome import Outcome
-    from taskinity_data.sources.file import SourceFile
 
 T = TypeVar("T")
 
@@ -51,16 +48,6 @@ _MAX_ANSWER_NBYTES = 16 << 20
 def _is_nothing(value: Any) -> bool:
     """Return whether no result came: what was written is all of it."""
     return value is not None and value[1] is None and all(partial is None for partial in value[0])
-
-
-class Unknown:
-    """Stand in for a `FanOutRecord` until the journal is written: no cuts are known."""
-
-    cuts = EarlierCuts()
-
-    def name_file(self, file: SourceFile) -> str:
-        """Raise, as it is never called where there are no cuts."""
-        raise AssertionError(file)
 
 
 class Checkpoints:
@@ -101,10 +88,10 @@ class Checkpoints:
         self._begun_s = time.monotonic()
         self._early: list[Callable[[], Any]] | None = []
         self._is_asked = is_asked
-        self._values = ValueBudget(self._report, is_asked=is_asked)
         self._run_directory: RunDirectory | None = None
         self._journal: Journal | None = None
         self._quarantine: Quarantine | None = None
+        self._values: ValueBudget | None = None
         self._fans: dict[str, FanOutRecord] = {}
         self._files: set[str] = set()
         self._counts: Counter[str] = Counter()
@@ -139,9 +126,9 @@ class Checkpoints:
 
     # -- fan-outs ------------------------------------------------------------------------------
 
-    def enter(self, job: Any, dataset: Dataset | None, cutting: str) -> FanOutRecord | Unknown:
-        """Begin a fan-out that does `job` to pieces of `dataset`."""
-        return self._act(self._enter_fan_out, job, dataset, cutting) or Unknown()
+    def enter(self, job: Any, dataset: Dataset | None, cutting: str) -> FanOutRecord | None:
+        """Begin a fan-out that does `job` to pieces of `dataset`; None until the journal begins."""
+        return self._act(self._enter_fan_out, job, dataset, cutting)
 
     def recall(self, name: str, item: Any) -> Outcome | None:
         """Return the stored outcome of `item`, None if it has to be run."""
@@ -270,8 +257,17 @@ class Checkpoints:
     def _note_cut(self, fan: FanOutRecord, chunk: Chunk) -> None:
         if chunk.failure is not None:
             return  # to be cut again: it may be read then
+        from taskinity_data.chunks.cut_again import EarlierPiece
+
         pieces = tuple(
-            earlier_piece(piece, fan.name_file(piece.file), None if number else chunk.mark)
+            EarlierPiece(
+                file=fan.name_file(piece.file),
+                start=piece.start,
+                stop=piece.stop,
+                nbytes=piece.nbytes,
+                rows=piece.rows,
+                mark=None if number else chunk.mark,
+            )
             for number, piece in enumerate(chunk.pieces)
         )
         if fan.past is not None and fan.past.cuts.get((pieces[0].file, pieces[0].start)) == pieces:
@@ -301,6 +297,7 @@ class Checkpoints:
         """
         from taskinity_data.checkpoints.journal import Journal
         from taskinity_data.checkpoints.quarantine import Quarantine
+        from taskinity_data.checkpoints.value_budget import ValueBudget
 
         self._run_directory = self._enter()
         try:
@@ -315,6 +312,7 @@ class Checkpoints:
             self._say,
             self._open_reader,
         )
+        self._values = ValueBudget(self._report, is_asked=self._is_asked)
         self.has_begun = True
         early, self._early = self._early or [], None
         self._write("H", self._head | dict(self._more()))
@@ -324,7 +322,9 @@ class Checkpoints:
     def _write(self, kind: str, details: Any, outcome: Outcome | None = None) -> None:
         if self._journal is None:
             return
-        buffers = [] if outcome is None else self._values.encode(self._fans[details[0]], outcome)
+        buffers: list[Any] = []
+        if outcome is not None and self._values is not None:
+            buffers = self._values.encode(self._fans[details[0]], outcome)
         try:
             self._journal.add(kind, details, buffers)
         except OSError as error:
@@ -389,6 +389,8 @@ class Checkpoints:
     def _add_end(self, end: dict[str, Any], value: Any) -> None:
         assert self._journal is not None
         try:
+            from taskinity_data.checkpoints.values import encode
+
             buffers = encode(value, _MAX_ANSWER_NBYTES)
         except Exception:  # noqa: BLE001 - then load_run has no value
             buffers = []

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.checkpoints.code_identity import identify, list_changes
 from taskinity_data.checkpoints.values import NoExactForm
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.cut_again import IN_MEMORY, EarlierCuts, find_altered, identify_file
+from taskinity_data.chunks.cut_again import IN_MEMORY, find_altered, identify_file
 from taskinity_data.formats.stream import StreamBlock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskinity_data.checkpoints.read_journal import PastFanOut
+    from taskinity_data.chunks.cut_again import EarlierCuts
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.sources.file import SourceFile
 
@@ -82,7 +83,7 @@ class FanOutRecord:
 
     def _rename_altered(self) -> None:
         """Give files that were changed in place another name, for they are others."""
-        if self._reader is None or not self.cuts.chunks:
+        if self._reader is None or not self.cuts:
             return
         files = {self.name_file(file): file for file in self._sources}
         for name, now in find_altered(self.cuts, files, self._reader.unit).items():
@@ -92,8 +93,8 @@ class FanOutRecord:
     def cuts(self) -> EarlierCuts:
         """The cuts to repeat; none where others were requested."""
         if self.past is None or self.past.cutting != self.cutting:
-            return EarlierCuts()
-        return EarlierCuts(self.past.cuts)
+            return {}
+        return self.past.cuts
 
     def list_differences(self, paths: Mapping[str, str], *, mends: bool = False) -> list[str]:
         """Return what is not as it was, in words; `mends`: see `find`."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from taskinity_data.chunks.chunk import Chunk, mark_chunk
 from taskinity_data.chunks.cut import cut
@@ -28,7 +28,6 @@ __all__ = [
     "IN_MEMORY",
     "EarlierCuts",
     "EarlierPiece",
-    "earlier_piece",
     "find_altered",
     "identify_file",
     "repeat_cuts",
@@ -52,11 +51,8 @@ class EarlierPiece(NamedTuple):
     """The mark of its chunk, if it is the first piece."""
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierCuts:
-    """The chunks of an earlier run, by the file and the position where each begins."""
-
-    chunks: Mapping[tuple[str, int], tuple[EarlierPiece, ...]] = field(default_factory=dict)
+EarlierCuts: TypeAlias = "Mapping[tuple[str, int], tuple[EarlierPiece, ...]]"
+"""The chunks of an earlier run, by the file and the position where each begins."""
 
 
 def identify_file(reader: Reader, file: SourceFile) -> str:
@@ -217,7 +213,7 @@ def _match_chunks(
     number, position, before = 0, extents[0].start if extents else 0, 0
     while number < len(extents):
         extent = extents[number]
-        pieces = earlier.chunks.get((names[number], position))
+        pieces = earlier.get((names[number], position))
         fitting = None if pieces is None else _fit(pieces, extents, names, number)
         if fitting is None:
             parts.append(_Remainder(extent, position, before))
@@ -257,18 +253,13 @@ def _fit(
     return tuple(fitting)
 
 
-def earlier_piece(piece: Piece, name: str, mark: int | None = None) -> EarlierPiece:
-    """Return `piece` of the file called `name`, in the form that is stored."""
-    return EarlierPiece(name, piece.start, piece.stop, piece.nbytes, piece.rows, mark)
-
-
 def find_altered(cuts: EarlierCuts, files: Mapping[str, SourceFile], unit: str) -> dict[str, str]:
     """Return the `files` that changed where they were cut, by name, with their marks of now.
 
     Their sizes and times are unchanged, so that their fingerprints are equal.
     """
     altered: dict[str, str] = {}
-    for pieces in cuts.chunks.values():
+    for pieces in cuts.values():
         first, last = pieces[0], pieces[-1]
         ends = files.get(first.file), files.get(last.file)
         if first.mark is None or ends[0] is None or ends[1] is None:

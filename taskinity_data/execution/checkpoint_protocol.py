@@ -28,8 +28,8 @@ class Entered(Protocol):
 class CheckpointKeeper(Protocol):
     """Stores the outcomes of items, and returns those of an earlier run."""
 
-    def enter(self, job: Job, dataset: Dataset | None, cutting: str) -> Entered:
-        """Begin a fan-out; `cutting` says how its dataset is to be cut."""
+    def enter(self, job: Job, dataset: Dataset | None, cutting: str) -> Entered | None:
+        """Begin a fan-out; `cutting` says how its dataset is to be cut. None: no cuts are known."""
 
     def recall(self, name: str, item: Item) -> Outcome | None:
         """Return the outcome from an earlier run of `item`, which is handed out now."""

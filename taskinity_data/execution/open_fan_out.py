@@ -9,7 +9,6 @@ import os
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskinity_data.chunks.cut_again import repeat_cuts
 from taskinity_data.chunks.open_dataset import Dataset, open_dataset
 from taskinity_data.chunks.plan import ChunkPlan, ChunkSize
 from taskinity_data.chunks.sizing import Learner, Size
@@ -267,8 +266,10 @@ def _cut(
 ) -> RunningFanOut:
     extent = dataset.extent
 
+    from taskinity_data.chunks.cut_again import repeat_cuts
+
     def cut(next_size: Callable[[], ChunkSize]) -> Iterator[Chunk]:
-        if entered is None or not entered.cuts.chunks:
+        if entered is None or not entered.cuts:
             return dataset.cut(next_size, size, strategy.memory_nbytes, tolerates=tolerates)
         return repeat_cuts(
             dataset,
@@ -308,7 +309,7 @@ def _cut(
         adapts=True,
         splits=True,
     )
-    if entered is not None and entered.cuts.chunks:
+    if entered is not None and entered.cuts:
         # No size may ever be requested where all chunks are cut already.
         fan_out.sizes.append((0, Size(learner.first.target_nbytes, "as in the earlier run")))
     return fan_out

@@ -101,6 +101,15 @@ class Column:
         """Whether a parser reads texts, from which its values are made afterwards."""
         return False
 
+    def as_text(self) -> Column:
+        """Return the column of texts that it is made of, or itself where it is not."""
+        return text_column(self.label) if self.is_made_of_texts else self
+
+    @property
+    def needs_pandas(self) -> bool:
+        """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
+        return self.kind == "maybe_bool" or is_nullable_integer(self.dtype)
+
     @property
     def allows_missing(self) -> bool:
         """Whether a missing value fits."""

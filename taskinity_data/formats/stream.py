@@ -17,8 +17,6 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError, ReadError
-from taskinity_data.formats.deliver import deliver
-from taskinity_data.formats.frame_tables import to_table
 from taskinity_data.formats.reader import ReadResult
 from taskinity_data.sources.in_memory import is_dask, is_in_memory
 
@@ -98,6 +96,9 @@ class StreamBlock:
         rows = data.shape[0]
         if as_ == "native" and not isinstance(data, pa.RecordBatch):
             return ReadResult(data, rows, 0)
+        from taskinity_data.formats.deliver import deliver
+        from taskinity_data.formats.frame_tables import to_table
+
         table, frame = to_table(data)
         if as_ == "pandas" and frame is not None:
             # Of the same memory until it is written to: a retry is to see it as it came.

@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.deliver import deliver
 from taskinity_data.formats.schema import is_nullable_integer
 from taskinity_data.wording import suggest
 
@@ -277,4 +276,8 @@ def with_index(
 
 def deliver_columns(table: pa.Table, columns: Sequence[Column], as_: str) -> Any:
     """Return `table` as what a function reads: ``"arrow"``, ``"pandas"`` or ``"polars"``."""
-    return to_frame(table, columns) if as_ == "pandas" else deliver(table, as_)
+    if as_ == "pandas":
+        return to_frame(table, columns)
+    from taskinity_data.formats.deliver import deliver
+
+    return deliver(table, as_)

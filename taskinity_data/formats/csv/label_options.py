@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "parse_date_options",
     "parse_header",
     "parse_index_col",
     "parse_names",
@@ -216,3 +217,37 @@ def parse_skiprows(value: Any, arguments: Mapping[str, Any]) -> Any:
                 "the chunk function"
             )
     return lines
+
+
+def parse_date_options(arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], Any]:
+    """Return the names or positions of columns of dates, and their formats.
+
+    Raises
+    ------
+    PlanError
+        What is not a list of columns, or a format without columns.
+    """
+    columns, formats = arguments.get("parse_dates"), arguments.get("date_format")
+    if columns is True:
+        columns = list(parse_index_col(arguments.get("index_col")))
+    if columns is None or columns is False:
+        columns = []
+    if not isinstance(columns, list) or not all(
+        isinstance(column, str) or (isinstance(column, int) and not isinstance(column, bool))
+        for column in columns
+    ):
+        raise PlanError(f"parse_dates={columns!r}: must be a list of column names or positions")
+    if formats is not None and not columns:
+        raise PlanError(f"date_format={formats!r}: parses nothing unless parse_dates names columns")
+    texts = formats.values() if isinstance(formats, dict) else [formats or ""]
+    if not all(isinstance(text, str) for text in texts):
+        raise PlanError(f"date_format={formats!r}: must be a format, or a dict of column to format")
+    if "mixed" in texts:
+        raise PlanError(
+            "date_format='mixed': each value would be guessed alone; give a format, or 'ISO8601'"
+        )
+    if arguments.get("usecols") is not None and any(isinstance(column, int) for column in columns):
+        raise PlanError(
+            f"parse_dates={columns!r}: positions mean others beside usecols=; give names"
+        )
+    return tuple(columns), dict(formats) if isinstance(formats, dict) else formats

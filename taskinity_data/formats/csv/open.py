@@ -8,14 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.csv.column_types.categories import infer_categories
-from taskinity_data.formats.csv.column_types.date_sample import infer_dates
-from taskinity_data.formats.csv.column_types.dates import check_dates, date_labels
-from taskinity_data.formats.csv.column_types.nullable import (
-    check_given,
-    check_nullable_index,
-    no_rows,
-)
 from taskinity_data.formats.csv.columns import (
     apply_usecols,
     by_label,
@@ -106,7 +98,10 @@ def open_csv(
             if label not in head.labels:
                 named[label] = with_room(named[label], is_arrow=is_arrow, lacks=file.path)
     types = find_types(opened, needed, named, shown, parsed, scan=is_scan(schema))
-    check_nullable_index(types[label] for label in index)
+    if parsed.dtype_backend is not None:
+        from taskinity_data.formats.csv.column_types.nullable import check_nullable_index
+
+        check_nullable_index(types[label] for label in index)
     row_filters = parse_filters(filters, arrow_schema([types[label] for label in needed]))
     names = {str(label): label for label in labels}
     filtered_on = [] if row_filters is None else [names[name] for name in row_filters.columns]
@@ -181,17 +176,32 @@ def find_types(
         A type that depends on the order of values, or dates that nothing can be known of.
     """
     named = [named_types[label] for label in needed if label in named_types]
-    check_given(named, options.dtype_backend)
-    named_types = {**named_types, **infer_categories(opened, named, options, scan=scan)}
-    dates = date_labels(options.parse_dates, opened[0][1].labels)
-    check_dates(dates, named_types, shown)
+    backend = options.dtype_backend
+    if backend is not None:
+        from taskinity_data.formats.csv.column_types.nullable import check_given, no_rows
+
+        check_given(named, backend)
+    if named:
+        from taskinity_data.formats.csv.column_types.categories import infer_categories
+
+        named_types = {**named_types, **infer_categories(opened, named, options, scan=scan)}
+    dates: list[Hashable] = []
+    if options.parse_dates:
+        from taskinity_data.formats.csv.column_types.dates import check_dates, date_labels
+
+        dates = date_labels(options.parse_dates, opened[0][1].labels)
+        check_dates(dates, named_types, shown)
     inferred = [label for label in needed if label not in named_types and label not in dates]
     types = infer_columns(opened, inferred, options, scan=scan)
     if options.nrows == 0 and has_rows(*opened[0], options):
         # Of no rows of a file that has some pandas makes integers.
         none = {label: given_column(label, "int64") for label in types}
-        types = none if options.dtype_backend is None else no_rows(types, options.dtype_backend)
-    types |= infer_dates(opened, [label for label in needed if label in dates], options, scan=scan)
+        types = none if backend is None else no_rows(types, backend)
+    if dates:
+        from taskinity_data.formats.csv.column_types.date_sample import infer_dates
+
+        read = [label for label in needed if label in dates]
+        types |= infer_dates(opened, read, options, scan=scan)
     return {**types, **named_types}
 
 

@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.csv.column_types.dates import parse_date_options
-from taskinity_data.formats.csv.column_types.nullable import parse_dtype_backend
 from taskinity_data.formats.csv.encodings import parse_encoding, parse_encoding_errors
 from taskinity_data.formats.csv.label_options import (
+    parse_date_options,
     parse_header,
     parse_index_col,
     parse_names,
@@ -316,6 +315,19 @@ def parse_bad_lines(arguments: Mapping[str, Any]) -> str:
 
 
 BAD_LINES = ("error", "skip", "warn", "quarantine")
+
+
+BACKENDS = ("numpy_nullable", "pyarrow")
+
+
+def parse_dtype_backend(arguments: Mapping[str, Any]) -> str | None:
+    """Whose dtypes columns have that no option names; None for pandas' default."""
+    if "dtype_backend" not in arguments:
+        return None
+    backend = arguments["dtype_backend"]
+    if backend not in BACKENDS:
+        raise PlanError(f"dtype_backend={backend!r}: must be one of {', '.join(BACKENDS)}")
+    return str(backend)
 
 
 def check_switches(arguments: Mapping[str, Any]) -> None:

@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 
 from taskinity_data.errors import ReadError
-from taskinity_data.formats.csv.bad_lines import find_bad_lines, parse_with_bad_lines
-from taskinity_data.formats.csv.column_types.categories import CategoryColumn, with_categories
-from taskinity_data.formats.csv.column_types.dates import as_text, with_dates
-from taskinity_data.formats.csv.column_types.nullable import NullableColumn
 from taskinity_data.formats.csv.columns import (
     concat_tables,
     deliver_columns,
@@ -23,19 +19,13 @@ from taskinity_data.formats.csv.encodings import to_utf8
 from taskinity_data.formats.csv.fast import has_lone_return, parse_fast
 from taskinity_data.formats.csv.head import read_head
 from taskinity_data.formats.csv.hints import hint_encoding
-from taskinity_data.formats.csv.messages import misfit_error, parse_error
 from taskinity_data.formats.csv.options import stable
 from taskinity_data.formats.csv.pandas_parser import TooManyFields
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
 from taskinity_data.formats.csv.records.encoded import codec_of
 from taskinity_data.formats.csv.records.rows import find_row_grains
 from taskinity_data.formats.reader import Misfit, Reader, ReadResult
-from taskinity_data.formats.schema import (
-    arrow_schema,
-    dtype_of_kind,
-    is_nullable_integer,
-    text_column,
-)
+from taskinity_data.formats.schema import arrow_schema, dtype_of_kind, text_column
 from taskinity_data.outcome import join_bad_lines
 from taskinity_data.sources.file import Piece
 from taskinity_data.sources.read import read_pieces, read_range
@@ -121,12 +111,7 @@ class CsvReader(Reader):
     @property
     def needs_pandas(self) -> bool:
         """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
-        return any(
-            column.kind == "maybe_bool"
-            or is_nullable_integer(column.dtype)
-            or isinstance(column, CategoryColumn | NullableColumn)
-            for column in self.columns
-        )
+        return any(column.needs_pandas for column in self.columns)
 
     def identity(self) -> str:
         """Return a stable text of all that decides what a range reads as."""
@@ -244,26 +229,43 @@ class CsvReader(Reader):
         labels = self.layouts[self.layout_of.get(piece.path, 0)]
         needed = self.needed
         there = [column for column in needed if column.label in labels]
-        texts = [as_text(column) for column in there or [text_column(labels[0])]]
+        texts = [column.as_text() for column in there or [text_column(labels[0])]]
         data = read_text(piece, self.options, self.rows_of.get(piece.path))
         encoded = tuple(label for label in encoded if label in labels)
         part: Any = parse_fast(data, labels, texts, self.options, encoded)
         skipped = 0
         try:
             if part is None:
+                from taskinity_data.formats.csv.bad_lines import parse_with_bad_lines
+
                 part, skipped = parse_with_bad_lines(data, labels, texts, self.options)
             bad = None
             if skipped and self.options.keeps_bad_lines:
+                from taskinity_data.formats.csv.bad_lines import find_bad_lines
+
                 bad = find_bad_lines(piece, data, labels, self.options, skipped)
                 skipped = 0
-            part = with_categories(with_dates(part, there), there)
+            if any(column.is_made_of_texts for column in there):
+                part = with_values(part, there)
             return (part if len(there) == len(needed) else fill(part, needed)), skipped, bad
         except ReadError:
             raise
         except Misfit as error:
+            from taskinity_data.formats.csv.messages import misfit_error
+
             raise misfit_error(piece, error, self.options) from None
         except (TooManyFields, ValueError, OverflowError) as error:
+            from taskinity_data.formats.csv.messages import parse_error
+
             raise parse_error(piece, data, labels, self.options, error) from error
+
+
+def with_values(part: Any, columns: Sequence[Column]) -> Any:
+    """Return `part` with those of `columns` that are made of texts made from them."""
+    from taskinity_data.formats.csv.column_types.categories import with_categories
+    from taskinity_data.formats.csv.column_types.dates import with_dates
+
+    return with_categories(with_dates(part, columns), columns)
 
 
 def read_text(piece: Piece, options: CsvOptions, rows: RowRange | None = None) -> bytes:

@@ -13,16 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from taskinity_data.formats.csv.bad_lines import skip_bad_start
-from taskinity_data.formats.csv.column_types.nullable import (
-    beyond_int64,
-    freeze_nullable,
-    observe_nullable,
-)
 from taskinity_data.formats.csv.column_types.unfit_values import has_wide_integers
 from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
 from taskinity_data.formats.csv.fast import trim_to_records
-from taskinity_data.formats.csv.messages import record_ends
 from taskinity_data.formats.csv.options import FLOATS_NEED_ASKING
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
@@ -111,6 +104,8 @@ def infer_columns(
                     proven[label] &= settles
     backend = options.dtype_backend
     if backend is not None:
+        from taskinity_data.formats.csv.column_types.nullable import freeze_nullable
+
         return {
             label: freeze_nullable(label, observed[label], backend, is_proven=proven[label])
             for label in labels
@@ -162,7 +157,11 @@ def iter_texts(
 
 def decode_slice(part: Slice, options: CsvOptions) -> bytes:
     decoded = to_utf8(part.data, part.codec, options.encoding_errors)
-    return skip_bad_start(decoded, part.labels, options) if options.skips_bad_lines else decoded
+    if not options.skips_bad_lines:
+        return decoded
+    from taskinity_data.formats.csv.bad_lines import skip_bad_start
+
+    return skip_bad_start(decoded, part.labels, options)
 
 
 def find_slices(
@@ -270,8 +269,12 @@ def observe_slice(
         requested = set(labels)
         dtype = {label: str for label in all_labels if label not in requested}
         frame = parse_tolerantly(decoded, all_labels, options, dtype)
-        look = observe if options.dtype_backend is None else observe_nullable
-        shown = {label: look(frame[label]) for label in labels}
+        if options.dtype_backend is None:
+            shown = {label: observe(frame[label]) for label in labels}
+        else:
+            from taskinity_data.formats.csv.column_types.nullable import observe_nullable
+
+            shown = {label: observe_nullable(frame[label]) for label in labels}
         for label in labels:
             is_wide = "text" in shown[label].kinds and has_wide_integers(frame[label], options)
             if is_wide and are_numbers(frame[label], options):
@@ -288,6 +291,8 @@ def observe_slice(
                     break
     except (ValueError, OverflowError) as error:
         if isinstance(error, OverflowError) and options.dtype_backend is not None:
+            from taskinity_data.formats.csv.column_types.nullable import beyond_int64
+
             raise beyond_int64("a column", options.dtype_backend) from error
         # Not parsed, not decoded: reading this range reports what and where.
         return {}
@@ -331,6 +336,8 @@ def parse_tolerantly(
             try:
                 return parse_text(data, labels, options, **keywords)
             except pd.errors.ParserError:
+                from taskinity_data.formats.csv.messages import record_ends
+
                 # A quote that is never closed: the last record holds all that follows it.
                 ends = record_ends(data, options)
                 return parse_text(

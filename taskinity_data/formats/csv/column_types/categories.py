@@ -17,7 +17,6 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.csv.column_types.dates import as_text
 from taskinity_data.formats.csv.columns import to_frame
 from taskinity_data.formats.csv.sample import iter_texts, nbytes_of
 from taskinity_data.formats.reader import Misfit
@@ -59,6 +58,11 @@ class CategoryColumn(Column):
 
     @property
     def is_made_of_texts(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def needs_pandas(self) -> bool:
         """True."""
         return True
 
@@ -188,7 +192,7 @@ def with_categories(
     if categories and isinstance(part, pa.Table):
         # Arrow has no category of every type.
         plain = [
-            as_text(column) if isinstance(column, CategoryColumn) else column for column in columns
+            column.as_text() if isinstance(column, CategoryColumn) else column for column in columns
         ]
         part = to_frame(part, plain)
     for column in categories:

@@ -14,9 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.csv.label_options import parse_index_col
 from taskinity_data.formats.reader import Misfit
-from taskinity_data.formats.schema import Column, text_column
+from taskinity_data.formats.schema import Column
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -25,11 +24,9 @@ if TYPE_CHECKING:
 __all__ = [
     "UNITS",
     "DateColumn",
-    "as_text",
     "check_dates",
     "date_labels",
     "has_clock_words",
-    "parse_date_options",
     "unit_of",
     "values_of",
     "with_dates",
@@ -88,40 +85,6 @@ def zone_of(dtype: Any) -> Any:
     return dtype.tz if isinstance(dtype, pd.DatetimeTZDtype) else None
 
 
-def parse_date_options(arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], Any]:
-    """Return the names or positions of columns of dates, and their formats.
-
-    Raises
-    ------
-    PlanError
-        What is not a list of columns, or a format without columns.
-    """
-    columns, formats = arguments.get("parse_dates"), arguments.get("date_format")
-    if columns is True:
-        columns = list(parse_index_col(arguments.get("index_col")))
-    if columns is None or columns is False:
-        columns = []
-    if not isinstance(columns, list) or not all(
-        isinstance(column, str) or (isinstance(column, int) and not isinstance(column, bool))
-        for column in columns
-    ):
-        raise PlanError(f"parse_dates={columns!r}: must be a list of column names or positions")
-    if formats is not None and not columns:
-        raise PlanError(f"date_format={formats!r}: parses nothing unless parse_dates names columns")
-    texts = formats.values() if isinstance(formats, dict) else [formats or ""]
-    if not all(isinstance(text, str) for text in texts):
-        raise PlanError(f"date_format={formats!r}: must be a format, or a dict of column to format")
-    if "mixed" in texts:
-        raise PlanError(
-            "date_format='mixed': each value would be guessed alone; give a format, or 'ISO8601'"
-        )
-    if arguments.get("usecols") is not None and any(isinstance(column, int) for column in columns):
-        raise PlanError(
-            f"parse_dates={columns!r}: positions mean others beside usecols=; give names"
-        )
-    return tuple(columns), dict(formats) if isinstance(formats, dict) else formats
-
-
 def date_labels(requested: Sequence[Any], labels: Sequence[Hashable]) -> list[Hashable]:
     """Return the labels that `parse_dates` means.
 
@@ -160,13 +123,6 @@ def check_dates(
                 f"parse_dates: column {label!r} is not among those of usecols= or schema=; add it "
                 "there"
             )
-
-
-def as_text(column: Column) -> Column:
-    """Return the column of texts that `column` is made of, or itself where it is not."""
-    if not column.is_made_of_texts:
-        return column
-    return text_column(column.label)
 
 
 def with_dates(part: pd.DataFrame | pa.Table, columns: Sequence[Column]) -> pd.DataFrame | pa.Table:

@@ -25,10 +25,7 @@ __all__ = [
     "no_rows",
     "nullable_floats",
     "observe_nullable",
-    "parse_dtype_backend",
 ]
-
-BACKENDS = ("numpy_nullable", "pyarrow")
 
 PROBE = "int64,float64,bool,str,null\n1,1.5,True,x,\n"
 """A value of each kind."""
@@ -44,19 +41,14 @@ class NullableColumn(Column):
         return pa.null() if self.kind == "null" else KINDS[self.kind]
 
     @property
-    def allows_missing(self) -> bool:
+    def needs_pandas(self) -> bool:
         """True."""
         return True
 
-
-def parse_dtype_backend(arguments: Mapping[str, Any]) -> str | None:
-    """Whose dtypes columns have that no option names; None for pandas' default."""
-    if "dtype_backend" not in arguments:
-        return None
-    backend = arguments["dtype_backend"]
-    if backend not in BACKENDS:
-        raise PlanError(f"dtype_backend={backend!r}: must be one of {', '.join(BACKENDS)}")
-    return str(backend)
+    @property
+    def allows_missing(self) -> bool:
+        """True."""
+        return True
 
 
 def check_given(columns: Iterable[Column], backend: str | None) -> None:
