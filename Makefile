@@ -4,6 +4,7 @@
 # make test-faults  hundreds of rounds of functions and workers that misbehave
 # make test-pandas  pandas' and pyarrow's own tests of reading, each reading also done in chunks
 # make bench        ordinary jobs beside Polars, DuckDB, pandas and Dask: benchmarks/RESULTS.md
+# make bench-large  how time and memory grow, skew, and what sizes of chunks cost
 # make test-lowest  the tests of `make test` against the oldest versions that pyproject.toml allows
 #
 # Each sets itself up from Python >= 3.11 and pip: a virtual environment in this folder, made again
@@ -97,6 +98,10 @@ test-lowest: $(LOWEST_READY)
 bench: $(READY)
 	@$(BIN)/python benchmarks/bench_data.py > /dev/null
 	@$(BIN)/python benchmarks/bench.py
+
+.PHONY: bench-large
+bench-large: $(READY)
+	@$(BIN)/python benchmarks/bench_large.py
 
 # Pins for everyone, from empty environments; to be run under Python 3.11 and committed.
 .PHONY: constraints

@@ -102,9 +102,11 @@ def make_comparable(answer: Any, keys: tuple[str, ...]) -> list[list[Any]]:
     return frame[names].astype(object).to_numpy().tolist()
 
 
-def measure(name: str, way_name: str, options: argparse.Namespace, *, memory: bool) -> dict:
-    """Do the job in a process of its own."""
-    command = [sys.executable, __file__, name, "--way", way_name, "--scale", str(options.scale)]
+def measure(
+    name: str, way_name: str, scale: float, *, memory: bool, script: str = __file__
+) -> dict[str, Any]:
+    """Do the job in a process of its own, which `script` starts with `run_way`."""
+    command = [sys.executable, script, name, "--way", way_name, "--scale", str(scale)]
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=bench_data.DIRECTORY)
     with ExitStack() as stack:
@@ -188,10 +190,10 @@ def run_all(options: argparse.Namespace) -> dict[str, dict[str, dict[str, float]
             for way, done in found.items():
                 if done and done[0]["seconds"] > REPEATED_S:
                     continue
-                done.append(measure(name, way, options, memory=False))
+                done.append(measure(name, way, options.scale, memory=False))
                 print(f"{name} {way}: {done[-1]['seconds']:.2f} s", file=sys.stderr)
                 if job.samples_memory and number == 0:
-                    peak = measure(name, way, options, memory=True)["peak_nbytes"]
+                    peak = measure(name, way, options.scale, memory=True)["peak_nbytes"]
                     peaks[name, way] = peak / 1e6
             if number == 0:
                 answers = {way: done[0]["answer"] for way, done in found.items()}
@@ -276,20 +278,31 @@ def judge(table: dict[str, dict[str, dict[str, float]]]) -> tuple[str, bool]:
     return "\n".join(lines) + "\n", holds
 
 
+def run_way(arguments: list[str]) -> bool:
+    """Do what `measure` asks of this process and print it; False where it asks nothing."""
+    if "--way" not in arguments:
+        return False
+    parser = argparse.ArgumentParser()
+    parser.add_argument("job")
+    parser.add_argument("--way")
+    parser.add_argument("--scale", type=float)
+    wanted = parser.parse_args(arguments)
+    job = JOBS[wanted.job]
+    path = bench_data.find(job.data, wanted.scale) if job.data else None
+    print(json.dumps(run_here(job, job.ways[wanted.way], path), default=float))
+    return True
+
+
 def main() -> int:
+    if run_way(sys.argv[1:]):
+        return 0
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("jobs", nargs="*", help="of W1 to W8; all without any")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=14, help="after which no job is repeated")
     parser.add_argument("--scale", type=float, default=1.0, help="of the inputs' rows")
-    parser.add_argument("--way", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.jobs = options.jobs or list(JOBS)
-    if options.way:
-        job = JOBS[options.jobs[0]]
-        path = bench_data.find(job.data, options.scale) if job.data else None
-        print(json.dumps(run_here(job, job.ways[options.way], path), default=float))
-        return 0
     options.load = os.getloadavg()[0]
     bench_data.DIRECTORY.mkdir(parents=True, exist_ok=True)
     table = run_all(options)

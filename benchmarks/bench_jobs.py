@@ -186,7 +186,7 @@ Q1_HOW = {
 }
 
 
-def w2(path: Path, function: Any, **options: Any) -> Any:
+def w2(path: Any, function: Any, **options: Any) -> Any:
     import taskinity_data as td
 
     reduce = td.group_by(*Q1_KEYS, **Q1_HOW)
