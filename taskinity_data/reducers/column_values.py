@@ -117,8 +117,11 @@ class Values:
         """The groups of `rows`."""
         if self.is_valid is None:
             return self.grouping.grouped_codes
-        codes = self.grouping.codes
-        return codes if self.rows is None else codes[self.rows]
+        if self.rows is None:
+            return self.grouping.codes
+        if self.grouping.n_groups == 1:  # pages of zeros that nobody reads are free
+            return np.zeros(np.count_nonzero(self.rows), dtype=np.intp)
+        return self.grouping.codes[self.rows]
 
     @cached_property
     def array(self) -> NDArray[Any]:
@@ -131,6 +134,8 @@ class Values:
         """The number of such rows of each group; of columns without nulls the same array."""
         if self.is_valid is None:
             return self.grouping.counts
+        if self.grouping.n_groups == 1:
+            return np.array([len(self.codes)])
         return np.bincount(self.codes, minlength=self.grouping.n_groups)
 
     @property

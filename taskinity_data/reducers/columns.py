@@ -21,9 +21,9 @@ from taskinity_data.reducers.row_labels import as_table
 from taskinity_data.reducers.sketches.hyperloglog import (
     COLUMN_PRECISION,
     estimate_distinct,
+    find_registers,
     hash_values,
     merge_registers,
-    rank_hashes,
 )
 from taskinity_data.reducers.sketches.quantiles import (
     Summary,
@@ -274,8 +274,12 @@ class ApproxDistinctReducer(ColumnReducer):
     def partial(self, data: Any) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Return the registers and their ranks."""
         column = self._read(data)
-        uniques = pd.Series(pd.factorize(column)[1])
-        return merge_registers(*rank_hashes(hash_values(uniques), COLUMN_PRECISION))
+        values = Values(column, Grouping.of_one(len(column)))
+        if values.numbers is None:  # hashing objects takes longer than finding equal ones
+            column = pd.Series(pd.factorize(column)[1])
+        elif values.is_valid is not None:
+            column = column[values.is_valid]
+        return find_registers(hash_values(column), COLUMN_PRECISION)
 
     def combine(
         self, partials: Sequence[tuple[NDArray[np.int64], NDArray[np.uint8]]]

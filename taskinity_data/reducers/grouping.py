@@ -29,7 +29,9 @@ class Grouping:
     @classmethod
     def of_one(cls, n_rows: int) -> Grouping:
         """Return a grouping of all rows in a single group."""
-        return cls(np.zeros(n_rows, dtype=np.intp), 1)
+        grouping = cls(np.zeros(n_rows, dtype=np.intp), 1)
+        grouping.is_grouped, grouping.counts = None, np.array([n_rows])
+        return grouping
 
     @cached_property
     def is_grouped(self) -> NDArray[np.bool_] | None:

@@ -101,7 +101,11 @@ def _pick_row(values: Values, *, is_last: bool) -> Picked:
 def _pick_number(values: Values, *, is_largest: bool) -> NDArray[Any]:
     dtype = values.array.dtype
     picked = _start_picking(dtype, values.grouping.n_groups, is_largest=is_largest)
-    (np.maximum if is_largest else np.minimum).at(picked, values.codes, values.array)
+    pick = np.maximum if is_largest else np.minimum
+    if len(picked) == 1:
+        picked[0] = pick.reduce(values.array, initial=picked[0])
+    else:
+        pick.at(picked, values.codes, values.array)
     # -0.0 and 0.0 are equal, so which of them is picked would be chance.
     return picked + dtype.type(0) if dtype.kind == "f" else picked
 

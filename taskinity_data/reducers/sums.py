@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 _MANTISSA_BITS = 53
+_LARGEST_BITS = 63
 _LOW_BITS = 32
 _LOW_MASK = (1 << _LOW_BITS) - 1
 
@@ -111,6 +112,9 @@ def sum_integers(values: NDArray[Any], codes: Codes, n_groups: int) -> tuple[Int
         none = np.zeros(n_groups, dtype=np.int64)
         return none, none
     largest = max(abs(int(values.min())), abs(int(values.max())))
+    if n_groups == 1 and largest * len(values) < 1 << _LARGEST_BITS:
+        total = np.atleast_1d(np.add.reduce(values, dtype=np.int64))
+        return total >> _LOW_BITS, total & _LOW_MASK
     if largest * len(values) < 1 << _MANTISSA_BITS:
         # All partial sums are integers that are exact as float64, so adding weights is exact.
         total = np.bincount(codes, values, minlength=n_groups).astype(np.int64)
@@ -194,7 +198,10 @@ def sum_moments(values: NDArray[Any], codes: Codes, n_groups: int) -> Moments:
     usually 1e-15.
     """
     numbers = values.astype(np.float64, copy=False)
-    n = np.bincount(codes, minlength=n_groups).astype(np.float64)
+    counts = np.array([len(numbers)])
+    if n_groups != 1:
+        counts = np.bincount(codes, minlength=n_groups)
+    n = counts.astype(np.float64)
     rows = np.maximum(n, 1.0)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = sum_floats(numbers, codes, n_groups)[0] / rows
@@ -202,7 +209,7 @@ def sum_moments(values: NDArray[Any], codes: Codes, n_groups: int) -> Moments:
             # The sum overflows, but the mean of finite values does not.
             small = sum_floats(np.ldexp(numbers, -_SUM_BITS), codes, n_groups)[0] / rows
             mean = np.where(np.isfinite(mean), mean, np.ldexp(small, _SUM_BITS))
-        deviations = numbers - mean[codes]
+        deviations = numbers - (mean if n_groups == 1 else mean[codes])
         residual = sum_floats(deviations, codes, n_groups)[0]
         squares = sum_floats(deviations * deviations, codes, n_groups)[0]
         # If squares overflow, so may the correction: inf - inf would be null.

@@ -25,6 +25,7 @@ __all__ = [
     "COLUMN_PRECISION",
     "GROUP_PRECISION",
     "estimate_distinct",
+    "find_registers",
     "hash_values",
     "merge_registers",
     "rank_hashes",
@@ -61,6 +62,21 @@ def hash_values(series: pd.Series[Any]) -> NDArray[np.uint64]:
     is_numpy = isinstance(series.dtype, np.dtype)
     values: Any = series.to_numpy() if is_numpy else series.to_numpy(dtype=object)
     return pd.util.hash_array(values, categorize=False)
+
+
+def find_registers(
+    hashes: NDArray[np.uint64], precision: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return the registers of one group that are not empty, sorted, and their largest ranks.
+
+    The rank of the smallest hash of a register is its largest.
+    """
+    smallest = np.full(1 << precision, np.iinfo(np.uint64).max, dtype=np.uint64)
+    registers = (hashes >> np.uint64(_HASH_BITS - precision)).view(np.int64)
+    np.minimum.at(smallest, registers, hashes)
+    filled = np.zeros(1 << precision, dtype=np.bool_)
+    filled[registers] = True
+    return rank_hashes(smallest[filled], precision)
 
 
 def rank_hashes(

@@ -14,6 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,9 @@ MAX_VALUES = 4096
 """64 KiB per column. Thinning n rows moves a rank by at most n / 4096 + 1; a run of 65,536 chunks,
 combined 16 at a time, thins a row's summary five times: at most 0.12 % of all rows."""
 
+_PEEK_ROWS = 4096
+"""The first rows show whether a column has few distinct values."""
+
 
 class Summary(NamedTuple):
     """Sorted distinct `values` (floats), the rows that each represents, and the error in rows."""
@@ -37,8 +42,18 @@ class Summary(NamedTuple):
 
 def summarize(numbers: NDArray[np.float64]) -> Summary:
     """Return the summary of numbers (none of them NaN)."""
-    values, rows = np.unique(numbers, return_counts=True)
-    return _thin(Summary(values, rows.astype(np.int64), 0))
+    n_rows = len(numbers)
+    if n_rows > _PEEK_ROWS and len(np.unique(numbers[:_PEEK_ROWS])) < _PEEK_ROWS // 4:
+        # Few values, which a table counts in 7 ns a row; sorting takes 30 to 60.
+        counted = pc.value_counts(pa.array(numbers))
+        values, positions = np.unique(counted.field("values").to_numpy(), return_inverse=True)
+        rows = np.bincount(positions, counted.field("counts").to_numpy()).astype(np.int64)
+        return _thin(Summary(values, rows, 0))
+    ordered = np.sort(numbers)
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[:n_rows])
+    if len(starts) > MAX_VALUES:
+        return _thin(Summary(ordered, np.ones(n_rows, np.int64), 0))
+    return Summary(ordered[starts], np.diff(starts, append=n_rows), 0)
 
 
 def merge_summaries(summaries: Sequence[Summary]) -> Summary:

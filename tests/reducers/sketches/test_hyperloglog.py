@@ -8,6 +8,7 @@ import pytest
 
 from taskinity_data.reducers.sketches.hyperloglog import (
     estimate_distinct,
+    find_registers,
     hash_values,
     merge_registers,
     rank_hashes,
@@ -17,6 +18,16 @@ from taskinity_data.reducers.sketches.hyperloglog import (
 def estimate(hashes, precision):
     keys, ranks = merge_registers(*rank_hashes(hashes, precision))
     return int(estimate_distinct(keys, ranks, 1, precision)[0])
+
+
+@pytest.mark.parametrize("n", [0, 1, 1_000, 100_000])
+def test_the_registers_of_one_group_are_those_of_sorting_all_hashes(n):
+    hashes = hash_values(pd.Series(np.arange(n)))
+    for found, wanted in zip(
+        find_registers(hashes, 14), merge_registers(*rank_hashes(hashes, 14)), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+        assert found.dtype == wanted.dtype
 
 
 @pytest.mark.parametrize("precision", [12, 14])

@@ -15,6 +15,22 @@ from taskinity_data.reducers.tree import OrderedTree
 Q = np.linspace(0, 1, 201)
 
 
+@pytest.mark.parametrize("n_distinct", [1, 50, 3_000, 6_000])
+def test_few_values_in_many_rows_are_counted_as_by_numpy(n_distinct):
+    # The first rows may show few values and the rest many.
+    values = np.resize(np.arange(n_distinct) - 25.0, 100_000)
+    values[:9_000] = 0.0
+    values[1:9_000:2] = -0.0
+    summary = summarize(values)
+    assert summary.rows.sum() == len(values)
+    assert (np.diff(summary.values) > 0).all()
+    if n_distinct <= MAX_VALUES:
+        uniques, counts = np.unique(values, return_counts=True)
+        np.testing.assert_array_equal(summary.values, uniques)
+        np.testing.assert_array_equal(summary.rows, counts)
+    assert rank_error(summary, values) <= summary.rank_error
+
+
 def rank_error(summary, values):
     """The largest distance in rows between where an answer stands and where it should."""
     values = np.sort(values)
