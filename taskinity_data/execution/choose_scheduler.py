@@ -1,16 +1,13 @@
 """Which strategy runs a flow where the user named none, and when another one pays.
 
 It starts in threads of this process, and looks at the CPU time that they get: where they hold each
-other up, and what is left takes longer than a pool takes to start, local processes take over; where
-these turn out to be no faster, threads do the rest.
+other up, and what is left takes longer than child processes take to start, these take over.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import BindError
@@ -19,8 +16,8 @@ from taskinity_data.execution.schedulers.base import (
     ThreadStrategy,
     current_client,
 )
+from taskinity_data.execution.schedulers.children import ChildStrategy
 from taskinity_data.execution.schedulers.lock_watch import LOOK_S, QUIET_S, LockWatch
-from taskinity_data.execution.worker.shipping import pack_job
 from taskinity_data.machine import count_cores, share_memory
 from taskinity_data.sources.compression.scratch_file import has_gone
 
@@ -29,74 +26,14 @@ if TYPE_CHECKING:
 
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.schedulers.base import Strategy
-    from taskinity_data.execution.schedulers.pool_start import PoolStart
-    from taskinity_data.outcome import Attempt
 
 __all__ = ["SchedulerChoice"]
 
 _log = logging.getLogger(__name__)
 
-POOL_PAYS_S = 2.0
-"""What must be left, in seconds of threads that hold each other up, for a pool of processes to be
-started: a local Dask cluster takes 0.7 s until its first task (two cores, Dask 2026.8), and what is
-left by then takes half as long on two cores."""
-
-COMPARED_ROUNDS, COMPARED_S = 4, 1.0
-"""What processes must have done before their pace is compared with that of threads: so many chunks
-a worker, and so many seconds, of which a slow chunk or another program's burst is a small part."""
-
-
-_COMPUTING = 0.5
-"""The share of computing time above which the items of a process count as computing: functions that
-wait for a service or a disk are far below it, pure Python is close to 1."""
-
-
-@dataclass
-class Pace:
-    """What one pool has done of one fan-out.
-
-    Attributes
-    ----------
-    count : int
-        Attempts.
-    weight : int
-        Bytes, or items where these have none.
-    cpu_s, spent_s : float
-        Seconds that the attempts computed, and took; summed.
-    begun_s, ended_s : float
-        When the first began and the last ended, since the epoch.
-    """
-
-    count: int = 0
-    weight: int = 0
-    cpu_s: float = 0.0
-    spent_s: float = 0.0
-    begun_s: float = math.inf
-    ended_s: float = -math.inf
-
-    def add(self, attempt: Attempt, weight: int) -> None:
-        """Add an attempt that has ended."""
-        self.count += 1
-        self.weight += weight
-        self.cpu_s += attempt.cpu_s or 0.0
-        self.spent_s += attempt.duration_s
-        self.begun_s = min(self.begun_s, attempt.started_s)
-        self.ended_s = max(self.ended_s, attempt.started_s + attempt.duration_s)
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds from the first begin to the last end."""
-        return max(self.ended_s - self.begun_s, 0.0)
-
-    def beats(self, other: Pace) -> bool:
-        """Return whether more was done in a second than by `other`.
-
-        Of items that compute, the computing is compared: their cost may change along a file, while
-        bytes a second would then compare one part of the data with another.
-        """
-        if self.cpu_s >= _COMPUTING * self.spent_s:
-            return self.cpu_s * other.elapsed_s > other.cpu_s * self.elapsed_s
-        return self.weight * other.elapsed_s > other.weight * self.elapsed_s
+CHILDREN_PAY_S = 1.0
+"""What must be left, in seconds of threads that hold each other up, for child processes to be
+started: they are there after half a second, beside a thread that computes on."""
 
 
 class SchedulerChoice:
@@ -134,10 +71,8 @@ class SchedulerChoice:
         self._reported: set[str] = set()
         self._may_change = False
         self._watch = LockWatch()
-        self._starting: PoolStart | None = None
-        self._paces: dict[tuple[str, bool], Pace] = {}
-        self._warm_ups = 0
-        self._compares = False
+        self._has_ended = False
+        self._starting: ChildStrategy | None = None
         self._paths: list[str] = []
         if scheduler is None and (client := current_client()) is not None:
             scheduler, reason = client, "the current Dask client"
@@ -156,7 +91,7 @@ class SchedulerChoice:
                 reason = "a single worker needs no pool"
             else:
                 reason = "unless the first chunks show that processes are faster"
-                self._may_change = self._compares = True
+                self._may_change = True
         self._owned: list[Strategy] = [self.strategy]
         self._local: ThreadStrategy | None = None
         self.reason = reason
@@ -195,7 +130,7 @@ class SchedulerChoice:
         """
         if self._starting is not None or (self._may_change and self._watch.runs_alone):
             return 1
-        if self._may_change and not self._paces:
+        if self._may_change and not self._has_ended:
             return min(batches, self.strategy.workers)
         return batches
 
@@ -225,12 +160,13 @@ class SchedulerChoice:
             Called, from another thread, when processes are ready for `refresh`.
         """
         threads, watch, fan_outs = self._owned[0], self._watch, tuple(fan_outs)
+        self._has_ended |= any(fan_out.ended for fan_out in fan_outs)
         if not self._may_change or not fan_outs or not isinstance(threads, ThreadStrategy):
             return
         now_s = self._clock()
         if not watch.is_due(now_s, running):
             return
-        watch.look(now_s, threads.used, idle_s, has_ended=bool(self._paces))
+        watch.look(now_s, threads.used, idle_s, has_ended=self._has_ended)
         if not watch.is_shared:
             if watch.is_shared is False:
                 self.reason = (
@@ -252,73 +188,39 @@ class SchedulerChoice:
 
     def _weigh(self, fan_out: RunningFanOut, left_s: float, wake: Callable[[], None]) -> None:
         """Start processes where the `left_s` seconds of `fan_out` are worth it."""
-        if left_s < POOL_PAYS_S:
+        if left_s < CHILDREN_PAY_S:
             self.reason = (
                 f"after the first chunks, {left_s:.1f} s of work remained, too little to justify "
                 "processes"
             )
             return
         self._may_change = False
+        workers = self.strategy.workers
+        children = ChildStrategy(workers, self._memory_nbytes or share_memory(workers))
+        self._owned.append(children)
         try:
-            pack_job(fan_out.job)
+            children.start(fan_out.job, wake)
         except BindError as error:
             _log.info("staying in threads: %s", error)
             self.reason = f"processes would be faster, but {error}"
             return
         self._left = f"threads blocked each other, with about {left_s:.0f} s of work left"
         self.reason = f"{self._left}, but it ended before processes had started"
-        from taskinity_data.execution.schedulers.pool_start import PoolStart
-
-        self._starting = PoolStart(self._start, wake)
-
-    def _start(self) -> Strategy:
-        from taskinity_data.execution.schedulers.connect import open_strategy
-
-        strategy = open_strategy("processes", self._workers, self._memory_nbytes)
-        try:
-            strategy.check([path for path in self._paths if not has_gone(path)])
-        except BaseException:
-            strategy.close()
-            raise
-        return strategy
+        self._starting = children
 
     def refresh(self) -> None:
         """Change to the processes once they have started; called where work is left for them."""
-        started = None if self._starting is None else self._starting.take()
-        if started is None:
+        children = self._starting
+        if children is None or not children.has_started:
             return
         self._starting = None
-        if isinstance(started, Exception):
-            _log.warning("staying in threads: no local processes (%s)", started)
-            self.reason = f"processes would be faster, but did not start: {started}"
+        if (failure := children.failure) is not None:
+            _log.warning("staying in threads: no child processes (%s)", failure)
+            self.reason = f"processes would be faster, but did not start: {failure}"
+            children.abort()
             return
-        self._owned.append(started)
-        self._change(started, self._left)
-
-    def _change(self, strategy: Strategy, reason: str) -> None:
-        self.strategy, self.reason = strategy, reason
-        self._announce(strategy, reason)
-
-    def compare(self, name: str, strategy: Strategy, attempt: Attempt, weight: int) -> None:
-        """See what an `attempt` of the fan-out `name` took; go back where processes gained nothing.
-
-        `weight` says how much of the fan-out's data it was.
-        """
-        if not self._compares:
-            return
-        threads = self._owned[0]
-        if strategy is not threads and self._warm_ups < strategy.workers:
-            self._warm_ups += 1  # with the imports of a worker that has just started
-            return
-        self._paces.setdefault((name, strategy is threads), Pace()).add(attempt, weight)
-        before, after = (self._paces.get((name, in_threads)) for in_threads in (True, False))
-        if before is None or after is None:
-            return
-        if after.count < COMPARED_ROUNDS * strategy.workers or after.elapsed_s < COMPARED_S:
-            return
-        self._compares = False
-        if not after.beats(before):
-            self._change(threads, f"{self._left}; processes were tried, but were no faster")
+        self.strategy, self.reason = children, self._left
+        self._announce(children, self._left)
 
     def abort(self) -> None:
         """Kill the workers that can be killed: one that is closed lets its task end first."""
@@ -326,13 +228,7 @@ class SchedulerChoice:
             strategy.abort()
 
     def close(self, *, waits: bool = True) -> None:
-        """End all that was started; without `waits`, what still runs in threads is left to end.
-
-        A pool that was started and never used ends behind the caller.
-        """
-        if self._starting is not None:
-            self._starting.give_up()
-            self._starting = None
+        """End all that was started; without `waits`, what still runs in threads is left to end."""
         for strategy in reversed(self._owned):
             strategy.waits = waits
             strategy.close()

@@ -323,10 +323,6 @@ class Driver:
         if self._checkpoints is not None:
             self._checkpoints.keep(batch.name, item, outcome)
         self._settle(fan_out, item, outcome, not batch.strategy.crosses_processes)
-        if outcome.status is Status.COMPLETED:
-            self._chooser.compare(
-                fan_out.name, batch.strategy, outcome.attempts[-1], item.nbytes or 1
-            )
         if fan_out.loses(item, outcome):
             reason = self._limits.count_loss(fan_out, outcome)
             if reason is not None:

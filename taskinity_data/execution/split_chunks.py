@@ -22,6 +22,7 @@ __all__ = [
     "SplitChunks",
     "guard_batch",
     "is_too_large",
+    "make_guard",
 ]
 
 _MIN_NBYTES = 256 << 20
@@ -52,10 +53,12 @@ def _guard(item: Item, job: Job, strategy: Strategy, deadline: Deadline | None) 
         may_outlast = strategy.can_send(job)
     if not strategy.can_end or not (job.is_timed or item.is_suspect or may_outlast):
         return item if item.guard is None else replace(item, guard=None)
-    memory = strategy.memory_nbytes
-    return replace(
-        item, guard=Guard(None if memory is None else max(memory, _MIN_NBYTES), deadline)
-    )
+    return replace(item, guard=make_guard(strategy.memory_nbytes, deadline))
+
+
+def make_guard(memory_nbytes: int | None, deadline: Deadline | None = None) -> Guard:
+    """Return the guard of an item whose worker may use `memory_nbytes`."""
+    return Guard(None if memory_nbytes is None else max(memory_nbytes, _MIN_NBYTES), deadline)
 
 
 def is_too_large(failure: Failure) -> bool:

@@ -52,8 +52,8 @@ class Window:
 
     @property
     def has_done(self) -> bool:
-        """Whether `wait` would return at once."""
-        return not self._done.empty()
+        """Whether there are batches, and `wait` would return at once."""
+        return bool(self._in_flight) and not self._done.empty()
 
     def count(self, strategy: Strategy) -> int:
         """Batches that `strategy` has."""

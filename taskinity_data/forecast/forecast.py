@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from taskinity_data.execution.choose_scheduler import POOL_PAYS_S
+from taskinity_data.execution.choose_scheduler import CHILDREN_PAY_S
 from taskinity_data.wording import format_nbytes, to_html, to_text
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def more_workers(
             f"no: threads wait for each other, a slice takes {slowdown:.2g} times as long in "
             "parallel as alone"
         )
-        if work.by_workers / workers < POOL_PAYS_S:
+        if work.by_workers / workers < CHILDREN_PAY_S:
             return f"{waits}; the run is too short to justify processes"
         return f'{waits}; scheduler="processes" would help'
     max_workers = min(MAX_WORKERS, chunks, int(work.by_workers / here) if here else MAX_WORKERS)

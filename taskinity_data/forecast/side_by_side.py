@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from taskinity_data.chunks.cost_line import fit_middle
 from taskinity_data.chunks.sizing import CLOCK_S
 from taskinity_data.errors import BindError
-from taskinity_data.execution.choose_scheduler import POOL_PAYS_S
+from taskinity_data.execution.choose_scheduler import CHILDREN_PAY_S
 from taskinity_data.execution.schedulers.base import SynchronousStrategy, current_client
+from taskinity_data.execution.schedulers.children import ChildStrategy
 from taskinity_data.execution.schedulers.connect import open_strategy
 from taskinity_data.execution.schedulers.lock_watch import COMPUTING, is_lock_shared
 from taskinity_data.execution.worker.shipping import pack_job
@@ -70,8 +71,9 @@ def try_in_parallel(request: TrialRequest, alone: TrialResult, scheduler: Any) -
     trial = _try(request, alone, "threads")
     cold_s = cold_seconds(alone, request.first_nbytes)
     left_s = _remaining_seconds(request, trial.tried, cold_s) / request.workers
-    if left_s >= POOL_PAYS_S and _is_lock_shared(alone, trial.tried, request.workers):
-        return _try(request, alone, "processes")._replace(begin_in_threads=True)
+    if left_s >= CHILDREN_PAY_S and _is_lock_shared(alone, trial.tried, request.workers):
+        children = ChildStrategy(request.workers, request.memory_nbytes)
+        return _try(request, alone, children)._replace(begin_in_threads=True)
     return trial
 
 

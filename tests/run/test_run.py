@@ -19,7 +19,6 @@ import pandas as pd
 import psutil
 import pyarrow as pa
 import pytest
-from shared_lock import see_shared_lock
 
 import taskinity_data as td
 from taskinity_data import errors
@@ -858,31 +857,6 @@ def test_sums_are_exact_however_many_chunks(tmp_path):
 
 
 # -- choosing and sizing ---------------------------------------------------------------------------
-
-
-@pytest.mark.thorough
-def test_long_work_moves_from_threads_that_share_a_lock_to_processes(tmp_path, monkeypatch):
-    see_shared_lock(monkeypatch)
-    for number in range(40):
-        pd.DataFrame({"n": range(50)}).to_csv(tmp_path / f"{number:02}.csv", index=False)
-
-    here, first, started = os.getpid(), tmp_path / "first", tmp_path / "started"
-
-    def slow(chunk):
-        if os.getpid() != here:
-            started.touch()
-        elif first.exists():
-            wait_for(started)
-        else:
-            threading.Event().wait(0.3)
-            first.touch()
-        return os.getpid()
-
-    run = td.process(str(tmp_path), slow, workers=2, chunk_size="50 rows")
-    assert run.scheduler == "processes"
-    assert os.getpid() in run.value
-    assert len(set(run.value)) > 1
-    assert "left" in run.scheduler_reason
 
 
 @pytest.mark.thorough

@@ -25,7 +25,6 @@ from taskinity_data.execution.schedulers.base import (
 )
 from taskinity_data.execution.schedulers.dask import DaskStrategy
 from taskinity_data.execution.schedulers.local_cluster import OwnStrategy, start_workers
-from taskinity_data.execution.schedulers.pool_start import wait_for_unused_pools
 from taskinity_data.execution.schedulers.signals import block_ctrl_c, hold_interrupts
 from taskinity_data.execution.worker.terminal_relay import Relay
 from taskinity_data.machine import count_cores, share_memory
@@ -136,7 +135,6 @@ def start_local(workers: int, memory_nbytes: int | None) -> DaskStrategy:
             "no local processes can be started here: this process is a daemon (a worker of another "
             'pool), which may not have children; run with scheduler="threads"'
         )
-    wait_for_unused_pools()
     with ExitStack() as started:
         with hold_interrupts():
             started.callback(_ChildrenSkipMain().close)

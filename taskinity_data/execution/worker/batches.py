@@ -29,16 +29,19 @@ _children = ChildPool()
 
 
 def run_items(
-    job: Job, items: Iterable[Item], children: ChildPool
+    job: Job, items: Iterable[Item], children: ChildPool, blob: bytes | None = None
 ) -> list[Outcome | BaseException]:
-    """Return the outcomes of `items`, in their order; an error for one that never began."""
+    """Return the outcomes of `items`, in their order; an error for one that never began.
+
+    `blob` is `job`, packed, where that is done already.
+    """
     outcomes: list[Outcome | BaseException] = []
     for item in items:
         if item.guard is None:
             outcomes.append(run_item(job, item))
             continue
         try:
-            outcomes.append(unpack_outcome(children.run(job, item)))
+            outcomes.append(unpack_outcome(children.run(job, item, blob)))
         except TaskinityDataError as error:
             outcomes.append(error)
     return outcomes

@@ -25,8 +25,8 @@ JOB, ITEM = b"J", b"I"
 """What is sent to a child: a packed job, then items for it."""
 
 READY, STEP, DONE, BROKEN = b"R", b"S", b"D", b"B"
-"""What it says: it is there; the step with a number begins; an item's outcome; the job can't be
-unpacked."""
+"""What it says: the job is loaded; the step with a number begins; an item's outcome; the job is one
+that can't be unpacked."""
 
 IDLE_S = 10.0
 """After so long without work a child ends: another takes 0.4 s to start, and nothing is to stay on
@@ -59,7 +59,6 @@ def _die_with(parent: int) -> None:
 def _serve(pipe: Connection) -> None:
     job: Job | None = None
     try:
-        pipe.send_bytes(READY)
         while pipe.poll(IDLE_S):
             kind, blob = pipe.recv_bytes(), pipe.recv_bytes()
             if kind == JOB:
@@ -68,6 +67,8 @@ def _serve(pipe: Connection) -> None:
                 except BaseException as error:  # noqa: BLE001 - whatever a user's module does
                     pipe.send_bytes(BROKEN)
                     pipe.send_bytes(str(describe_failure(error)).encode("utf-8", "replace"))
+                else:
+                    pipe.send_bytes(READY)
                 continue
             assert job is not None
             (item,) = unpack_value(blob)

@@ -54,6 +54,21 @@ class ChildPool:
                     self._forget(child)
         raise AssertionError
 
+    def start(self, job: Job, blob: bytes) -> None:
+        """Start this thread's child, and return once it has loaded `job`, which `blob` holds.
+
+        Raises
+        ------
+        BindError, SchedulerError
+            As in `run`.
+        """
+        child = self._child()
+        try:
+            child.load(job, blob)
+        finally:
+            if not child.is_alive:
+                self._forget(child)
+
     def _child(self) -> Child:
         child: Child | None = getattr(self._here, "child", None)
         if child is not None and child.is_alive:

@@ -85,9 +85,7 @@ class Child:
     def run(self, job: Job, item: Item, blob: bytes | None) -> bytes:
         limit = _Limit(job, item)
         try:
-            if job is not self._job:
-                self._send(child_main.JOB, pack_job(job) if blob is None else blob)
-                self._job = job
+            self._send_job(job, blob)
             self._send(child_main.ITEM, pack_items([item]))
             return self._wait(limit)
         except (OSError, EOFError) as error:
@@ -102,6 +100,30 @@ class Child:
                 MemoryError(message) if is_memory else WorkerDied(message), self._peak_nbytes
             )
 
+    def load(self, job: Job, blob: bytes) -> None:
+        """Send `job`, and wait until it is loaded there."""
+        try:
+            self._send_job(job, blob)
+            if not self._pipe.poll(_START_S):
+                self.kill()
+                raise _too_late(job.task)
+            if self._pipe.recv_bytes() == child_main.BROKEN:
+                raise self._refuse(job.task)
+        except (OSError, EOFError) as error:
+            self.kill()
+            raise SchedulerError(
+                f"a child process ends as soon as it starts ({self._describe()})"
+            ) from error
+
+    def _refuse(self, task: str) -> BindError:
+        reason = self._pipe.recv_bytes().decode()
+        return BindError(f"{task} can't be unpacked in a child process: {reason}")
+
+    def _send_job(self, job: Job, blob: bytes | None) -> None:
+        if job is not self._job:
+            self._send(child_main.JOB, pack_job(job) if blob is None else blob)
+            self._job = job
+
     def _send(self, kind: bytes, blob: bytes) -> None:
         self._pipe.send_bytes(kind)
         self._pipe.send_bytes(blob)
@@ -114,8 +136,7 @@ class Child:
                 if message == child_main.DONE:
                     return self._pipe.recv_bytes()
                 if message == child_main.BROKEN:
-                    reason = self._pipe.recv_bytes().decode()
-                    raise BindError(f"{limit.task} can't be unpacked in a child process: {reason}")
+                    raise self._refuse(limit.task)
                 if message[:1] == child_main.STEP:
                     limit.begin(int.from_bytes(message[1:], "big"))
                     self._look()
@@ -132,9 +153,7 @@ class Child:
                 return limit.lose(error, max(rss_nbytes, self._peak_nbytes))
             if not limit.has_begun and time.monotonic() > give_up:
                 self.kill()
-                raise SchedulerError(
-                    f"{limit.task}: its child process did not start within {_START_S:g} s"
-                )
+                raise _too_late(limit.task)
 
     def __del__(self) -> None:
         # Of a pool that nobody closed: a worker process that ends, an executor's owner.
@@ -175,6 +194,10 @@ class Child:
             except ChildProcessError:
                 pass
             self._process.returncode = -signal.SIGKILL if self._status is None else self._status
+
+
+def _too_late(task: str) -> SchedulerError:
+    return SchedulerError(f"{task}: its child process did not start within {_START_S:g} s")
 
 
 class _Limit:

@@ -13,6 +13,7 @@ from distributed import Client, LocalCluster
 from strategy_contract import StrategyContract
 
 from taskinity_data.errors import SchedulerError
+from taskinity_data.execution.schedulers.children import ChildStrategy
 from taskinity_data.execution.schedulers.connect import open_strategy
 from taskinity_data.execution.worker.run_item import Item, Job, Step
 
@@ -29,6 +30,14 @@ class TestThreads(StrategyContract):
     @pytest.fixture
     def strategy(self):
         strategy = open_strategy("threads", 3, None)
+        yield strategy
+        strategy.close()
+
+
+class TestChildren(StrategyContract):
+    @pytest.fixture
+    def strategy(self):
+        strategy = ChildStrategy(1, 1 << 30)
         yield strategy
         strategy.close()
 
