@@ -3,6 +3,7 @@
 # make test-all     the rest: clusters, browsers, stores, faults, other suites, oldest versions, coverage
 # make test-faults  hundreds of rounds of functions and workers that misbehave
 # make test-pandas  pandas' and pyarrow's own tests of reading, each reading also done in chunks
+# make docs         the documentation, as pages for a browser: build/docs/index.html
 # make bench        ordinary jobs beside Polars, DuckDB, pandas and Dask: benchmarks/RESULTS.md
 # make bench-large  how time and memory grow, skew, and what sizes of chunks cost
 # make test-lowest  the tests of `make test` against the oldest versions that pyproject.toml allows
@@ -93,6 +94,12 @@ test-pandas: $(READY)
 test-lowest: $(LOWEST_READY)
 	$(call say,'the tests of a change against the oldest versions allowed')
 	@$(LOWEST)/bin/python -m pytest $(SIDE_BY_SIDE) $(LOWEST_OPTIONS) tests -m 'not thorough and not pinned'
+
+# -W: a warning, such as a link that leads nowhere, is an error.
+.PHONY: docs
+docs: $(READY)
+	@$(BIN)/python -m sphinx -q -W --keep-going -d build/docs-cache docs build/docs
+	$(call say,'build/docs/index.html')
 
 .PHONY: bench
 bench: $(READY)

@@ -101,6 +101,9 @@ def _rebuild(kind: type[TaskinityDataError], message: str) -> TaskinityDataError
 class FlowSyntaxError(TaskinityDataError, ValueError):
     """A flow text that does not parse.
 
+    Cure: the message shows line, column and what was expected; all problems are in one error.
+    `taskinity-data validate FLOW` checks a text without running it.
+
     Attributes
     ----------
     line, column : int
@@ -116,27 +119,43 @@ class FlowSyntaxError(TaskinityDataError, ValueError):
 
 
 class FlowError(TaskinityDataError, ValueError):
-    """A flow with an invalid graph: a cycle, an unknown name, a task without an edge."""
+    """A flow with an invalid graph: a cycle, an unknown name, a task without an edge.
+
+    Cure: correct the edges that the message names. `print(flow.to_ascii())` draws them.
+    """
 
 
 class BindError(TaskinityDataError, TypeError):
-    """Tasks without a function, functions without a task, parameters without a value."""
+    """Tasks without a function, functions without a task, parameters without a value.
+
+    Cure: rename the function or parameter (`ProcessChunk` is `process_chunk`), or pass the missing
+    input to `run_flow`. The message lists the close names. Nothing has run yet.
+    """
 
     is_final = True
 
 
 class PlanError(TaskinityDataError, ValueError):
-    """A dataset, an option or a size that can't be planned."""
+    """A dataset, an option or a size that can't be planned.
+
+    Cure: the message names the option, and what does work instead. Nothing has run yet.
+    """
 
     is_final = True
 
 
 class SourceNotFound(PlanError, FileNotFoundError):  # noqa: N818 - says what is the matter
-    """A path, directory or glob that matches no file."""
+    """A path, directory or glob that matches no file.
+
+    Cure: check the path and the working directory. Names that begin with `_` or `.` do not count.
+    """
 
 
 class ReadError(TaskinityDataError, ValueError):
-    """A piece of a file that can't be read.
+    """A piece of a file that can't be read: damaged, cut short, without permission, or not text.
+
+    Cure: repair the file, or leave it out with `on_error="skip"`. Lines with too many fields:
+    `on_bad_lines="skip"` or `"quarantine"`. A silent store: run again with `resume=True`.
 
     Attributes
     ----------
@@ -158,37 +177,61 @@ class ReadError(TaskinityDataError, ValueError):
 
 
 class SchemaError(ReadError):
-    """A value that does not fit the schema that was frozen before the run (`.value`)."""
+    """A value that does not fit the schema that was fixed before the run (`.value`).
+
+    Cure: pass the `schema=` in the message, for example `schema={"code": "str"}`, or
+    `schema="scan"`, which reads all data once to find types that fit.
+    """
 
     is_final = True
     value: Any = None
 
 
 class SourceChanged(ReadError):  # noqa: N818 - says what is the matter
-    """A file that is no longer the one that was planned."""
+    """A file that is no longer the one that was planned.
+
+    Cure: wait until the file is complete, and run again. With `resume=True` only the chunks of
+    changed files run again.
+    """
 
     is_final = True
 
 
 class ReduceError(TaskinityDataError, ValueError):
-    """Partials that can't be combined, or an answer that its type can't hold."""
+    """Partials that can't be combined, or an answer that its type can't hold.
+
+    Cure: return the same columns and types from each chunk. For an integer overflow, convert the
+    column to float64 in the chunk function.
+    """
 
     is_final = True
 
 
 class CheckError(TaskinityDataError, ValueError):
-    """A function or reducer whose answer depends on where chunks are cut (`.task`, `.law`)."""
+    """A function or reducer whose answer depends on where chunks are cut (`.task`, `.law`).
+
+    Cure: the message shows the smallest rows that differ. Ranks, rolling windows and shares of a
+    total look beyond their chunk: compute them from the reduced answer. Only with `check=True`.
+    """
 
     task: str | None = None
     law: str | None = None
 
 
 class SchedulerError(TaskinityDataError, RuntimeError):
-    """No such scheduler, or workers that can't run this flow."""
+    """No such scheduler, or workers that can't run this flow.
+
+    Cure: start the scheduler, install the same version on the workers, or put the files where they
+    can read them. `scheduler="threads"` always works.
+    """
 
 
 class TooLargeToSend(TaskinityDataError, ValueError):  # noqa: N818 - says what is the matter
-    """A result that is larger than a worker may send to the driver."""
+    """A result that is larger than a worker may send to the driver.
+
+    Cure: write it where it is made (`output=`), reduce it there (a reducer instead of a function of
+    the list), or make chunks smaller (`chunk_size=`).
+    """
 
     is_final = True
     nbytes: int | None = None
@@ -198,6 +241,9 @@ class TooLargeToSend(TaskinityDataError, ValueError):  # noqa: N818 - says what 
 class WorkerDied(TaskinityDataError, RuntimeError):  # noqa: N818 - says what is the matter
     """A worker process that died while it ran a task: a signal, `os._exit`, a native crash.
 
+    Cure: run the chunk alone with the `only=` of the message, and look for native code that
+    crashes. `on_error="bisect"` isolates the row, and the run continues.
+
     `lost` are the attempts that a cluster has lost, including the last.
     """
 
@@ -205,25 +251,43 @@ class WorkerDied(TaskinityDataError, RuntimeError):  # noqa: N818 - says what is
 
 
 class SettingsError(TaskinityDataError, ValueError):
-    """A setting or option with an invalid value."""
+    """A setting or option with an invalid value.
+
+    Cure: the message names the option, or the variable with its file and line, and shows a valid
+    value. `taskinity-data doctor` lists the effective settings and their source.
+    """
 
 
 class LedgerError(TaskinityDataError, RuntimeError):
-    """Bytes or rows that don't add up."""
+    """Bytes or rows that don't add up: a chunk returned more or fewer rows than were planned.
+
+    Cure: use the data again from its start, since a file may have changed while it was read. If it
+    happens twice, it is a bug of this library: please report it.
+    """
 
 
 class ResumeError(TaskinityDataError, ValueError):
-    """A run that can't be resumed."""
+    """A run that can't be resumed: it does not exist, is still running, or has completed.
+
+    Cure: `taskinity-data runs list` shows the stored runs. Without `resume=` the run starts again.
+    """
 
 
 class WriteError(TaskinityDataError, OSError):
-    """A report or a flow file that can't be written (`.path`)."""
+    """A report or a flow file that can't be written (`.path`).
+
+    Cure: check the directory, its permissions and the free space.
+    """
 
     path: str | None = None
 
 
 class FlowFailed(TaskinityDataError, RuntimeError):  # noqa: N818 - the published name
-    """A run that ended without its answer; `.run` is the run itself."""
+    """A run that ended without its answer; `.run` is the run itself.
+
+    Cure: `error.run.failures` has a row for each failure. Repair the cause, and resume with
+    `resume=error.run.run_id`. To accept some failures: `on_error="skip"` with `max_failures="1%"`.
+    """
 
     max_length = 20_000
     run: Any = None

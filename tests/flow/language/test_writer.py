@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import lark
@@ -112,6 +113,19 @@ def test_edges_that_follow_on_each_other_are_written_as_a_chain() -> None:
     assert flow.to_text().endswith("\n    A -> B[*] -> C\n    A -> C\n")
 
 
+# -- the documented grammar ------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENTED = lark.Lark((ROOT / "docs/reference/flow.lark").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "path", [*sorted((ROOT / "examples").glob("*.flow")), ROOT / "tests" / "parallel_demo.flow"]
+)
+def test_the_documented_grammar_has_the_flows_of_the_examples(path: Path) -> None:
+    assert DOCUMENTED.parse(path.read_text(encoding="utf-8"))
+
+
 # -- an independent grammar -----------------------------------------------------------------------
 
 GRAMMAR = r"""
@@ -191,6 +205,7 @@ class Meaning(lark.visitors.Interpreter[Any, None]):
 def test_a_second_grammar_agrees(text: str) -> None:
     meaning = Meaning()
     meaning.visit(ORACLE.parse(text))
+    assert DOCUMENTED.parse(text)
     if not meaning.is_flow():
         with pytest.raises(FlowSyntaxError):
             parse_flow(text)

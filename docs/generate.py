@@ -1,0 +1,114 @@
+"""Write the parts of the reference that are generated from the package.
+
+A page has a comment ``<!-- generate: NAME -->`` where the text of the function NAME goes, each time
+that the page is read. Nothing is stored.
+"""
+
+import inspect
+import re
+from pathlib import Path
+
+import click
+
+from taskinity_data import errors, events
+from taskinity_data.cli.group import commands
+from taskinity_data.flow.language.keywords import KEYWORDS
+from taskinity_data.settings import NAMES, load_settings, variable_of
+
+PLACEHOLDER = re.compile(r"^<!-- generate: (\w+) -->$", re.MULTILINE)
+
+
+def fill_page(_app, _name, source):
+    """Replace the placeholders of a page, as Sphinx reads it."""
+    source[0] = PLACEHOLDER.sub(lambda found: PAGES[found[1]](), source[0])
+
+
+def command_line():
+    """Return a section for each command, with its own ``--help``."""
+    top = click.Context(commands, info_name="taskinity-data", max_content_width=88)
+    return "\n\n".join([_literal(commands.get_help(top)), *_subcommands(commands, top, 2)])
+
+
+def _subcommands(group, above, level):
+    for name in group.list_commands(above):
+        command = group.get_command(above, name)
+        context = click.Context(command, info_name=name, parent=above, max_content_width=88)
+        yield f"{'#' * level} {name}\n\n{_literal(command.get_help(context))}"
+        if isinstance(command, click.Group):
+            yield from _subcommands(command, context, level + 1)
+
+
+def _literal(text):
+    return f"```text\n{click.unstyle(text).rstrip()}\n```"
+
+
+def error_list():
+    """Return a section for each error: cause, cure, attributes and the built-in that it is, too."""
+    tree = re.search(r"^TaskinityDataError\n(?:[│├└ ].*\n)+", errors.__doc__, re.MULTILINE)
+    names = re.findall(r"[├└]── (\w+)", tree[0])
+    return "\n\n".join([_literal(tree[0]), *(_error(getattr(errors, name)) for name in names)])
+
+
+def _error(kind):
+    text = inspect.cleandoc(kind.__doc__)
+    text, _, attributes = text.partition("\nAttributes\n----------\n")
+    bases = [f"`{base.__name__}`" for base in kind.__bases__]
+    lines = [
+        f"## {kind.__name__}",
+        f"Is a {' and a '.join(bases)}.",
+        re.sub(r"\bCure:", "**Cure:**", text.strip()),
+    ]
+    if attributes:
+        lines.append("Attributes:\n\n" + _list_attributes(attributes))
+    return "\n\n".join(lines)
+
+
+def _list_attributes(text):
+    """Return numpydoc's attributes as a list."""
+    names = re.split(r"^(?=\S)", text, flags=re.MULTILINE)
+    items = []
+    for entry in filter(None, names):
+        name, _, description = entry.partition("\n")
+        name, _, kind = name.partition(" : ")
+        description = " ".join(description.split())
+        items.append(
+            f"- `{name}`" + (f" ({kind})" if kind else "") + f": {description}".rstrip(": ")
+        )
+    return "\n".join(items)
+
+
+def event_list():
+    """Return a table of the events of a run, in the order of their definition."""
+    kinds = [getattr(events, name) for name in events.__all__ if name not in ("Event", "Observer")]
+    kinds.sort(key=lambda kind: inspect.getsourcelines(kind)[1])
+    rows = ["| event | when | fields |", "| --- | --- | --- |"]
+    for kind in kinds:
+        when = " ".join(inspect.cleandoc(kind.__doc__).split())
+        fields = ", ".join(f"`{name}`" for name in kind.__annotations__)
+        rows.append(f"| `{kind.__name__}` | {when} | {fields} |")
+    return "\n".join(rows)
+
+
+def setting_list():
+    """Return a table of the settings with their defaults."""
+    defaults = load_settings({}, Path("/"))
+    rows = ["| variable | default |", "| --- | --- |"]
+    for name in NAMES:
+        default = getattr(defaults, name)
+        rows.append(
+            f"| `{variable_of(name)}` | {'not set' if default is None else f'`{default}`'} |"
+        )
+    return "\n".join(rows)
+
+
+def task_keys():
+    """Return a table of the keys of a task in the flow language."""
+    rows = ["| key | value |", "| --- | --- |", "| `description` | a text in double quotes |"]
+    rows += [f"| `{key}` | {kind.expected} |" for key, kind in KEYWORDS.items() if kind.read]
+    return "\n".join(rows)
+
+
+PAGES = {
+    function.__name__: function
+    for function in (command_line, error_list, event_list, setting_list, task_keys)
+}
