@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.errors import ReduceError
+from taskinity_data.reducers.grouping import count_codes
 from taskinity_data.reducers.sums import sum_floats, sum_integers
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Values:
         return np.logical_and.reduce(masks) if masks else None
 
     @cached_property
-    def codes(self) -> NDArray[np.intp]:
+    def codes(self) -> NDArray[np.integer[Any]]:
         """The groups of `rows`."""
         if self.is_valid is None:
             return self.grouping.grouped_codes
@@ -136,7 +137,7 @@ class Values:
             return self.grouping.counts
         if self.grouping.n_groups == 1:
             return np.array([len(self.codes)])
-        return np.bincount(self.codes, minlength=self.grouping.n_groups)
+        return count_codes(self.codes, self.grouping.n_groups)
 
     @property
     def filled(self) -> NDArray[np.intp] | None:

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
+from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import HOWS, answer_dtype
 from taskinity_data.reducers.column_values import Answer
 from taskinity_data.reducers.group_states import measure_groups, merge_groups, start_groups
 from taskinity_data.reducers.grouping import order_groups
-from taskinity_data.reducers.inputs import as_dtype, check_columns, take_codes, to_columns
+from taskinity_data.reducers.inputs import (
+    as_dtype,
+    check_columns,
+    encode_keys,
+    to_arrow,
+    to_columns,
+)
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -53,7 +60,9 @@ class GroupBy:
 
     def partial(self, data: Any) -> dict[str, Any] | None:
         """Return the groups of a frame or table; None if it has neither rows nor columns."""
-        encoded = take_codes(data)
+        if kind_of(data) == "polars":
+            data = to_arrow(data, self.columns())
+        encoded = encode_keys(data, self.encodes())
         names = [column for column in self.columns() if column not in encoded]
         columns = to_columns(data, names, "group_by()")
         return None if columns is None else start_groups(columns, self.by, self._pairs, encoded)

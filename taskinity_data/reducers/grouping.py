@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Grouping", "Merging", "group_rows", "order_groups", "regroup"]
+__all__ = ["Grouping", "Merging", "encode_texts", "group_rows", "order_groups", "regroup"]
 
 
 class Grouping:
     """A code from 0 to ``n_groups - 1`` for every row, -1 for a row of no group."""
 
-    def __init__(self, codes: NDArray[np.intp], n_groups: int) -> None:
+    def __init__(self, codes: NDArray[np.integer[Any]], n_groups: int) -> None:
         self.codes = codes
         self.n_groups = n_groups
 
     @classmethod
     def of_one(cls, n_rows: int) -> Grouping:
         """Return a grouping of all rows in a single group."""
-        grouping = cls(np.zeros(n_rows, dtype=np.intp), 1)
+        grouping = cls(np.zeros(n_rows, dtype=np.int8), 1)
         grouping.is_grouped, grouping.counts = None, np.array([n_rows])
         return grouping
 
@@ -40,14 +40,14 @@ class Grouping:
         return None if is_grouped.all() else is_grouped
 
     @cached_property
-    def grouped_codes(self) -> NDArray[np.intp]:
+    def grouped_codes(self) -> NDArray[np.integer[Any]]:
         """The codes of the rows that have a group."""
         return self.codes if self.is_grouped is None else self.codes[self.is_grouped]
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
         """The number of rows of each group."""
-        return np.bincount(self.grouped_codes, minlength=self.n_groups)
+        return count_codes(self.grouped_codes, self.n_groups)
 
 
 class Merging:
@@ -107,19 +107,18 @@ def group_rows(
     if isinstance(only, pd.Series) and _is_plain(only.dtype):
         codes, uniques = _sort_codes(*encoded_keys[0])
         return Grouping(codes, len(uniques)), _frame([uniques], labels)
-    codes, rows_of_columns = _join_codes(encoded_keys)
+    joint, rows_of_columns = _join_codes(encoded_keys)
     selected = [
         uniques.take(rows) for (_, uniques), rows in zip(encoded_keys, rows_of_columns, strict=True)
     ]
-    return Grouping(codes, len(rows_of_columns[0])), _frame(selected, labels)
+    return Grouping(joint, len(rows_of_columns[0])), _frame(selected, labels)
 
 
 def _join_codes(
     encoded_keys: Sequence[Codes],
-) -> tuple[NDArray[np.intp], list[NDArray[np.intp]]]:
+) -> tuple[NDArray[np.integer[Any]], list[NDArray[np.intp]]]:
     """Return the group of each row, and of each group the position of its key in each column."""
-    first, uniques = encoded_keys[0]
-    codes: NDArray[np.intp] = first.astype(np.intp)
+    codes, uniques = encoded_keys[0]
     if len(encoded_keys) == 1:
         if not isinstance(uniques, pd.Categorical):  # then every value occurs
             return codes, [np.arange(len(uniques))]
@@ -129,38 +128,69 @@ def _join_codes(
     for more, more_uniques in encoded_keys[1:]:
         # Codes are made dense after each column, so that their product can't outgrow 64 bits.
         width = max(len(more_uniques), 1)
-        has_null = len(codes) > 0 and bool(codes.min() < 0 or more.min() < 0)
-        is_null = (codes < 0) | (more < 0) if has_null else None
-        codes *= width
-        codes += more
-        if is_null is not None:
-            codes[is_null] = -1
-        codes, pairs = _dense(codes, len(rows_of_columns[0]) * width)
+        n_values = len(rows_of_columns[0]) * width
+        joint = codes.astype(_narrow_dtype(n_values))
+        joint *= width
+        joint += more.astype(joint.dtype, copy=False)
+        if len(codes) and (codes.min() < 0 or more.min() < 0):
+            joint[(codes < 0) | (more < 0)] = -1
+        codes, pairs = _dense(joint, n_values)
         rows_of_columns = [rows[pairs // width] for rows in rows_of_columns]
         rows_of_columns.append(pairs % width)
     return codes, rows_of_columns
 
 
-def _dense(joint: NDArray[np.intp], n_values: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _narrow_dtype(n_values: int) -> Any:
+    """Return the narrowest dtype of numbers below `n_values` and of -1: the less memory they take,
+    the less of it is new to the process, and the more lies in caches.
+    """
+    return next(dtype for dtype in _CODES if n_values <= np.iinfo(dtype).max)
+
+
+_CODES: Any = (np.int8, np.int16, np.int32, np.int64)
+
+
+def _dense(
+    joint: NDArray[np.integer[Any]], n_values: int
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.intp]]:
     """Return codes without gaps for numbers below `n_values` (-1 stays), and the numbers."""
     if n_values <= max(len(joint), _MIN_TABLE):
         # A table of all values: 4 ns a row; hashing takes 20 to 100.
-        has_null = len(joint) > 0 and bool(joint.min() < 0)
-        counts = np.bincount(joint[joint >= 0] if has_null else joint, minlength=n_values)
-        numbers = np.flatnonzero(counts)
+        has_null = joint.dtype.kind == "i" and len(joint) > 0 and bool(joint.min() < 0)
+        numbers = np.flatnonzero(count_codes(joint[joint >= 0] if has_null else joint, n_values))
         if len(numbers) == n_values:
             return joint, numbers
-        new_codes = np.full(n_values + 1, -1, dtype=np.intp)  # of -1 too, which is the last
+        dtype = _narrow_dtype(len(numbers))
+        new_codes = np.full(n_values + 1, -1, dtype=dtype)  # of -1 too, which is the last
         new_codes[numbers] = np.arange(len(numbers))
-        return new_codes[joint], numbers
+        codes = np.empty(len(joint), dtype=dtype)
+        for rows in _blocks(len(joint)):
+            new_codes.take(joint[rows], out=codes[rows], mode="wrap")
+        return codes, numbers
     codes, uniques = pd.factorize(joint)
     null = np.flatnonzero(uniques < 0)
     if len(null):
         codes = np.where(codes == null[0], -1, codes - (codes > null[0]))
         uniques = np.delete(uniques, null)
-    return np.asarray(codes, dtype=np.intp), uniques
+    return codes, uniques.astype(np.intp, copy=False)
 
 
+def count_codes(codes: NDArray[np.integer[Any]], n_values: int) -> NDArray[np.int64]:
+    """Return how often each number below `n_values` occurs."""
+    if n_values > _BLOCK_ROWS:
+        return np.bincount(codes, minlength=n_values)
+    counts = np.zeros(n_values, dtype=np.int64)
+    for rows in _blocks(len(codes)):
+        counts += np.bincount(codes[rows], minlength=n_values)
+    return counts
+
+
+def _blocks(n_rows: int) -> list[slice]:
+    """Return all rows in blocks that caches hold: NumPy makes 64-bit indexes of narrow ones."""
+    return [slice(start, start + _BLOCK_ROWS) for start in range(0, n_rows, _BLOCK_ROWS)]
+
+
+_BLOCK_ROWS = 1 << 14
 _MIN_TABLE = 1 << 12
 
 
@@ -205,9 +235,10 @@ def _encode(column: pd.Series[Any]) -> Codes:
         categorical: Any = column.array
         every: Any = np.arange(len(categorical.categories))
         return categorical.codes, pd.Categorical.from_codes(every, dtype=column.dtype)
-    short = _encode_short_texts(column)
-    if short is not None:
-        return short
+    if getattr(column.dtype, "storage", None) == "pyarrow":
+        array: Any = column.array
+        codes, texts = encode_texts(array.__arrow_array__())
+        return codes, pd.Series(texts, dtype=column.dtype).array
     codes, uniques = pd.factorize(column)
     if getattr(uniques.dtype, "kind", "O") == "f":
         # -0.0 and 0.0 are one key; which of them is first would be chance.
@@ -215,33 +246,39 @@ def _encode(column: pd.Series[Any]) -> Codes:
     return codes, uniques
 
 
-def _encode_short_texts(column: pd.Series[Any]) -> Codes | None:
-    """Encode texts of one byte each, or of two, by a table: 4 ns a row; hashing takes 17.
+def encode_texts(texts: Any) -> tuple[NDArray[np.integer[Any]], pa.Array]:
+    """Return the codes of a column of Arrow texts (-1: null), and the texts that occur."""
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.chunk(0) if texts.num_chunks == 1 else texts.combine_chunks()
+    short = _encode_short_texts(texts)
+    if short is not None:
+        return short
+    encoded = texts.dictionary_encode()
+    codes = encoded.indices
+    return (codes.fill_null(-1) if codes.null_count else codes).to_numpy(), encoded.dictionary
+
+
+def _encode_short_texts(texts: pa.Array) -> tuple[NDArray[np.integer[Any]], pa.Array] | None:
+    """Encode texts of one byte each, or of two, by a table: 3 ns a row; hashing takes 17.
 
     Flags, grades and codes of countries are such. None for any others.
     """
-    if getattr(column.dtype, "storage", None) != "pyarrow" or not len(column):
-        return None
-    texts: Any = column.array.__arrow_array__()
-    if isinstance(texts, pa.ChunkedArray):
-        texts = texts.chunk(0) if texts.num_chunks == 1 else texts.combine_chunks()
-    if not isinstance(texts, (pa.StringArray, pa.LargeStringArray)) or texts.null_count:
+    is_text = pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)
+    if not is_text or texts.null_count or not len(texts):
         return None
     _, offsets, data = texts.buffers()
-    dtype = np.int64 if isinstance(texts, pa.LargeStringArray) else np.int32
+    dtype = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     starts = np.frombuffer(offsets, dtype)[texts.offset : texts.offset + len(texts) + 1]
-    width = int(starts[1] - starts[0])
-    if width not in (1, 2) or starts[-1] - starts[0] != width * len(texts):
+    first, stop = int(starts[0]), int(starts[-1])
+    width = int(starts[1]) - first
+    if width not in (1, 2) or stop - first != width * len(texts):
         return None
     if not (np.diff(starts) == width).all():
         return None
-    first, stop = int(starts[0]), int(starts[-1])
     numbers = np.frombuffer(data, np.uint8)[first:stop].view(f"u{width}")
-    occurring = np.flatnonzero(np.bincount(numbers, minlength=1 << 8 * width))
-    codes = np.empty(1 << 8 * width, dtype=np.int32)
-    codes[occurring] = np.arange(len(occurring))
+    codes, occurring = _dense(numbers, 1 << 8 * width)
     uniques = [int(number).to_bytes(width, sys.byteorder).decode() for number in occurring]
-    return codes.take(numbers), pd.Series(uniques, dtype=column.dtype).array
+    return codes, pa.array(uniques, texts.type)
 
 
 def _frame(columns: Sequence[Any], names: pd.Index[Any]) -> pd.DataFrame:

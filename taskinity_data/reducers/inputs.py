@@ -11,15 +11,18 @@ import pyarrow as pa
 
 from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import PlanError, ReduceError
+from taskinity_data.reducers.grouping import encode_texts
 from taskinity_data.reducers.row_labels import as_table
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from taskinity_data.reducers.grouping import Codes
+
 __all__ = [
     "ChunkColumns", "as_dtype", "check_columns", "check_exact", "check_unique", "empty_of",
-    "exact_rows", "join_empty", "make_empty", "take_codes", "to_arrow", "to_columns", "to_frame",
+    "encode_keys", "exact_rows", "join_empty", "make_empty", "to_arrow", "to_columns", "to_frame",
 ]  # fmt: skip
 
 
@@ -106,8 +109,10 @@ def to_columns(data: Any, columns: Sequence[Any], caller: str) -> ChunkColumns |
     if kind_of(data) == "arrow" and data.num_columns:
         for name in dict.fromkeys(columns):
             column = data.column(name) if data.column_names.count(name) == 1 else None
-            if column is not None and column.num_chunks == 1 and _is_plain(column):
-                array = column.chunk(0).to_numpy(zero_copy_only=False)
+            if column is not None and _is_plain(column):
+                if column.num_chunks == 1:
+                    column = column.chunk(0)
+                array = column.to_numpy(zero_copy_only=False)
                 plain[name] = pd.Series(array, name=name, copy=False)
     rest = [name for name in columns if name not in plain]
     dtypes = {name: series.dtype for name, series in plain.items()}
@@ -157,13 +162,16 @@ def check_unique(names: pd.Index[Any], caller: str) -> None:
         )
 
 
-def to_arrow(data: Any) -> pa.Table:
-    """Return a polars frame as a table, with categories as texts.
+def to_arrow(data: Any, columns: Iterable[Any] | None = None) -> pa.Table:
+    """Return a polars frame, or `columns` of it where it has all of them, as a table, with
+    categories as texts.
 
     The categories of such a column, and their order, depend on all frames of the process.
     """
     import polars as pl
 
+    if columns is not None and set(columns) <= set(data.columns):
+        data = data.select(*columns)
     return data.with_columns(pl.col(pl.Categorical).cast(pl.String)).to_arrow()
 
 
@@ -266,20 +274,36 @@ def check_exact(column: pd.Series[Any], dtype: Any, label: str) -> None:
 _FLOAT_EXACT = 1 << 53
 
 
-def take_codes(data: Any) -> dict[str, tuple[Any, Any]]:
-    """Return the codes and texts of the columns that a reader encoded, by its table's metadata."""
-    metadata = getattr(getattr(data, "schema", None), "metadata", None) or {}
-    names = metadata.get(b"encoded_columns")
-    if names is None:
+def encode_keys(data: Any, keys: Sequence[Any]) -> dict[Any, Codes]:
+    """Return the codes of those of `keys` that are texts in an Arrow table, and the texts as pandas
+    has them.
+
+    Those that the reader encoded are named in the table's metadata.
+    """
+    if kind_of(data) != "arrow":
         return {}
-    table = data.unify_dictionaries()
+    metadata = data.schema.metadata or {}
+    named = metadata.get(b"encoded_columns", b"").decode().split("\0")
     encoded = {}
-    for name in names.decode().split("\0"):
-        column = table.column(name).combine_chunks()
-        codes = column.indices.cast(pa.int64())
-        if codes.null_count:
-            codes = codes.fill_null(-1)
-        encoded[name] = (codes.to_numpy(), pd.Index(column.dictionary.to_pandas()))
+    for name in keys:
+        if data.column_names.count(name) != 1:
+            continue
+        column, field = data.column(name), data.schema.field(name)
+        if name in named:
+            column = column.unify_dictionaries().combine_chunks()
+            field = pa.field(name, column.type.value_type)
+            indices = column.indices
+            codes = (indices.fill_null(-1) if indices.null_count else indices).to_numpy()
+            texts = column.dictionary
+        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            codes, texts = encode_texts(column)
+        else:
+            continue
+        uniques = texts.to_pandas()
+        if b"pandas" in metadata:
+            table = pa.Table.from_arrays([texts], schema=pa.schema([field], metadata))
+            uniques = table.to_pandas().iloc[:, 0]
+        encoded[name] = codes, pd.Index(uniques)
     return encoded
 
 

@@ -91,7 +91,8 @@ def _pick_row(values: Values, *, is_last: bool) -> Picked:
     n_rows = len(values.series)
     rows = np.arange(n_rows) if values.rows is None else np.flatnonzero(values.rows)
     positions = np.full(values.grouping.n_groups, -1 if is_last else n_rows, dtype=np.intp)
-    (np.maximum if is_last else np.minimum).at(positions, values.codes, rows)
+    codes = values.codes.astype(np.intp, copy=False)
+    (np.maximum if is_last else np.minimum).at(positions, codes, rows)
     groups = values.filled
     if groups is not None:
         positions = positions[groups]
@@ -105,7 +106,7 @@ def _pick_number(values: Values, *, is_largest: bool) -> NDArray[Any]:
     if len(picked) == 1:
         picked[0] = pick.reduce(values.array, initial=picked[0])
     else:
-        pick.at(picked, values.codes, values.array)
+        pick.at(picked, values.codes.astype(np.intp, copy=False), values.array)
     # -0.0 and 0.0 are equal, so which of them is picked would be chance.
     return picked + dtype.type(0) if dtype.kind == "f" else picked
 
@@ -168,7 +169,7 @@ class ApproxDistinct:
 def _pair_uniques(values: Values) -> tuple[NDArray[np.intp], int, Any]:
     """Return ``group * width + position in uniques``, each pair once, with width and uniques."""
     codes, uniques = pd.factorize(values.series)
-    groups = values.grouping.codes
+    groups = values.grouping.codes.astype(np.intp, copy=False)
     is_kept = (codes >= 0) & (groups >= 0)
     if not is_kept.all():
         codes, groups = codes[is_kept], groups[is_kept]

@@ -24,7 +24,7 @@ __all__ = [
     "sum_moments",
 ]
 
-Codes = NDArray[np.intp]
+Codes = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 

@@ -218,6 +218,19 @@ def test_short_texts_are_keys_like_any_others(name, kind, reduce):
             assert_frame_equal(got, want)
 
 
+@pytest.mark.parametrize("n_groups", [127, 128, 32_767, 32_769])
+def test_as_many_groups_as_narrow_codes_hold_and_one_more(n_groups, reduce, rng):
+    numbers = np.tile(np.arange(n_groups), 2)
+    keys = pa.array([f"k{number}" for number in numbers])
+    parts = pa.array(np.where(numbers % 50 == 0, None, "a"))
+    table = pa.table({"k": keys, "p": parts, "x": rng.normal(size=len(numbers)), "i": numbers})
+    hows = {how: ("x", how) for how in ("sum", "min", "last", "std", "nunique")}
+    for by in (["k"], ["p", "k"]):
+        want = pandas_answer(table.to_pandas(), by, {**hows, "i": ("i", "sum")})
+        got = reduce(group_by(*by, **hows, i=("i", "sum")), [table, table[:0]])
+        assert_frame_equal(got, want, rtol=1e-11)
+
+
 def test_polars_frames_are_taken_too(reduce):
     pl = pytest.importorskip("polars")
     chunks = [pl.DataFrame({"k": ["a", "b"], "x": [1, 2]}), pl.DataFrame({"k": ["a"], "x": [5]})]
