@@ -37,6 +37,7 @@ numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 add_module_names = False
 toc_object_entries = False
+maximum_signature_line_length = 88
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -66,3 +67,5 @@ html_sidebars = {"index": []}
 def setup(app):
     """Fill the pages that are generated from the package when they are read."""
     app.connect("source-read", generate.fill_page)
+    app.connect("autodoc-process-signature", generate.shorten_signature)
+    app.connect("missing-reference", generate.find_public_name)

@@ -23,19 +23,42 @@ def fill_page(_app, _name, source):
     source[0] = PLACEHOLDER.sub(lambda found: PAGES[found[1]](), source[0])
 
 
+def shorten_signature(_app, what, name, *facts):
+    """Leave out how classes are made, and the eighty options that `process` hands on."""
+    _object, _options, signature, returned = facts
+    if what == "class":
+        return "", None
+    if name.endswith(".process"):
+        signature = re.sub(r"(?<=reduce=None), .*\)", ", **options)", signature)
+    return signature, returned
+
+
+def find_public_name(app, env, node, shown):
+    """Link ``td.NAME`` to its page."""
+    if not node.get("reftarget", "").startswith("td."):
+        return None
+    target = node["reftarget"].replace("td.", "taskinity_data.", 1)
+    domain = env.domains.python_domain
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, shown)
+
+
 def command_line():
     """Return a section for each command, with its own ``--help``."""
-    top = click.Context(commands, info_name="taskinity-data", max_content_width=88)
+    top = _context(commands, "taskinity-data", None)
     return "\n\n".join([_literal(commands.get_help(top)), *_subcommands(commands, top, 2)])
 
 
 def _subcommands(group, above, level):
     for name in group.list_commands(above):
         command = group.get_command(above, name)
-        context = click.Context(command, info_name=name, parent=above, max_content_width=88)
+        context = _context(command, name, above)
         yield f"{'#' * level} {name}\n\n{_literal(command.get_help(context))}"
         if isinstance(command, click.Group):
             yield from _subcommands(command, context, level + 1)
+
+
+def _context(command, name, above):
+    return click.Context(command, above, name, terminal_width=88, **commands.context_settings)
 
 
 def _literal(text):
@@ -78,15 +101,15 @@ def _list_attributes(text):
 
 
 def event_list():
-    """Return a table of the events of a run, in the order of their definition."""
+    """Return a list of the events of a run, in the order of their definition."""
     kinds = [getattr(events, name) for name in events.__all__ if name not in ("Event", "Observer")]
     kinds.sort(key=lambda kind: inspect.getsourcelines(kind)[1])
-    rows = ["| event | when | fields |", "| --- | --- | --- |"]
+    rows = []
     for kind in kinds:
         when = " ".join(inspect.cleandoc(kind.__doc__).split())
         fields = ", ".join(f"`{name}`" for name in kind.__annotations__)
-        rows.append(f"| `{kind.__name__}` | {when} | {fields} |")
-    return "\n".join(rows)
+        rows.append(f"`{kind.__name__}`\n: {when}\n  Fields: {fields}.")
+    return "\n\n".join(rows)
 
 
 def setting_list():
