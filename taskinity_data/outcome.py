@@ -116,6 +116,13 @@ class Attempt:
     """CPU time of its own thread; None if it was not measured."""
     process_cpu_s: float | None = None
     """CPU time of all threads of its process during the attempt."""
+    queued_s: float = 0.0
+    """For how long its thread could have run, but had no core, so far as the system counts it."""
+
+    @property
+    def work_s(self) -> float:
+        """What it takes where it has a core whenever it wants one: computing, and waiting."""
+        return max(self.duration_s - self.queued_s, self.cpu_s or 0.0)
 
 
 @dataclass(frozen=True, slots=True)

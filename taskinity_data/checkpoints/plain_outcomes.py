@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["from_plain", "to_plain"]
 
-_LOGS = ("logs", "logs_cut")
-_ATTEMPT = tuple(field.name for field in fields(Attempt) if field.name not in ("failure", *_LOGS))
+_NOT_KEPT = ("logs", "logs_cut", "queued_s")
+_ATTEMPT = tuple(
+    field.name for field in fields(Attempt) if field.name not in ("failure", *_NOT_KEPT)
+)
 _BAD_LINE = tuple(field.name for field in fields(BadLine))
 _CONVERTED = ("status", "attempts", "is_recalled", "value", "output", "bad_lines")
 _OUTCOME = tuple(field.name for field in fields(Outcome) if field.name not in _CONVERTED)

@@ -46,10 +46,10 @@ TARGET_S, MAX_TARGET_S = 0.15, 2.0
 Simulated makespans are the same from 0.15 to 0.5 s; real ones are not: text of more than 32 MiB,
 0.2 s of parsing, is read into memory that glibc allocates again for each chunk."""
 
-PROCESS_TARGET_S, LARGE_NBYTES = 0.5, 8 << 20
+PROCESS_TARGET_S, LARGE_NBYTES = 1.0, 8 << 20
 """The target in other processes, for chunks of slow functions: of more bytes than these, none takes
 longer than `TARGET_S` for it. A chunk there costs 8 ms of CPU on its worker and 9 ms in the
-driver's process, where in threads it costs 1 ms."""
+driver's process, where in threads it costs 1 ms: of 1 s that is less than 2 %."""
 
 DISPATCH_SHARE = 0.5
 """The share of the scheduler's time that all workers' tasks may take: at a half, a task waits half
@@ -114,7 +114,8 @@ class Observation(NamedTuple):
     nbytes : int
         Planned bytes, as in `Size.target_nbytes`.
     duration_s : float
-        Seconds on the worker, reading, function and partial together.
+        Seconds on the worker, reading, function and partial together, without those for which other
+        programs had its core.
     memory_nbytes : int, optional
         The worker's peak while it ran, None if it was not measured.
     """

@@ -319,7 +319,7 @@ class RunningFanOut:
             attempt = outcome.attempts[-1]
             memory = attempt.memory_nbytes if shares_process else attempt.peak_nbytes
             self._learner = self._learner.observe(
-                Observation(_weight(item), attempt.duration_s, memory if item.nbytes else None)
+                Observation(_weight(item), attempt.work_s, memory if item.nbytes else None)
             )
         partials, result = outcome.value if completed else ((), None)
         for number, tree in enumerate(self._trees):

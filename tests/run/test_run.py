@@ -46,15 +46,6 @@ def csv(frame, tmp_path_factory):
     return path
 
 
-def wait_for(path):
-    """Until `path` exists; gives up after a minute."""
-    for _ in range(6000):
-        if path.exists():
-            return
-        threading.Event().wait(0.01)
-    raise TimeoutError(path)
-
-
 def demo_tasks():
     def data_preparation(data):
         return data

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from taskinity_data.chunks.sizing import PROCESS_TARGET_S, TARGET_S
 from taskinity_data.errors import BindError, PlanError, SchedulerError
-from taskinity_data.execution.schedulers.lock_watch import ThreadTime
 from taskinity_data.execution.worker.batches import run_items, run_parcel
 from taskinity_data.execution.worker.child_pool import ChildPool
 from taskinity_data.execution.worker.result_limit import limit_results
 from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpack_outcomes
+from taskinity_data.execution.worker.thread_time import ThreadTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,15 +8,9 @@ other programs change little of their ratio.
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from taskinity_data.execution.worker.thread_time import ThreadTime
 
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Iterable
-
-__all__ = ["COMPUTING", "LOOK_S", "QUIET_S", "LockWatch", "ThreadTime", "is_lock_shared"]
+__all__ = ["COMPUTING", "LOOK_S", "QUIET_S", "LockWatch", "is_lock_shared"]
 
 ALONE_S, MAX_ALONE_S, QUIET_S = 0.05, 0.25, 0.02
 """The first chunk runs alone until it has computed for so long, at most for so long where other
@@ -36,32 +30,6 @@ ran alone, since it was being fetched."""
 SCALES = 1.5
 """Threads that get less than so many times the CPU time of one thread share a lock: with a function
 that holds it half of its time two get 1.6 times as much."""
-
-
-class ThreadTime(NamedTuple):
-    """Seconds of threads so far: `cpu_s` on a core, `queued_s` of waiting for one."""
-
-    cpu_s: float = 0.0
-    queued_s: float = 0.0
-
-    @classmethod
-    def of(cls, threads: Iterable[threading.Thread]) -> ThreadTime:
-        """Return the time of `threads` of this process, which are alive."""
-        times = [_read_time(thread) for thread in threads]
-        return cls(sum(each.cpu_s for each in times), sum(each.queued_s for each in times))
-
-
-def _read_time(thread: threading.Thread) -> ThreadTime:
-    try:
-        # Linux alone counts how long a thread that could run got no core.
-        text = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text(encoding="ascii")
-        cpu_ns, queued_ns = map(int, text.split()[:2])
-        return ThreadTime(cpu_ns / 1e9, queued_ns / 1e9)
-    except (OSError, ValueError):
-        pass
-    if thread.ident is None or not hasattr(time, "pthread_getcpuclockid"):
-        return ThreadTime()
-    return ThreadTime(time.clock_gettime(time.pthread_getcpuclockid(thread.ident)))
 
 
 def is_lock_shared(alone: float, together: float) -> bool:
@@ -99,7 +67,7 @@ class LockWatch:
         self.runs_alone = True
         self.is_shared: bool | None = None
         self.begun_s: float | None = None
-        self._alone = 0.0
+        self._alone = self._alone_wants = 0.0
         self._computes = False
         self._is_broken = False
         self._mark = (0.0, ThreadTime(), 0.0)
@@ -131,17 +99,20 @@ class LockWatch:
         if passed_s <= 0.0:
             return
         cpu_s = used.cpu_s - before.cpu_s
+        wants = (cpu_s + used.queued_s - before.queued_s) / passed_s
         if self.runs_alone:
-            wants = (cpu_s + used.queued_s - before.queued_s) / passed_s
             self._computes = wants >= COMPUTING
             is_quiet = passed_s >= QUIET_S and not self._computes
             if not (has_ended or is_quiet or cpu_s >= ALONE_S or passed_s >= MAX_ALONE_S):
                 return
-            self.runs_alone, self._alone = False, cpu_s / passed_s
+            self.runs_alone, self._alone, self._alone_wants = False, cpu_s / passed_s, wants
         elif not self._is_broken and idle_s - idle_before_s >= passed_s / 2:
             rate = cpu_s / passed_s
             if self._computes:
-                self.is_shared = is_lock_shared(self._alone, rate)
+                # A thread that waits for the lock wants no core, whoever has the cores.
+                self.is_shared = is_lock_shared(self._alone, rate) or is_lock_shared(
+                    self._alone_wants, wants
+                )
             else:
                 self.is_shared = ONE_CORE[0] <= rate <= ONE_CORE[1]
         self._mark, self._is_broken = (now_s, used, idle_s), False

@@ -20,6 +20,7 @@ from taskinity_data.execution.worker.contracts import check_contract
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.log_capture import CapturedLogs, capture_logs
 from taskinity_data.execution.worker.side_effects import Surroundings
+from taskinity_data.execution.worker.thread_time import queued_seconds
 from taskinity_data.formats.stream import StreamBlock
 from taskinity_data.outcome import Attempt, Outcome, Status
 from taskinity_data.policy import Value
@@ -203,7 +204,10 @@ def run_item(
 def _run_item(
     job: Job, item: Item, begin: Callable[[int], object] | None, restores: bool
 ) -> Outcome:
-    clock = _Clock(time.time(), time.perf_counter(), time.thread_time(), time.process_time())
+    begun = time.perf_counter()
+    clock = _Clock(
+        time.time(), begun, time.thread_time(), time.process_time(), queued_seconds(begun)
+    )
     before = Surroundings(has_umask=restores) if job.chain(item.position) else None
     captured = CapturedLogs(job.log_level)
     try:
@@ -215,15 +219,15 @@ def _run_item(
         done, failure = _Done(), describe_failure(error)
     except BaseException as error:  # noqa: BLE001 - a failure is a value
         done, failure = _Done(), describe_failure(error)
-    duration_s = time.perf_counter() - clock.begun
-    cpu_s, process_cpu_s = time.thread_time(), time.process_time()
+    ended = time.perf_counter()
+    cpu_s, process_cpu_s, queued_s = time.thread_time(), time.process_time(), queued_seconds(ended)
     changes = before.changes() if before is not None else ()
     if changes and restores and before is not None:
         before.restore()
     attempt = Attempt(
         number=item.attempt,
         started_s=clock.started_s,
-        duration_s=duration_s,
+        duration_s=ended - clock.begun,
         worker=name_worker(),
         read_s=clock.read_s,
         function_s=clock.function_s,
@@ -236,6 +240,7 @@ def _run_item(
         logs_cut=captured.cut,
         cpu_s=cpu_s - clock.cpu_s,
         process_cpu_s=process_cpu_s - clock.process_cpu_s,
+        queued_s=queued_s - clock.queued_s,
     )
     return Outcome(
         task=clock.task or job.task,
@@ -259,6 +264,7 @@ class _Clock:
     begun: float
     cpu_s: float
     process_cpu_s: float
+    queued_s: float
     read_s: float = 0.0
     function_s: float = 0.0
     partial_s: float = 0.0

@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from taskinity_data.execution.schedulers.base import ThreadStrategy
-from taskinity_data.execution.schedulers.lock_watch import LockWatch, ThreadTime
+from taskinity_data.execution.schedulers.lock_watch import LockWatch
 from taskinity_data.execution.worker.run_item import Item, Job, Step
+from taskinity_data.execution.worker.thread_time import ThreadTime
 
 
 def watch_threads(looks):
@@ -39,6 +40,11 @@ def test_two_threads_that_get_two_cores_do_not():
 
 def test_a_lock_is_seen_where_other_programs_take_most_of_the_cores():
     assert watch_threads([(0.25, 0.06, 0.18, 0), (0.3, 0.09, 0.4, 0)]).is_shared
+
+
+def test_a_thread_that_wants_no_core_waits_for_the_lock_whatever_other_programs_take_meanwhile():
+    # Twice the share of the cores that the first chunk had alone.
+    assert watch_threads([(0.25, 0.05, 0.19, 0), (0.3, 0.13, 0.18, 0)]).is_shared
 
 
 def test_threads_that_get_their_share_of_busy_cores_are_not_taken_for_ones_with_a_lock():
