@@ -19,6 +19,7 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.execution.worker.contracts import check_contract
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.log_capture import CapturedLogs, capture_logs
+from taskinity_data.execution.worker.result_limit import measure_nbytes
 from taskinity_data.execution.worker.side_effects import Surroundings
 from taskinity_data.execution.worker.thread_time import queued_seconds
 from taskinity_data.formats.stream import StreamBlock
@@ -373,21 +374,6 @@ def call_step(step: Step, data: Any) -> Any:
         result = step.function(data, *step.leading, **step.arguments)
     check_contract(step.validate_output, result, f"the result of {step.task}")
     return result
-
-
-def measure_nbytes(data: Any) -> int | None:
-    """Bytes that a frame or table takes in memory, None for anything else.
-
-    Objects in object columns count as their pointers only; measuring them would cost as much as
-    many chunk functions do.
-    """
-    if hasattr(data, "memory_usage"):
-        usage = data.memory_usage(index=False)
-        return int(usage.sum() if hasattr(usage, "sum") else usage)
-    if hasattr(data, "estimated_size"):
-        return int(data.estimated_size())
-    nbytes = getattr(data, "nbytes", None)
-    return int(nbytes) if isinstance(nbytes, int) else None
 
 
 def peak_nbytes() -> int | None:
