@@ -205,10 +205,7 @@ def run_item(
 def _run_item(
     job: Job, item: Item, begin: Callable[[int], object] | None, restores: bool
 ) -> Outcome:
-    begun = time.perf_counter()
-    clock = _Clock(
-        time.time(), begun, time.thread_time(), time.process_time(), queued_seconds(begun)
-    )
+    clock, begun = _Clock(time.time()), _read_clocks()
     before = Surroundings(has_umask=restores) if job.chain(item.position) else None
     captured = CapturedLogs(job.log_level)
     try:
@@ -220,15 +217,14 @@ def _run_item(
         done, failure = _Done(), describe_failure(error)
     except BaseException as error:  # noqa: BLE001 - a failure is a value
         done, failure = _Done(), describe_failure(error)
-    ended = time.perf_counter()
-    cpu_s, process_cpu_s, queued_s = time.thread_time(), time.process_time(), queued_seconds(ended)
+    took = [after - at for at, after in zip(begun, _read_clocks(), strict=True)]
     changes = before.changes() if before is not None else ()
     if changes and restores and before is not None:
         before.restore()
     attempt = Attempt(
         number=item.attempt,
         started_s=clock.started_s,
-        duration_s=ended - clock.begun,
+        duration_s=took[0],
         worker=name_worker(),
         read_s=clock.read_s,
         function_s=clock.function_s,
@@ -239,9 +235,9 @@ def _run_item(
         notices=(*changes, *done.notices),
         logs=tuple(captured.lines),
         logs_cut=captured.cut,
-        cpu_s=cpu_s - clock.cpu_s,
-        process_cpu_s=process_cpu_s - clock.process_cpu_s,
-        queued_s=queued_s - clock.queued_s,
+        cpu_s=took[1],
+        process_cpu_s=took[2],
+        queued_s=took[3],
     )
     return Outcome(
         task=clock.task or job.task,
@@ -259,13 +255,15 @@ def _run_item(
     )
 
 
+def _read_clocks() -> tuple[float, float, float, float]:
+    """Return seconds: by the clock, of CPU (this thread's, the process's), and without a core."""
+    now_s = time.perf_counter()
+    return now_s, time.thread_time(), time.process_time(), queued_seconds(now_s)
+
+
 @dataclass(slots=True)
 class _Clock:
     started_s: float
-    begun: float
-    cpu_s: float
-    process_cpu_s: float
-    queued_s: float
     read_s: float = 0.0
     function_s: float = 0.0
     partial_s: float = 0.0
