@@ -72,11 +72,11 @@ class _File:
         return self.queued_s
 
 
-class _Here(threading.local):
+class _ThisThread(threading.local):
     file: _File | None = None
 
 
-_here = _Here()
+_this_thread = _ThisThread()
 
 
 def queued_seconds(now_s: float) -> float:
@@ -84,8 +84,8 @@ def queued_seconds(now_s: float) -> float:
 
     It may be older than that by `MAX_AGE_S`; 0 where the system does not count it.
     """
-    file = _here.file
+    file = _this_thread.file
     # A process that was forked has its own account.
     if file is None or file.thread_id != threading.get_native_id():
-        file = _here.file = _File()
+        file = _this_thread.file = _File()
     return file.read(now_s)
