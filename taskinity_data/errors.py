@@ -25,10 +25,18 @@ All of them survive pickling with their attributes.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import sys
+from functools import wraps
+from traceback import walk_tb
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from taskinity_data.redact import hide
+from taskinity_data.user_code import is_user_path
 from taskinity_data.wording import inert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "BindError",
@@ -50,8 +58,12 @@ __all__ = [
     "TooLargeToSend",
     "WorkerDied",
     "WriteError",
+    "hides_frames",
     "shorten",
 ]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def shorten(text: str, max_chars: int) -> str:
@@ -91,6 +103,19 @@ class TaskinityDataError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message), self.__dict__
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows: this error alone, whose message has its cause's text."""
+        from IPython import get_ipython
+
+        cause, self.__cause__ = self.__cause__, None
+        try:
+            shell = get_ipython()
+            show = shell.InteractiveTB.structured_traceback
+            shown = show(type(self), self, self.__traceback__, context=3)
+        finally:
+            self.__cause__ = cause
+        return list(shown)
 
 
 def _rebuild(kind: type[TaskinityDataError], message: str) -> TaskinityDataError:
@@ -291,3 +316,42 @@ class FlowFailed(TaskinityDataError, RuntimeError):  # noqa: N818 - the publishe
 
     max_length = 20_000
     run: Any = None
+
+
+def hides_frames(function: Callable[P, T]) -> Callable[P, T]:
+    """Wrap `function` so that our errors and Ctrl-C show the caller's frames and none of ours.
+
+    Not in Python's development mode (``python -X dev``), nor for any other error.
+    """
+
+    @wraps(function)
+    def without_frames(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except (TaskinityDataError, KeyboardInterrupt) as error:
+            if not sys.flags.dev_mode:
+                error.__traceback__ = None
+                _trim_causes(error)
+            # Without an argument, so that no frame of this function is added.
+            raise
+
+    return without_frames
+
+
+def _trim_causes(error: BaseException) -> None:
+    """Leave the user's frames of the causes of `error`, and no cause of a cause without any."""
+    first, visited = error, {id(error)}
+    while True:
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if cause is None or id(cause) in visited:
+            return
+        visited.add(id(cause))
+        trimmed: TracebackType | None = None
+        for frame, line in reversed(list(walk_tb(cause.__traceback__))):
+            if is_user_path(frame.f_code.co_filename):
+                trimmed = TracebackType(trimmed, frame, frame.f_lasti, line)
+        cause.__traceback__ = trimmed
+        if trimmed is None and error is not first:
+            error.__cause__ = None
+            return
+        error = cause

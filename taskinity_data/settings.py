@@ -51,8 +51,8 @@ class Settings:
         directory.
     run_dir : pathlib.Path
         Directory of the run directories.
-    log_dir : pathlib.Path
-        Directory of the runs' log files.
+    log_dir : pathlib.Path or None
+        Directory of the runs' log files; None: each run's own.
     log_level : str
         The lowest level of `logging` that is logged, in capitals.
     """
@@ -62,7 +62,7 @@ class Settings:
     scheduler: str | None = None
     output_dir: str | None = None
     run_dir: Path = Path(".taskinity")
-    log_dir: Path = Path("logs")
+    log_dir: Path | None = None
     log_level: str = "INFO"
     sources: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
 

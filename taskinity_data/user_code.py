@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import site
 import sys
 import sysconfig
@@ -13,9 +14,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["installed_folders", "is_user_file", "is_user_module", "is_user_name"]
+__all__ = [
+    "installed_folders",
+    "is_user_file",
+    "is_user_module",
+    "is_user_name",
+    "is_user_path",
+    "shorten_traceback",
+]
 
 _PACKAGE = __name__.partition(".")[0]
+_FOLDER = str(Path(__file__).resolve().parent) + os.sep
 
 
 def is_user_module(module: ModuleType) -> bool:
@@ -32,6 +41,44 @@ def is_user_module(module: ModuleType) -> bool:
 def is_user_file(path: str) -> bool:
     """Return whether `path` is a Python file outside the installation."""
     return path.endswith(".py") and not str(Path(path).resolve()).startswith(installed_folders())
+
+
+def is_user_path(path: str) -> bool:
+    """Return whether a frame of `path` runs the user's code: a file, a cell or typed text."""
+    if path.startswith("<"):
+        return not path.startswith("<frozen")
+    if "site-packages" in path or not path.endswith(".py"):
+        return False
+    return not path.startswith((*installed_folders(), _FOLDER))
+
+
+_FRAME = re.compile(r'^  File "(?P<path>.*)", line \d+, in ')
+_CHAINED = ("During handling", "The above exception")
+
+
+def shorten_traceback(text: str, max_lines: int = 9) -> str:
+    """Return the frames of the user's code and the message, without causes.
+
+    Of many frames the last; where no frame is the user's, the end of `text`.
+    """
+    frames: list[list[str]] = []
+    message: list[str] = []
+    is_kept = False
+    for line in text.rstrip().splitlines():
+        if match := _FRAME.match(line):
+            is_kept = is_user_path(match["path"])
+            frames += [[line]] if is_kept else []
+        elif line.startswith(_CHAINED):
+            frames, message = [], []
+        elif not line.startswith(" "):
+            message = [line] if line and not line.startswith("Traceback (") else message
+        elif is_kept:
+            frames[-1].append(line)
+    while sum(map(len, frames)) + len(message) > max_lines and len(frames) > 1:
+        del frames[0]
+    if not frames:
+        return "\n".join(text.rstrip().splitlines()[-max_lines:])
+    return "\n".join([*(line for frame in frames for line in frame), *message])
 
 
 def is_user_name(name: str | None) -> bool:

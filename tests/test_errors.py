@@ -55,7 +55,7 @@ def test_a_missing_source_is_caught_as_a_missing_file():
 
 
 def test_the_exported_names_are_all_the_errors_there_are():
-    assert set(errors.__all__) == {kind.__name__ for kind in KINDS} | {"shorten"}
+    assert set(errors.__all__) == {kind.__name__ for kind in KINDS} | {"hides_frames", "shorten"}
     assert errors.__all__ == sorted(errors.__all__)
 
 

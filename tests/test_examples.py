@@ -54,7 +54,7 @@ def test_flight_delays_runs_by_its_command_line_from_another_folder(scheduler, t
     )
     assert "336,776 planned = 336,776 processed" in done.stdout
     assert scheduler in done.stdout
-    assert {path.name for path in tmp_path.iterdir()} <= {".taskinity", "logs"}
+    assert {path.name for path in tmp_path.iterdir()} <= {".taskinity"}
 
 
 # --- five scripts, each by its command line -------------------------------------------------------
@@ -108,7 +108,7 @@ def say(tmp_path, monkeypatch, capsys, caplog, request):
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert {path.name for path in tmp_path.iterdir()} <= {".taskinity", "logs"}
+        assert {path.name for path in tmp_path.iterdir()} <= {".taskinity"}
         return done.stdout
 
     return run

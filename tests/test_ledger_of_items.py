@@ -141,6 +141,6 @@ def test_a_row_that_is_lost_on_the_way_to_a_worker_fails_the_run():
 
 def test_the_summary_and_the_report_show_where_items_have_gone(tmp_path):
     run = process(iter(FRAMES), refuse_four, on_error="skip")
-    assert "rows: 7 planned = 3 processed + 4 skipped" in str(run)
+    assert "7 planned = 3 processed + 4 skipped" in str(run)
     page = run.report(tmp_path / "run.html").read_text(encoding="utf-8")
     assert ">Ledger<" in page

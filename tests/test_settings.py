@@ -15,7 +15,7 @@ def test_defaults_hold_where_nothing_is_set(tmp_path):
     settings = load_settings({}, tmp_path)
     assert settings == Settings()
     assert str(settings.run_dir) == ".taskinity"
-    assert str(settings.log_dir) == "logs"
+    assert settings.log_dir is None
     assert {settings.source_of(name) for name in NAMES} == {"default"}
 
 

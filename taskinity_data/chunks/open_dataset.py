@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from taskinity_data.chunks.cut import parse_chunk_size
 from taskinity_data.chunks.dataset import Dataset, Extent
 from taskinity_data.chunks.open_files import Opening, open_sound
-from taskinity_data.errors import PlanError
+from taskinity_data.errors import PlanError, hides_frames
 from taskinity_data.formats.registry import refuse_options
 from taskinity_data.redact import hides_secrets
 from taskinity_data.sources.compression.codecs import Compression
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Dataset", "Extent", "open_dataset"]
 
 
+@hides_frames
 @hides_secrets
 def open_dataset(
     source: Any,

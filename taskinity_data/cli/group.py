@@ -83,8 +83,8 @@ class _Commands(click.Group):
             print_error(add_typed_options(str(error), ctx.invoked_subcommand))
             is_failure = isinstance(error, _FAILURES)
             ctx.exit(EXIT_CODES["failed" if is_failure else "wrong call"])
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+        except KeyboardInterrupt as error:
+            click.echo(f"Interrupted: {error}" if error.args else "Interrupted.", err=True)
             ctx.exit(EXIT_CODES["interrupted"])
 
 

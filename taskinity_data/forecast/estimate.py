@@ -16,7 +16,7 @@ from taskinity_data.chunks.cost_line import fit_middle
 from taskinity_data.chunks.dataset import Dataset
 from taskinity_data.chunks.plan_limits import check_memory, check_workers
 from taskinity_data.chunks.sizing import PROCESS_TARGET_S, TASK_S
-from taskinity_data.errors import BindError, PlanError
+from taskinity_data.errors import PlanError
 from taskinity_data.execution.jobs import chunk_job, consumers, reducers_of
 from taskinity_data.execution.open_fan_out import narrow
 from taskinity_data.execution.worker.side_effects import Surroundings
@@ -47,7 +47,7 @@ from taskinity_data.forecast.side_by_side import Trial, cold_seconds, try_alone,
 from taskinity_data.forecast.trial import TrialRequest
 from taskinity_data.machine import count_cores
 from taskinity_data.policy import Policy
-from taskinity_data.reducers.base import collect
+from taskinity_data.reducers.base import check_reduce, collect
 from taskinity_data.settings import load_settings
 from taskinity_data.wording import format_nbytes
 
@@ -94,8 +94,7 @@ def estimate(
 ) -> Forecast:
     """Forecast a run over `plan`: see `ChunkPlan.estimate`."""
     reduce = collect() if reduce is None else reduce
-    if not callable(reduce) and not getattr(reduce, "is_reducer", False):
-        raise BindError(f"reduce={reduce!r} is neither a reducer nor a function of a list")
+    check_reduce(reduce)
     _, steps = short_flow(function, reduce, Policy())
     job = make_job(next(step for step in steps if isinstance(step, FanOutStage)), steps, {}, {})
     return estimate_job(plan, job, workers=workers, memory=memory, scheduler=scheduler)

@@ -218,8 +218,10 @@ def _detect(
     detected = named or content or implied
     if detected is None:
         raise PlanError(
-            f"{path}: the suffix {suffix!r} says nothing of the format, nor do the first bytes; "
-            f'give format="csv" (or one of {", ".join(FORMATS)})'
+            f"{path}: neither the suffix {suffix!r} nor the first bytes show the format. If it is "
+            f'a table, give format="csv" (or one of {", ".join(FORMATS)}), and its separator, as '
+            'sep="\\t"; to process each file as a whole, fan out over a list of paths: '
+            "function.map(paths) in a function marked @td.flow"
         )
     if FORMATS[detected].is_text:
         # CSV may hold any character; but the user must name the format then.

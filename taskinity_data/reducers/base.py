@@ -9,21 +9,55 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from taskinity_data.data_kinds import describe_kind, kind_of
-from taskinity_data.errors import ReduceError
+from taskinity_data.errors import BindError, ReduceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 __all__ = [
+    "Finishes",
     "Reducer",
+    "check_reduce",
     "collect",
     "concat",
     "count",
     "reducer",
 ]
+
+
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+_BUILT_IN = (
+    "approx_distinct", "approx_quantiles", "collect", "concat", "count", "describe", "group_by",
+    "histogram", "max", "mean", "min", "sum", "top_k",
+)  # fmt: skip
+
+
+def check_reduce(reduce: Any) -> None:
+    """Raise `BindError` if `reduce` is neither a reducer nor a function of a list."""
+    if getattr(reduce, "is_reducer", False):
+        return
+    if not callable(reduce):
+        from difflib import get_close_matches  # only after an error, as in `wording.suggest`
+
+        hint = '; write e.g. reduce=td.sum(), or td.group_by("column", ...)'
+        if isinstance(reduce, str):
+            close = [reduce] if reduce in _BUILT_IN else get_close_matches(reduce, _BUILT_IN, n=1)
+            hint = f"; write reduce=td.{close[0]}(...)" if close else hint
+        raise BindError(f"reduce={reduce!r} is neither a reducer nor a function of a list{hint}")
+    if str(getattr(reduce, "__module__", "")).startswith("taskinity_data.reducers"):
+        name = reduce.__name__.rstrip("_")
+        raise BindError(f"reduce=td.{name}: that makes reducers; call it, reduce=td.{name}(...)")
+
+
+class Finishes(Protocol[Answer_co]):
+    """What a reducer returns, for type checkers."""
+
+    def finish(self, partial: Any) -> Answer_co:
+        """Return the answer."""
 
 
 @runtime_checkable

@@ -23,6 +23,7 @@ from taskinity_data.reducers.group_states import merge_groups, start_groups
 from taskinity_data.reducers.grouping import Grouping, Merging, order_groups
 from taskinity_data.reducers.inputs import (
     ChunkColumns,
+    check_columns,
     check_unique,
     join_empty,
     to_frame,
@@ -30,7 +31,7 @@ from taskinity_data.reducers.inputs import (
 from taskinity_data.reducers.row_labels import SeriesRows, read_result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "Labelled", "SeriesState", "Single", "max", "mean", "min", "sum",
@@ -73,6 +74,8 @@ class Total(WholeChunks):
     """See `sum`, `mean`, `min`, `max`."""
 
     how: str
+    columns_: tuple[str, ...] | None = None
+    is_single: bool = False
 
     wants: ClassVar[str] = "arrow"
     releases_gil: ClassVar[bool] = True
@@ -83,9 +86,19 @@ class Total(WholeChunks):
         """`how`."""
         return self.how
 
+    def columns(self) -> tuple[str, ...] | None:
+        """Return the columns that were named; None: all."""
+        return self.columns_
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raise `PlanError` if a named column is not among `names`."""
+        check_columns(self.columns_ or (), names, f"{self.how}()")
+
     def partial(self, data: Any) -> Partial | None:
         """Return the states of columns, of one column, of labels, or of a number."""
         data = read_result(data, f"{self.how}()")
+        if self.columns_ is not None:
+            return self._start_named(data, list(self.columns_))
         if isinstance(data, SeriesRows):
             rows = to_frame(data.to_table(_COLUMN), None, f"{self.how}()", is_exact=True)
             assert rows is not None
@@ -112,6 +125,21 @@ class Total(WholeChunks):
         number = pd.Series([data])
         state = HOWS[self.how].start(Values(number, Grouping.of_one(1)))
         return Single(state, number.iloc[:0])
+
+    def _start_named(self, data: Any, names: list[str]) -> Partial | None:
+        """Return the states of the named columns: as of a Series where it is one alone."""
+        rows = to_frame(data, names, f"{self.how}()", is_exact=True)
+        if rows is None:
+            return None
+        if self.is_single:
+            rows = rows.set_axis([_COLUMN], axis=1)
+            return SeriesState(start_columns(rows, [self.how], rows.columns))
+        numeric = _numeric_columns(rows)
+        if texts := [name for name in names if name not in numeric]:
+            raise ReduceError(
+                f"{self.how}(): column {texts[0]!r} does not hold numbers; leave it out"
+            )
+        return start_columns(rows, [self.how], numeric)
 
     def notice(self, partial: Partial | None) -> str | None:
         """Return a notice for the user about `partial`, if there is one."""
@@ -156,7 +184,8 @@ class Total(WholeChunks):
     def finish(self, partial: Partial | None) -> Any:
         """Return a Series of columns or labels, or a scalar."""
         if partial is None:
-            return getattr(pd.DataFrame(), self.how)(numeric_only=True)
+            nothing = pd.Series(dtype=np.float64) if self.is_single else pd.DataFrame()
+            return getattr(nothing, self.how)(numeric_only=True)
         label = f"{self.how}()"
         if isinstance(partial, Labelled):
             groups = partial.groups
@@ -225,7 +254,20 @@ class Total(WholeChunks):
         return total
 
     def __repr__(self) -> str:
-        return f"{self.how}()"
+        if self.columns_ is None:
+            return f"{self.how}()"
+        shown = self.columns_[0] if self.is_single else list(self.columns_)
+        return f"{self.how}({shown!r})"
+
+
+def _total(how: str, columns: str | Sequence[str] | None) -> Total:
+    if columns is None:
+        return Total(how)
+    if isinstance(columns, str):
+        return Total(how, (columns,), is_single=True)
+    names = tuple(columns)
+    check_unique(pd.Index(names), f"{how}()")
+    return Total(how, names)
 
 
 def _common_name(names: Sequence[Any]) -> Any:
@@ -247,7 +289,7 @@ def _is_empty(partial: Partial) -> bool:
     return isinstance(partial, SeriesState) and not partial.columns.n_rows
 
 
-def sum() -> Total:  # noqa: A001 - as pandas names it
+def sum(columns: str | Sequence[str] | None = None) -> Total:  # noqa: A001 - as pandas names it
     """Add up all rows, as ``DataFrame.sum(numeric_only=True)``.
 
     Chunks may return frames and tables (the answer is a Series, one item for each column of
@@ -260,6 +302,12 @@ def sum() -> Total:  # noqa: A001 - as pandas names it
     by ``pandas.concat(chunks).groupby(level=0).sum()``. Any other integers without a name
     (``pd.Series(np.bincount(...))``, after ``reset_index``) raise a `ReduceError`, which shows the
     line for either case.
+
+    Parameters
+    ----------
+    columns : str or sequence of str, optional
+        The column whose sum is the answer, a scalar, or the columns of the Series that is. No other
+        column is read. Default: all columns of numbers.
 
     Returns
     -------
@@ -278,14 +326,14 @@ def sum() -> Total:  # noqa: A001 - as pandas names it
     >>> total.finish(total.combine(parts)).to_dict()
     {'AA': 2, 'UA': 4}
     """
-    return Total("sum")
+    return _total("sum", columns)
 
 
-def mean() -> Total:
+def mean(columns: str | Sequence[str] | None = None) -> Total:
     """Average all rows, as ``DataFrame.mean(numeric_only=True)``.
 
     A Series labelled by the chunk's own rows is rows; one whose labels have a name or are no
-    integers is averaged label by label; any other is refused. See `sum`.
+    integers is averaged label by label; any other is refused. See `sum`, for `columns` too.
 
     Returns
     -------
@@ -296,30 +344,30 @@ def mean() -> Total:
     For numbers that chunks returned, labelled or not, it is the mean of those, and each counts once
     whatever the size of its chunk: a mean of means, if they are means, which a run reports once.
     """
-    return Total("mean")
+    return _total("mean", columns)
 
 
-def min() -> Total:  # noqa: A001 - as pandas names it
+def min(columns: str | Sequence[str] | None = None) -> Total:  # noqa: A001 - as pandas names it
     """Find the smallest of all rows, as ``DataFrame.min(numeric_only=True)``.
 
     A Series labelled by the chunk's own rows is rows; one whose labels have a name or are no
-    integers is compared label by label; any other is refused. See `sum`.
+    integers is compared label by label; any other is refused. See `sum`, for `columns` too.
 
     Returns
     -------
     Reducer
     """
-    return Total("min")
+    return _total("min", columns)
 
 
-def max() -> Total:  # noqa: A001 - as pandas names it
+def max(columns: str | Sequence[str] | None = None) -> Total:  # noqa: A001 - as pandas names it
     """Find the largest of all rows, as ``DataFrame.max(numeric_only=True)``.
 
     A Series labelled by the chunk's own rows is rows; one whose labels have a name or are no
-    integers is compared label by label; any other is refused. See `sum`.
+    integers is compared label by label; any other is refused. See `sum`, for `columns` too.
 
     Returns
     -------
     Reducer
     """
-    return Total("max")
+    return _total("max", columns)

@@ -58,6 +58,8 @@ class RunLog(events.Observer):
         From which level on.
     waits_s : float or None
         So many seconds the file waits, as a small run leaves nothing; None: for ever, until `keep`.
+    needs_folder : bool
+        Whether `directory` is made by another, and no file begins before it is there.
     say : callable
         Takes what the user should know: that there will be no log, once.
     """
@@ -69,6 +71,7 @@ class RunLog(events.Observer):
         level: int,
         *,
         waits_s: float | None = 0.0,
+        needs_folder: bool = False,
         say: Callable[[str], None],
     ) -> None:
         self.level = level
@@ -76,6 +79,7 @@ class RunLog(events.Observer):
         self._target = directory / f"{run_id}.log"
         self._run_id = run_id
         self._say = say
+        self._needs_folder = needs_folder
         self._opens_s = None if waits_s is None else time.monotonic() + waits_s
         self._file: Any = None
         self._waiting: list[str] | None = []
@@ -220,6 +224,8 @@ class RunLog(events.Observer):
     def keep(self) -> None:
         """Begin the file, what has waited first; nothing where there is one."""
         waiting = self._waiting
+        if self._needs_folder and not self._target.parent.is_dir():
+            return
         if not waiting:
             self._opens_s = time.monotonic()  # with its first line
             return

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from taskinity_data.display import encodable
 from taskinity_data.events import Observer, RunFinished
 from taskinity_data.report.run_state import Tally
-from taskinity_data.wording import format_count, format_seconds, inert
+from taskinity_data.wording import format_count, format_seconds, inert, inert_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from taskinity_data.events import Event
     from taskinity_data.report.run_state import TaskTally
 
-__all__ = ["NotebookProgress", "PlainProgress", "TerminalProgress", "progress_for"]
+__all__ = ["NotebookProgress", "PlainProgress", "TerminalProgress", "planning", "progress_for"]
 
 # Drawing took 1.3 ms in a terminal of 80 columns, so that ten a second cost about 1 % of a core.
 _TERMINAL_PAUSE_S = 0.1
@@ -29,7 +32,9 @@ _NOTEBOOK_PAUSE_S = 0.25
 _PLAIN_PAUSE_S = 5.0
 
 
-def progress_for(progress: bool | None = None, stream: TextIO | None = None) -> list[Observer]:
+def progress_for(
+    progress: bool | None = None, stream: TextIO | None = None, tally: Tally | None = None
+) -> list[Observer]:
     """Return the observer that shows the progress of a run.
 
     Parameters
@@ -39,6 +44,8 @@ def progress_for(progress: bool | None = None, stream: TextIO | None = None) -> 
         always. False: never.
     stream : text file, optional
         Where a terminal's progress is drawn; standard error by default.
+    tally : Tally, optional
+        What counts the events; one that knows the labels of tasks, where there are some.
 
     Returns
     -------
@@ -48,24 +55,47 @@ def progress_for(progress: bool | None = None, stream: TextIO | None = None) -> 
     if progress is False:
         return []
     if _is_notebook():
-        return [NotebookProgress()]
+        return [NotebookProgress(tally=tally)]
     stream = sys.stderr if stream is None else stream
     if stream is None:  # a program without a console
         return []
-    # Where the cursor can't be moved a bar could not be redrawn.
-    if stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown"):
-        return [TerminalProgress(stream)]
-    return [PlainProgress(stream, ends=bool(progress))]
+    if _can_redraw(stream):
+        return [TerminalProgress(stream, tally=tally)]
+    return [PlainProgress(stream, ends=bool(progress), tally=tally)]
+
+
+def _can_redraw(stream: TextIO) -> bool:
+    # Where the cursor can't be moved a line could not be redrawn.
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+@contextmanager
+def planning(label: str, progress: bool | None = None) -> Iterator[None]:
+    """Show on a terminal that a run of `label` is planned, until that is done."""
+    stream = sys.stderr
+    is_shown = progress is not False and stream is not None and _can_redraw(stream)
+    is_shown = is_shown and not _is_notebook()
+    if is_shown:
+        stream.write(encodable(f"{inert_line(label)[:20]} planning", stream.encoding))
+        stream.flush()
+    try:
+        yield
+    finally:
+        if is_shown:
+            stream.write("\r\x1b[2K")
+            stream.flush()
 
 
 class TerminalProgress(Observer):
-    """A bar for each task, redrawn in place."""
+    """A line for each task, redrawn in place."""
 
-    def __init__(self, stream: TextIO, width: int | None = None) -> None:
+    def __init__(
+        self, stream: TextIO, width: int | None = None, tally: Tally | None = None
+    ) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._tally = Tally()
+        self._tally = tally or Tally()
         self._drawn_s = float("-inf")
         self._console = Console(
             file=cast("TextIO", _Encodable(stream)),
@@ -109,44 +139,55 @@ class TerminalProgress(Observer):
         from rich.console import Group
         from rich.text import Text
 
-        tasks = list(self._tally.tasks.values())
+        tasks = self._tally.shown
         lines: list[Any] = []
+        if not tasks and not self._tally.status:
+            lines.append(Text(f"{self._tally.flow} planning", style="blue", no_wrap=True))
         # What does not fit could not be redrawn: of what is over the number is enough.
         room = self._console.height - 5
         over = [task for task in tasks if task.is_done and not task.has_failed]
-        folded = over[: max(0, 2 * len(tasks) - room)]
+        folded = over[: max(0, len(tasks) - room)]
         if folded:
             lines.append(Text(f"{format_count(len(folded), 'task')} done"))
-        for task in tasks:
-            if task not in folded:
-                lines += self._render_task(task)
+        lines += [self._render_task(task) for task in tasks if task not in folded]
         if not self._tally.status:
-            link = f"dashboard {self._tally.link}" if self._tally.link else ""
-            # A link is worth nothing where its end is cut off.
-            texts = [
-                Text(text, style="dim", overflow="fold")
-                for text in (self._tally.describe_workers(), link)
-            ]
-            lines += filter(None, texts)
+            workers = Text(self._tally.describe_workers(), style="dim")
+            workers.truncate(self._console.width, overflow="ellipsis")
+            lines.append(workers)
+            if self._tally.link:
+                # A link is worth nothing where its end is cut off.
+                link = f"dashboard {self._tally.link}"
+                lines.append(Text(link, style="dim", overflow="fold"))
         return Group(*lines)
 
-    def _render_task(self, task: TaskTally) -> list[Any]:
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
+    def _render_task(self, task: TaskTally) -> Any:
+        """Return the line of a task: name, bar, percent, and the fields that there is room for."""
         from rich.text import Text
 
-        if not task.is_fan_out:
-            return [Text(f"{task.name} {task.phrases()[0]}", overflow="ellipsis", no_wrap=True)]
-        text = Text("  " + " · ".join(task.phrases()), style="dim")
-        if task.share is None:
-            return [Text(task.name, overflow="ellipsis", no_wrap=True), text]
-        grid = Table.grid(padding=(0, 1), expand=False)
-        grid.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
-        grid.add_column(min_width=8, max_width=30, ratio=1)
-        grid.add_column(no_wrap=True)
-        bar = ProgressBar(total=1.0, completed=task.share, width=None)
-        grid.add_row(Text(task.name), bar, f"{task.share:4.0%}")
-        return [grid, text]
+        width = self._console.width
+        name = inert_line(task.name)[: max(8, min(24, width // 3))]
+        has_bar = task.is_fan_out and task.share is not None
+        # The same all the time, so that nothing jumps.
+        cells = max(4, min(30, width // 4 if width >= _NARROW else width // 8))
+        fields = task.fields()
+        room = width - len(name) - 1 - (cells + 8 if has_bar else 1)
+        while len(fields) > 1 and len(_SEPARATOR.join(text for _, text in fields)) > room:
+            fields.remove(max(fields, key=lambda field: field[0]))
+        line = Text(f"{name} ", no_wrap=True, overflow="ellipsis")
+        if has_bar:
+            done = round(cells * (task.share or 0.0))
+            line.append("━" * done, style=task.colour).append("━" * (cells - done), style="dim")
+            line.append(f" {task.share:4.0%}  ")
+        else:
+            line.stylize(task.colour)
+        for number, (rank, text) in enumerate(fields):
+            line.append(_SEPARATOR if number else "")
+            is_loss = text.endswith((" failed", " skipped")) and not rank
+            line.append(text, style="bold yellow" if is_loss else "")
+        return line
+
+
+_SEPARATOR, _NARROW = " · ", 60
 
 
 class _Encodable:
@@ -172,9 +213,9 @@ class PlainProgress(Observer):
         Whether the last line comes of a short run too.
     """
 
-    def __init__(self, stream: TextIO, *, ends: bool = False) -> None:
+    def __init__(self, stream: TextIO, *, ends: bool = False, tally: Tally | None = None) -> None:
         self._stream = stream
-        self._tally = Tally()
+        self._tally = tally or Tally()
         self._written_s: float | None = None
         self._begun_s = 0.0
         self._has_written = ends
@@ -199,9 +240,9 @@ class PlainProgress(Observer):
 
     def _line(self, at_s: float, is_last: bool) -> str:
         tally = self._tally
-        tasks = [task for task in tally.tasks.values() if is_last or not task.is_done]
-        parts = [f"{task.name} {', '.join(task.phrases())}" for task in tasks if task.is_fan_out]
-        parts = parts or [f"{task.name} {task.phrases()[0]}" for task in tasks[-1:]]
+        tasks = [task for task in tally.shown if is_last or not task.is_done]
+        tasks = [task for task in tasks if task.is_fan_out] or tasks[-1:]
+        parts = [f"{task.name} {task.describe(', ', has_elapsed=False)}" for task in tasks]
         about = tally.status if is_last else tally.describe_workers()
         head = f"{tally.flow} after {format_seconds(at_s - self._begun_s)}"
         line = f"{head}: {'; '.join(filter(None, (*parts, about)))}"
@@ -211,11 +252,11 @@ class PlainProgress(Observer):
 class NotebookProgress(Observer):
     """One output that is replaced while the run goes; what was shown last is saved with it."""
 
-    def __init__(self, display: Any = None) -> None:
+    def __init__(self, display: Any = None, tally: Tally | None = None) -> None:
         if display is None:
             from IPython.display import display
         self._display = display
-        self._tally = Tally()
+        self._tally = tally or Tally()
         self._drawn_s = float("-inf")
         self._handle: Any = None
 
@@ -241,7 +282,7 @@ class NotebookProgress(Observer):
 
     def _html(self) -> str:
         tally = self._tally
-        rows = "".join(_html_row(task) for task in tally.tasks.values())
+        rows = "".join(_html_row(task) for task in tally.shown)
         about = escape(
             " · ".join(filter(None, (tally.flow, tally.describe_workers(), tally.status)))
         )
@@ -263,11 +304,16 @@ class _Html:
         return "taskinity_data progress"
 
 
+_PAGE_COLOURS = {"blue": "#1565c0", "green": "#2e7d32", "yellow": "#b26a00", "red": "#c62828"}
+"""Those of `report.summary.STATUS_COLOURS`."""
+
+
 def _html_row(task: TaskTally) -> str:
-    bar = ""
+    bar, colour = "", _PAGE_COLOURS[task.colour]
     if task.is_fan_out and task.share is not None:
-        bar = f'<progress max="1" value="{task.share:.3f}"></progress>'
-    text = escape(" · ".join(task.phrases()))
+        style = f"accent-color:{colour}"
+        bar = f'<progress max="1" value="{task.share:.3f}" style="{style}"></progress>'
+    text = escape(task.describe(" · "))
     return f"<tr><td>{escape(task.name)}</td><td>{bar}</td><td>{text}</td></tr>"
 
 

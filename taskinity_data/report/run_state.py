@@ -6,7 +6,7 @@ The only clock is the times of the events.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.events import (
     ChunkFinished,
@@ -23,9 +23,14 @@ from taskinity_data.outcome import Status
 from taskinity_data.wording import format_count, format_nbytes, format_number, format_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskinity_data.events import Event
 
 __all__ = ["Tally", "TaskTally"]
+
+_MIN_CHUNKS = 5
+"""After which the time that is left is known."""
 
 
 @dataclass(slots=True)
@@ -43,6 +48,7 @@ class TaskTally:
     chunks: int | None = None
     nbytes: int = 0
     is_fan_out: bool = False
+    is_minor: bool = False
     is_final: bool = False
     is_done: bool = False
     is_stopped: bool = False
@@ -78,14 +84,15 @@ class TaskTally:
     def left_s(self) -> float | None:
         """Seconds left, None if unknown.
 
-        What chunks have cost so far, by bytes, is what those that remain will cost. Of that the
+        Not known before five chunks have ended: the first are slower, or not like the others. What
+        chunks have cost so far, by bytes, is what those that remain will cost. Of that the
         workers have done a part already: all their time that has not gone into chunks that ended,
         as far as it went into chunks at all. The last chunks keep no more workers busy than they
         are many.
         """
         fresh, spent_s = self.ended - self.recalled, self.ended_s - self.started_s
         done = self.fresh_nbytes if self.nbytes else fresh
-        if fresh <= 0 or done <= 0 or spent_s <= 0 or self.share is None:
+        if fresh < _MIN_CHUNKS or done <= 0 or spent_s <= 0 or self.share is None:
             return None
         remain = self.nbytes - self.done_nbytes if self.nbytes else (self.chunks or 0) - self.ended
         worked_s = self.worked_s or spent_s
@@ -101,39 +108,60 @@ class TaskTally:
         left_s = takes_s - (self.now_s - self.ended_s)
         return left_s if left_s > 0 else None
 
-    def phrases(self) -> list[str]:
-        """Return what is known, in short phrases."""
-        spent = max(self.now_s - self.started_s, 0.0)
-        if not self.is_fan_out:
-            state = "stopped" if self.is_stopped else "done" if self.is_done else "running"
-            state = "failed" if self.has_failed else state
-            return [f"{state} {format_seconds(spent)}" if self.is_done or spent >= 1 else state]
-        phrases = [self._chunks()]
-        for count, label in (
-            (self.failed, "failed"),
-            (self.skipped, "skipped"),
-            (self.retried, "tried again"),
-            (self.recalled, "reused"),
-        ):
-            if count:
-                phrases.append(f"{count:,} {label}")
-        lasted = max(self.ended_s - self.started_s, 1e-9)
-        if self.fresh_rows:
-            phrases.append(f"{format_number(self.fresh_rows / lasted)} rows/s")
-        if self.fresh_nbytes:
-            phrases.append(f"{format_nbytes(self.fresh_nbytes / lasted)}/s")
+    @property
+    def state(self) -> str:
+        """What it does, in a word; of a fan-out whose chunks are not known yet that it plans."""
+        if self.has_failed:
+            return "failed"
+        if self.is_stopped:
+            return "stopped"
         if self.is_done:
-            phrases.append(format_seconds(spent))
-        elif self.left_s is not None and not self.is_stopped:
-            phrases.append(f"{format_seconds(self.left_s)} left")
-        return phrases
+            return "done"
+        return "planning" if self.is_fan_out else "running"
 
-    def _chunks(self) -> str:
-        if self.chunks is None or (self.is_done and not self.is_final):
-            return format_count(self.ended, "chunk")
-        if self.is_final:
-            return f"{self.ended:,}/{self.chunks:,} chunks"
-        return f"{self.ended:,} of about {self.chunks:,} chunks"
+    @property
+    def colour(self) -> str:
+        """The colour of its state, as `STATUS_COLOURS` has it."""
+        if self.has_failed or self.is_stopped:
+            return "red"
+        return ("yellow" if self.failed or self.skipped else "green") if self.is_done else "blue"
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is worth a line: what nobody wrote is so once it takes a second."""
+        return not self.is_minor or self.now_s - self.started_s >= 1
+
+    def fields(self, *, has_elapsed: bool = True) -> list[tuple[int, str]]:
+        """Return short phrases in the order of a line, each with its rank: the last go first."""
+        spent_s = max(self.now_s - self.started_s, 0.0)
+        elapsed = format_seconds(spent_s)
+        if not self.is_fan_out or (not self.ended and not self.chunks):
+            return [(0, f"{self.state} {elapsed}" if self.is_done or spent_s >= 1 else self.state)]
+        lasted_s = max(self.ended_s - self.started_s, 1e-9)
+        rate = f"{format_nbytes(self.fresh_nbytes / lasted_s)}/s" if self.fresh_nbytes else ""
+        if self.fresh_rows:
+            rate = f"{format_number(self.fresh_rows / lasted_s)} rows/s"
+        # A number of chunks that is still a guess would run away.
+        total = f"/{self.chunks:,}" if self.is_final and self.chunks is not None else ""
+        chunks = f"{self.ended:,}{total} chunks" if total else format_count(self.ended, "chunk")
+        left_s = None if self.is_done or self.is_stopped else self.left_s
+        fields = [
+            (2, elapsed if has_elapsed or self.is_done else ""),
+            (1, f"{format_seconds(left_s)} left" if left_s is not None else ""),
+            (3, rate),
+            (0, f"{self.failed:,} failed" if self.failed else ""),
+            (0, f"{self.skipped:,} skipped" if self.skipped else ""),
+            (4, f"{self.retried:,} retried" if self.retried else ""),
+            (5, f"{self.recalled:,} reused" if self.recalled else ""),
+            (6, chunks if self.ended else ""),
+        ]
+        return [field for field in fields if field[1]]
+
+    def describe(self, separator: str, *, has_elapsed: bool = True) -> str:
+        """Return percent and all fields in one text."""
+        share = [f"{self.share:.0%}"] if self.is_fan_out and self.share is not None else []
+        fields = [text for _, text in self.fields(has_elapsed=has_elapsed)]
+        return separator.join([*share, *fields])
 
     def take(self, event: ChunkFinished) -> None:
         """Count a chunk that has ended."""
@@ -155,8 +183,14 @@ class TaskTally:
 
 @dataclass(slots=True)
 class Tally:
-    """A run so far: its tasks in the order in which they began, who runs them, their memory."""
+    """A run so far: its tasks in the order in which they began, who runs them, their memory.
 
+    `labels` are what tasks and flow of `process` are shown as, `fan_outs` the names of those tasks
+    that run once a chunk.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    fan_outs: frozenset[str] = frozenset()
     flow: str = ""
     status: str = ""
     scheduler: str = ""
@@ -165,11 +199,17 @@ class Tally:
     peak_nbytes: int = 0
     tasks: dict[str, TaskTally] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, flow: Any, labels: Mapping[str, str]) -> Tally:
+        """Return that of a run of `flow` which begins."""
+        names = frozenset(task.name for task in flow.tasks if task.width is not None)
+        return cls(labels, names)
+
     def add(self, event: Event) -> None:
         """Take `event` into account."""
         match event:
             case RunStarted():
-                self.flow = event.flow
+                self.flow = self.labels.get(event.flow, event.flow)
             case SchedulerChanged():
                 self._change(event)
             case TaskStarted():
@@ -204,6 +244,11 @@ class Tally:
             if not task.is_done:
                 task.now_s = max(task.now_s, at_s)
 
+    @property
+    def shown(self) -> list[TaskTally]:
+        """The tasks that are worth a line."""
+        return [task for task in self.tasks.values() if task.is_shown]
+
     def describe_workers(self) -> str:
         """Describe the scheduler and its workers, and the peak memory of any of their processes."""
         memory = f"{format_nbytes(self.peak_nbytes)} at most" if self.peak_nbytes else ""
@@ -218,5 +263,8 @@ class Tally:
     def _task(self, name: str, at_s: float) -> TaskTally:
         task = self.tasks.get(name)
         if task is None:
-            task = self.tasks[name] = TaskTally(name, at_s, at_s, workers=self.workers)
+            label, is_fan_out = self.labels.get(name, name), name in self.fan_outs
+            task = TaskTally(label, at_s, at_s, is_fan_out=is_fan_out, workers=self.workers)
+            task.is_minor = bool(self.labels) and not is_fan_out
+            self.tasks[name] = task
         return task

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from inspect import currentframe
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from taskinity_data.chunks.open_dataset import open_dataset
-from taskinity_data.errors import BindError, PlanError
+from taskinity_data.errors import BindError, PlanError, hides_frames
 from taskinity_data.flow.map_reduce import short_flow
 from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.stages import stages
 from taskinity_data.flow.task_mark import mark_of
 from taskinity_data.formats.stream import is_stream, listed_paths
 from taskinity_data.redact import hides_secrets
-from taskinity_data.reducers.base import collect
+from taskinity_data.reducers.base import check_reduce, collect
+from taskinity_data.report.progress import planning
 from taskinity_data.run.arguments import (
     ProcessKeywords,
     check_flow,
@@ -23,7 +24,7 @@ from taskinity_data.run.arguments import (
     sort_options,
     with_defaults,
 )
-from taskinity_data.run.describe_run import CallFacts, name_subject
+from taskinity_data.run.describe_run import CallFacts, label_tasks, name_subject
 from taskinity_data.run.options import RunOptions
 from taskinity_data.run.output_options import (
     check_partition_columns,
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.flow.flow import Flow
+    from taskinity_data.reducers.base import Finishes
+
+    T = TypeVar("T")
 
 __all__ = [
     "Run",
@@ -51,6 +55,7 @@ __all__ = [
 ]
 
 
+@hides_frames
 @hides_secrets
 def run_flow(
     flow: Flow,
@@ -188,11 +193,34 @@ def run_flow(
     arguments = {**(inputs or {}), **more_inputs}
     options, arguments, shared = share_options(check_flow(flow), options, arguments)
     call = CallFacts(inputs=arguments, asks=tuple(sorted(storage_options or ())))
-    steps = stages(flow, tuple(arguments))
+    try:
+        steps = stages(flow, tuple(arguments))
+    except BindError as error:
+        # An option that was misspelled came as an input.
+        names = [option.name for option in fields(RunOptions)]
+        hints = (suggest(name, names) for name in more_inputs if repr(name) in str(error))
+        raise BindError(f"{error}{next(filter(None, hints), '')}") from None
     return run_session(flow, steps, with_defaults(flow, arguments), {}, options, call, shared)
 
 
+@overload
+def process(
+    source: Any,
+    function: Callable[..., Any] | None = None,
+    *,
+    reduce: Finishes[T] | Callable[[list[Any]], T],
+    **options: Unpack[ProcessKeywords],
+) -> Run[T]: ...
+@overload
+def process(
+    source: Any,
+    function: Callable[..., Any] | None = None,
+    *,
+    reduce: Any = None,
+    **options: Unpack[ProcessKeywords],
+) -> Run[Any]: ...
 @show_keywords
+@hides_frames
 @hides_secrets
 def process(
     source: Any,
@@ -244,10 +272,12 @@ def process(
     dataset_options |= shared
     writes_only = reduce is None and chosen.output is not None
     subject = name_subject(source, function or reduce)
-    call = CallFacts(subject, {"source": source, **dataset_options})
     reduce = _check_reduce(reduce, writes_only=writes_only)
+    labels = label_tasks(function, reduce, task_options.get("name"))
+    call = CallFacts(subject, {"source": source, **dataset_options}, labels=labels)
     if not is_stream(source):
-        source = open_dataset(source, **dataset_options)
+        with planning(labels["Process"], chosen.progress):
+            source = open_dataset(source, **dataset_options)
         if function is None and chosen.partition_by:
             check_partition_columns(chosen, source.schema.names)
     elif dataset_options:
@@ -270,12 +300,7 @@ def _check_reduce(reduce: Any, *, writes_only: bool) -> Any:
         from taskinity_data.run.output import drop_results
 
         return drop_results()
-    is_one = getattr(reduce, "is_reducer", False)
-    if not is_one and not callable(reduce):
-        raise BindError(f"reduce={reduce!r} is neither a reducer nor a function of a list")
-    if not is_one and str(getattr(reduce, "__module__", "")).startswith("taskinity_data.reducers"):
-        name = reduce.__name__.rstrip("_")
-        raise BindError(f"reduce=td.{name}: that makes reducers; call it, reduce=td.{name}(...)")
+    check_reduce(reduce)
     return reduce
 
 

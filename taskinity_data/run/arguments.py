@@ -107,8 +107,8 @@ def sort_options(
     for name, value in options.items():
         # A size of chunks and the options of stores are the run's, which passes them on.
         owner = next((number for number in (2, 0, 1) if name in names[number]), None)
-        if owner is None:
-            all_names = set.union(*names)
+        if owner is None or name == "chunksize":
+            all_names = set.union(*names, {"source", "function", "reduce"}) - {name}
             raise BindError(f"process() has no option {name!r}.{suggest(name, all_names)}")
         sorted_[owner][name] = value
     return sorted_

@@ -25,6 +25,7 @@ __all__ = [
     "clean_place",
     "describe_run",
     "digest_code",
+    "label_tasks",
     "name_subject",
     "plain_options",
 ]
@@ -46,11 +47,14 @@ class CallFacts:
         What `replay` needs again, as far as it can be kept.
     asks : tuple of str
         Names of storage options, whose values are not kept.
+    labels : mapping
+        What to show for the names of a flow that nobody wrote, that of `process`.
     """
 
     subject: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     asks: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 _MAX_BITS = 4_096
@@ -79,6 +83,7 @@ def describe_run(
         },
         "asked": list(call.inputs),
         "asks": list(call.asks),
+        "labels": dict(call.labels),
         "is_process": bool(call.subject),
         "is_wired": any(task.arguments is not None for task in flow.tasks),
         "reducers": [task.name for task in flow.tasks if is_reducer(task.function)],
@@ -134,6 +139,24 @@ def clean_place(path: Any) -> str:
     """Return a path made absolute, or a URL without its secrets."""
     text = os.fsdecode(path)
     return clean_url(text) if "://" in text else str(Path(os.path.expanduser(text)).absolute())
+
+
+def label_tasks(function: Any, reduce: Any, task: str | None) -> dict[str, str]:
+    """Return what the flow of `process` and its tasks are shown as: by the user's functions."""
+    reducer = _name_function(reduce)
+    label = task or (reducer if function is None else _name_function(function))
+    return {"Process": label, task or "ProcessChunk": label, "AggregateResults": reducer}
+
+
+def _name_function(function: Any) -> str:
+    while not (name := getattr(function, "__name__", getattr(function, "name", None))):
+        if not hasattr(function, "func"):  # as functools.partial has it
+            return type(function).__name__
+        function = function.func
+    return str(name)[:_MAX_NAME]
+
+
+_MAX_NAME = 100
 
 
 def name_subject(source: Any, function: Any) -> str:

@@ -145,13 +145,6 @@ class RunJournal:
         )
         return tuple(steps)
 
-    def describe_resume(self) -> str:
-        """Return how the run can be resumed, in words."""
-        return (
-            f"what was finished is kept in {self.run_dir / self.run_id}: the same call with "
-            f'resume="{self.run_id}" resumes it; on the command line: --resume {self.run_id}'
-        )
-
 
 class _SchedulerRecorder(Observer):
     """Records who runs the items."""
@@ -223,7 +216,7 @@ def open_journal(
     if not is_kept:
         if resume:
             raise ResumeError("only= runs one chunk and keeps nothing; leave resume= out")
-        return RunJournal(new_id, run_dir)
+        return RunJournal(new_id, run_dir, call_details={"labels": call.labels})
     output = options.output
     where = None
     # What can be no output is refused by the sink.
@@ -248,7 +241,7 @@ def open_journal(
         more=lambda: {"code": digest_code(flow), "options": plain_options(options.journaled())},
         open_reader=_open_reader,
     )
-    call_details = {"inputs": head["inputs"], "asked": head["asked"]}
+    call_details = {name: head[name] for name in ("inputs", "asked", "labels")}
     call_details["options"] = plain_options(options.journaled())
     return RunJournal(
         run_id, run_dir, checkpoints, past, run_directory, is_asked, call_details=call_details
@@ -286,7 +279,11 @@ def open_log(
     if journal.is_asked or settings.source_of("log_dir") != "default":
         waits_s = 0.0
     level = logging.getLevelNamesMapping()[settings.log_level]
-    return RunLog(journal.run_id, settings.log_dir.absolute(), level, waits_s=waits_s, say=say)
+    folder = settings.log_dir or journal.run_dir / journal.run_id
+    is_own = settings.log_dir is None
+    return RunLog(
+        journal.run_id, folder.absolute(), level, waits_s=waits_s, needs_folder=is_own, say=say
+    )
 
 
 def _open_reader() -> ChunkReader:

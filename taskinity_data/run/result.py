@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import pandas as pd
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.display import for_stdout, safe_repr
+from taskinity_data.display import for_stdout
 from taskinity_data.errors import ResumeError
 from taskinity_data.execution.ledger import CATEGORIES
 from taskinity_data.outcome import RunStatus, Status
@@ -25,12 +24,13 @@ from taskinity_data.run.outcome_frames import (
     outcome_row,
     outcomes_frame,
 )
-from taskinity_data.wording import inert_line
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from typing_extensions import TypeVar
 
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.execution.notices import Entry
@@ -38,7 +38,15 @@ if TYPE_CHECKING:
     from taskinity_data.flow.flow import Flow
     from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.outcome import Outcome
+    from taskinity_data.report.bottleneck import Bound
     from taskinity_data.run.diff import RunDiff
+
+    # With the default, `Run` alone is no error to type checkers.
+    T = TypeVar("T", default=Any)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 __all__ = ["Output", "Run"]
 
@@ -53,8 +61,10 @@ class Output(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Generic[T]):
     """The result of a run: one that has just ended, or one that is stored (`load_run`).
+
+    `Run[T]` is one whose value is a T.
 
     A stored run has no results except the answer, if that could be stored; its chunks have paths
     and ranges, but can't be read.
@@ -119,7 +129,7 @@ class Run:
         What is unknown about a stored run, as sentences.
     """
 
-    value: Any
+    value: T
     results: dict[str, Any]
     status: RunStatus
     run_id: str
@@ -243,15 +253,42 @@ class Run:
                 total[unit].append(pd.NA if None in counts else sum(counts))
         return pd.DataFrame(total, index=index, dtype="Int64")
 
-    @property
-    def bound(self) -> str:
-        """What kept it from being faster, in a sentence; empty where nothing was run."""
+    @cached_property
+    def _bottleneck(self) -> Bound | None:
         from taskinity_data.report.bottleneck import find_bound
         from taskinity_data.report.html.attempts import attempt_rows
 
         tries = attempt_rows(self._ended)
-        bottleneck = find_bound(self.timings, tries, workers=self.workers, scheduler=self.scheduler)
-        return bottleneck.headline if tries else ""
+        if not tries:
+            return None
+        return find_bound(self.timings, tries, workers=self.workers, scheduler=self.scheduler)
+
+    @property
+    def bound(self) -> str:
+        """What kept it from being faster, in a sentence; empty where nothing was run."""
+        return self._bottleneck.headline if self._bottleneck else ""
+
+    @property
+    def advice(self) -> str:
+        """What to change for it to be faster, in a sentence; empty where there is nothing."""
+        sentence, end, _ = (self._bottleneck.advice if self._bottleneck else "").partition(". ")
+        return sentence + end.strip()
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What a run of `process` is shown as: its function's name for the task's, and so on."""
+        return self._head.get("labels") or {}
+
+    def explain(self) -> str:
+        """Return all that the summary leaves out, as text: ``print(run.explain())``.
+
+        The ledger of bytes and rows, where the time went, chunk sizes and why they changed, the
+        slowest chunks, the errors of retries, each of the first ten failures, and the forecast
+        compared with the run.
+        """
+        from taskinity_data.report.explain import explain
+
+        return for_stdout(explain(self))
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write all that is known of this run as one HTML file, which opens without a network.
@@ -299,70 +336,23 @@ class Run:
 
         return facts_for_diff(read_past(self.directory), str(self.status))
 
-    def explain_failure(self) -> str:
-        """Return why it stopped, where, and what to do next."""
-        lines = [self.stop_reason or "it failed"]
-        # What concerns two chunks, such as that their columns differ, names them by their keys.
-        lines += [
-            f"chunk {item.position} is {item.data}"
-            for item, outcome in self._ended
-            if item is not None
-            and outcome.status is Status.COMPLETED
-            and isinstance(item.data, Chunk)
-            and item.key in lines[0]
-        ]
-        failed = [
-            (item, outcome)
-            for item, outcome in self._ended
-            if outcome.status is Status.FAILED and outcome.failure is not None
-        ]
-        if failed:
-            item, outcome = failed[0]
-            assert outcome.failure is not None
-            if item is not None and isinstance(item.data, Chunk):
-                lines.append(f"in {item.data} (chunk {item.position}, key {item.key})")
-            elif item is not None:
-                lines.append(f"in item {item.position}, key {item.key}: {_show(item.data)}")
-            if outcome.failure.traceback.strip() not in lines[0]:
-                lines.append(outcome.failure.traceback.rstrip())
-            chunk = item.data if item is not None else None
-            # A frame in memory has no file that the next call would find.
-            if isinstance(chunk, Chunk) and not chunk.reader.is_in_memory:
-                ranges = chunk.ranges
-                alone = repr(ranges[0] if len(ranges) == 1 else list(ranges))
-                typed = " ".join(f"--only {shlex.quote(text_range)}" for text_range in ranges)
-                lines.append(
-                    f"To try this chunk alone, make the same call with only={alone}; on the "
-                    f"command line: {typed}"
-                )
-        if self.quarantine is not None:
-            lines.append(f"What failed is kept in {as_text(str(self.quarantine))}")
-        if self.log is not None:
-            lines.append(f"Its log is {as_text(str(self.log))}")
-        lines += [f"Next: {step}" for step in self.next_steps]
-        return "\n".join(lines)
-
     def __repr__(self) -> str:
         chunks = sum(len(plan) for plan in self.plans.values())
+        label = self.labels.get(self.flow.name, self.flow.name)
         return for_stdout(
-            f"Run({self.run_id}, {self.flow.name}: {self.status}, {chunks} chunks on "
+            f"Run({self.run_id}, {label}: {self.status}, {chunks} chunks on "
             f"{self.scheduler} in {self.timings['total']:.2f} s)"
         )
 
     def __str__(self) -> str:
-        from taskinity_data.report.summary import summarise
+        from taskinity_data.report.summary import colours_stdout, summarise
 
-        return for_stdout(summarise(self))
+        return for_stdout(summarise(self, is_coloured=colours_stdout()))
 
     def _repr_html_(self) -> str:
         from taskinity_data.report.summary import summary_html
 
         return summary_html(self)
-
-
-def _show(value: Any) -> str:
-    """Return an item of a list, in a line."""
-    return inert_line(safe_repr(value, 200))
 
 
 def _where(item: Item | None) -> tuple[str | None, int | None, int | None]:

@@ -29,8 +29,10 @@ from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.policy import parse_duration
 from taskinity_data.redact import hide
 from taskinity_data.report.dashboard.observer import DashboardObserver
+from taskinity_data.report.failure import explain_failure, explain_interrupt
 from taskinity_data.report.notify import Announcer
 from taskinity_data.report.progress import progress_for
+from taskinity_data.report.run_state import Tally
 from taskinity_data.run.arguments import sort_plans
 from taskinity_data.run.ended_run import facts_of, run_of
 from taskinity_data.run.journal import NoticeBoard, begin_journal, open_log
@@ -121,7 +123,7 @@ class RunSession:
             [
                 *self.journal.observers,
                 self.log,
-                *progress_for(options.progress),
+                *progress_for(options.progress, tally=Tally.of(flow, call.labels)),
                 DashboardObserver(flow, self._notices),
                 *options.observers,
             ],
@@ -235,7 +237,6 @@ class RunSession:
             self._settle(status)
         self._closed_s = time.perf_counter() - at
         if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and self.journal.is_resumable:
-            self._notices(self.journal.describe_resume())
             self.log.keep()
         run_id = self.journal.run_id
         self._announcer(events.RunFinished(run_id, time.time(), status, self._why()))
@@ -322,14 +323,16 @@ class RunSession:
             ends_here = self._flow.last in sink.by_fan_out and run.value is None
             run = replace(run, value=sink.written.path if ends_here else run.value)
         if self._failed is not None:
+            self._failed.args = (explain_interrupt(run),)
             self._failed.run = run  # type: ignore[attr-defined]  # for whoever catches it
             raise self._failed
         if run.status is RunStatus.FAILED:
             if not driver.has_submitted and isinstance(driver.cause, TaskinityDataError):
                 # Nothing has run: the call was wrong.
                 raise driver.cause
-            text = f"flow {self._flow.name}: {run.explain_failure()}"
-            raise FlowFailed(text, run=run) from driver.cause
+            text = explain_failure(run, driver.account.outcomes)
+            cause = driver.cause and driver.cause.with_traceback(None)
+            raise FlowFailed(text, run=run) from cause
         return run
 
 

@@ -27,6 +27,7 @@ PART_NBYTES = 8 << 20
 """A longer range is requested in parts of this size, several at a time: S3 gives one request about
 as much as 100 MB/s."""
 
+_DATABASES = ("duckdb", "mariadb", "mssql", "mysql", "oracle", "postgres", "postgresql", "sqlite")
 _EXTRAS = {"s3a": "s3", "https": "http", "gcs": "gs", "abfs": "az", "abfss": "az"}
 _EXTRAS |= {name: name for name in ("s3", "http", "gs", "az")}
 _ARCHIVES = ("zip", "tar", "libarchive", "reference", "dir", "generic", "data")
@@ -229,6 +230,12 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
     try:
         fsspec.get_filesystem_class(protocol)
     except ValueError:
+        if protocol.partition("+")[0] in _DATABASES:
+            raise PlanError(
+                f"{shown}: a database is read by pandas, in chunks: "
+                "td.process(pandas.read_sql(query, connection, chunksize=100_000), "
+                "function)"
+            ) from None
         raise PlanError(
             f"{shown}: fsspec has no protocol {protocol!r}; write s3://, gs://, az://, https:// "
             "or a path"

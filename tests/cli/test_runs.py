@@ -63,7 +63,7 @@ def test_a_failed_run_goes_on_by_its_id_or_as_the_newest(stoppable, call, monkey
     said = call(*RUN)
     (run_id,) = runs_of(stoppable)
     assert said.exit_code == 1
-    assert f"--resume {run_id}" in said.stderr
+    assert f"taskinity-data redrive {run_id}" in said.stderr
     for arguments in (("--resume", run_id), ("--resume",)):
         assert call(*RUN, *arguments).exit_code == 1
     assert (stoppable / "ran").read_text().count("x") == 4
@@ -131,7 +131,7 @@ def test_runs_are_listed_shown_and_removed(stoppable, call, monkeypatch):
     said = call("runs", "show", failed)
     assert said.exit_code == 0
     assert "Totals: FAILED" in said.stdout
-    assert f"  log: {stoppable / 'logs' / failed}.log\n" in said.stdout
+    assert f"  log: {stoppable / '.taskinity' / failed / failed}.log\n" in said.stdout
     assert "ValueError: stop here" in said.stdout
     shown = json.loads(call("runs", "show", done, "--json").stdout)
     # Ten chunks, and the two tasks that run once.
@@ -284,7 +284,8 @@ def test_a_failed_flow_is_redriven_by_the_command_that_its_summary_ends_with(
     assert redrive.endswith(f"taskinity-data redrive {run_id}")
     assert f'td.replay("{run_id}", "' in replay
     assert report.endswith(f"taskinity-data report {run_id}")
-    assert call("runs", "show", run_id).stdout.splitlines()[-3:] == [redrive, replay, report]
+    shown = [line.strip() for line in call("runs", "show", run_id).stdout.splitlines()[-3:]]
+    assert shown == [redrive[9:], replay[9:], report[9:]]
     monkeypatch.delenv("STOP")
     again = call(*redrive.partition("taskinity-data ")[2].split(), "--chunk-size", "10 rows")
     assert again.exit_code == 0

@@ -204,7 +204,7 @@ def test_what_a_failed_run_raises_shows_no_secret(folder):
     check_run(failed.value.run)
     check(failed.value.run._repr_html_(), "the notebook")
     assert "***" in failed.value.run.report("pages/failed.html").read_text()
-    check_files("kept", "pages", "logs")
+    check_files("kept", "pages")
 
 
 def test_the_command_line_shows_no_secret(folder):
@@ -222,7 +222,7 @@ def test_the_command_line_shows_no_secret(folder):
     assert json.loads(done.stdout)["failures"]
     check(done.stdout, "--json")
     check(done.stderr, "stderr")
-    check_files("page.html", ".taskinity", "logs")
+    check_files("page.html", ".taskinity")
 
 
 def test_errors_before_a_run_show_no_secret(folder):

@@ -106,7 +106,7 @@ def test_only_what_was_left_out_runs_and_joins_what_stands(ground):
     assert any("today's code" in one for one in done.notices)
     now = {path.name: path.stat().st_ino for path in Path("out").glob("*.parquet")}
     assert {name: now[name] for name in inodes} == inodes  # neither copied nor written anew
-    assert sorted(os.listdir(ground)) == ["data.csv", "logs", "out", "runs"]
+    assert sorted(os.listdir(ground)) == ["data.csv", "out", "runs"]
     whole = go(mended, output="whole", run_dir="other")
     assert numbers("whole") == numbers()
     assert [part.path for part in read_manifest("whole").parts] == [
@@ -280,7 +280,7 @@ def test_an_appended_batch_is_completed_among_those_of_others(ground, monkeypatc
     assert ran() == [2]
     assert first.output.rows == 100
     assert numbers() == 3 * list(range(100))
-    assert sorted(os.listdir(ground)) == ["data.csv", "logs", "out", "runs"]
+    assert sorted(os.listdir(ground)) == ["data.csv", "out", "runs"]
 
 
 def test_the_first_run_is_completed_before_what_others_have_appended(ground):

@@ -211,3 +211,32 @@ def test_chunks_without_rows_say_nothing_of_what_numbers_are(how, empty, reduce)
     none = pd.DataFrame({**empty, "i": pd.Series([], dtype="int64")})
     want = getattr(filled, how)(numeric_only=True)
     assert_series_equal(reduce(TOTALS[how], [none, filled, none]), want)
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+@examples(10)
+@given(n=st.integers(0, 20), seed=st.integers(0, 10**6), data=st.data())
+def test_the_total_of_a_named_column_is_that_of_its_series(how, n, seed, data, reduce, cut):
+    frame = make_frame(np.random.default_rng(seed), n)
+    name = data.draw(st.sampled_from([name for name in frame.columns if name != "text"]))
+    if (how, name) == ("sum", "time"):  # no sum in pandas either
+        return
+    cuts = data.draw(st.lists(st.integers(0, n), max_size=5))
+    want = getattr(frame[name], how)()
+    got = reduce(getattr(td, how)(name), cut(frame, cuts))
+    assert_series_equal(pd.Series([got]), pd.Series([want]), check_dtype=False, rtol=1e-6)
+
+
+def test_totals_of_named_columns_are_a_series_and_refuse_texts(reduce):
+    frame = pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "c": ["x", "y"]})
+    got = reduce(td.mean(["b", "a"]), [frame.iloc[:1], frame.iloc[1:]])
+    assert_series_equal(got, frame[["b", "a"]].mean())
+    with pytest.raises(ReduceError, match="column 'c' does not hold numbers"):
+        reduce(td.mean(["a", "c"]), [frame])
+    assert reduce(td.max("c"), [frame]) == "y"
+    assert (td.sum("a").columns(), td.sum().columns()) == (("a",), None)
+    assert [repr(td.sum(one)) for one in (None, "a", ["a", "b"])] == [
+        "sum()",
+        "sum('a')",
+        "sum(['a', 'b'])",
+    ]

@@ -34,9 +34,11 @@ def test_the_outcomes_tell_which_results_are_those_of_a_fallback(path):
 
 
 def test_the_summary_tells_how_often_a_fallback_stood_in_and_for_what(path):
-    text = str(run_with_fallbacks(path))
-    line = "ProcessChunk: ValueError: no fours (3 results; its fallback was used)"
+    run = run_with_fallbacks(path)
+    text = run.explain()
+    line = "refuse: ValueError: no fours (3 results; its fallback was used)"
     assert f"\nFallbacks\n  {line}\n" in f"{text}\n"
+    assert f"\nFallback {line}\n" in str(run)
     assert "Overcome" not in text
 
 
@@ -51,8 +53,8 @@ def test_an_error_that_a_retry_made_good_is_not_called_a_fallback(path):
 
     run = td.process(path, fail_once, retries=1, retry_delay=0, on_error=td.value(-1), **QUIET)
     assert not run.outcomes["is_fallback"].any()
-    assert "Fallbacks" not in str(run)
-    assert "OSError: busy (1 attempt; a later attempt succeeded)" in str(run)
+    assert "Fallbacks" not in run.explain()
+    assert "OSError: busy (1 attempt; a later attempt succeeded)" in run.explain()
 
 
 def test_a_task_that_runs_once_tells_of_its_fallback():

@@ -68,6 +68,10 @@ def whole_run():
     yield RunFinished("r", 5.2, RunStatus.PARTIAL)
 
 
+def texts(task):
+    return [text for _, text in task.fields()]
+
+
 def told(events):
     tally = Tally()
     for event in events:
@@ -82,14 +86,14 @@ def seen(stream):
 
 
 def test_a_fan_out_is_told_by_chunks_failures_rates_and_time_left():
-    facts = told(half_of_a_run()).tasks["Work"].phrases()
+    facts = texts(told(half_of_a_run()).tasks["Work"])
     # 50 MB of 100 in 2.5 s, 400,000 rows of chunks that have a result.
-    assert facts == ["5/10 chunks", "1 failed", "160 k rows/s", "20.0 MB/s", "2.5 s left"]
+    assert facts == ["2.5 s", "2.5 s left", "160 k rows/s", "1 failed", "5/10 chunks"]
 
 
-def test_the_total_of_chunks_is_about_until_all_are_cut():
+def test_no_total_of_chunks_is_shown_before_all_are_cut_and_no_time_left_before_five_ended():
     events = list(half_of_a_run())[:7]
-    assert told(events).tasks["Work"].phrases()[0] == "1 of about 10 chunks"
+    assert texts(told(events).tasks["Work"]) == ["500 ms", "200 k rows/s", "1 chunk"]
     assert told(events).tasks["Work"].share == pytest.approx(0.1)
 
 
@@ -106,9 +110,10 @@ def test_the_terminal_shows_tasks_bars_and_facts():
         bars.on_event(event)
     lines = [line.rstrip() for line in seen(stream).splitlines() if line.strip()]
     assert lines[0] == "Prepare done 0 ms"
-    assert re.fullmatch(r"Work ━+ 100%", lines[1])
-    assert lines[2] == "  10/10 chunks · 1 failed · 180 k rows/s · 20.0 MB/s · 5.0 s"
-    assert lines[3] == "Reduce done 200 ms"
+    assert re.fullmatch(
+        r"Work ━{25} 100%  5.0 s · 180 k rows/s · 1 failed · 10/10 chunks", lines[1]
+    )
+    assert lines[2] == "Reduce done 200 ms"
 
 
 def test_the_terminal_names_who_works_while_it_goes():
@@ -129,9 +134,11 @@ def test_forty_columns_are_enough():
         bars.on_event(event)
     text = seen(stream)
     bars.close()
-    assert max(map(len, text.splitlines())) <= 40
-    for fact in ("5/10 chunks", "1 failed", "2.5 s left", "2 workers"):
-        assert fact in " ".join(text.split())
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= 40
+    # Nothing wraps: fields drop out, failures never.
+    assert "Work ━━━━━  50%  2.5 s left · 1 failed" in lines
+    assert "threads, 2 workers" in lines
 
 
 def test_no_color_is_honoured(monkeypatch):
@@ -168,12 +175,11 @@ def test_what_is_no_terminal_gets_a_plain_line_every_few_seconds():
     for event in slow_run():
         plain.on_event(event)
     lines = stream.getvalue().replace("; threads, 2 workers", " ←").splitlines()
-    about = "Work 3 of about 10 chunks, 1 failed"
     assert lines == [
-        f"Delays after 6.0 s: {about}, 33.3 k rows/s, 5.0 MB/s, 14.0 s left ←",
-        "Delays after 12.0 s: Work 6/10 chunks, 1 failed, 41.7 k rows/s, 5.0 MB/s, 8.0 s left ←",
-        "Delays after 18.0 s: Work 9/10 chunks, 1 failed, 44.4 k rows/s, 5.0 MB/s, 2.0 s left ←",
-        "Delays after 20.8 s: Work 10/10 chunks, 1 failed, 45 k rows/s, 5.0 MB/s, 20.0 s; PARTIAL",
+        "Delays after 6.0 s: Work 30%, 33.3 k rows/s, 1 failed, 3 chunks ←",
+        "Delays after 12.0 s: Work 60%, 8.0 s left, 41.7 k rows/s, 1 failed, 6/10 chunks ←",
+        "Delays after 18.0 s: Work 90%, 2.0 s left, 44.4 k rows/s, 1 failed, 9/10 chunks ←",
+        "Delays after 20.8 s: Work 100%, 20.0 s, 45 k rows/s, 1 failed, 10/10 chunks; PARTIAL",
     ]
 
 
@@ -188,7 +194,7 @@ def test_what_is_no_terminal_gets_nothing_of_a_short_run_unless_it_is_asked_for(
         plain.on_event(event)
     assert stream.getvalue() == ""
     (line,) = asked.getvalue().splitlines()
-    assert line.startswith("Delays after 2.5 s: Work 5/10 chunks, 1 failed")
+    assert line.startswith("Delays after 2.5 s: Work 50%, 160 k rows/s, 1 failed, 5/10 chunks")
     assert line.endswith("; INTERRUPTED")
 
 
@@ -207,7 +213,7 @@ def test_memory_and_what_is_tried_again_are_told():
     attempt = Attempt(1, 0.0, 0.1, "w", peak_nbytes=180_000_000)
     held = Outcome("Work", "k", Status.COMPLETED, (attempt,))
     tally.add(ChunkFinished("r", 2.5, "Work", held))
-    assert "1 tried again" in tally.tasks["Work"].phrases()
+    assert "1 retried" in texts(tally.tasks["Work"])
     assert tally.describe_workers() == "threads, 2 workers · 180.0 MB at most"
 
 
@@ -229,26 +235,31 @@ def wave(workers, chunks, seconds, ended, *, is_final=True):
 @pytest.mark.parametrize(
     ("ended", "left_s"),
     [
-        (1, 10.0),  # the first of four: the other three are as far
-        (4, 10.0),
-        (7, 10.0 / 1e9),  # the last one ends now too
+        (4, None),  # not known before five have ended
+        (5, 20.0),  # the first of four: the other three are as far
+        (8, 20.0),
+        (12, 10.0),
+        (15, None),  # the last one ends now too
     ],
 )
 def test_the_time_left_counts_what_is_under_way(ended, left_s):
-    task = told(wave(4, 8, 10.0, ended)).tasks["Work"]
-    assert (task.left_s or 0.0) == pytest.approx(left_s, abs=0.1)
+    task = told(wave(4, 16, 10.0, ended)).tasks["Work"]
+    if left_s is None:
+        assert (task.left_s or 0.0) < 1e-6
+    else:
+        assert task.left_s == pytest.approx(left_s, abs=0.1)
 
 
 def test_few_chunks_keep_few_workers_busy():
-    # Five chunks on four workers: the last one takes as long as all before it.
-    assert told(wave(4, 5, 10.0, 4)).tasks["Work"].left_s == pytest.approx(10.0)
+    # Nine chunks on four workers: the last one takes as long as a round of four.
+    assert told(wave(4, 9, 10.0, 8)).tasks["Work"].left_s == pytest.approx(10.0)
 
 
 def test_the_time_left_passes_while_nothing_ends():
-    tally = told(wave(4, 8, 10.0, 4))
-    tally.pulse(16.0)
+    tally = told(wave(4, 12, 10.0, 8))
+    tally.pulse(26.0)
     assert tally.tasks["Work"].left_s == pytest.approx(4.0)
-    tally.pulse(25.0)
+    tally.pulse(35.0)
     assert tally.tasks["Work"].left_s is None
 
 
@@ -258,26 +269,27 @@ def test_what_an_earlier_try_has_done_tells_nothing_of_rates():
         TaskStarted("r", 100.0, "Work"),
         FanOutGrew("r", 100.0, "Work", 100, 100_000_000, None, is_final=True),
     ]
-    for number in range(92):
+    for number in range(95):
         one = Outcome("Work", str(number), Status.COMPLETED, (attempt,), nbytes=1_000_000)
         is_old = number < 90
         at_s = 100.0 if is_old else 110.0 + 10.0 * (number - 90)
         events.append(ChunkFinished("r", at_s, "Work", replace(one, is_recalled=is_old)))
     task = told(events).tasks["Work"]
-    assert task.phrases() == ["92/100 chunks", "90 reused", "100.0 kB/s", "1 min 20 s left"]
+    assert texts(task) == ["50.0 s", "50.0 s left", "100.0 kB/s", "90 reused", "95/100 chunks"]
 
 
 def test_nothing_is_left_of_a_run_that_was_stopped():
     tally = told([*half_of_a_run(), TaskStarted("r", 2.5, "Beside")])
     tally.add(RunFinished("r", 2.5, RunStatus.FAILED))
     work, beside = tally.tasks["Work"], tally.tasks["Beside"]
-    assert work.phrases() == ["5/10 chunks", "1 failed", "160 k rows/s", "20.0 MB/s"]
-    assert beside.phrases() == ["stopped"]
+    assert texts(work) == ["2.5 s", "160 k rows/s", "1 failed", "5/10 chunks"]
+    assert texts(beside) == ["stopped"]
+    assert (work.colour, beside.colour) == ("red", "red")
 
 
 def test_skipped_chunks_are_told_apart_from_failed_ones():
     events = [ChunkFinished("r", 1.0, "Work", outcome("Work", Status.SKIPPED))]
-    assert told(events).tasks["Work"].phrases() == ["1 chunk", "1 skipped"]
+    assert texts(told(events).tasks["Work"]) == ["0 ms", "1 skipped", "1 chunk"]
 
 
 def test_a_source_of_unknown_length_has_no_bar_and_no_share():
@@ -419,8 +431,8 @@ def test_a_notebook_keeps_the_last_state_in_one_output():
         bars.on_event(event)
     last = display.shown[-1]
     assert "PARTIAL" in last
-    assert '<progress max="1" value="1.000">' in last
-    assert "10/10 chunks · 1 failed" in last
+    assert '<progress max="1" value="1.000" style="accent-color:#b26a00">' in last
+    assert "100% · 5.0 s · 180 k rows/s · 1 failed · 10/10 chunks" in last
 
 
 def test_a_notebook_is_not_flooded():
@@ -446,3 +458,47 @@ def test_a_notebook_is_told_from_a_terminal_by_its_shell(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", shell)
     monkeypatch.setitem(sys.modules, "IPython.display", shell.display)
     assert isinstance(progress_for()[0], NotebookProgress)
+
+
+def test_a_fan_out_is_planned_before_its_chunks_are_known():
+    stream = Terminal()
+    flow = SimpleNamespace(tasks=[SimpleNamespace(name="Work", width="*")])
+    bars = TerminalProgress(stream, width=80, tally=Tally.of(flow, {}))
+    bars.on_event(RunStarted("r", 0.0, "Delays", ("Work",)))
+    assert "Delays planning" in seen(stream)
+    bars.on_event(TaskStarted("r", 1.0, "Work"))
+    bars.on_tick(3.5)
+    assert "Work planning 2.5 s" in seen(stream)
+    bars.on_event(FanOutGrew("r", 4.0, "Work", 10, 100, None, is_final=False))
+    bars.on_tick(4.5)
+    assert "0%" in seen(stream)
+    bars.close()
+
+
+def test_a_bar_is_blue_while_it_runs_and_green_or_amber_at_the_end():
+    assert told(half_of_a_run()).tasks["Work"].colour == "blue"
+    assert told(whole_run()).tasks["Work"].colour == "yellow"
+    assert told(whole_run()).tasks["Reduce"].colour == "green"
+
+
+def test_a_run_of_process_is_shown_under_the_name_of_its_function_and_nothing_else():
+    labels = {"Process": "late", "ProcessChunk": "late", "AggregateResults": "group_by"}
+    flow = SimpleNamespace(tasks=[SimpleNamespace(name="ProcessChunk", width="*")])
+    stream = Terminal()
+    bars = TerminalProgress(stream, width=80, tally=Tally.of(flow, labels))
+    for event in (
+        RunStarted("r", 0.0, "Process", ()),
+        TaskStarted("r", 0.0, "ProcessChunk"),
+        FanOutGrew("r", 0.0, "ProcessChunk", 1, 100, None, is_final=True),
+        ChunkFinished("r", 1.0, "ProcessChunk", outcome("ProcessChunk", nbytes=100)),
+        TaskFinished("r", 1.0, "ProcessChunk"),
+        TaskStarted("r", 1.0, "AggregateResults"),
+    ):
+        bars.on_event(event)
+    bars.on_tick(1.2)
+    assert seen(stream).split()[0] == "late"
+    assert "ProcessChunk" not in stream.getvalue()
+    assert "group_by" not in stream.getvalue()
+    bars.on_tick(4.0)
+    assert "group_by running 3.0 s" in seen(stream)
+    bars.close()

@@ -485,9 +485,9 @@ def test_a_run_that_is_interrupted_leaves_the_target_absent(tmp_path):
     assert "KeyboardInterrupt" in done.stderr
     # The target is absent; what was finished waits for a resume.
     assert not (tmp_path / "out").exists()
-    kept, runs, logs, script = sorted(os.listdir(tmp_path))
+    kept, runs, script = sorted(os.listdir(tmp_path))
     assert kept.startswith(".out.kept-")
-    assert (runs, logs, script) == (".taskinity", "logs", "script.py")
+    assert (runs, script) == (".taskinity", "script.py")
 
 
 TYPES = [

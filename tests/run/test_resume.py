@@ -418,7 +418,7 @@ def test_a_small_run_leaves_nothing_behind_and_a_longer_one_can_be_resumed(groun
     run = stopped(8, run_dir=None)
     assert (ground / ".taskinity" / run.run_id).stat().st_mode & 0o077 == 0
     assert (ground / ".taskinity" / ".gitignore").read_text() == "*\n"
-    assert f'resume="{run.run_id}"' in run.notices[-1]
+    assert f'resume="{run.run_id}"' in run.next_steps[0]
     go(resume=True, run_dir=None)
     assert len(Work.calls) == 4
 
@@ -550,7 +550,7 @@ def test_parts_of_finished_chunks_are_used_again(ground):
     missing.unlink()
     done = go(resume=True, **options)
     assert len(Work.calls) == 7
-    assert sorted(os.listdir(ground)) == ["in", "logs", "out", "runs"]
+    assert sorted(os.listdir(ground)) == ["in", "out", "runs"]
     undisturbed(output="whole", reduce=None)
     pd.testing.assert_frame_equal(pd.read_parquet("out"), pd.read_parquet("whole"))
     assert done.output.rows == 1200

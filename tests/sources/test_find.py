@@ -189,7 +189,7 @@ def test_a_separator_means_csv_where_nothing_else_tells_the_format(tmp_path, opt
     (tmp_path / "stations.txt").write_text("Hamburg;12.0\nBulawayo;8.9\n")
     dataset = open_dataset(tmp_path / "stations.txt", header=None, **{option: ";"})
     assert (dataset.reader.format, dataset.plan().rows) == ("csv", 2)
-    with pytest.raises(PlanError, match="says nothing of the format"):
+    with pytest.raises(PlanError, match="nor the first bytes show the format"):
         open_dataset(tmp_path / "stations.txt", header=None)
     (tmp_path / "lines.txt").write_text('{"a": 1}\n')
     with pytest.raises(PlanError, match=f"{option}="):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from taskinity_data.cli.options import (
     tasks_option,
 )
 from taskinity_data.cli.output import JsonAnswer, answering, print_error
+from taskinity_data.cli.wording import add_typed_options
 from taskinity_data.errors import BindError, FlowFailed, TaskinityDataError
 from taskinity_data.events import Observer, SchedulerChanged
 from taskinity_data.run.options import typed_options
@@ -117,7 +119,8 @@ def execute(
     TaskinityDataError
         An error before the run begins. A failed run is reported, and not raised.
     """
-    from taskinity_data.report.summary import summarise
+    from taskinity_data.report.failure import explain_interrupt
+    from taskinity_data.report.summary import colours_stdout, summarise
     from taskinity_data.run.api import run_flow
     from taskinity_data.settings import load_settings
 
@@ -132,21 +135,28 @@ def execute(
             if error.run is None:
                 raise
             done = error.run
-            print_error(str(error))
+            print_error(add_typed_options(str(error), "run"))
         except KeyboardInterrupt as error:
             stopped = getattr(error, "run", None)
             if stopped is not None:
                 answer.update(_describe(stopped) | {"status": "INTERRUPTED"})
-                lines = [] if stopped.log is None else [f"Its log is {stopped.log}"]
-                lines += [f"Next: {step}" for step in stopped.next_steps]
-                click.echo("\n".join(lines), err=True)
                 _report(stopped, report, answer)
+                error.args = (explain_interrupt(stopped, _command_to_resume(stopped)),)
             raise
     answer.update(_describe(done))
     _report(done, report, answer)
     # The frames of a failed run were printed with the error.
-    answer.text = summarise(done, has_frames=str(done.status) != "FAILED")
+    is_failed = str(done.status) == "FAILED"
+    answer.text = summarise(done, has_frames=not is_failed, is_coloured=colours_stdout())
     return _EXIT_CODES[str(done.status)]
+
+
+def _command_to_resume(run: Any) -> str:
+    typed = sys.argv[1:]
+    if typed[:1] == ["run"]:
+        typed += [] if "--resume" in typed else ["--resume", run.run_id]
+        return shlex.join(["taskinity-data", *typed])
+    return next((step.partition(": ")[2] for step in run.next_steps), "")
 
 
 def keep() -> dict[str, Any]:

@@ -63,7 +63,7 @@ def list_(as_json: bool) -> None:
 @as_json_option
 def show(run_id: str, as_json: bool) -> None:
     """Show the run RUN_ID: its status, chunks, failures."""
-    from taskinity_data.report.summary import describe_value
+    from taskinity_data.report.answer import describe_value
     from taskinity_data.run.history import load_run
 
     with answering(as_json) as answer:
@@ -90,8 +90,9 @@ def show(run_id: str, as_json: bool) -> None:
         }
         if as_json:
             return
+        label = run.labels.get(run.flow.name, run.flow.name)
         took = "" if run.duration_s is None else f", {run.duration_s:.1f} s"
-        lines = [f"{run.flow.name}: {run.status} ({run.started:%Y-%m-%d %H:%M:%S} UTC{took})"]
+        lines = [f"{label}: {run.status} ({run.started:%Y-%m-%d %H:%M:%S} UTC{took})"]
         lines += [f"  stopped: {line}" for line in (run.stop_reason or "").splitlines()[:1]]
         lines += [f"  output: {run.output.path}"] if run.output else []
         lines += [f"  log: {run.log}"] if run.log else []

@@ -12,17 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.display import safe_str
 from taskinity_data.outcome import Status
+from taskinity_data.report.answer import describe_value
 from taskinity_data.report.bottleneck import find_bound
+from taskinity_data.report.explain import describe_output, describe_quarantine, format_check
 from taskinity_data.report.html import run_charts
 from taskinity_data.report.html.attempts import attempt_rows, location_of, printable, status_of
 from taskinity_data.report.html.run_charts import STATES
 from taskinity_data.report.speed import DRIVER_TIMES, WORKER_TIMES, speed_up
-from taskinity_data.report.summary import (
-    describe_output,
-    describe_quarantine,
-    describe_value,
-    format_check,
-)
 from taskinity_data.wording import format_seconds
 
 if TYPE_CHECKING:

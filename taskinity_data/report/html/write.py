@@ -89,7 +89,7 @@ def render_report(
     }
     report = Reported.of(run, ended, head or {})
     return jinja.get_template("page.jinja").render(
-        flow=run.flow.name,
+        flow=run.labels.get(run.flow.name, run.flow.name),
         status=str(run.status),
         run_id=run.run_id,
         stop_reason=run.stop_reason or "",

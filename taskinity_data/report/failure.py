@@ -1,0 +1,95 @@
+"""Say why a run failed, where, and what to do next: the message of `FlowFailed`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.display import safe_repr
+from taskinity_data.outcome import Status
+from taskinity_data.user_code import shorten_traceback
+from taskinity_data.wording import format_count, inert_line, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from taskinity_data.outcome import Failure, Outcome
+
+__all__ = ["explain_failure", "explain_interrupt"]
+
+
+def explain_failure(run: Any, ended: Iterable[tuple[Any, Outcome]]) -> str:
+    """Return why `run` stopped, where, and what to do next, in about ten lines."""
+    reason = str(run.stop_reason or "it failed")
+    task, _, rest = reason.partition(" ")
+    name = task.rstrip(":")
+    label = run.labels.get(name)
+    lines = [reason if label is None else f"{label}{task.removeprefix(name)} {rest}"]
+    if label is None:
+        lines[0] = f"flow {run.flow.name}: {reason}"
+    pairs = list(ended)
+    # What concerns two chunks, such as that their columns differ, names them by their keys.
+    lines += [
+        f"chunk {item.position} is {item.data}"
+        for item, outcome in pairs
+        if item is not None
+        and outcome.status is Status.COMPLETED
+        and isinstance(item.data, Chunk)
+        and item.key in reason
+    ]
+    for item, outcome in pairs:
+        if outcome.status is Status.FAILED and outcome.failure is not None:
+            lines += _locate(item, outcome.failure, reason, has_replay=bool(run.next_steps))
+            break
+    if run.quarantine is not None:
+        lines.append(f"The failed rows are kept in {inert_line(str(run.quarantine))}")
+    if run.log is not None:
+        lines.append(f"Its log is {inert_line(str(run.log))}")
+    # The last is the report, which the summary names.
+    lines += [f"Next: {step}" for step in run.next_steps[:2]]
+    return "\n".join(lines)
+
+
+def explain_interrupt(run: Any, command: str | None = None) -> str:
+    """Return what is stored of a run that was interrupted, and in the last line how to resume it.
+
+    `command` is what resumes it on the command line; by default the argument of the same call.
+    """
+    fan_outs = [task.name for task in run.flow.tasks if task.width is not None]
+    ended = run.outcomes[run.outcomes["task"].isin(fan_outs)]
+    done = f"{format_count(int((ended['status'] == 'COMPLETED').sum()), 'chunk')} completed"
+    if not run.next_steps:
+        return f"{done}; nothing was stored (with run_dir= a run is stored from its start)"
+    if command is None:
+        return f'{done}; to resume, repeat the call with\nresume="{run.run_id}"'
+    return f"{done}; to resume:\n{command}"
+
+
+def _locate(item: Any, failure: Failure, reason: str, *, has_replay: bool) -> Iterator[str]:
+    chunk = item.data if item is not None and isinstance(item.data, Chunk) else None
+    if item is not None and chunk is not None:
+        yield f"in {chunk} (chunk {item.position}, key {item.key}){_hint(failure, chunk)}"
+    elif item is not None:
+        value = inert_line(safe_repr(item.data, 200))
+        yield f"in item {item.position}, key {item.key}: {value}"
+    if failure.traceback.strip() not in reason:
+        *frames, message = shorten_traceback(failure.traceback).splitlines()
+        yield "\n".join([*frames, *([] if message in reason else [message])])
+    # A frame in memory has no file that the next call would find.
+    if chunk is not None and not chunk.reader.is_in_memory and not has_replay:
+        ranges = chunk.ranges
+        alone = repr(ranges[0] if len(ranges) == 1 else list(ranges))
+        yield f"To run this chunk alone, repeat the call with only={alone}"
+
+
+def _hint(failure: Failure, chunk: Chunk) -> str:
+    """Return the column that a function probably meant, if it named one that is not there."""
+    names = re.findall("'([^']+)'", failure.message)
+    if failure.kind not in ("KeyError", "AttributeError") or not names:
+        return ""
+    try:
+        columns = list(map(str, chunk.reader.schema.names))
+    except Exception:  # noqa: BLE001 - only a hint depends on it
+        return ""
+    return "" if names[-1] in columns else suggest(names[-1], columns)
