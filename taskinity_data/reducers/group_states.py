@@ -67,7 +67,8 @@ def merge_groups(partials: Sequence[dict[str, Any]], hows: Sequence[str]) -> dic
     grouping, groups = regroup(joined)
     del joined, filled
     ends = np.cumsum([len(frame) for frame in keys])
-    merging = Merging(np.split(grouping.codes, ends[:-1]), len(groups))
+    codes = grouping.codes.astype(np.intp, copy=False)  # states count with them
+    merging = Merging(np.split(codes, ends[:-1]), len(groups))
     return {
         "keys": groups,
         "states": [_merge_states(partials, index, how, merging) for index, how in enumerate(hows)],

@@ -154,7 +154,7 @@ def _dense(
     joint: NDArray[np.integer[Any]], n_values: int
 ) -> tuple[NDArray[np.integer[Any]], NDArray[np.intp]]:
     """Return codes without gaps for numbers below `n_values` (-1 stays), and the numbers."""
-    if n_values <= max(len(joint), _MIN_TABLE):
+    if n_values <= _table_size(len(joint)):
         # A table of all values: 4 ns a row; hashing takes 20 to 100.
         has_null = joint.dtype.kind == "i" and len(joint) > 0 and bool(joint.min() < 0)
         numbers = np.flatnonzero(count_codes(joint[joint >= 0] if has_null else joint, n_values))
@@ -191,7 +191,17 @@ def _blocks(n_rows: int) -> list[slice]:
 
 
 _BLOCK_ROWS = 1 << 14
+
+
+def _table_size(n_rows: int) -> int:
+    """Return how many values a table may have for so many rows."""
+    return max(_TABLE_ROWS * n_rows, _MIN_TABLE)
+
+
 _MIN_TABLE = 1 << 12
+_TABLE_ROWS = 8
+"""How many values of a table a row pays for: 262,144 rows of eight times as many numbers take a
+third of the time that hashing them does."""
 
 
 def _is_plain(dtype: Any) -> bool:
@@ -200,8 +210,10 @@ def _is_plain(dtype: Any) -> bool:
 
 def _sort_codes(
     codes: NDArray[np.integer[Any]], uniques: NDArray[Any]
-) -> tuple[NDArray[np.intp], NDArray[Any]]:
+) -> tuple[NDArray[np.integer[Any]], NDArray[Any]]:
     """Return codes in the order of the unique values, and these sorted."""
+    if (uniques[1:] >= uniques[:-1]).all():
+        return codes, uniques
     order = np.argsort(uniques)
     new_codes = np.empty(len(order) + 1, dtype=np.intp)
     new_codes[order] = np.arange(len(order))
@@ -219,6 +231,9 @@ def regroup(joined: pd.DataFrame) -> tuple[Grouping, pd.DataFrame]:
         keys = [joined.iloc[:, position] for position in range(joined.shape[1])]
         return group_rows(keys, list(joined.columns))
     values = joined.iloc[:, 0].to_numpy()
+    near = _encode_near_integers(values)
+    if near is not None:
+        return Grouping(near[0], len(near[1])), _frame([near[1]], joined.columns)
     order = np.argsort(values, kind="stable")
     values = values[order]
     is_first = np.ones(len(values), dtype=np.bool_)
@@ -239,11 +254,32 @@ def _encode(column: pd.Series[Any]) -> Codes:
         array: Any = column.array
         codes, texts = encode_texts(array.__arrow_array__())
         return codes, pd.Series(texts, dtype=column.dtype).array
+    near = _encode_near_integers(column.to_numpy()) if _is_plain(column.dtype) else None
+    if near is not None:
+        return near
     codes, uniques = pd.factorize(column)
     if getattr(uniques.dtype, "kind", "O") == "f":
         # -0.0 and 0.0 are one key; which of them is first would be chance.
         uniques = uniques + 0.0
     return codes, uniques
+
+
+def _encode_near_integers(
+    values: NDArray[Any],
+) -> tuple[NDArray[np.integer[Any]], NDArray[Any]] | None:
+    """Return the codes of integers that lie near each other, and those that occur, sorted.
+
+    Numbers of parts, customers and days are such. None for any others.
+    """
+    if values.dtype.kind not in "iu" or not len(values):
+        return None
+    low, high = values.min(), values.max()
+    n_values = int(high) - int(low) + 1
+    if n_values > _table_size(len(values)):
+        return None
+    unsigned = (values - low).view(f"u{values.itemsize}")
+    codes, numbers = _dense(unsigned.astype(_narrow_dtype(n_values), copy=False), n_values)
+    return codes, (numbers.astype(values.dtype) + low).astype(values.dtype, copy=False)
 
 
 def encode_texts(texts: Any) -> tuple[NDArray[np.integer[Any]], pa.Array]:

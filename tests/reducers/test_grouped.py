@@ -227,8 +227,30 @@ def test_as_many_groups_as_narrow_codes_hold_and_one_more(n_groups, reduce, rng)
     hows = {how: ("x", how) for how in ("sum", "min", "last", "std", "nunique")}
     for by in (["k"], ["p", "k"]):
         want = pandas_answer(table.to_pandas(), by, {**hows, "i": ("i", "sum")})
-        got = reduce(group_by(*by, **hows, i=("i", "sum")), [table, table[:0]])
-        assert_frame_equal(got, want, rtol=1e-11)
+        reducer = group_by(*by, **hows, i=("i", "sum"), about=("x", "approx_distinct"))
+        got = reduce(reducer, [table, table[:0]])
+        assert_frame_equal(got.drop(columns="about"), want, rtol=1e-11)
+        assert (got["about"] - got["nunique"]).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "uint64"])
+@pytest.mark.parametrize("ends", ["all", "lowest", "highest", "both"])
+def test_integer_keys_near_each_other_and_at_the_ends_of_their_dtype(dtype, ends, reduce):
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    numbers = {
+        "all": range(-128 if low else 0, 128),
+        "lowest": [low + 3, low, low + 3],
+        "highest": [high, high - 2, high],
+        "both": [high, low, high],
+    }[ends]
+    keys = np.array(list(numbers), dtype=dtype)
+    frame = pd.DataFrame({"k": keys, "x": np.arange(len(keys), dtype=float)})
+    frame["q"] = frame["k"] == high
+    for by in (["k"], ["q", "k"]):
+        want = pandas_answer(frame, by, {"s": ("x", "sum"), "n": ("x", "nunique")})
+        for chunks in ([frame], [frame[:1], frame[1:2], frame[2:]]):
+            got = reduce(group_by(*by, s=("x", "sum"), n=("x", "nunique")), chunks)
+            assert_frame_equal(got, want)
 
 
 def test_polars_frames_are_taken_too(reduce):
