@@ -68,4 +68,5 @@ def setup(app):
     """Fill the pages that are generated from the package when they are read."""
     app.connect("source-read", generate.fill_page)
     app.connect("autodoc-process-signature", generate.shorten_signature)
+    app.connect("autodoc-skip-member", generate.skip_internal)
     app.connect("missing-reference", generate.find_public_name)

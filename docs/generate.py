@@ -15,6 +15,20 @@ from taskinity_data.cli.group import commands
 from taskinity_data.flow.language.keywords import KEYWORDS
 from taskinity_data.settings import NAMES, load_settings, variable_of
 
+# Without an underscore, since other modules of the package use them; not for users.
+INTERNAL = {
+    f"{kind}.{member}"
+    for kind, members in {
+        "Chunk": "failure index load mark pieces ranges reader refuse_unreadable",
+        "ChunkPlan": "chunks extents forecast forecast_of is_given ledger",
+        "Dataset": "chunk_size cut divide encode expansion extent extents first_size group_nbytes "
+        "iter_grains learner pick reader refuse_unreadable select sources",
+        "Flow": "fallbacks last output upstreams",
+        "Run": "bound explain_failure missing",
+    }.items()
+    for member in members.split()
+}
+
 PLACEHOLDER = re.compile(r"^<!-- generate: (\w+) -->$", re.MULTILINE)
 
 
@@ -31,6 +45,12 @@ def shorten_signature(_app, what, name, *facts):
     if name.endswith(".process"):
         signature = re.sub(r"(?<=reduce=None), .*\)", ", **options)", signature)
     return signature, returned
+
+
+def skip_internal(_app, _what, _name, member, _is_skipped, _options):
+    """Leave out the members of public classes that are not for users."""
+    function = getattr(member, "fget", None) or getattr(member, "func", None) or member
+    return True if getattr(function, "__qualname__", None) in INTERNAL else None
 
 
 def find_public_name(app, env, node, shown):

@@ -4,12 +4,15 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 import zipfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import taskinity_data as td
 
@@ -73,6 +76,67 @@ def test_the_demo_runs_from_the_wheel_on_the_month_that_it_ships(wheel, tmp_path
     assert answer["ledger"]["rows"]["processed"] == 27_004
 
 
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """An environment with the wheel that the sdist builds, beside the dependencies of this one."""
+    folder = tmp_path_factory.mktemp("installed")
+    build = "from hatchling.build import build_sdist; print(build_sdist({!r}))"
+    subprocess.run([sys.executable, "-c", build.format(str(folder))], cwd=ROOT, check=True)
+    (sdist,) = folder.glob("*.tar.gz")
+    venv.create(folder / "venv", symlinks=True)
+    python = folder / "venv" / "bin" / "python"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"),
+            *("--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index"),
+            str(sdist),
+        ],
+        env={**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")},  # hatchling is there
+        check=True,
+    )
+    (packages,) = (folder / "venv").glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    return python, packages
+
+
+def test_the_sdist_builds_a_wheel_that_runs_in_an_environment_of_its_own(installed, tmp_path):
+    python, packages = installed
+    code = """
+import taskinity_data as td
+run = td.process(f"{td.__path__[0]}/data/2013-01.parquet", len, reduce=sum, progress=False)
+print(td.__file__, run.value)
+"""
+    ended = subprocess.run(
+        [str(python), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.split() == [str(packages / "taskinity_data" / "__init__.py"), "27004"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_command_completes_commands_and_options(shell, installed):
+    command = installed[0].parent / "taskinity-data"
+
+    def complete(*typed):
+        """What click's script for `shell` gets from the command."""
+        line = ["taskinity-data", *typed]
+        environment = {
+            "_TASKINITY_DATA_COMPLETE": f"{shell}_complete",
+            "COMP_WORDS": " ".join(line),
+            "COMP_CWORD": typed[-1] if shell == "fish" else str(len(line) - 1),
+        }
+        ended = subprocess.run(
+            [str(command)],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return set(re.split(r"[,\s]", ended.stdout))
+
+    assert {"validate", "visualize"} <= complete("v")
+    assert {"--workers"} <= complete("run", "--wor")
+
+
 def test_the_wheel_gives_the_command_its_name(wheel):
     info = f"taskinity_data-{td.__version__}.dist-info"
     assert (
@@ -126,3 +190,34 @@ def test_the_constraints_pin_every_dependency_and_every_extra():
 def test_the_changelog_has_an_entry_for_this_version():
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## {re.escape(td.__version__)}\b", text, re.MULTILINE)
+
+
+def test_the_conda_recipe_requires_what_pyproject_requires():
+    recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+    needed = {line.replace("[distributed]", "") for line in PROJECT["dependencies"]}
+    needed = {re.sub(r"^dask>=", "dask-core>=", line) for line in needed}
+    dask = next(line for line in needed if line.startswith("dask-core"))
+    needed |= {dask.replace("dask-core", "distributed"), f"python{PROJECT['requires-python']}"}
+    assert {line.replace(" ", "") for line in recipe["requirements"]["run"]} == needed
+    assert recipe["context"]["version"] == td.__version__
+    commands = [f"{name} = {target}" for name, target in PROJECT["scripts"].items()]
+    assert recipe["build"]["python"]["entry_points"] == commands
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["version"], citation["license"]) == (td.__version__, PROJECT["license"])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=str)
+def test_a_workflow_calls_targets_and_extras_that_there_are(path):
+    text = path.read_text(encoding="utf-8")
+    targets = re.findall(
+        r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert set(re.findall(r"\bmake ([\w-]+)", text)) <= set(targets)
+    for extras in re.findall(r"extra: \[(.*)\]", text):
+        users = set(PROJECT["optional-dependencies"]) - {"dev", "docs", "test"}
+        assert set(extras.split(", ")) == users
+    for job in yaml.safe_load(text)["jobs"].values():
+        assert "uses" in job or job["runs-on"]
