@@ -120,7 +120,7 @@ def _quote(text: str) -> str:
 
 
 # The lines of plans and doctor: a name, two blanks or more, a text.
-_FIELD = re.compile(r"(\s*)(\S.*?)( {2,})(\S.*)")
+_FIELD = re.compile(r"\s*\S.*? {2,}")
 _STEP = 2
 
 
@@ -129,8 +129,6 @@ def fold(text: str, width: int | None = None) -> str:
     longer.
 
     Continuation lines are indented to the text of the first line, if that leaves half the width.
-
-
 
     >>> print(fold("  why  128 MB a chunk, so that two workers have enough to do", 30))
       why  128 MB a chunk, so that
@@ -144,6 +142,20 @@ def fold(text: str, width: int | None = None) -> str:
     if not width:
         return text
     return "\n".join(part for line in text.splitlines() for part in _fold_line(line, width))
+
+
+def _fold_line(line: str, width: int) -> list[str]:
+    field = _FIELD.match(line)
+    below = field.end() if field else 0
+    if not 0 < below <= width // 2:
+        below = len(line) - len(line.lstrip()) + _STEP
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=" " * below,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [""]
 
 
 def lay_out(frame: pd.DataFrame, width: int | None = None, *, has_index: bool = False) -> str:
@@ -175,34 +187,6 @@ def lay_out(frame: pd.DataFrame, width: int | None = None, *, has_index: bool = 
 def _width() -> int:
     """Return the characters in a line of the terminal, or COLUMNS; 0 if there is neither."""
     return shutil.get_terminal_size((0, 0)).columns
-
-
-def _fold_line(line: str, width: int) -> list[str]:
-    if len(line) <= width:
-        return [line]
-    match = _FIELD.fullmatch(line)
-    if match is None:
-        blanks = len(line) - len(line.lstrip())
-        return _wrap(line.strip(), width, " " * blanks, " " * (blanks + _STEP))
-    indent, name, gap, text = match.groups()
-    if len(f"{indent}{name}  {text}") <= width:
-        return [f"{indent}{name}  {text}"]
-    below = len(indent + name + gap)
-    if below <= width // 2:
-        return _wrap(text, width, indent + name + gap, " " * below)
-    deeper = indent + " " * _STEP
-    return [indent + name, *_wrap(text, width, deeper, deeper)]
-
-
-def _wrap(text: str, width: int, first: str, then: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=first,
-        subsequent_indent=then,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _pack(texts: list[str], width: int) -> list[str]:
