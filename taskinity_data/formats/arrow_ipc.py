@@ -17,8 +17,9 @@ from taskinity_data.formats.table_access import (
     TableAccess,
     TableLayout,
     check_schema,
+    cut_group,
     fixed_nbytes,
-    unreadable,
+    reading,
     window_nbytes,
 )
 from taskinity_data.sources.caches import Cache
@@ -168,22 +169,18 @@ class IpcAccess(TableAccess):
         it, unless the same process has just read up to `start`.
         """
         ipc = cast("IpcLayout", layout)
-        try:
+        with reading(layout, start):
             return copy_out(pa.Table.from_batches(list(_read_parts(ipc, start, stop, names))))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise unreadable(layout, start, error) from error
 
     def null_counts(self, layout: TableLayout, names: Sequence[str]) -> dict[str, int]:
         """Nulls of columns `names`, as the record batches' headers have them."""
         ipc = cast("IpcLayout", layout)
         counts = {name: ipc.nulls.get(name, 0) for name in names}
         others = [name for name in names if name not in ipc.nulls]
-        try:
+        with reading(layout, 0):
             for batch in _open_cursor(ipc, others) if others else ():
                 for name, column in zip(batch.schema.names, batch.columns, strict=True):
                     counts[name] += column.null_count
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise unreadable(layout, 0, error) from error
         return counts
 
     def read_dictionaries(
@@ -195,7 +192,7 @@ class IpcAccess(TableAccess):
             yield from super().read_dictionaries(layout, name, groups)
             return
         last = None
-        try:
+        with reading(layout, 0):
             for batch in _open_cursor(cast("IpcLayout", layout), [name]):
                 values = batch[name].dictionary
                 where = len(values), [buffer and buffer.address for buffer in values.buffers()]
@@ -204,8 +201,6 @@ class IpcAccess(TableAccess):
                     part.validate(full=True)
                     yield pa.Table.from_batches([part])
                 last = where
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise unreadable(layout, 0, error) from error
 
 
 def _open_cursor(layout: IpcLayout, names: Sequence[str]) -> _Cursor:
@@ -284,19 +279,12 @@ def _read_parts(layout: IpcLayout, start: int, stop: int, names: Sequence[str]) 
         cursor = _open_cursor(layout, names)
     for group in groups:
         batch = cursor.get(group)
-        first, last = int(layout.starts[group]), int(layout.starts[group + 1])
-        if batch.num_rows != last - first:
-            raise ValueError(f"a batch of {last - first:,} rows has {batch.num_rows:,}")
         for column in batch.columns:
             # A part counts its nulls, the whole has what the batch's header tells.
             nulls = column.null_count
             if nulls and nulls != column[:1].null_count + column[1:].null_count:
                 raise ValueError("a column has other nulls than its header tells")
-        low, high = max(first, start), min(last, stop)
-        part = batch.slice(low - first, high - low)
-        # Arrow follows offsets and codes without a look: wrong ones would end the process.
-        part.validate(full=True)
-        yield part
+        yield cut_group(layout, group, batch, start, stop)
     _cursors.put(key, cursor)
 
 

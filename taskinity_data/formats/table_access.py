@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,8 +27,9 @@ __all__ = [
     "TableAccess",
     "TableLayout",
     "check_schema",
+    "cut_group",
     "fixed_nbytes",
-    "unreadable",
+    "reading",
     "window_nbytes",
 ]
 
@@ -112,15 +114,19 @@ class TableAccess:
         return range(len(layout.starts) - 1)
 
 
-def unreadable(layout: TableLayout, start: int, error: Exception) -> ReadError:
-    """Return the error that rows of a file, from `start` on, can't be read because of `error`."""
-    path = layout.file.path
-    return ReadError(
-        f"{path}: rows from {start:,} on can't be read: {error}; the file is damaged: write or "
-        "copy it again",
-        path=path,
-        start=start,
-    )
+@contextmanager
+def reading(layout: TableLayout, start: int) -> Iterator[None]:
+    """Raise `ReadError` where rows of a file, from `start` on, can't be read within the block."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        path = layout.file.path
+        raise ReadError(
+            f"{path}: rows from {start:,} on can't be read: {error}; the file is damaged: write or "
+            "copy it again",
+            path=path,
+            start=start,
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +180,21 @@ class TableLayout:
         """Return the groups that hold rows `start` to `stop`, of which there is at least one."""
         first = int(np.searchsorted(self.starts, start, "right")) - 1
         return range(first, int(np.searchsorted(self.starts, stop, "left")))
+
+
+def cut_group(layout: TableLayout, group: int, batch: Any, start: int, stop: int) -> Any:
+    """Return those rows of `batch`, which is `group` whole, that are among `start` to `stop`.
+
+    Raises `ValueError` or `pyarrow.ArrowInvalid` where it is not what it seems.
+    """
+    first, last = int(layout.starts[group]), int(layout.starts[group + 1])
+    if batch.num_rows != last - first:
+        raise ValueError(f"a group of {last - first:,} rows has {batch.num_rows:,}")
+    low = max(first, start)
+    part = batch.slice(low - first, min(last, stop) - low)
+    # Arrow follows offsets and codes without a look: wrong ones would end the process.
+    part.validate(full=True)
+    return part
 
 
 _layouts: Cache[TableLayout] = Cache(LAYOUTS_NBYTES)

@@ -16,7 +16,8 @@ from taskinity_data.formats.table_access import (
     TableAccess,
     TableLayout,
     check_schema,
-    unreadable,
+    cut_group,
+    reading,
     window_nbytes,
 )
 from taskinity_data.sources.caches import Cache
@@ -93,12 +94,10 @@ class OrcAccess(TableAccess):
         -----
         A stripe is decoded whole, unless the same process has just read up to `start`.
         """
-        try:
+        with reading(layout, start):
             return pa.Table.from_batches(
                 list(_read_parts(cast("OrcLayout", layout), start, stop, names))
             )
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise unreadable(layout, start, error) from error
 
     def null_counts(self, layout: TableLayout, names: Sequence[str]) -> dict[str, int]:
         """Nulls of those of columns `names` of which the tail tells."""
@@ -142,18 +141,12 @@ def _read_parts(layout: OrcLayout, start: int, stop: int, names: Sequence[str]) 
     is_plain = not any("." in name for name in layout.schema.names)
     columns = list(names) if is_plain else None
     for group in layout.groups(start, stop):
-        first, last = int(layout.starts[group]), int(layout.starts[group + 1])
         key = file.path, file.fingerprint, group, tuple(names)
         batch = _stripes.take(key)
         if batch is None:
             batch = opened.read_stripe(group, columns=columns).select(list(names))
-            if batch.num_rows != last - first:
-                raise ValueError(f"a stripe of {last - first:,} rows has {batch.num_rows:,}")
-        low, high = max(first, start), min(last, stop)
-        part = batch.slice(low - first, high - low)
-        part.validate(full=True)
-        yield part
-        if high < last:
+        yield cut_group(layout, group, batch, start, stop)
+        if stop < layout.starts[group + 1]:
             _stripes.put(key, batch)
 
 

@@ -22,7 +22,7 @@ import pyarrow.types as pat
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.detect import refuse_parquet
 from taskinity_data.formats.parquet.options import pass_on
-from taskinity_data.formats.table_access import TableLayout, check_schema, unreadable
+from taskinity_data.formats.table_access import TableLayout, check_schema, reading
 from taskinity_data.sources.caches import Cache
 from taskinity_data.sources.raw import StoreFile, open_tail, read_parts
 from taskinity_data.sources.read import open_file
@@ -236,7 +236,7 @@ def read_groups(footer: Footer, groups: Sequence[int], names: Sequence[str]) -> 
     """Return columns `names` of the row groups `groups`, in one thread."""
     columns = _physical(footer, names)
     coded = footer.find_coded(groups, columns) if columns else []
-    try:
+    with reading(footer, int(footer.starts[groups[0]])):
         with footer.open(groups, columns or footer.schema.names, coded) as opened:
             table = opened.read_row_groups(list(groups), columns=columns, use_threads=False)
         for name in coded:
@@ -244,8 +244,6 @@ def read_groups(footer: Footer, groups: Sequence[int], names: Sequence[str]) -> 
             table = table.set_column(index, field, _decode(table.column(index), field.type))
         if table.num_rows != footer.group_rows(groups):
             raise pa.ArrowInvalid("a row group ends before its last row")
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise unreadable(footer, int(footer.starts[groups[0]]), error) from error
     return table.select(list(names))
 
 
@@ -264,12 +262,10 @@ def read_rows(footer: Footer, group: int, start: int, stop: int, names: Sequence
     """Return rows `start` to `stop` (counted within the row group `group`) of columns `names`."""
     key = (footer.file.path, footer.file.fingerprint, footer.options, group, tuple(names))
     cursor = _cursors.take(key)
-    try:
+    with reading(footer, int(footer.starts[group]) + start):
         if cursor is None or cursor.position > start:
             cursor = _GroupCursor(footer, group, names)
         table = cursor.read(start, stop)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise unreadable(footer, int(footer.starts[group]) + start, error) from error
     if cursor.position < footer.group_rows([group]):
         _cursors.put(key, cursor)
     return table.select(list(names))
