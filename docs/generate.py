@@ -12,7 +12,7 @@ import click
 
 from taskinity_data import errors, events
 from taskinity_data.cli.group import commands
-from taskinity_data.flow.language.keywords import KEYWORDS
+from taskinity_data.flow.keywords import KEYWORDS
 from taskinity_data.settings import NAMES, load_settings, variable_of
 
 # Without an underscore, since other modules of the package use them; not for users.

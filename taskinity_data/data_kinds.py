@@ -1,10 +1,17 @@
-"""Name the kind of data of a chunk's result by its type, without importing a data library."""
+"""Name the kind of data by its type, without importing a data library."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-__all__ = ["describe_kind", "kind_of"]
+__all__ = ["describe_kind", "is_dask", "is_in_memory", "kind_of"]
+
+_TABLES = {
+    "pandas": ("DataFrame", "Series"),
+    "pyarrow": ("Table", "RecordBatch", "RecordBatchReader"),
+    "polars": ("DataFrame", "LazyFrame", "Series"),
+}
 
 
 def kind_of(data: Any) -> str | None:
@@ -22,3 +29,19 @@ def kind_of(data: Any) -> str | None:
 def describe_kind(data: Any) -> str:
     """Return the type's qualified name, for messages."""
     return f"{type(data).__module__}.{type(data).__qualname__}".removeprefix("builtins.")
+
+
+def is_in_memory(source: Any) -> bool:
+    """Return whether `source` holds rows rather than naming files."""
+    kinds = [
+        getattr(sys.modules[library], name)
+        for library, names in _TABLES.items()
+        if library in sys.modules
+        for name in names
+    ]
+    return issubclass(type(source), tuple(kinds))
+
+
+def is_dask(source: Any) -> bool:
+    """Return whether it is a Dask DataFrame, without loading Dask."""
+    return hasattr(source, "npartitions") and hasattr(source, "partitions")

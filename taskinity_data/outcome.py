@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,8 +76,7 @@ class Failure:
         return f"{self.kind}: {self.message}" if self.message else self.kind
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(NamedTuple):
     """A message that a function logged: time (seconds since the epoch), level, the logger's name,
     and the text, which may hold any characters.
     """
@@ -125,8 +124,7 @@ class Attempt:
         return max(self.duration_s - self.queued_s, self.cpu_s or 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class BadLine:
+class BadLine(NamedTuple):
     """A record that did not parse and was quarantined.
 
     Attributes

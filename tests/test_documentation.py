@@ -10,7 +10,7 @@ import pytest
 import taskinity_data as td
 from taskinity_data import errors, events
 from taskinity_data.cli.group import commands
-from taskinity_data.flow.language.keywords import TASK_KEYS
+from taskinity_data.flow.keywords import TASK_KEYS
 from taskinity_data.settings import NAMES, variable_of
 
 pytestmark = pytest.mark.thorough

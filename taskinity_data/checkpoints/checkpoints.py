@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskinity_data.checkpoints.plain_outcomes import from_plain, to_plain
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.outcome import Status
 
@@ -108,6 +107,10 @@ class Checkpoints:
         """Return whether results can be reused by a later run after ``close(status)``."""
         is_waiting = self._early is not None and self._counts["early"] > 0
         return self.was_kept or (is_waiting and status == "INTERRUPTED")
+
+    def will_write(self, status: str) -> bool:
+        """Return whether ``close(status)`` writes a journal."""
+        return self.has_begun or self.will_keep(status)
 
     @property
     def was_kept(self) -> bool:
@@ -222,6 +225,8 @@ class Checkpoints:
         except (OSError, ValueError) as error:
             self._report(f"{name}: a stored chunk can't be read ({error}) and is run again")
             return None
+        from taskinity_data.checkpoints.plain_outcomes import from_plain
+
         outcome = from_plain(record.details[3], value)
         if outcome.output is not None:
             part = self.adopt(outcome.output) if self.adopt is not None else None
@@ -235,6 +240,8 @@ class Checkpoints:
         fan = self._fans.get(name)
         if fan is None or outcome.is_recalled:
             return
+        from taskinity_data.checkpoints.plain_outcomes import to_plain
+
         identity, before, data_identity = fan.identity_of(item)
         fan.forget(item)
         if outcome.output is None or outcome.is_fallback:
@@ -248,6 +255,8 @@ class Checkpoints:
     def _keep_part(self, name: str, item: Any, outcome: Outcome) -> None:
         fan = self._fans.get(name)
         if fan is not None:
+            from taskinity_data.checkpoints.plain_outcomes import to_plain
+
             self._write("D", (name, *fan.describe_part(item), to_plain(outcome)))
 
     def _set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
@@ -255,28 +264,13 @@ class Checkpoints:
             self._quarantine.take(name, item, outcome)
 
     def _note_cut(self, fan: FanOutRecord, chunk: Chunk) -> None:
-        if chunk.failure is not None:
-            return  # to be cut again: it may be read then
-        from taskinity_data.chunks.cut_again import EarlierPiece
-
-        pieces = tuple(
-            EarlierPiece(
-                file=fan.name_file(piece.file),
-                start=piece.start,
-                stop=piece.stop,
-                nbytes=piece.nbytes,
-                rows=piece.rows,
-                mark=None if number else chunk.mark,
-            )
-            for number, piece in enumerate(chunk.pieces)
-        )
-        if fan.past is not None and fan.past.cuts.get((pieces[0].file, pieces[0].start)) == pieces:
-            return
-        for name, piece in zip(pieces, chunk.pieces, strict=True):
+        pieces = fan.describe_cut(chunk)
+        for name, piece in zip(pieces, chunk.pieces, strict=False):
             if name.file not in self._files:
                 self._files.add(name.file)
                 self._write("P", (name.file, piece.path))
-        self._write("K", (fan.name, [tuple(piece) for piece in pieces]))
+        if pieces:
+            self._write("K", (fan.name, [tuple(piece) for piece in pieces]))
 
     # -- writing -------------------------------------------------------------------------------
 

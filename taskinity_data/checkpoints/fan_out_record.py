@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.checkpoints.code_identity import identify, list_changes
 from taskinity_data.checkpoints.values import NoExactForm
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.cut_again import IN_MEMORY, find_altered, identify_file
+from taskinity_data.chunks.cut_again import IN_MEMORY, EarlierPiece, find_altered, identify_file
 from taskinity_data.formats.stream import StreamBlock
 
 if TYPE_CHECKING:
@@ -137,6 +137,26 @@ class FanOutRecord:
         if name is None:
             name = self._files[file] = identify_file(self._reader, file)  # type: ignore[arg-type]
         return name
+
+    def describe_cut(self, chunk: Chunk) -> tuple[EarlierPiece, ...]:
+        """Return the pieces of `chunk` to be stored; none where they are, or it can't be read."""
+        if chunk.failure is not None:
+            return ()  # to be cut again: it may be read then
+        pieces = tuple(
+            EarlierPiece(
+                file=self.name_file(piece.file),
+                start=piece.start,
+                stop=piece.stop,
+                nbytes=piece.nbytes,
+                rows=piece.rows,
+                mark=None if number else chunk.mark,
+            )
+            for number, piece in enumerate(chunk.pieces)
+        )
+        is_known = self.past is not None and (
+            self.past.cuts.get((pieces[0].file, pieces[0].start)) == pieces
+        )
+        return () if is_known else pieces
 
     def count(self, item: Any) -> None:
         """Find the identity of an item that is handed out; equal ones differ by order."""

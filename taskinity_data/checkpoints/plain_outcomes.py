@@ -18,7 +18,6 @@ _NOT_KEPT = ("logs", "logs_cut", "queued_s")
 _ATTEMPT = tuple(
     field.name for field in fields(Attempt) if field.name not in ("failure", *_NOT_KEPT)
 )
-_BAD_LINE = tuple(field.name for field in fields(BadLine))
 _CONVERTED = ("status", "attempts", "is_recalled", "value", "output", "bad_lines")
 _OUTCOME = tuple(field.name for field in fields(Outcome) if field.name not in _CONVERTED)
 """The facts of an outcome that are plain values themselves: its task and key first."""
@@ -63,7 +62,7 @@ def _attempt(plain: Sequence[Any]) -> Attempt:
 def _plain_lines(bad_lines: BadLines | None) -> tuple[Any, ...] | None:
     if bad_lines is None:
         return None
-    lines = [tuple(getattr(line, name) for name in _BAD_LINE) for line in bad_lines.lines]
+    lines = [tuple(line) for line in bad_lines.lines]
     return bad_lines.count, bad_lines.nbytes, lines
 
 

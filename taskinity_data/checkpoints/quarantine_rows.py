@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from taskinity_data.data_kinds import is_in_memory
 from taskinity_data.errors import WorkerDied
 from taskinity_data.formats.frame_tables import to_table
 from taskinity_data.formats.stream import StreamBlock, is_stream
 from taskinity_data.outcome import BadLine
 from taskinity_data.redact import clean_text
-from taskinity_data.sources.in_memory import is_in_memory
 from taskinity_data.sources.read import read_range
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def pack_value(data: Any) -> QuarantinedRows:
 
 def pack_lines(bad: BadLines) -> QuarantinedRows:
     """Return the lines that did not parse: a row each, with its bytes, position and reason."""
-    names = [field.name for field in fields(BadLine)]
+    names = BadLine._fields
     types = {"start": pa.int64(), "stop": pa.int64(), "row": pa.int64(), "raw": pa.binary()}
     columns = {
         name: pa.array(

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from taskinity_data.chunks.cut import parse_chunk_size
 from taskinity_data.chunks.dataset import Dataset, Extent
-from taskinity_data.chunks.open_files import Opening, open_sound
+from taskinity_data.chunks.unreadable import UNREADABLE, as_failure, refuse_failures
+from taskinity_data.data_kinds import is_in_memory
 from taskinity_data.errors import PlanError, hides_frames
-from taskinity_data.formats.registry import refuse_options
+from taskinity_data.formats.detect import (
+    detect_codecs,
+    detect_format,
+    implied_options,
+    peek_files,
+)
+from taskinity_data.formats.registry import check_file, open_files, refuse_options
+from taskinity_data.machine import count_cores
 from taskinity_data.redact import hides_secrets
+from taskinity_data.sources.changed import explain_change
 from taskinity_data.sources.compression.codecs import Compression
 from taskinity_data.sources.find import find_files
-from taskinity_data.sources.in_memory import is_in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskinity_data.chunks.reader_keywords import ReaderKeywords
+    from taskinity_data.errors import ReadError
+    from taskinity_data.formats.reader import Reader
+    from taskinity_data.sources.file import SourceFile
     from taskinity_data.sources.hive import HiveColumn
 
 __all__ = ["Dataset", "Extent", "open_dataset"]
@@ -130,5 +142,83 @@ def open_dataset(
 
         hive = find_hive_columns(files)
         files = rule_out(files, hive, filters)
-    how = Opening(format, columns, filters, schema, compression, options)
-    return Dataset(*open_sound(files, hive, how), size)
+    how = _Opening(format, columns, filters, schema, compression, options)
+    return Dataset(*_open_sound(files, hive, how), size)
+
+
+class _Opening(NamedTuple):
+    """The options with which files are opened: see `open_dataset`."""
+
+    format: str | None
+    columns: Sequence[str] | None
+    filters: Any
+    schema: Any
+    compression: Compression
+    options: dict[str, Any]
+
+
+def _open_sound(
+    files: Sequence[SourceFile], hive: tuple[HiveColumn, ...], how: _Opening
+) -> tuple[tuple[SourceFile, ...], Reader]:
+    """Return `files`, those that can't be opened with their failure, and the others' reader.
+
+    Files are opened one by one only if opening all of them together fails; raises `PlanError` or
+    `ReadError` if none can be opened, or if those that can do not fit together.
+    """
+    sound = [file for file in files if file.failure is None]
+    if not sound:
+        refuse_failures(files)
+    try:
+        opened, reader = _open(sound, hive, how)
+    except UNREADABLE:
+        failures = _find_failures(sound, how) if len(sound) > 1 else {}
+        if not 0 < len(failures) < len(set(sound)):
+            raise
+        files = [replace(file, failure=file.failure or failures.get(file)) for file in files]
+        sound = [file for file in files if file.failure is None]
+        opened, reader = _open(sound, hive, how)
+    remaining = iter(opened)
+    return tuple(next(remaining) if file.failure is None else file for file in files), reader
+
+
+def _open(
+    files: Sequence[SourceFile], hive: tuple[HiveColumn, ...], how: _Opening
+) -> tuple[tuple[SourceFile, ...], Reader]:
+    unpacked, format_ = _unpack(files, how)
+    options = implied_options(unpacked, how.options)
+    reader = open_files(format_, unpacked, hive, how.columns, how.filters, how.schema, options)
+    return unpacked, reader
+
+
+def _unpack(files: Sequence[SourceFile], how: _Opening) -> tuple[tuple[SourceFile, ...], str]:
+    """Return `files`, compressed ones with their text, and the format of all."""
+    method = how.compression.method
+    ends = peek_files(files, how.format, method)
+    codecs = detect_codecs(files, ends, method, how.format)
+    if any(codecs):
+        from taskinity_data.sources.compression.unpack import unpack_files
+
+        files = unpack_files(files, codecs, how.compression.max_nbytes)
+        ends = peek_files(files)
+    return tuple(files), detect_format(files, how.format, how.options, ends)
+
+
+def _find_failures(
+    files: Sequence[SourceFile], how: _Opening
+) -> dict[SourceFile, PlanError | ReadError]:
+    """Return the failures of those of `files` that can't be opened separately."""
+    texts: list[SourceFile] = []  # references that keep decompressed files
+
+    def check(file: SourceFile) -> PlanError | ReadError | None:
+        try:
+            with explain_change(file):
+                (unpacked,), format_ = _unpack([file], how)
+                texts.append(unpacked)
+                check_file(format_, unpacked, implied_options([unpacked], how.options))
+        except UNREADABLE as error:
+            return as_failure(file, error)
+        return None
+
+    with ThreadPoolExecutor(count_cores(), "taskinity-look") as pool:
+        failures = zip(files, pool.map(check, files), strict=True)
+        return {file: failure for file, failure in failures if failure is not None}

@@ -16,16 +16,15 @@ from taskinity_data.execution.schedulers.base import (
     ThreadStrategy,
     current_client,
 )
-from taskinity_data.execution.schedulers.children import ChildStrategy
 from taskinity_data.execution.schedulers.lock_watch import LOOK_S, QUIET_S, LockWatch
 from taskinity_data.machine import count_cores, share_memory
-from taskinity_data.sources.compression.scratch_file import has_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.schedulers.base import Strategy
+    from taskinity_data.execution.schedulers.children import ChildStrategy
 
 __all__ = ["SchedulerChoice"]
 
@@ -114,7 +113,7 @@ class SchedulerChoice:
     def check_files(self, paths: Sequence[str]) -> None:
         """Let every worker see whether it has the library, and `paths`."""
         # The texts of compressed files go with their dataset, which an earlier task may have had.
-        self._paths = [path for path in self._paths if not has_gone(path)]
+        self._paths = _without_gone(self._paths)
         self._paths += [path for path in paths if path not in self._paths]
         self.strategy.check(self._paths)
         for worker, why in self.strategy.left_out.items():
@@ -196,6 +195,8 @@ class SchedulerChoice:
             return
         self._may_change = False
         workers = self.strategy.workers
+        from taskinity_data.execution.schedulers.children import ChildStrategy
+
         children = ChildStrategy(workers, self._memory_nbytes or share_memory(workers))
         self._owned.append(children)
         try:
@@ -232,3 +233,12 @@ class SchedulerChoice:
         for strategy in reversed(self._owned):
             strategy.waits = waits
             strategy.close()
+
+
+def _without_gone(paths: Sequence[str]) -> list[str]:
+    """Return `paths` without those of scratch files that have gone."""
+    if not paths:
+        return []
+    from taskinity_data.sources.compression.scratch_file import has_gone
+
+    return [path for path in paths if not has_gone(path)]

@@ -9,7 +9,7 @@ from taskinity_data.execution.open_fan_out import as_dataset, open_fan_out
 from taskinity_data.execution.schedulers.resources import resources_of
 from taskinity_data.execution.worker.run_item import Job, Step
 from taskinity_data.flow import stages
-from taskinity_data.flow.binding.argument_sources import Constant, Input
+from taskinity_data.flow.binding.match_arguments import Constant, Input
 from taskinity_data.flow.stages import Call, FanOutStage, Reduce, Stage, Upstream
 from taskinity_data.formats.stream import is_stream
 from taskinity_data.policy import Policy, Value
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.open_fan_out import PieceOptions
     from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.execution.worker.run_item import ResultWriter
-    from taskinity_data.flow.binding.argument_sources import Source
+    from taskinity_data.flow.binding.match_arguments import Source
 
 __all__ = [
     "OutputTarget",

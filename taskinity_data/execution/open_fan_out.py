@@ -266,11 +266,11 @@ def _cut(
 ) -> RunningFanOut:
     extent = dataset.extent
 
-    from taskinity_data.chunks.cut_again import repeat_cuts
-
     def cut(next_size: Callable[[], ChunkSize]) -> Iterator[Chunk]:
         if entered is None or not entered.cuts:
             return dataset.cut(next_size, size, strategy.memory_nbytes, tolerates=tolerates)
+        from taskinity_data.chunks.cut_again import repeat_cuts
+
         return repeat_cuts(
             dataset,
             entered.cuts,

@@ -169,7 +169,7 @@ class _Builder:
         for item in items[:1]:
             if type(item.data) is Chunk:
                 refuse_quarantine(item.data.reader, "a static graph has no place for them")
-        bare = replace(stage, over=Upstream(""))
+        bare = stage._replace(over=Upstream(""))
         packed = pack_value((bare, dict(self._inputs), reducers, keeps))
         needed = self._needed(sources)
         self._parts[stage.name] = [

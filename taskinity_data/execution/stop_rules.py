@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from taskinity_data.execution.worker.deadline import Deadline
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
     from taskinity_data.execution.fan_out import RunningFanOut
+    from taskinity_data.execution.worker.deadline import Deadline
     from taskinity_data.outcome import Outcome
 
 __all__ = ["StopRules"]
@@ -38,7 +38,11 @@ class StopRules:
     def __init__(self, max_failures: float | None, run_timeout_s: float | None) -> None:
         self._max_failures = max_failures
         self._run_timeout_s = run_timeout_s
-        self.deadline = None if run_timeout_s is None else Deadline(run_timeout_s)
+        self.deadline: Deadline | None = None
+        if run_timeout_s is not None:
+            from taskinity_data.execution.worker.deadline import Deadline
+
+            self.deadline = Deadline(run_timeout_s)
         self._lost: Counter[str] = Counter()
         self._last: dict[str, Outcome] = {}
 

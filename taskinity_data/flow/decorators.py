@@ -11,8 +11,8 @@ import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from taskinity_data.errors import BindError, FlowError, SettingsError
+from taskinity_data.flow.keywords import make_policy
 from taskinity_data.flow.naming import is_name, to_camel
-from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.recording import (
     NamedReducer,
     is_recording,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from taskinity_data.flow.flow import Flow
-    from taskinity_data.flow.task_keywords import TaskKeywords
+    from taskinity_data.flow.keywords import TaskKeywords
     from taskinity_data.policy import Value
 
 __all__ = ["MarkedTask", "flow", "task"]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.flow.binding.bind import bind
 from taskinity_data.flow.fan_outs import find_last
-from taskinity_data.flow.language.writer import to_text
 from taskinity_data.flow.model import FlowGraph
 from taskinity_data.flow.stages import required_inputs
 
@@ -89,6 +88,8 @@ class Flow(FlowGraph):
         What only Python can say (functions, fallbacks that are functions, validators) stands in
         comments, and comes back by binding.
         """
+        from taskinity_data.flow.language.writer import to_text
+
         return to_text(self)
 
     def to_mermaid(self) -> str:

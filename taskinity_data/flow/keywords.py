@@ -1,6 +1,7 @@
 """The keywords of a task: how each is checked, read from a flow's text and written there.
 
-One that has no `read` is for ``@td.task`` alone. The values are kept in a `Policy`.
+One that has no `read` is for ``@td.task`` alone. The values are kept in a `Policy`; whether an
+`on_error` that is a name names a task is checked with the flow.
 """
 
 from __future__ import annotations
@@ -8,18 +9,46 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from taskinity_data.errors import SettingsError
 from taskinity_data.flow.naming import is_name
-from taskinity_data.policy import ON_ERROR, Value, parse_duration
+from taskinity_data.policy import ON_ERROR, Policy, Value, parse_duration
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
-__all__ = ["KEYWORDS", "TASK_KEYS", "Keyword", "write_number"]
+__all__ = [
+    "KEYWORDS",
+    "TASK_KEYS",
+    "Keyword",
+    "TaskKeywords",
+    "default_keywords",
+    "make_policy",
+    "merge_policies",
+    "stated_keywords",
+    "write_number",
+]
+
+
+class TaskKeywords(TypedDict, total=False):
+    """The options of `td.task`, which describes each."""
+
+    name: str | None
+    description: str | None
+    retries: int
+    retry_delay: str | float
+    max_delay: str | float
+    retry_on: Any
+    give_up_on: Any
+    timeout: str | float | None
+    on_error: str | Value | Callable[..., Any]
+    validate_input: Any
+    validate_output: Any
+    resources: Mapping[str, float] | None
 
 
 class Keyword(NamedTuple):
@@ -181,3 +210,46 @@ KEYWORDS = {
 
 TASK_KEYS = ("description", *(name for name, keyword in KEYWORDS.items() if keyword.read))
 """The keys of a task in a flow's text."""
+
+
+_DEFAULTS = Policy()
+
+
+def default_keywords() -> dict[str, Any]:
+    """Return the keywords with their defaults, as ``@td.task`` has them."""
+    return {
+        name: _write_seconds(default) if keyword.write is _write_seconds else default
+        for name, keyword in KEYWORDS.items()
+        for default in [getattr(_DEFAULTS, keyword.field)]
+    }
+
+
+def make_policy(**keywords: Any) -> Policy:
+    """Return the policy for `keywords` of ``@td.task``.
+
+    Raises
+    ------
+    SettingsError
+        A value is invalid; the message names the keyword.
+    """
+    values: dict[str, Any] = {}
+    for keyword, value in keywords.items():
+        field, check, *_ = KEYWORDS[keyword]
+        values[field] = check(keyword, value) if check else value
+    return Policy(**values)
+
+
+def stated_keywords(policy: Policy) -> frozenset[str]:
+    """Return the keywords whose values in `policy` are not the defaults."""
+    return frozenset(
+        name
+        for name, (field, *_) in KEYWORDS.items()
+        if getattr(policy, field) is not getattr(_DEFAULTS, field)
+        and getattr(policy, field) != getattr(_DEFAULTS, field)
+    )
+
+
+def merge_policies(base: Policy, over: Policy, stated: Collection[str]) -> Policy:
+    """Return `base`, with the `stated` keywords taken from `over`."""
+    fields = [KEYWORDS[name].field for name in stated]
+    return replace(base, **{field: getattr(over, field) for field in fields})

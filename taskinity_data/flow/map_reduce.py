@@ -5,7 +5,6 @@ It opens nothing: what `DataPreparation` is to return is known by whoever runs i
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.flow.flow import Flow
@@ -57,7 +56,7 @@ def short_flow(
     # Reducers take the rows from the reader, unless an option is a matter of the step between.
     reads_only = function is None and getattr(reduce, "is_reducer", False) and not policy.needs_step
     steps = tuple(
-        replace(stage, chains=((),), policy=policy)
+        stage._replace(chains=((),), policy=policy)
         if reads_only and isinstance(stage, FanOutStage)
         else stage
         for stage in stages(flow, ("source",))

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from graphlib import CycleError, TopologicalSorter
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from taskinity_data.display import for_stdout
 from taskinity_data.errors import FlowError
-from taskinity_data.flow.language.keywords import KEYWORDS
+from taskinity_data.flow.keywords import KEYWORDS, stated_keywords
 from taskinity_data.flow.naming import is_name, to_snake
-from taskinity_data.flow.order import find_cycle, sort_names
-from taskinity_data.flow.policies import stated_keywords
 from taskinity_data.policy import ON_ERROR, Policy
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from taskinity_data.flow.binding.argument_sources import Source
+    from taskinity_data.flow.binding.match_arguments import Source
 
-__all__ = ["MAX_WIDTH", "FlowGraph", "FlowInput", "Task", "Width"]
+__all__ = ["MAX_WIDTH", "FlowGraph", "FlowInput", "Task", "Width", "find_cycle", "sort_names"]
+
 
 Width = int | Literal["*"] | None
 
@@ -29,8 +31,7 @@ MAX_WIDTH = 1_000_000
 chunks alone cost about half an hour of scheduling."""
 
 
-@dataclass(frozen=True, slots=True)
-class FlowInput:
+class FlowInput(NamedTuple):
     """An input that a flow written in Python declares.
 
     `default` fills it where the caller hands over nothing and `is_required` is False.
@@ -253,3 +254,49 @@ def _check_alone(flow: FlowGraph) -> list[str]:
         for task in flow.tasks
         if task.name not in linked and task.arguments is None
     ]
+
+
+def sort_names(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[str]:
+    """Return `names` so that each stands after all that it follows; ties keep the order of `names`.
+
+    Names that wait for each other in a circle, or for one that does, are left out.
+
+    >>> sort_names(["c", "b", "a"], [("a", "b")])
+    ['c', 'a', 'b']
+    """
+    position = {name: index for index, name in enumerate(names)}
+    sorter = _sorter(names, edges)
+    with suppress(CycleError):  # what does not wait for the circle can be had all the same
+        sorter.prepare()
+    ready = [position[name] for name in sorter.get_ready()]
+    heapify(ready)
+    ordered = []
+    while ready:
+        name = names[heappop(ready)]
+        ordered.append(name)
+        sorter.done(name)
+        for follower in sorter.get_ready():
+            heappush(ready, position[follower])
+    return ordered
+
+
+def find_cycle(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the names of one circle, the first repeated at the end; empty where there is none.
+
+    >>> find_cycle(["a", "b", "c"], [("a", "b"), ("b", "c"), ("c", "b")])
+    ['b', 'c', 'b']
+    """
+    try:
+        _sorter(names, edges).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1][1:]
+        first = min(range(len(circle)), key=lambda index: names.index(circle[index]))
+        return [*circle[first:], *circle[:first], circle[first]]
+    return []
+
+
+def _sorter(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> TopologicalSorter[str]:
+    sorter: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(names, ()))
+    for before, after in edges:
+        sorter.add(after, before)
+    return sorter

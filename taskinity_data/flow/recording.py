@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from taskinity_data.errors import FlowError
-from taskinity_data.flow.binding.argument_sources import Constant, Input, Source, Upstream
+from taskinity_data.flow.binding.match_arguments import Constant, Input, Source, Upstream
 from taskinity_data.flow.binding.signatures import Parameter, read_parameters
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.model import FlowInput, Task, Width

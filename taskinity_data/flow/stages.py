@@ -5,11 +5,10 @@ No function is called, and no data is read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from taskinity_data.flow.binding.argument_sources import Constant, Input, Source, Upstream
 from taskinity_data.flow.binding.bind import raise_problems
+from taskinity_data.flow.binding.match_arguments import Constant, Input, Source, Upstream
 from taskinity_data.flow.binding.wiring import Fill, Wiring, wire
 from taskinity_data.flow.fan_outs import find_last
 from taskinity_data.flow.task_mark import is_reducer
@@ -36,8 +35,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class ChainStep:
+class ChainStep(NamedTuple):
     """One function of a fan-out's chain, which runs once a piece.
 
     Attributes
@@ -55,13 +53,12 @@ class ChainStep:
     """
 
     task: Task
-    kind: str = "pandas"
-    arguments: Mapping[str, Source] = field(default_factory=dict)
+    kind: str
+    arguments: Mapping[str, Source]
     fallback: ChainStep | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A task that runs once.
 
     `arguments` holds what fills its parameters; those in `positional` (in this order) are passed
@@ -70,7 +67,7 @@ class Call:
     """
 
     task: Task
-    arguments: Mapping[str, Source] = field(default_factory=dict)
+    arguments: Mapping[str, Source]
     positional: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     fallback: Call | None = None
@@ -81,8 +78,7 @@ class Call:
         return self.task.name
 
 
-@dataclass(frozen=True, slots=True)
-class FanOutStage:
+class FanOutStage(NamedTuple):
     """Chunk-wise tasks in a row that run as one chain, once for each piece of `over`.
 
     Attributes
@@ -113,7 +109,7 @@ class FanOutStage:
     width: int | Literal["*"] = "*"
     members: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = Policy()
 
     def chain(self, index: int) -> tuple[ChainStep, ...]:
         """Return the steps that piece number `index` goes through."""
@@ -131,8 +127,7 @@ class FanOutStage:
         return tuple(tasks.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Reduce:
+class Reduce(NamedTuple):
     """A task that makes one value of all results of the fan-out called `over`.
 
     Its function is a reducer (`is_reducer`), which takes partials; or a plain function that gets
@@ -142,7 +137,7 @@ class Reduce:
 
     task: Task
     over: str
-    arguments: Mapping[str, Source] = field(default_factory=dict)
+    arguments: Mapping[str, Source]
     positional: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     fallback: Call | None = None
@@ -257,8 +252,7 @@ class _Stager:
         self.done.remove(fan_out)
         more = [name for name in node.upstreams if name != before.name]
         self.done.append(
-            replace(
-                fan_out,
+            fan_out._replace(
                 name=node.name,
                 chains=tuple((*chain, step) for chain in fan_out.chains),
                 after=tuple(dict.fromkeys([*fan_out.after, *more])),
@@ -280,7 +274,7 @@ class _Stager:
                 self.rows[over] = self._add_rows(node, over)
             name = self.rows[over]
         after = tuple(dict.fromkeys([name, *node.upstreams]))
-        self.done.append(Reduce(task, name, after=after))
+        self.done.append(Reduce(task, name, {}, after=after))
 
     def _add_rows(self, node: FlowNode, over: Source) -> str:
         """Add a fan-out without a step, so that the pieces themselves are reduced."""

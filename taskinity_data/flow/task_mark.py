@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskinity_data.policy import Policy
 
@@ -14,13 +13,12 @@ __all__ = ["MARK", "Mark", "is_reducer", "mark_of", "name_of", "refuse_function"
 MARK = "__taskinity_task__"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A task's name in a flow, its description and its policy; None where not given."""
 
     name: str | None = None
     description: str | None = None
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = Policy()
 
 
 def mark_of(function: Any) -> Mark | None:

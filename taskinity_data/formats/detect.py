@@ -240,7 +240,7 @@ def _detect(
 
 def _no_text(format_: str, head: bytes) -> str:
     """Return what a file is that holds control characters, and what to do."""
-    from taskinity_data.formats.csv.hints import find_wide_encoding
+    from taskinity_data.formats.csv.encodings import find_wide_encoding
 
     wide = find_wide_encoding(head)
     if wide is None:

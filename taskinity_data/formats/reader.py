@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from taskinity_data.errors import PlanError
@@ -262,7 +262,6 @@ def refuse_quarantine(reader: Reader, why: str) -> None:
         )
 
 
-@dataclass
 class Misfit(Exception):  # noqa: N818 - it becomes a SchemaError where the file is known
     """A value that does not fit its column.
 
@@ -277,8 +276,6 @@ class Misfit(Exception):  # noqa: N818 - it becomes a SchemaError where the file
     why : str
     """
 
-    column: Column
-    row: int | None
-    value: Any
-    fits: str
-    why: str
+    def __init__(self, column: Column, row: int | None, value: Any, fits: str, why: str) -> None:
+        super().__init__(column, row, value, fits, why)
+        self.column, self.row, self.value, self.fits, self.why = column, row, value, fits, why

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,20 +116,13 @@ class Column:
         return self.kind in {"float64", "str", "maybe_bool"} or is_nullable_integer(self.dtype)
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnFacts:
-    """What some slices of a file showed about one column.
+ColumnFacts = frozenset[str]
+"""What some slices of a file showed about one column.
 
-    `kinds` holds ``"null"``, ``"integer"``, ``"negative"``, ``"big"`` (integer of uint64 only),
-    ``"huge"`` (integer of neither), ``"float"`` (any number, where missing values hide whether
-    they are integers), ``"bool"``, ``"text"``, ``"wide text"`` (numbers that pandas left as texts
-    for an integer beyond int64 among the first of them).
-    """
-
-    kinds: frozenset[str] = field(default_factory=frozenset)
-
-    def __or__(self, other: ColumnFacts) -> ColumnFacts:
-        return ColumnFacts(self.kinds | other.kinds)
+It holds ``"null"``, ``"integer"``, ``"negative"``, ``"big"`` (integer of uint64 only), ``"huge"``
+(integer of neither), ``"float"`` (any number, where missing values hide whether they are integers),
+``"bool"``, ``"text"``, ``"wide text"`` (numbers that pandas left as texts for an integer beyond
+int64 among the first of them)."""
 
 
 def observe(values: pd.Series) -> ColumnFacts:
@@ -156,7 +149,7 @@ def observe(values: pd.Series) -> ColumnFacts:
         kinds |= {"bool" if isinstance(value, BOOLS) else "huge" for value in values.dropna()}
     else:
         kinds |= {"integer", "negative", "big"} if are_wide_integers(values) else {"text"}
-    return ColumnFacts(frozenset(kinds))
+    return ColumnFacts(kinds)
 
 
 def are_wide_integers(texts: pd.Series) -> bool:
@@ -172,7 +165,7 @@ def are_wide_integers(texts: pd.Series) -> bool:
 BOOLS = (bool, np.bool_)
 
 
-def freeze(label: Hashable, all_seen: ColumnFacts, *, is_proven: bool) -> Column:
+def freeze(label: Hashable, kinds: ColumnFacts, *, is_proven: bool) -> Column:
     """Return the column that pandas would infer over all that was seen.
 
     Raises
@@ -180,7 +173,6 @@ def freeze(label: Hashable, all_seen: ColumnFacts, *, is_proven: bool) -> Column
     PlanError
         Integers beyond int64 stand beside something that makes the answer depend on their order.
     """
-    kinds = all_seen.kinds
     if "wide text" in kinds:
         # Pandas would have made floats of them, had the slice not begun there.
         kinds = kinds - {"wide text"} | ({"float"} if is_proven else {"text"})

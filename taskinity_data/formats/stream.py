@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from taskinity_data.data_kinds import is_dask, is_in_memory
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.reader import ReadResult
-from taskinity_data.sources.in_memory import is_dask, is_in_memory
 
 __all__ = [
     "StreamBlock",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import BindError, PlanError, hides_frames
+from taskinity_data.flow.keywords import make_policy
 from taskinity_data.flow.map_reduce import short_flow
-from taskinity_data.flow.policies import make_policy
 from taskinity_data.flow.stages import stages
 from taskinity_data.flow.task_mark import mark_of
 from taskinity_data.formats.stream import is_stream, listed_paths
@@ -200,6 +200,7 @@ def run_flow(
         names = [option.name for option in fields(RunOptions)]
         hints = (suggest(name, names) for name in more_inputs if repr(name) in str(error))
         raise BindError(f"{error}{next(filter(None, hints), '')}") from None
+from taskinity_data.flow.keywords import make_policy
     return run_session(flow, steps, with_defaults(flow, arguments), {}, options, call, shared)
 
 

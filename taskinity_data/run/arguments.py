@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.chunks.reader_keywords import DatasetKeywords
 from taskinity_data.errors import BindError, PlanError
-from taskinity_data.flow.decorators import task
 from taskinity_data.flow.flow import Flow
-from taskinity_data.flow.language.keywords import KEYWORDS
+from taskinity_data.flow.keywords import KEYWORDS, TaskKeywords, default_keywords
 from taskinity_data.flow.stages import FanOutStage, Stage
-from taskinity_data.flow.task_keywords import TaskKeywords
 from taskinity_data.formats.csv.options import SIGNATURE
 from taskinity_data.run.options import RunOptions
 from taskinity_data.wording import suggest
@@ -72,8 +70,8 @@ def show_keywords(function: F) -> F:
     Editors take them from the annotation; `help` and notebooks take them from here.
     """
     shown = signature(function)
-    defaults = {name: parameter.default for name, parameter in signature(task).parameters.items()}
-    defaults |= SIGNATURE | {parameter.name: parameter.default for parameter in fields(RunOptions)}
+    defaults = default_keywords() | SIGNATURE
+    defaults |= {parameter.name: parameter.default for parameter in fields(RunOptions)}
     options = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=kind)
         for name, kind in ProcessKeywords.__annotations__.items()

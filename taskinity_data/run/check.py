@@ -14,13 +14,12 @@ from taskinity_data.checks.cuts import small_cuts
 from taskinity_data.checks.laws import as_rows, find_broken, find_dependence
 from taskinity_data.checks.pieces import convert, count_rows, cut_rows, join
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.data_kinds import kind_of
+from taskinity_data.data_kinds import is_in_memory, kind_of
 from taskinity_data.errors import CheckError
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.run_item import call_step
 from taskinity_data.formats.stream import StreamBlock
 from taskinity_data.reducers.row_labels import as_item, call_traced, make_partial, plain
-from taskinity_data.sources.in_memory import is_in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

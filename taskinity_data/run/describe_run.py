@@ -7,9 +7,8 @@ import os
 import re
 import socket
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.checkpoints.versions import versions_here
 from taskinity_data.flow.task_mark import is_reducer
@@ -34,8 +33,7 @@ _SECRET = re.compile("pass|pwd|secret|token|key|credential|auth|storage_options"
 """Names of inputs that are not kept, whatever they hold."""
 
 
-@dataclass(frozen=True)
-class CallFacts:
+class CallFacts(NamedTuple):
     """What a run was called with beside its options, as far as its journal keeps it.
 
     Attributes
@@ -51,8 +49,8 @@ class CallFacts:
         What to show for the names of a flow that nobody wrote, that of `process`.
     """
 
-    subject: str = ""
-    inputs: Mapping[str, Any] = field(default_factory=dict)
+    subject: str
+    inputs: Mapping[str, Any]
     asks: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -74,7 +72,6 @@ def describe_run(
         "versions": versions_here(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "text": flow.to_text(),
         "functions": {task.name: _locate_function(task.function) for task in flow.tasks},
         "inputs": {
             name: value

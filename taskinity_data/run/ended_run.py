@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.checkpoints.plain_outcomes import to_plain
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.report.speed import measure_work
 from taskinity_data.run.result import Run
@@ -80,6 +79,8 @@ def run_of(
 
 def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
     """Return what the journal keeps of `run` beside its chunks, as plain values."""
+    from taskinity_data.checkpoints.plain_outcomes import to_plain
+
     return {
         "timings": dict(run.timings),
         "accounts": {name: fan_out.account() for name, fan_out in driver.fan_outs.items()},

@@ -20,7 +20,6 @@ from taskinity_data.events import Observer, SchedulerChanged
 from taskinity_data.outcome import Status
 from taskinity_data.redact import hide
 from taskinity_data.report.log_file import RunLog
-from taskinity_data.report.next_steps import next_steps
 from taskinity_data.run.describe_run import (
     CallFacts,
     clean_place,
@@ -129,6 +128,8 @@ class RunJournal:
         """Return what to type next, of a run that has ended with `outcomes`."""
         if self.checkpoints is None or not self.checkpoints.has_begun:
             return ()
+        from taskinity_data.report.next_steps import next_steps
+
         lost = [
             outcome.key
             for item, outcome in outcomes
@@ -238,7 +239,11 @@ def open_journal(
         say,
         past=past,
         is_asked=is_asked,
-        more=lambda: {"code": digest_code(flow), "options": plain_options(options.journaled())},
+        more=lambda: {
+            "text": flow.to_text(),
+            "code": digest_code(flow),
+            "options": plain_options(options.journaled()),
+        },
         open_reader=_open_reader,
     )
     call_details = {name: head[name] for name in ("inputs", "asked", "labels")}

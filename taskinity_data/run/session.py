@@ -260,7 +260,8 @@ class RunSession:
                 value = driver.values.get(self._flow.last or "")
                 reason = driver.stop_reason
                 self._run = self._account(driver)
-                details = facts_of(self._run, driver)
+                if checkpoints is not None and checkpoints.will_write(status):
+                    details = facts_of(self._run, driver)
         finally:
             self.journal.close(status, value, reason, details)
 

@@ -13,13 +13,10 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from taskinity_data.data_kinds import is_dask, is_in_memory
 from taskinity_data.errors import PlanError, SourceNotFound
 from taskinity_data.settings import working_directory
-from taskinity_data.sources.file import SourceFile
-from taskinity_data.sources.fingerprint import Fingerprint
-from taskinity_data.sources.in_memory import is_dask, is_in_memory
-from taskinity_data.sources.same_files import refuse_second_names
-from taskinity_data.sources.written import MANIFEST, check_listed, keep_committed, list_committed
+from taskinity_data.sources.file import Fingerprint, SourceFile, fingerprint_of
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -118,6 +115,8 @@ def _match_names(store: Store, pattern: str) -> list[SourceFile]:
         raise SourceNotFound(f"{shown}: no file matches")
     files = {name: info for name, info in infos.items() if info["type"] != "directory"}
     if files:
+        from taskinity_data.sources.written import keep_committed
+
         return [
             _make(store, name, files[name], base) for name in keep_committed(store, sorted(files))
         ]
@@ -130,6 +129,8 @@ def _match_names(store: Store, pattern: str) -> list[SourceFile]:
 def _below(store: Store, directory: str, base: str) -> list[SourceFile]:
     """Return all files below a directory but hidden ones; hive keys begin below `base`."""
     infos = store.find(directory, store.show(directory))
+    from taskinity_data.sources.written import keep_committed, list_committed
+
     committed = list_committed(store, directory, infos)
     if committed is not None:
         return [_make(store, name, infos[name], base) for name in committed]
@@ -147,8 +148,6 @@ def _is_hidden(parts: Iterable[str]) -> bool:
 
 
 def _make(store: Store, name: str, info: Mapping[str, Any], base: str) -> SourceFile:
-    from taskinity_data.sources.fingerprint import fingerprint_of
-
     path = store.show(name)
     hive = hive_keys(name, base) if base else ()
     return SourceFile(path, fingerprint_of(info, path), hive, store, name)
@@ -201,9 +200,9 @@ def find_files(
             "to process() or run_flow(), or the files it reads to open_dataset()"
         )
     if isinstance(source, (str, os.PathLike)):
-        files = list(refuse_second_names(_find_one(source, options)))
+        files = _find_distinct(source, options)
     elif isinstance(source, Iterable) and not isinstance(source, (bytes, set, frozenset, dict)):
-        files = [file for item in source for file in refuse_second_names(_find_one(item, options))]
+        files = [file for item in source for file in _find_distinct(item, options)]
         if not files:
             raise PlanError("source: the list of files is empty; name at least one")
     else:
@@ -224,6 +223,15 @@ MAX_NAMED = 5
 """Empty files named in a warning."""
 
 _Matches = list[tuple[str, tuple[tuple[str, str], ...]]]
+
+
+def _find_distinct(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
+    files = _find_one(item, options)
+    if len(files) < 2:
+        return files
+    from taskinity_data.sources.same_files import refuse_second_names
+
+    return list(refuse_second_names(files))
 
 
 def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
@@ -301,6 +309,8 @@ def _walk(directory: str, base: str) -> _Matches:
         raise PlanError(f"{error.filename}: the directory can't be listed: {error.strerror}")
 
     _check_partition(directory)
+    from taskinity_data.sources.written import MANIFEST, check_listed
+
     for parent, directories, names in os.walk(directory, onerror=fail):
         if MANIFEST in names:
             check_listed(parent)
@@ -319,6 +329,8 @@ def _check_partition(directory: str) -> None:
     while "=" in os.path.basename(base):
         base = os.path.dirname(base)
     if base != directory:
+        from taskinity_data.sources.written import check_listed
+
         check_listed(base, directory)
 
 

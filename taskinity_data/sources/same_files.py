@@ -13,8 +13,7 @@ from taskinity_data.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskinity_data.sources.file import SourceFile
-    from taskinity_data.sources.fingerprint import Fingerprint
+    from taskinity_data.sources.file import Fingerprint, SourceFile
 
 __all__ = ["refuse_second_names"]
 

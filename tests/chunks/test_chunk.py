@@ -10,8 +10,7 @@ import pytest
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import PlanError, ReadError, SourceChanged
 from taskinity_data.formats.reader import Reader, ReadResult
-from taskinity_data.sources.file import Piece, SourceFile
-from taskinity_data.sources.fingerprint import Fingerprint
+from taskinity_data.sources.file import Fingerprint, Piece, SourceFile
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pytest
 from taskinity_data.errors import BindError, FlowError, SettingsError
 from taskinity_data.flow.decorators import flow, task
 from taskinity_data.flow.flow import Flow
-from taskinity_data.flow.language.keywords import KEYWORDS
+from taskinity_data.flow.keywords import KEYWORDS
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.model import FlowInput
 from taskinity_data.flow.recording import Handle

@@ -17,9 +17,8 @@ from taskinity_data.errors import BindError, FlowError
 from taskinity_data.flow.diagram import draw as diagram
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_flow
-from taskinity_data.flow.model import Task
+from taskinity_data.flow.model import Task, find_cycle, sort_names
 from taskinity_data.flow.naming import is_slip
-from taskinity_data.flow.order import find_cycle, sort_names
 from taskinity_data.policy import Policy
 
 A, B, C = Task("A"), Task("B"), Task("C")

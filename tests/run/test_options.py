@@ -14,7 +14,7 @@ from taskinity_data.chunks.reader_keywords import DatasetKeywords, ReaderKeyword
 from taskinity_data.cli.commands.redrive import redrive
 from taskinity_data.cli.commands.run import run as run_command
 from taskinity_data.errors import PlanError, SettingsError
-from taskinity_data.flow.task_keywords import TaskKeywords
+from taskinity_data.flow.keywords import TaskKeywords
 from taskinity_data.formats.csv.options import REFUSED, SIGNATURE
 from taskinity_data.formats.parquet.options import PARQUET_OPTIONS
 from taskinity_data.run.arguments import RunKeywords
@@ -36,13 +36,17 @@ def test_run_flow_and_process_take_the_fields_of_the_options_with_their_types_an
     assert _kinds(RunKeywords) == {name: kind for name, (kind, _) in declared.items()}
 
 
-def test_process_takes_the_options_of_task_with_their_types():
+def test_process_takes_the_options_of_task_with_their_types_and_defaults():
     taken = {
-        name: one.annotation
+        name: one
         for name, one in signature(td.task).parameters.items()
         if one.kind is Parameter.KEYWORD_ONLY
     }
-    assert _kinds(TaskKeywords) == taken
+    assert _kinds(TaskKeywords) == {name: one.annotation for name, one in taken.items()}
+    shown = signature(td.process).parameters
+    assert {name: shown[name].default for name in taken} == {
+        name: one.default for name, one in taken.items()
+    }
 
 
 @pytest.mark.pinned

@@ -118,7 +118,7 @@ def _hide_in_attempt(attempt: Attempt) -> Attempt:
         texts = hide(failure.message), hide(failure.traceback)
         if texts != (failure.message, failure.traceback):
             failure = replace(failure, message=texts[0], traceback=texts[1], error=None)
-    logs = tuple(replace(line, text=hide(line.text)) for line in attempt.logs)
+    logs = tuple(line._replace(text=hide(line.text)) for line in attempt.logs)
     return replace(attempt, failure=failure, logs=logs)
 
 

@@ -16,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.execution.worker.contracts import check_contract
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.log_capture import CapturedLogs, capture_logs
 from taskinity_data.execution.worker.result_limit import measure_nbytes
@@ -368,10 +367,17 @@ def call_step(step: Step, data: Any) -> Any:
     if not step.takes_piece:
         result = step.function(*step.leading, **step.arguments)
     else:
-        check_contract(step.validate_input, data, f"the input of {step.task}")
+        _check(step.validate_input, data, f"the input of {step.task}")
         result = step.function(data, *step.leading, **step.arguments)
-    check_contract(step.validate_output, result, f"the result of {step.task}")
+    _check(step.validate_output, result, f"the result of {step.task}")
     return result
+
+
+def _check(contract: Any, data: Any, subject: str) -> None:
+    if contract is not None:
+        from taskinity_data.execution.worker.contracts import check_contract
+
+        check_contract(contract, data, subject)
 
 
 def peak_nbytes() -> int | None:

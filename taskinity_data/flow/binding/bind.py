@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from taskinity_data.errors import BindError
 from taskinity_data.flow.binding.wiring import wire
 from taskinity_data.flow.fan_outs import find_nodes
+from taskinity_data.flow.keywords import merge_policies
 from taskinity_data.flow.naming import to_snake
-from taskinity_data.flow.policies import merge_policies
 from taskinity_data.flow.task_mark import (
     is_reducer,
     mark_of,

@@ -15,9 +15,8 @@ Pure: it looks at names, never at values. The rules:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from taskinity_data.flow.binding.argument_sources import Input, Source, Upstream
 from taskinity_data.flow.naming import to_snake
 from taskinity_data.wording import suggest
 
@@ -26,7 +25,40 @@ if TYPE_CHECKING:
 
     from taskinity_data.flow.binding.signatures import Parameter
 
-__all__ = ["Filling", "FlowInputs", "check_positions", "fill_parameters"]
+__all__ = [
+    "Constant",
+    "Filling",
+    "FlowInputs",
+    "Input",
+    "Source",
+    "Upstream",
+    "check_positions",
+    "fill_parameters",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The result of the stage called `task`; of a fan-out: the list of its results, in order."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What the caller of the flow hands over under `name`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value that stands in the flow itself."""
+
+    value: Any
+
+
+Source = Upstream | Input | Constant
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import BindError
-from taskinity_data.flow.binding.argument_sources import Constant, Input, Source, Upstream
 from taskinity_data.flow.binding.match_arguments import (
+    Constant,
     Filling,
     FlowInputs,
+    Input,
+    Source,
+    Upstream,
     check_positions,
     fill_parameters,
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskinity_data.flow.fan_outs import find_nodes
-from taskinity_data.flow.language.keywords import write_number
+from taskinity_data.flow.keywords import write_number
 from taskinity_data.policy import ON_ERROR
 
 if TYPE_CHECKING:

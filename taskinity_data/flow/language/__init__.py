@@ -1,1 +1,1 @@
-"""The flow language: lexer, parser, keywords, errors, writer."""
+"""The flow language: lexer, parser, errors, writer."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from taskinity_data.errors import FlowSyntaxError
 from taskinity_data.flow.flow import Flow
-from taskinity_data.flow.language.keywords import TASK_KEYS
+from taskinity_data.flow.keywords import TASK_KEYS, merge_policies
 from taskinity_data.flow.language.lexer import (
     Edges,
     Header,
@@ -19,7 +19,6 @@ from taskinity_data.flow.language.lexer import (
 from taskinity_data.flow.language.syntax_errors import Problems, split_lines
 from taskinity_data.flow.language.task_text import TaskText, check_blocks, check_graph
 from taskinity_data.flow.language.values import read_policy, read_text
-from taskinity_data.flow.policies import merge_policies
 from taskinity_data.policy import ON_ERROR
 from taskinity_data.wording import suggest
 

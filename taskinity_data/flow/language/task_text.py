@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from taskinity_data.flow.language.keywords import KEYWORDS
-from taskinity_data.flow.model import Task, Width
+from taskinity_data.flow.keywords import KEYWORDS
+from taskinity_data.flow.model import Task, Width, find_cycle
 from taskinity_data.flow.naming import is_slip, to_snake
-from taskinity_data.flow.order import find_cycle
 from taskinity_data.policy import ON_ERROR, Policy
 from taskinity_data.wording import suggest
 

@@ -6,11 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import SettingsError
-from taskinity_data.flow.language.keywords import KEYWORDS
+from taskinity_data.flow.keywords import KEYWORDS, make_policy
 from taskinity_data.flow.language.lexer import Mistake
 from taskinity_data.flow.language.writer import unquote
 from taskinity_data.flow.naming import is_name
-from taskinity_data.flow.policies import make_policy
 from taskinity_data.policy import Policy
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from taskinity_data.flow.language.keywords import KEYWORDS
-from taskinity_data.flow.policies import stated_keywords
+from taskinity_data.flow.keywords import KEYWORDS, stated_keywords
 
 if TYPE_CHECKING:
     from taskinity_data.flow.model import FlowGraph, Task

@@ -15,6 +15,7 @@ __all__ = [
     "ENCODINGS",
     "characters_of",
     "find_codec",
+    "find_wide_encoding",
     "mark_units",
     "needs_mark",
     "parse_encoding",
@@ -256,3 +257,40 @@ def to_utf8(data: bytes, codec: str, errors: str) -> bytes:
         text = data.decode("utf-8", errors)
         return data if errors == "strict" else text.encode()
     return data.decode(codec, errors).encode()
+
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def find_wide_encoding(head: bytes) -> str | None:
+    r"""Return the encoding of two or four bytes a character that the first bytes show, else None.
+
+    By its byte order mark, or by where the zero bytes of ASCII characters stand.
+
+    Examples
+    --------
+    >>> find_wide_encoding(b"\xff\xfea\0,\0"), find_wide_encoding(b"\0a\0,\0b\0c")
+    ('utf-16', 'utf-16-be')
+    """
+    for mark, name in _MARKS.items():
+        if head.startswith(mark):
+            return name
+    size = len(head) // 4
+    zeros = [head[offset::4][:size].count(0) for offset in range(4)]
+    if not size or sum(zeros) < size:
+        return None
+    for name, first in (("utf-32-le", 1), ("utf-32-be", 0)):
+        filled = 0 if first else 3
+        if all(2 * zeros[offset] > size for offset in range(4) if offset != filled):
+            return name if not zeros[filled] else None
+    for name, offsets in (("utf-16-le", (1, 3)), ("utf-16-be", (0, 2))):
+        others = {0, 1, 2, 3} - set(offsets)
+        is_half = all(2 * zeros[offset] > size for offset in offsets)
+        if is_half and not any(zeros[other] for other in others):
+            return name
+    return None

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from taskinity_data.formats.csv.column_types.unfit_values import check_wide
+from taskinity_data.formats.csv.unfit_values import check_wide
 from taskinity_data.formats.reader import Misfit
 from taskinity_data.formats.schema import INT64_STOP, KINDS, arrow_schema, dtype_of_kind
 

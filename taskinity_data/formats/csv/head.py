@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.csv.encodings import CHARACTERS, mark_units, to_utf8, unit_nbytes
+from taskinity_data.formats.csv.encodings import (
+    CHARACTERS,
+    find_wide_encoding,
+    mark_units,
+    to_utf8,
+    unit_nbytes,
+)
 from taskinity_data.formats.csv.head_labels import (
     PARSE_ERRORS,
     bom_nbytes,
@@ -28,7 +34,6 @@ from taskinity_data.formats.csv.head_labels import (
     parse_head,
     plain_header,
 )
-from taskinity_data.formats.csv.hints import find_wide_encoding, hint_encoding
 from taskinity_data.formats.csv.records.cuts import find_grains, find_open_quote
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
 from taskinity_data.formats.csv.records.encoded import codec_of, is_plain
@@ -191,6 +196,8 @@ def check_text(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: 
 
 
 def no_text(file: SourceFile, data: bytes, at: int, options: CsvOptions) -> PlanError:
+    from taskinity_data.formats.csv.hints import hint_encoding
+
     hint = hint_encoding(data, at, options.encoding)
     return PlanError(f"{file}: byte {at} is not valid {options.encoding} text; {hint}")
 

@@ -14,7 +14,6 @@ import pandas as pd
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.encodings import to_utf8
-from taskinity_data.formats.csv.hints import LOOK_NBYTES, hint_dialect
 from taskinity_data.formats.csv.pandas_parser import count_fields
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
 
@@ -116,6 +115,8 @@ def bom_nbytes(data: bytes, options: CsvOptions) -> int:
 
 def hint_head(data: bytes, options: CsvOptions) -> str:
     """Return what else the file looks like."""
+    from taskinity_data.formats.csv.hints import LOOK_NBYTES, hint_dialect
+
     head = data[bom_nbytes(data, options) : LOOK_NBYTES + 1]
     return hint_dialect(to_utf8(head, options.encoding, "replace"), options)
 

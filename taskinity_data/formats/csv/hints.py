@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.csv.encodings import CHARACTERS, HIGH, SINGLE
+from taskinity_data.formats.csv.encodings import CHARACTERS, HIGH, SINGLE, find_wide_encoding
 from taskinity_data.formats.csv.options import parse_options
 
 if TYPE_CHECKING:
     from taskinity_data.formats.csv.options import CsvOptions
 
-__all__ = ["LOOK_NBYTES", "find_wide_encoding", "hint_dialect", "hint_encoding"]
+__all__ = ["LOOK_NBYTES", "hint_dialect", "hint_encoding"]
 
 LOOK_NBYTES = 16 << 10
 """Looked at: charset-normalizer takes 10 ms for so much, clevercsv 20 to 50 ms."""
@@ -38,42 +38,6 @@ guess prefers cp1250 for short French texts."""
 NAMED = [name for name in (*SINGLE, *HIGH, *CHARACTERS) if name != "ascii"]
 
 _EXTRA = "for a guess at it: pip install 'taskinity-data[suggest]'"
-
-_MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-
-
-def find_wide_encoding(head: bytes) -> str | None:
-    r"""Return the encoding of two or four bytes a character that the first bytes show, else None.
-
-    By its byte order mark, or by where the zero bytes of ASCII characters stand.
-
-    Examples
-    --------
-    >>> find_wide_encoding(b"\xff\xfea\0,\0"), find_wide_encoding(b"\0a\0,\0b\0c")
-    ('utf-16', 'utf-16-be')
-    """
-    for mark, name in _MARKS.items():
-        if head.startswith(mark):
-            return name
-    size = len(head) // 4
-    zeros = [head[offset::4][:size].count(0) for offset in range(4)]
-    if not size or sum(zeros) < size:
-        return None
-    for name, first in (("utf-32-le", 1), ("utf-32-be", 0)):
-        filled = 0 if first else 3
-        if all(2 * zeros[offset] > size for offset in range(4) if offset != filled):
-            return name if not zeros[filled] else None
-    for name, offsets in (("utf-16-le", (1, 3)), ("utf-16-be", (0, 2))):
-        others = {0, 1, 2, 3} - set(offsets)
-        is_half = all(2 * zeros[offset] > size for offset in offsets)
-        if is_half and not any(zeros[other] for other in others):
-            return name
-    return None
 
 
 def hint_encoding(data: bytes, at: int, encoding: str) -> str:

@@ -23,7 +23,6 @@ from taskinity_data.formats.csv.options import parse_options
 from taskinity_data.formats.csv.reader import CsvReader
 from taskinity_data.formats.csv.records.rows import apply_skiprows, find_rows
 from taskinity_data.formats.csv.sample import infer_columns
-from taskinity_data.formats.filters import parse_filters
 from taskinity_data.formats.schema import arrow_schema, given_column, given_columns, with_room
 from taskinity_data.sources.read import map_files
 
@@ -102,7 +101,11 @@ def open_csv(
         from taskinity_data.formats.csv.column_types.nullable import check_nullable_index
 
         check_nullable_index(types[label] for label in index)
-    row_filters = parse_filters(filters, arrow_schema([types[label] for label in needed]))
+    row_filters = None
+    if filters is not None:
+        from taskinity_data.formats.filters import parse_filters
+
+        row_filters = parse_filters(filters, arrow_schema([types[label] for label in needed]))
     names = {str(label): label for label in labels}
     filtered_on = [] if row_filters is None else [names[name] for name in row_filters.columns]
     layouts, layout_of = sort_layouts(files, heads)

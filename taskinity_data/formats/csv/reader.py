@@ -18,7 +18,6 @@ from taskinity_data.formats.csv.columns import (
 from taskinity_data.formats.csv.encodings import to_utf8
 from taskinity_data.formats.csv.fast import has_lone_return, parse_fast
 from taskinity_data.formats.csv.head import read_head
-from taskinity_data.formats.csv.hints import hint_encoding
 from taskinity_data.formats.csv.options import stable
 from taskinity_data.formats.csv.pandas_parser import TooManyFields
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
@@ -283,6 +282,8 @@ def read_text(piece: Piece, options: CsvOptions, rows: RowRange | None = None) -
     try:
         text = to_utf8(data, codec, options.encoding_errors)
     except UnicodeDecodeError as error:
+        from taskinity_data.formats.csv.hints import hint_encoding
+
         step = hint_encoding(data, error.start, options.encoding)
         raise ReadError(
             f"{piece.path}: byte {piece.start + error.start:,} is not valid "

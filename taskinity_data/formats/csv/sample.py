@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from taskinity_data.formats.csv.column_types.unfit_values import has_wide_integers
 from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
 from taskinity_data.formats.csv.fast import trim_to_records
 from taskinity_data.formats.csv.options import FLOATS_NEED_ASKING
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
 from taskinity_data.formats.csv.records.rows import find_row_grains
+from taskinity_data.formats.csv.unfit_values import has_wide_integers
 from taskinity_data.formats.sampling import (
     find_ranges,
     is_read_whole,
@@ -276,9 +276,9 @@ def observe_slice(
 
             shown = {label: observe_nullable(frame[label]) for label in labels}
         for label in labels:
-            is_wide = "text" in shown[label].kinds and has_wide_integers(frame[label], options)
+            is_wide = "text" in shown[label] and has_wide_integers(frame[label], options)
             if is_wide and are_numbers(frame[label], options):
-                shown[label] = ColumnFacts(shown[label].kinds - {"text"} | {"wide text"})
+                shown[label] = shown[label] - {"text"} | {"wide text"}
         settled = dict.fromkeys(labels, False)
         unsure = [label for label in labels if frame[label].dtype.kind not in "iu"]
         if part.is_first and unsure:

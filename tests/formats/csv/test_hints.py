@@ -8,9 +8,9 @@ from csv_oracle import write
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.formats.csv.encodings import find_wide_encoding
 from taskinity_data.formats.csv.hints import (
     LOOK_NBYTES,
-    find_wide_encoding,
     hint_dialect,
     hint_encoding,
 )

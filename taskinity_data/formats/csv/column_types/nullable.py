@@ -84,17 +84,17 @@ def observe_nullable(values: pd.Series) -> ColumnFacts:
         return ColumnFacts()
     is_missing = values.isna()
     if is_missing.all():
-        return ColumnFacts(frozenset({"null"}))
+        return ColumnFacts({"null"})
     kind = values.dtype.kind
     if values.dtype == object:
         kinds = {"huge"}
     else:
         kinds = {"i": {"integer"}, "u": {"big"}, "f": {"float"}, "b": {"bool"}}.get(kind, {"text"})
-    return ColumnFacts(frozenset(kinds | ({"null"} if is_missing.any() else set())))
+    return ColumnFacts(kinds | ({"null"} if is_missing.any() else set()))
 
 
 def freeze_nullable(
-    label: Hashable, observed: ColumnFacts, backend: str, *, is_proven: bool
+    label: Hashable, kinds: ColumnFacts, backend: str, *, is_proven: bool
 ) -> Column:
     """Return the column that pandas would infer over all that was seen.
 
@@ -103,7 +103,6 @@ def freeze_nullable(
     PlanError
         There are integers beyond int64: what pandas makes of them depends on all others.
     """
-    kinds = observed.kinds
     if not kinds:
         return Column(label, "str", np.dtype(object), is_proven=True)
     if kinds & {"big", "huge", "wide text"}:
@@ -130,7 +129,7 @@ def beyond_int64(where: str, backend: str) -> PlanError:
 
 def no_rows(labels: Iterable[Hashable], backend: str) -> dict[Hashable, Column]:
     """Return the columns of no rows of a file that has some, of which pandas makes integers."""
-    integers = ColumnFacts(frozenset({"integer"}))
+    integers = ColumnFacts({"integer"})
     return {label: freeze_nullable(label, integers, backend, is_proven=True) for label in labels}
 
 
