@@ -34,9 +34,9 @@ def describe_kind(data: Any) -> str:
 def is_in_memory(source: Any) -> bool:
     """Return whether `source` holds rows rather than naming files."""
     kinds = [
-        getattr(sys.modules[library], name)
+        getattr(module, name)
         for library, names in _TABLES.items()
-        if library in sys.modules
+        if (module := sys.modules.get(library)) is not None
         for name in names
     ]
     return issubclass(type(source), tuple(kinds))

@@ -33,6 +33,10 @@ class Announcer:
     def __call__(self, event: events.Event) -> None:
         self._each(lambda observer: observer.on_event(event))
 
+    def add(self, observer: events.Observer) -> None:
+        """Pass on to `observer`, too, from now on."""
+        self._observers.append(observer)
+
     def announce(self, strategy: Any, reason: str) -> None:
         """Tell observers who runs items from now on."""
         name, workers, link = strategy.name, strategy.workers, strategy.dashboard_link

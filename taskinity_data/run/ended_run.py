@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.plan import ChunkPlan
+from taskinity_data.execution.worker.run_item import peak_nbytes
+from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.report.speed import measure_work
 from taskinity_data.run.result import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from taskinity_data.execution.driver import Driver
     from taskinity_data.flow.flow import Flow
+    from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.outcome import Attempt
 
-__all__ = ["facts_of", "run_of"]
+__all__ = ["compare_predicted", "facts_of", "run_of"]
 
 
 def run_of(
@@ -93,6 +96,39 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
         "log": None if run.log is None else str(run.log),
         "notices": list(driver.account.notices.lines),
     }
+
+
+def compare_predicted(
+    run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]]
+) -> tuple[PredictionCheck, ...]:
+    """Return the forecast of the one plan that has one, compared with the run."""
+    forecasts = [(name, plan) for name, plan in plans if plan.forecast is not None]
+    if len(forecasts) != 1 or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED):
+        return ()
+    name, plan = forecasts[0]
+    from taskinity_data.forecast.compare_with_run import RunFigures, compare_forecast, name_work
+    from taskinity_data.forecast.output import answer_nbytes
+
+    work = name_work(driver.fan_outs[name].job)
+    forecast = plan.forecast_of(work)
+    assert forecast is not None
+    chunks = [outcome for item, outcome in driver.account.outcomes if item is not None]
+    run_now = (outcome for outcome in chunks if not outcome.is_recalled)
+    peaks = [attempt.peak_nbytes for outcome in run_now for attempt in outcome.attempts]
+    if run.scheduler in ("threads", "synchronous"):
+        peaks.append(peak_nbytes())
+    value = run.value if forecast.is_answer else run.results.get(name)
+    ran = RunFigures(
+        work,
+        run.workers,
+        run.scheduler,
+        run.timings["total"],
+        max((peak for peak in peaks if peak is not None), default=None),
+        None if value is None else answer_nbytes(value),
+        sum(outcome.is_recalled for outcome in chunks),
+        sum(outcome.status is not Status.COMPLETED for outcome in chunks),
+    )
+    return compare_forecast(forecast, ran)
 
 
 def _ranks(flow: Flow, driver: Driver) -> dict[str, int]:

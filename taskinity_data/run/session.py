@@ -24,17 +24,15 @@ from taskinity_data.execution.open_fan_out import PieceOptions
 from taskinity_data.execution.schedulers.resources import check_resources
 from taskinity_data.execution.schedulers.signals import soft_interrupts
 from taskinity_data.execution.worker.log_capture import PassedOn, capture_logs, lower_level
-from taskinity_data.execution.worker.run_item import peak_nbytes
-from taskinity_data.outcome import RunStatus, Status
+from taskinity_data.outcome import RunStatus
 from taskinity_data.policy import parse_duration
 from taskinity_data.redact import hide
-from taskinity_data.report.dashboard.observer import DashboardObserver
 from taskinity_data.report.failure import explain_failure, explain_interrupt
 from taskinity_data.report.notify import Announcer
 from taskinity_data.report.progress import progress_for
 from taskinity_data.report.run_state import Tally
 from taskinity_data.run.arguments import sort_plans
-from taskinity_data.run.ended_run import facts_of, run_of
+from taskinity_data.run.ended_run import compare_predicted, facts_of, run_of
 from taskinity_data.run.journal import NoticeBoard, begin_journal, open_log
 from taskinity_data.run.options import parse_max_failures, parse_memory
 from taskinity_data.run.output_options import locate
@@ -43,10 +41,9 @@ from taskinity_data.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskinity_data.chunks.plan import ChunkPlan
+    from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.flow.flow import Flow
     from taskinity_data.flow.stages import Stage
-    from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.run.describe_run import CallFacts
     from taskinity_data.run.journal import RunJournal
     from taskinity_data.run.options import RunOptions
@@ -124,10 +121,10 @@ class RunSession:
                 *self.journal.observers,
                 self.log,
                 *progress_for(options.progress, tally=Tally.of(flow, call.labels)),
-                DashboardObserver(flow, self._notices),
                 *options.observers,
             ],
         )
+        self._begins = events.RunStarted(self.journal.run_id, time.time(), flow.name, flow.order)
         self._begun, self._started = time.perf_counter(), pd.Timestamp.now("UTC")
         self._started_s = self._closed_s = 0.0
         self._chooser: SchedulerChoice | None = None
@@ -143,7 +140,7 @@ class RunSession:
                 self._options.workers,
                 parse_memory(self._options.memory),
                 stays_in_threads=only_kernels(self._steps) or is_in_process,
-                announce=self._announcer.announce,
+                announce=self._announce,
                 say=self._notices,
             )
         except SchedulerError as error:
@@ -152,6 +149,15 @@ class RunSession:
             # Nobody has given it as an argument.
             why = str(error).removeprefix("scheduler=")
             raise SchedulerError(f"{self._set_by}: {why}") from error
+
+    def _announce(self, strategy: Strategy, reason: str) -> None:
+        if strategy.client is not None and strategy.dashboard_link:
+            from taskinity_data.report.dashboard.observer import DashboardObserver
+
+            self._announcer.add(
+                DashboardObserver(self._flow, self._begins, strategy, self._notices)
+            )
+        self._announcer.announce(strategy, reason)
 
     def _open_driver(
         self, chooser: SchedulerChoice, inputs: Mapping[str, Any], pieces: PieceOptions
@@ -182,7 +188,7 @@ class RunSession:
     ) -> None:
         """Start what runs items, run all, commit; then all is closed, whatever comes."""
         run_id = self.journal.run_id
-        self._announcer(events.RunStarted(run_id, time.time(), self._flow.name, self._flow.order))
+        self._announcer(self._begins)
         self._notices.pass_on(
             lambda text: self._announcer(events.Notice(run_id, time.time(), text))
         )
@@ -281,7 +287,7 @@ class RunSession:
         return replace(
             run,
             output=None if self._sink is None else self._sink.written,
-            predicted=_predicted(run, driver, self.plans),
+            predicted=compare_predicted(run, driver, self.plans),
             log=self.log.path,
         )
 
@@ -366,36 +372,3 @@ def _begin(
     from taskinity_data.run.output import begin
 
     return begin(flow, steps, options, call, settings, notices, is_kept=is_kept)
-
-
-def _predicted(
-    run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]]
-) -> tuple[PredictionCheck, ...]:
-    """Return the forecast of the one plan that has one, compared with the run."""
-    forecasts = [(name, plan) for name, plan in plans if plan.forecast is not None]
-    if len(forecasts) != 1 or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED):
-        return ()
-    name, plan = forecasts[0]
-    from taskinity_data.forecast.compare_with_run import RunFigures, compare_forecast, name_work
-    from taskinity_data.forecast.output import answer_nbytes
-
-    work = name_work(driver.fan_outs[name].job)
-    forecast = plan.forecast_of(work)
-    assert forecast is not None
-    chunks = [outcome for item, outcome in driver.account.outcomes if item is not None]
-    run_now = (outcome for outcome in chunks if not outcome.is_recalled)
-    peaks = [attempt.peak_nbytes for outcome in run_now for attempt in outcome.attempts]
-    if run.scheduler in ("threads", "synchronous"):
-        peaks.append(peak_nbytes())
-    value = run.value if forecast.is_answer else run.results.get(name)
-    ran = RunFigures(
-        work,
-        run.workers,
-        run.scheduler,
-        run.timings["total"],
-        max((peak for peak in peaks if peak is not None), default=None),
-        None if value is None else answer_nbytes(value),
-        sum(outcome.is_recalled for outcome in chunks),
-        sum(outcome.status is not Status.COMPLETED for outcome in chunks),
-    )
-    return compare_forecast(forecast, ran)

@@ -1,13 +1,14 @@
 """What the page knows of a run, from batches alone; and what it is filled with."""
 
+import subprocess
+import sys
+
 import pytest
 
 from taskinity_data.events import ChunkFinished, ChunkSubmitted, RunStarted
-from taskinity_data.execution.schedulers.base import SynchronousStrategy
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
 from taskinity_data.report.dashboard import fill as dashboard_fill
-from taskinity_data.report.dashboard import observer as dashboard
 from taskinity_data.report.dashboard.observer import DashboardObserver
 from taskinity_data.report.run_columns import MAX_POINTS, LiveRun
 
@@ -243,11 +244,11 @@ class Strategy:
         self.client = client
 
 
-def observer_with(client, say=print):
-    observer = DashboardObserver(parse_flow("flow F:\n    A -> B[*]"), say)
-    observer.on_event(RunStarted("r", 1.0, "F", ("A", "B")))
-    observer.on_scheduler(Strategy(client))
-    return observer
+def observer_with(client, say=print, *, goes_with_run=False):
+    flow = parse_flow("flow F:\n    A -> B[*]")
+    strategy = Strategy(client)
+    strategy.goes_with_run = goes_with_run
+    return DashboardObserver(flow, RunStarted("r", 1.0, "F", ("A", "B")), strategy, say)
 
 
 def test_the_end_is_sent_before_the_cluster_is_left_and_not_again():
@@ -270,10 +271,7 @@ def test_the_end_is_sent_before_the_cluster_is_left_and_not_again():
 def test_a_page_that_goes_with_its_cluster_is_not_waited_for():
     client = Client()
     client.sync = None
-    observer = DashboardObserver(parse_flow("flow F:\n    A -> B[*]"))
-    strategy = Strategy(client)
-    strategy.goes_with_run = True
-    observer.on_scheduler(strategy)
+    observer = observer_with(client, goes_with_run=True)
     observer.on_ending(RunStatus.COMPLETED, 3.0)
     observer.close()
     assert client.scheduler.batches == []
@@ -289,19 +287,22 @@ def test_why_there_is_no_page_is_said_once_where_one_was_wanted(why, told):
     assert all(why in text for text in said)
 
 
-def test_without_a_dask_cluster_nothing_is_sent():
-    observer = DashboardObserver(parse_flow("flow F:\n    A -> B"))
-    observer.on_scheduler(SynchronousStrategy())
+def test_without_a_dask_cluster_there_is_no_observer_for_its_page():
+    code = (
+        "import sys, pandas as pd, taskinity_data as td\n"
+        "td.process(pd.DataFrame({'a': range(5)}), len, scheduler='threads')\n"
+        "assert 'taskinity_data.report.dashboard.observer' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_nothing_is_held_for_a_cluster_that_refuses_the_page():
+    observer = observer_with(Client("no Bokeh"), print)
     observer.on_ending(RunStatus.COMPLETED, 3.0)
-    observer.close()
-
-
-def test_what_waits_for_a_cluster_is_bounded(monkeypatch):
-    monkeypatch.setattr(dashboard, "MAX_WAITING", 10)
-    observer = DashboardObserver(parse_flow("flow F:\n    A -> B"))
-    for number in range(1_000):
+    held = len(observer._batch)
+    for number in range(10):
         observer.on_event(ChunkSubmitted("r", 0.0, "B", str(number), 1))
-    assert len(observer._batch) == 10
+    assert len(observer._batch) == held
 
 
 def test_a_scheduler_that_does_not_answer_costs_the_run_nothing():

@@ -17,7 +17,6 @@ from taskinity_data.events import (
     FanOutGrew,
     Observer,
     RunFinished,
-    RunStarted,
     SchedulerChanged,
     TaskFinished,
     TaskStarted,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from taskinity_data.events import Event
+    from taskinity_data.events import Event, RunStarted
     from taskinity_data.flow.flow import Flow
     from taskinity_data.outcome import RunStatus
 
@@ -41,9 +40,6 @@ _log = logging.getLogger(__name__)
 PAUSE_S = 0.25
 """Between two batches: what a person takes for at once, and four messages a second."""
 
-MAX_WAITING = 10_000
-"""Events that are held for a cluster that may never come: a run in threads has none."""
-
 CLOSE_S = 5.0
 """How long the end of a run waits for its page."""
 
@@ -54,61 +50,58 @@ MAX_CHARACTERS = 4_000
 class DashboardObserver(Observer):
     """Collects what happens, and sends it to the scheduler a few times a second.
 
-    Until the run is on a Dask cluster with a dashboard, the first of what happened waits here.
-
     Parameters
     ----------
     flow : Flow
         Drawn once; the page colours its nodes.
+    started : RunStarted
+        What has happened before.
+    strategy : Strategy
+        Of a Dask cluster with a dashboard.
     say : callable
         Takes what the user should know: why there is no page, once. In the driver's thread.
     """
 
-    def __init__(self, flow: Flow, say: Callable[[str], None] = _log.info) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        started: RunStarted,
+        strategy: Any,
+        say: Callable[[str], None] = _log.info,
+    ) -> None:
         self._flow = flow
         self._say = say
         self._missing = ""
         self._has_left = False
-        self._waits = True
-        self._client: Any = None
-        self._batch: list[tuple[Any, ...]] = []
+        self._waits = not strategy.goes_with_run
+        self._client: Any = strategy.client
+        self._batch: list[tuple[Any, ...]] = [
+            ("run", started.at_s, started.flow, tuple(started.tasks))
+        ]
         self._lock = Lock()
         self._is_due = False
         self._sending: asyncio.Lock | None = None
         self._plugged: Any = None
-        self._run_id = ""
-
-    def on_scheduler(self, strategy: Any) -> None:
-        """Send to the cluster of `strategy` from now on, if it is one with a dashboard."""
-        client = strategy.client
-        if client is None or not strategy.dashboard_link:
-            return
-        self._client = client
-        self._waits = not strategy.goes_with_run
+        self._run_id = started.run_id
         # The run does not wait for its page.
-        client.loop.add_callback(self._send_soon, 0.0)
+        self._client.loop.add_callback(self._send_soon, 0.0)
 
     def on_event(self, event: Event) -> None:
         """Note it, to be sent with what else comes within `PAUSE_S`."""
-        if isinstance(event, RunStarted):
-            self._run_id = event.run_id
-        if self._client is None and len(self._batch) >= MAX_WAITING:
-            return
-        entry = self._pack(event)
+        entry = None if self._client is None else self._pack(event)
         if entry is None:
             return
         with self._lock:
             self._batch.append(entry)
-        if self._client is not None and not self._is_due:
+        client = self._client
+        if client is not None and not self._is_due:
             # The client's own loop wakes up for it, whatever the driver waits for.
             self._is_due = True
-            self._client.loop.add_callback(self._send_soon, PAUSE_S)
+            client.loop.add_callback(self._send_soon, PAUSE_S)
 
     def _pack(self, event: Event) -> tuple[Any, ...] | None:
         at = event.at_s
         match event:
-            case RunStarted():
-                return ("run", at, event.flow, tuple(event.tasks))
             case SchedulerChanged():
                 scheduler = f"{event.scheduler}, {format_count(event.workers, 'worker')}"
                 return ("scheduler", at, scheduler)
