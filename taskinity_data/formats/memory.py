@@ -25,7 +25,8 @@ from taskinity_data.formats.frame_tables import restore_objects, to_table
 from taskinity_data.formats.reader import check_columns
 from taskinity_data.formats.table_access import TableAccess, TableLayout
 from taskinity_data.formats.tables import TableReader
-from taskinity_data.sources.file import Fingerprint, SourceFile
+from taskinity_data.sources.file import SourceFile
+from taskinity_data.sources.fingerprint import Fingerprint
 from taskinity_data.sources.temporary import OwnDirectory
 
 if TYPE_CHECKING:

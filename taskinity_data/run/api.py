@@ -192,7 +192,7 @@ def run_flow(
     options = RunOptions.of(locals())
     arguments = {**(inputs or {}), **more_inputs}
     options, arguments, shared = share_options(check_flow(flow), options, arguments)
-    call = CallFacts(inputs=arguments, asks=tuple(sorted(storage_options or ())))
+    call = CallFacts("", arguments, {}, asks=tuple(sorted(storage_options or ())))
     try:
         steps = stages(flow, tuple(arguments))
     except BindError as error:
@@ -200,7 +200,6 @@ def run_flow(
         names = [option.name for option in fields(RunOptions)]
         hints = (suggest(name, names) for name in more_inputs if repr(name) in str(error))
         raise BindError(f"{error}{next(filter(None, hints), '')}") from None
-from taskinity_data.flow.keywords import make_policy
     return run_session(flow, steps, with_defaults(flow, arguments), {}, options, call, shared)
 
 
@@ -275,7 +274,7 @@ def process(
     subject = name_subject(source, function or reduce)
     reduce = _check_reduce(reduce, writes_only=writes_only)
     labels = label_tasks(function, reduce, task_options.get("name"))
-    call = CallFacts(subject, {"source": source, **dataset_options}, labels=labels)
+    call = CallFacts(subject, {"source": source, **dataset_options}, labels)
     if not is_stream(source):
         with planning(labels["Process"], chosen.progress):
             source = open_dataset(source, **dataset_options)

@@ -43,16 +43,16 @@ class CallFacts(NamedTuple):
         runs of one flow are.
     inputs : mapping
         What `replay` needs again, as far as it can be kept.
-    asks : tuple of str
-        Names of storage options, whose values are not kept.
     labels : mapping
         What to show for the names of a flow that nobody wrote, that of `process`.
+    asks : tuple of str
+        Names of storage options, whose values are not kept.
     """
 
     subject: str
     inputs: Mapping[str, Any]
+    labels: Mapping[str, str]
     asks: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 _MAX_BITS = 4_096

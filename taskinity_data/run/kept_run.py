@@ -26,7 +26,8 @@ from taskinity_data.outcome import Outcome, RunStatus
 from taskinity_data.report.next_steps import next_steps
 from taskinity_data.run.result import Output, Run
 from taskinity_data.settings import load_settings
-from taskinity_data.sources.file import Fingerprint, Piece, SourceFile
+from taskinity_data.sources.file import Piece, SourceFile
+from taskinity_data.sources.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,147 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from glob import glob, has_magic
 from pathlib import Path, PurePath
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from taskinity_data.data_kinds import is_dask, is_in_memory
 from taskinity_data.errors import PlanError, SourceNotFound
 from taskinity_data.settings import working_directory
-from taskinity_data.sources.file import Fingerprint, SourceFile, fingerprint_of
+from taskinity_data.sources.file import HIDDEN, SourceFile, hive_keys
+from taskinity_data.sources.fingerprint import Fingerprint
 from taskinity_data.wording import suggest
 
-if TYPE_CHECKING:
-    from taskinity_data.sources.store import Store
-
 __all__ = [
-    "HIDDEN",
     "find_files",
-    "find_in_store",
-    "hive_keys",
 ]
-
-HIDDEN = ("_", ".")
-"""What names of files and directories begin with that a directory is read without."""
-
-_HIVE = re.compile(r"([^=]+)=(.*)", re.DOTALL)
-_MAGIC = re.compile(r"[*?[]")
-
-
-def find_in_store(url: str, options: Mapping[str, Any]) -> list[SourceFile]:
-    """Return the files that `url` names, by the rules of local ones.
-
-    Parameters
-    ----------
-    url : str
-    options : mapping
-        See `open_store`.
-
-    Raises
-    ------
-    SourceNotFound
-        There is nothing, or nothing that a glob matches.
-    PlanError
-        The store can't be reached or gives no size, or HTTP: a glob, no ranges.
-    """
-    from taskinity_data.redact import WEB, clean_url
-    from taskinity_data.sources.store import open_store
-
-    shown = clean_url(url)
-    if "*" in shown and shown.startswith(WEB):
-        raise PlanError(
-            f"{shown}: a web server lists no files; name each of them, in a list of URLs"
-        )
-    store, name = open_store(url, options)
-    if store.protocol in WEB:
-        return [_find_on_web(store, name)]
-    if _MAGIC.search(name) and not _is_there(store, name):
-        return _match_names(store, name)
-    path = store.show(name)
-    info = {} if url.endswith("/") else store.look_up(name, path)
-    if not info or info.get("type") == "directory":
-        files = _below(store, name, name)
-        if not files:
-            raise SourceNotFound(
-                f"{path}: there is no file below it (names that begin with _ or . are left out)"
-            )
-        return files
-    return [_make(store, name, info, "")]
-
-
-def hive_keys(path: str, base: str) -> tuple[tuple[str, str], ...]:
-    """Return the ``key=value`` directories between `base` and the file `path`."""
-    directory = os.path.dirname(path)
-    if "=" not in directory:
-        return ()
-    directories = PurePath(os.path.relpath(directory, base)).parts
-    keys = [_HIVE.fullmatch(name) for name in directories]
-    return tuple((unquote(key.group(1)), unquote(key.group(2))) for key in keys if key)
-
-
-def _find_on_web(store: Store, name: str) -> SourceFile:
-    path = store.show(name)
-    info = store.look_up(name, path)
-    file = _make(store, name, info, "")
-    store.check_ranges(name, path, file.nbytes)
-    return file
-
-
-def _is_there(store: Store, name: str) -> bool:
-    """Return whether an object has this name, which looks like a glob."""
-    try:
-        return "*" not in name and bool(store.look_up(name, store.show(name)))
-    except SourceNotFound:
-        return False
-
-
-def _match_names(store: Store, pattern: str) -> list[SourceFile]:
-    shown = store.show(pattern)
-    base = pattern
-    while _MAGIC.search(base):
-        base = base.rpartition("/")[0]
-    infos = store.glob(pattern, shown)
-    if not re.search(r"(^|/)\.", pattern):
-        infos = {name: info for name, info in infos.items() if "/." not in name[len(base) :]}
-    if not infos:
-        raise SourceNotFound(f"{shown}: no file matches")
-    files = {name: info for name, info in infos.items() if info["type"] != "directory"}
-    if files:
-        from taskinity_data.sources.written import keep_committed
-
-        return [
-            _make(store, name, files[name], base) for name in keep_committed(store, sorted(files))
-        ]
-    below = [file for name in sorted(infos) for file in _below(store, name, base)]
-    if not below:
-        raise SourceNotFound(f"{shown}: the directories that match hold no file")
-    return below
-
-
-def _below(store: Store, directory: str, base: str) -> list[SourceFile]:
-    """Return all files below a directory but hidden ones; hive keys begin below `base`."""
-    infos = store.find(directory, store.show(directory))
-    from taskinity_data.sources.written import keep_committed, list_committed
-
-    committed = list_committed(store, directory, infos)
-    if committed is not None:
-        return [_make(store, name, infos[name], base) for name in committed]
-    names = {
-        name: name[len(directory) :].strip("/").split("/")
-        for name, info in infos.items()
-        if info["type"] == "file" and not name.endswith("/")
-    }
-    shown = [name for name in sorted(names) if not _is_hidden(names[name])]
-    return [_make(store, name, infos[name], base) for name in keep_committed(store, shown)]
-
-
-def _is_hidden(parts: Iterable[str]) -> bool:
-    return any(part.startswith(HIDDEN) for part in parts)
-
-
-def _make(store: Store, name: str, info: Mapping[str, Any], base: str) -> SourceFile:
-    path = store.show(name)
-    hive = hive_keys(name, base) if base else ()
-    return SourceFile(path, fingerprint_of(info, path), hive, store, name)
 
 
 _URL = re.compile(r"(?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
@@ -200,9 +72,9 @@ def find_files(
             "to process() or run_flow(), or the files it reads to open_dataset()"
         )
     if isinstance(source, (str, os.PathLike)):
-        files = _find_distinct(source, options)
+        files = _refuse_second_names(_find_one(source, options))
     elif isinstance(source, Iterable) and not isinstance(source, (bytes, set, frozenset, dict)):
-        files = [file for item in source for file in _find_distinct(item, options)]
+        files = [file for item in source for file in _refuse_second_names(_find_one(item, options))]
         if not files:
             raise PlanError("source: the list of files is empty; name at least one")
     else:
@@ -225,13 +97,34 @@ MAX_NAMED = 5
 _Matches = list[tuple[str, tuple[tuple[str, str], ...]]]
 
 
-def _find_distinct(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
-    files = _find_one(item, options)
-    if len(files) < 2:
-        return files
-    from taskinity_data.sources.same_files import refuse_second_names
+def _refuse_second_names(files: list[SourceFile]) -> list[SourceFile]:
+    """Return `files`, found by one name, of which no two local ones are the same.
 
-    return list(refuse_second_names(files))
+    Raises
+    ------
+    PlanError
+        Device and file number of two of them are equal, by a symbolic or a hard link.
+
+    Notes
+    -----
+    Only files of one fingerprint are looked at again. A store lists each name once.
+    """
+    prints: dict[Fingerprint, list[SourceFile]] = {}
+    for file in files:
+        # Members of an archive share its fingerprint.
+        if file.failure is None and file.store is None and "://" not in file.path:
+            prints.setdefault(file.fingerprint, []).append(file)
+    for alike in prints.values():
+        first_of: dict[tuple[int, int], SourceFile] = {}
+        for file in alike if len(alike) > 1 else ():
+            stat = os.stat(file.path)
+            first = first_of.setdefault((stat.st_dev, stat.st_ino), file)
+            if first is not file:
+                raise PlanError(
+                    f"{file.path}: is the same file as {first.path}, by a link, so that its rows "
+                    "would be counted twice; leave one out, or name the files in a list"
+                )
+    return files
 
 
 def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
@@ -253,6 +146,8 @@ def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
     if _URL.match(text):
         local = _local_path(text)
         if local is None:
+            from taskinity_data.sources.find_in_store import find_in_store
+
             return _leave_out_empty(find_in_store(text, options))
         text = local
     path = os.path.expanduser(text)

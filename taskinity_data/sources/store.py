@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, ReadError, SourceNotFound
 from taskinity_data.redact import URL_CHAIN, WEB, clean_url
-from taskinity_data.sources.file import fingerprint_of
+from taskinity_data.sources.fingerprint import fingerprint_of
 from taskinity_data.sources.web_limits import has_timed_out, limit_silence, silence_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from taskinity_data.sources.file import Fingerprint
+    from taskinity_data.sources.fingerprint import Fingerprint
 
 __all__ = ["Store", "find_cause", "open_store"]
 

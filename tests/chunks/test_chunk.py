@@ -10,7 +10,8 @@ import pytest
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import PlanError, ReadError, SourceChanged
 from taskinity_data.formats.reader import Reader, ReadResult
-from taskinity_data.sources.file import Fingerprint, Piece, SourceFile
+from taskinity_data.sources.file import Piece, SourceFile
+from taskinity_data.sources.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(piece, tmp_path):
 def test_keys_differ_by_reader_range_and_file_but_not_by_place(piece):
     chunk = Chunk(Stub(), (piece,))
     assert Chunk(Stub(), (piece,), index=7).key == chunk.key
-    print_ = replace(piece.file.fingerprint, mtime_ns=1)
+    print_ = piece.file.fingerprint._replace(mtime_ns=1)
     others = [
         Chunk(Stub(unit="rows"), (piece,)),
         Chunk(Stub(), (replace(piece, stop=5),)),

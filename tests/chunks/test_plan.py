@@ -15,7 +15,8 @@ from taskinity_data.chunks.cut import MAX_RANGES, divide
 from taskinity_data.chunks.plan import ChunkPlan, ChunkSize, check_tiling, cut, parse_chunk_size
 from taskinity_data.errors import LedgerError, PlanError
 from taskinity_data.formats.reader import divide_rows
-from taskinity_data.sources.file import Fingerprint, Piece, SourceFile
+from taskinity_data.sources.file import Piece, SourceFile
+from taskinity_data.sources.fingerprint import Fingerprint
 from taskinity_data.wording import format_nbytes
 
 

@@ -22,7 +22,8 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 from taskinity_data.formats.arrow_ipc import open_ipc
-from taskinity_data.sources.file import Fingerprint, Piece, SourceFile
+from taskinity_data.sources.file import Piece, SourceFile
+from taskinity_data.sources.fingerprint import Fingerprint
 
 VALUES = {
     "int64": (pa.int64(), st.integers(-5, 5)),

@@ -17,7 +17,8 @@ from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.orc.reader import OrcAccess
 from taskinity_data.formats.orc.tail import read_tail
-from taskinity_data.sources.file import Fingerprint, SourceFile
+from taskinity_data.sources.file import SourceFile
+from taskinity_data.sources.fingerprint import Fingerprint
 
 VALUES = {
     "int64": (pa.int64(), st.integers(-5, 5)),

@@ -41,8 +41,8 @@ from taskinity_data.formats.detect import detect_format
 from taskinity_data.redact import clean_url
 from taskinity_data.sources import raw as files_module
 from taskinity_data.sources import store as stores_module
-from taskinity_data.sources.file import fingerprint_of
 from taskinity_data.sources.find import find_files
+from taskinity_data.sources.fingerprint import fingerprint_of
 from taskinity_data.sources.raw import StoreFile
 
 ROWS = 4_000

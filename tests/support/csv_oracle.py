@@ -10,7 +10,8 @@ from pandas.testing import assert_frame_equal
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.csv.open import open_csv
-from taskinity_data.sources.file import Fingerprint, SourceFile
+from taskinity_data.sources.file import SourceFile
+from taskinity_data.sources.fingerprint import Fingerprint
 
 FLOATS = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
 

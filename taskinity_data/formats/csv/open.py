@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.formats.csv.head import Head
     from taskinity_data.formats.csv.options import CsvOptions
+    from taskinity_data.formats.filters import Filters
     from taskinity_data.formats.schema import Column
     from taskinity_data.sources.file import SourceFile
 
@@ -101,11 +102,7 @@ def open_csv(
         from taskinity_data.formats.csv.column_types.nullable import check_nullable_index
 
         check_nullable_index(types[label] for label in index)
-    row_filters = None
-    if filters is not None:
-        from taskinity_data.formats.filters import parse_filters
-
-        row_filters = parse_filters(filters, arrow_schema([types[label] for label in needed]))
+    row_filters = find_filters(filters, [types[label] for label in needed])
     names = {str(label): label for label in labels}
     filtered_on = [] if row_filters is None else [names[name] for name in row_filters.columns]
     layouts, layout_of = sort_layouts(files, heads)
@@ -121,6 +118,14 @@ def open_csv(
         index_names=heads[0].index_names,
         level_names=heads[0].level_names,
     )
+
+
+def find_filters(filters: Any, columns: Sequence[Column]) -> Filters | None:
+    if filters is None:
+        return None
+    from taskinity_data.formats.filters import parse_filters
+
+    return parse_filters(filters, arrow_schema(columns))
 
 
 def is_scan(schema: Any) -> bool:

@@ -13,7 +13,8 @@ from taskinity_data.formats.csv import sample as csv_sample
 from taskinity_data.formats.csv.head import read_head
 from taskinity_data.formats.csv.options import parse_options
 from taskinity_data.formats.csv.sample import infer_columns
-from taskinity_data.sources.file import Fingerprint, SourceFile
+from taskinity_data.sources.file import SourceFile
+from taskinity_data.sources.fingerprint import Fingerprint
 
 VALUES = [
     "", "1", "-3", "2.5", "1e400", "1e18", "True", "false", "x", "NA", "inf", "nan", " 7", "0x1A",

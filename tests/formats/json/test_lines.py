@@ -24,7 +24,8 @@ from taskinity_data.formats.json.exact import BadRecord, parse_exact
 from taskinity_data.formats.json.fast import infer_fast, parse_fast
 from taskinity_data.formats.json.open import open_lines
 from taskinity_data.formats.json.types import Clash, code_of, join_types, type_of
-from taskinity_data.sources.file import Fingerprint, Piece, SourceFile
+from taskinity_data.sources.file import Piece, SourceFile
+from taskinity_data.sources.fingerprint import Fingerprint
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 INTEGERS = st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3)
