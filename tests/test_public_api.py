@@ -18,7 +18,7 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data.cli.group import commands
-from taskinity_data.flow.language.keywords import TASK_KEYS
+from taskinity_data.flow.keywords import TASK_KEYS
 from taskinity_data.settings import NAMES, variable_of
 
 # A default's text may differ in other versions of pandas and Python.
