@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from taskinity_data.chunks.cost_line import Line, fit_line
 from taskinity_data.chunks.size import (
+    ROWS_NBYTES,
     Size,
     format_rate,
     format_seconds,
@@ -159,6 +160,8 @@ def first_size(
     if total_nbytes == 0:
         return Size(MIN_NBYTES, "there are no rows to cut")
     bounds = {f"{FIRST_S:g} s to read at {format_rate(rate)}": FIRST_S * rate}
+    if group_nbytes:
+        bounds[f"{format_nbytes(ROWS_NBYTES)} in memory"] = ROWS_NBYTES / _positive(expansion, 1.0)
     if total_nbytes is not None:
         share = total_nbytes / max(1, workers)
         few = max(FEW_NBYTES, total_nbytes / min(max(1, workers), MAX_SHARERS))
@@ -329,6 +332,8 @@ class Learner:
         dispatch_s = min(MAX_TARGET_S, TASK_S * workers / DISPATCH_SHARE)
         slow_s = min(self.target_s, LARGE_NBYTES * time.per_byte)
         target_s = max(TARGET_S, slow_s, _useful_s(TASK_S + time.fixed), dispatch_s)
+        if self.group_nbytes and self.target_s == target_s == TARGET_S:
+            target_s = min(target_s, time.per_byte * ROWS_NBYTES / _positive(self.expansion, 1.0))
         nbytes = target_s / time.per_byte if time.per_byte > 0.0 else math.inf
         rate = f" at {1e-6 / time.per_byte:.3g} MB/s" if time.per_byte > 0.0 else ""
         return nbytes, (

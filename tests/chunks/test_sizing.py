@@ -13,6 +13,7 @@ from simulate_sizing import MB, WORKERS, Workload, compare, fixed, learned, work
 from taskinity_data.chunks.cost_line import fit_line
 from taskinity_data.chunks.sizing import (
     FLOOR_SHARES,
+    PROCESS_TARGET_S,
     TARGET_S,
     Learner,
     Observation,
@@ -225,6 +226,22 @@ def test_small_chunks_of_a_dear_region_are_no_fixed_cost():
 def test_recent_chunks_count_more():
     drifted = fit_line([(MB, 1.0)] * 40 + [(MB, 3.0)] * 24)
     assert drifted.predict(MB) > (40 * 1.0 + 24 * 3.0) / 64
+
+
+@pytest.mark.parametrize("in_threads", [True, False])
+def test_groups_of_rows_take_little_memory_in_threads_unless_a_chunk_costs_much(in_threads):
+    group, expansion = 3 * MB, 4.0
+    first = first_size(3000 * MB, 2, 8 * GIB, expansion, 1000 * MB, group)
+    assert first.target_nbytes * expansion <= 32 << 20
+    target_s = TARGET_S if in_threads else PROCESS_TARGET_S
+    learner = Learner(
+        first, 8 * GIB, expansion, total_nbytes=3000 * MB, group_nbytes=group, target_s=target_s
+    )
+    cheap = teach(learner, [(6 * MB, 0.06, None), (3 * MB, 0.03, None)] * 8)
+    size = cheap.next_size(None, 2, 2).target_nbytes
+    assert (size * expansion <= 32 << 20) is in_threads
+    dear = teach(learner, [(6 * MB, 0.56, None), (3 * MB, 0.53, None)] * 8)
+    assert dear.next_size(None, 2, 2).target_nbytes * expansion > 32 << 20
 
 
 # -- what is learned -----------------------------------------------------------------------------
