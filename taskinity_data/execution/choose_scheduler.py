@@ -124,10 +124,11 @@ class SchedulerChoice:
     def limit(self, batches: int) -> int:
         """Return how many batches threads may have now, `batches` or less.
 
-        The first chunk runs alone, and while processes start one thread computes as much as all
-        that share a lock with it, and leaves the lock to what starts them.
+        The first chunk runs alone, and one thread computes as much as all that share a lock with
+        it, without taking turns: while processes start, and where too little is left for them.
         """
-        if self._starting is not None or (self._may_change and self._watch.runs_alone):
+        is_one_enough = self._watch.runs_alone or self._watch.is_shared
+        if self._starting is not None or (self._may_change and is_one_enough):
             return 1
         if self._may_change and not self._has_ended:
             return min(batches, self.strategy.workers)

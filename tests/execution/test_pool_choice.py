@@ -15,6 +15,7 @@ from shared_lock import see_shared_lock
 import taskinity_data as td
 from taskinity_data.execution import choose_scheduler as choose
 from taskinity_data.execution.schedulers.children import ChildStrategy
+from taskinity_data.execution.schedulers.lock_watch import LockWatch
 from taskinity_data.execution.worker.run_item import Job, Step
 
 FRAME = pd.DataFrame({"n": range(60)})
@@ -162,16 +163,28 @@ def test_one_thread_computes_while_processes_start(monkeypatch):
     fan_out.estimate_remaining_s = lambda *_: 0.5
     chooser.look([fan_out], 2, 0.0, lambda: None)
     assert "too little" in chooser.reason
-    assert chooser.limit(8) == 4  # none waits in a queue before one has ended
-    fan_out.ended = 1
-    chooser.look([fan_out], 2, 0.0, lambda: None)
-    assert chooser.limit(8) == 8
+    assert chooser.limit(8) == 1
     fan_out.estimate_remaining_s = lambda *_: 60.0
     chooser.look([fan_out], 2, 0.0, lambda: None)
     assert chooser.limit(8) == 1
     assert "blocked each other" in chooser.reason
     chooser.refresh()
     assert chooser.limit(8) == 1
+    chooser.close()
+
+
+def test_no_chunk_waits_in_a_queue_before_one_has_ended(monkeypatch):
+    def look(watch, now_s, *_, **__):
+        watch.begun_s, watch.runs_alone, watch.is_shared = now_s, False, False
+
+    monkeypatch.setattr(LockWatch, "look", look)
+    chooser, fan_out = open_chooser(len, workers=4)
+    chooser.look([fan_out], 2, 0.0, lambda: None)
+    assert chooser.limit(8) == 4
+    fan_out.ended = 1
+    chooser.look([fan_out], 2, 0.0, lambda: None)
+    assert chooser.limit(8) == 8
+    assert "do not block each other" in chooser.reason
     chooser.close()
 
 
