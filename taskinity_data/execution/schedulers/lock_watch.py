@@ -24,8 +24,9 @@ COMPUTING = 0.4
 """The share of its time for which a thread wants a core, below which it waits for something."""
 
 ONE_CORE = 0.85, 1.2
-"""CPU seconds a second of threads that share a lock, where the first chunk did not compute while it
-ran alone, since it was being fetched."""
+"""Seconds a second for which threads that share a lock want a core, where the first chunk did not
+compute while it ran alone, since it was being fetched; up to `SCALES` on a machine where they wait
+for one most of the time: who wakes up to see whether the lock is free waits for a core, too."""
 
 SCALES = 1.5
 """Threads that get less than so many times the CPU time of one thread share a lock: with a function
@@ -114,5 +115,7 @@ class LockWatch:
                     self._alone_wants, wants
                 )
             else:
-                self.is_shared = ONE_CORE[0] <= rate <= ONE_CORE[1]
+                is_busy_machine = wants > 2 * rate
+                max_wants = SCALES if is_busy_machine else ONE_CORE[1]
+                self.is_shared = ONE_CORE[0] <= wants <= max_wants
         self._mark, self._is_broken = (now_s, used, idle_s), False

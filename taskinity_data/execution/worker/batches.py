@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import TaskinityDataError
@@ -24,8 +26,31 @@ if TYPE_CHECKING:
 
 __all__ = ["run_items", "run_parcel"]
 
+_DASK_TRIMS = "65536"
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
 _children = ChildPool()
 """The children of a worker process. They end with it, and by themselves when they idle."""
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let this process keep 128 MiB of what it frees, where Dask has set that it keeps nothing.
+
+    Its nannies have each freed block given back to the system, so that each chunk gets the memory
+    of the one before page by page: a fifth of the CPU of a chunk that is only read and grouped.
+    """
+    if os.environ.get("MALLOC_TRIM_THRESHOLD_") != _DASK_TRIMS:
+        return False
+    try:
+        from ctypes import CDLL
+
+        set_option = CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False  # not glibc
+    return bool(
+        set_option(_M_MMAP_THRESHOLD, 32 << 20) and set_option(_M_TRIM_THRESHOLD, 128 << 20)
+    )
 
 
 def run_items(
@@ -52,6 +77,7 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
 
     An outcome whose value can't be pickled becomes that item's failure.
     """
+    keep_freed_memory()
     job = packed.unpack() if isinstance(packed, Parcel) else unpack_job(packed)
     blob = packed.blob if isinstance(packed, Parcel) else packed
     items: list[Item] = unpack_value(items_blob)

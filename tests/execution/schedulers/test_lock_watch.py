@@ -99,6 +99,12 @@ def test_where_the_first_chunk_was_being_fetched_one_busy_core_is_a_lock(cpu_s, 
     assert watch_threads([fetched, (0.3, cpu_s, 0.0, 0)]).is_shared is is_shared
 
 
+@pytest.mark.parametrize(("queued_s", "is_shared"), [(0.32, True), (0.5, False), (0.1, False)])
+def test_a_lock_is_seen_where_the_first_chunk_got_no_core_and_others_have_them(queued_s, is_shared):
+    no_core = (0.03, 0.001, 0.0, 0)
+    assert watch_threads([no_core, (0.3, 0.06, queued_s, 0)]).is_shared is is_shared
+
+
 def test_a_pool_of_threads_knows_what_they_have_computed():
     strategy = ThreadStrategy(2)
     assert strategy.used == ThreadTime()
