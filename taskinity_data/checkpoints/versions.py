@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_versions", "versions_here"]
 
-RUN_FORMAT = "3"
-"""Of run directories. In format 1 modules had other names, in format 2 values were other bytes."""
+RUN_FORMAT = "4"
+"""Of run directories. In format 1 modules had other names, in format 2 values were other bytes, in
+format 3 the totals of each column were written by themselves."""
 
 
 def versions_here() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReadError
 from taskinity_data.formats.sampling import MAX_SAMPLE_NBYTES
 
@@ -65,7 +66,10 @@ def _measure(reader: Reader, piece: Piece) -> int:
     nbytes = reader.frame_nbytes(piece)
     if nbytes is not None:
         return nbytes
-    return int(reader.read([piece], "pandas").data.memory_usage(deep=True).sum())
+    as_ = "native" if reader.reads_native and not reader.needs_pandas else "pandas"
+    data = reader.read([piece], as_).data
+    is_table = kind_of(data) == "arrow"
+    return int(data.nbytes if is_table else data.memory_usage(deep=True).sum())
 
 
 def mean_group_nbytes(grains: Iterable[Piece]) -> int:

@@ -37,8 +37,9 @@ SLICE_NBYTES = 256_000
 MAX_FILES = 300
 """So many of the files are looked into, where not all is read."""
 
-SCAN_SLICE_NBYTES = 8_000_000
-"""Large enough that a thread hand-over (50 µs) does not count, and a few of them are nothing."""
+SCAN_SLICE_NBYTES, MIN_SCAN_SLICE_NBYTES = 8_000_000, 1_000_000
+"""A file that is read whole comes in four slices or more, so that two threads have as much to do; a
+column costs 50 µs a slice. By its size alone: the schema must not depend on the machine."""
 
 MAX_SAMPLE_NBYTES = 64_000_000
 """Longer records are no sample: an open quote or bracket makes such, which reading reports."""
@@ -76,12 +77,14 @@ def find_ranges(
     """
     windows: Iterator[tuple[int, int] | None] = iter(())
     is_whole = is_whole or stop - start <= 3 * SLICE_NBYTES
-    if is_whole and start < stop <= start + SCAN_SLICE_NBYTES:
+    fourth = -(-(stop - start) // 4)
+    slice_nbytes = min(SCAN_SLICE_NBYTES, max(MIN_SCAN_SLICE_NBYTES, fourth))
+    if is_whole and start < stop <= start + slice_nbytes:
         # One range: there is nothing to cut.
         yield start, stop
         return
     if is_whole:
-        head = iter(cut(SCAN_SLICE_NBYTES))
+        head = iter(cut(slice_nbytes))
     else:
         head = islice(cut(SLICE_NBYTES), 1)
         if trim is not None:

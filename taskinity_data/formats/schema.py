@@ -135,20 +135,23 @@ def observe(values: pd.Series) -> ColumnFacts:
     """
     if len(values) == 0:
         return ColumnFacts()
-    kinds = {"null"} if bool(values.isna().any()) else set()
     kind = values.dtype.kind
     if kind == "i":
-        kinds |= {"integer"} | ({"negative"} if values.min() < 0 else set())
+        kinds = {"integer"} | ({"negative"} if values.to_numpy().min() < 0 else set())
     elif kind == "u":
-        kinds |= {"integer", "big"}
-    elif kind == "f":
-        kinds |= set() if bool(values.isna().all()) else {"float"}
+        kinds = {"integer", "big"}
     elif kind == "b":
-        kinds.add("bool")
-    elif values.dtype == object:
-        kinds |= {"bool" if isinstance(value, BOOLS) else "huge" for value in values.dropna()}
+        kinds = {"bool"}
+    elif kind == "f":
+        # Through NumPy, since a table may have hundreds of columns.
+        n_null = int(np.count_nonzero(np.isnan(values.to_numpy())))
+        kinds = ({"null"} if n_null else set()) | ({"float"} if n_null < len(values) else set())
     else:
-        kinds |= {"integer", "negative", "big"} if are_wide_integers(values) else {"text"}
+        kinds = {"null"} if bool(values.isna().any()) else set()
+        if values.dtype == object:
+            kinds |= {"bool" if isinstance(value, BOOLS) else "huge" for value in values.dropna()}
+        else:
+            kinds |= {"integer", "negative", "big"} if are_wide_integers(values) else {"text"}
     return ColumnFacts(kinds)
 
 

@@ -119,7 +119,7 @@ class Summing:
 
     def start(self, values: Values) -> SumState:
         """Return the sums."""
-        if values.series.dtype.kind == "M":
+        if values.dtype.kind == "M":
             raise ReduceError(f"column {values.series.name!r}: times can't be added")
         if values.numbers is not None:
             return _sum_numbers(values)
@@ -230,7 +230,7 @@ class Spreading:
 
     def start(self, values: Values) -> Spread:
         """Return the kind, and the moments: count, mean, squared deviations."""
-        if values.series.dtype.kind == "M":
+        if values.dtype.kind == "M":
             raise ReduceError(
                 f"column {values.series.name!r}: no std or var of times; subtract a time first"
             )
@@ -270,7 +270,7 @@ def _sum_numbers(values: Values) -> SumState:
 
 def _time_kind(values: Values) -> str:
     """Return the dtype of times, which has their unit; ``""`` for numbers."""
-    dtype = values.series.dtype
+    dtype = values.dtype
     return str(dtype) if dtype.kind in "mM" else ""
 
 

@@ -1,93 +1,187 @@
-"""The states of every column of numbers, for `totals` and `description`."""
+"""The states of every column of numbers, for `totals` and `description`.
+
+The columns of one dtype are the groups of one state, so that many columns cost as little as one.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from pandas.api.types import is_object_dtype
+import pandas as pd
+from pandas.api.types import is_numeric_dtype, is_object_dtype
 
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import HOWS
 from taskinity_data.reducers.column_values import Values
 from taskinity_data.reducers.grouping import Grouping, Merging
-from taskinity_data.reducers.inputs import empty_of, join_empty
+from taskinity_data.reducers.inputs import join_empty
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    import pandas as pd
+    from taskinity_data.reducers.inputs import ChunkColumns
 
-__all__ = ["Columns", "merge_columns", "start_columns"]
+__all__ = ["Columns", "merge_columns", "split_states", "start_columns"]
+
+Names = tuple[Any, ...]
 
 
 class Columns(NamedTuple):
-    """The states of every column of numbers: ``states[column]``, one for each how.
+    """The states of every column of numbers: ``states[names]``, one for each how.
 
-    `empty` has all columns, without rows. Columns in `void` hold only nulls of dtype object, so
-    that their dtype in other chunks is unknown.
+    Column ``names[i]`` is group `i` of these states. `empty` has all columns, without rows. Columns
+    in `void` hold only nulls of dtype object, so that their dtype in other chunks is unknown.
     """
 
-    states: dict[Any, list[Any]]
+    states: dict[Names, list[Any]]
     empty: pd.DataFrame
     n_rows: int
     void: frozenset[Any] = frozenset()
 
+    @property
+    def names(self) -> dict[Any, None]:
+        """The columns of numbers, as keys."""
+        return dict.fromkeys(name for names in self.states for name in names)
 
-def start_columns(frame: pd.DataFrame, hows: Sequence[str], names: pd.Index[Any]) -> Columns:
-    """Return the states of the columns `names` of one chunk, one for each how."""
-    grouping = Grouping.of_one(len(frame))
-    states = {}
-    for column in names:
-        values = Values(frame[column], grouping)
-        states[column] = [HOWS[how].start(values) for how in hows]
-    is_object = [column for column, dtype in frame.dtypes.items() if is_object_dtype(dtype)]
-    void = frozenset(column for column in is_object if frame[column].isna().all())
-    return Columns(states, empty_of(frame), len(frame), void)
+
+def start_columns(
+    columns: ChunkColumns,
+    hows: Sequence[str],
+    has_numbers: Callable[[Any], bool] = is_numeric_dtype,
+) -> Columns:
+    """Return the states of the columns of a chunk of whose dtype `has_numbers` is true."""
+    grouping = Grouping.of_one(columns.n_rows)
+    families: dict[Any, dict[Any, Values]] = {}
+    void = []
+    for name, series in columns.values.items():
+        values = Values(series, grouping)
+        if has_numbers(values.dtype):
+            key = values.dtype, columns.dtypes[name]
+            families.setdefault(key, {})[name] = values
+        if is_object_dtype(values.dtype) and series.isna().all():
+            void.append(name)
+    states: dict[Names, list[Any]] = {}
+    for family in families.values():
+        started = [[HOWS[how].start(values) for values in family.values()] for how in hows]
+        if next(iter(family.values())).numbers is None:  # states of decimals may differ in kind
+            states |= {
+                (name,): [state[index] for state in started] for index, name in enumerate(family)
+            }
+        else:
+            states[tuple(family)] = [_join_groups(state) for state in started]
+    return Columns(states, columns.empty(columns.values), columns.n_rows, frozenset(void))
 
 
 def merge_columns(partials: Sequence[Columns], hows: Sequence[str], label: str) -> Columns:
     """Merge the states; raise `ReduceError` if a column is not numeric in every chunk."""
-    columns = dict.fromkeys(column for partial in partials for column in partial.states)
+    first = partials[0]
+    n_rows = sum(partial.n_rows for partial in partials)
+    if all(_is_like(partial, first) for partial in partials[1:]):
+        merged = _merge_states([partial.states for partial in partials], hows)
+        return Columns(merged, first.empty, n_rows, first.void)
+    names_of = [partial.names for partial in partials]
+    numbers = {name: None for names in names_of for name in names}
     dtypes = [dict(partial.empty.dtypes.items()) for partial in partials]
-    filled = [pair for pair in zip(partials, dtypes, strict=True) if pair[0].n_rows]
-    merged = {}
-    for column in columns:
+    filled = [_Filled(*of) for of in zip(partials, dtypes, names_of, strict=True) if of[0].n_rows]
+    for column in numbers:
         _check_alike(column, filled, label)
-        states = [p.states[column] for p in partials if column in p.states]
-        merged[column] = [
-            HOWS[how].merge([state[index] for state in states], Merging.of_one(len(states)))
-            for index, how in enumerate(hows)
-        ]
+    states = [split_states(partial.states) for partial in partials]
+    merged = {}
+    for name in numbers:
+        key = (name,)
+        merged |= _merge_states([{key: c[key]} for c in states if key in c], hows)
     # Nulls without a dtype count as those of floats, with which numbers stay numbers.
     empties = [
-        _as_floats(p.empty, [n for n in p.empty if n in columns and n not in p.states])
-        for p in partials
+        _as_floats(p.empty, [n for n in p.empty if n in numbers and n not in names])
+        for p, names in zip(partials, names_of, strict=True)
     ]
     void = {column for p in partials for column in p.void}
     typed = {column for p in partials if p.n_rows for column in p.empty if column not in p.void}
-    return Columns(
-        merged,
-        join_empty(empties),
-        sum(partial.n_rows for partial in partials),
-        frozenset(void - typed - columns.keys()),
+    return Columns(merged, join_empty(empties), n_rows, frozenset(void - typed - numbers.keys()))
+
+
+class _Filled(NamedTuple):
+    """The partial of a chunk with rows, the dtypes of its columns, and those of numbers."""
+
+    partial: Columns
+    dtypes: dict[Any, Any]
+    names: dict[Any, None]
+
+    def knows(self, column: Any) -> bool:
+        """Return whether it tells the dtype of `column`."""
+        return column in self.dtypes and column not in self.partial.void
+
+
+def _is_like(partial: Columns, first: Columns) -> bool:
+    """Return whether both have the same columns of the same dtypes."""
+    return (
+        (partial.empty is first.empty or partial.empty.dtypes.equals(first.empty.dtypes))
+        and partial.states.keys() == first.states.keys()
+        and partial.void == first.void
     )
+
+
+def _merge_states(
+    states: Sequence[dict[Names, list[Any]]], hows: Sequence[str]
+) -> dict[Names, list[Any]]:
+    """Merge states of the same columns."""
+    merged = {}
+    for names in states[0]:
+        merging = Merging([np.arange(len(names))] * len(states), len(names))
+        merged[names] = [
+            HOWS[how].merge([of_chunk[names][index] for of_chunk in states], merging)
+            for index, how in enumerate(hows)
+        ]
+    return merged
+
+
+def _join_groups(states: Sequence[Any]) -> Any:
+    """Return states of one group each, of columns of the same dtype, as one state."""
+    first = states[0]
+    if isinstance(first, np.ndarray):
+        return np.concatenate(states)
+    if not isinstance(first, tuple):
+        return first
+    if not isinstance(first[-1], pd.Series):
+        return tuple(map(_join_groups, zip(*states, strict=True)))
+    filled = np.flatnonzero([groups is None or len(groups) for groups, _ in states])
+    picked = pd.concat([picked for _, picked in states], ignore_index=True)
+    return None if len(filled) == len(states) else filled, picked
+
+
+def split_states(states: dict[Names, list[Any]]) -> dict[Names, list[Any]]:
+    """Return each column's states by itself."""
+    return {
+        (name,): [_take_group(state, group) for state in of_names]
+        for names, of_names in states.items()
+        for group, name in enumerate(names)
+    }
+
+
+def _take_group(state: Any, group: int) -> Any:
+    if isinstance(state, np.ndarray):
+        return state[group : group + 1]
+    if not isinstance(state, tuple):
+        return state
+    if not isinstance(state[-1], pd.Series):
+        return tuple(_take_group(part, group) for part in state)
+    *kind, groups, picked = state
+    if groups is None:
+        return *kind, None, picked.iloc[group : group + 1].reset_index(drop=True)
+    at = np.flatnonzero(groups == group)
+    return *kind, np.zeros(len(at), dtype=np.intp), picked.take(at).reset_index(drop=True)
 
 
 def _as_floats(empty: pd.DataFrame, names: Sequence[Any]) -> pd.DataFrame:
     return empty.astype(dict.fromkeys(names, np.float64)) if names else empty
 
 
-def _check_alike(column: Any, filled: Sequence[tuple[Columns, dict[Any, Any]]], label: str) -> None:
-    """Raise `ReduceError` if `column` has numbers in some chunks that pandas would not add.
-
-    `filled` are the chunks with rows, and the dtypes of their columns.
-    """
-    dtypes = {
-        of_chunk[column]: p for p, of_chunk in filled if column in of_chunk and column not in p.void
-    }
-    has_gap = any(column not in of_chunk or column in p.void for p, of_chunk in filled)
-    are_numbers = all(column in p.states for p in dtypes.values())
+def _check_alike(column: Any, filled: Sequence[_Filled], label: str) -> None:
+    """Raise `ReduceError` if `column` has numbers in some chunks that pandas would not add."""
+    dtypes = {chunk.dtypes[column]: chunk for chunk in filled if chunk.knows(column)}
+    has_gap = any(not chunk.knows(column) for chunk in filled)
+    are_numbers = all(column in chunk.names for chunk in dtypes.values())
     are_alike = len({dtype.kind == "b" for dtype in dtypes}) <= 1
     # With a null, bools are objects in pandas; integers are floats.
     has_room = not has_gap or np.dtype(np.bool_) not in dtypes

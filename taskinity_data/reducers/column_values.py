@@ -46,12 +46,13 @@ class Values:
 
     def __init__(self, series: pd.Series[Any], grouping: Grouping) -> None:
         self.series = series
+        self.dtype: Any = series.dtype
         self.grouping = grouping
 
     @cached_property
     def numbers(self) -> Numbers | None:
         """The column as numbers, None for other types: texts, categories, objects, decimals."""
-        dtype: Any = self.series.dtype
+        dtype = self.dtype
         if isinstance(dtype, np.dtype):
             if dtype.kind in "iub":
                 return Numbers(self.series.to_numpy(), None)

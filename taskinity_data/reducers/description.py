@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from taskinity_data.reducers.aggregates import HOWS
 from taskinity_data.reducers.base import WholeChunks
-from taskinity_data.reducers.column_totals import Columns, merge_columns, start_columns
+from taskinity_data.reducers.column_totals import (
+    Columns,
+    merge_columns,
+    split_states,
+    start_columns,
+)
 from taskinity_data.reducers.column_values import Answer, Values
 from taskinity_data.reducers.grouping import Grouping
-from taskinity_data.reducers.inputs import check_unique, to_frame
+from taskinity_data.reducers.inputs import to_columns
+from taskinity_data.reducers.row_labels import as_table
 from taskinity_data.reducers.sketches.quantiles import (
     Summary,
     merge_summaries,
@@ -41,17 +48,16 @@ class Describe(WholeChunks):
 
     def partial(self, data: Any) -> tuple[Columns, dict[Any, Summary]] | None:
         """Return states and a summary of each column of numbers."""
-        frame = to_frame(data, None, "describe()")
-        if frame is None:
+        columns = to_columns(as_table(data, "describe()"), None, "describe()")
+        if columns is None:
             return None
-        check_unique(frame.columns, "describe()")
-        names = _described_of(frame)
-        grouping = Grouping.of_one(len(frame))
+        states = start_columns(columns, _DESCRIBED, _is_described)
+        grouping = Grouping.of_one(columns.n_rows)
         summaries = {
-            column: summarize(Values(frame[column], grouping).array.astype(np.float64))
-            for column in names
+            column: summarize(Values(columns.values[column], grouping).array.astype(np.float64))
+            for column in states.names
         }
-        return start_columns(frame, _DESCRIBED, names), summaries
+        return states, summaries
 
     def combine(
         self, partials: Sequence[tuple[Columns, dict[Any, Summary]] | None]
@@ -63,7 +69,7 @@ class Describe(WholeChunks):
         columns = merge_columns([states for states, _ in present], _DESCRIBED, "describe()")
         summaries = {
             column: merge_summaries([s[column] for _, s in present if column in s])
-            for column in columns.states
+            for column in columns.names
         }
         return columns, summaries
 
@@ -75,7 +81,7 @@ class Describe(WholeChunks):
         columns, summaries = partial
         described = {}
         answer = Answer(1, None, "describe()")
-        for column, states in columns.states.items():
+        for (column,), states in split_states(columns.states).items():
             exact = {
                 how: HOWS[how].finish(state, answer).astype(np.float64).iloc[0]
                 for how, state in zip(_DESCRIBED, states, strict=True)
@@ -83,7 +89,7 @@ class Describe(WholeChunks):
             quartiles = quantiles_of(summaries[column], np.array(list(_QUARTILES.values())))
             exact |= dict(zip(_QUARTILES, quartiles, strict=True))
             described[column] = pd.Series(exact, dtype=np.float64).reindex(rows)
-        return pd.DataFrame(described, index=rows)
+        return pd.DataFrame(described, index=rows)[[c for c in columns.empty if c in described]]
 
     def dump(self, partial: tuple[Columns, dict[Any, Summary]] | None) -> Any:
         """Return the partial as plain data, to be stored."""
@@ -123,5 +129,5 @@ def describe() -> Describe:
     return Describe()
 
 
-def _described_of(frame: pd.DataFrame) -> pd.Index[Any]:
-    return frame.iloc[:0].select_dtypes(include=["number"], exclude=["timedelta"]).columns
+def _is_described(dtype: Any) -> bool:
+    return is_numeric_dtype(dtype) and not is_bool_dtype(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -81,56 +82,71 @@ def to_frame(
 
 
 class ChunkColumns(NamedTuple):
-    """ChunkColumns of a chunk, and the dtypes that pandas has for them.
+    """Columns of a chunk, the dtypes that pandas has for them, and the number of rows.
 
     These differ where integers stay exact beside nulls, see `to_frame`.
     """
 
     values: dict[Any, pd.Series[Any]]
     dtypes: dict[Any, Any]
+    n_rows: int
 
     @classmethod
     def of_frame(cls, frame: pd.DataFrame) -> ChunkColumns:
-        """Return all columns of `frame`."""
-        return cls({name: frame[name] for name in frame}, dict(frame.dtypes))
+        """Return all columns of `frame`, which may come from `to_frame` with `is_exact`."""
+        dtypes: dict[Any, Any] = dict(frame.dtypes)
+        exact = frame.attrs.get(_EXACT_NAMES, ())
+        dtypes |= dict.fromkeys(exact, np.dtype(np.float64))
+        return cls(dict(frame.items()), dtypes, len(frame))
 
     def empty(self, names: Iterable[Any]) -> pd.DataFrame:
         """Return a frame without rows, with the dtypes that pandas has."""
         return make_empty([(name, self.dtypes[name]) for name in names])
 
 
-def to_columns(data: Any, columns: Sequence[Any], caller: str) -> ChunkColumns | None:
-    """Return `columns` of a frame, table or Series, as `to_frame` with `is_exact`.
+def to_columns(data: Any, columns: Sequence[Any] | None, caller: str) -> ChunkColumns | None:
+    """Return `columns` of a frame, table or Series (None: all), as `to_frame` with `is_exact`.
 
     Floats of an Arrow table, and integers without nulls, don't pass through pandas: for small
     chunks a frame takes longer than all sums.
     """
     plain: dict[Any, pd.Series[Any]] = {}
+    dtypes: dict[Any, Any] = {}
+    names = columns
     if kind_of(data) == "arrow" and data.num_columns:
-        for name in dict.fromkeys(columns):
-            column = data.column(name) if data.column_names.count(name) == 1 else None
+        if names is None:
+            names = data.column_names
+            check_unique(pd.Index(names), caller)
+        counts = Counter(data.column_names)
+        for name in names:
+            column = data.column(name) if counts[name] == 1 else None
             if column is not None and _is_plain(column):
-                if column.num_chunks == 1:
-                    column = column.chunk(0)
-                array = column.to_numpy(zero_copy_only=False)
+                items = column.chunk(0) if column.num_chunks == 1 else column
+                array = items.to_numpy(zero_copy_only=False)
                 plain[name] = pd.Series(array, name=name, copy=False)
-    rest = [name for name in columns if name not in plain]
-    dtypes = {name: series.dtype for name, series in plain.items()}
+                dtypes[name] = array.dtype
+    rest = None if names is None else [name for name in names if name not in plain]
     if plain and not rest:
-        return ChunkColumns(plain, dtypes)
+        return ChunkColumns(plain, dtypes, data.num_rows)
     frame = to_frame(data, rest, caller, is_exact=True)
     if frame is None:
         return None
-    exact = frame.attrs.get(_EXACT_NAMES, ())
-    for name in rest:
-        plain[name] = frame[name]
-        dtypes[name] = np.dtype(np.float64) if name in exact else plain[name].dtype
-    return ChunkColumns(plain, dtypes)
+    check_unique(frame.columns, caller)
+    others = ChunkColumns.of_frame(frame)
+    values = others.values | plain
+    in_order = {name: values[name] for name in names or values}
+    return ChunkColumns(in_order, dtypes | others.dtypes, others.n_rows)
 
 
 def _is_plain(column: pa.ChunkedArray) -> bool:
-    is_whole = pa.types.is_integer(column.type) and not column.null_count
-    return is_whole or pa.types.is_float32(column.type) or pa.types.is_float64(column.type)
+    kind = column.type
+    return kind in _FLOATS or (kind in _INTEGERS and not column.null_count)
+
+
+_FLOATS = frozenset({pa.float32(), pa.float64()})
+_INTEGERS = frozenset(
+    pa.from_numpy_dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)
+)
 
 
 def make_empty(dtypes: Sequence[tuple[Any, Any]]) -> pd.DataFrame:

@@ -65,7 +65,7 @@ class Picking:
         groups = values.filled
         if groups is not None:
             picked = picked[groups]
-        return groups, from_numbers(picked, values.series.dtype)
+        return groups, from_numbers(picked, values.dtype)
 
     def merge(self, states: Sequence[Picked], merging: Merging) -> Picked:
         """Pick again from the picked values."""

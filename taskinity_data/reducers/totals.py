@@ -17,7 +17,12 @@ from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import HOWS, answer_dtype
 from taskinity_data.reducers.base import WholeChunks
-from taskinity_data.reducers.column_totals import Columns, merge_columns, start_columns
+from taskinity_data.reducers.column_totals import (
+    Columns,
+    merge_columns,
+    split_states,
+    start_columns,
+)
 from taskinity_data.reducers.column_values import Answer, Values
 from taskinity_data.reducers.group_states import merge_groups, start_groups
 from taskinity_data.reducers.grouping import Grouping, Merging, order_groups
@@ -26,7 +31,7 @@ from taskinity_data.reducers.inputs import (
     check_columns,
     check_unique,
     join_empty,
-    to_frame,
+    to_columns,
 )
 from taskinity_data.reducers.row_labels import SeriesRows, read_result
 
@@ -64,11 +69,6 @@ class Single(NamedTuple):
 Partial = Columns | SeriesState | Labelled | Single
 
 
-def _numeric_columns(frame: pd.DataFrame) -> pd.Index[Any]:
-    """Return the columns that pandas counts as numeric, by a sum over no rows."""
-    return frame.iloc[:0].sum(numeric_only=True).index
-
-
 @dataclass(frozen=True, repr=False)
 class Total(WholeChunks):
     """See `sum`, `mean`, `min`, `max`."""
@@ -100,9 +100,9 @@ class Total(WholeChunks):
         if self.columns_ is not None:
             return self._start_named(data, list(self.columns_))
         if isinstance(data, SeriesRows):
-            rows = to_frame(data.to_table(_COLUMN), None, f"{self.how}()", is_exact=True)
+            rows = to_columns(data.to_table(_COLUMN), None, f"{self.how}()")
             assert rows is not None
-            return SeriesState(start_columns(rows, [self.how], rows.columns))
+            return SeriesState(start_columns(rows, [self.how], lambda _: True))
         kind = kind_of(data)
         if kind == "series":
             labels = data.index.to_frame(index=False).set_axis(range(data.index.nlevels), axis=1)
@@ -110,11 +110,8 @@ class Total(WholeChunks):
             groups = start_groups(columns, labels.columns, [(_COLUMN, self.how)])
             return Labelled(groups, tuple(data.index.names), data.name)
         if kind is not None:
-            frame_or_none = to_frame(data, None, f"{self.how}()", is_exact=True)
-            if frame_or_none is None:
-                return None
-            check_unique(frame_or_none.columns, f"{self.how}()")
-            return start_columns(frame_or_none, [self.how], _numeric_columns(frame_or_none))
+            whole = to_columns(data, None, f"{self.how}()")
+            return None if whole is None else start_columns(whole, [self.how])
         if data is None or data is pd.NA:
             return None
         if not isinstance(data, (numbers.Number, np.generic)) and not hasattr(data, "as_tuple"):
@@ -128,18 +125,19 @@ class Total(WholeChunks):
 
     def _start_named(self, data: Any, names: list[str]) -> Partial | None:
         """Return the states of the named columns: as of a Series where it is one alone."""
-        rows = to_frame(data, names, f"{self.how}()", is_exact=True)
+        rows = to_columns(data, names, f"{self.how}()")
         if rows is None:
             return None
         if self.is_single:
-            rows = rows.set_axis([_COLUMN], axis=1)
-            return SeriesState(start_columns(rows, [self.how], rows.columns))
-        numeric = _numeric_columns(rows)
-        if texts := [name for name in names if name not in numeric]:
+            values, dtypes = ({_COLUMN: of_names[names[0]]} for of_names in rows[:2])
+            rows = ChunkColumns(values, dtypes, rows.n_rows)
+            return SeriesState(start_columns(rows, [self.how], lambda _: True))
+        states = start_columns(rows, [self.how])
+        if texts := [name for name in names if name not in states.names]:
             raise ReduceError(
                 f"{self.how}(): column {texts[0]!r} does not hold numbers; leave it out"
             )
-        return start_columns(rows, [self.how], numeric)
+        return states
 
     def notice(self, partial: Partial | None) -> str | None:
         """Return a notice for the user about `partial`, if there is one."""
@@ -185,7 +183,7 @@ class Total(WholeChunks):
         """Return a Series of columns or labels, or a scalar."""
         if partial is None:
             nothing = pd.Series(dtype=np.float64) if self.is_single else pd.DataFrame()
-            return getattr(nothing, self.how)(numeric_only=True)
+            return self._of_frame(nothing)
         label = f"{self.how}()"
         if isinstance(partial, Labelled):
             groups = partial.groups
@@ -204,7 +202,7 @@ class Total(WholeChunks):
             dtype = answer_dtype(partial.empty, self.how)
             return HOWS[self.how].finish(partial.state, Answer(1, dtype, label)).iloc[0]
         if not partial.n_rows:
-            return getattr(partial.empty, self.how)(numeric_only=True)
+            return self._of_frame(partial.empty)
         return self._finish_columns(partial)
 
     def dump(self, partial: Partial | None) -> Any:
@@ -228,30 +226,38 @@ class Total(WholeChunks):
         column = partial.empty[_COLUMN]
         if not partial.n_rows:
             return getattr(column, self.how)()
-        (state,) = partial.states[_COLUMN]
+        (state,) = partial.states[_COLUMN,]
         label = f"{self.how}()"
         dtype = answer_dtype(column, self.how)
         return HOWS[self.how].finish(state, Answer(1, dtype, label)).iloc[0]
 
     def _finish_columns(self, partial: Columns) -> pd.Series[Any]:
+        empty = partial.empty.loc[:, partial.empty.columns.isin(list(partial.names))]
+        column_dtypes = dict(empty.dtypes.items())
         # pandas' totals of a row of ones have the dtype of each answer and of all together.
-        empty = partial.empty.loc[:, partial.empty.columns.isin(list(partial.states))]
-        frame = pd.DataFrame(
-            {column: pd.Series([1], dtype=dtype) for column, dtype in empty.dtypes.items()}
-        )
-        frame.columns = empty.columns
-        dtypes: dict[Any, Any] = {}
-        answers = []
-        for column, dtype in empty.dtypes.items():
-            (state,) = partial.states[column]
-            if dtype not in dtypes:
-                dtypes[dtype] = getattr(frame[[column]], self.how)(numeric_only=True).dtype
-            label = f"{self.how}() of column {column!r}"
-            answer = Answer(1, dtypes[dtype], label)
-            answers.append(HOWS[self.how].finish(state, answer).iloc[0])
-        together = getattr(frame, self.how)(numeric_only=True)
-        total: pd.Series[Any] = pd.Series(answers, index=together.index, dtype=together.dtype)
+        rows = [pd.Series([1], dtype=dtype) for dtype in dict.fromkeys(column_dtypes.values())]
+        dtypes = {row.dtype: self._of_frame(row.to_frame()).dtype for row in rows}
+        answers: dict[Any, Any] = {}
+        for names, (state,) in partial.states.items():
+            dtype = dtypes[column_dtypes[names[0]]]
+            answers |= zip(names, self._finish_states(names, state, dtype), strict=True)
+        items = [answers[name] for name in empty]
+        together = self._of_frame(pd.concat(rows, axis=1)) if rows else self._of_frame(empty)
+        total: pd.Series[Any] = pd.Series(items, index=empty.columns, dtype=together.dtype)
         return total
+
+    def _of_frame(self, frame: pd.DataFrame | pd.Series[Any]) -> Any:
+        return getattr(frame, self.how)(numeric_only=True)
+
+    def _finish_states(self, names: tuple[Any, ...], state: Any, dtype: Any) -> pd.Series[Any]:
+        label = f"{self.how}() of column {names[0]!r}"
+        try:
+            return HOWS[self.how].finish(state, Answer(len(names), dtype, label))
+        except ReduceError:
+            if len(names) > 1:  # to name the column
+                for name, (of_name,) in split_states({names: [state]}).items():
+                    self._finish_states(name, of_name, dtype)
+            raise
 
     def __repr__(self) -> str:
         if self.columns_ is None:

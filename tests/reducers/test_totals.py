@@ -240,3 +240,19 @@ def test_totals_of_named_columns_are_a_series_and_refuse_texts(reduce):
         "sum('a')",
         "sum(['a', 'b'])",
     ]
+
+
+@pytest.mark.parametrize("how", list(TOTALS))
+def test_columns_that_change_between_integers_and_floats_are_added_by_themselves(how, reduce):
+    first = pa.table({"a": [1, 2], "b": [3, 4], "c": [0.5, None], "d": [5, 6]})
+    second = pa.table({"a": [1, None], "b": [3, 4], "c": [0.5, 1.0], "d": [7, 8]})
+    third = pa.table({"a": [None, None], "b": [9, 4], "c": [None, None], "d": [7, 8]})
+    tables = [first, second, third.cast(first.schema)]
+    want = getattr(pa.concat_tables(tables).to_pandas(), how)(numeric_only=True)
+    assert_series_equal(reduce(TOTALS[how], tables), want)
+
+
+def test_a_sum_that_does_not_fit_is_refused_by_its_columns_name(reduce):
+    frame = pd.DataFrame({"a": [1, 2], "b": [2**62, 2**62], "c": [3, 4]})
+    with pytest.raises(ReduceError, match="column 'b'"):
+        reduce(TOTALS["sum"], [frame, frame])

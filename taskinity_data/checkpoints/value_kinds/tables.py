@@ -204,13 +204,31 @@ def _read_series(reader: ValueReader, parts: list[Any]) -> Any:
 
 def _write_frame(writer: ValueWriter, frame: pd.DataFrame) -> Any:
     _check_flags(frame)
-    columns = [_write_column(writer, frame.iloc[:, i]) for i in range(frame.shape[1])]
     index, labels = writer.value(frame.index), writer.value(frame.columns)
-    return ["frame", index, labels, writer.value(dict(frame.attrs)), *columns]
+    attrs = writer.value(dict(frame.attrs))
+    if len(frame):
+        columns = [_write_column(writer, column) for _, column in frame.items()]
+        return ["frame", index, labels, attrs, *columns]
+    # Partials have such frames for their dtypes: each is written once.
+    dtypes = frame.dtypes.tolist()
+    distinct = {id(dtype): dtype for dtype in dtypes}
+    numbers = {key: number for number, key in enumerate(distinct)}
+    columns = [_write_column(writer, pd.Series([], dtype=dtype)) for dtype in distinct.values()]
+    positions = writer.value([numbers[id(dtype)] for dtype in dtypes])
+    return ["dtypes", index, labels, attrs, positions, *columns]
 
 
 def _read_frame(reader: ValueReader, parts: list[Any]) -> Any:
     index, labels, attrs, *columns = reader.values(parts)
+    return _make_frame(index, labels, attrs, columns)
+
+
+def _read_dtypes(reader: ValueReader, parts: list[Any]) -> Any:
+    index, labels, attrs, positions, *columns = reader.values(parts)
+    return _make_frame(index, labels, attrs, [columns[at] for at in positions])
+
+
+def _make_frame(index: Any, labels: Any, attrs: Any, columns: list[Any]) -> Any:
     series = {
         number: pd.Series(column, index=index, dtype=column.dtype, copy=False)
         for number, column in enumerate(columns)
@@ -243,6 +261,7 @@ READERS: dict[str, Callable[[ValueReader, list[Any]], Any]] = {
     "multi": _read_multi,
     "series": _read_series,
     "frame": _read_frame,
+    "dtypes": _read_dtypes,
     "time": lambda reader, parts: reader.value(parts[0])[0],
     "NaT": lambda _reader, _parts: pd.NaT,
     "<NA>": lambda _reader, _parts: pd.NA,

@@ -268,19 +268,19 @@ def observe_slice(
         decoded = decode_slice(part, options)
         requested = set(labels)
         dtype = {label: str for label in all_labels if label not in requested}
-        frame = parse_tolerantly(decoded, all_labels, options, dtype)
+        values = dict(parse_tolerantly(decoded, all_labels, options, dtype).items())
         if options.dtype_backend is None:
-            shown = {label: observe(frame[label]) for label in labels}
+            shown = {label: observe(values[label]) for label in labels}
         else:
             from taskinity_data.formats.csv.column_types.nullable import observe_nullable
 
-            shown = {label: observe_nullable(frame[label]) for label in labels}
+            shown = {label: observe_nullable(values[label]) for label in labels}
         for label in labels:
-            is_wide = "text" in shown[label] and has_wide_integers(frame[label], options)
-            if is_wide and are_numbers(frame[label], options):
+            is_wide = "text" in shown[label] and has_wide_integers(values[label], options)
+            if is_wide and are_numbers(values[label], options):
                 shown[label] = shown[label] - {"text"} | {"wide text"}
         settled = dict.fromkeys(labels, False)
-        unsure = [label for label in labels if frame[label].dtype.kind not in "iu"]
+        unsure = [label for label in labels if values[label].dtype.kind not in "iu"]
         if part.is_first and unsure:
             thousands = options.per_chunk.get("thousands") or ""
             for rows in (SETTLING_ROWS, None):

@@ -61,10 +61,17 @@ def infer_fast(text: bytes) -> pa.Table | None:
 
     Texts that look like times have a type of times: only the types count.
     """
+    # Arrow's types are built by recursion.
+    return None if _is_deep(text) else _parse(text, paj.ParseOptions())
+
+
+def _is_deep(text: bytes) -> bool:
+    """Return whether more than `MAX_DEPTH` brackets are open somewhere."""
+    if text.count(b"{") + text.count(b"[") < text.count(b"\n{") + MAX_DEPTH:
+        return False  # beside the one that begins a line there are too few
     walk = Walk()
     walk.feed(text)
-    # Arrow's types are built by recursion.
-    return _parse(text, paj.ParseOptions()) if walk.deepest <= MAX_DEPTH else None
+    return walk.deepest > MAX_DEPTH
 
 
 def _parse(text: bytes, options: Any) -> pa.Table | None:

@@ -16,7 +16,8 @@ def test_a_piece_is_parsed_once_whatever_its_columns_hold(tmp_path, monkeypatch,
     header = ";".join(f"c{number}" for number in range(columns))
     # Floats in one row make floats of columns of which the others hold 0, 1 or nothing.
     path.write_text("\n".join([header, ";".join(["0,5"] * columns), *[first, second] * 20]))
-    chunks = td.open_dataset(str(path), sep=";", decimal=",").plan(chunk_size=10 * columns).chunks
+    options = {"sep": ";", "decimal": ",", "thousands": "."}  # which pandas alone reads
+    chunks = td.open_dataset(str(path), **options).plan(chunk_size=10 * columns).chunks
     assert count_parses(chunks, monkeypatch) == len(chunks) > 3
 
 
@@ -31,7 +32,7 @@ def test_a_piece_is_parsed_again_only_where_a_column_of_texts_holds_none(
     path.write_text(
         "\n".join(["a;b;c", "x;y;0,5", *[f"{first};{second};1", f"{second};{first};1"] * 20])
     )
-    options = {"sep": ";", "decimal": ","}
+    options = {"sep": ";", "decimal": ",", "thousands": "."}
     chunks = td.open_dataset(str(path), **options).plan(chunk_size=40).chunks[1:]
     whole = pd.read_csv(path, **options)
     assert count_parses(chunks, monkeypatch) == parses * len(chunks) > 3
@@ -45,7 +46,7 @@ def test_values_of_a_column_of_texts_may_all_be_missing_in_a_piece(tmp_path, dty
     # The first slice does not settle that the column holds texts.
     monkeypatch.setattr(sampling, "SCAN_SLICE_NBYTES", 8)
     path.write_text("\n".join(["a;b", "1;2", *[";0,5"] * 20, "x;1", *[";0,5"] * 20]))
-    options = {"sep": ";", "decimal": ",", "dtype": dtype}
+    options = {"sep": ";", "decimal": ",", "thousands": ".", "dtype": dtype}
     chunks = [chunk.read() for chunk in td.open_dataset(str(path), **options).plan(chunk_size=20)]
     assert any(chunk["a"].isna().all() for chunk in chunks)
     whole = pd.read_csv(path, **options)
@@ -62,7 +63,7 @@ def test_values_are_missing_in_every_piece_of_a_column_of_texts(tmp_path, first,
     path.write_text(
         "\n".join(["a;b", "hello;0,5", *[f"{value};1" for value in [first, *rows] * 4]])
     )
-    options = {"sep": ";", "decimal": ",", **options}
+    options = {"sep": ";", "decimal": ",", "thousands": ".", **options}
     whole = pd.read_csv(path, low_memory=False, **options)
     for size in (1, 20, 50, 1000):
         dataset = td.open_dataset(str(path), **options)

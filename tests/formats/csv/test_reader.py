@@ -399,19 +399,24 @@ ANCHOR = {"int64": "5", "uint64": "5", "float64": "1.5", "bool": "True", "str": 
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("decimal", [".", ","])
 @pytest.mark.parametrize("is_proven", [True, False])
 @pytest.mark.parametrize("kind", [*ANCHOR, "maybe_bool"])
-def test_the_fast_engine_accepts_no_spelling_that_pandas_reads_otherwise(kind, is_proven):
-    options = parse_options({})
+def test_the_fast_engine_accepts_no_spelling_that_pandas_reads_otherwise(kind, is_proven, decimal):
+    options = parse_options({} if decimal == "." else {"decimal": ",", "sep": ";"})
+    sep, swap = options.dialect.sep, str.maketrans("", "")
+    if decimal == ",":
+        swap = str.maketrans(".,", ",.")
     columns = [
         Column("c", kind, dtype_of_kind(kind), is_proven=is_proven),
         Column("d", "str", dtype_of_kind("str"), is_proven=True),
     ]
     accepted = 0
-    for place, spelling in enumerate(DRESSED):
-        rows = [(spelling, "y"), (ANCHOR.get(kind, "True"), "z")]
+    spellings = [*dict.fromkeys([*DRESSED, *(text.translate(swap) for text in DRESSED)])]
+    for place, spelling in enumerate(spellings):
+        rows = [(spelling, "y"), (ANCHOR.get(kind, "True").translate(swap), "z")]
         rows = rows[:: 1 if place % 2 else -1]
-        data = "".join(f"{first},{second}\n" for first, second in rows).encode()
+        data = "".join(f"{first}{sep}{second}\n" for first, second in rows).encode()
         table = parse_fast(data, ["c", "d"], columns, options)
         if table is None:
             continue
