@@ -1,4 +1,4 @@
-# make demo         the main job on real flights
+# make demo         an example on 300 MB of real flights, beside pandas
 # make test         everything that a change usually breaks, in minutes
 # make test-all     the rest: clusters, browsers, stores, faults, other suites, oldest versions, coverage
 # make test-faults  hundreds of rounds of functions and workers that misbehave
@@ -105,6 +105,7 @@ docs: $(READY)
 bench: $(READY)
 	@$(BIN)/python benchmarks/bench_data.py > /dev/null
 	@$(BIN)/python benchmarks/bench.py
+	@$(BIN)/python benchmarks/readme_table.py
 
 .PHONY: bench-large
 bench-large: $(READY)

@@ -85,10 +85,9 @@ def shoot_terminal(browser, folder):
         "--chunk-size", "3_000 rows",
     ]  # fmt: skip
     said = read_terminal(command, folder)
-    frames = [text for text in said if re.search(r"ProcessChunk.*\b[456]\d/\d", text)]
+    frames = [text for text in said if re.search(r"ProcessChunk.*\b[456]\d%", text)]
     half = frames[0] if frames else said[len(said) // 2]
-    ended = said[-1].split("\n\nSlowest")[0]
-    texts = [f"$ {shlex.join(command)}\n{half}", "", ended]
+    texts = [f"$ {shlex.join(command)}\n{half}", "", said[-1]]
     html = "\n".join(to_html(text) for text in texts)
     shoot(browser, folder, "terminal", f'<pre class="shell">{html}</pre>', width=COLUMNS * 8 + 72)
 

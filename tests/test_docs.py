@@ -1,6 +1,7 @@
 """What the documents point at exists, and what they advise is what the tools say."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,19 @@ def test_links_of_a_document_lead_somewhere(path):
             assert anchor in anchors_of(target), link
 
 
-def test_the_readme_gives_the_advice_that_the_bench_gives():
+def test_the_table_of_the_readme_is_that_of_the_results():
+    script = runpy.run_path(str(ROOT / "benchmarks" / "readme_table.py"))
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = text.split("## When it is slow, or too large")[1].split("\n## ")[0]
+    table = script["make_table"](script["RESULTS"].read_text(encoding="utf-8"))
+    assert script["TABLE"].search(text)[0] == table, "run benchmarks/readme_table.py"
+    results = script["RESULTS"].read_text(encoding="utf-8")
+    first = re.search(r"## W1.*?taskinity_data \| ([\d.]+)", results, re.DOTALL)[1]
+    assert f"| {first} |" in table.splitlines()[2]
+
+
+def test_the_guide_gives_the_advice_that_the_bench_gives():
+    path = ROOT / "docs" / "guide" / "slow-or-too-large.md"
+    section = path.read_text(encoding="utf-8")
     rows = {row.split("|")[1].strip(): row for row in section.splitlines() if row.startswith("|")}
     assert 'scheduler="processes"' in rows["computes in Python"]
     assert "more do not help" in rows["computes in Python"]

@@ -229,8 +229,8 @@ def _idle(
     else:
         return Bound(
             f"{headline}, waiting for their next chunk.",
-            "Causes are a slow source, workers that died, or stages that wait for one another: see "
-            "the chart of workers over time. More workers will not help.",
+            "See the chart of workers over time in the report. Causes are a slow source, workers "
+            "that died, or stages that wait for one another. More workers will not help.",
             tuple(rules),
         )
     return Bound(f"{headline}: {why}.", advice, tuple(rules))

@@ -111,7 +111,7 @@ def _time(run: Any) -> list[str]:
         lines.append(f"on the workers: {shares}; {format_seconds(busy)} in total")
         ratio = speed_up(spent, run.workers)
         if ratio and run.plans:
-            lines.append(f"speed-up over running that work sequentially: {ratio:.2f}")
+            lines.append(f"{ratio:.2f}× as fast as running the chunks one after another")
     if single:
         lines.append(f"tasks that run once: {format_seconds(single)}")
     lines += [run.bound] if run.bound else []

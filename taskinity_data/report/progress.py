@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from taskinity_data.display import encodable
 from taskinity_data.events import Observer, RunFinished
-from taskinity_data.report.run_state import Tally
+from taskinity_data.report.run_state import RUNNING, Tally
 from taskinity_data.wording import format_count, format_seconds, inert, inert_line
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class TerminalProgress(Observer):
         tasks = self._tally.shown
         lines: list[Any] = []
         if not tasks and not self._tally.status:
-            lines.append(Text(f"{self._tally.flow} planning", style="blue", no_wrap=True))
+            lines.append(Text(f"{self._tally.flow} planning", style=RUNNING, no_wrap=True))
         # What does not fit could not be redrawn: of what is over the number is enough.
         room = self._console.height - 5
         over = [task for task in tasks if task.is_done and not task.has_failed]
@@ -304,7 +304,7 @@ class _Html:
         return "taskinity_data progress"
 
 
-_PAGE_COLOURS = {"blue": "#1565c0", "green": "#2e7d32", "yellow": "#b26a00", "red": "#c62828"}
+_PAGE_COLOURS = {RUNNING: "#1565c0", "green": "#2e7d32", "yellow": "#b26a00", "red": "#c62828"}
 """Those of `report.summary.STATUS_COLOURS`."""
 
 

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
     from taskinity_data.events import Event
 
-__all__ = ["Tally", "TaskTally"]
+__all__ = ["RUNNING", "Tally", "TaskTally"]
+
+RUNNING = "bright_blue"
+"""The colour of what runs: plain blue can't be read on a black terminal."""
 
 _MIN_CHUNKS = 5
 """After which the time that is left is known."""
@@ -124,7 +127,7 @@ class TaskTally:
         """The colour of its state, as `STATUS_COLOURS` has it."""
         if self.has_failed or self.is_stopped:
             return "red"
-        return ("yellow" if self.failed or self.skipped else "green") if self.is_done else "blue"
+        return ("yellow" if self.failed or self.skipped else "green") if self.is_done else RUNNING
 
     @property
     def is_shown(self) -> bool:

@@ -169,7 +169,9 @@ def _next(run: Any) -> list[str]:
     """Return what to type next; the last of the summary."""
     if run.next_steps:
         return list(run.next_steps)
-    return ["print(run.explain()) shows more, run.report() writes it as a page"]
+    # A run that is stored can be reported later, without Python.
+    page = f"taskinity-data report {run.run_id}" if run.directory else "run.report()"
+    return [f"print(run.explain()) shows more, {page} writes a page"]
 
 
 def _cut(text: Any) -> str:

@@ -476,7 +476,7 @@ def test_a_fan_out_is_planned_before_its_chunks_are_known():
 
 
 def test_a_bar_is_blue_while_it_runs_and_green_or_amber_at_the_end():
-    assert told(half_of_a_run()).tasks["Work"].colour == "blue"
+    assert told(half_of_a_run()).tasks["Work"].colour == "bright_blue"
     assert told(whole_run()).tasks["Work"].colour == "yellow"
     assert told(whole_run()).tasks["Reduce"].colour == "green"
 

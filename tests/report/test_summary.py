@@ -63,6 +63,7 @@ def make_run(**changes):
         "bound": "",
         "advice": "",
         "labels": {},
+        "directory": None,
         "scheduler": "threads",
         "scheduler_reason": "built-in reducers alone",
         "workers": 2,
@@ -109,13 +110,13 @@ def test_time_is_split_and_compared_with_one_chunk_after_another():
     assert "in this process: planning 100 ms, combining 50 ms, waiting for workers" in text
     assert "1.0 s; 1.2 s in total" in text
     assert "on the workers: reading 600 ms, the function 1.8 s; 2.4 s in total" in text
-    assert "running that work sequentially: 2.00" in text
+    assert "2.00× as fast as running the chunks one after another" in text
     assert "threads: built-in reducers alone" in text
 
 
 def test_no_speed_up_is_told_where_the_work_is_not_known():
     timings = {name: spent for name, spent in make_run().timings.items() if name != "work"}
-    assert "speed-up" not in explain(make_run(timings=timings))
+    assert "as fast as" not in explain(make_run(timings=timings))
 
 
 def test_what_bounded_it_is_said_with_where_the_time_went():
@@ -126,7 +127,7 @@ def test_tasks_that_run_once_stand_apart_from_what_chunks_cost():
     timings = make_run().timings | {"total": 4.2, "single": 3.0}
     text = explain(make_run(timings=timings))
     assert "on the workers: reading 600 ms, the function 1.8 s; 2.4 s in total" in text
-    assert "running that work sequentially: 2.00" in text
+    assert "2.00× as fast as running the chunks one after another" in text
     assert "tasks that run once: 3.0 s" in text
     assert "run once" not in explain(make_run())
 
@@ -273,7 +274,7 @@ def test_a_run_that_went_well_takes_twelve_lines_at_most():
         "Note     one and a line (and 1 more: run.notices)",
         "Time     Reading took 90 % of the work.",
         "Advice   Read less.",
-        "Next     print(run.explain()) shows more, run.report() writes it as a page",
+        "Next     print(run.explain()) shows more, run.report() writes a page",
     ]
     short = make_run().timings | {"total": 0.4}
     assert "Advice" not in summarise(done(timings=short))

@@ -1,9 +1,11 @@
-"""``taskinity-data demo``: the main job on real flights, end to end."""
+"""``taskinity-data demo``: the main job on real flights, end to end, beside pandas."""
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -12,6 +14,7 @@ from taskinity_data.cli.options import as_json_option, examples, run_options
 from taskinity_data.cli.output import answering
 from taskinity_data.errors import SourceNotFound
 from taskinity_data.run.options import typed_options
+from taskinity_data.wording import format_count, format_nbytes, format_seconds
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -29,32 +32,72 @@ class Flights(NamedTuple):
 
 
 @click.command(
-    short_help="Run an example on real flights, end to end.",
-    epilog=examples("demo", "demo --workers 2 --json"),
+    short_help="Run an example on real flights, beside pandas.",
+    epilog=examples("demo", "demo --workers 2 --json", "demo --size 2GB"),
 )
 @run_options({"workers": typed_options()["workers"]})
+@click.option(
+    "--size",
+    default="300MB",
+    metavar="S",
+    help="How much CSV is made of the flights, in a temporary directory. Default: 300MB.",
+)
 @as_json_option
 @click.pass_context
-def demo(ctx: click.Context, workers: int | None, as_json: bool) -> None:
-    """Compute mean delays by airline of flights from New York in 2013: flow, plan, run, answer."""
+def demo(ctx: click.Context, workers: int | None, size: str, as_json: bool) -> None:
+    """Compute mean delays by airline of flights from New York in 2013, and again with pandas."""
+    from taskinity_data.cli.commands.demo_flow import time_pandas
     from taskinity_data.cli.commands.run import execute, keep
+    from taskinity_data.policy import parse_nbytes
 
+    nbytes = parse_nbytes(size)
     with answering(as_json) as answer, ExitStack() as stack:
         flights = find_flights(stack)
-        flow = _show_job(flights, workers)
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="taskinity-demo-")))
+        _tell("The data")
+        answer["data"] = _write_csv(flights, folder, nbytes)
+        begun = time.perf_counter()
+        flow, plan = _show_job(folder, workers)
         _tell("The run")
-        inputs = {"data": flights.data, "airlines": flights.airlines}
-        options = keep() | ({} if workers is None else {"workers": workers})
+        inputs = {"data": str(folder), "airlines": flights.airlines}
+        options = {**keep(), "plan": plan} | ({} if workers is None else {"workers": workers})
         report = str(options["run_dir"] / "demo.html") if "run_dir" in options else None
         code = execute(flow, inputs, options, answer, report=report)
-        answer["data"] = flights.data
-        if not as_json:
-            click.echo(answer.text)
-            click.echo()
-            click.echo("Next, with your own files and functions: taskinity-data run --help")
-            if report is not None:
-                click.echo(f"This run as a page, for your browser: {report}")
+        ours_s = time.perf_counter() - begun
+        click.echo("" if as_json else answer.text)
+        _tell("pandas")
+        pandas_s, is_same = time_pandas(folder, flights.airlines, answer["value"])
+        answer |= {"pandas_s": pandas_s, "is_same_as_pandas": is_same}
+        verdict = "the same answer" if is_same else "another answer: please report this"
+        click.echo(
+            f"{format_seconds(pandas_s)} with all files in one frame, on one core. taskinity_data: "
+            f"{format_seconds(ours_s)} to open, plan and run, for {verdict}."
+        )
+        if report is not None:
+            click.echo(f"The run as a page, for your browser: {report}")
     ctx.exit(code)
+
+
+def _write_csv(flights: Flights, folder: Path, nbytes: int) -> str:
+    """Write the flights as CSV, each month in a file, as often as gives about `nbytes`."""
+    import pyarrow as pa
+    from pyarrow.csv import write_csv
+    from pyarrow.parquet import read_table
+
+    data = Path(flights.data)
+    months = sorted(data.glob("*.parquet")) if data.is_dir() else [data]
+    tables = {month.stem: read_table(month) for month in months}
+    copies = max(1, round(nbytes / (_ROW_NBYTES * sum(map(len, tables.values())))))
+    for name, table in tables.items():
+        write_csv(pa.concat_tables([table] * copies), folder / f"{name}.csv")
+    written = sum(file.stat().st_size for file in folder.iterdir())
+    words = f"{flights.words}, {format_count(copies, 'time')} as CSV: {format_nbytes(written)}"
+    click.echo(f"{words} in {format_count(len(tables), 'file')}")
+    return words
+
+
+_ROW_NBYTES = 107
+"""Of a flight as CSV, on average."""
 
 
 def find_flights(
@@ -76,7 +119,7 @@ def find_flights(
     folder = checkout / "datasets" / "flights"
     airlines = checkout / "datasets" / "airlines.csv"
     if airlines.is_file() and any(folder.glob("*.parquet")):
-        words = "all flights that left New York in 2013, by month"
+        words = "All flights that left New York in 2013"
         return Flights(str(folder), str(airlines), words)
     shipped = files("taskinity_data") / "data" if shipped is None else shipped
     entries = {entry.name: entry for entry in shipped.iterdir()} if shipped.is_dir() else {}
@@ -89,25 +132,26 @@ def find_flights(
     return Flights(
         str(month),
         str(names),
-        f"the flights that left New York in {month.stem}, which come with the package; a checkout "
-        "of the repository holds the whole year",
+        f"The flights that left New York in {month.stem}, which come with the package (a checkout "
+        "of the repository holds the whole year)",
     )
 
 
-def _show_job(flights: Flights, workers: int | None) -> Any:
-    """Print the data, the flow and the plan; return the bound flow."""
+def _show_job(folder: Path, workers: int | None) -> tuple[Any, Any]:
+    """Print the flow and the plan; return the bound flow, and the plan that is run."""
     from taskinity_data.cli.commands.demo_flow import TASKS, TEXT, data_preparation
     from taskinity_data.flow.language.parser import parse_flow
 
-    _tell("The data")
-    click.echo(f"{flights.words}:\n{flights.data}")
     _tell("The flow")
-    click.echo(TEXT)
-    flow = parse_flow(TEXT).bind(TASKS)
+    # What was opened for the plan is what is run.
+    dataset = data_preparation(folder)
+    opened = lambda data: dataset  # noqa: ARG005, E731 - the flow's input is shown all the same
+    flow = parse_flow(TEXT).bind(TASKS | {"DataPreparation": opened})
     click.echo(flow.to_ascii())
     _tell("The plan")
-    click.echo(repr(data_preparation(flights.data).plan(workers=workers)))
-    return flow
+    plan = dataset.plan(workers=workers)
+    click.echo(repr(plan))
+    return flow, plan
 
 
 def _tell(title: str) -> None:

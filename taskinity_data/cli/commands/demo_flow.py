@@ -5,17 +5,20 @@ It is a separate module, so that worker processes can import the functions.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.reducers.grouped import group_by
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from taskinity_data.chunks.open_dataset import Dataset
 
-__all__ = ["TASKS", "TEXT"]
+__all__ = ["TASKS", "TEXT", "time_pandas"]
 
 TEXT = """\
 flow FlightDelays:
@@ -36,18 +39,37 @@ flow FlightDelays:
     DataPreparation -> ProcessChunk[*] -> AggregateResults -> NameAirlines
 """
 
+_COLUMNS = ["carrier", "dep_delay", "arr_delay"]
+
 # As the United States' Department of Transportation counts: 15 minutes or more after schedule.
 _LATE_MINUTES = 15
 
 
 def data_preparation(data: Any) -> Dataset:
     """Return the flights, with the three columns that the answer needs."""
-    return open_dataset(data, columns=["carrier", "dep_delay", "arr_delay"])
+    return open_dataset(data, columns=_COLUMNS)
 
 
 def process_chunk(chunk: pd.DataFrame) -> pd.DataFrame:
     """Return the chunk with a column `is_late`; a flight that never arrived is not late."""
     return chunk.assign(is_late=chunk["arr_delay"] >= _LATE_MINUTES)
+
+
+def time_pandas(folder: Path, airlines: str, expected: Any) -> tuple[float, bool]:
+    """Return how long pandas takes for the same answer, and whether it is the same."""
+    import pandas as pd
+
+    begun = time.perf_counter()
+    files = sorted(folder.glob("*.csv"))
+    frame = pd.concat([pd.read_csv(file, usecols=_COLUMNS) for file in files], ignore_index=True)
+    groups = process_chunk(frame).groupby("carrier")
+    answer = name_airlines(groups.agg(**_ANSWER), airlines)
+    took_s = time.perf_counter() - begun
+    try:
+        pd.testing.assert_frame_equal(answer, expected, rtol=1e-9, check_dtype=False)
+    except AssertionError:
+        return took_s, False
+    return took_s, True
 
 
 def name_airlines(aggregate_results: pd.DataFrame, airlines: str) -> pd.DataFrame:
@@ -58,15 +80,16 @@ def name_airlines(aggregate_results: pd.DataFrame, airlines: str) -> pd.DataFram
     return names.join(aggregate_results, how="inner").sort_index()
 
 
+_ANSWER: dict[str, Any] = {
+    "flights": ("is_late", "count"),
+    "mean_dep_delay": ("dep_delay", "mean"),
+    "mean_arr_delay": ("arr_delay", "mean"),
+    "late": ("is_late", "sum"),
+}
+
 TASKS = {
     "DataPreparation": data_preparation,
     "ProcessChunk": process_chunk,
-    "AggregateResults": group_by(
-        "carrier",
-        flights=("is_late", "count"),
-        mean_dep_delay=("dep_delay", "mean"),
-        mean_arr_delay=("arr_delay", "mean"),
-        late=("is_late", "sum"),
-    ),
+    "AggregateResults": group_by("carrier", **_ANSWER),
     "NameAirlines": name_airlines,
 }
