@@ -59,6 +59,7 @@ class TaskTally:
     completed: int = 0
     failed: int = 0
     skipped: int = 0
+    replaced: int = 0
     retried: int = 0
     recalled: int = 0
     done_nbytes: int = 0
@@ -127,7 +128,9 @@ class TaskTally:
         """The colour of its state, as `STATUS_COLOURS` has it."""
         if self.has_failed or self.is_stopped:
             return "red"
-        return ("yellow" if self.failed or self.skipped else "green") if self.is_done else RUNNING
+        if not self.is_done:
+            return RUNNING
+        return "yellow" if self.failed or self.skipped or self.replaced else "green"
 
     @property
     def is_shown(self) -> bool:
@@ -154,6 +157,7 @@ class TaskTally:
             (3, rate),
             (0, f"{self.failed:,} failed" if self.failed else ""),
             (0, f"{self.skipped:,} skipped" if self.skipped else ""),
+            (4, f"{self.replaced:,} by fallback" if self.replaced else ""),
             (4, f"{self.retried:,} retried" if self.retried else ""),
             (5, f"{self.recalled:,} reused" if self.recalled else ""),
             (6, chunks if self.ended else ""),
@@ -174,6 +178,7 @@ class TaskTally:
         self.done_nbytes += outcome.nbytes
         is_completed = outcome.status is Status.COMPLETED
         self.completed += is_completed
+        self.replaced += outcome.is_fallback
         self.skipped += outcome.status is Status.SKIPPED
         self.failed += not is_completed and outcome.status is not Status.SKIPPED
         if outcome.is_recalled:
