@@ -27,7 +27,6 @@ from taskinity_data.execution.worker.log_capture import PassedOn, capture_logs, 
 from taskinity_data.outcome import RunStatus
 from taskinity_data.policy import parse_duration
 from taskinity_data.redact import hide
-from taskinity_data.report.failure import explain_failure, explain_interrupt
 from taskinity_data.report.notify import Announcer
 from taskinity_data.report.progress import progress_for
 from taskinity_data.report.run_state import Tally
@@ -330,6 +329,8 @@ class RunSession:
             ends_here = self._flow.last in sink.by_fan_out and run.value is None
             run = replace(run, value=sink.written.path if ends_here else run.value)
         if self._failed is not None:
+            from taskinity_data.report.failure import explain_interrupt
+
             self._failed.args = (explain_interrupt(run),)
             self._failed.run = run  # type: ignore[attr-defined]  # for whoever catches it
             raise self._failed
@@ -337,6 +338,8 @@ class RunSession:
             if not driver.has_submitted and isinstance(driver.cause, TaskinityDataError):
                 # Nothing has run: the call was wrong.
                 raise driver.cause
+            from taskinity_data.report.failure import explain_failure
+
             text = explain_failure(run, driver.account.outcomes)
             cause = driver.cause and driver.cause.with_traceback(None)
             raise FlowFailed(text, run=run) from cause
