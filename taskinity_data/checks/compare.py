@@ -96,7 +96,9 @@ def _differ_in_arrays(a: Any, b: Any) -> str | None:
 
 
 def _item(column: Any, row: int) -> str:
-    return repr(column.iloc[row] if isinstance(column, pd.Series) else column[row])
+    value = column.iloc[row] if isinstance(column, pd.Series) else column[row]
+    is_number = isinstance(value, np.generic) and value.dtype.kind in "biuf"
+    return repr(value.item() if is_number else value)
 
 
 def _first_difference(a: Any, b: Any) -> int | None:
