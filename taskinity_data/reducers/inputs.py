@@ -116,8 +116,9 @@ def to_columns(data: Any, columns: Sequence[Any] | None, caller: str) -> ChunkCo
     if kind_of(data) == "arrow" and data.num_columns:
         if names is None:
             names = data.column_names
-            check_unique(pd.Index(names), caller)
         counts = Counter(data.column_names)
+        if columns is None and len(counts) < len(names):
+            check_unique(pd.Index(names), caller)
         for name in names:
             column = data.column(name) if counts[name] == 1 else None
             if column is not None and _is_plain(column):
