@@ -67,7 +67,6 @@ class SchedulerChoice:
         self._memory_nbytes = memory_nbytes
         self._announce = announce
         self._say = say
-        self._reported: set[str] = set()
         self._may_change = False
         self._watch = LockWatch()
         self._has_ended = False
@@ -116,10 +115,6 @@ class SchedulerChoice:
         self._paths = _without_gone(self._paths)
         self._paths += [path for path in paths if path not in self._paths]
         self.strategy.check(self._paths)
-        for worker, why in self.strategy.left_out.items():
-            if worker not in self._reported:
-                self._reported.add(worker)
-                self._say(f"worker {worker} does not respond and is not used: {why}")
 
     def limit(self, batches: int) -> int:
         """Return how many batches threads may have now, `batches` or less.
@@ -127,6 +122,8 @@ class SchedulerChoice:
         The first chunk runs alone, and one thread computes as much as all that share a lock with
         it, without taking turns: while processes start, and where too little is left for them.
         """
+        for notice in self.strategy.take_notices():
+            self._say(notice)
         is_one_enough = self._watch.runs_alone or self._watch.is_shared
         if self._starting is not None or (self._may_change and is_one_enough):
             return 1

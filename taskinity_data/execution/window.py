@@ -8,22 +8,22 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import WorkerDied
+from taskinity_data.execution.schedulers.base import NotRun
 
 if TYPE_CHECKING:
     from taskinity_data.execution.schedulers.base import Pending, Strategy
     from taskinity_data.execution.worker.run_item import Item, Job
     from taskinity_data.outcome import Outcome
 
-__all__ = ["QUEUED", "WATCH_S", "Batch", "Window", "make_key"]
-
-QUEUED = 1
-"""Batches that wait behind the running ones, a worker: enough that none runs dry while the driver
-is busy (a task's way to a worker and back takes about 5 ms), and no more, because queued chunks
-can't be re-sized."""
+__all__ = ["WATCH_S", "Batch", "Window", "make_key"]
 
 WATCH_S = 60.0
 """So long nothing may come back before the scheduler is queried whether it still knows of all that
 it has: once a minute that costs nothing, and most chunks are quicker."""
+
+
+MEMORY = 8
+"""The time of a batch is the mean of about so many of the last ones."""
 
 
 class Batch(NamedTuple):
@@ -42,6 +42,7 @@ class Window:
         self._run_id = run_id
         self._ticket = 0
         self._in_flight: dict[Pending, Batch] = {}
+        self._batch_s: float | None = None
         self._progress_s = time.monotonic()
         self._done: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         # Strategies and jobs are kept beside what was loaded, so that no id is reused.
@@ -61,8 +62,7 @@ class Window:
 
     def limit(self, strategy: Strategy) -> int:
         """Batches that `strategy` is to have at once."""
-        workers = strategy.workers
-        return workers * (1 + QUEUED) if workers > 1 and strategy.queues else workers
+        return strategy.window(self._batch_s)
 
     def submit(self, batch: Batch) -> None:
         """Hand `batch` to its strategy, under a name of its own; a job is loaded once."""
@@ -98,8 +98,21 @@ class Window:
             pending for pending in done if pending in self._in_flight
         ):
             for pending, outcomes in zip(group, strategy.collect(group), strict=True):
-                ended.append((self._in_flight.pop(pending), outcomes))
+                batch = self._in_flight.pop(pending)
+                if isinstance(outcomes, NotRun):
+                    self.submit(batch)
+                    continue
+                if batch.items[0].data is not None:  # no plain task
+                    self._measure(outcomes)
+                ended.append((batch, outcomes))
         return ended
+
+    def _measure(self, outcomes: list[Outcome | BaseException] | BaseException) -> None:
+        """Learn from a batch that has ended how long one takes on a worker."""
+        if isinstance(outcomes, list) and outcomes:
+            took_s = sum(getattr(outcome, "duration_s", 0.0) for outcome in outcomes)
+            before_s = took_s if self._batch_s is None else self._batch_s
+            self._batch_s = before_s + (took_s - before_s) / MEMORY
 
     def cancel(self) -> None:
         """Cancel batches that are queued; running ones complete and are returned by `wait`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -32,13 +33,13 @@ def start_cluster(folder, *, workers=2, nanny=True, words=(), security=None, **e
     file = folder / "scheduler.json"
     with contextlib.ExitStack() as stack:
 
-        def start(*told):
+        def start(*told, **more):
             log = stack.enter_context((folder / "log.txt").open("a"))
             child = stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-m", "dask", *map(str, told)],
                     cwd=away,
-                    env={**os.environ, KEEPS_COPIES: "false", **environment},
+                    env={**os.environ, KEEPS_COPIES: "false", **environment, **more},
                     stdout=log,
                     stderr=subprocess.STDOUT,
                 )
@@ -47,20 +48,32 @@ def start_cluster(folder, *, workers=2, nanny=True, words=(), security=None, **e
 
         local = ("--host", "127.0.0.1", "--no-dashboard", *words)
         start("scheduler", *local, "--port", 0, "--scheduler-file", file)
-        for number in range(workers):
+        numbers = itertools.count()
+
+        def start_worker(**more):
             kind = () if nanny else ("--no-nanny",)
             start(
                 *("worker", *local, "--scheduler-file", file, "--nthreads", 1, *kind),
-                *("--local-directory", folder / f"worker{number}"),
+                *("--local-directory", folder / f"worker{next(numbers)}"),
+                **more,
             )
+
+        for _ in range(workers):
+            start_worker()
         client = stack.enter_context(
             Client(
                 scheduler_file=str(file), set_as_default=False, timeout=WAIT_S, security=security
             )
         )
-        client.wait_for_workers(workers, timeout=WAIT_S)
-        client.file = file
+        if workers:
+            client.wait_for_workers(workers, timeout=WAIT_S)
+        client.file, client.start_worker = file, start_worker
         yield client
+
+
+def start_worker(client, **environment):
+    """Start one more worker of the cluster behind `client`, with `environment`."""
+    client.start_worker(**environment)
 
 
 def wait_until(is_so):

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from taskinity_data.outcome import Outcome
 
 __all__ = [
+    "QUEUED",
     "ExecutorStrategy",
+    "NotRun",
     "Pending",
     "Strategy",
     "SynchronousStrategy",
@@ -40,6 +42,16 @@ __all__ = [
     "check_timeouts",
     "current_client",
 ]
+
+
+QUEUED = 1
+"""Batches that wait behind the running ones, a worker: enough that none runs dry while the driver
+is busy (a task's way to a worker and back takes about 5 ms), and no more, because queued chunks
+can't be re-sized."""
+
+
+class NotRun(Exception):  # noqa: N818 - no failure: it tells nothing of the items
+    """A batch came to a worker that can't run it, and is to be submitted again."""
 
 
 class Pending(Protocol):
@@ -84,7 +96,7 @@ class Strategy(ABC):
     @property
     @abstractmethod
     def workers(self) -> int:
-        """Items that can run at the same time, by now."""
+        """Items that can run at the same time, on a cluster that grows once it has grown."""
 
     @property
     def memory_nbytes(self) -> int | None:
@@ -96,15 +108,22 @@ class Strategy(ABC):
         """Whether what is submitted beyond `workers` waits for one of them."""
         return True
 
+    def window(self, batch_s: float | None) -> int:  # noqa: ARG002
+        """Return how many batches it is to have at once.
+
+        `batch_s` is how long one takes on a worker, None as long as none has ended.
+        """
+        workers = self.workers
+        return workers * (1 + QUEUED) if workers > 1 and self.queues else workers
+
     @property
     def is_gone(self) -> bool:
         """Whether nothing more will come from there."""
         return False
 
-    @property
-    def left_out(self) -> Mapping[str, str]:
-        """Workers that get nothing to do, and why."""
-        return {}
+    def take_notices(self) -> Sequence[str]:
+        """Return what the user should know of its workers, each once."""
+        return ()
 
     @property
     def client(self) -> Any:
@@ -141,7 +160,10 @@ class Strategy(ABC):
         """Start `items` together under the name `key`, and return at once."""
 
     def collect(self, pending: Sequence[Any]) -> list[Any]:
-        """Return what finished batches brought: outcomes in the items' order, or an exception."""
+        """Return what finished batches brought: outcomes in the items' order, or an exception.
+
+        A `NotRun` lets the batch be submitted again.
+        """
         return _collect(pending)
 
     def can_send(self, job: Job) -> bool:  # noqa: ARG002

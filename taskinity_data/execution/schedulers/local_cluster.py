@@ -79,9 +79,9 @@ class OwnStrategy(DaskStrategy):
         self._left: list[psutil.Process] = []
         super().__init__(client, **options)
 
-    def _look(self, now: float) -> None:
-        super()._look(now)
-        if len(self._threads) < len(self._cluster.worker_spec) and not self._is_repairing:
+    def _refresh(self) -> None:
+        super()._refresh()
+        if len(self._members.threads) < len(self._cluster.worker_spec) and not self._is_repairing:
             self._is_repairing = True
             self._cluster.loop.add_callback(self._repair)
 

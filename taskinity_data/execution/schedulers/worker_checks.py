@@ -1,79 +1,57 @@
-"""Asks each worker of a Dask cluster, before its first chunk, for the library and for the files.
+"""Checks each worker of a Dask cluster, before its first chunk: its versions, and the files.
 
-A worker that does not answer is no reason to refuse a run that others can do.
+Those that are there at the start are asked; one that joins later checks itself in its first batch.
+A worker that does not answer, or can't run anything, is no reason to refuse a run that others can
+do.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
+import sys
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import pandas as pd
 
 from taskinity_data.errors import SchedulerError
 from taskinity_data.sources.compression.scratch_file import is_scratch
 from taskinity_data.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from distributed import Client
 
-__all__ = ["check_workers"]
+__all__ = ["check_workers", "pack_runner"]
 
 ANSWER_S = 60.0
 """How long a worker may take to answer: one that runs another user's native code may be slow, one
 that is stopped or cut off where no one says so never does."""
 
+MAX_PATHS = 16
+"""So many paths, each of another directory, workers that join look for."""
 
-def check_workers(
-    client: Client, name: str, workers: Sequence[str], paths: Sequence[str]
-) -> dict[str, str]:
-    """Return which of `workers` do not answer, and why.
-
-    Raises
-    ------
-    SchedulerError
-        A worker that answers has another version of the library, or does not see one of `paths`;
-        or none answers.
-    """
-    answers = client.sync(_query_all, client, workers, list(paths))
-    silent = {}
-    for worker, answer in answers.items():
-        if isinstance(answer, OSError):  # a closed connection and a timeout are such, too
-            silent[worker] = str(answer) or f"no answer within {ANSWER_S:g} s"
-        elif isinstance(answer, Exception):
-            raise SchedulerError(f"worker {worker} can't be asked: {answer!r}") from answer
-        else:
-            _check(worker, *answer)
-    if silent and len(silent) == len(answers):
-        worker, why = next(iter(silent.items()))
-        raise SchedulerError(f"{name}: no worker answers (the first, {worker}: {why})")
-    return silent
+_REFUSAL_S = 0.2
+"""A worker that can't run a batch waits so long before it says so, because it is idle at once for
+the next one."""
 
 
-def _check(worker: str, version: str, missing: Sequence[str]) -> None:
-    if version != __version__:
-        has = f"taskinity_data {version}" if version else "no taskinity_data"
-        raise SchedulerError(
-            f"worker {worker} has {has}, this is {__version__}: install the same version there"
-        )
-    if missing and is_scratch(missing[0]):
-        raise SchedulerError(
-            f"worker {worker} does not see {missing[0]}, to which a compressed file was "
-            "unpacked here: unpack the files first, or set TMPDIR, here, to a directory "
-            "that all machines share"
-        )
-    if missing:
-        raise SchedulerError(
-            f"worker {worker} does not see {missing[0]}: the files must be at the same "
-            "path on every worker (a shared file system)"
-        )
+def _versions() -> dict[str, str]:
+    return {
+        "taskinity_data": __version__,
+        "Python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "pandas": pd.__version__,
+    }
 
 
-async def _query_all(client: Client, workers: Sequence[str], paths: list[str]) -> dict[str, Any]:
-    """Return the answer of each worker, or the error instead of one."""
+def _make_query() -> Callable[[dict[str, str], Sequence[str]], tuple[str, list[str]]]:
+    """Return what a worker is asked; it uses nothing from outside its body."""
 
-    def query(paths: list[str]) -> tuple[str, list[str]]:
-        # Travels by value, so that a worker without the library can answer too.
+    def query(expected: dict[str, str], paths: Sequence[str]) -> tuple[str, list[str]]:
+        import sys
         from importlib import import_module
         from pathlib import Path
 
@@ -83,18 +61,118 @@ async def _query_all(client: Client, workers: Sequence[str], paths: list[str]) -
             except OSError:
                 return False
 
-        try:
-            version = str(import_module("taskinity_data").__version__)
-        except ImportError:
-            version = ""
-        return version, [path for path in paths if not is_there(path)]
+        for name, version in expected.items():
+            if name == "Python":
+                has = f"{sys.version_info.major}.{sys.version_info.minor}"
+            else:
+                try:
+                    has = str(import_module(name).__version__)
+                except ImportError:
+                    return f"it has no {name}: install {version} there", []
+            if has != version:
+                return f"it has {name} {has}, this is {version}: install the same there", []
+        return "", [path for path in paths if not is_there(path)]
+
+    return query
+
+
+def pack_runner(job_blob: bytes, paths: Sequence[str]) -> bytes:
+    """Return, pickled with its code, what runs batches of a packed job on a worker.
+
+    It checks the worker before the first one. It returns the worker's address with the packed
+    outcomes, or with the reason why this worker can't run any. One path of each directory of
+    `paths` must be there.
+    """
+    by_directory = {PurePath(path).parent: path for path in reversed(paths)}
+    some_paths = tuple(by_directory.values())[:MAX_PATHS]
+    expected, query, wait_s = _versions(), _make_query(), _REFUSAL_S
+    # What a worker knows of this job goes with this set: Dask forgets it when the run ends.
+    mark = frozenset({secrets.token_hex(8)})
+
+    def run_checked(items_blob: bytes) -> tuple[str, Any]:
+        import time
+        import weakref
+
+        from distributed import get_worker
+
+        worker = get_worker()
+        jobs = vars(worker).setdefault("taskinity_jobs", weakref.WeakKeyDictionary())
+        if mark not in jobs:
+            why, missing = query(expected, some_paths)
+            why = why or (f"it does not see {missing[0]}" if missing else "")
+            if not why:
+                from taskinity_data.execution.worker.shipping import Parcel
+
+                jobs.setdefault(mark, Parcel(job_blob))
+            else:
+                jobs[mark] = why
+        parcel = jobs[mark]
+        if isinstance(parcel, str):
+            time.sleep(wait_s)
+            return worker.address, parcel
+        from taskinity_data.execution.worker.batches import run_parcel
+
+        return worker.address, run_parcel(parcel, items_blob)
+
+    return bytes(cloudpickle.dumps(run_checked))
+
+
+def check_workers(
+    client: Client, name: str, workers: Sequence[str], paths: Sequence[str]
+) -> dict[str, str]:
+    """Return which of `workers` can't be used, and why.
+
+    Raises
+    ------
+    SchedulerError
+        A worker does not see one of `paths`, or none of them can be used.
+    """
+    answers = client.sync(_query_all, client, workers, list(paths))
+    unusable = {}
+    for worker, answer in answers.items():
+        if isinstance(answer, Exception):
+            unusable[worker] = f"it does not respond ({_describe(answer)})"
+        elif answer[0]:
+            unusable[worker] = answer[0]
+        elif answer[1]:
+            _refuse_missing(worker, answer[1][0])
+    if unusable and len(unusable) == len(answers):
+        worker, why = next(iter(unusable.items()))
+        raise SchedulerError(f"{name}: no worker can be used (the first, {worker}: {why})")
+    return unusable
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, OSError):  # a closed connection and a timeout are such, too
+        return str(error) or f"no answer within {ANSWER_S:g} s"
+    return repr(error)
+
+
+def _refuse_missing(worker: str, path: str) -> None:
+    if is_scratch(path):
+        raise SchedulerError(
+            f"worker {worker} does not see {path}, to which a compressed file was "
+            "unpacked here: unpack the files first, or set TMPDIR, here, to a directory "
+            "that all machines share"
+        )
+    raise SchedulerError(
+        f"worker {worker} does not see {path}: the files must be at the same "
+        "path on every worker (a shared file system)"
+    )
+
+
+async def _query_all(client: Client, workers: Sequence[str], paths: list[str]) -> dict[str, Any]:
+    """Return the answer of each worker, or the error instead of one."""
+    query, expected = _make_query(), _versions()
 
     async def query_worker(worker: str) -> Any:
         # Alone, so that one that is silent holds up no other; Client.run itself can't be awaited.
-        asking = client._run(query, paths, workers=[worker], on_error="return")  # noqa: SLF001
+        asking = client._run(  # noqa: SLF001
+            query, expected, paths, workers=[worker], on_error="return"
+        )
         try:
             return (await asyncio.wait_for(asking, ANSWER_S))[worker]
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - whatever a broken connection ends in
             return error
 
     return dict(zip(workers, await asyncio.gather(*map(query_worker, workers)), strict=True))

@@ -138,18 +138,12 @@ def unpack_job(blob: bytes) -> Job:
 
 
 class Parcel:
-    """A packed job that a worker unpacks once, and forgets with the parcel."""
+    """A packed job on a worker, which unpacks it once, and forgets it with the parcel."""
 
     def __init__(self, blob: bytes) -> None:
         self._blob = blob
         self._lock = threading.Lock()
         self._job: Job | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Parcel, (self._blob,)
-
-    def __sizeof__(self) -> int:
-        return object.__sizeof__(self) + len(self._blob)
 
     @property
     def blob(self) -> bytes:

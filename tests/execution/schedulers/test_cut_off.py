@@ -12,7 +12,7 @@ from real_cluster import STEP_S, WAIT_S, start_cluster, wait_until
 
 import taskinity_data as td
 from taskinity_data import errors
-from taskinity_data.execution.schedulers import dask as dask_strategy
+from taskinity_data.execution.schedulers import cluster_workers
 from taskinity_data.outcome import RunStatus
 
 pytestmark = pytest.mark.thorough
@@ -29,8 +29,8 @@ def csv(tmp_path):
 def test_a_scheduler_that_is_gone_stops_a_run_that_can_be_resumed(
     number, csv, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(dask_strategy, "_SILENCE_S", 15.0)
-    monkeypatch.setattr(dask_strategy, "_REFRESH_S", 0.2)
+    monkeypatch.setattr(cluster_workers, "SILENCE_S", 15.0)
+    monkeypatch.setattr(cluster_workers, "REFRESH_S", 0.2)
 
     def strike(chunk):
         first = int(chunk.n.min())

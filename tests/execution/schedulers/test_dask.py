@@ -26,7 +26,7 @@ from shared_lock import see_shared_lock
 import taskinity_data as td
 from taskinity_data import errors
 from taskinity_data.execution import window
-from taskinity_data.execution.schedulers import dask as dask_strategy
+from taskinity_data.execution.schedulers import cluster_workers
 from taskinity_data.outcome import RunStatus
 
 pytestmark = pytest.mark.thorough
@@ -428,8 +428,8 @@ def test_a_worker_that_is_killed_once_costs_nothing(client, csv, tmp_path):
 
 def test_a_cluster_without_workers_left_ends_the_run(csv, tmp_path, monkeypatch):
     with start_cluster(tmp_path, workers=1, nanny=False) as client:
-        monkeypatch.setattr(dask_strategy, "_WAIT_FOR_WORKERS_S", 0.5)
-        monkeypatch.setattr(dask_strategy, "_REFRESH_S", 0.1)
+        monkeypatch.setattr(cluster_workers, "WAIT_FOR_WORKERS_S", 0.5)
+        monkeypatch.setattr(cluster_workers, "REFRESH_S", 0.1)
         with pytest.raises(errors.FlowFailed, match="all workers died"):
             run(csv, die, client)
 

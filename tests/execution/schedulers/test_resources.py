@@ -7,7 +7,7 @@ from distributed import Client, LocalCluster, get_worker
 import taskinity_data as td
 from taskinity_data.errors import FlowFailed, PlanError, SchedulerError
 from taskinity_data.events import ChunkFinished
-from taskinity_data.execution.schedulers import dask as dask_strategy
+from taskinity_data.execution.schedulers import cluster_workers
 
 FRAME = pd.DataFrame({"n": range(60)})
 
@@ -108,8 +108,8 @@ def test_a_reducer_takes_none(cluster):
 
 
 def test_a_worker_that_leaves_with_them_ends_the_run(cluster, monkeypatch):
-    monkeypatch.setattr(dask_strategy, "_WAIT_FOR_WORKERS_S", 0.3)
-    monkeypatch.setattr(dask_strategy, "_REFRESH_S", 0.1)
+    monkeypatch.setattr(cluster_workers, "WAIT_FOR_WORKERS_S", 0.3)
+    monkeypatch.setattr(cluster_workers, "REFRESH_S", 0.1)
 
     class Retire:
         is_done = False

@@ -1,0 +1,161 @@
+"""Time runs on Dask clusters that grow or are far away, beside Dask's own `Client.map` in one run.
+
+    python benchmarks/cluster.py [far] [grow] [noop] [--rounds 3]
+
+`far`: the client reaches the scheduler through a proxy that delays each way by 55 ms; 200 chunks of
+0.2 s on two workers. `grow`: an adaptive cluster, 0 to 4 workers, 41 chunks of 1 s. `noop`: chunks
+that do nothing, on two warm workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from distributed import Client, LocalCluster
+
+import taskinity_data as td
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DELAY_S = 0.055
+
+
+async def _delay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass bytes on, each after `DELAY_S`, without holding up those behind it."""
+    waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    async def send() -> None:
+        data = b"begin"
+        while data:
+            due_s, data = await waiting.get()
+            await asyncio.sleep(due_s - loop.time())
+            writer.write(data)
+        writer.close()
+
+    sending = asyncio.create_task(send())
+    data = b"begin"
+    while data:
+        try:
+            data = await reader.read(1 << 16)
+        except OSError:
+            data = b""
+        waiting.put_nowait((loop.time() + DELAY_S, data))
+    await sending
+
+
+@contextmanager
+def delayed(address: str) -> Iterator[str]:
+    """Yield an address that reaches `address` through a proxy with a delay."""
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(_delay(reader, back), _delay(there, writer))
+
+    async def listen() -> int:
+        server = await asyncio.start_server(connect, "127.0.0.1")
+        return int(server.sockets[0].getsockname()[1])
+
+    yield f"tcp://127.0.0.1:{asyncio.run_coroutine_threadsafe(listen(), loop).result()}"
+    # The loop goes on in its thread, so that nothing ends in the middle of a message.
+
+
+def _sleep(chunk: pd.DataFrame) -> float:
+    seconds = float(chunk.seconds.item())
+    time.sleep(seconds)
+    return seconds
+
+
+def _timed(act: Callable[[], object]) -> float:
+    begun_s = time.perf_counter()
+    act()
+    return time.perf_counter() - begun_s
+
+
+@contextmanager
+def separate_cluster() -> Iterator[str]:
+    """Yield the address of a scheduler with two workers of one thread, processes of their own."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        file = f"{folder}/scheduler.json"
+
+        def start(*words: str) -> None:
+            command = [sys.executable, "-m", "dask", *words, "--scheduler-file", file]
+            command += ["--host", "127.0.0.1", "--no-dashboard"]
+            child = stack.enter_context(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+            stack.callback(child.terminate)
+
+        start("scheduler", "--port", "0")
+        for _ in range(2):
+            start("worker", "--nthreads", "1", "--local-directory", folder)
+        with Client(scheduler_file=file, set_as_default=False, timeout=60) as client:
+            client.wait_for_workers(2)
+            _run([0.0] * 20, client)
+            yield client.scheduler.address
+
+
+def _run(values: list[float], client: Client) -> None:
+    frame = pd.DataFrame({"seconds": values})
+    options = {"chunk_size": "1 rows", "scheduler": client, "progress": False}
+    assert td.process(frame, _sleep, **options).value == values
+
+
+def _map(values: list[float], client: Client) -> None:
+    # Frames, so that these workers import pandas, too.
+    frames = [pd.DataFrame({"seconds": [value]}) for value in values]
+    assert client.gather(client.map(_sleep, frames, pure=False)) == values
+
+
+def far(ways: list[str]) -> None:
+    """Two workers behind a round trip of 110 ms; ideal: 20 s."""
+    with separate_cluster() as scheduler, delayed(scheduler) as address:
+        values = [0.2] * 200
+        for way in ways:
+            with Client(address, set_as_default=False) as client:
+                act = _map if way == "Client.map" else _run
+                seconds = _timed(lambda act=act, client=client: act(values, client))
+                print(f"far   {way:15} {seconds:6.1f} s, {20 / seconds:.0%} of ideal", flush=True)
+
+
+def grow(ways: list[str]) -> None:
+    """From no workers to four."""
+    for way in ways:
+        with LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None) as cluster:
+            cluster.adapt(minimum=0, maximum=4)
+            with Client(cluster, set_as_default=False) as client:
+                act = _map if way == "Client.map" else _run
+                seconds = _timed(lambda act=act, client=client: act([1.0] * 41, client))
+                print(f"grow  {way:15} {seconds:6.1f} s", flush=True)
+
+
+def noop(ways: list[str]) -> None:
+    """20,000 items that take no time."""
+    with separate_cluster() as address, Client(address, set_as_default=False) as client:
+        values = [0.0] * 20_000
+        for way in ways:
+            act = _map if way == "Client.map" else _run
+            seconds = _timed(lambda act=act: act(values, client))
+            print(f"noop  {way:15} {1e6 * seconds / len(values):6.0f} µs an item", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", nargs="*", choices=["far", "grow", "noop"], default=[])
+    parser.add_argument("--rounds", type=int, default=1)
+    parsed = parser.parse_args()
+    for name in parsed.what or ["far", "grow", "noop"]:
+        {"far": far, "grow": grow, "noop": noop}[name](["Client.map", "Taskinity"] * parsed.rounds)
