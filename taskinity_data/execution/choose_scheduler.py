@@ -44,6 +44,8 @@ class SchedulerChoice:
     workers, memory_nbytes : int, optional
     stays_in_threads : bool
         All that runs are built-in reducers, whose kernels release Python's lock.
+    wait_s : float, optional
+        How long a cluster may have no workers.
     announce : callable
         Takes (strategy, reason) at the start and at each change.
     say : callable
@@ -58,6 +60,7 @@ class SchedulerChoice:
         memory_nbytes: int | None,
         *,
         stays_in_threads: bool,
+        wait_s: float | None = None,
         announce: Callable[[Strategy, str], None],
         say: Callable[[str], None] = _log.warning,
         clock: Callable[[], float] = time.monotonic,
@@ -79,7 +82,7 @@ class SchedulerChoice:
         if scheduler is not None:
             from taskinity_data.execution.schedulers.connect import open_strategy
 
-            self.strategy = open_strategy(scheduler, workers, memory_nbytes)
+            self.strategy = open_strategy(scheduler, workers, memory_nbytes, wait_s)
         else:
             count = workers or count_cores()
             self.strategy = ThreadStrategy(count, memory_nbytes or share_memory(count))

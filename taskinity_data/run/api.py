@@ -63,6 +63,7 @@ def run_flow(
     scheduler: Any = None,
     workers: int | None = None,
     memory: str | int | None = None,
+    wait_for_workers: str | float | None = None,
     chunk_size: str | int = "auto",
     max_failures: int | str | None = None,
     run_timeout: str | float | None = None,
@@ -98,9 +99,15 @@ def run_flow(
         the current client if there is one; else threads, and local processes once the time of the
         first chunks shows that they are faster.
     workers : int, optional
-        The number of workers; default: one per core.
+        The number of workers; default: one per core. On a Dask cluster: at most so many chunks at
+        once, and how many there may be where its address alone is given and it grows; default: all
+        threads that it has, and may grow to.
     memory : str or int, optional
         Memory that one worker may use, as ``"2GiB"`` or bytes; default: its share of the machine.
+    wait_for_workers : str or float, optional
+        As ``"10 min"`` or seconds: how long a Dask cluster may have no workers, at the start or
+        later. Default: as long as the cluster object reports that it is starting some, else 30 s.
+        Tasks are sent before any worker is there, so that adaptive clusters start some.
     chunk_size : str or int
         ``"auto"``, bytes (``64_000_000``, ``"64MiB"``) or rows (``"100_000 rows"``).
     max_failures : int or str, optional

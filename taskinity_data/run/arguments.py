@@ -38,6 +38,7 @@ class RunKeywords(TypedDict, total=False):
     workers: int | None
     memory: str | int | None
     scheduler: Any
+    wait_for_workers: str | float | None
     chunk_size: str | int
     max_failures: int | str | None
     run_timeout: str | float | None

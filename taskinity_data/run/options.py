@@ -25,6 +25,7 @@ __all__ = [
     "options_of_run",
     "parse_max_failures",
     "parse_memory",
+    "parse_time",
     "repeated_options",
     "typed_options",
 ]
@@ -84,9 +85,9 @@ def _check_chunk_size(chunk_size: Any) -> None:
     parse_chunk_size(chunk_size)
 
 
-def _check_timeout(run_timeout: str | float | None) -> None:
-    if run_timeout is not None:
-        parse_duration(run_timeout)
+def parse_time(time: str | float | None) -> float | None:
+    """Return the seconds of ``"10 min"`` or a number; None where there is no limit."""
+    return None if time is None else parse_duration(time)
 
 
 class Option(NamedTuple):
@@ -170,6 +171,14 @@ class RunOptions:
         "file. Default: chosen by the measured time of the first chunks.",
         is_anew=True,
     )
+    wait_for_workers: str | float | None = _option(
+        None,
+        "TIME",
+        "How long a Dask cluster may have no workers: 10min, 1h. Default: as long as it reports "
+        "that it starts some, else 30 s.",
+        is_anew=True,
+        check=parse_time,
+    )
     chunk_size: str | int = _option(
         "auto",
         "S",
@@ -186,7 +195,7 @@ class RunOptions:
         check=parse_max_failures,
         is_repeated=True,
     )
-    run_timeout: str | float | None = _option(None, check=_check_timeout)
+    run_timeout: str | float | None = _option(None, check=parse_time)
     plan: ChunkPlan | Mapping[str, ChunkPlan] | None = _option(None)
     only: str | Sequence[str] = _option(
         (),

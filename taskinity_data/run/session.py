@@ -25,7 +25,6 @@ from taskinity_data.execution.schedulers.resources import check_resources
 from taskinity_data.execution.schedulers.signals import soft_interrupts
 from taskinity_data.execution.worker.log_capture import PassedOn, capture_logs, lower_level
 from taskinity_data.outcome import RunStatus
-from taskinity_data.policy import parse_duration
 from taskinity_data.redact import hide
 from taskinity_data.report.notify import Announcer
 from taskinity_data.report.progress import progress_for
@@ -33,7 +32,7 @@ from taskinity_data.report.run_state import Tally
 from taskinity_data.run.arguments import sort_plans
 from taskinity_data.run.ended_run import compare_predicted, facts_of, run_of
 from taskinity_data.run.journal import NoticeBoard, begin_journal, open_log
-from taskinity_data.run.options import parse_max_failures, parse_memory
+from taskinity_data.run.options import parse_max_failures, parse_memory, parse_time
 from taskinity_data.run.output_options import locate
 from taskinity_data.settings import load_settings
 
@@ -138,6 +137,7 @@ class RunSession:
                 self._options.scheduler,
                 self._options.workers,
                 parse_memory(self._options.memory),
+                wait_s=parse_time(self._options.wait_for_workers),
                 stays_in_threads=only_kernels(self._steps) or is_in_process,
                 announce=self._announce,
                 say=self._notices,
@@ -168,7 +168,6 @@ class RunSession:
 
             laws = partial(check_fan_out, say=self._notices)
         outputs = self._sink.by_fan_out if self._sink else {}
-        timeout = self._options.run_timeout
         return Driver(
             self.journal.run_id,
             make_works(self._steps, inputs, pieces, chooser, outputs, laws),
@@ -176,7 +175,7 @@ class RunSession:
             chooser,
             self._announcer,
             max_failures=parse_max_failures(self._options.max_failures),
-            run_timeout_s=None if timeout is None else parse_duration(timeout),
+            run_timeout_s=parse_time(self._options.run_timeout),
             inspect=self._sink.inspect if self._sink else None,
             checkpoints=self.journal.checkpoints,
             idle=self._announcer.pulse,

@@ -85,6 +85,7 @@ def test_the_signature_of_process_shows_every_option_by_name():
         ({"chunk_size": "many"}, PlanError),
         ({"max_failures": "-1"}, SettingsError),
         ({"run_timeout": "soon"}, SettingsError),
+        ({"wait_for_workers": "soon"}, SettingsError),
         ({"partition_by": "a"}, PlanError),
     ],
     ids=str,

@@ -59,7 +59,9 @@ _CONNECT_S = 5.0
 """How long a scheduler may take to answer: one that runs does so in milliseconds."""
 
 
-def open_strategy(scheduler: Any, workers: int | None, memory_nbytes: int | None) -> Strategy:
+def open_strategy(
+    scheduler: Any, workers: int | None, memory_nbytes: int | None, wait_s: float | None = None
+) -> Strategy:
     """Return the strategy behind `scheduler`, started and ready.
 
     Parameters
@@ -70,22 +72,24 @@ def open_strategy(scheduler: Any, workers: int | None, memory_nbytes: int | None
         How many at once; default: one to each core, or all of a given cluster's.
     memory_nbytes : int, optional
         What one worker may use; default: its share of the machine, or what the cluster says.
+    wait_s : float, optional
+        How long a given cluster may have no workers; default: see `DaskStrategy`.
 
     Raises
     ------
     SchedulerError
-        There is no such scheduler, it does not answer, or it has no workers.
+        There is no such scheduler, or it does not answer.
     """
     if isinstance(scheduler, str):
-        return _open_named(scheduler, workers, memory_nbytes)
+        return _open_named(scheduler, workers, memory_nbytes, wait_s)
     if isinstance(scheduler, os.PathLike):
-        return _open_named(os.fspath(scheduler), workers, memory_nbytes)
+        return _open_named(os.fspath(scheduler), workers, memory_nbytes, wait_s)
     if isinstance(scheduler, Executor):
         return ExecutorStrategy(scheduler, workers, memory_nbytes)
     if hasattr(scheduler, "submit") and hasattr(scheduler, "scheduler_info"):
-        return DaskStrategy(scheduler, limit=workers, memory_nbytes=memory_nbytes)
+        return DaskStrategy(scheduler, limit=workers, memory_nbytes=memory_nbytes, wait_s=wait_s)
     if hasattr(scheduler, "scheduler_address") or hasattr(scheduler, "get_client"):
-        return _connect(scheduler, workers, memory_nbytes)
+        return _connect(scheduler, workers, memory_nbytes, wait_s)
     if isinstance(scheduler, Strategy):
         return scheduler
     raise SchedulerError(
@@ -99,7 +103,9 @@ PROCESS_NBYTES = 96 << 20
 """What a worker process holds with pandas, Arrow and Dask loaded, before it has any data."""
 
 
-def _open_named(name: str, workers: int | None, memory_nbytes: int | None) -> Strategy:
+def _open_named(
+    name: str, workers: int | None, memory_nbytes: int | None, wait_s: float | None
+) -> Strategy:
     if name in ("synchronous", "sync", "single-threaded"):
         return SynchronousStrategy(memory_nbytes or share_memory(1))
     count = workers or count_cores()
@@ -113,10 +119,16 @@ def _open_named(name: str, workers: int | None, memory_nbytes: int | None) -> St
             )
         return start_local(count, memory_nbytes)
     if name.startswith(_PROTOCOLS):
-        return _connect(name, workers, memory_nbytes)
+        return _connect(name, workers, memory_nbytes, wait_s)
+    if name.startswith("gateway://"):
+        raise SchedulerError(
+            f"{name}: an address of Dask Gateway can't be used without its keys: give "
+            "scheduler=gateway.connect(NAME), the cluster object of dask_gateway.Gateway(...), or "
+            "its client, cluster.get_client()"
+        )
     # os.path takes names of any length.
     if os.path.isfile(name):
-        return _connect({"scheduler_file": name}, workers, memory_nbytes)
+        return _connect({"scheduler_file": name}, workers, memory_nbytes, wait_s)
     if name.endswith(".json"):
         raise SchedulerError(f"{name}: there is no such scheduler file")
     raise SchedulerError(
@@ -277,7 +289,9 @@ class _ChildrenSkipMain:
                 multiprocessing.spawn.get_preparation_data = self._original
 
 
-def _connect(target: Any, workers: int | None, memory_nbytes: int | None) -> DaskStrategy:
+def _connect(
+    target: Any, workers: int | None, memory_nbytes: int | None, wait_s: float | None
+) -> DaskStrategy:
     try:
         if isinstance(target, dict):
             client = _open_client(**target)
@@ -292,7 +306,9 @@ def _connect(target: Any, workers: int | None, memory_nbytes: int | None) -> Das
             f"{address}: no Dask scheduler answers there ({error}). Is it running, and are the "
             "address and the settings for TLS right?"
         ) from error
-    return DaskStrategy(client, limit=workers, memory_nbytes=memory_nbytes, closes=(client,))
+    return DaskStrategy(
+        client, limit=workers, memory_nbytes=memory_nbytes, wait_s=wait_s, closes=(client,)
+    )
 
 
 def _open_client(*args: Any, **kwargs: Any) -> Client:

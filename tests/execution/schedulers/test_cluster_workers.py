@@ -132,6 +132,42 @@ def test_only_a_cluster_object_says_how_many_workers_are_planned():
     assert count_planned(SimpleNamespace(worker_spec={0: {}, 1: {"group": "ab"}})) == 3
 
 
+# -- waiting ---------------------------------------------------------------------------------------
+
+
+def wait_for_nobody(monkeypatch, seconds, cluster=None, **options):
+    """Look at a cluster without workers until so many seconds have passed."""
+    client = FarClient({}, 1.0)
+    client.cluster = cluster
+    monkeypatch.setattr(cluster_workers, "time", client)
+    workers = ClusterWorkers(client, "far", **options)
+    while client.now < seconds:
+        workers.refresh()
+    return workers
+
+
+def test_a_cluster_that_starts_workers_is_waited_for_and_one_that_does_not_for_30_s(monkeypatch):
+    starting = SimpleNamespace(worker_spec={0: {}, 1: {}})
+    workers = wait_for_nobody(monkeypatch, 3000, starting)
+    assert workers.take_notices() == ["far: waiting for 2 workers, which start"]
+    assert workers.take_notices() == []
+    wait_for_nobody(monkeypatch, 30)
+    with pytest.raises(errors.SchedulerError, match=r"has joined within 30 s.*wait_for_workers="):
+        wait_for_nobody(monkeypatch, 33)
+
+
+@pytest.mark.parametrize("cluster", [None, SimpleNamespace(worker_spec={0: {}})])
+def test_a_time_that_is_given_is_waited_for_whatever_the_cluster_says(cluster, monkeypatch):
+    wait_for_nobody(monkeypatch, 600, cluster, wait_s=600.0)
+    with pytest.raises(errors.SchedulerError, match=r"has joined within 600 s"):
+        wait_for_nobody(monkeypatch, 610, cluster, wait_s=600.0)
+
+
+def test_an_address_of_dask_gateway_says_what_to_give_instead(csv):
+    with pytest.raises(errors.SchedulerError, match=r"gateway\.connect.*get_client"):
+        run(csv, len, "gateway://host:8000/abc")
+
+
 # -- clusters that grow ----------------------------------------------------------------------------
 
 
@@ -159,15 +195,14 @@ def test_workers_that_join_a_given_scheduler_are_used(csv, tmp_path):
 
 
 @pytest.mark.thorough
-def test_a_cluster_that_stays_without_workers_says_what_to_do(csv, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster_workers, "WAIT_FOR_WORKERS_S", 0.3)
+def test_a_cluster_that_stays_without_workers_says_what_to_do(csv, tmp_path):
     with (
         start_cluster(tmp_path, workers=0) as client,
         pytest.raises(
             errors.TaskinityDataError, match=r"has joined within 0\.3 s.*wait_for_workers="
         ),
     ):
-        run(csv, len, client)
+        run(csv, len, client, wait_for_workers="300 ms")
 
 
 # -- workers that can't be used --------------------------------------------------------------------
@@ -183,10 +218,9 @@ def fake_package(folder, source):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("source", [LACKS, OLDER])
-def test_a_worker_without_this_version_is_left_out_before_its_first_chunk(source, csv, tmp_path):
+def test_a_worker_with_another_version_is_left_out_before_its_first_chunk(csv, tmp_path):
     with start_cluster(tmp_path, workers=1) as client:
-        start_worker(client, **fake_package(tmp_path / "fake", source))
+        start_worker(client, **fake_package(tmp_path / "fake", OLDER))
         client.wait_for_workers(2, timeout=WAIT_S)
         done = run(csv, until_so_many(tmp_path, 1), client)
     assert len(set(done.value)) == 1
@@ -196,8 +230,7 @@ def test_a_worker_without_this_version_is_left_out_before_its_first_chunk(source
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("source", [LACKS, OLDER])
-@pytest.mark.parametrize("nbytes", [1, 1 << 20])
+@pytest.mark.parametrize(("source", "nbytes"), [(LACKS, 1 << 20), (OLDER, 1)])
 def test_a_worker_that_joins_checks_itself_before_its_first_chunk(source, nbytes, csv, tmp_path):
     load = os.urandom(nbytes)
     with start_cluster(tmp_path, workers=1) as client:
