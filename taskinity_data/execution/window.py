@@ -43,6 +43,7 @@ class Window:
         self._ticket = 0
         self._in_flight: dict[Pending, Batch] = {}
         self._batch_s: float | None = None
+        self._is_cancelled = False
         self._progress_s = time.monotonic()
         self._done: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         # Strategies and jobs are kept beside what was loaded, so that no id is reused.
@@ -99,7 +100,7 @@ class Window:
         ):
             for pending, outcomes in zip(group, strategy.collect(group), strict=True):
                 batch = self._in_flight.pop(pending)
-                if isinstance(outcomes, NotRun):
+                if isinstance(outcomes, NotRun) and not self._is_cancelled:
                     self.submit(batch)
                     continue
                 if batch.items[0].data is not None:  # no plain task
@@ -116,6 +117,7 @@ class Window:
 
     def cancel(self) -> None:
         """Cancel batches that are queued; running ones complete and are returned by `wait`."""
+        self._is_cancelled = True
         for strategy, group in self._by_strategy(self._in_flight):
             strategy.cancel(group)
 

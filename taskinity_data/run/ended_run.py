@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from taskinity_data.execution.driver import Driver
+    from taskinity_data.execution.schedulers.base import WorkerRow
     from taskinity_data.flow.flow import Flow
     from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.outcome import Attempt
@@ -28,6 +29,7 @@ def run_of(
     run_id: str,
     strategy: tuple[str, int, str | None],
     reason: str,
+    members: Sequence[WorkerRow],
     seconds: Mapping[str, float],
 ) -> Run:
     """Return what `driver` did, as a run."""
@@ -76,6 +78,7 @@ def run_of(
         _ended=tuple(driver.account.outcomes),
         _accounts={fan_out.name: fan_out.account() for fan_out in driver.fan_outs.values()},
         _bad_lines=driver.account.bad_lines.entries(),
+        _members=members,
         _ranks=_ranks(flow, driver),
     )
 
@@ -95,6 +98,7 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
         "predicted": [list(check) for check in run.predicted],
         "log": None if run.log is None else str(run.log),
         "notices": list(driver.account.notices.lines),
+        "workers": [list(row) for row in run._members],  # noqa: SLF001
     }
 
 

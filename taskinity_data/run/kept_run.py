@@ -129,6 +129,7 @@ def _rebuild(past: Past, status: RunStatus) -> Run:
         _ended=tuple(ended),
         _accounts=end.get("accounts", {}),
         _bad_lines=tuple(_bad_lines(ended)),
+        _members=tuple(map(tuple, end.get("workers", ()))),
         _ranks=_rank_tasks(past),
         _head=past.head,
     )

@@ -20,6 +20,7 @@ __all__ = [
     "bad_lines_frame",
     "outcome_row",
     "outcomes_frame",
+    "workers_frame",
 ]
 
 NOWHERE: Location = (None, None, None)
@@ -51,6 +52,15 @@ _ATTEMPTS = _WHERE | {
     "memory_nbytes": "Int64",
     "peak_nbytes": "Int64",
     "error": "str",
+}
+
+_WORKERS = {
+    "name": "str",
+    "host": "str",
+    "joined": "datetime64[ns, UTC]",
+    "left": "datetime64[ns, UTC]",
+    "chunks": "int64",
+    "reason": "str",
 }
 
 _BAD_LINES = {
@@ -118,6 +128,25 @@ def attempts_frame(located: Iterable[tuple[Outcome, Location]]) -> pd.DataFrame:
     )
 
 
+def workers_frame(
+    rows: Iterable[tuple[Any, ...]], located: Iterable[tuple[Outcome, Location]]
+) -> pd.DataFrame:
+    """Return a frame of a cluster's workers, or of the processes that ran `located`."""
+    rows = list(rows)
+    if not rows:
+        seen: dict[str, list[float]] = {}
+        for outcome, _ in located:
+            for attempt in outcome.attempts:
+                if attempt.worker == "driver":
+                    continue
+                seen.setdefault(attempt.worker.partition("/")[0], []).append(attempt.started_s)
+        rows = [
+            (name, name.partition(":")[0], min(starts), None, len(starts), "")
+            for name, starts in seen.items()
+        ]
+    return _frame(rows, _WORKERS)
+
+
 def bad_lines_frame(lines: Iterable[tuple[str, str, BadLine]]) -> pd.DataFrame:
     """Return a frame of tasks, keys and lines; see `Run.bad_lines`."""
     return _frame(
@@ -150,7 +179,6 @@ def _describe(failure: Any) -> str | None:
 
 def _frame(rows: Iterable[tuple[Any, ...]], columns: Mapping[str, str]) -> pd.DataFrame:
     frame = pd.DataFrame(list(rows), columns=list(columns))
-    if "started" in columns:
-        seconds = frame["started"].astype("float64")
-        frame["started"] = pd.to_datetime(seconds, unit="s", utc=True)
+    for name in {"started", "joined", "left"} & set(columns):
+        frame[name] = pd.to_datetime(frame[name].astype("float64"), unit="s", utc=True)
     return frame.astype(dict(columns))

@@ -23,6 +23,7 @@ from taskinity_data.run.outcome_frames import (
     bad_lines_frame,
     outcome_row,
     outcomes_frame,
+    workers_frame,
 )
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ class Run(Generic[T]):
     _ended: Sequence[tuple[Item | None, Outcome]] = field(default=(), repr=False)
     _accounts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     _bad_lines: tuple[Entry, ...] = field(default=(), repr=False)
+    _members: Sequence[tuple[Any, ...]] = field(default=(), repr=False)
     _ranks: Mapping[str, int] = field(default_factory=dict, repr=False)
     _head: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -189,6 +191,20 @@ class Run(Generic[T]):
             ``duration_s, read_s, function_s, partial_s`` float64.
         """
         return attempts_frame((outcome, _where(item)) for item, outcome in self._ended)
+
+    @cached_property
+    def worker_table(self) -> pd.DataFrame:
+        """The workers of a Dask cluster, those that have left too; else the processes of the run.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``name, host`` str; ``joined`` (or first seen), ``left`` UTC time, NaT where it was
+            there to the end; ``chunks`` (and items, with those that were tried again) int64;
+            ``reason`` (why it left, or got nothing to do) str.
+        """
+        located = ((outcome, _where(item)) for item, outcome in self._ended)
+        return workers_frame(self._members, located)
 
     @property
     def failures(self) -> pd.DataFrame:

@@ -67,6 +67,13 @@ def test_a_try_that_went_with_its_worker_is_an_attempt_and_is_told_once(
     (notice,) = done.notices
     assert notice.startswith("ProcessChunk ran again: a worker that ran or held this died or left")
     assert str(done).count("died or left") == 1
+    workers = done.worker_table
+    (lost,) = workers.index[workers.left.notna()]
+    assert workers.reason[lost] == "it died, or was cut off"
+    assert (workers.reason.drop(lost) == "").all()
+    assert (workers.host == "127.0.0.1").all()
+    assert (workers.joined <= workers.left.fillna(workers.joined)).all()
+    assert workers.chunks.sum() == 4
 
 
 def test_a_restarted_try_costs_no_retry(client, csv, tmp_path):
@@ -111,7 +118,7 @@ def test_a_worker_that_does_not_answer_at_the_start_is_left_out(csv, tmp_path, m
     assert done.status == "COMPLETED"
     assert set(done.value) == set(pids.values()) - {pids[silent]}
     (notice,) = done.notices
-    assert notice.startswith(f"worker {silent} does not respond and is not used")
+    assert notice.startswith(f"worker {silent} is not used: it does not respond")
 
 
 def test_a_cluster_of_which_no_worker_answers_is_refused(csv, tmp_path, monkeypatch):
@@ -120,7 +127,9 @@ def test_a_cluster_of_which_no_worker_answers_is_refused(csv, tmp_path, monkeypa
         (pid,) = client.run(os.getpid).values()
         os.kill(pid, signal.SIGSTOP)
         try:
-            with pytest.raises(td.errors.SchedulerError, match="no worker answers"):
+            with pytest.raises(
+                td.errors.SchedulerError, match=r"no worker can be used.*it does not respond"
+            ):
                 run(csv, len, client)
         finally:
             os.kill(pid, signal.SIGCONT)

@@ -12,7 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskinity_data.chunks.sizing import PROCESS_TARGET_S, TARGET_S
 from taskinity_data.errors import BindError, PlanError, SchedulerError
@@ -39,6 +39,7 @@ __all__ = [
     "Strategy",
     "SynchronousStrategy",
     "ThreadStrategy",
+    "WorkerRow",
     "check_timeouts",
     "current_client",
 ]
@@ -52,6 +53,17 @@ can't be re-sized."""
 
 class NotRun(Exception):  # noqa: N818 - no failure: it tells nothing of the items
     """A batch came to a worker that can't run it, and is to be submitted again."""
+
+
+class WorkerRow(NamedTuple):
+    """A worker of a cluster: times since the epoch, None where it is there still."""
+
+    name: str
+    host: str
+    joined_s: float
+    left_s: float | None = None
+    chunks: int = 0
+    reason: str = ""
 
 
 class Pending(Protocol):
@@ -120,6 +132,11 @@ class Strategy(ABC):
     def is_gone(self) -> bool:
         """Whether nothing more will come from there."""
         return False
+
+    @property
+    def worker_rows(self) -> Sequence[WorkerRow]:
+        """Its workers, those that have left too; empty where it has none of its own."""
+        return ()
 
     def take_notices(self) -> Sequence[str]:
         """Return what the user should know of its workers, each once."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import SchedulerError
-from taskinity_data.execution.schedulers.base import QUEUED
+from taskinity_data.execution.schedulers.base import QUEUED, WorkerRow
 from taskinity_data.execution.schedulers.growth import Growth, count_planned, expect_growth
 from taskinity_data.execution.schedulers.resources import describe_missing
 from taskinity_data.execution.schedulers.worker_checks import check_workers
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["REFRESH_S", "ClusterWorkers"]
+
+_LEFT = "it left, or died"
 
 WAIT_FOR_WORKERS_S = 30.0
 """How long a cluster may be without workers where it does not say that it starts some."""
@@ -93,6 +95,7 @@ class ClusterWorkers:
         self._growth = Growth(1, 0.0)
         self._max_seen, self._has_grown = 0, False
         self._notices: list[str] = []
+        self._rows: dict[str, WorkerRow] = {}
 
     @property
     def is_cut_off(self) -> bool:
@@ -152,6 +155,7 @@ class ClusterWorkers:
         self.threads = {
             worker: count for worker, count in ncores.items() if worker not in self.left_out
         }
+        self._note_changes(ncores)
         self._has_grown |= self._looked_s > 0.0 and len(self.threads) > self._max_seen
         self._max_seen = max(self._max_seen, len(self.threads))
         self._growth = expect_growth(
@@ -163,6 +167,38 @@ class ClusterWorkers:
             self._look_for_resources(now)
         else:
             self._wait(now, len(ncores))
+
+    def _note_changes(self, present: Mapping[str, int]) -> None:
+        """Note who has joined and who has left since the last look."""
+        joined = [worker for worker in present if worker not in self._rows]
+        if joined:
+            known = self._client.scheduler_info(n_workers=-1)["workers"]
+            for worker in joined:
+                self._row(worker, known.get(worker, {}))
+        for worker, row in self._rows.items():
+            if worker not in present and row.left_s is None:
+                self.note_end(worker, time.time(), _LEFT)
+
+    def _row(self, worker: str, known: Mapping[str, Any]) -> WorkerRow:
+        host = known.get("host") or worker.rpartition("://")[2].rpartition(":")[0]
+        row = WorkerRow(str(known.get("name", worker)), host, time.time())
+        return self._rows.setdefault(worker, row)
+
+    def note_end(self, worker: str, at_s: float, reason: str) -> None:
+        """Note that `worker` has left."""
+        row = self._row(worker, {})
+        if row.left_s is None or row.reason == _LEFT:
+            self._rows[worker] = row._replace(left_s=at_s, reason=row.reason or reason)
+
+    def count_chunks(self, worker: str, count: int) -> None:
+        """Note that `worker` has done `count` more."""
+        row = self._row(worker, {})
+        self._rows[worker] = row._replace(chunks=row.chunks + count)
+
+    @property
+    def rows(self) -> list[WorkerRow]:
+        """All workers that there have been, in the order in which they joined."""
+        return list(self._rows.values())
 
     def _wait(self, now: float, unusable: int) -> None:
         """Raise where there has been no worker that can be used for too long."""
@@ -179,13 +215,13 @@ class ClusterWorkers:
             patience_s = self._patience_s or WAIT_FOR_WORKERS_S
         if now - self._empty_since_s <= patience_s:
             return
-        if self._max_seen:
+        unused = "".join(f"; worker {worker}: {why}" for worker, why in self.left_out.items())
+        if self._max_seen and not unused:
             raise SchedulerError(
                 f"{self._name}: all workers died or left, and none came back within "
                 f"{patience_s:g} s. Their logs say why; a chunk that takes more memory than a "
                 "worker has is the usual cause"
             )
-        unused = "".join(f"; worker {worker}: {why}" for worker, why in self.left_out.items())
         raise SchedulerError(
             f"{self._name}: no worker that can be used has joined within {patience_s:g} s{unused}. "
             "Start some (cluster.scale(4)), or wait for longer (wait_for_workers='10 min')"
@@ -205,6 +241,7 @@ class ClusterWorkers:
         if worker not in self.left_out:
             self.left_out = {**self.left_out, worker: why}
             self._notices.append(f"worker {worker} is not used: {why}")
+            self._rows[worker] = self._row(worker, {})._replace(reason=f"not used: {why}")
             self.threads = {}  # counted again by who asks next
 
     def restrictions(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.sizing import PROCESS_TARGET_S
 from taskinity_data.errors import SchedulerError, WorkerDied
-from taskinity_data.execution.schedulers.base import NotRun, Strategy
+from taskinity_data.execution.schedulers.base import NotRun, Strategy, WorkerRow
 from taskinity_data.execution.schedulers.cluster_workers import ClusterWorkers
 from taskinity_data.execution.schedulers.restarts import Restarts, add_lost
 from taskinity_data.execution.schedulers.worker_checks import pack_runner
@@ -143,6 +143,11 @@ class DaskStrategy(Strategy):
         self._paths = tuple(paths)
         self._members.check(paths)
 
+    @property
+    def worker_rows(self) -> Sequence[WorkerRow]:
+        """All workers that there have been."""
+        return self._members.rows
+
     def take_notices(self) -> list[str]:
         """Return what the user should know of the workers, each once."""
         return self._members.take_notices()
@@ -171,7 +176,7 @@ class DaskStrategy(Strategy):
             raise SchedulerError(f"{self.name}: the Dask scheduler is gone")
         runner, resources = loaded
         if self._restarts is None and self.restarts_lost:
-            self._restarts = Restarts(self._client)
+            self._restarts = Restarts(self._client, self._members.note_end)
         if self._restarts is not None:
             self._restarts.expect(key)
         blob = pack_items(items)
@@ -218,6 +223,7 @@ class DaskStrategy(Strategy):
         if isinstance(outcomes, str):
             self._members.leave_out(worker, outcomes)
             return NotRun(outcomes)
+        self._members.count_chunks(worker, len(outcomes))
         return unpack_outcomes(outcomes)
 
     def find_lost(self, pending: Sequence[Any]) -> list[Any]:

@@ -16,6 +16,8 @@ from taskinity_data.errors import WorkerDied
 from taskinity_data.outcome import LOST_WITH_WORKER, Attempt, Failure, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from distributed import Client
 
 __all__ = ["Restarts", "add_lost"]
@@ -30,11 +32,14 @@ class Restarts:
     """The lost tries of the batches that were submitted through `client`.
 
     The scheduler sends them before the result of the batch that was started again. One that takes
-    no plugin, as some forbid, sends none.
+    no plugin, as some forbid, sends none. `report` takes each worker that goes, when, and why.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(
+        self, client: Client, report: Callable[[str, float, str], None] = lambda *_: None
+    ) -> None:
         self._client = client
+        self._report = report
         self._lost: dict[str, list[Attempt]] = {}
         self._topic = f"taskinity-restarts-{secrets.token_hex(8)}"
         client.subscribe_topic(self._topic, self._take)
@@ -58,7 +63,8 @@ class Restarts:
         return tuple(self._lost.pop(key, ()))
 
     def _take(self, event: tuple[float, Any]) -> None:
-        at_s, (worker, keys) = event
+        at_s, (worker, keys, is_expected) = event
+        self._report(worker, at_s, "it left" if is_expected else "it died, or was cut off")
         for key in keys:
             if (lost := self._lost.get(key)) is not None:
                 lost.append(_lost_attempt(at_s, worker))
@@ -95,7 +101,8 @@ def _make_plugin(topic: str, owner: str) -> Any:
             if name == "all" and message.get("action") == "remove-worker":
                 keys = [*message["processing-tasks"], *message["lost-computed-tasks"]]
                 batch_keys = [key for key in keys if isinstance(key, str)]
-                self.scheduler.log_event(topic, (message["worker"], batch_keys))
+                is_expected = bool(message.get("expected"))
+                self.scheduler.log_event(topic, (message["worker"], batch_keys, is_expected))
 
         def remove_client(self, scheduler: Any, client: str) -> None:
             if client == owner:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
+from importlib import metadata
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
-import pandas as pd
 
 from taskinity_data.errors import SchedulerError
 from taskinity_data.sources.compression.scratch_file import is_scratch
@@ -43,7 +43,7 @@ def _versions() -> dict[str, str]:
     return {
         "taskinity_data": __version__,
         "Python": f"{sys.version_info.major}.{sys.version_info.minor}",
-        "pandas": pd.__version__,
+        "pandas": metadata.version("pandas"),
     }
 
 
@@ -52,7 +52,7 @@ def _make_query() -> Callable[[dict[str, str], Sequence[str]], tuple[str, list[s
 
     def query(expected: dict[str, str], paths: Sequence[str]) -> tuple[str, list[str]]:
         import sys
-        from importlib import import_module
+        from importlib import import_module, metadata
         from pathlib import Path
 
         def is_there(path: str) -> bool:
@@ -65,8 +65,9 @@ def _make_query() -> Callable[[dict[str, str], Sequence[str]], tuple[str, list[s
             if name == "Python":
                 has = f"{sys.version_info.major}.{sys.version_info.minor}"
             else:
-                try:
-                    has = str(import_module(name).__version__)
+                try:  # pandas takes a second to import, which the first chunk has time for
+                    is_pandas = name == "pandas"
+                    has = metadata.version(name) if is_pandas else import_module(name).__version__
                 except ImportError:
                     return f"it has no {name}: install {version} there", []
             if has != version:

@@ -62,6 +62,12 @@ class FarClient:
         self.now += self.took_s
         return self.threads
 
+    def scheduler_info(self, n_workers):
+        return {"workers": {}}
+
+    def time(self):
+        return self.now
+
     def perf_counter(self):
         return self.now
 
@@ -168,6 +174,16 @@ def test_an_address_of_dask_gateway_says_what_to_give_instead(csv):
         run(csv, len, "gateway://host:8000/abc")
 
 
+def test_the_worker_table_of_threads_lists_this_process(csv):
+    done = run(csv, len, "threads", workers=2)
+    (worker,) = done.worker_table.itertuples()
+    assert worker.name.endswith(f":{os.getpid()}")
+    assert worker.chunks == 40
+    assert worker.joined == done.attempts.started.min()
+    assert pd.isna(worker.left)
+    assert done.workers == 2
+
+
 # -- clusters that grow ----------------------------------------------------------------------------
 
 
@@ -227,6 +243,9 @@ def test_a_worker_with_another_version_is_left_out_before_its_first_chunk(csv, t
     (notice,) = done.notices
     assert "is not used: it has " in notice
     assert "taskinity_data" in notice
+    workers = done.worker_table.set_index("chunks")
+    assert workers.reason[0].startswith("not used: it has taskinity_data")
+    assert workers.reason[40] == ""
 
 
 @pytest.mark.thorough
@@ -276,12 +295,16 @@ def test_where_no_worker_is_left_the_run_is_refused(csv, tmp_path):
 
 @pytest.mark.thorough
 def test_where_all_that_join_are_left_out_the_run_ends_with_the_reason(csv, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster_workers, "WAIT_FOR_WORKERS_S", 15.0)
+    monkeypatch.setattr(cluster_workers, "WAIT_FOR_WORKERS_S", WAIT_S)
     with start_cluster(tmp_path, workers=0) as client:
-        starting = threading.Thread(
-            target=start_worker, args=(client,), kwargs=fake_package(tmp_path / "fake", OLDER)
-        )
-        starting.start()
+
+        def join():
+            start_worker(client, **fake_package(tmp_path / "fake", OLDER))
+            client.wait_for_workers(1, timeout=WAIT_S)
+            monkeypatch.setattr(cluster_workers, "WAIT_FOR_WORKERS_S", 1.0)
+
+        joining = threading.Thread(target=join)
+        joining.start()
         with pytest.raises(errors.TaskinityDataError, match=r"it has taskinity_data 0\.0\.1"):
             run(csv, len, client)
-        starting.join()
+        joining.join()
