@@ -12,7 +12,7 @@ from taskinity_data.flow.model import Task
 from taskinity_data.flow.stages import FanOutStage, Stage, stages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from taskinity_data.policy import Policy
 
@@ -25,6 +25,7 @@ def short_flow(
     policy: Policy,
     name: str = "ProcessChunk",
     description: str | None = None,
+    inputs: Collection[str] = (),
 ) -> tuple[Flow, tuple[Stage, ...]]:
     """Return the flow DataPreparation -> `name`[*] -> AggregateResults, and its stages.
 
@@ -33,6 +34,8 @@ def short_flow(
     function : callable or None
         chunk -> anything; None: the rows themselves are reduced.
     reduce : Reducer or callable
+    inputs : names
+        What else fills parameters of the functions.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def short_flow(
         stage._replace(chains=((),), policy=policy)
         if reads_only and isinstance(stage, FanOutStage)
         else stage
-        for stage in stages(flow, ("source",))
+        for stage in stages(flow, ("source", *inputs))
         if stage.name != "DataPreparation"
     )
     return flow, steps

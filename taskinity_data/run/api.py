@@ -216,6 +216,7 @@ def process(
     function: Callable[..., Any] | None = None,
     *,
     reduce: Finishes[T] | Callable[[list[Any]], T],
+    inputs: Mapping[str, Any] | None = None,
     **options: Unpack[ProcessKeywords],
 ) -> Run[T]: ...
 @overload
@@ -224,6 +225,7 @@ def process(
     function: Callable[..., Any] | None = None,
     *,
     reduce: Any = None,
+    inputs: Mapping[str, Any] | None = None,
     **options: Unpack[ProcessKeywords],
 ) -> Run[Any]: ...
 @show_keywords
@@ -234,6 +236,7 @@ def process(
     function: Callable[..., Any] | None = None,
     *,
     reduce: Any = None,
+    inputs: Mapping[str, Any] | None = None,
     **options: Unpack[ProcessKeywords],
 ) -> Run:
     """Run `function` on the chunks of `source`, and reduce its results: a flow in one call.
@@ -249,6 +252,9 @@ def process(
     reduce : Reducer or callable
         A reducer, or a function of the list of all results in chunk order. Default: `collect`; with
         ``output=`` nothing, and the value is the output's directory.
+    inputs : dict, optional
+        Values of other parameters of the functions, by name: a small table to join, a threshold.
+        They are sent once to each worker, not with each chunk.
     **options
         Options of `td.task`, of `td.open_dataset` (those of `pandas.read_csv` included) and of
         `td.run_flow`.
@@ -281,7 +287,10 @@ def process(
     subject = name_subject(source, function or reduce)
     reduce = _check_reduce(reduce, writes_only=writes_only)
     labels = label_tasks(function, reduce, task_options.get("name"))
-    call = CallFacts(subject, {"source": source, **dataset_options}, labels)
+    inputs = dict(inputs or {})
+    if "source" in inputs:
+        raise BindError("inputs= has a 'source', which is process()'s first argument: rename it")
+    call = CallFacts(subject, {"source": source, **dataset_options, **inputs}, labels)
     if not is_stream(source):
         with planning(labels["Process"], chosen.progress):
             source = open_dataset(source, **dataset_options)
@@ -294,8 +303,9 @@ def process(
         )
     name = task_options.pop("name", "ProcessChunk")
     description = task_options.pop("description", None)
-    flow, steps = short_flow(function, reduce, make_policy(**task_options), name, description)
-    run = run_session(flow, steps, {}, {"DataPreparation": source}, chosen, call)
+    policy = make_policy(**task_options)
+    flow, steps = short_flow(function, reduce, policy, name, description, inputs)
+    run = run_session(flow, steps, inputs, {"DataPreparation": source}, chosen, call)
     return replace(run, value=run.output.path) if writes_only and run.output else run
 
 

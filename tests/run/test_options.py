@@ -13,7 +13,7 @@ import taskinity_data as td
 from taskinity_data.chunks.reader_keywords import DatasetKeywords, ReaderKeywords
 from taskinity_data.cli.commands.redrive import redrive
 from taskinity_data.cli.commands.run import run as run_command
-from taskinity_data.errors import PlanError, SettingsError
+from taskinity_data.errors import BindError, PlanError, SettingsError
 from taskinity_data.flow.keywords import TaskKeywords
 from taskinity_data.formats.csv.options import REFUSED, SIGNATURE
 from taskinity_data.formats.parquet.options import PARQUET_OPTIONS
@@ -145,3 +145,26 @@ def test_a_type_checker_knows_every_option_of_process_and_finds_a_slip(tmp_path)
     found = subprocess.run([*command, str(file)], capture_output=True, text=True, check=False)
     lines = [line.split(":")[1] for line in found.stdout.splitlines() if "error:" in line]
     assert lines == ["3", "4", "5"], found.stdout
+
+
+def test_inputs_of_process_fill_other_parameters_of_its_functions_by_name():
+    frame = pd.DataFrame({"key": ["a", "b", "a"], "n": [1, 2, 3]})
+    names = pd.DataFrame({"key": ["a", "b"], "name": ["x", "y"]})
+    options = {"scheduler": "synchronous", "chunk_size": "1 rows"}
+
+    def join(chunk, names, factor=1):
+        return chunk.merge(names, on="key").name.item() * factor
+
+    def add(results, end="."):
+        return "".join(results) + end
+
+    given = {"names": names, "factor": 2}
+    assert td.process(frame, join, inputs=given, **options).value == ["xx", "yy", "xx"]
+    given = {"names": names, "end": "!"}
+    assert td.process(frame, join, reduce=add, inputs=given, **options).value == "xyx!"
+    with pytest.raises(BindError, match="names"):
+        td.process(frame, join, **options)
+    with pytest.raises(BindError, match="more"):
+        td.process(frame, join, inputs={"names": names, "more": 1}, **options)
+    with pytest.raises(BindError, match="rename it"):
+        td.process(frame, join, inputs={"source": names}, **options)

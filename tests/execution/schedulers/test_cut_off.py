@@ -65,7 +65,7 @@ def test_a_scheduler_that_is_gone_stops_a_run_that_can_be_resumed(
     assert account["planned"] == account["processed"] + account["not_run"]
     done = (stopped.outcomes.status == "COMPLETED").sum()
     assert 0 < done < 8
-    assert any(f'resume="{stopped.run_id}"' in notice for notice in stopped.notices)
+    assert f'resume="{stopped.run_id}"' in stopped.next_steps[0]
 
     for ran in tmp_path.glob("ran-*"):
         ran.unlink()

@@ -200,6 +200,12 @@ def test_a_large_input_is_unpickled_once_a_worker(client, csv, user, tmp_path):
     assert done.value == 40 * (3 << 20)
     pids = seen.read_text().split()
     assert len(pids) == len(set(pids)) <= 2
+    seen.unlink()
+    inputs = {"counted": counted}
+    done = run(csv, user.use_counted, client, chunk_size="10 rows", reduce=sum, inputs=inputs)
+    assert done.value == 40 * (3 << 20)
+    pids = seen.read_text().split()
+    assert len(pids) == len(set(pids)) <= 2
     wait_until_clean(client)
 
 
