@@ -134,15 +134,15 @@ def workers_frame(
     """Return a frame of a cluster's workers, or of the processes that ran `located`."""
     rows = list(rows)
     if not rows:
-        seen: dict[str, list[float]] = {}
+        starts: dict[str, list[float]] = {}
         for outcome, _ in located:
             for attempt in outcome.attempts:
                 if attempt.worker == "driver":
                     continue
-                seen.setdefault(attempt.worker.partition("/")[0], []).append(attempt.started_s)
+                starts.setdefault(attempt.worker.partition("/")[0], []).append(attempt.started_s)
         rows = [
-            (name, name.partition(":")[0], min(starts), None, len(starts), "")
-            for name, starts in seen.items()
+            (name, name.partition(":")[0], min(times_s), None, len(times_s), "")
+            for name, times_s in starts.items()
         ]
     return _frame(rows, _WORKERS)
 

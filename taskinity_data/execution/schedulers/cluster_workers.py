@@ -172,16 +172,16 @@ class ClusterWorkers:
         """Note who has joined and who has left since the last look."""
         joined = [worker for worker in present if worker not in self._rows]
         if joined:
-            known = self._client.scheduler_info(n_workers=-1)["workers"]
+            infos = self._client.scheduler_info(n_workers=-1)["workers"]
             for worker in joined:
-                self._row(worker, known.get(worker, {}))
+                self._row(worker, infos.get(worker, {}))
         for worker, row in self._rows.items():
             if worker not in present and row.left_s is None:
                 self.note_end(worker, time.time(), _LEFT)
 
-    def _row(self, worker: str, known: Mapping[str, Any]) -> WorkerRow:
-        host = known.get("host") or worker.rpartition("://")[2].rpartition(":")[0]
-        row = WorkerRow(str(known.get("name", worker)), host, time.time())
+    def _row(self, worker: str, info: Mapping[str, Any]) -> WorkerRow:
+        host = info.get("host") or worker.rpartition("://")[2].rpartition(":")[0]
+        row = WorkerRow(str(info.get("name", worker)), host, time.time())
         return self._rows.setdefault(worker, row)
 
     def note_end(self, worker: str, at_s: float, reason: str) -> None:

@@ -300,7 +300,7 @@ class _Fetched:
         try:
             await self.future._state.wait()  # noqa: SLF001 - wait() itself blocks
             if self.future.status == "finished":
-                # Dask fetches together what is asked for meanwhile.
+                # Dask fetches together what is wanted meanwhile.
                 (self.brought,) = await self.future.client._gather([self.future])  # noqa: SLF001
             elif self.future.status == "error":
                 self.brought = _explain(await self.future._exception())  # noqa: SLF001

@@ -44,17 +44,17 @@ def expect_growth(
     adaptive: Any = getattr(cluster, "_adaptive", None)
     if getattr(adaptive, "state", None) in ("starting", "running"):
         each = _threads_of_worker(cluster, threads)
-        most = adaptive.maximum * each
-        if math.isinf(most):
-            most = 2 * max(now, each)
+        max_threads = adaptive.maximum * each
+        if math.isinf(max_threads):
+            max_threads = 2 * max(now, each)
         queued_s = adaptive.target_duration
     elif (planned := count_planned(cluster)) is not None:
-        most, queued_s = planned * _threads_of_worker(cluster, threads), 0.0
+        max_threads, queued_s = planned * _threads_of_worker(cluster, threads), 0.0
     elif has_grown or (limit or 0) > now:
-        most, queued_s = limit or 2 * now, ADAPTIVE_S
+        max_threads, queued_s = limit or 2 * now, ADAPTIVE_S
     else:
-        most, queued_s = now, 0.0
-    return Growth(int(max(now, most, 1)), queued_s)
+        max_threads, queued_s = now, 0.0
+    return Growth(int(max(now, max_threads, 1)), queued_s)
 
 
 def count_planned(cluster: Any) -> int | None:

@@ -1,8 +1,8 @@
 """Checks each worker of a Dask cluster, before its first chunk: its versions, and the files.
 
-Those that are there at the start are asked; one that joins later checks itself in its first batch.
-A worker that does not answer, or can't run anything, is no reason to refuse a run that others can
-do.
+Those that are there at the start are queried; one that joins later checks itself before its first
+batch. A worker that does not answer, or can't run anything, is no reason to refuse a run that
+others can do.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _versions() -> dict[str, str]:
 
 
 def _make_query() -> Callable[[dict[str, str], Sequence[str]], tuple[str, list[str]]]:
-    """Return what a worker is asked; it uses nothing from outside its body."""
+    """Return the query that workers run; it uses nothing from outside its body."""
 
     def query(expected: dict[str, str], paths: Sequence[str]) -> tuple[str, list[str]]:
         import sys
