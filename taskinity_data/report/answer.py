@@ -39,6 +39,8 @@ def _describe(value: Any, max_rows: int | None) -> str:
         return f"{kind}, {size}" + (f"\n{text}{more}" if text else "")
     if shape is not None and len(shape) == 2:
         return f"{kind}, {format_count(shape[0], 'row')} × {format_count(shape[1], 'column')}"
+    if type(value).__module__ == "numpy" and shape is None:
+        return safe_str(value)  # a number as a number
     is_sequence = issubclass(type(value), (list, tuple))
     is_cut = is_sequence and len(value) > _MAX_ROWS
     text = safe_repr(value[:_MAX_ROWS] if is_cut else value, _MAX_CHARACTERS)

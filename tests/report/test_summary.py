@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -331,6 +332,7 @@ def test_of_a_traceback_the_users_own_frames_are_shown():
     [
         (None, "None"),
         (3, "3"),
+        (np.int64(3), "3"),
         ([1, 2], "list of 2: [1, 2]"),
         ({"a": 1}, "dict of 1: {'a': 1}"),
         (pd.Series([1.5], name="x"), "Series, 1 row\n0    1.5"),
