@@ -7,15 +7,19 @@ since the epoch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from taskinity_data.outcome import Outcome, RunStatus
+    from collections.abc import Iterator, Sequence
+
+    from taskinity_data.outcome import Outcome, OutcomeBlock, RunStatus
 
 __all__ = [
     "ChunkFinished",
     "ChunkRetried",
     "ChunkSubmitted",
+    "ChunksCompleted",
+    "ChunksSubmitted",
     "Event",
     "FanOutGrew",
     "Notice",
@@ -121,6 +125,35 @@ class ChunkFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ChunksSubmitted(Event):
+    """Several `items`, chunks or not, were put in a worker's queue together."""
+
+    task: str
+    items: Sequence[Any]
+
+    def split(self) -> Iterator[ChunkSubmitted]:
+        """Yield an event for each item."""
+        for item in self.items:
+            yield ChunkSubmitted(
+                self.run_id, self.at_s, self.task, item.key, item.nbytes, *item.file_range
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ChunksCompleted(Event):
+    """Several `items`, chunks or not, completed together, each with its outcome in `block`."""
+
+    task: str
+    items: Sequence[Any]
+    block: OutcomeBlock
+
+    def split(self) -> Iterator[ChunkFinished]:
+        """Yield an event for each item."""
+        for item, outcome in zip(self.items, self.block.outcomes(self.items), strict=True):
+            yield ChunkFinished(self.run_id, self.at_s, self.task, outcome, *item.file_range)
+
+
+@dataclass(frozen=True, slots=True)
 class Notice(Event):
     """A message for the user, one sentence."""
 
@@ -159,6 +192,10 @@ class Observer:
     ...         if isinstance(event, ChunkFinished) and event.outcome.failure:
     ...             print(event.path, event.outcome.failure)
     """
+
+    takes_batches: ClassVar[bool] = False
+    """Whether `on_event` gets what happened to several chunks together as one event,
+    `ChunksSubmitted` or `ChunksCompleted`, instead of one for each chunk."""
 
     def on_event(self, event: Event) -> None:
         """Handle `event`; must return quickly."""

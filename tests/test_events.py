@@ -6,9 +6,11 @@ import pytest
 
 from taskinity_data import events
 from taskinity_data.events import Event, Observer
-from taskinity_data.outcome import Outcome, RunStatus, Status
+from taskinity_data.execution.worker.job import Item
+from taskinity_data.outcome import Outcome, OutcomeBlock, RunStatus, Status
 
 OUTCOME = Outcome("ProcessChunk", "ProcessChunk-1f", Status.COMPLETED)
+ITEM = Item("1f", 7)
 EVENTS = [
     Event("r1", 1.0),
     events.RunStarted("r1", 1.0, "Flights", ("DataPreparation", "ProcessChunk")),
@@ -19,6 +21,8 @@ EVENTS = [
     events.ChunkSubmitted("r1", 1.0, "ProcessChunk", "ProcessChunk-1f", 100),
     events.ChunkRetried("r1", 1.0, "ProcessChunk", "ProcessChunk-1f", "in 1 s", OUTCOME),
     events.ChunkFinished("r1", 1.0, "ProcessChunk", OUTCOME),
+    events.ChunksSubmitted("r1", 1.0, "ProcessChunk", [ITEM]),
+    events.ChunksCompleted("r1", 1.0, "ProcessChunk", [ITEM], OutcomeBlock("ProcessChunk", "w")),
     events.Notice("r1", 1.0, "20 finished chunks were reused"),
     events.SizeChanged("r1", 1.0, "ProcessChunk", 2**20, "chunks took 20 ms"),
     events.RunFinished("r1", 2.0, RunStatus.COMPLETED),

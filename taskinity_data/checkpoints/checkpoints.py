@@ -16,7 +16,7 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from taskinity_data.checkpoints.fan_out_record import FanOutRecord
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from taskinity_data.checkpoints.run_directory import RunDirectory
     from taskinity_data.checkpoints.value_budget import ValueBudget
     from taskinity_data.chunks.open_dataset import Dataset
-    from taskinity_data.outcome import Outcome
+    from taskinity_data.outcome import Outcome, OutcomeBlock
 
 T = TypeVar("T")
 
@@ -39,14 +39,6 @@ leave no directory behind; outcomes until then are written at that time."""
 MAX_EARLY = 32
 """Results that are held in memory until then; results of further items in that time are not
 stored, so that a resumed run computes them again."""
-
-_MAX_ANSWER_NBYTES = 16 << 20
-"""A larger answer is not kept for `load_run`."""
-
-
-def _is_nothing(value: Any) -> bool:
-    """Return whether no result came: what was written is all of it."""
-    return value is not None and value[1] is None and all(partial is None for partial in value[0])
 
 
 class Checkpoints:
@@ -133,9 +125,9 @@ class Checkpoints:
         """Begin a fan-out that does `job` to pieces of `dataset`; None until the journal begins."""
         return self._act(self._enter_fan_out, job, dataset, cutting)
 
-    def recall(self, name: str, item: Any) -> Outcome | None:
-        """Return the stored outcome of `item`, None if it has to be run."""
-        return self._act(self._recall, name, item)
+    def recall(self, name: str, items: Sequence[Any]) -> dict[int, Outcome]:
+        """Return the stored outcomes of those `items` that need not be run, by their numbers."""
+        return self._act(self._recall_all, name, items) or {}
 
     def keep(self, name: str, item: Any, outcome: Outcome) -> None:
         """Keep the outcome of `item`, with its partial where that has an exact form."""
@@ -144,11 +136,21 @@ class Checkpoints:
             self._act(self._keep_part, name, item, outcome)
             return
         has_value = not self._is_early or self._counts["early"] < MAX_EARLY
-        has_value = has_value or _is_nothing(outcome.value)
+        value = outcome.value
+        if value is not None and value[1] is None:
+            # Where no result came, what was written is all of it.
+            has_value = has_value or all(partial is None for partial in value[0])
         if not has_value:
             outcome = replace(outcome, value=None)
         self._counts["early"] += 1
         self._act(self._keep, name, item, outcome, has_value)
+
+    def keep_block(self, name: str, items: Sequence[Any], block: OutcomeBlock) -> None:
+        """Keep the outcomes of `items`, which completed together: see `keep`."""
+        if self._is_early and self._counts["early"] + len(items) > MAX_EARLY:
+            block = block.without_values()
+        self._counts["early"] += len(items)
+        self._act(self._keep_block, name, items, block)
 
     def set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
         """Keep the rows of `item` where it has no result, and the lines that did not parse."""
@@ -210,20 +212,27 @@ class Checkpoints:
                 self._report(line)
         return fan
 
-    def _recall(self, name: str, item: Any) -> Outcome | None:
+    def _recall_all(self, name: str, items: Sequence[Any]) -> dict[int, Outcome]:
         fan = self._fans.get(name)
         if fan is None:
-            return None
+            return {}
+        return {
+            number: outcome
+            for number, item in enumerate(items)
+            if not item.part and (outcome := self._recall(fan, item)) is not None
+        }
+
+    def _recall(self, fan: FanOutRecord, item: Any) -> Outcome | None:
         fan.count(item)
         if isinstance(item.data, Chunk):
             self._note_cut(fan, item.data)
-        record = fan.find(item, mends=self.mends)
+        record = None if fan.past is None else fan.find(item, mends=self.mends)
         if record is None:
             return None
         try:
             value = fan.load(record.load())
         except (OSError, ValueError) as error:
-            self._report(f"{name}: a stored chunk can't be read ({error}) and is run again")
+            self._report(f"{fan.name}: a stored chunk can't be read ({error}) and is run again")
             return None
         from taskinity_data.checkpoints.plain_outcomes import from_plain
 
@@ -234,23 +243,34 @@ class Checkpoints:
                 return None
             outcome = replace(outcome, output=replace(part, index=item.position, key=item.key))
         self._counts["recalled"] += 1
-        return replace(outcome, task=name, key=item.key, is_recalled=True)
+        return replace(outcome, task=fan.name, key=item.key, is_recalled=True)
 
     def _keep(self, name: str, item: Any, outcome: Outcome, has_value: bool) -> None:
         fan = self._fans.get(name)
         if fan is None or outcome.is_recalled:
             return
-        from taskinity_data.checkpoints.plain_outcomes import to_plain
+        details = fan.describe_item(item, outcome)
+        is_done = has_value and outcome.status is Status.COMPLETED and details[1] is not None
+        keeps = self._values if is_done else None
+        self._write_ended("C", details, () if keeps is None else keeps.encode(fan, outcome))
 
-        identity, before, data_identity = fan.identity_of(item)
-        fan.forget(item)
-        if outcome.output is None or outcome.is_fallback:
-            data_identity = None
-        data = item.data
-        where = (data.path, data.start, data.stop) if isinstance(data, Chunk) else None
-        details = (name, identity, before, to_plain(outcome), where, item.position, data_identity)
-        is_done = has_value and outcome.status is Status.COMPLETED and identity is not None
-        self._write("C", details, outcome if is_done else None)
+    def _keep_block(self, name: str, items: Sequence[Any], block: OutcomeBlock) -> None:
+        fan = self._fans.get(name)
+        if fan is None:
+            return
+        if self._quarantine is not None:
+            self._quarantine.forget(name, items)
+        has_identities = all(fan.identity_of(item)[0] for item in items)
+        keeps = self._values if block.values and has_identities else None
+        buffers = [] if keeps is None else keeps.encode_block(fan, block)
+        if not buffers and block.values:  # some of them may be kept
+            for item, outcome in zip(items, block.outcomes(items), strict=True):
+                self._keep(name, item, outcome, has_value=True)
+            return
+        from taskinity_data.checkpoints.plain_outcomes import to_plain_block
+
+        self._write_ended("B", to_plain_block(fan, items, block), buffers, len(items))
+        fan.forget(items)
 
     def _keep_part(self, name: str, item: Any, outcome: Outcome) -> None:
         fan = self._fans.get(name)
@@ -313,12 +333,15 @@ class Checkpoints:
         for act in early:
             act()
 
-    def _write(self, kind: str, details: Any, outcome: Outcome | None = None) -> None:
+    def _write_ended(self, kind: str, details: Any, buffers: Any, count: int = 1) -> None:
+        self._write(kind, details, buffers)
+        if self._journal is not None:
+            self._counts["ended"] += count
+            self._counts["kept"] += count if buffers else 0
+
+    def _write(self, kind: str, details: Any, buffers: Any = ()) -> None:
         if self._journal is None:
             return
-        buffers: list[Any] = []
-        if outcome is not None and self._values is not None:
-            buffers = self._values.encode(self._fans[details[0]], outcome)
         try:
             self._journal.add(kind, details, buffers)
         except OSError as error:
@@ -328,10 +351,6 @@ class Checkpoints:
                 f"the journal in {directory} can't be written any more ({error.strerror}): the run "
                 "continues without it, and later results are not stored"
             )
-            return
-        if kind == "C":
-            self._counts["ended"] += 1
-            self._counts["kept"] += bool(buffers)
 
     def _stop_journal(self) -> None:
         if self._journal is not None:
@@ -368,9 +387,9 @@ class Checkpoints:
         if self._quarantine is not None:
             self._quarantine.close(has_completed=status in ("COMPLETED", "PARTIAL"))
         end = {"status": status, "reason": reason, "ended_s": time.time()}
-        if self._journal is not None:
-            self._add_end({**(details or {}), **end}, value)
-            self._stop_journal()
+        answer = [] if self._values is None else self._values.encode_answer(value)
+        self._write("E", {**(details or {}), **end}, answer)
+        self._stop_journal()
         if self._run_directory is not None:
             try:
                 counts = {"chunks": self._counts["ended"] + self._counts["recalled"]}
@@ -379,16 +398,3 @@ class Checkpoints:
                 self._say(f"{self._run_directory.directory}: {error.strerror}")
             self._run_directory.leave()
             self._run_directory = None
-
-    def _add_end(self, end: dict[str, Any], value: Any) -> None:
-        assert self._journal is not None
-        try:
-            from taskinity_data.checkpoints.values import encode
-
-            buffers = encode(value, _MAX_ANSWER_NBYTES)
-        except Exception:  # noqa: BLE001 - then load_run has no value
-            buffers = []
-        try:
-            self._journal.add("E", end, buffers)
-        except OSError as error:
-            self._say(f"the journal's end can't be written: {error.strerror}")

@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from taskinity_data.checkpoints.read_journal import PastFanOut
     from taskinity_data.chunks.cut_again import EarlierCuts
     from taskinity_data.chunks.open_dataset import Dataset
+    from taskinity_data.outcome import Outcome
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["FanOutRecord"]
 
 _MAX_NAMES = 4
+
+_SCALARS = frozenset({int, float, bool})
+"""Types whose values are what their `repr` says."""
 
 _MAX_UNASKED_NBYTES = 1 << 30
 """Of a table in memory that is digested, about a second, where nobody asked for a journal."""
@@ -184,9 +188,23 @@ class FanOutRecord:
         ]
         return item.origin, before, item.position, item.part, pieces
 
-    def forget(self, item: Any) -> None:
-        """Drop the identity of an item that has ended."""
-        self._current.pop(item.index, None)
+    def describe_item(self, item: Any, outcome: Outcome) -> tuple[Any, ...]:
+        """Return what the journal keeps of `item`, which has ended, beside its value."""
+        identity, before, data_identity = self.identity_of(item)
+        self.forget([item])
+        if outcome.output is None or outcome.is_fallback:
+            data_identity = None
+        data = item.data
+        where = (data.path, data.start, data.stop) if isinstance(data, Chunk) else None
+        from taskinity_data.checkpoints.plain_outcomes import to_plain
+
+        plain = to_plain(outcome)
+        return self.name, identity, before, plain, where, item.position, data_identity
+
+    def forget(self, items: Sequence[Any]) -> None:
+        """Drop the identities of items that have ended."""
+        for item in items:
+            self._current.pop(item.index, None)
 
     def _identify(self, item: Any, codes: Sequence[str | None]) -> str | None:
         code = codes[item.position if len(codes) > 1 else 0]
@@ -198,6 +216,8 @@ class FanOutRecord:
             for piece in item.data.pieces:
                 name = self.name_file(piece.file)
                 digest.update(f"\0{name}\0{piece.start}\0{piece.stop}".encode())
+        elif type(item.data) in _SCALARS:
+            digest.update(f"\0{type(item.data).__name__} {item.data!r}".encode())
         else:
             value_digest = identify({"": _with_files(item.data)}).digest
             if value_digest is None:

@@ -18,7 +18,7 @@ from taskinity_data.checkpoints.values import decode, encode
 from taskinity_data.disk import sync_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 __all__ = ["Journal", "Record", "Segment", "has_other_format", "list_segments", "read_segment"]
@@ -40,13 +40,17 @@ _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has fsync alone
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: its `kind` (one character), its `details`, and where its value lies, if any."""
+    """One record: its `kind` (one character), its `details`, and where its value lies, if any.
+
+    Of a part of a record of several items, `load_part` returns the value.
+    """
 
     kind: str
     details: Any
     path: Path
     offset: int
     nbytes: int
+    load_part: Callable[[], Any] | None = None
 
     def load(self) -> Any:
         """Return the value.
@@ -56,6 +60,8 @@ class Record:
         OSError, ValueError
             The segment is gone, or was changed since it was proved.
         """
+        if self.load_part is not None:
+            return self.load_part()
         with open(self.path, "rb") as file:
             file.seek(self.offset)
             return decode(file.read(self.nbytes))

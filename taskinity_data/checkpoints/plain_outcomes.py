@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskinity_data.outcome import Attempt, BadLine, BadLines, Failure, Outcome, Status
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.outcome import (
+    Attempt,
+    BadLine,
+    BadLines,
+    Counts,
+    Failure,
+    Outcome,
+    OutcomeBlock,
+    Status,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from taskinity_data.output.parts import Part
 
-__all__ = ["from_plain", "to_plain"]
+__all__ = ["from_plain", "split_plain_block", "to_plain", "to_plain_block"]
 
 _NOT_KEPT = ("logs", "logs_cut", "queued_s")
 _ATTEMPT = tuple(
@@ -45,6 +56,65 @@ def from_plain(plain: Sequence[Any], value: Any = None) -> Outcome:
         output=_part(output),
         bad_lines=_lines(bad_lines),
     )
+
+
+def to_plain_block(fan: Any, items: Sequence[Any], block: OutcomeBlock) -> dict[str, Any]:
+    """Return what the journal keeps of `items` of a fan-out, which completed together."""
+    identities = [fan.identity_of(item) for item in items]
+    chunks = [item.data for item in items]
+    is_chunk = [isinstance(chunk, Chunk) for chunk in chunks]
+    return {
+        "name": fan.name,
+        "keys": b"".join(bytes.fromhex(item.key) for item in items),
+        "positions": array("q", [item.position for item in items]).tobytes(),
+        "nbytes": [item.nbytes for item in items] if any(is_chunk) else None,
+        "where": [
+            (chunk.path, chunk.start, chunk.stop) if is_one else None
+            for chunk, is_one in zip(chunks, is_chunk, strict=True)
+        ]
+        if any(is_chunk)
+        else None,
+        "identities": [identity for identity, *_ in identities],
+        "before": [before for _, before, _ in identities]
+        if any(before for _, before, _ in identities)
+        else None,
+        "task": block.task,
+        "worker": block.worker,
+        "times": block.times.tobytes(),
+        "counts": [tuple(counts) for counts in block.counts],
+        "cpu": (block.cpu_s, block.process_cpu_s),
+        "peak_nbytes": block.peak_nbytes,
+    }
+
+
+class _PlainItem(NamedTuple):
+    key: str
+    nbytes: int
+    attempt: int = 1
+    fallback: str | None = None
+
+
+def split_plain_block(plain: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield what the journal keeps of each item where it is kept alone."""
+    times = array("d", plain["times"])
+    counts = [Counts(*counts) for counts in plain["counts"]]
+    block = OutcomeBlock(
+        plain["task"], plain["worker"], times, counts, peak_nbytes=plain["peak_nbytes"]
+    )
+    block.cpu_s, block.process_cpu_s = plain["cpu"]
+    nothing = [None] * len(block)
+    keys = [plain["keys"][at : at + 16].hex() for at in range(0, 16 * len(block), 16)]
+    items = list(map(_PlainItem, keys, plain["nbytes"] or [0] * len(block)))
+    columns = zip(
+        block.outcomes(items),
+        plain["identities"],
+        plain["before"] or [0] * len(block),
+        plain["where"] or nothing,
+        array("q", plain["positions"]),
+        strict=True,
+    )
+    for outcome, identity, before, where, position in columns:
+        yield plain["name"], identity, before, to_plain(outcome), where, position, None
 
 
 def _plain_attempt(attempt: Attempt) -> tuple[Any, ...]:

@@ -31,7 +31,7 @@ from taskinity_data.outcome import Status
 from taskinity_data.redact import clean_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from taskinity_data.outcome import Attempt, Outcome
@@ -134,10 +134,8 @@ class Quarantine:
 
     def take(self, name: str, item: Any, outcome: Outcome) -> None:
         """Forget the entries of `item`, which has ended, and quarantine what belongs here."""
-        earlier = self._earlier.pop((name, item.origin or item.key), ())
         try:
-            for entry in earlier:
-                self._remove(entry)
+            self.forget(name, [item])
             if belongs(outcome) and not self._is_broken:
                 self._add(name, item, outcome)
         except OSError as error:
@@ -147,6 +145,13 @@ class Quarantine:
                 f"({error.strerror}): what fails from now on stands in the run alone "
                 "(run.failures, run.bad_lines); make room, and resume or redrive the run"
             )
+
+    def forget(self, name: str, items: Sequence[Any]) -> None:
+        """Remove the entries of `items`."""
+        for item in items if self._earlier else ():
+            for entry in self._earlier.pop((name, item.origin or item.key), ()):
+                with suppress(OSError):
+                    self._remove(entry)
 
     def close(self, *, has_completed: bool) -> None:
         """End it; where the run `has_completed`, entries that were not seen again go."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.checkpoints.journal import has_other_format, list_segments, read_segment
-from taskinity_data.checkpoints.plain_outcomes import from_plain
+from taskinity_data.checkpoints.plain_outcomes import from_plain, split_plain_block
 from taskinity_data.checkpoints.quarantine import read_entries
 from taskinity_data.chunks.cut_again import EarlierPiece
 from taskinity_data.errors import ResumeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from taskinity_data.checkpoints.journal import Record
@@ -146,8 +147,9 @@ class Past:
         elif record.kind == "K":
             pieces = tuple(EarlierPiece(*piece) for piece in details[1])
             self.fan_outs[details[0]].cuts[pieces[0].file, pieces[0].start] = pieces
-        elif record.kind == "C":
-            self._end(record)
+        elif record.kind in "BC":
+            for single in _split(record):
+                self._end(single)
         elif record.kind == "D":
             self._end_part(*record.details)
         elif record.kind == "O":
@@ -224,6 +226,22 @@ class Past:
             data_identity = record.details[6] if len(record.details) > 6 else None
             if data_identity is not None:
                 self.fan_outs[name].fresh[data_identity, before] = record
+
+
+def _split(record: Record) -> Iterator[Record]:
+    """Yield a record for each item that `record` has: many of a block, which is of kind B."""
+    if record.kind == "C":
+        yield record
+        return
+    values: list[Any] = []
+
+    def load_part(number: int) -> Any:
+        if not values:
+            values.extend(record.load())
+        return values[number]
+
+    for number, details in enumerate(split_plain_block(record.details)):
+        yield replace(record, details=details, load_part=partial(load_part, number))
 
 
 def read_past(directory: Path) -> Past:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.checkpoints.values import TooLarge, encode
 
@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskinity_data.checkpoints.fan_out_record import FanOutRecord
-    from taskinity_data.outcome import Outcome
+    from taskinity_data.outcome import Outcome, OutcomeBlock
 
 __all__ = ["ValueBudget"]
+
+_MAX_ANSWER_NBYTES = 16 << 20
 
 _MAX_PARTIAL_NBYTES = 64 << 20
 """A larger partial is not kept: to write it takes about as long as to read a chunk again."""
@@ -47,8 +49,25 @@ class ValueBudget:
 
     def encode(self, fan: FanOutRecord, outcome: Outcome) -> list[bytes | memoryview]:
         """Return the value of `outcome` as bytes; none where it is not kept."""
+        return self._encode(fan, lambda: fan.dump(outcome.value), outcome.duration_s)
+
+    def encode_block(self, fan: FanOutRecord, block: OutcomeBlock) -> list[bytes | memoryview]:
+        """Return the values of `block` as bytes; none where not all of them are kept."""
+        duration_s = sum(block.durations_s)
+        return self._encode(fan, lambda: list(map(fan.dump, block.values)), duration_s)
+
+    def encode_answer(self, value: Any) -> list[bytes | memoryview]:
+        """Return the answer of the run as bytes; none where it is not kept for `load_run`."""
         try:
-            buffers = encode(fan.dump(outcome.value), self._max_nbytes(outcome.duration_s))
+            return encode(value, _MAX_ANSWER_NBYTES)
+        except Exception:  # noqa: BLE001 - then load_run has no value
+            return []
+
+    def _encode(
+        self, fan: FanOutRecord, dump: Callable[[], Any], duration_s: float
+    ) -> list[bytes | memoryview]:
+        try:
+            buffers = encode(dump(), self._max_nbytes(duration_s))
             self._kept_nbytes += sum(map(len, buffers))
             return buffers
         except TooLarge:

@@ -103,7 +103,7 @@ and noise hides it, each chunk would otherwise be smaller than the one before.""
 LUCKY_SHARE = 8
 """One in so many chunks may be shorter than the fixed cost, by chance or an early end."""
 
-BATCH_LIMIT = 256
+BATCH_LIMIT = 1024
 """The most chunks in one task: they are lost if the worker dies."""
 
 
@@ -227,12 +227,12 @@ class Learner:
         """
         if observation.nbytes <= 0:
             return self
-        observation = observation._replace(duration_s=max(observation.duration_s, CLOCK_S))
-        return replace(
-            self,
-            recent=(*self.recent, observation)[-WINDOW:],
-            count=self.count + 1,
-        )
+        return self.observe_all([observation], 1)
+
+    def observe_all(self, last: list[Observation], count: int) -> Learner:
+        """Return the learner with `count` more chunks with bytes, of which these were the last."""
+        last = [each._replace(duration_s=max(each.duration_s, CLOCK_S)) for each in last]
+        return replace(self, recent=(*self.recent, *last)[-WINDOW:], count=self.count + count)
 
     @cached_property
     def time(self) -> Line | None:

@@ -7,7 +7,7 @@ import re
 import time
 from collections import Counter
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from taskinity_data.errors import WorkerDied
 from taskinity_data.execution.retry_rules import Action, decide
 from taskinity_data.execution.split_chunks import is_too_large
 from taskinity_data.execution.worker.failures import describe_failure, hide_in_outcome
-from taskinity_data.outcome import Attempt, Outcome, Status, without_logs
+from taskinity_data.outcome import Attempt, Outcome, OutcomeBlock, Status, without_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.sizing import Size
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.window import Batch
-    from taskinity_data.execution.worker.run_item import Item
+    from taskinity_data.execution.worker.job import Item
     from taskinity_data.policy import Policy
 
 __all__ = [
@@ -219,15 +219,21 @@ class Attempts:
         return bool(self.retries or self._waiting_parts)
 
     def take_in(
-        self, batch: Batch, results: list[Outcome | BaseException] | BaseException
-    ) -> Iterator[tuple[Item, Outcome]]:
-        """Yield the items of `batch` that have ended with its `results`, each with its outcome."""
+        self, batch: Batch, results: list[Outcome | OutcomeBlock | BaseException] | BaseException
+    ) -> Iterator[tuple[Any, Outcome | OutcomeBlock]]:
+        """Yield the items of `batch` that have ended with its `results`, each with its outcome.
+
+        Those of a block come together.
+        """
         is_lost = isinstance(results, BaseException)
         if isinstance(results, BaseException):
             if self._is_stopped:
                 return
             results = [results] * len(batch.items)
-        for item, outcome in zip(batch.items, results, strict=True):
+        for item, outcome in self._match(batch, results):
+            if isinstance(outcome, OutcomeBlock):
+                yield item, outcome
+                continue
             if isinstance(outcome, BaseException):
                 lost = outcome.lost if isinstance(outcome, WorkerDied) else ()
                 if is_lost and self._runs_again(batch, item, lost):
@@ -238,6 +244,20 @@ class Attempts:
             ended = self._judge(batch, item, hide_in_outcome(outcome))
             if ended is not None:
                 yield item, _number_attempts(ended)
+
+    def _match(self, batch: Batch, results: list[Any]) -> Iterator[tuple[Any, Any]]:
+        """Yield each result with its item; a block's in one, unless one was tried before."""
+        left = iter(batch.items)
+        for result in results:
+            if not isinstance(result, OutcomeBlock):
+                yield next(left), result
+                continue
+            items = list(islice(left, len(result)))
+            if self._before and any((batch.name, item.index) in self._before for item in items):
+                yield from zip(items, result.outcomes(items), strict=True)
+            else:
+                yield items, result
+        assert next(left, None) is None
 
     def _remember(self, name: str, item: Item, lost: tuple[Attempt, ...]) -> Outcome | None:
         """Keep the tries of `item` that its cluster has lost; its outcome by now, None without."""

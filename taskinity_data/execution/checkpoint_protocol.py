@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from taskinity_data.chunks.cut_again import EarlierCuts
     from taskinity_data.chunks.open_dataset import Dataset
-    from taskinity_data.execution.worker.run_item import Item, Job
-    from taskinity_data.outcome import Outcome
+    from taskinity_data.execution.worker.job import Item, Job
+    from taskinity_data.outcome import Outcome, OutcomeBlock
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["CheckpointKeeper", "Entered"]
@@ -31,8 +33,8 @@ class CheckpointKeeper(Protocol):
     def enter(self, job: Job, dataset: Dataset | None, cutting: str) -> Entered | None:
         """Begin a fan-out; `cutting` says how its dataset is to be cut. None: no cuts are known."""
 
-    def recall(self, name: str, item: Item) -> Outcome | None:
-        """Return the outcome from an earlier run of `item`, which is handed out now."""
+    def recall(self, name: str, items: Sequence[Item]) -> dict[int, Outcome]:
+        """Return outcomes of an earlier run, by number, of `items` that are handed out now."""
 
     def keep(self, name: str, item: Item, outcome: Outcome) -> None:
         """Store the final outcome of an item, before its value is combined.
@@ -40,6 +42,9 @@ class CheckpointKeeper(Protocol):
         The value of a part is left out: it is not a chunk of the plan, and a split chunk is run
         again.
         """
+
+    def keep_block(self, name: str, items: Sequence[Item], block: OutcomeBlock) -> None:
+        """Store the outcomes of items that completed together, before values are combined."""
 
     def set_aside(self, name: str, item: Item, outcome: Outcome) -> None:
         """Keep the rows of an item, or of a part of one, that has no result, or bad lines."""

@@ -9,24 +9,26 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
+from taskinity_data.execution.account.run_account import Account
 from taskinity_data.execution.attempts import Attempts, run_here
-from taskinity_data.execution.run_account import Account
 from taskinity_data.execution.schedulers.base import SynchronousStrategy
 from taskinity_data.execution.split_chunks import guard_batch
 from taskinity_data.execution.stage_progress import StageProgress
 from taskinity_data.execution.stop_rules import StopRules
 from taskinity_data.execution.window import Batch, Window, make_key
 from taskinity_data.execution.worker.failures import describe_failure
-from taskinity_data.execution.worker.run_item import Item, Job
+from taskinity_data.execution.worker.job import Item, Job
 from taskinity_data.machine import read_umask
-from taskinity_data.outcome import Outcome, RunStatus, Status
+from taskinity_data.outcome import Outcome, OutcomeBlock, RunStatus, Status
 from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from taskinity_data import events
     from taskinity_data.execution.checkpoint_protocol import CheckpointKeeper
@@ -63,7 +65,8 @@ class Driver:
         for each task's own default.
     run_timeout_s : float, optional
     inspect : callable, optional
-        Sees each item's outcome; a `TaskinityDataError` that it raises stops the run.
+        Sees the outcome of each item that has more to report than a value; a `TaskinityDataError`
+        that it raises stops the run.
     checkpoints : CheckpointKeeper, optional
         Stores the outcomes of items, and knows which ones need not run again.
     idle : callable, optional
@@ -92,8 +95,7 @@ class Driver:
         self.status = RunStatus.COMPLETED
         self.stop_reason: str | None = None
         self.cause: BaseException | None = None
-        self.has_submitted = False
-        self.has_dropped = False
+        self.has_submitted = self.has_dropped = False
         self.seconds = {"plan": 0.0, "combine": 0.0, "wait": 0.0}
         self._umask = read_umask()
         self._stages = StageProgress(works)
@@ -170,33 +172,26 @@ class Driver:
 
     def _drain(self) -> None:
         """Take back what ends within the grace, and drop the rest."""
-        self.status = RunStatus.INTERRUPTED
-        self.stop_reason = self.stop_reason or "interrupted"
+        self.status, self.stop_reason = RunStatus.INTERRUPTED, self.stop_reason or "interrupted"
         self._judge.stop()
         self._window.cancel()
         until_s = time.monotonic() + GRACE_S
         try:
             while self._window and time.monotonic() < until_s:
                 self._wait()
-        except SchedulerError:
-            pass  # nothing comes from there any more
+        except SchedulerError:  # nothing comes from there any more
+            pass
         self.has_dropped = bool(self._window)
         self._window.abort()
 
     def _start_ready(self) -> None:
-        while self.stop_reason is None and (work := self._stages.take_ready(self._has_place)):
+        may_start = partial(self._window.may_start, self._chooser.strategy)
+        while self.stop_reason is None and (work := self._stages.take_ready(may_start)):
             if work.name in self._stages.skipped:
                 outcome = Outcome(work.name, make_key(self.run_id, work.name), Status.SKIPPED)
                 self.account.end(work.name, outcome)
             else:
                 self._start(work)
-
-    def _has_place(self, work: Work) -> bool:
-        """Return whether `work` may start: a single task must not run beside all that may run."""
-        strategy = self._chooser.strategy
-        if work.job is None or work.is_local or strategy.queues:
-            return True
-        return self._window.count(strategy) < strategy.workers
 
     def _start(self, work: Work) -> None:
         if work.finish is not None:
@@ -247,18 +242,13 @@ class Driver:
 
     def _hand_out(self, fan_out: RunningFanOut, strategy: Strategy) -> bool:
         """Submit one batch; False where the fan-out has no items left."""
-        try:
+        items = None
+        with self._failing(fan_out):
             items = self._take(fan_out, strategy)
-        except TaskinityDataError as error:
-            self.fail(f"{fan_out.name}: {error}", error)
-            return False
-        except Exception as error:  # noqa: BLE001 - at the end of the chunks what waits is combined
-            self._fail_combining(fan_out, error)
-            return False
         if items:
             self._submit(strategy, fan_out.name, fan_out.job, items)
         self.account.grow(fan_out)
-        if fan_out.is_done:
+        if items is not None and fan_out.is_done:
             self._finish_fan_out(fan_out)
         return bool(items) and not fan_out.is_cut
 
@@ -269,15 +259,12 @@ class Driver:
             at = time.perf_counter()
             items = fan_out.take_batch(strategy.workers, strategy.target_s)
             self.seconds["plan"] += time.perf_counter() - at
-            for item in items:
-                outcome = None
-                if self._checkpoints is not None and not item.part:
-                    outcome = self._checkpoints.recall(fan_out.name, item)
-                if outcome is None:
-                    left.append(item)
-                else:
-                    self.has_submitted = True
-                    self._settle(fan_out, item, outcome, shares_process=True)
+            keeper = self._checkpoints
+            recalled = {} if keeper is None else keeper.recall(fan_out.name, items)
+            for number, outcome in recalled.items():
+                self.has_submitted = True
+                self._settle(fan_out, items[number], outcome, shares_process=True)
+            left = [item for number, item in enumerate(items) if number not in recalled]
         return left
 
     def _submit(self, strategy: Strategy, name: str, job: Job, items: list[Item]) -> None:
@@ -286,8 +273,7 @@ class Driver:
         deadline = None if self._chooser.is_local(strategy) else self._limits.deadline
         batch = guard_batch(Batch(name, items, strategy, job), deadline)
         if name in self._active:
-            for item in batch.items:
-                self.account.submit(name, item)
+            self.account.submit(name, batch.items)
         self._window.submit(batch)
 
     def _wait(self) -> None:
@@ -307,15 +293,21 @@ class Driver:
                 # No fault of these items: they have not run, and a resumed run does them.
                 self.fail(str(outcomes), outcomes)
                 continue
-            for item, outcome in self._judge.take_in(batch, outcomes):
-                self._end(batch, item, outcome)
+            # A function in this process may have set another: what the run writes goes by its own.
+            os.umask(self._umask)
+            for item, ended in self._judge.take_in(batch, outcomes):
+                if isinstance(ended, OutcomeBlock):
+                    self._end_block(batch, item, ended)
+                else:
+                    self._end(batch, item, ended)
+            fan_out = self._active.get(batch.name)
+            if self.stop_reason is None and fan_out is not None and fan_out.is_done:
+                self._finish_fan_out(fan_out)
             if repeated := self._judge.find_repeats(batch.name):
                 # All that was tried fails alike.
                 self.fail(*repeated)
 
     def _end(self, batch: Batch, item: Item, outcome: Outcome) -> None:
-        # A function in this process may have set another: what the run writes goes by its own.
-        os.umask(self._umask)
         fan_out = self._active.get(batch.name)
         if fan_out is None:
             self._end_single(batch.name, outcome)
@@ -327,30 +319,41 @@ class Driver:
             reason = self._limits.count_loss(fan_out, outcome)
             if reason is not None:
                 self.fail(reason, outcome.failure.error if outcome.failure else None)
-        if self.stop_reason is None and fan_out.is_done:
-            self._finish_fan_out(fan_out)
+
+    def _end_block(self, batch: Batch, items: list[Item], block: OutcomeBlock) -> None:
+        fan_out = self._active[batch.name]
+        if self._checkpoints is not None:
+            self._checkpoints.keep_block(batch.name, items, block)
+        at = time.perf_counter()
+        with self._failing(fan_out):
+            fan_out.end_block(items, block, not batch.strategy.crosses_processes)
+        self.seconds["combine"] += time.perf_counter() - at
+        self.account.end_block(fan_out.name, items, block)
 
     def _settle(
         self, fan_out: RunningFanOut, item: Item, outcome: Outcome, shares_process: bool
     ) -> None:
         """Combine and book the final outcome of `item`."""
         at = time.perf_counter()
-        try:
+        with self._failing(fan_out):
             fan_out.end(item, outcome, shares_process)
             if self._inspect is not None:
                 self._inspect(outcome)
-        except TaskinityDataError as error:
-            self.fail(f"{fan_out.name}: {error}", error)
-        except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
-            self._fail_combining(fan_out, error)
         self.seconds["combine"] += time.perf_counter() - at
         if self._checkpoints is not None:
             self._checkpoints.set_aside(fan_out.name, item, outcome)
         self.account.end_item(fan_out.name, item, outcome)
 
-    def _fail_combining(self, fan_out: RunningFanOut, error: Exception) -> None:
-        failure = describe_failure(error)
-        self.fail(f"{fan_out.name}: combining raised {failure}", failure.error)
+    @contextmanager
+    def _failing(self, fan_out: RunningFanOut) -> Iterator[None]:
+        """Let the run fail where combining raises, which also the end of the chunks may cause."""
+        try:
+            yield
+        except TaskinityDataError as error:
+            self.fail(f"{fan_out.name}: {error}", error)
+        except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
+            failure = describe_failure(error)
+            self.fail(f"{fan_out.name}: combining raised {failure}", failure.error)
 
     def _retry(self, name: str, item: Item, outcome: Outcome | None, how: str, parts: int) -> None:
         self.account.retry(name, item, outcome, how, parts)

@@ -6,75 +6,28 @@ The driver takes items from it and gives it their outcomes.
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import blake2b
-from itertools import chain, islice, pairwise
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.plan import check_tiling
-from taskinity_data.chunks.sizing import TARGET_S, Learner, Observation, Size
+from taskinity_data.chunks.sizing import TARGET_S, WINDOW, Learner, Observation, Size
 from taskinity_data.errors import LedgerError
-from taskinity_data.execution.ledger import CATEGORIES, Ledger
+from taskinity_data.execution.account.ledger import CATEGORIES, Ledger
+from taskinity_data.execution.account.results import Results
 from taskinity_data.execution.split_chunks import SizeCap, SplitChunks
-from taskinity_data.execution.worker.run_item import Item
-from taskinity_data.formats.stream import StreamBlock, count_rows
-from taskinity_data.outcome import Outcome, Status
+from taskinity_data.formats.stream import StreamBlock
+from taskinity_data.outcome import UNKNOWN, Outcome, OutcomeBlock, Status
 from taskinity_data.reducers.tree import ABSENT, OrderedTree
 from taskinity_data.wording import format_nbytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from taskinity_data.execution.worker.run_item import Job
+    from taskinity_data.execution.worker.job import Item, Job
     from taskinity_data.sources.file import Piece
 
-__all__ = [
-    "RunningFanOut",
-    "chunk_items",
-    "list_items",
-    "stream_items",
-]
-
-
-def chunk_items(chunks: Iterable[Chunk]) -> Iterator[Item]:
-    """Yield an item for each chunk, in order; closing it closes `chunks`."""
-    try:
-        for position, chunk in enumerate(chunks):
-            yield Item(key=chunk.key, data=chunk, position=position)
-    finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
-
-
-def list_items(values: Sequence[Any], width: int | None) -> Iterator[Item]:
-    """Yield an item for each value, or for each of `width` slices of nearly equal length."""
-    if width is None:
-        pieces: list[Any] = list(values)
-    else:
-        ends = [len(values) * number // width for number in range(width + 1)]
-        pieces = [list(values[a:b]) for a, b in pairwise(ends)]
-    for item in same_items(pieces):
-        yield item if width is None else replace(item, counted_rows=_count_all(item.data))
-
-
-def _count_all(values: Sequence[Any]) -> int | None:
-    counts = [count_rows(value) for value in values]
-    return None if None in counts else sum(count for count in counts if count is not None)
-
-
-def same_items(pieces: Sequence[Any]) -> Iterator[Item]:
-    """Yield an item for each of `pieces` as it is, named by its position."""
-    for position, value in enumerate(pieces):
-        key = blake2b(f"item {position} of {len(pieces)}".encode(), digest_size=16).hexdigest()
-        yield Item(key=key, data=value, position=position, counted_rows=count_rows(value))
-
-
-def stream_items(parts: Iterable[Any]) -> Iterator[Item]:
-    """Yield an item for each of `parts`, none taken before it is needed."""
-    for position, value in enumerate(parts):
-        key = blake2b(f"item {position} of a stream".encode(), digest_size=16).hexdigest()
-        yield Item(key=key, data=value, position=position, counted_rows=count_rows(value))
+__all__ = ["RunningFanOut"]
 
 
 class RunningFanOut:
@@ -125,7 +78,7 @@ class RunningFanOut:
         self.ledger = Ledger()
         self._chunks: dict[tuple[int, ...], Chunk] = {}
         self._listed_rows = listed_rows
-        self._counted_rows: list[int | None] = []
+        self._counted_rows: int | None = 0
         self.sizes: list[tuple[int, Size]] = []
         self.is_cut = False
         self.cut_nbytes = 0
@@ -146,7 +99,7 @@ class RunningFanOut:
             OrderedTree(reducer.combine, measure=getattr(reducer, "measure", None))
             for reducer in job.reducers
         )
-        self._results: dict[tuple[int, ...], Any] = {}
+        self.results = Results()
         self._seconds = self._cpu_s = 0.0
         self._ended_weight = 0
         if not adapts:
@@ -189,8 +142,8 @@ class RunningFanOut:
             self.cut_nbytes += item.nbytes
             if type(item.data) is Chunk:
                 self._chunks[item.index] = item.data
-            else:
-                self._counted_rows.append(item.rows)
+            elif self._counted_rows is not None:
+                self._counted_rows = None if item.rows is None else self._counted_rows + item.rows
             items += self.fit(item)
         return items
 
@@ -325,7 +278,47 @@ class RunningFanOut:
         for number, tree in enumerate(self._trees):
             tree.add(item.index, partials[number] if completed else ABSENT)
         if self.job.keeps_result and completed:
-            self._results[item.index] = result
+            self.results.put(item, result)
+
+    def end_block(self, items: Sequence[Item], block: OutcomeBlock, shares_process: bool) -> None:
+        """Take the outcomes of `items`, which completed together: see `end`."""
+        total = block.total()
+        self.ended += len(items)
+        self._seconds += total.duration_s
+        self._cpu_s += total.cpu_s or 0.0
+        weights = list(map(_weight, items))
+        self._ended_weight += sum(weights)
+        self.ledger.enter_block(items, block)
+        self.completed += len(items)
+        for item in items if self._cap.max_nbytes is not None else ():
+            self._cap.take(item.nbytes)
+        self._learner = self._learner.observe_all(
+            [
+                Observation(weight, work_s, memory_nbytes)
+                for weight, work_s, memory_nbytes in zip(
+                    weights[-WINDOW:],
+                    block.works_s[-WINDOW:],
+                    self._measured(items[-WINDOW:], block, shares_process),
+                    strict=True,
+                )
+            ],
+            len(items),
+        )
+        for number, tree in enumerate(self._trees):
+            for item, (partials, _) in zip(items, block.values, strict=True):
+                tree.add(item.index, partials[number])
+        if self.job.keeps_result:
+            for item, (_, result) in zip(items, block.values, strict=True):
+                self.results.put(item, result)
+
+    def _measured(
+        self, items: Sequence[Item], block: OutcomeBlock, shares_process: bool
+    ) -> list[int | None]:
+        """Return what each of the last `items` of `block` took of memory."""
+        if not shares_process:
+            return [block.peak_nbytes if item.nbytes else None for item in items]
+        counts = block.counts[-len(items) :] or [UNKNOWN] * len(items)
+        return [counted.memory_nbytes for counted in counts]
 
     def loses(self, item: Item, outcome: Outcome) -> bool:
         """Return whether with `outcome` a chunk, split or not, has ended without a result.
@@ -352,11 +345,6 @@ class RunningFanOut:
         """Return the answer of the reducer with that number."""
         return self.job.reducers[number].finish(self._trees[number].result())
 
-    @property
-    def results(self) -> dict[tuple[int, ...], Any]:
-        """The results of the items that have one, by index and in order."""
-        return {index: self._results[index] for index in sorted(self._results)}
-
     def account(self) -> dict[str, dict[str, int | None]]:
         """Return bytes and rows: planned, and by where they went; None where unknown."""
         planned_rows = self.planned_rows
@@ -378,7 +366,7 @@ class RunningFanOut:
         planned = self._listed_rows if self.total_rows is None else self.total_rows
         if planned is not None or not self.is_cut:
             return planned
-        rows = [*(chunk.rows for chunk in self._chunks.values()), *self._counted_rows]
+        rows = [*(chunk.rows for chunk in self._chunks.values()), self._counted_rows]
         return None if None in rows else sum(count for count in rows if count is not None)
 
     def prove(self) -> None:

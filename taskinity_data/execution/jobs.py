@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskinity_data.execution.open_fan_out import as_dataset, open_fan_out
 from taskinity_data.execution.schedulers.resources import resources_of
-from taskinity_data.execution.worker.run_item import Job, Step
+from taskinity_data.execution.worker.job import Job, Step
 from taskinity_data.flow import stages
 from taskinity_data.flow.binding.match_arguments import Constant, Input
 from taskinity_data.flow.stages import Call, FanOutStage, Reduce, Stage, Upstream
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.open_fan_out import PieceOptions
     from taskinity_data.execution.schedulers.base import Strategy
-    from taskinity_data.execution.worker.run_item import ResultWriter
+    from taskinity_data.execution.worker.job import ResultWriter
     from taskinity_data.flow.binding.match_arguments import Source
 
 __all__ = [

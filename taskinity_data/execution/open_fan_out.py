@@ -13,13 +13,8 @@ from taskinity_data.chunks.open_dataset import Dataset, open_dataset
 from taskinity_data.chunks.plan import ChunkPlan, ChunkSize
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.errors import PlanError
-from taskinity_data.execution.fan_out import (
-    RunningFanOut,
-    chunk_items,
-    list_items,
-    same_items,
-    stream_items,
-)
+from taskinity_data.execution.fan_out import RunningFanOut
+from taskinity_data.execution.items import chunk_items, list_items, same_items, stream_items
 from taskinity_data.formats.stream import is_stream, iter_blocks
 
 if TYPE_CHECKING:
@@ -28,7 +23,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.execution.checkpoint_protocol import CheckpointKeeper, Entered
     from taskinity_data.execution.schedulers.base import Strategy
-    from taskinity_data.execution.worker.run_item import Item, Job
+    from taskinity_data.execution.worker.job import Item, Job
     from taskinity_data.flow.stages import FanOutStage
     from taskinity_data.sources.file import Piece
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from taskinity_data.execution.schedulers.base import check_timeouts
-from taskinity_data.execution.worker.run_item import Guard
+from taskinity_data.execution.worker.job import Guard
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
     from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.execution.window import Batch
     from taskinity_data.execution.worker.deadline import Deadline
-    from taskinity_data.execution.worker.run_item import Item, Job
+    from taskinity_data.execution.worker.job import Item, Job
     from taskinity_data.outcome import Failure, Outcome
 
 __all__ = [

@@ -85,7 +85,7 @@ class StageProgress:
         """Take in the end of a fan-out."""
         del self.active[fan_out.name]
         keeps = fan_out.job.keeps_result
-        self.values[fan_out.name] = list(fan_out.results.values()) if keeps else None
+        self.values[fan_out.name] = fan_out.results.as_list() if keeps else None
 
     @property
     def has_more_items(self) -> bool:

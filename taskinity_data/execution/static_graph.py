@@ -24,7 +24,8 @@ from taskinity_data.execution.jobs import (
 )
 from taskinity_data.execution.open_fan_out import plan_items
 from taskinity_data.execution.retry_rules import Action, decide
-from taskinity_data.execution.worker.run_item import Item, run_item
+from taskinity_data.execution.worker.job import Item
+from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.execution.worker.shipping import pack_value, unpack_value
 from taskinity_data.flow.stages import Call, FanOutStage, Reduce, Stage, Upstream, stages
 from taskinity_data.formats.reader import refuse_quarantine
@@ -35,7 +36,7 @@ from taskinity_data.reducers.tree import ABSENT, combine_present, tree_levels
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskinity_data.execution.worker.run_item import Job
+    from taskinity_data.execution.worker.job import Job
     from taskinity_data.flow.flow import Flow
 
 __all__ = ["build_delayed", "call_now"]

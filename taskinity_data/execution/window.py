@@ -12,8 +12,8 @@ from taskinity_data.execution.schedulers.base import NotRun
 
 if TYPE_CHECKING:
     from taskinity_data.execution.schedulers.base import Pending, Strategy
-    from taskinity_data.execution.worker.run_item import Item, Job
-    from taskinity_data.outcome import Outcome
+    from taskinity_data.execution.worker.job import Item, Job
+    from taskinity_data.outcome import Outcome, OutcomeBlock
 
 __all__ = ["WATCH_S", "Batch", "Window", "make_key"]
 
@@ -61,6 +61,12 @@ class Window:
         """Batches that `strategy` has."""
         return sum(batch.strategy is strategy for batch in self._in_flight.values())
 
+    def may_start(self, strategy: Strategy, work: Any) -> bool:
+        """Return whether `work` may start: a single task must not run beside all that may run."""
+        if work.job is None or work.is_local or strategy.queues:
+            return True
+        return self.count(strategy) < strategy.workers
+
     def limit(self, strategy: Strategy) -> int:
         """Batches that `strategy` is to have at once."""
         return strategy.window(self._batch_s)
@@ -82,7 +88,7 @@ class Window:
 
     def wait(
         self, timeout_s: float
-    ) -> list[tuple[Batch, list[Outcome | BaseException] | BaseException]]:
+    ) -> list[tuple[Batch, list[Outcome | OutcomeBlock | BaseException] | BaseException]]:
         """Return what is done by now; waits for the first of it, at most `timeout_s` seconds."""
         try:
             done = [self._done.get(timeout=timeout_s)]
@@ -94,7 +100,7 @@ class Window:
         self._progress_s = time.monotonic()
         while not self._done.empty():
             done.append(self._done.get())
-        ended: list[tuple[Batch, list[Outcome | BaseException] | BaseException]] = []
+        ended: list[tuple[Batch, list[Outcome | OutcomeBlock | BaseException] | BaseException]] = []
         for strategy, group in self._by_strategy(
             pending for pending in done if pending in self._in_flight
         ):

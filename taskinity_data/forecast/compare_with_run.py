@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
-    from taskinity_data.execution.worker.run_item import Job
+    from taskinity_data.execution.worker.job import Job
     from taskinity_data.forecast.forecast import Forecast
 
 __all__ = ["PredictionCheck", "RunFigures", "compare_forecast", "name_work"]

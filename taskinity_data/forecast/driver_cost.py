@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.chunks.plan import ChunkPlan
-    from taskinity_data.execution.worker.run_item import Job
+    from taskinity_data.execution.worker.job import Job
     from taskinity_data.forecast.trial import TrialResult
 
 __all__ = ["combine_seconds", "pass_seconds", "try_finish"]

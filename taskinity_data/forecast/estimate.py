@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.cost_line import Line
     from taskinity_data.chunks.plan import ChunkPlan
-    from taskinity_data.execution.worker.run_item import Job
+    from taskinity_data.execution.worker.job import Job
     from taskinity_data.flow.stages import Stage
     from taskinity_data.forecast.trial import TrialResult
 

@@ -21,7 +21,7 @@ from taskinity_data.forecast.trial import TrialResult, run_rounds
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from taskinity_data.execution.worker.run_item import Job
+    from taskinity_data.execution.worker.job import Job
     from taskinity_data.forecast.trial import TrialRequest
 
 __all__ = ["Trial", "cold_seconds", "try_alone", "try_in_parallel"]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from taskinity_data.chunks.cost_line import fit_middle
 from taskinity_data.errors import PlanError
-from taskinity_data.execution.worker.run_item import Item, peak_nbytes
+from taskinity_data.execution.worker.job import Item
+from taskinity_data.execution.worker.run_item import peak_nbytes
 from taskinity_data.forecast.slices import slice_at, spread_positions
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.execution.schedulers.base import Strategy
-    from taskinity_data.execution.worker.run_item import Job
+    from taskinity_data.execution.worker.job import Job
     from taskinity_data.outcome import Attempt, Outcome
 
 __all__ = ["TrialRequest", "TrialResult", "run_rounds"]

@@ -48,6 +48,8 @@ _log = logging.getLogger(EVENTS)
 class RunLog(events.Observer):
     """The log file of one run; an observer of its events.
 
+    Chunks that were handed out and completed together have one line.
+
     Parameters
     ----------
     run_id : str
@@ -63,6 +65,8 @@ class RunLog(events.Observer):
     say : callable
         Takes what the user should know: that there will be no log, once.
     """
+
+    takes_batches = True
 
     def __init__(
         self,
@@ -102,7 +106,10 @@ class RunLog(events.Observer):
         where = f"{task}/{key[:8]}" if is_chunk else task
         if outcome is not None:
             self._write_logs(where, outcome)
-        description = self._describe(event)
+        if isinstance(event, (events.ChunksSubmitted, events.ChunksCompleted)):
+            description: tuple[int, str] | None = self._describe_batch(event)
+        else:
+            description = self._describe(event)
         if description is None:
             return
         level, text = description
@@ -171,6 +178,24 @@ class RunLog(events.Observer):
                 why = f", {event.reason}" if event.reason else ""
                 return logging.ERROR if is_bad else logging.INFO, f"ended: {event.status}{why}"
         return None
+
+    def _describe_batch(
+        self, event: events.ChunksSubmitted | events.ChunksCompleted
+    ) -> tuple[int, str]:
+        chunks = format_count(len(event.items), "chunk")
+        if isinstance(event, events.ChunksSubmitted):
+            for item in event.items:
+                path, where = item.file_range
+                if path:
+                    self._locations[item.key] = f"{path} [{where}]"
+            return logging.DEBUG, f"handed out {chunks}"
+        if self._locations:
+            for item in event.items:
+                self._locations.pop(item.key, None)
+        block = event.block
+        took = format_seconds(sum(block.durations_s))
+        rows = f", {format_count(block.rows, 'row')}" if block.counts else ""
+        return logging.INFO, f"{chunks} completed in {took} on {block.worker}{rows}"
 
     def _describe_finished(self, outcome: Outcome) -> tuple[int, str]:
         location = self._locations.pop(outcome.key, "")

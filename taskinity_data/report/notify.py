@@ -31,7 +31,10 @@ class Announcer:
         self.strategies: list[tuple[str, int, str | None]] = []
 
     def __call__(self, event: events.Event) -> None:
-        self._each(lambda observer: observer.on_event(event))
+        if isinstance(event, (events.ChunksSubmitted, events.ChunksCompleted)):
+            self._each(lambda observer: _pass_batch(observer, event))
+        else:
+            self._each(lambda observer: observer.on_event(event))
 
     def add(self, observer: events.Observer) -> None:
         """Pass on to `observer`, too, from now on."""
@@ -66,6 +69,16 @@ class Announcer:
             except Exception:  # noqa: BLE001 - an observer never costs the run
                 _log.warning("observer %r raised and is dropped", observer, exc_info=True)
                 self._observers.remove(observer)
+
+
+def _pass_batch(
+    observer: events.Observer, batch: events.ChunksSubmitted | events.ChunksCompleted
+) -> None:
+    if observer.takes_batches:
+        observer.on_event(batch)
+        return
+    for event in batch.split():
+        observer.on_event(event)
 
 
 class _EventsAlone(events.Observer):

@@ -89,6 +89,8 @@ def planning(label: str, progress: bool | None = None) -> Iterator[None]:
 class TerminalProgress(Observer):
     """A line for each task, redrawn in place."""
 
+    takes_batches = True
+
     def __init__(
         self, stream: TextIO, width: int | None = None, tally: Tally | None = None
     ) -> None:
@@ -213,6 +215,8 @@ class PlainProgress(Observer):
         Whether the last line comes of a short run too.
     """
 
+    takes_batches = True
+
     def __init__(self, stream: TextIO, *, ends: bool = False, tally: Tally | None = None) -> None:
         self._stream = stream
         self._tally = tally or Tally()
@@ -251,6 +255,8 @@ class PlainProgress(Observer):
 
 class NotebookProgress(Observer):
     """One output that is replaced while the run goes; what was shown last is saved with it."""
+
+    takes_batches = True
 
     def __init__(self, display: Any = None, tally: Tally | None = None) -> None:
         if display is None:

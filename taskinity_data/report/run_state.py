@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.events import (
     ChunkFinished,
     ChunkRetried,
+    ChunksCompleted,
+    ChunksSubmitted,
     ChunkSubmitted,
     FanOutGrew,
     RunFinished,
@@ -188,6 +190,17 @@ class TaskTally:
         self.fresh_rows += (outcome.rows or 0) if is_completed else 0
         self.worked_s += sum(attempt.duration_s for attempt in outcome.attempts)
 
+    def take_batch(self, event: ChunksCompleted) -> None:
+        """Count chunks that have completed together."""
+        self.is_fan_out, self.now_s, self.ended_s = True, event.at_s, event.at_s
+        self.at_work.difference_update(item.key for item in event.items)
+        nbytes = sum(item.nbytes for item in event.items)
+        self.completed += len(event.items)
+        self.done_nbytes += nbytes
+        self.fresh_nbytes += nbytes
+        self.fresh_rows += event.block.rows
+        self.worked_s += sum(event.block.durations_s)
+
 
 @dataclass(slots=True)
 class Tally:
@@ -236,6 +249,12 @@ class Tally:
                 self._task(event.task, event.at_s).take(event)
                 for attempt in event.outcome.attempts:
                     self.peak_nbytes = max(self.peak_nbytes, attempt.peak_nbytes or 0)
+            case ChunksSubmitted():
+                task = self._task(event.task, event.at_s)
+                task.at_work.update(item.key for item in event.items)
+            case ChunksCompleted():
+                self._task(event.task, event.at_s).take_batch(event)
+                self.peak_nbytes = max(self.peak_nbytes, event.block.peak_nbytes or 0)
             case TaskFinished():
                 task = self._task(event.task, event.at_s)
                 task.is_done, task.now_s = True, event.at_s

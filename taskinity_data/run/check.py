@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from taskinity_data.execution.fan_out import RunningFanOut
-    from taskinity_data.execution.worker.run_item import Item, Job
+    from taskinity_data.execution.worker.job import Item, Job
     from taskinity_data.reducers.base import Reducer
 
 __all__ = ["check_fan_out"]

@@ -38,17 +38,15 @@ def run_of(
     timings = {**seconds, **driver.seconds, "read": 0.0, "function": 0.0, "partial": 0.0}
     timings["single"] = 0.0
     measured: list[Attempt] = []
-    for item, outcome in driver.account.outcomes:
-        # What an earlier run did took no time of this one.
-        for attempt in () if outcome.is_recalled else outcome.attempts:
-            if item is None:
-                # What a reducer finishes is combining already.
-                timings["single"] += attempt.function_s
-                continue
-            timings["read"] += attempt.read_s
-            timings["function"] += attempt.function_s
-            timings["partial"] += attempt.partial_s
-            measured.append(attempt)
+    for is_of_item, attempt in driver.account.outcomes.attempts():
+        if not is_of_item:
+            # What a reducer finishes is combining already.
+            timings["single"] += attempt.function_s
+            continue
+        timings["read"] += attempt.read_s
+        timings["function"] += attempt.function_s
+        timings["partial"] += attempt.partial_s
+        measured.append(attempt)
     timings |= measure_work(measured, workers=workers)
     plans, sizes = {}, {}
     for fan_out in driver.fan_outs.values():
@@ -75,7 +73,7 @@ def run_of(
         timings=timings,
         stop_reason=driver.stop_reason,
         notices=tuple(driver.account.notices.lines),
-        _ended=tuple(driver.account.outcomes),
+        _ended=driver.account.outcomes,
         _accounts={fan_out.name: fan_out.account() for fan_out in driver.fan_outs.values()},
         _bad_lines=driver.account.bad_lines.entries(),
         _members=members,
@@ -93,7 +91,9 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
         "sizes": {
             name: [list(change) for change in changes] for name, changes in run.sizes.items()
         },
-        "singles": [to_plain(outcome) for item, outcome in driver.account.outcomes if item is None],
+        "singles": [
+            to_plain(outcome) for item, outcome in driver.account.outcomes.singles if item is None
+        ],
         "output": None if run.output is None else list(run.output),
         "predicted": [list(check) for check in run.predicted],
         "log": None if run.log is None else str(run.log),
@@ -153,8 +153,8 @@ def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
             continue
         if fan_out.name in driver.values:
             results[fan_out.name] = driver.values[fan_out.name]
-        for (position, *_), result in fan_out.results.items():
-            chain = fan_out.job.chain(position)
-            if len(fan_out.job.chains) > 1 and chain:
-                results[chain[-1].task] = result
+        if len(fan_out.job.chains) > 1:
+            for (position, *_), result in fan_out.results.by_index().items():
+                if chain := fan_out.job.chain(position):
+                    results[chain[-1].task] = result
     return results

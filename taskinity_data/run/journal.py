@@ -150,6 +150,8 @@ class RunJournal:
 class _SchedulerRecorder(Observer):
     """Records who runs the items."""
 
+    takes_batches = True
+
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
 

@@ -134,7 +134,7 @@ class RunOutput:
             return
         written = [
             (item.index, outcome.output)
-            for item, outcome in driver.account.outcomes
+            for item, outcome in driver.account.outcomes.singles
             if item is not None
             and outcome.status is Status.COMPLETED
             and outcome.output is not None

@@ -14,7 +14,7 @@ import pandas as pd
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.display import for_stdout
 from taskinity_data.errors import ResumeError
-from taskinity_data.execution.ledger import CATEGORIES
+from taskinity_data.execution.account.ledger import CATEGORIES
 from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.run.outcome_frames import (
     NOWHERE,
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from taskinity_data.chunks.plan import ChunkPlan
-    from taskinity_data.execution.notices import Entry
-    from taskinity_data.execution.worker.run_item import Item
+    from taskinity_data.execution.account.notices import Entry
+    from taskinity_data.execution.worker.job import Item
     from taskinity_data.flow.flow import Flow
     from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.outcome import Outcome

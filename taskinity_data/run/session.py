@@ -320,7 +320,7 @@ class RunSession:
             log=self.log.path,
             quarantine=self.journal.quarantine,
             next_steps=self.journal.next_steps(
-                str(run.status), driver.account.outcomes, self._settings
+                str(run.status), driver.account.outcomes.singles, self._settings
             ),
             _head=self.journal.call_details,
         )

@@ -162,7 +162,7 @@ def test_a_run_keeps_the_first_lines_whatever_order_chunks_end_in(
 
 
 def book_item(position):
-    from taskinity_data.execution.worker.run_item import Item
+    from taskinity_data.execution.worker.job import Item
 
     return Item(f"k{position}", None, position)
 

@@ -12,8 +12,8 @@ import pytest
 
 from taskinity_data import errors
 from taskinity_data.execution.schedulers.base import check_timeouts
-from taskinity_data.execution.worker.run_item import Guard, Item, Job, Step
-from taskinity_data.outcome import Status
+from taskinity_data.execution.worker.job import Guard, Item, Job, Step
+from taskinity_data.outcome import OutcomeBlock, Status
 
 WAIT_S = 60
 NUMBERS = itertools.count(1 << 64)
@@ -67,7 +67,8 @@ class StrategyContract:
         job = Job("P", ((Step("P", function, arguments=arguments),),))
         loaded = strategy.load(job)
         items = [Item(f"{number:032x}", value, number) for number, value in enumerate(values)]
-        return self.finish(strategy, [strategy.submit(loaded, items, f"P-{next(NUMBERS):032x}")])[0]
+        pending = strategy.submit(loaded, items, f"P-{next(NUMBERS):032x}")
+        return self.split(self.finish(strategy, [pending])[0], items)
 
     def finish(self, strategy, pending):
         for one in pending:
@@ -75,6 +76,17 @@ class StrategyContract:
             one.add_done_callback(lambda _, done=done: done.set())
             assert done.wait(WAIT_S)
         return strategy.collect(pending)
+
+    def split(self, ended, items):
+        """Return the outcome of each of `items`, also of those that came in a block."""
+        left, outcomes = iter(items), []
+        for one in ended:
+            if isinstance(one, OutcomeBlock):
+                outcomes += one.outcomes(itertools.islice(left, len(one)))
+            else:
+                next(left)
+                outcomes.append(one)
+        return outcomes
 
     def test_outcomes_come_in_the_order_of_the_items(self, strategy):
         outcomes = self.run(strategy, double, [5, 6, 7])

@@ -192,6 +192,8 @@ def _report(done: Any, path: str | None, answer: JsonAnswer) -> None:
 class _DashboardLink(Observer):
     """Prints where the dashboard is as soon as there is one."""
 
+    takes_batches = True
+
     def __init__(self) -> None:
         self._remark = ""
 

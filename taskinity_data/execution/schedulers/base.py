@@ -19,7 +19,7 @@ from taskinity_data.errors import BindError, PlanError, SchedulerError
 from taskinity_data.execution.worker.batches import run_items, run_parcel
 from taskinity_data.execution.worker.child_pool import ChildPool
 from taskinity_data.execution.worker.result_limit import limit_results
-from taskinity_data.execution.worker.run_item import run_item
+from taskinity_data.execution.worker.run_item import run_each
 from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpack_outcomes
 from taskinity_data.execution.worker.thread_time import ThreadTime
 
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from taskinity_data.execution.worker.run_item import Item, Job
-    from taskinity_data.outcome import Outcome
+    from taskinity_data.execution.worker.job import Item, Job
 
 __all__ = [
     "QUEUED",
@@ -240,10 +239,10 @@ class SynchronousStrategy(Strategy):
         """Return `job` itself."""
         return job
 
-    def submit(self, loaded: Job, items: Sequence[Item], key: str) -> Future[list[Outcome]]:  # noqa: ARG002
+    def submit(self, loaded: Job, items: Sequence[Item], key: str) -> Future[Any]:  # noqa: ARG002
         """Run `items` before returning."""
-        future: Future[list[Outcome]] = Future()
-        future.set_result([run_item(loaded, item) for item in items])
+        future: Future[Any] = Future()
+        future.set_result(run_each(loaded, items))
         return future
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from taskinity_data.execution.worker.shipping import pack_job
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from taskinity_data.execution.worker.run_item import Item, Job
+    from taskinity_data.execution.worker.job import Item, Job
 
 __all__ = ["ChildStrategy"]
 

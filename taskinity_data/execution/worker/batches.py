@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import TaskinityDataError
 from taskinity_data.execution.worker.child_pool import ChildPool
 from taskinity_data.execution.worker.log_capture import lower_level
-from taskinity_data.execution.worker.run_item import run_item
+from taskinity_data.execution.worker.run_item import run_each
 from taskinity_data.execution.worker.shipping import (
     Parcel,
-    pack_outcome,
+    pack_ended,
+    unpack_items,
     unpack_job,
     unpack_outcome,
-    unpack_value,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from taskinity_data.execution.worker.run_item import Item, Job
-    from taskinity_data.outcome import Outcome
+    from taskinity_data.execution.worker.job import Item, Job
+    from taskinity_data.outcome import Outcome, OutcomeBlock
 
 __all__ = ["run_items", "run_parcel"]
 
@@ -55,41 +56,45 @@ def keep_freed_memory() -> bool:
 
 def run_items(
     job: Job, items: Iterable[Item], children: ChildPool, blob: bytes | None = None
-) -> list[Outcome | BaseException]:
-    """Return the outcomes of `items`, in their order; an error for one that never began.
+) -> list[Outcome | OutcomeBlock | BaseException]:
+    """Return the outcomes of `items`, in their order: see `run_each`.
 
-    `blob` is `job`, packed, where that is done already.
+    An error stands for one that never began. `blob` is `job`, packed, where that is done already.
     """
-    outcomes: list[Outcome | BaseException] = []
-    for item in items:
-        if item.guard is None:
-            outcomes.append(run_item(job, item))
+    ended: list[Outcome | OutcomeBlock | BaseException] = []
+    for is_guarded, group in groupby(items, lambda item: item.guard is not None):
+        if not is_guarded:
+            ended += run_each(job, group)
             continue
-        try:
-            outcomes.append(unpack_outcome(children.run(job, item, blob)))
-        except TaskinityDataError as error:
-            outcomes.append(error)
-    return outcomes
+        for item in group:
+            try:
+                ended.append(unpack_outcome(children.run(job, item, blob)))
+            except TaskinityDataError as error:
+                ended.append(error)
+    return ended
 
 
 def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseException]:
-    """Runs packed `items` on a worker; each outcome is packed alone.
+    """Runs packed `items` on a worker; each outcome or block of outcomes is packed alone.
 
     An outcome whose value can't be pickled becomes that item's failure.
     """
     keep_freed_memory()
     job = packed.unpack() if isinstance(packed, Parcel) else unpack_job(packed)
     blob = packed.blob if isinstance(packed, Parcel) else packed
-    items: list[Item] = unpack_value(items_blob)
     outcomes: list[bytes | BaseException] = []
     with lower_level(job.log_level):
-        for item in items:
-            if item.guard is None:
-                outcome = run_item(job, item, restores=True)
-                outcomes.append(pack_outcome(outcome, job.max_nbytes))
+        for is_guarded, group in groupby(
+            unpack_items(items_blob), lambda item: item.guard is not None
+        ):
+            items = list(group)
+            if not is_guarded:
+                ended = run_each(job, items, restores=True)
+                outcomes += pack_ended(ended, items, job.max_nbytes)
                 continue
-            try:
-                outcomes.append(_children.run(job, item, blob))
-            except TaskinityDataError as error:
-                outcomes.append(error)
+            for item in items:
+                try:
+                    outcomes.append(_children.run(job, item, blob))
+                except TaskinityDataError as error:
+                    outcomes.append(error)
     return outcomes

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.log_capture import lower_level
 from taskinity_data.execution.worker.run_item import run_item
-from taskinity_data.execution.worker.shipping import pack_outcome, unpack_job, unpack_value
+from taskinity_data.execution.worker.shipping import pack_outcome, unpack_items, unpack_job
 
 if TYPE_CHECKING:
-    from taskinity_data.execution.worker.run_item import Job
+    from taskinity_data.execution.worker.job import Job
 
 __all__ = ["BROKEN", "DONE", "ITEM", "JOB", "READY", "STEP", "main"]
 
@@ -71,7 +71,7 @@ def _serve(pipe: Connection) -> None:
                     pipe.send_bytes(READY)
                 continue
             assert job is not None
-            (item,) = unpack_value(blob)
+            (item,) = unpack_items(blob)
             with lower_level(job.log_level):
                 outcome = run_item(
                     job,

@@ -12,7 +12,7 @@ from taskinity_data.errors import SchedulerError
 
 if TYPE_CHECKING:
     from taskinity_data.execution.worker.child_process import Child
-    from taskinity_data.execution.worker.run_item import Item, Job
+    from taskinity_data.execution.worker.job import Item, Job
 
 __all__ = ["ChildPool"]
 

@@ -27,7 +27,7 @@ from taskinity_data.execution.worker.terminal_relay import relayed
 from taskinity_data.outcome import Attempt, Outcome, Status
 
 if TYPE_CHECKING:
-    from taskinity_data.execution.worker.run_item import Item, Job
+    from taskinity_data.execution.worker.job import Item, Job
 
 __all__ = ["Child", "NotBegun", "describe_death"]
 

@@ -39,9 +39,14 @@ class CapturedLogs:
         max_characters: int = MAX_CHARACTERS,
     ) -> None:
         self.level = level
+        self._max_lines, self._max_characters = max_lines, max_characters
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the lines so far."""
         self.lines: list[LogLine] = []
         self.cut = 0
-        self._lines_left, self._characters_left = max_lines, max_characters
+        self._lines_left, self._characters_left = self._max_lines, self._max_characters
 
     def take(self, record: logging.LogRecord) -> None:
         """Keep what `record` says."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import TaskinityDataError
 from taskinity_data.execution.worker.child_pool import ChildPool
-from taskinity_data.execution.worker.run_item import Guard, Item, Job, Step
+from taskinity_data.execution.worker.job import Guard, Item, Job, Step
 from taskinity_data.execution.worker.shipping import unpack_outcome
 
 if TYPE_CHECKING:

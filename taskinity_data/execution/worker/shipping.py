@@ -11,8 +11,10 @@ import pickle
 import sys
 import threading
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
+from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,23 +23,26 @@ import cloudpickle
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import BindError
 from taskinity_data.execution.worker.failures import describe_failure, load_back
+from taskinity_data.execution.worker.job import Item
 from taskinity_data.execution.worker.result_limit import estimate_nbytes, refuse
-from taskinity_data.outcome import Status
+from taskinity_data.outcome import OutcomeBlock, Status
 from taskinity_data.user_code import installed_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import ModuleType
 
-    from taskinity_data.execution.worker.run_item import Item, Job
+    from taskinity_data.execution.worker.job import Job
     from taskinity_data.outcome import Outcome
 
 __all__ = [
     "Parcel",
+    "pack_ended",
     "pack_items",
     "pack_job",
     "pack_outcome",
     "pack_value",
+    "unpack_items",
     "unpack_job",
     "unpack_outcome",
     "unpack_outcomes",
@@ -50,6 +55,14 @@ _PACKAGE = __name__.partition(".")[0]
 
 _PLAIN = (Chunk, str, bytes, int, float, type(None))
 """Types that hold nothing of the user's."""
+
+_SCALARS = frozenset({int, float, bool, type(None)})
+
+_SMALL, _MAX_PARTS, _MAX_DEPTH = 1_000, 20, 3
+"""Characters of a text, and parts of a list, within lists, that travel together with others: so
+small that all of a block are no more than one large result."""
+
+_ITEM = attrgetter(*(field.name for field in fields(Item)))
 
 _registry_lock = threading.RLock()
 """Held while modules are registered: one run must not take back what another is packing with."""
@@ -160,9 +173,15 @@ class Parcel:
 
 def pack_items(items: Sequence[Item]) -> bytes:
     """Return `items` as bytes; of chunks quickly, since they hold nothing of the user's."""
+    rows = list(map(_ITEM, items))
     if all(type(item.data) in _PLAIN for item in items):
-        return pickle.dumps(list(items), protocol=5)
-    return pack_value(list(items))
+        return pickle.dumps(rows, protocol=5)
+    return pack_value(rows)
+
+
+def unpack_items(blob: bytes) -> list[Item]:
+    """Return what `pack_items` packed."""
+    return [Item(*row) for row in unpack_value(blob)]
 
 
 def pack_value(value: Any) -> bytes:
@@ -174,6 +193,39 @@ def pack_value(value: Any) -> bytes:
 def unpack_value(blob: bytes) -> Any:
     """Return what `pack_value` packed."""
     return pickle.loads(blob)  # noqa: S301 - made by pack_value of the same run
+
+
+def pack_ended(
+    ended: Sequence[Outcome | OutcomeBlock], items: Sequence[Item], max_nbytes: int | None
+) -> list[bytes]:
+    """Return the outcomes of `items` as bytes: a block in one piece where its values are small."""
+    packed: list[bytes] = []
+    left = iter(items)
+    for part in ended:
+        part_items = list(islice(left, len(part) if isinstance(part, OutcomeBlock) else 1))
+        if not isinstance(part, OutcomeBlock):
+            packed.append(pack_outcome(part, max_nbytes))
+        elif _are_small(part.values, 0):
+            packed.append(pickle.dumps(part, protocol=5))
+        else:
+            packed += [pack_outcome(outcome, max_nbytes) for outcome in part.outcomes(part_items)]
+    return packed
+
+
+def _are_small(values: Iterable[Any], depth: int) -> bool:
+    """Return whether all `values` are plain data that surely travel and take little."""
+    for value in values:
+        kind = type(value)
+        if kind in _SCALARS:
+            continue
+        if kind in (str, bytes) and len(value) <= _SMALL:
+            continue
+        if kind not in (tuple, list, dict) or len(value) > _MAX_PARTS or depth == _MAX_DEPTH:
+            return False
+        parts = value if kind is not dict else (*value, *value.values())
+        if not _are_small(parts, depth + 1):
+            return False
+    return True
 
 
 def pack_outcome(outcome: Outcome, max_nbytes: int | None = None) -> bytes:
@@ -204,16 +256,22 @@ def _pack_failure(outcome: Outcome, error: Exception) -> bytes:
     return pickle.dumps(failed, protocol=5)
 
 
-def unpack_outcomes(blobs: Sequence[bytes | BaseException]) -> list[Outcome | BaseException]:
+def unpack_outcomes(
+    blobs: Sequence[bytes | BaseException],
+) -> list[Outcome | OutcomeBlock | BaseException]:
     """Return what a worker returned, as outcomes; an error for one that can't be unpacked here."""
-    return [blob if isinstance(blob, BaseException) else unpack_outcome(blob) for blob in blobs]
+    return [blob if isinstance(blob, BaseException) else _unpack(blob) for blob in blobs]
 
 
 def unpack_outcome(blob: bytes) -> Outcome | BaseException:
     """Return what `pack_outcome` packed; an error where it can't be unpacked here."""
+    outcome: Outcome | BaseException = _unpack(blob)
+    return outcome
+
+
+def _unpack(blob: bytes) -> Any:
     try:
-        outcome: Outcome = load_back(blob)
-        return outcome
+        return load_back(blob)
     except Exception as error:  # noqa: BLE001 - whatever a user's class raises while it is rebuilt
         return TypeError(
             f"the result was sent back, but can't be unpickled here: {type(error).__name__}: "

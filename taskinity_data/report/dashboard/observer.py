@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.events import (
     ChunkFinished,
     ChunkRetried,
+    ChunksCompleted,
+    ChunksSubmitted,
     ChunkSubmitted,
     FanOutGrew,
     Observer,
@@ -25,7 +27,7 @@ from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from taskinity_data.events import Event, RunStarted
     from taskinity_data.flow.flow import Flow
@@ -62,6 +64,8 @@ class DashboardObserver(Observer):
         Takes what the user should know: why there is no page, once. In the driver's thread.
     """
 
+    takes_batches = True
+
     def __init__(
         self,
         flow: Flow,
@@ -88,11 +92,16 @@ class DashboardObserver(Observer):
 
     def on_event(self, event: Event) -> None:
         """Note it, to be sent with what else comes within `PAUSE_S`."""
-        entry = None if self._client is None else self._pack(event)
-        if entry is None:
+        if self._client is None:
+            return
+        events: Iterable[Event] = (event,)
+        if isinstance(event, (ChunksSubmitted, ChunksCompleted)):
+            events = event.split()
+        entries = [entry for entry in map(self._pack, events) if entry is not None]
+        if not entries:
             return
         with self._lock:
-            self._batch.append(entry)
+            self._batch += entries
         client = self._client
         if client is not None and not self._is_due:
             # The client's own loop wakes up for it, whatever the driver waits for.

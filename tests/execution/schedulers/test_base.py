@@ -15,7 +15,7 @@ from strategy_contract import StrategyContract
 from taskinity_data.errors import SchedulerError
 from taskinity_data.execution.schedulers.children import ChildStrategy
 from taskinity_data.execution.schedulers.connect import open_strategy
-from taskinity_data.execution.worker.run_item import Item, Job, Step
+from taskinity_data.execution.worker.job import Item, Job, Step
 
 
 class TestSynchronous(StrategyContract):

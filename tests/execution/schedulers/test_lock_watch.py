@@ -8,7 +8,7 @@ import pytest
 
 from taskinity_data.execution.schedulers.base import ThreadStrategy
 from taskinity_data.execution.schedulers.lock_watch import LockWatch
-from taskinity_data.execution.worker.run_item import Item, Job, Step
+from taskinity_data.execution.worker.job import Item, Job, Step
 from taskinity_data.execution.worker.thread_time import ThreadTime
 
 

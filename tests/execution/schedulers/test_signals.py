@@ -14,7 +14,7 @@ import pytest
 from taskinity_data.execution.schedulers.connect import open_strategy
 from taskinity_data.execution.schedulers.dask import DaskStrategy
 from taskinity_data.execution.schedulers.signals import hold_interrupts, late_interrupts
-from taskinity_data.execution.worker.run_item import Item, Job, Step
+from taskinity_data.execution.worker.job import Item, Job, Step
 
 pytestmark = pytest.mark.thorough
 

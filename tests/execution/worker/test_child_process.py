@@ -22,7 +22,7 @@ from taskinity_data.execution.worker.batches import run_items
 from taskinity_data.execution.worker.child_pool import ChildPool
 from taskinity_data.execution.worker.child_process import describe_death
 from taskinity_data.execution.worker.deadline import Deadline
-from taskinity_data.execution.worker.run_item import Guard, Item, Job, Step
+from taskinity_data.execution.worker.job import Guard, Item, Job, Step
 from taskinity_data.outcome import Status
 
 pytestmark = pytest.mark.thorough
@@ -232,7 +232,7 @@ def test_a_child_ends_with_its_parent_and_by_itself(monkeypatch, tmp_path):
         "import os, time\n"
         "from taskinity_data.execution.worker.batches import run_items\n"
         "from taskinity_data.execution.worker.child_pool import ChildPool\n"
-        "from taskinity_data.execution.worker.run_item import Guard, Item, Job, Step\n"
+        "from taskinity_data.execution.worker.job import Guard, Item, Job, Step\n"
         "def tell(x):\n"
         f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
         "    return os.kill(os.getppid(), 9), time.sleep(600)\n"

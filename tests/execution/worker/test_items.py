@@ -9,7 +9,8 @@ import pytest
 
 from taskinity_data.execution.worker.batches import run_items
 from taskinity_data.execution.worker.child_pool import ChildPool
-from taskinity_data.execution.worker.run_item import Item, Job, Step, run_item
+from taskinity_data.execution.worker.job import Item, Job, Step
+from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.outcome import Status
 from taskinity_data.policy import value
 

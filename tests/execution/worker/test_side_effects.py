@@ -16,7 +16,8 @@ import pytest
 import taskinity_data as td
 from taskinity_data.execution.worker.batches import run_items
 from taskinity_data.execution.worker.child_pool import ChildPool
-from taskinity_data.execution.worker.run_item import Guard, Item, Job, Step, run_item
+from taskinity_data.execution.worker.job import Guard, Item, Job, Step
+from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.execution.worker.side_effects import Surroundings
 
 FRAME = pd.DataFrame({"n": range(40)})

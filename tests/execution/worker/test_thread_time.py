@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from taskinity_data.execution.worker.run_item import Item, Job, Step, run_item
+from taskinity_data.execution.worker.job import Item, Job, Step
+from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.execution.worker.thread_time import MAX_AGE_S, queued_seconds
 
 

@@ -12,7 +12,7 @@ from browser import Browser
 
 import taskinity_data as td
 from taskinity_data.checkpoints.versions import versions_here
-from taskinity_data.execution.worker.run_item import Item
+from taskinity_data.execution.worker.job import Item
 from taskinity_data.outcome import Attempt, Failure, Outcome, RunStatus, Status
 from taskinity_data.report.html.write import render_report
 

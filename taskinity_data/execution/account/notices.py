@@ -11,7 +11,7 @@ from taskinity_data.outcome import LOST_WITH_WORKER, BadLine, take_first
 from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
-    from taskinity_data.execution.worker.run_item import Item
+    from taskinity_data.execution.worker.job import Item
     from taskinity_data.outcome import Outcome
 
 __all__ = [

@@ -6,10 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from taskinity_data.outcome import Outcome, Status
+from taskinity_data.outcome import UNKNOWN, Outcome, OutcomeBlock, Status
 
 if TYPE_CHECKING:
-    from taskinity_data.execution.worker.run_item import Item
+    from collections.abc import Sequence
+
+    from taskinity_data.execution.worker.job import Item
 
 __all__ = ["CATEGORIES", "Ledger"]
 
@@ -37,6 +39,17 @@ class Ledger:
             self.rows["filtered"] += outcome.filtered or 0
         else:
             self.rows[category] += item.rows or 0
+
+    def enter_block(self, items: Sequence[Item], block: OutcomeBlock) -> None:
+        """Book the outcomes of `items`, which completed together."""
+        self.nbytes["processed"] += sum(item.nbytes for item in items)
+        counts = block.counts or [UNKNOWN] * len(items)
+        for item, counted in zip(items, counts, strict=True):
+            if counted.rows is None:
+                self.rows["processed"] += item.rows or 0
+            else:
+                self.rows["processed"] += counted.rows
+                self.rows["filtered"] += counted.filtered or 0
 
 
 def _categorize(outcome: Outcome) -> str:

@@ -1,0 +1,1 @@
+"""What a run has done so far: outcomes, results, bytes and rows by where they went."""

@@ -1,0 +1,158 @@
+"""Define what is done, a `Job` with its steps, and what it is done to, an `Item`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.redact import Secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from taskinity_data.execution.worker.deadline import Deadline
+    from taskinity_data.policy import Value
+
+__all__ = ["Guard", "Item", "Job", "ResultWriter", "Step"]
+
+
+class ResultWriter(Protocol):
+    """Keeps an item's result outside the run; pickles."""
+
+    def write(self, key: str, index: int, data: Any, within: tuple[int, ...]) -> Any:
+        """Write `data`, the result of the item `key` at position `index`; says what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One function, with everything but its first input.
+
+    `kind` says as what the function wants a chunk; `takes_piece` whether it gets the chunk, the
+    item or the step before's result as its first input (a plain task does not); `leading` and
+    `arguments` are the values of its other parameters, by position and by name; no repr, which a
+    scheduler may log, shows them.
+    """
+
+    task: str
+    function: Callable[..., Any]
+    kind: str = "pandas"
+    takes_piece: bool = True
+    leading: tuple[Any, ...] = field(default=(), repr=False)
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    fallback: Step | Value | None = None
+    validate_input: Any = None
+    validate_output: Any = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is done to each item: it passes through a chain of steps, then through `reducers`.
+
+    Attributes
+    ----------
+    task : str
+    chains : tuple of tuple of Step
+        One for all items, or one for each position (the numbered siblings).
+    kind : str
+        As what a chunk is read where its chain is empty.
+    reducers : tuple of Reducer
+    keeps_result : bool
+        Whether the last step's result itself is part of the outcome's value, which is the pair
+        (partials, result).
+    writer : ResultWriter, optional
+        Gets the last step's result of each item.
+    log_level : int, optional
+        From which level on what functions log comes back with the outcome; None: nothing does.
+    resources : dict of str to float
+        What a worker must have to be given an item, beside time and memory.
+    max_nbytes : int, optional
+        What an outcome's value may take to be sent to another process; None: whatever it takes.
+    secrets : Secrets
+        What no text of an outcome may hold.
+    """
+
+    task: str
+    chains: tuple[tuple[Step, ...], ...]
+    kind: str = "pandas"
+    reducers: tuple[Any, ...] = ()
+    keeps_result: bool = True
+    writer: ResultWriter | None = None
+    log_level: int | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
+    max_nbytes: int | None = None
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
+
+    @property
+    def traces_series(self) -> bool:
+        """Whether a reducer must know which labels of a Series are those of a chunk's rows."""
+        return any(getattr(reducer, "reads_series", False) for reducer in self.reducers)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether a step has a time limit."""
+        return any(step.timeout_s is not None for chain in self.chains for step in chain)
+
+    def chain(self, position: int) -> tuple[Step, ...]:
+        """Return the steps of the item at `position`."""
+        return self.chains[position] if len(self.chains) > 1 else self.chains[0]
+
+
+class Guard(NamedTuple):
+    """What an item may take in its child process, beside its steps' own times.
+
+    `memory_nbytes` is what the process may hold, `deadline` the end of the run's time; None: no
+    bound.
+    """
+
+    memory_nbytes: int | None = None
+    deadline: Deadline | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to do a job on: a chunk, or any value that was fanned out; None for a plain task.
+
+    `position` is its place among the fan-out's items, `part` its place within one that was split
+    (the second half's first half is ``(1, 0)``), `origin` that chunk's key and `row` where in it
+    its first row stands, None where unknown; `attempt` counts from 1, `fallback` names the task
+    whose fallback replaces it. `counted_rows` is what an item that is not a chunk counts for in the
+    account, None where that is not known before it is read. With a `guard` it runs in a
+    child process, which can be ended; it `is_suspect` once it was lost with a worker.
+    """
+
+    key: str
+    data: Any = None
+    position: int = 0
+    part: tuple[int, ...] = ()
+    origin: str | None = None
+    row: int | None = 0
+    attempt: int = 1
+    fallback: str | None = None
+    counted_rows: int | None = 1
+    guard: Guard | None = None
+    is_suspect: bool = False
+
+    @property
+    def index(self) -> tuple[int, ...]:
+        """Position and part: items sorted by it are in order."""
+        return (self.position, *self.part)
+
+    @property
+    def nbytes(self) -> int:
+        """The planned size of its chunk, 0 where it is none."""
+        return self.data.nbytes if type(self.data) is Chunk else 0
+
+    @property
+    def rows(self) -> int | None:
+        """The rows that are planned for it, None where unknown."""
+        return self.data.rows if type(self.data) is Chunk else self.counted_rows
+
+    @property
+    def file_range(self) -> tuple[str | None, str | None]:
+        """The file of its chunk and the range in it, None where it is none."""
+        if type(self.data) is not Chunk:
+            return None, None
+        chunk = self.data
+        return chunk.path, f"{chunk.reader.unit} {chunk.start:,} to {chunk.stop:,}"

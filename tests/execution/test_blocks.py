@@ -1,0 +1,193 @@
+"""Items that travel in batches: each has its outcome, as if it had travelled alone."""
+
+import os
+
+import pandas as pd
+import pytest
+
+import taskinity_data as td
+from taskinity_data import events
+from taskinity_data.chunks.sizing import Learner
+from taskinity_data.errors import FlowFailed
+from taskinity_data.execution.account.ended_items import EndedItems, ItemColumns
+from taskinity_data.execution.worker.job import Item, Job, Step
+from taskinity_data.execution.worker.run_item import run_each, run_item
+from taskinity_data.outcome import OutcomeBlock
+
+FLOW = "flow F:\n  Make -> Work[*] -> Gather\n"
+ITEMS = 40
+FACTS = ["task", "key", "rows", "nbytes", "status", "attempts", "error", "is_fallback"]
+
+
+@pytest.fixture(autouse=True, params=[1, 7])
+def batch_size(request, monkeypatch):
+    monkeypatch.setattr(Learner, "batch_size", lambda *_: request.param)
+    return request.param
+
+
+def run(work, items=range(ITEMS), scheduler="synchronous", text=FLOW, **options):
+    tasks = {"make": lambda: list(items), "work": work, "gather": lambda parts: parts}
+    options = {"progress": False, **options}
+    return td.run_flow(td.parse_flow(text).bind(tasks), scheduler=scheduler, **options)
+
+
+def facts(done):
+    return done.outcomes[FACTS].sort_values("key", ignore_index=True)
+
+
+def double(item):
+    return 2 * item
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+def test_all_results_and_outcomes_are_there_in_order(scheduler):
+    done = run(double, scheduler=scheduler, workers=None if scheduler == "synchronous" else 2)
+    assert done.value == [2 * item for item in range(ITEMS)]
+    items = done.outcomes[done.outcomes.task == "Work"]
+    assert len(items) == items.key.nunique() == ITEMS
+    assert (items.status == "COMPLETED").all()
+    assert (done.attempts.duration_s >= done.attempts.function_s).all()
+    assert done.ledger.loc["processed", "rows"] == ITEMS
+    assert done.timings["cpu"] >= 0
+
+
+def test_those_that_fail_cost_themselves_alone_and_are_tried_again():
+    tries = []
+
+    def work(item):
+        tries.append(item)
+        if item == 20 or (item in (5, 6) and tries.count(item) == 1):
+            raise ValueError(f"no {item}")
+        return item
+
+    policy = "  task Work[*]:\n    retries: 1\n    retry_delay: 0 s\n    on_error: skip\n  Make"
+    done = run(work, text=FLOW.replace("  Make", policy))
+    assert done.value == [item for item in range(ITEMS) if item != 20]
+    frame = done.outcomes[done.outcomes.task == "Work"]
+    assert len(frame) == ITEMS
+    assert sorted(frame.attempts) == [1] * (ITEMS - 3) + [2] * 3
+    assert frame.error[frame.status == "SKIPPED"].tolist() == ["ValueError: no 20"]
+    assert done.ledger.loc["skipped", "rows"] == 1
+
+
+def test_what_an_observer_sees_is_one_event_for_each_chunk():
+    class Counts(td.Observer):
+        def __init__(self):
+            self.seen = []
+
+        def on_event(self, event):
+            self.seen.append(event)
+
+    counts = Counts()
+    done = run(double, observers=[counts])
+    finished = [event for event in counts.seen if type(event) is events.ChunkFinished]
+    submitted = [event for event in counts.seen if type(event) is events.ChunkSubmitted]
+    assert not any(type(event) is events.ChunksCompleted for event in counts.seen)
+    assert sorted(event.outcome.key for event in finished) == sorted(
+        done.outcomes.key[done.outcomes.task == "Work"]
+    )
+    assert [event.outcome.value[1] for event in finished] == done.value
+    assert [event.key for event in submitted] == [event.outcome.key for event in finished]
+
+
+def test_what_a_function_changes_or_logs_is_laid_to_its_item(caplog, monkeypatch):
+    monkeypatch.setenv("BLOCKS_OF", "before")
+
+    def work(item):
+        if item == 11:
+            os.environ["BLOCKS_OF"] = "after"
+        if item == 12:
+            raise RuntimeError("after it")
+        return item
+
+    job = Job("P", ((Step("P", work),),))
+    items = [Item(f"{number:032x}", number, number) for number in range(9, 16)]
+    ended = run_each(job, items, restores=True)
+    kinds = [type(one) is OutcomeBlock for one in ended]
+    assert kinds == [True, False, False, True]
+    assert ended[1].attempts[0].notices == ("changed the environment: 'BLOCKS_OF'",)
+    assert os.environ["BLOCKS_OF"] == "before"
+    assert ended[2].failure.message == "after it"
+    assert [outcome.value[1] for outcome in ended[3].outcomes(items[4:])] == [13, 14, 15]
+
+
+def tell(item):
+    with open(os.environ["BLOCKS_TOLD"], "a") as file:
+        file.write(f"{item}\n")
+    if item == 25 and os.environ["BLOCKS_FAIL"]:
+        raise ValueError("not yet")
+    return item % 10
+
+
+def test_a_run_that_failed_is_resumed_where_it_stopped(tmp_path, monkeypatch):
+    told = tmp_path / "told"
+    monkeypatch.setenv("BLOCKS_TOLD", str(told))
+    monkeypatch.setenv("BLOCKS_FAIL", "1")
+    with pytest.raises(FlowFailed) as caught:
+        run(tell, run_dir=tmp_path)
+    stopped = caught.value.run
+    kept = td.load_run(stopped.run_id, tmp_path)
+    pd.testing.assert_frame_equal(facts(kept), facts(stopped))
+    monkeypatch.setenv("BLOCKS_FAIL", "")
+    done = run(tell, run_dir=tmp_path, resume=stopped.run_id)
+    assert done.value == [item % 10 for item in range(ITEMS)]
+    calls = sorted(map(int, told.read_text().split()))
+    assert calls == sorted([*range(ITEMS), 25])
+
+
+def test_equal_items_are_kept_each(tmp_path):
+    items = [1, 1, 2.0, 2, True, True, "a", None, "a", *range(20)]
+    done = run(lambda item: repr(item), items, run_dir=tmp_path)
+    calls = []
+
+    def never(item):
+        calls.append(item)
+        return repr(item)
+
+    kept = td.load_run(done.run_id, tmp_path)
+    pd.testing.assert_frame_equal(facts(kept), facts(done), check_dtype=False)
+    again = run(lambda item: repr(item), items, run_dir=tmp_path, resume=done.run_id)
+    assert again.value == done.value == list(map(repr, items))
+    assert f"{len(items)} finished chunks" in " ".join(again.notices)
+
+
+class Odd:
+    def __eq__(self, other):
+        return type(other) is Odd
+
+    __hash__ = None
+
+
+def test_a_value_that_has_no_exact_form_costs_no_other_its_place(tmp_path):
+    done = run(lambda item: Odd() if item == 9 else item, run_dir=tmp_path)
+    again = run(lambda item: Odd() if item == 9 else item, run_dir=tmp_path, resume=done.run_id)
+    assert again.value == done.value
+    reused = [notice for notice in again.notices if "were reused" in notice]
+    assert reused[0].startswith(f"{ITEMS - 1} finished chunks")
+
+
+def test_columns_give_back_the_items_that_they_were_made_of():
+    items = [Item(f"{n:032x}", [n], n, counted_rows=n % 3) for n in range(5, 20)]
+    columns = ItemColumns.of(items)
+    assert type(columns) is ItemColumns
+    assert list(columns) == items
+    assert columns[3:5] == items[3:5]
+    part = Item("k", 1, part=(0, 1))
+    assert ItemColumns.of([*items, part]) == [*items, part]
+
+
+def test_what_has_ended_is_listed_in_the_order_in_which_it_came():
+    job = Job("P", ((Step("P", double),),))
+    items = [Item(f"{n:032x}", n, n) for n in range(4)]
+    alone = [(item, run_item(job, item)) for item in items]
+    (block,) = run_each(job, items)
+    ended = EndedItems(alone[:1])
+    ended.extend(ItemColumns.of(items[1:]), run_each(job, items[1:])[0])
+    ended.append(None, alone[3][1])
+    assert [item and item.position for item, _ in ended] == [0, 1, 2, 3, None]
+    assert len(ended) == 5
+    assert ended[-1][0] is None
+    assert [pair[0] for pair in ended.singles] == [items[0], None]
+    assert sum(outcome.attempts[0].cpu_s for outcome in block.outcomes(items)) == pytest.approx(
+        block.total().cpu_s
+    )
