@@ -246,14 +246,14 @@ class Attempts:
                 yield item, _number_attempts(ended)
 
     def _match(self, batch: Batch, results: list[Any]) -> Iterator[tuple[Any, Any]]:
-        """Yield each result with its item; a block's in one, unless one was tried before."""
+        """Yield each result with its item; a block's in one, where all are whole and new."""
         left = iter(batch.items)
         for result in results:
             if not isinstance(result, OutcomeBlock):
                 yield next(left), result
                 continue
             items = list(islice(left, len(result)))
-            if self._before and any((batch.name, item.index) in self._before for item in items):
+            if any(item.part or (batch.name, item.index) in self._before for item in items):
                 yield from zip(items, result.outcomes(items), strict=True)
             else:
                 yield items, result

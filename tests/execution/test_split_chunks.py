@@ -186,8 +186,9 @@ def test_what_does_not_fit_is_split_and_later_chunks_are_smaller(kind, chunk_siz
     assert len(run.failures) == 0
     # Each size fails a few times at most, not once for each chunk.
     assert sum(rows > 20 for rows in tried) <= 16
-    assert "chunks were too large for this function: " in str(run)
-    assert str(run).count("too large") == 1
+    assert "chunks were too large for this function: " in run.explain()
+    assert run.explain().count("too large") == 1
+    assert "died" not in run.explain()
     run.plan.ledger()
 
 

@@ -472,7 +472,7 @@ def test_a_disk_that_fills_up_ends_the_journal_and_not_the_run(ground, monkeypat
 
     def full(file, buffers):
         count.append(1)
-        if len(count) > 25:
+        if len(count) > 12:
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(file, buffers)
 

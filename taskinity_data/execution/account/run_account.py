@@ -78,7 +78,7 @@ class Account:
 
     def retry(self, name: str, item: Item, outcome: Outcome | None, how: str, parts: int) -> None:
         """Report that `item` is tried again, as `how` says, whole or in so many `parts`."""
-        if outcome is None:
+        if outcome is None and not parts:
             self.notices.lose(name, item)
         self._emit(
             events.ChunkRetried(self._run_id, time.time(), name, item.key, how, outcome, parts)
