@@ -282,6 +282,8 @@ class OutcomeBlock:
         As in `Attempt`, of all items together; each has a share that goes with its duration.
     peak_nbytes : int or None
         Of the process when the last of them had ended.
+    lost : tuple of Attempt
+        Tries of all of them that ended with their worker, before these.
     """
 
     task: str
@@ -293,6 +295,7 @@ class OutcomeBlock:
     process_cpu_s: float = 0.0
     queued_s: float = 0.0
     peak_nbytes: int | None = None
+    lost: tuple[Attempt, ...] = ()
 
     def __len__(self) -> int:
         return len(self.times) // _TIMES
@@ -350,7 +353,7 @@ class OutcomeBlock:
             self.task,
             item.key,
             Status.COMPLETED,
-            (attempt,),
+            (*self.lost, attempt),
             counts.rows,
             counts.filtered,
             item.nbytes,

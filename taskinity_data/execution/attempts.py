@@ -246,18 +246,25 @@ class Attempts:
                 yield item, _number_attempts(ended)
 
     def _match(self, batch: Batch, results: list[Any]) -> Iterator[tuple[Any, Any]]:
-        """Yield each result with its item; a block's in one, where all are whole and new."""
+        """Yield each result with its item; a block's in one, where all are whole and new.
+
+        Items without a result were left out, since the batch took long; they run next.
+        """
         left = iter(batch.items)
         for result in results:
             if not isinstance(result, OutcomeBlock):
                 yield next(left), result
                 continue
             items = list(islice(left, len(result)))
-            if any(item.part or (batch.name, item.index) in self._before for item in items):
+            if result.lost or any(
+                item.part or (batch.name, item.index) in self._before for item in items
+            ):
                 yield from zip(items, result.outcomes(items), strict=True)
             else:
                 yield items, result
-        assert next(left, None) is None
+        if not self._is_stopped:
+            for item in left:
+                self.retries.add(batch, item, 0.0)
 
     def _remember(self, name: str, item: Item, lost: tuple[Attempt, ...]) -> Outcome | None:
         """Keep the tries of `item` that its cluster has lost; its outcome by now, None without."""

@@ -10,9 +10,11 @@ from taskinity_data import events
 from taskinity_data.chunks.sizing import Learner
 from taskinity_data.errors import FlowFailed
 from taskinity_data.execution.account.ended_items import EndedItems, ItemColumns
+from taskinity_data.execution.schedulers.restarts import add_lost
+from taskinity_data.execution.worker import run_item as run_item_module
 from taskinity_data.execution.worker.job import Item, Job, Step
 from taskinity_data.execution.worker.run_item import run_each, run_item
-from taskinity_data.outcome import OutcomeBlock
+from taskinity_data.outcome import Attempt, OutcomeBlock
 
 FLOW = "flow F:\n  Make -> Work[*] -> Gather\n"
 ITEMS = 40
@@ -49,6 +51,34 @@ def test_all_results_and_outcomes_are_there_in_order(scheduler):
     assert (done.attempts.duration_s >= done.attempts.function_s).all()
     assert done.ledger.loc["processed", "rows"] == ITEMS
     assert done.timings["cpu"] >= 0
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+def test_the_rest_of_a_batch_that_takes_too_long_runs_next_and_each_item_once(
+    scheduler, monkeypatch
+):
+    monkeypatch.setattr(run_item_module, "MAX_BATCH_S", 0.0)
+    tries = []
+
+    def work(item):
+        tries.append(item)
+        return item
+
+    done = run(work, scheduler=scheduler, workers=None if scheduler == "synchronous" else 2)
+    assert done.value == list(range(ITEMS))
+    assert sorted(tries) == list(range(ITEMS))
+    items = done.outcomes[done.outcomes.task == "Work"]
+    assert (items.attempts == 1).all()
+
+
+def test_tries_that_were_lost_with_their_worker_are_those_of_each_item_of_a_block():
+    job = Job("Work", ((Step("Work", double),),))
+    items = [Item(str(number), number, number) for number in range(3)]
+    (block,) = run_each(job, items)
+    lost = Attempt(1, 0.0, 0.0, "gone")
+    (ended,) = add_lost([block], (lost,))
+    assert [outcome.attempts[0] for outcome in ended.outcomes(items)] == [lost] * 3
+    assert all(len(outcome.attempts) == 2 for outcome in ended.outcomes(items))
 
 
 def test_those_that_fail_cost_themselves_alone_and_are_tried_again():

@@ -17,6 +17,7 @@ from taskinity_data.execution.schedulers.cluster_workers import ClusterWorkers
 from taskinity_data.execution.schedulers.restarts import Restarts, add_lost
 from taskinity_data.execution.schedulers.worker_checks import pack_runner
 from taskinity_data.execution.worker.result_limit import limit_results
+from taskinity_data.execution.worker.run_item import count_items
 from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpack_outcomes
 
 if TYPE_CHECKING:
@@ -223,8 +224,9 @@ class DaskStrategy(Strategy):
         if isinstance(outcomes, str):
             self._members.leave_out(worker, outcomes)
             return NotRun(outcomes)
-        self._members.count_chunks(worker, len(outcomes))
-        return unpack_outcomes(outcomes)
+        ended = unpack_outcomes(outcomes)
+        self._members.count_chunks(worker, count_items(ended))
+        return ended
 
     def find_lost(self, pending: Sequence[Any]) -> list[Any]:
         """Return those of `pending` that the scheduler does not know: it has lost them."""

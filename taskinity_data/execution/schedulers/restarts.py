@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from taskinity_data.errors import WorkerDied
-from taskinity_data.outcome import LOST_WITH_WORKER, Attempt, Failure, Outcome
+from taskinity_data.outcome import LOST_WITH_WORKER, Attempt, Failure, Outcome, OutcomeBlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,9 +130,12 @@ def add_lost(ended: Any, lost: tuple[Attempt, ...]) -> Any:
         ended.lost = lost
     if not isinstance(ended, list):
         return ended
-    return [
-        replace(outcome, attempts=(*lost, *outcome.attempts))
-        if isinstance(outcome, Outcome)
-        else outcome
-        for outcome in ended
-    ]
+    return [_add_lost(outcome, lost) for outcome in ended]
+
+
+def _add_lost(outcome: Any, lost: tuple[Attempt, ...]) -> Any:
+    if isinstance(outcome, OutcomeBlock):
+        return replace(outcome, lost=lost)
+    if isinstance(outcome, Outcome):
+        return replace(outcome, attempts=(*lost, *outcome.attempts))
+    return outcome

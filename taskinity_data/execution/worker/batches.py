@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from taskinity_data.errors import TaskinityDataError
 from taskinity_data.execution.worker.child_pool import ChildPool
 from taskinity_data.execution.worker.log_capture import lower_level
-from taskinity_data.execution.worker.run_item import run_each
+from taskinity_data.execution.worker.run_item import MAX_BATCH_S, run_each
 from taskinity_data.execution.worker.shipping import (
     Parcel,
     pack_ended,
@@ -20,7 +21,7 @@ from taskinity_data.execution.worker.shipping import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from taskinity_data.execution.worker.job import Item, Job
     from taskinity_data.outcome import Outcome, OutcomeBlock
@@ -59,23 +60,22 @@ def run_items(
 ) -> list[Outcome | OutcomeBlock | BaseException]:
     """Return the outcomes of `items`, in their order: see `run_each`.
 
-    An error stands for one that never began. `blob` is `job`, packed, where that is done already.
+    An error stands for one that can't be run. `blob` is `job`, packed, where that is done already.
     """
     ended: list[Outcome | OutcomeBlock | BaseException] = []
-    for is_guarded, group in groupby(items, lambda item: item.guard is not None):
-        if not is_guarded:
-            ended += run_each(job, group)
+    for part in _divide(items):
+        if part[0].guard is None:
+            ended += run_each(job, part)
             continue
-        for item in group:
-            try:
-                ended.append(unpack_outcome(children.run(job, item, blob)))
-            except TaskinityDataError as error:
-                ended.append(error)
+        try:
+            ended.append(unpack_outcome(children.run(job, part[0], blob)))
+        except TaskinityDataError as error:
+            ended.append(error)
     return ended
 
 
 def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseException]:
-    """Runs packed `items` on a worker; each outcome or block of outcomes is packed alone.
+    """Run packed items on a worker: see `run_items`. Each outcome or block is packed alone.
 
     An outcome whose value can't be pickled becomes that item's failure.
     """
@@ -84,17 +84,26 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
     blob = packed.blob if isinstance(packed, Parcel) else packed
     outcomes: list[bytes | BaseException] = []
     with lower_level(job.log_level):
-        for is_guarded, group in groupby(
-            unpack_items(items_blob), lambda item: item.guard is not None
-        ):
-            items = list(group)
-            if not is_guarded:
-                ended = run_each(job, items, restores=True)
-                outcomes += pack_ended(ended, items, job.max_nbytes)
+        for part in _divide(unpack_items(items_blob)):
+            if part[0].guard is None:
+                ended = run_each(job, part, restores=True)
+                outcomes += pack_ended(ended, part, job.max_nbytes)
                 continue
-            for item in items:
-                try:
-                    outcomes.append(_children.run(job, item, blob))
-                except TaskinityDataError as error:
-                    outcomes.append(error)
+            try:
+                outcomes.append(_children.run(job, part[0], blob))
+            except TaskinityDataError as error:
+                outcomes.append(error)
     return outcomes
+
+
+def _divide(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Yield items that run together, those with a guard alone, until the batch has taken too long.
+
+    `run_each`, which looks at the time too, begins later, so that where it ends early this does.
+    """
+    until_s = time.monotonic() + MAX_BATCH_S
+    for is_guarded, group in groupby(items, lambda item: item.guard is not None):
+        for part in ([item] for item in group) if is_guarded else (list(group),):
+            yield part
+            if time.monotonic() > until_s:
+                return

@@ -34,7 +34,19 @@ if TYPE_CHECKING:
     from taskinity_data.execution.worker.job import Item, Job
     from taskinity_data.outcome import BadLines, Failure
 
-__all__ = ["call_step", "name_worker", "peak_nbytes", "run_each", "run_item"]
+__all__ = [
+    "MAX_BATCH_S",
+    "call_step",
+    "count_items",
+    "name_worker",
+    "peak_nbytes",
+    "run_each",
+    "run_item",
+]
+
+MAX_BATCH_S = 2.0
+"""After which the rest of a batch goes back to the driver: a batch is meant to take 0.03 s, and
+where items become slow, other workers take their share."""
 
 
 def run_item(
@@ -59,6 +71,8 @@ def run_each(
 ) -> list[Outcome | OutcomeBlock]:
     """Return the outcomes of `items` in their order: values or partials, or failures of user code.
 
+    Those are left out that would begin after `MAX_BATCH_S`.
+
     `begin` is called with the number of each step before it starts; the first starts with reading.
     What functions change of the process around them is noticed, and where it `restores` put back.
 
@@ -69,6 +83,11 @@ def run_each(
     """
     with hiding(job.secrets):
         return _Turn(job, begin, restores).run(items)
+
+
+def count_items(ended: Iterable[Any]) -> int:
+    """Return how many items have ended, of which some are together in blocks."""
+    return sum(len(part) if isinstance(part, OutcomeBlock) else 1 for part in ended)
 
 
 class _Turn:
@@ -89,7 +108,10 @@ class _Turn:
         self._look_around()
         with capture_logs(self._captured):
             self._open()
+            until_s = self._at + MAX_BATCH_S
             for item in items:
+                if self._at > until_s:
+                    break
                 self._items.append(item)
                 self._run(item)
             self._measure()
