@@ -33,6 +33,6 @@ def cut():
     return _cut
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def rng():
     return np.random.default_rng(7)
