@@ -117,7 +117,8 @@ def test_a_worker_that_does_not_answer_at_the_start_is_left_out(csv, tmp_path, m
             os.kill(pids[silent], signal.SIGCONT)
     assert done.status == "COMPLETED"
     assert set(done.value) == set(pids.values()) - {pids[silent]}
-    (notice,) = done.notices
+    # Dask may have given it a chunk before it was known to be silent.
+    (notice,) = (notice for notice in done.notices if "ran again" not in notice)
     assert notice.startswith(f"worker {silent} is not used: it does not respond")
 
 

@@ -22,6 +22,15 @@ STUCK_S = 20
 STEP_S = 0.01
 
 
+def end(child):
+    """End a process of Dask; a worker that was stopped for a while may hang in its event loop."""
+    child.terminate()
+    try:
+        child.wait(STUCK_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
 @contextlib.contextmanager
 def start_cluster(folder, *, workers=2, nanny=True, words=(), security=None, **environment):
     """A client of a scheduler and its workers, all of them processes in another folder.
@@ -44,7 +53,7 @@ def start_cluster(folder, *, workers=2, nanny=True, words=(), security=None, **e
                     stderr=subprocess.STDOUT,
                 )
             )
-            stack.callback(child.terminate)
+            stack.callback(end, child)
 
         local = ("--host", "127.0.0.1", "--no-dashboard", *words)
         start("scheduler", *local, "--port", 0, "--scheduler-file", file)
