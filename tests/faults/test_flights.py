@@ -7,6 +7,8 @@ import re
 import pytest
 from flights_kit import Flights, a_cluster, busy_workers_below
 
+from taskinity_data import load_run
+
 pytestmark = pytest.mark.thorough
 
 SAID = {
@@ -20,16 +22,14 @@ WORKERS, MEMORY = 3, "600MiB"
 
 
 def check(case, code, out, err):
-    """Exit code, totals, account, and who is named: all as the command line tells it."""
+    """Exit code, answer, account, and what failed: as the run is stored, and as it is shown."""
     assert code == 3, err
-    answer, failed = (out.partition(f"\n{title}\n")[2] for title in ("Answer", "Failed"))
-    pattern = r"ProcessChunk: (.+)\n +in (\S+) \[([\d,]+) to ([\d,]+)\], key"
-    told = re.findall(pattern, failed)
+    run = load_run(re.search(r"run (\S+)\)", out)[1], case.folder / ".taskinity")
     lost = {}
-    for error, path, *ends in told:
-        start, stop = (case.place(path, int(end.replace(",", ""))) for end in ends)
-        lost[start] = stop, error
-    assert len(lost) == len(told) == failed.count(", key ")
+    for row in run.failures.itertuples():
+        start, stop = (case.place(row.path, end) for end in (row.start, row.stop))
+        lost[start] = stop, row.error
+    assert len(lost) == len(run.failures)
 
     # The chunks with a bad flight, by their own errors, and no other.
     for place, kind in case.bad_places.items():
@@ -40,13 +40,11 @@ def check(case, code, out, err):
     assert len(lost) == len(case.bad)
 
     expected = case.expect([(start, stop) for start, (stop, _) in lost.items()])
-    lines = answer.partition("\n\n")[0].splitlines()
-    rows = [line.split() for line in lines if re.fullmatch(r"  \w\w( +\d+){3}", line)]
-    assert {row[0]: tuple(map(int, row[1:])) for row in rows} == expected
+    assert {carrier: tuple(sums) for carrier, *sums in run.value.itertuples()} == expected
     skipped = sum(stop - start for start, (stop, _) in lost.items())
     left = case.total_rows - skipped
     assert left == sum(row[0] for row in expected.values())
-    account = f"rows: {case.total_rows:,} planned = {left:,} processed + {skipped:,} skipped\n"
+    account = f"{case.total_rows:,} planned = {left:,} processed + {skipped:,} skipped"
     assert account in out, out
     assert case.left() == []
 
