@@ -59,7 +59,7 @@ class LockWatch:
     runs_alone : bool
         Whether one thread alone may be given something to do, by now.
     is_shared : bool or None
-        Whether threads share a lock, by the last look; None before that.
+        Whether threads share a lock, by the last look, or two where they do; None before that.
     begun_s : float or None
         When it began to look.
     """
@@ -71,6 +71,7 @@ class LockWatch:
         self._alone = self._alone_wants = 0.0
         self._computes = False
         self._is_broken = False
+        self._looked_shared = False
         self._mark = (0.0, ThreadTime(), 0.0)
 
     def is_due(self, now_s: float, running: int) -> bool:
@@ -111,11 +112,14 @@ class LockWatch:
             rate = cpu_s / passed_s
             if self._computes:
                 # A thread that waits for the lock wants no core, whoever has the cores.
-                self.is_shared = is_lock_shared(self._alone, rate) or is_lock_shared(
+                looks_shared = is_lock_shared(self._alone, rate) or is_lock_shared(
                     self._alone_wants, wants
                 )
             else:
                 is_busy_machine = wants > 2 * rate
                 max_wants = SCALES if is_busy_machine else ONE_CORE[1]
-                self.is_shared = ONE_CORE[0] <= wants <= max_wants
+                looks_shared = ONE_CORE[0] <= wants <= max_wants
+            # Threads that have just begun load what they need, one after another: twice, then.
+            self.is_shared = looks_shared and (self._looked_shared or None)
+            self._looked_shared = looks_shared
         self._mark, self._is_broken = (now_s, used, idle_s), False

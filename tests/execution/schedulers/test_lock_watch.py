@@ -12,6 +12,11 @@ from taskinity_data.execution.worker.job import Item, Job, Step
 from taskinity_data.execution.worker.thread_time import ThreadTime
 
 
+def watch_twice(alone, together):
+    """The watch after both, the second looked at twice, as a verdict of a lock needs."""
+    return watch_threads([alone, together, together])
+
+
 def watch_threads(looks):
     """Look at each (seconds that passed, CPU seconds, seconds in a queue, chunks ended)."""
     watch = LockWatch()
@@ -31,7 +36,14 @@ ALONE = (0.06, 0.06, 0.0, 0)
 
 
 def test_two_threads_that_get_one_core_share_a_lock():
-    assert watch_threads([ALONE, (0.3, 0.31, 0.0, 0)]).is_shared
+    assert watch_twice(ALONE, (0.3, 0.31, 0.0, 0)).is_shared
+
+
+def test_threads_that_have_just_begun_are_looked_at_again():
+    loads, computes = (0.3, 0.31, 0.0, 0), (0.3, 0.58, 0.0, 0)
+    assert watch_threads([ALONE, loads]).is_shared is None
+    assert watch_threads([ALONE, loads, computes]).is_shared is False
+    assert watch_threads([ALONE, loads, computes, loads]).is_shared is None
 
 
 def test_two_threads_that_get_two_cores_do_not():
@@ -39,12 +51,12 @@ def test_two_threads_that_get_two_cores_do_not():
 
 
 def test_a_lock_is_seen_where_other_programs_take_most_of_the_cores():
-    assert watch_threads([(0.25, 0.06, 0.18, 0), (0.3, 0.09, 0.4, 0)]).is_shared
+    assert watch_twice((0.25, 0.06, 0.18, 0), (0.3, 0.09, 0.4, 0)).is_shared
 
 
 def test_a_thread_that_wants_no_core_waits_for_the_lock_whatever_other_programs_take_meanwhile():
     # Twice the share of the cores that the first chunk had alone.
-    assert watch_threads([(0.25, 0.05, 0.19, 0), (0.3, 0.13, 0.18, 0)]).is_shared
+    assert watch_twice((0.25, 0.05, 0.19, 0), (0.3, 0.13, 0.18, 0)).is_shared
 
 
 def test_threads_that_get_their_share_of_busy_cores_are_not_taken_for_ones_with_a_lock():
@@ -96,13 +108,13 @@ def test_nothing_is_looked_at_more_often_than_it_is_judged():
 @pytest.mark.parametrize(("cpu_s", "is_shared"), [(0.3, True), (0.2, False), (0.55, False)])
 def test_where_the_first_chunk_was_being_fetched_one_busy_core_is_a_lock(cpu_s, is_shared):
     fetched = (0.03, 0.001, 0.0, 0)
-    assert watch_threads([fetched, (0.3, cpu_s, 0.0, 0)]).is_shared is is_shared
+    assert watch_twice(fetched, (0.3, cpu_s, 0.0, 0)).is_shared is is_shared
 
 
 @pytest.mark.parametrize(("queued_s", "is_shared"), [(0.32, True), (0.5, False), (0.1, False)])
 def test_a_lock_is_seen_where_the_first_chunk_got_no_core_and_others_have_them(queued_s, is_shared):
     no_core = (0.03, 0.001, 0.0, 0)
-    assert watch_threads([no_core, (0.3, 0.06, queued_s, 0)]).is_shared is is_shared
+    assert watch_twice(no_core, (0.3, 0.06, queued_s, 0)).is_shared is is_shared
 
 
 def test_a_pool_of_threads_knows_what_they_have_computed():
