@@ -112,7 +112,7 @@ def estimate_job(
     """Forecast as `estimate` does, for a job; if it `may_fail`, failed slices are only reported."""
     if not plan.chunks or not plan.nbytes:
         raise PlanError("the plan holds no data, so there is nothing to try")
-    begun = time.perf_counter()
+    started = time.perf_counter()
     settings = load_settings()
     workers = check_workers(settings.max_workers if workers is None else workers)
     scheduler = settings.scheduler if scheduler is None else scheduler
@@ -145,7 +145,7 @@ def estimate_job(
             before.restore()
     forecast = _conclude(request, dataset, alone, trial, planned_s)
     restored = [f"{job.task} {change}, which was put back" for change in changes]
-    took_s = time.perf_counter() - begun
+    took_s = time.perf_counter() - started
     return replace(
         forecast, tried=f"{forecast.tried}, in {took_s:.1f} s", doubts=(*forecast.doubts, *restored)
     )

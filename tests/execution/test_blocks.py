@@ -142,7 +142,7 @@ def test_what_a_function_changes_or_logs_is_laid_to_its_item(caplog, monkeypatch
 
 
 def tell(item):
-    with open(os.environ["BLOCKS_TOLD"], "a") as file:
+    with open(os.environ["BLOCKS_RECORD"], "a") as file:
         file.write(f"{item}\n")
     if item == 25 and os.environ["BLOCKS_FAIL"]:
         raise ValueError("not yet")
@@ -150,8 +150,8 @@ def tell(item):
 
 
 def test_a_run_that_failed_is_resumed_where_it_stopped(tmp_path, monkeypatch):
-    told = tmp_path / "told"
-    monkeypatch.setenv("BLOCKS_TOLD", str(told))
+    record = tmp_path / "record"
+    monkeypatch.setenv("BLOCKS_RECORD", str(record))
     monkeypatch.setenv("BLOCKS_FAIL", "1")
     with pytest.raises(FlowFailed) as caught:
         run(tell, run_dir=tmp_path)
@@ -161,7 +161,7 @@ def test_a_run_that_failed_is_resumed_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setenv("BLOCKS_FAIL", "")
     done = run(tell, run_dir=tmp_path, resume=stopped.run_id)
     assert done.value == [item % 10 for item in range(ITEMS)]
-    calls = sorted(map(int, told.read_text().split()))
+    calls = sorted(map(int, record.read_text().split()))
     assert calls == sorted([*range(ITEMS), 25])
 
 

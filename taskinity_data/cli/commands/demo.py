@@ -56,14 +56,14 @@ def demo(ctx: click.Context, workers: int | None, size: str, as_json: bool) -> N
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="taskinity-demo-")))
         _tell("The data")
         answer["data"] = _write_csv(flights, folder, nbytes)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         flow, plan = _show_job(folder, workers)
         _tell("The run")
         inputs = {"data": str(folder), "airlines": flights.airlines}
         options = {**keep(), "plan": plan} | ({} if workers is None else {"workers": workers})
         report = str(options["run_dir"] / "demo.html") if "run_dir" in options else None
         code = execute(flow, inputs, options, answer, report=report)
-        ours_s = time.perf_counter() - begun
+        ours_s = time.perf_counter() - started
         click.echo("" if as_json else answer.text)
         _tell("pandas")
         pandas_s, is_same = time_pandas(folder, flights.airlines, answer["value"])

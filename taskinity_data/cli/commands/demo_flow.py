@@ -59,12 +59,12 @@ def time_pandas(folder: Path, airlines: str, expected: Any) -> tuple[float, bool
     """Return how long pandas takes for the same answer, and whether it is the same."""
     import pandas as pd
 
-    begun = time.perf_counter()
+    started = time.perf_counter()
     files = sorted(folder.glob("*.csv"))
     frame = pd.concat([pd.read_csv(file, usecols=_COLUMNS) for file in files], ignore_index=True)
     groups = process_chunk(frame).groupby("carrier")
     answer = name_airlines(groups.agg(**_ANSWER), airlines)
-    took_s = time.perf_counter() - begun
+    took_s = time.perf_counter() - started
     try:
         pd.testing.assert_frame_equal(answer, expected, rtol=1e-9, check_dtype=False)
     except AssertionError:

@@ -119,7 +119,7 @@ class LockWatch:
                 is_busy_machine = wants > 2 * rate
                 max_wants = SCALES if is_busy_machine else ONE_CORE[1]
                 looks_shared = ONE_CORE[0] <= wants <= max_wants
-            # Threads that have just begun load what they need, one after another: twice, then.
+            # Threads that have just started load what they need, one after another: twice, then.
             self.is_shared = looks_shared and (self._looked_shared or None)
             self._looked_shared = looks_shared
         self._mark, self._is_broken = (now_s, used, idle_s), False

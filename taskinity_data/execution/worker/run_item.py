@@ -133,10 +133,10 @@ class _Turn:
             done, failure = _Done(), describe_failure(error)
         except BaseException as error:  # noqa: BLE001 - a failure is a value
             done, failure = _Done(), describe_failure(error)
-        begun, self._at = self._at, time.perf_counter()
+        started, self._at = self._at, time.perf_counter()
         self._block.add(
-            self._started_s + begun,
-            self._at - begun,
+            self._started_s + started,
+            self._at - started,
             clock.read_s,
             clock.function_s,
             clock.partial_s,
