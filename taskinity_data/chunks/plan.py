@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
@@ -58,7 +58,6 @@ class ChunkPlan:
     target_nbytes: int | None
     reason: str
     is_given: bool = False
-    _forecasts: list[Forecast] = field(default_factory=list, init=False, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.chunks)
@@ -74,17 +73,6 @@ class ChunkPlan:
 
     def __getitem__(self, index: int | slice) -> Chunk | tuple[Chunk, ...]:
         return self.chunks[index]
-
-    @property
-    def forecast(self) -> Forecast | None:
-        """The newest forecast of `estimate`, None without."""
-        return self._forecasts[-1] if self._forecasts else None
-
-    def forecast_of(self, work: str) -> Forecast | None:
-        """Return the newest forecast of `work`, else of any work, to compare a run with."""
-        return next(
-            (forecast for forecast in self._forecasts[::-1] if forecast.of == work), self.forecast
-        )
 
     @property
     def nbytes(self) -> int:
@@ -186,11 +174,7 @@ class ChunkPlan:
         """
         from taskinity_data.forecast.estimate import estimate
 
-        forecast = estimate(
-            self, function, reduce, workers=workers, memory=memory, scheduler=scheduler
-        )
-        self._forecasts.append(forecast)
-        return forecast
+        return estimate(self, function, reduce, workers=workers, memory=memory, scheduler=scheduler)
 
     def _fields(self) -> list[tuple[str, str]]:
         files = self.files

@@ -22,7 +22,6 @@ from taskinity_data.execution.open_fan_out import narrow
 from taskinity_data.execution.worker.side_effects import Surroundings
 from taskinity_data.flow.map_reduce import short_flow
 from taskinity_data.flow.stages import FanOutStage
-from taskinity_data.forecast.compare_with_run import name_work
 from taskinity_data.forecast.driver_cost import combine_seconds, pass_seconds, try_finish
 from taskinity_data.forecast.extrapolate import (
     estimate_memory,
@@ -195,7 +194,6 @@ def _conclude(
         chunk_reason=reason,
         workers=workers,
         scheduler=trial.name,
-        of=name_work(job),
         work=work,
         bottleneck=bound(work, workers, busy),
         more_workers=more_workers(work, workers, cores, slowdown, is_in_threads, busy, len(sizes)),

@@ -212,8 +212,6 @@ class Forecast:
     workers : int
     scheduler : str
         The scheduler that would run it.
-    of : str
-        The names of the functions and reducers.
     work : RunSeconds
         The parts of the time.
     bottleneck, more_workers : str
@@ -233,7 +231,6 @@ class Forecast:
     chunk_reason: str
     workers: int
     scheduler: str
-    of: str
     work: RunSeconds
     bottleneck: str
     more_workers: str

@@ -1,4 +1,4 @@
-"""Explain a run in full: ledger, times, sizes, slowest chunks, each failure, forecasts."""
+"""Explain a run in full: ledger, times, sizes, slowest chunks, each failure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "describe_bad_lines",
-    "describe_check",
     "describe_fallbacks",
     "describe_ledger",
     "describe_output",
@@ -21,7 +20,6 @@ __all__ = [
     "describe_run",
     "explain",
     "find_place",
-    "format_check",
     "planned_chunks",
 ]
 
@@ -45,7 +43,6 @@ def explain(run: Any) -> str:
         "Notes": list(run.notices),
         "Ledger": [*describe_ledger(run, "bytes"), *describe_ledger(run, "rows")],
         "Time": _time(run),
-        "Predicted": [describe_check(check) for check in run.predicted],
         "Chunks": _chunks(run),
         "Slowest": _slowest(run),
         "Quarantined lines": describe_bad_lines(run),
@@ -235,25 +232,6 @@ def _count_errors(run: Any, lost: Any, noun: str, remedy: str, rows: str) -> lis
     ]
     more = len(counts) - _MAX_OVERCOME
     return [*lines, f"and {format_count(more, 'other error')}: {rows}"] if more > 0 else lines
-
-
-def format_check(check: Any) -> tuple[str, str]:
-    """Format the predicted range of a prediction, and the actual value."""
-    format_value = format_seconds if check.quantity == "time" else format_nbytes
-    actual = "unknown" if check.actual is None else format_value(check.actual)
-    return f"{format_value(check.low)} to {format_value(check.high)}", actual
-
-
-def describe_check(check: Any) -> str:
-    """Describe a prediction and the actual value.
-
-    >>> from taskinity_data.forecast.compare_with_run import PredictionCheck
-    >>> describe_check(PredictionCheck("memory", 1e8, 2e8, 1.5e8))
-    'memory: predicted 100.0 MB to 200.0 MB, was 150.0 MB: within'
-    """
-    predicted, actual = format_check(check)
-    was = "" if check.actual is None else f", was {actual}"
-    return f"{check.quantity}: predicted {predicted}{was}: {check.verdict}"
 
 
 def planned_chunks(run: Any) -> dict[str, Any]:

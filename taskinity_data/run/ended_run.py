@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.plan import ChunkPlan
-from taskinity_data.execution.worker.run_item import peak_nbytes
-from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.report.speed import measure_work
 from taskinity_data.run.result import Run
 
@@ -16,10 +14,9 @@ if TYPE_CHECKING:
     from taskinity_data.execution.driver import Driver
     from taskinity_data.execution.schedulers.base import WorkerRow
     from taskinity_data.flow.flow import Flow
-    from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.outcome import Attempt
 
-__all__ = ["compare_predicted", "facts_of", "run_of"]
+__all__ = ["facts_of", "run_of"]
 
 
 def run_of(
@@ -95,44 +92,10 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
             to_plain(outcome) for item, outcome in driver.account.outcomes.singles if item is None
         ],
         "output": None if run.output is None else list(run.output),
-        "predicted": [list(check) for check in run.predicted],
         "log": None if run.log is None else str(run.log),
         "notices": list(driver.account.notices.lines),
         "workers": [list(row) for row in run._members],  # noqa: SLF001
     }
-
-
-def compare_predicted(
-    run: Run, driver: Driver, plans: Sequence[tuple[str, ChunkPlan]]
-) -> tuple[PredictionCheck, ...]:
-    """Return the forecast of the one plan that has one, compared with the run."""
-    forecasts = [(name, plan) for name, plan in plans if plan.forecast is not None]
-    if len(forecasts) != 1 or run.status in (RunStatus.FAILED, RunStatus.INTERRUPTED):
-        return ()
-    name, plan = forecasts[0]
-    from taskinity_data.forecast.compare_with_run import RunFigures, compare_forecast, name_work
-    from taskinity_data.forecast.output import answer_nbytes
-
-    work = name_work(driver.fan_outs[name].job)
-    forecast = plan.forecast_of(work)
-    assert forecast is not None
-    chunks = [outcome for item, outcome in driver.account.outcomes if item is not None]
-    run_now = (outcome for outcome in chunks if not outcome.is_recalled)
-    peaks = [attempt.peak_nbytes for outcome in run_now for attempt in outcome.attempts]
-    if run.scheduler in ("threads", "synchronous"):
-        peaks.append(peak_nbytes())
-    value = run.value if forecast.is_answer else run.results.get(name)
-    ran = RunFigures(
-        work,
-        run.workers,
-        run.scheduler,
-        run.timings["total"],
-        max((peak for peak in peaks if peak is not None), default=None),
-        None if value is None else answer_nbytes(value),
-        sum(outcome.is_recalled for outcome in chunks),
-        sum(outcome.status is not Status.COMPLETED for outcome in chunks),
-    )
-    return compare_forecast(forecast, ran)
 
 
 def _ranks(flow: Flow, driver: Driver) -> dict[str, int]:

@@ -20,7 +20,6 @@ from taskinity_data.execution.account.notices import Entry
 from taskinity_data.execution.worker.job import Item
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_flow
-from taskinity_data.forecast.compare_with_run import PredictionCheck
 from taskinity_data.formats.reader import Reader
 from taskinity_data.outcome import Outcome, RunStatus
 from taskinity_data.report.next_steps import next_steps
@@ -119,7 +118,6 @@ def _rebuild(past: Past, status: RunStatus) -> Run:
         output=None if output is None else Output(*output),
         notices=(*past.notes, *end.get("notices", ())),
         quarantine=find_quarantine(past.directory),
-        predicted=tuple(PredictionCheck(*check) for check in end.get("predicted", ())),
         log=Path(end["log"]) if end.get("log") else None,
         started=pd.Timestamp(started_s, unit="s", tz="UTC"),
         duration_s=None if ended_s is None else ended_s - started_s,

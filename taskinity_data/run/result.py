@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from taskinity_data.execution.account.notices import Entry
     from taskinity_data.execution.worker.job import Item
     from taskinity_data.flow.flow import Flow
-    from taskinity_data.forecast.compare_with_run import PredictionCheck
     from taskinity_data.outcome import Outcome
     from taskinity_data.report.bottleneck import Bound
     from taskinity_data.run.diff import RunDiff
@@ -116,8 +115,6 @@ class Run(Generic[T]):
         Its log file, if it has one.
     next_steps : tuple of str
         Commands to run next, if it is stored and incomplete.
-    predicted : tuple of PredictionCheck
-        The forecast of ``plan.estimate`` compared with the run, if such a plan was given.
     started : pandas.Timestamp
         The start of its last attempt, in UTC.
     duration_s : float or None
@@ -148,7 +145,6 @@ class Run(Generic[T]):
     quarantine: Path | None = None
     log: Path | None = None
     next_steps: tuple[str, ...] = ()
-    predicted: tuple[PredictionCheck, ...] = ()
     started: pd.Timestamp = pd.NaT  # type: ignore[assignment]
     duration_s: float | None = None
     directory: Path | None = None
@@ -299,8 +295,7 @@ class Run(Generic[T]):
         """Return all that the summary leaves out, as text: ``print(run.explain())``.
 
         The ledger of bytes and rows, where the time went, chunk sizes and why they changed, the
-        slowest chunks, the errors of retries, each of the first ten failures, and the forecast
-        compared with the run.
+        slowest chunks, the errors of retries, and each of the first ten failures.
         """
         from taskinity_data.report.explain import explain
 

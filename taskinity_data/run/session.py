@@ -30,7 +30,7 @@ from taskinity_data.report.notify import Announcer
 from taskinity_data.report.progress import progress_for
 from taskinity_data.report.run_state import Tally
 from taskinity_data.run.arguments import sort_plans
-from taskinity_data.run.ended_run import compare_predicted, facts_of, run_of
+from taskinity_data.run.ended_run import facts_of, run_of
 from taskinity_data.run.journal import NoticeBoard, begin_journal, open_log
 from taskinity_data.run.options import parse_max_failures, parse_memory, parse_time
 from taskinity_data.run.output_options import locate
@@ -286,7 +286,6 @@ class RunSession:
         return replace(
             run,
             output=None if self._sink is None else self._sink.written,
-            predicted=compare_predicted(run, driver, self.plans),
             log=self.log.path,
         )
 

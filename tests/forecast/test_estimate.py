@@ -383,25 +383,8 @@ def test_what_a_run_takes_to_look_at_many_files_is_counted(tmp_path, monkeypatch
     assert plan.estimate(len, workers=1).work.start >= 0.5
 
 
-def test_a_run_is_set_against_the_forecast_of_its_own_function(path):
-    def other(chunk):
-        return 0
-
-    plan = td.open_dataset(path).plan(workers=1)
-    first = plan.estimate(len, sum, workers=1, scheduler="synchronous")
-    assert plan.forecast is first
-    second = plan.estimate(other, sum, workers=1, scheduler="synchronous")
-    assert plan.forecast is second
-    run = td.process(
-        path, len, reduce=sum, plan=plan, workers=1, scheduler="synchronous", progress=False
-    )
-    assert [met.caveat for met in run.predicted] == ["", "", ""]
-    assert run.predicted[0].low == first.seconds[0]
-
-
 def test_a_plan_that_was_estimated_is_still_the_plan_that_it_was(path):
     plan = td.open_dataset(path).plan(workers=1)
     same = td.open_dataset(path).plan(workers=1)
     plan.estimate(len, sum, workers=1, scheduler="synchronous")
     assert plan == same
-    assert same.forecast is None

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from taskinity_data.forecast.compare_with_run import PredictionCheck
 from taskinity_data.report.answer import describe_value
 from taskinity_data.report.explain import explain
 from taskinity_data.report.summary import summarise, summary_html
@@ -60,7 +59,6 @@ def make_run(**changes):
         "quarantine": None,
         "bad_lines": pd.DataFrame(),
         "next_steps": (),
-        "predicted": (),
         "bound": "",
         "advice": "",
         "labels": {},
@@ -183,19 +181,6 @@ def test_the_last_thing_is_what_to_type_next():
     assert text.splitlines()[-2:] == [f"Next     {steps[0]}", f"         {steps[1]}"]
     assert "taskinity-data redrive r1" in summary_html(make_run(next_steps=steps))
     assert "Next     print(run.explain()) shows more" in summarise(done())
-
-
-def test_what_was_predicted_is_set_against_what_was():
-    met = (
-        PredictionCheck("time", 1.0, 2.0, 1.5),
-        PredictionCheck("memory", 1e8, 2e8, 2.5e8),
-        PredictionCheck("output", 1e3, 2e3, 500),
-    )
-    text = explain(make_run(predicted=(*met, PredictionCheck("output", 1.0, 2.0, None))))
-    assert "  time: predicted 1.0 s to 2.0 s, was 1.5 s: within" in text
-    assert "  memory: predicted 100.0 MB to 200.0 MB, was 250.0 MB: 25 % above" in text
-    assert "  output: predicted 1.0 kB to 2.0 kB, was 500 B: 50 % below" in text
-    assert "  output: predicted 1 B to 2 B: unknown" in text
 
 
 def test_where_failures_are_kept_is_said():

@@ -206,7 +206,6 @@ def test_a_run_that_ended_is_the_same_once_it_is_kept(ground):
         "sizes",
         "timings",
         "log",
-        "predicted",
     ):
         if name != "timings":
             assert getattr(kept, name) == getattr(done, name)
@@ -449,7 +448,7 @@ def test_a_run_that_is_not_there_is_named(ground):
         load_run("20260101T000000-aaaaaa", "runs")
 
 
-# --- what is next, and what was predicted ---------------------------------------------------------
+# --- what is next ---------------------------------------------------------------------------------
 
 
 def test_a_failed_run_says_what_to_type_next_and_that_works(ground):
@@ -487,57 +486,6 @@ def test_skipped_chunks_are_next_whether_the_others_were_written_or_not(ground):
         assert before.next_steps == load_run(before.run_id, "runs").next_steps
         done = live(**(options | more | {"resume": before.run_id, "function": tasks().scale}))
         assert (str(done.status), done.next_steps) == ("COMPLETED", ())
-
-
-def test_predicted_is_set_against_actual_in_the_run_and_in_what_is_kept(ground):
-    plan = td.open_dataset("a.csv").plan(chunk_size="10 rows")
-    forecast = plan.estimate(tasks().scale, REDUCE, scheduler="synchronous", workers=1)
-    done = td.process(
-        "a.csv", tasks().scale, reduce=REDUCE, plan=plan, scheduler="synchronous", run_dir="runs"
-    )
-    time, memory, output = done.predicted
-    assert (time.low, time.high) == tuple(forecast.seconds)
-    assert time.actual == pytest.approx(done.timings["total"], rel=0.5)
-    assert memory.actual >= done.outcomes["peak_nbytes"].max()
-    assert output.actual == done.value.memory_usage(deep=True).sum()
-    assert f"time: {time.low:.0f}"[:5] in done.explain()
-    kept = load_run(done.run_id, "runs")
-    words = words_of(kept.report())
-    assert "Predicted and actual" in words
-    assert "memory is the highest of any process" in words
-    again = td.process("a.csv", tasks().scale, reduce=REDUCE, scheduler="synchronous")
-    assert again.predicted == ()
-    assert "Predicted and actual" not in words_of(again.report())
-
-
-def test_a_run_unlike_the_one_that_was_predicted_says_so(ground):
-    plan = td.open_dataset("a.csv").plan(chunk_size="10 rows")
-    plan.estimate(tasks().scale, REDUCE, scheduler="synchronous", workers=1)
-    options = {"reduce": REDUCE, "plan": plan, "workers": 2, "scheduler": "threads"}
-    time, memory, output = td.process("a.csv", tasks().scale, **options).predicted
-    assert time.verdict.endswith("; but predicted for 1 worker (synchronous)")
-    assert memory.caveat == time.caveat
-    assert output.caveat == ""
-    (other, *_) = td.process("a.csv", **options).predicted
-    assert other.caveat.startswith("predicted of scale, group_by")
-
-
-def test_a_run_that_went_on_says_that_it_was_not_all(ground):
-    plan = td.open_dataset("a.csv").plan(chunk_size="10 rows")
-    plan.estimate(tasks().scale, sum_of_x, scheduler="synchronous", workers=1)
-    options = {"plan": plan, "scheduler": "synchronous", "run_dir": "runs", "reduce": sum_of_x}
-    first = td.process("a.csv", tasks().scale, **options)
-    assert [one.caveat for one in first.predicted] == ["", "", ""]
-    assert first.predicted[2].quantity == "results"
-    assert first.predicted[2].actual > 1000  # all the rows, and not their sum
-    again = td.process("a.csv", tasks().scale, resume=first.run_id, **options)
-    assert again.predicted[0].caveat == "10 chunks done before"
-    assert "predicted" in again.explain()
-    assert "10 chunks done before" in words_of(load_run(again.run_id, "runs").report())
-
-
-def sum_of_x(parts):
-    return int(pd.concat(parts).x.sum())
 
 
 # --- the log --------------------------------------------------------------------------------------

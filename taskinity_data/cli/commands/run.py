@@ -234,16 +234,5 @@ def _describe(run: Any) -> dict[str, Any]:
         "notices": list(run.notices),
         "log": None if run.log is None else str(run.log),
         "next_steps": list(run.next_steps),
-        "predicted": [
-            {
-                "what": check.quantity,
-                "low": check.low,
-                "high": check.high,
-                "actual": check.actual,
-                "unlike": check.caveat,
-                "verdict": check.verdict,
-            }
-            for check in run.predicted
-        ],
         "bad_lines": run.bad_lines.drop(columns="raw"),
     }

@@ -14,7 +14,7 @@ from taskinity_data.display import safe_str
 from taskinity_data.outcome import Status
 from taskinity_data.report.answer import describe_value
 from taskinity_data.report.bottleneck import find_bound
-from taskinity_data.report.explain import describe_output, describe_quarantine, format_check
+from taskinity_data.report.explain import describe_output, describe_quarantine
 from taskinity_data.report.html import run_charts
 from taskinity_data.report.html.attempts import attempt_rows, location_of, printable, status_of
 from taskinity_data.report.html.run_charts import STATES
@@ -276,13 +276,6 @@ def _times(run: Any) -> list[tuple[str, str, str]]:
     return lines
 
 
-def _predicted(report: Reported) -> dict[str, Any] | None:
-    lines = [
-        (check.quantity, *format_check(check), check.verdict) for check in report.run.predicted
-    ]
-    return {"predicted": lines} if lines else None
-
-
 def _sizes(report: Reported) -> dict[str, Any] | None:
     charts, run = [], report.run
     for name, plan in run.plans.items():
@@ -321,7 +314,6 @@ SECTIONS: tuple[tuple[str, str, Callable[[Reported], dict[str, Any] | None]], ..
     ("flow", "Flow", _flow),
     ("workers", "Workers over time", _workers),
     ("times", "Times", _all_times),
-    ("predicted", "Predicted and actual", _predicted),
     ("throughput", "Throughput", _throughput),
     ("memory", "Memory", _memory),
     ("sizes", "Sizes of the chunks", _sizes),
