@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.checks.compare import differ
-from taskinity_data.checks.cuts import shrink, small_cuts
+from taskinity_data.checks.cuts import small_cuts
 from taskinity_data.checks.pieces import convert, count_rows, join, show
 from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.flow.binding.signatures import find_kind, read_parameters
@@ -35,7 +35,7 @@ Chunks = list[Any]
 
 
 class Broken(NamedTuple):
-    """A law that does not hold, the difference, and the smallest chunks found that show it."""
+    """A law that does not hold, the difference, and the chunks that show it."""
 
     law: str
     difference: str
@@ -65,7 +65,7 @@ def check_reducer(reducer: Reducer, frames: Sequence[Any]) -> None:
     Raises
     ------
     AssertionError
-        A law does not hold. The message names it, with the smallest chunks found for which it
+        A law does not hold. The message names it, with the first chunks found for which it
         does not, and both answers. The laws: the reducer and its partials pickle; there is an
         answer for no chunks at all; a single partial may go to `finish` without `combine`;
         `combine` is associative and leaves its partials as they were; rows may be cut anywhere,
@@ -116,16 +116,7 @@ def find_broken(
         if violation is None:
             continue
         law, difference = violation
-
-        def breaks(smaller: Chunks, law: str = law) -> bool:
-            violation = None if is_over() else _break_laws(reducer, smaller)
-            return violation is not None and violation[0] == law
-
-        smallest = shrink(chunks, breaks)
-        if smallest is not chunks:
-            violation_of_smallest = _break_laws(reducer, smallest)
-            difference = difference if violation_of_smallest is None else violation_of_smallest[1]
-        return Broken(law, difference, smallest)
+        return Broken(law, difference, chunks)
     return None
 
 
@@ -180,7 +171,7 @@ def check_chunkwise(function: Callable[[Any], Any], frame: Any) -> None:
     ------
     AssertionError
         The function's rows of all chunks, one after another, are not its rows of the whole frame.
-        The message names the first row that differs, the cuts, and the smallest example found.
+        The message names the first row that differs, the cuts, and the chunks.
     TypeError
         The function returns no rows (a number, a dict): its results are for a reducer, see
         `check_reducer`.
@@ -250,12 +241,10 @@ def find_dependence(
     for chunks in cuts:
         difference = find(chunks)
         if difference:
-            smallest = shrink(chunks, lambda smaller: bool(find(smaller)))
             return (
                 "its rows depend on where chunks are cut. Of the first "
                 f"{sum(map(count_rows, chunks))} rows, in one chunk and cut before row "
-                f"{_cuts_of(chunks)}: {difference}\nThe smallest chunks found: "
-                f"{find(smallest) or difference}\n{show(smallest)}"
+                f"{_cuts_of(chunks)}: {difference}\nThe chunks:\n{show(chunks)}"
             )
     return None
 

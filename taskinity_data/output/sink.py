@@ -16,7 +16,6 @@ from taskinity_data.output.common_schema import CommonSchema
 from taskinity_data.output.complete import RETYPED
 from taskinity_data.output.existing import check_same
 from taskinity_data.output.local.target import LocalTarget, find_directory
-from taskinity_data.output.local.work_place import find_work_directory
 from taskinity_data.output.manifest import Manifest, read_manifest
 from taskinity_data.output.partitions import check_partition_by
 from taskinity_data.output.parts import PartWriter, agree, check_added, check_order
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from taskinity_data.output.parts import Part
     from taskinity_data.output.target import Target
 
-__all__ = ["IF_EXISTS", "Sink", "is_in_store", "open_sink", "read_facts", "remove_leftovers"]
+__all__ = ["IF_EXISTS", "Sink", "is_in_store", "open_sink", "read_facts"]
 
 IF_EXISTS = ("error", "overwrite", "append")
 
@@ -187,7 +186,6 @@ def open_sink(
     max_rows_per_file: int | None = None,
     compression: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
-    spreadsheet_safe: bool = False,
     earlier: Earlier | None = None,
 ) -> Sink:
     """Lock `target` for a run that writes it; all that can be refused is refused now.
@@ -209,8 +207,6 @@ def open_sink(
         None: ``"snappy"`` for Parquet, none for others.
     storage_options : mapping or None
         For URLs of stores: what fsspec's file system of that protocol takes.
-    spreadsheet_safe : bool
-        CSV alone: texts that a spreadsheet would take for a formula get a single quote before them.
     earlier : Earlier or None
         The run that goes on. Where it has committed, and left something out, what is committed
         now takes the place of that, whatever `if_exists` says: all files of it are looked at.
@@ -234,7 +230,7 @@ def open_sink(
     Processes that this one forks hold the lock of a local target with it, until they or it end.
     For a store a thread keeps up a marker until the sink ends.
     """
-    chosen = check_format(format, compression, spreadsheet_safe=spreadsheet_safe)
+    chosen = check_format(format, compression)
     names = check_partition_by(partition_by)
     if if_exists not in IF_EXISTS:
         raise PlanError(
@@ -270,44 +266,6 @@ def _find_retyped(parts: Sequence[Part], stored: Sequence[StoredPart]) -> dict[s
     written = [file.written or file.checksum for file in files]
     pairs = zip(stored, written, strict=False)  # a file without rows is not a chunk's
     return {part.path: checksum for part, checksum in pairs if part.checksum != checksum}
-
-
-def remove_leftovers(
-    target: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
-) -> list[str]:
-    """Remove what dead runs left that were writing `target`; what is committed stays as it is.
-
-    The next run on the same target does that too.
-
-    Parameters
-    ----------
-    target : str or os.PathLike
-        As in `open_sink`.
-    storage_options : mapping or None
-
-    Returns
-    -------
-    list of str
-        The directories (local) or files (of a store) that were removed, without uploads that were
-        not ended.
-
-    Raises
-    ------
-    PlanError
-        A run is writing it; it can't be a target, or a store does not answer.
-    OSError
-        Something can't be removed.
-    """
-    options = dict(storage_options or {})
-    if not is_in_store(target):
-        path = find_directory(_local_path(os.fsdecode(target)))
-        if not os.path.isdir(find_work_directory(path)):
-            return []
-    opened = _open_target(target, options)
-    try:
-        return opened.remove_leftovers()
-    finally:
-        opened.leave()
 
 
 def read_facts(

@@ -41,9 +41,6 @@ class Target(Protocol):
         What `earlier` has committed is looked for first, and becomes `mending`.
         """
 
-    def remove_leftovers(self) -> list[str]:
-        """Remove what runs that are dead have left, and what that was."""
-
     def holds(self, path: str) -> bool:
         """Return whether the file or URL `path` lies in it."""
 

@@ -31,20 +31,14 @@ __all__ = [
 JSON_ROWS = 10_000
 """Rows that stand as Python objects at a time: about 10 MB for 20 columns."""
 
-_FORMULA = r"^[=+\-@\t\r]"
-"""What a spreadsheet may take for a formula."""
 
-
-def write_csv(table: pa.Table, file: BinaryIO, *, spreadsheet_safe: bool) -> None:
+def write_csv(table: pa.Table, file: BinaryIO) -> None:
     """Write `table` with a header, texts in quotes, nulls as nothing, line ends as newlines.
 
     Parameters
     ----------
     table : pyarrow.Table
     file : binary file
-    spreadsheet_safe : bool
-        Put a single quote before texts, names of columns included, that begin with one of
-        ``= + - @`` or a tab or carriage return. Numbers stay.
 
     Raises
     ------
@@ -52,17 +46,10 @@ def write_csv(table: pa.Table, file: BinaryIO, *, spreadsheet_safe: bool) -> Non
         A column of lists, structs, bytes or durations.
     """
     columns = [_to_cells(table[name], name) for name in table.column_names]
-    names = table.column_names
-    if spreadsheet_safe:
-        columns = [
-            _disarm(column) if pa.types.is_large_string(column.type) else column
-            for column in columns
-        ]
-        names = _disarm(pa.array(names, pa.large_string())).to_pylist()
     if len(columns) == 1 and columns[0].null_count:
         # A null alone on its line would be a blank line, which readers leave out.
         columns = [columns[0].cast(pa.large_string()).fill_null("")]
-    pyarrow.csv.write_csv(pa.Table.from_arrays(columns, names=names), file)
+    pyarrow.csv.write_csv(pa.Table.from_arrays(columns, names=table.column_names), file)
 
 
 def write_jsonl(table: pa.Table, file: BinaryIO) -> None:
@@ -94,13 +81,6 @@ def _to_cells(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if _is_flat(kind) or pa.types.is_timestamp(kind):
         return column
     raise _no_form(name, kind, "CSV")
-
-
-def _disarm(texts: Any) -> Any:
-    is_formula = pc.match_substring_regex(texts, _FORMULA)
-    mark, nothing = pa.scalar("'", pa.large_string()), pa.scalar("", pa.large_string())
-    quoted = pc.binary_join_element_wise(mark, texts, nothing)
-    return pc.if_else(is_formula, quoted, texts)
 
 
 def _to_json(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
@@ -205,12 +185,10 @@ class Format:
     name : str
         One of `FORMATS`; the suffix of files too.
     compression : str
-    spreadsheet_safe : bool
     """
 
     name: str
     compression: str
-    spreadsheet_safe: bool
 
     @property
     def is_typed(self) -> bool:
@@ -243,7 +221,7 @@ class Format:
             with pa.ipc.new_file(file, table.schema, options=options) as writer:
                 writer.write_table(table)
         elif self.name == "csv":
-            write_csv(table, file, spreadsheet_safe=self.spreadsheet_safe)
+            write_csv(table, file)
         else:
             write_jsonl(table, file)
 
@@ -256,13 +234,13 @@ class Format:
             return reader.read_all()
 
 
-def check_format(name: Any, compression: Any, *, spreadsheet_safe: bool) -> Format:
+def check_format(name: Any, compression: Any) -> Format:
     """Return the format of these options.
 
     Raises
     ------
     PlanError
-        An unknown format, a compression that the format has not, an option that means nothing.
+        An unknown format, or a compression that the format has not.
     """
     if name not in FORMATS:
         raise PlanError(
@@ -277,6 +255,4 @@ def check_format(name: Any, compression: Any, *, spreadsheet_safe: bool) -> Form
             f"{', '.join(codecs)}."
             f"{suggest(str(compression), codecs)}"
         )
-    if spreadsheet_safe and name != "csv":
-        raise PlanError(f"spreadsheet_safe=True means nothing for {name}; leave it out")
-    return Format(name, codec, spreadsheet_safe)
+    return Format(name, codec)

@@ -80,7 +80,6 @@ def run_flow(
     allow_repeated: bool = False,
     max_rows_per_file: int | None = None,
     output_compression: str | None = None,
-    spreadsheet_safe: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     progress: bool | None = None,
     observers: Sequence[Any] = (),
@@ -159,8 +158,6 @@ def run_flow(
     output_compression : str, optional
         For Parquet (``"snappy"``, the default, ``"zstd"``, ``"gzip"``, …) and Arrow (``"lz4"``,
         ``"zstd"``); CSV and JSON Lines are not compressed.
-    spreadsheet_safe : bool
-        For CSV: put a quote before texts that a spreadsheet would run as formulas.
     storage_options : dict, optional
         Options of fsspec's file system, for all URLs: of an `output` in a store, of a source that
         the run itself opens, and of those that a task with a parameter `storage_options` opens.

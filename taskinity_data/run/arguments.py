@@ -53,7 +53,6 @@ class RunKeywords(TypedDict, total=False):
     allow_repeated: bool
     max_rows_per_file: int | None
     output_compression: str | None
-    spreadsheet_safe: bool
     storage_options: Mapping[str, Any] | None
     resume: bool | str | None
     run_dir: str | os.PathLike[str] | None

@@ -40,8 +40,7 @@ MAX_S = 5.0
 20 ms each on a busy machine. What takes longer is tried on fewer cuts."""
 
 _WAYS = 3
-"""In halves, in four with single rows among them, and with parts that have no rows. What is found
-is made smaller afterwards."""
+"""In halves, in four with single rows among them, and with parts that have no rows."""
 
 _NBYTES = 64 << 10
 """What is read of a chunk for its sample: more than 100 rows of nearly all tables."""

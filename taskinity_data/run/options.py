@@ -255,13 +255,6 @@ class RunOptions:
         "arrow: none (default), lz4, zstd; csv and jsonl are not compressed.",
         is_of_output=True,
     )
-    spreadsheet_safe: bool = _option(
-        False,
-        None,
-        "For csv: put ' before strings that a spreadsheet would run as formulas (those that "
-        "begin with = + - @). Such values do not read back unchanged.",
-        is_of_output=True,
-    )
     storage_options: Mapping[str, Any] | None = _option(
         None,
         "NAME=VALUE",

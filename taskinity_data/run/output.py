@@ -235,7 +235,6 @@ def open_output(
             max_rows_per_file=options.max_rows_per_file,
             compression=options.output_compression,
             storage_options=options.storage_options,
-            spreadsheet_safe=options.spreadsheet_safe,
             earlier=earlier,
         )
     except CommittedError:

@@ -139,7 +139,6 @@ aggregate_results = td.count()
     [
         (["--max-rows-per-file", "30"], 4, "=x0", "SNAPPY"),
         (["--output-compression", "zstd"], 1, "=x0", "ZSTD"),
-        (["--output-format", "csv", "--spreadsheet-safe"], 1, "'=x0", None),
         (["--output-format", "csv"], 1, "=x0", None),
     ],
 )
@@ -163,8 +162,7 @@ def test_options_say_how_an_output_is_written(folder, call, options, files, firs
 def test_the_help_tells_what_the_options_of_outputs_are_for(call):
     said = call("run", "--help").stdout
     for words in (
-        "--max-rows-per-file N", "--output-compression C", "--spreadsheet-safe", "s3://BUCKET",
-        "snappy (default)", "formulas",
+        "--max-rows-per-file N", "--output-compression C", "s3://BUCKET", "snappy (default)",
     ):  # fmt: skip
         assert words in said
 
@@ -174,7 +172,6 @@ def test_the_help_tells_what_the_options_of_outputs_are_for(call):
     [
         (["--max-rows-per-file", "0"], "max-rows-per-file"),
         (["--output-compression", "ztsd"], "Did you mean 'zstd'"),
-        (["--spreadsheet-safe"], "means nothing for parquet"),
     ],
 )
 def test_options_of_an_output_that_cant_be_are_wrong_calls(folder, call, options, said):

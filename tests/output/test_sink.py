@@ -270,7 +270,6 @@ def test_nothing_at_all_leaves_a_manifest_alone(tmp_path):
         ({"format": "parqet"}, "Did you mean 'parquet'"),
         ({"compression": "ztsd"}, "Did you mean 'zstd'"),
         ({"format": "csv", "compression": "gzip"}, "csv files are written with none"),
-        ({"spreadsheet_safe": True}, "means nothing for parquet"),
         ({"if_exists": "overwrit"}, "Did you mean 'overwrite'"),
         ({"max_rows_per_file": 0}, "whole number from 1 up"),
         ({"partition_by": ["a", "b", "a"]}, "'a' twice"),

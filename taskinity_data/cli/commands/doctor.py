@@ -13,7 +13,6 @@ import click
 
 from taskinity_data.cli.options import as_json_option, examples
 from taskinity_data.cli.output import answering
-from taskinity_data.cli.wording import fold
 from taskinity_data.errors import SettingsError
 from taskinity_data.machine import read_limits
 from taskinity_data.settings import working_directory
@@ -59,7 +58,7 @@ def doctor(as_json: bool) -> None:
     with answering(as_json) as answer:
         answer.update(_examine())
         if not as_json:
-            click.echo(fold(_describe(answer)))
+            click.echo(_describe(answer))
 
 
 def _examine() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from taskinity_data.cli.options import (
     tasks_option,
 )
 from taskinity_data.cli.output import answering
-from taskinity_data.cli.wording import fold, lay_out
+from taskinity_data.cli.wording import lay_out
 from taskinity_data.errors import BindError, SettingsError
 from taskinity_data.run.options import typed_options
 
@@ -144,13 +144,13 @@ def _plan_dataset(
     sizes = choose_sizes(dataset, sizes)
     planned = dataset.plan(**sizes)
     answer.update(describe_plan(planned, with_chunks=with_chunks))
-    yield fold(repr(planned))
+    yield repr(planned)
     if with_chunks:
         yield lay_out(planned.to_frame(), has_index=True)
     if tasks_path is not None:
         forecast = _estimate(planned, tasks_path, sizes)
         answer["forecast"] = describe_forecast(forecast)
-        yield fold(repr(forecast))
+        yield repr(forecast)
 
 
 def _estimate(planned: ChunkPlan, tasks_path: str, sizes: dict[str, Any]) -> Forecast:

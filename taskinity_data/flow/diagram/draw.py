@@ -58,15 +58,7 @@ def to_svg(flow: FlowGraph) -> str:
 
 
 def to_ascii(flow: FlowGraph, columns: int = 80) -> str:
-    """Return `flow` as boxes of line characters, top to bottom, or as a list where it is too wide.
-
-    Parameters
-    ----------
-    flow : Flow
-    columns : int, default 80
-        The width. Where tasks side by side need more, descriptions are left out first; where that
-        is not enough, the tasks are listed with what each follows.
-    """
+    """Return `flow` as boxes of line characters, one below the other: see `draw_text`."""
     return draw_text(picture_of(flow), columns)
 
 

@@ -133,10 +133,6 @@ class LocalTarget:
         link(os.path.join(self.shown, part.path), os.path.join(self.staging.path, name))
         return name
 
-    def remove_leftovers(self) -> list[str]:
-        """Bring back or remove what runs that are dead have left. What it was."""
-        return self._work.recover()
-
     def holds(self, path: str) -> bool:
         """Return whether the file `path` lies in it."""
         inside = self.shown + os.sep

@@ -52,17 +52,11 @@ class WorkPlace:
         self.old = os.path.join(self._home, "old")
         self.mode: int | None = None
 
-    def recover(self) -> list[str]:
-        """Bring back or remove what dead runs left; the directories that it was in."""
-        names = sorted(name for name in os.listdir(self._directory) if _RUN.fullmatch(name))
-        homes = [os.path.join(self._directory, name) for name in names]
-        for home in homes:
-            self._recover(home)
-        return homes
-
     def prepare(self) -> None:
         """Bring back or remove what dead runs left, and make this run's directories."""
-        self.recover()
+        for name in os.listdir(self._directory):
+            if _RUN.fullmatch(name):
+                self._recover(os.path.join(self._directory, name))
         for path in (self._home, self.parts, self.final):
             Path(path).mkdir()
         # What umask and access lists make of a new file here, before a function changes the umask.

@@ -17,7 +17,7 @@ from taskinity_data.redact import WEB, clean_url
 from taskinity_data.sources.store import find_cause, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from taskinity_data.sources.store import Store
 
@@ -191,55 +191,6 @@ class Remote:
         for parent in sorted(parents, key=len, reverse=True):
             with suppress(OSError):
                 self.store.system.rmdir(self._full(parent).rstrip("/"))
-
-    def abort_uploads(self, is_meant: Callable[[str], bool]) -> None:
-        """Abort uploads of several parts that nobody will end, where the store tells of them.
-
-        Parameters
-        ----------
-        is_meant : callable
-            Of the name, relative to this directory, that a file was to get.
-
-        Notes
-        -----
-        S3 keeps, and bills, what was uploaded until somebody does; Google and Azure drop it after
-        a week. Credentials may be allowed to write and not to list uploads: then nothing is done.
-
-        Raises
-        ------
-        OSError
-            One can't be aborted.
-        """
-        system = self.store.system
-        if not hasattr(system, "call_s3"):
-            return
-        bucket, key, _ = system.split_path(self.name)
-        start = f"{key}/" if key else ""
-        position: dict[str, str] = {}
-        while True:
-            try:
-                answer = system.call_s3(
-                    "list_multipart_uploads", Bucket=bucket, Prefix=start, **position
-                )
-            except Exception:  # noqa: BLE001 - not allowed, or not known to this server
-                return
-            for upload in answer.get("Uploads") or ():
-                if is_meant(upload["Key"][len(start) :]):
-                    self._abort_upload(bucket, upload["Key"], upload["UploadId"])
-            if not answer.get("IsTruncated"):
-                return
-            position = {"KeyMarker": answer["NextKeyMarker"]}
-            position["UploadIdMarker"] = answer.get("NextUploadIdMarker", "")
-
-    def _abort_upload(self, bucket: str, key: str, upload: str) -> None:
-        try:
-            self.store.system.call_s3(
-                "abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload
-            )
-        except FileNotFoundError:
-            pass  # it has just ended
-        except Exception as error:  # noqa: BLE001 - each library has errors of its own
-            raise explain(self.url, error) from None
 
     def _full(self, relative: str) -> str:
         return f"{self.name}/{relative}"

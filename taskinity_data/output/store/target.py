@@ -94,7 +94,7 @@ class StoreTarget:
         self._before = self._read_manifest(infos)
         stale = self._find_leftovers(infos)
         try:
-            self._remove_leftovers(stale)
+            self._remote.remove(stale)
         except OSError as error:
             _LOG.warning("%s: what an earlier run left stays there: %s", self.shown, error)
         others = set(infos) - set(stale) - set(find_markers(infos))
@@ -147,23 +147,11 @@ class StoreTarget:
         )
         return True
 
-    def remove_leftovers(self) -> list[str]:
-        """Remove what runs that are dead have left: parts, uploads, markers. What it was."""
-        infos = self._remote.list_files()
-        self._before = self._read_manifest(infos)
-        stale = self._find_leftovers(infos)
-        self._remove_leftovers(stale)
-        return [self._remote.show(name) for name in stale]
-
     def _find_leftovers(self, infos: Mapping[str, Any]) -> list[str]:
         """Files that count for nothing; the markers of dead runs stand last."""
         listed = set() if self._before is None else _list(self._parse(self._before, infos))
         parts = [name for name in infos if _is_staged(name) and name not in listed]
         return [*parts, *(name for name in self._dead if name in infos)]
-
-    def _remove_leftovers(self, stale: Sequence[str]) -> None:
-        self._remote.abort_uploads(_is_staged)
-        self._remote.remove(stale)
 
     def holds(self, path: str) -> bool:
         """Return whether the file `path` lies in it."""
@@ -295,7 +283,6 @@ class StoreTarget:
             # In this order: who writes a part now finds no marker behind it, and removes it.
             self._marker.remove()
             names = [name for name in self._remote.list_files() if self._is_own(name)]
-            self._remote.abort_uploads(self._is_own)
             self._remote.remove(name for name in names if name not in self._may_stand)
         except (OSError, TaskinityDataError) as error:
             _LOG.warning("%s: the run has ended, but left files: %s", self.shown, error)

@@ -21,9 +21,9 @@ __all__ = [
     "unpack_line",
 ]
 
-CODECS = ("gzip", "bz2", "xz", "zstd", "lz4", "snappy", "zip")
-"""lz4: frames; snappy: the framed format. Each may have any number of members, frames or streams,
-but zip, of which one member is read."""
+CODECS = ("gzip", "bz2", "xz", "zstd", "lz4", "zip")
+"""lz4: frames. Each may have any number of members, frames or streams, but zip, of which one member
+is read."""
 
 SUFFIXES = {
     ".gz": "gzip",
@@ -34,8 +34,6 @@ SUFFIXES = {
     ".zst": "zstd",
     ".zstd": "zstd",
     ".lz4": "lz4",
-    ".sz": "snappy",
-    ".snappy": "snappy",
     ".zip": "zip",
 }
 _COMMANDS = {
@@ -44,7 +42,6 @@ _COMMANDS = {
     "xz": "xz -dc FILE",
     "zstd": "zstd -dc FILE",
     "lz4": "lz4 -dc FILE",
-    "snappy": "snzip -dc FILE",
     "zip": "unzip -p FILE",
     "tar": "tar -xOf FILE",
 }
@@ -55,7 +52,6 @@ _MAGIC = {
     # A zstd file may begin with a frame to be skipped: pzstd writes one before each frame.
     "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
     "lz4": re.compile(rb"\x04\x22\x4d\x18"),
-    "snappy": re.compile(rb"\xff\x06\0\0sNaPpY"),
     "zip": re.compile(rb"PK(?:\x03\x04|\x05\x06)"),
     "tar": re.compile(rb".{257}ustar", re.DOTALL),
 }

@@ -112,8 +112,6 @@ def decode(codec: str, read: Callable[[int], bytes]) -> Iterator[bytes]:
     BadStream
         The bytes end too early, are not members of that codec, or belie a checksum.
     """
-    if codec == "snappy":
-        return _decode_snappy(read)
     if codec in ("zstd", "lz4"):
         return _decode_with_arrow(codec, read)
     return _decode_members(codec, read)
@@ -191,46 +189,3 @@ def _decode_with_arrow(codec: str, read: Callable[[int], bytes]) -> Iterator[byt
         if not text:
             return
         yield text
-
-
-_SNAPPY_MARK = b"\xff\x06\0\0sNaPpY"
-_COMPRESSED, _PLAIN, _BEGINNING, _PADDING = 0x00, 0x01, 0xFF, 0xFE
-"""Kinds of chunks in framed snappy. Others that may be skipped are refused: none is in use, and a
-single flipped bit would make one of a chunk of data."""
-
-
-def _decode_snappy(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Yield the text of a framed snappy stream, chunk by chunk (64 KiB).
-
-    References
-    ----------
-    framing_format.txt of google/snappy.
-    """
-    import cramjam
-
-    offset = 0
-    while head := _read_exactly(read, 4):
-        length = int.from_bytes(head[1:], "little")
-        body = _read_exactly(read, length) if len(head) == 4 else b""
-        if len(head) < 4 or len(body) < length:
-            raise BadStream("it ends in the middle of a block", offset + len(head) + len(body))
-        kind = head[0]
-        if offset == 0 and kind != _BEGINNING:
-            raise BadStream("it does not begin with the mark of a stream", 0)
-        if kind not in (_COMPRESSED, _PLAIN, _BEGINNING, _PADDING):
-            raise BadStream(f"a block is of the unknown kind {kind}", offset)
-        try:
-            text = bytes(cramjam.snappy.decompress(_SNAPPY_MARK + head + body))
-        except cramjam.DecompressionError as error:
-            raise BadStream(f"a block of it is damaged ({error})", offset) from None
-        if text:
-            yield text
-        offset += 4 + length
-
-
-def _read_exactly(read: Callable[[int], bytes], nbytes: int) -> bytes:
-    """Return `nbytes`, or fewer at the end alone."""
-    data = read(nbytes)
-    while len(data) < nbytes and (more := read(nbytes - len(data))):
-        data += more
-    return data

@@ -15,7 +15,7 @@ from store_frames import cut, frame, read, same
 import taskinity_data as td
 from taskinity_data.errors import FlowFailed, PlanError, SourceNotFound
 from taskinity_data.output.manifest import Manifest
-from taskinity_data.output.sink import open_sink, remove_leftovers
+from taskinity_data.output.sink import open_sink
 
 pytestmark = pytest.mark.thorough
 
@@ -143,26 +143,6 @@ def test_what_is_refused_before_work_begins(s3, system, monkeypatch):
     assert not calls
     assert system.ls("", refresh=True) == ["flights"]
     assert not names(system, "s3://flights/out")
-
-
-def test_uploads_that_a_dead_run_left_are_aborted(s3, system):
-    url = "s3://flights/uploads"
-    write(url, [frame()], s3)
-    part = "part-00002-00000000-key-0123456789ab-01234567-00000.parquet"
-
-    def begin(key):
-        system.call_s3("create_multipart_upload", Bucket="flights", Key=key)
-
-    def uploads():
-        return [one["Key"] for one in system.list_multipart_uploads("flights")]
-
-    for key in (f"uploads/{part}", f"uploads/kind=k1/{part}", "uploads/mine", f"other/{part}"):
-        begin(key)
-    assert remove_leftovers(url, storage_options=s3) == []
-    assert sorted(uploads()) == [f"other/{part}", "uploads/mine"]
-    with open_sink(url, storage_options=s3, if_exists="append") as sink:
-        begin(f"uploads/{part.replace('0123456789ab', sink.writer.staging.run)}")
-    assert sorted(uploads()) == [f"other/{part}", "uploads/mine"]
 
 
 def test_an_upload_of_several_parts_that_fails_is_aborted(s3, system, monkeypatch):

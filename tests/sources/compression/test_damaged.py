@@ -4,7 +4,6 @@ import bz2
 import errno
 import gc
 import gzip
-import io
 import lzma
 import os
 import random
@@ -42,7 +41,7 @@ from taskinity_data.sources.compression import (
 from taskinity_data.sources.compression import (
     unpack,
 )
-from taskinity_data.sources.compression.codecs import CODECS, BadStream
+from taskinity_data.sources.compression.codecs import CODECS
 from taskinity_data.sources.read import local_path
 
 TEXT = b"a,b\n" + b"".join(b"%d,x%d\n" % (i, i) for i in range(40))
@@ -55,10 +54,9 @@ SMALL = {
     "blocks.xz": XZ_OF_THREE_BLOCKS,
     "zstd": ZSTD_WITH_CHECKSUM,
     "lz4": LZ4_WITH_CHECKSUM,
-    "snappy": PACKERS["snappy"](TEXT),
     "zip": pack_zip(TEXT),
 }
-WHOLE_AT = {"two_members.gzip": {len(gzip.compress(TEXT[:99], mtime=0))}, "snappy": {10}}
+WHOLE_AT = {"two_members.gzip": {len(gzip.compress(TEXT[:99], mtime=0))}}
 """Where a file that is cut off is a whole one, and nothing in it tells that there was more."""
 
 
@@ -180,41 +178,6 @@ def test_xz_that_asks_for_much_memory_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.csv.xz"
     path.write_bytes(lzma.compress(TEXT, preset=6))
     assert "emory" in str(refusal(path, ReadError))
-
-
-# ------------------------------------------------------------------ snappy
-
-
-@pytest.mark.parametrize(
-    ("block", "says"),
-    [
-        (b"\x02\x01\0\0x", "kind 2"),
-        (b"\x80\x01\0\0x", "kind 128"),
-        (b"\xff\x06\0\0sNaPpX", "damaged"),
-        (b"\x00\x03\0\0abc", "damaged"),
-        (b"\x00\x09\0\0abcd\xff\xff\xff\xff\x7f", "damaged"),
-        (b"\x00\x07\0\0abcd\x05\x00\x00", "damaged"),
-        (b"\x01\x05\0\0abcdx", "checksum"),
-        (b"\x01\x02\0\0ab", "damaged"),
-        (b"\x01" + (65_541).to_bytes(3, "little") + bytes(65_541), "damaged"),
-    ],
-)
-def test_odd_blocks_of_snappy_are_refused(tmp_path, block, says):
-    path = tmp_path / "a.csv.sz"
-    path.write_bytes(SMALL["snappy"] + block)
-    assert says in str(refusal(path, ReadError))
-
-
-def test_blocks_of_snappy_that_fill_up_are_passed_over(tmp_path):
-    path = tmp_path / "a.csv.sz"
-    path.write_bytes(SMALL["snappy"] + b"\xfe\x03\0\0abc" + SMALL["snappy"])
-    assert text_of(path) == TEXT * 2
-
-
-def test_snappy_has_to_begin_with_its_mark():
-    data = io.BytesIO(SMALL["snappy"][10:])
-    with pytest.raises(BadStream, match="mark of a stream"):
-        list(decode.decode("snappy", data.read))
 
 
 # ------------------------------------------------------------------ names that lie
