@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.checkpoints.fan_out_record import FanOutRecord
     from taskinity_data.checkpoints.journal import Journal
-    from taskinity_data.checkpoints.quarantine import ChunkReader, Quarantine
+    from taskinity_data.checkpoints.quarantine import Quarantine
     from taskinity_data.checkpoints.read_journal import Past
     from taskinity_data.checkpoints.run_directory import RunDirectory
     from taskinity_data.checkpoints.value_budget import ValueBudget
@@ -58,8 +58,6 @@ class Checkpoints:
         Whether the user passed `run_dir=` or `resume=`: then the caller calls `begin` at the start.
     more : callable
         Called when the journal begins; returns further plain values for it.
-    open_reader : callable, optional
-        See `Quarantine`.
     """
 
     def __init__(
@@ -71,10 +69,9 @@ class Checkpoints:
         past: Past | None = None,
         is_asked: bool = False,
         more: Callable[[], Mapping[str, Any]] = dict,
-        open_reader: Callable[[], ChunkReader] | None = None,
     ) -> None:
         self._enter, self._head, self._say = enter, dict(head), say
-        self._more, self._open_reader = more, open_reader
+        self._more = more
         self._past = past
         self._begun_s = time.monotonic()
         self._early: list[Callable[[], Any]] | None = []
@@ -321,10 +318,7 @@ class Checkpoints:
             self._run_directory.leave()
             raise
         self._quarantine = Quarantine(
-            self._run_directory.directory,
-            self._run_directory.run_id,
-            self._say,
-            self._open_reader,
+            self._run_directory.directory, self._run_directory.run_id, self._say
         )
         self._values = ValueBudget(self._report, is_asked=self._is_asked)
         self.has_begun = True

@@ -14,21 +14,19 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.checkpoints.quarantine_rows import (
     QuarantinedRows,
     is_safe,
     pack_chunk,
     pack_lines,
-    pack_table,
     pack_value,
 )
 from taskinity_data.checkpoints.versions import versions_here
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.disk import sync, sync_directory
 from taskinity_data.outcome import Status
-from taskinity_data.redact import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DIRECTORY",
-    "ChunkReader",
     "Quarantine",
     "belongs",
     "find_quarantine",
@@ -79,16 +76,6 @@ def read_entries(run_directory: Path) -> Iterator[dict[str, Any]]:
                 yield entry
 
 
-class ChunkReader(Protocol):
-    """Reads chunks in another process, one after another."""
-
-    def read(self, chunk: Chunk) -> Any:
-        """Return the rows of `chunk` as an Arrow table, or raise why there are none."""
-
-    def close(self) -> None:
-        """End that process."""
-
-
 class Quarantine:
     """The quarantine of a run in progress.
 
@@ -99,8 +86,6 @@ class Quarantine:
     run_id : str
     say : callable
         Takes what the user should know.
-    open_reader : callable, optional
-        Gives what reads chunks in another process, which might end the one that does.
 
     Notes
     -----
@@ -108,13 +93,7 @@ class Quarantine:
     be written is reported once, and costs the run nothing.
     """
 
-    def __init__(
-        self,
-        run_directory: Path,
-        run_id: str,
-        say: Callable[[str], None],
-        open_reader: Callable[[], ChunkReader] | None = None,
-    ) -> None:
+    def __init__(self, run_directory: Path, run_id: str, say: Callable[[str], None]) -> None:
         self._run_directory, self._run_id, self._say = run_directory, run_id, say
         self._directory = run_directory / DIRECTORY
         self._here = {"versions": versions_here(), "platform": platform.platform()}
@@ -123,8 +102,6 @@ class Quarantine:
             of = str(entry.get("fan_out")), str(entry.get("chunk"))
             self._earlier.setdefault(of, []).append(entry["entry"])
         self._count = self._nbytes = 0
-        self._open_reader = open_reader
-        self._reader: ChunkReader | None = None
         self._is_broken = False
 
     @property
@@ -155,8 +132,6 @@ class Quarantine:
 
     def close(self, *, has_completed: bool) -> None:
         """End it; where the run `has_completed`, entries that were not seen again go."""
-        if self._reader is not None:
-            self._reader.close()
         left = [entry for entries in self._earlier.values() for entry in entries]
         self._earlier.clear()
         with suppress(OSError):
@@ -229,22 +204,7 @@ class Quarantine:
             return pack_value(data)
         if data.nbytes > min(MAX_ENTRY_NBYTES, MAX_NBYTES - self._nbytes):
             return QuarantinedRows(why_not="too large to be copied; they are where the range says")
-        return pack_chunk(
-            data, is_safe=is_safe(data, outcome), read_separately=self._read_separately
-        )
-
-    def _read_separately(self, chunk: Chunk) -> QuarantinedRows:
-        if self._reader is None and self._open_reader is not None:
-            self._reader = self._open_reader()
-        if self._reader is None:
-            return QuarantinedRows(why_not="reading them here might fail as it did")
-        try:
-            return pack_table(self._reader.read(chunk))
-        except Exception as error:  # noqa: BLE001 - no process, no room, a reader of one's own
-            reason = clean_text(f"{type(error).__name__}: {error}")
-            return QuarantinedRows(
-                why_not=f"they were read in a process of their own, as that might fail: {reason}"
-            )
+        return pack_chunk(data, is_safe=is_safe(data, outcome))
 
 
 def _private(path: str, flags: int) -> int:

@@ -16,8 +16,6 @@ from taskinity_data.redact import clean_text
 from taskinity_data.sources.read import read_range
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.outcome import BadLines, Outcome
 
@@ -47,15 +45,10 @@ def is_safe(chunk: Chunk, outcome: Outcome) -> bool:
     return failure is None or not failure.is_a(*_DANGERS)
 
 
-def pack_chunk(
-    chunk: Chunk,
-    *,
-    is_safe: bool,
-    read_separately: Callable[[Chunk], QuarantinedRows] | None = None,
-) -> QuarantinedRows:
+def pack_chunk(chunk: Chunk, *, is_safe: bool) -> QuarantinedRows:
     """Return the rows of `chunk`; raw where they don't parse, or where it is not safe to read them.
 
-    What has no raw form is then read by `read_separately`, in another process.
+    What has no raw form then stays in its file, whose range the entry has.
     """
     why_not = "reading them here might fail as it did"
     if is_safe:
@@ -64,11 +57,7 @@ def pack_chunk(
         except Exception as error:  # noqa: BLE001 - what does not parse is kept as it stands
             why_not = clean_text(f"{type(error).__name__}: {error}")
     if chunk.reader.unit != "bytes":
-        return (
-            QuarantinedRows(why_not=why_not)
-            if is_safe or read_separately is None
-            else read_separately(chunk)
-        )
+        return QuarantinedRows(why_not=why_not)
     try:
         for piece in chunk.pieces:
             piece.file.check(piece.start)

@@ -31,7 +31,6 @@ from taskinity_data.run.describe_run import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from taskinity_data.checkpoints.quarantine import ChunkReader
     from taskinity_data.checkpoints.read_journal import Past
     from taskinity_data.checkpoints.run_directory import RunDirectory
     from taskinity_data.events import Event
@@ -246,7 +245,6 @@ def open_journal(
             "code": digest_code(flow),
             "options": plain_options(options.journaled()),
         },
-        open_reader=_open_reader,
     )
     call_details = {name: head[name] for name in ("inputs", "asked", "labels")}
     call_details["options"] = plain_options(options.journaled())
@@ -291,12 +289,6 @@ def open_log(
     return RunLog(
         journal.run_id, folder.absolute(), level, waits_s=waits_s, needs_folder=is_own, say=say
     )
-
-
-def _open_reader() -> ChunkReader:
-    from taskinity_data.execution.worker.separate_reader import SeparateReader
-
-    return SeparateReader()
 
 
 def _enter_run(run_dir: Path, run_id: str) -> RunDirectory:

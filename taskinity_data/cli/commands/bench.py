@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ import click
 
 from taskinity_data.cli.options import as_json_option, examples
 from taskinity_data.cli.output import answering
-from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +22,7 @@ FEWER = {"wait": 200, "python": 20, "arrow": 1}
 """By what ``--quick`` divides the records of each function: about 20 s on two idle cores."""
 _WORKERS = 4
 
-_COLUMNS = "{:<19} {:>9} {:<9} {:>7} {:>7}  {:>9} {:>9} {:>8} {:>5}  {:>6} {:>6} {:>7} {:>8} {:>7}"
-_BUSY, _SMALL_S = 0.5, 1.0
+_COLUMNS = "{:<19} {:>9} {:<9} {:>7} {:>7}  {:>9} {:>9} {:>8} {:>5}"
 _CLEARLY = 0.95
 
 
@@ -57,37 +54,20 @@ def bench(workers: int | None, quick: bool, as_json: bool) -> None:
     from taskinity_data.machine import count_cores
 
     with answering(as_json) as answer, Pools() as pools:
-        click.echo(f"{count_cores()} cores. Shares are of the workers' time; starting is left out.")
-        if quick:
-            fewer = ", ".join(f"{job.words}: 1/{FEWER[job.name]}" for job in JOBS[:2])
-            click.echo(f"--quick: fewer records ({fewer}), so that small ones say little.")
-        answer["load_before"] = load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-        busy = load > _BUSY * count_cores()
-        if busy:
-            click.echo(
-                f"Other work keeps this machine busy (load {load:.1f}): take no figure for it."
-            )
+        click.echo(f"{count_cores()} cores. Starting the workers is left out.")
         click.echo()
         click.echo(_head())
-        lines: list[Measured] = []
+        answer["lines"] = []
         for job in JOBS:
             records = [count // (FEWER[job.name] if quick else 1) for count in RECORDS]
-            n = _count_workers(job, workers)
-            for line in _measure_job(job, records, n, pools):
-                lines.append(line)
+            for line in _measure_job(job, records, _count_workers(job, workers), pools):
+                answer["lines"].append(asdict(line) | {"speed_up": line.speed_up})
                 click.echo(_row(job, line))
-        answer["lines"] = [asdict(line) | {"speed_up": line.speed_up} for line in lines]
         answer["pool_start_s"] = {f"{a} {n}": took for (a, n), took in pools.started_s.items()}
         answer["quick"] = quick
-        answer["advice"] = advise(lines, pools.started_s)
-        if busy:
-            answer["advice"].insert(0, "Measure again while this machine is idle, before all else.")
         click.echo()
         for (name, n), took in pools.started_s.items():
             click.echo(f"Starting {n} {name} took {took:.1f} s, with their imports.")
-        click.echo()
-        for text in answer["advice"]:
-            click.echo(f"- {text}")
 
 
 def _count_workers(job: BenchJob, workers: int | None) -> int:
@@ -123,75 +103,15 @@ def _faster(threads: Measured, processes: Measured) -> Measured:
     return processes if processes.parallel_s < _CLEARLY * threads.parallel_s else threads
 
 
-def advise(lines: list[Measured], started_s: dict[tuple[str, int], float]) -> list[str]:
-    """Return advice on pool, number of workers and chunk size, a sentence each."""
-    advice: list[str] = []
-    for name, words in (
-        ("wait", "A function that waits"),
-        ("python", "A function that computes in Python"),
-        ("arrow", "An Arrow kernel"),
-    ):
-        advice += _advise_on(name, words, [line for line in lines if line.job == name])
-    slow = max(started_s.items(), key=lambda pair: pair[1])
-    advice.append(
-        f"Starting {slow[0][1]} {slow[0][0]} took {slow[1]:.1f} s: work of less than that is done "
-        "sooner in threads."
-    )
-    return advice
-
-
-def _advise_on(name: str, words: str, of_job: list[Measured]) -> Iterator[str]:
-    """Yield advice on one kind of function, called `words`."""
-    middle = sorted({line.records for line in of_job})[1]
-    threads, processes = (
-        next(x for x in of_job if x.records == middle and x.pool == pool and not x.is_auto)
-        for pool in ("threads", "processes")
-    )
-    best = _faster(threads, processes)
-    largest = max(
-        (line for line in of_job if line.pool == best.pool), key=lambda line: line.records
-    )
-    reached = f"{words}: {largest.speed_up:.2f}× at {largest.records:,} records"
-    sentence = (
-        f"{words}: scheduler={best.pool!r} ({threads.speed_up:.2f}× in threads, "
-        f"{processes.speed_up:.2f}× in processes at {middle:,} records; "
-        f"{largest.speed_up:.2f}× at {largest.records:,})."
-    )
-    if largest.speed_up < 1.2 and largest.sequential_s >= _SMALL_S:
-        yield f"{reached} in {best.pool}: this machine had no core to spare."
-    elif largest.speed_up < 1.2:
-        yield (
-            f"{reached}, which take {largest.sequential_s:.2f} s in sequence: too little to share "
-            "out."
-        )
-    elif name == "wait":
-        yield (
-            f"{sentence} Workers may be more than cores: workers={2 * best.workers} would wait "
-            "less."
-        )
-    else:
-        yield f"{sentence} More than {best.ideal} workers do not help on these cores."
-    auto = next(line for line in of_job if line.is_auto)
-    even = threads if auto.pool == "threads" else processes
-    if auto.parallel_s > 1.1 * even.parallel_s and even.speed_up >= 1.2:
-        yield (
-            f"There chunk_size='auto' took {format_count(auto.chunks, 'chunk')} and "
-            f"{auto.parallel_s:.2f} s, chunk_size='{-(-middle // even.chunks)} rows' "
-            f"{format_count(even.chunks, 'chunk')} and {even.parallel_s:.2f} s: for few records "
-            "that take long, name a size."
-        )
-
-
 def _head() -> str:
     names = (
         "function", "records", "pool", "workers", "chunks", "sequence", "parallel", "speed-up",
-        "ideal", "useful", "slower", "reading", "reducing", "no work",
+        "ideal",
     )  # fmt: skip
     return _COLUMNS.format(*names)
 
 
 def _row(job: BenchJob, line: Measured) -> str:
-    shares = (line.useful, line.slower, line.reading, line.reducing, line.without_work)
     return _COLUMNS.format(
         job.words,
         f"{line.records:,}",
@@ -202,5 +122,4 @@ def _row(job: BenchJob, line: Measured) -> str:
         f"{line.parallel_s:.2f} s",
         f"{line.speed_up:.2f}×",
         line.ideal,
-        *(f"{share * 100:.0f} %" for share in shares),
     )

@@ -1,4 +1,4 @@
-"""Measure three functions in sequence and in parallel, and their share of the ideal speed-up.
+"""Measure three functions in sequence and in parallel.
 
 In sequence means: the function on all records at once, in this process, without this library.
 Starting a pool is measured separately.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pandas as pd
@@ -84,11 +83,7 @@ JOBS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """One line of the table; shares are of the workers' time, and add up to 1.
-
-    `useful` is what the same work took in sequence, `slower` what it took longer beside others,
-    `without_work` includes planning, handing out and bringing together.
-    """
+    """One line of the table; `ideal` is the speed-up that the cores allow."""
 
     job: str
     records: int
@@ -99,12 +94,6 @@ class Measured:
     sequential_s: float
     parallel_s: float
     chunks: int
-    chunk_s: float
-    useful: float
-    slower: float
-    reading: float
-    reducing: float
-    without_work: float
 
     @property
     def speed_up(self) -> float:
@@ -203,9 +192,6 @@ def measure(
         raise ReduceError(f"{job.name}: {run.value} in parallel, {alone.answer} in sequence")
     spent = run.timings
     parallel_s = spent["total"] - spent["start_workers"] - spent["close"]
-    granted = parallel_s * n
-    outcomes = run.outcomes[run.outcomes["path"].notna()]
-    busy = float(outcomes["duration_s"].sum())
     return Measured(
         job=job.name,
         records=records,
@@ -215,13 +201,7 @@ def measure(
         ideal=n if not job.is_bound_to_cores else min(n, count_cores()),
         sequential_s=alone.seconds,
         parallel_s=parallel_s,
-        chunks=len(outcomes),
-        chunk_s=median(outcomes["duration_s"]),
-        useful=alone.seconds / granted,
-        slower=(spent["function"] - alone.seconds) / granted,
-        reading=spent["read"] / granted,
-        reducing=(busy - spent["function"] - spent["read"]) / granted,
-        without_work=(granted - busy) / granted,
+        chunks=int(run.outcomes["path"].notna().sum()),
     )
 
 
