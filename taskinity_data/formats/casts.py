@@ -16,10 +16,7 @@ import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError
 
-__all__ = ["advise", "cast", "code_of", "holds", "nullable_dtypes", "read_type"]
-
-UNITS = ("s", "ms", "us", "ns")
-DECIMAL128_DIGITS = 38
+__all__ = ["cast", "holds", "nullable_dtypes", "read_type"]
 
 
 def read_type(name: str, type_: Any) -> pa.DataType:
@@ -80,65 +77,6 @@ def holds(wide: pa.DataType, narrow: pa.DataType) -> bool:
     if pat.is_dictionary(wide) and pat.is_dictionary(narrow):
         return bool(wide.value_type == narrow.value_type and wide.ordered == narrow.ordered)
     return False
-
-
-def advise(name: str, first: pa.DataType, other: pa.DataType) -> str:
-    """Return what to do where a column is of type `one` in a file and of `other` in a later one."""
-    type_ = _join(first, other)
-    if type_ is None:
-        return "no type holds the values of both: read them apart, or leave it out by columns="
-    return f"give the type for all: schema={{{_quote(name)}: {code_of(type_)}}}"
-
-
-def _join(first: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """Return a type that holds the values of both, where there is one."""
-    if first != other and (pat.is_dictionary(first) or pat.is_dictionary(other)):
-        first, other = (t.value_type if pat.is_dictionary(t) else t for t in (first, other))
-    for wide, narrow in ((first, other), (other, first)):
-        if holds(wide, narrow):
-            return wide
-        if pat.is_string(wide) or pat.is_large_string(wide):
-            is_simple = pat.is_primitive(narrow) or pat.is_decimal(narrow)
-            return wide if is_simple else None
-        if pat.is_boolean(narrow) and pat.is_integer(wide):
-            return wide
-        if pat.is_floating(wide) and (pat.is_integer(narrow) or pat.is_boolean(narrow)):
-            return pa.float64()
-        if pat.is_timestamp(wide) and pat.is_date(narrow) and wide.tz is None:
-            return wide
-    if pat.is_integer(first) and pat.is_integer(other):
-        return pa.int64()
-    if (
-        pat.is_timestamp(first)
-        and pat.is_timestamp(other)
-        and (first.tz is None) == (other.tz is None)
-    ):
-        return pa.timestamp(max(first.unit, other.unit, key=UNITS.index), first.tz)
-    if pat.is_decimal(first) and pat.is_decimal(other):
-        scale = max(first.scale, other.scale)
-        digits = max(first.precision - first.scale, other.precision - other.scale) + scale
-        return pa.decimal128(digits, scale) if digits <= DECIMAL128_DIGITS else None
-    if pat.is_duration(first) and pat.is_duration(other):
-        return pa.duration(max(first.unit, other.unit, key=UNITS.index))
-    return None
-
-
-def _quote(name: str) -> str:
-    return repr(name) if '"' in name or "\\" in name else f'"{name}"'
-
-
-def code_of(type_: pa.DataType) -> str:
-    """Return `type_` as it can be pasted into ``schema=``."""
-    try:
-        if pa.type_for_alias(str(type_)) == type_:
-            return f'"{type_}"'
-    except ValueError:
-        pass
-    if pat.is_timestamp(type_):
-        return f'pyarrow.timestamp("{type_.unit}", "{type_.tz}")'
-    if pat.is_decimal(type_):
-        return f"pyarrow.decimal{type_.bit_width}({type_.precision}, {type_.scale})"
-    return f"a pyarrow type such as {type_}"
 
 
 def cast(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:

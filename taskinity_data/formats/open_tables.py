@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.casts import advise, code_of, holds, nullable_dtypes, read_type
+from taskinity_data.formats.casts import holds, nullable_dtypes, read_type
 from taskinity_data.formats.deliver import conform, drop_pandas_index, hidden_columns
 from taskinity_data.formats.filters import parse_filters
 from taskinity_data.formats.reader import check_columns
@@ -194,7 +194,8 @@ def unify(
                 if not pat.is_null(field.type):
                     raise PlanError(
                         f"{path}: column {name!r} is {other.type}, but {field.type} in "
-                        f"{first_path}; {advise(name, field.type, other.type)}"
+                        f"{first_path}; give one type for all, as schema={{{name!r}: 'float64'}} "
+                        "does, or leave it out by columns="
                     )
                 field = field.with_type(other.type)
             fields[name] = field
@@ -232,8 +233,8 @@ def _find_categories(
         if values.null_count:
             raise PlanError(
                 f"column {field.name!r}: a null is among its categories, which pandas has not; "
-                f"leave it out by columns= or give its plain type: "
-                f'schema={{"{field.name}": {code_of(field.type.value_type)}}}'
+                f"leave it out by columns=, or give its plain type, {field.type.value_type}, by "
+                "schema="
             )
         index = field.type.index_type
         if len(values) > 2 ** (index.bit_width - 1):

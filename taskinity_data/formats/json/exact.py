@@ -13,12 +13,9 @@ from taskinity_data.formats.json.cuts import find_lines
 from taskinity_data.formats.json.types import (
     ITEMS,
     Clash,
-    code_of,
     format_path,
     inside,
     is_text,
-    join_types,
-    type_of,
 )
 from taskinity_data.outcome import MAX_LINE_NBYTES, MAX_LINES, BadLine, BadLines, take_first
 
@@ -135,7 +132,11 @@ def parse_exact(
                 columns[name].append(fit(value, type_))
             except Clash as clash:
                 path = format_path(name, clash.path)
-                why = f"column {name!r}{path}: {clash}; {advice(name, type_, value)}"
+                why = (
+                    f"column {name!r}{path}: {clash}; give a type that holds all values by "
+                    "schema=, as {'a': 'Int64'} does, or schema='scan', or leave the column out "
+                    "with columns="
+                )
                 raise BadRecord(offset, row, why, name, value) from clash
     return pa.table([pa.array(columns[name], type_) for name, type_, _ in fields], schema=schema)
 
@@ -193,33 +194,11 @@ def show(value: Any) -> str:
 
 
 def unseen(key: str, value: Any) -> str:
-    try:
-        code = code_of(type_of(value))
-    except Clash as clash:
-        code = f"... ({clash})"
     return (
         f"the key {key!r} (value {show(value)}) was not among those that the schema was made of; "
-        f"give schema={{{key!r}: {code}}}, or schema='scan' to look at all of the data, or "
-        "select the others with columns="
+        "give its type by schema=, or schema='scan' to look at all of the data, or select the "
+        "others with columns="
     )
-
-
-def advice(name: str, type_: pa.DataType, value: Any) -> str:
-    """Return the next step where `value` does not fit the `type_` of column `name`."""
-    leave = "leave the column out with columns=, or repair the file"
-    try:
-        value_type = type_of(value)
-        if pat.is_integer(type_) and pat.is_integer(value_type):
-            if value < 0:
-                return f"integers below 0 and beyond int64 share no exact type: {leave}"
-            joined = value_type
-        else:
-            joined = join_types(type_, value_type)
-    except Clash as clash:
-        return f"no type holds it exactly ({clash}): {leave}"
-    if joined == type_ and value is not None:
-        return f"no type holds all of these values exactly: {leave}"
-    return f"give schema={{{name!r}: {code_of(joined)}}}, or schema='scan'"
 
 
 def blank_bad_lines(text: bytes, piece: Piece, offset: int, rows: int) -> tuple[bytes, BadLines]:

@@ -20,7 +20,6 @@ __all__ = [
     "MAX_DEPTH",
     "Clash",
     "NamedType",
-    "code_of",
     "format_path",
     "has_struct",
     "holds_no_null",
@@ -184,26 +183,6 @@ def name_of(type_: pa.DataType) -> str:
     if pat.is_boolean(type_):
         return "true or false"
     return "strings" if pat.is_large_string(type_) else "numbers"
-
-
-def code_of(type_: pa.DataType, *, is_column: bool = True) -> str:
-    """Return `type_` as it is written in ``schema=``, with room for null.
-
-    Examples
-    --------
-    >>> code_of(pa.int64()), code_of(pa.list_(pa.int64()))
-    ("'Int64'", 'pa.list_(pa.int64())')
-    """
-    if pat.is_list(type_):
-        return f"pa.list_({code_of(type_.value_type, is_column=False)})"
-    if pat.is_struct(type_):
-        inner = (f"{field.name!r}: {code_of(field.type, is_column=False)}" for field in type_)
-        return f"pa.struct({{{', '.join(inner)}}})"
-    if not is_column or pat.is_null(type_):
-        names = {pa.float64(): "float64", pa.bool_(): "bool_"}
-        return f"pa.{names.get(type_, type_)}()"
-    columns = {pa.bool_(): "boolean", pa.float64(): "float64", _TEXT: "str"}
-    return repr(columns.get(type_) or str(type_).replace("int", "Int").replace("uI", "UI"))
 
 
 def named_types(schema: Any) -> dict[str, NamedType]:

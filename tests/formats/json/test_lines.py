@@ -23,7 +23,7 @@ from taskinity_data.formats.json.cuts import cut_records, find_lines
 from taskinity_data.formats.json.exact import BadRecord, parse_exact
 from taskinity_data.formats.json.fast import infer_fast, parse_fast
 from taskinity_data.formats.json.open import open_lines
-from taskinity_data.formats.json.types import Clash, code_of, join_types, type_of
+from taskinity_data.formats.json.types import Clash, join_types, type_of
 from taskinity_data.sources.file import Piece, SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 
@@ -390,29 +390,29 @@ def test_a_malformed_line_is_named_with_its_byte(line, said, size, tmp_path):
 @pytest.mark.parametrize(
     ("values", "odd", "said"),
     [
-        (["1"], "null", "{'a': 'Int64'}"),
-        (["true"], "null", "{'a': 'boolean'}"),
-        (["1"], "1.5", "{'a': 'float64'}"),
-        (["1"], "1.0", "{'a': 'float64'}"),
-        (["1"], "9223372036854775808", "{'a': 'UInt64'}"),
-        (["9223372036854775808"], "-1", "below 0"),
-        (["1"], "18446744073709551616", "beyond 64 bits"),
-        (["1"], '"x"', "'x' is not a valid int64; no type holds it exactly"),
-        (['"x"'], "1", "1 is not a valid large_string; no type holds it exactly"),
-        (["1.5"], "9007199254740993", "no exact float64; no type holds all"),
+        (["1"], "null", "null or missing"),
+        (["true"], "null", "null or missing"),
+        (["1"], "1.5", "1.5 is not a valid int64"),
+        (["1"], "1.0", "1.0 is not a valid int64"),
+        (["1"], "9223372036854775808", "is not a valid int64"),
+        (["9223372036854775808"], "-1", "-1 is not a valid uint64"),
+        (["1"], "18446744073709551616", "is not a valid int64"),
+        (["1"], '"x"', "'x' is not a valid int64"),
+        (['"x"'], "1", "1 is not a valid large_string"),
+        (["1.5"], "9007199254740993", "no exact float64"),
         (["1.5"], "1" + "0" * 400, "no exact float64"),
-        (["null"], "5", "{'a': 'Int64'}"),
-        (["[1]"], '["x"]', "'x' is not a valid int64; no type"),
-        (["[1]"], "[1.5]", "{'a': pa.list_(pa.float64())}"),
-        (['{"x":1}'], '{"y":"z"}', "pa.struct({'x': pa.int64(), 'y': pa.large_string()})"),
-        (['{"x":1}'], "3", "no type holds it"),
+        (["null"], "5", "5 is not a valid null"),
+        (["[1]"], '["x"]', "'x' is not a valid int64"),
+        (["[1]"], "[1.5]", "1.5 is not a valid int64"),
+        (['{"x":1}'], '{"y":"z"}', "the key 'y' of an object in it was never seen before"),
+        (['{"x":1}'], "3", "3 is not a valid struct"),
         (['"x"'], '"\\ud800"', "half a surrogate"),
-        (["1"], '1, "b": {"c": [true, null]}', "{'b': pa.struct({'c': pa.list_(pa.bool_())})}"),
-        (["1"], '1, "b": [1, "x"]', "numbers and strings"),
+        (["1"], '1, "b": {"c": [true, null]}', "the key 'b'"),
+        (["1"], '1, "b": [1, "x"]', "the key 'b'"),
         (["1"], '1, "b": {"\\ud800": 1}', "'b'"),
     ],
 )
-def test_a_value_outside_of_the_sample_is_refused_with_the_schema_to_give(
+def test_a_value_outside_of_the_sample_is_refused_with_what_to_give(
     values, odd, said, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(sampling, "SCAN_NBYTES", 0)
@@ -429,15 +429,14 @@ def test_a_value_outside_of_the_sample_is_refused_with_the_schema_to_give(
     assert caught.value.row == half.count("\n")
 
 
-def test_the_schema_to_paste_makes_the_file_readable(tmp_path, monkeypatch):
+def test_a_schema_makes_the_file_readable(tmp_path, monkeypatch):
     monkeypatch.setattr(sampling, "SCAN_NBYTES", 0)
     monkeypatch.setattr(sampling, "SLICE_NBYTES", 100)
     regular = '{"a":1}\n' * 100
     text = regular + '{"a":null,"b":{"c":[1.5]}}\n' + regular * 2
-    with pytest.raises(SchemaError, match=r"schema=\{'b': pa\.struct") as caught:
+    with pytest.raises(SchemaError, match=r"the key 'b'.*give its type by schema="):
         rows_of(open_text(tmp_path, text))
-    pasted = str(caught.value).split("give schema=")[1].split(", or schema=")[0]
-    schema = eval(pasted, {"pa": pa}) | {"a": "Int64"}
+    schema = {"a": "Int64", "b": pa.struct({"c": pa.list_(pa.float64())})}
     dataset = open_text(tmp_path, text, schema=schema)
     assert same(rows_of(dataset, 50), expected_rows(records_of(text), dataset.schema))
     assert dataset.head(1)["a"].dtype == "Int64"
@@ -628,18 +627,6 @@ def fields_sorted(type_):
     if pa.types.is_struct(type_):
         return pa.struct(sorted((one.name, fields_sorted(one.type)) for one in type_))
     return type_
-
-
-@given(VALUES)
-def test_a_type_is_written_as_it_is_read(value):
-    try:
-        type_ = type_of(value)
-    except Clash:
-        return
-    if pa.types.is_nested(type_):
-        assert eval(code_of(type_), {"pa": pa}) == type_
-    else:
-        assert code_of(type_) in {"pa.null()", "'boolean'", "'Int64'", "'float64'", "'str'"}
 
 
 # ------------------------------------------------------------------ columns, filters, options
