@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import reduce
 from hashlib import blake2b
-from operator import and_, or_
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -121,7 +119,7 @@ def parse_filters(filters: Any, schema: pa.Schema) -> Filters | None:
                 )
             if schema.names.count(name) > 1:
                 raise PlanError(f"filters: there are several columns {name!r}; rename them first")
-    expression = reduce(or_, [reduce(and_, [_express(p) for p in group]) for group in groups])
+    expression = _express(groups)
     columns = tuple(dict.fromkeys(name for group in groups for name, _, _ in group))
     _bind(expression, pa.schema([schema.field(name) for name in columns]))
     drops = [{name for name, op, value in group if _drops_null(op, value)} for group in groups]
@@ -176,29 +174,13 @@ def _read_predicate(item: Any) -> _Predicate:
     return name, "==" if op == "=" else op, value
 
 
-def _express(predicate: _Predicate) -> Any:
-    name, op, value = predicate
-    column = pc.field(name)
+def _express(groups: list[list[_Predicate]]) -> Any:
+    from pyarrow.parquet import filters_to_expression
+
     try:
-        match op:
-            case "==":
-                return column == value
-            case "!=":
-                return column != value
-            case "<":
-                return column < value
-            case ">":
-                return column > value
-            case "<=":
-                return column <= value
-            case ">=":
-                return column >= value
-            case "in":
-                return column.isin(value)
-            case _:
-                return ~column.isin(value)
+        return filters_to_expression(groups)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise PlanError(f"filters: Arrow can't hold the value of {predicate!r}: {error}") from error
+        raise PlanError(f"filters: Arrow can't hold a value of {groups!r}: {error}") from error
 
 
 def _drops_null(op: str, value: Any) -> bool:
