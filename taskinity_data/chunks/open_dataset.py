@@ -55,7 +55,7 @@ def open_dataset(
     ----------
     source : str, os.PathLike, list of them, DataFrame, or Arrow table
         A file, a directory (read recursively), a glob, a URL of any of them that fsspec supports,
-        a list of these in order; CSV and JSON may be compressed (gzip, bz2, xz, zstd, lz4, framed
+        a list of these in order; CSV and JSON may be compressed (gzip, bz2, xz, zstd, lz4,
         zip with one member); a pandas or polars DataFrame, an Arrow table or record batch,
         written once as Arrow IPC; a `Dataset`, which is returned.
     format : {"csv", "jsonl", "json", "parquet", "arrow", "orc"} or None
