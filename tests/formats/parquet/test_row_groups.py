@@ -227,13 +227,15 @@ def test_texts_that_are_stored_as_codes_are_read_as_texts(tmp_path, type_):
     rows = 30_000
     table = pa.table({
         "few": pa.array(values.choice(["a", "bc", "", None, "é" * 300], rows), type_),
+        "flags": pa.array(values.choice(["N", "A", None], rows), type_),
+        "empty": pa.array(values.choice(["", None], rows), type_),
         "many": pa.array([f"text {number}" for number in range(rows)], type_),
         "nulls": pa.nulls(rows, type_),
         "mixed": pa.array(["x"] * (rows // 2) + [f"y{n}" for n in range(rows // 2)], type_),
     })  # fmt: skip
     pq.write_table(table, path, row_group_size=7_000)
     coded = footer.read_footer(td.open_dataset(path).sources[0]).find_coded([0], table.schema.names)
-    assert set(coded) >= {"few", "mixed"}
+    assert set(coded) >= {"few", "mixed", "flags", "empty"}
     assert "many" not in coded
     dataset = td.open_dataset(path)
     for size in ("auto", "7_000 rows", "999 rows"):
