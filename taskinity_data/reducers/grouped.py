@@ -60,10 +60,10 @@ class GroupBy:
 
     def partial(self, data: Any) -> dict[str, Any] | None:
         """Return the groups of a frame or table; None if it has neither rows nor columns."""
-        if kind_of(data) == "polars":
-            data = to_arrow(data, self.columns())
         encoded = encode_keys(data, self.encodes())
         names = [column for column in self.columns() if column not in encoded]
+        if kind_of(data) == "polars":
+            data = to_arrow(data, names)
         columns = to_columns(data, names, "group_by()")
         return None if columns is None else start_groups(columns, self.by, self._pairs, encoded)
 

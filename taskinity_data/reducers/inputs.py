@@ -189,7 +189,9 @@ def to_arrow(data: Any, columns: Iterable[Any] | None = None) -> pa.Table:
 
     if columns is not None and set(columns) <= set(data.columns):
         data = data.select(*columns)
-    return data.with_columns(pl.col(pl.Categorical).cast(pl.String)).to_arrow()
+    if pl.Categorical in data.dtypes:
+        data = data.with_columns(pl.col(pl.Categorical).cast(pl.String))
+    return data.to_arrow()
 
 
 def _from_arrow(
@@ -292,11 +294,13 @@ _FLOAT_EXACT = 1 << 53
 
 
 def encode_keys(data: Any, keys: Sequence[Any]) -> dict[Any, Codes]:
-    """Return the codes of those of `keys` that are texts in an Arrow table, and the texts as pandas
-    has them.
+    """Return the codes of those of `keys` that are texts in a table of Arrow or polars, and the
+    texts as pandas has them.
 
     Those that the reader encoded are named in the table's metadata.
     """
+    if kind_of(data) == "polars":
+        data = _view_texts(data, keys)
     if kind_of(data) != "arrow":
         return {}
     metadata = data.schema.metadata or {}
@@ -312,7 +316,7 @@ def encode_keys(data: Any, keys: Sequence[Any]) -> dict[Any, Codes]:
             indices = column.indices
             codes = (indices.fill_null(-1) if indices.null_count else indices).to_numpy()
             texts = column.dictionary
-        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        elif column.type in _TEXTS:
             codes, texts = encode_texts(column)
         else:
             continue
@@ -322,6 +326,21 @@ def encode_keys(data: Any, keys: Sequence[Any]) -> dict[Any, Codes]:
             uniques = table.to_pandas().iloc[:, 0]
         encoded[name] = codes, pd.Index(uniques)
     return encoded
+
+
+_TEXTS = (pa.string(), pa.large_string(), pa.string_view())
+
+
+def _view_texts(data: Any, names: Sequence[Any]) -> pa.Table:
+    """Return those of columns `names` of a polars frame that are texts, in polars' own memory."""
+    import polars as pl
+
+    columns = {
+        name: data[name].cast(pl.String).to_arrow(compat_level=pl.CompatLevel.newest())
+        for name in names
+        if data.schema.get(name) in (pl.String, pl.Categorical)
+    }
+    return pa.table(columns)
 
 
 def join_empty(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

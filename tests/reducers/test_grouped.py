@@ -198,9 +198,10 @@ SHORT_TEXTS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["string", "large_string", "dictionary"])
+@pytest.mark.parametrize("kind", ["string", "large_string", "dictionary", "polars"])
 @pytest.mark.parametrize("name", SHORT_TEXTS)
 def test_short_texts_are_keys_like_any_others(name, kind, reduce):
+    pl = pytest.importorskip("polars")
     texts = pa.array(SHORT_TEXTS[name], pa.large_string() if kind == "large_string" else None)
     if kind == "dictionary":
         texts = texts.dictionary_encode()
@@ -214,8 +215,20 @@ def test_short_texts_are_keys_like_any_others(name, kind, reduce):
         for starts in ([0], [0, 1], [0, 2, 3]):
             ends = [*starts[1:], 5]
             chunks = [table[a:b] for a, b in zip(starts, ends, strict=True)]
+            if kind == "polars":
+                chunks = [pl.from_arrow(chunk) for chunk in chunks]
             got = reduce(group_by(*by, s=("x", "sum"), n=("q", "count")), chunks)
             assert_frame_equal(got, want)
+
+
+@pytest.mark.parametrize("row", [0, 1, 4_999])
+def test_a_flag_of_a_single_row_has_a_group(row, reduce):
+    flags = ["N"] * 5_000
+    flags[row] = "A"
+    table = pa.table({"k": flags, "x": np.arange(5_000)})
+    got = reduce(group_by("k", s=("x", "sum"), n=("x", "count")), [table])
+    assert got.index.tolist() == ["A", "N"]
+    assert got.to_numpy().tolist() == [[row, 1], [sum(range(5_000)) - row, 4_999]]
 
 
 @pytest.mark.parametrize("n_groups", [127, 128, 32_767, 32_769])
