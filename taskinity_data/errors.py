@@ -32,7 +32,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from taskinity_data.redact import hide
-from taskinity_data.user_code import is_user_path
 from taskinity_data.wording import inert
 
 if TYPE_CHECKING:
@@ -340,6 +339,8 @@ def hides_frames(function: Callable[P, T]) -> Callable[P, T]:
 
 def _trim_causes(error: BaseException) -> None:
     """Leave the user's frames of the causes of `error`, and no cause of a cause without any."""
+    from taskinity_data.user_code import is_user_path
+
     first, visited = error, {id(error)}
     while True:
         cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -1,4 +1,4 @@
-"""Define the events of a run, as frozen values, and the base class of observers.
+"""Define the events of a run, as frozen values, the base class of observers, and who calls them.
 
 Progress bars, dashboards, journals and logs are all observers of the same events. Times are seconds
 since the epoch.
@@ -6,15 +6,21 @@ since the epoch.
 
 from __future__ import annotations
 
+import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from taskinity_data.redact import hide
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from taskinity_data.outcome import Outcome, OutcomeBlock, RunStatus
 
+
 __all__ = [
+    "Announcer",
     "ChunkFinished",
     "ChunkRetried",
     "ChunkSubmitted",
@@ -214,3 +220,79 @@ class Observer:
 
     def close(self) -> None:
         """Release the resources of this run; the same observer may be passed to another run."""
+
+
+_log = logging.getLogger(__name__)
+
+
+class Announcer:
+    """Passes events on to observers; one that raises is dropped, with a logged warning."""
+
+    def __init__(self, run_id: str, observers: Sequence[Any]) -> None:
+        self._run_id = run_id
+        self._observers = [
+            observer if isinstance(observer, Observer) else _EventsAlone(observer)
+            for observer in observers
+        ]
+        self.strategies: list[tuple[str, int, str | None]] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, (ChunksSubmitted, ChunksCompleted)):
+            self._each(lambda observer: _pass_batch(observer, event))
+        else:
+            self._each(lambda observer: observer.on_event(event))
+
+    def add(self, observer: Observer) -> None:
+        """Pass on to `observer`, too, from now on."""
+        self._observers.append(observer)
+
+    def announce(self, strategy: Any, reason: str) -> None:
+        """Tell observers who runs items from now on."""
+        name, workers, link = strategy.name, strategy.workers, strategy.dashboard_link
+        reason = hide(reason)
+        self.strategies.append((name, workers, link))
+        self._each(lambda observer: observer.on_scheduler(strategy))
+        self(SchedulerChanged(self._run_id, time.time(), name, workers, reason, link))
+
+    def pulse(self) -> None:
+        """Tell observers the time while there is no event."""
+        at_s = time.time()
+        self._each(lambda observer: observer.on_tick(at_s))
+
+    def leave(self, status: RunStatus) -> None:
+        """Tell observers how the run ends while its workers are still there."""
+        at_s = time.time()
+        self._each(lambda observer: observer.on_ending(status, at_s))
+
+    def close(self) -> None:
+        """Let observers release what they hold."""
+        self._each(lambda observer: observer.close())
+
+    def _each(self, call: Callable[[Observer], None]) -> None:
+        for observer in list(self._observers):
+            try:
+                call(observer)
+            except Exception:  # noqa: BLE001 - an observer never costs the run
+                _log.warning("observer %r raised and is dropped", observer, exc_info=True)
+                self._observers.remove(observer)
+
+
+def _pass_batch(observer: Observer, batch: ChunksSubmitted | ChunksCompleted) -> None:
+    if observer.takes_batches:
+        observer.on_event(batch)
+        return
+    for event in batch.split():
+        observer.on_event(event)
+
+
+class _EventsAlone(Observer):
+    """An object of another class, of which only `on_event` is called."""
+
+    def __init__(self, observer: Any) -> None:
+        self._observer = observer
+
+    def on_event(self, event: Event) -> None:
+        self._observer.on_event(event)
+
+    def __repr__(self) -> str:
+        return repr(self._observer)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.checkpoints.code_imports import read_unloaded, spell_modules
 from taskinity_data.checkpoints.code_lookups import codes_in, find_lookups, names_in, texts_in
 from taskinity_data.checkpoints.values import NoExactForm, encode
-from taskinity_data.flow.task_mark import MARK
+from taskinity_data.flow.binding.signatures import MARK
 from taskinity_data.user_code import is_user_file, is_user_module, is_user_name
 
 if TYPE_CHECKING:

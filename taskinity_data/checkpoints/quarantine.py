@@ -23,10 +23,10 @@ from taskinity_data.checkpoints.quarantine_rows import (
     pack_lines,
     pack_value,
 )
-from taskinity_data.checkpoints.versions import versions_here
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.disk import sync, sync_directory
 from taskinity_data.outcome import Status
+from taskinity_data.version import versions_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -1,10 +1,13 @@
-"""Open a source: read its metadata and a small sample, and return a `Dataset`."""
+"""Open a source: read its metadata and a small sample, and return a `Dataset`.
+
+The names and types of its options are here too, for editors and type checkers.
+"""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, Unpack
 
 from taskinity_data.chunks.cut import parse_chunk_size
 from taskinity_data.chunks.dataset import Dataset, Extent
@@ -21,19 +24,18 @@ from taskinity_data.formats.registry import check_file, open_files, refuse_optio
 from taskinity_data.machine import count_cores
 from taskinity_data.redact import hides_secrets
 from taskinity_data.sources.changed import explain_change
-from taskinity_data.sources.compression.codecs import Compression
+from taskinity_data.sources.codecs import Compression
 from taskinity_data.sources.find import find_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    from taskinity_data.chunks.reader_keywords import ReaderKeywords
     from taskinity_data.errors import ReadError
     from taskinity_data.formats.reader import Reader
     from taskinity_data.sources.file import SourceFile
     from taskinity_data.sources.hive import HiveColumn
 
-__all__ = ["Dataset", "Extent", "open_dataset"]
+__all__ = ["Dataset", "DatasetKeywords", "Extent", "ReaderKeywords", "open_dataset"]
 
 
 @hides_frames
@@ -222,3 +224,63 @@ def _find_failures(
     with ThreadPoolExecutor(count_cores(), "taskinity-look") as pool:
         failures = zip(files, pool.map(check, files), strict=True)
         return {file: failure for file, failure in failures if failure is not None}
+
+
+class ReaderKeywords(TypedDict, total=False):
+    """The options of `open_dataset` that depend on the format: of CSV, JSON and Parquet."""
+
+    # Of CSV: those of pandas.read_csv that can be honoured chunk by chunk.
+    sep: str
+    delimiter: str | None
+    header: int | Sequence[int] | Literal["infer"] | None
+    names: Sequence[Hashable] | None
+    index_col: Hashable | Sequence[Hashable] | Literal[False] | None
+    usecols: Sequence[Hashable] | Callable[[Hashable], bool] | None
+    dtype: Any
+    engine: Literal["c"] | None
+    true_values: Sequence[str] | None
+    false_values: Sequence[str] | None
+    skipinitialspace: bool
+    skiprows: int | Sequence[int] | Callable[[int], bool] | None
+    nrows: int | None
+    na_values: Any
+    keep_default_na: bool
+    na_filter: bool
+    skip_blank_lines: bool
+    parse_dates: bool | Sequence[Hashable] | None
+    dayfirst: bool
+    date_format: str | Mapping[Hashable, str] | None
+    cache_dates: bool
+    thousands: str | None
+    decimal: str
+    quotechar: str | None
+    quoting: int
+    doublequote: bool
+    escapechar: str | None
+    comment: str | None
+    encoding: str | None
+    encoding_errors: str | None
+    dialect: Any
+    on_bad_lines: Literal["error", "skip", "warn", "quarantine"]
+    low_memory: bool
+    memory_map: bool
+    float_precision: Literal["round_trip"] | None
+    dtype_backend: Literal["numpy_nullable", "pyarrow"]
+    newlines_in_values: bool
+    # Of CSV and JSON.
+    compression: str | Mapping[str, Any] | None
+    # Of Parquet: those of pyarrow.parquet.read_table that decide on types.
+    arrow_extensions_enabled: bool
+    binary_type: Any
+    coerce_int96_timestamp_unit: str | None
+    list_type: Any
+    read_dictionary: Sequence[str] | str | None
+
+
+class DatasetKeywords(ReaderKeywords, total=False):
+    """The options of `open_dataset` that are not those of a run, too."""
+
+    format: str | None
+    columns: Sequence[str] | None
+    filters: Any
+    schema: Any

@@ -18,9 +18,8 @@ import click
 
 from taskinity_data.cli.wording import add_typed_options
 from taskinity_data.disk import replace_file
-from taskinity_data.display import safe_repr, safe_str
 from taskinity_data.errors import TaskinityDataError, shorten
-from taskinity_data.wording import inert
+from taskinity_data.wording import inert, safe_repr, safe_str
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

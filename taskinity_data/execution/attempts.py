@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import WorkerDied
-from taskinity_data.execution.retry_rules import Action, decide
 from taskinity_data.execution.split_chunks import is_too_large
 from taskinity_data.execution.worker.failures import describe_failure, hide_in_outcome
 from taskinity_data.outcome import Attempt, Outcome, OutcomeBlock, Status, without_logs
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.sizing import Size
     from taskinity_data.execution.fan_out import RunningFanOut
+    from taskinity_data.execution.retry_rules import Action
     from taskinity_data.execution.window import Batch
     from taskinity_data.execution.worker.job import Item
     from taskinity_data.policy import Policy
@@ -301,7 +301,9 @@ class Attempts:
             return outcome
         if type(item.data) is Chunk and item.data.failure is not None:
             # Known before it was tried: as the policy tolerates it, else it had not come so far.
-            return self._end(outcome, Action.SKIP)
+            return replace(outcome, status=Status.SKIPPED)
+        from taskinity_data.execution.retry_rules import Action, decide
+
         policy = self._policies.get(outcome.task) or self._policies[name]
         is_fallback = item.fallback is not None
         draw = self._random.random()
@@ -340,6 +342,8 @@ class Attempts:
         return [] if fan_out is None else fan_out.split(item)
 
     def _end(self, outcome: Outcome, action: Action) -> Outcome:
+        from taskinity_data.execution.retry_rules import Action
+
         status = Status.SKIPPED if action is Action.SKIP else Status.FAILED
         return replace(outcome, status=status, is_quarantined=action is Action.BISECT)
 

@@ -16,7 +16,7 @@ from taskinity_data.execution.schedulers.base import (
     ThreadStrategy,
     current_client,
 )
-from taskinity_data.execution.schedulers.lock_watch import LOOK_S, QUIET_S, LockWatch
+from taskinity_data.execution.worker.thread_time import LOOK_S, QUIET_S, LockWatch
 from taskinity_data.machine import count_cores, share_memory
 
 if TYPE_CHECKING:

@@ -14,12 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
-from taskinity_data.execution.account.run_account import Account
 from taskinity_data.execution.attempts import Attempts, run_here
+from taskinity_data.execution.run_account import Account
+from taskinity_data.execution.run_progress import StageProgress, StopRules
 from taskinity_data.execution.schedulers.base import SynchronousStrategy
 from taskinity_data.execution.split_chunks import guard_batch
-from taskinity_data.execution.stage_progress import StageProgress
-from taskinity_data.execution.stop_rules import StopRules
 from taskinity_data.execution.window import Batch, Window, make_key
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.job import Item, Job

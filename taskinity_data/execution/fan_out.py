@@ -13,8 +13,7 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import TARGET_S, WINDOW, Learner, Observation, Size
 from taskinity_data.errors import LedgerError
-from taskinity_data.execution.account.ledger import CATEGORIES, Ledger
-from taskinity_data.execution.account.results import Results
+from taskinity_data.execution.fan_out_results import CATEGORIES, Ledger, Results
 from taskinity_data.execution.split_chunks import SizeCap, SplitChunks
 from taskinity_data.formats.stream import StreamBlock
 from taskinity_data.outcome import UNKNOWN, Outcome, OutcomeBlock, Status

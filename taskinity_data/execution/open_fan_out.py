@@ -14,7 +14,7 @@ from taskinity_data.chunks.plan import ChunkPlan, ChunkSize
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.fan_out import RunningFanOut
-from taskinity_data.execution.items import chunk_items, list_items, same_items, stream_items
+from taskinity_data.execution.worker.job import chunk_items, list_items, same_items, stream_items
 from taskinity_data.formats.stream import is_stream, iter_blocks
 
 if TYPE_CHECKING:

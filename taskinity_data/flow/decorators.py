@@ -11,6 +11,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from taskinity_data.errors import BindError, FlowError, SettingsError
+from taskinity_data.flow.binding.signatures import MARK, Mark, is_reducer, name_of, refuse_function
 from taskinity_data.flow.keywords import make_policy
 from taskinity_data.flow.naming import is_name, to_camel
 from taskinity_data.flow.recording import (
@@ -20,7 +21,6 @@ from taskinity_data.flow.recording import (
     record_call,
     record_flow,
 )
-from taskinity_data.flow.task_mark import MARK, Mark, is_reducer, name_of, refuse_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

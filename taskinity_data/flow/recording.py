@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from taskinity_data.errors import FlowError
 from taskinity_data.flow.binding.match_arguments import Constant, Input, Source, Upstream
-from taskinity_data.flow.binding.signatures import Parameter, read_parameters
+from taskinity_data.flow.binding.signatures import (
+    Mark,
+    Parameter,
+    mark_of,
+    name_of,
+    read_parameters,
+)
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.model import FlowInput, Task, Width
 from taskinity_data.flow.naming import to_camel
-from taskinity_data.flow.task_mark import Mark, mark_of, name_of
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from taskinity_data.flow.binding.bind import raise_problems
 from taskinity_data.flow.binding.match_arguments import Constant, Input, Source, Upstream
+from taskinity_data.flow.binding.signatures import is_reducer
 from taskinity_data.flow.binding.wiring import Fill, Wiring, wire
-from taskinity_data.flow.fan_outs import find_last
-from taskinity_data.flow.task_mark import is_reducer
+from taskinity_data.flow.model import find_last
 from taskinity_data.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from taskinity_data.flow.fan_outs import FlowNode
-    from taskinity_data.flow.model import FlowGraph, Task
+    from taskinity_data.flow.model import FlowGraph, FlowNode, Task
 
 __all__ = [
     "Call",

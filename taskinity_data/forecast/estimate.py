@@ -20,7 +20,7 @@ from taskinity_data.errors import PlanError
 from taskinity_data.execution.jobs import chunk_job, consumers, reducers_of
 from taskinity_data.execution.open_fan_out import narrow
 from taskinity_data.execution.worker.side_effects import Surroundings
-from taskinity_data.flow.map_reduce import short_flow
+from taskinity_data.flow.flow import short_flow
 from taskinity_data.flow.stages import FanOutStage
 from taskinity_data.forecast.driver_cost import combine_seconds, pass_seconds, try_finish
 from taskinity_data.forecast.extrapolate import (

@@ -13,8 +13,8 @@ from taskinity_data.execution.choose_scheduler import CHILDREN_PAY_S
 from taskinity_data.execution.schedulers.base import SynchronousStrategy, current_client
 from taskinity_data.execution.schedulers.children import ChildStrategy
 from taskinity_data.execution.schedulers.connect import open_strategy
-from taskinity_data.execution.schedulers.lock_watch import COMPUTING, is_lock_shared
 from taskinity_data.execution.worker.shipping import pack_job
+from taskinity_data.execution.worker.thread_time import COMPUTING, is_lock_shared
 from taskinity_data.forecast.slices import PARTS, fitting_nbytes, next_nbytes
 from taskinity_data.forecast.trial import TrialResult, run_rounds
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SourceNotFound
 from taskinity_data.formats.registry import FORMATS, format_of_suffix
-from taskinity_data.sources.compression.codecs import codec_of, find_codec, inner_name, unpack_line
+from taskinity_data.sources.codecs import codec_of, find_codec, inner_name, unpack_line
 from taskinity_data.sources.read import local_path, map_files
 from taskinity_data.wording import suggest
 

@@ -18,13 +18,6 @@ from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.column_values import Answer, Values, from_numbers
 from taskinity_data.reducers.grouping import Grouping
 from taskinity_data.reducers.inputs import as_dtype
-from taskinity_data.reducers.sketches.hyperloglog import (
-    GROUP_PRECISION,
-    estimate_distinct,
-    hash_values,
-    merge_registers,
-    rank_hashes,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,6 +139,13 @@ class ApproxDistinct:
 
     def start(self, values: Values) -> tuple[Any, Any]:
         """Return registers (``group * 2**precision + register``) and their ranks."""
+        from taskinity_data.reducers.sketches.hyperloglog import (
+            GROUP_PRECISION,
+            hash_values,
+            merge_registers,
+            rank_hashes,
+        )
+
         pairs, width, uniques = _pair_uniques(values)
         hashes = hash_values(pd.Series(uniques))
         registers, ranks = rank_hashes(hashes[pairs % width], GROUP_PRECISION)
@@ -153,6 +153,8 @@ class ApproxDistinct:
 
     def merge(self, states: Sequence[tuple[Any, Any]], merging: Merging) -> tuple[Any, Any]:
         """Return the largest rank of each register."""
+        from taskinity_data.reducers.sketches.hyperloglog import GROUP_PRECISION, merge_registers
+
         mask = (1 << GROUP_PRECISION) - 1
         keys = [
             (code[state[0] >> GROUP_PRECISION] << GROUP_PRECISION) + (state[0] & mask)
@@ -162,6 +164,8 @@ class ApproxDistinct:
 
     def finish(self, state: tuple[Any, Any], answer: Answer) -> pd.Series[Any]:
         """Return the estimates, rounded."""
+        from taskinity_data.reducers.sketches.hyperloglog import GROUP_PRECISION, estimate_distinct
+
         estimates = estimate_distinct(*state, answer.n_groups, GROUP_PRECISION)
         return from_numbers(estimates, answer.dtype)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskinity_data.display import encodable, safe_repr, safe_str, type_name
-from taskinity_data.wording import format_count
+from taskinity_data.wording import encodable, format_count, safe_repr, safe_str, type_name
 
 __all__ = ["describe_value", "value_html"]
 

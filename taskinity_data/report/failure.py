@@ -6,10 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.display import safe_repr
 from taskinity_data.outcome import Status
 from taskinity_data.user_code import shorten_traceback
-from taskinity_data.wording import format_count, inert_line, suggest
+from taskinity_data.wording import format_count, inert_line, safe_repr, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

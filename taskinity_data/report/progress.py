@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from taskinity_data.display import encodable
 from taskinity_data.events import Observer, RunFinished
 from taskinity_data.report.run_state import RUNNING, Tally
-from taskinity_data.wording import format_count, format_seconds, inert, inert_line
+from taskinity_data.wording import encodable, format_count, format_seconds, inert, inert_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import BindError, PlanError, hides_frames
+from taskinity_data.flow.binding.signatures import mark_of
+from taskinity_data.flow.flow import short_flow
 from taskinity_data.flow.keywords import make_policy
-from taskinity_data.flow.map_reduce import short_flow
 from taskinity_data.flow.stages import stages
-from taskinity_data.flow.task_mark import mark_of
 from taskinity_data.formats.stream import is_stream, listed_paths
 from taskinity_data.redact import hides_secrets
 from taskinity_data.reducers.base import check_reduce, collect
@@ -26,11 +26,6 @@ from taskinity_data.run.arguments import (
 )
 from taskinity_data.run.describe_run import CallFacts, label_tasks, name_subject
 from taskinity_data.run.options import RunOptions
-from taskinity_data.run.output_options import (
-    check_partition_columns,
-    share_options,
-    share_with_source,
-)
 from taskinity_data.run.result import Run
 from taskinity_data.run.session import run_session
 from taskinity_data.settings import load_settings
@@ -194,6 +189,8 @@ def run_flow(
         ones are stored and everything is closed; `.run` is the run. A second one stops at once.
     """
     options = RunOptions.of(locals())
+    from taskinity_data.run.output_options import share_options
+
     arguments = {**(inputs or {}), **more_inputs}
     options, arguments, shared = share_options(check_flow(flow), options, arguments)
     call = CallFacts("", arguments, {}, asks=tuple(sorted(storage_options or ())))
@@ -278,8 +275,11 @@ def process(
     source = listed_paths(source)
     task_options, dataset_options, run_options = sort_options(options)
     chosen = RunOptions(**run_options)
-    chosen, shared = share_with_source(chosen, source, load_settings().output_dir)
-    dataset_options |= shared
+    if chosen.storage_options is not None:
+        from taskinity_data.run.output_options import share_with_source
+
+        chosen, shared = share_with_source(chosen, source, load_settings().output_dir)
+        dataset_options |= shared
     writes_only = reduce is None and chosen.output is not None
     subject = name_subject(source, function or reduce)
     reduce = _check_reduce(reduce, writes_only=writes_only)
@@ -292,6 +292,8 @@ def process(
         with planning(labels["Process"], chosen.progress):
             source = open_dataset(source, **dataset_options)
         if function is None and chosen.partition_by:
+            from taskinity_data.run.output_options import check_partition_columns
+
             check_partition_columns(chosen, source.schema.names)
     elif dataset_options:
         raise PlanError(

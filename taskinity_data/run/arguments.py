@@ -6,8 +6,8 @@ from dataclasses import fields
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
+from taskinity_data.chunks.open_dataset import DatasetKeywords
 from taskinity_data.chunks.plan import ChunkPlan
-from taskinity_data.chunks.reader_keywords import DatasetKeywords
 from taskinity_data.errors import BindError, PlanError
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.keywords import KEYWORDS, TaskKeywords, default_keywords

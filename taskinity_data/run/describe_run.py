@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskinity_data.checkpoints.versions import versions_here
-from taskinity_data.flow.task_mark import is_reducer
+from taskinity_data.flow.binding.signatures import is_reducer
 from taskinity_data.redact import clean_url
+from taskinity_data.version import versions_here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

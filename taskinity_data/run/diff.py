@@ -11,9 +11,15 @@ from difflib import unified_diff
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.display import for_stdout, safe_repr, safe_str
 from taskinity_data.outcome import Status
-from taskinity_data.wording import format_nbytes, format_seconds, inert
+from taskinity_data.wording import (
+    for_stdout,
+    format_nbytes,
+    format_seconds,
+    inert,
+    safe_repr,
+    safe_str,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

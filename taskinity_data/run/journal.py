@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.checkpoints.checkpoints import BEGIN_S, Checkpoints
-from taskinity_data.checkpoints.versions import compare_versions, versions_here
 from taskinity_data.errors import ResumeError, SettingsError
 from taskinity_data.events import Observer, SchedulerChanged
 from taskinity_data.outcome import Status
@@ -27,6 +26,7 @@ from taskinity_data.run.describe_run import (
     digest_code,
     plain_options,
 )
+from taskinity_data.version import compare_versions, versions_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

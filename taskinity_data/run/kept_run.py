@@ -16,7 +16,7 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.cut_again import IN_MEMORY
 from taskinity_data.chunks.plan import ChunkPlan
 from taskinity_data.errors import FlowError, FlowSyntaxError
-from taskinity_data.execution.account.notices import Entry
+from taskinity_data.execution.run_account import Entry
 from taskinity_data.execution.worker.job import Item
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_flow

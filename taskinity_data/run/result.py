@@ -12,19 +12,10 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 import pandas as pd
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.display import for_stdout
 from taskinity_data.errors import ResumeError
-from taskinity_data.execution.account.ledger import CATEGORIES
+from taskinity_data.execution.fan_out_results import CATEGORIES
 from taskinity_data.outcome import RunStatus, Status
-from taskinity_data.run.outcome_frames import (
-    NOWHERE,
-    as_text,
-    attempts_frame,
-    bad_lines_frame,
-    outcome_row,
-    outcomes_frame,
-    workers_frame,
-)
+from taskinity_data.wording import for_stdout
 
 if TYPE_CHECKING:
     import os
@@ -34,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from taskinity_data.chunks.plan import ChunkPlan
-    from taskinity_data.execution.account.notices import Entry
+    from taskinity_data.execution.run_account import Entry
     from taskinity_data.execution.worker.job import Item
     from taskinity_data.flow.flow import Flow
     from taskinity_data.outcome import Outcome
@@ -173,6 +164,8 @@ class Run(Generic[T]):
             int64; ``status, worker, error`` str; ``started`` UTC time; ``duration_s`` float64;
             ``is_fallback`` (whether its result is that of the task's fallback) bool.
         """
+        from taskinity_data.run.outcome_frames import outcome_row, outcomes_frame
+
         return outcomes_frame(outcome_row(outcome, _where(item)) for item, outcome in self._ended)
 
     @cached_property
@@ -186,6 +179,8 @@ class Run(Generic[T]):
             read), ``peak_nbytes`` Int64; ``attempt`` (from 1) int64; ``started`` UTC time;
             ``duration_s, read_s, function_s, partial_s`` float64.
         """
+        from taskinity_data.run.outcome_frames import attempts_frame
+
         return attempts_frame((outcome, _where(item)) for item, outcome in self._ended)
 
     @cached_property
@@ -199,6 +194,8 @@ class Run(Generic[T]):
             there to the end; ``chunks`` (and items, with those that were tried again) int64;
             ``reason`` (why it left, or got nothing to do) str.
         """
+        from taskinity_data.run.outcome_frames import workers_frame
+
         located = ((outcome, _where(item)) for item, outcome in self._ended)
         return workers_frame(self._members, located)
 
@@ -209,6 +206,8 @@ class Run(Generic[T]):
         They are in the order of the flow's tasks and of the chunks, and keep the labels that they
         have in `outcomes`, which is in the order in which things ended.
         """
+        from taskinity_data.run.outcome_frames import as_text
+
         tracebacks = [
             (number, as_text(outcome.failure.traceback))
             for number, (_, outcome) in enumerate(self._ended)
@@ -241,6 +240,8 @@ class Run(Generic[T]):
         Held in memory: the first 10,000, 16 MiB at most, and of a chunk the first 1,000, 1 MiB at
         most; of a line its first 16 KiB. The ledger counts all of them as ``quarantined``.
         """
+        from taskinity_data.run.outcome_frames import bad_lines_frame
+
         return bad_lines_frame(self._bad_lines)
 
     @cached_property
@@ -320,8 +321,8 @@ class Run(Generic[T]):
         WriteError
             It can't be written there (it is an OSError too).
         """
-        from taskinity_data.checkpoints.versions import versions_here
         from taskinity_data.report.html.write import write_report
+        from taskinity_data.version import versions_here
 
         head = {"versions": versions_here(), **self._head}
         return write_report(self, self._ended, path, self.missing, head)
@@ -368,4 +369,4 @@ class Run(Generic[T]):
 
 def _where(item: Item | None) -> tuple[str | None, int | None, int | None]:
     chunk = item.data if item is not None else None
-    return (chunk.path, chunk.start, chunk.stop) if isinstance(chunk, Chunk) else NOWHERE
+    return (chunk.path, chunk.start, chunk.stop) if isinstance(chunk, Chunk) else (None, None, None)

@@ -17,6 +17,7 @@ import pandas as pd
 from taskinity_data import events
 from taskinity_data.chunks.cut import parse_chunk_size
 from taskinity_data.errors import FlowFailed, SchedulerError, TaskinityDataError
+from taskinity_data.events import Announcer
 from taskinity_data.execution.choose_scheduler import SchedulerChoice
 from taskinity_data.execution.driver import Driver
 from taskinity_data.execution.jobs import make_works, only_kernels, policies
@@ -26,14 +27,12 @@ from taskinity_data.execution.schedulers.signals import soft_interrupts
 from taskinity_data.execution.worker.log_capture import PassedOn, capture_logs, lower_level
 from taskinity_data.outcome import RunStatus
 from taskinity_data.redact import hide
-from taskinity_data.report.notify import Announcer
 from taskinity_data.report.progress import progress_for
 from taskinity_data.report.run_state import Tally
 from taskinity_data.run.arguments import sort_plans
 from taskinity_data.run.ended_run import facts_of, run_of
 from taskinity_data.run.journal import NoticeBoard, begin_journal, open_log
 from taskinity_data.run.options import parse_max_failures, parse_memory, parse_time
-from taskinity_data.run.output_options import locate
 from taskinity_data.settings import load_settings
 
 if TYPE_CHECKING:
@@ -347,13 +346,17 @@ class RunSession:
 
 def _resolve(options: RunOptions, settings: Settings) -> RunOptions:
     """Return `options` with the settings for what was not given."""
-    chunk_size, scheduler = options.chunk_size, options.scheduler
+    chunk_size, scheduler, output = options.chunk_size, options.scheduler, options.output
+    if output is not None:
+        from taskinity_data.run.output_options import locate
+
+        output = locate(output, settings.output_dir)
     return replace(
         options,
         workers=settings.max_workers,
         scheduler=settings.scheduler if scheduler is None else scheduler,
         chunk_size=settings.chunk_size if chunk_size == "auto" else chunk_size,
-        output=locate(options.output, settings.output_dir),
+        output=output,
     )
 
 

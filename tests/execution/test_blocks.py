@@ -9,7 +9,7 @@ import taskinity_data as td
 from taskinity_data import events
 from taskinity_data.chunks.sizing import Learner
 from taskinity_data.errors import FlowFailed
-from taskinity_data.execution.account.ended_items import EndedItems, ItemColumns
+from taskinity_data.execution.run_account import EndedItems, ItemColumns
 from taskinity_data.execution.schedulers.restarts import add_lost
 from taskinity_data.execution.worker import run_item as run_item_module
 from taskinity_data.execution.worker.job import Item, Job, Step

@@ -7,8 +7,7 @@ import pandas as pd
 import taskinity_data as td
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.execution.fan_out import RunningFanOut
-from taskinity_data.execution.items import chunk_items
-from taskinity_data.execution.worker.job import Job
+from taskinity_data.execution.worker.job import Job, chunk_items
 from taskinity_data.outcome import Attempt, Outcome, Status
 
 

@@ -15,8 +15,8 @@ from shared_lock import see_shared_lock
 import taskinity_data as td
 from taskinity_data.execution import choose_scheduler as choose
 from taskinity_data.execution.schedulers.children import ChildStrategy
-from taskinity_data.execution.schedulers.lock_watch import LockWatch
 from taskinity_data.execution.worker.job import Job, Step
+from taskinity_data.execution.worker.thread_time import LockWatch
 
 FRAME = pd.DataFrame({"n": range(60)})
 WAIT_S = 60.0

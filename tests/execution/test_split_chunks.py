@@ -15,8 +15,7 @@ from taskinity_data import errors
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.execution import fan_out as fan_out_module
 from taskinity_data.execution.fan_out import RunningFanOut
-from taskinity_data.execution.items import chunk_items
-from taskinity_data.execution.worker.job import Job
+from taskinity_data.execution.worker.job import Job, chunk_items
 from taskinity_data.outcome import RunStatus
 
 ROWS = 400

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from taskinity_data.errors import BindError, FlowError, SettingsError
+from taskinity_data.flow.binding.signatures import mark_of
 from taskinity_data.flow.decorators import flow, task
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.keywords import KEYWORDS
@@ -20,7 +21,6 @@ from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.model import FlowInput
 from taskinity_data.flow.recording import Handle
 from taskinity_data.flow.stages import Call, Constant, FanOutStage, Input, Reduce, Upstream, stages
-from taskinity_data.flow.task_mark import mark_of
 from taskinity_data.policy import Policy, value
 
 if TYPE_CHECKING:

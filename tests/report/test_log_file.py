@@ -102,16 +102,14 @@ def test_what_functions_logged_stands_before_the_end_of_their_chunk(log):
     said = (LogLine(100.1, logging.INFO, "my", "half way"), LogLine(100.2, 10, "my", "done"))
     log.on_event(events.ChunkFinished("r", 100.5, "Work", ended(logs=said, cut=7)))
     log.take(
-        LogLine(
-            101.0, logging.WARNING, "taskinity_data.execution.account.notices", "columns differ"
-        )
+        LogLine(101.0, logging.WARNING, "taskinity_data.execution.run_account", "columns differ")
     )
     assert lines_of(log) == [
         "INFO r Work/01234567 my: half way",
         "DEBUG r Work/01234567 my: done",
         "WARNING r Work/01234567 7 more lines of attempt 1 were dropped",
         "INFO r Work/01234567 completed in 250 ms on host:1/t, 10 rows",
-        "WARNING r taskinity_data.execution.account.notices: columns differ",
+        "WARNING r taskinity_data.execution.run_account: columns differ",
     ]
 
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import taskinity_data as td
 from taskinity_data.cli.group import commands
-from taskinity_data.execution.account import notices as book
+from taskinity_data.execution import run_account as book
 from taskinity_data.outcome import Attempt, BadLine, BadLines, Outcome, Status
 
 BAD = ["x,y,z", "p,q,r,s", "\x1b[31m,<b>,2"]

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import taskinity_data as td
-from taskinity_data.chunks.reader_keywords import DatasetKeywords, ReaderKeywords
+from taskinity_data.chunks.open_dataset import DatasetKeywords, ReaderKeywords
 from taskinity_data.cli.commands.redrive import redrive
 from taskinity_data.cli.commands.run import run as run_command
 from taskinity_data.errors import BindError, PlanError, SettingsError

@@ -384,7 +384,7 @@ def test_other_versions_are_refused_or_named(ground, monkeypatch):
 
 
 def checkpoints_versions():
-    from taskinity_data.checkpoints.versions import versions_here
+    from taskinity_data.version import versions_here
 
     return versions_here()
 

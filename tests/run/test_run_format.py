@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 import taskinity_data as td
-from taskinity_data.checkpoints.versions import RUN_FORMAT, versions_here
 from taskinity_data.errors import FlowFailed, ResumeError
+from taskinity_data.version import RUN_FORMAT, versions_here
 
 
 def half(chunk):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskinity_data.execution.schedulers.lock_watch import LockWatch
+from taskinity_data.execution.worker.thread_time import LockWatch
 
 
 def see_shared_lock(monkeypatch):

@@ -1,26 +1,24 @@
-"""Who runs items: the base class, and this thread, a pool of threads, any executor.
+"""Who runs items: the base class, and this thread or a pool of threads.
 
 Each strategy takes batches of items for a job and returns futures whose results are outcomes.
-Dask's is in `dask`; `connect` opens them.
+Dask's is in `dask`, that of any executor in `executor`; `connect` opens them.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from abc import ABC, abstractmethod
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from taskinity_data.chunks.sizing import PROCESS_TARGET_S, TARGET_S
-from taskinity_data.errors import BindError, PlanError, SchedulerError
-from taskinity_data.execution.worker.batches import run_items, run_parcel
+from taskinity_data.chunks.sizing import TARGET_S
+from taskinity_data.errors import BindError, PlanError
+from taskinity_data.execution.worker.batches import run_items
 from taskinity_data.execution.worker.child_pool import ChildPool
 from taskinity_data.execution.worker.result_limit import limit_results
 from taskinity_data.execution.worker.run_item import run_each
-from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpack_outcomes
 from taskinity_data.execution.worker.thread_time import ThreadTime
 
 if TYPE_CHECKING:
@@ -32,9 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "QUEUED",
-    "ExecutorStrategy",
     "NotRun",
     "Pending",
+    "SendingStrategy",
     "Strategy",
     "SynchronousStrategy",
     "ThreadStrategy",
@@ -180,7 +178,15 @@ class Strategy(ABC):
 
         A `NotRun` lets the batch be submitted again.
         """
-        return _collect(pending)
+        results: list[Any] = []
+        for future in pending:
+            try:
+                results.append(future.result())
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                results.append(error)
+        return results
 
     def can_send(self, job: Job) -> bool:  # noqa: ARG002
         """Return whether `job` can go to a child process."""
@@ -213,18 +219,6 @@ def check_timeouts(job: Job, strategy: Strategy) -> None:
         )
 
 
-def _collect(pending: Sequence[Future[Any]]) -> list[Any]:
-    results: list[Any] = []
-    for future in pending:
-        try:
-            results.append(future.result())
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            results.append(error)
-    return results
-
-
 class SynchronousStrategy(Strategy):
     """Everything here and now, in the calling thread: for debuggers and small tests."""
 
@@ -249,7 +243,7 @@ class SynchronousStrategy(Strategy):
         """Do nothing: nothing was started."""
 
 
-class _Sending(Strategy):
+class SendingStrategy(Strategy):
     """Knows which jobs can be sent to a child process of this one."""
 
     can_end = True
@@ -265,6 +259,8 @@ class _Sending(Strategy):
         if self.crosses_processes:
             return True
         if self._sent is None or self._sent[0] is not job:
+            from taskinity_data.execution.worker.shipping import pack_job
+
             try:
                 pack_job(job)
                 self._sent = job, True
@@ -273,7 +269,7 @@ class _Sending(Strategy):
         return self._sent[1]
 
 
-class ThreadStrategy(_Sending):
+class ThreadStrategy(SendingStrategy):
     """A pool of threads in this process; items with a guard run in a child process of each."""
 
     name = "threads"
@@ -298,6 +294,8 @@ class ThreadStrategy(_Sending):
     def load(self, job: Job) -> Job:
         """Return `job` itself, once it is known that it can go where its time limit needs it."""
         if job.is_timed:
+            from taskinity_data.execution.worker.shipping import pack_job
+
             pack_job(job, "leave timeout out")
         # For those of its items that run in a child.
         return replace(job, max_nbytes=limit_results(self.memory_nbytes))
@@ -310,56 +308,6 @@ class ThreadStrategy(_Sending):
         """Wait for what runs in threads (where `waits` is set), end what runs in children."""
         self._children.close()
         self._pool.shutdown(wait=self.waits, cancel_futures=True)
-
-
-class ExecutorStrategy(_Sending):
-    """Any `concurrent.futures.Executor` that the user has; never shut down here."""
-
-    name = ""
-    queues = True
-
-    def __init__(
-        self, executor: Executor, workers: int | None = None, memory_nbytes: int | None = None
-    ) -> None:
-        super().__init__()
-        self._executor = executor
-        self.name = type(executor).__name__
-        # Executors publish no number of workers; those of Python and loky have it here.
-        size = getattr(executor, "_max_workers", None)
-        size = size if isinstance(size, int) else os.cpu_count() or 1
-        self.workers = workers or size
-        self.queues = self.workers >= size
-        self.memory_nbytes = memory_nbytes
-        self.crosses_processes = not isinstance(executor, ThreadPoolExecutor)
-        self.target_s = PROCESS_TARGET_S if self.crosses_processes else TARGET_S
-
-    def load(self, job: Job) -> Any:
-        """Return `job`, packed where it has to cross processes."""
-        job = replace(job, max_nbytes=limit_results(self.memory_nbytes))
-        return pack_job(job) if self.crosses_processes else job
-
-    def submit(self, loaded: Any, items: Sequence[Item], key: str) -> Future[Any]:  # noqa: ARG002
-        """Queue `items` as one call."""
-        try:
-            if self.crosses_processes:
-                return self._executor.submit(run_parcel, loaded, pack_items(items))
-            return self._executor.submit(run_items, loaded, items, self._children)
-        except RuntimeError as error:  # shut down, or broken by a process that died
-            raise SchedulerError(f"{self.name} takes no more work: {error}") from error
-
-    def collect(self, pending: Sequence[Future[Any]]) -> list[Any]:
-        """Return the outcomes, unpacked."""
-        results = _collect(pending)
-        if not self.crosses_processes:
-            return results
-        return [
-            batch if isinstance(batch, BaseException) else unpack_outcomes(batch)
-            for batch in results
-        ]
-
-    def close(self) -> None:
-        """Leave the executor to its owner, without children."""
-        self._children.close()
 
 
 def current_client() -> Client | None:

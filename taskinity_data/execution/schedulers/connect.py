@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from taskinity_data.errors import SchedulerError, SettingsError
 from taskinity_data.execution.schedulers.base import (
-    ExecutorStrategy,
     Strategy,
     SynchronousStrategy,
     ThreadStrategy,
 )
 from taskinity_data.execution.schedulers.dask import DaskStrategy
+from taskinity_data.execution.schedulers.executor import ExecutorStrategy
 from taskinity_data.execution.schedulers.local_cluster import OwnStrategy, start_workers
 from taskinity_data.execution.schedulers.signals import block_ctrl_c, hold_interrupts
 from taskinity_data.execution.worker.terminal_relay import Relay

@@ -12,18 +12,12 @@ from taskinity_data.errors import TaskinityDataError
 from taskinity_data.execution.worker.child_pool import ChildPool
 from taskinity_data.execution.worker.log_capture import lower_level
 from taskinity_data.execution.worker.run_item import MAX_BATCH_S, run_each
-from taskinity_data.execution.worker.shipping import (
-    Parcel,
-    pack_ended,
-    unpack_items,
-    unpack_job,
-    unpack_outcome,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from taskinity_data.execution.worker.job import Item, Job
+    from taskinity_data.execution.worker.shipping import Parcel
     from taskinity_data.outcome import Outcome, OutcomeBlock
 
 __all__ = ["run_items", "run_parcel"]
@@ -67,6 +61,8 @@ def run_items(
         if part[0].guard is None:
             ended += run_each(job, part)
             continue
+        from taskinity_data.execution.worker.shipping import unpack_outcome
+
         try:
             ended.append(unpack_outcome(children.run(job, part[0], blob)))
         except TaskinityDataError as error:
@@ -79,6 +75,13 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
 
     An outcome whose value can't be pickled becomes that item's failure.
     """
+    from taskinity_data.execution.worker.shipping import (
+        Parcel,
+        pack_ended,
+        unpack_items,
+        unpack_job,
+    )
+
     keep_freed_memory()
     job = packed.unpack() if isinstance(packed, Parcel) else unpack_job(packed)
     blob = packed.blob if isinstance(packed, Parcel) else packed

@@ -15,7 +15,6 @@ import cloudpickle
 from cloudpickle import cloudpickle as pickling
 
 from taskinity_data.errors import TaskinityDataError, shorten
-from taskinity_data.execution.retry_rules import is_final
 from taskinity_data.outcome import Failure
 from taskinity_data.redact import clean_text, hide, hide_in_error
 from taskinity_data.wording import inert
@@ -92,6 +91,8 @@ def describe_failure(error: BaseException) -> Failure:
 
     Texts are cut here, where they are made: whatever comes after has a small failure.
     """
+    from taskinity_data.execution.retry_rules import is_final
+
     return Failure(
         kind=shorten(type(error).__name__, _MAX_KIND),
         message=_shown(_text_of(error), _MAX_MESSAGE),

@@ -20,7 +20,6 @@ from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.job import Step
 from taskinity_data.execution.worker.log_capture import CapturedLogs, capture_logs
 from taskinity_data.execution.worker.result_limit import measure_nbytes
-from taskinity_data.execution.worker.side_effects import Surroundings
 from taskinity_data.execution.worker.thread_time import queued_seconds
 from taskinity_data.formats.stream import StreamBlock
 from taskinity_data.outcome import Counts, Outcome, OutcomeBlock, Status
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from taskinity_data.execution.worker.job import Item, Job
+    from taskinity_data.execution.worker.side_effects import Surroundings
     from taskinity_data.outcome import BadLines, Failure
 
 __all__ = [
@@ -101,6 +101,7 @@ class _Turn:
         self._worker = name_worker()
         self._captured = CapturedLogs(job.log_level)
         self._ended: list[Outcome | OutcomeBlock] = []
+        self._before: Surroundings | None = None
         self._clocks = 0.0, 0.0, 0.0
         self._at = self._started_s = 0.0
 
@@ -119,8 +120,10 @@ class _Turn:
         return self._ended
 
     def _look_around(self) -> None:
-        has_functions = any(self._job.chains)
-        self._before = Surroundings(has_umask=self._restores) if has_functions else None
+        if any(self._job.chains):
+            from taskinity_data.execution.worker.side_effects import Surroundings
+
+            self._before = Surroundings(has_umask=self._restores)
 
     def _run(self, item: Item) -> None:
         clock = _Clock()

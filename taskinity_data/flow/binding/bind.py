@@ -8,17 +8,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from taskinity_data.errors import BindError
-from taskinity_data.flow.binding.wiring import wire
-from taskinity_data.flow.fan_outs import find_nodes
-from taskinity_data.flow.keywords import merge_policies
-from taskinity_data.flow.naming import to_snake
-from taskinity_data.flow.task_mark import (
+from taskinity_data.flow.binding.signatures import (
     is_reducer,
     mark_of,
     name_of,
     refuse_function,
     without_mark,
 )
+from taskinity_data.flow.binding.wiring import wire
+from taskinity_data.flow.keywords import merge_policies
+from taskinity_data.flow.model import find_nodes
+from taskinity_data.flow.naming import to_snake
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:

@@ -20,9 +20,14 @@ from taskinity_data.flow.binding.match_arguments import (
     check_positions,
     fill_parameters,
 )
-from taskinity_data.flow.binding.signatures import Parameter, find_kind, read_parameters
-from taskinity_data.flow.fan_outs import FlowNode, find_nodes
-from taskinity_data.flow.task_mark import is_reducer, refuse_function
+from taskinity_data.flow.binding.signatures import (
+    Parameter,
+    find_kind,
+    is_reducer,
+    read_parameters,
+    refuse_function,
+)
+from taskinity_data.flow.model import FlowNode, find_nodes
 from taskinity_data.policy import ON_ERROR
 from taskinity_data.wording import suggest
 

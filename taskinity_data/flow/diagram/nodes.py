@@ -9,13 +9,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskinity_data.flow.fan_outs import find_nodes
 from taskinity_data.flow.keywords import write_number
+from taskinity_data.flow.model import find_nodes
 from taskinity_data.policy import ON_ERROR
 
 if TYPE_CHECKING:
-    from taskinity_data.flow.fan_outs import FlowNode
-    from taskinity_data.flow.model import FlowGraph
+    from taskinity_data.flow.model import FlowGraph, FlowNode
     from taskinity_data.policy import Policy
 
 __all__ = ["Node", "Picture", "picture_of"]

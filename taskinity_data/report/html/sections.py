@@ -10,7 +10,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.display import safe_str
 from taskinity_data.outcome import Status
 from taskinity_data.report.answer import describe_value
 from taskinity_data.report.bottleneck import find_bound
@@ -19,7 +18,7 @@ from taskinity_data.report.html import run_charts
 from taskinity_data.report.html.attempts import attempt_rows, location_of, printable, status_of
 from taskinity_data.report.html.run_charts import STATES
 from taskinity_data.report.speed import DRIVER_TIMES, WORKER_TIMES, speed_up
-from taskinity_data.wording import format_seconds
+from taskinity_data.wording import format_seconds, safe_str
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

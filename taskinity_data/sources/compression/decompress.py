@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from taskinity_data.sources.compression.codecs import BadStream, codec_of
+from taskinity_data.sources.codecs import BadStream, codec_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

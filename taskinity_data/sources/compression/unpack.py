@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.machine import count_cores
-from taskinity_data.sources.compression.codecs import BadStream, codec_of, inner_name, unpack_line
+from taskinity_data.sources.codecs import BadStream, codec_of, inner_name, unpack_line
 from taskinity_data.sources.compression.decompress import decode
 from taskinity_data.sources.compression.scratch_file import Unpacked, current_scratch
 from taskinity_data.sources.compression.zip import decode_member, open_archive, pick_member

@@ -7,9 +7,8 @@ import threading
 import pytest
 
 from taskinity_data.execution.schedulers.base import ThreadStrategy
-from taskinity_data.execution.schedulers.lock_watch import LockWatch
 from taskinity_data.execution.worker.job import Item, Job, Step
-from taskinity_data.execution.worker.thread_time import ThreadTime
+from taskinity_data.execution.worker.thread_time import LockWatch, ThreadTime
 
 
 def watch_twice(alone, together):

@@ -11,10 +11,10 @@ import pytest
 from browser import Browser
 
 import taskinity_data as td
-from taskinity_data.checkpoints.versions import versions_here
 from taskinity_data.execution.worker.job import Item
 from taskinity_data.outcome import Attempt, Failure, Outcome, RunStatus, Status
 from taskinity_data.report.html.write import render_report
+from taskinity_data.version import versions_here
 
 HOSTILE = (
     '</pre></svg><script>alert(1)</script><img src=x onerror="alert(2)">\x1b[31m\u202e&"\'{{7*7}}'

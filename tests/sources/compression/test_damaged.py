@@ -32,6 +32,7 @@ from packers import (
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.sources.codecs import CODECS
 from taskinity_data.sources.compression import (
     decompress as decode,
 )
@@ -41,7 +42,6 @@ from taskinity_data.sources.compression import (
 from taskinity_data.sources.compression import (
     unpack,
 )
-from taskinity_data.sources.compression.codecs import CODECS
 from taskinity_data.sources.read import local_path
 
 TEXT = b"a,b\n" + b"".join(b"%d,x%d\n" % (i, i) for i in range(40))

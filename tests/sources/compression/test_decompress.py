@@ -43,6 +43,7 @@ from taskinity_data.errors import PlanError, ReadError, SourceChanged
 from taskinity_data.execution.choose_scheduler import SchedulerChoice
 from taskinity_data.sources import find as sources
 from taskinity_data.sources import temporary as own_directory
+from taskinity_data.sources.codecs import CODECS, Compression
 from taskinity_data.sources.compression import (
     decompress as decode,
 )
@@ -52,7 +53,6 @@ from taskinity_data.sources.compression import (
 from taskinity_data.sources.compression import (
     unpack,
 )
-from taskinity_data.sources.compression.codecs import CODECS, Compression
 from taskinity_data.sources.compression.scratch_file import current_scratch, is_scratch
 from taskinity_data.sources.read import local_path
 
