@@ -22,7 +22,7 @@ __all__ = [
     "SCAN_NBYTES",
     "enough_nbytes",
     "find_ranges",
-    "is_read_whole",
+    "find_slice_nbytes",
     "map_ahead",
     "mean_group_nbytes",
     "measure_expansion",
@@ -47,8 +47,8 @@ MAX_FILES = 300
 """So many of the files are looked into, where not all is read."""
 
 SCAN_SLICE_NBYTES, MIN_SCAN_SLICE_NBYTES = 8_000_000, 1_000_000
-"""A file that is read whole comes in four slices or more, so that two threads have as much to do; a
-column costs 50 µs a slice. By its size alone: the schema must not depend on the machine."""
+"""What is read whole comes in four slices or more, so that two threads have as much to do; a column
+costs 50 µs a slice. By its size alone: the schema must not depend on the machine."""
 
 MAX_SAMPLE_NBYTES = 64_000_000
 """Longer records are no sample: an open quote or bracket makes such, which reading reports."""
@@ -68,8 +68,7 @@ def find_ranges(
     stop: int,
     cut: Callable[[int], Iterable[RecordRange]],
     trim: Callable[[int, int], tuple[int, int] | None] | None,
-    *,
-    is_whole: bool,
+    slice_nbytes: int | None,
 ) -> Iterator[tuple[int, int]]:
     """Yield the ranges of a file to look at, from its byte `start` to `stop`.
 
@@ -81,18 +80,17 @@ def find_ranges(
     trim : callable of start and stop, or None
         The whole records within a range, None where it can't tell which these are. None: it never
         can, so that only the file's head is looked at.
-    is_whole : bool
-        All of the file, rather than its head, middle and tail.
+    slice_nbytes : int or None
+        All of the file in ranges of about so many bytes; None: its head, middle and tail.
     """
     windows: Iterator[tuple[int, int] | None] = iter(())
-    is_whole = is_whole or stop - start <= 3 * SLICE_NBYTES
-    fourth = -(-(stop - start) // 4)
-    slice_nbytes = min(SCAN_SLICE_NBYTES, max(MIN_SCAN_SLICE_NBYTES, fourth))
-    if is_whole and start < stop <= start + slice_nbytes:
+    if slice_nbytes is None and stop - start <= 3 * SLICE_NBYTES:
+        slice_nbytes = find_slice_nbytes(stop - start, scan=True)
+    if slice_nbytes is not None and start < stop <= start + slice_nbytes:
         # One range: there is nothing to cut.
         yield start, stop
         return
-    if is_whole:
+    if slice_nbytes is not None:
         head = iter(cut(slice_nbytes))
     else:
         head = islice(cut(SLICE_NBYTES), 1)
@@ -105,9 +103,14 @@ def find_ranges(
     yield from (records for records in windows if records is not None)
 
 
-def is_read_whole(nbytes: int, *, scan: bool) -> bool:
-    """Return whether all of files of `nbytes` is looked at; with `scan`, whatever it takes."""
-    return scan or nbytes <= SCAN_NBYTES
+def find_slice_nbytes(nbytes: int, *, scan: bool) -> int | None:
+    """Return the bytes of a slice of files of `nbytes` together, None where not all is looked at.
+
+    With `scan` it is, whatever it takes.
+    """
+    if not scan and nbytes > SCAN_NBYTES:
+        return None
+    return min(SCAN_SLICE_NBYTES, max(MIN_SCAN_SLICE_NBYTES, -(-nbytes // 4)))
 
 
 def spread(items: Sequence[T]) -> list[T]:

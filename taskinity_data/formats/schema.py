@@ -158,10 +158,11 @@ def observe(values: pd.Series) -> ColumnFacts:
 def are_wide_integers(texts: pd.Series) -> bool:
     """Return whether pandas left all of them as texts since some integers are beyond int64."""
     is_wide = False
-    for text in texts.dropna():
-        if text and not INTEGER.fullmatch(text):
-            return False
-        is_wide |= bool(text) and not fits_int64(text)
+    for text in texts:
+        if isinstance(text, str) and text:
+            if not INTEGER.fullmatch(text):
+                return False
+            is_wide |= not fits_int64(text)
     return is_wide
 
 

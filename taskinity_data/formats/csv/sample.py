@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
-from taskinity_data.formats.csv.fast import trim_to_records
+from taskinity_data.formats.csv.fast import are_regular, trim_to_records
 from taskinity_data.formats.csv.options import FLOATS_NEED_ASKING
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
@@ -22,7 +22,7 @@ from taskinity_data.formats.csv.records.rows import find_row_grains
 from taskinity_data.formats.csv.unfit_values import has_wide_integers
 from taskinity_data.formats.sampling import (
     find_ranges,
-    is_read_whole,
+    find_slice_nbytes,
     map_ahead,
     spread,
 )
@@ -41,12 +41,10 @@ if TYPE_CHECKING:
 
     from taskinity_data.formats.csv.head import Head
     from taskinity_data.formats.csv.options import CsvOptions
+    from taskinity_data.formats.csv.records.dialect import Dialect
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["infer_columns", "iter_texts", "nbytes_of"]
-
-# Small files are looked at together: pandas takes a millisecond for each call.
-TOGETHER_NBYTES = 512 << 10
 
 # The first rows mostly settle a column's type; where they don't, all of the slice is read as texts.
 SETTLING_ROWS = 200
@@ -82,9 +80,9 @@ def infer_columns(
     """
     if not labels:
         return {}
-    is_whole = is_read_whole(nbytes_of(files), scan=scan)
-    sampled = files if is_whole else spread(files)
-    work = iter_slices(sampled, options, is_whole=is_whole)
+    slice_nbytes = find_slice_nbytes(nbytes_of(files), scan=scan)
+    sampled = files if slice_nbytes is not None else spread(files)
+    work = iter_slices(sampled, options, slice_nbytes)
     observed = dict.fromkeys(labels, ColumnFacts())
     proven = {label: len(sampled) == len(files) for label in labels}
 
@@ -95,7 +93,7 @@ def infer_columns(
         return [(part.is_first, observe_slice(part, labels, options)) for part in batch]
 
     # What nobody has read could hold what each file's first values have to settle.
-    batches = gather(work) if is_whole else ([part] for part in work)
+    batches = ([part] for part in work) if slice_nbytes is None else gather(work, slice_nbytes)
     for results in map_ahead(look, batches):
         for is_first, columns in results:
             for label, (shown, settles) in columns.items():
@@ -114,11 +112,11 @@ def infer_columns(
 
 
 def iter_slices(
-    files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, *, is_whole: bool
+    files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, slice_nbytes: int | None
 ) -> Iterator[Slice]:
     """Yield what is looked at of `files`."""
     for file, head in files:
-        yield from find_slices(file, head, options, is_whole=is_whole)
+        yield from find_slices(file, head, options, slice_nbytes)
 
 
 def nbytes_of(files: Sequence[tuple[SourceFile, Head]]) -> int:
@@ -138,8 +136,9 @@ def iter_texts(
 
     A slice that does not parse is passed over: reading it reports the error.
     """
-    is_whole = is_read_whole(nbytes_of(files), scan=scan)
-    work = iter_slices(files if is_whole else spread(files), options, is_whole=is_whole)
+    slice_nbytes = find_slice_nbytes(nbytes_of(files), scan=scan)
+    is_whole = slice_nbytes is not None
+    work = iter_slices(files if is_whole else spread(files), options, slice_nbytes)
 
     def look(part: Slice) -> tuple[pd.DataFrame | None, bool]:
         try:
@@ -165,9 +164,9 @@ def decode_slice(part: Slice, options: CsvOptions) -> bytes:
 
 
 def find_slices(
-    file: SourceFile, head: Head, options: CsvOptions, *, is_whole: bool
+    file: SourceFile, head: Head, options: CsvOptions, slice_nbytes: int | None
 ) -> Iterator[Slice]:
-    """Yield what is looked at of a file: all, or head, middle and tail, in whole records."""
+    """Yield what is looked at of a file, in whole records: see `find_ranges`."""
     codec, _ = codec_of(file, options)
     start, stop = head.data_start, stop_of(file, head)
     dialect = options.dialect
@@ -179,7 +178,7 @@ def find_slices(
         stop,
         lambda nbytes: find_row_grains(file, start, stop, options, nbytes, head.rows),
         None if is_blind else lambda begin, end: trim_window(file, begin, end, options),
-        is_whole=is_whole,
+        slice_nbytes,
     ):
         data = read_range(file, begin, end)
         if head.rows is not None:
@@ -204,18 +203,20 @@ def trim_window(
     return begin * unit, (begin + len(records)) * unit
 
 
-def gather(slices: Iterable[Slice]) -> Iterator[list[Slice]]:
-    """Small files that follow one another and have the same columns as one item, others alone."""
+def gather(slices: Iterable[Slice], batch_nbytes: int) -> Iterator[list[Slice]]:
+    """Small files that follow one another and have the same columns as one item, others alone.
+
+    pandas takes a millisecond and more for each call.
+    """
     batch: list[Slice] = []
     nbytes = 0
     for part in slices:
-        is_small = part.is_first and len(part.data) <= TOGETHER_NBYTES // 8
-        is_alike = bool(batch) and (part.codec, part.labels) == (batch[0].codec, batch[0].labels)
-        if batch and not (is_small and is_alike and nbytes + len(part.data) <= TOGETHER_NBYTES):
+        is_alike = bool(batch) and part.is_first and part[1:] == batch[0][1:]
+        if batch and not (is_alike and nbytes + len(part.data) <= batch_nbytes):
             yield batch
             batch, nbytes = [], 0
         batch.append(part)
-        nbytes = nbytes + len(part.data) if is_small else TOGETHER_NBYTES
+        nbytes += len(part.data)
     if batch:
         yield batch
 
@@ -228,32 +229,45 @@ def observe_together(
     It does not differ for integers of int64 and bools, which all values are then, nor for floats
     and texts among which no integer is beyond int64.
     """
-    dialect = options.dialect
     is_strict = options.encoding_errors == "strict" and not options.skips_bad_lines
-    if not is_strict or dialect.escapechar is not None or options.dtype_backend is not None:
+    if not is_strict or options.dtype_backend is not None:
         return None
     all_labels = batch[0].labels
     try:
         texts = [decode_slice(part, options) for part in batch]
-        joined = b"".join(text if text.endswith(b"\n") else text + b"\n" for text in texts)
-        if dialect.quotechar is not None and dialect.quotechar.encode() in joined:
+        if not are_closed(texts, options.dialect):
             return None
-        dtype = {label: str for label in all_labels if label not in set(labels)}
-        frame = parse_text(joined, all_labels, options, dtype=dtype)
-        for label in labels:
-            values = frame[label]
-            if values.dtype.kind == "f":
-                is_plain = not bool((values.abs() >= INT64_STOP).any())
-            elif isinstance(values.dtype, pd.StringDtype):
-                is_plain = not has_wide_integers(values, options)
-            else:
-                is_plain = values.dtype.kind in "ib"
-            if not is_plain:
-                return None
+        joined = b"".join(text if text.endswith(b"\n") else text + b"\n" for text in texts)
+        frame = parse_text(joined, all_labels, options, dtype=texts_but(labels, all_labels))
+        if all(is_plain(frame[label], options) for label in labels):
+            part = Slice(joined, "utf-8", all_labels, is_first=True)
+            return observe_frame(frame, part, labels, options)
     except (ValueError, OverflowError, pd.errors.ParserError, TooManyFields):
-        return None
-    part = Slice(joined, "utf-8", all_labels, is_first=True)
-    return observe_slice(part, labels, options)
+        pass
+    return None
+
+
+def are_closed(texts: Sequence[bytes], dialect: Dialect) -> bool:
+    """Return whether each of `texts` certainly ends outside quotes and escapes."""
+    if dialect.escapechar is not None:
+        return False
+    has_quotes = dialect.quote_byte is not None and any(
+        dialect.quote_byte in text for text in texts
+    )
+    return not has_quotes or (
+        dialect.comment is None
+        and dialect.doublequote
+        and all(are_regular(text, dialect.sep_bytes, dialect.quotechar) for text in texts)
+    )
+
+
+def is_plain(values: pd.Series, options: CsvOptions) -> bool:
+    """Return whether no part of a column's values alone could be of another kind."""
+    if values.dtype.kind == "f":
+        return not bool((values.abs() >= INT64_STOP).any())
+    if isinstance(values.dtype, pd.StringDtype):
+        return not has_wide_integers(values, options)
+    return values.dtype.kind in "ib" or pd.api.types.infer_dtype(values) == "boolean"
 
 
 def observe_slice(
@@ -263,32 +277,11 @@ def observe_slice(
 
     Rows with too many fields are passed over here, since reading reports them.
     """
-    all_labels = part.labels
     try:
         decoded = decode_slice(part, options)
-        requested = set(labels)
-        dtype = {label: str for label in all_labels if label not in requested}
-        values = dict(parse_tolerantly(decoded, all_labels, options, dtype).items())
-        if options.dtype_backend is None:
-            shown = {label: observe(values[label]) for label in labels}
-        else:
-            from taskinity_data.formats.csv.column_types.nullable import observe_nullable
-
-            shown = {label: observe_nullable(values[label]) for label in labels}
-        for label in labels:
-            is_wide = "text" in shown[label] and has_wide_integers(values[label], options)
-            if is_wide and are_numbers(values[label], options):
-                shown[label] = shown[label] - {"text"} | {"wide text"}
-        settled = dict.fromkeys(labels, False)
-        unsure = [label for label in labels if values[label].dtype.kind not in "iu"]
-        if part.is_first and unsure:
-            thousands = options.per_chunk.get("thousands") or ""
-            for rows in (SETTLING_ROWS, None):
-                texts = parse_tolerantly(decoded, all_labels, options, str, nrows=rows)
-                settled |= {label: is_proven_by(texts[label], thousands) for label in unsure}
-                unsure = [label for label in unsure if not settled[label]]
-                if not unsure:
-                    break
+        dtype = texts_but(labels, part.labels)
+        frame = parse_tolerantly(decoded, part.labels, options, dtype)
+        return observe_frame(frame, part._replace(data=decoded), labels, options)
     except (ValueError, OverflowError) as error:
         if isinstance(error, OverflowError) and options.dtype_backend is not None:
             from taskinity_data.formats.csv.column_types.nullable import beyond_int64
@@ -296,6 +289,39 @@ def observe_slice(
             raise beyond_int64("a column", options.dtype_backend) from error
         # Not parsed, not decoded: reading this range reports what and where.
         return {}
+
+
+def texts_but(labels: Sequence[Hashable], all_labels: Sequence[Hashable]) -> dict[Hashable, Any]:
+    """Return the dtypes with which pandas infers those of `labels` alone."""
+    inferred = set(labels)
+    return {label: str for label in all_labels if label not in inferred}
+
+
+def observe_frame(
+    frame: pd.DataFrame, part: Slice, labels: Sequence[Hashable], options: CsvOptions
+) -> dict[Hashable, tuple[ColumnFacts, bool]]:
+    """Return what `frame`, the parsed `part`, shows of each column: see `observe_slice`."""
+    values = dict(frame.items())
+    if options.dtype_backend is None:
+        shown = {label: observe(values[label]) for label in labels}
+    else:
+        from taskinity_data.formats.csv.column_types.nullable import observe_nullable
+
+        shown = {label: observe_nullable(values[label]) for label in labels}
+    for label in labels:
+        is_wide = "text" in shown[label] and has_wide_integers(values[label], options)
+        if is_wide and are_numbers(values[label], options):
+            shown[label] = shown[label] - {"text"} | {"wide text"}
+    settled = dict.fromkeys(labels, False)
+    unsure = [label for label in labels if values[label].dtype.kind not in "iu"]
+    if part.is_first and unsure:
+        thousands = options.per_chunk.get("thousands") or ""
+        for rows in (SETTLING_ROWS, None):
+            texts = parse_tolerantly(part.data, part.labels, options, str, nrows=rows)
+            settled |= {label: is_proven_by(texts[label], thousands) for label in unsure}
+            unsure = [label for label in unsure if not settled[label]]
+            if not unsure:
+                break
     return {label: (shown[label], settled[label]) for label in labels}
 
 

@@ -23,7 +23,7 @@ from taskinity_data.formats.json.types import (
 )
 from taskinity_data.formats.sampling import (
     find_ranges,
-    is_read_whole,
+    find_slice_nbytes,
     map_ahead,
     spread,
 )
@@ -113,15 +113,15 @@ def infer_columns(
     files : sequence of SourceFile
     layout : RecordLayout
     scan : bool
-        Read all, however much it is; see `is_read_whole`.
+        Read all, however much it is; see `find_slice_nbytes`.
 
     Notes
     -----
     Records that can't be read are passed over: whoever reads them reports what and where.
     """
-    is_whole = is_read_whole(sum(file.nbytes for file in files), scan=scan)
-    sampled = files if is_whole else spread(files)
-    pieces = (piece for file in sampled for piece in find_pieces(file, layout, is_whole=is_whole))
+    slice_nbytes = find_slice_nbytes(sum(file.nbytes for file in files), scan=scan)
+    sampled = files if slice_nbytes is not None else spread(files)
+    pieces = (piece for file in sampled for piece in find_pieces(file, layout, slice_nbytes))
 
     def look(piece: Piece) -> tuple[Piece, SampleSummary]:
         try:
@@ -141,8 +141,10 @@ def infer_columns(
     return total
 
 
-def find_pieces(file: SourceFile, layout: RecordLayout, *, is_whole: bool) -> Iterator[Piece]:
-    """Yield the parts of a file to look at, the head alone where records lie in an array."""
+def find_pieces(
+    file: SourceFile, layout: RecordLayout, slice_nbytes: int | None
+) -> Iterator[Piece]:
+    """Yield the parts of a file to look at: see `find_ranges`."""
     start, stop = layout.find_start(file), file.nbytes
 
     def trim(begin: int, end: int) -> tuple[int, int] | None:
@@ -156,7 +158,7 @@ def find_pieces(file: SourceFile, layout: RecordLayout, *, is_whole: bool) -> It
         stop,
         lambda nbytes: cut_records(layout.find_ends(file, start, stop), start, stop, nbytes),
         None if layout.is_array else trim,
-        is_whole=is_whole,
+        slice_nbytes,
     )
     return (Piece(file, begin, end, end - begin) for begin, end in ranges)
 

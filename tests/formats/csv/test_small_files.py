@@ -19,7 +19,8 @@ from taskinity_data.sources.fingerprint import Fingerprint
 VALUES = [
     "", "1", "-3", "2.5", "1e400", "1e18", "True", "false", "x", "NA", "inf", "nan", " 7", "0x1A",
     "1_0", "007", "9223372036854775807", "9223372036854775808", "-9223372036854775809",
-    "18446744073709551616", "99999999999999999999.5", '"2"', '"a,b"', "é", "#1", "'",
+    "18446744073709551616", "99999999999999999999.5", '"2"', '"a,b"', '"a\n1"',
+    '"a""b"', '"', "é", "#1", "'",
 ]  # fmt: skip
 cells = st.sampled_from(VALUES)
 ENDS = ["\n", "\r\n", "\r"]
@@ -69,7 +70,7 @@ def test_types_are_those_of_files_looked_at_one_by_one(bodies, options, tmp_path
 
     together = outcome(kinds)
     with monkeypatch.context() as patch:
-        patch.setattr(csv_sample, "TOGETHER_NBYTES", 0)
+        patch.setattr(csv_sample, "gather", lambda parts, _: ([part] for part in parts))
         assert together == outcome(kinds)
 
 
