@@ -135,12 +135,6 @@ class Repeats:
         return failure.error if failure else None
 
 
-MAX_LOSSES = 10
-"""So often an item may lose its worker to what comes from outside: more than an unlucky one does
-whose workers are killed one after another, and an end for one that kills them in some way of its
-own."""
-
-
 class Attempts:
     """Owns the attempts of all items: those that were made, and those that are due.
 
@@ -235,8 +229,9 @@ class Attempts:
                 yield item, outcome
                 continue
             if isinstance(outcome, BaseException):
+                has_died = isinstance(outcome, WorkerDied)
                 lost = outcome.lost if isinstance(outcome, WorkerDied) else ()
-                if is_lost and self._runs_again(batch, item, lost):
+                if (is_lost or has_died) and self._runs_again(batch, item, lost):
                     continue
                 # The end of the last of them is this error.
                 self._remember(batch.name, item, lost[:-1])
@@ -283,7 +278,7 @@ class Attempts:
         """
         self._losses[batch.name, item.index] += 1
         can_tell = batch.strategy.can_end
-        if self._losses[batch.name, item.index] > (MAX_LOSSES if can_tell else 1):
+        if self._losses[batch.name, item.index] > (batch.strategy.max_losses if can_tell else 1):
             return False
         outcome_so_far = self._remember(batch.name, item, lost)
         self._report_retry(

@@ -198,7 +198,8 @@ class SchedulerChoice:
         workers = self.strategy.workers
         from taskinity_data.execution.schedulers.children import ChildStrategy
 
-        children = ChildStrategy(workers, self._memory_nbytes or share_memory(workers))
+        memory_nbytes = self._memory_nbytes or share_memory(workers)
+        children = ChildStrategy(workers, memory_nbytes, began_in_threads=True)
         self._owned.append(children)
         try:
             children.start(fan_out.job, wake)

@@ -72,7 +72,7 @@ def try_in_parallel(request: TrialRequest, alone: TrialResult, scheduler: Any) -
     cold_s = cold_seconds(alone, request.first_nbytes)
     left_s = _remaining_seconds(request, trial.tried, cold_s) / request.workers
     if left_s >= CHILDREN_PAY_S and _is_lock_shared(alone, trial.tried, request.workers):
-        children = ChildStrategy(request.workers, request.memory_nbytes)
+        children = ChildStrategy(request.workers, request.memory_nbytes, began_in_threads=True)
         return _try(request, alone, children)._replace(begin_in_threads=True)
     return trial
 

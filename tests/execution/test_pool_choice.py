@@ -117,6 +117,21 @@ def test_a_later_fan_out_that_can_not_be_sent_runs_in_threads(tmp_path):
     assert run.value == {os.getpid()}
 
 
+def test_results_that_can_not_be_sent_come_from_threads_again(tmp_path):
+    work = work_here_and_there(tmp_path)
+
+    def lock_where_it_ran(chunk):
+        return work(chunk), threading.Lock()
+
+    run = td.process(FRAME, lock_where_it_ran, workers=2, chunk_size="1 rows")
+    assert run.scheduler == "processes"
+    assert {pid for pid, _ in run.value} == {os.getpid()}
+    assert len(run.value) == len(FRAME)
+    # After two seconds the journal has a notice of its own.
+    (notice,) = [notice for notice in run.notices if "in threads again" in notice]
+    assert "runs in threads again: the result (tuple) can't be sent back" in notice
+
+
 def exit_in_child(here):
     if os.getpid() != here:
         raise ValueError("not here")

@@ -85,6 +85,10 @@ class Strategy(ABC):
     can_end = False
     """Whether an item can run in a child process: only then a timeout can be kept."""
 
+    max_losses = 10
+    """So often an item may lose its worker to what comes from outside: more than an unlucky one
+    does whose workers are killed one after another, and an end for one that kills them itself."""
+
     can_abort = False
     """Whether `abort` ends what runs."""
 

@@ -1,30 +1,38 @@
-"""The strategy of child processes of this one: no Dask, no dashboard, there in half a second."""
+"""The strategy of child processes of this one, each served by a thread: `scheduler="processes"`."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.sizing import PROCESS_TARGET_S
-from taskinity_data.errors import BindError
-from taskinity_data.execution.schedulers.base import Strategy
+from taskinity_data.errors import BindError, SchedulerError, TooLargeToSend, WorkerDied
+from taskinity_data.execution.schedulers.base import QUEUED, Strategy
 from taskinity_data.execution.split_chunks import make_guard
 from taskinity_data.execution.worker.batches import run_items
 from taskinity_data.execution.worker.child_pool import ChildPool
-from taskinity_data.execution.worker.result_limit import limit_results
+from taskinity_data.execution.worker.result_limit import NotSendable, limit_results
 from taskinity_data.execution.worker.shipping import pack_job
+from taskinity_data.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from taskinity_data.execution.worker.job import Item, Job
+    from taskinity_data.outcome import OutcomeBlock
 
 __all__ = ["ChildStrategy"]
 
+_ONE_THREAD = dict.fromkeys(("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+"""There is a child for each core, so that each computes in one thread; as Dask starts its workers.
+What the user has set stays."""
 
-class _Loaded(NamedTuple):
-    """A job and its packed form, None where it can't be packed."""
+
+@dataclass(slots=True)
+class _Loaded:
+    """A job and its packed form, None where it runs in this process."""
 
     job: Job
     blob: bytes | None
@@ -33,8 +41,12 @@ class _Loaded(NamedTuple):
 class ChildStrategy(Strategy):
     """A pool of threads, each of which hands its items to a child process of its own.
 
-    A job that can't be packed runs in the threads themselves: the run began in threads, where it
-    may.
+    Parameters
+    ----------
+    workers, memory_nbytes : int
+    began_in_threads : bool
+        The run began in threads, where all of it can run: what can't be sent to a child, or comes
+        back from none, runs in the threads of this pool.
     """
 
     name = "processes"
@@ -42,31 +54,37 @@ class ChildStrategy(Strategy):
     target_s = PROCESS_TARGET_S
     can_end = True
     can_abort = True
+    max_losses = 3
     workers = 1
     memory_nbytes: int | None = None
 
-    def __init__(self, workers: int, memory_nbytes: int) -> None:
+    def __init__(self, workers: int, memory_nbytes: int, *, began_in_threads: bool = False) -> None:
         self.workers = workers
         self.memory_nbytes = memory_nbytes
-        self._children = ChildPool()
+        self._began_in_threads = began_in_threads
+        self._children = ChildPool(_ONE_THREAD, raises_killed=True)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="taskinity-child")
         self._starts: list[Future[None]] = []
         self._first: tuple[Job, _Loaded] | None = None
+        self._lock = Lock()
+        self._notices: list[str] = []
+        self._is_gone = self._is_closed = False
 
-    def start(self, job: Job, wake: Callable[[], None]) -> None:
-        """Start the children with `job` loaded, and return at once; `wake` is called as each is up.
+    def start(self, job: Job | None = None, wake: Callable[[], None] = lambda: None) -> None:
+        """Start the children, and return at once; `wake` is called as each has loaded `job`.
 
         Raises
         ------
         BindError
             The job can't be packed.
         """
-        limited = replace(job, max_nbytes=limit_results(self.memory_nbytes))
-        blob = pack_job(limited)
-        self._first = job, _Loaded(limited, blob)
+        blob = None
+        if job is not None:
+            self._first = job, self._pack(job)
+            job, blob = self._first[1].job, self._first[1].blob
         for _ in range(self.workers):
             # Each goes to another of the pool's threads: none of them is idle.
-            self._starts.append(self._pool.submit(self._children.start, limited, blob))
+            self._starts.append(self._pool.submit(self._children.start, job, blob))
         for future in self._starts:
             future.add_done_callback(lambda _: wake())
 
@@ -81,31 +99,80 @@ class ChildStrategy(Strategy):
         errors = (future.exception() for future in self._starts)
         return next((error for error in errors if error is not None), None)
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether no child can be started any more."""
+        return self._is_gone
+
+    def window(self, batch_s: float | None) -> int:  # noqa: ARG002
+        """Return how many batches keep the children busy, one alone too."""
+        return self.workers * (1 + QUEUED)
+
+    def take_notices(self) -> Sequence[str]:
+        """Return why jobs run in this process, each once."""
+        notices, self._notices = self._notices, []
+        return notices
+
     def load(self, job: Job) -> _Loaded:
         """Return `job`, packed where it can be."""
         if self._first is not None and self._first[0] is job:
             return self._first[1]
-        limited = replace(job, max_nbytes=limit_results(self.memory_nbytes))
         try:
-            return _Loaded(limited, pack_job(limited))
+            return self._pack(job)
         except BindError:
-            if job.is_timed:
+            if job.is_timed or not self._began_in_threads:
                 raise
-            return _Loaded(limited, None)
+            return _Loaded(job, None)
+
+    def _pack(self, job: Job) -> _Loaded:
+        limited = replace(job, max_nbytes=limit_results(self.memory_nbytes))
+        return _Loaded(limited, pack_job(limited))
 
     def submit(self, loaded: _Loaded, items: Sequence[Item], key: str) -> Future[Any]:  # noqa: ARG002
         """Queue `items` for one thread and its child."""
-        if loaded.blob is not None:
-            guard = make_guard(self.memory_nbytes)
-            items = [item if item.guard else replace(item, guard=guard) for item in items]
-        return self._pool.submit(run_items, loaded.job, items, self._children, loaded.blob)
+        return self._pool.submit(self._run, loaded, items)
+
+    def _run(
+        self, loaded: _Loaded, items: Sequence[Item]
+    ) -> list[Outcome | OutcomeBlock | BaseException]:
+        if loaded.blob is None:
+            return run_items(loaded.job, items, self._children)
+        guard = make_guard(self.memory_nbytes)
+        guarded = [item if item.guard else replace(item, guard=guard) for item in items]
+        ended = run_items(loaded.job, guarded, self._children, loaded.blob)
+        errors = [error for error in map(_find_error, ended) if error is not None]
+        if not errors or self._is_closed:
+            return ended
+        if self._began_in_threads and not loaded.job.is_timed:
+            with self._lock:
+                if loaded.blob is not None:
+                    loaded.blob = None
+                    self._notices.append(f"{loaded.job.task} runs in threads again: {errors[0]}")
+            return run_items(loaded.job, items, self._children)
+        for error in errors:
+            if isinstance(error, SchedulerError):
+                self._is_gone = True
+                raise SchedulerError(
+                    f'no child process could be started ({error}); run with scheduler="threads", '
+                    "or ask taskinity-data doctor what this machine grants"
+                ) from error
+        return ended
 
     def abort(self) -> bool:
         """Kill the children and what runs in them."""
+        self._is_closed = True
         self._children.close()
         return True
 
     def close(self) -> None:
         """End the children, and what runs in them."""
-        self._children.close()
+        self.abort()
         self._pool.shutdown(wait=self.waits, cancel_futures=True)
+
+
+def _find_error(ended: Outcome | OutcomeBlock | BaseException) -> BaseException | None:
+    """Return what kept an item from a child, or its result from this process; None if nothing."""
+    if isinstance(ended, Outcome):
+        error = None if ended.failure is None else ended.failure.error
+        return error if isinstance(error, NotSendable | TooLargeToSend) else None
+    return ended if isinstance(ended, BaseException) and not isinstance(ended, WorkerDied) else None

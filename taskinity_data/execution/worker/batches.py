@@ -57,16 +57,16 @@ def run_items(
     An error stands for one that can't be run. `blob` is `job`, packed, where that is done already.
     """
     ended: list[Outcome | OutcomeBlock | BaseException] = []
-    for part in _divide(items):
+    for part in _divide(job, items):
         if part[0].guard is None:
             ended += run_each(job, part)
             continue
-        from taskinity_data.execution.worker.shipping import unpack_outcome
+        from taskinity_data.execution.worker.shipping import unpack_outcomes
 
         try:
-            ended.append(unpack_outcome(children.run(job, part[0], blob)))
+            ended += unpack_outcomes(children.run(job, part, blob))
         except TaskinityDataError as error:
-            ended.append(error)
+            ended += [error] * len(part)
     return ended
 
 
@@ -87,26 +87,32 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
     blob = packed.blob if isinstance(packed, Parcel) else packed
     outcomes: list[bytes | BaseException] = []
     with lower_level(job.log_level):
-        for part in _divide(unpack_items(items_blob)):
+        for part in _divide(job, unpack_items(items_blob)):
             if part[0].guard is None:
                 ended = run_each(job, part, restores=True)
                 outcomes += pack_ended(ended, part, job.max_nbytes)
                 continue
             try:
-                outcomes.append(_children.run(job, part[0], blob))
+                outcomes += _children.run(job, part, blob)
             except TaskinityDataError as error:
-                outcomes.append(error)
+                outcomes += [error] * len(part)
     return outcomes
 
 
-def _divide(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Yield items that run together, those with a guard alone, until the batch has taken too long.
+def _divide(job: Job, items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Yield items that run together, until the batch has taken too long.
 
-    `run_each`, which looks at the time too, begins later, so that where it ends early this does.
+    Suspects, and items with a time limit of their own, are alone. `run_each`, which looks at the
+    time too, begins later, so that where it ends early this does.
     """
     until_s = time.monotonic() + MAX_BATCH_S
-    for is_guarded, group in groupby(items, lambda item: item.guard is not None):
-        for part in ([item] for item in group) if is_guarded else (list(group),):
+
+    def divide(item: Item) -> tuple[bool, bool]:
+        is_guarded = item.guard is not None
+        return is_guarded, is_guarded and (job.is_timed or item.is_suspect)
+
+    for (_, is_alone), group in groupby(items, divide):
+        for part in ([item] for item in group) if is_alone else (list(group),):
             yield part
             if time.monotonic() > until_s:
                 return

@@ -1,4 +1,4 @@
-"""What a child process does: it runs one item after another, for the process that started it.
+"""What a child process does: it runs items, for the process that started it.
 
 It ends with that process, and by itself once nothing has come for a while. Whoever waits for it
 keeps the time limits.
@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.log_capture import lower_level
-from taskinity_data.execution.worker.run_item import run_item
-from taskinity_data.execution.worker.shipping import pack_outcome, unpack_items, unpack_job
+from taskinity_data.execution.worker.run_item import run_each
+from taskinity_data.execution.worker.shipping import pack_ended, unpack_items, unpack_job
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskinity_data.execution.worker.job import Job
 
-__all__ = ["BROKEN", "DONE", "ITEM", "JOB", "READY", "STEP", "main"]
+__all__ = ["BROKEN", "DONE", "ITEMS", "JOB", "READY", "STEP", "main"]
 
-JOB, ITEM = b"J", b"I"
+JOB, ITEMS = b"J", b"I"
 """What is sent to a child: a packed job, then items for it."""
 
 READY, STEP, DONE, BROKEN = b"R", b"S", b"D", b"B"
-"""What it says: the job is loaded; the step with a number begins; an item's outcome; the job is one
-that can't be unpacked."""
+"""What it reports: the job is loaded; the step with a number begins (of several items the first);
+so many outcomes and blocks follow; the job is one that can't be unpacked."""
 
 IDLE_S = 10.0
 """After so long without work a child ends: another takes 0.4 s to start, and nothing is to stay on
@@ -71,16 +74,20 @@ def _serve(pipe: Connection) -> None:
                     pipe.send_bytes(READY)
                 continue
             assert job is not None
-            (item,) = unpack_items(blob)
+            items = unpack_items(blob)
+            begin: Callable[[int], None] | None = partial(_report, pipe, STEP)
+            if len(items) > 1:
+                _report(pipe, STEP, 0)
+                begin = None
             with lower_level(job.log_level):
-                outcome = run_item(
-                    job,
-                    item,
-                    lambda number: pipe.send_bytes(STEP + number.to_bytes(4, "big")),
-                    restores=True,
-                )
-            packed = pack_outcome(outcome, job.max_nbytes)
-            pipe.send_bytes(DONE)
-            pipe.send_bytes(packed)
+                ended = run_each(job, items, begin, restores=True)
+            packed = pack_ended(ended, items, job.max_nbytes)
+            _report(pipe, DONE, len(packed))
+            for part in packed:
+                pipe.send_bytes(part)
     except (EOFError, OSError):
         return  # the parent has died
+
+
+def _report(pipe: Connection, kind: bytes, number: int) -> None:
+    pipe.send_bytes(kind + number.to_bytes(4, "big"))

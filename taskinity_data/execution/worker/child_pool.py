@@ -6,11 +6,15 @@ What a child needs is loaded with the first of them: most runs start none.
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import SchedulerError
+from taskinity_data.execution.worker.run_item import MAX_BATCH_S
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from taskinity_data.execution.worker.child_process import Child
     from taskinity_data.execution.worker.job import Item, Job
 
@@ -18,16 +22,31 @@ __all__ = ["ChildPool"]
 
 
 class ChildPool:
-    """The children of one process, one for each of its threads; any thread may close it."""
+    """The children of one process, one for each of its threads; any thread may close it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    environ : mapping, optional
+        Variables that children have where this process has none of their names.
+    raises_killed : bool
+        Raise `WorkerDied` for what runs in a child that is killed from outside: it is to run again.
+    """
+
+    def __init__(
+        self, environ: Mapping[str, str] | None = None, *, raises_killed: bool = False
+    ) -> None:
+        self._environ = environ
+        self._raises_killed = raises_killed
         self._here = threading.local()
         self._lock = threading.Lock()
         self._children: set[Child] = set()
         self._is_closed = False
 
-    def run(self, job: Job, item: Item, blob: bytes | None = None) -> bytes:
-        """Return the packed outcome of `item`, run in this thread's child; `blob` is `job`, packed.
+    def run(self, job: Job, items: Sequence[Item], blob: bytes | None = None) -> list[bytes]:
+        """Return packed outcomes and blocks of `items`, run in this thread's child.
+
+        `blob` is `job`, packed. Where a child dies of one of several items, or takes too much
+        memory, they run again one by one. Those are left out that would begin after `MAX_BATCH_S`.
 
         Raises
         ------
@@ -35,13 +54,27 @@ class ChildPool:
             The job can't be sent to another process.
         SchedulerError
             No child can be started, or the pool is closed.
+        WorkerDied
+            The child was killed from outside, and the pool `raises_killed`.
         """
+        until_s = time.monotonic() + MAX_BATCH_S
+        ended = self._run(job, items, blob)
+        if ended is not None:
+            return ended
+        ended = []
+        for item in items:
+            ended += self._run(job, [item], blob) or ()
+            if time.monotonic() > until_s:
+                break
+        return ended
+
+    def _run(self, job: Job, items: Sequence[Item], blob: bytes | None) -> list[bytes] | None:
         from taskinity_data.execution.worker.child_process import NotBegun
 
         for is_second in (False, True):
             child = self._child()
             try:
-                return child.run(job, item, blob)
+                return child.run(job, items, blob, self._raises_killed)
             except NotBegun as gone:
                 # It had ended by itself, or was ended from outside, before the item began.
                 self._forget(child)
@@ -54,7 +87,7 @@ class ChildPool:
                     self._forget(child)
         raise AssertionError
 
-    def start(self, job: Job, blob: bytes) -> None:
+    def start(self, job: Job | None = None, blob: bytes | None = None) -> None:
         """Start this thread's child, and return once it has loaded `job`, which `blob` holds.
 
         Raises
@@ -64,7 +97,8 @@ class ChildPool:
         """
         child = self._child()
         try:
-            child.load(job, blob)
+            if job is not None:
+                child.load(job, blob)
         finally:
             if not child.is_alive:
                 self._forget(child)
@@ -78,7 +112,7 @@ class ChildPool:
                 raise SchedulerError("the run has ended")
         from taskinity_data.execution.worker.child_process import Child
 
-        made = Child()
+        made = Child(self._environ)
         with self._lock:
             self._children.add(made)
             is_closed = self._is_closed

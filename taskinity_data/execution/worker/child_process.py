@@ -27,6 +27,8 @@ from taskinity_data.execution.worker.terminal_relay import relayed
 from taskinity_data.outcome import Attempt, Outcome, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from taskinity_data.execution.worker.job import Item, Job
 
 __all__ = ["Child", "NotBegun", "describe_death"]
@@ -47,9 +49,9 @@ class NotBegun(Exception):  # noqa: N818 - never leaves the pool
 
 
 class Child:
-    """A process that runs items, one after another, until it is killed."""
+    """A process that runs items until it is killed."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         ours, theirs = socket.socketpair()
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
@@ -62,15 +64,14 @@ class Child:
                     [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", code],  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
                     pass_fds=(theirs.fileno(),),
                     stdin=subprocess.DEVNULL,
+                    env={**(environ or {}), **os.environ},
                     start_new_session=True,
                     stdout=streams.get("stdout"),
                     stderr=streams.get("stderr"),
                 )
         except OSError as error:
             ours.close()
-            raise SchedulerError(
-                f"no child process can be started ({error}), which a timeout needs"
-            ) from error
+            raise SchedulerError(f"no child process can be started ({error})") from error
         finally:
             theirs.close()
         self._pipe = Connection(ours.detach())
@@ -82,12 +83,24 @@ class Child:
         # On Linux a child's own account of its peak begins with that of the process it came from.
         self._born_nbytes = peak_nbytes() or 0
 
-    def run(self, job: Job, item: Item, blob: bytes | None) -> bytes:
-        limit = _Limit(job, item)
+    def run(
+        self, job: Job, items: Sequence[Item], blob: bytes | None, raises_killed: bool = False
+    ) -> list[bytes] | None:
+        """Return packed outcomes and blocks of `items`, as `run_each` gives them.
+
+        None where the child died, or took too much memory, and it can have been any of several.
+
+        Raises
+        ------
+        WorkerDied
+            It was killed from outside, and `raises_killed` is set.
+        """
+        limit = _Limit(job, items[0])
+        ended: list[bytes] | TimeoutError | MemoryError | WorkerDied
         try:
             self._send_job(job, blob)
-            self._send(child_main.ITEM, pack_items([item]))
-            return self._wait(limit)
+            self._send(child_main.ITEMS, pack_items(items))
+            ended = self._wait(limit)
         except (OSError, EOFError) as error:
             self.kill()
             if not limit.has_begun:
@@ -95,12 +108,17 @@ class Child:
             message = f"{limit.task}: {self._describe(limit)}"
             was_full = self._peak_nbytes >= _FULL_SHARE * (limit.memory_nbytes or math.inf)
             # The system's own killer is quicker than our look.
-            is_memory = self._status == -signal.SIGKILL and was_full
-            return limit.lose(
-                MemoryError(message) if is_memory else WorkerDied(message), self._peak_nbytes
-            )
+            is_killed = self._status == -signal.SIGKILL
+            ended = MemoryError(message) if is_killed and was_full else WorkerDied(message)
+            if is_killed and not was_full and raises_killed:
+                raise ended from None
+        if isinstance(ended, list):
+            return ended
+        if len(items) > 1 and not isinstance(ended, TimeoutError):
+            return None
+        return [limit.lose(item, ended, self._peak_nbytes) for item in items]
 
-    def load(self, job: Job, blob: bytes) -> None:
+    def load(self, job: Job, blob: bytes | None) -> None:
         """Send `job`, and wait until it is loaded there."""
         try:
             self._send_job(job, blob)
@@ -128,20 +146,22 @@ class Child:
         self._pipe.send_bytes(kind)
         self._pipe.send_bytes(blob)
 
-    def _wait(self, limit: _Limit) -> bytes:
+    def _wait(self, limit: _Limit) -> list[bytes] | TimeoutError | MemoryError:
+        """Return what the child sends; an error where it was ended for a limit."""
         give_up = time.monotonic() + _START_S
         while True:
             if self._pipe.poll(limit.wait_s(_LOOK_S)):
                 message = self._pipe.recv_bytes()
-                if message == child_main.DONE:
-                    return self._pipe.recv_bytes()
+                number = int.from_bytes(message[1:], "big")
+                if message[:1] == child_main.DONE:
+                    return [self._pipe.recv_bytes() for _ in range(number)]
                 if message == child_main.BROKEN:
                     raise self._refuse(limit.task)
                 if message[:1] == child_main.STEP:
-                    limit.begin(int.from_bytes(message[1:], "big"))
+                    limit.begin(number)
                     self._look()
                 continue
-            error: BaseException | None = limit.overrun()
+            error: TimeoutError | MemoryError | None = limit.overrun()
             rss_nbytes = self._look()
             if error is None and limit.memory_nbytes and rss_nbytes > limit.memory_nbytes:
                 error = MemoryError(
@@ -150,7 +170,7 @@ class Child:
                 )
             if error is not None:
                 self.kill()
-                return limit.lose(error, max(rss_nbytes, self._peak_nbytes))
+                return error
             if not limit.has_begun and time.monotonic() > give_up:
                 self.kill()
                 raise _too_late(limit.task)
@@ -201,11 +221,10 @@ def _too_late(task: str) -> SchedulerError:
 
 
 class _Limit:
-    """How far an item has come, and until when it may go on."""
+    """How far an item, or the first of several, has come, and until when it may go on."""
 
     def __init__(self, job: Job, item: Item) -> None:
         self._job = job
-        self._item = item
         self._chain = job.chain(item.position)
         self._deadline = item.guard.deadline if item.guard else None
         self._timeout_s: float | None = None
@@ -245,10 +264,10 @@ class _Limit:
             return TimeoutError(f"{self.task} was ended: the time of the run (run_timeout) is up")
         return None
 
-    def lose(self, error: BaseException, peak_nbytes: int) -> bytes:
-        """Return the packed outcome of an item that was ended, or whose child died."""
+    def lose(self, item: Item, error: BaseException, peak_nbytes: int) -> bytes:
+        """Return the packed outcome of `item`, which was ended, or whose child died."""
         attempt = Attempt(
-            number=self._item.attempt,
+            number=item.attempt,
             started_s=self._started_s,
             duration_s=time.monotonic() - self._begun,
             worker=name_worker(),
@@ -256,7 +275,7 @@ class _Limit:
             failure=describe_failure(error),
         )
         return pack_outcome(
-            Outcome(self.task, self._item.key, Status.FAILED, (attempt,), nbytes=self._item.nbytes)
+            Outcome(self.task, item.key, Status.FAILED, (attempt,), nbytes=item.nbytes)
         )
 
 

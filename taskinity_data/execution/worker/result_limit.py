@@ -11,7 +11,7 @@ from taskinity_data.wording import format_nbytes
 if TYPE_CHECKING:
     from taskinity_data.outcome import Outcome
 
-__all__ = ["estimate_nbytes", "limit_results", "measure_nbytes", "refuse"]
+__all__ = ["NotSendable", "estimate_nbytes", "limit_results", "measure_nbytes", "refuse"]
 
 SHARE = 3
 """A result and its packed copy are held at once, on the worker and then here; so it may take a
@@ -19,6 +19,10 @@ third of what either has, and the rest is for the library, the chunk and what el
 
 MIN_NBYTES = 8 << 20
 """Travels in any case: it takes 0.1 s, and no worker lives on less than ten times that."""
+
+
+class NotSendable(TypeError):  # noqa: N818 - says what is the matter
+    """A result that can't be pickled."""
 
 
 def limit_results(memory_nbytes: int | None) -> int:

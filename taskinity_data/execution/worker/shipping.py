@@ -24,7 +24,7 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import BindError
 from taskinity_data.execution.worker.failures import describe_failure, load_back
 from taskinity_data.execution.worker.job import Item
-from taskinity_data.execution.worker.result_limit import estimate_nbytes, refuse
+from taskinity_data.execution.worker.result_limit import NotSendable, estimate_nbytes, refuse
 from taskinity_data.outcome import OutcomeBlock, Status
 from taskinity_data.user_code import installed_folders
 
@@ -44,7 +44,6 @@ __all__ = [
     "pack_value",
     "unpack_items",
     "unpack_job",
-    "unpack_outcome",
     "unpack_outcomes",
     "unpack_value",
 ]
@@ -238,7 +237,7 @@ def pack_outcome(outcome: Outcome, max_nbytes: int | None = None) -> bytes:
         try:
             blob = bytes(cloudpickle.dumps(outcome))
         except Exception as error:  # noqa: BLE001 - a failure is a value
-            unsendable = TypeError(
+            unsendable = NotSendable(
                 f"the result ({type(outcome.value).__name__}) can't be sent back: {error}. Return "
                 "a frame, a table or plain data"
             )
@@ -261,12 +260,6 @@ def unpack_outcomes(
 ) -> list[Outcome | OutcomeBlock | BaseException]:
     """Return what a worker returned, as outcomes; an error for one that can't be unpacked here."""
     return [blob if isinstance(blob, BaseException) else _unpack(blob) for blob in blobs]
-
-
-def unpack_outcome(blob: bytes) -> Outcome | BaseException:
-    """Return what `pack_outcome` packed; an error where it can't be unpacked here."""
-    outcome: Outcome | BaseException = _unpack(blob)
-    return outcome
 
 
 def _unpack(blob: bytes) -> Any:

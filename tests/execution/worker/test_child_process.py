@@ -14,10 +14,11 @@ import time
 import pandas as pd
 import psutil
 import pytest
+from strategy_contract import StrategyContract
 
 import taskinity_data as td
 from taskinity_data import errors
-from taskinity_data.execution.worker import child_main
+from taskinity_data.execution.worker import batches, child_main, child_pool
 from taskinity_data.execution.worker.batches import run_items
 from taskinity_data.execution.worker.child_pool import ChildPool
 from taskinity_data.execution.worker.child_process import describe_death
@@ -29,7 +30,10 @@ pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture
-def nursery():
+def nursery(monkeypatch):
+    # On a slow machine children that are ended take longer than a batch may.
+    for module in (batches, child_pool):
+        monkeypatch.setattr(module, "MAX_BATCH_S", 600.0)
     made = ChildPool()
     yield made
     made.close()
@@ -38,6 +42,11 @@ def nursery():
 def guarded(*data, memory_nbytes=None, deadline=None) -> list[Item]:
     limits = Guard(memory_nbytes, deadline)
     return [Item(f"k{number}", one, number, guard=limits) for number, one in enumerate(data)]
+
+
+def run_all(job, items, nursery) -> list:
+    """Run `items`; the outcome of each, also of those that come in a block."""
+    return StrategyContract().split(run_items(job, items, nursery), items)
 
 
 def job_of(*functions, timeout_s=None) -> Job:
@@ -66,7 +75,7 @@ HANGS = [hang_in_python, hang_with_the_lock_held, hang_and_ignore_signals]
 
 @pytest.mark.parametrize("hang", HANGS)
 def test_a_hang_is_ended_when_its_time_is_up(hang, nursery):
-    found = run_items(job_of(hang, timeout_s=1.0), guarded(0, 1, 0), nursery)
+    found = run_all(job_of(hang, timeout_s=1.0), guarded(0, 1, 0), nursery)
     assert [outcome.status for outcome in found] == ["COMPLETED", "FAILED", "COMPLETED"]
     assert str(found[1].failure) == (
         "TimeoutError: Step0 took longer than its timeout of 1 s and was ended"
@@ -85,7 +94,7 @@ def test_each_step_has_its_own_time_and_the_failing_one_is_named(nursery):
         pause().wait(600)
 
     chain = (Step("A", wait, timeout_s=30.0), Step("B", wait), Step("C", hang, timeout_s=0.2))
-    (outcome,) = run_items(Job("F", (chain,)), guarded(1), nursery)
+    (outcome,) = run_all(Job("F", (chain,)), guarded(1), nursery)
     assert outcome.task == "C"
     assert "C took longer than its timeout of 0.2 s" in outcome.failure.message
 
@@ -100,7 +109,7 @@ def test_each_step_has_its_own_time_and_the_failing_one_is_named(nursery):
     ids=["exit", "crash", "kill"],
 )
 def test_a_death_says_how_and_with_how_much_memory(die, says, nursery):
-    found = run_items(job_of(die), guarded(0, 1, 0, memory_nbytes=2 << 30), nursery)
+    found = run_all(job_of(die), guarded(0, 1, 0, memory_nbytes=2 << 30), nursery)
     assert [outcome.status for outcome in found] == ["COMPLETED", "FAILED", "COMPLETED"]
     failure = found[1].failure
     assert failure.kind == "WorkerDied"
@@ -123,7 +132,7 @@ def test_too_much_memory_is_a_memory_error(nursery):
         while x:
             held.append(b"x" * (8 << 20))
 
-    found = run_items(job_of(eat), guarded(0, 1, 0, memory_nbytes=400 << 20), nursery)
+    found = run_all(job_of(eat), guarded(0, 1, 0, memory_nbytes=400 << 20), nursery)
     assert [outcome.status for outcome in found] == ["COMPLETED", "FAILED", "COMPLETED"]
     assert found[1].failure.kind == "MemoryError"
     assert "of 400.0 MiB)" in found[1].failure.message
@@ -136,7 +145,7 @@ def test_one_killed_from_outside_with_its_memory_full_took_too_much(nursery):
         time.sleep(0.5)
         return held and (os.kill(os.getpid(), signal.SIGKILL), time.sleep(600))
 
-    (outcome,) = run_items(job_of(fill), guarded(1, memory_nbytes=520 << 20), nursery)
+    (outcome,) = run_all(job_of(fill), guarded(1, memory_nbytes=520 << 20), nursery)
     assert outcome.failure.kind == "MemoryError"
     assert "worker process died, signal 9 (memory: " in outcome.failure.message
 
@@ -147,15 +156,26 @@ def test_an_interrupt_or_exit_that_a_function_raises_is_its_own(nursery):
         def leave(x, error=error):
             raise error
 
-        (outcome,) = run_items(job_of(leave), guarded(1), nursery)
+        (outcome,) = run_all(job_of(leave), guarded(1), nursery)
         assert outcome.failure.kind == error.__name__
 
 
-def test_the_end_of_the_run_ends_what_runs(nursery):
-    (outcome,) = run_items(
-        job_of(lambda x: time.sleep(600)), guarded(1, deadline=Deadline(0.2)), nursery
-    )
-    assert "run_timeout" in outcome.failure.message
+def test_the_end_of_the_run_ends_what_runs_and_what_waits_with_it(nursery):
+    items = guarded(1, 2, deadline=Deadline(0.2))
+    found = run_all(job_of(lambda x: time.sleep(600)), items, nursery)
+    assert [outcome.key for outcome in found] == ["k0", "k1"]
+    assert all("run_timeout" in outcome.failure.message for outcome in found)
+
+
+def test_items_that_need_no_clock_of_their_own_travel_together(nursery):
+    (block,) = run_items(job_of(lambda x: x), guarded(*range(100)), nursery)
+    assert [value for _, value in block.values] == list(range(100))
+
+
+def test_after_a_death_among_several_those_that_would_begin_late_are_left_out(nursery, monkeypatch):
+    monkeypatch.setattr(child_pool, "MAX_BATCH_S", 0.0)
+    (outcome,) = run_items(job_of(lambda x: x and os._exit(3)), guarded(0, 1, 0), nursery)
+    assert outcome.status is Status.COMPLETED
 
 
 @pytest.mark.parametrize(
@@ -169,7 +189,7 @@ def test_a_clock_that_jumps_does_not_move_the_end_of_the_run(
     wall = time.time
     items = guarded(nap_s, deadline=Deadline(left_s))
     monkeypatch.setattr(time, "time", lambda: wall() + jump_s)
-    (outcome,) = run_items(job_of(lambda x: time.sleep(x)), items, nursery)
+    (outcome,) = run_all(job_of(lambda x: time.sleep(x)), items, nursery)
     assert outcome.status == status
 
 
@@ -180,7 +200,7 @@ def test_one_child_serves_many_items_and_jobs(nursery):
     pids = {
         outcome.value[1]
         for job in (job_of(name), job_of(name))
-        for outcome in run_items(job, guarded(1, 2, 3), nursery)
+        for outcome in run_all(job, guarded(1, 2, 3), nursery)
     }
     assert len(pids) == 1
     assert pids != {os.getpid()}
@@ -188,11 +208,11 @@ def test_one_child_serves_many_items_and_jobs(nursery):
 
 def test_a_child_that_went_by_itself_is_replaced_unnoticed(nursery):
     job = job_of(lambda x: os.getpid())
-    (first,) = run_items(job, guarded(1), nursery)
+    (first,) = run_all(job, guarded(1), nursery)
     pid = first.value[1]
     os.kill(pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(pid)], timeout=0.0)
-    (second,) = run_items(job, guarded(1), nursery)
+    (second,) = run_all(job, guarded(1), nursery)
     assert second.status is Status.COMPLETED
     assert second.value[1] != pid
 
@@ -208,7 +228,7 @@ def test_closing_ends_what_hangs_and_what_it_has_started(nursery, tmp_path):
 
     found = []
     thread = threading.Thread(
-        target=lambda: found.extend(run_items(job_of(start), guarded(1, 2), nursery))
+        target=lambda: found.extend(run_all(job_of(start), guarded(1, 2), nursery))
     )
     thread.start()
     until = time.monotonic() + 60

@@ -9,7 +9,7 @@ import pytest
 import taskinity_data as td
 from taskinity_data.errors import FlowFailed, TooLargeToSend
 from taskinity_data.execution.worker import result_limit as travel
-from taskinity_data.execution.worker.shipping import pack_outcome, unpack_outcome
+from taskinity_data.execution.worker.shipping import pack_outcome, unpack_outcomes
 from taskinity_data.outcome import Attempt, Outcome, Status
 
 FRAME = pd.DataFrame({"n": range(40)})
@@ -85,10 +85,12 @@ def test_from_a_child_process_it_is_refused_as_well():
 def test_what_can_be_measured_is_not_packed(monkeypatch):
     frame = pd.DataFrame({"x": np.zeros(1 << 10)})
     outcome = Outcome("A", "k", Status.COMPLETED, (Attempt(1, 0.0, 0.0, "w"),), value=((), frame))
-    assert unpack_outcome(pack_outcome(outcome, 1 << 14)).status is Status.COMPLETED
+    assert unpack_outcomes([pack_outcome(outcome, 1 << 14)])[0].status is Status.COMPLETED
     # What stands around the values counts once it is packed.
-    assert isinstance(unpack_outcome(pack_outcome(outcome, 1 << 13)).failure.error, TooLargeToSend)
+    assert isinstance(
+        unpack_outcomes([pack_outcome(outcome, 1 << 13)])[0].failure.error, TooLargeToSend
+    )
     monkeypatch.setattr(pd.DataFrame, "__reduce_ex__", lambda *_: pytest.fail("packed"))
-    again = unpack_outcome(pack_outcome(outcome, 1 << 12))
+    again = unpack_outcomes([pack_outcome(outcome, 1 << 12)])[0]
     assert again.status is Status.FAILED
     assert (again.failure.error.nbytes, again.failure.error.max_nbytes) == (1 << 13, 1 << 12)
