@@ -7,6 +7,7 @@ any object, and an output may have any encoding.
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 import sys
 from html import escape
@@ -30,6 +31,7 @@ __all__ = [
     "to_html",
     "to_text",
     "type_name",
+    "without_numbers",
 ]
 
 
@@ -237,3 +239,15 @@ def _fits(text: str, encoding: str) -> bool:
     except (LookupError, UnicodeError):
         return False
     return True
+
+
+def without_numbers(message: str) -> str:
+    """Return `message` with each number as ``#``: alike for errors that differ in numbers alone.
+
+    >>> without_numbers("ValueError: row 17 is 3.5 hours late")
+    'ValueError: row # is # hours late'
+    """
+    return _NUMBER.sub("#", message)
+
+
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")

@@ -20,6 +20,7 @@ __all__ = [
     "describe_run",
     "explain",
     "find_place",
+    "is_unknown",
     "planned_chunks",
 ]
 
@@ -84,7 +85,7 @@ def describe_ledger(run: Any, unit: str) -> list[str]:
     """Return the account of bytes or rows, if there are any: planned = processed + failed + …"""
     account = run.ledger[unit].to_dict()
     planned = account["planned"]
-    if _is_unknown(planned) and unit == "rows":
+    if is_unknown(planned) and unit == "rows":
         # Rows are counted by reading; those that were read are shown.
         return [f"rows: {_amount(account['processed'])} processed, of an unknown number"]
     if not planned:
@@ -92,7 +93,7 @@ def describe_ledger(run: Any, unit: str) -> list[str]:
     parts = [
         f"{_amount(account[part])} {words}"
         for part, words in _LEDGER_WORDS.items()
-        if _is_unknown(account[part]) or account[part]
+        if is_unknown(account[part]) or account[part]
     ]
     return [f"{unit}: {_amount(planned)} planned = {' + '.join(parts)}"]
 
@@ -190,7 +191,7 @@ def _failures(run: Any) -> list[str]:
         attempts = format_count(row["attempts"], "attempt")
         task = _label(run, row["task"])
         lines.append(f"{task}: {row['error']} ({row['status'].lower()}, {attempts})")
-        if not _is_unknown(row["path"]):
+        if not is_unknown(row["path"]):
             lines.append(f"  in {find_place(row, planned)}, key {row['key']}")
         # Chunks mostly fail with the same error: one traceback is enough.
         if not number:
@@ -252,9 +253,10 @@ def find_place(row: Mapping[Any, Any], planned: Mapping[str, Any]) -> str:
 
 
 def _amount(count: Any) -> str:
-    return "unknown" if _is_unknown(count) else f"{count:,}"
+    return "unknown" if is_unknown(count) else f"{count:,}"
 
 
-def _is_unknown(value: Any) -> bool:
+def is_unknown(value: Any) -> bool:
+    """Return whether a number of the ledger is unknown."""
     # pandas.NA can't be compared, NaN is not equal to itself.
     return value is None or type(value).__name__ == "NAType" or bool(value != value)

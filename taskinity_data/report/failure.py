@@ -15,18 +15,13 @@ if TYPE_CHECKING:
 
     from taskinity_data.outcome import Failure, Outcome
 
-__all__ = ["explain_failure", "explain_interrupt"]
+__all__ = ["describe_stop", "explain_failure", "explain_interrupt"]
 
 
 def explain_failure(run: Any, ended: Iterable[tuple[Any, Outcome]]) -> str:
     """Return why `run` stopped, where, and what to do next, in about ten lines."""
-    reason = str(run.stop_reason or "it failed")
-    task, _, rest = reason.partition(" ")
-    name = task.rstrip(":")
-    label = run.labels.get(name)
-    lines = [reason if label is None else f"{label}{task.removeprefix(name)} {rest}"]
-    if label is None:
-        lines[0] = f"flow {run.flow.name}: {reason}"
+    reason, labelled = str(run.stop_reason or "it failed"), describe_stop(run)
+    lines = [f"flow {run.flow.name}: {reason}" if labelled == reason else labelled]
     pairs = list(ended)
     # What concerns two chunks, such as that their columns differ, names them by their keys.
     lines += [
@@ -48,6 +43,15 @@ def explain_failure(run: Any, ended: Iterable[tuple[Any, Outcome]]) -> str:
     # The last is the report, which the summary names.
     lines += [f"Next: {step}" for step in run.next_steps[:2]]
     return "\n".join(lines)
+
+
+def describe_stop(run: Any) -> str:
+    """Return why `run` stopped, with the label of the task that is named first, if it has one."""
+    reason = str(run.stop_reason or "it failed")
+    task, _, rest = reason.partition(" ")
+    name = task.rstrip(":")
+    label = run.labels.get(name)
+    return reason if label is None else f"{label}{task.removeprefix(name)} {rest}"
 
 
 def explain_interrupt(run: Any, command: str | None = None) -> str:

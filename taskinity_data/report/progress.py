@@ -12,7 +12,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from taskinity_data.events import Observer, RunFinished
-from taskinity_data.report.run_state import RUNNING, Tally
+from taskinity_data.report.palette import TONES
+from taskinity_data.report.run_state import Tally
 from taskinity_data.wording import encodable, format_count, format_seconds, inert, inert_line
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ class TerminalProgress(Observer):
         tasks = self._tally.shown
         lines: list[Any] = []
         if not tasks and not self._tally.status:
-            lines.append(Text(f"{self._tally.flow} planning", style=RUNNING, no_wrap=True))
+            style = TONES["running"].terminal
+            lines.append(Text(f"{self._tally.flow} planning", style=style, no_wrap=True))
         # What does not fit could not be redrawn: of what is over the number is enough.
         room = self._console.height - 5
         over = [task for task in tasks if task.is_done and not task.has_failed]
@@ -175,16 +177,17 @@ class TerminalProgress(Observer):
         while len(fields) > 1 and len(_SEPARATOR.join(text for _, text in fields)) > room:
             fields.remove(max(fields, key=lambda field: field[0]))
         line = Text(f"{name} ", no_wrap=True, overflow="ellipsis")
+        colour = TONES[task.tone].terminal
         if has_bar:
             done = round(cells * (task.share or 0.0))
-            line.append("━" * done, style=task.colour).append("━" * (cells - done), style="dim")
+            line.append("━" * done, style=colour).append("━" * (cells - done), style="dim")
             line.append(f" {task.share:4.0%}  ")
         else:
-            line.stylize(task.colour)
+            line.stylize(colour)
         for number, (rank, text) in enumerate(fields):
             line.append(_SEPARATOR if number else "")
             is_loss = text.endswith((" failed", " skipped")) and not rank
-            line.append(text, style="bold yellow" if is_loss else "")
+            line.append(text, style=f"bold {TONES['attention'].terminal}" if is_loss else "")
         return line
 
 
@@ -309,14 +312,10 @@ class _Html:
         return "taskinity_data progress"
 
 
-_PAGE_COLOURS = {RUNNING: "#1565c0", "green": "#2e7d32", "yellow": "#b26a00", "red": "#c62828"}
-"""Those of `report.summary.STATUS_COLOURS`."""
-
-
 def _html_row(task: TaskTally) -> str:
-    bar, colour = "", _PAGE_COLOURS[task.colour]
+    bar = ""
     if task.is_fan_out and task.share is not None:
-        style = f"accent-color:{colour}"
+        style = f"accent-color:{TONES[task.tone].fill}"
         bar = f'<progress max="1" value="{task.share:.3f}" style="{style}"></progress>'
     text = escape(task.describe(" · "))
     return f"<tr><td>{escape(task.name)}</td><td>{bar}</td><td>{text}</td></tr>"

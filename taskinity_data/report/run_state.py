@@ -22,6 +22,7 @@ from taskinity_data.events import (
     TaskStarted,
 )
 from taskinity_data.outcome import Status
+from taskinity_data.report.palette import STATES
 from taskinity_data.wording import format_count, format_nbytes, format_number, format_seconds
 
 if TYPE_CHECKING:
@@ -29,10 +30,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.events import Event
 
-__all__ = ["RUNNING", "Tally", "TaskTally"]
-
-RUNNING = "bright_blue"
-"""The colour of what runs: plain blue can't be read on a black terminal."""
+__all__ = ["Tally", "TaskTally"]
 
 _MIN_CHUNKS = 5
 """After which the time that is left is known."""
@@ -44,7 +42,7 @@ class TaskTally:
 
     `fresh` are chunks that ended in this try of the run; `worked_s` is what its workers spent on
     them, and `ended_s` when the last of them ended. `at_work` are those that a worker or its queue
-    has.
+    has. `stopped_by` is the status of a run that ended before it.
     """
 
     name: str
@@ -56,7 +54,7 @@ class TaskTally:
     is_minor: bool = False
     is_final: bool = False
     is_done: bool = False
-    is_stopped: bool = False
+    stopped_by: str = ""
     has_failed: bool = False
     completed: int = 0
     failed: int = 0
@@ -119,20 +117,20 @@ class TaskTally:
         """What it does, in a word; of a fan-out whose chunks are not known yet that it plans."""
         if self.has_failed:
             return "failed"
-        if self.is_stopped:
+        if self.stopped_by:
             return "stopped"
         if self.is_done:
             return "done"
         return "planning" if self.is_fan_out else "running"
 
     @property
-    def colour(self) -> str:
-        """The colour of its state, as `STATUS_COLOURS` has it."""
-        if self.has_failed or self.is_stopped:
-            return "red"
+    def tone(self) -> str:
+        """The name of its colour in `palette.TONES`."""
+        if self.has_failed or self.stopped_by:
+            return STATES[self.stopped_by or "FAILED"]
         if not self.is_done:
-            return RUNNING
-        return "yellow" if self.failed or self.skipped or self.replaced else "green"
+            return "running"
+        return "attention" if self.failed or self.skipped or self.replaced else "good"
 
     @property
     def is_shown(self) -> bool:
@@ -152,7 +150,7 @@ class TaskTally:
         # A number of chunks that is still a guess would run away.
         total = f"/{self.chunks:,}" if self.is_final and self.chunks is not None else ""
         chunks = f"{self.ended:,}{total} chunks" if total else format_count(self.ended, "chunk")
-        left_s = None if self.is_done or self.is_stopped else self.left_s
+        left_s = None if self.is_done or self.stopped_by else self.left_s
         fields = [
             (2, elapsed if has_elapsed or self.is_done else ""),
             (1, f"{format_seconds(left_s)} left" if left_s is not None else ""),
@@ -263,7 +261,7 @@ class Tally:
             case RunFinished():
                 self.status = str(event.status)
                 for task in self.tasks.values():
-                    task.is_stopped = not task.is_done
+                    task.stopped_by = "" if task.is_done else self.status
 
     def pulse(self, at_s: float) -> None:
         """Advance the time of running tasks to `at_s`, so that elapsed times change."""

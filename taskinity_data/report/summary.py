@@ -20,25 +20,17 @@ from taskinity_data.report.explain import (
     find_place,
     planned_chunks,
 )
+from taskinity_data.report.palette import tone_of
 from taskinity_data.user_code import shorten_traceback
 from taskinity_data.wording import format_count, format_nbytes, inert
 
-__all__ = ["STATUS_COLOURS", "colours_stdout", "summarise", "summary_html"]
+__all__ = ["colours_stdout", "summarise", "summary_html"]
 
 _MAX_DONE, _MAX_FAILED = 12, 20
 """Lines of a run that went well, and of any other."""
 _MAX_ERRORS, _MAX_FRAME_LINES, _MAX_LINE, _MAX_ANSWER_ROWS = 3, 5, 300, 6
 _MIN_ADVICE_S = 1.0
 """Nobody waits for less, so that nothing is to be gained."""
-
-STATUS_COLOURS = {
-    "COMPLETED": ("32", "#2e7d32"),
-    "PARTIAL": ("33", "#b26a00"),
-    "INTERRUPTED": ("33", "#b26a00"),
-    "FAILED": ("31", "#c62828"),
-    "RUNNING": ("34", "#1565c0"),
-}
-"""Of a status: the code of its colour on a terminal, and its colour on a page."""
 
 
 def summarise(run: Any, *, has_frames: bool = True, is_coloured: bool = False) -> str:
@@ -58,15 +50,15 @@ def summarise(run: Any, *, has_frames: bool = True, is_coloured: bool = False) -
         lines += [f"{mark:<8} {line}".rstrip() for mark, line in zip(marks, shown, strict=False)]
     if is_coloured:
         status = str(run.status)
-        code, _ = STATUS_COLOURS.get(status, ("0", ""))
+        code, failed = tone_of(status).code, f"\x1b[{tone_of('FAILED').code}mFailed\x1b[0m  "
         lines[0] = lines[0].replace(f": {status}", f": \x1b[1;{code}m{status}\x1b[0m", 1)
-        lines = [re.sub("^Failed  ", "\x1b[31mFailed\x1b[0m  ", line) for line in lines]
+        lines = [re.sub("^Failed  ", failed, line) for line in lines]
     return "\n".join(lines)
 
 
 def summary_html(run: Any) -> str:
     """Return `run` as HTML for a notebook: as `summarise`, with the answer as a table."""
-    _, colour = STATUS_COLOURS.get(str(run.status), ("", "inherit"))
+    colour = tone_of(str(run.status)).fill
     head = f'<b style="border-left:4px solid {colour};padding-left:6px">'
     parts = [f"<p>{head}{escape(inert(describe_run(run)))}</b></p>"]
     if _has_answer(run):

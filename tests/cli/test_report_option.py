@@ -11,7 +11,7 @@ def test_a_run_leaves_the_report_where_it_was_asked_for_and_says_so(folder, call
     path = folder / "seen" / "r.html"
     assert json.loads(said.stdout)["report"] == str(path)
     assert f"Report: {path}" in said.stderr
-    assert "Totals: <span" in path.read_text()
+    assert "<h1>Totals</h1>" in path.read_text()
 
 
 def test_a_run_that_failed_has_its_report_too(folder, call):

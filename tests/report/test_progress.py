@@ -284,7 +284,7 @@ def test_nothing_is_left_of_a_run_that_was_stopped():
     work, beside = tally.tasks["Work"], tally.tasks["Beside"]
     assert texts(work) == ["2.5 s", "160 k rows/s", "1 failed", "5/10 chunks"]
     assert texts(beside) == ["stopped"]
-    assert (work.colour, beside.colour) == ("red", "red")
+    assert (work.tone, beside.tone) == ("bad", "bad")
 
 
 def test_skipped_chunks_are_told_apart_from_failed_ones():
@@ -431,7 +431,7 @@ def test_a_notebook_keeps_the_last_state_in_one_output():
         bars.on_event(event)
     last = display.shown[-1]
     assert "PARTIAL" in last
-    assert '<progress max="1" value="1.000" style="accent-color:#b26a00">' in last
+    assert '<progress max="1" value="1.000" style="accent-color:#c9860a">' in last
     assert "100% · 5.0 s · 180 k rows/s · 1 failed · 10/10 chunks" in last
 
 
@@ -476,9 +476,9 @@ def test_a_fan_out_is_planned_before_its_chunks_are_known():
 
 
 def test_a_bar_is_blue_while_it_runs_and_green_or_amber_at_the_end():
-    assert told(half_of_a_run()).tasks["Work"].colour == "bright_blue"
-    assert told(whole_run()).tasks["Work"].colour == "yellow"
-    assert told(whole_run()).tasks["Reduce"].colour == "green"
+    assert told(half_of_a_run()).tasks["Work"].tone == "running"
+    assert told(whole_run()).tasks["Work"].tone == "attention"
+    assert told(whole_run()).tasks["Reduce"].tone == "good"
 
 
 def test_a_run_of_process_is_shown_under_the_name_of_its_function_and_nothing_else():

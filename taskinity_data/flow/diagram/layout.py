@@ -133,15 +133,23 @@ def lay_out(sizes: Mapping[str, NodeSize], edges: Sequence[tuple[str, str]], gap
 
 
 def _layers(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Return each node's longest distance from a source, by which every edge points to a later
-    layer.
+    """Return a layer for each node, by which every edge points to a later one.
+
+    It is the longest distance from a source; but a node from which no fewer edges start than end
+    there, such as a source that only a late task needs, stands right above the first that follows.
     """
-    graph: dict[str, list[str]] = {node: [] for node in nodes}
+    before: dict[str, set[str]] = {node: set() for node in nodes}
+    after: dict[str, set[str]] = {node: set() for node in nodes}
     for source, target in edges:
-        graph[target].append(source)
+        before[target].add(source)
+        after[source].add(target)
     layer_of: dict[str, int] = {}
-    for node in TopologicalSorter(graph).static_order():
-        layer_of[node] = 1 + max((layer_of[source] for source in graph[node]), default=-1)
+    order = list(TopologicalSorter(before).static_order())
+    for node in order:
+        layer_of[node] = 1 + max((layer_of[source] for source in before[node]), default=-1)
+    for node in reversed(order):
+        if after[node] and len(before[node]) <= len(after[node]):
+            layer_of[node] = min(layer_of[target] for target in after[node]) - 1
     return layer_of
 
 

@@ -6,7 +6,7 @@ Names are identifiers, which the model checks; descriptions may hold any charact
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from taskinity_data.flow.keywords import write_number
@@ -14,6 +14,8 @@ from taskinity_data.flow.model import find_nodes
 from taskinity_data.policy import ON_ERROR
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from taskinity_data.flow.model import FlowGraph, FlowNode
     from taskinity_data.policy import Policy
 
@@ -68,6 +70,16 @@ class Picture:
         lone = set(self.nodes) - {end for edge in self.edges for end in edge}
         steps += [f"{node.label} stands alone." for key, node in self.nodes.items() if key in lone]
         return " ".join(filter(None, [self.description, *steps]))
+
+    def with_labels(self, labels: Mapping[str, str]) -> Picture:
+        """Return it with `labels` for names, without the nodes that have none."""
+        nodes = {
+            key: replace(node, name=_printable(labels[node.name]))
+            for key, node in self.nodes.items()
+            if node.name in labels
+        }
+        edges = tuple(edge for edge in self.edges if nodes.keys() >= set(edge))
+        return replace(self, title=labels.get(self.title, self.title), nodes=nodes, edges=edges)
 
 
 def picture_of(flow: FlowGraph) -> Picture:

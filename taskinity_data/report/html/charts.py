@@ -1,7 +1,7 @@
-"""Charts as small static SVG: workers over time, bars, an area, steps.
+"""Draw charts of any width: activities over time, bars, steps.
 
-Colours are classes of the page's style; each mark has a ``<title>``, each
-chart a name and a description in words. Too many values for a mark each are drawn as shares.
+Marks are SVG that stretches with the page; ticks and titles are texts beside it, which keep their
+size. Colours are classes of the page's style, and each chart has a description in words.
 """
 
 from __future__ import annotations
@@ -13,19 +13,32 @@ from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from taskinity_data.report.html.attempts import printable
-from taskinity_data.wording import format_count, format_seconds
+from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["Bar", "Span", "bars", "lines", "spans"]
+__all__ = ["Axis", "Bar", "Span", "bars", "bytes_axis", "count_axis", "lines", "spans", "time_axis"]
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 960, 84, 12, 8, 40
-_PLOT = _WIDTH - _LEFT - _RIGHT
-# A mark with its title takes about 150 bytes: these many keep a chart below 400 kB.
-_MAX_MARKS, _MAX_CELLS, _MAX_LANES = 2_000, 6_000, 48
-_LANE = 18
-_CLOCK = (10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
+_WIDTH, _LANE = 1_000, 20
+# A mark with its title takes about 150 bytes, one without 20: these many keep a chart below 500 kB.
+_MAX_TITLES, _MAX_LANES, _MAX_BARS = 600, 48, 240
+
+
+class Axis(NamedTuple):
+    """An axis: its title with the unit, the largest value, and how many of them are one unit."""
+
+    title: str
+    top: float
+    scale: float = 1.0
+
+    def ticks(self, count: int = 4) -> list[tuple[float, str]]:
+        """Return about `count` round numbers: their shares of the axis, and their texts."""
+        top = self.top / self.scale
+        size = 10 ** math.floor(math.log10(top / count))
+        step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= top / count)
+        numbers = [step * number for number in range(int(top / step + 1e-9) + 1)]
+        return [(number / top, f"{number:,.10g}") for number in numbers]
 
 
 class Span(NamedTuple):
@@ -50,16 +63,39 @@ class Bar(NamedTuple):
         return sum(part for _, part in self.parts)
 
 
-def spans(drawn: Sequence[Span], stop: float, title: str, words: str) -> str:
-    """Draw spans over time as SVG, with a lane for each worker or task.
+def time_axis(title: str, top_s: float) -> Axis:
+    """Return an axis of times up to `top_s`, in the unit that keeps numbers short."""
+    units = ((7_200, "h", 3_600), (120, "min", 60), (1, "s", 1))
+    unit, scale = next(((unit, size) for low, unit, size in units if top_s >= low), ("ms", 1e-3))
+    return Axis(f"{title} ({unit})", max(top_s, 1e-9), scale)
+
+
+def bytes_axis(title: str, top: float) -> Axis:
+    """Return an axis of bytes, in powers of 1000."""
+    return _scaled(title, top, (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)), "B")
+
+
+def count_axis(title: str, top: float) -> Axis:
+    """Return an axis of numbers, in thousands or millions if they are large."""
+    return _scaled(title, top, (("millions", 1e7), ("thousands", 1e4)), "")
+
+
+def _scaled(title: str, top: float, units: Sequence[tuple[str, float]], smallest: str) -> Axis:
+    unit, size = next(((unit, size) for unit, size in units if top >= size), (smallest, 1.0))
+    scale = {"millions": 1e6, "thousands": 1e3}.get(unit, size)
+    return Axis(f"{title} ({unit})" if unit else title, max(top, 1e-9), scale)
+
+
+def spans(drawn: Sequence[Span], x: Axis, title: str, words: str) -> str:
+    """Draw spans over time, with a lane for each worker or task.
 
     Parameters
     ----------
     drawn : sequence of Span
-        Times are in seconds from the start of the run. Beyond 2,000 spans, each lane shows its
-        share of busy time instead.
-    stop : float
-        The end of the axis, in seconds.
+        Times are in seconds from the start of the axis. If there are many, those without a gap
+        between them that could be seen are one mark.
+    x : Axis
+        From 0 to its end, in seconds.
     title, words : str
         Heading and description, for people who can't see the chart, too.
     """
@@ -67,116 +103,117 @@ def spans(drawn: Sequence[Span], stop: float, title: str, words: str) -> str:
     for span in drawn:
         lanes.setdefault(span.lane, []).append(span)
     names = sorted(lanes, key=_natural)
-    left_out = names[_MAX_LANES:]
-    stop = stop or 1e-9
     prefix = _common_prefix(names)
-    marks = []
-    is_shared = len(drawn) > _MAX_MARKS
-    cells = max(40, min(400, _MAX_CELLS // max(1, min(len(names), _MAX_LANES))))
+    has_titles = len(drawn) <= _MAX_TITLES
+    marks: list[str] = []
+    above: list[str] = []
+    labels = []
     for row, name in enumerate(names[:_MAX_LANES]):
-        y = _TOP + row * _LANE
-        marks.append(
-            f'<text x="{_LEFT - 6}" y="{y + 12}" class="tick end">{_text(_short(name, prefix))}'
-            f"<title>{_text(name)}</title></text>"
-        )
-        shown = _shares(lanes[name], stop, cells) if is_shared else lanes[name]
-        for span in shown:
-            x = _LEFT + span.start / stop * _PLOT
-            wide = max((span.stop - span.start) / stop * _PLOT, 0.6)
-            marks.append(
-                f'<rect class="{span.kind}" x="{x:.1f}" y="{y + 2}" width="{wide:.1f}" '
-                f'height="{_LANE - 4}"><title>{_text(span.title)}</title></rect>'
-            )
+        labels.append((_short(name, prefix), name))
+        for span in lanes[name] if has_titles else _joined(lanes[name], x.top / _WIDTH):
+            is_usual = span.kind in ("work", "single")
+            mark = _rect(span, row, x.top, gap=3 if is_usual else 1, has_title=has_titles)
+            (marks if is_usual else above).append(mark)
+    left_out = len(names) - _MAX_LANES
+    if left_out > 0:
+        words += f" {format_count(left_out, 'more lane')} not shown."
     height = max(1, min(len(names), _MAX_LANES)) * _LANE
-    if left_out:
-        words += f" {format_count(len(left_out), 'more lane')} not shown."
-    if is_shared:
-        words += " There are too many chunks to draw each: a darker colour means a busier worker."
-    axis = _x_axis(height, stop, format_seconds)
-    return _svg("".join(axis) + "".join(marks), height, title, words)
+    return _frame("".join(marks + above), height, x, labels, title, words)
 
 
-def bars(
-    drawn: Sequence[Bar],
-    title: str,
-    words: str,
-    *,
-    format_y: Callable[[float], str],
-    max_bars: int = 300,
-    height: int = 180,
-) -> str:
-    """Draw a bar for each, from left to right; beyond `max_bars` one for neighbours.
+def _rect(span: Span, row: int, top: float, gap: int, *, has_title: bool) -> str:
+    left = span.start / top * _WIDTH
+    # What failed must be seen, however short it was.
+    width = (span.stop - span.start) / top * _WIDTH - (0.8 if has_title else 0)
+    width = max(width, 0.6 if gap > 1 else 2)
+    title = f"<title>{_text(span.title)}</title>" if has_title or gap == 1 else ""
+    return (
+        f'<rect class="{span.kind}" x="{left:.1f}" y="{row * _LANE + gap}" width="{width:.1f}" '
+        f'height="{_LANE - 2 * gap}">{title}</rect>'
+    )
 
-    That one shows their mean, and a dot the highest of them.
+
+def _joined(lane: Sequence[Span], gap_s: float) -> list[Span]:
+    """Return `lane` with neighbours of a kind joined whose gap is shorter than `gap_s`."""
+    joined: list[Span] = []
+    last: dict[str, int] = {}
+    for span in lane:
+        index = last.get(span.kind)
+        if index is not None and span.start - joined[index].stop < gap_s:
+            stop = max(joined[index].stop, span.stop)
+            joined[index] = joined[index]._replace(stop=stop)
+            continue
+        last[span.kind] = len(joined)
+        joined.append(span)
+    return joined
+
+
+def bars(drawn: Sequence[Bar], x: Axis, y: str, title: str, words: str, *, unit: str) -> str:
+    """Draw a bar for each, from left to right; of very many one for neighbours, with their mean.
+
+    A line marks the highest of these neighbours. Where a few of them are many times as high as
+    the others, the axis ends before them. `y` and `unit` (``"time"``, ``"bytes"``) make the axis.
     """
-    wide = math.ceil(len(drawn) / max_bars) if drawn else 1
+    height = 160
+    wide = math.ceil(len(drawn) / _MAX_BARS) or 1
     groups = [drawn[at : at + wide] for at in range(0, len(drawn), wide)]
-    top = max((bar.height for bar in drawn), default=0.0) or 1e-9
-    step = _PLOT / max(len(groups), 1)
+    means = [sum(bar.height for bar in group) / len(group) for group in groups]
+    highest = [max(group, key=lambda bar: bar.height) for group in groups]
+    top = max(bar.height for bar in highest)
+    usual = sorted(bar.height for bar in highest)[int(0.97 * (len(groups) - 1))]
+    if wide > 1 and top > 2 * max(usual, *means):
+        top = max(usual, *means) * 1.1
+        over = sum(bar.height > top for bar in highest)
+        words += f" {format_count(over, 'bar')} with a longer line, to the upper edge."
+    axis = (time_axis if unit == "time" else bytes_axis)(y, top)
+    step = _WIDTH / len(groups)
     marks = []
     for number, group in enumerate(groups):
-        x, y = _LEFT + number * step, float(_TOP + height)
-        rects = []
+        left, at = number * step, float(height)
+        rects, width = [], max(step - min(1.0, step / 5), 0.3)
         for part, (kind, _) in enumerate(group[0].parts):
-            mean = sum(bar.parts[part][1] for bar in group) / len(group)
-            high = mean / top * height
-            y -= high
+            high = sum(bar.parts[part][1] for bar in group) / len(group) / axis.top * height
+            at -= high
             if high >= 0.05:
                 rects.append(
-                    f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" '
-                    f'width="{max(step - min(1, step / 5), 0.3):.1f}" height="{high:.1f}"/>'
+                    f'<rect class="{kind}" x="{left:.1f}" y="{at:.1f}" width="{width:.1f}" '
+                    f'height="{high:.1f}"/>'
                 )
-        highest = max(group, key=lambda bar: bar.height)
-        text = highest.title
+        text = highest[number].title
         if wide > 1:
             first = number * wide
             text = f"{first:,} to {first + len(group) - 1:,}; the highest: {text}"
-            at = _TOP + height - highest.height / top * height
-            rects.append(f'<circle class="most" cx="{x + step / 2:.1f}" cy="{at:.1f}" r="1.5"/>')
+            peak = max(height - highest[number].height / axis.top * height, 0)
+            rects.append(f'<path class="most" d="M{left + step / 2:.1f} {peak:.1f}V{at:.1f}"/>')
         marks.append(f"<g>{''.join(rects)}<title>{_text(text)}</title></g>")
     if wide > 1:
-        words += f" Each bar is the mean of {wide} neighbours, the dot the highest of them."
-    axes = [*_y_axis(height, top, format_y), *_x_axis(height, len(drawn), _count)]
-    return _svg("".join(axes) + "".join(marks), height, title, words)
+        words += f" A bar is the mean of {wide} neighbours, the line above it the highest of them."
+    return _frame("".join(marks), height, x, axis, title, words)
 
 
 def lines(
-    series: dict[str, Sequence[tuple[float, float]]],
-    title: str,
-    words: str,
-    *,
-    format_x: Callable[[float], str],
-    format_y: Callable[[float], str],
-    stop: float,
-    height: int = 150,
+    series: dict[str, Sequence[tuple[float, float]]], x: Axis, y: Axis, title: str, words: str
 ) -> str:
-    """Draw steps of each series' points (x, y), which hold until the next; the first is filled."""
-    top = max((y for points in series.values() for _, y in points), default=0.0) or 1e-9
-    stop = stop or 1e-9
+    """Draw steps of each series' points (x, y), which hold until the next; one alone is filled."""
+    height = 140
     marks = []
     for number, (name, points) in enumerate(series.items()):
-        if not points:
-            continue
         path = []
-        for at, (x, y) in enumerate(_thinned(points)):
-            left = _LEFT + min(x / stop, 1.0) * _PLOT
-            high = _TOP + height - y / top * height
+        for at, (right, up) in enumerate(_thinned(points)):
+            left, high = min(right / x.top, 1.0) * _WIDTH, height - up / y.top * height
             path.append(f"M{left:.1f} {high:.1f}" if at == 0 else f"H{left:.1f}V{high:.1f}")
-        path.append(f"H{_LEFT + _PLOT}")
-        drawn = "".join(path)
-        if number == 0 and len(series) == 1:
-            first = _LEFT + min(points[0][0] / stop, 1.0) * _PLOT
-            bottom = _TOP + height
-            marks.append(f'<path class="area" d="{drawn}V{bottom}H{first:.1f}z"/>')
+        drawn = "".join([*path, f"H{_WIDTH}"])
+        if len(series) == 1:
+            first = min(points[0][0] / x.top, 1.0) * _WIDTH
+            marks.append(f'<path class="area" d="{drawn}V{height}H{first:.1f}z"/>')
         marks.append(
             f'<path class="series s{number % 6}" d="{drawn}"><title>{_text(name)}</title></path>'
         )
-    axes = [*_y_axis(height, top, format_y), *_x_axis(height, stop, format_x)]
     legend = "".join(
         f'<li><span class="swatch s{number % 6}"></span>{_text(name)}</li>'
         for number, name in enumerate(series)
     )
-    drawn = _svg("".join(axes) + "".join(marks), height, title, words)
+    drawn = _frame("".join(marks), height, x, y, title, words)
     return drawn + (f'<ul class="legend">{legend}</ul>' if len(series) > 1 else "")
 
 
@@ -189,89 +226,37 @@ def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, flo
     return [(group[0][0], max(y for _, y in group)) for group in groups]
 
 
-def _shares(spans: Sequence[Span], stop: float, cells: int) -> list[Span]:
-    """Return how busy a lane was in each of `cells` slices of time; equal neighbours are joined."""
-    busy = [0.0] * cells
-    odd = [0] * cells
-    for span in spans:
-        first, last = span.start / stop * cells, span.stop / stop * cells
-        for cell in range(max(int(first), 0), min(math.ceil(last), cells)):
-            busy[cell] += max(min(last, cell + 1) - max(first, cell), 0.0)
-        odd[min(max(int(first), 0), cells - 1)] += span.kind not in ("work", "single")
-    levels = [
-        (min(math.ceil(share * 4), 4), bool(bad)) for share, bad in zip(busy, odd, strict=True)
+def _frame(
+    marks: str, height: int, x: Axis, y: Axis | Sequence[tuple[str, str]], title: str, words: str
+) -> str:
+    """Return marks as SVG between the axes; `y` is an axis, or the short and whole lane names."""
+    ticks = x.ticks(6)
+    grid = [f"M{at * _WIDTH:.1f} 0V{height}" for at, _ in ticks]
+    if isinstance(y, Axis):
+        heights = [(height - at * height, text) for at, text in y.ticks(4)]
+        grid += [f"M0 {at:.1f}H{_WIDTH}" for at, _ in heights]
+        y_texts = [f'<span style="top:{at:.1f}px">{_text(text)}</span>' for at, text in heights]
+        y_title, longest = y.title, max(len(text) for _, text in heights)
+    else:
+        y_texts = [
+            f'<span style="top:{(row + 0.5) * _LANE}px" title="{_text(name)}">{_text(short)}</span>'
+            for row, (short, name) in enumerate(y)
+        ]
+        y_title, longest = "worker", max((len(short) for short, _ in y), default=0)
+    x_texts = [
+        f'<span class="{"end" if at > 0.97 else ""}" style="left:{at * 100:.2f}%">{text}</span>'
+        for at, text in ticks
     ]
-    drawn, at = [], 0
-    for (level, bad), group in groupby(levels):
-        count = len(list(group))
-        first, last = at / cells * stop, (at + count) / cells * stop
-        failed = sum(odd[at : at + count])
-        at += count
-        if level or bad:
-            mean = sum(busy[at - count : at]) / count
-            text = f"{format_seconds(first)} to {format_seconds(last)}: "
-            text += f"{min(mean, 1) * 100:.0f} % busy"
-            if bad:
-                text += f", {failed} retried, failed, skipped or replaced"
-            kind = "odd" if bad else f"busy{level}"
-            drawn.append(Span("", first, last, kind, text))
-    return drawn
-
-
-def _y_axis(height: int, top: float, format_value: Callable[[float], str]) -> list[str]:
-    marks = []
-    for value in _ticks(top, 4):
-        y = _TOP + height - value / top * height
-        marks.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
-        marks.append(
-            f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" class="tick end">'
-            f"{_text(format_value(value))}</text>"
-        )
-    return marks
-
-
-def _x_axis(height: int, stop: float, format_value: Callable[[float], str]) -> list[str]:
-    marks = []
-    ticks = _clock_ticks(stop, 6) if format_value is format_seconds else _ticks(stop, 6)
-    for value in ticks:
-        x = _LEFT + value / (stop or 1e-9) * _PLOT
-        marks.append(f'<path class="grid" d="M{x:.1f} {_TOP}V{_TOP + height + 5}"/>')
-        anchor = " end" if x > _WIDTH - 60 else ""
-        marks.append(
-            f'<text x="{x:.1f}" y="{_TOP + height + 20}" class="tick mid{anchor}">'
-            f"{_text(format_value(value) if value else '0')}</text>"
-        )
-    return marks
-
-
-def _ticks(top: float, count: int) -> Iterable[float]:
-    """Round numbers from 0 up to `top`, about `count` of them."""
-    if top <= 0:
-        return [0.0]
-    rough = top / count
-    size = 10 ** math.floor(math.log10(rough))
-    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough)
-    return [step * number for number in range(int(top / step + 1e-9) + 1)]
-
-
-def _clock_ticks(top: float, count: int) -> Iterable[float]:
-    """Return ticks as `_ticks` does, in steps that stay round as minutes and hours."""
-    if top < 60:
-        return _ticks(top, count)
-    fitting = (step for step in _CLOCK if step * count >= top)
-    step = next(fitting, None)
-    if step is None:
-        return [hours * 3600 for hours in _ticks(top / 3600, count)]
-    return [step * number for number in range(int(top / step + 1e-9) + 1)]
-
-
-def _svg(inside: str, height: int, title: str, words: str) -> str:
-    whole = height + _TOP + _BOTTOM - 12
     return (
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {whole}" role="img" '
-        f'aria-label="{_text(title)}. {_text(words)}">'
-        f"<desc>{_text(words)}</desc>{inside}</svg>"
-        f'<p class="words">{_text(words)}</p>'
+        f'<figure class="chart" style="--wide:{longest}ch;--high:{height}px">'
+        f'<div class="y-title" aria-hidden="true">{_text(y_title)}</div>'
+        f'<div class="y-ticks" aria-hidden="true">{"".join(y_texts)}</div>'
+        f'<svg role="img" aria-label="{_text(title)}. {_text(words)}" '
+        f'viewBox="0 0 {_WIDTH} {height}" preserveAspectRatio="none">'
+        f'<path class="grid" d="{"".join(grid)}"/>{marks}</svg>'
+        f'<div class="x-ticks" aria-hidden="true">{"".join(x_texts)}</div>'
+        f'<div class="x-title" aria-hidden="true">{_text(x.title)}</div>'
+        f'<figcaption class="words">{_text(words)}</figcaption></figure>'
     )
 
 
@@ -298,10 +283,6 @@ def _short(name: str, prefix: str) -> str:
         process, _, thread = short.rpartition("/")
         short = f"{process}/{re.split(r'[-_]', thread)[-1]}"
     return short if len(short) <= 12 else f"{short[:5]}…{short[-6:]}"
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}"
 
 
 def _text(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import replace
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
@@ -11,18 +11,28 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.flow.diagram.nodes import picture_of
 from taskinity_data.flow.diagram.svg import draw_svg
 from taskinity_data.report.html.attempts import status_of
-from taskinity_data.report.html.charts import Bar, Span, bars, lines, spans
+from taskinity_data.report.html.charts import (
+    Axis,
+    Bar,
+    Span,
+    bars,
+    bytes_axis,
+    count_axis,
+    lines,
+    spans,
+    time_axis,
+)
 from taskinity_data.wording import format_count, format_nbytes, format_number, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from taskinity_data.flow.diagram.nodes import Node
     from taskinity_data.report.html.attempts import AttemptRow
 
 __all__ = [
-    "STATES", "flow_picture", "memory_chart", "sizes_chart", "throughput_charts", "times_chart",
-    "workers_chart",
+    "STATES", "count_kinds", "flow_picture", "memory_chart", "sizes_chart", "throughput_chart",
+    "times_chart", "workers_chart",
 ]  # fmt: skip
 
 STATES = {
@@ -34,21 +44,26 @@ STATES = {
     "QUARANTINED": "quarantined",
     "FALLBACK": "replaced by a fallback",
     "REUSED": "reused from an earlier run",
+    "RETRIED": "failed and tried again",
 }
 """The statuses of chunks and tasks, in words."""
 
 _MAX_PROCESSES = 6
+_MIN_CHUNKS, _MIN_RATES = 3, 20
+"""Chunks from which on a chart shows more than its numbers, or the table of times, do."""
+_MIN_RISE = 1.25
+"""Of memory; what rises less is a straight line."""
 
 
-def flow_picture(flow: Any, rows: Sequence[AttemptRow], ended: Sequence[tuple[Any, Any]]) -> str:
+def flow_picture(flow: Any, ended: Sequence[tuple[Any, Any]], labels: Mapping[str, str]) -> str:
     """Draw the flow as SVG, each task with its times and its state."""
     picture = picture_of(flow)
-    worked: dict[str, float] = defaultdict(float)
-    for row in rows:
-        worked[row.task] += row.duration_s
+    picture = picture.with_labels(labels) if labels else picture
     counts: dict[str, Counter[str]] = {}
+    worked: Counter[str] = Counter()
     for _, outcome in ended:
         counts.setdefault(outcome.task, Counter())[status_of(outcome)] += 1
+        worked[outcome.task] += 0 if outcome.is_recalled else outcome.duration_s
     nodes = {}
     for key, node in picture.nodes.items():
         statuses: Counter[str] = Counter()
@@ -77,38 +92,50 @@ def _state(node: Node, statuses: Counter[str], spent: float) -> str:
 
 
 def _worst(statuses: Counter[str]) -> str:
-    for status in ("FAILED", "QUARANTINED", "SKIPPED"):
+    for status in ("FAILED", "QUARANTINED", "SKIPPED", "FALLBACK"):
         if statuses[status]:
-            return "skipped" if status == "SKIPPED" else "failed"
+            return "failed" if status == "FAILED" else "skipped"
     return "completed" if statuses else ""
 
 
 def workers_chart(rows: Sequence[AttemptRow]) -> str:
-    """Draw the attempts of each worker over time."""
+    """Draw the attempts of each worker over time; empty if there were hardly any."""
+    if len(rows) < _MIN_CHUNKS and sum(row.number is not None for row in rows) < 2:
+        return ""
     zero, stop = _times(rows)
     drawn = [
-        Span(
-            row.worker,
-            row.started_s - zero,
-            row.ended_s - zero,
-            ("single" if row.number is None else "work")
-            if row.status == "COMPLETED"
-            else row.status,
-            _describe(row),
-        )
+        Span(row.worker, row.started_s - zero, row.ended_s - zero, _kind(row), _describe(row))
         for row in rows
     ]
     count = len({row.worker for row in rows})
     words = f"{format_count(len(rows), 'attempt')} on {format_count(count, 'lane')}, a thread or "
     words += f"process each, in {format_seconds(stop)}."
-    return spans(drawn, stop, "Workers over time", words)
+    axis = time_axis("time since the first task began", stop)
+    return spans(drawn, axis, "Workers over time", words)
+
+
+def _kind(row: AttemptRow) -> str:
+    if row.status == "COMPLETED":
+        return "single" if row.number is None else "work"
+    return row.status
+
+
+def count_kinds(rows: Sequence[AttemptRow]) -> list[tuple[str, str]]:
+    """Return the kinds of marks among `rows` with their words, for the legend."""
+    counts = Counter(map(_kind, rows))
+    texts = {"work": "chunk", "single": "single task"}
+    return [(kind, format_count(counts[kind], texts[kind])) for kind in texts if counts[kind]] + [
+        (kind, f"{counts[kind]:,} {text}") for kind, text in STATES.items() if counts[kind]
+    ]
 
 
 def times_chart(rows: Sequence[AttemptRow]) -> str:
     """Draw the time of each chunk, by fan-outs and in their order, split into reading, function and
-    reducing.
+    reducing; empty for hardly any chunks.
     """
     last = [row for row in rows if row.number is not None and row.status != "RETRIED"]
+    if len(last) < _MIN_CHUNKS:
+        return ""
     # One fan-out after the other, as they began.
     ranks = {name: rank for rank, name in enumerate(dict.fromkeys(row.task for row in last))}
     last.sort(key=lambda row: (ranks[row.task], row.number or 0))
@@ -125,12 +152,11 @@ def times_chart(rows: Sequence[AttemptRow]) -> str:
         for row in last
     ]
     words = f"{format_count(len(last), 'chunk')}: {_spread([row.duration_s for row in last])}."
-    return bars(drawn, "Time of each chunk", words, format_y=format_seconds)
+    axis = Axis("number of the chunk", len(drawn))
+    return bars(drawn, axis, "time of a chunk", "Time of each chunk", words, unit="time")
 
 
 def _spread(seconds: Sequence[float]) -> str:
-    if len(seconds) < 2:
-        return format_seconds(seconds[0]) if seconds else "none"
     cuts = quantiles(seconds, n=20, method="inclusive")
     return (
         f"from {format_seconds(min(seconds))} to {format_seconds(max(seconds))}, half of them "
@@ -138,54 +164,55 @@ def _spread(seconds: Sequence[float]) -> str:
     )
 
 
-def throughput_charts(rows: Sequence[AttemptRow]) -> list[str]:
-    """Draw bytes and rows a second over time, each chunk's spread evenly over its own time."""
+def throughput_chart(rows: Sequence[AttemptRow]) -> str:
+    """Draw rows a second over time, bytes where rows are unknown, each chunk's spread evenly over
+    its own time; empty for few chunks.
+    """
     done = [row for row in rows if row.number is not None and row.status == "COMPLETED"]
+    has_rows = any(row.rows for row in done)
+    amounts = [(row.rows or 0) if has_rows else row.nbytes for row in done]
+    if len(done) < _MIN_RATES or not any(amounts):
+        return ""
     zero, stop = _times(rows)
-    cells = max(1, min(80, len(done)))
+    cells = max(1, min(80, len(done) // 4))
     width = max(stop, 1e-9) / cells
-    charts = []
-    for unit, amounts in (
-        ("bytes", [row.nbytes for row in done]),
-        ("rows", [row.rows or 0 for row in done]),
-    ):
-        if not any(amounts):
+    sums = [0.0] * cells
+    for row, amount in zip(done, amounts, strict=True):
+        first, last = (row.started_s - zero) / width, (row.ended_s - zero) / width
+        if last <= first:
+            sums[min(int(first), cells - 1)] += amount
             continue
-        sums = [0.0] * cells
-        for row, amount in zip(done, amounts, strict=True):
-            first, last = (row.started_s - zero) / width, (row.ended_s - zero) / width
-            if last <= first:
-                sums[min(int(first), cells - 1)] += amount
-                continue
-            for cell in range(max(int(first), 0), min(math.ceil(last), cells)):
-                share = (min(last, cell + 1) - max(first, cell)) / (last - first)
-                sums[cell] += amount * max(share, 0.0)
-        points = [(cell * width, amount / width) for cell, amount in enumerate(sums)]
-        format_rate = _format_nbytes_rate if unit == "bytes" else _format_rows_rate
-        mean = format_rate(sum(amounts) / max(stop, 1e-9))
-        words = f"{mean} over the whole time, {format_rate(max(y for _, y in points))} at most."
-        charts.append(
-            lines(
-                {unit: points}, f"Throughput in {unit}", words,
-                format_x=format_seconds, format_y=format_rate, stop=stop,
-            )
-        )  # fmt: skip
-    return charts
+        for cell in range(max(int(first), 0), min(math.ceil(last), cells)):
+            share = (min(last, cell + 1) - max(first, cell)) / (last - first)
+            sums[cell] += amount * max(share, 0.0)
+    rates = [amount / width for amount in sums]
+    unit = "rows" if has_rows else "bytes"
+    format_rate = format_number if has_rows else format_nbytes
+    words = f"{format_rate(sum(amounts) / max(stop, 1e-9))} {unit if has_rows else ''} per second"
+    words = f"{words.replace('  ', ' ')} over the whole time, {format_rate(max(rates))} at most."
+    return lines(
+        {unit: [(cell * width, rate) for cell, rate in enumerate(rates)]},
+        time_axis("time since the first task began", stop),
+        (count_axis if has_rows else bytes_axis)(f"{unit} per second", max(rates)),
+        f"Throughput in {unit}",
+        words,
+    )
 
 
 def memory_chart(rows: Sequence[AttemptRow]) -> str:
-    """Draw the peak memory of each process over time; empty if none was measured."""
+    """Draw the peak memory of each process over time; empty if it hardly rose."""
     measured = [row for row in rows if row.peak_nbytes is not None]
-    if not measured:
-        return ""
     zero, stop = _times(rows)
     series: dict[str, list[tuple[float, float]]] = {}
     for row in sorted(measured, key=lambda row: row.ended_s):
         process = row.worker.partition("/")[0]
         points = series.setdefault(process, [])
         points.append((row.ended_s - zero, float(row.peak_nbytes or 0)))
-    highest_nbytes = max(row.peak_nbytes or 0 for row in measured)
-    words = f"The most that one process held was {format_nbytes(highest_nbytes)}."
+    rises = any(points[-1][1] >= _MIN_RISE * points[0][1] for points in series.values())
+    if len(measured) < _MIN_CHUNKS or not rises:
+        return ""
+    top = max(row.peak_nbytes or 0 for row in measured)
+    words = f"The most that one process held was {format_nbytes(top)}."
     read = [row.memory_nbytes for row in rows if row.memory_nbytes]
     if read:
         words += f" A chunk once read took up to {format_nbytes(max(read))}."
@@ -193,9 +220,12 @@ def memory_chart(rows: Sequence[AttemptRow]) -> str:
     if len(series) > _MAX_PROCESSES:
         words += f" Drawn are the {_MAX_PROCESSES} highest of {len(series)} processes."
     return lines(
-        {name: series[name] for name in highest}, "Memory by process", words,
-        format_x=format_seconds, format_y=format_nbytes, stop=stop,
-    )  # fmt: skip
+        {name: series[name] for name in highest},
+        time_axis("time since the first task began", stop),
+        bytes_axis("highest memory so far", top),
+        "Memory by process",
+        words,
+    )
 
 
 def sizes_chart(name: str, plan: Any) -> str:
@@ -209,7 +239,9 @@ def sizes_chart(name: str, plan: Any) -> str:
         f"{format_count(len(sizes), 'chunk')} of {format_nbytes(min(sizes))} to "
         f"{format_nbytes(max(sizes))}."
     )
-    return bars(drawn, f"Size of each chunk of {name}", words, format_y=format_nbytes, height=110)
+    axis = Axis("number of the chunk", len(sizes))
+    title = f"Size of each chunk of {name}"
+    return bars(drawn, axis, "size of a chunk", title, words, unit="bytes")
 
 
 def _times(rows: Sequence[AttemptRow]) -> tuple[float, float]:
@@ -225,11 +257,3 @@ def _describe(row: AttemptRow) -> str:
     if row.read_s:
         text += f" (reading {format_seconds(row.read_s)})"
     return f"{text} on {row.worker}" + (f"; {row.error}" if row.error else "")
-
-
-def _format_nbytes_rate(value: float) -> str:
-    return f"{format_nbytes(value)}/s"
-
-
-def _format_rows_rate(value: float) -> str:
-    return f"{format_number(value)} rows/s"

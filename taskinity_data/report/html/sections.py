@@ -5,20 +5,21 @@ The macro of its id in ``sections.jinja`` renders it.
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.outcome import Status
 from taskinity_data.report.answer import describe_value
 from taskinity_data.report.bottleneck import find_bound
-from taskinity_data.report.explain import describe_output, describe_quarantine
+from taskinity_data.report.explain import (
+    describe_bad_lines,
+    describe_output,
+    describe_quarantine,
+)
 from taskinity_data.report.html import run_charts
-from taskinity_data.report.html.attempts import attempt_rows, location_of, printable, status_of
-from taskinity_data.report.html.run_charts import STATES
+from taskinity_data.report.html.attempts import attempt_rows, printable
+from taskinity_data.report.html.failures import group_failures, split_step
 from taskinity_data.report.speed import DRIVER_TIMES, WORKER_TIMES, speed_up
-from taskinity_data.wording import format_seconds, safe_str
+from taskinity_data.wording import format_count, format_seconds, safe_str
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Reported", "Section", "find_sections"]
 
-_MAX_TROUBLES, _MAX_SLOW, _MAX_FILES, _MAX_VALUES = 50, 20, 100, 8
+_MAX_SLOW, _MAX_FILES, _MAX_VALUES = 20, 100, 8
 _MAX_SIZES, _MAX_TEXT, _MAX_ANSWER = 20, 100_000, 20_000
+_MIN_S = 5e-4
+"""What is shown as 0 ms is not shown."""
 
 
 class Reported(NamedTuple):
     """The data of a report: a run, its pairs of item and outcome, the head of its journal, and its
-    attempts.
+    attempts, with the labels of their tasks.
     """
 
     run: Any
@@ -44,12 +47,9 @@ class Reported(NamedTuple):
     @classmethod
     def of(cls, run: Any, ended: Sequence[tuple[Any, Any]], head: Mapping[str, Any]) -> Reported:
         """Return it with the attempts of `ended`."""
-        return cls(run, ended, head, attempt_rows(ended))
-
-    @property
-    def has_chunks(self) -> bool:
-        """Whether a chunk was tried."""
-        return any(attempt.number is not None for attempt in self.attempts)
+        labels = run.labels
+        rows = [row._replace(task=labels.get(row.task, row.task)) for row in attempt_rows(ended)]
+        return cls(run, ended, head, rows)
 
 
 class Section(NamedTuple):
@@ -76,58 +76,85 @@ def _bound(report: Reported) -> dict[str, Any]:
     return {"bound": bound}
 
 
-def _troubles(report: Reported) -> dict[str, Any] | None:
-    listed, count, kinds = troubles(report.ended)
-    return (
-        listed
-        and {
-            "troubles": listed,
-            "trouble_count": count,
-            "can_try": any(trouble.command for trouble in listed),
-            "kinds": kinds,
-            "next_steps": list(report.run.next_steps),
-        }
-    ) or None
+def _failures(report: Reported) -> dict[str, Any] | None:
+    run = report.run
+    groups, count = group_failures(report.ended, run.labels)
+    quarantine = [f"Failed rows are kept {line}" for line in describe_quarantine(run)]
+    quarantine += describe_bad_lines(run)
+    if not groups and not quarantine:
+        return None
+    return {
+        "groups": groups,
+        "left_out": count - len(groups),
+        "quarantine": quarantine,
+        # The last is to write this report.
+        "steps": [split_step(step) for step in run.next_steps[:-1]],
+    }
 
 
-def _quarantine(report: Reported) -> dict[str, Any] | None:
-    lines = describe_quarantine(report.run)
-    return {"lines": lines} if lines else None
-
-
-def _answers(report: Reported) -> dict[str, Any]:
-    return {"output": describe_output(report.run), "answer": _answer(report.run)}
+def _answers(report: Reported) -> dict[str, Any] | None:
+    run = report.run
+    if str(run.status) in ("FAILED", "INTERRUPTED", "RUNNING"):
+        return None
+    answer = printable(describe_value(run.value), _MAX_ANSWER)
+    return {"output": describe_output(run), "answer": answer}
 
 
 def _flow(report: Reported) -> dict[str, Any]:
-    flow = report.run.flow
+    flow, labels = report.run.flow, report.run.labels
     return {
         "description": flow.description or "",
-        "picture": run_charts.flow_picture(flow, report.attempts, report.ended),
-        "flow_text": printable(flow.to_text(), _MAX_TEXT),
+        "picture": run_charts.flow_picture(flow, report.ended, labels),
+        # Nobody wrote that of `process`.
+        "flow_text": "" if labels else printable(flow.to_text(), _MAX_TEXT),
     }
 
 
 def _workers(report: Reported) -> dict[str, Any] | None:
-    return {"workers_chart": run_charts.workers_chart(report.attempts)} if report.attempts else None
+    chart = run_charts.workers_chart(report.attempts)
+    return {"chart": chart, "kinds": run_charts.count_kinds(report.attempts)} if chart else None
 
 
 def _all_times(report: Reported) -> dict[str, Any]:
+    run = report.run
+    ratio = speed_up(run.timings, run.workers) if run.plans else None
     return {
-        "times": _times(report.run),
-        "times_chart": run_charts.times_chart(report.attempts) if report.has_chunks else "",
+        "wall": _parts(run.timings, DRIVER_TIMES, run.timings["total"]),
+        "total": format_seconds(run.timings["total"]),
+        "work": _parts(run.timings, WORKER_TIMES | {"single": "tasks that run once"}),
+        "workers": format_count(run.workers, "worker"),
+        "speed": f"{ratio:.2f}× as fast as running the chunks one after another" if ratio else "",
+        "chart": run_charts.times_chart(report.attempts),
         "slow": slowest(report.attempts),
     }
 
 
+def _parts(
+    timings: Mapping[str, float], names: Mapping[str, str], whole_s: float = 0.0
+) -> list[tuple[str, str, str, float]]:
+    """Return the parts of a time that were measured, and what is left of `whole_s`: name, words,
+    duration, percent.
+    """
+    parts = {name: timings.get(name, 0.0) for name in names}
+    spent_s = sum(parts.values())
+    parts["other"] = max(whole_s - spent_s, 0.0)
+    return [
+        (name, names.get(name, name), format_seconds(spent), 100 * spent / max(whole_s, spent_s))
+        for name, spent in parts.items()
+        if spent >= _MIN_S
+    ]
+
+
 def _throughput(report: Reported) -> dict[str, Any] | None:
-    charts = run_charts.throughput_charts(report.attempts) if report.has_chunks else []
-    return {"throughput": charts} if charts else None
+    return _chart(run_charts.throughput_chart(report.attempts))
 
 
 def _memory(report: Reported) -> dict[str, Any] | None:
-    chart = run_charts.memory_chart(report.attempts)
-    return {"memory_chart": chart} if chart else None
+    return _chart(run_charts.memory_chart(report.attempts))
+
+
+def _chart(chart: str) -> dict[str, Any] | None:
+    return {"chart": chart} if chart else None
 
 
 def _inputs(report: Reported) -> dict[str, Any]:
@@ -138,64 +165,8 @@ def _inputs(report: Reported) -> dict[str, Any]:
         "options": options_of(report.head),
         "files": listed,
         "file_count": count,
-        "environment": environment(report.head),
+        "environment": environment(report.run, report.head),
     }
-
-
-class Trouble(NamedTuple):
-    """A chunk or task that failed, was skipped, replaced or tried again."""
-
-    task: str
-    location: str
-    status: str
-    attempts: int
-    error: str
-    traceback: str
-    command: str
-    python: str
-
-
-def troubles(ended: Sequence[tuple[Any, Any]]) -> tuple[list[Trouble], int, list[tuple[str, int]]]:
-    """Return what went wrong (worst first, at most 50), the number in all, and of each error."""
-    order = {Status.FAILED: 0, Status.SKIPPED: 1, Status.COMPLETED: 2}
-    pairs = [
-        (item, outcome)
-        for item, outcome in ended
-        if status_of(outcome) != "REUSED"
-        and (outcome.failure is not None or outcome.is_fallback or len(outcome.attempts) > 1)
-    ]
-    pairs.sort(key=lambda pair: order.get(pair[1].status, 0))
-    kinds: Counter[str] = Counter(
-        f"{outcome.task}: {attempt.failure.kind}"
-        for _, outcome in pairs
-        for attempt in outcome.attempts
-        if attempt.failure is not None
-    )
-    return [_trouble(*pair) for pair in pairs[:_MAX_TROUBLES]], len(pairs), kinds.most_common(20)
-
-
-def _trouble(item: Any, outcome: Any) -> Trouble:
-    failures = [attempt.failure for attempt in outcome.attempts if attempt.failure is not None]
-    status = STATES[status_of(outcome)]
-    if status_of(outcome) == "COMPLETED":
-        status = "completed when tried again"
-    command = python = ""
-    data = item.data if item is not None else None
-    # A frame in memory has no file that another call would find.
-    if isinstance(data, Chunk) and not data.reader.is_in_memory:
-        ranges = data.ranges
-        python = f"only={ranges[0]!r}" if len(ranges) == 1 else f"only={list(ranges)!r}"
-        command = " ".join(f"--only {shlex.quote(range_)}" for range_ in ranges)
-    return Trouble(
-        outcome.task,
-        location_of(data),
-        status,
-        len(outcome.attempts),
-        str(failures[-1]) if failures else "",
-        failures[-1].traceback if failures else "",
-        command,
-        python,
-    )
 
 
 def slowest(attempts: Sequence[AttemptRow]) -> list[AttemptRow]:
@@ -205,6 +176,8 @@ def slowest(attempts: Sequence[AttemptRow]) -> list[AttemptRow]:
         for attempt in attempts
         if attempt.number is not None and attempt.status != "RETRIED"
     ]
+    if len(chunks) < 2:
+        return []
     return sorted(chunks, key=lambda attempt: -attempt.duration_s)[:_MAX_SLOW]
 
 
@@ -242,49 +215,25 @@ def _format_value(value: Any) -> str:
     return safe_str(value)
 
 
-def environment(head: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the versions of the run; of a kept one its host, too."""
+def environment(run: Any, head: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the versions of the run, of a kept one its host, and its log."""
+    log = [("log", str(run.log))] if run.log is not None else []
     host = [("host", str(head["host"]))] if "host" in head else []
-    return [*head.get("versions", {}).items(), *host]
-
-
-def _answer(run: Any) -> str:
-    if str(run.status) in ("FAILED", "INTERRUPTED", "RUNNING"):
-        return f"None: the run is {str(run.status).lower()}."
-    return printable(describe_value(run.value), _MAX_ANSWER)
-
-
-def _times(run: Any) -> list[tuple[str, str, str]]:
-    parts = [
-        ({"total": "the whole run"} | DRIVER_TIMES, "here"),
-        (WORKER_TIMES, "on the workers, added up"),
-        ({"single": "tasks that run once"}, "one after another"),
-    ]
-    lines = [
-        (text, format_seconds(run.timings[name]), where)
-        for names, where in parts
-        for name, text in names.items()
-        if run.timings.get(name)
-    ]
-    ratio = speed_up(run.timings, run.workers)
-    if ratio:
-        against = (
-            "the whole run" if not run.timings.get("single") else "the run without single tasks"
-        )
-        lines.append(("speed-up", f"{ratio:.2f}", f"the work of chunks ÷ {against}"))
-    return lines
+    return [*head.get("versions", {}).items(), *host, *log]
 
 
 def _sizes(report: Reported) -> dict[str, Any] | None:
     charts, run = [], report.run
     for name, plan in run.plans.items():
-        if not len(plan):
-            continue
         changes = [(first, reason) for first, _, reason in run.sizes.get(name, ())]
+        # Of one size there is nothing to see.
+        if not len(plan) or len(changes) < 2:
+            continue
         left_out = max(len(changes) - _MAX_SIZES, 0)
         if left_out:
             changes = [changes[0], *changes[left_out + 1 :]]
-        charts.append((name, run_charts.sizes_chart(name, plan), changes, left_out))
+        label = run.labels.get(name, name)
+        charts.append((label, run_charts.sizes_chart(label, plan), changes, left_out))
     return {"sizes": charts} if charts else None
 
 
@@ -297,6 +246,7 @@ def _ledger(report: Reported) -> dict[str, Any] | None:
     lines = [
         (str(name).replace("_", " "), _amount(row["bytes"]), _amount(row["rows"]))
         for name, row in rows.iterrows()
+        if name in ("planned", "processed") or row["bytes"] != 0 or row["rows"] != 0
     ]
     return {"ledger": lines}
 
@@ -306,9 +256,8 @@ def _amount(count: Any) -> str:
 
 
 SECTIONS: tuple[tuple[str, str, Callable[[Reported], dict[str, Any] | None]], ...] = (
+    ("failures", "Retries and failures", _failures),
     ("bound", "Bottleneck", _bound),
-    ("troubles", "Retries and failures", _troubles),
-    ("quarantine", "Quarantined rows", _quarantine),
     ("answer", "Answer", _answers),
     ("flow", "Flow", _flow),
     ("workers", "Workers over time", _workers),

@@ -1,11 +1,13 @@
-"""Write the report of a run as one HTML file that needs no network, script or other file.
+"""Write the report of a run as one HTML file that needs no network and no other file.
 
-Every text goes through Jinja's escaping
-and loses its control characters; the page forbids itself scripts and requests as well.
+Every text goes through Jinja's escaping and loses its control characters; the page forbids itself
+requests and any script but its own, which copies commands.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.disk import replace_file
 from taskinity_data.errors import WriteError
 from taskinity_data.report.bottleneck import percent
+from taskinity_data.report.failure import describe_stop
 from taskinity_data.report.html.attempts import printable
 from taskinity_data.report.html.sections import Reported, find_sections
+from taskinity_data.report.html.tiles import make_tiles
+from taskinity_data.report.palette import STATES, css
 from taskinity_data.settings import working_directory
 from taskinity_data.wording import format_count, format_nbytes, format_seconds
 
@@ -74,6 +79,7 @@ def render_report(
 ) -> str:
     """Return the report of `run` as HTML."""
     from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
 
     jinja = Environment(
         loader=PackageLoader("taskinity_data.report.html", ""),
@@ -88,12 +94,23 @@ def render_report(
         "percent": percent,
     }
     report = Reported.of(run, ended, head or {})
-    return jinja.get_template("page.jinja").render(
+    script = jinja.get_template("copy.js").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return jinja.get_template(
+        "page.jinja"
+    ).render(
+        colours=Markup(css()),  # noqa: S704 - made of constants
+        script=Markup(script),  # noqa: S704 - a file of the package
+        script_hash=Markup(digest),  # noqa: S704 - letters, digits, +, / and =
         flow=run.labels.get(run.flow.name, run.flow.name),
         status=str(run.status),
         run_id=run.run_id,
-        stop_reason=run.stop_reason or "",
-        facts=_headline(run, report.attempts),
+        state=STATES.get(str(run.status), "idle"),
+        tiles=[
+            (tile, STATES.get(tile.state, "")) for tile in make_tiles(run, ended, report.attempts)
+        ],
+        stop_reason=describe_stop(run) if run.stop_reason else "",
+        about=_describe(run, report.attempts),
         missing=missing,
         notices=list(run.notices)[:_MAX_NOTICES],
         sections=find_sections(report),
@@ -105,20 +122,15 @@ def _finalize(value: Any) -> Any:
     return value if hasattr(value, "__html__") else printable(str(value))
 
 
-def _headline(run: Any, attempts: Sequence[Any]) -> list[tuple[str, str]]:
+def _describe(run: Any, attempts: Sequence[Any]) -> list[str]:
+    """Return what the large numbers leave out: which run, when, and where it ran."""
     from datetime import UTC, datetime
 
-    pairs = [("run", run.run_id), ("took", format_seconds(run.timings["total"]))]
+    texts = [f"Run {run.run_id}"]
     if attempts:
         began = datetime.fromtimestamp(attempts[0].started_s, UTC)
-        pairs.append(("first task began", f"{began:%Y-%m-%d %H:%M:%S} UTC"))
+        texts.append(f"{began:%Y-%m-%d %H:%M:%S} UTC")
     if run.workers:
         where = f"{run.scheduler}, {format_count(run.workers, 'worker')}"
-        pairs.append(("on", f"{where} ({run.scheduler_reason})" if run.scheduler_reason else where))
-    chunks = sum(len(plan) for plan in run.plans.values())
-    if chunks:
-        planned = format_nbytes(sum(plan.nbytes for plan in run.plans.values()))
-        pairs.append(("chunks", f"{chunks:,}, {planned} planned"))
-    if run.log is not None:
-        pairs.append(("its log", str(run.log)))
-    return pairs
+        texts.append(f"{where} ({run.scheduler_reason})" if run.scheduler_reason else where)
+    return texts

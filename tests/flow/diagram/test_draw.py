@@ -313,3 +313,11 @@ def test_mermaid_draws_numbered_siblings_as_one_double_sided_node():
         "    n0 --> n1",
         "    n1 --> n2",
     ]
+
+
+def test_a_task_that_only_a_late_one_needs_stands_right_above_it():
+    names = ("A", "B", "C", "D", "Names", "Read")
+    edges = (("A", "B"), ("B", "C"), ("C", "D"), ("Read", "Names"), ("Names", "D"))
+    laid = lay_out(dict.fromkeys(names, NodeSize(10, 1)), edges, Gaps(2, 1, 1))
+    rows = [[laid.boxes[index].name for index in row] for row in laid.layers]
+    assert list(map(sorted, rows)) == [["A"], ["B", "Read"], ["C", "Names"], ["D"]]
