@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bound", "Rule", "find_bound", "percent"]
 
-_HALF, _IDLE, _TAIL, _SMALL_S, _MANY, _COMPUTED = 0.5, 0.35, 0.2, 0.02, 50, 0.7
+_HALF, _IDLE, _SMALL_S, _MANY, _COMPUTED = 0.5, 0.35, 0.02, 50, 0.7
 
 
 class Rule(NamedTuple):
@@ -200,9 +200,6 @@ def _idle(
     headline = f"Workers were without work for {percent(rules[3].share)} of their time"
     chunks = [chunk for chunk in attempts if chunk.number is not None]
     items = {(chunk.task, chunk.number) for chunk in chunks}
-    ends = sorted(chunk.ended_s for chunk in chunks)
-    window = ends[-1] - min(chunk.started_s for chunk in chunks)
-    alone_s = ends[-1] - ends[-2] if len(ends) > 1 else 0.0
     mean_s = sum(chunk.duration_s for chunk in chunks) / len(chunks)
     half = overlap.idle_s / 2
     if overlap.idle_in_delays_s > half:
@@ -216,11 +213,8 @@ def _idle(
         count = format_count(len(items), "chunk")
         why = f"there {verb} {count} for {format_count(workers, 'worker')}"
         advice = "Smaller chunks (chunk_size=) give each worker some work."
-    elif alone_s > _TAIL * window:
-        why = f"the last chunk ran alone for {format_seconds(alone_s)}"
-        advice = "Smaller chunks (chunk_size=) make the last one short; more workers will not help."
     elif overlap.idle_at_end_s > half:
-        tail_s = ends[-1] - max(chunk.started_s for chunk in chunks)
+        tail_s = max(chunk.ended_s for chunk in chunks) - max(chunk.started_s for chunk in chunks)
         why = f"no chunk was left to begin in the last {format_seconds(tail_s)}"
         advice = "Smaller chunks (chunk_size=) end closer together; more workers will not help."
     elif mean_s < _SMALL_S:

@@ -22,7 +22,7 @@ from taskinity_data.wording import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from taskinity_data.checkpoints.read_journal import Past
     from taskinity_data.outcome import Outcome
@@ -31,7 +31,6 @@ __all__ = ["RunDiff", "compare_runs", "facts_for_diff"]
 
 _MAX_NAMES, _MAX_LINES, _MAX_CHARACTERS = 8, 40, 120
 _IN_MEMORY = "a table in memory"
-_DIGEST = "digest "
 _NO_CODE = ("argument ", "reducer ", "what is kept", "output")
 """Parts of a fan-out's identity that are no code, or that stand elsewhere too."""
 
@@ -50,8 +49,7 @@ class RunDiff:
     files : dict of str to list of str
         ``added``, ``removed`` and ``changed`` files, the last by size, time and number.
     inputs : dict of str to pair
-        Inputs by name whose values differ; those that can't be kept are compared by their
-        digest alone.
+        Inputs by name whose values differ.
     tasks, globals : list of str
         Tasks whose function, and globals of the user's modules that these read, differ.
     text : list of str
@@ -93,7 +91,11 @@ class RunDiff:
             "Options": _describe_pairs(self.options),
             "Versions": _describe_pairs(self.versions, "not installed"),
             "Times": [f"{name}: {_describe_times(*pair)}" for name, pair in self.times.items()],
-            "Totals": _describe_totals(self.totals),
+            "Totals": [
+                f"{name}: {_describe_total(name, a)} before, {_describe_total(name, b)} after"
+                for name, (a, b) in self.totals.items()
+                if a != b
+            ],
             "Not compared": self.unknown,
         }
         lines = [f"Before: {self.before}", f"After:  {self.after}"]
@@ -122,27 +124,20 @@ def facts_for_diff(past: Past, status: str) -> dict[str, Any]:
         parts |= {
             name: digest for name, digest in fan_out.code.items() if name not in fan_out.unstable
         }
-    inputs = dict(head.get("inputs", {}))
-    hidden = {
-        name: next((parts[part] for part in parts if part.startswith(f"argument {name}=")), None)
-        for name in head.get("asked", ())
-        if name not in inputs
-    }
+    inputs = head.get("inputs", {})
     code = {name: part for name, part in parts.items() if not name.startswith(_NO_CODE)}
     return {
         "run_id": past.run_id,
         "status": status,
         "text": head.get("text", ""),
         "files": files,
-        "inputs": inputs
-        | {name: f"{_DIGEST}{digest}" if digest else None for name, digest in hidden.items()},
+        "inputs": inputs,
         # Of a table in memory the digest stands among the files.
         "hidden": [
-            name for name, digest in hidden.items() if digest is None and _IN_MEMORY not in files
+            name for name in head.get("asked", ()) if name not in inputs and _IN_MEMORY not in files
         ],
-        "code": code | head.get("code", {}),
-        "has_all_code": "code" in head,
-        "options": head.get("options"),
+        "code": code | head["code"],
+        "options": head["options"],
         "versions": head.get("versions", {}) | {"host": head.get("host")},
         "times": _times(past),
         "totals": _totals(past) | {"status": status},
@@ -190,18 +185,12 @@ def _totals(past: Past) -> dict[str, Any]:
 
 def compare_runs(before: Mapping[str, Any], after: Mapping[str, Any]) -> RunDiff:
     """Return what changed, of two results of `facts_for_diff`."""
-    unknown = []
-    for details in (before, after):
-        if not details["is_whole"]:
-            unknown.append(
-                f"run {details['run_id']} did not come to its end, so that files, times and totals "
-                "are those of what it had done"
-            )
-        if not details["has_all_code"] or details["options"] is None:
-            unknown.append(
-                f"run {details['run_id']} was kept without its options, and the code of single "
-                "tasks"
-            )
+    unknown = [
+        f"run {details['run_id']} did not come to its end, so that files, times and totals are "
+        "those of what it had done"
+        for details in (before, after)
+        if not details["is_whole"]
+    ]
     hidden = dict.fromkeys([*before["hidden"], *after["hidden"]])
     unknown += [f"the input {name}: its values are not kept" for name in hidden]
     # What one of them alone reads has changed the function that reads it.
@@ -223,11 +212,7 @@ def compare_runs(before: Mapping[str, Any], after: Mapping[str, Any]) -> RunDiff
         ],
         globals=[name for name in changed if not name.startswith(("task ", "fallback of "))],
         text=list(lines),
-        options=(
-            _differ(before["options"], after["options"])
-            if before["options"] is not None and after["options"] is not None
-            else {}
-        ),
+        options=_differ(before["options"], after["options"]),
         versions=_differ(before["versions"], after["versions"]),
         times=_pairs(*(_all_times(run_details, before, after) for run_details in (before, after))),
         totals=_pairs(before["totals"], after["totals"]),
@@ -284,22 +269,15 @@ def _list(names: list[str]) -> str:
 
 
 def _describe_pairs(pairs: Mapping[str, Pair], absent: str = "not given") -> list[str]:
-    return [f"{name}: {_describe_pair(*pair, absent)}" for name, pair in pairs.items()]
+    return [
+        f"{name}: {_describe(before, absent)} before, {_describe(after, absent)} after"
+        for name, (before, after) in pairs.items()
+    ]
 
 
-def _describe_pair(before: Any, after: Any, absent: str) -> str:
-    """Return both values in words; those that can't be kept are there as digests alone."""
-    if all(safe_str(value).startswith(_DIGEST) for value in (before, after)):
-        return "another value"
-    shown = [
-        absent if value is None else
-        "a value that is not kept" if safe_str(value).startswith(_DIGEST) else _describe(value)
-        for value in (before, after)
-    ]  # fmt: skip
-    return f"{shown[0]} before, {shown[1]} after"
-
-
-def _describe(value: Any) -> str:
+def _describe(value: Any, absent: str) -> str:
+    if value is None:
+        return absent
     text = safe_str(value)
     text = text if text.strip() else safe_repr(value)
     return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
@@ -316,14 +294,7 @@ def _describe_times(before: float | None, after: float | None) -> str:
     return f"{shown[0]} before, {shown[1]} after{change}"
 
 
-def _describe_totals(totals: Mapping[str, Pair]) -> Iterable[str]:
-    lines = []
-    for name, pair in totals.items():
-        if pair[0] != pair[1]:
-            a, b = (
-                value if isinstance(value, str) else "unknown" if value is None else
-                format_nbytes(value) if name == "bytes" else f"{value:,}"
-                for value in pair
-            )  # fmt: skip
-            lines.append(f"{name}: {a} before, {b} after")
-    return lines
+def _describe_total(name: str, value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or "unknown"
+    return format_nbytes(value) if name == "bytes" else f"{value:,}"
