@@ -21,7 +21,8 @@ __all__ = ["describe_stop", "explain_failure", "explain_interrupt"]
 def explain_failure(run: Any, ended: Iterable[tuple[Any, Outcome]]) -> str:
     """Return why `run` stopped, where, and what to do next, in about ten lines."""
     reason, labelled = str(run.stop_reason or "it failed"), describe_stop(run)
-    lines = [f"flow {run.flow.name}: {reason}" if labelled == reason else labelled]
+    title = run.labels.get(run.flow.name, f"flow {run.flow.name}")
+    lines = [f"{title}: {reason}" if labelled == reason else labelled]
     pairs = list(ended)
     # What concerns two chunks, such as that their columns differ, names them by their keys.
     lines += [

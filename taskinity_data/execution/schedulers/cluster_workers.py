@@ -29,6 +29,9 @@ SILENCE_S = 60.0
 """How long a scheduler may take to say which workers it has: one that is stopped, or cut off where
 no one says so, never answers, and Dask itself would wait for ever."""
 
+_REMIND_S = 60.0
+"""How often a run that has no worker says that it waits for one."""
+
 REFRESH_S = 2.0
 """How often the number of a cluster's workers is looked at: adaptive clusters act in seconds."""
 
@@ -89,6 +92,7 @@ class ClusterWorkers:
         self.is_lost = False
         self._looked_s = 0.0
         self._empty_since_s: float | None = None
+        self._waiting_since_s = self._reminded_s = 0.0
         self._lacking_since_s: float | None = None
         self._resources: dict[str, Mapping[str, float]] = {}
         self._round_trip_s = math.inf
@@ -205,11 +209,17 @@ class ClusterWorkers:
         planned = count_planned(self._client.cluster) or 0
         is_starting = planned > unusable
         if self._empty_since_s is None:
-            self._empty_since_s = now
-            if is_starting:
-                self._notices.append(f"{self._name}: waiting for {planned} workers, which start")
+            self._empty_since_s = self._waiting_since_s = now
+            self._reminded_s = -math.inf
         elif is_starting and self._wait_s is None:
             self._empty_since_s = now
+        if is_starting and now - self._reminded_s >= _REMIND_S:
+            is_first, self._reminded_s = math.isinf(self._reminded_s), now
+            waited = "" if is_first else f" for {now - self._waiting_since_s:.0f} s"
+            advice = "" if is_first else "; if none joins, see the workers' logs"
+            self._notices.append(
+                f"{self._name}: no worker{waited}, the cluster is starting {planned}{advice}"
+            )
         patience_s = self._wait_s
         if patience_s is None:
             patience_s = self._patience_s or WAIT_FOR_WORKERS_S

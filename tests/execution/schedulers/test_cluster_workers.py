@@ -154,12 +154,30 @@ def wait_for_nobody(monkeypatch, seconds, cluster=None, **options):
 
 def test_a_cluster_that_starts_workers_is_waited_for_and_one_that_does_not_for_30_s(monkeypatch):
     starting = SimpleNamespace(worker_spec={0: {}, 1: {}})
-    workers = wait_for_nobody(monkeypatch, 3000, starting)
-    assert workers.take_notices() == ["far: waiting for 2 workers, which start"]
+    workers = wait_for_nobody(monkeypatch, 130, starting)
+    assert workers.take_notices() == [
+        "far: no worker, the cluster is starting 2",
+        "far: no worker for 60 s, the cluster is starting 2; if none joins, see the workers' logs",
+        "far: no worker for 120 s, the cluster is starting 2; if none joins, see the workers' logs",
+    ]
     assert workers.take_notices() == []
+    wait_for_nobody(monkeypatch, 3000, starting)
     wait_for_nobody(monkeypatch, 30)
     with pytest.raises(errors.SchedulerError, match=r"has joined within 30 s.*wait_for_workers="):
         wait_for_nobody(monkeypatch, 33)
+
+
+def test_a_cluster_that_starts_workers_only_later_says_so_then(monkeypatch):
+    cluster = SimpleNamespace(worker_spec={})
+    client = FarClient({}, 1.0)
+    client.cluster = cluster
+    monkeypatch.setattr(cluster_workers, "time", client)
+    workers = ClusterWorkers(client, "far")
+    workers.refresh()
+    assert workers.take_notices() == []
+    cluster.worker_spec[0] = {}
+    workers.refresh()
+    assert workers.take_notices() == ["far: no worker, the cluster is starting 1"]
 
 
 @pytest.mark.parametrize("cluster", [None, SimpleNamespace(worker_spec={0: {}})])
