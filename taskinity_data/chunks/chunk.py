@@ -11,7 +11,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.unreadable import refuse_failures
+from taskinity_data.chunks.plan_limits import refuse_failures
 from taskinity_data.errors import PlanError, ReadError, SourceChanged
 from taskinity_data.formats.reader import KINDS, Reader, ReadResult
 from taskinity_data.sources.changed import (

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from taskinity_data.chunks.chunk import Chunk, mark_chunk
 from taskinity_data.chunks.cut import cut
 from taskinity_data.chunks.dataset import FILES_AHEAD, GRAINS_AHEAD
-from taskinity_data.chunks.unreadable import iter_pieces
+from taskinity_data.chunks.plan_limits import iter_pieces
 from taskinity_data.sources.changed import mark_cut
 from taskinity_data.sources.file import Piece
-from taskinity_data.sources.read import open_unbuffered
-from taskinity_data.sources.read_ahead import read_ahead
+from taskinity_data.sources.read import open_unbuffered, read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

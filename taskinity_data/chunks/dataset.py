@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.chunks.chunk import Chunk, mark_all, mark_chunk
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
 from taskinity_data.chunks.plan import ChunkPlan, describe_files
-from taskinity_data.chunks.plan_limits import check_memory, check_workers, pick
+from taskinity_data.chunks.plan_limits import (
+    check_memory,
+    check_workers,
+    find_extent,
+    iter_pieces,
+    pick,
+    refuse_failures,
+)
 from taskinity_data.chunks.sizing import MAX_SHARERS, MIN_NBYTES, Learner, Size, first_size
-from taskinity_data.chunks.unreadable import find_extent, iter_pieces, refuse_failures
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.reader import check_columns
 from taskinity_data.formats.sampling import (
@@ -24,7 +30,7 @@ from taskinity_data.formats.sampling import (
     measure_expansion,
 )
 from taskinity_data.sources.file import Extent, Piece
-from taskinity_data.sources.read_ahead import read_ahead
+from taskinity_data.sources.read import read_ahead
 from taskinity_data.wording import to_html, to_text
 
 if TYPE_CHECKING:

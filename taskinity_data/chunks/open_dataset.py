@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, Unpack
 
 from taskinity_data.chunks.cut import parse_chunk_size
 from taskinity_data.chunks.dataset import Dataset, Extent
-from taskinity_data.chunks.unreadable import UNREADABLE, as_failure, refuse_failures
+from taskinity_data.chunks.plan_limits import UNREADABLE, as_failure, refuse_failures
 from taskinity_data.data_kinds import is_in_memory
 from taskinity_data.errors import PlanError, hides_frames
 from taskinity_data.formats.detect import (

@@ -1,15 +1,21 @@
-"""Define the size of the next chunk: a target in bytes, and the reason for it as text."""
+"""Fit what chunks cost as a line in their bytes, and give a size in bytes with its reason."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskinity_data.wording import format_nbytes
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = [
     "ROWS_NBYTES",
+    "Line",
     "Size",
+    "fit_line",
+    "fit_middle",
     "format_rate",
     "format_seconds",
     "make_size",
@@ -66,3 +72,127 @@ def format_seconds(seconds: float) -> str:
         if seconds * factor >= 1.0:
             return f"{seconds * factor:.3g} {unit}"
     return f"{seconds * 1e9:.3g} ns"
+
+
+DECAY = 0.98
+"""The factor by which a point's weight decreases with each newer point: a half-life of 34 points
+follows a cost that drifts along the file. Simulated makespans differ by 0.3 % on average from 0.97
+to 0.99."""
+
+CONFIDENCE = 2.0
+"""Standard errors by which a fixed cost must stand out from noise."""
+
+MIN_POINTS = 4
+"""With fewer points the fixed cost is 0: two more than a line has parameters."""
+
+ROUNDS = 2
+"""Rounds of re-weighting: a third changes simulated makespans by 0.04 % on average."""
+
+OUTLIER_SHARE = 16
+"""One in so many of the cheapest chunks is ignored as an outlier: with the cheapest of all, a run
+with a fixed cost and noise had chunks of a few rows."""
+
+SMALL, ONE_SIZE = 0.01, 1e-6
+"""In units of the means: the lowest cost that residuals are divided by, and the relative variance
+of sizes below which they count as equal."""
+
+
+class Line(NamedTuple):
+    """``fixed + per_byte · nbytes``, both at least 0, and the relative `scatter` around it."""
+
+    fixed: float
+    per_byte: float
+    scatter: float
+
+    def predict(self, nbytes: float) -> float:
+        """Return the cost of a chunk of `nbytes`."""
+        return self.fixed + self.per_byte * nbytes
+
+
+def fit_line(points: Sequence[tuple[int, float]], max_fixed: float = math.inf) -> Line | None:
+    """Fit the line through (bytes, cost) with the smallest squared relative residuals.
+
+    Weights decrease with age, and are computed from the previous round's line. The fixed part is
+    what is significant against noise and drift, and at most `max_fixed`; if the sizes are too
+    similar to estimate it, the line goes through the origin.
+    """
+    if not points:
+        return None
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    # In units of the means: equally exact for sizes and costs of any magnitude.
+    scaled = [(x / mean_x, y / mean_y) for x, y in points]
+    max_fixed = min(max_fixed / mean_y, _cheapest(scaled)) if len(points) >= MIN_POINTS else 0.0
+    line = Line(0.0, 1.0, 0.0)
+    for _ in range(ROUNDS):
+        line = _refit(scaled, line, max_fixed)
+    return Line(line.fixed * mean_y, line.per_byte * mean_y / mean_x, line.scatter)
+
+
+def fit_middle(points: Sequence[tuple[int, float]]) -> Line | None:
+    """Fit as `fit_line`, without a safety margin: the fixed part is as likely too large as too
+    small, and all points have the same age. It is the expected cost, not a bound for sizes.
+
+    >>> line = fit_middle([(100, 3.0), (200, 4.0)])
+    >>> round(line.fixed, 6), round(line.per_byte, 6)
+    (2.0, 0.01)
+    """
+    if not points:
+        return None
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    if not mean_y:
+        return Line(0.0, 0.0, 0.0)
+    scaled = [(x / mean_x, y / mean_y) for x, y in points]
+    line = Line(0.0, 1.0, 0.0)
+    for _ in range(ROUNDS):
+        line = _refit(scaled, line, math.inf, confidence=0.0, decay=1.0)
+    return Line(line.fixed * mean_y, line.per_byte * mean_y / mean_x, line.scatter)
+
+
+def _refit(
+    points: list[tuple[float, float]],
+    line: Line,
+    max_fixed: float,
+    confidence: float = CONFIDENCE,
+    decay: float = DECAY,
+) -> Line:
+    """Run one round of re-weighted least squares; x and y are in units of their means."""
+    fixed, per_byte = line.fixed, line.per_byte
+    age = 1.0
+    ages = squares = w = wx = wy = wxx = wxy = wyy = 0.0
+    for x, y in reversed(points):
+        expected = max(fixed + per_byte * x, SMALL)
+        weight = age / (expected * expected)
+        residual = y - fixed - per_byte * x
+        ages += age
+        squares += weight * residual * residual
+        w += weight
+        wx += weight * x
+        wy += weight * y
+        wxx += weight * x * x
+        wxy += weight * x * y
+        wyy += weight * y * y
+        age *= decay
+    mean_x, mean_y = wx / w, wy / w
+    sxx, sxy, syy = wxx - wx * mean_x, wxy - wx * mean_y, wyy - wy * mean_y
+    fixed = 0.0
+    if max_fixed > 0.0 and sxx > ONE_SIZE * wx * mean_x:
+        slope = max(0.0, sxy / sxx)
+        variance = max(0.0, syy - slope * sxy) / max(1, len(points) - 2)
+        error = math.sqrt(variance * (1 / w + mean_x**2 / sxx))
+        fixed = max(0.0, min(mean_y - slope * mean_x - confidence * error, max_fixed))
+    return Line(fixed, max(0.0, mean_y - fixed) / mean_x, math.sqrt(squares / ages))
+
+
+def _cheapest(points: list[tuple[float, float]]) -> float:
+    """Return the largest fixed cost that fits the cheapest small and large chunks.
+
+    If the cost drifts while sizes shrink, the small chunks of an expensive region look like a
+    fixed cost in the mean; the cheapest of them do not.
+    """
+    middle = sum(x for x, _ in points) / len(points)
+    large = sorted((p for p in points if p[0] >= middle), key=lambda p: p[1] / p[0])
+    large_x, large_y = large[(len(large) - 1) // OUTLIER_SHARE]
+    small = sorted((y * large_x - large_y * x) / (large_x - x) for x, y in points if x < middle)
+    return small[(len(small) - 1) // OUTLIER_SHARE] if small else 0.0

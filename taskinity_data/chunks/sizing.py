@@ -1,7 +1,6 @@
 """Compute how many bytes the next chunk should have, and why, from what was measured.
 
-This is pure arithmetic: bytes, seconds and counts come in as arguments, sizes with their reasons
-are returned. A size that the user chose is not changed here.
+This is pure arithmetic on its arguments. A size that the user chose is not changed here.
 
 References
 ----------
@@ -18,10 +17,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from taskinity_data.chunks.cost_line import Line, fit_line
 from taskinity_data.chunks.size import (
     ROWS_NBYTES,
+    Line,
     Size,
+    fit_line,
     format_rate,
     format_seconds,
     make_size,

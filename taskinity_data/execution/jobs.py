@@ -6,11 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskinity_data.execution.open_fan_out import as_dataset, open_fan_out
-from taskinity_data.execution.schedulers.resources import resources_of
 from taskinity_data.execution.worker.job import Job, Step
 from taskinity_data.flow import stages
 from taskinity_data.flow.binding.match_arguments import Constant, Input
-from taskinity_data.flow.stages import Call, FanOutStage, Reduce, Stage, Upstream
+from taskinity_data.flow.stages import (
+    Call,
+    FanOutStage,
+    Reduce,
+    Stage,
+    Upstream,
+    list_steps,
+    resources_of,
+)
 from taskinity_data.formats.stream import is_stream
 from taskinity_data.policy import Policy, Value
 from taskinity_data.redact import add_secrets, known_secrets, secrets_in
@@ -69,7 +76,7 @@ def chunk_job(
     input_kinds = {reducer.wants for reducer in reducers}
     # What takes Arrow takes frames too: the reader may choose.
     kind = "native" if input_kinds == {"arrow"} else "pandas"
-    wants = resources_of(step for chain in stage.chains for step in chain)
+    wants = resources_of(list_steps(stage))
     return Job(stage.name, chains, kind, tuple(reducers), keeps_result, resources=wants)
 
 

@@ -15,7 +15,7 @@ from taskinity_data.flow.model import find_last
 from taskinity_data.policy import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from taskinity_data.flow.model import FlowGraph, FlowNode, Task
 
@@ -307,3 +307,21 @@ class _Stager:
 def _to_step(task: Task, fill: Fill) -> ChainStep:
     fallback = None if fill.fallback is None else _to_step(*fill.fallback)
     return ChainStep(task, fill.kind, fill.arguments, fallback)
+
+
+def list_steps(stage: Stage) -> list[ChainStep | Call | Reduce]:
+    """Return the steps of a fan-out's chains, or `stage` itself."""
+    if isinstance(stage, FanOutStage):
+        return [step for chain in stage.chains for step in chain]
+    return [stage]
+
+
+def resources_of(steps: Iterable[ChainStep | Call | Reduce]) -> dict[str, float]:
+    """Return what a worker must have that runs `steps` and what may stand in for them."""
+    resources: dict[str, float] = {}
+    for step in steps:
+        for candidate in (step, step.fallback):
+            requested = candidate.task.policy.resources if candidate is not None else None
+            for name, amount in (requested or {}).items():
+                resources[name] = max(amount, resources.get(name, 0.0))
+    return resources

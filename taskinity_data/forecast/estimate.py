@@ -12,9 +12,9 @@ from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.cost_line import fit_middle
 from taskinity_data.chunks.dataset import Dataset
 from taskinity_data.chunks.plan_limits import check_memory, check_workers
+from taskinity_data.chunks.size import fit_middle
 from taskinity_data.chunks.sizing import PROCESS_TARGET_S, TASK_S
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.jobs import chunk_job, consumers, reducers_of
@@ -53,8 +53,8 @@ from taskinity_data.wording import format_nbytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from taskinity_data.chunks.cost_line import Line
     from taskinity_data.chunks.plan import ChunkPlan
+    from taskinity_data.chunks.size import Line
     from taskinity_data.execution.worker.job import Job
     from taskinity_data.flow.stages import Stage
     from taskinity_data.forecast.trial import TrialResult

@@ -6,7 +6,7 @@ import heapq
 import math
 from typing import TYPE_CHECKING
 
-from taskinity_data.chunks.cost_line import Line, fit_line, fit_middle
+from taskinity_data.chunks.size import Line, fit_line, fit_middle
 from taskinity_data.chunks.sizing import Observation, Size
 from taskinity_data.execution.schedulers.connect import PROCESS_NBYTES
 from taskinity_data.forecast.forecast import Range

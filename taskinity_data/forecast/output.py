@@ -7,7 +7,7 @@ import pickle
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskinity_data.chunks.cost_line import Line, fit_line
+from taskinity_data.chunks.size import Line, fit_line
 from taskinity_data.execution.worker.result_limit import measure_nbytes
 
 if TYPE_CHECKING:

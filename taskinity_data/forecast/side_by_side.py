@@ -6,7 +6,7 @@ import time
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskinity_data.chunks.cost_line import fit_middle
+from taskinity_data.chunks.size import fit_middle
 from taskinity_data.chunks.sizing import CLOCK_S
 from taskinity_data.errors import BindError
 from taskinity_data.execution.choose_scheduler import CHILDREN_PAY_S

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.cost_line import fit_middle
+from taskinity_data.chunks.size import fit_middle
 from taskinity_data.chunks.sizing import TARGET_S
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from taskinity_data.chunks.cost_line import fit_middle
+from taskinity_data.chunks.size import fit_middle
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.worker.job import Item
 from taskinity_data.execution.worker.run_item import peak_nbytes

@@ -23,7 +23,7 @@ from taskinity_data.formats.table_access import (
     window_nbytes,
 )
 from taskinity_data.sources.caches import Cache
-from taskinity_data.sources.raw import HEAD_NBYTES, StoreFile
+from taskinity_data.sources.file import HEAD_NBYTES, StoreFile
 from taskinity_data.sources.read import open_file
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReadError
 from taskinity_data.machine import count_cores
-from taskinity_data.sources.read_ahead import read_ahead
+from taskinity_data.sources.read import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -14,7 +14,7 @@ import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.sources.caches import Cache
-from taskinity_data.sources.raw import HEAD_NBYTES, WINDOW_NBYTES
+from taskinity_data.sources.file import HEAD_NBYTES, WINDOW_NBYTES
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence

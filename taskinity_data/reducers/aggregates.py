@@ -20,14 +20,6 @@ import pyarrow as pa
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.column_values import NOT_A_TIME, Answer, Values, from_numbers
 from taskinity_data.reducers.grouping import Grouping, Merging
-from taskinity_data.reducers.min_max_first_last import (
-    ApproxDistinct,
-    Distinct,
-    Picking,
-    aggregate_with_pandas,
-    finish_picked,
-    rejoin,
-)
 from taskinity_data.reducers.sums import (
     Moments,
     add_floats,
@@ -43,7 +35,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["HOWS", "How", "answer_dtype"]
+__all__ = ["HOWS", "How", "aggregate_of", "answer_dtype"]
+
+HOWS = (
+    "sum", "count", "mean", "min", "max", "var", "std", "first", "last", "nunique",
+    "approx_distinct",
+)  # fmt: skip
 
 SumState = tuple[str, Any, Any]
 Spread = tuple[str, tuple[Any, ...]]  # the fields of Moments
@@ -130,6 +127,8 @@ class Summing:
                 return "nothing", None, None
             codes, n_groups = values.grouping.codes[is_valid], values.grouping.n_groups
             values = Values(values.series[is_valid], Grouping(codes, n_groups))
+        from taskinity_data.reducers.min_max_first_last import aggregate_with_pandas
+
         return ("objects", *aggregate_with_pandas(values, "sum"))
 
     def merge(self, states: Sequence[SumState], merging: Merging) -> SumState:
@@ -143,6 +142,8 @@ class Summing:
         if not kinds <= {"integers", "floats"}:
             _check_one_kind("sum", kinds)
         if "objects" in kinds:
+            from taskinity_data.reducers.min_max_first_last import aggregate_with_pandas, rejoin
+
             picked = [states[i][1:] for i in filled]
             joined = rejoin(picked, [codes[i] for i in filled], merging.n_groups)
             return ("objects", *aggregate_with_pandas(joined, "sum"))
@@ -160,6 +161,8 @@ class Summing:
         if kind == "nothing":
             return _sum_of_nothing(answer)
         if kind == "objects":
+            from taskinity_data.reducers.min_max_first_last import finish_picked
+
             sums = finish_picked((high, low), answer)
             is_missing = np.ones(answer.n_groups, dtype=np.bool_)
             is_missing[slice(None) if high is None else high] = False
@@ -333,16 +336,20 @@ def _as_nullable(
     return pd.Series(np.where(is_valid, numbers, np.nan)).astype(dtype or np.float64)
 
 
-HOWS: dict[str, How] = {
+_DENSE: dict[str, How] = {
     "sum": Summing(),
     "count": Counting(),
     "mean": Averaging(),
-    "min": Picking("min"),
-    "max": Picking("max"),
     "var": Spreading(is_root=False),
     "std": Spreading(is_root=True),
-    "first": Picking("first"),
-    "last": Picking("last"),
-    "nunique": Distinct(),
-    "approx_distinct": ApproxDistinct(),
 }
+
+
+def aggregate_of(how: str) -> How:
+    """Return the aggregate `how`, of `HOWS`."""
+    if how in _DENSE:
+        return _DENSE[how]
+    from taskinity_data.reducers.min_max_first_last import PICKED
+
+    aggregate: How = PICKED[how]
+    return aggregate

@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_object_dtype
 
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.aggregates import HOWS
+from taskinity_data.reducers.aggregates import aggregate_of
 from taskinity_data.reducers.column_values import Values
 from taskinity_data.reducers.grouping import Grouping, Merging
 from taskinity_data.reducers.inputs import join_empty
@@ -63,7 +63,7 @@ def start_columns(
             void.append(name)
     states: dict[Names, list[Any]] = {}
     for family in families.values():
-        started = [[HOWS[how].start(values) for values in family.values()] for how in hows]
+        started = [[aggregate_of(how).start(values) for values in family.values()] for how in hows]
         if next(iter(family.values())).numbers is None:  # states of decimals may differ in kind
             states |= {
                 (name,): [state[index] for state in started] for index, name in enumerate(family)
@@ -130,7 +130,7 @@ def _merge_states(
     for names in states[0]:
         merging = Merging([np.arange(len(names))] * len(states), len(names))
         merged[names] = [
-            HOWS[how].merge([of_chunk[names][index] for of_chunk in states], merging)
+            aggregate_of(how).merge([of_chunk[names][index] for of_chunk in states], merging)
             for index, how in enumerate(hows)
         ]
     return merged

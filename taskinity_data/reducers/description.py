@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from taskinity_data.reducers.aggregates import HOWS
+from taskinity_data.reducers.aggregates import aggregate_of
 from taskinity_data.reducers.base import WholeChunks
 from taskinity_data.reducers.column_totals import (
     Columns,
@@ -83,7 +83,7 @@ class Describe(WholeChunks):
         answer = Answer(1, None, "describe()")
         for (column,), states in split_states(columns.states).items():
             exact = {
-                how: HOWS[how].finish(state, answer).astype(np.float64).iloc[0]
+                how: aggregate_of(how).finish(state, answer).astype(np.float64).iloc[0]
                 for how, state in zip(_DESCRIBED, states, strict=True)
             }
             quartiles = quantiles_of(summaries[column], np.array(list(_QUARTILES.values())))

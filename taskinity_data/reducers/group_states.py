@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.aggregates import HOWS
+from taskinity_data.reducers.aggregates import aggregate_of
 from taskinity_data.reducers.column_values import Values
 from taskinity_data.reducers.grouping import Merging, group_rows, regroup
 from taskinity_data.reducers.inputs import check_exact, join_empty, make_empty
@@ -52,7 +52,7 @@ def start_groups(
     }
     return {
         "keys": groups,
-        "states": [HOWS[how].start(values[name]) for name, how in aggregates],
+        "states": [aggregate_of(how).start(values[name]) for name, how in aggregates],
         "empty": columns.empty(values),
         "empty_keys": make_empty([(name, dtypes[name]) for name in by]),
     }
@@ -108,7 +108,7 @@ def _merge_states(
     partials: Sequence[dict[str, Any]], index: int, how: str, merging: Merging
 ) -> Any:
     try:
-        return HOWS[how].merge([partial["states"][index] for partial in partials], merging)
+        return aggregate_of(how).merge([partial["states"][index] for partial in partials], merging)
     except ReduceError as error:
         if getattr(error, "column", None) is not None:
             raise

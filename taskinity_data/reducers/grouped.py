@@ -9,7 +9,7 @@ import pandas as pd
 
 from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.aggregates import HOWS, answer_dtype
+from taskinity_data.reducers.aggregates import HOWS, aggregate_of, answer_dtype
 from taskinity_data.reducers.column_values import Answer
 from taskinity_data.reducers.group_states import measure_groups, merge_groups, start_groups
 from taskinity_data.reducers.grouping import order_groups
@@ -89,7 +89,7 @@ class GroupBy:
         for number, (column, how) in enumerate(self._pairs):
             dtype = answer_dtype(partial["empty"][column], how)
             label = f"group_by(): {how} of column {column!r} in a group"
-            values = HOWS[how].finish(states[number], Answer(n_groups, dtype, label))
+            values = aggregate_of(how).finish(states[number], Answer(n_groups, dtype, label))
             answers[column, how] = values.take(order).set_axis(index)
         columns = {new: answers[column, how] for new, column, how in self.aggregates}
         # Two names of one pair must not share their memory.

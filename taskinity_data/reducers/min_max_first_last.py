@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from taskinity_data.reducers.grouping import Merging
 
 __all__ = [
-    "ApproxDistinct",
-    "Distinct",
-    "Picking",
+    "PICKED",
     "aggregate_with_pandas",
     "finish_picked",
     "rejoin",
@@ -229,3 +227,13 @@ def finish_picked(state: Picked, answer: Answer, missing: Any = np.nan) -> pd.Se
     else:
         result = series.reindex(positions).reset_index(drop=True)  # -1 is not a label: a null
     return result if answer.dtype is None else as_dtype(result, answer.dtype, answer.label)
+
+
+PICKED: dict[str, Any] = {
+    "min": Picking("min"),
+    "max": Picking("max"),
+    "first": Picking("first"),
+    "last": Picking("last"),
+    "nunique": Distinct(),
+    "approx_distinct": ApproxDistinct(),
+}

@@ -15,7 +15,7 @@ import pandas as pd
 
 from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.aggregates import HOWS, answer_dtype
+from taskinity_data.reducers.aggregates import aggregate_of, answer_dtype
 from taskinity_data.reducers.base import WholeChunks
 from taskinity_data.reducers.column_totals import (
     Columns,
@@ -120,7 +120,7 @@ class Total(WholeChunks):
                 f"{describe_kind(data)}; reduce with your own reducer()"
             )
         number = pd.Series([data])
-        state = HOWS[self.how].start(Values(number, Grouping.of_one(1)))
+        state = aggregate_of(self.how).start(Values(number, Grouping.of_one(1)))
         return Single(state, number.iloc[:0])
 
     def _start_named(self, data: Any, names: list[str]) -> Partial | None:
@@ -176,7 +176,9 @@ class Total(WholeChunks):
             levels = map(_common_name, zip(*(p.levels for p in labelled), strict=False))
             return Labelled(groups, tuple(levels), _common_name([p.name for p in labelled]))
         singles = [p for p in present if isinstance(p, Single)]
-        state = HOWS[self.how].merge([p.state for p in singles], Merging.of_one(len(singles)))
+        state = aggregate_of(self.how).merge(
+            [p.state for p in singles], Merging.of_one(len(singles))
+        )
         return Single(state, join_empty([p.empty.to_frame() for p in singles])[0])
 
     def finish(self, partial: Partial | None) -> Any:
@@ -191,7 +193,7 @@ class Total(WholeChunks):
             order, index = order_groups(keys)
             column = groups["empty"][_COLUMN]
             dtype = answer_dtype(column, self.how)
-            answer = HOWS[self.how].finish(
+            answer = aggregate_of(self.how).finish(
                 groups["states"][0], Answer(len(groups["keys"]), dtype, label)
             )
             labels = index.set_names(list(partial.levels))
@@ -200,7 +202,7 @@ class Total(WholeChunks):
             return self._finish_column(partial.columns)
         if isinstance(partial, Single):
             dtype = answer_dtype(partial.empty, self.how)
-            return HOWS[self.how].finish(partial.state, Answer(1, dtype, label)).iloc[0]
+            return aggregate_of(self.how).finish(partial.state, Answer(1, dtype, label)).iloc[0]
         if not partial.n_rows:
             return self._of_frame(partial.empty)
         return self._finish_columns(partial)
@@ -229,7 +231,7 @@ class Total(WholeChunks):
         (state,) = partial.states[_COLUMN,]
         label = f"{self.how}()"
         dtype = answer_dtype(column, self.how)
-        return HOWS[self.how].finish(state, Answer(1, dtype, label)).iloc[0]
+        return aggregate_of(self.how).finish(state, Answer(1, dtype, label)).iloc[0]
 
     def _finish_columns(self, partial: Columns) -> pd.Series[Any]:
         empty = partial.empty.loc[:, partial.empty.columns.isin(list(partial.names))]
@@ -252,7 +254,7 @@ class Total(WholeChunks):
     def _finish_states(self, names: tuple[Any, ...], state: Any, dtype: Any) -> pd.Series[Any]:
         label = f"{self.how}() of column {names[0]!r}"
         try:
-            return HOWS[self.how].finish(state, Answer(len(names), dtype, label))
+            return aggregate_of(self.how).finish(state, Answer(len(names), dtype, label))
         except ReduceError:
             if len(names) > 1:  # to name the column
                 for name, (of_name,) in split_states({names: [state]}).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from inspect import currentframe
 from types import ModuleType
@@ -16,7 +17,6 @@ from taskinity_data.flow.stages import stages
 from taskinity_data.formats.stream import is_stream, listed_paths
 from taskinity_data.redact import hides_secrets
 from taskinity_data.reducers.base import check_reduce, collect
-from taskinity_data.report.progress import planning
 from taskinity_data.run.arguments import (
     ProcessKeywords,
     check_flow,
@@ -34,6 +34,7 @@ from taskinity_data.wording import suggest
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.flow.flow import Flow
@@ -289,7 +290,7 @@ def process(
         raise BindError("inputs= has a 'source', which is process()'s first argument: rename it")
     call = CallFacts(subject, {"source": source, **dataset_options, **inputs}, labels)
     if not is_stream(source):
-        with planning(labels["Process"], chosen.progress):
+        with _planning(labels["Process"], chosen.progress):
             source = open_dataset(source, **dataset_options)
         if function is None and chosen.partition_by:
             from taskinity_data.run.output_options import check_partition_columns
@@ -306,6 +307,14 @@ def process(
     flow, steps = short_flow(function, reduce, policy, name, description, inputs)
     run = run_session(flow, steps, inputs, {"DataPreparation": source}, chosen, call)
     return replace(run, value=run.output.path) if writes_only and run.output else run
+
+
+def _planning(label: str, progress: bool | None) -> AbstractContextManager[None]:
+    if progress is False:
+        return nullcontext()
+    from taskinity_data.report.progress import planning
+
+    return planning(label, progress)
 
 
 def _check_reduce(reduce: Any, *, writes_only: bool) -> Any:

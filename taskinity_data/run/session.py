@@ -22,13 +22,11 @@ from taskinity_data.execution.choose_scheduler import SchedulerChoice
 from taskinity_data.execution.driver import Driver
 from taskinity_data.execution.jobs import make_works, only_kernels, policies
 from taskinity_data.execution.open_fan_out import PieceOptions
-from taskinity_data.execution.schedulers.resources import check_resources
 from taskinity_data.execution.schedulers.signals import soft_interrupts
 from taskinity_data.execution.worker.log_capture import PassedOn, capture_logs, lower_level
+from taskinity_data.flow.stages import list_steps, resources_of
 from taskinity_data.outcome import RunStatus
 from taskinity_data.redact import hide
-from taskinity_data.report.progress import progress_for
-from taskinity_data.report.run_state import Tally
 from taskinity_data.run.arguments import sort_plans
 from taskinity_data.run.ended_run import facts_of, run_of
 from taskinity_data.run.journal import NoticeBoard, begin_journal, open_log
@@ -38,6 +36,7 @@ from taskinity_data.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from taskinity_data.events import Observer
     from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.flow.flow import Flow
     from taskinity_data.flow.stages import Stage
@@ -117,7 +116,7 @@ class RunSession:
             [
                 *self.journal.observers,
                 self.log,
-                *progress_for(options.progress, tally=Tally.of(flow, call.labels)),
+                *_progress_of(flow, options, call),
                 *options.observers,
             ],
         )
@@ -160,7 +159,10 @@ class RunSession:
     def _open_driver(
         self, chooser: SchedulerChoice, inputs: Mapping[str, Any], pieces: PieceOptions
     ) -> Driver:
-        check_resources(self._steps, chooser.strategy)
+        if any(resources_of(list_steps(stage)) for stage in self._steps):
+            from taskinity_data.execution.schedulers.resources import check_resources
+
+            check_resources(self._steps, chooser.strategy)
         laws = None
         if self._options.check:
             from taskinity_data.run.check import check_fan_out
@@ -342,6 +344,15 @@ class RunSession:
             cause = driver.cause and driver.cause.with_traceback(None)
             raise FlowFailed(text, run=run) from cause
         return run
+
+
+def _progress_of(flow: Flow, options: RunOptions, call: CallFacts) -> list[Observer]:
+    if options.progress is False:
+        return []
+    from taskinity_data.report.progress import progress_for
+    from taskinity_data.report.run_state import Tally
+
+    return progress_for(options.progress, tally=Tally.of(flow, call.labels))
 
 
 def _resolve(options: RunOptions, settings: Settings) -> RunOptions:

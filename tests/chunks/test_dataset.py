@@ -15,7 +15,7 @@ import pytest
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError
-from taskinity_data.sources.read_ahead import read_ahead
+from taskinity_data.sources.read import read_ahead
 
 FRAME = pd.DataFrame({"a": np.arange(1000), "b": [f"s{n % 7}" for n in range(1000)]})
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from simulate_sizing import MB, WORKERS, Workload, compare, fixed, learned, workloads
 
-from taskinity_data.chunks.cost_line import fit_line
+from taskinity_data.chunks.size import fit_line
 from taskinity_data.chunks.sizing import (
     FLOOR_SHARES,
     PROCESS_TARGET_S,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from properties import examples
 from simulate_sizing import CHUNK_S, Workload, learned
 
-from taskinity_data.chunks.cost_line import Line
+from taskinity_data.chunks.size import Line
 from taskinity_data.chunks.sizing import Learner, Size, first_size
 from taskinity_data.forecast.extrapolate import LEARNED, expected_sizes, lay_out
 from taskinity_data.forecast.slices import FIRST_NBYTES, SLICE_S, next_nbytes

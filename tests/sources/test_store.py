@@ -39,11 +39,11 @@ from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SourceChanged, SourceNotFound
 from taskinity_data.formats.detect import detect_format
 from taskinity_data.redact import clean_url
-from taskinity_data.sources import raw as files_module
+from taskinity_data.sources import file as files_module
 from taskinity_data.sources import store as stores_module
+from taskinity_data.sources.file import StoreFile
 from taskinity_data.sources.find import find_files
 from taskinity_data.sources.fingerprint import fingerprint_of
-from taskinity_data.sources.raw import StoreFile
 
 ROWS = 4_000
 

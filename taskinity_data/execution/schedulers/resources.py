@@ -8,26 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import PlanError, SchedulerError
-from taskinity_data.flow.stages import FanOutStage, Reduce
+from taskinity_data.flow.stages import Reduce, list_steps, resources_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from taskinity_data.execution.schedulers.base import Strategy
-    from taskinity_data.flow.stages import Call, ChainStep, Stage
+    from taskinity_data.flow.stages import Stage
 
-__all__ = ["check_resources", "describe_missing", "name_resources", "resources_of"]
-
-
-def resources_of(steps: Iterable[ChainStep | Call | Reduce]) -> dict[str, float]:
-    """Return what a worker must have that runs `steps` and what may stand in for them."""
-    resources: dict[str, float] = {}
-    for step in steps:
-        for candidate in (step, step.fallback):
-            requested = candidate.task.policy.resources if candidate is not None else None
-            for name, amount in (requested or {}).items():
-                resources[name] = max(amount, resources.get(name, 0.0))
-    return resources
+__all__ = ["check_resources", "describe_missing", "name_resources"]
 
 
 def name_resources(resources: Mapping[str, float]) -> str:
@@ -50,10 +39,7 @@ def check_resources(steps: Sequence[Stage], strategy: Strategy) -> None:
         None of its workers has all of them.
     """
     for stage in steps:
-        if isinstance(stage, FanOutStage):
-            resources = resources_of(step for chain in stage.chains for step in chain)
-        else:
-            resources = resources_of([stage])
+        resources = resources_of(list_steps(stage))
         if not resources:
             continue
         listed = name_resources(resources)

@@ -21,7 +21,7 @@ from taskinity_data.formats.table_access import (
     window_nbytes,
 )
 from taskinity_data.sources.caches import Cache
-from taskinity_data.sources.raw import StoreFile, open_tail
+from taskinity_data.sources.file import StoreFile, open_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

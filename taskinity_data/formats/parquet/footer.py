@@ -24,7 +24,7 @@ from taskinity_data.formats.detect import refuse_parquet
 from taskinity_data.formats.parquet.options import pass_on
 from taskinity_data.formats.table_access import TableLayout, check_schema, reading
 from taskinity_data.sources.caches import Cache
-from taskinity_data.sources.raw import StoreFile, open_tail, read_parts
+from taskinity_data.sources.file import StoreFile, open_tail, read_parts
 from taskinity_data.sources.read import open_file
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from taskinity_data.sources.codecs import BadStream, codec_of, inner_name, unpac
 from taskinity_data.sources.compression.decompress import decode
 from taskinity_data.sources.compression.scratch_file import Unpacked, current_scratch
 from taskinity_data.sources.compression.zip import decode_member, open_archive, pick_member
-from taskinity_data.sources.raw import WINDOW_NBYTES, open_raw, open_raw_unbuffered, read_raw
+from taskinity_data.sources.file import WINDOW_NBYTES, open_raw, open_raw_unbuffered, read_raw
 from taskinity_data.wording import format_nbytes
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from taskinity_data.errors import PlanError, ReadError, SourceNotFound
 from taskinity_data.sources.codecs import BadStream
 from taskinity_data.sources.compression.decompress import OUT_NBYTES
-from taskinity_data.sources.raw import open_raw
+from taskinity_data.sources.file import open_raw
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from taskinity_data.errors import SourceChanged
-from taskinity_data.sources.file import SourceFile
-from taskinity_data.sources.raw import WINDOW_NBYTES, StoreFile
+from taskinity_data.sources.file import WINDOW_NBYTES, SourceFile, StoreFile
 from taskinity_data.sources.read import local_path
 
 if TYPE_CHECKING:
