@@ -95,18 +95,20 @@ def test_the_second_signal_ends_worker_processes_now_and_says_how_to_go_on(start
 def test_ctrl_c_while_worker_processes_start_prints_nothing_of_theirs(started, folder):
     family = psutil.Process(started.pid)
     until_s = time.monotonic() + WAIT_S
-    while not any("spawn_main" in line_of(one) for one in family.children()):
+    while not any("child_main" in line_of(one) for one in family.children()):
         assert time.monotonic() < until_s
     os.killpg(started.pid, signal.SIGINT)
     _, told = started.communicate(timeout=WAIT_S)
     assert started.returncode == 130
-    assert told.endswith("Interrupted.\n")
+    assert "Interrupted" in told
     assert "Traceback" not in told
     assert "KeyboardInterrupt" not in told
     wait_until_none_is_left(folder)
 
 
-@pytest.mark.parametrize("name", ["click", "pandas", "distributed"])
+@pytest.mark.parametrize(
+    "name", ["click", "pandas", "taskinity_data.execution.schedulers.children"]
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda one: one.name)
 def test_a_signal_while_modules_are_loaded_is_an_interrupt_like_any_other(folder, name, number):
     (folder / "my_tasks.py").write_text(TASKS)

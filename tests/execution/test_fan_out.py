@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pandas as pd
@@ -9,40 +10,21 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data import errors
-from taskinity_data.execution.schedulers import connect as clusters
-from taskinity_data.execution.schedulers import local_cluster as own_cluster
 from taskinity_data.execution.window import Window
 
 pytestmark = pytest.mark.thorough
 
 FRAME = pd.DataFrame({"n": range(4)})
 
-DIES_ONCE = """
-import os, signal
-try:
-    os.close(os.open({mark!r}, os.O_CREAT | os.O_EXCL))
-except FileExistsError:
-    pass
-else:
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
 
-
-def test_a_worker_that_dies_while_the_pool_starts_is_started_again(monkeypatch, tmp_path):
-    mark = tmp_path / "mark"
-    before = clusters._IGNORE_CTRL_C
-    monkeypatch.setattr(clusters, "_IGNORE_CTRL_C", before + DIES_ONCE.format(mark=str(mark)))
-    run = td.process(FRAME, len, scheduler="processes", workers=2, chunk_size="1 rows")
-    assert mark.exists()
-    assert run.value == [1] * 4
-    assert run.workers == 2
-
-
-def test_workers_that_never_start_end_the_run_with_the_reason(monkeypatch):
-    monkeypatch.setattr(clusters, "_IGNORE_CTRL_C", "import os\nos._exit(3)\n")
-    monkeypatch.setattr(own_cluster, "_STARTS", 2)
-    with pytest.raises(errors.SchedulerError, match="no local processes could be started"):
-        td.process(FRAME, len, scheduler="processes", workers=1, chunk_size="1 rows")
+def test_processes_that_never_start_end_the_run_with_the_reason(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(errors.FlowFailed, match="no child process could be started") as caught:
+        td.process(
+            FRAME, len, scheduler="processes", workers=1, chunk_size="1 rows", on_error="skip"
+        )
+    # No chunk is to blame.
+    assert caught.value.run.ledger.at["not_run", "rows"] == len(FRAME)
 
 
 def test_a_retry_that_waits_for_room_costs_no_time_of_the_driver(monkeypatch, tmp_path):

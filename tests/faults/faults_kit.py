@@ -184,7 +184,7 @@ def workers_of(driver: int) -> list[psutil.Process]:
     found = []
     for child in psutil.Process(driver).children():
         try:
-            if "spawn_main" in " ".join(child.cmdline()):
+            if "child_main" in " ".join(child.cmdline()):
                 found.append(child)
         except psutil.Error:
             continue

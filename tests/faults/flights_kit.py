@@ -296,6 +296,11 @@ def busy_workers_below(pid: int) -> list[psutil.Process]:
     ]
 
 
+def children_below(pid: int) -> list[psutil.Process]:
+    """The child processes in which the driver `pid` runs chunks."""
+    return [one for one in _below(pid) if "child_main" in _command(one)]
+
+
 def _below(pid: int) -> list[psutil.Process]:
     try:
         return psutil.Process(pid).children(recursive=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from flights_kit import Flights, a_cluster, busy_workers_below
+from flights_kit import Flights, a_cluster, children_below
 
 from taskinity_data import load_run
 
@@ -53,14 +53,14 @@ def check(case, code, out, err):
 def test_a_few_months_of_flights_while_workers_and_the_driver_are_killed(seed, tmp_path):
     case = Flights(tmp_path / "flights", seed, months=2, rows=1000)
     options = ("--scheduler", "processes", "--workers", str(WORKERS), "--memory", MEMORY)
-    check(case, *case.run(1, *options, workers=busy_workers_below, deaths=2))
+    check(case, *case.run(1, *options, workers=children_below, deaths=2))
 
 
 @pytest.mark.rounds(0, 1)
 def test_a_year_of_flights_on_processes(seed, tmp_path):
     case = Flights(tmp_path / "flights", seed)
     options = ("--scheduler", "processes", "--workers", str(WORKERS), "--memory", MEMORY)
-    check(case, *case.run(5, *options, workers=busy_workers_below))
+    check(case, *case.run(5, *options, workers=children_below))
 
 
 @pytest.mark.rounds(0, 1)

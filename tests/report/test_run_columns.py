@@ -237,18 +237,16 @@ class Client:
 
 
 class Strategy:
-    goes_with_run = False
     dashboard_link = "http://127.0.0.1:1/status"
 
     def __init__(self, client):
         self.client = client
 
 
-def observer_with(client, say=print, *, goes_with_run=False):
+def observer_with(client, say=print):
     flow = parse_flow("flow F:\n    A -> B[*]")
-    strategy = Strategy(client)
-    strategy.goes_with_run = goes_with_run
-    return DashboardObserver(flow, RunStarted("r", 1.0, "F", ("A", "B")), strategy, say)
+    started = RunStarted("r", 1.0, "F", ("A", "B"))
+    return DashboardObserver(flow, started, Strategy(client), say)
 
 
 def test_the_end_is_sent_before_the_cluster_is_left_and_not_again():
@@ -266,15 +264,6 @@ def test_the_end_is_sent_before_the_cluster_is_left_and_not_again():
     assert run.status == "COMPLETED"
     assert run.states() == {"n0": "COMPLETED", "n1": "COMPLETED"}
     assert run.tasks["B"].counts["REUSED"] == 1
-
-
-def test_a_page_that_goes_with_its_cluster_is_not_waited_for():
-    client = Client()
-    client.sync = None
-    observer = observer_with(client, goes_with_run=True)
-    observer.on_ending(RunStatus.COMPLETED, 3.0)
-    observer.close()
-    assert client.scheduler.batches == []
 
 
 @pytest.mark.parametrize(("why", "told"), [("no Bokeh", 1), ("", 0)])

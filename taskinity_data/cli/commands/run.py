@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,8 +59,8 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
 @click.option(
     "--dashboard",
     is_flag=True,
-    help="Print the address of Dask's dashboard while the flow runs. Without --scheduler, run in "
-    "local processes.",
+    help="Print the address of Dask's dashboard while the flow runs. Without --scheduler, run on a "
+    "Dask cluster on this machine.",
 )
 @click.option(
     "--dry-run",
@@ -125,10 +126,15 @@ def execute(
     from taskinity_data.settings import load_settings
 
     observers = [_DashboardLink()] if dashboard else []
-    if dashboard and load_settings().scheduler is None:
-        # Threads in this process have none to show.
-        options = {"scheduler": "processes"} | options
-    with logging_as_set():
+    settings = load_settings()
+    with ExitStack() as stack:
+        if dashboard and settings.scheduler is None and "scheduler" not in options:
+            # Threads and child processes have none to show.
+            from taskinity_data.execution.schedulers.connect import start_cluster
+
+            cluster = start_cluster(options.get("workers") or settings.max_workers)
+            options = options | {"scheduler": stack.enter_context(cluster)}
+        stack.enter_context(logging_as_set())
         try:
             done = run_flow(flow, inputs=inputs, observers=observers, **options)
         except FlowFailed as error:
@@ -194,18 +200,11 @@ class _DashboardLink(Observer):
 
     takes_batches = True
 
-    def __init__(self) -> None:
-        self._remark = ""
-
-    def on_scheduler(self, strategy: Any) -> None:
-        remark = strategy.dashboard_remark
-        self._remark = f" ({remark})" if remark else ""
-
     def on_event(self, event: Event) -> None:
         if isinstance(event, SchedulerChanged):
             link = event.dashboard_link or f"none: {event.scheduler} has no dashboard"
             # By its present name: a progress bar keeps what is written there above itself.
-            print(f"Dashboard: {link}{self._remark}", file=sys.stderr, flush=True)
+            print(f"Dashboard: {link}", file=sys.stderr, flush=True)
 
 
 def _describe(run: Any) -> dict[str, Any]:

@@ -95,12 +95,6 @@ class Strategy(ABC):
     waits = True
     """Whether `close` waits for what still runs in threads of this process."""
 
-    goes_with_run = False
-    """Whether the cluster is closed with the run, and its dashboard with it."""
-
-    dashboard_remark = ""
-    """A remark to print beside the dashboard's address."""
-
     @property
     @abstractmethod
     def name(self) -> str:

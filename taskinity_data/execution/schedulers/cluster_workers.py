@@ -59,9 +59,7 @@ class ClusterWorkers:
         At most so many items at once.
     wait_s : float, optional
         How long it may be without workers; default: as long as the cluster says that it starts
-        some, else `patience_s`.
-    patience_s : float, optional
-        Default: 30 s.
+        some, else 30 s.
 
     Attributes
     ----------
@@ -80,13 +78,11 @@ class ClusterWorkers:
         *,
         limit: int | None = None,
         wait_s: float | None = None,
-        patience_s: float | None = None,
     ) -> None:
         self._client = client
         self._name = name
         self._limit = limit
         self._wait_s = wait_s
-        self._patience_s = patience_s
         self.threads: dict[str, int] = {}
         self.left_out: Mapping[str, str] = MappingProxyType({})
         self.is_lost = False
@@ -220,9 +216,7 @@ class ClusterWorkers:
             self._notices.append(
                 f"{self._name}: no worker{waited}, the cluster is starting {planned}{advice}"
             )
-        patience_s = self._wait_s
-        if patience_s is None:
-            patience_s = self._patience_s or WAIT_FOR_WORKERS_S
+        patience_s = WAIT_FOR_WORKERS_S if self._wait_s is None else self._wait_s
         if now - self._empty_since_s <= patience_s:
             return
         unused = "".join(f"; worker {worker}: {why}" for worker, why in self.left_out.items())

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class DaskStrategy(Strategy):
-    """A Dask client: its own local cluster, or one that the user has.
+    """A Dask client.
 
     Parameters
     ----------
@@ -50,17 +50,13 @@ class DaskStrategy(Strategy):
     crosses_processes = True
     target_s = PROCESS_TARGET_S
     can_end = True
-    _patience_s: float | None = None
     name = ""
     has_resources = True
-    restarts_lost = True
-    """Whether the cluster runs again, by itself, what a worker had that died."""
 
     def __init__(
         self,
         client: Client,
         *,
-        name: str | None = None,
         limit: int | None = None,
         memory_nbytes: int | None = None,
         wait_s: float | None = None,
@@ -79,10 +75,8 @@ class DaskStrategy(Strategy):
             raise SchedulerError("an asynchronous Client can't be used: give a plain one")
         if client.status != "running":
             raise SchedulerError(f"the Client given is {client.status}: connect a new one")
-        self.name = name or str(client.scheduler.address if client.scheduler else client)
-        self._members = ClusterWorkers(
-            client, self.name, limit=limit, wait_s=wait_s, patience_s=self._patience_s
-        )
+        self.name = str(client.scheduler.address if client.scheduler else client)
+        self._members = ClusterWorkers(client, self.name, limit=limit, wait_s=wait_s)
         _give_up_slot()
 
     @property
@@ -176,10 +170,9 @@ class DaskStrategy(Strategy):
         if self.is_gone:
             raise SchedulerError(f"{self.name}: the Dask scheduler is gone")
         runner, resources = loaded
-        if self._restarts is None and self.restarts_lost:
+        if self._restarts is None:
             self._restarts = Restarts(self._client, self._members.note_end)
-        if self._restarts is not None:
-            self._restarts.expect(key)
+        self._restarts.expect(key)
         blob = pack_items(items)
         self._items_nbytes += (len(blob) - self._items_nbytes) / 8
         future = self._client.submit(

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["ChildPool"]
 
 
+_STARTS = 5
+"""How often a child is started for the same items: some may be killed from outside meanwhile."""
+
+
 class ChildPool:
     """The children of one process, one for each of its threads; any thread may close it.
 
@@ -71,14 +75,14 @@ class ChildPool:
     def _run(self, job: Job, items: Sequence[Item], blob: bytes | None) -> list[bytes] | None:
         from taskinity_data.execution.worker.child_process import NotBegun
 
-        for is_second in (False, True):
+        for tries_left in reversed(range(_STARTS)):
             child = self._child()
             try:
                 return child.run(job, items, blob, self._raises_killed)
             except NotBegun as gone:
                 # It had ended by itself, or was ended from outside, before the item began.
                 self._forget(child)
-                if is_second:
+                if not tries_left:
                     raise SchedulerError(
                         f"a child process ends as soon as it starts ({gone})"
                     ) from None

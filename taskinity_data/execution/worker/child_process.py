@@ -39,6 +39,9 @@ _LOOK_S = 0.05
 _FULL_SHARE = 0.8
 """From this share of its limit on, a child that was killed from outside is taken for too large."""
 
+_LINES_S = 1.0
+"""How long its last lines are waited for: a process that it left behind may hold the pipe."""
+
 _START_S = 60.0
 """How long a child may take to start and to unpack its job: 0.4 s, minutes on a loaded machine with
 a slow file system."""
@@ -59,7 +62,8 @@ class Child:
             f"main({theirs.fileno()}, {os.getpid()})"
         )
         try:
-            with relayed() as streams:
+            self._relays: list[threading.Thread] = []
+            with relayed(self._relays) as streams:
                 self._process = subprocess.Popen(
                     [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", code],  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
                     pass_fds=(theirs.fileno(),),
@@ -214,6 +218,8 @@ class Child:
             except ChildProcessError:
                 pass
             self._process.returncode = -signal.SIGKILL if self._status is None else self._status
+            for thread in self._relays:
+                thread.join(_LINES_S)
 
 
 def _too_late(task: str) -> SchedulerError:

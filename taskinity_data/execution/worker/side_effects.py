@@ -13,15 +13,6 @@ from taskinity_data.machine import read_umask
 
 __all__ = ["Surroundings"]
 
-# What Dask sets in the process that starts its workers, and leaves there: a pool that starts while
-# chunks still run in threads is not their doing.
-_OF_A_STARTING_POOL = frozenset(
-    {
-        "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS", "PYTHONHASHSEED", "__DASK_PARENT_PID",
-    }
-)  # fmt: skip
-
 
 class Surroundings:
     """The working directory and the environment as they are now; to look and compare takes 2 µs.
@@ -55,9 +46,8 @@ class Surroundings:
                 os.fsdecode(name)
                 for name in {*environ, *self._environ}
                 if environ.get(name) != self._environ.get(name)
-            } - _OF_A_STARTING_POOL
-            if names:
-                changes.append(f"changed the environment: {', '.join(map(repr, sorted(names)))}")
+            }
+            changes.append(f"changed the environment: {', '.join(map(repr, sorted(names)))}")
         umask = None if self._umask is None else read_umask()
         if umask is not None and umask != self._umask:
             changes.append(f"changed the umask to {umask:#05o}")

@@ -11,7 +11,6 @@ import sys
 import threading
 from contextlib import contextmanager
 from contextvars import copy_context
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskinity_data.redact import hide
@@ -19,63 +18,20 @@ from taskinity_data.redact import hide
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Relay", "relayed"]
-
-_PRELOAD = """
-import os
-for number, path in {pipes!r}:
-    try:
-        pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:
-        continue
-    os.set_blocking(pipe, True)
-    os.dup2(pipe, number)
-    os.close(pipe)
-"""
-
-CLOSE_S = 1.0
-"""How long what is left in a pipe is waited for: a process that outlives its worker may hold it."""
-
-
-class Relay:
-    """Pipes in `folder` for those of standard output and error that are a terminal.
-
-    Attributes
-    ----------
-    preload : str
-        What a worker runs first.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self._ends: list[tuple[int, threading.Thread]] = []
-        pipes: list[tuple[int, str]] = []
-        for number, name in _terminals():
-            path = str(Path(folder) / name)
-            os.mkfifo(path, 0o600)
-            reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-            # As long as this end is open, the last worker's end is not the end.
-            writing = os.open(path, os.O_WRONLY)
-            os.set_blocking(reading, True)
-            self._ends.append((writing, _start(reading, name)))
-            pipes.append((number, path))
-        self.preload = _PRELOAD.format(pipes=pipes) if pipes else ""
-
-    def close(self) -> None:
-        """Pass on what is left; the workers have ended."""
-        ends, self._ends = self._ends, []
-        for writing, thread in ends:
-            os.close(writing)
-            thread.join(CLOSE_S)
+__all__ = ["relayed"]
 
 
 @contextmanager
-def relayed() -> Iterator[dict[str, int]]:
-    """Yield what `subprocess.Popen` takes for a child whose lines are to come here."""
+def relayed(threads: list[threading.Thread]) -> Iterator[dict[str, int]]:
+    """Yield what `subprocess.Popen` takes for a child whose lines are to come here.
+
+    Each of the `threads` that pass them on ends with the last line.
+    """
     ends: dict[str, int] = {}
     try:
-        for _, name in _terminals():
+        for name in _terminals():
             reading, ends[name] = os.pipe()
-            _start(reading, name)
+            threads.append(_start(reading, name))
         yield ends
     finally:
         # The child has copies of its own.
@@ -83,14 +39,10 @@ def relayed() -> Iterator[dict[str, int]]:
             os.close(writing)
 
 
-def _terminals() -> list[tuple[int, str]]:
-    """Number and name of those of standard output and error that are a terminal."""
-    names = enumerate(("stdout", "stderr"), start=1)
-    has_pipes = hasattr(os, "mkfifo")
-    streams = [(number, name, getattr(sys, name)) for number, name in names if has_pipes]
-    return [
-        (number, name) for number, name, stream in streams if stream is not None and stream.isatty()
-    ]
+def _terminals() -> list[str]:
+    """Return the names of those of standard output and error that are a terminal."""
+    streams = {name: getattr(sys, name) for name in ("stdout", "stderr")}
+    return [name for name, stream in streams.items() if stream is not None and stream.isatty()]
 
 
 def _start(reading: int, name: str) -> threading.Thread:

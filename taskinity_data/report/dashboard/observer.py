@@ -77,7 +77,6 @@ class DashboardObserver(Observer):
         self._say = say
         self._missing = ""
         self._has_left = False
-        self._waits = not strategy.goes_with_run
         self._client: Any = strategy.client
         self._batch: list[tuple[Any, ...]] = [
             ("run", started.at_s, started.flow, tuple(started.tasks))
@@ -142,8 +141,7 @@ class DashboardObserver(Observer):
     def close(self) -> None:
         """Send what is left, and wait until it is there."""
         client = self._client
-        # Nobody could look at the end of a page that goes with its cluster.
-        if client is not None and client.status == "running" and self._waits:
+        if client is not None and client.status == "running":
             try:
                 client.sync(self._send, client, callback_timeout=CLOSE_S)
             except (OSError, TimeoutError) as error:

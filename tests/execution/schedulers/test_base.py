@@ -208,7 +208,7 @@ def _is_worker(pid: int) -> bool:
 
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(
+        return process.status() != psutil.STATUS_ZOMBIE and "child_main" in " ".join(
             process.cmdline()
         )
     except psutil.NoSuchProcess:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 
 import dask
 import distributed
@@ -81,13 +80,12 @@ def test_without_the_certificate_or_in_clear_text_nobody_gets_in(
         count(csv, address)
 
 
-@pytest.mark.parametrize("scheduler", ["tcp://127.0.0.1:9", "processes"])
-def test_clear_text_is_refused_where_encryption_is_required(scheduler, secured, csv):
+def test_clear_text_is_refused_where_encryption_is_required(secured, csv):
     with (
         dask.config.set(secured.settings),
         pytest.raises(errors.SchedulerError, match=r"encryption required|TLS configuration"),
     ):
-        count(csv, scheduler)
+        count(csv, "tcp://127.0.0.1:9")
 
 
 def test_a_client_that_can_not_connect_is_closed_before_the_error_is_seen(secured, csv):
@@ -100,28 +98,36 @@ def test_a_client_that_can_not_connect_is_closed_before_the_error_is_seen(secure
     assert caught.traceback
 
 
-def test_what_is_started_here_listens_on_loopback_alone(csv):
-    heard, before = set(), psutil.Process().children(recursive=True)
+def listening(processes):
+    """The addresses at which `processes` listen."""
+    # psutil 6 gave it another name.
+    found = [getattr(one, "net_connections", None) or one.connections for one in processes]
+    return {
+        connection.laddr.ip
+        for find in found
+        for connection in find("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def test_child_processes_listen_nowhere(csv):
+    heard, before = [], psutil.Process().children(recursive=True)
 
     class Listening:
         def on_event(self, event):
-            if isinstance(event, td.events.ChunkFinished) and not heard:
-                here = psutil.Process()
-                started = [one for one in here.children(recursive=True) if one not in before]
-                for process in (here, *started):
-                    # psutil 6 gave it another name.
-                    find = getattr(process, "net_connections", None) or process.connections
-                    for one in find("inet"):
-                        if one.status == psutil.CONN_LISTEN:
-                            heard.add((process.pid, one.laddr.ip, one.laddr.port))
+            if isinstance(event, td.events.ChunkFinished):
+                now = psutil.Process().children(recursive=True)
+                heard.append(listening(one for one in now if one not in before))
 
-    run = td.process(
-        csv, len, scheduler="processes", workers=2, chunk_size="100 rows",
-        observers=[Listening()], timeout="60s",
-    )  # fmt: skip
-    assert {ip for _, ip, _ in heard} == {"127.0.0.1"}
-    ports = {port for _, _, port in heard}
-    assert int(run.dashboard_link.rpartition(":")[2].partition("/")[0]) in ports
-    # The scheduler, its dashboard and two nannies here, and both workers.
-    assert len([pid for pid, _, _ in heard if pid == os.getpid()]) >= 4
-    assert len({pid for pid, _, _ in heard}) == 3
+    td.process(
+        csv, len, scheduler="processes", workers=2, chunk_size="100 rows", observers=[Listening()]
+    )
+    assert heard == [set()] * 4
+
+
+def test_the_cluster_behind_a_dashboard_listens_on_loopback_alone(csv):
+    with clusters.start_cluster(2) as cluster:
+        here = psutil.Process()
+        assert listening([here, *here.children(recursive=True)]) == {"127.0.0.1"}
+        run = td.process(csv, len, scheduler=cluster, progress=False)
+        assert run.dashboard_link.startswith("http://127.0.0.1:")

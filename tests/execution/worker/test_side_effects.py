@@ -181,36 +181,6 @@ def test_a_result_that_cannot_travel_is_its_chunks_failure_alone():
     assert statuses == ["COMPLETED", "FAILED", "COMPLETED"]
 
 
-@pytest.mark.thorough
-def test_what_a_starting_pool_sets_here_is_not_laid_to_functions(tmp_path):
-    # Where the first chunks show that processes pay, the pool starts while chunks run in threads.
-    told = """
-import os
-from taskinity_data.execution.schedulers.connect import start_local
-from taskinity_data.execution.worker.side_effects import Surroundings
-
-before = Surroundings()
-strategy = start_local(1, None)
-print(set(os.environ) - {os.fsdecode(name) for name in before._environ} != set(), before.changes())
-strategy.close()
-os.environ["OTHER"] = "1"
-print(before.changes())
-"""
-    # Without what pools of other tests have left in this process.
-    clean = {
-        name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME") if name in os.environ
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", told],
-        env=clean,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert done.stdout.splitlines() == ["True ()", "(\"changed the environment: 'OTHER'\",)"]
-
-
 def test_to_look_around_costs_little():
     job = Job("P", ((Step("P", lambda x: x),),))
     assert run_item(job, Item("k", 1)).attempts[0].notices == ()

@@ -7,7 +7,7 @@ import sys
 from real_cluster import wait_until
 
 import taskinity_data as td
-from taskinity_data.execution.worker.terminal_relay import Relay
+from taskinity_data.execution.worker.terminal_relay import relayed
 
 SPEAKS = """
 import os, sys
@@ -23,40 +23,27 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_lines_of_other_processes_come_whole_to_what_stands_for_the_terminal(monkeypatch, tmp_path):
+def test_lines_of_other_processes_come_whole_to_what_stands_for_the_terminal(monkeypatch):
     out, err = Terminal(), Terminal()
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
-    relay = Relay(str(tmp_path))
-    later = Terminal()  # as a progress bar puts itself in the place of standard error
-    monkeypatch.setattr(sys, "stderr", later)
-    for _ in range(2):
-        subprocess.run([sys.executable, "-c", relay.preload + SPEAKS], check=True)
-    relay.close()
-    assert out.getvalue() == "plain\n" * 2
+    threads = []
+    with relayed(threads) as streams:
+        later = Terminal()  # as a progress bar puts itself in the place of standard error
+        monkeypatch.setattr(sys, "stderr", later)
+        subprocess.run([sys.executable, "-c", SPEAKS], check=True, **streams)
+    for thread in threads:
+        thread.join()
+    assert later.getvalue() == "half a line ☃\nno end"
+    assert out.getvalue() == "plain\n"
     assert err.getvalue() == ""
-    assert later.getvalue() == "half a line ☃\nno endhalf a line ☃\nno end"
 
 
-def test_what_is_no_terminal_is_left_to_the_workers(monkeypatch, tmp_path):
+def test_what_is_no_terminal_is_left_to_the_workers(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     monkeypatch.setattr(sys, "stderr", None)
-    relay = Relay(str(tmp_path))
-    assert relay.preload == ""
-    assert list(tmp_path.iterdir()) == []
-    relay.close()
-
-
-def test_a_pipe_that_somebody_holds_on_to_keeps_nobody_waiting(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "stdout", Terminal())
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    monkeypatch.setattr("taskinity_data.execution.worker.terminal_relay.CLOSE_S", 0.01)
-    relay = Relay(str(tmp_path))
-    stays = [sys.executable, "-c", relay.preload + "import sys; print('up', flush=True); input()"]
-    with subprocess.Popen(stays, stdin=subprocess.PIPE) as process:
-        relay.close()
-        process.stdin.close()
-    assert process.returncode != 0
+    with relayed([]) as streams:
+        assert streams == {}
 
 
 def test_what_functions_print_on_local_workers_goes_through_the_terminals_stand_in(
