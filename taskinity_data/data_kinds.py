@@ -1,11 +1,11 @@
-"""Name the kind of data by its type, without importing a data library."""
+"""Name the kind of data by its type, and their size, without importing a data library."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
-__all__ = ["describe_kind", "is_dask", "is_in_memory", "kind_of"]
+__all__ = ["describe_kind", "is_dask", "is_in_memory", "kind_of", "measure_nbytes"]
 
 _TABLES = {
     "pandas": ("DataFrame", "Series"),
@@ -45,3 +45,18 @@ def is_in_memory(source: Any) -> bool:
 def is_dask(source: Any) -> bool:
     """Return whether it is a Dask DataFrame, without loading Dask."""
     return hasattr(source, "npartitions") and hasattr(source, "partitions")
+
+
+def measure_nbytes(data: Any) -> int | None:
+    """Bytes that a frame or table takes in memory, None for anything else.
+
+    Objects in object columns count as their pointers only; measuring them would cost as much as
+    many chunk functions do.
+    """
+    if hasattr(data, "memory_usage"):
+        usage = data.memory_usage(index=False)
+        return int(usage.sum() if hasattr(usage, "sum") else usage)
+    if hasattr(data, "estimated_size"):
+        return int(data.estimated_size())
+    nbytes = getattr(data, "nbytes", None)
+    return int(nbytes) if isinstance(nbytes, int) else None

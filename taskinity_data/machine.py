@@ -18,11 +18,19 @@ if TYPE_CHECKING:
 __all__ = [
     "MachineLimits",
     "count_cores",
+    "limit_results",
     "memory_limit",
     "read_limits",
     "read_umask",
     "share_memory",
 ]
+
+SHARE = 3
+"""A result and its packed copy are held at once, on the worker and then here; so it may take a
+third of what either has, and the rest is for the library, the chunk and what else is there."""
+
+MIN_NBYTES = 8 << 20
+"""Travels in any case: it takes 0.1 s, and no worker lives on less than ten times that."""
 
 # Control groups of version 1 report the largest page-aligned 64-bit number for "no limit".
 _NO_LIMIT = 2**62
@@ -82,6 +90,12 @@ def memory_limit() -> int:
     total = int(psutil.virtual_memory().total)
     limit = _own_limits().memory_nbytes
     return total if limit is None else min(total, limit)
+
+
+def limit_results(memory_nbytes: int | None) -> int:
+    """Bytes that a result may take which a worker with `memory_nbytes` sends to this process."""
+    limits = (memory_limit(),) if memory_nbytes is None else (memory_limit(), memory_nbytes)
+    return max(MIN_NBYTES, min(limits) // SHARE)
 
 
 def share_memory(workers: int) -> int:

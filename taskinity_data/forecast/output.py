@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.size import Line, fit_line
-from taskinity_data.execution.worker.result_limit import measure_nbytes
+from taskinity_data.data_kinds import measure_nbytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,7 @@ from taskinity_data.execution.driver import Driver
 from taskinity_data.execution.jobs import make_works, only_kernels, policies
 from taskinity_data.execution.open_fan_out import PieceOptions
 from taskinity_data.execution.schedulers.signals import soft_interrupts
-from taskinity_data.execution.worker.log_capture import PassedOn, capture_logs, lower_level
+from taskinity_data.execution.worker.side_effects import PassedOn, capture_logs, lower_level
 from taskinity_data.flow.stages import list_steps, resources_of
 from taskinity_data.outcome import RunStatus
 from taskinity_data.redact import hide

@@ -17,9 +17,9 @@ from taskinity_data.chunks.sizing import TARGET_S
 from taskinity_data.errors import BindError, PlanError
 from taskinity_data.execution.worker.batches import run_items
 from taskinity_data.execution.worker.child_pool import ChildPool
-from taskinity_data.execution.worker.result_limit import limit_results
 from taskinity_data.execution.worker.run_item import run_each
 from taskinity_data.execution.worker.thread_time import ThreadTime
+from taskinity_data.machine import limit_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

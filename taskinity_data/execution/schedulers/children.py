@@ -13,8 +13,9 @@ from taskinity_data.execution.schedulers.base import QUEUED, Strategy
 from taskinity_data.execution.split_chunks import make_guard
 from taskinity_data.execution.worker.batches import run_items
 from taskinity_data.execution.worker.child_pool import ChildPool
-from taskinity_data.execution.worker.result_limit import NotSendable, limit_results
+from taskinity_data.execution.worker.result_limit import NotSendable
 from taskinity_data.execution.worker.shipping import pack_job
+from taskinity_data.machine import limit_results
 from taskinity_data.outcome import Outcome
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from taskinity_data.execution.schedulers.base import NotRun, Strategy, WorkerRow
 from taskinity_data.execution.schedulers.cluster_workers import ClusterWorkers
 from taskinity_data.execution.schedulers.restarts import Restarts, add_lost
 from taskinity_data.execution.schedulers.worker_checks import pack_runner
-from taskinity_data.execution.worker.result_limit import limit_results
 from taskinity_data.execution.worker.run_item import count_items
 from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpack_outcomes
+from taskinity_data.machine import limit_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,8 +11,8 @@ from taskinity_data.chunks.sizing import PROCESS_TARGET_S, TARGET_S
 from taskinity_data.errors import SchedulerError
 from taskinity_data.execution.schedulers.base import SendingStrategy
 from taskinity_data.execution.worker.batches import run_items, run_parcel
-from taskinity_data.execution.worker.result_limit import limit_results
 from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpack_outcomes
+from taskinity_data.machine import limit_results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from taskinity_data.errors import TaskinityDataError
 from taskinity_data.execution.worker.child_pool import ChildPool
-from taskinity_data.execution.worker.log_capture import lower_level
 from taskinity_data.execution.worker.run_item import MAX_BATCH_S, run_each
+from taskinity_data.execution.worker.side_effects import lower_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

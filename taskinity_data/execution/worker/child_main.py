@@ -13,9 +13,9 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from taskinity_data.execution.worker.failures import describe_failure
-from taskinity_data.execution.worker.log_capture import lower_level
 from taskinity_data.execution.worker.run_item import run_each
 from taskinity_data.execution.worker.shipping import pack_ended, unpack_items, unpack_job
+from taskinity_data.execution.worker.side_effects import lower_level
 
 if TYPE_CHECKING:
     from collections.abc import Callable

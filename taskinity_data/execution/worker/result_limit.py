@@ -1,49 +1,21 @@
-"""How large data are, and a result may be that is sent from where it was made to the driver."""
+"""How large a result is that is sent from where it was made to the driver, and its refusal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.data_kinds import measure_nbytes
 from taskinity_data.errors import TooLargeToSend
-from taskinity_data.machine import memory_limit
 from taskinity_data.wording import format_nbytes
 
 if TYPE_CHECKING:
     from taskinity_data.outcome import Outcome
 
-__all__ = ["NotSendable", "estimate_nbytes", "limit_results", "measure_nbytes", "refuse"]
-
-SHARE = 3
-"""A result and its packed copy are held at once, on the worker and then here; so it may take a
-third of what either has, and the rest is for the library, the chunk and what else is there."""
-
-MIN_NBYTES = 8 << 20
-"""Travels in any case: it takes 0.1 s, and no worker lives on less than ten times that."""
+__all__ = ["NotSendable", "estimate_nbytes", "refuse"]
 
 
 class NotSendable(TypeError):  # noqa: N818 - says what is the matter
     """A result that can't be pickled."""
-
-
-def limit_results(memory_nbytes: int | None) -> int:
-    """Bytes that a result may take which a worker with `memory_nbytes` sends to this process."""
-    limits = (memory_limit(),) if memory_nbytes is None else (memory_limit(), memory_nbytes)
-    return max(MIN_NBYTES, min(limits) // SHARE)
-
-
-def measure_nbytes(data: Any) -> int | None:
-    """Bytes that a frame or table takes in memory, None for anything else.
-
-    Objects in object columns count as their pointers only; measuring them would cost as much as
-    many chunk functions do.
-    """
-    if hasattr(data, "memory_usage"):
-        usage = data.memory_usage(index=False)
-        return int(usage.sum() if hasattr(usage, "sum") else usage)
-    if hasattr(data, "estimated_size"):
-        return int(data.estimated_size())
-    nbytes = getattr(data, "nbytes", None)
-    return int(nbytes) if isinstance(nbytes, int) else None
 
 
 def estimate_nbytes(outcome: Outcome) -> int:

@@ -16,10 +16,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.data_kinds import measure_nbytes
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.job import Step
-from taskinity_data.execution.worker.log_capture import CapturedLogs, capture_logs
-from taskinity_data.execution.worker.result_limit import measure_nbytes
+from taskinity_data.execution.worker.side_effects import (
+    CapturedLogs,
+    Surroundings,
+    capture_logs,
+)
 from taskinity_data.execution.worker.thread_time import queued_seconds
 from taskinity_data.formats.stream import StreamBlock
 from taskinity_data.outcome import Counts, Outcome, OutcomeBlock, Status
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from taskinity_data.execution.worker.job import Item, Job
-    from taskinity_data.execution.worker.side_effects import Surroundings
     from taskinity_data.outcome import BadLines, Failure
 
 __all__ = [
@@ -121,8 +124,6 @@ class _Turn:
 
     def _look_around(self) -> None:
         if any(self._job.chains):
-            from taskinity_data.execution.worker.side_effects import Surroundings
-
             self._before = Surroundings(has_umask=self._restores)
 
     def _run(self, item: Item) -> None:

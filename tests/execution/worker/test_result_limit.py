@@ -8,8 +8,8 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data.errors import FlowFailed, TooLargeToSend
-from taskinity_data.execution.worker import result_limit as travel
 from taskinity_data.execution.worker.shipping import pack_outcome, unpack_outcomes
+from taskinity_data.machine import limit_results, memory_limit
 from taskinity_data.outcome import Attempt, Outcome, Status
 
 FRAME = pd.DataFrame({"n": range(40)})
@@ -38,11 +38,11 @@ def go(function, scheduler, **options):
 
 
 def test_the_limit_is_a_third_of_the_least_memory():
-    here = travel.memory_limit()
-    assert travel.limit_results(None) == here // 3
-    assert travel.limit_results(300 << 20) == 100 << 20
-    assert travel.limit_results(here * 2) == here // 3
-    assert travel.limit_results(1) == 8 << 20
+    here = memory_limit()
+    assert limit_results(None) == here // 3
+    assert limit_results(300 << 20) == 100 << 20
+    assert limit_results(here * 2) == here // 3
+    assert limit_results(1) == 8 << 20
 
 
 @pytest.mark.parametrize("function", [wide, text])

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from taskinity_data.execution.worker.log_capture import (
+from taskinity_data.execution.worker.side_effects import (
     CapturedLogs,
     PassedOn,
     capture_logs,
