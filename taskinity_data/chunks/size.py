@@ -116,17 +116,7 @@ def fit_line(points: Sequence[tuple[int, float]], max_fixed: float = math.inf) -
     what is significant against noise and drift, and at most `max_fixed`; if the sizes are too
     similar to estimate it, the line goes through the origin.
     """
-    if not points:
-        return None
-    mean_x = sum(x for x, _ in points) / len(points)
-    mean_y = sum(y for _, y in points) / len(points)
-    # In units of the means: equally exact for sizes and costs of any magnitude.
-    scaled = [(x / mean_x, y / mean_y) for x, y in points]
-    max_fixed = min(max_fixed / mean_y, _cheapest(scaled)) if len(points) >= MIN_POINTS else 0.0
-    line = Line(0.0, 1.0, 0.0)
-    for _ in range(ROUNDS):
-        line = _refit(scaled, line, max_fixed)
-    return Line(line.fixed * mean_y, line.per_byte * mean_y / mean_x, line.scatter)
+    return _fit(points, max_fixed, CONFIDENCE, DECAY) if points else None
 
 
 def fit_middle(points: Sequence[tuple[int, float]]) -> Line | None:
@@ -137,16 +127,24 @@ def fit_middle(points: Sequence[tuple[int, float]]) -> Line | None:
     >>> round(line.fixed, 6), round(line.per_byte, 6)
     (2.0, 0.01)
     """
-    if not points:
-        return None
+    return _fit(points, math.inf, confidence=0.0, decay=1.0) if points else None
+
+
+def _fit(
+    points: Sequence[tuple[int, float]], max_fixed: float, confidence: float, decay: float
+) -> Line:
     mean_x = sum(x for x, _ in points) / len(points)
     mean_y = sum(y for _, y in points) / len(points)
     if not mean_y:
         return Line(0.0, 0.0, 0.0)
+    # In units of the means: equally exact for sizes and costs of any magnitude.
     scaled = [(x / mean_x, y / mean_y) for x, y in points]
+    max_fixed /= mean_y
+    if confidence:
+        max_fixed = min(max_fixed, _cheapest(scaled)) if len(points) >= MIN_POINTS else 0.0
     line = Line(0.0, 1.0, 0.0)
     for _ in range(ROUNDS):
-        line = _refit(scaled, line, math.inf, confidence=0.0, decay=1.0)
+        line = _refit(scaled, line, max_fixed, confidence, decay)
     return Line(line.fixed * mean_y, line.per_byte * mean_y / mean_x, line.scatter)
 
 
@@ -154,8 +152,8 @@ def _refit(
     points: list[tuple[float, float]],
     line: Line,
     max_fixed: float,
-    confidence: float = CONFIDENCE,
-    decay: float = DECAY,
+    confidence: float,
+    decay: float,
 ) -> Line:
     """Run one round of re-weighted least squares; x and y are in units of their means."""
     fixed, per_byte = line.fixed, line.per_byte

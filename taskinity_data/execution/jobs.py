@@ -58,7 +58,7 @@ def resolve(source: Source, values: Mapping[str, Any], inputs: Mapping[str, Any]
 
 def call_job(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Job:
     """Return the job of a task that runs once."""
-    step = _call_step(stage, values, inputs)
+    step = _make_step(stage, values, inputs)
     return Job(stage.name, ((step,),), resources=resources_of([stage]))
 
 
@@ -71,7 +71,7 @@ def chunk_job(
 ) -> Job:
     """Return the job that is done to each piece of a fan-out."""
     chains = tuple(
-        tuple(_chunk_step(step, values, inputs) for step in chain) for chain in stage.chains
+        tuple(_make_step(step, values, inputs) for step in chain) for chain in stage.chains
     )
     input_kinds = {reducer.wants for reducer in reducers}
     # What takes Arrow takes frames too: the reader may choose.
@@ -80,43 +80,26 @@ def chunk_job(
     return Job(stage.name, chains, kind, tuple(reducers), keeps_result, resources=wants)
 
 
-def _call_step(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Step:
-    arguments = {name: resolve(source, values, inputs) for name, source in stage.arguments.items()}
-    policy = stage.task.policy
-    fallback: Step | Value | None = None
-    if stage.fallback is not None:
-        fallback = _call_step(stage.fallback, values, inputs)
-    elif isinstance(policy.on_error, Value):
-        fallback = policy.on_error
-    return Step(
-        task=stage.task.name,
-        function=_function(stage.task.function),
-        takes_piece=False,
-        leading=tuple(arguments.pop(name) for name in stage.positional),
-        arguments=arguments,
-        fallback=fallback,
-        validate_input=policy.validate_input,
-        validate_output=policy.validate_output,
-        timeout_s=policy.timeout_s,
-    )
-
-
-def _chunk_step(
-    step: stages.ChainStep, values: Mapping[str, Any], inputs: Mapping[str, Any]
+def _make_step(
+    step: stages.ChainStep | Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]
 ) -> Step:
+    """Return what a worker calls for `step`, with the values of its arguments."""
+    arguments = {name: resolve(source, values, inputs) for name, source in step.arguments.items()}
     policy = step.task.policy
     fallback: Step | Value | None = None
     if step.fallback is not None:
-        fallback = _chunk_step(step.fallback, values, inputs)
+        fallback = _make_step(step.fallback, values, inputs)
     elif isinstance(policy.on_error, Value):
         fallback = policy.on_error
+    chained = step if isinstance(step, stages.ChainStep) else None
+    positional = () if isinstance(step, stages.ChainStep) else step.positional
     return Step(
         task=step.task.name,
         function=_function(step.task.function),
-        kind=step.kind,
-        arguments={
-            name: resolve(source, values, inputs) for name, source in step.arguments.items()
-        },
+        kind="pandas" if chained is None else chained.kind,
+        takes_piece=chained is not None,
+        leading=tuple(arguments.pop(name) for name in positional),
+        arguments=arguments,
         fallback=fallback,
         validate_input=policy.validate_input,
         validate_output=policy.validate_output,

@@ -8,6 +8,7 @@ import shlex
 import zipfile
 import zlib
 from dataclasses import replace
+from glob import has_magic
 from typing import TYPE_CHECKING, BinaryIO
 
 from taskinity_data.errors import PlanError, ReadError, SourceNotFound
@@ -108,7 +109,6 @@ def _tell(members: Sequence[zipfile.ZipInfo], path: str) -> str:
 
 
 ZIP = "zip://"
-_MAGIC = re.compile(r"[*?[]")
 
 
 def find_members(url: str, find: Callable[[str], list[SourceFile]]) -> list[SourceFile]:
@@ -149,9 +149,8 @@ def _pick(archive: SourceFile, pattern: str) -> list[SourceFile]:
         raise PlanError(f"{archive}: can't be read: {error.strerror}") from error
     if pattern in names:
         chosen = [pattern]
-    elif _MAGIC.search(pattern) or not pattern:
-        glob = _translate(pattern or "**")
-        chosen = sorted(name for name in names if glob.fullmatch(name))
+    elif has_magic(pattern) or not pattern:
+        chosen = _match(names, pattern or "**")
     else:
         chosen = []
     if not chosen:
@@ -169,13 +168,12 @@ def _pick(archive: SourceFile, pattern: str) -> list[SourceFile]:
     ]
 
 
-def _translate(pattern: str) -> re.Pattern[str]:
-    """Translate a glob to a regular expression: ``*`` and ``?`` stay within a directory."""
-    parts = re.split(r"(\*\*/?|\*|\?|\[[^\]]+\])", pattern)
-    rules = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    texts = (
-        rules.get(part)
-        or (f"[{part[1:-1].replace('!', '^', 1)}]" if index % 2 else re.escape(part))
-        for index, part in enumerate(parts)
-    )
-    return re.compile("".join(texts), re.DOTALL)
+def _match(names: Sequence[str], pattern: str) -> list[str]:
+    """Return those of `names` that the glob `pattern` matches, sorted."""
+    from fsspec.utils import glob_translate
+
+    try:
+        glob = re.compile(glob_translate(pattern))
+    except ValueError as error:
+        raise PlanError(f"{ZIP}{pattern}: {error}") from error
+    return sorted(name for name in names if glob.match(name))
