@@ -55,9 +55,16 @@ class RunStarted(Event):
     tasks: tuple[str, ...]
 
 
+DASHBOARD_PAGE = "/taskinity"
+"""The path of the run's page on Dask's dashboard."""
+
+
 @dataclass(frozen=True, slots=True)
 class SchedulerChanged(Event):
-    """The scheduler that runs the tasks from now on, its number of workers, and the reason."""
+    """The scheduler that runs the tasks from now on, its number of workers, and the reason.
+
+    `dashboard_link` leads to the run's page on Dask's dashboard.
+    """
 
     scheduler: str
     workers: int

@@ -1,10 +1,11 @@
+# ruff: noqa: E501 - a line of style is a rule
 """Define the colours of states, the same in report, dashboard, notebook and terminal."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["SERIES", "STATES", "TONES", "Tone", "css", "tone_of"]
+__all__ = ["RULES", "SERIES", "STATES", "TONES", "Tone", "css", "tone_of"]
 
 
 class Tone(NamedTuple):
@@ -57,6 +58,21 @@ _PAGE = {"page": "#fff", "ink": "#1b2430", "soft": "#56606e", "line": "#d9dfe7",
          "link": "#1c559e"}  # fmt: skip
 _DARK_PAGE = {"page": "#14181f", "ink": "#e6ebf2", "soft": "#a6b1bf", "line": "#333d4a",
               "box": "#1b212b", "link": "#8ab8f5"}  # fmt: skip
+
+RULES = """\
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:24px 0 0}
+.tile{background:var(--box);border:1px solid var(--line);border-radius:8px;padding:12px 14px;min-width:0}
+.tile dt{color:var(--soft);font-size:.8125rem}.tile dd{margin:0}
+.number{display:block;font-size:1.5rem;line-height:1.35;font-weight:650;font-variant-numeric:tabular-nums;white-space:nowrap}
+.tile .note{color:var(--soft);min-height:1.25rem;display:block;font-size:.8125rem}
+.good{color:var(--good-ink)}.reused{color:var(--reused-ink)}.running{color:var(--running-ink)}
+.again{color:var(--again-ink)}.attention{color:var(--attention-ink)}.bad{color:var(--bad-ink)}.idle{color:var(--idle-ink)}
+.swatch{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:6px;background:var(--dot)}
+@media (max-width:600px){
+.tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:10px 12px}.tile:first-child:nth-last-child(odd){grid-column:1/3}
+.number{font-size:1.25rem}
+}"""
+"""The style of large numbers, of texts in the colours of states, and of legends."""
 
 
 def tone_of(state: str) -> Tone:

@@ -1,4 +1,4 @@
-"""Keep the state of a run for the dashboard's page, in columns, from batches of plain values.
+"""Keep the state of a run for the dashboard's page, from batches of plain values.
 
 It lives in the scheduler's process, which may be on another machine.
 """
@@ -6,40 +6,29 @@ It lives in the scheduler's process, which may be on another machine.
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from taskinity_data.report.live_task import STATES, LiveTask
+from taskinity_data.wording import without_numbers
 
 __all__ = [
     "HANDLER",
     "MAX_FAILURES",
     "MAX_POINTS",
-    "PAGE",
-    "STATES",
+    "FailureCount",
     "LiveNode",
     "LiveRun",
-    "LiveTask",
 ]
 
 HANDLER = "taskinity_page"
 """The scheduler's handler that takes batches."""
 
-PAGE = "/taskinity"
-"""Where the page stands on Dask's dashboard."""
-
-
-STATES = ("PENDING", "RUNNING", "RETRYING", "COMPLETED", "REUSED", "SKIPPED", "FAILED")
-"""What a chunk can be, as drawn: ``RUNNING`` is handed to a worker or its queue, ``REUSED`` was
-finished by an earlier run, ``PENDING`` was given back when the run ended."""
-
-_SPLIT = "SPLIT"
-"""A chunk whose place its parts have taken; it is drawn no more."""
-
 _WORST_FIRST = ("FAILED", "RUNNING", "STOPPED", "SKIPPED", "COMPLETED")
 """States of tasks that have begun; ``STOPPED`` is one that the run's end has kept from going on."""
 
-MAX_FAILURES = 200
-"""Failures that are kept with their tracebacks, the newest."""
+MAX_FAILURES = 50
+"""Groups of failures that are kept, each with the first traceback."""
 
 MAX_POINTS = 2_000
 """Points of a series over time; when there are more, each second one is dropped."""
@@ -57,33 +46,14 @@ class LiveNode(NamedTuple):
 
 
 @dataclass(slots=True)
-class LiveTask:
-    """One task of the flow, or one fan-out, so far."""
+class FailureCount:
+    """How often an error was met, but for numbers in its message, and the first that was."""
 
-    name: str
-    state: str = "PENDING"
-    chunks: int | None = None
-    is_final: bool = False
-    is_fan_out: bool = False
-    nbytes: int = 0
-    done_nbytes: int = 0
-    done_rows: int = 0
-    retried: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def describe(self) -> str:
-        """Describe its progress in a few words."""
-        if not self.is_fan_out:
-            return self.state.lower()
-        ended = sum(self.counts[state] for state in ("COMPLETED", "REUSED", "SKIPPED", "FAILED"))
-        total = "" if self.chunks is None else f" of {self.chunks:,}"
-        about = total if self.is_final else total.replace(" of ", " of about ")
-        parts = [f"{ended:,}{about} chunks"]
-        lost = self.counts["FAILED"] + self.counts["SKIPPED"]
-        parts += [f"{lost:,} failed or skipped"] if lost else []
-        parts += [f"{self.counts['REUSED']:,} reused"] if self.counts["REUSED"] else []
-        parts += [f"{self.retried:,} tried again"] if self.retried else []
-        return ", ".join(parts)
+    state: str
+    location: str
+    error: str
+    traceback: str
+    count: int = 0
 
 
 class LiveRun:
@@ -96,13 +66,9 @@ class LiveRun:
     nodes : dict of id to LiveNode
         Of the drawn flow, whose SVG bears ``state-ID`` among the classes of each node.
     tasks : dict of name to LiveTask
-    index : dict of (task, key) to the chunk's place in the columns below
-    columns : dict of name to list
-        ``task, key, path, where, nbytes, rows, state, attempts, worker, seconds``, each with an
-        entry for every chunk.
-    files : dict of (task, path) to places of its chunks
-    shares : dict of (task, path) to how many of its chunks are in each state
-    failures : deque of (task, where, error, traceback)
+    failures : dict of (task, state, error without numbers) to FailureCount
+    left_out : int
+        Failures of kinds beyond the first 50.
     throughput, sizes : list of (seconds since the start, number)
         Bytes, or chunks where they have none, that this try has done; the planned bytes of each
         chunk when it was handed out.
@@ -111,23 +77,19 @@ class LiveRun:
     def __init__(self, run_id: str, driver: str = "") -> None:
         self.run_id, self.driver = run_id, driver
         self.flow = self.status = self.scheduler = ""
+        self.workers = 1
         self.svg = ""
         self.nodes: dict[str, LiveNode] = {}
         self.edges: list[tuple[str, str]] = []
         self.started_s = self.now_s = self._received_s = 0.0
         self.tasks: dict[str, LiveTask] = {}
-        self.index: dict[tuple[str, str], int] = {}
-        names = ("task", "key", "path", "where", "nbytes", "rows", "state", "attempts")
-        self.columns: dict[str, list[Any]] = {name: [] for name in (*names, "worker", "seconds")}
-        self.files: dict[tuple[str, str], list[int]] = {}
-        self.shares: dict[tuple[str, str], Counter[str]] = {}
-        self.failures: deque[tuple[str, str, str, str]] = deque(maxlen=MAX_FAILURES)
+        self.failures: dict[tuple[str, str, str], FailureCount] = {}
+        self.left_out = 0
         self.throughput: list[tuple[float, float]] = []
         self.sizes: list[tuple[float, float]] = []
         self.has_bytes = False
         self.version = 0
         self._done = 0
-        self._texts: dict[str, str] = {}
 
     def add(self, batch: list[tuple[Any, ...]]) -> None:
         """Add events: tuples of a kind, a time, and what belongs to it."""
@@ -154,6 +116,30 @@ class LiveRun:
         since_s = 0.0 if self.is_over else time.monotonic() - self._received_s
         return max(0.0, self.now_s - self.started_s + since_s)
 
+    @property
+    def fan_outs(self) -> list[LiveTask]:
+        """The fan-outs that have chunks."""
+        return [task for task in self.tasks.values() if task.is_fan_out or task.codes]
+
+    @property
+    def share(self) -> float | None:
+        """The completed share of all fan-outs that have begun, from 0 to 1; None if unknown."""
+        fan_outs = self.fan_outs
+        if not fan_outs or not all(task.total for task in fan_outs):
+            return None
+        # One of bytes and one of items have no common unit.
+        return sum(min(task.done / task.total, 1.0) for task in fan_outs) / len(fan_outs)
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left of the fan-outs that run; None if that is not known of each."""
+        now_s = self.started_s + self.spent_s
+        running = [task for task in self.fan_outs if task.state == "RUNNING"]
+        if not running or self.is_over:
+            return None
+        left = [task.left_s(now_s, self.workers) for task in running]
+        return None if None in left else max(seconds or 0.0 for seconds in left)
+
     def lose(self) -> None:
         """Mark it as lost: its driver has gone without a message."""
         if not self.is_over:
@@ -166,10 +152,9 @@ class LiveRun:
         Chunk-wise tasks in a row run as one, under the name of the last; and a task whose value was
         there before the run never begins.
         """
-        of = {name: key for key, node in self.nodes.items() for name in node.names}
         after: dict[str, set[str]] = {}
         for source, target in self.edges:
-            after.setdefault(of[source], set()).add(of[target])
+            after.setdefault(source, set()).add(target)
         states = {key: self.task_of(node).state for key, node in self.nodes.items()}
         # From the last one on, so that a node before several gets the state of the nearest.
         for _ in self.nodes:
@@ -203,7 +188,7 @@ class LiveRun:
     # -- what happens --------------------------------------------------------------------------
 
     def _on_drawn(self, svg: str, nodes: dict[str, Any], edges: list[tuple[str, str]]) -> None:
-        self.svg, self.edges = svg, edges
+        self.svg, self.edges = svg, edges  # between ids of nodes
         self.nodes = {key: LiveNode(*node) for key, node in nodes.items()}
 
     def _on_run(self, flow: str, tasks: tuple[str, ...]) -> None:
@@ -211,11 +196,12 @@ class LiveRun:
         for name in tasks:
             self._task(name)
 
-    def _on_scheduler(self, description: str) -> None:
-        self.scheduler = description
+    def _on_scheduler(self, description: str, workers: int) -> None:
+        self.scheduler, self.workers = description, workers
 
     def _on_begin(self, name: str) -> None:
-        self._task(name).state = "RUNNING"
+        task = self._task(name)
+        task.state, task.begun_s = "RUNNING", self.now_s
 
     def _on_end(self, name: str, state: str) -> None:
         self._task(name).state = state
@@ -226,21 +212,22 @@ class LiveRun:
         task.chunks, task.nbytes, task.is_final = chunks, nbytes, is_final
         self.has_bytes |= nbytes > 0
 
-    def _on_chunk(self, name: str, key: str, nbytes: int, path: str, where: str) -> None:
-        if (name, key) in self.index:
+    def _on_chunk(self, name: str, key: str, nbytes: int, location: str) -> None:
+        task = self._task(name)
+        if key in task.index:
             return
-        self._add_chunk(name, key, nbytes, path, where, "RUNNING")
+        task.add_chunk(key, nbytes, location, "RUNNING")
         if nbytes:
             self.sizes.append((self.now_s - self.started_s, float(nbytes)))
 
     def _on_again(self, name: str, key: str, parts: int) -> None:
         task = self._task(name)
         task.retried += 1
-        index = self.index.get((name, key))
-        if index is None:
-            return
-        self._set_state(task, index, _SPLIT if parts else "RETRYING")
-        self.columns["attempts"][index] += 1
+        index = task.index.get(key)
+        if index is not None and parts:
+            task.split(index)
+        elif index is not None:
+            task.set_state(index, "RETRYING")
 
     def _on_done(
         self,
@@ -249,30 +236,40 @@ class LiveRun:
         state: str,
         rows: int | None,
         nbytes: int,
-        attempts: int,
-        worker: str,
         seconds: float,
+        note: str,
         error: str,
         traceback: str,
-        before: tuple[str, str] | None,
+        before: str | None,
     ) -> None:
-        if before is not None and (name, key) not in self.index:
-            self._add_chunk(name, key, nbytes, *before, "REUSED")
-        index = self.index.get((name, key))
+        task = self._task(name)
+        if before is not None and key not in task.index:
+            task.add_chunk(key, nbytes, before, "REUSED")
+        index = task.index.get(key)
         if index is None:
             return
-        task, columns = self._task(name), self.columns
         if before is None or state != "COMPLETED":
-            self._set_state(task, index, state)
-        columns["rows"][index], columns["attempts"][index] = rows, attempts
-        columns["worker"][index], columns["seconds"][index] = self._shared(worker), seconds
+            task.set_state(index, state)
+        task.notes[index] = note
         task.done_nbytes += nbytes
         task.done_rows += rows or 0
         if before is None:
             self._done += nbytes if self.has_bytes else 1
+            task.fresh += 1
+            task.fresh_nbytes += nbytes
+            task.worked_s, task.ended_s = task.worked_s + seconds, self.now_s
         if error:
-            where = f"{columns['path'][index]} {columns['where'][index]}".strip() or key
-            self.failures.append((name, where, error, traceback))
+            self._count_failure(name, state, task.locations[index] or key, error, traceback)
+
+    def _count_failure(
+        self, name: str, state: str, location: str, error: str, traceback: str
+    ) -> None:
+        group = (name, state, without_numbers(error))
+        if group not in self.failures and len(self.failures) == MAX_FAILURES:
+            self.left_out += 1
+            return
+        first = FailureCount(state, location, error, traceback)
+        self.failures.setdefault(group, first).count += 1
 
     def _on_finish(self, status: str) -> None:
         self.status = status
@@ -281,35 +278,10 @@ class LiveRun:
                 task.state = "FAILED" if status == "FAILED" else "STOPPED"
         if status in ("COMPLETED", "PARTIAL"):
             return
-        for index, state in enumerate(self.columns["state"]):
-            if state in ("RUNNING", "RETRYING"):
-                self._set_state(self._task(self.columns["task"][index]), index, "PENDING")
-
-    # -- what is kept --------------------------------------------------------------------------
+        for task in self.tasks.values():
+            for index, code in enumerate(task.codes):
+                if STATES[code] in ("RUNNING", "RETRYING"):
+                    task.set_state(index, "PENDING")
 
     def _task(self, name: str) -> LiveTask:
         return self.tasks.setdefault(name, LiveTask(name))
-
-    def _shared(self, text: str) -> str:
-        """Return the one copy of a text that many chunks share."""
-        return self._texts.setdefault(text, text)
-
-    def _add_chunk(
-        self, name: str, key: str, nbytes: int, path: str, where: str, state: str
-    ) -> None:
-        name, path = self._shared(name), self._shared(path)
-        index = self.index[name, key] = len(self.columns["key"])
-        row = (name, key, path, where, nbytes, None, state, 0, "", 0.0)
-        for column, value in zip(self.columns.values(), row, strict=True):
-            column.append(value)
-        self._task(name).counts[state] += 1
-        self.files.setdefault((name, path), []).append(index)
-        self.shares.setdefault((name, path), Counter())[state] += 1
-
-    def _set_state(self, task: LiveTask, index: int, state: str) -> None:
-        columns = self.columns
-        before = columns["state"][index]
-        for counts in (task.counts, self.shares[columns["task"][index], columns["path"][index]]):
-            counts[before] -= 1
-            counts[state] += 1
-        columns["state"][index] = state

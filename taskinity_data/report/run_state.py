@@ -23,6 +23,7 @@ from taskinity_data.events import (
 )
 from taskinity_data.outcome import Status
 from taskinity_data.report.palette import STATES
+from taskinity_data.report.time_left import estimate_left
 from taskinity_data.wording import format_count, format_nbytes, format_number, format_seconds
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from taskinity_data.events import Event
 
 __all__ = ["Tally", "TaskTally"]
-
-_MIN_CHUNKS = 5
-"""After which the time that is left is known."""
 
 
 @dataclass(slots=True)
@@ -86,30 +84,22 @@ class TaskTally:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left, None if unknown.
-
-        Not known before five chunks have ended: the first are slower, or not like the others. What
-        chunks have cost so far, by bytes, is what those that remain will cost. Of that the
-        workers have done a part already: all their time that has not gone into chunks that ended,
-        as far as it went into chunks at all. The last chunks keep no more workers busy than they
-        are many.
-        """
-        fresh, spent_s = self.ended - self.recalled, self.ended_s - self.started_s
-        done = self.fresh_nbytes if self.nbytes else fresh
-        if fresh < _MIN_CHUNKS or done <= 0 or spent_s <= 0 or self.share is None:
+        """Seconds left, None if unknown; see `estimate_left`."""
+        if self.share is None:
             return None
+        ended = self.ended - self.recalled
         remain = self.nbytes - self.done_nbytes if self.nbytes else (self.chunks or 0) - self.ended
-        worked_s = self.worked_s or spent_s
-        under_way = min(self.workers, len(self.at_work)) * worked_s / fresh
-        paid_s = self.workers * spent_s
-        used_s = max(worked_s, min(paid_s, worked_s + under_way))
-        begun_s = min(under_way, used_s - worked_s)
-        at_once = float(self.workers)
-        if self.chunks is not None:
-            at_once = min(at_once, max(1, self.chunks - self.ended))
-        cost_s = max(0.0, worked_s / done * remain - begun_s)
-        takes_s = max(cost_s / self.workers * paid_s / used_s, cost_s / at_once)
-        left_s = takes_s - (self.now_s - self.ended_s)
+        left_s = estimate_left(
+            self.fresh_nbytes if self.nbytes else ended,
+            remain,
+            ended=ended,
+            at_work=len(self.at_work),
+            chunks_left=None if self.chunks is None else self.chunks - self.ended,
+            workers=self.workers,
+            worked_s=self.worked_s,
+            spent_s=self.ended_s - self.started_s,
+        )
+        left_s = (left_s or 0.0) - (self.now_s - self.ended_s)
         return left_s if left_s > 0 else None
 
     @property

@@ -120,6 +120,7 @@ class RunSession:
                 *options.observers,
             ],
         )
+        self._labels = call.labels
         self._begins = events.RunStarted(self.journal.run_id, time.time(), flow.name, flow.order)
         self._begun, self._started = time.perf_counter(), pd.Timestamp.now("UTC")
         self._started_s = self._closed_s = 0.0
@@ -152,7 +153,7 @@ class RunSession:
             from taskinity_data.report.dashboard.observer import DashboardObserver
 
             self._announcer.add(
-                DashboardObserver(self._flow, self._begins, strategy, self._notices)
+                DashboardObserver(self._flow, self._begins, strategy, self._labels, self._notices)
             )
         self._announcer.announce(strategy, reason)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.sizing import PROCESS_TARGET_S
 from taskinity_data.errors import SchedulerError, WorkerDied
+from taskinity_data.events import DASHBOARD_PAGE
 from taskinity_data.execution.schedulers.base import NotRun, Strategy, WorkerRow
 from taskinity_data.execution.schedulers.cluster_workers import ClusterWorkers
 from taskinity_data.execution.schedulers.restarts import Restarts, add_lost
@@ -122,9 +123,13 @@ class DaskStrategy(Strategy):
 
     @property
     def dashboard_link(self) -> str | None:
-        """Dask's dashboard, as its setting ``distributed.dashboard.link`` says; None without."""
+        """The run's page on Dask's dashboard, which is found by its setting
+        ``distributed.dashboard.link``; None without a dashboard.
+        """
         try:
-            return self._client.dashboard_link or None
+            link: str = self._client.dashboard_link or ""
+            page, status, rest = link.rpartition("/status")
+            return (f"{page}{DASHBOARD_PAGE}" if status and not rest else link) or None
         except (KeyError, IndexError, ValueError) as error:
             # A link is worth no run.
             _log.warning("distributed.dashboard.link can't be filled in: %r", error)

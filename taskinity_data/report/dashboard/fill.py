@@ -7,93 +7,118 @@ from __future__ import annotations
 
 import re
 from html import escape
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from taskinity_data.report.run_columns import STATES
+from taskinity_data.report.live_task import STATES
+from taskinity_data.report.palette import STATES as TONES
+from taskinity_data.report.palette import css, tone_of
 from taskinity_data.wording import format_count, format_nbytes, format_seconds, inert, inert_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskinity_data.report.run_columns import LiveRun
+    from taskinity_data.report.live_task import LiveTask
+    from taskinity_data.report.run_columns import FailureCount, LiveRun
 
 __all__ = [
-    "COLORS", "MAX_BARS", "MAX_CELLS", "Cells", "fill_bars", "fill_cells", "fill_memory",
-    "fill_rate", "fill_sizes", "format_failure", "format_graph", "format_head", "format_tasks",
+    "MAX_CELLS", "fill_memory", "fill_rate", "fill_sizes", "fill_strips", "format_failure",
+    "format_graph", "format_head", "format_legend", "format_tasks", "label_of",
 ]  # fmt: skip
 
-COLORS = {
-    "PENDING": "#b9c0ca",
-    "RUNNING": "#5b9bd5",
-    "RETRYING": "#e5a13b",
-    "COMPLETED": "#3f9e60",
-    "REUSED": "#9fd3af",
-    "SKIPPED": "#a98bc9",
-    "FAILED": "#d1495b",
-}
-"""Of the states; for those who see no red or green they differ in lightness too."""
+MAX_CELLS = 400
+"""Cells of a strip, which are about three pixels wide then: neighbours share one beyond that."""
 
-_WORDS = {"REUSED": "reused"}
-
-MAX_CELLS = 3_000
-"""Chunks that get a cell each; of more, each file is a row of shares."""
-
-MIN_WIDTH, MAX_WIDTH = 10, 100
-"""Cells in a line."""
-
-MAX_NAMED = 24
-"""Lines of cells beside which the file's name has room; beyond that files follow one another."""
-
-MAX_BARS = 60
-"""Rows of shares, or workers, at most: neighbouring files are put together beyond that."""
-
-_MAX_CHARACTERS = 22
+MAX_WORKERS = 60
+"""Workers whose memory is shown."""
 
 RATE_S = 3.0
 """Over how long the throughput is taken: what ends in between is even enough to be read."""
 
-_STYLE = "<style>" + "".join(
-    f".taskinity-flow g.{state.lower()} rect{{stroke:{color};stroke-width:3}}"
-    for state, color in COLORS.items()
-) + ".taskinity-flow g.pending rect{stroke-width:1.5}</style>"  # fmt: skip
+_MIN_SPREAD = 1.5
+"""How many times as large chunks must become for their sizes to be drawn."""
 
+_STATES = {"LOST": "DRIVER LOST"}
 
-class Cells(NamedTuple):
-    """Columns for a rectangle a chunk, how many are in a line, how many lines, and their names."""
-
-    data: dict[str, Any]
-    wide: int
-    high: int
-    names: dict[int, str]
+_STYLE = "<style>" + css() + """
+svg.taskinity-flow rect,svg.taskinity-flow .many rect{
+fill:var(--box);stroke:var(--idle);stroke-width:2}
+svg.taskinity-flow text{fill:var(--ink)}
+""" + "".join(
+    f"svg.taskinity-flow g.{state.lower()} rect{{stroke:var(--{tone})}}\n"
+    for state, tone in TONES.items() if tone != "idle"
+) + "</style>"  # fmt: skip
 
 
 def format_head(run: LiveRun) -> str:
-    """Return the run in one line, and the legend of the colours."""
-    legend = " ".join(
-        f'<span style="white-space:nowrap;margin-right:8px"><span style="color:{color}">&#9632;'
-        f"</span> {_WORDS.get(state, state.lower())}</span>"
-        for state, color in COLORS.items()
+    """Return what runs, and its large numbers: percent, time left, elapsed, rows, lost chunks."""
+    status = _STATES.get(run.status, run.status)
+    share, left_s = run.share, run.left_s
+    left = format_seconds(left_s) if left_s is not None else "–" if run.is_over else "unknown"
+    fan_outs = run.fan_outs
+    rows = sum(task.done_rows for task in fan_outs)
+    lost = sum(task.lost for task in fan_outs)
+    ended = sum(task.ended for task in fan_outs)
+    done_nbytes = sum(task.done_nbytes for task in fan_outs)
+    percent = "–" if share is None else f"{int(share * 100)} %"
+    tone = TONES.get(run.status, "idle")
+    chunks = f"{format_count(ended, 'chunk')} ended" if fan_outs else ""
+    tiles = [
+        ("Status", status, chunks, tone),
+        ("Done", percent, "of the planned bytes" if run.has_bytes else "", ""),
+        ("Time left", left, "", ""),
+        ("Elapsed", format_seconds(run.spent_s), "", ""),
+        ("Rows", f"{rows:,}", format_nbytes(done_nbytes) if done_nbytes else "", ""),
+        ("Failed or skipped", f"{lost:,}", "chunks" if lost else "", "attention" if lost else ""),
+    ]  # fmt: skip
+    about = " · ".join(filter(None, (f"Run {run.run_id}", run.scheduler)))
+    numbers = "".join(
+        f'<div class="tile"><dt>{title}</dt><dd><span class="number {tone}">{escape(number)}</span>'
+        f'<span class="note">{escape(line)}</span></dd></div>'
+        for title, number, line, tone in tiles
+        if fan_outs or title in ("Status", "Elapsed")
     )
-    status = "its driver has gone" if run.status == "LOST" else run.status
-    parts = [f"{run.flow}: {status}", format_seconds(run.spent_s), run.scheduler]
-    text = escape(inert_line(", ".join(filter(None, parts))))
     return (
-        f'<h2 id="taskinity-head" style="margin:8px 0;overflow-wrap:anywhere">{text}</h2>'
-        f'<p style="margin:8px 0">run {escape(run.run_id)}</p><p style="margin:8px 0">{legend}</p>'
+        f'<div id="taskinity-head"><h1>{escape(inert_line(run.flow))}</h1>'
+        f'<p class="about">{escape(inert_line(about))}</p><dl class="tiles">{numbers}</dl></div>'
     )
+
+
+def format_legend(run: LiveRun) -> str:
+    """Return how many chunks of all fan-outs are in each state, with its colour."""
+    counts = {state: sum(task.counts[state] for task in run.fan_outs) for state in STATES}
+    texts = "".join(
+        f'<span class="key"><span class="swatch" style="--dot:{tone_of(state).fill}"></span>'
+        f"{count:,} {state.lower()}</span>"
+        for state, count in counts.items()
+        if count
+    )
+    return f'<p id="taskinity-legend">{texts}</p>'
+
+
+def label_of(run: LiveRun, task: LiveTask) -> str:
+    """Return what the node of a task is labelled with."""
+    labels = {name: node.label for node in run.nodes.values() for name in node.names}
+    return inert_line(labels.get(task.name, labels.get(task.name.removesuffix("[*]"), task.name)))
 
 
 def format_graph(run: LiveRun) -> str:
     """Return the flow as SVG, its nodes coloured by their states."""
-    states = run.states()
+    states = {key: _shown(run, key, state) for key, state in run.states().items()}
 
     def colored(match: re.Match[str]) -> str:
         return f"{match[1]}{states.get(match[2], 'PENDING').lower()}"
 
     # Within what the SVG's maker has put in quotes: texts have none.
     return _STYLE + re.sub(r'(<g class="(?:many )?)state-(n\d+)', colored, run.svg)
+
+
+def _shown(run: LiveRun, key: str, state: str) -> str:
+    """Return the state of a node, SKIPPED where it has ended without some of its chunks."""
+    task = run.task_of(run.nodes[key])
+    is_partial = state == "COMPLETED" and (task.lost or task.counts["FALLBACK"])
+    return "SKIPPED" if is_partial else state
 
 
 def format_tasks(run: LiveRun) -> str:
@@ -111,98 +136,69 @@ def format_tasks(run: LiveRun) -> str:
         rows = format_count(task.done_rows, "row") if task.done_rows else ""
         amount = format_nbytes(task.done_nbytes) if task.nbytes else ""
         text = " · ".join(filter(None, (text, rows, amount)))
+        dot = tone_of(_shown(run, key, state)).fill
         lines.append(
-            f'<tr><td style="color:{COLORS.get(state, COLORS["PENDING"])}">&#9632;</td>'
-            '<td style="padding:2px 12px 2px 0;overflow-wrap:anywhere;min-width:min(9em,40vw)">'
-            f"{escape(inert_line(node.label))}</td><td>{escape(text)}</td></tr>"
+            f'<tr><th><span class="swatch" style="--dot:{dot}"></span>'
+            f"{escape(inert_line(node.label))}</th><td>{escape(text)}</td></tr>"
         )
-    return f'<table id="taskinity-tasks" style="vertical-align:top">{"".join(lines)}</table>'
+    return f'<table id="taskinity-tasks">{"".join(lines)}</table>'
 
 
-def format_failure(task: str, where: str, error: str, traceback: str) -> str:
-    """Return one failure with its traceback, which can be unfolded."""
-    first = inert_line((error.splitlines() or ["?"])[0])
+def format_failure(task: str, failure: FailureCount) -> str:
+    """Return the first failure of a group with its traceback, which can be unfolded."""
+    first = inert_line((failure.error.splitlines() or ["?"])[0])
     return (
-        '<details id="taskinity-failure"><summary style="overflow-wrap:anywhere;cursor:pointer">'
-        f"{escape(inert_line(task))}: {escape(first)} <small>{escape(inert_line(where))}</small>"
-        '</summary><pre style="overflow:auto;max-height:320px;white-space:pre-wrap;'
-        'overflow-wrap:anywhere">'
-        f"{escape(inert(traceback))}</pre></details>"
+        f'<details id="taskinity-failure"><summary><b>{escape(first)}</b> '
+        f"<small>{escape(inert_line(task))} · first in {escape(inert_line(failure.location))}"
+        f"</small></summary><pre>{escape(inert(failure.traceback))}</pre></details>"
     )
 
 
-def fill_cells(run: LiveRun) -> Cells:
-    """Return a cell for each chunk.
+def fill_strips(run: LiveRun) -> dict[str, Any]:
+    """Return the cells of a strip for each fan-out, from 0 to 100 % of its planned bytes.
 
-    Each file begins a new line; if there are very many, each follows the last one after a gap.
+    A cell is a chunk, or those that share it, in the state that should be seen first; what no
+    worker was given yet is one pale cell.
     """
-    columns = run.columns
-    files = [
-        (name, [index for index in indexes if columns["state"][index] != "SPLIT"])
-        for name, indexes in run.files.items()
-    ]
-    wide = max((len(indexes) for _, indexes in files), default=0)
-    wide = min(MAX_WIDTH, max(MIN_WIDTH, wide))
-    high = sum(-(-len(indexes) // wide) for _, indexes in files)
-    data: dict[str, list[Any]] = {name: [] for name in ("x", "y", "color", "where", "text")}
-    names: dict[int, str] = {}
-    is_named = high <= MAX_NAMED
-    if not is_named:
-        wide = MAX_WIDTH
-    at = 0
-    several = len({task for task, _ in run.files}) > 1
-    for (task, path), indexes in files:
-        if is_named:
-            at = -(-at // wide) * wide
-            names[at // wide] = _short(path, task, several)
-        for index in indexes:
-            data["x"].append(at % wide)
-            data["y"].append(at // wide)
-            data["color"].append(COLORS[columns["state"][index]])
-            where = f"{path} {columns['where'][index]}".strip() or columns["key"][index]
-            data["where"].append(inert_line(where))
-            data["text"].append(_describe_chunk(columns, index))
-            at += 1
-        at += not is_named
-    return Cells(data, wide, max(1, -(-at // wide)), names)
+    data: dict[str, list[Any]] = {
+        name: [] for name in ("task", "left", "right", "color", "alpha", "where", "text")
+    }
+    for task in run.fan_outs:
+        label, sizes = label_of(run, task), np.array(task.sizes, dtype=np.float64)
+        codes = np.frombuffer(bytes(task.codes), dtype=np.uint8)
+        edges = np.concatenate([[0.0], np.cumsum(sizes)])
+        total = max(task.total, edges[-1], 1.0)
+        cell = np.minimum(edges[:-1] / total * MAX_CELLS, MAX_CELLS - 1).astype(int)
+        is_single = len(codes) <= MAX_CELLS
+        starts = np.flatnonzero(sizes > 0 if is_single else np.diff(cell, prepend=-1))
+        stops = np.append(starts[1:], len(codes))[: len(starts)]
+        worst = np.minimum.reduceat(codes, starts) if len(starts) else codes
+        lefts, rights = edges[starts] / total * 100, edges[stops] / total * 100
+        for first, stop, code, left, right in zip(
+            starts.tolist(), stops.tolist(), worst.tolist(), lefts.tolist(), rights.tolist(),
+            strict=True,
+        ):  # fmt: skip
+            where, text = task.locations[first], _describe(task, first)
+            if stop - first > 1 and not is_single:
+                text = f"{STATES[code].lower()}, and {stop - first - 1:,} more chunks"
+            gap = min((right - left) * 0.1, 0.1)
+            cell_of = (label, left, right - gap, tone_of(STATES[code]).fill, 1.0, where, text)
+            _append(data, cell_of)
+        left = edges[-1] / total * 100
+        if left < 100:
+            _append(data, (label, left, 100.0, tone_of("PENDING").fill, 0.25, "", "not begun"))
+    return data
 
 
-def _short(path: str, task: str, several: bool) -> str:
-    """Return a file's name, or else a task's, short enough for the label of a plot."""
-    name = path.rsplit("/", 1)[-1]
-    name = f"{task} {name}".strip() if several or not name else name
-    name = inert_line(name)
-    return name if len(name) <= _MAX_CHARACTERS else f"{name[: _MAX_CHARACTERS - 1]}…"
+def _append(data: dict[str, list[Any]], values: tuple[Any, ...]) -> None:
+    for column, value in zip(data.values(), values, strict=True):
+        column.append(value)
 
 
-def _describe_chunk(columns: dict[str, list[Any]], index: int) -> str:
-    state = columns["state"][index]
-    parts = [_WORDS.get(state, state.lower())]
-    parts += [format_nbytes(columns["nbytes"][index])] if columns["nbytes"][index] else []
-    if columns["rows"][index] is not None:
-        parts.append(format_count(columns["rows"][index], "row"))
-    if columns["worker"][index]:
-        parts.append(f"{format_seconds(columns['seconds'][index])} on {columns['worker'][index]}")
-    if columns["attempts"][index] > 1:
-        parts.append(f"{columns['attempts'][index]} attempts")
-    return inert_line(", ".join(parts))
-
-
-def fill_bars(run: LiveRun) -> dict[str, Any]:
-    """Return how many chunks of each file are in each state; of many files, neighbours together."""
-    files = list(run.shares.items())
-    several = len({task for task, _ in run.shares}) > 1
-    step = -(-len(files) // MAX_BARS) or 1
-    bars: dict[str, list[Any]] = {"file": [], **{state: [] for state in STATES}}
-    for first in range(0, len(files), step):
-        some = files[first : first + step]
-        (task, path), _ = some[0]
-        more = f" and {len(some) - 1:,} more" if len(some) > 1 else ""
-        # Files of one name in several directories are to stay apart.
-        bars["file"].append(f"{_short(path, task, several)}{more} ({first // step + 1})")
-        for state in STATES:
-            bars[state].append(sum(counts[state] for _, counts in some))
-    return bars
+def _describe(task: LiveTask, index: int) -> str:
+    state, size = STATES[task.codes[index]].lower(), task.sizes[index]
+    size_text = format_nbytes(size) if task.nbytes else ""
+    return inert_line(", ".join(filter(None, (state, size_text, task.notes[index]))))
 
 
 def fill_rate(run: LiveRun) -> tuple[str, dict[str, Any]]:
@@ -217,8 +213,10 @@ def fill_rate(run: LiveRun) -> tuple[str, dict[str, Any]]:
 
 
 def fill_sizes(run: LiveRun) -> tuple[str, dict[str, Any]]:
-    """Return the unit of chunks' sizes, and the sizes over time."""
+    """Return the unit of chunks' sizes, and the sizes over time; empty where they hardly differ."""
     nbytes = np.array([size for _, size in run.sizes])
+    if not len(nbytes) or np.quantile(nbytes, 0.95) < _MIN_SPREAD * np.quantile(nbytes, 0.05):
+        return "", {"x": [], "y": []}
     unit, scale = _unit(nbytes)
     return unit, {"x": [at_s for at_s, _ in run.sizes], "y": (nbytes / scale).tolist()}
 
@@ -230,9 +228,9 @@ def _unit(nbytes: Any) -> tuple[str, float]:
     return next(((name, scale) for name, scale in units.items() if largest >= scale), ("B", 1.0))
 
 
-def fill_memory(workers: Sequence[Any]) -> tuple[list[str], dict[str, Any]]:
-    """Return the names of the first workers, and the memory that each uses, with its limit."""
-    workers = workers[:MAX_BARS]
+def fill_memory(workers: Sequence[Any]) -> tuple[list[str], str, dict[str, Any]]:
+    """Return the names of the first workers, the unit, and the memory and limit of each in it."""
+    workers = workers[:MAX_WORKERS]
     names = [str(worker.name).removeprefix("tcp://").removeprefix("tls://") for worker in workers]
     used = [float(worker.metrics.get("memory") or 0) for worker in workers]
     limits = [float(worker.memory_limit or 0) for worker in workers]
@@ -240,4 +238,7 @@ def fill_memory(workers: Sequence[Any]) -> tuple[list[str], dict[str, Any]]:
         f"{format_nbytes(nbytes)} of {format_nbytes(limit)}" if limit else format_nbytes(nbytes)
         for nbytes, limit in zip(used, limits, strict=True)
     ]
-    return names, {"worker": names, "used": used, "limit": limits, "text": texts}
+    unit, scale = _unit([*used, *limits])
+    columns = {"used": used, "limit": limits}
+    scaled = {name: [nbytes / scale for nbytes in column] for name, column in columns.items()}
+    return names, unit, {"worker": names, **scaled, "text": texts}

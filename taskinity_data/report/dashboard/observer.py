@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.events import (
+    DASHBOARD_PAGE,
     ChunkFinished,
     ChunkRetried,
     ChunksCompleted,
@@ -23,11 +24,12 @@ from taskinity_data.events import (
     TaskFinished,
     TaskStarted,
 )
-from taskinity_data.wording import format_count
+from taskinity_data.outcome import Status
+from taskinity_data.wording import format_count, format_seconds
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from taskinity_data.events import Event, RunStarted
     from taskinity_data.flow.flow import Flow
@@ -60,6 +62,8 @@ class DashboardObserver(Observer):
         What has happened before.
     strategy : Strategy
         Of a Dask cluster with a dashboard.
+    labels : mapping
+        What flow and tasks of `process` are shown as.
     say : callable
         Takes what the user should know: why there is no page, once. In the driver's thread.
     """
@@ -71,6 +75,7 @@ class DashboardObserver(Observer):
         flow: Flow,
         started: RunStarted,
         strategy: Any,
+        labels: Mapping[str, str],
         say: Callable[[str], None] = _log.info,
     ) -> None:
         self._flow = flow
@@ -78,9 +83,9 @@ class DashboardObserver(Observer):
         self._missing = ""
         self._has_left = False
         self._client: Any = strategy.client
-        self._batch: list[tuple[Any, ...]] = [
-            ("run", started.at_s, started.flow, tuple(started.tasks))
-        ]
+        self._labels, self._link = labels, strategy.dashboard_link or ""
+        label = labels.get(started.flow, started.flow)
+        self._batch: list[tuple[Any, ...]] = [("run", started.at_s, label, tuple(started.tasks))]
         self._lock = Lock()
         self._is_due = False
         self._sending: asyncio.Lock | None = None
@@ -112,7 +117,7 @@ class DashboardObserver(Observer):
         match event:
             case SchedulerChanged():
                 scheduler = f"{event.scheduler}, {format_count(event.workers, 'worker')}"
-                return ("scheduler", at, scheduler)
+                return ("scheduler", at, scheduler, event.workers)
             case TaskStarted():
                 return ("begin", at, event.task)
             case TaskFinished():
@@ -121,8 +126,7 @@ class DashboardObserver(Observer):
             case FanOutGrew():
                 return ("grew", at, event.task, event.chunks, event.nbytes, event.is_final)
             case ChunkSubmitted():
-                location = event.path or "", event.where or ""
-                return ("chunk", at, event.task, event.key, event.nbytes, *location)
+                return ("chunk", at, event.task, event.key, event.nbytes, _locate(event))
             case ChunkRetried():
                 return ("again", at, event.task, event.key, event.parts)
             case ChunkFinished():
@@ -148,7 +152,11 @@ class DashboardObserver(Observer):
                 _log.info("the page does not get the end of the run: %s", error)
         self._client = self._plugged = None
         if self._missing:
-            self._say(f"there is no page of this run on Dask's dashboard: {self._missing}")
+            status = self._link.replace(DASHBOARD_PAGE, "/status")
+            self._say(
+                f"there is no page of this run on Dask's dashboard: {self._missing}; Dask's own "
+                f"pages are at {status}"
+            )
             self._missing = ""
 
     async def _send_soon(self, pause_s: float) -> None:
@@ -198,44 +206,58 @@ class DashboardObserver(Observer):
             lines = str(error).strip().splitlines()
             self._missing = f"{type(error).__name__}: {lines[-1]}" if lines else repr(error)
             return False
-        drawn, nodes = _draw(self._flow)
+        drawn, nodes, edges = _draw(self._flow, self._labels)
         with self._lock:
-            self._batch.insert(0, ("drawn", 0.0, drawn, nodes, tuple(self._flow.edges)))
+            self._batch.insert(0, ("drawn", 0.0, drawn, nodes, edges))
         return True
 
 
-def _draw(flow: Flow) -> tuple[str, dict[str, tuple[str, bool, bool, tuple[str, ...]]]]:
-    """Return `flow` as SVG with a class for each node, and the fields of each `LiveNode`."""
+def _draw(
+    flow: Flow, labels: Mapping[str, str]
+) -> tuple[str, dict[str, tuple[str, bool, bool, tuple[str, ...]]], tuple[tuple[str, str], ...]]:
+    """Return `flow` as SVG with a class for each node, the fields of each `LiveNode`, and the edges
+    between nodes.
+    """
     from taskinity_data.flow.diagram.nodes import picture_of
     from taskinity_data.flow.diagram.svg import draw_svg
 
     picture = picture_of(flow)
+    names = {key: (node.name, *node.members) for key, node in picture.nodes.items()}
+    picture = picture.with_labels(labels) if labels else picture
     nodes = {key: replace(node, state=f"state-{key}") for key, node in picture.nodes.items()}
     shown = {
-        key: (node.label, node.is_fan_out, node.name in flow.fallbacks, (node.name, *node.members))
+        key: (node.label, node.is_fan_out, names[key][0] in flow.fallbacks, names[key])
         for key, node in nodes.items()
     }
-    return draw_svg(replace(picture, nodes=nodes)), shown
+    return draw_svg(replace(picture, nodes=nodes)), shown, picture.edges
+
+
+def _locate(event: ChunkSubmitted | ChunkFinished) -> str:
+    return f"{event.path or ''} {event.where or ''}".strip()
 
 
 def _done(event: ChunkFinished) -> tuple[Any, ...]:
     outcome = event.outcome
-    failure = outcome.failure
-    worker = outcome.attempts[-1].worker if outcome.attempts else ""
+    failure, attempts = outcome.failure, outcome.attempts
     texts = ("", "") if failure is None else (str(failure), failure.traceback[-MAX_CHARACTERS:])
+    notes = [] if outcome.rows is None else [format_count(outcome.rows, "row")]
+    if attempts:
+        notes.append(f"{format_seconds(outcome.duration_s)} on {attempts[-1].worker}")
+    if len(attempts) > 1:
+        notes.append(f"{len(attempts)} attempts")
+    is_replaced = outcome.is_fallback and outcome.status is Status.COMPLETED
     return (
         "done",
         event.at_s,
         event.task,
         outcome.key,
-        str(outcome.status),
+        "FALLBACK" if is_replaced else str(outcome.status),
         outcome.rows,
         outcome.nbytes,
-        len(outcome.attempts),
-        worker,
-        outcome.duration_s,
+        sum(attempt.duration_s for attempt in attempts),
+        ", ".join(notes),
         texts[0][:MAX_CHARACTERS],
         texts[1],
         # The page has not seen it handed out, where an earlier run has finished it.
-        (event.path or "", event.where or "") if outcome.is_recalled else None,
+        _locate(event) if outcome.is_recalled else None,
     )

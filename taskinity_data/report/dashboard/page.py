@@ -9,26 +9,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bokeh.layouts import column, row
-from bokeh.models import ColumnDataSource, FactorRange, HoverTool, NumeralTickFormatter, Range1d
+from bokeh.models import ColumnDataSource, CustomJS, FactorRange, HoverTool
 from bokeh.models.widgets import Div, Select
 from bokeh.plotting import figure as bokeh_figure
 from distributed.dashboard.components.scheduler import env
 
 from taskinity_data.report.dashboard.fill import (
-    COLORS,
-    MAX_BARS,
-    MAX_CELLS,
-    fill_bars,
-    fill_cells,
+    MAX_WORKERS,
     fill_memory,
     fill_rate,
     fill_sizes,
+    fill_strips,
     format_failure,
     format_graph,
     format_head,
+    format_legend,
     format_tasks,
+    label_of,
 )
-from taskinity_data.report.run_columns import STATES
+from taskinity_data.report.palette import RULES, TONES, css, tone_of
 
 if TYPE_CHECKING:
     from collections import OrderedDict
@@ -43,27 +42,58 @@ figure: Any = bokeh_figure  # its stubs take no ranges or tools by their short f
 
 REFRESH_MS = 500
 
-MAX_FAILURES_SHOWN = 20
-
-_GREY = "#6b7684"
-"""The colour of text in plots, the same in light and dark mode: a contrast of 4:1 in both."""
-
 _TEMPLATE = """{% extends "simple.html" %}{% block extra_resources %}<style>
+COLOURS
+html { background: var(--page); color: var(--ink); }
 @media (prefers-color-scheme: dark) {
-  html { background: #14171c; color: #d8dee9; color-scheme: dark; }
-  .navbar ul, .dropdown-content { background-color: #262b33; }
-  .navbar li a { color: #d8dee9; }
-  .navbar li:hover a { color: #14171c; }
+  .navbar ul, .dropdown-content { background-color: var(--box); }
+  .navbar li a { color: var(--ink); }
+  .navbar li:hover a { color: var(--page); }
   #navbar-toggle-icon img { filter: invert(1); }
 }
-</style>{% endblock %}"""
+</style>{% endblock %}""".replace("COLOURS", css())
 """Dask's own page is light for everyone."""
 
-_DARK_SELECT = """@media (prefers-color-scheme: dark) {
-  .bk-input { background-color: #262b33; color: #d8dee9; }
-}"""
+_RULES = (
+    RULES
+    + """
+:host { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); }
+.bk-input { background: var(--page); color: var(--ink); appearance: auto; }
+h1 { font-size: 1.6rem; line-height: 1.2; margin: 8px 0 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 16px 0 4px; }
+.about, small, #taskinity-legend { color: var(--soft); }
+.about { margin: 4px 0 0; overflow-wrap: anywhere; }
+.tiles { margin: 16px 0 8px; }
+.key { white-space: nowrap; margin-right: 18px; }
+p { margin: 4px 0; }
+table { border-collapse: collapse; }
+th, td { text-align: left; vertical-align: top; padding: 4px 24px 4px 0; }
+th { font-weight: 500; overflow-wrap: anywhere; min-width: min(9em, 40vw); }
+.count { font-weight: 600; white-space: nowrap; text-align: right; }
+summary { cursor: pointer; overflow-wrap: anywhere; }
+pre { overflow: auto; max-height: 320px; white-space: pre-wrap; overflow-wrap: anywhere;
+      background: var(--box); border-radius: 8px; padding: 10px 14px; }
+"""
+)
+"""The style of each widget, to which that of the page does not reach."""
 
-_WRAP = {"flex-wrap": "wrap", "gap": "12px"}
+_COLOUR_PLOTS = """
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const colour = () => {
+  const ink = dark.matches ? "DARK" : "LIGHT";
+  for (const plot of plots) {
+    plot.title.text_color = ink;
+    for (const axis of [...plot.below, ...plot.left]) {
+      axis.axis_label_text_color = axis.major_label_text_color = ink;
+    }
+  }
+};
+colour();
+dark.addEventListener("change", colour);
+""".replace("DARK", TONES["idle"].dark_ink).replace("LIGHT", TONES["idle"].ink)
+"""Bokeh's canvas does not depend on the style of the page."""
+
+_WRAP = {"flex-wrap": "wrap", "gap": "12px 32px"}
 
 
 def page(
@@ -75,6 +105,7 @@ def page(
     doc.add_root(view.root)
     doc.template = env.from_string(_TEMPLATE)
     doc.template_variables.update(extra)
+    doc.js_on_event("document_ready", CustomJS(args={"plots": view.plots}, code=_COLOUR_PLOTS))
     doc.add_periodic_callback(view.update, REFRESH_MS)
     view.update()
 
@@ -86,41 +117,43 @@ class _View:
         self._runs = runs
         self._scheduler = scheduler
         self._drawn: tuple[LiveRun, int] | None = None
-        self._details: dict[tuple[str, ...], Div] = {}
+        self._details: dict[tuple[str, ...], tuple[Div, Div]] = {}
         wide: dict[str, Any] = {"sizing_mode": "stretch_width"}
-        self._head = Div(**wide)
-        self._choice = Select(value="", width=360, visible=False, stylesheets=[_DARK_SELECT])
+        self._head = _text(**wide)
+        self._head.stylesheets = [_RULES, ".bk-clearfix { width: 100%; }"]
+        self._choice = Select(value="", width=360, visible=False, stylesheets=[_RULES])
+        self._legend = _text(**wide)
         scrolled = {"max-height": "520px", "overflow": "auto"}
-        self._graph = Div(styles={"max-width": "100%", **scrolled})
-        self._tasks = Div(styles={"flex": "1 1 320px", "min-width": "0", **scrolled})
+        self._graph = _text(styles={"max-width": "100%", **scrolled})
+        self._tasks = _text(styles={"flex": "1 1 320px", "min-width": "0", **scrolled})
         self._failures = column(**wide)
-        self._cells = ColumnDataSource({name: [] for name in ("x", "y", "color", "where", "text")})
-        self._bars = ColumnDataSource({"file": [], **{state: [] for state in STATES}})
+        names = ("task", "left", "right", "color", "alpha", "where", "text")
+        self._cells = ColumnDataSource({name: [] for name in names})
         self._rate = ColumnDataSource({"x": [], "y": []})
         self._size = ColumnDataSource({"x": [], "y": []})
         self._memory = ColumnDataSource({"worker": [], "used": [], "limit": [], "text": []})
-        self._map = _draw_cells(self._cells)
-        self._files = _draw_bars(self._bars)
+        self._strips = _draw_strips(self._cells)
         self._workers = _draw_memory(self._memory)
         self._done = _draw("Throughput")
-        self._done.line("x", "y", source=self._rate, line_width=2, color=COLORS["COMPLETED"])
+        self._done.line("x", "y", source=self._rate, line_width=2, color=tone_of("RUNNING").fill)
         self._sizes = _draw("Size of chunks when handed out")
         self._sizes.step(
-            "x", "y", source=self._size, mode="after", line_width=2, color=COLORS["RUNNING"]
+            "x", "y", source=self._size, mode="after", line_width=2, color=tone_of("RUNNING").fill
         )
         for plot in (self._done, self._sizes):
-            plot.xaxis.axis_label = "seconds"
+            plot.xaxis.axis_label = "seconds since the start"
             plot.y_range.start = 0
         for plot in (self._done, self._sizes, self._workers):
             plot.styles = {"flex": "1 1 280px"}
+        self.plots = [self._strips, self._done, self._sizes, self._workers]
         self.root = column(
             self._choice,
             self._head,
-            row(self._graph, self._tasks, styles=_WRAP, **wide),
-            self._map,
-            self._files,
-            row(self._done, self._sizes, self._workers, styles=_WRAP, **wide),
+            self._strips,
+            self._legend,
             self._failures,
+            row(self._graph, self._tasks, styles={"margin": "16px 0", **_WRAP}, **wide),
+            row(self._done, self._sizes, self._workers, styles=_WRAP, **wide),
             **wide,
         )
 
@@ -145,8 +178,8 @@ class _View:
         self._done.title.text = f"Throughput ({unit})"
         unit, self._size.data = fill_sizes(run)
         self._sizes.title.text = f"Size of chunks when handed out ({unit})"
-        self._sizes.visible = bool(run.sizes)
-        self._done.visible = bool(run.files)
+        self._sizes.visible = bool(unit)
+        self._done.visible = bool(run.fan_outs)
 
     def _offer_runs(self) -> None:
         """Offer a choice if there are several runs; without one the newest is shown."""
@@ -160,92 +193,87 @@ class _View:
         self._choice.visible = len(runs) > 1
 
     def _show_chunks(self, run: LiveRun) -> None:
-        count = len(run.columns["key"])
-        self._map.visible, self._files.visible = 0 < count <= MAX_CELLS, count > MAX_CELLS
-        if self._files.visible:
-            bars = fill_bars(run)
-            self._files.y_range.factors = bars["file"][::-1]
-            self._files.height = 60 + 20 * max(2, len(bars["file"]))
-            self._bars.data = bars
-        elif self._map.visible:
-            cells = fill_cells(run)
-            plot = self._map
-            plot.x_range.end = cells.wide - 0.5
-            plot.y_range.start = cells.high - 0.5
-            plot.height = 50 + cells.high * (24 if cells.high < 12 else 14)
-            plot.yaxis.visible = bool(cells.names)
-            plot.yaxis.ticker = list(cells.names)
-            plot.yaxis.major_label_overrides = cells.names
-            self._cells.data = cells.data
+        plot, names = self._strips, [label_of(run, task) for task in run.fan_outs]
+        plot.visible = self._legend.visible = bool(names)
+        plot.y_range.factors = names[::-1]
+        plot.height = 50 + 44 * len(names)
+        plot.yaxis.visible = len(names) > 1
+        self._cells.data = fill_strips(run)
+        self._legend.text = format_legend(run)
 
     def _show_failures(self, run: LiveRun) -> None:
-        """Show the newest failures first; one that is unfolded stays so when others are added."""
-        shown = list(run.failures)[-MAX_FAILURES_SHOWN:][::-1]
+        """Show groups of failures; one that is unfolded stays so while others are counted."""
         before, self._details = self._details, {}
-        for failure in shown:
-            div = before.get(failure)
-            if div is None:
-                div = Div(text=format_failure(*failure), sizing_mode="stretch_width")
-            self._details[failure] = div
+        labels = {task.name: label_of(run, task) for task in run.tasks.values()}
+        for group, failure in sorted(run.failures.items(), key=lambda item: -item[1].count):
+            key = (run.run_id, *group)
+            count, details = before.get(key) or (
+                _text(width=110),
+                _text(
+                    text=format_failure(labels.get(group[0], group[0]), failure),
+                    styles={"flex": "1 1 0", "min-width": "0"},
+                ),
+            )
+            tone = "bad" if failure.state == "FAILED" else "attention"
+            text = f"{failure.count:,} {failure.state.lower()}"
+            count.text = f'<div id="taskinity-count" class="count {tone}">{text}</div>'
+            self._details[key] = count, details
         if list(before) != list(self._details):
-            heading = Div(text="<h3>Failures, the newest first</h3>")
-            self._failures.children = [heading, *self._details.values()] if shown else []
+            heading = _text(text="<h2>Failures</h2>")
+            wide: dict[str, Any] = {"sizing_mode": "stretch_width"}
+            lines = [row(*pair, **wide) for pair in self._details.values()]
+            self._failures.children = [heading, *lines] if lines else []
 
     def _show_memory(self) -> None:
-        names, data = fill_memory(list(self._scheduler.workers.values()))
+        names, unit, data = fill_memory(list(self._scheduler.workers.values()))
+        count = len(self._scheduler.workers)
+        some = f", the first {MAX_WORKERS} of {count:,}" if count > MAX_WORKERS else ""
+        self._workers.title.text = f"Memory of workers, and their limits ({unit}){some}"
         if names != list(self._workers.y_range.factors):
             self._workers.y_range.factors = names
             self._workers.height = max(200, 70 + 16 * len(names))
-            count = len(self._scheduler.workers)
-            some = f" (the first {MAX_BARS} of {count:,})" if count > MAX_BARS else ""
-            self._workers.title.text = f"Memory of workers, and their limits{some}"
         self._memory.data = data
+
+
+def _text(**options: Any) -> Div:
+    return Div(stylesheets=[_RULES], **options)
 
 
 def _draw(title: str, **options: Any) -> Any:
     """Return an empty plot that is legible in light and dark mode."""
     wide = {"height": 200, "sizing_mode": "stretch_width", "min_width": 280, "tools": ""}
     plot = figure(title=title, **wide, **options)
+    grey = tone_of("PENDING").fill
     plot.background_fill_color = plot.border_fill_color = plot.outline_line_color = None
-    plot.title.text_color = plot.axis.axis_label_text_color = _GREY
-    plot.axis.major_label_text_color = plot.axis.axis_line_color = _GREY
-    plot.axis.major_tick_line_color = plot.grid.grid_line_color = _GREY
+    plot.axis.axis_line_color = plot.axis.major_tick_line_color = grey
+    plot.grid.grid_line_color, plot.grid.grid_line_alpha = grey, 0.3
     plot.axis.minor_tick_line_color = None
-    plot.grid.grid_line_alpha = 0.2
+    plot.axis.axis_label_text_font_style = "normal"
     plot.toolbar_location = None
     return plot
 
 
-def _draw_cells(source: ColumnDataSource) -> Any:
-    plot = _draw(
-        "Chunks, file by file",
-        x_range=Range1d(start=-0.5, end=0.5),
-        y_range=Range1d(start=0.5, end=-0.5),
-    )
-    plot.rect("x", "y", 0.92, 0.86, source=source, fill_color="color", line_color=None)
-    plot.xaxis.visible = plot.grid.visible = False
-    plot.axis.axis_line_color = plot.axis.major_tick_line_color = None
+def _draw_strips(source: ColumnDataSource) -> Any:
+    plot = _draw("Planned bytes by the state of their chunks (%)", y_range=FactorRange())
+    plot.hbar(
+        "task", left="left", right="right", height=0.85, source=source, fill_color="color",
+        fill_alpha="alpha", line_color=None,
+    )  # fmt: skip
+    plot.x_range.start, plot.x_range.end = 0, 100
+    plot.grid.visible = False
+    plot.axis.axis_line_color = None
+    plot.yaxis.major_tick_line_color = None
     # Texts in braces are escaped; only those marked as safe would not be.
     plot.add_tools(HoverTool(tooltips=[("chunk", "@where"), ("", "@text")]))
     return plot
 
 
-def _draw_bars(source: ColumnDataSource) -> Any:
-    plot = _draw("Chunks by file and state", y_range=FactorRange(), visible=False)
-    colors = [COLORS[state] for state in STATES]
-    plot.hbar_stack(list(STATES), y="file", height=0.8, source=source, color=colors)
-    plot.x_range.start = 0
-    plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
-    counts = [(state.lower(), f"@{state}{{0,0}}") for state in STATES]
-    plot.add_tools(HoverTool(tooltips=[("file", "@file"), *counts]))
-    return plot
-
-
 def _draw_memory(source: ColumnDataSource) -> Any:
     plot = _draw("Memory of workers, and their limits", y_range=FactorRange())
-    plot.hbar("worker", right="limit", height=0.8, source=source, color=COLORS["PENDING"])
-    plot.hbar("worker", right="used", height=0.8, source=source, color=COLORS["RUNNING"])
+    grey, blue = tone_of("PENDING").fill, tone_of("RUNNING").fill
+    plot.hbar("worker", right="limit", height=0.7, source=source, color=grey, alpha=0.25)
+    plot.hbar("worker", right="used", height=0.7, source=source, color=blue)
     plot.x_range.start = 0
-    plot.xaxis.formatter = NumeralTickFormatter(format="0.0b")
+    plot.ygrid.visible = False
     plot.add_tools(HoverTool(tooltips=[("worker", "@worker"), ("memory", "@text")]))
     return plot

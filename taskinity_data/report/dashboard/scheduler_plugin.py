@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from taskinity_data.report.run_columns import HANDLER, PAGE, LiveRun
+from taskinity_data.events import DASHBOARD_PAGE
+from taskinity_data.report.run_columns import HANDLER, LiveRun
 
 if TYPE_CHECKING:
     from distributed import Scheduler
@@ -44,7 +45,7 @@ class DashboardPlugin(SchedulerPlugin):  # type: ignore[misc]  # Dask carries no
         scheduler.handlers[HANDLER] = self.take
         self.missing = self._add_page()
         if self.missing:
-            _log.warning("no page %s on the dashboard: %s", PAGE, self.missing)
+            _log.warning("no page %s on the dashboard: %s", DASHBOARD_PAGE, self.missing)
 
     def take(self, run: str, driver: str, batch: list[tuple[Any, ...]]) -> str | None:
         """Receive a batch; return why there is no page (empty: no dashboard), else None."""
@@ -82,12 +83,12 @@ class DashboardPlugin(SchedulerPlugin):  # type: ignore[misc]  # Dask carries no
         if not dashboards:
             return ""
         variables = template_variables(scheduler)
-        name = PAGE.strip("/")
+        name = DASHBOARD_PAGE.strip("/")
         if name not in variables["pages"]:
             # The list is the one that Dask's own pages show as their menu.
             variables["pages"].append(name)
         server = BokehApplication(
-            {PAGE: functools.partial(page, self.runs)},
+            {DASHBOARD_PAGE: functools.partial(page, self.runs)},
             scheduler,
             prefix=dashboards[0].prefix,
             template_variables=variables,

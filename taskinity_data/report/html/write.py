@@ -19,7 +19,7 @@ from taskinity_data.report.failure import describe_stop
 from taskinity_data.report.html.attempts import printable
 from taskinity_data.report.html.sections import Reported, find_sections
 from taskinity_data.report.html.tiles import make_tiles
-from taskinity_data.report.palette import STATES, css
+from taskinity_data.report.palette import RULES, STATES, css
 from taskinity_data.settings import working_directory
 from taskinity_data.wording import format_count, format_nbytes, format_seconds
 
@@ -99,7 +99,7 @@ def render_report(
     return jinja.get_template(
         "page.jinja"
     ).render(
-        colours=Markup(css()),  # noqa: S704 - made of constants
+        colours=Markup(f"{css()}\n{RULES}"),  # noqa: S704 - made of constants
         script=Markup(script),  # noqa: S704 - a file of the package
         script_hash=Markup(digest),  # noqa: S704 - letters, digits, +, / and =
         flow=run.labels.get(run.flow.name, run.flow.name),

@@ -13,6 +13,7 @@ from browser import Browser
 from distributed import Client, LocalCluster
 
 import taskinity_data as td
+from taskinity_data.report.palette import TONES
 
 pytestmark = pytest.mark.thorough
 
@@ -65,16 +66,25 @@ def browser(client):
 
 
 def read_until(page, *words, seconds=60):
-    """What the page says, as soon as it says all of `words`."""
+    """What the page says, as soon as it says all of `words`; of (flow, status) its heading."""
     end = time.monotonic() + seconds
+    patterns = [
+        head_of(*word) if isinstance(word, tuple) else re.compile(re.escape(word)) for word in words
+    ]
     while True:
         text = page.evaluate(TEXT)
-        if all(word in text for word in words) or time.monotonic() > end:
+        if all(pattern.search(text) for pattern in patterns):
             return text
+        assert time.monotonic() < end, text
 
 
 def address(client):
     return client.dashboard_link.replace("/status", "/taskinity")
+
+
+def head_of(flow, status):
+    """What the page says first: its heading, and each number, are lines of their own."""
+    return re.compile(rf"{flow}\n+Run .*\n+Status\n+{status}\n")
 
 
 GATE = threading.Event()
@@ -106,8 +116,10 @@ def test_the_page_follows_a_run(browser, client):
         while b"taskinity" not in fetch(client) and time.monotonic() < end:
             time.sleep(0.05)
         page = browser.open(address(client))
-        text = read_until(page, "\t4 of ", "1 failed or skipped", "luck")
-        assert "Ten: RUNNING" in text
+        text = read_until(page, ("Ten", "RUNNING"), "\t4 of ", "1 failed or skipped", "luck")
+        assert "Done\n" in text
+        assert "40 %" in text
+        assert "1 failed" in text
         wanted = {"Items": "completed", "Each [*]": "many running", "All": "pending"}
         assert states_until(page, wanted) == wanted
         assert "\t4 of " in text
@@ -116,10 +128,9 @@ def test_the_page_follows_a_run(browser, client):
     finally:
         GATE.set()
         thread.join()
-    text = read_until(page, "Ten: PARTIAL", "10 of 10")
-    wanted = {"Items": "completed", "Each [*]": "many completed", "All": "completed"}
+    text = read_until(page, ("Ten", "PARTIAL"), "10 of 10", "100 %")
+    wanted = {"Items": "completed", "Each [*]": "many skipped", "All": "completed"}
     assert states_until(page, wanted) == wanted
-    assert "Ten: PARTIAL" in text
     assert "10 of 10 chunks, 1 failed or skipped" in text
     assert ran[0].status == "PARTIAL"
     errors = [said for said in page.messages if '"type": "error"' in said or "Uncaught" in said]
@@ -132,9 +143,8 @@ def test_a_run_by_an_address_ends_on_the_page_before_its_client_closes(browser, 
     run = td.run_flow(bound, scheduler=client.scheduler.address, progress=False)
     assert run.value == 3
     page = browser.open(address(client))
-    text = read_until(page, "ByAddress: COMPLETED", "3 of 3")
-    assert "ByAddress: COMPLETED" in text
-    assert "3 of 3 chunks" in text
+    read_until(page, ("ByAddress", "COMPLETED"), "3 of 3 chunks")
+    assert run.dashboard_link == address(client)
 
 
 class Recalled:
@@ -165,13 +175,13 @@ def test_a_resumed_run_shows_what_was_used_again(browser, client, tmp_path):
     with pytest.raises(td.errors.FlowFailed):
         td.process(str(path), fails_at_the_end, **options)
     page = browser.open(address(client))
-    text = read_until(page, "Process: FAILED")
-    assert "Process: FAILED" in text
+    text = read_until(page, ("fails_at_the_end", "FAILED"))
+    assert "ProcessChunk" not in text
     assert "1 failed or skipped" in text
     mended.touch()
     observer = Recalled()
     td.process(str(path), fails_at_the_end, **options, observers=[observer])
-    text = read_until(page, "Process: COMPLETED", "10 of 10", "reused")
+    text = read_until(page, ("fails_at_the_end", "COMPLETED"), "10 of 10", "reused")
     # Nine, but those that were still under way when the last one failed.
     assert 1 <= observer.count <= 9
     assert f"10 of 10 chunks, {observer.count} reused" in text
@@ -197,9 +207,9 @@ def test_an_older_run_can_be_looked_at_while_a_newer_one_is_there(browser, clien
         flow = td.parse_flow(f"flow {name}:\n    task Only:").bind({"only": lambda: 1})
         td.run_flow(flow, scheduler=client, progress=False)
     page = browser.open(address(client))
-    assert "Newer: COMPLETED" in read_until(page, "Newer: COMPLETED")
+    read_until(page, ("Newer", "COMPLETED"))
     page.evaluate(f"{CHOOSE}(2)")
-    assert "Older: COMPLETED" in read_until(page, "Older: COMPLETED")
+    read_until(page, ("Older", "COMPLETED"))
 
 
 def test_the_parts_of_a_bisected_chunk_are_all_counted(browser, client):
@@ -212,7 +222,7 @@ def test_the_parts_of_a_bisected_chunk_are_all_counted(browser, client):
         on_error="bisect", scheduler=client, progress=False,
     )  # fmt: skip
     assert run.value == 19
-    text = read_until(browser.open(address(client)), "Process: PARTIAL")
+    text = read_until(browser.open(address(client)), ("refuse", "PARTIAL"))
     ended, total = re.search(r"(\d+) of (\d+) chunks, 1 failed or skipped", text).groups()
     assert ended == total == str(len(run.plan))
 
@@ -240,7 +250,7 @@ def test_the_menu_of_dask_s_own_pages_leads_to_it(browser, client):
     link = page.evaluate(href)
     assert link == address(client)
     page.go(link)
-    assert "COMPLETED" in read_until(page, "Process: COMPLETED")
+    read_until(page, ("len", "COMPLETED"))
 
 
 def test_a_scheduler_of_its_own_process_gets_the_page_too(browser, tmp_path):
@@ -266,8 +276,25 @@ def test_a_scheduler_of_its_own_process_gets_the_page_too(browser, tmp_path):
             )  # fmt: skip
             assert run.value == 6
             page = browser.open(address(client))
-            assert "3 of 3 chunks" in read_until(page, "Process: COMPLETED", "3 of 3 chunks")
+            read_until(page, ("count", "COMPLETED"), "3 of 3 chunks")
     finally:
         for process in reversed(processes):
             process.terminate()
             process.wait(30)
+
+
+def test_the_page_is_dark_where_the_visitor_is_and_fits_a_phone(browser, client):
+    td.process(pd.DataFrame({"a": [1]}), len, scheduler=client, progress=False)
+    page = browser.open(address(client))
+    read_until(page, ("len", "COMPLETED"))
+    background = "getComputedStyle(document.documentElement).backgroundColor"
+    assert page.evaluate(background) == "rgb(255, 255, 255)"
+    page.show(is_dark=True, width=390)
+    assert page.evaluate(background) == "rgb(20, 24, 31)"
+    ink = """(() => [...Bokeh.documents[0]._all_models.values()].filter(
+        model => model.type == "LinearAxis").map(axis => axis.major_label_text_color))()"""
+    end = time.monotonic() + 60
+    while set(page.evaluate(ink)) != {TONES["idle"].dark_ink} and time.monotonic() < end:
+        time.sleep(0.05)
+    assert set(page.evaluate(ink)) == {TONES["idle"].dark_ink}
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
