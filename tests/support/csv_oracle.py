@@ -13,8 +13,6 @@ from taskinity_data.formats.csv.open import open_csv
 from taskinity_data.sources.file import SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 
-FLOATS = {} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}
-
 
 def as_source(path):
     return SourceFile(str(path), Fingerprint.of(str(path)))
@@ -32,7 +30,7 @@ def whole(file, options):
     if keywords.get("on_bad_lines") == "quarantine":
         keywords["on_bad_lines"] = "skip"
     try:
-        return pd.read_csv(file.path, low_memory=False, **FLOATS, **keywords)
+        return pd.read_csv(file.path, low_memory=False, **keywords)
     except Exception as error:
         return error
 

@@ -145,8 +145,6 @@ class CsvOptions:
             keywords["quotechar"] = dialect.quotechar
         if self.skips_bad_lines:
             keywords["on_bad_lines"] = "skip"
-        if FLOATS_NEED_ASKING:
-            keywords["float_precision"] = "round_trip"
         return keywords
 
     def for_head(self) -> dict[str, Any]:
@@ -180,10 +178,6 @@ class CsvOptions:
                 stable(self.per_chunk),
             )
         )
-
-
-# From pandas 3.1 on, all of its converters round correctly and the option only warns.
-FLOATS_NEED_ASKING = tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1)
 
 
 def stable(value: Any) -> str:

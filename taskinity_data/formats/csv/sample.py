@@ -15,7 +15,6 @@ import pandas as pd
 
 from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
 from taskinity_data.formats.csv.fast import are_regular, trim_to_records
-from taskinity_data.formats.csv.options import FLOATS_NEED_ASKING
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
 from taskinity_data.formats.csv.records.rows import find_row_grains
@@ -333,7 +332,6 @@ def are_numbers(texts: pd.Series, options: CsvOptions) -> bool:
         for name, value in options.per_chunk.items()
         if name in {"decimal", "thousands", "na_values", "keep_default_na", "na_filter"}
     }
-    numbers |= {"float_precision": "round_trip"} if FLOATS_NEED_ASKING else {}
     try:
         pd.read_csv(io.StringIO(alone), header=None, dtype=np.float64, **numbers)
     except (ValueError, OverflowError):
