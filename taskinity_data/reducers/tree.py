@@ -85,7 +85,6 @@ def tree_levels(
     >>> tree_levels(5, split_every=2)
     (((0, 2), (2, 4), (4, 5)), ((0, 2), (2, 3)), ((0, 2),))
     """
-    _check_split_every(split_every)
     levels = []
     width = n_leaves
     while width > 1:
@@ -135,7 +134,6 @@ class OrderedTree:
         split_every: int = SPLIT_EVERY,
         measure: Callable[[Any], int] | None = None,
     ) -> None:
-        _check_split_every(split_every)
         self._combine = combine
         self._measure = measure
         self._budget_nbytes = BUDGET_NBYTES
@@ -156,10 +154,8 @@ class OrderedTree:
         Raises
         ------
         ReduceError
-            It has a partial already or was split before, or `width` is less than 1.
+            It has a partial already or was split before.
         """
-        if width < 1:
-            raise ReduceError(f"chunk {position}: can't be split into {width} parts")
         self._check_free(position)
         self._parts[position] = [ABSENT] * width
         self._waiting[position] = set(range(width))
@@ -191,10 +187,8 @@ class OrderedTree:
         Raises
         ------
         ReduceError
-            The tree is closed already, or has a chunk beyond.
+            The tree has a chunk beyond.
         """
-        if self._n_leaves is not None:
-            raise ReduceError(f"the tree was closed at {self._n_leaves} chunks already")
         last = max([self._all_below - 1, *self._arrived, *(p[0] for p in self._parts)])
         if last >= n_leaves:
             raise ReduceError(f"the tree can't end at {n_leaves} chunks: it has chunk {last}")
@@ -206,11 +200,6 @@ class OrderedTree:
             if (level, node) in self._groups:
                 self._combine_if_complete(level, node)
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether the tree is closed and every chunk has arrived."""
-        return self._is_complete
-
     def result(self) -> Any:
         """Return the partial of all chunks, None if no chunk has one.
 
@@ -220,29 +209,20 @@ class OrderedTree:
             The tree is not closed, or chunks are missing.
         """
         if not self._is_complete:
-            if self._n_leaves is None:
-                raise ReduceError("the tree was not closed; call close() with the number of chunks")
             n_arrived = self._all_below + len(self._arrived)
             raise ReduceError(f"of {self._n_leaves} chunks only {n_arrived} have arrived")
         return None if self._root is ABSENT else self._root
 
     def _check_free(self, position: tuple[int, ...]) -> None:
         top = position[0]
-        if self._n_leaves is not None and top >= self._n_leaves:
-            raise ReduceError(f"chunk {position}: the tree was closed at {self._n_leaves} chunks")
-        if top < self._all_below or top in self._arrived:
-            raise ReduceError(f"chunk {position}: it has a partial already")
-        if position in self._parts:
-            raise ReduceError(f"chunk {position}: it was split, so its parts must be added")
-        if len(position) > 1:
-            waiting = self._waiting.get(position[:-1])
-            if waiting is None:
-                raise ReduceError(f"chunk {position[:-1]}: it was not split, so it has no parts")
-            if position[-1] not in waiting:
-                raise ReduceError(
-                    f"chunk {position}: it has a partial already, or is not a part of "
-                    f"chunk {position[:-1]}"
-                )
+        is_over = self._n_leaves is not None and top >= self._n_leaves
+        is_taken = top < self._all_below or top in self._arrived or position in self._parts
+        is_part = len(position) == 1 or position[-1] in self._waiting.get(position[:-1], ())
+        if is_over or is_taken or not is_part:
+            raise ReduceError(
+                f"chunk {position}: the tree has a partial of it, has it in parts, or has no such "
+                "chunk"
+            )
 
     def _mark_arrived(self, top: int) -> None:
         # A moving lower bound keeps this set as small as the out-of-order arrivals.
@@ -318,8 +298,3 @@ class OrderedTree:
             for _ in range(level):
                 width = -(-width // self._split_every)
         return width
-
-
-def _check_split_every(split_every: int) -> None:
-    if split_every < 2:
-        raise ReduceError(f"split_every={split_every}: at least 2 partials are combined at once")
