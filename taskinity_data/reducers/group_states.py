@@ -46,14 +46,18 @@ def start_groups(
     encoded = encoded or {}
     keys = [columns.values[name] if name not in encoded else encoded[name] for name in by]
     grouping, groups = group_rows(keys, by)
-    values = {name: Values(columns.values[name], grouping) for name, _ in aggregates}
+    states = {}
+    for name in dict.fromkeys(name for name, _ in aggregates):
+        values = Values(columns.values[name], grouping)
+        for how in [how for column, how in aggregates if column == name]:
+            states[name, how] = aggregate_of(how).start(values)
     dtypes = columns.dtypes | {
         name: groups.dtypes.iloc[number] for number, name in enumerate(by) if name in encoded
     }
     return {
         "keys": groups,
-        "states": [aggregate_of(how).start(values[name]) for name, how in aggregates],
-        "empty": columns.empty(values),
+        "states": [states[pair] for pair in aggregates],
+        "empty": columns.empty(dict.fromkeys(name for name, _ in aggregates)),
         "empty_keys": make_empty([(name, dtypes[name]) for name in by]),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,7 @@ from taskinity_data.reducers.row_labels import as_table
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from taskinity_data.reducers.grouping import Codes
 
@@ -81,13 +82,36 @@ def to_frame(
     return selected
 
 
+class _ReadColumns(Mapping[Any, "pd.Series[Any]"]):
+    """Columns by name; those of an Arrow table become a Series each time that they are read.
+
+    Together they would take as much memory as the table, where it has several chunks.
+    """
+
+    def __init__(self, columns: dict[Any, pd.Series[Any] | pa.ChunkedArray]) -> None:
+        self._columns = columns
+
+    def __getitem__(self, name: Any) -> pd.Series[Any]:
+        column = self._columns[name]
+        if isinstance(column, pd.Series):
+            return column
+        items = column.chunk(0) if column.num_chunks == 1 else column
+        return pd.Series(items.to_numpy(zero_copy_only=False), name=name, copy=False)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
 class ChunkColumns(NamedTuple):
     """Columns of a chunk, the dtypes that pandas has for them, and the number of rows.
 
     These differ where integers stay exact beside nulls, see `to_frame`.
     """
 
-    values: dict[Any, pd.Series[Any]]
+    values: Mapping[Any, pd.Series[Any]]
     dtypes: dict[Any, Any]
     n_rows: int
 
@@ -110,7 +134,7 @@ def to_columns(data: Any, columns: Sequence[Any] | None, caller: str) -> ChunkCo
     Floats of an Arrow table, and integers without nulls, don't pass through pandas: for small
     chunks a frame takes longer than all sums.
     """
-    plain: dict[Any, pd.Series[Any]] = {}
+    plain: dict[Any, Any] = {}
     dtypes: dict[Any, Any] = {}
     names = columns
     if kind_of(data) == "arrow" and data.num_columns:
@@ -122,20 +146,18 @@ def to_columns(data: Any, columns: Sequence[Any] | None, caller: str) -> ChunkCo
         for name in names:
             column = data.column(name) if counts[name] == 1 else None
             if column is not None and _is_plain(column):
-                items = column.chunk(0) if column.num_chunks == 1 else column
-                array = items.to_numpy(zero_copy_only=False)
-                plain[name] = pd.Series(array, name=name, copy=False)
-                dtypes[name] = array.dtype
+                plain[name] = column
+                dtypes[name] = np.dtype(column.type.to_pandas_dtype())
     rest = None if names is None else [name for name in names if name not in plain]
     if plain and not rest:
-        return ChunkColumns(plain, dtypes, data.num_rows)
+        return ChunkColumns(_ReadColumns(plain), dtypes, data.num_rows)
     frame = to_frame(data, rest, caller, is_exact=True)
     if frame is None:
         return None
     check_unique(frame.columns, caller)
     others = ChunkColumns.of_frame(frame)
-    values = others.values | plain
-    in_order = {name: values[name] for name in names or values}
+    values = {**others.values, **plain}
+    in_order = _ReadColumns({name: values[name] for name in names or values})
     return ChunkColumns(in_order, dtypes | others.dtypes, others.n_rows)
 
 
