@@ -1,4 +1,4 @@
-# make demo         an example on 300 MB of real flights, beside pandas
+# make demo         an example on 500 MB of real flights, beside pandas
 # make test         everything that a change usually breaks, in minutes
 # make test-all     the rest: clusters, browsers, stores, faults, other suites, oldest versions, coverage
 # make test-faults  hundreds of rounds of functions and workers that misbehave

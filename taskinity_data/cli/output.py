@@ -39,9 +39,13 @@ MAX_ERROR = 20_000
 
 
 class JsonAnswer(dict[str, Any]):
-    """What becomes the JSON object; a command fills it in while it goes. `text` is for a person."""
+    """What becomes the JSON object; a command fills it in while it goes. `text` is for a person.
+
+    `peak_nbytes` is the most memory that one process of a run held, where that is known.
+    """
 
     text: str | None = None
+    peak_nbytes: int | None = None
 
 
 @contextmanager

@@ -153,6 +153,8 @@ def execute(
     _report(done, report, answer)
     # The frames of a failed run were printed with the error.
     is_failed = str(done.status) == "FAILED"
+    peaks = done.outcomes["peak_nbytes"].dropna()
+    answer.peak_nbytes = int(peaks.max()) if len(peaks) else None
     answer.text = summarise(done, has_frames=not is_failed, is_coloured=colours_stdout())
     return _EXIT_CODES[str(done.status)]
 
