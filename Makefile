@@ -2,10 +2,13 @@
 # make test         everything that a change usually breaks, in minutes
 # make test-all     the rest: clusters, browsers, stores, faults, other suites, oldest versions, coverage
 # make test-faults  hundreds of rounds of functions and workers that misbehave
+# make test-cluster  clusters of SLURM, SSH, Dask Gateway, MPI and the command line, where these are installed
 # make test-pandas  pandas' and pyarrow's own tests of reading, each reading also done in chunks
 # make docs         the documentation, as pages for a browser: build/docs/index.html
 # make bench        ordinary jobs beside Polars, DuckDB, pandas and Dask: benchmarks/RESULTS.md
 # make bench-large  how time and memory grow, skew, and what sizes of chunks cost
+# make cluster-managers  installs what test-cluster needs, on Debian or Ubuntu
+# make cluster-matrix  more of test-cluster, and its table in docs/reliability.md
 # make test-lowest  the tests of `make test` against the oldest versions that pyproject.toml allows
 #
 # Each sets itself up from Python >= 3.11 and pip: a virtual environment in this folder, made again
@@ -70,11 +73,11 @@ test-all: $(READY) $(LOWEST_READY)
 	@$(MAKE) --no-print-directory test-lowest LOWEST_OPTIONS='$(MEASURED)' COVERAGE_FILE=.coverage.lowest
 	$(call say,'thorough tests and all examples of properties')
 	@COVERAGE_FILE=.coverage.pinned HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest $(SIDE_BY_SIDE) \
-		$(MEASURED) --ignore=tests/faults -m 'thorough or pinned or hypothesis'
+		$(MEASURED) --ignore=tests/faults --ignore=tests/cluster -m 'thorough or pinned or hypothesis'
 	$(call say,'branch coverage')
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
-	@$(MAKE) --no-print-directory test-faults test-pandas
+	@$(MAKE) --no-print-directory test-faults test-pandas test-cluster
 
 # FAULT_ROUNDS=10 runs ten times as many. A file starts nothing that its tests share.
 .PHONY: test-faults
@@ -89,6 +92,20 @@ test-pandas: $(READY)
 	@$(BIN)/python tests/pandas_suite/run.py
 	$(call say,'the tests of pyarrow that read Parquet')
 	@$(BIN)/python tests/pyarrow_suite/run.py
+
+# CLUSTER_TESTS=required: a manager that is missing is a failure.
+.PHONY: test-cluster
+test-cluster: $(READY)
+	$(call say,'clusters of real managers')
+	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/cluster -m 'not matrix'
+
+.PHONY: cluster-managers
+cluster-managers: $(READY)
+	@tests/cluster/install.sh $(BIN)/python
+
+.PHONY: cluster-matrix
+cluster-matrix: $(READY)
+	@$(BIN)/python tests/cluster/matrix.py
 
 .PHONY: test-lowest
 test-lowest: $(LOWEST_READY)

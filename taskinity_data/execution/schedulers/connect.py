@@ -172,6 +172,7 @@ def _open_client(*args: Any, **kwargs: Any) -> Client:
     try:
         Client.__init__(client, *args, set_as_default=False, timeout=_CONNECT_S, **kwargs)
     except BaseException:
-        client.close()
+        if hasattr(client, "_loop_runner"):  # else its arguments were refused: nothing is open
+            client.close()
         raise
     return client

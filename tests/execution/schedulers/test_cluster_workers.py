@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from distributed import LocalCluster
+from distributed import LocalCluster, Status
 from real_cluster import STEP_S, WAIT_S, start_cluster, start_worker, wait_until
 
 import taskinity_data as td
@@ -190,6 +190,12 @@ def test_a_time_that_is_given_is_waited_for_whatever_the_cluster_says(cluster, m
 def test_an_address_of_dask_gateway_says_what_to_give_instead(csv):
     with pytest.raises(errors.SchedulerError, match=r"gateway\.connect.*get_client"):
         run(csv, len, "gateway://host:8000/abc")
+
+
+def test_a_cluster_that_is_closed_is_refused(csv):
+    closed = SimpleNamespace(scheduler_address="tcp://127.0.0.1:9", status=Status.closed)
+    with pytest.raises(errors.SchedulerError, match="closed"):
+        run(csv, len, closed)
 
 
 def test_the_worker_table_of_threads_lists_this_process(csv):
