@@ -124,6 +124,8 @@ class Checkpoints:
 
     def recall(self, name: str, items: Sequence[Any]) -> dict[int, Outcome]:
         """Return the stored outcomes of those `items` that need not be run, by their numbers."""
+        if self._is_early and items and not isinstance(items[0].data, Chunk):
+            return {}  # `keep` finds their identities; of chunks the cuts are stored now
         return self._act(self._recall_all, name, items) or {}
 
     def keep(self, name: str, item: Any, outcome: Outcome) -> None:
@@ -142,10 +144,14 @@ class Checkpoints:
         self._counts["early"] += 1
         self._act(self._keep, name, item, outcome, has_value)
 
-    def keep_block(self, name: str, items: Sequence[Any], block: OutcomeBlock) -> None:
+    def keep_block(
+        self, name: str, items: Sequence[Any], block: OutcomeBlock, columns: Sequence[Any]
+    ) -> None:
         """Keep the outcomes of `items`, which completed together: see `keep`."""
-        if self._is_early and self._counts["early"] + len(items) > MAX_EARLY:
-            block = block.without_values()
+        if self._is_early:
+            items = columns
+            if self._counts["early"] + len(items) > MAX_EARLY:
+                block = block.without_values()
         self._counts["early"] += len(items)
         self._act(self._keep_block, name, items, block)
 

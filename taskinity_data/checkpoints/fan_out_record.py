@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
 from dataclasses import fields
 from hashlib import blake2b
 from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.checkpoints.code_identity import identify, list_changes
+from taskinity_data.checkpoints.digest_counts import DigestCounts
 from taskinity_data.checkpoints.values import NoExactForm
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.cut_again import IN_MEMORY, EarlierPiece, find_altered, identify_file
@@ -57,7 +57,7 @@ class FanOutRecord:
         self._reducers = job.reducers
         self._files: dict[SourceFile, str] = {}
         self._readers: dict[int, tuple[Any, bytes]] = {}
-        self._counts: Counter[str] = Counter()
+        self._counts = DigestCounts()
         self._current: dict[tuple[int, ...], tuple[str | None, int, str | None]] = {}
         shared = _describe_job(job)
         identities = [identify(_describe_chain(chain) | shared) for chain in job.chains]
@@ -165,10 +165,7 @@ class FanOutRecord:
     def count(self, item: Any) -> None:
         """Find the identity of an item that is handed out; equal ones differ by order."""
         identity = self._identify(item, self._codes)
-        before = 0
-        if identity is not None:
-            before = self._counts[identity]
-            self._counts[identity] += 1
+        before = 0 if identity is None else self._counts.add(identity)
         data_identity = self._identify(item, self._argument_codes)
         self._current[item.index] = identity, before, data_identity
 
@@ -177,6 +174,8 @@ class FanOutRecord:
 
         Nothing for parts of a chunk that was split while it ran.
         """
+        if item.index not in self._current and not item.part:
+            self.count(item)  # handed out before the journal began
         return self._current.get(item.index, (None, 0, None))
 
     def describe_part(self, item: Any) -> tuple[Any, ...]:

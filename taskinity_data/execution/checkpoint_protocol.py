@@ -43,8 +43,13 @@ class CheckpointKeeper(Protocol):
         again.
         """
 
-    def keep_block(self, name: str, items: Sequence[Item], block: OutcomeBlock) -> None:
-        """Store the outcomes of items that completed together, before values are combined."""
+    def keep_block(
+        self, name: str, items: Sequence[Item], block: OutcomeBlock, columns: Sequence[Item]
+    ) -> None:
+        """Store the outcomes of items that completed together, before values are combined.
+
+        `columns` are the same items in less memory.
+        """
 
     def set_aside(self, name: str, item: Item, outcome: Outcome) -> None:
         """Keep the rows of an item, or of a part of one, that has no result, or bad lines."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
 from taskinity_data.execution.attempts import Attempts, run_here
-from taskinity_data.execution.run_account import Account
+from taskinity_data.execution.run_account import Account, ItemColumns
 from taskinity_data.execution.run_progress import StageProgress, StopRules
 from taskinity_data.execution.schedulers.base import SynchronousStrategy
 from taskinity_data.execution.split_chunks import guard_batch
@@ -320,14 +320,14 @@ class Driver:
                 self.fail(reason, outcome.failure.error if outcome.failure else None)
 
     def _end_block(self, batch: Batch, items: list[Item], block: OutcomeBlock) -> None:
-        fan_out = self._active[batch.name]
+        fan_out, columns = self._active[batch.name], ItemColumns.of(items)
         if self._checkpoints is not None:
-            self._checkpoints.keep_block(batch.name, items, block)
+            self._checkpoints.keep_block(batch.name, items, block, columns)
         at = time.perf_counter()
         with self._failing(fan_out):
             fan_out.end_block(items, block, not batch.strategy.crosses_processes)
         self.seconds["combine"] += time.perf_counter() - at
-        self.account.end_block(fan_out.name, items, block)
+        self.account.end_block(fan_out.name, items, block, columns)
 
     def _settle(
         self, fan_out: RunningFanOut, item: Item, outcome: Outcome, shares_process: bool

@@ -14,8 +14,15 @@ from taskinity_data.chunks.plan import ChunkPlan, ChunkSize
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.fan_out import RunningFanOut
-from taskinity_data.execution.worker.job import chunk_items, list_items, same_items, stream_items
-from taskinity_data.formats.stream import is_stream, iter_blocks
+from taskinity_data.execution.worker.job import (
+    add_counts,
+    chunk_items,
+    count_all,
+    divide_list,
+    list_items,
+    stream_items,
+)
+from taskinity_data.formats.stream import count_rows, is_stream, iter_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,12 +114,13 @@ def open_fan_out(
         entered = options.enter(job, dataset, size)
         return _cut(job, dataset, size, strategy, entered, tolerates=tolerates)
     options.enter(job, None, width)
-    items = list(_value_items(stage, value, width))
-    learner = Learner(Size(1, f"one of {len(items)} items"))
-    counts = [item.rows for item in items]
-    rows = None if None in counts else sum(count for count in counts if count is not None)
+    pieces, count = _value_pieces(stage, value, width)
     return RunningFanOut(
-        job, iter(items), total_items=len(items), listed_rows=rows, learner=learner
+        job,
+        list_items(pieces, count),
+        total_items=len(pieces),
+        listed_rows=add_counts(map(count, pieces)),
+        learner=Learner(Size(1, f"one of {len(pieces)} items")),
     )
 
 
@@ -132,7 +140,7 @@ def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Itera
     if whole := as_dataset(value):
         dataset = narrow(whole, stage.chains, reducers)
         return chunk_items(dataset.plan() if width is None else dataset.divide(width))
-    return _value_items(stage, value, width)
+    return list_items(*_value_pieces(stage, value, width))
 
 
 def find_item(
@@ -198,8 +206,10 @@ def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> 
     return RunningFanOut(job, items, learner=learner)
 
 
-def _value_items(stage: FanOutStage, value: Any, width: int | None) -> Iterator[Item]:
-    """Yield the items of a `value` that is not a dataset.
+def _value_pieces(
+    stage: FanOutStage, value: Any, width: int | None
+) -> tuple[Sequence[Any], Callable[[Any], int | None]]:
+    """Return the data of each item of a `value` that is not a dataset, and what counts its rows.
 
     A list is divided into `width` slices (None: one item each); any other value goes whole to each
     numbered sibling.
@@ -210,9 +220,12 @@ def _value_items(stage: FanOutStage, value: Any, width: int | None) -> Iterator[
         The value can't be divided, and there are no numbered siblings.
     """
     if isinstance(value, list | tuple | range):
-        return list_items(value, width)
+        if width is not None:
+            return divide_list(value, width), count_all
+        # Who gave the list may change it.
+        return list(value) if isinstance(value, list) else value, count_rows
     if stage.members:
-        return same_items([value] * len(stage.members))
+        return [value] * len(stage.members), count_rows
     raise PlanError(
         f"it fans out over {type(value).__name__}, which can't be cut into pieces: give "
         "a Dataset, a path, a DataFrame, an Arrow table, or a list"

@@ -103,9 +103,11 @@ class Account:
         self._book(item, self.bad_lines.take(name, item, outcome))
         self._emit(events.ChunkFinished(self._run_id, time.time(), name, outcome, *item.file_range))
 
-    def end_block(self, name: str, items: Sequence[Item], block: OutcomeBlock) -> None:
-        """Book the outcomes of `items`, which completed together."""
-        self.outcomes.extend(ItemColumns.of(items), block.without_values())
+    def end_block(
+        self, name: str, items: Sequence[Item], block: OutcomeBlock, columns: Sequence[Item]
+    ) -> None:
+        """Book the outcomes of `items`, which completed together; `columns` are kept of them."""
+        self.outcomes.extend(columns, block.without_values())
         self._emit(events.ChunksCompleted(self._run_id, time.time(), name, items, block))
 
     def end(self, name: str, outcome: Outcome | None = None) -> None:

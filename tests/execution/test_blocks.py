@@ -1,14 +1,18 @@
 """Items that travel in batches: each has its outcome, as if it had travelled alone."""
 
 import os
+import tracemalloc
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 import taskinity_data as td
 from taskinity_data import events
+from taskinity_data.checkpoints import checkpoints
 from taskinity_data.chunks.sizing import Learner
 from taskinity_data.errors import FlowFailed
+from taskinity_data.execution.open_fan_out import PieceOptions, open_fan_out
 from taskinity_data.execution.run_account import EndedItems, ItemColumns
 from taskinity_data.execution.schedulers.restarts import add_lost
 from taskinity_data.execution.worker import run_item as run_item_module
@@ -194,6 +198,42 @@ def test_a_value_that_has_no_exact_form_costs_no_other_its_place(tmp_path):
     assert again.value == done.value
     reused = [notice for notice in again.notices if "were reused" in notice]
     assert reused[0].startswith(f"{ITEMS - 1} finished chunks")
+
+
+class BeginsLate:
+    """Lets the journal begin once twenty items have ended."""
+
+    def __init__(self, monkeypatch):
+        self.ended, self.monkeypatch = 0, monkeypatch
+
+    def on_event(self, event):
+        self.ended += isinstance(event, events.ChunkFinished)
+        if self.ended == 20:
+            self.monkeypatch.setattr(checkpoints, "BEGIN_S", 0.0)
+
+
+def test_equal_items_that_end_before_the_journal_begins_are_reused_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkpoints, "BEGIN_S", 600.0)
+    items = [*[7, 7, 8] * 13, None]
+    with pytest.raises(FlowFailed) as stopped:
+        run(double, items, observers=[BeginsLate(monkeypatch)])
+    with pytest.raises(FlowFailed) as again:
+        run(double, items, resume=stopped.value.run.run_id)
+    (reused,) = [notice for notice in again.value.run.notices if "were reused" in notice]
+    assert reused.startswith("39 finished chunks")
+
+
+def test_items_of_a_list_are_made_when_they_are_handed_out():
+    numbers, job = list(range(10_000)), Job("Work", ((Step("Work", double),),))
+    stage = SimpleNamespace(width="*", tasks=(), members=())
+    tracemalloc.start()
+    fan_out = open_fan_out(stage, job, numbers, PieceOptions(), None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * len(numbers)
+    assert fan_out.planned_rows == len(numbers)
+    assert [item.data for item in fan_out.take_batch(1)] == numbers[:1]
 
 
 def test_columns_give_back_the_items_that_they_were_made_of():

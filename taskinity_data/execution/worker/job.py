@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -23,9 +23,11 @@ __all__ = [
     "Job",
     "ResultWriter",
     "Step",
+    "add_counts",
     "chunk_items",
+    "count_all",
+    "divide_list",
     "list_items",
-    "same_items",
     "stream_items",
 ]
 
@@ -182,27 +184,34 @@ def chunk_items(chunks: Iterable[Chunk]) -> Iterator[Item]:
             close()
 
 
-def list_items(values: Sequence[Any], width: int | None) -> Iterator[Item]:
-    """Yield an item for each value, or for each of `width` slices of nearly equal length."""
-    if width is None:
-        pieces: list[Any] = list(values)
-    else:
-        ends = [len(values) * number // width for number in range(width + 1)]
-        pieces = [list(values[a:b]) for a, b in pairwise(ends)]
-    for item in same_items(pieces):
-        yield item if width is None else replace(item, counted_rows=_count_all(item.data))
+def divide_list(values: Sequence[Any], width: int) -> list[Sequence[Any]]:
+    """Return `width` slices of nearly equal length."""
+    ends = [len(values) * number // width for number in range(width + 1)]
+    return [list(values[start:stop]) for start, stop in pairwise(ends)]
 
 
-def _count_all(values: Sequence[Any]) -> int | None:
-    counts = [count_rows(value) for value in values]
-    return None if None in counts else sum(count for count in counts if count is not None)
+def count_all(values: Sequence[Any]) -> int | None:
+    """Return how many rows `values` have together, None where that is not known."""
+    return add_counts(map(count_rows, values))
 
 
-def same_items(pieces: Sequence[Any]) -> Iterator[Item]:
-    """Yield an item for each of `pieces` as it is, named by its position."""
+def add_counts(counts: Iterable[int | None]) -> int | None:
+    """Return the sum of `counts`, None where one of them is."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
+
+
+def list_items(
+    pieces: Sequence[Any], count: Callable[[Any], int | None] = count_rows
+) -> Iterator[Item]:
+    """Yield an item for each of `pieces`, named by its position; `count` returns its rows."""
     for position, value in enumerate(pieces):
         key = blake2b(f"item {position} of {len(pieces)}".encode(), digest_size=16).hexdigest()
-        yield Item(key=key, data=value, position=position, counted_rows=count_rows(value))
+        yield Item(key=key, data=value, position=position, counted_rows=count(value))
 
 
 def stream_items(parts: Iterable[Any]) -> Iterator[Item]:
