@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import re
 import time
 from collections import Counter
 from dataclasses import replace
@@ -16,6 +15,7 @@ from taskinity_data.errors import WorkerDied
 from taskinity_data.execution.split_chunks import is_too_large
 from taskinity_data.execution.worker.failures import describe_failure, hide_in_outcome
 from taskinity_data.outcome import Attempt, Outcome, OutcomeBlock, Status, without_logs
+from taskinity_data.wording import without_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -85,8 +85,6 @@ file) has fewer, and a thousand tell no more."""
 MAX_TRIES = 1_000
 """So many tries, parts of halved chunks among them, where there are not that many chunks."""
 
-_NUMBER = re.compile(r"[0-9][0-9,._]*")
-
 
 class Repeats:
     """The errors of one fan-out of which nothing has come through."""
@@ -106,7 +104,7 @@ class Repeats:
         message = failure.message
         for piece in getattr(item.data, "pieces", ()):
             message = message.replace(piece.path, "")
-        error = f"{outcome.task}: {failure.kind}: {_NUMBER.sub('0', message)}"
+        error = f"{outcome.task}: {failure.kind}: {without_numbers(message)}"
         self._differ = self._error is not None and self._error != error
         self._error = error
         self._positions.add(item.position)
