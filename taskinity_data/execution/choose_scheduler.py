@@ -91,7 +91,7 @@ class SchedulerChoice:
             elif count == 1:
                 reason = "a single worker needs no pool"
             else:
-                reason = "unless the first chunks show that processes are faster"
+                reason = "the default, unless the first chunks show that processes are faster"
                 self._may_change = True
         self._owned: list[Strategy] = [self.strategy]
         self._local: ThreadStrategy | None = None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bound", "Rule", "find_bound", "percent"]
 
-_HALF, _IDLE, _SMALL_S, _MANY, _COMPUTED = 0.5, 0.35, 0.02, 50, 0.7
+_HALF, _IDLE, _SMALL_S, _MANY, _COMPUTED, _WAITED = 0.5, 0.35, 0.02, 50, 0.7, 0.3
 
 
 class Rule(NamedTuple):
@@ -74,9 +74,7 @@ def find_bound(
     answer = _first(rules, _SENTENCES)
     if not chunks:
         return answer or _side_by_side(rules, singles, workers, overlap)
-    window = max(attempt.ended_s for attempt in chunks) - min(
-        attempt.started_s for attempt in chunks
-    )
+    window = _window(chunks)
     granted = max(window * workers, 1e-9)
     rules.append(_rule("workers without work", overlap.idle_s, granted, "of their time", _IDLE))
     parts = _parts(chunks)
@@ -97,14 +95,20 @@ def find_bound(
         )
         advice = "Set a larger chunk_size=."
     elif name == "reading":
-        headline += ": more workers will not help if the disk or network is at its limit"
-        advice = _reading(sum(chunk.nbytes for chunk in chunks), window)
+        consequence, advice = _of_reading(seconds, worked, chunks)
+        headline += consequence
+    elif name == "the function":
+        consequence, advice = _of_function(seconds, worked, scheduler, workers, cores)
+        headline += consequence
     else:
         headline += _more_help(seconds, worked, scheduler, workers, cores)
         advice = "A simpler reduction, fewer groups or another output format helps."
-        if name == "the function":
-            advice = _function(scheduler, workers, cores)
     return Bound(headline + ".", advice, tuple(rules))
+
+
+def _window(chunks: Sequence[AttemptRow]) -> float:
+    """Return the seconds from the start of the first chunk to the end of the last."""
+    return max(chunk.ended_s for chunk in chunks) - min(chunk.started_s for chunk in chunks)
 
 
 def _parts(chunks: Sequence[AttemptRow]) -> dict[str, float]:
@@ -116,6 +120,7 @@ def _parts(chunks: Sequence[AttemptRow]) -> dict[str, float]:
     }
 
 
+_READ_LESS = "Read less: columns=, filters=; Parquet reads faster than CSV or JSON."
 _HERE = ("threads", "processes", "synchronous")
 _START = "Run it in threads (scheduler='threads'), or keep a client open over several runs."
 _SINGLES = "Single tasks ran alone: make the longest of them a fan-out, or shorten it."
@@ -144,6 +149,16 @@ def _more_help(
     if not computed or (scheduler == "threads" and workers == 1):
         return ""
     return f": up to {cores} workers will help"
+
+
+def _share_of_cores(seconds: Mapping[str, float], worked: float) -> float | None:
+    """Return for which share of their work chunks had a core or waited for one; None: unknown.
+
+    What they waited for one another is not known by `work` alone: then it is unknown too.
+    """
+    if "work" not in seconds:
+        return None
+    return (seconds["cpu"] + seconds.get("queued", 0.0)) / worked
 
 
 def _side_by_side(
@@ -279,12 +294,34 @@ def _measure_overlap(attempts: Sequence[AttemptRow], workers: int) -> _Overlap:
     return _Overlap(**totals, max_running=max_running)
 
 
-def _reading(nbytes: int, window: float) -> str:
+def _of_reading(
+    seconds: Mapping[str, float], worked: float, chunks: Sequence[AttemptRow]
+) -> tuple[str, str]:
+    """Return what follows where most of the work was reading, and what to do about it."""
+    share = _share_of_cores(seconds, worked)
+    if share is not None and share >= _COMPUTED:
+        return ", mostly computing: more cores help, a faster disk does not", _READ_LESS
+    nbytes, window = sum(chunk.nbytes for chunk in chunks), _window(chunks)
     rate = f" ({format_nbytes(nbytes / window)} a second here)" if nbytes and window > 0 else ""
     return (
-        "Read less: columns=, filters=; Parquet reads faster than CSV or JSON. Compare the rate "
-        f"with that of the disk or network{rate}."
+        ": more workers will not help if the disk or network is at its limit",
+        f"{_READ_LESS} Compare the rate with that of the disk or network{rate}.",
     )
+
+
+def _of_function(
+    seconds: Mapping[str, float], worked: float, scheduler: str, workers: int, cores: int
+) -> tuple[str, str]:
+    """Return what follows where most of the work was the function, and what to do about it."""
+    share = _share_of_cores(seconds, worked)
+    if share is not None and share <= _WAITED:
+        more = f"Try workers={4 * workers}" if scheduler in _HERE else "Add workers"
+        return (
+            ", mostly waiting: more workers help unless a service or disk is at its limit",
+            f"{more}: what waits needs no core.",
+        )
+    consequence = _more_help(seconds, worked, scheduler, workers, cores)
+    return consequence, _function(scheduler, workers, cores)
 
 
 def _function(scheduler: str, workers: int, cores: int) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "MIN_ADVICE_S",
     "describe_bad_lines",
     "describe_fallbacks",
     "describe_ledger",
@@ -23,6 +24,9 @@ __all__ = [
     "is_unknown",
     "planned_chunks",
 ]
+
+MIN_ADVICE_S = 1.0
+"""Of a shorter run times are noise, and nothing is to be gained."""
 
 _MAX_FAILURES, _MAX_OVERCOME, _MAX_SLOW, _MAX_SIZES, _MAX_FRAMES = 10, 3, 3, 3, 12
 _MAX_BAD_LINES, _MAX_LINE_CHARACTERS = 3, 60
@@ -101,6 +105,7 @@ def describe_ledger(run: Any, unit: str) -> list[str]:
 def _time(run: Any) -> list[str]:
     spent = run.timings
     single = spent.get("single", 0.0)
+    is_judged = spent["total"] >= MIN_ADVICE_S and str(run.status) in ("COMPLETED", "PARTIAL")
     busy = sum(spent.get(name, 0.0) for name in WORKER_TIMES)
     total = format_seconds(spent["total"])
     lines = [f"in this process: {_shares(spent, DRIVER_TIMES)}; {total} in total"]
@@ -108,11 +113,11 @@ def _time(run: Any) -> list[str]:
         shares = _shares(spent, WORKER_TIMES)
         lines.append(f"on the workers: {shares}; {format_seconds(busy)} in total")
         ratio = speed_up(spent, run.workers)
-        if ratio and run.plans:
+        if ratio and run.plans and is_judged:
             lines.append(f"{ratio:.2f}× as fast as running the chunks one after another")
-    if single:
+    if single >= 0.0005:
         lines.append(f"tasks that run once: {format_seconds(single)}")
-    lines += [run.bound] if run.bound else []
+    lines += [run.bound] if run.bound and is_judged else []
     if run.scheduler_reason:
         lines.append(f"{run.scheduler}: {run.scheduler_reason}")
     return lines

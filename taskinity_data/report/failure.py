@@ -96,4 +96,5 @@ def _hint(failure: Failure, chunk: Chunk) -> str:
         columns = list(map(str, chunk.reader.schema.names))
     except Exception:  # noqa: BLE001 - only a hint depends on it
         return ""
-    return "" if names[-1] in columns else suggest(names[-1], columns)
+    hint = "" if names[-1] in columns else suggest(names[-1], columns)
+    return hint and f".{hint}"

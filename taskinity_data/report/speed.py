@@ -64,9 +64,10 @@ def measure_work(
     Returns
     -------
     dict of str to float
-        ``cpu``, and ``work`` where it is known; neither where an attempt was not measured.
+        ``cpu``, ``queued`` (for a core, on Linux) and ``work``, those that are known; none where an
+        attempt was not measured.
     """
-    spent = cpu = 0.0
+    spent = cpu = queued = 0.0
     processes: defaultdict[str, defaultdict[str, _Thread]] = defaultdict(
         lambda: defaultdict(_Thread)
     )
@@ -75,6 +76,7 @@ def measure_work(
             return {}
         spent += attempt.duration_s
         cpu += attempt.cpu_s
+        queued += attempt.queued_s
         process, _, thread = attempt.worker.rpartition("/")
         before = processes[process][thread]
         processes[process][thread] = _Thread(
@@ -84,7 +86,8 @@ def measure_work(
         return {}
     here = host or socket.gethostname(), cores or count_cores()
     work = cpu + max(0.0, spent - cpu - _mutual_seconds(processes, workers, *here))
-    return {"cpu": cpu} | ({"work": work} if work >= _MIN_KNOWN * spent else {})
+    times = {"cpu": cpu} | ({"queued": queued} if queued else {})
+    return times | ({"work": work} if work >= _MIN_KNOWN * spent else {})
 
 
 def _mutual_seconds(

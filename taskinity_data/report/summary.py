@@ -11,6 +11,7 @@ from typing import Any
 
 from taskinity_data.report.answer import describe_value, value_html
 from taskinity_data.report.explain import (
+    MIN_ADVICE_S,
     describe_bad_lines,
     describe_fallbacks,
     describe_ledger,
@@ -22,15 +23,13 @@ from taskinity_data.report.explain import (
 )
 from taskinity_data.report.palette import tone_of
 from taskinity_data.user_code import shorten_traceback
-from taskinity_data.wording import format_count, format_nbytes, inert
+from taskinity_data.wording import format_count, format_nbytes, inert, without_numbers
 
 __all__ = ["colours_stdout", "summarise", "summary_html"]
 
 _MAX_DONE, _MAX_FAILED = 12, 20
 """Lines of a run that went well, and of any other."""
 _MAX_ERRORS, _MAX_FRAME_LINES, _MAX_LINE, _MAX_ANSWER_ROWS = 3, 5, 300, 6
-_MIN_ADVICE_S = 1.0
-"""Nobody waits for less, so that nothing is to be gained."""
 
 
 def summarise(run: Any, *, has_frames: bool = True, is_coloured: bool = False) -> str:
@@ -107,7 +106,7 @@ def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
     notices = list(run.notices)
     more = f" (and {len(notices) - 1} more: run.notices)" if len(notices) > 1 else ""
     went_well = str(run.status) == "COMPLETED"
-    takes_long = run.timings["total"] >= _MIN_ADVICE_S
+    takes_long = run.timings["total"] >= MIN_ADVICE_S
     return {
         "Output": [describe_output(run)] if run.output is not None else [],
         **_account(run),
@@ -141,12 +140,15 @@ def _failures(run: Any, has_frames: bool) -> list[str]:
     failures = run.failures
     if not len(failures):
         return []
-    groups = failures.groupby(["task", "error", "status"], sort=False).size()
-    groups = groups.sort_values(ascending=False, kind="stable")
+    kinds = failures["error"].map(without_numbers)
+    by = failures.groupby(["task", kinds, "status"], sort=False)["error"]
+    groups = by.agg(["first", "size", "nunique"])
+    groups = groups.sort_values("size", ascending=False, kind="stable")
     lines = [
-        f"{run.labels.get(task, task)}: {_cut(error)} ({count:,} {status.lower()})"
-        for (task, error, status), count in groups.head(_MAX_ERRORS).items()
-    ]
+        f"{run.labels.get(task, task)}: {_cut(group.first)} ({group.size:,} {status.lower()}"
+        f"{', with other numbers' if group.nunique > 1 else ''})"
+        for (task, _, status), group in zip(groups.index, groups.itertuples(), strict=True)
+    ][:_MAX_ERRORS]
     if len(groups) > _MAX_ERRORS:
         lines.append(f"and {format_count(len(groups) - _MAX_ERRORS, 'other error')}: run.failures")
     first = failures.iloc[0].to_dict()

@@ -89,7 +89,8 @@ class Run(Generic[T]):
         ``read``, ``function``, ``partial`` of all chunks and items, summed over the workers;
         ``single``: tasks that run once, apart from these. ``cpu``: CPU time of chunks and items;
         ``work``: their time one after another, absent if it is unknown, because they may have
-        waited for one another (threads for the GIL).
+        waited for one another (threads for the GIL); ``queued``: for how long they waited for a
+        core, where the system tells.
     output : Output or None
         What ``output=`` wrote: its ``path``, ``files``, ``rows``, ``nbytes``.
     quarantine : pathlib.Path or None

@@ -64,13 +64,31 @@ def test_a_function_that_computes_on_some_of_the_cores_would_gain(scheduler):
     "known",
     [
         pytest.param({"cpu": 10.0}, id="threads waited for one another"),
-        pytest.param({"cpu": 1.0, "work": 20.0}, id="chunks waited for something else"),
+        pytest.param({"cpu": 10.0, "work": 20.0}, id="chunks waited for something else too"),
         pytest.param({}, id="nothing was measured"),
     ],
 )
 def test_more_workers_are_not_promised_where_that_may_be_untrue(known):
     found = bound(two_workers(function=1.0), scheduler="threads", cores=8, **known)
     assert found.headline == "The function took 100 % of the workers' work."
+
+
+def test_a_function_that_waits_gains_from_more_workers_than_cores():
+    waits = {"cpu": 1.0, "work": 20.0}
+    found = bound(two_workers(function=1.0), **waits)
+    assert found.headline == (
+        "The function took 100 % of the workers' work, mostly waiting: more workers help unless a "
+        "service or disk is at its limit."
+    )
+    assert found.advice == "Try workers=8: what waits needs no core."
+    # On a machine that is busy with other programs it waits for a core, not for a service.
+    assert "waiting" not in bound(two_workers(function=1.0), **waits, queued=18.0).headline
+
+
+def test_reading_that_computes_is_not_put_down_to_the_disk():
+    found = bound(two_workers(read=1.0), cpu=12.0, queued=6.0, work=20.0)
+    assert found.headline.endswith("mostly computing: more cores help, a faster disk does not.")
+    assert found.advice == "Read less: columns=, filters=; Parquet reads faster than CSV or JSON."
 
 
 def test_one_thread_does_not_show_whether_a_second_one_helps():

@@ -207,8 +207,23 @@ def test_failures_are_grouped_by_error_with_their_number_and_one_traceback():
     assert "Failed   ProcessChunk: ValueError: <b>bad</b> cell (40 failed)" in text
     assert "ProcessChunk: KeyError: 'x' (1 failed)" in text
     assert text.count("in process_chunk") == 1
-    many = pd.concat([make_run().failures.assign(error=f"Error{number}") for number in range(9)])
+    many = pd.concat([make_run().failures.assign(error=f"Error {x}") for x in "abcdefghi"])
     assert "and 6 other errors: run.failures" in summarise(make_run(failures=many))
+
+
+def test_errors_that_differ_in_numbers_alone_are_one_group():
+    failures = [make_run().failures.assign(error=f"ValueError: id {n} is bad") for n in range(9)]
+    text = summarise(make_run(failures=pd.concat(failures)))
+    assert "ProcessChunk: ValueError: id 0 is bad (9 failed, with other numbers)" in text
+    assert "other error" not in text
+
+
+def test_of_a_short_or_failed_run_nothing_is_judged_by_its_times():
+    timings = make_run().timings
+    for changes in ({"timings": timings | {"total": 0.9}}, {"status": "FAILED"}):
+        text = explain(make_run(bound="Reading took 90 %.", **changes))
+        assert "as fast as" not in text
+        assert "Reading took 90 %" not in text
 
 
 def test_explain_lists_the_first_failures_and_counts_the_others():
