@@ -166,16 +166,16 @@ class SchedulerChoice:
         now_s = self._clock()
         if not watch.is_due(now_s, running):
             return
-        watch.look(now_s, threads.used, idle_s, has_ended=self._has_ended)
+        used = threads.used
+        watch.look(now_s, used, idle_s, has_ended=self._has_ended)
         if not watch.is_shared:
             if watch.is_shared is False:
                 self.reason = (
                     "threads do not block each other, so that processes would not be faster"
                 )
             return
-        elapsed_s = now_s - (watch.begun_s or now_s)
         remaining = (
-            (fan_out, fan_out.estimate_remaining_s(threads.workers, elapsed_s))
+            (fan_out, fan_out.estimate_remaining_s(threads.workers, used.cpu_s))
             for fan_out in fan_outs
         )
         fan_out, left_s = max(

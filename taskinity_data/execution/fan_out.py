@@ -99,7 +99,7 @@ class RunningFanOut:
             for reducer in job.reducers
         )
         self.results = Results()
-        self._seconds = self._cpu_s = 0.0
+        self._work_s = self._cpu_s = 0.0
         self._ended_weight = 0
         if not adapts:
             self.sizes.append((0, learner.first))
@@ -260,7 +260,7 @@ class RunningFanOut:
         is not this item's.
         """
         self.ended += 1
-        self._seconds += outcome.duration_s
+        self._work_s += sum(attempt.work_s for attempt in outcome.attempts)
         self._cpu_s += sum(attempt.cpu_s or 0.0 for attempt in outcome.attempts)
         self._ended_weight += _weight(item)
         self.ledger.enter(item, outcome)
@@ -283,7 +283,7 @@ class RunningFanOut:
         """Take the outcomes of `items`, which completed together: see `end`."""
         total = block.total()
         self.ended += len(items)
-        self._seconds += total.duration_s
+        self._work_s += total.work_s
         self._cpu_s += total.cpu_s or 0.0
         weights = list(map(_weight, items))
         self._ended_weight += sum(weights)
@@ -326,18 +326,18 @@ class RunningFanOut:
         """
         return self._split.loses(item.position, outcome)
 
-    def estimate_remaining_s(self, workers: int, elapsed_s: float) -> float | None:
+    def estimate_remaining_s(self, workers: int, used_s: float) -> float | None:
         """Return how many seconds are left for threads that share a lock; None where unknown.
 
-        Before anything has ended, `elapsed_s` after the begin, it is the least that is left.
+        Before anything has ended, it is the least that is left by the CPU time that they `used_s`.
         """
         expected = self.total_nbytes or self._total_items
         handed_out = self.cut_nbytes or self.handed_out
         if not expected or not handed_out:
             return None
         if not self._ended_weight:
-            return elapsed_s / handed_out * max(0, expected - handed_out)
-        taken_s = max(self._seconds / workers, self._cpu_s)
+            return used_s / handed_out * max(0, expected - handed_out)
+        taken_s = max(self._work_s / workers, self._cpu_s)
         return taken_s / self._ended_weight * max(0, expected - self._ended_weight)
 
     def finish(self, number: int) -> Any:
