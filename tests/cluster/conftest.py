@@ -17,16 +17,27 @@ def readme_flow(tmp_path_factory):
     return ReadmeFlow(tmp_path_factory.mktemp("readme"))
 
 
+@pytest.fixture(scope="session")
+def need():
+    """A function that returns a manager, and skips the test where it is not installed."""
+
+    def find_manager(name):
+        manager = MANAGERS[name]
+        if missing := manager.describe_missing():
+            message = f"{manager.title} needs {missing}: make cluster-managers"
+            (pytest.fail if IS_REQUIRED else pytest.skip)(message)
+        return manager
+
+    return find_manager
+
+
 @pytest.fixture
-def open_manager(tmp_path):
+def open_manager(tmp_path, need):
     """A function that opens a cluster of a manager that is installed, in a place of its own."""
     sites = iter(range(9))
 
     def open_cluster(name, workers=2, options=(), **site_options):
-        manager = MANAGERS[name]
-        if missing := manager.describe_missing():
-            message = f"{manager.title} needs {missing}: see tests/cluster/install.sh"
-            (pytest.fail if IS_REQUIRED else pytest.skip)(message)
+        manager = need(name)
         site = Site(tmp_path / f"site{next(sites)}", **site_options)
         return _open(site, manager, workers, dict(options))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import urllib.request
 
 from managers.site import Cluster, wait_until
 from managers.slurm import free_ports
@@ -34,13 +35,8 @@ c.ClusterConfig.adaptive_period = 0.5
 """
 
 
-@contextlib.contextmanager
-def open_gateway(site, workers):
-    """Yield a `GatewayCluster` of a server of our own."""
-    from dask_gateway import Gateway
-
-    # It closes again what `with` has closed, and fails.
-    Gateway.__del__ = lambda _: None
+def start_gateway(site):
+    """Start a gateway, and return its addresses for HTTP and for clients of clusters."""
     folder = site.folder / "gateway"
     folder.mkdir()
     private_port, port, tcp_port = free_ports(3)
@@ -62,21 +58,32 @@ def open_gateway(site, workers):
         )
     )
     site.start(sys.executable, "-m", "dask_gateway_server", "-f", configuration, marked=False)
-    with Gateway(f"http://127.0.0.1:{port}", f"gateway://127.0.0.1:{tcp_port}") as gateway:
-        wait_until(lambda: _answers(gateway), "Dask Gateway")
-        with gateway.new_cluster() as cluster:
-            cluster.scale(workers)
-            count = [workers]
-
-            def add_worker():
-                count[0] += 1
-                cluster.scale(count[0])
-
-            yield Cluster(cluster, add_worker, adapt=cluster.adapt, end_job=site.end_job)
+    address = f"http://127.0.0.1:{port}"
+    wait_until(lambda: _answers(address), "Dask Gateway")
+    return address, f"gateway://127.0.0.1:{tcp_port}"
 
 
-def _answers(gateway):
+@contextlib.contextmanager
+def open_gateway(site, workers):
+    """Yield a `GatewayCluster` of a server of our own."""
+    from dask_gateway import Gateway
+
+    # It closes again what `with` has closed, and fails.
+    Gateway.__del__ = lambda _: None
+    with Gateway(*start_gateway(site)) as gateway, gateway.new_cluster() as cluster:
+        cluster.scale(workers)
+        count = [workers]
+
+        def add_worker():
+            count[0] += 1
+            cluster.scale(count[0])
+
+        yield Cluster(cluster, add_worker, adapt=cluster.adapt, end_job=site.end_job)
+
+
+def _answers(address):
     try:
-        return gateway.list_clusters() == []
-    except Exception:  # whatever HTTP libraries raise until it listens
+        with urllib.request.urlopen(f"{address}/api/health") as response:
+            return response.status == 200
+    except OSError:  # it does not listen yet, or its proxy has no route
         return False

@@ -123,10 +123,11 @@ class Site:
         end_tree(pids[0], self.folder)
         return pids[0]
 
-    def run(self, *words, **environment):
+    def run(self, *words, cwd=None, **environment):
         """Run a command to its end, and return what it prints."""
         ended = subprocess.run(
             list(map(str, words)),
+            cwd=cwd,
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
