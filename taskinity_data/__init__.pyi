@@ -17,6 +17,7 @@ from .flow.files import save_flow as save_flow
 from .flow.flow import Flow as Flow
 from .flow.language.parser import parse_dsl as parse_dsl
 from .flow.language.parser import parse_flow as parse_flow
+from .flow.once import once as once
 from .policy import value as value
 from .reducers.base import collect as collect
 from .reducers.base import concat as concat

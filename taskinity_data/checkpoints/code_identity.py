@@ -22,6 +22,7 @@ from taskinity_data.checkpoints.code_imports import read_unloaded, spell_modules
 from taskinity_data.checkpoints.code_lookups import codes_in, find_lookups, names_in, texts_in
 from taskinity_data.checkpoints.values import NoExactForm, encode
 from taskinity_data.flow.binding.signatures import MARK
+from taskinity_data.flow.once import ONCE
 from taskinity_data.user_code import is_user_file, is_user_module, is_user_name
 
 if TYPE_CHECKING:
@@ -289,8 +290,8 @@ class _Walk:
     def _attributes(self, function: types.FunctionType, out: Any) -> None:
         """Digest what the user has set on a function; a task has its mark and its `map`."""
         attributes = vars(function)
-        not_state = {MARK, "map", "__wrapped__"} if MARK in attributes else {"__wrapped__"}
-        for name in sorted(attributes.keys() - not_state):
+        not_state = {MARK, "map"} if MARK in attributes else {ONCE}
+        for name in sorted(attributes.keys() - not_state - {"__wrapped__"}):
             out.update(b"attribute " + name.encode())
             self._look(attributes[name], out)
 

@@ -17,6 +17,7 @@ from taskinity_data.execution.schedulers.base import (
     current_client,
 )
 from taskinity_data.execution.worker.thread_time import LOOK_S, QUIET_S, LockWatch
+from taskinity_data.flow.once import close_values
 from taskinity_data.machine import count_cores, share_memory
 
 if TYPE_CHECKING:
@@ -230,11 +231,19 @@ class SchedulerChoice:
         for strategy in self._owned:
             strategy.abort()
 
-    def close(self, *, waits: bool = True) -> None:
-        """End all that was started; without `waits`, what still runs in threads is left to end."""
+    def close(self, session_id: str = "", *, waits: bool = True) -> None:
+        """End all that was started, and close what was made for that run by ``@td.once``.
+
+        Without `waits`, what still runs in threads is left to end, with the values that it uses.
+        """
+        texts: list[str] = []
         for strategy in reversed(self._owned):
+            texts += strategy.close_values(session_id) if waits else ()
             strategy.waits = waits
             strategy.close()
+        texts += close_values(session_id) if waits and session_id else ()
+        for text in texts:
+            self._say(text)
 
 
 def _without_gone(paths: Sequence[str]) -> list[str]:

@@ -238,7 +238,10 @@ def _call_work(
         stage.name,
         stage.after,
         job=lambda values: replace(
-            call_job(stage, values, inputs), log_level=options.log_level, secrets=known_secrets()
+            call_job(stage, values, inputs),
+            log_level=options.log_level,
+            secrets=known_secrets(),
+            session_id=options.session_id,
         ),
         is_local=takes_list,
     )
@@ -263,7 +266,12 @@ def _fan_out_work(
         value = resolve(stage.over, values, inputs)
         # A task may have opened it, with options of its own.
         add_secrets(secrets_in(value))
-        job = replace(job, log_level=options.log_level, secrets=known_secrets())
+        job = replace(
+            job,
+            log_level=options.log_level,
+            secrets=known_secrets(),
+            session_id=options.session_id,
+        )
         if output is not None:
             # One kind for all chunks: which of them "native" means differs from chunk to chunk.
             kind = "arrow" if job.kind == "native" else job.kind

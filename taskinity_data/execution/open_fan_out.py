@@ -56,6 +56,8 @@ class PieceOptions(NamedTuple):
         See `Job`.
     storage_options : mapping or None
         Of URLs that are opened here, and not by a function.
+    session_id : str
+        See `Job`.
     """
 
     chunk_size: ChunkSize | None = None
@@ -65,6 +67,7 @@ class PieceOptions(NamedTuple):
     checkpoints: CheckpointKeeper | None = None
     log_level: int | None = None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+    session_id: str = ""
 
     def enter(self, job: Job, dataset: Dataset | None, cutting: Any) -> Entered | None:
         """Enter a fan-out that begins."""

@@ -6,6 +6,7 @@ runs it in `execution`, what is shown in `report`.
 
 from __future__ import annotations
 
+import secrets
 import sys
 import time
 from dataclasses import replace
@@ -24,6 +25,7 @@ from taskinity_data.execution.jobs import make_works, only_kernels, policies
 from taskinity_data.execution.open_fan_out import PieceOptions
 from taskinity_data.execution.schedulers.signals import soft_interrupts
 from taskinity_data.execution.worker.side_effects import PassedOn, capture_logs, lower_level
+from taskinity_data.flow.once import within_session
 from taskinity_data.flow.stages import list_steps, resources_of
 from taskinity_data.outcome import RunStatus
 from taskinity_data.redact import hide
@@ -84,6 +86,7 @@ def run_session(
         session.journal.checkpoints,
         session.log.level,
         storage_options,
+        session.session_id,
     )
     session.go(inputs, values, pieces)
     return session.result()
@@ -105,6 +108,8 @@ class RunSession:
         self.ranges = (options.only,) if isinstance(options.only, str) else tuple(options.only)
         self._set_by = settings.source_of("scheduler") if options.scheduler is None else None
         self._options = options = _resolve(options, settings)
+        # A run that is resumed has its id again.
+        self.session_id = secrets.token_hex(8)
         self._notices = NoticeBoard()
         is_kept = not self.ranges
         self.journal, self._sink = _begin(
@@ -202,6 +207,7 @@ class RunSession:
                 soft_interrupts(driver.interrupt),
                 lower_level(self.log.level),
                 capture_logs(captured),
+                within_session(self.session_id),
             ):
                 driver.run()
             if driver.status is RunStatus.INTERRUPTED:
@@ -250,10 +256,11 @@ class RunSession:
     def _close_workers(self, chooser: SchedulerChoice) -> None:
         """End what was started; Ctrl-C ends it now, and the run is reported all the same."""
         try:
-            chooser.close(waits=self._driver is None or not self._driver.has_dropped)
+            waits = self._driver is None or not self._driver.has_dropped
+            chooser.close(self.session_id, waits=waits)
         except KeyboardInterrupt as error:
             self._failed = self._failed or error
-            chooser.close(waits=False)
+            chooser.close(self.session_id, waits=False)
 
     def _settle(self, status: RunStatus) -> None:
         """Close output and journal, with all that is known by now."""

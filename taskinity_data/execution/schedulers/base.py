@@ -203,6 +203,13 @@ class Strategy(ABC):
         """End all that runs, and return whether that could be done."""
         return False
 
+    def close_values(self, session_id: str) -> Sequence[str]:  # noqa: ARG002
+        """Close what other processes have made for that run by ``@td.once``.
+
+        Returns what went wrong.
+        """
+        return ()
+
     @abstractmethod
     def close(self) -> None:
         """Release all that this strategy started, and nothing that it was given."""
@@ -251,6 +258,10 @@ class SendingStrategy(Strategy):
     def __init__(self) -> None:
         self._children = ChildPool()
         self._sent: tuple[Job, bool] | None = None
+
+    def close_values(self, session_id: str) -> list[str]:
+        """Let the children do so."""
+        return self._children.close_values(session_id)
 
     def can_send(self, job: Job) -> bool:
         """Return whether `job` can go to a child process; found out once."""

@@ -159,6 +159,10 @@ class ChildStrategy(Strategy):
                 ) from error
         return ended
 
+    def close_values(self, session_id: str) -> list[str]:
+        """Let the children do so."""
+        return self._children.close_values(session_id)
+
     def abort(self) -> bool:
         """Kill the children and what runs in them."""
         self._is_closed = True

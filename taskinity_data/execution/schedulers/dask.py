@@ -16,7 +16,9 @@ from taskinity_data.events import DASHBOARD_PAGE
 from taskinity_data.execution.schedulers.base import NotRun, Strategy, WorkerRow
 from taskinity_data.execution.schedulers.cluster_workers import ClusterWorkers
 from taskinity_data.execution.schedulers.restarts import Restarts, add_lost
-from taskinity_data.execution.schedulers.worker_checks import pack_runner
+from taskinity_data.execution.schedulers.worker_checks import pack_runner, query_each
+from taskinity_data.execution.worker.batches import close_on_worker
+from taskinity_data.execution.worker.child_pool import CLOSE_S
 from taskinity_data.execution.worker.run_item import count_items
 from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpack_outcomes
 from taskinity_data.machine import limit_results
@@ -70,6 +72,7 @@ class DaskStrategy(Strategy):
         self._paths: Sequence[str] = ()
         self._runners: list[Any] = []
         self._pending: set[_Fetched] = set()
+        self._holders: set[str] = set()
         self._items_nbytes = 0.0
         self._restarts: Restarts | None = None
         if client.asynchronous:
@@ -218,7 +221,9 @@ class DaskStrategy(Strategy):
         """Return the outcomes of a batch, or why there are none."""
         if isinstance(brought, Exception):
             return brought
-        worker, outcomes = brought
+        worker, outcomes, has_values = brought
+        if has_values:
+            self._holders.add(worker)
         if isinstance(outcomes, str):
             self._members.leave_out(worker, outcomes)
             return NotRun(outcomes)
@@ -259,6 +264,19 @@ class DaskStrategy(Strategy):
             self._client.cancel(futures, force=True)
         except (OSError, TimeoutError, RuntimeError) as error:
             _log.info("%s can't be asked to cancel: %s", self.name, error)
+
+    def close_values(self, session_id: str) -> list[str]:
+        """Let the workers that have some do so, and all where some batches did not come back."""
+        workers = self._holders | (set(self._members.threads) if self._cancelled else set())
+        if self.is_gone or not workers:
+            return []
+        answers = self._client.sync(
+            query_each, self._client, sorted(workers), CLOSE_S, close_on_worker, session_id
+        )
+        failed = [answer for answer in answers.values() if isinstance(answer, Exception)]
+        if failed:
+            _log.info("%d workers have not closed their values: %s", len(failed), failed)
+        return [text for answer in answers.values() if answer not in failed for text in answer]
 
     def close(self) -> None:
         """Close what this strategy started, and take back what it sent."""

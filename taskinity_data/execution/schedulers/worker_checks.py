@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-__all__ = ["check_workers", "pack_runner"]
+__all__ = ["check_workers", "pack_runner", "query_each"]
 
 ANSWER_S = 60.0
 """How long a worker may take to answer: one that runs another user's native code may be slow, one
@@ -81,8 +81,8 @@ def pack_runner(job_blob: bytes, paths: Sequence[str]) -> bytes:
     """Return, pickled with its code, what runs batches of a packed job on a worker.
 
     It checks the worker before the first one. It returns the worker's address with the packed
-    outcomes, or with the reason why this worker can't run any. One path of each directory of
-    `paths` must be there.
+    outcomes, or with the reason why this worker can't run any, and whether it has values of the run
+    that are to be closed. One path of each directory of `paths` must be there.
     """
     by_directory = {PurePath(path).parent: path for path in reversed(paths)}
     some_paths = tuple(by_directory.values())[:MAX_PATHS]
@@ -90,7 +90,7 @@ def pack_runner(job_blob: bytes, paths: Sequence[str]) -> bytes:
     # What a worker knows of this job goes with this set: Dask forgets it when the run ends.
     mark = frozenset({secrets.token_hex(8)})
 
-    def run_checked(items_blob: bytes) -> tuple[str, Any]:
+    def run_checked(items_blob: bytes) -> tuple[str, Any, bool]:
         import time
         import weakref
 
@@ -110,10 +110,10 @@ def pack_runner(job_blob: bytes, paths: Sequence[str]) -> bytes:
         parcel = jobs[mark]
         if isinstance(parcel, str):
             time.sleep(wait_s)
-            return worker.address, parcel
-        from taskinity_data.execution.worker.batches import run_parcel
+            return worker.address, parcel, False
+        from taskinity_data.execution.worker.batches import holds_values, run_parcel
 
-        return worker.address, run_parcel(parcel, items_blob)
+        return worker.address, run_parcel(parcel, items_blob), holds_values(parcel)
 
     return bytes(cloudpickle.dumps(run_checked))
 
@@ -128,7 +128,9 @@ def check_workers(
     SchedulerError
         A worker does not see one of `paths`, or none of them can be used.
     """
-    answers = client.sync(_query_all, client, workers, list(paths))
+    answers = client.sync(
+        query_each, client, workers, ANSWER_S, _make_query(), _versions(), list(paths)
+    )
     unusable = {}
     for worker, answer in answers.items():
         if isinstance(answer, Exception):
@@ -162,17 +164,18 @@ def _refuse_missing(worker: str, path: str) -> None:
     )
 
 
-async def _query_all(client: Client, workers: Sequence[str], paths: list[str]) -> dict[str, Any]:
-    """Return the answer of each worker, or the error instead of one."""
-    query, expected = _make_query(), _versions()
+async def query_each(
+    client: Client, workers: Sequence[str], wait_s: float, query: Callable[..., Any], *args: Any
+) -> dict[str, Any]:
+    """Return what `query` returns on each worker, or the error instead within that time."""
 
     async def query_worker(worker: str) -> Any:
         # Alone, so that one that is silent holds up no other; Client.run itself can't be awaited.
         asking = client._run(  # noqa: SLF001
-            query, expected, paths, workers=[worker], on_error="return"
+            query, *args, workers=[worker], on_error="return"
         )
         try:
-            return (await asyncio.wait_for(asking, ANSWER_S))[worker]
+            return (await asyncio.wait_for(asking, wait_s))[worker]
         except Exception as error:  # noqa: BLE001 - whatever a broken connection ends in
             return error
 

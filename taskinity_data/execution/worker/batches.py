@@ -6,12 +6,13 @@ import os
 import time
 from functools import cache
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import TaskinityDataError
 from taskinity_data.execution.worker.child_pool import ChildPool
 from taskinity_data.execution.worker.run_item import MAX_BATCH_S, run_each
 from taskinity_data.execution.worker.side_effects import lower_level
+from taskinity_data.flow import once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.worker.shipping import Parcel
     from taskinity_data.outcome import Outcome, OutcomeBlock
 
-__all__ = ["run_items", "run_parcel"]
+__all__ = ["close_on_worker", "holds_values", "run_items", "run_parcel"]
 
 _DASK_TRIMS = "65536"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -97,6 +98,23 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
             except TaskinityDataError as error:
                 outcomes += [error] * len(part)
     return outcomes
+
+
+def holds_values(packed: Parcel) -> bool:
+    """Return whether this worker, or a child of it, has values of the run of a packed job."""
+    return once.holds_values(packed.unpack().session_id) or _children.holds_values
+
+
+async def close_on_worker(session_id: str, dask_worker: Any) -> list[str]:
+    """Close what this Dask worker has made for that run, and return what went wrong."""
+    from asyncio import get_running_loop
+
+    # In a thread of its tasks: where it has one alone, that is the one that made them. Tasks that
+    # were cancelled may run there for long.
+    executor = None if dask_worker.state.executing else dask_worker.executors["default"]
+    loop = get_running_loop()
+    texts = await loop.run_in_executor(executor, once.close_values, session_id)
+    return texts + await loop.run_in_executor(executor, _children.close_values, session_id)
 
 
 def _divide(job: Job, items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -14,22 +14,29 @@ from typing import TYPE_CHECKING
 
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.run_item import run_each
-from taskinity_data.execution.worker.shipping import pack_ended, unpack_items, unpack_job
+from taskinity_data.execution.worker.shipping import (
+    pack_ended,
+    pack_value,
+    unpack_items,
+    unpack_job,
+)
 from taskinity_data.execution.worker.side_effects import lower_level
+from taskinity_data.flow.once import close_values, holds_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskinity_data.execution.worker.job import Job
 
-__all__ = ["BROKEN", "DONE", "ITEMS", "JOB", "READY", "STEP", "main"]
+__all__ = ["BROKEN", "CLOSE", "CLOSED", "DONE", "HOLDS", "ITEMS", "JOB", "READY", "STEP", "main"]
 
-JOB, ITEMS = b"J", b"I"
-"""What is sent to a child: a packed job, then items for it."""
+JOB, ITEMS, CLOSE = b"J", b"I", b"C"
+"""What is sent to a child: a packed job, then items for it; the run whose values it closes."""
 
-READY, STEP, DONE, BROKEN = b"R", b"S", b"D", b"B"
+READY, STEP, DONE, HOLDS, BROKEN, CLOSED = b"R", b"S", b"D", b"H", b"B", b"E"
 """What it reports: the job is loaded; the step with a number begins (of several items the first);
-so many outcomes and blocks follow; the job is one that can't be unpacked."""
+so many outcomes and blocks follow, without or with values of ``@td.once`` left; the job is one that
+can't be unpacked; what went wrong while it closed them."""
 
 IDLE_S = 10.0
 """After so long without work a child ends: another takes 0.4 s to start, and nothing is to stay on
@@ -64,6 +71,11 @@ def _serve(pipe: Connection) -> None:
     try:
         while pipe.poll(IDLE_S):
             kind, blob = pipe.recv_bytes(), pipe.recv_bytes()
+            if kind == CLOSE:
+                texts = close_values(blob.decode())
+                pipe.send_bytes(CLOSED)
+                pipe.send_bytes(pack_value(texts))
+                continue
             if kind == JOB:
                 try:
                     job = unpack_job(blob)
@@ -82,11 +94,13 @@ def _serve(pipe: Connection) -> None:
             with lower_level(job.log_level):
                 ended = run_each(job, items, begin, restores=True)
             packed = pack_ended(ended, items, job.max_nbytes)
-            _report(pipe, DONE, len(packed))
+            _report(pipe, HOLDS if holds_values(job.session_id) else DONE, len(packed))
             for part in packed:
                 pipe.send_bytes(part)
     except (EOFError, OSError):
-        return  # the parent has died
+        pass  # the parent has died
+    finally:
+        close_values()
 
 
 def _report(pipe: Connection, kind: bytes, number: int) -> None:

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from taskinity_data.execution.worker.child_process import Child
     from taskinity_data.execution.worker.job import Item, Job
 
-__all__ = ["ChildPool"]
+__all__ = ["CLOSE_S", "ChildPool"]
+
+CLOSE_S = 10.0
+"""How long the values of a run may take to be closed: longer than a transaction that is committed,
+and an end where it hangs."""
 
 
 _STARTS = 5
@@ -129,6 +133,19 @@ class ChildPool:
         child.kill()
         with self._lock:
             self._children.discard(child)
+
+    @property
+    def holds_values(self) -> bool:
+        """Whether a child has had values of ``@td.once``."""
+        return any(child.holds_values for child in tuple(self._children))
+
+    def close_values(self, session_id: str) -> list[str]:
+        """Let children that are idle close the values of that run; return what went wrong."""
+        with self._lock:
+            holders = [child for child in self._children if child.holds_values]
+        closing = [child for child in holders if child.start_closing(session_id)]
+        until_s = time.monotonic() + CLOSE_S
+        return [text for child in closing for text in child.end_closing(until_s)]
 
     def close(self) -> None:
         """End all children, and what runs in them."""

@@ -22,7 +22,12 @@ from taskinity_data.errors import BindError, SchedulerError, WorkerDied
 from taskinity_data.execution.worker import child_main
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.run_item import name_worker, peak_nbytes
-from taskinity_data.execution.worker.shipping import pack_items, pack_job, pack_outcome
+from taskinity_data.execution.worker.shipping import (
+    pack_items,
+    pack_job,
+    pack_outcome,
+    unpack_value,
+)
 from taskinity_data.execution.worker.terminal_relay import relayed
 from taskinity_data.outcome import Attempt, Outcome, Status
 
@@ -81,7 +86,9 @@ class Child:
         self._pipe = Connection(ours.detach())
         self._job: Job | None = None
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self.is_alive = True
+        self.holds_values = False
         self._status: int | None = None
         self._peak_nbytes = 0
         # On Linux a child's own account of its peak begins with that of the process it came from.
@@ -102,9 +109,10 @@ class Child:
         limit = _Limit(job, items[0])
         ended: list[bytes] | TimeoutError | MemoryError | WorkerDied
         try:
-            self._send_job(job, blob)
-            self._send(child_main.ITEMS, pack_items(items))
-            ended = self._wait(limit)
+            with self._turn:
+                self._send_job(job, blob)
+                self._send(child_main.ITEMS, pack_items(items))
+                ended = self._wait(limit)
         except (OSError, EOFError) as error:
             self.kill()
             if not limit.has_begun:
@@ -157,7 +165,8 @@ class Child:
             if self._pipe.poll(limit.wait_s(_LOOK_S)):
                 message = self._pipe.recv_bytes()
                 number = int.from_bytes(message[1:], "big")
-                if message[:1] == child_main.DONE:
+                if message[:1] in (child_main.DONE, child_main.HOLDS):
+                    self.holds_values |= message[:1] == child_main.HOLDS
                     return [self._pipe.recv_bytes() for _ in range(number)]
                 if message == child_main.BROKEN:
                     raise self._refuse(limit.task)
@@ -179,9 +188,34 @@ class Child:
                 self.kill()
                 raise _too_late(limit.task)
 
+    def start_closing(self, session_id: str) -> bool:
+        """Let it close the values of that run; False where it runs something, or has died."""
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            self._send(child_main.CLOSE, session_id.encode())
+        except OSError:
+            self._turn.release()
+            return False
+        return True
+
+    def end_closing(self, until_s: float) -> list[str]:
+        """Wait until it has done so, and return what went wrong; it is killed where it hangs."""
+        try:
+            if self._pipe.poll(max(0.0, until_s - time.monotonic())):
+                assert self._pipe.recv_bytes() == child_main.CLOSED
+                texts: list[str] = unpack_value(self._pipe.recv_bytes())
+                return texts
+            self.kill()
+            return ["@once: a process that did not close its values in time was killed"]
+        except (OSError, EOFError):
+            return []
+        finally:
+            self._turn.release()
+
     def __del__(self) -> None:
         # Of a pool that nobody closed: a worker process that ends, an executor's owner.
-        if getattr(self, "is_alive", False) and not sys.is_finalizing():
+        if getattr(self, "is_alive", False) and sys and not sys.is_finalizing():
             self.kill()
 
     def _look(self) -> int:

@@ -86,6 +86,8 @@ class Job:
         What an outcome's value may take to be sent to another process; None: whatever it takes.
     secrets : Secrets
         What no text of an outcome may hold.
+    session_id : str
+        Of the run whose values of ``@td.once`` its functions get.
     """
 
     task: str
@@ -98,6 +100,7 @@ class Job:
     resources: Mapping[str, float] = field(default_factory=dict)
     max_nbytes: int | None = None
     secrets: Secrets = field(default_factory=Secrets, repr=False)
+    session_id: str = ""
 
     @property
     def traces_series(self) -> bool:

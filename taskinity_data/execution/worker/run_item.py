@@ -25,6 +25,7 @@ from taskinity_data.execution.worker.side_effects import (
     capture_logs,
 )
 from taskinity_data.execution.worker.thread_time import queued_seconds
+from taskinity_data.flow.once import within_session
 from taskinity_data.formats.stream import StreamBlock
 from taskinity_data.outcome import Counts, Outcome, OutcomeBlock, Status
 from taskinity_data.policy import Value
@@ -84,7 +85,7 @@ def run_each(
     KeyboardInterrupt
         Only in the main thread, where it is the user's Ctrl-C.
     """
-    with hiding(job.secrets):
+    with hiding(job.secrets), within_session(job.session_id):
         return _Turn(job, begin, restores).run(items)
 
 
