@@ -241,7 +241,7 @@ class ReaderKeywords(TypedDict, total=False):
     true_values: Sequence[str] | None
     false_values: Sequence[str] | None
     skipinitialspace: bool
-    skiprows: int | Sequence[int] | Callable[[int], bool] | None
+    skiprows: int | Sequence[int] | None
     nrows: int | None
     na_values: Any
     keep_default_na: bool

@@ -183,18 +183,15 @@ def parse_nrows(value: Any, arguments: Mapping[str, Any]) -> int | None:
 def parse_skiprows(value: Any, arguments: Mapping[str, Any]) -> Any:
     """Return how many lines before the header are left out, or which lines, from 0, in order.
 
-    A function of a line's number stays what it is: the lines of the files are not known here.
-
     Raises
     ------
     PlanError
-        It is neither, or lists lines of a dialect in which lines can't be counted.
+        It is neither, as a function is not, or lists lines of a dialect in which lines can't be
+        counted.
     """
     if value is None:
         return 0
-    if callable(value):
-        return value
-    if isinstance(value, bool | str):
+    if isinstance(value, bool | str) or callable(value):
         raise PlanError(
             f"skiprows={value!r} can't be honoured chunk by chunk: only a count of lines before "
             "the header or a list of lines can; drop other rows in the chunk function"

@@ -21,7 +21,7 @@ from taskinity_data.formats.csv.columns import (
 from taskinity_data.formats.csv.head import has_rows, read_head
 from taskinity_data.formats.csv.options import parse_options
 from taskinity_data.formats.csv.reader import CsvReader
-from taskinity_data.formats.csv.records.rows import apply_skiprows, find_rows
+from taskinity_data.formats.csv.records.rows import find_rows
 from taskinity_data.formats.csv.sample import infer_columns
 from taskinity_data.formats.schema import arrow_schema, given_column, given_columns, with_room
 from taskinity_data.sources.read import map_files
@@ -71,7 +71,7 @@ def open_csv(
     Reads the head of every file (about 1 ms each), and a sample or all of it for the schema:
     everything up to 64 MB, else 256 kB at head, middle and tail of up to 300 files.
     """
-    parsed = apply_skiprows(files, parse_options(options))
+    parsed = parse_options(options)
     heads = read_heads(files, parsed)
     parsed = replace(parsed, usecols=apply_usecols(parsed.usecols, heads))
     is_arrow = isinstance(schema, pa.Schema)
@@ -215,4 +215,4 @@ def find_types(
 
 def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:
     """Raise what is wrong with `file` alone: it has no head that `options` can read."""
-    read_head(file, apply_skiprows([file], parse_options(options)))
+    read_head(file, parse_options(options))

@@ -79,9 +79,8 @@ class CsvOptions:
     header : int, tuple of int, "infer" or None
         The row that holds the names, or several of which each is a level of them.
     names : tuple of labels, or None
-    skiprows : int, tuple of int, or callable
-        How many lines are left out before the header, or which lines of the file, from 0. A
-        function is called for each line when the dataset is opened; the reader holds the numbers.
+    skiprows : int or tuple of int
+        How many lines are left out before the header, or which lines of the file, from 0.
     nrows : int or None
         Rows of each file, from its first.
     usecols : tuple of labels or positions, callable, or None

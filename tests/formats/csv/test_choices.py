@@ -13,7 +13,6 @@ from properties import examples, mostly_thorough
 
 import taskinity_data as td
 from taskinity_data.errors import PlanError, ReadError
-from taskinity_data.formats.csv.records import rows
 
 TEXT = 'a,b,c\n1,x,0.5\n2,y,\n\n3,z,1.5\n4,"q\nr",2.5\n5,w,3.5\n'
 SIZES = (1, 17, 1 << 20)
@@ -92,26 +91,6 @@ def test_listed_lines_are_left_out_whatever_the_cuts(tmp_path, lines, blank):
     check(
         tmp_path, TEXT, skiprows=lines, skip_blank_lines=blank, header=None, names=["x", "y", "z"]
     )
-
-
-@pytest.mark.parametrize("blank", [True, False])
-def test_a_function_leaves_out_the_lines_that_it_names_whatever_the_cuts(tmp_path, blank):
-    for skips in (lambda line: line in {2, 5}, lambda line: line < 2, lambda line: line > 3):
-        check(
-            tmp_path, TEXT, skiprows=skips, skip_blank_lines=blank, header=None, names=list("xyz")
-        )
-
-
-def test_a_function_for_skiprows_that_fails_or_is_asked_for_too_much_is_refused(
-    tmp_path, monkeypatch
-):
-    path = tmp_path / "data.csv"
-    path.write_text(TEXT)
-    with pytest.raises(PlanError, match="function failed: ZeroDivisionError"):
-        td.open_dataset(str(path), skiprows=lambda line: 1 / line)
-    monkeypatch.setattr(rows, "MAX_CALLS", 5)
-    with pytest.raises(PlanError, match="give the list of lines"):
-        td.open_dataset(str(path), skiprows=lambda line: False)
 
 
 @pytest.mark.parametrize("more", [{}, {"index_col": "a"}, {"names": ["c", "x", "a"]}], ids=str)
@@ -308,6 +287,7 @@ def test_a_dtype_holds_for_further_columns_of_that_name(tmp_path):
         ({"nrows": 1.5}, "nrows"),
         ({"nrows": "2"}, "nrows"),
         ({"skiprows": [-1]}, "skiprows"),
+        ({"skiprows": lambda line: line == 2}, "skiprows"),
         ({"skiprows": ["a"]}, "skiprows"),
         ({"index_col": ["a", 0]}, "index_col"),
         ({"index_col": []}, "index_col"),

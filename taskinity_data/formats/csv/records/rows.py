@@ -8,33 +8,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.encodings import unit_nbytes
-from taskinity_data.formats.csv.label_options import parse_skiprows
 from taskinity_data.formats.csv.records.cuts import Grain, end_of_record, skip_lines
 from taskinity_data.formats.csv.records.encoded import (
     codec_of,
     find_text_grains,
     open_marks,
 )
-from taskinity_data.sources.read import open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.sources.file import SourceFile
 
 __all__ = [
     "RowRange",
-    "apply_skiprows",
     "find_row_grains",
     "find_rows",
 ]
 
 COUNT_NBYTES = 256 << 10
 """Grains by which rows are counted up to `nrows`; the last of them is looked at row by row."""
-
-MAX_CALLS = 1_000_000
-"""Lines for which a function in `skiprows` is called, in about 0.1 s."""
 
 MAX_HOLES = 10_000
 """Separate runs of lines in `skiprows`: each is looked for by itself, in about 0.1 ms."""
@@ -76,44 +70,6 @@ class RowRange(NamedTuple):
             parts += [data[offset - start : begin - start], blank]
             offset = end
         return b"".join([*parts, data[offset - start :]])
-
-
-def apply_skiprows(files: Sequence[SourceFile], options: CsvOptions) -> CsvOptions:
-    """Return `options` with a list of lines for a function in `skiprows`.
-
-    Raises
-    ------
-    PlanError
-        It fails, or would be called for too many lines.
-
-    Notes
-    -----
-    One pass over the files, up to the limit; it is called for as many lines as there may be.
-    """
-    if not callable(options.skiprows):
-        return options
-    count = max(count_line_ends(file) for file in files) + 1
-    if count > MAX_CALLS:
-        raise PlanError(
-            f"skiprows=: a function is called for at most {MAX_CALLS:,} lines, and there are more; "
-            "give the list of lines"
-        )
-    try:
-        lines = [line for line in range(count) if options.skiprows(line)]
-    except Exception as error:
-        raise PlanError(f"skiprows=: the function failed: {error!r}; give a list") from error
-    dialect = options.dialect
-    marks = {"comment": dialect.comment, "escapechar": dialect.escapechar}
-    return replace(options, skiprows=parse_skiprows(lines, marks))
-
-
-def count_line_ends(file: SourceFile) -> int:
-    """Return how many bytes of `file` may end a line; the count stops behind `MAX_CALLS`."""
-    count = 0
-    with open_file(file, COUNT_NBYTES) as source:
-        while count < MAX_CALLS and (data := source.read(COUNT_NBYTES)):
-            count += data.count(b"\n") + data.count(b"\r")
-    return count
 
 
 def find_rows(file: SourceFile, data_start: int, options: CsvOptions) -> RowRange | None:
