@@ -213,7 +213,8 @@ def _blocks(n_rows: int) -> list[slice]:
     return [slice(start, start + _BLOCK_ROWS) for start in range(0, n_rows, _BLOCK_ROWS)]
 
 
-_BLOCK_ROWS = 1 << 14
+_BLOCK_ROWS = 12_288
+"""Their indexes have less than the 128 KiB from which on the C library maps memory anew."""
 
 
 def _table_size(n_rows: int) -> int:
