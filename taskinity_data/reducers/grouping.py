@@ -214,7 +214,7 @@ def _blocks(n_rows: int) -> list[slice]:
 
 
 _BLOCK_ROWS = 12_288
-"""Their indexes have less than the 128 KiB from which on the C library maps memory anew."""
+"""Their indexes have less than the 128 KiB from which on the C library maps memory each time."""
 
 
 def _table_size(n_rows: int) -> int:

@@ -39,7 +39,7 @@ rows."""
 
 _MAX_TERMS = 3072
 """How many values are added one after another at most: 3.4e-13 * sum|x|. Four times as many rows,
-with 64-bit codes, have less than the 128 KiB from which on the C library maps memory anew."""
+with 64-bit codes, have less than the 128 KiB from which on the C library maps memory each time."""
 
 _LANES = 4
 """How many sums each of a few groups has in turn: an addition waits for the last one to the same
