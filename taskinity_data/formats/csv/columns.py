@@ -25,10 +25,12 @@ __all__ = [
     "check_index_dtype",
     "check_same_columns",
     "concat_tables",
+    "decode",
     "deliver_columns",
     "fill",
     "find_index",
     "find_labels",
+    "join_native",
     "select_labels",
     "sort_layouts",
     "to_frame",
@@ -214,6 +216,23 @@ def concat_tables(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
     if len(tables) == 1:
         return tables[0]
     return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def join_native(parts: Sequence[pd.DataFrame | pa.Table]) -> pd.DataFrame | pa.Table | None:
+    """Return the only one of `parts`, or tables that are alike as one, else None."""
+    if len(parts) == 1:
+        return parts[0]
+    tables = [part for part in parts if isinstance(part, pa.Table)]
+    if not parts or len(tables) < len(parts):
+        return None
+    schema = tables[0].schema
+    is_alike = all(table.schema.equals(schema, check_metadata=True) for table in tables)
+    return pa.concat_tables(tables) if is_alike else None
+
+
+def decode(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return `table` with texts where it has their codes."""
+    return table if table.schema.metadata is None else table.cast(schema)
 
 
 def to_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pa.Table:

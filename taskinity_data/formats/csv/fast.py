@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Sequence
 
     from taskinity_data.formats.csv.options import CsvOptions
+    from taskinity_data.formats.csv.records.dialect import Dialect
     from taskinity_data.formats.schema import Column
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "are_regular",
     "can_be_fast",
     "has_lone_return",
+    "join_texts",
     "parse_fast",
     "trim_to_records",
 ]
@@ -63,6 +65,26 @@ def are_regular(data: bytes, seps: bytes, quotechar: str | None) -> bool:
     before = np.where(opens > 0, values[opens - 1], 10)
     after = np.where(closes + 1 < len(values), values[np.minimum(closes + 1, len(values) - 1)], 10)
     return bool(borders[before].all() and borders[after].all())
+
+
+def join_texts(texts: Sequence[bytes], dialect: Dialect) -> bytes | None:
+    r"""Return whole records as one text, or None where one of `texts` may end within quotes.
+
+    Examples
+    --------
+    >>> from taskinity_data.formats.csv.records.dialect import Dialect
+    >>> join_texts([b"1,2", b"", b"3,4\n"], Dialect()), join_texts([b'1,"2', b'"'], Dialect())
+    (b'1,2\n3,4\n', None)
+    """
+    if dialect.escapechar is not None:
+        return None
+    quote = dialect.quote_byte
+    if quote is not None and any(quote in text for text in texts):
+        is_plain = dialect.comment is None and dialect.doublequote
+        seps = dialect.sep_bytes
+        if not is_plain or not all(are_regular(text, seps, dialect.quotechar) for text in texts):
+            return None
+    return b"".join(text + b"\n" * (not text.endswith(b"\n")) for text in texts if text)
 
 
 def has_lone_return(data: bytes) -> bool:
@@ -244,9 +266,9 @@ def _parse(
                 return None
         if is_suspicious(values, column, options):
             return None
-    if encoded:
-        names = "\0".join(str(label) for label in encoded)
-        return table.replace_schema_metadata({ENCODED: names})
+    codes = [column.name for column in columns if column.label in encoded]
+    if codes:
+        return table.replace_schema_metadata({ENCODED: "\0".join(codes)})
     return table.cast(arrow_schema(columns))
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.encodings import to_utf8
+from taskinity_data.formats.csv.fast import are_regular
 from taskinity_data.formats.csv.pandas_parser import count_fields
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
 
@@ -267,8 +268,9 @@ def plain_header(data: bytes, options: CsvOptions) -> bytes | None:
     -------
     bytes or None
         None where more than these two lines may count: what surrounds them, names given beside the
-        file, another number of fields in the first row (of which pandas may make an index), quotes,
-        escapes, comments, blanks at the beginning of a line, byte order marks, a lone ``\r``.
+        file, another number of fields in the first row (of which pandas may make an index), quotes
+        that don't enclose whole fields of a line, escapes, comments, blanks at the beginning of a
+        line, byte order marks, a lone ``\r``.
     """
     if options.header not in ("infer", 0) or options.names is not None or options.skiprows:
         return None
@@ -279,14 +281,18 @@ def plain_header(data: bytes, options: CsvOptions) -> bytes | None:
     if not end or not stop:
         return None
     dialect = options.dialect
-    sep = dialect.sep.encode()
+    sep, quote = dialect.sep_bytes, (dialect.quotechar or "").encode()
     widths = []
     for line in (data[:end], data[end:stop]):
         text = line[:-2] if line.endswith(b"\r\n") else line[:-1]
         if not text[:1].strip() or text[0] > 127 or b"\r" in text:
             return None
-        marks = (dialect.quote_byte, dialect.escape_byte, dialect.comment_byte)
-        if any(mark is not None and mark in text for mark in marks):
+        if any(mark in text for mark in (dialect.escape_byte, dialect.comment_byte) if mark):
             return None
-        widths.append(text.count(sep))
+        outside = [text]
+        if quote and quote in text:
+            if not dialect.doublequote or not are_regular(text, sep, dialect.quotechar):
+                return None
+            outside = text.split(quote)[::2]
+        widths.append(sum(part.count(sep) for part in outside))
     return data[:end] if widths[0] == widths[1] else None

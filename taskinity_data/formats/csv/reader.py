@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import pandas as pd
 
 from taskinity_data.errors import ReadError
 from taskinity_data.formats.csv.columns import (
     concat_tables,
+    decode,
     deliver_columns,
     fill,
+    join_native,
     to_table,
     with_index,
 )
 from taskinity_data.formats.csv.encodings import to_utf8
-from taskinity_data.formats.csv.fast import has_lone_return, parse_fast
+from taskinity_data.formats.csv.fast import has_lone_return, join_texts, parse_fast
 from taskinity_data.formats.csv.head import read_head
 from taskinity_data.formats.csv.options import stable
 from taskinity_data.formats.csv.pandas_parser import TooManyFields
@@ -41,7 +44,13 @@ if TYPE_CHECKING:
     from taskinity_data.outcome import BadLines
     from taskinity_data.sources.file import SourceFile
 
+    Part = tuple[pd.DataFrame | pa.Table, int, BadLines | None]
+    """Rows, how many were dropped, and those that were quarantined."""
+
 __all__ = ["CsvReader"]
+
+BATCH_NBYTES = 1 << 20
+"""Small pieces are parsed together up to this: Arrow takes a third of a millisecond to begin."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,14 @@ class CsvReader(Reader):
         ):
             yield Piece(piece.file, grain.start, grain.stop, grain.stop - grain.start, grain.rows)
 
+    def frame_nbytes(self, piece: Piece) -> int | None:
+        """Return bytes of all rows of `piece` as a pandas frame, None where it holds objects."""
+        dtypes = [column.dtype for column in self.needed]
+        is_fixed = all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in dtypes)
+        if piece.rows is None or not is_fixed:
+            return None
+        return piece.rows * sum(int(dtype.itemsize) for dtype in dtypes)
+
     def select(self, columns: Sequence[str]) -> CsvReader:
         """Return the reader of `columns` alone, some of `schema`'s names, in that order.
 
@@ -188,25 +205,27 @@ class CsvReader(Reader):
         Only the pieces' own bytes are read. Arrow parses where it provably gives what pandas
         would; everything else, and every refusal, is pandas' word.
         """
-        if as_ == "native":
-            if len(pieces) == 1 and self.filters is None and not self.index:
-                part, skipped, bad = self.read_piece(pieces[0], self.encoded)
-                return ReadResult(part, len(part), skipped, bad)
-            as_ = "pandas"
-        read = read_pieces(self.read_piece, pieces)
+        is_native = as_ == "native" and self.filters is None and not self.index
+        read = self.read_parts(pieces, self.encoded if is_native else ())
         parts = [part for part, _, _ in read]
         skipped = sum(count for _, count, _ in read)
         bad = join_bad_lines(lines for _, _, lines in read)
+        joined = join_native(parts) if is_native else None
+        if joined is not None:
+            return ReadResult(joined, len(joined), skipped, bad)
+        as_ = "pandas" if as_ == "native" else as_
         all_frames = all(isinstance(part, pd.DataFrame) for part in parts)
         if as_ == "pandas" and self.filters is None and all_frames:
             frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
             frame = with_index(frame, self.index, self.index_names, self.level_names)
             return ReadResult(frame, len(frame), skipped, bad)
         needed = self.needed
+        schema = arrow_schema(needed)
         tables = [
-            to_table(part, needed) if isinstance(part, pd.DataFrame) else part for part in parts
+            to_table(part, needed) if isinstance(part, pd.DataFrame) else decode(part, schema)
+            for part in parts
         ]
-        table = concat_tables(tables, arrow_schema(needed))
+        table = concat_tables(tables, schema)
         before = table.num_rows
         if self.filters is not None:
             table = self.filters.apply(table)
@@ -218,35 +237,61 @@ class CsvReader(Reader):
             data = with_index(data, self.index, self.index_names, self.level_names)
         return ReadResult(data, rows, skipped + before - rows, bad)
 
-    def read_piece(
-        self, piece: Piece, encoded: tuple[Hashable, ...] = ()
-    ) -> tuple[pd.DataFrame | pa.Table, int, BadLines | None]:
+    def read_parts(self, pieces: Sequence[Piece], encoded: tuple[Hashable, ...]) -> list[Part]:
+        """Return what `parse_piece` does for each of `pieces`, or in one for several small ones."""
+        texts = read_pieces(
+            lambda piece: read_text(piece, self.options, self.rows_of.get(piece.path)), pieces
+        )
+        parts: list[Part] = []
+        for batch in find_batches(pieces, self.layout_of):
+            some = [texts[position] for position in batch]
+            table = self.parse_together(pieces[batch[0]], some, encoded)
+            if table is not None:
+                parts.append((table, 0, None))
+            else:
+                parts += (
+                    self.parse_piece(pieces[position], texts[position], encoded)
+                    for position in batch
+                )
+        return parts
+
+    def parse_together(
+        self, piece: Piece, texts: Sequence[bytes], encoded: tuple[Hashable, ...]
+    ) -> pa.Table | None:
+        """Return the rows of `texts`, of files like that of `piece`, None where each counts alone.
+
+        What does not fit is left for that, so that its error names a file.
+        """
+        joined = join_texts(texts, self.options.dialect) if len(texts) > 1 else None
+        if joined is None:
+            return None
+        labels, there, columns = self.columns_in(piece)
+        try:
+            part = parse_fast(joined, labels, columns, self.options, encoded)
+            return None if part is None else self.complete(part, there)
+        except (Misfit, ValueError, OverflowError):
+            return None
+
+    def parse_piece(self, piece: Piece, data: bytes, encoded: tuple[Hashable, ...]) -> Part:
         """Return the rows of one piece, of whichever kind its parser made, and what it left out.
 
         That is how many rows were dropped, and those that were quarantined.
         """
-        labels = self.layouts[self.layout_of.get(piece.path, 0)]
-        needed = self.needed
-        there = [column for column in needed if column.label in labels]
-        texts = [column.as_text() for column in there or [text_column(labels[0])]]
-        data = read_text(piece, self.options, self.rows_of.get(piece.path))
-        encoded = tuple(label for label in encoded if label in labels)
-        part: Any = parse_fast(data, labels, texts, self.options, encoded)
+        labels, there, columns = self.columns_in(piece)
+        part: Any = parse_fast(data, labels, columns, self.options, encoded)
         skipped = 0
         try:
             if part is None:
                 from taskinity_data.formats.csv.bad_lines import parse_with_bad_lines
 
-                part, skipped = parse_with_bad_lines(data, labels, texts, self.options)
+                part, skipped = parse_with_bad_lines(data, labels, columns, self.options)
             bad = None
             if skipped and self.options.keeps_bad_lines:
                 from taskinity_data.formats.csv.bad_lines import find_bad_lines
 
                 bad = find_bad_lines(piece, data, labels, self.options, skipped)
                 skipped = 0
-            if any(column.is_made_of_texts for column in there):
-                part = with_values(part, there)
-            return (part if len(there) == len(needed) else fill(part, needed)), skipped, bad
+            return self.complete(part, there), skipped, bad
         except ReadError:
             raise
         except Misfit as error:
@@ -257,6 +302,35 @@ class CsvReader(Reader):
             from taskinity_data.formats.csv.messages import parse_error
 
             raise parse_error(piece, data, labels, self.options, error) from error
+
+    def columns_in(self, piece: Piece) -> tuple[tuple[Hashable, ...], list[Column], list[Column]]:
+        """Return the labels of a piece's file, those of `needed` that it has, and what is parsed.
+
+        That is their texts, where they are made of texts; some column, where it has none of them.
+        """
+        labels = self.layouts[self.layout_of.get(piece.path, 0)]
+        there = [column for column in self.needed if column.label in labels]
+        return labels, there, [column.as_text() for column in there or [text_column(labels[0])]]
+
+    def complete(self, part: Any, there: Sequence[Column]) -> Any:
+        """Return the parsed columns `there` with their values made, and `needed` they lack."""
+        if any(column.is_made_of_texts for column in there):
+            part = with_values(part, there)
+        needed = self.needed
+        return part if len(there) == len(needed) else fill(part, needed)
+
+
+def find_batches(pieces: Sequence[Piece], layout_of: Mapping[str, int]) -> Iterator[range]:
+    """Yield the positions of small pieces in a row whose files have the same columns."""
+    start = nbytes = 0
+    for position, piece in enumerate(pieces):
+        nbytes += piece.nbytes
+        is_alike = layout_of.get(piece.path, 0) == layout_of.get(pieces[start].path, 0)
+        if position > start and (nbytes > BATCH_NBYTES or not is_alike):
+            yield range(start, position)
+            start, nbytes = position, piece.nbytes
+    if pieces:
+        yield range(start, len(pieces))
 
 
 def with_values(part: Any, columns: Sequence[Column]) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
-from taskinity_data.formats.csv.fast import are_regular, trim_to_records
+from taskinity_data.formats.csv.fast import join_texts, trim_to_records
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
 from taskinity_data.formats.csv.records.rows import find_row_grains
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from taskinity_data.formats.csv.head import Head
     from taskinity_data.formats.csv.options import CsvOptions
-    from taskinity_data.formats.csv.records.dialect import Dialect
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["infer_columns", "iter_texts", "nbytes_of"]
@@ -233,10 +232,9 @@ def observe_together(
         return None
     all_labels = batch[0].labels
     try:
-        texts = [decode_slice(part, options) for part in batch]
-        if not are_closed(texts, options.dialect):
+        joined = join_texts([decode_slice(part, options) for part in batch], options.dialect)
+        if joined is None:
             return None
-        joined = b"".join(text if text.endswith(b"\n") else text + b"\n" for text in texts)
         frame = parse_text(joined, all_labels, options, dtype=texts_but(labels, all_labels))
         if all(is_plain(frame[label], options) for label in labels):
             part = Slice(joined, "utf-8", all_labels, is_first=True)
@@ -244,20 +242,6 @@ def observe_together(
     except (ValueError, OverflowError, pd.errors.ParserError, TooManyFields):
         pass
     return None
-
-
-def are_closed(texts: Sequence[bytes], dialect: Dialect) -> bool:
-    """Return whether each of `texts` certainly ends outside quotes and escapes."""
-    if dialect.escapechar is not None:
-        return False
-    has_quotes = dialect.quote_byte is not None and any(
-        dialect.quote_byte in text for text in texts
-    )
-    return not has_quotes or (
-        dialect.comment is None
-        and dialect.doublequote
-        and all(are_regular(text, dialect.sep_bytes, dialect.quotechar) for text in texts)
-    )
 
 
 def is_plain(values: pd.Series, options: CsvOptions) -> bool:

@@ -20,6 +20,8 @@ from taskinity_data.formats.json.types import MAX_DEPTH
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
 __all__ = ["infer_fast", "parse_fast"]
 
 MAX_NBYTES = 1 << 30
@@ -61,20 +63,19 @@ def infer_fast(text: bytes) -> pa.Table | None:
 
     Texts that look like times have a type of times: only the types count.
     """
-    # Arrow's types are built by recursion.
-    return None if _is_deep(text) else _parse(text, paj.ParseOptions())
+    return _parse(text, paj.ParseOptions(), infers=True)
 
 
-def _is_deep(text: bytes) -> bool:
-    """Return whether more than `MAX_DEPTH` brackets are open somewhere."""
-    if text.count(b"{") + text.count(b"[") < text.count(b"\n{") + MAX_DEPTH:
+def _is_deep(text: bytes, data: NDArray[np.uint8], lines: int) -> bool:
+    """Return whether more than `MAX_DEPTH` brackets are open somewhere; a { begins each line."""
+    if np.count_nonzero(data == OPEN) + text.count(b"[") < lines + MAX_DEPTH:
         return False  # beside the one that begins a line there are too few
     walk = Walk()
     walk.feed(text)
     return walk.deepest > MAX_DEPTH
 
 
-def _parse(text: bytes, options: Any) -> pa.Table | None:
+def _parse(text: bytes, options: Any, *, infers: bool = False) -> pa.Table | None:
     if len(text) > MAX_NBYTES:
         return None
     lines = find_lines(text)
@@ -83,6 +84,9 @@ def _parse(text: bytes, options: Any) -> pa.Table | None:
     # Between a line's last } and the next line's first { a record ends, whatever stands before.
     # Arrow takes several records on a line, or null for one (and crashes, where it is the first).
     if not count or (data[lines.first] != OPEN).any() or (data[lines.last] != CLOSE).any():
+        return None
+    # Arrow's types are built by recursion.
+    if infers and _is_deep(text, data, count):
         return None
     if not text.isascii():
         try:

@@ -1,6 +1,7 @@
 """Small files are looked at together; what is told of them is what each alone tells."""
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from properties import examples
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, TaskinityDataError
+from taskinity_data.formats.csv import fast
 from taskinity_data.formats.csv import head as csv_head
 from taskinity_data.formats.csv import sample as csv_sample
 from taskinity_data.formats.csv.head import read_head
@@ -74,9 +76,84 @@ def test_types_are_those_of_files_looked_at_one_by_one(bodies, options, tmp_path
         assert together == outcome(kinds)
 
 
+PLAIN = ["", "1", "-3", "2.5", "x", "NA", "True", "0x1A", '"2"', '"a,b"', '"a\n1"', "é"]
+
+
+def rows_of(read, kind):
+    """The rows that `read` returns as a list, or its error."""
+    try:
+        data = read()
+    except TaskinityDataError as error:
+        return f"{type(error).__name__}: {error}"
+    frame = data if isinstance(data, pd.DataFrame) else data.to_pandas(ignore_metadata=True)
+    return [[None if pd.isna(one) else one for one in row] for row in frame.to_numpy().tolist()]
+
+
+@examples(200)
+@given(
+    bodies=st.lists(
+        st.one_of(
+            st.lists(st.tuples(*[st.sampled_from(PLAIN[:5])] * 2), max_size=4).map(
+                lambda rows: "\n".join(map(",".join, rows))
+            ),
+            texts(),
+        ),
+        min_size=2,
+        max_size=5,
+    ),
+    kind=st.sampled_from(["pandas", "arrow", "native"]),
+    options=st.sampled_from(
+        [
+            {},
+            {"skip_blank_lines": False},
+            {"dtype": "str"},
+            {"parse_dates": ["a"]},
+            {"index_col": "a"},
+            {"filters": [("b", "!=", "x")], "dtype": "str"},
+        ]
+    ),
+)
+@example(bodies=["x,1\n", "y,0x1A\n"], kind="native", options={"dtype": "str"})
+@example(bodies=["1,2\n", "1,2,3\n"], kind="native", options={})
+def test_small_files_of_one_chunk_read_as_each_alone(bodies, kind, options, tmp_path):
+    for number, body in enumerate(bodies):
+        (tmp_path / f"{number}.csv").write_text("a,b\n" + body, newline="")
+    paths = [tmp_path / f"{number}.csv" for number in range(len(bodies))]
+    try:
+        found = open_dataset(paths, **options).encode(["a", "b"])
+    except (PlanError, TaskinityDataError):
+        return
+    try:
+        chunk = found.plan(chunk_size="1GiB")[0]
+    except TaskinityDataError:
+        return
+    alone: list | str = []
+    for piece in chunk.pieces:
+        rows = rows_of(lambda piece=piece: found.reader.read([piece], kind).data, kind)
+        if isinstance(rows, str):
+            alone = rows
+            break
+        alone += rows
+    assert rows_of(lambda: found.reader.read(chunk.pieces, kind).data, kind) == alone
+
+
+def test_many_small_files_take_one_parse_of_arrow_and_keep_texts_as_codes(tmp_path, monkeypatch):
+    for number in range(50):
+        (tmp_path / f"{number:02}.csv").write_text(f"a,b\n{number % 3}y,{number}")
+    found = open_dataset(tmp_path / "*.csv").encode(["a"])
+    (chunk,) = found.plan(chunk_size="1GiB")
+    parse, calls = fast._parse, []
+    monkeypatch.setattr(fast, "_parse", lambda *args: calls.append(args) or parse(*args))
+    table = chunk.load("native").data
+    assert len(calls) == 1
+    assert pa.types.is_dictionary(table["a"].type)
+    assert table["b"].to_pylist() == list(range(50))
+
+
 HEADERS = [
     "a,b", "a,b,c", "a", " a,b", "\ta,b", "a, b", '"a",b', "a,a", "a,", ",a", "", " ", "#a,b",
     "é,b", "\ufeffa,b", "1,2", "a;b", "a,b#c",
+    '"a","b"', '"a,b",c', '"a""b",c', '"a"x,b', 'a,"b', '"",b', '"a b"', '"a;b";c',
 ]  # fmt: skip
 
 
