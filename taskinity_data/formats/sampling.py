@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReadError
@@ -20,12 +20,13 @@ __all__ = [
     "MAX_SAMPLE_NBYTES",
     "SAMPLE_NBYTES",
     "SCAN_NBYTES",
+    "Slices",
     "enough_nbytes",
     "find_ranges",
-    "find_slice_nbytes",
     "map_ahead",
     "mean_group_nbytes",
     "measure_expansion",
+    "plan_slices",
     "spread",
 ]
 
@@ -40,8 +41,12 @@ two cores read it in under half a second. A size, not a stopwatch: the schema is
 identity and must not change because the machine was busy.
 """
 
-SLICE_NBYTES = 256_000
+SLICE_NBYTES, MIN_SLICE_NBYTES = 256_000, 32_000
 """Of a larger file head, middle and tail are read. pandas takes 2.5 ms for each."""
+
+ALL_SLICES_NBYTES = 32_000_000
+"""What is read of all files, where not all is read: with more than 40 files their slices are
+smaller. 108 files of 2.8 MB had samples of 83 MB, more than what is read whole."""
 
 MAX_FILES = 300
 """So many of the files are looked into, where not all is read."""
@@ -52,6 +57,13 @@ costs 50 µs a slice. By its size alone: the schema must not depend on the machi
 
 MAX_SAMPLE_NBYTES = 64_000_000
 """Longer records are no sample: an open quote or bracket makes such, which reading reports."""
+
+
+class Slices(NamedTuple):
+    """What is looked at: slices of `nbytes`, of all or (head, middle and tail) of each file."""
+
+    nbytes: int
+    is_whole: bool
 
 
 class RecordRange(Protocol):
@@ -68,7 +80,7 @@ def find_ranges(
     stop: int,
     cut: Callable[[int], Iterable[RecordRange]],
     trim: Callable[[int, int], tuple[int, int] | None] | None,
-    slice_nbytes: int | None,
+    slices: Slices,
 ) -> Iterator[tuple[int, int]]:
     """Yield the ranges of a file to look at, from its byte `start` to `stop`.
 
@@ -80,37 +92,42 @@ def find_ranges(
     trim : callable of start and stop, or None
         The whole records within a range, None where it can't tell which these are. None: it never
         can, so that only the file's head is looked at.
-    slice_nbytes : int or None
-        All of the file in ranges of about so many bytes; None: its head, middle and tail.
+    slices : Slices
+        From `plan_slices`.
     """
     windows: Iterator[tuple[int, int] | None] = iter(())
-    if slice_nbytes is None and stop - start <= 3 * SLICE_NBYTES:
-        slice_nbytes = find_slice_nbytes(stop - start, scan=True)
-    if slice_nbytes is not None and start < stop <= start + slice_nbytes:
-        # One range: there is nothing to cut.
-        yield start, stop
+    nbytes = slices.nbytes
+    if stop <= start + (nbytes if slices.is_whole else 3 * nbytes):
+        # One range, or none: there is nothing to cut.
+        if start < stop:
+            yield start, stop
         return
-    if slice_nbytes is not None:
-        head = iter(cut(slice_nbytes))
+    if slices.is_whole:
+        head = iter(cut(nbytes))
     else:
-        head = islice(cut(SLICE_NBYTES), 1)
+        head = islice(cut(nbytes), 1)
         if trim is not None:
-            middle, tail = (start + stop) // 2, stop - SLICE_NBYTES
-            windows = map(trim, (middle, tail), (middle + SLICE_NBYTES, stop))
+            middle, tail = (start + stop) // 2, stop - nbytes
+            windows = map(trim, (middle, tail), (middle + nbytes, stop))
     for grain in head:
         if grain.stop - grain.start <= MAX_SAMPLE_NBYTES:
             yield grain.start, grain.stop
     yield from (records for records in windows if records is not None)
 
 
-def find_slice_nbytes(nbytes: int, *, scan: bool) -> int | None:
-    """Return the bytes of a slice of files of `nbytes` together, None where not all is looked at.
+def plan_slices(nbytes: int, files: int, *, scan: bool) -> Slices:
+    """Return what is looked at of `files` of `nbytes` together; with `scan` all, whatever it is.
 
-    With `scan` it is, whatever it takes.
+    Examples
+    --------
+    >>> plan_slices(3_000_000, 1, scan=False), plan_slices(300_000_000, 108, scan=False)
+    (Slices(nbytes=1000000, is_whole=True), Slices(nbytes=98765, is_whole=False))
     """
-    if not scan and nbytes > SCAN_NBYTES:
-        return None
-    return min(SCAN_SLICE_NBYTES, max(MIN_SCAN_SLICE_NBYTES, -(-nbytes // 4)))
+    if scan or nbytes <= SCAN_NBYTES:
+        fourth = -(-nbytes // 4)
+        return Slices(min(SCAN_SLICE_NBYTES, max(MIN_SCAN_SLICE_NBYTES, fourth)), is_whole=True)
+    share = ALL_SLICES_NBYTES // (3 * min(files, MAX_FILES))
+    return Slices(min(SLICE_NBYTES, max(MIN_SLICE_NBYTES, share)), is_whole=False)
 
 
 def spread(items: Sequence[T]) -> list[T]:

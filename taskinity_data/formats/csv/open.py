@@ -69,7 +69,7 @@ def open_csv(
     Notes
     -----
     Reads the head of every file (about 1 ms each), and a sample or all of it for the schema:
-    everything up to 64 MB, else 256 kB at head, middle and tail of up to 300 files.
+    everything up to 64 MB, else up to 256 kB at head, middle and tail of up to 300 files.
     """
     parsed = parse_options(options)
     heads = read_heads(files, parsed)

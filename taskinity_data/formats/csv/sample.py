@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
-from taskinity_data.formats.csv.fast import join_texts, trim_to_records
+from taskinity_data.formats.csv.fast import join_texts, split_first_rows, trim_to_records
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
 from taskinity_data.formats.csv.records.rows import find_row_grains
 from taskinity_data.formats.csv.unfit_values import has_wide_integers
 from taskinity_data.formats.sampling import (
     find_ranges,
-    find_slice_nbytes,
     map_ahead,
+    plan_slices,
     spread,
 )
 from taskinity_data.formats.schema import (
@@ -40,9 +40,14 @@ if TYPE_CHECKING:
 
     from taskinity_data.formats.csv.head import Head
     from taskinity_data.formats.csv.options import CsvOptions
+    from taskinity_data.formats.csv.records.cuts import Grain
+    from taskinity_data.formats.sampling import Slices
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["infer_columns", "iter_texts", "nbytes_of"]
+
+# Slices of a sample that are looked at together: so few that two threads have as much to do.
+MAX_BATCH_NBYTES = 1_000_000
 
 # The first rows mostly settle a column's type; where they don't, all of the slice is read as texts.
 SETTLING_ROWS = 200
@@ -78,21 +83,19 @@ def infer_columns(
     """
     if not labels:
         return {}
-    slice_nbytes = find_slice_nbytes(nbytes_of(files), scan=scan)
-    sampled = files if slice_nbytes is not None else spread(files)
-    work = iter_slices(sampled, options, slice_nbytes)
+    slices = plan_slices(nbytes_of(files), len(files), scan=scan)
+    sampled = files if slices.is_whole else spread(files)
+    work = iter_slices(sampled, options, slices)
     observed = dict.fromkeys(labels, ColumnFacts())
     proven = {label: len(sampled) == len(files) for label in labels}
 
     def look(batch: list[Slice]) -> list[tuple[bool, dict[Hashable, tuple[ColumnFacts, bool]]]]:
         together = observe_together(batch, labels, options) if len(batch) > 1 else None
         if together is not None:
-            return [(True, together)]
+            return [(batch[0].is_first, together)]
         return [(part.is_first, observe_slice(part, labels, options)) for part in batch]
 
-    # What nobody has read could hold what each file's first values have to settle.
-    batches = ([part] for part in work) if slice_nbytes is None else gather(work, slice_nbytes)
-    for results in map_ahead(look, batches):
+    for results in map_ahead(look, gather(work, slices)):
         for is_first, columns in results:
             for label, (shown, settles) in columns.items():
                 observed[label] |= shown
@@ -110,11 +113,11 @@ def infer_columns(
 
 
 def iter_slices(
-    files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, slice_nbytes: int | None
+    files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, slices: Slices
 ) -> Iterator[Slice]:
     """Yield what is looked at of `files`."""
     for file, head in files:
-        yield from find_slices(file, head, options, slice_nbytes)
+        yield from find_slices(file, head, options, slices)
 
 
 def nbytes_of(files: Sequence[tuple[SourceFile, Head]]) -> int:
@@ -134,9 +137,9 @@ def iter_texts(
 
     A slice that does not parse is passed over: reading it reports the error.
     """
-    slice_nbytes = find_slice_nbytes(nbytes_of(files), scan=scan)
-    is_whole = slice_nbytes is not None
-    work = iter_slices(files if is_whole else spread(files), options, slice_nbytes)
+    slices = plan_slices(nbytes_of(files), len(files), scan=scan)
+    is_whole = slices.is_whole
+    work = iter_slices(files if is_whole else spread(files), options, slices)
 
     def look(part: Slice) -> tuple[pd.DataFrame | None, bool]:
         try:
@@ -162,7 +165,7 @@ def decode_slice(part: Slice, options: CsvOptions) -> bytes:
 
 
 def find_slices(
-    file: SourceFile, head: Head, options: CsvOptions, slice_nbytes: int | None
+    file: SourceFile, head: Head, options: CsvOptions, slices: Slices
 ) -> Iterator[Slice]:
     """Yield what is looked at of a file, in whole records: see `find_ranges`."""
     codec, _ = codec_of(file, options)
@@ -171,12 +174,23 @@ def find_slices(
     has_holes = head.rows is not None and bool(head.rows.holes)
     # Where any of these may stand before the window, nothing tells whether a quote in it opens.
     is_blind = dialect.escapechar is not None or dialect.comment is not None or has_holes
+
+    def cut(nbytes: int) -> Iterator[Grain]:
+        near = start + 4 * nbytes
+        if near < stop and not (slices.is_whole or has_holes):
+            # A pass over all reads a megabyte and more before it yields the first records.
+            first = next(find_row_grains(file, start, near, options, nbytes))
+            if first.stop < near:
+                yield first
+                return
+        yield from find_row_grains(file, start, stop, options, nbytes, head.rows)
+
     for begin, end in find_ranges(
         start,
         stop,
-        lambda nbytes: find_row_grains(file, start, stop, options, nbytes, head.rows),
+        cut,
         None if is_blind else lambda begin, end: trim_window(file, begin, end, options),
-        slice_nbytes,
+        slices,
     ):
         data = read_range(file, begin, end)
         if head.rows is not None:
@@ -201,16 +215,22 @@ def trim_window(
     return begin * unit, (begin + len(records)) * unit
 
 
-def gather(slices: Iterable[Slice], batch_nbytes: int) -> Iterator[list[Slice]]:
-    """Small files that follow one another and have the same columns as one item, others alone.
+def gather(parts: Iterable[Slice], slices: Slices) -> Iterator[list[Slice]]:
+    """Yield slices that have the same columns as one item, up to the size of one, others alone.
 
-    pandas takes a millisecond and more for each call.
+    pandas takes a millisecond and more for each call. Where all is read these are the beginnings of
+    files, and else what is not: what nobody has read could hold what the first values of each file
+    have to settle.
     """
     batch: list[Slice] = []
     nbytes = 0
-    for part in slices:
-        is_alike = bool(batch) and part.is_first and part[1:] == batch[0][1:]
-        if batch and not (is_alike and nbytes + len(part.data) <= batch_nbytes):
+    limit = slices.nbytes if slices.is_whole else MAX_BATCH_NBYTES
+    for part in parts:
+        if part.is_first != slices.is_whole:
+            yield [part]
+            continue
+        is_alike = bool(batch) and part[1:] == batch[0][1:]
+        if batch and not (is_alike and nbytes + len(part.data) <= limit):
             yield batch
             batch, nbytes = [], 0
         batch.append(part)
@@ -237,7 +257,7 @@ def observe_together(
             return None
         frame = parse_text(joined, all_labels, options, dtype=texts_but(labels, all_labels))
         if all(is_plain(frame[label], options) for label in labels):
-            part = Slice(joined, "utf-8", all_labels, is_first=True)
+            part = Slice(joined, "utf-8", all_labels, batch[0].is_first)
             return observe_frame(frame, part, labels, options)
     except (ValueError, OverflowError, pd.errors.ParserError, TooManyFields):
         pass
@@ -299,13 +319,19 @@ def observe_frame(
     unsure = [label for label in labels if values[label].dtype.kind not in "iu"]
     if part.is_first and unsure:
         thousands = options.per_chunk.get("thousands") or ""
-        for rows in (SETTLING_ROWS, None):
-            texts = parse_tolerantly(part.data, part.labels, options, str, nrows=rows)
+        for texts in iter_first_texts(part, options):
             settled |= {label: is_proven_by(texts[label], thousands) for label in unsure}
             unsure = [label for label in unsure if not settled[label]]
             if not unsure:
                 break
     return {label: (shown[label], settled[label]) for label in labels}
+
+
+def iter_first_texts(part: Slice, options: CsvOptions) -> Iterator[Any]:
+    """Yield the first texts of each column, those of more rows each time."""
+    yield split_first_rows(part.data, part.labels, options)
+    for rows in (SETTLING_ROWS, None):
+        yield parse_tolerantly(part.data, part.labels, options, str, nrows=rows)
 
 
 def are_numbers(texts: pd.Series, options: CsvOptions) -> bool:

@@ -61,7 +61,7 @@ def open_records(
 
     Notes
     -----
-    Reads everything up to 64 MB for the schema, else 256 kB of up to 300 files: of lines at head,
+    Reads all up to 64 MB for the schema, else up to 256 kB of up to 300 files: of lines at head,
     middle and tail, of an array at its head, as where elements begin elsewhere only a pass over all
     before tells.
     """

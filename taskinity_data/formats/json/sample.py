@@ -23,8 +23,8 @@ from taskinity_data.formats.json.types import (
 )
 from taskinity_data.formats.sampling import (
     find_ranges,
-    find_slice_nbytes,
     map_ahead,
+    plan_slices,
     spread,
 )
 from taskinity_data.sources.file import Piece
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.formats.json.layout import RecordLayout
     from taskinity_data.formats.json.types import NamedType
+    from taskinity_data.formats.sampling import Slices
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["NOTHING", "JsonSchema", "SampleSummary", "freeze", "infer_columns"]
@@ -113,15 +114,15 @@ def infer_columns(
     files : sequence of SourceFile
     layout : RecordLayout
     scan : bool
-        Read all, however much it is; see `find_slice_nbytes`.
+        Read all, however much it is; see `plan_slices`.
 
     Notes
     -----
     Records that can't be read are passed over: whoever reads them reports what and where.
     """
-    slice_nbytes = find_slice_nbytes(sum(file.nbytes for file in files), scan=scan)
-    sampled = files if slice_nbytes is not None else spread(files)
-    pieces = (piece for file in sampled for piece in find_pieces(file, layout, slice_nbytes))
+    slices = plan_slices(sum(file.nbytes for file in files), len(files), scan=scan)
+    sampled = files if slices.is_whole else spread(files)
+    pieces = (piece for file in sampled for piece in find_pieces(file, layout, slices))
 
     def look(piece: Piece) -> tuple[Piece, SampleSummary]:
         try:
@@ -141,9 +142,7 @@ def infer_columns(
     return total
 
 
-def find_pieces(
-    file: SourceFile, layout: RecordLayout, slice_nbytes: int | None
-) -> Iterator[Piece]:
+def find_pieces(file: SourceFile, layout: RecordLayout, slices: Slices) -> Iterator[Piece]:
     """Yield the parts of a file to look at: see `find_ranges`."""
     start, stop = layout.find_start(file), file.nbytes
 
@@ -158,7 +157,7 @@ def find_pieces(
         stop,
         lambda nbytes: cut_records(layout.find_ends(file, start, stop), start, stop, nbytes),
         None if layout.is_array else trim,
-        slice_nbytes,
+        slices,
     )
     return (Piece(file, begin, end, end - begin) for begin, end in ranges)
 

@@ -9,12 +9,14 @@ from properties import examples
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, TaskinityDataError
+from taskinity_data.formats import sampling
 from taskinity_data.formats.csv import fast
 from taskinity_data.formats.csv import head as csv_head
 from taskinity_data.formats.csv import sample as csv_sample
 from taskinity_data.formats.csv.head import read_head
 from taskinity_data.formats.csv.options import parse_options
-from taskinity_data.formats.csv.sample import infer_columns
+from taskinity_data.formats.csv.sample import infer_columns, parse_tolerantly
+from taskinity_data.formats.schema import is_proven_by
 from taskinity_data.sources.file import SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 
@@ -53,11 +55,16 @@ def outcome(call):
 @given(
     bodies=st.lists(texts(), min_size=2, max_size=5),
     options=st.sampled_from([{}, {"comment": "#"}, {"skip_blank_lines": False}, {"quoting": 3}]),
+    scan=st.booleans(),
 )
-@example(bodies=["1,x\n", "18446744073709551616,x\n"], options={})
-@example(bodies=["1.5,x\n", "99999999999999999999,x\n"], options={})
-@example(bodies=["True,1\n", "1,\n"], options={})
-def test_types_are_those_of_files_looked_at_one_by_one(bodies, options, tmp_path, monkeypatch):
+@example(bodies=["1,x\n", "18446744073709551616,x\n"], options={}, scan=True)
+@example(bodies=["1.5,x\n", "99999999999999999999,x\n"], options={}, scan=True)
+@example(bodies=["True,1\n", "1,\n"], options={}, scan=True)
+def test_types_are_those_of_files_looked_at_one_by_one(
+    bodies, options, scan, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sampling, "SCAN_NBYTES", -1)
+    monkeypatch.setattr(sampling, "SLICE_NBYTES", 12)
     parsed = parse_options(options)
     files = []
     for number, body in enumerate(bodies):
@@ -67,13 +74,30 @@ def test_types_are_those_of_files_looked_at_one_by_one(bodies, options, tmp_path
             files.append((file, head))
 
     def kinds():
-        found = infer_columns(files, ["a", "b"], parsed, scan=True)
+        found = infer_columns(files, ["a", "b"], parsed, scan=scan)
         return [(one.label, one.kind, one.dtype) for one in found.values()]
 
     together = outcome(kinds)
     with monkeypatch.context() as patch:
         patch.setattr(csv_sample, "gather", lambda parts, _: ([part] for part in parts))
         assert together == outcome(kinds)
+
+
+@examples(300)
+@given(
+    body=texts(),
+    options=st.sampled_from([{}, {"sep": "b"}, {"decimal": ","}, {"thousands": "_"}, {"sep": " "}]),
+)
+@example(body="18446744073709551616,x\n1.5,x\n", options={})
+@example(body="NA,1\nx,2\n", options={})
+def test_first_values_settle_a_type_only_where_pandas_reads_them_so(body, options):
+    parsed, data = parse_options(options), body.encode()
+    found = fast.split_first_rows(data, ["a", "b"], parsed)
+    if any(found.values()):
+        texts = parse_tolerantly(data, ["a", "b"], parsed, str)
+        for label, first in found.items():
+            assert first == texts[label].dropna().tolist()[: len(first)]
+            assert is_proven_by(texts[label]) or not is_proven_by(first)
 
 
 PLAIN = ["", "1", "-3", "2.5", "x", "NA", "True", "0x1A", '"2"', '"a,b"', '"a\n1"', "é"]

@@ -20,7 +20,7 @@ from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.columns import to_frame
 from taskinity_data.formats.csv.sample import iter_texts, nbytes_of
 from taskinity_data.formats.reader import Misfit
-from taskinity_data.formats.sampling import SCAN_NBYTES, find_slice_nbytes
+from taskinity_data.formats.sampling import SCAN_NBYTES, plan_slices
 from taskinity_data.formats.schema import Column, dtype_of_kind
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def infer_categories(
     unsettled = [column for column in columns if is_open(column)]
     if not unsettled:
         return {}
-    if find_slice_nbytes(nbytes_of(files), scan=scan) is None:
+    if not plan_slices(nbytes_of(files), len(files), scan=scan).is_whole:
         raise PlanError(
             f"column {unsettled[0].label!r}: dtype='category' takes its categories from the whole "
             f"file, and more than {SCAN_NBYTES // 1_000_000} MB are not looked at before a run; "
