@@ -1,8 +1,8 @@
 """Makes the pictures of docs/pictures from real runs: in a terminal, a notebook, and a browser.
 
-python docs/screenshots.py
+python docs/screenshots.py [terminal] [notebook] [reports] [flow] [dashboard]
 
-It needs Debian's Chromium (see tests/support/browser.py), and takes about a minute.
+It needs Debian's Chromium (see tests/support/browser.py) and Pillow, and takes some two minutes.
 """
 
 import json
@@ -18,13 +18,19 @@ import threading
 import time
 from html import escape
 from pathlib import Path
+from urllib.request import urlopen
 
 import nbformat
+import pandas as pd
 from distributed import Client, LocalCluster
+from PIL import Image
 from rich.console import Console
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 import taskinity_data as td
+from taskinity_data.events import DASHBOARD_PAGE
+from taskinity_data.report.palette import TONES
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
@@ -62,15 +68,15 @@ SCRUB = """rules => {
 
 
 def main():
-    """All pictures, and how large they are."""
+    """All pictures, or those that are named, and how large they are."""
     PICTURES.mkdir(exist_ok=True)
+    makers = {
+        "terminal": shoot_terminal, "notebook": shoot_notebook, "reports": shoot_reports,
+        "flow": shoot_flow, "dashboard": shoot_dashboard,
+    }  # fmt: skip
     with Browser() as browser, tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shoot_terminal(browser, folder)
-        shoot_notebook(browser, folder)
-        shoot_report(browser, folder)
-        shoot_flow(browser, folder)
-        shoot_dashboard(browser)
+        for maker in sys.argv[1:] or makers:
+            makers[maker](browser, Path(name))
     for path in sorted(PICTURES.glob("*.png")):
         print(f"{path.name}: {path.stat().st_size / 1_000:.0f} kB")
 
@@ -139,7 +145,17 @@ def to_html(text):
     """A terminal's text, colours included, as HTML."""
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print(Text.from_ansi(text), soft_wrap=True)
-    return console.export_html(inline_styles=True, code_format="{code}").rstrip()
+    theme = TerminalTheme((22, 24, 29), (216, 222, 233), [*map(rgb_of, ANSI)], None)
+    return console.export_html(theme=theme, inline_styles=True, code_format="{code}").rstrip()
+
+
+ANSI = ("idle", "bad", "good", "attention", "running", "again", "running", "idle")
+"""Tones for black, red, green, yellow, blue, magenta, cyan and white of a terminal."""
+
+
+def rgb_of(tone):
+    """The red, green and blue of a tone on a dark page."""
+    return tuple(bytes.fromhex(TONES[tone].dark_ink[1:]))
 
 
 # --- a notebook -----------------------------------------------------------------------------------
@@ -161,43 +177,80 @@ def shoot_notebook(browser, folder):
 
 # --- pages ----------------------------------------------------------------------------------------
 
+FLOW = td.load_flow(ROOT / "examples" / "flight_delays.flow")
+
+EIGHT = """flow Punctuality:
+    LoadFlights -> Clean[*] -> [ByCarrier, ByMonth]
+    [ByCarrier, LoadAirlines] -> Name
+    [Name, ByMonth] -> Draw -> Publish
+    task Publish:
+        on_error: skip
+"""
+
 
 def late(chunk):
-    """Fails on one row of the 336,776."""
-    if (chunk["dep_delay"] > 1_200).any():
-        raise ValueError("more than twenty hours late")
+    """The flights that left late."""
     return chunk[chunk["dep_delay"] > 15]
 
 
-def late_slowly(chunk):
-    """As `late`, so that the run can be looked at."""
-    time.sleep(0.2)
-    return late(chunk)
+def check(chunk):
+    """Fails on 30 chunks of 2,000 or so, in two ways."""
+    if (chunk["dep_delay"] > 700).any():
+        raise ValueError(f"departure {int(chunk['dep_delay'].max()) // 60} hours late")
+    if (chunk["air_time"] > 685).any():
+        raise KeyError("gate")
+    return chunk
 
 
-FLOW = td.load_flow(ROOT / "examples" / "flight_delays.flow")
-
-
-def run_flow(function, **options):
-    """Run the flow of the example, with `function` for its chunks."""
-    functions = {
-        "data_preparation": td.open_dataset,
-        "process_chunk": td.task(function, on_error="skip"),
-        "aggregate_results": td.group_by("carrier", flights=("dep_delay", "count")),
+def shoot_reports(browser, folder):
+    """Reports: of 10 chunks; of 2,000 with 30 failures; of 8 tasks; and on a phone."""
+    kept = {"progress": False, "run_dir": folder / "runs", "scheduler": "threads", "workers": 2}
+    delays = td.group_by("carrier", late=("dep_delay", "count"), mean=("dep_delay", "mean"))
+    ten = td.process(FLIGHTS, late, reduce=delays, chunk_size="35_000 rows", **kept)
+    many = td.process(
+        FLIGHTS, check, reduce=td.group_by("carrier", flights=("dep_delay", "count")),
+        chunk_size="168 rows", on_error="skip", retries=1, retry_delay=0.01,
+        retry_on=ValueError, **kept,
+    )  # fmt: skip
+    pages = {
+        "report": (ten, None, 1_000, 1_150),
+        "report-failures": (many, None, 1_000, 1_040),
+        "report-tasks": (run_eight(kept | {"workers": 4}), "flow", 1_000, 1_100),
+        "report-phone": (many, None, 390, 1_040),
     }
-    return td.run_flow(FLOW.bind(functions), inputs={"source": FLIGHTS}, progress=False, **options)
+    for name, (run, section, width, height) in pages.items():
+        page = browser.open(run.report(folder / f"{name}.html").as_uri())
+        page.call("Emulation.setScrollbarsHidden", hidden=True)
+        page.show(width=width, height=height)
+        if section:
+            page.evaluate(f"document.getElementById('{section}').scrollIntoView()")
+        save(page, name, width, height)
 
 
-def shoot_report(browser, folder):
-    """A part of the report of a run: the flow with its times, the workers over time."""
-    run = run_flow(late, workers=2, chunk_size="8_000 rows", scheduler="threads")
-    page = browser.open(run.report(folder / "report.html").as_uri())
-    page.call("Emulation.setScrollbarsHidden", hidden=True)
-    page.show(width=1_000, height=800)
-    page.evaluate(
-        "[...document.querySelectorAll('h2')].find(one => one.innerText == 'Flow').scrollIntoView()"
+def run_eight(options):
+    """A flow of eight tasks, of which the last fails and is skipped."""
+
+    def publish(draw):
+        assert draw
+        raise PermissionError(13, "Permission denied", "public/punctuality.html")
+
+    def wait(seconds, value):
+        time.sleep(seconds)
+        return value
+
+    flow = td.parse_flow(EIGHT).bind(
+        {
+            "load_flights": lambda: td.open_dataset(FLIGHTS),
+            "load_airlines": lambda: wait(0.6, pd.Series({"UA": "United", "AA": "American"})),
+            "clean": lambda chunk: wait(0.2, chunk[["carrier", "month", "dep_delay"]].dropna()),
+            "by_carrier": lambda clean: pd.concat(clean).groupby("carrier")["dep_delay"].mean(),
+            "by_month": lambda clean: pd.concat(clean).groupby("month")["dep_delay"].mean(),
+            "name": lambda by_carrier, load_airlines: by_carrier.rename(load_airlines),
+            "draw": lambda name, by_month: wait(0.4, len(name) + len(by_month)),
+            "publish": publish,
+        }
     )
-    save(page, "report", 1_000, 800)
+    return td.run_flow(flow, chunk_size="30_000 rows", **options)
 
 
 def shoot_flow(browser, folder):
@@ -205,31 +258,63 @@ def shoot_flow(browser, folder):
     shoot(browser, folder, "flow", FLOW.to_svg(), width=340)
 
 
-def shoot_dashboard(browser):
-    """The page on Dask's dashboard, when half of the chunks have ended."""
+def shoot_dashboard(browser, folder):
+    """The page on Dask's dashboard: at 1 %, half-way, half-way and dark, at the end."""
+    gate = folder / "gate"
+
+    def check_slowly(chunk):
+        first = chunk.iloc[0]
+        end = time.monotonic() + 5  # chunks before it may come back with it
+        while (first["month"], first["day"]) > (1, 4) and not gate.exists():
+            time.sleep(0.05)
+            if time.monotonic() > end:
+                break
+        time.sleep(0.1)
+        return check(chunk)
+
     with (
         LocalCluster(
             n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        options = {"scheduler": client, "chunk_size": "2_500 rows"}
-        thread = threading.Thread(target=run_flow, args=(late_slowly,), kwargs=options)
+        options = {
+            "scheduler": client, "chunk_size": "1_500 rows", "on_error": "skip", "retries": 1,
+            "retry_delay": 0.5, "reduce": td.group_by("carrier", flights=("dep_delay", "count")),
+            "progress": False,
+        }  # fmt: skip
+        thread = threading.Thread(target=td.process, args=(FLIGHTS, check_slowly), kwargs=options)
         thread.start()
-        while not (page := find_page(browser, client)) and thread.is_alive():
-            time.sleep(0.5)
-        page.show(width=1_200, height=960)
-        time.sleep(8)
-        save(page, "dashboard", 1_200, 960)
-        thread.join()
+        # Dask's menu has the page once it is there: the run that is shown has brought it.
+        while "taskinity" not in urlopen(client.dashboard_link).read().decode():  # noqa: S310
+            time.sleep(0.2)
+        page = browser.open(client.dashboard_link.replace("/status", DASHBOARD_PAGE))
+        page.show(width=1_200, height=940)
+        for name, percent, is_dark in (
+            ("dashboard-start", 1, False), ("dashboard", 50, False), ("dashboard-dark", 55, True),
+            ("dashboard-end", 100, False),
+        ):  # fmt: skip
+            page.show(width=1_200, height=940, is_dark=is_dark)
+            while thread.is_alive() and page.evaluate(PERCENT) < percent:
+                time.sleep(0.2)
+            if percent == 100:
+                thread.join()
+            time.sleep(1.5)  # until the page has drawn it
+            save(page, name, 1_200, 940, is_dark=is_dark)
+            gate.touch()
 
 
-def find_page(browser, client):
-    """Our page, once it is there: the run that is shown has brought it."""
-    page = browser.open(client.dashboard_link.replace("/status", "/taskinity"))
-    return page if page.evaluate("document.title") and "404" not in page.evaluate(
-        "document.body.innerText"
-    ) else None  # fmt: skip
+PERCENT = """(() => {
+    const walk = node => {
+        for (const child of node.children || []) {
+            const text = child.id == "taskinity-head" ? child.innerText : walk(child);
+            const found = text || (child.shadowRoot ? walk(child.shadowRoot) : "");
+            if (found) return found;
+        }
+        return "";
+    };
+    return Number((walk(document.body).match(/(\\d+) %/) || [0, 0])[1]);
+})()"""
 
 
 def shoot(browser, folder, name, body, width, most=2_000):
@@ -243,14 +328,18 @@ def shoot(browser, folder, name, body, width, most=2_000):
     save(page, name, width, high)
 
 
-def save(page, name, width, height):
-    """What is seen of a page, as PNG."""
+def save(page, name, width, height, *, is_dark=False):
+    """What is seen of a page, as PNG of few colours."""
     page.call("Emulation.setScrollbarsHidden", hidden=True)
-    page.show(width=width, height=height)
+    page.show(width=width, height=height, is_dark=is_dark)
     temporary = f"{re.escape(tempfile.gettempdir())}/tmp[a-z0-9_]+/"
     private = [(f"{ROOT}/", ""), (temporary, ""), (rf"\b{socket.gethostname()}:(?=\d)", "machine:")]
     page.evaluate(f"({SCRUB})({json.dumps(private)})")
-    page.screenshot(PICTURES / f"{name}.png", is_whole=False)
+    path = PICTURES / f"{name}.png"
+    page.screenshot(path, is_whole=False)
+    with Image.open(path) as picture:
+        few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
 
 
 if __name__ == "__main__":

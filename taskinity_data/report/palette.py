@@ -60,10 +60,11 @@ _DARK_PAGE = {"page": "#14181f", "ink": "#e6ebf2", "soft": "#a6b1bf", "line": "#
               "box": "#1b212b", "link": "#8ab8f5"}  # fmt: skip
 
 RULES = """\
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:24px 0 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(160px,1fr));gap:12px;margin:24px 0 0}
 .tile{background:var(--box);border:1px solid var(--line);border-radius:8px;padding:12px 14px;min-width:0}
 .tile dt{color:var(--soft);font-size:.8125rem}.tile dd{margin:0}
-.number{display:block;font-size:1.5rem;line-height:1.35;font-weight:650;font-variant-numeric:tabular-nums;white-space:nowrap}
+.number{display:block;font-size:1.5rem;line-height:2.1rem;font-weight:650;font-variant-numeric:tabular-nums;white-space:nowrap}
+.tile:first-child .number{font-size:1.2rem}
 .tile .note{color:var(--soft);min-height:1.25rem;display:block;font-size:.8125rem}
 .good{color:var(--good-ink)}.reused{color:var(--reused-ink)}.running{color:var(--running-ink)}
 .again{color:var(--again-ink)}.attention{color:var(--attention-ink)}.bad{color:var(--bad-ink)}.idle{color:var(--idle-ink)}

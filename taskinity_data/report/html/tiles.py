@@ -56,7 +56,7 @@ def make_tiles(
     lost_nbytes = sum(nbytes[name] for name in _LOST if not is_unknown(nbytes[name]))
     is_known = not any(map(is_unknown, lost))
     some = (is_known and sum(lost)) or lost_nbytes
-    of = f"{lost_nbytes / nbytes['planned']:.2%} of the bytes" if lost_nbytes else ""
+    of = f"{100 * lost_nbytes / nbytes['planned']:.2f} % of the bytes" if lost_nbytes else ""
     planned = rows["planned"]
     entered = rows["processed"] if is_unknown(planned) else planned
     return [

@@ -147,7 +147,7 @@ def test_rows_that_are_lost_are_counted_in_amber():
     tiles = tiles_of(render(run))
     assert tiles["Status"] == ("PARTIAL", "attention")
     assert tiles["Rows lost"] == ("2", "attention")
-    assert "16.67% of the bytes" in words_of(render(run))
+    assert "16.67 % of the bytes" in words_of(render(run))
 
 
 def test_where_no_rows_are_counted_the_large_numbers_are_of_items_or_tasks():
