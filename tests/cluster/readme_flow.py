@@ -6,6 +6,7 @@ import importlib.util
 import os
 import threading
 import uuid
+from concurrent.futures import Future
 from pathlib import Path
 
 import pandas as pd
@@ -77,6 +78,20 @@ def _wait(is_over):
     raise TimeoutError
 
 
+def disturb(act):
+    """Start `act` beside the run, and return its future."""
+    acting = Future()
+
+    def run():
+        try:
+            acting.set_result(act())
+        except BaseException as error:
+            acting.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return acting
+
+
 class ReadmeFlow:
     """The README's text and functions, and what they must return."""
 
@@ -107,7 +122,8 @@ class ReadmeFlow:
         tasks["aggregate_results"] = self.tasks.aggregate_results
         return td.run_flow(
             self.flow.bind(tasks), data=FLIGHTS, scheduler=scheduler, chunk_size=CHUNK_SIZE,
-            output=str(folder / "output"), run_dir=folder / "runs", progress=False, **options,
+            output=str(folder / "output"), run_dir=folder / "runs", progress=False,
+            wait_for_workers="5 min", **options,
         )  # fmt: skip
 
     def check(self, run, folder):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import Future
-
 import psutil
 import pytest
 from managers.registry import MANAGERS
 from managers.site import wait_until
-from readme_flow import Calls
+from readme_flow import Calls, disturb
 
 from taskinity_data import errors
 
@@ -29,27 +26,10 @@ def usually(*names):
     )
 
 
-PATIENT = {"wait_for_workers": "5 min"}
-
-
-def disturb(act):
-    """Start `act` beside the run, and return its future."""
-    acting = Future()
-
-    def run():
-        try:
-            acting.set_result(act())
-        except BaseException as error:
-            acting.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return acting
-
-
 @usually("tls")
 def test_scaled(manager, open_manager, readme_flow, tmp_path):
     with open_manager(manager) as cluster:
-        run = readme_flow.run(cluster.scheduler, tmp_path, **PATIENT)
+        run = readme_flow.run(cluster.scheduler, tmp_path)
     readme_flow.check(run, tmp_path)
 
 
@@ -69,7 +49,7 @@ def test_from_no_worker(manager, open_manager, readme_flow, tmp_path):
             calls.release()
 
         acting = disturb(act)
-        run = readme_flow.run(cluster.scheduler, tmp_path, calls, **PATIENT)
+        run = readme_flow.run(cluster.scheduler, tmp_path, calls)
         acting.result()
     readme_flow.check(run, tmp_path)
     assert len(run.worker_table) >= 2
@@ -87,7 +67,7 @@ def test_growing(manager, open_manager, readme_flow, tmp_path):
             calls.release()
 
         acting = disturb(act)
-        run = readme_flow.run(cluster.scheduler, tmp_path, calls, **PATIENT)
+        run = readme_flow.run(cluster.scheduler, tmp_path, calls)
         acting.result()
     readme_flow.check(run, tmp_path)
     assert len(run.worker_table) == 2
@@ -106,7 +86,7 @@ def test_job_ended(manager, open_manager, readme_flow, tmp_path):
             calls.release()
 
         acting = disturb(act)
-        run = readme_flow.run(cluster.scheduler, tmp_path, calls, **PATIENT)
+        run = readme_flow.run(cluster.scheduler, tmp_path, calls)
         acting.result()
     readme_flow.check(run, tmp_path)
     assert (run.worker_table.left.notna() & (run.worker_table.reason != "")).any()
@@ -125,7 +105,7 @@ def test_lifetime(manager, open_manager, readme_flow, tmp_path):
             calls.release()
 
         acting = disturb(act)
-        run = readme_flow.run(cluster.scheduler, tmp_path, calls, **PATIENT)
+        run = readme_flow.run(cluster.scheduler, tmp_path, calls)
         acting.result()
     readme_flow.check(run, tmp_path)
     assert len(run.worker_table) >= 3
@@ -143,7 +123,7 @@ def test_time_limit(open_manager, readme_flow, tmp_path):
             calls.release()
 
         acting = disturb(act)
-        run = readme_flow.run(cluster.scheduler, tmp_path, calls, **PATIENT)
+        run = readme_flow.run(cluster.scheduler, tmp_path, calls)
         acting.result()
     readme_flow.check(run, tmp_path)
     assert len(run.worker_table) >= 3
@@ -167,7 +147,7 @@ def test_link_cut(manager, open_manager, hosts, readme_flow, tmp_path):
             return host
 
         acting = disturb(act)
-        run = readme_flow.run(cluster.scheduler, tmp_path, calls, **PATIENT)
+        run = readme_flow.run(cluster.scheduler, tmp_path, calls)
         acting.result().join()
     readme_flow.check(run, tmp_path)
     assert (run.worker_table.left.notna() & (run.worker_table.reason != "")).any()
@@ -182,7 +162,7 @@ def test_resumed_elsewhere(manager, open_manager, readme_flow, tmp_path):
         open_manager(manager) as cluster,
         pytest.raises(errors.FlowFailed) as caught,
     ):
-        readme_flow.run(cluster.scheduler, tmp_path, calls, fails=True, **PATIENT)
+        readme_flow.run(cluster.scheduler, tmp_path, calls, fails=True)
     stopped = caught.value.run
     done = (stopped.outcomes.status == "COMPLETED").sum()
     assert done > 0
@@ -190,8 +170,6 @@ def test_resumed_elsewhere(manager, open_manager, readme_flow, tmp_path):
     calls.release()
     other = names[(names.index(manager) + 1) % len(names)]
     with open_manager(other) as cluster:
-        run = readme_flow.run(
-            cluster.scheduler, tmp_path, calls, fails=True, resume=stopped.run_id, **PATIENT
-        )
+        run = readme_flow.run(cluster.scheduler, tmp_path, calls, fails=True, resume=stopped.run_id)
     readme_flow.check(run, tmp_path)
     assert calls.count - before < readme_flow.chunks
