@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from taskinity_data.report.answer import describe_value
 from taskinity_data.report.bottleneck import find_bound
 from taskinity_data.report.explain import (
+    MIN_ADVICE_S,
     describe_bad_lines,
     describe_output,
     describe_quarantine,
@@ -70,8 +71,10 @@ def find_sections(report: Reported) -> list[Section]:
     ]
 
 
-def _bound(report: Reported) -> dict[str, Any]:
+def _bound(report: Reported) -> dict[str, Any] | None:
     run = report.run
+    if run.timings["total"] < MIN_ADVICE_S or str(run.status) not in ("COMPLETED", "PARTIAL"):
+        return None
     bound = find_bound(run.timings, report.attempts, workers=run.workers, scheduler=run.scheduler)
     return {"bound": bound}
 
