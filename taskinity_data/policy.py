@@ -57,6 +57,7 @@ class Policy:
     validate_input: Any = None
     validate_output: Any = None
     resources: Mapping[str, float] | None = field(default=None, hash=False)
+    pure: bool = False
 
     @property
     def has_fallback(self) -> bool:

@@ -47,6 +47,8 @@ class SchedulerChoice:
         All that runs are built-in reducers, whose kernels release Python's lock.
     wait_s : float, optional
         How long a cluster may have no workers.
+    priority : int
+        Of the run's tasks among others on it.
     announce : callable
         Takes (strategy, reason) at the start and at each change.
     say : callable
@@ -62,6 +64,7 @@ class SchedulerChoice:
         *,
         stays_in_threads: bool,
         wait_s: float | None = None,
+        priority: int = 0,
         announce: Callable[[Strategy, str], None],
         say: Callable[[str], None] = _log.warning,
         clock: Callable[[], float] = time.monotonic,
@@ -94,6 +97,7 @@ class SchedulerChoice:
             else:
                 reason = "the default, unless the first chunks show that processes are faster"
                 self._may_change = True
+        self.strategy.priority = priority
         self._owned: list[Strategy] = [self.strategy]
         self._local: ThreadStrategy | None = None
         self.reason = reason

@@ -154,15 +154,13 @@ class Driver:
             for fan_out in self.fan_outs.values():
                 fan_out.close()
             os.umask(self._umask)
+            self.has_dropped |= self._window.runs_on
             self._window.close()
         if self.status is RunStatus.COMPLETED and self.account.has_losses:
             self.status = RunStatus.PARTIAL
 
     def interrupt(self) -> bool:
-        """Begin nothing more, and end soon; False where this thread itself runs the items.
-
-        For signal handlers: it only leaves a word.
-        """
+        """Begin nothing more, and end soon; False where this thread runs the items itself."""
         if isinstance(self._chooser.strategy, SynchronousStrategy):
             return False
         self._is_interrupted = True
@@ -238,6 +236,9 @@ class Driver:
             if self._hand_out(fan_out, strategy):
                 turns.append(fan_out)
             busy += 1
+        if not turns and any(fan_out.job.has_backups for fan_out in self._active.values()):
+            for name, item in self._window.back_up(strategy):
+                self.account.notices.back_up(name, item)
 
     def _hand_out(self, fan_out: RunningFanOut, strategy: Strategy) -> bool:
         """Submit one batch; False where the fan-out has no items left."""

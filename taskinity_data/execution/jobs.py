@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from taskinity_data.errors import PlanError
 from taskinity_data.execution.open_fan_out import as_dataset, open_fan_out
 from taskinity_data.execution.worker.job import Job, Step
 from taskinity_data.flow import stages
@@ -210,6 +211,13 @@ def make_works(
 
     `outputs` get the results of fan-outs by name, `check` sees each fan-out before it begins.
     """
+    if options.backups and not any(
+        isinstance(stage, FanOutStage) and _is_pure(stage) for stage in steps
+    ):
+        raise PlanError(
+            "backups=True runs functions twice on a chunk, which only those without side effects "
+            "may be: mark them, @td.task(pure=True) or process(..., pure=True)"
+        )
     outputs = outputs or {}
     fan_outs = {stage.name for stage in steps if isinstance(stage, FanOutStage)}
     works = []
@@ -271,6 +279,7 @@ def _fan_out_work(
             log_level=options.log_level,
             secrets=known_secrets(),
             session_id=options.session_id,
+            has_backups=options.backups and _is_pure(stage),
         )
         if output is not None:
             # One kind for all chunks: which of them "native" means differs from chunk to chunk.
@@ -291,6 +300,10 @@ def _fan_out_work(
         return fan_out
 
     return Work(stage.name, stage.after, open=open_)
+
+
+def _is_pure(stage: FanOutStage) -> bool:
+    return all(step.task.policy.pure for chain in stage.chains for step in chain)
 
 
 def _choose(output: OutputTarget, value: Any, options: PieceOptions) -> Any:

@@ -58,6 +58,8 @@ class PieceOptions(NamedTuple):
         Of URLs that are opened here, and not by a function.
     session_id : str
         See `Job`.
+    backups : bool
+        Whether slow chunks of pure functions are started a second time.
     """
 
     chunk_size: ChunkSize | None = None
@@ -68,6 +70,7 @@ class PieceOptions(NamedTuple):
     log_level: int | None = None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     session_id: str = ""
+    backups: bool = False
 
     def enter(self, job: Job, dataset: Dataset | None, cutting: Any) -> Entered | None:
         """Enter a fan-out that begins."""

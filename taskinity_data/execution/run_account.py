@@ -240,6 +240,10 @@ class Notices:
         """Take notice of a worker that died under `item`, which runs again."""
         self._add(f"{task} ran again: {LOST_WITH_WORKER}", item)
 
+    def back_up(self, task: str, item: Item) -> None:
+        """Take notice of a second copy of `item`, which took long."""
+        self._add(f"{task} took long: a second copy was started, the first result counts", item)
+
     def _add(self, notice: str, item: Item | None) -> None:
         notice = hide(notice)
         self._counts[notice] += 1

@@ -22,6 +22,9 @@ WATCH_S = 60.0
 it has: once a minute that costs nothing, and most chunks are quicker."""
 
 
+MIN_LATE_S, LATE = 1.0, 2.0
+"""A batch that takes longer than that, and so many times the mean, may get a second copy."""
+
 MEMORY = 8
 """The time of a batch is the mean of about so many of the last ones."""
 
@@ -33,6 +36,7 @@ class Batch(NamedTuple):
     items: list[Item]
     strategy: Strategy
     job: Job
+    submitted_s: float = 0.0
 
 
 class Window:
@@ -42,6 +46,8 @@ class Window:
         self._run_id = run_id
         self._ticket = 0
         self._in_flight: dict[Pending, Batch] = {}
+        self._copies: dict[Pending, Pending] = {}
+        self._given_up: list[Any] = []
         self._batch_s: float | None = None
         self._is_cancelled = False
         self._progress_s = time.monotonic()
@@ -71,7 +77,42 @@ class Window:
         """Batches that `strategy` is to have at once."""
         return strategy.window(self._batch_s)
 
-    def submit(self, batch: Batch) -> None:
+    @property
+    def runs_on(self) -> bool:
+        """Whether a copy that was given up still runs in a thread of this process."""
+        return not all(future.done() for future in self._given_up)
+
+    def back_up(self, strategy: Strategy) -> list[tuple[str, Item]]:
+        """Start second copies of what takes long, where workers are idle; return the items."""
+        if self._batch_s is None:
+            return []
+        late_s = time.monotonic() - max(MIN_LATE_S, LATE * self._batch_s)
+        late = [
+            (pending, batch)
+            for pending, batch in self._in_flight.items()
+            if batch.job.has_backups and batch.strategy is strategy and pending not in self._copies
+            if batch.submitted_s < late_s
+        ][: max(0, strategy.workers - self.count(strategy))]
+        for pending, batch in late:
+            copy = self.submit(batch)
+            self._copies[pending], self._copies[copy] = copy, pending
+        return [(batch.name, item) for _, batch in late for item in batch.items]
+
+    def _counts(self, pending: Pending, outcomes: Any) -> bool:
+        """Return whether a result counts: of two copies the first, unless it is none."""
+        other = self._copies.pop(pending, None)
+        if other is None:
+            return True
+        del self._copies[other]
+        if isinstance(outcomes, BaseException):
+            return False
+        batch = self._in_flight.pop(other)
+        batch.strategy.cancel([other])
+        if not batch.strategy.crosses_processes:
+            self._given_up.append(other)
+        return True
+
+    def submit(self, batch: Batch) -> Pending:
         """Hand `batch` to its strategy, under a name of its own; a job is loaded once."""
         self._ticket += 1
         key = f"{batch.name}-{make_key(self._run_id, batch.items[0].key, str(self._ticket))}"
@@ -79,8 +120,9 @@ class Window:
         if name not in self._loaded:
             self._loaded[name] = (batch.strategy, batch.job, batch.strategy.load(batch.job))
         pending = batch.strategy.submit(self._loaded[name][2], batch.items, key)
-        self._in_flight[pending] = batch
+        self._in_flight[pending] = batch._replace(submitted_s=time.monotonic())
         pending.add_done_callback(self._done.put)
+        return pending
 
     def wake(self) -> None:
         """Let `wait` return at once; from any thread."""
@@ -105,7 +147,9 @@ class Window:
             pending for pending in done if pending in self._in_flight
         ):
             for pending, outcomes in zip(group, strategy.collect(group), strict=True):
-                batch = self._in_flight.pop(pending)
+                batch = self._in_flight.pop(pending, None)
+                if batch is None or not self._counts(pending, outcomes):
+                    continue
                 if isinstance(outcomes, NotRun) and not self._is_cancelled:
                     self.submit(batch)
                     continue
@@ -133,7 +177,9 @@ class Window:
         for strategy, group in self._by_strategy(self._in_flight):
             for pending in strategy.find_lost(group):
                 error = WorkerDied("the scheduler has lost it without a word, several times")
-                lost.append((self._in_flight.pop(pending), error))
+                batch = self._in_flight.pop(pending)
+                if self._counts(pending, error):
+                    lost.append((batch, error))
         return lost
 
     def drop_gone(self) -> None:

@@ -71,6 +71,7 @@ def task(  # the keywords are the published ones
     validate_input: Any = None,
     validate_output: Any = None,
     resources: Mapping[str, float] | None = None,
+    pure: bool = False,
 ) -> Any:
     """Mark a function as a task; bare (``@td.task``) or called (``@td.task(...)``).
 
@@ -99,6 +100,8 @@ def task(  # the keywords are the published ones
         fail are named.
     resources : dict of str to float, optional
         Dask's worker resources.
+    pure : bool
+        Whether it has no side effects, so that ``backups=True`` may run it twice on a chunk.
 
     Raises
     ------
@@ -130,6 +133,7 @@ def task(  # the keywords are the published ones
         validate_input=validate_input,
         validate_output=validate_output,
         resources=resources,
+        pure=pure,
     )
 
     def mark(decorated: Any) -> Any:

@@ -49,6 +49,7 @@ class TaskKeywords(TypedDict, total=False):
     validate_input: Any
     validate_output: Any
     resources: Mapping[str, float] | None
+    pure: bool
 
 
 class Keyword(NamedTuple):
@@ -206,6 +207,7 @@ KEYWORDS = {
         _read_resources,
         _write_resources,
     ),
+    "pure": Keyword("pure"),
 }
 
 TASK_KEYS = ("description", *(name for name, keyword in KEYWORDS.items() if keyword.read))

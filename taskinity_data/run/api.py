@@ -60,6 +60,8 @@ def run_flow(
     workers: int | None = None,
     memory: str | int | None = None,
     wait_for_workers: str | float | None = None,
+    priority: int = 0,
+    backups: bool = False,
     chunk_size: str | int = "auto",
     max_failures: int | str | None = None,
     run_timeout: str | float | None = None,
@@ -103,6 +105,12 @@ def run_flow(
         As ``"10 min"`` or seconds: how long a Dask cluster may have no workers, at the start or
         later. Default: as long as the cluster object reports that it is starting some, else 30 s.
         Tasks are sent before any worker is there, so that adaptive clusters start some.
+    priority : int
+        Of the run's tasks on a Dask cluster that others use too: the highest go first.
+    backups : bool
+        Start second copies of the last slow chunks, where workers have nothing else to do, of tasks
+        marked ``pure=True``. The first result of each chunk counts. A copy that runs on in a thread
+        can't be ended; elsewhere it ends with the run, or is cancelled.
     chunk_size : str or int
         ``"auto"``, bytes (``64_000_000``, ``"64MiB"``) or rows (``"100_000 rows"``).
     max_failures : int or str, optional

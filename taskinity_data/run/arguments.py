@@ -39,6 +39,8 @@ class RunKeywords(TypedDict, total=False):
     memory: str | int | None
     scheduler: Any
     wait_for_workers: str | float | None
+    priority: int
+    backups: bool
     chunk_size: str | int
     max_failures: int | str | None
     run_timeout: str | float | None

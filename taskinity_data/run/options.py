@@ -78,6 +78,11 @@ def parse_max_failures(value: int | str | None) -> float | None:
     )
 
 
+def _check_priority(priority: Any) -> None:
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise SettingsError(f"priority={priority!r} is not a whole number, e.g. priority=10")
+
+
 def _check_chunk_size(chunk_size: Any) -> None:
     # Brings pandas, which the command line's help does without.
     from taskinity_data.chunks.cut import parse_chunk_size
@@ -178,6 +183,18 @@ class RunOptions:
         "that it starts some, else 30 s.",
         is_anew=True,
         check=parse_time,
+    )
+    priority: int = _option(
+        0,
+        "N",
+        "Priority of the run's tasks on a Dask cluster that others use too: the highest go first.",
+        is_anew=True,
+        check=_check_priority,
+    )
+    backups: bool = _option(
+        False,
+        None,
+        "Start second copies of the last slow chunks, of tasks that are marked pure=True.",
     )
     chunk_size: str | int = _option(
         "auto",

@@ -87,6 +87,7 @@ def run_session(
         session.log.level,
         storage_options,
         session.session_id,
+        options.backups,
     )
     session.go(inputs, values, pieces)
     return session.result()
@@ -142,6 +143,7 @@ class RunSession:
                 self._options.workers,
                 parse_memory(self._options.memory),
                 wait_s=parse_time(self._options.wait_for_workers),
+                priority=self._options.priority,
                 stays_in_threads=only_kernels(self._steps) or is_in_process,
                 announce=self._announce,
                 say=self._notices,

@@ -76,6 +76,9 @@ class Strategy(ABC):
     What only some can do has a default here: that it can't.
     """
 
+    priority = 0
+    """Of the run's tasks among others on a Dask cluster; the highest go first."""
+
     crosses_processes = False
     """Whether items run in other processes than this one, so that jobs and results are pickled."""
 

@@ -168,6 +168,7 @@ class DaskStrategy(Strategy):
             pack_runner(blob, self._paths),
             key=f"job-{job.task}-{secrets.token_hex(16)}",
             pure=False,
+            priority=self.priority,
             **self._members.restrictions(),
         )
         self._runners.append(runner)
@@ -190,6 +191,7 @@ class DaskStrategy(Strategy):
             key=key,
             pure=False,
             retries=0,
+            priority=self.priority,
             resources=resources,
             **self._members.restrictions(),
         )

@@ -88,6 +88,8 @@ class Job:
         What no text of an outcome may hold.
     session_id : str
         Of the run whose values of ``@td.once`` its functions get.
+    has_backups : bool
+        Whether batches that take long are started a second time.
     """
 
     task: str
@@ -101,6 +103,7 @@ class Job:
     max_nbytes: int | None = None
     secrets: Secrets = field(default_factory=Secrets, repr=False)
     session_id: str = ""
+    has_backups: bool = False
 
     @property
     def traces_series(self) -> bool:
