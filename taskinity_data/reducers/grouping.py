@@ -310,7 +310,10 @@ def encode_texts(texts: Any) -> tuple[NDArray[np.integer[Any]], pa.Array]:
     """Return the codes of a column of Arrow texts (-1: null), and the texts that occur."""
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.chunk(0) if texts.num_chunks == 1 else texts.combine_chunks()
-    numbers = _short_texts_as_numbers(texts) if len(texts) and not texts.null_count else None
+    # pandas has integers, bytes and all else in Arrow's arrays too.
+    is_text = str(texts.type) in ("string", "large_string", "string_view")
+    is_dense = is_text and len(texts) and not texts.null_count
+    numbers = _short_texts_as_numbers(texts) if is_dense else None
     if numbers is not None:
         codes, occurring = _dense(numbers, 1 << 8 * numbers.itemsize)
         uniques = [number.tobytes().decode() for number in occurring.astype(numbers.dtype)]
