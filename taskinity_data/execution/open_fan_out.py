@@ -6,7 +6,6 @@ Chunk sizes are adapted to the measured costs of the run, unless the user set th
 from __future__ import annotations
 
 import os
-from dataclasses import field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.open_dataset import Dataset, open_dataset
@@ -68,7 +67,7 @@ class PieceOptions(NamedTuple):
     only: tuple[str, ...] = ()
     checkpoints: CheckpointKeeper | None = None
     log_level: int | None = None
-    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+    storage_options: Mapping[str, Any] | None = None
     session_id: str = ""
     backups: bool = False
 
