@@ -194,8 +194,8 @@ def unify(
                 if not pat.is_null(field.type):
                     raise PlanError(
                         f"{path}: column {name!r} is {other.type}, but {field.type} in "
-                        f"{first_path}; give one type for all, as schema={{{name!r}: 'float64'}} "
-                        "does, or leave it out by columns="
+                        f"{first_path}; give one type for all by schema={{{name!r}: ...}}, or "
+                        "leave it out by columns="
                     )
                 field = field.with_type(other.type)
             fields[name] = field

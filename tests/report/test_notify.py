@@ -112,7 +112,7 @@ def test_observers_are_closed_where_closing_the_workers_fails(monkeypatch):
         def close(self):
             closed.set()
 
-    def refuse(self, *, waits=True):
+    def refuse(self, session_id, *, waits=True):
         raise RuntimeError("they do not close")
 
     monkeypatch.setattr("taskinity_data.execution.choose_scheduler.SchedulerChoice.close", refuse)

@@ -287,7 +287,7 @@ def test_a_dtype_holds_for_further_columns_of_that_name(tmp_path):
         ({"nrows": 1.5}, "nrows"),
         ({"nrows": "2"}, "nrows"),
         ({"skiprows": [-1]}, "skiprows"),
-        ({"skiprows": lambda line: line == 2}, "skiprows"),
+        ({"skiprows": callable}, "skiprows"),
         ({"skiprows": ["a"]}, "skiprows"),
         ({"index_col": ["a", 0]}, "index_col"),
         ({"index_col": []}, "index_col"),
